@@ -20,6 +20,11 @@ COPY sync sync
 COPY conflicts conflicts
 COPY templates templates
 COPY static static
+# What the admin shows as its help.
+COPY docs/howto docs/howto
+COPY docs/reference docs/reference
+COPY docs/decisions docs/decisions
+COPY docs/connect-monday.md docs/guarantees.md docs/
 # Settings want these three; they are used for nothing, and not kept in the image. The root can't be written later, so
 # the bytecode is made here too.
 RUN SECRET_KEY=build REDIS_URL=redis://build DATABASE_URL=postgresql://build/build STATIC_MANIFEST=true \

@@ -38,6 +38,8 @@ BENCHES: Mapping[str, Sequence[str]] = {
     "sandbox": ["bench.sandbox"],
     "allowance": ["bench.allowance"],
     "lists": ["bench.lists"],
+    "pages": ["bench.pages"],
+    "api": ["bench.api"],
     "ledger": ["bench.ledger"],
 }
 

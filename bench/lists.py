@@ -33,6 +33,7 @@ LISTS = {
     "organizations": ("npd_organization", "Company 77"),
     "conflicts": ("conflicts_syncconflict", "Person 77"),
     "queue": ("sync_syncqueue", "refused"),
+    "unmatched items": ("sync_unmatcheditem", "Stranger 77"),
     "activity": ("sync_decision", "Phone"),
     "sync state": ("sync_syncmetadata", "refuses"),
     "webhooks received": ("sync_webhookevent", "5077"),
@@ -57,7 +58,7 @@ FROM generate_series(1, {records}) n;
 INSERT INTO sync_metadata (entity_type, entity_id, remote_id, sync_status, last_sync_attempt, held)
 SELECT 'contact', md5('c' || n)::uuid::text, '5' || n, CASE WHEN n % 500 = 0 THEN 'failed' ELSE 'completed' END,
     sync_now() - n * interval '1 minute',
-    CASE WHEN n % 1000 = 0 THEN '{{"email": {{"reason": "Monday refuses this e-mail."}}}}'::jsonb ELSE '{{}}'::jsonb END
+    CASE WHEN n % 1000 = 0 THEN '{{"email": {{"reason": "Monday refuses this email."}}}}'::jsonb ELSE '{{}}'::jsonb END
 FROM generate_series(1, {records}) n;
 INSERT INTO sync_conflicts (entity_type, entity_id, monday_item_id, npd_data, monday_data, base_data,
     conflict_fields, detected_at)
@@ -92,6 +93,10 @@ INSERT INTO sync_tombstones (entity_type, entity_id, monday_id, data, deleted_at
 SELECT 'contact', md5('d' || n)::uuid, '6' || n, jsonb_build_object('name', 'Person ' || n),
     sync_now() - n * interval '1 minute'
 FROM generate_series(1, {records} / 10) n;
+INSERT INTO sync_unmatched_items (entity_type, board_id, item_id, name, reason_code, "values", first_seen)
+SELECT 'contact', '9002', '7' || n, 'Stranger ' || n, (ARRAY['no_key', 'creation_off', 'queued'])[1 + n % 3],
+    jsonb_build_object('name', 'Stranger ' || n, 'phone', '+46 31 ' || n), sync_now() - n * interval '1 minute'
+FROM generate_series(1, {records}) n;
 INSERT INTO sync_guarded_acts (entity_type, entity_id, remote_id, kind, key, state, label)
 SELECT 'contact', md5('c' || n)::uuid, '5' || n, 'clear_monday', 'phone', 'held', 'Phone “' || n || '”'
 FROM generate_series(1, {records} / 100) n;
@@ -227,10 +232,11 @@ def main() -> int:
         fill(asked.records, asked.conflicts, asked.finished)
         warn(f"filled in {time.monotonic() - begun:.0f} s on {machine()}")
         browser = client()
-        opened(browser, "/admin/")
-        site = [opened(browser, "/admin/")]
-        found += rows("Sync health", site)
-        every += site
+        for name, address in (("Health", "/admin/"), ("inbox", "/admin/inbox/")):
+            opened(browser, address)
+            site = [opened(browser, address)]
+            found += rows(name, site)
+            every += site
         for name, (model, search) in LISTS.items():
             if asked.only in name:
                 pages = [opened(browser, address) for address in addresses(browser, model, search)]

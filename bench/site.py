@@ -61,12 +61,13 @@ class Site:
     def session(self) -> requests.Session:
         """A session of an administrator's, by token."""
         from django.contrib.auth import get_user_model
-        from rest_framework.authtoken.models import Token
+
+        from sync.models import ApiToken
 
         user, _ = get_user_model().objects.get_or_create(username="bench", is_superuser=True, is_staff=True)
         session = requests.Session()
         session.trust_env = False
-        session.headers["Authorization"] = f"Token {Token.objects.get_or_create(user=user)[0].key}"
+        session.headers["Authorization"] = f"Token {ApiToken.objects.issue(user, 'bench')[1]}"
         return session
 
 

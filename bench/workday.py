@@ -128,11 +128,22 @@ def company(allowance: Allowance, calls: Counter[str]) -> Iterator[None]:
     _forget_clients()
     with (
         patch.object(metered_client, "MondayClient", lambda *parts, **named: Monday(calls)),
-        patch.object(breaker, "_fetch_account_info", lambda system: system.api.execute("account", {})),
+        patch.object(breaker, "connector", _Asked),
+        patch.object(breaker, "store_account_info", lambda found: None),
         patch.object(verification, "verify_board", _sample),
     ):
         yield
     _forget_clients()
+
+
+class _Asked:
+    """Asks for the account, so that the call is counted, and takes no answer from it."""
+
+    def __init__(self, *, urgent: bool) -> None:
+        self.system: Any = metered_client.connector(urgent=urgent)
+
+    def account_info(self) -> Any:
+        return self.system.api.execute("account", {})
 
 
 def _forget_clients() -> None:

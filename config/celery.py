@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from celery import Celery, bootsteps
-from celery.signals import setup_logging, worker_init, worker_shutting_down
+from celery.signals import setup_logging, worker_init, worker_process_init, worker_shutting_down
 from kombu.transport import TRANSPORT_ALIASES
 
 from config import health, telemetry  # noqa: F401 - telemetry connects itself to signals
@@ -45,6 +45,12 @@ app.steps["worker"].add(Heartbeat)
 def start_process(**kwargs: object) -> None:
     # Before the pool is forked: a worker started in a process that had one must forget its shutdown.
     process.cancel_shutdown()
+
+
+@worker_process_init.connect
+def spare_loaded_code(**kwargs: object) -> None:
+    # Not collected first: that would write into all the memory that it shares with its parent.
+    process.spare_loaded_code()
 
 
 @worker_shutting_down.connect

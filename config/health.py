@@ -14,6 +14,7 @@ import time
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+# Several beats fit into LONGEST_SECONDS: a late one is no alarm.
 EVERY_SECONDS = 10
 LONGEST_SECONDS = 60
 """Seconds of silence; a loop that waits for a lost broker is silent for longer."""
@@ -35,27 +36,22 @@ def beat(name: str) -> None:
 
 def problem_of(name: str = "") -> str:
     """Return why the process is not well; empty when it is. No name: whichever has written must be."""
-    if name:
-        return _problem_of_web() if name == "web" else _problem_of_loop(name)
+    if name == "web":
+        return _problem_of_web()
     folder = os.environ.get("HEARTBEAT_DIR")
     if not folder:
         return UNKNOWN
+    if name:
+        try:
+            last_beat = float((Path(folder) / f"{name}.heartbeat").read_text())
+        except (OSError, ValueError):
+            return f"{name} has given no sign of life yet in {folder}."
+        silent = time.monotonic() - last_beat
+        return f"{name} has given no sign of life for {silent:.0f} s." if silent > LONGEST_SECONDS else ""
     names = sorted(path.stem for path in Path(folder).glob("*.heartbeat"))
     if not names:
         return f"No process of NPD has given a sign of life yet in {folder}."
     return " ".join(filter(None, map(problem_of, names)))
-
-
-def _problem_of_loop(name: str) -> str:
-    folder = os.environ.get("HEARTBEAT_DIR")
-    if not folder:
-        return UNKNOWN
-    try:
-        last_beat = float((Path(folder) / f"{name}.heartbeat").read_text())
-    except (OSError, ValueError):
-        return f"{name} has given no sign of life yet in {folder}."
-    silent = time.monotonic() - last_beat
-    return f"{name} has given no sign of life for {silent:.0f} s." if silent > LONGEST_SECONDS else ""
 
 
 def _problem_of_web() -> str:

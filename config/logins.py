@@ -13,18 +13,23 @@ from datetime import timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 from typing import Any
+from urllib.parse import urlencode
 
 import structlog
 from axes.attempts import get_cool_off_threshold
 from axes.handlers.database import AxesDatabaseHandler
 from axes.handlers.proxy import AxesProxyHandler
 from django.conf import settings
+from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth import get_user_model
 from django.db.models import Max, Sum
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 
+from npd.accounts.second_factor import Proof, is_required, proof_of
+from npd.accounts.signed_in import note_sign_in, note_use
+from sync.api.problems import problem
 from sync.kernel import counters
 from sync.kernel.humanize import count_with_noun
 
@@ -32,11 +37,22 @@ log = structlog.get_logger(__name__)
 
 MAX_CONCURRENT_LOGINS = 3
 """How many of the web process's threads logins may use: one hashes a password, the others wait for it."""
+# Hashing a password takes some tenths of a second, so that a place is soon free.
 BUSY_SECONDS = 2
 NAME_CHARACTERS = 255
 """Characters of a name that axes' column takes; no user's is as long."""
 
 Respond = Callable[[HttpRequest], HttpResponse]
+
+
+class SignInForm(AdminAuthenticationForm):
+    """Name and password; what is wrong is said in words that don't need to know what staff is."""
+
+    error_messages = {
+        **AdminAuthenticationForm.error_messages,
+        "invalid_login": "The username or the password is wrong, or this user may not sign in here. Small and capital "
+        "letters matter.",
+    }
 
 
 def address_of(request: HttpRequest) -> str | None:
@@ -85,7 +101,13 @@ class LoginFailures(AxesDatabaseHandler):  # type: ignore[misc]
         super().user_login_failed(sender, credentials, request, **kwargs)
 
     def user_logged_in(self, sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
-        """Count it, and delete the user's failures."""
+        """Count it, note where it was, and delete the user's failures, unless a code is still to come.
+
+        Who knows the password alone could otherwise guess codes for ever, by signing in again before the tenth.
+        """
+        note_sign_in(request.session, agent=request.headers.get("User-Agent", ""), address=address_of(request) or "")
+        if proof_of(request.session, user) is Proof.NEEDED:
+            return
         counters.increment([counters.Increment(counters.LOGINS, label=counters.LOGIN_DONE)])
         super().user_logged_in(sender, request, user, **kwargs)
 
@@ -98,8 +120,8 @@ def lockout_response(request: HttpRequest, response: Any, credentials: dict[str,
     seconds = max(1, ceil(wait.total_seconds()))
     minutes = count_with_noun(ceil(seconds / 60), "minute")
     sentence = (
-        f"Signing in failed too often, so nothing is tried now. Wait {minutes}, then try again. "
-        "Who has forgotten a password asks an administrator for a new one."
+        f"Too many failed sign-ins. Wait {minutes}, then try again. "
+        "If you forgot your password, ask an administrator for a new one."
     )
     return _wait_response(request, 429, seconds, "Wait before you try again", sentence)
 
@@ -126,10 +148,44 @@ class LoginGate:
             return self.get_response(request)
         if not self.seats.acquire(blocking=False):
             counters.increment([counters.Increment(counters.LOGINS, label=counters.LOGIN_REFUSED)])
-            sentence = "Many people sign in at this moment, and nothing was tried. Try again in a few seconds."
+            sentence = (
+                "Too many people are signing in right now, so your password was not checked. Try again in a "
+                "few seconds."
+            )
             return _wait_response(request, 503, BUSY_SECONDS, "Try again in a moment", sentence)
         try:
             with self.hashing:
                 return self.get_response(request)
         finally:
             self.seats.release()
+
+
+class SecondFactorGate:
+    """Lets a session that has still to prove who it is no further than the page that asks for the code.
+
+    A request with an API token is none of it: a token was given to a program, which has no phone.
+    """
+
+    def __init__(self, get_response: Respond) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if settings.SESSION_COOKIE_NAME not in request.COOKIES or not request.user.is_authenticated:
+            return self.get_response(request)
+        proof = proof_of(request.session, request.user)
+        wanted = ""
+        if proof is Proof.NEEDED:
+            wanted = reverse("npd-two-factor")
+        elif proof is Proof.NONE and is_required(request.user):
+            wanted = reverse("npd-two-factor-set-up")
+        note_use(request.session)
+        path = request.path_info
+        if not wanted or path in (wanted, reverse("admin:logout"), reverse("admin:login")):
+            return self.get_response(request)
+        if path.startswith(("/api/", "/admin/live/")):
+            sentence = (
+                "This session has not passed two-factor authentication yet. Enter the code in the browser, or "
+                "use an API token."
+            )
+            return problem(403, "second_factor", sentence)
+        return redirect(f"{wanted}?{urlencode({'next': request.get_full_path()})}")

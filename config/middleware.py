@@ -4,11 +4,13 @@ An address that is no text is refused. A missing last slash is no error on addre
 Django would redirect the call to the other address, and a redirected POST loses its body.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.middleware.gzip import GZipMiddleware
 from django.urls import Resolver404, resolve
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.csrf import csrf_exempt
@@ -16,6 +18,7 @@ from django.views.decorators.csrf import csrf_exempt
 from sync.api.problems import problem
 
 FOR_PROGRAMS = ("/api/", "/webhooks/")
+STANDING_ALONE = ("/admin/login/", "/admin/two-factor/")
 FOR_PROBES = ("/healthz", "/readyz", "/metrics")
 Respond = Callable[[HttpRequest], HttpResponseBase]
 
@@ -44,6 +47,27 @@ class ProbeMiddleware:
         return self.get_response(request)
 
 
+SHORTEST_COMPRESSED = 1_000
+"""Bytes: a shorter answer fits into one packet as it is."""
+
+
+class CompressedAnswersMiddleware(GZipMiddleware):
+    """Compress what the API answers; never a page: its form holds a secret, beside what a stranger may choose (BREACH).
+
+    The ETag of a compressed answer is weak, which If-Match ignores.
+    """
+
+    def process_response(self, request: HttpRequest, response: Any) -> Any:
+        """The answer, compressed where the caller takes that."""
+        is_data = request.path_info.startswith("/api/") and "json" in response.headers.get("Content-Type", "")
+        if not is_data or response.streaming:
+            return response
+        if len(response.content) < SHORTEST_COMPRESSED:
+            patch_vary_headers(response, ("Accept-Encoding",))
+            return response
+        return super().process_response(request, response)
+
+
 class ReadableMiddleware:
     """Refuse what no text column takes, once for every page: NUL, and halves of surrogate pairs."""
 
@@ -54,7 +78,10 @@ class ReadableMiddleware:
         """Answer the request, or 400; the API itself names the parameter of a NUL."""
         query = "".join(text for name, values in request.GET.lists() for text in (name, *values))
         for_programs = request.path_info.startswith(FOR_PROGRAMS)
-        if not _is_text(query) or _is_foreign_form(request):
+        # A form may claim another encoding, of which some decode to what isn't text.
+        is_form = request.content_type in ("multipart/form-data", "application/x-www-form-urlencoded")
+        encoding = (request.encoding or "utf-8").lower().replace("_", "-")
+        if not _is_text(query) or (is_form and encoding not in ("utf-8", "utf8")):
             trouble = "The address or the form is not text in UTF-8. Correct it and send it again."
             if for_programs:
                 return problem(400, "not_text", trouble)
@@ -70,12 +97,6 @@ def _is_text(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _is_foreign_form(request: HttpRequest) -> bool:
-    """Whether a form claims another encoding; some of these decode to what isn't text."""
-    is_form = request.content_type in ("multipart/form-data", "application/x-www-form-urlencoded")
-    return is_form and (request.encoding or "utf-8").lower().replace("_", "-") not in ("utf-8", "utf8")
 
 
 class LastSlashMiddleware:
@@ -110,13 +131,28 @@ class ContentSecurityPolicyMiddleware:
 
     def __init__(self, get_response: Respond) -> None:
         self.get_response = get_response
-        self.policy = "; ".join(f"{name} {value}" for name, value in settings.CONTENT_SECURITY_POLICY.items())
+        self.policy = _policy(settings.CONTENT_SECURITY_POLICY)
+        in_frame = {"script-src": settings.FRAME_SCRIPT_SOURCES}
+        self.policy_in_frame = _policy(settings.CONTENT_SECURITY_POLICY | in_frame)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
-        response.headers.setdefault("Content-Security-Policy", self.policy)
+        policy = self.policy_in_frame if _is_in_frame(request, response) else self.policy
+        response.headers.setdefault("Content-Security-Policy", policy)
         response.headers.setdefault("Permissions-Policy", settings.PERMISSIONS_POLICY)
         if request.path_info.startswith("/api/"):
             response.headers.setdefault("Cache-Control", "no-store")
             patch_vary_headers(response, ("Authorization", "Cookie"))
         return response
+
+
+def _policy(sources: Mapping[str, str]) -> str:
+    return "; ".join(f"{name} {value}" for name, value in sources.items())
+
+
+def _is_in_frame(request: HttpRequest, response: HttpResponseBase) -> bool:
+    """Whether it may be a page of the admin's frame: HTML for who is signed in, but for those that stand alone."""
+    user = getattr(request, "user", None)
+    if user is None or not response.headers.get("Content-Type", "").startswith("text/html"):
+        return False
+    return user.is_authenticated and not request.path_info.startswith((*FOR_PROGRAMS, *STANDING_ALONE))

@@ -22,23 +22,35 @@ register = template.Library()
 
 
 @register.filter
-def moment(value: datetime | None) -> str:
-    """Return the day, the time and the zone."""
-    return humanize.day_and_time(value) if value else ""
+def moment(value: datetime | None) -> SafeString | str:
+    """Return the day, the time and the zone as a <time> element, which says the time in UTC where the mouse rests."""
+    return humanize.time_element(value) if value else ""
 
 
 @register.filter
 def moment_seconds(value: datetime | None) -> str:
-    """Return the same to the second, for a tooltip."""
-    return humanize.timestamp(value) if value else ""
+    """Return the same to the second, here and in UTC, for a tooltip."""
+    return humanize.timestamp_and_utc(value) if value else ""
 
 
 @register.simple_tag
 def moment_tag(value: datetime | None) -> SafeString | str:
-    """Return the same for people and machines, as a <time> element."""
-    if not value:
-        return ""
-    return format_html('<time datetime="{}">{}</time>', value.isoformat(), humanize.day_and_time(value))
+    """Return the same where a tag reads better than a filter."""
+    return moment(value)
+
+
+@register.simple_tag(takes_context=True)
+def page_help(context: Context) -> str:
+    """Return the address of the help that explains the page."""
+    from config.help_pages import help_url
+
+    return help_url(context["request"])
+
+
+@register.filter
+def age(value: datetime | None, now: datetime) -> str:
+    """Return how long ago it was: "5 minutes ago"."""
+    return humanize.relative_time(value, now)
 
 
 @register.simple_tag
@@ -72,6 +84,12 @@ def window_title(context: Context) -> str:
     section = context.get("section")
     parts = (page_name(context), section.title if section else "", context.get("site_title"))
     return " | ".join(str(part) for part in parts if part)
+
+
+@register.filter
+def type_words(column_type: str) -> str:
+    """Return a type of Monday's columns in words: "Long text"."""
+    return column_type.replace("_", " ").capitalize()
 
 
 @register.filter

@@ -13,8 +13,8 @@ SCHEDULE = (
     PeriodicJob(
         "sweep for due rows",
         "sync.sweep",
-        title="Work due jobs",
-        description="Works every board that has due jobs: what a lost message would have done.",
+        title="Start due jobs",
+        description="Starts the jobs whose time has come: retries, and those whose message to the worker was lost.",
         when_off="Jobs without a message wait: retries, jobs whose message was lost, boards that were paused.",
         every=10,
         max_seconds=5 * 60,
@@ -25,9 +25,8 @@ SCHEDULE = (
         title="Check for missed changes",
         # How often a board is asked depends on the day's API quota, every 10 minutes at most: see
         # sync/operations/detect/sweep_schedule.py.
-        description="Asks the boards that are due what changed since they were last asked, and repairs our "
-        "webhooks. A board is due every 10 minutes or more rarely, as the day's API quota has room; its "
-        "page says how often.",
+        description="Asks boards what changed since they were last asked, and repairs missing webhooks. Each board is "
+        "asked every 10 minutes, or less often when the day's API quota is short; the board's page says how often.",
         when_off="A change on Monday whose webhook was lost is not noticed, nor are webhooks that were deleted.",
         every=60,
         max_seconds=HOUR,
@@ -64,11 +63,30 @@ SCHEDULE = (
     PeriodicJob(
         "let go what waits for approval without a cause",
         "sync.release_held",
-        title="Release approvals without a cause",
-        description="Ends what waits for approval once its cause has ended.",
+        title="Close approvals that are not needed any more",
+        description="Closes approvals whose reason has ended, for example because somebody restored the records.",
         when_off="What waits for approval stays in the list when its cause has ended.",
         every=60,
         max_seconds=HOUR,
+    ),
+    PeriodicJob(
+        "notify people",
+        "sync.notify_people",
+        title="Notify people",
+        description="Notices what needs attention, and sends the messages that are due.",
+        when_off="Nobody is notified of anything, by email or chat.",
+        every=60,
+        max_seconds=15 * 60,
+    ),
+    PeriodicJob(
+        "tell other systems",
+        "sync.deliver_webhooks",
+        title="Send webhooks",
+        description="Tells the endpoints of other systems what happened: what a lost message would have done, and "
+        "what is tried again.",
+        when_off="Webhooks whose message was lost, or that failed, are not sent.",
+        every=10,
+        max_seconds=5 * 60,
     ),
     PeriodicJob(
         "carry on with many conflicts",
@@ -94,6 +112,24 @@ SCHEDULE = (
         title="Continue imports",
         description="Reads files to import and continues imports: what a lost message or an ended worker left undone.",
         when_off="An import whose message was lost, or whose worker ended, doesn't go on.",
+        every=60,
+        max_seconds=HOUR,
+    ),
+    PeriodicJob(
+        "warn of wrong codes",
+        "npd.warn_of_wrong_codes",
+        title="Warn of guessed codes",
+        description="Warns people by email when somebody who knows their password guesses their two-factor codes.",
+        when_off="Nobody gets an email about guessed codes; only the next sign-in says so.",
+        every=60,
+        max_seconds=HOUR,
+    ),
+    PeriodicJob(
+        "write exports",
+        "sync.exports",
+        title="Continue exports",
+        description="Writes the files of long exports, and deletes those that are older than a day.",
+        when_off="An export whose message was lost, or whose worker ended, doesn't go on; old files are kept.",
         every=60,
         max_seconds=HOUR,
     ),

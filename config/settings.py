@@ -1,7 +1,7 @@
 """Django's settings, each read once from the environment. .env.example explains every variable."""
 
 import os
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -39,6 +39,12 @@ if not SECRET_KEY:
         "set SECRET_KEY to a long random text; make one with: "
         'python3 -c "import secrets; print(secrets.token_urlsafe(50))"'
     )
+# What the database holds encrypted (sync/kernel/encryption.py): the first key encrypts, each of them decrypts.
+ENCRYPTION_KEY = env.str("ENCRYPTION_KEY", "")
+ENCRYPTION_KEY_FALLBACKS = env.str("ENCRYPTION_KEY_FALLBACKS", "")
+# SECRET_KEY at the end opens what was stored before there was a key of its own.
+_KEYS = [ENCRYPTION_KEY or SECRET_KEY, *environment.split_keys(ENCRYPTION_KEY_FALLBACKS), SECRET_KEY]
+ENCRYPTION_KEYS = list(dict.fromkeys(_KEYS))
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[]) or [
     urlsplit(SITE_URL).hostname or "localhost",
     "localhost",
@@ -59,7 +65,10 @@ MONDAY_API_KEY = env.str("MONDAY_API_KEY", "")
 MONDAY_API_URL = env.str("MONDAY_API_URL", "") or "https://api.monday.com/v2"
 # Where a browser finds the boards; not set, sync.boards takes it from the API's address.
 MONDAY_WEB_URL = env.str("MONDAY_WEB_URL", "").rstrip("/")
+# A call that names no version gets Monday's current one, which is another every quarter.
 MONDAY_API_VERSION = env.str("MONDAY_API_VERSION", "") or "2026-10"
+# Monday ends a call after 60 s (developer.monday.com/api-reference/docs/development-best-practices), so a mutation
+# that we gave up may still land: for so long nothing is concluded from its absence.
 MONDAY_TIMEOUT_SECONDS = env.float("MONDAY_TIMEOUT_SECONDS", 30.0)
 MONDAY_SETTLE_SECONDS = env.float("MONDAY_SETTLE_SECONDS", 60.0)
 MONDAY_CONTACTS_BOARD_ID = env.str("MONDAY_CONTACTS_BOARD_ID", "")
@@ -68,8 +77,13 @@ MONDAY_ORGANIZATIONS_BOARD_ID = env.str("MONDAY_ORGANIZATIONS_BOARD_ID", "")
 BOARD_IDS = {name: value for name, value in os.environ.items() if is_board_id(name)}
 MONDAY_SIGNING_SECRET = env.str("MONDAY_SIGNING_SECRET", "")
 MONDAY_WEBHOOK_TOKEN = env.str("MONDAY_WEBHOOK_TOKEN", "")
+# An app, whose OAuth flow is the other way to a token (sync/limits/credentials.py).
+MONDAY_CLIENT_ID = env.str("MONDAY_CLIENT_ID", "")
+MONDAY_CLIENT_SECRET = env.str("MONDAY_CLIENT_SECRET", "")
 DEFAULT_PHONE_REGION = (env.str("DEFAULT_PHONE_REGION", "") or "US").upper()
+# An item without a value in the match key's column may still get one: a person types cell after cell.
 NEW_ITEM_WAIT_SECONDS = env.float("NEW_ITEM_WAIT_SECONDS", 300.0)
+# Due jobs that nobody has claimed for so long mean that no worker runs.
 READY_MAX_DUE_SECONDS = env.float("READY_MAX_DUE_SECONDS", 300.0)
 
 # --- Django ------------------------------------------------------------------------------------------------
@@ -85,8 +99,6 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.humanize",
     "rest_framework",
-    "rest_framework.authtoken",
-    "knox",
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -96,6 +108,7 @@ INSTALLED_APPS = [
     "pgtrigger",
     "pghistory",
     "sync",
+    "rest_framework.authtoken",  # after sync, whose drf_create_token makes tokens of our kind
     "npd",
     "conflicts",
 ]
@@ -103,6 +116,7 @@ MIDDLEWARE = [
     "config.telemetry.RequestIdMiddleware",  # first: every line of a request bears its id
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.middleware.CompressedAnswersMiddleware",
     "config.middleware.ContentSecurityPolicyMiddleware",
     "config.middleware.ProbeMiddleware",  # before the first that asks for the request's host
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -113,6 +127,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "config.logins.SecondFactorGate",
     "django.contrib.messages.middleware.MessageMiddleware",
     "config.live_updates.LiveFetchMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -154,6 +169,7 @@ AUTHENTICATION_BACKENDS = [
 AXES_HANDLER = "config.logins.LoginFailures"
 AXES_FAILURE_LIMIT = 10  # of one user from one address
 LOGIN_ADDRESS_FAILURES = 50  # of one address, for any users
+# Slow enough for who guesses, short enough for who mistyped.
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_RESET_ON_SUCCESS = True
@@ -174,6 +190,8 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+# Whoever may open the admin signs in with a code too, and sets that up first.
+REQUIRE_TWO_FACTOR = env.bool("REQUIRE_TWO_FACTOR", False)
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English")]
 FORMAT_MODULE_PATH = ["config.formats"]
@@ -183,8 +201,7 @@ USE_TZ = True
 # The time zone of pages for a browser that hasn't sent its own (config/unfold.py).
 PAGES_TIME_ZONE = unfold.check_zone(env.str("TIME_ZONE", "") or TIME_ZONE)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440  # bytes; a larger webhook is answered with 413
-# Throttle counts live in the process: a Redis that is down must not stop the API.
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+CACHES = {"default": {"BACKEND": "config.unfold.FreshSearchCache"}}
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "var" / "static"
 STATICFILES_DIRS = [folder for folder in [BASE_DIR / "static"] if folder.is_dir()]
@@ -206,6 +223,7 @@ SECURE_SSL_REDIRECT = SITE_IS_HTTPS
 # Probes inside a cluster come by plain HTTP.
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SITE_IS_HTTPS else None
+# For this site alone: its subdomains may be somebody else's, and still speak plain HTTP.
 SECURE_HSTS_SECONDS = 31_536_000 if SITE_IS_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = False
 SESSION_COOKIE_SECURE = SITE_IS_HTTPS
@@ -214,7 +232,7 @@ CSRF_TRUSTED_ORIGINS = [SITE_URL] if SITE_IS_HTTPS else []
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "default-src": "'self'",
-    "script-src": "'self' 'unsafe-eval'",  # unfold's Alpine evaluates its attributes
+    "script-src": "'self'",
     "style-src": "'self' 'unsafe-inline'",
     "img-src": "'self' data:",
     "object-src": "'none'",
@@ -222,59 +240,123 @@ CONTENT_SECURITY_POLICY = {
     "form-action": "'self'",
     "frame-ancestors": "'none'",
 }
+# Of the pages in the admin's frame alone, which are shown to who is signed in: unfold's Alpine evaluates its
+# attributes. Its build without that (@alpinejs/csp) takes no expressions, of which unfold's templates are full.
+FRAME_SCRIPT_SOURCES = "'self' 'unsafe-eval'"
 # What our pages never ask a browser for.
 PERMISSIONS_POLICY = ", ".join(
     f"{feature}=()"
     for feature in ("camera", "display-capture", "geolocation", "microphone", "payment", "serial", "usb")
 )
 
+# --- Notifications -----------------------------------------------------------------------------------------
+EMAIL_HOST = env.str("EMAIL_HOST", "")
+# 587 is submission with STARTTLS (RFC 6409), 465 with TLS from the first byte (RFC 8314).
+EMAIL_PORT = env.int("EMAIL_PORT", 587)
+EMAIL_HOST_USER = env.str("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = env.str("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_SSL = env.bool("EMAIL_USE_SSL", EMAIL_PORT == 465)
+EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS", EMAIL_PORT == 587)
+# One mail server that hangs must not cost the other receivers their task's time.
+EMAIL_TIMEOUT = 15
+DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", "") or f"NPD Sync <npd-sync@{urlsplit(SITE_URL).hostname or 'localhost'}>"
+if DEMO and not EMAIL_HOST:
+    # The demo has no mail server: what it would send is a file.
+    EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    EMAIL_FILE_PATH = BASE_DIR / "var" / "mail"
+# Chats in the own network, also without https; for whoever trusts everybody who signs in.
+NOTIFY_PRIVATE_ADDRESSES = env.bool("NOTIFY_PRIVATE_ADDRESSES", False)
+
 # --- Limits of the sync, and what is kept ------------------------------------------------------------------
 GONE_QUIET_SECONDS = 600  # an item must have been removed for this long: Monday has an undo
+# What a person deletes in an hour stays below these; what a script or a wrong filter deletes doesn't.
 GUARD_RECORDS = env.int("SYNC_GUARD_RECORDS", 50)
 GUARD_PERCENT = env.int("SYNC_GUARD_PERCENT", 10)
+# Two people correct each other a few times and then talk; an automation never stops.
 LOOP_TIMES = env.int("SYNC_LOOP_TIMES", 5)
+# As long as Monday keeps deleted items: a record that is restored later would find none.
 TOMBSTONE_DAYS = 30
+INCIDENT_DAYS = 30  # of what needed attention and is gone: who was notified of it
 JOURNAL_DAYS = 7  # intents and webhook events: longer than a webhook may be late
 HISTORY_DAYS = env.int("SYNC_HISTORY_DAYS", 365)
 QUEUE_DAYS = env.int("SYNC_QUEUE_DAYS", 14)  # of finished jobs
 IMPORT_READ_SECONDS = 60  # to read one file, of the clock and of the processor
 IMPORT_READ_MEMORY_MB = 512  # of the process that reads it; the largest file that may be takes 190
+EXPORT_ROWS_AT_ONCE = 5_000  # that a person waits for; with more a worker writes the file
+# A call verifies 100 records, and the smallest plans have 1,000 calls a day for everything.
 AUDIT_CALLS_A_DAY = env.int("SYNC_AUDIT_CALLS_A_DAY", 6)
 
 # --- API ---------------------------------------------------------------------------------------------------
 API_THROTTLE = env.str("API_THROTTLE", "3000/min")
+API_STRANGER_THROTTLE = env.str("API_STRANGER_THROTTLE", "120/min")
+# Each is a pass at the highest priority, of two calls of the API quota.
 SYNC_NOW_THROTTLE = env.str("SYNC_NOW_THROTTLE", "60/min")
+# The last day on which tokens of DRF's own kind, once stored in clear text, open the API.
+try:
+    OLD_TOKENS_UNTIL = date.fromisoformat(env.str("OLD_TOKENS_UNTIL", "2027-06-30"))
+except ValueError as error:
+    raise ImproperlyConfigured("set OLD_TOKENS_UNTIL to a day, such as 2027-06-30") from error
 REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "sync.api.schema.ProblemSchema",
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "knox.auth.TokenAuthentication",  # "Bearer": stored hashed
-        "rest_framework.authentication.TokenAuthentication",  # "Token": for compatibility
+        "sync.api.token_auth.ApiTokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_FILTER_BACKENDS": ["sync.api.request_rules.StrictFilters"],
-    "DEFAULT_PAGINATION_CLASS": "sync.api.request_rules.PagePagination",
-    "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.UserRateThrottle"],
-    "DEFAULT_THROTTLE_RATES": {"user": API_THROTTLE, "sync-to-monday": SYNC_NOW_THROTTLE},
+    "DEFAULT_PAGINATION_CLASS": "sync.api.lists.Pages",
+    "DEFAULT_THROTTLE_RATES": {
+        "user": API_THROTTLE,
+        "anonymous": API_STRANGER_THROTTLE,
+        "sync-to-monday": SYNC_NOW_THROTTLE,
+    },
     "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 DRF_STANDARDIZED_ERRORS = {"EXCEPTION_HANDLER_CLASS": "sync.api.problems.ProblemHandler"}
-REST_KNOX = {"AUTH_HEADER_PREFIX": "Bearer"}
 SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
+        "EventTypeEnum": "sync.models.EventType",
         "ResolutionTypeEnum": "conflicts.models.ResolutionType",
         "ConflictKindEnum": "conflicts.models.ConflictKind",
         "ConflictStateEnum": "conflicts.presenter.STATE_LABELS",
         "GuardKindEnum": "sync.choices.GuardKind",
         "GuardStateEnum": "sync.choices.GuardState",
+        "TokenScopeEnum": "sync.choices.TokenScope",
+        "TokenStateEnum": "sync.choices.TokenState",
+        "TombstoneStateEnum": "sync.choices.TombstoneState",
         "SyncStatusEnum": "sync.choices.RecordSyncStatus",
         "SyncDirectionEnum": "sync.choices.SyncDirection",
         "LedgerStatusEnum": "sync.choices.SyncStatus",
+        "FieldRuleEnum": "sync.choices.RULES",
+        "RecordSyncStateEnum": "sync.records.record_health.RecordState",
         "LedgerDirectionEnum": "sync.choices.LedgerDirection",
+        "JobStatusEnum": "sync.choices.QueueStatus",
+        "JobDirectionEnum": "sync.choices.QueueDirection",
+        "JobOperationEnum": "sync.choices.Operation",
+        "JobPriorityEnum": "sync.choices.Priority",
+        "BulkActionEnum": "sync.api.bulk_endpoints.BulkAction",
+        "ImportRowOutcomeEnum": "npd.imports.models.RowOutcome",
+        "ImportRowResultEnum": "npd.imports.models.Result",
+        "ImportEncodingEnum": "npd.imports.messages.ENCODINGS",
+        "UnmatchedReasonEnum": "sync.api.unmatched_endpoints.REASONS",
+        "LedgerResolutionEnum": "sync.choices.ResolutionStrategy",
+        "ManualResolutionTypeEnum": "conflicts.api.MANUAL_CHOICES",
+        "OptionChooseEnum": "conflicts.api.OPTION_CHOICES",
+        "SelectionChooseEnum": "conflicts.models.CHOICES",
+        "SetupStateEnum": "sync.models.SetupState",
+        "InboxKindEnum": "sync.operations.attention.AttentionKind",
+        "ExportStateEnum": "sync.models.ExportState",
+        "WebhookDeliveryStateEnum": "sync.models.DeliveryState",
+        "ExportFormatEnum": "sync.models.ExportFormat",
     },
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "sync.api.schema_document.complete_document",
+    ],
+    "OAS_VERSION": "3.1.1",
     "TITLE": "NPD Sync",
     "DESCRIPTION": "Contacts and organizations, and their synchronization with Monday.com.",
     "VERSION": "1",
@@ -287,6 +369,7 @@ SPECTACULAR_SETTINGS = {
 }
 
 LOGIN_URL = "admin:login"
+CSRF_FAILURE_VIEW = "config.error_pages.form_expired"
 LOGIN_REDIRECT_URL = "admin:index"
 
 # --- Celery ------------------------------------------------------------------------------------------------
@@ -296,9 +379,12 @@ CELERY_TIMEZONE = TIME_ZONE
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_RESULT_EXPIRES = None  # no results: nothing to clean up
+# The soft limit lets a task end its transaction and release its lease; the hard one kills what hangs.
 CELERY_TASK_TIME_LIMIT = 300
 CELERY_TASK_SOFT_TIME_LIMIT = 270
+# A message fetched ahead waits behind a long task while another worker is idle.
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# Python keeps what a large pass once needed; a fresh process gives it back.
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 500
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 # A save never waits for the broker: one try, and the next sweep sends what it missed.
@@ -321,6 +407,7 @@ WAKE_UP_TRANSPORT_OPTIONS: dict[str, Any] = {"max_retries": 0} | (
 CELERY_BEAT_SCHEDULER = "config.beat:Scheduler"
 
 # --- What nobody may read ----------------------------------------------------------------------------------
+# It grows: a secret of the database joins it in the moment in which it is decrypted (sync/limits/credentials.py).
 SECRET_TEXTS = [
     SECRET_KEY,
     *environment.secret_texts(),

@@ -6,11 +6,10 @@ finished text: by value those that the settings know, by shape the others.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import uuid
-from collections.abc import Callable, ItemsView, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, ItemsView, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -32,72 +31,18 @@ from django.utils.safestring import SafeString
 from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
+from sync.kernel.redaction import HIDDEN, Redactor
+
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
-
-
-HIDDEN = "[secret]"
-
-# The finished line may be JSON: there a quote inside a text has a backslash, and a line's end is the two
-# letters \n. A secret ends before that backslash, or the line could not be parsed any more.
-QUOTE = r"""\\*['\"]"""
-IS = rf"""(?:{QUOTE})?\s*[:=]\s*(?:{QUOTE})?"""
-VALUE = rf"""(?:[^\s'\",}}\\]|\\(?!{QUOTE}))+"""
-IN_ADDRESS = rf"""(?:[^&\s'\"\\]|\\(?!{QUOTE}))+"""
-IN_HEADER = rf"""(?:[^\s'\"\\]|\\(?!{QUOTE}))"""
-BEGIN = r"(?:\b|(?<=\\[nrt]))"
-
-SHAPES = [
-    (re.compile(rf"(?i)(authorization{IS})(?:(?:bearer|token|basic)\s+)?{VALUE}"), rf"\1{HIDDEN}"),
-    (re.compile(rf"(?i)((?:api[_-]?(?:key|token)|signing[_-]?secret|password){IS}){VALUE}"), rf"\1{HIDDEN}"),
-    (re.compile(r"(/webhooks/monday/)[^/\s'\"\\]+"), rf"\1{HIDDEN}"),
-    (re.compile(BEGIN + r"eyJ[\w-]+\.[\w-]+\.[\w-]+"), HIDDEN),
-    (re.compile(r"(://[^:/\s@]*:)[^@/\s]+@"), rf"\1{HIDDEN}@"),
-    # A token without its header, and what makes an address valid: our ?token=, an upload's ?X-Amz-Signature=.
-    (re.compile(rf"(?i){BEGIN}(bearer )(?={IN_HEADER}*(?:[\d_~+/=-]|\.\w)){IN_HEADER}{{8,}}"), rf"\1{HIDDEN}"),
-    (
-        re.compile(
-            r"(?i)([?&](?:(?:access_|api_?)?(?:token|key|secret)|x-amz-(?:signature|credential|security-token))=)"
-            + IN_ADDRESS
-        ),
-        rf"\1{HIDDEN}",
-    ),
-]
-
-SHORTEST_SECRET = 6  # a shorter text would black out ordinary words
-
-
-def _spellings(secret: str) -> set[str]:
-    """Return a secret as a finished line may have it: as it is, as a Python literal, and either in JSON."""
-    plain = {secret, repr(secret)[1:-1]}
-    return plain | {json.dumps(one)[1:-1] for one in plain}
-
-
-class Redactor:
-    """Takes secrets out of a text."""
-
-    def __init__(self, secrets: Iterable[str]) -> None:
-        long_enough = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
-        known = sorted({form for secret in long_enough for form in _spellings(secret)}, key=len, reverse=True)
-        self.known = re.compile("|".join(map(re.escape, known))) if known else None
-
-    def known_only(self, text: str) -> str:
-        """Remove known secrets only; shapes would cut into HTML."""
-        return self.known.sub(HIDDEN, text) if self.known else text
-
-    def __call__(self, text: str) -> str:
-        text = self.known_only(text)
-        for shape, replacement in SHAPES:
-            text = shape.sub(replacement, text)
-        return text
 
 
 class SecretlessFormatter(structlog.stdlib.ProcessorFormatter):
     """structlog's formatter, with the secrets taken out of the finished line."""
 
-    def __init__(self, *args: Any, secrets: Iterable[str] = (), **kwargs: Any) -> None:
+    def __init__(self, *args: Any, redact: Redactor, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.redact = Redactor(secrets)
+        self.redact = redact
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line to write."""
@@ -124,7 +69,7 @@ EVENT_PROCESSORS = [
 ]
 
 
-def logging_config(level: str, json_lines: bool, secrets: Iterable[str]) -> dict[str, Any]:
+def logging_config(level: str, json_lines: bool, secrets: Collection[str]) -> dict[str, Any]:
     """Return Django's LOGGING: a line per event to standard error, as JSON or text. Configures structlog."""
     structlog.configure(
         processors=EVENT_PROCESSORS,
@@ -139,7 +84,8 @@ def logging_config(level: str, json_lines: bool, secrets: Iterable[str]) -> dict
         "formatters": {
             "line": {
                 "()": SecretlessFormatter,
-                "secrets": list(secrets),
+                # Not the list itself: dictConfig would copy it, and what joins it later would be printed.
+                "redact": Redactor(secrets),
                 "foreign_pre_chain": shared_processors(),
                 "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
             }
@@ -149,6 +95,8 @@ def logging_config(level: str, json_lines: bool, secrets: Iterable[str]) -> dict
         "loggers": {
             "django": {"handlers": [], "level": "INFO", "propagate": True},
             "django.server": {"handlers": [], "level": "INFO", "propagate": True},
+            # On DEBUG it logs each call's path, which of a chat's webhook is a secret.
+            "urllib3": {"handlers": [], "level": "INFO", "propagate": True},
             "axes": {"handlers": [], "level": "ERROR", "propagate": True},  # config/logins.py logs it itself
         },
     }

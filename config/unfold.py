@@ -7,29 +7,26 @@ asks. For a browser that sends none, or an unknown one, it is the installation's
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import lru_cache
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from django.apps import apps
 from django.conf import settings
+from django.core.cache.backends.locmem import LocMemCache
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models import Q
+from django.db.models import AutoField, Model, Q
 from django.http import HttpRequest
-from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.functional import Promise
 from django.utils.text import capfirst
 from unfold.dataclasses import SearchResult
 
-from sync.apps import LIVE_ROWS, NEW_ITEMS
+from config.navigation import found_pages, navigation, section_of
 
 if TYPE_CHECKING:  # the settings import this module, before Django is ready for more
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from django.http import HttpRequest, HttpResponseBase
 
@@ -76,9 +73,6 @@ def _known_zones() -> frozenset[str]:
 # Django-unfold's settings: styles, sidebar and sections.
 
 
-CONFLICTS, QUEUE, GUARD = "conflicts_syncconflict", "sync_syncqueue", "sync_guardedact"
-
-
 def own_styles(request: HttpRequest) -> str:
     """Return the address of our small style sheet; at request time, when static files are known."""
     return static("npd/npd.css")
@@ -104,168 +98,102 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
     from sync.admin.board_pages import banner_context
 
     if not request.user.is_authenticated:
-        return {"is_demo": settings.DEMO}
-    return banner_context() | {"section": next((found for found in sections() if found.contains(request)), None)}
+        accounts = apps.get_model(settings.AUTH_USER_MODEL)._default_manager
+        return {"is_demo": settings.DEMO, "has_accounts": settings.DEMO or accounts.exists()}
+    return banner_context() | {"section": section_of(request)}
 
 
-def sidebar_counts(request: HttpRequest) -> dict[str, int]:
-    """Return the sidebar's counts: open conflicts, and pending approvals; one query."""
-    from django.db.models import CharField, Count, Value
+FOUND_PER_LIST = 8
+FOUND_RECORDS = 50
+"""Records of a type whose conflicts and jobs are found with them, also by what the records alone say."""
 
-    from conflicts.models import SyncConflict
-    from sync.models.state import GuardedAct
-
-    if not hasattr(request, "waiting_for_people"):
-        conflicts = SyncConflict.objects.filter(resolved_at=None).order_by()
-        pending_approvals = GuardedAct.objects.filter(state="held").order_by()
-        counted = [
-            rows.annotate(model=Value(model, CharField())).values_list("model").annotate(number=Count("pk"))
-            for rows, model in ((conflicts, CONFLICTS), (pending_approvals, GUARD))
-        ]
-        request.waiting_for_people = dict(counted[0].union(counted[1], all=True))  # type: ignore[attr-defined]
-    found: dict[str, int] = request.waiting_for_people  # type: ignore[attr-defined]
-    return found
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the site: its name in the sidebar, the heading and the window's title."""
-
-    group: str | Promise
-    title: str | Promise
-    icon: str
-    model: str
-    query: str = ""
-
-    @property
-    def path(self) -> str:
-        """Return the address of its first page."""
-        return reverse(f"admin:{self.model}_changelist" if self.model else "admin:index")
-
-    @property
-    def link(self) -> str:
-        """Return the address with the filters that the sidebar sets."""
-        return f"{self.path}?{self.query}" if self.query else self.path
-
-    def contains(self, request: HttpRequest) -> bool:
-        """Whether the requested page belongs to it."""
-        if not self.model:
-            return request.path == self.path
-        items = "what=items" in request.META.get("QUERY_STRING", "")
-        is_own_queue = items == (self.query == NEW_ITEMS) if self.model == QUEUE else True
-        return is_own_queue and request.path.startswith(self.path)
-
-    def may_be_seen(self, request: HttpRequest) -> bool:
-        """Whether this person may see the rows behind it."""
-        app, _, model = self.model.rpartition("_")
-        return not self.model or any(request.user.has_perm(f"{app}.{act}_{model}") for act in ("view", "change"))
-
-
-HEALTH = Section("", "Sync health", "monitor_heart", "")
-SECTIONS = (
-    Section("Sync", "Conflicts", "call_split", CONFLICTS),
-    Section("Sync", "Approvals", "gpp_maybe", GUARD, "state__exact=held"),
-    Section("Sync", "Queue", "queue", QUEUE, LIVE_ROWS),
-    Section("Sync", "Unmatched items", "fiber_new", QUEUE, NEW_ITEMS),
-    Section("Sync", "Boards", "view_kanban", "sync_boardlink"),
-    Section("Sync", "Monday account", "key", "sync_mondayaccount"),
-    Section("Log", "Activity", "history", "sync_decision"),
-    Section("Log", "Sync state", "menu_book", "sync_syncmetadata"),
-    Section("Log", "API writes", "send", "sync_intent"),
-    Section("Log", "Verification", "verified", "sync_syncaudit"),
-    Section("Log", "Webhooks received", "webhook", "sync_webhookevent"),
-    Section("Log", "Deleted records", "delete", "sync_tombstone"),
-    Section("Log", "Ignored items", "block", "sync_refuseditem"),
-    Section("Administration", "Users", "badge", "auth_user"),
-    Section("Administration", "Groups", "group", "auth_group"),
-    Section("Administration", "API tokens", "vpn_key", "knox_authtoken"),
-    Section("Administration", "Schedule", "calendar_clock", "django_celery_beat_periodictask"),
+SEARCHED = (
+    ("conflicts.SyncConflict", "call_split"),
+    ("sync.SyncQueue", "queue"),
+    ("sync.UnmatchedItem", "fiber_new"),
+    ("sync.Tombstone", "delete"),
+    ("sync.BoardLink", "view_kanban"),
 )
+"""What Ctrl+K searches besides the records, each with its icon."""
 
 
-def sections() -> list[Section]:
-    """Return the sidebar's lines: the first page, every synced model that has an admin, and what is ours."""
+def find(request: HttpRequest, term: str) -> list[SearchResult]:
+    """Return what Ctrl+K finds besides pages, by name, email or number: records, conflicts, jobs, deleted records,
+    boards; of each what this person may see.
+    """
     from django.contrib import admin
 
     from sync import registry
 
-    synced = [(spec.model._meta, spec.icon) for spec in registry.entities() if admin.site.is_registered(spec.model)]
-    records = [
-        Section("Records", capfirst(str(opts.verbose_name_plural)), icon, f"{opts.app_label}_{opts.model_name}")
-        for opts, icon in synced
-    ]
-    return [HEALTH, *sorted(records, key=lambda section: str(section.title)), *SECTIONS]
-
-
-def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """Return the sidebar, with what this person may see."""
-    groups = groupby(sections(), key=lambda section: section.group)
-    return [
-        {"title": title, "items": [_item(request, section) for section in sections], "separator": bool(title)}
-        for title, sections in groups
-    ]
-
-
-def _item(request: HttpRequest, section: Section) -> dict[str, Any]:
-    """Return one line of the sidebar."""
-    here, seen = section.contains(request), section.may_be_seen(request)
-    return {
-        "title": section.title,
-        "icon": section.icon,
-        "link": section.link,
-        "active": lambda request: here,
-        "permission": lambda request: seen,
-        **_badge(request, section),
-    }
-
-
-def _badge(request: HttpRequest, section: Section) -> dict[str, str]:
-    may_count = section.model in (CONFLICTS, GUARD) and section.may_be_seen(request)
-    count = sidebar_counts(request).get(section.model, 0) if may_count else 0
-    return {"badge": f"{count}", "badge_variant": "warning"} if count else {}
-
-
-def badges(request: HttpRequest) -> dict[str, str]:
-    """Return the sidebar's counts as they are drawn, by the address of their line; empty texts where nothing waits."""
-    counted = [section for section in SECTIONS if section.model in (CONFLICTS, GUARD)]
-    template = "unfold/helpers/app_list_badge.html"
-    return {one.path: render_to_string(template, {"item": _badge(request, one)}).strip() for one in counted}
-
-
-FOUND_PER_LIST = 8
-TOMBSTONES, BOARDS = "sync_tombstone", "sync_boardlink"
-
-
-def find(request: HttpRequest, term: str) -> list[SearchResult]:
-    """Return what Ctrl+K finds besides pages, by name or number: records, conflicts, jobs, deleted records, boards."""
-    from django.contrib import admin
-
-    from sync.registry import record_names
-
-    found = []
-    for section in sections():
-        is_searched = section.group == "Records" or section.model in (CONFLICTS, QUEUE, TOMBSTONES, BOARDS)
-        if not is_searched or section.query == NEW_ITEMS or not section.may_be_seen(request):
+    searched = [(spec.model, spec.icon) for spec in registry.entities()]
+    searched += [(apps.get_model(label), icon) for label, icon in SEARCHED]
+    found: list[SearchResult] = found_pages(request, term)
+    record_ids: list[Any] = []
+    for model, icon in searched:
+        model_admin = admin.site._registry.get(model)
+        if model_admin is None or not model_admin.has_view_permission(request):
             continue
-        model_admin = admin.site.get_model_admin(apps.get_model(section.model.replace("_", ".", 1)))
-        rows = model_admin.get_queryset(request).order_by(*model_admin.get_ordering(request))
-        if section.model == QUEUE:
-            rows = rows.exclude(status="completed")
-        if section.model == BOARDS:
-            rows = rows.filter(Q(board_id=term) | Q(shape__name__icontains=term) | Q(entity_type__istartswith=term))
+        rows = _found_rows(request, model_admin, term, record_ids)
+        if registry.is_registered(model._meta.model_name or ""):
+            record_ids += [row.pk for row in rows]
+        found += _search_results(request, model, icon, rows[:FOUND_PER_LIST])
+    nothing = f"No record, conflict, job or board is called “{term}”"
+    return found or [SearchResult(nothing, NOT_FOUND_HINT, reverse("admin:index") + NOTHING_FOUND, "search_off")]
+
+
+def _found_rows(request: HttpRequest, model_admin: Any, term: str, record_ids: Sequence[Any]) -> list[Any]:
+    """The rows of one list that a search finds, with those about records that were found."""
+    model = model_admin.model
+    rows = model_admin.get_queryset(request).order_by(*model_admin.get_ordering(request))
+    if model._meta.label == "sync.BoardLink":
+        rows = rows.filter(Q(board_id=term) | Q(shape__name__icontains=term) | Q(entity_type__istartswith=term))
+    else:
+        named, _ = model_admin.get_search_results(request, rows, term)
+        fields = {field.name for field in model._meta.concrete_fields}
+        more = Q(pk__in=[])
+        if "entity_id" in fields and record_ids:
+            more |= Q(entity_id__in=record_ids)
+        if isinstance(model._meta.pk, AutoField) and (number := term.removeprefix("#")).isdecimal():
+            more |= Q(pk=int(number[:18]))
+        rows = rows.filter(Q(pk__in=named.order_by().values("pk")) | more) if more else named
+    if model._meta.label == "sync.SyncQueue":
+        rows = rows.exclude(status="completed")
+    return list(rows.distinct()[:FOUND_RECORDS])
+
+
+def _search_results(request: HttpRequest, model: type[Model], icon: str, rows: Sequence[Any]) -> list[SearchResult]:
+    from sync.records.visibility import known_names, visible_types
+
+    opts, found, types = model._meta, [], visible_types(request.user)
+    names = known_names(types, ((row.entity_type, row.entity_id) for row in rows if hasattr(row, "entity_id")))
+    for row in rows:
+        if hasattr(row, "entity_id"):
+            name = names.get((row.entity_type, row.entity_id))
+            number = f" #{row.pk}" if isinstance(row.pk, int) else ""
         else:
-            rows = model_admin.get_search_results(request, rows, term)[0]
-        page = list(rows.distinct()[:FOUND_PER_LIST])
-        names = record_names([(row.entity_type, row.entity_id) for row in page if hasattr(row, "entity_id")])
-        for row in page:
-            key = (row.entity_type, row.entity_id) if hasattr(row, "entity_id") else None
-            name = names.get(key) if key else getattr(row, "shape", {}).get("name")
-            link = reverse(f"admin:{section.model}_change", args=[row.pk])
-            found.append(SearchResult(name or str(row), str(section.title), link, section.icon))
-    return found or [SearchResult(f"Nothing is called “{term}”", NOT_FOUND_HINT, reverse("admin:index"), "search_off")]
+            # A board is called as on Monday, where that is known.
+            name, number = str(getattr(row, "shape", {}).get("name") or ""), ""
+        link = reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[row.pk])
+        found.append(SearchResult(name or str(row), f"{capfirst(str(opts.verbose_name))}{number}", link, icon))
+    return found
 
 
-NOT_FOUND_HINT = "names, e-mail addresses, phone numbers and the numbers of items are searched"
+NOTHING_FOUND = "#nothing-found"
+"""By this npd.css knows the line, below which unfold would count it as a result."""
+
+NOT_FOUND_HINT = "names, email addresses, phone numbers and the numbers of items and jobs are searched"
+
+
+class FreshSearchCache(LocMemCache):
+    """The process's cache, without what a search found: unfold would show for five minutes what is gone by now, or what
+    this person may not see any more.
+    """
+
+    def set(self, key: str, *args: Any, **kwargs: Any) -> None:
+        """Keep a value, unless it is what a search found."""
+        if not key.startswith("unfold_search_"):
+            super().set(key, *args, **kwargs)
+
 
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "NPD Sync",
@@ -276,8 +204,9 @@ UNFOLD: dict[str, Any] = {
     "STYLES": [own_styles],
     "SCRIPTS": [own_script, live_script],
     "GLOBAL_CALLBACK": "config.unfold.page_context",
-    "DASHBOARD_CALLBACK": "config.first_page.dashboard",
+    "DASHBOARD_CALLBACK": "config.navigation.dashboard",
     "SHOW_HISTORY": True,
+    "LOGIN": {"form": "config.logins.SignInForm"},
     "COLORS": {
         "primary": {
             "50": "oklch(97% .014 254.604)",
@@ -292,6 +221,12 @@ UNFOLD: dict[str, Any] = {
             "900": "oklch(37.9% .146 265.522)",
             "950": "oklch(28.2% .091 267.935)",
         }
+    },
+    "ACCOUNT": {
+        "navigation": [
+            {"title": "Notifications", "link": lambda request: reverse("npd-notifications")},
+            {"title": "Change password", "link": lambda request: reverse("admin:password_change")},
+        ]
     },
     "COMMAND": {"search_callback": "config.unfold.find"},
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": navigation},

@@ -2,16 +2,22 @@
 
 from django.apps import apps
 from django.contrib import admin
+from django.contrib.auth.decorators import login_required
 from django.urls import URLResolver, include, path, re_path
 from django.utils.module_loading import module_has_submodule
 from django.views.generic import RedirectView
 
-from config import middleware
+from config import help_pages, middleware
 from config.glossary import glossary_page
 from config.live_updates import live_versions
+from config.navigation import oldest_conflict, settings_page
+from npd.admin import account_pages, personal_data_pages
 from sync import registry
+from sync.admin import attention_pages
+from sync.admin.notification_pages import notifications_page, test_receiver
 from sync.admin.record_pages import register_generated
 from sync.api import record_endpoints, service_endpoints
+from sync.api.urls import following
 
 
 def record_apis() -> list[URLResolver]:
@@ -30,14 +36,43 @@ urlpatterns = [
     path("admin/r/", include(([re_path("", record_endpoints.view_on_site_disabled)], "nowhere"))),
     path("admin/live/", admin.site.admin_view(live_versions), name="npd-live"),
     path("admin/glossary/", admin.site.admin_view(glossary_page), name="npd-glossary"),
+    path("admin/oldest-conflict/", admin.site.admin_view(oldest_conflict), name="npd-oldest-conflict"),
+    path("admin/help/", admin.site.admin_view(help_pages.help_start), name="npd-help-start"),
+    path("admin/help/<path:name>/", admin.site.admin_view(help_pages.help_page), name="npd-help"),
+    path("admin/settings/", admin.site.admin_view(settings_page), name="npd-settings"),
+    path("admin/inbox/", admin.site.admin_view(attention_pages.inbox_page), name="npd-inbox"),
+    path("admin/inbox/entry/", admin.site.admin_view(attention_pages.entry_page), name="npd-inbox-entry"),
+    path("admin/inbox/act/", admin.site.admin_view(attention_pages.act_on_entries), name="npd-inbox-act"),
+    path("admin/inbox/undo/", admin.site.admin_view(attention_pages.undo_last_act), name="npd-inbox-undo"),
+    path("admin/notifications/", admin.site.admin_view(notifications_page), name="npd-notifications"),
+    path("admin/notifications/test/", admin.site.admin_view(test_receiver), name="npd-notifications-test"),
+    path("admin/two-factor/", login_required(account_pages.verify_page), name="npd-two-factor"),
+    path("admin/two-factor/set-up/", login_required(account_pages.set_up_page), name="npd-two-factor-set-up"),
+    path("admin/two-factor/change/", login_required(account_pages.change), name="npd-two-factor-change"),
+    path("admin/sessions/", admin.site.admin_view(account_pages.sessions_page), name="npd-sessions"),
+    path("admin/personal-data/", admin.site.admin_view(personal_data_pages.search_page), name="npd-personal-data"),
+    path(
+        "admin/personal-data/export/",
+        admin.site.admin_view(personal_data_pages.download_export),
+        name="npd-person-export",
+    ),
+    path("admin/personal-data/erase/", admin.site.admin_view(personal_data_pages.erase), name="npd-person-erase"),
+    path("admin/personal-data/<uuid:key>/", admin.site.admin_view(personal_data_pages.contact_page), name="npd-person"),
     path("admin/", admin.site.urls),
     path("go/<uuid:record_id>", record_endpoints.redirect_to_record, name="go-to-record"),
     path("api/v1/", RedirectView.as_view(pattern_name="docs")),
     *record_apis(),
+    path("api/v1/", include(following)),
     path("api/v1/sync/", include("sync.api.urls")),
     path("api/v1/sync/", include("conflicts.api")),
+    path("api/v1/sync/", include("conflicts.rejection_endpoints")),
+    path("api/v1/", include("sync.api.export_endpoints")),
+    path("api/v1/", include("sync.api.token_endpoints")),
     path("api/v1/schema/", service_endpoints.SchemaView.as_view(), name="schema"),
     path("api/v1/docs/", service_endpoints.DocsView.as_view(url_name="schema"), name="docs"),
+    path("api/problems/", help_pages.problem_list, name="problem-list"),
+    path("api/problems/<slug:code>", help_pages.problem_page, name="problem"),
+    path("api/changelog/", help_pages.api_changelog, name="api-changelog"),
     path("webhooks/monday/", service_endpoints.receive_webhook, name="webhook"),
     path("webhooks/monday/<str:token>/", service_endpoints.receive_webhook, name="webhook-with-token"),
     path("cron/sync-queue", service_endpoints.work_queue, name="cron-sync-queue"),
@@ -46,3 +81,8 @@ urlpatterns = [
     path("readyz", service_endpoints.readyz),
     path("metrics", service_endpoints.metrics),
 ]
+
+handler400 = "config.error_pages.bad_request"
+handler403 = "config.error_pages.not_allowed"
+handler404 = "config.error_pages.not_found"
+handler500 = "config.error_pages.failed"

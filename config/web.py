@@ -1,6 +1,7 @@
 """The web process: waitress on PORT. `python -m config.web [--host H] [--timeout SECONDS]`."""
 
 import argparse
+import gc
 import ipaddress
 import json
 import os
@@ -12,6 +13,8 @@ from typing import Any
 import waitress
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.core.handlers.wsgi import WSGIHandler
+from django.urls import get_resolver
 from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer
 from waitress.task import ErrorTask
@@ -162,9 +165,21 @@ def main() -> None:
         sys.exit(f"Settings: {error}")
 
 
-def serve(host: str, timeout: int = TIMEOUT_SECONDS) -> None:
-    """Load Django, which needs valid settings, and answer requests."""
+def load_application() -> WSGIHandler:
+    """Load all that answers requests, which needs valid settings, and make the process ready to serve it."""
     from config.wsgi import application
+    from sync.kernel import process
+
+    # Else the first request imports the views, and they are looked through by each collection.
+    get_resolver().url_patterns  # noqa: B018 - reading it imports them
+    gc.collect()
+    process.spare_loaded_code()
+    return application
+
+
+def serve(host: str, timeout: int = TIMEOUT_SECONDS) -> None:
+    """Load Django and answer requests."""
+    application = load_application()
     from sync.kernel import counters
 
     signal.signal(signal.SIGTERM, stop_server)

@@ -5,27 +5,37 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
+from itertools import chain
 from typing import Any, ClassVar, cast
 
 import django_filters
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError as InvalidValue
-from django.db.models import QuerySet
-from django.urls import path
+from django.db.models import Count, QuerySet
+from django.urls import URLPattern, path, reverse
 from django_filters.rest_framework import FilterSet
-from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_field, extend_schema_view
+from drf_spectacular.utils import (
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_field,
+    extend_schema_serializer,
+    extend_schema_view,
+)
 from rest_framework import serializers, viewsets
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from conflicts import conflict_queries
-from conflicts.models import CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
-from conflicts.presenter import STATE_LABELS, conflict_progress, state_of
-from conflicts.resolution import MANUAL_TYPES, resolve
+from conflicts import bulk_resolution, conflict_queries
+from conflicts.conflict_context import ConflictContext
+from conflicts.models import CHOICES, CUSTOM, MONDAY, NPD, ConflictBatch, ConflictKind, ResolutionType, SyncConflict
+from conflicts.presenter import STATE_LABELS, both_values, conflict_progress, state_of
+from conflicts.resolution import MANUAL_TYPES, SIDE_OF_TYPE, resolve
 from conflicts.resolution_undo import undo
 from conflicts.validation import InvalidResolution, OutdatedResolution
 from sync import registry
+from sync.api.export_endpoints import export_paths
+from sync.api.lists import ShapedView, filtered_by, ordered_by
 from sync.api.problems import MEDIA_TYPE, ProblemSerializer, problem_body
 from sync.api.request_rules import (
     ApiView,
@@ -38,14 +48,18 @@ from sync.api.request_rules import (
 )
 from sync.merge import Resolution
 from sync.models import FieldMapping
+from sync.records.visibility import visible_types
 
 # How conflicts and resolutions look.
+
+
+OPTION_CHOICES = (NPD, MONDAY, CUSTOM)
 
 
 class OptionSerializer(serializers.Serializer[Any]):
     """One way out of a conflict about the record itself."""
 
-    choose = serializers.ChoiceField(choices=(NPD, MONDAY, CUSTOM))
+    choose = serializers.ChoiceField(choices=OPTION_CHOICES)
     value = serializers.CharField(help_text="Names a custom option; else empty.")
     label = serializers.CharField(help_text="What the button says.")  # type: ignore[assignment] # DRF's own attribute
     effect = serializers.CharField(help_text="What will happen, as a sentence.")
@@ -69,18 +83,25 @@ class AboutSerializer(serializers.Serializer[Any]):
     item = CandidateSerializer(required=False, help_text="Of an identity that is about an item: that item.")
 
 
+@extend_schema_serializer(deprecate_fields=["monday_item_id"])
 class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
     """A conflict. `npd_data`, `monday_data` and `base_data` are keyed by field; null is empty.
+
+    `monday_item_id` is the old name of `monday_id`.
 
     Of the kind overwritten `npd_data` is what stands on both sides, `monday_data` the value that was lost. Of the kinds
     delete and identity `about` says what happened and which options there are; choose one under the key `record`.
     """
 
+    monday_id = serializers.CharField(source="monday_item_id", read_only=True, help_text="The item.")
     state = serializers.SerializerMethodField(help_text="open, applying, handed_back, partly, settled or undoing.")
     left_open = serializers.ListField(
         child=serializers.CharField(),
         read_only=True,
         help_text="Fields that nothing is chosen for; `record` where the choice is about the record itself.",
+    )
+    both_data = serializers.SerializerMethodField(
+        help_text="By field: of each long text in conflict both sides in one. Send it as custom to use both."
     )
     about = AboutSerializer(read_only=True, help_text="Of delete and identity; empty for the other kinds.")
     resolved_by = serializers.StringRelatedField[Any](allow_null=True)
@@ -88,11 +109,26 @@ class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
     class Meta:
         model = SyncConflict
         fields = [
-            *("id", "entity_type", "entity_id", "monday_item_id", "kind", "state", "conflict_fields"),
-            *("npd_data", "monday_data", "base_data", "about", "notes", "detected_at", "choice", "choice_problem"),
+            *("id", "entity_type", "entity_id", "monday_id", "monday_item_id", "kind", "state", "conflict_fields"),
+            *(
+                "npd_data",
+                "monday_data",
+                "base_data",
+                "both_data",
+                "about",
+                "notes",
+                "detected_at",
+                "choice",
+                "choice_problem",
+            ),
             *("left_open", "resolved_at", "resolution_type", "resolved_by", "merge_selections", "resolved_data"),
         ]
         read_only_fields = fields
+
+    @extend_schema_field(serializers.DictField(child=serializers.CharField()))
+    def get_both_data(self, conflict: SyncConflict) -> dict[str, str]:
+        """Both sides in one, while the conflict is open."""
+        return both_values(conflict) if conflict.is_open else {}
 
     @extend_schema_field(serializers.ChoiceField(choices=list(STATE_LABELS)))
     def get_state(self, conflict: SyncConflict) -> str:
@@ -135,10 +171,13 @@ class SeenSerializer(KnownFieldsMixin):
     monday = serializers.CharField(allow_null=True, allow_blank=True, trim_whitespace=False)
 
 
+MANUAL_CHOICES = [(kind.value, kind.label) for kind in MANUAL_TYPES]
+
+
 class ResolveSerializer(KnownFieldsMixin):
     """A resolution: one side for all fields, or a choice by field, for exactly the values seen."""
 
-    resolution_type = serializers.ChoiceField(choices=[(kind.value, kind.label) for kind in MANUAL_TYPES])
+    resolution_type = serializers.ChoiceField(choices=MANUAL_CHOICES)
     selections = serializers.DictField(child=SelectionSerializer(), required=False, help_text="Of a merge.")
     seen = serializers.DictField(child=SeenSerializer(), help_text="By field, as the conflict showed them.")
 
@@ -146,7 +185,42 @@ class ResolveSerializer(KnownFieldsMixin):
 class ConflictProblemSerializer(ProblemSerializer):
     """The values are no longer those that were seen, or nothing waits for a choice."""
 
-    current = serializers.DictField(child=SeenSerializer(), help_text="The values of now, by field.")
+    current = serializers.DictField(child=SeenSerializer(), required=False, help_text="The values of now, by field.")
+
+
+class EditorSerializer(serializers.Serializer[Any]):
+    """Who edited a side, and when."""
+
+    who = serializers.CharField()
+    at = serializers.DateTimeField()
+    way = serializers.CharField(help_text="As “in the admin”, or empty.")
+
+
+class ConflictSideSerializer(serializers.Serializer[Any]):
+    """One side of a field in conflict."""
+
+    value = serializers.CharField(allow_null=True)
+    editor = EditorSerializer(allow_null=True, help_text="null where the history doesn't say it any more.")
+
+
+class ConflictFieldSerializer(serializers.Serializer[Any]):
+    """A field in conflict."""
+
+    field = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment] # DRF's own attribute
+    npd = ConflictSideSerializer()
+    monday = ConflictSideSerializer()
+    base = serializers.CharField(allow_null=True, help_text="What both sides had when they were last in sync.")
+
+
+class ConflictContextSerializer(serializers.Serializer[Any]):
+    """What a person looks at before choosing."""
+
+    id = serializers.UUIDField()
+    record = serializers.CharField(help_text="Its name; empty where you may not see such records.")
+    monday_id = serializers.CharField()
+    item_url = serializers.CharField(allow_null=True)
+    fields = ConflictFieldSerializer(many=True)  # type: ignore[assignment] # DRF's own attribute
 
 
 class ConflictStatsSerializer(serializers.Serializer[Any]):
@@ -177,6 +251,10 @@ def validate_field(value: str) -> None:
         raise InvalidValue(f"There is no such field. Known: {known}.", code="unknown")
 
 
+_TIMES = ("detected_at", "resolved_at")
+
+
+@filtered_by(SyncConflict, _TIMES, monday_id="monday_item_id")
 class ConflictFilter(FilterSet):  # type: ignore[misc]
     """What the list can be narrowed by."""
 
@@ -188,6 +266,7 @@ class ConflictFilter(FilterSet):  # type: ignore[misc]
     monday_item_id = django_filters.CharFilter()
     kind = django_filters.ChoiceFilter(choices=ConflictKind.choices)
     resolution_type = django_filters.ChoiceFilter(choices=ResolutionType.choices)
+    resolved_by = django_filters.CharFilter(field_name="resolved_by__username", label="Resolved by")
     field = django_filters.CharFilter(
         method="about_field",
         label="Field",
@@ -200,18 +279,24 @@ class ConflictFilter(FilterSet):  # type: ignore[misc]
         return queryset.filter(conflict_fields__contains=[value])
 
 
+@ordered_by(SyncConflict, ("kind", "resolution_type", *_TIMES))
+class ConflictListFilter(ConflictFilter):
+    """The same with an order, which means nothing to a resolution of all that match."""
+
+
 @extend_schema_view(
     list=extend_schema(description="Conflicts: open ones first, of these the oldest first."),
     retrieve=extend_schema(description="One conflict."),
 )
-class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
+class ConflictViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
     """Conflicts, read-only but for the resolution and its undo."""
 
     queryset = SyncConflict.objects.select_related("resolved_by").order_by(*conflict_queries.OPEN_FIRST)
     serializer_class = SyncConflictResponseSerializer
-    filterset_class = ConflictFilter
+    filterset_class = ConflictListFilter
     permission_classes = [ModelPermissions]
     problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {"resolve": (404,), "undo": (400, 404)}
+    scopes: ClassVar[dict[str, str]] = {"resolve": "resolve", "undo": "resolve"}
 
     def get_permissions(self) -> Any:
         """A resolution and its undo need the permission to change conflicts."""
@@ -230,6 +315,39 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
                 "by_kind": conflict_queries.counts_by_kind(),
             }
         )
+
+    @extend_schema(
+        operation_id="get_conflict_context",
+        summary="Show a conflict with who edited what",
+        description="Of each field in conflict both sides and the base, and who gave each side its value and when, as "
+        "far as NPD's history and webhook events are kept. Monday isn't asked.",
+        responses=ConflictContextSerializer,
+        tags=["conflicts"],
+    )
+    def context(self, request: Request, pk: Any) -> Response:
+        """Who edited both sides, and when."""
+        conflict: SyncConflict = self.get_object()
+        context = ConflictContext.of(conflict)
+        in_npd = conflict_queries.npd_editors(conflict, context.mapped)
+        on_monday = conflict_queries.monday_editors(conflict, context.mappings)
+        may_see = conflict.entity_type in visible_types(request.user)
+        answer = {
+            "id": conflict.pk,
+            "record": context.name if may_see else "",
+            "monday_id": conflict.monday_item_id,
+            "item_url": context.item_url(conflict.monday_item_id) or None,
+            "fields": [
+                {
+                    "field": key,
+                    "label": conflict.label(key),
+                    "npd": {"value": conflict.npd_data.get(key), "editor": in_npd.get(key)},
+                    "monday": {"value": conflict.monday_data.get(key), "editor": on_monday.get(key)},
+                    "base": conflict.base_data.get(key),
+                }
+                for key in conflict.conflict_fields
+            ],
+        }
+        return Response(ConflictContextSerializer(answer).data)
 
     @extend_schema(
         request=ResolveSerializer,
@@ -272,10 +390,167 @@ def _decision_response(decide: Callable[[], SyncConflict]) -> Response:
         return Response(body, status=HTTPStatus.CONFLICT, content_type=MEDIA_TYPE)
 
 
+# One side for all that match: prepared, shown, confirmed by number, stopped, undone.
+
+
+class BulkResolutionRequestSerializer(KnownFieldsMixin):
+    """The side that is to be kept in all conflicts that the query's filters name."""
+
+    resolution_type = serializers.ChoiceField(choices=list(SIDE_OF_TYPE))
+
+
+class BulkPlanSerializer(serializers.Serializer[Any]):
+    """What a bulk resolution writes where; of resolutions that were chosen one by one nothing is planned."""
+
+    npd = serializers.IntegerField(default=0, help_text="Values of NPD.")
+    monday = serializers.IntegerField(default=0, help_text="Columns on Monday.")
+    about_records = serializers.IntegerField(default=0, help_text="Conflicts about the record itself.")
+    calls = serializers.IntegerField(default=0, help_text="Calls of Monday's API, at least.")
+
+
+class BulkResolutionSerializer(serializers.ModelSerializer[ConflictBatch]):
+    """One side for many conflicts: what it would do, or how far it is."""
+
+    by = serializers.StringRelatedField[Any](allow_null=True)
+    plan = BulkPlanSerializer(read_only=True)
+    total = serializers.IntegerField(read_only=True, help_text="Conflicts that it resolves: the number to confirm.")
+    outcomes = serializers.SerializerMethodField(help_text="Its conflicts by what the batch did with them.")
+
+    class Meta:
+        model = ConflictBatch
+        fields = [
+            *("id", "resolution_type", "state", "total", "plan", "outcomes"),
+            *("by", "made_at", "confirmed_at", "undo_asked_at"),
+        ]
+        read_only_fields = fields
+
+    @extend_schema_field(serializers.DictField(child=serializers.IntegerField()))
+    def get_outcomes(self, batch: ConflictBatch) -> dict[str, int]:
+        """How many of which outcome."""
+        return dict(batch.entries.order_by().values_list("outcome").annotate(Count("pk")))
+
+
+class ConfirmSerializer(KnownFieldsMixin):
+    """The number that was shown."""
+
+    expect = serializers.IntegerField(min_value=1, help_text="The `total` that you saw; 400 where it is another.")
+
+
+_BULK_ACTS = ("prepare", "confirm", "stop", "undo")
+
+
+class BulkResolutionViewSet(ApiView, viewsets.GenericViewSet[Any]):
+    """One side for all conflicts that match."""
+
+    queryset = SyncConflict.objects.all()
+    serializer_class = BulkResolutionSerializer
+    filterset_class = ConflictFilter
+    permission_classes = [MayChange]
+    narrowed: ClassVar[tuple[str, ...]] = ("prepare",)
+    scopes: ClassVar[dict[str, str]] = dict.fromkeys(_BULK_ACTS, "resolve")
+
+    @extend_schema(
+        operation_id="prepare_bulk_resolution",
+        summary="Prepare one side for many conflicts",
+        description="Plan what keeping one side in all open conflicts that the filters name would write; nothing is "
+        "resolved before it is confirmed. Filters as of the list.",
+        request=BulkResolutionRequestSerializer,
+        responses={201: BulkResolutionSerializer},
+        tags=["conflicts"],
+    )
+    def prepare(self, request: Request) -> Response:
+        """The plan, as a batch of its own."""
+        params = BulkResolutionRequestSerializer(data=request.data)
+        params.is_valid(raise_exception=True)
+        found = self.filter_queryset(self.get_queryset()).order_by().filter(resolved_at=None)
+        batch = bulk_resolution.prepare_batch(
+            found.exclude(conflict_queries.BEING_APPLIED),
+            params.validated_data["resolution_type"],
+            by=cast("User", request.user),
+            address=request.META.get("QUERY_STRING", ""),
+            matches="By the API",
+        )
+        address = request.build_absolute_uri(reverse("sync-bulk-resolution", args=[batch.pk]))
+        return Response(self.get_serializer(batch).data, HTTPStatus.CREATED, headers={"Location": address})
+
+    @extend_schema(
+        operation_id="get_bulk_resolution",
+        summary="Show a bulk resolution",
+        description="Its plan, or how far it is.",
+        tags=["conflicts"],
+    )
+    def retrieve(self, request: Request, pk: Any) -> Response:
+        """One batch."""
+        return Response(self.get_serializer(self._batch(pk)).data)
+
+    @extend_schema(
+        operation_id="confirm_bulk_resolution",
+        summary="Confirm a bulk resolution",
+        description="Let a worker store it: exactly as many as were shown, by the one who prepared it.",
+        request=ConfirmSerializer,
+        responses=BulkResolutionSerializer,
+        tags=["conflicts"],
+    )
+    def confirm(self, request: Request, pk: Any) -> Response:
+        """Let it be stored; 400 where the number is another."""
+        params = ConfirmSerializer(data=request.data)
+        params.is_valid(raise_exception=True)
+        expected = params.validated_data["expect"]
+        return self._act(pk, partial(bulk_resolution.confirm_batch, expected_count=expected))
+
+    @extend_schema(
+        operation_id="stop_bulk_resolution",
+        summary="Stop a bulk resolution",
+        description="Leave the rest as it is; what is stored already stays so.",
+        request=None,
+        responses=BulkResolutionSerializer,
+        tags=["conflicts"],
+    )
+    def stop(self, request: Request, pk: Any) -> Response:
+        """Leave the rest; 400 where nothing waits any more."""
+        return self._act(pk, bulk_resolution.stop_batch)
+
+    @extend_schema(
+        operation_id="undo_bulk_resolution",
+        summary="Undo a bulk resolution",
+        description="Let a worker take back what it stored, each where neither side has changed since.",
+        request=None,
+        responses=BulkResolutionSerializer,
+        tags=["conflicts"],
+    )
+    def undo(self, request: Request, pk: Any) -> Response:
+        """Take it back; 400 where nothing of it can be undone now."""
+        return self._act(pk, bulk_resolution.request_undo)
+
+    def _act(self, pk: Any, act: Callable[..., object]) -> Response:
+        act(self._batch(pk), by=cast("User", self.request.user))
+        return Response(self.get_serializer(self._batch(pk)).data)
+
+    def _batch(self, pk: Any) -> ConflictBatch:
+        found = ConflictBatch.objects.select_related("by").filter(pk=pk).first()
+        if found is None:
+            raise NotFound(f"There is no bulk resolution {pk}.")
+        return found
+
+
+def bulk_resolution_paths() -> list[URLPattern]:
+    """The addresses of bulk resolutions."""
+    one, view = "conflicts/bulk-resolutions/<uuid:pk>", BulkResolutionViewSet.as_view
+    acts = [slash_paths(f"{one}/{act}", view({"post": act}), f"sync-bulk-resolution-{act}") for act in _BULK_ACTS[1:]]
+    return [
+        *slash_paths("conflicts/bulk-resolutions", view({"post": "prepare"}), "sync-bulk-resolutions"),
+        path(f"{one}/", view({"get": "retrieve"}), name="sync-bulk-resolution"),
+        *chain.from_iterable(acts),
+    ]
+
+
 urlpatterns = [
     path("conflicts/", ConflictViewSet.as_view({"get": "list"}), name="sync-conflicts"),
     *slash_paths("conflicts/stats", ConflictViewSet.as_view({"get": "stats"}), "sync-conflicts-stats"),
     path("conflicts/<uuid:pk>/", ConflictViewSet.as_view({"get": "retrieve"}), name="sync-conflict"),
+    *slash_paths("conflicts/<uuid:pk>/context", ConflictViewSet.as_view({"get": "context"}), "sync-conflict-context"),
+    *bulk_resolution_paths(),
+    *export_paths("conflicts", "conflicts", ConflictViewSet),
     *slash_paths("conflicts/<uuid:pk>/resolve", ConflictViewSet.as_view({"post": "resolve"}), "sync-conflict-resolve"),
     *slash_paths("conflicts/<uuid:pk>/undo", ConflictViewSet.as_view({"post": "undo"}), "sync-conflict-undo"),
 ]

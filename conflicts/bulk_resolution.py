@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import islice
 from math import ceil
@@ -79,6 +79,9 @@ BATCH_LOCK = 0x434F4E46
 LONGEST_NAME = 200
 WEEK = timedelta(days=7)
 
+CHOSEN_ONE_BY_ONE = "Chosen in the inbox"
+"""What the batch says that keeps resolutions of the inbox for their undo."""
+
 UNCONFIRMED_RETENTION = timedelta(days=1)
 """How long a batch is kept that was shown and never confirmed."""
 
@@ -102,7 +105,7 @@ def effect_lines(conflict: SyncConflict, resolution_type: str) -> list[str]:
     if conflict.kind == ConflictKind.OVERWRITTEN:
         lost = "the overwritten edit" if side == NPD else "the current value"
     return [
-        f"{conflict.label(key)}: {humanize.quote(winner.get(key))} everywhere; {lost} "
+        f"{conflict.label(key)}: {humanize.quote(winner.get(key))} on both sides; {lost} "
         f"{humanize.quote(loser.get(key))} is overwritten."
         for key in conflict.conflict_fields
     ]
@@ -206,8 +209,12 @@ def _delete_expired() -> None:
 
 
 def recent_batches(limit: int = 3) -> list[ConflictBatch]:
-    """The last batches of the past week that somebody confirmed, newest first; one query."""
-    confirmed = ConflictBatch.objects.exclude(state=BatchState.PREPARED).filter(made_at__gte=SyncNow() - WEEK)
+    """The last batches of the past week that somebody confirmed as such, newest first; one query."""
+    confirmed = (
+        ConflictBatch.objects.exclude(state=BatchState.PREPARED)
+        .exclude(matches=CHOSEN_ONE_BY_ONE)
+        .filter(made_at__gte=SyncNow() - WEEK)
+    )
     return list(confirmed.select_related("by").order_by("-made_at")[:limit])
 
 
@@ -282,6 +289,25 @@ def request_undo(batch: ConflictBatch, *, by: AbstractBaseUser) -> int:
         locked.save(update_fields=["state", "undo_by", "undo_asked_at"])
         _log_act(batch, by, f"Undo of {humanize.count_with_noun(count, 'conflict')}")
     return count
+
+
+def batch_of_stored(
+    stored: Sequence[SyncConflict], resolution_type: str, names: Mapping[str, str], *, by: AbstractBaseUser
+) -> ConflictBatch:
+    """Keep resolutions that were stored one by one as a batch, so that one undo takes all of them back."""
+    with transaction.atomic():
+        batch = ConflictBatch.objects.create(
+            by_id=by.pk, resolution_type=resolution_type, state=BatchState.DONE, matches=CHOSEN_ONE_BY_ONE,
+            total=len(stored), confirmed_at=sync_now(),
+        )  # fmt: skip
+        BatchEntry.objects.bulk_create(
+            BatchEntry(
+                batch=batch, conflict=one, name=names.get(str(one.pk), "")[:LONGEST_NAME], seen={},
+                outcome=EntryOutcome.STORED, chosen_at=one.stored_choice.at,
+            )
+            for one in stored
+        )  # fmt: skip
+    return batch
 
 
 def _log_act(batch: ConflictBatch, by: AbstractBaseUser, sentence: str) -> None:

@@ -30,7 +30,7 @@ def check_may_type(user: Any, entity_type: str) -> None:
     if not may_type(user, entity_type):
         kind = registry.type_name(entity_type)
         raise NotAllowed(
-            f"Nothing was stored: a typed value changes the {kind} itself, which your account may not. "
+            f"Nothing was stored: typing a value changes the {kind} itself, which your account isn't allowed to do. "
             "Choose one of the values shown, or ask an administrator for the permission to change it."
         )
 

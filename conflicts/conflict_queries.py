@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -28,17 +30,19 @@ _COUNTS = """
     FROM sync_conflicts WHERE resolved_at IS NULL
 """
 
+# Counted are all open ones, as the list and the sidebar count them; one that is being applied is nobody's neighbour.
 _POSITION = """
-    WITH waiting AS NOT MATERIALIZED (
-        SELECT id, detected_at FROM sync_conflicts
-        WHERE resolved_at IS NULL AND (choice IS NULL OR choice -> 'fields' = '{}'))
+    WITH open AS NOT MATERIALIZED (
+        SELECT id, detected_at, choice IS NULL OR choice -> 'fields' = '{}' AS waits
+        FROM sync_conflicts WHERE resolved_at IS NULL
+    ), waiting AS NOT MATERIALIZED (SELECT id, detected_at FROM open WHERE waits)
     SELECT count(*), count(*) FILTER (WHERE (detected_at, id) > (%(at)s, %(id)s)),
         coalesce(bool_or(id = %(id)s), false),
         (SELECT id FROM waiting WHERE (detected_at, id) > (%(at)s, %(id)s) ORDER BY detected_at, id LIMIT 1),
         (SELECT id FROM waiting WHERE (detected_at, id) < (%(at)s, %(id)s) ORDER BY detected_at DESC, id DESC LIMIT 1),
         (SELECT id FROM waiting WHERE id <> %(id)s ORDER BY detected_at, id LIMIT 1),
         (SELECT id FROM waiting WHERE id <> %(id)s ORDER BY detected_at DESC, id DESC LIMIT 1)
-    FROM waiting
+    FROM open
 """
 
 BEING_APPLIED = Q(resolved_at=None, choice__isnull=False) & ~Q(choice__fields={})
@@ -51,12 +55,96 @@ def unresolved_conflicts() -> QuerySet[SyncConflict]:
 
 
 def conflict_position(conflict: SyncConflict | None) -> blocked_fields.Position[UUID]:
-    """Return the place among those without a resolution, oldest first; without a conflict their number and ends."""
+    """Return the place among the open ones, oldest first; without a conflict their number and ends.
+
+    Its neighbours are those without a resolution.
+    """
     at, key = (conflict.detected_at, conflict.pk) if conflict else (datetime.min.replace(tzinfo=UTC), UUID(int=0))
     with connection.cursor() as cursor:
         cursor.execute(_POSITION, {"at": at, "id": key})
-        total, later, is_waiting, *neighbours = cursor.fetchone()
-    return blocked_fields.Position(total - later if is_waiting else 0, total, *neighbours)
+        total, later, is_open, *neighbours = cursor.fetchone()
+    return blocked_fields.Position(total - later if is_open else 0, total, *neighbours)
+
+
+# The walk from case to case, over all that waits for a person's decision on a value: conflicts, the oldest first, then
+# rejected values, then the page of blocked fields, which asks about all of them; after it the first conflict again.
+
+
+class CaseKind(StrEnum):
+    """What waits, in the order in which it is decided."""
+
+    CONFLICT = "conflict"
+    REJECTED = "rejected"
+    BLOCKED = "blocked"
+
+
+@dataclass(frozen=True)
+class CaseRef:
+    """A case: a conflict's id, the field of a rejected value, nothing of blocked fields."""
+
+    kind: CaseKind
+    conflict_id: UUID | None = None
+    field_ref: blocked_fields.FieldRef | None = None
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Which of how many of its kind a case is, 0 where it isn't open any more, and what is before and behind it."""
+
+    number: int
+    total: int
+    following: CaseRef | None
+    preceding: CaseRef | None
+
+
+def conflict_neighbours(conflict: SyncConflict, *, with_blocked: bool) -> Neighbours:
+    """The walk from a conflict; blocked fields are in it where the person may see them."""
+    position = conflict_position(conflict)
+    here = [CaseRef(CaseKind.CONFLICT, key) if key else None for key in _ends(position)]
+    return _neighbours(CaseKind.CONFLICT, position, here, with_blocked)
+
+
+def rejection_neighbours(ledger_id: int, key: str, *, with_blocked: bool) -> Neighbours:
+    """The walk from a rejected value."""
+    position = blocked_fields.position_of(ledger_id, key)
+    here = [CaseRef(CaseKind.REJECTED, field_ref=ref) if ref else None for ref in _ends(position)]
+    return _neighbours(CaseKind.REJECTED, position, here, with_blocked)
+
+
+def first_case() -> CaseRef | None:
+    """The first conflict or rejected value that waits."""
+    ends = _ends_by_kind()
+    return ends[CaseKind.CONFLICT][0] or ends[CaseKind.REJECTED][0]
+
+
+def _ends(position: blocked_fields.Position[Any]) -> tuple[Any, Any, Any, Any]:
+    return position.following, position.preceding, position.first, position.last
+
+
+def _neighbours(
+    kind: CaseKind, position: blocked_fields.Position[Any], here: Sequence[CaseRef | None], with_blocked: bool
+) -> Neighbours:
+    following, preceding, first, last = here
+    kinds = [one for one in CaseKind if with_blocked or one is not CaseKind.BLOCKED]
+    place = kinds.index(kind)
+    others = [*kinds[place + 1 :], *kinds[:place]]
+    ends_of = cache(_ends_by_kind)  # asked for at the ends of a kind alone
+    after = (found for one in others if (found := ends_of(kind)[one][0]))
+    before = (found for one in reversed(others) if (found := ends_of(kind)[one][1]))
+    return Neighbours(position.number, position.total, following or next(after, first), preceding or next(before, last))
+
+
+def _ends_by_kind(but: CaseKind | None = None) -> dict[CaseKind, tuple[CaseRef | None, CaseRef | None]]:
+    """The first and the last case of each kind but one, in one query or two."""
+    first_ref, last_ref, is_blocked = blocked_fields.waiting_ends()
+    rejected = [CaseRef(CaseKind.REJECTED, field_ref=ref) if ref else None for ref in (first_ref, last_ref)]
+    page = CaseRef(CaseKind.BLOCKED) if is_blocked else None
+    found = {CaseKind.REJECTED: (rejected[0], rejected[1]), CaseKind.BLOCKED: (page, page)}
+    if but is not CaseKind.CONFLICT:
+        ends = conflict_position(None)
+        conflicts = [CaseRef(CaseKind.CONFLICT, key) if key else None for key in (ends.first, ends.last)]
+        found[CaseKind.CONFLICT] = conflicts[0], conflicts[1]
+    return found
 
 
 def conflict_counts() -> dict[str, int]:
@@ -168,6 +256,9 @@ def npd_editors(conflict: SyncConflict, mapped: Mapping[str, FieldMapping]) -> d
     return found
 
 
+UNKNOWN_USER = "An unknown user"
+
+
 def monday_editors(conflict: SyncConflict, mappings: Sequence[FieldMapping]) -> dict[str, FieldEditor]:
     """The last edit of each field in conflict on Monday, by webhook events; our own writes are left out."""
     keys = {one.column_id: one.key for one in mappings if one.key in conflict.conflict_fields}
@@ -180,5 +271,8 @@ def monday_editors(conflict: SyncConflict, mappings: Sequence[FieldMapping]) -> 
     for event in history.order_by("-received_at")[:EVENTS_READ]:
         user, key = event.user_id, keys[str(event.column_id)]
         if user and user != own_user_id and key not in found:
-            found[key] = FieldEditor(monday_user_name(user, people), event.received_at)
+            # Until it is known which user is ours, one whom nobody named may be ourselves.
+            is_known = own_user_id or people.get(user, {}).get("name")
+            who = monday_user_name(user, people) if is_known else UNKNOWN_USER
+            found[key] = FieldEditor(who, event.received_at)
     return found

@@ -13,14 +13,21 @@ from django.contrib.auth import get_user_model
 from django.contrib.postgres.aggregates import ArrayAgg
 from django.db.models import Count, F, Q
 
-from conflicts import resolution_undo
-from conflicts.lifecycle import ResolutionHistory, new_conflict, reports_end, update_conflict
-from conflicts.models import ConflictKind, SyncConflict
+from conflicts import bulk_resolution, resolution_undo
+from conflicts.lifecycle import ResolutionHistory, new_conflict, reports_end, resolved_by_people, update_conflict
+from conflicts.models import BatchEntry, ConflictKind, EntryOutcome, SyncConflict
 from sync import registry
 from sync.clock import sync_now
 from sync.kernel.conflict_store import KIND_UNDO, ConflictReport, ConflictTurnover, OpenConflict, register_store
 
 ConflictKey = tuple[str, UUID, str, str]
+
+_ATTENTION = """
+    SELECT CASE kind WHEN 'identity' THEN 'duplicate' ELSE 'conflict' END, id::text, entity_type, entity_id,
+        monday_item_id, detected_at, kind, array_to_string(conflict_fields, ','), coalesce(about ->> 'what', ''),
+        jsonb_build_object('npd', npd_data, 'monday', monday_data)
+    FROM sync_conflicts WHERE resolved_at IS NULL AND (choice IS NULL OR choice -> 'fields' = '{}')
+"""
 
 OPEN_OR_UNDOING = Q(resolved_at=None) | Q(choice__isnull=False)
 """Open, or resolved with an undo request."""
@@ -109,6 +116,10 @@ class DatabaseConflictStore:
         rows = SyncConflict.objects.filter(resolved_at=None).order_by().values_list("entity_type", "kind")
         return counts | {(one, kind): number for one, kind, number in rows.annotate(Count("id"))}
 
+    def attention_sql(self) -> str:
+        """Return the query of conflicts without a resolution; `unresolved_conflicts` says the same of objects."""
+        return _ATTENTION
+
     def turnover(self, since: datetime) -> dict[str, ConflictTurnover]:
         """Return what was opened and resolved since a time, by entity type; one query."""
         resolved = Q(resolved_at__gt=since)
@@ -171,11 +182,20 @@ class _ReportBatch:
 
     def save(self) -> None:
         changed = [row for row in self.conflicts if _snapshot(row) != self.snapshots[row.pk]]
-        _clear_deleted_users(changed)
+        # A person whose account was deleted between resolution and pass must not make the pass fail.
+        if user_ids := {row.resolved_by_id for row in changed if row.resolved_by_id is not None}:
+            existing = set(get_user_model().objects.filter(pk__in=user_ids).values_list("pk", flat=True))
+            for row in changed:
+                if row.resolved_by_id not in existing:
+                    row.resolved_by_id = None
         if changed:
             SyncConflict.objects.bulk_update(changed, UPDATABLE_FIELDS)
         SyncConflict.objects.bulk_create(self.new)
         self.events.save()
+        closed = [row.pk for row in changed if row.resolved_at is not None and resolved_by_people(row)]
+        # Its undo was asked for before it was applied: the person waits, so not the next job does it but a worker now.
+        if closed and BatchEntry.objects.filter(conflict__in=closed, outcome=EntryOutcome.UNDO_WANTED).exists():
+            bulk_resolution.notify_batch_worker()
 
 
 def _as_open(row: SyncConflict) -> OpenConflict:
@@ -209,17 +229,6 @@ def _conflict_key(one: SyncConflict | ConflictReport) -> ConflictKey:
 
 def _snapshot(conflict: SyncConflict) -> list[Any]:
     return [getattr(conflict, conflict._meta.get_field(name).attname) for name in UPDATABLE_FIELDS]  # type: ignore[union-attr]
-
-
-def _clear_deleted_users(conflicts: Iterable[SyncConflict]) -> None:
-    # A person whose account was deleted between resolution and pass must not make the pass fail.
-    user_ids = {conflict.resolved_by_id for conflict in conflicts if conflict.resolved_by_id is not None}
-    if not user_ids:
-        return
-    existing = set(get_user_model().objects.filter(pk__in=user_ids).values_list("pk", flat=True))
-    for conflict in conflicts:
-        if conflict.resolved_by_id not in existing:
-            conflict.resolved_by_id = None
 
 
 def register() -> None:

@@ -4,7 +4,7 @@ WAITING, APPLYING, SETTLED, HANDED_BACK = "waiting", "applying", "settled", "han
 LEFT_OUT, UNDOING, UNDONE, NOT_UNDONE = "left_out", "undoing", "undone", "not_undone"
 
 STATUS_LABELS = {
-    WAITING: "waiting to be stored",
+    WAITING: "waiting to be saved",
     APPLYING: "being applied",
     SETTLED: "resolved",
     HANDED_BACK: "returned",
@@ -16,10 +16,10 @@ STATUS_LABELS = {
 
 # Why a conflict of a batch came back, or was not undone.
 NO_ACCOUNT = "Whoever asked for this has no account any more, so nothing was done in their name. Do it again."
-RESOLVED_OTHERWISE = "It was resolved in another way since. Undo that on its own page."
+RESOLVED_OTHERWISE = "It has been resolved in another way since. Undo that on its own page."
 NOT_APPLIED = "The resolution was returned without being applied, so there is nothing to undo. It is open in the list."
 INTERNAL_FAILURE = "NPD failed here (%(error)s; the worker's log has more). Resolve it on its own page."
-ALREADY_REOPENED = "It is open again already, so there is nothing to undo. Choose in it."
+ALREADY_REOPENED = "It is open again already, so there is nothing to undo. Choose a value in it."
 
 # What became of one field of a conflict.
 OVER_BEFORE = "The conflict closed before it could be."

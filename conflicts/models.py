@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar
 
+import pgtrigger
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import RandomUUID
@@ -15,10 +16,14 @@ from django.db.models import Q
 from sync import registry
 from sync.clock import SyncNow
 from sync.kernel.conflict_store import RECORD_KEY
+from sync.kernel.triggers import conflict_triggers
 from sync.merge import Resolution
 
 NPD, BASE, MONDAY, CUSTOM = "npd", "base", "monday", "custom"
 CHOICES = (NPD, BASE, MONDAY, CUSTOM)
+
+BOTH = "both"
+"""What a screen's form sends where both texts are used; it is stored as the typed value that it leads to."""
 
 AUTO = "auto"
 """Stands in place of a side for a field that left its conflict without a resolution."""
@@ -95,9 +100,9 @@ class BatchState(models.TextChoices):
 class EntryOutcome(models.TextChoices):
     """What a batch did with one of its conflicts; what became of a stored resolution is read at the conflict."""
 
-    READY = "ready", "Waits"
+    READY = "ready", "Pending"
     STORED = "stored", "Stored"
-    HANDED_BACK = "handed_back", "Came back"
+    HANDED_BACK = "handed_back", "Returned"
     LEFT_OUT = "left_out", "Left out"
     UNDO_WANTED = "undo_wanted", "To be undone"
     UNDO_REQUESTED = "undo_requested", "Being undone"
@@ -270,6 +275,7 @@ class SyncConflict(models.Model):
     class Meta:
         db_table = "sync_conflicts"
         verbose_name = "conflict"
+        triggers: ClassVar[list[pgtrigger.Trigger]] = conflict_triggers()
         ordering: ClassVar[list[str]] = ["-detected_at", "id"]
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(
@@ -290,6 +296,12 @@ class SyncConflict(models.Model):
         indexes: ClassVar[list[models.Index]] = [
             # Serves the list of open conflicts, oldest first.
             models.Index(fields=["detected_at"], condition=Q(resolved_at=None), name="sync_conflicts_waiting"),
+            # Serves the number in every sidebar, by the condition of `attention_sql`: without the rows, which are wide.
+            models.Index(
+                fields=["kind"],
+                condition=Q(resolved_at=None) & (Q(choice__isnull=True) | Q(choice__fields={})),
+                name="sync_conflicts_counted",
+            ),
             # Serves the list in its own order (conflict_queries.OPEN_FIRST), so that a page is read without
             # sorting all; and, by its first column, the counts of recently resolved ones and the rules
             # suggested from them.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -13,9 +14,9 @@ from conflicts.conflict_context import ConflictContext
 from conflicts.conflict_queries import FieldEditor
 from conflicts.lifecycle import CLOSING_NOTE, find_option, offered_options, resolved_by_people
 from conflicts.models import AUTO, BASE, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, SyncConflict
-from conflicts.text_diff import DiffPart, base_diff_parts, diff_parts
+from conflicts.text_diff import DiffPart, base_diff_parts, both_texts, diff_parts
 from conflicts.validation import Effect, Sides, effect_of, fields_with_base, quote_value, same_text, selection_effect
-from sync import connectors
+from sync import connectors, registry
 from sync.choices import QueueDirection
 from sync.kernel.conflict_store import RECORD_KEY
 from sync.merge import Resolution
@@ -33,7 +34,7 @@ STATE_LABELS: dict[str, str] = {
     APPLYING: "being applied",
     HANDED_BACK: "returned",
     PARTLY: "partly resolved",
-    SETTLED: "settled",
+    SETTLED: "resolved",
     UNDOING: "being undone",
 }
 
@@ -260,6 +261,14 @@ class FieldRow:
         parts = () if self.removed_side else base_diff_parts(self.base, self.npd, self.monday)
         return [npd, Side(BASE, "Last synced", self.base, parts, is_empty=not self.has_base), monday]
 
+    @cached_property
+    def both(self) -> str:
+        """Of a long text both sides in one, where that says more than either; else empty."""
+        if not self.long or self.kind == REJECTED or self.removed_side:
+            return ""
+        found = both_texts(self.npd, self.monday)
+        return "" if any(same_text(found, side) for side in (self.npd, self.monday)) else found
+
     @property
     def seen(self) -> str:
         """The values on the screen, as they travel with the form."""
@@ -305,10 +314,21 @@ def new_row(
     **more: Any,
 ) -> FieldRow:
     """Return a field's row with what was chosen in it; a value of several lines gets an input of several lines."""
-    has_lines = any("\n" in (value or "") for value in (npd, base, monday))
+    has_lines = any("\n" in (text or "") for text in (npd, base, monday))
     long = has_lines or converter in connectors.get().multiline_converters
     value = selection.value or "" if selection.choose == CUSTOM else ""
     return FieldRow(key, label, npd, base, monday, long=long, pick=selection.choose, value=value, **more)
+
+
+def both_values(conflict: SyncConflict) -> dict[str, str]:
+    """Both sides in one of each long text in conflict, for who types nothing but uses both; no query."""
+    specs = [entity.mappings for entity in registry.entities() if entity.entity_type == conflict.entity_type]
+    converters = {spec.key: spec.converter for mappings in specs for spec in mappings}
+    fields = [] if conflict.is_about_record else conflict.conflict_fields
+    rows = [
+        new_row(key, "", Resolution(""), **conflict.sides(key), converter=converters.get(key, "")) for key in fields
+    ]
+    return {row.key: row.both for row in rows if row.both}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -105,7 +105,8 @@ class RejectionCase:
         """Whether a person has to answer: not where an open conflict on the same field asks already."""
         conflicts = self.context.ledger.conflicts if self.context.ledger else {}
         in_conflict = {*conflicts.get("fields", ()), *conflicts.get("overwritten", ())}
-        return bool(self.entry) and not self.kept_by and self.record.may_sync and self.key not in in_conflict
+        is_synced = self.record.may_sync and not self.record.is_left_out
+        return bool(self.entry) and not self.kept_by and is_synced and self.key not in in_conflict
 
     @cached_property
     def display(self) -> FieldDisplay:
@@ -204,6 +205,29 @@ class RejectionCase:
         return ""
 
 
+def rejection_cases(field_refs: Iterable[FieldRef], mappings: Sequence[FieldMapping]) -> dict[FieldRef, RejectionCase]:
+    """Return the rejections of these fields, without those that aren't there; a few queries for each type.
+
+    `mappings` are those of all boards.
+    """
+    found: dict[FieldRef, RejectionCase] = {}
+    wanted = list(field_refs)
+    for entity_type in {one[0] for one in wanted if registry.is_registered(one[0])}:
+        mine = [one for one in wanted if one[0] == entity_type]
+        shared = ConflictContext(entity_type, UUID(int=0), mappings)
+        records = shared.records(entity_id for _, entity_id, _ in mine)
+        ledgers = {row.entity_id: row for row in SyncMetadata.objects.of(entity_type, list(records))}
+        display = FieldDisplay(shared.link, shared.mappings, list(records.values())) if shared.link else None
+        for _, entity_id, key in mine:
+            if display is None or entity_id not in records or key not in shared.mapped:
+                continue
+            context = ConflictContext(entity_type, entity_id, mappings)
+            context.record, context.ledger = records[entity_id], ledgers.get(str(entity_id))
+            found[entity_type, entity_id, key] = case = RejectionCase(context, key)
+            case.display = display
+    return found
+
+
 # The progress of an answer, as a state and a sentence, as for conflicts.
 
 
@@ -282,7 +306,16 @@ def answer_rejection(field_key: FieldRef, *, by: User, choose: str, value: str, 
         check_may_type(by, field_key[0])
     with pghistory.context(user=by.pk), transaction.atomic():
         rejection = _lock_rejection(field_key)
-        _check_open(rejection)
+        field, name = rejection.field.label, rejection.record
+        current = {rejection.key: rejection.sides}
+        if rejection.kept_by:
+            who = rejection.kept_by.get("who", "")
+            raise NotOpen(f"{who} has left {field} of {name} different already. Undo that first.", current)
+        if not rejection.record.may_sync:
+            raise InvalidResolution(f"Sync is off for {name}, so nothing is sent. Turn it on at the record.")
+        if not rejection.needs_answer:
+            message = f"{field} of {name} is not rejected any more: it was changed or sent since."
+            raise NotOpen(message, current)
         if not is_same(seen, rejection.sides):
             raise StaleResolution.of(rejection.field.label, {rejection.key: rejection.sides})
         decision = _keep_different(rejection, by) if choose == NPD else _write(rejection, by, choose, value)
@@ -313,7 +346,7 @@ def _reopen(decision: Decision, by: User) -> str:
         rejection = _lock_rejection(field_key)
         if not is_kept_by(decision, rejection) or rejection.context.ledger is None:
             raise InvalidResolution(
-                "The value is not kept different any more: it was changed, sent, or asked about since."
+                "The value is not kept different any more: since then it was changed, sent, or became a conflict."
             )
         mark_kept_different(rejection.context.ledger, rejection.key, None)
         value = f"{rejection.field.label} “{rejection.npd or ''}” of {rejection.record}"
@@ -346,19 +379,6 @@ def _lock_rejection(field_key: FieldRef) -> RejectionCase:
     return rejection
 
 
-def _check_open(rejection: RejectionCase) -> None:
-    field, name = rejection.field.label, rejection.record
-    current = {rejection.key: rejection.sides}
-    if rejection.kept_by:
-        who = rejection.kept_by.get("who", "")
-        raise NotOpen(f"{who} has left {field} of {name} different already. Undo that first.", current)
-    if not rejection.record.may_sync:
-        raise InvalidResolution(f"Sync is off for {name}, so nothing is sent. Turn it on at the record.")
-    if not rejection.needs_answer:
-        message = f"{field} of {name} is not rejected any more: it was changed or sent since."
-        raise NotOpen(message, current)
-
-
 def _keep_different(rejection: RejectionCase, by: User) -> Decision:
     assert rejection.context.ledger is not None
     mark = {"id": by.pk, "who": actor_label(by), "at": sync_now().isoformat()}
@@ -375,7 +395,16 @@ def _keep_different(rejection: RejectionCase, by: User) -> Decision:
 def _write(rejection: RejectionCase, by: User, choose: str, value: str) -> Decision:
     raw = _raw_values(rejection, choose, value)
     before, previous = stored_values(rejection.record, rejection.field), rejection.npd
-    _store(rejection, raw)
+    # In a savepoint: what NPD's database rejects is told to the person, and the rejection stays open.
+    model = type(rejection.record)
+    try:
+        with transaction.atomic():
+            model._default_manager.filter(pk=rejection.record.pk).update(**update_values(model, raw))
+    except (IntegrityError, DataError) as error:
+        why = str(error).strip().splitlines()[0]
+        problem = f"NPD’s database rejected it: {why}"
+        raise InvalidResolution("Nothing was stored.", {rejection.key: problem}) from error
+    rejection.record.refresh_from_db(fields=list(raw))
     now = stored_field_values(rejection.record, before)
     after = rejection.display.local(rejection.record, rejection.field, now)
     field, name, who = rejection.field.label, rejection.record, actor_label(by)
@@ -399,18 +428,6 @@ def _raw_values(rejection: RejectionCase, choose: str, value: str) -> dict[str, 
     except ActionError as why:
         raise InvalidResolution("Nothing was stored.", {rejection.key: str(why)}) from why
     raise InvalidResolution("Nothing is chosen yet. Type another value, or choose a side.")
-
-
-def _store(rejection: RejectionCase, raw: Mapping[str, Any]) -> None:
-    model = type(rejection.record)
-    try:
-        with transaction.atomic():
-            model._default_manager.filter(pk=rejection.record.pk).update(**update_values(model, raw))
-    except (IntegrityError, DataError) as error:
-        why = str(error).strip().splitlines()[0]
-        problem = f"NPD’s database rejected it: {why}"
-        raise InvalidResolution("Nothing was stored.", {rejection.key: problem}) from error
-    rejection.record.refresh_from_db(fields=list(raw))
 
 
 def _save_decision(

@@ -115,6 +115,8 @@ def undo_problem(conflict: SyncConflict, context: ConflictContext) -> str:
         return "The record was deleted since. Restore it from the deleted records, then change its fields."
     if not record.may_sync:
         return f"Sync is off for {record}, so nothing can be written. Turn it on at the record, then undo."
+    if record.is_left_out:
+        return f"The filter leaves {record} out, so nothing can be written. Change the record's values instead."
     return _fields_problem(conflict, context)
 
 
@@ -128,7 +130,8 @@ def _record_problem(conflict: SyncConflict, *, record_exists: bool) -> str:
                 "its own then, or the one that was archived, once somebody restores that on Monday."
             )
         return (
-            "Who is who can't be undone by itself. Unlink the record from Monday on its page, then link it again: "
+            "The answer to “Who is this?” can't be undone automatically. Unlink the record from Monday on its page, "
+            "then link it again: "
             "its next sync asks again."
         )
     if not record_exists:

@@ -18,6 +18,7 @@ from sync.clock import sync_now
 from sync.models import FieldMapping
 from sync.records.authors import log_action
 
+# Older resolutions say little of what people want now, and two equal ones in a row may be chance.
 PERIOD_DAYS = 30
 STREAK = 3
 RULE_OF_SIDE = {NPD: Rule.NPD_WINS, MONDAY: Rule.MONDAY_WINS}

@@ -2,7 +2,7 @@
 
     python -m data.make          writes data/organizations.jsonl and data/contacts.jsonl
 
-Everything comes from one seed, so the same Faker makes the same bytes. Nobody in it exists: e-mail addresses
+Everything comes from one seed, so the same Faker makes the same bytes. Nobody in it exists: email addresses
 end in domains that RFC 2606 reserves for examples, telephone numbers come from ranges that regulators set
 aside for fiction (NANPA's 555-01xx, Ofcom's drama numbers, ARCEP's and the Bundesnetzagentur's).
 """

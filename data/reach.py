@@ -1,4 +1,4 @@
-"""E-mail addresses and telephone numbers that reach nobody, written the way people write them."""
+"""Email addresses and telephone numbers that reach nobody, written the way people write them."""
 
 import random
 import re

@@ -7,11 +7,13 @@ from typing import Any, ClassVar
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from npd.accounts.models import SecondFactor
 from npd.imports.models import ImportFile, ImportJob, ImportRow
 from sync.kernel.triggers import dependency_triggers
 from sync.models import SyncedModel, track_history
+from sync.reconcile.field_values import canonical_expression
 
-__all__ = ["Contact", "ImportFile", "ImportJob", "ImportRow", "Organization"]
+__all__ = ["Contact", "ImportFile", "ImportJob", "ImportRow", "Organization", "SecondFactor"]
 
 
 class WebAddressField(models.URLField):  # type: ignore[type-arg]  # not subscriptable when it runs
@@ -52,7 +54,11 @@ class Organization(SyncedModel):
         ordering: ClassVar[list[str]] = ["name", "id"]
         indexes: ClassVar[list[models.Index]] = [
             # Serves the list in its order, and the look-up by name.
-            models.Index(fields=["name", "id"], name="organizations_by_name")
+            models.Index(fields=["name", "id"], name="organizations_by_name"),
+            # Serves what changed last, and what changed since.
+            models.Index(fields=["updated_at"], name="organizations_by_change"),
+            # Serves the same as of contacts.
+            models.Index(models.functions.Lower(canonical_expression("name")), name="organizations_by_match_key"),
         ]
         constraints: ClassVar[list[Any]] = [
             *SyncedModel.Meta.constraints,
@@ -67,7 +73,7 @@ class Contact(SyncedModel):
     """A person."""
 
     name = models.CharField(max_length=255)
-    email = models.EmailField("e-mail", max_length=254, blank=True, default="", db_default="")
+    email = models.EmailField(max_length=254, blank=True, default="", db_default="")
     organization = models.ForeignKey(
         Organization, null=True, blank=True, on_delete=models.SET_NULL, related_name="contacts"
     )
@@ -81,8 +87,10 @@ class Contact(SyncedModel):
         indexes: ClassVar[list[models.Index]] = [
             # Serves the list in its order.
             models.Index(fields=["name", "id"], name="contacts_by_name"),
-            # Serves the match of an item without a record to a record without an item.
-            models.Index(models.functions.Lower("email"), name="contacts_by_email"),
+            # Serves what changed last, and what changed since.
+            models.Index(fields=["updated_at"], name="contacts_by_change"),
+            # Serves the match of an item without a record to a record without an item, and the upsert by email.
+            models.Index(models.functions.Lower(canonical_expression("email")), name="contacts_by_match_key"),
         ]
         constraints: ClassVar[list[Any]] = [
             *SyncedModel.Meta.constraints,

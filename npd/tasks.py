@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
+from npd.accounts import second_factor
 from npd.imports.import_jobs import run_all
 
 
@@ -11,3 +12,9 @@ from npd.imports.import_jobs import run_all
 def carry_on_imports() -> None:
     """Read the files that wait, and run every import that a person has confirmed."""
     run_all()
+
+
+@shared_task(name="npd.warn_of_wrong_codes", ignore_result=True)
+def warn_of_wrong_codes() -> None:
+    """Tell people by email whose two-factor codes somebody guesses."""
+    second_factor.warn_of_wrong_codes()

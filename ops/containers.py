@@ -400,7 +400,7 @@ print(json.dumps({
 }))
 """
 EXPECTED = {
-    "files": ["config", "conflicts", "manage.py", "npd", "sync", "templates", "var"],
+    "files": ["config", "conflicts", "docs", "manage.py", "npd", "sync", "templates", "var"],
     "found": [],
     "compilers": [],
     "caches": [],
@@ -474,8 +474,8 @@ def _check_hardening(engine: Engine) -> None:
 
 WITH_TOKEN = """
 from django.contrib.auth.models import User
-from rest_framework.authtoken.models import Token
-print(Token.objects.create(user=User.objects.create_superuser("player")).key)
+from sync.models import ApiToken
+print(ApiToken.objects.issue(User.objects.create_superuser("player"), "player")[1])
 """
 
 

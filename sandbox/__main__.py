@@ -42,6 +42,16 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
         const=ENVIRONMENT_OPTIONS,
         help="sign webhooks, as an app's are; without a value, with MONDAY_SIGNING_SECRET of the environment",
     )
+    parser.add_argument(
+        "--client-id",
+        default=os.environ.get("MONDAY_CLIENT_ID"),
+        help="the app that may ask for authorization (default: MONDAY_CLIENT_ID of the environment, else its own)",
+    )
+    parser.add_argument(
+        "--client-secret",
+        default=os.environ.get("MONDAY_CLIENT_SECRET"),
+        help="its secret (default: MONDAY_CLIENT_SECRET of the environment, else its own)",
+    )
     parser.add_argument("--data", metavar="FILE", help="keep the boards in this file; without it, in memory")
     parser.add_argument("--npd-url", help="where NPD is, for links from items to records")
     parser.add_argument(
@@ -77,6 +87,8 @@ def main() -> int:
         site_url=(options.site_url or f"http://{options.host}:{options.port}").rstrip("/"),
         token=options.token,
         signing_secret=options.signing_secret,
+        client_id=options.client_id,
+        client_secret=options.client_secret,
         data=options.data,
         page_url=options.page_url.rstrip("/") if options.page_url else None,
         npd=NpdAddress(options.npd_url.rstrip("/"), options.npd_via) if options.npd_url else None,

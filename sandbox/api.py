@@ -29,6 +29,7 @@ from sandbox.http import Request, Response, cut_connection, json_response, perce
 from sandbox.ingest.bulk_jobs import IngestJobs
 from sandbox.ingest.bulk_rows import worker
 from sandbox.model import API_USER
+from sandbox.oauth import OAuth
 from sandbox.webhooks.deliveries import Deliveries
 from sandbox.world import World
 
@@ -102,6 +103,7 @@ class CallLog:
 # same key is not published; here the first answer is given too, and the log says so.
 
 
+# developer.monday.com/api-reference/docs/idempotency
 KEY_SECONDS = 1800
 LARGEST_ANSWER = 1_000_000  # bytes
 LARGEST_TOTAL = 64_000_000  # bytes of all answers kept; Monday has such a budget and doesn't publish it
@@ -198,12 +200,19 @@ class Api:
     """The endpoint and what it needs around the boards."""
 
     def __init__(
-        self, world: World, deliveries: Deliveries, calls: CallLog, token: str | None, plan: Plan | None = None
+        self,
+        world: World,
+        deliveries: Deliveries,
+        calls: CallLog,
+        token: str | None,
+        plan: Plan | None = None,
+        oauth: OAuth | None = None,
     ) -> None:
         self._world = world
         self._clock: Clock = world.clock
         self._deliveries = deliveries
         self._token = token
+        self.oauth = oauth or OAuth(world.clock, None, None)
         self.calls = calls
         self.faults = Faults()
         self.latency = Latency()
@@ -245,7 +254,12 @@ class Api:
     def _admit(self, request: Request, call: Call) -> Response:
         """Who has no valid token belongs to no account: nothing is counted, and no quota is shown."""
         given = request.header("Authorization") or ""
-        if not given or (self._token and not hmac.compare_digest(given.encode(), self._token.encode())):
+        if self.oauth.issued(given):
+            admitted = self.oauth.is_live(given)
+        else:
+            # Without a token of its own the sandbox takes any.
+            admitted = bool(given) and (not self._token or hmac.compare_digest(given.encode(), self._token.encode()))
+        if not admitted:
             return self._rejection_response(api_errors.not_authenticated(), call)
         try:
             with self.limits.visit(request.address) as visit:

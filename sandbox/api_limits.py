@@ -19,6 +19,8 @@ from sandbox.clock import Clock
 from sandbox.model import API_USER, PEOPLE
 
 LARGEST_LIMIT = 1_000_000_000
+# A window ends 60 s after its first call, and addresses are counted in windows of their own
+# (developer.monday.com/api-reference/docs/rate-limits).
 MINUTE_SECONDS = 60
 ADDRESS_SECONDS = 10
 QUERY_POINTS = 5_000_000  # one request's most, whatever the plan

@@ -10,6 +10,7 @@ from sandbox.control import Control
 from sandbox.http import Application, Guard, NpdAddress, route
 from sandbox.ingest.bulk_jobs import IngestWeb
 from sandbox.model import WorldEvent
+from sandbox.oauth import OAuth
 from sandbox.operations import item_changes
 from sandbox.pages.live import Live, Watcher
 from sandbox.pages.sidebar import Tools, call_line, delivery_line
@@ -27,6 +28,8 @@ class Settings:
     site_url: str
     token: str | None = None
     signing_secret: str | None = None
+    client_id: str | None = None
+    client_secret: str | None = None
     data: str | None = None
     page_url: str | None = None
     npd: NpdAddress | None = None
@@ -56,7 +59,8 @@ def build(settings: Settings) -> Sandbox:
         lambda delivery: live.publish("delivery", lambda: _delivery_message(delivery)),
     )
     calls = CallLog(lambda call: live.publish("call", lambda: _call_message(call, api)))
-    api = Api(world, deliveries, calls, settings.token, settings.plan)
+    oauth = OAuth(world.clock, settings.client_id, settings.client_secret)
+    api = Api(world, deliveries, calls, settings.token, settings.plan, oauth)
     watcher = _watcher(settings, live)
     world.listen(deliveries.on_events)
     world.listen(lambda happened: _notify_pages(live, happened))
@@ -76,6 +80,7 @@ def build(settings: Settings) -> Sandbox:
         route("GET", "/v2/get_schema", api.schema),
         *Control(world, api, deliveries, live).routes(),
         *IngestWeb(world, api.ingest).routes(),
+        *oauth.routes(),
         *pages.routes(),
     ]
     application = Application(routes, Guard(settings.host, world.site_url, world.page_url))

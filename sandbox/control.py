@@ -17,7 +17,7 @@ from sandbox.columns import initial_settings, kind_of
 from sandbox.disk import Kept
 from sandbox.faults import fault_from
 from sandbox.http import Request, Response, Route, json_response, parse_int, route
-from sandbox.model import API_USER, PEOPLE, Board, Column, Item, is_person
+from sandbox.model import API_USER, PEOPLE, Board, Item, is_person
 from sandbox.operations import board_changes, item_changes, transfers
 from sandbox.operations.board_changes import delete_column
 from sandbox.operations.events import emit_board, log_board
@@ -238,6 +238,7 @@ class Control:
         self._api.idempotency.clear()
         self._api.limits.reset()
         self._api.cursors.clear()
+        self._api.oauth.clear()
         self._api.history.clear()
         self._api.latency.call_ms = self._api.latency.mutation_ms = 0.0
         self._world.clock.set_offset(0.0)
@@ -355,7 +356,17 @@ class Control:
             if action == "delete":
                 delete_column(self._world, PEOPLE[0].id, board.id, column_id)
             elif action == "retype":
-                self._retype(board, column, text(given, "type"))
+                # The values of the former type are kept aside, for a change back.
+                new = text(given, "type")
+                kind_of(new)
+                items = self._world.items_of(board.id, STATES)
+                for item in items:
+                    if (cell := item.cells.pop(column.id, None)) is not None:
+                        item.cells[f"{column.id} as {column.type}"] = cell
+                    if (kept := item.cells.pop(f"{column.id} as {new}", None)) is not None:
+                        item.cells[column.id] = kept
+                column.type, column.settings = new, initial_settings(new, None)
+                self._world.put_items(items)
             else:
                 column.archived = column.archived and action != "restore"
                 column.hidden = action == "hide" or (column.hidden and action != "show")
@@ -365,18 +376,6 @@ class Control:
                 log_board(self._world, "restore_column", board, PEOPLE[0].id, **about)
             emit_board(self._world, board.id)
         return json_response({"id": column.id, "type": column.type, "archived": column.archived})
-
-    def _retype(self, board: Board, column: Column, new: str) -> None:
-        """The values of the former type are kept aside, for a change back."""
-        kind_of(new)
-        items = self._world.items_of(board.id, STATES)
-        for item in items:
-            if (cell := item.cells.pop(column.id, None)) is not None:
-                item.cells[f"{column.id} as {column.type}"] = cell
-            if (kept := item.cells.pop(f"{column.id} as {new}", None)) is not None:
-                item.cells[column.id] = kept
-        column.type, column.settings = new, initial_settings(new, None)
-        self._world.put_items(items)
 
     def plan(self, request: Request) -> Response:
         """The plan, its limits, what is used of each, and how many requests each code refused."""

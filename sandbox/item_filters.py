@@ -119,7 +119,7 @@ def _date_in(words: str) -> date | None:
 #
 # What Monday compares with what, by column type: developer.monday.com/api-
 # reference/reference/items-page and the page of each type. Choices are compared by id (status by
-# index, people as "person-1"), an e-mail by its label.
+# index, people as "person-1"), an email by its label.
 
 
 PSEUDO_COLUMNS: dict[str, Callable[[Item], str]] = {

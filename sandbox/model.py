@@ -74,7 +74,7 @@ class Names:
         return None
 
     def person_called(self, words: str) -> int | None:
-        """Whose name or e-mail address this is, without regard to case."""
+        """Whose name or email address this is, without regard to case."""
         return None
 
     def tag(self, tag_id: int) -> str | None:

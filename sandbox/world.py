@@ -16,7 +16,7 @@ from typing import Any
 
 from sandbox import api_errors, model
 from sandbox.clock import Clock, ordered_id
-from sandbox.disk import NAMES, Before, Disk, Kept
+from sandbox.disk import NAMES, Disk, Kept
 from sandbox.model import Activity, Board, Hook, Item, Job, Names, Tag, Update, WorldEvent, from_document
 
 INDEXED_TYPES = ("name", "text", "email")
@@ -310,7 +310,15 @@ class World:
             return []
         happened, self._events = self._events, []
         if not kept:
-            self._roll_back(self._disk.rollback())
+            # Operations change objects in place and put them; of what was put the disk still knows how it was. New
+            # ones leave.
+            before = self._disk.rollback()
+            new_logs = before.get("activity", {})  # rows of a log are never changed
+            for board_id, rows in self.activity.items() if new_logs else ():
+                self.activity[board_id] = [row for row in rows if row.id not in new_logs]
+            for kind in (Update, Item, Board, Tag, Hook, Job):
+                for row_id, document in before.get(NAMES[kind], {}).items():
+                    self._put_back(self._tables[kind], row_id, document)
             return []
         self._disk.commit(later=self._unsent is not None)
         return happened
@@ -498,18 +506,6 @@ class World:
             order.sort()
         for row in sorted(self._disk.rows(Activity), key=lambda row: row.created_at):
             self.activity.setdefault(row.board_id, []).append(row)
-
-    def _roll_back(self, before: Before) -> None:
-        """Bring the rows named in `before` back to their documents of then; new ones leave.
-
-        Operations change objects in place and put them; of what was put the disk still knows how it was.
-        """
-        new_logs = before.get("activity", {})  # rows of a log are never changed
-        for board_id, rows in self.activity.items() if new_logs else ():
-            self.activity[board_id] = [row for row in rows if row.id not in new_logs]
-        for kind in (Update, Item, Board, Tag, Hook, Job):
-            for row_id, document in before.get(NAMES[kind], {}).items():
-                self._put_back(self._tables[kind], row_id, document)
 
     def _put_back(self, table: dict[Any, Any], row_id: Any, document: str | None) -> None:
         row = table[row_id]

@@ -28,4 +28,4 @@ LIVE_ROWS = "status__exact=pending&status__exact=in_progress&status__exact=faile
 """Without what is done, which stays in the queue for a while."""
 
 NEW_ITEMS = "what=items&status__exact=pending"
-"""Items of the boards that wait to become records."""
+"""The address at which unmatched items once were: it leads to their list."""

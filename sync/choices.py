@@ -32,9 +32,9 @@ class SyncStatus(models.TextChoices):
 
     PENDING = "pending", "Pending"
     IN_PROGRESS = "in_progress", "In progress"
-    COMPLETED = "completed", "Completed"
+    COMPLETED = "completed", "Done"
     FAILED = "failed", "Failed"
-    SKIPPED = "skipped", "Skipped"
+    SKIPPED = "skipped", "Sync off"
 
 
 class LedgerDirection(models.TextChoices):
@@ -60,7 +60,7 @@ class QueueStatus(models.TextChoices):
 
     PENDING = "pending", "Pending"
     IN_PROGRESS = "in_progress", "In progress"
-    COMPLETED = "completed", "Completed"
+    COMPLETED = "completed", "Done"
     FAILED = "failed", "Failed"
 
 
@@ -132,6 +132,17 @@ class ColumnProblem(StrEnum):
     HIDDEN = "hidden"
 
 
+class SecretName(models.TextChoices):
+    """The secrets that may be entered on a page, or come of an app's authorization."""
+
+    API_TOKEN = "api_token", "API token"
+    REFRESH_TOKEN = "refresh_token", "Refresh token"
+    WEBHOOK_TOKEN = "webhook_token", "Webhook token"
+    SIGNING_SECRET = "signing_secret", "Signing secret"
+    CLIENT_ID = "client_id", "Client ID"
+    CLIENT_SECRET = "client_secret", "Client secret"
+
+
 class BlockedCode(StrEnum):
     """Why a field is blocked."""
 
@@ -153,7 +164,7 @@ class TombstoneState(models.TextChoices):
     """What is known about the item of a deleted record."""
 
     WAITING = "waiting", "Its item is checked next"
-    ASKED = "asked", "A person decides"
+    ASKED = "asked", "Waits for your decision"
     PENDING_APPROVAL = "held", "Waits for approval"
     ARCHIVED = "archived", "Its item was archived"
     DELETED = "deleted", "Its item was deleted"
@@ -176,8 +187,26 @@ class GuardState(models.TextChoices):
     """What became of a change that needed an approval."""
 
     PENDING = "held", "Waits for approval"
-    APPROVED = "approved", "Approved, on its way"
-    REJECTED = "rejected", "Rejected, on its way back"
-    RELEASED = "released", "Released: its cause has ended"
+    APPROVED = "approved", "Approved, being applied"
+    REJECTED = "rejected", "Rejected, being put back"
+    RELEASED = "released", "Not needed any more"
     DONE = "done", "Done"
-    KEPT = "kept", "Rejected and kept"
+    KEPT = "kept", "Rejected, left as it is"
+
+
+class TokenScope(models.TextChoices):
+    """What an API token may be used for; never more than its user may do."""
+
+    READ = "read", "Read"
+    WRITE = "write", "Write"
+    RESOLVE = "resolve", "Resolve conflicts"
+    OPERATE = "operate", "Operate the sync"
+
+
+class TokenState(models.TextChoices):
+    """Whether an API token opens the API; all but the first say why it doesn't."""
+
+    ACTIVE = "active", "Active"
+    EXPIRED = "expired_token", "Expired"
+    REVOKED = "revoked_token", "Revoked"
+    OLD = "old_token", "Old kind, refused"

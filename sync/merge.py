@@ -106,8 +106,8 @@ class FieldSides:
         return _differ(self.local, self.remote)
 
 
-def _are_known(*sides: Side) -> bool:
-    return not any(isinstance(side, Unknown) for side in sides)
+def _are_known(one: Side, other: Side) -> bool:
+    return not (isinstance(one, Unknown) or isinstance(other, Unknown))
 
 
 def _are_equal(one: Side, other: Side) -> bool:
@@ -249,9 +249,9 @@ def decide_field(field: Field) -> FieldDecision:
         return FieldDecision(field.key, Action.UNDECIDED, field.unknown)
     decision = _decide_known_field(field)
     is_emptied = decision.action is Action.PULL and field.remote is None
-    # NPD needs a value, so an emptied one from Monday blocks the field.
+    # NPD requires a value, so an emptied one from Monday blocks the field.
     if field.required and (is_emptied or (decision.action is Action.BOTH and decision.value is None)):
-        why = "It was emptied on Monday, but NPD needs a value. Fill it in on either side."
+        why = "It was emptied on Monday, but it is required in NPD. Fill it in on either side."
         return FieldDecision(field.key, Action.HOLD, why)
     return decision
 

@@ -147,11 +147,47 @@ def own_relations(model: type[SyncedModel]) -> list[ModelField]:
     return [field for field in pointing if is_registered(target_of(field).entity_type())]
 
 
+def match_field(model: type[SyncedModel]) -> str | None:
+    """Return the text field of the match key, by which a record is known to be the same; None where there is none."""
+    spec = _entities.get(model.entity_type())
+    fields = next((one.fields for one in spec.mappings if one.key == spec.match_key), ()) if spec else ()
+    texts = (models.CharField, models.TextField)
+    return fields[0] if len(fields) == 1 and isinstance(model._meta.get_field(fields[0]), texts) else None
+
+
 def searched_fields(model: type[SyncedModel]) -> tuple[str, ...]:
     """Return what a search reads: the model's texts, and the names of the records that it points at."""
     texts = [one.name for one in own_fields(model) if isinstance(one, (models.CharField, models.TextField))]
     named = [(one.name, name_field(target_of(one))) for one in own_relations(model)]
     return (*texts, *(f"{relation}__{name}" for relation, name in named if name))
+
+
+def containing(model: type[SyncedModel], fields: Iterable[str], text: str) -> models.Q:
+    """Return the condition that a text occurs in one of these fields, whatever its case.
+
+    Related records are looked for by themselves: they are fewer than those that point at them, and need no join.
+    """
+    condition = models.Q()
+    for name in fields:
+        relation, _, theirs = name.partition("__")
+        if theirs:
+            field: Any = model._meta.get_field(relation)
+            others = target_of(field)._default_manager.order_by()
+            named = others.filter(**{f"{theirs}__icontains": text}).values("pk")
+            condition |= models.Q(**{f"{relation}__in": named})
+        else:
+            condition |= models.Q(**{f"{name}__icontains": text})
+    return condition
+
+
+def is_contained(model: type[SyncedModel], name: str) -> bool:
+    """Whether `containing` takes this name: a field of the model's own, or one of a record that it points at."""
+    relation, _, theirs = name.partition("__")
+    own = {one.name: one for one in model._meta.concrete_fields}
+    if not theirs:
+        return name in own and not own[name].is_relation
+    field = relation_of(model, [relation]) if relation in own else None
+    return field is not None and is_contained(target_of(field), theirs) and "__" not in theirs
 
 
 def default_ordering(model: type[SyncedModel]) -> tuple[str, ...]:
@@ -199,8 +235,12 @@ def columns_of(link: BoardLink, mappings: Sequence[FieldMapping]) -> list[str]:
 
 def item_url(link: BoardLink, item_id: str) -> str:
     """Return the address of an item for a person: Monday's own, or the sandbox's board page."""
-    boards = "board" if is_sandbox() else "boards"
-    return f"{monday_web_url()}/{boards}/{link.board_id}/pulses/{item_id}"
+    return f"{board_url(link)}/pulses/{item_id}"
+
+
+def board_url(link: BoardLink) -> str:
+    """Return the address of a board for a person."""
+    return f"{monday_web_url()}/{'board' if is_sandbox() else 'boards'}/{link.board_id}"
 
 
 def monday_web_url() -> str:

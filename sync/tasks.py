@@ -11,16 +11,25 @@ from sync.limits import account_users, breaker
 from sync.operations.detect.comparison import compare_due_boards
 from sync.operations.detect.sweep import sweep_due_boards
 from sync.operations.detect.verification import verify_if_due
+from sync.operations.exports import write_exports
+from sync.operations.notifications import notify_people
+from sync.operations.outgoing_webhooks import SENDER_TASK, wake_sender
 from sync.operations.retention import prune
 from sync.operations.setup.run import advance_drafts
+from sync.operations.webhook_sender import deliver_webhooks
 from sync.operations.worker import work
 from sync.records.approvals import release_obsolete
 
 
 @shared_task(name="sync.work_board", ignore_result=True)
 def work_board(entity_type: str) -> None:
-    """Work one board's due rows; ends at once where another worker holds the board."""
+    """Work one board's due rows; ends at once where another worker holds the board.
+
+    Whoever is told by webhook is told of what woke it, and then of what became of that.
+    """
+    wake_sender()
     work(entity_type, linger=True)
+    wake_sender()
 
 
 @shared_task(name="sync.sweep", ignore_result=True)
@@ -69,7 +78,25 @@ def release_held() -> None:
     release_obsolete()
 
 
+@shared_task(name="sync.exports", ignore_result=True, soft_time_limit=3_600, time_limit=3_660)
+def carry_on_exports() -> None:
+    """Write the exports that wait, and delete old ones."""
+    write_exports()
+
+
 @shared_task(name="sync.set_up", ignore_result=True, soft_time_limit=3_600, time_limit=3_660)
 def carry_on_set_ups() -> None:
     """Compare drafts of the wizard, apply those confirmed; a bulk import of thousands takes long."""
     advance_drafts()
+
+
+@shared_task(name="sync.notify_people", ignore_result=True)
+def notify() -> None:
+    """Notify people of what needs attention, each as they chose."""
+    notify_people()
+
+
+@shared_task(name=SENDER_TASK, ignore_result=True)
+def send_webhooks() -> None:
+    """Tell the endpoints of other systems what happened."""
+    deliver_webhooks()

@@ -26,9 +26,11 @@ from config.embedded import accounts
 from config.embedded.accounts import Account
 from config.embedded.processes import StartError, die_with_parent
 
+# The wheel brings this one, and no server opens the data of another major version.
 MAJOR = "18"
 LONGEST_SOCKET = 100  # bytes; the systems allow 103 to 107 with the file's name
 FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+# A server that was killed first replays its log.
 START_SECONDS = 30
 
 

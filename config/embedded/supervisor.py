@@ -92,7 +92,7 @@ def _line_to_type(first: int) -> str:
 
 PYTHON = sys.executable
 
-NEW_ITEM_WAIT = str(30 * 24 * 3600)  # seconds; the demo's item without an e-mail waits for the person who tries it
+NEW_ITEM_WAIT = str(30 * 24 * 3600)  # seconds; the demo's item without an email waits for the person who tries it
 
 # What a person may set for the run, and `manage.py` in a second terminal must read the same.
 PASSED_VARIABLES = (
@@ -113,9 +113,20 @@ PASSED_VARIABLES = (
     "MONDAY_API_VERSION",
     "MONDAY_TIMEOUT_SECONDS",
     "MONDAY_SETTLE_SECONDS",
+    "MONDAY_CLIENT_ID",
     "NEW_ITEM_WAIT_SECONDS",
     "DEFAULT_PHONE_REGION",
+    "EMAIL_HOST",
+    "EMAIL_PORT",
+    "EMAIL_HOST_USER",
+    "EMAIL_USE_SSL",
+    "EMAIL_USE_TLS",
+    "EMAIL_FROM",
+    "NOTIFY_PRIVATE_ADDRESSES",
     "API_THROTTLE",
+    "API_STRANGER_THROTTLE",
+    "OLD_TOKENS_UNTIL",
+    "REQUIRE_TWO_FACTOR",
     "SYNC_NOW_THROTTLE",
     "SYNC_GUARD_RECORDS",
     "SYNC_GUARD_PERCENT",
@@ -249,6 +260,7 @@ def holds_sample_data(url: str) -> bool:
 READY_SECONDS = 60
 WATCH_SECONDS = 0.2
 STEADY_SECONDS = 10  # a child that lived this long is started again at once
+# Once its cause is mended, a process that kept dying is back within this.
 LONGEST_PAUSE = 30.0
 
 
@@ -343,25 +355,22 @@ class Supervisor:
         variables = {"ADMIN_PASSWORD": self.secrets.admin_password, "NPD_TOKEN": self.secrets.npd_token}
         preparation = Preparation(self.root, {**self.env, **variables}, self.var / "setup.log")
         try:
-            self._prepare(preparation)
+            preparation.run_step("database", "The database")
+            print_line("Starting the web server …")
+            self._start_child("web", web_command())
+            if self.plan.sandbox_port:
+                self._wait_for("sandbox", self.plan.board_page)
+            self._wait_for("web", f"{self.plan.site}/healthz")
+            if self.plan.sandbox_port:
+                print_line("Checking the boards and the sample data …")
+                preparation.run_step("demo", "The sample data", print_line)
+            print_line("Starting worker and beat …")
+            self._start_child("worker", worker_command())
+            self._start_child("beat", beat_command())
+            if self.plan.sandbox_port:
+                preparation.run_step("tour", "The list of things to try", self.to_try.append)
         finally:
             preparation.end()
-
-    def _prepare(self, preparation: Preparation) -> None:
-        preparation.run_step("database", "The database")
-        print_line("Starting the web server …")
-        self._start_child("web", web_command())
-        if self.plan.sandbox_port:
-            self._wait_for("sandbox", self.plan.board_page)
-        self._wait_for("web", f"{self.plan.site}/healthz")
-        if self.plan.sandbox_port:
-            print_line("Checking the boards and the sample data …")
-            preparation.run_step("demo", "The sample data", print_line)
-        print_line("Starting worker and beat …")
-        self._start_child("worker", worker_command())
-        self._start_child("beat", beat_command())
-        if self.plan.sandbox_port:
-            preparation.run_step("tour", "The list of things to try", self.to_try.append)
 
     def print_summary(self) -> None:
         """Print the last lines: where to look, how to sign in, what to try."""

@@ -65,7 +65,18 @@ class BatchMixin:
             pass  # none matches filters that can't be read
         else:
             found = changelist.get_queryset(request).order_by().filter(resolved_at=None).exclude(BEING_APPLIED)
-            description = _filter_description(request, changelist)
+            # What the page and the activity say of a batch: which list it was made of.
+            parts = []
+            for spec in changelist.filter_specs:
+                chosen = [
+                    str(resolution["display"]) for resolution in spec.choices(changelist) if resolution.get("selected")
+                ]
+                value = any(name in request.GET for name in spec.expected_parameters())
+                if chosen and value:
+                    parts.append(f"{spec.title}: {chosen[0]}")
+            if text := request.GET.get(SEARCH_VAR, "").strip():
+                parts.append(f"search: “{text}”")
+            description = "; ".join(parts)
         return self.prepare_found(request, found, kept, description)
 
     def prepare_found(
@@ -175,16 +186,3 @@ def list_query(request: HttpRequest) -> str:
     for name in (PAGE_VAR, ERROR_FLAG):
         parameters.pop(name, None)
     return parameters.urlencode()
-
-
-def _filter_description(request: HttpRequest, changelist: Any) -> str:
-    """The filters in words; empty where there is none."""
-    parts = []
-    for spec in changelist.filter_specs:
-        chosen = [str(resolution["display"]) for resolution in spec.choices(changelist) if resolution.get("selected")]
-        value = any(name in request.GET for name in spec.expected_parameters())
-        if chosen and value:
-            parts.append(f"{spec.title}: {chosen[0]}")
-    if text := request.GET.get(SEARCH_VAR, "").strip():
-        parts.append(f"search: “{text}”")
-    return "; ".join(parts)

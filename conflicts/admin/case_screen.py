@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, cast
 from uuid import UUID
 
 from django.contrib import messages
@@ -24,15 +23,18 @@ from unfold.views import UnfoldModelAdminViewMixin
 from conflicts import conflict_queries, presenter, rejections
 from conflicts.admin.rule_page import suggestion_items
 from conflicts.conflict_context import ConflictContext, may_type
+from conflicts.conflict_queries import CaseKind, CaseRef, Neighbours
 from conflicts.lifecycle import side_option
-from conflicts.models import CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
+from conflicts.models import BOTH, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
 from conflicts.presenter import FieldRow, Progress, SubmittedForm
 from conflicts.rejections import DECISION_KIND, RejectionCase, answer_rejection, last_answer, undo_answer
 from conflicts.resolution import resolve
 from conflicts.resolution_undo import undo, undo_problem
-from conflicts.validation import Effect, InvalidResolution
+from conflicts.text_diff import both_texts
+from conflicts.validation import Effect, InvalidResolution, Sides
 from sync.admin import admin_base
 from sync.admin.admin_base import see_other
+from sync.admin.record_panel import blocked_fields_url
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict, NotAllowed
@@ -41,15 +43,13 @@ from sync.kernel.humanize import plural
 from sync.merge import Resolution
 from sync.models import Decision, FieldMapping
 from sync.records import blocked_fields
-from sync.records.blocked_fields import FieldRef, Position
+from sync.records.blocked_fields import FieldRef
+from sync.records.visibility import HiddenName, visible_types
 from sync.registry import record_url
 
 URL_NAME = "admin:conflicts_syncconflict"
 REFUSED = "Rejected by Monday"
 REJECTED_ON_A_PAGE = 50
-
-Own = TypeVar("Own")
-Other = TypeVar("Other")
 
 
 def all_mappings(request: HttpRequest) -> list[FieldMapping]:
@@ -61,20 +61,7 @@ def all_mappings(request: HttpRequest) -> list[FieldMapping]:
     return known
 
 
-# The walk from case to case: conflicts come first, oldest first, then rejected values; after the last one the first.
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """Which of how many of its kind this is, 0 when it is not open any more, and its neighbours' addresses.
-
-    Conflicts and rejected values are counted apart, as their lists and the sidebar count them.
-    """
-
-    number: int
-    total: int
-    next_url: str
-    previous_url: str
+# The walk from case to case (conflict_queries) has an address for each.
 
 
 def screen_url(pk: UUID | None) -> str:
@@ -87,30 +74,26 @@ def rejection_url(field_ref: FieldRef | None) -> str:
     return reverse(f"{URL_NAME}_refused_screen", args=field_ref) if field_ref else ""
 
 
-def conflict_neighbours(conflict: SyncConflict) -> Neighbours:
-    """The walk from a conflict."""
-    conflicts, rejected = conflict_queries.conflict_position(conflict), blocked_fields.position_of()
-    return _neighbours(conflicts, screen_url, rejected, rejection_url)
+def case_url(case: CaseRef | None) -> str:
+    """The address on which a case is decided; empty without one."""
+    if case is None:
+        return ""
+    if case.kind is CaseKind.BLOCKED:
+        return blocked_fields_url("blocked")
+    return screen_url(case.conflict_id) or rejection_url(case.field_ref)
 
 
-def rejection_neighbours(ledger_id: int, key: str) -> Neighbours:
-    """The walk from a rejected value."""
-    rejected, conflicts = blocked_fields.position_of(ledger_id, key), conflict_queries.conflict_position(None)
-    return _neighbours(rejected, rejection_url, conflicts, screen_url)
+def _onward(request: HttpRequest, following: CaseRef | None, parameter: str, decided: Any, said: str) -> str:
+    """The address to go on to, which names what was decided just before; empty where nothing follows."""
+    if following is not None and following.kind is CaseKind.BLOCKED:
+        messages.success(request, said)  # that page has no place for it
+        return case_url(following)
+    return f"{case_url(following)}?{parameter}={decided}" if following else ""
 
 
-def _neighbours(
-    here: Position[Own],
-    url: Callable[[Own | None], str],
-    others: Position[Other],
-    url_of_other: Callable[[Other | None], str],
-) -> Neighbours:
-    return Neighbours(
-        here.number,
-        here.total,
-        url(here.following) or url_of_other(others.first) or url(here.first),
-        url(here.preceding) or url_of_other(others.last) or url(here.last),
-    )
+def _walks_to_blocked(request: HttpRequest) -> bool:
+    """Whether this person may see the page of blocked fields."""
+    return bool(request.user.has_perm("sync.view_syncmetadata"))
 
 
 def check_permission(model_admin: Any, request: HttpRequest, action: str) -> None:
@@ -127,7 +110,8 @@ def parse_form(request: HttpRequest) -> SubmittedForm:
 
     Of a conflict about the record the field `option` names the chosen option: `choose`, or `choose value`.
     """
-    seen, chosen = {}, {}
+    seen: dict[str, Sides] = {}
+    chosen: dict[str, Resolution] = {}
     for name, raw in request.POST.items():
         prefix, _, key = name.partition("-")
         if prefix == "seen":
@@ -135,6 +119,9 @@ def parse_form(request: HttpRequest) -> SubmittedForm:
         elif prefix == "pick" and raw in CHOICES:
             typed = request.POST.get(f"value-{key}", "") if raw == CUSTOM else None
             chosen[key] = Resolution(choose=str(raw), value=typed)
+        elif prefix == "pick" and raw == BOTH:
+            sides = parse_seen(request.POST.get(f"seen-{key}", ""))
+            chosen[key] = Resolution(choose=CUSTOM, value=both_texts(sides["npd"], sides["monday"]))
         elif name == "option":
             choose, _, value = str(raw).partition(" ")
             chosen[RECORD_KEY] = Resolution(choose=choose, value=value or None)
@@ -205,12 +192,22 @@ CONFLICT_PARAMETER, ANSWER_PARAMETER = "after", "answered"
 """Query parameters that name what was decided just before: a conflict's id, the id of an answer's decision."""
 
 
+def _for_reader(request: HttpRequest, context: ConflictContext) -> ConflictContext:
+    """A case's context, which calls the record by its name for those alone who may see such records."""
+    context.name = _name_for_reader(request, context.entity_type, context.name)
+    return context
+
+
+def _name_for_reader(request: HttpRequest, entity_type: str, name: str) -> str:
+    return name if entity_type in visible_types(request.user) else HiddenName.of(entity_type)
+
+
 class ConflictCase:
     """A conflict."""
 
     def __init__(self, request: HttpRequest, conflict: SyncConflict, last: SyncConflict | None = None) -> None:
         self.request, self.conflict, self.last = request, conflict, last
-        self.context = ConflictContext.of(conflict, all_mappings(request), last)
+        self.context = _for_reader(request, ConflictContext.of(conflict, all_mappings(request), last))
         self.item_id, self.url = conflict.monday_item_id, screen_url(conflict.pk)
         self.title = f"Conflict of {self.context.name}"
         self.is_waiting = conflict.is_open and not conflict.is_being_applied
@@ -227,7 +224,7 @@ class ConflictCase:
         return cls(request, found[pk], found.get(last) if last else None)
 
     def neighbours(self) -> Neighbours:
-        return conflict_neighbours(self.conflict)
+        return conflict_queries.conflict_neighbours(self.conflict, with_blocked=_walks_to_blocked(self.request))
 
     def rows(self, form: SubmittedForm | None, problems: Mapping[str, str]) -> list[FieldRow]:
         if not self.conflict.is_open or self.conflict.is_about_record:
@@ -240,8 +237,10 @@ class ConflictCase:
     def apply(self, form: SubmittedForm, *, by: User, to_next: bool) -> str:
         kind = resolution_type_of(self.conflict, form)
         stored = resolve(self.conflict.pk, by=by, resolution_type=kind, selections=form.chosen, seen=form.seen)
-        next_url = conflict_neighbours(stored).next_url if to_next else ""
-        return f"{next_url}?{CONFLICT_PARAMETER}={stored.pk}" if next_url else self.url
+        walk = conflict_queries.conflict_neighbours(stored, with_blocked=_walks_to_blocked(self.request))
+        following = walk.following if to_next else None
+        said = presenter.conflict_progress(stored, self.context, with_delay=False).sentence
+        return _onward(self.request, following, CONFLICT_PARAMETER, stored.pk, said) or self.url
 
     def undo(self, *, by: User) -> str:
         undo(self.conflict.pk, by=by)
@@ -277,22 +276,29 @@ class ConflictCase:
             "edited": presenter.edited_rows(conflict, context) if conflict.is_about_record else [],
             "columns": columns,
             "lines": presenter.comparison_lines(context, columns),
-            "ways": presenter.screen_options(conflict, form.chosen if form else None),
+            "ways": presenter.screen_options(conflict, form.chosen if form else _asked_option(self.request)),
             "seen": presenter.seen_values(conflict),
         }
+
+
+def _asked_option(request: HttpRequest) -> dict[str, Resolution] | None:
+    """The option that the address asks to choose, as the form would; nothing is stored by it."""
+    choose, _, value = request.GET.get("option", "").partition(" ")
+    return {RECORD_KEY: Resolution(choose, value or None)} if choose else None
 
 
 class RejectedCase:
     """A field whose value Monday rejected, with an answer that somebody gave about it: the last one, if no other."""
 
     def __init__(self, request: HttpRequest, rejection: RejectionCase, answer: Decision | None = None) -> None:
-        self.request, self.rejection, self.context = request, rejection, rejection.context
+        self.request, self.rejection = request, rejection
+        self.context = _for_reader(request, rejection.context)
         last = _last_conflict_id(request)
         self.last = SyncConflict.objects.filter(pk=last).first() if last else None
         self.item_id = rejection.record.monday_id or ""
         self.field_ref: FieldRef = (self.context.entity_type, self.context.entity_id, rejection.key)
         self.url = rejection_url(self.field_ref)
-        self.title = f"{rejection.field.label} of {rejection.record}, rejected by Monday"
+        self.title = f"{rejection.field.label} of {self.context.name}, rejected by Monday"
         self.answer = answer or last_answer(*self.field_ref)
         self.progress = Progress(presenter.OPEN, "")
         if self.answer:
@@ -308,19 +314,22 @@ class RejectedCase:
         return cls(request, rejection, named.get("answer"))
 
     def neighbours(self) -> Neighbours:
-        return rejection_neighbours(self.context.ledger.pk if self.context.ledger else 0, self.rejection.key)
+        ledger_id = self.context.ledger.pk if self.context.ledger else 0
+        with_blocked = _walks_to_blocked(self.request)
+        return conflict_queries.rejection_neighbours(ledger_id, self.rejection.key, with_blocked=with_blocked)
 
     def rows(self, form: SubmittedForm | None, problems: Mapping[str, str]) -> list[FieldRow]:
         problem = problems.get(self.rejection.key, "")
         return [rejections.rejected_row(self.rejection, form, problem)] if self.is_waiting else []
 
     def apply(self, form: SubmittedForm, *, by: User, to_next: bool) -> str:
-        next_url, key = self.neighbours().next_url if to_next else "", self.rejection.key
+        following, key = self.neighbours().following if to_next else None, self.rejection.key
         chosen = form.chosen.get(key, Resolution(""))
         decision = answer_rejection(
             self.field_ref, by=by, choose=chosen.choose, value=chosen.value or "", seen=form.seen.get(key, {})
         )
-        return f"{next_url or self.url}?{ANSWER_PARAMETER}={decision.pk}"
+        onward = _onward(self.request, following, ANSWER_PARAMETER, decision.pk, decision.sentence)
+        return onward or f"{self.url}?{ANSWER_PARAMETER}={decision.pk}"
 
     def undo(self, *, by: User) -> str:
         assert self.answer is not None
@@ -356,6 +365,7 @@ def _decided_before(request: HttpRequest, case: Case, *, may_change: bool) -> di
     """The strip above the page; None where nothing was decided just before, or this very value."""
     if case.last is not None:
         progress, name = presenter.conflict_progress(case.last), case.context.name_of_other(case.last)
+        name = _name_for_reader(request, case.last.entity_type, name)
         return _strip(name, screen_url(case.last.pk), "", case.last.pk, progress, may_undo=may_change)
     text = request.GET.get(ANSWER_PARAMETER, "")
     decision = Decision.objects.filter(pk=int(text[:18]), kind=DECISION_KIND).first() if text.isdecimal() else None
@@ -371,7 +381,11 @@ def _answer_strip(
     field_ref, mappings = _field_ref(decision), all_mappings(request)
     rejection = case.rejection if case else RejectionCase.of(*field_ref, mappings)
     return _strip(
-        rejection.record if rejection else ConflictContext(*field_ref[:2], mappings).name,
+        _name_for_reader(
+            request,
+            field_ref[0],
+            str(rejection.record) if rejection else ConflictContext(*field_ref[:2], mappings).name,
+        ),
         rejection_url(field_ref),
         "_refused",
         decision.pk,
@@ -446,20 +460,25 @@ class CaseScreen(UnfoldModelAdminViewMixin, TemplateView):
         self.title = case.title
         may_change, rows = self.model_admin.has_change_permission(self.request), case.rows(form, problems or {})
         entity_type, name, item_id = case.context.entity_type, case.context.name, case.item_id
+        walk = case.neighbours()
+        is_linked = case.context.record is not None and entity_type in visible_types(self.request.user)
         context = self.get_context_data(
             entity_type=entity_type,
             name=name,
             page_name=name,
-            record_url=record_url(entity_type, case.context.entity_id) if case.context.record else "",
+            record_url=record_url(entity_type, case.context.entity_id) if is_linked else "",
             monday_url=case.context.item_url(item_id),
             done_before=_decided_before(self.request, case, may_change=may_change),
             rows=rows,
             progress=case.progress,
-            walk=case.neighbours(),
+            walk=walk,
+            next_url=case_url(walk.following),
+            previous_url=case_url(walk.preceding),
             choosing=case.is_waiting,
             may_choose=case.is_waiting and may_change,
             may_type=may_type(self.request.user, entity_type),
             may_undo=may_change,
+            has_both=any(row.both for row in rows),
             trouble=problem,
             posted_kept=bool(form and form.chosen and case.is_waiting),
             script_words=script_texts(len(rows)),
@@ -484,12 +503,18 @@ class CaseMixin:
             path("<uuid:pk>/screen/", view(conflict_screen), name=f"{name}_screen"),
             path("<uuid:pk>/status/", view(self.conflict_status), name=f"{name}_status"),
             path("<uuid:pk>/undo/", view(require_POST(self.conflict_undo)), name=f"{name}_undo"),
+            path("next/", view(self.first_case), name=f"{name}_next"),
             path("refused/", view(self.rejection_list), name=f"{name}_refused"),
             path("refused/answer/<int:pk>/", view(self.answer_status), name=f"{name}_refused_status"),
             path("refused/answer/<int:pk>/undo/", view(require_POST(self.answer_undo)), name=f"{name}_refused_undo"),
             path(field, view(rejected_screen), name=f"{name}_refused_screen"),
             *super().get_urls(),  # type: ignore[misc]
         ]
+
+    def first_case(self, request: HttpRequest) -> HttpResponse:
+        """Go to the first case that waits; to the list of conflicts where none does."""
+        check_permission(self, request, "view")
+        return HttpResponseRedirect(case_url(conflict_queries.first_case()) or reverse(f"{URL_NAME}_changelist"))
 
     def conflict_status(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """Answer, as JSON, how far a conflict's resolution is."""
@@ -515,11 +540,16 @@ class CaseMixin:
 
     def _undo(self, request: HttpRequest, case: Case) -> HttpResponse:
         check_permission(self, request, "change")
+        say, said, done = messages.success, "", True
         try:
-            if said := case.undo(by=cast("User", request.user)):
-                messages.success(request, said)
+            said = case.undo(by=cast("User", request.user))
         except ActionError as error:
-            messages.error(request, f"Nothing was undone. {error}")
+            say, said, done = messages.error, f"Nothing was undone. {error}", False
+        if asks_for_json(request):
+            progress = Progress(presenter.UNDOING, said) if done else None
+            return json_answer(f"{case.context.name}: {said or 'its resolution is being undone.'}", progress)
+        if said:
+            say(request, said)
         return see_other(case.url)
 
     def rejection_list(self, request: HttpRequest) -> HttpResponse:
@@ -548,6 +578,18 @@ class CaseMixin:
 
 def _status(progress: Progress) -> HttpResponse:
     return JsonResponse(progress.to_json(), headers={"Cache-Control": "no-store"})
+
+
+def asks_for_json(request: HttpRequest) -> bool:
+    """Whether a page's script asks, which stays where it is."""
+    return request.headers.get("Accept") == "application/json"
+
+
+def json_answer(sentence: str, progress: Progress | None) -> HttpResponse:
+    """Answer the script: what to say, and how far it is; without `progress` nothing was done."""
+    body = (progress.to_json() if progress else {}) | {"sentence": sentence}
+    status = HTTPStatus.OK if progress else HTTPStatus.CONFLICT
+    return JsonResponse(body, status=status, headers={"Cache-Control": "no-store"})
 
 
 # The texts of the screen's script, in the page's language: a script can't form every language's plurals.

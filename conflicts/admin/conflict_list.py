@@ -16,7 +16,7 @@ from django.db.models import Q, QuerySet, Value
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import path, reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
@@ -24,24 +24,34 @@ from django.views.decorators.http import require_POST
 
 from conflicts import bulk_resolution, conflict_queries, presenter
 from conflicts.admin.bulk_pages import BatchMixin, batch_label, batch_url, list_query
-from conflicts.admin.case_screen import CaseMixin, all_mappings, check_permission, parse_seen, screen_url
+from conflicts.admin.case_screen import (
+    CaseMixin,
+    all_mappings,
+    asks_for_json,
+    check_permission,
+    json_answer,
+    parse_seen,
+    screen_url,
+)
 from conflicts.admin.rule_page import RuleMixin, active_rules, suggestion_items
 from conflicts.conflict_context import ConflictContext, deleted_record_names
 from conflicts.conflict_queries import BEING_APPLIED, edited_in_npd, edited_on_monday
-from conflicts.models import NPD, ConflictKind, ResolutionType, SyncConflict, default_label
+from conflicts.models import MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict, default_label
 from conflicts.presenter import conflict_progress
 from conflicts.resolution import SIDE_OF_TYPE, resolve
+from conflicts.text_diff import excerpts
 from conflicts.validation import Sides
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import PageAdmin, record_ids_by_name, see_other
+from sync.admin.admin_base import PageAdmin, ReaderMixin, names_for_reader, record_ids_by_name, see_other
+from sync.admin.list_exports import ExportColumn, ExportMixin
 from sync.clock import SyncNow
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
 from sync.kernel.humanize import plural
 from sync.models import BoardLink
 from sync.records.authors import monday_user_name, monday_users
-from sync.registry import record_names, type_name
+from sync.registry import type_name
 
 Choices = Iterable[tuple[str, str]]
 
@@ -64,16 +74,35 @@ class ConditionFilter(admin.SimpleListFilter):
         return queryset.filter(self.condition(value)) if value else queryset
 
 
+ALL = "all"
+"""The value of the state's filter that lets everything through."""
+
+
+def default_state(request: HttpRequest) -> str:
+    """The state that is listed where the address names none: who asks what somebody has resolved doesn't mean open."""
+    return ALL if request.GET.get(WhoFilter.parameter_name) else presenter.OPEN
+
+
 class StateFilter(ConditionFilter):
-    """Open, being applied, resolved."""
+    """Open, being applied, resolved; the open ones where the address says nothing."""
 
     title = "state"
     parameter_name = "state"
 
+    def __init__(self, request: HttpRequest, *args: Any) -> None:
+        super().__init__(request, *args)
+        self.default = default_state(request)
+
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
-        return [
-            (state, capfirst(label)) for state, label in presenter.STATE_LABELS.items() if state != presenter.PARTLY
-        ]
+        states = [one for one in presenter.STATE_LABELS.items() if one[0] != presenter.PARTLY]
+        return [(ALL, "All"), *((state, capfirst(label)) for state, label in states)]
+
+    def value(self) -> str | None:
+        return super().value() or self.default
+
+    def choices(self, changelist: Any) -> Any:
+        """All states to choose from, without the choice of none."""
+        return [one for number, one in enumerate(super().choices(changelist)) if number]
 
     def condition(self, value: str) -> Q:
         conditions = {
@@ -208,28 +237,30 @@ def staff_choices(request: HttpRequest) -> list[tuple[str, str]]:
     return known
 
 
-# The buttons in the list's rows: one click resolves a one-field conflict, for the values that the row shows.
+# The list's rows: what differs, and the buttons of which one click resolves a conflict for the values shown.
 
 
 VALUE_KINDS = (ConflictKind.FIELDS, ConflictKind.OVERWRITTEN)
 
 
-def resolve_button(conflict: Any, resolution_type: str) -> SafeString | str:
-    """The button that takes a side; none where one click is not enough, or the person may not."""
-    is_single_field = conflict.kind in VALUE_KINDS and len(conflict.conflict_fields) == 1
-    if not (conflict.page_may and is_single_field and conflict.is_open and not conflict.is_being_applied):
-        return ""
-    key = conflict.conflict_fields[0]
+def resolve_button(conflict: Any, resolution_type: str) -> SafeString:
+    """The button that uses a side."""
+    key, shortcut = conflict.conflict_fields[0], "1" if SIDE_OF_TYPE[resolution_type] == NPD else "3"
     side = "NPD" if SIDE_OF_TYPE[resolution_type] == NPD else "Monday"
     seen = json.dumps({key: list(conflict.sides(key).values())})
     values = {"side": side, "field": conflict.label(key), "name": conflict.page_name}
     return format_html(
         '<button class="cfl-button cfl-take" type="submit" formmethod="post" formnovalidate formaction="{}"'
-        ' name="seen" value="{}" aria-label="{}">{}</button>',
+        ' name="seen" value="{}" aria-label="{}" data-status="{}" data-undo="{}" data-key="{}">Use {}'
+        ' <kbd aria-hidden="true">{}</kbd></button>',
         reverse("admin:conflicts_syncconflict_keep", args=[conflict.pk, resolution_type]),
         seen,
-        "Take {side}’s {field} of {name}".format(**values),
-        "Take",
+        "Use {side}’s {field} of {name}".format(**values),
+        reverse("admin:conflicts_syncconflict_status", args=[conflict.pk]),
+        reverse("admin:conflicts_syncconflict_undo", args=[conflict.pk]),
+        shortcut,
+        side,
+        shortcut,
     )
 
 
@@ -248,8 +279,8 @@ def _seen_values(request: HttpRequest) -> dict[str, Sides]:
 COUNTED_FIELDS = 12
 """Fields that the list counts the open conflicts of; the others are found by the filter."""
 
-VALUE_CHARACTERS = 80
-"""Characters of a value in the list."""
+WHAT_CHARACTERS = 80
+"""Characters of the sentence that says in the list what a conflict about a record is."""
 
 BADGES = {
     presenter.OPEN: ("warn", "call_split"),
@@ -262,10 +293,10 @@ BADGES = {
 
 
 @admin.register(SyncConflict)
-class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, PageAdmin):
+class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMixin, PageAdmin):
     """Conflicts are opened and closed by passes; people resolve them on their screen."""
 
-    list_display = ("of_record", "in_conflict", "npd_says", "monday_says", "since", "state")
+    list_display = ("of_record", "in_conflict", "npd_says", "monday_says", "since", "use_side")
     list_display_links = None
     list_filter = (
         StateFilter, EntityFilter, BoardFilter, "kind", FieldFilter, AgeFilter, WhoFilter, EditedInNpdFilter,
@@ -274,7 +305,7 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, PageAdmin):
     list_filter_submit = False
     list_fullwidth = True
     search_fields = ("monday_item_id",)
-    search_help_text = "Search by the record's name, or by the number of the item on Monday"
+    search_help_text = "A record’s name, or the number of its item on Monday"
     actions = ("keep_npd", "keep_monday")
     ordering = conflict_queries.OPEN_FIRST
     change_list_template = "conflicts/list.html"
@@ -291,18 +322,24 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, PageAdmin):
         return [path("<uuid:pk>/keep/<slug:kept>/", keep, name=name), *super().get_urls()]
 
     def keep_one(self, request: HttpRequest, pk: UUID, kept: str) -> HttpResponse:
-        """Store the side of a row's button, for the values that the row shows, and go back to the list."""
+        """Store the side of a row's button, for the values that the row shows, and go back to the list.
+
+        The list's own script stays on its page, and is answered with how far the resolution is.
+        """
         check_permission(self, request, "change")
         if kept not in SIDE_OF_TYPE:
             raise Http404(f"There is no side “{kept}”.")
         conflict = get_object_or_404(SyncConflict, pk=pk)
+        name, progress = ConflictContext.of(conflict).name, None
         say, sentence = messages.success, ""
         try:
             stored = resolve(pk, by=cast("User", request.user), resolution_type=kept, seen=_seen_values(request))
-            sentence = conflict_progress(stored, with_delay=False).sentence
+            progress = conflict_progress(stored, with_delay=False)
+            sentence = progress.sentence
         except ActionError as error:
             say, sentence = messages.error, f"Nothing was stored. {error}"
-        name = ConflictContext.of(conflict).name
+        if asks_for_json(request):
+            return json_answer(f"{name}: {sentence}", progress)
         say(request, format_html('<a class="underline" href="{}">{}</a>: {}', screen_url(pk), name, sentence))
         came_from = request.headers.get("Referer", "")  # the list as it was filtered, where the browser says so
         is_ours = url_has_allowed_host_and_scheme(came_from, {request.get_host()})
@@ -326,12 +363,14 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, PageAdmin):
         """Fetch the names of the page's records, with one query per type."""
         super().prepare_page(rows)
         keys = {(row.entity_type, row.entity_id) for row in rows}
-        names = record_names(keys)
+        names = names_for_reader(rows)
         deleted = deleted_record_names(keys - set(names))
         for row in rows:
             key = (row.entity_type, row.entity_id)
             row.page_gone = "monday" if key in names else "npd"
             row.page_name = names.get(key) or deleted.get(key) or f"{type_name(row.entity_type)}, deleted"
+            sides = row.sides(row.conflict_fields[0]) if row.conflict_fields else {NPD: None, MONDAY: None}
+            row.page_excerpts = dict(zip((NPD, MONDAY), excerpts(sides[NPD], sides[MONDAY]), strict=True))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[SyncConflict], search_term: str
@@ -340,7 +379,7 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, PageAdmin):
         text = search_term.strip()
         if not text:
             return queryset, False
-        return queryset.filter(Q(monday_item_id=text) | Q(entity_id__in=record_ids_by_name(text))), False
+        return queryset.filter(Q(monday_item_id=text) | Q(entity_id__in=record_ids_by_name(request.user, text))), False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the counts, suggested rules, and what can be done with all that match, above the list."""
@@ -355,6 +394,16 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, PageAdmin):
             "rules": active_rules(request, mappings),
             "batches": [(batch_url(batch), batch, batch_label(batch)) for batch in bulk_resolution.recent_batches()],
             "may_settle": self.has_change_permission(request),
+            "state": request.GET.get(StateFilter.parameter_name) or default_state(request),
+            "script_words": {
+                "applying": capfirst(presenter.STATE_LABELS[presenter.APPLYING]),
+                "resolved": capfirst(presenter.STATE_LABELS[presenter.SETTLED]),
+                "undoing": capfirst(presenter.STATE_LABELS[presenter.UNDOING]),
+                "offline": "NPD didn’t answer, so it isn’t known whether this was saved. Reload the page.",
+                "more": "This conflict has several fields, or is about the whole record. Press Enter to open it.",
+                "nothing": "Nothing was resolved here yet, so there is nothing to undo.",
+                "later": "It will be undone as soon as it is written.",
+            },
             "query": list_query(request),
             **(extra_context or {}),
         }
@@ -378,6 +427,27 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, PageAdmin):
             conflict.page_name,
             type_name(conflict.entity_type),
         )
+
+    def export_columns(self) -> list[ExportColumn]:
+        """Both sides of each conflict with the last synced value, and how it was resolved."""
+        return [
+            ("Record", lambda row: row.page_name),
+            ("Type", lambda row: registry.type_label(row.entity_type)),
+            ("Kind", lambda row: row.get_kind_display()),
+            ("In conflict", lambda row: row.labels(row.conflict_fields)),
+            ("NPD", lambda row: _side_text(row, row.npd_data)),
+            ("Monday", lambda row: _side_text(row, row.monday_data)),
+            ("Last synced value", lambda row: _side_text(row, row.base_data)),
+            ("Found (UTC)", lambda row: row.detected_at),
+            ("State", lambda row: capfirst(str(presenter.STATE_LABELS[presenter.state_of(row)]))),
+            ("Resolution", lambda row: row.get_resolution_type_display() or ""),
+            ("Resolved (UTC)", lambda row: row.resolved_at),
+            ("Resolved by", lambda row: str(row.resolved_by or "")),
+            ("Item on Monday", lambda row: row.monday_item_id),
+            ("NPD ID", lambda row: row.entity_id),
+        ]
+
+    export_related = ("resolved_by",)
 
     @admin.action(description="Use NPD", permissions=["change"])
     def keep_npd(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> HttpResponse | None:
@@ -404,47 +474,62 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, PageAdmin):
         labels = conflict.labels(conflict.conflict_fields)
         if conflict.kind == ConflictKind.FIELDS:
             return labels
-        about = humanize.shorten(conflict.what, VALUE_CHARACTERS) or labels
+        about = humanize.shorten(conflict.what, WHAT_CHARACTERS) or labels
         return format_html('{}<span class="cfl-sub">{}</span>', conflict.get_kind_display(), about)
 
     @admin.display(description="NPD")
     def npd_says(self, conflict: Any) -> SafeString | str:
-        """NPD's value of the first field."""
-        return _with_button(_first_value(conflict, "npd", conflict.npd_data), resolve_button(conflict, "keep_npd"))
+        """NPD's value of the first field, around what differs."""
+        return _first_value(conflict, NPD)
 
     @admin.display(description="Monday")
     def monday_says(self, conflict: Any) -> SafeString | str:
-        """Monday's value of the first field."""
-        shown = _first_value(conflict, "monday", conflict.monday_data)
-        return _with_button(shown, resolve_button(conflict, "keep_monday"))
+        """Monday's value of the first field, around what differs."""
+        return _first_value(conflict, MONDAY)
 
     @admin.display(description="Found", ordering="detected_at")
-    def since(self, conflict: Any) -> SafeString | str:
-        """How long ago it was found."""
-        return admin_base.time_tag(conflict.detected_at, conflict.page_now)
-
-    @admin.display(description="State")
-    def state(self, conflict: SyncConflict) -> SafeString:
-        """Whether it is open, being applied or resolved."""
+    def since(self, conflict: Any) -> SafeString:
+        """Whether it is open, being applied or resolved, and how long ago it was found."""
         state = presenter.state_of(conflict)
-        return admin_base.badge(
-            *BADGES[state], capfirst(str(presenter.STATE_LABELS[state])), title=conflict.choice_problem
+        label = capfirst(str(presenter.STATE_LABELS[state]))
+        badge = admin_base.badge(*BADGES[state], label, title=conflict.choice_problem)
+        found = admin_base.time_tag(conflict.detected_at, conflict.page_now)
+        return format_html('{}<span class="cfl-sub">{}</span>', badge, found)
+
+    @admin.display(description="Resolve")
+    def use_side(self, conflict: Any) -> SafeString | str:
+        """Both sides' buttons where one click is enough, else the way to the screen; nothing for who may not."""
+        if not conflict.page_may or not conflict.is_open or conflict.is_being_applied:
+            return ""
+        if conflict.kind in VALUE_KINDS and len(conflict.conflict_fields) == 1:
+            buttons = [resolve_button(conflict, kept) for kept in SIDE_OF_TYPE]
+            return format_html('<span class="cfl-sides">{}{}</span>', *buttons)
+        about = format_html('<span class="cfl-sr">: {}</span>', conflict.page_name)
+        return format_html(
+            '<span class="cfl-sides"><a class="cfl-button cfl-take" href="{}">Compare…{}</a></span>',
+            screen_url(conflict.pk),
+            about,
         )
 
 
-def _with_button(shown: SafeString | str, button: SafeString | str) -> SafeString:
-    return format_html("{} {}", shown, button) if button else format_html("{}", shown)
+def _side_text(conflict: SyncConflict, data: dict[str, Any]) -> str:
+    """One side's values of the fields in conflict, each with its label where there are several."""
+    values = [(conflict.label(key), data.get(key) or "") for key in conflict.conflict_fields]
+    if len(values) == 1:
+        return str(values[0][1])
+    return "; ".join(f"{label}: {value}" for label, value in values)
 
 
-def _first_value(conflict: Any, side: str, data: dict[str, Any]) -> SafeString | str:
-    """The first field's value, shortened, and how many more there are; of a delete, the deleted side."""
+def _first_value(conflict: Any, side: str) -> SafeString | str:
+    """The first field's value around what differs, and how many more there are; of a delete, the deleted side."""
     if conflict.kind == ConflictKind.DELETE and conflict.is_open and side == conflict.page_gone:
         return "removed"
     if not conflict.conflict_fields:
         return humanize.DASH
-    value = data.get(conflict.conflict_fields[0])
-    line = humanize.shorten(" ".join(value.split()), VALUE_CHARACTERS) if value else "(empty)"
-    shown = format_html('<span class="cfl-value" title="{}">{}</span>', value or "", line)
+    value, excerpt = conflict.sides(conflict.conflict_fields[0])[side], conflict.page_excerpts[side]
+    pieces = (format_html("<ins>{}</ins>", part.text) if part.marked else part.text for part in excerpt)
+    marked = format_html_join("", "{}", ((piece,) for piece in pieces)) or "(empty)"
+    shown = format_html('<span class="cfl-value" dir="auto" title="{}">{}</span>', value or "", marked)
     more = len(conflict.conflict_fields) - 1
     if not more:
         return shown

@@ -61,7 +61,7 @@ class RuleMixin:
         decisions = field_decisions(mapping)
         context = {
             **self.admin_site.each_context(request),
-            "title": f"Rule of {mapping.label}",
+            "title": f"Conflict rule: {mapping.label}",
             "opts": self.opts,
             "mapping": mapping,
             "present": Rule(mapping.rule).label,
@@ -79,13 +79,18 @@ class RuleMixin:
         dismiss_suggestion(mapping, by=cast("User", request.user))
         messages.success(
             request,
-            _with_undo_link(f"No rule is suggested for {mapping.label} before three more equal resolutions.", mapping),
+            _with_undo_link(
+                f"No rule is suggested for {mapping.label} until three more conflicts are resolved the same way.",
+                mapping,
+            ),
         )
         return see_other(reverse("admin:conflicts_syncconflict_changelist"))
 
     def _restore(self, request: HttpRequest, mapping: FieldMapping) -> HttpResponse:
         restore_suggestion(mapping, by=cast("User", request.user))
-        messages.success(request, f"A rule for {mapping.label} is suggested again, if the last resolutions were equal.")
+        messages.success(
+            request, f"A rule for {mapping.label} is suggested again if the last conflicts were resolved the same way."
+        )
         return see_other(rule_url(mapping))
 
     def _set_rule(self, request: HttpRequest, mapping: FieldMapping) -> HttpResponse:
@@ -124,11 +129,11 @@ def suggestion_items(request: HttpRequest, mappings: Iterable[FieldMapping]) -> 
     return [
         {
             "sentence": (
-                f"{SIDE_NAMES[decisions.side]}’s {mapping.label} was chosen three times in succession. In the last "
+                f"{SIDE_NAMES[decisions.side]}’s {mapping.label} was chosen three times in a row. In the last "
                 f"30 days that rule would have matched {intcomma(decisions.matched(decisions.side))} of "
                 f"{intcomma(decisions.total)} resolutions."
             ),
-            "question": f"Always take {SIDE_NAMES[decisions.side]}’s {mapping.label}?",
+            "question": f"Always use {SIDE_NAMES[decisions.side]}’s {mapping.label}?",
             "url": rule_url(mapping),
             "field": mapping.label,
         }

@@ -1,5 +1,75 @@
-"""NPD's admin."""
+"""NPD's admin: contacts and organizations, where theirs isn't as their models and registration have it.
 
-from npd.admin import contact_pages, user_pages
+Django imports this package to find all pages of NPD, those of users and groups too.
+"""
 
-__all__ = ["contact_pages", "user_pages"]
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from npd.admin import user_pages
+from npd.admin.import_pages import ImportMixin
+from npd.models import Contact, Organization
+from sync.admin.concurrent_edits import ConcurrentRecordForm, LinesField
+from sync.admin.record_pages import SYNC_FIELDS, SYNC_FILTERS, SyncedModelAdmin
+
+__all__ = ["ContactAdmin", "OrganizationAdmin", "user_pages"]
+
+
+class OrganizationForm(ConcurrentRecordForm):
+    """An organization, as changed in the admin."""
+
+    aliases = LinesField(
+        required=False,
+        max_length=255,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        help_text="Other names it goes by, one a line.",
+    )
+
+    class Meta:
+        widgets: ClassVar[dict[str, Any]] = {"inventory_url": forms.URLInput}
+
+
+@admin.register(Contact)
+class ContactAdmin(ImportMixin, SyncedModelAdmin):
+    """People."""
+
+    list_display = ("name", "email", "organization", "role_title", "sync", "item", "updated")
+    search_fields = ("name", "email", "phone", "role_title", "organization__name", "monday_id")
+    actions_detail = ("personal_data",)
+    empty_words = "Nobody matches, or nobody has been added yet. A new item on the Contacts board appears here too."
+
+    @action(  # type: ignore[untyped-decorator]  # unfold has no types
+        description=_("Personal data"), icon="person_remove", url_path="personal-data", permissions=["erase"]
+    )
+    def personal_data(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Lead to what is held of the person."""
+        return HttpResponseRedirect(reverse("npd-person", args=[object_id]))
+
+    def has_erase_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Administrators alone."""
+        return bool(getattr(request.user, "is_superuser", False))
+
+
+@admin.register(Organization)
+class OrganizationAdmin(ImportMixin, SyncedModelAdmin):
+    """Companies, public bodies, associations."""
+
+    form = OrganizationForm
+    list_display = ("name", "address_city", "address_country", "sync", "item", "updated")
+    list_filter: ClassVar[list[Any]] = list(SYNC_FILTERS)
+    search_fields = ("name", "aliases", "address_city", "address_country", "monday_id")
+    search_help_text = "Name, other names, city, country or the number of the item on Monday"
+    fieldsets = (
+        (None, {"fields": ("name", "aliases", "billing_contact", "inventory_url", "notes")}),
+        ("Address", {"fields": ("address_street", "address_city", "address_state", "address_zip", "address_country")}),
+        SYNC_FIELDS,
+    )

@@ -21,7 +21,6 @@ from django.views.decorators.http import require_GET, require_POST
 from unfold.decorators import action
 
 from npd.imports.files import ImportFileError
-from npd.imports.files.reader import escape_formula
 from npd.imports.import_jobs import (
     LEASE_SECONDS,
     RETENTION_DAYS,
@@ -29,6 +28,7 @@ from npd.imports.import_jobs import (
     confirm_import,
     discard_import,
     may_import,
+    may_make_organizations,
     may_undo,
     rows_to_write,
     start_undo,
@@ -52,12 +52,14 @@ from sync.admin.confirmed_action import Question, Report, run_action
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import Conflict
+from sync.operations.exports import escape_formula
 from sync.registry import record_url
 
 LISTED_ROWS = 100
 """Rows of each kind that a page lists; the counts are of all."""
 
 LATEST_JOBS = 20
+# A worker takes a file within seconds; after this its page says that none seems to run.
 STALLED_SECONDS = 20
 
 POLLED_STATES = (ImportState.READING, ImportState.RUNNING, ImportState.UNDOING)
@@ -160,9 +162,6 @@ def _short_value(raw: Any) -> str:
 
 View = Callable[..., HttpResponse]
 
-MAKES_ORGANIZATIONS = "npd.add_organization"
-"""Without this permission an import can't create missing organizations."""
-
 
 class FileForm(forms.Form):
     """A file, and how it is to be read."""
@@ -174,13 +173,13 @@ class FileForm(forms.Form):
         error_messages={"required": "Choose a file."},
     )
     clear_empty = forms.BooleanField(
-        label="An empty cell empties the field",
+        label="An empty cell clears the field",
         help_text="Otherwise an empty cell leaves the field as it is.",
         required=False,
     )
     make_organizations = forms.BooleanField(
-        label="Make organizations that are not there",
-        help_text="Otherwise a contact of an unknown organization is not imported.",
+        label="Create organizations that don’t exist yet",
+        help_text="Otherwise a contact with an unknown organization is not imported.",
         required=False,
     )
     encoding = forms.ChoiceField(
@@ -241,7 +240,7 @@ class ImportMixin:
         return TemplateResponse(request, "npd/import.html", context)
 
     def _form(self, request: HttpRequest, *given: Any, **initial: Any) -> FileForm:
-        may_make = request.user.has_perm(MAKES_ORGANIZATIONS)
+        may_make = may_make_organizations(request.user)
         return FileForm(*given, entity_type=self.model.entity_type(), may_make=may_make, **initial)
 
     def get_urls(self) -> list[URLPattern]:
@@ -317,7 +316,7 @@ class ImportMixin:
             done = confirm_import(job, by=cast("User", request.user))
             return Report(problems=[] if done else ["It was confirmed already; this is its state."])
 
-        may_make = not job.organizations or request.user.has_perm(MAKES_ORGANIZATIONS)
+        may_make = not job.organizations or may_make_organizations(request.user)
         return run_action(self, request, run, back_url=self._url("job", job), allowed=may_make, atomic=False)
 
     def import_discard(self, request: HttpRequest, job: ImportJob) -> HttpResponse:
@@ -369,15 +368,15 @@ def _undo_question(job: ImportJob) -> Question:
             "value stays, because its history is deleted.",
             "values stay, because their history is deleted.",
         ),
-        (preview.records, "record that the import made is deleted.", "records that the import made are deleted."),
+        (preview.records, "record that the import created is deleted.", "records that the import created are deleted."),
         (
             preview.records_left,
-            "record was changed or is pointed at since, and stays.",
-            "records were changed or are pointed at since, and stay.",
+            "record was changed or linked to since, and stays.",
+            "records were changed or linked to since, and stay.",
         ),
     )
     told = [humanize.count_with_noun(number, one, many) for number, one, many in sentences if number]
     if not (preview.values or preview.records):
-        return Question("Nothing of it can be undone any more", told, page_name="Undo this import?")
-    told.append("What is synced follows on Monday at the next sync. Bulk deletions wait there for approval first.")
+        return Question("Nothing in it can be undone any more", told, page_name="Undo this import?")
+    told.append("The next sync does the same on Monday. Bulk deletions wait for approval first.")
     return Question(f"Undo the import of {job.file_name}?", told, "Yes, undo it", page_name="Undo this import?")

@@ -1,31 +1,70 @@
-"""Users, groups and API tokens; and other applications' pages, in our theme."""
+"""Users and groups, in our theme."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group, User
-from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
+from django.contrib.auth.hashers import is_password_usable
+from django.contrib.auth.models import Group, Permission, User
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Field, ManyToManyField, Q, QuerySet
+from django.forms import ModelMultipleChoiceField
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
-from knox.admin import AuthTokenAdmin as KnoxTokenAdmin
-from knox.models import AuthToken
+from django.utils.html import format_html
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
 from rest_framework.authtoken.models import Token, TokenProxy
 from unfold.admin import ModelAdmin
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.decorators import action
+from unfold.forms import AdminPasswordChangeForm, UnfoldReadOnlyPasswordHashWidget, UserChangeForm, UserCreationForm
 
+from npd.accounts.second_factor import remove
+from npd.accounts.signed_in import end_sessions
 from sync.admin.admin_base import ValidIdsMixin
+from sync.admin.confirmed_action import Question, Report, run_action
+from sync.kernel.humanize import DASH
+from sync.models import ApiToken, FieldMapping, NotificationReceiver
+from sync.records.authors import log_action
 
 if TYPE_CHECKING:
     _DjangoUserAdmin = DjangoUserAdmin[User]
+    _PermissionField = ModelMultipleChoiceField[Permission]
 else:
     _DjangoUserAdmin = DjangoUserAdmin
+    _PermissionField = ModelMultipleChoiceField
 
+
+_END_SESSIONS = (
+    _("End sessions"),
+    _("They are signed out of every browser and have to sign in again. Their API tokens still work."),
+    _("Their sessions have ended."),
+)
+_RESET = (
+    _("Reset two-factor"),
+    _(
+        "They sign in with their password alone until they set it up again, and are signed out of every browser. Do "
+        "this only if you are sure who is asking."
+    ),
+    _("Two-factor authentication is reset, and their sessions have ended."),
+)
+
+_SEVERAL = _("Hold down “Control”, or “Command” on a Mac, to select more than one.")
+_LABELS = {
+    "first_name": (_("First name"), ""),
+    "last_name": (_("Last name"), ""),
+    "email": (_("Email"), _("Notifications by email go here.")),
+    "is_active": (_("Active"), _("Turn this off, instead of deleting the user, when somebody leaves.")),
+    "is_staff": (_("May sign in here"), _("Without it the user has no pages, as a program that only uses the API.")),
+    "is_superuser": (_("Administrator"), _("May do everything, whatever the groups say.")),
+    "groups": (_("Groups"), _SEVERAL),
+    "user_permissions": (_("Further permissions"), _SEVERAL),
+    "permissions": (_("Permissions"), _SEVERAL),
+}
 
 admin.site.unregister(User)
 
@@ -33,26 +72,156 @@ admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
+class PermissionField(_PermissionField):
+    """Permissions by what they are about: "Conflicts: Can view conflict"."""
+
+    def label_from_instance(self, permission: Any) -> str:
+        """Return the label of one; what Django wrote itself says the model's name of today."""
+        model = permission.content_type.model_class()
+        if model is None:
+            return str(permission)
+        act, _sign, name = permission.codename.partition("_")
+        is_djangos = name == model._meta.model_name and act in model._meta.default_permissions
+        words = f"Can {act} {model._meta.verbose_name}" if is_djangos else permission.name
+        return f"{capfirst(model._meta.verbose_name_plural)}: {words}"
+
+
+class PasswordState(UnfoldReadOnlyPasswordHashWidget):
+    """Whether there is a password; how it is hashed says nothing to who reads this page."""
+
+    def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
+        """Return what the widget shows."""
+        label = _("A password is set.") if value and is_password_usable(value) else _("No password is set.")
+        return {**super().get_context(name, value, attrs), "summary": [{"label": label}]}
+
+
+class UserForm(UserChangeForm):
+    """A user, without the hash of the password."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "password" in self.fields:
+            self.fields["password"].widget = PasswordState()
+            change = format_html('<a class="npd-link" href="../password/">{}</a>', _("Set another password"))
+            self.fields["password"].help_text = change
+
+
+class PlainFields:
+    """Fields under the words of these pages; of permissions those of pages that there are, and those given already."""
+
+    def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
+        """Return the field with our words."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
+        if field is not None and db_field.name in _LABELS:
+            field.label, field.help_text = _LABELS[db_field.name]
+        return field
+
+    def formfield_for_manytomany(self, db_field: ManyToManyField[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
+        """Return the field; Django's list names some fifty tables that no page is about."""
+        if db_field.related_model is Permission:
+            pages = ContentType.objects.get_for_models(*admin.site._registry, FieldMapping).values()
+            given = Q(group__isnull=False) | Q(user__isnull=False)
+            offered = Permission.objects.filter(Q(content_type__in=pages) | given).distinct()
+            kwargs["queryset"] = offered.select_related("content_type").order_by(
+                "content_type__app_label", "content_type__model", "codename"
+            )
+            kwargs["form_class"] = PermissionField
+        return super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
+
+
 @admin.register(User)
-class UserAdmin(ValidIdsMixin, _DjangoUserAdmin, ModelAdmin):
+class UserAdmin(PlainFields, ValidIdsMixin, _DjangoUserAdmin, ModelAdmin):
     """Who may sign in."""
 
-    form = UserChangeForm
+    form = UserForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
+    actions_detail = ("end_sessions", "reset_two_factor")
+    list_display = ("sign_in_name", "address", "full_name", "may_sign_in")
+    search_help_text = _("A name, or an email address")
     # Django's two-box chooser has neither room on a phone nor names for a screen reader.
     filter_horizontal = ()
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        (_("Person"), {"fields": ("first_name", "last_name", "email")}),
+        (
+            _("What the user may do"),
+            {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")},
+        ),
+        (_("Dates"), {"fields": ("last_login", "date_joined")}),
+    )
+    add_fieldsets = ((None, {"fields": ("username", "password1", "password2")}),)
+
+    @admin.display(description=_("Username"), ordering="username")
+    def sign_in_name(self, user: User) -> str:
+        return user.username
+
+    @admin.display(description=_("Email"), ordering="email")
+    def address(self, user: User) -> str:
+        return user.email or DASH
+
+    @admin.display(description=_("Name"), ordering="first_name")
+    def full_name(self, user: User) -> str:
+        return user.get_full_name() or DASH
+
+    @admin.display(description=_("May sign in here"), boolean=True)
+    def may_sign_in(self, user: User) -> bool:
+        """Whether these pages are for them: of an account of a program, they are not."""
+        return user.is_active and user.is_staff
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         """Return the users by name."""
         found: QuerySet[User] = super().get_queryset(request)
         return found.order_by("username")
 
+    def has_administrator_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Administrators alone: whoever takes a second factor away can sign in by a password that they set."""
+        return bool(getattr(request.user, "is_superuser", False))
+
+    @action(  # type: ignore[untyped-decorator]  # unfold has no types
+        description=_("End sessions…"), url_path="end-sessions", permissions=["administrator"]
+    )
+    def end_sessions(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Sign somebody out everywhere, after a question."""
+        return self._ask_about_account(request, object_id, _END_SESSIONS, lambda user: end_sessions(user.pk) >= 0)
+
+    @action(  # type: ignore[untyped-decorator]  # unfold has no types
+        description=_("Reset two-factor…"), url_path="reset-two-factor", permissions=["administrator"]
+    )
+    def reset_two_factor(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Take somebody's second factor away, after a question."""
+        by: Any = request.user
+        return self._ask_about_account(request, object_id, _RESET, lambda user: remove(user, by=by))
+
+    def _ask_about_account(
+        self, request: HttpRequest, object_id: str, words: tuple[Any, Any, Any], act: Callable[[User], bool]
+    ) -> HttpResponse:
+        user = self.get_object(request, object_id)
+        if user is None:
+            raise Http404
+        title, effect, done = words
+
+        def run() -> Report:
+            if not act(user):
+                return Report(problems=[str(_("“%(user)s” has no two-factor authentication.") % {"user": user})])
+            log_action(request.user, user, str(done))
+            return Report(str(done))
+
+        def question() -> Question:
+            return Question(f"{title} {user}", [str(effect)], str(title))
+
+        back = reverse("admin:auth_user_change", args=[user.pk])
+        return run_action(
+            self, request, run, back_url=back, question=question, allowed=self.has_administrator_permission(request)
+        )
+
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, Any, Any]:
         """What goes with a user, without the keys of tokens: a key is a token's whole text."""
-        listed, *others = super().get_deleted_objects(objs, request)
+        listed, counts, perms_needed, protected = super().get_deleted_objects(objs, request)
         keys = Token.objects.filter(user__in=list(objs)).values_list("key", flat=True)
-        return mask_keys(listed, list(keys)), *others
+        # No page deletes these; whoever deletes a user ends all that is the user's own.
+        perms_needed -= {ApiToken._meta.verbose_name, NotificationReceiver._meta.verbose_name}
+        return mask_keys(listed, list(keys)), counts, perms_needed, protected
 
 
 def mask_keys(texts: Any, keys: Collection[str]) -> Any:
@@ -63,45 +232,17 @@ def mask_keys(texts: Any, keys: Collection[str]) -> Any:
 
 
 @admin.register(Group)
-class GroupAdmin(ValidIdsMixin, DjangoGroupAdmin, ModelAdmin):
+class GroupAdmin(PlainFields, ValidIdsMixin, DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]  # a mixin before it
     """What groups of users may do."""
 
+    list_display = ("group_name",)
+    search_help_text = _("A group’s name")
     filter_horizontal = ()
 
+    @admin.display(description=_("Name"), ordering="name")
+    def group_name(self, group: Group) -> str:
+        return group.name
 
-# Its page would show the keys of all users in clear text; `manage.py drf_create_token` creates them.
+
+# Its page would show in clear text what a script has made with DRF's model and nobody has used yet.
 admin.site.unregister(TokenProxy)
-
-
-admin.site.unregister(AuthToken)
-
-
-@admin.register(AuthToken)
-class AuthTokenAdmin(ValidIdsMixin, KnoxTokenAdmin, ModelAdmin):
-    """Tokens for the API, of which only a hash is stored; a new one is shown once."""
-
-    list_display = ("user", "token_key", "created", "expiry")
-    fields = ("user", "expiry")
-    raw_id_fields = ()
-    autocomplete_fields = ("user",)
-
-    def get_readonly_fields(self, request: HttpRequest, obj: AuthToken | None = None) -> tuple[str, ...]:
-        # A token's user can't be changed later.
-        return ("user",) if obj else ()
-
-    def save_model(self, request: HttpRequest, obj: AuthToken, form: Any, change: bool) -> None:
-        """Save, and keep a new token's text for the answer to this request: it is stored nowhere else."""
-        obj.save()
-        if not change:
-            request.new_token = form.token  # type: ignore[attr-defined]
-
-    def response_add(self, request: HttpRequest, obj: AuthToken, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Show the new token the only time that this is possible; no message, cookie or cache keeps it."""
-        context = {
-            **self.admin_site.each_context(request),
-            "title": f"The new token of {obj.user}",
-            "opts": self.opts,
-            "token": request.new_token,  # type: ignore[attr-defined]
-            "list_url": reverse("admin:knox_authtoken_changelist"),
-        }
-        return TemplateResponse(request, "npd/new_token.html", context)

@@ -16,14 +16,15 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.db import transaction
-from rest_framework.authtoken.models import Token
 
 from npd.models import Contact, Organization
 from sync import connectors, registry
 from sync.boards.board_listing import enqueue_unmatched
-from sync.models import BoardLink, SyncedModel
+from sync.choices import TokenScope
+from sync.models import ApiToken, BoardLink, SyncedModel
 from sync.operations.worker import DrainResult, drain
 from sync.reconcile.field_values import stored_values
+from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 from sync.registry import link_of
 
 ADMIN = "admin"
@@ -53,9 +54,8 @@ def create_page_user() -> None:
         user.set_unusable_password()
         user.save()
     user.user_permissions.set(Permission.objects.filter(codename__in=[f"view_{name}" for name in PAGE_USER_VIEWS]))
-    if not Token.objects.filter(user=user, key=key).exists():
-        Token.objects.filter(user=user).delete()
-        Token.objects.create(user=user, key=key)
+    ApiToken.objects.filter(user=user).delete()
+    ApiToken.objects.issue(user, "The sandbox's page", scopes=[TokenScope.READ], text=key)
 
 
 # The sample records out of data/, as model instances that are not saved yet.
@@ -190,7 +190,7 @@ STRANGER: dict[str, object] = {
     "name": "Somebody met at the fair",
     "values": {
         "phone": {"phone": "+442079460999", "countryShortName": "GB"},
-        "notes": {"text": "Wrote no e-mail down."},
+        "notes": {"text": "Wrote no email down."},
     },
 }
 
@@ -211,7 +211,11 @@ def seed(sandbox: Sandbox) -> int:
         people = Contact.objects.bulk_create(contacts())
         _load(sandbox, "organization", firms)
         ids = _load(sandbox, "contact", people, [STRANGER])
-    enqueue_unmatched(registry.entity("contact"), ids[len(people) :])  # as a sweep does that finds it
+    link = link_of("contact")
+    assert link is not None
+    strangers = ids[len(people) :]
+    note_unmatched(link, [UnmatchedFinding(item_id, str(STRANGER["name"])) for item_id in strangers])
+    enqueue_unmatched(registry.entity("contact"), strangers)  # as a sweep does that finds it
     return len(firms) + len(people)
 
 

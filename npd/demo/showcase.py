@@ -27,8 +27,8 @@ from sync.registry import item_url, link_of
 ATTEMPTS = 5  # as many as a job has
 
 REJECTION_MESSAGE = (
-    "The item could not be saved (the demo has the sandbox reject it, until you press “No more faults” under "
-    "“Faults & tools” on the board page; then press Retry here)"
+    "The item could not be saved. (The demo's sandbox rejects it until you press “No more faults” under “Faults & "
+    "tools” on the board's page; then press Retry here)"
 )
 
 
@@ -74,7 +74,7 @@ def create_scene(name: str, sandbox: Sandbox) -> None:
         contact.role_title, contact.phone = "Director of Purchasing", "+1 202 555 0112"
     elif name == "held":  # an address that the standards and Django allow, and Monday does not
         local, _, domain = contact.email.rpartition("@")
-        contact.email = f'"{local}"@{domain}'
+        contact.email = f"{local}/office@{domain}"
     elif name == "disabled":
         contact.sync_enabled = False
     else:
@@ -104,7 +104,7 @@ SCENES = ("conflict", "held", "disabled", "failed")
 
 SCENE_LABELS = (
     "a conflict",
-    "a rejected e-mail",
+    "a rejected email",
     "a record without sync",
     "a change that failed",
     "an unmatched item on the board",
@@ -137,7 +137,7 @@ def _steps(link: BoardLink) -> Iterator[tuple[str, str]]:
             screen = settings.SITE_URL + reverse("admin:conflicts_syncconflict_screen", args=[conflict.conflict_id])
             yield f"{in_conflict.name} was changed differently on both sides; resolve it side by side:", screen
     if (blocked := _contact(demo_people().held)) is not None:
-        yield f"{blocked.name} has an e-mail that Monday rejects; only that field is blocked:", _record(blocked)
+        yield f"{blocked.name} has an email that Monday rejects; only that field is blocked:", _record(blocked)
     row = SyncQueue.objects.filter(entity_id=demo_people().failed, status=QueueStatus.FAILED).first()
     if row is not None and (failed := _contact(demo_people().failed)) is not None:
         hint = "press “No more faults” under “Faults & tools” on the board, then Retry here:"
@@ -149,7 +149,7 @@ def _steps(link: BoardLink) -> Iterator[tuple[str, str]]:
     histories = [events._default_manager for events in event_models(tracks_model=Contact)]
     if not any(history.filter(name=STRANGER["name"]).exists() for history in histories):
         board = item_url(link, "").removesuffix("/pulses/")
-        yield f"“{STRANGER['name']}” is on the board only; give it an e-mail and see a contact appear:", board
+        yield f"“{STRANGER['name']}” is on the board only; give it an email and see a contact appear:", board
 
 
 def _contact(pk: UUID) -> Contact | None:

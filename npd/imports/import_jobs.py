@@ -102,6 +102,11 @@ def may_import(user: Any, entity_type: str) -> bool:
     return all(user.has_perm(f"{opts.app_label}.{act}_{opts.model_name}") for act in ("add", "change"))
 
 
+def may_make_organizations(user: Any) -> bool:
+    """Whether a user may let an import make organizations that aren't there."""
+    return bool(user.has_perm("npd.add_organization"))
+
+
 def may_undo(user: Any, job: ImportJob) -> bool:
     """Whether a user may undo an import: where it created records, whoever may delete them, too."""
     opts = MODELS[job.entity_type]._meta
@@ -123,6 +128,7 @@ def may_undo(user: Any, job: ImportJob) -> bool:
 
 log = structlog.get_logger(__name__)
 LEASE_SECONDS = 60
+# A file at which three workers ended is the cause itself.
 ATTEMPTS = 3
 
 MAX_WAITING = 10

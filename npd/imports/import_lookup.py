@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Lower
@@ -16,11 +15,10 @@ from django.db.models.functions import Lower
 from npd.imports.files import ImportFileError
 from npd.imports.files.reader import plain_title
 from npd.models import Contact, Organization
-from sync import connectors, registry
-from sync.connectors.base.conversion import ConverterOptions
+from sync import registry
 from sync.kernel.action_errors import ActionError
 from sync.models import SyncedModel
-from sync.reconcile.field_values import canonical_expression, related_reference
+from sync.reconcile.field_values import canonical_expression, canonical_value, related_reference
 
 NPD_ID = "id"
 MODELS: Mapping[str, type[SyncedModel]] = {"contact": Contact, "organization": Organization}
@@ -44,7 +42,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 _TITLE_ALIASES: Mapping[str, tuple[str, ...]] = {
     NPD_ID: ("NPD ID", "id"),
     "name": ("full name", "contact name", "contact", "organization name", "company name", "account name"),
-    "email": ("email address", "mail", "e-mail address", "email 1"),
+    "email": ("email address", "mail", "email 1"),
     "organization": ("organisation", "company", "account", "employer"),
     "role_title": ("job title", "title", "position", "function"),
     "phone": ("phone number", "telephone", "tel", "mobile", "mobile phone", "business phone"),
@@ -119,19 +117,6 @@ def recognize_columns(entity_type: str, titles: Sequence[str]) -> list[FileColum
 # Which record a row is about, or a cell names: by the sync's own match rule.
 
 
-def canonical_value(entity_type: str, field: str, value: Any) -> Any:
-    """Return a field's value as the sync compares it; two values equal in this form are no change."""
-    for mapping in registry.entity(entity_type).mappings:
-        if mapping.fields == (field,) and mapping.converter in ("name", "email", "phone", "text", "long_text"):
-            return (
-                connectors.get()
-                .converter(mapping.converter, ConverterOptions(region=settings.DEFAULT_PHONE_REGION))
-                .local({field: value})
-                or ""
-            )
-    return value.strip() if isinstance(value, str) else value
-
-
 def records_of(entity_type: str) -> QuerySet[Any]:
     """Return the records with what their relations point at."""
     model: Any = MODELS[entity_type]
@@ -176,7 +161,7 @@ class RecordMatcher:
         return self._loose.get(self.key(text).lower(), [])
 
 
-# Cells that name another record: an organization by its name, a contact by its e-mail or name.
+# Cells that name another record: an organization by its name, a contact by its email or name.
 
 
 MAX_NAME_CHARACTERS = 255

@@ -20,7 +20,6 @@ from npd.imports.import_lookup import (
     FileColumn,
     RecordMatcher,
     ReferenceResolver,
-    canonical_value,
     labels_of,
     records_by_id,
 )
@@ -28,7 +27,7 @@ from npd.imports.models import RowOutcome
 from sync import registry
 from sync.kernel.action_errors import ActionError
 from sync.models import SyncedModel
-from sync.reconcile.field_values import stored_field_values, update_values
+from sync.reconcile.field_values import canonical_value, stored_field_values, update_values
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from sync.models import Decision, SyncedModel
 from sync.operations.decision_undo import decisions_of_batch, plan_decision_undo, undo_decisions
 from sync.outbox import notify
 
+# One transaction: a save of one of these records waits for its end.
 UNDO_BATCH = 100
 
 KEPT_NOTE = "It stays: it was changed, deleted or pointed at since the import. Delete it yourself where it should go."

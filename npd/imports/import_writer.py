@@ -25,6 +25,7 @@ from sync import registry
 from sync.choices import Priority, QueueStatus
 from sync.kernel.db import update_many
 from sync.models import Decision, SyncedModel, SyncQueue
+from sync.models.state import fold_alike
 from sync.outbox import notify
 from sync.reconcile.field_values import still_holds, stored_field_values, update_values
 from sync.records.authors import actor_label
@@ -79,7 +80,7 @@ def log_written(job: ImportJob, written: Sequence[WrittenRecord], *, queued: Col
     if not written:
         return
     by = job.done_by or job.by
-    Decision.objects.bulk_create([line for one in written for line in _decisions(job, by, one)])
+    Decision.objects.bulk_create(fold_alike([line for one in written for line in _decisions(job, by, one)]))
     labels = labels_of(written[0].target.entity_type())
     entries = []
     for one in written:
@@ -143,6 +144,7 @@ def _quote(text: str) -> str:
 # Writing what was confirmed, batch by batch.
 
 
+# One transaction: a save of one of these records waits for its end.
 WRITE_BATCH = 500
 
 

@@ -7,6 +7,7 @@ from sandbox import api_errors
 from sandbox.columns.kind import ColumnKind, Writing
 from sandbox.model import Column
 
+# developer.monday.com/api-reference/reference/status, the index of the empty label too.
 STATUS_LABELS_LIMIT = 40
 STATUS_LABEL_LENGTH = 30
 EMPTY_INDEX = 5

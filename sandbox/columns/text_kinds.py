@@ -1,4 +1,4 @@
-"""Columns that people type into: text, long text, link, e-mail address, telephone number, country, location."""
+"""Columns that people type into: text, long text, link, email address, telephone number, country, location."""
 
 import functools
 import math
@@ -13,6 +13,7 @@ from sandbox import api_errors
 from sandbox.columns.kind import EMPTY_OBJECT, ColumnKind, Writing, text_in
 from sandbox.model import Column
 
+# developer.monday.com/api-reference/reference/long-text
 LONG_TEXT_LIMIT = 2_000
 
 
@@ -109,7 +110,7 @@ def _scheme(url: str) -> str:
         return ""
 
 
-# E-mail addresses and telephone numbers.
+# Email addresses and telephone numbers.
 
 
 # Narrower than the standards on purpose, as Monday is: no quoted local parts, no bare hosts.

@@ -19,6 +19,7 @@ from sandbox.ingest.bulk_jobs import IngestJobs
 from sandbox.model import Item, Person
 from sandbox.world import World
 
+# Current until 15 January 2027, each for a quarter (developer.monday.com/api-reference/docs/api-versioning).
 CURRENT = "2026-10"
 MAINTENANCE = "2026-07"
 
@@ -65,6 +66,7 @@ def served_version(asked: str | None) -> Version:
 # last.
 
 
+# A cursor ends an hour after the first page, not after the last one (reference/items-page of Monday's API).
 CURSOR_SECONDS = 3600
 PAGE_LIMIT = 500
 

@@ -34,6 +34,7 @@ from sandbox.model import (
 from sandbox.operations import item_changes
 from sandbox.world import World
 
+# Over all pages of one query (developer.monday.com/api-reference/reference/activity-logs).
 LOG_LIMIT = 10_000
 TICKS = 10**7  # a second
 
@@ -234,6 +235,7 @@ def _limits(info: Any) -> Limits:
 # Boards and items.
 
 
+# developer.monday.com/api-reference/reference/items
 IDS_LIMIT = 100
 
 

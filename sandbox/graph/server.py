@@ -46,6 +46,7 @@ MUTATION_POINTS = 10_000
 COLUMN_VALUES_POINTS = 12
 FREE = ("complexity", "__typename")
 LISTS = ("items", "boards", "items_page", "next_items_page", "items_page_by_column_values", "activity_logs")
+# Monday's page where a query names no limit.
 DEFAULT_LIMIT = 25
 Fragments = dict[str, FragmentDefinitionNode]
 

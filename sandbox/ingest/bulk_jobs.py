@@ -16,6 +16,7 @@ from sandbox.http import Request, Response, Route, json_response, route
 from sandbox.world import World
 
 URL_SECONDS = 600  # an upload URL and a report URL live 10 minutes
+# Of an account, both kinds together (developer.monday.com/api-reference/docs/importing-items-in-bulk).
 STARTS_AN_HOUR = 100
 ITEMS_AN_HOUR = 19_000
 HOUR = 3600
@@ -169,6 +170,7 @@ class IngestJobs:
 # an ETag for a file that was taken.
 
 
+# developer.monday.com/api-reference/docs/importing-items-in-bulk
 LARGEST_FILE = 150_000_000
 REASONS = ("INVALID_UPLOAD", "AUTHORIZATION_FAILED", "PERMISSION_DENIED", "INTERNAL_ERROR")
 HOLDS = ("", "upload", "processing")

@@ -26,6 +26,7 @@ from sandbox.operations.cells import check_size, parsed_values
 from sandbox.world import World
 
 NULL = "<NULL>"
+# developer.monday.com/api-reference/docs/importing-items-in-bulk
 RELATION_COLUMNS = 5
 RELATION_ITEMS = 50
 _NAMED = re.compile(r"(?P<name>.*)<(?P<address>[^<>]*)>\Z", re.DOTALL)

@@ -15,6 +15,7 @@ from sandbox.operations.events import column_of, emit_board, log, log_board, wan
 from sandbox.operations.item_changes import create_item
 from sandbox.world import World
 
+# An id that a caller chooses has 1 to 20 of these characters (reference/columns of Monday's API).
 COLUMN_ID = re.compile(r"[a-z_]{1,20}")
 TITLE_LIMIT = 255
 

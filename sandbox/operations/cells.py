@@ -108,6 +108,7 @@ def _log_value(world: World, user_id: int, item: Item, column: Column, old: Any,
 # Write column values and names: parsed as a whole first, so that a refusal changes nothing.
 
 
+# Monday answers a longer one with ItemNameTooLongException.
 NAME_LIMIT = 255
 
 # About 64 KB of column values fit into an item (developer.monday.com/api-reference/reference/text).

@@ -8,6 +8,7 @@ from sandbox.model import Hook, WorldEvent
 from sandbox.webhooks.payloads import EVENTS
 from sandbox.world import World
 
+# developer.monday.com/api-reference/reference/webhooks
 URL_LIMIT = 255
 
 

@@ -21,7 +21,7 @@
   const outcome = (row) => {
     const choice = picked(row);
     const value = unified(result(row));
-    if ("both" in row.dataset) {
+    if ("overwritten" in row.dataset) {
       const changes = value !== unified(row.dataset.npd); // both sides hold what stands now
       return { npd: changes, monday: changes };
     }
@@ -114,6 +114,7 @@
     1: () => pick(rows[current], "npd") && goTo(current + 1),
     2: () => pick(rows[current], "base") && goTo(current + 1),
     3: () => pick(rows[current], "monday") && goTo(current + 1),
+    b: () => pick(rows[current], "both"),
     e: edit,
     j: () => (current < rows.length - 1 ? goTo(current + 1) : leave("after")),
     k: () => (current > 0 ? goTo(current - 1) : leave("before")),

@@ -22,10 +22,16 @@ let timer = 0;
 let moved = 0; // rows must not move away under a pointer that is about to click
 document.addEventListener("pointermove", () => (moved = Date.now()), { passive: true });
 
+// A page that is about to be replaced stays as it is: the keys that are pressed meanwhile were meant for what it shows.
+const LEAVING = 60_000; // at most: what is answered with a file replaces no page
+let leftAt = -LEAVING;
+document.addEventListener("submit", (event) => !event.defaultPrevented && (leftAt = Date.now()));
+
 const atWork = (part) =>
+  Date.now() - leftAt < LEAVING ||
   (part.matches(":hover") && Date.now() - moved < 2000) ||
-  part.contains(document.activeElement) ||
-  part.querySelector("details[open], input[type=checkbox].action-select:checked, .htmx-request") !== null ||
+  (part.contains(document.activeElement) && !document.activeElement.matches("[data-live-focus]")) ||
+  part.querySelector("details[open]:not([data-live-keep]), input[type=checkbox].action-select:checked, .htmx-request") !== null ||
   [...part.querySelectorAll("input[type=text], textarea")].some((field) => field.value !== field.defaultValue) ||
   (String(document.getSelection()) !== "" && part.contains(document.getSelection().anchorNode));
 
@@ -39,6 +45,14 @@ const drawCharts = () => {
 const MOST_PLACINGS = 200;
 let placings = 0;
 
+// What a person has folded open or shut (data-live-keep) stays so; where the keyboard is (data-live-focus), it stays.
+const keepFolds = (part, placed) => {
+  for (const fold of part.querySelectorAll("details[data-live-keep][id]")) {
+    const next = placed.querySelector(`#${CSS.escape(fold.id)}`);
+    if (next) next.open = fold.open;
+  }
+};
+
 const placedHtml = new WeakMap();
 const place = (fresh) => {
   left = [];
@@ -51,25 +65,28 @@ const place = (fresh) => {
       continue;
     }
     const placed = document.importNode(next, true);
+    keepFolds(part, placed);
+    const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
     part.replaceWith(placed);
+    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
     placedHtml.set(placed, html);
     window.htmx?.process(placed);
     if (placed.querySelector("canvas.chart")) drawCharts();
     const boxes = placed.querySelectorAll("tr input.action-select");
-    if (boxes.length) window.Actions?.(boxes);
+    if (boxes.length) window.Actions?.(boxes, { parent: placed.closest(".result-list-wrapper") });
     placings += 1;
     announce(placed);
   }
 };
 
 // Says what changed to who can't see it: of the page's one line of state, and only something new.
-let told = null;
+let announced = null;
 const announce = (part) => {
   const line = part.querySelector("[data-live-status]")?.textContent.replace(/\s+/g, " ").trim();
   const news = document.getElementById("npd-live-news");
-  if (!news || !line || line === told) return;
-  if (told !== null) news.textContent = line;
-  told = line;
+  if (!news || !line || line === announced) return;
+  if (announced !== null) news.textContent = line;
+  announced = line;
 };
 
 const valueOf = (field) => (field.type === "checkbox" ? (field.checked ? "yes" : "") : field.value);
@@ -104,7 +121,8 @@ const offer = async (names, now, fresh) => {
   const template = document.getElementById("npd-live-offer");
   const list = document.getElementById("npd-live-offers");
   if (!template || !list) return;
-  const authors = names.length ? ((await ask(names))?.authors ?? {}) : {};
+  const asked = names.length ? await ask(names) : null;
+  const authors = asked?.authors ?? {};
   for (const old of list.querySelectorAll("[data-field]")) if (!names.includes(old.dataset.field)) old.remove();
   for (const name of names) {
     const field = fieldOf(name);
@@ -116,6 +134,8 @@ const offer = async (names, now, fresh) => {
     const label = document.querySelector(`label[for="${field.id}"]`)?.textContent.replace(/[:*]\s*$/, "").trim() || name;
     line.querySelector("[data-label]").textContent = label;
     line.querySelector("[data-text]").textContent = text || "–";
+    const change = line.querySelector("[data-change]");
+    if (asked?.on_monday?.includes(name)) change.textContent = change.dataset.onMonday;
     line.querySelector("[data-author]").textContent = authors[name] ? `(${authors[name]})` : "";
     const button = line.querySelector("button");
     Object.assign(button.dataset, { npdTake: field.id, value: now[name], label: text });
@@ -128,13 +148,19 @@ const offer = async (names, now, fresh) => {
   }
 };
 
+// Says whether another number was shown.
 const showBadges = (badges) => {
+  let isOther = false;
   for (const [path, html] of Object.entries(badges)) {
     for (const link of document.querySelectorAll("#nav-sidebar-apps a")) {
       if (new URL(link.href).pathname !== path) continue;
-      link.querySelector("[data-badge]")?.replaceChildren(...new DOMParser().parseFromString(html, "text/html").body.childNodes);
+      const badge = link.querySelector("[data-badge]");
+      const fresh = new DOMParser().parseFromString(html, "text/html").body;
+      isOther ||= badge !== null && badge.textContent.trim() !== fresh.textContent.trim();
+      badge?.replaceChildren(...fresh.childNodes);
     }
   }
+  return isOther;
 };
 
 const ask = async (changed = []) => {
@@ -147,18 +173,21 @@ const ask = async (changed = []) => {
   return answer.json();
 };
 
-const look = async () => {
+const check = async () => {
   const found = await ask();
-  showBadges(found.badges);
+  const isOther = showBadges(found.badges);
   // The record was deleted: its page stays as it is, with what somebody may have typed.
   if (recordOf(document) && found.record === undefined) return;
   if (placings > MOST_PLACINGS && !shownOf(document) && !parts().some(atWork)) return location.reload();
   const version = recordOf(document) ? found.record : found.site + JSON.stringify(found.badges);
-  const isNew = seen !== null && version !== seen;
+  // The first answer is what the page shows, unless something came about since it was made.
+  const isNew = seen === null ? isOther : version !== seen;
   if (parts().length && (isNew || left.some((part) => !atWork(part)) || Date.now() - fetched > STALE)) {
     if (isNew) quickUntil = Date.now() + QUICK_FOR;
     fetched = Date.now();
-    const answer = await fetch(location.href, { headers: { "X-NPD-Live": "1" }, redirect: "error" });
+    const answer = await fetch(location.href, { headers: { "X-NPD-Live": "1" }, redirect: "manual" });
+    // What the page is about has become something else: the page leads there, and says so.
+    if (answer.type === "opaqueredirect" && document.querySelector("[data-live-gone]")) return location.reload();
     if (answer.ok) {
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       place(fresh);
@@ -178,7 +207,7 @@ let failures = 0;
 const run = async () => {
   if (document.hidden) return;
   try {
-    await look();
+    await check();
     failures = 0;
   } catch {
     failures += 1;
@@ -194,5 +223,5 @@ document.addEventListener("DOMContentLoaded", () => {
   parts().forEach(announce);
   // A record's page opens after a save, and is compared at once; of others the first answer is what they show.
   if (recordOf(document)) seen = "";
-  again(recordOf(document) ? QUICK / 4 : CALM);
+  again(QUICK / 4);
 });

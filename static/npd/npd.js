@@ -47,3 +47,27 @@ new MutationObserver((changes) => {
     }
   }
 }).observe(document.documentElement, { childList: true, subtree: true });
+
+// A menu is closed by Escape, which gives its button the focus back, and by a click beside it.
+const openMenus = () => document.querySelectorAll("details.npd-menu[open]");
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  for (const menu of openMenus()) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  }
+});
+document.addEventListener("click", (event) => {
+  for (const menu of openMenus()) if (!menu.contains(event.target)) menu.open = false;
+});
+
+// Once something was typed into a record, Save is its primary button (record.css).
+const markTyped = (event) => {
+  const row = document.getElementById("submit-row");
+  if (row && event.target.form?.id === row.querySelector("[name=_save]")?.getAttribute("form")) row.dataset.typed = "";
+};
+document.addEventListener("input", markTyped);
+// A choice in select2 is told by jQuery's events alone.
+document.addEventListener("DOMContentLoaded", () => {
+  window.django?.jQuery?.(document).on("select2:select select2:unselect select2:clear", markTyped);
+});

@@ -1,8 +1,21 @@
 "use strict";
 /* Beside a field's column: what items say in it, of the column that is chosen now. */
 document.querySelectorAll("select[data-says]").forEach((select) => {
-  const says = document.getElementById(select.dataset.says);
+  const name = select.dataset.says;
+  const cells = document.querySelectorAll(`[data-says-of="${CSS.escape(name)}"]`);
   select.addEventListener("change", () => {
-    says.textContent = select.selectedOptions[0].dataset.samples || "–";
+    const { samples, values } = select.selectedOptions[0].dataset;
+    if (cells.length) {
+      // One cell a record, whose values come in the same order.
+      const texts = JSON.parse(values || "[]");
+      cells.forEach((cell, place) => { cell.textContent = texts[place] || "–"; });
+    } else {
+      document.getElementById(name).textContent = samples || "–";
+    }
   });
+});
+/* Beside a condition's field: the values that the field may have. */
+document.querySelectorAll("select[data-lists]").forEach((select) => {
+  const text = document.getElementById(select.dataset.text);
+  select.addEventListener("change", () => text.setAttribute("list", select.dataset.lists + select.value));
 });

@@ -1,5 +1,25 @@
 """The engine's admin: queue, boards, journal, and what every synced model's admin shares."""
 
-from sync.admin import board_pages, deletion_pages, history_pages, queue_pages, schedule_pages
+from sync.admin import (
+    board_pages,
+    deletion_pages,
+    history_pages,
+    notification_pages,
+    queue_pages,
+    schedule_pages,
+    token_pages,
+    unmatched_pages,
+    webhook_pages,
+)
 
-__all__ = ["board_pages", "deletion_pages", "history_pages", "queue_pages", "schedule_pages"]
+__all__ = [
+    "board_pages",
+    "deletion_pages",
+    "history_pages",
+    "notification_pages",
+    "queue_pages",
+    "schedule_pages",
+    "token_pages",
+    "unmatched_pages",
+    "webhook_pages",
+]

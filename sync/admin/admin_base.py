@@ -5,36 +5,44 @@ and links.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from http import HTTPStatus
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.views.main import SEARCH_VAR
+from django.contrib.admin.models import LogEntry
+from django.contrib.admin.options import get_content_type_for_model
+from django.contrib.admin.views.main import PAGE_VAR, SEARCH_VAR
+from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import BadRequest, ValidationError
-from django.core.paginator import Page, Paginator
+from django.core.paginator import Paginator
 from django.db import DataError
-from django.db.models import Model, QuerySet
+from django.db.models import BooleanField, CharField, DateTimeField, Field, Model, QuerySet, Value
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RadioFilter, RangeDateTimeFilter
+from unfold.templatetags import unfold_list
 from unfold.utils import parse_datetime_str
 from unfold.views import ChangeList
 
 from sync import registry
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.humanize import _REQUEST_ID, DASH, optional_day_and_time, relative_time, without_request_id
+from sync.kernel.db import OneScanPaginator
+from sync.kernel.humanize import _REQUEST_ID, DASH, relative_time, without_request_id
 from sync.records import record_health
 from sync.records.item_links import unmatched_condition
-from sync.registry import record_names, record_url
+from sync.records.visibility import HiddenName, known_names, visible_types
+from sync.registry import record_url, type_label
 
 if TYPE_CHECKING:
     from sync.registry import RecordKey
@@ -42,14 +50,7 @@ if TYPE_CHECKING:
 
 def time_tag(moment: datetime | None, now: datetime) -> SafeString | str:
     """Return a moment as words, with the exact time where the mouse rests and for machines."""
-    if moment is None:
-        return DASH
-    return format_html(
-        '<time datetime="{}" title="{}">{}</time>',
-        moment.isoformat(),
-        optional_day_and_time(moment),
-        relative_time(moment, now),
-    )
+    return DASH if moment is None else humanize.time_element(moment, relative_time(moment, now))
 
 
 def with_request_id(text: str) -> SafeString:
@@ -125,18 +126,50 @@ def see_other(address: str) -> HttpResponse:
     return HttpResponseRedirect(address, status=HTTPStatus.SEE_OTHER)
 
 
+_draw_headers = unfold_list.result_headers
+
+
+def _headers_once(changelist: Any) -> list[dict[str, Any]]:
+    """The headers of a list's columns, drawn once a page."""
+    found: list[dict[str, Any]] | None = changelist.__dict__.get("_headers")
+    if found is None:
+        found = changelist._headers = list(_draw_headers(changelist))
+    return found
+
+
+# The theme draws them anew for each row, to label its cells on small screens: a quarter of what a page of rows cost.
+unfold_list.result_headers = _headers_once
+
+
 class PageChangeList(ChangeList):
     """A page of a list that lets its admin fetch, once, what the rows will show."""
 
     result_list: Any
 
+    @property
+    def export_url(self) -> str:
+        """The address of the list's export, with the filters and the order of the list."""
+        address = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_export")
+        return f"{address}{self.get_query_string(remove=[PAGE_VAR])}".removesuffix("?")
+
     def get_results(self, request: HttpRequest) -> None:
         """Fetch the page, then what belongs to it."""
         super().get_results(request)
+        if isinstance(self.paginator, OneScanPaginator) and not self.multi_page:
+            # Django would search once more for what fits on one page.
+            self.result_list = self.paginator.page(1).object_list
         rows: list[Any] = list(self.result_list)
         self.result_list = rows
         self.annotate_rows(rows)
         self.model_admin.prepare_page(rows)
+
+    def get_query_string(self, new_params: Any = None, remove: Any = None) -> str:
+        """Return the list's address with other parameters, put together once: the theme asks anew for each row."""
+        known: dict[str, str] = self.__dict__.setdefault("_query_strings", {})
+        asked = repr((self.params, new_params, remove))
+        if asked not in known:
+            known[asked] = super().get_query_string(new_params, remove)
+        return known[asked]
 
     def annotate_rows(self, rows: list[Any]) -> None:
         """Put on the rows what the list itself knows already; of most lists, nothing."""
@@ -152,7 +185,7 @@ class ValidIdsMixin:
         except (DataError, OverflowError, ValueError) as error:
             if not request.GET:
                 raise
-            raise BadRequest("A filter in the address has a value that can't be. Take it out.") from error
+            raise BadRequest("A filter in the address has a value that is not possible. Remove it.") from error
 
     def response_action(
         self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any
@@ -192,14 +225,31 @@ def may_act(request: HttpRequest, entity_type: str, act: str) -> bool:
     return request.user.has_perm(f"{opts.app_label}.{act}_{opts.model_name}")
 
 
+_ANY_KEY = "key-of-the-row"
+
+
 class PageAdmin(ValidIdsMixin, ModelAdmin):
     """A list whose rows carry `page_now` and whatever `prepare_page` puts on them."""
 
     list_per_page = 50
     show_full_result_count = False
     list_filter_submit = True
+    # On a phone a card has no labels, and leaves it out (static/npd/npd.css).
+    empty_value_display = f'<span class="npd-none">{humanize.DASH}</span>'
     empty_title: str = ""
     empty_words: str = ""
+    row_names: tuple[str, str] | None = None
+    """What one row and several are called where the model's own name is no word of the pages."""
+
+    @cached_property
+    def _checkbox(self) -> str:
+        """The box before a row, drawn by the theme for one whose key is `_ANY_KEY`."""
+        return str(super().action_checkbox(SimpleNamespace(pk=_ANY_KEY)))
+
+    @admin.display(description=ModelAdmin.action_checkbox.short_description)
+    def action_checkbox(self, obj: Any) -> SafeString:
+        """Return the box with which a row is selected."""
+        return SafeString(self._checkbox.replace(_ANY_KEY, escape(str(obj.pk))))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         """Return the list that prepares its page."""
@@ -208,7 +258,7 @@ class PageAdmin(ValidIdsMixin, ModelAdmin):
     def get_paginator(self, request: HttpRequest, queryset: Any, *args: Any, **kwargs: Any) -> Paginator[Any]:
         """Return a paginator that reads the table once for a search."""
         if request.GET.get(SEARCH_VAR):
-            return OneScanPaginator(queryset, *args, **kwargs)
+            return OneScanPaginator(queryset, *args, number=request.GET.get(PAGE_VAR), **kwargs)
         found: Paginator[Any] = super().get_paginator(request, queryset, *args, **kwargs)
         return found
 
@@ -232,10 +282,69 @@ class PageAdmin(ValidIdsMixin, ModelAdmin):
             row.page_now = getattr(row, "page_now", now)
 
 
+TECHNICAL_LABELS = {
+    "alias": "Name in the request",
+    "altered": "Values that Monday stored differently",
+    "api_calls_count": "API calls of the last sync",
+    "asked_items": "Items in question",
+    "base": "Last synced values",
+    "batch_limit": "Records in one request after a failure",
+    "calls": "API calls",
+    "claim_alone": "Is synced alone next",
+    "claim_size": "Records synced with it",
+    "conflict_opened_at": "Last conflict found",
+    "conflict_resolved_at": "Last conflict resolved",
+    "counted": "The present attempt counts",
+    "drifted": "Records that differed",
+    "duration_ms": "Duration (ms)",
+    "entity_id": "NPD ID",
+    "entity_type": "Type of record",
+    "erased": "Its person was erased",
+    "failures": "Failures in a row",
+    "folded": "Listed within another entry of its batch",
+    "gone_looks": "Checks in a row that found it deleted",
+    "gone_since": "Item known to be deleted since",
+    "held": "Blocked fields",
+    "lease_token": "Worker that has it",
+    "left_out": "Side whose filter leaves it out",
+    "let_go": "Was unlinked",
+    "local_modified": "Last change in NPD",
+    "looks": "How often it was looked for",
+    "made_from_item": "Created from an item, unchanged in NPD",
+    "needs_probe": "Tested before the next call",
+    "next_retry": "Next attempt",
+    "note": "Reason",
+    "remote_id": "Monday item",
+    "remote_modified": "Last change on Monday",
+    "remote_state": "Last answer about the item",
+    "sampled": "Records compared",
+    "seen": "Values last seen on Monday",
+    "settled_at": "Done at",
+    "sync_duration_ms": "Duration of the last sync (ms)",
+    "tags": "Known tags by id",
+    "undoes": "Entry that this one undoes",
+    "users": "Users by id: name and email",
+    "users_at": "Users read at",
+    "version_answered": "API version in use",
+    "version_kind": "Kind of API version",
+    "weighed_at": "Processed at",
+}
+"""What a column of the engine's tables is called on a page, where its own name says it to engineers alone."""
+
+
 class ReadOnlyAdmin(PageAdmin):
     """Everything can be read, nothing changed: the engine writes these rows."""
 
     json_fields: tuple[str, ...] = ()
+    summary: tuple[str, ...] = ()
+    """What the page of a row says in words; its other columns are folded below that."""
+    told_columns: Collection[str] = ()
+    """Columns that the summary has said already."""
+
+    def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """Lead to what people did with it where anybody did something, for most of these rows nobody can."""
+        logged = LogEntry.objects.filter(content_type=get_content_type_for_model(row), object_id=str(row.pk))
+        return super().row_context(request, row) | {"show_history": logged.exists()}
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Rows are written by the engine alone."""
@@ -250,9 +359,21 @@ class ReadOnlyAdmin(PageAdmin):
         return False
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
-        """Show every column, JSON as indented lines."""
-        names = [field.name for field in self.opts.concrete_fields]
-        return [f"{name}_lines" if name in self.json_fields else name for name in names]
+        """Show the summary, and every column that it leaves out, JSON as indented lines, moments with their UTC."""
+        told = {*self.summary, *self.told_columns}
+        names = [field.name for field in self.opts.concrete_fields if field.name not in told]
+        return [*self.summary, *(self._shown.get(name, name) for name in names)]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        """Fold everything but the summary, where there is one."""
+        fields = self.get_fields(request, obj)
+        if not self.summary:
+            return [(None, {"fields": fields})]
+        rest = [name for name in fields if name not in self.summary]
+        return [
+            (None, {"fields": [name for name in self.summary if name in fields]}),
+            ("Technical details", {"fields": rest, "classes": ["collapse"]}),
+        ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
         """Every field that is shown."""
@@ -260,9 +381,38 @@ class ReadOnlyAdmin(PageAdmin):
 
     def __init__(self, model: type[Model], admin_site: admin.AdminSite) -> None:
         super().__init__(model, admin_site)
-        for name in self.json_fields:
-            label = str(model._meta.get_field(name).verbose_name)  # type: ignore[union-attr]
-            setattr(self, f"{name}_lines", _json_display(name, label))
+        self._shown: dict[str, str] = {}
+        for field in model._meta.concrete_fields:
+            label = TECHNICAL_LABELS.get(field.name, str(field.verbose_name))
+            if field.name in self.json_fields:
+                self._shown[field.name] = f"{field.name}_lines"
+                setattr(self, f"{field.name}_lines", _json_display(field.name, label))
+            elif isinstance(field, DateTimeField):
+                self._shown[field.name] = f"{field.name}_time"
+                setattr(self, f"{field.name}_time", moment_display(field.name, label))
+            elif field.name in TECHNICAL_LABELS:
+                self._shown[field.name] = f"{field.name}_value"
+                setattr(self, f"{field.name}_value", _value_display(field, label))
+
+
+def moment_display(name: str, label: str) -> Any:
+    """Return a field of a page with the moment of a column: in the reader's zone, and in UTC where the mouse rests."""
+
+    @admin.display(description=label, ordering=name)
+    def column(obj: Any) -> SafeString | str:
+        value = getattr(obj, name)
+        return humanize.time_element(value) if value else DASH
+
+    return column
+
+
+def _value_display(field: Field[Any, Any], label: str) -> Any:
+    @admin.display(description=label, boolean=isinstance(field, BooleanField))
+    def value(obj: Model) -> Any:
+        found = getattr(obj, f"get_{field.name}_display")() if field.choices else getattr(obj, field.name)
+        return DASH if found is None or found == "" else found
+
+    return value
 
 
 def _json_display(name: str, label: str) -> Any:
@@ -277,12 +427,16 @@ def _json_display(name: str, label: str) -> Any:
     return lines
 
 
-def record_ids_by_name(term: str) -> list[UUID]:
-    """Return the ids of records whose name holds `term`, at most a thousand a type; one query for all types."""
+def record_ids_by_name(user: Any, term: str) -> list[UUID]:
+    """Return the ids of records that this person may see and whose name holds `term`, at most a thousand a type.
+
+    One query for all types.
+    """
     if not term:
         return []
     found: list[QuerySet[Any, UUID]] = []
-    for spec in registry.entities():
+    types = visible_types(user)
+    for spec in [spec for spec in registry.entities() if spec.entity_type in types]:
         name = next((mapping.fields[0] for mapping in spec.mappings if mapping.converter == "name"), None)
         if name:
             named = spec.model._default_manager.filter(**{f"{name}__icontains": term}).order_by()
@@ -296,17 +450,41 @@ def record_link(entity_type: str, entity_id: UUID | None, names: dict[RecordKey,
         return humanize.DASH
     name = names.get((entity_type, entity_id))
     if name is None:
-        return f"{entity_type}, deleted"
+        return f"{type_label(entity_type)}, deleted"
+    if isinstance(name, HiddenName):
+        return name
     return format_html('<a class="npd-link" href="{}">{}</a>', record_url(entity_type, entity_id), name)
 
 
-class RecordLinkMixin:
+def record_name_of(row: Any) -> str:
+    """Return the name of a row's record, as its page has fetched it; empty where there is no such record."""
+    key = _uuid(row.entity_id)
+    return str(row.page_names.get((row.entity_type, key), "")) if key else ""
+
+
+class ReaderMixin:
+    """Lets each row know, as `page_types`, the types of the records that its reader may see."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Return the rows."""
+        types = Value(sorted(visible_types(request.user)), ArrayField(CharField()))
+        rows: QuerySet[Any] = super().get_queryset(request).annotate(page_types=types)  # type: ignore[misc]
+        return rows
+
+
+def names_for_reader(rows: Sequence[Any]) -> dict[RecordKey, str]:
+    """Return the names of these rows' records, as far as who asked for the rows may know them."""
+    types = getattr(rows[0], "page_types", ()) if rows else ()
+    return known_names(types, ((row.entity_type, _uuid(row.entity_id)) for row in rows))
+
+
+class RecordLinkMixin(ReaderMixin):
     """Adds a column with a link to the record of each row; names are fetched once a page."""
 
     def prepare_page(self, rows: list[Any]) -> None:
         """Put the names of the page's records on its rows."""
         super().prepare_page(rows)  # type: ignore[misc]
-        names = record_names((row.entity_type, _uuid(row.entity_id)) for row in rows)
+        names = names_for_reader(rows)
         for row in rows:
             row.page_names = names
 
@@ -318,14 +496,14 @@ class RecordLinkMixin:
     def record_name(self, row: Any) -> str:
         """Return the record's name; one that was deleted is said so."""
         key = _uuid(row.entity_id)
-        names = record_names([(row.entity_type, key)])
-        return names.get((row.entity_type, key), f"{row.entity_type}, deleted") if key else str(row)
+        names = names_for_reader([row])
+        return names.get((row.entity_type, key), f"{type_label(row.entity_type)}, deleted") if key else str(row)
 
     @admin.display(description="Record")
     def record(self, row: Any) -> SafeString | str:
         key = _uuid(row.entity_id)
         names = getattr(row, "page_names", None)
-        return record_link(row.entity_type, key, record_names([(row.entity_type, key)]) if names is None else names)
+        return record_link(row.entity_type, key, names_for_reader([row]) if names is None else names)
 
     kind_of_record = type_column()
 
@@ -338,7 +516,7 @@ class RecordSearchMixin:
     ) -> tuple[QuerySet[Any], bool]:
         """Return what the search fields find, and the rows of records so named."""
         found, doubles = super().get_search_results(request, queryset, search_term)  # type: ignore[misc]
-        named = [str(key) for key in record_ids_by_name(search_term)]
+        named = [str(key) for key in record_ids_by_name(request.user, search_term)]
         return (found | queryset.filter(entity_id__in=named) if named else found), doubles
 
 
@@ -354,40 +532,6 @@ def _uuid(value: Any) -> UUID | None:
 def page_now(row: Any) -> datetime:
     """Return the time that was put on the row with its page, else ask for it."""
     return getattr(row, "page_now", None) or sync_now()
-
-
-# The pages of a search: the table is read through once for it, not once to count and once more for
-# the page.
-
-
-MAX_KEYS = 10_000
-"""Keys that are kept; what finds more is quickly found, so counting it and fetching a page costs little."""
-
-
-class OneScanPaginator(Paginator):  # type: ignore[type-arg]  # has no parameters when it runs
-    """Fetches the keys of everything that is found, in their order, and of a page the rows by their keys."""
-
-    @cached_property
-    def _keys(self) -> list[Any] | None:
-        """The keys; None where there are too many to keep."""
-        rows: Any = self.object_list
-        found = list(rows.values_list("pk", flat=True)[: MAX_KEYS + 1])
-        return found if len(found) <= MAX_KEYS else None
-
-    @cached_property
-    def count(self) -> int:
-        """Return how many rows are found."""
-        return super().count if self._keys is None else len(self._keys)
-
-    def page(self, number: int | str) -> Page[Any]:
-        """Return a page."""
-        if self._keys is None:
-            whole: Page[Any] = super().page(number)
-            return whole
-        number = self.validate_number(number)
-        first = (number - 1) * self.per_page
-        rows: Any = self.object_list
-        return Page(rows.filter(pk__in=self._keys[first : first + self.per_page]), number, self)
 
 
 # Filters that several of the engine's lists share.
@@ -411,9 +555,9 @@ class EntityFilter(RadioFilter):
 class UnmatchedItemsFilter(RadioFilter):
     """Rows of records, or items of the board that no record has yet."""
 
-    title = "what waits"
+    title = "what it is about"
     parameter_name = "what"
-    CHOICES = (("records", "Records"), ("items", "New items on the board"))
+    CHOICES = (("records", "Records"), ("items", "Unmatched items"))
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return the two."""
@@ -429,7 +573,7 @@ class UnmatchedItemsFilter(RadioFilter):
 class HealthFilter(RadioFilter):
     """Records by how their sync stands: the groups of the first page, and why."""
 
-    title = "sync health"
+    title = "sync state"
     parameter_name = "health"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:

@@ -23,8 +23,8 @@ from sync import registry
 from sync.admin import admin_base
 from sync.admin.admin_base import may_act
 from sync.admin.confirmed_action import Question, Report, posted_number, run_action
-from sync.admin.record_panel import DIRECTION_EFFECTS, blocked_fields_url, rejections_url
-from sync.api.request_rules import monday_throttle_reason
+from sync.admin.record_panel import DIRECTION_EFFECTS, blocked_fields_url, first_case_url, rejections_url
+from sync.api.request_limits import monday_throttle_reason
 from sync.boards.mapping import (
     blocked_records,
     check_board,
@@ -41,7 +41,14 @@ from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.models import BoardLink, FieldMapping
 from sync.records.authors import log_action
-from sync.records.blocked_fields import SIDE_LIMIT, SIDE_MONDAY, throttled_records, write_loops
+from sync.records.blocked_fields import (
+    SIDE_LIMIT,
+    SIDE_MONDAY,
+    synced_types,
+    throttled_records,
+    waiting_fields_sql,
+    write_loops,
+)
 from sync.registry import link_of, record_names, record_url
 
 SHOWN = {"all": "All", "blocked": "Blocked", "throttled": "Update loops"}
@@ -50,20 +57,21 @@ SHOWN = {"all": "All", "blocked": "Blocked", "throttled": "Update loops"}
 MAX_RECORD_LINKS = 5
 MAX_GROUPS = 50
 
-# The index holds only entries with blocked fields. What a person has kept different waits for nobody, and a field that
-# is only blocked because it is throttled stands among the update loops.
+# What waits is the inbox's. A field that is only blocked because it is throttled stands among the update loops.
 _BLOCKED_FIELDS = """
-    SELECT ledger.entity_type, field.key, coalesce(field.value ->> 'code', ''), count(*),
-        (array_agg(ledger.entity_id ORDER BY ledger.id DESC))[1:%(shown)s], coalesce(max(field.value ->> 'side'), ''),
-        (array_agg(field.value ->> 'reason' ORDER BY ledger.id DESC))[1], count(DISTINCT field.value ->> 'reason')
-    FROM sync_metadata AS ledger CROSS JOIN LATERAL jsonb_each(ledger.held) AS field
-    WHERE NOT (ledger.held = '{}'::jsonb) AND ledger.system = 'monday' AND NOT jsonb_exists(field.value, 'left_by')
-        AND (field.value ->> 'side' IN ('monday', 'limit') OR NOT EXISTS (
-            SELECT FROM sync_field_loops AS loop
-            WHERE loop.entity_type = ledger.entity_type AND loop.entity_id::text = ledger.entity_id
-                AND loop.key = field.key AND loop.damped_until > sync_now()))
+    WITH waiting (id, entity_type, entity_id, key, entry) AS ({rejected} UNION ALL {blocked})
+    SELECT entity_type, key, coalesce(entry ->> 'code', ''), count(*),
+        (array_agg(entity_id ORDER BY id DESC))[1:%(shown)s], coalesce(max(entry ->> 'side'), ''),
+        (array_agg(entry ->> 'reason' ORDER BY id DESC))[1], count(DISTINCT entry ->> 'reason')
+    FROM waiting
+    WHERE entry ->> 'side' IN ('monday', 'limit') OR NOT EXISTS (
+        SELECT FROM sync_field_loops AS loop
+        WHERE loop.entity_type = waiting.entity_type AND loop.entity_id::text = waiting.entity_id
+            AND loop.key = waiting.key AND loop.damped_until > sync_now())
     GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3 LIMIT %(groups)s
 """
+
+_ENTRY = "SELECT ledger.id, ledger.entity_type, ledger.entity_id, field.key, field.value"
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,7 @@ class BlockedGroup:
         others = self.sentences - 1
         if not others:
             return self.sentence
-        return f"{self.sentence} Other records say why in {humanize.count_with_noun(others, 'other sentence')}."
+        return f"{self.sentence} Other records have {humanize.count_with_noun(others, 'other reason')}."
 
 
 @dataclass(frozen=True)
@@ -158,8 +166,13 @@ class BlockedFieldRows:
 
     @staticmethod
     def _blocked_groups() -> list[BlockedGroup]:
+        if not synced_types():
+            return []
+        parts = {"rejected": _ENTRY + waiting_fields_sql(rejected=True)}
+        parts |= {"blocked": _ENTRY + waiting_fields_sql(rejected=False)}
+        params: dict[str, Any] = {"shown": MAX_RECORD_LINKS, "groups": MAX_GROUPS, "types": synced_types()}
         with connection.cursor() as cursor:
-            cursor.execute(_BLOCKED_FIELDS, {"shown": MAX_RECORD_LINKS, "groups": MAX_GROUPS})
+            cursor.execute(_BLOCKED_FIELDS.format(**parts), params)
             return [BlockedGroup(*row) for row in cursor.fetchall()]
 
     def _action(
@@ -191,13 +204,13 @@ class BlockedFieldRows:
             other = reverse("admin:sync_boardlink_change", args=[link.pk])
             noted = {"link": link.pk, "column": one.column_id, "title": one.now}
             actions = [
-                self._action("Fine", "note", noted, is_main=True),
+                self._action("Keep the new name", "note", noted, is_main=True),
                 RowAction("Choose another column", other, is_link=True),
             ]
             yield BlockedRow(
                 admin_base.badge("wait", "edit", "Renamed"),
                 one.sentence,
-                "Nothing is lost: values go on being synced. Call it fine, if it still means the same.",
+                "Nothing is lost: its values are still synced. Keep the new name if the column still means the same.",
                 actions=actions if self.may_map else (),
             )
         for link in links:
@@ -238,9 +251,10 @@ class BlockedFieldRows:
             actions = []
             if may_retry and may_act(self.request, kind, "change"):
                 hidden = {"mapping": mapping.pk, "code": group.code}
-                actions.append(self._action("Try again now", "again", hidden, is_main=True))
+                actions.append(self._action("Retry", "again", hidden, is_main=not (is_rejected and settle_url)))
             if is_rejected and settle_url:
-                actions.append(RowAction("Resolve value by value", settle_url, is_link=True, is_main=not actions))
+                # First: what Monday has rejected it rejects again.
+                actions.insert(0, RowAction("Fix value by value", settle_url, is_link=True, is_main=True))
             if is_rejected and self.may_map:
                 actions.append(self._direction(mapping, SyncDirection.NONE, "Stop syncing it…"))
             yield BlockedRow(
@@ -371,6 +385,7 @@ class BlockedFieldPagesMixin:
             "rows": list(rows),
             "filters": [(label, blocked_fields_url(name), name == show) for name, label in SHOWN.items()],
             "may_map": rows.may_map,
+            "next_case": first_case_url() if request.user.has_perm("conflicts.view_syncconflict") else "",
         }
         return TemplateResponse(request, "sync/blocked_fields.html", context)
 
@@ -391,7 +406,7 @@ class BlockedFieldPagesMixin:
         def run() -> str:
             found = accept_title(link, request.POST.get("column", ""), request.POST.get("title", ""))
             log_action(request.user, link, f"Took note: “{found.before}” on “{found.board}” is now “{found.now}”.")
-            return f"Noted: the column is known as “{found.now}” from now on."
+            return f"Noted: the column is now known as “{found.now}” from now on."
 
         return self._run(request, run)
 
@@ -445,12 +460,12 @@ class BlockedFieldPagesMixin:
         mapping = _posted(request, "mapping", FieldMapping.objects.select_related("link"))
         shown, chosen = request.POST.get("shown", ""), _value(request, "direction")
         if chosen not in _DIRECTION_QUESTIONS:
-            raise Http404("The page offers no such direction.")
+            raise Http404("This direction can't be chosen here.")
         direction = SyncDirection(chosen)
 
         def question() -> Question:
             title, button = _DIRECTION_QUESTIONS[direction]
-            released = " What is blocked on it is blocked no longer." if direction is SyncDirection.NONE else ""
+            released = " Nothing is blocked on it any more." if direction is SyncDirection.NONE else ""
             undo = f"To undo it, choose “{SyncDirection(mapping.direction).label}” for the field on the board's page."
             return Question(
                 title.format(mapping.label),
@@ -502,13 +517,16 @@ class BlockedFieldPagesMixin:
         def run() -> str:
             code = request.POST.get("code")
             if code is None and not is_throttled:
-                raise Conflict("Nothing was tried: this page is from before an update. Open it again.")
+                raise Conflict("Nothing was tried: the page is out of date. Open it again.")
             ids = throttled_records(mapping) if is_throttled else blocked_records(mapping, code or "")
-            records = humanize.count_with_noun(retry_field(mapping, ids, request.user.get_username()), "record")
+            done = retry_field(mapping, ids, request.user.get_username())
+            records = humanize.count_with_noun(done, "record")
             after = " after an update loop" if is_throttled else ""
             log_action(request.user, mapping, f"Tried again on {records}{after}.")
             told = " Rewritten once more, it is listed here again." if is_throttled else ""
-            return f"“{mapping.label}” of {records} is tried again now.{told}"
+            off = humanize.count_with_noun(len(ids) - done, "other record is", "other records are")
+            left = f" {off} left out: sync is off there." if len(ids) > done else ""
+            return f"“{mapping.label}” of {records} is tried again now.{told}{left}"
 
         return self._run(request, run, allowed=may_act(request, mapping.link.entity_type, "change"))
 

@@ -5,7 +5,6 @@ the lists behind them, its last 24 hours as bars.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,7 +17,6 @@ from django.utils import timezone
 
 from sync.choices import QueueDirection, QueueStatus
 from sync.kernel import humanize
-from sync.kernel.counters import quantile
 from sync.operations.detect.verification import VerificationResult
 from sync.records.availability import (
     BACKOFF,
@@ -117,6 +115,11 @@ class BoardStatus:
         return number_of(self.jobs(READY, BACKOFF, DEFERRED))
 
     @property
+    def pending_of_items(self) -> int:
+        """Those of them that are about items which no record has: no record is pending for them."""
+        return sum(one.of_items for one in self.jobs(READY, BACKOFF, DEFERRED))
+
+    @property
     def due_since(self) -> datetime | None:
         """Since when the oldest due job could have been worked."""
         return self.overview.due_since(self.availability)
@@ -170,8 +173,8 @@ class BoardStatus:
         """What the waiting rows wait for."""
         ready, backoff, deferred = (number_of(self.jobs(one)) for one in (READY, BACKOFF, DEFERRED))
         due = number_of(self.overview.due(self.availability))
-        stopped, waits = "by the board or a pause", "until the next attempt"
-        parts = [(due, "due now"), (ready - due, stopped), (backoff, waits), (deferred, "later")]
+        stopped, waits = "because the board is stopped or paused", "until the next attempt"
+        parts = [(due, "due now"), (ready - due, stopped), (backoff, waits), (deferred, "for another reason")]
         return ", ".join(f"{intcomma(number)} {what}" for number, what in parts if number)
 
     @property
@@ -183,7 +186,7 @@ class BoardStatus:
         later = [one for one in self.jobs(BACKOFF, DEFERRED) if one.direction not in self.availability.paused]
         if (retry := first_of(later)) is not None:
             at = max(retry, self.availability.until or retry, self.now)
-            lines.append(f"Next retry: {humanize.relative_time(at, self.now)}.")
+            lines.append(f"Next attempt: {humanize.relative_time(at, self.now)}.")
         return lines
 
     @cached_property
@@ -214,7 +217,7 @@ def hour_label(hour: datetime, now: datetime) -> str:
 STATE_BADGES = {
     RecordState.SYNCED: ("check_circle", "ok"),
     RecordState.PENDING: ("schedule", "wait"),
-    RecordState.ATTENTION: ("front_hand", "bad"),
+    RecordState.ATTENTION: ("front_hand", "warn"),
     RecordState.OFF: ("sync_disabled", "off"),
     RecordState.PAUSED: ("pause_circle", "warn"),
 }
@@ -243,9 +246,11 @@ def board_health(board: BoardStatus, counts: Mapping[Part, int], verification: V
         title=board.title,
         total=sum(counts.values()),
         badge=board.badge,
-        reason=humanize.without_request_id(found.blocked_reason),
+        # What is paused is said above all boards, with its Resume.
+        reason="" if found.is_paused else humanize.without_request_id(found.blocked_reason),
         wait_reason="" if found.blocked_reason else found.waiting_reason,
-        verified=verification.summary(board.now),
+        # That nothing was verified yet, the line above all boards says once.
+        verified=verification.summary(board.now) if verification.sampled else "",
         is_paused=found.is_paused,
         is_set_up=found.is_set_up,
         tiles=build_tiles(board.spec, counts, f"oldest due for {waited}" if since else ""),
@@ -295,18 +300,11 @@ def _with_health(url: str, health: str) -> str:
     return f"{url}?{urlencode({'health': health})}" if url else ""
 
 
-# The last 24 hours as bars: drawn on the server, said as a sentence, and listed as a table behind
-# it.
+# Numbers as bars: drawn on the server, said as a sentence, and listed as a table behind it.
 
 
 WIDTH, HEIGHT, GAP = 500.0, 72.0, 3.0
 MEDIAN, P95 = 0.5, 0.95
-
-LATENCY_TITLES = {
-    QueueDirection.TO_MONDAY: "From a save in NPD to the board",
-    QueueDirection.TO_NPD: "From an edit on a board to NPD",
-}
-"""What the chart of each direction is called."""
 
 
 @dataclass(frozen=True)
@@ -336,57 +334,6 @@ class BarChart:
     def size(self) -> str:
         """The drawing's own coordinates."""
         return f"0 0 {WIDTH:.0f} {HEIGHT:.0f}"
-
-
-def throughput_chart(board: BoardStatus) -> BarChart:
-    """Return what was finished on one board, hour by hour: what the queue's screen says of it."""
-    title = f"Jobs done: {board.title}"
-    found = board.chart
-    if found is None:
-        return BarChart(title, "No job was done in the last 24 hours.")
-    heights = [float(number) for _label, number in found.hours]
-    return BarChart(
-        title,
-        found.sentence,
-        ("Hour", "Jobs done"),
-        [(label, f"{number:,}") for label, number in found.hours],
-        build_bars(heights, max(heights), "main"),
-    )
-
-
-def latency_chart(direction: QueueDirection, counted: Mapping[datetime, Counter[int]], now: datetime) -> BarChart:
-    """Return how long changes of one direction were on their way: half of them, and 95 of 100."""
-    title = LATENCY_TITLES[direction]
-    all_counts: Counter[int] = sum(counted.values(), Counter())
-    if not all_counts:
-        return BarChart(title, "No change went this way in the last 24 hours.")
-    hours = hours_until(now)[-HOURS:]
-    steps = [counted.get(hour, Counter()) for hour in hours]
-    percentiles = [quantile(one, P95) for one in steps]
-    medians = [quantile(one, MEDIAN) for one in steps]
-    top = max(percentiles)
-    changes, half = all_counts.total(), precise_duration(quantile(all_counts, MEDIAN))
-    if changes == 1:
-        sentence = f"1 change in the last 24 hours, on its way for {half}."
-    else:
-        most = precise_duration(quantile(all_counts, P95))
-        sentence = f"{changes:,} changes in the last 24 hours: half arrived within {half}, 95 of 100 within {most}."
-    rows = [
-        (
-            hour_label(hour, now),
-            f"{counts.total():,}",
-            *(precise_duration(one) if counts else humanize.DASH for one in (median, percentile)),
-        )
-        for hour, counts, median, percentile in zip(hours, steps, medians, percentiles, strict=True)
-    ]
-    return BarChart(
-        title,
-        sentence,
-        ("Hour", "Changes", "Half within", "95 of 100 within"),
-        rows,
-        [*build_bars(percentiles, top, "soft"), *build_bars(medians, top, "main")],
-        f"Light: 95 of 100 changes; dark: half of them. The highest bar: {precise_duration(top)}.",
-    )
 
 
 def build_bars(values: Sequence[float], top: float, kind: str) -> list[Bar]:

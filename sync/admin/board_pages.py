@@ -8,28 +8,32 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
-from django.http import HttpRequest
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.views.generic import TemplateView
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.views import UnfoldModelAdminViewMixin
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import EntityFilter, ReadOnlyAdmin, ValidIdsMixin
+from sync.admin.admin_base import EntityFilter, PageAdmin, ReadOnlyAdmin
 from sync.admin.blocked_field_pages import BlockedFieldPagesMixin
 from sync.admin.concurrent_edits import ConcurrentSettingsForm
-from sync.admin.setup_pages import SetupWizardMixin, environment_settings
+from sync.admin.connection_pages import environment_settings
+from sync.admin.setup_pages import SetupWizardMixin
 from sync.boards import schema_drift
+from sync.boards.board_columns import column_type
 from sync.boards.mapping import check_rule, column_choices, remap
+from sync.boards.sync_filter import SyncFilter
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
 from sync.limits.metered_client import is_configured
-from sync.models import BoardLink, FieldMapping, MondayAccount, SyncAudit
+from sync.models import BoardLink, FieldMapping, MondayAccount, SyncAudit, UnmatchedItem
 from sync.operations.detect import sweep_schedule
 from sync.operations.detect.verification import verification_summary
 from sync.records import availability
@@ -122,8 +126,9 @@ class FieldMappingInline(TabularInline):
     form = MappingForm
     extra = 0
     can_delete = False
-    fields = ("field", "column_id", "converter", "direction", "rule", "needed")
-    readonly_fields = ("field", "converter", "needed")
+    hide_title = True
+    fields = ("field", "column_id", "column_type", "direction", "rule", "needed")
+    readonly_fields = ("field", "column_type", "needed")
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Name each field for screen readers: a table's cells have no labels of their own."""
@@ -145,7 +150,13 @@ class FieldMappingInline(TabularInline):
             admin_base.with_request_id(mapping.problem),
         )
 
-    @admin.display(description="NPD needs a value")
+    @admin.display(description="Column type")
+    def column_type(self, mapping: FieldMapping) -> str:
+        """Return what Monday calls the column's type, in words."""
+        kind = str(mapping.options.get("column_type") or column_type(mapping.converter))
+        return kind.replace("_", " ").capitalize()
+
+    @admin.display(description="Required")
     def needed(self, mapping: FieldMapping) -> str:
         """Return whether an emptied column is held instead of emptying the field."""
         return "yes" if mapping.required else "no"
@@ -158,22 +169,22 @@ class FieldMappingInline(TabularInline):
 _POLICY_HELP = {
     "creates_records": "",
     "item_gone": (
-        "What happens to a record that nobody edited since, once its item has been archived or deleted on Monday "
-        "for ten minutes. Where somebody edited it, you are asked in any case."
+        "What happens to the record ten minutes after its item was archived or deleted on Monday. If somebody has "
+        "edited the record since the last sync, you are asked in any case."
     ),
     "record_gone": (
-        "What happens to an item that nobody edited since, when its record is deleted in NPD. Where somebody edited "
-        "it, you are asked in any case."
+        "What happens to the item when its record is deleted in NPD. If somebody has edited the item since the last "
+        "sync, you are asked in any case."
     ),
 }
 """What a person chooses of a board link, with the words below the field."""
 
 
 @admin.register(BoardLink)
-class BoardLinkAdmin(ValidIdsMixin, SetupWizardMixin, BlockedFieldPagesMixin, ModelAdmin):
+class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
     """One model and its board."""
 
-    list_display = ("title", "board", "state", "mapped")
+    list_display = ("title", "board", "items", "state", "synced", "mapped")
     form = ConcurrentSettingsForm
     inlines = (FieldMappingInline,)
     fields = (
@@ -183,6 +194,7 @@ class BoardLinkAdmin(ValidIdsMixin, SetupWizardMixin, BlockedFieldPagesMixin, Mo
         "id_column",
         "matched_by",
         "creates_records",
+        "filter_text",
         "item_gone",
         "record_gone",
         "webhook_lines",
@@ -191,10 +203,10 @@ class BoardLinkAdmin(ValidIdsMixin, SetupWizardMixin, BlockedFieldPagesMixin, Mo
         "sampled",
     )
     readonly_fields = tuple(name for name in fields if name not in _POLICY_HELP)
-    list_per_page = 50
+    row_names = ("board", "boards")
     list_before_template = "sync/held_doors.html"
     empty_title = "No boards yet"
-    empty_words = "Run `manage.py monday_setup`: it makes the boards, or uses those that are there."
+    empty_words = "Run `manage.py monday_setup`: it creates the boards, or uses existing ones."
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Say below a policy what it decides."""
@@ -215,24 +227,63 @@ class BoardLinkAdmin(ValidIdsMixin, SetupWizardMixin, BlockedFieldPagesMixin, Mo
         """Return the links with their mappings."""
         return super().get_queryset(request).prefetch_related("mappings")
 
+    def prepare_page(self, rows: list[Any]) -> None:
+        """Put on the boards how they are now and how many items they have, read for all of them at once."""
+        super().prepare_page(rows)
+        overview = availability.overview()
+        waiting = UnmatchedItem.objects.filter(ignored_at=None).order_by().values_list("entity_type")
+        unmatched = dict(waiting.annotate(Count("id")))
+        for link in rows:
+            if registry.is_registered(link.entity_type):
+                link.page_board = overview.of(link.entity_type)
+                linked = registry.entity(link.entity_type).model._default_manager.exclude(monday_id=None)
+                link.page_items = linked.order_by().count(), unmatched.get(link.entity_type, 0)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Call the page what its board is called."""
+        link = kwargs.get("obj")
+        name = link.shape.get("name") or type_label(link.entity_type) if link else ""
+        answer: HttpResponse = super().render_change_form(request, context | {"page_name": name}, *args, **kwargs)
+        return answer
+
+    @admin.display(description="What is synced")
+    def filter_text(self, link: BoardLink) -> str:
+        """Return what the filter lets through; it is changed by “Edit mapping”, with a plan before it applies."""
+        lines = SyncFilter.parse(link.sync_filter).lines({one.key: one.label for one in link.mappings.all()})
+        return " ".join(["Only:", *lines]) if lines else "Every record and every item"
+
     @admin.display(description="Records", ordering="entity_type")
     def title(self, link: BoardLink) -> str:
         return type_label(link.entity_type)
 
     @admin.display(description="Board")
-    def board(self, link: BoardLink) -> str:
-        """Return the board's id, and whether the environment names it."""
+    def board(self, link: BoardLink) -> SafeString | str:
+        """Return the board's name and id as a link to Monday, and whether the environment names it."""
         try:
             named = configured_board_id(link.entity_type)
         except UnknownEntity:
             named = ""
-        name = f"“{link.shape['name']}” " if link.shape.get("name") else ""
-        return f"{name}{named} (set in the environment)" if named else f"{name}{link.board_id}" or humanize.DASH
+        link = registry.with_configured_board(link) if named else link
+        if not link.board_id:
+            return humanize.DASH
+        name = f"“{link.shape['name']}” {link.board_id}" if link.shape.get("name") else link.board_id
+        found = admin_base.external_link(registry.board_url(link), name, f"Board {name}, on Monday, in a new tab")
+        return format_html("{}{}", found, " (set in the environment)" if named else "")
+
+    @admin.display(description="Items")
+    def items(self, link: BoardLink) -> str:
+        """Return how many items records have, and how many none has."""
+        linked, unmatched = getattr(link, "page_items", (None, 0))
+        if linked is None:
+            return humanize.DASH
+        return f"{linked:,} linked" + (f", {unmatched:,} unmatched" if unmatched else "")
 
     @admin.display(description="State")
     def state(self, link: BoardLink) -> SafeString:
         try:
-            board = availability.of(link)
+            board = getattr(link, "page_board", None) or availability.of(link)
             reason, wait_reason = board.blocked_reason, board.waiting_reason
         except UnknownEntity:
             wait_reason = reason = f"No application keeps {link.entity_type} records."
@@ -242,7 +293,9 @@ class BoardLinkAdmin(ValidIdsMixin, SetupWizardMixin, BlockedFieldPagesMixin, Mo
             return admin_base.badge("wait", "schedule", wait_reason)
         return admin_base.badge("ok", "check_circle", "Syncing")
 
-    @admin.display(description="Column of the NPD ID")
+    synced = admin_base.time_column("last_look", "Last sync")
+
+    @admin.display(description="NPD ID column")
     def id_column(self, link: BoardLink) -> SafeString | str:
         """Return the column that mirrors the record's id."""
         if link.npd_id_problem:
@@ -256,7 +309,7 @@ class BoardLinkAdmin(ValidIdsMixin, SetupWizardMixin, BlockedFieldPagesMixin, Mo
     @admin.display(description="Matched by")
     def matched_by(self, link: BoardLink) -> str:
         """Return by what a record and an item that don't know each other are matched."""
-        return link.match_key
+        return next((one.label for one in link.mappings.all() if one.key == link.match_key), link.match_key)
 
     @admin.display(description="Mapped fields")
     def mapped(self, link: BoardLink) -> str:
@@ -276,7 +329,7 @@ class BoardLinkAdmin(ValidIdsMixin, SetupWizardMixin, BlockedFieldPagesMixin, Mo
             if remap_error := getattr(one, "remap_error", ""):
                 self.message_user(request, remap_error, messages.WARNING)
 
-    @admin.display(description="Missed webhooks")
+    @admin.display(description="Check for missed changes")
     def swept(self, link: BoardLink) -> SafeString:
         """Return when the board was last asked what changed, and what is wrong with that."""
         problems = [text for text in (link.sweep_problem, link.silence) if text]
@@ -285,7 +338,7 @@ class BoardLinkAdmin(ValidIdsMixin, SetupWizardMixin, BlockedFieldPagesMixin, Mo
         )
         return format_html("{}{}", sweep_schedule.last_sweep_text(link), paragraphs)
 
-    @admin.display(description="Both sides compared")
+    @admin.display(description="Nightly comparison")
     def compared_last(self, link: BoardLink) -> str:
         return sweep_schedule.last_comparison_text(link)
 
@@ -305,7 +358,10 @@ class BoardLinkAdmin(ValidIdsMixin, SetupWizardMixin, BlockedFieldPagesMixin, Mo
 class MondayAccountAdmin(ReadOnlyAdmin):
     """The account's state for all workers, and how a real one is connected."""
 
-    list_display = ("state", "paused", "failures", "version_answered")
+    list_display = ("state", "paused")
+    row_names = ("account", "accounts")
+    summary = ("state", "paused")
+    json_fields = ("users", "tags")
     list_before_template = "sync/account_guide.html"
     empty_title = "Nothing known of the account yet"
     empty_words = "It is written by the first call to Monday."
@@ -315,17 +371,17 @@ class MondayAccountAdmin(ReadOnlyAdmin):
         guide = self.admin_site.admin_view(ConnectMonday.as_view(model_admin=self))
         return [path("connect/", guide, name="connect_monday"), *super().get_urls()]
 
-    @admin.display(description="Account")
+    @admin.display(description="State")
     def state(self, account: MondayAccount) -> SafeString:
         if account.paused_until and account.paused_until > sync_now():
             return admin_base.badge(
-                "bad", "pause_circle", humanize.without_request_id(account.pause_reason) or "Paused"
+                "bad", "pause_circle", humanize.without_request_id(account.pause_reason) or "Stopped"
             )
         if account.needs_probe:
-            return admin_base.badge("wait", "schedule", "Will be probed before the next call")
-        return admin_base.badge("ok", "check_circle", "Calls are made")
+            return admin_base.badge("wait", "schedule", "Tested before the next call")
+        return admin_base.badge("ok", "check_circle", "Connected")
 
-    @admin.display(description="Paused until")
+    @admin.display(description="Stopped until")
     def paused(self, account: MondayAccount) -> str:
         return humanize.optional_day_and_time(account.paused_until) or humanize.DASH
 
@@ -337,7 +393,7 @@ class MondayAccountAdmin(ReadOnlyAdmin):
 class VerificationAdmin(ReadOnlyAdmin):
     """One sample a row."""
 
-    list_display = ("outcome", "kind", "sampled", "drifted", "moment")
+    list_display = ("outcome", "kind", "moment")
     list_filter = (EntityFilter,)
     ordering = ("-id",)
     empty_title = "Not verified yet"

@@ -50,7 +50,13 @@ class ConcurrentSettingsForm(_ModelForm):
                 self.errors.pop(name, None)
                 self.cleaned_data[name] = self.initial.get(name)
             elif has_changed:
-                self.add_error(name, ValidationError(self._stale_text(name), code="changed_meanwhile"))
+                field, stored = self.fields[name], self.initial.get(name)
+                if isinstance(field, forms.BooleanField):
+                    now = "on" if stored else "off"
+                else:
+                    now = str(dict(getattr(field, "choices", ())).get(stored, stored))
+                text = f"It was changed meanwhile, to “{now}”. Open the page again, and choose again."
+                self.add_error(name, ValidationError(text, code="changed_meanwhile"))
         return cleaned
 
     def _editable_fields(self) -> list[str]:
@@ -65,14 +71,6 @@ class ConcurrentSettingsForm(_ModelForm):
             return True
         shown = field.to_python(self.data.get(key))
         return field.has_changed(shown, stored) and field.has_changed(self.cleaned_data.get(name), stored)
-
-    def _stale_text(self, name: str) -> str:
-        field, stored = self.fields[name], self.initial.get(name)
-        if isinstance(field, forms.BooleanField):
-            now = "on" if stored else "off"
-        else:
-            now = str(dict(getattr(field, "choices", ())).get(stored, stored))
-        return f"It was changed meanwhile, to “{now}”. Open the page again, and choose again."
 
     @property
     def written(self) -> list[str]:
@@ -181,7 +179,12 @@ class ConcurrentRecordForm(_RecordForm):
         return {}
 
     def _merge_field(self, name: str, shown: Mapping[str, str]) -> None:
-        submitted, stored, shown_value = self._submitted(name), self.stored_values[name], shown.get(name)
+        widget, key = self.fields[name].widget, self.add_prefix(name)
+        submitted: str | None = None
+        # A field that the page didn't have says nothing, not that it was emptied.
+        if not widget.value_omitted_from_data(self.data, self.files, key):
+            submitted = self._text(name, widget.value_from_datadict(self.data, self.files, key))
+        stored, shown_value = self.stored_values[name], shown.get(name)
         unchanged = submitted is None or (shown_value is not None and self._is_same(name, submitted, shown_value))
         if submitted is None or unchanged or self._is_same(name, submitted, stored):
             self._keep_stored(name)
@@ -212,13 +215,6 @@ class ConcurrentRecordForm(_RecordForm):
         """The fields that the person changed, for the admin's log."""
         return self.changed_names if self.changes_a_row and self.is_bound else super().changed_data
 
-    def _submitted(self, name: str) -> str | None:
-        """Return what came back for a field, None when the page didn't have it."""
-        widget, key = self.fields[name].widget, self.add_prefix(name)
-        if widget.value_omitted_from_data(self.data, self.files, key):
-            return None
-        return self._text(name, widget.value_from_datadict(self.data, self.files, key))
-
     def _text(self, name: str, value: Any) -> str:
         """Return a value as its form field shows it; of all types, so that the three can be compared."""
         if isinstance(self.fields[name], forms.BooleanField):
@@ -244,7 +240,7 @@ class ConcurrentRecordForm(_RecordForm):
         field, stored = self.fields[name], self.stored_values[name]
         attname = str(getattr(self.instance._meta.get_field(name), "attname", name))
         change = last_change(self.instance, attname)
-        by = f" (by {change[0]}, {humanize.time_of_day(change[1])})" if change else ""
+        by = f" (by {change.by or 'Monday'}, {humanize.time_of_day(change.at)})" if change else ""
         return format_html(
             "{} changed meanwhile: it is now {}{}. You typed {}. Save again to keep yours, or {}.",
             str(field.label or name).capitalize(),
@@ -302,8 +298,10 @@ class DeletedMeanwhileMixin:
         again = copy(request)
         again.method = "GET"
         # What the form held, as the initial values of an empty one.
-        values = QueryDict(mutable=True)
+        values, shown = QueryDict(mutable=True), request.POST[SHOWN_KEY]
         for name in self.get_form(request).base_fields:  # type: ignore[attr-defined]
+            if name not in request.POST and f'"{name}":' not in shown:
+                continue  # of how a record is synced the form said nothing: a new one is synced as new ones are
             values[name] = normalised_lines(request.POST.get(name, ""))
         again.GET = values  # type: ignore[assignment]  # mutable, which nobody minds
         add_url = reverse(f"admin:{opts.app_label}_{opts.model_name}_add")

@@ -4,9 +4,9 @@ their restore, and ignored items.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import Max, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
@@ -35,11 +35,11 @@ from sync.admin.confirmed_action import (
     selection,
 )
 from sync.admin.history_pages import history_of
-from sync.choices import Cause, GuardKind, GuardState, Priority, TombstoneState
+from sync.choices import GuardKind, GuardState, TombstoneState
 from sync.kernel import humanize
 from sync.kernel.action_errors import Conflict
+from sync.kernel.messages import TombstoneReason
 from sync.models import FieldMapping, GuardedAct, RefusedItem, Tombstone, WebhookEvent
-from sync.queue import SyncQueueService
 from sync.records.approvals import PendingApprovals, approve, pending_approvals, reject
 from sync.records.authors import (
     last_edit,
@@ -51,13 +51,15 @@ from sync.records.authors import (
     users_of,
 )
 from sync.records.tombstones import REMOVED_STATES, rebuild_record, restore_by_person
+from sync.records.unmatched_items import consider_again
+from sync.records.visibility import HiddenName, known_text, visible_types
 from sync.registry import item_url, link_of, record_url, type_label
 
 KIND_SENTENCES = {
-    GuardKind.ITEMS: "The items of {records} would be archived or deleted on Monday: the records were deleted in NPD.",
-    GuardKind.RECORDS: "{records} would be deleted in NPD: the items were deleted on Monday.",
-    GuardKind.CLEAR_MONDAY: "{fields} of {records} would be emptied on Monday: they were emptied in NPD.",
-    GuardKind.CLEAR_NPD: "{fields} of {records} would be emptied in NPD: they were emptied on Monday.",
+    GuardKind.ITEMS: "The items of {records} would be archived or deleted on Monday, because of deletions in NPD.",
+    GuardKind.RECORDS: "{records} would be deleted in NPD, because of deletions on Monday.",
+    GuardKind.CLEAR_MONDAY: "{fields} of {records} would be emptied on Monday, as in NPD.",
+    GuardKind.CLEAR_NPD: "{fields} of {records} would be emptied in NPD, as on Monday.",
 }
 
 KIND_LABELS = {
@@ -75,8 +77,8 @@ EFFECTS = {
         GuardKind.CLEAR_NPD: "The fields are emptied in NPD, as they are on Monday.",
     },
     "reject": {
-        GuardKind.ITEMS: "The items stay on the board as they are, and make no new records by themselves.",
-        GuardKind.RECORDS: "The records stay in NPD; for each it is asked what becomes of it, under “Conflicts”.",
+        GuardKind.ITEMS: "The items stay on the board as they are, and no new records are created from them.",
+        GuardKind.RECORDS: "The records stay in NPD; under “Conflicts” you are asked what becomes of each.",
         GuardKind.CLEAR_MONDAY: "NPD gets the values back that are still on Monday.",
         GuardKind.CLEAR_NPD: "Monday gets the values back that are still in NPD.",
     },
@@ -155,6 +157,13 @@ _BADGES = {
 _DECIDE = {"approve": approve, "reject": reject}
 
 
+def _hide_record(row: Any) -> GuardedAct:
+    row.label = known_text(row.page_types, row.entity_type, row.label)
+    if isinstance(row.label, HiddenName):
+        row.values = {}
+    return cast("GuardedAct", row)
+
+
 @admin.register(GuardedAct)
 class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
     """What the guard holds and has held."""
@@ -163,6 +172,7 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
     list_display_links = ("standing",)
     list_filter = (("state", ChoicesCheckboxFilter), ("kind", ChoicesCheckboxFilter), EntityFilter)
     search_fields = ("label", "remote_id", "entity_id")
+    search_help_text = "A record’s name, or the number of its item"
     ordering = ("-id",)
     actions = ("approve_selected", "reject_selected")
     json_fields = ("values",)
@@ -185,10 +195,21 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show a card for each board and kind above the list."""
-        groups = [_approval_card(found) for found in pending_approvals()]
+        groups = [_approval_card(found, visible_types(request.user)) for found in pending_approvals()]
         more = {"guard_groups": groups, "may_decide": self.has_steer_permission(request)}
         response: HttpResponse = super().changelist_view(request, more | (extra_context or {}))
         return response
+
+    def prepare_page(self, rows: list[Any]) -> None:
+        """Hide what the page's rows say of records that its reader may not see."""
+        super().prepare_page(rows)
+        for row in rows:
+            _hide_record(row)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> GuardedAct | None:
+        """Return the row of a page, without what it says of a record that its reader may not see."""
+        row: GuardedAct | None = super().get_object(request, object_id, from_field)
+        return row and _hide_record(row)
 
     standing = admin_base.badge_column("state", "State", _BADGES)
 
@@ -199,8 +220,8 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
     @admin.display(description="What would be lost", ordering="label")
     def about(self, act: GuardedAct) -> SafeString | str:
         """Return what would be deleted or emptied, with a link to its record where that is still there."""
-        names = getattr(act, "page_names", {})
-        if (act.entity_type, act.entity_id) not in names:
+        name = getattr(act, "page_names", {}).get((act.entity_type, act.entity_id))
+        if name is None or isinstance(name, HiddenName):
             return act.label
         return format_html(
             '<a class="npd-link" href="{}">{}</a>', record_url(act.entity_type, act.entity_id), act.label
@@ -232,11 +253,11 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
         def question() -> Question:
             newest = pending.aggregate(pk=Max("pk"))["pk"] or 0
             hidden = [*selection(request, f"{decision}_selected"), (NEWEST_KEY, newest)]
-            return _approval_question(pending, decision, hidden)
+            return approval_question(request.user, pending, decision, hidden)
 
         # All of a list means what the page had counted: what came since nobody has seen.
         counted = pending.filter(pk__lte=posted_number(request.POST.get(NEWEST_KEY, "")) or 0)
-        run = partial(_decide, request, counted, decision)
+        run = partial(decide_approvals, request, counted, decision)
         return run_action(self, request, run, back_url=request.get_full_path(), question=question, atomic=False)
 
     def decide_group(self, request: HttpRequest) -> HttpResponse:
@@ -253,18 +274,24 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
         pending = GuardedAct.objects.filter(state=GuardState.PENDING, entity_type=entity_type, kind=kind, pk__lte=upto)
         hidden = [(name, params.get(name, "")) for name in ("how", NEWEST_KEY, "entity_type", "kind")]
         return run_action(
-            self, request, partial(_decide, request, pending, decision), back_url=list_url, asked_by_get=True,
-            question=lambda: _approval_question(pending, decision, hidden), atomic=False,
+            self, request, partial(decide_approvals, request, pending, decision), back_url=list_url, asked_by_get=True,
+            question=lambda: approval_question(request.user, pending, decision, hidden), atomic=False,
         )  # fmt: skip
 
 
-def _approval_question(pending: QuerySet[GuardedAct], decision: str, hidden: Sequence[tuple[str, object]]) -> Question:
+def approval_question(
+    user: Any, pending: QuerySet[GuardedAct], decision: str, hidden: Sequence[tuple[str, object]]
+) -> Question:
     number, records = pending.count(), pending.values("entity_type", "entity_id").distinct().count()
     if not number:
-        return Question("Nothing of that waits any more", ["It was decided meanwhile, or its cause has ended."])
+        return Question("Nothing of this is waiting any more", ["It was decided meanwhile, or its cause has ended."])
     kinds = [GuardKind(kind) for kind in pending.order_by("kind").values_list("kind", flat=True).distinct()]
     changes = humanize.count_with_noun(number, "change")
-    rows = [(act.label, type_label(act.entity_type), act.get_kind_display()) for act in pending.order_by("pk")[:20]]
+    types = visible_types(user)
+    rows = [
+        (known_text(types, act.entity_type, act.label), type_label(act.entity_type), act.get_kind_display())
+        for act in pending.order_by("pk")[:20]
+    ]
     return Question(
         f"{decision.capitalize()} {changes} of {humanize.count_with_noun(records, 'record')}?",
         [EFFECTS[decision][kind] for kind in kinds],
@@ -274,7 +301,7 @@ def _approval_question(pending: QuerySet[GuardedAct], decision: str, hidden: Seq
     )
 
 
-def _decide(request: HttpRequest, pending: QuerySet[GuardedAct], decision: str) -> Report:
+def decide_approvals(request: HttpRequest, pending: QuerySet[GuardedAct], decision: str) -> Report:
     number = _DECIDE[decision](pending, request.user)  # type: ignore[arg-type]  # nobody anonymous gets here
     if not number:
         return Report(problems=["None of these waits any more: they were decided, or their cause has ended."])
@@ -282,7 +309,7 @@ def _decide(request: HttpRequest, pending: QuerySet[GuardedAct], decision: str) 
     return Report(f"{humanize.count_with_noun(number, 'change')} {done}. Each is done within seconds.")
 
 
-def _approval_card(waiting: PendingApprovals) -> dict[str, Any]:
+def _approval_card(waiting: PendingApprovals, types: Collection[str]) -> dict[str, Any]:
     """What waits of one board and kind, as its card shows it, with the pages that ask before all of it is decided."""
     group = {"entity_type": waiting.entity_type, "kind": waiting.kind.value}
     examples = list(GuardedAct.objects.filter(state=GuardState.PENDING, **group).order_by("-pk")[:MAX_EXAMPLES])
@@ -293,7 +320,7 @@ def _approval_card(waiting: PendingApprovals) -> dict[str, Any]:
         "waiting": waiting,
         "title": registry.entity(waiting.entity_type).board_title,
         "what": KIND_SENTENCES[waiting.kind].format(**group_counts(waiting)),
-        "examples": [(act.label, authors.get(act.pk, "")) for act in examples],
+        "examples": [(known_text(types, act.entity_type, act.label), authors.get(act.pk, "")) for act in examples],
         **{f"{decision}_url": f"{decide_url}?{urlencode({'how': decision, **params})}" for decision in _DECIDE},
     }
 
@@ -315,8 +342,8 @@ _STATES = {
 
 _RESTORE_EFFECTS = (
     (
-        "Each comes back under its own id, with the values that it had when it was deleted. What pointed at it then "
-        "doesn't point at it again by itself."
+        "Each comes back with its id and the values that it had when it was deleted. Records that referred to it are "
+        "not linked with it again automatically."
     ),
     (
         "One whose item is still on the board is linked with it again; one whose item has left the board gets a new "
@@ -335,15 +362,24 @@ class TombstoneAdmin(ReadOnlyAdmin):
     """Records that were deleted in NPD."""
 
     list_display = ("name", "kind", "item", "deleted", "outcome", "what_now")
+    told_columns = ("note", "state", "deleted_at")
+    summary = ("kind", "deleted", "outcome", "what_now", "item", "values_then")
     list_filter = (("state", ChoicesCheckboxFilter), EntityFilter)
     search_fields = ("monday_id", "entity_id", "data__name")
+    search_help_text = "A deleted record’s name, or the number of its item"
     ordering = ("-deleted_at",)
     json_fields = ("data",)
     actions = ("bring_back",)
     change_form_outer_before_template = "sync/tombstone_buttons.html"
     change_form_outer_after_template = "sync/record_history.html"
     empty_title = "Nothing was deleted"
-    empty_words = "A record that is deleted in NPD is remembered here, with what became of its item."
+    empty_words = "What is deleted in NPD is listed here, with what became of its item. For 30 days it can be restored."
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Leave out those of types whose records this person may not see: a row says all that its record said."""
+        rows: QuerySet[Any] = super().get_queryset(request)
+        hidden = {spec.entity_type for spec in registry.entities()} - visible_types(request.user)
+        return rows.exclude(entity_type__in=sorted(hidden)) if hidden else rows
 
     def prepare_page(self, rows: list[Any]) -> None:
         """Put the boards of the page's types on its rows."""
@@ -352,16 +388,13 @@ class TombstoneAdmin(ReadOnlyAdmin):
         for row in rows:
             row.page_link = links[row.entity_type]
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        """Say first what became of the item."""
-        first = ["outcome", "what_now", "item"]
-        return [*first, *(name for name in super().get_fields(request, obj) if name not in {*first, "note", "state"})]
-
     def row_context(self, request: HttpRequest, row: Tombstone) -> dict[str, Any]:
         """Offer to bring the record back, to those who may; and tell its history, as its own page would."""
         record = rebuild_record(registry.entity(row.entity_type).model, row)
         return super().row_context(request, row) | {
-            "may_bring_back": row.state != TombstoneState.RESTORED and may_act(request, row.entity_type, "add"),
+            "may_bring_back": row.state != TombstoneState.RESTORED
+            and row.reason_code != TombstoneReason.ERASED
+            and may_act(request, row.entity_type, "add"),
             "deleted_records": reverse("admin:sync_tombstone_changelist"),
             "sync_history": history_of(record),
             "sync_may_push": may_act(request, row.entity_type, "change"),
@@ -386,7 +419,23 @@ class TombstoneAdmin(ReadOnlyAdmin):
 
     outcome = admin_base.badge_column("state", "Its item", _STATES)
 
-    @admin.display(description="In words")
+    @admin.display(description="Its values")
+    def values_then(self, row: Tombstone) -> SafeString | str:
+        """Return the values that it had, those that say something, under their labels."""
+        own = (
+            registry.own_fields(registry.entity(row.entity_type).model)
+            if registry.is_registered(row.entity_type)
+            else []
+        )
+        shown = [(one, row.data.get(one.attname)) for one in own if not one.is_relation]
+        lines = [
+            (str(one.verbose_name).capitalize(), ", ".join(value) if isinstance(value, list) else value)
+            for one, value in shown
+            if value
+        ]
+        return format_html_join(SafeString("<br>"), "{}: {}", lines) or humanize.DASH
+
+    @admin.display(description="What happened")
     def what_now(self, row: Tombstone) -> str:
         return row.note or "Deleted in NPD. Its item has not been checked yet."
 
@@ -425,7 +474,7 @@ def _restored_item_text(row: Tombstone) -> str:
     if not row.monday_id:
         return "It had none and gets one."
     if row.state in REMOVED_STATES:
-        return "It has left the board; a new one is made."
+        return "It has left the board; a new one is created."
     return f"Item {row.monday_id}"
 
 
@@ -436,11 +485,21 @@ class IgnoredItemAdmin(PageAdmin):
     list_display = ("item_id", "kind", "why", "reason", "moment")
     list_filter = (EntityFilter, "let_go")
     search_fields = ("item_id", "reason", "entity_id")
+    search_help_text = "An item’s number, or why it is ignored"
     ordering = ("-id",)
     actions = ("consider_again",)
     readonly_fields = ("entity_type", "item_id", "reason", "let_go", "entity_id", "at")
     empty_title = "No item is ignored"
-    empty_words = "An item that is neither matched nor made into a record is listed here. Consider it again to ask."
+    empty_words = (
+        "Items on Monday that somebody chose to leave alone are listed here. “Consider again” checks an item like "
+        "a "
+        "new one."
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RefusedItem]:
+        """Return all but those whose person was erased: considered again, the person would come back."""
+        found: QuerySet[RefusedItem] = super().get_queryset(request)
+        return found.filter(erased=False)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Rows are written by the engine alone."""
@@ -456,34 +515,26 @@ class IgnoredItemAdmin(PageAdmin):
         self.delete_queryset(request, queryset)
 
     def delete_model(self, request: HttpRequest, obj: RefusedItem) -> None:
-        """Forget the refusal and look at the item again."""
-        with transaction.atomic():
-            self._requeue_items(request, [obj])
-            super().delete_model(request, obj)
+        """Consider the item again."""
+        self._consider(request, RefusedItem.objects.filter(pk=obj.pk))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[RefusedItem]) -> None:
-        """Forget the refusals and look at the items again: both or neither, or a look would come too early."""
+        """Consider the items again."""
         with transaction.atomic():
             log_action_many(request.user, queryset, "To be considered again.", flag=DELETION)
-            self._requeue_items(request, list(queryset))
-            super().delete_queryset(request, queryset)
+            self._consider(request, RefusedItem.objects.filter(pk__in=queryset.values("pk")))
 
-    def _requeue_items(self, request: HttpRequest, rows: list[RefusedItem]) -> None:
-        for row in rows:
-            SyncQueueService().enqueue_item(
-                row.entity_type, row.item_id, cause=Cause.PERSON, priority=Priority.PERSON, due_in_seconds=0
-            )
-        self.message_user(
-            request, f"{humanize.count_with_noun(len(rows), 'item')} will be checked again.", messages.INFO
-        )
+    def _consider(self, request: HttpRequest, rows: QuerySet[RefusedItem]) -> None:
+        number = consider_again(rows)
+        self.message_user(request, f"{humanize.count_with_noun(number, 'item')} will be checked again.", messages.INFO)
 
     kind = admin_base.type_column()
 
-    @admin.display(description="What it is")
+    @admin.display(description="Ignored as")
     def why(self, row: RefusedItem) -> str:
         """Return whether it was let go, belongs to nobody, or is only not a certain record's."""
         if row.let_go:
-            return "Unlinked" if row.entity_id else "Left alone"
-        return "Not a certain record's" if row.entity_id else "Makes no record"
+            return "Unlinked from its record" if row.entity_id else "Left alone"
+        return "Not the item of one record" if row.entity_id else "Never becomes a record"
 
     moment = admin_base.time_column("at", "Ignored")

@@ -1,74 +1,56 @@
-"""Sync health, the first page of the admin: one line that says whether all is well, what needs a person, the boards
+"""Health, the first page of the admin: one line that says whether all is well, what needs a person, the boards
 and the API quota, in a number of queries that does not grow.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import IntEnum
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, Model, OuterRef, Subquery, Window
+from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import reverse
 
 from sync import registry
-from sync.admin import board_cards
+from sync.admin.attention_pages import counts_of
 from sync.admin.board_cards import Badge, BoardHealth, BoardStatus, board_health
-from sync.admin.deletion_pages import KIND_SENTENCES, group_counts
-from sync.admin.queue_actions import item_label, job_reason, next_pass_text
+from sync.admin.connection_pages import setup_checklist
+from sync.admin.health_charts import DAY, FIGURES, MONTH, PERIODS, Figure, Period, figure_params, time_charts
 from sync.admin.queue_pages import QueuePanel, panel_of
 from sync.admin.record_panel import blocked_fields_url, rejections_url
-from sync.apps import NEW_ITEMS
 from sync.boards.schema_drift import renamed_columns
-from sync.choices import GuardKind, QueueStatus, SyncDirection
+from sync.choices import QueueStatus, SyncDirection
 from sync.kernel import humanize
 from sync.limits import quota
-from sync.limits.metered_client import is_configured
 from sync.models import (
     BoardLink,
     FieldMapping,
-    GuardedAct,
     MondayAccount,
+    NotificationReceiver,
+    QueuePause,
     SyncAudit,
     SyncMetadata,
     SyncQueue,
-    WebhookEvent,
 )
 from sync.models.outbox_row import QueueAction, is_allowed
-from sync.models.state import VERIFICATION_WINDOW, event_item_name
+from sync.models.state import VERIFICATION_WINDOW
+from sync.operations import attention
+from sync.operations.attention import AttentionCause, AttentionKind
 from sync.operations.detect.sweep_schedule import board_problems
 from sync.operations.detect.verification import VerificationResult, combine_results
 from sync.records import record_health
-from sync.records.approvals import PendingApprovals
 from sync.records.availability import number_of
-from sync.records.item_links import pending_unmatched_items
-from sync.registry import item_url, type_label
 
 # Each part reads an index of its own that holds little more than what is counted. Columns: what it is, the board,
 # a name, two numbers, words, two times.
-_ATTENTION = """
-    SELECT 'held', '', (count(*) FILTER (WHERE field.value ->> 'side' IN ('monday', 'limit')))::text,
-        count(*), count(DISTINCT ledger.id),
-        (array_agg(field.value ->> 'reason' ORDER BY ledger.id DESC))[1],
-        NULL::timestamptz, NULL::timestamptz
-    FROM sync_metadata AS ledger CROSS JOIN LATERAL jsonb_each(ledger.held) AS field
-    WHERE NOT (ledger.held = '{}'::jsonb) AND ledger.system = 'monday'
-        AND NOT jsonb_exists(field.value, 'left_by')
-    UNION ALL
+_ATTENTION = f"""
     SELECT 'loop', '', coalesce(min(by) FILTER (WHERE by <> ''), ''), count(*), count(DISTINCT entity_id), '',
-        min(damped_until), NULL
+        min(damped_until), NULL::timestamptz
     FROM sync_field_loops WHERE damped_until > %(now)s
-    UNION ALL
-    SELECT * FROM (
-        SELECT 'dead', '', '', 0, 0, error_message, NULL::timestamptz, NULL::timestamptz
-        FROM sync_queue WHERE status = 'failed' ORDER BY created_at DESC LIMIT 1) AS newest
-    UNION ALL
-    SELECT 'guard', entity_type, kind, count(DISTINCT entity_id), count(*), '', NULL, NULL
-    FROM sync_guarded_acts WHERE state = 'held' GROUP BY 2, 3
     UNION ALL
     SELECT 'column', link.entity_type, mapping.label, mapping.position, mapping.id, mapping.problem, NULL, NULL
     FROM sync_field_mappings AS mapping JOIN sync_board_links AS link ON link.id = mapping.link_id
@@ -84,20 +66,11 @@ _ATTENTION = """
         FROM sync_audits
         WHERE entity_type = board.entity_type AND sampled > 0 AND at > newest.at - %(window)s::interval) AS day
     UNION ALL
-    SELECT 'latency', direction, '', bucket, sum(changes), '', hour, NULL
-    FROM sync_latency_hours WHERE hour > %(now)s - interval '24 hours' AND hour <= %(now)s
-    GROUP BY direction, bucket, hour
-"""
-
-
-@dataclass(frozen=True)
-class BlockedSummary:
-    """Blocked fields, of how many records, and why the newest one is; `rejected` of them by Monday."""
-
-    fields: int = 0
-    records: int = 0
-    reason: str = ""
-    rejected: int = 0
+    SELECT 'receivers', '', '', count(*), count(stopped_at), '', min(failed_since), NULL
+    FROM sync_notification_receivers WHERE failed_since IS NOT NULL AND frequency <> 'off'
+    UNION ALL
+    {FIGURES}
+"""  # noqa: S608 - made of the fragment of the charts
 
 
 @dataclass(frozen=True)
@@ -110,158 +83,223 @@ class WriteLoopSummary:
     until: datetime | None = None
 
 
+@dataclass(frozen=True)
+class FailingReceivers:
+    """Receivers of notifications that nothing reaches, how many of them are switched off, and since when the first."""
+
+    number: int = 0
+    stopped: int = 0
+    since: datetime | None = None
+
+
 @dataclass
 class AttentionData:
-    """What was read at one moment.
+    """What was read at one moment; `columns` has of each type the mappings whose column can't be used."""
 
-    `columns` has of each type the mappings whose column can't be used, `latencies` of each direction and hour how many
-    changes fell into which step of the scale (sync/kernel/counters.py).
-    """
-
-    blocked: BlockedSummary = field(default_factory=BlockedSummary)
     write_loops: WriteLoopSummary = field(default_factory=WriteLoopSummary)
-    newest_failure: str = ""
-    approvals: list[PendingApprovals] = field(default_factory=list)
+    receivers: FailingReceivers = field(default_factory=FailingReceivers)
+    figures: list[Figure] = field(default_factory=list)
     columns: dict[str, list[FieldMapping]] = field(default_factory=dict)
     verifications: dict[str, VerificationResult] = field(default_factory=dict)
-    latencies: dict[str, dict[datetime, Counter[int]]] = field(default_factory=dict)
 
 
-def load_attention(now: datetime, types: Sequence[str]) -> AttentionData:
-    """Read what needs a person, and what samples of these types said; `now` is the database's time."""
+def load_attention(now: datetime, types: Sequence[str], period: Period) -> AttentionData:
+    """Read what isn't about single records, and what samples of these types said; `now` is the database's time."""
     params: dict[str, Any] = {
         "now": now,
         "no_sync": SyncDirection.NONE.value,
         "types": list(types),
         "window": VERIFICATION_WINDOW,
+        **figure_params(period, now),
     }
     with connection.cursor() as cursor:
         cursor.execute(_ATTENTION, params)
         rows = cursor.fetchall()
-    attention = AttentionData()
+    found = AttentionData()
     for row in sorted(rows, key=lambda row: row[:5]):
-        _add_row(attention, *row)
-    return attention
+        _add_row(found, *row)
+    return found
 
 
 def _add_row(
-    attention: AttentionData, kind: str, board: str, name: str, first: int, second: int, text: str,
+    found: AttentionData, kind: str, board: str, name: str, first: int, second: int, text: str,
     at: datetime | None, later: datetime | None,
 ) -> None:  # fmt: skip
     match kind:
-        case "held":
-            attention.blocked = BlockedSummary(int(first), int(second), text or "", int(name))
         case "loop":
-            attention.write_loops = WriteLoopSummary(int(first), int(second), name, at)
-        case "dead":
-            attention.newest_failure = text
-        case "guard":
-            attention.approvals.append(PendingApprovals(board, GuardKind(name), int(first), int(second)))
+            found.write_loops = WriteLoopSummary(int(first), int(second), name, at)
+        case "receivers":
+            found.receivers = FailingReceivers(int(first), int(second), at)
         case "column":
-            attention.columns.setdefault(board, []).append(FieldMapping(label=name, problem=text))
+            found.columns.setdefault(board, []).append(FieldMapping(label=name, problem=text))
+        case "figure" if at is not None:
+            found.figures.append(Figure(board, int(first), int(second), at))
         case "samples":
-            attention.verifications[board] = VerificationResult(at, int(first), int(second), later)
-        case "latency" if at is not None:
-            attention.latencies.setdefault(board, {}).setdefault(at, Counter())[int(first)] += int(second)
-
-
-# The next items on the boards that no record has yet.
-
-
-MAX_NEW_ITEMS = 5
-
-
-def next_unmatched_items(panel: QueuePanel) -> tuple[list[dict[str, str]], int]:
-    """Return the next items that wait to become records, and how many there are in all; one query."""
-    events = WebhookEvent.objects.filter(item_id=OuterRef("remote_id")).annotate(called=event_item_name())
-    name = events.exclude(called=None).order_by("-received_at", "-id").values("called")
-    rows = list(
-        pending_unmatched_items()
-        .annotate(in_all=Window(Count("id")), called=Subquery(name[:1]))
-        .order_by("next_retry", "id")[:MAX_NEW_ITEMS]
-    )
-    names = {str(row.remote_id): row.called for row in rows if row.called}
-    items = []
-    for row in rows:
-        row.page_now, row.page_boards = panel.now, panel.overview.by_type  # type: ignore[attr-defined]
-        link = panel.overview.links.get(row.entity_type)
-        items.append(
-            {
-                "text": item_label(row, names),
-                "kind": type_label(row.entity_type),
-                "why": humanize.without_request_id(job_reason(row)),
-                "when": next_pass_text(row),
-                "url": item_url(link, str(row.remote_id)) if link else "",
-            }
-        )
-    return items, rows[0].in_all if rows else 0
+            found.verifications[board] = VerificationResult(at, int(first), int(second), later)
 
 
 # What needs a person: each thing with its cause, what it means, and one button.
 
 
-DIVERGENCE_FIX = "`manage.py sync_reconcile` syncs all records, `manage.py monday_check` says whether webhooks arrive."
+DIVERGENCE_FIX = "An administrator can sync all records with `manage.py sync_reconcile`."
 
-MAX_NEWEST_LENGTH = 160
+MAX_WHY_LENGTH = 240
+
+
+class Severity(IntEnum):
+    """What comes first on the page; red is only what is stopped."""
+
+    STOPPED = 1
+    FAILED = 2
+    APPROVAL = 3
+    CONFLICT = 4
+    REJECTED = 5
+    BLOCKED = 6
+    UNMATCHED = 7
+    PAUSED = 8
+    NOTICE = 9
 
 
 @dataclass(frozen=True)
 class AttentionTask:
-    """Something that waits for a person, with the one page on which it is done."""
+    """Something that waits for a person, with the one page on which it is done; a pause has its Resume instead."""
 
+    severity: Severity
     what: str
     why: str
     url: str
     button: str
     icon: str
-    kind: str = "warn"
+    pause: QueuePause | None = None
+    in_inbox: bool = False
+
+    @property
+    def kind(self) -> str:
+        """Its colour."""
+        return {Severity.STOPPED: "bad", Severity.NOTICE: "wait"}.get(self.severity, "warn")
 
 
 @dataclass(frozen=True)
 class HealthData:
     """What tasks are made of, all of one moment.
 
-    `set_up` is whether any board is, for else the page says where to begin; `failed` is how many jobs have
-    stopped after all attempts.
+    `set_up` is whether any board is, for else the page says where to begin; `counts` and `causes` are the inbox's.
     """
 
     boards: Sequence[BoardHealth]
     set_up: bool
     links: Mapping[str, BoardLink]
+    pauses: Sequence[tuple[str, QueuePause]]
     attention: AttentionData
-    failed: int
+    counts: Mapping[AttentionKind, int]
+    causes: Sequence[AttentionCause]
     now: datetime
 
 
-def attention_tasks(data: HealthData, may_view: Callable[[type[Model]], bool]) -> list[AttentionTask]:
-    """Return what a person who may view the rows of these models is told of it, the gravest first."""
+@dataclass(frozen=True)
+class _KindLine:
+    """How the entries of one kind of the inbox are told in a line; `url` is the list on which they are done."""
+
+    severity: Severity
+    nouns: tuple[str, str]
+    button: str
+    icon: str
+    url: str = ""
+    tells_age: bool = True
+
+
+def attention_tasks(
+    data: HealthData, may_view: Callable[[type[Model]], bool], kind_urls: Mapping[AttentionKind, str]
+) -> list[AttentionTask]:
+    """Return what a person who may view the rows of these models is told of it, the gravest first.
+
+    `kind_urls` are the pages of kinds that the sync knows none of.
+    """
     guide = reverse("admin:connect_monday") if may_view(MondayAccount) else ""
-    found = [*_stopped_tasks(data, guide)]
+    found = [*_stopped_tasks(data, guide), *_pause_tasks(data), *_kind_tasks(data, kind_urls)]
     parts: tuple[tuple[type[Model], Callable[[HealthData], Iterator[AttentionTask]]], ...] = (
         (BoardLink, _board_problem_tasks),
-        (GuardedAct, _approval_tasks),
         (SyncAudit, _divergence_tasks),
-        (SyncQueue, _failed_tasks),
-        (SyncMetadata, _blocked_tasks),
         (SyncMetadata, _write_loop_tasks),
+        (NotificationReceiver, _receiver_tasks),
     )
     for model, part_tasks in parts:
         found += part_tasks(data) if may_view(model) else []
-    return found
+    return sorted(found, key=lambda task: task.severity)
+
+
+def _kind_lines() -> Mapping[AttentionKind, _KindLine]:
+    approvals = "deletion or emptied field to approve", "deletions and emptied fields to approve"
+    return {
+        AttentionKind.FAILED: _KindLine(
+            Severity.FAILED, ("failed job", "failed jobs"), "Open", "error", queue_url("status__exact=failed")
+        ),
+        AttentionKind.WEBHOOK: _KindLine(
+            Severity.FAILED, ("webhook endpoint is off", "webhook endpoints are off"), "Open", "webhook",
+            f"{reverse('admin:sync_webhookendpoint_changelist')}?enabled__exact=0",
+        ),
+        AttentionKind.APPROVAL: _KindLine(
+            Severity.APPROVAL, approvals, "Decide", "gpp_maybe",
+            f"{reverse('admin:sync_guardedact_changelist')}?state__exact=held",
+        ),
+        AttentionKind.CONFLICT: _KindLine(
+            Severity.CONFLICT, ("conflict to resolve", "conflicts to resolve"), "Resolve", "call_split"
+        ),
+        AttentionKind.DUPLICATE: _KindLine(
+            Severity.CONFLICT, ("possible duplicate", "possible duplicates"), "Decide", "group"
+        ),
+        AttentionKind.REJECTED: _KindLine(
+            Severity.REJECTED, ("value rejected by Monday", "values rejected by Monday"), "Fix", "front_hand",
+            rejections_url() or blocked_fields_url(), tells_age=False,
+        ),
+        AttentionKind.BLOCKED: _KindLine(
+            Severity.BLOCKED, ("blocked field", "blocked fields"), "See why", "front_hand", blocked_fields_url(),
+            tells_age=False,
+        ),
+        AttentionKind.UNMATCHED: _KindLine(
+            Severity.UNMATCHED, ("unmatched item", "unmatched items"), "Open", "fiber_new",
+            f"{reverse('admin:sync_unmatcheditem_changelist')}?show=attention",
+        ),
+    }  # fmt: skip
+
+
+def _kind_tasks(data: HealthData, kind_urls: Mapping[AttentionKind, str]) -> Iterator[AttentionTask]:
+    """A line for each kind of the inbox, with its causes."""
+    for kind, line in _kind_lines().items():
+        number = data.counts.get(kind, 0)
+        if not number:
+            continue
+        causes = sorted((one for one in data.causes if one.kind is kind), key=lambda one: -one.number)
+        told = [one.text.rstrip(".") + (f" ({one.number:,})" if one.number < number else "") for one in causes]
+        why = humanize.shorten(humanize.join_first(told), MAX_WHY_LENGTH)
+        why += " " if why.endswith("…") else ". " if why else ""
+        since = min((one.since for one in causes if one.since), default=None)
+        if since and line.tells_age:
+            age = humanize.time_span((data.now - since).total_seconds())
+            why += f"The oldest has waited for {age}." if number > 1 else f"Waiting for {age}."
+        url = kind_urls.get(kind, line.url)
+        what = humanize.count_with_noun(number, *line.nouns)
+        yield AttentionTask(line.severity, what, why.strip(), url, line.button, line.icon, in_inbox=True)
 
 
 def _stopped_tasks(data: HealthData, guide: str) -> Iterator[AttentionTask]:
-    """Boards that stand still, and paused ones, those of one reason together; before the set-up none is missed."""
-    by_reason: dict[tuple[bool, str], list[str]] = {}
-    for board in sorted(data.boards, key=lambda one: one.is_paused):
-        if board.is_paused or (board.reason and data.set_up):
-            by_reason.setdefault((board.is_paused, board.reason), []).append(board.title)
-    for (is_paused, reason), titles in by_reason.items():
-        boards = " and ".join(titles)
-        if is_paused:
-            yield AttentionTask(f"{boards}: paused", reason, queue_url(), "Open the queue", "pause_circle")
-        else:
-            yield AttentionTask(f"{boards}: no sync now", reason, guide, "See what to do", "block", "bad")
+    """Boards that stand still, those of one reason together; before the set-up none is missed."""
+    by_reason: dict[str, list[str]] = {}
+    for board in data.boards:
+        if board.reason and data.set_up and not board.is_paused:
+            by_reason.setdefault(board.reason, []).append(board.title)
+    for reason, titles in by_reason.items():
+        what = f"{' and '.join(titles)}: stopped"
+        yield AttentionTask(Severity.STOPPED, what, reason, guide, "See what to do", "block")
+
+
+def _pause_tasks(data: HealthData) -> Iterator[AttentionTask]:
+    for label, pause in data.pauses:
+        since = humanize.time_span((data.now - pause.paused_at).total_seconds())
+        why = f"By {pause.paused_by}, {since} ago. {pause.why}".strip()
+        yield AttentionTask(
+            Severity.PAUSED, f"{label}: paused", why, queue_url(), "Open the queue", "pause_circle", pause
+        )
 
 
 def _board_problem_tasks(data: HealthData) -> Iterator[AttentionTask]:
@@ -272,43 +310,20 @@ def _board_problem_tasks(data: HealthData) -> Iterator[AttentionTask]:
             continue
         url = reverse("admin:sync_boardlink_change", args=[link.pk])
         for one in board_problems(link, spec.board_title, data.attention.columns.get(spec.entity_type, [])):
-            on_page = (blocked_fields_url(), "See the options") if one.about == "columns" else (url, "Open the board")
-            yield AttentionTask(one.what, humanize.without_request_id(one.why), *on_page, one.icon, "bad")
+            is_column = one.about == "columns"
+            on_page = (blocked_fields_url(), "See the options") if is_column else (url, "Open the board")
+            severity = Severity.BLOCKED if is_column else Severity.FAILED
+            why = humanize.without_request_id(one.why)
+            yield AttentionTask(severity, one.what, why, *on_page, one.icon, in_inbox=is_column and _has_blocked(data))
         yield from (
-            AttentionTask(one.sentence, "", blocked_fields_url(), "Open", "edit", "wait")
+            AttentionTask(Severity.NOTICE, one.sentence, "", blocked_fields_url(), "Open", "edit")
             for one in renamed_columns(link)
         )
 
 
-def _failed_tasks(data: HealthData) -> Iterator[AttentionTask]:
-    if data.failed:
-        what = humanize.count_with_noun(data.failed, "failed job", "failed jobs")
-        yield AttentionTask(
-            what,
-            _newest_text(data.attention.newest_failure),
-            queue_url("status__exact=failed"),
-            "Retry",
-            "error",
-            "bad",
-        )
-
-
-def _newest_text(reason: str) -> str:
-    text = humanize.shorten(humanize.without_request_id(reason), MAX_NEWEST_LENGTH)
-    return f"The newest: {text}" if text else ""
-
-
-def _approval_tasks(data: HealthData) -> Iterator[AttentionTask]:
-    groups = data.attention.approvals
-    number = sum(one.acts for one in groups)
-    if not number:
-        return
-    what = humanize.count_with_noun(
-        number, "delete or emptied field to approve", "deletes and emptied fields to approve"
-    )
-    reasons = " ".join(KIND_SENTENCES[one.kind].format(**group_counts(one)) for one in groups)
-    url = f"{reverse('admin:sync_guardedact_changelist')}?state__exact=held"
-    yield AttentionTask(what, reasons, url, "Decide", "gpp_maybe")
+def _has_blocked(data: HealthData) -> bool:
+    """Whether the inbox lists fields that are blocked, as those of a column or of a loop are."""
+    return bool(data.counts.get(AttentionKind.BLOCKED))
 
 
 def _divergence_tasks(data: HealthData) -> Iterator[AttentionTask]:
@@ -319,29 +334,44 @@ def _divergence_tasks(data: HealthData) -> Iterator[AttentionTask]:
         verification.drifted, "record said “synced” and differed", "records said “synced” and differed"
     )
     url = reverse("admin:sync_syncaudit_changelist")
-    yield AttentionTask(what, f"{verification.summary(data.now)} {DIVERGENCE_FIX}", url, "Open", "difference", "bad")
-
-
-def _blocked_tasks(data: HealthData) -> Iterator[AttentionTask]:
-    blocked = data.attention.blocked
-    if blocked.fields:
-        what = f"{_fields_text(blocked.fields, blocked.records)} not synced"
-        rejections_list = rejections_url() if blocked.rejected else ""
-        url, button = (rejections_list, "Decide") if rejections_list else (blocked_fields_url(), "Open")
-        yield AttentionTask(what, _newest_text(blocked.reason), url, button, "front_hand")
+    why = f"{verification.summary(data.now)} {DIVERGENCE_FIX}"
+    yield AttentionTask(Severity.FAILED, what, why, url, "Open", "difference")
 
 
 def _write_loop_tasks(data: HealthData) -> Iterator[AttentionTask]:
     write_loops = data.attention.write_loops
     if not write_loops.fields or write_loops.until is None:
         return
-    what = f"{_fields_text(write_loops.fields, write_loops.records)} rewritten again and again"
+    what = f"Update loop: {_fields_text(write_loops.fields, write_loops.records)}"
     why = (
         f"On the board, {write_loops.by or 'somebody'} writes another value after each of our writes, so nothing is "
-        f"sent until {write_loops.until:%d %b, %H:%M} UTC. Stop the automation that does it, or change the field's "
-        "direction."
+        f"sent until {humanize.day_and_time(write_loops.until)}. Stop the automation that does it, or change the "
+        "field's direction."
     )
-    yield AttentionTask(what, why, blocked_fields_url("throttled"), "See the options", "sync_problem")
+    url = blocked_fields_url("throttled")
+    yield AttentionTask(
+        Severity.BLOCKED, what, why, url, "See the options", "sync_problem", in_inbox=_has_blocked(data)
+    )
+
+
+def _receiver_tasks(data: HealthData) -> Iterator[AttentionTask]:
+    """People whom no notification reaches: grave once one is switched off, for then nobody tries any more."""
+    failing = data.attention.receivers
+    if not failing.number or failing.since is None:
+        return
+    what = humanize.count_with_noun(failing.number, "notification receiver fails", "notification receivers fail")
+    since = humanize.time_span((data.now - failing.since).total_seconds())
+    if failing.stopped == failing.number:
+        rest = "Nothing is sent there until the person corrects the address."
+    elif failing.stopped:
+        rest = f"{failing.stopped:,} of them switched off, until their people correct it."
+    else:
+        rest = "It is tried again automatically."
+    severity = Severity.FAILED if failing.stopped else Severity.NOTICE
+    url = reverse("admin:sync_notificationreceiver_changelist")
+    yield AttentionTask(
+        severity, what, f"Messages have not arrived for {since}. {rest}", url, "See why", "notifications_off"
+    )
 
 
 def _fields_text(fields: int, records: int) -> str:
@@ -357,8 +387,11 @@ def queue_url(query: str = "", part: str = "") -> str:
 # One line that says whether all is well, else what is wrong first.
 
 
-def headline(boards: Sequence[BoardHealth], tasks: Sequence[AttentionTask]) -> Badge:
-    """Return it as a badge; what keeps changes from flowing comes before what a person is asked."""
+def headline(boards: Sequence[BoardHealth], tasks: Sequence[AttentionTask], number: int) -> Badge:
+    """Return it as a badge; what stops the sync comes before the `number` of things in the inbox.
+
+    What the inbox doesn't list, because it is about no record or item, is counted apart from that.
+    """
     if not any(board.is_set_up for board in boards):
         return Badge("off", "link_off", "Not set up yet: nothing is synced")
     stopped = [board.title for board in boards if board.reason and not board.is_paused]
@@ -367,86 +400,100 @@ def headline(boards: Sequence[BoardHealth], tasks: Sequence[AttentionTask]) -> B
         return Badge("bad", "block", f"Stopped: {', '.join(stopped)}")
     if paused:
         return Badge("warn", "pause_circle", f"Paused: {', '.join(paused)}")
-    if not tasks:
+    outside = sum(task.severity is not Severity.NOTICE and not task.in_inbox for task in tasks)
+    if not number and not outside:
         return Badge("ok", "check_circle", "All syncing")
-    text = f"Syncing; {humanize.count_with_noun(len(tasks), 'thing needs', 'things need')} attention"
-    bad = any(task.kind == "bad" for task in tasks)
-    return Badge("bad", "error", text) if bad else Badge("warn", "front_hand", text)
+    what = humanize.count_with_noun
+    if not number:
+        return Badge(
+            "warn", "front_hand", f"Syncing; {what(outside, 'thing below needs', 'things below need')} attention"
+        )
+    more = f", {outside:,} more below" if outside else ""
+    return Badge("warn", "front_hand", f"Syncing; {what(number, 'thing needs', 'things need')} attention{more}")
 
 
-# Sync health, the first page: everything of one moment, in a number of queries that doesn't grow.
+# Health, the first page: everything of one moment, in a number of queries that doesn't grow.
 
+
+MAX_CAUSES = 200
+"""Causes that are read; a line names the three with the most entries."""
 
 PAUSE_FORM = "npd-pause"
 """The part of the queue's page with the form that pauses."""
 
 
 def health_context(
-    request: HttpRequest,
-    context: dict[str, Any],
-    extra_tasks: Callable[[datetime], Sequence[AttentionTask]] | None = None,
+    request: HttpRequest, context: dict[str, Any], kind_urls: Mapping[AttentionKind, str]
 ) -> dict[str, Any]:
     """Add the first page's figures to its context, those that this person may see the rows of.
 
-    `extra_tasks` tells tasks that others than the engine know of, as they are at a time.
+    `kind_urls` are the pages of kinds of the inbox that the sync knows none of.
     """
-    panel = panel_of(request)
+    panel, scope = panel_of(request), attention.scope_of(request.user)
     visible = [board for board in panel.boards if _may_see(request, board.spec.model)]
-    attention = load_attention(panel.now, [board.spec.entity_type for board in visible])
-    boards = _board_healths(visible, panel, attention)
-    failed = sum(number_of(board.jobs(QueueStatus.FAILED)) for board in panel.boards)
+    period = MONTH if request.GET.get("days") == "30" else DAY
+    found = load_attention(panel.now, [board.spec.entity_type for board in visible], period)
+    boards = _board_healths(visible, panel, found)
     set_up = any(board.availability.is_set_up for board in panel.boards)
-    data = HealthData(boards, set_up, panel.overview.links, attention, failed, panel.now)
-    all_tasks = [
-        *(extra_tasks(panel.now) if extra_tasks else ()),
-        *attention_tasks(data, lambda model: _may_see(request, model)),
-    ]
+    causes = attention.causes(scope, limit=MAX_CAUSES)
+    counts = counts_of(request)  # the sidebar has asked already
+    pauses = panel.pauses if boards else ()
+    data = HealthData(boards, set_up, panel.overview.links, pauses, found, counts, causes, panel.now)
+    tasks = attention_tasks(data, lambda model: _may_see(request, model), kind_urls)
+    may_pause, is_connected = is_allowed(request.user, QueueAction.PAUSE), not panel.overview.missing_token
     return context | {
         "boards": boards,
-        "tasks": all_tasks,
-        "headline": headline(boards, all_tasks) if boards else None,
-        "verified": combine_results(attention.verifications.values()).summary(panel.now) if boards else "",
+        "tasks": tasks,
+        "headline": headline(boards, tasks, sum(counts.values())) if boards else None,
+        "verified": _verified_text(visible, found.verifications, panel.now) if boards else "",
         "set_up": set_up,
-        "guide_url": reverse("admin:connect_monday"),
-        "pause_url": queue_url(part=PAUSE_FORM) if is_allowed(request.user, QueueAction.PAUSE) else "",
-        **_queue_context(request, panel, attention),
+        "checklist": setup_checklist(request.user, panel.overview.links, connected=is_connected) if boards else [],
+        "may_pause": may_pause,
+        # What is paused whole has its Resume on this page.
+        "pause_url": queue_url(part=PAUSE_FORM) if may_pause and not all(one.is_paused for one in boards) else "",
+        **_queue_context(request, panel, period, found.figures),
     }
 
 
-def _board_healths(visible: Sequence[BoardStatus], panel: QueuePanel, attention: AttentionData) -> list[BoardHealth]:
+def _verified_text(
+    visible: Sequence[BoardStatus], verifications: Mapping[str, VerificationResult], now: datetime
+) -> str:
+    """Say what the samples of all boards found, and of which of them none was read yet."""
+    combined = combine_results(verifications.values())
+    text = combined.summary(now)
+    unread = [one.spec.board_title for one in visible if one.spec.entity_type not in verifications]
+    return f"{text} {' and '.join(unread)}: not verified yet." if combined.at and unread else text
+
+
+def _board_healths(visible: Sequence[BoardStatus], panel: QueuePanel, found: AttentionData) -> list[BoardHealth]:
     counts = record_health.health_counts((board.spec for board in visible), panel.overview.pauses)
     return [
         board_health(
             board,
             counts.get(board.spec.entity_type, {}),
-            attention.verifications.get(board.spec.entity_type, VerificationResult()),
+            found.verifications.get(board.spec.entity_type, VerificationResult()),
         )
         for board in visible
     ]
 
 
-def _queue_context(request: HttpRequest, panel: QueuePanel, attention: AttentionData) -> dict[str, Any]:
+def _queue_context(
+    request: HttpRequest, panel: QueuePanel, period: Period, figures: Sequence[Figure]
+) -> dict[str, Any]:
     """What only who may see the queue is told."""
     if not _may_see(request, SyncQueue):
         return {"sees_queue": False}
-    items, total = next_unmatched_items(panel)
-    calls = quota.forecast(panel.overview.budget_state, lambda: panel.overview.last_hour) if is_configured() else None
+    overview = panel.overview
+    calls = None if overview.missing_token else quota.forecast(overview.budget_state, lambda: overview.last_hour)
     return {
         "sees_queue": True,
         "queue": queue_text(panel.boards),
         "queue_url": queue_url(),
-        "new_items": items,
-        "new_items_total": total,
-        "new_items_url": queue_url(NEW_ITEMS),
         "allowance": calls,
         "allowance_as_of": humanize.time_of_day(calls.as_of) if calls and calls.as_of else "",
-        "charts": [
-            *(board_cards.throughput_chart(board) for board in panel.boards),
-            *(
-                board_cards.latency_chart(direction, attention.latencies.get(direction.value, {}), panel.now)
-                for direction in board_cards.LATENCY_TITLES
-            ),
-        ],
+        "period": period,
+        "periods": PERIODS,
+        "charts": time_charts(period, panel.now, figures, calls),
     }
 
 
@@ -457,11 +504,13 @@ def _may_see(request: HttpRequest, model: type[Model]) -> bool:
 
 def queue_text(boards: Sequence[BoardStatus]) -> str:
     """Return how the queue stands, as a sentence."""
-    waiting = sum(board.pending for board in boards)
+    of_items = sum(board.pending_of_items for board in boards)
+    waiting = sum(board.pending for board in boards) - of_items
     working = sum(number_of(board.jobs(QueueStatus.IN_PROGRESS)) for board in boards)
+    items = f" {humanize.count_with_noun(of_items, 'job is', 'jobs are')} about unmatched items." if of_items else ""
     if not waiting and not working:
-        return "No job is pending."
+        return f"No job of a record is pending.{items}" if items else "No job is pending."
     since = min((board.due_since for board in boards if board.due_since), default=None)
     age = f", the oldest due for {humanize.time_span((boards[0].now - since).total_seconds())}" if since else ""
     jobs = humanize.count_with_noun
-    return f"{jobs(waiting, 'job')} pending{age}; {jobs(working, 'job')} in progress."
+    return f"{jobs(waiting, 'job')} pending{age}; {jobs(working, 'job')} in progress.{items}"

@@ -4,41 +4,52 @@ undo.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any, cast
 from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin import AdminSite
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.auth.models import User
 from django.contrib.postgres.fields import ArrayField
 from django.db.models import Count, Exists, ForeignKey, Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.utils.safestring import SafeString
 from pghistory.core import event_models
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
+from unfold.views import ChangeList
 
+from sync import connectors, registry
 from sync.admin import admin_base
 from sync.admin.admin_base import (
     DateTimeRangeFilter,
     EntityFilter,
+    ReaderMixin,
     ReadOnlyAdmin,
     RecordLinkMixin,
     RecordSearchMixin,
     record_link,
+    record_name_of,
 )
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, run_action
+from sync.admin.list_exports import ExportColumn, ExportMixin
 from sync.admin.report_page import ReportMixin
 from sync.choices import SyncStatus
+from sync.clock import sync_now
+from sync.connectors.base.events import EventKind
 from sync.kernel import humanize
 from sync.kernel.humanize import plural
 from sync.ledger import SyncStateService
-from sync.models import Decision, Intent, IntentState, SyncedModel, SyncMetadata, WebhookEvent
+from sync.models import BoardLink, Decision, FieldMapping, Intent, IntentState, SyncedModel, SyncMetadata, WebhookEvent
 from sync.operations.decision_undo import (
     UndoStep,
     decisions_of_batch,
@@ -51,7 +62,8 @@ from sync.operations.preview.cause_chains import CauseLink, causes_by_decision, 
 from sync.records.authors import SYNC_ACTOR, actor_name, users_of
 from sync.records.blocked_fields import ledger_record_condition, throttled_fields
 from sync.records.record_requests import REASON_KEY
-from sync.registry import is_registered, record_url
+from sync.records.visibility import HiddenName
+from sync.registry import is_registered, item_url, record_url, type_label, with_configured_board
 
 
 def decision_undo_url(row: Decision) -> str:
@@ -85,14 +97,14 @@ class UndoPagesMixin:
         if row is None:
             raise Http404(f"There is no activity #{pk}; it may be too old to be kept.")
         back_url = record_url(row.entity_type, row.entity_id) if row.entity_id else ""
-        return self._undo_page(request, [row], "Put this back?", back_url)
+        return self._undo_page(request, [row], "Undo this change?", back_url)
 
     def undo_batch(self, request: HttpRequest, batch_id: UUID) -> HttpResponse:
         """Show what taking a batch back would write; on POST, do it."""
         rows = list(decisions_of_batch(batch_id))
         if not rows:
-            raise Http404(f"Nothing is kept of a batch {batch_id} that could be taken back.")
-        return self._undo_page(request, rows, "Undo this batch?", "")
+            raise Http404(f"Nothing is kept of the sync {batch_id} that could be undone.")
+        return self._undo_page(request, rows, "Undo all of that sync?", "")
 
     def _undo_page(self, request: HttpRequest, rows: Sequence[Decision], title: str, back_url: str) -> HttpResponse:
         next_url = request.POST.get("next") or request.GET.get("next") or ""
@@ -126,7 +138,7 @@ def _undo_question(rows: Sequence[Decision], title: str) -> Question:
             "meanwhile. An undo can be undone."
         )
     else:
-        effects.append("Nothing of it can be put back any more.")
+        effects.append("There is no value to restore.")
     tables = [
         RecordTable(
             ("Record", "Field", "Now", "Goes back to"),
@@ -140,7 +152,7 @@ def _undo_question(rows: Sequence[Decision], title: str) -> Question:
             ("Record", "Field", "Now", "Why"),
             [(_step_link(step), step.label, step.now, step.stale) for step in left[:MAX_ROWS_SHOWN]],
             len(left),
-            title=f"Left alone: {len(left):,}",
+            title=f"Can’t be undone here: {len(left):,}",
         ),
     ]
     button = ("Yes, put it back" if len(doable) == 1 else "Yes, put them back") if doable else ""
@@ -184,18 +196,11 @@ class HistoryLine:
 def history_of(record: SyncedModel, limit: int = 50) -> list[HistoryLine]:
     """Return the newest things that happened to a record, newest first."""
     decisions = SyncStateService().history(record, limit=limit)
-    decision_lines = _decision_lines(decisions)
-    shown_batches = {str(line.batch_id) for line in decisions if line.batch_id}
-    lines = [*change_lines(record, limit, shown_batches=shown_batches), *decision_lines]
-    return sorted(lines, key=lambda line: line.at, reverse=True)[:limit]
-
-
-def _decision_lines(decisions: Sequence[Decision]) -> list[HistoryLine]:
-    """Decisions with their causes, and how to take them back; a batch of one line needs no page of its own."""
+    # A batch of one line needs no page of its own.
     causes = causes_by_decision(decisions)
     undone_ids = _undone_ids(decisions)
     sizes = _batch_sizes({row.batch_id for row in decisions if row.batch_id and is_undoable(row)})
-    return [
+    decision_lines = [
         HistoryLine(
             row.at,
             row.actor or SYNC_ACTOR,
@@ -210,6 +215,9 @@ def _decision_lines(decisions: Sequence[Decision]) -> list[HistoryLine]:
         )
         for row in decisions
     ]
+    shown_batches = {str(line.batch_id) for line in decisions if line.batch_id}
+    lines = [*change_lines(record, limit, shown_batches=shown_batches), *decision_lines]
+    return sorted(lines, key=lambda line: line.at, reverse=True)[:limit]
 
 
 def _undone_ids(decisions: Sequence[Decision]) -> set[int]:
@@ -252,13 +260,34 @@ def change_lines(record: SyncedModel, limit: int = 50, *, shown_batches: Collect
     return lines[:limit]
 
 
-def last_change(record: SyncedModel, attname: str) -> tuple[str, datetime] | None:
+@dataclass(frozen=True)
+class LastChange:
+    """Who gave a field its present value, as far as it is known, and when; `on_monday`: it was edited there."""
+
+    by: str
+    at: datetime
+    on_monday: bool = False
+
+
+def last_change(record: SyncedModel, attname: str) -> LastChange | None:
     """Return who gave a field its present value and when, as far as the last fifty changes of the record tell."""
     events, present = _events(record, 50), getattr(record, attname)
     for event, before in zip(events, [*events[1:], None], strict=False):
         if getattr(event, attname) == present and (before is None or getattr(before, attname) != present):
-            return _actors([event])[event.pgh_id], event.pgh_created_at
+            batch = event.pgh_context.metadata.get("batch") if event.pgh_context else None
+            if batch and (pull := _pull_of(record, batch, attname)):
+                editor = str(pull.cause.get("monday", {}).get("who", ""))
+                return LastChange(editor, event.pgh_created_at, on_monday=True)
+            return LastChange(_actors([event])[event.pgh_id], event.pgh_created_at)
     return None
+
+
+def _pull_of(record: SyncedModel, batch: str, attname: str) -> Decision | None:
+    """The decision by which a pass has updated the field from Monday."""
+    names = [attname, record._meta.get_field(attname).name]
+    mappings = FieldMapping.objects.filter(link__entity_type=record.entity_type(), fields__overlap=names)
+    pulls = Decision.objects.filter(entity_id=record.pk, batch_id=batch, kind="pull")
+    return pulls.filter(key__in=mappings.values("key")).first()
 
 
 def _events(record: SyncedModel, limit: int) -> list[Any]:
@@ -294,13 +323,19 @@ def _fields(record: SyncedModel) -> list[Any]:
 
 def _sentence(record: SyncedModel, event: Any, before: Any, labels: Mapping[str, Mapping[Any, str]]) -> str:
     if before is None:
-        return "created it" if event.pgh_label == "insert" else ""
+        return "created the record" if event.pgh_label == "insert" else ""
     paused = getattr(before, "sync_enabled", False) and not event.sync_enabled
     why = event.pgh_context.metadata.get(REASON_KEY, "") if paused and event.pgh_context else ""
-    parts = [
-        f"{field.verbose_name} from {_value(field, before, labels)} to {_value(field, event, labels)}"
+    changed = [
+        field
         for field in _fields(record)
         if hasattr(event, field.attname) and getattr(event, field.attname) != getattr(before, field.attname)
+    ]
+    if [field.attname for field in changed] == ["sync_enabled"]:
+        return f"turned sync {'on' if event.sync_enabled else 'off'}{f': {why}' if why else ''}"
+    parts = [
+        f"{field.verbose_name} from {_value(field, before, labels)} to {_value(field, event, labels)}"
+        for field in changed
     ]
     listed = " and ".join([", ".join(parts[:-1]), *parts[-1:]] if len(parts) > 1 else parts)
     return f"changed {listed}{f': {why}' if why else ''}" if parts else ""
@@ -340,40 +375,214 @@ _INTENT_BADGES = {
 }
 
 
+class BoardNamesMixin:
+    """Puts on a page's rows how their fields and boards are called, in one query for all of them."""
+
+    def prepare_page(self, rows: list[Any]) -> None:
+        """Put it on them."""
+        super().prepare_page(rows)  # type: ignore[misc]
+        labels = FieldLabels()
+        for row in rows:
+            row.page_labels = labels
+
+
+class FieldLabels:
+    """What fields, columns and boards are called now; read when first asked for."""
+
+    @cached_property
+    def mappings(self) -> list[FieldMapping]:
+        """The fields of all boards."""
+        return list(FieldMapping.objects.select_related("link"))
+
+    @cached_property
+    def links(self) -> dict[str, BoardLink]:
+        """The boards by the id that counts."""
+        links = [with_configured_board(link) for link in {one.link for one in self.mappings}]
+        return {link.board_id: link for link in links}
+
+    def field(self, entity_type: str, key: str) -> str:
+        """The label of a field; of one that is mapped no more, its key in words."""
+        found = (one.label for one in self.mappings if (one.link.entity_type, one.key) == (entity_type, key))
+        return next(found, key.replace("_", " ").capitalize())
+
+    def column(self, board_id: str, column_id: str) -> str:
+        """The label of the field that a column of a board belongs to, else the column's id."""
+        found = (one.label for one in self.mappings if (one.link.board_id, one.column_id) == (board_id, column_id))
+        return next(found, column_id)
+
+    def link_of_type(self, entity_type: str) -> BoardLink | None:
+        """The board of a type."""
+        return next((link for link in self.links.values() if link.entity_type == entity_type), None)
+
+
+def labels_of(row: Any) -> FieldLabels:
+    """Return what was put on the row with its page, else read it."""
+    return getattr(row, "page_labels", None) or FieldLabels()
+
+
+def item_on_board(link: BoardLink | None, item_id: str | None, text: str = "") -> SafeString | str:
+    """Return a link to an item on its board; its number alone where the board is not known."""
+    if not item_id or link is None:
+        return item_id or humanize.DASH
+    label = f"Item {item_id}, on Monday, in a new tab"
+    return admin_base.external_link(item_url(link, item_id), text or item_id, label)
+
+
+BATCH_FILTERS = ("batch_id", "batch_id__in")
+"""With one of them, the list has every entry of these batches."""
+
+
+class ActivityList(admin_base.PageChangeList):
+    """A page of the activity, in which an import is one line: a row that says the same as one above it is within that.
+
+    The first row of each day says which day it is, where they are in the order of time.
+    """
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Fetch the page, and put the batches of one import together."""
+        super().get_results(request)
+        if not request.GET.keys().isdisjoint(BATCH_FILTERS):
+            for row in self.result_list:
+                row.page_alike = 0  # all of them are listed
+        else:
+            self.result_list = _together(self.result_list)
+
+    def annotate_rows(self, rows: list[Any]) -> None:
+        """Put the day on each row; templates/admin/sync/decision shows it above its first."""
+        ordering = self.get_ordering_field_columns()
+        is_by_time = not ordering or self.list_display.index("moment") in ordering
+        now = sync_now()
+        today = timezone.localdate(now)
+        for row in rows:
+            row.page_now = now
+            row.page_day = humanize.day_name(timezone.localdate(row.at), today) if is_by_time else ""
+
+
+IMPORT_PAUSE = timedelta(minutes=10)
+"""The longest time between two batches of which many entries say the same, and which are taken for one import."""
+
+
+def _together(rows: Sequence[Any]) -> list[Any]:
+    """Leave, of heads of batches that say the same shortly after one another on a day, the first of the page alone."""
+    shown: list[Any] = []
+    heads: dict[tuple[Any, ...], tuple[Any, datetime]] = {}
+    for row in rows:
+        alike = (row.entity_type, row.kind, row.key, row.actor, row.page_day)
+        head, at = heads.get(alike, (None, row.at)) if row.page_alike else (None, row.at)
+        if head is not None and row.page_day and abs(at - row.at) <= IMPORT_PAUSE:
+            head.page_alike += 1 + row.page_alike
+            head.page_batches.append(row.batch_id)
+        else:
+            head = row
+            row.page_batches = [row.batch_id]
+            shown.append(row)
+        if row.page_alike:
+            heads[alike] = (head, row.at)
+    return shown
+
+
 @admin.register(Decision)
-class DecisionAdmin(RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnlyAdmin):
+class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnlyAdmin):
     """One decision a row, as a sentence."""
 
-    list_display = ("moment", "record", "kind_of_record", "said", "actor")
+    list_display = ("moment", "record", "kind_of_record", "what", "who")
     list_filter = (EntityFilter, ("at", DateTimeRangeFilter))
     search_fields = ("sentence", "remote_id", "actor", "entity_id", "batch_id")
+    search_help_text = "A record’s name, what happened, who did it, or an item’s number"
     json_fields = ("values", "cause")
+    summary = ("record", "said", "who", "moment", "before_and_after", "what_led_to_it")
     change_form_outer_before_template = "sync/decision_buttons.html"
-    empty_title = "Nothing decided yet"
+    empty_title = "Nothing was synced yet"
     empty_words = "Everything that a sync sent, updated or asked is listed here."
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        """Say what led to it in words, before the columns."""
-        return ["what_led_to_it", *ReadOnlyAdmin.get_fields(self, request, obj)]
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Decision]:
+        """Leave out of the list what is folded, but where it is searched, or a batch is looked into."""
+        rows: QuerySet[Decision] = super().get_queryset(request)
+        is_list = request.resolver_match and request.resolver_match.url_name == "sync_decision_changelist"
+        is_whole = request.GET.keys().isdisjoint({SEARCH_VAR, *BATCH_FILTERS})
+        return rows.filter(folded=False) if is_list and is_whole else rows
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Return the list whose rows are grouped by day."""
+        return ActivityList
+
+    def prepare_page(self, rows: list[Any]) -> None:
+        """Put on each row how many are folded within it: counted once for the page."""
+        super().prepare_page(rows)
+        batches = {row.batch_id for row in rows if row.batch_id and not row.folded}
+        within = Decision.objects.filter(batch_id__in=batches, folded=True).order_by()
+        folded = {
+            tuple(key): number
+            for *key, number in within.values_list("batch_id", "entity_type", "kind", "key").annotate(Count("id"))
+        }
+        for row in rows:
+            row.page_alike = 0 if row.folded else folded.get(row.fold_key, 0)
 
     def row_context(self, request: HttpRequest, row: Decision) -> dict[str, Any]:
         """Offer to take it back, and the batch that it belongs to."""
         context = super().row_context(request, row)
         if may_undo_decisions(request.user, [row]):
             context["undo_url"] = decision_undo_url(row) if is_undoable(row) else ""
-            if row.batch_id and decisions_of_batch(row.batch_id).exists():
+            # A sync that moved no value has nothing to undo.
+            if row.batch_id and _batch_sizes({row.batch_id}):
                 context["batch_url"] = batch_undo_url(row.batch_id)
         return context
 
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+        """Leave out the values of a decision that moved none."""
+        fields = super().get_fields(request, obj)
+        is_move = isinstance(obj, Decision) and {"before", "after"} & set(obj.values)
+        return fields if is_move else [name for name in fields if name != "before_and_after"]
+
     @admin.display(description="What led to it")
     def what_led_to_it(self, row: Decision) -> str:
-        return causes_text(causes_by_decision([row])[row.pk]) or humanize.DASH
+        return humanize.without_request_id(causes_text(causes_by_decision([row])[row.pk])) or humanize.DASH
 
-    @admin.display(description="Sentence")
+    @admin.display(description="What happened")
     def said(self, row: Decision) -> str:
         return humanize.without_request_id(row.sentence)
 
+    @admin.display(description="What happened")
+    def what(self, row: Decision) -> SafeString | str:
+        """The sentence, and the way to those that say the same of other records."""
+        if not row.page_alike:  # type: ignore[attr-defined]  # put on it with its page
+            return self.said(row)
+        batches = ",".join(str(batch) for batch in row.page_batches)  # type: ignore[attr-defined]  # put on it, too
+        names = ("batch_id__in", "entity_type", "kind", "key")
+        values = (batches, row.entity_type, row.kind, row.key)
+        query = urlencode({name: value for name, value in zip(names, values, strict=True) if value})
+        more = humanize.count_with_noun(row.page_alike, "more record", "more records")  # type: ignore[attr-defined]
+        return format_html(
+            '<span class="npd-text">{} <a class="npd-take" href="?{}">And {} like it</a></span>',
+            self.said(row),
+            query,
+            more,
+        )
+
+    @admin.display(description="By", ordering="actor")
+    def who(self, row: Decision) -> str:
+        return row.actor or SYNC_ACTOR
+
+    @admin.display(description="Before and after")
+    def before_and_after(self, row: Decision) -> str:
+        """Return the values as they were shown, of a decision that moved one."""
+        if not {"before", "after"} & set(row.values):
+            return humanize.DASH
+        return f"{humanize.quote(row.values.get('before'))} → {humanize.quote(row.values.get('after'))}"
+
     moment = admin_base.time_column("at", "When")
+
+    def export_columns(self) -> list[ExportColumn]:
+        """What happened, when, to which record, by whom."""
+        return [
+            ("When (UTC)", lambda row: row.at),
+            ("Record", record_name_of),
+            ("Type", lambda row: type_label(row.entity_type)),
+            ("What happened", self.said),
+            ("By", lambda row: row.actor or SYNC_ACTOR),
+            ("Item on Monday", lambda row: row.remote_id),
+            ("NPD ID", lambda row: row.entity_id),
+        ]
 
 
 class BlockedFieldFilter(RadioFilter):
@@ -384,7 +593,7 @@ class BlockedFieldFilter(RadioFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return held for whatever reason, and because somebody rewrites it."""
-        return [("yes", "With blocked fields"), ("loop", "Rewritten after each of our writes")]
+        return [("yes", "With blocked fields"), ("loop", "In an update loop")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the entries with held fields."""
@@ -393,21 +602,31 @@ class BlockedFieldFilter(RadioFilter):
         return queryset.exclude(held={}) if self.value() else queryset
 
 
+MAX_TROUBLE_LENGTH = 140
+
+
 @admin.register(SyncMetadata)
-class LedgerAdmin(ReportMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin):
+class LedgerAdmin(ReportMixin, BoardNamesMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin):
     """What the last look found of each record."""
 
-    list_display = (
-        *("state", "record", "kind_of_record", "system", "remote_id", "checked", "agreed", "held_fields", "trouble"),
-    )
+    list_display = ("state", "record", "kind_of_record", "system", "item", "checked", "agreed", "trouble")
     list_filter = (("sync_status", ChoicesCheckboxFilter), EntityFilter, BlockedFieldFilter)
     search_fields = ("remote_id", "last_error", "note", "entity_id")
+    search_help_text = "A record’s name or NPD ID, an item’s number, or words of an error"
     ordering = ("-id",)
-    json_fields = ("base", "held", "altered", "conflicts")
+    json_fields = ("base", "held", "altered", "conflicts", "seen")
+    summary = ("record", "kind_of_record", "state", "checked", "agreed", "item", "held_fields", "whole_trouble")
     empty_title = "There are no sync states"
-    empty_words = "The first sync of a record writes its entry."
+    empty_words = "A record is listed here once it was synced for the first time."
 
     state = admin_base.badge_column("sync_status", "Last sync", _LEDGER_BADGES)
+
+    def get_list_display(self, request: HttpRequest) -> list[str]:
+        """Return the columns; which system an entry is of only where there is another than Monday."""
+        shown = list(super().get_list_display(request))
+        if not SyncMetadata.objects.exclude(system=BoardLink.system).exists():
+            shown.remove("system")
+        return shown
 
     # Not `seen`: the row has a column of that name, which would be shown.
     checked = admin_base.time_column("last_sync_attempt", "Last checked")
@@ -419,50 +638,151 @@ class LedgerAdmin(ReportMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin
         """The record, or the id of what other code keeps in sync."""
         return super().record(row) if is_registered(row.entity_type) else row.entity_id
 
+    @admin.display(description="Item", ordering="remote_id")
+    def item(self, row: SyncMetadata) -> SafeString | str:
+        """The item on Monday; what another system calls it, of that."""
+        link = labels_of(row).link_of_type(row.entity_type) if row.system == "monday" else None
+        return item_on_board(link, row.remote_id)
+
+    @admin.display(description="What is wrong")
+    def trouble(self, row: SyncMetadata) -> SafeString | str:
+        """The blocked fields and the last error, cut to what a line holds."""
+        labels = labels_of(row)
+        fields = ", ".join(labels.field(row.entity_type, key) for key in row.held)
+        parts = (f"Blocked: {fields}." if fields else "", humanize.without_request_id(row.last_error or ""))
+        text = humanize.shorten(" ".join(part for part in parts if part), MAX_TROUBLE_LENGTH)
+        return format_html('<span class="npd-text">{}</span>', text) if text else humanize.DASH
+
     @admin.display(description="Last error")
-    def trouble(self, row: SyncMetadata) -> str:
-        return humanize.without_request_id(row.last_error or "") or humanize.DASH
+    def whole_trouble(self, row: SyncMetadata) -> str:
+        return humanize.without_request_id(row.last_error or row.note or "") or humanize.DASH
 
     @admin.display(description="Blocked fields")
     def held_fields(self, row: SyncMetadata) -> str:
-        return ", ".join(row.held) or humanize.DASH
+        labels = labels_of(row)
+        lines = [f"{labels.field(row.entity_type, key)}: {entry.get('reason', '')}" for key, entry in row.held.items()]
+        return humanize.without_request_id(" ".join(lines)) or humanize.DASH
 
 
 @admin.register(Intent)
-class IntentAdmin(RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin):
+class IntentAdmin(BoardNamesMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin):
     """What was announced before each call that writes."""
 
-    list_display = ("outcome", "record", "kind_of_record", "what", "item_id", "sent")
+    list_display = ("outcome", "record", "kind_of_record", "what", "item", "sent")
     list_filter = (("state", ChoicesCheckboxFilter), EntityFilter)
     search_fields = ("item_id", "board_id", "request_id", "entity_id")
+    search_help_text = "A record’s name, an item’s or board’s number, or the id of a request to Monday"
     ordering = ("-created_at",)
     json_fields = ("values", "body", "answer")
+    summary = ("record", "kind_of_record", "what", "outcome", "sent", "item")
     empty_title = "Nothing was sent yet"
-    empty_words = "Before anything is written to Monday, it is announced here."
+    empty_words = "Each call that changes something on Monday is listed here, before it is made."
 
     outcome = admin_base.badge_column("state", "Outcome", _INTENT_BADGES)
 
     @admin.display(description="What")
     def what(self, row: Intent) -> str:
-        return f"{'change' if row.item_id else 'new item'}: {', '.join(row.values) or 'no fields'}"
+        """What was written, by the fields' labels."""
+        labels = labels_of(row)
+        fields = ", ".join(labels.field(row.entity_type, key) for key in row.values)
+        if row.item_id:
+            return f"{fields or 'NPD ID'} changed"
+        return f"New item with {fields}" if fields else "New item"
 
-    sent = admin_base.time_column("created_at", "Announced")
+    @admin.display(description="Item", ordering="item_id")
+    def item(self, row: Intent) -> SafeString | str:
+        return item_on_board(labels_of(row).links.get(row.board_id), row.item_id)
+
+    sent = admin_base.time_column("created_at", "Sent")
+
+
+_EVENT_WORDS = {
+    EventKind.CREATED: "Item created",
+    EventKind.COLUMN: "Value changed",
+    EventKind.RENAMED: "Item renamed",
+    EventKind.ARCHIVED: "Item archived",
+    EventKind.DELETED: "Item deleted",
+    EventKind.RESTORED: "Item restored",
+    EventKind.MOVED: "Item moved",
+}
+
+_PASS_ID = re.compile(r" in pass [0-9a-f-]{36}")
 
 
 @admin.register(WebhookEvent)
-class WebhookEventAdmin(ReadOnlyAdmin):
+class WebhookEventAdmin(BoardNamesMixin, ReaderMixin, ReadOnlyAdmin):
     """Deliveries as they came."""
 
-    list_display = ("received", "type", "board_id", "item_id", "column_id", "weighed")
+    list_display = ("received", "happened", "board", "record", "column", "processed")
     list_filter = (("received_at", DateTimeRangeFilter),)
     search_fields = ("item_id", "board_id", "type", "trigger_id", "outcome")
+    search_help_text = "An item’s or board’s number, a kind of event, or an outcome"
+    row_names = ("webhook", "webhooks")
     ordering = ("-id",)
     json_fields = ("body",)
+    summary = ("happened", "received", "board", "record", "item", "column", "processed")
     empty_title = "No webhook came yet"
     empty_words = "`manage.py monday_check` says whether Monday can reach this site."
 
+    def prepare_page(self, rows: list[Any]) -> None:
+        """Put the records of the page's items on its rows, with one query for each type."""
+        super().prepare_page(rows)
+        found = records_of_items(row.item_id for row in rows)
+        for row in rows:
+            row.page_records = found
+
+    def row_context(self, request: HttpRequest, row: WebhookEvent) -> dict[str, Any]:
+        """Call the page what happened, and to which item."""
+        return super().row_context(request, row) | {"page_name": f"{self.happened(row)}: item {row.item_id}"}
+
     received = admin_base.time_column("received_at", "Received")
 
+    @admin.display(description="What", ordering="type")
+    def happened(self, row: WebhookEvent) -> str:
+        """What happened, in words; else Monday's own name of it."""
+        types = connectors.get().event_types
+        kind = next((kind for kind, names in types.items() if row.type in names), EventKind.OTHER)
+        return _EVENT_WORDS.get(kind) or row.type.replace("_", " ").capitalize()
+
+    @admin.display(description="Board", ordering="board_id")
+    def board(self, row: WebhookEvent) -> SafeString | str:
+        link = labels_of(row).links.get(row.board_id)
+        if link is None:
+            return row.board_id
+        url = reverse("admin:sync_boardlink_change", args=[link.pk])
+        title = link.shape.get("name") or registry.entity(link.entity_type).board_title
+        return format_html('<a class="npd-link" href="{}">{}</a>', url, title)
+
+    @admin.display(description="Record")
+    def record(self, row: WebhookEvent) -> SafeString | str:
+        """The item's record now; of an item without one, the item."""
+        records = getattr(row, "page_records", None)
+        found = (records_of_items([row.item_id]) if records is None else records).get(row.item_id or "")
+        if not found:
+            return self.item(row)
+        entity_type, entity_id, name = found
+        name = name if entity_type in getattr(row, "page_types", ()) else HiddenName.of(entity_type)
+        return record_link(entity_type, entity_id, {(entity_type, entity_id): name})
+
+    @admin.display(description="Item", ordering="item_id")
+    def item(self, row: WebhookEvent) -> SafeString | str:
+        return item_on_board(labels_of(row).links.get(row.board_id), row.item_id)
+
+    @admin.display(description="Field", ordering="column_id")
+    def column(self, row: WebhookEvent) -> str:
+        return labels_of(row).column(row.board_id, row.column_id) if row.column_id else humanize.DASH
+
     @admin.display(description="Outcome")
-    def weighed(self, row: WebhookEvent) -> str:
-        return row.outcome or ("processed" if row.weighed_at else "not processed yet")
+    def processed(self, row: WebhookEvent) -> str:
+        text = _PASS_ID.sub("", row.outcome)
+        return text[:1].upper() + text[1:] if text else ("Processed" if row.weighed_at else "Not processed yet")
+
+
+def records_of_items(item_ids: Iterable[str | None]) -> dict[str, tuple[str, UUID, str]]:
+    """Return the records of these items: type, id and name; one query for each type."""
+    wanted = {item_id for item_id in item_ids if item_id}
+    found: dict[str, tuple[str, UUID, str]] = {}
+    for spec in registry.entities() if wanted else ():
+        for record in spec.model._default_manager.filter(monday_id__in=wanted):
+            found[str(record.monday_id)] = (spec.entity_type, record.pk, str(record))
+    return found

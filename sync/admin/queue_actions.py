@@ -45,8 +45,8 @@ _CAUSES = {
     Cause.SAVE: "a save in NPD",
     Cause.PERSON: "a person",
     Cause.WEBHOOK: "an edit on Monday",
-    Cause.SWEEP: "a sweep",
-    Cause.FAILURE: "a try that failed",
+    Cause.SWEEP: "a check for missed changes",
+    Cause.FAILURE: "a retry after a failure",
     Cause.DEPENDENCY: "a record it depends on",
 }
 
@@ -89,7 +89,7 @@ def item_label(row: SyncQueue, names: Mapping[str, str]) -> str:
 def next_pass_text(row: SyncQueue) -> str:
     """Return when the row is looked at next, in words."""
     if row.status == QueueStatus.FAILED:
-        return "when a person retries it"
+        return "none until it is retried"
     if row.status != QueueStatus.PENDING:
         return "in progress" if row.status == QueueStatus.IN_PROGRESS else ""
     now = page_now(row)
@@ -146,7 +146,7 @@ class QueueOperation:
 RETRY = QueueOperation(
     QueueAction.RETRY,
     "Retry",
-    "Each is synced as soon as a worker is free, with all its attempts.",
+    "Each is tried now, and has all its attempts again.",
     "will be tried again now",
     ("is done already", "are done already"),
     (QueueStatus.PENDING, QueueStatus.FAILED),
@@ -157,7 +157,7 @@ RETRY = QueueOperation(
 CANCEL = QueueOperation(
     QueueAction.CANCEL,
     "Cancel",
-    "A cancelled job is closed without a sync. Its record stays as it is on both sides until the next sync: after a "
+    "A pending job is closed without a sync. Its record stays as it is on both sides until the next sync: after a "
     "save, an edit on the board, “Sync now”, or the next check for missed changes.",
     "cancelled",
     ("is not waiting", "are not waiting"),
@@ -169,7 +169,7 @@ CANCEL = QueueOperation(
 DISCARD = QueueOperation(
     QueueAction.DISCARD,
     "Discard",
-    "A discarded job is closed and not tried again. Its record stays as it is on both sides until the next sync: "
+    "A failed job is closed and not tried again. Its record stays as it is on both sides until the next sync: "
     "after a save, an edit on the board, “Sync now”, or the next check for missed changes.",
     "discarded",
     ("has not failed", "have not failed"),
@@ -279,7 +279,7 @@ def filters_text(params: QueryDict) -> str:
         ("status", _labels(params.getlist("status__exact") or LIVE_STATUSES, dict(QueueStatus.choices))),
         ("type", _labels(params.getlist("entity_type"), titles)),
         ("direction", _labels(params.getlist("direction__exact"), dict(QueueDirection.choices))),
-        ("what waits", _labels(params.getlist("what"), dict(UnmatchedItemsFilter.CHOICES))),
+        ("about", _labels(params.getlist("what"), dict(UnmatchedItemsFilter.CHOICES))),
         ("search", f"“{params[SEARCH_VAR]}”" if params.get(SEARCH_VAR) else ""),
     ]
     return "; ".join(f"{name}: {text}" for name, text in named if text)
@@ -343,7 +343,7 @@ class QueueOperationsMixin:
             all_url = reverse("admin:sync_syncqueue_all", args=[operation.name])
             return HttpResponseRedirect(f"{all_url}?{filter_query(request.GET)}")
         keys = sorted({int(key) for key in request.POST.getlist(ACTION_CHECKBOX_NAME)})
-        rows = SyncQueue.objects.filter(pk__in=keys)
+        rows = self.get_queryset(request).filter(pk__in=keys)  # type: ignore[attr-defined]
 
         def run() -> Report:
             by = request.user.get_username()

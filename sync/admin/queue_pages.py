@@ -15,7 +15,7 @@ from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR
 from django.core.paginator import Paginator
 from django.db import connection
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.functional import SimpleLazyObject
 from django.utils.html import format_html
@@ -32,9 +32,11 @@ from sync.admin.admin_base import (
     RecordLinkMixin,
     RecordSearchMixin,
     UnmatchedItemsFilter,
+    record_name_of,
 )
 from sync.admin.board_cards import BoardStatus
 from sync.admin.confirmed_action import Report, run_action
+from sync.admin.list_exports import ExportColumn, ExportMixin
 from sync.admin.queue_actions import (
     LIVE_STATUSES,
     NON_FILTER_PARAMS,
@@ -52,7 +54,7 @@ from sync.admin.queue_actions import (
     record_item_id,
     with_states,
 )
-from sync.apps import LIVE_ROWS
+from sync.apps import LIVE_ROWS, NEW_ITEMS
 from sync.choices import QueueDirection, QueueStatus
 from sync.clock import sync_now
 from sync.kernel import humanize
@@ -205,13 +207,6 @@ MAX_WHY_LENGTH = 500
 # The queue in the admin: how it stands, what waits, why and until when; and the doors to steer it.
 
 
-_SUMMARY_COLUMNS = (
-    *("id", "entity_id", "remote_id", "causes", "status"),
-    *("error_message", "reason", "attempts", "max_attempts"),
-)
-"""Columns that the page of a row says in words before its other columns."""
-
-
 class QueueChangeList(PageChangeList):
     """The list with its panel, both of one moment."""
 
@@ -250,22 +245,29 @@ class QueueChangeList(PageChangeList):
 
 
 @admin.register(SyncQueue)
-class SyncQueueAdmin(QueueOperationsMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin):
+class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin):
     """Rows that say "this record may differ"."""
 
     list_display = ("state", "record_or_item", "kind_of_record", "way", "tries", "next_try", "reason_words", "age")
     list_display_links = ("state",)
     list_filter = (("status", StatusFilter), EntityFilter, ("direction", ChoicesCheckboxFilter), UnmatchedItemsFilter)
     search_fields = ("remote_id", "error_message", "reason", "entity_id")
-    search_help_text = "A record's name or id, the number of an item, or words of an error"
+    search_help_text = "A record’s name or NPD ID, an item’s number, or words of an error"
     ordering = ("-id",)
     json_fields = ("payload",)
+    told_columns = (
+        *("id", "entity_id", "remote_id", "causes", "status"),
+        *("error_message", "reason", "attempts", "max_attempts", "direction", "created_at"),
+    )
+    summary = (
+        *("record_or_item", "item_on_monday", "state", "full_reason", "next_try", "tries", "wrote_it", "way", "age"),
+    )
     # Counting what each filter would let through reads the whole table.
     show_facets = admin.ShowFacets.NEVER
     change_list_template = "sync/queue_list.html"
     list_before_template = "sync/queue_panel.html"
     change_form_outer_before_template = "sync/queue_buttons.html"
-    empty_title = "No job"
+    empty_title = "No jobs"
     empty_words = (
         "No job is pending, in progress or failed. A save in NPD or an edit on a board writes a job; those that are "
         "done are listed by the filter “Done”."
@@ -304,19 +306,16 @@ class SyncQueueAdmin(QueueOperationsMixin, RecordLinkMixin, RecordSearchMixin, R
             if not outbox_pauses.resume(request.user.get_username(), **_pause_target(request)):
                 return Report(problems=[f"{label}: not paused any more. Somebody else has resumed it."])
             authors.log_queue_action(request.user, f"Resumed: {label}.")
-            return Report(f"{label}: resumed. What waited is worked now.")
+            return Report(f"{label}: resumed. What waited is synced now.")
 
         return self._run(request, run)
 
     def _run(self, request: HttpRequest, run: Callable[[], Report]) -> HttpResponse:
-        may_pause, listed = is_allowed(request.user, QueueAction.PAUSE), reverse("admin:sync_syncqueue_changelist")
+        may_pause, back_url = is_allowed(request.user, QueueAction.PAUSE), reverse("admin:sync_syncqueue_changelist")
+        if request.POST.get("from") == "health":
+            back_url = reverse("admin:index")
         # In transactions of their own: a pause counts only once it is committed, and a resume moves many rows.
-        return run_action(self, request, run, back_url=listed, allowed=may_pause, atomic=False)
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        """Say the row in words first, then its columns."""
-        first = ["record_or_item", "item_on_monday", "state", "full_reason", "next_try", "tries", "wrote_it"]
-        return [*first, *(name for name in super().get_fields(request, obj) if name not in _SUMMARY_COLUMNS)]
+        return run_action(self, request, run, back_url=back_url, allowed=may_pause, atomic=False)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[QueueChangeList]:
         """Return the list with the panel."""
@@ -328,7 +327,9 @@ class SyncQueueAdmin(QueueOperationsMixin, RecordLinkMixin, RecordSearchMixin, R
         return CappedPaginator(queryset, *args, known_count=known_count, **kwargs)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Say what this user may do."""
+        """Say what this user may do; the address that unmatched items once had leads to their list."""
+        if request.META.get("QUERY_STRING") == NEW_ITEMS:
+            return HttpResponseRedirect(reverse("admin:sync_unmatcheditem_changelist"))
         more = {"may_pause": is_allowed(request.user, QueueAction.PAUSE)}
         response: HttpResponse = super().changelist_view(request, more | (extra_context or {}))
         return response
@@ -402,9 +403,27 @@ class SyncQueueAdmin(QueueOperationsMixin, RecordLinkMixin, RecordSearchMixin, R
             else humanize.DASH
         )
 
-    age = admin_base.time_column("created_at", "Written")
+    age = admin_base.time_column("created_at", "Queued")
 
-    @admin.display(description="Written by")
+    def export_columns(self) -> list[ExportColumn]:
+        """How each job stands, and why; failed ones are exported by the list's filter."""
+        return [
+            ("Status", lambda row: row.get_status_display()),
+            ("Record", lambda row: item_label(row, row.page_items) if row.is_unmatched_item else record_name_of(row)),
+            ("Type", lambda row: registry.type_label(row.entity_type)),
+            ("Direction", self.way),
+            ("Attempts", lambda row: row.attempts),
+            ("Last attempt (UTC)", lambda row: row.last_attempt),
+            ("Next attempt", self.next_try),
+            ("Why", job_reason),
+            ("Trigger", self.wrote_it),
+            ("Written (UTC)", lambda row: row.created_at),
+            ("Done (UTC)", lambda row: row.finished_at),
+            ("Item on Monday", lambda row: row.remote_id),
+            ("NPD ID", lambda row: row.entity_id),
+        ]
+
+    @admin.display(description="Trigger")
     def wrote_it(self, row: SyncQueue) -> str:
         return job_causes_text(row.causes)
 

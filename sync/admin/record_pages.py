@@ -6,12 +6,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import PAGE_VAR
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import PermissionDenied
 from django.db import connection, transaction
@@ -20,14 +22,14 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
-from django.utils.text import capfirst
+from django.utils.text import capfirst, smart_split, unescape_string_literal
 from django.views.decorators.http import require_POST
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, BooleanRadioFilter, ChoicesCheckboxFilter
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckboxFilter
 from unfold.widgets import DATETIME_CLASSES, UnfoldAdminTextareaWidget
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import DateTimeRangeFilter, HealthFilter, PageAdmin
+from sync.admin.admin_base import DateTimeRangeFilter, HealthFilter, PageAdmin, PageChangeList
 from sync.admin.concurrent_edits import ConcurrentRecordForm, DeletedMeanwhileMixin, LinesField
 from sync.admin.confirmed_action import (
     MAX_ROWS_SHOWN,
@@ -39,10 +41,14 @@ from sync.admin.confirmed_action import (
     selection,
 )
 from sync.admin.history_pages import history_of
+from sync.admin.list_exports import ExportColumn, ExportMixin
 from sync.admin.record_panel import (
     DIRECTION_EFFECTS,
+    RecordAdvice,
+    RecordSyncView,
     field_rows,
     list_cell,
+    mark_fields,
     missing_item_text,
     next_change_lines,
     open_items,
@@ -52,26 +58,22 @@ from sync.admin.record_panel import (
     view_of,
     views_of,
 )
-from sync.api.request_rules import monday_throttle_reason
+from sync.api.request_limits import monday_throttle_reason
 from sync.choices import SyncDirection
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.ledger import SyncStateService
 from sync.models import SyncedModel
+from sync.models.outbox_row import QueueAction, is_allowed
 from sync.operations.preview.explanation import LiveReading, read_live
-from sync.outbox import notify
+from sync.operations.record_push import last_manual_push, push_record
+from sync.outbox import notify, pauses
+from sync.queue import SyncQueueService
 from sync.records import tombstones
-from sync.records.authors import log_action, log_action_many
-from sync.records.item_links import relink, request_unlink_many, unlinked_item
-from sync.records.record_requests import (
-    clean_reason,
-    last_manual_push,
-    pause_record,
-    push_record,
-    record_pause,
-    resume_record,
-    set_direction,
-)
+from sync.records.authors import log_action, log_action_many, log_queue_action
+from sync.records.item_links import relink, request_recreation, request_unlink_many, unlinked_item
+from sync.records.record_health import RecordState
+from sync.records.record_requests import clean_reason, pause_record, record_pause, resume_record, set_direction
 
 _UNLINK_EFFECTS = (
     (
@@ -93,27 +95,95 @@ _LINK_EFFECTS = (
 )
 
 
+_RECREATION_EFFECTS = (
+    "A new item is created on the board from what NPD says now, and linked with the record.",
+    (
+        "The old item stays as it is: archived or deleted. What was edited there and never synced stays there, too. "
+        "Should it be restored on Monday later, it is listed as a possible duplicate."
+    ),
+)
+
+
+_STEERING = {"retry": QueueAction.RETRY, "resume-board": QueueAction.PAUSE}
+"""Acts of a record's page that steer the queue: they ask for its permissions, and to see the record."""
+
 RecordActionView = Callable[[HttpRequest, SyncedModel], HttpResponse]
 
 
 # The admin of a synced model: badges in the list, the sync panel on the record, and its buttons.
 
 
-SYNC_FILTERS: list[Any] = [
-    HealthFilter,
-    ("sync_status", ChoicesCheckboxFilter),
-    ("sync_direction", ChoicesCheckboxFilter),
-    ("sync_enabled", BooleanRadioFilter),
-    ("updated_at", DateTimeRangeFilter),
-]
+SYNC_FILTERS: list[Any] = [HealthFilter, ("sync_direction", ChoicesCheckboxFilter), ("updated_at", DateTimeRangeFilter)]
 
 
 SYNC_FIELDS = ("Sync", {"fields": ("sync_enabled", "sync_direction")})
+"""How a new record is synced; of one that exists its panel says and changes that."""
+
 COLUMNS = 5
 """Mapped fields in a list beside the name; the others are on the record's page."""
 
 
-class SyncedModelAdmin(DeletedMeanwhileMixin, PageAdmin):
+TABS: tuple[tuple[str, RecordState | None], ...] = (
+    ("All", None),
+    ("Needs attention", RecordState.ATTENTION),
+    ("Pending", RecordState.PENDING),
+    ("Sync off", RecordState.OFF),
+)
+
+EMPTY_TABS = {
+    "Needs attention": (
+        "Nothing needs attention",
+        "No record here has a conflict, a rejected or blocked value, or a failed job.",
+    ),
+    "Pending": (
+        "Nothing is pending",
+        "A record is listed here from a change on one side until the other side has it, usually for a second or two.",
+    ),
+    "Sync off": (
+        "No record has its sync off",
+        "You can turn sync off on a record’s page or for a selection; both sides then keep what they have.",
+    ),
+}
+"""What a tab without records says: a heading and a sentence."""
+
+
+@dataclass(frozen=True)
+class ListTab:
+    """A filter that stands above the list, one click away."""
+
+    label: str
+    url: str
+    is_current: bool
+
+
+class RecordChangeList(PageChangeList):
+    """A list of records with its tabs; each keeps what is searched for and the other filters."""
+
+    @property
+    def tabs(self) -> list[ListTab]:
+        """The tabs."""
+        chosen = self.params.get(HealthFilter.parameter_name, self.filter_params.get(HealthFilter.parameter_name, [""]))
+        current = chosen[0] if isinstance(chosen, list) else chosen
+        return [
+            ListTab(
+                label,
+                self.get_query_string({HealthFilter.parameter_name: state}, remove=[PAGE_VAR])
+                if state
+                else self.get_query_string(remove=[PAGE_VAR, HealthFilter.parameter_name]),
+                (state or "") == current,
+            )
+            for label, state in TABS
+        ]
+
+    @property
+    def empty_tab(self) -> tuple[str, str]:
+        """What an empty tab says, where nothing but the tab narrows the list: a heading and a sentence."""
+        tab = next((label for (label, _), shown in zip(TABS, self.tabs, strict=True) if shown.is_current), "")
+        is_narrowed = self.query or self.filter_params.keys() - {HealthFilter.parameter_name}
+        return ("", "") if is_narrowed else EMPTY_TABS.get(tab, ("", ""))
+
+
+class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     """A synced model's admin, made from the model and its registration; a class of its own says what differs."""
 
     class Media:
@@ -160,6 +230,21 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, PageAdmin):
         """The texts, the names of related records, and the item's number."""
         return (*registry.searched_fields(self.model), "monday_id")
 
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Return the records in which every word is found; words are what Django takes for such."""
+        names = [str(name) for name in self.get_search_fields(request)]
+        if not all(registry.is_contained(self.model, name) for name in names):
+            # A class of its own may ask for Django's other lookups.
+            found: tuple[QuerySet[Any], bool] = super().get_search_results(request, queryset, search_term)
+            return found
+        for word in smart_split(search_term):
+            is_quoted = word[0] in "\"'" and word[0] == word[-1]
+            text = unescape_string_literal(word) if is_quoted else word
+            queryset = queryset.filter(registry.containing(self.model, names, text))
+        return queryset, False
+
     @cached_property
     def search_help_text(self) -> str:
         """What is searched."""
@@ -182,6 +267,11 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, PageAdmin):
         """Why a list may be empty."""
         board = registry.entity(self.model.entity_type()).board_title
         return f"None matches, or none has been added yet. A new item on the {board} board appears here too."
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """The form of a record that exists has its own fields: whether and how it is synced is in the panel above."""
+        found = super().get_fieldsets(request, obj)
+        return found if obj is None else [one for one in found if one != SYNC_FIELDS]
 
     def get_autocomplete_fields(self, request: HttpRequest) -> Sequence[str]:
         """Related records are searched for: there may be thousands."""
@@ -222,6 +312,32 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, PageAdmin):
         return record_item_link(record.sync_view and record.sync_view.state, record)
 
     updated = admin_base.time_column("updated_at", "Updated")
+
+    list_before_template = "sync/list_tabs.html"
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[RecordChangeList]:
+        """Return the list with its tabs."""
+        return RecordChangeList
+
+    @cached_property
+    def export_related(self) -> tuple[str, ...]:  # type: ignore[override]  # other lists have it as a plain tuple
+        """Every related record is exported by its name."""
+        return tuple(field.name for field in registry.own_relations(self.model))
+
+    def export_columns(self) -> list[ExportColumn]:
+        """The record's own fields, and how its sync stands."""
+        own = [
+            (capfirst(str(field.verbose_name)), partial(_exported, field)) for field in registry.own_fields(self.model)
+        ]
+        return [
+            *own,
+            ("Sync", lambda row: str(row.sync_view.state.state.label)),
+            ("Why", lambda row: row.sync_view.reason),
+            ("Item on Monday", lambda row: row.monday_id),
+            ("Last in sync (UTC)", lambda row: row.monday_last_synced),
+            ("Updated (UTC)", lambda row: row.updated_at),
+            ("NPD ID", lambda row: row.pk),
+        ]
 
     # --- actions on a selection ---
 
@@ -336,7 +452,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, PageAdmin):
     def get_urls(self) -> list[URLPattern]:
         """Add them."""
         found = [
-            path(f"<uuid:record_id>/{name}/", self._action_view(act), name=self._url_name(name))
+            path(f"<uuid:record_id>/{name}/", self._action_view(name, act), name=self._url_name(name))
             for name, act in self._record_actions().items()
         ]
         return [*found, *super().get_urls()]
@@ -348,11 +464,14 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, PageAdmin):
             "direction": self.change_direction,
             "read-monday": self.read_monday,
             "sync-now": self.push_record,
+            "retry": self.retry_record,
+            "resume-board": self.resume_board,
+            "create-again": self.create_item_again,
         }
 
     def action_urls(self, record: SyncedModel) -> dict[str, str]:
-        """Return the addresses for a record's page."""
-        return {
+        """Return the addresses for a record's page; `list` takes what is done with the list's own actions."""
+        return {"list": reverse(f"admin:{self._url_name('changelist')}")} | {
             name.replace("-", "_"): reverse(f"admin:{self._url_name(name)}", args=[record.pk])
             for name in self._record_actions()
         }
@@ -360,13 +479,18 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, PageAdmin):
     def _url_name(self, view: str) -> str:
         return f"{self.opts.app_label}_{self.opts.model_name}_{view.replace('-', '_')}"
 
-    def _action_view(self, record_action: RecordActionView) -> Callable[..., HttpResponse]:
+    def _action_view(self, name: str, record_action: RecordActionView) -> Callable[..., HttpResponse]:
+        def may_do(request: HttpRequest, record: SyncedModel) -> bool:
+            if name in _STEERING:
+                return bool(self.has_view_permission(request, record)) and is_allowed(request.user, _STEERING[name])
+            return bool(self.has_change_permission(request, record))
+
         def view(request: HttpRequest, record_id: UUID) -> HttpResponse:
             record = self.get_queryset(request).filter(pk=record_id).first()
             message = f"There is no {self.opts.verbose_name} {record_id}; it may have been deleted."
             if record is None:
                 raise Http404(message)
-            if not self.has_change_permission(request, record):
+            if not may_do(request, record):
                 raise PermissionDenied
             try:
                 return record_action(request, record)
@@ -453,6 +577,48 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, PageAdmin):
 
         return run_action(self, request, run, back_url=self._page_url(record), atomic=False)
 
+    def retry_record(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
+        """Make the record's failed jobs due now, with all their attempts."""
+
+        def run() -> str:
+            jobs = SyncStateService().describe(record).failed_jobs
+            if not jobs:
+                raise Conflict(f"“{record}” has no failed job any more.")
+            for job in jobs:
+                SyncQueueService().manual_retry(job, request.user.get_username())
+            log_action(request.user, record, "Retried.")
+            return f"“{record}” is tried again now."
+
+        return run_action(self, request, run, back_url=self._page_url(record), atomic=False)
+
+    def resume_board(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
+        """End the pause for which the record waits, which the button names."""
+        target = {name: request.POST.get(name, "") for name in ("entity_type", "direction")}
+
+        def run() -> str:
+            if not pauses.resume(request.user.get_username(), **target):
+                raise Conflict("It is not paused any more: somebody else has resumed it.")
+            log_queue_action(request.user, f"Resumed on the page of “{record}”.")
+            return "Resumed. What waited is worked now."
+
+        # In transactions of its own: a resume moves many rows.
+        return run_action(self, request, run, back_url=self._page_url(record), atomic=False)
+
+    def create_item_again(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
+        """Have the next pass make a new item for a record whose item is gone, after a page that says so."""
+
+        def question() -> Question:
+            title = f"Create the item of “{record}” again?"
+            return Question(title, _RECREATION_EFFECTS, "Yes, create it again", page_name=str(record))
+
+        def run() -> str:
+            request_recreation(record, request.user.get_username())
+            log_action(request.user, record, "Creating its item again was asked for.")
+            return f"The item of “{record}” is created again now."
+
+        back_url = self._page_url(record)
+        return run_action(self, request, run, back_url=back_url, question=question, atomic=False)
+
     def read_monday(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
         """Read Monday's side in one call and show it beside NPD's; to htmx only the table, else a page."""
         throttle_text = monday_throttle_reason(request)
@@ -464,12 +630,14 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, PageAdmin):
             if live_reading.unread_reason
             else "Both sides were read.",
         )
+        sides = field_rows(SyncStateService().describe(record, live_reading.values))
         context = {
             **self.admin_site.each_context(request),
             "title": "Both sides, read just now",
             "page_name": str(record),
             "opts": self.opts,
-            "sides": field_rows(SyncStateService().describe(record, live_reading.values)),
+            "sides": sides,
+            "sides_have_flows": any(side["flow"] for side in sides),
             "sides_read": not live_reading.unread_reason,
             "sides_unread": live_reading.unread_reason,
             "sides_next": next_change_lines(live_reading),
@@ -493,13 +661,27 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, PageAdmin):
         locked = self.model._default_manager.select_for_update(no_key=True, of=("self",))
         return locked.filter(pk=found.pk).first()
 
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Mark in the form which fields are not in sync, and why."""
+        if (record := kwargs.get("obj")) is not None:
+            record.page_view = view_of(record)
+            may_decide = request.user.has_perm("conflicts.view_syncconflict")
+            mark_fields(context["adminform"].form, record, record.page_view, may_decide=may_decide)
+        return super().render_change_form(request, context, *args, **kwargs)
+
     def row_context(self, request: HttpRequest, row: SyncedModel) -> dict[str, Any]:
         """Add the sync panel to the record's page."""
-        record, view = row, view_of(row)
-        labels = view.state.labels
+        record: Any = row
+        view: RecordSyncView = record.page_view
+        labels, sides = view.state.labels, field_rows(view.state)
+        may_change, urls = self.has_change_permission(request, record), self.action_urls(record)
         return super().row_context(request, record) | {
             "sync_view": view,
-            "sides": field_rows(view.state),
+            "sync_advice": RecordAdvice(record, view, request.user, urls, may_change=may_change),
+            "sides": sides,
+            "sides_have_flows": any(side["flow"] for side in sides),
             "sync_item": record_item_link(view.state, record, "Open on Monday") if view.state.item_url else "",
             "sync_board": registry.entity(record.entity_type()).board_title,
             "sync_held": [
@@ -510,7 +692,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, PageAdmin):
             "sync_page": request.path,
             "sync_sent_by_name": last_manual_push(record),
             "sync_last": admin_base.time_tag(record.monday_last_synced, view.now),
-            "sync_may_push": self.has_change_permission(request, record),
+            "sync_may_push": may_change,
             "sync_enabled": record.sync_enabled,
             "sync_pause": record_pause(record),
             "sync_without_item": missing_item_text(record),
@@ -520,10 +702,9 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, PageAdmin):
             "sync_directions": [
                 (direction.value, direction.label, text) for direction, text in DIRECTION_EFFECTS.items()
             ],
-            "sync_urls": self.action_urls(record),
+            "sync_urls": urls,
             "sync_may_unlink": bool(record.monday_id),
             "sync_let_go": None if record.monday_id else unlinked_item(record),
-            "sync_list_url": reverse(f"admin:{self._url_name('changelist')}"),
         }
 
     def delete_model(self, request: HttpRequest, obj: Model) -> None:
@@ -531,11 +712,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, PageAdmin):
         linked = getattr(obj, "monday_id", None)
         super().delete_model(request, obj)
         if linked:
-            self.message_user(
-                request,
-                f"“{obj}” was deleted in NPD. {tombstones.item_consequence(self.model.entity_type())}",
-                messages.INFO,
-            )
+            self.message_user(request, tombstones.item_consequence(self.model.entity_type()), messages.INFO)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         """Delete, and say what becomes of the items."""
@@ -560,6 +737,13 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, PageAdmin):
         follows = tombstones.item_consequence(self.model.entity_type()) if linked else ""
         answer: HttpResponse = super().delete_view(request, object_id, (extra_context or {}) | {"item_stays": follows})
         return answer
+
+
+def _exported(field: Any, record: SyncedModel) -> Any:
+    value = getattr(record, field.name)
+    if field.is_relation:
+        return str(value or "")
+    return getattr(record, f"get_{field.name}_display")() if field.choices else value
 
 
 def register_generated(site: admin.AdminSite) -> None:

@@ -4,9 +4,11 @@ what is open, what the next pass would do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -22,16 +24,18 @@ from sync.admin import admin_base
 from sync.admin.board_cards import STATE_BADGES
 from sync.admin.confirmed_action import RecordTable
 from sync.admin.deletion_pages import KIND_LABELS
-from sync.choices import GuardKind, GuardState, RecordSyncStatus, SyncDirection
+from sync.choices import GuardKind, GuardState, QueueDirection, RecordSyncStatus, Rule, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.conflict_store import OpenConflict, current_store
+from sync.kernel.conflict_store import KIND_DELETE, OpenConflict, current_store
 from sync.ledger import SyncStateService
-from sync.ledger.record_view import FieldReason, RecordView
+from sync.ledger.record_view import FieldReason, FieldView, RecordView
 from sync.models import GuardedAct, SyncedModel
+from sync.models.outbox_row import QueueAction, is_allowed
 from sync.operations.preview.explanation import LiveReading
 from sync.operations.preview.planned_changes import change_act
 from sync.records.blocked_fields import throttle_reason, throttled_fields
+from sync.records.item_links import unlinked_item
 from sync.records.record_health import Part, RecordState
 from sync.registry import link_of
 
@@ -91,7 +95,7 @@ class RecordSyncView:
         label = str(self.state.state.label)
         if self.state.reason_code is Part.CONFLICT:
             return admin_base.badge("warn", "call_split", label, url=self.conflict_url, title="Resolve this conflict")
-        return admin_base.badge(kind, icon, label)
+        return admin_base.badge(kind, icon, label, title=self.detail)
 
     @property
     def detail(self) -> str:
@@ -154,16 +158,24 @@ def rejections_url() -> str:
         return ""
 
 
+def first_case_url() -> str:
+    """Return what leads to the first conflict or rejected value that waits; empty where no application shows them."""
+    try:
+        return reverse("admin:conflicts_syncconflict_next")
+    except NoReverseMatch:
+        return ""
+
+
 def blocked_fields_url(show: str = "") -> str:
     """Return the page of blocked fields; `show` is what its filter lets through."""
     return f"{reverse('admin:sync_boardlink_held')}{f'?show={show}' if show else ''}"
 
 
 def list_cell(view: RecordSyncView | None) -> SafeString | str:
-    """Return the list's column: the badge with its reason below."""
+    """Return the list's column: the badge with its reason beside it, whole where the mouse rests."""
     if view is None:
         return humanize.DASH
-    return format_html('{}<span class="npd-why">{}</span>', view.badge, view.detail)
+    return format_html('{}<span class="npd-why" title="{}">{}</span>', view.badge, view.detail, view.detail)
 
 
 def record_item_link(state: RecordView | None, record: Any, text: str = "") -> SafeString | str:
@@ -207,13 +219,250 @@ def field_rows(view: RecordView) -> list[dict[str, Any]]:
         {
             "field": one,
             "badge": admin_base.badge(*FIELD_BADGES[one.reason_code]),
-            "flow": _FLOW_LABELS[one.to_monday, one.to_npd],
-            "rule": one.rule.label if one.to_monday and one.to_npd else "",
+            "flow": "" if one.is_usual else _FLOW_LABELS[one.to_monday, one.to_npd],
+            "rule": one.rule.label if one.to_monday and one.to_npd and one.rule != Rule.ASK else "",
             "detail": humanize.without_request_id(one.detail),
             "is_blocked": one.key in view.blocked_fields,
         }
         for one in view.fields
     ]
+
+
+# What a record's page tells its reader to do: one act first, in every state but when it is in sync.
+
+
+class ActCode(StrEnum):
+    """What is to be done about a record."""
+
+    RESOLVE = "resolve"
+    FIX = "fix"
+    UNBLOCK = "unblock"
+    RETRY = "retry"
+    RESTORE = "restore"
+    CREATE_AGAIN = "create_again"
+    UNLINK = "unlink"
+    LINK_AGAIN = "link_again"
+    SWITCH_ON = "switch_on"
+    SYNC_BOTH_WAYS = "sync_both_ways"
+    RESUME = "resume"
+    APPROVE = "approve"
+    CONNECT = "connect"
+    SYNC_NOW = "sync_now"
+
+
+@dataclass(frozen=True)
+class PanelAct:
+    """A button of the panel: a form that sends `hidden` to `url`, else a link, on the board where it `leaves` NPD."""
+
+    code: ActCode
+    icon: str
+    label: str
+    url: str
+    hidden: Mapping[str, str] = field(default_factory=dict)
+    is_link: bool = False
+    leaves: bool = False
+
+
+_TONES = {
+    RecordState.SYNCED: "ok",
+    RecordState.PENDING: "wait",
+    RecordState.ATTENTION: "warn",
+    RecordState.OFF: "off",
+    RecordState.PAUSED: "off",
+}
+
+MAX_FIXES = 3
+"""Rejected fields that have a button each; the others are marked in the form and in the comparison."""
+
+
+class RecordAdvice:
+    """What a person may do about a record in its state, what helps first; `urls` are those of its own acts by name.
+
+    Who may not change it gets none of the forms; of what leads elsewhere, what they may see there.
+    """
+
+    def __init__(
+        self, record: SyncedModel, view: RecordSyncView, user: Any, urls: Mapping[str, str], *, may_change: bool
+    ) -> None:
+        self.record, self.view, self.user, self.urls, self.may_change = record, view, user, urls, may_change
+
+    @property
+    def tone(self) -> str:
+        """The colour of its line."""
+        return "bad" if self.view.has_failed else _TONES[self.view.state.state]
+
+    @cached_property
+    def acts(self) -> list[PanelAct]:
+        """The buttons, what helps first; the first one is the page's primary one."""
+        steering = (self.urls["retry"], self.urls["resume_board"])
+        return [act for act in self._acts() if act.is_link or self.may_change or act.url in steering]
+
+    @property
+    def offers_sync_now(self) -> bool:
+        """Whether “Sync now” is among them."""
+        return any(act.code is ActCode.SYNC_NOW for act in self.acts)
+
+    def _acts(self) -> Iterator[PanelAct]:
+        match self.view.state.reason_code:
+            case Part.CONFLICT:
+                yield from self._conflict_acts()
+            case Part.FAILED:
+                if is_allowed(self.user, QueueAction.RETRY):
+                    yield self._own(ActCode.RETRY, "replay", "Retry", "retry")
+                else:
+                    # A sync that succeeds ends the failed job, too.
+                    yield self._own(ActCode.RETRY, "replay", "Retry", "sync_now")
+            case Part.BLOCKED:
+                yield from self._blocked_acts()
+            case Part.SYNC_OFF:
+                yield self._own(ActCode.SWITCH_ON, "play_arrow", "Turn sync on", "resume")
+                if not self.record.monday_id and unlinked_item(self.record) is not None:
+                    yield self._listed(ActCode.LINK_AGAIN, "link", "Link again…", "link_again")
+            case Part.NO_SYNC:
+                direction = {"shown": SyncDirection.NONE.value, "direction": SyncDirection.BIDIRECTIONAL.value}
+                yield self._own(ActCode.SYNC_BOTH_WAYS, "sync_alt", "Sync both ways", "direction", direction)
+            case Part.PAUSED:
+                yield from self._resume_acts()
+            case Part.PENDING:
+                yield from self._pending_acts()
+            case _:
+                pass
+
+    def _own(
+        self, code: ActCode, icon: str, label: str, name: str, hidden: Mapping[str, str] | None = None
+    ) -> PanelAct:
+        return PanelAct(code, icon, label, self.urls[name], hidden or {})
+
+    def _listed(self, code: ActCode, icon: str, label: str, action: str) -> PanelAct:
+        """An act of the list, on this record alone."""
+        hidden = {"_selected_action": str(self.record.pk), "index": "0", "action": action}
+        return PanelAct(code, icon, label, self.urls["list"], hidden)
+
+    def _may_decide(self) -> bool:
+        return bool(self.user.has_perm("conflicts.view_syncconflict"))
+
+    def _approval_acts(self) -> Iterator[PanelAct]:
+        requests = GuardedAct.objects.filter(
+            entity_type=self.record.entity_type(), entity_id=self.record.pk, state=GuardState.PENDING
+        )
+        if self.user.has_perm("sync.view_guardedact") and requests.exists():
+            url = approvals_url(self.record)
+            yield PanelAct(ActCode.APPROVE, "gpp_maybe", "Review the approval", url, is_link=True)
+
+    def _conflict_acts(self) -> Iterator[PanelAct]:
+        asked = next((one for one in self.view.conflicts if one.kind == KIND_DELETE), None)
+        if not self._may_decide() or not self.view.conflict_url:
+            return
+        if asked is None or not self.record.monday_id:
+            label = "Resolve the conflict" if len(self.view.conflicts) < 2 else "Resolve the conflicts"
+            yield PanelAct(ActCode.RESOLVE, "call_split", label, self.view.conflict_url, is_link=True)
+            return
+        yield from self._restore_acts()
+        screen = conflict_url(self.record.pk, [asked])
+        # Chosen on its screen, which says what it means; there it is confirmed.
+        if self.record.sync_direction != SyncDirection.MONDAY_TO_NPD:
+            url = f"{screen}?option=npd"
+            yield PanelAct(ActCode.CREATE_AGAIN, "add_circle", "Create the item again…", url, is_link=True)
+        url = f"{screen}?option=custom+unlink"
+        yield PanelAct(ActCode.UNLINK, "link_off", "Unlink…", url, is_link=True)
+
+    def _restore_acts(self) -> Iterator[PanelAct]:
+        item_url = self.view.state.item_url
+        if self.view.state.removed_item in ("archived", "deleted") and item_url:
+            yield PanelAct(
+                ActCode.RESTORE, "restore_from_trash", "Restore it on Monday", item_url, is_link=True, leaves=True
+            )
+
+    def _blocked_acts(self) -> Iterator[PanelAct]:
+        state = self.view.state
+        for key in state.rejected_to_fix[:MAX_FIXES]:
+            url = rejected_value_url(self.record, key, state) if self._may_decide() else ""
+            if url or self.may_change:
+                in_form = f"#id_{state.field_names(key)[0]}"
+                yield PanelAct(ActCode.FIX, "edit", f"Fix {self._word(key)}", url or in_form, is_link=True)
+        yield from self._approval_acts()
+        names = [self._word(key) for key in state.blocked_by_others]
+        if names and self.user.has_perm("sync.view_syncmetadata"):
+            label = f"Unblock {humanize.join_first(names)}"
+            yield PanelAct(ActCode.UNBLOCK, "lock_open", label, blocked_fields_url(), is_link=True)
+        elif names:
+            yield self._own(ActCode.SYNC_NOW, "sync", "Sync now", "sync_now")
+
+    def _word(self, key: str) -> str:
+        """What the form calls a field, as it stands within a sentence."""
+        names = self.view.state.field_names(key)
+        if len(names) != 1:
+            return self.view.state.labels.get(key, key).lower()
+        return str(self.record._meta.get_field(names[0]).verbose_name)  # type: ignore[union-attr]
+
+    def _resume_acts(self) -> Iterator[PanelAct]:
+        if not is_allowed(self.user, QueueAction.PAUSE):
+            return
+        for pause in self.view.state.pauses:
+            way = {QueueDirection.TO_MONDAY: " writing to Monday", QueueDirection.TO_NPD: " updates from Monday"}
+            board = "" if pause.entity_type else ", every board"
+            label = f"Resume{way.get(QueueDirection(pause.direction), '') if pause.direction else ' sync'}{board}"
+            named = {"entity_type": pause.entity_type, "direction": pause.direction}
+            yield self._own(ActCode.RESUME, "play_arrow", label, "resume_board", named)
+
+    def _pending_acts(self) -> Iterator[PanelAct]:
+        state, direction = self.view.state, self.record.sync_direction
+        yield from self._approval_acts()
+        if state.removed_item:
+            yield from self._restore_acts()
+            if state.removed_item != "missing" and direction != SyncDirection.MONDAY_TO_NPD:
+                yield self._own(ActCode.CREATE_AGAIN, "add_circle", "Create the item again…", "create_again")
+            yield self._listed(ActCode.UNLINK, "link_off", "Unlink…", "unlink")
+        elif not state.is_connected:
+            if self.user.has_perm("sync.view_mondayaccount"):
+                guide = reverse("admin:connect_monday")
+                yield PanelAct(ActCode.CONNECT, "link", "Connect Monday", guide, is_link=True)
+        elif direction != SyncDirection.MONDAY_TO_NPD:
+            yield self._own(ActCode.SYNC_NOW, "sync", "Sync now", "sync_now")
+
+
+def approvals_url(record: SyncedModel) -> str:
+    """Return the list of what waits for approval of this record."""
+    return f"{reverse('admin:sync_guardedact_changelist')}?state__exact=held&q={record.pk}"
+
+
+_MARKED = (FieldReason.CONFLICT, FieldReason.REJECTED, FieldReason.BLOCKED)
+
+
+def mark_fields(form: Any, record: SyncedModel, view: RecordSyncView, *, may_decide: bool) -> None:
+    """Put below each field of a form what keeps it from being in sync, where a screen reader reads it with the field.
+
+    Also where nothing does: the mark is a live part of the page, which may be filled later.
+    """
+    problems = {name: one for one in view.state.fields if one.reason_code in _MARKED for name in one.names}
+    mapped = {name for one in view.state.fields for name in one.names}
+    for name, shown in form.fields.items():
+        if name in mapped:
+            mark = _field_mark(record, view, name, problems.get(name), may_decide)
+            help_text = format_html("<span>{}</span>", shown.help_text) if shown.help_text else ""
+            shown.help_text = format_html("{}{}", mark, help_text)
+
+
+def _field_mark(
+    record: SyncedModel, view: RecordSyncView, name: str, problem: FieldView | None, may_decide: bool
+) -> SafeString:
+    if problem is None:
+        return format_html('<span class="npd-mark" id="npd-mark-{}" data-live></span>', name)
+    icon, text = FIELD_BADGES[problem.reason_code][1:]
+    url, link = "", ""
+    if problem.reason_code is FieldReason.CONFLICT:
+        url, link = view.conflict_url, "Resolve"
+    elif problem.reason_code is FieldReason.REJECTED:
+        url, link = rejected_value_url(record, problem.key, view.state), "Fix"
+    detail = humanize.without_request_id(problem.detail)
+    return format_html(
+        '<span class="npd-mark" id="npd-mark-{}" data-live>{} <strong>{}.</strong> {} {}</span>',
+        name,
+        admin_base.icon(icon),
+        text,
+        detail,
+        format_html('<a class="npd-take" href="{}">{}</a>', url, link) if url and may_decide else "",
+    )
 
 
 # What a record's page says of its sync beyond the state: what is open, what a direction does, what
@@ -274,6 +523,8 @@ def missing_item_text(record: SyncedModel) -> str:
         return ""
     if not record.may_sync:
         return "It has no item on Monday, and gets none while its sync is off."
+    if record.is_left_out:
+        return "It has no item on Monday, and gets none while the filter leaves it out."
     if record.sync_direction == SyncDirection.MONDAY_TO_NPD:
         return "It has no item on Monday, and gets none in this direction."
     link = link_of(record.entity_type())
@@ -291,7 +542,7 @@ def open_items(record: SyncedModel, user: AbstractBaseUser | AnonymousUser | Per
     """Return what waits for approval of this record, and which of its fields are rewritten again and again."""
     found, entity_type = [], record.entity_type()
     if user.has_perm("sync.view_guardedact"):  # type: ignore[union-attr]
-        url = f"{reverse('admin:sync_guardedact_changelist')}?state__exact=held&q={record.pk}"
+        url = approvals_url(record)
         for act in GuardedAct.objects.filter(entity_type=entity_type, entity_id=record.pk, state=GuardState.PENDING):
             text = f"Waits for approval: {KIND_LABELS[GuardKind(act.kind)]} ({act.label or record})."
             found.append(OpenItem("gpp_maybe", text, url, "Decide"))

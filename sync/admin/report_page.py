@@ -28,7 +28,8 @@ from sync.records.ledger_statistics import (
     statistics,
     success_rate,
 )
-from sync.registry import RecordKey, is_registered, record_names, record_url, type_label
+from sync.records.visibility import HiddenName, known_names, visible_types
+from sync.registry import RecordKey, is_registered, record_url, type_label
 
 WINDOWS = {24: "24 hours", 24 * 7: "7 days", 24 * 30: "30 days"}
 """The windows that the page offers, in hours."""
@@ -74,28 +75,25 @@ class ReportMixin:
     )
     def report(self, request: HttpRequest) -> HttpResponse:
         """Show the figures of what the address chooses; what it chooses wrongly is not chosen."""
-        page = _Report(_selection(request))
+        given = request.GET
+        status, direction, hours = given.get("status"), given.get("direction"), given.get("hours", "")
+        selection = Selection(
+            system=given.get("system") or None,
+            entity_type=given.get("entity_type") or None,
+            status=status if status in SyncStatus.values else None,
+            direction=direction if direction in LedgerDirection.values else None,
+            window=timedelta(hours=int(hours) if hours in map(str, WINDOWS) else 24),
+        )
+        page = _Report(selection, visible_types(request.user))
         context = {**self.admin_site.each_context(request), "title": "Sync report", "opts": self.opts, "report": page}
         return TemplateResponse(request, "sync/report.html", context)
-
-
-def _selection(request: HttpRequest) -> Selection:
-    given = request.GET
-    status, direction, hours = given.get("status"), given.get("direction"), given.get("hours", "")
-    return Selection(
-        system=given.get("system") or None,
-        entity_type=given.get("entity_type") or None,
-        status=status if status in SyncStatus.values else None,
-        direction=direction if direction in LedgerDirection.values else None,
-        window=timedelta(hours=int(hours) if hours in map(str, WINDOWS) else 24),
-    )
 
 
 class _Report:
     """The page: every part from one set of figures."""
 
-    def __init__(self, chosen: Selection) -> None:
-        self.chosen = chosen
+    def __init__(self, chosen: Selection, types: frozenset[str]) -> None:
+        self.chosen, self.types = chosen, types
         self.found: LedgerStatistics = statistics(chosen)
 
     @property
@@ -157,13 +155,13 @@ class _Report:
     def figures(self) -> Iterator[Figure]:
         found, conflicts = self.found, self.found.conflicts
         yield Figure("Success rate", percent(found.success_rate))
-        yield Figure("Synced or tried", f"{found.tried:,}, {found.per_hour:,.1f} an hour")
+        yield Figure("Records synced or tried", f"{found.tried:,}, {found.per_hour:,.1f} an hour")
         if found.duration_ms:
-            half, most, nearly_all = (f"{one:,} ms" for one in found.duration_ms)
-            yield Figure("Duration", f"half within {half}, 95 of 100 within {most}, 99 within {nearly_all}")
+            half, most, nearly_all = (f"{one / 1000:,.1f} seconds" for one in found.duration_ms)
+            yield Figure("Time for one sync", f"half within {half}, 95 of 100 within {most}, 99 within {nearly_all}")
         if found.calls_per_thing is not None and found.calls_per_batch is not None:
             each = f"{found.calls_per_thing:.3g} for each record, {found.calls_per_batch:.3g} for each batch"
-            yield Figure("API calls", f"{found.api_calls:,} in {found.batches:,} batches: {each}")
+            yield Figure("API calls for these syncs", f"{found.api_calls:,} in {found.batches:,} batches: {each}")
         waited = conflicts.median_wait_seconds
         wait = f"; half waited {humanize.time_span(waited)}" if waited is not None else ""
         counts = f"{conflicts.open:,} open now, {conflicts.opened:,} opened, {conflicts.resolved:,} resolved{wait}"
@@ -181,15 +179,12 @@ class _Report:
     @property
     def groups(self) -> Iterator[dict[str, Any]]:
         """A row for each system and type: how many stand how, and what came of those tried."""
-        for system, entity_type in dict.fromkeys(key[:2] for key in self.found.groups):
-            counts = [
-                sum(n for key, n in self.found.groups.items() if key[:3] == (system, entity_type, status))
-                for status in _STATUS_TILES
-            ]
+        for (system, entity_type), numbers in self.found.by_type.items():
+            counts = [numbers[status] for status in _STATUS_TILES]
             outcome = self.found.outcomes.get((system, entity_type), (0, 0, 0))
             yield {
                 "url": self._url(system=system, entity_type=entity_type),
-                "name": f"{type_label(entity_type)} · {system}",
+                "name": f"{type_label(entity_type)} · {system.capitalize()}",
                 "cells": [*zip(self.heads, (f"{one:,}" for one in counts), strict=True)],
                 "tried": f"{outcome[0]:,}",
                 "success": percent(success_rate([outcome])),
@@ -239,10 +234,14 @@ class _Report:
         named: list[ErrorKind | Unsynced] = [*self.found.errors]
         if self.found.oldest_unsynced:
             named.append(self.found.oldest_unsynced)
-        return record_names((one.entity_type, UUID(one.entity_id)) for one in named if is_registered(one.entity_type))
+        return known_names(
+            self.types, ((one.entity_type, UUID(one.entity_id)) for one in named if is_registered(one.entity_type))
+        )
 
     def _thing(self, one: ErrorKind | Unsynced) -> tuple[str, str]:
         """What a record or thing is called, and its page where it has one."""
         url = record_url(one.entity_type, one.entity_id)
         name = self._names.get((one.entity_type, UUID(one.entity_id))) if url else None
+        if isinstance(name, HiddenName):
+            return name, ""
         return f"{type_label(one.entity_type)} {name or one.entity_id}", url if name else ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, time
+from collections.abc import Callable, Mapping
+from datetime import UTC
 from typing import Any
 
 from django import forms
@@ -18,34 +19,16 @@ from sync.admin import admin_base
 from sync.admin.admin_base import PageAdmin
 from sync.admin.concurrent_edits import ConcurrentSettingsForm
 from sync.kernel import humanize, periodic_jobs
-
-PERIODS = [("seconds", "seconds"), ("minutes", "minutes"), ("hours", "hours"), ("days", "days")]
-
-EVERY_DAY = "*"
-
-
-def time_fields(entry: PeriodicTask) -> tuple[str, ...]:
-    """Return the names of the form's fields that say when an entry runs; none where no form of ours can say it."""
-    if entry.interval is not None and entry.interval.period in dict(PERIODS):
-        return ("every", "period")
-    return ("at",) if entry.crontab is not None and _time_of(entry.crontab) else ()
-
-
-def _time_of(crontab: CrontabSchedule) -> time | None:
-    days = {crontab.day_of_week, crontab.day_of_month, crontab.month_of_year}
-    if days != {EVERY_DAY} or str(crontab.timezone) != "UTC":
-        return None
-    try:
-        return time(int(crontab.hour), int(crontab.minute))
-    except ValueError:
-        return None
+from sync.operations.detect.sweep_schedule import sweep_interval_text
 
 
 class ScheduleEntryForm(ConcurrentSettingsForm):
     """An entry's time, and whether it is on."""
 
     every = forms.IntegerField(label="Every", min_value=1, max_value=10_000, widget=UnfoldAdminIntegerFieldWidget)
-    period = forms.ChoiceField(label="Unit", choices=PERIODS, widget=UnfoldAdminSelectWidget)
+    period = forms.ChoiceField(
+        label="Unit", choices=[(name, name) for name in periodic_jobs.PERIODS], widget=UnfoldAdminSelectWidget
+    )
     at = forms.TimeField(
         label="Every day at (UTC)",
         input_formats=["%H:%M"],
@@ -62,27 +45,27 @@ class ScheduleEntryForm(ConcurrentSettingsForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         entry: PeriodicTask = self.instance
-        names = time_fields(entry)
+        names = periodic_jobs.time_fields(entry)
         for name in {"every", "period", "at"} - set(names):
             self.fields.pop(name, None)
         if "every" in names:
             self.initial.update(every=entry.interval.every, period=entry.interval.period)
         elif names:
-            self.initial["at"] = f"{_time_of(entry.crontab):%H:%M}"
+            self.initial["at"] = f"{periodic_jobs.time_of_day(entry):%H:%M}"
         job = periodic_jobs.job_for_entry(entry)
         if "enabled" in self.fields:
             self.fields["enabled"].label = "On"
-            self.fields["enabled"].help_text = f"When it is off: {job.when_off}" if job else ""
+            self.fields["enabled"].help_text = f"If you turn it off: {job.when_off}" if job else ""
 
     def clean(self) -> dict[str, Any] | None:
         """Refuse an interval that would be as good as off."""
         cleaned = super().clean()
         job = periodic_jobs.job_for_entry(self.instance)
         every, period = self.cleaned_data.get("every"), self.cleaned_data.get("period")
-        if job is None or not job.max_seconds or not every or not period:
+        if job is None or not every or not period:
             return cleaned
-        if periodic_jobs.interval_seconds(every, period) > job.max_seconds:
-            longest = humanize.time_span(job.max_seconds)
+        if seconds := periodic_jobs.longest_seconds(self.instance, every, period):
+            longest = humanize.time_span(seconds)
             self.add_error("every", ValidationError(f"At most {longest}. In between: {job.when_off}", code="too_long"))
         return cleaned
 
@@ -91,11 +74,9 @@ class ScheduleEntryForm(ConcurrentSettingsForm):
         changed = [name for name in ("enabled",) if name in self.changed_data]
         chosen = self.cleaned_data
         if {"every", "period"} & set(self.changed_data):
-            self.instance.interval = periodic_jobs.interval_schedule(chosen["every"], chosen["period"])
-            changed.append("interval")
+            changed += periodic_jobs.choose_interval(self.instance, chosen["every"], chosen["period"])
         if "at" in self.changed_data:
-            self.instance.crontab = periodic_jobs.daily_schedule(chosen["at"].hour, chosen["at"].minute)
-            changed.append("crontab")
+            changed += periodic_jobs.choose_time(self.instance, chosen["at"])
         return changed
 
 
@@ -116,6 +97,7 @@ class PeriodicTaskAdmin(PageAdmin):
     list_display = ("job", "state", "runs", "ran", "times")
     list_select_related = ("interval", "crontab", "solar", "clocked")
     ordering = ("name",)
+    row_names = ("scheduled job", "scheduled jobs")
     empty_title = "Nothing is scheduled yet"
     empty_words = "Beat makes the entries when it starts."
 
@@ -130,7 +112,7 @@ class PeriodicTaskAdmin(PageAdmin):
 
     def get_fields(self, request: HttpRequest, obj: PeriodicTask | None = None) -> tuple[str, ...]:
         """Return what it is, and below it what can be chosen."""
-        chosen = time_fields(obj) if obj and self.has_change_permission(request, obj) else ()
+        chosen = periodic_jobs.time_fields(obj) if obj and self.has_change_permission(request, obj) else ()
         return ("job", "does", "enabled", *chosen, *(() if chosen else ("runs",)), "usually", "ran", "times")
 
     def get_readonly_fields(self, request: HttpRequest, obj: PeriodicTask | None = None) -> tuple[str, ...]:
@@ -139,19 +121,21 @@ class PeriodicTaskAdmin(PageAdmin):
 
     def save_model(self, request: HttpRequest, obj: PeriodicTask, form: ScheduleEntryForm, change: bool) -> None:
         """Write what was touched and nothing else, for Beat writes the row too; say what a job that is off means."""
-        changed = form.apply_choices()
-        if changed:
-            obj.save(update_fields=[*changed, "date_changed"])
+        periodic_jobs.save_choices(obj, form.apply_choices())
         job = periodic_jobs.job_for_entry(obj)
         if job is not None and not obj.enabled:
             self.message_user(request, f"“{job.title}” is off. {job.when_off}", messages.WARNING)
+
+    def row_context(self, request: HttpRequest, row: PeriodicTask) -> dict[str, Any]:
+        """Call the page what the list calls the job."""
+        return super().row_context(request, row) | {"page_name": self.job(row)}
 
     @admin.display(description="Job", ordering="name")
     def job(self, entry: PeriodicTask) -> str:
         known = periodic_jobs.job_for_entry(entry)
         return known.title if known else str(entry.name)
 
-    @admin.display(description="Times", ordering="total_run_count")
+    @admin.display(description="Runs so far", ordering="total_run_count")
     def times(self, entry: PeriodicTask) -> str:
         return f"{entry.total_run_count:,}"
 
@@ -170,9 +154,11 @@ class PeriodicTaskAdmin(PageAdmin):
 
     @admin.display(description="When")
     def runs(self, entry: PeriodicTask) -> str:
-        names = time_fields(entry)
+        names = periodic_jobs.time_fields(entry)
         if "every" in names:
-            return _interval_text(entry.interval.every, entry.interval.period)
+            often = _interval_text(entry.interval.every, entry.interval.period)
+            of_board = _OF_A_BOARD.get(entry.task)
+            return f"each board {of_board()}; {often} those that are due" if of_board else often
         if names:
             return _daily_text(int(entry.crontab.hour), int(entry.crontab.minute))
         return str(entry.interval or entry.crontab or entry.solar or entry.clocked or humanize.DASH)
@@ -186,6 +172,13 @@ class PeriodicTaskAdmin(PageAdmin):
         return _daily_text(*job.at) if job.at else _interval_text(*periodic_jobs.largest_unit(job.every))
 
     ran = admin_base.time_column("last_run_at", "Last ran")
+
+
+# What these run for is the boards that are due; how often one is, their pages say in the same words.
+_OF_A_BOARD: Mapping[str, Callable[[], str]] = {
+    "sync.sweep_boards": sweep_interval_text,
+    "sync.compare_boards": lambda: "once a night",
+}
 
 
 def _interval_text(every: int, period: str) -> str:

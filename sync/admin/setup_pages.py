@@ -6,12 +6,11 @@ One person works on a set-up. Others see it, with whose it is; what they send is
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, cast
-from urllib.parse import urlsplit
 
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.contrib.auth.models import User
@@ -23,15 +22,15 @@ from django.views.decorators.http import require_GET, require_POST
 from unfold.decorators import action
 
 from sync import registry
+from sync.admin.connection_pages import ConnectionPagesMixin
+from sync.admin.filter_page import FilterPageMixin, draft_filter_lines, next_after_map
 from sync.choices import Rule, SyncDirection
 from sync.clock import sync_now
 from sync.connectors.base.errors import ConnectorError
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict
-from sync.limits import breaker, quota
-from sync.limits.breaker import monday_account
 from sync.limits.metered_client import is_configured
-from sync.models import MondayAccount, SetupDraft, SetupState
+from sync.models import SetupDraft, SetupState
 from sync.operations.setup import draft as drafts
 from sync.operations.setup import plan
 from sync.operations.setup.draft import draft_of, link_of_draft, npd_id_column_of, open_drafts
@@ -43,56 +42,20 @@ from sync.operations.setup.fields import (
     MappableField,
     column_problem,
     mappable_fields,
+    paired_samples,
     parse_choices,
     record_samples,
     suggest_columns,
     unused_reason,
 )
-from sync.records import authors
-from sync.registry import configured_board_id, is_sandbox, link_of
-
-
-@dataclass(frozen=True)
-class EnvironmentSetting:
-    """One variable of the environment, whether it is set, and what it is for; never its value."""
-
-    name: str
-    is_set: bool
-    meaning: str
-    when_set: str = "Set"
-    when_unset: str = "Not set"
-
-    @property
-    def now(self) -> str:
-        """How it is, in words."""
-        return self.when_set if self.is_set else self.when_unset
-
-
-def environment_settings() -> list[EnvironmentSetting]:
-    """Return the variables that matter, in the order in which a person sets them."""
-    public = not (urlsplit(settings.SITE_URL).hostname or "").startswith(("127.", "localhost"))
-    return [
-        EnvironmentSetting("MONDAY_API_KEY", is_configured(), "The token with which NPD Sync calls Monday."),
-        EnvironmentSetting(
-            "MONDAY_API_URL", not is_sandbox(), "Leave it out: then calls go to Monday itself.", "Monday", "Sandbox"
-        ),
-        EnvironmentSetting(
-            "SITE_URL", public, "The address at which Monday reaches this site, with https.", "Set", "This machine only"
-        ),
-        EnvironmentSetting(
-            "MONDAY_WEBHOOK_TOKEN", bool(settings.MONDAY_WEBHOOK_TOKEN), "Long and random; for a personal token."
-        ),
-        EnvironmentSetting(
-            "MONDAY_SIGNING_SECRET", bool(settings.MONDAY_SIGNING_SECRET), "For an app's token: its signing secret."
-        ),
-    ]
-
+from sync.registry import configured_board_id, link_of
 
 _TAKE_OVER_PAGE = (
-    "Take it over to go on. The page as you sent it replaces what is there, also fields that you have not touched."
+    "Take it over to go on. Everything on the page that you sent replaces what is there, including fields that you "
+    "did not touch."
 )
 _TAKE_OVER_QUESTIONS = {
-    "plan": "Take it over to confirm the plan. Nothing is begun yet: you see the plan as it is now first.",
+    "plan": "Take it over to confirm the plan. Nothing starts yet: you first see the plan as it is now.",
     "discard": "Take it over to discard it: what {owner} has chosen is deleted.",
     "map": _TAKE_OVER_PAGE,
     "boards": _TAKE_OVER_PAGE,
@@ -130,31 +93,8 @@ def _title(draft: SetupDraft) -> str:
 PAIRS_PER_PAGE = 100
 """Pairs of like names that a page shows at once; answered ones make room for others."""
 
+# A worker takes a draft within seconds; after this its page says that none seems to run.
 STALLED_SECONDS = 20
-
-
-def _test_connection(user: User) -> dict[str, Any]:
-    """Ask Monday who the token's user is: the answer, or why it can't be used and what to do."""
-    if is_configured():
-        try:
-            info = breaker.fetch_account_info(urgent=True)
-        except ConnectorError as error:
-            tested = {"is_ok": False, "message": error.sentence}
-        else:
-            kind = info.version_kind
-            tested = {
-                "is_ok": True,
-                "message": f"The token works: it is {info.user_name or info.user_id or '?'}'s.",
-                "user": info.user_name or info.user_id,
-                "tier": info.tier or monday_account().tier,
-                "version": " ".join(filter(None, [info.version_value, kind and f"({kind})"])),
-                "quota": quota.forecast().words,
-            }
-    else:
-        sentence = "No token is set. Set MONDAY_API_KEY in the environment, and restart web, worker and beat."
-        tested = {"is_ok": False, "message": sentence}
-    authors.log_kind_action(user, MondayAccount, str(tested["message"]), name="Monday")
-    return tested
 
 
 def _boards_context(term: str, posted: Mapping[str, str]) -> dict[str, Any]:
@@ -190,7 +130,11 @@ def _mapping_context(
 ) -> dict[str, Any]:
     """The fields with what each may have, what both sides say now, and the columns that no field can have."""
     fields, npd_id, link = mappable_fields(draft.entity_type), npd_id_column_of(draft), link_of_draft(draft)
-    samples, hints = record_samples(draft.entity_type, fields), suggest_columns(fields, draft.columns, npd_id)
+    hints = suggest_columns(fields, draft.columns, npd_id)
+    sampled: list[str] = next((details["records"] for details in draft.columns.values() if details.get("records")), [])
+    item_names: list[str] = next((details["names"] for details in draft.columns.values() if details.get("names")), [])
+    names, pairs = paired_samples(draft.entity_type, fields, sampled)
+    samples = {} if sampled else record_samples(draft.entity_type, fields)
     columns = {column: details for column, details in draft.columns.items() if column != npd_id}
     mapped = set(link.mappings.values_list("key", flat=True)) if link is not None else set()
     used, stored = {one.column for one in chosen.values() if one.is_synced}, parse_choices(draft.fields)
@@ -206,14 +150,20 @@ def _mapping_context(
             "columns": (fitting := _fitting_columns(one, choice, columns)),
             "directions": SyncDirection.choices,
             "rules": [(rule.value, rule.label) for rule in one.rules],
-            "monday": next((texts for column, _t, _k, texts in fitting if column == choice.column), []),
+            "monday": (monday := next((texts for column, _t, _k, texts, _ in fitting if column == choice.column), [])),
             "npd": samples.get(one.key, []),
+            "pairs": [
+                *zip_longest(names, pairs[one.key], item_names if one.is_name else monday, fillvalue="")
+            ] if sampled else [],
             "errors": field_errors.get(one.key, []),
             "hint": _hint_text(hint) if hint is not None and is_suggested else "",
         })  # fmt: skip
     return {
         "draft": draft,
         "kind_title": _title(draft),
+        "filter_lines": draft_filter_lines(draft),
+        "sampled": names,
+        "match_label": next((one.label for one in fields if one.is_match_key), ""),
         "npd_id": draft.columns[npd_id]["title"] if npd_id else "",
         "rows": rows,
         "useless": [(columns[column]["title"], reason) for column, reason in useless.items() if reason],
@@ -224,16 +174,16 @@ def _mapping_context(
 
 def _fitting_columns(
     one: MappableField, choice: FieldChoice, columns: Mapping[str, DraftColumn]
-) -> list[tuple[str, str, str, list[str]]]:
+) -> list[tuple[str, str, str, list[str], str]]:
     """The columns that the field may have, with title, type and samples; first the present one, where it is gone."""
     fitting = [
-        (column, details["title"], details["type"], details["samples"])
+        (column, details["title"], details["type"], details["samples"], json.dumps(details["samples"]))
         for column, details in columns.items()
         if not column_problem(one, details)
     ]
     if choice.column not in {"", NEW_COLUMN, "name", *(column for column, *_ in fitting)}:
         unfit = columns.get(choice.column, {"title": f"{choice.column}, deleted on the board", "type": ""})
-        fitting.insert(0, (choice.column, unfit["title"], unfit["type"], []))
+        fitting.insert(0, (choice.column, unfit["title"], unfit["type"], [], "[]"))
     return fitting
 
 
@@ -249,9 +199,9 @@ MATCH_GROUPS = (
     ("linked", "Linked already", "link", "off"),
     ("link", "To link", "add_link", "ok"),
     ("create", "To create on Monday", "add_circle", "ok"),
-    ("ambiguous", "Ambiguous", "help", "warn"),
-    ("invalid", "Invalid", "error", "bad"),
-    ("missing", "Item not on the board", "link_off", "warn"),
+    ("ambiguous", "Several items fit", "help", "warn"),
+    ("invalid", "Monday would reject", "error", "bad"),
+    ("missing", "Linked, but item gone", "link_off", "warn"),
 )
 
 
@@ -292,22 +242,26 @@ def _matching_context(found: Sequence[SetupDraft]) -> dict[str, Any]:
 
 
 PLAN_ROWS = {
-    "create": "Created on Monday",
-    "link": "Linked with an item",
-    "to_monday": "Updated on Monday",
-    "to_npd": "Updated in NPD",
-    "from_items": "Created in NPD, of items",
-    "conflicts": "Conflicts for a person",
-    "ambiguous": "Ambiguous, left to a person",
-    "missing": "Item not on the board",
-    "out": "Left out: a name like an item's, not confirmed",
-    "invalid": "Rejected by Monday",
-    "held": "Fields blocked, the rest is synced",
+    "create": "Items to create on Monday",
+    "link": "Records to link with their items",
+    "to_monday": "Items to update on Monday",
+    "to_npd": "Records to update in NPD",
+    "from_items": "Records to create from items on Monday",
+    "conflicts": "Conflicts to resolve",
+    "ambiguous": "Records with several possible items, to resolve",
+    "missing": "Records whose item isn't on the board",
+    "stops": "No longer synced: left out by the filter",
+    "resumes": "Synced again: let through by the filter",
+    "kept_out": "Left out by the filter: no item is created",
+    "stays_out": "Left out by the filter, as before",
+    "items_out": "Items left out by the filter: no record is created",
+    "out": "Records left out: nearly the same name as an item, and nobody confirmed it",
+    "invalid": "Records that Monday would reject",
+    "held": "Fields that can't be synced (the records' other fields can)",
 }
-"""What a plan counts, by its names in `found`."""
+"""What a plan counts, by its names in `found`; what there is none of isn't said."""
 
-_NOT_SAID_WHEN_NONE = ("from_items", "missing", "out", "invalid", "held")
-_SAID_WITH_REASON = ("to_monday", "to_npd", "conflicts", "invalid", "held")
+_SAID_WITH_REASON = ("to_monday", "to_npd", "conflicts", "invalid", "held", "stops", "kept_out", "items_out")
 
 
 def _plan_rows(draft: SetupDraft) -> list[tuple[str, int, list[tuple[str, str]]]]:
@@ -320,7 +274,7 @@ def _plan_rows(draft: SetupDraft) -> list[tuple[str, int, list[tuple[str, str]]]
             [(record, why if name in _SAID_WITH_REASON else "") for record, why in samples.get(name, [])[:3]],
         )
         for name, label in PLAN_ROWS.items()
-        if counts[name] or name not in _NOT_SAID_WHEN_NONE
+        if counts[name]
     ]
 
 
@@ -341,6 +295,7 @@ def _plan_context() -> dict[str, Any]:
             "rows": _plan_rows(draft),
             "made": [one.label for one in made] + ([] if npd_id_column_of(draft) else ["NPD ID"]),
             "changes": drafts.mapping_changes_of(draft),
+            "filter_lines": draft_filter_lines(draft),
             "new": link_of_draft(draft) is None,
             "first_match": Rule(draft.first_match).label,
         })  # fmt: skip
@@ -389,7 +344,7 @@ def _show_current_columns(request: HttpRequest, draft: SetupDraft) -> None:
     if read is None:
         return
     affected = drafts.has_column_changes(draft, read[0])
-    draft.columns, draft.board_name = read
+    draft.columns, draft.board_name, draft.groups = read
     if affected and request.method == "GET":
         messages.warning(
             request, "The board has changed: a column that was chosen was deleted or has another type. Choose again."
@@ -413,7 +368,8 @@ def _draft_changes(request: HttpRequest, entity_type: str, requested: Mapping[st
         return step_url("map", other.entity_type if other is not None else entity_type)
     except (ActionError, ConnectorError) as error:
         messages.error(
-            request, f"Column and direction were not changed, for the plan could not be made. {_error_sentence(error)}"
+            request,
+            f"Column and direction were not changed, because the plan could not be made. {_error_sentence(error)}",
         )
         return ""
     for sentences in problems.values():
@@ -438,10 +394,13 @@ TAKE_OVER = "take_over"
 POST_ONLY = {"matching": "match", "discard": "plan", "change": "boards", "owner": "boards"}
 """Which page to go back to from a step that has none of its own."""
 
+_SHOWN_AS = {"filter": "map"}
+"""Pages that are part of another step."""
+
 View = Callable[..., HttpResponse]
 
 
-class SetupWizardMixin:
+class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
     """Adds the wizard to the admin of board links, and leads from a board's page to the plan."""
 
     admin_site: AdminSite
@@ -466,6 +425,7 @@ class SetupWizardMixin:
             ("", "connect", self.wizard_connect),
             ("boards/", "boards", self.wizard_boards),
             ("map/<str:entity_type>/", "map", self.wizard_map),
+            ("filter/<str:entity_type>/", "filter", self.wizard_filter),
             ("change/<str:entity_type>/", "change", require_POST(self.wizard_change)),
             ("discard/<str:entity_type>/", "discard", require_POST(self.wizard_discard)),
             ("owner/", "owner", require_POST(self.wizard_owner)),
@@ -480,7 +440,7 @@ class SetupWizardMixin:
                 path(f"set-up/{end}", self.admin_site.admin_view(self._guard(name, view)), name=f"sync_wizard_{name}")
                 for end, name, view in steps
             ),
-            *super().get_urls(),  # type: ignore[misc]
+            *super().get_urls(),
         ]
 
     def _guard(self, step: str, view: View) -> View:
@@ -553,25 +513,17 @@ class SetupWizardMixin:
             "title": "Set up the sync",
             "page_name": "Set up",
             "steps": [
-                {"label": label, "url": url if open_ and name != step else "", "here": name == step}
+                {
+                    "label": label,
+                    "url": url if open_ and name != step else "",
+                    "here": name == _SHOWN_AS.get(step, step),
+                }
                 for name, label, url, open_ in rows
             ],
             "draft_of_another": drafts.drafts_of_others(_request_user(request)).first(),
             **context,
         }
         return TemplateResponse(request, f"sync/wizard_{step}.html", common, status=status)
-
-    def wizard_connect(self, request: HttpRequest) -> HttpResponse:
-        """What is known of the token; on POST, asked of Monday."""
-        tested = _test_connection(_request_user(request)) if request.method == "POST" else None
-        account = monday_account()
-        return self._page(request, "connect", {
-            "tested": tested,
-            "configured": is_configured(),
-            "settings": environment_settings(),
-            "known": account if account.user_id else None,
-            "allowance": quota.forecast().words if account.user_id else "",
-        })  # fmt: skip
 
     def wizard_boards(self, request: HttpRequest) -> HttpResponse:
         """A board for each kind of records."""
@@ -637,10 +589,7 @@ class SetupWizardMixin:
                 messages.warning(request, str(moved))
                 return _redirect_to("map", entity_type)
             if not problems:
-                if unmapped := [draft for draft in open_drafts() if not draft.mapped]:
-                    return _redirect_to("map", unmapped[0].entity_type)
-                plan.compare_if_due()
-                return _redirect_to("match")
+                return _redirect_to("filter", entity_type) if "filter" in request.POST else next_after_map()
         kinds = [draft.entity_type for draft in open_drafts()]
         at = kinds.index(entity_type) if entity_type in kinds else 0
         back = step_url("map", kinds[at - 1]) if at else step_url("boards")
@@ -684,7 +633,7 @@ class SetupWizardMixin:
                 prefix = "item-" if "all" in form else "answer-"
                 answers = {key.removeprefix(prefix): one for key, one in form.items() if key.startswith(prefix)}
                 drafts.answer_pairs(_request_user(request), entity_type, answers)
-                messages.success(request, "Your answers are kept. Nothing is written yet.")
+                messages.success(request, "Your answers are saved. Nothing is written yet.")
         except ActionError as error:
             messages.warning(request, str(error))
         return _redirect_to("match")

@@ -1,21 +1,27 @@
-"""The history of records by API: each decision with its cause; and the undo of one, or of a batch."""
+"""The history of records by API: decisions with their causes, batches in numbers; the undo of one, or of a batch."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from django.contrib.auth.models import User
+from django.contrib.postgres.aggregates import ArrayAgg
+from django.db.models import Count, Exists, Max, Min, OuterRef, QuerySet
+from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import OpenApiResponse, extend_schema
-from rest_framework import serializers
+from rest_framework import serializers, viewsets
 from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from sync import registry
+from sync.api.lists import filtered_by
 from sync.api.problems import MEDIA_TYPE, ProblemSerializer, problem_body
-from sync.api.request_rules import ApiView
+from sync.api.request_rules import ApiView, EntityType, ModelPermissions
 from sync.models import Decision
 from sync.operations.decision_undo import (
     UndoResult,
@@ -28,6 +34,7 @@ from sync.operations.decision_undo import (
 )
 from sync.operations.preview.cause_chains import causes_by_decision
 from sync.operations.preview.explanation import decision_as_json
+from sync.records.visibility import visible_types
 
 
 class CauseSerializer(serializers.Serializer[Any]):
@@ -100,7 +107,7 @@ class UndoneSerializer(UndoPlanSerializer):
 class StaleUndoSerializer(ProblemSerializer):
     """Why nothing was put back, with the values of now."""
 
-    current = StepSerializer(many=True)
+    current = StepSerializer(many=True, required=False)
 
 
 def decision_data(rows: Sequence[Decision]) -> list[dict[str, Any]]:
@@ -109,8 +116,141 @@ def decision_data(rows: Sequence[Decision]) -> list[dict[str, Any]]:
     return [decision_as_json(row, causes[row.pk]) | {"at": row.at, "undoable": is_undoable(row)} for row in rows]
 
 
+# The history of all records, and its batches.
+
+
+class HistoryEntrySerializer(DecisionSerializer):
+    """One decision, with the record that it is about."""
+
+    entity_type = serializers.CharField()
+    entity_id = serializers.UUIDField(allow_null=True)
+    monday_id = serializers.CharField(allow_null=True)
+
+
+@filtered_by(Decision, ("entity_id", "kind", "actor", "at"), field="key", monday_id="remote_id", batch="batch_id")
+class HistoryFilter(FilterSet):  # type: ignore[misc]
+    """The filters of the history; it has one order, the newest first."""
+
+    entity_type = EntityType()
+
+
+class VisibleHistoryView(ApiView, viewsets.GenericViewSet[Decision]):
+    """Decisions on records of the types that the caller may see."""
+
+    queryset = Decision.objects.order_by("-at", "-id")
+    permission_classes = [ModelPermissions]
+
+    def get_queryset(self) -> QuerySet[Decision]:
+        """Those of types that aren't hidden."""
+        hidden = {spec.entity_type for spec in registry.entities()} - visible_types(self.request.user)
+        rows = super().get_queryset()
+        return rows.exclude(entity_type__in=hidden) if hidden else rows
+
+
+class HistoryViewSet(VisibleHistoryView):
+    """The history of all records."""
+
+    serializer_class = HistoryEntrySerializer
+    filterset_class = HistoryFilter
+
+    @extend_schema(
+        operation_id="list_history",
+        summary="List the history",
+        description="What was decided about all records, newest first, each with its cause.",
+        tags=["history"],
+    )
+    def list(self, request: Request) -> Response:
+        """One page of it."""
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
+        return self.get_paginated_response(self.get_serializer(_entries(page), many=True).data)
+
+    @extend_schema(
+        operation_id="get_history_entry", summary="Show an entry of the history", description="One.", tags=["history"]
+    )
+    def retrieve(self, request: Request, pk: int) -> Response:
+        """One entry."""
+        [entry] = _entries([self.get_object()])
+        return Response(self.get_serializer(entry).data)
+
+
+def _entries(rows: Sequence[Decision]) -> list[dict[str, Any]]:
+    told = decision_data(rows)
+    about = ({"entity_type": r.entity_type, "entity_id": r.entity_id, "monday_id": r.remote_id or None} for r in rows)
+    return [one | more for one, more in zip(told, about, strict=True)]
+
+
+class BatchSerializer(serializers.Serializer[Any]):
+    """A pass, or an undo, in numbers."""
+
+    batch = serializers.UUIDField(source="batch_id")
+    began_at = serializers.DateTimeField()
+    ended_at = serializers.DateTimeField()
+    entries = serializers.IntegerField(help_text="Lines of the history.")
+    records = serializers.IntegerField()
+    entity_types = serializers.ListField(child=serializers.CharField())
+    by_kind = serializers.DictField(child=serializers.IntegerField())
+
+
+@filtered_by(Decision, ("at",))
+class BatchFilter(FilterSet):  # type: ignore[misc]
+    """The filters of batches, by their first entry."""
+
+    entity_type = EntityType()
+
+
+class HistoryBatchViewSet(VisibleHistoryView):
+    """Batches: what one pass, or one undo, did. `…/undo` says what taking one back would write."""
+
+    serializer_class = BatchSerializer
+    filterset_class = BatchFilter
+    lookup_field = "batch_id"
+
+    @extend_schema(
+        operation_id="list_batches",
+        summary="List batches",
+        description="What passes and undos did, in numbers, the newest first.",
+        tags=["history"],
+    )
+    def list(self, request: Request) -> Response:
+        """One page of them."""
+        rows = self.filter_queryset(self.get_queryset()).exclude(batch_id=None)
+        # The first entry stands for its batch: each batch is on one page, and no page needs all of them.
+        earlier = Decision.objects.filter(batch_id=OuterRef("batch_id"), id__lt=OuterRef("id"))
+        page = self.paginate_queryset(rows.filter(~Exists(earlier)).order_by("-id")) or []
+        found = self._batches([row.batch_id for row in page if row.batch_id])
+        return self.get_paginated_response(self.get_serializer(found, many=True).data)
+
+    @extend_schema(operation_id="get_batch", summary="Show a batch", description="One in numbers.", tags=["history"])
+    def retrieve(self, request: Request, batch_id: UUID) -> Response:
+        """One of them."""
+        found = self._batches([batch_id])
+        if not found:
+            raise NotFound(f"There is no batch {batch_id}. List them at /api/v1/sync/batches/.")
+        return Response(self.get_serializer(found[0]).data)
+
+    def _batches(self, ids: Sequence[UUID]) -> Sequence[dict[str, Any]]:
+        rows = self.get_queryset().filter(batch_id__in=ids).order_by().values("batch_id")
+        numbers = rows.annotate(
+            began_at=Min("at"),
+            ended_at=Max("at"),
+            entries=Count("id"),
+            records=Count("entity_id", distinct=True),
+            entity_types=ArrayAgg("entity_type", distinct=True),
+        )
+        kinds: dict[UUID | None, dict[str, int]] = defaultdict(dict)
+        for batch_id, kind, number in rows.values_list("batch_id", "kind").annotate(Count("id")):
+            kinds[batch_id][kind] = number
+        found = {row["batch_id"]: {**row, "by_kind": kinds[row["batch_id"]]} for row in numbers}
+        return [found[batch_id] for batch_id in ids if batch_id in found]
+
+
+# Undo.
+
+
 class _UndoView(ApiView):
     """GET shows what an undo would do, POST does it; both need the right to change the records."""
+
+    scopes: ClassVar[dict[str, str]] = {"post": "operate"}
 
     def answer_plan(self, request: Request, rows: Sequence[Decision]) -> Response:
         """What it would do."""
@@ -124,7 +264,7 @@ class _UndoView(ApiView):
         # Part of it was put back: a success, with what was left alone in the answer.
         if result.done:
             return Response(UndoneSerializer(result).data)
-        reason = " ".join(dict.fromkeys(step.stale for step in result.left)) or "There is nothing to take back."
+        reason = " ".join(dict.fromkeys(step.stale for step in result.left)) or "There is nothing to undo."
         body = {
             **problem_body(HTTPStatus.CONFLICT, "stale", f"Nothing was put back. {reason}"),
             "current": [StepSerializer(step).data for step in result.left],

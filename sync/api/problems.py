@@ -8,6 +8,7 @@ from functools import wraps
 from http import HTTPStatus
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.db import IntegrityError
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -17,8 +18,10 @@ from drf_standardized_errors.types import ErrorResponse
 from rest_framework import exceptions, serializers
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
+from structlog.contextvars import get_contextvars
 
 from sync.kernel.action_errors import ActionError, Conflict, NotAllowed
+from sync.kernel.db import gave_way
 from sync.kernel.humanize import shorten
 
 MEDIA_TYPE = "application/problem+json"
@@ -26,6 +29,7 @@ MAX_ERRORS = 20
 MAX_ATTR_LENGTH, MAX_DETAIL_LENGTH = 100, 500
 """Characters that a refusal quotes, so that an answer is never as long as a request may be."""
 
+CALLER_UNKNOWN = "Send an API token with the request, as in “Authorization: Bearer npd_…”."
 CHANGED_AT_ONCE = "Something else changed it at the same moment. Read it again, then repeat your change."
 
 
@@ -72,20 +76,26 @@ class ProblemErrorSerializer(serializers.Serializer[Any]):
 class ProblemSerializer(serializers.Serializer[Any]):
     """Why a request was not done (RFC 9457)."""
 
-    type = serializers.CharField(help_text="urn:npd:… names the kind of problem; about:blank is our failure.")
+    type = serializers.CharField(help_text="The address of a page about this kind; about:blank is our failure.")
+    code = serializers.CharField(help_text="Names the kind for programs.")
     title = serializers.CharField()
     status = serializers.IntegerField()
     detail = serializers.CharField(help_text="What happened and what to do next.")
+    request_id = serializers.CharField(required=False, help_text="As in X-Request-ID, and in our log.")
     errors = ProblemErrorSerializer(many=True, required=False)  # type: ignore[assignment]  # a member's name
 
 
 def problem_body(status: int, code: str, detail: str) -> dict[str, Any]:
-    """The members that every problem has.
+    """The members that every problem has; of our own failures no page would say more."""
+    kind = "about:blank" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else problem_type(code)
+    body = {"type": kind, "code": code, "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    request_id = get_contextvars().get("request_id")
+    return body | ({"request_id": request_id} if request_id else {})
 
-    `code` is left out of our own failures, where nobody could use it.
-    """
-    kind = "about:blank" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else f"urn:npd:{code}"
-    return {"type": kind, "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+
+def problem_type(code: str) -> str:
+    """The address of the page about a kind of problem."""
+    return f"{settings.SITE_URL}/api/problems/{code}"
 
 
 def problem(status: int, code: str, detail: str) -> JsonResponse:
@@ -148,17 +158,27 @@ class ProblemFormatter(ExceptionFormatter):
         return body
 
 
+def problem_of(exc: exceptions.APIException) -> dict[str, Any]:
+    """The members of the problem that an error is, for one row of an answer about many."""
+    body: dict[str, Any] = ProblemFormatter(exc, {}, exc).run()  # type: ignore[typeddict-item]  # it reads none of it
+    body.pop("request_id", None)  # of the request as a whole
+    return body
+
+
 class ProblemHandler(ExceptionHandler):
     """DRF's exception handler of this project (DRF_STANDARDIZED_ERRORS in the settings)."""
 
     def convert_known_exceptions(self, exc: Exception) -> Exception:
         """Map what is no failure of ours.
 
-        A constraint broken after validation is somebody else's concurrent write.
+        A constraint broken after validation is somebody else's concurrent write, and so is a deadlock.
         """
+        if isinstance(exc, exceptions.NotAuthenticated):
+            # In place: the exception carries what WWW-Authenticate says.
+            exc.detail = exceptions.ErrorDetail(CALLER_UNKNOWN, exc.default_code)
         if isinstance(exc, RequestDataTooBig):
             return TooLarge()
-        if isinstance(exc, IntegrityError):
+        if isinstance(exc, IntegrityError) or gave_way(exc):
             return ActionProblem(Conflict(CHANGED_AT_ONCE))
         if isinstance(exc, ActionError):
             return ActionProblem(exc)

@@ -6,18 +6,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from typing import Any, ClassVar, TypeVar
 
 import django_filters
 from django.db import transaction
 from django.db.models import QuerySet
+from django.urls import reverse
 from django_filters.rest_framework import FilterSet
-from drf_spectacular.utils import extend_schema, extend_schema_view
-from rest_framework import mixins, serializers, viewsets
+from drf_spectacular.utils import extend_schema, extend_schema_serializer, extend_schema_view
+from rest_framework import serializers, status, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from sync.api.request_rules import ApiView, EntityType, KnownFieldsMixin, MayOperateQueue, ModelPermissions, TrueOrFalse
+from sync.api.deprecation import Deprecation
+from sync.api.lists import ShapedView, filtered_by, ordered_by
+from sync.api.request_rules import EntityType, KnownFieldsMixin, MayOperateQueue, ModelPermissions, TrueOrFalse
 from sync.choices import QueueDirection, QueueStatus
 from sync.clock import sync_now
 from sync.kernel.action_errors import Conflict, PartiallyDone
@@ -30,13 +34,31 @@ from sync.records.authors import log_queue_action
 from sync.records.item_links import unmatched_condition
 
 
+@extend_schema_serializer(deprecate_fields=["remote_id"])
 class QueueRowSerializer(serializers.ModelSerializer[SyncQueue]):
-    """A reason to look at a record; a candidate (no entity_id) is an item that no record has yet."""
+    """A reason to look at a record; a candidate (no entity_id) is an item that no record has yet.
+
+    `remote_id` is the old name of `monday_id`.
+    """
+
+    monday_id = serializers.CharField(
+        source="remote_id", read_only=True, allow_null=True, help_text="The item, of a job about an unmatched item."
+    )
 
     class Meta:
         model = SyncQueue
         fields = [
-            *("id", "entity_type", "entity_id", "remote_id", "direction", "operation", "payload", "status"),
+            *(
+                "id",
+                "entity_type",
+                "entity_id",
+                "monday_id",
+                "remote_id",
+                "direction",
+                "operation",
+                "payload",
+                "status",
+            ),
             *("priority", "attempts", "max_attempts", "last_attempt", "next_retry", "error_message"),
             *("reason", "created_at", "finished_at"),
         ]
@@ -77,6 +99,10 @@ class SteeredSerializer(serializers.Serializer[Any]):
     left = serializers.IntegerField(help_text="Other jobs, which it doesn't fit.")
 
 
+_FILTERED = ("operation", "priority", "attempts", "last_attempt", "next_retry", "created_at", "finished_at")
+
+
+@filtered_by(SyncQueue, _FILTERED, monday_id="remote_id")
 class QueueFilter(FilterSet):  # type: ignore[misc]
     """The filters of the queue."""
 
@@ -91,6 +117,11 @@ class QueueFilter(FilterSet):  # type: ignore[misc]
     def of_new_items(self, queryset: QuerySet[Any], name: str, value: bool) -> QuerySet[Any]:
         """Rows about unmatched items, or the others."""
         return queryset.filter(unmatched_condition()) if value else queryset.exclude(unmatched_condition())
+
+
+@ordered_by(SyncQueue, ("id", "status", *_FILTERED))
+class QueueListFilter(QueueFilter):
+    """The same with an order, which means nothing to an action on all that match."""
 
 
 # The queue: pending and failed jobs; retry, cancel and discard of one job or of all that match.
@@ -120,15 +151,20 @@ def _bulk_schema(name: str, description: str) -> Callable[[ActionMethod], Action
 @extend_schema_view(
     list=extend_schema(description="Jobs, newest first."), retrieve=extend_schema(description="One job.")
 )
-class QueueViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
+class QueueViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
     """The queue, read-only except for actions on its rows."""
 
     queryset = SyncQueue.objects.order_by("-id")
     serializer_class = QueueRowSerializer
-    filterset_class = QueueFilter
     permission_classes = [ModelPermissions]
     problem_codes: ClassVar[dict[str, tuple[int, ...]]] = dict.fromkeys((*JOB_ACTIONS, *BULK_ACTIONS), (409,))
     narrowed: ClassVar[tuple[str, ...]] = ("list", *BULK_ACTIONS)
+    scopes: ClassVar[dict[str, str]] = dict.fromkeys((*JOB_ACTIONS, *BULK_ACTIONS), "operate")
+
+    @property
+    def filterset_class(self) -> type[FilterSet]:
+        """The filters of this action."""
+        return QueueFilter if self.action in BULK_ACTIONS else QueueListFilter
 
     def get_permissions(self) -> Any:
         """Each action has a permission of its own."""
@@ -155,17 +191,17 @@ class QueueViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
         """Discard a failed job; 409 with a sentence where it can't be."""
         return self._run_one(request, SyncQueueService().discard)
 
-    @_bulk_schema("sync_queue_retry_all", "Retry all failed and pending jobs that match now.")
+    @_bulk_schema("retry_jobs", "Retry all failed and pending jobs that match now.")
     def retry_all(self, request: Request) -> Response:
         """Retry all that match now."""
         return self._run_bulk(request, SyncQueueService().retry_all)
 
-    @_bulk_schema("sync_queue_cancel_all", "Close all pending jobs that match without a sync.")
+    @_bulk_schema("cancel_jobs", "Close all pending jobs that match without a sync.")
     def cancel_all(self, request: Request) -> Response:
         """Cancel all pending jobs that match."""
         return self._run_bulk(request, SyncQueueService().cancel_all)
 
-    @_bulk_schema("sync_queue_discard_all", "Close all failed jobs that match.")
+    @_bulk_schema("discard_jobs", "Close all failed jobs that match.")
     def discard_all(self, request: Request) -> Response:
         """Discard all failed jobs that match."""
         return self._run_bulk(request, SyncQueueService().discard_all)
@@ -243,18 +279,58 @@ class PauseRequestSerializer(WhatSerializer):
     )
 
 
-@extend_schema_view(list=extend_schema(description="The pauses in force, the widest first.", filters=False))
-class PauseViewSet(ApiView, mixins.ListModelMixin, viewsets.GenericViewSet[QueuePause]):
+@ordered_by(QueuePause, ("id", "entity_type", "direction", "paused_at"))
+@filtered_by(QueuePause, ("direction", "paused_by", "paused_at"))
+class PauseFilter(FilterSet):  # type: ignore[misc]
+    """The filters of pauses; one of every board, or of both directions, is not among those of one."""
+
+    entity_type = EntityType()
+
+
+_BY_PAUSES = Deprecation(
+    date(2026, 11, 22), date(2027, 11, 22), "Use POST sync/pauses/ and DELETE sync/pauses/{id}/ instead."
+)
+
+
+@extend_schema_view(
+    list=extend_schema(description="The pauses in force, the widest first."),
+    retrieve=extend_schema(description="One pause, while it is in force."),
+)
+class PauseViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[QueuePause]):
     """The pauses."""
 
     queryset = QueuePause.objects.order_by("entity_type", "direction")
     serializer_class = PauseSerializer
-    filter_backends = ()
-    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {"pause": (409,), "resume": (409,)}
+    filterset_class = PauseFilter
+    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = dict.fromkeys(
+        ("create", "destroy", "pause", "resume"), (409,)
+    )
+    scopes: ClassVar[dict[str, str]] = dict.fromkeys(("create", "destroy", "pause", "resume"), "operate")
+    deprecated: ClassVar[dict[str, Deprecation]] = dict.fromkeys(("pause", "resume"), _BY_PAUSES)
 
     def get_permissions(self) -> Any:
         """Whoever may see the queue may see its pauses."""
-        return [MayOperateQueue(QueueAction.VIEW if self.action == "list" else QueueAction.PAUSE)]
+        reads = self.action in ("list", "retrieve")
+        return [MayOperateQueue(QueueAction.VIEW if reads else QueueAction.PAUSE)]
+
+    @extend_schema(
+        request=PauseRequestSerializer,
+        responses=dict.fromkeys((200, 201), PauseSerializer),
+        description="Pause everything, one board, one direction, or one direction of one board, until the pause is "
+        "deleted. Nothing is lost. 201 with `Location`; 200 with the pause that is there already, which stays so.",
+    )
+    def create(self, request: Request) -> Response:
+        """Pause; 409 with a sentence where there is no such board."""
+        found, is_new = self._pause(request)
+        address = request.build_absolute_uri(reverse("sync-pause", args=[found.pk]))
+        code = status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
+        return Response(self.get_serializer(found).data, code, headers={"Location": address})
+
+    @extend_schema(description="End the pause; what waited is worked from now on.")
+    def destroy(self, request: Request, pk: int) -> Response:
+        """Resume what it paused; 409 where somebody else has just done so."""
+        self._resume(request, (found := self.get_object()).entity_type, found.direction)
+        return Response(status=status.HTTP_204_NO_CONTENT)
 
     @extend_schema(
         request=PauseRequestSerializer,
@@ -264,15 +340,7 @@ class PauseViewSet(ApiView, mixins.ListModelMixin, viewsets.GenericViewSet[Queue
     )
     def pause(self, request: Request) -> Response:
         """Pause; 409 with a sentence where there is no such board."""
-        params = PauseRequestSerializer(data=request.data)
-        params.is_valid(raise_exception=True)
-        now = sync_now()
-        with transaction.atomic():
-            found = SyncQueueService().pause(request.user.get_username(), **params.validated_data)
-            if found.paused_at >= now:  # else somebody else's stands
-                target = pause_target(found.entity_type, found.direction)
-                log_queue_action(request.user, f"Paused {target} by the API.")
-        return Response(self.get_serializer(found).data)
+        return Response(self.get_serializer(self._pause(request)[0]).data)
 
     @extend_schema(
         request=WhatSerializer,
@@ -283,10 +351,25 @@ class PauseViewSet(ApiView, mixins.ListModelMixin, viewsets.GenericViewSet[Queue
         """Resume; 409 with a sentence where just that isn't paused."""
         params = WhatSerializer(data=request.data)
         params.is_valid(raise_exception=True)
-        target = pause_target(params.validated_data["entity_type"], params.validated_data["direction"])
+        self._resume(request, **params.validated_data)
+        return Response(self.get_serializer(self.get_queryset(), many=True).data)
+
+    def _pause(self, request: Request) -> tuple[QueuePause, bool]:
+        """The pause that was asked for, and whether it is a new one."""
+        params = PauseRequestSerializer(data=request.data)
+        params.is_valid(raise_exception=True)
+        now = sync_now()
+        with transaction.atomic():
+            found = SyncQueueService().pause(request.user.get_username(), **params.validated_data)
+            is_new = found.paused_at >= now  # else somebody else's stands
+            if is_new:
+                target = pause_target(found.entity_type, found.direction)
+                log_queue_action(request.user, f"Paused {target} by the API.")
+        return found, is_new
+
+    def _resume(self, request: Request, entity_type: str, direction: str) -> None:
+        target = pause_target(entity_type, direction)
         # In no transaction of ours: it moves what waited a thousand rows at a time, which saves would wait for.
-        ended = SyncQueueService().resume(request.user.get_username(), **params.validated_data)
-        if not ended:
+        if not SyncQueueService().resume(request.user.get_username(), entity_type=entity_type, direction=direction):
             raise Conflict(f"Nobody paused {target}, so there is nothing to resume. See GET sync/pauses/.")
         log_queue_action(request.user, f"Resumed {target} by the API.")
-        return Response(self.get_serializer(self.get_queryset(), many=True).data)

@@ -4,10 +4,8 @@ redirect from a record's id to its page.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -18,87 +16,60 @@ from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.urls import URLPattern, URLResolver, include, path, reverse
-from django.utils.text import capfirst
 from django.views.decorators.http import require_safe
-from django_filters import UUIDFilter
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field, extend_schema_view
+from django_filters.rest_framework import FilterSet
+from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import serializers, status, viewsets
 from rest_framework.decorators import action
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import APIException, NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
 from sync import registry
+from sync.api.bulk_endpoints import bulk_of
+from sync.api.etags import ETAG_OUT, IF_MATCH, IF_NONE_MATCH, check_precondition, check_upsert_precondition, etag_of
+from sync.api.export_endpoints import export_paths
 from sync.api.history_endpoints import DecisionSerializer, decision_data
-from sync.api.problems import PreconditionFailed
+from sync.api.lists import ShapedView, expand, filters_of, ordering_of
+from sync.api.request_limits import SyncNowThrottle
 from sync.api.request_rules import (
-    ORDERED_BY,
+    MAX_NAMED,
     ApiView,
     KnownFieldsMixin,
     MayChange,
     ModelPermissions,
+    Moment,
     RecordFilter,
-    StableOrdering,
-    SyncNowThrottle,
+    own_method,
+    parse_moment,
     slash_paths,
 )
-from sync.kernel.triggers import BOOKKEEPING
+from sync.choices import RULES, RecordSyncStatus, SyncDirection
+from sync.kernel.action_errors import Conflict
 from sync.ledger import SyncStateService
-from sync.ledger.record_view import RecordView
+from sync.ledger.record_view import FieldReason, FieldView, RecordView
 from sync.models import Decision, SyncedModel
+from sync.models.api_clients import VALUE_LENGTH
+from sync.operations.event_feed import deleted_records, unknown_deletions_before
+from sync.operations.record_push import PushReason, push_record
+from sync.reconcile.field_values import canonical_value, records_saying
 from sync.records.authors import log_action
-from sync.records.item_links import relink, request_unlink
+from sync.records.external_ids import (
+    external_ids_of,
+    lock_looked_up,
+    records_named,
+    set_external_ids,
+    source_problem,
+    value_problem,
+)
+from sync.records.item_links import relink, request_recreation, request_unlink
 from sync.records.record_health import Part, RecordState
-from sync.records.record_requests import push_record
-
-_TAG = re.compile(r'(?:W/)?("[^"]*")')
-
-
-def etag_of(record: SyncedModel) -> str:
-    """The quoted tag of the record's fields, sync_enabled and sync_direction."""
-    names = [
-        field.attname
-        for field in record._meta.concrete_fields
-        if not field.primary_key and field.attname not in BOOKKEEPING
-    ]
-    # Without bookkeeping: a pass must not make a person's ETag stale.
-    values = {name: getattr(record, name) for name in names}
-    text = json.dumps(values, sort_keys=True, default=str, ensure_ascii=False)
-    return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
-
-
-def matches_etag(if_match: str, etag: str) -> bool:
-    """Whether an If-Match header names this tag: a list of tags or `*`; `W/` is ignored."""
-    return if_match.strip() == "*" or etag in _TAG.findall(if_match)
-
-
-def check_precondition(request: Request, record: SyncedModel) -> None:
-    """Compare If-Match with the record, whose row must be locked; raises PreconditionFailed (412)."""
-    if_match = request.headers.get("If-Match")
-    # Compared under the row's lock, so that nobody can change the record in between.
-    if if_match is not None and not matches_etag(if_match, etag_of(record)):
-        raise PreconditionFailed(
-            f"“{record}” ({record.entity_type()} {record.pk}) changed since you read it; nothing was done. "
-            "GET it again, make your change on what it says now, and send that with the new ETag in If-Match."
-        )
-
 
 # CRUD with ETags, whatever the model.
 
 
 LOCKING_ACTIONS = ("update", "partial_update", "destroy")
-
-ETAG_OUT = OpenApiParameter(
-    "ETag", str, OpenApiParameter.HEADER, response=[200, 201], description="A hash of what people edit."
-)
-
-IF_MATCH = OpenApiParameter(
-    "If-Match",
-    str,
-    OpenApiParameter.HEADER,
-    description="ETags as read, or *; when the record has another now, nothing is done: 412.",
-)
 
 
 class RecordSyncSerializer(serializers.Serializer[RecordView]):
@@ -111,14 +82,94 @@ class RecordSyncSerializer(serializers.Serializer[RecordView]):
     reason_code = serializers.CharField(help_text=f"Why it is in this state: {', '.join(Part.values)}.")
 
 
+class FieldBaseSerializer(serializers.Serializer[FieldView]):
+    """The two values when both sides were last in sync."""
+
+    npd = serializers.CharField(source="base_local")
+    monday = serializers.CharField(source="base_remote")
+
+
+class FieldSyncSerializer(serializers.Serializer[FieldView]):
+    """One mapped field on both sides, the values as displayed."""
+
+    field = serializers.CharField(source="key", help_text="The mapped field: name, email, address …")
+    label = serializers.CharField()  # type: ignore[assignment]  # a member's name
+    names = serializers.ListField(child=serializers.CharField(), help_text="The record's fields that it is made of.")
+    npd = serializers.CharField(source="local")
+    monday = serializers.CharField(source="remote", help_text="As last known; nobody asks Monday for this answer.")
+    monday_read_at = serializers.DateTimeField(
+        source="read_at", allow_null=True, help_text="When a pass read that; null: it is what the base says."
+    )
+    base = FieldBaseSerializer(source="*")
+    state = serializers.ChoiceField(choices=RecordState.choices)
+    reason_code = serializers.ChoiceField(choices=[code.value for code in FieldReason], help_text="Why it is so.")
+    detail = serializers.CharField(help_text="The reason in words, where it is blocked or stored differently.")
+    blocked = serializers.SerializerMethodField(help_text="Whether it is not synced until somebody acts.")
+    to_monday = serializers.BooleanField(help_text="Whether NPD's changes are sent.")
+    to_npd = serializers.BooleanField(help_text="Whether Monday's changes are taken.")
+    rule = serializers.ChoiceField(choices=RULES, help_text="What decides where both sides changed it.")
+
+    def get_blocked(self, view: FieldView) -> bool:
+        """Whether its reason is a block."""
+        return view.reason_code in (FieldReason.BLOCKED, FieldReason.REJECTED)
+
+
+class RecordFieldsSerializer(RecordSyncSerializer):
+    """How a record's sync stands, and each of its fields on both sides."""
+
+    id = serializers.UUIDField(source="record.pk")
+    monday_id = serializers.CharField(source="record.monday_id", allow_null=True)
+    monday_last_synced = serializers.DateTimeField(source="record.monday_last_synced", allow_null=True)
+    sync_status = serializers.ChoiceField(source="status", choices=RecordSyncStatus.choices)
+    sync_enabled = serializers.BooleanField(source="record.sync_enabled")
+    sync_direction = serializers.ChoiceField(source="record.sync_direction", choices=SyncDirection.choices)
+    attempts = serializers.IntegerField(help_text="Of its pending job.")
+    failed_jobs = serializers.ListField(child=serializers.IntegerField(), help_text="Jobs with no attempt left.")
+    removed_item = serializers.CharField(help_text="How its item left the board: archived, deleted …; else empty.")
+    fields = FieldSyncSerializer(many=True)  # type: ignore[assignment]  # a member's name
+
+
+MAX_SOURCES = 50
+
+
+class ExternalIdsField(serializers.DictField):
+    """What other systems call the record, by source; null takes an id away, and a source that isn't named stays."""
+
+    child = serializers.CharField(max_length=VALUE_LENGTH, allow_null=True, trim_whitespace=False)
+
+    def get_attribute(self, instance: Any) -> Any:
+        """The record: its ids are another table's, which the view has read for a whole page at once."""
+        return instance
+
+    def to_representation(self, value: Any) -> dict[str, str]:
+        """The ids by source."""
+        found: Mapping[UUID, dict[str, str]] = self.context["external_ids"]
+        return found.get(value.pk, {})
+
+    def to_internal_value(self, data: Any) -> dict[str, str | None]:
+        """The ids by source; raises ValidationError that names the source."""
+        if isinstance(data, dict) and len(data) > MAX_SOURCES:
+            raise serializers.ValidationError(f"A record has ids of at most {MAX_SOURCES} systems.")
+        given: dict[str, str | None] = super().to_internal_value(data)
+        problems = {source: source_problem(source) or value_problem(value or "-") for source, value in given.items()}
+        if errors := {source: [problem] for source, problem in problems.items() if problem}:
+            raise serializers.ValidationError(errors, code="bad_external_id")
+        return given
+
+
 class RecordSerializer(KnownFieldsMixin, serializers.ModelSerializer[Any]):
     """A synced record; an unknown field is refused by name, not ignored."""
 
     sync = serializers.SerializerMethodField()
+    external_ids = ExternalIdsField(
+        required=False,
+        help_text="What other systems call the record, by source. null takes an id away; a source that isn't named "
+        "keeps its id.",
+    )
 
     OWN_FIELDS: ClassVar[tuple[str, ...]] = (
         *("monday_id", "monday_last_synced", "sync_status", "sync_enabled", "sync_direction"),
-        *("created_at", "updated_at", "sync"),
+        *("created_at", "updated_at", "external_ids", "sync"),
     )
 
     # Passes and triggers change these, so a body that was read earlier may hold older values.
@@ -152,11 +203,29 @@ class RecordSerializer(KnownFieldsMixin, serializers.ModelSerializer[Any]):
         stored = field.get_attribute(self.instance)
         return bool(value == (None if stored is None else field.to_representation(stored)))
 
+    def create(self, validated_data: dict[str, Any]) -> Any:
+        """Store the record and its external ids, in the caller's transaction; raises Conflict."""
+        external_ids = validated_data.pop("external_ids", {})
+        record = super().create(validated_data)
+        set_external_ids(record.entity_type(), {record.pk: external_ids})
+        return record
+
+    def update(self, instance: Any, validated_data: dict[str, Any]) -> Any:
+        """The same for one that is there."""
+        external_ids = validated_data.pop("external_ids", {})
+        set_external_ids(instance.entity_type(), {instance.pk: external_ids})
+        return super().update(instance, validated_data)
+
     @extend_schema_field(RecordSyncSerializer)
     def get_sync(self, record: SyncedModel) -> Any:
         """The state as the view read it, for a whole page at once."""
         states: dict[UUID, RecordView] = self.context["states"]
-        return RecordSyncSerializer(states[record.pk]).data
+        return self._sync.to_representation(states[record.pk])
+
+    @cached_property
+    def _sync(self) -> RecordSyncSerializer:
+        # One for a whole page: making it costs more than what it does.
+        return RecordSyncSerializer()
 
 
 class SyncAnswerSerializer(serializers.Serializer[Any]):
@@ -164,19 +233,34 @@ class SyncAnswerSerializer(serializers.Serializer[Any]):
 
     sync_triggered = serializers.BooleanField()
     message = serializers.CharField()
+    reason_code = serializers.CharField(
+        help_text=f"Why nothing is sent, or not now: {', '.join(filter(None, PushReason))}; empty where it is sent now."
+    )
     monday_id = serializers.CharField(allow_null=True, help_text="The item's id before this push.")
 
 
-class RecordViewSet(ApiView, viewsets.ModelViewSet[Any]):
+class MayUpsert(ModelPermissions):
+    """For what creates or changes."""
+
+    perms_map = {
+        **ModelPermissions.perms_map,
+        "PUT": [*ModelPermissions.perms_map["POST"], *ModelPermissions.perms_map["PUT"]],
+    }
+
+
+_SERIALIZERS: dict[type[SyncedModel], type[RecordSerializer]] = {}
+"""The serializer of each model whose records have an API, for those that name them."""
+
+
+class RecordViewSet(ShapedView, viewsets.ModelViewSet[Any]):
     """Create, read, change and delete records of one model."""
 
     paged: ClassVar[tuple[str, ...]] = ("list", "history")
     permission_classes = [ModelPermissions]
     problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {
         "create": (409,),
-        "update": (409, 412),
-        "partial_update": (409, 412),
         "destroy": (412,),
+        **dict.fromkeys(("update", "partial_update", "upsert_by_key", "upsert_by_external_id"), (409, 412)),
     }
 
     def get_queryset(self) -> QuerySet[Any]:
@@ -184,6 +268,16 @@ class RecordViewSet(ApiView, viewsets.ModelViewSet[Any]):
         queryset = super().get_queryset()
         # Locked before If-Match is compared.
         return queryset.select_for_update() if self.action in LOCKING_ACTIONS else queryset
+
+    def expanded_serializers(self) -> Mapping[str, Any]:
+        """Those of the models that the relations point at."""
+        fields = {name: self.get_queryset().model._meta.get_field(name) for name in self.expandable}
+        return {name: _SERIALIZERS[registry.target_of(field)] for name, field in fields.items()}
+
+    def get_permissions(self) -> Any:
+        """An upsert needs both permissions, to add and to change, for nobody knows which it will be."""
+        # Of a method that the address doesn't take, the action is None.
+        return [MayUpsert()] if (self.action or "").startswith("upsert") else super().get_permissions()
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """One page, with the sync state of all its records read at once."""
@@ -200,7 +294,11 @@ class RecordViewSet(ApiView, viewsets.ModelViewSet[Any]):
 
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Create a record."""
-        serializer = self.get_serializer(data=request.data)
+        with transaction.atomic():
+            return self._create(request, request.data)
+
+    def _create(self, request: Request, data: Any) -> Response:
+        serializer = self.get_serializer(data=data)
         serializer.is_valid(raise_exception=True)
         record = serializer.save()
         # Triggers have set columns of the new row.
@@ -215,14 +313,62 @@ class RecordViewSet(ApiView, viewsets.ModelViewSet[Any]):
         with transaction.atomic():
             record = self.get_object()
             check_precondition(request, record)
-            serializer = self.get_serializer(record, data=request.data, partial=kwargs.get("partial", False))
-            serializer.is_valid(raise_exception=True)
-            serializer.save()
-            fields = ", ".join(sorted(serializer.validated_data))
-            log_action(request.user, record, f"Changed by the API: {fields}.")
-            # Triggers have changed the row.
-            record.refresh_from_db()
+            return self._change(request, record, request.data, partial=kwargs.get("partial", False))
+
+    def _change(self, request: Request, record: SyncedModel, data: Any, *, partial: bool) -> Response:
+        serializer = self.get_serializer(record, data=data, partial=partial)
+        serializer.is_valid(raise_exception=True)
+        serializer.save()
+        fields = ", ".join(sorted(serializer.validated_data))
+        log_action(request.user, record, f"Changed by the API: {fields}.")
+        # Triggers have changed the row.
+        record.refresh_from_db()
         return self._respond(record)
+
+    def upsert_by_external_id(self, request: Request, source: str, value: str) -> Response:
+        """Create or change the record that another system calls so."""
+        # With a slash at its end and without it is one address.
+        value, entity_type = value.removesuffix("/"), self.get_queryset().model.entity_type()
+        problems = {"source": source_problem(source), "value": value_problem(value)}
+        if errors := {name: [problem] for name, problem in problems.items() if problem}:
+            raise serializers.ValidationError(errors, code="bad_external_id")
+        given = _object(request.data)
+        external_ids = given.get("external_ids", {})
+        if isinstance(external_ids, dict):
+            if external_ids.get(source, value) != value:
+                message = f"The address names {source}:{value}. Leave {source} out here, or send the same."
+                raise serializers.ValidationError({"external_ids": {source: [message]}}, code="contradiction")
+            given |= {"external_ids": {**external_ids, source: value}}
+        with transaction.atomic():
+            lock_looked_up(entity_type, source)
+            return self._upsert(request, list(records_named(entity_type, [(source, value)]).values()), given, given)
+
+    def upsert_by_key(self, request: Request, value: str) -> Response:
+        """Create or change the record with this value of the match field; 409 where several have it."""
+        model, value = self.get_queryset().model, value.removesuffix("/")
+        entity_type, field = model.entity_type(), registry.match_field(model) or "pk"
+        key, given = str(canonical_value(entity_type, field, value)), _object(request.data)
+        if not key or "\0" in key:
+            raise serializers.ValidationError({field: ["The address names none."]}, code="blank")
+        sent = given.get(field, value)
+        if not isinstance(sent, str) or str(canonical_value(entity_type, field, sent)).lower() != key.lower():
+            message = f"The address names “{value}”. Leave it out here, or send the same; to change it, use the id."
+            raise serializers.ValidationError({field: [message]}, code="contradiction")
+        with transaction.atomic():
+            lock_looked_up(entity_type, field, key.lower())
+            found = [record.pk for record in records_saying(model, field, value)]
+            return self._upsert(request, found, given, {field: value, **given})
+
+    def _upsert(
+        self, request: Request, found: Sequence[UUID], changes: dict[str, Any], values: dict[str, Any]
+    ) -> Response:
+        """Write `changes` to the one record that was found, or make one of `values`; under the look-up's lock."""
+        if len(found) > 1:
+            ids = ", ".join(map(str, found[:MAX_NAMED]))
+            raise Conflict(f"{len(found)} records fit: {ids}. Choose one, and change it by its id.", code="ambiguous")
+        record = self.get_queryset().select_for_update().filter(pk__in=found).first()
+        check_upsert_precondition(request, record)
+        return self._create(request, values) if record is None else self._change(request, record, changes, partial=True)
 
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Delete a record."""
@@ -253,30 +399,97 @@ class RecordViewSet(ApiView, viewsets.ModelViewSet[Any]):
         page = self.paginate_queryset(rows) or []
         return self.get_paginated_response(DecisionSerializer(decision_data(page), many=True).data)
 
+    def read_sync(self, request: Request, pk: str) -> Response:
+        """How each field stands, as far as the last pass knows: nobody asks Monday for it."""
+        record = self.get_object()
+        return Response(RecordFieldsSerializer(SyncStateService().describe_many([record])[record.pk]).data)
+
     def _respond(self, record: SyncedModel, code: int = status.HTTP_200_OK) -> Response:
         return Response(self._serialize([record], many=False), code, headers={"ETag": etag_of(record)})
 
     def _serialize(self, records: Sequence[SyncedModel], *, many: bool) -> Any:
-        states = SyncStateService().describe_many(records)
-        context = {**self.get_serializer_context(), "states": states}
-        return self.get_serializer_class()(records if many else records[0], many=many, context=context).data
+        context = {**self.get_serializer_context()}
+        serializer = self.get_serializer(records if many else records[0], many=many, context=context)
+        shown = getattr(serializer, "child", serializer).fields
+        relations = self.named_in("expand", [name for name in self.expandable if name in shown])
+        # Read for a whole page at once, and only for who asks for it.
+        context["states"] = SyncStateService().describe_many(records) if "sync" in shown else {}
+        ids = [record.pk for record in records] if "external_ids" in shown else []
+        context["external_ids"] = external_ids_of(self.get_queryset().model.entity_type(), ids)
+        found: Any = serializer.data
+        rows = found if many else [found]
+        expand(rows, records, relations, _SERIALIZERS, self.request.user)
+        return found
+
+
+def _object(data: Any) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise serializers.ValidationError("The body must be an object with the record's fields.")
+    return dict(data)
+
+
+class DeletedRecordSerializer(serializers.Serializer[Any]):
+    """That a record was deleted; nothing of what it said."""
+
+    id = serializers.UUIDField(source="entity_id")
+    deleted_at = serializers.DateTimeField(source="at")
+
+
+class DeletedFilter(FilterSet):  # type: ignore[misc]
+    """The filter of deleted records."""
+
+    since = Moment(field_name="at", lookup_expr="gte", help_text="Deleted since then, this moment included.")
+
+
+class DeletionsGone(APIException):
+    """Deletions since then are not all known any more."""
+
+    status_code = status.HTTP_410_GONE
+    default_detail = (
+        "This is longer ago than deletions are kept. Read all records again; those that you have and that are not "
+        "there were deleted."
+    )
+    default_code = "since_expired"
+
+
+class DeletedViewSet(ApiView, viewsets.GenericViewSet[Any]):
+    """`GET …/deleted/`: which records were deleted, as long as events are kept."""
+
+    permission_classes = [ModelPermissions]
+    serializer_class = DeletedRecordSerializer
+    filterset_class = DeletedFilter
+    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {"list": (410,)}
+
+    @extend_schema(
+        summary="List deleted records",
+        description="The records that were deleted, in the order of their deletion: ids and times alone. One that was "
+        "restored is not among them. 410 where `since` is older than what is kept.",
+    )
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """One page of them; 410 rather than a list that looks whole and isn't."""
+        since, known_from = parse_moment(request.query_params.get("since")), unknown_deletions_before()
+        if since is not None and known_from is not None and since < known_from:
+            raise DeletionsGone
+        found = self.filter_queryset(deleted_records(self.get_queryset().model.entity_type()))
+        page = self.paginate_queryset(found) or []
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
 
 class LinkingAnswerSerializer(serializers.Serializer[Any]):
-    """What an unlinking or a linking did."""
+    """What was done, or asked for, about a record's item."""
 
     message = serializers.CharField()
     monday_id = serializers.CharField(
-        allow_null=True, help_text="The item: the one that it is unlinked from, or linked with again."
+        allow_null=True, help_text="The item: that it is unlinked from, linked with again, or that is gone."
     )
 
 
 class LinkingViewSet(ApiView, viewsets.GenericViewSet[Any]):
-    """`POST …/{id}/unlink` and `…/{id}/link-again`: unlink a record from its item, and link it again."""
+    """`POST …/{id}/unlink`, `link-again`, `create-item`: what a record's item is to be."""
 
     permission_classes = [MayChange]
     serializer_class = LinkingAnswerSerializer
-    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {"unlink": (409,), "link_again": (409,)}
+    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = dict.fromkeys(("unlink", "link_again", "create_item"), (409,))
 
     @extend_schema(
         request=None,
@@ -304,13 +517,26 @@ class LinkingViewSet(ApiView, viewsets.GenericViewSet[Any]):
         message = f"“{record}” is linked with its item again."
         return Response(self.get_serializer({"message": message, "monday_id": item_id}).data)
 
+    @extend_schema(
+        request=None,
+        description="Make a new item for a record whose item was archived, deleted or moved away, by its next sync; "
+        "where the item is back by then, nothing is made.",
+    )
+    def create_item(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Ask for a new item; 409 for a record without one, or that Monday alone decides."""
+        record: SyncedModel = self.get_object()
+        request_recreation(record, request.user.get_username())
+        log_action(request.user, record, "Creating its item again was asked for, by the API.")
+        message = f"The item of “{record}” is created again by its next sync."
+        return Response(self.get_serializer({"message": message, "monday_id": record.monday_id}).data)
+
 
 class PushViewSet(ApiView, viewsets.GenericViewSet[Any]):
     """`POST …/{id}/sync-to-monday`: push one record now, because a person asked for it."""
 
     permission_classes = [MayChange]
     # Each push may cost calls of Monday's quota, so it has a rate of its own besides the API's.
-    throttle_classes = [SyncNowThrottle, *ApiView.throttle_classes]
+    throttle_classes = [SyncNowThrottle]
 
     @extend_schema(request=None, description="Push the record now, this once even where its sync is off.")
     def push(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -319,7 +545,12 @@ class PushViewSet(ApiView, viewsets.GenericViewSet[Any]):
         before = record.monday_id
         answer = push_record(record, by=request.user.get_username())
         log_action(request.user, record, f"Sync now, by the API: {answer.message}")
-        fields = {"sync_triggered": answer.triggered, "message": answer.message, "monday_id": before}
+        fields = {
+            "sync_triggered": answer.triggered,
+            "message": answer.message,
+            "reason_code": answer.reason_code,
+            "monday_id": before,
+        }
         return Response(self.get_serializer({f"{record.entity_type()}_id": record.pk, **fields}).data)
 
 
@@ -354,21 +585,80 @@ def record_paths(
     }
     answer = type(f"{name}SyncResponseSerializer", (SyncAnswerSerializer,), answer_fields)
     own = {"queryset": model._default_manager.order_by(*registry.default_ordering(model))}
+    # The first is the one that stands in the API's document under this name.
+    serializer = _SERIALIZERS.setdefault(model, serializer or _serializer_of(model))
     views = own | {
-        "serializer_class": serializer or _serializer_of(model),
-        "filterset_class": filters or _filter_of(model),
+        "serializer_class": serializer,
+        "filterset_class": _filter_of(model, filters or RecordFilter),
+        "expandable": tuple(field.name for field in registry.own_relations(model)),
     }
-    records = _documented(type(f"{name}ViewSet", (RecordViewSet,), views))
+    records: Any = _documented(type(f"{name}ViewSet", (RecordViewSet,), views))
     push: Any = type(f"{name}Push", (PushViewSet,), own | {"serializer_class": answer})
     linking: Any = type(f"{name}Linking", (LinkingViewSet,), own)
+    of_fields = _fields_serializer_of(name, serializer)
+    bulk = bulk_of(model, serializer, of_fields)
+    key = registry.match_field(model)
+    _document_upserts(records, model, of_fields, key)
+    records.read_sync = extend_schema(
+        operation_id=f"get_{model.entity_type()}_sync",
+        summary=f"Show how {article} {singular}'s fields are synced",
+        description="Each mapped field with NPD's value, Monday's as last known and when that was read, the values "
+        "when both were last in sync, the rule and direction, and a reason code. Monday isn't asked.",
+        responses=RecordFieldsSerializer,
+        tags=[plural],
+    )(own_method(RecordViewSet.read_sync))
+    deleted: Any = type(f"{name}Deleted", (DeletedViewSet,), own)
     router, one = SimpleRouter(), f"{plural}/<str:pk>"
     router.register(plural, records)
+    by_external_id = records.as_view({"put": "upsert_by_external_id"}, basename=model.entity_type())
+    by_key = records.as_view({"put": "upsert_by_key"}, basename=model.entity_type())
     return [
+        path(f"{plural}/by-external-id/<str:source>/<path:value>", by_external_id, name=f"{plural}-by-external-id"),
+        *([path(f"{plural}/by-{key}/<path:value>", by_key, name=f"{plural}-by-{key}")] if key else []),
+        *slash_paths(f"{plural}/bulk", bulk.as_view({"post": "bulk"}), f"{plural}-bulk"),
+        *export_paths(plural, plural.replace("-", "_"), records),
+        path(f"{plural}/deleted/", deleted.as_view({"get": "list"}), name=f"{plural}-deleted"),
         *slash_paths(f"{one}/sync-to-monday", push.as_view({"post": "push"}), f"{plural}-sync-to-monday"),
+        *slash_paths(f"{one}/sync", records.as_view({"get": "read_sync"}), f"{plural}-sync"),
         *slash_paths(f"{one}/unlink", linking.as_view({"post": "unlink"}), f"{plural}-unlink"),
         *slash_paths(f"{one}/link-again", linking.as_view({"post": "link_again"}), f"{plural}-link-again"),
+        *slash_paths(f"{one}/create-item", linking.as_view({"post": "create_item"}), f"{plural}-create-item"),
         path("", include(router.urls)),
     ]
+
+
+def _document_upserts(
+    records: Any, model: type[SyncedModel], of_fields: type[RecordSerializer], key: str | None
+) -> None:
+    """Describe the upserts of one model: what is sent needs no field that creating does, for it may be there."""
+    answers = dict.fromkeys((200, 201), records.serializer_class)
+    described: dict[str, Any] = {
+        "request": of_fields,
+        "responses": answers,
+        "parameters": [ETAG_OUT, IF_MATCH, IF_NONE_MATCH],
+    }
+    singular = model.entity_type()
+    records.upsert_by_external_id = extend_schema(
+        **described,
+        operation_id=f"upsert_{singular}_by_external_id",
+        summary="Create or change by an external id",
+        description=f"Write the fields sent to the {singular} that another system calls so: 200; or make one: 201. "
+        "Two callers at once make one record.",
+    )(own_method(RecordViewSet.upsert_by_external_id))
+    records.upsert_by_key = extend_schema(
+        **described,
+        operation_id=f"upsert_{singular}_by_{key}",
+        summary=f"Create or change by {key}",
+        description=f"Write the fields sent to the {singular} with this {key}, compared as the sync compares it: "
+        "200; or make one: 201. 409 with the ids where several have it. Two callers at once make one record.",
+    )(own_method(RecordViewSet.upsert_by_key))
+
+
+def _fields_serializer_of(name: str, serializer: type[RecordSerializer]) -> type[RecordSerializer]:
+    """The record's fields, none of which must be sent."""
+    optional = {field: {"required": False} for field in serializer.Meta.fields}
+    meta = type("Meta", (serializer.Meta,), {"extra_kwargs": optional})
+    return type(f"{name}FieldsSerializer", (serializer,), {"Meta": meta, "__doc__": f"Fields of {name}."})
 
 
 def _serializer_of(model: type[SyncedModel]) -> type[RecordSerializer]:
@@ -377,16 +667,20 @@ def _serializer_of(model: type[SyncedModel]) -> type[RecordSerializer]:
     return type(f"{model.__name__}Serializer", (RecordSerializer,), {"Meta": meta, "__doc__": model.__doc__})
 
 
-def _filter_of(model: type[SyncedModel]) -> type[RecordFilter]:
-    filters = {
-        field.name: UUIDFilter(field_name=field.get_attname(), label=capfirst(str(field.verbose_name)))
-        for field in registry.own_relations(model)
-    }
+def _filter_of(model: type[SyncedModel], base: type[RecordFilter]) -> type[RecordFilter]:
+    """The filters of every field that the list shows, besides those that `base` declares."""
+    names = [field.name for field in registry.own_fields(model)]
+    shown = [*names, *(name for name in RecordSerializer.OWN_FIELDS if name not in ("external_ids", "sync"))]
+    filters = filters_of(model, shown, matched=registry.match_field(model))
     # Lists are ordered by `name` in every API, whatever the model calls it.
-    by_name = {"name": registry.name_field(model) or "pk"}
-    ordering = StableOrdering(fields=[(by_name.get(name, name), name) for name in ORDERED_BY])
-    own = {"searched": registry.searched_fields(model), "ordering": ordering}
-    return type(f"{model.__name__}Filter", (RecordFilter,), filters | own)
+    ordering = ordering_of(model, shown, **({} if "name" in names else {"name": registry.name_field(model) or "pk"}))
+    declared = {name: one for name, one in filters.items() if name not in base.declared_filters}
+    own = {"searched": _searched_of(model, base), "ordering": ordering}
+    return type(f"{model.__name__}Filter", (base,), declared | own)
+
+
+def _searched_of(model: type[SyncedModel], base: type[RecordFilter]) -> tuple[str, ...]:
+    return registry.searched_fields(model) if base is RecordFilter else base.searched
 
 
 def generated_paths(own: Sequence[URLPattern | URLResolver]) -> Iterator[URLPattern | URLResolver]:

@@ -1,4 +1,4 @@
-"""The rules for every API request: who may ask and how often, which body, query and page are valid; and the
+"""The rules for every API request: who may ask, which body, query and page are valid; and the
 view class that applies them.
 """
 
@@ -8,34 +8,43 @@ import hmac
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
-from functools import reduce
-from math import ceil
-from operator import or_
+from datetime import UTC, datetime
+from functools import wraps
 from typing import IO, Any, ClassVar, cast
 
 import django_filters
 import pghistory
 from django import forms
 from django.core.exceptions import ValidationError
-from django.db.models import Model, Q, QuerySet
-from django.http import HttpRequest, HttpResponseBase
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest, HttpResponseBase
 from django.urls import URLPattern, path
+from django.utils.dateparse import parse_datetime
 from django_filters import MultipleChoiceFilter
 from django_filters.rest_framework import DjangoFilterBackend, FilterSet
+from django_filters.utils import translate_validation
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import exceptions, serializers
 from rest_framework.exceptions import ParseError
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.parsers import JSONParser
 from rest_framework.permissions import BasePermission, DjangoModelPermissions
 from rest_framework.request import Request
-from rest_framework.throttling import UserRateThrottle
-from rest_framework.views import APIView
 
 from sync import registry
-from sync.api.problems import BadQuery
+from sync.api.deprecation import Deprecation, deprecation_of
+from sync.api.idempotency import watch_repeats
+from sync.api.problems import MEDIA_TYPE, BadQuery
+from sync.api.request_limits import LimitedView
+from sync.api.token_auth import check_scope
 from sync.choices import RecordSyncStatus
+from sync.kernel.db import OneScanPaginator
 from sync.kernel.humanize import shorten
+from sync.models import SyncedModel
 from sync.models.outbox_row import QueueAction, is_allowed
+from sync.records.external_ids import parse_name, records_named
 
 
 def has_bearer_token(request: HttpRequest, secret: str) -> bool:
@@ -44,30 +53,6 @@ def has_bearer_token(request: HttpRequest, secret: str) -> bool:
     # `compare_digest` takes no text beyond ASCII, which a header may hold.
     given = credentials.strip().encode(errors="replace")
     return scheme.lower() == "bearer" and hmac.compare_digest(given, secret.encode())
-
-
-# How often a user may ask; the rates are settings (API_THROTTLE, SYNC_NOW_THROTTLE).
-
-
-class SyncNowThrottle(UserRateThrottle):
-    """Pushes of single records, per user: each may cost calls of Monday's quota."""
-
-    scope = "sync-to-monday"
-
-
-# How often a person may make us call Monday from a page: such a call goes before all others, so it has the
-# rate of pushes.
-
-
-def monday_throttle_reason(request: HttpRequest) -> str:
-    """The reason why Monday isn't called for this person now.
-
-    Where it may be, count the call and return "".
-    """
-    throttle = SyncNowThrottle()
-    if throttle.allow_request(cast("Any", request), cast("Any", None)):
-        return ""
-    return f"You have asked Monday very often just now. Try again in {ceil(throttle.wait() or 60)} s."
 
 
 # Who may do what: the model permissions that also rule the admin.
@@ -90,6 +75,12 @@ class MayChange(ModelPermissions):
     perms_map = {**ModelPermissions.perms_map, "POST": _CHANGE}
 
 
+class MayViewOnPost(ModelPermissions):
+    """For lists, and for acts that ask besides for the permission on the records that they are about."""
+
+    perms_map = {**ModelPermissions.perms_map, "POST": ModelPermissions.perms_map["GET"]}
+
+
 class MayOperateQueue(BasePermission):
     """For one action on the queue, by its own permission."""
 
@@ -101,6 +92,26 @@ class MayOperateQueue(BasePermission):
         return bool(request.user.is_authenticated) and is_allowed(request.user, self.act)
 
 
+# What is answered: JSON.
+
+
+class JsonNegotiation(DefaultContentNegotiation):
+    """JSON, also for who accepts problems alone; another format than asked for by the query is a 406, not a 404."""
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> tuple[Any, str]:
+        """The renderer and its media type; raises NotAcceptable."""
+        try:
+            chosen: tuple[Any, str] = super().select_renderer(request, renderers, format_suffix)
+        except Http404 as unknown:
+            raise exceptions.NotAcceptable from unknown
+        except exceptions.NotAcceptable:
+            # The answer may be no problem; whoever asks for these knows JSON.
+            if MEDIA_TYPE not in request.headers.get("Accept", ""):
+                raise
+            return renderers[0], renderers[0].media_type
+        return chosen
+
+
 # Reading JSON: what can't be stored as text is refused, and so is an unknown field.
 
 
@@ -108,8 +119,12 @@ MAX_NAMED = 20
 """Unknown fields that a refusal names, because the sender chooses how many there are."""
 
 
+MAX_NESTING = 50
+"""Levels of a body. What else reads it recurses by each, and fails where the parser alone does not yet."""
+
+
 class StrictJSONParser(JSONParser):
-    """JSON; nesting that is too deep and text that can't be stored are the sender's faults (400)."""
+    """JSON; nesting that is too deep, and what can't be stored, are the sender's faults (400)."""
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
@@ -118,15 +133,36 @@ class StrictJSONParser(JSONParser):
         try:
             value = super().parse(stream, media_type, parser_context)
             # Half of a surrogate pair passes the parser and fails in the database.
-            json.dumps(value, ensure_ascii=False).encode()
+            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
         except RecursionError as error:
-            raise ParseError("The JSON is nested too deeply to be read.") from error
+            raise TooDeep from error
         except UnicodeEncodeError as error:
             raise ParseError(
                 "A text in the JSON holds half of a surrogate pair (\\ud800 to \\udfff), which is no character. "
                 "Write the whole character, or leave it out."
             ) from error
+        # 1e400 is read as infinite, which would be stored as a word.
+        except ValueError as error:
+            raise ParseError("A number in the JSON is too large to be read.") from error
+        if _is_nested_deeper(value, MAX_NESTING):
+            raise TooDeep
         return value
+
+
+class TooDeep(ParseError):
+    """Lists in lists, without an end."""
+
+    default_detail = "The JSON is nested too deeply to be read."
+
+
+def _is_nested_deeper(value: Any, levels: int) -> bool:
+    inner = [value]
+    for _ in range(levels):
+        lists = [one.values() if isinstance(one, dict) else one for one in inner if isinstance(one, dict | list)]
+        inner = [one for values in lists for one in values]
+        if not inner:
+            return False
+    return True
 
 
 class KnownFieldsMixin(serializers.Serializer[Any]):
@@ -192,6 +228,15 @@ class StrictFilters(DjangoFilterBackend):  # type: ignore[misc]
         return found
 
 
+def asked_for(view: Any) -> dict[str, Any]:
+    """The values of a list's filters, for rows that no queryset gives; raises BadQuery."""
+    found = StrictFilters().get_filterset(view.request, view.get_queryset(), view)
+    if not found.is_valid():
+        raise BadQuery(translate_validation(found.errors).detail)
+    values: dict[str, Any] = found.form.cleaned_data
+    return values
+
+
 class TrueOrFalseField(forms.Field):
     """true or false; django-filter's own field takes anything else as "not asked"."""
 
@@ -211,6 +256,39 @@ class TrueOrFalse(django_filters.BooleanFilter):  # type: ignore[misc]
     field_class = TrueOrFalseField
 
 
+def parse_moment(text: str | None) -> datetime | None:
+    """Return the moment, in UTC, that a text in ISO 8601 with an offset says; None where it says none."""
+    try:
+        found = parse_datetime(text or "")
+        # PostgreSQL takes offsets up to 16 hours, the standard up to 24.
+        return found.astimezone(UTC) if found is not None and found.tzinfo is not None else None
+    except (ValueError, OverflowError):
+        return None
+
+
+class MomentField(forms.Field):
+    """A moment in ISO 8601 with its offset from UTC: without it, it would be one of two dozen."""
+
+    def to_python(self, value: Any) -> datetime | None:
+        """The moment; raises ValidationError."""
+        if value in self.empty_values:
+            return None
+        found = parse_moment(str(value))
+        if found is None:
+            raise ValidationError(
+                "Say a time with its offset, as 2026-11-22T10:00:00Z. In an address a + is written %%2B.",
+                code="invalid",
+            )
+        return found
+
+
+@extend_schema_field(OpenApiTypes.DATETIME)
+class Moment(django_filters.Filter):  # type: ignore[misc]
+    """A filter by a moment."""
+
+    field_class = MomentField
+
+
 def validate_entity_type(value: str) -> None:
     """Raise ValidationError for an unknown type of records."""
     known = [spec.entity_type for spec in registry.entities()]
@@ -223,6 +301,14 @@ class EntityType(django_filters.CharFilter):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, validators=[validate_entity_type], **kwargs)
+
+
+def validate_external_id(value: str) -> None:
+    """Raise ValidationError for what is no source:value."""
+    try:
+        parse_name(value)
+    except ValueError as wrong:
+        raise ValidationError(str(wrong), code="invalid") from wrong
 
 
 class StableOrdering(django_filters.OrderingFilter):  # type: ignore[misc]
@@ -242,16 +328,32 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
     sync_status = django_filters.MultipleChoiceFilter(
         choices=RecordSyncStatus.choices, help_text="May be given several times."
     )
+    external_id = django_filters.CharFilter(
+        method="called_by_others",
+        validators=[validate_external_id],
+        label="External id",
+        help_text="What another system calls the record, as source:value.",
+    )
     search = django_filters.CharFilter(
         method="containing", label="Search", help_text="Every word must occur in one of the text fields."
     )
+    updated_since = Moment(
+        field_name="updated_at",
+        lookup_expr="gte",
+        help_text="Changed by people or the sync since then, this moment included; deleted ones are not among them.",
+    )
     ordering = StableOrdering(fields=[(name, name) for name in ORDERED_BY])
+
+    def called_by_others(self, queryset: QuerySet[Model], name: str, value: str) -> QuerySet[Model]:
+        """The record with this external id, or none."""
+        named = records_named(cast("type[SyncedModel]", queryset.model).entity_type(), [parse_name(value)])
+        return queryset.filter(pk__in=list(named.values()))
 
     def containing(self, queryset: QuerySet[Model], name: str, value: str) -> QuerySet[Model]:
         """Records in which every word of `value` occurs."""
+        model = cast("type[SyncedModel]", queryset.model)
         for word in value.split()[:MAX_SEARCH_WORDS]:
-            found = (Q(**{f"{field}__icontains": word}) for field in self.searched)
-            queryset = queryset.filter(reduce(or_, found))
+            queryset = queryset.filter(registry.containing(model, self.searched, word))
         return queryset
 
 
@@ -267,12 +369,20 @@ class PagePagination(PageNumberPagination):
     A `page_size` over 500 is cut to 500, one that is no number is refused.
     """
 
+    parameters: ClassVar[tuple[str, ...]] = ("page", "page_size")
     page_size = 50
     page_size_query_param = "page_size"
     max_page_size = 500
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> Any:
         """The requested page; raises BadQuery (400), and NotFound where there is no such page."""
+        self.check_numbers(request)
+        if request.query_params.get("search"):
+            self.django_paginator_class = OneScanPaginator
+        return super().paginate_queryset(queryset, request, view)
+
+    def check_numbers(self, request: Request) -> None:
+        """Raise BadQuery for what is no number of a page, nor of its rows."""
         params = {name: request.query_params.get(name) for name in (self.page_query_param, "page_size")}
         errors = {
             name: ["This is no whole number from 1 on."]
@@ -281,23 +391,34 @@ class PagePagination(PageNumberPagination):
         }
         if errors:
             raise BadQuery(errors, code="invalid")
-        return super().paginate_queryset(queryset, request, view)
 
 
 # What every API view of this project shares.
 
 
-class ApiView(APIView):
-    """JSON only, changes recorded with their author, and no query parameter ignored.
+class ApiView(LimitedView):
+    """JSON only, counted, within its token's scopes, changes recorded with their author, no query parameter ignored.
 
     `problem_codes` maps an action to the HTTP codes of problems beyond the ordinary ones; `paged` and
-    `narrowed` name the actions that answer pages, and those that take filters.
+    `narrowed` name the actions that answer pages, and those that take filters. `scopes` maps an action, or a method
+    in lower case where there are no actions, to the scope that a token needs; without it `needed_scope` says which.
+    `unstored` names the actions (of a plain view "post") whose answer shows a secret, so that it isn't kept for a
+    repeated request. `deprecated` marks actions, and parameters as "action?name".
     """
 
     parser_classes = [StrictJSONParser]
+    content_negotiation_class = JsonNegotiation
     paged: ClassVar[tuple[str, ...]] = ("list",)
     narrowed: ClassVar[tuple[str, ...]] = ("list",)
     problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {}
+    scopes: ClassVar[dict[str, str]] = {}
+    unstored: ClassVar[tuple[str, ...]] = ()
+    deprecated: ClassVar[dict[str, Deprecation]] = {}
+
+    def check_permissions(self, request: Request) -> None:
+        """Check what the user may do, then what the token is for: never more than its user may."""
+        super().check_permissions(request)
+        check_scope(request, self)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Authenticate, check the query's parameters, then record in the history context who writes and how.
@@ -308,11 +429,22 @@ class ApiView(APIView):
         super().initial(request, *args, **kwargs)
         check_query(request, self.query_parameters())
         pghistory.context(user=request.user.pk, cause="api")
+        watch_repeats(self, request)
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """Say on the answer what of the request is deprecated."""
+        answer: Any = super().finalize_response(request, response, *args, **kwargs)
+        action = getattr(self, "action", None) or (request.method or "").lower()
+        if found := deprecation_of(self, action, request.query_params):
+            for name, value in found.headers.items():
+                answer.headers[name] = value
+        return answer
 
     def query_parameters(self) -> dict[str, bool]:
         """The parameters of this action, and for each whether it may be given several times."""
         action, filterset = getattr(self, "action", ""), getattr(self, "filterset_class", None)
-        pages = {"page": False, "page_size": False} if action in self.paged else {}
+        paginator = getattr(self, "pagination_class", None) if action in self.paged else None
+        pages = dict.fromkeys(getattr(paginator, "parameters", ()), False)
         filters = filterset.base_filters if filterset and action in self.narrowed else {}
         several = {name: isinstance(one, MultipleChoiceFilter) for name, one in filters.items()}
         return {**several, **pages, "format": False}
@@ -326,6 +458,16 @@ class ApiView(APIView):
             else queryset
         )
         return found
+
+
+def own_method(method: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """A view's method for one subclass alone: what the schema says of it is kept on the function."""
+
+    @wraps(method)
+    def own(self: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        return method(self, *args, **kwargs)
+
+    return own
 
 
 def with_slash(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:

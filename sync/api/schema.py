@@ -2,33 +2,117 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from http import HTTPStatus
 from typing import Any
 
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import Direction, OpenApiResponse
+from drf_spectacular.plumbing import ComponentIdentity, ResolvedComponent
+from drf_spectacular.utils import Direction, OpenApiParameter, OpenApiResponse
+from rest_framework import serializers
 
+from sync.api.deprecation import deprecation_of
+from sync.api.idempotency import HEADER
+from sync.api.lists import NOT_EXPANDED, ShapedView
+from sync.api.operation_names import name_of, tag_of
 from sync.api.problems import MEDIA_TYPE, ProblemSerializer
 
 BODY_METHODS = ("POST", "PUT", "PATCH")
 
+IDEMPOTENCY_KEY = OpenApiParameter(
+    HEADER,
+    {"type": "string", "minLength": 1, "maxLength": 255},
+    OpenApiParameter.HEADER,
+    description="A text of your own for this one thing to be done, such as a UUID. Sent again under the same key "
+    "within 24 hours, the request isn't done again: the first answer comes back, with `Idempotent-Replayed: true`.",
+)
+
+
+class ApiTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How a token is sent."""
+
+    target_class = "sync.api.token_auth.ApiTokenAuthentication"
+    name = "apiToken"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
+        """Return the scheme; “Token” is taken as well as “Bearer”."""
+        about = "A token of /api/v1/tokens/, the admin's page API tokens or `manage.py drf_create_token USER`."
+        return {"type": "http", "scheme": "bearer", "description": about}
+
+
+SELECTION = "Selection"
+"""What the name of a shape ends with of which an answer holds the members that `fields` names."""
+
 
 class ProblemSchema(AutoSchema):
-    """AutoSchema with the problems that any of our views can have; a view names more in `problem_codes`."""
+    """AutoSchema with the problems that any of our views can have, a view names more in `problem_codes`; and with what
+    `fields` and `expand` make of an answer.
+    """
+
+    def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
+        """The operation; None where it is none."""
+        operation: dict[str, Any] | None = super().get_operation(*args, **kwargs)
+        if operation is not None and isinstance(self.view, ShapedView) and self.view.is_shaped:
+            media = operation["responses"]["200"]["content"]["application/json"]
+            if rows := self._shape_of(media["schema"])["properties"].get("results"):
+                rows["items"] = self._selection_of(self.view, rows["items"])
+            else:
+                media["schema"] = self._selection_of(self.view, media["schema"])
+        return operation
+
+    def _selection_of(self, view: ShapedView, answer: dict[str, Any]) -> dict[str, Any]:
+        """The shape of what `fields` and `expand` may make of an answer; OpenAPI knows no required but this."""
+        name = _name_of(answer)
+        if name.endswith(SELECTION):
+            return answer
+        shape = deepcopy(self._shape_of(answer))
+        del shape["required"]
+        shape["description"] = f"What `fields` names of a {name}; without `fields`, all of it."
+        for member, serializer in view.expanded_serializers().items():
+            shape["properties"][member] = {"anyOf": [shape["properties"][member], self._expanded(serializer)]}
+        return self._registered(f"{name}{SELECTION}", shape)
+
+    def _expanded(self, serializer: type[serializers.Serializer[Any]]) -> dict[str, Any]:
+        """The shape of a record in place of its id."""
+        whole = self.resolve_serializer(serializer, "response")
+        shape = deepcopy(whole.schema)
+        shape["description"] = f"A {whole.name} in place of its id."
+        shape["properties"] = {key: one for key, one in shape["properties"].items() if key not in NOT_EXPANDED}
+        shape["required"] = [key for key in shape["required"] if key not in NOT_EXPANDED]
+        return self._registered(f"Expanded{whole.name}", shape)
+
+    def _shape_of(self, reference: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = self.registry[_name_of(reference), ResolvedComponent.SCHEMA].schema
+        return found
+
+    def _registered(self, name: str, shape: dict[str, Any]) -> dict[str, Any]:
+        identity = ComponentIdentity(name)  # type: ignore[no-untyped-call]
+        component = ResolvedComponent(name, ResolvedComponent.SCHEMA, shape, identity)  # type: ignore[no-untyped-call]
+        self.registry.register_on_missing(component)
+        reference: dict[str, Any] = component.ref
+        return reference
 
     def _get_response_bodies(self, direction: Direction = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
-        # 400: every endpoint refuses a parameter that it doesn't know.
-        codes = {400, 401, 403, 429, *getattr(self.view, "problem_codes", {}).get(self.view_action, ())}
+        # 400: every endpoint refuses a parameter that it doesn't know; 406: and a format that it hasn't.
+        codes = {400, 401, 403, 406, 429, *getattr(self.view, "problem_codes", {}).get(self.view_action, ())}
         if "{" in self.path or self._is_paged:
             codes.add(404)
-        if self.method in BODY_METHODS:
+        if self.method in BODY_METHODS and self.get_request_serializer() is not None:
             codes.update((413, 415))
+        if self.method == "POST":
+            codes.update((409, 422))  # a key in use, or used for something else
         for code in sorted(codes):
             answer = OpenApiResponse(ProblemSerializer, description=HTTPStatus(code).phrase)
             described = self._get_response_for_code(answer, str(code), [MEDIA_TYPE], direction)  # type: ignore[no-untyped-call]
             bodies.setdefault(str(code), described)
         return bodies
+
+    def get_override_parameters(self) -> list[Any]:
+        """The header that every POST takes, and how a view's answers can be cut and filled."""
+        shape: list[Any] = getattr(self.view, "shape_parameters", list)()
+        return [*([IDEMPOTENCY_KEY] if self.method == "POST" else []), *shape]
 
     @property
     def _is_paged(self) -> bool:
@@ -42,7 +126,47 @@ class ProblemSchema(AutoSchema):
         narrowed = self.view_action in getattr(self.view, "narrowed", ())
         return list(getattr(self.view, "filter_backends", ())) if narrowed else []
 
+    def get_operation_id(self) -> str:
+        """What a client's method for it is called."""
+        return name_of(self.method, self.path, self.view_action).id
+
+    def get_summary(self) -> str:
+        """A line about it."""
+        return name_of(self.method, self.path, self.view_action).summary
+
+    def get_tags(self) -> list[str]:
+        """The resource that it belongs to."""
+        return [tag_of(self.path)]
+
+    def get_description(self) -> str:  # type: ignore[override]  # as spectacular has it
+        """What it does, and what to use instead of what is deprecated."""
+        said: str = super().get_description()
+        found = deprecation_of(self.view, self.view_action)
+        return f"{said}\n\n{found.sentence}" if found else said
+
+    def is_deprecated(self) -> bool:
+        """Whether the view says so of its action."""
+        return deprecation_of(self.view, self.view_action) is not None
+
+    def _get_parameters(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = super()._get_parameters()
+        for parameter in found:
+            marked = getattr(self.view, "deprecated", {}).get(f"{self.view_action}?{parameter['name']}")
+            if marked and parameter["in"] == "query":
+                said = parameter.get("description", "")
+                parameter |= {"deprecated": True, "description": f"{said} {marked.sentence}".strip()}
+        return found
+
+    def get_serializer_name(self, serializer: serializers.Serializer[Any], direction: Direction) -> str:
+        """What a shape is called; to a body's name “Request” is added, so none ends with it before."""
+        name: str = super().get_serializer_name(serializer, direction)
+        return name.removesuffix("Serializer").removesuffix("Request") if direction == "request" else name
+
     @property
     def view_action(self) -> str:
         """The view's action, or its method in lower case where it is no view set."""
         return str(getattr(self.view, "action", None) or self.method.lower())
+
+
+def _name_of(reference: dict[str, Any]) -> str:
+    return str(reference["$ref"]).rpartition("/")[2]

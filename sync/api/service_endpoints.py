@@ -24,6 +24,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from sync.api.problems import post_only, problem
+from sync.api.request_limits import LimitedView
 from sync.api.request_rules import has_bearer_token
 from sync.kernel import counters
 from sync.outbox import notify
@@ -169,13 +170,13 @@ class HasAnyPermission(BasePermission):
         return bool(request.user.is_authenticated and request.user.get_all_permissions())
 
 
-class SchemaView(SpectacularAPIView):
+class SchemaView(LimitedView, SpectacularAPIView):
     """The schema as OpenAPI, in YAML or JSON."""
 
     permission_classes = [HasAnyPermission]
 
 
-class DocsView(SpectacularSwaggerSplitView):
+class DocsView(LimitedView, SpectacularSwaggerSplitView):
     """The schema to read and try.
 
     Its script is a response of its own, because our CSP allows no inline script.

@@ -1,4 +1,4 @@
-"""`/api/v1/sync/states/`: the sync state of everything in the ledger; and its figures within `/api/v1/sync/stats`."""
+"""How sync stands: `sync/states/`, the sync state of everything in the ledger, and `sync/stats`, all in figures."""
 
 from __future__ import annotations
 
@@ -6,34 +6,51 @@ from datetime import timedelta
 from typing import Any
 
 import django_filters
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Max, QuerySet
 from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import mixins, serializers, viewsets
+from rest_framework.request import Request
+from rest_framework.response import Response
 
+from sync import registry
+from sync.api.lists import ShapedView, filtered_by, ordered_by
 from sync.api.problems import BadQuery
+from sync.api.queue_endpoints import QueueStatsSerializer
 from sync.api.request_rules import ApiView, ModelPermissions, TrueOrFalse
-from sync.choices import LedgerDirection, SyncStatus
-from sync.clock import SyncNow
-from sync.models import SyncMetadata
+from sync.choices import GuardState, LedgerDirection, RecordSyncStatus, SyncStatus
+from sync.clock import sync_now
+from sync.limits import breaker, metered_client, pass_budget, quota
+from sync.models import GuardedAct, SyncMetadata, SyncQueue
+from sync.models.state import SyncMetadataQuerySet
+from sync.operations import attention
+from sync.operations.detect.verification import latest_verification
+from sync.queue import SyncQueueService
+from sync.records import availability
 from sync.records.ledger_statistics import MAX_HOURS, LedgerStatistics, Selection, statistics, with_served_status
 
 
 class SyncStateSerializer(serializers.ModelSerializer[SyncMetadata]):
-    """The sync state of one thing; `jira_id` is the remote id where the system is Jira."""
+    """The sync state of one thing; `monday_id` and `jira_id` are the remote id where the system is Monday, or Jira."""
 
+    monday_id = serializers.SerializerMethodField(help_text="The item, where the system is Monday.")
     jira_id = serializers.CharField(read_only=True, allow_null=True)
     sync_status = serializers.ChoiceField(source="served_status", choices=SyncStatus.choices, read_only=True)
 
     class Meta:
         model = SyncMetadata
         fields = [
-            *("id", "system", "entity_type", "entity_id", "remote_id", "jira_id", "sync_status", "sync_direction"),
+            *("id", "system", "entity_type", "entity_id", "remote_id", "monday_id", "jira_id"),
+            *("sync_status", "sync_direction"),
             *("last_sync_attempt", "last_successful_sync", "error_count", "last_error", "note", "sync_batch_id"),
             *("content_hash", "conflicts", "conflict_opened_at", "conflict_resolved_at", "resolution_strategy"),
             *("sync_duration_ms", "api_calls_count", "local_modified", "remote_modified"),
         ]
         read_only_fields = fields
+
+    def get_monday_id(self, row: SyncMetadata) -> str | None:
+        """The remote id of a row of Monday's."""
+        return row.remote_id if row.system == "monday" else None
 
 
 STALE = "Only those whose last success is longer ago, or never was; skipped ones are never stale."
@@ -44,6 +61,15 @@ class HoursFilter(django_filters.NumberFilter):  # type: ignore[misc]
     """A number of hours; the schema says so, whatever column it is compared with."""
 
 
+_FILTERED = (
+    *("last_sync_attempt", "last_successful_sync", "error_count", "sync_batch_id", "content_hash"),
+    *("conflict_opened_at", "conflict_resolved_at", "resolution_strategy", "sync_duration_ms", "api_calls_count"),
+    *("local_modified", "remote_modified"),
+)
+
+
+@ordered_by(SyncMetadata, ("id", *_FILTERED))
+@filtered_by(SyncMetadata, _FILTERED)
 class SyncStateFilter(FilterSet):  # type: ignore[misc]
     """The filters of sync states."""
 
@@ -61,21 +87,25 @@ class SyncStateFilter(FilterSet):  # type: ignore[misc]
         method="last_synced_before", min_value=0, max_value=MAX_HOURS, label="Stale", help_text=STALE
     )
 
+    monday_id = django_filters.CharFilter(method="of_item", label="Monday item", help_text="The item's id.")
+
+    def of_item(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
+        """The rows of an item of Monday's."""
+        return queryset.filter(system="monday", remote_id=value)
+
     def in_conflict(self, queryset: QuerySet[Any], name: str, value: bool) -> QuerySet[Any]:
         """Rows with an open conflict, or the others."""
         return queryset.exclude(conflicts={}) if value else queryset.filter(conflicts={})
 
-    def last_synced_before(self, queryset: QuerySet[Any], name: str, value: Any) -> QuerySet[Any]:
+    def last_synced_before(self, queryset: SyncMetadataQuerySet, name: str, value: Any) -> QuerySet[Any]:
         """As SyncStateService.stale says it."""
-        long_ago = SyncNow() - timedelta(hours=float(value))
-        stale = Q(last_successful_sync=None) | Q(last_successful_sync__lt=long_ago)
-        return queryset.filter(stale).exclude(sync_status=SyncStatus.SKIPPED)
+        return queryset.stale(timedelta(hours=float(value)))
 
 
 @extend_schema_view(
     list=extend_schema(description="Sync states, newest first: of records, and of what other code keeps in sync.")
 )
-class SyncStateViewSet(ApiView, mixins.ListModelMixin, viewsets.GenericViewSet[SyncMetadata]):
+class SyncStateViewSet(ShapedView, mixins.ListModelMixin, viewsets.GenericViewSet[SyncMetadata]):
     """The ledger, read-only: the engine writes the states of records, SyncStateService those of other things."""
 
     queryset = SyncMetadata.objects.order_by("-id")  # whose permission page and report ask for
@@ -88,7 +118,7 @@ class SyncStateViewSet(ApiView, mixins.ListModelMixin, viewsets.GenericViewSet[S
         return with_served_status(super().get_queryset())
 
 
-# The figures, as `/api/v1/sync/stats` answers them.
+# The figures of sync states, a part of `sync/stats`.
 
 
 class LedgerStatsParams(serializers.Serializer[Any]):
@@ -190,3 +220,116 @@ class LedgerStatsSerializer(serializers.Serializer[Any]):
     oldest_unsynced = LedgerUnsyncedSerializer(allow_null=True)
     never_synced = serializers.IntegerField()
     hours = LedgerBarSerializer(many=True)
+
+
+# `sync/stats`: how sync stands as a whole.
+
+
+class RecordCountsSerializer(serializers.Serializer[Any]):
+    """Records of one type by their sync status."""
+
+    synced = serializers.IntegerField()
+    pending = serializers.IntegerField()
+    conflict = serializers.IntegerField()
+    disabled = serializers.IntegerField()
+    total = serializers.IntegerField()
+    last_synced = serializers.DateTimeField(allow_null=True)
+    board = serializers.CharField(help_text="Why the board can't be worked now; empty when it can.")
+    window_seconds = serializers.FloatField(
+        help_text="For how long changes are gathered before the next sync; 0: each goes out at once."
+    )
+
+
+class AllowanceSerializer(serializers.Serializer[Any]):
+    """Calls to Monday of the UTC day; null where the plan's limit isn't known."""
+
+    used = serializers.FloatField(help_text="By everyone who uses the account; a refused call counts a tenth.")
+    limit = serializers.IntegerField(allow_null=True)
+    left = serializers.FloatField(allow_null=True)
+    reserve = serializers.IntegerField(help_text="What is kept of it for what a person clicked.")
+    forecast_ends_at = serializers.DateTimeField(
+        source="ends_at", allow_null=True, help_text="At the rate of the last hour, if before midnight UTC."
+    )
+    words = serializers.CharField()
+    as_of = serializers.DateTimeField(allow_null=True, help_text="When Monday last reported its own figure.")
+
+
+class VerifiedSerializer(serializers.Serializer[Any]):
+    """Records that said `synced`, read again on both sides: the samples of the day before the newest."""
+
+    at = serializers.DateTimeField(allow_null=True, help_text="The newest verification; null: there was none yet.")
+    sampled = serializers.IntegerField(help_text="Records that were compared.")
+    drifted = serializers.IntegerField(help_text="Of these, records that differed: there should be none.")
+
+
+class SyncStatsSerializer(serializers.Serializer[Any]):
+    """How sync stands as a whole."""
+
+    records = serializers.DictField(child=RecordCountsSerializer(), help_text="By record type.")
+    queue = QueueStatsSerializer()
+    open_conflicts = serializers.IntegerField(help_text="Records that wait for a person.")
+    waiting_for_approval = serializers.IntegerField(help_text="Bulk deletions that wait for approval.")
+    needs_attention = serializers.DictField(
+        child=serializers.IntegerField(),
+        help_text="How many things of each kind wait for a person, as far as you may view them: the inbox’s tabs.",
+    )
+    verified = VerifiedSerializer()
+    budget = AllowanceSerializer()
+    monday_configured = serializers.BooleanField()
+    paused = serializers.CharField(help_text="Why Monday isn't called now; empty when it is.")
+    paused_until = serializers.DateTimeField(allow_null=True)
+    last_synced = serializers.DateTimeField(allow_null=True)
+    ledger = LedgerStatsSerializer(help_text="Sync states, other systems’ too, as far as the parameters choose.")
+
+
+class SyncStatsView(ApiView):
+    """How sync stands as a whole."""
+
+    queryset = SyncQueue.objects.none()  # its permission to view is the one needed here
+    permission_classes = [ModelPermissions]
+
+    def query_parameters(self) -> dict[str, bool]:
+        """Which part of the ledger is meant."""
+        return super().query_parameters() | dict.fromkeys(LedgerStatsParams().fields, False)
+
+    @extend_schema(parameters=[LedgerStatsParams], responses=SyncStatsSerializer)
+    def get(self, request: Request) -> Response:
+        """Records by status, the queue, open conflicts, whether Monday is called, and the ledger in figures."""
+        ledger = selected_statistics(request.query_params).to_json()
+        if not request.user.has_perm("sync.view_syncmetadata"):
+            ledger |= {"errors": [], "oldest_unsynced": None}  # these name single records, and say what went wrong
+        attention_counts = attention.counts(attention.scope_of(request.user))
+        return Response(
+            SyncStatsSerializer(sync_stats() | {"ledger": ledger, "needs_attention": attention_counts}).data
+        )
+
+
+def sync_stats() -> dict[str, Any]:
+    """The figures that SyncStatsSerializer shows."""
+    records: dict[str, dict[str, Any]] = {}
+    for spec in registry.entities():
+        by_status = spec.model._default_manager.order_by().values_list("sync_status")
+        rows = list(by_status.annotate(Count("id"), Max("monday_last_synced")))
+        counts = dict.fromkeys(RecordSyncStatus.values, 0) | {state: number for state, number, _last in rows}
+        records[spec.entity_type] = {
+            **counts,
+            "total": sum(counts.values()),
+            "last_synced": max((last for _state, _number, last in rows if last), default=None),
+            "board": availability.of(spec.entity_type).waiting_reason,
+            "window_seconds": pass_budget.batching_delay(),
+        }
+    latest = [one["last_synced"] for one in records.values() if one["last_synced"]]
+    account = breaker.monday_account()
+    paused = account.paused_until is not None and account.paused_until > sync_now()
+    return {
+        "records": records,
+        "queue": SyncQueueService().get_queue_stats(),
+        "open_conflicts": sum(one[RecordSyncStatus.CONFLICT] for one in records.values()),
+        "waiting_for_approval": GuardedAct.objects.filter(state=GuardState.PENDING).count(),
+        "verified": latest_verification(),
+        "budget": quota.forecast(),
+        "monday_configured": metered_client.is_configured(),
+        "paused": account.pause_reason if paused else "",
+        "paused_until": account.paused_until if paused else None,
+        "last_synced": max(latest, default=None),
+    }

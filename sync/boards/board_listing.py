@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from django.db import transaction
-
 from sync.choices import Cause, Priority
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.errors import CursorExpired
 from sync.limits import metered_client
 from sync.models import BoardLink, RefusedItem
-from sync.outbox.queue_rows import enqueue_item
+from sync.outbox.queue_rows import enqueue_item_many
 from sync.registry import EntitySpec
 
 MAX_LISTINGS = 3
@@ -55,6 +53,4 @@ def unmatched_items(spec: EntitySpec, item_ids: Iterable[str]) -> list[str]:
 
 def enqueue_unmatched(spec: EntitySpec, item_ids: Iterable[str]) -> None:
     """Enqueue a pass for unmatched items, all or none."""
-    with transaction.atomic():
-        for item_id in sorted(item_ids):
-            enqueue_item(spec.entity_type, item_id, cause=Cause.SWEEP, priority=Priority.SWEEP, due_in_seconds=0.0)
+    enqueue_item_many(spec.entity_type, item_ids, cause=Cause.SWEEP, priority=Priority.SWEEP)

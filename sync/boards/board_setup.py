@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import transaction
@@ -27,15 +29,15 @@ from sync.choices import Cause, Priority, QueueDirection
 from sync.connectors.base.board_shape import Board, BoardSetup, ColumnSpec, OwnWebhook, WebhooksIncomplete
 from sync.connectors.base.connector import Connector
 from sync.kernel.action_errors import ActionError
-from sync.limits import account_users, breaker, metered_client
-from sync.models import BoardLink, MondayAccount, RefusedItem
+from sync.limits import account_users, breaker, credentials, metered_client
+from sync.models import BoardLink, MondayAccount, RefusedItem, UnmatchedItem
 from sync.models.synced_model import unsynced
 from sync.outbox.queue_rows import enqueue_many, mark_many_pending
 from sync.registry import EntitySpec, configured_board_id
 
 NOT_CONFIGURED = (
     "Monday isn't configured. Set MONDAY_API_KEY to an API token (on monday.com: your picture, Developers, "
-    "My access tokens) and run `manage.py monday_setup` again."
+    "My access tokens) and run `manage.py monday_setup` again; or enter it in the admin under Boards, “Set up…”."
 )
 
 
@@ -155,8 +157,17 @@ def apply_choices(choices: SetupChoices, connector: Connector) -> SetupOutcome:
 
 def webhook_url() -> str:
     """The address to which Monday sends this installation's events; secret when it holds the token."""
-    token = settings.MONDAY_WEBHOOK_TOKEN
+    token, _ = credentials.webhook_secrets()
     return f"{settings.SITE_URL}/webhooks/monday/" + (f"{token}/" if token else "")
+
+
+def is_public_address() -> bool:
+    """Whether SITE_URL can be an address of the internet: Monday's servers reach none of a private network."""
+    host = urlsplit(settings.SITE_URL).hostname or ""
+    try:
+        return ip_address(host).is_global
+    except ValueError:
+        return "." in host and not host.endswith((".local", ".localhost", ".internal"))
 
 
 def switch_board(link: BoardLink, board_id: str, *, created: bool) -> None:
@@ -169,10 +180,11 @@ def switch_board(link: BoardLink, board_id: str, *, created: bool) -> None:
     link.made_by_setup = link.creates_records = created
     link.swept_to = link.swept_at = link.compared_at = link.webhooks_checked_at = None
     link.sweep_problem = link.webhooks_problem = link.silence = link.compared = link.npd_id_problem = ""
-    link.shape, link.known_titles, link.sweep_shortfall = {}, {}, 0
+    link.shape, link.known_titles, link.sweep_shortfall, link.sync_filter = {}, {}, 0, {}
     with transaction.atomic():
-        # Ignored items are of the old board.
-        RefusedItem.objects.filter(entity_type=link.entity_type).delete()
+        # Ignored and unmatched items are of the old board; whose person was erased stays so, should that one come back.
+        RefusedItem.objects.filter(entity_type=link.entity_type, erased=False).delete()
+        UnmatchedItem.objects.filter(entity_type=link.entity_type).delete()
         link.save()
 
 

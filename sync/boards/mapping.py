@@ -16,7 +16,8 @@ from sync.boards import schema_drift
 from sync.boards.board_columns import fitting_types, mapping_spec, target_board_of
 from sync.boards.board_setup import resync_records
 from sync.boards.schema_drift import NAME_COLUMN_ID, NO_PROBLEM, blocked_ledgers, unblock_field
-from sync.choices import Cause, Priority, QueueDirection, Rule, SyncDirection
+from sync.boards.sync_filter import SyncFilter
+from sync.choices import Cause, Priority, QueueDirection, RecordSyncStatus, Rule, SyncDirection
 from sync.connectors.base.board_shape import RELATION, target_boards
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.limits import metered_client
@@ -126,10 +127,18 @@ def blocked_records(mapping: FieldMapping, code: str) -> list[UUID]:
 
 
 def retry_field(mapping: FieldMapping, ids: Sequence[UUID], by: str) -> int:
-    """Enqueue these records because a person asks: a rejected or throttled value is sent once more."""
-    entity_type = mapping.link.entity_type
-    if not ids:
-        raise Conflict(f"Nothing was done: “{mapping.label}” isn't blocked there any more.")
+    """Send a rejected or throttled value of these records once more; return of how many: those whose sync is on."""
+    records = registry.entity(mapping.link.entity_type).model._default_manager
+    is_off = RecordSyncStatus.DISABLED
+    synced = list(records.filter(pk__in=ids).exclude(sync_status=is_off).order_by("pk").values_list("pk", flat=True))
+    if not synced:
+        why = "the sync of its records is off" if ids else f"“{mapping.label}” isn't blocked there any more"
+        raise Conflict(f"Nothing was done: {why}.")
+    _enqueue_for_person(mapping.link.entity_type, synced, by)
+    return len(synced)
+
+
+def _enqueue_for_person(entity_type: str, ids: Sequence[UUID], by: str) -> None:
     with transaction.atomic():
         # The status changes together with the row: nothing says `synced` while its retry is pending.
         mark_many_pending(entity_type, ids)
@@ -139,19 +148,43 @@ def retry_field(mapping: FieldMapping, ids: Sequence[UUID], by: str) -> int:
         )  # fmt: skip
         # After the commit: a worker that is notified earlier would not see the row.
         transaction.on_commit(lambda: notify.notify_now(entity_type), robust=True)
-    return len(ids)
 
 
 def set_field_direction(mapping: FieldMapping, direction: SyncDirection, *, expected: str, by: str) -> FieldMapping:
-    """Set a field's direction for all records, and enqueue those for which that changes anything."""
+    """Set a field's direction for all records, and enqueue those for which that changes anything.
+
+    Raises Conflict where it is another than `expected` by now, or nothing is synced; ActionError for a field that must
+    be synced.
+    """
     with transaction.atomic():
         current = _lock_mapping(mapping.pk)
         if current.direction != expected:
             raise Conflict(_changed_message(current, str(SyncDirection(current.direction).label)))
+        if current.direction == SyncDirection.NONE:
+            # It moves values of all records, and another field may have its column by now: a plan shows both.
+            raise Conflict(
+                f"{current.label} isn't synced. Choose a direction for it by a change that is compared first."
+            )
+        if direction is SyncDirection.NONE and (reason := _needed_for(current)):
+            raise ActionError(f"{current.label} must be synced: {reason}. Nothing was changed.")
         values = {"direction": direction.value} | (NO_PROBLEM if direction is SyncDirection.NONE else {})
         FieldMapping.objects.filter(pk=current.pk).update(**values)
         _enqueue_affected(current, by)
     return current
+
+
+def _needed_for(mapping: FieldMapping) -> str:
+    """Return why the field can't be left out of the sync; empty where it can."""
+    # The row, as it is while the mapping is locked.
+    link = BoardLink.objects.get(pk=mapping.link_id)
+    if mapping.key == registry.entity(link.entity_type).match_key:
+        return "records and items are matched by it"
+    spec, asked = mapping_spec(mapping), SyncFilter.parse(link.sync_filter)
+    if spec is not None and spec.required:
+        return "it is required in NPD"
+    if mapping.key in {condition.field for condition in (*asked.records, *asked.items)}:
+        return "the filter uses it; remove it from the filter first"
+    return ""
 
 
 def check_rule(mapping: FieldMapping, rule: str) -> Rule:
@@ -230,7 +263,7 @@ def _enqueue_affected(mapping: FieldMapping, by: str) -> None:
         {*_entity_ids(blocked_ledgers(mapping.link, mapping)), *throttled_records(mapping), *_entity_ids(in_conflict)}
     )
     if ids:
-        retry_field(mapping, ids, by)
+        _enqueue_for_person(mapping.link.entity_type, ids, by)
 
 
 def _entity_ids(ledgers: QuerySet[SyncMetadata]) -> list[UUID]:

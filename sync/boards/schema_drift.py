@@ -49,7 +49,7 @@ class RenamedColumn:
     @property
     def sentence(self) -> str:
         """What happened, and what it means, in two sentences."""
-        return f"“{self.before}” on “{self.board}” is now “{self.now}”. Still mapped by its id."
+        return f"“{self.before}” on “{self.board}” is now “{self.now}”. The field is still synced."
 
 
 def renamed_columns(link: BoardLink) -> list[RenamedColumn]:
@@ -127,7 +127,7 @@ HIDDEN_RECHECK = timedelta(hours=1)
 
 _HOW_TO_FIX = (
     "Restore it on the board (undo, or the board's trash), or choose another column in the admin (Boards), or run "
-    "`manage.py monday_setup`, which makes a new one."
+    "`manage.py monday_setup`, which creates a new one."
 )
 
 _BLOCKED_NOTE = "The field is blocked: edits are kept on both sides, and synced once it has a column again."
@@ -257,9 +257,9 @@ def _npd_id_problem(link: BoardLink, board: Board) -> str:
     state = "was deleted, or is hidden from the token's user" if column is None else f"is of the type {column.type} now"
     title = column_title(link, link.npd_id_column) or NPD_ID_TITLE
     return (
-        f"The column “{title}” ({link.npd_id_column}), which holds the NPD ID, {state}. No item and no record is "
-        "created until it is back, for a copy could not be recognised; linked records are synced. Restore it on the "
-        "board, or run `manage.py monday_setup`, which makes a new one."
+        f"The column “{title}” ({link.npd_id_column}), which holds the NPD ID, {state}. Until it is back, no item and "
+        "no record is created, because a copy could not be recognized; linked records are synced. Restore it on the "
+        "board, or run `manage.py monday_setup`, which creates a new one."
     )
 
 

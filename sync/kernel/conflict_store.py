@@ -147,6 +147,14 @@ class ConflictStore(Protocol):
     def turnover(self, since: datetime) -> Mapping[str, ConflictTurnover]:
         """Return what was opened and resolved since a time, by entity type."""
 
+    def attention_sql(self) -> str:
+        """Return the query of conflicts without a resolution, for one that unites it with all else that waits.
+
+        Its columns: kind (conflict, or duplicate where it asks who is who), id, entity_type, entity_id,
+        monday_item_id, detected_at, the conflict's own kind, its fields by commas, what it is about as a sentence,
+        and {npd, monday}: the values by field.
+        """
+
 
 class _NoConflictStore:
     """The default until one is registered: it raises where a conflict would otherwise be lost silently."""
@@ -167,6 +175,9 @@ class _NoConflictStore:
 
     def turnover(self, since: datetime) -> Mapping[str, ConflictTurnover]:
         return {}
+
+    def attention_sql(self) -> str:
+        return ""
 
     def save_reports(self, reports: Sequence[ConflictReport]) -> None:
         # A report without fields ends a conflict, of which there is none.

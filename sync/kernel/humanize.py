@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
-_UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+from sync.connectors.base import errors
+
+time_span = errors.time_span
 
 
 def time_of_day(moment: datetime, *, seconds: bool = False) -> str:
@@ -26,10 +30,33 @@ def day_and_time(moment: datetime) -> str:
     return f"{date_format(here, 'DATETIME_FORMAT')} {zone_name(here)}"
 
 
+def day_name(day: date, today: date) -> str:
+    """Return a day as people say it: "Today", "Yesterday", else "Friday, 20 November 2026"."""
+    if (today - day).days in (0, 1):
+        return "Yesterday" if day < today else "Today"
+    return date_format(day, "l, j F Y")
+
+
 def timestamp(moment: datetime) -> str:
     """Return a moment to the second: "2026-11-21 14:05:09 CET"."""
     here = timezone.localtime(moment)
     return f"{here:%Y-%m-%d %H:%M:%S} {zone_name(here)}"
+
+
+def time_element(moment: datetime, text: str = "") -> SafeString:
+    """Return a moment in the reader's zone as HTML, or `text` in its place; in UTC too where the mouse rests."""
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        moment.isoformat(),
+        timestamp_and_utc(moment),
+        text or day_and_time(moment),
+    )
+
+
+def timestamp_and_utc(moment: datetime) -> str:
+    """Return a moment to the second, here and in UTC: "2026-11-21 14:05:09 CET · 2026-11-21 13:05:09 UTC"."""
+    here, there = timestamp(moment), f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return there if here == there else f"{here} · {there}"
 
 
 def utc_and_local(moment: datetime) -> str:
@@ -42,14 +69,6 @@ def utc_midnight(moment: datetime) -> str:
     """Return the midnight that ends Monday's day of calls, in UTC and here: "midnight UTC (01:00 CET)"."""
     here, there = timezone.localtime(moment), "midnight UTC"
     return there if zone_name(here) == "UTC" else f"{there} ({time_of_day(moment)})"
-
-
-def time_span(seconds: float) -> str:
-    """Return a length of time in its largest whole unit: "5 minutes"."""
-    whole = max(1, round(abs(seconds)))
-    size, unit = next((size, unit) for size, unit in _UNITS if whole >= size)
-    number = whole // size
-    return f"{number} {unit if number == 1 else unit + 's'}"
 
 
 def zone_name(here: datetime) -> str:
@@ -86,6 +105,12 @@ def optional_day_and_time(moment: datetime | None) -> str:
 def shorten(text: str, limit: int = 200) -> str:
     """Return at most `limit` characters of a text, with an ellipsis where something was cut."""
     return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"
+
+
+def first_sentences(text: str, limit: int) -> str:
+    """Return the whole sentences that fit into `limit` characters; of a longer one its beginning."""
+    end = text.rfind(". ", 0, limit)
+    return text if len(text) <= limit else text[: end + 1] or shorten(text, limit)
 
 
 def without_request_id(text: str) -> str:

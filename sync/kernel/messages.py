@@ -1,4 +1,4 @@
-"""The words of what the engine stores for good: a code for logic, and for people its one sentence."""
+"""The engine's words: for what logic names by a code, and people read as its one sentence."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ class TombstoneReason(StrEnum):
     OTHER_OWNER = "other_owner"
     OTHER_NPD_ID = "other_npd_id"
     SYNC_OFF = "sync_off"
+    LEFT_OUT = "left_out"
     ONE_WAY = "one_way"
     MOVED = "moved"
     NOT_SHOWN = "not_shown"
@@ -23,6 +24,7 @@ class TombstoneReason(StrEnum):
     REMOVAL_REJECTED = "removal_rejected"
     PENDING_APPROVAL = "pending_approval"
     QUESTION = "question"
+    ERASED = "erased"
     QUESTION_EDITED = "question_edited"
     QUESTION_RESTORED = "question_restored"
 
@@ -30,10 +32,11 @@ class TombstoneReason(StrEnum):
 _R = TombstoneReason
 _TOMBSTONE_SENTENCES = {
     _R.NO_ITEM: "Deleted in NPD. It had no item on Monday.",
-    _R.OTHER_OWNER: "Deleted in NPD. Its item belongs to “{owner}” by now, so nothing is sent.",
-    _R.OTHER_NPD_ID: "Deleted in NPD. Its item “{item}” bears the NPD ID of “{owner}” by now, so nothing is sent.",
+    _R.OTHER_OWNER: "Deleted in NPD. Its item now belongs to “{owner}”, so nothing is sent.",
+    _R.OTHER_NPD_ID: "Deleted in NPD. Its item “{item}” now has the NPD ID of “{owner}”, so nothing is sent.",
     _R.SYNC_OFF: "Deleted in NPD. Its sync was off, so its item stays on Monday as it is.",
-    _R.ONE_WAY: "Deleted in NPD. Its direction let nothing be sent, so its item stays on Monday as it is.",
+    _R.LEFT_OUT: "Deleted in NPD. {filter} Its item stays on Monday as it is.",
+    _R.ONE_WAY: "Deleted in NPD. Its direction didn't allow sending, so its item stays on Monday as it is.",
     _R.MOVED: "Deleted in NPD. Its item “{item}” was moved to another board ({board}); it stays there.",
     _R.NOT_SHOWN: "Deleted in NPD. Monday doesn't show its item any more; nothing is left to do.",
     _R.REMOVED_BEFORE: "Deleted in NPD. Its item “{item}” was {state} on Monday already.",
@@ -42,18 +45,121 @@ _TOMBSTONE_SENTENCES = {
     "archive.",
     _R.DELETED: "Deleted in NPD, so its item “{item}” was deleted on Monday. People can restore it from Monday's "
     "recycle bin, for 30 days.",
-    _R.UNLINKED: "Deleted in NPD. Its item “{item}” stays on the board and was unlinked: it makes no new record.",
-    _R.REMOVAL_REJECTED: "Deleted in NPD. A person rejected that its item leaves the board, so it stays as it is.",
-    _R.PENDING_APPROVAL: "Deleted in NPD. So many were deleted at once that its item waits for approval: see “Waiting "
-    "for approval” in the admin.",
+    _R.UNLINKED: "Deleted in NPD. Its item “{item}” stays on the board and was unlinked: no new record is created "
+    "from it.",
+    _R.REMOVAL_REJECTED: "Deleted in NPD. A person rejected the removal of its item, so the item stays as it is.",
+    _R.PENDING_APPROVAL: "Deleted in NPD. So many were deleted at once that the removal of its item waits for "
+    "approval: see “Approvals”.",
     _R.QUESTION: "“{record}” was deleted in NPD. What should become of its item {item}?",
-    _R.QUESTION_EDITED: "“{record}” was deleted in NPD, but its item {item} was edited on Monday since both sides "
-    "agreed.",
+    _R.QUESTION_EDITED: "“{record}” was deleted in NPD, but its item {item} was edited on Monday after the last sync.",
     _R.QUESTION_RESTORED: "“{record}” was deleted in NPD and its item left the board, but somebody restored the item "
     "{item}. Should the record come back too?",
+    _R.ERASED: "This person was erased: nothing of the record is kept, and it can't be restored.",
 }
 
 
 def tombstone_sentence(reason: TombstoneReason, **params: object) -> str:
     """Return what stands beside a deleted record; `params` are what the sentence names."""
     return _TOMBSTONE_SENTENCES[reason].format(**params)
+
+
+class TokenProblem(StrEnum):
+    """Why Monday can't be called."""
+
+    NONE = "none"
+    UNREADABLE = "unreadable"
+    ENDED = "ended"
+
+
+TOKEN_SENTENCES = {
+    TokenProblem.NONE: "Monday isn't configured: set MONDAY_API_KEY, or enter a token in the set-up (Boards: Set up…).",
+    TokenProblem.UNREADABLE: "The stored API token can't be read, because ENCRYPTION_KEY (without one: SECRET_KEY) was "
+    "changed. Put the former key into ENCRYPTION_KEY_FALLBACKS, or enter the token again in the set-up.",
+    TokenProblem.ENDED: "Monday has ended the app's authorization, so nothing is synced. Connect with Monday again in "
+    "the set-up (Boards: Set up…).",
+}
+
+
+class UnmatchedReason(StrEnum):
+    """Why an item of a board has no record."""
+
+    QUEUED = "queued"
+    WAITS_FOR_IMPORT = "waits_for_import"
+    PAUSED = "paused"
+    UNCONFIRMED = "unconfirmed"
+    BEING_EDITED = "being_edited"
+    NO_KEY_YET = "no_key_yet"
+    NO_KEY = "no_key"
+    KEY_UNREADABLE = "key_unreadable"
+    NPD_ID_UNREADABLE = "npd_id_unreadable"
+    AMBIGUOUS = "ambiguous"
+    NAME_ALIKE = "name_alike"
+    DUPLICATE = "duplicate"
+    SYNC_OFF = "sync_off"
+    INVALID = "invalid"
+    DATABASE_REJECTED = "database_rejected"
+    CREATION_OFF = "creation_off"
+    LEFT_OUT = "left_out"
+
+
+_U = UnmatchedReason
+PASSING_REASONS = (_U.QUEUED, _U.WAITS_FOR_IMPORT, _U.PAUSED, _U.UNCONFIRMED, _U.BEING_EDITED)
+"""Reasons that end without anybody's doing."""
+
+EXPLAINED_REASONS = (*PASSING_REASONS, _U.AMBIGUOUS, _U.LEFT_OUT)
+"""And those that need nobody's attention here: a question stands among the conflicts, and a filter is meant so."""
+
+UNMATCHED_LABELS = {
+    _U.AMBIGUOUS: "Several records fit",
+    _U.NAME_ALIKE: "A record has a similar name",
+    _U.DUPLICATE: "A copy of another item",
+    _U.SYNC_OFF: "Its record’s sync is off",
+    _U.NO_KEY: "Nothing to match it by",
+    _U.INVALID: "A value is missing or wrong",
+    _U.DATABASE_REJECTED: "NPD’s database rejected it",
+    _U.KEY_UNREADABLE: "A column can’t be read",
+    _U.NPD_ID_UNREADABLE: "The NPD ID can’t be read",
+    _U.CREATION_OFF: "New items don’t become records",
+    _U.LEFT_OUT: "Left out by the filter",
+    _U.NO_KEY_YET: "Nothing to match it by yet",
+    _U.BEING_EDITED: "Somebody is filling it in",
+    _U.UNCONFIRMED: "Not confirmed by Monday yet",
+    _U.PAUSED: "Paused",
+    _U.WAITS_FOR_IMPORT: "Waiting for an import",
+    _U.QUEUED: "Checked next",
+}
+"""What the filter of the list calls each, what a person can do something about first."""
+
+_UNMATCHED_SENTENCES = {
+    _U.QUEUED: "It was found on the board and is checked next.",
+    _U.WAITS_FOR_IMPORT: "An import is creating items on this board. It is checked when the import is over.",
+    _U.PAUSED: "{pause}",
+    _U.UNCONFIRMED: "The outcome of a call about it is not known yet.",
+    _U.BEING_EDITED: "Somebody is still filling it in.",
+    _U.NO_KEY_YET: "It has no {label} yet to match it by. It is checked again as soon as somebody fills it in.",
+    _U.NO_KEY: "It has no {label} by which a {type} could be found, and new items don’t become {types} by themselves.",
+    _U.KEY_UNREADABLE: "Its {label} can't be read.",
+    _U.NPD_ID_UNREADABLE: "Its NPD ID can't be read.",
+    _U.AMBIGUOUS: "{names} could be it: answer “Who is this?” among the conflicts.",
+    _U.NAME_ALIKE: "Its name is like that of {names}; nobody has said whether they are the same.",
+    _U.DUPLICATE: "It is a copy: it had the NPD ID of {names}, which has another item.",
+    _U.SYNC_OFF: "It has the NPD ID of {names}, whose sync is off.",
+    _U.INVALID: "No record can be created from it: {problems}",
+    _U.DATABASE_REJECTED: "NPD's database rejected it: {problems}",
+    _U.LEFT_OUT: "{filter}",
+    _U.CREATION_OFF: "No {type} has its {label}, and new items don’t become {types} by themselves.",
+}
+
+
+def unmatched_sentence(reason: UnmatchedReason, **params: object) -> str:
+    """Return why an item has no record; `params` are what the sentence names, the rest is said generally."""
+    general = {
+        "label": "value",
+        "type": "record",
+        "types": "records",
+        "names": "A record",
+        "problems": "",
+        "pause": "Paused.",
+        "filter": "The filter of what is synced leaves it out.",
+    }
+    return _UNMATCHED_SENTENCES[reason].format(**{**general, **params}).strip()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import Any
 
 import structlog
@@ -87,6 +87,58 @@ def largest_unit(seconds: int) -> tuple[int, str]:
 def interval_seconds(every: int, period: str) -> float:
     """Return an interval's length in seconds."""
     return timedelta(**{period: every}).total_seconds()
+
+
+# When an entry runs, as a person chooses it.
+
+
+PERIODS = ("seconds", "minutes", "hours", "days")
+EVERY_DAY = "*"
+
+
+def time_of_day(entry: PeriodicTask) -> time | None:
+    """Return the time (UTC) of an entry that runs once a day; None of any other."""
+    crontab = entry.crontab
+    if crontab is None or str(crontab.timezone) != "UTC":
+        return None
+    if {crontab.day_of_week, crontab.day_of_month, crontab.month_of_year} != {EVERY_DAY}:
+        return None
+    try:
+        return time(int(crontab.hour), int(crontab.minute))
+    except ValueError:
+        return None
+
+
+def time_fields(entry: PeriodicTask) -> tuple[str, ...]:
+    """Return what says when an entry runs, `every` and `period` or `at`; nothing where none of these can say it."""
+    if entry.interval is not None and entry.interval.period in PERIODS:
+        return ("every", "period")
+    return ("at",) if time_of_day(entry) else ()
+
+
+def longest_seconds(entry: PeriodicTask, every: int, period: str) -> int:
+    """Return the longest interval that the job may have, where this one is longer and as good as off; else 0."""
+    job = job_for_entry(entry)
+    longest = job.max_seconds if job is not None else 0
+    return longest if longest and interval_seconds(every, period) > longest else 0
+
+
+def choose_interval(entry: PeriodicTask, every: int, period: str) -> list[str]:
+    """Put an interval on an entry, unsaved; return the names of its columns that changed."""
+    entry.interval = interval_schedule(every, period)
+    return ["interval"]
+
+
+def choose_time(entry: PeriodicTask, at: time) -> list[str]:
+    """Put a time of day on an entry, unsaved; return the names of its columns that changed."""
+    entry.crontab = daily_schedule(at.hour, at.minute)
+    return ["crontab"]
+
+
+def save_choices(entry: PeriodicTask, changed: list[str]) -> None:
+    """Write what was chosen and nothing else, for Beat writes the row too."""
+    if changed:
+        entry.save(update_fields=[*changed, "date_changed"])
 
 
 def _fixed_fields(job: PeriodicJob) -> dict[str, Any]:

@@ -16,13 +16,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from django.conf import settings
 from django.db import DataError, connection, transaction
 from django.db.models import Case, F, Func, IntegerField, Q, QuerySet, When
 
 from sync import registry
 from sync.choices import LedgerDirection, ResolutionStrategy, SyncStatus
 from sync.clock import SyncNow, sync_now
+from sync.kernel.redaction import without_secrets
 from sync.ledger.conflict_strategies import SYSTEM_OF_STRATEGY, UNKNOWN_TIMES, FieldChoice, choose
 from sync.merge import EditTimes, FieldSides, Unknown
 from sync.models import Decision, SyncedModel, SyncState
@@ -42,10 +42,6 @@ MAX_HASH = 64
 
 MAX_INTEGER = 2**31 - 1
 """What a duration or a number of calls can be at most; more is written as this."""
-
-HIDDEN = "[secret]"
-SHORTEST_SECRET = 6
-"""Characters; taking out a shorter text would black out ordinary words."""
 
 
 class LedgerError(Exception):
@@ -311,13 +307,10 @@ class SyncStateService:
 
         Skipped ones are not meant to be synced and so never stale.
         """
-        rows: QuerySet[SyncState] = SyncState.objects.exclude(sync_status=SyncStatus.SKIPPED)
         given = {"system": system, "entity_type": entity_type}
-        return (
-            rows.filter(**{name: value for name, value in given.items() if value is not None})
-            .filter(Q(last_successful_sync=None) | Q(last_successful_sync__lt=SyncNow() - older_than))
-            .order_by(F("last_successful_sync").asc(nulls_first=True), "id")
-        )
+        rows: QuerySet[SyncState] = SyncState.objects.stale(older_than)
+        rows = rows.filter(**{name: value for name, value in given.items() if value is not None})
+        return rows.order_by(F("last_successful_sync").asc(nulls_first=True), "id")
 
     # One sync of one thing.
 
@@ -391,7 +384,7 @@ class SyncStateService:
 
         This installation's secrets are taken out of the error. `duration_ms` and `api_calls` as `complete` has them.
         """
-        count, said = F("error_count") + 1, _without_secrets(_storable(error))
+        count, said = F("error_count") + 1, without_secrets(_storable(error))
         return self._end(state, SyncStatus.FAILED, duration_ms, api_calls, error_count=count, last_error=said)
 
     def skip(self, state: SyncState, why: str) -> SyncState:
@@ -534,7 +527,7 @@ class SyncStateService:
         """
         for content_hash in (completed or {}).values():
             _check_hash(content_hash)
-        failed = {key: _without_secrets(_storable(why)) for key, why in (failed or {}).items()}
+        failed = {key: without_secrets(_storable(why)) for key, why in (failed or {}).items()}
         skipped = {key: _storable(why) for key, why in (skipped or {}).items()}
         said = (("completed", completed or {}), ("failed", failed), ("skipped", skipped))
         ends = {key: {"status": status, "said": text} for status, named in said for key, text in named.items()}
@@ -583,13 +576,6 @@ def _check_hash(content_hash: str | None) -> None:
 def _storable(text: str) -> str:
     """A text as PostgreSQL takes it, whatever a foreign system said."""
     return "".join("\ufffd" if char == "\x00" or "\ud800" <= char <= "\udfff" else char for char in text)
-
-
-def _without_secrets(text: str) -> str:
-    """An error without what the installation's settings name as secret: a client may quote its own key."""
-    for secret in sorted(settings.SECRET_TEXTS, key=len, reverse=True):
-        text = text.replace(secret, HIDDEN) if len(secret) >= SHORTEST_SECRET else text
-    return text
 
 
 def _both_values(sides: FieldSides) -> dict[str, Any]:

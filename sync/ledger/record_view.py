@@ -12,15 +12,20 @@ from uuid import UUID
 
 from sync.choices import QueueStatus, RecordSyncStatus, Rule, SyncDirection, SyncStatus
 from sync.connectors.base.conversion import UnknownValue
-from sync.models import FieldMapping, SyncedModel, SyncMetadata, SyncQueue
+from sync.models import BoardLink, FieldMapping, QueuePause, SyncedModel, SyncMetadata, SyncQueue
 from sync.reconcile.field_values import NOT_KNOWN, FieldDisplay
 from sync.records import availability
+from sync.records.availability import BoardAvailability
 from sync.records.blocked_fields import KEPT_BY, blocked_field_reason, is_blocking, is_rejected
 from sync.records.record_health import Part, RecordState, part_of
-from sync.registry import item_url, mappings_of
+from sync.registry import item_url, link_of, mappings_of
 
 _READING_PARTS = 2
 """An entry of `seen` of so many parts is what a pass read; longer ones say that a value was lost."""
+
+
+UNWRITABLE_STATES = ("archived", "deleted", "missing", "moved", "inactive")
+"""States of an item, in the ledger, in which nothing can be written to it."""
 
 
 class FieldReason(StrEnum):
@@ -57,7 +62,8 @@ class FieldView:
     """One mapped field as displayed: NPD now, both halves of the base, Monday as last known, and how it stands.
 
     `read_at` is when a pass read Monday's value; None where it was read just now, or is what the last pass left there.
-    `detail` is the stored reason, `rule` decides where both sides change.
+    `detail` is the stored reason, `rule` decides where both sides change; `is_usual` where a person is asked, and the
+    directions are those of the record. `names` are the record's own fields that it is made of.
     """
 
     key: str
@@ -72,6 +78,8 @@ class FieldView:
     to_monday: bool
     to_npd: bool
     rule: Rule
+    names: tuple[str, ...] = ()
+    is_usual: bool = True
 
     @property
     def state(self) -> RecordState:
@@ -98,7 +106,9 @@ class RecordView:
     @cached_property
     def reason_code(self) -> Part:
         """Why it is in its state."""
-        return part_of(self.record, self._jobs, self.ledger.held, self._page.board.paused)
+        # Of what doesn't wait it is the same whatever is paused, so the board need not be asked.
+        paused = self._page.board.paused if self.status == RecordSyncStatus.PENDING else ()
+        return part_of(self.record, self._jobs, self.ledger.held, paused)
 
     @property
     def state(self) -> RecordState:
@@ -113,10 +123,34 @@ class RecordView:
     @property
     def next_try(self) -> datetime | None:
         """The later of the job's own time and the end of a stop; None where that is when a person resumes it."""
-        board, job = self._page.board, self._pending
-        if job is None or job.direction in board.paused:
+        job = self._pending
+        if job is None:
+            return None
+        board = self._page.board
+        if job.direction in board.paused:
             return None
         return max(job.next_retry, board.until or job.next_retry)
+
+    @property
+    def pauses(self) -> tuple[QueuePause, ...]:
+        """People's pauses of its board, the widest first."""
+        return tuple({pause.pk: pause for pause in self._page.board.paused.values()}.values())
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether Monday is configured and there is a board for it."""
+        return self._page.board.is_set_up
+
+    @property
+    def removed_item(self) -> str:
+        """How its item left the board, as the last pass found: archived, deleted, moved, missing; else empty."""
+        found = self.ledger.remote_state
+        return found if self.record.monday_id and self.record.may_sync and found in UNWRITABLE_STATES else ""
+
+    @property
+    def failed_jobs(self) -> tuple[int, ...]:
+        """Its jobs of which all attempts failed."""
+        return tuple(job.pk for job in self._jobs if job.status == QueueStatus.FAILED)
 
     @property
     def item_url(self) -> str | None:
@@ -134,6 +168,10 @@ class RecordView:
         """The labels of the mapped fields, by key."""
         return {mapping.key: mapping.label for mapping in self._page.mappings}
 
+    def field_names(self, key: str) -> Sequence[str]:
+        """The record's own fields that a mapped field is made of."""
+        return next((mapping.fields for mapping in self._page.mappings if mapping.key == key), [key])
+
     @property
     def blocked_fields(self) -> dict[str, str]:
         """The reason of each field that can't be synced."""
@@ -145,12 +183,24 @@ class RecordView:
         return tuple(key for key, entry in self.ledger.held.items() if is_rejected(entry))
 
     @property
+    def rejected_to_fix(self) -> tuple[str, ...]:
+        """The fields whose value Monday rejected, and that nobody has kept different."""
+        return tuple(key for key in self.rejected_fields if is_blocking(self.ledger.held[key]))
+
+    @property
+    def blocked_by_others(self) -> tuple[str, ...]:
+        """The fields that are blocked for another reason."""
+        held = self.ledger.held
+        return tuple(key for key in held if is_blocking(held[key]) and not is_rejected(held[key]))
+
+    @property
     def words(self) -> str:
         """The first reason that fits, as a sentence; of a record in sync only what of it may differ."""
         if not self.record.may_sync:
-            if self.record.sync_enabled:
-                return "Its direction is “no sync”."
-            return "Sync is off for this record."
+            is_on = self.record.sync_enabled
+            return "Its direction is “no sync”." if is_on else "Sync is off for this record."
+        if self.record.is_left_out:
+            return self.ledger.note or "The filter leaves it out."
         if self.status == RecordSyncStatus.SYNCED:
             return " ".join(
                 f"{self.labels.get(key, key)} differs from Monday’s: {entry[KEPT_BY].get('who', '')} kept it different."
@@ -161,7 +211,7 @@ class RecordView:
             return reason
         if self.status == RecordSyncStatus.CONFLICT:
             return "Both sides changed the same field differently."
-        return self._page.board.detail or "It waits for its next sync."
+        return self._page.board.detail or "A change is waiting for its next sync."
 
     def _job_reasons(self) -> Iterator[str]:
         for job in self._jobs:
@@ -177,16 +227,16 @@ class RecordView:
                 yield job.reason
 
     def _ledger_reasons(self) -> Iterator[str]:
-        ledger, labels = self.ledger, self.labels
+        ledger = self.ledger
         if ledger.conflicts.get("delete"):
             yield ledger.note
         yield from map(str, ledger.conflicts.get("identity", ())[:1])
         if self.conflict_fields:
-            names = ", ".join(labels.get(key, key) for key in self.conflict_fields)
+            names = ", ".join(self.labels.get(key, key) for key in self.conflict_fields)
             yield f"Changed on both sides: {names}."
         yield ledger.note
         for key, entry in [*ledger.held.items(), *ledger.altered.items()]:
-            yield f"{labels.get(key, key)}: {entry['reason']}"
+            yield f"{self.labels.get(key, key)}: {entry['reason']}"
 
     @cached_property
     def fields(self) -> tuple[FieldView, ...]:
@@ -194,7 +244,10 @@ class RecordView:
         return tuple(self._field(mapping) for mapping in self._page.mappings)
 
     def _field(self, mapping: FieldMapping) -> FieldView:
-        key, base = mapping.key, self._base(mapping)
+        # A pair that belongs to another item or column than those of now is no base.
+        entry: dict[str, Any] | None = self.ledger.base.get(mapping.key)
+        is_current = entry and mapping.is_current(entry) and self.record.monday_id in (None, entry["item"])
+        key, base = mapping.key, entry if is_current else None
         local, base_local, base_remote = self._page.display.sides(self.record, mapping, base)
         remote, read_at = self._monday(mapping, base_remote)
         directions = {self.record.sync_direction, mapping.direction}
@@ -218,13 +271,9 @@ class RecordView:
             to_monday=up,
             to_npd=down,
             rule=Rule(mapping.rule),
+            names=tuple(mapping.fields),
+            is_usual=not flows or (mapping.direction == SyncDirection.BIDIRECTIONAL and mapping.rule == Rule.ASK),
         )
-
-    def _base(self, mapping: FieldMapping) -> dict[str, Any] | None:
-        """The pair last agreed on; None where it belongs to another item or column than those of now."""
-        entry: dict[str, Any] | None = self.ledger.base.get(mapping.key)
-        is_current = entry and mapping.is_current(entry) and self.record.monday_id in (None, entry["item"])
-        return entry if is_current else None
 
     def _blocked(self, key: str) -> FieldReason | None:
         entry = self.ledger.held.get(key)
@@ -280,10 +329,7 @@ class _Page:
 
     def __init__(self, records: Sequence[SyncedModel]) -> None:
         entity_type, ids = records[0].entity_type(), [record.pk for record in records]
-        self._records = records
-        self.board = availability.of(entity_type)
-        self.link = self.board.link
-        self.mappings: Sequence[FieldMapping] = mappings_of(self.link) if self.link else []
+        self._records, self._entity_type = records, entity_type
         self.ledgers = {ledger.entity_id: ledger for ledger in SyncMetadata.objects.of(entity_type, ids)}
         self.jobs: dict[UUID, list[SyncQueue]] = {}
         unfinished = SyncQueue.objects.filter(entity_type=entity_type, entity_id__in=ids).exclude(
@@ -292,6 +338,22 @@ class _Page:
         for job in unfinished.order_by("next_retry"):
             if job.entity_id:
                 self.jobs.setdefault(job.entity_id, []).append(job)
+
+    @cached_property
+    def board(self) -> BoardAvailability:
+        """How the board stands, read where something waits for it."""
+        return availability.of(self._entity_type)
+
+    @cached_property
+    def link(self) -> BoardLink | None:
+        """The link, once: the board's where that is read."""
+        is_waited_for = self.jobs or any(one.sync_status == RecordSyncStatus.PENDING for one in self._records)
+        return self.board.link if is_waited_for else link_of(self._entity_type)
+
+    @cached_property
+    def mappings(self) -> Sequence[FieldMapping]:
+        """The board's mappings, read where a field is shown or named."""
+        return mappings_of(self.link) if self.link else []
 
     @cached_property
     def display(self) -> FieldDisplay:

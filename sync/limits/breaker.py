@@ -13,7 +13,6 @@ from django.db.models.functions import Coalesce, Greatest
 
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.account import AccountInfo
-from sync.connectors.base.connector import Connector
 from sync.connectors.base.errors import BudgetExhausted, ConnectorError, DailyLimitReached, Scope
 from sync.limits import pass_budget, quota
 from sync.limits.metered_client import connector, is_configured
@@ -118,16 +117,22 @@ def probe_if_due() -> bool:
 def fetch_account_info(*, urgent: bool = False) -> AccountInfo:
     """Ask Monday for the token's user, plan, version and limits and today's usage, and store all of it.
 
-    Corrects the quota by Monday's own figures. `urgent`: a person asks, perhaps after buying a larger plan,
-    so a used up day doesn't stop the call, and a raised limit ends a pause until midnight. Raises
+    `urgent`: a person asks, perhaps after buying a larger plan, so a used up day doesn't stop the call. Raises
     ConnectorError.
     """
+    found = read_account_info(urgent=urgent)
+    store_account_info(found)
+    return found
+
+
+def read_account_info(*, urgent: bool = False) -> AccountInfo:
+    """Ask Monday for the same and store nothing, as of a token that may not be kept; raises ConnectorError."""
     with pass_budget.limits_request() if urgent else nullcontext():
-        return _fetch_account_info(connector(urgent=urgent))
+        return connector(urgent=urgent).account_info()
 
 
-def _fetch_account_info(system: Connector) -> AccountInfo:
-    found = system.account_info()
+def store_account_info(found: AccountInfo) -> None:
+    """Store what Monday said of the token, and correct the quota by its figures; a raised limit ends a day's pause."""
     row, limit = monday_account(), quota.forecast().limit
     values = {
         "user_id": found.user_id,
@@ -143,7 +148,6 @@ def _fetch_account_info(system: Connector) -> AccountInfo:
     if limit is not None and (new_limit is None or new_limit > limit):
         paused = MondayAccount.objects.filter(id=1, needs_probe=False, paused_until__gt=SyncNow() + timedelta(hours=1))
         paused.update(paused_until=None, pause_reason="")
-    return found
 
 
 def refresh_quota() -> None:
@@ -155,7 +159,8 @@ def refresh_quota() -> None:
     if not is_configured() or pauses.active_pause("") or not probe_if_due():
         return
     try:
-        _fetch_account_info(connector(urgent=True))  # out of the reserve, too: a limit that was raised is learned here
+        # Out of the reserve, too: a limit that was raised is learned here.
+        store_account_info(connector(urgent=True).account_info())
     except ConnectorError as error:
         log.warning("API quota not refreshed", reason=error.sentence)
         if error.scope in (Scope.ACCOUNT, Scope.LIMIT, Scope.TRANSPORT, Scope.UNREACHABLE):

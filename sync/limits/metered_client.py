@@ -34,7 +34,7 @@ from sync.connectors.base.errors import (
 from sync.connectors.monday.client import MondayClient
 from sync.connectors.monday.graphql import Answer
 from sync.kernel import process
-from sync.limits import pass_budget, quota
+from sync.limits import credentials, pass_budget, quota
 from sync.limits.pass_budget import CallCost, CallGrant, current_cost, current_grant, wait_reason
 from sync.limits.rate_limits import READ_POINTS, REJECTED_CALL_COST, WRITE_POINTS, LimitKind
 
@@ -243,7 +243,7 @@ _override: ContextVar[MeteredClient | None] = ContextVar("instead", default=None
 
 def is_configured() -> bool:
     """Whether there is a token to call Monday with."""
-    return bool(settings.MONDAY_API_KEY)
+    return bool(credentials.api_token())
 
 
 def client(*, urgent: bool = False) -> MeteredClient:
@@ -254,7 +254,7 @@ def client(*, urgent: bool = False) -> MeteredClient:
     """
     return _override.get() or _shared_metered_client(
         settings.MONDAY_API_URL,
-        settings.MONDAY_API_KEY,
+        credentials.fresh_api_token(),
         settings.MONDAY_API_VERSION,
         settings.MONDAY_TIMEOUT_SECONDS,
         urgent,
@@ -271,6 +271,12 @@ def connector(
         sender = copy(sender)
         sender.before_call = before_call
     return connectors.get(system)(sender)
+
+
+def client_of_token(token: str) -> MeteredClient:
+    """Return a client for a token that isn't in use yet; raises ValueError where it can't be one."""
+    url, version, timeout = settings.MONDAY_API_URL, settings.MONDAY_API_VERSION, settings.MONDAY_TIMEOUT_SECONDS
+    return MeteredClient(MondayClient(url, token, version=version, timeout=timeout), urgent=True)
 
 
 @contextmanager

@@ -17,20 +17,27 @@ from django.db.models.functions import Greatest
 from sync.clock import SyncNow
 from sync.connectors.base.account import AccountInfo
 from sync.kernel import counters, humanize
-from sync.kernel.counters import API_CALLS, API_POINTS, API_REJECTIONS
+from sync.kernel.counters import API_CALLS, API_POINTS, API_REJECTIONS, PRESENT_HOUR
 from sync.limits.rate_limits import InFlight, LimitWindow, Quota, QuotaBudget, day_of, midnight_after, plan_quota
 from sync.models import ApiBudget, ApiReservation, ApiUsage
 
 USAGE_RETENTION = timedelta(days=8)
 
-_ADD_USAGE = """
+QUOTA_CALLS = "quota_calls"
+"""What an hour's calls are stored as, for the charts: as the quota counts them, all boards together."""
+
+_ADD_USAGE = f"""
+    WITH hours AS (
+        INSERT INTO sync_hour_counts (hour, name, entity_type, value)
+        SELECT {PRESENT_HOUR}, '{QUOTA_CALLS}', '', %(calls)s::float8 WHERE %(calls)s > 0
+        ON CONFLICT (hour, name, entity_type) DO UPDATE SET value = sync_hour_counts.value + excluded.value)
     INSERT INTO sync_api_usage (slot, entity_type, calls, looks, points, rejections)
-    VALUES (date_trunc('minute', sync_now()), %s, %s, %s, %s, %s)
+    VALUES (date_trunc('minute', sync_now()), %(type)s, %(calls)s, %(looks)s, %(points)s, %(rejections)s)
     ON CONFLICT (slot, entity_type) DO UPDATE SET
         calls = sync_api_usage.calls + excluded.calls, looks = sync_api_usage.looks + excluded.looks,
         points = sync_api_usage.points + excluded.points,
         rejections = sync_api_usage.rejections + excluded.rejections
-"""
+"""  # noqa: S608 - made of literals of our own
 
 _LAST_HOUR = """
     SELECT coalesce(sum(calls), 0), count(DISTINCT entity_type) FILTER (WHERE looks > 0 AND entity_type <> '')
@@ -56,7 +63,10 @@ def record_usage(
     # The row of a minute is shared by all workers; the caller's lock on the budget keeps them from waiting
     # here.
     with connection.cursor() as cursor:
-        cursor.execute(_ADD_USAGE, [entity_type, calls, looks, points, rejections])
+        cursor.execute(
+            _ADD_USAGE,
+            {"type": entity_type, "calls": calls, "looks": looks, "points": points, "rejections": rejections},
+        )
     counters.increment(
         [
             counters.Increment(API_CALLS, entity_type, kind),
@@ -142,13 +152,23 @@ class BudgetState:
 
 def read_budget() -> BudgetState:
     """The budget now."""
-    return _load_state(ApiBudget.objects.filter(id=1).first() or ApiBudget(id=1, **_EMPTY_BUDGET))
+    return load_state(budget_row())
 
 
 def read_limited_budget() -> BudgetState | None:
     """The budget now; None, after one query, where no limit is known and so none is enforced."""
-    row = ApiBudget.objects.filter(id=1).first()
-    return _load_state(row) if row is not None and _quota(row).is_known else None
+    row = budget_row()
+    return load_state(row) if is_limited(row) else None
+
+
+def budget_row() -> ApiBudget:
+    """The stored budget, or an empty one."""
+    return ApiBudget.objects.filter(id=1).first() or ApiBudget(id=1, **_EMPTY_BUDGET)
+
+
+def is_limited(row: ApiBudget) -> bool:
+    """Whether any limit of it is known."""
+    return _quota(row).is_known
 
 
 @contextmanager
@@ -160,7 +180,7 @@ def lock_budget() -> Iterator[BudgetState]:
         if row is None:
             ApiBudget.objects.get_or_create(id=1, defaults=_EMPTY_BUDGET)
             row = ApiBudget.objects.select_for_update().get(id=1)
-        state = _load_state(row)
+        state = load_state(row)
         yield state
         budget = state.budget
         ApiBudget.objects.filter(id=1).update(
@@ -187,7 +207,8 @@ def delete_expired_reservations() -> None:
 _EMPTY_BUDGET = {"minute_calls": 0, "points": 0, "day_calls": 0, "others_calls": 0}
 
 
-def _load_state(row: ApiBudget) -> BudgetState:
+def load_state(row: ApiBudget) -> BudgetState:
+    """Return a stored budget with the calls that are on their way; one query."""
     with connection.cursor() as cursor:
         cursor.execute(_IN_FLIGHT)
         now, number, calls, points = cursor.fetchone()
@@ -196,15 +217,7 @@ def _load_state(row: ApiBudget) -> BudgetState:
     if row.day != today:
         # Our first calls of a new UTC day may be counted to the old one; the minutes' rows know them.
         uncounted = calls_between(datetime.combine(today, datetime.min.time(), UTC), now)
-    return BudgetState(_budget(row).at_time(now, in_flight, uncounted), now, in_flight)
-
-
-def _quota(row: ApiBudget) -> Quota:
-    return Quota(row.day_limit, row.minute_limit, row.points_limit, row.concurrency_limit)
-
-
-def _budget(row: ApiBudget) -> QuotaBudget:
-    return QuotaBudget(
+    stored = QuotaBudget(
         _quota(row),
         LimitWindow(row.minute_calls, row.minute_ends),
         LimitWindow(row.points, row.points_end),
@@ -214,6 +227,11 @@ def _budget(row: ApiBudget) -> QuotaBudget:
         row.reported_at,
         settings.MONDAY_TIMEOUT_SECONDS + MAX_SEND_DELAY_SECONDS,
     )
+    return BudgetState(stored.at_time(now, in_flight, uncounted), now, in_flight)
+
+
+def _quota(row: ApiBudget) -> Quota:
+    return Quota(row.day_limit, row.minute_limit, row.points_limit, row.concurrency_limit)
 
 
 def _change_reservation(reservation: uuid.UUID, calls: int, points: int) -> bool:
@@ -302,7 +320,7 @@ def forecast(state: BudgetState | None = None, last_hour: Callable[[], LastHour]
     limit, left, spare = budget.quota.day, budget.day_left(urgent=True), budget.day_left()
     if limit is None or left is None or spare is None:
         calls = humanize.count_with_noun(round(used), "call")
-        words = f"{calls} to Monday today. Monday has named no limit for the day."
+        words = f"{calls} to Monday today. Monday reports no daily limit."
         return Forecast(used, None, None, 0, None, words, budget.reported_at)
     midnight = midnight_after(state.now)
     calls_an_hour = last_hour().calls

@@ -90,6 +90,7 @@ WRITE_POINTS = 10_000
 READ_POINTS = 50_000
 """First guess for the points of a pass's read; the first answer corrects it."""
 
+# One to read both sides, one to write.
 PASS_CALLS = 2
 
 REJECTED_CALL_COST = Decimal("0.1")

@@ -107,6 +107,29 @@ class MetricCount(models.Model):
         return f"{self.name} {self.entity_type} {self.label} {self.bucket}: {self.value}"
 
 
+class HourCount(models.Model):
+    """What happened in one hour, for the charts of the first page: failures, and API calls as the quota counts them.
+
+    `name` is a metric of sync/kernel/counters.py, or `quota_calls`. Added to in the statements that add to the sums.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    hour = models.DateTimeField()
+    name = models.CharField(max_length=80)
+    entity_type = models.CharField(max_length=50, blank=True, db_default="")
+    value = models.FloatField()
+
+    class Meta:
+        db_table = "sync_hour_counts"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            # The target of the upsert that adds to it; its first column serves a chart's time.
+            models.UniqueConstraint(fields=["hour", "name", "entity_type"], name="sync_hour_counts_one_an_hour")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H} {self.name} {self.entity_type}: {self.value}"
+
+
 class LatencyHour(models.Model):
     """How many changes of one hour were on their way for about so long; one row for each step of the scale.
 

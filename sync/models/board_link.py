@@ -1,15 +1,18 @@
-"""Which model is synced with which board, column by column, and which worker may write there now."""
+"""Which model is synced with which board, column by column, and which worker may write there now; the account of
+all boards, and the secrets with which it is reached: those entered on a page or given by Monday, encrypted.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from sync import connectors
-from sync.choices import RULES, ItemGone, RecordGone, Rule, SyncDirection
+from sync.choices import RULES, ItemGone, RecordGone, Rule, SecretName, SyncDirection
 from sync.clock import SyncNow
 
 EMPTY = models.Value({}, models.JSONField())
@@ -27,8 +30,11 @@ class BoardLink(models.Model):
     group_id = models.CharField(max_length=50, blank=True, db_default="")
     npd_id_column = models.CharField(max_length=50, blank=True, db_default="")
     match_key = models.CharField("records and items are matched by", max_length=50)
-    creates_records = models.BooleanField("an item that no record has becomes a record", db_default=False)
+    creates_records = models.BooleanField("create records from new Monday items", db_default=False)
     made_by_setup = models.BooleanField(db_default=False)
+    sync_filter: models.JSONField[Any, Any] = models.JSONField(
+        "which records and items are synced", db_default=EMPTY, blank=True
+    )
     webhooks: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     blocked_until = models.DateTimeField(null=True, blank=True)
     blocked_reason = models.TextField(blank=True, db_default="")
@@ -73,7 +79,7 @@ class BoardLink(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.entity_type} ↔ board {self.board_id or '(none)'}"
+        return f"Board {self.board_id or '(none)'} of {self.entity_type} records"
 
 
 class FieldMapping(models.Model):
@@ -92,7 +98,7 @@ class FieldMapping(models.Model):
     direction = models.CharField(max_length=20, choices=SyncDirection.choices, db_default=SyncDirection.BIDIRECTIONAL)
     rule = models.CharField(max_length=20, choices=RULES, db_default=Rule.ASK.value)
     first_match = models.CharField(max_length=20, choices=RULES, db_default=Rule.ASK.value)
-    required = models.BooleanField("NPD needs a value", db_default=False)
+    required = models.BooleanField("required", db_default=False)
     version = models.IntegerField(db_default=1)
     position = models.SmallIntegerField(db_default=0)
     options: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
@@ -148,7 +154,7 @@ class MondayAccount(models.Model):
     version_answered = models.CharField(max_length=20, blank=True, db_default="")
     version_kind = models.CharField(max_length=30, blank=True, db_default="")
     tier = models.CharField("plan", max_length=30, blank=True, db_default="")
-    users: models.JSONField[Any, Any] = models.JSONField("users by id: name and e-mail", db_default=EMPTY, blank=True)
+    users: models.JSONField[Any, Any] = models.JSONField("users by id: name and email", db_default=EMPTY, blank=True)
     users_at = models.DateTimeField(null=True, blank=True)
     tags: models.JSONField[Any, Any] = models.JSONField(
         "tags by id, as far as passes have met them", db_default=EMPTY, blank=True
@@ -163,3 +169,30 @@ class MondayAccount(models.Model):
 
     def __str__(self) -> str:
         return self.pause_reason or "Monday account"
+
+
+class StoredSecret(models.Model):
+    """One secret by its name; `sealed` is what sync/kernel/encryption.py makes of it.
+
+    `claimed_until` is set while a process replaces it: a refresh token is good for one refresh.
+    """
+
+    name = models.CharField(primary_key=True, max_length=30, choices=SecretName.choices)
+    sealed = models.TextField()
+    set_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    set_at = models.DateTimeField(db_default=SyncNow())
+    expires_at = models.DateTimeField(null=True, blank=True)
+    claimed_until = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "sync_stored_secrets"
+        # No page lists these rows, so there is nothing that a person may do with them as such.
+        default_permissions = ()
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.CheckConstraint(condition=models.Q(name__in=SecretName.values), name="sync_stored_secrets_known")
+        ]
+
+    def __str__(self) -> str:
+        return str(self.get_name_display())

@@ -1,4 +1,4 @@
-"""Work that outlives a process: a backfill, resumable wherever it was killed, and the draft of a set-up."""
+"""Work that outlives a process: a backfill, resumable wherever it was killed, the draft of a set-up, an export."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class SetupState(models.TextChoices):
 
     DRAFT = "drawn", "Draft"
     COMPARING = "comparing", "Both sides are being compared"
-    COMPARED = "compared", "Waits to be confirmed"
+    COMPARED = "compared", "Ready to confirm"
     RUNNING = "running", "Being applied"
     DONE = "done", "Applied"
 
@@ -90,7 +90,8 @@ class SetupDraft(models.Model):
     Without `board_id` a board is created. `columns` is the board as last read: {id: {title, type, settings,
     samples}}; `fields` the person's choices, {key: {column, direction, rule}}, where the column is an id,
     empty, or MAKE for one to be created. `answers` say which item belongs to a record with a name like an
-    item's: the item's id, NEW or OUT. `found` is the result of the comparison, `outcome` that of the run.
+    item's: the item's id, NEW or OUT. `sync_filter` says which records and items are synced, `groups` names the board's
+    groups by id. `found` is the result of the comparison, `outcome` that of the run.
     Only its `owner` changes it; another person takes it over first. A worker has it by `token` until `held_until`.
     """
 
@@ -104,6 +105,8 @@ class SetupDraft(models.Model):
     threshold = models.SmallIntegerField("how alike two names must be, in per cent", db_default=88)
     first_match = models.CharField(max_length=20, choices=RULES, db_default=Rule.ASK.value)
     creates_records = models.BooleanField(db_default=False)
+    sync_filter: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    groups: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     answers: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     found: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     found_at = models.DateTimeField(null=True, blank=True)
@@ -131,6 +134,81 @@ class SetupDraft(models.Model):
 
     def __str__(self) -> str:
         return f"set-up of {self.entity_type}"
+
+
+# A list as a file, where it is too large to be made while a person waits.
+
+
+class ExportFormat(models.TextChoices):
+    """What an export is written as."""
+
+    CSV = "csv", "CSV"
+    XLSX = "xlsx", "Excel (XLSX)"
+
+
+class ExportState(models.TextChoices):
+    """How far an export is."""
+
+    WAITING = "waiting", "Waits for a worker"
+    WRITING = "writing", "Being written"
+    DONE = "done", "Ready"
+    FAILED = "failed", "Failed"
+
+
+class Export(models.Model):
+    """A list under its filters, to be written as a file that its owner alone may download.
+
+    `model` is the label of the list's model, `query` the list's address after the question mark: of the admin's list,
+    or of the API's. A worker that
+    writes it counts the attempt first and moves `moved_at` on; `problem` says why the last attempt failed.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    model = models.CharField(max_length=100)
+    query = models.TextField(blank=True, db_default="")
+    by_api = models.BooleanField("its filters are those of the API's list", db_default=False)
+    file_format = models.CharField(max_length=10, choices=ExportFormat.choices)
+    file_name = models.CharField(max_length=100)
+    state = models.CharField(max_length=20, choices=ExportState.choices, db_default=ExportState.WAITING)
+    attempts = models.SmallIntegerField("how often writing it was begun", db_default=0)
+    total = models.IntegerField("rows when it was asked for", db_default=0)
+    rows = models.IntegerField("rows written", db_default=0)
+    size = models.BigIntegerField("bytes", db_default=0)
+    problem = models.TextField(blank=True, db_default="")
+    made_at = models.DateTimeField(db_default=SyncNow())
+    moved_at = models.DateTimeField("when it last got on", db_default=SyncNow())
+
+    class Meta:
+        db_table = "sync_exports"
+        # Who may export is whoever may see the list.
+        default_permissions = ()
+        indexes: ClassVar[list[models.Index]] = [
+            # Serves the list of a person's exports, and the deletion of old ones.
+            models.Index(fields=["owner", "-made_at"], name="sync_exports_by_owner")
+        ]
+
+    def __str__(self) -> str:
+        return f"export {self.file_name}"
+
+
+class ExportPart(models.Model):
+    """A piece of an export's file: in the database, as web and worker share no disk; in pieces, as it may be large."""
+
+    id = models.BigAutoField(primary_key=True)
+    export = models.ForeignKey(Export, on_delete=models.CASCADE, related_name="parts")
+    number = models.IntegerField()
+    content = models.BinaryField()
+
+    class Meta:
+        db_table = "sync_export_parts"
+        default_permissions = ()
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["export", "number"], name="sync_export_parts_one_a_number")
+        ]
+
+    def __str__(self) -> str:
+        return f"part {self.number} of export {self.export_id}"
 
 
 IMPORT_RUNNING = """backfill.state IN ('started', 'uploaded', 'listed')

@@ -116,7 +116,7 @@ class SyncQueue(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.entity_type} {self.entity_id or 'item ' + str(self.remote_id)} · {self.status}"
+        return f"Job {self.pk}"
 
     @property
     def is_unmatched_item(self) -> bool:

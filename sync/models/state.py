@@ -22,6 +22,8 @@ from sync import connectors
 from sync.choices import GuardKind, GuardState, LedgerDirection, ResolutionStrategy, SyncStatus, TombstoneState
 from sync.clock import SyncNow
 from sync.connectors.base.events import EventKind, InvalidEvent
+from sync.kernel.messages import EXPLAINED_REASONS, UnmatchedReason, unmatched_sentence
+from sync.kernel.triggers import sync_state_triggers
 
 EMPTY = models.Value({}, models.JSONField())
 
@@ -40,6 +42,11 @@ class SyncMetadataQuerySet(models.QuerySet["SyncMetadata"]):
     def exclude(self, *args: Any, **kwargs: Any) -> SyncMetadataQuerySet:
         """Leave out; `jira_id` as in `filter`."""
         return super().exclude(_by_columns(models.Q(*args, **kwargs)))
+
+    def stale(self, older_than: timedelta) -> SyncMetadataQuerySet:
+        """Those whose last success is longer ago than this, or never was; skipped ones are not meant to be synced."""
+        long_ago = models.Q(last_successful_sync__lt=SyncNow() - older_than)
+        return self.filter(long_ago | models.Q(last_successful_sync=None)).exclude(sync_status=SyncStatus.SKIPPED)
 
 
 def _by_columns(condition: models.Q) -> models.Q:
@@ -114,6 +121,7 @@ class SyncMetadata(models.Model):
     gone_looks = models.SmallIntegerField("passes in succession that found it so", db_default=0)
     seen: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     made_from_item = models.BooleanField("made from an item, untouched in NPD", db_default=False)
+    left_out = models.CharField("whose conditions of the filter leave it out", max_length=10, blank=True, db_default="")
     asked_items = ArrayField(models.CharField(max_length=50), default=list, blank=True, db_default=[])
     conflict_opened_at = models.DateTimeField("since when its last conflict is open", null=True, blank=True)
     conflict_resolved_at = models.DateTimeField("when its last conflict was resolved", null=True, blank=True)
@@ -159,6 +167,7 @@ class SyncMetadata(models.Model):
         # A worker of the version before writes its success after its attempt, and a database's clock may step back:
         # neither may end as a refused write, after the other system has been written to.
         triggers: ClassVar[list[pgtrigger.Trigger]] = [
+            *sync_state_triggers(),
             pgtrigger.Trigger(
                 name="success_was_attempt",
                 when=pgtrigger.Before,
@@ -168,7 +177,7 @@ class SyncMetadata(models.Model):
                     " (NEW.last_sync_attempt IS NULL OR NEW.last_sync_attempt < NEW.last_successful_sync)"
                 ),
                 func="NEW.last_sync_attempt := NEW.last_successful_sync; RETURN NEW;",
-            )
+            ),
         ]
         # None holds a column that every pass moves: PostgreSQL then writes a new version of a row without touching
         # the indexes. Reports read the whole table, which takes a fraction of a second for 100,000 rows.
@@ -186,7 +195,7 @@ class SyncMetadata(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.entity_type} {self.entity_id} · {self.sync_status}"
+        return f"Sync state {self.pk}"
 
     @property
     def jira_id(self) -> str | None:
@@ -215,7 +224,7 @@ class Decision(models.Model):
 
     `cause` is what led to it: {rows: queue row ids, causes: their names, events: ids in the inbox, rule}.
     `values` of a moved value holds {before, after, overridden} as displayed and, for the undo, {raw_before,
-    raw_after}.
+    raw_after}. A `folded` one is listed within the newest of its kind in its batch (`fold_alike`).
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -232,11 +241,12 @@ class Decision(models.Model):
     at = models.DateTimeField(db_default=SyncNow())
     cause: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     undoes = models.BigIntegerField("the entry that this one undoes", null=True, blank=True)
+    folded = models.BooleanField("listed within another of its batch", default=False, db_default=False)
 
     class Meta:
         db_table = "sync_decisions"
-        verbose_name = "activity"
-        verbose_name_plural = "activity"
+        verbose_name = "activity entry"
+        verbose_name_plural = "activity entries"
         ordering: ClassVar[list[str]] = ["-at", "-id"]
         indexes: ClassVar[list[models.Index]] = [
             # Serves the retention, oldest first, and "what the last hour moved".
@@ -245,10 +255,35 @@ class Decision(models.Model):
             models.Index(fields=["batch_id"], name="sync_decisions_batch"),
             # Serves the history on a record's page, newest first.
             models.Index(fields=["entity_id", "-at"], name="sync_decisions_of_record"),
+            # Serves the list of the activity, newest first, and its count.
+            models.Index(fields=["-at", "-id"], condition=models.Q(folded=False), name="sync_decisions_listed"),
         ]
 
     def __str__(self) -> str:
         return self.sentence
+
+    @property
+    def fold_key(self) -> tuple[uuid.UUID | None, str, str, str]:
+        """Equal for entries that say the same of different records of one batch."""
+        return (self.batch_id, self.entity_type, self.kind, self.key)
+
+
+MANY_ALIKE = 5
+
+
+def fold_alike(entries: Sequence[Decision]) -> Sequence[Decision]:
+    """Fold, of more than `MANY_ALIKE` entries of a batch that say the same, all but the last; return all of them.
+
+    Marked when they are written: to find them in a list of a hundred thousand would cost more than the list.
+    """
+    alike: dict[tuple[uuid.UUID | None, str, str, str], list[Decision]] = {}
+    for one in entries:
+        if one.batch_id:
+            alike.setdefault(one.fold_key, []).append(one)
+    for group in alike.values():
+        for one in group[:-1] if len(group) > MANY_ALIKE else ():
+            one.folded = True
+    return entries
 
 
 # What must be known after a crash: intents, webhook deliveries, tombstones, ignored items.
@@ -257,11 +292,11 @@ class Decision(models.Model):
 class IntentState(models.TextChoices):
     """What is known about a mutation."""
 
-    OPEN = "open", "Outcome not known yet"
-    APPLIED = "applied", "Answered: it took effect"
-    CONFIRMED = "landed", "Found on Monday afterwards"
-    REJECTED = "refused", "Monday rejected it"
-    VOID = "void", "It did not take effect"
+    OPEN = "open", "Not confirmed yet"
+    APPLIED = "applied", "Done"
+    CONFIRMED = "landed", "Done, confirmed afterwards"
+    REJECTED = "refused", "Rejected by Monday"
+    VOID = "void", "Had no effect"
 
 
 class Intent(models.Model):
@@ -308,7 +343,7 @@ class Intent(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{'update' if self.item_id else 'create'} {self.entity_type} {self.entity_id} · {self.state}"
+        return f"{'Update' if self.item_id else 'Creation'} of a {self.entity_type}: {self.get_state_display()}"
 
 
 class WebhookEvents(models.QuerySet["WebhookEvent"]):
@@ -373,7 +408,7 @@ class WebhookEvent(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.type} of item {self.item_id} · {self.outcome or 'not processed'}"
+        return f"Webhook {self.pk} about item {self.item_id}"
 
     @property
     def user_id(self) -> str:
@@ -412,11 +447,14 @@ class Tombstone(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"deleted {self.entity_type} {self.data.get('name', self.entity_id)}"
+        return f"Deleted {self.entity_type} {self.data.get('name', self.entity_id)}"
 
 
 class RefusedItem(models.Model):
-    """An ignored item: one that must not become a record, with the reason, so that nobody is asked again."""
+    """An ignored item: one that must not become a record, with the reason, so that nobody is asked again.
+
+    Of one that is `erased` no delivery is stored, and nobody is shown that it is ignored.
+    """
 
     id = models.BigAutoField(primary_key=True)
     entity_type = models.CharField(max_length=50)
@@ -424,6 +462,7 @@ class RefusedItem(models.Model):
     reason = models.TextField()
     let_go = models.BooleanField("unlinked by a policy or a person", db_default=False)
     entity_id = models.UUIDField("the record that it was unlinked from, or is not the same as", null=True, blank=True)
+    erased = models.BooleanField("its person was erased: nothing of it may be stored", db_default=False)
     at = models.DateTimeField(db_default=SyncNow())
 
     class Meta:
@@ -435,7 +474,88 @@ class RefusedItem(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"item {self.item_id}: {self.reason}"
+        return f"Item {self.item_id}: {self.reason}"
+
+
+class UnmatchedItems(models.QuerySet["UnmatchedItem"]):
+    """Items without a record, as lists and counts ask for them."""
+
+    def listed(self) -> UnmatchedItems:
+        """All but the ignored ones."""
+        return self.filter(ignored_at=None)
+
+    def needing_attention(self) -> UnmatchedItems:
+        """Those that stay as they are until a person does something."""
+        return self.listed().exclude(reason_code__in=EXPLAINED_REASONS)
+
+
+class UnmatchedItem(models.Model):
+    """An item of a board that no record has, with the reason, as it was last read; it decides nothing.
+
+    It goes when a record gets the item (by a trigger of the synced tables), or the item has left the board. `details`
+    are what the reason's sentence names, `values` what the item says, by field.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    entity_type = models.CharField(max_length=50)
+    board_id = models.CharField(max_length=50, blank=True, db_default="")
+    item_id = models.CharField("Monday item", max_length=50)
+    name = models.TextField(blank=True, db_default="")
+    reason_code = models.CharField("why", max_length=30, db_default=UnmatchedReason.QUEUED.value)
+    details: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    first_seen = models.DateTimeField("since", db_default=SyncNow())
+    last_seen = models.DateTimeField("last seen on the board", db_default=SyncNow())
+    ignored_at = models.DateTimeField("ignored", null=True, blank=True)
+    ignored_by = models.CharField(max_length=150, blank=True, db_default="")
+
+    objects = UnmatchedItems.as_manager()
+
+    class Meta:
+        db_table = "sync_unmatched_items"
+        verbose_name = "unmatched item"
+        verbose_name_plural = "unmatched items"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            # The item first: the trigger that deletes the row of an item that a record gets knows no type.
+            models.UniqueConstraint(fields=["item_id", "entity_type"], name="sync_unmatched_items_once")
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            # Serves the list, newest first, and its counts.
+            models.Index(
+                fields=["-first_seen", "-id"],
+                include=["reason_code", "entity_type"],
+                condition=models.Q(ignored_at=None),
+                name="sync_unmatched_items_listed",
+            ),
+            # Serves the number in every sidebar: narrow, for all of it is read to be counted.
+            models.Index(
+                fields=["reason_code"],
+                condition=models.Q(ignored_at=None)
+                & ~models.Q(reason_code__in=[code.value for code in EXPLAINED_REASONS]),
+                name="sync_unmatched_items_counted",
+            ),
+            # Serves the inbox: how many have which reason, and the oldest of each.
+            models.Index(
+                fields=["entity_type", "reason_code", "first_seen", "id"],
+                condition=models.Q(ignored_at=None)
+                & ~models.Q(reason_code__in=[code.value for code in EXPLAINED_REASONS]),
+                name="sync_unmatched_items_causes",
+            ),
+            # Serves "what was ignored last", for its undo and for the version of open pages.
+            models.Index(
+                fields=["ignored_at"], condition=models.Q(ignored_at__isnull=False), name="sync_unmatched_items_ignored"
+            ),
+            # Serves "which of the board's items did the listing not show".
+            models.Index(fields=["entity_type", "last_seen"], name="sync_unmatched_items_seen"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or f"Item {self.item_id}"
+
+    @property
+    def reason_sentence(self) -> str:
+        """Why no record has it."""
+        return unmatched_sentence(UnmatchedReason(self.reason_code), **self.details)
 
 
 # Approvals: deletes and emptied fields that are too many to be let through without a person.
@@ -464,8 +584,8 @@ class GuardedAct(models.Model):
 
     class Meta:
         db_table = "sync_guarded_acts"
-        verbose_name = "approval request"
-        verbose_name_plural = "approval requests"
+        verbose_name = "approval"
+        verbose_name_plural = "approvals"
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(
                 fields=["entity_type", "entity_id", "kind", "key"],

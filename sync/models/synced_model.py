@@ -106,14 +106,11 @@ class SyncedModel(models.Model):
             if requested is not None:
                 saved = [name for name in saved if name in self._attnames(requested)]
             super().save(update_fields=saved, **kwargs)
-        self._mark_saved(saved)
-
-    def _mark_saved(self, names: Iterable[str]) -> None:
-        saved = self._current_values(names)
-        self._loaded = getattr(self, "_loaded", {}) | saved
+        values = self._current_values(saved)
+        self._loaded = getattr(self, "_loaded", {}) | values
 
         def committed() -> None:
-            self._committed = getattr(self, "_committed", {}) | saved
+            self._committed = getattr(self, "_committed", {}) | values
 
         # Only a commit makes a written value certain.
         transaction.on_commit(committed, using=self._state.db)
@@ -131,6 +128,11 @@ class SyncedModel(models.Model):
     def may_sync(self) -> bool:
         """Whether a pass may change this record at all."""
         return self.sync_enabled and self.sync_direction != SyncDirection.NONE
+
+    @property
+    def is_left_out(self) -> bool:
+        """Whether its last pass found that the board's filter leaves it out; every save lets a pass decide anew."""
+        return self.may_sync and self.sync_status == RecordSyncStatus.DISABLED
 
     def sync_region(self) -> str:
         """Return the country of telephone numbers without one, as a code or name; empty: the setting's."""

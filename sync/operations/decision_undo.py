@@ -56,7 +56,7 @@ def may_undo_decisions(user: AbstractBaseUser | AnonymousUser, decisions: Iterab
 
 
 UNDO_ALTERNATIVES = {
-    "create": "It made something new, which has no earlier state. Delete it where it should not be.",
+    "create": "It created something new, which has no earlier state. Delete it if it should not exist.",
     "link": "It linked a record with an item. Unlink the record to end the link.",
     "delete": "It is about a deleted record. Restore the record from the deleted records.",
     "archived": "It archived an item. Restore the item on Monday, or restore the record.",
@@ -64,7 +64,7 @@ UNDO_ALTERNATIVES = {
 }
 """Kinds of decisions that change something but no value, and what to do instead of an undo."""
 
-FIRST_VALUE_REASON = "It was the first value of a new item: there is nothing before it to go back to."
+FIRST_VALUE_REASON = "It was the first value of a new item: there is no earlier value to go back to."
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,9 @@ class _UndoContext:
         mapping = self.mappings.get(row.key)
         label = mapping.label if mapping else row.key
         if not is_undoable(row):
-            reason = UNDO_ALTERNATIVES.get(row.kind, FIRST_VALUE_REASON if row.kind == "push" else "It moved no value.")
+            reason = UNDO_ALTERNATIVES.get(
+                row.kind, FIRST_VALUE_REASON if row.kind == "push" else "It changed no value."
+            )
             return UndoStep(row, record, label, stale=reason)
         if record is None:
             return UndoStep(row, None, label, stale="The record was deleted meanwhile. Restore it first.")
@@ -178,6 +180,8 @@ class _UndoContext:
             note = "It has no column on the board, so only NPD changes."
         elif not record.may_sync:
             note = "Sync is off for this record, so only NPD changes."
+        elif record.is_left_out:
+            note = "The filter leaves this record out, so only NPD changes."
         elif mapping.direction == SyncDirection.NONE:
             note = "The field isn't synced any more, so only NPD changes."
         step = UndoStep(row, record, label, current, target, note=note)

@@ -13,7 +13,11 @@ from pghistory.core import event_models
 
 from sync import registry
 from sync.kernel import process
-from sync.kernel.counters import LATENCY_DAYS
+from sync.kernel.counters import HOURLY_DAYS
+from sync.limits import credentials
+from sync.operations.event_feed import place_events
+from sync.operations.notifications import reseal_addresses
+from sync.operations.outgoing_webhooks import reseal_webhook_secrets
 from sync.records.approvals import OPEN_REQUEST_STATES
 from sync.records.item_links import EXCLUDED_KIND
 from sync.records.tombstones import prunable_tombstones, prune_tombstones
@@ -26,8 +30,17 @@ BATCH_SIZE = 1_000
 SWEEP_OVERLAP = "1 hour"
 """A sweep reads this much before its cursor again, and knows by these rows what isn't new."""
 
+ANSWER_DAYS = 1
+"""As long as a program may repeat a request under its Idempotency-Key (sync/api/idempotency.py)."""
+
 LOGIN_DAYS = 1
 """Failed logins count for minutes; what was typed as a name may be a password."""
+
+COUNT_DAYS = 1
+"""Of windows of the API's limits that have ended; the longest rate counts by the day."""
+
+ENDED_TOKEN_DAYS = 90
+"""A token that has expired or was revoked is listed this much longer, and its refusal says so."""
 
 SWEEP_MAX_AGE = "30 days"
 """Where a sweep makes no progress, rows are kept no longer than this: Monday's own log isn't either."""
@@ -37,6 +50,10 @@ _AGE = "sync_now() - make_interval(days => %(days)s)"
 _JOURNAL_AGE = f"""least({_AGE}, (
     SELECT min(greatest(link.swept_to - interval '{SWEEP_OVERLAP}', sync_now() - interval '{SWEEP_MAX_AGE}'))
     FROM sync_board_links AS link WHERE link.board_id = old.board_id AND link.swept_to IS NOT NULL))"""  # noqa: S608 - literals of this module
+
+# By their places, so that none goes before one that stands before it; the newest stays, the next place follows it.
+_OLD_EVENTS = f"""SELECT id FROM sync_events WHERE position < coalesce(
+    (SELECT min(position) FROM sync_events WHERE at >= {_AGE}), (SELECT max(position) FROM sync_events))"""  # noqa: S608
 
 # Literals of this module and names of our own tables only; values travel as parameters.
 _COUNT = "SELECT count(*) FROM {table} AS old WHERE {where}"
@@ -71,6 +88,11 @@ class PruneResult:
 def prune(*, dry_run: bool = False, progress: Callable[[PruneResult], None] | None = None) -> list[PruneResult]:
     """Delete what is old enough, or only count it; `progress` is called with each kind when it is done."""
     found = []
+    if not dry_run:
+        credentials.reseal()  # what an old key encrypted is old, too
+        reseal_addresses()
+        reseal_webhook_secrets()
+    place_events()  # events are deleted, and counted, by their places, which nobody gave where nobody follows
     for rule in retention_rules():
         found.append(PruneResult(rule.name, count_rows(rule) if dry_run else delete_rows(rule)))
         if progress:
@@ -109,8 +131,10 @@ def retention_rules() -> list[RetentionRule]:
             f"old.status = 'completed' AND coalesce(old.finished_at, old.created_at) < {_AGE}",
             settings.QUEUE_DAYS,
         ),
+        RetentionRule("assignments", "sync_assignments", f"old.at < {_AGE}", history),
         RetentionRule("verifications", "sync_audits", f"old.at < {_AGE}", history),
-        RetentionRule("latencies", "sync_latency_hours", f"old.hour < {_AGE}", LATENCY_DAYS),
+        RetentionRule("latencies", "sync_latency_hours", f"old.hour < {_AGE}", HOURLY_DAYS),
+        RetentionRule("hourly counts", "sync_hour_counts", f"old.hour < {_AGE}", HOURLY_DAYS),
         RetentionRule(
             "approval requests",
             "sync_guarded_acts",
@@ -118,7 +142,35 @@ def retention_rules() -> list[RetentionRule]:
             history,
             params={"open": [str(state) for state in OPEN_REQUEST_STATES]},
         ),
+        RetentionRule(
+            "notifications",
+            "sync_notifications",
+            f"EXISTS (SELECT FROM sync_incidents AS it WHERE it.id = old.incident_id AND it.gone_at < {_AGE})",
+            settings.INCIDENT_DAYS,
+        ),
+        RetentionRule(
+            "incidents",
+            "sync_incidents",
+            f"old.gone_at < {_AGE} AND NOT EXISTS (SELECT FROM sync_notifications WHERE incident_id = old.id)",
+            settings.INCIDENT_DAYS,
+        ),
+        RetentionRule("stored answers", "sync_stored_answers", f"old.at < {_AGE}", ANSWER_DAYS),
+        # A deleted record can be restored as long as its tombstone is kept, with the ids that others call it by.
+        RetentionRule(
+            "external ids of deleted records",
+            "sync_external_ids",
+            f"""old.released_at < {_AGE} AND NOT EXISTS (SELECT FROM sync_tombstones AS gone
+                WHERE gone.entity_type = old.entity_type AND gone.entity_id = old.entity_id)""",
+            settings.TOMBSTONE_DAYS,
+        ),
+        RetentionRule("webhook deliveries", "sync_webhook_deliveries", f"old.finished_at < {_AGE}", journal),
+        RetentionRule("undelivered events", "sync_webhook_deliveries", f"old.event_id IN ({_OLD_EVENTS})", history),
+        RetentionRule("events", "sync_events", f"old.id IN ({_OLD_EVENTS})", history),
         RetentionRule("login failures", "axes_accessattempt", f"old.attempt_time < {_AGE}", LOGIN_DAYS),
+        RetentionRule("request counts", "sync_request_counts", f"old.ends_at < {_AGE}", COUNT_DAYS, key="key"),
+        RetentionRule(
+            "API tokens", "sync_api_tokens", f"least(old.revoked_at, old.expires_at) < {_AGE}", ENDED_TOKEN_DAYS
+        ),
         *_change_rules(history),
     ]
     return [rule for rule in rules if rule.days > 0]

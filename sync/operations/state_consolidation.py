@@ -150,7 +150,9 @@ def consolidate(*, take_newer: bool | None = None, dry_run: bool = False) -> Con
 def _compare() -> tuple[Consolidation, list[str], list[str]]:
     """What the old table comes to, its rows in the temporary table `given`; the ledger's columns, and those it has."""
     fields = [one for one in SyncMetadata._meta.local_concrete_fields if not one.primary_key]
-    defaults = {one.column: _default(one.db_default) for one in fields if one.db_default is not NOT_PROVIDED}
+    # A default is the value as it is, or within an expression.
+    stated = [(one.column, one.db_default) for one in fields if one.db_default is not NOT_PROVIDED]
+    defaults = {name: getattr(getattr(value, "expression", value), "value", value) for name, value in stated}
     try:
         _run(_GIVEN, {"defaults": json.dumps(defaults)})
     except DataError as error:
@@ -198,11 +200,6 @@ def _newer(known: Sequence[str]) -> sql.Composed:
 def _pairs(values: str | dict[str, list[Any]]) -> dict[str, tuple[Any, Any]]:
     loaded: dict[str, list[Any]] = json.loads(values) if isinstance(values, str) else values
     return {name: (old, now) for name, (old, now) in sorted(loaded.items())}
-
-
-def _default(value: Any) -> Any:
-    """The value of a default: as it is, or within an expression."""
-    return getattr(getattr(value, "expression", value), "value", value)
 
 
 def _columns() -> list[str]:

@@ -10,6 +10,7 @@ from django.db import IntegrityError, connection, transaction
 
 from sync.choices import Cause
 from sync.kernel.counters import FAILED_ATTEMPTS, FAILED_JOBS, Increment, increment
+from sync.kernel.redaction import without_secrets
 from sync.models import SyncQueue
 from sync.models.outbox_row import BACKOFF_MINUTES
 from sync.outbox.queue_rows import mark_failed
@@ -132,6 +133,7 @@ def fail(rows: Sequence[SyncQueue], token: UUID, error: str) -> bool:
 
 def fail_unsettled(rows: Sequence[SyncQueue], token: UUID, error: str) -> bool:
     """As `fail`, for a failure that no settling tells of: the record and its ledger say it too."""
+    error = without_secrets(error)
     is_final = fail(rows, token, error)
     mark_failed(rows[0].entity_type, rows[0].entity_id, error, is_final=is_final)
     return is_final

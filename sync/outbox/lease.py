@@ -81,6 +81,7 @@ class ClaimCursor:
 # run out.
 
 
+# Longer than a call and its transaction take; for so long a holder that hangs keeps its board.
 STEP_SECONDS = 60
 
 LOCK_TIMEOUT_MS = 500

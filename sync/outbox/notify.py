@@ -22,7 +22,9 @@ from kombu.pools import producers
 from sync.models import SyncedModel
 
 log = structlog.get_logger(__name__)
+# A notified worker works all that is due, so that a thousand saves need no thousand messages.
 INTERVAL_SECONDS = 1.0
+# A save never waits for the broker: a lost message is made up for by the next sweep.
 POOL_WAIT_SECONDS = 0.1
 _last_sent: dict[str, float] = {}
 

@@ -26,6 +26,7 @@ from sync.outbox.lease import LOCK_TIMEOUT_MS
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
+# One transaction: a worker that wants one of these jobs gives way until its end.
 CHUNK = 1_000
 
 # Where several failed jobs are about one record, the newest one's operation goes on.

@@ -44,10 +44,11 @@ _ENQUEUE_RECORDS = f"""
     {RECORD_UPSERT}
 """  # noqa: S608 - made of the constant above
 
-_ENQUEUE_ITEM = f"""
+_ENQUEUE_ITEMS = f"""
     INSERT INTO sync_queue (entity_type, remote_id, direction, operation, payload, priority, causes, next_retry)
-    VALUES (%(entity_type)s, %(remote_id)s, 'to_npd', 'create', %(payload)s::jsonb, %(priority)s, %(cause)s,
-            sync_now() + make_interval(secs => %(seconds)s))
+    SELECT %(entity_type)s, item_id, 'to_npd', 'create', %(payload)s::jsonb, %(priority)s, %(cause)s,
+        sync_now() + make_interval(secs => %(seconds)s)
+    FROM unnest(%(ids)s::text[]) AS item_id ORDER BY item_id
     {ITEM_UPSERT}
 """  # noqa: S608 - made of the constant above
 
@@ -88,16 +89,31 @@ def enqueue_item(
     payload: Mapping[str, Any] | None = None,
 ) -> None:
     """Enqueue an unmatched item."""
+    enqueue_item_many(
+        entity_type, [remote_id], cause=cause, priority=priority, payload=payload, due_in_seconds=due_in_seconds
+    )
+
+
+def enqueue_item_many(
+    entity_type: str,
+    ids: Iterable[str],
+    *,
+    cause: Cause,
+    priority: Priority,
+    due_in_seconds: float = 0,
+    payload: Mapping[str, Any] | None = None,
+) -> None:
+    """Enqueue many unmatched items in one statement, in the caller's transaction."""
     params: dict[str, Any] = {
         "entity_type": entity_type,
-        "remote_id": remote_id,
+        "ids": list(dict.fromkeys(ids)),
         "payload": json.dumps(dict(payload or {})),
         "priority": int(priority),
         "cause": int(cause),
         "seconds": due_in_seconds,
     }
     with connection.cursor() as cursor:
-        cursor.execute(_ENQUEUE_ITEM, params)
+        cursor.execute(_ENQUEUE_ITEMS, params)
 
 
 # The status of a record that a pass could not settle: nothing says `synced` that may differ.

@@ -16,6 +16,7 @@ from sync.outbox.lease import Lease
 from sync.outbox.pauses import pauses_by_direction
 from sync.reconcile import deleted_records
 from sync.reconcile.batch import Batch, Outcome, PassResult, end_jobs, pass_result
+from sync.reconcile.board_filter import exclude_items, exclude_records, keep_only_pulls
 from sync.reconcile.deleted_records import settle_deleted
 from sync.reconcile.duplicates import split_duplicates
 from sync.reconcile.field_plan import plan
@@ -58,7 +59,7 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID) -> Pas
             breaker.grow_batches()
     for record_sync in batch.record_syncs:
         if record_sync.create_only and record_sync.written_item is not None:
-            record_sync.end(Outcome.RELEASED, "Its item was made; the other fields follow.")
+            record_sync.end(Outcome.RELEASED, "Its item was created; the other fields follow.")
         elif record_sync.is_open:
             record_sync.end(Outcome.SETTLED)
     settle_deleted(batch)
@@ -82,6 +83,7 @@ def load_batch(batch: Batch, claims: Sequence[Claim]) -> bool:
     batch.pauses = pauses_by_direction(batch.entity_type)
     apply_identity_choices(batch)
     deleted_records.prepare_deleted(batch)
+    exclude_records(batch)
     detect_lost_updates(batch)
     skip_unchanged(batch.board, batch.record_syncs)
     return bool(batch.open_records or batch.unmatched_claims or batch.open_deleted)
@@ -99,6 +101,7 @@ def read_and_plan(batch: Batch) -> bool:
         identify(batch, found)
         apply_unlinks(batch)
         reread_stale(batch)
+        exclude_items(batch)
         find_replacements(batch, found)
     except ConnectorError as error:
         _end_unread(batch, error)
@@ -113,6 +116,7 @@ def read_and_plan(batch: Batch) -> bool:
     for record_sync in batch.open_records:
         if not record_sync.unlink_reason:
             plan(batch, record_sync, record_sync.item)
+            keep_only_pulls(batch, record_sync)
     defer_paused(batch)
     report_lost_updates(batch)
     throttle_write_loops(batch)

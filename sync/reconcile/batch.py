@@ -35,6 +35,7 @@ from sync.kernel.conflict_store import (
 from sync.kernel.counters import PASSES, RECORDS_PROCESSED, Increment, Latency, increment, observe_latency
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
+from sync.kernel.redaction import without_secrets
 from sync.merge import Canonical, FieldDecision, Resolution
 from sync.models import (
     BoardLink,
@@ -122,7 +123,7 @@ def change_events(board: BoardContext, record: SyncedModel, events: Iterable[Web
 def new_ledger(entity_type: str, entity_id: UUID) -> SyncMetadata:
     """Return a sync state that is not stored yet, with plain values where it would hold database defaults."""
     empty: dict[str, Any] = {name: {} for name in ("base", "held", "altered", "conflicts", "seen")}
-    texts: dict[str, Any] = dict.fromkeys(("note", "remote_state", "last_error"), "")
+    texts: dict[str, Any] = dict.fromkeys(("note", "remote_state", "last_error", "left_out"), "")
     return SyncMetadata(
         entity_type=entity_type, entity_id=str(entity_id), error_count=0, gone_looks=0, **empty, **texts
     )
@@ -232,8 +233,8 @@ class RemovedItem:
     """The item's state, what was edited since both sides agreed, and what is asked or done about it.
 
     `what` says what happened, in a sentence; with `options` a person is asked. `by` is who decided on `act`, as a
-    phrase; `chosen`, that it was a person, by the record's conflict. `result` is what was done, `problem` why a choice
-    can't be carried out; both are sentences.
+    phrase; `chosen`, that it was a person, by the record's conflict or on its page. `result` is what was done,
+    `problem` why a choice can't be carried out; both are sentences.
     """
 
     state: str
@@ -307,7 +308,8 @@ class WorkUnit:
 
     def end(self, outcome: Outcome, detail: str = "") -> None:
         """Decide how its jobs end."""
-        self.outcome, self.detail = outcome, detail
+        # Why it failed may quote what a library or Monday was sent; it is stored, and shown to people.
+        self.outcome, self.detail = outcome, without_secrets(detail) if outcome is Outcome.FAILED else detail
 
     def drop(self, outcome: Outcome, detail: str) -> None:
         """End without applying anything that was planned; what was sent is found out by the next pass."""
@@ -344,6 +346,11 @@ def end_jobs(batch: Batch, units: Iterable[WorkUnit]) -> None:
 class RecordSync(WorkUnit):
     """A record in a pass; `reason` says why it is not in sync.
 
+    `left_out` says why the board's filter leaves it out, `leaving` why it does so from this pass on, which only takes
+    over what was changed on Monday until now; `filter_changed`, that the sync state doesn't say yet what the filter
+    does, and `dropped_fields`, of which a pair that leaves sends and asks nothing any more. `overtaken`: somebody saved
+    it during the pass, so that another one follows.
+
     `paused_directions` are those in which something of it is left to be done. What became of a person's decisions
     stands in `carried_out`, with the value that stands now, and `handed_back`, with the reason, by the conflict's kind
     and the field.
@@ -358,8 +365,13 @@ class RecordSync(WorkUnit):
     has_failed_job: bool = False
     owned_items: set[str] = field(default_factory=set)
     item: Item | None = None
+    left_out: str = ""
+    leaving: str = ""
+    filter_changed: bool = False
+    overtaken: bool = False
     removed_item: RemovedItem | None = None
     field_plans: dict[str, FieldPlan] = field(default_factory=dict)
+    dropped_fields: set[str] = field(default_factory=set)
     write_npd_id: bool = False
     creates: bool = False
     create_only: bool = False
@@ -389,6 +401,16 @@ class RecordSync(WorkUnit):
     def id(self) -> UUID:
         """The record's id."""
         return self.record.pk
+
+    @property
+    def may_sync(self) -> bool:
+        """Whether it is synced: its own settings let it, and the filter doesn't leave it out."""
+        return self.record.may_sync and not self.left_out
+
+    @property
+    def off_reason(self) -> str:
+        """Why it isn't synced, for what is closed because of that."""
+        return self.left_out if self.record.may_sync else "Sync was turned off for this record."
 
     @property
     def item_id(self) -> str:

@@ -41,7 +41,6 @@ from sync.records.authors import (
     users_of,
 )
 
-SYNC_OFF = "Sync was turned off for this record."
 PUSH = "push"
 _FROM_NPD = {PUSH, "overridden", "conflict"}
 _FROM_MONDAY = {"pull"}
@@ -169,8 +168,8 @@ def _answered_reason(record_sync: RecordSync) -> str:
         return record_sync.removed_item.result
     if record_sync.unlink_reason:
         return "The record was unlinked from its item."
-    if not record_sync.record.may_sync:
-        return SYNC_OFF
+    if not record_sync.may_sync:
+        return record_sync.off_reason
     is_read = record_sync.item is not None and record_sync.ledger.remote_state == ACTIVE
     return "The item is on the board again." if is_read and record_sync.removed_item is None else ""
 
@@ -187,7 +186,8 @@ def conflict_reports(record_sync: RecordSync) -> Iterator[ConflictReport]:
             if conflict.kind != KIND_DELETE:
                 yield record_sync.conflict_report(conflict.kind, conflict.monday_item_id, closing_reason=why)
         return
-    found, plans, may_sync = fields_in_conflict(record_sync), record_sync.field_plans, record_sync.record.may_sync
+    plans, may_sync = record_sync.field_plans, record_sync.may_sync
+    found = () if record_sync.left_out else fields_in_conflict(record_sync)
     applied, undone = record_sync.carried_out_of(KIND_FIELDS), undo_results(record_sync, KIND_FIELDS)
     was_open = record_sync.open_fields(KIND_FIELDS)
     if found or undone or (was_open and (plans or not may_sync)):
@@ -197,10 +197,10 @@ def conflict_reports(record_sync: RecordSync) -> Iterator[ConflictReport]:
         yield record_sync.conflict_report(
             KIND_FIELDS,
             fields=found,
-            undecided=undecided_fields(record_sync),
+            undecided=() if record_sync.left_out else undecided_fields(record_sync),
             applied=applied,
             rejected={key: why for key, why in record_sync.rejected_of(KIND_FIELDS).items() if key in plans},
-            closing_reason=why if may_sync else SYNC_OFF,
+            closing_reason=why if may_sync else record_sync.off_reason,
             inverse={key: inverse_of(record_sync, plans[key]) for key in applied},
             undone=undone,
         )
@@ -226,7 +226,8 @@ def undecided_fields(record_sync: RecordSync) -> tuple[str, ...]:
     return tuple(
         key
         for key in record_sync.open_fields(KIND_FIELDS)
-        if key not in decided and (field_plan := record_sync.field_plans.get(key)) and field_plan.blocked_reason
+        if key not in decided and (field_plan := record_sync.field_plans.get(key))
+        if field_plan.blocked_reason or key in record_sync.dropped_fields
         if not is_kept_different(record_sync, field_plan)
     )
 
@@ -246,12 +247,12 @@ def _identity_reports(record_sync: RecordSync) -> Iterator[ConflictReport]:
         answer_waits = record_sync.outcome is Outcome.PAUSED and is_answered
         if conflict.kind != KIND_IDENTITY or conflict.monday_item_id in asked or answer_waits:
             continue
-        if record_sync.as_new and is_answered:
+        if record_sync.as_new and is_answered and not record_sync.left_out:
             # The answer “none of them” is carried out once the record has an item of its own, by whatever pass.
             if record_sync.link_to is not None or is_read:
-                yield identity_report(record_sync, conflict, "None of them: a new item was made.")
+                yield identity_report(record_sync, conflict, "None of them: a new item was created.")
         elif _is_identity_known(record_sync, conflict):
-            why = "It is known now which item it is."
+            why = record_sync.left_out or "It is now known which item it is."
             yield record_sync.conflict_report(KIND_IDENTITY, conflict.monday_item_id, closing_reason=why)
 
 
@@ -263,7 +264,7 @@ def identity_report(record_sync: RecordSync, conflict: OpenConflict, done: str) 
 
 def _is_identity_known(record_sync: RecordSync, conflict: OpenConflict) -> bool:
     """Whether it is known whose the item in question is, or that this record asks for none any more."""
-    if not record_sync.record.may_sync or conflict.monday_item_id in record_sync.owned_items:
+    if not record_sync.may_sync or conflict.monday_item_id in record_sync.owned_items:
         return True
     linked_now = record_sync.link_to is not None or record_sync.creates or record_sync.identity_conflict is not None
     is_read = record_sync.item is not None and record_sync.outcome is Outcome.SETTLED

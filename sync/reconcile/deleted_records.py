@@ -20,6 +20,7 @@ from sync.kernel.conflict_store import KIND_DELETE, RECORD_KEY, ConflictReport, 
 from sync.kernel.messages import TombstoneReason
 from sync.merge import FieldDirection, Unknown
 from sync.models import BoardLink, Decision, FieldMapping, Intent, IntentState, SyncMetadata, Tombstone, WebhookEvent
+from sync.models.state import fold_alike
 from sync.outbox.queue_rows import enqueue_item
 from sync.reconcile.batch import (
     Batch,
@@ -31,6 +32,7 @@ from sync.reconcile.batch import (
     end_jobs,
     new_ledger,
 )
+from sync.reconcile.board_filter import deleted_exclusion
 from sync.reconcile.conflict_reports import decisions_with_cause
 from sync.reconcile.field_plan import base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, stored_values
@@ -186,7 +188,7 @@ def _settle_all_deleted(batch: Batch, deleted_records: Sequence[DeletedRecord]) 
             _restore_record(batch, deleted, tombstone)
         _store_deleted(deleted, tombstone)
     current_store().save_reports([report for deleted in deleted_records for report in _deletion_reports(deleted)])
-    Decision.objects.bulk_create(decisions_with_cause(batch, deleted_records))
+    Decision.objects.bulk_create(fold_alike(decisions_with_cause(batch, deleted_records)))
     end_intents(deleted_records, [deleted for deleted in deleted_records if deleted.outcome is Outcome.SETTLED])
     end_jobs(batch, [*deleted_records, *batch.unknown_jobs])
     enqueue_paused(batch.entity_type, deleted_records)
@@ -333,12 +335,18 @@ class Removals(Mutation[DeletedRecord]):
         owned = set(records.filter(monday_id__in=items).values_list("monday_id", flat=True))
         tombstones = Tombstone.objects.filter(pk__in=[deleted.tombstone.pk for deleted in units])
         items_now = dict(tombstones.values_list("pk", "monday_id"))
-        policy = _current_policy(self.batch)
+        policy, sync_filter = _current_policy(self.batch)
+        same_filter = sync_filter == self.batch.link.sync_filter
         for deleted in units:
             tombstone = deleted.tombstone
             is_moved = items_now.get(tombstone.pk) != tombstone.monday_id or tombstone.monday_id in owned
-            if deleted.id in restored_ids or is_moved or (deleted.resolution is None and policy != self.act):
-                deleted.end(Outcome.RELEASED, "What was known of it changed while it was synced.")
+            if (
+                deleted.id in restored_ids
+                or is_moved
+                or not same_filter
+                or (deleted.resolution is None and policy != self.act)
+            ):
+                deleted.end(Outcome.RELEASED, "It changed while it was synced.")
         return [deleted for deleted in units if deleted.is_open]
 
     def done(self, unit: DeletedRecord, item: Item) -> None:
@@ -353,7 +361,7 @@ class Removals(Mutation[DeletedRecord]):
         unit.settle(TombstoneState.NOTHING_LEFT, TombstoneReason.REMOVED_MEANWHILE, error=error.sentence)
 
     def failed(self, unit: DeletedRecord, error: ConnectorError) -> None:
-        detail = f"Deleted in NPD. Its item could not be taken off the board: {error.sentence}"
+        detail = f"Deleted in NPD. Its item could not be removed from the board: {error.sentence}"
         unit.end(Outcome.FAILED, error.sentence, reason=detail)
 
 
@@ -395,6 +403,8 @@ def prepare_deleted(batch: Batch) -> None:
             deleted.settle(TombstoneState.NOTHING_LEFT, TombstoneReason.OTHER_OWNER, owner=owners[item_id])
         elif not record.may_sync:
             deleted.settle(TombstoneState.KEPT, TombstoneReason.SYNC_OFF)
+        elif (excluded := deleted_exclusion(batch.board, deleted)) != "":
+            deleted.settle(TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
         elif record.sync_direction == SyncDirection.MONDAY_TO_NPD:
             deleted.settle(TombstoneState.KEPT, TombstoneReason.ONE_WAY)
 
@@ -403,7 +413,7 @@ def plan_and_send_deleted(batch: Batch, found: BatchItems) -> None:
     """Decide every open deleted record by its item, and send what the decisions ask for; raises LeaseLost."""
     linked_now = {record_sync.link_to for record_sync in batch.record_syncs if record_sync.link_to}
     wanted: dict[RecordGone, list[DeletedRecord]] = {}
-    policy = _current_policy(batch) if batch.open_deleted else RecordGone.ASK
+    policy = _current_policy(batch)[0] if batch.open_deleted else RecordGone.ASK
     for deleted in batch.open_deleted:
         deleted.item = found.linked.get(str(deleted.tombstone.monday_id))
         if (removal := _decide_removal(batch, deleted, linked_now, policy)) is not None:
@@ -411,10 +421,11 @@ def plan_and_send_deleted(batch: Batch, found: BatchItems) -> None:
     send_removals(batch, defer_deleted_records(batch, wanted))
 
 
-def _current_policy(batch: Batch) -> RecordGone:
-    """As it is now, and not as it was when the board was taken: a run may last for minutes."""
+def _current_policy(batch: Batch) -> tuple[RecordGone, dict[str, Any]]:
+    """Return what becomes of items and the filter, as they are now and not when the board was taken, minutes ago."""
     links = BoardLink.objects.filter(pk=batch.link.pk)
-    return RecordGone(links.values_list("record_gone", flat=True).get())
+    policy, sync_filter = links.values_list("record_gone", "sync_filter").get()
+    return RecordGone(policy), sync_filter
 
 
 def load_deleted_records(batch: Batch) -> None:
@@ -473,6 +484,8 @@ def _decide_removal(
             priority=Priority.EDIT,
             due_in_seconds=UNMATCHED_ITEM_WAIT_SECONDS,
         )
+    elif (excluded := deleted_exclusion(batch.board, deleted, item)) != "":
+        deleted.settle(TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
     elif item.id in linked_now:
         deleted.wait_seconds = NEXT_PASS_SECONDS
         deleted.end(Outcome.DEFERRED, "Another record is being linked with its item.")

@@ -19,7 +19,7 @@ from sync.connectors.base.events import EventKind
 from sync.kernel.conflict_store import KIND_IDENTITY, RECORD_KEY, ConflictReport, OpenConflict, Option, current_store
 from sync.limits.breaker import monday_account
 from sync.merge import Resolution
-from sync.models import Decision, FieldMapping, Intent, IntentState, SyncedModel, WebhookEvent
+from sync.models import BoardLink, Decision, FieldMapping, Intent, IntentState, SyncedModel, WebhookEvent
 from sync.reconcile.batch import Batch, Outcome, RecordSync, WorkUnit, end_jobs
 from sync.reconcile.field_values import ACTIVE, item_data
 from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD
@@ -27,6 +27,7 @@ from sync.reconcile.mutations import Mutation, close_intent, is_create
 from sync.reconcile.restraints import DestructiveChange, count_without_asking, defer_item_if_paused
 from sync.reconcile.sides import owner_of_other_type, read_by_id
 from sync.records.approvals import is_over_limit
+from sync.records.unmatched_items import clear_unmatched
 
 ARCHIVE_OPTION = "archive"
 """Answer: the item is a duplicate, and is to leave the board."""
@@ -59,8 +60,8 @@ class DuplicateItem(WorkUnit):
     def question(self) -> str:
         """What happened, as the question about it says; the same at every pass."""
         return (
-            f"The item “{self.item.name}” bore the NPD ID of “{self.record}”, which has another item already. "
-            "The link stays, and the NPD ID was taken off this one. Is it the same?"
+            f"The item “{self.item.name}” had the NPD ID of “{self.record}”, which already has another item. "
+            "The link stays, and the NPD ID was removed from this one. Is it the same?"
         )
 
 
@@ -72,10 +73,10 @@ def duplicate_options(duplicate: DuplicateItem) -> list[Option]:
         "copy alone stays in Monday's archive."
     )
     made = f"A new record is made of the item “{item}” and linked with it; “{record}” stays as it is."
-    stays = f"The item “{item}” stays on the board; it is not matched and makes no record."
+    stays = f"The item “{item}” stays on the board; it is not matched, and no record is created from it."
     return [
         Option("custom", "It is a copy: archive it", archived, ARCHIVE_OPTION),
-        Option("custom", "It is somebody else: make a new record", made, NEW_RECORD),
+        Option("custom", "It is somebody else: create a new record", made, NEW_RECORD),
         Option("custom", "Leave the item alone", stays, LEAVE_ALONE),
     ]
 
@@ -125,7 +126,7 @@ def mark_own_duplicates(batch: Batch) -> None:
             duplicate.is_ours = False
     changes = []
     for duplicate in [duplicate for duplicate in batch.duplicate_items if duplicate.is_ours]:
-        label = f"The second item of “{duplicate.record}”, made by a call of ours whose answer was lost"
+        label = f"The second item of “{duplicate.record}”, created by a call whose answer was lost"
         values = {"record": str(duplicate.record)}
         changes.append(DestructiveChange(duplicate.record.pk, duplicate.item.id, "copy", label, values))
     count_without_asking(batch.link, GuardKind.ITEMS, changes)
@@ -206,15 +207,16 @@ def _store_found_duplicate(batch: Batch, duplicate: DuplicateItem, candidate: Wo
     item = duplicate.item
     if duplicate.outcome is Outcome.SETTLED:
         if duplicate.is_archived:
-            candidate.detail = f"A second item “{item.name}” bore this NPD ID; it is not on the board any more."
+            candidate.detail = f"A second item “{item.name}” had this NPD ID; it is not on the board any more."
             if duplicate.is_ours:
                 candidate.detail = (
-                    f"A second item “{item.name}” was on the board, made by a call of ours whose answer was lost; "
+                    f"A second item “{item.name}” was on the board, created by a call whose answer was lost; "
                     "nobody had touched it, so it was archived."
                 )
             _log_decision(batch, duplicate, "archived", candidate.detail)
+            clear_unmatched(batch.entity_type, [item.id])
         else:
-            detail = f"A second item “{item.name}” bore this NPD ID. It was taken off that one; the link stays."
+            detail = f"A second item “{item.name}” had this NPD ID. It was removed from that one; the link stays."
             _log_decision(batch, duplicate, "conflict_identity", detail)
             record = duplicate.record
             data = {
@@ -239,11 +241,12 @@ def _store_answer(batch: Batch, duplicate: DuplicateItem, record_sync: RecordSyn
         record_sync.end(outcome, duplicate.detail)
         return
     item = duplicate.item
+    clear_unmatched(batch.entity_type, [item.id])
     detail = f"The item “{item.name}” was a copy of “{duplicate.record}”; it was archived on Monday."
     if item.state != ACTIVE:
         detail = f"The item “{item.name}” isn't on the board any more; nothing was left to do."
     if duplicate.owner:
-        detail = f"The item “{item.name}” is that of “{duplicate.owner}” by now, so it stays on the board."
+        detail = f"The item “{item.name}” now belongs to “{duplicate.owner}”, so it stays on the board."
     _log_decision(batch, duplicate, "conflict_identity" if duplicate.owner else "archived", detail)
     report = record_sync.conflict_report(KIND_IDENTITY, item.id, applied={RECORD_KEY: detail}, closing_reason=detail)
     current_store().save_reports([report])
@@ -252,7 +255,7 @@ def _store_answer(batch: Batch, duplicate: DuplicateItem, record_sync: RecordSyn
 
 def _log_decision(batch: Batch, duplicate: DuplicateItem, kind: str, sentence: str) -> None:
     read = batch.read_request
-    cause = {"read": read, "rule": "a second item bears the record's NPD ID"}
+    cause = {"read": read, "rule": "a second item has the record's NPD ID"}
     batch.log_decision(duplicate.record.pk, duplicate.item.id, kind, sentence, request_id=read, cause=cause)
 
 
@@ -299,6 +302,14 @@ class _OfDuplicate(Mutation[DuplicateItem]):
 
     def body(self) -> dict[str, Any]:
         return {"copy": True}
+
+    def still_wanted(self, units: Sequence[DuplicateItem]) -> Sequence[DuplicateItem]:
+        """Where the filter was changed since it was read, copies are released: it may leave their records out now."""
+        batch = self.batch
+        if not BoardLink.objects.filter(pk=batch.link.pk, sync_filter=batch.link.sync_filter).exists():
+            for duplicate in units:
+                duplicate.end(Outcome.RELEASED, "The filter changed while it was synced.")
+        return [duplicate for duplicate in units if duplicate.is_open]
 
     def done(self, unit: DuplicateItem, item: Item) -> None:
         close_intent(unit, IntentState.APPLIED)

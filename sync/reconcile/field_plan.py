@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -309,7 +310,7 @@ def plan(batch: Batch, record_sync: RecordSync, item: Item | None) -> None:
     if record_sync.creates and record_sync.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
         record_sync.leave_open(
             "There is no item for it on Monday, and its direction lets nothing be sent. "
-            "Make the item on the board, or change the direction."
+            "Create the item on the board, or change the direction."
         )
 
 
@@ -355,16 +356,16 @@ def sides_of(
 
     Of a side that isn't given its half of the base isn't asked for either: some take long.
     """
-    here = local if isinstance(local, Unknown) else _side_of(lambda: convert.local(local))
-    there = remote if isinstance(remote, Unknown) else _side_of(lambda: convert.remote(remote))
+    here = local if isinstance(local, Unknown) else _side_of(convert.local, local)
+    there = remote if isinstance(remote, Unknown) else _side_of(convert.remote, remote)
     if base is None:
         return FieldSides(here, there)
     # Nearly always each raw value is its half of the base, whose form is then the same.
     is_local_same = local is UNREAD or local == base["local"]
     is_remote_same = remote is UNREAD or (remote == base["remote"] and not base.get(AS_SENT))
     pair = (
-        here if is_local_same else _side_of(lambda: convert.local(base["local"])),
-        there if is_remote_same else _side_of(lambda: base_remote(convert, base)),
+        here if is_local_same else _side_of(convert.local, base["local"]),
+        there if is_remote_same else _side_of(partial(base_remote, convert), base),
     )
     return FieldSides(here, there, pair)
 
@@ -377,9 +378,9 @@ def cell_of(convert: Converter, mapping: FieldMapping, item: Item) -> Any:
         return Unknown(str(unknown))
 
 
-def _side_of(value: Callable[[], Canonical]) -> Side:
+def _side_of(read: Callable[[Any], Canonical], raw: Any) -> Side:
     try:
-        return value()
+        return read(raw)
     except UnknownValue as unknown:
         return Unknown(str(unknown))
 

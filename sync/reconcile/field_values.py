@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -19,22 +20,14 @@ from django.db.models import F, Func, TextField, Value, prefetch_related_objects
 from django.db.models.functions import Lower
 
 from sync import connectors, registry
+from sync.boards.sync_filter import SyncFilter
 from sync.choices import SyncDirection
-from sync.connectors.base.board_items import Item
+from sync.connectors.base.board_items import GROUP, Item
 from sync.connectors.base.conversion import Converter, ConverterOptions, UnknownValue, fold_whitespace
 from sync.connectors.base.events import EventKind
 from sync.kernel.triggers import NAME_AS_COMPARED
 from sync.models import BoardLink, FieldMapping, MondayAccount, SyncedModel, SyncMetadata, WebhookEvent
-from sync.registry import (
-    ModelField,
-    UnknownEntity,
-    columns_of,
-    link_of,
-    mappings_of,
-    name_field,
-    relation_of,
-    target_of,
-)
+from sync.registry import ModelField, UnknownEntity, columns_of, link_of, name_field, relation_of, target_of
 
 Raw: TypeAlias = Mapping[str, Any]
 
@@ -145,6 +138,24 @@ def canonical_expression(field: str) -> Func:
     return Func(composed, Value(" \t\n\r\f\v\u00a0"), function="btrim", output_field=TextField())
 
 
+def canonical_value(entity_type: str, field: str, value: Any) -> Any:
+    """Return a field's value as the sync compares it; two values equal in this form are no change."""
+    for mapping in registry.entity(entity_type).mappings:
+        if mapping.fields == (field,) and mapping.converter in ("name", "email", "phone", "text", "long_text"):
+            options = ConverterOptions(region=settings.DEFAULT_PHONE_REGION)
+            return connectors.get().converter(mapping.converter, options).local({field: value}) or ""
+    return value.strip() if isinstance(value, str) else value
+
+
+def records_saying(model: type[SyncedModel], field: str, text: str) -> Sequence[SyncedModel]:
+    """Return the records whose field says this, as items are matched; case counts where one says just so."""
+    key = str(canonical_value(model.entity_type(), field, text))
+    records = model._default_manager.annotate(match_key=Lower(canonical_expression(field)))
+    found = list(records.filter(match_key=Lower(Value(key))).order_by("pk")) if key else []
+    exact = [one for one in found if str(canonical_value(model.entity_type(), field, getattr(one, field))) == key]
+    return exact or found
+
+
 # A board link with its mappings, and their converters, as one pass uses them.
 
 
@@ -157,7 +168,7 @@ _LEARN = """
 
 @dataclass(frozen=True)
 class Directory:
-    """What a pass knows by id: people's e-mail addresses, tags' names, and related records' names by item.
+    """What a pass knows by id: people's email addresses, tags' names, and related records' names by item.
 
     Tags are kept by board, for a private board has tags of its own
     (developer.monday.com/api-reference/reference/tags-1).
@@ -215,11 +226,16 @@ class BoardContext:
     model: type[SyncedModel]
     directory: Directory = field(default_factory=Directory)
     _converters: dict[tuple[str, str], Converter] = field(default_factory=dict, compare=False)
+    filter_values: dict[tuple[Any, int], frozenset[str]] = field(default_factory=dict, compare=False)
+    """The canonical values of the filter's conditions, by condition and converter (board_filter.py)."""
 
     @classmethod
     def load(cls, link: BoardLink, mappings: Sequence[FieldMapping] | None = None) -> BoardContext:
-        """Read the link's mappings, where they aren't given, and what their converters need to know."""
-        mappings = mappings_of(link) if mappings is None else mappings
+        """Read the link's mappings and filter, where they aren't given, and what their converters need to know."""
+        if mappings is None:
+            # A worker has the link for minutes: the filter is the one of now, read in the same query.
+            mappings = list(link.mappings.annotate(filter_now=F("link__sync_filter")))
+            link.sync_filter = getattr(mappings[0], "filter_now") if mappings else link.sync_filter  # noqa: B009 - untyped
         directory = Directory.of({m.converter for m in mappings if m.column_id}, link.board_id)
         return cls(link, mappings, registry.entity(link.entity_type).model, directory)
 
@@ -230,9 +246,18 @@ class BoardContext:
 
     @property
     def types(self) -> list[str]:
-        """The types of these columns, as set-up found them, else as their converters make them."""
+        """The types of these columns, as set-up found them, else as their converters make them.
+
+        The group is among them where the filter asks for it.
+        """
         mapped = [mapping for mapping in self.mappings if mapping.column_id]
-        return [str(m.options.get("column_type") or self.converter(m).column_type) for m in mapped]
+        found = [str(m.options.get("column_type") or self.converter(m).column_type) for m in mapped]
+        return [*found, *([GROUP] if self.sync_filter.asks_group else [])]
+
+    @cached_property
+    def sync_filter(self) -> SyncFilter:
+        """Which records and items are synced, as it was when this was loaded."""
+        return SyncFilter.parse(self.link.sync_filter)
 
     @property
     def match_mapping(self) -> FieldMapping | None:
@@ -364,6 +389,8 @@ class RelatedRecords:
                 self._board_by_type[entity_type] = link is not None and bool(link.board_id)
         if not self._board_by_type[entity_type]:
             detail = f"The {kind} “{name}” has no item on Monday: there is no board for it. The relation is left out."
+        elif record.is_left_out:
+            detail = f"The filter leaves the {kind} “{name}” out, so it has no item. The relation is left out."
         elif not record.may_sync:
             detail = f"Sync is off for the {kind} “{name}”, so it has no item on Monday. The relation is left out."
         elif record.sync_direction == SyncDirection.MONDAY_TO_NPD:

@@ -23,6 +23,7 @@ from sync.models.state import event_column_text, event_item_name
 from sync.outbox.pauses import locked_pauses
 from sync.outbox.queue_rows import enqueue_item, enqueue_many
 from sync.reconcile.batch import Batch, Outcome, RecordSync, RemovedItem
+from sync.reconcile.board_filter import is_removed_item_excluded, matching_items
 from sync.reconcile.conflict_reports import cause_of_claim, identity_report
 from sync.reconcile.field_values import ACTIVE, item_values
 from sync.reconcile.removed_items import clear_removed_state, plan_removed_items, removed_state
@@ -35,7 +36,9 @@ from sync.reconcile.sides import (
     read_by_id,
     records_by_match_key,
 )
+from sync.records.external_ids import inherit_external_ids
 from sync.records.item_links import exclude_match, ignore_item, unlinked_items
+from sync.records.unmatched_items import AS_NEW, UnmatchedFinding, reopen_items
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def find_unconfirmed_creates(batch: Batch) -> None:
         record_sync.creates, record_sync.item, record_sync.link_to = False, item, item.id
         record_sync.ledger.remote_state = item.state
         record_sync.log_decision(
-            "link", f"Linked with the item “{item.name}”, which a call of ours without an answer had made."
+            "link", f"Linked with the item “{item.name}”, which was created by a call whose answer was lost."
         )
         if item.state != ACTIVE or item.board_id not in (None, batch.link.board_id):
             # The record's next pass decides what becomes of the two.
@@ -158,7 +161,7 @@ def ask_item_owner(entity_type: str, hits: Sequence[SyncedModel], item: Item, de
 
     `details` is what the screen shows of the item (field_values.py).
     """
-    what = f"The item “{item.name}” could be {_quoted_names(hits)}"
+    what = f"The item “{item.name}” could be {quoted_names(hits)}"
     known = [record for record in hits if record.monday_id]
     if known:
         what += f", which {'has' if len(known) == 1 else 'have'} an item already"
@@ -166,10 +169,10 @@ def ask_item_owner(entity_type: str, hits: Sequence[SyncedModel], item: Item, de
     waiting = [record for record in hits if record.monday_id is None and record.may_sync]
     linking = f"is linked with the item “{item.name}”; what differs is synced field by field."
     new = f"A new record is made of “{item.name}” and linked with it."
-    alone = "The item stays on the board; it is not matched and makes no record."
+    alone = "The item stays on the board; it is not matched, and no record is created from it."
     options = [
         *(Option("custom", f"It is “{record}”", f"“{record}” {linking}", str(record.pk)) for record in waiting),
-        Option("custom", "It is somebody else: make a new record", new, NEW_RECORD),
+        Option("custom", "It is somebody else: create a new record", new, NEW_RECORD),
         Option("custom", "Leave the item alone", alone, LEAVE_ALONE),
     ]
     data = {
@@ -190,11 +193,10 @@ def ask_item_owner(entity_type: str, hits: Sequence[SyncedModel], item: Item, de
     return what
 
 
-def close_identity_conflicts(entity_type: str, item: Item) -> None:
-    """End the questions about an item that has left the board, and enqueue the records that waited for the answer."""
-    reason = f"The item “{item.name}” was {item.state} on Monday, so there is nothing to ask any more."
-    if closed := current_store().close_identity_conflicts(entity_type, item.id, reason):
-        ids = set(closed) | _records_asking(entity_type, [item.id])
+def close_identity_conflicts(entity_type: str, item_id: str, reason: str) -> None:
+    """End the questions about an item of which there is nothing to ask, and enqueue the records that waited."""
+    if closed := current_store().close_identity_conflicts(entity_type, item_id, reason):
+        ids = set(closed) | _records_asking(entity_type, [item_id])
         enqueue_many(entity_type, ids, cause=Cause.DEPENDENCY, priority=Priority.EDIT)
 
 
@@ -263,14 +265,14 @@ def relink_question(record: SyncedModel, row: RefusedItem) -> dict[str, Any]:
 def duplicate_question(made: SyncedModel, others: Sequence[SyncedModel], key: str) -> dict[str, Any]:
     """Return the question whether a record that was made from an item is one of these others."""
     deletion = f"The record “{made}” is deleted in NPD"
-    options = [Option("custom", "They are two", "Both records stay, and nobody asks again.", DIFFERENT_RECORDS)]
+    options = [Option("custom", "They are two", "Both records stay, and you are not asked again.", DIFFERENT_RECORDS)]
     for other in reversed(others):
         effect = f"{deletion}, and its item is linked with “{other}”."
         if other.monday_id:
             effect = f"{deletion}; its item goes as the items of deleted records do, for “{other}” has one."
         options.insert(0, Option("custom", f"The same as “{other}”", effect, f"{SAME_AS}{other.pk}"))
     return {
-        "what": f"“{made}”, which was made from an item on the board, has the same {key} as {_quoted_names(others)}.",
+        "what": f"“{made}”, which was made from an item on the board, has the same {key} as {quoted_names(others)}.",
         "candidates": [{"id": str(r.pk), "label": str(r), "linked_to": r.monday_id} for r in others],
         "options": [option.to_json() for option in options],
     }
@@ -278,17 +280,18 @@ def duplicate_question(made: SyncedModel, others: Sequence[SyncedModel], key: st
 
 def _new_item_option(record: SyncedModel) -> Option:
     effect = f"A new item is made for “{record}”; those that were found stay as they are."
-    return Option("custom", "None of them: make a new item", effect, NEW_ITEM)
+    return Option("custom", "None of them: create a new item", effect, NEW_ITEM)
 
 
-def _quoted_names(records: Sequence[SyncedModel]) -> str:
+def quoted_names(records: Sequence[SyncedModel]) -> str:
+    """Return the first records' names, to be said in a sentence."""
     return " or ".join(f"“{record}”" for record in records[:3])
 
 
 # A record that was made from an item, and that nobody touched in NPD, may turn out to be another
 # record's possible duplicate.
 #
-# Somebody adds a row on the board without an e-mail address, it becomes a record, and the address
+# Somebody adds a row on the board without an email address, it becomes a record, and the address
 # that is filled in later is one that NPD knows already. A person says whether the two are one.
 
 
@@ -345,6 +348,8 @@ def merge_records(batch: Batch, made_id: UUID, other_id: UUID, by: str) -> str:
         made.delete()
     except (ProtectedError, RestrictedError) as error:
         raise CannotMergeRecords(f"“{name}” can't be deleted: something else in NPD needs it.") from error
+    # Else a system that knows the deleted one would make it anew.
+    inherit_external_ids(batch.entity_type, made_id, other_id)
     detail = f"“{name}” was the same as “{other}”: it was deleted in NPD"
     if other.monday_id is None and other.may_sync:
         batch.records.filter(pk=other.pk).update(monday_id=item_id)
@@ -392,6 +397,8 @@ def identify(batch: Batch, found: BatchItems) -> None:
 def _identify_linked(batch: Batch, record_sync: RecordSync, item: Item | None) -> None:
     state = removed_state(batch, record_sync, item)
     record_sync.item = item
+    if state and is_removed_item_excluded(batch, record_sync, item):
+        return
     if state:
         record_sync.removed_item = RemovedItem(state)
     else:
@@ -415,6 +422,9 @@ def _identify_unlinked(
             )
     if record_sync.as_new and all(npd_id_of(batch.board, item) != str(record_sync.id) for item in hits):
         record_sync.excluded_items, hits = [item.id for item in hits if item.id not in owner_by_item], []
+    hits = matching_items(batch, record_sync, hits)
+    if not record_sync.is_open:
+        return None
     unread = [item for item in [*found.by_npd_id, *hits] if npd_id_of(batch.board, item) is None]
     if unread:
         record_sync.leave_open(
@@ -443,7 +453,7 @@ def _identify_unlinked(
 def _set_identity_conflict(record_sync: RecordSync, question: dict[str, Any]) -> None:
     record_sync.item, record_sync.identity_conflict = None, question
     record_sync.leave_open(
-        f"Who is this? {question['what']} Answer it among the conflicts; or make the e-mail or name unique, "
+        f"Who is this? {question['what']} Answer it among the conflicts; or make the email or name unique, "
         "or fill in the item's NPD ID."
     )
 
@@ -452,10 +462,6 @@ def _set_identity_conflict(record_sync: RecordSync, question: dict[str, Any]) ->
 #
 # Everything here is NPD's side alone: who is linked with which item. The records' passes do the
 # rest. An answer that no longer applies is handed back with the reason.
-
-
-AS_NEW = "as_new"
-"""The key of an item's job under which it says that the item is to become a record of its own."""
 
 
 class AnswerOutdated(RuntimeError):
@@ -499,7 +505,7 @@ def _apply_answer(batch: Batch, record_sync: RecordSync, conflict: OpenConflict,
         done = _link_item(batch, record_sync, record_id, item_id)
     elif value.isdigit():
         if record_sync.record.monday_id is not None:
-            raise AnswerOutdated(f"“{record_sync.record}” has an item by now.")
+            raise AnswerOutdated(f"“{record_sync.record}” now has an item.")
         done = _link_item(batch, record_sync, record_sync.id, value)
     elif value.startswith((SAME_AS, TAKES_ITEM)):
         batch.pauses = locked_pauses(batch.entity_type)
@@ -519,6 +525,7 @@ def _apply_answer(batch: Batch, record_sync: RecordSync, conflict: OpenConflict,
         # It stays remembered: none of the records with its key is to find it by that key again.
         why = "A person said that it is none of the records with the same key."
         ignore_item(batch.entity_type, item_id, None, why)
+        reopen_items(batch.link, [UnmatchedFinding(item_id)])
         urgent: dict[str, Any] = {"cause": Cause.PERSON, "priority": Priority.PERSON, "due_in_seconds": 0}
         enqueue_item(batch.entity_type, item_id, **urgent, payload={AS_NEW: True, "by": by})
         done = "The item becomes a record of its own."
@@ -531,17 +538,7 @@ def _apply_answer(batch: Batch, record_sync: RecordSync, conflict: OpenConflict,
 
 def _link_item(batch: Batch, record_sync: RecordSync, record_id: UUID, item_id: str) -> str:
     """The item is this record's, which may be another than the one that the question stands at."""
-    record = batch.records.select_for_update(no_key=True, of=("self",)).filter(pk=record_id).first()
-    if record is None:
-        raise AnswerOutdated("That record was deleted meanwhile.")
-    if record.monday_id is not None:
-        raise AnswerOutdated(f"“{record}” has another item by now.")
-    if not record.may_sync:
-        raise AnswerOutdated(f"Sync is off for “{record}”. Turn it on, then choose again.")
-    _check_unlinked(batch, item_id)
-    batch.records.filter(pk=record.pk).update(monday_id=item_id)
-    # What was remembered against the item is overruled.
-    RefusedItem.objects.filter(entity_type=batch.entity_type, item_id=item_id).delete()
+    record = give_item(batch, record_id, item_id)
     detail = f"Linked “{record}” with the item {item_id}, as a person chose."
     if record.pk == record_sync.id:
         record_sync.record.monday_id = item_id
@@ -553,7 +550,23 @@ def _link_item(batch: Batch, record_sync: RecordSync, record_id: UUID, item_id: 
     return detail
 
 
+def give_item(batch: Batch, record_id: UUID, item_id: str) -> SyncedModel:
+    """Give a record the item that a person chose for it, in the caller's transaction; raises AnswerOutdated."""
+    record = batch.records.select_for_update(no_key=True, of=("self",)).filter(pk=record_id).first()
+    if record is None:
+        raise AnswerOutdated("That record was deleted meanwhile.")
+    if record.monday_id is not None:
+        raise AnswerOutdated(f"“{record}” now has another item.")
+    if not record.may_sync:
+        raise AnswerOutdated(f"Sync is off for “{record}”. Turn it on, then choose again.")
+    _check_unlinked(batch, item_id)
+    batch.records.filter(pk=record.pk).update(monday_id=item_id)
+    # What was remembered against the item is overruled.
+    RefusedItem.objects.filter(entity_type=batch.entity_type, item_id=item_id).delete()
+    return record
+
+
 def _check_unlinked(batch: Batch, item_id: str) -> None:
     owner = batch.records.filter(monday_id=item_id).first()
     if owner is not None:
-        raise AnswerOutdated(f"The item belongs to “{owner}” by now.")
+        raise AnswerOutdated(f"The item now belongs to “{owner}”.")

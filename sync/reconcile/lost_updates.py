@@ -134,7 +134,9 @@ def detect_lost_updates(batch: Batch) -> None:
     All events of a record's last day count, also those that earlier passes checked; only new ones raise a question.
     """
     batch.read_at = sync_now()
-    with_events = [s for s in batch.record_syncs if s.events and (s.record.may_sync or s.is_push_by_name)]
+    with_events = [
+        s for s in batch.record_syncs if s.events and not s.left_out and (s.record.may_sync or s.is_push_by_name)
+    ]
     if not with_events:
         return
     user = MondayAccount.objects.filter(id=1).values_list("user_id", flat=True).first() or ""
@@ -392,7 +394,8 @@ def _lost_update_report(
     asks = (
         way_of(record_sync, mapping) is FieldDirection.BOTH
         and mapping.rule != Rule.NPD_WINS
-        and record_sync.record.may_sync
+        and record_sync.may_sync
+        and not record_sync.leaving
         and mapping.key not in {one.mapping.key for one in record_sync.lost_reports if one.needs_answer}
     )
     current_value, value, raws = "", lost_update.value, {}
@@ -431,7 +434,7 @@ def lost_update_reports(record_sync: RecordSync) -> Iterator[ConflictReport]:
     if record_sync.open_fields(KIND_LOST_UPDATE) and (reason := _closing_reason(record_sync)):
         yield record_sync.conflict_report(KIND_LOST_UPDATE, closing_reason=reason)
         return
-    if record_sync.outcome is not Outcome.SETTLED:
+    if record_sync.outcome is not Outcome.SETTLED or record_sync.left_out:
         return
     applied, rejected = _applied_resolutions(record_sync), record_sync.rejected_of(KIND_LOST_UPDATE)
     fields = [
@@ -461,7 +464,7 @@ def lost_update_reports(record_sync: RecordSync) -> Iterator[ConflictReport]:
 def open_lost_updates(record_sync: RecordSync) -> list[str]:
     """Return the fields whose lost value waits for a person after this pass."""
     waiting = record_sync.open_fields(KIND_LOST_UPDATE)
-    if not record_sync.record.may_sync or _closing_reason(record_sync):
+    if not record_sync.may_sync or _closing_reason(record_sync):
         return []
     if record_sync.outcome is not Outcome.SETTLED:
         return list(dict.fromkeys(waiting))
@@ -471,8 +474,8 @@ def open_lost_updates(record_sync: RecordSync) -> list[str]:
 
 
 def _closing_reason(record_sync: RecordSync) -> str:
-    if not record_sync.record.may_sync:
-        return "Sync was turned off for this record."
+    if not record_sync.may_sync:
+        return record_sync.off_reason
     if not (record_sync.record.monday_id or record_sync.link_to):
         return "The record has no item any more."
     waiting = set(record_sync.open_fields(KIND_LOST_UPDATE))

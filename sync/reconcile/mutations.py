@@ -303,15 +303,21 @@ class _OfRecord(Mutation[RecordSync]):
     def still_wanted(self, units: Sequence[RecordSync]) -> Sequence[RecordSync]:
         """A record that was switched off, or whose mapping changed since it was read, is released."""
         records = self.batch.records.in_bulk([s.id for s in units])
-        mappings = FieldMapping.objects.filter(link=self.batch.link).values_list("key", "version", "direction")
-        mapped = {key: (version, direction) for key, version, direction in mappings}
+        names = ("key", "version", "direction", "link__sync_filter")
+        mappings = list(FieldMapping.objects.filter(link=self.batch.link).values_list(*names))
+        mapped = {key: (version, direction) for key, version, direction, _ in mappings}
+        same_filter = all(sync_filter == self.batch.link.sync_filter for *_, sync_filter in mappings)
         for record_sync in units:
             before, now = record_sync.record, records.get(record_sync.id)
             is_same = now is not None and all(
                 getattr(now, name) == getattr(before, name) for name in ("sync_enabled", "sync_direction", "monday_id")
             )
             plans = record_sync.field_plans.values()
-            if not is_same or any(mapped.get(p.mapping.key) != (p.mapping.version, p.mapping.direction) for p in plans):
+            if (
+                not is_same
+                or not same_filter
+                or any(mapped.get(p.mapping.key) != (p.mapping.version, p.mapping.direction) for p in plans)
+            ):
                 record_sync.drop(Outcome.RELEASED, "Its settings changed while it was synced.")
         return [record_sync for record_sync in units if record_sync.is_open]
 

@@ -15,17 +15,28 @@ from django.core.exceptions import ValidationError
 from django.db import DatabaseError, OperationalError, connection, transaction
 from django.db.models import Max, Min
 
+from sync.boards.sync_filter import FilterSide
 from sync.choices import Cause, Priority, QueueDirection, SyncDirection, TombstoneState
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board_items import BatchItems, Item
 from sync.connectors.base.conversion import AmbiguousSplit, UnknownValue
+from sync.kernel.messages import UnmatchedReason, unmatched_sentence
 from sync.models import Intent, IntentState, RefusedItem, SyncedModel, SyncMetadata, Tombstone, WebhookEvent
 from sync.outbox.queue_rows import enqueue_many
 from sync.reconcile.batch import REPORTED_STATES, Batch, Outcome, WorkUnit, end_jobs
+from sync.reconcile.board_filter import exclusion_sentence, item_verdict, record_verdict
 from sync.reconcile.conflict_reports import cause_of_item
 from sync.reconcile.duplicates import add_duplicate
-from sync.reconcile.field_values import RelatedNotFound, clean_values, item_data, stored_values, update_values
-from sync.reconcile.identity import AS_NEW, ask_item_owner, close_identity_conflicts
+from sync.reconcile.field_values import (
+    BoardContext,
+    RelatedNotFound,
+    clean_values,
+    item_data,
+    item_values,
+    stored_values,
+    update_values,
+)
+from sync.reconcile.identity import AnswerOutdated, ask_item_owner, close_identity_conflicts, give_item, quoted_names
 from sync.reconcile.removed_items import relink_to_replacement
 from sync.reconcile.restraints import defer_item_if_paused
 from sync.reconcile.sides import (
@@ -40,7 +51,17 @@ from sync.reconcile.sides import (
     tombstone_of,
 )
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
+from sync.records.item_links import ignore_item
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_STATES, enqueue_tombstones
+from sync.records.unmatched_items import (
+    AS_NEW,
+    IGNORED,
+    LINK_TO,
+    MAY_CREATE,
+    UnmatchedFinding,
+    clear_unmatched,
+    note_unmatched,
+)
 
 
 def fill_from_item(batch: Batch, record: SyncedModel, item: Item) -> list[str]:
@@ -101,20 +122,42 @@ def settle_unmatched_items(batch: Batch, found: BatchItems) -> None:
         item_id = unit.claim.remote_id or ""
         # Claims don't read when a row was written: it is asked for only where no event tells.
         last_event, first_event = times.get(item_id) or (None, unit.claim.rows[0].created_at)
-        unmatched_item = UnmatchedItem(batch, unit, found.linked.get(item_id), unconfirmed.get(item_id))
+        unmatched_item = UnmatchedClaim(batch, unit, found.linked.get(item_id), unconfirmed.get(item_id))
         batch.in_transaction(partial(_settle_item, unmatched_item, last_event, first_event))
 
 
-def _settle_item(unmatched_item: UnmatchedItem, last_event: datetime | None, first_event: datetime) -> None:
+def _settle_item(unmatched_item: UnmatchedClaim, last_event: datetime | None, first_event: datetime) -> None:
     batch, unit = unmatched_item.batch, unmatched_item.unit
     unit.end(Outcome.OPEN)  # whatever an attempt before this one came to
     unit.is_question = False
-    if not defer_item_if_paused(batch, unit, QueueDirection.TO_NPD):
+    if defer_item_if_paused(batch, unit, QueueDirection.TO_NPD):
+        unmatched_item.find(UnmatchedReason.PAUSED, pause=unit.detail)
+    else:
         unmatched_item.settle(last_event, first_event)
         end_jobs(batch, [unit])
+    unmatched_item.note()
 
 
-class UnmatchedItem:
+def listed_finding(batch: Batch, item: Item) -> UnmatchedFinding:
+    """Return what a listing says of an item that no record has, until its pass finds out why."""
+    reason, details = UnmatchedReason.QUEUED, _type_words(batch.board)
+    verdict = item_verdict(batch.board, item)
+    if verdict.holds is False:
+        reason = UnmatchedReason.LEFT_OUT
+        details["filter"] = exclusion_sentence(batch.board, FilterSide.ITEM, verdict)
+    elif not batch.link.creates_records:
+        reason = UnmatchedReason.NO_KEY if match_text_of_item(batch, item) == "" else UnmatchedReason.CREATION_OFF
+    return UnmatchedFinding(item.id, item.name, reason, details, item_values(batch.board, item))
+
+
+def _type_words(board: BoardContext) -> dict[str, str]:
+    """Return how sentences call the board's records, and what they are matched by."""
+    opts = board.model._meta
+    label = board.match_mapping.label.lower() if board.match_mapping else "key"
+    return {"label": label, "type": str(opts.verbose_name), "types": str(opts.verbose_name_plural)}
+
+
+class UnmatchedClaim:
     """One item that no record had when its job was written."""
 
     def __init__(
@@ -124,6 +167,24 @@ class UnmatchedItem:
         self.claim = unit.claim
         self.link, self.model = batch.link, batch.board.model
         self.as_new = bool(unit.claim.payload.get(AS_NEW))
+        self.may_create = self.as_new or bool(unit.claim.payload.get(MAY_CREATE))
+        self.chosen_record = as_uuid(str(unit.claim.payload.get(LINK_TO, "")))
+        self.finding: UnmatchedFinding | None = None
+        self.is_known = False
+
+    def find(self, reason: UnmatchedReason, **details: str) -> str:
+        """Say why no record has the item; return it as a sentence."""
+        name, item_id = self.item.name if self.item else "", self.claim.remote_id or ""
+        values = item_values(self.batch.board, self.item) if self.item else {}
+        self.finding = UnmatchedFinding(item_id, name, reason, details, values)
+        return unmatched_sentence(reason, **details)
+
+    def note(self) -> None:
+        """Note what was found of the item for people, who are shown why it has no record; it decides nothing."""
+        if self.finding is not None:
+            note_unmatched(self.link, [self.finding], decided=True)
+        elif not self.is_known:
+            clear_unmatched(self.link.entity_type, [self.claim.remote_id or ""])
 
     def settle(self, last_event: datetime | None, first_event: datetime) -> None:
         """Decide by the table “a record and its item”; ends or defers its job."""
@@ -131,7 +192,8 @@ class UnmatchedItem:
         if item is None or item.state != "active" or item.board_id not in (None, self.link.board_id):
             enqueue_tombstones(self.link.entity_type, [self.claim.remote_id or ""])
             if item is not None and item.state in REPORTED_STATES:
-                close_identity_conflicts(self.link.entity_type, item)
+                reason = f"The item “{item.name}” was {item.state} on Monday, so there is nothing to ask any more."
+                close_identity_conflicts(self.link.entity_type, item.id, reason)
             return self._complete("There is no such active item on the board.")
         if owner := owner_of_other_type(self.batch, item):
             kind = owner._meta.verbose_name
@@ -140,13 +202,25 @@ class UnmatchedItem:
             )
         if wait := self._wait_reason(item, last_event, now):
             return self._defer(*wait)
+        if self.chosen_record is not None:
+            return self._link_chosen(self.chosen_record, item)
+        return self._settle_unowned(item, first_event, now)
+
+    def _settle_unowned(self, item: Item, first_event: datetime, now: datetime) -> None:
         tombstone = tombstone_of(self.batch, item)
         # One that was unlinked bears no NPD ID: what is remembered of it decides, as of any item.
         if tombstone and (npd_id_of(self.batch.board, item) or not self._was_unlinked(tombstone)):
             return self._settle_deleted(tombstone, item, now)
+        verdict = item_verdict(self.batch.board, item)
+        if verdict.holds is not True:
+            detail = exclusion_sentence(self.batch.board, FilterSide.ITEM, verdict)
+            detail = self.find(UnmatchedReason.LEFT_OUT, filter=detail)
+            if verdict.holds is None:
+                return self._defer(now + self._unreadable_wait, now, detail)
+            return self._complete(detail)
         named = now if self._match_key else first_event + timedelta(seconds=settings.NEW_ITEM_WAIT_SECONDS)
-        if named > now and not self.as_new:
-            return self._defer(named, now, f"It has no {self._match_label} yet, by which it could be matched.")
+        if named > now and not self.may_create:
+            return self._defer(named, now, self.find(UnmatchedReason.NO_KEY_YET, label=self._match_label))
         return self._decide(item)
 
     def _wait_reason(
@@ -154,13 +228,16 @@ class UnmatchedItem:
     ) -> tuple[datetime, datetime, str] | None:
         """Until when it is left alone, from when and why: a call is in the air, it isn't quiet, or can't be read."""
         if self.unconfirmed_until:
-            return self.unconfirmed_until, now, "The outcome of a call about it is not known yet."
+            return self.unconfirmed_until, now, self.find(UnmatchedReason.UNCONFIRMED)
+        if self.chosen_record is not None:
+            return None
         if last_event and (quiet := last_event + timedelta(seconds=UNMATCHED_ITEM_WAIT_SECONDS)) > now:
-            return quiet, now, "Somebody is still filling it in."
+            return quiet, now, self.find(UnmatchedReason.BEING_EDITED)
         if self._match_key is None:
-            return now + self._unreadable_wait, now, f"Its {self._match_label} can't be read."
+            reason = self.find(UnmatchedReason.KEY_UNREADABLE, label=self._match_label)
+            return now + self._unreadable_wait, now, reason
         if npd_id_of(self.batch.board, item) is None:
-            return now + self._unreadable_wait, now, "Its NPD ID can't be read."
+            return now + self._unreadable_wait, now, self.find(UnmatchedReason.NPD_ID_UNREADABLE)
         return None
 
     @property
@@ -176,26 +253,53 @@ class UnmatchedItem:
 
     @property
     def _match_label(self) -> str:
-        return self.batch.board.match_mapping.label.lower() if self.batch.board.match_mapping else "key"
+        return _type_words(self.batch.board)["label"]
 
-    def _decide(self, item: Item) -> None:
+    def _decide(self, item: Item) -> None:  # noqa: PLR0911 - a table
         exclusion = RefusedItem.objects.filter(entity_type=self.link.entity_type, item_id=item.id).first()
-        if exclusion and not self.as_new and (exclusion.let_go or exclusion.entity_id is None):
+        if exclusion and not self.may_create and (exclusion.let_go or exclusion.entity_id is None):
+            if not exclusion.let_go:
+                self.find(UnmatchedReason.INVALID, problems=exclusion.reason)
+            elif self.claim.payload.get(IGNORED):
+                reason = f"The item “{item.name}” is ignored, so there is nothing to ask any more."
+                close_identity_conflicts(self.link.entity_type, item.id, reason)
+            self.is_known = True
             return self._complete(f"It is ignored: {exclusion.reason}")
         owner = record_of_npd_id(self.batch, item)
+        if owner is not None and (detail := self._owner_exclusion(owner)):
+            return self._complete(self.find(UnmatchedReason.LEFT_OUT, filter=detail))
         if owner is not None:
             return self._settle_with_npd_id(owner, item)
-        hits = records_matching(self.batch, item) if not self.as_new else []
-        hits = [record for record in hits if not exclusion or record.pk != exclusion.entity_id]
+        found = records_matching(self.batch, item) if not self.as_new else []
+        found = [record for record in found if not exclusion or record.pk != exclusion.entity_id]
+        hits = [record for record in found if not self._record_exclusion(record)]
+        if found and not hits:
+            return self._complete(self.find(UnmatchedReason.LEFT_OUT, filter=self._record_exclusion(found[0])))
         if len(hits) == 1 and hits[0].monday_id is None and hits[0].may_sync:
             return self._link_record(hits[0], item)
         if hits:
             return self._ask_owner(hits, item)
-        if not self.link.creates_records and not self.as_new:
+        if not self.link.creates_records and not self.may_create:
+            reason = UnmatchedReason.CREATION_OFF if self._match_key else UnmatchedReason.NO_KEY
+            self.find(reason, **_type_words(self.batch.board))
             return self._complete(
-                "No record matches, and this board's items don't become records (a setting of the board link)."
+                "No record matches, and new items of this board don't become records (a setting of the board)."
             )
         return self._create_record(item)
+
+    def _record_exclusion(self, record: SyncedModel) -> str:
+        """Why the filter lets the item not be this record's; empty where it does."""
+        verdict = record_verdict(self.batch.board, record)
+        if verdict.holds is True:
+            return ""
+        detail = exclusion_sentence(self.batch.board, FilterSide.RECORD, verdict)
+        return f"{detail} That is so of “{record}”, whose item it would be."
+
+    def _owner_exclusion(self, owner: SyncedModel) -> str:
+        """Why the filter leaves the record alone whose NPD ID the item bears; a pair is out by its own item, too."""
+        if owner.monday_id is not None and owner.is_left_out:
+            return f"The filter leaves “{owner}” out, whose NPD ID it has. Both items keep it."
+        return self._record_exclusion(owner)
 
     def _was_unlinked(self, tombstone: Tombstone) -> bool:
         """By this deleted record, or by another one that had the item after it."""
@@ -207,11 +311,13 @@ class UnmatchedItem:
         if owner.monday_id is None and owner.may_sync:
             return self._link_record(owner, item)
         if owner.monday_id is not None and not owner.may_sync:
-            return self._complete(f"It bears the NPD ID of “{owner}”, whose sync is off. Nothing was done.")
+            self.find(UnmatchedReason.SYNC_OFF, names=f"“{owner}”")
+            return self._complete(f"It has the NPD ID of “{owner}”, whose sync is off. Nothing was done.")
         if relink_to_replacement(self.batch, owner, item):
-            detail = f"Its item left the board; “{item.name}” bears its NPD ID, and is its item now."
+            detail = f"Its item left the board; “{item.name}” has its NPD ID, and is its item now."
             return self._end_linked(owner, detail)
         if owner.monday_id is not None:
+            self.find(UnmatchedReason.DUPLICATE, names=f"“{owner}”")
             return add_duplicate(self.batch, self.unit, item, owner)
         return self._ask_owner([owner], item)
 
@@ -246,6 +352,17 @@ class UnmatchedItem:
         )
         return self._complete(f"{detail} It is synced with that record.")
 
+    def _link_chosen(self, record_id: uuid.UUID, item: Item) -> None:
+        """A person chose the record: it is linked where it still can be; else the item stands as before."""
+        try:
+            record = give_item(self.batch, record_id, item.id)
+        except AnswerOutdated as why:
+            self.is_known = True
+            return self._complete(f"It could not be linked. {why}")
+        reason = f"The item “{item.name}” was linked with “{record}”, so there is nothing to ask any more."
+        close_identity_conflicts(self.link.entity_type, item.id, reason)
+        return self._end_linked(record, f"Linked with the item “{item.name}”, as a person chose.")
+
     def _link_record(self, record: SyncedModel, item: Item) -> None:
         self.model._default_manager.filter(pk=record.pk, monday_id=None).update(monday_id=item.id)
         self._end_linked(record, f"Linked with the item “{item.name}” on the board.")
@@ -261,6 +378,7 @@ class UnmatchedItem:
 
     def _ask_owner(self, hits: Sequence[SyncedModel], item: Item) -> None:
         details, self.unit.is_question = item_data(self.batch.board, item), True
+        self.find(UnmatchedReason.AMBIGUOUS, names=quoted_names(hits))
         self._complete(f"Who is this? {ask_item_owner(self.link.entity_type, hits, item, details)}")
 
     def _create_record(self, item: Item) -> None:
@@ -270,15 +388,25 @@ class UnmatchedItem:
         record, refused = self.model(id=new_id, monday_id=item.id), RefusedItem.objects
         if problems := " ".join(fill_from_item(self.batch, record, item)):
             refused.update_or_create(entity_type=self.link.entity_type, item_id=item.id, defaults={"reason": problems})
-            return self._complete(f"No record can be made of it: {problems}")
+            return self._complete(self.find(UnmatchedReason.INVALID, problems=problems))
+        if (verdict := record_verdict(self.batch.board, record)).holds is not True:
+            detail = exclusion_sentence(self.batch.board, FilterSide.RECORD, verdict)
+            detail = f"{detail} A record made of it would not match, so none was made."
+            return self._complete(self.find(UnmatchedReason.LEFT_OUT, filter=detail))
         try:
             store_new_record(record, is_automatic=not self.as_new)
         except OperationalError:  # a lock, or the connection: nothing that the item is to blame for
             raise
         except DatabaseError as error:
-            return self._complete(f"NPD's database rejected it: {str(error).splitlines()[0]}")
+            problem = str(error).splitlines()[0]
+            return self._complete(self.find(UnmatchedReason.DATABASE_REJECTED, problems=problem))
         if not self.as_new:
             refused.filter(entity_type=self.link.entity_type, item_id=item.id).delete()
+        else:
+            # It stays remembered: none of the records with its key is to find it by that key again.
+            ignore_item(self.link.entity_type, item.id, None, "A person said that it is a record of its own.")
+            reason = f"“{item.name}” became a record of its own, so there is nothing to ask any more."
+            close_identity_conflicts(self.link.entity_type, item.id, reason)
         self._log_decision(record, "create", f"Made from the item “{item.name}” on the board.")
         self._enqueue_record(record)
         return self._complete(f"Became {record}.")

@@ -23,6 +23,7 @@ from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board_items import BatchItems, Item
 from sync.connectors.base.conversion import UnknownValue
 from sync.connectors.base.events import EventKind
+from sync.kernel import humanize
 from sync.kernel.conflict_store import KIND_DELETE, KIND_FIELDS, KIND_LOST_UPDATE, RECORD_KEY, FieldConflict, Option
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.triggers import BOOKKEEPING
@@ -58,6 +59,7 @@ from sync.reconcile.field_values import ACTIVE, record_name, stored_values
 from sync.reconcile.restraints import DestructiveChange, allowed_changes, defer_removed_items, release_approvals
 from sync.reconcile.sides import match_text_of_item, match_text_of_record, read_by_id, record_of_npd_id, unlink
 from sync.records.authors import monday_user_name, monday_users
+from sync.records.item_links import RECREATE_KEY
 
 UNLINK_OPTION = "unlink"
 """The value under which a choice names the option to keep both as they are, and sync them no more."""
@@ -204,7 +206,7 @@ def _comparable(raw: dict[str, Any]) -> list[Any]:
 DAY = timedelta(days=1)
 
 REMOVED_TOO_OFTEN = (
-    "It was made again and again within a day, and taken away each time: look for an automation on the board that "
+    "It was created several times within a day, and removed each time: look for an automation on the board that "
     "archives or deletes it."
 )
 
@@ -359,11 +361,12 @@ def _plan_removed_item(batch: Batch, record_sync: RecordSync, now: datetime, act
     wait = quiet - (now - ledger.gone_since).total_seconds()
     if state == MISSING and ledger.gone_looks < PASSES_BEFORE_ASKING and not is_asked(record_sync):
         wait = max(wait, quiet)
-    if wait > 0:
-        record_sync.wait_seconds, minutes = wait, max(1, round(wait / 60))
+    is_recreation = state != MISSING and bool(record_sync.claim.payload.get(RECREATE_KEY))
+    if wait > 0 and not is_recreation:
+        record_sync.wait_seconds, until = wait, humanize.time_of_day(now + timedelta(seconds=wait))
         detail = (
-            f"{sentence} Nothing was changed in NPD, and nothing is sent. It is checked again in {minutes} "
-            f"minute{'s' if minutes > 1 else ''}; until then you may {RESTORE_HINTS[state]}."
+            f"{sentence} Nothing was changed in NPD, and nothing is sent. You may {RESTORE_HINTS[state]} until "
+            f"{until}. Otherwise {_after_quiet_time(batch, state)}."
         )
         return record_sync.end(Outcome.DEFERRED, detail, reason=detail)
     fields = edits_since_agreed(batch, record_sync, record_sync.item)
@@ -374,7 +377,10 @@ def _plan_removed_item(batch: Batch, record_sync: RecordSync, now: datetime, act
         what = f"{sentence} Edited since the last sync: {edited}."
     options = removal_options(record_sync, state)
     removed_item = replace(record_sync.removed_item, what=what, fields=fields, options=options)
-    removed_item = _with_action(batch, record_sync, removed_item)
+    if is_recreation and record_sync.record.sync_direction != SyncDirection.MONDAY_TO_NPD:
+        removed_item = replace(removed_item, act=RecordAction.CREATE, by="as a person chose", chosen=True)
+    else:
+        removed_item = _with_action(batch, record_sync, removed_item)
     # What a person didn't approve stays undone (`rejected` as rejected_deletions() says); a choice made later is new.
     is_new_wish = removed_item.chosen and rejected != GuardState.REJECTED
     if rejected and removed_item.act is RecordAction.DELETE and not is_new_wish:
@@ -382,6 +388,19 @@ def _plan_removed_item(batch: Batch, record_sync: RecordSync, now: datetime, act
         removed_item = replace(removed_item, act=RecordAction.NOTHING, problem=problem)
     record_sync.removed_item = removed_item
     return _apply_or_ask(record_sync, removed_item)
+
+
+def _after_quiet_time(batch: Batch, state: str) -> str:
+    """What happens then, as a clause; where the board's setting decides, for a record that nobody edited."""
+    acts = {
+        ItemGone.UNLINK: "the record is unlinked",
+        ItemGone.DELETE: "the record is deleted in NPD too",
+        ItemGone.CREATE: "its item is created again",
+    }
+    act = acts.get(ItemGone(batch.link.item_gone)) if state in REPORTED_STATES else None
+    if act is None:
+        return "you are then asked in the Inbox what happens to the record"
+    return f"{act} then, as the board's setting says; where it was edited since, you are asked in the Inbox"
 
 
 def is_asked(record_sync: RecordSync) -> bool:
@@ -489,7 +508,7 @@ def _recreate_item(record_sync: RecordSync, removed_item: RemovedItem) -> dict[s
 
     The old base stays in the sync state; it belongs to the old item, and holds again should that one be linked again.
     """
-    result, is_chosen = "The record is kept, and its item is made again from what NPD says now.", removed_item.chosen
+    result, is_chosen = "The record is kept, and its item is created again from what NPD says now.", removed_item.chosen
     by = "" if is_chosen else removed_item.by
     record_sync.log_decision("unlinked", f"{removed_item.what} {result}", actor=by, again=not is_chosen)
     record_sync.removed_item = replace(removed_item, result=result)

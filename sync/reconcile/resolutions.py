@@ -70,7 +70,9 @@ def _check_unchanged(
 ) -> None:
     mapping, convert, after = field_plan.mapping, field_plan.convert, inverse["after"]
     if not after or after["item"] != item.id or not mapping.is_current(after):
-        raise _CannotUndo("It is another item or column since, so nothing was put back.")
+        raise _CannotUndo(
+            "The record has another item, or the field another column, since then, so nothing was put back."
+        )
     if field.way is not FieldDirection.BOTH:
         raise _CannotUndo(f"{mapping.label} is synced one way only now, so nothing was restored.")
     if field.key in record_sync.open_fields(KIND_FIELDS, KIND_LOST_UPDATE):
@@ -203,7 +205,7 @@ def _check_conflict(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan
     chosen, source = _SOURCE.get(field.way, (choose, ""))
     if chosen != choose:
         raise _NotNow(
-            f"“{field_plan.mapping.label}” comes from {source} only by now, so only {source}'s value can be chosen. "
+            f"“{field_plan.mapping.label}” now comes from {source} only, so only {source}'s value can be chosen. "
             "Change the direction first."
         )
     shown = as_conflict(field_plan)
@@ -305,6 +307,8 @@ def undo_reports(record_sync: RecordSync) -> Iterator[ConflictReport]:
     reason = ""
     if not record_sync.record.may_sync:
         reason = "Sync was turned off for this record, so nothing was put back."
+    elif record_sync.left_out:
+        reason = f"{record_sync.left_out} Nothing was put back."
     elif record_sync.removed_item is not None and record_sync.removed_item.needs_answer:
         reason = "The item left the board, so nothing was restored. First decide what happens to the record."
     if reason and any(one.kind == KIND_UNDO for one in record_sync.conflicts):

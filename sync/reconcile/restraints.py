@@ -55,10 +55,14 @@ def defer_paused(batch: Batch) -> None:
     """Block what the plans would write in a paused direction."""
     if not batch.pauses:
         return
+    for record_sync in batch.record_syncs:
+        # One whose item is gone has been ended by that, and is unlinked all the same: in NPD alone.
+        needed = {Outcome.OPEN: BOTH_DIRECTIONS, Outcome.SETTLED: (QueueDirection.TO_NPD,)}
+        directions = needed.get(record_sync.outcome, ()) if record_sync.unlink_reason else ()
+        if end_if_paused(batch, record_sync, *directions):
+            _leave_undecided(record_sync)
     for record_sync in batch.open_records:
-        if record_sync.unlink_reason and end_if_paused(batch, record_sync, *BOTH_DIRECTIONS):
-            record_sync.unlink_reason = record_sync.unlink_actor = ""
-        elif record_sync.creates:
+        if record_sync.creates:
             end_if_paused(batch, record_sync, QueueDirection.TO_MONDAY)
         else:
             for key, field_plan in record_sync.field_plans.items():
@@ -79,10 +83,16 @@ def defer_removed_items(batch: Batch, record_syncs: Iterable[RecordSync]) -> Non
     for record_sync in record_syncs:
         removed = record_sync.removed_item
         if removed and removed.act and end_if_paused(batch, record_sync, *_NEEDED_DIRECTIONS[removed.act]):
-            is_asked = any(conflict.kind == KIND_DELETE for conflict in record_sync.conflicts)
-            options = removed.options if is_asked else ()
-            record_sync.removed_item = replace(removed, act=RecordAction.NOTHING, options=options)
-            record_sync.unlink_reason = record_sync.unlink_actor = ""
+            _leave_undecided(record_sync)
+
+
+def _leave_undecided(record_sync: RecordSync) -> None:
+    """Do nothing about the record's item, and ask about it only where that was asked before."""
+    record_sync.unlink_reason = record_sync.unlink_actor = ""
+    if record_sync.removed_item is not None:
+        is_asked = any(conflict.kind == KIND_DELETE for conflict in record_sync.conflicts)
+        options = record_sync.removed_item.options if is_asked else ()
+        record_sync.removed_item = replace(record_sync.removed_item, act=RecordAction.NOTHING, options=options)
 
 
 def end_if_paused(batch: Batch, record_sync: RecordSync, *directions: QueueDirection) -> bool:
@@ -173,6 +183,7 @@ def defer_item_if_paused(batch: Batch, item: WorkUnit, direction: QueueDirection
 
 
 LOOP_WINDOW = timedelta(hours=1)
+# Each block is twice as long as the one before, but once a day it is tried: the automation may be gone.
 MAX_THROTTLE = timedelta(days=1)
 _EFFECTIVE_STATES = (IntentState.APPLIED, IntentState.CONFIRMED)
 
@@ -468,7 +479,7 @@ def _block_clear(batch: Batch, clear: FieldClear) -> None:
     record_sync.field_plans[key] = field_plan.block(
         BlockedCode.APPROVAL,
         f"It was emptied {emptied}, with the fields of many records within an hour. It still says “{value}” "
-        f"{to_empty}, and is emptied there when somebody approves it under “Waiting for approval”. Or fill it in "
+        f"{to_empty}, and is emptied there when somebody approves it under “Approvals”. Or fill it in "
         "again.",
     )
     if clear.key not in batch.approvals:

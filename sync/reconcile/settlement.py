@@ -23,8 +23,10 @@ from sync.kernel.conflict_store import KIND_DELETE, KIND_LOST_UPDATE, KIND_UNDO,
 from sync.kernel.db import retry_on_lock_timeout
 from sync.merge import Action, FieldDirection
 from sync.models import Decision, Intent, IntentState, SyncedModel, SyncMetadata, SyncQueue, WebhookEvent
+from sync.models.state import fold_alike
 from sync.outbox import finish
 from sync.reconcile.batch import Batch, FieldPlan, Outcome, RecordSync, count_pass, end_jobs
+from sync.reconcile.board_filter import leave_after_write
 from sync.reconcile.conflict_reports import conflict_reports, decisions_with_cause, fields_in_conflict, undecided_fields
 from sync.reconcile.field_plan import AS_SENT, new_base, way_of, with_kept_different
 from sync.reconcile.field_values import ACTIVE, still_holds, update_values
@@ -87,6 +89,7 @@ _COLUMNS = (
     "sync_direction",
     "conflicts",
     "asked_items",
+    "left_out",
     "error_count",
     "last_error",
 )
@@ -124,6 +127,7 @@ def store_ledgers(
         # A pass that planned nothing leaves what is blocked, and what a person said of it meanwhile.
         if plans:
             row.held = with_kept_different(record_sync, blocked_fields(record_sync), row.held)
+        row.left_out = found.left_out
         row.remote_id, row.api_calls_count = record_sync.record.monday_id, batch.calls
         row.sync_batch_id, row.sync_duration_ms = batch.id, milliseconds
         ups = any(p.send_raw is not None for p in plans.values())
@@ -169,7 +173,7 @@ def blocked_fields(record_sync: RecordSync) -> dict[str, Any]:
 
 
 def _ledger_conflicts(record_sync: RecordSync, before: dict[str, Any]) -> dict[str, Any]:
-    if not record_sync.record.may_sync:
+    if not record_sync.may_sync:
         return {}
     lost_fields = [*open_lost_updates(record_sync), *(field.key for field in reopened_lost_updates(record_sync))]
     kinds = {kind: named for kind, named in before.items() if kind != KIND_LOST_UPDATE}
@@ -210,6 +214,9 @@ def write_statuses(batch: Batch, record_syncs: Sequence[RecordSync]) -> None:
             for mapping in batch.board.mappings
         )
         status = _sync_status(record_sync, record_sync.id in with_open_work or is_altered)
+        if record_sync.left_out and record_sync.id in pending and record_sync.record.may_sync:
+            # Somebody saved it meanwhile: its next pass decides anew.
+            status = RecordSyncStatus.PENDING
         by_status.setdefault(status, []).append(record_sync.id)
     for status, found in by_status.items():
         is_synced = status == RecordSyncStatus.SYNCED
@@ -223,7 +230,7 @@ def write_statuses(batch: Batch, record_syncs: Sequence[RecordSync]) -> None:
 
 def _sync_status(record_sync: RecordSync, has_open_work: bool) -> RecordSyncStatus:
     ledger = record_sync.ledger
-    if not record_sync.record.may_sync:
+    if not record_sync.may_sync:
         return RecordSyncStatus.DISABLED
     if ledger.conflicts:
         return RecordSyncStatus.CONFLICT
@@ -306,6 +313,7 @@ def end_intents(answered: Sequence[RecordSync], settled: Sequence[RecordSync]) -
 
 
 log = structlog.get_logger(__name__)
+# By then Monday has filled in what it computes itself.
 RECHECK_SECONDS = 10
 _NOT_SHOWN = object()
 
@@ -336,7 +344,7 @@ def _settle_all(batch: Batch, started: float) -> list[RecordSync]:
     ledgers = lock_ledgers(batch, ids)
     copies = [record_sync.copy() for record_sync in planned]
     unpaused_records(batch, [s for s in copies if has_local_writes(s)], QueueDirection.TO_NPD)
-    settled = [_settled(s, locked.get(s.id), before) for s, before in zip(copies, planned, strict=True)]
+    settled = [_settled(batch, s, locked.get(s.id), before) for s, before in zip(copies, planned, strict=True)]
     batch = replace(batch, record_syncs=settled)
     for record_sync in settled:
         # Of a record that was deleted while its item was made, the tombstone learns the item.
@@ -351,18 +359,20 @@ def _settle_all(batch: Batch, started: float) -> list[RecordSync]:
     finish_deleted(batch, [s for s in present if s.is_deleted])
     gone_before = [s for s in existing if ledgers[str(s.id)].remote_state not in ("", ACTIVE)]
     returned = [s.id for s in gone_before if s.ledger.remote_state == ACTIVE]
+    # What points at a record that gets no item waits no more.
+    left_out = [s.id for s in existing if s.left_out and not s.record.monday_id and not ledgers[str(s.id)].left_out]
     store_ledgers(batch, existing, ledgers, started)
     store_awaited(batch, existing)
-    enqueue_pointing(batch, returned)
+    enqueue_pointing(batch, [*returned, *left_out])
     if linked_items := [s.link_to for s in existing if s.link_to]:
         enqueue_tombstones(batch.entity_type, linked_items)
     finish_jobs(batch)
-    Decision.objects.bulk_create(decisions_with_cause(batch, present))
+    Decision.objects.bulk_create(fold_alike(decisions_with_cause(batch, present)))
     write_statuses(batch, existing)
     return settled
 
 
-def _settled(record_sync: RecordSync, record: SyncedModel | None, as_planned: RecordSync) -> RecordSync:
+def _settled(batch: Batch, record_sync: RecordSync, record: SyncedModel | None, as_planned: RecordSync) -> RecordSync:
     """Write one record, in a savepoint of its own: what NPD refuses here is this record's failure alone."""
     before = record_sync.record
     if record is None:
@@ -372,6 +382,7 @@ def _settled(record_sync: RecordSync, record: SyncedModel | None, as_planned: Re
         return record_sync
     try:
         _write_record(record_sync, record)
+        leave_after_write(batch, record_sync, record)
     except OperationalError:
         raise
     except DatabaseError as error:
@@ -508,7 +519,7 @@ def _settle_agreed(field_plan: FieldPlan, item: Item, *, creates: bool) -> Field
         if remote_raw is _NOT_SHOWN:
             return _NOT_TOLD
         if field_plan.convert.remote(remote_raw) != field_plan.convert.local(field_plan.local_raw):
-            return FieldSettlement(recheck="Monday filled in something of its own.")
+            return FieldSettlement(recheck="Monday filled in a value of its own.")
     return FieldSettlement(base=new_base(field_plan.mapping, item.id, field_plan.local_raw, remote_raw), altered="")
 
 
@@ -547,6 +558,7 @@ def _write_field(record_sync: RecordSync, field_plan: FieldPlan, found: FieldSet
     if field_plan.resolves and found.resolved:
         record_sync.carried_out[field_plan.resolved_kind, key] = found.result or None
     if found.overtaken:
+        record_sync.overtaken = True
         record_sync.enqueue()
     record_sync.unconfirmed = record_sync.unconfirmed or found.keeps_intent
     if found.recheck and record_sync.outcome is Outcome.SETTLED:

@@ -43,6 +43,7 @@ from sync.reconcile.field_plan import AS_SENT, base_of, sides_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, canonical_expression, stored_values
 from sync.records.blocked_fields import LEFT_OUT
 from sync.records.item_links import UNLINK_KEY, ignore_item
+from sync.records.unmatched_items import clear_unmatched
 from sync.registry import relation_of, target_of
 
 # NPD's side: what is known of the claimed records.
@@ -60,6 +61,9 @@ def load(batch: Batch, claims: Sequence[Claim]) -> None:
             batch.unmatched_claims.append(WorkUnit(claim))
         else:
             rows.setdefault(owner, []).extend(claim.rows)
+    if owners and not batch.is_preview:
+        # Its webhook may have come while it was being linked.
+        clear_unmatched(entity_type, map(str, owners))
     relations = batch.board.joined_relations
     # Without a name select_related would follow every relation.
     found = model._default_manager.select_related(*relations) if relations else model._default_manager.all()
@@ -112,6 +116,8 @@ def skip_unchanged(board: BoardContext, record_syncs: Iterable[RecordSync]) -> N
     """End every record that needs no call: an unchanged save, a record without sync, our own echo."""
     for record_sync in record_syncs:
         is_unlink = bool(record_sync.claim.payload.get(UNLINK_KEY))
+        if record_sync.left_out:
+            continue
         if not record_sync.record.may_sync and not record_sync.is_push_by_name and not is_unlink:
             # What Monday says meanwhile is not read: the first pass after it is on again reads the item.
             record_sync.ledger.remote_state = ""
@@ -133,6 +139,7 @@ def has_open_work(record_sync: RecordSync) -> bool:
         or record_sync.has_failed_job
         or any(entry.get("side") != LEFT_OUT for entry in ledger.held.values())
         or ledger.note
+        or ledger.left_out
         or ledger.remote_state != ACTIVE
     )
 
@@ -184,6 +191,8 @@ def _event_values(board: BoardContext, event: ItemEvent) -> list[tuple[FieldMapp
     if event.kind is EventKind.CREATED:
         values = dict(event.column_values or {}) | {"name": {"name": event.item_name}}
         return [(mapping, values.get(column), "") for column, mapping in by_column.items()]
+    if event.kind is EventKind.MOVED and board.sync_filter.asks_group:
+        return None
     return [] if event.kind in (EventKind.MOVED, EventKind.OTHER) else None
 
 
@@ -564,7 +573,7 @@ def end_unmatchable(batch: Batch) -> None:
     """
     reason, match = batch.link.npd_id_problem, batch.board.match_mapping
     if not reason and match is not None and match.problem:
-        why = "Records and items are matched by it, so no item is made until then: it could be a second one."
+        why = "Records and items are matched by it, so no item is created until then: it could be a second one."
         reason = f"{match.problem} {why}"
     for record_sync in batch.open_records if reason else ():
         if not record_sync.record.monday_id:

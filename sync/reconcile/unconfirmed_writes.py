@@ -27,6 +27,7 @@ from sync.outbox.lease import Lease
 from sync.outbox.pauses import active_pause, locked_pauses
 from sync.outbox.queue_rows import enqueue_many
 from sync.reconcile.batch import Batch, RecordSync, change_events
+from sync.reconcile.board_filter import may_have_new_item
 from sync.reconcile.duplicates import creator_of
 from sync.reconcile.field_plan import AS_SENT, base_of, cell_of, new_base, sides_of
 from sync.reconcile.field_values import BoardContext, stored_values
@@ -277,6 +278,7 @@ def _may_resend(board: BoardContext, intents: Sequence[Intent]) -> bool:
         and record.may_sync
         and record.monday_id is None
         and record.sync_direction != "monday_to_npd"
+        and may_have_new_item(board, record)
         for intent in intents
     )
     return whole and young and creatable and any(intent.body for intent in intents) and intents[0].looks == 0

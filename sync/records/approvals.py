@@ -17,10 +17,9 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from sync import registry
-from sync.choices import Cause, GuardKind, GuardState, ItemGone, Priority, TombstoneState
+from sync.choices import Cause, GuardKind, GuardState, ItemGone, Priority, RecordSyncStatus, TombstoneState
 from sync.clock import SyncNow
 from sync.models import BoardLink, Decision, FieldMapping, GuardedAct, SyncMetadata, Tombstone
-from sync.models.synced_model import unsynced
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many
 from sync.records.authors import log_action_many
@@ -226,13 +225,13 @@ def release_obsolete(entity_type: str | None = None) -> int:
         # The record is deleted, so an approved request was carried out.
         ended += _close_requests(acts.exclude(Exists(records)), carried_out=True)
         # A record that is unlinked, unsynced, or whose item was restored needs no deletion.
-        unlinked = records.filter(Q(monday_id=None) | unsynced())
+        unlinked = records.filter(Q(monday_id=None) | Q(sync_status=RecordSyncStatus.DISABLED))
         ledgers = SyncMetadata.objects.of(spec.entity_type).filter(gone_since=None)
         restored = ledgers.filter(entity_id=Cast(OuterRef("entity_id"), TextField()))
         ended += _close_requests(acts.filter(Exists(unlinked) | Exists(restored)))
 
         # A field can be emptied only while it is mapped and its record is synced and has an item.
-        synced = records.exclude(monday_id=None).exclude(unsynced())
+        synced = records.exclude(monday_id=None).exclude(sync_status=RecordSyncStatus.DISABLED)
         mapped = FieldMapping.objects.filter(link__entity_type=spec.entity_type, key=OuterRef("key"))
         syncable = Exists(synced) & Exists(mapped.exclude(column_id=""))
         ended += _close_requests(_open_requests(spec, *CLEAR_KINDS).exclude(syncable))

@@ -14,10 +14,10 @@ from sync.choices import Priority, QueueStatus
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.db import fetch_rows
-from sync.limits import metered_client, pass_budget, quota
+from sync.limits import credentials, pass_budget, quota
 from sync.limits.pass_budget import BoardCosts, BudgetFacts, Demand
 from sync.limits.quota import LastHour
-from sync.models import BoardLease, BoardLink, MondayAccount, QueuePause
+from sync.models import ApiBudget, BoardLease, BoardLink, MondayAccount, QueuePause
 from sync.models.jobs import IMPORT_RUNNING
 from sync.outbox.pauses import active_pauses, board_pause, pause_sentence, pauses_by_direction
 
@@ -42,26 +42,26 @@ _JOBS = f"""
             CASE WHEN row.next_retry > moment.now AND row.attempts > 0 AND row.reason = '' THEN '{BACKOFF}'
                 WHEN row.next_retry > moment.now OR untouchable.entity_id IS NOT NULL OR imports.busy THEN '{DEFERRED}'
                 ELSE '{READY}' END AS phase,
-            greatest(row.next_retry, imports.ended) AS since
+            greatest(row.next_retry, imports.ended) AS since, (row.entity_id IS NULL)::int AS of_item
         FROM sync_queue AS row CROSS JOIN moment
         LEFT JOIN untouchable ON untouchable.entity_id = row.entity_id
         LEFT JOIN imports ON imports.entity_type = row.entity_type AND row.entity_id IS NULL
         WHERE row.status = 'pending'
     )
-    SELECT entity_type, status, direction, phase, attempts, count(*), min(since)
+    SELECT entity_type, status, direction, phase, attempts, count(*), min(since), sum(of_item)
     FROM pending GROUP BY 1, 2, 3, 4, 5
     UNION ALL
-    SELECT entity_type, status, '', status, 0, count(*), min(last_attempt)
+    SELECT entity_type, status, '', status, 0, count(*), min(last_attempt), 0
     FROM sync_queue WHERE status = 'in_progress' GROUP BY 1, 2
     UNION ALL
-    SELECT entity_type, status, '', status, 0, count(*), NULL::timestamptz
+    SELECT entity_type, status, '', status, 0, count(*), NULL::timestamptz, 0
     FROM sync_queue WHERE status = 'failed' GROUP BY 1, 2
 """  # noqa: S608 - made of the constants above
 
 _FINISHED = """
     UNION ALL
     SELECT entity_type, status, '', status, 0, count(*),
-        date_bin('1 hour', finished_at, timestamptz '2001-01-01 00:00:00+00') AS hour
+        date_bin('1 hour', finished_at, timestamptz '2001-01-01 00:00:00+00') AS hour, 0
     FROM sync_queue
     WHERE status = 'completed' AND finished_at > %(now)s - interval '24 hours' AND finished_at <= %(now)s
     GROUP BY 1, 2, hour
@@ -73,7 +73,8 @@ class JobCount:
     """Jobs of one board that are alike: their number, and the time of the first of them.
 
     `phase` is what pending ones wait for: ready (their time has come), backoff, deferred; of others it is the status.
-    `first` is when the first could be worked, of those in progress when it was claimed, of completed ones the hour.
+    `first` is when the first could be worked, of those in progress when it was claimed, of completed ones the hour;
+    `of_items` how many of the pending ones are about items that no record has.
     """
 
     entity_type: str
@@ -83,6 +84,7 @@ class JobCount:
     attempts: int
     number: int
     first: datetime | None
+    of_items: int = 0
 
 
 class BlockedKind(StrEnum):
@@ -201,6 +203,11 @@ class Overview:
         return row or MondayAccount(id=1, paused_until=None, needs_probe=False, failures=0, batch_limit=None)
 
     @cached_property
+    def missing_token(self) -> str:
+        """Why Monday can't be called; empty where there is a token."""
+        return credentials.missing_reason()
+
+    @cached_property
     def pauses(self) -> Sequence[QueuePause]:
         """People's pauses, the widest first."""
         return active_pauses()
@@ -208,11 +215,15 @@ class Overview:
     @cached_property
     def budget_state(self) -> quota.BudgetState:
         """What is spent and left of the quota."""
-        return self._limited_state or quota.read_budget()
+        return self._limited_state or quota.load_state(self._budget_row)
 
     @cached_property
     def _limited_state(self) -> quota.BudgetState | None:
-        return quota.read_limited_budget()
+        return quota.load_state(self._budget_row) if quota.is_limited(self._budget_row) else None
+
+    @cached_property
+    def _budget_row(self) -> ApiBudget:
+        return quota.budget_row()
 
     @cached_property
     def boards(self) -> list[BoardAvailability]:
@@ -238,9 +249,8 @@ class Overview:
         """Return how one of these boards stands; the arguments are those of the function of this name."""
         link = self.links.get(entity_type)
         found = BoardAvailability(entity_type, link, paused=pauses_by_direction(entity_type, self.pauses))
-        if not metered_client.is_configured():
-            detail = "Monday isn't configured: set MONDAY_API_KEY, then run `manage.py monday_setup`."
-            return replace(found, reason_code=BlockedKind.NOT_CONFIGURED, detail=detail)
+        if self.missing_token:
+            return replace(found, reason_code=BlockedKind.NOT_CONFIGURED, detail=self.missing_token)
         if link is None or not link.board_id or not link.npd_id_column:
             detail = f"There is no board for {entity_type} records yet: run `manage.py monday_setup`."
             return replace(found, reason_code=BlockedKind.NO_BOARD, detail=detail)

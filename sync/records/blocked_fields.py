@@ -38,24 +38,52 @@ KEPT_REMOTE = "remote"
 KEPT_ENTRY = "left"
 """In a field blocked for another reason: its kept-different entry, for when that reason ends."""
 
+WAITING_BY_ITSELF = (BlockedCode.APPROVAL, BlockedCode.PAUSED)
+"""What is asked about elsewhere, or what somebody stopped on purpose: the field itself needs nobody."""
+
 # A deleted or unsynced record needs nobody, and a field in conflict is asked about by the conflict. Only the
 # index on rows with blocked fields is read.
-_REJECTED_VALUES = """
-    SELECT ledger.id, ledger.entity_type, ledger.entity_id::uuid, field.key, field.value ->> 'reason',
-        ledger.last_sync_attempt, record.name
+_WAITING_FIELDS = """
     FROM sync_metadata AS ledger
     CROSS JOIN LATERAL jsonb_each(ledger.held) AS field
-    JOIN ({records}) AS record ON record.entity_type = ledger.entity_type
-        AND record.id = CASE WHEN ledger.entity_type = ANY(%(types)s) THEN ledger.entity_id::uuid END
+    CROSS JOIN LATERAL ({records}) AS record
     WHERE NOT (ledger.held = '{{}}'::jsonb) AND ledger.system = 'monday'
-        AND field.value ->> 'side' IN ('monday', 'limit') AND NOT jsonb_exists(field.value, 'left_by')
+        AND {condition} AND NOT jsonb_exists(field.value, 'left_by')
         AND NOT jsonb_exists(coalesce(ledger.conflicts -> 'fields', '[]'), field.key)
         AND NOT jsonb_exists(coalesce(ledger.conflicts -> 'overwritten', '[]'), field.key)
 """
 
-_SYNCED_RECORDS = (
-    "SELECT '{type}'::text AS entity_type, id, {name}::text AS name FROM {table} WHERE sync_status <> 'disabled'"
-)
+_REJECTED = "field.value ->> 'side' IN ('monday', 'limit')"
+
+_REJECTED_COLUMNS = """
+    SELECT ledger.id, ledger.entity_type, ledger.entity_id::uuid, field.key, field.value ->> 'reason',
+        ledger.last_sync_attempt, record.name
+"""
+
+_BLOCKED = f"""coalesce(field.value ->> 'side', '') NOT IN ('monday', 'limit', '{LEFT_OUT}')
+        AND coalesce(field.value ->> 'code', '') NOT IN ({", ".join(f"'{code}'" for code in WAITING_BY_ITSELF)})"""
+
+# The first and the last rejected value, and whether a field is blocked for another reason than that.
+_ENDS = """
+    WITH waiting AS MATERIALIZED ({waiting})
+    SELECT
+        (SELECT ARRAY[entity_type, entity_id::text, key] FROM waiting ORDER BY id, key LIMIT 1),
+        (SELECT ARRAY[entity_type, entity_id::text, key] FROM waiting ORDER BY id DESC, key DESC LIMIT 1),
+        EXISTS (
+            SELECT FROM sync_metadata AS ledger CROSS JOIN LATERAL jsonb_each(ledger.held) AS field
+            WHERE NOT (ledger.held = '{{}}'::jsonb) AND ledger.system = 'monday'
+                AND ledger.entity_type = ANY(%(types)s) AND ledger.sync_status <> 'skipped'
+                AND {blocked}
+                AND NOT jsonb_exists(field.value, 'left_by')
+                AND NOT jsonb_exists(coalesce(ledger.conflicts -> 'fields', '[]'), field.key))
+"""
+
+# Looked up one by one: few fields are blocked, and to read all records for them takes longer. Of others' rows the ids
+# may be no UUIDs.
+_SYNCED_RECORDS = """
+    SELECT {name}::text AS name FROM {table} WHERE sync_status <> 'disabled'
+        AND id = CASE WHEN ledger.entity_type = '{type}' THEN ledger.entity_id::uuid END
+"""
 
 _POSITION = """
     WITH waiting AS MATERIALIZED ({waiting})
@@ -112,18 +140,65 @@ class Position(Generic[Ref]):
     last: Ref | None
 
 
-def rejected_values(limit: int, offset: int = 0) -> list[RejectedValue]:
+@dataclass(frozen=True)
+class RejectedChoice:
+    """Which rejected values are meant: of these types of records (None: all), of one record, of one field."""
+
+    types: Sequence[str] | None = None
+    entity_id: UUID | None = None
+    key: str = ""
+
+    def query(self, columns: str = "*") -> str:
+        """Return the query of these columns; `params` gives its parameters."""
+        conditions = [
+            condition
+            for condition, is_given in (
+                ("entity_type = ANY(%(of_types)s)", self.types is not None),
+                ("entity_id = %(of_record)s", self.entity_id is not None),
+                ("key = %(of_field)s", bool(self.key)),
+            )
+            if is_given
+        ]
+        names = "ledger_id, entity_type, entity_id, key, reason, checked_at, name"
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        return f"SELECT {columns} FROM ({rejected_values_sql()}) AS waiting ({names}){where}"  # noqa: S608 - literals
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """What the query's conditions compare with."""
+        return {"of_types": list(self.types or ()), "of_record": self.entity_id, "of_field": self.key}
+
+
+EVERY_REJECTED = RejectedChoice()
+
+
+def rejected_values(limit: int, offset: int = 0, chosen: RejectedChoice = EVERY_REJECTED) -> list[RejectedValue]:
     """Return the rejected values, the oldest first; one query."""
-    sql = f"{rejected_values_sql()} ORDER BY ledger.id, field.key LIMIT %(limit)s OFFSET %(offset)s"
-    return [RejectedValue(*row) for row in _fetch(sql, limit=limit, offset=offset)]
+    sql = f"{chosen.query()} ORDER BY ledger_id, key LIMIT %(limit)s OFFSET %(offset)s"
+    return [RejectedValue(*row) for row in _fetch(sql, limit=limit, offset=offset, **chosen.params)]
+
+
+def count_rejected_values(chosen: RejectedChoice = EVERY_REJECTED) -> int:
+    """Return how many there are; one query."""
+    [(number,)] = _fetch(chosen.query("count(*)"), **chosen.params)
+    return int(number)
 
 
 def position_of(ledger_id: int = 0, key: str = "") -> Position[FieldRef]:
     """Return one value's position; without arguments the total, the first and the last. One query."""
     [row] = _fetch(_POSITION.format(waiting=rejected_values_sql()), id=ledger_id, key=key)
     total, earlier, waits, *neighbours = row
-    refs = [(one[0], UUID(one[1]), one[2]) if one else None for one in neighbours]
-    return Position(earlier + 1 if waits else 0, total, *refs)
+    return Position(earlier + 1 if waits else 0, total, *map(_field_ref, neighbours))
+
+
+def _field_ref(found: Sequence[str] | None) -> FieldRef | None:
+    return (found[0], UUID(found[1]), found[2]) if found else None
+
+
+def waiting_ends() -> tuple[FieldRef | None, FieldRef | None, bool]:
+    """Return the first and the last rejected value, and whether a field is blocked for another reason; one query."""
+    [(first, last, is_blocked)] = _fetch(_ENDS.format(waiting=rejected_values_sql(), blocked=_BLOCKED))
+    return _field_ref(first), _field_ref(last), is_blocked
 
 
 def is_rejected(entry: Mapping[str, Any] | None) -> bool:
@@ -167,12 +242,21 @@ def rejected_values_sql() -> str:
 
     `synced_types()` gives its parameter.
     """
+    return _REJECTED_COLUMNS + waiting_fields_sql(rejected=True)
+
+
+def waiting_fields_sql(*, rejected: bool) -> str:
+    """The FROM of fields that wait for a person, of `ledger`, `field` and `record`: the rejected or all other blocked.
+
+    `synced_types()` gives its parameter.
+    """
     parts = []
     for spec in registry.entities():
         opts = spec.model._meta
         name = opts.get_field(spec.name_field or "id").column  # type: ignore[union-attr]
         parts.append(_SYNCED_RECORDS.format(type=spec.entity_type, name=name, table=opts.db_table))
-    return _REJECTED_VALUES.format(records=" UNION ALL ".join(parts))
+    condition = _REJECTED if rejected else _BLOCKED
+    return _WAITING_FIELDS.format(records=" UNION ALL ".join(parts), condition=condition)
 
 
 def synced_types() -> list[str]:

@@ -21,7 +21,9 @@ from sync.clock import sync_now
 from sync.connectors.base.events import EventKind, InvalidEvent, InvalidSignature, ItemEvent
 from sync.kernel import counters
 from sync.kernel.db import fetch_prepared
+from sync.limits import credentials
 from sync.models import SyncedModel, WebhookEvent
+from sync.models.jobs import IMPORT_RUNNING
 from sync.outbox import notify
 from sync.outbox.queue_rows import ITEM_UPSERT, RECORD_UPSERT
 from sync.registry import configured_board_id
@@ -29,7 +31,7 @@ from sync.registry import configured_board_id
 UNMATCHED_ITEM_WAIT_SECONDS = 10
 """An unmatched item gets its pass after so many seconds without a change: people fill in a row cell by cell."""
 # One statement, because a delivery must be stored and enqueued together or not at all. A delivery that is
-# known already (ON CONFLICT DO NOTHING) enqueues nothing.
+# known already (ON CONFLICT DO NOTHING) enqueues nothing; nor does one of an item whose person was erased.
 
 _DELIVER = """
 WITH link AS MATERIALIZED (
@@ -42,6 +44,7 @@ WITH link AS MATERIALIZED (
     SELECT %(trigger_id)s, %(board_id)s, %(item_id)s, %(column_id)s, %(type)s, %(body)s, outcome,
         CASE WHEN outcome = '' THEN NULL ELSE sync_now() END
     FROM (SELECT CASE WHEN EXISTS (SELECT FROM link) THEN %(outcome)s ELSE %(no_board)s END AS outcome) AS told
+    WHERE NOT EXISTS (SELECT FROM sync_refused_items AS item WHERE item.item_id = %(item_id)s::varchar AND item.erased)
     ON CONFLICT (trigger_id, item_id, column_id, type) DO NOTHING
     RETURNING outcome
 ), record AS MATERIALIZED (
@@ -60,6 +63,17 @@ WITH link AS MATERIALIZED (
         sync_now() + make_interval(secs => %(wait)s)
     FROM meant WHERE NOT EXISTS (SELECT FROM record)
     {item_waits}
+), noted AS (
+    INSERT INTO sync_unmatched_items (entity_type, board_id, item_id, name, reason_code)
+    SELECT meant.entity_type, %(board_id)s, %(item_id)s, %(name)s, CASE WHEN EXISTS (
+        SELECT FROM sync_backfills AS backfill WHERE backfill.entity_type = meant.entity_type AND {importing})
+        THEN 'waits_for_import' ELSE 'queued' END
+    FROM meant WHERE %(notes)s AND NOT EXISTS (SELECT FROM record)
+        AND NOT EXISTS (SELECT FROM sync_refused_items AS ignored
+            WHERE ignored.entity_type = meant.entity_type AND ignored.item_id = %(item_id)s AND ignored.let_go)
+        AND NOT EXISTS (SELECT FROM sync_tombstones AS tombstone WHERE tombstone.entity_type = meant.entity_type
+            AND tombstone.monday_id = %(item_id)s AND tombstone.state <> 'restored')
+    ON CONFLICT (item_id, entity_type) DO NOTHING
 )
 SELECT (SELECT outcome FROM stored), (SELECT entity_type FROM woken)
 """
@@ -71,7 +85,10 @@ _RECORD = """
 
 @dataclass(frozen=True)
 class Delivery:
-    """What is stored: `outcome` is empty where its item needs a pass, else it says why not."""
+    """What is stored: `outcome` is empty where its item needs a pass, else it says why not.
+
+    `name` is the item's, as far as it is told; `notes`: an item that no record has is listed as such.
+    """
 
     trigger_id: str
     board_id: str
@@ -80,6 +97,8 @@ class Delivery:
     type: str
     body: Any
     outcome: str
+    name: str = ""
+    notes: bool = True
 
 
 @dataclass(frozen=True)
@@ -123,18 +142,20 @@ def _delivery_sql(models: tuple[tuple[str, type[SyncedModel]], ...]) -> str:
         _RECORD.format(table=quote(model._meta.db_table), entity_type=f"'{entity_type}'")
         for entity_type, model in models
     )
-    return _DELIVER.format(records=records, record_waits=RECORD_UPSERT, item_waits=ITEM_UPSERT)
+    fragments = {"record_waits": RECORD_UPSERT, "item_waits": ITEM_UPSERT, "importing": IMPORT_RUNNING}
+    return _DELIVER.format(records=records, **fragments)
 
 
 # Receiving: verified, stored and answered here; processed later, under the board's lease.
 #
-# Closed by default: without MONDAY_SIGNING_SECRET and MONDAY_WEBHOOK_TOKEN only the challenge is answered.
+# Closed by default: without a signing secret and a webhook token only the challenge is answered.
 # Monday repeats, every minute for half an hour, what isn't answered with 200
 # (developer.monday.com/api-reference/reference/webhooks), so a genuine event is stored and answered with 200
 # even where nothing can be done with it.
 
 
 log = structlog.get_logger(__name__)
+# The largest of Monday's deliveries has some kilobytes; what a stranger sends is not stored.
 MAX_BODY_BYTES = 1_000_000
 MAX_CHALLENGE_CHARACTERS = 1_000
 MAX_ID_CHARACTERS = 50  # the inbox's columns; Monday's ids are far shorter
@@ -156,8 +177,8 @@ class WebhookAnswer:
 CLOSED = WebhookAnswer(
     403,
     code="closed",
-    sentence="Webhooks are closed: set MONDAY_SIGNING_SECRET (webhooks of an app) or MONDAY_WEBHOOK_TOKEN "
-    "(webhooks of a personal token), then run `manage.py monday_setup`.",
+    sentence="Webhooks are closed: connect Monday in the set-up, or set MONDAY_SIGNING_SECRET (webhooks of an app) or "
+    "MONDAY_WEBHOOK_TOKEN (webhooks of a personal token) and run `manage.py monday_setup`.",
 )
 
 SIGNED_URL_CLOSED = WebhookAnswer(
@@ -218,7 +239,7 @@ def receive(raw_body: bytes, *, authorization: str | None, path_token: str | Non
         challenge = _handshake_challenge(raw_body)
         if challenge is not None:
             # A handshake is unsigned; at the address with a token it has to know that token.
-            _check_path_token(path_token)
+            _check_path_token(path_token, credentials.webhook_secrets()[0])
             return WebhookAnswer(200, {"challenge": challenge})
         _check_sender(authorization, path_token, path)  # before the body is read as an event
         body, event = _parse_body(raw_body)
@@ -250,8 +271,7 @@ def _handshake_challenge(raw_body: bytes) -> str | None:
     return challenge if challenge and len(challenge) <= MAX_CHALLENGE_CHARACTERS else None
 
 
-def _check_path_token(path_token: str | None) -> None:
-    wanted = settings.MONDAY_WEBHOOK_TOKEN
+def _check_path_token(path_token: str | None, wanted: str) -> None:
     if path_token is None or not wanted:
         return
     # In constant time, so that the token can't be guessed character by character.
@@ -264,22 +284,21 @@ def _check_sender(authorization: str | None, path_token: str | None, path: str) 
 
     A signature is required at the address without a token; at the one with it, it is checked if there is one.
     """
-    signed, tokened = bool(settings.MONDAY_SIGNING_SECRET), bool(settings.MONDAY_WEBHOOK_TOKEN)
+    wanted, signing_secret = credentials.webhook_secrets()
+    signed, tokened = bool(signing_secret), bool(wanted)
     if not signed and not tokened:
         raise DeliveryRefused(CLOSED)
     if path_token is None and not signed:
         raise DeliveryRefused(SIGNED_URL_CLOSED)
     if path_token is not None and not tokened:
         raise DeliveryRefused(TOKEN_URL_CLOSED)
-    _check_path_token(path_token)
+    _check_path_token(path_token, wanted)
     if not authorization and path_token is None:
         raise DeliveryRefused(UNSIGNED)
     if not authorization or not signed:
         return  # where it can't be checked, the path's token is proof enough
     try:
-        connectors.get().verify_signature(
-            authorization, settings.MONDAY_SIGNING_SECRET, settings.SITE_URL + path, sync_now()
-        )
+        connectors.get().verify_signature(authorization, signing_secret, settings.SITE_URL + path, sync_now())
     except InvalidSignature as error:
         raise DeliveryRefused(WebhookAnswer(401, code="bad_signature", sentence=str(error))) from error
 
@@ -330,7 +349,10 @@ def _store_delivery(raw_body: bytes, body: Any, event: ItemEvent) -> str:
     max_length = WebhookEvent._meta.get_field("trigger_id").max_length or 0
     trigger_id = event.trigger_id if event.trigger_id and len(event.trigger_id) <= max_length else ""
     ids = (event.board_id, event.item_id, event.column_id, event.type)
-    delivery = Delivery(trigger_id or hashlib.sha256(raw_body).hexdigest(), *ids, body, outcome)
+    # Of an item that leaves the board only its pass has to know.
+    notes = event.kind not in (EventKind.ARCHIVED, EventKind.DELETED)
+    trigger_id = trigger_id or hashlib.sha256(raw_body).hexdigest()
+    delivery = Delivery(trigger_id, *ids, body, outcome, event.item_name or "", notes)
     result = deliver(delivery, no_board=NO_BOARD)
     if result.notify_type is not None:
         # After the commit, so that the worker sees the row.

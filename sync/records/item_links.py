@@ -6,18 +6,22 @@ from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q
 
 from sync import registry
-from sync.choices import Cause, Priority, QueueStatus, SyncDirection
+from sync.choices import Cause, Priority, SyncDirection
+from sync.clock import SyncNow
 from sync.kernel.action_errors import Conflict
-from sync.models import Decision, RefusedItem, SyncedModel, SyncQueue, WebhookEvent
+from sync.models import Decision, RefusedItem, SyncedModel, UnmatchedItem, WebhookEvent
 from sync.models.state import event_item_name
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many, mark_many_pending
 
 UNLINK_KEY = "unlink"
 """The key of a queue row's payload with the reason why its record is to be unlinked."""
+
+RECREATE_KEY = "recreate"
+"""The key of a queue row's payload by which a person wants a new item for a record whose item is gone."""
 
 EXCLUDED_KIND = "excluded"
 """The kind of decision by which set-up left a record out because its name is like an item's."""
@@ -32,6 +36,8 @@ def ignore_item(entity_type: str, item_id: str, entity_id: UUID | None, reason: 
     RefusedItem.objects.update_or_create(
         entity_type=entity_type, item_id=item_id, defaults={"reason": reason, "let_go": True, "entity_id": entity_id}
     )
+    listed = UnmatchedItem.objects.listed().filter(entity_type=entity_type, item_id=item_id)
+    listed.update(ignored_at=SyncNow())
 
 
 def exclude_match(entity_type: str, item_id: str, entity_id: UUID, reason: str) -> None:
@@ -63,6 +69,30 @@ def request_unlink_many(entity_type: str, ids: Sequence[UUID], by: str) -> None:
         mark_many_pending(entity_type, ids)
     # After the commit, so that the worker sees the rows.
     notify.notify_now(entity_type)
+
+
+def request_recreation(record: SyncedModel, by: str) -> None:
+    """Have the next pass of a record whose item was archived, deleted or moved away make it a new one; now, unasked.
+
+    Where the item is back by then, nothing is made. Raises Conflict where there is no such item, or the board's values
+    are the ones that count.
+    """
+    if not record.monday_id or not record.may_sync:
+        raise Conflict(f"“{record}” is not linked with an item, so none is created again.")
+    if record.sync_direction == SyncDirection.MONDAY_TO_NPD:
+        raise Conflict(
+            f"“{record}” is synced from Monday to NPD only, so no item is created. Change its direction first."
+        )
+    with transaction.atomic():
+        enqueue_many(
+            record.entity_type(),
+            [record.pk],
+            cause=Cause.PERSON,
+            priority=Priority.PERSON,
+            payload={RECREATE_KEY: True, "by": by},
+        )
+        mark_many_pending(record.entity_type(), [record.pk])
+    notify.notify_now(record.entity_type())  # after the commit, so that the worker sees the row
 
 
 def unlinked_item(record: SyncedModel) -> RefusedItem | None:
@@ -123,12 +153,12 @@ def _relinkable_item(record: SyncedModel) -> str:
     if row is None:
         raise Conflict(f"“{record}” was not unlinked from an item, so there is none to link it with again.")
     if record.monday_id:
-        raise Conflict(f"“{record}” has another item by now ({record.monday_id}). Unlink that one first.")
+        raise Conflict(f"“{record}” now has another item ({record.monday_id}). Unlink that one first.")
     if record.sync_direction == SyncDirection.NONE:
         raise Conflict(f"The direction of “{record}” is “no sync”. Choose another direction, then link it again.")
     owner = type(record)._default_manager.filter(monday_id=row.item_id).first()
     if owner is not None:
-        raise Conflict(f"The item of “{record}” belongs to “{owner}” by now. Unlink that record first.")
+        raise Conflict(f"The item of “{record}” now belongs to “{owner}”. Unlink that record first.")
     return row.item_id
 
 
@@ -148,16 +178,13 @@ def unmatched_condition() -> Q:
     return condition
 
 
-def pending_unmatched_items() -> QuerySet[SyncQueue]:
-    """Return the rows of unmatched items, the next to have its pass first."""
-    return SyncQueue.objects.filter(unmatched_condition(), status=QueueStatus.PENDING).order_by("next_retry", "id")
-
-
 def item_names(item_ids: Iterable[str | None]) -> dict[str, str]:
-    """Return the items' names from their latest webhooks; one query, items without a webhook are missing."""
+    """Return the items' names as last reported or read; two queries, items of which nothing is known are missing."""
     wanted = {item_id for item_id in item_ids if item_id}
     if not wanted:
         return {}
     events = WebhookEvent.objects.filter(item_id__in=wanted).annotate(called=event_item_name())
     latest = events.exclude(called=None).order_by("item_id", "-received_at", "-id").distinct("item_id")
-    return {str(item_id): str(name) for item_id, name in latest.values_list("item_id", "called") if name}
+    reported = {str(item_id): str(name) for item_id, name in latest.values_list("item_id", "called") if name}
+    listed = UnmatchedItem.objects.filter(item_id__in=wanted).exclude(name="")
+    return dict(listed.values_list("item_id", "name")) | reported

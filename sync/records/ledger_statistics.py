@@ -73,7 +73,7 @@ _FIGURES = """
         'bars', (SELECT coalesce(jsonb_object_agg(bar, numbers), '{}') FROM (
             SELECT bar, jsonb_build_array(count(*) FILTER (WHERE has_failed), count(*)) AS numbers
             FROM tried GROUP BY 1) AS one),
-        'errors', (SELECT coalesce(jsonb_agg(to_jsonb(one) ORDER BY number DESC, kind), '[]') FROM (
+        'errors', (SELECT coalesce(jsonb_agg(to_jsonb(one) - 'kind' ORDER BY number DESC, kind), '[]') FROM (
             SELECT regexp_replace(left(error, 300), '[0-9a-f]{8}-[0-9a-f-]{27}|[0-9]+', '#', 'g') AS kind,
                 count(*) AS number, max(tried) AS newest, (array_agg(error ORDER BY tried DESC))[1] AS example,
                 (array_agg(entity_type ORDER BY tried DESC))[1] AS entity_type,
@@ -188,6 +188,14 @@ class LedgerStatistics:
         return found
 
     @property
+    def by_type(self) -> dict[tuple[str, str], dict[str, int]]:
+        """The same for each system and type."""
+        found: dict[tuple[str, str], dict[str, int]] = {}
+        for (system, entity_type, status, _direction), number in self.groups.items():
+            found.setdefault((system, entity_type), dict.fromkeys(SyncStatus.values, 0))[status] += number
+        return found
+
+    @property
     def tried(self) -> int:
         """Things that were last tried within the window."""
         return sum(tried for tried, _completed, _failed in self.outcomes.values())
@@ -287,16 +295,7 @@ def statistics(selection: Selection = Selection(), now: datetime | None = None) 
             for place in range(number)
             for failed, tried in [found["bars"].get(str(place), (0, 0))]
         ],
-        errors=[
-            ErrorKind(
-                one["number"],
-                one["example"],
-                one["entity_type"],
-                one["entity_id"],
-                datetime.fromisoformat(one["newest"]),
-            )
-            for one in found["errors"]
-        ],
+        errors=[ErrorKind(**one | {"newest": datetime.fromisoformat(one["newest"])}) for one in found["errors"]],
         conflicts=_conflicts(selection, since, found["conflicts"]),
         oldest_unsynced=_unsynced(found["unsynced"]),
         never_synced=found["never"],

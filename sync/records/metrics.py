@@ -200,10 +200,8 @@ def _jobs_by_attempts(scrape: Scrape) -> Series:
 
 
 def _states(scrape: Scrape) -> Series:
-    found = Counter[tuple[str, str, str]]()
-    for (system, entity_type, status, _direction), number in scrape.ledger.groups.items():
-        found[system, entity_type, status] += number
-    return sorted(found.items())
+    by_type = scrape.ledger.by_type.items()
+    return sorted(((*thing, status), n) for thing, numbers in by_type for status, n in numbers.items() if n)
 
 
 def _breaker(scrape: Scrape) -> Series:

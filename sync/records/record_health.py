@@ -52,6 +52,7 @@ class Part(TextChoices):
     BLOCKED = "blocked", "Rejected or blocked fields"
     SYNC_OFF = "sync_off", "Turned off"
     NO_SYNC = "no_sync", "Direction “no sync”"
+    LEFT_OUT = "left_out", "Left out by the filter"
     PAUSED = "paused", "Paused"
 
     @property
@@ -64,7 +65,7 @@ PARTS: Mapping[RecordState, tuple[Part, ...]] = {
     RecordState.SYNCED: (Part.IN_SYNC, Part.TO_MONDAY, Part.TO_NPD),
     RecordState.PENDING: (Part.PENDING,),
     RecordState.ATTENTION: (Part.CONFLICT, Part.FAILED, Part.BLOCKED),
-    RecordState.OFF: (Part.SYNC_OFF, Part.NO_SYNC),
+    RecordState.OFF: (Part.SYNC_OFF, Part.NO_SYNC, Part.LEFT_OUT),
     RecordState.PAUSED: (Part.PAUSED,),
 }
 
@@ -89,7 +90,8 @@ def part_of(
     """
     if record.sync_status != RecordSyncStatus.PENDING:
         if record.sync_status == RecordSyncStatus.DISABLED:
-            return Part.NO_SYNC if record.sync_enabled else Part.SYNC_OFF
+            off = Part.NO_SYNC if record.sync_enabled else Part.SYNC_OFF
+            return Part.LEFT_OUT if record.is_left_out else off
         if record.sync_status == RecordSyncStatus.CONFLICT:
             return Part.CONFLICT
         return _ONE_WAY.get(SyncDirection(record.sync_direction), Part.IN_SYNC)
@@ -164,7 +166,8 @@ def _conditions(model: type[Model], pauses: Sequence[QueuePause]) -> dict[Part, 
         **{part: synced & Q(sync_direction=direction) for direction, part in _ONE_WAY.items()},
         Part.CONFLICT: Q(sync_status=RecordSyncStatus.CONFLICT),
         Part.SYNC_OFF: disabled & Q(sync_enabled=False),
-        Part.NO_SYNC: disabled & Q(sync_enabled=True),
+        Part.NO_SYNC: disabled & Q(sync_enabled=True, sync_direction=SyncDirection.NONE),
+        Part.LEFT_OUT: disabled & Q(sync_enabled=True) & ~Q(sync_direction=SyncDirection.NONE),
         Part.FAILED: pending & failed,
         Part.PAUSED: paused,
         Part.BLOCKED: pending & ~failed & ~paused & blocked,

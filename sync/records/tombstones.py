@@ -15,6 +15,7 @@ from sync.choices import Cause, Operation, Priority, QueueDirection, RecordGone,
 from sync.clock import SyncNow
 from sync.kernel import process
 from sync.kernel.action_errors import RestoreError
+from sync.kernel.messages import TombstoneReason
 from sync.models import Decision, RefusedItem, SyncedModel, SyncMetadata, Tombstone
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many
@@ -29,6 +30,7 @@ OPEN_TOMBSTONE_STATES = (TombstoneState.WAITING, TombstoneState.ASKED, Tombstone
 NEW_ITEM = ""
 """The item id with which a record is restored without an item, so that it gets a new one."""
 
+# One statement: a restore of one of these waits for its end.
 PRUNE_BATCH = 1000
 
 
@@ -74,6 +76,8 @@ def restore_record(
     record has that item by now; else its next pass creates a new one.
     """
     model = registry.entity(tombstone.entity_type).model
+    if tombstone.reason_code == TombstoneReason.ERASED:
+        raise RestoreError("This person was erased, so nothing is left to restore. Add a new contact instead.")
     # Its id would collide; somebody restored it already.
     if model._default_manager.filter(pk=tombstone.entity_id).exists():
         raise RestoreError(f"“{tombstone.data.get('name')}” is there again already. Look for it in the list.")
@@ -171,7 +175,8 @@ _CONSEQUENCES = {
 }
 
 _EXCEPTION = (
-    "An item that was edited there since, or whose record sends nothing to Monday, stays; see “Deleted records”."
+    "An item that was edited since the last sync stays, and so does one whose record is not synced to Monday. For 30 "
+    "days you can restore what you delete, under “Deleted records”."
 )
 
 

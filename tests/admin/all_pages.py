@@ -5,39 +5,61 @@ from __future__ import annotations
 import io
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
+from itertools import chain
 from typing import Any
 
 from axes.models import AccessAttempt
 from django.contrib import admin
 from django.contrib.auth.models import Group, User
 from django.test import Client
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch, get_resolver, reverse
 from django_celery_beat.models import PeriodicTask
-from knox.models import AuthToken
 
+from conflicts import bulk_resolution
 from conflicts.models import SyncConflict
+from conflicts.rejections import answer_rejection
+from conflicts.tasks import carry_on_batches
 from npd.imports.import_jobs import confirm_import, read_import_now, run_all, upload
 from npd.imports.import_plan import ImportOptions
 from npd.imports.models import ImportJob
+from npd.models import Contact, Organization
 from sync.clock import sync_now
 from sync.kernel import periodic_jobs
+from sync.kernel.conflict_store import FieldConflict
 from sync.models import (
+    ApiToken,
+    BoardLink,
     Decision,
+    Export,
+    ExportState,
+    FieldLoop,
+    FieldMapping,
     GuardedAct,
     Intent,
     MondayAccount,
+    NotificationReceiver,
     QueuePause,
     RefusedItem,
     SyncAudit,
+    SyncMetadata,
     SyncQueue,
     Tombstone,
+    UnmatchedItem,
 )
+from sync.operations import attention
+from sync.outbox import pauses
 from tests.admin import states
-from tests.admin.queue_pages import finished
+from tests.admin.queue_pages import finished, flying
+from tests.admin.test_health import on_its_way
+from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, of_fields, record, rejected_too
+from tests.conflicts.test_about_record import gone, who
+from tests.conflicts.test_refused import SEEN, named, page_of
 
 CONFLICTS = "/admin/conflicts/syncconflict/"
 QUEUE = "/admin/sync/syncqueue/"
+LONG = "a-very-long-name-without-a-place-to-break-" * 4
 FILE = "Name,Email,Phone,Hobby\nAnne,zoe@example.com,,Chess\nBob,no address,1,Go\nEve,eve@example.org,+46 1,Bridge\n"
 
 
@@ -53,6 +75,9 @@ def furnish(world: dict[str, Any], person: User) -> None:
         entity_type="contact", entity_id=uuid.uuid4(), data={"name": "Gone Girl"}, monday_id="5099"
     )
     RefusedItem.objects.create(entity_type="contact", item_id="7002", reason="A person let it go.")
+    UnmatchedItem.objects.create(
+        entity_type="contact", item_id="7003", name="Zoe’s item", values={"role_title": "Chef"}
+    )
     Intent.objects.create(
         entity_type="contact",
         entity_id=synced.pk,
@@ -64,12 +89,78 @@ def furnish(world: dict[str, Any], person: User) -> None:
     )
     states.told_by_webhook("7001", "Somebody from the fair")
     periodic_jobs.ensure_periodic_jobs()
-    AuthToken.objects.create(user=person, expiry=None)
+    ApiToken.objects.issue(person, "newsletter tool")
     finished(sync_now() - timedelta(hours=3), rows=3)
+    for medium, problem in (("email", ""), ("slack", "It answered with HTTP 500.")):
+        since = sync_now() if problem else None
+        NotificationReceiver.objects.create(
+            user=person, medium=medium, frequency="daily", problem=problem, failed_since=since, failures=bool(problem)
+        )
     QueuePause.objects.create(entity_type="organization", direction="to_npd", paused_by="dora", why="Moving house")
     MondayAccount.objects.update(
         pause_reason="Monday refuses the token.", paused_until=sync_now() + timedelta(minutes=5)
     )
+
+
+def crowd(world: dict[str, Any]) -> None:
+    """Everything that pages can show at once, with names that are long, read from the right, or look like HTML."""
+    synced = world["synced"]
+    for hours in range(24):
+        finished(sync_now() - timedelta(hours=hours), rows=1 + hours % 5)
+        on_its_way(hours, {1: 40 + hours, 6: 4, 14: 2})
+    flying()
+    pauses.pause("anna", entity_type="organization", why="Moving the board")
+    link = BoardLink.objects.get(entity_type="contact")
+    columns = {"phone": {"title": "הטלפון החדש", "type": "phone"}, "spare": {"title": LONG, "type": "text"}}
+    link.shape, link.known_titles = {"name": "Contacts", "columns": columns}, {"phone": "<b>Phone</b>"}
+    link.npd_id_problem = "The column “NPD ID” was deleted from the board."
+    link.save()
+    gone = f"The column “{LONG}” was deleted from the board. Restore it."
+    FieldMapping.objects.filter(link=link, key="role_title").update(problem=gone)
+    FieldMapping.objects.filter(link=link, key="notes").update(direction="npd_to_monday")
+    for key in ("phone", "notes"):
+        FieldLoop.objects.create(
+            entity_type="contact", entity_id=synced.pk, key=key, by="an automation", damped=1,
+            damped_until=sync_now() + timedelta(hours=1), times=[{"at": "x", "write": "1"}] * 5,
+        )  # fmt: skip
+    GuardedAct.objects.create(entity_type="contact", entity_id=synced.pk, kind="records", state="held", label=LONG)
+    held = {"email": {"reason": f"Monday rejected “{LONG}”: it is no address.", "side": "monday"}}
+    SyncMetadata.objects.filter(entity_id=str(synced.pk)).update(held=held)
+    Organization.objects.update(name="Gesellschaft für allerlei Nützliches mbH & Co. KG")
+    Contact.objects.filter(pk=synced.pk).update(role_title=LONG)
+    UnmatchedItem.objects.filter(item_id="7003").update(name=LONG)
+    states.dead("Bob", "Monday rejected the item. " * 20)
+    states.conflicting(f"{LONG[:90]} and no end", "5066")
+
+
+def conflict_pages(by: User) -> Iterator[str]:
+    """Of every kind and state of conflicts, batches and rejected values."""
+    long = "Ein sehr langer Wert " * 12 + "w" * 90
+    notes = FieldConflict("notes", long, "Call", f"{long}\nمرحبا 👩‍👩‍👧")
+    made = [
+        of_fields("fields", PHONE, notes),
+        of_fields("overwritten", ROLE, kind="overwritten"),
+        Contact.objects.create(name="deleted", monday_id="71"),
+        Contact.objects.create(name="identity", monday_id="72"),
+    ]
+    record(gone(made[2], ROLE), who(made[3]))
+    batches = []
+    for one in (made[0], *(of_fields(f"decided {number}", PHONE) for number in range(3))):
+        batch = bulk_resolution.prepare_batch(SyncConflict.objects.filter(entity_id=one.pk), "keep_npd", by=by)
+        bulk_resolution.confirm_batch(batch, by=by, expected_count=1)
+        batches.append(batch)
+        carry_on_batches()
+    record(finding(made[0], applied={"phone": PHONE.npd, "notes": notes.npd}))
+    open_one = of_fields("open", PHONE, replace(notes, npd="x"))
+    shown = bulk_resolution.prepare_batch(SyncConflict.objects.filter(resolved_at=None), "keep_monday", by=by)
+    yield f"{CONFLICTS}?state=settled"
+    yield from (f"{CONFLICTS}batch/{batch.pk}/" for batch in (shown, batches[0]))
+    yield f"{CONFLICTS}{conflict_of(open_one).pk}/screen/?after={conflict_of(made[0]).pk}"
+    yield f"{CONFLICTS}rule/{FieldMapping.objects.get(link__entity_type='contact', key='phone').pk}/"
+    refused, left = rejected_too("Ann", "73"), rejected_too("Bea", "74")
+    answer = answer_rejection(named(left), by=by, choose="npd", value="", seen=SEEN)
+    yield from (f"{CONFLICTS}refused/", page_of(refused), page_of(left), f"{page_of(refused)}?answered={answer.pk}")
+    yield from (f"{CONFLICTS}{conflict.pk}/screen/" for conflict in SyncConflict.objects.all())
 
 
 def imports(person: User) -> Iterator[str]:
@@ -89,6 +180,8 @@ def imports(person: User) -> Iterator[str]:
     run_all()
     yield reverse("admin:npd_contact_import_job", args=[written.pk])
     yield reverse("admin:npd_contact_import_undo", args=[written.pk])
+    ImportJob.objects.filter(pk=written.pk).update(state="undone")
+    yield reverse("admin:npd_contact_import_job", args=[written.pk])
 
 
 def of_models() -> Iterator[str]:
@@ -105,9 +198,11 @@ def of_models() -> Iterator[str]:
 
 def without_a_row() -> Iterator[str]:
     """Every other address that names no row: a page of its own, a step of the set-up."""
-    for pattern in (found for part in admin.site.urls[0] for found in getattr(part, "url_patterns", [part])):
+    own = [(found, "") for found in get_resolver().url_patterns if str(found.pattern).startswith("admin/")]
+    parts = [(found, "admin:") for part in admin.site.urls[0] for found in getattr(part, "url_patterns", [part])]
+    for pattern, space in own + parts:
         try:
-            yield reverse(f"admin:{pattern.name}") if pattern.name else ""
+            yield reverse(f"{space}{pattern.name}") if getattr(pattern, "name", None) else ""
         except NoReverseMatch:
             continue
 
@@ -116,9 +211,19 @@ def by_name(world: dict[str, Any]) -> Iterator[str]:
     """Pages that need a row, a choice or a filter of their own."""
     for name in ("held", "conflicting", "waiting", "dead", "disabled", "synced"):
         yield reverse("admin:npd_contact_change", args=[world[name].pk])
-    for conflict in SyncConflict.objects.all():
-        yield f"{CONFLICTS}{conflict.pk}/screen/"
-    yield f"{QUEUE}?what=items&status__exact=pending"
+    yield from ("/admin/?days=30", "/admin/help/howto/steer-the-queue/", "/admin/help/reference/tables/")
+    yield from (f"/admin/npd/contact/?q={text}" for text in ("e", "zzzznothing"))
+    kinds = {entry.kind: entry.key for entry in attention.entries(limit=100)}
+    yield from (f"/admin/inbox/entry/?key={key}" for key in kinds.values())
+    yield from (f"/admin/inbox/?kind={kind.value}" for kind in kinds)
+    item = reverse("admin:sync_unmatcheditem_link", args=[UnmatchedItem.objects.latest("id").pk])
+    yield from (f"{item}?q={text}" for text in ("zo", "zzzznothing"))
+    for state in (ExportState.WRITING, ExportState.FAILED, ExportState.DONE):
+        made = Export.objects.create(
+            owner=User.objects.get(username="dora"), model="npd.contact", file_format="csv", state=state, file_name="x"
+        )  # fmt: skip
+        yield f"/admin/npd/contact/export/{made.pk}/"
+    yield reverse("admin:sync_unmatcheditem_link", args=[UnmatchedItem.objects.latest("id").pk])
     yield f"{QUEUE}?q=zzzznothing"
     yield from (f"{QUEUE}?status__exact={status}" for status in ("pending", "failed", "completed"))
     yield from (f"{QUEUE}{way}/" for way in ("pause", "resume"))
@@ -135,8 +240,8 @@ def by_name(world: dict[str, Any]) -> Iterator[str]:
 
 def refusals_and_answers(client: Client, person: User) -> dict[str, str]:
     """Pages that no address opens: of a new token, of what can't be read, and of who must wait before signing in."""
-    token = {"user": person.pk, "expiry_0": "2999-01-31", "expiry_1": "12:00:00"}
-    made = client.post("/admin/knox/authtoken/add/", token)
+    token = {"user": person.pk, "name": "newsletter tool", "scopes": ["read"], "days": "30"}
+    made = client.post("/admin/sync/apitoken/add/", token)
     odd = client.get("/admin/npd/contact/?q=%00")
     AccessAttempt.objects.create(username="eve", ip_address="127.0.0.1", failures_since_start=10)
     early = client.post("/admin/login/", {"username": "eve", "password": "x"})
@@ -147,7 +252,9 @@ def refusals_and_answers(client: Client, person: User) -> dict[str, str]:
 def pages(client: Client, world: dict[str, Any], person: User) -> dict[str, str]:
     """Return the HTML of every page by its address: each opened as this person opens it."""
     furnish(world, person)
-    addresses = [*by_name(world), *of_models(), *without_a_row(), *imports(person)]
+    crowd(world)
+    # Each is opened before the next is made: what changes between two addresses is seen before and after.
+    addresses = chain(by_name(world), of_models(), without_a_row(), imports(person), conflict_pages(person))
     found: dict[str, str] = {}
     for number, address in enumerate(filter(None, addresses)):
         answer = client.get(address, follow=True)

@@ -19,6 +19,7 @@ from sync.models import (
     SyncedModel,
     SyncMetadata,
     SyncQueue,
+    UnmatchedItem,
     WebhookEvent,
 )
 from sync.reconcile.field_values import stored_values
@@ -121,11 +122,11 @@ def conflicting(name: str, item: str, field: str = "phone") -> tuple[Contact, Sy
 
 
 def held(name: str, item: str) -> Contact:
-    """A contact whose e-mail Monday refuses."""
+    """A contact whose email Monday refuses."""
     made = contact(name, email="nobody@invalid")
     mark(made, RecordSyncStatus.PENDING, item)
     ledger(
-        made, SyncStatus.COMPLETED, held={"email": {"reason": "Monday refuses this e-mail: it isn't valid."}},
+        made, SyncStatus.COMPLETED, held={"email": {"reason": "Monday refuses this email: it isn't valid."}},
     )  # fmt: skip
     return made
 
@@ -142,7 +143,7 @@ def candidate(item: str, seconds: int = 240) -> SyncQueue:
     return SyncQueue.objects.create(
         entity_type="contact", remote_id=item, direction=QueueDirection.TO_NPD, causes=Cause.WEBHOOK,
         next_retry=sync_now() + timedelta(seconds=seconds),
-        reason="It has no e-mail yet, so nobody can say whether it is known.",
+        reason="It has no email yet, so nobody can say whether it is known.",
     )  # fmt: skip
 
 
@@ -173,6 +174,9 @@ def one_of_each() -> dict[str, Any]:
         "disabled": disabled("Otto Off"),
         "candidate": candidate("7001"),
     }
+    made["unmatched"] = UnmatchedItem.objects.create(
+        entity_type="contact", item_id="7001", reason_code="no_key_yet", details={"label": "email"}
+    )
     made["conflicting"], made["conflict"] = conflicting("Ann Clash", "5006")
     made["organization"] = Organization.objects.create(name="Example Ltd", aliases=["Example, Inc.", "ExCo"])
     Contact.objects.filter(pk=made["synced"].pk).update(organization=made["organization"])

@@ -12,9 +12,10 @@ from django.test import Client
 from django.urls import reverse
 from rest_framework.authtoken.models import TokenProxy
 
+from config.navigation import INBOX, SECTIONS
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.models import MondayAccount, SyncQueue
+from sync.models import MondayAccount, UnmatchedItem
 from tests.admin import states
 from tests.admin.test_records import words_of
 
@@ -27,29 +28,29 @@ def test_the_first_page_lists_what_needs_a_person(browser_of_person: Client, wor
     )
     text = words_of(browser_of_person.get("/admin/").content.decode())
     assert "1 conflict to resolve" in text
-    assert "1 failed job The newest: Monday refused the item" in text
-    assert "1 field of 1 record not synced The newest: Monday refuses this e-mail" in text
-    assert "Organizations and Contacts: no sync now Monday refuses the token. Tried again at" in text
-    assert re.search(r"New item 7001 Contact It has no e-mail yet.* Next sync: in [34] minutes", text)
+    assert "1 failed job Monday refused the item" in text
+    assert "1 blocked field Email is blocked" in text
+    assert "Organizations and Contacts: stopped Monday refuses the token. Tried again at" in text
 
 
-def test_a_new_item_is_called_by_its_name_and_says_its_time_once(
+def test_an_unmatched_item_is_called_by_its_name_with_why_and_since_when(
     browser_of_person: Client, world: dict[str, Any]
 ) -> None:
-    told = "It has no e-mail yet. It is checked again at 09:15:00 UTC."
-    SyncQueue.objects.filter(pk=world["candidate"].pk).update(reason=told)
-    states.told_by_webhook("7001", "Somebody")
+    UnmatchedItem.objects.filter(item_id="7001").update(name="Somebody met at the fair")
+    text = words_of(browser_of_person.get("/admin/sync/unmatcheditem/").content.decode())
+    assert re.search(r"Somebody met at the fair .*It has no email yet", text)
     states.told_by_webhook("7001", "Somebody met at the fair")
-    text = words_of(browser_of_person.get("/admin/").content.decode())
-    assert re.search(r"“Somebody met at the fair” Contact It has no e-mail yet\. Next sync: in [34] minutes\.", text)
     listed = words_of(browser_of_person.get("/admin/sync/syncqueue/?what=items").content.decode())
     assert "“Somebody met at the fair”" in listed
-    assert "09:15" not in text + listed
+
+
+def test_the_address_that_unmatched_items_once_had_leads_to_them(browser_of_person: Client) -> None:
+    answer = browser_of_person.get("/admin/sync/syncqueue/?what=items&status__exact=pending")
+    assert (answer.status_code, answer["Location"]) == (302, "/admin/sync/unmatcheditem/")
 
 
 def test_an_item_that_is_a_records_own_is_no_new_item(browser_of_person: Client, world: dict[str, Any]) -> None:
     states.candidate(world["synced"].monday_id)
-    assert "Unmatched items 1" in words_of(browser_of_person.get("/admin/").content.decode())
     queue = "/admin/sync/syncqueue/?status__exact=pending&what="
     assert browser_of_person.get(f"{queue}items").content.decode().count('<tr class="data-row') == 1
     assert "New item 5001" in browser_of_person.get(f"{queue}records").content.decode()
@@ -59,13 +60,19 @@ PAGES = [
     ("/admin/npd/contact/", "Contacts"),
     ("/admin/conflicts/syncconflict/", "Conflicts"),
     ("/admin/sync/syncqueue/", "Queue"),
-    ("/admin/sync/syncqueue/?what=items&status__exact=pending", "Unmatched items"),
+    ("/admin/sync/unmatcheditem/", "Unmatched items"),
     ("/admin/sync/boardlink/", "Boards"),
     ("/admin/sync/intent/", "API writes"),
     ("/admin/sync/tombstone/", "Deleted records"),
-    ("/admin/knox/authtoken/", "API tokens"),
+    ("/admin/sync/apitoken/", "API tokens"),
     ("/admin/django_celery_beat/periodictask/", "Schedule"),
 ]
+
+ENTRIES = {
+    **dict.fromkeys(("Conflicts", "Unmatched items"), "Inbox"),
+    **dict.fromkeys(("Queue", "API writes", "API tokens", "Schedule"), "Settings"),
+}
+"""The line of the sidebar that leads to a list which has none of its own."""
 
 
 def test_a_list_is_called_the_same_in_the_sidebar_the_heading_and_the_window(
@@ -74,11 +81,12 @@ def test_a_list_is_called_the_same_in_the_sidebar_the_heading_and_the_window(
     for path, name in PAGES:
         html = browser_of_person.get(path).content.decode()
         here = re.findall(r'<a\s[^>]*aria-current="page".*?</a>', html, re.DOTALL)
-        assert [words_of(link).split()[: len(name.split())] for link in here] == [name.split()]
+        entry = ENTRIES.get(name, name).split()
+        assert [words_of(link).split()[: len(entry)] for link in here] == [entry]
         heading = re.search(r"<h1.*?</h1>", html, re.DOTALL)
         assert heading
         crumbs = re.findall(r'<span class="npd-crumb[^>]*>(.*?)</span>', heading[0], re.DOTALL)
-        assert [words_of(crumb).strip() for crumb in crumbs][1:] == [name]
+        assert [words_of(crumb).strip() for crumb in crumbs] == [*([ENTRIES[name]] if name in ENTRIES else []), name]
         title = re.search(r"<title>(.*?)</title>", html, re.DOTALL)
         assert title
         assert title[1].strip() == f"{name} | NPD Sync"
@@ -101,7 +109,6 @@ def test_the_first_page_says_when_nothing_needs_a_person(browser_of_person: Clie
     states.synced("Ann", "5001")
     text = words_of(browser_of_person.get("/admin/").content.decode())
     assert "Nothing needs attention." in text
-    assert "There are none." in text
     assert "No job is pending." in text
 
 
@@ -111,16 +118,47 @@ def test_the_first_page_of_a_new_installation_opens(browser_of_person: Client) -
     assert "There is no board for contact records yet: run `manage.py monday_setup`." in text
 
 
-def test_the_sidebar_counts_open_conflicts(browser_of_person: Client, world: dict[str, Any]) -> None:
+def test_the_sidebar_counts_what_needs_attention(browser_of_person: Client, world: dict[str, Any]) -> None:
     def badge() -> str:
         html = browser_of_person.get("/admin/auth/group/").content.decode()
-        found = re.search(r'<a\s+href="/admin/conflicts/syncconflict/".*?</a>', html, re.DOTALL)
+        found = re.search(r'<a\s+href="/admin/inbox/".*?</a>', html, re.DOTALL)
         assert found
         return words_of(found[0])
 
-    assert badge().split() == ["Conflicts", "1"]
+    # A conflict, a failed job, a blocked field and an unmatched item.
+    assert badge().split() == ["Inbox", "4"]
     SyncConflict.objects.update(resolved_at=states.sync_now())
-    assert badge().split() == ["Conflicts"]
+    assert badge().split() == ["Inbox", "3"]
+
+
+def test_the_sidebar_has_eight_entries_and_the_settings_lead_to_all_other_pages(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    html = browser_of_person.get("/admin/settings/").content.decode()
+    sidebar = re.search(r'id="nav-sidebar-apps".*?</ol>', html, re.DOTALL)
+    assert sidebar
+    entries = re.findall(r'<a\s+href="([^"?]+)', sidebar[0])
+    assert entries == [
+        *("/admin/", "/admin/inbox/", "/admin/npd/contact/", "/admin/npd/organization/", "/admin/sync/decision/"),
+        *("/admin/sync/tombstone/", "/admin/sync/boardlink/", "/admin/settings/"),
+    ]
+    behind_the_inbox = {
+        reverse(f"admin:{one.model}_changelist") for one in SECTIONS if one.group == INBOX and one.model
+    }
+    linked = {*entries, *re.findall(r'href="([^"?]+)', html), *behind_the_inbox}
+    lists = {reverse(f"admin:{m._meta.app_label}_{m._meta.model_name}_changelist") for m in admin.site._registry}
+    assert not lists - linked
+
+
+@pytest.mark.parametrize(
+    ("term", "path"),
+    [("Inbox", "/admin/inbox/"), ("settings", "/admin/settings/"), ("gloss", "/admin/glossary/"),
+     ("blocked f", "/admin/sync/boardlink/held/"), ("webhooks", "/admin/sync/webhookevent/")],
+)  # fmt: skip
+def test_every_page_is_found_by_its_name(
+    browser_of_person: Client, world: dict[str, Any], term: str, path: str
+) -> None:
+    assert f'href="{path}"' in browser_of_person.get(f"/admin/search/?s={term}&extended=1").content.decode()
 
 
 def test_the_sidebar_shows_only_what_the_person_may_see(client: Client, world: dict[str, Any]) -> None:
@@ -211,10 +249,10 @@ def test_what_is_searched_for_is_found_by_name_and_number_or_said_to_be_missing(
     assert conflicts in found(Contact.objects.get(pk=conflict.entity_id).name)
     assert browser_of_person.get(conflicts).status_code in (200, 302)
     assert any("/sync/boardlink/" in link for link in found("9001"))
-    assert found("nobody is called so") == ["/admin/"]
+    assert found("nobody is called so") == ["/admin/#nothing-found"]
     client.force_login(User.objects.create_user("guest", is_staff=True))
     page = client.get("/admin/search/", {"s": record.name, "extended": "1"})
-    assert [str(one.link) for one in page.context_data["results"]] == ["/admin/"]  # type: ignore[attr-defined]
+    assert [str(one.link) for one in page.context_data["results"]] == ["/admin/#nothing-found"]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("is_demo", [True, False])

@@ -1,10 +1,11 @@
-"""Sync health, the first page: every number is that of its list, and what is wrong is said first."""
+"""Health, the first page: every number is that of its list, and what is wrong is said first."""
 
 from __future__ import annotations
 
 import re
 import uuid
 from datetime import timedelta
+from decimal import Decimal
 from html import unescape
 from typing import Any
 
@@ -20,7 +21,26 @@ from npd.models import Contact, Organization
 from sync.admin.board_cards import in_sync_text
 from sync.choices import RecordSyncStatus, SyncDirection
 from sync.clock import sync_now
-from sync.models import ApiBudget, BoardLink, FieldLoop, FieldMapping, LatencyHour, SyncAudit, SyncMetadata, SyncQueue
+from sync.connectors.base.errors import DailyLimitReached
+from sync.kernel.counters import FAILED_ATTEMPTS, FAILED_JOBS, PASSES, Increment, increment
+from sync.limits import quota
+from sync.models import (
+    ApiBudget,
+    BoardLink,
+    FieldLoop,
+    FieldMapping,
+    GuardedAct,
+    HourCount,
+    LatencyHour,
+    MondayAccount,
+    NotificationReceiver,
+    QueuePause,
+    SyncAudit,
+    SyncMetadata,
+    SyncQueue,
+    WebhookEndpoint,
+)
+from sync.operations import attention
 from sync.outbox import pauses
 from sync.records.record_health import RecordState
 from tests.admin import states
@@ -126,9 +146,12 @@ def test_the_headline_says_what_is_wrong_first(browser_of_person: Client) -> Non
     assert headline_of(browser_of_person) == "Syncing; 1 thing needs attention"
     states.dead("Ben")
     assert headline_of(browser_of_person) == "Syncing; 2 things need attention"
+    WebhookEndpoint.objects.create(address="https://crm.example.com/in", disabled_code="failing", secret="x")
+    assert headline_of(browser_of_person) == "Syncing; 3 things need attention"
+    assert "1 webhook endpoint is off" in text_of(browser_of_person)
     pauses.pause("anna", entity_type="contact", why="Clean-up")
     assert headline_of(browser_of_person) == "Paused: Contacts"
-    assert "Contacts: paused Paused by anna since" in text_of(browser_of_person)
+    assert re.search(r"Contacts: paused By anna, \d+ seconds? ago\. Clean-up", text_of(browser_of_person))
     BoardLink.objects.filter(entity_type="organization").update(
         blocked_reason="The board was archived.", blocked_until=sync_now() + timedelta(minutes=1)
     )
@@ -161,10 +184,13 @@ def test_conflicts_are_told_by_field_and_the_button_opens_the_oldest(browser_of_
         choice={"fields": {"email": {"choose": "npd"}}, "by": None}, detected_at=sync_now() - timedelta(days=9)
     )
     html = html_of(browser_of_person)
-    assert "4 conflicts to resolve 3 Phone, 1 Role. The oldest waits for 2 days." in words_of(html)
+    told = "Phone changed on both sides (3), Role changed on both sides (1). The oldest has waited for 2 days."
+    assert f"4 conflicts to resolve {told}" in words_of(html)
+    assert 'href="/admin/oldest-conflict/" aria-label="Resolve' in html
     screen = reverse("admin:conflicts_syncconflict_screen", args=[first.pk])
-    assert f'href="{screen}" aria-label="Resolve' in html
-    assert browser_of_person.get(screen).status_code == 200
+    assert browser_of_person.get("/admin/oldest-conflict/", follow=True).redirect_chain == [(screen, 302)]
+    SyncConflict.objects.all().delete()
+    assert browser_of_person.get("/admin/oldest-conflict/").url == "/admin/conflicts/syncconflict/"
 
 
 def test_a_field_that_is_rewritten_again_and_again_is_told_with_its_records(
@@ -180,7 +206,7 @@ def test_a_field_that_is_rewritten_again_and_again_is_told_with_its_records(
         damped_until=sync_now() - timedelta(hours=1),
     )  # fmt: skip
     html = html_of(browser_of_person)
-    assert "1 field of 1 record rewritten again and again On the board, the automation “Tidy” writes" in words_of(html)
+    assert "Update loop: 1 field of 1 record On the board, the automation “Tidy” writes" in words_of(html)
     assert 'href="/admin/sync/boardlink/held/?show=throttled"' in html
     assert "محمد علي" in browser_of_person.get("/admin/sync/boardlink/held/?show=throttled").content.decode()
     url = "/admin/sync/syncmetadata/?held=loop"
@@ -203,35 +229,115 @@ def test_dead_letters_are_counted_with_the_newest_reason_and_lead_to_their_rows(
 ) -> None:
     states.dead("Newer", "Monday refused the name.")
     html = html_of(browser_of_person)
-    assert "2 failed jobs The newest: Monday refused the name." in words_of(html)
+    told = "2 failed jobs Monday refused the item: invalid value (1), Monday refused the name (1). The oldest has"
+    assert told in words_of(html)
     assert listed(browser_of_person, "/admin/sync/syncqueue/?status__exact=failed") == 2
+
+
+def test_receivers_that_nothing_reaches_are_told_as_gravely_as_they_fail(
+    browser_of_person: Client, person: User, world: dict[str, Any]
+) -> None:
+    since, failing = sync_now() - timedelta(hours=3), "1 notification receiver fails"
+    row = NotificationReceiver.objects.create(user=person, medium="slack", frequency="off", failed_since=since)
+    assert failing not in text_of(browser_of_person)  # nobody waits for it
+    colours = []
+    for frequency, stopped in (("daily", None), ("hourly", since)):
+        NotificationReceiver.objects.filter(pk=row.pk).update(frequency=frequency, stopped_at=stopped)
+        colours += [colour for colour, text in tasks_of(browser_of_person) if failing in text]
+    assert colours == ["wait", "warn"]
+    assert 'href="/admin/sync/notificationreceiver/"' in html_of(browser_of_person)
 
 
 def test_nobody_is_told_what_they_may_not_see(client: Client, world: dict[str, Any]) -> None:
     finished(sync_now())
     reader = User.objects.create_user("reader", password="x", is_staff=True)
     client.force_login(reader)
+    NotificationReceiver.objects.create(
+        user=reader, medium="slack", frequency="daily", failed_since=sync_now(), problem="Gone."
+    )
     text = text_of(client)
+    assert "notification receiver" not in text
     assert "There are no records that you may see. An administrator can give you that right." in text
     assert "Contacts" not in text
     assert "jobs done" not in text
     assert "conflict" not in text
 
 
-# The last 24 hours
+# What comes first, and what is red
 
 
-def test_the_last_day_is_drawn_said_and_listed_by_board(browser_of_person: Client) -> None:
+def tasks_of(client: Client) -> list[tuple[str, str]]:
+    """The lines of what needs attention, in their order: colour and words."""
+    listed = re.search(r'<ul class="npd-tasks">(.*?)</ul>', html_of(client), re.DOTALL)
+    assert listed
+    found = re.findall(r'<li>\s*<span class="npd-badge npd-badge-(\w+)">.*?</span>(.*?)</span>', listed[1], re.DOTALL)
+    return [(colour, words_of(text).strip()) for colour, text in found]
+
+
+def test_the_gravest_comes_first_and_only_what_is_stopped_is_red(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    for name, held in (
+        ("synced", {"phone": {"reason": "It waits.", "code": "relation", "side": "npd"}}),
+        ("held", {"email": {"reason": "Monday rejects it.", "side": "monday"}}),
+    ):
+        SyncMetadata.objects.filter(entity_id=str(world[name].pk)).update(held=held)
+    GuardedAct.objects.create(
+        entity_type="contact", entity_id=world["synced"].pk, kind="items", state="held", key="k", label="x"
+    )
+    pauses.pause("anna", entity_type="contact", direction="to_npd")
+    BoardLink.objects.filter(entity_type="organization").update(
+        blocked_reason="The board was archived.", blocked_until=sync_now() + timedelta(minutes=1)
+    )
+    assert tasks_of(browser_of_person) == [
+        ("bad", "Organizations: stopped"),
+        ("warn", "1 failed job"),
+        ("warn", "1 deletion or emptied field to approve"),
+        ("warn", "1 conflict to resolve"),
+        ("warn", "1 value rejected by Monday"),
+        ("warn", "1 blocked field"),
+        ("warn", "1 unmatched item"),
+        ("warn", "Contacts, updating from Monday: paused"),
+    ]
+
+
+def test_the_page_counts_what_the_inbox_counts(browser_of_person: Client, every_part: dict[str, Any]) -> None:
+    counts = attention.counts()
+    listed = [words for _colour, words in tasks_of(browser_of_person)]
+    assert [int(words.split()[0]) for words in listed] == [number for number in counts.values() if number]
+    assert headline_of(browser_of_person) == f"Syncing; {sum(counts.values())} things need attention"
+
+
+def test_what_is_paused_is_resumed_on_the_page_by_who_may(client: Client, person: User, world: dict[str, Any]) -> None:
+    pauses.pause("anna", entity_type="contact", why="Clean-up")
+    form = {"from": "health", "entity_type": "contact", "direction": ""}
+    reader = User.objects.create_user("reader", password="x", is_staff=True)
+    for name in ("view_contact", "view_syncqueue"):
+        reader.user_permissions.add(Permission.objects.get(codename=name))
+    client.force_login(reader)
+    assert "Resume" not in text_of(client)
+    assert client.post("/admin/sync/syncqueue/resume/", form).status_code == 403
+    client.force_login(person)
+    assert 'aria-label="Resume: Contacts: paused"' in html_of(client)
+    assert client.post("/admin/sync/syncqueue/resume/", form).url == HOME
+    assert not QueuePause.objects.exists()
+
+
+def test_a_long_wait_is_told_in_hours(browser_of_person: Client) -> None:
     states.boards()
-    finished(sync_now() - timedelta(hours=2), rows=5)
-    html = html_of(browser_of_person)
-    found = re.search(r"<h3>Jobs done: Contacts</h3>(.*?)</table>", html, re.DOTALL)
-    assert found
-    assert "5 jobs done in the last 24 hours; most in one hour: 5" in words_of(found[1])
-    assert found[1].count("<rect") == 1
-    assert len(re.findall(r"<td>5</td>", found[1])) == 1
-    assert 'height="72.0"' in found[1]
-    assert "Jobs done: Organizations No job was done in the last 24 hours." in words_of(html)
+    error = DailyLimitReached("daily limit exceeded", wait_seconds=63_877)
+    MondayAccount.objects.update_or_create(
+        id=1, defaults={"pause_reason": error.sentence, "paused_until": sync_now() + timedelta(hours=17)}
+    )
+    assert "Monday asks to wait 17 hours." in text_of(browser_of_person)
+
+
+# The charts
+
+
+def chart(client: Client, title: str, query: str = "") -> str:
+    parts = client.get(f"{HOME}{query}").content.decode().split('<div class="npd-health-chart">')[1:]
+    return next(part for part in parts if f"<h3>{title}</h3>" in part)
 
 
 def on_its_way(hours_ago: int, steps: dict[int, int], direction: str = "to_monday") -> None:
@@ -242,17 +348,72 @@ def on_its_way(hours_ago: int, steps: dict[int, int], direction: str = "to_monda
     )
 
 
-def test_how_long_changes_were_on_their_way_is_told_as_median_and_95_percent(browser_of_person: Client) -> None:
+def counted(hours_ago: int, name: str, value: float, entity_type: str = "") -> None:
+    hour = sync_now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=hours_ago)
+    HourCount.objects.create(hour=hour, name=name, entity_type=entity_type, value=value)
+
+
+def test_charts_without_anything_say_so(browser_of_person: Client) -> None:
     states.boards()
-    assert "No change went this way in the last 24 hours." in text_of(browser_of_person)
+    text = text_of(browser_of_person)
+    for said in ("No edit was synced", "Nothing failed", "No call was made"):
+        assert f"{said} in the last 24 hours." in text
+    assert "<rect" not in html_of(browser_of_person)
+
+
+def test_changes_and_their_time_are_drawn_said_and_listed(browser_of_person: Client) -> None:
+    states.boards()
     on_its_way(1, {1: 90, 9: 5, 20: 5})
     on_its_way(30, {40: 10_000})
     on_its_way(0, {14: 1}, "to_npd")
-    text = text_of(browser_of_person)
-    told = "100 changes in the last 24 hours: half arrived within 1.1 s, 95 of 100 within 4.7 s."
-    assert f"From a save in NPD to the board: {told}" in unescape(html_of(browser_of_person))
-    assert "1 change in the last 24 hours, on its way for 12 s." in text
-    assert re.search(r"100 1\.1 s 4\.7 s", text)
+    changes = chart(browser_of_person, "Edits synced, by hour")
+    assert "100 to Monday and 1 to NPD in the last 24 hours." in words_of(changes)
+    assert changes.count("<rect") == 2
+    assert 'height="120.0"' in changes, "the highest bar is as high as the axis, whose end is 100"
+    assert re.search(r"<td>100</td>\s*<td>0</td>", changes)
+    medians = words_of(chart(browser_of_person, "Time until an edit is synced (median)"))
+    assert "To Monday: half within 1.1 s, 95 of 100 within 4.7 s. To NPD: half within 12 s" in medians
+    assert re.search(r"1\.1 s 4\.7 s – –", medians)
+
+
+def test_thirty_days_are_shown_day_by_day(browser_of_person: Client) -> None:
+    states.boards()
+    on_its_way(0, {1: 1})
+    on_its_way(24 * 20, {1: 10})
+    on_its_way(24 * 31, {1: 10_000})
+    month = chart(browser_of_person, "Edits synced, by day", "?days=30")
+    assert "11 to Monday and 0 to NPD in the last 30 days." in words_of(month)
+    assert month.count("<rect") == 2
+    assert month.count('<th scope="row">') == 30
+
+
+def test_failures_and_calls_are_counted_by_the_hour_where_they_happen(browser_of_person: Client) -> None:
+    states.boards()
+    increment(
+        [Increment(FAILED_ATTEMPTS, "contact"), Increment(FAILED_ATTEMPTS, "contact"), Increment(PASSES, "contact")]
+    )
+    increment([Increment(FAILED_ATTEMPTS, "organization"), Increment(FAILED_JOBS, "contact")])
+    quota.record_usage("contact", Decimal(1), kind="read")
+    quota.record_usage("contact", Decimal("0.1"), kind="write")
+    found = {(row.name, row.entity_type): row.value for row in HourCount.objects.all()}
+    assert found == {
+        ("failed_attempts", "contact"): 2.0, ("failed_attempts", "organization"): 1.0, ("dead_letters", "contact"): 1.0,
+        ("quota_calls", ""): 1.1,
+    }  # fmt: skip
+    assert "3 failed attempts, 1 failed job in the last 24 hours." in chart(browser_of_person, "Failures, by hour")
+    assert "1 call in the last 24 hours." in chart(browser_of_person, "API calls, by hour")
+
+
+def test_calls_are_measured_by_the_quota_where_it_is_near(browser_of_person: Client) -> None:
+    states.boards()
+    counted(1, "quota_calls", 40)
+    limits = {"day_limit": 1_000, "day": sync_now().date(), "day_calls": 40}
+    ApiBudget.objects.update_or_create(id=1, defaults=limits)
+    calls = chart(browser_of_person, "API calls, by hour")
+    assert "40 calls in the last 24 hours. 40 of today's 1,000 are used." in words_of(calls)
+    assert "Quota, spread evenly" in words_of(calls)
+    ApiBudget.objects.update(day_limit=1_000_000)
+    assert "npd-chart-line" not in chart(browser_of_person, "API calls, by hour")
 
 
 # Before the set-up, and after it
@@ -262,13 +423,19 @@ def test_before_the_set_up_the_page_says_where_to_begin(browser_of_person: Clien
     html = html_of(browser_of_person)
     assert headline_of(browser_of_person) == "Not set up yet: nothing is synced"
     assert "Get started" in words_of(html)
-    assert 'href="/admin/sync/mondayaccount/connect/">Connect Monday, step by step' in html
+    steps = re.findall(r"<strong>([^<]*)</strong>", html)
+    assert steps[0] == "Connect Monday"
+    assert steps[-1] == "First sync"
+    assert 'href="/admin/sync/boardlink/set-up/boards/"' in html  # what is to be done next
+    assert html.count("npd-button-main") == 1
     assert "Pause…" not in html
     for said in ("Needs attention", "Nothing needs attention", "The last 24 hours"):
         assert said not in words_of(html)
     states.dead("Somehow")
     assert "1 failed job" in text_of(browser_of_person)
     states.boards()
+    assert "Get started" in text_of(browser_of_person)  # webhooks and the first sync are still to come
+    BoardLink.objects.update(webhooks={"1": {"event": "x", "fingerprint": "y"}}, last_look="2026-01-01T00:00Z")
     assert "Get started" not in text_of(browser_of_person)
 
 
@@ -297,4 +464,14 @@ def test_the_page_takes_at_most_fifteen_queries_however_much_there_is(
         states.candidate(f"94{number}")
         finished(sync_now() - timedelta(hours=number), rows=2)
         on_its_way(number, {number: 3})
+        counted(number, "quota_calls", 3)
     assert queries() <= few
+
+
+def test_a_job_of_an_unmatched_item_counts_for_no_record(browser_of_person: Client, db: None) -> None:
+    states.boards()
+    states.synced("Ann", "5001")
+    states.candidate("7001")
+    text = text_of(browser_of_person)
+    assert "Pending 0" in text
+    assert "No job of a record is pending. 1 job is about unmatched items." in text

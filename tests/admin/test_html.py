@@ -1,4 +1,4 @@
-"""The HTML of every page is valid: no error of the parser's, no id twice, no label or reference that leads nowhere."""
+"""Every page is valid HTML, without an id twice or a reference that leads nowhere, and axe-core finds nothing in it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from tests.admin.all_pages import pages
+from tests.support.pages import faults_of_html
 
 pytestmark = pytest.mark.django_db
 
@@ -69,7 +70,9 @@ def nested(element: Element, above: tuple[str, ...]) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_every_page_is_valid(browser_of_person: Client, world: dict[str, Any], person: User) -> None:
+def test_every_page_is_valid_and_readable_by_everyone_in_light_and_dark(
+    chromium: Any, browser_of_person: Client, world: dict[str, Any], person: User
+) -> None:
     found = pages(browser_of_person, world, person)
     wrong: dict[str, str] = {}
     for address, html in found.items():
@@ -77,8 +80,9 @@ def test_every_page_is_valid(browser_of_person: Client, world: dict[str, Any], p
             if not any(known in fault for known in OF_UNFOLD):
                 wrong.setdefault(re.sub(r" at \d+:\d+", "", fault), address)
     assert len(found) > 80
-    if wrong:
-        pytest.fail("\n".join(f"{address}: {fault}" for fault, address in wrong.items()), pytrace=False)
+    barred = faults_of_html(chromium, found)
+    if lines := [*(f"{address}: {fault}" for fault, address in wrong.items()), *barred]:
+        pytest.fail("\n".join(lines), pytrace=False)
 
 
 @pytest.mark.parametrize(

@@ -1,29 +1,28 @@
-"""The admin's pages in a real browser: readable by everyone at both widths and in both colour schemes, worked by the
-keyboard alone, and up to date without being in the way.
-"""
+"""The admin's pages in a real browser: worked by the keyboard alone, and up to date without being in the way."""
 
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-from django_celery_beat.models import PeriodicTask
 
-from npd.models import Contact
+from npd.models import Contact, Organization
 from sync.choices import RecordSyncStatus
-from sync.clock import sync_now
 from sync.kernel import periodic_jobs
-from sync.models import BoardLink, FieldLoop, FieldMapping, GuardedAct, QueuePause, SyncMetadata, SyncQueue
-from sync.outbox import pauses
+from sync.models import FieldMapping, QueuePause, SyncMetadata, SyncQueue, UnmatchedItem
 from tests.admin import states
-from tests.admin.queue_pages import QUEUE, finished, flying
-from tests.admin.test_health import on_its_way
-from tests.support.pages import faults_of
+from tests.admin.all_pages import crowd
+from tests.admin.queue_pages import QUEUE
+from tests.conflicts.conftest import rejected_too
+from tests.support.pages import barriers
+from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
@@ -33,29 +32,8 @@ LONG = "a-very-long-name-without-a-place-to-break-" * 4
 
 @pytest.fixture
 def busy(world: dict[str, Any]) -> dict[str, Any]:
-    """Everything that pages can show at once, with names that are long, read from the right, or look like HTML."""
-    record = world["synced"]
-    for hours in range(24):
-        finished(sync_now() - timedelta(hours=hours), rows=1 + hours % 5)
-        on_its_way(hours, {1: 40 + hours, 6: 4, 14: 2})
-    flying()
-    pauses.pause("anna", entity_type="organization", why="Moving the board")
-    link = BoardLink.objects.get(entity_type="contact")
-    columns = {"phone": {"title": "הטלפון החדש", "type": "phone"}, "spare": {"title": LONG, "type": "text"}}
-    link.shape, link.known_titles = {"name": "Contacts", "columns": columns}, {"phone": "<b>Phone</b>"}
-    link.npd_id_problem = "The column “NPD ID” was deleted from the board."
-    link.save()
-    gone = f"The column “{LONG}” was deleted from the board. Restore it."
-    FieldMapping.objects.filter(link=link, key="role_title").update(problem=gone)
-    FieldMapping.objects.filter(link=link, key="notes").update(direction="npd_to_monday")
-    for key in ("phone", "notes"):
-        FieldLoop.objects.create(
-            entity_type="contact", entity_id=record.pk, key=key, by="an automation", damped=1,
-            damped_until=sync_now() + timedelta(hours=1), times=[{"at": "x", "write": "1"}] * 5,
-        )  # fmt: skip
-    GuardedAct.objects.create(entity_type="contact", entity_id=record.pk, kind="records", state="held", label=LONG)
-    held = {"email": {"reason": f"Monday rejected “{LONG}”: it is no address.", "side": "monday"}}
-    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(held=held)
+    """Everything that pages can show at once."""
+    crowd(world)
     world["paused"] = states.synced("Paused one", "5055")
     Contact.objects.filter(pk=world["paused"].pk).update(sync_enabled=False)
     periodic_jobs.ensure_periodic_jobs()
@@ -66,47 +44,12 @@ def page_of(record: Any) -> str:
     return reverse(f"admin:npd_{record._meta.model_name}_change", args=[record.pk])
 
 
-def test_no_page_has_a_barrier_an_error_or_something_beside_the_screen(open_page: Any, busy: dict[str, Any]) -> None:
-    """One page of each template, where it shows most; what stands here twice is read in both windows."""
-    failed = SyncQueue.objects.filter(status="failed").latest("id")
-    timed = PeriodicTask.objects.filter(task__in=["sync.sweep", "sync.prune"])
-    urls = [
-        "/admin/",
-        "/admin/",
-        page_of(busy["synced"]),
-        page_of(busy["synced"]),
-        QUEUE,
-        QUEUE,
-        "/admin/sync/boardlink/held/",
-        "/admin/sync/boardlink/held/",
-        *(page_of(busy[name]) for name in ("held", "conflicting", "waiting", "paused", "organization")),
-        "/admin/npd/contact/",
-        "/admin/npd/contact/?q=nobody",
-        "/admin/npd/contact/add/",
-        reverse("admin:npd_contact_delete", args=[busy["synced"].pk]),
-        f"{QUEUE}all/retry/?status__exact=failed",
-        f"{QUEUE}all/discard/?status__exact=pending",
-        f"{QUEUE}{failed.pk}/change/",
-        "/admin/sync/boardlink/",
-        reverse("admin:sync_boardlink_change", args=[BoardLink.objects.get(entity_type="contact").pk]),
-        "/admin/sync/guardedact/?state__exact=held",
-        "/admin/sync/decision/",
-        "/admin/sync/mondayaccount/",
-        "/admin/sync/mondayaccount/connect/",
-        "/admin/auth/group/add/",
-        "/admin/django_celery_beat/periodictask/",
-        *(reverse("admin:django_celery_beat_periodictask_change", args=[entry.pk]) for entry in timed),
-    ]
-    unfolded = ".npd-health summary, .npd-queue summary, .npd-record-act summary"
-    assert not faults_of(open_page, urls, unfolded=unfolded)
-
-
 def test_a_field_that_changed_meanwhile_takes_the_new_value_by_a_click(open_page: Any, world: dict[str, Any]) -> None:
     record = world["synced"]
     page, errors = open_page(1280, "light")
     page.goto(page_of(record))
     assert page.get_by_role("combobox", name="Organization").count() == 1
-    assert page.get_by_role("link", name="Conflicts 1", exact=True).count() == 1  # by its words, without its icon's
+    assert page.get_by_role("link", name="Inbox 4", exact=True).count() == 1  # by its words, without its icon's
     Contact.objects.filter(pk=record.pk).update(phone="+46 2", organization=None)
     page.fill("#id_phone", "+46 3")
     page.fill("#id_role_title", "Head")
@@ -132,6 +75,14 @@ def test_a_record_is_paused_and_resumed_by_the_keyboard_and_a_second_person_is_t
     second.route("**/admin/live/**", lambda route: route.fulfill(status=204))  # it doesn't follow, as when it is hidden
     for page in (first, second):
         page.goto(page_of(record))
+    menu = first.get_by_label("More for this record")
+    menu.focus()
+    first.keyboard.press("Enter")
+    assert not barriers(first)
+    first.get_by_text("Turn sync off…").wait_for()
+    first.keyboard.press("Escape")
+    assert menu.evaluate("one => one === document.activeElement && !one.parentElement.open")
+    first.keyboard.press("Enter")
     first.get_by_text("Turn sync off…").focus()
     first.keyboard.press("Enter")
     first.get_by_role("textbox", name="Why").focus()
@@ -141,6 +92,7 @@ def test_a_record_is_paused_and_resumed_by_the_keyboard_and_a_second_person_is_t
     first.get_by_text("Why: A repair.").wait_for()
     record.refresh_from_db()
     assert not record.sync_enabled
+    second.get_by_label("More for this record").click()
     second.get_by_text("Turn sync off…").click()
     second.get_by_role("textbox", name="Why").fill("Yours")
     second.get_by_role("button", name="Turn sync off", exact=True).click()
@@ -223,7 +175,7 @@ def test_the_queues_chart_is_drawn_and_a_board_paused_and_resumed_by_the_keyboar
     assert not errors
 
 
-# Sync health
+# Health
 
 
 def test_the_first_page_brings_itself_up_to_date_and_says_what_is_new(open_page: Any, db: None) -> None:
@@ -241,7 +193,7 @@ def test_the_first_page_brings_itself_up_to_date_and_says_what_is_new(open_page:
     page.locator(".npd-tasks li").first.wait_for()
     page.wait_for_function("document.getElementById('npd-live-news').textContent !== ''")
     assert page.locator("#npd-health").count() == 1
-    assert page.locator("#nav-sidebar-apps a", has_text="Conflicts").locator("[data-badge]").inner_text() == "1"
+    assert page.locator("#nav-sidebar-apps a", has_text="Inbox").locator("[data-badge]").inner_text() == "1"
     assert not errors
 
 
@@ -253,8 +205,8 @@ def test_what_somebody_is_at_work_in_is_left_alone_and_a_hidden_page_asks_for_no
     page.goto("/admin/")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    assert page.get_by_role("img", name="From a save in NPD to the board").count() == 1
-    assert page.get_by_role("table", name="Jobs done: Contacts, by hour").count() == 0
+    assert page.get_by_role("img", name="Edits synced, by hour").count() == 1
+    assert page.get_by_role("table", name="Edits synced, by hour").count() == 0
     summary, table = page.locator(".npd-health-chart summary").first, page.locator(".npd-health-chart table:visible")
     page.locator("#npd-health").evaluate("part => { part.dataset.mine = 'yes' }")
     summary.focus()
@@ -302,11 +254,8 @@ def test_a_records_page_follows_its_sync_and_offers_what_changed_under_somebodys
     page.locator("#npd-state .npd-badge-ok").wait_for()
     # A field that nobody has touched takes the new value; one that somebody types in keeps what was typed.
     page.fill("#id_role_title", "Mine")
-    # A box that somebody else has emptied meanwhile can be ticked again.
-    Contact.objects.filter(pk=record.pk).update(role_title="Press officer", phone="+12025550147", sync_enabled=False)
+    Contact.objects.filter(pk=record.pk).update(role_title="Press officer", phone="+12025550147")
     page.wait_for_function("document.getElementById('id_phone').value === '+12025550147'")
-    page.wait_for_function("!document.getElementById('id_sync_enabled').checked")
-    page.check("#id_sync_enabled")
     offer = page.locator("#npd-live-offers [data-field=role_title]")
     offer.wait_for()
     assert offer.get_attribute("data-value") == "Press officer"
@@ -317,7 +266,45 @@ def test_a_records_page_follows_its_sync_and_offers_what_changed_under_somebodys
     page.get_by_role("button", name="Save and continue editing").click()
     page.wait_for_function("document.getElementById('id_role_title')?.defaultValue === 'Mine again'")
     record.refresh_from_db()
-    assert (record.role_title, record.phone, record.sync_enabled) == ("Mine again", "+12025550147", True)
+    assert (record.role_title, record.phone) == ("Mine again", "+12025550147")
+    assert not errors
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_the_field_that_monday_rejects_is_marked_in_the_form_and_its_mark_goes_by_itself(
+    open_page: Any, person: Any, db: None, width: int, scheme: str
+) -> None:
+    states.boards()
+    record = rejected_too("Ann", "75")
+    states.mark(record, RecordSyncStatus.PENDING, "75")
+    Organization.objects.create(name="Novus")
+    page, errors = open_page(width, scheme)
+    page.goto(page_of(record))
+    field, mark = page.locator("#id_email"), page.locator("#npd-mark-email")
+    assert "Rejected by Monday" in mark.inner_text()
+    assert mark.locator(".npd-icon").count() == 1
+    described = page.locator(f"#{field.get_attribute('aria-describedby')}")
+    assert "Rejected by Monday" in described.inner_text()
+    border = "one => getComputedStyle(one).borderTopColor"
+    assert field.evaluate(border) != page.locator("#id_phone").evaluate(border)
+    look = "one => getComputedStyle(one).backgroundColor"
+    save, act = page.locator("[name=_save]"), page.locator("#npd-state .npd-button-main")
+    primary, outlined = act.evaluate(look), save.evaluate(look)
+    assert primary not in (outlined, page.locator("a.addlink").evaluate(look))
+    assert not barriers(page)
+    page.locator("#id_phone").press_sequentially("1")
+    assert (act.evaluate(look), save.evaluate(look)) == (outlined, primary)
+    page.reload()
+    # So does a choice in select2, which only jQuery tells of.
+    page.locator(".select2-selection").first.click()
+    page.locator(".select2-results__option", has_text="Novus").click()
+    assert save.evaluate(look) == primary
+    page.reload()
+    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(held={})
+    states.mark(record, RecordSyncStatus.SYNCED, "75")
+    page.wait_for_function("document.getElementById('npd-mark-email').textContent === ''")
+    assert field.evaluate(border) == page.locator("#id_phone").evaluate(border)
+    assert save.evaluate(look) == primary
     assert not errors
 
 
@@ -328,9 +315,63 @@ def test_what_changed_is_told_to_those_who_may_see_the_record(client: Client, bu
     assert client.get(asked).json().keys() == {"site", "badges"}
     client.force_login(User.objects.create_superuser("root"))
     found = client.get(asked).json()
-    assert found["authors"].keys() == {"name"}
+    assert (found["authors"].keys(), found["on_monday"]) == ({"name"}, [])
     Contact.objects.filter(pk=busy["synced"].pk).update(name="Another")
-    again = client.get(asked).json()
-    assert (again["record"] != found["record"], again["site"] != found["site"]) == (True, True)
+    assert client.get(asked).json()["record"] != found["record"]
+    # The database counts its changes some moments later.
+    wait_for("the site's version tells of it", lambda: client.get(asked).json()["site"] != found["site"])
     for wrong in ("record=contact:none", "record=nothing:1", "record=contact"):
         assert "record" not in client.get(f"/admin/live/?{wrong}").json()
+
+
+def test_a_save_that_finds_its_job_pending_is_seen_by_the_pages_of_the_site(person: User, client: Client) -> None:
+    states.boards()
+    record = states.waiting("Ann")
+    client.force_login(person)
+
+    def version() -> str:
+        return str(client.get("/admin/live/").json()["site"])
+
+    flushed()
+    before = version()
+    Contact.objects.filter(pk=record.pk).update(role_title="Buyer")
+    assert SyncQueue.objects.get(entity_id=record.pk).status == "pending"
+    flushed()
+    wait_for("the site's version is another one", lambda: version() != before)
+
+
+def test_what_needs_attention_is_counted_once_for_all_open_pages_until_something_changes(
+    person: User, client: Client
+) -> None:
+    states.boards()
+    record = states.synced("Ann", "7001")
+    client.force_login(person)
+
+    def asked() -> tuple[str, bool]:
+        """The badge, and whether what waits was read for it."""
+        with CaptureQueriesContext(connection) as queries:
+            badge = client.get("/admin/live/").json()["badges"]["/admin/inbox/"]
+        return badge, any("AS waiting" in one["sql"] for one in queries)
+
+    flushed()
+    wait_for("nothing changes any more", lambda: asked() == ("", False))
+    # Without a pass, a job or a line of the history: of each table's change alone.
+    rejected = {"email": {"reason": "No.", "side": "monday", "code": "rejected", "column": "email", "version": 1}}
+    changes: tuple[Callable[[], Any], ...] = (
+        lambda: SyncMetadata.objects.filter(entity_id=str(record.pk)).update(held=rejected),
+        lambda: UnmatchedItem.objects.create(entity_type="contact", item_id="78", name="Stranger"),
+        lambda: UnmatchedItem.objects.all().delete(),
+        lambda: Contact.objects.filter(pk=record.pk).delete(),
+    )
+    for change in changes:
+        change()
+        flushed()
+        wait_for("it is counted anew", lambda: asked()[1])
+        wait_for("and then no more", lambda: not asked()[1])
+
+
+def flushed() -> None:
+    """What this connection did counts in the server's statistics at once, and not a second later."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_force_next_flush()")
+        cursor.execute("SELECT 1")

@@ -11,9 +11,9 @@ from axes.models import AccessAttempt
 from django.contrib.auth.hashers import MD5PasswordHasher
 from django.contrib.auth.models import User
 from django.test import Client
-from rest_framework.authtoken.models import Token
 
 from sync.clock import sync_now
+from sync.models import ApiToken
 from sync.operations.retention import prune
 from tests.metrics.conftest import scrape
 from tests.support.waiting import wait_for
@@ -128,7 +128,7 @@ def test_each_try_leaves_a_line_and_a_count_but_never_what_is_no_name(
 def test_tokens_of_the_api_are_none_of_it(ada: User) -> None:
     fail(9)
     sign_in("wrong")
-    headers = {"Authorization": f"Token {Token.objects.create(user=ada).key}"}
+    headers = {"Authorization": f"Token {ApiToken.objects.issue(ada, 'caller')[1]}"}
     answer = Client().get("/api/v1/contacts/", headers=headers, REMOTE_ADDR="192.0.2.1")
     assert answer.status_code == 200
 

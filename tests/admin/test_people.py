@@ -1,22 +1,50 @@
-"""Users and tokens in the admin: no page shows a key, but for a new token once."""
+"""Users and tokens in the admin: no page shows a key, but for a new token once; and whose tokens who manages."""
 
 from __future__ import annotations
 
 from html import unescape
+from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
-from knox.models import AuthToken
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
-ADD_TOKEN = "/admin/knox/authtoken/add/"
+from sync.clock import sync_now
+from sync.models import ApiToken, NotificationReceiver
+
+TOKENS = "/admin/sync/apitoken/"
+FORM = {"name": "newsletter tool", "scopes": ["read", "write"], "days": "30"}
 
 
 @pytest.fixture
 def clerk(db: None) -> User:
-    return User.objects.create_user("clerk", "clerk@example.test", "x")
+    return User.objects.create_user("clerk", "clerk@example.test", "x", is_staff=True)
+
+
+@pytest.fixture
+def of_clerk(clerk: User) -> Client:
+    client = Client()
+    client.force_login(clerk)
+    return client
+
+
+def opens(text: str) -> bool:
+    headers = {"Authorization": f"Bearer {text}"}
+    return bool(APIClient().get("/api/v1/me", headers=headers).status_code == 200)
+
+
+def assert_shown_once(answer: Any, client: Client) -> str:
+    """Return the text, which no message, cookie or cache has kept."""
+    text = str(answer.context["token"])
+    assert answer.status_code == 200
+    assert "no-store" in answer.headers["Cache-Control"]
+    assert text in unescape(answer.content.decode())
+    kept = [*client.cookies.values(), *client.session.values()]
+    assert not any(text in str(one) for one in kept)
+    assert "messages" not in client.cookies
+    return text
 
 
 def test_before_a_user_is_deleted_no_token_is_shown(browser_of_person: Client, clerk: User) -> None:
@@ -28,35 +56,79 @@ def test_before_a_user_is_deleted_no_token_is_shown(browser_of_person: Client, c
     for html in (page, listed):
         assert "Token: •••" in html
         assert key not in html
+    ApiToken.objects.issue(clerk, "newsletter tool")
+    NotificationReceiver.objects.create(user=clerk, medium="email", frequency="daily")
     browser_of_person.post(f"/admin/auth/user/{clerk.pk}/delete/", {"post": "yes"})
     assert not User.objects.filter(pk=clerk.pk).exists()
     assert not Token.objects.filter(key=key).exists()
+    assert not ApiToken.objects.exists()
 
 
-def test_a_new_token_is_shown_once_and_opens_the_api(browser_of_person: Client, person: User) -> None:
-    form = {"user": person.pk, "expiry_0": "2999-01-31", "expiry_1": "12:00:00"}
-    answer = browser_of_person.post(ADD_TOKEN, form)
-    [token] = AuthToken.objects.all()
-    assert f"{token.expiry:%Y-%m-%d %H:%M}" == "2999-01-31 12:00"
-    key = answer.context["token"]
-    assert answer.status_code == 200
-    assert "no-store" in answer.headers["Cache-Control"]
-    assert key in unescape(answer.content.decode())
-    kept = [*browser_of_person.cookies.values(), *browser_of_person.session.values()]
-    assert not any(key in str(one) for one in kept)
-    assert "messages" not in browser_of_person.cookies
-    api = APIClient()
-    api.credentials(HTTP_AUTHORIZATION=f"Bearer {key}")
-    assert api.get("/api/v1/contacts/").status_code == 200
-    change = browser_of_person.get(f"/admin/knox/authtoken/{token.pk}/change/")
-    assert change.status_code == 200
-    for page in (change, browser_of_person.get("/admin/knox/authtoken/")):
-        assert key not in page.content.decode()
+def test_a_group_keeps_permissions_that_no_page_needs(browser_of_person: Client, db: None) -> None:
+    group = Group.objects.create(name="Old hands")
+    group.permissions.set(Permission.objects.filter(codename__in=["view_session", "view_contact"]))
+    address = f"/admin/auth/group/{group.pk}/change/"
+    choices = browser_of_person.get(address).context["adminform"].form.fields["permissions"]
+    labels = dict(choices.choices)
+    assert "Contacts: Can view contact" in labels.values()
+    assert not any("content type" in label for label in labels.values())
+    sent = [pk for pk, label in labels.items() if label.endswith(("Can view session", "Can view contact"))]
+    browser_of_person.post(address, {"name": "Old hands", "permissions": [str(pk) for pk in sent]})
+    assert set(group.permissions.values_list("codename", flat=True)) == {"view_session", "view_contact"}
 
 
-def test_a_token_that_is_over_opens_nothing(browser_of_person: Client, person: User) -> None:
-    form = {"user": person.pk, "expiry_0": "2020-01-31", "expiry_1": "12:00:00"}
-    answer = browser_of_person.post(ADD_TOKEN, form)
-    api = APIClient()
-    api.credentials(HTTP_AUTHORIZATION=f"Bearer {answer.context['token']}")
-    assert api.get("/api/v1/contacts/").status_code == 401
+def test_a_new_token_is_shown_once_and_opens_the_api(of_clerk: Client, clerk: User) -> None:
+    text = assert_shown_once(of_clerk.post(f"{TOKENS}add/", FORM), of_clerk)
+    token = ApiToken.objects.get()
+    assert (token.user, token.name, token.scopes) == (clerk, "newsletter tool", ["read", "write"])
+    assert token.expires_at
+    assert (token.expires_at - sync_now()).days in (29, 30)
+    assert opens(text)
+    for page in (of_clerk.get(TOKENS), of_clerk.get(f"{TOKENS}{token.pk}/change/")):
+        html = page.content.decode()
+        assert "newsletter tool" in html
+        assert text not in html
+        assert token.digest not in html
+
+
+def test_a_token_without_a_scope_is_not_made(of_clerk: Client) -> None:
+    assert of_clerk.post(f"{TOKENS}add/", {**FORM, "scopes": []}).status_code == 400
+    assert not ApiToken.objects.exists()
+
+
+def test_a_token_is_rotated_with_a_grace_and_revoked_after_a_question(of_clerk: Client, clerk: User) -> None:
+    token, old = ApiToken.objects.issue(clerk, "newsletter tool")
+    new = assert_shown_once(of_clerk.post(f"{TOKENS}{token.pk}/rotate/", {"hours": "1"}), of_clerk)
+    assert (opens(old), opens(new)) == (True, True)
+    newest = assert_shown_once(of_clerk.post(f"{TOKENS}{token.pk}/rotate/", {"hours": "0"}), of_clerk)
+    assert (opens(new), opens(newest)) == (False, True)
+    asked = of_clerk.post(f"{TOKENS}{token.pk}/revoke/")
+    assert (asked.status_code, opens(newest)) == (200, True)
+    of_clerk.post(f"{TOKENS}{token.pk}/revoke/", {"confirmed": "yes"})
+    assert not opens(newest)
+
+
+def test_everybody_manages_their_own_and_an_administrator_sees_all(
+    of_clerk: Client, browser_of_person: Client, clerk: User, person: User
+) -> None:
+    mine, text = ApiToken.objects.issue(clerk, "of the clerk")
+    other, _text = ApiToken.objects.issue(person, "of the administrator")
+    assert "of the administrator" not in of_clerk.get(TOKENS).content.decode()
+    for act in ("change", "rotate", "revoke"):
+        assert of_clerk.get(f"{TOKENS}{other.pk}/{act}/").status_code == 302
+    of_clerk.post(f"{TOKENS}{other.pk}/revoke/", {"confirmed": "yes"})
+    other.refresh_from_db()
+    assert other.revoked_at is None
+    assert "of the clerk" in browser_of_person.get(TOKENS).content.decode()
+    # With another's text, an administrator would act under that name.
+    assert browser_of_person.post(f"{TOKENS}{mine.pk}/rotate/", {"hours": "0"}).status_code == 403
+    browser_of_person.post(f"{TOKENS}{mine.pk}/revoke/", {"confirmed": "yes"})
+    assert not opens(text)
+
+
+def test_only_an_administrator_makes_a_token_for_another_user(
+    of_clerk: Client, browser_of_person: Client, clerk: User, person: User
+) -> None:
+    of_clerk.post(f"{TOKENS}add/", {**FORM, "user": person.pk})
+    browser_of_person.post(f"{TOKENS}add/", {**FORM, "user": clerk.pk})
+    assert [token.user for token in ApiToken.objects.all()] == [clerk, clerk]

@@ -37,8 +37,8 @@ def test_a_boards_card_counts_its_rows_by_what_they_wait_for(browser_of_person: 
     found = card(browser_of_person, "Contacts")
     assert "Syncing" in found
     assert re.search(r"Pending 3 .*In progress 1 .*Failed 1 .*Done in 24 hours 4", found)
-    assert "Pending: 1 due now, 1 until the next attempt, 1 later." in found
-    assert re.search(r"Oldest due: for 1 minute\. Next retry: in [12] minutes?\.", found)
+    assert "Pending: 1 due now, 1 until the next attempt, 1 for another reason." in found
+    assert re.search(r"Oldest due: for 1 minute\. Next attempt: in [12] minutes?\.", found)
     assert re.search(r"Pending 0 .*Done in 24 hours 0", card(browser_of_person, "Organizations"))
 
 
@@ -50,7 +50,7 @@ def test_a_board_that_stands_still_says_why_and_holds_its_due_rows(browser_of_pe
     )
     found = card(browser_of_person, "Contacts")
     assert "Stopped The board was archived. Tried again at" in found
-    assert "Pending: 1 by the board or a pause." in found
+    assert "Pending: 1 because the board is stopped or paused." in found
     assert "Oldest due" not in found
     assert "Syncing" in card(browser_of_person, "Organizations")
 
@@ -73,7 +73,9 @@ def test_what_the_cards_call_due_is_what_the_api_calls_due(browser_of_person: Cl
     )  # fmt: skip
     pauses.pause("anna", entity_type="contact", direction="to_npd")
     assert SyncQueueService().get_queue_stats()["due"] == 3
-    assert "Pending: 3 due now, 1 by the board or a pause, 1 later." in card(browser_of_person, "Contacts")
+    assert "Pending: 3 due now, 1 because the board is stopped or paused, 1 for another reason." in card(
+        browser_of_person, "Contacts"
+    )
 
 
 def test_the_chart_and_its_table_say_what_was_finished_hour_by_hour(browser_of_person: Client) -> None:
@@ -121,7 +123,7 @@ def test_an_empty_queue_says_so_and_offers_nothing(browser_of_person: Client) ->
     states.boards()
     finished(sync_now())
     text = text_of(browser_of_person)
-    assert "No job No job is pending, in progress or failed." in text
+    assert "No jobs No job is pending, in progress or failed." in text
     assert "all…" not in text
 
 

@@ -51,7 +51,7 @@ def test_the_list_says_every_state_in_words(browser_of_person: Client, world: di
     assert re.search(r"Needs attention .*Monday refused the item", row_of(html, "Petra Keller"))
     assert "Needs attention Conflict: Phone" in row_of(html, "Ann Clash")
     assert "Sync off Sync is off for this record." in row_of(html, "Otto Off")
-    assert "Monday refuses this e-mail" in row_of(html, "محمد علي")
+    assert "Monday refuses this email" in row_of(html, "محمد علي")
 
 
 def test_a_conflict_badge_leads_to_its_screen(browser_of_person: Client, world: dict[str, Any]) -> None:
@@ -88,8 +88,12 @@ def test_where_browsers_reach_the_board_by_another_address_the_link_goes_there(
     assert "http://sandbox:8001" not in html
 
 
-def test_the_number_of_queries_does_not_grow_with_the_page(browser_of_person: Client, world: dict[str, Any]) -> None:
-    browser_of_person.get(LIST)
+def test_queries_and_drawn_widgets_do_not_grow_with_the_page(browser_of_person: Client, world: dict[str, Any]) -> None:
+    def widgets() -> int:
+        return sum("/widgets/" in (one.name or "") for one in browser_of_person.get(LIST).templates)
+
+    widgets()  # what is drawn once a process
+    few_widgets = widgets()
     with CaptureQueriesContext(connection) as few:
         browser_of_person.get(LIST)
     for number in range(40):
@@ -99,6 +103,7 @@ def test_the_number_of_queries_does_not_grow_with_the_page(browser_of_person: Cl
         assert browser_of_person.get(LIST).status_code == 200
     assert len(many) == len(few)
     assert len(many) <= 15
+    assert widgets() == few_widgets > 0
 
 
 def test_search_and_filters_find_the_one_record(browser_of_person: Client, world: dict[str, Any]) -> None:
@@ -108,8 +113,8 @@ def test_search_and_filters_find_the_one_record(browser_of_person: Client, world
         (f"{LIST}?q=5001", "Zoë Ångström"),
         (f"{LIST}?q=Example+Ltd", "Zoë Ångström"),
         (f"{LIST}?organization__id__exact={world['organization'].pk}", "Zoë Ångström"),
-        (f"{LIST}?sync_status__exact=conflict", "Ann Clash"),
-        (f"{LIST}?sync_enabled__exact=0", "Otto Off"),
+        (f"{LIST}?health=conflict", "Ann Clash"),
+        (f"{LIST}?health=sync_off", "Otto Off"),
         (f"{LIST}?sync_direction__exact=npd_to_monday", "One Way"),
         (f"{organizations}?q=exco", "Example Ltd"),
     ):
@@ -157,7 +162,7 @@ def test_turning_sync_off_and_on_writes_the_author_and_the_outbox(
     assert (record.sync_enabled, record.sync_status) == (True, RecordSyncStatus.PENDING)
     assert SyncQueue.objects.filter(entity_id=record.pk, status="pending").exists()
     page = words_of(browser_of_person.get(change_page(record)).content.decode())
-    assert "Dora Demo changed sync with Monday from off to on" in page
+    assert "Dora Demo turned sync on" in page
 
 
 def test_the_button_on_the_record_sends_it_and_returns(browser_of_person: Client, world: dict[str, Any]) -> None:
@@ -177,7 +182,7 @@ def test_the_panel_shows_both_sides_the_base_and_what_is_held_or_waits(
     assert re.search(r"Email zoe@example.com zoe@example.com zoe@example.com", page)
     assert "Bob, on Monday : Phone came from Monday" in page
     page = words_of(browser_of_person.get(change_page(world["held"])).content.decode())
-    assert "Email is blocked Monday refuses this e-mail: it isn't valid. The other fields are synced." in page
+    assert "Email is blocked Monday refuses this email: it isn't valid." in page
     page = words_of(browser_of_person.get(change_page(world["waiting"])).content.decode())
     assert re.search(r"Pending .*Monday answered 500.* Next attempt in [45] minutes\.", page)
 
@@ -199,7 +204,7 @@ def test_deleting_a_linked_record_says_what_becomes_of_its_item(
     url = reverse("admin:npd_contact_delete", args=[world["synced"].pk])
     answer = browser_of_person.post(url, {"post": "yes"}, follow=True)
     follows = "Its item is archived on Monday."
-    assert f"“Zoë Ångström” was deleted in NPD. {follows}" in words_of(answer.content.decode())
+    assert follows in words_of(answer.content.decode())
     listed = words_of(browser_of_person.get("/admin/sync/tombstone/").content.decode())
     assert "Deleted in NPD. Its item has not been checked yet." in listed
 

@@ -41,7 +41,7 @@ def text(answer: Any) -> str:
 
 def test_the_list_says_what_runs_and_when(browser_of_person: Client) -> None:
     html = text(browser_of_person.get(LIST))
-    for words in ("Work due jobs", "every 10 seconds", "daily at 02:40 UTC", "every hour"):
+    for words in ("Start due jobs", "every 10 seconds", "daily at 02:40 UTC", "every hour"):
         assert words in html
     assert "/add/" not in html
 
@@ -81,9 +81,9 @@ def test_a_time_that_makes_no_sense_is_refused_in_words(browser_of_person: Clien
 def test_who_switches_a_job_off_is_told_what_that_means(browser_of_person: Client) -> None:
     page = text(browser_of_person.get(page_of("sync.sweep")))
     means = "Jobs without a message wait: retries, jobs whose message was lost, boards that were paused."
-    assert f"When it is off: {means}" in page
+    assert f"If you turn it off: {means}" in page
     answer = text(save(browser_of_person, "sync.sweep", enabled=None))
-    assert f"“Work due jobs” is off. {means}" in answer
+    assert f"“Start due jobs” is off. {means}" in answer
     assert PeriodicTask.objects.get(task="sync.sweep").enabled is False
 
 

@@ -110,12 +110,11 @@ def test_a_field_that_comes_back_with_an_error_shows_the_others_as_they_are_now(
     browser_of_person: Client, ann: Contact
 ) -> None:
     form = opened(browser_of_person, ann)
-    meanwhile(ann, phone="+44 2", sync_enabled=False)
-    answer = save(browser_of_person, ann, form | {"email": "no e-mail"})
+    meanwhile(ann, phone="+44 2")
+    answer = save(browser_of_person, ann, form | {"email": "no email"})
     again = values_of(answer, "contact_form")
     assert "Enter a valid email address" in answer.content.decode()
-    assert (again["email"], again["phone"]) == ("no e-mail", "+44 2")
-    assert "sync_enabled" not in again
+    assert (again["email"], again["phone"]) == ("no email", "+44 2")
 
 
 def test_an_old_value_that_breaks_a_rule_does_not_stop_other_fields(browser_of_person: Client, ann: Contact) -> None:
@@ -144,18 +143,12 @@ def test_a_relation_is_named_and_not_numbered(browser_of_person: Client, ann: Co
     assert "You typed “New Ltd”" in answer.content.decode()
 
 
-def test_switching_sync_off_is_checked_like_any_field(browser_of_person: Client, ann: Contact) -> None:
+def test_whether_a_record_is_synced_is_no_part_of_its_form(browser_of_person: Client, ann: Contact) -> None:
     form = opened(browser_of_person, ann)
-    meanwhile(ann, sync_direction="npd_to_monday")
-    form.pop("sync_enabled")
-    answer = save(browser_of_person, ann, form | {"sync_direction": "none"})
-    text = answer.content.decode()
-    assert "it is now “NPD to Monday only”" in text
-    assert "You typed “No sync”" in text
-    again = values_of(answer, "contact_form")
-    assert save(browser_of_person, ann, again).status_code == 302
+    assert not {"sync_enabled", "sync_direction"} & set(form)
+    assert save(browser_of_person, ann, form | {"sync_direction": "none", "role_title": "Head"}).status_code == 302
     ann.refresh_from_db()
-    assert (ann.sync_enabled, ann.sync_direction) == (False, "none")
+    assert (ann.role_title, ann.sync_enabled, ann.sync_direction) == ("Head", True, "bidirectional")
 
 
 def test_other_names_may_hold_commas_and_are_one_a_line(browser_of_person: Client, db: None) -> None:
@@ -198,7 +191,6 @@ def test_what_was_typed_into_the_form_of_a_record_that_was_deleted_meanwhile_is_
     firm = Organization.objects.create(name="Example Ltd")
     form = opened(browser_of_person, ann)
     browser_of_person.post(reverse("admin:npd_contact_delete", args=[ann.pk]), {"post": "yes"})
-    form.pop("sync_enabled")
     typed = form | {"notes": "A long <b>story</b>\r\nin two lines", "organization": str(firm.pk)}
     answer = save(browser_of_person, ann, typed)
     html = answer.content.decode()
@@ -208,7 +200,7 @@ def test_what_was_typed_into_the_form_of_a_record_that_was_deleted_meanwhile_is_
     again = values_of(answer, "contact_form")
     kept = ("name", "notes", "organization", "phone")
     assert {name: again[name] for name in kept} == {name: typed[name] for name in kept}
-    assert "sync_enabled" not in again
+    assert (again["sync_enabled"], again["sync_direction"]) == ("on", "bidirectional")
     assert browser_of_person.post(reverse("admin:npd_contact_add"), again).status_code == 302
     made = Contact.objects.get(name="Ann")
     assert made.pk != ann.pk

@@ -5,20 +5,13 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
-from django.core.cache import cache
-from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
 from npd.models import Contact, Organization
-from sync.models import SyncQueue
+from sync.models import ApiToken, SyncQueue
+from sync.models.api_token import ALL_SCOPES
 
 QUEUE = "/api/v1/sync/queue/"
-
-
-@pytest.fixture(autouse=True)
-def fresh_throttles() -> None:
-    """Throttle counts live in the process's cache; they are not to leak from test to test."""
-    cache.clear()
 
 
 @pytest.fixture
@@ -28,13 +21,14 @@ def person(db: None) -> User:
 
 @pytest.fixture
 def api(person: User) -> APIClient:
-    """A client with an authtoken token of a superuser."""
+    """A client with a superuser's token."""
     return with_token(person)
 
 
-def with_token(user: User) -> APIClient:
+def with_token(user: User, *scopes: str) -> APIClient:
+    _token, text = ApiToken.objects.issue(user, "tests", scopes=scopes or ALL_SCOPES)
     client = APIClient()
-    client.credentials(HTTP_AUTHORIZATION=f"Token {Token.objects.get_or_create(user=user)[0].key}")
+    client.credentials(HTTP_AUTHORIZATION=f"Token {text}")
     return client
 
 

@@ -3,30 +3,63 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import httpx
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.handlers.wsgi import WSGIHandler
 from django.core.management import call_command
-from rest_framework.authtoken.models import Token
+from django_celery_beat.models import PeriodicTask
+from pytest_django import Settings
 
-from conflicts.models import SyncConflict
-from npd.models import Contact, Organization
-from sync.models import Decision, GuardedAct, RefusedItem, SyncQueue
+from conflicts.models import BatchEntry, ConflictBatch, SyncConflict
+from npd.models import Contact, ImportJob, Organization
+from sync.api import service_endpoints
+from sync.clock import sync_now
+from sync.kernel.periodic_jobs import ensure_periodic_jobs
+from sync.models import (
+    ApiToken,
+    BoardLink,
+    Decision,
+    Export,
+    FieldLoop,
+    FieldMapping,
+    GuardedAct,
+    QueuePause,
+    RefusedItem,
+    SetupDraft,
+    SyncMetadata,
+    SyncQueue,
+    Tombstone,
+    UnmatchedItem,
+    WebhookDelivery,
+)
+from sync.models.feed import DeliveryState
+from sync.operations.outgoing_webhooks import make_endpoint
+from sync.operations.setup.plan import shown_token
+from sync.operations.setup.run import advance_drafts
 from tests.conflicts.conftest import PHONE, conflict_of, finding, record
 from tests.conflicts.test_undo import settled
 from tests.support.world import World
 from tests.undo.test_undo import pulled
 
 PACKAGE = "npd_client"
+OF_EVERYBODY = (
+    *("get_me", "list_tokens", "get_token", "create_token", "rotate_token", "revoke_token"),
+    *("list_exports", "get_export", "get_export_file"),
+)
+"""Operations on what is the caller's own, which need no permission."""
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +86,14 @@ class Caller:
     """Somebody with a token, and the operations by name."""
 
     package: ModuleType
-    url: str
     token: str
+    prefix: str = "Token"
 
     def __post_init__(self) -> None:
+        # In this process and its transaction: a request over a socket begins with a database connection of its own.
+        transport = httpx.WSGITransport(WSGIHandler())  # type: ignore[arg-type]
         self.client = self.package.AuthenticatedClient(
-            self.url, self.token, prefix="Token", headers={"Connection": "close"}
+            "http://testserver", self.token, prefix=self.prefix, httpx_args={"transport": transport}
         )
         self.models = importlib.import_module(f"{PACKAGE}.models")
         root = Path(str(self.package.__file__)).parent
@@ -74,11 +109,17 @@ class Caller:
     def body(self, model: str, **values: Any) -> dict[str, Any]:
         return {"body": getattr(self.models, model).from_dict(values)}
 
+    def file(self) -> dict[str, Any]:
+        """A form with a file."""
+        types = importlib.import_module(f"{PACKAGE}.types")
+        file = types.File(payload=io.BytesIO(b"Name\nAda\n"), file_name="p.csv", mime_type="text/csv")
+        return {"body": self.models.ImportUploadRequest(file=file)}
+
     def call(self, operation: str, *key: Any, **named: Any) -> Any:
         return self.operations[operation].sync_detailed(*key, client=self.client, **named)
 
 
-Calls = list[tuple[str, tuple[Any, ...], dict[str, Any], int, str]]
+Calls = list[tuple[str, tuple[Any, ...], Any, int, str]]
 
 
 def calls(caller: Caller, ground: dict[str, Any]) -> Calls:
@@ -86,63 +127,220 @@ def calls(caller: Caller, ground: dict[str, Any]) -> Calls:
     body, found = caller.body, list[Any]()
     for kind, linked in (("contact", ground["linked"]), ("organization", ground["linked_organization"])):
         many, shape, mine = f"{kind}s", kind.capitalize(), ground[kind]
+        relation = "organization" if kind == "contact" else "billing_contact"
         found += [
-            (f"{many}_list", (), {"search": "a", "page_size": 5}, 200, f"Paginated{shape}List"),
-            (f"{many}_create", (), body(f"{shape}Request", name="New"), 201, shape),
-            (f"{many}_retrieve", (mine.pk,), {}, 200, shape),
-            (f"{many}_update", (mine.pk,), body(f"{shape}Request", name="Newer"), 200, shape),
-            (f"{many}_partial_update", (mine.pk,), body(f"Patched{shape}Request", notes="n"), 200, shape),
-            (f"{many}_history_list", (str(linked.pk),), {}, 200, "PaginatedDecisionList"),
-            (f"{many}_sync_to_monday_create", (str(mine.pk),), {}, 200, f"{shape}SyncResponse"),
-            (f"{many}_unlink_create", (str(linked.pk),), {}, 200, "LinkingAnswer"),
-            (f"{many}_link_again_create", (str(mine.pk),), {}, 200, "LinkingAnswer"),
-            (f"{many}_destroy", (mine.pk,), {}, 204, ""),
+            (f"list_{many}", (), {"search": "a", "page_size": 5}, 200, f"Paginated{shape}List"),
+            (f"create_{kind}", (), body(f"{shape}Request", name="New"), 201, shape),
+            (f"get_{kind}", (mine.pk,), {}, 200, f"{shape}Selection"),
+            (f"list_{many}", (), {"fields": f"name,{relation}", "expand": relation}, 200, f"Paginated{shape}List"),
+            (f"replace_{kind}", (mine.pk,), body(f"{shape}Request", name="Newer"), 200, shape),
+            (f"update_{kind}", (mine.pk,), body(f"Patched{shape}Request", notes="n"), 200, shape),
+            (f"list_deleted_{many}", (), {}, 200, "PaginatedDeletedRecordList"),
+            (f"list_{kind}_history", (str(linked.pk),), {}, 200, "PaginatedDecisionList"),
+            (f"push_{kind}_to_monday", (str(mine.pk),), {}, 200, f"{shape}SyncResponse"),
+            (f"create_item_of_{kind}", (str(linked.pk),), {}, 200, "LinkingAnswer"),
+            (f"unlink_{kind}", (str(linked.pk),), {}, 200, "LinkingAnswer"),
+            (f"link_{kind}_again", (str(mine.pk),), {}, 200, "LinkingAnswer"),
+            (f"get_{kind}_sync", (str(mine.pk),), {}, 200, "RecordFields"),
+            (f"delete_{kind}", (mine.pk,), {}, 204, ""),
         ]
+        fields, key = f"{shape}FieldsRequest", "email" if kind == "contact" else "name"
+        rows = [{"action": "create", "record": {"name": "Bulk"}}]
+        found += [
+            (f"export_{many}", (), body("ExportRequest", file_format="csv"), 201, "Export"),
+            (f"upsert_{kind}_by_external_id", ("crm", "4711"), body(fields, name="Crm"), 201, shape),
+            (f"upsert_{kind}_by_{key}", ("new@x.test",), body(fields, name="new@x.test"), 201, shape),
+            (f"bulk_{many}", (), body(f"{shape}BulkRequest", operations=rows), 200, "BulkAnswer"),
+            (f"import_{many}", (), caller.file(), 202, "Import"),
+        ]
+    shown, written, discarded = (job.pk for job in ground["imports"])
+    found += [
+        ("get_import", (shown,), {}, 200, "Import"),
+        ("list_import_rows", (shown,), {"refused": True}, 200, "PaginatedImportRowList"),
+        ("apply_import", (shown,), {}, 202, "Import"),
+        ("undo_import", (written,), {}, 202, "Import"),
+        ("discard_import", (discarded,), {}, 204, ""),
+    ]
     conflict, settled_one, pull = ground["conflict"].pk, ground["settled"].pk, ground["pull"]
 
     def undone() -> Any:
         return Decision.objects.filter(kind="undo").latest("id").batch_id
 
+    def pause() -> Any:
+        return QueuePause.objects.get(entity_type="contact").pk
+
+    endpoint, delivery = ground["delivery"].endpoint_id, ground["delivery"].pk
+
+    def prepared() -> Any:
+        return ConflictBatch.objects.latest("made_at").pk
+
+    def exported() -> Any:
+        return Export.objects.latest("made_at").pk
+
+    def renamed() -> Any:
+        link = BoardLink.objects.get(entity_type="contact")
+        BoardLink.objects.filter(pk=link.pk).update(known_titles=link.known_titles | {ground["column"]: "Old"})
+        return ground["column"]
+
+    def as_titled() -> dict[str, Any]:
+        columns = BoardLink.objects.get(entity_type="contact").shape["columns"]
+        return body("AcceptedTitleRequest", title=columns[ground["column"]]["title"])
+
+    def as_planned() -> dict[str, Any]:
+        advance_drafts()
+        return body("PlanTokenRequest", plan_token=shown_token(SetupDraft.objects.get()))
+
+    def not_running() -> Any:
+        SetupDraft.objects.update(state="drawn")
+        return "contact"
+
+    csv_file = body("ExportRequest", file_format="csv")
+    rejected = ("contact", ground["unlinked"].pk, "email")
+    left = {"choose": "npd", "seen": {"npd": None, "monday": None}}
+    entry, job = f"failed:{ground['rows']['discard'][0].pk}", ground["job"].pk
+    bulk, email = "BulkResolution", {"entity_type": "contact", "field": "email"}
     chosen = {"resolution_type": "keep_npd", "seen": {"phone": {"npd": PHONE.npd, "monday": PHONE.monday}}}
     found += [
-        ("sync_conflicts_list", (), {"resolved": False}, 200, "PaginatedSyncConflictResponseList"),
-        ("sync_conflicts_retrieve", (conflict,), {}, 200, "SyncConflictResponse"),
-        ("sync_conflicts_stats_retrieve", (), {}, 200, "ConflictStats"),
-        ("sync_conflicts_resolve_create", (conflict,), body("ResolveRequest", **chosen), 200, "SyncConflictResolved"),
-        ("sync_conflicts_undo_create", (settled_one,), {}, 200, "SyncConflictResolved"),
-        ("sync_history_undo_retrieve", (pull.pk,), {}, 200, "UndoPlan"),
-        ("sync_batches_undo_retrieve", (pull.batch_id,), {}, 200, "UndoPlan"),
-        ("sync_history_undo_create", (pull.pk,), {}, 200, "Undone"),
-        ("sync_batches_undo_create", (undone,), {}, 200, "Undone"),
-        ("sync_guard_list", (), {}, 200, "PaginatedGuardedActList"),
+        ("list_conflicts", (), {"resolved": False}, 200, "PaginatedSyncConflictResponseList"),
+        ("get_conflict", (conflict,), {}, 200, "SyncConflictResponseSelection"),
+        ("get_conflict_stats", (), {}, 200, "ConflictStats"),
+        ("prepare_bulk_resolution", (), body("BulkResolutionRequest", resolution_type="keep_npd"), 201, bulk),
+        ("get_bulk_resolution", (prepared,), {}, 200, bulk),
+        ("confirm_bulk_resolution", (prepared,), body("ConfirmRequest", expect=1), 200, bulk),
+        ("stop_bulk_resolution", (prepared,), {}, 200, bulk),
+        ("undo_bulk_resolution", (ground["stored"].pk,), {}, 200, bulk),
+        ("resolve_conflict", (conflict,), body("ResolveRequest", **chosen), 200, "SyncConflictResolved"),
+        ("undo_conflict_resolution", (settled_one,), {}, 200, "SyncConflictResolved"),
+        ("get_conflict_context", (conflict,), {}, 200, "ConflictContext"),
+        ("list_history", (), {"kind": "pull"}, 200, "PaginatedHistoryEntryList"),
+        ("get_history_entry", (pull.pk,), {}, 200, "HistoryEntry"),
+        ("list_batches", (), {}, 200, "PaginatedBatchList"),
+        ("get_batch", (pull.batch_id,), {}, 200, "Batch"),
+        ("list_boards", (), {}, 200, "PaginatedBoardList"),
+        ("get_board", ("contact",), {}, 200, "BoardSelection"),
+        ("list_blocked_fields", (), {}, 200, "PaginatedBlockedRecordList"),
+        ("retry_blocked_field", (), body("RetryBlockedRequest", **email, code="rejected"), 200, "Retried"),
+        ("list_update_loops", (), {}, 200, "PaginatedFieldLoopList"),
+        ("retry_update_loop", (), body("RetryFieldRequest", **email), 200, "Retried"),
+        ("list_deleted_records", (), {}, 200, "PaginatedTombstoneList"),
+        ("get_deleted_record", (ground["gone"].pk,), {}, 200, "TombstoneSelection"),
+        ("restore_deleted_record", (ground["gone"].pk,), {}, 200, "Restored"),
+        ("get_undo_plan_of_change", (pull.pk,), {}, 200, "UndoPlan"),
+        ("get_undo_plan_of_batch", (pull.batch_id,), {}, 200, "UndoPlan"),
+        ("undo_change", (pull.pk,), {}, 200, "Undone"),
+        ("undo_batch", (undone,), {}, 200, "Undone"),
+        ("list_approvals", (), {}, 200, "PaginatedGuardedActList"),
         *(
-            (f"sync_guard_{how}_create", (), body("GuardDecisionRequest", ids=[act.pk]), 200, "GuardDecided")
+            (f"{how}_requests", (), body("GuardDecisionRequest", ids=[act.pk]), 200, "GuardDecided")
             for how, act in zip(("approve", "reject"), ground["acts"], strict=True)
         ),
-        ("sync_queue_list", (), {"entity_type": "organization"}, 200, "PaginatedQueueRowList"),
-        ("sync_queue_stats_retrieve", (), {}, 200, "QueueStats"),
+        ("get_approval", (ground["acts"][0].pk,), {}, 200, "GuardedActSelection"),
+        *((f"export_{name}", (), csv_file, 201, "Export") for name in ("history", "jobs", "conflicts")),
+        ("list_exports", (), {}, 200, "PaginatedExportList"),
+        ("get_export", (exported,), {}, 200, "ExportSelection"),
+        ("get_export_file", (exported,), {}, 200, "File"),
+        ("list_rejected_values", (), {}, 200, "PaginatedRejectedValueList"),
+        ("get_rejected_value", rejected, {}, 200, "RejectedField"),
+        ("answer_rejected_value", rejected, body("RejectedValueAnswerRequest", **left), 200, "RejectedField"),
+        ("undo_rejected_value_answer", rejected, {}, 200, "RejectedField"),
+        ("list_inbox_entries", (), {}, 200, "PaginatedInboxEntryList"),
+        ("list_inbox_causes", (), {}, 200, "PaginatedInboxCauseList"),
+        ("get_inbox_entry", (entry,), {}, 200, "InboxEntryWithWords"),
+        ("update_inbox_entry", (entry,), body("PatchedInboxWordRequest", note="n"), 200, "InboxEntryWithWords"),
+        (
+            "assign_inbox_entries",
+            (),
+            body("InboxAssignmentRequest", keys=[entry], assignee=None),
+            200,
+            "InboxAssigned",
+        ),
+        ("list_ignored_items", (), {}, 200, "PaginatedIgnoredItemList"),
+        ("get_ignored_item", (ground["ignored"].pk,), {}, 200, "IgnoredItemSelection"),
+        ("delete_ignored_item", (ground["ignored"].pk,), {}, 204, ""),
+        ("list_scheduled_jobs", (), {}, 200, "PaginatedScheduledJobList"),
+        ("get_scheduled_job", (job,), {}, 200, "ScheduledJobSelection"),
+        ("update_scheduled_job", (job,), body("PatchedScheduledJobChangeRequest", enabled=True), 200, "ScheduledJob"),
+        ("update_board", ("contact",), body("PatchedBoardSettingsRequest", item_gone="ask"), 200, "Board"),
+        ("list_board_columns", ("contact",), {}, 200, "list"),
+        ("check_board_columns", ("contact",), {}, 200, "ColumnCheck"),
+        ("accept_column_title", ("contact", renamed), as_titled, 200, "BoardColumn"),
+        (
+            "update_board_field",
+            ("contact", "phone"),
+            body("PatchedFieldChangeRequest", rule="npd_wins", seen="ask"),
+            200,
+            "FieldMapping",
+        ),
+        ("draft_board_change", ("contact",), body("BoardDraftRequest", fields={}), 202, "BoardDraft"),
+        ("get_board_draft", ("contact",), {}, 200, "BoardDraft"),
+        ("compare_board_draft", ("contact",), {}, 202, "BoardDraft"),
+        ("apply_board_draft", ("contact",), as_planned, 202, "BoardDraft"),
+        ("discard_board_draft", (not_running,), {}, 204, ""),
+        ("list_unmatched_items", (), {"ignored": False}, 200, "PaginatedUnmatchedItemList"),
+        ("get_unmatched_item", (ground["items"][0].pk,), {}, 200, "UnmatchedItemSelection"),
+        ("create_record_of_unmatched_item", (ground["items"][0].pk,), {}, 200, "UnmatchedRequest"),
+        (
+            "link_unmatched_item",
+            (ground["items"][1].pk,),
+            body("UnmatchedLinkRequest", record=str(ground["unlinked"].pk)),
+            200,
+            "UnmatchedRequest",
+        ),
+        ("ignore_unmatched_item", (ground["items"][2].pk,), {}, 200, "UnmatchedItem"),
+        ("restore_unmatched_item", (ground["items"][2].pk,), {}, 200, "UnmatchedItem"),
+        ("list_jobs", (), {"entity_type": "organization"}, 200, "PaginatedQueueRowList"),
+        ("get_queue_stats", (), {}, 200, "QueueStats"),
     ]  # fmt: skip
     for act, (one, other) in ground["rows"].items():
         found += [
-            (f"sync_queue_{act}_create", (one.pk,), {}, 200, "QueueRow"),
-            (
-                f"sync_queue_{act}_all",
-                (),
-                {**body("ExpectedRequest", expect=1), "entity_id": other.entity_id},
-                200,
-                "Steered",
-            ),
+            (f"{act}_job", (one.pk,), {}, 200, "QueueRow"),
+            (f"{act}_jobs", (), {**body("ExpectedRequest", expect=1), "entity_id": other.entity_id}, 200, "Steered"),
         ]
     return [
         *found,
-        ("sync_queue_retrieve", (ground["rows"]["retry"][0].pk,), {}, 200, "QueueRow"),
-        ("sync_queue_pause_create", (), body("PauseRequestRequest", why="w"), 200, "Pause"),
-        ("sync_queue_pause_create", (), body("PauseRequestRequest", direction="to_npd"), 200, "Pause"),
-        ("sync_pauses_list", (), {}, 200, "PaginatedPauseList"),
-        ("sync_queue_resume_create", (), body("WhatRequest"), 200, "list"),
-        ("sync_stats_retrieve", (), {}, 200, "SyncStats"),
-        ("sync_states_list", (), {}, 200, "PaginatedSyncStateList"),
+        ("get_job", (ground["rows"]["retry"][0].pk,), {}, 200, "QueueRowSelection"),
+        ("pause_queue", (), body("PauseRequest", why="w"), 200, "Pause"),
+        ("pause_queue", (), body("PauseRequest", direction="to_npd"), 200, "Pause"),
+        ("list_pauses", (), {}, 200, "PaginatedPauseList"),
+        ("resume_queue", (), body("WhatRequest"), 200, "list"),
+        ("create_pause", (), body("PauseRequest", entity_type="contact"), 201, "Pause"),
+        ("get_pause", (pause,), {}, 200, "PauseSelection"),
+        ("delete_pause", (pause,), {}, 204, ""),
+        ("get_sync_stats", (), {}, 200, "SyncStats"),
+        ("list_sync_states", (), {}, 200, "PaginatedSyncStateList"),
+        ("list_events", (), {"limit": 5}, 200, "Feed"),
+        ("list_webhook_endpoints", (), {}, 200, "PaginatedWebhookEndpointList"),
+        ("create_webhook_endpoint", (), body("WebhookEndpointRequest", address=HOOK), 201, "NewWebhookEndpoint"),
+        ("get_webhook_endpoint", (endpoint,), {}, 200, "WebhookEndpointSelection"),
+        (
+            "update_webhook_endpoint",
+            (endpoint,),
+            body("PatchedWebhookEndpointRequest", description="d"),
+            200,
+            "WebhookEndpoint",
+        ),
+        ("rotate_webhook_secret", (endpoint,), {}, 200, "WebhookSecret"),
+        ("test_webhook_endpoint", (endpoint,), {}, 202, "WebhookDelivery"),
+        ("list_webhook_deliveries", (), {}, 200, "PaginatedWebhookDeliveryList"),
+        ("get_webhook_delivery", (delivery,), {}, 200, "WebhookDeliverySelection"),
+        ("replay_webhook_delivery", (delivery,), {}, 202, "WebhookDelivery"),
+        ("delete_webhook_endpoint", (endpoint,), {}, 204, ""),
+        ("get_me", (), {}, 200, "Me"),
+        ("list_tokens", (), {}, 200, "PaginatedApiTokenList"),
+        ("create_token", (), body("ApiTokenRequest", name="newsletter", scopes=["read"]), 201, "NewApiToken"),
+        ("get_token", (ground["token"].pk,), {}, 200, "ApiToken"),
+        ("rotate_token", (ground["token"].pk,), body("RotationRequest", grace_seconds=60), 200, "NewApiToken"),
+        ("revoke_token", (ground["token"].pk,), {}, 200, "ApiToken"),
     ]
+
+
+HOOK = "https://hooks.example/npd"
+
+
+def delivered(by: Any) -> WebhookDelivery:
+    """A delivery that arrived, at an endpoint of somebody's."""
+    endpoint, _ = make_endpoint({"address": HOOK}, by)
+    return WebhookDelivery.objects.create(endpoint=endpoint, state=DeliveryState.DELIVERED, finished_at=sync_now())
 
 
 @pytest.fixture
@@ -155,18 +353,53 @@ def ground(world: World) -> dict[str, Any]:
     record(finding(open_one, PHONE))
     navy = Organization.objects.create(name="Navy")
     Organization.objects.filter(pk=navy.pk).update(monday_id="990")
-    made = {"contact": Contact.objects.create(name="Ada"), "organization": Organization.objects.create(name="Co")}
+    made = {
+        "contact": Contact.objects.create(name="Ada", organization=navy),
+        "organization": Organization.objects.create(name="Co"),
+    }
     for number, one in enumerate(made.values()):
         RefusedItem.objects.create(
             entity_type=one.entity_type(), item_id=f"77{number}", reason="why", let_go=True, entity_id=one.pk
         )
+    held = {
+        "email": {"reason": "why", "code": "rejected", "side": "monday", "local": {"email": ""}, "version": 1}
+        | {"column": FieldMapping.objects.get(link__entity_type="contact", key="email").column_id}
+    }
+    ensure_periodic_jobs()
+    SyncMetadata.objects.update_or_create(
+        entity_type="contact", entity_id=str(open_one.pk), system="monday", defaults={"held": held}
+    )
+    until = sync_now() + timedelta(hours=1)
+    FieldLoop.objects.create(entity_type="contact", entity_id=open_one.pk, key="email", damped_until=until)
+    stored = ConflictBatch.objects.create(
+        by=person, resolution_type="keep_npd", state="done", total=1, made_at=sync_now() - timedelta(hours=1)
+    )
+    BatchEntry.objects.create(batch=stored, conflict=conflict, name="Ada", seen={}, outcome="stored")
     return made | {
         "person": person,
+        "stored": stored,
+        "job": PeriodicTask.objects.get(task="sync.audit"),
+        "ignored": RefusedItem.objects.create(entity_type="contact", item_id="779", reason="why"),
+        "column": FieldMapping.objects.get(link__entity_type="contact", key="phone").column_id,
+        "gone": Tombstone.objects.create(entity_type="contact", entity_id=uuid.uuid4(), data={"name": "Gone"}),
+        "token": ApiToken.objects.issue(person, "newsletter")[0],
+        "delivery": delivered(person),
         "linked": contact,
         "linked_organization": navy,
         "settled": conflict,
         "pull": Decision.objects.filter(entity_id=moved.pk, kind="pull", key="role_title").latest("id"),
         "conflict": conflict_of(open_one),
+        "unlinked": open_one,
+        "items": [
+            UnmatchedItem.objects.create(entity_type="contact", item_id=f"88{number}", reason_code="no_key")
+            for number in range(3)
+        ],
+        "imports": [
+            ImportJob.objects.create(
+                entity_type="contact", file_name="p.csv", state=state, counts={"new": 1}, by=person
+            )
+            for state in ("shown", "done", "shown")
+        ],
         "acts": [
             GuardedAct.objects.create(entity_type="contact", entity_id=uuid.uuid4(), kind="records", state="held")
             for _ in range(2)
@@ -180,37 +413,61 @@ def ground(world: World) -> dict[str, Any]:
     }
 
 
+OF_MACHINES = {
+    "receive_monday_webhook": ("", "ReceiveMondayWebhookResponse200"),
+    "receive_monday_webhook_by_token": ("", "ReceiveMondayWebhookByTokenResponse200"),
+    "run_queue": ("CRON_SECRET", "RunQueueResponse200"),
+    "get_health": ("", "str"),
+    "get_readiness": ("", "GetReadinessResponse200"),
+    "get_metrics": ("METRICS_TOKEN", "str"),
+}
+"""Operations that take no token: the setting with the secret of each, and its answer's type."""
+
+
+def call_as_machine(made: ModuleType, settings: Settings, name: str) -> Any:
+    secret, shape = OF_MACHINES[name]
+    webhook = name.startswith("receive")
+    with Caller(made, getattr(settings, secret) if secret else "none", prefix="Bearer") as caller:
+        named = caller.body(f"{shape.removesuffix('Response200')}Body", challenge="c") if webhook else {}
+        return caller.call(name, *([settings.MONDAY_WEBHOOK_TOKEN] if name.endswith("by_token") else []), **named)
+
+
 def test_every_operation_of_a_generated_client_gets_a_typed_answer(
-    made: ModuleType, ground: dict[str, Any], live_server: Any
+    made: ModuleType, ground: dict[str, Any], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(service_endpoints, "BROKER_SECONDS", 60)
     nobody = get_user_model().objects.create_user("nobody")
-    tokens = [Token.objects.create(user=user).key for user in (nobody, ground["person"])]
-    with Caller(made, live_server.url, tokens[0]) as refused, Caller(made, live_server.url, tokens[1]) as caller:
+    tokens = [ApiToken.objects.issue(user, "tests")[1] for user in (nobody, ground["person"])]
+    own = ApiToken.objects.get(user=ground["person"], name="tests")
+    ApiToken.objects.filter(pk=ground["token"].pk).update(made_with=own)  # it rotates what it made
+    with Caller(made, tokens[0]) as refused, Caller(made, tokens[1]) as caller:
         planned = calls(caller, ground)
-        assert {name for name, *_ in planned} == set(caller.operations)
+        assert {*OF_MACHINES, *(name for name, *_ in planned)} == set(caller.operations)
         for name, keys, named, code, shape in planned:
             keys_now = tuple(key() if callable(key) else key for key in keys)
-            problem = refused.call(name, *keys_now, **named)
-            assert (problem.status_code, type(problem.parsed).__name__) == (403, "Problem"), name
-            answer = caller.call(name, *keys_now, **named)
+            given = named() if callable(named) else named
+            if name not in OF_EVERYBODY:
+                problem = refused.call(name, *keys_now, **given)
+                assert (problem.status_code, type(problem.parsed).__name__) == (403, "Problem"), name
+            answer = caller.call(name, *keys_now, **given)
             assert answer.status_code == code, (name, answer.content)
             assert type(answer.parsed).__name__ == (shape or "NoneType"), (name, answer.content)
     assert SyncConflict.objects.get(pk=ground["conflict"].pk).choice
+    for name, (_, shape) in OF_MACHINES.items():
+        answer = call_as_machine(made, settings, name)
+        assert (answer.status_code, type(answer.parsed).__name__) == (200, shape), (name, answer.content)
 
 
 @pytest.mark.parametrize(
     ("operation", "named", "code"),
-    [
-        ("contacts_list", {"page": 999}, 404),
-        ("sync_queue_resume_create", {}, 409),
-        ("contacts_create", {"name": "x" * 300}, 400),
-    ],
+    [("list_contacts", {"page": 999}, 404), ("resume_queue", {}, 409), ("create_contact", {"name": "x" * 300}, 400)],
 )
 def test_a_failure_is_a_problem(
-    made: ModuleType, live_server: Any, operation: str, named: dict[str, Any], code: int
+    made: ModuleType, transactional_db: None, operation: str, named: dict[str, Any], code: int
 ) -> None:
     person = get_user_model().objects.create_superuser("lead", "lead@example.test", "x")
-    with Caller(made, live_server.url, Token.objects.create(user=person).key) as caller:
-        given = caller.body("ContactRequest", **named) if operation == "contacts_create" else named
+    with Caller(made, ApiToken.objects.issue(person, "tests")[1]) as caller:
+        given = caller.body("ContactRequest", **named) if operation == "create_contact" else named
         answer = caller.call(operation, **given)
-    assert (answer.status_code, type(answer.parsed).__name__, answer.parsed.status) == (code, "Problem", code)
+    assert (answer.status_code, type(answer.parsed).__name__) == (code, "Problem"), answer.content
+    assert answer.parsed.status == code

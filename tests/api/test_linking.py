@@ -1,4 +1,4 @@
-"""POST …/{id}/unlink and …/{id}/link-again."""
+"""POST …/{id}/unlink, …/{id}/link-again and …/{id}/create-item."""
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -56,12 +56,22 @@ def test_an_item_that_has_another_record_by_now_answers_409(api: APIClient, cont
     let_go(contact)
     Contact.objects.create(name="Owner", monday_id="77")
     answer = api.post(url_of(contact, "link-again"))
-    assert (answer.status_code, "belongs to “Owner” by now" in answer.json()["detail"]) == (409, True)
+    assert (answer.status_code, "“Owner”" in answer.json()["detail"]) == (409, True)
     assert api.post(url_of(Contact.objects.get(name="Owner"), "link-again")).status_code == 409
+
+
+def test_an_item_that_is_gone_is_made_again_by_the_next_pass(api: APIClient, contact: Contact) -> None:
+    assert api.post(url_of(contact, "create-item")).status_code == 409
+    Contact.objects.filter(pk=contact.pk).update(monday_id="77")
+    answer = api.post(url_of(contact, "create-item"))
+    assert (answer.status_code, answer.json()["monday_id"]) == (200, "77")
+    assert SyncQueue.objects.get(entity_id=contact.pk, priority=10).payload["by"] == "ada"
+    Contact.objects.filter(pk=contact.pk).update(sync_direction="monday_to_npd")
+    assert api.post(url_of(contact, "create-item")).status_code == 409
 
 
 def test_who_may_only_view_is_refused(contact: Contact) -> None:
     viewer = with_token(user_who_may("view_contact"))
-    for act in ("unlink", "link-again"):
+    for act in ("unlink", "link-again", "create-item"):
         assert viewer.post(url_of(contact, act)).status_code == 403
         assert viewer.get(url_of(contact, act)).status_code in (403, 405)

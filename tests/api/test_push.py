@@ -24,7 +24,7 @@ def boards(db: None) -> None:
 def test_a_contact_is_pushed_with_and_without_a_slash(api: APIClient, contact: Contact, slash: str) -> None:
     answer = api.post(url_of(contact, "sync-to-monday" + slash))
     assert answer.status_code == 200
-    assert set(answer.json()) == {"contact_id", "sync_triggered", "message", "monday_id"}
+    assert set(answer.json()) == {"contact_id", "sync_triggered", "message", "reason_code", "monday_id"}
     assert answer.json()["contact_id"] == str(contact.pk)
     assert answer.json()["sync_triggered"] is True
     assert answer.json()["message"]
@@ -33,7 +33,7 @@ def test_a_contact_is_pushed_with_and_without_a_slash(api: APIClient, contact: C
 
 def test_an_organization_is_pushed_under_its_own_key(api: APIClient, organization: Organization) -> None:
     answer = api.post(url_of(organization, "sync-to-monday")).json()
-    assert set(answer) == {"organization_id", "sync_triggered", "message", "monday_id"}
+    assert set(answer) == {"organization_id", "sync_triggered", "message", "reason_code", "monday_id"}
     assert answer["organization_id"] == str(organization.pk)
 
 
@@ -58,7 +58,7 @@ def test_without_a_token_for_monday_it_says_what_to_set(api: APIClient, contact:
     settings.MONDAY_API_KEY = ""
     answer = api.post(url_of(contact, "sync-to-monday"))
     assert answer.status_code == 400
-    assert answer.json()["type"] == "urn:npd:not_configured"
+    assert answer.json()["code"] == "not_configured"
     assert "MONDAY_API_KEY" in answer.json()["detail"]
 
 
@@ -81,6 +81,7 @@ def test_while_the_account_is_paused_the_answer_says_that_it_waits(api: APIClien
     answer = api.post(url_of(contact, "sync-to-monday")).json()
     assert answer["sync_triggered"] is True
     assert answer["message"] == "It waits: Too many calls. Tried again at 00:00:00 UTC."
+    assert answer["reason_code"] == "board"
 
 
 def test_of_an_item_that_is_gone_the_answer_says_why_nothing_is_sent(api: APIClient, contact: Contact) -> None:
@@ -90,7 +91,31 @@ def test_of_an_item_that_is_gone_the_answer_says_why_nothing_is_sent(api: APICli
     answer = api.post(url_of(contact, "sync-to-monday")).json()
     assert answer["sync_triggered"] is True
     assert answer["message"] == "It waits: Its item is gone."
+    assert answer["reason_code"] == "item_removed"
     assert SyncQueue.objects.filter(entity_id=contact.pk, status="pending", priority=10).exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "side", "code"),
+    [
+        ({"sync_direction": "monday_to_npd"}, "records", "direction"),
+        ({"sync_enabled": False}, "records", "left_out"),
+        ({}, "records", "left_out"),
+        ({}, "items", "left_out"),
+    ],
+)
+def test_where_nothing_will_be_sent_the_answer_says_so_before_any_pass(
+    api: APIClient, values: dict[str, object], side: str, code: str
+) -> None:
+    customers = {"field": "role_title", "op": "is", "values": ["Customer"], "labels": ["Customer"]}
+    link = BoardLink.objects.get(entity_type="contact")
+    link.mappings.create(key="role_title", label="Role", fields=["role_title"], column_id="role", converter="text")
+    BoardLink.objects.filter(pk=link.pk).update(sync_filter={side: [customers]})
+    contact = Contact.objects.create(name="Vic", role_title="Vendor", **values)
+    SyncQueue.objects.all().delete()
+    answer = api.post(url_of(contact, "sync-to-monday")).json()
+    assert (answer["sync_triggered"], answer["reason_code"]) == (False, code)
+    assert not SyncQueue.objects.exists()
 
 
 def test_the_next_try_is_not_before_the_end_of_a_pause(api: APIClient, contact: Contact) -> None:

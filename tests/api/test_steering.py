@@ -240,3 +240,22 @@ def test_an_act_that_gives_way_in_the_middle_answers_and_logs_how_far_it_came(
     assert list(states().values()) == ["completed", "completed", "pending", "pending", "pending"]
     line = LogEntry.objects.get().change_message
     assert line == "Cancelled 2 of 5 jobs by the API, narrowed by status=pending; a save had the rest locked."
+
+
+def test_a_pause_is_made_once_read_and_ended_by_its_id(api: APIClient) -> None:
+    made = api.post(PAUSES, {"entity_type": "contact", "why": "w"}, format="json")
+    again = api.post(PAUSES, {"entity_type": "contact", "why": "other"}, format="json")
+    assert (made.status_code, again.status_code) == (201, 200)
+    assert made.json() == again.json() == api.get(made.headers["Location"]).json()
+    assert api.delete(f"{PAUSES}{made.json()['id']}/").status_code == 204
+    assert api.delete(f"{PAUSES}{made.json()['id']}/").status_code == 404
+    assert not QueuePause.objects.exists()
+
+
+def test_the_old_addresses_of_pauses_say_until_when_they_are_there(api: APIClient) -> None:
+    for answer in (api.post(f"{QUEUE}pause", {}, format="json"), api.post(f"{QUEUE}resume", {}, format="json")):
+        assert answer.status_code == 200
+        assert answer.headers["Deprecation"] == "@1795305600"
+        assert answer.headers["Sunset"] == "Mon, 22 Nov 2027 00:00:00 GMT"
+        assert 'rel="deprecation"' in answer.headers["Link"]
+    assert "Deprecation" not in api.get(PAUSES).headers

@@ -1,23 +1,25 @@
 """Who may use the API, by which token, and whom the history names."""
 
+import re
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
-from knox.models import AuthToken
 from rest_framework.test import APIClient
 from rest_framework.throttling import SimpleRateThrottle
 
 from npd.models import Contact
+from sync.clock import sync_now
+from sync.models import ApiToken, RequestCount
 from tests.api.conftest import url_of, user_who_may, with_token
 
 CONTACTS = "/api/v1/contacts/"
 
 
-def with_knox(user: User) -> APIClient:
+def with_bearer(user: User) -> APIClient:
     client = APIClient()
-    client.credentials(HTTP_AUTHORIZATION=f"Bearer {AuthToken.objects.create(user=user)[1]}")
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {ApiToken.objects.issue(user, 'tests')[1]}")
     return client
 
 
@@ -56,7 +58,7 @@ def test_a_wrong_token_is_refused(db: None, header: str) -> None:
     assert APIClient().get(CONTACTS, headers={"Authorization": header}).status_code == 401
 
 
-@pytest.mark.parametrize("signed_in", [with_token, with_knox, with_session])
+@pytest.mark.parametrize("signed_in", [with_token, with_bearer, with_session])
 def test_each_way_of_signing_in_writes_and_the_history_names_the_author(
     person: User, contact: Contact, signed_in: Any
 ) -> None:
@@ -90,5 +92,37 @@ def test_who_may_nothing_reads_nothing(contact: Contact) -> None:
 
 def test_a_user_who_asks_too_often_is_told_when_to_ask_again(api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SimpleRateThrottle.THROTTLE_RATES, "user", "2/min")
-    assert [api.get(CONTACTS).status_code for _ in range(3)] == [200, 200, 429]
-    assert 0 < int(api.get(CONTACTS).headers["Retry-After"]) <= 60
+    first, second, third = (api.get(CONTACTS) for _ in range(3))
+    assert [first.status_code, second.status_code, third.status_code] == [200, 200, 429]
+    assert 0 < int(third.headers["Retry-After"]) <= 60
+    assert first.headers["RateLimit-Policy"] == '"user";q=2;w=60'
+    assert re.fullmatch('"user";r=1;t=(60|[1-5]?[0-9])', first.headers["RateLimit"])
+    assert third.headers["RateLimit"].startswith('"user";r=0;t=')
+    RequestCount.objects.update(ends_at=sync_now())
+    assert api.get(CONTACTS).headers["RateLimit"].startswith('"user";r=1;t=')
+
+
+def test_every_token_of_a_user_counts_together_and_so_does_every_process(
+    person: User, api: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SimpleRateThrottle.THROTTLE_RATES, "user", "2/min")
+    assert with_token(person).get(CONTACTS).status_code == 200
+    # A count is a row, so that it doesn't matter which process has written it.
+    assert RequestCount.objects.get().requests == 1
+    assert [api.get(CONTACTS).status_code, with_session(person).get(CONTACTS).status_code] == [200, 429]
+    assert with_token(user_who_may("view_contact")).get(CONTACTS).status_code == 200
+
+
+def test_a_stranger_is_counted_by_address_and_takes_nothing_from_others_there(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SimpleRateThrottle.THROTTLE_RATES, "anonymous", "1/min")
+    wrong = {"Authorization": "Bearer wrong"}
+    assert [APIClient().get(CONTACTS, headers=wrong).status_code for _ in range(2)] == [401, 429]
+    assert APIClient().get(CONTACTS).headers["RateLimit"].startswith('"anonymous";r=0;t=')
+    assert api.get(CONTACTS).status_code == 200
+
+
+def test_a_push_says_both_limits(api: APIClient, contact: Contact) -> None:
+    policy = api.post(url_of(contact, "sync-to-monday")).headers["RateLimit-Policy"]
+    assert policy == '"user";q=3000;w=60, "sync-to-monday";q=60;w=60'

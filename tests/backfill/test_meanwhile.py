@@ -23,7 +23,10 @@ from sync.operations.backfill.deferral import needs_board
 from sync.outbox import pauses
 from tests.backfill.conftest import Import
 
-COUNTED = {*("sync_api_budget", "sync_api_usage", "sync_api_reservations", "sync_monday_account"), "sync_metric_counts"}
+COUNTED = {*("sync_api_budget", "sync_api_usage", "sync_api_reservations", "sync_monday_account")} | {
+    "sync_metric_counts",
+    "sync_hour_counts",
+}
 """Tables in which calls are counted, whoever makes them."""
 
 

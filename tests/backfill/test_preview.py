@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from npd.models import Organization
-from sync.models import ApiBudget
-from sync.operations.backfill.estimate import BackfillError, estimate_lines
+from sync import registry
+from sync.models import ApiBudget, UnmatchedItem
+from sync.operations.backfill.estimate import BackfillError, estimate_backfill, estimate_lines
 from tests.backfill.conftest import Import
 
 
@@ -30,6 +31,17 @@ def test_records_are_sorted_as_the_engine_would_decide_them(bulk: Import) -> Non
     assert seen.invalid.ids == [nameless.pk]
     assert "name is empty" in seen.invalid.samples[0]
     assert "2 items on the board could be this contact" in seen.ambiguous.samples[0]
+
+
+def test_items_that_no_record_has_are_noted_when_it_is_meant_and_by_no_preview(bulk: Import) -> None:
+    bulk.world.contact("Ann", email="ann@example.com")
+    on_the_board(bulk, "Ann on the board", email={"email": "ann@example.com", "text": "work"})
+    on_the_board(bulk, "Stranger", email={"email": "stranger@example.com", "text": "work"})
+    spec = registry.entity("contact")
+    estimate_backfill(spec, is_preview=True)
+    assert not UnmatchedItem.objects.exists()
+    estimate_backfill(spec)
+    assert list(UnmatchedItem.objects.values_list("entity_type", "name")) == [("contact", "Stranger")]
 
 
 def test_the_match_rule_finds_an_item_by_its_e_mail(bulk: Import) -> None:
@@ -85,5 +97,5 @@ def test_a_board_without_room_for_all_is_told_apart(bulk: Import) -> None:
 
 def test_without_a_board_it_says_what_to_do(bulk: Import, settings: Any) -> None:
     settings.MONDAY_API_KEY = ""
-    with pytest.raises(BackfillError, match="monday_setup"):
+    with pytest.raises(BackfillError, match="enter a token in the set-up"):
         bulk.preview()

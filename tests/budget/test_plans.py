@@ -10,8 +10,8 @@ from sync.limits import breaker, quota
 from sync.limits.quota import apply_account_info
 from sync.limits.rate_limits import PLAN_QUOTAS
 from sync.models import ApiBudget
+from sync.operations.record_push import push_record
 from sync.records import availability
-from sync.records.record_requests import push_record
 from tests.budget.conftest import Planned
 from tests.budget.test_worker import edit, spent
 from tests.support.world import World

@@ -86,7 +86,7 @@ def add(cast: Cast) -> None:
 
 @act(2)
 def same_person_on_both_sides(cast: Cast) -> None:
-    """The same e-mail address, typed on both sides before anybody works."""
+    """The same email address, typed on both sides before anybody works."""
     email = cast.token()
     steps = [
         ("create", {"keys": ["role_title"], "number": cast.token()}),

@@ -80,7 +80,8 @@ class Arena:
         """Fill the empty database and sandbox; let Celery's worker and beat run, or rest."""
         from django.contrib.auth.models import User
         from django.test import Client
-        from rest_framework.authtoken.models import Token
+
+        from sync.models import ApiToken
 
         self.live = self.was_live = live
         self.journal, self.held = Journal(), []
@@ -97,7 +98,7 @@ class Arena:
             self.processes.work()
         user = User.objects.get()
         self.api = requests.Session()
-        self.api.headers["Authorization"] = f"Token {Token.objects.get(user=user).key}"
+        self.api.headers["Authorization"] = f"Token {ApiToken.objects.issue(user, 'tests')[1]}"
         client = Client()
         client.force_login(user)
         self.cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
@@ -106,13 +107,11 @@ class Arena:
         """What every script begins with: a person, boards and webhooks."""
         from django.contrib.auth.models import User
         from django.core.management import call_command
-        from rest_framework.authtoken.models import Token
 
         self._set_clocks()
         user = User(username="dora", email="dora@example.com", is_staff=True, is_superuser=True)
         user.set_unusable_password()
         user.save()
-        Token.objects.create(user=user)
         call_command("monday_setup", verbosity=0)
         self.run("task sync.sweep_boards")  # from here on, sweeps know where to begin
 

@@ -128,7 +128,7 @@ def drill_item_not_shown(cast: Cast) -> None:
 
 @act(0.5)
 def drill_same_address_again(cast: Cast) -> None:
-    """A second item with the e-mail address of somebody who has an item."""
+    """A second item with the email address of somebody who has an item."""
     cast.do("calm")
     email = cast.token()
     handle = cast.stranger()

@@ -23,7 +23,7 @@ from tests.support.world import World, staged
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-BOOKED = {"sync_api_budget", "sync_api_reservations", "sync_api_usage"}
+BOOKED = {"sync_api_budget", "sync_api_reservations", "sync_api_usage", "sync_hour_counts"}
 """The calls that the dry run itself makes are booked: they were made."""
 COUNTED = {"api_calls", "api_points"}
 """And counted."""

@@ -90,8 +90,8 @@ def test_every_decision_is_told_with_its_cause_newest_last(world: World) -> None
     assert words[0].startswith("edited on Monday by Bea Board at ")
     assert words[2].startswith("job #")
     assert words[2].endswith("(a webhook)")
-    assert words[3] == f"read [Monday request {pull.request_id}]"
-    assert words[4] == "rule: changed on Monday"
+    assert words[3] == f"Monday read [Monday request {pull.request_id}]"
+    assert words[4] == "decided by: changed on Monday"
     assert found["decisions"] == sorted(found["decisions"], key=lambda one: one["at"])
 
 

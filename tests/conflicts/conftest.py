@@ -52,6 +52,13 @@ def record(*findings: ConflictReport) -> None:
         DatabaseConflictStore().save_reports(findings)
 
 
+def of_fields(name: str, *fields: FieldConflict, kind: str = "fields") -> Contact:
+    """A contact with a conflict in these fields."""
+    made = Contact.objects.create(name=name, monday_id=str(700 + Contact.objects.count()))
+    record(ConflictReport("contact", made.pk, made.monday_id or "", kind, fields))
+    return made
+
+
 def conflict_of(contact: Contact) -> SyncConflict:
     return SyncConflict.objects.get(entity_id=contact.pk)
 
@@ -62,7 +69,7 @@ def seen(*fields: FieldConflict) -> dict[str, dict[str, str | None]]:
 
 @pytest.fixture
 def rejected(db: None) -> Contact:
-    """Its new e-mail Monday has refused, as the ledger tells it."""
+    """Its new email Monday has refused, as the ledger tells it."""
     states.boards()
     return rejected_too("Ann", "75")
 

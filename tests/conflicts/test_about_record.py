@@ -25,7 +25,7 @@ from sync.kernel.conflict_store import RECORD_KEY, ConflictReport, FieldConflict
 from sync.merge import Resolution
 from sync.models import BoardLink, Decision, FieldMapping, SyncQueue
 from tests.conflicts.conftest import conflict_of, record
-from tests.conflicts.test_screen import text_of
+from tests.conflicts.test_screen import screen, text_of
 
 pytestmark = pytest.mark.django_db
 
@@ -252,7 +252,7 @@ class TestByApi:
         self, api: APIClient, conflict: SyncConflict, contact: Contact, ada: User
     ) -> None:
         address = f"/api/v1/sync/conflicts/{conflict.pk}/undo"
-        assert api.post(address).json()["type"] == "urn:npd:not_waiting"
+        assert api.post(address).json()["code"] == "not_waiting"
         pick(conflict, ada, "npd")
         record(over(contact, applied={RECORD_KEY: "Done."}))
         refused = api.post(address)
@@ -329,3 +329,13 @@ class TestOnTheScreen:
         assert "Can’t be undone here." in page
         assert "Archive the new item" in page
         assert "Nothing was undone." in text_of(browser.post(self.screen(conflict, "undo"), follow=True))
+
+
+def test_an_address_may_choose_an_option_before_and_stores_nothing(client: Client, contact: Contact, ada: User) -> None:
+    client.force_login(ada)
+    record(gone(contact, options=[AGAIN]))
+    url = screen(conflict_of(contact))
+    page = client.get(f"{url}?option={AGAIN.choose}").content.decode()
+    assert re.search(r'value="npd"[^>]*checked', page)
+    assert not re.search(r'name="option"[^>]*checked', client.get(f"{url}?option=nothing").content.decode())
+    assert conflict_of(contact).choice is None

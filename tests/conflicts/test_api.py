@@ -9,6 +9,7 @@ from rest_framework.test import APIClient
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
+from sync.kernel.conflict_store import FieldConflict
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, person_who_may, record, seen
 
 pytestmark = pytest.mark.django_db
@@ -45,6 +46,20 @@ def test_a_conflict_shows_both_sides_keyed_by_field(api: APIClient, conflict: Sy
     assert (shown["state"], shown["conflict_fields"], shown["resolved_at"]) == ("open", ["phone", "role_title"], None)
 
 
+def test_of_long_texts_both_sides_come_as_one_and_are_used_as_a_typed_value(api: APIClient, contact: Contact) -> None:
+    notes = FieldConflict("notes", "Parent call.\nTuesday", "Parent call.", "Parent call.\nWednesday")
+    record(finding(contact, notes, PHONE))
+    url = f"{LIST}{conflict_of(contact).pk}/"
+    both = api.get(url).json()["both_data"]
+    assert both == {"notes": "Parent call.\nTuesday\nWednesday"}
+    chosen = {"notes": {"choose": "custom", "value": both["notes"]}}
+    sent = {"resolution_type": "merge", "selections": chosen, "seen": seen(notes)}
+    assert api.post(f"{url}resolve", sent, format="json").status_code == 200
+    assert conflict_of(contact).stored_choice.fields["notes"].value == both["notes"]
+    record(finding(contact))
+    assert api.get(url).json()["both_data"] == {}
+
+
 def test_the_list_is_paged_filtered_and_counted(api: APIClient, conflict: SyncConflict) -> None:
     over = Contact.objects.create(name="Over", monday_id="99")
     record(finding(over, PHONE))
@@ -75,7 +90,7 @@ def test_stale_values_answer_409_with_those_of_now(api: APIClient, conflict: Syn
     record(finding(contact, moved, ROLE))
     response = api.post(f"{LIST}{conflict.pk}/resolve", body(phone={"choose": "npd"}))
     problem = response.json()
-    assert (response.status_code, problem["type"], problem["status"]) == (409, "urn:npd:stale", 409)
+    assert (response.status_code, problem["code"], problem["status"]) == (409, "stale", 409)
     assert response["Content-Type"].startswith("application/problem+json")
     assert problem["current"] == seen(moved, ROLE)
 
@@ -84,7 +99,7 @@ def test_a_conflict_that_waits_no_more_answers_409(api: APIClient, conflict: Syn
     api.post(f"{LIST}{conflict.pk}/resolve", body(phone={"choose": "npd"}))
     asked = {"resolution_type": "keep_npd", "seen": seen(PHONE, ROLE)}
     response = api.post(f"{LIST}{conflict.pk}/resolve", asked)
-    assert (response.status_code, response.json()["type"]) == (409, "urn:npd:not_waiting")
+    assert (response.status_code, response.json()["code"]) == (409, "not_waiting")
 
 
 def test_a_value_that_cant_be_stored_answers_400_by_field(api: APIClient, conflict: SyncConflict) -> None:
@@ -138,7 +153,7 @@ def test_a_typed_value_asks_for_the_right_to_change_the_record(conflict: SyncCon
     clerk = person_who_may("view_syncconflict", "change_syncconflict")
     url, typed = f"{LIST}{conflict.pk}/resolve", body(role_title={"choose": "custom", "value": "Typed"})
     refused = client_of(clerk).post(url, typed)
-    assert (refused.status_code, refused.json()["type"]) == (403, "urn:npd:permission_denied")
+    assert (refused.status_code, refused.json()["code"]) == (403, "permission_denied")
     assert "Nothing was stored" in refused.json()["detail"]
     assert SyncConflict.objects.get().choice is None
     clerk.user_permissions.add(Permission.objects.get(codename="change_contact"))

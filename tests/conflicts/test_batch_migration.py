@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
@@ -60,7 +61,7 @@ def old() -> Iterator[Any]:
                 outcome=outcome, reason=reason, undo=undo, undo_reason=undo_reason,
             )  # fmt: skip
     yield apps
-    migrate(AFTER)
+    call_command("migrate", verbosity=0)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,8 +1,7 @@
-"""Conflicts in a real browser: the keys that the ten conflicts don't need, a batch that is stopped, every page."""
+"""Conflicts in a real browser: the keys that the ten conflicts don't need, long texts, a batch that is stopped."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,26 +10,18 @@ from django.contrib.auth.models import User
 from conflicts import bulk_resolution
 from conflicts.admin.bulk_pages import batch_url
 from conflicts.models import ConflictBatch, SyncConflict
-from conflicts.rejections import answer_rejection
 from conflicts.tasks import carry_on_batches
 from npd.models import Contact
-from sync.kernel.conflict_store import ConflictReport, FieldConflict
-from sync.models import FieldMapping, SyncQueue
+from sync.kernel.conflict_store import FieldConflict
+from sync.models import SyncQueue
 from tests.admin import states
-from tests.conflicts.conftest import PHONE, REFUSED, ROLE, conflict_of, finding, record, rejected_too
-from tests.conflicts.test_about_record import gone, who
-from tests.conflicts.test_refused import SEEN, named, page_of
+from tests.conflicts.conftest import PHONE, REFUSED, ROLE, conflict_of, finding, of_fields, record, rejected_too
+from tests.conflicts.test_refused import page_of
 from tests.conflicts.test_screen import LIST, screen
-from tests.support.pages import barriers, faults_of, press
+from tests.support.pages import barriers, press
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 RAW = {"local": {"role_title": "1"}, "remote": "2", "base": None}
-
-
-def of_fields(name: str, *fields: FieldConflict, kind: str = "fields") -> Contact:
-    made = Contact.objects.create(name=name, monday_id=str(700 + Contact.objects.count()))
-    record(ConflictReport("contact", made.pk, made.monday_id or "", kind, fields))
-    return made
 
 
 def test_keys_walk_type_explain_and_undo(open_page: Any) -> None:
@@ -47,7 +38,7 @@ def test_keys_walk_type_explain_and_undo(open_page: Any) -> None:
     press(page, "k")
     page.wait_for_url(f"**{screen(conflict_of(first))}")
     press(page, "?")
-    assert page.get_by_role("dialog", name="Keys").is_visible()
+    assert page.get_by_role("dialog", name="Keyboard shortcuts").is_visible()
     press(page, "Escape", "j", "e", "Control+A")
     page.keyboard.type("Admiral")
     press(page, "Enter")
@@ -62,8 +53,94 @@ def test_keys_walk_type_explain_and_undo(open_page: Any) -> None:
     record(finding(first, applied={"role_title": "Admiral"}, inverse={"role_title": {"before": RAW, "after": RAW}}))
     button.wait_for()
     press(page, "u")
-    page.get_by_text("Undo asked by Ada").wait_for()
+    page.get_by_text("Undo requested by Ada").wait_for()
     assert conflict_of(first).is_being_undone
+    assert not errors
+
+
+NPD_NOTES = "Parent call.\nCalled on Tuesday; wants a quote."
+MONDAY_NOTES = "Parent call.\nCalled on Wednesday; has no budget."
+NOTES = FieldConflict("notes", NPD_NOTES, "Parent call.", MONDAY_NOTES)
+BOTH_NOTES = f"{NPD_NOTES}\nCalled on Wednesday; has no budget."
+
+
+def test_both_long_texts_are_used_by_one_key_and_edited(open_page: Any) -> None:
+    made = of_fields("notes", NOTES, PHONE)
+    page, errors = open_page()
+    page.goto(screen(conflict_of(made)))
+    result = page.locator("textarea[name=value-notes]")
+    press(page, "b")
+    assert result.input_value() == BOTH_NOTES
+    assert page.locator("input[name=pick-notes][value=both]").is_checked()
+    assert page.locator("[data-row] [data-where]").first.inner_text() == "→ NPD and Monday change"
+    assert page.locator("input[name=pick-phone][value=both]").count() == 0
+    press(page, "e")
+    page.keyboard.type(" Done.")
+    press(page, "Escape", "Enter")
+    page.get_by_text("Being applied: Notes becomes").wait_for()
+    [(key, pick)] = conflict_of(made).stored_choice.fields.items()
+    assert (key, pick.choose, pick.value) == ("notes", "custom", f"{BOTH_NOTES} Done.")
+    assert not errors
+
+
+def test_the_list_is_worked_by_keys_and_a_toast_takes_the_last_one_back(open_page: Any) -> None:
+    first, second, third = (of_fields(name, PHONE) for name in ("first", "second", "third"))
+    two = of_fields("two fields", PHONE, ROLE)
+    page, errors = open_page()
+    page.goto(LIST)
+    toast = page.locator("#cfl-toast")
+    press(page, "u")
+    toast.get_by_text("Nothing was resolved here yet").wait_for()
+    press(page, "j", "j", "k", "3")
+    toast.get_by_text("first: Being applied: Phone becomes").wait_for()
+    assert conflict_of(first).stored_choice.resolution_type == "keep_monday"
+    assert "second" in page.locator("tr.cfl-current").inner_text()
+    press(page, "u")
+    toast.get_by_text("It will be undone as soon as it is written.").wait_for()
+    applied = {"phone": PHONE.monday}
+    raw = {"local": {"phone": "1"}, "remote": "2", "base": None}
+    record(finding(first, applied=applied, inverse={"phone": {"before": raw, "after": raw}}))
+    toast.get_by_text("Being undone").wait_for()
+    assert conflict_of(first).is_being_undone
+    press(page, "1")
+    toast.get_by_text("second: Being applied").wait_for()
+    assert conflict_of(second).stored_choice.resolution_type == "keep_npd"
+    press(page, "j", "1")
+    toast.get_by_text("This conflict has several fields").wait_for()
+    assert not conflict_of(two).is_being_applied
+    press(page, "?")
+    assert page.get_by_role("dialog", name="Keyboard shortcuts").is_visible()
+    press(page, "Escape", "Enter")
+    page.wait_for_url(f"**{screen(conflict_of(two))}")
+    page.go_back()
+    page.get_by_role("button", name="Use NPD’s Phone of third").click()
+    toast.get_by_text("third: Being applied").wait_for()
+    record(finding(third, PHONE, rejected={"phone": "The value on Monday changed."}))
+    toast.get_by_text("Not applied: The value on Monday changed.").wait_for()
+    page.get_by_role("button", name="Use NPD’s Phone of third").wait_for()
+    assert not errors
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_long_texts_in_the_list_show_what_differs_beside_no_screen(open_page: Any, width: int, scheme: str) -> None:
+    same = "Parent available never traditional cat. " * 9
+    for number in range(2):
+        of_fields(
+            f"long {number}", FieldConflict("notes", f"{same}Called on Tuesday", same, f"{same}On Wednesday it was")
+        )
+    of_fields("A short one", PHONE)
+    of_fields("w" * 80, FieldConflict("role_title", "v" * 90, "x", "u" * 90))
+    page, errors = open_page(width, scheme)
+    page.goto(LIST)
+    marks = page.locator("td.field-npd_says ins").all_inner_texts()
+    assert marks[0] == "Called on Tuesday"
+    assert not barriers(page)
+    table = "one => one.scrollWidth - one.parentElement.clientWidth"
+    assert page.locator("#result_list").evaluate(table) <= 0
+    place = "all => all.map(one => Math.round(one.getBoundingClientRect().x))"
+    places = page.locator("button[data-key='1']").evaluate_all(place)
+    assert len(places) == 4
+    assert len(set(places)) == 1
     assert not errors
 
 
@@ -150,47 +227,3 @@ def test_the_page_of_a_batch_follows_it_and_the_button_goes_when_all_is_stored(
     button.wait_for(state="hidden")
     page.get_by_text("3 being applied").first.wait_for()
     assert not errors
-
-
-@pytest.fixture
-def urls(ada: User) -> list[str]:
-    """Every page of conflicts, with each kind and state on them."""
-    states.boards()
-    long = "Ein sehr langer Wert " * 12 + "w" * 90
-    made = [
-        of_fields("fields", PHONE, FieldConflict("notes", long, "Call", f"{long}\nمرحبا 👩‍👩‍👧")),
-        of_fields("overwritten", ROLE, kind="overwritten"),
-        Contact.objects.create(name="deleted", monday_id="71"),
-        Contact.objects.create(name="identity", monday_id="72"),
-    ]
-    record(gone(made[2], ROLE), who(made[3]))
-    done = bulk_resolution.prepare_batch(SyncConflict.objects.filter(kind="fields"), "keep_npd", by=ada)
-    bulk_resolution.confirm_batch(done, by=ada, expected_count=1)
-    carry_on_batches()
-    notes = FieldConflict("notes", long, "Call", "x")
-    record(finding(made[0], applied={"phone": PHONE.npd, "notes": notes.npd}))
-    for number in range(3):
-        one = of_fields(f"decided {number}", PHONE)
-        part = bulk_resolution.prepare_batch(SyncConflict.objects.filter(entity_id=one.pk), "keep_npd", by=ada)
-        bulk_resolution.confirm_batch(part, by=ada, expected_count=1)
-        carry_on_batches()
-    open_one = of_fields("open", PHONE, replace(notes, monday=f"{long}\nمرحبا 👩‍👩‍👧"))
-    shown = bulk_resolution.prepare_batch(SyncConflict.objects.filter(resolved_at=None), "keep_monday", by=ada)
-    refused, left = rejected_too("Ann", "73"), rejected_too("Bea", "74")
-    answer = answer_rejection(named(left), by=ada, choose="npd", value="", seen=SEEN)
-    return [
-        LIST,
-        f"{LIST}?state=settled",
-        *(screen(SyncConflict.objects.get(entity_id=one.pk)) for one in [*made, open_one]),
-        f"{screen(conflict_of(open_one))}?after={conflict_of(made[0]).pk}",
-        f"{LIST}batch/{shown.pk}/",
-        f"{LIST}batch/{done.pk}/",
-        f"{LIST}rule/{FieldMapping.objects.get(link__entity_type='contact', key='phone').pk}/",
-        *(f"{LIST}refused/", page_of(refused), page_of(left), f"{page_of(refused)}?answered={answer.pk}"),
-    ]
-
-
-def test_no_page_of_conflicts_has_a_barrier_an_error_or_something_beside_the_screen(
-    open_page: Any, urls: list[str]
-) -> None:
-    assert not faults_of(open_page, urls)

@@ -89,7 +89,7 @@ def test_the_screen_shows_what_stands_and_what_was_lost(client: Client, contact:
     assert "Restore all overwritten edits" in page
     html = response.content.decode()
     assert 'value="base"' not in html
-    assert "data-both" in html
+    assert "data-overwritten" in html
 
 
 @pytest.mark.django_db(transaction=True)

@@ -145,7 +145,7 @@ def test_a_resolution_without_a_meaning_is_refused(conflict: SyncConflict, ada: 
     ("field", "value", "words"),
     [
         (FieldConflict("name", "Grace", "G.", "Gracie"), "", "can't be empty"),
-        (FieldConflict("email", "a@x.test", None, "b@x.test"), "not an address", "not an e-mail address"),
+        (FieldConflict("email", "a@x.test", None, "b@x.test"), "not an address", "not an email address"),
         (FieldConflict("email", "a@x.test", None, "b@x.test"), "a@-x.test", "valid email address"),
         (FieldConflict("notes", "a", None, "b"), "n" * 2001, "Monday won't take it"),
     ],

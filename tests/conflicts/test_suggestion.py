@@ -21,8 +21,8 @@ from tests.conflicts.conftest import PHONE, ROLE, finding, person_who_may, recor
 from tests.conflicts.test_screen import LIST, screen, text_of
 
 pytestmark = pytest.mark.django_db
-SUGGESTED = "Monday’s Phone was chosen three times in succession."
-QUESTION = "Always take Monday’s Phone?"
+SUGGESTED = "Monday’s Phone was chosen three times in a row."
+QUESTION = "Always use Monday’s Phone?"
 
 
 @pytest.fixture
@@ -188,7 +188,6 @@ def test_a_suggestion_that_is_put_aside_comes_back_when_three_more_decisions_agr
     browser.post(rule_page(mapping), {"again": "1"})
     assert QUESTION in text_of(browser.get(LIST))
     page = browser.post(rule_page(mapping), {"aside": "1"}, follow=True)
-    assert "No rule is suggested for Phone before three more equal resolutions." in text_of(page)
     assert QUESTION not in text_of(page)
     assert "put aside" in LogEntry.objects.order_by("-pk")[0].change_message
     decide(ada, "monday", "monday")

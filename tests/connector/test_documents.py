@@ -39,7 +39,7 @@ def _documents() -> Iterator[tuple[str, Document]]:
     yield "read_items", items.items_query(["1", "2"], COLUMNS)
     yield "look by id", items.batch_query("7", ["1"], COLUMNS, "npd_id", [])
     yield "look by NPD ID", items.batch_query("7", [], COLUMNS, "npd_id", ["n-1"])
-    yield "look by e-mail", items.batch_query("7", ["1"], COLUMNS, "npd_id", ["n-1"], EMAIL, ["a@b.test"])
+    yield "look by email", items.batch_query("7", ["1"], COLUMNS, "npd_id", ["n-1"], EMAIL, ["a@b.test"])
     yield "look by name", items.batch_query("7", [], COLUMNS, "npd_id", [], NAME, ["Ada"])
     yield "first page", items.first_page_query("7", COLUMNS)
     yield "next page", items.next_page_query("cursor", COLUMNS)

@@ -284,4 +284,4 @@ def test_an_answer_of_the_edge_is_told_in_a_clear_sentence() -> None:
 def test_our_own_budget_says_that_nothing_was_sent_and_until_when() -> None:
     error = errors.BudgetExhausted("Today's calls are used up", wait_seconds=60)
     assert (error.scope, error.retryable, error.outcome_unknown) == (Scope.LIMIT, True, False)
-    assert "60 s" in error.sentence
+    assert "in 1 minute" in error.sentence

@@ -1,7 +1,7 @@
 """The demo, played once for all tests of this folder, with the real sandbox and all 2,400 records."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import ThreadingHTTPServer
 from io import StringIO
 from typing import Any
@@ -14,6 +14,7 @@ from config.embedded import supervisor
 from config.embedded.processes import Child
 from tests.setup.fixtures import serving
 from tests.support import rows
+from tests.support.prepared import Prepared
 from tests.support.sandbox import Sandbox
 from tests.support.site import sandbox_process
 
@@ -26,6 +27,7 @@ class Played:
 
     sandbox: Sandbox
     said: str = ""
+    calls: list[dict[str, Any]] = field(default_factory=list)
 
     def command(self, *arguments: str) -> str:
         """Run `manage.py demo …` once more and return what it printed."""
@@ -34,18 +36,37 @@ class Played:
         return out.getvalue()
 
 
+@pytest.fixture(scope="session")
+def receiver() -> Iterator[ThreadingHTTPServer]:
+    """Where the demo's webhooks arrive, for the run."""
+    with serving() as found:
+        yield found
+
+
 @pytest.fixture(scope="module")
-def played(running_sandbox: list[Child], django_db_setup: None, django_db_blocker: Any) -> Iterator[Played]:
+def played(
+    running_sandbox: list[Child],
+    receiver: ThreadingHTTPServer,
+    prepared: Prepared,
+    django_db_setup: None,
+    django_db_blocker: Any,
+) -> Iterator[Played]:
     """`manage.py demo` on an empty database and an empty sandbox; both are empty again afterwards."""
     if not running_sandbox or running_sandbox[0].ended is not None:
         running_sandbox[:] = [sandbox_process()]
     sandbox = Sandbox(f"http://127.0.0.1:{settings.SANDBOX_PORT}", settings.MONDAY_API_KEY, "")
     sandbox.reset()
-    with django_db_blocker.unblock(), serving() as receiver, pytest.MonkeyPatch.context() as patch:
+    with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patch:
         _point_at(patch, sandbox, receiver)
         demo = Played(sandbox)
+
+        def play() -> tuple[str, list[dict[str, Any]]]:
+            return demo.command(), sandbox.calls()
+
         try:
-            demo.said = demo.command()
+            demo.said, demo.calls = prepared.stand(sandbox, running_sandbox[0].pid, "demo", play)
+            if not sandbox.control("faults", "GET"):
+                demo.command()  # what is put back is without its fault
             yield demo
         finally:
             sandbox.reset()

@@ -22,15 +22,14 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.db import connection
-from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.clock import CREATE_SYNC_NOW, SyncNow
-from sync.models import BoardLink, SyncQueue
+from sync.models import ApiToken, BoardLink, SyncQueue
+from sync.operations.record_push import push_record
 from sync.operations.worker import drain
-from sync.records.record_requests import push_record
 from tests.demo.conftest import Played
 from tests.metrics.test_log_lines import Lines, lines
 from tests.support.servers import ROOT
@@ -141,7 +140,9 @@ class Play:
         path = urlsplit(address)._replace(scheme="", netloc="").geturl()
         verb = method or ("POST" if body else "GET")
         answer = APIClient(headers=headers).generic(verb, path, body, content_type=kind)
-        if verb == "POST" and answer.status_code == 201:
+        if verb == "POST" and path.endswith("/pauses/"):
+            self.variables["PAUSE"] = str(answer.json()["id"])
+        elif verb == "POST" and answer.status_code == 201:
             self.variables |= {"ID": answer.json()["id"], "ETAG": answer["ETag"]}
         return answer.content.decode()
 
@@ -254,7 +255,7 @@ BEFORE: dict[str, Callable[[Play], None]] = {
 
 def test_what_the_pages_show_is_what_is_printed(played: Played, lines: Lines) -> None:
     admin = get_user_model().objects.get(username="admin")
-    play = Play(played, lines, {"TOKEN": Token.objects.get_or_create(user=admin)[0].key})
+    play = Play(played, lines, {"TOKEN": ApiToken.objects.issue(admin, "curl")[1]})
     play.variables |= {"API": "http://127.0.0.1:8000/api/v1/sync", "CRON_SECRET": settings.CRON_SECRET}
     play.variables |= {"METRICS_TOKEN": settings.METRICS_TOKEN}
     an_hour_has_passed(played)

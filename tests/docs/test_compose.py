@@ -200,7 +200,8 @@ def test_the_images_run_as_nobody_special() -> None:
 
 def test_the_product_image_holds_what_the_program_is_made_of_and_nothing_to_play_with() -> None:
     copied = {name: sources(name) for name in ("program", "sandbox")}
-    assert copied["program"] == {"config", "npd", "sync", "conflicts", "templates", "static", "manage.py"}
+    shown = {f"docs/{name}" for name in ("howto", "reference", "decisions", "connect-monday.md", "guarantees.md")}
+    assert copied["program"] == {"config", "npd", "sync", "conflicts", "templates", "static", "manage.py"} | shown
     assert copied["sandbox"] == {"sandbox"}
 
 

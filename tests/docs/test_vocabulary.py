@@ -26,7 +26,7 @@ IN_SQL = re.compile(r"\b(?:SELECT|UPDATE|INSERT|FROM|WHERE|AND|ORDER BY)\b|\$|cu
 BANNED = {
     r"\b(?:a|the|next|last|each|every|this|no) looks?\b|\blooks? (?:that|which)\b|\blooked at\b": "sync, check; a pass",
     r"\bflow(?:s|ed|ing)?\b": "sync, syncing",
-    r"\b(?:is|are|was|were|be|stays?|on) (?:held|hold)\b|\bheld (?:e-mails?|fields?|values?)\b": "blocked; paused",
+    r"\b(?:is|are|was|were|be|stays?|on) (?:held|hold)\b|\bheld (?:emails?|fields?|values?)\b": "blocked; paused",
     r"\bsettl(?:e|es|ed|ing)\b": "resolve, done",
     r"\b(?:is|are|was|and|,) told\b|\btold (?:here|there|above|apart)\b": "listed, reported",
     r"\bstand(?:s|ing)? (?:still|here|there|now|in|on|at|under|below|twice|alone)\b|\bstandstill\b|\bstood\b": (
@@ -62,9 +62,20 @@ BANNED = {
     r"\bways? out\b": "options",
     r"\bby the sync\b": "NPD Sync",
     r"\bcandidates?\b": "unmatched item",
+    r"\bitem that no record has becomes\b": "create records from new Monday items",
+    # As labels; in a sentence they may mean something ordinary.
+    r"\bNPD needs a value\b": "it is required in NPD",
+    r"^Converter$": "Column type",
+    r"^Written$": "Queued",
+    r"^a sweep$|\bnot swept\b|\bno sweep for\b|\bby the next sweep\b": "a check for missed changes",
+    r"\b(?:that|when) a person (?:decides|retries)\b|\bfor a person to\b": "to resolve; when it is retried",
+    r"\ba try that\b": "an attempt",
+    r"\be-mails?\b": "email",
 }
 
 ALLOWED = {
+    # What came of an import, and of its row.
+    "npd/imports/models.py": ("Written",),
     # One's own draft of a set-up is taken from a colleague: a person takes it over, no value.
     "templates/sync/wizard_base.html": ("Take over…",),
     "templates/sync/wizard_owner.html": ("Take over",),
@@ -89,7 +100,8 @@ ALLOWED = {
     ),
     "docs/reference/merge.md": ("the tombstone", "a tombstone", "tombstone's"),
     # A person forgets a password.
-    "config/logins.py": ("Who has forgotten a password",),
+    "config/logins.py": ("If you forgot your password",),
+    "templates/admin/login.html": ("forgot your password?",),
     # Names of classes.
     "sync/models/__init__.py": ("Tombstone",),
     # Beat knows its rows by these names; people read the titles beside them.

@@ -22,7 +22,14 @@ FILES = dict(re.findall(r"```python\n# (projects/\w+\.py)\n(.*?)```", PAGE, re.D
 COMMANDS = re.findall(r"^\$ python (manage\.py .+)$", PAGE, re.MULTILINE)
 NEEDED = ("projects/models.py", "projects/apps.py")
 SETTINGS = 'from config.settings import *\nINSTALLED_APPS = [*INSTALLED_APPS, "projects"]\n'
-PLAY = "import django\ndjango.setup()\nfrom tests.domain import third_model_play\nthird_model_play.{}()\n"
+PLAY = """import django
+django.setup()
+from django.core.management import call_command
+for command in {commands}:
+    call_command(*command.split()[1:])
+from tests.domain import third_model_play
+third_model_play.{play}()
+"""
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
@@ -75,9 +82,7 @@ def test_the_ten_lines_are_ten() -> None:
 def test_ten_lines_are_synced_both_ways_by_the_generated_pages_and_api(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    for command in COMMANDS:
-        run(environment, *command.split())
-    run(environment, "-c", PLAY.format("play"))
+    assert len(COMMANDS) == 3
+    run(environment, "-c", PLAY.format(commands=COMMANDS, play="play"))
     write(tmp_path, "projects/admin.py", "projects/api.py")
-    run(environment, "manage.py", "check")
-    run(environment, "-c", PLAY.format("play_with_own_classes"))
+    run(environment, "-c", PLAY.format(commands=["manage.py check"], play="play_with_own_classes"))

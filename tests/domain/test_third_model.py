@@ -54,9 +54,8 @@ def ada(client: Client, site: None) -> Client:
 def test_it_stands_in_the_sidebar_among_the_records(ada: Client) -> None:
     request = RequestFactory().get("/admin/")
     request.user = User.objects.get()
-    [records] = [group for group in navigation(request) if group["title"] == "Records"]
-    lines = [(line["title"], line["icon"], line["link"]) for line in records["items"]]
-    assert lines == [
+    lines = [(line["title"], line["icon"], line["link"]) for group in navigation(request) for line in group["items"]]
+    assert [line for line in lines if line[2].startswith(("/admin/npd/", "/admin/deals/"))] == [
         ("Contacts", "person", "/admin/npd/contact/"),
         ("Deals", "table_rows", "/admin/deals/deal/"),
         ("Organizations", "apartment", "/admin/npd/organization/"),

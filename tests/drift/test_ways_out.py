@@ -19,6 +19,8 @@ from sync.boards import schema_drift
 from sync.boards.mapping import remap
 from sync.choices import Cause
 from sync.models import BoardLink, FieldLoop, FieldMapping, SyncQueue
+from sync.operations import attention
+from sync.operations.attention import AttentionKind
 from sync.outbox import pauses
 from tests.drift.conftest import Owner
 from tests.support.world import World
@@ -26,7 +28,7 @@ from tests.support.world import World
 HELD = "/admin/sync/boardlink/held/"
 OLD_LOOPS = "/admin/sync/boardlink/loops/"
 BLOCKED, LOOPS = f"{HELD}?show=blocked", f"{HELD}?show=throttled"
-RENAMED = "“Role” on “Contacts” is now “Position”. Still mapped by its id."
+RENAMED = "“Role” on “Contacts” is now “Position”. The field is still synced."
 
 
 @pytest.fixture
@@ -71,7 +73,7 @@ def test_a_renamed_column_is_told_once_somebody_called_it_fine_no_more(
     owner.sweep()
     assert "Nothing was done: the column was renamed again, to “Rank”." in posted(admin, f"{HELD}note/", **form)
     form["title"] = "Rank"
-    assert "Noted: the column is known as “Rank”" in posted(admin, f"{HELD}note/", **form)
+    assert "Noted: the column is now known as “Rank”" in posted(admin, f"{HELD}note/", **form)
     noted = LogEntry.objects.latest("id")
     assert "“Rank”" in noted.change_message
     assert "Nothing is left to do" in posted(admin, f"{HELD}note/", **form)
@@ -168,7 +170,7 @@ def test_a_field_is_left_alone_from_then_on_and_its_record_is_in_sync(
     form = {"mapping": owner.mapping().pk, "shown": "bidirectional", "direction": "none"}
     asks = posted(admin, f"{HELD}direction/", **form)
     assert "Stop syncing “Role”?" in asks
-    assert "What is blocked on it is blocked no longer." in asks
+    assert "Nothing is blocked on it any more." in asks
     assert "is “No sync” now; it was “Both ways”" in posted(admin, f"{HELD}direction/", **form, confirmed="yes")
     world.work()
     assert (world.status(contact), world.ledger(contact).held) == ("synced", {})
@@ -210,9 +212,32 @@ def test_values_that_are_blocked_for_reasons_of_one_code_stand_together(
     text = shown(admin)
     assert "Role on Contacts 2 records" in text
     assert "Role on Contacts 1 record NPD can't take it." in text
-    posted(admin, f"{HELD}again/", mapping=owner.mapping().pk, code="rejected")
+    off = world.linked("Off")
+    held_so(world, off)
+    Contact.objects.filter(pk=off.pk).update(sync_enabled=False)
+    said = posted(admin, f"{HELD}again/", mapping=owner.mapping().pk, code="rejected")
+    assert "“Role” of 2 records is tried again now. 1 other record is left out: sync is off there." in said
     again = SyncQueue.objects.filter(status="pending", causes=Cause.PERSON).values_list("entity_id", flat=True)
     assert {Contact.objects.get(pk=one).name for one in again} == {"Ann", "Bob"}
+
+
+def test_the_page_counts_what_the_inbox_counts(world: World, owner: Owner, admin: Client) -> None:
+    for name, code, side in (
+        ("Blocked", "invalid", "npd"), ("Rejected", "rejected", "monday"), ("Disabled", "invalid", "npd"),
+        ("Refused and disabled", "rejected", "monday"), ("In conflict", "invalid", "npd"),
+        ("Paused", "paused", "npd"), ("Held", "approval", "npd"), ("Left out", "left_out", "left out"),
+    ):  # fmt: skip
+        held_so(world, world.linked(name), code=code, side=side, reason=f"{name}.")
+    Contact.objects.filter(name__endswith="isabled").update(sync_status="disabled")
+    ledger = world.ledger(Contact.objects.get(name="In conflict"))
+    ledger.conflicts = {"fields": ["role_title"]}
+    ledger.save()
+    counts = attention.counts()
+    assert (counts[AttentionKind.BLOCKED], counts[AttentionKind.REJECTED]) == (1, 1)
+    assert re.findall(r"Role on Contacts (\d+ records?) (\S+)", shown(admin)) == [
+        ("1 record", "Blocked."),
+        ("1 record", "Rejected."),
+    ]
 
 
 def test_what_a_column_can_not_hold_is_settled_value_by_value_and_not_tried_again(
@@ -222,7 +247,7 @@ def test_what_a_column_can_not_hold_is_settled_value_by_value_and_not_tried_agai
     text = shown(admin)
     assert "Role on Contacts 1 record It is too long." in text
     assert "it isn't sent before the value or the column changes" in text
-    assert "Try again now" not in text
+    assert "Retry" not in text
     assert 'href="/admin/conflicts/syncconflict/refused/"' in admin.get(HELD).content.decode()
     assert "Stop syncing it…" in text
 
@@ -450,7 +475,7 @@ def test_the_highlighted_button_is_never_the_one_that_stops_the_sync(
     client.force_login(mapper)
     assert "Stop syncing it…" in shown(client)
     assert main_buttons(client) == []
-    assert main_buttons(admin) == ["Try again now"]
+    assert main_buttons(admin) == ["Fix value by value"]
 
 
 @pytest.mark.parametrize("act", ["note", "check", "column", "direction", "rule", "again"])

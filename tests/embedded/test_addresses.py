@@ -20,9 +20,9 @@ def caller() -> Client:
     """An administrator's program; CSRF is checked as in production."""
     client = Client(enforce_csrf_checks=True)
     user = User.objects.create_superuser("caller", password="x")
-    from rest_framework.authtoken.models import Token
+    from sync.models import ApiToken
 
-    client.defaults["HTTP_AUTHORIZATION"] = f"Token {Token.objects.create(user=user).key}"
+    client.defaults["HTTP_AUTHORIZATION"] = f"Token {ApiToken.objects.issue(user, 'caller')[1]}"
     return client
 
 
@@ -41,7 +41,8 @@ def test_a_webhook_without_the_last_slash_meets_the_same_door(debug: bool) -> No
         with override_settings(DEBUG=debug):
             client = Client(enforce_csrf_checks=True)
             bare, whole = (
-                client.post(address, body, content_type="application/json") for address in (path, f"{path}/")
+                client.post(address, body, content_type="application/json", headers={"X-Request-ID": "the-same-1"})
+                for address in (path, f"{path}/")
             )
         assert bare.status_code == whole.status_code < 500
         assert bare.content == whole.content
@@ -62,7 +63,7 @@ def test_a_wrong_address_below_api_is_a_problem_in_json(caller: Client, path: st
         for answer in (caller.get(path), caller.post(path, {}, content_type="application/json")):
             assert answer.status_code == 404
             assert answer["Content-Type"] == MEDIA_TYPE
-            assert answer.json()["type"] == "urn:npd:not_found"
+            assert answer.json()["code"] == "not_found"
 
 
 def test_other_pages_are_still_sent_on_to_their_slash(client: Client) -> None:

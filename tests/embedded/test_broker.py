@@ -48,7 +48,7 @@ def test_worker_and_beat_go_on_after_postgresql_was_away(cluster: EmbeddedPostgr
         cluster.stop()
         cluster.start()
         before = ticks()
-        wait_for("ticks after the restart", lambda: ticks() > before + 10, 120)
+        wait_for("ticks after the restart", lambda: ticks() > before + 5, 120)
         assert [child.ended for child in children] == [None, None]
     finally:
         stop_all(children)

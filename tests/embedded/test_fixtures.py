@@ -3,12 +3,14 @@
 import pytest
 
 from npd.models import Contact
+from tests.story.conftest import sweep_every_second
 from tests.support.sandbox import Sandbox
 from tests.support.site import Site, log_of
 
 
 @pytest.mark.parametrize("turn", ["first", "second"])
 def test_each_test_meets_an_empty_site_whose_beat_and_worker_are_awake(site: Site, turn: str) -> None:
+    sweep_every_second()
     assert not Contact.objects.exists()
     assert site.api.get(site.path("/admin/login/")).ok
     log = log_of("worker").read_text()

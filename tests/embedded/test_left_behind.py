@@ -1,7 +1,6 @@
 """A test run that is ended leaves no process behind."""
 
 import os
-import signal
 import subprocess
 import sys
 
@@ -14,10 +13,11 @@ from tests.support.waiting import wait_for
 HOLDER = """
 import os, signal, subprocess, sys, time
 from tests.support import guardian
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+child = subprocess.Popen(["sh", "-c", "sleep 600 & echo $!; wait"], start_new_session=True, stdout=subprocess.PIPE)
+of_its_own = int(child.stdout.readline())
 guardian.watch(child.pid)
-os.kill(child.pid, signal.SIGSTOP)
-print(child.pid, flush=True)
+os.killpg(child.pid, signal.SIGSTOP)
+print(child.pid, of_its_own, flush=True)
 time.sleep(600)
 """
 pytestmark = pytest.mark.processes
@@ -30,13 +30,13 @@ def runs(process: psutil.Process) -> bool:
         return False
 
 
-def test_a_stopped_process_ends_when_its_run_is_killed() -> None:
+def test_a_stopped_process_and_its_own_end_when_its_run_is_killed() -> None:
     with subprocess.Popen([sys.executable, "-c", HOLDER], cwd=ROOT, stdout=subprocess.PIPE) as holder:
         assert holder.stdout
-        child = psutil.Process(int(holder.stdout.readline()))
-        assert runs(child)
+        children = [psutil.Process(int(pid)) for pid in holder.stdout.readline().split()]
+        assert all(map(runs, children))
         holder.kill()
-    wait_for("the child has ended", lambda: not runs(child))
+    wait_for("both have ended", lambda: not any(map(runs, children)))
 
 
 def words_of(process: psutil.Process) -> list[str]:
@@ -47,10 +47,7 @@ def words_of(process: psutil.Process) -> list[str]:
         return []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_run_that_is_ended_leaves_no_worker_and_no_beat(number: int) -> None:
-    if number == signal.SIGKILL and sys.platform != "linux":
-        pytest.skip("the kernel's parent-death signal, which ends PostgreSQL, is Linux's")
+def test_a_run_that_is_ended_leaves_no_worker_and_no_beat() -> None:
     test = "tests/embedded/test_fixtures.py::test_each_test_meets_an_empty_site_whose_beat_and_worker_are_awake"
     env = {name: value for name, value in os.environ.items() if name != "TEST_SERVERS"}
     command = [sys.executable, "-m", "pytest", "-q", test]
@@ -67,6 +64,6 @@ def test_a_run_that_is_ended_leaves_no_worker_and_no_beat(number: int) -> None:
         wait_for("beat runs", has_beat, 180)
         children = family()
         assert len(children) > 4
-        run.send_signal(number)
+        run.terminate()
         run.wait(120)
     wait_for("all have ended", lambda: not [one for one in children if runs(one)], 30)

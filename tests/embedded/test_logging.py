@@ -1,10 +1,12 @@
 import json
 import logging
+import logging.config
 
 import pytest
 import structlog
 
-from config.telemetry import HIDDEN, Redactor, SecretlessFormatter, shared_processors
+from config.telemetry import SecretlessFormatter, logging_config, shared_processors
+from sync.kernel.redaction import HIDDEN, Redactor
 
 SECRET = "s3cret-value"
 
@@ -44,7 +46,7 @@ def test_ordinary_text_stays_as_it_is(line: str) -> None:
 
 def test_a_secret_in_a_traceback_is_hidden() -> None:
     formatter = SecretlessFormatter(
-        secrets=[SECRET], processor=structlog.processors.JSONRenderer(), foreign_pre_chain=shared_processors()
+        redact=Redactor([SECRET]), processor=structlog.processors.JSONRenderer(), foreign_pre_chain=shared_processors()
     )
     try:
         raise ValueError(f"no such key: {SECRET}")
@@ -59,7 +61,7 @@ def test_a_secret_in_a_traceback_is_hidden() -> None:
 
 def as_json(text: str, *arguments: object, secrets: tuple[str, ...] = ()) -> str:
     formatter = SecretlessFormatter(
-        secrets=secrets, processor=structlog.processors.JSONRenderer(), foreign_pre_chain=shared_processors()
+        redact=Redactor(secrets), processor=structlog.processors.JSONRenderer(), foreign_pre_chain=shared_processors()
     )
     return formatter.format(logging.LogRecord("x", logging.ERROR, __file__, 1, text, arguments, None))
 
@@ -89,3 +91,14 @@ def test_a_secret_of_a_known_shape_inside_a_text_is_hidden_and_the_line_stays_js
     assert "s3cret" not in event
     assert HIDDEN in event
     assert event.count('"') == text.count('"')
+
+
+def test_a_secret_that_is_met_later_is_hidden_from_then_on() -> None:
+    """As a token that is stored encrypted, which a process knows once it has decrypted it."""
+    secrets = [SECRET]
+    configurator = logging.config.DictConfigurator(logging_config("INFO", True, secrets))
+    line = configurator.configure_formatter(configurator.config["formatters"]["line"])
+    record = logging.LogRecord("x", logging.INFO, __file__, 1, "sent met-only-later-0123", (), None)
+    assert "met-only-later-0123" in line.format(record)
+    secrets.append("met-only-later-0123")
+    assert "met-only-later-0123" not in line.format(record)

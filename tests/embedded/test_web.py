@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -95,3 +96,14 @@ def test_who_sends_slowly_but_gets_on_is_heard_to_the_end(port: int) -> None:
         wait_for("all pieces are sent", lambda: caller.sendall(pieces.pop()) or not pieces, 60)
         assert time.monotonic() - began > 2 * TIMEOUT
         assert caller.recv(12).startswith(b"HTTP/1.1 40")
+
+
+def test_what_is_loaded_before_the_first_request_is_left_out_of_garbage_collections() -> None:
+    program = (
+        "import gc, sys; from config.web import load_application; load_application(); "
+        "print(gc.isenabled(), gc.get_freeze_count() > 100_000, 'sync.api.record_endpoints' in sys.modules)"
+    )
+    command = [sys.executable, "-c", program]
+    env = {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings"}
+    ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    assert ran.stdout.split()[-3:] == ["True", "True", "True"]

@@ -122,7 +122,7 @@ def test_an_item_that_bears_another_records_npd_id_is_not_taken_by_e_mail(world:
 
 
 def blind_to_emails(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
-    """Monday answers an error in place of every e-mail, or the column was turned into one of another type."""
+    """Monday answers an error in place of every email, or the column was turned into one of another type."""
     original = items._parse_reading
 
     def blind(node: Any, error: Any) -> Any:

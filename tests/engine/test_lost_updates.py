@@ -11,7 +11,6 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.models import Decision, FieldMapping, Intent, MondayAccount, WebhookEvent
 from sync.reconcile import mutations
-from sync.records import inbox
 from tests.engine.conftest import choose
 from tests.support.waiting import wait_for
 from tests.support.world import TOM, World
@@ -33,14 +32,6 @@ def conflicts_of(contact: Contact) -> list[SyncConflict]:
 def the_conflict(contact: Contact) -> SyncConflict:
     [conflict] = conflicts_of(contact)
     return conflict
-
-
-def hand_in(world: World, deliveries: list[Any]) -> None:
-    """Hand in what was kept back, by the door with the token: a signature of then would have expired by now."""
-    for body, _, path in deliveries:
-        token = path.rstrip("/").rsplit("/", 1)[-1]
-        got = inbox.receive(body, authorization=None, path_token=token, path=path)
-        assert got.status == 200, got
 
 
 def take(world: World) -> list[Any]:
@@ -71,7 +62,7 @@ def test_a_lost_update_is_found_in_whatever_order_its_events_come(
     kept = take(world)
     assert len(kept) == 2
     for place in order:
-        hand_in(world, [kept[place]])
+        world.hand_in([kept[place]])
         if apart:
             world.work()
     world.work()
@@ -84,7 +75,7 @@ def test_one_of_the_two_events_is_enough(world: World, lost: int) -> None:
     contact = world.linked(role_title="Old")
     world.overwrite(contact)
     kept = take(world)
-    hand_in(world, [kept[1 - lost]])
+    world.hand_in([kept[1 - lost]])
     world.work()
     assert the_conflict(contact).monday_data == {"role_title": "Theirs"}
 
@@ -96,7 +87,7 @@ def test_events_an_hour_late_still_show_it(world: World) -> None:
     world.pass_time(hours=1)
     world.look(contact)
     assert not conflicts_of(contact)
-    hand_in(world, kept)
+    world.hand_in(kept)
     world.work()
     assert the_conflict(contact).monday_data == {"role_title": "Theirs"}
 
@@ -106,7 +97,7 @@ def test_a_conflict_about_a_lost_edit_outlives_further_looks_and_replays(world: 
     world.overwrite(contact)
     world.hear()
     before = the_conflict(contact)
-    hand_in(world, world.delivered)
+    world.hand_in(world.delivered)
     world.work()
     world.edit(contact, "notes", "something else")
     world.hear()
@@ -207,7 +198,7 @@ def test_edits_that_looks_saw_are_no_lost_updates_however_late_they_are_told(wor
     world.look(contact)
     kept = take(world)
     world.pass_time(hours=1)
-    hand_in(world, kept * 2)
+    world.hand_in(kept * 2)
     world.work(contact)
     assert (contact.role_title, world.status(contact)) == ("Theirs again", "synced")
     assert not SyncConflict.objects.exists()
@@ -297,7 +288,7 @@ def test_a_forged_event_writes_nothing(world: World) -> None:
         "userId": TOM,
         "triggerUuid": "f" * 32,
     }
-    hand_in(world, [(json.dumps(forged).encode(), authorization, path)])
+    world.hand_in([(json.dumps(forged).encode(), authorization, path)])
     world.work(contact)
     assert (contact.role_title, world.values(contact)["role_title"]) == ("Ours", "Ours")
 
@@ -350,7 +341,7 @@ def test_a_choice_about_a_lost_edit_stands_on_both_sides(
     assert (contact.role_title, world.values(contact)["role_title"]) == (result, result)
     assert (conflict.resolved_data, conflict.resolved_by) == ({"role_title": result}, person)
     assert world.status(contact) == "synced"
-    hand_in(world, world.delivered)
+    world.hand_in(world.delivered)
     world.work()
     assert not conflicts_of(contact)
 
@@ -502,7 +493,7 @@ def test_a_loss_that_was_settled_is_not_asked_about_again_when_the_sweep_tells_i
     contact = world.linked(role_title="Old")
     world.overwrite(contact)
     kept = take(world)
-    hand_in(world, kept)
+    world.hand_in(kept)
     world.work()
     choose(the_conflict(contact), person, "keep_npd")
     world.work()
@@ -514,7 +505,7 @@ def test_a_loss_that_was_settled_is_not_asked_about_again_when_the_sweep_tells_i
         told = json.loads(body)
         told["event"]["triggerUuid"] += "x"
         again.append((json.dumps(told).encode(), authorization, path))
-    hand_in(world, again)
+    world.hand_in(again)
     world.work()
     assert not conflicts_of(contact)
     assert world.status(contact) == "synced"

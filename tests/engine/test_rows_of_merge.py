@@ -205,7 +205,7 @@ def test_a_required_field_emptied_there_is_held(world: World) -> None:
     world.edit(contact, "role_title", "")
     world.look(contact)
     assert (sides(world, contact), world.status(contact)) == (("Old", ""), "pending")
-    assert "NPD needs a value" in world.ledger(contact).held["role_title"]["reason"]
+    assert "required in NPD" in world.ledger(contact).held["role_title"]["reason"]
 
 
 def test_changed_on_both_sides_and_differ_the_rule(world: World) -> None:
@@ -275,7 +275,7 @@ def test_none_and_disabled_look_at_nothing(world: World, how: dict[str, Any]) ->
 
 
 def test_a_direction_is_not_overridden_by_a_persons_push(world: World) -> None:
-    from sync.records.record_requests import push_record
+    from sync.operations.record_push import push_record
 
     contact = world.linked(role_title="Theirs")
     Contact.objects.filter(pk=contact.pk).update(sync_direction="monday_to_npd")

@@ -40,7 +40,7 @@ def test_a_push_names_the_person_who_edited_by_the_api_the_row_and_the_call(worl
     words = [link.text for link in causes_of(line, {})]
     assert words[0].startswith("edited in NPD by Dora Demo by the API at ")
     assert words[1] == f"job #{row.pk} (a save in NPD)"
-    assert words[3] == f"written [Monday request {line.request_id}, alias r0]"
+    assert words[3] == f"written to Monday [Monday request {line.request_id}, alias r0]"
 
 
 def test_the_edit_that_is_named_is_the_one_of_that_field(world: World) -> None:
@@ -119,12 +119,12 @@ def test_what_a_sweep_found_says_so(world: World) -> None:
     world.look(contact)
     line = last(contact, "pull")
     assert (line.cause["causes"], line.cause["events"]) == (["sweep"], [])
-    assert "(a sweep)" in causes_text(causes_of(line, {}))
+    assert "(a check for missed changes)" in causes_text(causes_of(line, {}))
 
 
 def test_a_click_names_who_clicked(world: World) -> None:
     contact = world.linked(role_title="Boss")
-    from sync.records.record_requests import push_record
+    from sync.operations.record_push import push_record
 
     contact.role_title = "Chair"
     contact.save()

@@ -157,7 +157,7 @@ def test_the_first_page_says_that_something_waits(browser: Client, hold: Any) ->
     assert "to approve" not in browser.get("/admin/").content.decode()
     hold(4)
     html = browser.get("/admin/").content.decode()
-    assert "4 deletes and emptied fields to approve" in html
+    assert "4 deletions and emptied fields to approve" in html
     assert LIST.replace("&", "&amp;") in html
 
 

@@ -64,7 +64,7 @@ def test_rows_left_out_are_told_kept_in_a_file_and_end_with_three(person: User, 
     path.write_text("Name,Email\nAnn,ann@x.org\nBob,nowhere\n")
     said, ended = run(path, "--yes", "--errors", str(errors))
     assert ended == 3
-    assert "row 3 Bob: E-mail: Enter a valid email address." in said
+    assert "row 3 Bob: Email: Enter a valid email address." in said
     assert "1 row was not imported" in said
     assert Contact.objects.get().name == "Ann"
     assert errors.read_text("utf-8-sig").splitlines()[1].startswith("Bob,nowhere,")

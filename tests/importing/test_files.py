@@ -12,12 +12,13 @@ import pytest
 from django.contrib.auth.models import User
 
 from npd.imports.files import ImportFileError
-from npd.imports.files.reader import escape_formula, unescape_formula
+from npd.imports.files.reader import unescape_formula
 from npd.imports.import_jobs import read_import_now
 from npd.imports.import_plan import ImportOptions
 from npd.imports.messages import rejection_of_error
 from npd.imports.models import ImportJob
 from npd.models import Contact
+from sync.operations.exports import escape_formula
 from tests.importing.conftest import offered, outcomes, said
 
 pytestmark = pytest.mark.django_db
@@ -62,7 +63,7 @@ def test_cells_of_a_spreadsheet_are_read_as_a_person_sees_them(person: User) -> 
     job = offered(
         person,
         xlsx(
-            ["Name", "E-mail", "Phone", "Role", "Notes", "Unknown"],
+            ["Name", "Email", "Phone", "Role", "Notes", "Unknown"],
             ["Ann", "ann@x.org", 4681234.0, datetime.fromisoformat("2026-11-20"), 1.5, "ignored"],
             [None, None, None, None, None, None],
             ["Bob", "bob@x.org", "+46 8", datetime.fromisoformat("2026-11-20 09:30"), True, None],
@@ -91,6 +92,7 @@ def test_a_formula_in_a_csv_file_is_text_and_leaves_again_harmless(person: User)
     assert job.rows.get().after == {"name": "=cmd|' /C calc'!A0", "email": "x@x.org", "phone": "+46 8"}
     assert escape_formula("=1+1") == "'=1+1"
     assert unescape_formula(escape_formula("+46 8")) == "+46 8"
+    assert unescape_formula(escape_formula("\n=1")) == "=1"
 
 
 # Made when they are needed: some are large.

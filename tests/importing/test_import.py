@@ -79,7 +79,7 @@ def test_what_is_ambiguous_is_reported_and_not_written(person: User) -> None:
         "Twin,TWIN@x.org,5\nFine,fine@x.org,6\n",
     )
     assert outcomes(job) == dict.fromkeys(range(2, 7), "ambiguous") | {7: "new"}
-    assert "2 contacts have this e-mail" in said(job, 2)
+    assert "2 contacts have this email" in said(job, 2)
     assert "Add it, or the NPD ID" in said(job, 3)
     assert "capital letters only" in said(job, 4)
     assert "also row 6" in said(job, 5)
@@ -94,7 +94,7 @@ def test_every_invalid_row_says_its_field_what_is_wrong_and_what_to_do(person: U
     job = imported(person, text)
     assert set(outcomes(job).values()) == {"invalid"}
     assert said(job, 2).startswith("NPD ID: There is no contact with the NPD ID “nope”. Correct it")
-    assert said(job, 3).startswith("E-mail: Enter a valid email address. The cell says “not an address”. Correct it")
+    assert said(job, 3).startswith("Email: Enter a valid email address. The cell says “not an address”. Correct it")
     assert said(job, 4) == "Name: This field cannot be blank. Fill the cell."
     assert said(job, 5).startswith("Role: Ensure this value has at most 255 characters")
     assert "repeats the titles" in said(job, 6)
@@ -339,8 +339,8 @@ def test_a_match_by_e_mail_is_looked_at_again_when_it_is_written(person: User) -
     Contact.objects.create(name="Another", email="twice@x.org")
     confirm_import(job, by=person)
     run_all()
-    assert "The e-mail by which it was found was changed since the preview" in said(job, 2)
-    assert "The e-mail by which it was found was changed since the preview" in said(job, 3)
+    assert "The email by which it was found was changed since the preview" in said(job, 2)
+    assert "The email by which it was found was changed since the preview" in said(job, 3)
     phones = dict(Contact.objects.values_list("pk", "phone"))
     assert (phones[moved.pk], phones[twice.pk], phones[fine.pk]) == ("1", "1", "2")
 

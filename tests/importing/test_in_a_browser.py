@@ -1,8 +1,7 @@
-"""The import in a real browser: by keyboard, at both widths, in both colour schemes, with progress that moves."""
+"""The import in a real browser: by keyboard, with progress that moves."""
 
 from __future__ import annotations
 
-import io
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,16 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.db import connection
-from django.urls import reverse
 
-from npd.imports.import_jobs import confirm_import, run_all, upload
-from npd.imports.import_plan import ImportOptions
-from npd.imports.models import ImportJob
+from npd.imports.import_jobs import run_all
 from npd.models import Contact
-from tests.importing.conftest import imported, offered
-from tests.support.pages import faults_of
 
 if TYPE_CHECKING:
     pass
@@ -29,40 +22,6 @@ TEXT = (
     "NPD ID,Name,Email,Phone,Company,Colour\n,Anne Ångström,ann@x.org,+46 8 123 45,Nova,red\n"
     f",Bob,not an address,,,blue\n,Eve {'Very' * 30},eve@x.org,,,\n,Twin,twin@x.org,,,\n,Twin,twin@x.org,,,\n"
 )
-
-
-def address(job: ImportJob, page: str = "job") -> str:
-    return reverse(f"admin:npd_{job.entity_type}_import_{page}", args=[job.pk])
-
-
-@pytest.fixture
-def pages(person: User) -> list[str]:
-    """Every page of an import, in every state."""
-    Contact.objects.create(name="Ann", email="ann@x.org", phone="1")
-    shown = offered(person, TEXT, make_organizations=True)
-    done = imported(person, "Name,Email,Phone\nAnna,ann@x.org,2\nNew,new@x.org,\nBad,bad,\n")
-    undone = imported(person, "Name,Email\nOther,other@x.org\n")
-    ImportJob.objects.filter(pk=undone.pk).update(state="undone")
-    running = offered(person, "Name,Email\nSoon,soon@x.org\n")
-    failed = upload("contact", f"{'very-' * 20}long.csv", io.BytesIO(b"x\n1\n"), options=ImportOptions(), by=person)
-    run_all()
-    confirm_import(running, by=person)
-    reading = upload("contact", "people.csv", io.BytesIO(TEXT.encode()), options=ImportOptions(), by=person)
-    start = "/admin/npd/contact/import/"
-    return [
-        start,
-        address(reading),
-        address(failed),
-        address(shown),
-        address(running),
-        address(done),
-        address(done, "undo"),
-        address(undone),
-    ]
-
-
-def test_pages_have_no_serious_barrier_no_error_and_nothing_beside_the_screen(open_page: Any, pages: list[str]) -> None:
-    assert not faults_of(open_page, ["/admin/npd/contact/", *pages])
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def test_a_file_is_shown_confirmed_written_and_undone_on_its_pages(admin: Client
     job = ImportJob.objects.get()
     assert "Favourite colour ignored" in text
     assert re.search(r"New 1 .*Changed 1 .*Unchanged 0 .*Invalid 1 .*Ambiguous 0", text)
-    assert "E-mail: Enter a valid email address." in text
+    assert "Email: Enter a valid email address." in text
     assert re.search(r"Name\s*: was Ann → becomes Anne", text)
     ann.refresh_from_db()
     assert ann.name == "Ann"
@@ -53,7 +53,7 @@ def test_a_file_is_shown_confirmed_written_and_undone_on_its_pages(admin: Client
     text = words_of(admin.get(url(job)).content.decode())
     assert "2 rows were written." in text
     text = words_of(admin.get(url(job, "undo")).content.decode())
-    assert "1 value goes back to what it was before. 1 record that the import made is deleted." in text
+    assert "1 value goes back to what it was before. 1 record that the import created is deleted." in text
     admin.post(url(job, "undo"))
     run_all()
     assert "2 rows were undone." in words_of(admin.get(url(job)).content.decode())
@@ -70,7 +70,7 @@ def test_rows_that_were_not_imported_come_as_a_file_that_can_be_imported_once_co
     lines = list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig"))))
     assert lines[0] == ["Name", "Email", "Phone", "Not imported because"]
     assert lines[1][:3] == ["'=Bob", "not an address", "'+1"]
-    assert lines[1][3].startswith("Row 2: E-mail: Enter a valid email address.")
+    assert lines[1][3].startswith("Row 2: Email: Enter a valid email address.")
     again = offered(person, answer.content.replace(b"not an address", b"bob@x.org"))
     assert again.rows.get().after == {"name": "=Bob", "email": "bob@x.org", "phone": "+1"}
 
@@ -210,7 +210,7 @@ def test_an_import_of_which_nothing_can_be_undone_any_more_promises_nothing(
     job = imported(person, "Name,Email\nAnne,ann@x.org\n")
     Contact.objects.update(name="Anna")
     text = words_of(admin.get(url(job, "undo")).content.decode())
-    assert "Nothing of it can be undone any more" in text
+    assert "Nothing in it can be undone any more" in text
     assert "1 value was changed since, and stays." in text
     assert "Undo the import of" not in text
     assert "follows on Monday" not in text

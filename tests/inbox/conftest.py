@@ -33,7 +33,7 @@ def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def body(**values: Any) -> dict[str, Any]:
-    """A changed e-mail; keys and types as in deliveries of 2025."""
+    """A changed email; keys and types as in deliveries of 2025."""
     event = {
         "app": "monday",
         "type": "update_column_value",

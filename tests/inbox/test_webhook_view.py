@@ -35,7 +35,7 @@ def test_a_refusal_is_a_problem_in_words(monday: Client) -> None:
     answer = monday.post(BARE, raw(), content_type="application/json")
     assert answer.status_code == 401
     assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.json()["type"] == "urn:npd:unsigned"
+    assert answer.json()["code"] == "unsigned"
     assert "not signed" in answer.json()["detail"]
 
 

@@ -118,7 +118,7 @@ def test_migrating_down_and_up_over_a_filled_table_keeps_every_row_and_mends_old
             cursor.execute("SELECT count(*) FROM sync_metadata")
             assert cursor.fetchone() == (50,)
     finally:
-        call_command("migrate", "sync", verbosity=0)
+        call_command("migrate", verbosity=0)
         rows.number_further_on()
     after = list(SyncState.objects.order_by("id").values())
     changed = [one["entity_id"] for one, other in zip(before, after, strict=True) if one != other]

@@ -9,6 +9,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
 from sync.models import BoardLink, RefusedItem, SyncQueue, Tombstone
+from sync.records.external_ids import external_ids_of, set_external_ids
 from tests.lifecycle.conftest import asked, choose
 from tests.support.world import World, mail, staged
 
@@ -69,7 +70,7 @@ def test_none_there_never_linked_several_hits_are_asked_about(world: World) -> N
     assert {option["label"] for option in conflict.about["options"]} == {
         "It is “One”",
         "It is “Two”",
-        "It is somebody else: make a new record",
+        "It is somebody else: create a new record",
         "Leave the item alone",
     }
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"conflict"}
@@ -107,7 +108,7 @@ def test_an_item_that_is_nobodys_becomes_a_record_when_a_person_says_so(world: W
     # The records that had waited for the answer go their own way again.
     assert world.status(one) == "synced"
     assert one.monday_id not in (None, item)
-    # Their e-mail is still the same, so that the other one is asked about, but not about this item.
+    # Their email is still the same, so that the other one is asked about, but not about this item.
     assert asked(two.pk, "identity").monday_item_id == one.monday_id
 
 
@@ -187,7 +188,7 @@ def test_none_not_returned_when_asked_by_id_nothing_happens_and_the_row_ends_wit
 
 
 def two_items(world: World) -> tuple[Contact, str, str]:
-    """A record whose e-mail two items on the board bear, asked about."""
+    """A record whose email two items on the board bear, asked about."""
     one, two = (world.add(f"Ann {n}", email=mail("ann@example.com")) for n in (1, 2))
     contact = world.contact("Ann", email="ann@example.com")
     world.work()
@@ -219,7 +220,7 @@ def test_there_never_linked_none_of_the_hits_a_new_item_is_made_and_nobody_asks_
 
 @staged
 def twins(world: World) -> tuple[Contact, Contact]:
-    """A linked record, and one made of an item that got the same e-mail address later."""
+    """A linked record, and one made of an item that got the same email address later."""
     known = world.linked("Ann", email="ann@example.com")
     item = world.add("A. Example")
     newcomers(world, seconds=400)
@@ -233,7 +234,7 @@ def twins(world: World) -> tuple[Contact, Contact]:
 def test_a_record_made_from_an_item_whose_key_meets_anothers_is_asked_about(world: World) -> None:
     known, made = twins(world)
     conflict = asked(made.pk, "identity")
-    assert "same email" in conflict.about["what"].replace("e-mail", "email")
+    assert "same email" in conflict.about["what"].replace("email", "email")
     assert (made.email, made.sync_status) == ("ann@example.com", "synced")
     assert Contact.objects.get(pk=known.pk).sync_status == "synced"
 
@@ -254,9 +255,11 @@ def test_a_record_made_from_an_item_that_somebody_touched_in_npd_is_not_asked_ab
 def test_the_same_person_the_made_record_goes_and_its_item_after_it(world: World, pat: Any) -> None:
     known, made = twins(world)
     item = made.monday_id
+    set_external_ids("contact", {known.pk: {"crm": "1"}, made.pk: {"crm": "2", "shop": "3"}})
     choose(asked(made.pk, "identity"), pat, "custom", f"same:{known.pk}")
     world.work()
     world.work()
+    assert external_ids_of("contact", [known.pk]) == {known.pk: {"crm": "1", "shop": "3"}}
     assert list(Contact.objects.all()) == [known]
     assert Tombstone.objects.get(entity_id=made.pk).state == "archived"
     states = {i["id"]: i["state"] for i in world.sandbox.all_items()}

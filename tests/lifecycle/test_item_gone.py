@@ -7,6 +7,7 @@ import pytest
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.models import BoardLink, Decision, RefusedItem, SyncQueue, Tombstone
+from sync.records.item_links import request_recreation
 from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
 from tests.support.world import World
 
@@ -69,6 +70,47 @@ def test_an_item_restored_within_the_quiet_time_was_never_gone(world: World) -> 
     assert world.status(contact) == "synced"
     assert not SyncConflict.objects.exists()
     assert world.ledger(contact).gone_since is None
+
+
+@pytest.mark.parametrize("is_asked", [False, True])
+def test_a_person_has_the_item_made_again_at_once_and_nobody_is_asked_any_more(world: World, is_asked: bool) -> None:
+    contact = world.linked(role_title="Boss")
+    item = take_away(world, contact)
+    if is_asked:
+        set_fields(contact, role_title="Chair")
+        quiet_passes(world)
+        assert asked(contact.pk)
+    contact.refresh_from_db()
+    request_recreation(contact, "pat")
+    world.work()
+    world.work()
+    assert world.status(contact) == "synced"
+    assert contact.monday_id not in (None, item)
+    assert world.values(contact)["role_title"] == contact.role_title
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()
+    assert len(log_of(contact.pk, "unlinked")) == 1
+
+
+def test_an_item_that_is_back_is_not_made_again(world: World) -> None:
+    contact = world.linked(role_title="Boss")
+    item = take_away(world, contact)
+    contact.refresh_from_db()
+    request_recreation(contact, "pat")
+    world.sandbox.act("restore", item_id=item)
+    world.hear()
+    assert (world.status(contact), contact.monday_id) == ("synced", item)
+
+
+def test_an_item_that_monday_only_doesnt_show_is_not_made_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    contact = world.linked(role_title="Boss")
+    hide(world, monkeypatch, str(contact.monday_id))
+    world.look(contact)
+    contact.refresh_from_db()
+    item, mutations = contact.monday_id, world.calls("mutation")
+    request_recreation(contact, "pat")
+    world.work()
+    contact.refresh_from_db()
+    assert (contact.monday_id, world.calls("mutation")) == (item, mutations)
 
 
 def test_an_item_taken_away_again_is_waited_for_anew(world: World) -> None:
@@ -495,7 +537,7 @@ def test_the_record_says_at_every_step_what_is_going_on(world: World) -> None:
     contact = world.linked(role_title="Boss")
     take_away(world, contact)
     assert "archived on Monday" in words_of(contact)
-    assert "10 minutes" in words_of(contact)
+    assert "Otherwise you are then asked in the Inbox" in words_of(contact)
     set_fields(contact, role_title="Chair")
     quiet_passes(world)
     assert "Edited since the last sync: Role" in words_of(contact)

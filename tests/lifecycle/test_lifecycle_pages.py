@@ -116,7 +116,7 @@ def test_bringing_back_needs_the_permission_to_add_such_records(world: World, cl
     contact = world.contact("Ann")
     contact.delete()
     reader = get_user_model().objects.create_user("reader", password="x", is_staff=True)
-    reader.user_permissions.add(Permission.objects.get(codename="view_tombstone"))
+    reader.user_permissions.add(*Permission.objects.filter(codename__in=("view_tombstone", "view_contact")))
     client.force_login(reader)
     assert "needs the permission" in act(client, DELETED, "bring_back", Tombstone.objects.get().pk)
     assert not Contact.objects.exists()
@@ -129,7 +129,9 @@ def test_the_permission_is_asked_for_every_type_of_a_long_selection(
     world.contact("Ann").delete()
     Organization.objects.create(name="Acme").delete()
     clerk = get_user_model().objects.create_user("clerk", password="x", is_staff=True)
-    clerk.user_permissions.add(*Permission.objects.filter(codename__in=("view_tombstone", "add_contact")))
+    clerk.user_permissions.add(
+        *Permission.objects.filter(codename__in=("view_tombstone", "view_contact", "add_contact", "view_organization"))
+    )
     client.force_login(clerk)
     keys = list(Tombstone.objects.values_list("pk", flat=True))
     sent = {"action": "bring_back", "_selected_action": keys, "confirmed": "yes"}

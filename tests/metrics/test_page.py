@@ -76,7 +76,7 @@ def test_while_no_token_is_set_it_is_closed_to_everybody(client: Client, setting
     settings.METRICS_TOKEN = ""
     for header in ({}, {"Authorization": "Bearer"}, {"Authorization": "Bearer "}):
         answer = client.get("/metrics", headers=header)
-        assert (answer.status_code, answer.json()["type"]) == (403, "urn:npd:closed")
+        assert (answer.status_code, answer.json()["code"]) == (403, "closed")
         assert "METRICS_TOKEN" in answer.json()["detail"]
 
 

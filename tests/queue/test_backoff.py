@@ -10,9 +10,9 @@ from django.db import connections, transaction
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.models import SyncQueue
+from sync.operations.record_push import push_record
 from sync.queue import SyncQueueService
 from sync.records import availability
-from sync.records.record_requests import push_record
 from tests.support.waiting import somebody_waits, wait_for
 from tests.support.world import World
 

@@ -128,6 +128,20 @@ def test_an_unlinking_waits_whichever_way_is_paused(world: World, what: dict[str
     assert (contact.monday_id, contact.sync_enabled) == (None, False)
 
 
+def test_an_unlinking_from_an_item_that_is_gone_waits_as_one_job(world: World) -> None:
+    contact = world.linked("Ann")
+    world.sandbox.act("delete", item_id=contact.monday_id)
+    paused(world, DOWN)
+    request_unlink(contact, "pat")
+    reads = world.calls("query")
+    world.work()
+    assert world.calls("query") == reads + 1
+    assert not SyncConflict.objects.filter(entity_id=contact.pk).exists()
+    resumed(world, DOWN)
+    contact.refresh_from_db()
+    assert (contact.monday_id, contact.sync_enabled) == (None, False)
+
+
 def test_the_item_of_a_deleted_record_stays_until_writing_is_resumed(world: World) -> None:
     contact = world.linked("Ann")
     item, key = str(contact.monday_id), contact.pk

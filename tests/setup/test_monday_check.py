@@ -52,6 +52,9 @@ def test_after_the_set_up_everything_is_well_and_stays_as_it_is(
         finding["about"] for finding in told["findings"]
     }
     assert settings.MONDAY_WEBHOOK_TOKEN not in said + str(told)
+    # A listing that stays short is taken as whole, and said so.
+    BoardLink.objects.filter(pk=set_up.pk).update(sweep_shortfall=3)
+    assert topics("warning") == ["board"]
 
 
 def test_each_thing_that_is_wrong_with_the_boards_is_told_in_one_run(set_up: BoardLink, monday: Sandbox) -> None:

@@ -11,7 +11,7 @@ from npd.models import Contact
 from sync.choices import Cause
 from sync.connectors.monday.client import MondayClient
 from sync.connectors.monday.webhooks import WEBHOOK_EVENTS
-from sync.models import BoardLink, FieldMapping, MondayAccount, RefusedItem, SyncQueue
+from sync.models import BoardLink, FieldMapping, MondayAccount, RefusedItem, SyncQueue, UnmatchedItem
 from tests.support.sandbox import Sandbox
 
 pytestmark = pytest.mark.django_db
@@ -102,6 +102,14 @@ def test_a_second_run_changes_nothing_and_prints_the_board_ids_where_asked(monda
     assert f"MONDAY_ORGANIZATIONS_BOARD_ID={organizations.board_id}" in lines
 
 
+def test_it_says_what_the_filter_lets_through_and_leaves_it(monday: Sandbox, run: Run) -> None:
+    run("monday_setup")
+    stored = {"records": [{"field": "role_title", "op": "is", "values": ["Customer"], "labels": ["Customer"]}]}
+    BoardLink.objects.filter(entity_type="contact").update(sync_filter=stored)
+    assert "the filter lets through: Records where Role is “Customer”." in run("monday_setup")
+    assert contacts_link().sync_filter == stored
+
+
 def test_what_an_administrator_changed_stays(monday: Sandbox, run: Run) -> None:
     run("monday_setup")
     changed = FieldMapping.objects.filter(link__entity_type="contact", key="email")
@@ -126,6 +134,7 @@ def test_a_board_named_in_the_settings_wins_and_is_used_with_the_columns_it_has(
 ) -> None:
     run("monday_setup")
     RefusedItem.objects.create(entity_type="contact", item_id="1", reason="on the old board")
+    UnmatchedItem.objects.create(entity_type="contact", item_id="2", name="on the old board", reason_code="no_key")
     board_id = a_board(monday, ("mail_addr", "Email", "email"), ("phone", "Old phone", "text"))
     settings.MONDAY_CONTACTS_BOARD_ID = board_id
     run("monday_setup")
@@ -135,6 +144,7 @@ def test_a_board_named_in_the_settings_wins_and_is_used_with_the_columns_it_has(
     assert columns_of(monday, board_id)[link.mappings.get(key="phone").column_id] == "phone"
     assert webhooks_of(monday, board_id) == sorted(WEBHOOK_EVENTS)
     assert not RefusedItem.objects.exists()
+    assert not UnmatchedItem.objects.exists()
 
 
 def test_webhooks_go_to_the_secret_address_and_to_another_one_when_that_changes(

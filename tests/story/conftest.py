@@ -16,6 +16,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
+from playwright.sync_api import Page, expect
 
 from config.embedded.processes import Child
 from config.embedded.supervisor import worker_command
@@ -46,13 +47,13 @@ def own_sandbox(running: list[Child], *options: str) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def staff(site: Site) -> Iterator[Staff]:
+def staff(quiet_site: Site) -> Iterator[Staff]:
     """Starts further workers: `staff("worker-2", VARIABLE=…)`. They end with the test."""
     hired: list[Child] = []
 
     def hire(name: str, **variables: str) -> Child:
-        hired.append(started(name, worker_command(), site.processes.env | variables))
-        site.wait_for(f"{name} is ready", lambda: " ready." in "\n".join(hired[-1].last_lines(50)))
+        hired.append(started(name, worker_command(), quiet_site.processes.env | variables))
+        quiet_site.wait_for(f"{name} is ready", lambda: " ready." in "\n".join(hired[-1].last_lines(50)))
         return hired[-1]
 
     yield hire
@@ -186,3 +187,12 @@ def read(site: Site, contact: dict[str, Any]) -> dict[str, Any]:
 def names_on_board(site: Site) -> list[str]:
     """The names of all items, doubles too."""
     return sorted(item["name"] for item in site.sandbox.items())
+
+
+def sign_in(site: Site, page: Page) -> None:
+    """As the administrator, by name and password."""
+    page.goto("/admin/")
+    page.get_by_label("Username").fill(site.username)
+    page.get_by_label("Password").fill(site.password)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Health")).to_be_visible()

@@ -1,27 +1,30 @@
-"""Screenshots of the story, wide and narrow. `PICTURES=docs/pictures` makes the README's, in dark too."""
+"""Screenshots of the story, wide and narrow, light and dark: taken where PICTURES names a folder (docs/pictures)."""
 
 import os
 from pathlib import Path
 
 from playwright.sync_api import Locator, Page
 
+from tests.support.servers import ROOT
+
 SIZES = {1280: 800, 390: 844}  # pixels
 LARGEST = 250_000  # bytes
+KEPT = ROOT / "docs" / "pictures"
 
 
 class Album:
     """A folder of pictures, each of one page as it stands."""
 
-    def __init__(self, folder: Path) -> None:
-        wanted = os.environ.get("PICTURES")
-        self.folder = Path(wanted or folder)
-        self.schemes = ("light", "dark") if wanted else ("light",)
-        self.folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self) -> None:
+        self.wanted = "PICTURES" in os.environ
+        self.folder = Path(os.environ.get("PICTURES") or KEPT)
 
     def take(self, page: Page, name: str, at: Locator | None = None) -> None:
         """Picture the page, scrolled to `at`, as NAME-WIDTH-SCHEME.png; it is wide and light again afterwards."""
+        if not self.wanted:
+            return
         for width, height in SIZES.items():
-            for scheme in self.schemes:
+            for scheme in ("light", "dark"):
                 _dress(page, width, height, scheme)
                 if at is not None:
                     at.evaluate("element => element.scrollIntoView({block: 'start'})")

@@ -1,15 +1,14 @@
-"""The demo, played by one person with two windows: NPD's admin, and the board."""
+"""The demo, played by one person with two windows: NPD's admin, and the board. No page is ever reloaded."""
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from django.conf import settings
 from playwright.sync_api import Locator, Page, expect
 
 from config.embedded.processes import Child
-from tests.story.conftest import own_sandbox, worker_asleep
+from tests.story.conftest import own_sandbox, sign_in, worker_asleep
 from tests.story.pictures import LARGEST, Album
 from tests.story.seed import HEROINE, seed
 from tests.support.sandbox import Sandbox
@@ -26,15 +25,15 @@ def sandbox(running_sandbox: list[Child]) -> Iterator[Sandbox]:
         yield found
 
 
-def test_a_person_plays_the_demo_story(site: Site, page: Page, tmp_path: Path) -> None:
+def test_a_person_plays_the_demo_story(site: Site, page: Page) -> None:
     seed(site)
     # The board marks what changed in the last ten seconds: that shall be the story's edits, not the seeding.
     site.sandbox.control("clock", offset_seconds=12)
-    album = Album(tmp_path)
+    album = Album()
     sign_in(site, page)
     open_record(page)
     board = open_board(page)
-    an_edit_in_npd_shows_on_the_board(page, board)
+    an_edit_in_npd_shows_on_the_board(site, page, board)
     album.take(board, "board")
     an_edit_on_the_board_shows_in_npd(page, board)
     album.take(page, "record")
@@ -46,14 +45,6 @@ def test_a_person_plays_the_demo_story(site: Site, page: Page, tmp_path: Path) -
     both_sides_show_the_result(page, board)
     album.take(page, "record-settled", at=page.get_by_role("heading", name="Compare NPD and Monday"))
     assert max(album.sizes().values()) <= LARGEST
-
-
-def sign_in(site: Site, page: Page) -> None:
-    page.goto("/admin/")
-    page.get_by_label("Username").fill(site.username)
-    page.get_by_label("Password").fill(site.password)
-    page.get_by_role("button", name="Log in").click()
-    expect(page.get_by_role("heading", name="Sync health")).to_be_visible()
 
 
 def sidebar(page: Page, name: str) -> None:
@@ -97,8 +88,14 @@ def type_into(board: Page, column: str, text: str) -> None:
     expect(cell(board, column)).to_have_text(text.removesuffix(COUNTRY))
 
 
-def an_edit_in_npd_shows_on_the_board(page: Page, board: Page) -> None:
-    save(page, role_title="Head of purchasing")
+def an_edit_in_npd_shows_on_the_board(site: Site, page: Page, board: Page) -> None:
+    """The saved page says Pending, and then Synced by itself."""
+    with worker_asleep(site):
+        save(page, role_title="Head of purchasing")
+        expect(page.get_by_label("Sync state")).to_contain_text("Pending")
+        page.evaluate("window.wasLoadedBefore = true")
+    expect(page.get_by_label("Sync state")).to_contain_text("Synced")
+    assert page.evaluate("window.wasLoadedBefore")
     expect(cell(board, "Role")).to_have_text("Head of purchasing")
     expect(board.locator("tr", has_text=HEROINE)).to_contain_text("just now · NPD Sync")
 
@@ -106,9 +103,10 @@ def an_edit_in_npd_shows_on_the_board(page: Page, board: Page) -> None:
 def an_edit_on_the_board_shows_in_npd(page: Page, board: Page) -> None:
     type_into(board, "Notes", "Call in the morning. Orders in spring and autumn.")
     expect(board.locator("#deliveries li").first).to_contain_text("200 in")
-    reload_until(page, "[name=notes]", "Call in the morning. Orders in spring and autumn.")
-    reload_until_synced(page)
-    expect(page.get_by_role("heading", name="History").locator("..")).to_contain_text("updated from Monday")
+    expect(page.locator("[name=notes]")).to_have_value("Call in the morning. Orders in spring and autumn.")
+    expect(page.get_by_label("Sync state")).to_contain_text("Synced")
+    assert page.evaluate("window.wasLoadedBefore")
+    expect(page.get_by_role("heading", name="Activity").locator("..")).to_contain_text("updated from Monday")
 
 
 def both_change_the_same_fields(page: Page, board: Page) -> None:
@@ -122,10 +120,9 @@ def the_badge_leads_to_the_conflict(page: Page, album: Album) -> None:
     sidebar(page, "Contacts")
     row = page.get_by_role("row").filter(has_text=HEROINE)
     badge = row.get_by_role("link", name="Needs attention")
-    wait_with_reloads(page, badge)
     expect(row).to_contain_text("Role")
     album.take(page, "contacts")
-    sidebar(page, "Sync health")
+    sidebar(page, "Health")
     expect(page.get_by_text("1 conflict to resolve").first).to_be_visible()
     album.take(page, "health")
     page.go_back()
@@ -146,7 +143,7 @@ def settle_it_by_keys(page: Page, album: Album) -> None:
     expect(page.locator("[data-summary]")).to_have_text("Writes 1 field in NPD, 1 column on Monday.")
     album.take(page, "conflict")
     page.keyboard.press("Enter")
-    # The next that waits is the e-mail that Monday refuses; above it stands what became of this one.
+    # The next that waits is the email that Monday refuses; above it stands what became of this one.
     expect(page.locator(".cfl-tag", has_text="Rejected by Monday")).to_be_visible()
     expect(page.locator("[data-sentence]")).to_contain_text("Resolved:", timeout=30_000)
     page.locator(".cfl-strip-state").get_by_role("link", name=HEROINE).click()
@@ -157,23 +154,6 @@ def both_sides_show_the_result(page: Page, board: Page) -> None:
     expect(cell(board, "Role")).to_have_text("Director of purchasing")
     expect(cell(board, "Phone")).to_have_text("+46 31 701 55 00")
     page.get_by_role("link", name=HEROINE).first.click()
-    reload_until_synced(page)
+    expect(page.get_by_label("Sync state")).to_contain_text("Synced")
     expect(page.locator("[name=role_title]")).to_have_value("Director of purchasing")
     assert page.locator("[name=phone]").input_value().replace(" ", "") == "+46317015500"
-
-
-def reload_until(page: Page, field: str, value: str) -> None:
-    """The record's page stands still: a person reloads it."""
-    wait_with_reloads(page, page.locator(f"{field}", has_text=value))
-
-
-def reload_until_synced(page: Page) -> None:
-    wait_with_reloads(page, page.get_by_label("Sync state").filter(has_text="Synced"))
-
-
-def wait_with_reloads(page: Page, wanted: Locator, times: int = 40) -> None:
-    for _ in range(times):
-        if wanted.count():
-            return
-        page.reload()
-    expect(wanted).to_be_visible()

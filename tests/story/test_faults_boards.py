@@ -1,4 +1,4 @@
-"""Eleven boards, four workers: one board at its limit holds nobody up, and a restart of PostgreSQL loses nothing."""
+"""Eleven boards, four workers: boards at their limits hold nobody up, and a restart of PostgreSQL loses nothing."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -17,8 +17,9 @@ from tests.support.arrived import CONTACTS, Kind, Writers, all_arrived
 from tests.support.boards.models import THINGS, things
 from tests.support.site import Processes, Site
 
-TEN = [Kind(Organization, "notes"), *(Kind(thing, "mark") for thing in THINGS)]
-ELEVEN = [CONTACTS, *TEN]
+NINE = [Kind(thing, "mark") for thing in THINGS]
+ORGANIZATIONS = Kind(Organization, "notes")
+ELEVEN = [CONTACTS, ORGANIZATIONS, *NINE]
 NAMES = [f"Number {number}" for number in range(3)]
 POINTS = 3_000_000  # complexity a minute
 POINTS_BUT_RESERVE = 2_940_000
@@ -53,9 +54,6 @@ def arrived(kind: Kind) -> bool:
     return kind.records.exists() and not kind.records.exclude(sync_status="synced").exists()
 
 
-Limit = Callable[[Site, Writers], Callable[[], None]]
-
-
 def full(site: Site, people: Writers) -> Callable[[], None]:
     """Monday takes no further item on the contacts' board, and has said so; returns what ends that."""
     board = int(BoardLink.objects.get(entity_type="contact").board_id)
@@ -66,29 +64,30 @@ def full(site: Site, people: Writers) -> Callable[[], None]:
     return lambda: site.sandbox.control("boards", board_id=board, items_limit=10_000)
 
 
-def dear(site: Site, people: Writers) -> Callable[[], None]:
-    """A look at the contacts needs all points of a minute, of which some are spent; a new minute ends that."""
+def dear(site: Site, people: Writers) -> None:
+    """A look at organizations needs all points of a minute, of which some are spent; a new minute ends that."""
     site.sandbox.control("plan", plan="enterprise", points=POINTS)
     breaker.fetch_account_info()
-    BoardLink.objects.filter(entity_type="contact").update(read_points=POINTS_BUT_RESERVE - 10_000)
-    people.new(NAMES[:1])
-    return lambda: None
+    BoardLink.objects.filter(entity_type="organization").update(read_points=POINTS_BUT_RESERVE - 10_000)
+    people.new(NAMES[:1], ORGANIZATIONS)
 
 
-@pytest.mark.parametrize("limit", [full, dear], ids=["Monday calls it full", "the minute has no room for it"])
-def test_a_board_at_its_limit_is_not_asked_for_while_ten_others_drain(
-    eleven: Site, people: Writers, later: Callable[[float], None], limit: Limit
+def test_boards_that_are_full_or_too_dear_are_not_asked_for_while_nine_others_drain(
+    eleven: Site, people: Writers, later: Callable[[float], None]
 ) -> None:
     sweep_every_second()
-    end = limit(eleven, people)
-    spent = calls_for("contact")
-    for kind in TEN:
+    end = full(eleven, people)
+    dear(eleven, people)
+    limited = ("contact", "organization")
+    spent = [calls_for(entity_type) for entity_type in limited]
+    for kind in NINE:
         people.new(NAMES, kind)
     wake_all()
-    eleven.wait_for("the ten others are done", lambda: all(arrived(kind) for kind in TEN), 40)
+    eleven.wait_for("the nine others are done", lambda: all(arrived(kind) for kind in NINE), 40)
 
-    assert calls_for("contact") == spent
-    assert list(SyncQueue.objects.filter(entity_type="contact").values_list("status", "attempts")) == [("pending", 0)]
+    assert [calls_for(entity_type) for entity_type in limited] == spent
+    rows = SyncQueue.objects.filter(entity_type__in=limited).order_by("entity_type")
+    assert list(rows.values_list("entity_type", "status", "attempts")) == [(one, "pending", 0) for one in limited]
     assert set(eleven.sandbox.control("plan", "GET")["refused"].values()) <= {0}
     eleven.processes.rest()
     end()

@@ -97,8 +97,10 @@ def test_a_worker_killed_in_the_middle_of_its_call_loses_and_doubles_nothing(
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["a process of the only worker", "one of two workers"])
-def test_a_board_goes_on_at_once_when_what_worked_on_it_is_killed(site: Site, staff: Staff, whole: bool) -> None:
+def test_a_board_goes_on_at_once_when_what_worked_on_it_is_killed(quiet_site: Site, staff: Staff, whole: bool) -> None:
+    site = quiet_site
     site.processes.end("worker")  # its processes may have connections to Monday from before
+    site.processes.work("beat")
     sweep_never()
     workers = [staff(f"worker-{number}") for number in range(1 + whole)]
     site.sandbox.control("latency", call_ms=4_000)

@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 from config.embedded.processes import Child
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.models import BoardLink, GuardedAct
+from sync.models import BoardLink, GuardedAct, UnmatchedItem
 from tests.story.conftest import own_sandbox, worker_asleep
 from tests.story.seed import HEROINE, seed
 from tests.story.tour_page import PAGE, PICTURES, SCREENS, Screen, text
@@ -104,6 +104,13 @@ def opened(path: str) -> Callable[[Site, Page], None]:
     return go
 
 
+def to_unmatched(site: Site, page: Page) -> None:
+    board = next(board for board in site.sandbox.boards() if board["name"] == "Contacts")
+    site.sandbox.act("add", board_id=board["id"], name="Visitor at the fair", values={})
+    site.wait_for("the item has no record", UnmatchedItem.objects.filter(name="Visitor at the fair").exists)
+    page.goto("/admin/sync/unmatcheditem/")
+
+
 def to_record(site: Site, page: Page) -> None:
     person = Contact.objects.get(name="José Martínez Núñez")
     page.goto(reverse("admin:npd_contact_change", args=[person.pk]))
@@ -119,8 +126,7 @@ def to_conflict(site: Site, page: Page) -> None:
 
 def to_bulk(site: Site, page: Page) -> None:
     page.goto("/admin/conflicts/syncconflict/")
-    page.get_by_text("All that match").first.click()
-    page.get_by_role("button", name="Use NPD").first.click()
+    page.get_by_role("button", name="Use NPD in all").click()
     page.wait_for_url("**/batch/**")
 
 
@@ -157,6 +163,8 @@ def to_board(site: Site, page: Page) -> None:
 
 WAYS: dict[str, Callable[[Site, Page], None]] = {
     "health": opened("/admin/"),
+    "inbox": opened("/admin/inbox/"),
+    "unmatched": to_unmatched,
     "contacts": opened("/admin/npd/contact/"),
     "record": to_record,
     "conflicts": opened("/admin/conflicts/syncconflict/"),
@@ -169,6 +177,7 @@ WAYS: dict[str, Callable[[Site, Page], None]] = {
     "mapping": to_mapping,
     "wizard": to_wizard,
     "decisions": opened("/admin/sync/decision/"),
+    "notifications": opened("/admin/notifications/"),
     "board": to_board,
 }
 

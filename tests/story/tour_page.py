@@ -32,11 +32,24 @@ class Screen:
 SCREENS = (
     Screen(
         "health",
-        "Sync health",
+        "Health",
         "The first page. Each board says how many records are synced, pending, need attention, have their sync "
         "off or are paused; each number leads to the list behind it. Below is what needs attention, with one "
         "button each, the API calls left today with a forecast, and the last 24 hours.",
         (WIDE, PHONE_DARK),
+    ),
+    Screen(
+        "inbox",
+        "Inbox",
+        "One list of all that needs attention, by cause: conflicts, rejected and blocked values, failed jobs, "
+        "approvals, unmatched items, duplicates. Keys: j and k move, 1 and 3 choose a side, x selects, u undoes, ? "
+        "shows them all.",
+        (WIDE, PHONE_DARK),
+    ),
+    Screen(
+        "unmatched",
+        "Unmatched items",
+        "Items that no record has, since when and why: create the record, link the item to one, or ignore it.",
     ),
     Screen(
         "contacts",
@@ -110,6 +123,12 @@ SCREENS = (
         "both sides; later changes of a mapping go the same way. Nothing is written before the plan is "
         "confirmed.",
         (WIDE, PHONE_DARK),
+    ),
+    Screen(
+        "notifications",
+        "Notifications",
+        "By email, Slack or Teams, at once, hourly or daily: what needs attention, each thing once, and one "
+        "“all clear”.",
     ),
     Screen(
         "decisions",

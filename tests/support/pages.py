@@ -2,49 +2,171 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import mimetypes
+import re
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree.ElementTree import Element
 
+import html5lib
 from axe_playwright_python.sync_playwright import Axe
+from django.contrib.staticfiles import finders
+from django.test import RequestFactory
+from django.views.i18n import JavaScriptCatalog
+
+from tests.support.serving import Quiet, local, serving
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 
 SIDEBAR = "#nav-sidebar"
+AXE = Axe().axe_script
+ASKED = {"resultTypes": ["violations"], "preload": False, "elementRef": False}
+WCAG = {"wcag2a", "wcag2aa", "wcag21a", "wcag21aa"}
+AXE_FILE = "axe-core.js"
+READ = "data-read"
+SHAPING = {"class", "role", "type", "lang", "dir", "tabindex"}
+"""Attributes whose values say what an element is and looks like; of others it counts whether there is a value."""
+LONG_WORD = re.compile(r"\S{25}")
+STILL = "*, ::before, ::after { transition: none !important; animation: none !important }"
+
+BESIDE = """() => {
+    const room = innerWidth, root = document.documentElement;
+    if (root.scrollWidth <= room) return [];
+    const wide = [...document.body.querySelectorAll("*")].filter(one => one.getBoundingClientRect().right > room + 0.5);
+    const inner = wide.filter(one => !wide.some(other => other !== one && one.contains(other)));
+    return [`${root.scrollWidth - room} px`, ...inner.slice(0, 3).map(one => one.outerHTML.slice(0, 160))];
+}"""
+"""By how much the page is wider than the screen, and the innermost elements that stand out."""
 
 
 def serious(page: Page, known: str = "") -> list[str]:
-    """What axe-core finds serious on the page as it stands, but for what the selector `known` finds."""
+    """What axe-core finds on the page that breaks WCAG A or AA, or is serious; what `known` selects is left out."""
     return [
         f"{found['id']}: {found['nodes'][0]['html'][:160]}"
-        for found in Axe().run(page, context={"exclude": [[known]]} if known else None).response["violations"]
-        if found["impact"] in ("serious", "critical")
+        for found in _violations(page, known)
+        if found["impact"] in ("serious", "critical") or WCAG & set(found["tags"])
     ]
 
 
-def barriers(page: Page, known: str = "") -> list[str]:
-    """What axe finds serious, and what stands beside the screen."""
-    out = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-    found = [*serious(page, known), *([f"{out} px beside the screen"] if out > 0 else [])]
-    return [f"{page.url}: {what}" for what in found]
-
-
-def faults_of(open_page: Any, urls: Iterable[str], unfolded: str = "") -> list[str]:
-    """What is wrong on these pages: each once, by turns on a wide light screen and on a narrow dark one.
-
-    What the selector `unfolded` finds is clicked first. The sidebar, the same everywhere, is read once in each window.
-    """
-    windows = [open_page(1280, "light"), open_page(390, "dark")]
-    found = []
-    for number, url in enumerate(urls):
-        page, errors = windows[number % 2]
-        page.goto(url)
-        for summary in page.locator(unfolded).all() if unfolded else ():
-            summary.click()
-        found += [*barriers(page, SIDEBAR if number > 1 else ""), *(f"{url}: {error}" for error in errors)]
-        errors.clear()
+def _violations(page: Page, known: str) -> list[dict[str, Any]]:
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE)
+    context = {"include": [["html"]], "exclude": [[known]] if known else []}
+    found: list[dict[str, Any]] = page.evaluate(
+        "asked => axe.run(...asked).then(found => found.violations)", [context, ASKED]
+    )
     return found
+
+
+def faults_of_html(chromium: Browser, pages: Mapping[str, str]) -> Iterator[str]:
+    """What `barriers` and the console say of pages, given by name, as HTML that was rendered before.
+
+    Each is loaded once, without NPD: on a narrow dark screen, and then as it is on a wide light one. What stood in the
+    same place of a page before, alike but for its words, is not read again; what is folded is unfolded.
+    """
+    shapes = Shapes()
+    unread = {name: html for name, whole in pages.items() if (html := shapes.unread(whole))}
+    with serving(local(type("Handler", (_Rendered,), {"pages": list(unread.values())}))) as server:
+        context = chromium.new_context(base_url=f"http://127.0.0.1:{server.server_port}")
+        page, errors = context.new_page(), list[str]()
+        page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        for number, name in enumerate(unread):
+            page.set_viewport_size({"width": 390, "height": 844})
+            page.goto(f"/{number}")
+            page.add_style_tag(content=STILL)
+            page.evaluate("document.querySelectorAll('details').forEach(one => (one.open = true))")
+            # On a narrow screen the sidebar is shut.
+            for look, width in (("dark", 390), ("light", 1280), ("dark", 1280))[: 2 if number else 3]:
+                page.set_viewport_size({"width": width, "height": 900})
+                page.evaluate("dark => document.documentElement.classList.toggle('dark', dark)", look == "dark")
+                yield from (f"{name}, {look}: {what}" for what in _barriers(page, f"[{READ}]"))
+            yield from (f"{name}: {error}" for error in errors)
+            errors.clear()
+        context.close()
+
+
+class Shapes:
+    """The elements that were read, by their place, what they are and what they hold: not by their words."""
+
+    def __init__(self) -> None:
+        self.known: set[int] = set()
+
+    def unread(self, html: str) -> str:
+        """The page, with READ on what holds nothing new; empty where that is the whole page."""
+        root = html5lib.HTMLParser(namespaceHTMLElements=False).parse(html)
+        body, found = root.find("body"), dict[Element, int]()
+        sidebar = body.find(f".//*[@id='{SIDEBAR[1:]}']")
+        if self.known and sidebar is not None:
+            sidebar.set(READ, "")
+        self._shape(body, 0, found)
+        if found[body] in self.known:
+            return ""
+        self._mark(body, found)
+        self.known.update(found.values())
+        root.find("head").append(Element("script", src=f"/static/{AXE_FILE}"))
+        return "<!DOCTYPE html>" + str(html5lib.serialize(root, omit_optional_tags=False, quote_attr_values="always"))
+
+    def _shape(self, element: Element, place: int, found: dict[Element, int]) -> int:
+        told = tuple(
+            (name, value if name in SHAPING or value in ("true", "false") else bool(value))
+            for name, value in sorted(element.items())
+        )
+        inner = [] if element.get(READ) is not None else [one for one in element if isinstance(one.tag, str)]
+        text = " ".join([element.text or "", *(child.tail or "" for child in element)])
+        own = hash((place, element.tag, told, bool(text.strip()), bool(LONG_WORD.search(text))))
+        # However many rows a list has that are alike.
+        shapes = [shape for shape, _ in groupby(self._shape(child, own, found) for child in inner)]
+        found[element] = hash((own, *shapes))
+        return found[element]
+
+    def _mark(self, element: Element, found: dict[Element, int]) -> None:
+        for child in element:
+            if found.get(child) in self.known:
+                child.set(READ, "")
+            elif child in found:
+                self._mark(child, found)
+
+
+class _Rendered(Quiet):
+    """The pages by their numbers, static files, the catalogue of texts; what else a page asks for has no answer."""
+
+    pages: list[str]
+
+    def reply(self) -> None:
+        name = self.path.partition("?")[0].removeprefix("/")
+        if name.isdecimal():
+            self.send(self.pages[int(name)].encode(), "text/html; charset=utf-8")
+        elif name.endswith(AXE_FILE):
+            self.send(AXE.encode(), "text/javascript")
+        elif file := finders.find(name.removeprefix("static/")):
+            self.send(Path(str(file)).read_bytes(), mimetypes.guess_type(name)[0] or "application/octet-stream")
+        elif name.endswith("jsi18n/"):
+            catalog = JavaScriptCatalog.as_view(packages=["django.contrib.admin"])(RequestFactory().get("/"))
+            self.send(catalog.content, "text/javascript")
+        else:
+            self.answer(status=204)
+
+    def send(self, body: bytes, kind: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "max-age=3600")
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def barriers(page: Page) -> list[str]:
+    """What axe finds, and what stands beside the screen."""
+    return [f"{page.url}: {what}" for what in _barriers(page)]
+
+
+def _barriers(page: Page, known: str = "") -> list[str]:
+    return [*serious(page, known), *(f"beside the screen: {html}" for html in page.evaluate(BESIDE))]
 
 
 def press(page: Page, *keys: str) -> int:

@@ -113,11 +113,13 @@ class Processes:
         """The web process runs from here on."""
         self._ensure("web", web_command(), f"{settings.SITE_URL}/healthz")
 
-    def work(self) -> None:
-        """Everything runs from here on."""
+    def work(self, *names: str) -> None:
+        """Everything runs from here on, or web and what is named."""
         self.serve()
-        is_new = self._ensure("worker", worker_command())
-        self._ensure("beat", beat_command())
+        wanted = names or ("worker", "beat")
+        is_new = "worker" in wanted and self._ensure("worker", worker_command())
+        if "beat" in wanted:
+            self._ensure("beat", beat_command())
         if is_new:  # or a test's own waits would begin before there is a worker
             worker = self.children["worker"]
             wait_for("the worker is ready", lambda: " ready." in "\n".join(worker.last_lines(1_000)), START_SECONDS)
@@ -213,22 +215,21 @@ class Site:
     def fill(self) -> None:
         """Fill the empty database and the empty sandbox with what every test needs."""
         from django.contrib.auth import get_user_model
-        from rest_framework.authtoken.models import Token
 
         user = get_user_model()(username=USER, email="admin@example.com", password=hashed_password())
         user.is_staff = user.is_superuser = True
         user.save()
-        Token.objects.create(user=user)
         self.processes.serve()  # it answers the challenge of each webhook
         self.manage("monday_setup")
 
     def begin(self) -> None:
         """Serve what `fill` has made."""
         from django.contrib.auth import get_user_model
-        from rest_framework.authtoken.models import Token
+
+        from sync.models import ApiToken
 
         self.user = get_user_model().objects.get(username=USER)
-        self.api.headers["Authorization"] = f"Token {Token.objects.get(user=self.user).key}"
+        self.api.headers["Authorization"] = f"Token {ApiToken.objects.issue(self.user, 'tests')[1]}"
         purge_broker()
         restore_schedule()
         self.processes.serve()

@@ -14,7 +14,7 @@ from npd.models import Contact
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
 from sync.models import AwaitedRelation, BoardLink, FieldLoop, FieldMapping, Intent, SyncMetadata, SyncQueue
-from sync.operations.detect.full_sweep import run_full_sweep
+from sync.operations.detect.sweep import run_full_sweep
 from sync.outbox.queue_rows import enqueue_many
 from tests.support.world import World
 from tests.sweeps.conftest import Post

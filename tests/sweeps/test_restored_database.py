@@ -13,8 +13,7 @@ from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.models import FieldMapping, Intent
-from sync.operations.detect.full_sweep import run_full_sweep
-from sync.operations.detect.sweep import sweep_board
+from sync.operations.detect.sweep import run_full_sweep, sweep_board
 from sync.operations.preview.sync_plan import plan_sync
 from sync.records.item_links import request_unlink
 from tests.lifecycle.conftest import asked, choose, pat, quiet_passes
@@ -86,7 +85,7 @@ def backups(world: World, tmp_path: Path) -> Iterator[Backups]:
 
 
 class Day:
-    """What a cast of contacts went through, each known by its e-mail address."""
+    """What a cast of contacts went through, each known by its email address."""
 
     def __init__(self, world: World, post: Post, pat: Any) -> None:
         self.world, self.post, self.pat = world, post, pat

@@ -206,7 +206,7 @@ def test_a_batch_names_what_it_made_and_leaves_it_alone(world: World, dora: User
     world.work()
     batch = line(contact, "create", key="").batch_id
     (left,) = undo_decisions(decisions_of_batch(batch), by=dora).left
-    assert left.stale.startswith("It made something new")
+    assert left.stale.startswith("It created something new")
 
 
 def test_moves_of_one_field_in_a_row_are_taken_back_to_the_first(world: World, dora: User) -> None:

@@ -70,7 +70,7 @@ def test_a_stale_undo_is_409_with_the_values_of_now(world: World, api: APIClient
     answer = api.post(f"/api/v1/sync/history/{line(contact, 'pull').pk}/undo/")
     assert (answer.status_code, answer["Content-Type"]) == (409, "application/problem+json")
     body = answer.json()
-    assert body["type"] == "urn:npd:stale"
+    assert body["code"] == "stale"
     assert [(step["field"], step["now"]) for step in body["current"]] == [("role_title", "President")]
 
 

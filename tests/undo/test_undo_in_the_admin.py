@@ -27,7 +27,7 @@ def test_the_page_shows_what_goes_back_and_the_button_does_it(world: World, brow
     contact = pulled(world)
     url = f"/admin/sync/decision/{line(contact, 'pull').pk}/undo/"
     page = browser_of.get(url).content.decode()
-    assert all(words in page for words in ("Put this back?", "Yes, put it back", "Chair", "Boss"))
+    assert all(words in page for words in ("Undo this change?", "Yes, put it back", "Chair", "Boss"))
     contact.refresh_from_db()
     assert contact.role_title == "Chair"
     answer = browser_of.post(url, follow=True)
@@ -43,7 +43,7 @@ def test_what_moved_on_is_shown_as_left_alone_and_stays(world: World, browser_of
     url = f"/admin/sync/decision/{line(contact, 'pull').pk}/undo/"
     Contact.objects.filter(pk=contact.pk).update(role_title="President")
     page = browser_of.get(url).content.decode()
-    assert "Nothing of it can be put back any more." in page
+    assert "There is no value to restore." in page
     assert "Yes, put" not in page
     page = browser_of.post(url, follow=True).content.decode()
     assert "was left alone: It was changed since" in page
@@ -57,7 +57,7 @@ def test_a_batch_has_its_page(world: World, browser_of: Client, line: Line) -> N
     Contact.objects.filter(pk=contacts[2].pk).update(role_title="President")
     url = f"/admin/sync/decision/batch/{line(contacts[0], 'pull').batch_id}/undo/"
     page = browser_of.get(url).content.decode()
-    assert all(words in page for words in ("2 values of 2 records go back", "Left alone: 1"))
+    assert all(words in page for words in ("2 values of 2 records go back", "Can’t be undone here: 1"))
     browser_of.post(url)
     roles = [Contact.objects.get(pk=contact.pk).role_title for contact in contacts]
     assert roles == ["Boss", "Boss", "President"]

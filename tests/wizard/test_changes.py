@@ -8,6 +8,7 @@ from django.urls import reverse
 from npd.models import Contact
 from sync.models import BoardLink, FieldMapping
 from sync.operations.setup import draft as drafts
+from tests.api.conftest import user_who_may, with_token
 from tests.wizard.conftest import PEOPLE as COLUMNS
 from tests.wizard.conftest import Wizard, a_board, draft, people, words_of
 
@@ -44,7 +45,7 @@ def test_another_column_is_planned_before_it_is_written(wizard: Wizard) -> None:
     change(wizard, column_role_title="position")
     assert draft().found["counts"]["linked"] == 2
     assert draft().found["fields"] == {"to_monday Role": 1}
-    assert "Updated on Monday 1 Ann Ångström (Role)" in wizard.get("plan/")
+    assert "Items to update on Monday 1 Ann Ångström (Role)" in wizard.get("plan/")
     assert not wizard.mutations()
     assert FieldMapping.objects.get(key="role_title").column_id == "job"
     wizard.apply()
@@ -81,3 +82,132 @@ def test_a_field_needs_no_column_and_stays_at_its_first_version_when_it_gets_one
     assert (mapping.direction, mapping.version) == ("bidirectional", 1)
     assert wizard.monday.item_named("Ann Ångström")["values"][mapping.column_id] == "Met at the fair"  # type: ignore[index]
     assert all_are_in_sync()
+
+
+# The same by API.
+
+
+BOARD = "/api/v1/sync/boards/contact/"
+
+
+def test_a_program_drafts_a_change_reads_its_plan_and_applies_just_that(wizard: Wizard) -> None:
+    set_up(wizard)
+    api = with_token(wizard.person)
+    Contact.objects.filter(email="ann@x.org").update(role_title="Head")
+    wizard.drain()
+    columns = {one["column_id"]: one for one in api.get(f"{BOARD}columns/").json()}
+    assert (columns["job"]["field"], "role_title" in columns["position"]["fits"]) == ("role_title", True)
+    wizard.mark = wizard.last_call()
+    asked = {"fields": {"role_title": {"column_id": "position"}}, "filter": {"items": []}}
+    begun = api.put(f"{BOARD}draft/", asked)
+    assert (begun.status_code, begun.json()["state"], begun.json()["plan_token"]) == (202, "comparing", "")
+    assert api.post(f"{BOARD}draft/apply", {"plan_token": "x"}).status_code == 409
+    wizard.work()
+    planned = api.get(f"{BOARD}draft/").json()
+    assert (planned["state"], planned["counts"]["to_monday"], planned["owner"]) == ("compared", 1, "dora")
+    assert [(one["field"], one["what"]) for one in planned["changes"]] == [("Role", "Column")]
+    assert api.put(f"{BOARD}draft/", {"fields": {"phone": {"direction": "none"}}}).status_code == 409
+    assert api.post(f"{BOARD}draft/apply", {"plan_token": "x"}).status_code == 409
+    assert not wizard.mutations()
+    applied = api.post(f"{BOARD}draft/apply", {"plan_token": planned["plan_token"]})
+    assert api.post(f"{BOARD}draft/compare").status_code == 409
+    assert (applied.status_code, applied.json()["state"]) == (202, "running")
+    wizard.work()
+    wizard.drain()
+    assert FieldMapping.objects.get(key="role_title").column_id == "position"
+    assert api.get(f"{BOARD}draft/").json()["done"]
+    assert wizard.monday.item_named("Ann Ångström")["values"]["position"] == "Head"  # type: ignore[index]
+
+
+def test_what_a_board_can_not_become_is_refused_and_a_draft_is_discarded(wizard: Wizard) -> None:
+    set_up(wizard)
+    api = with_token(wizard.person)
+    for body in (
+        {"fields": {"nonsense": {"direction": "none"}}},
+        {"fields": {"email": {"direction": "none"}}},
+        {"fields": {"role_title": {"column_id": "nonsense"}}},
+        {"filter": {"items": [{"field": "email", "op": "is", "values": ["no address"]}]}},
+    ):
+        assert api.put(f"{BOARD}draft/", body).status_code == 400, body
+    begun = api.put(f"{BOARD}draft/", {"filter": {"records": [{"field": "phone", "op": "is_filled"}]}})
+    assert begun.json()["filter"]["records"] == [{"field": "phone", "op": "is_filled", "values": []}]
+    assert api.post(f"{BOARD}draft/compare").status_code == 202
+    assert with_token(user_who_may("view_boardlink", "change_boardlink")).get(f"{BOARD}draft/").status_code == 403
+    assert [api.delete(f"{BOARD}draft/").status_code for _ in range(2)] == [204, 404]
+    assert BoardLink.objects.get(entity_type="contact").sync_filter == {}
+
+
+def test_rules_policies_and_columns_of_a_board_are_changed_for_what_was_seen(wizard: Wizard) -> None:
+    link = set_up(wizard)
+    api = with_token(wizard.person)
+    role = f"{BOARD}fields/role_title/"
+    assert api.patch(role, {"rule": "npd_wins", "seen": "ask"}).json()["rule"] == "npd_wins"
+    assert api.patch(role, {"rule": "monday_wins", "seen": "ask"}).status_code == 409
+    assert (
+        api.patch(role, {"direction": "monday_to_npd", "seen": "bidirectional"}).json()["direction"] == "monday_to_npd"
+    )
+    assert api.patch(role, {"column_id": "position", "seen": "job"}).status_code == 409
+    for body in ({"seen": ""}, {"rule": "union", "seen": "npd_wins"}, {"direction": "bidirectional", "seen": "x"}):
+        assert api.patch(role, body).status_code == 400, body
+    assert api.patch(BOARD, {"item_gone": "unlink", "creates_records": True}).json()["item_gone"] == "unlink"
+    assert api.patch(BOARD, {"match_key": "name"}).status_code == 400
+    titles = link.known_titles | {"job": "Job"}
+    BoardLink.objects.filter(pk=link.pk).update(known_titles=titles)
+    checked = api.put(f"{BOARD}columns/")
+    assert [one["known_as"] for one in checked.json()["columns"] if one["column_id"] == "job"] == ["Job"]
+    accept = f"{BOARD}columns/job/accept-title"
+    assert api.post(accept, {"title": "else"}).status_code == 409
+    assert api.post(accept, {"title": "Role"}).json()["known_as"] == ""
+
+
+@pytest.mark.parametrize(
+    ("field", "before", "wanted", "code"),
+    [
+        ("email", "bidirectional", "none", 400),
+        ("name", "bidirectional", "none", 400),
+        ("role_title", "bidirectional", "none", 400),
+        ("phone", "bidirectional", "none", 200),
+        ("phone", "none", "monday_to_npd", 409),
+    ],
+)
+def test_a_field_that_is_needed_stays_synced_and_one_that_is_not_synced_is_drafted(
+    wizard: Wizard, field: str, before: str, wanted: str, code: int
+) -> None:
+    link = set_up(wizard)
+    by_role = {"records": [{"field": "role_title", "op": "is_filled", "values": [], "labels": []}]}
+    BoardLink.objects.filter(pk=link.pk).update(sync_filter=by_role)
+    mapping = FieldMapping.objects.filter(key=field)
+    mapping.update(direction=before)
+    answer = with_token(wizard.person).patch(f"{BOARD}fields/{field}/", {"direction": wanted, "seen": before})
+    assert (answer.status_code, mapping.get().direction) == (code, wanted if code == 200 else before)
+
+
+def test_a_plan_whose_settings_changed_meanwhile_is_shown_them_and_then_applied_under_one_key(wizard: Wizard) -> None:
+    set_up(wizard)
+    api = with_token(wizard.person)
+    assert api.put(f"{BOARD}draft/", {"fields": {"role_title": {"column_id": "position"}}}).status_code == 202
+    wizard.work()
+    assert api.patch(f"{BOARD}fields/phone/", {"rule": "npd_wins", "seen": "ask"}).status_code == 200
+    codes = []
+    for _ in range(2):
+        token = api.get(f"{BOARD}draft/").json()["plan_token"]
+        answer = api.post(f"{BOARD}draft/apply", {"plan_token": token}, headers={"Idempotency-Key": token[:20]})
+        codes.append(answer.status_code)
+    assert codes == [409, 202]
+
+
+def test_a_refused_draft_leaves_nothing_and_the_same_one_may_be_sent_again(wizard: Wizard) -> None:
+    set_up(wizard)
+    api = with_token(wizard.person)
+    fields = {"fields": {"role_title": {"column_id": "position"}}}
+    by_mail = {"filter": {"items": [{"field": "email", "op": "is", "values": ["no address"]}]}}
+    by_phone = {"filter": {"records": [{"field": "phone", "op": "is_filled"}]}}
+    assert api.put(f"{BOARD}draft/", fields | by_mail).status_code == 400
+    assert api.get(f"{BOARD}draft/").status_code == 404
+    assert [api.put(f"{BOARD}draft/", fields | by_phone).status_code for _ in range(2)] == [202, 202]
+    for other in (by_phone, fields, {"fields": {}}, fields | {"filter": {}}):
+        assert api.put(f"{BOARD}draft/", other).status_code == 409, other
+    assert draft().sync_filter["records"][0]["field"] == "phone"
+    assert api.delete(f"{BOARD}draft/").status_code == 204
+    assert [api.put(f"{BOARD}draft/", by_phone).status_code for _ in range(2)] == [202, 202]
+    assert api.put(f"{BOARD}draft/", fields).status_code == 409

@@ -1,4 +1,4 @@
-"""The wizard in a real browser: from nothing to synced by keyboard, at both widths, in both colour schemes."""
+"""The wizard in a real browser: from nothing to synced by keyboard, on a phone; a filter on a wide screen."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import pytest
 from django.db import connection
 
 from npd.models import Contact, Organization
+from sync.models import BoardLink
 from sync.operations.setup.run import advance_drafts
 from sync.queue import SyncQueueService
 from tests.support.pages import barriers
 from tests.support.sandbox import Sandbox
-from tests.wizard.conftest import PEOPLE, a_board, an_item, draft, mail, people
+from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, draft, mail, people
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
@@ -47,9 +48,10 @@ def test_from_nothing_to_synced_with_the_keyboard(open_page: Any, monday: Sandbo
     found: list[str] = []
 
     page.goto("/admin/")
-    page.get_by_role("link", name="Set up the sync").press("Enter")
+    page.get_by_role("link", name="Choose boards").wait_for()
+    page.goto("/admin/sync/boardlink/set-up/")
     page.get_by_role("button", name="Test connection").press("Enter")
-    page.get_by_text("The token works: it is").wait_for()
+    page.get_by_text("The token works: NPD Sync writes").wait_for()
     found += barriers(page)
 
     page.get_by_role("link", name="Next: boards").press("Enter")
@@ -64,11 +66,13 @@ def test_from_nothing_to_synced_with_the_keyboard(open_page: Any, monday: Sandbo
     page.get_by_role("button", name="Next", exact=True).press("Enter")
     page.get_by_role("heading", name="Contacts: which field is which column?").wait_for()
     role = page.get_by_label("Column of Role")
-    assert role.evaluate("select => select.selectedOptions[0].textContent.trim()") == "Role (text)"
+    assert role.evaluate("select => select.selectedOptions[0].textContent.trim()") == "Role (Text)"
+    said = page.locator('[data-says-of="npd-wizard-says-role_title"]')
+    assert said.inner_text() == "Head"  # Ann's, beside what NPD says of Ann
     role.select_option("")
-    assert page.locator("#npd-wizard-says-role_title").inner_text() == "–"
+    assert said.inner_text() == "–"
     role.select_option("job")
-    assert page.locator("#npd-wizard-says-role_title").inner_text() == "Head"
+    assert said.inner_text() == "Head"
     page.get_by_label("Column of Email").select_option("")
     page.get_by_role("button", name="Next", exact=True).press("Enter")
     page.get_by_role("alert").get_by_role("link", name="Email").press("Enter")
@@ -82,8 +86,8 @@ def test_from_nothing_to_synced_with_the_keyboard(open_page: Any, monday: Sandbo
     by_a_worker(advance_drafts)
     page.get_by_role("group", name="Jon Stonehenge").get_by_label("The same: link them").press("Space")
     found += barriers(page)
-    page.get_by_role("button", name="Keep these answers").press("Enter")
-    page.get_by_text("Your answers are kept.").wait_for()
+    page.get_by_role("button", name="Save these answers").press("Enter")
+    page.get_by_text("Your answers are saved.").wait_for()
     page.get_by_role("link", name="Next: the plan").press("Enter")
 
     page.get_by_role("button", name="Confirm and begin").wait_for()
@@ -98,7 +102,7 @@ def test_from_nothing_to_synced_with_the_keyboard(open_page: Any, monday: Sandbo
         by_a_worker(lambda: SyncQueueService().process(seconds=60))
     page.get_by_role("heading", name="The set-up is done", exact=True).wait_for()
     found += barriers(page)
-    page.get_by_role("link", name="To Sync health").press("Enter")
+    page.get_by_role("link", name="Go to Health").press("Enter")
     page.get_by_text("Get started").wait_for(state="detached")
 
     jon.refresh_from_db()
@@ -106,5 +110,66 @@ def test_from_nothing_to_synced_with_the_keyboard(open_page: Any, monday: Sandbo
     assert Contact.objects.get(email="bob@x.org").sync_status == "synced"
     assert Organization.objects.get().sync_status == "synced"
     assert monday.item_named("Bob Stone") is not None
+    assert not found
+    assert not errors
+
+
+def test_a_filter_is_chosen_seen_in_the_plan_applied_and_taken_back(
+    open_page: Any, monday: Sandbox, wizard: Wizard
+) -> None:
+    ann, bob, _org = people()
+    Contact.objects.filter(pk=ann.pk).update(role_title="Customer")
+    wizard.compared(a_board(monday, "CRM", *PEOPLE))
+    wizard.apply()
+    link, found = BoardLink.objects.get(entity_type="contact"), []
+    page, errors = open_page(1280, "light")
+
+    def to_the_plan() -> None:
+        page.goto(f"/admin/sync/boardlink/{link.pk}/change/")
+        page.get_by_role("button", name="Edit mapping").press("Enter")
+
+    to_the_plan()
+    page.get_by_role("button", name="Sync only some of them…").press("Enter")
+    page.get_by_role("heading", name="Contacts: what is synced?").wait_for()
+    records = page.locator("#npd-filter-record-field-1")
+    records.select_option("role_title")
+    page.locator("#npd-filter-record-op-1").select_option("is")
+    page.locator("#npd-filter-record-text-1").fill("Customer")
+    page.locator("#npd-filter-item-field-1").select_option("group")
+    assert page.locator("#npd-filter-item-text-1").get_attribute("list") == "npd-filter-item-values-group"
+    page.locator("#npd-filter-item-field-1").select_option("")
+    found += barriers(page)
+    page.locator("#npd-filter-record-text-1").press("Enter")
+    page.get_by_role("heading", name="Both sides are being compared", exact=True).wait_for()
+    by_a_worker(advance_drafts)
+    page.get_by_role("link", name="Next: the plan").press("Enter")
+    page.get_by_role("row", name="No longer synced: left out by the filter").get_by_text("Bob Stone").wait_for()
+    page.get_by_text("Records where Role is “Customer”.").wait_for()
+    found += barriers(page)
+    assert Contact.objects.get(pk=bob.pk).sync_status == "synced"
+    page.get_by_role("button", name="Confirm and begin").press("Enter")
+    by_a_worker(advance_drafts)
+    by_a_worker(lambda: SyncQueueService().process(seconds=60))
+
+    page.goto(f"/admin/npd/contact/{bob.pk}/change/")
+    page.get_by_text("Left out by the filter: Role is not “Customer”.").first.wait_for()
+    found += barriers(page)
+    Contact.objects.filter(pk=bob.pk).update(phone="+12025550123")
+    by_a_worker(lambda: SyncQueueService().process(seconds=60))
+    assert monday.item_named("Bob Stone")["values"]["tel"] == ""  # type: ignore[index]
+
+    to_the_plan()
+    page.get_by_role("button", name="Change the filter…").press("Enter")
+    page.locator("#npd-filter-record-field-1").select_option("")
+    page.get_by_role("button", name="Next").last.press("Enter")
+    page.get_by_role("heading", name="Both sides are being compared", exact=True).wait_for()
+    by_a_worker(advance_drafts)
+    page.get_by_role("link", name="Next: the plan").press("Enter")
+    page.get_by_role("row", name="Synced again: let through by the filter").get_by_text("Bob Stone").wait_for()
+    page.get_by_role("button", name="Confirm and begin").press("Enter")
+    by_a_worker(advance_drafts)
+    by_a_worker(lambda: SyncQueueService().process(seconds=60))
+    assert Contact.objects.get(pk=bob.pk).sync_status == "synced"
+    assert monday.item_named("Bob Stone")["values"]["tel"] != ""  # type: ignore[index]
     assert not found
     assert not errors

@@ -7,7 +7,7 @@ import pytest
 from npd.models import Contact
 from sync.models import SetupDraft
 from tests.admin.forms import values_of
-from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, draft, mail, people, words_of
+from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, draft, mail, people, words_of
 
 HOSTILE = '<img src=x onerror="alert(1)"> "\'& \u202edrawkcab'
 
@@ -27,23 +27,48 @@ def test_columns_are_suggested_by_title_and_type(wizard: Wizard, board: str) -> 
 
 
 def test_samples_of_both_sides_stand_beside_the_field_and_an_unfit_column_says_why(wizard: Wizard, board: str) -> None:
-    people()
+    Contact.objects.create(name="Una Known", email="una@x.org")
+    Contact.objects.create(name="Two Known", email="two@x.org")
     wizard.boards(contact=board)
     page = wizard.client.get(START + "map/contact/").content.decode()
     assert 'data-samples="Head"' in page
-    assert "Bob Stone · Ann Ångström" in page
+    assert "Two Known · Una Known" in page
     assert '<bdi id="npd-wizard-says-email">ann@x.org</bdi>' in page
     page = words_of(page)
+    assert "No record was found on both sides by Email, so the sample values are of different records." in page
     assert "“Span” : NPD Sync doesn't read columns of the type timeline." in page
     assert "“Rank” : No field takes columns of the type numbers." in page
-    assert "“Long notes” : it fits a field, and isn't chosen." in page
+    assert "“Long notes” : it fits a field, but isn't chosen." in page
+
+
+def test_samples_are_of_the_same_record_on_both_sides_where_there_is_one(wizard: Wizard, board: str) -> None:
+    people()
+    an_item(wizard.monday, board, "Robert", mail=mail("bob@x.org"), job="Driver")
+    an_item(wizard.monday, board, "Twice", mail=mail("two@x.org"))
+    an_item(wizard.monday, board, "Twice", mail=mail("two@x.org"))
+    Contact.objects.create(name="Two", email="two@x.org")  # of two items it isn't known which
+    wizard.boards(contact=board)
+    page = words_of(wizard.client.get(START + "map/contact/").content.decode())
+    assert "Sample values are of the same records on both sides." in page
+    assert "Bob Stone bob@x.org bob@x.org" in page
+    assert "Ann Ångström ann@x.org ann@x.org" in page
+    assert "Bob Stone – Driver" in page
+    assert "Ann Ångström – Head" in page
+    assert "Two two@x.org" not in page
+
+
+def test_a_linked_record_is_shown_with_its_own_item(wizard: Wizard, board: str) -> None:
+    item = an_item(wizard.monday, board, "Another name", job="Chief")
+    Contact.objects.create(name="Linked", email="linked@x.org", role_title="Boss", monday_id=item)
+    wizard.boards(contact=board)
+    assert "Linked Boss Chief" in words_of(wizard.client.get(START + "map/contact/").content.decode())
 
 
 REFUSED = (
     ({"column_role_title": "tel"}, "is of the type phone; Role needs text"),
     ({"column_email": ""}, "Email must be synced, for records and items are matched by it"),
     ({"direction_email": "none"}, "Email must be synced"),
-    ({"direction_name": "none"}, "Name must be synced, for NPD needs a value for it"),
+    ({"direction_name": "none"}, "Name must be synced, for it is required in NPD"),
     ({"column_phone": "gone_column"}, "The column gone_column is not on the board any more"),
     ({"column_phone": "+"}, "The board has a column “Phone” that fits"),
     ({"column_organization": "+"}, "Organization needs the other board first"),
@@ -69,7 +94,7 @@ def test_a_renamed_column_is_followed_by_its_id(wizard: Wizard, board: str) -> N
     wizard.map("contact")
     query = 'mutation ($b: ID!) { change_column_title(board_id: $b, column_id: "job", title: "Position") { id } }'
     wizard.monday.query(query, b=board)
-    assert "Position (text)" in wizard.get("map/contact/")
+    assert "Position (Text)" in wizard.get("map/contact/")
     assert draft().fields["role_title"]["column"] == "job"
     assert draft().mapped
 

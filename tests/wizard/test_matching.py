@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from npd.models import Contact, Organization
-from sync.models import Decision, RefusedItem
+from sync.kernel.messages import UnmatchedReason
+from sync.models import Decision, RefusedItem, UnmatchedItem
 from sync.operations.setup.matches import match_names
 from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, draft, later, mail
 
@@ -45,7 +46,7 @@ def test_found_by_npd_id_by_mail_and_not_by_name(wizard: Wizard) -> None:
     assert [one["record"] for one in found["near"]] == [str(named.pk)]
     page = wizard.get("match/")
     assert "To link 2" in page
-    assert "1 record has a name like an item's. A name alone links nothing" in page
+    assert "1 record has nearly the same name as an item." in page
     assert "Jon Stone and the item John Stone" in page
     assert not wizard.mutations()
 
@@ -60,8 +61,8 @@ def test_a_pair_that_is_confirmed_is_linked_and_one_that_is_not_stays_out(wizard
     wizard.answer("contact", **{str(same.pk): stone, str(other.pk): "new"})
     assert "1 is not answered; its sync stays off" in wizard.get("match/")
     plan = wizard.get("plan/")
-    assert "Left out: a name like an item's, not confirmed 1" in plan
-    assert "Linked with an item 1" in plan
+    assert "Records left out: nearly the same name as an item, and nobody confirmed it 1" in plan
+    assert "Records to link with their items 1" in plan
     wizard.apply()
     for one in (same, other, unsure):
         one.refresh_from_db()
@@ -85,7 +86,7 @@ def test_two_items_with_one_mail_are_asked_about_by_the_engine(wizard: Wizard) -
     wizard.apply()
     record.refresh_from_db()
     assert (record.monday_id, record.sync_status) == (None, "conflict")
-    assert "Conflicts wait for a person: 1" in wizard.get("run/")
+    assert "Conflicts to resolve: 1" in wizard.get("run/")
 
 
 def test_another_likeness_and_rule_compare_again(wizard: Wizard) -> None:
@@ -101,7 +102,7 @@ def test_another_likeness_and_rule_compare_again(wizard: Wizard) -> None:
     assert (counts.get("conflicts", 0), counts["to_monday"]) == (0, 1)
     assert draft().found["fields"] == {"by key": 1, "to_monday Name": 1, "to_monday Role": 1}
     form = {"first_match": "union", "threshold": "95"}
-    assert "Choose a likeness between 60 and 100 per cent" in wizard.post("match/contact/", **form)
+    assert "Choose a similarity between 60 and 100 per cent" in wizard.post("match/contact/", **form)
 
 
 def test_an_older_page_takes_no_rule_of_matching_back_unsaid(wizard: Wizard) -> None:
@@ -120,6 +121,17 @@ def seen_matching(wizard: Wizard) -> str:
     return str(seen)
 
 
+def test_where_items_become_no_records_the_set_up_notes_them(wizard: Wizard) -> None:
+    board = a_board(wizard.monday, "Firms", items=[{"name": "Nova Labs"}, {"name": "Orion"}])
+    Organization.objects.create(name="Orion")
+    wizard.compared(board, "organization")
+    wizard.post("match/organization/", first_match="ask", threshold="88")
+    wizard.work()
+    wizard.apply()
+    noted = UnmatchedItem.objects.values_list("entity_type", "name", "reason_code")
+    assert list(noted) == [("organization", "Nova Labs", UnmatchedReason.CREATION_OFF)]
+
+
 def test_items_become_records_where_that_is_wanted(wizard: Wizard) -> None:
     board = a_board(wizard.monday, "Firms", items=[{"name": "Nova Labs"}, {"name": "Orion"}])
     Organization.objects.create(name="Orion")
@@ -128,7 +140,7 @@ def test_items_become_records_where_that_is_wanted(wizard: Wizard) -> None:
     assert "Create records from unmatched items (now: 1)" in wizard.get("match/")
     wizard.post("match/organization/", creates_records="on", **form)
     wizard.work()
-    assert "Created in NPD, of items 1 Nova Labs" in wizard.get("plan/")
+    assert "Records to create from items on Monday 1 Nova Labs" in wizard.get("plan/")
     wizard.apply()
     later(wizard.monday, 400)
     wizard.drain()

@@ -56,7 +56,7 @@ def question(page: str) -> tuple[str, dict[str, str]]:
 def asked(client: Client, end: str, **form: Any) -> tuple[str, dict[str, str]]:
     """Send a form to dora's set-up."""
     page = client.post(START + end, form).content.decode()
-    assert "dora works on this set-up" in page
+    assert "dora is working on this set-up" in page
     return question(page)
 
 
@@ -93,7 +93,7 @@ def test_nothing_that_another_person_sends_counts_before_it_is_taken_over(wizard
     before = list(SetupDraft.objects.values())
     for end, form in SENT:
         page = other.post(end, **form)
-        assert "dora works on this set-up" in page, end
+        assert "dora is working on this set-up" in page, end
         assert "No, go back" in page
         assert list(SetupDraft.objects.values()) == before
 
@@ -115,7 +115,7 @@ def test_the_earlier_owner_is_told_and_loses_nothing_that_is_typed(wizard: Wizar
     taken_over(other.client, "owner/", back=START + "map/contact/")
     form = {f"{name}-{key}": value for key, one in draft().fields.items() for name, value in one.items()}
     page = wizard.client.post(START + "map/contact/", form | {"rule-phone": "monday_wins"}).content.decode()
-    assert "otto works on this set-up" in page
+    assert "otto is working on this set-up" in page
     assert '<input type="hidden" name="rule-phone" value="monday_wins">' in page
     assert draft().fields["phone"]["rule"] == "ask"
 
@@ -138,14 +138,14 @@ def test_a_confirmation_takes_over_only_what_the_question_was_about(wizard: Wiza
     page = answer.content.decode()
     assert answer.status_code == 409
     assert "The set-up was changed, or changed hands, after you were asked" in page
-    assert "dora works on this set-up" in page
+    assert "dora is working on this set-up" in page
     assert (draft().owner, draft().fields["phone"]["rule"]) == (User.objects.get(username="dora"), "npd_wins")
     third = another(wizard, "max")
     taken_over(third.client, "match/")
     answer = other.client.post(*question(page))
     page = answer.content.decode()
     assert (answer.status_code, draft().owner) == (409, third.person)
-    assert "max works on this set-up" in page
+    assert "max is working on this set-up" in page
     other.client.post(*question(page))
     assert not SetupDraft.objects.exists()
 
@@ -190,7 +190,7 @@ def test_a_plan_of_somebody_else_is_looked_at_before_it_is_begun(wizard: Wizard,
 
 def test_one_set_up_is_one_persons_whatever_kind_it_is_about(wizard: Wizard, other: Wizard) -> None:
     drafted(wizard)
-    assert "dora works on this set-up" in other.post("boards/", contact=draft().board_id, organization="new")
+    assert "dora is working on this set-up" in other.post("boards/", contact=draft().board_id, organization="new")
     assert not SetupDraft.objects.filter(entity_type="organization").exists()
     taken_over(other.client, "boards/", contact=draft().board_id, organization="new")
     assert {one.owner.username for one in SetupDraft.objects.all() if one.owner} == {"otto"}
@@ -230,13 +230,13 @@ def test_a_change_asked_on_the_boards_page_is_not_added_to_a_colleagues_nor_begu
     wizard.post("change/contact/")
     before = draft().fields
     page = ask_on_the_boards_page(other, link, "job", direction="npd_to_monday")
-    assert "dora works on this set-up. Nothing of yours was kept: take the set-up over, then choose again." in page
+    assert "dora is working on this set-up. Nothing of yours was kept: take the set-up over, then choose again." in page
     assert draft().fields == before
     assert FieldMapping.objects.get(key="role_title").direction == "bidirectional"
     wizard.post("discard/contact/")
     wizard.boards(organization="new")
     page = ask_on_the_boards_page(other, link, "job", direction="npd_to_monday")
-    assert "dora works on this set-up. Nothing of yours was kept" in page
+    assert "dora is working on this set-up. Nothing of yours was kept" in page
     assert "Organizations: which field is which column?" in page
     assert not SetupDraft.objects.filter(entity_type="contact").exists()
 
@@ -252,7 +252,7 @@ def test_one_begun_while_monday_is_asked_is_seen_before_another_begins(
         return read_boards(*arguments)
 
     monkeypatch.setattr(MondayConnector, "read_boards", read)
-    assert "dora works on this set-up" in ask_on_the_boards_page(other, link, "job", direction="npd_to_monday")
+    assert "dora is working on this set-up" in ask_on_the_boards_page(other, link, "job", direction="npd_to_monday")
     assert draft().state == "done"
 
 
@@ -262,11 +262,11 @@ def test_a_save_that_comes_after_another_took_over_is_refused_in_words(wizard: W
     otto, before = User.objects.get(username="otto"), list(SetupDraft.objects.values())
     with pytest.raises(drafts.Conflict, match="after you were asked"):
         drafts.take_over(otto, "what was shown before")
-    with pytest.raises(drafts.Conflict, match="dora works on this set-up"):
+    with pytest.raises(drafts.Conflict, match="dora is working on this set-up"):
         plan.compare_again(otto)
     with pytest.raises(drafts.Conflict, match="Nothing of yours was kept"):
         drafts.answer_pairs(otto, "contact", {})
-    with pytest.raises(drafts.Conflict, match="dora works on this set-up"):
+    with pytest.raises(drafts.Conflict, match="dora is working on this set-up"):
         plan.confirm_setup(otto, {"contact": "as it was shown"})
     assert list(SetupDraft.objects.values()) == before
 

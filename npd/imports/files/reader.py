@@ -234,11 +234,6 @@ def _answer_lines(
                 yield from lines
 
 
-def escape_formula(cell: str) -> str:
-    """Return a cell that no spreadsheet takes for a formula: with an apostrophe before it."""
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") and cell else cell
-
-
 def unescape_formula(cell: str) -> str:
-    """Return a cell without the apostrophe that `escape_formula`, or a spreadsheet, put before it."""
-    return cell[1:] if cell[:1] == "'" and cell[1:2] in ("=", "+", "-", "@") else cell
+    """Return a cell without the apostrophe that an export, or a spreadsheet, put before it."""
+    return cell[1:].lstrip() if cell[:1] == "'" and cell[1:2] in ("=", "+", "-", "@", "\t", "\r", "\n") else cell

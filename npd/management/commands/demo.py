@@ -28,33 +28,30 @@ class Command(BaseCommand):
         """Create what is missing; exit 1 with a sentence where that is not possible."""
         if not options["tour"]:
             try:
-                self._prepare()
+                sample_data.check_present()
+                sandbox = Sandbox()
+                sample_data.create_admin()
+                sample_data.create_page_user()
+                for outcome in set_up_all():
+                    if outcome.problems:
+                        raise CommandError("\n".join(outcome.problems))
+                    if outcome.done:
+                        self._say(f"Board {outcome.entity.board_title}: {len(outcome.done)} things set up.")
+                if sample_data.is_empty():
+                    self._say("Sample data for NPD and the boards …")
+                    count = sample_data.seed(sandbox)
+                    self._say(f"  {count:,} records on both sides. Linking them:")
+                if missing := showcase.missing_scenes():
+                    sample_data.link_all(self._say)
+                    for name in missing:
+                        showcase.create_scene(name, sandbox)
+                    self._say(f"  Waiting to be tried: {', '.join(showcase.SCENE_LABELS)}.")
+                showcase.keep_failing(sandbox)
             except (NoSandboxError, sample_data.NoSampleDataError, ActionError, ConnectorError) as error:
                 raise CommandError(str(error)) from error
             return
         for line in tour():
             self.stdout.write(line)
-
-    def _prepare(self) -> None:
-        sample_data.check_present()
-        sandbox = Sandbox()
-        sample_data.create_admin()
-        sample_data.create_page_user()
-        for outcome in set_up_all():
-            if outcome.problems:
-                raise CommandError("\n".join(outcome.problems))
-            if outcome.done:
-                self._say(f"Board {outcome.entity.board_title}: {len(outcome.done)} things set up.")
-        if sample_data.is_empty():
-            self._say("Sample data for NPD and the boards …")
-            count = sample_data.seed(sandbox)
-            self._say(f"  {count:,} records on both sides. Linking them:")
-        if missing := showcase.missing_scenes():
-            sample_data.link_all(self._say)
-            for name in missing:
-                showcase.create_scene(name, sandbox)
-            self._say(f"  Waiting to be tried: {', '.join(showcase.SCENE_LABELS)}.")
-        showcase.keep_failing(sandbox)
 
     def _say(self, line: str) -> None:
         self.stdout.write(line)

@@ -11,12 +11,13 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from npd.imports.files import ImportFileError
-from npd.imports.files.reader import escape_formula
 from npd.imports.import_jobs import confirm_import, discard_import, read_import_now, rows_to_write, run_import
 from npd.imports.import_lookup import MODELS, labels_of
 from npd.imports.import_plan import ImportOptions
 from npd.imports.messages import ENCODINGS, display_value, rejected_lines, rejected_rows, rejection_of_error, row_reason
 from npd.imports.models import ImportJob, ImportState, Result, RowOutcome
+from npd.management import user_named
+from sync.operations.exports import escape_formula
 from sync.records.authors import actor_label
 
 SAMPLES = 10
@@ -49,7 +50,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Read, print, ask, write."""
-        by = _user_named(options["by"])
+        by = user_named(options["by"])
         job = self._read(options, by)
         self._preview(job)
         try:
@@ -99,7 +100,7 @@ class Command(BaseCommand):
         if job.organizations:
             self.stdout.write(f"Organizations to be made: {', '.join(sorted(job.organizations.values()))}")
         if job.options["clear_empty"]:
-            self.stdout.write("Empty cells empty the fields.")
+            self.stdout.write("Empty cells clear the fields.")
         for row in job.rows.filter(outcome__in=(RowOutcome.CHANGED, RowOutcome.NEW)).order_by("number")[:SAMPLES]:
             changes = "; ".join(
                 f"{labels[name]} “{display_value(row.before.get(name))}” → “{display_value(raw)}”"
@@ -150,16 +151,3 @@ def _concurrent_change(job: ImportJob) -> str:
         return f"Somebody discarded the import of {job.file_name} meanwhile, on its page. Nothing was written."
     who = actor_label(now.done_by) if now.done_by else "Somebody"
     return f"{who} confirmed the import of {job.file_name} meanwhile, on its page. Its progress is shown there."
-
-
-def _user_named(name: str | None) -> User:
-    """Return the user in whose name the import is done: the named one, else the only active administrator."""
-    if name:
-        found = User.objects.filter(username=name, is_active=True).first()
-        if found is None:
-            raise CommandError(f"There is no active user “{name}”. Name one with --by.")
-        return found
-    administrators = list(User.objects.filter(is_superuser=True, is_active=True)[:2])
-    if len(administrators) != 1:
-        raise CommandError("Say with --by in whose name it is done: the audit log keeps it.")
-    return administrators[0]

@@ -69,3 +69,26 @@ class CallReport:
     complexity: Complexity | None = None
     limits: Limits | None = None
     seconds: float = 0.0
+
+
+# An app's authorization by OAuth: who it is, and what it was granted.
+
+
+@dataclass(frozen=True)
+class OAuthApp:
+    """An app as the other system knows it; `page_url` is its site for browsers, `url` the same for our calls."""
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    url: str
+    page_url: str
+
+
+@dataclass(frozen=True)
+class OAuthGrant:
+    """The tokens of an authorization; `expires_at` is the access token's end, None where it can't be read."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    expires_at: datetime | None = None
+    scopes: tuple[str, ...] = ()

@@ -15,6 +15,9 @@ from sync.connectors.base.errors import ConnectorError
 
 NAME_COLUMN = "name"
 
+GROUP = "group"
+"""Among the types of the columns that are read: the group of each item is asked for too."""
+
 
 UNSTORABLE_REASON = "it holds characters that NPD can't store; type it again on the board"
 
@@ -41,7 +44,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Item:
-    """An item as it was when it was read; `state` is active, archived or deleted."""
+    """An item as it was when it was read; `state` is active, archived or deleted, `group_id` None where unknown."""
 
     id: str
     name: str
@@ -49,6 +52,7 @@ class Item:
     name_known: bool = True
     board_id: str | None = None
     updated_at: str | None = None
+    group_id: str | None = None
     values: Mapping[str, Reading] = field(default_factory=dict)
 
     def reading(self, column_id: str) -> Reading:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from datetime import datetime
 from typing import Any, ClassVar, Protocol
 
-from sync.connectors.base.account import AccountInfo
+from sync.connectors.base.account import AccountInfo, OAuthApp, OAuthGrant
 from sync.connectors.base.board_items import (
     BatchItems,
     ImportStatus,
@@ -67,6 +67,8 @@ class Connector(Protocol):
     import_address_seconds: ClassVar[int]
     """How long an import waits for its file."""
     upload_timeout: ClassVar[float]
+    sign_in_url: ClassVar[str]
+    """Where an app's authorization is asked for and answered, if not at the same place as the calls."""
 
     def __init__(self, transport: Any) -> None: ...
 
@@ -267,7 +269,7 @@ class Connector(Protocol):
         """All that the system tells of the account, in one request, or two where it withholds a part."""
 
     def users(self) -> dict[str, dict[str, str]]:
-        """Name and e-mail address of the account's users by id, one request for each page."""
+        """Name and email address of the account's users by id, one request for each page."""
 
     @staticmethod
     def check_account(info: AccountInfo, requested_version: str) -> list[CheckResult]:
@@ -277,3 +279,21 @@ class Connector(Protocol):
         self, info: AccountInfo, requested_version: str, boards: Sequence[BoardCheck]
     ) -> list[CheckResult]:
         """Check the account and everything about these boards; errors become results."""
+
+    # An app's authorization by OAuth. A refused code or token raises AuthorizationRejected.
+
+    @staticmethod
+    def authorization_url(app: OAuthApp, redirect_uri: str, state: str, verifier: str) -> str:
+        """The address to which a person is sent; the answer comes to `redirect_uri` with `state`."""
+
+    @staticmethod
+    def exchange_code(app: OAuthApp, code: str, redirect_uri: str, verifier: str) -> OAuthGrant:
+        """The tokens for the code that came back."""
+
+    @staticmethod
+    def refresh_grant(app: OAuthApp, refresh_token: str) -> OAuthGrant:
+        """New tokens before the old access token ends; the refresh token is used up."""
+
+    @staticmethod
+    def revoke_grant(app: OAuthApp, grant: OAuthGrant) -> None:
+        """End the tokens, also where they were copied."""

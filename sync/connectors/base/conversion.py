@@ -7,7 +7,7 @@ value.
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -36,7 +36,7 @@ class ConverterOptions:
     """What a converter needs to know besides the value.
 
     `region` is the two-letter country of telephone numbers without one; `settings` the column's settings as
-    Monday gives them; `people` e-mail addresses by user id, `tags` names by tag id, `items` names of related
+    Monday gives them; `people` email addresses by user id, `tags` names by tag id, `items` names of related
     items by id (only to show them).
     """
 
@@ -216,7 +216,16 @@ class ListConverter(BaseConverter):
         # The same elements: NPD's spelling and order stay.
         if self.canonical(current_elements) == self.canonical(wanted):
             return {name: current}
-        elements = _keep_spelling(wanted, current_elements, self.key)
+        # The elements that stay come first, in their order and spelling, then the new ones.
+        wanted_keys = {self.key(element) for element in wanted}
+        kept = [element for element in current_elements if self.key(element) in wanted_keys]
+        kept_keys = {self.key(element) for element in kept}
+        added: dict[str, str] = {}
+        # Of two spellings of a new element the first one wins.
+        for element in wanted:
+            if self.key(element) not in kept_keys:
+                added.setdefault(self.key(element), element)
+        elements = [*kept, *added.values()]
         return {name: self.like_current(elements, current)}
 
     def merge_elements(self, wanted: Canonical, remote_raw: Any, current_local: Local) -> Local:
@@ -256,16 +265,3 @@ def parse_elements(value: Any) -> list[str]:
 def _without_empty(texts: Iterable[str]) -> list[str]:
     found = [fold_whitespace(text) for text in texts]
     return list(dict.fromkeys(text for text in found if text is not None))
-
-
-def _keep_spelling(wanted: Sequence[str], current: Sequence[str], key: Callable[[str], str]) -> list[str]:
-    """The elements that stay, in their order and spelling, then the new ones."""
-    wanted_keys = {key(element) for element in wanted}
-    kept = [element for element in current if key(element) in wanted_keys]
-    kept_keys = {key(element) for element in kept}
-    added: dict[str, str] = {}
-    # Of two spellings of a new element the first one wins.
-    for element in wanted:
-        if key(element) not in kept_keys:
-            added.setdefault(key(element), element)
-    return [*kept, *added.values()]

@@ -19,6 +19,8 @@ ConnectorError
 │   └── WebhooksIncomplete                some webhooks exist and some don't (board_shape.py)
 ├── AccountRejected          ACCOUNT      every call would fail the same way
 │   ├── NotAuthenticated                  wrong or missing token
+│   ├── AuthorizationRejected             an app's code, refresh token or secret isn't accepted
+│   ├── CodeNotExchanged                  no tokens came for an app's code, which is good once
 │   ├── UserDenied                        the token's user is inactive, a viewer or not confirmed
 │   ├── AddressForbidden                  the account admits only some IP addresses
 │   ├── PermissionMissing                 the token lacks a scope, or HTTP 403
@@ -68,6 +70,17 @@ if TYPE_CHECKING:
 
 
 # What every error says: what it concerns, whether to repeat, how long to wait, and what to do.
+
+
+_UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+
+
+def time_span(seconds: float) -> str:
+    """Return a length of time in its largest whole unit: "5 minutes"."""
+    whole = max(1, round(abs(seconds)))
+    size, unit = next((size, unit) for size, unit in _UNITS if whole >= size)
+    number = whole // size
+    return f"{number} {unit if number == 1 else unit + 's'}"
 
 
 class Scope(StrEnum):
@@ -137,7 +150,7 @@ class ConnectorError(Exception):
     def sentence(self) -> str:
         """What happened, to what, and what to do next, for a person."""
         subject = f" (column {self.column_id})" if self.column_id else ""
-        wait = f" Monday asks to wait {self.wait_seconds:.0f} s." if self.wait_seconds else ""
+        wait = f" Monday asks to wait {time_span(self.wait_seconds)}." if self.wait_seconds else ""
         trace = f" [Monday request {self.request_id}]" if self.request_id else ""
         message = self.message.rstrip(" .")
         return f"{message[:1].upper()}{message[1:]}{subject}. {self.advice}{wait}{trace}"
@@ -229,11 +242,23 @@ class AccountRejected(ConnectorError):
 
 
 class NotAuthenticated(AccountRejected):
-    advice = "Set MONDAY_API_KEY to a valid API token of the account."
+    advice = "Set MONDAY_API_KEY to a valid API token of the account, or enter one in the set-up."
+
+
+class AuthorizationRejected(AccountRejected):
+    """Monday takes this code, refresh token or client secret no more, so asking again is of no use."""
+
+    advice = "Connect with Monday again; where that fails too, check the app's client ID, client secret and address."
+
+
+class CodeNotExchanged(AccountRejected):
+    """Monday's sign-in gave no tokens for an app's code; nobody asks again, for the code may be used up."""
+
+    advice = "Nothing was kept, and it is not tried again by itself: connect with Monday again."
 
 
 class UserDenied(AccountRejected):
-    advice = "The token's user must be active, not a viewer, and have a confirmed e-mail address; see to it on Monday."
+    advice = "The token's user must be active, not a viewer, and have a confirmed email address; see to it on Monday."
 
 
 class AddressForbidden(AccountRejected):
@@ -312,7 +337,7 @@ class BudgetExhausted(LimitReached):
     def sentence(self) -> str:
         if self.message.endswith("."):
             return self.message
-        wait = f" There is room in {self.wait_seconds:.0f} s." if self.wait_seconds else ""
+        wait = f" There is room in {time_span(self.wait_seconds)}." if self.wait_seconds else ""
         return f"{self.message}. {self.advice}{wait}"
 
 
@@ -407,7 +432,7 @@ class LogShapeChanged(UnreadableAnswer):
 class ListingTruncated(UnreadableAnswer):
     """Fewer items were listed than the board has; nothing is known of the missing ones, `shortfall` in number."""
 
-    advice = "It is asked again by the next sweep."
+    advice = "It is read again by the next check for missed changes."
     shortfall = 0
 
 

@@ -197,7 +197,9 @@ def parse_entry(row: Any, request_id: str | None = None) -> ActivityEntry:
         # Sub-items are on a board of their own, to which no record is linked.
         is_item = row["entity"] == "pulse" and found.get("parent_item_id") is None
         ids_of_batch = found.get("pulse_ids")
-        ids = ids_of_batch if isinstance(ids_of_batch, list) else [found.get("pulse_id")]
+        pulse = found.get("pulse")
+        one_id = found.get("pulse_id", pulse.get("id") if isinstance(pulse, Mapping) else None)
+        ids = ids_of_batch if isinstance(ids_of_batch, list) else [one_id]
         return ActivityEntry(
             id=str(row["id"]),
             event=str(row["event"]),
@@ -226,7 +228,7 @@ def webhook_bodies(entry: ActivityEntry, board_id: str) -> Iterator[dict[str, An
 
     The trigger's id is a prefix and the row's id, so that it is stored once however often it is read.
     """
-    kind = _WEBHOOK_TYPES.get(entry.event)
+    kind = _WEBHOOK_TYPES.get(entry.event) or _MOVE_TYPES.get(entry.event)
     # A batch action is one row of the log, but one webhook for each item.
     for item_id in entry.item_ids if kind else ():
         yield {"event": _webhook_event(entry, board_id, item_id, str(kind))}
@@ -255,6 +257,9 @@ _WEBHOOK_TYPES = {
     "batch_delete_pulses": "delete_pulse",
 }
 """The webhook's type for each kind of row."""
+
+# A move names its item as `pulse`, with both groups (a public capture of the log).
+_MOVE_TYPES = {"move_pulse_into_group": "move_pulse_into_group"}
 
 # Their events say which items changed, but hold no values.
 _WITHOUT_VALUES = frozenset(

@@ -23,6 +23,7 @@ from sync.connectors.monday.columns import BY_TYPE
 from sync.connectors.monday.columns.raw_values import MondayColumn
 from sync.connectors.monday.graphql import COMPLEXITY, Answer, Document
 
+# Figures of developer.monday.com/api-reference/docs/importing-items-in-bulk.
 ROWS_PER_JOB = 10_000
 
 ITEMS_PER_HOUR = 19_000
@@ -188,8 +189,10 @@ def parse_report(report: bytes, key_column: str) -> dict[str, str]:
 # them carry no token, and our errors never quote them.
 
 
+# 10,000 rows by a slow line; the address itself is good for ten minutes.
 UPLOAD_TIMEOUT = 120.0
 _CONNECT_SECONDS = 10.0
+# As large as a file may be: a report is the rows again.
 _REPORT_BYTES = 150_000_000
 
 

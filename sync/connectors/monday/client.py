@@ -188,6 +188,7 @@ def _innermost_type(error: BaseException) -> str:
 
 
 _CHUNK_BYTES = 65_536
+# Shorter than an answer's: without a connection nothing was sent, so that trying again is safe.
 _CONNECT_SECONDS = 10.0
 _VERSION = re.compile(r"\d{4}-\d{2}")
 
@@ -238,7 +239,13 @@ class MondayClient:
         self.timeout = timeout
         self.calls = 0
         self._auth = _Token(token)
-        self._session = session or _new_session()
+        if session is None:
+            session = requests.Session()
+            # No retries by the library: only the caller knows whether the request may be repeated.
+            adapter = HTTPAdapter(pool_connections=2, pool_maxsize=8, max_retries=0)
+            session.mount("https://", adapter)
+            session.mount("http://", adapter)
+        self._session = session
         self._keys = UsedIdempotencyKeys()
         self._counter = threading.Lock()
 
@@ -296,13 +303,21 @@ class MondayClient:
     def _send(self, body: bytes, key: str | None) -> tuple[int, CaseInsensitiveDict[str], bytes]:
         deadline = time.monotonic() + self.timeout
         answer_headers: CaseInsensitiveDict[str] = CaseInsensitiveDict()
+        headers = {
+            "API-Version": self.version,
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+        }
+        if key:
+            headers["Idempotency-Key"] = key
         with self._counter:
             self.calls += 1
         try:
             with self._session.post(
                 self.url,
                 data=body,
-                headers=self._headers(key),
+                headers=headers,
                 auth=self._auth,
                 timeout=(min(_CONNECT_SECONDS, self.timeout), self.timeout),
                 stream=True,
@@ -313,24 +328,6 @@ class MondayClient:
                 return response.status_code, answer_headers, b"".join(_read_until(deadline, response))
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise transport_error(error, self.timeout, request_id_of(answer_headers)) from error
-
-    def _headers(self, idempotency_key: str | None) -> dict[str, str]:
-        headers = {
-            "API-Version": self.version,
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip",
-        }
-        return headers | {"Idempotency-Key": idempotency_key} if idempotency_key else headers
-
-
-def _new_session() -> requests.Session:
-    session = requests.Session()
-    # No retries by the library: only the caller knows whether the request may be repeated.
-    adapter = HTTPAdapter(pool_connections=2, pool_maxsize=8, max_retries=0)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return session
 
 
 def _read_until(deadline: float, response: requests.Response) -> Iterator[bytes]:

@@ -112,7 +112,19 @@ def _check_board(api: Api, check: BoardCheck, board: Board | None) -> Iterator[C
             message = f"{check.title}: the group {check.group_id}, to which new items go, is archived or deleted."
             fix = f"Restore the group on the board, or let another one be chosen: {_RUN_SETUP}"
             yield CheckResult(False, message, fix, "board")
-        yield from _check_columns(check, board)
+        wrong_count = 0
+        for column_id, expected in check.columns.items():
+            # Every item has a name.
+            if column_id == NAME_COLUMN:
+                continue
+            results = list(
+                _check_column(f"{check.title}: column “{expected.title}” ({column_id})", expected, board, column_id)
+            )
+            wrong_count += sum(not finding.ok for finding in results)
+            yield from results
+        if not wrong_count:
+            message = f"{check.title}: all {len(check.columns)} mapped columns are there."
+            yield CheckResult(True, message, subject="columns")
         yield from _check_webhooks(api, check, board.id)
 
 
@@ -127,21 +139,6 @@ def _check_capacity(check: BoardCheck, board: Board) -> Iterator[CheckResult]:
         yield CheckResult(True, used, fix, "board", is_warning=True)
     else:
         yield CheckResult(True, used, subject="board")
-
-
-def _check_columns(check: BoardCheck, board: Board) -> Iterator[CheckResult]:
-    wrong_count = 0
-    for column_id, expected in check.columns.items():
-        # Every item has a name.
-        if column_id == NAME_COLUMN:
-            continue
-        results = list(
-            _check_column(f"{check.title}: column “{expected.title}” ({column_id})", expected, board, column_id)
-        )
-        wrong_count += sum(not finding.ok for finding in results)
-        yield from results
-    if not wrong_count:
-        yield CheckResult(True, f"{check.title}: all {len(check.columns)} mapped columns are there.", subject="columns")
 
 
 def _check_column(name: str, expected: ColumnCheck, board: Board, column_id: str) -> Iterator[CheckResult]:

@@ -33,7 +33,17 @@ from sync.connectors.base.board_shape import (
 )
 from sync.connectors.base.connector import Connector
 from sync.connectors.base.events import ActivityEntry, BoardActivity, UpdatedItemsPage
-from sync.connectors.monday import activity, board_structure, bulk_import, columns, examination, items, users, webhooks
+from sync.connectors.monday import (
+    activity,
+    board_structure,
+    bulk_import,
+    columns,
+    examination,
+    items,
+    oauth,
+    users,
+    webhooks,
+)
 from sync.connectors.monday.columns.places import country_code
 from sync.connectors.monday.graphql import Answer, Api, Document, probe_query
 
@@ -57,6 +67,8 @@ class MondayConnector(Connector):
     import_address_seconds = bulk_import.URL_SECONDS
     upload_timeout = bulk_import.UPLOAD_TIMEOUT
 
+    sign_in_url = oauth.SIGN_IN_URL
+
     converter = staticmethod(columns.make_converter)
     country_code = staticmethod(country_code)
     can_be_imported = staticmethod(bulk_import.can_be_imported)
@@ -70,6 +82,10 @@ class MondayConnector(Connector):
     changes_without_values = staticmethod(activity.changes_without_values)
     concerns_items = staticmethod(activity.concerns_items)
     check_account = staticmethod(examination.check_account)
+    authorization_url = staticmethod(oauth.authorization_url)
+    exchange_code = staticmethod(oauth.exchange_code)
+    refresh_grant = staticmethod(oauth.refresh_grant)
+    revoke_grant = staticmethod(oauth.revoke_grant)
 
     @staticmethod
     def selectable_labels(column_type: str, settings: Mapping[str, Any]) -> frozenset[str] | None:

@@ -97,7 +97,12 @@ def parse_account_info(answer: Answer) -> AccountInfo:
         day_limit=int_or_none(limit.get("total")) or int_or_none(limit.get("base")),
         # The field was answered, and names no limit: that is more than not answering.
         unlimited=bool(limit) and limit.get("total") is None and limit.get("base") is None,
-        usage_by_day=_usage_by_day(analytics.get("by_day")),
+        # The form of `day` isn't documented: an ISO date, perhaps with a time.
+        usage_by_day={
+            str(node.get("day"))[:10]: usage
+            for node in _mappings_in(analytics.get("by_day"))
+            if (usage := int_or_none(node.get("usage"))) is not None
+        },
         usage_as_of=time_or_none(analytics.get("last_updated")),
         field_errors=answer.errors,
     )
@@ -109,7 +114,7 @@ def users_page(page: int = 1) -> Document:
 
 
 def parse_users(answer: Answer) -> dict[str, dict[str, str]]:
-    """Read the answer to `users_page`: name and e-mail address by user id.
+    """Read the answer to `users_page`: name and email address by user id.
 
     Raises its error, or UnreadableAnswer. A page with a user left out is not read at all: being short it
     would look like the last page, and the missing user like one who has left.
@@ -134,15 +139,6 @@ def all_users(api: Api) -> dict[str, dict[str, str]]:
         if len(users) < USERS_PER_PAGE:
             break
     return found
-
-
-def _usage_by_day(nodes: Any) -> dict[str, int]:
-    """Calls by day; the form of `day` isn't documented: an ISO date, perhaps with a time."""
-    return {
-        str(node.get("day"))[:10]: usage
-        for node in _mappings_in(nodes)
-        if (usage := int_or_none(node.get("usage"))) is not None
-    }
 
 
 def _mappings_in(value: Any) -> list[Mapping[str, Any]]:

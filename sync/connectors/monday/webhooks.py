@@ -128,11 +128,7 @@ def verify_jwt(token: str, secret: str, audience: str, now: datetime, leeway_sec
     # A proxy may add or drop the last slash, which doesn't change the address.
     if audience.rstrip("/") not in {str(address).rstrip("/") for address in addresses if address}:
         raise WrongAudience("The webhook was signed for another address; check SITE_URL.")
-    _check_time(claims, now, timedelta(seconds=leeway_seconds))
-    return claims
-
-
-def _check_time(claims: Mapping[str, Any], now: datetime, leeway: timedelta) -> None:
+    leeway = timedelta(seconds=leeway_seconds)
     expires, issued = _parse_timestamp(claims.get("exp")), _parse_timestamp(claims.get("iat"))
     not_before = _parse_timestamp(claims.get("nbf"))
     # Without an end a stolen token would be valid for ever.
@@ -142,6 +138,7 @@ def _check_time(claims: Mapping[str, Any], now: datetime, leeway: timedelta) -> 
         raise ExpiredSignature("The webhook's signature has expired.")
     if any(start is not None and now < start - leeway for start in (issued, not_before)):
         raise ExpiredSignature("The webhook's signature is from the future; check the clock of this machine.")
+    return claims
 
 
 def _parse_timestamp(claim: Any) -> datetime | None:

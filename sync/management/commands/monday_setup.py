@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync.boards.board_columns import missing_columns
 from sync.boards.board_setup import SetupOutcome, set_up_all
+from sync.boards.sync_filter import SyncFilter
 from sync.connectors.base.errors import ConnectorError
 from sync.connectors.monday.users import ENDING_KINDS
 from sync.kernel.action_errors import ActionError
@@ -45,6 +46,9 @@ class Command(BaseCommand):
                     self.stdout.write(f"{board}: nothing to do.")
                 for words in outcome.done:
                     self.stdout.write(f"{board}: {words}")
+                labels = {mapping.key: mapping.label for mapping in outcome.link.mappings.all()}
+                for line in SyncFilter.parse(outcome.link.sync_filter).lines(labels):
+                    self.stdout.write(f"{board}: the filter lets through: {line}")
         except (ActionError, ConnectorError) as error:
             raise CommandError(str(error)) from error
         if options["print_env"]:

@@ -95,7 +95,7 @@ class Command(BaseCommand):
 
     def _preview(self, spec: EntitySpec) -> BackfillEstimate:
         return estimate_backfill(
-            spec, lambda done, of: self._progress(f"{done:,} of {of:,} records checked …", done / of)
+            spec, lambda done, of: self._progress(f"{done:,} of {of:,} records checked …", done / of), is_preview=True
         )
 
     def _confirmed(self, seen: BackfillEstimate) -> bool:

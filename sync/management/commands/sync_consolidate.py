@@ -6,16 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from sync.operations.state_consolidation import (
-    KEPT,
-    LEFT,
-    OLD,
-    Consolidation,
-    ConsolidationError,
-    consolidate,
-    difference_lines,
-    undo,
-)
+from sync.operations.state_consolidation import KEPT, LEFT, OLD, ConsolidationError, consolidate, difference_lines, undo
 
 
 class Command(BaseCommand):
@@ -46,13 +37,6 @@ class Command(BaseCommand):
             found = consolidate(take_newer=differing and differing == "newer", dry_run=dry_run)
         except ConsolidationError as error:
             raise CommandError(str(error)) from error
-        self._tell(found)
-        if found.differences and differing is None:
-            raise CommandError("Nothing was written. Say which rows count: --differing keep or --differing newer.")
-        if not dry_run:
-            self.stdout.write(f"Done; the old table is kept as {KEPT}. --undo takes it back.")
-
-    def _tell(self, found: Consolidation) -> None:
         self.stdout.write(
             f"{found.added:,} rows are new, {found.equal:,} say the same, {len(found.differences):,} differ."
         )
@@ -62,3 +46,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{found.doubled:,} are of a thing that has several: the one tried last counts.")
         for line in difference_lines(found.differences):
             self.stdout.write(f"  {line}")
+        if found.differences and differing is None:
+            raise CommandError("Nothing was written. Say which rows count: --differing keep or --differing newer.")
+        if not dry_run:
+            self.stdout.write(f"Done; the old table is kept as {KEPT}. --undo takes it back.")

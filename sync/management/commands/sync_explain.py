@@ -29,7 +29,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         types = ", ".join(spec.entity_type for spec in registry.entities())
         parser.add_argument("entity_type", help=f"one of: {types}")
-        parser.add_argument("record", help="its id, its item's id, its name or its e-mail address; deleted ones too")
+        parser.add_argument("record", help="its id, its item's id, its name or its email address; deleted ones too")
         parser.add_argument("--offline", action="store_true", help="don't ask Monday")
         parser.add_argument("--json", action="store_true", help="print one JSON object, for machines")
 

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync.kernel import process
-from sync.operations.detect.full_sweep import run_full_sweep
+from sync.operations.detect.sweep import run_full_sweep
 from sync.operations.preview.sync_plan import BoardSyncPlan, plan_json, plan_lines, plan_sync
 from sync.operations.worker import DrainResult, remaining_lines
 

@@ -105,12 +105,6 @@ def _lines(found: LedgerStatistics) -> Iterator[str]:
 
 
 def _table(found: LedgerStatistics) -> Iterator[tuple[str, ...]]:
-    for system, entity_type in dict.fromkeys(key[:2] for key in found.groups):
-        counts = [
-            sum(n for key, n in found.groups.items() if key[:3] == (system, entity_type, status))
-            for status in SyncStatus.values
-        ]
-        outcome = found.outcomes.get((system, entity_type), (0, 0, 0))
-        yield (
-            system, entity_type, *(f"{one:,}" for one in counts), f"{outcome[0]:,}", percent(success_rate([outcome]))
-        )  # fmt: skip
+    for thing, numbers in found.by_type.items():
+        outcome = found.outcomes.get(thing, (0, 0, 0))
+        yield *thing, *(f"{one:,}" for one in numbers.values()), f"{outcome[0]:,}", percent(success_rate([outcome]))

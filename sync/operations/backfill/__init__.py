@@ -24,6 +24,7 @@ from sync.outbox.queue_rows import enqueue_many
 ABANDONED_AFTER = timedelta(minutes=3)
 """After so long without a sign of life, the process that ran a backfill counts as dead."""
 
+# Below HEARTBEAT_TIMEOUT: a process that only waits has to show that it lives.
 WAIT_STEP_SECONDS = 20.0
 FINISHED_STATES = (BackfillState.DONE, BackfillState.FAILED)
 log = structlog.get_logger(__name__)

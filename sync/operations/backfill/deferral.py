@@ -28,6 +28,7 @@ WaitCallback = Callable[[float, str], None]
 
 LEASE_RETRY_SECONDS = 0.5
 ITEMS_PER_HOUR = connectors.get().imports_per_hour
+# Workers release the board for a backfill that lives; for one whose process died they don't wait longer.
 HEARTBEAT_TIMEOUT = timedelta(seconds=30)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -24,10 +24,13 @@ from sync.operations.backfill.file_rows import CHUNK_SIZE, id_chunks, plan_row, 
 from sync.outbox.claim import Claim
 from sync.outbox.lease import Lease
 from sync.reconcile.batch import Batch, RecordSync
+from sync.reconcile.board_filter import exclude_items, exclude_records
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import identify
+from sync.reconcile.new_items import listed_finding
 from sync.reconcile.sides import load, match_text_of_item, match_text_of_record, npd_id_of
 from sync.records import availability
+from sync.records.unmatched_items import note_unmatched
 from sync.registry import EntitySpec, link_of
 
 
@@ -75,6 +78,7 @@ class ItemIndex:
 
 
 SAMPLES_PER_GROUP = 3
+ITEMS_PER_STATEMENT = 500
 ROWS_PER_JOB = connectors.get().import_rows
 CALLS_PER_JOB = 7  # its start, four polls, and what a listing may need besides its pages
 SECONDS_PER_JOB = 130  # the waits between these polls
@@ -137,6 +141,7 @@ class BackfillEstimate:
     link: RecordGroup = field(default_factory=RecordGroup)
     ambiguous: RecordGroup = field(default_factory=RecordGroup)
     invalid: RecordGroup = field(default_factory=RecordGroup)
+    left_out: RecordGroup = field(default_factory=RecordGroup)
     blocked_fields: RecordGroup = field(default_factory=RecordGroup)
     recheck_ids: list[UUID] = field(default_factory=list)
     items: int = 0
@@ -149,7 +154,7 @@ class BackfillEstimate:
     @property
     def record_count(self) -> int:
         """Return how many records were checked."""
-        groups = (self.create, self.one_by_one, self.link, self.ambiguous, self.invalid)
+        groups = (self.create, self.one_by_one, self.link, self.ambiguous, self.invalid, self.left_out)
         return sum(len(group.ids) for group in groups)
 
     @property
@@ -179,11 +184,12 @@ class BackfillEstimate:
 
 
 def estimate_backfill(
-    spec: EntitySpec, on_progress: Callable[[int, int], None] = lambda done, of: None
+    spec: EntitySpec, on_progress: Callable[[int, int], None] = lambda done, of: None, *, is_preview: bool = False
 ) -> BackfillEstimate:
     """Check every record without an item against the whole board; raises BackfillError, ConnectorError.
 
-    `on_progress` gets how many records were checked, and of how many.
+    `on_progress` gets how many records were checked, and of how many. Items that no record has are noted, but for a
+    preview.
     """
     link = link_of(spec.entity_type)
     reason = availability.of(spec.entity_type).toward(QueueDirection.TO_MONDAY).blocked_reason
@@ -201,11 +207,25 @@ def estimate_backfill(
     for done, chunk in enumerate(id_chunks(ids)):
         batch = unclaimed_batch(board)
         load(batch, [Claim(entity_id, None, []) for entity_id in chunk])
-        identify(batch, index.find_matches(batch.record_syncs))
+        exclude_records(batch)
+        found = index.find_matches(batch.open_records)
+        sorter.matched |= {item.id for item in [*found.by_npd_id, *found.by_match]}
+        identify(batch, found)
+        exclude_items(batch)
         for record_sync in batch.record_syncs:
             sorter.sort(batch, record_sync)
         on_progress(min((done + 1) * CHUNK_SIZE, len(ids)), len(ids))
+    if not is_preview:
+        _note_unmatched(index, sorter.matched)
     return estimate
+
+
+def _note_unmatched(index: ItemIndex, matched: Collection[str]) -> None:
+    """Note the items that no record has, nor will have by what was found just now."""
+    free = [item for item in index.items.values() if item.id not in matched and not npd_id_of(index.batch.board, item)]
+    for start in range(0, len(free), ITEMS_PER_STATEMENT):
+        items = free[start : start + ITEMS_PER_STATEMENT]
+        note_unmatched(index.batch.link, [listed_finding(index.batch, item) for item in items])
 
 
 def unclaimed_batch(board: BoardContext) -> Batch:
@@ -218,11 +238,15 @@ class _RecordSorter:
     estimate: BackfillEstimate
     index: ItemIndex
     linked: set[str] = field(default_factory=set)
+    matched: set[str] = field(default_factory=set)
     match_keys: set[str] = field(default_factory=set)
 
     def sort(self, batch: Batch, record_sync: RecordSync) -> None:
         """Add a record to its group, as reconcile would decide it after those before."""
         estimate = self.estimate
+        if record_sync.left_out:
+            estimate.left_out.add(record_sync, record_sync.left_out)
+            return
         if not record_sync.creates:
             if record_sync.link_to and record_sync.link_to not in self.linked:
                 self.linked.add(record_sync.link_to)
@@ -266,6 +290,7 @@ def estimate_lines(estimate: BackfillEstimate) -> Iterator[str]:
     yield from _group_lines(estimate.link, "to link with an item that is there")
     yield from _group_lines(estimate.ambiguous, "ambiguous; you will be asked")
     yield from _group_lines(estimate.invalid, "that Monday won't take; each record's page will say why")
+    yield from _group_lines(estimate.left_out, "left out by the filter")
     yield from _group_lines(
         estimate.blocked_fields, "fields left out until they are corrected; their records are created"
     )

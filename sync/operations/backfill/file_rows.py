@@ -22,6 +22,7 @@ from sync.outbox.claim import Claim
 from sync.outbox.lease import Lease
 from sync.outbox.queue_rows import enqueue_many
 from sync.reconcile.batch import Batch, FieldPlan, RecordSync, value_to_send
+from sync.reconcile.board_filter import may_have_new_item
 from sync.reconcile.field_plan import plan
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.sides import load
@@ -121,7 +122,8 @@ def _commit_chunk(lease: Lease, board: BoardContext, backfill: Backfill, ids: Se
         # Settings are read here again; what was linked, switched off or deleted meanwhile is left out.
         eligible_ids = set(records_to_import(board).filter(pk__in=ids).values_list("pk", flat=True))
         load(batch, [Claim(entity_id, None, []) for entity_id in ids if entity_id in eligible_ids])
-        rows = [plan_row(batch, record_sync) for record_sync in batch.record_syncs]
+        creatable = [s for s in batch.record_syncs if may_have_new_item(board, s.record)]
+        rows = [plan_row(batch, record_sync) for record_sync in creatable]
         # Each stays open until the row's outcome is known.
         intents = [
             Intent(
@@ -164,6 +166,7 @@ def build_file(backfill: Backfill, board: BoardContext) -> tuple[bytes, int]:
     for intent in intents:
         record = records.get(intent.entity_id)
         may_create = record is not None and record.may_sync and record.monday_id is None
+        may_create = may_create and record is not None and may_have_new_item(board, record)
         if record is None or not may_create or record.sync_direction == SyncDirection.MONDAY_TO_NPD:
             obsolete_ids.append(intent.pk)
             continue

@@ -54,6 +54,7 @@ from sync.reconcile.sides import as_uuid, load, load_related, npd_id_of
 from sync.reconcile.unconfirmed_writes import link_created
 from sync.registry import link_of
 
+# As many as a pass has: a save of one of them waits for the transaction's end.
 RECORDS_PER_SETTLE = 100
 
 _SET_ITEM_IDS = """

@@ -11,13 +11,16 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from sync import connectors, registry
+from sync.boards.sync_filter import SyncFilter
 from sync.choices import Cause, Priority, QueueDirection
 from sync.clock import sync_now
 from sync.connectors.base.events import LOG_PREFIX, ActivityEntry, EventKind, InvalidEvent, ItemEvent
 from sync.models import BoardLink, RefusedItem, WebhookEvent
 from sync.outbox import notify
-from sync.outbox.queue_rows import enqueue_item, enqueue_many
+from sync.outbox.queue_rows import enqueue_item_many, enqueue_many
 from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS, storable_json
+from sync.records.item_links import item_names
+from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 
 ITEM_UPDATED = "touched"
 """The type of an entry that says no more than that an item changed."""
@@ -36,6 +39,7 @@ _STORE_EVENTS = """
         CASE WHEN told.outcome = '' THEN NULL ELSE sync_now() END
     FROM jsonb_to_recordset(%s::jsonb) AS told (trigger_id text, board_id text, item_id text, column_id text,
         type text, body jsonb, outcome text)
+    WHERE NOT EXISTS (SELECT FROM sync_refused_items AS item WHERE item.item_id = told.item_id AND item.erased)
     ON CONFLICT (trigger_id, item_id, column_id, type) DO NOTHING
     RETURNING item_id, outcome
 """
@@ -49,6 +53,9 @@ def replay_entries(link: BoardLink, entries: Sequence[ActivityEntry]) -> int:
     recent, old = [one for one in entries if one.at >= oldest], [one for one in entries if one.at < oldest]
     bodies = [body for entry in reversed(recent) for body in connector.webhook_bodies(entry, link.board_id)]
     events = [(body, event) for body in bodies if (event := _parse_row(body)) is not None]
+    if not SyncFilter.parse(link.sync_filter).asks_group:
+        # In which group an item is concerns nobody else.
+        events = [(body, event) for body, event in events if event.kind is not EventKind.MOVED]
     delivered = _delivered_events(link, [event for _, event in events])
     rows: list[dict[str, Any]] = []
     for body, event in events:
@@ -76,8 +83,12 @@ def store_events(link: BoardLink, rows: Sequence[Mapping[str, Any]]) -> int:
     return len(stored)
 
 
-def enqueue_items(link: BoardLink, item_ids: Iterable[str], *, cause: Cause) -> int:
+def enqueue_items(
+    link: BoardLink, item_ids: Iterable[str], *, cause: Cause, names: Mapping[str, str] | None = None
+) -> int:
     """Write a pending job per item: for its record, or for the item itself if unmatched. Return how many.
+
+    `names` are the items' as far as the caller knows them; webhooks may have told others.
 
     With the cause WEBHOOK a pass ends without a call where the base equals the inbox's values; with SWEEP it
     reads the item. Ignored items are left alone.
@@ -93,15 +104,12 @@ def enqueue_items(link: BoardLink, item_ids: Iterable[str], *, cause: Cause) -> 
     unmatched_ids = [item_id for item_id in ids if item_id not in owners]
     ignored = RefusedItem.objects.filter(entity_type=link.entity_type, item_id__in=unmatched_ids)
     ignored_ids = set(ignored.values_list("item_id", flat=True))
-    for item_id in unmatched_ids:
-        if item_id not in ignored_ids:
-            enqueue_item(
-                link.entity_type,
-                item_id,
-                cause=cause,
-                priority=Priority.SWEEP,
-                due_in_seconds=UNMATCHED_ITEM_WAIT_SECONDS,
-            )
+    new_ids = [item_id for item_id in unmatched_ids if item_id not in ignored_ids]
+    enqueue_item_many(
+        link.entity_type, new_ids, cause=cause, priority=Priority.SWEEP, due_in_seconds=UNMATCHED_ITEM_WAIT_SECONDS
+    )
+    told = item_names(new_ids) | dict(names or {})
+    note_unmatched(link, [UnmatchedFinding(item_id, told.get(item_id, "")) for item_id in new_ids])
     transaction.on_commit(lambda: notify.notify_board(link.entity_type), robust=True)
     return len(ids) - len(ignored_ids)
 

@@ -7,7 +7,7 @@ only what differs, or has something open, gets a pass.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -32,11 +32,14 @@ from sync.outbox.claim import Claim
 from sync.outbox.lease import Lease
 from sync.outbox.queue_rows import enqueue_many
 from sync.reconcile.batch import Batch, RecordSync
+from sync.reconcile.board_filter import compare_filter, item_verdict
 from sync.reconcile.field_plan import base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import BoardContext, stored_values
 from sync.reconcile.identity import find_possible_duplicates
+from sync.reconcile.new_items import listed_finding
 from sync.reconcile.restraints import is_loop_over
 from sync.reconcile.sides import clear_column_problems, has_open_work, load, missing_columns, npd_id_of
+from sync.records.unmatched_items import clear_unlisted, note_unmatched
 
 log = structlog.get_logger(__name__)
 
@@ -45,11 +48,16 @@ log = structlog.get_logger(__name__)
 
 
 class BoardListing:
-    """A board's items with their records; it keeps ids only, and never more than a page of anything else."""
+    """A board's items with their records; it keeps ids only, and never more than a page of anything else.
 
-    def __init__(self, link: BoardLink) -> None:
-        self.board = BoardContext.load(link)
+    It notes the items that no record has, but for a preview.
+    """
+
+    def __init__(self, link: BoardLink, *, is_preview: bool = False) -> None:
+        self.board, self._notes_unmatched = BoardContext.load(link), not is_preview
         self.listed: set[str] = set()
+        self.started_at = sync_now()
+        self._filtered: set[str] = set()
         self._ownerless: list[str] = []
 
     def pages(self, expected: int | None = None) -> Iterator[tuple[list[Item], Batch]]:
@@ -64,20 +72,38 @@ class BoardListing:
             self.listed |= set(fresh)
             batch = Batch(Lease(board.link), board, uuid.uuid4(), is_preview=True, read_at=read_at)
             load(batch, [Claim(None, item_id, []) for item_id in fresh])
-            self._ownerless += [str(unmatched.claim.remote_id) for unmatched in batch.unmatched_claims]
+            ownerless = [fresh[str(unmatched.claim.remote_id)] for unmatched in batch.unmatched_claims]
+            self._ownerless += [item.id for item in ownerless]
+            if self._notes_unmatched:
+                note_unmatched(board.link, [listed_finding(batch, item) for item in ownerless])
             for record_sync in batch.record_syncs:
                 record_sync.item = fresh.get(record_sync.record.monday_id or "")
+            compare_filter(batch)
+            if board.sync_filter.items:
+                self._filtered |= {key for key, item in fresh.items() if item_verdict(board, item).holds is False}
             yield list(fresh.values()), batch
             read_at = sync_now()
+
+    def forget_unlisted(self, expected: int | None) -> None:
+        """Forget the unmatched items that were not listed, if the board has no more items than were."""
+        if expected is not None and len(self.listed) >= expected:
+            clear_unlisted(self.board.link, self.started_at, self.listed)
 
     @property
     def unmatched(self) -> list[str]:
         """The items listed so far that no record has and that nobody ignores."""
         return unmatched_items(registry.entity(self.board.link.entity_type), self._ownerless)
 
+    def matchable(self, unmatched: Iterable[str]) -> list[str]:
+        """Return those of these items that the filter doesn't leave out."""
+        return [item_id for item_id in unmatched if item_id not in self._filtered]
+
     def unlisted(self) -> list[UUID]:
         """Return the linked records whose items were not listed; whether these are gone only they themselves say."""
-        linked = self.board.model._default_manager.exclude(monday_id=None).exclude(unsynced())
+        # One that is left out by the filter is disabled too, though its own settings let it sync.
+        linked = self.board.model._default_manager.exclude(monday_id=None).exclude(
+            sync_status=RecordSyncStatus.DISABLED
+        )
         rows = linked.order_by("pk").values_list("pk", "monday_id").iterator(chunk_size=2_000)
         return [pk for pk, item_id in rows if item_id not in self.listed]
 
@@ -124,7 +150,7 @@ _FINDINGS = (
 
 def records_to_pass(items: Sequence[Item], batch: Batch) -> list[UUID]:
     """Return those of a page's records that may be synced and of which a pass might find more than that all stands."""
-    board, syncing = batch.board, [s for s in batch.record_syncs if s.record.may_sync]
+    board, syncing = batch.board, [s for s in batch.record_syncs if s.may_sync]
     # What is wrong with a column every record's pass has to say, and whether it still is.
     unusable = any(
         mapping.problem or not mapping.column_id
@@ -135,10 +161,18 @@ def records_to_pass(items: Sequence[Item], batch: Batch) -> list[UUID]:
         return [record_sync.id for record_sync in syncing]
     find_possible_duplicates(batch)
     now = batch.read_at or sync_now()
-    busy = records_with_jobs(batch) | _records_to_release(batch, now)
+    # A pass has to say that a field counts as rewritten no more, and to look again for what a relation waits for.
+    of_records = {"entity_type": batch.entity_type, "entity_id__in": [s.id for s in batch.record_syncs]}
+    released = {loop.entity_id for loop in FieldLoop.objects.filter(**of_records) if is_loop_over(loop, now)}
+    released |= set(AwaitedRelation.objects.filter(**of_records).values_list("entity_id", flat=True))
+    busy = records_with_jobs(batch) | released
     # Values that passes read are kept for so long; the next one drops what is older.
     oldest = now - timedelta(days=settings.JOURNAL_DAYS)
-    return [s.id for s in syncing if s.id in busy or not _is_at_rest(s, oldest) or _has_changed(board, s)]
+    return [
+        s.id
+        for s in syncing
+        if s.filter_changed or s.id in busy or not _is_at_rest(s, oldest) or _has_changed(board, s)
+    ]
 
 
 def records_with_jobs(batch: Batch) -> set[UUID]:
@@ -146,13 +180,6 @@ def records_with_jobs(batch: Batch) -> set[UUID]:
     ids, states = [s.id for s in batch.record_syncs], (QueueStatus.PENDING, QueueStatus.IN_PROGRESS)
     rows = SyncQueue.objects.filter(entity_type=batch.entity_type, entity_id__in=ids, status__in=states)
     return {pk for pk in rows.values_list("entity_id", flat=True) if pk}
-
-
-def _records_to_release(batch: Batch, now: datetime) -> set[UUID]:
-    """The records with a field that counts as rewritten no more, or a relation that is said to wait."""
-    of_records = {"entity_type": batch.entity_type, "entity_id__in": [s.id for s in batch.record_syncs]}
-    ended = {loop.entity_id for loop in FieldLoop.objects.filter(**of_records) if is_loop_over(loop, now)}
-    return ended | set(AwaitedRelation.objects.filter(**of_records).values_list("entity_id", flat=True))
 
 
 def _is_at_rest(record_sync: RecordSync, oldest: datetime) -> bool:
@@ -224,7 +251,7 @@ def _compare(link: BoardLink) -> ComparisonResult:
     listing, linked, differing = BoardListing(link), 0, 0
     for items, batch in listing.pages(structure.items_count):
         clear_column_problems(batch.board, items)
-        changed = [s.id for s in batch.record_syncs if s.record.may_sync and _has_unexplained_change(batch.board, s)]
+        changed = [s.id for s in batch.record_syncs if s.may_sync and _has_unexplained_change(batch.board, s)]
         _enqueue_passes(link, changed)
         linked, differing = linked + len(batch.record_syncs), differing + len(changed)
     # A listing doesn't tell whether an item is gone: linked records that it lacks are asked for by id.
@@ -232,32 +259,39 @@ def _compare(link: BoardLink) -> ComparisonResult:
     is_complete = structure.items_count is None or len(listing.listed) >= structure.items_count
     unlisted = listing.unlisted() if is_complete else []
     _enqueue_passes(link, unlisted)
-    without_item, unmatched = _enqueue_unlinked(listing.board), listing.unmatched
+    listing.forget_unlisted(structure.items_count)
+    # Records that should have an item, and don't wait for a job, a person or a direction.
+    rows = SyncQueue.objects.filter(entity_type=link.entity_type, entity_id__isnull=False)
+    busy = rows.exclude(status=QueueStatus.COMPLETED).values("entity_id")
+    unlinked = listing.board.model._default_manager.filter(monday_id=None, sync_status=RecordSyncStatus.PENDING)
+    unlinked = unlinked.exclude(unsynced()).exclude(sync_direction=SyncDirection.MONDAY_TO_NPD)
+    without_item = list(unlinked.exclude(pk__in=busy).values_list("pk", flat=True))
+    _enqueue_passes(link, without_item)
+    unmatched = listing.unmatched
     # Items without a record get a pass where it could create one or match one.
     if unmatched and (link.creates_records or without_item):
-        enqueue_unmatched(registry.entity(link.entity_type), unmatched)
+        enqueue_unmatched(registry.entity(link.entity_type), listing.matchable(unmatched))
     return ComparisonResult(
-        len(listing.listed), linked, differing, len(unlisted), without_record=len(unmatched), without_item=without_item
+        len(listing.listed),
+        linked,
+        differing,
+        len(unlisted),
+        without_record=len(unmatched),
+        without_item=len(without_item),
     )
 
 
 def _has_unexplained_change(board: BoardContext, record_sync: RecordSync) -> bool:
-    """Whether a side differs from its half of the base, and no blocked field, column or conflict explains it."""
+    """Whether a side differs from its half of the base, unexplained by what is blocked, or by a conflict.
+
+    A pair that has to leave or return by the filter counts too.
+    """
     ledger = record_sync.ledger
+    if record_sync.filter_changed:
+        return True
     problems = [mapping.key for mapping in board.mappings if mapping.problem]
     explained = {*ledger.held, *problems, *(key for keys in ledger.conflicts.values() for key in keys)}
     return _has_changed(board, record_sync, without=explained)
-
-
-def _enqueue_unlinked(board: BoardContext) -> int:
-    """Enqueue records that should have an item and don't wait for a job, a person or a direction."""
-    rows = SyncQueue.objects.filter(entity_type=board.link.entity_type, entity_id__isnull=False)
-    busy = rows.exclude(status=QueueStatus.COMPLETED).values("entity_id")
-    unlinked = board.model._default_manager.filter(monday_id=None, sync_status=RecordSyncStatus.PENDING)
-    unlinked = unlinked.exclude(unsynced()).exclude(sync_direction=SyncDirection.MONDAY_TO_NPD)
-    ids = list(unlinked.exclude(pk__in=busy).values_list("pk", flat=True))
-    _enqueue_passes(board.link, ids)
-    return len(ids)
 
 
 def _enqueue_passes(link: BoardLink, ids: Sequence[UUID]) -> None:

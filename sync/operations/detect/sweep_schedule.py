@@ -22,6 +22,7 @@ from sync.registry import link_of
 MIN_INTERVAL_SECONDS = 600
 """Between two sweeps of a board where the quota is large or not known."""
 
+# However small the quota: what no webhook told is found the same day.
 MAX_INTERVAL_SECONDS = 6 * 3_600
 
 QUOTA_SHARE = 0.05
@@ -109,7 +110,7 @@ def board_problems(
 ) -> Iterator[BoardProblem]:
     """Return what is wrong with this board, the gravest first; `mappings`: its broken ones, if known."""
     if link.npd_id_problem:
-        what = f"{title}: nothing new is made: the NPD ID column is missing"
+        what = f"{title}: nothing new is created, because the NPD ID column is missing"
         yield BoardProblem(what, link.npd_id_problem, "key_off", "columns")
     if mappings is None:  # those whose column can't be used
         mappings = list(link.mappings.exclude(problem="").exclude(direction=SyncDirection.NONE))
@@ -138,7 +139,7 @@ def sweep_findings() -> Iterator[CheckResult]:
             continue
         # Two sweeps may be left out before it is reported.
         if sync_now() - link.swept_at > 3 * sweep_interval():
-            what = f"{spec.board_title}: no sweep for missed webhooks since {humanize.day_and_time(link.swept_at)}."
+            what = f"{spec.board_title}: not checked for missed changes since {humanize.day_and_time(link.swept_at)}."
             fix = "Start beat and a worker; read the worker's log."
             yield CheckResult(True, what, fix, "sweeps", is_warning=True)
         else:
@@ -148,11 +149,16 @@ def sweep_findings() -> Iterator[CheckResult]:
 def last_sweep_text(link: BoardLink) -> str:
     """Return when Monday was last asked what changed on the board, as a sentence."""
     if link.swept_at is None:
-        return "Not swept yet: the worker's first sweep begins some minutes after the set-up."
+        return "Not checked for missed changes yet: the worker begins some minutes after the set-up."
+    return f"Checked for missed changes at {humanize.day_and_time(link.swept_at)}; checked {sweep_interval_text()}."
+
+
+def sweep_interval_text() -> str:
+    """Return how often a board is checked for missed changes now: "every 10 minutes"."""
     minutes = round(sweep_interval().total_seconds() / 60)
     is_short = minutes < 120
-    interval = humanize.count_with_noun(minutes if is_short else round(minutes / 60), "minute" if is_short else "hour")
-    return f"Asked what changed at {humanize.day_and_time(link.swept_at)}; asked every {interval}."
+    number = humanize.count_with_noun(minutes if is_short else round(minutes / 60), "minute" if is_short else "hour")
+    return f"every {number}"
 
 
 def last_comparison_text(link: BoardLink) -> str:

@@ -15,7 +15,7 @@ from sync.boards.board_setup import register_webhooks, webhook_url
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board_shape import url_fingerprint
 from sync.connectors.base.events import LOG_PREFIX
-from sync.limits import metered_client
+from sync.limits import credentials, metered_client
 from sync.models import BoardLink, WebhookEvent
 from sync.operations.detect.activity_replay import ITEM_UPDATED
 
@@ -45,7 +45,7 @@ def check_webhooks(link: BoardLink, existing: Mapping[str, str] | None) -> None:
 
     `existing` are the board's webhooks, id and event; None where they could not be read. Raises ConnectorError.
     """
-    if not (settings.MONDAY_WEBHOOK_TOKEN or settings.MONDAY_SIGNING_SECRET):
+    if not any(credentials.webhook_secrets()):
         return
     if existing is None:
         _store_problem(link, "The board's webhooks could not be read. Give the API token the scope webhooks:read.")

@@ -14,7 +14,7 @@ _CAUSES = {
     "save": "a save in NPD",
     "person": "a person's click",
     "webhook": "a webhook",
-    "sweep": "a sweep",
+    "sweep": "a check for missed changes",
     "failure": "a failed pass before it",
     "dependency": "a change of something it depends on",
 }
@@ -53,12 +53,12 @@ def causes_of(row: Decision, events: Mapping[int, WebhookEvent]) -> list[CauseLi
     found += _rows(provenance)
     read = provenance.get("read")
     if read:
-        found.append(CauseLink("call", f"read [Monday request {read}]"))
+        found.append(CauseLink("call", f"Monday read [Monday request {read}]"))
     if row.request_id and row.request_id != read:
         alias = f", alias {provenance['alias']}" if provenance.get("alias") else ""
-        found.append(CauseLink("call", f"written [Monday request {row.request_id}{alias}]"))
+        found.append(CauseLink("call", f"written to Monday [Monday request {row.request_id}{alias}]"))
     if rule := provenance.get("rule"):
-        found.append(CauseLink("rule", f"rule: {rule}"))
+        found.append(CauseLink("rule", f"decided by: {rule}"))
     if row.undoes is not None:
         found.append(CauseLink("undo", f"undoes entry #{row.undoes}"))
     return found

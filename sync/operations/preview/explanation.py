@@ -103,7 +103,7 @@ def _single_match(spec: EntitySpec, text: str, matches: list[SyncedModel], delet
         raise NoSingleRecord(f"Several {kind} records are called “{text}”. Name one by its id:\n{listed}{more}")
     raise NoSingleRecord(
         f"There is no {kind} “{text}”, and none that was deleted lately. Give its id, the id of its item on Monday, "
-        "its name, or its e-mail address."
+        "its name, or its email address."
     )
 
 
@@ -259,7 +259,7 @@ def explanation_lines(explanation: Explanation) -> Iterator[str]:
         yield f"What the next sync would do is not known. {explanation.unread_reason}".rstrip()
     elif not explanation.next_changes:
         reason = f": {explanation.unread_reason}" if explanation.unread_reason else ", both sides are the same."
-        yield f"The next sync would do nothing{reason}"
+        yield f"The next sync would change nothing{reason}"
     else:
         yield "The next sync would:"
         for change in explanation.next_changes:
@@ -362,6 +362,8 @@ def read_live(record: SyncedModel) -> LiveReading:
         return LiveReading(
             unread_reason="Sync is off for this record, so its item is not read. Turn its sync on first."
         )
+    if record.is_left_out:
+        return LiveReading(unread_reason="The filter leaves this record out, so its item is not read.")
     spec = registry.entity(record.entity_type())
     try:
         # A person's click may use the urgent reserve of calls.

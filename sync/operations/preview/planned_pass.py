@@ -11,23 +11,26 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, connections, transaction
+from django.db import OperationalError, connection, connections, transaction
 from django.db.models import Max
 
 from sync.choices import Cause, Operation, Priority, QueueDirection, QueueStatus
 from sync.clock import sync_now
 from sync.connectors.base.account import CallReport
+from sync.connectors.base.errors import ConnectorError
 from sync.limits import metered_client
 from sync.limits.metered_client import MeteredClient
 from sync.limits.pass_budget import board_costs
-from sync.models import BoardLink, GuardedAct, SyncQueue
-from sync.operations.preview.planned_changes import WRITE_KINDS, PlannedChange, batch_changes
+from sync.models import BoardLink, GuardedAct, RefusedItem, SyncedModel, SyncQueue
+from sync.operations.preview.planned_changes import WRITE_KINDS, ChangeKind, PlannedChange, batch_changes
 from sync.outbox.claim import Claim
 from sync.outbox.lease import LOCK_TIMEOUT_MS, Lease
 from sync.reconcile import load_batch, read_and_plan
 from sync.reconcile.batch import Batch, Outcome
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.mutations import TAGS_PER_CALL, count_calls, missing_tags
+from sync.records import availability
+from sync.registry import link_of
 
 BOOKING_LOCK_TIMEOUT = "5s"
 """A call's quota row must never wait for a lock of the transaction in which the call is made."""
@@ -190,6 +193,43 @@ def plan_record(link: BoardLink, entity_id: UUID) -> tuple[Batch, list[PlannedCh
         rows = SyncQueue.objects.filter(entity_type=link.entity_type, entity_id=entity_id, status=QueueStatus.PENDING)
         record_claim = sweep_claim(link.entity_type, entity_id, list(rows.order_by("priority", "id")))
         batch, _ = _decide(link, [record_claim])
+        changes = list(batch_changes(batch))
+        transaction.set_rollback(True)
+    return batch, changes
+
+
+@dataclass(frozen=True)
+class PlannedLink:
+    """What linking an item with a record would change; `problem` says why that can't be told now."""
+
+    changes: Sequence[PlannedChange] = ()
+    problem: str = ""
+
+
+def plan_link(record: SyncedModel, item_id: str) -> PlannedLink:
+    """Return what the first pass after linking them would do, by one read of the item. Nothing stays."""
+    link, reason = link_of(record.entity_type()), availability.of(record.entity_type(), urgent=True).blocked_reason
+    if link is None or reason:
+        return PlannedLink(problem=reason)
+    try:
+        # A person's click may use the urgent reserve of calls.
+        with metered_client.client_override(metered_client.client(urgent=True)), read_only_client():
+            batch, changes = _plan_linked(link, record, item_id)
+    except ConnectorError as error:
+        return PlannedLink(problem=error.sentence)
+    except OperationalError:
+        return PlannedLink(problem="The record is being synced at this moment. Try again in a few seconds.")
+    (record_sync,) = batch.record_syncs
+    if record_sync.item is None:
+        return PlannedLink(problem=batch.stop_reason or record_sync.detail or "Monday doesn't show the item any more.")
+    return PlannedLink([change for change in changes if change.kind is not ChangeKind.LEFT])
+
+
+def _plan_linked(link: BoardLink, record: SyncedModel, item_id: str) -> tuple[Batch, list[PlannedChange]]:
+    with transaction.atomic():
+        type(record)._default_manager.filter(pk=record.pk).update(monday_id=item_id)
+        RefusedItem.objects.filter(entity_type=link.entity_type, item_id=item_id).delete()
+        batch, _ = _decide(link, [sweep_claim(link.entity_type, record.pk, [])])
         changes = list(batch_changes(batch))
         transaction.set_rollback(True)
     return batch, changes

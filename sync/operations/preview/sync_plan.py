@@ -12,13 +12,12 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 
 from sync import registry
-from sync.choices import QueueStatus
+from sync.choices import QueueStatus, RecordSyncStatus
 from sync.clock import SyncNow
 from sync.connectors.base.errors import ConnectorError
 from sync.kernel.humanize import count_with_noun
 from sync.limits.pass_budget import board_costs
 from sync.models import BoardLink, Intent, IntentState, SyncQueue
-from sync.models.synced_model import unsynced
 from sync.operations.backfill import open_backfill
 from sync.operations.detect.comparison import BoardListing, records_to_pass
 from sync.operations.preview.planned_changes import CHANGE_TEXTS, ChangeKind, PlannedChange, change_json, change_line
@@ -40,7 +39,7 @@ def _all_claims(spec: EntitySpec, ids: Sequence[UUID], items: Iterable[str], siz
         yield from _claims(spec, ids[start : start + size], by_sweep=True)
     # Records with a due job that a sweep leaves out: without an item, without sync, or deleted.
     for page in _pages(_due_jobs(spec).exclude(entity_id=None).order_by("entity_id"), "entity_id", size):
-        linked = spec.model._default_manager.exclude(monday_id=None).exclude(unsynced())
+        linked = spec.model._default_manager.exclude(monday_id=None).exclude(sync_status=RecordSyncStatus.DISABLED)
         linked_ids = set(linked.filter(pk__in=page).values_list("pk", flat=True))
         yield from _claims(spec, [pk for pk in page if pk not in linked_ids], by_sweep=False)
     due = _due_jobs(spec).filter(entity_id=None, remote_id__isnull=False).values_list("remote_id", flat=True)
@@ -156,11 +155,11 @@ def _plan_board(
     board.problem = availability.of(spec.entity_type).blocked_reason
     if board.problem or link is None:
         return
-    before, listing, ids = RunCost(client.calls, client.points), BoardListing(link), list[UUID]()
+    before, listing, ids = RunCost(client.calls, client.points), BoardListing(link, is_preview=True), list[UUID]()
     try:
         for page, batch in listing.pages():
             needed = records_to_pass(page, batch)
-            board.checked += (same := sum(s.record.may_sync for s in batch.record_syncs) - len(needed))
+            board.checked += (same := sum(s.may_sync for s in batch.record_syncs) - len(needed))
             board.unchanged += same
             ids += needed
     except ConnectorError as error:  # linked records alone are planned

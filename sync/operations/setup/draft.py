@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -16,15 +16,19 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Q, QuerySet
 
 from sync import registry
+from sync.boards.board_columns import NAME_TYPE
+from sync.boards.sync_filter import SyncFilter
 from sync.choices import Rule
 from sync.clock import SyncNow
+from sync.connectors.base.board_items import GROUP, Item, MatchColumn
 from sync.connectors.base.board_shape import Board, ListedBoard
 from sync.connectors.base.connector import Connector
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.kernel.humanize import plural
 from sync.limits import metered_client
-from sync.models import BoardLink, SetupDraft, SetupState
+from sync.models import BoardLink, SetupDraft, SetupState, SyncedModel
 from sync.operations.setup.fields import (
+    MAX_SAMPLE_LENGTH,
     SETTINGS_KEY,
     DraftColumn,
     FieldChoice,
@@ -32,9 +36,13 @@ from sync.operations.setup.fields import (
     changes_text,
     choice_problems,
     diff_choices,
+    filter_text,
     find_npd_id_column,
     mappable_fields,
+    match_text,
+    pair_samples,
     parse_choices,
+    sampled_records,
     settings_snapshot,
     stored_choices,
     suggest_columns,
@@ -136,7 +144,8 @@ def check_owner(draft: SetupDraft, user: User) -> None:
     """Raise Conflict where somebody else works on the draft; the admin's pages ask before it comes to that."""
     if draft.owner is not None and draft.owner != user:
         raise Conflict(
-            f"{draft.owner} works on this set-up. Nothing of yours was kept: take the set-up over, then choose again."
+            f"{draft.owner} is working on this set-up. "
+            "Nothing of yours was kept: take the set-up over, then choose again."
         )
 
 
@@ -209,11 +218,13 @@ def choose_boards(user: User, choices: Mapping[str, str]) -> None:
             _create_draft(user, connector, spec, boards.get(choice))
 
 
-def begin_change(user: User, entity_type: str) -> SetupDraft:
+def begin_change(
+    user: User, entity_type: str, is_wanted: Callable[[SetupDraft], bool] = lambda draft: False
+) -> SetupDraft:
     """Draft a change of a board that is set up, starting from what is stored; raises ActionError, ConnectorError.
 
     An open set-up with other changes is neither continued nor replaced, and none is begun beside somebody else's:
-    raises Conflict.
+    raises Conflict. Of one that holds just what is wanted anyway, `is_wanted` says so.
     """
     _check_others(user)
     link, draft = link_of(entity_type), draft_of(entity_type)
@@ -234,13 +245,65 @@ def begin_change(user: User, entity_type: str) -> SetupDraft:
         stored = stored_choices(link)
         fields = [one for one in mappable_fields(entity_type) if draft.mapped or one.key in stored]
         summary = changes_text(diff_choices(fields, stored, parse_choices(draft.fields), draft.columns))
-        summary = summary or ("answers about names that are alike" if draft.answers else "")
-    if summary:
+        answered = "answers about names that are alike" if draft.answers else ""
+        summary = "; ".join(filter(None, (summary, _settings_text(draft)))) or answered
+    if summary and not (draft.board_id == link.board_id and is_wanted(draft)):
         opening = "You have another change open" if draft.owner == user else "Another change is open"
         raise Conflict(
             f"{opening}: {summary}. Nothing was added to it. Go on with it here, or discard it and begin yours again."
         )
     return draft
+
+
+def _settings_text(draft: SetupDraft) -> str:
+    """Return which filter and matching were chosen in a draft, as a clause; empty where both are as it began."""
+    begun, parts = draft.outcome.get(SETTINGS_KEY) or {}, list[str]()
+    if draft.sync_filter != begun.get("sync_filter", draft.sync_filter):
+        parts.append(f"Filter: {filter_text(draft.sync_filter, mappable_fields(draft.entity_type))}")
+    if not has_begun_matching(draft):
+        parts.append("how records and items are matched")
+    return "; ".join(parts)
+
+
+def has_begun_matching(draft: SetupDraft) -> bool:
+    """Whether records and items are matched as when the draft began."""
+    begun = draft.outcome.get(SETTINGS_KEY) or {}
+    default = SetupDraft._meta.get_field("threshold").db_default
+    return (draft.threshold, draft.first_match, draft.creates_records) == (
+        getattr(default, "value", default),
+        begun.get("first_match", draft.first_match) or Rule.ASK,
+        begun.get("creates_records", draft.creates_records),
+    )
+
+
+def begun_filter(draft: SetupDraft) -> dict[str, Any]:
+    """Return the filter with which the draft began."""
+    return dict((draft.outcome.get(SETTINGS_KEY) or {}).get("sync_filter", draft.sync_filter))
+
+
+def discard_begun(user: User, begun: SetupDraft) -> None:
+    """Delete a draft in which nobody has chosen anything since it was begun here."""
+    with transaction.atomic():
+        unchosen = SetupDraft.objects.filter(
+            pk=begun.pk, mapped=False, owner=user, owned_at=begun.owned_at, changed_at=begun.changed_at
+        )
+        if unchosen.delete()[0]:
+            log_setup(user, begun.entity_type, "Set-up left out; nothing was written.")
+
+
+def requested_choices(entity_type: str, requested: Mapping[str, Mapping[str, str]]) -> dict[str, FieldChoice]:
+    """Return all fields' choices: what is requested by key, as `column_id` and `direction`, and all else as stored."""
+    chosen = stored_choices(link_of(entity_type))
+    for key, change in requested.items():
+        before = chosen.get(key, FieldChoice())
+        column, direction = change.get("column_id", before.column), change.get("direction", before.direction)
+        chosen[key] = FieldChoice(column, direction, before.rule)
+    return chosen
+
+
+def holds_choices(draft: SetupDraft, chosen: Mapping[str, FieldChoice]) -> bool:
+    """Whether the draft maps its fields just so."""
+    return not diff_choices(mappable_fields(draft.entity_type), parse_choices(draft.fields), chosen, draft.columns)
 
 
 def draft_changes(user: User, entity_type: str, requested: Mapping[str, Mapping[str, str]]) -> dict[str, list[str]]:
@@ -250,12 +313,7 @@ def draft_changes(user: User, entity_type: str, requested: Mapping[str, Mapping[
     wrong with it, as `choose_fields` does. Raises Conflict where an open set-up has other changes.
     """
     begin_change(user, entity_type)
-    chosen = stored_choices(link_of(entity_type))
-    for key, change in requested.items():
-        before = chosen.get(key, FieldChoice())
-        column, direction = change.get("column_id", before.column), change.get("direction", before.direction)
-        chosen[key] = FieldChoice(column, direction, before.rule)
-    return choose_fields(user, entity_type, chosen)
+    return choose_fields(user, entity_type, requested_choices(entity_type, requested))
 
 
 def _check_board(spec: EntitySpec, choice: str, boards: Mapping[str, Board]) -> None:
@@ -294,8 +352,8 @@ def _removed_board_text(name: str, board_id: str, board: Board | None) -> str:
     return f"The board {label_text} is {state}. Restore it on Monday, or choose another board."
 
 
-def read_columns(draft: SetupDraft) -> tuple[dict[str, dict[str, Any]], str] | None:
-    """Return the columns and the name of the draft's board as they are now; None where it is to be created.
+def read_columns(draft: SetupDraft) -> tuple[dict[str, dict[str, Any]], str, dict[str, str]] | None:
+    """Return the columns, the name and the groups of the draft's board as they are now; None where it is to be created.
 
     Raises ActionError, ConnectorError.
     """
@@ -305,23 +363,70 @@ def read_columns(draft: SetupDraft) -> tuple[dict[str, dict[str, Any]], str] | N
     board = connector.read_boards([draft.board_id]).get(draft.board_id)
     if board is None or not board.is_active:
         raise ActionError(_removed_board_text(draft.board_name, draft.board_id, board))
-    return _describe_columns(connector, board), board.name
+    match = parse_choices(draft.fields).get(registry.entity(draft.entity_type).match_key, FieldChoice())
+    columns = _describe_columns(connector, board, draft.entity_type, match.column)
+    return columns, board.name, dict(board.groups)
 
 
-def _describe_columns(connector: Connector, board: Board) -> dict[str, dict[str, Any]]:
-    """Return the board's columns as a draft stores them, with sample values."""
-    columns = [column for column in board.columns if column.type not in ("name", "subtasks")]
-    ids = [column.id for column in columns]
-    items = next(connector.list_items(board.id, ids, limit=SAMPLE_ITEMS)) if ids else []
-    return {
-        column.id: {
-            "title": column.title,
-            "type": column.type,
-            "settings": dict(column.settings),
-            "samples": [text[:120] for item in items if (text := item.reading(column.id).text)],
-        }
-        for column in columns
+def _describe_columns(
+    connector: Connector, board: Board, entity_type: str, match_column: str = ""
+) -> dict[str, dict[str, Any]]:
+    """Return the board's columns as a draft stores them, with sample values: of items whose records are found here.
+
+    `match_column` is the one by which records and items are matched; where none is chosen, the likeliest.
+    """
+    columns: dict[str, dict[str, Any]] = {
+        column.id: {"title": column.title, "type": column.type, "settings": dict(column.settings), "samples": []}
+        for column in board.columns
+        if column.type not in ("name", "subtasks")
     }
+    if not columns:
+        return columns
+    pairs = _sample_pairs(connector, board, entity_type, columns, match_column)
+    items = [item for _, item in pairs] or next(connector.list_items(board.id, [*columns], limit=SAMPLE_ITEMS))
+    for column_id, details in columns.items():
+        texts = [(item.reading(column_id).text or "")[:MAX_SAMPLE_LENGTH] for item in items]
+        # Of the same records on both sides each has its place, also an empty one.
+        details["samples"] = texts if pairs else [text for text in texts if text]
+        if pairs:
+            details["records"] = [str(record.pk) for record, _ in pairs]
+            details["names"] = [item.name[:MAX_SAMPLE_LENGTH] for item in items]
+    return columns
+
+
+def _sample_pairs(
+    connector: Connector, board: Board, entity_type: str, columns: Mapping[str, DraftColumn], match_column: str
+) -> list[tuple[SyncedModel, Item]]:
+    """Return some records with their items, in one call; none where no record is found on both sides."""
+    spec, fields = registry.entity(entity_type), mappable_fields(entity_type)
+    npd_id = find_npd_id_column(link_of(entity_type), columns)
+    key = next(one for one in fields if one.key == spec.match_key)
+    if key.is_name:
+        match_column, kind = NAME_TYPE, NAME_TYPE
+    else:
+        suggested = suggest_columns(fields, columns, npd_id).get(key.key)
+        match_column = match_column if match_column in columns else suggested.column if suggested else ""
+        kind = str(columns[match_column]["type"]) if match_column in columns else ""
+    records = sampled_records(entity_type)
+    if kind not in key.types or not records:
+        return []
+    linked = [record.monday_id for record in records if record.monday_id]
+    texts = sorted({text for record in records if (text := match_text(record, key, kind))})
+    if not (linked or npd_id or texts):
+        return []
+    found = connector.read_batch(
+        board.id,
+        linked,
+        [*columns],
+        npd_id,
+        [str(record.pk) for record in records] if npd_id else [],
+        MatchColumn(match_column, kind),
+        texts,
+        {str(details["type"]) for details in columns.values()},
+    )
+    items = {item.id: item for item in [*found.linked.values(), *found.by_npd_id, *found.by_match]}
+    on_board = [item for item in items.values() if item.board_id == board.id and item.state == "active"]
+    return pair_samples(key, match_column, kind, records, on_board, npd_id)
 
 
 def has_column_changes(draft: SetupDraft, columns: Mapping[str, DraftColumn]) -> bool:
@@ -335,7 +440,7 @@ def has_column_changes(draft: SetupDraft, columns: Mapping[str, DraftColumn]) ->
 def _create_draft(user: User, connector: Connector, spec: EntitySpec, board: Board | None) -> SetupDraft:
     """Begin a type's set-up with a board (none: one is to be created), what is stored and what its columns suggest."""
     entity_type = spec.entity_type
-    columns = _describe_columns(connector, board) if board is not None else {}
+    columns = _describe_columns(connector, board, entity_type) if board is not None else {}
     link = link_of(entity_type)
     # Of another board than the present one, nothing is taken over.
     link = link if link is not None and board is not None and link.board_id == board.id else None
@@ -355,6 +460,8 @@ def _create_draft(user: User, connector: Connector, spec: EntitySpec, board: Boa
                 board_name=(board.name if board is not None else spec.board_title)[:255],
                 columns=columns,
                 creates_records=link.creates_records if link is not None else board is None,
+                sync_filter=link.sync_filter if link is not None else {},
+                groups=dict(board.groups) if board is not None else {},
                 first_match=first_match or Rule.ASK,
                 outcome={SETTINGS_KEY: settings_snapshot(link)},
             )
@@ -429,6 +536,12 @@ def choose_fields(
                     f"Changed after this page was shown: {changes_text(since)}. Send the page again to replace that "
                     "with what is here."
                 )
+        asked = SyncFilter.parse(draft.sync_filter)
+        for key in {condition.field for condition in (*asked.records, *asked.items)} - {GROUP}:
+            if not chosen.get(key, FieldChoice()).is_synced:
+                problems.setdefault(key, []).append(
+                    "The filter uses this field. Keep it synced, or remove it from the filter first."
+                )
         if problems:
             return problems
         before = parse_choices(draft.fields) if draft.mapped else stored_choices(link_of_draft(draft))
@@ -455,7 +568,7 @@ def choose_matching(
     """
     if not MIN_NAME_SCORE <= threshold <= MAX_NAME_SCORE or first_match not in FIRST_MATCH_RULES:
         raise ActionError(
-            f"Choose a likeness between {MIN_NAME_SCORE:d} and {MAX_NAME_SCORE:d} per cent, and one of the rules."
+            f"Choose a similarity between {MIN_NAME_SCORE:d} and {MAX_NAME_SCORE:d} per cent, and one of the rules."
         )
     with transaction.atomic():
         draft = _lock_draft(user, entity_type)
@@ -475,6 +588,26 @@ def choose_matching(
         )
 
 
+def filter_token(draft: SetupDraft) -> str:
+    """Return a token of the filter, as a page shows it."""
+    return digest(draft.sync_filter, draft.groups)
+
+
+def choose_filter(user: User, entity_type: str, chosen: SyncFilter, *, shown: str | None = None) -> None:
+    """Store which records and items are synced, which makes a new comparison necessary.
+
+    `shown` is the `filter_token` of what the page showed: raises Conflict where it is another by now.
+    """
+    with transaction.atomic():
+        draft = _lock_draft(user, entity_type)
+        if shown is not None and shown != filter_token(draft):
+            raise Conflict("The filter was changed after this page was shown. Check it, then choose again.")
+        draft.sync_filter = chosen.to_json()
+        _save_change(draft, user)
+        text = filter_text(draft.sync_filter, mappable_fields(entity_type))
+        log_setup(user, entity_type, f"Set-up: filter: {text}. Nothing is written yet.")
+
+
 def answer_pairs(user: User, entity_type: str, answers: Mapping[str, str]) -> None:
     """Store the answers about similar names; an answer about a pair that wasn't found is dropped. Raises Conflict."""
     with transaction.atomic():
@@ -486,7 +619,7 @@ def answer_pairs(user: User, entity_type: str, answers: Mapping[str, str]) -> No
             draft.answers = {**draft.answers, **changed}
             _set_owner(draft, user)
             draft.save(update_fields=["answers", "owner", "owned_at", "changed_at"])
-            log_setup(user, entity_type, "Set-up: said whose items they are; nothing is written yet.")
+            log_setup(user, entity_type, "Set-up: similar names answered. Nothing is written yet.")
 
 
 def discard_draft(user: User, entity_type: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,9 +11,12 @@ from rapidfuzz import fuzz, utils
 
 from sync import connectors, registry
 from sync.boards.board_columns import NAME_TYPE, column_type
+from sync.boards.sync_filter import SyncFilter
 from sync.choices import RULES, Rule, SyncDirection
+from sync.connectors.base.board_items import Item
 from sync.connectors.base.board_shape import RELATION, target_boards
-from sync.models import BoardLink, FieldMapping, SetupDraft, SetupState
+from sync.connectors.base.conversion import UnknownValue
+from sync.models import BoardLink, FieldMapping, SetupDraft, SetupState, SyncedModel
 from sync.reconcile.field_values import stored_field_values
 from sync.registry import link_of, relation_of, rules_for, target_of
 
@@ -20,7 +24,8 @@ NEW_COLUMN = "+"
 """Stands for a column that is to be created."""
 
 DraftColumn = Mapping[str, Any]
-"""A column as a draft stores it: title, type, settings, samples."""
+"""A column as a draft stores it: title, type, settings, samples; of samples that are of the same records on
+both sides also these `records`, and the `names` of their items."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +162,7 @@ def choice_problems(
         if choice.direction not in SyncDirection.values or choice.rule not in {str(rule) for rule in one.rules}:
             problems.append("Choose one of the directions and rules that are offered.")
         if (one.required or one.is_match_key) and not choice.is_synced:
-            reason = "records and items are matched by it" if one.is_match_key else "NPD needs a value for it"
+            reason = "records and items are matched by it" if one.is_match_key else "it is required in NPD"
             problems.append(f"{one.label} must be synced, for {reason}. Choose a column and a direction.")
         if choice.column == NEW_COLUMN and not one.is_name:
             problems += _new_column_problems(one, columns)
@@ -250,12 +255,71 @@ def record_samples(entity_type: str, fields: Sequence[MappableField]) -> dict[st
     records = list(model._default_manager.select_related(*joined).order_by("-created_at", "pk")[:SAMPLED_RECORDS])
     found = {}
     for one in fields:
-        texts = (
-            ", ".join(filter(None, map(_sample_text, stored_field_values(record, one.fields).values())))
-            for record in records
-        )
+        texts = (record_text(record, one) for record in records)
         found[one.key] = list(dict.fromkeys(text[:MAX_SAMPLE_LENGTH] for text in texts if text))[:SAMPLES_PER_FIELD]
     return found
+
+
+def sampled_records(entity_type: str) -> list[SyncedModel]:
+    """Return the records among which samples are looked for: the newest, and the newest that are linked."""
+    records = registry.entity(entity_type).model._default_manager.order_by("-created_at", "pk")
+    linked = records.exclude(monday_id=None)[:SAMPLES_PER_FIELD]
+    return list({record.pk: record for record in [*linked, *records[:SAMPLED_RECORDS]]}.values())
+
+
+def paired_samples(
+    entity_type: str, fields: Sequence[MappableField], ids: Sequence[str]
+) -> tuple[list[str], dict[str, list[str]]]:
+    """Return the names of these records and each field's text in each, all in the order of `ids`; one query."""
+    model = registry.entity(entity_type).model
+    joined = [name for one in fields for name in one.fields if model._meta.get_field(name).is_relation]
+    found = {str(record.pk): record for record in model._default_manager.select_related(*joined).filter(pk__in=ids)}
+    records = [found.get(one) for one in ids]
+    texts = {
+        one.key: [record_text(record, one)[:MAX_SAMPLE_LENGTH] if record is not None else "" for record in records]
+        for one in fields
+    }
+    return [str(record or "–") for record in records], texts
+
+
+def record_text(record: SyncedModel, one: MappableField) -> str:
+    """Return a field of a record as a sample shows it."""
+    return ", ".join(filter(None, map(_sample_text, stored_field_values(record, one.fields).values())))
+
+
+def match_text(record: SyncedModel, one: MappableField, kind: str) -> str:
+    """Return the record's match key as a column of this type is compared with it; empty where it has none."""
+    convert = connectors.get().converter(one.types[kind])
+    return str(convert.local(stored_field_values(record, one.fields)) or "")
+
+
+def pair_samples(
+    one: MappableField, column_id: str, kind: str, records: Iterable[SyncedModel], items: Iterable[Item], npd_id: str
+) -> list[tuple[SyncedModel, Item]]:
+    """Return records with their items: linked, of its NPD ID, or alone on both sides with the match key's value."""
+    convert = connectors.get().converter(one.types[kind])
+
+    def key_of(item: Item) -> str:
+        try:
+            return str(convert.remote(convert.stored_value(item.reading(column_id))) or "")
+        except UnknownValue:
+            return ""
+
+    all_records, all_items = list(records), list(items)
+    by_id = {item.id: item for item in all_items}
+    by_npd_id = {item.reading(npd_id).text: item for item in all_items} if npd_id else {}
+    keys = {record.pk: match_text(record, one, kind) for record in all_records}
+    texts = {item.id: key_of(item) for item in all_items}
+    uses, hits = Counter(keys.values()), Counter(texts.values())
+    by_key = {text: by_id[item] for item, text in texts.items() if text and hits[text] == 1}
+    found: list[tuple[SyncedModel, Item]] = []
+    for record in all_records:
+        item = by_id.get(record.monday_id or "") or by_npd_id.get(str(record.pk))
+        if item is None and record.monday_id is None and uses[keys[record.pk]] == 1:
+            item = by_key.get(keys[record.pk])
+        if item is not None and item not in [other for _, other in found]:
+            found.append((record, item))
+    return found[:SAMPLES_PER_FIELD]
 
 
 def _sample_text(value: Any) -> str:
@@ -341,6 +405,7 @@ def settings_snapshot(link: BoardLink | None) -> dict[str, Any]:
         "fields": {key: one.to_json() for key, one in stored_choices(link).items()},
         "first_match": link.mappings.values_list("first_match", flat=True).first() or "",
         "creates_records": link.creates_records,
+        "sync_filter": link.sync_filter,
     }
 
 
@@ -355,4 +420,12 @@ def settings_changes(draft: SetupDraft, link: BoardLink | None) -> str:
         parts.append(f"Where both sides differ at first: {Rule(now['first_match']).label}")
     if now.get("creates_records", False) != before.get("creates_records", now.get("creates_records", False)):
         parts.append(f"Items become records: {'yes' if now['creates_records'] else 'no'}")
+    if now.get("sync_filter", {}) != before.get("sync_filter", now.get("sync_filter", {})):
+        parts.append(f"Filter: {filter_text(now['sync_filter'], fields)}")
     return "; ".join(filter(None, parts))
+
+
+def filter_text(stored: Mapping[str, Any], fields: Iterable[MappableField]) -> str:
+    """Return what a filter lets through, as a clause."""
+    lines = SyncFilter.parse(stored).lines({one.key: one.label for one in fields})
+    return " ".join(lines).rstrip(".") or "everything is synced"

@@ -14,6 +14,7 @@ from sync import connectors, registry
 from sync.boards.board_columns import NAME_TYPE, column_type
 from sync.boards.board_listing import item_pages
 from sync.boards.schema_drift import NO_PROBLEM
+from sync.boards.sync_filter import FilterSide
 from sync.choices import SyncDirection
 from sync.connectors.base.board_items import BatchItems, Item
 from sync.models import BoardLink, FieldMapping, RefusedItem, SetupDraft
@@ -24,6 +25,7 @@ from sync.operations.setup.draft import link_of_draft, npd_id_column_of
 from sync.operations.setup.fields import NEW_COLUMN, mappable_fields, parse_choices
 from sync.outbox.claim import Claim
 from sync.reconcile.batch import Batch, RecordSync
+from sync.reconcile.board_filter import LEFT_OUT, exclude_items, exclude_records, exclusion_sentence, item_verdict
 from sync.reconcile.field_plan import plan
 from sync.reconcile.field_values import BoardContext, Directory, record_name
 from sync.reconcile.identity import identify
@@ -56,6 +58,7 @@ def draft_board(draft: SetupDraft) -> BoardContext:
         npd_id_column=npd_id_column_of(draft) or NEW_NPD_ID_COLUMN,
         match_key=known.match_key if known is not None else spec.match_key,
         creates_records=draft.creates_records,
+        sync_filter=draft.sync_filter,
         npd_id_problem="",
     )
     stored_link = link_of_draft(draft)
@@ -115,7 +118,8 @@ class MatchResult:
 
     `to_monday`, `to_npd` and `conflicts` count records, `held` blocked fields; `near` are pairs that a person
     may confirm, `unsure_of` gives by record the items that its name is like, where they are several, `free`
-    are the unmatched items.
+    are the unmatched items that the filter lets through, `names` what they are called. `concerned` are the records of
+    which the filter would say something else than their last pass did.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -124,6 +128,8 @@ class MatchResult:
     near: list[dict[str, Any]] = field(default_factory=list)
     unsure_of: dict[str, list[str]] = field(default_factory=dict)
     free: list[str] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
+    concerned: list[str] = field(default_factory=list)
     items: int = 0
 
     def add(self, group: str, name: str, reason: str = "") -> None:
@@ -176,21 +182,41 @@ class _DraftComparison:
         load(batch, [Claim(entity_id, None, []) for entity_id in ids])
         linked = [record_sync for record_sync in batch.record_syncs if record_sync.record.monday_id]
         unlinked = [record_sync for record_sync in batch.record_syncs if not record_sync.record.monday_id]
+        was_out = {s.id: s.ledger.note if s.record.may_sync and s.ledger.left_out else "" for s in batch.record_syncs}
         for record_sync in linked:
             record_sync.item = self.index.items.get(str(record_sync.record.monday_id))
+        exclude_records(batch)
         batch.record_syncs = unlinked
-        identify(batch, self.index.find_matches(unlinked))
+        identify(batch, self.index.find_matches([s for s in unlinked if s.is_open]))
         batch.record_syncs = [*linked, *unlinked]
+        exclude_items(batch)
+        for record_sync in batch.record_syncs:
+            self._add_filtered(record_sync, was_out[record_sync.id])
         load_related(batch, BatchItems())
         for record_sync in linked:
             self.taken_items.add(str(record_sync.record.monday_id))
+            if record_sync.left_out or record_sync.leaving:
+                continue
             if record_sync.item is None:
                 self.result.add("missing", str(record_sync.record))
             else:
                 self.result.counts["linked"] += 1
                 self._add_changes(batch, record_sync, record_sync.item, "linked")
-        for record_sync in unlinked:
+        for record_sync in [s for s in unlinked if not s.left_out]:
             self._add_unlinked(batch, record_sync)
+
+    def _add_filtered(self, record_sync: RecordSync, was_out: str) -> None:
+        """Count what the filter leaves out or lets in again; `was_out` is why it was left out until now."""
+        is_out, name = record_sync.left_out or record_sync.leaving, str(record_sync.record)
+        reason = is_out.removeprefix(LEFT_OUT).strip()
+        if is_out != was_out:
+            self.result.concerned.append(str(record_sync.id))
+        if was_out and not is_out:
+            self.result.add("resumes", name)
+        elif is_out and not was_out:
+            self.result.add("stops" if record_sync.record.monday_id else "kept_out", name, reason)
+        elif is_out:
+            self.result.add("stays_out", name, reason)
 
     def _add_unlinked(self, batch: Batch, record_sync: RecordSync) -> None:
         record = record_sync.record
@@ -249,8 +275,15 @@ class _DraftComparison:
     def match_names(self) -> None:
         """Offer similar names, of records that would be created and of unmatched items."""
         unmatched = self._unmatched_items()
+        for item in list(unmatched.values()):
+            verdict = item_verdict(self.board, item)
+            if verdict.holds is not True:
+                del unmatched[item.id]
+                reason = exclusion_sentence(self.board, FilterSide.ITEM, verdict).removeprefix(LEFT_OUT)
+                self.result.add("items_out", item.name, reason.strip())
         self.result.free = sorted(unmatched)
         names = {item.id: item.name for item in unmatched.values()}
+        self.result.names = {key: name[:200] for key, name in names.items()}
         result = match_names(self.created, names, self.threshold, self.on_progress)
         pairs, beyond = result.pairs[:MAX_PAIRS], result.pairs[MAX_PAIRS:]
         self.result.near = [
@@ -275,7 +308,7 @@ class _DraftComparison:
         self.result.counts["create"] -= names.total()
         self.result.samples["create"] = [[name, ""] for name in list(self.created.values())[:SAMPLES_PER_OUTCOME]]
 
-    def _unmatched_items(self) -> Mapping[str, Item]:
+    def _unmatched_items(self) -> dict[str, Item]:
         """Return active items that no record has, nobody ignores, and whose NPD ID names no record."""
         owned = set()
         for spec in registry.entities():

@@ -16,7 +16,7 @@ from django.db.models import Count, Q, QuerySet
 from sync import connectors, registry
 from sync.choices import QueueStatus, RecordSyncStatus, Rule
 from sync.clock import SyncNow, sync_now
-from sync.kernel.action_errors import ActionError, Conflict
+from sync.kernel.action_errors import ActionError, Conflict, RefusalNoted
 from sync.models import SetupDraft, SetupState, SyncQueue
 from sync.operations.backfill.estimate import CALLS_PER_JOB, SECONDS_PER_JOB, WorkCost
 from sync.operations.setup.draft import (
@@ -34,6 +34,7 @@ from sync.operations.setup.fields import (
     SETTINGS_KEY,
     FieldChoice,
     changes_text,
+    filter_text,
     mappable_fields,
     parse_choices,
     settings_changes,
@@ -45,7 +46,8 @@ from sync.registry import link_of
 PLAN_LIFETIME = timedelta(minutes=30)
 """An older plan is compared again before it can be confirmed: people work on both sides meanwhile."""
 
-COUNT_KEYS = ("linked", "to_monday", "to_npd", "conflicts", "held", "invalid", "ambiguous", "missing")
+FILTER_KEYS = ("stops", "resumes", "kept_out", "stays_out", "items_out")
+COUNT_KEYS = ("linked", "to_monday", "to_npd", "conflicts", "held", "invalid", "ambiguous", "missing", *FILTER_KEYS)
 
 BULK_THRESHOLD = 500
 """From this many records on Monday's bulk import creates them: it takes minutes, and few calls."""
@@ -112,6 +114,7 @@ def confirm_setup(user: User, plans: Mapping[str, str]) -> None:
                 outcome={**draft.outcome, "by": user.get_username()}, token=None, held_until=None,
             )  # fmt: skip
             mapped = changes_text(mapping_changes_of(draft)) or "no field is mapped otherwise than before"
+            mapped += f". Filter: {filter_text(draft.sync_filter, mappable_fields(draft.entity_type))}"
             log_setup(
                 user,
                 draft.entity_type,
@@ -120,7 +123,7 @@ def confirm_setup(user: User, plans: Mapping[str, str]) -> None:
             )
         transaction.on_commit(lambda: send_task("sync.set_up"), robust=True)
     if changes:
-        raise Conflict(
+        raise RefusalNoted(
             f"After this set-up was drafted, settings were changed elsewhere: {'; '.join(changes)}. Nothing was "
             "begun. Confirming sets them as this plan says: check it again, then confirm it or map the fields "
             "again."
@@ -135,7 +138,7 @@ def _check_confirmable(user: User, found: Sequence[SetupDraft], plans: Mapping[s
     for draft in found:
         check_owner(draft, user)
     if any(draft.state != SetupState.COMPARED for draft in found):
-        raise ActionError("Both sides are not compared yet. Wait for the plan, then confirm it.")
+        raise Conflict("Both sides are not compared yet. Wait for the plan, then confirm it.")
     # A plan that was never seen is not begun, though nobody else works on it: the same person may have two pages open.
     if {draft.pk: shown_token(draft) for draft in found} != dict(plans):
         raise Conflict(
@@ -143,7 +146,7 @@ def _check_confirmable(user: User, found: Sequence[SetupDraft], plans: Mapping[s
         )
     oldest = sync_now() - PLAN_LIFETIME
     if any(draft.found_at is None or draft.found_at < oldest for draft in found):
-        raise ActionError("The plan is too old to be confirmed: people worked on both sides meanwhile. Compare again.")
+        raise Conflict("The plan is too old to be confirmed: people worked on both sides meanwhile. Compare again.")
 
 
 def _check_relations(found: Sequence[SetupDraft]) -> None:
@@ -214,7 +217,7 @@ def plan_cost(plans: Sequence[SetupDraft]) -> WorkCost:
         jobs = math.ceil(count["create"] / connector.import_rows) if count["create"] >= BULK_THRESHOLD else 0
         listings = jobs * math.ceil((int(draft.found.get("items", 0)) + count["create"]) / connector.items_per_page)
         writes = int(draft.found.get("counts", {}).get("looks_that_write", 0)) + (0 if jobs else count["create"])
-        reads = count["linked"] + count["link"] + count["ambiguous"] + count["from_items"]
+        reads = count["linked"] + count["link"] + count["stops"] + count["ambiguous"] + count["from_items"]
         passes = math.ceil((reads + writes) / connector.items_per_read) + math.ceil(writes / connector.items_per_read)
         new_columns = sum(one.column == NEW_COLUMN for one in parse_choices(draft.fields).values())
         board = (
@@ -233,7 +236,7 @@ def plan_cost(plans: Sequence[SetupDraft]) -> WorkCost:
 
 
 RUN_WINDOW = timedelta(seconds=60)
-"""A pass later than this is no part of the run any more: an item without an e-mail waits for minutes."""
+"""A pass later than this is no part of the run any more: an item without an email waits for minutes."""
 
 CACHE_THRESHOLD = 20_000
 
@@ -284,7 +287,7 @@ def setup_progress(draft: SetupDraft) -> SetupProgress:
     problems = [*draft.outcome.get("problems", []), *([draft.problem] if draft.problem else [])]
     conflicts = by_status.get(RecordSyncStatus.CONFLICT, 0)
     if conflicts and not is_busy:
-        problems.append(f"Conflicts wait for a person: {conflicts:d}.")
+        problems.append(f"Conflicts to resolve: {conflicts:d}.")
     return SetupProgress(
         draft,
         registry.entity(draft.entity_type).board_title,

@@ -20,14 +20,25 @@ from django.db.models import Q
 from sync import registry
 from sync.boards.board_columns import NAME_TYPE, NPD_ID_KEY, NPD_ID_TITLE, StoredColumns, make_mapping, store_columns
 from sync.boards.board_setup import SetupChoices, apply_choices
-from sync.choices import Cause, Priority, SyncDirection
-from sync.clock import SyncNow
+from sync.choices import Cause, Priority, QueueDirection, SyncDirection
+from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board_shape import Board, BoardSetup, ColumnSpec
 from sync.connectors.base.errors import ConnectorError, Scope
 from sync.kernel import process
 from sync.kernel.action_errors import ActionError
+from sync.kernel.messages import UnmatchedReason
 from sync.limits import breaker, metered_client
-from sync.models import BoardLink, Decision, FieldMapping, RefusedItem, SetupDraft, SetupState, SyncedModel
+from sync.models import (
+    BoardLink,
+    Decision,
+    FieldMapping,
+    RefusedItem,
+    SetupDraft,
+    SetupState,
+    SyncedModel,
+    SyncMetadata,
+    UnmatchedItem,
+)
 from sync.models.synced_model import unsynced
 from sync.operations import backfill
 from sync.operations.backfill import estimate
@@ -47,6 +58,7 @@ from sync.operations.setup.fields import (
     SETTINGS_KEY,
     FieldChoice,
     column_problem,
+    filter_text,
     mappable_fields,
     parse_choices,
     settings_changes,
@@ -55,8 +67,9 @@ from sync.operations.setup.fields import (
 from sync.operations.setup.matches import compare_draft
 from sync.operations.setup.plan import BULK_THRESHOLD, plan_totals
 from sync.outbox import notify
-from sync.outbox.queue_rows import enqueue_many
+from sync.outbox.queue_rows import enqueue_item_many, enqueue_many, mark_many_pending
 from sync.records.item_links import EXCLUDED_KIND, ignore_item
+from sync.records.unmatched_items import UnmatchedFinding, note_unmatched, reopen_items
 from sync.registry import EntitySpec, link_of
 
 log = structlog.get_logger(__name__)
@@ -135,8 +148,9 @@ class DraftChoices(SetupChoices):
             )
 
     def store(self, link: BoardLink, setup: BoardSetup) -> StoredColumns:
+        before, link.sync_filter = link.sync_filter, self.draft.sync_filter
         link.creates_records = self.draft.creates_records
-        link.save(update_fields=["creates_records"])
+        link.save(update_fields=["creates_records", "sync_filter"])
         needs_pass = False
         for position, proposal in enumerate(self.spec.mappings):
             choice = self._chosen.get(proposal.key, FieldChoice())
@@ -150,7 +164,28 @@ class DraftChoices(SetupChoices):
             FieldMapping.objects.filter(pk=mapping.pk).update(**values)
         stored = store_columns(self.spec, link, setup, reason="as chosen")
         stored.needs_resync |= needs_pass
+        if before != link.sync_filter:
+            stored.done.append(self._store_filter_work())
         return stored
+
+    def _store_filter_work(self) -> str:
+        """Have everything checked again of which the filter may say something else now, in a statement for each kind.
+
+        These are the records that the comparison found, those with a pass of their own since, and the unmatched items.
+        """
+        entity_type = self.spec.entity_type
+        passed = SyncMetadata.objects.of(entity_type).filter(last_sync_attempt__gte=self.draft.found_at or SyncNow())
+        since = self.spec.model._default_manager.filter(pk__in=list(passed.values_list("entity_id", flat=True)))
+        concerned = set(map(UUID, self.draft.found.get("concerned", [])))
+        ids = sorted(concerned.union(since.values_list("pk", flat=True)))
+        # In the transaction that stores the filter: nothing says `synced` any more that it leaves out.
+        mark_many_pending(entity_type, ids)
+        enqueue_many(entity_type, ids, cause=Cause.DEPENDENCY, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD)
+        items = UnmatchedItem.objects.listed().filter(entity_type=entity_type).order_by("id")
+        enqueue_item_many(
+            entity_type, items.values_list("item_id", flat=True), cause=Cause.DEPENDENCY, priority=Priority.SWEEP
+        )
+        return f"changed the filter: {filter_text(self.draft.sync_filter, self._fields)}; {len(ids):,} records checked"
 
     def complete(self, link: BoardLink) -> list[str]:
         """Link the confirmed pairs and exclude the others."""
@@ -172,7 +207,8 @@ class DraftChoices(SetupChoices):
                 undecided[pair["record"]] = [pair["item"]]
         # One statement for all: no lock on the queue before those on their records.
         enqueue_many(self.spec.entity_type, linked, cause=Cause.PERSON, priority=Priority.BACKFILL, payload={"by": by})
-        excluded = _exclude_records(self.spec, undecided | self.draft.found.get("unsure_of", {}), by)
+        names = self.draft.found.get("names", {})
+        excluded = _exclude_records(self.spec, undecided | self.draft.found.get("unsure_of", {}), names, by)
         done = []
         if linked:
             done.append(f"linked {len(linked):d} records with items of like names, as confirmed")
@@ -199,8 +235,10 @@ def apply_setup(draft: SetupDraft, save: SaveDraft, wait: SetupWait) -> dict[str
     return {**draft.outcome, "done": result.done, "problems": problems}
 
 
-def _exclude_records(spec: EntitySpec, items_by_record: Mapping[str, list[str]], by: str) -> int:
-    count = 0
+def _exclude_records(
+    spec: EntitySpec, items_by_record: Mapping[str, list[str]], names: Mapping[str, str], by: str
+) -> int:
+    count, alike = 0, dict[str, str]()
     for entity_id, items in items_by_record.items():
         record = _lock_unlinked(spec, entity_id)
         if record is None:
@@ -213,12 +251,22 @@ def _exclude_records(spec: EntitySpec, items_by_record: Mapping[str, list[str]],
             rows = RefusedItem.objects.filter(entity_type=spec.entity_type, item_id=item, let_go=True)
             if not rows.exclude(entity_id=None).exclude(entity_id=record.pk).exists():
                 ignore_item(spec.entity_type, item, record.pk, reason)
+            alike.setdefault(item, f"“{record}”")
         sentence = (
             "The set-up left it out: its name is like an item's, and nobody has said whether they are the same. "
             "“Link again…” links it with that item; “Turn sync on” asks."
         )
         _log_decision(record, items[0], EXCLUDED_KIND, sentence, by)
         count += 1
+    if (link := link_of(spec.entity_type)) is not None:
+        # The pass leaves them alone; whoever looks at what is unmatched finds them.
+        reopen_items(
+            link,
+            [
+                UnmatchedFinding(item, names.get(item, ""), UnmatchedReason.NAME_ALIKE, {"names": name})
+                for item, name in alike.items()
+            ],
+        )
     return count
 
 
@@ -255,9 +303,13 @@ def _enqueue_records(draft: SetupDraft, spec: EntitySpec, save: SaveDraft, wait:
     with transaction.atomic():
         enqueue_many(spec.entity_type, _unlinked_ids(spec), cause=Cause.SWEEP, priority=Priority.BACKFILL)
         link = link_of(spec.entity_type)
+        free, names = draft.found.get("free", []), draft.found.get("names", {})
         if draft.creates_records and link is not None:
             # Items of excluded records may be among these: they are ignored items, and skipped when enqueued.
-            enqueue_items(link, set(draft.found.get("free", [])), cause=Cause.SWEEP)
+            enqueue_items(link, set(free), cause=Cause.SWEEP, names=names)
+        elif link is not None:
+            reason = UnmatchedReason.CREATION_OFF
+            note_unmatched(link, [UnmatchedFinding(item, names.get(item, ""), reason) for item in free])
     notify.notify_now(spec.entity_type)
     return problems
 
@@ -268,6 +320,7 @@ def _enqueue_records(draft: SetupDraft, spec: EntitySpec, save: SaveDraft, wait:
 
 
 WORKING_STATES = (SetupState.COMPARING, SetupState.RUNNING)
+# Renewed at each step: the draft of a worker that was killed goes on after it.
 LOCK_SECONDS = 180
 TRANSIENT_SCOPES = (Scope.LIMIT, Scope.TRANSPORT, Scope.UNREACHABLE)
 
@@ -280,7 +333,13 @@ def advance_drafts() -> None:
     for spec in registry.entities():
         if process.is_shutting_down():
             return
-        draft = _lock_draft(spec.entity_type)
+        # A draft that another worker has is passed over; one whose lock has run out is taken over.
+        token = uuid.uuid4()
+        unlocked = Q(held_until=None) | Q(held_until__lt=SyncNow())
+        locked = SetupDraft.objects.filter(unlocked, pk=spec.entity_type, state__in=WORKING_STATES).update(
+            token=token, held_until=SyncNow() + timedelta(seconds=LOCK_SECONDS)
+        )
+        draft = SetupDraft.objects.select_related("owner").get(pk=spec.entity_type) if locked else None
         if draft is None:
             continue
         try:
@@ -294,15 +353,6 @@ def advance_drafts() -> None:
             _release_draft(
                 draft, SetupState.DRAFT, problem="NPD Sync itself failed. Please report it with the worker's log."
             )
-
-
-def _lock_draft(entity_type: str) -> SetupDraft | None:
-    token = uuid.uuid4()
-    unlocked = Q(held_until=None) | Q(held_until__lt=SyncNow())
-    locked = SetupDraft.objects.filter(unlocked, pk=entity_type, state__in=WORKING_STATES).update(
-        token=token, held_until=SyncNow() + timedelta(seconds=LOCK_SECONDS)
-    )
-    return SetupDraft.objects.select_related("owner").get(pk=entity_type) if locked else None
 
 
 def _update_draft(draft: SetupDraft, **values: Any) -> None:
@@ -348,17 +398,18 @@ def _advance_draft(draft: SetupDraft) -> None:
 
 def _compare_draft(draft: SetupDraft) -> None:
     if (read := read_columns(draft)) is not None:
-        columns, name = read
+        columns, name, groups = read
         has_changes = has_column_changes(draft, columns)
         stale = {"mapped": False, "found": {}, "found_at": None} if has_changes else {}
         # Renamed columns are followed by their id.
-        _update_draft(draft, columns=columns, board_name=name[:255], **stale)
+        _update_draft(draft, columns=columns, board_name=name[:255], groups=groups, **stale)
         if has_changes:
             raise ActionError(
                 "The board has changed: a column that was chosen was deleted or has another type. Choose again."
             )
+    began = sync_now()  # what is changed while it is compared counts as changed since
     found = compare_draft(draft, lambda done, of: _update_draft(draft, progress=f"{done:,} of {of:,} compared"))
-    _release_draft(draft, SetupState.COMPARED, found=vars(found), found_at=SyncNow(), problem="")
+    _release_draft(draft, SetupState.COMPARED, found=vars(found), found_at=began, problem="")
 
 
 def _apply_draft(draft: SetupDraft) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sync.connectors.base.board_items import Item
 from sync.reconcile.batch import Outcome
-from sync.reconcile.new_items import UnmatchedItem
+from sync.reconcile.new_items import UnmatchedClaim
 from sync.reconcile.sides import records_matching
 from tests.chaos import acts, drills
 from tests.chaos.planted import Wrong, bug, instead_of
@@ -40,8 +40,8 @@ match_to_linked = bug(
 )
 
 
-@instead_of(match_to_linked, "sync.reconcile.new_items:UnmatchedItem._decide")
-def _takes_over(right: Wrong, candidate: UnmatchedItem, item: Item) -> Any:
+@instead_of(match_to_linked, "sync.reconcile.new_items:UnmatchedClaim._decide")
+def _takes_over(right: Wrong, candidate: UnmatchedClaim, item: Item) -> Any:
     hits = records_matching(candidate.batch, item)
     if len(hits) == 1 and hits[0].monday_id and hits[0].may_sync:
         candidate.model._default_manager.filter(pk=hits[0].pk).update(monday_id=item.id)

@@ -205,7 +205,11 @@ class DropdownConverter(ListConverter, MondayColumn):
 
     def __init__(self, options: ConverterOptions) -> None:
         self._labels = current_labels(options.settings)
-        self._max_labels = _max_labels_chosen(options.settings)
+        # A number that isn't switched on counts for nothing (DropdownColumnSettings in Monday's schema).
+        most = options.settings.get("label_limit_count")
+        self._max_labels = (
+            most if options.settings.get("limit_select") is True and isinstance(most, int) and most > 0 else None
+        )
 
     def elements(self, value: Any) -> list[str]:
         return parse_elements([value] if isinstance(value, str) else value)
@@ -300,12 +304,6 @@ def _entries(values: Any, text_key: str) -> list[dict[str, str]]:
             raise unreadable_value(entry)
         entries.append({"id": str(entry.get("id", "")), "label": entry[text_key]})
     return entries
-
-
-def _max_labels_chosen(settings: Mapping[str, Any]) -> int | None:
-    """How many labels an item may have; None for any number (DropdownColumnSettings in Monday's schema)."""
-    most = settings.get("label_limit_count")
-    return most if settings.get("limit_select") is True and isinstance(most, int) and most > 0 else None
 
 
 # A list and a tags column; tags belong to the account.

@@ -80,8 +80,10 @@ class NumbersConverter(MondayColumn):
             if "value" not in value:
                 raise unreadable_value(value)
             value = value["value"]
-        if isinstance(value, int | float) and _significant_digits(value) > CERTAIN_DIGITS:
-            raise UnknownValue("the event's number may have been rounded; the item has all its digits")
+        if isinstance(value, int | float):
+            digits = (canonical_number(str(value)) or "").replace(".", "").strip("-0")
+            if len(digits) > CERTAIN_DIGITS:
+                raise UnknownValue("the event's number may have been rounded; the item has all its digits")
         return self.remote(value)
 
     @staticmethod
@@ -114,11 +116,6 @@ def number_text(value: Any) -> str | None:
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
         return str(value)
     raise unreadable_value(value)
-
-
-def _significant_digits(number: float) -> int:
-    """How many digits a number has between its leading and trailing zeros."""
-    return len((canonical_number(str(number)) or "").replace(".", "").strip("-0"))
 
 
 # One yes-or-no field and a checkbox column, which is ticked or empty.

@@ -169,7 +169,22 @@ class CountryConverter(MondayColumn):
         code = self.remote(remote_raw)
         if not isinstance(code, str):
             return None
-        return _spell_country(code, canonical_text(object_or_empty(remote_raw).get("countryName")), current)
+        # The country keeps the form that the field had: a code of two or three letters, else a name.
+        current_text = canonical_text(current) or ""
+        current_code = country_code(current_text) if current_text.isupper() else None
+        if current_code is not None and current_text == current_code:
+            return code
+        if current_code is not None and current_text == alpha_3_code(current_code):
+            return alpha_3_code(code) or code
+        # Only a name that reads back as the same country; otherwise the next pass would see a change.
+        return next(
+            (
+                n
+                for n in (canonical_text(object_or_empty(remote_raw).get("countryName")), country_name(code))
+                if n and canonical_country(n) == code
+            ),
+            code,
+        )
 
     def from_text(self, text: str, current_local: Local) -> Local:
         typed = fold_whitespace(text)
@@ -195,18 +210,6 @@ def canonical_country(text: str | None) -> str | None:
     """The two-letter code of a known country, else the text with white space folded."""
     plain = fold_whitespace(text)
     return None if plain is None else country_code(plain) or plain
-
-
-def _spell_country(code: str, monday_name: str | None, current: str | None) -> str:
-    """The country in the form that the field had: a code of two or three letters, else a name."""
-    current_text = canonical_text(current) or ""
-    current_code = country_code(current_text) if current_text.isupper() else None
-    if current_code is not None and current_text == current_code:
-        return code
-    if current_code is not None and current_text == alpha_3_code(current_code):
-        return alpha_3_code(code) or code
-    # Only a name that reads back as the same country; otherwise the next pass would see a change.
-    return next((n for n in (monday_name, country_name(code)) if n and canonical_country(n) == code), code)
 
 
 # A place and a location column: latitude, longitude and address, in three NPD fields or one text.
@@ -386,7 +389,11 @@ class AddressConverter(TextConverter):
             return dict(current_local)
         if not pieces:
             return dict.fromkeys(current_local)
-        return _divide(pieces, current_local)
+        names = _field_names(current_local)
+        before = {part: _split_pieces(current_local[name]) for part, name in names.items()}
+        # A removal is certain even where the positions have moved; so it is tried first.
+        shares = _shares_after_removal(pieces, before) or _shares_by_position(pieces, before)
+        return {name: _keep_spelling(_join_pieces(shares[part]), current_local[name]) for part, name in names.items()}
 
     def from_text(self, text: str, current_local: Local) -> Local:
         try:
@@ -398,15 +405,6 @@ class AddressConverter(TextConverter):
 
     def rejection_reason(self, raw_local: Local) -> str | None:
         return too_large_reason("address", str(self.local(raw_local) or ""))
-
-
-def _divide(pieces: Sequence[str], current: Local) -> Local:
-    """Give each field its pieces; raises AmbiguousSplit where these aren't certain."""
-    names = _field_names(current)
-    before = {part: _split_pieces(current[name]) for part, name in names.items()}
-    # A removal is certain even where the positions have moved; so it is tried first.
-    shares = _shares_after_removal(pieces, before) or _shares_by_position(pieces, before)
-    return {name: _keep_spelling(_join_pieces(shares[part]), current[name]) for part, name in names.items()}
 
 
 def _field_names(raw: Local) -> dict[str, str]:
@@ -439,7 +437,15 @@ def _shares_by_position(pieces: Sequence[str], before: _Shares) -> _Shares:
     shares = {name: [next(rest) for _ in range(count)] for name, count in counts.items()}
     for name, own in shares.items():
         _check_shape(name, own, before[name])
-        _check_origin(name, own, before, shares)
+        # A piece that another field had and has no more was moved, so the positions can't be trusted.
+        remaining = _piece_counts(before[name])
+        for other in before:
+            lost = _piece_counts(before[other]) - _piece_counts(shares[other])
+            moved = next(
+                (piece for piece in own if lost[_comparable(piece)] and not remaining[_comparable(piece)]), None
+            )
+            if other != name and moved is not None:
+                raise AmbiguousSplit(f"“{moved}” has moved to another place in Monday's address; {_SPLIT_HINT}")
     return shares
 
 
@@ -453,16 +459,6 @@ def _check_shape(name: str, own: Sequence[str], before: Sequence[str]) -> None:
             raise AmbiguousSplit(f"“{piece}” stands where Monday's address had the zip code; {_SPLIT_HINT}")
         if name in _WORDS_ONLY and digits and not had_digits:
             raise AmbiguousSplit(f"“{piece}” stands where Monday's address had the {name}; {_SPLIT_HINT}")
-
-
-def _check_origin(name: str, own: Sequence[str], before: _Shares, shares: _Shares) -> None:
-    """A piece that another field had and has no more was moved, so the positions can't be trusted."""
-    remaining = _piece_counts(before[name])
-    for other in before:
-        lost = _piece_counts(before[other]) - _piece_counts(shares[other])
-        moved = next((piece for piece in own if lost[_comparable(piece)] and not remaining[_comparable(piece)]), None)
-        if other != name and moved is not None:
-            raise AmbiguousSplit(f"“{moved}” has moved to another place in Monday's address; {_SPLIT_HINT}")
 
 
 def _piece_counts(pieces: Sequence[str]) -> Counter[str]:

@@ -1,4 +1,4 @@
-"""Columns whose values name others: people by their e-mail addresses, and items of another board."""
+"""Columns whose values name others: people by their email addresses, and items of another board."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -37,7 +37,7 @@ PERSON, TEAM = "person", "team"
 class PeopleConverter(ListConverter, MondayColumn):
     """A base keeps `{"personsAndTeams": [{"id", "kind"}]}`, or None for an empty cell.
 
-    NPD names people by the e-mail addresses of their Monday accounts. Only persons are compared; teams are
+    NPD names people by the email addresses of their Monday accounts. Only persons are compared; teams are
     sent back unchanged.
     """
 
@@ -48,7 +48,9 @@ class PeopleConverter(ListConverter, MondayColumn):
 
     def __init__(self, options: ConverterOptions) -> None:
         self._people = options.people
-        self._max_people = _max_people_allowed(options.settings)
+        # Monday says "0", as a text, where any number of people is allowed.
+        most = str(options.settings.get("max_people_allowed") or "0")
+        self._max_people = int(most) if most.isascii() and most.isdecimal() and int(most) > 0 else None
 
     def key(self, element: str) -> str:
         # Addresses are compared without case, as people write them.
@@ -59,7 +61,7 @@ class PeopleConverter(ListConverter, MondayColumn):
         unknown = [key for key in ids if not self._people.get(key)]
         # With one unknown user the whole value is unknown.
         if unknown:
-            raise UnknownValue(f"the e-mail address of Monday's user {unknown[0]} is not known")
+            raise UnknownValue(f"the email address of Monday's user {unknown[0]} is not known")
         return [self._people[key] for key in ids]
 
     def stored_value(self, reading: Reading) -> Any:
@@ -83,14 +85,14 @@ class PeopleConverter(ListConverter, MondayColumn):
         unknown_emails = self._unknown_emails(fields)
         if unknown_emails:
             raise ValueError(
-                f"{unknown_emails[0]} is nobody's e-mail address in the Monday account; type one of its users'."
+                f"{unknown_emails[0]} is nobody's email address in the Monday account; type one of its users'."
             )
         return fields
 
     def rejection_reason(self, raw_local: Local) -> str | None:
         name, value = only_field(raw_local)
         if unknown_emails := self._unknown_emails(raw_local):
-            return f"{field_label(name)}: nobody in the Monday account has the e-mail address {unknown_emails[0]}"
+            return f"{field_label(name)}: nobody in the Monday account has the email address {unknown_emails[0]}"
         emails = self.canonical(self.elements(value)) or ()
         if self._max_people is not None and len(emails) > self._max_people:
             return f"{field_label(name)}: {len(emails)} people; the column on Monday takes {self._max_people}"
@@ -104,7 +106,7 @@ class PeopleConverter(ListConverter, MondayColumn):
         """The user with this address: one who is in the cell already, else the oldest account."""
         found = self._ids.get(self.key(email), [])
         if not found:
-            raise UnknownValue(f"nobody in the Monday account has the e-mail address {email}")
+            raise UnknownValue(f"nobody in the Monday account has the email address {email}")
         return min(found, key=lambda user: (user not in before, len(user), user))
 
     @cached_property
@@ -135,12 +137,6 @@ def _is_entry(entry: Any) -> bool:
         return False
     parse_ids([entry.get("id")])
     return True
-
-
-def _max_people_allowed(settings: Mapping[str, Any]) -> int | None:
-    """How many people an item may have; None for any number ("0" in the settings)."""
-    most = str(settings.get("max_people_allowed") or "0")
-    return int(most) if most.isascii() and most.isdecimal() and int(most) > 0 else None
 
 
 # A related record, as a link to its item (connected boards) or as its name in a text column.

@@ -1,4 +1,4 @@
-"""One text field, or a list, in a column of text: text, long text, the item's name, e-mail, phone, link."""
+"""One text field, or a list, in a column of text: text, long text, the item's name, email, phone, link."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -153,7 +153,7 @@ class ListTextConverter(ListConverter, TextConverter):
         return too_large_reason(name, ", ".join(elements))
 
 
-# One field and the address of an e-mail column. The column's label is not mapped.
+# One field and the address of an email column. The column's label is not mapped.
 
 
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+\Z")
@@ -196,7 +196,7 @@ class EmailConverter(MondayColumn):
     def from_text(self, text: str, current_local: Local) -> Local:
         address = canonical_text(text)
         if address is not None and not _ADDRESS.match(address):
-            raise ValueError(f"{address} is not an e-mail address; it needs the form name@example.org.")
+            raise ValueError(f"{address} is not an email address; it needs the form name@example.org.")
         return {only_field(current_local)[0]: address}
 
     @staticmethod
@@ -204,7 +204,7 @@ class EmailConverter(MondayColumn):
         address, label = str(value["email"]), str(value.get("text") or "")
         # The cell's form is “label <address>”.
         if any(sign in address + label for sign in "<>\n"):
-            raise NotImportable("an e-mail address with < or > can't be distinguished from its label")
+            raise NotImportable("an email address with < or > can't be distinguished from its label")
         return address if label in ("", address) else f"{label} <{address}>"
 
 
@@ -275,7 +275,9 @@ class PhoneConverter(MondayColumn):
         if number is None:
             # Not understood as a number, so it is sent as it is written.
             return {"phone": text, "countryShortName": _country_in(existing_remote_raw) or self.region}
-        return {"phone": _sendable_phone(number), "countryShortName": self._country_for(number, existing_remote_raw)}
+        extension = f" ext. {number.extension}" if number.extension else ""
+        phone = phonenumbers.format_number(number, _E164) + extension
+        return {"phone": phone, "countryShortName": self._country_for(number, existing_remote_raw)}
 
     def changed_value(self, remote_raw: Any, current: Any) -> Any:
         canonical, spelling = self.remote(remote_raw), fold_whitespace(text_under(remote_raw, "phone"))
@@ -354,11 +356,6 @@ def _add_plus(text: str, country: str) -> str:
     return text if dialled_within else f"+{digits}"
 
 
-def _sendable_phone(number: phonenumbers.PhoneNumber) -> str:
-    extension = f" ext. {number.extension}" if number.extension else ""
-    return phonenumbers.format_number(number, _E164) + extension
-
-
 def _country_in(raw: Any) -> str | None:
     country = raw.get("countryShortName") if isinstance(raw, Mapping) else None
     return country.upper() if isinstance(country, str) and canonical_text(country) else None
@@ -409,12 +406,13 @@ class LinkConverter(MondayColumn):
         return {"url": url, "text": label if isinstance(label, str) else url}
 
     def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
-        url = _sendable_link(only_text(raw_local)[1])
-        return (
-            None
-            if url is None
-            else {"url": url, "text": _custom_label(existing_remote_raw, "url", canonical_link) or url}
-        )
+        url = canonical_text(only_text(raw_local)[1])
+        if url is None:
+            return None
+        # Monday takes no address without a scheme.
+        web = _parse_web_address(url)
+        url = f"https://{url}" if web is not None and not web.scheme else url
+        return {"url": url, "text": _custom_label(existing_remote_raw, "url", canonical_link) or url}
 
     def changed_value(self, remote_raw: Any, current: Any) -> Any:
         return canonical_text(text_under(remote_raw, "url"))
@@ -450,12 +448,6 @@ def canonical_link(text: str | None) -> str | None:
     rest = "" if web.rest == "/" else web.rest
     # The user's name and password before an @ can be case-sensitive.
     return canonical_text(f"{(web.scheme or 'https').lower()}://{web.user}{web.host.lower()}{rest}")
-
-
-def _sendable_link(text: str | None) -> str | None:
-    url = canonical_text(text)
-    web = _parse_web_address(url)
-    return f"https://{url}" if web is not None and not web.scheme else url
 
 
 def _is_link(url: str) -> bool:

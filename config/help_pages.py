@@ -1,0 +1,228 @@
+"""The papers of docs/ as pages: the how-tos in the admin, which explains which page, and for everybody the API's."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import PurePosixPath
+from posixpath import normpath
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import slugify
+from django.views.decorators.http import require_safe
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from config.middleware import unknown_address
+from sync.api.problem_codes import KINDS, ProblemKind, as_markdown
+from sync.api.problems import problem_type
+
+DOCS = settings.BASE_DIR / "docs"
+"""In an image only what is served is there."""
+
+LISTED = ("howto/*.md", "reference/*.md", "connect-monday.md", "guarantees.md")
+SERVED = (*LISTED, "decisions/*.md")
+"""What the listed pages lead to is there, too."""
+GLOSSARY = "glossary.md"
+RECORDS, START = "howto/find-and-export", ""
+
+PAGES = (
+    ("conflicts/", "howto/resolve-conflicts"),
+    ("inbox/", "howto/work-through-the-inbox"),
+    ("notifications/", "howto/be-notified"),
+    ("two-factor/", "howto/sign-in-safely"),
+    ("sessions/", "howto/sign-in-safely"),
+    ("personal-data/", "howto/export-or-erase-a-person"),
+    ("settings/", "howto/who-may-do-what"),
+    ("sync/unmatcheditem/", "howto/find-unmatched-items"),
+    ("sync/notificationreceiver/", "howto/be-notified"),
+    ("sync/guardedact/", "howto/fix-blocked-fields"),
+    ("sync/webhookendpoint/", "howto/follow-changes"),
+    ("sync/webhookdelivery/", "howto/follow-changes"),
+    ("sync/syncqueue/", "howto/steer-the-queue"),
+    ("sync/boardlink/held/", "howto/fix-blocked-fields"),
+    ("sync/boardlink/set-up/", "howto/set-up-with-the-wizard"),
+    ("sync/boardlink/", "howto/change-a-fields-rule-or-direction"),
+    ("sync/mondayaccount/", "connect-monday"),
+    ("sync/decision/", "howto/read-sync-health"),
+    ("sync/tombstone/", "howto/read-sync-health"),
+    ("sync/refuseditem/", "howto/read-sync-health"),
+    ("sync/apitoken/", "howto/make-api-tokens"),
+    ("sync/", "reference/tables"),
+    ("npd/contact/import/", "howto/import-contacts"),
+    ("npd/organization/import/", "howto/import-contacts"),
+    ("auth/", "howto/who-may-do-what"),
+    ("password_change/", "howto/who-may-do-what"),
+    ("django_celery_beat/", "howto/operate"),
+    ("help/", START),
+    ("glossary/", START),
+)
+"""The beginnings of the admin's addresses, the longer before the shorter; records have one page for all types."""
+
+
+def help_url(request: HttpRequest) -> str:
+    """Return the address of the help that explains a page of the admin."""
+    index = reverse("admin:index")
+    inside = request.path.removeprefix(index)
+    if not inside:
+        return reverse("npd-help", args=["howto/read-sync-health"])
+    name = next((name for start, name in PAGES if inside.startswith(start)), RECORDS)
+    return reverse("npd-help", args=[name]) if name else reverse("npd-help-start")
+
+
+@dataclass(frozen=True)
+class HelpPage:
+    """A page of docs/ as HTML; `title` is its first heading."""
+
+    name: str
+    title: str
+    html: SafeString
+
+
+def help_start(request: HttpRequest) -> HttpResponse:
+    """List all pages."""
+    names = sorted(name for name in _served() if not name.startswith("decisions/"))
+    parts = (
+        ("How to", [name for name in names if name.startswith("howto/")]),
+        ("Reference", [name for name in names if not name.startswith("howto/")]),
+    )
+    groups = [(title, [_page(name) for name in found]) for title, found in parts]
+    context = {**admin.site.each_context(request), "title": "Help", "groups": groups}
+    return TemplateResponse(request, "npd/help_start.html", context)
+
+
+def help_page(request: HttpRequest, name: str) -> HttpResponse:
+    """Show one page."""
+    if name not in _served():
+        raise Http404("There is no help page of this name. The list of all is under Help.")
+    page = _page(name)
+    context = {**admin.site.each_context(request), "title": page.title, "page": page}
+    return TemplateResponse(request, "npd/help_page.html", context)
+
+
+@lru_cache(maxsize=1)
+def _served() -> frozenset[str]:
+    """The names of all pages; what is asked for is looked up here, never on the disk."""
+    found = (path.relative_to(DOCS).with_suffix("") for pattern in SERVED for path in DOCS.glob(pattern))
+    return frozenset(path.as_posix() for path in found)
+
+
+@lru_cache(maxsize=64)
+def _page(name: str) -> HelpPage:
+    return rendered((DOCS / f"{name}.md").read_text(), name)
+
+
+def rendered(text: str, name: str) -> HelpPage:
+    """Markdown as a page; its links lead on from the page of this name in docs/."""
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = parser.parse(re.sub(r"<!--.*?-->\n?", "", text, flags=re.DOTALL))
+    title = name
+    if tokens and tokens[0].type == "heading_open":
+        # The first heading is the page's own, which its frame shows.
+        title, tokens = "".join(child.content for child in tokens[1].children or []), tokens[3:]
+    for place, token in enumerate(tokens):
+        if token.type == "heading_open":
+            token.attrSet("id", slugify(tokens[place + 1].content))
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{int(token.tag[1]) + 1}"  # the page's own heading stands above
+        if token.type == "inline":
+            token.children = _with_our_links(token.children or [], name)
+    html = parser.renderer.render(tokens, parser.options, {})
+    # What is wider than the page is scrolled, by keys too.
+    html = html.replace("<table>", '<div class="npd-doc-wide" tabindex="0"><table>').replace(
+        "</table>", "</table></div>"
+    )
+    html = html.replace("<pre>", '<pre tabindex="0">')
+    return HelpPage(name, title, mark_safe(html))  # noqa: S308 - of our own files; HTML in them is escaped
+
+
+def _with_our_links(children: list[Token], name: str) -> list[Token]:
+    """Links to other pages lead to them here; those to what isn't served (code, decisions) are their text alone."""
+    found, dropped = [], []
+    for child in children:
+        if child.type == "link_open":
+            address = _address_of(str(child.attrGet("href") or ""), name)
+            dropped.append(not address)
+            if not address:
+                continue
+            child.attrSet("href", address)
+            if address.startswith("http"):
+                child.attrSet("rel", "noopener")
+                child.attrSet("target", "_blank")
+        elif child.type == "link_close" and dropped.pop():
+            continue
+        found.append(child)
+    return found
+
+
+def _address_of(href: str, name: str) -> str:
+    if href.startswith(("http://", "https://", "#")):
+        return href
+    path, _, part = href.partition("#")
+    target = normpath(PurePosixPath(name).parent / path)
+    anchor = f"#{part}" if part else ""
+    if target == GLOSSARY:
+        return reverse("npd-glossary")
+    target = target.removesuffix(".md")
+    return f"{reverse('npd-help', args=[target])}{anchor}" if target in _served() else ""
+
+
+# The pages about the API that anybody may read. A problem's `type` leads here, and the `Link` of what is deprecated.
+# People get a page, programs that ask for JSON the same as JSON.
+
+
+CHANGELOG = "reference/api-changelog"
+PROBLEMS = "reference/problems"
+
+
+@require_safe
+def problem_list(request: HttpRequest) -> HttpResponse:
+    """All of them."""
+    if _wants_json(request):
+        return JsonResponse({"problems": [_members(kind) for kind in KINDS.values()]})
+    return _answer(request, rendered(f"# Problems of the API\n\n{as_markdown()}", PROBLEMS))
+
+
+@require_safe
+def problem_page(request: HttpRequest, code: str) -> HttpResponse:
+    """What one means, and what to do."""
+    kind = KINDS.get(code)
+    if _wants_json(request):
+        return JsonResponse(_members(kind)) if kind else unknown_address(request)
+    if kind is None:
+        raise Http404("There is no such problem. The list of all is at /api/problems/.")
+    text = f"# {kind.code}\n\n**{kind.phrase}.** {kind.meaning}\n\nWhat to do: {kind.act}\n"
+    return _answer(request, rendered(text, PROBLEMS))
+
+
+@require_safe
+def api_changelog(request: HttpRequest) -> HttpResponse:
+    """What changed in the API, and what is deprecated."""
+    return _answer(request, rendered((DOCS / f"{CHANGELOG}.md").read_text(), CHANGELOG))
+
+
+def _wants_json(request: HttpRequest) -> bool:
+    return request.get_preferred_type(["text/html", "application/json", "application/problem+json"]) not in (
+        "text/html",
+        None,
+    )
+
+
+def _members(kind: ProblemKind) -> dict[str, Any]:
+    members = {"code": kind.code, "status": kind.status, "meaning": kind.meaning, "what_to_do": kind.act}
+    return {"type": problem_type(kind.code)} | members
+
+
+def _answer(request: HttpRequest, page: HelpPage) -> HttpResponse:
+    context: dict[str, Any] = {"title": page.title, "page": page}
+    if request.user.is_active and request.user.is_staff:
+        return render(request, "npd/help_page.html", admin.site.each_context(request) | context)
+    return render(request, "npd/api_page.html", context)

@@ -1,0 +1,248 @@
+"""Where everything is: the sidebar's eight entries, what is behind Inbox and Settings, the first page and the settings.
+
+A page belongs to the section with the longest address that it begins with; a section that is not in the sidebar itself
+lights up the entry that leads to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.urls import NoReverseMatch, reverse
+from django.utils.text import capfirst
+from unfold.dataclasses import SearchResult
+
+from sync.apps import LIVE_ROWS
+
+CONFLICTS, QUEUE, GUARD = "conflicts_syncconflict", "sync_syncqueue", "sync_guardedact"
+INBOX, RECORDS, SETTINGS = "Inbox", "Records", "Settings"
+ADVANCED = "Advanced"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the site: its name in the heading and the window's title, and where it is found.
+
+    `group` is the entry of the sidebar that leads to it, empty for an entry itself and RECORDS for a list of records;
+    `block` is the part of the settings' page on which it is listed, and `about` what it says there. Its first page is
+    the list of `model`, or the address named `url`, which is for whoever has the right `permission` (app.model).
+    """
+
+    group: str
+    title: str
+    icon: str
+    model: str = ""
+    query: str = ""
+    url: str = ""
+    permission: str = ""
+    block: str = ""
+    about: str = ""
+
+    @property
+    def path(self) -> str:
+        """Return the address of its first page; empty where nothing serves it."""
+        try:
+            return reverse(self.url or f"admin:{self.model}_changelist")
+        except NoReverseMatch:
+            return ""
+
+    @property
+    def link(self) -> str:
+        """Return the address with the filters that it opens with."""
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+    @property
+    def parent_link(self) -> str:
+        """Return the address of the entry that leads to it; empty where it is one itself."""
+        return {INBOX: reverse("npd-inbox"), SETTINGS: reverse("npd-settings")}.get(self.group, "")
+
+    def may_be_seen(self, request: HttpRequest) -> bool:
+        """Whether this person may see what is behind it."""
+        app, _, model = (self.permission.replace(".", "_") or self.model).rpartition("_")
+        return not model or any(request.user.has_perm(f"{app}.{act}_{model}") for act in ("view", "change"))
+
+
+HEALTH = Section("", "Health", "monitor_heart", url="admin:index")
+SECTIONS = (
+    Section("", INBOX, "inbox", url="npd-inbox"),
+    Section(INBOX, "Conflicts", "call_split", CONFLICTS),
+    Section(INBOX, "Rejected by Monday", "report", url="admin:conflicts_syncconflict_refused",
+            permission="conflicts.syncconflict"),
+    Section(INBOX, "Blocked fields", "front_hand", url="admin:sync_boardlink_held", permission="sync.syncmetadata"),
+    Section(INBOX, "Approvals", "gpp_maybe", GUARD, "state__exact=held"),
+    Section(INBOX, "Unmatched items", "fiber_new", "sync_unmatcheditem"),
+    Section("", "Activity", "history", "sync_decision"),
+    Section("", "Deleted records", "delete", "sync_tombstone"),
+    Section("", "Boards", "view_kanban", "sync_boardlink"),
+    Section("", SETTINGS, "settings", url="npd-settings"),
+    Section(SETTINGS, "Monday account", "key", "sync_mondayaccount", block="Account and connection",
+            about="Whether Monday is connected, or why it is stopped."),
+    Section(SETTINGS, "Connect Monday", "power", url="admin:connect_monday", permission="sync.mondayaccount",
+            block="Account and connection", about="The steps of the connection, with what is set and what is missing."),
+    Section(SETTINGS, "Notifications", "notifications", url="npd-notifications", block="Your account",
+            about="By email, Slack or Teams: what needs attention, as often as you like."),
+    Section(SETTINGS, "Change password", "password", url="admin:password_change", block="Your account",
+            about="The password with which you sign in."),
+    Section(SETTINGS, "Two-factor authentication", "phonelink_lock", url="npd-two-factor-set-up", block="Your account",
+            about="Sign in with a code from your phone as well."),
+    Section(SETTINGS, "Where you are signed in", "devices", url="npd-sessions", block="Your account",
+            about="The browsers in which you are signed in; sign out of the others."),
+    Section(SETTINGS, "Users", "badge", "auth_user", block="People", about="Who may sign in."),
+    Section(SETTINGS, "Groups", "group", "auth_group", block="People", about="Who may do what."),
+    Section(SETTINGS, "Notification receivers", "notifications_active", "sync_notificationreceiver", block="People",
+            about="How each person is notified, and whose messages don’t arrive."),
+    # A right that nobody can be given: administrators alone have it.
+    Section(SETTINGS, "Personal data", "person_remove", url="npd-personal-data", permission="npd.personaldata",
+            block="People", about="Export or erase everything that NPD holds of one person."),
+    Section(SETTINGS, "Webhook endpoints", "webhook", "sync_webhookendpoint", block="Other systems",
+            about="Other systems that get a webhook when something happens here."),
+    Section(SETTINGS, "Webhook deliveries", "outbox", "sync_webhookdelivery", block="Other systems",
+            about="What was sent to them and what they answered; send it again."),
+    Section(SETTINGS, "Glossary", "menu_book", url="npd-glossary", block="Help", about="What the words mean."),
+    Section(SETTINGS, "API reference", "api", url="docs", block="Help",
+            about="For developers: every endpoint of the API, to try out."),
+    Section(SETTINGS, "Queue", "queue", QUEUE, LIVE_ROWS, block=ADVANCED,
+            about="Jobs that are pending, in progress or failed; pause and resume."),
+    Section(SETTINGS, "Ignored items", "block", "sync_refuseditem", block=ADVANCED,
+            about="Items on Monday that somebody chose to leave alone."),
+    Section(SETTINGS, "Sync state", "database", "sync_syncmetadata", block=ADVANCED,
+            about="For technical questions: the last sync of each record, and a report."),
+    Section(SETTINGS, "API writes", "send", "sync_intent", block=ADVANCED,
+            about="For technical questions: each call that changed something on Monday."),
+    Section(SETTINGS, "Verification", "verified", "sync_syncaudit", block=ADVANCED,
+            about="Proof that synced records are the same: random ones are read again."),
+    Section(SETTINGS, "Webhooks received", "webhook", "sync_webhookevent", block=ADVANCED,
+            about="For technical questions: what Monday reported, and the outcome."),
+    Section(SETTINGS, "API tokens", "vpn_key", url="admin:sync_apitoken_changelist", block=ADVANCED,
+            about="Your keys with which other programs use the API."),
+    Section(SETTINGS, "Schedule", "calendar_clock", "django_celery_beat_periodictask", block=ADVANCED,
+            about="What NPD Sync does by itself, and when."),
+)  # fmt: skip
+"""All pages but the records'. An application's page of settings is one line more, with a `block`."""
+
+BLOCKS = ("Account and connection", "Your account", "People", "Other systems", "Help", ADVANCED)
+"""The parts of the settings' page, in their order."""
+
+
+def sections() -> list[Section]:
+    """Return every section: the sidebar's entries in their order, each before what it leads to."""
+    from django.contrib import admin
+
+    from sync import registry
+
+    synced = [(spec.model._meta, spec.icon) for spec in registry.entities() if admin.site.is_registered(spec.model)]
+    records = [
+        Section(RECORDS, capfirst(str(opts.verbose_name_plural)), icon, f"{opts.app_label}_{opts.model_name}")
+        for opts, icon in synced
+    ]
+    inbox = [one for one in SECTIONS if INBOX in (one.title, one.group)]
+    rest = [one for one in SECTIONS if one not in inbox]
+    return [HEALTH, *inbox, *sorted(records, key=lambda section: section.title), *rest]
+
+
+def section_of(request: HttpRequest) -> Section | None:
+    """Return the section that the requested page belongs to; looked up once a request."""
+    if not hasattr(request, "page_section"):
+        request.page_section = _section_at(request.path)  # type: ignore[attr-defined]
+    found: Section | None = request.page_section  # type: ignore[attr-defined]
+    return found
+
+
+def _section_at(address: str) -> Section | None:
+    if address == HEALTH.path:
+        return HEALTH
+    found = [
+        (len(path), one) for one in sections() if one != HEALTH and (path := one.path) and address.startswith(path)
+    ]
+    return max(found, key=lambda one: one[0], default=(0, None))[1]
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """Return the sidebar, with what this person may see."""
+    here = section_of(request)
+    entries = [one for one in sections() if one.group in ("", RECORDS)]
+    return [{"title": "", "items": [_item(request, entry, here) for entry in entries], "separator": False}]
+
+
+def _item(request: HttpRequest, entry: Section, here: Section | None) -> dict[str, Any]:
+    """Return one line of the sidebar."""
+    is_active, is_seen = here is not None and entry.title in (here.title, here.group), entry.may_be_seen(request)
+    return {
+        "title": entry.title,
+        "icon": entry.icon,
+        "link": entry.link,
+        "active": lambda request: is_active,
+        "permission": lambda request: is_seen,
+        **(_inbox_badge(request) if entry.title == INBOX else {}),
+    }
+
+
+def _inbox_badge(request: HttpRequest, version: str = "") -> dict[str, str]:
+    from sync.admin.attention_pages import counts_of
+
+    number = sum(counts_of(request, version=version).values())
+    return {"badge": f"{number:,}", "badge_variant": "warning"} if number else {}
+
+
+def badges(request: HttpRequest, *, version: str) -> dict[str, str]:
+    """Return the sidebar's numbers as they are drawn, by the address of their line; empty where nothing waits.
+
+    They are counted once for each `version` of the site.
+    """
+    badge = render_to_string("unfold/helpers/app_list_badge.html", {"item": _inbox_badge(request, version)})
+    return {reverse("npd-inbox"): badge.strip()}
+
+
+def settings_page(request: HttpRequest) -> HttpResponse:
+    """Show what can be set, and what is technical, each with a sentence."""
+    from django.contrib import admin
+
+    seen = [one for one in SECTIONS if one.block and one.path and one.may_be_seen(request)]
+    blocks = [(block, [one for one in seen if one.block == block]) for block in BLOCKS]
+    context = {**admin.site.each_context(request), "title": SETTINGS, "blocks": [one for one in blocks if one[1]]}
+    return TemplateResponse(request, "npd/settings.html", context)
+
+
+def found_pages(request: HttpRequest, term: str) -> list[SearchResult]:
+    """Return the pages that are called so, but for lists that are called like their model: the theme finds those."""
+    from django.apps import apps
+
+    found = []
+    for one in sections():
+        label = ".".join(one.model.rsplit("_", 1))
+        models_name = apps.get_model(label)._meta.verbose_name_plural if label else ""
+        is_own = one.query or one.title.lower() != str(models_name).lower()
+        if is_own and term.lower() in one.title.lower() and one.path and one.may_be_seen(request):
+            found.append(SearchResult(one.title, one.group or "Pages", one.link, one.icon))
+    return found
+
+
+# The first page: the sync's figures, and what needs attention, each with the page on which it is done. It is put
+# together here because only `config` may import both: the sync doesn't know the conflicts.
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Add what the first page shows to its context."""
+    from sync.admin.health_page import health_context
+    from sync.operations.attention import AttentionKind
+
+    listed = reverse("admin:conflicts_syncconflict_changelist")
+    urls = {
+        AttentionKind.CONFLICT: reverse("npd-oldest-conflict"),
+        AttentionKind.DUPLICATE: f"{listed}?state=open&kind__exact=identity",
+    }
+    return health_context(request, context, urls)
+
+
+def oldest_conflict(request: HttpRequest) -> HttpResponse:
+    """Go to the screen of the conflict that waits the longest, at which "Resolve and next" begins; else to the list."""
+    from conflicts.conflict_queries import unresolved_conflicts
+
+    oldest = unresolved_conflicts().values_list("pk", flat=True).first()
+    if oldest is None:
+        return HttpResponseRedirect(reverse("admin:conflicts_syncconflict_changelist"))
+    return HttpResponseRedirect(reverse("admin:conflicts_syncconflict_screen", args=[oldest]))

@@ -1,0 +1,194 @@
+"""What the inbox offers for conflicts and rejected values: one side for the values that the rows show, and its undo."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, cast
+
+from django.contrib.auth.models import User
+from django.http import HttpRequest
+
+from conflicts import bulk_resolution
+from conflicts.admin.case_screen import parse_seen
+from conflicts.conflict_context import may_type
+from conflicts.models import CUSTOM, MONDAY, NPD, ConflictBatch, ConflictKind, ResolutionType, SyncConflict
+from conflicts.presenter import both_values
+from conflicts.rejections import DECISION_KIND, answer_rejection, rejection_cases, undo_answer
+from conflicts.resolution import SIDE_OF_TYPE, resolve
+from conflicts.text_diff import excerpts
+from conflicts.validation import Sides
+from sync.admin.attention_pages import ActionResult, InboxAction, register_action
+from sync.kernel import humanize
+from sync.kernel.action_errors import ActionError
+from sync.merge import Resolution
+from sync.models import Decision, FieldMapping
+from sync.operations.attention import AttentionEntry, AttentionKind, SideValues, register_values
+
+VALUE_KINDS = (ConflictKind.FIELDS.value, ConflictKind.OVERWRITTEN.value)
+
+
+def rejected_sides(
+    entries: Sequence[AttentionEntry], mappings: Sequence[FieldMapping]
+) -> dict[str, Sequence[SideValues]]:
+    """Return what each side has of rejected values, by key; a few queries for each type of record."""
+    fields = {(one.entity_type, one.entity_id, one.field): one.key for one in entries if one.entity_id}
+    return {
+        fields[field_ref]: [_with_excerpts(SideValues(case.key, case.field.label, case.sides[NPD], case.sides[MONDAY]))]
+        for field_ref, case in rejection_cases(fields, mappings).items()
+    }
+
+
+def conflict_sides(
+    entries: Sequence[AttentionEntry], mappings: Sequence[FieldMapping]
+) -> dict[str, Sequence[SideValues]]:
+    """Return what each side has of conflicts, by key, with what differs; nothing is asked of the database."""
+    return {one.key: [_with_excerpts(value) for value in one.values] for one in entries}
+
+
+def _with_excerpts(value: SideValues) -> SideValues:
+    pieces = excerpts(value.npd, value.monday)
+    return replace(value, excerpts=[[(part.text, part.marked) for part in side] for side in pieces])
+
+
+def _seen_sides(shown: Any, key: str) -> Sides:
+    """The values that a row showed of a field; what was tampered with equals nothing stored, so the act is outdated."""
+    return parse_seen(json.dumps(shown.get(key)) if isinstance(shown, dict) else "")
+
+
+def _use(
+    resolution_type: ResolutionType, request: HttpRequest, entries: Sequence[AttentionEntry], seen: Mapping[str, Any]
+) -> ActionResult:
+    """Store one side for these entries, each for the values that its row showed."""
+    by, problems, undo = cast("User", request.user), [], []
+    stored: list[SyncConflict] = []
+    for one in entries:
+        shown = seen.get(one.key)
+        try:
+            if one.kind is AttentionKind.CONFLICT:
+                sides = {value.key: _seen_sides(shown, value.key) for value in one.values}
+                stored.append(resolve(one.row_id, by=by, resolution_type=resolution_type, seen=sides))
+            elif one.entity_id:
+                answer = answer_rejection(
+                    (one.entity_type, one.entity_id, one.field), by=by, choose=SIDE_OF_TYPE[resolution_type], value="",
+                    seen=_seen_sides(shown, one.field),
+                )  # fmt: skip
+                undo.append(f"answer {answer.pk}")
+        except ActionError as error:
+            problems.append(f"{one.name}: {error}")
+    if stored:
+        undo.append(_batch_token(stored, resolution_type, entries, by))
+    done = len(entries) - len(problems)
+    side = "NPD" if SIDE_OF_TYPE[resolution_type] == NPD else "Monday"
+    what = entries[0].name if len(entries) == 1 else humanize.count_with_noun(done, "entry", "entries")
+    return ActionResult(done, f"{what}: {side}’s value is used.", problems, undo)
+
+
+def _both_of(entry: AttentionEntry) -> dict[str, str]:
+    """Both sides in one, where each field in conflict is a long text; else nothing."""
+    if not _has_values(entry) or entry.kind is not AttentionKind.CONFLICT:
+        return {}
+    shown = SyncConflict(
+        entity_type=entry.entity_type,
+        kind=entry.cause_code,
+        conflict_fields=[one.key for one in entry.values],
+        npd_data={one.key: one.npd for one in entry.values},
+        monday_data={one.key: one.monday for one in entry.values},
+    )
+    found = both_values(shown)
+    return found if len(found) == len(entry.values) else {}
+
+
+def _use_both(request: HttpRequest, entries: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+    """Store both sides in one for these conflicts, each for the values that its row showed."""
+    by, problems = cast("User", request.user), []
+    stored: list[SyncConflict] = []
+    for one in entries:
+        sides = {value.key: _seen_sides(seen.get(one.key), value.key) for value in one.values}
+        chosen = {key: Resolution(CUSTOM, text) for key, text in _both_of(one).items()}
+        try:
+            merge = ResolutionType.MERGE
+            stored.append(resolve(one.row_id, by=by, resolution_type=merge, selections=chosen, seen=sides))
+        except ActionError as error:
+            problems.append(f"{one.name}: {error}")
+    undo = [_batch_token(stored, ResolutionType.MERGE, entries, by)] if stored else []
+    what = entries[0].name if len(entries) == 1 else humanize.count_with_noun(len(stored), "entry", "entries")
+    return ActionResult(len(stored), f"{what}: both values are used.", problems, undo)
+
+
+def _batch_token(
+    stored: Sequence[SyncConflict], resolution_type: str, entries: Sequence[AttentionEntry], by: User
+) -> str:
+    names = {one.row_id: one.name for one in entries}
+    return f"batch {bulk_resolution.batch_of_stored(stored, resolution_type, names, by=by).pk}"
+
+
+def _undo(request: HttpRequest, tokens: Sequence[str]) -> ActionResult:
+    """Take back what `_use` stored: of conflicts by the batch that they are, so that a pass under way is waited for."""
+    by, done, problems = cast("User", request.user), 0, []
+    for token in tokens:
+        what, _, key = token.partition(" ")
+        try:
+            if what == "batch":
+                done += bulk_resolution.request_undo(ConflictBatch.objects.get(pk=key), by=by)
+            else:
+                undo_answer(Decision.objects.get(pk=key, kind=DECISION_KIND), by=by)
+                done += 1
+        except (ActionError, ConflictBatch.DoesNotExist, Decision.DoesNotExist) as error:
+            problems.append(f"Not undone: {error}")
+    return ActionResult(
+        done,
+        f"Undone: {humanize.count_with_noun(done, 'entry', 'entries')} will be open again in some seconds.",
+        problems,
+    )
+
+
+def _has_values(entry: AttentionEntry) -> bool:
+    return bool(entry.values) and (entry.kind is AttentionKind.REJECTED or entry.cause_code in VALUE_KINDS)
+
+
+def _may(user: Any, entry: AttentionEntry) -> bool:
+    return bool(user.has_perm("conflicts.change_syncconflict"))
+
+
+register_values(AttentionKind.REJECTED, rejected_sides)
+register_values(AttentionKind.CONFLICT, conflict_sides)
+BOTH_KINDS = frozenset({AttentionKind.CONFLICT, AttentionKind.REJECTED})
+_KEEP_EFFECTS = {
+    AttentionKind.CONFLICT: "Writes NPD’s value to Monday. Monday’s value is overwritten.",
+    AttentionKind.REJECTED: "Leaves the field different on both sides. It is not sent until somebody changes it.",
+}
+_USE_EFFECTS = dict.fromkeys(BOTH_KINDS, "Writes Monday’s value into NPD. NPD’s value is overwritten.")
+for _type, _label, _shortcut, _labels, _effects in (
+    (ResolutionType.KEEP_NPD, "Use NPD", "1", {AttentionKind.REJECTED: "Keep different"}, _KEEP_EFFECTS),
+    (ResolutionType.KEEP_MONDAY, "Use Monday", "3", {}, _USE_EFFECTS),
+):
+    register_action(
+        InboxAction(
+            str(_type.value),
+            _label,
+            BOTH_KINDS,
+            partial(_use, _type),
+            shortcut=_shortcut,
+            labels=_labels,
+            effects=_effects,
+            undo=_undo,
+            may=_may,
+            fits=_has_values,
+        )
+    )
+register_action(
+    InboxAction(
+        "both",
+        "Use both",
+        frozenset({AttentionKind.CONFLICT}),
+        _use_both,
+        shortcut="b",
+        effects={AttentionKind.CONFLICT: "Writes one text to both sides: what they share, once, and both additions."},
+        undo=_undo,
+        may=lambda user, entry: _may(user, entry) and may_type(user, entry.entity_type),
+        fits=lambda entry: bool(_both_of(entry)),
+    )
+)

@@ -1,0 +1,267 @@
+"""Values that Monday rejected, by API: the list, one with what can be done, a person's answer and its undo."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any, ClassVar, cast
+from uuid import UUID
+
+import django_filters
+from django.contrib.auth.models import User
+from django.urls import path
+from django_filters.rest_framework import FilterSet
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import serializers, viewsets
+from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from conflicts.api import OPTION_CHOICES, ConflictProblemSerializer, SeenSerializer, validate_field
+from conflicts.models import CUSTOM, SyncConflict
+from conflicts.presenter import STATE_LABELS
+from conflicts.rejections import (
+    RejectionCase,
+    answer_rejection,
+    can_undo,
+    last_answer,
+    rejection_cases,
+    rejection_progress,
+    undo_answer,
+)
+from conflicts.validation import InvalidResolution, OutdatedResolution
+from sync.api.lists import CountedRows
+from sync.api.problems import MEDIA_TYPE, problem_body
+from sync.api.request_rules import (
+    ApiView,
+    EntityType,
+    KnownFieldsMixin,
+    MayChange,
+    ModelPermissions,
+    PagePagination,
+    asked_for,
+    slash_paths,
+)
+from sync.kernel.action_errors import Conflict
+from sync.models import Decision, FieldMapping
+from sync.records.blocked_fields import RejectedChoice, count_rejected_values, rejected_values
+from sync.records.visibility import visible_types
+
+_TAGS = ["rejected values"]
+
+
+class RejectedValueSerializer(serializers.Serializer[Any]):
+    """A field of a record whose value Monday rejected, with what each side has."""
+
+    entity_type = serializers.CharField()
+    entity_id = serializers.UUIDField()
+    field = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]  # DRF's own attribute
+    record = serializers.CharField(help_text="The record's name.")
+    monday_id = serializers.CharField(allow_null=True)
+    item_url = serializers.CharField(allow_null=True)
+    npd = serializers.CharField(allow_null=True, help_text="NPD's value, which Monday rejected; null is empty.")
+    monday = serializers.CharField(allow_null=True, help_text="Monday's, as of the last sync.")
+    code = serializers.CharField(help_text="`rejected`, or `limit` where it is longer than its column can hold.")
+    reason = serializers.CharField(help_text="Monday's reason, as a sentence.")
+    checked_at = serializers.DateTimeField(allow_null=True, help_text="When the record was last synced.")
+
+
+class LastAnswerSerializer(serializers.Serializer[Any]):
+    """What somebody answered last."""
+
+    at = serializers.DateTimeField()
+    actor = serializers.CharField()
+    state = serializers.ChoiceField(choices=list(STATE_LABELS), help_text="How far it is.")
+    sentence = serializers.CharField()
+    undoable = serializers.BooleanField()
+
+
+class RejectedFieldSerializer(RejectedValueSerializer):
+    """The same with what can be done, and what was answered."""
+
+    waits = serializers.BooleanField(help_text="Whether it waits for an answer; else it has one, or was changed since.")
+    kept_different_by = serializers.CharField(help_text="Who left it in NPD, unsent; empty where nobody did.")
+    monday_problem = serializers.CharField(help_text="Why Monday's value can't be used; empty where it can.")
+    answer = LastAnswerSerializer(allow_null=True)
+
+
+class RejectedValueAnswerSerializer(KnownFieldsMixin):
+    """The answer, for exactly the values seen."""
+
+    choose = serializers.ChoiceField(
+        choices=OPTION_CHOICES,
+        help_text="npd: leave the difference, it isn't sent; monday: write Monday's value into NPD; custom: `value`.",
+    )
+    value = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        trim_whitespace=False,
+        help_text="For custom: the text that NPD gets and Monday is sent.",
+    )
+    seen = SeenSerializer(help_text="Both sides, as the list showed them.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """A value for custom, and for nothing else."""
+        if (attrs["choose"] == CUSTOM) != ("value" in attrs):
+            sentence = "Say the value." if attrs["choose"] == CUSTOM else "Only custom takes a value. Leave it out."
+            raise serializers.ValidationError({"value": [sentence]}, code="invalid")
+        return attrs
+
+
+class RejectedValueFilter(FilterSet):  # type: ignore[misc]
+    """The filters of the list."""
+
+    entity_type = EntityType()
+    entity_id = django_filters.UUIDFilter()
+    field = django_filters.CharFilter(label="Field", validators=[validate_field], help_text="A mapped field.")
+
+
+class RejectedValueViewSet(ApiView, viewsets.GenericViewSet[Any]):
+    """Rejected values of records that the caller may see, for whoever may see conflicts, as in the admin."""
+
+    queryset = SyncConflict.objects.all()
+    serializer_class = RejectedFieldSerializer
+    filterset_class = RejectedValueFilter
+    pagination_class = PagePagination
+    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = dict.fromkeys(("answer", "undo"), (404,))
+    scopes: ClassVar[dict[str, str]] = {"answer": "resolve", "undo": "resolve"}
+
+    def get_permissions(self) -> Any:
+        """An answer and its undo need the permission to change conflicts."""
+        return [MayChange()] if self.action in ("answer", "undo") else [ModelPermissions()]
+
+    @extend_schema(
+        operation_id="list_rejected_values",
+        summary="List rejected values",
+        description="Values that Monday rejected and that wait for an answer, the longest waiting first, of records "
+        "that you may see.",
+        responses=RejectedValueSerializer(many=True),
+        tags=_TAGS,
+    )
+    def list(self, request: Request) -> Response:
+        """One page of them."""
+        asked, visible = asked_for(self), visible_types(request.user)
+        kind = asked["entity_type"]
+        types = sorted(visible & {kind} if kind else visible)
+        chosen = RejectedChoice(types, asked["entity_id"], asked["field"])
+        rows = CountedRows(
+            lambda: count_rejected_values(chosen), lambda limit, offset: rejected_values(limit, offset, chosen)
+        )
+        page = self.paginate_queryset(cast("Any", rows)) or []
+        cases = rejection_cases([one.field_ref for one in page], list(FieldMapping.objects.select_related("link")))
+        found = [_value(cases[one.field_ref]) for one in page if one.field_ref in cases]
+        return self.get_paginated_response(RejectedValueSerializer(found, many=True).data)
+
+    @extend_schema(
+        operation_id="get_rejected_value",
+        summary="Show a rejected value",
+        description="One, with why Monday's value couldn't be used, and the last answer; also after it was answered.",
+        tags=_TAGS,
+    )
+    def retrieve(self, request: Request, entity_type: str, entity_id: UUID, field: str) -> Response:
+        """One of them."""
+        return self._answer_with(self._case(request, entity_type, entity_id, field))
+
+    @extend_schema(
+        operation_id="answer_rejected_value",
+        summary="Answer a rejected value",
+        description="Leave the difference, use Monday's value, or send another one; the record's next sync does it. "
+        "Another value needs the permission to change such records. 409 with the present values where these differ.",
+        request=RejectedValueAnswerSerializer,
+        responses={
+            200: RejectedFieldSerializer,
+            (409, MEDIA_TYPE): OpenApiResponse(ConflictProblemSerializer, description="Conflict"),
+        },
+        tags=_TAGS,
+    )
+    def answer(self, request: Request, entity_type: str, entity_id: UUID, field: str) -> Response:
+        """Answer it, for exactly the values seen."""
+        self._case(request, entity_type, entity_id, field)
+        form = RejectedValueAnswerSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        wanted = {"value": "", **form.validated_data}
+        try:
+            answer_rejection((entity_type, entity_id, field), by=cast("User", request.user), **wanted)
+        except InvalidResolution as error:
+            name = "value" if wanted["choose"] == CUSTOM else "choose"
+            raise ValidationError({name: list(error.problems.values()) or [error.sentence]}) from error
+        except OutdatedResolution as error:
+            body = {**problem_body(HTTPStatus.CONFLICT, error.code, str(error)), "current": error.current}
+            return Response(body, status=HTTPStatus.CONFLICT, content_type=MEDIA_TYPE)
+        return self._answer_with(self._case(request, entity_type, entity_id, field))
+
+    @extend_schema(
+        operation_id="undo_rejected_value_answer",
+        summary="Undo the answer to a rejected value",
+        description="Put back what NPD had, or ask again about a value that was left different; 409 where there is "
+        "nothing to undo, 400 where something was changed since.",
+        request=None,
+        tags=_TAGS,
+    )
+    def undo(self, request: Request, entity_type: str, entity_id: UUID, field: str) -> Response:
+        """Take the last answer back."""
+        case, answer = self._case(request, entity_type, entity_id, field), last_answer(entity_type, entity_id, field)
+        if answer is None or not _may_undo(answer, case):
+            raise Conflict("There is no answer that could be undone. Read the value again.")
+        undo_answer(answer, by=cast("User", request.user))
+        return self._answer_with(self._case(request, entity_type, entity_id, field))
+
+    def _case(self, request: Request, entity_type: str, entity_id: UUID, field: str) -> RejectionCase:
+        if entity_type in visible_types(request.user):
+            found = RejectionCase.of(entity_type, entity_id, field)
+            if found is not None and (found.entry or last_answer(entity_type, entity_id, field)):
+                return found
+        raise NotFound("There is no such rejected value. List them at /api/v1/sync/rejected-values/.")
+
+    def _answer_with(self, case: RejectionCase) -> Response:
+        answered = last_answer(case.context.entity_type, case.record.pk, case.key)
+        progress = rejection_progress(answered, case) if answered else None
+        told = {
+            "waits": case.needs_answer,
+            "kept_different_by": case.kept_by.get("who", ""),
+            "monday_problem": case.monday_problem(),
+            "answer": answered
+            and progress
+            and {
+                "at": answered.at,
+                "actor": answered.actor,
+                "state": progress.state,
+                "sentence": progress.sentence,
+                "undoable": progress.is_undoable and _may_undo(answered, case),
+            },
+        }
+        return Response(RejectedFieldSerializer(_value(case) | told).data)
+
+
+def _may_undo(answer: Decision, case: RejectionCase) -> bool:
+    undone = Decision.objects.filter(entity_type=answer.entity_type, entity_id=answer.entity_id, undoes=answer.pk)
+    return can_undo(answer, case) and not undone.exists()
+
+
+def _value(case: RejectionCase) -> dict[str, Any]:
+    item_id, ledger = case.record.monday_id or "", case.context.ledger
+    held = ledger.held.get(case.key, {}) if ledger else {}
+    return {
+        "entity_type": case.context.entity_type,
+        "entity_id": case.record.pk,
+        "field": case.key,
+        "label": case.field.label,
+        "record": str(case.record),
+        "monday_id": item_id or None,
+        "item_url": case.context.item_url(item_id) or None,
+        "npd": case.npd,
+        "monday": case.monday,
+        "code": held.get("code", ""),
+        "reason": str(held.get("reason", "")),
+        "checked_at": ledger.last_sync_attempt if ledger else None,
+    }
+
+
+_ONE = "rejected-values/<str:entity_type>/<uuid:entity_id>/<str:field>"
+
+urlpatterns = [
+    path("rejected-values/", RejectedValueViewSet.as_view({"get": "list"}), name="sync-rejected-values"),
+    path(f"{_ONE}/", RejectedValueViewSet.as_view({"get": "retrieve"}), name="sync-rejected-value"),
+    *slash_paths(f"{_ONE}/answer", RejectedValueViewSet.as_view({"post": "answer"}), "sync-rejected-value-answer"),
+    *slash_paths(f"{_ONE}/undo", RejectedValueViewSet.as_view({"post": "undo"}), "sync-rejected-value-undo"),
+]

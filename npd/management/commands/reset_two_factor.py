@@ -1,0 +1,31 @@
+"""manage.py reset_two_factor NAME: lets somebody in again who has lost the app and the recovery codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from npd.accounts.second_factor import remove
+
+
+class Command(BaseCommand):
+    """Take a second factor away."""
+
+    help = (
+        "Takes somebody's two-factor authentication away and ends their sessions: they sign in by password, and can "
+        "set it up again. For a sole administrator who has lost the app and the recovery codes."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", help="the user's name")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Remove; exit 1 where there is no such user, or nothing to remove."""
+        user = User.objects.filter(username=options["name"]).first()
+        if user is None:
+            raise CommandError(f"There is no user “{options['name']}”.")
+        if not remove(user, by=user):
+            raise CommandError(f"“{user}” has no two-factor authentication.")
+        self.stdout.write(f"“{user}” signs in by password alone now.")

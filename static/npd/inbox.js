@@ -1,0 +1,86 @@
+// The keys of the inbox: j and k move, x selects, 1 3 b r d y n c i act on the entry or on the selected ones, f l open a page of its, enter opens, u undoes.
+// A key presses the button that a mouse would: what it does, and who may, is the button's.
+// The entries that are shown, and of a cause that is folded its line: Enter unfolds it.
+const STOPS = "[data-inbox-row], .npd-inbox-group:not([open]) > summary";
+const rows = () => [...document.querySelectorAll(STOPS)].filter((row) => row.checkVisibility?.() ?? true);
+const here = () => document.activeElement?.closest?.("[data-inbox-row]") ?? null;
+const boxes = () => [...document.querySelectorAll(".npd-inbox-tick")];
+const selected = () => boxes().filter((box) => box.checked);
+
+const PLACE = "npd-inbox-place"; // where the keyboard was when an act loaded the page anew
+
+const move = (step) => {
+  const all = rows();
+  if (!all.length) return;
+  const from = document.activeElement;
+  const at = all.indexOf(here() ?? from);
+  const isAfter = (row) => from.closest(".npd-inbox-group") && from.compareDocumentPosition(row) & Node.DOCUMENT_POSITION_FOLLOWING;
+  // From a cause that was unfolded just now it goes on to its entries, from anywhere else to the first or the last.
+  const start = step > 0 ? Math.max(all.findIndex(isAfter), 0) : all.length - 1;
+  const next = at < 0 ? start : Math.min(Math.max(at + step, 0), all.length - 1);
+  all[next].focus();
+  all[next].scrollIntoView({ block: "nearest" });
+};
+
+const showSelected = () => {
+  const number = selected().length;
+  const line = document.querySelector("[data-inbox-selected]");
+  if (line) line.textContent = number ? `${number} selected` : "";
+  // An act is offered where it can be done with one of them at least.
+  const acts = new Set(selected().flatMap((box) => box.dataset.acts.split(" ")));
+  for (const button of document.querySelectorAll("[data-inbox-bulk]")) button.hidden = !acts.has(button.value);
+  const all = document.querySelector("[data-inbox-all]");
+  if (all) {
+    all.checked = number > 0 && number === boxes().length;
+    all.indeterminate = number > 0 && number < boxes().length;
+  }
+};
+
+const act = (key) => {
+  const row = here();
+  const button = selected().length
+    ? document.querySelector(`[data-bulk-key="${key}"]:not([hidden])`)
+    : row?.querySelector(`[data-key="${key}"]`);
+  if (!button) return;
+  sessionStorage.setItem(PLACE, String(Math.max(rows().indexOf(row), 0)));
+  button.click();
+};
+
+const keys = {
+  j: () => move(1),
+  k: () => move(-1),
+  x: () => {
+    const box = here()?.querySelector(".npd-inbox-tick");
+    if (!box) return;
+    box.checked = !box.checked;
+    showSelected();
+  },
+  a: () => here()?.dataset.more && location.assign(here().dataset.more),
+  u: () => document.querySelector("#npd-inbox-undo button")?.click(),
+  "?": () => document.getElementById("npd-inbox-help")?.showModal(),
+  Enter: () => here()?.dataset.url && location.assign(here().dataset.url),
+};
+
+document.addEventListener("keydown", (event) => {
+  const field = event.target.closest("input:not([type=checkbox]), textarea, select, [contenteditable], dialog[open]");
+  if (field || event.ctrlKey || event.metaKey || event.altKey) return;
+  // Enter on a link or a button is that link's or button's own.
+  if (event.key === "Enter" && event.target !== here()) return;
+  const run = keys[event.key] ?? ("13brdynicfl".includes(event.key) ? () => act(event.key) : null);
+  if (!run) return;
+  event.preventDefault();
+  run();
+});
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-inbox-all]")) for (const box of boxes()) box.checked = event.target.checked;
+  if (event.target.matches("[data-inbox-all], .npd-inbox-tick")) showSelected();
+});
+
+document.addEventListener("DOMContentLoaded", () => {
+  showSelected(); // a browser may come back to a page with what was selected
+  const place = sessionStorage.getItem(PLACE);
+  sessionStorage.removeItem(PLACE);
+  const all = rows();
+  if (place !== null && all.length) all[Math.min(Number(place), all.length - 1)].focus();
+});

@@ -1,0 +1,679 @@
+"""The inbox: all that needs attention in one list by cause, what can be done with it, whose it is, and the last undo.
+
+What can be done with an entry is an `InboxAction`; an application that keeps entries of its own kinds registers its
+own (`register_action`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import admin, messages
+from django.contrib.auth import get_user_model
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import NoReverseMatch, reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_POST
+
+from sync import registry
+from sync.admin.admin_base import see_other
+from sync.admin.confirmed_action import Question, RecordTable, Report, run_action
+from sync.admin.deletion_pages import approval_question, decide_approvals
+from sync.admin.queue_actions import DISCARD
+from sync.boards.mapping import retry_field
+from sync.clock import sync_now
+from sync.kernel import humanize
+from sync.kernel.action_errors import ActionError
+from sync.models import DisabledCode, FieldMapping, GuardedAct, SyncQueue, UnmatchedItem, WebhookEndpoint
+from sync.models.outbox_row import QueueAction, is_allowed
+from sync.operations import attention
+from sync.operations.attention import AttentionCause, AttentionEntry, AttentionKind, AttentionScope, Wording
+from sync.operations.event_feed import feed_sight
+from sync.operations.outgoing_webhooks import change_endpoint
+from sync.queue import SyncQueueService
+from sync.records.authors import full_name, log_action_many, log_kind_action
+from sync.records.unmatched_items import ignore_unmatched, request_creation, undo_ignore
+
+CAUSES_ON_A_PAGE = 30
+ENTRIES_OF_A_CAUSE = 10
+"""Entries that a cause shows on the page of all; the rest is on its own page."""
+
+ENTRIES_ON_A_PAGE = 50
+OPEN_CAUSE = 5
+"""A cause with more entries than this is folded, unless it is alone."""
+
+MAX_PEOPLE = 200
+LAST_UNDO = "inbox_undo"
+"""In the session: what the last act did, for the one undo that is offered."""
+
+SEEN_PREFIX = "seen:"
+"""Before an entry's key: the form's field with the values that its row showed."""
+
+
+_FULL_LISTS = {
+    AttentionKind.FAILED: ("sync_syncqueue_changelist", "status__exact=failed"),
+    AttentionKind.WEBHOOK: ("sync_webhookendpoint_changelist", "enabled__exact=0"),
+    AttentionKind.APPROVAL: ("sync_guardedact_changelist", "state__exact=held"),
+    AttentionKind.CONFLICT: ("conflicts_syncconflict_changelist", ""),
+    AttentionKind.DUPLICATE: ("conflicts_syncconflict_changelist", "kind__exact=identity"),
+    AttentionKind.REJECTED: ("conflicts_syncconflict_refused", ""),
+    AttentionKind.BLOCKED: ("sync_boardlink_held", ""),
+    AttentionKind.UNMATCHED: ("sync_unmatcheditem_changelist", "show=attention"),
+}
+"""The list of each kind by itself, with filters and what was done before."""
+
+
+# What can be done with entries.
+
+
+@dataclass(frozen=True)
+class ActionResult:
+    """What came of an act: how many entries it was done with, a sentence, and why others were left.
+
+    `undo` has a text for each entry with which the action's `undo` takes it back.
+    """
+
+    done: int
+    sentence: str = ""
+    problems: Sequence[str] = ()
+    undo: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class InboxAction:
+    """One act: a button of rows and of the selected ones. `shortcut` is its key, `labels` what it is called for a kind.
+
+    `effects` says for a kind what it does, where the mouse rests on the button.
+
+    With `names_type` the “record” of its label is the entry's type on a row.
+    `fits` says whether it makes sense for an entry of its kinds; `run` gets the values that each row showed, by key.
+    """
+
+    name: str
+    label: str
+    kinds: frozenset[AttentionKind]
+    run: Callable[[HttpRequest, Sequence[AttentionEntry], Mapping[str, Any]], ActionResult]
+    shortcut: str = ""
+    labels: Mapping[AttentionKind, str] = field(default_factory=dict)
+    effects: Mapping[AttentionKind, str] = field(default_factory=dict)
+    names_type: bool = False
+    question: Callable[[Any, Sequence[AttentionEntry]], Question] | None = None
+    undo: Callable[[HttpRequest, Sequence[str]], ActionResult] | None = None
+    may: Callable[[Any, AttentionEntry], bool] = lambda user, entry: True
+    fits: Callable[[AttentionEntry], bool] = lambda entry: True
+
+    def label_for(self, entry: AttentionEntry) -> str:
+        """What it is called for an entry."""
+        label = self.labels.get(entry.kind, self.label)
+        return label.replace("record", registry.type_name(entry.entity_type)) if self.names_type else label
+
+    def is_for(self, user: Any, entry: AttentionEntry) -> bool:
+        """Whether this person may do it with this entry."""
+        return (
+            entry.kind in self.kinds
+            and self.fits(entry)
+            and self.may(user, entry)
+            and attention.may_act_on(user, entry.kind, entry.entity_type)
+        )
+
+
+_actions: dict[str, InboxAction] = {}
+
+
+def register_action(action: InboxAction) -> None:
+    """Offer an act in the inbox."""
+    _actions[action.name] = action
+
+
+def counts_of(request: HttpRequest, *, version: str = "") -> dict[AttentionKind, int]:
+    """Return how many entries of each kind this person may see; asked once a request, else once a `version`."""
+    if not hasattr(request, "attention_counts"):
+        scope = attention.scope_of(request.user)
+        counted = attention.counts_at(version, scope) if version else attention.counts(scope)
+        request.attention_counts = counted  # type: ignore[attr-defined]
+    found: dict[AttentionKind, int] = request.attention_counts  # type: ignore[attr-defined]
+    return found
+
+
+# The list.
+
+
+@dataclass(frozen=True)
+class InboxRow:
+    """An entry with what its row offers; `seen` is what it shows, as its form sends it back."""
+
+    entry: AttentionEntry
+    actions: Sequence[InboxAction] = ()
+    may_act: bool = False
+    may_link: bool = False
+    seen: str = ""
+
+    @property
+    def buttons(self) -> list[tuple[InboxAction, str, str]]:
+        """What can be done with it, what that is called here, and what it does."""
+        kind = self.entry.kind
+        return [(action, action.label_for(self.entry), action.effects.get(kind, "")) for action in self.actions]
+
+    @property
+    def bulk(self) -> str:
+        """The names of the acts that it can be selected for."""
+        return " ".join(action.name for action in self.actions)
+
+    @property
+    def doors(self) -> list[tuple[str, str, str]]:
+        """The pages on which it is done: what each is called, its address, and its key."""
+        entry, doors = self.entry, list[tuple[str, str, str]]()
+        if self.may_act and entry.kind is AttentionKind.REJECTED and entry.url:
+            doors.append(("Fix", entry.url, "f"))
+        if self.may_act and entry.kind is AttentionKind.BLOCKED and (url := _full_list(entry.kind)):
+            doors.append(("See why", url, "f"))
+        if self.may_link:
+            doors.append(("Link to…", reverse("admin:sync_unmatcheditem_link", args=[entry.row_id]), "l"))
+        return doors
+
+
+@dataclass
+class InboxGroup:
+    """The entries of one cause that the page shows."""
+
+    cause: AttentionCause
+    is_open: bool
+    rows: list[InboxRow] = field(default_factory=list)
+
+    @property
+    def rest(self) -> int:
+        """How many more there are."""
+        return self.cause.number - len(self.rows)
+
+
+def inbox_page(request: HttpRequest) -> HttpResponse:
+    """Show what needs attention, by cause: all kinds, or one; everybody's, or one's own."""
+    scope, kind, cause = attention.scope_of(request.user), request.GET.get("kind", ""), request.GET.get("cause", "")
+    is_mine, text = request.GET.get("mine") == "1", request.GET.get("p", "")
+    page = max(1, int(text[:6])) if text.isdecimal() and text.isascii() else 1
+    if is_mine:
+        scope = replace(scope, assigned_to=request.user.pk)
+    kinds = [AttentionKind(kind)] if kind in AttentionKind.values else None
+    wording = Wording.of_boards()
+    if cause:
+        groups, has_next = _one_cause(scope, cause, page, wording)
+    else:
+        groups, has_next = _all_causes(scope, kinds, page, wording)
+    rows = _with_values(request, groups, wording)
+    counts = attention.counts(scope) if is_mine else counts_of(request)
+    bulk_actions = [action for action in _actions.values() if any(action in row.actions for row in rows)]
+    context = {
+        **admin.site.each_context(request),
+        "title": "Inbox",
+        "groups": groups,
+        "tabs": _tabs(scope, counts, kind, is_mine=is_mine),
+        "all_url": _url(mine=is_mine),
+        "total": sum(counts.values()),
+        "kind": kind,
+        "cause": cause,
+        "is_mine": is_mine,
+        "list_url": _full_list(kinds[0]) if kinds else "",
+        "mine_url": _url(kind=kind, mine=not is_mine),
+        "sees_nothing": not scope.kinds,
+        "may_act": any(row.may_act for row in rows),
+        "bulk_actions": bulk_actions,
+        "people": _people() if any(row.may_act for row in rows) else [],
+        "undo": request.session.get(LAST_UNDO),
+        "back": request.get_full_path(),
+        "earlier": _url(kind=kind, cause=cause, mine=is_mine, p=page - 1) if page > 1 else "",
+        "later": _url(kind=kind, cause=cause, mine=is_mine, p=page + 1) if has_next else "",
+        "now": sync_now(),
+    }
+    return TemplateResponse(request, "sync/inbox.html", context)
+
+
+def _all_causes(
+    scope: AttentionScope, kinds: Collection[AttentionKind] | None, page: int, wording: Wording
+) -> tuple[list[InboxGroup], bool]:
+    offset = (page - 1) * CAUSES_ON_A_PAGE
+    found = attention.causes(scope, kinds=kinds, limit=CAUSES_ON_A_PAGE + 1, offset=offset, wording=wording)
+    shown = found[:CAUSES_ON_A_PAGE]
+    entries = (
+        attention.entries(
+            scope,
+            of_causes=[cause.cause for cause in shown],
+            first_of_each=ENTRIES_OF_A_CAUSE,
+            limit=CAUSES_ON_A_PAGE * ENTRIES_OF_A_CAUSE,
+            wording=wording,
+        )
+        if shown
+        else []
+    )
+    groups = {cause.cause: InboxGroup(cause, cause.number <= OPEN_CAUSE or len(shown) == 1) for cause in shown}
+    for entry in entries:
+        if entry.cause in groups:
+            groups[entry.cause].rows.append(InboxRow(entry))
+    return list(groups.values()), len(found) > CAUSES_ON_A_PAGE
+
+
+def _one_cause(scope: AttentionScope, cause: str, page: int, wording: Wording) -> tuple[list[InboxGroup], bool]:
+    offset = (page - 1) * ENTRIES_ON_A_PAGE
+    found = attention.entries(scope, of_causes=[cause], limit=ENTRIES_ON_A_PAGE + 1, offset=offset, wording=wording)
+    described = attention.causes(scope, of_causes=[cause], wording=wording) if found else []
+    if not described:
+        return [], False
+    rows = [InboxRow(entry) for entry in found[:ENTRIES_ON_A_PAGE]]
+    return [InboxGroup(described[0], True, rows)], len(found) > ENTRIES_ON_A_PAGE
+
+
+def _with_values(request: HttpRequest, groups: Sequence[InboxGroup], wording: Wording) -> list[InboxRow]:
+    """Put on the rows what each side has, and what this person may do; return all of them."""
+    shown = {
+        entry.key: entry
+        for entry in attention.with_values([row.entry for group in groups for row in group.rows], wording)
+    }
+    for group in groups:
+        group.rows = [_row(request, shown[row.entry.key]) for row in group.rows]
+    return [row for group in groups for row in group.rows]
+
+
+def _row(request: HttpRequest, entry: AttentionEntry) -> InboxRow:
+    seen = json.dumps({one.key: [one.npd, one.monday] for one in entry.values}) if entry.values else ""
+    actions = [action for action in _actions.values() if action.is_for(request.user, entry)]
+    may_act = attention.may_act_on(request.user, entry.kind, entry.entity_type)
+    may_link = entry.kind is AttentionKind.UNMATCHED and _may_records(request.user, entry, "change")
+    return InboxRow(entry, actions, may_act, may_link, seen)
+
+
+def _tabs(
+    scope: AttentionScope, counts: Mapping[AttentionKind, int], kind: str, *, is_mine: bool
+) -> list[tuple[str, str, int, bool]]:
+    """The kinds that this person may see: label, address, number, and whether it is the one shown."""
+    return [
+        (str(one.label), _url(kind=one.value, mine=is_mine), counts[one], one == kind)
+        for one in AttentionKind
+        if one in scope.kinds
+    ]
+
+
+def _full_list(kind: AttentionKind) -> str:
+    name, query = _FULL_LISTS[kind]
+    try:
+        return f"{reverse(f'admin:{name}')}{'?' + query if query else ''}"
+    except NoReverseMatch:
+        return ""
+
+
+def _people() -> list[tuple[int, str]]:
+    """Who an entry can be assigned to: whoever works here."""
+    return [(one.pk, full_name(one)) for one in attention.assignable_people()[:MAX_PEOPLE]]
+
+
+def _url(*, mine: bool = False, **params: object) -> str:
+    query = urlencode({name: value for name, value in params.items() if value} | ({"mine": 1} if mine else {}))
+    return f"{reverse('npd-inbox')}{'?' + query if query else ''}"
+
+
+def entry_page(request: HttpRequest) -> HttpResponse:
+    """Show one entry: what is wrong, whose it is, the note, and who said what about it before."""
+    found = attention.entries(attention.scope_of(request.user), keys=[request.GET.get("key", "")])
+    if not found:
+        raise Http404("It is not in your inbox any more: it was done, or its cause has ended.")
+    [entry] = attention.with_values(found, Wording.of_boards())
+    row = _row(request, entry)
+    context = {
+        **admin.site.each_context(request),
+        "title": found[0].name,
+        "page_name": found[0].name,
+        "row": row,
+        "entry": row.entry,
+        "people": _people() if row.may_act else [],
+        "history": attention.assignment_history(found[0].key),
+        "back": _back_url(request, request.GET),
+        "now": sync_now(),
+    }
+    return TemplateResponse(request, "sync/inbox_entry.html", context)
+
+
+# The acts.
+
+
+@require_POST
+def act_on_entries(request: HttpRequest) -> HttpResponse:
+    """Do one act with one row or the selected ones: only with what is still in the inbox, and where this person may."""
+    name, _, single = request.POST.get("one", "").partition(" ")
+    name = name or request.POST.get("action", "")
+    back_url = _back_url(request, request.POST)
+    limit = CAUSES_ON_A_PAGE * ENTRIES_OF_A_CAUSE
+    # The database knows no NUL, so nothing is called so.
+    keys = [key for key in ([single] if single else request.POST.getlist("key")[:limit]) if "\0" not in key]
+    action = _actions.get(name)
+    if not keys or (action is None and name not in ("assign", "note")):
+        messages.warning(request, "Nothing is selected." if action or name == "assign" else "Nothing was done.")
+        return see_other(back_url)
+    found = attention.entries(attention.scope_of(request.user), keys=keys, limit=limit)
+    if action is None:
+        return _assign_or_note(request, name, found, back_url)
+    fitting = [
+        entry for entry in attention.with_values(found, Wording.of_boards()) if action.is_for(request.user, entry)
+    ]
+    left = len(keys) - len(fitting)
+
+    def run() -> Report:
+        result = action.run(request, fitting, _seen(request)) if fitting else ActionResult(0)
+        problems = list(result.problems)
+        if left:
+            noun = humanize.count_with_noun(left, "entry", "entries")
+            problems.append(f"{noun} left alone: done meanwhile, or “{action.label}” is not possible there.")
+        if result.undo and result.done:
+            request.session[LAST_UNDO] = {
+                "action": action.name, "tokens": list(result.undo), "sentence": result.sentence,
+            }  # fmt: skip
+            return Report(problems=problems)
+        request.session.pop(LAST_UNDO, None)
+        return Report(result.sentence if result.done else "", problems)
+
+    def question() -> Question:
+        asked = action.question(request.user, fitting)  # type: ignore[misc]  # asked only where there is one
+        hidden = [("action", name), ("back", back_url), *(("key", entry.key) for entry in fitting)]
+        return replace(asked, hidden=[*asked.hidden, *hidden])
+
+    ask = question if action.question and fitting else None
+    return run_action(
+        admin.site.get_model_admin(GuardedAct), request, run, back_url=back_url, question=ask, atomic=False
+    )
+
+
+def _assign_or_note(request: HttpRequest, name: str, found: Sequence[AttentionEntry], back_url: str) -> HttpResponse:
+    keys = [one.key for one in found if attention.may_act_on(request.user, one.kind, one.entity_type)]
+    if not keys:
+        messages.warning(request, "Nothing was done: it is not in your inbox any more, or not yours to act on.")
+    elif name == "note":
+        attention.take_note(keys[0], by=request.user, note=request.POST.get("note", ""))
+        messages.success(request, "The note is kept.")
+    else:
+        chosen = request.POST.get("assignee", "")
+        person = (
+            attention.assignable_people().filter(pk=int(chosen[:9])).first()
+            if chosen.isdecimal() and chosen.isascii()
+            else None
+        )
+        if chosen and person is None:
+            messages.warning(request, "Nothing was done: that person doesn’t work here any more. Choose again.")
+            return see_other(back_url)
+        before = [f"{one.key} {one.assignee_id or ''}" for one in found if one.key in keys]
+        attention.assign(keys, by=request.user, assignee=person)
+        number = humanize.count_with_noun(len(keys), "entry", "entries")
+        sentence = f"{number} assigned to {full_name(person)}." if person else f"{number} assigned to nobody."
+        request.session[LAST_UNDO] = {"action": "assign", "tokens": before, "sentence": sentence}
+    return see_other(back_url)
+
+
+@require_POST
+def undo_last_act(request: HttpRequest) -> HttpResponse:
+    """Take back what the last act of this person did."""
+    back_url, last = _back_url(request, request.POST), request.session.pop(LAST_UNDO, None)
+    if "dismiss" in request.POST:
+        return see_other(back_url)
+    if not last:
+        messages.warning(request, "There is nothing to undo.")
+        return see_other(back_url)
+    action = _actions.get(last["action"])
+    if action is not None and action.undo is not None:
+        # Their kinds' rights are none of a type of records, and may have been taken away since.
+        if not all(attention.may_act_on(request.user, kind, "") for kind in action.kinds):
+            raise PermissionDenied
+        try:
+            result = action.undo(request, last["tokens"])
+        except ActionError as error:
+            result = ActionResult(0, problems=[f"Nothing was undone. {error}"])
+    else:
+        result = _undo_assignment(request, last["tokens"])
+    for text in humanize.first_few(result.problems):
+        messages.warning(request, text)
+    if result.done:
+        messages.success(request, result.sentence)
+    return see_other(back_url)
+
+
+def _undo_assignment(request: HttpRequest, tokens: Sequence[str]) -> ActionResult:
+    before = dict(token.rsplit(" ", 1) for token in tokens)
+    keys = [
+        entry.key
+        for entry in attention.entries(attention.scope_of(request.user), keys=list(before), limit=len(before))
+        if attention.may_act_on(request.user, entry.kind, entry.entity_type)
+    ]
+    people = get_user_model()._default_manager.in_bulk([int(before[key]) for key in keys if before[key]])
+    for assignee in {before[key] for key in keys}:
+        mine = [key for key in keys if before[key] == assignee]
+        attention.assign(mine, by=request.user, assignee=people.get(int(assignee)) if assignee else None)
+    return ActionResult(len(keys), "Undone: they are assigned as before.")
+
+
+def _seen(request: HttpRequest) -> dict[str, Any]:
+    """The values that the rows showed, by key; what can't be read equals nothing stored, so that the act is refused."""
+    found = {}
+    for name, text in request.POST.items():
+        if name.startswith(SEEN_PREFIX):
+            try:
+                found[name.removeprefix(SEEN_PREFIX)] = json.loads(str(text))
+            except (ValueError, RecursionError):
+                continue
+    return found
+
+
+def _back_url(request: HttpRequest, params: Mapping[str, Any]) -> str:
+    back = str(params.get("back", ""))
+    is_ours = url_has_allowed_host_and_scheme(back, {request.get_host()}) and back.startswith(reverse("npd-inbox"))
+    return back if is_ours else reverse("npd-inbox")
+
+
+# What the engine itself offers: failed jobs, blocked fields, approvals, unmatched items.
+
+
+def _retry(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+    done, problems, by = 0, [], request.user.get_username()
+    if jobs := [int(one.row_id) for one in found if one.kind is AttentionKind.FAILED]:
+        done += SyncQueueService().retry_all(SyncQueue.objects.filter(pk__in=jobs), by).done
+    fields: dict[tuple[str, str], list[AttentionEntry]] = {}
+    for one in found:
+        if one.kind is AttentionKind.BLOCKED:
+            fields.setdefault((one.entity_type, one.field), []).append(one)
+    mappings = FieldMapping.objects.select_related("link").filter(key__in={key for _type, key in fields})
+    known = {(mapping.link.entity_type, mapping.key): mapping for mapping in mappings}
+    for name, members in fields.items():
+        try:
+            done += (
+                retry_field(known[name], [one.entity_id for one in members if one.entity_id], by)
+                if name in known
+                else 0
+            )
+        except ActionError as error:
+            problems.append(str(error))
+    return ActionResult(
+        done, f"{humanize.count_with_noun(done, 'entry', 'entries')} will be tried again now.", problems
+    )
+
+
+def _discard(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+    rows = SyncQueue.objects.filter(pk__in=[int(one.row_id) for one in found])
+    done = SyncQueueService().discard_all(rows, request.user.get_username()).done
+    return ActionResult(done, f"{humanize.count_with_noun(done, 'failed job')} discarded.")
+
+
+def _discard_question(_user: Any, found: Sequence[AttentionEntry]) -> Question:
+    number = humanize.count_with_noun(len(found), "failed job")
+    rows = [(one.name, one.board, one.detail) for one in found]
+    return Question(
+        f"Discard {number}?",
+        [DISCARD.effect],
+        f"Yes, discard {number}",
+        [RecordTable(("Record", "Board", "Why it failed"), rows, len(rows))],
+    )  # fmt: skip
+
+
+def _switch_on(
+    takes_over: bool, request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]
+) -> ActionResult:
+    done, problems = 0, []
+    for endpoint in WebhookEndpoint.objects.filter(pk__in=[one.row_id for one in found], enabled=False):
+        # One that was off for another reason may have lost its owner since.
+        if not takes_over and not feed_sight(endpoint.owner).entity_types:
+            problems.append(f"{endpoint}: its owner may view nothing any more. Open it to take it over.")
+            continue
+        try:
+            change_endpoint(endpoint, {"enabled": True}, request.user)
+        except ActionError as error:
+            problems.append(f"{endpoint}: {error}")
+        else:
+            done += 1
+            log_kind_action(request.user, WebhookEndpoint, "Switched on.", key=endpoint.pk, name=str(endpoint))
+    return ActionResult(done, f"{humanize.count_with_noun(done, 'endpoint is', 'endpoints are')} on again.", problems)
+
+
+def _take_over_question(_user: Any, found: Sequence[AttentionEntry]) -> Question:
+    number = humanize.count_with_noun(len(found), "endpoint")
+    rows = [(one.name, one.cause_text) for one in found]
+    return Question(
+        f"Become the owner of {number}?",
+        ["You become the owner.", "What you may view is sent to the address, also of what was missed."],
+        f"Yes, become the owner of {number}",
+        [RecordTable(("Endpoint", "Why it is off"), rows, len(rows))],
+    )
+
+
+def _acts_of(found: Sequence[AttentionEntry]) -> Any:
+    return GuardedAct.objects.filter(pk__in=[int(one.row_id) for one in found], state="held")
+
+
+def _decide(
+    decision: str, request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]
+) -> ActionResult:
+    report = decide_approvals(request, _acts_of(found), decision)
+    return ActionResult(int(bool(report.done)), report.done, report.problems)
+
+
+def _items_of(keys: Iterable[str]) -> Any:
+    return UnmatchedItem.objects.filter(pk__in=[int(key) for key in keys])
+
+
+def _create(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+    items = list(_items_of(one.row_id for one in found).filter(ignored_at=None))
+    done = request_creation(items, request.user.get_username())
+    log_action_many(request.user, items, "Asked to create a record from it.")
+    return ActionResult(done, f"{humanize.count_with_noun(done, 'item')} will become records with the next sync.")
+
+
+def _ignore(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+    items = list(_items_of(one.row_id for one in found).filter(ignored_at=None))
+    keys = [str(item.pk) for item in items]
+    done = ignore_unmatched(_items_of(keys), request.user.get_username())
+    log_action_many(request.user, items, "Ignored.")
+    return ActionResult(done, f"{humanize.count_with_noun(done, 'item')} ignored.", undo=keys)
+
+
+def _consider_again(request: HttpRequest, tokens: Sequence[str]) -> ActionResult:
+    items = list(_items_of(tokens).exclude(ignored_at=None))
+    done = undo_ignore(_items_of(tokens), request.user.get_username())
+    log_action_many(request.user, items, "Listed again.")
+    return ActionResult(done, f"Undone: {humanize.count_with_noun(done, 'item')} will be checked again.")
+
+
+def _may_records(user: Any, entry: AttentionEntry, act: str) -> bool:
+    opts = registry.entity(entry.entity_type).model._meta if registry.is_registered(entry.entity_type) else None
+    return opts is not None and bool(user.has_perm(f"{opts.app_label}.{act}_{opts.model_name}"))
+
+
+def _may_discard(user: Any, entry: AttentionEntry) -> bool:
+    return is_allowed(user, QueueAction.DISCARD)
+
+
+register_action(
+    InboxAction(
+        "retry",
+        "Retry",
+        frozenset({AttentionKind.FAILED, AttentionKind.BLOCKED}),
+        _retry,
+        shortcut="r",
+        effects={
+            AttentionKind.FAILED: "Tries the job again now, with all its attempts.",
+            AttentionKind.BLOCKED: "Tries the field again with the next sync.",
+        },
+        fits=lambda entry: entry.cause_code not in ("column", "limit"),
+    )
+)
+register_action(
+    InboxAction(
+        "discard",
+        "Discard…",
+        frozenset({AttentionKind.FAILED}),
+        _discard,
+        shortcut="d",
+        question=_discard_question,
+        may=_may_discard,
+    )
+)
+register_action(
+    InboxAction(
+        "switch_on",
+        "Switch on",
+        frozenset({AttentionKind.WEBHOOK}),
+        partial(_switch_on, False),
+        shortcut="s",
+        effects={AttentionKind.WEBHOOK: "Sends it what it missed, and all that follows."},
+        fits=lambda entry: entry.cause_code != DisabledCode.OWNER,
+    )
+)
+register_action(
+    InboxAction(
+        "take_over",
+        "Become owner…",
+        frozenset({AttentionKind.WEBHOOK}),
+        partial(_switch_on, True),
+        question=_take_over_question,
+        effects={AttentionKind.WEBHOOK: "Makes it yours, and sends it what you may view."},
+        fits=lambda entry: entry.cause_code == DisabledCode.OWNER,
+    )
+)
+
+
+def _decision_question(decision: str, user: Any, found: Sequence[AttentionEntry]) -> Question:
+    return approval_question(user, _acts_of(found), decision, ())
+
+
+for _decision, _key in (("approve", "y"), ("reject", "n")):
+    register_action(
+        InboxAction(
+            _decision,
+            f"{_decision.capitalize()}…",
+            frozenset({AttentionKind.APPROVAL}),
+            partial(_decide, _decision),
+            shortcut=_key,
+            question=partial(_decision_question, _decision),
+        )
+    )
+register_action(
+    InboxAction(
+        "create",
+        "Create record",
+        frozenset({AttentionKind.UNMATCHED}),
+        _create,
+        shortcut="c",
+        names_type=True,
+        effects={AttentionKind.UNMATCHED: "Creates a record in NPD from the item."},
+        may=lambda user, entry: _may_records(user, entry, "add"),
+    )
+)
+register_action(
+    InboxAction(
+        "ignore",
+        "Ignore",
+        frozenset({AttentionKind.UNMATCHED}),
+        _ignore,
+        shortcut="i",
+        effects={AttentionKind.UNMATCHED: "Leaves the item on Monday alone: it never becomes a record."},
+        undo=_consider_again,
+    )
+)

@@ -1,0 +1,432 @@
+"""How Monday is connected: the token, entered and tested, or an app that a person authorizes; and the checklist of a
+new installation until everything is in place.
+
+What is entered here is stored encrypted and shown nowhere: no page, message, log line or session repeats it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.admin import AdminSite
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_GET, require_POST
+
+from sync import connectors
+from sync.boards.board_setup import is_public_address
+from sync.choices import SecretName
+from sync.clock import sync_now
+from sync.connectors.base.account import AccountInfo
+from sync.connectors.base.errors import ConnectorError, NotAuthenticated, Scope, WrongVersion
+from sync.kernel import humanize
+from sync.kernel.action_errors import ActionError
+from sync.limits import breaker, credentials, quota
+from sync.limits.breaker import monday_account
+from sync.limits.credentials import Source
+from sync.limits.metered_client import client_of_token, client_override, connector, is_configured
+from sync.models import BoardLink, MondayAccount
+from sync.records import authors
+from sync.registry import is_sandbox
+
+
+@dataclass(frozen=True)
+class EnvironmentSetting:
+    """One variable of the environment, whether it is set, and what it is for; never its value."""
+
+    name: str
+    is_set: bool
+    meaning: str
+    when_set: str = "Set"
+    when_unset: str = "Not set"
+
+    @property
+    def now(self) -> str:
+        """How it is, in words."""
+        return self.when_set if self.is_set else self.when_unset
+
+
+def environment_settings() -> list[EnvironmentSetting]:
+    """Return the variables that matter, in the order in which a person sets them."""
+    return [
+        EnvironmentSetting(
+            "MONDAY_API_KEY",
+            bool(settings.MONDAY_API_KEY),
+            "The API token. It is used instead of one that is entered here.",
+        ),
+        EnvironmentSetting(
+            "MONDAY_API_URL", not is_sandbox(), "Without it, calls go to the real Monday.", "Monday", "Sandbox"
+        ),
+        EnvironmentSetting(
+            "SITE_URL",
+            is_public_address(),
+            "The https address at which Monday reaches this site, to report edits at once.",
+            "Set",
+            "This machine only",
+        ),
+        EnvironmentSetting(
+            "MONDAY_WEBHOOK_TOKEN",
+            bool(settings.MONDAY_WEBHOOK_TOKEN),
+            "With a personal token: the secret in the webhooks' address. Created automatically if you enter the token "
+            "here.",
+        ),
+        EnvironmentSetting(
+            "MONDAY_SIGNING_SECRET", bool(settings.MONDAY_SIGNING_SECRET), "With a Monday app: its signing secret."
+        ),
+        EnvironmentSetting(
+            "MONDAY_CLIENT_ID, MONDAY_CLIENT_SECRET",
+            bool(settings.MONDAY_CLIENT_ID and settings.MONDAY_CLIENT_SECRET),
+            "With a Monday app: to connect by a click, without a token.",
+        ),
+    ]
+
+
+MAY_CONNECT = "sync.change_mondayaccount"
+"""Who may say with which token everything is synced: administrators, and whoever is given this right."""
+
+
+def may_connect(user: Any) -> bool:
+    """Whether this user may enter, replace and remove the token and the app."""
+    return bool(user.has_perm(MAY_CONNECT))
+
+
+# Does Monday answer, who is it to Monday, and what may it do there?
+
+
+@dataclass(frozen=True)
+class ConnectionTest:
+    """What Monday answered: a sentence, the facts, and each thing that was checked with what to do about it."""
+
+    is_ok: bool
+    message: str
+    facts: Sequence[tuple[str, str]] = ()
+    checks: Sequence[tuple[str, str, str]] = ()
+    is_unknown: bool = False
+    """Whether Monday doesn't know the token at all."""
+    is_refused: bool = False
+    """Whether Monday said no to the token itself: to any other failure another token is no answer."""
+    account: AccountInfo | None = None
+    """What Monday said of the token's user and plan."""
+
+
+def examine_connection(user: User) -> ConnectionTest:
+    """Ask Monday who the token's user is, and whether it may read boards; and log that it was asked."""
+    tested = (
+        _asked_of_monday(breaker.fetch_account_info)
+        if is_configured()
+        else ConnectionTest(False, credentials.missing_reason())
+    )
+    authors.log_kind_action(user, MondayAccount, tested.message, name="Monday")
+    return tested
+
+
+def _asked_of_monday(ask: Callable[..., AccountInfo]) -> ConnectionTest:
+    """Test the token; `ask` is the way in which the account is read: with it stored, or not."""
+    try:
+        info = ask(urgent=True)
+        boards, complete = connector(urgent=True).list_boards()
+    except ConnectorError as error:
+        # Of the account: no token, a user who may not, a missing scope. Another version isn't the token's fault.
+        refused = error.scope is Scope.ACCOUNT and not isinstance(error, WrongVersion)
+        sentence = humanize.without_request_id(error.sentence)
+        return ConnectionTest(False, sentence, is_refused=refused, is_unknown=isinstance(error, NotAuthenticated))
+    name = info.user_name or info.user_id
+    version = " ".join(filter(None, [info.version_value, info.version_kind and f"({info.version_kind})"]))
+    more = "" if complete else "at least "
+    checks = [
+        ("bad" if not one.ok else "warn" if one.is_warning else "ok", one.message, one.fix)
+        for one in connectors.get().check_account(info, settings.MONDAY_API_VERSION)
+    ]
+    if boards:
+        checks.append(("ok", f"It can see {more}{humanize.count_with_noun(len(boards), 'board')}.", ""))
+    else:
+        checks.append(
+            ("warn", "It can't see any board.", "That is normal for a new account: the set-up creates boards.")
+        )
+    return ConnectionTest(
+        bool(info.user_id) and all(kind != "bad" for kind, *_ in checks),
+        f"The token works: NPD Sync writes on Monday as {name}." if name else "The token belongs to no user.",
+        [
+            ("User", name or humanize.DASH),
+            ("Plan", info.tier or monday_account().tier or humanize.DASH),
+            ("API version", version or humanize.DASH),
+            ("API quota", quota.forecast().words),
+        ],
+        checks,
+        account=info,
+    )
+
+
+# An app's authorization: what goes to Monday with a person, and has to come back with them.
+
+
+OAUTH_SESSION_KEY = "npd_oauth"
+OAUTH_SECONDS = 600
+"""For so long Monday's code is valid, so no answer that comes later can be of use."""
+
+
+@dataclass(frozen=True)
+class _AuthorizationRequest:
+    """One request that waits for its answer, in the session of who made it; the latest replaces earlier ones."""
+
+    state: str
+    verifier: str
+    at: float
+
+    @classmethod
+    def begun(cls, request: HttpRequest) -> _AuthorizationRequest:
+        made = cls(secrets.token_urlsafe(32), secrets.token_urlsafe(48), sync_now().timestamp())
+        request.session[OAUTH_SESSION_KEY] = vars(made)
+        return made
+
+    @classmethod
+    def answered(cls, request: HttpRequest) -> _AuthorizationRequest | None:
+        """The request to which this is the answer. It is used up in any case: a second answer finds none."""
+        kept = request.session.pop(OAUTH_SESSION_KEY, None)
+        if not kept:
+            return None
+        made = cls(**kept)
+        is_same = hmac.compare_digest(made.state.encode(), request.GET.get("state", "").encode(errors="replace"))
+        is_young = 0 <= sync_now().timestamp() - made.at <= OAUTH_SECONDS
+        return made if is_same and is_young else None
+
+
+def _redirect_uri() -> str:
+    return f"{settings.SITE_URL}{reverse('admin:sync_wizard_callback')}"
+
+
+# The pages.
+
+
+Step = Callable[..., HttpResponse]
+
+
+class ConnectionPagesMixin:
+    """Adds the wizard's first step to the admin of board links; `_page` and `_guard` are the wizard's own."""
+
+    admin_site: AdminSite
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the doors through which Monday is connected."""
+        steps: list[tuple[str, str, Step]] = [
+            ("token/", "token", require_POST(self.wizard_token)),
+            ("app/", "app", require_POST(self.wizard_app)),
+            ("authorize/", "authorize", require_GET(self.wizard_authorize)),
+            ("callback/", "callback", require_GET(self.wizard_callback)),
+        ]
+        return [
+            *(
+                path(
+                    f"set-up/{end}", self.admin_site.admin_view(_for_who_may_connect(view)), name=f"sync_wizard_{name}"
+                )
+                for end, name, view in steps
+            ),
+            *super().get_urls(),  # type: ignore[misc]
+        ]
+
+    def _page(self, request: HttpRequest, step: str, context: Mapping[str, Any], *, status: int = 200) -> HttpResponse:
+        raise NotImplementedError
+
+    def wizard_connect(self, request: HttpRequest) -> HttpResponse:
+        """What is known of the connection; on POST, asked of Monday."""
+        tested = examine_connection(cast("User", request.user)) if request.method == "POST" else None
+        return self._connect_page(request, tested)
+
+    def _connect_page(self, request: HttpRequest, tested: ConnectionTest | None, wrong: str = "") -> HttpResponse:
+        account, states = monday_account(), credentials.states(*SecretName)
+        token = states[SecretName.API_TOKEN]
+        app = {name: states[name] for name in (SecretName.CLIENT_ID, SecretName.CLIENT_SECRET)}
+        is_known = bool(account.user_id) and token.is_usable
+        return self._page(request, "connect", {
+            "tested": tested,
+            "wrong": wrong,
+            "configured": token.is_usable,
+            "token": token,
+            "token_problem": credentials.unusable_reason(),
+            "app_ready": all(one.is_usable for one in app.values()),
+            "app_of_environment": any(one.source is Source.ENVIRONMENT for one in app.values()),
+            "app_unreadable": any(one.source is Source.UNREADABLE for one in app.values()),
+            "signing": states[SecretName.SIGNING_SECRET],
+            "redirect_uri": _redirect_uri(),
+            "may_connect": may_connect(request.user),
+            "settings": environment_settings(),
+            "known": account if is_known else None,
+            "allowance": quota.forecast().words if is_known else "",
+        }, status=400 if wrong else 200)  # fmt: skip
+
+    @staticmethod
+    def _answer(request: HttpRequest, about: str, *, ok: bool = True) -> HttpResponse:
+        """Say what came of it, log it where something was done, and go back to the page."""
+        if ok:
+            authors.log_kind_action(cast("User", request.user), MondayAccount, about, name="Monday")
+            messages.success(request, about)
+        else:
+            messages.error(request, about)
+        return HttpResponseRedirect(reverse("admin:sync_wizard_connect"))
+
+    def wizard_token(self, request: HttpRequest) -> HttpResponse:
+        """Keep the token that was entered, unless Monday refuses it; or forget the one that is stored."""
+        user = cast("User", request.user)
+        if "remove" in request.POST:
+            problem = credentials.remove_token()
+            if problem:
+                messages.warning(request, f"Monday didn't end the authorization, so end it there too. {problem}")
+            return self._answer(request, "The stored token was removed. Without one nothing is synced.")
+        try:
+            token = credentials.check_secret(request.POST.get("token", ""), "API token")
+        except ActionError as error:
+            return self._connect_page(request, None, str(error))
+        with client_override(client_of_token(token)):
+            # Nothing of it is stored before it is kept: the one in use goes on as it was.
+            tested = _asked_of_monday(breaker.read_account_info)
+        if tested.is_refused:
+            why = "It is wrong or was revoked: copy it from Monday again." if tested.is_unknown else tested.message
+            return self._connect_page(request, None, f"Monday rejects this token, so it was not kept. {why}")
+        credentials.store_token(token, user)
+        if tested.account is not None:
+            breaker.store_account_info(tested.account)
+        if tested.is_ok:
+            return self._answer(request, f"Connected. {tested.message} It is stored encrypted.")
+        self._answer(request, "The token is stored encrypted.")
+        return self._answer(request, f"It could not be tested: {tested.message} Test it again.", ok=False)
+
+    def wizard_app(self, request: HttpRequest) -> HttpResponse:
+        """Keep who the app is, or forget it."""
+        user = cast("User", request.user)
+        if "remove" in request.POST:
+            credentials.remove_app()
+            return self._answer(request, "The app's ID and secrets were removed.")
+        try:
+            client_id = credentials.check_secret(request.POST.get("client_id", ""), "Client ID")
+            client_secret = credentials.check_secret(request.POST.get("client_secret", ""), "Client secret")
+            signing = request.POST.get("signing_secret", "")
+            signing = credentials.check_secret(signing, "Signing secret") if signing.strip() else ""
+        except ActionError as error:
+            return self._connect_page(request, None, str(error))
+        credentials.store_app(client_id, client_secret, signing, user)
+        return self._answer(request, "The app is stored encrypted. Connect with Monday now.")
+
+    def wizard_authorize(self, request: HttpRequest) -> HttpResponse:
+        """Send the person to Monday, which asks them whether the app may."""
+        app = credentials.oauth_app()
+        if app is None:
+            return self._answer(request, "Enter the app's client ID and client secret first.", ok=False)
+        if settings.MONDAY_API_KEY:
+            return self._answer(request, "MONDAY_API_KEY is set and is used first. Remove it to use the app.", ok=False)
+        asked = _AuthorizationRequest.begun(request)
+        url = connectors.get().authorization_url(app, _redirect_uri(), asked.state, asked.verifier)
+        return HttpResponseRedirect(url)
+
+    def wizard_callback(self, request: HttpRequest) -> HttpResponse:
+        """Monday's answer: exchange the code, if it is the answer to what this session asked."""
+        asked = _AuthorizationRequest.answered(request)
+        code = request.GET.get("code", "")
+        if asked is None:
+            return self._answer(
+                request,
+                "This sign-in wasn't started by you, or it took too long. Nothing was changed. Connect again.",
+                ok=False,
+            )
+        if not code:
+            return self._answer(request, "Not connected: the request was declined on Monday.", ok=False)
+        # Not before: hidden everywhere from here on, it must be Monday's word and not a stranger's.
+        credentials.conceal(code)
+        try:
+            credentials.connect_app(code, _redirect_uri(), asked.verifier, cast("User", request.user))
+        except (ActionError, ConnectorError) as error:
+            sentence = humanize.without_request_id(getattr(error, "sentence", "") or str(error))
+            return self._answer(request, f"Not connected. {sentence}", ok=False)
+        tested = _asked_of_monday(breaker.fetch_account_info)
+        if not tested.is_ok:
+            messages.warning(request, tested.message)
+        return self._answer(request, "Connected with Monday by the app. Its token is renewed by itself.")
+
+
+def _for_who_may_connect(view: Step) -> Step:
+    @sensitive_post_parameters()
+    def guarded(request: HttpRequest, **kwargs: str) -> HttpResponse:
+        if not may_connect(request.user):
+            raise PermissionDenied
+        return view(request, **kwargs)
+
+    return guarded
+
+
+# The checklist of a new installation, on the first page until all is done.
+
+
+@dataclass(frozen=True)
+class ChecklistStep:
+    """One thing to be done: what, what it costs not to have it, and where it is done; `url` for who may."""
+
+    title: str
+    why: str
+    is_done: bool
+    url: str = ""
+    button: str = ""
+    is_optional: bool = False
+    is_next: bool = False
+
+
+def setup_checklist(user: Any, links: Mapping[str, BoardLink], *, connected: bool) -> list[ChecklistStep]:
+    """Return what is to be done until records are synced, in its order; nothing once all is done. No query."""
+    rights = ("sync.change_boardlink", "sync.change_fieldmapping")
+    may_set_up = all(user.has_perm(name) for name in rights)
+    boards = [link for link in links.values() if link.board_id and link.npd_id_column]
+    is_hooked = bool(boards) and all(link.webhooks and not link.webhooks_problem for link in boards)
+    slow = "Without it, edits on Monday arrive only by the check for missed changes, every 10 minutes at best."
+
+    def url(step: str) -> str:
+        return reverse(f"admin:sync_wizard_{step}") if may_set_up else ""
+
+    guide = reverse("admin:connect_monday") if user.has_perm("sync.view_mondayaccount") else ""
+    steps = [
+        ChecklistStep(
+            "Connect Monday",
+            "With an API token, or by an app. It is tested at once.",
+            connected,
+            url("connect"),
+            "Connect",
+        ),
+        ChecklistStep(
+            "Make this site reachable from the internet",
+            f"Monday then reports each edit at once. {slow}",
+            is_public_address() or is_sandbox(),
+            guide,
+            "See how",
+            is_optional=True,
+        ),
+        ChecklistStep(
+            "Choose the boards",
+            "Create new ones or use existing ones. You see a plan before anything is written.",
+            bool(boards),
+            url("boards") if connected else "",
+            "Choose boards",
+        ),
+        ChecklistStep(
+            "Register webhooks",
+            f"The set-up registers them. {slow}",
+            is_hooked,
+            reverse("admin:sync_boardlink_changelist") if boards and may_set_up else "",
+            "Open the boards",
+            is_optional=True,
+        ),
+        ChecklistStep(
+            "First sync",
+            "Confirm the plan; a worker then syncs all records.",
+            any(link.last_look for link in boards),
+            url("run") if boards else "",
+            "See how far it is",
+        ),
+    ]
+    following = next((step for step in steps if not step.is_done and not step.is_optional), None)
+    return [] if all(step.is_done for step in steps) else [replace(one, is_next=one is following) for one in steps]

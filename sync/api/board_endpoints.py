@@ -1,0 +1,499 @@
+"""The boards by API as the admin shows them: state, mapping, filter and numbers; and which fields of records are not
+synced until somebody acts, because they are blocked or throttled, with another try.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
+from typing import Any, ClassVar
+from uuid import UUID
+
+import django_filters
+from django.db.models import BooleanField, Count, Max, QuerySet
+from django.db.models.expressions import RawSQL
+from django_filters.rest_framework import FilterSet
+from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
+from rest_framework import mixins, serializers, viewsets
+from rest_framework.exceptions import NotFound, PermissionDenied
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from sync import registry
+from sync.api.lists import ShapedView, filtered_by, ordered_by
+from sync.api.request_rules import EntityType, KnownFieldsMixin, MayViewOnPost, ModelPermissions
+from sync.boards.board_columns import column_type
+from sync.boards.mapping import blocked_records, retry_field
+from sync.boards.sync_filter import FilterOp, SyncFilter
+from sync.choices import RULES, BlockedCode
+from sync.kernel.action_errors import Conflict
+from sync.models import BoardLink, FieldLoop, FieldMapping, SyncMetadata, UnmatchedItem
+from sync.records import availability
+from sync.records.authors import log_action
+from sync.records.availability import BlockedKind, number_of
+from sync.records.blocked_fields import (
+    WAITING_BY_ITSELF,
+    is_blocking,
+    is_rejected,
+    throttled_fields,
+    throttled_records,
+    waiting_fields_sql,
+)
+from sync.records.visibility import visible_types
+
+_TAGS = ["boards"]
+
+
+class MayViewBoards(BasePermission):
+    """For what the boards' page shows beside their rows."""
+
+    def has_permission(self, request: Any, view: Any) -> bool:
+        """Whether the caller may see the boards."""
+        return bool(request.user.is_authenticated) and request.user.has_perm("sync.view_boardlink")
+
+
+# Boards.
+
+
+class FieldMappingSerializer(serializers.ModelSerializer[FieldMapping]):
+    """Which column a field has, which way it flows, and what decides where both sides changed it."""
+
+    field = serializers.CharField(source="key")
+    names = serializers.ListField(source="fields", child=serializers.CharField(), help_text="The record's own fields.")
+    column_type = serializers.SerializerMethodField(help_text="As Monday calls it.")
+    rule = serializers.ChoiceField(choices=RULES)
+    first_match = serializers.ChoiceField(choices=RULES, help_text="What decides when a record and an item first meet.")
+
+    class Meta:
+        model = FieldMapping
+        fields = [
+            *("field", "label", "names", "column_id", "column_type", "direction", "rule", "first_match"),
+            *("required", "problem_code", "problem"),
+        ]
+        read_only_fields = fields
+
+    def get_column_type(self, mapping: FieldMapping) -> str:
+        """The column's type."""
+        return str(mapping.options.get("column_type") or column_type(mapping.converter))
+
+
+class FilterConditionSerializer(serializers.Serializer[Any]):
+    """One condition of the filter."""
+
+    field = serializers.CharField(help_text="A mapped field, or the item's group.")
+    op = serializers.ChoiceField(choices=[op.value for op in FilterOp])
+    values = serializers.ListField(child=serializers.CharField())
+
+
+class BoardFilterSerializer(serializers.Serializer[Any]):
+    """Which records and items are synced: those for which all conditions of their side hold."""
+
+    records = FilterConditionSerializer(many=True)
+    items = FilterConditionSerializer(many=True)
+
+
+class BoardCountsSerializer(serializers.Serializer[Any]):
+    """The board in numbers."""
+
+    records = serializers.IntegerField()
+    linked = serializers.IntegerField(help_text="Records with an item.")
+    by_status = serializers.DictField(child=serializers.IntegerField(), help_text="Records by sync_status.")
+    jobs = serializers.DictField(child=serializers.IntegerField(), help_text="Unfinished jobs by what they wait for.")
+    unmatched_items = serializers.IntegerField()
+
+
+class BoardSerializer(serializers.ModelSerializer[BoardLink]):
+    """One type of records and its board."""
+
+    title = serializers.SerializerMethodField()
+    board_url = serializers.SerializerMethodField()
+    reason_code = serializers.SerializerMethodField(
+        help_text=f"Why it isn't synced: {', '.join(BlockedKind)}; or empty."
+    )
+    detail = serializers.SerializerMethodField(help_text="The same as a sentence.")
+    until = serializers.SerializerMethodField(
+        help_text="When it goes on by itself; null: when somebody acts, or at once."
+    )
+    last_synced = serializers.SerializerMethodField(help_text="When the newest record was last found in sync.")
+    counts = serializers.SerializerMethodField()
+    filter = serializers.SerializerMethodField()
+    mappings = FieldMappingSerializer(many=True, read_only=True)
+
+    class Meta:
+        model = BoardLink
+        fields = [
+            *("entity_type", "title", "board_id", "board_url", "reason_code", "detail", "until", "last_synced"),
+            *("match_key", "creates_records", "item_gone", "record_gone", "filter", "npd_id_problem"),
+            *("webhooks_problem", "swept_at", "compared_at", "compared", "counts", "mappings"),
+        ]
+        read_only_fields = fields
+
+    def _facts(self, link: BoardLink) -> BoardFacts:
+        return self.context["boards"]  # type: ignore[no-any-return]  # put there by the view
+
+    def get_title(self, link: BoardLink) -> str:
+        """What the board is called."""
+        with suppress(registry.UnknownEntity):
+            return registry.entity(link.entity_type).board_title
+        return link.entity_type
+
+    def get_board_url(self, link: BoardLink) -> str | None:
+        """Its page on Monday."""
+        link = registry.with_configured_board(link) if registry.is_registered(link.entity_type) else link
+        return registry.board_url(link) if link.board_id else None
+
+    def get_reason_code(self, link: BoardLink) -> str:
+        """Why it isn't synced now."""
+        return str(self._facts(link).standing(link).reason_code or "")
+
+    def get_detail(self, link: BoardLink) -> str:
+        """The reason in words."""
+        return self._facts(link).standing(link).waiting_reason
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_until(self, link: BoardLink) -> Any:
+        """When it goes on."""
+        return self._facts(link).standing(link).until
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_last_synced(self, link: BoardLink) -> Any:
+        """When a record of it was last found in sync."""
+        return self._facts(link).records[link.entity_type]["last_synced"]
+
+    @extend_schema_field(BoardCountsSerializer)
+    def get_counts(self, link: BoardLink) -> Any:
+        """Records, jobs and unmatched items."""
+        return self._facts(link).counts(link.entity_type)
+
+    @extend_schema_field(BoardFilterSerializer)
+    def get_filter(self, link: BoardLink) -> Any:
+        """The conditions of both sides."""
+        found = SyncFilter()
+        with suppress(ValueError, KeyError):
+            found = SyncFilter.parse(link.sync_filter)
+        return BoardFilterSerializer(found).data
+
+
+class BoardSettingsSerializer(KnownFieldsMixin, serializers.ModelSerializer[BoardLink]):
+    """What happens with new and with deleted items and records; what isn't sent stays."""
+
+    class Meta:
+        model = BoardLink
+        fields = ["creates_records", "item_gone", "record_gone"]
+
+
+class BoardFacts:
+    """What a page of boards says beside its rows, each read once for all of them."""
+
+    @cached_property
+    def overview(self) -> availability.Overview:
+        """How every board stands."""
+        return availability.overview()
+
+    def standing(self, link: BoardLink) -> availability.BoardAvailability:
+        """Whether a board can be worked."""
+        return self.overview.by_type.get(link.entity_type) or availability.BoardAvailability(link.entity_type, link)
+
+    @cached_property
+    def records(self) -> Mapping[str, dict[str, Any]]:
+        """The records of each type in numbers."""
+        found: dict[str, dict[str, Any]] = {}
+        for link_type in BoardLink.objects.values_list("entity_type", flat=True):
+            found[link_type] = {"by_status": {}, "linked": 0, "last_synced": None}
+        for spec in registry.entities():
+            rows = spec.model._default_manager.order_by().values("sync_status")
+            one = found.setdefault(spec.entity_type, {"by_status": {}, "linked": 0, "last_synced": None})
+            for row in rows.annotate(Count("pk"), Count("monday_id"), Max("monday_last_synced")):
+                one["by_status"][row["sync_status"]] = row["pk__count"]
+                one["linked"] += row["monday_id__count"]
+                times = [one["last_synced"], row["monday_last_synced__max"]]
+                one["last_synced"] = max((time for time in times if time), default=None)
+        return found
+
+    @cached_property
+    def unmatched(self) -> Mapping[str, int]:
+        """Items that no record has, by type."""
+        return dict(UnmatchedItem.objects.listed().order_by().values_list("entity_type").annotate(Count("pk")))
+
+    def counts(self, entity_type: str) -> dict[str, Any]:
+        """One board in numbers."""
+        records, jobs = self.records[entity_type], self.overview.jobs(entity_type)
+        phases = dict.fromkeys(one.phase for one in jobs)
+        return {
+            "records": sum(records["by_status"].values()),
+            "linked": records["linked"],
+            "by_status": records["by_status"],
+            "jobs": {phase: number_of(self.overview.jobs(entity_type, phase)) for phase in phases},
+            "unmatched_items": self.unmatched.get(entity_type, 0),
+        }
+
+
+@extend_schema_view(
+    list=extend_schema(
+        operation_id="list_boards",
+        summary="List boards",
+        description="The boards: whether they are synced and why not, mapping, filter, numbers.",
+        tags=_TAGS,
+    ),
+    retrieve=extend_schema(
+        operation_id="get_board", summary="Show one board", description="The board of a type of records.", tags=_TAGS
+    ),
+)
+class BoardViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[BoardLink]):
+    """The boards; what moves values is changed by a draft (sync/api/mapping_endpoints.py)."""
+
+    queryset = BoardLink.objects.prefetch_related("mappings").order_by("entity_type")
+    serializer_class = BoardSerializer
+    permission_classes = [ModelPermissions]
+    filter_backends = ()
+    lookup_field = "entity_type"
+    scopes: ClassVar[dict[str, str]] = {"partial_update": "operate"}
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        """With what is read once for all boards."""
+        return {**super().get_serializer_context(), "boards": BoardFacts()}
+
+    @extend_schema(
+        operation_id="update_board",
+        summary="Change what a board does with new and deleted items",
+        description="Whether new items become records, and what a deletion on one side does on the other.",
+        request=BoardSettingsSerializer,
+        responses=BoardSerializer,
+        tags=_TAGS,
+    )
+    def partial_update(self, request: Request, entity_type: str) -> Response:
+        """Change its policies."""
+        link: BoardLink = self.get_object()
+        body = BoardSettingsSerializer(link, data=request.data, partial=True)
+        body.is_valid(raise_exception=True)
+        for name, value in body.validated_data.items():
+            setattr(link, name, value)
+        # Nothing that workers write.
+        link.save(update_fields=sorted(body.validated_data))
+        if body.validated_data:
+            log_action(request.user, link, f"Changed by the API: {', '.join(sorted(body.validated_data))}.")
+        return Response(self.get_serializer(link).data)
+
+
+# Blocked fields.
+
+
+CODES = [(code.value, code.value) for code in BlockedCode]
+
+
+class BlockedFieldSerializer(serializers.Serializer[Any]):
+    """One field that is not synced until somebody acts."""
+
+    field = serializers.CharField()
+    rejected = serializers.BooleanField(help_text="Whether Monday rejects the value; else it is blocked here.")
+    code = serializers.CharField(help_text="Why, for programs.")
+    reason = serializers.CharField(help_text="Why, as a sentence.")
+
+
+def blocked_fields_of(ledger: SyncMetadata) -> list[dict[str, Any]]:
+    """Return the fields of a record that wait for somebody; those in conflict are asked about by their conflict."""
+    asked = {*ledger.conflicts.get("fields", ()), *ledger.conflicts.get("overwritten", ())}
+    return [
+        {
+            "field": key,
+            "rejected": is_rejected(entry),
+            "code": entry.get("code", ""),
+            "reason": str(entry.get("reason", "")),
+        }
+        for key, entry in ledger.held.items()
+        if is_blocking(entry) and key not in asked and entry.get("code") not in WAITING_BY_ITSELF
+    ]
+
+
+class BlockedRecordSerializer(serializers.ModelSerializer[SyncMetadata]):
+    """A record with its blocked fields."""
+
+    monday_id = serializers.CharField(source="remote_id", read_only=True, allow_null=True)
+    blocked = serializers.SerializerMethodField()
+
+    class Meta:
+        model = SyncMetadata
+        fields = ["id", "entity_type", "entity_id", "monday_id", "last_sync_attempt", "blocked"]
+        read_only_fields = fields
+
+    @extend_schema_field(BlockedFieldSerializer(many=True))
+    def get_blocked(self, ledger: SyncMetadata) -> Any:
+        """Its blocked fields."""
+        return blocked_fields_of(ledger)
+
+
+@ordered_by(SyncMetadata, ("id", "last_sync_attempt"))
+@filtered_by(SyncMetadata, ("last_sync_attempt",), monday_id="remote_id")
+class BlockedFilter(FilterSet):  # type: ignore[misc]
+    """The filters of records with blocked fields."""
+
+    entity_type = EntityType()
+    entity_id = django_filters.UUIDFilter()
+    field = django_filters.CharFilter(method="with_field", label="Field", help_text="Records on which it is blocked.")
+    code = django_filters.ChoiceFilter(
+        method="with_code", choices=CODES, label="Code", help_text="Records with a field blocked so."
+    )
+
+    def with_field(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
+        """Records on which this field is blocked."""
+        return queryset.filter(held__has_key=value)
+
+    def with_code(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
+        """Records with a field that is blocked for this reason."""
+        path = "$.* ? (@.code == $code)"
+        sql = "jsonb_path_exists(held, %s::jsonpath, jsonb_build_object('code', %s::text))"
+        holds = RawSQL(sql, (path, value), BooleanField())  # noqa: S611 - a literal; what is asked are parameters
+        return queryset.filter(holds)
+
+
+class RetryFieldSerializer(KnownFieldsMixin):
+    """Which field is tried again, on all records of the type on which it waits."""
+
+    entity_type = serializers.CharField()
+    field = serializers.CharField(help_text="The mapped field.")
+
+
+class RetryBlockedSerializer(RetryFieldSerializer):
+    """The same, for one reason."""
+
+    code = serializers.ChoiceField(choices=CODES, help_text="As the list says.")
+
+
+class RetriedSerializer(serializers.Serializer[Any]):
+    """What is tried again."""
+
+    done = serializers.IntegerField(help_text="Records on which it is tried again.")
+    left = serializers.IntegerField(help_text="Records whose sync is off.")
+
+
+class WaitingFieldsView(ShapedView, mixins.ListModelMixin, viewsets.GenericViewSet[Any]):
+    """Fields that wait, of records that the caller may see, and another try of one of them."""
+
+    permission_classes = [MayViewOnPost]
+    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {"retry": (404, 409)}
+    scopes: ClassVar[dict[str, str]] = {"retry": "operate"}
+
+    def get_queryset(self) -> QuerySet[Any]:
+        """Rows of the types that the caller may see."""
+        return super().get_queryset().filter(entity_type__in=visible_types(self.request.user))
+
+    def retry_on_all(self, request: Request, values: Mapping[str, Any], waiting: Any) -> Response:
+        """Try a field again on the records that `waiting` finds of its mapping."""
+        entity_type, key = values["entity_type"], values["field"]
+        mappings = FieldMapping.objects.select_related("link")
+        mapping = mappings.filter(link__entity_type=entity_type, key=key).first()
+        if mapping is None or not registry.is_registered(entity_type):
+            raise NotFound(f"There is no field “{key}” of “{entity_type}”. See GET sync/boards/.")
+        opts = registry.entity(entity_type).model._meta
+        if not request.user.has_perm(f"{opts.app_label}.change_{opts.model_name}"):
+            raise PermissionDenied
+        ids: Sequence[UUID] = waiting(mapping)
+        done = retry_field(mapping, ids, request.user.get_username())
+        log_action(request.user, mapping, f"Tried again on {done:,} records, by the API.")
+        return Response(RetriedSerializer({"done": done, "left": len(ids) - done}).data)
+
+
+@extend_schema_view(
+    list=extend_schema(
+        operation_id="list_blocked_fields",
+        summary="List records with blocked fields",
+        description="Records with fields that aren't synced until somebody acts: Monday rejects the value, or "
+        "NPD can't send it. The values are in `GET {type}/{id}/sync`.",
+        tags=_TAGS,
+    )
+)
+class BlockedFieldViewSet(WaitingFieldsView):
+    """Blocked fields."""
+
+    queryset = SyncMetadata.objects.order_by("id")
+    serializer_class = BlockedRecordSerializer
+    filterset_class = BlockedFilter
+
+    def get_queryset(self) -> QuerySet[Any]:
+        """Ledger rows of which a field waits."""
+        waiting = (waiting_fields_sql(rejected=rejected) for rejected in (True, False))
+        sql = " UNION ALL ".join(f"SELECT ledger.id {one}" for one in waiting)
+        return super().get_queryset().filter(pk__in=RawSQL(sql, ()))  # noqa: S611 - made of our own literals
+
+    @extend_schema(
+        operation_id="retry_blocked_field",
+        summary="Try a blocked field again",
+        description="Send a field once more on all records on which it is blocked for this reason. Needs the "
+        "permission to change such records. A value over the column's limit is not sent again before it changes.",
+        request=RetryBlockedSerializer,
+        responses=RetriedSerializer,
+        tags=_TAGS,
+    )
+    def retry(self, request: Request) -> Response:
+        """Try it again; 409 where nothing waits for that reason."""
+        params = RetryBlockedSerializer(data=request.data)
+        params.is_valid(raise_exception=True)
+        code = params.validated_data["code"]
+        if code == BlockedCode.LIMIT:
+            raise Conflict("A value over the column's limit is sent again once it has changed. Correct it.")
+        return self.retry_on_all(request, params.validated_data, lambda mapping: blocked_records(mapping, code))
+
+
+class FieldLoopSerializer(serializers.ModelSerializer[FieldLoop]):
+    """A field of a record that somebody on Monday rewrites after each of our writes, so nothing is sent to it now."""
+
+    field = serializers.CharField(source="key")
+    until = serializers.DateTimeField(source="damped_until", help_text="Then it is tried once.")
+    rewritten = serializers.SerializerMethodField(help_text="How often within an hour.")
+
+    class Meta:
+        model = FieldLoop
+        fields = ["id", "entity_type", "entity_id", "field", "by", "rewritten", "until"]
+        read_only_fields = fields
+
+    def get_rewritten(self, loop: FieldLoop) -> int:
+        """How often."""
+        return len(loop.times)
+
+
+@ordered_by(FieldLoop, ("id", "damped_until"))
+@filtered_by(FieldLoop, ("entity_id", "by"), field="key")
+class FieldLoopFilter(FilterSet):  # type: ignore[misc]
+    """The filters of throttled fields."""
+
+    entity_type = EntityType()
+
+
+@extend_schema_view(
+    list=extend_schema(
+        operation_id="list_update_loops",
+        summary="List update loops",
+        description="Fields to which nothing is sent for a time, because somebody on Monday rewrites them each time.",
+        tags=_TAGS,
+    )
+)
+class UpdateLoopViewSet(WaitingFieldsView):
+    """Fields in an update loop."""
+
+    queryset = FieldLoop.objects.order_by("id")
+    serializer_class = FieldLoopSerializer
+    filterset_class = FieldLoopFilter
+    # Whoever may see the boards may see them, as in the admin.
+    permission_classes = [MayViewBoards]
+
+    def get_queryset(self) -> QuerySet[Any]:
+        """Those that are throttled now."""
+        types = visible_types(self.request.user)
+        return throttled_fields().filter(entity_type__in=types).order_by("id")
+
+    @extend_schema(
+        operation_id="retry_update_loop",
+        summary="Send a throttled field again",
+        description="Send the field again on all records on which it is throttled: the rewriting was stopped. Needs "
+        "the permission to change such records.",
+        request=RetryFieldSerializer,
+        responses=RetriedSerializer,
+        tags=_TAGS,
+    )
+    def retry(self, request: Request) -> Response:
+        """Send it again; 409 where it isn't throttled."""
+        params = RetryFieldSerializer(data=request.data)
+        params.is_valid(raise_exception=True)
+        return self.retry_on_all(request, params.validated_data, throttled_records)

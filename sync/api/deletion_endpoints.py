@@ -1,0 +1,316 @@
+"""Deletions by API: what was deleted in NPD, with its restore; deletes and clears over the limit, which wait for a
+person, with the person's decision; and ignored items.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import django_filters
+from django.contrib.admin.models import DELETION
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+from django.db.models import QuerySet
+from django_filters.rest_framework import FilterSet
+from drf_spectacular.utils import extend_schema, extend_schema_serializer, extend_schema_view
+from rest_framework import mixins, serializers, viewsets
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from sync import registry
+from sync.api.lists import ShapedView, filtered_by, ordered_by
+from sync.api.request_rules import EntityType, KnownFieldsMixin, MayChange, MayViewOnPost, ModelPermissions
+from sync.choices import GuardKind, GuardState, TombstoneState
+from sync.kernel.action_errors import Conflict
+from sync.models import GuardedAct, RefusedItem, Tombstone
+from sync.records.approvals import approve, reject
+from sync.records.authors import log_action
+from sync.records.tombstones import restore_by_person
+from sync.records.unmatched_items import consider_again
+from sync.records.visibility import HiddenName, known_text, visible_types
+
+_TAGS = ["deleted records"]
+
+
+class TombstoneSerializer(serializers.ModelSerializer[Tombstone]):
+    """A deleted record: what it said, and what became of its item."""
+
+    name = serializers.SerializerMethodField()
+    values = serializers.SerializerMethodField(help_text="Its own fields when it was deleted.")
+    state = serializers.ChoiceField(choices=TombstoneState.choices, help_text="What became of its item.")
+
+    class Meta:
+        model = Tombstone
+        fields = [
+            *("id", "entity_type", "entity_id", "monday_id", "name", "values", "deleted_at"),
+            *("state", "reason_code", "note", "settled_at"),
+        ]
+        read_only_fields = fields
+
+    def get_name(self, row: Tombstone) -> str:
+        """What it was called."""
+        field = registry.name_field(registry.entity(row.entity_type).model)
+        return str(row.data.get(field or "name") or row.entity_id)
+
+    def get_values(self, row: Tombstone) -> dict[str, Any]:
+        """Its fields, as the record's own answer names them."""
+        own = registry.own_fields(registry.entity(row.entity_type).model)
+        return {one.name: row.data.get(one.column) for one in own}
+
+
+@ordered_by(Tombstone, ("id", "deleted_at", "settled_at"))
+@filtered_by(Tombstone, ("entity_id", "monday_id", "deleted_at", "settled_at", "state"))
+class TombstoneFilter(FilterSet):  # type: ignore[misc]
+    """The filters of deleted records."""
+
+    entity_type = EntityType()
+    name = django_filters.CharFilter(field_name="data__name", label="Name", help_text="Exactly this.")
+
+
+class RestoredSerializer(serializers.Serializer[Any]):
+    """The record that is there again."""
+
+    entity_type = serializers.CharField()
+    entity_id = serializers.UUIDField()
+    monday_id = serializers.CharField(
+        allow_null=True, help_text="The item that it is linked with again; null: its next sync makes one."
+    )
+
+
+@extend_schema_view(
+    list=extend_schema(
+        operation_id="list_deleted_records",
+        summary="List deleted records",
+        description="Records that were deleted in NPD, the newest first, as long as they are remembered; of types that "
+        "you may see.",
+        tags=_TAGS,
+    ),
+    retrieve=extend_schema(
+        operation_id="get_deleted_record", summary="Show a deleted record", description="One of them.", tags=_TAGS
+    ),
+)
+class TombstoneViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[Tombstone]):
+    """Deleted records."""
+
+    queryset = Tombstone.objects.order_by("-deleted_at", "-id")
+    serializer_class = TombstoneSerializer
+    filterset_class = TombstoneFilter
+    permission_classes = [MayViewOnPost]
+    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {"restore": (409,)}
+    scopes: ClassVar[dict[str, str]] = {"restore": "operate"}
+
+    def get_queryset(self) -> QuerySet[Any]:
+        """Those of the types that the caller may see: a row says all that its record said."""
+        return super().get_queryset().filter(entity_type__in=visible_types(self.request.user))
+
+    @extend_schema(
+        operation_id="restore_deleted_record",
+        summary="Restore a deleted record",
+        description="Store the record again under its own id, with the values that it had. An item that is still on "
+        "the board is linked with it again, else its next sync makes one. Needs the permission to add such records.",
+        request=None,
+        responses=RestoredSerializer,
+        tags=_TAGS,
+    )
+    def restore(self, request: Request, pk: int) -> Response:
+        """Restore it; 409 where it is there again already."""
+        row: Tombstone = self.get_object()
+        opts = registry.entity(row.entity_type).model._meta
+        if not request.user.has_perm(f"{opts.app_label}.add_{opts.model_name}"):
+            raise PermissionDenied
+        record = restore_by_person(row, request.user.get_username())
+        log_action(request.user, row, "Restored by the API.")
+        answer = {"entity_type": row.entity_type, "entity_id": record.pk, "monday_id": record.monday_id}
+        return Response(RestoredSerializer(answer).data)
+
+
+# Approvals: deletes and clears over the limit that wait for a person, and the decision.
+
+
+@extend_schema_serializer(deprecate_fields=["remote_id"])
+class GuardedActSerializer(serializers.ModelSerializer[GuardedAct]):
+    """A delete or an emptied field: held until a person decides or its cause is gone, or done.
+
+    `remote_id` is the old name of `monday_id`.
+    """
+
+    monday_id = serializers.CharField(source="remote_id", read_only=True, help_text="The item; empty where none was.")
+    decided_by = serializers.CharField(source="decided_by.username", default=None, allow_null=True, read_only=True)
+
+    class Meta:
+        model = GuardedAct
+        fields = [
+            *("id", "entity_type", "entity_id", "monday_id", "remote_id", "kind", "key", "state", "label", "values"),
+            *("at", "decided_at", "decided_by"),
+        ]
+        read_only_fields = fields
+
+    def to_representation(self, instance: GuardedAct) -> dict[str, Any]:
+        """Say nothing of a record that the caller may not see, but that it is one."""
+        said: dict[str, Any] = super().to_representation(instance)
+        label = known_text(visible_types(self.context["request"].user), instance.entity_type, instance.label)
+        if isinstance(label, HiddenName):
+            said |= {name: value for name, value in {"label": label, "values": {}}.items() if name in said}
+        return said
+
+
+class GuardDecisionSerializer(KnownFieldsMixin):
+    """Which acts: their ids; or all that wait of a type and kind, with how many you know of."""
+
+    ids = serializers.ListField(child=serializers.IntegerField(), required=False, max_length=10_000)
+    entity_type = serializers.CharField(required=False)
+    kind = serializers.ChoiceField(choices=GuardKind.choices, required=False)
+    count = serializers.IntegerField(
+        required=False, help_text="How many wait, as you saw it; 409 where it is another number now."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Either ids, or a type and kind with their number."""
+        group = {"entity_type", "kind", "count"}
+        given = set(attrs)
+        # The count is required, so that nobody decides on more requests than they saw.
+        if given not in ({"ids"}, group):
+            raise serializers.ValidationError("Give either ids, or entity_type, kind and count.")
+        return attrs
+
+
+class GuardDecidedSerializer(serializers.Serializer[Any]):
+    """How many acts were decided; each is carried out at its record's next look."""
+
+    decided = serializers.IntegerField()
+
+
+@ordered_by(GuardedAct, ("id", "at", "decided_at"))
+@filtered_by(GuardedAct, ("at", "decided_at"), field="key", monday_id="remote_id")
+class ApprovalFilter(FilterSet):  # type: ignore[misc]
+    """The filters of the list."""
+
+    state = django_filters.MultipleChoiceFilter(
+        choices=GuardState.choices, help_text="May be given several times; without it, what waits for approval."
+    )
+    kind = django_filters.ChoiceFilter(choices=GuardKind.choices)
+    entity_type = EntityType()
+    entity_id = django_filters.UUIDFilter()
+    decided_by = django_filters.CharFilter(field_name="decided_by__username", label="Decided by")
+
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Pending approvals, unless other states are asked for."""
+        found: QuerySet[Any] = super().filter_queryset(queryset)
+        # Without a state the list shows what a person has to decide.
+        return found if self.form.cleaned_data.get("state") else found.filter(state=GuardState.PENDING)
+
+
+@extend_schema_view(
+    list=extend_schema(description="Deletes and emptied fields that wait for approval, newest first."),
+    retrieve=extend_schema(description="One of them, also after it was decided."),
+)
+class ApprovalViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[GuardedAct]):
+    """The approval requests."""
+
+    queryset = GuardedAct.objects.select_related("decided_by").order_by("-id")
+    serializer_class = GuardedActSerializer
+    filterset_class = ApprovalFilter
+    permission_classes = [ModelPermissions]
+    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {"approve": (409,), "reject": (409,)}
+    scopes: ClassVar[dict[str, str]] = {"approve": "operate", "reject": "operate"}
+
+    def get_permissions(self) -> Any:
+        """A decision needs the permission to change them."""
+        return [MayChange()] if self.action in ("approve", "reject") else super().get_permissions()
+
+    @extend_schema(
+        request=GuardDecisionSerializer,
+        responses=GuardDecidedSerializer,
+        filters=False,
+        description="Approve what waits; 409 where another number waits now.",
+    )
+    def approve(self, request: Request) -> Response:
+        """Approve the selected requests."""
+        return self._decide(request, approve)
+
+    @extend_schema(
+        request=GuardDecisionSerializer,
+        responses=GuardDecidedSerializer,
+        filters=False,
+        description="Keep what would be deleted or emptied; 409 where another number waits now.",
+    )
+    def reject(self, request: Request) -> Response:
+        """Keep what would be deleted or emptied."""
+        return self._decide(request, reject)
+
+    def _decide(self, request: Request, decide: Any) -> Response:
+        serializer = GuardDecisionSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        selection = serializer.validated_data
+        waiting = GuardedAct.objects.filter(state=GuardState.PENDING)
+        if "ids" in selection:
+            acts, expected = waiting.filter(pk__in=selection["ids"]), len(set(selection["ids"]))
+        else:
+            acts = waiting.filter(entity_type=selection["entity_type"], kind=selection["kind"])
+            expected = selection["count"]
+        # The ids are fixed here: a request that comes later is not among them.
+        ids = list(acts.values_list("pk", flat=True))
+        if len(ids) != expected:
+            raise Conflict(f"{len(ids)} of them wait for approval now, not {expected}. Check the list again.")
+        by: AbstractBaseUser = request.user  # type: ignore[assignment]  # permissions let nobody anonymous in
+        return Response(GuardDecidedSerializer({"decided": decide(waiting.filter(pk__in=ids), by)}).data)
+
+
+# Ignored items: those that are not to become records.
+
+
+class IgnoredItemSerializer(serializers.ModelSerializer[RefusedItem]):
+    """An item that is left alone, with the reason."""
+
+    monday_id = serializers.CharField(source="item_id", read_only=True, help_text="The item.")
+    unlinked = serializers.BooleanField(
+        source="let_go", read_only=True, help_text="Whether nothing is to be made of it; else it is no match alone."
+    )
+    entity_id = serializers.UUIDField(
+        read_only=True, allow_null=True, help_text="The record that it was unlinked from, or is not the same as."
+    )
+
+    reason = serializers.SerializerMethodField()
+
+    class Meta:
+        model = RefusedItem
+        fields = ["id", "entity_type", "monday_id", "reason", "unlinked", "entity_id", "at"]
+        read_only_fields = fields
+
+    def get_reason(self, row: RefusedItem) -> str:
+        """Why it is left alone, as far as the caller may see such records."""
+        return known_text(visible_types(self.context["request"].user), row.entity_type, row.reason)
+
+
+@ordered_by(RefusedItem, ("id", "at"))
+@filtered_by(RefusedItem, ("entity_id", "at"), monday_id="item_id", unlinked="let_go")
+class IgnoredItemFilter(FilterSet):  # type: ignore[misc]
+    """The filters of ignored items."""
+
+    entity_type = EntityType()
+
+
+@extend_schema_view(
+    list=extend_schema(description="Items of the boards that are not to become records, the newest first."),
+    retrieve=extend_schema(description="One ignored item."),
+    destroy=extend_schema(
+        summary="Consider an ignored item again",
+        description="Ignore the item no longer: it is checked at once, like a new one.",
+    ),
+)
+class IgnoredItemViewSet(ShapedView, mixins.DestroyModelMixin, viewsets.ReadOnlyModelViewSet[RefusedItem]):
+    """Ignored items."""
+
+    # Of one whose person was erased nobody is told, and it can't be considered again.
+    queryset = RefusedItem.objects.filter(erased=False).order_by("-id")
+    serializer_class = IgnoredItemSerializer
+    filterset_class = IgnoredItemFilter
+    permission_classes = [ModelPermissions]
+    scopes: ClassVar[dict[str, str]] = {"destroy": "operate"}
+
+    def perform_destroy(self, instance: RefusedItem) -> None:
+        """Consider it again, and log who asked for it."""
+        with transaction.atomic():
+            log_action(self.request.user, instance, "To be considered again, by the API.", flag=DELETION)
+            consider_again(RefusedItem.objects.filter(pk=instance.pk))

@@ -1,0 +1,161 @@
+"""How often a caller may ask: counted in the database, so that all processes count together, and said on every answer.
+
+One statement a request. A window begins with a caller's first request and ends after the rate's period; what is left of
+it is told by the fields of the IETF's draft "RateLimit header fields for HTTP".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Any, cast
+
+from axes.helpers import get_client_ip_address
+from django.db import connection
+from django.http import HttpRequest
+from rest_framework import exceptions
+from rest_framework.request import Request
+from rest_framework.throttling import SimpleRateThrottle
+from rest_framework.views import APIView
+
+from sync.kernel.humanize import time_span
+
+_COUNT = """
+    INSERT INTO sync_request_counts AS old (key, requests, ends_at)
+    VALUES (%(key)s, 1, sync_now() + make_interval(secs => %(seconds)s))
+    ON CONFLICT (key) DO UPDATE SET
+        requests = CASE WHEN old.ends_at <= excluded.ends_at - make_interval(secs => %(seconds)s)
+            THEN 1 ELSE old.requests + 1 END,
+        ends_at = CASE WHEN old.ends_at <= excluded.ends_at - make_interval(secs => %(seconds)s)
+            THEN excluded.ends_at ELSE old.ends_at END
+    RETURNING requests, extract(epoch FROM ends_at - sync_now())
+"""
+
+
+@dataclass(frozen=True)
+class Quota:
+    """What a caller has of one limit: `limit` requests in `seconds`, `remaining` of them until `reset` seconds on."""
+
+    name: str
+    limit: int
+    seconds: int
+    remaining: int
+    reset: int
+    is_used_up: bool = False
+
+    @property
+    def policy(self) -> str:
+        """Return it as an item of RateLimit-Policy."""
+        return f'"{self.name}";q={self.limit};w={self.seconds}'
+
+    @property
+    def state(self) -> str:
+        """Return it as an item of RateLimit."""
+        return f'"{self.name}";r={self.remaining};t={self.reset}'
+
+
+def count_request(name: str, caller: str, limit: int, seconds: int) -> Quota:
+    """Count one request of a caller, and return what is left."""
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNT, {"key": f"{name}:{caller}", "seconds": seconds})
+        requests, left = cursor.fetchone()
+    return Quota(name, limit, seconds, max(0, limit - requests), max(1, ceil(left)), requests > limit)
+
+
+class SharedThrottle(SimpleRateThrottle):
+    """A limit of settings.REST_FRAMEWORK's rates: of `scope` for each user, by whichever token, or each address."""
+
+    scope = "user"
+    num_requests: int | None
+    duration: int | None
+    quota: Quota | None = None
+
+    def caller(self, request: Request | HttpRequest) -> str:
+        """Return whom a request is counted for."""
+        return str(request.user.pk) if request.user.is_authenticated else address_of_caller(request)
+
+    def allow_request(self, request: Request, view: APIView | None) -> bool:
+        """Count the request, and say whether it is within the limit."""
+        if self.num_requests is None or self.duration is None:
+            return True
+        self.quota = count_request(str(self.scope), self.caller(request), self.num_requests, self.duration)
+        quotas_of(request).append(self.quota)
+        return not self.quota.is_used_up
+
+    def wait(self) -> float | None:
+        """Return after how many seconds the window ends."""
+        return float(self.quota.reset) if self.quota else None
+
+
+class StrangerThrottle(SharedThrottle):
+    """Requests of an address that bring no token, or a wrong one; those with a good one from there count elsewhere."""
+
+    scope = "anonymous"
+
+    def caller(self, request: Request | HttpRequest) -> str:
+        """Return the address: who a wrong token belongs to isn't known."""
+        return address_of_caller(request)
+
+
+class SyncNowThrottle(SharedThrottle):
+    """Pushes of single records, per user: each may cost calls of Monday's quota."""
+
+    scope = "sync-to-monday"
+
+
+def address_of_caller(request: Request | HttpRequest) -> str:
+    """Return where a request comes from; of IPv6 the household."""
+    return str(get_client_ip_address(getattr(request, "_request", request)))
+
+
+def quotas_of(request: Request | HttpRequest) -> list[Quota]:
+    """Return the limits that a request was counted for, in this order."""
+    plain = getattr(request, "_request", request)
+    found: list[Quota] = plain.__dict__.setdefault("npd_quotas", [])
+    return found
+
+
+# How often a person may make us call Monday from a page: such a call goes before all others, so it has the
+# rate of pushes.
+
+
+def monday_throttle_reason(request: HttpRequest) -> str:
+    """The reason why Monday isn't called for this person now.
+
+    Where it may be, count the call and return "".
+    """
+    throttle = SyncNowThrottle()
+    if throttle.allow_request(cast("Any", request), None):
+        return ""
+    return f"You have asked Monday very often just now. Try again in {time_span(ceil(throttle.wait() or 60))}."
+
+
+class LimitedView(APIView):
+    """A view whose requests are counted, those too that are refused, and whose answers say what is left."""
+
+    def perform_authentication(self, request: Request) -> None:
+        """Find the caller, then count the request; raises Throttled."""
+        super().perform_authentication(request)
+        if request.user.is_authenticated:
+            self._count(request, SharedThrottle())
+
+    def handle_exception(self, exc: Exception) -> Any:
+        """Answer a refused stranger, who is counted by address; from too many refusals on with 429."""
+        if isinstance(exc, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
+            try:
+                self._count(self.request, StrangerThrottle())
+            except exceptions.Throttled as throttled:
+                exc = throttled
+        return super().handle_exception(exc)
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """Say on the answer which limits there are and what is left of them."""
+        answer: Any = super().finalize_response(request, response, *args, **kwargs)
+        if quotas := quotas_of(request):
+            answer.headers["RateLimit-Policy"] = ", ".join(quota.policy for quota in quotas)
+            answer.headers["RateLimit"] = ", ".join(quota.state for quota in quotas)
+        return answer
+
+    def _count(self, request: Request, throttle: SharedThrottle) -> None:
+        if not throttle.allow_request(request, self):
+            self.throttled(cast("Any", request), cast("Any", throttle.wait()))

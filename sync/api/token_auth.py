@@ -1,0 +1,90 @@
+"""Who sends a token, and what it may be used for: `Authorization: Token …` or `Bearer …`, and scopes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.utils.formats import date_format
+from rest_framework import exceptions
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import SAFE_METHODS
+from rest_framework.request import Request
+
+from sync.choices import TokenScope, TokenState
+from sync.models import ApiToken
+
+SCHEMES = ("token", "bearer")
+
+
+class ApiTokenAuthentication(BaseAuthentication):
+    """Finds the user of a token, whose row becomes `request.auth`; each way of being refused has a code of its own."""
+
+    def authenticate(self, request: Request) -> tuple[Any, ApiToken] | None:
+        """Return the user and the token, None without one; raises AuthenticationFailed."""
+        scheme, _, text = request.headers.get("Authorization", "").strip().partition(" ")
+        if scheme.lower() not in SCHEMES:
+            return None
+        found = ApiToken.objects.find(text.strip()) if text.strip() else None
+        if found is None:
+            raise exceptions.AuthenticationFailed(
+                "There is no such token. Check what is sent as “Authorization: Bearer …”.", code="invalid_token"
+            )
+        if found.refused != TokenState.ACTIVE:
+            raise exceptions.AuthenticationFailed(refusal_sentence(found.refused), code=found.refused)
+        if not found.token.user.is_active:
+            sentence = "This token's user is switched off. Ask an administrator."
+            raise exceptions.AuthenticationFailed(sentence, code="inactive_user")
+        return found.token.user, found.token
+
+    def authenticate_header(self, request: Request) -> str:
+        """Return what a 401 asks for."""
+        return "Bearer"
+
+
+_NEW_ONE = "Make a new one under Settings, API tokens, or by “manage.py drf_create_token USER”."
+
+
+def refusal_sentence(state: TokenState) -> str:
+    """Return why a token in this state opens nothing, and what to do."""
+    if state == TokenState.OLD:
+        last_day = date_format(settings.OLD_TOKENS_UNTIL, "j F Y")
+        return f"This token is of the old kind, which was accepted until {last_day}. {_NEW_ONE}"
+    if state == TokenState.EXPIRED:
+        return f"This token has expired. {_NEW_ONE}"
+    return f"This token was revoked, or replaced by a new one. {_NEW_ONE}"
+
+
+class InsufficientScope(exceptions.PermissionDenied):
+    """The token is not for this."""
+
+    default_code = "insufficient_scope"
+
+    def __init__(self, needed: str, granted: list[str]) -> None:
+        super().__init__(
+            f"This needs a token with the scope “{needed}”; yours has: {', '.join(granted)}. Use another token."
+        )
+        # As RFC 6750 says; the exception handler puts it on the answer.
+        self.auth_header = f'Bearer error="insufficient_scope", scope="{needed}"'
+
+
+def needed_scope(view: Any, method: str) -> TokenScope:
+    """Return the scope that a view's declaration asks for: `scopes` by action, or by method where it has no actions.
+
+    Without one, methods that only read need "read", all others "write".
+    """
+    action = getattr(view, "action", None) or {"HEAD": "get"}.get(method, method.lower())
+    default = TokenScope.READ if method in SAFE_METHODS else TokenScope.WRITE
+    return TokenScope(getattr(view, "scopes", {}).get(action, default))
+
+
+def check_scope(request: Request, view: Any) -> None:
+    """Raise InsufficientScope where the request's token is not for this; who signed in on a page has all scopes."""
+    require_scope(request, needed_scope(view, request.method or ""))
+
+
+def require_scope(request: Request, needed: TokenScope) -> None:
+    """Raise InsufficientScope where the request's token has not this scope, beside the one that its action asks for."""
+    token = request.auth
+    if isinstance(token, ApiToken) and needed not in token.scopes:
+        raise InsufficientScope(needed, token.scopes)

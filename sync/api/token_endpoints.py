@@ -1,0 +1,295 @@
+"""`/api/v1/me`, and one's own API tokens: list, make, rotate, revoke.
+
+A token manages those alone that it could have made: within its own scopes, and expiring no later than itself. So none
+can widen what it may, or for how long. It gets no other's text, and what it made ends when it is revoked, so that none
+outlives being stolen.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, cast
+
+from django.contrib.admin.models import ADDITION
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+from django.urls import path
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
+from rest_framework import serializers, viewsets
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from sync.api.request_limits import SharedThrottle, quotas_of
+from sync.api.request_rules import ApiView, KnownFieldsMixin, slash_paths
+from sync.choices import TokenScope, TokenState
+from sync.clock import sync_now
+from sync.kernel.action_errors import NotAllowed
+from sync.models import ApiToken
+from sync.models.api_token import ALL_SCOPES, MAX_GRACE
+from sync.records.authors import log_action
+
+MAX_SECONDS = int(MAX_GRACE.total_seconds())
+
+
+class ApiTokenSerializer(serializers.ModelSerializer[ApiToken]):
+    """A token, without its text: that is shown once, in the answer that makes it."""
+
+    begins_with = serializers.CharField(source="shown_start", read_only=True)
+    scopes = serializers.ListField(child=serializers.ChoiceField(choices=TokenScope.choices), read_only=True)
+    state = serializers.SerializerMethodField(help_text="active, or the code with which the token is refused.")
+
+    class Meta:
+        model = ApiToken
+        fields = [
+            *("id", "name", "begins_with", "scopes", "state", "created_at", "rotated_at", "last_used_at"),
+            *("expires_at", "revoked_at", "previous_until"),
+        ]
+        read_only_fields = fields
+        extra_kwargs: ClassVar[dict[str, dict[str, str]]] = {
+            "previous_until": {"help_text": "After a rotation: until when the text before it opens the API."}
+        }
+
+    def get_state(self, token: ApiToken) -> TokenState:
+        """Whether it opens the API."""
+        return token.state_at(self.context["now"])
+
+
+class NewApiTokenSerializer(ApiTokenSerializer):
+    """A token with its text, in the only answer that has it."""
+
+    token = serializers.CharField(read_only=True, help_text="Send it as “Authorization: Bearer …”. Store it now.")
+
+    class Meta(ApiTokenSerializer.Meta):
+        fields = [*ApiTokenSerializer.Meta.fields, "token"]
+        read_only_fields = fields
+
+
+class ApiTokenRequestSerializer(KnownFieldsMixin):
+    """What a new token is for."""
+
+    name = serializers.CharField(max_length=100, help_text="What uses it.")
+    scopes = serializers.ListField(
+        child=serializers.ChoiceField(choices=TokenScope.choices), min_length=1, max_length=len(ALL_SCOPES)
+    )
+    expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None, help_text="Null: never.")
+
+
+class RotationSerializer(KnownFieldsMixin):
+    """How long the text until now goes on."""
+
+    grace_seconds = serializers.IntegerField(
+        required=False, default=0, min_value=0, max_value=MAX_SECONDS, help_text="0: it ends at once. 86400 at most."
+    )
+
+
+class RateLimitSerializer(serializers.Serializer[Any]):
+    """What is left of the requests of a window, as the field RateLimit says it on every answer."""
+
+    limit = serializers.IntegerField(help_text="Requests in a window, of all the user's tokens together.")
+    window_seconds = serializers.IntegerField()
+    remaining = serializers.IntegerField()
+    reset_seconds = serializers.IntegerField(help_text="Until the next window.")
+
+
+class MeSerializer(serializers.Serializer[Any]):
+    """Who asks, and with what."""
+
+    username = serializers.CharField()
+    full_name = serializers.CharField(help_text="May be empty.")
+    email = serializers.CharField(help_text="May be empty.")
+    scopes = serializers.ListField(child=serializers.ChoiceField(choices=TokenScope.choices))
+    token = ApiTokenSerializer(allow_null=True, help_text="Null for who signed in on a page.")
+    rate_limit = RateLimitSerializer(allow_null=True, help_text="Null where there is no limit.")
+
+
+class MeView(ApiView):
+    """`GET /api/v1/me`."""
+
+    permission_classes = [IsAuthenticated]
+
+    @extend_schema(
+        operation_id="get_me",
+        summary="Who am I?",
+        tags=["tokens"],
+        responses=MeSerializer,
+        description="The user and the token of this request, what the token is for, and what is left of the rate.",
+        examples=[
+            OpenApiExample(
+                "A token that only reads",
+                response_only=True,
+                value={
+                    "username": "newsletter",
+                    "full_name": "",
+                    "email": "",
+                    "scopes": ["read"],
+                    "token": {
+                        "id": 7,
+                        "name": "newsletter tool",
+                        "begins_with": "npd_3f9a…",
+                        "scopes": ["read"],
+                        "state": "active",
+                        "created_at": "2026-11-01T09:00:00Z",
+                        "rotated_at": None,
+                        "last_used_at": "2026-11-22T10:00:00Z",
+                        "expires_at": "2027-01-30T09:00:00Z",
+                        "revoked_at": None,
+                        "previous_until": None,
+                    },
+                    "rate_limit": {"limit": 3000, "window_seconds": 60, "remaining": 2991, "reset_seconds": 42},
+                },
+            )
+        ],
+    )
+    def get(self, request: Request) -> Response:
+        """Say who asks."""
+        user = cast("User", request.user)
+        quota = next((one for one in quotas_of(request) if one.name == SharedThrottle.scope), None)
+        answer = {
+            "username": user.get_username(),
+            "full_name": user.get_full_name(),
+            "email": user.email,
+            "scopes": request.auth.scopes if isinstance(request.auth, ApiToken) else list(ALL_SCOPES),
+            "token": request.auth,
+            "rate_limit": quota
+            and {
+                "limit": quota.limit,
+                "window_seconds": quota.seconds,
+                "remaining": quota.remaining,
+                "reset_seconds": quota.reset,
+            },
+        }
+        return Response(MeSerializer(answer, context={"now": sync_now()}).data)
+
+
+@extend_schema_view(
+    list=extend_schema(
+        operation_id="list_tokens",
+        summary="List your API tokens",
+        tags=["tokens"],
+        description="One's own tokens, the newest first; those that ended are listed for another 90 days.",
+    ),
+    retrieve=extend_schema(operation_id="get_token", summary="Get one of your API tokens", tags=["tokens"]),
+)
+class ApiTokenViewSet(ApiView, viewsets.ReadOnlyModelViewSet[ApiToken]):
+    """One's own API tokens."""
+
+    queryset = ApiToken.objects.order_by("-created_at", "-id")
+    unstored = ("create", "rotate")
+    serializer_class = ApiTokenSerializer
+    permission_classes = [IsAuthenticated]
+    filter_backends = ()
+    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {"rotate": (409,)}
+
+    def get_queryset(self) -> QuerySet[ApiToken]:
+        """The caller's tokens."""
+        return super().get_queryset().filter(user=cast("User", self.request.user))
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        """With the time that states are told for."""
+        return {**super().get_serializer_context(), "now": sync_now()}
+
+    @extend_schema(
+        operation_id="create_token",
+        summary="Make an API token",
+        tags=["tokens"],
+        request=ApiTokenRequestSerializer,
+        responses={201: NewApiTokenSerializer},
+        description="Make a token for oneself. Its text is in this answer and nowhere else. A token makes none with "
+        "more scopes than its own, and none that expires later; revoked, it takes those that it made with it.",
+        examples=[
+            OpenApiExample(
+                "For reading until the summer",
+                request_only=True,
+                value={"name": "newsletter tool", "scopes": ["read"], "expires_at": "2027-06-30T00:00:00Z"},
+            )
+        ],
+    )
+    def create(self, request: Request) -> Response:
+        """Make a token."""
+        asked = ApiTokenRequestSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        _check_reach(request.auth, asked.validated_data["scopes"], asked.validated_data["expires_at"])
+        own = request.auth if isinstance(request.auth, ApiToken) else None
+        token, text = ApiToken.objects.issue(cast("User", request.user), made_with=own, **asked.validated_data)
+        log_action(request.user, token, "Made, by the API.", flag=ADDITION)
+        token.refresh_from_db()
+        return self._answer(token, text, 201)
+
+    @extend_schema(
+        operation_id="rotate_token",
+        summary="Give an API token a new text",
+        tags=["tokens"],
+        request=RotationSerializer,
+        responses=NewApiTokenSerializer,
+        description="Give the token a new text; the one until now ends at once, or after `grace_seconds`. Rotating "
+        "again ends the text before at once. 409 for a token that opens nothing. A token rotates itself and those that "
+        "it made.",
+        examples=[OpenApiExample("With an hour to change over", request_only=True, value={"grace_seconds": 3600})],
+    )
+    def rotate(self, request: Request, pk: int) -> Response:
+        """Rotate a token."""
+        token = self.get_object()
+        asked = RotationSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        _check_reach(request.auth, token.scopes, token.expires_at)
+        _check_is_own(request.auth, token)
+        text = token.rotate(timedelta(seconds=asked.validated_data["grace_seconds"]))
+        log_action(request.user, token, "Rotated, by the API.")
+        return self._answer(token, text)
+
+    @extend_schema(
+        operation_id="revoke_token",
+        summary="Revoke an API token",
+        tags=["tokens"],
+        request=None,
+        responses=ApiTokenSerializer,
+        description="End the token at once, and those that were made with it; it may be the one of this request. It "
+        "can't be undone; a second time it changes nothing.",
+    )
+    def revoke(self, request: Request, pk: int) -> Response:
+        """Revoke a token."""
+        token = self.get_object()
+        _check_reach(request.auth, token.scopes, token.expires_at)
+        if token.revoke():
+            log_action(request.user, token, "Revoked, by the API.")
+        return Response(self.get_serializer(token).data)
+
+    def _answer(self, token: ApiToken, text: str, status: int = 200) -> Response:
+        token.token = text  # type: ignore[attr-defined]  # for this answer; no column keeps it
+        return Response(NewApiTokenSerializer(token, context=self.get_serializer_context()).data, status=status)
+
+
+def _check_reach(own: Any, scopes: list[str], expires_at: datetime | None) -> None:
+    """Raise NotAllowed where the request's token has less than these scopes, or ends before that."""
+    if not isinstance(own, ApiToken):
+        return
+    if beyond := [scope for scope in scopes if scope not in own.scopes]:
+        raise NotAllowed(
+            f"Your token has not the scope {', '.join(beyond)}, so it can't manage one that has. Use another token, or "
+            "the page API tokens.",
+            code="beyond_own_scopes",
+        )
+    if own.expires_at is not None and (expires_at is None or expires_at > own.expires_at):
+        raise NotAllowed(
+            "Your token expires earlier than this one would. Give an earlier expires_at, or use the page API tokens.",
+            code="beyond_own_expiry",
+        )
+
+
+def _check_is_own(own: Any, token: ApiToken) -> None:
+    """Raise NotAllowed where the request's token is neither this one nor has made it: it would get another's text."""
+    if isinstance(own, ApiToken) and own.pk not in (token.pk, token.made_with_id):
+        raise NotAllowed(
+            "A token rotates itself and those that it made. Use the token itself, or the page API tokens.",
+            code="not_own_token",
+        )
+
+
+urlpatterns = [
+    *slash_paths("me", MeView.as_view(), "me"),
+    path("tokens/", ApiTokenViewSet.as_view({"get": "list", "post": "create"}), name="tokens"),
+    path("tokens/<int:pk>/", ApiTokenViewSet.as_view({"get": "retrieve"}), name="token"),
+    *slash_paths("tokens/<int:pk>/rotate", ApiTokenViewSet.as_view({"post": "rotate"}), "token-rotate"),
+    *slash_paths("tokens/<int:pk>/revoke", ApiTokenViewSet.as_view({"post": "revoke"}), "token-revoke"),
+]

@@ -1,0 +1,193 @@
+"""Events of the feed, and the outgoing webhooks that are told of them."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.functions import RandomUUID
+from django.contrib.postgres.indexes import BrinIndex
+from django.db import models
+
+from sync.clock import SyncNow
+
+
+class EventType(models.TextChoices):
+    """What can happen."""
+
+    RECORD_CREATED = "record.created", "Record created"
+    RECORD_CHANGED = "record.changed", "Record changed"
+    RECORD_DELETED = "record.deleted", "Record deleted"
+    CONFLICT_OPENED = "conflict.opened", "Conflict opened"
+    CONFLICT_RESOLVED = "conflict.resolved", "Conflict resolved"
+    SYNC_STATE_CHANGED = "sync_state.changed", "Sync state changed"
+
+
+RARE_TYPES = (EventType.RECORD_DELETED, EventType.CONFLICT_OPENED, EventType.CONFLICT_RESOLVED)
+"""Types of which there may be few among many, so that they have an index of their own."""
+
+
+class FeedEvent(models.Model):
+    """One thing that happened, written by a trigger in the transaction in which it did.
+
+    `position` is its place in the feed, given once it is committed: 1, 2, 3, … without a gap. `id` is the order in
+    which events were written, in which transactions are not committed. `context_id` is the history's context, which
+    says who did it. `data` of a created or deleted record is its columns; of a change and of a sync state
+    {column: [before, after]}; of a conflict what it is about. Once a person is erased, it is empty.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    uid = models.UUIDField(db_default=RandomUUID(), editable=False)
+    position = models.BigIntegerField(null=True, blank=True)
+    type = models.CharField(max_length=30, choices=EventType.choices)
+    entity_type = models.CharField(max_length=50)
+    entity_id = models.UUIDField()
+    context_id = models.UUIDField(null=True, blank=True)
+    data: models.JSONField[Any, Any] = models.JSONField(db_default=models.Value({}, models.JSONField()), blank=True)
+    at = models.DateTimeField(db_default=SyncNow())
+
+    class Meta:
+        db_table = "sync_events"
+        # Who may view a record may read its events.
+        default_permissions = ()
+        verbose_name = "event"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            # Serves the feed, however deep.
+            models.UniqueConstraint(
+                fields=["position"], condition=models.Q(position__isnull=False), name="sync_events_position"
+            )
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            # Serves "what has no place yet".
+            models.Index(fields=["id"], condition=models.Q(position=None), name="sync_events_unplaced"),
+            # Serves the feed of one record, and the erasing of a person.
+            models.Index(fields=["entity_id", "position"], name="sync_events_record"),
+            models.Index(fields=["type", "position"], condition=models.Q(type__in=RARE_TYPES), name="sync_events_rare"),
+            # Serves what was deleted, however deep.
+            models.Index(
+                fields=["entity_type", "at", "id"],
+                condition=models.Q(type=EventType.RECORD_DELETED),
+                name="sync_events_deleted",
+            ),
+            # Serves the retention: nearly nothing to keep, for a table that only grows at its end.
+            BrinIndex(fields=["at"], name="sync_events_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.entity_type} {self.entity_id}"
+
+
+class DisabledCode(models.TextChoices):
+    """Why an endpoint is switched off."""
+
+    NONE = "", "On"
+    PERSON = "person", "Switched off by a person"
+    GONE = "gone", "Its server says that it is gone"
+    FAILING = "failing", "Every delivery failed for five days"
+    OWNER = "owner", "Its owner is gone, or may view nothing any more"
+
+
+class WebhookEndpoint(models.Model):
+    """An address of another system that is told of the events that its owner may read.
+
+    The owner is who made it, or took it over once that one could view nothing any more. `secret` is encrypted; until
+    `previous_until` the one before it signs, too. `event_types` empty: all. It has been told, or is about to be told by
+    its deliveries, of every event up to `position`. After a failure nothing is sent before `next_attempt`;
+    `failing_since` is since when nothing arrived.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, db_default=RandomUUID(), editable=False)
+    address = models.CharField(max_length=2000)
+    description = models.CharField(max_length=255, blank=True, default="", db_default="")
+    event_types = ArrayField(
+        models.CharField(max_length=30, choices=EventType.choices), blank=True, default=list, db_default=[]
+    )
+    enabled = models.BooleanField("on", default=True, db_default=True)
+    disabled_code = models.CharField(
+        "why it is off", max_length=20, choices=DisabledCode.choices, blank=True, db_default=DisabledCode.NONE
+    )
+    disabled_at = models.DateTimeField("off since", null=True, blank=True)
+    secret = models.TextField(editable=False)
+    previous_secret = models.TextField(blank=True, db_default="", editable=False)
+    previous_until = models.DateTimeField(null=True, blank=True, editable=False)
+    position = models.BigIntegerField(db_default=0, editable=False)
+    failures = models.IntegerField("failures in succession", db_default=0, editable=False)
+    failing_since = models.DateTimeField(null=True, blank=True, editable=False)
+    next_attempt = models.DateTimeField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(db_default=SyncNow(), editable=False)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
+
+    class Meta:
+        db_table = "sync_webhook_endpoints"
+        verbose_name = "webhook endpoint"
+        ordering: ClassVar[list[str]] = ["created_at", "id"]
+
+    def __str__(self) -> str:
+        return self.description or self.address.partition("://")[2].partition("/")[0]
+
+
+class DeliveryState(models.TextChoices):
+    """How far a delivery is."""
+
+    PENDING = "pending", "Pending"
+    IN_PROGRESS = "in_progress", "In progress"
+    DELIVERED = "delivered", "Delivered"
+    FAILED = "failed", "Failed"
+
+
+class WebhookDelivery(models.Model):
+    """One event for one endpoint, or a test (without an event), until it arrived or was given up.
+
+    `attempts` are calls; `counted` those that failed though the endpoint took others. A worker has it until
+    `claimed_until`; one that ends before it notes what came of its call leaves it to the
+    next, which sends the same `message_id`. `problem` says why the last attempt failed, `excerpt` how the answer
+    began.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    endpoint = models.ForeignKey(WebhookEndpoint, on_delete=models.CASCADE, related_name="deliveries")
+    event = models.ForeignKey(FeedEvent, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
+    message_id = models.UUIDField(db_default=RandomUUID(), editable=False)
+    state = models.CharField(max_length=20, choices=DeliveryState.choices, db_default=DeliveryState.PENDING)
+    attempts = models.IntegerField(db_default=0)
+    counted = models.SmallIntegerField("failures of this delivery alone", db_default=0)
+    created_at = models.DateTimeField(db_default=SyncNow())
+    next_attempt = models.DateTimeField(db_default=SyncNow())
+    claimed_until = models.DateTimeField(null=True, blank=True)
+    last_attempt = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    status_code = models.SmallIntegerField(null=True, blank=True)
+    duration_ms = models.IntegerField(null=True, blank=True)
+    problem = models.TextField(blank=True, db_default="")
+    excerpt = models.CharField("how the answer began", max_length=500, blank=True, db_default="")
+
+    class Meta:
+        db_table = "sync_webhook_deliveries"
+        # `change` is the right to send one again.
+        default_permissions = ("view", "change")
+        verbose_name = "webhook delivery"
+        verbose_name_plural = "webhook deliveries"
+        ordering: ClassVar[list[str]] = ["-id"]
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["endpoint", "event"], name="sync_webhook_deliveries_once")
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            # Serves the claim.
+            models.Index(
+                fields=["endpoint", "next_attempt"],
+                condition=models.Q(state__in=["pending", "in_progress"]),
+                name="sync_webhook_deliveries_due",
+            ),
+            # Serves the log of one endpoint, newest first.
+            models.Index(fields=["endpoint", "-id"], name="sync_webhook_deliveries_log"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event.type if self.event else 'test'} to {self.endpoint}"

@@ -1,0 +1,148 @@
+"""What needs attention as rows that last: noticed once, and gone once, so that nobody is notified twice of one thing.
+
+What needs attention is computed anew each time (sync/operations/attention.py); here it is compared with what was
+noticed before. Stopped boards and differences, which are no entries of the inbox, are added.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db import connection, transaction
+from django.db.models import F
+from django.urls import reverse
+
+from sync.clock import SyncNow
+from sync.kernel.humanize import without_request_id
+from sync.models import Incident, SyncAudit
+from sync.models.state import VERIFICATION_WINDOW
+from sync.operations import attention
+from sync.operations.attention import AttentionKind
+from sync.operations.notifications.digest import CALM
+from sync.records import availability
+
+STOPPED, DIFFERENCE = "stopped", "difference"
+URGENT_KINDS = frozenset({STOPPED, DIFFERENCE, AttentionKind.APPROVAL.value})
+"""Of these everybody is notified at once, whatever they chose."""
+
+GRACE = {STOPPED: timedelta(minutes=2)}
+"""A board that goes on by itself within so long is nobody's news: Monday's minute of calls was used up."""
+
+MANY, FEWER = 1_000, 800
+"""A kind of which there are more is one incident with their number, until there are fewer."""
+
+_LOCK = 0x5C4ED0DE
+
+_COLUMNS = "key text, kind text, entity_type text, name text, cause_code text, cause text, url text, number integer"
+
+# What was gone for a moment is the same as before. Rows of a kind that was one incident until now are summed.
+_SEEN = f"""
+    WITH given AS MATERIALIZED (SELECT * FROM jsonb_to_recordset(%(rows)s::jsonb) AS row ({_COLUMNS})),
+    back AS (
+        UPDATE sync_incidents AS old SET gone_at = NULL FROM (
+            SELECT DISTINCT ON (key) id, key FROM sync_incidents
+            WHERE gone_at > sync_now() - %(calm)s::interval ORDER BY key, gone_at DESC) AS last
+        WHERE old.id = last.id AND old.key IN (SELECT key FROM given)
+            AND NOT EXISTS (SELECT FROM sync_incidents AS open WHERE open.key = old.key AND open.gone_at IS NULL)
+        RETURNING old.key
+    )
+    INSERT INTO sync_incidents AS old (key, kind, entity_type, name, cause_code, cause, url, number, summed)
+    SELECT given.key, given.kind, entity_type, name, cause_code, cause, url, number, given.kind = ANY (%(summed)s)
+    FROM given WHERE given.key NOT IN (SELECT key FROM back)
+    ON CONFLICT (key) WHERE gone_at IS NULL DO UPDATE
+    SET name = excluded.name, cause_code = excluded.cause_code, cause = excluded.cause, url = excluded.url,
+        number = excluded.number
+    WHERE (old.name, old.cause_code, old.cause, old.url, old.number)
+        IS DISTINCT FROM (excluded.name, excluded.cause_code, excluded.cause, excluded.url, excluded.number)
+"""  # noqa: S608 - made of the constant above
+
+
+@dataclass(frozen=True)
+class Noticed:
+    """Something that needs attention now; the fields are those of Incident."""
+
+    key: str
+    kind: str
+    entity_type: str
+    name: str
+    cause_code: str
+    cause: str
+    url: str
+    number: int = 1
+
+
+def refresh_incidents() -> None:
+    """Compare what needs attention now with what was noticed, in one transaction."""
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        open_many = Incident.objects.filter(gone_at=None, key=F("kind"))
+        were_many = frozenset(open_many.values_list("kind", flat=True))
+        now = [*stops(), *differences(), *waiting(were_many)]
+        keys = [one.key for one in now]
+        params: dict[str, Any] = {
+            "rows": json.dumps([asdict(one) for one in now]),
+            "calm": CALM,
+            "summed": sorted(were_many - {one.kind for one in now if one.key == one.kind}),
+        }
+        with connection.cursor() as cursor:
+            cursor.execute(_SEEN, params)
+        Incident.objects.filter(gone_at=None).exclude(key__in=keys).update(gone_at=SyncNow())
+
+
+def waiting(were_many: frozenset[str]) -> Iterator[Noticed]:
+    """Return the inbox's entries; a kind of which there are many as one."""
+    counts: Mapping[AttentionKind, int] = attention.counts()
+    few = []
+    for kind, number in counts.items():
+        if number > (FEWER if kind.value in were_many else MANY):
+            yield Noticed(kind.value, kind.value, "", "", "", "", inbox_url(kind=kind.value), number)
+        elif number:
+            few.append(kind)
+    if not few:
+        return
+    for one in attention.entries(kinds=few, limit=MANY * len(few)):
+        yield Noticed(
+            one.key, one.kind.value, one.entity_type, one.name[:255], one.cause[:200], one.cause_text, one.url
+        )
+
+
+def inbox_url(**query: str) -> str:
+    """Return the address of the inbox, or of a part of it."""
+    path = reverse("npd-inbox")
+    return f"{path}?{urlencode(query)}" if query else path
+
+
+def stops() -> Iterator[Noticed]:
+    """Return the boards that can't be worked and that nobody paused, where Monday was set up at all."""
+    boards = availability.overview().boards
+    if not any(board.is_set_up for board in boards):
+        return
+    for board in boards:
+        if board.blocked_reason and not board.is_paused:
+            title, reason = attention.board_title(board.entity_type), without_request_id(board.blocked_reason)
+            code = str(board.reason_code)
+            yield Noticed(
+                f"{STOPPED}:{board.entity_type}",
+                STOPPED,
+                board.entity_type,
+                title,
+                code,
+                reason,
+                reverse("admin:index"),
+            )
+
+
+def differences() -> Iterator[Noticed]:
+    """Return the verifications of the last day that found records which said “synced” and differed."""
+    found = SyncAudit.objects.filter(drifted__gt=0, at__gt=SyncNow() - VERIFICATION_WINDOW)
+    for one in found.order_by("id").values("id", "entity_type", "drifted", "sampled"):
+        title = attention.board_title(one["entity_type"])
+        cause = f"{one['drifted']:,} of {one['sampled']:,} checked records said “synced” and differed"
+        url = reverse("admin:sync_syncaudit_change", args=[one["id"]])
+        yield Noticed(f"{DIFFERENCE}:{one['id']}", DIFFERENCE, one["entity_type"], title, "", cause, url)

@@ -1,0 +1,129 @@
+"""“Sync now”: the pass that a person asks for on one record, also where its sync is off, and what will come of it.
+
+What the answer says has to be what the pass will do: so it asks the same questions first, as far as NPD can answer
+them without a call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from django.db import transaction
+
+from sync.boards.sync_filter import FilterSide
+from sync.choices import Cause, Priority, QueueDirection, SyncDirection
+from sync.kernel.action_errors import ActionError
+from sync.ledger.record_view import UNWRITABLE_STATES
+from sync.limits import credentials
+from sync.models import BoardLink, Decision, SyncedModel, SyncMetadata
+from sync.outbox import notify
+from sync.outbox.queue_rows import enqueue_many, mark_pending
+from sync.reconcile.board_filter import exclusion_sentence, new_item_verdict, record_verdict
+from sync.reconcile.field_values import BoardContext
+from sync.records import availability
+from sync.registry import link_of
+
+
+class PushReason(StrEnum):
+    """Why nothing is sent, or not now."""
+
+    NONE = ""
+    DIRECTION = "direction"
+    LEFT_OUT = "left_out"
+    ITEM_REMOVED = "item_removed"
+    BOARD = "board"
+
+
+@dataclass(frozen=True)
+class PushResult:
+    """Whether a pass that sends was enqueued, the message for the person, and the item's id as it was before.
+
+    `reason_code` says why nothing is sent; where `triggered`, why it isn't sent for now, as `wait_reason` words it.
+    """
+
+    triggered: bool
+    message: str
+    monday_id: str | None
+    wait_reason: str = ""
+    reason_code: PushReason = PushReason.NONE
+
+
+def push_record(record: SyncedModel, by: str) -> PushResult:
+    """Ask for a pass of one record, ahead of other work; raises ActionError where Monday or the board is not set up.
+
+    sync_enabled is ignored once, because a person asked; a direction is not, nor the filter, nor a pause, which it
+    waits out.
+    """
+    link = link_of(record.entity_type())
+    if missing := credentials.missing_reason():
+        raise ActionError(missing, code="not_configured")
+    if link is None or not link.board_id:
+        raise ActionError(
+            f"There is no board for {record.entity_type()} records: run `manage.py monday_setup`.",
+            code="not_configured",
+        )
+    if record.sync_direction in (SyncDirection.NONE, SyncDirection.MONDAY_TO_NPD):
+        label = SyncDirection(record.sync_direction).label
+        return PushResult(
+            False,
+            f"Nothing was sent: the direction of “{record}” is “{label}”. Change its direction first.",
+            record.monday_id,
+            reason_code=PushReason.DIRECTION,
+        )
+    by_name = {"by_name": True, "by": by}
+    ledger = SyncMetadata.objects.of(record.entity_type(), [record.pk]).first()
+    if reason := _exclusion(link, record, ledger):
+        if record.monday_id:
+            # What an item says may have changed without a word of Monday's: it is read once more.
+            cause, payload = (Cause.DEPENDENCY, {}) if record.may_sync else (Cause.PERSON, by_name)
+            _enqueue(record, cause, payload)
+        message = f"Nothing was sent: {reason[:1].lower()}{reason[1:]}"
+        return PushResult(False, message, record.monday_id, reason_code=PushReason.LEFT_OUT)
+    mark_pending(record.entity_type(), record.pk)
+    _enqueue(record, Cause.PERSON, by_name)
+    board = availability.of(link, urgent=True).toward(QueueDirection.TO_MONDAY)
+    removed = _removed_item_reason(ledger)
+    wait_reason = board.detail or removed
+    message = f"It waits: {wait_reason}" if wait_reason else f"“{record}” is sent to Monday now."
+    code = PushReason.BOARD if board.detail else PushReason.ITEM_REMOVED if removed else PushReason.NONE
+    return PushResult(True, message, record.monday_id, wait_reason, code)
+
+
+def last_manual_push(record: SyncedModel) -> Decision | None:
+    """Return the last push of a record whose sync is off, which only “Sync now” sends; None otherwise."""
+    if record.may_sync:
+        return None
+    pushes = Decision.objects.filter(entity_type=record.entity_type(), entity_id=record.pk, kind="push")
+    newest = pushes.filter(cause__has_key="by").order_by("-at", "-id").first()
+    since = record.monday_last_synced
+    return newest if newest is not None and (since is None or newest.at > since) else None
+
+
+def _enqueue(record: SyncedModel, cause: Cause, payload: dict[str, Any]) -> None:
+    enqueue_many(record.entity_type(), [record.pk], cause=cause, priority=Priority.PERSON, payload=payload)
+    transaction.on_commit(lambda: notify.notify_now(record.entity_type()), robust=True)
+
+
+def _exclusion(link: BoardLink, record: SyncedModel, ledger: SyncMetadata | None) -> str:
+    """Return why the filter leaves a record out by what is known without a call; empty where it doesn't."""
+    if not link.sync_filter:
+        return ""
+    board, left_out = BoardContext.load(link), ledger.left_out if ledger is not None else ""
+    verdict = record_verdict(board, record)
+    # What isn't known stays as it was, and without an item none is searched or made.
+    if verdict.holds is False or (verdict.holds is None and (left_out == FilterSide.RECORD or not record.monday_id)):
+        return exclusion_sentence(board, FilterSide.RECORD, verdict)
+    if left_out == FilterSide.ITEM and record.monday_id and ledger is not None:
+        return ledger.note
+    if not record.monday_id and (verdict := new_item_verdict(board, record)).holds is not True:
+        return f"{exclusion_sentence(board, FilterSide.ITEM, verdict)} No item is made."
+    return ""
+
+
+def _removed_item_reason(ledger: SyncMetadata | None) -> str:
+    """Return why nothing can be written to the record's item, as its last pass found; empty where it can."""
+    if ledger is None or ledger.remote_state not in UNWRITABLE_STATES:
+        return ""
+    return ledger.note or f"its item on Monday is {ledger.remote_state}, so nothing can be written there."

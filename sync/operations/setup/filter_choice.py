@@ -1,0 +1,154 @@
+"""What a person may filter by: the fields and values of a draft's board, and how typed conditions are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sync import connectors
+from sync.boards.sync_filter import (
+    GROUP_LABEL,
+    MAX_CONDITIONS,
+    MAX_VALUE_LENGTH,
+    MAX_VALUES,
+    FilterCondition,
+    FilterOp,
+    FilterSide,
+    SyncFilter,
+)
+from sync.connectors.base.board_items import GROUP
+from sync.connectors.base.conversion import UnknownValue
+from sync.models import SetupDraft
+from sync.operations.setup.fields import NEW_COLUMN, FieldChoice, mappable_fields, parse_choices
+from sync.operations.setup.matches import draft_board
+from sync.reconcile.field_values import BoardContext, stored_values
+from sync.registry import relation_of
+
+SEPARATOR = ";"
+"""Between several values that a person types; a single label may hold it."""
+
+_FILLED_OPS = (FilterOp.FILLED, FilterOp.EMPTY)
+
+
+@dataclass(frozen=True)
+class FilterRow:
+    """A condition as a page sends it: the field's key, the op, and the values as typed."""
+
+    field: str = ""
+    op: str = ""
+    text: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was chosen."""
+        return not self.field
+
+
+@dataclass(frozen=True)
+class FilterableField:
+    """A field by which one side can be filtered; `values` are those that it may have, where that is known."""
+
+    key: str
+    label: str
+    ops: Sequence[FilterOp]
+    values: Sequence[str] = field(default_factory=tuple)
+
+
+def filterable_fields(draft: SetupDraft, side: FilterSide) -> list[FilterableField]:
+    """Return the synced fields of a draft by which this side can be filtered, and the group of items."""
+    board, chosen, found = draft_board(draft), parse_choices(draft.fields), []
+    for one in mappable_fields(draft.entity_type):
+        choice = chosen.get(one.key, FieldChoice())
+        if not choice.is_synced or (side is FilterSide.ITEM and choice.column == NEW_COLUMN):
+            continue  # every item is empty in a column that is to be made
+        details = draft.columns.get(choice.column, {})
+        labels = connectors.get().selectable_labels(str(details.get("type", "")), details.get("settings") or {})
+        ops = _ops_of(board, one.key, side)
+        found.append(FilterableField(one.key, one.label, ops, sorted(labels or ())))
+    if side is FilterSide.ITEM and draft.groups:
+        found.append(FilterableField(GROUP, GROUP_LABEL, (FilterOp.IS, FilterOp.IS_NOT), list(draft.groups.values())))
+    return found
+
+
+def _ops_of(board: BoardContext, key: str, side: FilterSide) -> Sequence[FilterOp]:
+    mapping = next(mapping for mapping in board.mappings if mapping.key == key)
+    if side is FilterSide.ITEM and board.converter(mapping).names_items:
+        return _FILLED_OPS
+    if relation_of(board.model, mapping.fields) is not None:
+        return (FilterOp.IS, FilterOp.IS_NOT, *_FILLED_OPS)
+    if len(mapping.fields) > 1:
+        return (FilterOp.CONTAINS, *_FILLED_OPS)
+    return tuple(FilterOp)
+
+
+def rows_of(conditions: Iterable[FilterCondition]) -> list[FilterRow]:
+    """Return conditions as a page shows them."""
+    return [FilterRow(one.field, str(one.op), f"{SEPARATOR} ".join(one.labels)) for one in conditions]
+
+
+def filter_of_rows(
+    draft: SetupDraft, rows: Mapping[FilterSide, Sequence[FilterRow]]
+) -> tuple[SyncFilter, dict[FilterSide, dict[int, str]]]:
+    """Return the filter that these rows are, and what is wrong with which of them; an empty row is none."""
+    board, problems = draft_board(draft), dict[FilterSide, dict[int, str]]()
+    sides: dict[FilterSide, list[FilterCondition]] = {side: [] for side in FilterSide}
+    for side in FilterSide:
+        offered = {one.key: one for one in filterable_fields(draft, side)}
+        for number, row in enumerate(rows.get(side, ())):
+            if row.is_empty:
+                continue
+            try:
+                sides[side].append(_condition_of(draft, board, offered.get(row.field), row))
+            except ValueError as wrong:
+                problems.setdefault(side, {})[number] = str(wrong)
+            if len(sides[side]) > MAX_CONDITIONS:
+                problems.setdefault(side, {})[number] = (
+                    f"There can be {MAX_CONDITIONS:d} conditions at most. Remove some."
+                )
+    return SyncFilter(tuple(sides[FilterSide.RECORD]), tuple(sides[FilterSide.ITEM])), problems
+
+
+def _condition_of(
+    draft: SetupDraft, board: BoardContext, offered: FilterableField | None, row: FilterRow
+) -> FilterCondition:
+    """Return the condition; raises ValueError, with a sentence, for one that can't be."""
+    if offered is None:
+        raise ValueError("This field isn't synced, so nothing can be filtered by it. Choose another field.")
+    if row.op not in set(offered.ops):
+        ops = ", ".join(f"“{op.label}”" for op in offered.ops)
+        raise ValueError(f"{offered.label} can be compared by {ops} only. Choose one of them.")
+    op = FilterOp(row.op)
+    if not op.takes_values:
+        return FilterCondition(row.field, op)
+    # A single label may hold what parts several values.
+    whole = row.text.replace("\0", "").strip()
+    parts = [whole] if whole in offered.values else [part.strip() for part in whole.split(SEPARATOR)]
+    values = list(dict.fromkeys(part for part in parts if part))
+    if not values:
+        raise ValueError(f"Say what {offered.label} {op.label}: type a value.")
+    if len(values) > MAX_VALUES or any(len(one) > MAX_VALUE_LENGTH for one in values):
+        raise ValueError(
+            f"There can be {MAX_VALUES:d} values at most, of {MAX_VALUE_LENGTH:d} characters each. Shorten the list."
+        )
+    if row.field == GROUP:
+        ids = {title.casefold(): group for group, title in draft.groups.items()}
+        if unknown := [one for one in values if one.casefold() not in ids]:
+            raise ValueError(f"The board has no group “{unknown[0]}”. Choose one of its groups.")
+        found = [ids[one.casefold()] for one in values]
+        return FilterCondition(GROUP, op, tuple(found), tuple(draft.groups[one] for one in found))
+    if op is not FilterOp.CONTAINS:
+        _check_values(board, row.field, values)
+    return FilterCondition(row.field, op, tuple(values), tuple(values))
+
+
+def _check_values(board: BoardContext, key: str, values: Sequence[str]) -> None:
+    """Check that the field could have each of these values; raises ValueError."""
+    mapping = next(mapping for mapping in board.mappings if mapping.key == key)
+    if relation_of(board.model, mapping.fields) is not None:
+        return
+    convert, empty = board.converter(mapping), stored_values(board.model(), mapping)
+    for text in values:
+        try:
+            convert.local(convert.from_text(text, empty))
+        except (UnknownValue, ValueError) as wrong:
+            raise ValueError(f"“{text}” is no value of {mapping.label}: {wrong}".rstrip(".") + ".") from wrong

@@ -1,0 +1,335 @@
+"""Items that no record has: noted wherever they are met, cleared when they are dealt with, and what a person wants of
+one. What is noted decides nothing: what becomes of an item is decided by its pass (sync/reconcile/new_items.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import groupby
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import QuerySet
+
+from sync import registry
+from sync.choices import Cause, Priority, QueueDirection, QueueStatus
+from sync.clock import sync_now
+from sync.kernel.action_errors import Conflict
+from sync.kernel.db import retry_on_lock_timeout
+from sync.kernel.messages import UnmatchedReason
+from sync.models import BoardLink, RefusedItem, SyncedModel, SyncQueue, UnmatchedItem
+from sync.models.jobs import IMPORT_RUNNING
+from sync.outbox import notify
+from sync.outbox.queue_rows import enqueue_item_many
+from sync.records import availability
+
+AS_NEW = "as_new"
+"""The key of an item's job under which it says that the item is to become a record of its own."""
+
+MAY_CREATE = "create"
+"""The same for an item that is to become a record if none matches, whatever the board's setting says."""
+
+LINK_TO = "link_to"
+"""The same for the id of the record that a person wants the item linked with."""
+
+IGNORED = "ignored"
+"""The same for an item that a person has ignored, so that nothing is to be asked about it any more."""
+
+REQUEST_KEYS = (AS_NEW, MAY_CREATE, LINK_TO)
+
+# ruff: noqa: S608 - statements made of the fragments below, and of the names of synced tables
+
+_FOUND = """
+    found AS (
+        SELECT * FROM jsonb_to_recordset(%(found)s::jsonb)
+            AS found (item_id text, name text, reason text, details jsonb, "values" jsonb)
+    )
+"""
+
+# Whoever deals with an item counts as having met it: its record, a person who ignores it, its deleted record.
+_IS_NEW = """
+    NOT ({owned}) AND (%(decided)s OR (
+        NOT EXISTS (SELECT FROM sync_refused_items AS ignored WHERE ignored.entity_type = %(entity_type)s
+            AND ignored.item_id = found.item_id AND ignored.let_go)
+        AND NOT EXISTS (SELECT FROM sync_tombstones AS tombstone WHERE tombstone.entity_type = %(entity_type)s
+            AND tombstone.monday_id = found.item_id AND tombstone.state <> 'restored')))
+"""
+
+# During an import most new items are its own.
+_REASON = f"""
+    CASE WHEN found.reason = 'queued' AND EXISTS (
+        SELECT FROM sync_backfills AS backfill WHERE backfill.entity_type = %(entity_type)s AND {IMPORT_RUNNING})
+    THEN 'waits_for_import' ELSE found.reason END
+"""
+
+# Two statements: the first waits for whoever deletes a row and holds none that they want, the second never waits. So
+# neither can be part of a deadlock, in whatever order others link items with records.
+_INSERT = f"""
+    WITH {_FOUND}
+    INSERT INTO sync_unmatched_items (entity_type, board_id, item_id, name, reason_code, details, "values")
+    SELECT %(entity_type)s, %(board_id)s, found.item_id, found.name, {_REASON}, found.details, found."values"
+    FROM found WHERE {_IS_NEW} ORDER BY found.item_id
+    ON CONFLICT (item_id, entity_type) DO NOTHING
+"""
+
+_UPDATE = f"""
+    WITH {_FOUND}, known AS (
+        SELECT unmatched.id, found.* FROM sync_unmatched_items AS unmatched JOIN found USING (item_id)
+        WHERE unmatched.entity_type = %(entity_type)s ORDER BY unmatched.item_id FOR UPDATE OF unmatched SKIP LOCKED
+    )
+    UPDATE sync_unmatched_items AS unmatched SET last_seen = sync_now(), board_id = %(board_id)s,
+        name = CASE WHEN known.name <> '' THEN known.name ELSE unmatched.name END,
+        reason_code = CASE WHEN %(decided)s THEN known.reason ELSE unmatched.reason_code END,
+        details = CASE WHEN %(decided)s THEN known.details ELSE unmatched.details END,
+        "values" = unmatched."values" || known."values"
+    FROM known WHERE known.id = unmatched.id
+"""
+
+_OWNED = "EXISTS (SELECT FROM {table} AS owner WHERE owner.monday_id = {rows}.item_id)"
+
+
+@dataclass(frozen=True)
+class UnmatchedFinding:
+    """An item without a record: its name if it is known, and why it has none."""
+
+    item_id: str
+    name: str = ""
+    reason: UnmatchedReason = UnmatchedReason.QUEUED
+    details: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict)
+
+
+def note_unmatched(link: BoardLink, findings: Iterable[UnmatchedFinding], *, decided: bool = False) -> None:
+    """Note that a board's items have no record, in the caller's transaction; two statements for all.
+
+    Only what a pass has decided replaces a reason that is there; nothing else is noted of an item that is ignored, or
+    that a deleted record had.
+    """
+    rows = [asdict(finding) for finding in findings]
+    if not rows:
+        return
+    params: dict[str, Any] = {
+        "entity_type": link.entity_type,
+        "board_id": link.board_id,
+        "decided": decided,
+        "found": json.dumps(rows).replace("\\u0000", ""),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT.format(owned=_owned_condition("found")), params)
+        if cursor.rowcount < len(rows):
+            cursor.execute(_UPDATE, params)
+
+
+def clear_unmatched(entity_type: str, item_ids: Iterable[str]) -> None:
+    """Forget items that a record has, or that are on the board no more."""
+    ids = sorted(set(item_ids))
+    if ids:
+        UnmatchedItem.objects.filter(entity_type=entity_type, item_id__in=ids).delete()
+
+
+def clear_unlisted(link: BoardLink, before: datetime, listed: Iterable[str]) -> None:
+    """Forget what a complete listing, which began then, has not shown, and what a record has got meanwhile.
+
+    What is ignored stays. `listed` tells what was shown: a row that was locked when its page came kept its old time.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""DELETE FROM sync_unmatched_items AS unmatched WHERE unmatched.entity_type = %s
+                AND ({_owned_condition("unmatched")} OR (unmatched.last_seen < %s AND unmatched.ignored_at IS NULL
+                    AND NOT EXISTS (SELECT FROM unnest(%s::text[]) AS listed (id) WHERE listed.id = item_id)))""",
+            [link.entity_type, before, list(listed)],
+        )
+
+
+def relist(entity_type: str, *item_ids: str) -> None:
+    """List items again that were ignored, in the transaction in which that is forgotten."""
+    UnmatchedItem.objects.filter(entity_type=entity_type, item_id__in=item_ids).update(ignored_at=None, ignored_by="")
+
+
+def reopen_items(link: BoardLink, findings: Sequence[UnmatchedFinding]) -> None:
+    """Note items of which a person, or the set-up, said so far that they are to be left alone."""
+    relist(link.entity_type, *(finding.item_id for finding in findings))
+    note_unmatched(link, findings, decided=True)
+
+
+def _owned_condition(rows: str) -> str:
+    quote = connection.ops.quote_name
+    tables = [quote(spec.model._meta.db_table) for spec in registry.entities()]
+    return " OR ".join(_OWNED.format(table=table, rows=rows) for table in tables) or "false"
+
+
+# What a person wants of items. Creating and linking are jobs of the items: their pass finds out whether it can be,
+# and its result says what came of it.
+
+
+RECENT = timedelta(minutes=15)
+
+
+@dataclass(frozen=True)
+class ItemRequest:
+    """What somebody asked for lately: of one item a job, or of ignored items how many, and when, for the undo."""
+
+    name: str
+    row: SyncQueue | None = None
+    record: SyncedModel | None = None
+    ignored: int = 0
+    at: datetime | None = None
+
+
+def request_creation(rows: Iterable[UnmatchedItem], by: str) -> int:
+    """Have items become records; return how many. One that fits several records becomes one of its own."""
+    found = [row for row in rows if row.ignored_at is None]
+    for key, is_question in ((AS_NEW, True), (MAY_CREATE, False)):
+        asked = [row for row in found if (row.reason_code == UnmatchedReason.AMBIGUOUS) == is_question]
+        _enqueue_requests(asked, {key: True, "by": by})
+    return len(found)
+
+
+def request_link(row: UnmatchedItem, record: SyncedModel, by: str) -> None:
+    """Have an item linked with a record; raises Conflict."""
+    check_linkable(row, record)
+    _enqueue_requests([row], {LINK_TO: str(record.pk), "by": by})
+
+
+def check_linkable(row: UnmatchedItem, record: SyncedModel) -> None:
+    """Raise Conflict where a record can't be linked with an item as both stand now."""
+    if row.ignored_at is not None:
+        raise Conflict(f"“{row}” is ignored. Undo that first.")
+    if record.entity_type() != row.entity_type:
+        raise Conflict(f"“{record}” belongs to another board than the item “{row}”.")
+    if record.monday_id is not None:
+        raise Conflict(f"“{record}” has another item ({record.monday_id}). Unlink that one first.")
+    if not record.may_sync:
+        raise Conflict(f"Sync is off for “{record}”. Turn it on, then link it.")
+
+
+def linkable_records(entity_type: str) -> QuerySet[SyncedModel]:
+    """Return the records that an item can be linked with."""
+    records: QuerySet[SyncedModel] = registry.entity(entity_type).model._default_manager.filter(monday_id=None)
+    return records.filter(sync_enabled=True).exclude(sync_direction="none")
+
+
+def ignore_unmatched(rows: QuerySet[UnmatchedItem], by: str) -> int:
+    """Leave items alone until somebody takes it back; return how many were not ignored before."""
+    # A pass locks a refused item before the unmatched one: whichever of the two gives way runs again.
+    return retry_on_lock_timeout(lambda: _ignore(rows, by))
+
+
+def _ignore(rows: QuerySet[UnmatchedItem], by: str) -> int:
+    with transaction.atomic():
+        locked = rows.filter(ignored_at=None).select_for_update(of=("self",)).order_by("item_id")
+        found = list(locked.only("id", "entity_type", "item_id", "reason_code"))
+        UnmatchedItem.objects.filter(pk__in=[row.pk for row in found]).update(ignored_at=sync_now(), ignored_by=by)
+        # Of an item that was kept from one record that record stays remembered.
+        RefusedItem.objects.bulk_create(
+            [
+                RefusedItem(entity_type=row.entity_type, item_id=row.item_id, let_go=True, reason=f"{by} ignored it.")
+                for row in found
+            ],
+            update_conflicts=True,
+            unique_fields=["entity_type", "item_id"],
+            update_fields=["let_go", "reason"],
+        )
+        # What was asked for and has not begun is not done any more.
+        for entity_type, ids in _ids_by_type(found):
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    """UPDATE sync_queue SET payload = payload - %s::text[]
+                       WHERE status = 'pending' AND entity_id IS NULL AND entity_type = %s AND remote_id = ANY (%s)
+                         AND payload ?| %s::text[]""",
+                    [list(REQUEST_KEYS), entity_type, ids, list(REQUEST_KEYS)],
+                )
+        # The question that stands open about one is closed by its pass.
+        asked = [row for row in found if row.reason_code in _ASKED_REASONS]
+        _enqueue_requests(asked, {IGNORED: True, "by": by})
+    return len(found)
+
+
+def undo_ignore(rows: QuerySet[UnmatchedItem], by: str) -> int:
+    """Take it back; return how many are listed again."""
+    return retry_on_lock_timeout(lambda: _undo_ignore(rows, by))
+
+
+def _undo_ignore(rows: QuerySet[UnmatchedItem], by: str) -> int:
+    with transaction.atomic():
+        locked = rows.exclude(ignored_at=None).select_for_update(of=("self",)).order_by("item_id")
+        found = list(locked.only("id", "entity_type", "item_id", "reason_code"))
+        UnmatchedItem.objects.filter(pk__in=[row.pk for row in found]).update(ignored_at=None, ignored_by="")
+        for entity_type, ids in _ids_by_type(found):
+            ignored = RefusedItem.objects.filter(entity_type=entity_type, item_id__in=ids, let_go=True)
+            ignored.filter(entity_id=None).delete()
+        _enqueue_requests([row for row in found if row.reason_code in _ASKED_REASONS], {"by": by})
+    return len(found)
+
+
+def consider_again(rows: QuerySet[RefusedItem]) -> int:
+    """Forget that items are ignored, and check each like a new one; return how many."""
+    with transaction.atomic():
+        # Both or neither, or a pass would come too early.
+        found = list(rows.select_for_update(of=("self",)).order_by("item_id"))
+        for entity_type, ids in _ids_by_type(found):
+            relist(entity_type, *ids)
+            enqueue_item_many(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON)
+            transaction.on_commit(partial(notify.notify_now, entity_type), robust=True)
+        RefusedItem.objects.filter(pk__in=[row.pk for row in found]).delete()
+    return len(found)
+
+
+_ASKED_REASONS = (UnmatchedReason.AMBIGUOUS, UnmatchedReason.DUPLICATE)
+
+
+def request_wait_text(entity_type: str) -> str:
+    """Return why what was asked for on this board is not done within seconds; empty where it is."""
+    return availability.of(entity_type, urgent=True).toward(QueueDirection.TO_NPD).detail
+
+
+def open_requests(rows: Iterable[UnmatchedItem]) -> dict[tuple[str, str], SyncQueue]:
+    """Return the jobs of these items that are not done, by type and item; one query."""
+    ids = [row.item_id for row in rows]
+    states = (QueueStatus.PENDING, QueueStatus.IN_PROGRESS)
+    jobs = SyncQueue.objects.filter(entity_id=None, remote_id__in=ids, status__in=states) if ids else []
+    return {(job.entity_type, str(job.remote_id)): job for job in jobs}
+
+
+def recent_requests(by: str, now: datetime, limit: int = 5) -> list[ItemRequest]:
+    """Return what a person asked for in the last minutes, the newest first, with what came of it."""
+    wanted = SyncQueue.objects.filter(entity_id=None, payload__by=by, payload__has_any_keys=list(REQUEST_KEYS))
+    done = wanted.filter(status=QueueStatus.COMPLETED, finished_at__gt=now - RECENT)
+    live = wanted.filter(status__in=(QueueStatus.PENDING, QueueStatus.IN_PROGRESS, QueueStatus.FAILED))
+    jobs = sorted([*done.order_by("-finished_at")[:limit], *live.order_by("-id")[:limit]], key=lambda job: -job.pk)
+    ids = [str(job.remote_id) for job in jobs]
+    names = dict(UnmatchedItem.objects.filter(item_id__in=ids).values_list("item_id", "name")) if ids else {}
+    owners: dict[str, SyncedModel] = {}
+    for kind in {job.entity_type for job in jobs}:
+        records = registry.entity(kind).model._default_manager.filter(monday_id__in=ids)
+        owners |= {str(record.monday_id): record for record in records}
+    asked = [
+        ItemRequest(
+            names.get(str(job.remote_id)) or str(owners.get(str(job.remote_id)) or f"Item {job.remote_id}"),
+            job,
+            owners.get(str(job.remote_id)),
+            at=job.finished_at or job.created_at,
+        )
+        for job in jobs[:limit]
+    ]
+    ignored = UnmatchedItem.objects.filter(ignored_by=by, ignored_at__gt=now - RECENT).order_by("-ignored_at", "-id")
+    ignored_rows = ignored.values_list("ignored_at", "name", "item_id")
+    batches = [(at, list(rows)) for at, rows in groupby(ignored_rows[: limit * 200], key=lambda row: row[0])]
+    asked += [ItemRequest(rows[0][1] or f"Item {rows[0][2]}", ignored=len(rows), at=at) for at, rows in batches[:limit]]
+    return sorted(asked, key=lambda request: request.at or now, reverse=True)[:limit]
+
+
+def _ids_by_type(rows: Iterable[UnmatchedItem | RefusedItem]) -> Iterable[tuple[str, list[str]]]:
+    ordered = sorted(rows, key=lambda row: (row.entity_type, row.item_id))
+    return [(kind, [row.item_id for row in of_type]) for kind, of_type in groupby(ordered, lambda row: row.entity_type)]
+
+
+def _enqueue_requests(rows: Sequence[UnmatchedItem], payload: Mapping[str, Any]) -> None:
+    with transaction.atomic():
+        for entity_type, ids in _ids_by_type(rows):
+            enqueue_item_many(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
+            transaction.on_commit(partial(notify.notify_now, entity_type), robust=True)

@@ -1,0 +1,132 @@
+"""Each page has its help, which is on the site; and what can't be shown is said inside the site's frame."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import OperationalError
+from django.test import Client
+
+from config import help_pages
+from tests.admin.all_pages import furnish, of_models, without_a_row
+from tests.admin.test_records import words_of
+
+pytestmark = pytest.mark.django_db
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+FRAME = 'id="nav-sidebar"'
+
+
+def help_of(html: str) -> str:
+    found = re.search(r'<a\s+class="npd-words-link"\s+href="(/admin/help/[^"]*)"', html)
+    return found[1] if found else ""
+
+
+def test_every_page_has_a_help_that_opens(browser_of_person: Client, world: dict[str, Any], person: User) -> None:
+    furnish(world, person)
+    helped: dict[str, str] = {}
+    for address in filter(None, ["/admin/", "/admin/glossary/", *of_models(), *without_a_row()]):
+        answer = browser_of_person.get(address, follow=True)
+        html = answer.headers.get("Content-Type", "").startswith("text/html")
+        page = answer.content.decode() if html and not answer.streaming else ""
+        if FRAME in page:
+            helped[address] = help_of(page)
+    assert len(helped) > 40
+    assert not [address for address, page in helped.items() if not page]
+    for page in set(helped.values()):
+        assert browser_of_person.get(page).status_code == 200, page
+
+
+def test_every_help_page_opens_and_none_of_its_links_is_dead(browser_of_person: Client) -> None:
+    start = browser_of_person.get("/admin/help/").content.decode()
+    pages = set(re.findall(r'href="(/admin/help/\w[^"]*)"', start))
+    served = [path for pattern in help_pages.LISTED for path in DOCS.glob(pattern)]
+    assert len(pages) == len(served) > 20
+    links: set[str] = set()
+    for page in pages:
+        html = browser_of_person.get(page).content.decode()
+        article = html.split("<article", 1)[1].split("</article>")[0]
+        found = set(map(unescape, re.findall(r'href="([^"]+)"', article)))
+        anchors = set(re.findall(r'id="([^"]+)"', article))
+        assert {link[1:] for link in found if link.startswith("#")} <= anchors, page
+        links |= {link for link in found if not link.startswith(("#", "http"))}
+        assert "<!--" not in article
+    assert "/admin/glossary/" in links
+    for link in links:
+        path, _, anchor = link.partition("#")
+        answer = browser_of_person.get(path)
+        assert answer.status_code == 200, link
+        assert not anchor or f'id="{anchor}"' in answer.content.decode(), link
+
+
+def test_only_help_pages_are_read_and_only_by_who_is_signed_in(browser_of_person: Client) -> None:
+    for name in ("../README", "howto/../../README", "howto/nothing", "tour", "reference/"):
+        assert browser_of_person.get(f"/admin/help/{name}/").status_code in (301, 404), name
+    assert Client().get("/admin/help/howto/steer-the-queue/").status_code == 302
+
+
+@pytest.fixture
+def patient(browser_of_person: Client) -> Client:
+    """Who gets the page that a browser would get, also about a failure of ours."""
+    browser_of_person.raise_request_exception = False
+    return browser_of_person
+
+
+def test_a_page_that_is_not_there_is_said_in_the_frame_with_its_reason(patient: Client) -> None:
+    page = patient.get("/admin/sync/nothing/of/the/kind/")
+    assert page.status_code == 404
+    assert FRAME in page.content.decode()
+    assert "The address leads nowhere" in words_of(page.content.decode())
+    told = patient.get("/admin/sync/decision/4711/undo/").content.decode()
+    assert FRAME in told
+    assert "There is no activity #4711; it may be too old to be kept." in words_of(told)
+
+
+def test_a_page_that_is_not_allowed_is_said_in_the_frame(client: Client) -> None:
+    client.force_login(User.objects.create_user("reader", password="x", is_staff=True))
+    page = client.get("/admin/npd/contact/")
+    assert page.status_code == 403
+    assert FRAME in page.content.decode()
+    assert "an administrator can give you one" in words_of(page.content.decode())
+
+
+def test_a_fault_of_ours_is_said_in_the_frame_with_its_number(patient: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr("django.template.response.SimpleTemplateResponse.render", broken)
+    page = patient.get("/admin/glossary/", headers={"X-Request-Id": "abcdef-number-of-it"})
+    assert page.status_code == 500
+    html = page.content.decode()
+    assert FRAME in html
+    assert page.headers["X-Request-Id"] in html
+
+
+def test_the_page_about_a_fault_needs_no_database(patient: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*args: object, **kwargs: object) -> None:
+        raise OperationalError("the server is away")
+
+    monkeypatch.setattr("django.db.backends.utils.CursorWrapper.execute", away)
+    page = patient.get("/admin/glossary/")
+    assert page.status_code == 500
+    assert FRAME not in page.content.decode()
+    assert "Something went wrong here" in words_of(page.content.decode())
+
+
+def test_an_expired_form_is_said_in_the_frame(person: User) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(person)
+    page = strict.post("/admin/npd/contact/export/", {"format": "csv"})
+    assert page.status_code == 403
+    assert FRAME in page.content.decode()
+    assert "This form has expired" in words_of(page.content.decode())
+
+
+def test_who_is_not_signed_in_sees_no_frame(client: Client) -> None:
+    page = client.get("/nothing/here/")
+    assert page.status_code == 404
+    assert FRAME not in page.content.decode()

@@ -1,0 +1,90 @@
+"""Lists and their exports in a real browser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from npd.models import Contact
+from sync.operations import exports
+
+pytestmark = [pytest.mark.django_db(transaction=True)]
+CONTACTS = "/admin/npd/contact/"
+HEIGHTS = "[...document.querySelectorAll('tr.data-row')].map(row => Math.round(row.getBoundingClientRect().height))"
+LINES = """row => {
+    const shown = [...row.querySelectorAll('th, td:not(.action-checkbox)')].filter(cell => cell.offsetHeight);
+    const tops = shown.map(cell => cell.getBoundingClientRect().top).sort((one, other) => one - other);
+    return tops.filter((top, place) => place === 0 || top - tops[place - 1] > 10).length;
+}"""
+"""How many lines of a row are shown: cells whose tops are close stand side by side."""
+
+
+@pytest.fixture
+def long_names(world: dict[str, Any]) -> dict[str, Any]:
+    """Records in every state, some with more to say than a column has room for."""
+    organization = world["organization"]
+    type(organization).objects.filter(pk=organization.pk).update(
+        name="Gesellschaft für allerlei Nützliches mbH & Co. KG"
+    )
+    Contact.objects.update(
+        organization=organization,
+        role_title="Geschäftsführende Gesellschafterin in Elternzeit",
+        email="a" * 60 + "@npd.example",
+    )
+    return world
+
+
+def test_a_record_is_one_line_of_forty_pixels_and_all_columns_are_on_the_screen(
+    open_page: Any, long_names: dict[str, Any]
+) -> None:
+    page, errors = open_page(1280, "light")
+    for address in (CONTACTS, "/admin/npd/organization/"):
+        page.goto(address)
+        assert set(page.evaluate(HEIGHTS)) == {40}
+        right = page.locator("td.field-updated").first.evaluate("cell => cell.getBoundingClientRect().right")
+        assert right <= 1280
+    assert not errors
+
+
+def test_on_a_phone_a_record_is_three_lines(open_page: Any, long_names: dict[str, Any]) -> None:
+    page, errors = open_page(390, "dark")
+    page.goto(CONTACTS)
+    rows = page.locator("tr.data-row")
+    assert {row.evaluate(LINES) for row in rows.all()} == {3}
+    assert max(page.evaluate(HEIGHTS)) < 100
+    name, badge = (rows.first.locator(cell).bounding_box() for cell in ("th.field-name", "td.field-sync"))
+    assert abs(name["y"] - badge["y"]) < 8
+    assert name["y"] < rows.first.locator("td.field-organization").bounding_box()["y"]
+    assert not errors
+
+
+def test_a_tab_filters_and_the_export_follows_it(open_page: Any, world: dict[str, Any]) -> None:
+    page, errors = open_page(1280, "light")
+    page.goto(f"{CONTACTS}?q=e")
+    page.get_by_role("link", name="Needs attention", exact=True).click()
+    page.wait_for_url("**health=attention**")
+    assert "q=e" in page.url
+    assert page.locator(".npd-tabs [aria-current]").inner_text() == "Needs attention"
+    page.get_by_role("link", name="Export…").click()
+    page.wait_for_url("**/export/**")
+    assert "q=e" in page.url
+    assert "health=attention" in page.url
+    with page.expect_download() as loaded:
+        page.get_by_role("button", name="CSV").click()
+    assert loaded.value.suggested_filename.endswith(".csv")
+    assert not errors
+
+
+def test_the_page_of_a_long_export_goes_on_by_itself(open_page: Any, world: dict[str, Any], settings: Any) -> None:
+    settings.EXPORT_ROWS_AT_ONCE = 1
+    page, errors = open_page(390, "dark")
+    page.goto(f"{CONTACTS}export/")
+    page.get_by_role("button", name="Excel").click()
+    page.get_by_text("Waits for a worker").wait_for()
+    exports.write_exports()
+    page.get_by_role("link", name="Download").wait_for()
+    with page.expect_download() as loaded:
+        page.get_by_role("link", name="Download").click()
+    assert loaded.value.suggested_filename.endswith(".xlsx")
+    assert not errors

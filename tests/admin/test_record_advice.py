@@ -1,0 +1,222 @@
+"""A record says what to do: one primary act in each state that is not in sync, and the field concerned is marked."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+
+from npd.models import Contact
+from sync.choices import QueueStatus, RecordSyncStatus
+from sync.models import GuardedAct, QueuePause, RefusedItem, SyncMetadata, SyncQueue
+from sync.outbox import pauses
+from tests.admin import states
+from tests.admin.test_record_panel import act_url, page_of, posted
+from tests.admin.test_records import change_page
+from tests.conflicts.conftest import rejected_too
+from tests.conflicts.test_about_record import AGAIN, gone
+
+pytestmark = pytest.mark.django_db
+BLOCKED = {"phone": {"reason": "The column is gone.", "side": "npd", "code": "column"}}
+
+
+def acts_of(client: Client, record: Any) -> list[str]:
+    """The codes of the panel's acts, the primary one first; there is exactly one primary among them."""
+    html = client.get(change_page(record)).content.decode()
+    panel = html[html.index('id="npd-state"') :]
+    panel = panel[: panel.index("</section>")]
+    found = re.findall(r'class="npd-button( npd-button-main)?"[^>]*?data-act="(\w+)"', panel)
+    assert panel.count("npd-button-main") == (1 if found else 0)
+    assert [bool(main) for main, _ in found] == [number == 0 for number in range(len(found))]
+    return [code for _, code in found]
+
+
+def removed(name: str, item: str, state: str, **values: Any) -> Contact:
+    """A contact whose item has left its board, as a pass has found it."""
+    made = states.contact(name, **values)
+    states.mark(made, RecordSyncStatus.PENDING, item)
+    states.ledger(made, "pending", remote_state=state, note="The item was archived on Monday.")
+    return made
+
+
+def asked(name: str, item: str) -> Contact:
+    """The same, of which a person is asked by now."""
+    from tests.conflicts.conftest import record
+
+    made = removed(name, item, "archived")
+    record(gone(made, options=[AGAIN]))
+    states.mark(made, RecordSyncStatus.CONFLICT, item)
+    return made
+
+
+def unlinked(name: str) -> Contact:
+    made = states.disabled(name)
+    RefusedItem.objects.create(entity_type="contact", item_id="99", entity_id=made.pk, reason="x", let_go=True)
+    return made
+
+
+def awaiting_approval(name: str) -> Contact:
+    made = states.contact(name)
+    states.ledger(made, "pending")
+    GuardedAct.objects.create(entity_type="contact", entity_id=made.pk, kind="records", state="held", label=name)
+    return made
+
+
+def blocked(name: str) -> Contact:
+    made = states.contact(name)
+    states.ledger(made, "completed", held=BLOCKED)
+    return made
+
+
+def both_problems(name: str, item: str) -> Contact:
+    made = rejected_too(name, item)
+    row = SyncMetadata.objects.get(entity_id=str(made.pk))
+    row.held |= BLOCKED
+    row.save(update_fields=["held"])
+    return marked_pending(made, item)
+
+
+def marked_pending(made: Contact, item: str) -> Contact:
+    states.mark(made, RecordSyncStatus.PENDING, item)
+    return made
+
+
+STATES: dict[str, tuple[Any, list[str]]] = {
+    "synced": (lambda: states.synced("A", "1"), []),
+    "pending": (lambda: states.waiting("A"), ["sync_now"]),
+    "pending from Monday alone": (lambda: states.contact("A", sync_direction="monday_to_npd"), []),
+    "conflict": (lambda: states.conflicting("A", "1")[0], ["resolve"]),
+    "failed": (lambda: states.dead("A"), ["retry"]),
+    "rejected value": (lambda: marked_pending(rejected_too("A", "1"), "1"), ["fix"]),
+    "blocked field": (lambda: blocked("A"), ["unblock"]),
+    "rejected and blocked": (lambda: both_problems("A", "1"), ["fix", "unblock"]),
+    "item archived": (lambda: removed("A", "1", "archived"), ["restore", "create_again", "unlink"]),
+    "item deleted": (lambda: removed("A", "1", "deleted"), ["restore", "create_again", "unlink"]),
+    "item on another board": (lambda: removed("A", "1", "moved"), ["create_again", "unlink"]),
+    "item not shown": (lambda: removed("A", "1", "missing"), ["unlink"]),
+    "item archived, mirrored from Monday": (
+        lambda: removed("A", "1", "archived", sync_direction="monday_to_npd"),
+        ["restore", "unlink"],
+    ),
+    "asked about an archived item": (lambda: asked("A", "1"), ["restore", "create_again", "unlink"]),
+    "approval": (lambda: awaiting_approval("A"), ["approve", "sync_now"]),
+    "sync off": (lambda: states.disabled("A"), ["switch_on"]),
+    "unlinked": (lambda: unlinked("A"), ["switch_on", "link_again"]),
+    "no direction": (lambda: states.contact("A", sync_direction="none"), ["sync_both_ways"]),
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_in_each_state_one_act_is_primary_and_is_the_one_that_helps(browser_of_person: Client, state: str) -> None:
+    make, expected = STATES[state]
+    states.boards()
+    assert acts_of(browser_of_person, make()) == expected
+
+
+def test_what_waits_for_a_pause_is_resumed_where_the_person_may(browser_of_person: Client, client: Client) -> None:
+    states.boards()
+    record = states.contact("A")
+    SyncQueue.objects.create(entity_type="contact", entity_id=record.pk)
+    made = pauses.pause("anna", entity_type="contact", direction="to_monday")
+    assert acts_of(browser_of_person, record) == ["resume"]
+    form = {"entity_type": made.entity_type, "direction": made.direction}
+    assert "Resumed. What waited is worked now." in posted(browser_of_person, record, "resume_board", **form)
+    assert not QueuePause.objects.exists()
+    assert "somebody else has resumed it" in posted(browser_of_person, record, "resume_board", **form)
+    pauses.pause("anna", entity_type="contact", direction="to_monday")
+    client.force_login(clerk("view_contact", "change_contact"))
+    assert acts_of(client, record) == []
+    assert client.post(act_url(record, "resume_board"), form).status_code == 403
+    assert QueuePause.objects.exists()
+
+
+def clerk(*codenames: str) -> User:
+    made = User.objects.create_user("clerk", is_staff=True)
+    made.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("rights", "expected"),
+    [
+        ((), {}),
+        (("change_contact",), {"failed": ["retry"], "rejected value": ["fix"], "sync off": ["switch_on"]}),
+        (("view_syncconflict",), {"conflict": ["resolve"], "rejected value": ["fix"]}),
+        (("view_syncmetadata",), {"blocked field": ["unblock"]}),
+        (("retry_syncqueue",), {"failed": ["retry"]}),
+    ],
+)
+def test_who_may_less_is_offered_less(client: Client, rights: tuple[str, ...], expected: dict[str, list[str]]) -> None:
+    states.boards()
+    client.force_login(clerk("view_contact", *rights))
+    for state in ("conflict", "failed", "rejected value", "blocked field", "sync off"):
+        record = STATES[state][0]()
+        want = expected.get(state, ["sync_now"] if state == "blocked field" and "change_contact" in rights else [])
+        assert acts_of(client, record) == want, state
+        Contact.objects.all().delete()
+
+
+def test_a_failed_record_is_retried_from_its_page(browser_of_person: Client, world: dict[str, Any]) -> None:
+    record = world["dead"]
+    assert "is tried again now" in posted(browser_of_person, record, "retry")
+    states_of_jobs = SyncQueue.objects.filter(entity_id=record.pk).values_list("status", flat=True)
+    assert QueueStatus.PENDING in states_of_jobs
+    assert QueueStatus.FAILED not in states_of_jobs
+    assert "has no failed job any more" in posted(browser_of_person, record, "retry")
+
+
+def test_a_rejected_blocked_or_failed_record_is_never_pending(browser_of_person: Client, world: dict[str, Any]) -> None:
+    for state in ("rejected value", "blocked field", "failed", "rejected and blocked"):
+        record = STATES[state][0]()
+        html = browser_of_person.get(change_page(record)).content.decode()
+        assert "Needs attention" in html[html.index('id="npd-state"') :][:900], state
+        Contact.objects.filter(pk=record.pk).delete()
+
+
+def test_the_field_concerned_is_marked_in_the_form_and_read_with_it(browser_of_person: Client) -> None:
+    states.boards()
+    record = marked_pending(rejected_too("Ann", "75"), "75")
+    html = browser_of_person.get(change_page(record)).content.decode()
+    [field] = re.findall(r'<input[^>]+name="email"[^>]*>', html)
+    assert 'aria-describedby="id_email_helptext"' in field
+    described = html[html.index('id="id_email_helptext"') :]
+    mark = described[: described.index("</div>")]
+    assert "Rejected by Monday" in mark
+    assert f"/admin/conflicts/syncconflict/refused/contact/{record.pk}/email/" in mark
+    assert '<span class="npd-mark" id="npd-mark-phone" data-live></span>' in html
+    assert "Fix email" in page_of(browser_of_person, record)
+
+
+def test_a_mark_escapes_what_it_says(browser_of_person: Client) -> None:
+    states.boards()
+    record = blocked("A")
+    held = {"phone": BLOCKED["phone"] | {"reason": "<script>alert(1)</script>"}}
+    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(held=held)
+    html = browser_of_person.get(change_page(record)).content.decode()
+    assert "<script>alert(1)" not in html
+    assert "&lt;script&gt;alert(1)" in html
+
+
+def test_sync_is_switched_off_in_one_place_of_the_page_and_chosen_in_the_form_of_a_new_record(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    html = browser_of_person.get(change_page(world["synced"])).content.decode()
+    assert 'name="sync_enabled"' not in html
+    assert html.count("Turn sync off…") == 1
+    assert 'name="sync_enabled"' in browser_of_person.get("/admin/npd/contact/add/").content.decode()
+
+
+def test_the_items_creation_asks_first_and_only_where_there_was_one(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    record = removed("Gone", "5555", "archived")
+    before = SyncQueue.objects.filter(entity_id=record.pk).count()
+    assert "Create the item of “Gone” again?" in posted(browser_of_person, record, "create_again")
+    assert SyncQueue.objects.filter(entity_id=record.pk).count() == before
+    assert "is created again now" in posted(browser_of_person, record, "create_again", confirmed="yes")
+    assert SyncQueue.objects.get(entity_id=record.pk).payload == {"recreate": True, "by": "dora"}
+    without = world["waiting"]
+    assert "so none is created again" in posted(browser_of_person, without, "create_again", confirmed="yes")

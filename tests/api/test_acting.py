@@ -1,0 +1,300 @@
+"""What a person does in the admin, a program does by API: rejected values, inbox, ignored items, exports, schedule."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django_celery_beat.models import PeriodicTask
+from rest_framework.test import APIClient
+
+from npd.models import Contact
+from sync.clock import sync_now
+from sync.kernel import periodic_jobs
+from sync.models import Assignment, Export, GuardedAct, RefusedItem, SyncMetadata, SyncQueue, UnmatchedItem
+from sync.operations import exports
+from tests.admin import states
+from tests.api.conftest import row, user_who_may, with_token
+from tests.conflicts.conftest import GOOD, REFUSED, rejected_too
+
+SYNC = "/api/v1/sync/"
+REJECTED, INBOX, IGNORED, SCHEDULE = (f"{SYNC}{n}/" for n in ("rejected-values", "inbox", "ignored-items", "schedule"))
+SEEN = {"npd": REFUSED, "monday": GOOD}
+
+
+@pytest.fixture
+def rejected(db: None) -> Contact:
+    """A contact whose new email Monday has rejected."""
+    states.boards()
+    made = rejected_too("Ann", "75")
+    held = SyncMetadata.objects.get(entity_id=str(made.pk)).held
+    SyncMetadata.objects.filter(entity_id=str(made.pk)).update(held={"email": held["email"] | {"code": "rejected"}})
+    return made
+
+
+def results(api: APIClient, address: str, **query: Any) -> list[dict[str, Any]]:
+    answer = api.get(address, query)
+    assert answer.status_code == 200, answer.content
+    found: list[dict[str, Any]] = answer.json()["results"]
+    return found
+
+
+# Rejected values.
+
+
+def test_a_rejected_value_is_listed_with_both_sides(api: APIClient, rejected: Contact) -> None:
+    [listed] = results(api, REJECTED)
+    assert (listed["record"], listed["field"], listed["npd"], listed["monday"]) == ("Ann", "email", REFUSED, GOOD)
+    assert (listed["code"], listed["monday_id"]) == ("rejected", "75")
+    asked = {"entity_type": "contact", "entity_id": str(rejected.pk), "field": "email"}
+    assert results(api, REJECTED, **asked) == [listed]
+    assert results(api, REJECTED, field="phone") == results(api, REJECTED, entity_type="organization") == []
+    assert api.get(REJECTED, {"field": "nonsense"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("answer", "stored", "state"),
+    [
+        ({"choose": "npd"}, REFUSED, "settled"),
+        ({"choose": "monday"}, GOOD, "applying"),
+        ({"choose": "custom", "value": "new@example.com"}, "new@example.com", "applying"),
+    ],
+)
+def test_an_answer_is_stored_for_the_values_seen_and_taken_back(
+    api: APIClient, rejected: Contact, answer: dict[str, str], stored: str, state: str
+) -> None:
+    one = f"{REJECTED}contact/{rejected.pk}/email/"
+    assert (api.get(one).json()["waits"], api.get(one).json()["answer"]) == (True, None)
+    stale = api.post(f"{one}answer", {**answer, "seen": {"npd": "else", "monday": GOOD}})
+    assert (stale.status_code, stale.json()["code"], stale.json()["current"]) == (409, "stale", {"email": SEEN})
+    found = api.post(f"{one}answer", {**answer, "seen": SEEN}).json()
+    rejected.refresh_from_db()
+    assert (rejected.email, found["waits"], found["answer"]["state"]) == (stored, False, state)
+    assert api.post(f"{one}answer", {**answer, "seen": SEEN}).json()["code"] == "not_waiting"
+    undone = api.post(f"{one}undo")
+    rejected.refresh_from_db()
+    assert (undone.status_code, rejected.email) == (200, REFUSED)
+    assert api.post(f"{one}undo").status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"choose": "custom", "value": "no address"}, "/value"),
+        ({"choose": "custom"}, "/value"),
+        ({"choose": "npd", "value": "x"}, "/value"),
+        ({"choose": "both"}, "/choose"),
+    ],
+)
+def test_an_answer_that_neither_side_can_hold_is_refused(
+    api: APIClient, rejected: Contact, body: dict[str, str], pointer: str
+) -> None:
+    answer = api.post(f"{REJECTED}contact/{rejected.pk}/email/answer", {**body, "seen": SEEN})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, pointer)
+    assert Contact.objects.get().email == REFUSED
+
+
+def test_rejected_values_of_records_that_one_may_not_see_are_not_told(rejected: Contact) -> None:
+    clerk = with_token(user_who_may("view_syncconflict", "change_syncconflict"))
+    one = f"{REJECTED}contact/{rejected.pk}/email/"
+    assert results(clerk, REJECTED) == []
+    assert [clerk.get(one).status_code, clerk.post(f"{one}undo").status_code] == [404, 404]
+    reader = with_token(user_who_may("view_syncconflict", "view_contact", name="reader"))
+    assert reader.get(one).status_code == 200
+    assert reader.post(f"{one}answer", {"choose": "npd", "seen": SEEN}).status_code == 403
+    decider = with_token(user_who_may("view_contact", "view_syncconflict", "change_syncconflict", name="decider"))
+    typed = {"choose": "custom", "value": "new@example.com", "seen": SEEN}
+    assert decider.post(f"{one}answer", typed).status_code == 403
+    assert decider.get(f"{REJECTED}contact/{rejected.pk}/phone/").status_code == 404
+
+
+# The inbox.
+
+
+def test_the_inbox_is_one_list_with_its_causes(api: APIClient, rejected: Contact) -> None:
+    failed = row(status="failed", entity_id=rejected.pk, error_message="Monday refused 17 times.")
+    UnmatchedItem.objects.create(entity_type="contact", item_id="800", name="Stranger", reason_code="no_key")
+    found = results(api, INBOX)
+    assert [one["kind"] for one in found] == ["failed", "rejected", "unmatched"]
+    assert (found[0]["id"], found[0]["name"]) == (str(failed.pk), "Ann")
+    assert found[1]["values"] == [{"field": "email", "label": "Email", "npd": REFUSED, "monday": GOOD}]
+    assert api.get(INBOX, {"page_size": 2}).json()["count"] == 3
+    assert [one["kind"] for one in results(api, INBOX, kind=["failed", "unmatched"])] == ["failed", "unmatched"]
+    causes = results(api, f"{INBOX}causes/")
+    assert [(one["kind"], one["number"]) for one in causes] == [("failed", 1), ("rejected", 1), ("unmatched", 1)]
+    assert results(api, INBOX, cause=causes[1]["cause"]) == [found[1]]
+    assert api.get(INBOX, {"kind": ["failed", "failed"]}).json()["count"] == 1
+    for wrong in ({"kind": "nonsense"}, {"mine": "true", "assignee": "ada"}):
+        assert api.get(INBOX, wrong).status_code == 400
+    clerk = with_token(user_who_may("view_syncqueue"))
+    assert [(one["kind"], one["name"]) for one in results(clerk, INBOX)] == [("failed", "Contact")]
+    decider = with_token(user_who_may("view_syncconflict", name="decider"))
+    assert [(one["kind"], one["name"], one["values"]) for one in results(decider, INBOX)] == [
+        ("rejected", "Contact", [])
+    ]
+    assert with_token(user_who_may(name="nobody")).get(INBOX).status_code == 403
+
+
+def test_an_entry_is_assigned_and_noted_and_says_by_whom(api: APIClient, person: User, rejected: Contact) -> None:
+    User.objects.create_user("bea", "bea@example.test", "long-enough-1", is_staff=True)
+    failed = [row(status="failed", error_message="x") for _ in range(2)]
+    [one, *_] = results(api, INBOX, kind="rejected")
+    entry = f"{INBOX}entries/{one['key']}/"
+    assert api.patch(entry, {"assignee": "bea", "note": "Asked Ann."}).json()["assignee"] == "bea"
+    assert api.patch(entry, {"note": "Ann answered."}).json()["assignee"] == "bea"
+    words = api.get(entry).json()["words"]
+    assert [(word["by"], word["note"]) for word in words[:2]] == [("ada", "Ann answered."), ("ada", "Asked Ann.")]
+    assert [each["key"] for each in results(api, INBOX, assignee="bea")] == [one["key"]]
+    keys = [f"failed:{job.pk}" for job in failed]
+    assert api.post(f"{INBOX}assign", {"keys": [*keys, "failed:0"], "assignee": "ada"}).json() == {"done": 2, "left": 1}
+    assert {each["key"] for each in results(api, INBOX, mine="true")} == set(keys)
+    assert api.post(f"{INBOX}assign", {"keys": keys, "assignee": None}).json()["done"] == 2
+    assert results(api, INBOX, mine="true") == []
+    assert api.patch(entry, {"assignee": "nobody"}).status_code == 400
+    assert api.patch(f"{INBOX}entries/failed:0/", {"note": "x"}).status_code == 404
+    looker = with_token(user_who_may("view_syncconflict"))
+    assert looker.patch(entry, {"note": "x"}).status_code == 403
+    assert with_token(person, "read", "write", "resolve").patch(entry, {"note": "x"}).status_code == 403
+    assert Assignment.objects.filter(note="x").count() == 0
+
+
+# Ignored items, and what waits.
+
+
+def test_an_ignored_item_is_considered_again(api: APIClient) -> None:
+    kept = {"entity_type": "contact", "reason": "ada ignored it.", "let_go": True}
+    ignored = RefusedItem.objects.create(item_id="800", **kept)
+    RefusedItem.objects.create(item_id="801", erased=True, **kept)
+    UnmatchedItem.objects.create(entity_type="contact", item_id="800", reason_code="no_key", ignored_by="ada")
+    [listed] = results(api, IGNORED, monday_id="800", unlinked="true")
+    assert (listed["monday_id"], listed["reason"]) == ("800", "ada ignored it.")
+    assert len(results(api, IGNORED)) == 1
+    viewer = with_token(user_who_may("view_refuseditem"))
+    assert results(viewer, IGNORED)[0]["reason"] == "Contact that you may not see"
+    assert viewer.delete(f"{IGNORED}{ignored.pk}/").status_code == 403
+    assert api.delete(f"{IGNORED}{ignored.pk}/").status_code == 204
+    assert not RefusedItem.objects.filter(pk=ignored.pk).exists()
+    assert SyncQueue.objects.get(remote_id="800").status == "pending"
+    assert (UnmatchedItem.objects.get().ignored_by, results(api, IGNORED)) == ("", [])
+    assert LogEntry.objects.filter(object_id=str(ignored.pk), change_message__contains="by the API").exists()
+
+
+def test_approvals_pauses_and_endpoints_are_filtered_and_ordered_as_every_list(
+    api: APIClient, contact: Contact
+) -> None:
+    acts = [
+        GuardedAct.objects.create(entity_type="contact", entity_id=contact.pk, kind=kind, state="held", **more)
+        for kind, more in (("records", {"remote_id": "7"}), ("clear_npd", {"key": "phone"}))
+    ]
+    guard, pauses, hooks = f"{SYNC}guard/", f"{SYNC}pauses/", "/api/v1/webhook-endpoints/"
+    assert [one["id"] for one in results(api, guard, ordering="id")] == [one.pk for one in acts]
+    assert [one["id"] for one in results(api, guard, monday_id="7")] == [acts[0].pk]
+    assert [one["id"] for one in results(api, guard, field="phone", fields="id")] == [acts[1].pk]
+    assert api.get(f"{guard}{acts[0].pk}/").json()["monday_id"] == "7"
+    for body in ({"entity_type": "contact"}, {"entity_type": "organization"}, {"direction": "to_npd"}):
+        assert api.post(pauses, body).status_code == 201
+    assert results(api, pauses, ordering="-entity_type")[0]["entity_type"] == "organization"
+    assert len(results(api, pauses, entity_type="contact")) == len(results(api, pauses, direction="to_npd")) == 1
+    assert results(api, pauses, paused_before="2020-01-01T00:00:00Z") == []
+    for address, types in (("https://a.example/x", []), ("https://b.example/x", ["record.created"])):
+        assert api.post(hooks, {"address": address, "event_types": types}).status_code == 201
+    assert [one["address"] for one in results(api, hooks, ordering="-address")] == [
+        "https://b.example/x", "https://a.example/x",
+    ]  # fmt: skip
+    assert len(results(api, hooks, event_type="record.created")) == 2
+    assert len(results(api, hooks, event_type="record.deleted", enabled="true", failing="false")) == 1
+    assert results(api, "/api/v1/webhook-deliveries/", status_code=500) == []
+
+
+# Exports.
+
+
+def csv_of(api: APIClient, export: dict[str, Any]) -> list[dict[str, str]]:
+    answer = api.get(f"/api/v1/exports/{export['id']}/file")
+    assert answer.status_code == 200
+    content = b"".join(answer.streaming_content)  # type: ignore[attr-defined]
+    assert int(answer.headers["Content-Length"]) == export["size"] == len(content)
+    return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
+
+
+def test_a_list_is_exported_under_its_filters_without_a_formula(api: APIClient) -> None:
+    for name in ("=cmd()", "Bea", "Ann"):
+        Contact.objects.create(name=name, role_title="Chair" if name != "Bea" else "")
+    made = api.post("/api/v1/contacts/exports?role_title=Chair&ordering=-name", {"file_format": "csv"})
+    export = made.json()
+    assert (made.status_code, export["state"], export["total"], export["list"]) == (201, "done", 2, "contacts")
+    assert made.headers["Location"].endswith(f"/api/v1/exports/{export['id']}/")
+    assert [one["Name"] for one in csv_of(api, export)] == ["Ann", "'=cmd()"]
+    assert api.get("/api/v1/exports/").json()["results"] == [export]
+    assert api.post("/api/v1/contacts/exports?nonsense=1", {"file_format": "csv"}).status_code == 400
+    assert api.post("/api/v1/contacts/exports", {"file_format": "exe"}).status_code == 400
+    assert LogEntry.objects.latest("id").change_message.startswith("Exported 2 rows as CSV, by the API.")
+
+
+@pytest.mark.parametrize("collection", ["sync/history", "sync/queue", "sync/conflicts", "organizations"])
+def test_every_exported_list_is_its_owners_alone(api: APIClient, collection: str) -> None:
+    row(status="failed")
+    made = api.post(f"/api/v1/{collection}/exports", {"file_format": "xlsx"})
+    assert (made.status_code, made.json()["file_format"]) == (201, "xlsx")
+    other = with_token(User.objects.create_superuser("other"))
+    address = f"/api/v1/exports/{made.json()['id']}"
+    assert [other.get(f"{address}/").status_code, other.get(f"{address}/file").status_code] == [404, 404]
+    assert with_token(user_who_may()).post(f"/api/v1/{collection}/exports", {"file_format": "csv"}).status_code == 403
+
+
+def test_a_long_export_is_written_by_a_worker_as_its_owner_may_see_it_then(
+    settings: Any, rejected: Contact, api: APIClient
+) -> None:
+    settings.EXPORT_ROWS_AT_ONCE = 0
+    reader = user_who_may("view_syncqueue")
+    clerk = with_token(reader, "read")
+    row(status="failed", entity_id=rejected.pk)
+    made = clerk.post(f"{SYNC}queue/exports?status=failed", {"file_format": "csv"})
+    export = made.json()
+    assert (made.status_code, export["state"]) == (202, "waiting")
+    refused = clerk.get(f"/api/v1/exports/{export['id']}/file")
+    assert (refused.status_code, refused.json()["code"]) == (409, "not_ready")
+    exports.write_exports()
+    export = clerk.get(f"/api/v1/exports/{export['id']}/").json()
+    assert (export["state"], export["rows"]) == ("done", 1)
+    [line] = csv_of(clerk, export)
+    assert "Ann" not in line["Record"]
+    reader.user_permissions.clear()
+    assert with_token(User.objects.get(pk=reader.pk)).get(f"/api/v1/exports/{export['id']}/file").status_code == 403
+    again = api.post("/api/v1/contacts/exports", {"file_format": "csv"}).json()
+    User.objects.filter(username="ada").update(is_superuser=False)
+    exports.write_exports()
+    assert Export.objects.get(pk=again["id"]).state == "failed"
+
+
+# The schedule.
+
+
+def test_the_schedule_is_read_and_changed(api: APIClient) -> None:
+    periodic_jobs.ensure_periodic_jobs()
+    audit, prune = (PeriodicTask.objects.get(task=f"sync.{name}") for name in ("audit", "prune"))
+    listed = {one["id"]: one for one in results(api, SCHEDULE, page_size=500)}
+    assert (listed[prune.pk]["at"], listed[prune.pk]["every"]) == ("02:40", None)
+    assert (listed[audit.pk]["every"], listed[audit.pk]["period"]) == (15, "minutes")
+    changed = api.patch(f"{SCHEDULE}{audit.pk}/", {"every": 2, "period": "hours"}).json()
+    assert (changed["every"], changed["period"], changed["enabled"]) == (2, "hours", True)
+    PeriodicTask.objects.filter(pk=prune.pk).update(last_run_at=sync_now())
+    changed = api.patch(f"{SCHEDULE}{prune.pk}/", {"at": "23:05", "enabled": False}).json()
+    assert (changed["at"], changed) == ("23:05", api.get(f"{SCHEDULE}{prune.pk}/").json())
+    assert changed["last_run_at"]
+    assert PeriodicTask.objects.get(pk=prune.pk).enabled is False
+    for entry, body in (
+        (audit, {"every": 2, "period": "days"}),
+        (audit, {"at": "02:40"}),
+        (prune, {"every": 1}),
+        (audit, {"every": 0}),
+        (audit, {"task": "x"}),
+    ):
+        assert api.patch(f"{SCHEDULE}{entry.pk}/", body).status_code == 400, body
+    assert str(PeriodicTask.objects.get(pk=audit.pk).interval) == "every 2 hours"
+    viewer = with_token(user_who_may("view_periodictask"))
+    assert (viewer.get(SCHEDULE).status_code, viewer.patch(f"{SCHEDULE}{audit.pk}/", {}).status_code) == (200, 403)

@@ -1,0 +1,327 @@
+"""What a list can be asked for: pages by cursor, filters and order by every field, some fields, related records."""
+
+from __future__ import annotations
+
+import gzip
+from datetime import timedelta
+from functools import reduce
+from operator import or_
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import pytest
+from django.db import connection
+from django.db.models import Q
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from rest_framework.test import APIClient
+
+from conflicts.models import SyncConflict
+from npd.models import Contact, Organization
+from sync.clock import sync_now
+from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue, UnmatchedItem
+from tests.api.conftest import QUEUE, row, url_of, user_who_may, with_token
+
+CONTACTS = "/api/v1/contacts/"
+CONFLICTS = "/api/v1/sync/conflicts/"
+STATES = "/api/v1/sync/states/"
+UNMATCHED = "/api/v1/sync/unmatched-items/"
+
+
+def named(api: APIClient, **query: Any) -> list[str]:
+    answer = api.get(CONTACTS, query)
+    assert answer.status_code == 200, answer.content
+    return [one["name"] for one in answer.json()["results"]]
+
+
+def walk(api: APIClient, address: str) -> list[dict[str, Any]]:
+    """All rows of a list, page after page by cursor."""
+    found: list[dict[str, Any]] = []
+    following: str | None = address
+    while following:
+        answer = api.get(following)
+        assert answer.status_code == 200, answer.content
+        body = answer.json()
+        assert "count" not in body
+        found += body["results"]
+        following = body["next"]
+        assert (f'<{following}>; rel="next"' == answer.headers.get("Link")) is bool(following)
+    return found
+
+
+@pytest.mark.parametrize("ordering", ["name", "-name", "monday_last_synced", "-monday_last_synced", "-sync_enabled"])
+def test_pages_by_cursor_give_each_row_once_in_the_order_of_pages_by_number(api: APIClient, ordering: str) -> None:
+    now = sync_now()
+    Contact.objects.bulk_create(
+        Contact(
+            name=f"Name {number % 4}",
+            monday_last_synced=None if number % 3 else now - timedelta(hours=number % 5),
+            sync_enabled=bool(number % 2),
+        )
+        for number in range(25)
+    )
+    listed = api.get(CONTACTS, {"ordering": ordering, "page_size": 100}).json()["results"]
+    walked = walk(api, f"{CONTACTS}?pagination=cursor&page_size=4&ordering={ordering}")
+    assert [one["id"] for one in walked] == [one["id"] for one in listed]
+
+
+def test_pages_by_cursor_skip_and_repeat_nothing_while_the_list_changes(api: APIClient) -> None:
+    Contact.objects.bulk_create(Contact(name=f"Name {number:02}") for number in range(10))
+    first = api.get(f"{CONTACTS}?pagination=cursor&page_size=4").json()
+    # The last row of the page goes, another comes before it, and one comes behind it.
+    Contact.objects.filter(name="Name 03").delete()
+    Contact.objects.create(name="Name 00a")
+    Contact.objects.create(name="Name 05a")
+    rest = [one["name"] for one in walk(api, first["next"])]
+    assert rest == ["Name 04", "Name 05", "Name 05a", "Name 06", "Name 07", "Name 08", "Name 09"]
+
+
+def test_lists_in_an_order_of_their_own_have_pages_by_cursor(api: APIClient, contact: Contact) -> None:
+    for number in range(5):
+        row(status="failed" if number % 2 else "pending")
+        data = {"npd_data": {}, "monday_data": {}, "conflict_fields": ["phone"], "monday_item_id": str(number)}
+        resolved = sync_now() if number % 2 else None
+        SyncConflict.objects.create(
+            entity_type="contact", entity_id=contact.pk, kind="identity", resolved_at=resolved, **data
+        )
+        UnmatchedItem.objects.create(entity_type="contact", item_id=str(number), name="x")
+        SyncMetadata.objects.create(entity_type="sprint", entity_id=str(number), system="jira")
+    for address in (QUEUE, CONFLICTS, UNMATCHED, STATES):
+        listed = [one["id"] for one in api.get(address).json()["results"]]
+        assert [one["id"] for one in walk(api, f"{address}?pagination=cursor&page_size=2")] == listed
+        assert len(listed) >= 5
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ("cursor=abc", "cursor"),
+        ("cursor=", "cursor"),
+        ("pagination=offset", "pagination"),
+        ("pagination=cursor&page=2", "page"),
+        ("pagination=cursor&page_size=none", "page_size"),
+        ("ordering=notes", "ordering"),
+        ("ordering=organization", "ordering"),
+        ("created_since=2026-01-01", "created_since"),
+        ("created_since=2026-01-01T10:00:00", "created_since"),
+        ("updated_before=soon", "updated_before"),
+        ("sync_enabled=maybe", "sync_enabled"),
+        ("sync_direction=up", "sync_direction"),
+        ("fields=name,emial", "fields"),
+        ("fields=", "fields"),
+        ("expand=billing_contact", "expand"),
+        ("fields=name&expand=organization", "expand"),
+    ],
+)
+def test_what_a_list_can_not_be_asked_for_is_refused_by_name(api: APIClient, query: str, parameter: str) -> None:
+    answer = api.get(f"{CONTACTS}?{query}")
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["parameter"] == parameter
+
+
+def test_deleted_records_by_cursor_come_once_each_in_the_order_of_their_last_deletion(api: APIClient) -> None:
+    one, two, three = (Contact.objects.create(name=name) for name in ("One", "Two", "Three"))
+    keys = [str(record.pk) for record in (two, three, one)]
+    for record in (one, two, three):
+        record.delete()
+    again = Contact.objects.create(id=keys[-1], name="One")
+    assert [row["id"] for row in api.get(f"{CONTACTS}deleted/").json()["results"]] == keys[:2]
+    again.delete()
+    found, address = [], f"{CONTACTS}deleted/?pagination=cursor&page_size=1"
+    while address:
+        page = api.get(address).json()
+        found, address = [*found, *page["results"]], page["next"]
+    assert [row["id"] for row in found] == keys
+
+
+def test_a_cursor_belongs_to_its_list_with_its_filters_and_order(api: APIClient) -> None:
+    Contact.objects.bulk_create(Contact(name=f"Name {number}") for number in range(3))
+    following = api.get(f"{CONTACTS}?pagination=cursor&page_size=1").json()["next"]
+    cursor = urlsplit(following).query
+    assert api.get(f"{CONTACTS}?{cursor}").status_code == 200
+    assert api.get(f"{CONTACTS}?{cursor}&ordering=-name").status_code == 400
+    assert api.get(f"{CONTACTS}?{cursor}&search=Name").status_code == 400
+    assert api.get(f"/api/v1/organizations/?{cursor}").status_code == 400
+
+
+def test_pages_of_a_search_are_counted_by_the_statement_that_finds_them(api: APIClient) -> None:
+    Contact.objects.bulk_create(Contact(name=f"Name {number}") for number in range(7))
+    Contact.objects.create(name="Somebody else")
+
+    def page(number: Any) -> tuple[int, list[str]]:
+        with CaptureQueriesContext(connection) as queries:
+            found = api.get(f"{CONTACTS}?search=name&page_size=3&page={number}").json()
+        through = [
+            one["sql"] for one in queries if "LIKE UPPER(" in one["sql"] and '"contacts"."id" IN' not in one["sql"]
+        ]
+        assert len(through) == 1, through
+        return found["count"], [one["name"] for one in found["results"]]
+
+    assert page(1) == (7, ["Name 0", "Name 1", "Name 2"])
+    assert page(3) == (7, ["Name 6"])
+    assert api.get(f"{CONTACTS}?search=name&page_size=3&page=last").json()["results"][0]["name"] == "Name 6"
+    assert [api.get(f"{CONTACTS}?search=name&page_size=3&page={one}").status_code for one in (4, 999_999_999)] == [
+        404, 404,
+    ]  # fmt: skip
+    assert api.get(f"{CONTACTS}?search=nobody").json()["count"] == 0
+
+
+# Letters whose case depends on the language or changes their number, and what LIKE reads as a pattern.
+ODD_LETTERS = "aAiIıİßẞsSςσΣﬁKÅåé\u0301%_\\é0 "
+
+
+@pytest.fixture
+def odd_contacts(db: None) -> None:
+    named = [ODD_LETTERS[first : first + 4].strip() or "x" for first in range(len(ODD_LETTERS))]
+    organizations = Organization.objects.bulk_create(Organization(name=f"z{name}") for name in named)
+    Contact.objects.bulk_create(
+        Contact(name=f"n{number}", notes=name, organization=organizations[-number] if number % 2 else None)
+        for number, name in enumerate(named)
+    )
+
+
+@given(st.text(ODD_LETTERS, min_size=1, max_size=4).filter(str.strip))
+@example("%")
+@example("\\")
+@example("ss")
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_search_finds_what_a_comparison_of_every_text_finds(api: APIClient, odd_contacts: None, text: str) -> None:
+    wanted = Contact.objects.all()
+    for word in text.split():
+        joined = ("name", "email", "role_title", "phone", "notes", "organization__name")
+        wanted = wanted.filter(reduce(or_, (Q(**{f"{name}__icontains": word}) for name in joined)))
+    assert sorted(named(api, search=text, page_size=100)) == sorted(wanted.values_list("name", flat=True))
+
+
+def test_records_are_filtered_by_each_field_and_by_times(api: APIClient, organization: Organization) -> None:
+    old = Contact.objects.create(name="Old", email="Old@Navy.test", phone="1", notes="long", organization=organization)
+    new = Contact.objects.create(name="New", email="new@navy.test", sync_enabled=False, sync_direction="npd_to_monday")
+    Contact.objects.filter(pk=new.pk).update(monday_id="77", monday_last_synced=sync_now())
+    new.refresh_from_db()
+    old.refresh_from_db()
+    assert named(api, email=" old@navy.TEST ") == ["Old"]
+    assert named(api, email="navy.test") == []
+    assert named(api, notes="long", phone="1") == ["Old"]
+    assert named(api, organization=organization.pk) == ["Old"]
+    assert named(api, monday_id="77") == ["New"]
+    assert named(api, sync_enabled="false") == ["New"]
+    assert named(api, sync_direction=["npd_to_monday", "none"]) == ["New"]
+    assert named(api, name="New") == ["New"]
+    boundary = new.created_at.isoformat()
+    assert named(api, created_since=boundary) == ["New"]
+    assert named(api, created_before=boundary) == ["Old"]
+    assert named(api, monday_last_synced_since="2020-01-01T00:00:00Z") == ["New"]
+    assert named(api, updated_since=new.updated_at.isoformat(), updated_before="2999-01-01T00:00:00Z") == ["New"]
+    assert named(api, ordering="phone") == ["New", "Old"]
+
+
+def test_jobs_conflicts_and_unmatched_items_are_filtered_by_each_field(api: APIClient, contact: Contact) -> None:
+    job = row(entity_id=None, remote_id="55", operation="create", priority=10)
+    row(operation="update", attempts=3)
+    found = api.get(QUEUE, {"monday_id": "55", "operation": "create", "attempts": "0"}).json()["results"]
+    assert [(one["id"], one["monday_id"], one["remote_id"]) for one in found] == [(job.pk, "55", "55")]
+    assert api.get(QUEUE, {"attempts": "1e9"}).status_code == 400
+    assert api.get(QUEUE, {"ordering": "attempts", "created_before": "2020-01-01T00:00:00Z"}).json()["results"] == []
+    data = {"npd_data": {}, "monday_data": {}, "conflict_fields": ["phone"], "monday_item_id": "55"}
+    SyncConflict.objects.create(entity_type="contact", entity_id=contact.pk, **data)
+    asked = {"monday_id": "55", "detected_since": "2020-01-01T00:00:00Z", "ordering": "-detected_at"}
+    assert api.get(CONFLICTS, asked).json()["results"][0]["monday_id"] == "55"
+    UnmatchedItem.objects.create(entity_type="contact", item_id="55", name="Ada")
+    [item] = api.get(UNMATCHED, {"monday_id": "55", "name": "Ada"}).json()["results"]
+    assert (item["monday_id"], item["item_id"]) == ("55", "55")
+    SyncMetadata.objects.create(entity_type="contact", entity_id=str(contact.pk), remote_id="55")
+    assert api.get(STATES, {"monday_id": "55", "error_count": "0"}).json()["results"][0]["monday_id"] == "55"
+
+
+def test_an_act_on_all_that_match_takes_the_filters_and_no_order(api: APIClient) -> None:
+    row(status="failed", attempts=5)
+    row(status="failed", attempts=1)
+    assert api.post(f"{QUEUE}retry?ordering=id", {"expect": 2}).status_code == 400
+    assert api.post(f"{QUEUE}retry?attempts=5", {"expect": 1}).json()["done"] == 1
+    assert SyncQueue.objects.filter(status="failed").count() == 1
+
+
+def test_an_answer_holds_the_fields_that_are_asked_for(api: APIClient, contact: Contact) -> None:
+    [found] = api.get(f"{CONTACTS}?fields=name,email").json()["results"]
+    assert found == {"name": "Grace Hopper", "email": "grace@navy.test"}
+    one = api.get(url_of(contact) + "?fields=id")
+    assert (one.json(), "ETag" in one.headers) == ({"id": str(contact.pk)}, True)
+    assert api.patch(url_of(contact) + "?fields=id", {"notes": "n"}).status_code == 400
+    row()
+    [job] = api.get(f"{QUEUE}?fields=status,attempts&entity_type=contact&page_size=1").json()["results"]
+    assert set(job) == {"status", "attempts"}
+
+
+def test_a_related_record_stands_in_place_of_its_id(api: APIClient, organization: Organization) -> None:
+    Contact.objects.create(name="A", organization=organization)
+    Contact.objects.create(name="B")
+    with_it, without = api.get(f"{CONTACTS}?expand=organization").json()["results"]
+    assert (with_it["organization"]["name"], with_it["organization"]["id"]) == ("Navy", str(organization.pk))
+    assert without["organization"] is None
+    one = api.get(f"{CONTACTS}{with_it['id']}/?expand=organization&fields=organization").json()
+    assert one["organization"]["name"] == "Navy"
+    clerk = with_token(user_who_may("view_contact"))
+    assert clerk.get(f"{CONTACTS}?expand=organization").status_code == 403
+
+
+def test_answers_to_programs_are_compressed_and_their_etag_stays_good(api: APIClient, contact: Contact) -> None:
+    Contact.objects.filter(pk=contact.pk).update(notes="long " * 500)
+    plain = api.get(url_of(contact))
+    packed = plain_client(api).get(url_of(contact), headers={"Accept-Encoding": "gzip"})
+    assert (plain.headers.get("Content-Encoding"), packed.headers["Content-Encoding"]) == (None, "gzip")
+    assert gzip.decompress(packed.content) == plain.content
+    changed = api.patch(url_of(contact), {"notes": "short"}, headers={"If-Match": packed.headers["ETag"]})
+    assert changed.status_code == 200
+    page = api.get("/admin/login/", headers={"Accept-Encoding": "gzip"})
+    assert "Content-Encoding" not in page.headers
+
+
+def plain_client(api: APIClient) -> Client:
+    """The same caller by Django's client: DRF's reads every body as text."""
+    return Client(headers={"Authorization": api._credentials["HTTP_AUTHORIZATION"]})
+
+
+def queries(api: APIClient, address: str) -> int:
+    with CaptureQueriesContext(connection) as captured:
+        answer = api.get(address)
+    assert answer.status_code == 200, answer.content
+    return len(captured)
+
+
+def test_how_each_field_is_synced_is_told_with_its_reason_and_monday_is_not_asked(
+    api: APIClient, contact: Contact
+) -> None:
+    BoardLink.objects.create(entity_type="contact", board_id="1", npd_id_column="npd", match_key="email")
+    Contact.objects.filter(pk=contact.pk).update(monday_id="77")
+    link = BoardLink.objects.get()
+    for key, converter in (("name", "name"), ("email", "email")):
+        mapping = FieldMapping.objects.create(
+            link=link, key=key, label=key.title(), fields=[key], column_id=key, converter=converter
+        )
+    base = {"item": "77", "column": "email", "version": mapping.version}
+    raw = {"email": "old@navy.test", "text": "old@navy.test"}
+    SyncMetadata.objects.create(
+        entity_type="contact",
+        entity_id=str(contact.pk),
+        base={"email": {"local": {"email": "old@navy.test"}, "remote": raw, **base}},
+        held={"name": {"reason": "Monday rejected it.", "code": "rejected", "side": "monday"}},
+    )
+    found = api.get(url_of(contact, "sync")).json()
+    assert (found["id"], found["monday_id"]) == (str(contact.pk), "77")
+    name, email = found["fields"]
+    assert (name["reason_code"], name["blocked"], name["detail"]) == ("rejected", True, "Monday rejected it.")
+    assert (email["npd"], email["base"]["npd"], email["monday"]) == (
+        "grace@navy.test",
+        "old@navy.test",
+        "old@navy.test",
+    )
+    assert (email["reason_code"], email["state"], email["rule"]) == ("npd_changed", "pending", "ask")
+    assert api.get(url_of(contact, "sync?fields=id")).status_code == 400
+    assert api.get(f"{CONTACTS}{organization_id()}/sync").status_code == 404
+
+
+def organization_id() -> UUID:
+    return Organization.objects.create(name="Navy").pk

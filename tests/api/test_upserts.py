@@ -1,0 +1,148 @@
+"""External ids, and writing a record by one of them or by its e-mail: made once, changed from then on."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from django.db import connection
+from rest_framework.test import APIClient
+
+from npd.models import Contact, Organization
+from sync.models import ExternalId, Tombstone
+from sync.records.tombstones import restore_by_person
+from tests.api.conftest import url_of, user_who_may, with_token
+
+CONTACTS = "/api/v1/contacts/"
+CRM = f"{CONTACTS}by-external-id/crm/"
+
+
+def by_email(email: str) -> str:
+    return f"{CONTACTS}by-email/{quote(email)}"
+
+
+def test_by_an_external_id_a_record_is_made_and_then_changed(api: APIClient) -> None:
+    made = api.put(f"{CRM}4711", {"name": "Ada", "phone": "1"})
+    assert (made.status_code, made.json()["external_ids"]) == (201, {"crm": "4711"})
+    changed = api.put(f"{CRM}4711/", {"phone": "2", "external_ids": {"shop": "gid://1"}})
+    assert (changed.status_code, changed.json()["id"]) == (200, made.json()["id"])
+    assert (changed.json()["name"], changed.json()["phone"]) == ("Ada", "2")
+    assert changed.json()["external_ids"] == {"crm": "4711", "shop": "gid://1"}
+    assert changed.headers["ETag"] == api.get(made.headers["Location"]).headers["ETag"]
+
+
+def test_ids_are_filtered_by_and_shown_in_lists_without_a_query_for_each(
+    api: APIClient, django_assert_max_num_queries: Any
+) -> None:
+    for number in range(5):
+        api.put(f"{CRM}{number}", {"name": f"P{number}"})
+    with django_assert_max_num_queries(20):
+        listed = api.get(CONTACTS).json()["results"]
+    assert sorted(one["external_ids"]["crm"] for one in listed) == list("01234")
+    found = api.get(f"{CONTACTS}?external_id=crm:3").json()["results"]
+    assert [one["name"] for one in found] == ["P3"]
+    assert api.get(f"{CONTACTS}?external_id=crm:9").json()["count"] == 0
+    refused = api.get(f"{CONTACTS}?external_id=crm")
+    assert (refused.status_code, refused.json()["errors"][0]["parameter"]) == (400, "external_id")
+
+
+def test_an_id_is_given_moved_and_taken_away(api: APIClient, contact: Contact) -> None:
+    assert api.patch(url_of(contact), {"external_ids": {"crm": "1"}}).json()["external_ids"] == {"crm": "1"}
+    other = api.post(CONTACTS, {"name": "Bob", "external_ids": {"crm": "1"}})
+    assert (other.status_code, other.json()["code"]) == (409, "external_id_taken")
+    assert str(contact.pk) in other.json()["detail"]
+    assert Contact.objects.count() == 1
+    assert api.patch(url_of(contact), {"external_ids": {"crm": None}}).json()["external_ids"] == {}
+    assert api.post(CONTACTS, {"name": "Bob", "external_ids": {"crm": "1"}}).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("url", "body"),
+    [
+        (f"{CRM}1", {"name": "A", "external_ids": {"crm": "2"}}),
+        (f"{CONTACTS}by-external-id/no space/1", {"name": "A"}),
+        (f"{CRM}{'9' * 256}", {"name": "A"}),
+        (f"{CRM}1", {"name": "A", "emial": "x"}),
+        (f"{CRM}1", [1]),
+        (by_email("ada@x.test"), {"name": "A", "email": "bob@x.test"}),
+        (by_email("no address"), {"name": "A"}),
+        (by_email(" "), {"name": "A"}),
+        (by_email("a\0b@x.test"), {"name": "A"}),
+        (f"{CRM}1", {"name": "A", "external_ids": {f"s{number}": "1" for number in range(51)}}),
+        (f"{CRM}1", {"name": "A", "external_ids": {"bad source": "2"}}),
+    ],
+)  # fmt: skip
+def test_what_contradicts_the_address_or_is_no_value_is_refused(api: APIClient, url: str, body: Any) -> None:
+    assert api.put(url, body).status_code == 400
+    assert not Contact.objects.exists()
+
+
+def test_by_email_the_contact_is_found_as_the_sync_finds_it(api: APIClient, contact: Contact) -> None:
+    changed = api.put(by_email("GRACE@Navy.test"), {"notes": "Admiral"})
+    assert (changed.status_code, changed.json()["id"]) == (200, str(contact.pk))
+    assert changed.json()["email"] == "grace@navy.test"
+    made = api.put(by_email("ada@x.test"), {"name": "Ada"})
+    assert (made.status_code, made.json()["email"]) == (201, "ada@x.test")
+
+
+def test_two_contacts_with_the_email_are_told_and_left_alone(api: APIClient, contact: Contact) -> None:
+    other = Contact.objects.create(name="G", email=contact.email)
+    answer = api.put(by_email(contact.email), {"notes": "x"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "ambiguous")
+    assert str(contact.pk) in answer.json()["detail"]
+    assert str(other.pk) in answer.json()["detail"]
+
+
+def test_a_model_is_written_by_the_field_that_its_records_are_matched_by(api: APIClient) -> None:
+    url = f"/api/v1/organizations/by-name/{quote('A/S Kontor', safe='')}"
+    assert [api.put(url, {"notes": note}).status_code for note in ("1", "2")] == [201, 200]
+    assert Organization.objects.get().notes == "2"
+
+
+def test_preconditions_say_whether_the_record_must_be_there(api: APIClient, contact: Contact) -> None:
+    tag = api.get(url_of(contact)).headers["ETag"]
+    url, new = by_email(contact.email), by_email("new@x.test")
+    assert api.put(new, {"name": "N"}, headers={"If-Match": "*"}).status_code == 412
+    assert api.put(url, {"notes": "1"}, headers={"If-None-Match": "*"}).status_code == 412
+    assert api.put(url, {"notes": "1"}, headers={"If-Match": tag}).status_code == 200
+    assert api.put(url, {"notes": "2"}, headers={"If-Match": tag}).status_code == 412
+    assert api.put(new, {"name": "N"}, headers={"If-None-Match": "*"}).status_code == 201
+
+
+def test_an_upsert_needs_the_permissions_to_add_and_to_change(contact: Contact) -> None:
+    both = user_who_may("add_contact", "change_contact", name="both")
+    for user, expected in ((user_who_may("change_contact"), 403), (both, 200)):
+        assert with_token(user).put(by_email(contact.email), {"notes": "1"}).status_code == expected
+
+
+def test_a_deleted_record_lets_its_ids_go_and_a_restored_one_has_them_again(api: APIClient) -> None:
+    ids = [api.put(f"{CRM}{number}", {"name": f"P{number}"}).json()["id"] for number in (1, 2)]
+    Contact.objects.all().delete()
+    new = api.put(f"{CRM}2", {"name": "Other"})
+    assert new.status_code == 201
+    for record_id in ids:
+        restore_by_person(Tombstone.objects.get(entity_id=record_id), "Ada")
+    found = {one["name"]: one["external_ids"] for one in api.get(CONTACTS).json()["results"]}
+    assert found == {"P1": {"crm": "1"}, "P2": {}, "Other": {"crm": "2"}}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("url", [f"{CRM}1", by_email("ada@x.test")])
+def test_two_upserts_at_once_make_one_record(api: APIClient, url: str) -> None:
+    together, answers = threading.Barrier(2), list[int]()
+
+    def write(number: int) -> None:
+        together.wait()
+        answers.append(api.put(url, {"name": "Ada", "phone": str(number)}).status_code)
+        connection.close()
+
+    writers = [threading.Thread(target=write, args=[number]) for number in range(2)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    assert sorted(answers) == [200, 201]
+    assert Contact.objects.count() == 1
+    assert ExternalId.objects.count() == ("crm" in url)

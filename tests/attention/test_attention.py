@@ -1,0 +1,181 @@
+"""What needs attention: every kind is counted once, by its cause, with a key that stays the same."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from conflicts.models import SyncConflict
+from npd.models import Contact
+from sync.choices import GuardKind, GuardState, RecordSyncStatus
+from sync.models import DisabledCode, FieldMapping, GuardedAct, SyncMetadata, SyncQueue, UnmatchedItem, WebhookEndpoint
+from sync.operations import attention
+from sync.operations.attention import AttentionKind
+from tests.admin import states
+
+pytestmark = pytest.mark.django_db
+
+REJECTED = {"side": "monday", "code": "rejected", "reason": "Monday rejected “x” [Monday request 12-ab]"}
+
+
+def blocked(name: str, item: str, key: str = "phone", **entry: Any) -> Contact:
+    """A contact with one blocked field."""
+    made = states.contact(name)
+    states.mark(made, RecordSyncStatus.PENDING, item)
+    states.ledger(made, states.SyncStatus.COMPLETED, held={key: {"reason": "It can't be read.", **entry}})
+    return made
+
+
+def unmatched(item: str, code: str = "no_key_yet", **values: Any) -> UnmatchedItem:
+    """An item of the contacts board that no record has."""
+    return UnmatchedItem.objects.create(
+        entity_type="contact", item_id=item, reason_code=code, details={"label": "email"}, **values
+    )
+
+
+@pytest.fixture
+def one_of_each_kind(db: None) -> dict[str, Any]:
+    """Something of every kind, beside what needs nobody."""
+    states.boards()
+    _, conflict = states.conflicting("Ann", "5001")
+    dead = states.dead("Bob")
+    rejected = blocked("Cleo", "5003", "email", **REJECTED)
+    unread = blocked("Dan", "5004", code="unknown", side="npd")
+    approval = GuardedAct.objects.create(
+        entity_type="contact",
+        entity_id=unread.pk,
+        kind=GuardKind.CLEAR_MONDAY,
+        state=GuardState.PENDING,
+        key="notes",
+        label="Notes of Dan",
+    )
+    question = SyncConflict.objects.create(
+        entity_type="contact", entity_id=dead.pk, monday_item_id="5005", conflict_fields=[], kind="identity",
+        npd_data={}, monday_data={}, about={"what": "Is it the same Bob?"},
+    )  # fmt: skip
+    item = unmatched("7001")
+    endpoint = WebhookEndpoint.objects.create(
+        address="https://hooks.example/x", description="Newsletter", secret="-", enabled=False,
+        disabled_code=DisabledCode.GONE, disabled_at=states.sync_now(),
+    )  # fmt: skip
+    WebhookEndpoint.objects.create(
+        address="https://h.example/", secret="-", enabled=False, disabled_code=DisabledCode.PERSON
+    )
+    # Needs nobody: a value kept different, a field that waits for an approval, a conflict that is being applied.
+    blocked("Kept", "5010", left_by={"who": "Ada"}, **REJECTED)
+    blocked("Approved soon", "5011", code="approval", side="npd")
+    blocked("Left out", "5012", side="left out", code="left_out")
+    blocked("Off", "5013", code="unknown")
+    Contact.objects.filter(name="Off").update(sync_enabled=False)
+    SyncQueue.objects.filter(entity_id=Contact.objects.get(name="Off").pk).delete()
+    unmatched("7010", "queued")
+    unmatched("7011", ignored_at=states.sync_now())
+    _, applied = states.conflicting("Applied", "5014")
+    SyncConflict.objects.filter(pk=applied.pk).update(
+        choice={"fields": {"phone": {"choose": "npd"}}, "handed_back": {}}
+    )
+    return {
+        AttentionKind.CONFLICT: (f"conflict:{conflict.pk}", "Ann"),
+        AttentionKind.FAILED: (f"failed:{SyncQueue.objects.get(status='failed').pk}", "Bob"),
+        AttentionKind.REJECTED: (f"rejected:contact:{rejected.pk}:email", "Cleo"),
+        AttentionKind.BLOCKED: (f"blocked:contact:{unread.pk}:phone", "Dan"),
+        AttentionKind.APPROVAL: (f"approval:{approval.pk}", "Dan"),
+        AttentionKind.DUPLICATE: (f"duplicate:{question.pk}", "Bob"),
+        AttentionKind.UNMATCHED: (f"unmatched:{item.pk}", "Item 7001"),
+        AttentionKind.WEBHOOK: (f"webhook:{endpoint.pk}", "Newsletter"),
+    }
+
+
+def test_each_kind_is_counted_and_listed_once_under_a_key_of_its_own(one_of_each_kind: dict[str, Any]) -> None:
+    assert attention.counts() == dict.fromkeys(AttentionKind, 1)
+    found = {entry.kind: (entry.key, entry.name) for entry in attention.entries()}
+    assert found == one_of_each_kind
+    assert all(entry.url.startswith("/admin/") for entry in attention.entries())
+
+
+def test_the_gravest_kind_comes_first_and_pages_follow_each_other(one_of_each_kind: dict[str, Any]) -> None:
+    whole = [entry.kind for entry in attention.entries()]
+    assert whole == list(AttentionKind)
+    assert [one.kind for start in range(0, 8, 2) for one in attention.entries(limit=2, offset=start)] == whole
+
+
+def test_records_with_one_cause_are_one_line_that_names_it(one_of_each_kind: dict[str, Any]) -> None:
+    FieldMapping.objects.filter(link__entity_type="contact", key="phone").update(problem="Column Phone was deleted.")
+    gone = {"code": "column", "side": "npd", "reason": "Column Phone was deleted."}
+    for number in range(3):
+        blocked(f"Gone {number}", f"60{number}", **gone)
+    found = attention.causes(kinds=[AttentionKind.BLOCKED])
+    assert {(cause.text, cause.number) for cause in found} == {
+        ("Column Phone was deleted.", 3),
+        ("Phone: the value can’t be read", 1),
+    }
+    [of_column] = [cause for cause in found if cause.number == 3]
+    members = attention.entries(of_causes=[of_column.cause])
+    assert {entry.name for entry in members} == {"Gone 0", "Gone 1", "Gone 2"}
+    assert {entry.cause_text for entry in members} == {of_column.text}
+    assert len(attention.entries(of_causes=[of_column.cause], first_of_each=2)) == 2
+    assert [one.cause for one in attention.causes(among=[members[0].key])] == [of_column.cause]
+
+
+def test_failures_that_differ_in_names_and_numbers_only_have_one_cause(db: None) -> None:
+    for name, request in (("Ann", "1"), ("Bob", "2")):
+        states.dead(name, f"Monday rejected “{name}” after {request} s [Monday request {request}]")
+    states.dead("Cleo", "The board is full.")
+    found = {cause.text: cause.number for cause in attention.causes()}
+    assert found == {"Monday rejected … after … s": 2, "The board is full.": 1}
+    details = {entry.name: entry.detail for entry in attention.entries()}
+    assert details["Bob"] == "Monday rejected “Bob” after 2 s"
+
+
+def test_a_failure_alone_is_told_as_it_is_and_a_long_one_ends_with_a_sentence(db: None) -> None:
+    states.dead("Ann", "Press “No more faults” within 5 minutes [Monday request 1]")
+    states.dead("Bob", f"The board is full. {'It holds what it holds, ' * 9}and no more.")
+    assert {cause.text for cause in attention.causes()} == {
+        "Press “No more faults” within 5 minutes",
+        "The board is full.",
+    }
+
+
+def test_a_conflict_shows_the_fields_with_what_each_side_has(one_of_each_kind: dict[str, Any]) -> None:
+    [entry] = attention.entries(kinds=[AttentionKind.CONFLICT])
+    [shown] = entry.values
+    assert (shown.label, shown.npd, shown.monday) == ("Phone", "+44 20 7946 0812", "+44 20 7946 0018 ext. 4")
+    assert entry.cause_text == "Phone changed on both sides"
+
+
+def test_a_person_sees_the_kinds_of_the_lists_that_they_may_view_and_names_they_may_know(
+    one_of_each_kind: dict[str, Any],
+) -> None:
+    reader = User.objects.create_user("reader", is_staff=True)
+    assert not any(attention.counts(attention.scope_of(reader)).values())
+    assert attention.entries(attention.scope_of(reader)) == []
+    reader.user_permissions.set(Permission.objects.filter(codename__in=["view_syncqueue", "view_unmatcheditem"]))
+    scope = attention.scope_of(User.objects.get(pk=reader.pk))
+    seen = {kind for kind, number in attention.counts(scope).items() if number}
+    assert seen == {AttentionKind.FAILED, AttentionKind.UNMATCHED}
+    assert {entry.name for entry in attention.entries(scope)} == {"Contact", "Item 7001"}
+    assert attention.entries(scope, kinds=[AttentionKind.CONFLICT]) == []
+
+
+def test_what_waits_is_read_in_a_number_of_queries_that_does_not_grow(one_of_each_kind: dict[str, Any]) -> None:
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as asked:
+            attention.counts()
+            attention.causes()
+            attention.entries()
+        return len(asked)
+
+    few = queries()
+    for number in range(12):
+        states.conflicting(f"Many {number}", f"8{number:03}")
+        states.dead(f"More {number}", f"Failed: {uuid.uuid4()}")
+        blocked(f"Some {number}", f"9{number:03}", code="unknown")
+        unmatched(f"77{number:02}")
+    assert queries() <= few + 1
+    assert attention.counts()[AttentionKind.CONFLICT] == 13
+    assert SyncMetadata.objects.exists()

@@ -1,0 +1,333 @@
+"""The inbox: what a person sees there, what they may do with it, and what is undone."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from html import unescape
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from conflicts.models import BatchState, ConflictBatch, SyncConflict
+from npd.models import Contact
+from sync.choices import GuardKind, GuardState
+from sync.models import Assignment, GuardedAct, RefusedItem, SyncMetadata, SyncQueue
+from sync.operations import attention
+from sync.operations.attention import AttentionKind
+from tests.admin import states
+from tests.admin.conftest import browser_of_person, monday, person
+from tests.admin.test_records import words_of
+from tests.attention.test_attention import one_of_each_kind
+
+__all__ = ["browser_of_person", "monday", "one_of_each_kind", "person"]
+
+pytestmark = pytest.mark.django_db
+INBOX = "/admin/inbox/"
+ACT = f"{INBOX}act/"
+UNDO = f"{INBOX}undo/"
+
+
+def page(client: Client, query: str = "") -> str:
+    answer = client.get(f"{INBOX}{query}")
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def seen_of(html: str, key: str) -> dict[str, str]:
+    """What the row of a key sends back with an act."""
+    found = re.search(rf'name="seen:{re.escape(key)}"\s+value="([^"]*)"', html)
+    assert found
+    return {f"seen:{key}": unescape(found[1])}
+
+
+def keys_of(html: str) -> list[str]:
+    return re.findall(r'name="key"\s+value="([^"]+)"', html)
+
+
+def clerk(*codenames: str) -> User:
+    user = User.objects.create_user("clerk", password="x", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    return user
+
+
+def test_its_tabs_the_sidebar_and_the_api_count_the_same(
+    browser_of_person: Client, one_of_each_kind: dict[str, Any]
+) -> None:
+    states.conflicting("Zoe", "5050")
+    html, counts = page(browser_of_person), attention.counts()
+    tabs = {words_of(label).strip(): int(number) for label, number in re.findall(
+        r"<a [^>]*?href=\"/admin/inbox/[^>]*>\s*([^<>]+?)\s*<b>([\d,]+)</b>", html)}  # fmt: skip
+    assert tabs == {"All": 9} | {kind.label: number for kind, number in counts.items()}
+    badge = re.search(r'<a\s+href="/admin/inbox/".*?</a>', html, re.DOTALL)
+    assert badge
+    assert words_of(badge[0]).split() == ["Inbox", "9"]
+    assert browser_of_person.get("/admin/live/").json()["badges"][INBOX].count("9") >= 1
+    assert browser_of_person.get("/api/v1/sync/stats").json()["needs_attention"] == {
+        kind.value: number for kind, number in counts.items()
+    }
+    assert len(keys_of(html)) == 9
+
+
+def test_one_side_is_used_for_the_values_shown_and_that_is_undone(
+    browser_of_person: Client, one_of_each_kind: dict[str, Any]
+) -> None:
+    key = one_of_each_kind[AttentionKind.CONFLICT][0]
+    seen = seen_of(page(browser_of_person), key)
+    browser_of_person.post(ACT, {"one": f"keep_monday {key}", **seen})
+    conflict = SyncConflict.objects.get(pk=key.partition(":")[2])
+    assert conflict.stored_choice.resolution_type == "keep_monday"
+    html = page(browser_of_person)
+    assert key not in keys_of(html)
+    assert "Monday’s value is used" in words_of(html)
+    browser_of_person.post(UNDO)
+    assert ConflictBatch.objects.get().state == BatchState.UNDOING
+    assert "open again in some seconds" in words_of(page(browser_of_person))
+
+
+def test_both_are_used_of_long_texts_and_of_nothing_else(
+    browser_of_person: Client, one_of_each_kind: dict[str, Any]
+) -> None:
+    short = one_of_each_kind[AttentionKind.CONFLICT][0]
+    _, conflict = states.conflicting("Zoe", "5050", "notes")
+    texts = {"npd_data": {"notes": "Met in May.\nCall her."}, "monday_data": {"notes": "Met in May.\nSend the offer."}}
+    SyncConflict.objects.filter(pk=conflict.pk).update(base_data={"notes": "Met in May."}, **texts)
+    key, html = f"conflict:{conflict.pk}", page(browser_of_person)
+    assert f'value="both {key}"' in html
+    assert f'value="both {short}"' not in html
+    browser_of_person.post(ACT, {"one": f"both {key}", **seen_of(html, key)})
+    conflict.refresh_from_db()
+    assert conflict.stored_choice.fields["notes"].value == "Met in May.\nCall her.\nSend the offer."
+    assert [row.name for row in ConflictBatch.objects.get().entries.all()] == ["Zoe"]
+
+
+def test_long_texts_are_shown_where_they_differ(browser_of_person: Client, one_of_each_kind: dict[str, Any]) -> None:
+    _, conflict = states.conflicting("Zoe", "5050", "notes")
+    same = "Met at the fair and talked about the offer. " * 4
+    texts = {"npd_data": {"notes": f"{same}Call on Tuesday."}, "monday_data": {"notes": f"{same}Call on Friday."}}
+    SyncConflict.objects.filter(pk=conflict.pk).update(**texts)
+    html = page(browser_of_person)
+    row = html[html.index(f'value="conflict:{conflict.pk}"') :].partition("</li>")[0]
+    assert re.findall(r"<ins\s*>([^<]*)</ins>", row) == ["Tuesday", "Friday"]
+    assert seen_of(html, f"conflict:{conflict.pk}")  # the whole values go with the act
+    assert not re.search(r'="[^"<]*<time', html)
+
+
+def test_a_value_that_changed_since_it_was_shown_is_not_overwritten(
+    browser_of_person: Client, one_of_each_kind: dict[str, Any]
+) -> None:
+    key = one_of_each_kind[AttentionKind.CONFLICT][0]
+    seen = seen_of(page(browser_of_person), key)
+    SyncConflict.objects.filter(pk=key.partition(":")[2]).update(monday_data={"phone": "another"})
+    for form in (seen, {}):
+        browser_of_person.post(ACT, {"one": f"keep_monday {key}", **form})
+        assert SyncConflict.objects.get(pk=key.partition(":")[2]).choice is None
+
+
+def test_ticked_entries_of_several_kinds_are_done_where_it_fits(
+    browser_of_person: Client, one_of_each_kind: dict[str, Any]
+) -> None:
+    keys = [one_of_each_kind[kind][0] for kind in (AttentionKind.FAILED, AttentionKind.BLOCKED, AttentionKind.CONFLICT)]
+    browser_of_person.post(ACT, {"action": "retry", "key": keys})
+    assert not SyncQueue.objects.filter(status="failed").exists()
+    dan = Contact.objects.get(name="Dan")
+    assert SyncQueue.objects.filter(entity_id=dan.pk, status="pending").exists()
+    text = words_of(page(browser_of_person))
+    assert "2 entries will be tried again now." in text
+    assert "1 entry left alone" in text
+
+
+def test_an_approval_asks_first_and_is_decided_by_the_number_that_was_asked(
+    browser_of_person: Client, one_of_each_kind: dict[str, Any]
+) -> None:
+    key = one_of_each_kind[AttentionKind.APPROVAL][0]
+    asked = browser_of_person.post(ACT, {"one": f"approve {key}"})
+    assert GuardedAct.objects.get().state == GuardState.PENDING
+    hidden = dict(re.findall(r'type="hidden"\s+name="([^"]+)"\s+value="([^"]*)"', asked.content.decode()))
+    assert hidden["key"] == key
+    browser_of_person.post(ACT, hidden)
+    assert GuardedAct.objects.get().state == GuardState.APPROVED
+
+
+def logged() -> list[str]:
+    """What the admin's log says of items."""
+    rows = LogEntry.objects.filter(content_type__model="unmatcheditem").order_by("pk")
+    return list(rows.values_list("change_message", flat=True))
+
+
+def test_an_ignored_item_comes_back_by_undo(browser_of_person: Client, one_of_each_kind: dict[str, Any]) -> None:
+    key = one_of_each_kind[AttentionKind.UNMATCHED][0]
+    browser_of_person.post(ACT, {"one": f"ignore {key}"})
+    assert RefusedItem.objects.get().item_id == "7001"
+    assert logged() == ["Ignored."]
+    assert key not in keys_of(page(browser_of_person))
+    browser_of_person.post(UNDO)
+    assert not RefusedItem.objects.exists()
+    assert logged() == ["Ignored.", "Listed again."]
+    assert key in keys_of(page(browser_of_person))
+
+
+def test_a_record_is_created_from_an_unmatched_item(
+    browser_of_person: Client, one_of_each_kind: dict[str, Any]
+) -> None:
+    key, html = one_of_each_kind[AttentionKind.UNMATCHED][0], page(browser_of_person)
+    assert f'href="/admin/sync/unmatcheditem/{key.partition(":")[2]}/link/"' in html
+    assert "Create contact" in html
+    browser_of_person.post(ACT, {"one": f"create {key}"})
+    assert SyncQueue.objects.filter(remote_id="7001", status="pending").exists()
+    assert logged() == ["Asked to create a record from it."]
+
+
+def test_a_value_that_no_page_of_ours_sends_is_no_value(
+    browser_of_person: Client, one_of_each_kind: dict[str, Any]
+) -> None:
+    key = one_of_each_kind[AttentionKind.CONFLICT][0]
+    browser_of_person.post(ACT, {"one": f"keep_monday {key}", f"seen:{key}": "[" * 100_000})
+    assert not ConflictBatch.objects.exists()
+
+
+def test_a_rejected_value_is_kept_different_and_asked_about_again_by_undo(
+    browser_of_person: Client, rejected_email: Contact
+) -> None:
+    key = f"rejected:contact:{rejected_email.pk}:email"
+    html = page(browser_of_person)
+    assert "ann@example.com" in html
+    assert re.search(rf'href="{attention.entries()[0].url}"\s+data-key="f"', html)
+    browser_of_person.post(ACT, {"one": f"keep_npd {key}", **seen_of(html, key)})
+    assert "left_by" in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).held["email"]
+    browser_of_person.post(UNDO)
+    assert "left_by" not in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).held["email"]
+    assert key in keys_of(page(browser_of_person))
+
+
+@pytest.fixture
+def rejected_email(db: None) -> Contact:
+    from tests.conflicts.conftest import rejected_too
+
+    states.boards()
+    return rejected_too("Ann", "75")
+
+
+def test_an_entry_is_taken_on_with_a_note_and_says_who_said_what(
+    browser_of_person: Client, one_of_each_kind: dict[str, Any], person: User
+) -> None:
+    helper = User.objects.create_user("eve", first_name="Eve", is_staff=True)
+    key = one_of_each_kind[AttentionKind.FAILED][0]
+    browser_of_person.post(ACT, {"action": "assign", "key": key, "assignee": helper.pk})
+    browser_of_person.post(ACT, {"action": "note", "key": key, "note": "Asked <b>Bob</b> about it."})
+    assert keys_of(page(browser_of_person, "?mine=1")) == []
+    browser_of_person.post(ACT, {"action": "assign", "key": key, "assignee": person.pk})
+    html = page(browser_of_person, "?mine=1")
+    assert keys_of(html) == [key]
+    assert "Asked &lt;b&gt;Bob&lt;/b&gt; about it." in html
+    told = words_of(browser_of_person.get(f"{INBOX}entry/", {"key": key}).content.decode())
+    assert told.index("assigned to Dora Demo") < told.index("assigned to Eve")
+    browser_of_person.post(UNDO)
+    assert Assignment.objects.order_by("-id")[0].assignee == helper
+    assert Assignment.objects.order_by("-id")[0].note == "Asked <b>Bob</b> about it."
+
+
+def test_who_may_only_look_is_offered_nothing_and_does_nothing(
+    client: Client, one_of_each_kind: dict[str, Any]
+) -> None:
+    views = (
+        "view_syncqueue",
+        "view_syncconflict",
+        "view_guardedact",
+        "view_syncmetadata",
+        "view_contact",
+        "view_unmatcheditem",
+    )
+    client.force_login(clerk(*views))
+    html = page(client)
+    assert len(re.findall("data-inbox-row", html)) == 7
+    assert 'name="one"' not in html
+    assert keys_of(html) == []
+    before = list(SyncQueue.objects.order_by("id").values_list("id", "status"))
+    for name in (
+        "retry",
+        "discard",
+        "approve",
+        "reject",
+        "ignore",
+        "create",
+        "keep_npd",
+        "keep_monday",
+        "assign",
+        "note",
+    ):
+        client.post(ACT, {"action": name, "key": [key for key, _ in one_of_each_kind.values()], "confirmed": "yes"})
+    assert list(SyncQueue.objects.order_by("id").values_list("id", "status")) == before
+    assert not Assignment.objects.exists()
+    assert GuardedAct.objects.get().state == GuardState.PENDING
+    assert not SyncConflict.objects.filter(choice__resolution_type__isnull=False).exists()
+
+
+def test_who_may_see_nothing_is_told_so(client: Client, one_of_each_kind: dict[str, Any]) -> None:
+    client.force_login(clerk())
+    text = words_of(page(client))
+    assert "You have no access to any of this" in text
+    assert "Ann" not in text
+
+
+def test_each_kind_leads_to_its_own_list_which_has_as_many(
+    browser_of_person: Client, one_of_each_kind: dict[str, Any]
+) -> None:
+    for kind in AttentionKind:
+        html = page(browser_of_person, f"?kind={kind.value}")
+        assert keys_of(html) == [one_of_each_kind[kind][0]]
+        found = re.search(r'npd-inbox-full"\s+href="([^"]+)"', html)
+        assert found
+        listed = browser_of_person.get(found[1].replace("&amp;", "&")).content.decode()
+        name = one_of_each_kind[kind][1]
+        assert name in listed or "7001" in listed
+
+
+def test_an_empty_inbox_says_so(browser_of_person: Client) -> None:
+    assert "Your inbox is empty" in words_of(page(browser_of_person))
+    assert "There is nothing to undo." in words_of(
+        browser_of_person.post(UNDO, follow=True).content.decode()
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("query", ["?p=x", "?p=99", "?kind=nothing", "?cause=gone", "?mine=2"])
+def test_odd_addresses_are_answered(browser_of_person: Client, one_of_each_kind: dict[str, Any], query: str) -> None:
+    assert browser_of_person.get(f"{INBOX}{query}").status_code == 200
+
+
+@pytest.mark.parametrize("form", [{}, {"action": "retry"}, {"action": "x", "key": "y"}, {"one": "retry failed:\0"}])
+def test_odd_acts_do_nothing(browser_of_person: Client, one_of_each_kind: dict[str, Any], form: dict[str, str]) -> None:
+    assert browser_of_person.post(ACT, form).status_code in (302, 303)
+    assert attention.counts() == dict.fromkeys(AttentionKind, 1)
+
+
+def test_a_page_leads_back_to_the_inbox_and_nowhere_else(browser_of_person: Client) -> None:
+    for back in ("https://evil.example/admin/inbox/", "//evil.example", "/admin/logout/"):
+        assert browser_of_person.post(ACT, {"back": back}).headers["Location"] == INBOX
+    assert browser_of_person.post(ACT, {"back": f"{INBOX}?kind=failed"}).headers["Location"] == f"{INBOX}?kind=failed"
+
+
+def test_the_page_needs_as_many_queries_for_many_as_for_few(
+    browser_of_person: Client, one_of_each_kind: dict[str, Any]
+) -> None:
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as asked:
+            page(browser_of_person)
+        return len(asked)
+
+    GuardedAct.objects.update(entity_id=uuid.uuid4())  # of a record that was deleted
+    page(browser_of_person)
+    few = queries()
+    for number in range(15):
+        states.conflicting(f"Many {number}", f"8{number:03}")
+        states.dead(f"More {number}", f"Failed in its {number} way")
+        GuardedAct.objects.create(
+            entity_type="contact", entity_id=uuid.uuid4(), kind=GuardKind.CLEAR_NPD, state="held", key=f"k{number}"
+        )  # fmt: skip
+    assert queries() <= few
+    assert few <= 15

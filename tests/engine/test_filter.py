@@ -1,0 +1,659 @@
+"""Which records and items the board's filter lets through, and how a pair leaves and returns with nothing lost."""
+
+from typing import Any
+
+import pytest
+
+from conflicts.models import SyncConflict
+from npd.models import Contact, Organization
+from sync.choices import SyncDirection
+from sync.connectors.monday.items import item_fragment
+from sync.ledger.record_view import describe
+from sync.models import BoardLink, Decision, GuardedAct, SyncQueue, Tombstone, UnmatchedItem, WebhookEvent
+from sync.operations.detect.comparison import compare_board
+from sync.operations.detect.sweep import sweep_board
+from sync.operations.preview.explanation import explain, find_record
+from sync.operations.record_push import PushReason, push_record
+from sync.outbox import pauses
+from sync.records.approvals import approve, release_obsolete
+from sync.records.record_health import Part, RecordState, filter_by_health
+from sync.registry import link_of
+from tests.engine.test_relations import add_column, adopt
+from tests.lifecycle.conftest import asked, choose, quiet_passes
+from tests.lifecycle.test_item_gone import hide
+from tests.support.world import World, mail
+
+CUSTOMER = {"records": [{"field": "role_title", "op": "is", "values": ["Customer"], "labels": ["Customer"]}]}
+ON_MONDAY = {"items": [{"field": "role_title", "op": "is", "values": ["Customer"], "labels": ["Customer"]}]}
+"""The same condition of either side: a contact's role is Customer."""
+
+
+def only(world: World, sync_filter: dict[str, Any], *records: Any) -> None:
+    """The board's filter is this from now on, and each of these records gets a pass."""
+    BoardLink.objects.filter(entity_type="contact").update(sync_filter=sync_filter)
+    for record in records:
+        world.look(record)
+        record.refresh_from_db()
+
+
+def in_group(world: World, *titles: str, op: str = "is") -> dict[str, Any]:
+    """Only items in these groups of the contacts' board."""
+    ids = [group_id(world, title) for title in titles]
+    return {"items": [{"field": "group", "op": op, "values": ids, "labels": list(titles)}]}
+
+
+def group_id(world: World, title: str) -> str:
+    board, asked = world.board_id(), "query ($b: [ID!]) { boards(ids: $b) { groups { id title } } }"
+    groups = world.sandbox.query(asked, b=[board])["data"]["boards"][0]["groups"]
+    found = next((group["id"] for group in groups if group["title"] == title), None)
+    if found is None:
+        made = "mutation ($b: ID!, $t: String!) { create_group(board_id: $b, group_name: $t) { id } }"
+        found = world.sandbox.query(made, b=board, t=title)["data"]["create_group"]["id"]
+    return str(found)
+
+
+def move(world: World, record: Any, title: str) -> None:
+    """Somebody drags the record's item into another group."""
+    record.refresh_from_db()
+    world.sandbox.act("move", item_id=record.monday_id, group_id=group_id(world, title))
+
+
+# A record without an item.
+
+
+def test_a_record_that_does_not_match_gets_no_item_and_costs_no_call(world: World) -> None:
+    only(world, CUSTOMER)
+    before = world.calls()
+    contact = world.contact(role_title="Vendor")
+    world.work(contact)
+    assert (contact.sync_status, contact.monday_id, world.calls()) == ("disabled", None, before)
+    assert contact.is_left_out
+    assert "Role is not “Customer”" in world.ledger(contact).note
+
+
+def test_a_record_that_matches_gets_its_item(world: World) -> None:
+    only(world, CUSTOMER)
+    contact = world.contact(role_title="Customer")
+    world.work(contact)
+    assert contact.sync_status == "synced"
+
+
+def test_a_record_that_comes_to_match_gets_its_item(world: World) -> None:
+    only(world, CUSTOMER)
+    contact = world.contact(role_title="Vendor")
+    world.work()
+    world.save(contact, role_title="Customer")
+    assert world.status(contact) == "synced"
+    assert world.ledger(contact).left_out == ""
+
+
+def test_no_item_is_made_that_would_not_match(world: World) -> None:
+    only(world, ON_MONDAY)
+    contact = world.contact(role_title="Vendor")
+    world.work(contact)
+    assert (contact.sync_status, world.sandbox.items()) == ("disabled", [])
+    world.save(contact, role_title="Customer")
+    assert world.status(contact) == "synced"
+
+
+def test_an_item_that_does_not_match_is_not_linked_and_no_second_one_is_made(world: World) -> None:
+    only(world, ON_MONDAY)
+    item = world.add("Ann", email=mail("ann@example.com"), role_title="Vendor")
+    contact = world.contact(email="ann@example.com", role_title="Customer")
+    world.work(contact)
+    assert (contact.sync_status, contact.monday_id, len(world.sandbox.items())) == ("disabled", None, 1)
+    world.sandbox.act("edit", item_id=item, column_id="role_title", value="Customer")
+    world.look(contact)
+    assert world.status(contact) == "synced"
+    assert contact.monday_id == item
+
+
+@pytest.fixture
+def connected(world: World) -> World:
+    """The contacts' board has a column of connected organizations."""
+    add_column(world, "contact", "Organization", "board_relation", boardIds=[world.board_id("organization")])
+    adopt("contact")
+    return world
+
+
+def test_what_points_at_a_record_that_gets_no_item_does_not_wait_for_it(connected: World) -> None:
+    out = {"records": [{"field": "name", "op": "is", "values": ["Other"], "labels": ["Other"]}]}
+    BoardLink.objects.filter(entity_type="organization").update(sync_filter=out)
+    contact = connected.contact(organization=Organization.objects.create(name="Example Ltd"))
+    connected.work()
+    connected.work(contact)
+    assert contact.sync_status == "synced"
+    assert "The filter leaves the organization “Example Ltd” out" in connected.held(contact, "organization")
+
+
+# An item without a record.
+
+
+@pytest.fixture
+def creating(world: World) -> World:
+    """Where items become records."""
+    BoardLink.objects.update(creates_records=True)
+    return world
+
+
+def test_an_item_becomes_a_record_only_where_it_matches(creating: World) -> None:
+    only(creating, ON_MONDAY)
+    creating.add("In", email=mail("in@example.com"), role_title="Customer")
+    creating.add("Out", email=mail("out@example.com"), role_title="Vendor")
+    creating.hear()
+    creating.settle()
+    assert set(Contact.objects.values_list("name", flat=True)) == {"In"}
+
+
+def test_no_record_is_made_that_would_not_match(creating: World) -> None:
+    only(creating, CUSTOMER)
+    creating.add("Out", email=mail("out@example.com"), role_title="Vendor")
+    creating.hear()
+    creating.settle()
+    assert not Contact.objects.exists()
+
+
+def test_an_item_is_not_linked_with_a_record_that_is_left_out(creating: World) -> None:
+    only(creating, CUSTOMER)
+    contact = creating.contact(email="ann@example.com", role_title="Vendor")
+    creating.work()
+    creating.add("Ann", email=mail("ann@example.com"), role_title="Customer")
+    creating.hear()
+    creating.settle(contact)
+    assert (contact.monday_id, Contact.objects.count()) == (None, 1)
+
+
+# A pair that leaves by NPD: nothing is sent, and nothing is read.
+
+
+def test_an_edit_that_takes_the_record_out_is_not_sent(world: World) -> None:
+    contact = world.linked(role_title="Customer", phone="+442079460018")
+    only(world, CUSTOMER, contact)
+    before = world.calls()
+    world.save(contact, role_title="Vendor", phone="+442079460019")
+    assert (world.status(contact), world.calls()) == ("disabled", before)
+    assert world.values(contact)["role_title"] == "Customer"
+    assert world.values(contact)["phone"] == "+442079460018"
+    assert world.values(contact)["npd_id"] == str(contact.pk)
+    assert Decision.objects.filter(entity_id=contact.pk, kind="left_out").count() == 1
+
+
+def test_what_changed_meanwhile_is_merged_from_the_base_on_its_return(world: World) -> None:
+    contact = world.linked(role_title="Customer", phone="+442079460018", notes="n")
+    only(world, CUSTOMER, contact)
+    world.save(contact, role_title="Vendor", phone="+442079460019")
+    world.edit(contact, "notes", "from Monday")
+    world.hear(contact)
+    assert (contact.sync_status, contact.notes) == ("disabled", "n")
+    world.save(contact, role_title="Customer")
+    contact.refresh_from_db()
+    assert (contact.sync_status, contact.notes) == ("synced", "from Monday")
+    assert world.values(contact)["phone"] == "+442079460019"
+
+
+def test_what_both_sides_changed_meanwhile_is_a_conflict_on_its_return(world: World) -> None:
+    contact = world.linked(role_title="Customer", notes="n")
+    only(world, CUSTOMER, contact)
+    world.save(contact, role_title="Vendor", notes="ours")
+    world.edit(contact, "notes", "theirs")
+    world.hear(contact)
+    assert not SyncConflict.objects.exists()
+    world.save(contact, role_title="Customer")
+    assert world.status(contact) == "conflict"
+    assert SyncConflict.objects.get().conflict_fields == ["notes"]
+
+
+def test_an_open_conflict_closes_and_its_values_stay_in_the_history(world: World) -> None:
+    contact = world.linked(role_title="Customer", notes="n")
+    only(world, CUSTOMER, contact)
+    world.edit(contact, "notes", "theirs")
+    world.save(contact, notes="ours")
+    assert world.status(contact) == "conflict"
+    world.save(contact, role_title="Vendor")
+    conflict = SyncConflict.objects.get()
+    assert (world.status(contact), conflict.resolution_type) == ("disabled", "auto")
+    assert (conflict.npd_data["notes"], conflict.monday_data["notes"]) == ("ours", "theirs")
+
+
+# A pair that leaves by Monday: what Monday says is taken over, and then it is out.
+
+
+def test_an_edit_on_monday_that_takes_the_item_out_is_taken_over_and_nothing_is_sent(world: World) -> None:
+    contact = world.linked(role_title="Customer", notes="n", phone="+442079460018")
+    only(world, ON_MONDAY, contact)
+    world.edit(contact, "role_title", "Vendor")
+    world.edit(contact, "notes", "from Monday")
+    writes = world.calls("mutation")
+    world.save(contact, phone="+442079460019")
+    contact.refresh_from_db()
+    assert (contact.role_title, contact.notes, contact.sync_status) == ("Vendor", "from Monday", "disabled")
+    assert world.calls("mutation") == writes
+    assert world.ledger(contact).left_out == "item"
+    world.edit(contact, "role_title", "Customer")
+    world.hear(contact)
+    assert (contact.role_title, contact.sync_status) == ("Customer", "synced")
+    assert world.values(contact)["phone"] == "+442079460019"
+
+
+def test_a_field_that_both_sides_changed_as_the_item_left_is_asked_about_on_its_return(world: World) -> None:
+    contact = world.linked(role_title="Customer", notes="n")
+    only(world, ON_MONDAY, contact)
+    world.edit(contact, "role_title", "Vendor")
+    world.edit(contact, "notes", "theirs")
+    world.save(contact, notes="ours")
+    contact.refresh_from_db()
+    assert (contact.notes, contact.sync_status, SyncConflict.objects.count()) == ("ours", "disabled", 0)
+    world.edit(contact, "role_title", "Customer")
+    world.hear(contact)
+    assert contact.sync_status == "conflict"
+
+
+def test_an_edit_on_monday_that_takes_the_record_out_is_taken_over(world: World) -> None:
+    contact = world.linked(role_title="Customer")
+    only(world, CUSTOMER, contact)
+    world.edit(contact, "role_title", "Vendor")
+    world.hear(contact)
+    assert (contact.role_title, contact.sync_status) == ("Vendor", "disabled")
+    assert world.ledger(contact).left_out == "record"
+
+
+def test_an_edit_in_npd_that_takes_the_item_out_is_sent_and_then_the_pair_is_out(world: World) -> None:
+    contact = world.linked(role_title="Customer")
+    only(world, ON_MONDAY, contact)
+    world.save(contact, role_title="Vendor")
+    assert world.values(contact)["role_title"] == "Vendor"
+    assert (world.status(contact), world.ledger(contact).left_out) == ("disabled", "item")
+    world.save(contact, notes="not sent")
+    assert world.values(contact)["notes"] == ""
+
+
+# Groups.
+
+
+def test_a_pair_leaves_and_returns_with_its_items_group(world: World) -> None:
+    contact = world.linked(role_title="r")
+    move(world, contact, "Active")
+    world.hear(contact)
+    only(world, in_group(world, "Active"), contact)
+    assert contact.sync_status == "synced"
+    move(world, contact, "Archive")
+    world.hear(contact)
+    assert contact.sync_status == "disabled"
+    assert "Group on Monday is not “Active”" in world.ledger(contact).note
+    world.save(contact, role_title="not sent yet")
+    assert world.values(contact)["role_title"] == "r"
+    move(world, contact, "Active")
+    world.hear(contact)
+    assert contact.sync_status == "synced"
+    assert world.values(contact)["role_title"] == "not sent yet"
+
+
+def test_a_move_whose_webhook_is_lost_is_found_by_the_nightly_comparison(world: World) -> None:
+    contact = world.linked()
+    only(world, in_group(world, "Archive", op="is_not"), contact)
+    move(world, contact, "Archive")
+    world.deliver()
+    SyncQueue.objects.filter(status="pending").delete()
+    link = link_of("contact")
+    assert link is not None
+    compare_board(link)
+    world.work(contact)
+    assert contact.sync_status == "disabled"
+    calls = world.calls()
+    assert compare_board(link).differing == 0
+    world.work(contact)
+    assert world.calls() - calls == 2  # the board and its listing: nothing for the pair that is left out
+
+
+def test_the_group_is_read_only_where_a_condition_asks_for_it(world: World) -> None:
+    assert "group" not in item_fragment(["status"])
+    assert "group { id }" in item_fragment(["status", "group"])
+
+
+# Deletions.
+
+
+def test_a_record_that_is_left_out_and_deleted_leaves_its_item_alone(world: World) -> None:
+    contact = world.linked(role_title="Customer")
+    only(world, CUSTOMER, contact)
+    world.save(contact, role_title="Vendor")
+    item = contact.monday_id
+    contact.delete()
+    world.work()
+    assert world.sandbox.item(str(item))["state"] == "active"
+    assert Tombstone.objects.get().reason_code == "left_out"
+
+
+def test_a_record_whose_item_is_left_out_and_that_is_deleted_leaves_it_alone(world: World) -> None:
+    contact = world.linked(role_title="Customer")
+    only(world, ON_MONDAY, contact)
+    world.edit(contact, "role_title", "Vendor")
+    world.hear(contact)
+    item = contact.monday_id
+    contact.delete()
+    world.work()
+    assert world.sandbox.item(str(item))["state"] == "active"
+
+
+@pytest.mark.parametrize("sync_filter", [CUSTOMER, ON_MONDAY])
+@pytest.mark.parametrize("act", ["archive", "delete"])
+def test_an_item_that_is_left_out_and_removed_does_nothing_to_its_record(
+    world: World, sync_filter: dict[str, Any], act: str
+) -> None:
+    BoardLink.objects.update(item_gone="delete")
+    contact = world.linked(role_title="Customer")
+    only(world, sync_filter, contact)
+    world.edit(contact, "role_title", "Vendor")
+    world.hear(contact)
+    world.sandbox.act(act, item_id=contact.monday_id)
+    world.hear(contact)
+    world.work(contact, minutes=30)
+    assert (contact.sync_status, contact.monday_id is None) == ("disabled", False)
+    assert not SyncConflict.objects.exists()
+
+
+# What can't be known, and what a person asks for.
+
+
+def test_a_column_that_can_not_be_read_leaves_each_pair_as_it_was(world: World) -> None:
+    inside, outside = world.linked("In", role_title="Customer"), world.linked("Out", role_title="Customer")
+    only(world, ON_MONDAY, inside, outside)
+    world.edit(outside, "role_title", "Vendor")
+    world.hear(outside)
+    world.delete_column("role_title")
+    for contact in (inside, outside):
+        world.look(contact)
+        contact.refresh_from_db()
+    assert (inside.sync_status, world.ledger(inside).left_out) == ("pending", "")
+    assert (outside.sync_status, world.ledger(outside).left_out) == ("disabled", "item")
+    assert "not known" in world.ledger(inside).note
+
+
+def test_sync_now_says_why_nothing_is_sent(world: World) -> None:
+    contact = world.linked(role_title="Customer")
+    only(world, CUSTOMER, contact)
+    world.save(contact, role_title="Vendor")
+    contact.refresh_from_db()
+    answer = push_record(contact, "lead")
+    assert not answer.triggered
+    assert "Role is not “Customer”" in answer.message
+    world.work(contact)
+    assert world.values(contact)["role_title"] == "Customer"
+
+
+def test_a_filter_holds_for_a_push_by_name_of_a_record_whose_sync_is_off(world: World) -> None:
+    contact = world.linked(role_title="Customer")
+    only(world, CUSTOMER, contact)
+    world.save(contact, sync_enabled=False, role_title="Vendor")
+    contact.refresh_from_db()
+    assert push_record(contact, "lead").reason_code is PushReason.LEFT_OUT
+    world.work(contact)
+    assert world.values(contact)["role_title"] == "Customer"
+
+
+def test_a_filter_that_is_taken_away_syncs_again_what_it_left_out(world: World) -> None:
+    contact, never = world.linked(role_title="Customer"), None
+    only(world, CUSTOMER, contact)
+    world.save(contact, role_title="Vendor")
+    never = world.contact("Never", role_title="Vendor")
+    world.work(never)
+    only(world, {}, contact, never)
+    assert (contact.sync_status, never.sync_status) == ("synced", "synced")
+    assert world.values(contact)["role_title"] == "Vendor"
+
+
+def test_a_filter_changed_while_a_worker_has_the_record_sends_nothing_any_more(world: World) -> None:
+    contact = world.linked(role_title="Vendor")
+    change = BoardLink.objects.filter(entity_type="contact")
+    world.meanwhile(lambda: change.update(sync_filter=CUSTOMER), after="read")
+    writes = world.calls("mutation")
+    world.save(contact, notes="not sent")
+    assert world.calls("mutation") == writes
+    world.settle(contact)
+    assert (contact.sync_status, world.calls("mutation")) == ("disabled", writes)
+
+
+def test_an_item_that_changes_groups_during_the_pass_is_found_out_by_the_next(world: World) -> None:
+    contact = world.linked(role_title="r")
+    move(world, contact, "Active")
+    world.hear(contact)
+    only(world, in_group(world, "Active"), contact)
+    world.meanwhile(lambda: move(world, contact, "Archive"), after="read")
+    world.save(contact, role_title="sent as it left")
+    assert world.status(contact) == "disabled"
+    world.hear(contact)
+    assert contact.sync_status == "disabled"
+    world.save(contact, role_title="not sent")
+    assert world.values(contact)["role_title"] == "sent as it left"
+    assert SyncDirection(contact.sync_direction) is SyncDirection.BIDIRECTIONAL
+
+
+def test_a_move_whose_webhook_is_lost_is_found_by_a_sweep(world: World) -> None:
+    contact = world.linked()
+    only(world, in_group(world, "Archive", op="is_not"), contact)
+    link = link_of("contact")
+    assert link is not None
+    sweep_board(link)
+    move(world, contact, "Archive")
+    world.deliver()
+    WebhookEvent.objects.filter(type="move_pulse_into_group").delete()
+    SyncQueue.objects.filter(status="pending").delete()
+    world.pass_time(minutes=5)
+    link.refresh_from_db()
+    sweep_board(link)
+    assert WebhookEvent.objects.filter(type="move_pulse_into_group").count() == 1
+    world.work(contact)
+    assert contact.sync_status == "disabled"
+
+
+def test_items_outside_the_filter_get_no_pass_from_the_nightly_comparison(creating: World) -> None:
+    only(creating, ON_MONDAY)
+    creating.add("Out", email=mail("out@example.com"), role_title="Vendor")
+    creating.hear()
+    creating.settle()
+    link = link_of("contact")
+    assert link is not None
+    compare_board(link)
+    assert not SyncQueue.objects.filter(status="pending").exists()
+
+
+def test_a_deletion_that_waits_for_approval_is_released_when_its_record_leaves(world: World, settings: Any) -> None:
+    settings.GUARD_RECORDS = 1
+    contacts = [world.linked(f"P{n}", role_title="Customer", notes="n") for n in range(3)]
+    only(world, CUSTOMER, *contacts)
+    for contact in contacts:
+        world.edit(contact, "notes", "")
+    world.hear(*contacts)
+    waiting = GuardedAct.objects.filter(state="held").values_list("entity_id", flat=True)
+    assert waiting
+    Contact.objects.filter(pk__in=list(waiting)).update(role_title="Vendor")
+    world.work()
+    release_obsolete()
+    assert not GuardedAct.objects.filter(state="held").exists()
+    kept = Contact.objects.filter(pk__in=[contact.pk for contact in contacts], notes="n")
+    assert set(kept.values_list("sync_status", flat=True)) == {"disabled"}
+
+
+def test_a_relation_is_compared_by_the_name_of_its_record(connected: World) -> None:
+    only(connected, {"records": [{"field": "organization", "op": "is", "values": ["Nova"], "labels": ["Nova"]}]})
+    nova, other = (Organization.objects.create(name=name) for name in ("Nova", "Other"))
+    inside, outside = connected.contact("In", organization=nova), connected.contact("Out", organization=other)
+    connected.work()
+    connected.work(inside, outside)
+    assert (inside.is_left_out, outside.is_left_out) == (False, True)
+
+
+def test_a_condition_on_a_field_that_is_not_mapped_any_more_makes_nothing(world: World) -> None:
+    only(world, {"records": [{"field": "organization", "op": "is", "values": ["Nova"], "labels": ["Nova"]}]})
+    contact = world.contact()
+    world.work(contact)
+    assert (contact.monday_id, contact.sync_status) == (None, "pending")
+    assert "not known" in world.ledger(contact).note
+
+
+def test_explain_and_the_api_say_why(world: World) -> None:
+    contact = world.linked(role_title="Customer")
+    only(world, CUSTOMER, contact)
+    world.save(contact, role_title="Vendor")
+    contact.refresh_from_db()
+    said = explain(find_record("contact", str(contact.pk)), offline=True)
+    assert "Left out by the filter: Role is not “Customer”." in said.reason
+    shown = describe([contact])[contact.pk]
+    assert (shown.state, shown.reason_code) == (RecordState.OFF, Part.LEFT_OUT)
+    assert list(filter_by_health(Contact.objects.all(), "left_out")) == [contact]
+
+
+# An item that isn't where it was says nothing of its group, and nothing of what it is connected with.
+
+
+def test_an_item_that_moved_to_another_board_is_asked_about_whatever_group_it_is_in_there(world: World) -> None:
+    contact = world.linked(role_title="r")
+    move(world, contact, "Active")
+    world.hear(contact)
+    only(world, in_group(world, "Active"), contact)
+    board, group = elsewhere(world)
+    world.sandbox.act("move_to_board", item_id=contact.monday_id, board_id=board, group_id=group)
+    world.look(contact)
+    quiet_passes(world)
+    contact.refresh_from_db()
+    assert SyncConflict.objects.get(resolved_at=None).kind == "delete"
+    assert (contact.sync_status, world.ledger(contact).left_out) == ("conflict", "")
+
+
+def elsewhere(world: World) -> tuple[str, str]:
+    """Another board, which we don't sync, and a group of it."""
+    made = 'mutation { create_board(board_name: "Other", board_kind: public) { id groups { id } } }'
+    board = world.sandbox.query(made)["data"]["create_board"]
+    return board["id"], board["groups"][0]["id"]
+
+
+def test_a_deleted_item_does_not_leave_by_the_connections_that_it_lost(connected: World) -> None:
+    contact = connected.contact(organization=Organization.objects.create(name="Nova"))
+    connected.work()
+    connected.work(contact)
+    filled = {"items": [{"field": "organization", "op": "is_filled", "values": [], "labels": []}]}
+    only(connected, filled, contact)
+    assert contact.sync_status == "synced"
+    connected.edit(contact, "organization", {"item_ids": []})  # as Monday empties it
+    connected.sandbox.act("delete", item_id=contact.monday_id)
+    connected.look(contact)
+    quiet_passes(connected)
+    assert SyncConflict.objects.get(resolved_at=None).kind == "delete"
+    assert connected.ledger(contact).left_out == ""
+
+
+# The copy of a pair that is left out.
+
+
+def test_the_copy_of_a_pair_that_is_left_out_keeps_what_it_bears(world: World) -> None:
+    contact = world.linked(email="ann@example.com", role_title="Customer")
+    only(world, CUSTOMER, contact)
+    world.save(contact, role_title="Vendor")
+    writes = world.calls("mutation")
+    copy = world.sandbox.act("duplicate", item_id=contact.monday_id)["id"]
+    world.hear(contact, seconds=11)
+    world.work(contact, seconds=11)
+    assert world.sandbox.item(copy)["values"]["npd_id"] == str(contact.pk)
+    assert (contact.sync_status, world.calls("mutation")) == ("disabled", writes)
+    assert UnmatchedItem.objects.get(item_id=copy).reason_code == "left_out"
+
+
+def test_the_copy_of_a_pair_whose_item_is_left_out_keeps_what_it_bears(world: World) -> None:
+    contact = world.linked(email="ann@example.com", role_title="Customer")
+    only(world, ON_MONDAY, contact)
+    copy = world.sandbox.act("duplicate", item_id=contact.monday_id)["id"]
+    world.edit(contact, "role_title", "Vendor")
+    world.look(contact)
+    assert world.status(contact) == "disabled"
+    world.hear(contact, seconds=11)
+    assert world.sandbox.item(copy)["values"]["npd_id"] == str(contact.pk)
+
+
+def test_a_copy_is_left_alone_where_the_filter_changes_while_a_worker_has_it(world: World) -> None:
+    contact = world.linked(email="ann@example.com", role_title="Vendor")
+    copy = world.sandbox.act("duplicate", item_id=contact.monday_id)["id"]
+    change = BoardLink.objects.filter(entity_type="contact")
+    world.meanwhile(lambda: change.update(sync_filter=CUSTOMER), after="read")
+    writes = world.calls("mutation")
+    world.hear(contact, seconds=11)
+    assert change.get().sync_filter == CUSTOMER
+    assert (world.sandbox.item(copy)["values"]["npd_id"], world.calls("mutation")) == (str(contact.pk), writes)
+
+
+# A pair that leaves where something of it has to wait.
+
+
+def test_a_pair_that_leaves_while_npd_is_paused_takes_over_what_monday_said_before_it_is_out(world: World) -> None:
+    contact = world.linked(role_title="Customer", notes="n")
+    only(world, ON_MONDAY, contact)
+    pauses.pause("dora", entity_type="contact", direction="to_npd")
+    world.edit(contact, "role_title", "Vendor")
+    world.edit(contact, "notes", "from Monday")
+    world.save(contact, phone="+442079460019")
+    contact.refresh_from_db()
+    assert (contact.notes, world.ledger(contact).left_out) == ("n", "")
+    pauses.resume("dora", entity_type="contact", direction="to_npd")
+    world.work(contact)
+    assert (contact.role_title, contact.notes, contact.sync_status) == ("Vendor", "from Monday", "disabled")
+
+
+def test_a_pair_that_leaves_with_a_clear_that_waits_for_approval_waits_with_it(world: World, settings: Any) -> None:
+    settings.GUARD_RECORDS = 1
+    contacts = [world.linked(f"P{n}", role_title="Customer", notes="n") for n in range(3)]
+    only(world, ON_MONDAY, *contacts)
+    for contact in contacts:
+        world.edit(contact, "notes", "")
+        world.edit(contact, "role_title", "Vendor")
+    world.hear(*contacts)
+    waiting = set(GuardedAct.objects.filter(state="held").values_list("entity_id", flat=True))
+    assert waiting
+    assert {world.ledger(contact).left_out for contact in contacts if contact.pk in waiting} == {""}
+    approve(GuardedAct.objects.filter(state="held"), world.administrator("pat"))
+    world.work(*contacts)
+    assert {(contact.notes, contact.sync_status) for contact in contacts} == {("", "disabled")}
+
+
+def test_a_conflict_stays_open_where_the_pair_that_is_to_leave_does_not_leave_yet(world: World) -> None:
+    contact = world.linked(role_title="Customer", notes="n")
+    only(world, ON_MONDAY, contact)
+    world.edit(contact, "notes", "theirs")
+    world.save(contact, notes="ours")
+    assert world.status(contact) == "conflict"
+    pauses.pause("dora", entity_type="contact", direction="to_npd")
+    world.edit(contact, "role_title", "Vendor")
+    world.save(contact, phone="+442079460019")
+    contact.refresh_from_db()
+    assert SyncConflict.objects.get().resolved_at is None
+    pauses.resume("dora", entity_type="contact", direction="to_npd")
+    world.work(contact)
+    assert (contact.sync_status, SyncConflict.objects.get().resolution_type) == ("disabled", "auto")
+
+
+# What a pass found before is not kept where it is not so any more.
+
+
+def test_a_pair_that_matches_again_while_its_item_is_not_shown_is_not_left_out_any_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contact = world.linked(role_title="Customer")
+    only(world, CUSTOMER, contact)
+    world.save(contact, role_title="Vendor")
+    assert world.ledger(contact).left_out == "record"
+    hide(world, monkeypatch, str(contact.monday_id))
+    world.save(contact, role_title="Customer")
+    contact.refresh_from_db()
+    assert (contact.sync_status, world.ledger(contact).left_out) == ("pending", "")
+
+
+def test_an_answer_of_a_record_that_leaves_closes_its_question(world: World) -> None:
+    pat = world.administrator("pat")
+    for name in ("A", "B"):
+        world.add(name, email=mail("ann@example.com"))
+    contact = world.contact("Ann", email="ann@example.com", role_title="Customer")
+    world.work()
+    assert world.status(contact) == "conflict"
+    choose(asked(contact.pk, "identity"), pat, "custom", "new")
+    only(world, ON_MONDAY)
+    world.save(contact, role_title="Vendor")
+    assert (world.status(contact), len(world.sandbox.items())) == ("disabled", 2)
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()

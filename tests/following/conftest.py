@@ -1,0 +1,48 @@
+"""Who follows what happens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.core.cache import cache
+from rest_framework.test import APIClient
+
+EVENTS = "/api/v1/events/"
+
+
+@pytest.fixture(autouse=True)
+def fresh_throttles() -> None:
+    cache.clear()
+
+
+@pytest.fixture
+def person(db: None) -> User:
+    return User.objects.create_superuser("ada", "ada@example.test", "long-enough-1", first_name="Ada")
+
+
+@pytest.fixture
+def api(person: User) -> APIClient:
+    client = APIClient()
+    client.force_authenticate(person)
+    return client
+
+
+def user_who_may(*codenames: str) -> APIClient:
+    user = User.objects.create_user("clerk", "clerk@example.test", "long-enough-1")
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    client = APIClient()
+    client.force_authenticate(user)
+    return client
+
+
+def all_events(api: APIClient, **query: Any) -> list[dict[str, Any]]:
+    """What the feed says from its begin, page by page."""
+    found: list[dict[str, Any]] = []
+    while True:
+        page = api.get(EVENTS, query).json()
+        found += page["results"]
+        if not page["has_more"]:
+            return found
+        query = {key: value for key, value in query.items() if key != "start"} | {"cursor": page["next_cursor"]}

@@ -1,0 +1,434 @@
+"""Items that no record has: each way onto their list and off it, why they are there, and what a person does."""
+
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import connections, transaction
+
+from conflicts.models import SyncConflict
+from npd.models import Contact, Organization
+from sync.choices import Cause
+from sync.clock import sync_now
+from sync.kernel.action_errors import Conflict
+from sync.kernel.db import fetch_rows
+from sync.kernel.messages import UnmatchedReason as Why
+from sync.models import BoardLink, FieldMapping, RefusedItem, SyncQueue, Tombstone, UnmatchedItem
+from sync.operations.detect.activity_replay import enqueue_items
+from sync.operations.detect.comparison import compare_board
+from sync.operations.detect.sweep import run_full_sweep
+from sync.operations.preview.planned_pass import plan_link
+from sync.outbox import pauses
+from sync.records.item_links import ignore_item, relink
+from sync.records.unmatched_items import (
+    UnmatchedFinding,
+    ignore_unmatched,
+    note_unmatched,
+    recent_requests,
+    relist,
+    request_creation,
+    request_link,
+    undo_ignore,
+)
+from sync.registry import link_of
+from tests.lifecycle.conftest import choose
+from tests.support.world import World, mail
+
+
+def rows() -> list[tuple[str, str]]:
+    return list(UnmatchedItem.objects.listed().order_by("id").values_list("name", "reason_code"))
+
+
+def row(item: str) -> UnmatchedItem:
+    return UnmatchedItem.objects.get(item_id=item)
+
+
+@pytest.fixture
+def stranger(world: World) -> str:
+    """An item without an email on a board whose items don't become contacts by themselves."""
+    BoardLink.objects.update(creates_records=False)
+    item = world.add("Somebody met at the fair", role_title="Buyer")
+    world.hear(seconds=11)
+    world.work(seconds=301)
+    assert rows() == [("Somebody met at the fair", Why.NO_KEY)]
+    return item
+
+
+def contact_link() -> BoardLink:
+    link = link_of("contact")
+    assert link is not None
+    return link
+
+
+# Ways in, each with its reason.
+
+
+def test_a_webhook_lists_an_item_at_once_by_its_name(world: World) -> None:
+    pauses.pause("dora", entity_type="contact")
+    item = world.add("Ann", email=mail("ann@example.com"))
+    world.hear()
+    assert rows() == [("Ann", Why.QUEUED)]
+    assert not UnmatchedItem.objects.needing_attention().exists()
+    assert row(item).board_id == contact_link().board_id
+
+
+def test_an_item_that_is_being_filled_in_says_so_and_becomes_a_contact(world: World) -> None:
+    world.add("Ann", email=mail("ann@example.com"))
+    world.hear(seconds=11)
+    assert rows() == []
+    assert Contact.objects.get().name == "Ann"
+
+
+def test_without_an_email_it_waits_and_says_for_what(world: World) -> None:
+    item = world.add("Ann", role_title="Buyer")
+    world.hear(seconds=200)
+    assert rows() == [("Ann", Why.NO_KEY_YET)]
+    assert "email" in row(item).reason_sentence
+    assert row(item).values["role_title"] == "Buyer"
+    assert UnmatchedItem.objects.needing_attention().exists()
+
+
+def test_what_makes_no_contact_on_its_board_needs_attention(world: World, stranger: str) -> None:
+    world.add("Eve", email=mail("eve@example.com"))
+    world.hear(seconds=11)
+    assert rows() == [("Somebody met at the fair", Why.NO_KEY), ("Eve", Why.CREATION_OFF)]
+    assert UnmatchedItem.objects.needing_attention().count() == 2
+
+
+def test_an_item_that_fits_two_contacts_is_listed_and_counted_among_the_conflicts(world: World) -> None:
+    item = ambiguous(world)
+    assert rows() == [("Ann", Why.AMBIGUOUS)]
+    assert "“One” or “Two”" in row(item).reason_sentence
+    assert not UnmatchedItem.objects.needing_attention().exists()
+    assert SyncConflict.objects.filter(monday_item_id=item, resolved_at=None).exists()
+
+
+def test_an_item_of_a_contact_whose_sync_is_off_is_listed(world: World) -> None:
+    contact = world.linked("Ann", email="ann@example.com")
+    Contact.objects.filter(pk=contact.pk).update(sync_enabled=False)
+    world.work()
+    world.add("Ann again", npd_id=str(contact.pk), email=mail("ann@example.com"))
+    world.hear(seconds=11)
+    assert rows() == [("Ann again", Why.SYNC_OFF)]
+
+
+def test_an_item_of_which_no_contact_can_be_made_is_listed_with_what_is_missing(world: World) -> None:
+    FieldMapping.objects.filter(link__entity_type="contact", key="role_title").update(required=True)
+    item = world.add("Ann", email=mail("ann@example.com"), role_title="long " * 100)
+    world.hear(seconds=11)
+    assert [why for _, why in rows()] == [Why.INVALID]
+    assert "Role" in row(item).reason_sentence
+    world.sandbox.act(
+        "edit", item_id=item, column_id="phone", value={"phone": "+46701234567", "countryShortName": "SE"}
+    )
+    world.hear(seconds=11)
+    assert [why for _, why in rows()] == [Why.INVALID]
+
+
+def test_a_comparison_lists_what_no_webhook_told_without_a_call_of_its_own(world: World) -> None:
+    BoardLink.objects.update(creates_records=False)
+    world.add("Old one")
+    world.add("Old one with an address", email=mail("old@example.com"))
+    compare_board(contact_link())
+    assert sorted(rows()) == [("Old one", Why.NO_KEY), ("Old one with an address", Why.CREATION_OFF)]
+    assert not SyncQueue.objects.filter(entity_id=None, status="pending").exists()
+
+
+def test_a_full_sweep_lists_them_and_finds_out_why(world: World) -> None:
+    BoardLink.objects.update(creates_records=False)
+    world.add("Old one", email=mail("old@example.com"))
+    world.pass_time(seconds=11)
+    run_full_sweep()
+    world.work(seconds=11)
+    assert rows() == [("Old one", Why.CREATION_OFF)]
+
+
+def test_a_check_for_missed_changes_lists_them_in_one_step(world: World, django_assert_max_num_queries: Any) -> None:
+    with django_assert_max_num_queries(8):
+        enqueue_items(contact_link(), [str(n) for n in range(9_000, 9_400)], cause=Cause.SWEEP, names={"9001": "Ann"})
+    assert UnmatchedItem.objects.listed().count() == 400
+    assert (row("9001").name, row("9001").reason_code) == ("Ann", Why.QUEUED)
+
+
+def test_what_is_found_again_keeps_its_reason_and_takes_its_new_name(world: World, stranger: str) -> None:
+    since = row(stranger).first_seen
+    note_unmatched(contact_link(), [UnmatchedFinding(stranger, "Renamed")])
+    assert rows() == [("Renamed", Why.NO_KEY)]
+    assert row(stranger).first_seen == since
+
+
+def test_what_is_dealt_with_is_not_listed(world: World) -> None:
+    """An item of a record, an ignored one, and one whose record was deleted."""
+    contact = world.linked("Ann")
+    ignore_item("contact", "71", None, "A person said so.")
+    Tombstone.objects.create(entity_type="contact", entity_id=uuid.uuid4(), monday_id="72", state="kept")
+    found = [str(contact.monday_id), "71", "72", "73"]
+    note_unmatched(contact_link(), [UnmatchedFinding(item) for item in found])
+    assert list(UnmatchedItem.objects.values_list("item_id", flat=True)) == ["73"]
+
+
+# Ways out.
+
+
+def test_a_record_that_gets_the_item_takes_it_off_the_list_however_it_got_it(world: World, stranger: str) -> None:
+    note_unmatched(contact_link(), [UnmatchedFinding("81"), UnmatchedFinding("82")])
+    Contact.objects.filter(pk=world.contact("Bob").pk).update(monday_id=stranger)
+    Contact.objects.bulk_create([Contact(name="Made with its item", monday_id="81")])
+    Organization.objects.create(name="Of another type", monday_id="82")
+    assert rows() == []
+
+
+def test_an_item_that_leaves_the_board_leaves_the_list(world: World, stranger: str) -> None:
+    other = world.add("Other")
+    world.hear(seconds=11)
+    world.sandbox.act("archive", item_id=stranger)
+    world.sandbox.act("delete", item_id=other)
+    world.hear(seconds=11)
+    assert rows() == []
+
+
+def test_an_item_that_a_complete_listing_does_not_show_leaves_the_list(world: World, stranger: str) -> None:
+    note_unmatched(contact_link(), [UnmatchedFinding("123456789", "Deleted while we were away")])
+    compare_board(contact_link())
+    assert rows() == [("Somebody met at the fair", Why.NO_KEY)]
+
+
+def test_a_listing_that_was_cut_short_takes_nothing_off_the_list(world: World, stranger: str) -> None:
+    from sync.operations.detect.comparison import BoardListing
+
+    listing = BoardListing(contact_link())
+    listing.started_at = sync_now()
+    listing.forget_unlisted(expected=1)
+    assert len(rows()) == 1
+    listing.listed.add("1")
+    listing.forget_unlisted(expected=1)
+    assert rows() == []
+
+
+def test_what_a_listing_shows_stays_although_its_row_was_locked_when_its_page_came(world: World, stranger: str) -> None:
+    from sync.operations.detect.comparison import BoardListing
+
+    listing = BoardListing(contact_link())
+    listing.started_at = sync_now()  # after the row's time, which a locked row keeps
+    listing.listed |= {stranger}
+    listing.forget_unlisted(expected=1)
+    assert rows() == [("Somebody met at the fair", Why.NO_KEY)]
+
+
+def test_what_a_person_ignores_stays_ignored_until_a_record_has_it(world: World, stranger: str) -> None:
+    ignore_unmatched(UnmatchedItem.objects.all(), "dora")
+    note_unmatched(contact_link(), [UnmatchedFinding("123456789", "Deleted while we were away")])
+    ignore_unmatched(UnmatchedItem.objects.filter(item_id="123456789"), "dora")
+    compare_board(contact_link())
+    assert set(UnmatchedItem.objects.filter(ignored_by="dora").values_list("item_id", flat=True)) == {
+        stranger,
+        "123456789",
+    }
+    Contact.objects.filter(pk=world.contact("Bob").pk).update(monday_id=stranger)
+    compare_board(contact_link())
+    assert list(UnmatchedItem.objects.values_list("item_id", flat=True)) == ["123456789"]
+
+
+def test_an_item_in_another_group_stays_listed_under_its_new_name(world: World, stranger: str) -> None:
+    new_group = 'mutation ($b: ID!) { create_group(board_id: $b, group_name: "Old") { id } }'
+    made = world.sandbox.query(new_group, b=contact_link().board_id)
+    world.sandbox.act("move", item_id=stranger, group_id=made["data"]["create_group"]["id"])
+    world.sandbox.act("rename", item_id=stranger, name="Somebody else")
+    world.hear(seconds=11)
+    world.work(seconds=301)
+    assert rows() == [("Somebody else", Why.NO_KEY)]
+
+
+def test_an_item_left_alone_by_an_answer_is_off_the_list(world: World) -> None:
+    person, item = world.administrator("pat"), ambiguous(world)
+    choose(SyncConflict.objects.get(monday_item_id=item, resolved_at=None), person, "custom", "leave alone")
+    world.work()
+    assert rows() == []
+    assert row(item).ignored_at is not None
+
+
+# What a person does.
+
+
+def ambiguous(world: World) -> str:
+    for name in ("One", "Two"):
+        world.contact(name, email="ann@example.com")
+    SyncQueue.objects.all().delete()
+    item = world.add("Ann", email=mail("ann@example.com"), role_title="Buyer")
+    world.hear(seconds=11)
+    return item
+
+
+def test_a_contact_is_created_of_an_item_whose_board_creates_none(world: World, stranger: str) -> None:
+    assert request_creation([row(stranger)], "dora") == 1
+    world.work()
+    made = Contact.objects.get()
+    assert (made.name, made.role_title, made.monday_id) == ("Somebody met at the fair", "Buyer", stranger)
+    assert (world.status(made), world.values(made)["npd_id"]) == ("synced", str(made.pk))
+    (request,) = recent_requests("dora", sync_now())
+    assert request.record == made
+    assert recent_requests("eve", sync_now()) == []
+
+
+def test_creating_links_the_one_contact_that_fits(world: World) -> None:
+    BoardLink.objects.update(creates_records=False)
+    contact = world.contact("Ann", email="ann@example.com")
+    SyncQueue.objects.all().delete()
+    pauses.pause("dora", entity_type="contact")
+    item = world.add("Ann", email=mail("ann@example.com"))
+    world.hear(seconds=11)
+    request_creation([row(item)], "dora")
+    pauses.resume("dora", entity_type="contact")
+    world.work(contact)
+    assert contact.monday_id == item
+    assert Contact.objects.count() == 1
+
+
+def test_creating_of_an_item_that_fits_two_makes_a_third_and_closes_the_question(world: World) -> None:
+    item = ambiguous(world)
+    request_creation([row(item)], "dora")
+    world.work()
+    assert Contact.objects.get(monday_id=item).role_title == "Buyer"
+    assert Contact.objects.count() == 3
+    assert not SyncConflict.objects.filter(monday_item_id=item, resolved_at=None).exists()
+    assert rows() == []
+
+
+def test_an_item_is_linked_with_the_contact_that_a_person_chose(world: World, stranger: str) -> None:
+    contact = world.contact("Bob", email="bob@example.com")
+    SyncQueue.objects.all().delete()
+    request_link(row(stranger), contact, "dora")
+    world.work(contact)
+    assert contact.monday_id == stranger
+    assert world.values(contact)["npd_id"] == str(contact.pk)
+    assert rows() == []
+
+
+def test_the_preview_of_a_link_says_what_would_change_on_each_side_and_changes_nothing(
+    world: World, stranger: str
+) -> None:
+    contact = world.contact("Bob", email="bob@example.com")
+    planned = plan_link(contact, stranger)
+    changes = {(str(change.kind), change.field): change.after for change in planned.changes}
+    assert changes["push", "Email"] == "bob@example.com"
+    assert changes["pull", "Role"] == "Buyer"
+    assert ("conflict", "Name") in changes
+    contact.refresh_from_db()
+    assert contact.monday_id is None
+    assert len(rows()) == 1
+
+
+def test_a_link_to_a_contact_that_got_another_item_meanwhile_is_not_made(world: World, stranger: str) -> None:
+    contact = world.contact("Bob")
+    request_link(row(stranger), contact, "dora")
+    Contact.objects.filter(pk=contact.pk).update(monday_id="999")
+    SyncQueue.objects.filter(entity_id=contact.pk).delete()
+    world.work(contact)
+    assert contact.monday_id == "999"
+    assert rows() == [("Somebody met at the fair", Why.NO_KEY)]
+    (request,) = recent_requests("dora", sync_now())
+    assert request.record is None
+    assert request.row is not None
+    assert "another item" in request.row.error_message
+    with pytest.raises(Conflict):
+        request_link(row(stranger), contact, "dora")
+
+
+def test_a_wanted_contact_is_not_made_of_an_item_that_was_deleted_meanwhile(world: World, stranger: str) -> None:
+    request_creation([row(stranger)], "dora")
+    world.sandbox.act("delete", item_id=stranger)
+    world.work()
+    assert not Contact.objects.exists()
+    assert rows() == []
+
+
+def test_ignoring_withdraws_what_was_asked_for_and_can_be_undone(world: World, stranger: str) -> None:
+    request_creation([row(stranger)], "dora")
+    assert ignore_unmatched(UnmatchedItem.objects.all(), "dora") == 1
+    world.work()
+    world.sandbox.act("rename", item_id=stranger, name="Somebody again")
+    world.hear(seconds=11)
+    assert (rows(), Contact.objects.count()) == ([], 0)
+    (newest, *_) = recent_requests("dora", sync_now())
+    assert newest.ignored == 1
+    assert undo_ignore(UnmatchedItem.objects.all(), "dora") == 1
+    assert [why for _, why in rows()] == [Why.NO_KEY]
+    assert not RefusedItem.objects.exists()
+
+
+def test_ignoring_an_item_that_fits_two_closes_the_question_and_its_undo_asks_again(world: World) -> None:
+    item = ambiguous(world)
+    ignore_unmatched(UnmatchedItem.objects.all(), "dora")
+    world.work()
+    assert not SyncConflict.objects.filter(monday_item_id=item, resolved_at=None).exists()
+    assert "conflict" not in Contact.objects.values_list("sync_status", flat=True)
+    undo_ignore(UnmatchedItem.objects.all(), "dora")
+    assert rows() == [("Ann", Why.AMBIGUOUS)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_ignoring_an_item_whose_pass_reopens_it_at_that_moment_is_done_and_fails_for_neither() -> None:
+    """The pass has the refused item and waits for the unmatched one, the person the other way round."""
+    UnmatchedItem.objects.create(entity_type="contact", item_id="71", name="Ann", reason_code=Why.NO_KEY)
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
+    refused = threading.Event()
+
+    def reopen() -> None:
+        try:
+            with transaction.atomic():
+                RefusedItem.objects.create(entity_type="contact", item_id="71", reason="It is another's.")
+                refused.set()
+                until = time.monotonic() + 20
+                while fetch_rows(waits) == [(0,)] and time.monotonic() < until:
+                    pass
+                relist("contact", "71")
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        passed = pool.submit(reopen)
+        assert refused.wait(20)
+        assert ignore_unmatched(UnmatchedItem.objects.all(), "dora") == 1
+        passed.result(20)
+    assert row("71").ignored_by == "dora"
+
+
+def test_unlinked_items_are_no_unmatched_items_until_they_are_considered_again(world: World) -> None:
+    contact = world.linked("Ann", email="ann@example.com")
+    item = str(contact.monday_id)
+    from sync.records.item_links import request_unlink
+
+    request_unlink(contact, "dora")
+    world.work(contact)
+    world.hear(seconds=11)
+    assert (contact.monday_id, rows()) == (None, [])
+    relink(contact, "dora")
+    assert Contact.objects.get().monday_id == item
+
+
+def test_a_webhook_of_our_own_new_item_leaves_nothing_on_the_list(world: World) -> None:
+    contact = world.contact("Ann", email="ann@example.com")
+    world.work(contact)
+    Contact.objects.filter(pk=contact.pk).update(monday_id=None)  # its webhook was faster than the answer
+    world.hear(seconds=0)
+    Contact.objects.filter(pk=contact.pk).update(monday_id=contact.monday_id)
+    UnmatchedItem.objects.get_or_create(entity_type="contact", item_id=contact.monday_id)  # and was being stored then
+    world.work(seconds=11)
+    assert rows() == []
+
+
+# The board's filter.
+
+
+def test_an_item_of_which_the_filter_can_not_tell_stays_on_the_list_and_says_so(world: World) -> None:
+    only_customers = {"items": [{"field": "role_title", "op": "is", "values": ["Customer"], "labels": ["Customer"]}]}
+    BoardLink.objects.update(sync_filter=only_customers)
+    item = world.add("Eve", email=mail("eve@example.com"))
+    world.delete_column("role_title")
+    world.hear(seconds=11)
+    world.work(seconds=11)
+    assert rows() == [("Eve", Why.LEFT_OUT)]
+    assert "not known" in row(item).reason_sentence

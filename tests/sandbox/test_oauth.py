@@ -1,0 +1,110 @@
+"""Monday's sign-in for apps, as the sandbox plays it: what it refuses, what is good once, and when tokens end."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import jwt
+import pytest
+import requests
+
+from tests.support.sandbox import Sandbox
+
+VERIFIER, BACK = "v" * 64, "http://127.0.0.1:9/back?x=1"
+CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
+QUESTION = {
+    "client_id": "sandbox-client-id", "redirect_uri": BACK, "state": "st&te", "scope": "me:read boards:read",
+    "code_challenge": CHALLENGE, "code_challenge_method": "S256",
+}  # fmt: skip
+APP = {"client_id": "sandbox-client-id", "client_secret": "sandbox-client-secret"}
+
+
+def asked(sandbox: Sandbox, **changes: str) -> requests.Response:
+    return requests.get(f"{sandbox.url}/oauth2/authorize", params=QUESTION | changes, timeout=10)
+
+
+def answered(sandbox: Sandbox, which: int = 0) -> dict[str, list[str]]:
+    """What comes back to the app after Authorize (0) or Cancel (1)."""
+    link = re.findall(r'href="(/oauth2/answer[^"]*)"', asked(sandbox).text)[which].replace("&amp;", "&")
+    back = requests.get(sandbox.url + link, timeout=10, allow_redirects=False)
+    assert requests.get(sandbox.url + link, timeout=10, allow_redirects=False).status_code == 400  # answered once
+    assert back.headers["Location"].startswith(BACK + "&")
+    return parse_qs(urlsplit(back.headers["Location"]).query)
+
+
+def token(sandbox: Sandbox, end: str = "token", **body: str) -> Any:
+    return requests.post(f"{sandbox.url}/oauth_ms/oauth/{end}", json=APP | body, timeout=10)
+
+
+def exchange(sandbox: Sandbox, code: str, **changes: str) -> Any:
+    body = {"grant_type": "authorization_code", "code": code, "redirect_uri": BACK, "code_verifier": VERIFIER}
+    return token(sandbox, **body | changes)
+
+
+def status(sandbox: Sandbox, access: str) -> int:
+    sent = {"json": {"query": "{ me { id } }"}, "headers": {"Authorization": access}}
+    return requests.post(sandbox.api_url, timeout=10, **sent).status_code  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"client_id": "x"}, {"redirect_uri": "ftp://x"}, {"code_challenge": ""}, {"code_challenge_method": "plain"},
+     {"scope": "boards:read everything"}],
+)  # fmt: skip
+def test_a_question_that_monday_would_not_ask_is_refused_where_it_is_asked(
+    sandbox: Sandbox, change: dict[str, str]
+) -> None:
+    assert asked(sandbox, **change).status_code == 400
+
+
+def test_who_authorizes_comes_back_with_a_code_for_tokens_of_an_hour(sandbox: Sandbox) -> None:
+    back = answered(sandbox)
+    assert back["state"] == ["st&te"]
+    body = exchange(sandbox, back["code"][0]).json()
+    assert set(body) == {"access_token", "refresh_token", "token_type", "scope"}
+    claims = jwt.decode(body["access_token"], options={"verify_signature": False})
+    assert claims["exp"] - claims["iat"] == 3600
+    assert status(sandbox, body["access_token"]) == 200
+    sandbox.control("clock", offset_seconds=3_601)
+    assert status(sandbox, body["access_token"]) == 401
+
+
+def test_who_cancels_comes_back_without_a_code(sandbox: Sandbox) -> None:
+    back = answered(sandbox, 1)
+    assert (back["error"], back["state"], "code" in back) == (["access_denied"], ["st&te"], False)
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [({"code_verifier": "w" * 64}, "invalid_grant"), ({"redirect_uri": "http://127.0.0.1:9/"}, "invalid_grant"),
+     ({"client_secret": "x"}, "invalid_client"), ({"grant_type": "password"}, "unsupported_grant_type")],
+)  # fmt: skip
+def test_a_code_is_exchanged_only_for_who_asked(sandbox: Sandbox, change: dict[str, str], error: str) -> None:
+    refused = exchange(sandbox, answered(sandbox)["code"][0], **change)
+    assert refused.json() == {"error": error}
+    assert refused.status_code in (400, 401)
+
+
+def test_a_code_is_good_once_and_for_ten_minutes(sandbox: Sandbox) -> None:
+    code = answered(sandbox)["code"][0]
+    assert exchange(sandbox, code).ok
+    assert exchange(sandbox, code).json() == {"error": "invalid_grant"}
+    late = answered(sandbox)["code"][0]
+    sandbox.control("clock", offset_seconds=601)
+    assert exchange(sandbox, late).json() == {"error": "invalid_grant"}
+
+
+def test_a_refresh_token_is_used_up_by_its_refresh_and_revoking_ends_both_kinds(sandbox: Sandbox) -> None:
+    first = exchange(sandbox, answered(sandbox)["code"][0]).json()
+    refresh = {"grant_type": "refresh_token", "refresh_token": first["refresh_token"]}
+    second = token(sandbox, **refresh).json()
+    assert second["refresh_token"] != first["refresh_token"]
+    assert token(sandbox, **refresh).json() == {"error": "invalid_grant"}
+    for kind in ("access_token", "refresh_token"):
+        assert token(sandbox, "revoke", token=second[kind], token_type_hint=kind).json() == {"success": True}
+    assert status(sandbox, second["access_token"]) == 401
+    assert token(sandbox, **refresh | {"refresh_token": second["refresh_token"]}).status_code == 400

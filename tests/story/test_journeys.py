@@ -1,0 +1,372 @@
+"""Three people at work with everything running: a new administrator, a clerk by keys, somebody on a phone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
+from playwright.sync_api import Page, expect
+
+from config.embedded.processes import Child
+from conflicts.models import SyncConflict
+from npd.models import Contact
+from sync.models import RefusedItem, SyncQueue
+from sync.operations import attention
+from tests.conftest import PAGE_TIMEOUT
+from tests.story.conftest import own_sandbox, sign_in, synced, worker_asleep
+from tests.support.pages import barriers, press
+from tests.support.receivers import MailServer, mail_server
+from tests.support.site import USER, Processes, Site, hashed_password, purge_broker, restore_schedule
+from tests.wizard.conftest import PEOPLE, a_board, an_item, mail
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+INBOX = "/admin/inbox/"
+BAD_EMAIL = '"grace okonkwo"@okonkwo.example'
+
+
+def badge(page: Page) -> Any:
+    """What the sidebar says beside Inbox."""
+    return page.locator("#nav-sidebar-apps a", has_text="Inbox").locator("[data-badge]")
+
+
+# A new administrator.
+
+
+@pytest.fixture
+def mails() -> Iterator[MailServer]:
+    with mail_server() as found:
+        yield found
+
+
+@pytest.fixture
+def new_site(
+    transactional_db: None, processes: Processes, running_sandbox: list[Child], mails: MailServer
+) -> Iterator[Site]:
+    """As it is started for the first time: an administrator, a mail server, and Monday's address but no token."""
+    nothing = dict.fromkeys(("MONDAY_API_KEY", "MONDAY_WEBHOOK_TOKEN", "MONDAY_SIGNING_SECRET"), "")
+    with (
+        own_sandbox(running_sandbox) as monday,
+        processes.with_variables(**nothing, EMAIL_HOST="127.0.0.1", EMAIL_PORT=str(mails.port)),
+    ):
+        get_user_model().objects.create(
+            username=USER, email="admin@example.com", password=hashed_password(), is_staff=True, is_superuser=True
+        )
+        purge_broker()
+        restore_schedule()
+        notify_every_second()
+        processes.work()
+        yield Site(processes, monday)
+        processes.rest()
+
+
+def notify_every_second() -> None:
+    """What an administrator may do to the schedule, so that a test needn't wait a minute for a message."""
+    interval, _ = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.SECONDS)
+    PeriodicTask.objects.filter(task="sync.notify_people").update(interval=interval)
+    PeriodicTasks.update_changed()
+
+
+def test_a_new_administrator_connects_syncs_and_is_notified_of_the_first_conflict(
+    new_site: Site, page: Page, mails: MailServer
+) -> None:
+    monday = new_site.sandbox
+    board = a_board(monday, "Our people", *PEOPLE)
+    ann = an_item(monday, board, "Ann Ångström", mail=mail("ann@example.com"), job="Head")
+    sign_in(new_site, page)
+    page.get_by_role("heading", name="Get started").wait_for()
+    add_contact(page, "Ann Ångström", "ann@example.com")
+    add_contact(page, "Bob Stone", "bob@example.com")
+    follow_by_mail(page)
+    page.goto("/admin/")
+    connect(page, monday.token)
+    set_up(page, board)
+
+    page.get_by_role("link", name="Go to Health").click()
+    page.locator("#npd-health").wait_for()
+    expect(page.get_by_role("heading", name="Get started")).to_have_count(0)
+    new_site.wait_for("everybody is synced", synced)
+    assert monday.item_named("Bob Stone")
+    contact = Contact.objects.get(monday_id=ann)
+    assert contact.role_title == "Head"
+
+    with worker_asleep(new_site):
+        page.goto(f"/admin/npd/contact/{contact.pk}/change/")
+        page.locator("[name=role_title]").fill("Director")
+        page.get_by_role("button", name="Save and continue editing").click()
+        page.get_by_text(re.compile("was changed successfully")).wait_for()
+        monday.act("edit", item_id=ann, column_id="job", text="Chair")
+    expect(badge(page)).to_have_text("1")
+    told = new_site.wait_for("the first notification", lambda: mails.mails and mails.mails[0])
+    assert mails.recipients == ["admin@example.com"]
+    # The mail's own link leads to both sides.
+    page.goto(re.search(rf"{re.escape(new_site.url)}\S+/screen/", told.get_body(("plain",)).get_content())[0])
+    page.locator(".cfl-current").wait_for()
+    for value in ("Director", "Chair"):
+        expect(page.locator("[data-row]")).to_contain_text(value)
+    page.get_by_role("radio", name="Chair").check()
+    page.get_by_role("button", name="Resolve", exact=True).click()
+    page.get_by_text("Resolved: Role is “").wait_for()
+    expect(badge(page)).to_have_text("")
+    new_site.wait_for("both sides agree", lambda: synced() and not SyncConflict.objects.filter(resolved_at=None))
+    contact.refresh_from_db()
+    assert contact.role_title == monday.item(ann)["values"]["job"] == "Chair"
+    assert len(mails.mails) == 1
+
+
+def add_contact(page: Page, name: str, email: str) -> None:
+    page.goto("/admin/npd/contact/add/")
+    page.locator("[name=name]").fill(name)
+    page.locator("[name=email]").fill(email)
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_text(re.compile("was added successfully")).wait_for()
+
+
+def follow_by_mail(page: Page) -> None:
+    page.goto("/admin/notifications/")
+    page.get_by_label("How often").first.select_option("at_once")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("Your notifications were saved.").wait_for()
+
+
+def connect(page: Page, token: str) -> None:
+    """A token that Monday refuses is not kept; one that it takes is never shown."""
+    page.get_by_role("link", name="Connect", exact=True).click()
+    assert page.get_by_role("textbox", name="API token").get_attribute("type") == "password"
+    for text, answer in (
+        ("a-token-that-monday-refuses", "Monday rejects this token, so it was not kept"),
+        (token, "Connected. The token works"),
+    ):
+        page.get_by_role("textbox", name="API token").fill(text)
+        page.get_by_role("button", name="Test and save").click()
+        page.get_by_text(answer).wait_for()
+        assert text not in page.content()
+
+
+def set_up(page: Page, board: str) -> None:
+    """From the choice of boards to the run: contacts on a board that is there, organizations on a new one."""
+    page.get_by_role("link", name="Next: boards").click()
+    page.get_by_label("Board of Contacts").select_option(board)
+    page.get_by_role("button", name="Next: map fields").click()
+    for kind in ("Organizations", "Contacts"):
+        page.get_by_role("heading", name=f"{kind}: which field is which column?").wait_for()
+        page.get_by_role("button", name="Next", exact=True).click()
+    # The worker compares, and the page follows by itself.
+    page.get_by_role("link", name="Next: the plan").click()
+    page.get_by_role("button", name="Confirm and begin").click()
+    page.get_by_role("heading", name="The set-up is done", exact=True).wait_for()
+
+
+# A clerk, by keys alone.
+
+
+def test_a_clerk_empties_the_inbox_by_keys_alone(site: Site, admin_page: Page) -> None:
+    page, total = admin_page, a_day_of_work(site)
+    page.goto(INBOX)
+    press(page, "?")
+    expect(page.locator("#npd-inbox-help[open]")).to_be_visible()
+    press(page, "Escape")
+
+    # Two failed jobs, together.
+    for name in ("Dan", "Eve"):
+        walk_to(page, name)
+        press(page, "x")
+    press(page, "r")
+    total = counted(page, total - 2)
+    # Six emptied phone numbers wait for approval, folded: they have one cause.
+    [cause] = attention.causes(kinds=[attention.AttentionKind.APPROVAL])
+    walk_to(page, cause.text)
+    press(page, "Enter")
+    for number in range(6):
+        walk_to(page, f"Person {number:02}")
+        press(page, "x")
+    press(page, "y")
+    expect(page.locator("#npd-asked")).to_be_visible()
+    tab_to(page, re.compile("^Yes, "))
+    press(page, "Enter")
+    page.wait_for_url(f"**{INBOX}**")
+    total = counted(page, total - 6)
+    # One side, taken back, and chosen again.
+    walk_to(page, "Ann")
+    press(page, "3")
+    counted(page, total - 1)
+    press(page, "u")
+    counted(page, total)
+    walk_to(page, "Ann")
+    press(page, "3")
+    total = counted(page, total - 1)
+    walk_to(page, "Bea")
+    press(page, "b")
+    total = counted(page, total - 1)
+    # The same person twice, on its screen.
+    walk_to(page, "A. Example")
+    press(page, "Enter")
+    listening(page)
+    press(page, "1", "Enter")
+    page.wait_for_url("**after=**")
+    page.goto(INBOX)
+    total = counted(page, total - 1)
+    walk_to(page, "Grace")
+    press(page, "f")
+    listening(page)
+    press(page, "e", "Control+A")
+    page.keyboard.type("grace@okonkwo.example")
+    press(page, "Enter", "Enter")
+    page.wait_for_url("**answered=**")
+    page.goto(INBOX)
+    total = counted(page, total - 1)
+    walk_to(page, "Met at the fair")
+    press(page, "i")
+    total = counted(page, total - 1)
+    assert total == 0
+    expect(page.get_by_role("heading", name="Your inbox is empty")).to_be_visible()
+
+    site.wait_for("everybody is synced", synced)
+    people = {one.name: one for one in Contact.objects.all()}
+    items = {item["name"]: item["values"] for item in site.sandbox.items()}
+    assert people["Ann"].role_title == items["Ann"]["role_title"] == "Monday's"
+    assert people["Bea"].notes == items["Bea"]["notes"] == "Met in May.\nCall her.\nSend the offer."
+    assert people["Grace"].email == items["Grace"]["email"] == "grace@okonkwo.example"
+    assert (items["Dan"]["role_title"], items["Person 00"]["phone"]) == ("Retried", "")
+    assert "A. Example" not in people
+    assert RefusedItem.objects.filter(reason__gt="").exists()
+
+
+def listening(page: Page) -> None:
+    """The screen of a conflict or a rejected value is there, and its script."""
+    page.locator("[data-summary]").wait_for()
+    page.wait_for_load_state()
+
+
+def a_day_of_work(site: Site) -> int:
+    """Everything that a person has to decide, come about as it does; returns how much it is."""
+    names = ("Ann", "Bea", "Dan", "Eve", "Grace")
+    for name in names:
+        notes = "Met in May." if name == "Bea" else ""
+        Contact.objects.create(name=name, email=f"{name.lower()}@example.com", role_title="Old", notes=notes)
+    crowd = [Contact(name=f"Person {number:02}", phone=f"+44 20 7946 08{number:02}") for number in range(50)]
+    Contact.objects.bulk_create(crowd)
+    boards = {board["name"]: board["id"] for board in site.sandbox.boards()}
+    add = {"board_id": int(boards["Contacts"])}
+    twin = site.sandbox.act("add", **add, name="A. Example", values={"email": mail("a@example.com")})
+    site.sandbox.act("add", **add, name="Met at the fair")
+    site.wait_for("everybody is synced", lambda: synced() and Contact.objects.filter(name="A. Example").exists())
+    people = {one.name: one for one in Contact.objects.filter(name__in=names)}
+    with worker_asleep(site):
+        Contact.objects.filter(name="Ann").update(role_title="NPD's")
+        edit(site, people["Ann"], "role_title", "Monday's")
+        Contact.objects.filter(name="Bea").update(notes="Met in May.\nCall her.")
+        edit(site, people["Bea"], "notes", "Met in May.\nSend the offer.")
+        Contact.objects.filter(name__in=("Dan", "Eve")).update(role_title="Retried")
+        # As after five attempts, for which nobody waits here.
+        failed = SyncQueue.objects.filter(entity_id__in=[people[name].pk for name in ("Dan", "Eve")], status="pending")
+        assert failed.update(status="failed", attempts=5, error_message="Monday answered 500.") == 2
+        Contact.objects.filter(name="Grace").update(email=BAD_EMAIL)
+        Contact.objects.filter(name__startswith="Person 0", name__lt="Person 06").update(phone="")
+        site.sandbox.act("edit", item_id=twin["id"], column_id="email", text="ann@example.com")
+    kinds = attention.AttentionKind
+    wanted = dict.fromkeys(kinds, 1) | {
+        kinds.FAILED: 2,
+        kinds.APPROVAL: 6,
+        kinds.CONFLICT: 2,
+        kinds.BLOCKED: 0,
+        kinds.WEBHOOK: 0,
+    }
+    site.wait_for("all is there", lambda: attention.counts() == wanted)
+    return sum(wanted.values())
+
+
+def edit(site: Site, contact: Contact, column: str, text: str) -> None:
+    site.sandbox.act("edit", item_id=contact.monday_id, column_id=column, text=text)
+
+
+def counted(page: Page, number: int) -> int:
+    """The badge, the tab of all and the entries come to this number by themselves; and it is the number."""
+    expect(page.locator(".npd-inbox-tabs a").first).to_have_text(re.compile(rf"All\s+{number}\s*$"))
+    expect(badge(page)).to_have_text(str(number or ""))
+    expect(page.locator("[data-inbox-row]")).to_have_count(number)
+    # It takes keys from then on.
+    page.wait_for_load_state()
+    return number
+
+
+def walk_to(page: Page, name: str) -> None:
+    """With j, and then back with k, until the keyboard is on the entry of this name, or on this cause."""
+    here = "(document.activeElement.querySelector('.npd-inbox-name, .npd-inbox-cause')?.textContent ?? '').trim()"
+    for key in "j" * 20 + "k" * 20:
+        if page.evaluate(here) == name:
+            return
+        press(page, key)
+    raise AssertionError(f"no entry of {name}; the keyboard is on {page.evaluate(here)!r}")
+
+
+def tab_to(page: Page, name: str | re.Pattern[str]) -> None:
+    """With Tab, until the keyboard is on the button of this name."""
+    for _ in range(80):
+        press(page, "Tab")
+        if page.get_by_role("button", name=name, exact=True).and_(page.locator(":focus")).count():
+            return
+    raise AssertionError(f"Tab leads to no button {name}")
+
+
+# Somebody on a phone.
+
+
+def test_somebody_on_a_phone_resolves_a_conflict_and_corrects_a_record(site: Site, chromium: Browser) -> None:
+    for name in ("Ann", "Grace Okonkwo"):
+        Contact.objects.create(name=name, email=f"{name.split()[0].lower()}@example.com", role_title="Old")
+    site.wait_for("both are synced", synced)
+    ann, grace = Contact.objects.order_by("name")
+    with worker_asleep(site):
+        Contact.objects.filter(pk=ann.pk).update(role_title="A role with a name that is a good deal longer than others")
+        edit(site, ann, "role_title", "Monday's")
+        Contact.objects.filter(pk=grace.pk).update(email=BAD_EMAIL)
+    site.wait_for("both need attention", lambda: sum(attention.counts().values()) == 2)
+    context = chromium.new_context(
+        base_url=site.url, viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True, locale="en-GB"
+    )
+    context.set_default_timeout(PAGE_TIMEOUT)
+    page, found = context.new_page(), list[str]()
+
+    page.goto("/admin/")
+    found += barriers(page)
+    sign_in(site, page)
+    found += barriers(page)
+    page.get_by_role("link", name="1 conflict to resolve").first.tap()
+    page.goto(INBOX)
+    rows = page.locator("[data-inbox-row]")
+    expect(rows).to_have_count(2)
+    assert max(rows.evaluate_all("rows => rows.map(row => row.offsetHeight)")) <= 115  # four lines of a card
+    found += barriers(page)
+    rows.filter(has_text="Ann").get_by_role("link", name="Ann", exact=True).tap()
+    page.locator(".cfl-current").wait_for()
+    found += barriers(page)
+    page.get_by_role("radio", name="Monday's").check()
+    page.get_by_role("button", name="Resolve", exact=True).tap()
+    page.get_by_text("Resolved: Role is “").wait_for()
+    found += barriers(page)
+
+    page.goto("/admin/npd/contact/")
+    found += barriers(page)
+    page.get_by_role("link", name="Grace Okonkwo", exact=True).tap()
+    page.locator("#npd-state [data-act=fix]").tap()
+    page.locator("[data-summary]").wait_for()
+    found += barriers(page)
+    page.locator("input[name=pick-email][value=custom]").check()
+    page.locator("input[name=value-email]").fill("grace@okonkwo.example")
+    page.get_by_role("button", name="Resolve", exact=True).tap()
+    page.wait_for_url("**answered=**")
+    page.goto(f"/admin/npd/contact/{grace.pk}/change/")
+    page.locator("#npd-state .npd-badge-ok").wait_for()
+    found += barriers(page)
+    context.close()
+
+    assert not found
+    site.wait_for("both sides agree", synced)
+    assert {item["values"]["email"] for item in site.sandbox.items()} == {"ann@example.com", "grace@okonkwo.example"}
+    assert site.sandbox.item(ann.monday_id)["values"]["role_title"] == "Monday's"

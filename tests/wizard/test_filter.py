@@ -1,0 +1,216 @@
+"""What is synced is chosen with the mapping, planned in numbers, and applied in sets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from npd.models import Contact
+from sync.kernel.messages import UnmatchedReason
+from sync.models import BoardLink, SetupDraft, UnmatchedItem
+from sync.operations.setup import draft as drafts
+from sync.operations.setup import plan
+from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
+from tests.wizard.conftest import PEOPLE as COLUMNS
+from tests.wizard.conftest import Wizard, a_board, an_item, draft, people, words_of
+
+
+def set_up(wizard: Wizard) -> BoardLink:
+    """Ann and Ben are synced; Ann's role is Customer, Ben's is Vendor."""
+    people()
+    Contact.objects.filter(email="ann@x.org").update(role_title="Customer")
+    Contact.objects.exclude(email="ann@x.org").update(role_title="Vendor")
+    wizard.compared(a_board(wizard.monday, "CRM", *COLUMNS))
+    wizard.apply()
+    wizard.mark = wizard.last_call()
+    return BoardLink.objects.get(entity_type="contact")
+
+
+def send(
+    wizard: Wizard, *, records: list[tuple[str, str, str]] = (), items: list[tuple[str, str, str]] = (), **more: Any
+) -> str:  # type: ignore[assignment]
+    """Send the filter's page with these rows."""
+    form: dict[str, Any] = {"seen": drafts.filter_token(draft()), **more}
+    for side, rows in (("record", records), ("item", items)):
+        for place, part in enumerate(("field", "op", "text")):
+            form[f"{side}-{part}"] = [row[place] for row in rows]
+    answer = wizard.client.post("/admin/sync/boardlink/set-up/filter/contact/", form, follow=True)
+    assert answer.status_code == 200
+    return words_of(answer.content.decode())
+
+
+def status(email: str) -> str:
+    return Contact.objects.get(email=email).sync_status
+
+
+@pytest.mark.django_db(transaction=True)  # what a save leaves to the queue is told apart by its transaction
+def test_a_filter_is_planned_in_numbers_before_it_applies_and_taken_back_with_nothing_lost(wizard: Wizard) -> None:
+    set_up(wizard)
+    number = Contact.objects.count()
+    drafts.begin_change(wizard.person, "contact")
+    wizard.map("contact", filter="1")
+    send(wizard, records=[("role_title", "is", "Customer")])
+    wizard.work()
+    counts = plan.plan_totals(draft())
+    assert (counts["stops"], counts["resumes"]) == (number - 1, 0)
+    assert f"No longer synced: left out by the filter {number - 1}" in wizard.get("plan/")
+    assert "Role is not “Customer”" in wizard.get("plan/")
+    assert BoardLink.objects.get(entity_type="contact").sync_filter == {}
+    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
+
+    wizard.apply()
+    assert status("ann@x.org") == "synced"
+    left_out = Contact.objects.exclude(email="ann@x.org")
+    assert set(left_out.values_list("sync_status", flat=True)) == {"disabled"}
+    other = left_out.exclude(monday_id=None).first()
+    assert other is not None
+    Contact.objects.filter(pk=other.pk).update(notes="kept")
+    wizard.drain()
+    assert wizard.monday.item(str(other.monday_id))["values"]["notes"] == ""
+
+    drafts.begin_change(wizard.person, "contact")
+    wizard.map("contact", filter="1")
+    send(wizard)
+    wizard.work()
+    assert plan.plan_totals(draft())["resumes"] == number - 1
+    wizard.apply()
+    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
+    assert wizard.monday.item(str(other.monday_id))["values"]["notes"] == "kept"
+
+
+def test_only_the_records_of_which_the_filter_says_something_else_are_checked(wizard: Wizard) -> None:
+    set_up(wizard)
+    drafts.begin_change(wizard.person, "contact")
+    wizard.map("contact", filter="1")
+    send(wizard, records=[("role_title", "is", "Customer")])
+    wizard.work()
+    out = Contact.objects.exclude(email="ann@x.org").values_list("pk", flat=True)
+    assert set(draft().found["concerned"]) == {str(pk) for pk in out}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_why_an_item_has_no_record_is_found_out_anew_where_the_filter_changes(wizard: Wizard) -> None:
+    link = set_up(wizard)
+    item = an_item(wizard.monday, link.board_id, "Eve", job="Vendor")
+    said = {"filter": "Left out by the filter: Role on Monday is not “Customer”."}
+    note_unmatched(link, [UnmatchedFinding(item, "Eve", UnmatchedReason.LEFT_OUT, said)], decided=True)
+    drafts.begin_change(wizard.person, "contact")
+    wizard.map("contact", filter="1")
+    send(wizard, items=[("role_title", "is", "Other")])
+    wizard.work()
+    wizard.apply()
+    assert "“Other”" in UnmatchedItem.objects.get(item_id=item).reason_sentence
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_record_that_was_synced_since_the_comparison_is_checked_too(wizard: Wizard) -> None:
+    set_up(wizard)
+    drafts.begin_change(wizard.person, "contact")
+    wizard.map("contact", filter="1")
+    send(wizard, records=[("role_title", "is", "Customer")])
+    wizard.work()
+    Contact.objects.filter(email="ann@x.org").update(role_title="Vendor")
+    wizard.drain()
+    assert status("ann@x.org") == "synced"
+    wizard.apply()
+    assert status("ann@x.org") == "disabled"
+
+
+def test_items_outside_the_filter_make_no_record(wizard: Wizard) -> None:
+    board = a_board(
+        wizard.monday, "CRM", *COLUMNS, items=[{"name": "In", "job": "Customer"}, {"name": "Out", "job": "x"}]
+    )
+    drafts.choose_boards(wizard.person, {"contact": board})
+    wizard.choose("contact")
+    drafts.choose_matching(wizard.person, "contact", threshold=88, first_match="ask", creates_records=True)
+    send(wizard, items=[("role_title", "is", "Customer")])
+    wizard.work()
+    assert plan.plan_totals(draft())["items_out"] == 1
+    assert len(draft().found["free"]) == 1
+
+
+def test_a_group_is_chosen_by_its_name(wizard: Wizard) -> None:
+    board = a_board(wizard.monday, "CRM", *COLUMNS)
+    drafts.choose_boards(wizard.person, {"contact": board})
+    wizard.choose("contact")
+    assert "The board has no group “Nobody”" in send(wizard, items=[("group", "is", "Nobody")])
+    assert draft().sync_filter == {}
+    send(wizard, items=[("group", "is", "People")])
+    stored = draft().sync_filter["items"][0]
+    assert stored["labels"] == ["People"]
+    assert stored["values"] == [next(group for group, title in draft().groups.items() if title == "People")]
+    assert "Items on Monday where Group is “People”." in wizard.get("map/contact/")
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (("role_title", "is", ""), "type a value"),
+        (("role_title", "unheard", "x"), "only. Choose one of them."),
+        (("unheard", "is", "x"), "This field isn't synced"),
+        (("email", "is", "no address"), "no address"),
+    ],
+)
+def test_a_condition_that_can_not_be_is_said_beside_it_and_nothing_is_stored(
+    wizard: Wizard, row: tuple[str, str, str], said: str
+) -> None:
+    board = a_board(wizard.monday, "CRM", *COLUMNS)
+    drafts.choose_boards(wizard.person, {"contact": board})
+    wizard.choose("contact")
+    assert said in send(wizard, records=[("name", "is_filled", ""), row])
+    assert draft().sync_filter == {}
+
+
+def test_a_row_more_stores_nothing_and_keeps_what_was_typed(wizard: Wizard) -> None:
+    board = a_board(wizard.monday, "CRM", *COLUMNS)
+    drafts.choose_boards(wizard.person, {"contact": board})
+    wizard.choose("contact")
+    page = send(wizard, records=[("role_title", "is", "Customer")], add="record")
+    assert draft().sync_filter == {}
+    assert "Condition 2" in page
+
+
+def test_a_field_that_the_filter_asks_for_stays_synced(wizard: Wizard) -> None:
+    board = a_board(wizard.monday, "CRM", *COLUMNS)
+    drafts.choose_boards(wizard.person, {"contact": board})
+    wizard.choose("contact")
+    send(wizard, records=[("role_title", "is", "Customer")])
+    assert "The filter uses this field" in wizard.map("contact", column_role_title="")
+
+
+def test_a_page_that_showed_another_filter_changes_nothing(wizard: Wizard) -> None:
+    board = a_board(wizard.monday, "CRM", *COLUMNS)
+    drafts.choose_boards(wizard.person, {"contact": board})
+    wizard.choose("contact")
+    said = send(wizard, records=[("role_title", "is", "Customer")], seen="another")
+    assert "The filter was changed after this page was shown" in said
+    assert draft().sync_filter == {}
+
+
+def test_a_filter_changed_elsewhere_is_reported_before_a_plan_overwrites_it(wizard: Wizard) -> None:
+    set_up(wizard)
+    drafts.begin_change(wizard.person, "contact")
+    wizard.choose("contact")
+    wizard.work()
+    BoardLink.objects.filter(entity_type="contact").update(
+        sync_filter={"records": [{"field": "role_title", "op": "is", "values": ["x"], "labels": ["x"]}]}
+    )
+    assert "settings were changed elsewhere: Filter: Records where Role is “x”" in wizard.confirm()
+    assert SetupDraft.objects.get(entity_type="contact").state == "compared"
+
+
+def test_a_new_item_of_another_group_is_left_alone_after_the_set_up(wizard: Wizard) -> None:
+    link = set_up(wizard)
+    drafts.begin_change(wizard.person, "contact")
+    wizard.map("contact", filter="1")
+    send(wizard, items=[("role_title", "is_filled", "")])
+    wizard.work()
+    wizard.apply()
+    number = Contact.objects.count()
+    an_item(wizard.monday, link.board_id, "Out")
+    wizard.drain()
+    assert Contact.objects.count() == number
+    assert "Only: Items on Monday where Role is filled." in words_of(
+        wizard.client.get(f"/admin/sync/boardlink/{link.pk}/change/").content.decode()
+    )
