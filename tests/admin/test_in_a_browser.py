@@ -12,6 +12,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from playwright.sync_api import expect
 
 from npd.models import Contact, Organization
 from sync.choices import RecordSyncStatus
@@ -21,7 +22,7 @@ from tests.admin import states
 from tests.admin.all_pages import crowd
 from tests.admin.queue_pages import QUEUE
 from tests.conflicts.conftest import rejected_too
-from tests.support.pages import barriers
+from tests.support.pages import barriers, inbox_badge
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
@@ -193,7 +194,7 @@ def test_the_first_page_brings_itself_up_to_date_and_says_what_is_new(open_page:
     page.locator(".npd-tasks li").first.wait_for()
     page.wait_for_function("document.getElementById('npd-live-news').textContent !== ''")
     assert page.locator("#npd-health").count() == 1
-    assert page.locator("#nav-sidebar-apps a", has_text="Inbox").locator("[data-badge]").inner_text() == "1"
+    expect(inbox_badge(page)).to_have_text("1")
     assert not errors
 
 

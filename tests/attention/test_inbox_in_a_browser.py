@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.admin import states
 from tests.admin.conftest import monday, person
 from tests.attention.test_attention import blocked
-from tests.support.pages import press
+from tests.support.pages import inbox_badge, press
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -40,7 +41,8 @@ def test_what_comes_in_appears_without_moving_the_keyboard_or_the_folds(open_pag
     page.locator("[data-inbox-row]", has_text="Ann").wait_for()
     assert here(page) == "Bob"
     assert page.locator("details[open]", has_text="Dan").count() == 0
-    assert page.locator("#nav-sidebar-apps a", has_text="Inbox").locator("[data-badge]").inner_text() == "3"
+    expect(inbox_badge(page)).to_have_text("3")
+    assert here(page) == "Bob"
     # A selected row is somebody's work: the list stays as it is.
     press(page, "x")
     states.conflicting("Zoe", "5002")

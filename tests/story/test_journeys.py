@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -18,7 +18,7 @@ from sync.models import RefusedItem, SyncQueue
 from sync.operations import attention
 from tests.conftest import PAGE_TIMEOUT
 from tests.story.conftest import own_sandbox, sign_in, synced, worker_asleep
-from tests.support.pages import barriers, press
+from tests.support.pages import barriers, inbox_badge, press
 from tests.support.receivers import MailServer, mail_server
 from tests.support.site import USER, Processes, Site, hashed_password, purge_broker, restore_schedule
 from tests.wizard.conftest import PEOPLE, a_board, an_item, mail
@@ -28,11 +28,6 @@ if TYPE_CHECKING:
 
 INBOX = "/admin/inbox/"
 BAD_EMAIL = '"grace okonkwo"@okonkwo.example'
-
-
-def badge(page: Page) -> Any:
-    """What the sidebar says beside Inbox."""
-    return page.locator("#nav-sidebar-apps a", has_text="Inbox").locator("[data-badge]")
 
 
 # A new administrator.
@@ -101,7 +96,7 @@ def test_a_new_administrator_connects_syncs_and_is_notified_of_the_first_conflic
         page.get_by_role("button", name="Save and continue editing").click()
         page.get_by_text(re.compile("was changed successfully")).wait_for()
         monday.act("edit", item_id=ann, column_id="job", text="Chair")
-    expect(badge(page)).to_have_text("1")
+    expect(inbox_badge(page)).to_have_text("1")
     told = new_site.wait_for("the first notification", lambda: mails.mails and mails.mails[0])
     assert mails.recipients == ["admin@example.com"]
     # The mail's own link leads to both sides.
@@ -112,7 +107,7 @@ def test_a_new_administrator_connects_syncs_and_is_notified_of_the_first_conflic
     page.get_by_role("radio", name="Chair").check()
     page.get_by_role("button", name="Resolve", exact=True).click()
     page.get_by_text("Resolved: Role is “").wait_for()
-    expect(badge(page)).to_have_text("")
+    expect(inbox_badge(page)).to_have_text("")
     new_site.wait_for("both sides agree", lambda: synced() and not SyncConflict.objects.filter(resolved_at=None))
     contact.refresh_from_db()
     assert contact.role_title == monday.item(ann)["values"]["job"] == "Chair"
@@ -288,7 +283,7 @@ def edit(site: Site, contact: Contact, column: str, text: str) -> None:
 def counted(page: Page, number: int) -> int:
     """The badge, the tab of all and the entries come to this number by themselves; and it is the number."""
     expect(page.locator(".npd-inbox-tabs a").first).to_have_text(re.compile(rf"All\s+{number}\s*$"))
-    expect(badge(page)).to_have_text(str(number or ""))
+    expect(inbox_badge(page)).to_have_text(str(number or ""))
     expect(page.locator("[data-inbox-row]")).to_have_count(number)
     # It takes keys from then on.
     page.wait_for_load_state()

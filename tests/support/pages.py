@@ -43,6 +43,11 @@ BESIDE = """() => {
 """By how much the page is wider than the screen, and the innermost elements that stand out."""
 
 
+def inbox_badge(page: Page) -> Any:
+    """The number beside Inbox. Wait for it: it is counted anew by PostgreSQL's statistics, ten seconds late at most."""
+    return page.locator("#nav-sidebar-apps a", has_text="Inbox").locator("[data-badge]")
+
+
 def serious(page: Page, known: str = "") -> list[str]:
     """What axe-core finds on the page that breaks WCAG A or AA, or is serious; what `known` selects is left out."""
     return [
