@@ -174,7 +174,7 @@ class BoardStatus:
         ready, backoff, deferred = (number_of(self.jobs(one)) for one in (READY, BACKOFF, DEFERRED))
         due = number_of(self.overview.due(self.availability))
         stopped, waits = "because the board is stopped or paused", "until the next attempt"
-        parts = [(due, "due now"), (ready - due, stopped), (backoff, waits), (deferred, "for another reason")]
+        parts = [(due, "due now"), (ready - due, stopped), (backoff, waits), (deferred, "for the reason in the list")]
         return ", ".join(f"{intcomma(number)} {what}" for number, what in parts if number)
 
     @property

@@ -83,7 +83,7 @@ class RotateForm(forms.Form):
 class ApiTokenAdmin(ReadOnlyAdmin):
     """The tokens, the newest first."""
 
-    list_display = ("name", "owner", "scopes_text", "begins_with", "created", "last_used", "expires", "state")
+    list_display = ("title", "owner", "scopes_text", "begins_with", "created", "last_used", "expires", "state")
     search_fields = ("name", "user__username")
     search_help_text = "A token’s name, or its owner"
     ordering = ("-created_at", "-id")
@@ -121,6 +121,10 @@ class ApiTokenAdmin(ReadOnlyAdmin):
         return True
 
     # Columns.
+
+    @admin.display(description="Name", ordering="name")
+    def title(self, row: ApiToken) -> str:
+        return row.name
 
     @admin.display(description="Owner", ordering="user__username")
     def owner(self, row: ApiToken) -> str:

@@ -35,7 +35,7 @@ class SyncedModel(models.Model):
         editable=False,
     )
     sync_enabled = models.BooleanField(
-        "sync with Monday", default=True, db_default=True, help_text="Off: nothing is synced in either direction."
+        "sync with Monday", default=True, db_default=True, help_text="When off, nothing is synced in either direction."
     )
     sync_direction = models.CharField(
         "direction",

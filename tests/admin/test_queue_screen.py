@@ -37,7 +37,7 @@ def test_a_boards_card_counts_its_rows_by_what_they_wait_for(browser_of_person: 
     found = card(browser_of_person, "Contacts")
     assert "Syncing" in found
     assert re.search(r"Pending 3 .*In progress 1 .*Failed 1 .*Done in 24 hours 4", found)
-    assert "Pending: 1 due now, 1 until the next attempt, 1 for another reason." in found
+    assert "Pending: 1 due now, 1 until the next attempt, 1 for the reason in the list." in found
     assert re.search(r"Oldest due: for 1 minute\. Next attempt: in [12] minutes?\.", found)
     assert re.search(r"Pending 0 .*Done in 24 hours 0", card(browser_of_person, "Organizations"))
 
@@ -73,7 +73,7 @@ def test_what_the_cards_call_due_is_what_the_api_calls_due(browser_of_person: Cl
     )  # fmt: skip
     pauses.pause("anna", entity_type="contact", direction="to_npd")
     assert SyncQueueService().get_queue_stats()["due"] == 3
-    assert "Pending: 3 due now, 1 because the board is stopped or paused, 1 for another reason." in card(
+    assert "Pending: 3 due now, 1 because the board is stopped or paused, 1 for the reason in the list." in card(
         browser_of_person, "Contacts"
     )
 
