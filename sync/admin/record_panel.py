@@ -33,7 +33,7 @@ from sync.ledger.record_view import FieldReason, FieldView, RecordView
 from sync.models import GuardedAct, SyncedModel
 from sync.models.outbox_row import QueueAction, is_allowed
 from sync.operations.preview.explanation import LiveReading
-from sync.operations.preview.planned_changes import change_act
+from sync.operations.preview.planned_pass import change_act
 from sync.records.blocked_fields import throttle_reason, throttled_fields
 from sync.records.item_links import unlinked_item
 from sync.records.record_health import Part, RecordState

@@ -32,8 +32,7 @@ from sync.kernel.action_errors import Conflict
 from sync.kernel.messages import UNMATCHED_LABELS, UnmatchedReason, unmatched_sentence
 from sync.models import FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.operations.attention import board_title
-from sync.operations.preview.planned_changes import ChangeKind, PlannedChange
-from sync.operations.preview.planned_pass import PlannedLink, plan_link
+from sync.operations.preview.planned_pass import ChangeKind, PlannedChange, PlannedLink, plan_link
 from sync.records.authors import log_action, log_action_many
 from sync.records.unmatched_items import (
     LINK_TO,

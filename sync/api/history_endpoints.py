@@ -32,8 +32,7 @@ from sync.operations.decision_undo import (
     plan_decision_undo,
     undo_decisions,
 )
-from sync.operations.preview.cause_chains import causes_by_decision
-from sync.operations.preview.explanation import decision_as_json
+from sync.operations.preview.explanation import causes_by_decision, decision_as_json
 from sync.records.visibility import visible_types
 
 

@@ -52,7 +52,7 @@ from sync.ledger.record_view import FieldReason, FieldView, RecordView
 from sync.models import Decision, SyncedModel
 from sync.models.api_clients import VALUE_LENGTH
 from sync.operations.event_feed import deleted_records, unknown_deletions_before
-from sync.operations.record_push import PushReason, push_record
+from sync.operations.record_requests import PushReason, push_record
 from sync.reconcile.field_values import canonical_value, records_saying
 from sync.records.authors import log_action
 from sync.records.external_ids import (

@@ -13,7 +13,7 @@ from sync.models import BoardLink, Decision, GuardedAct, SyncQueue, Tombstone, U
 from sync.operations.detect.comparison import compare_board
 from sync.operations.detect.sweep import sweep_board
 from sync.operations.preview.explanation import explain, find_record
-from sync.operations.record_push import PushReason, push_record
+from sync.operations.record_requests import PushReason, push_record
 from sync.outbox import pauses
 from sync.records.approvals import approve, release_obsolete
 from sync.records.record_health import Part, RecordState, filter_by_health

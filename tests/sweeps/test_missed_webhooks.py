@@ -11,7 +11,7 @@ from sync.connectors.monday import activity
 from sync.limits import breaker, metered_client
 from sync.models import BoardLink, Decision, RefusedItem, SyncQueue, WebhookEvent
 from sync.operations.detect.sweep import sweep_board, sweep_due_boards
-from sync.operations.preview.cause_chains import causes_by_decision, causes_text
+from sync.operations.preview.explanation import causes_by_decision, causes_text
 from tests.support.world import World, mail
 from tests.sweeps.conftest import Post
 

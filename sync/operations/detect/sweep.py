@@ -34,9 +34,9 @@ from sync.connectors.base.errors import (
 from sync.connectors.base.events import BoardActivity, InvalidEvent, UpdatedItem, UpdatedItemsPage
 from sync.limits import breaker, metered_client
 from sync.models import BoardLink, MondayAccount, SyncMetadata, SyncQueue, WebhookEvent
-from sync.operations.detect import webhook_health
-from sync.operations.detect.activity_replay import CLOCKS_DIFFER, ITEM_UPDATED, replay_entries, store_events, update_row
+from sync.operations.detect import missed_webhooks
 from sync.operations.detect.comparison import BoardListing, records_to_pass
+from sync.operations.detect.missed_webhooks import CLOCKS_DIFFER, ITEM_UPDATED, replay_entries, store_events, update_row
 from sync.operations.detect.sweep_schedule import boards_to_sweep
 from sync.operations.worker import SLICE_SECONDS, DrainProgress, DrainResult, drain, record_count_text
 from sync.outbox.queue_rows import enqueue_many
@@ -225,8 +225,8 @@ class _Sweep:
             swept_to=self.newest, swept_at=SyncNow(), sweep_problem=self.problem, sweep_shortfall=self.shortfall
         )
         self.link.swept_to, self.link.sweep_problem = self.newest, self.problem
-        webhook_health.check_webhooks(self.link, changes.hooks)
-        webhook_health.check_silence(self.link, changes.user_id)
+        missed_webhooks.check_webhooks(self.link, changes.hooks)
+        missed_webhooks.check_silence(self.link, changes.user_id)
         return SweepResult(rows, updated, changes.board.items_count)
 
     def _fetch_changes(self) -> BoardActivity:

@@ -26,7 +26,7 @@ from sync.merge import Unknown
 from sync.models import BoardLink, SyncAudit
 from sync.models.state import VERIFICATION_WINDOW
 from sync.operations.detect.comparison import compared_fields, records_with_jobs
-from sync.operations.detect.webhook_health import LONGEST_DELAY
+from sync.operations.detect.missed_webhooks import LONGEST_DELAY
 from sync.outbox.claim import Claim
 from sync.outbox.lease import Lease
 from sync.outbox.queue_rows import enqueue_many

@@ -43,7 +43,7 @@ from sync.models.synced_model import unsynced
 from sync.operations import backfill
 from sync.operations.backfill import estimate
 from sync.operations.backfill.deferral import DeferredJobs
-from sync.operations.detect.activity_replay import enqueue_items
+from sync.operations.detect.missed_webhooks import enqueue_items
 from sync.operations.setup.draft import (
     ANSWER_NEW,
     has_column_changes,
