@@ -113,7 +113,7 @@ def _refused(place: Ground) -> int:
 
 def engine(clock: Clock) -> None:
     """What the workers do; while nothing is due, time passes."""
-    from sync.models.outbox_row import SyncQueue
+    from sync.models.jobs import SyncQueue
     from sync.operations.worker import drain
     from sync.records import availability
 

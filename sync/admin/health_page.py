@@ -36,7 +36,7 @@ from sync.models import (
     SyncMetadata,
     SyncQueue,
 )
-from sync.models.outbox_row import QueueAction, is_allowed
+from sync.models.jobs import QueueAction, is_allowed
 from sync.models.state import VERIFICATION_WINDOW
 from sync.operations import attention
 from sync.operations.attention import AttentionCause, AttentionKind

@@ -30,7 +30,7 @@ from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
 from sync.kernel.outgoing_calls import AddressError, check_address
 from sync.models import NotificationReceiver
-from sync.models.notification import Frequency, Medium
+from sync.models.followers import Frequency, Medium
 from sync.operations.notifications import Choice, address_host, choose, preview, send_test
 from sync.operations.notifications.letters import NO_EMAIL, is_email_configured
 

@@ -64,7 +64,7 @@ from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.ledger import SyncStateService
 from sync.models import SyncedModel
-from sync.models.outbox_row import QueueAction, is_allowed
+from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.preview.explanation import LiveReading, read_live
 from sync.operations.record_requests import (
     clean_reason,

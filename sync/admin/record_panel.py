@@ -31,7 +31,7 @@ from sync.kernel.conflict_store import KIND_DELETE, OpenConflict, current_store
 from sync.ledger import SyncStateService
 from sync.ledger.record_view import FieldReason, FieldView, RecordView
 from sync.models import GuardedAct, SyncedModel
-from sync.models.outbox_row import QueueAction, is_allowed
+from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.preview.explanation import LiveReading
 from sync.operations.preview.planned_pass import change_act
 from sync.records.blocked_fields import throttle_reason, throttled_fields

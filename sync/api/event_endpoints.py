@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from sync.api.problems import BadQuery
 from sync.api.request_rules import ApiView, validate_entity_type
 from sync.models import EventType
-from sync.models.feed import RARE_TYPES
+from sync.models.followers import RARE_TYPES
 from sync.operations.event_feed import CAUSES, BadCursor, FeedPage, LostCursor, event_bodies, feed_sight, read_feed
 
 MAX_EVENTS = 500

@@ -26,7 +26,7 @@ from sync.choices import QueueDirection, QueueStatus
 from sync.clock import sync_now
 from sync.kernel.action_errors import Conflict, PartiallyDone
 from sync.models import QueuePause, SyncQueue
-from sync.models.outbox_row import QueueAction
+from sync.models.jobs import QueueAction
 from sync.outbox.operate import BulkResult, expected_rows
 from sync.outbox.pauses import pause_target
 from sync.queue import SyncQueueService

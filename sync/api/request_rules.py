@@ -43,7 +43,7 @@ from sync.choices import RecordSyncStatus
 from sync.kernel.db import OneScanPaginator
 from sync.kernel.humanize import shorten
 from sync.models import SyncedModel
-from sync.models.outbox_row import QueueAction, is_allowed
+from sync.models.jobs import QueueAction, is_allowed
 from sync.records.external_ids import parse_name, records_named
 
 

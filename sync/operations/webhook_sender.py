@@ -36,7 +36,7 @@ from sync.kernel.db import brief_transaction, gave_way
 from sync.kernel.encryption import KeyChanged
 from sync.kernel.outgoing_calls import REDIRECTED, AddressError, Answer, CallFailed, post_json
 from sync.models import DeliveryState, DisabledCode, FeedEvent, WebhookDelivery, WebhookEndpoint
-from sync.models.outbox_row import BACKOFF_MINUTES
+from sync.models.jobs import BACKOFF_MINUTES
 from sync.operations.event_feed import CONFLICT_TYPES, FeedSight, event_bodies, feed_sight, place_events
 from sync.operations.outgoing_webhooks import SECRET_PREFIX, signing_secrets
 

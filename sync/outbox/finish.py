@@ -12,7 +12,7 @@ from sync.choices import Cause
 from sync.kernel.counters import FAILED_ATTEMPTS, FAILED_JOBS, Increment, increment
 from sync.kernel.redaction import without_secrets
 from sync.models import SyncQueue
-from sync.models.outbox_row import BACKOFF_MINUTES
+from sync.models.jobs import BACKOFF_MINUTES
 from sync.outbox.queue_rows import mark_failed
 
 _COMPLETE = """

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from sync.kernel import outgoing_calls
 from sync.kernel.outgoing_calls import NOT_PUBLIC, TOO_SLOW, AddressError, check_address
-from sync.models.notification import Medium
+from sync.models.followers import Medium
 from sync.operations.notifications.letters import (
     MAX_ENTRIES,
     MAX_GROUPS,

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sync.models.notification import Alarm, Frequency
+from sync.models.followers import Alarm, Frequency
 from sync.operations.notifications.incidents import CALM, GAP, Digest, Preference, Thing, digest_due, last_hour
 
 BERLIN = ZoneInfo("Europe/Berlin")

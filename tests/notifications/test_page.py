@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from sync.kernel.encryption import decrypt
 from sync.models import NotificationReceiver, SyncQueue
-from sync.models.notification import Frequency, Medium
+from sync.models.followers import Frequency, Medium
 from tests.admin import states
 from tests.support.receivers import SECRET, Chat, MailServer
 

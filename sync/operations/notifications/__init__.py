@@ -30,7 +30,7 @@ from sync.kernel.encryption import KeyChanged, decrypt, encrypt, is_current
 from sync.kernel.outgoing_calls import TOO_SLOW
 from sync.limits.credentials import conceal
 from sync.models import Incident, Notification, NotificationReceiver
-from sync.models.notification import Alarm, Frequency, Medium
+from sync.models.followers import Alarm, Frequency, Medium
 from sync.operations import attention
 from sync.operations.notifications import incidents
 from sync.operations.notifications.incidents import (

@@ -25,7 +25,7 @@ from django.urls import reverse
 from sync.clock import SyncNow
 from sync.kernel.humanize import without_request_id
 from sync.models import Incident, SyncAudit
-from sync.models.notification import Alarm, Frequency
+from sync.models.followers import Alarm, Frequency
 from sync.models.state import VERIFICATION_WINDOW
 from sync.operations import attention
 from sync.operations.attention import AttentionKind

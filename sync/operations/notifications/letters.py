@@ -22,7 +22,7 @@ from django.urls import reverse
 
 from sync.kernel.humanize import count_with_noun, join_first, shorten
 from sync.kernel.outgoing_calls import REDIRECTED, AddressError, CallFailed, post_json
-from sync.models.notification import Medium
+from sync.models.followers import Medium
 from sync.operations.attention import AttentionKind
 from sync.operations.notifications.incidents import DIFFERENCE, STOPPED, Noticed, inbox_url
 from sync.registry import type_label
