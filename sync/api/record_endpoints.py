@@ -28,10 +28,17 @@ from rest_framework.routers import SimpleRouter
 
 from sync import registry
 from sync.api.bulk_endpoints import bulk_of
-from sync.api.etags import ETAG_OUT, IF_MATCH, IF_NONE_MATCH, check_precondition, check_upsert_precondition, etag_of
 from sync.api.export_endpoints import export_paths
 from sync.api.history_endpoints import DecisionSerializer, decision_data
 from sync.api.lists import ShapedView, expand, filters_of, ordering_of
+from sync.api.preconditions import (
+    ETAG_OUT,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    check_precondition,
+    check_upsert_precondition,
+    etag_of,
+)
 from sync.api.request_limits import SyncNowThrottle
 from sync.api.request_rules import (
     MAX_NAMED,

@@ -1,5 +1,5 @@
-"""Programs that use the API: their tokens, how often each caller has asked, their own ids of our records, and answers to
-repeated requests.
+"""Programs that use the API: their tokens, how often each caller has asked, their own ids of our records, and answers
+to repeated requests.
 
 Only a hash of a token's text is stored. SHA-512 without a salt suits a text of 256 random bits, which nobody can guess;
 it is also what older installations had stored, whose tokens go on.

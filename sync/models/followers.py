@@ -1,5 +1,5 @@
-"""Whoever follows what happens: the feed's events and the outgoing webhooks that are told of them, and the people who are
-notified of what needs attention.
+"""Whoever follows what happens: the feed's events and the outgoing webhooks that are told of them, and the people who
+are notified of what needs attention.
 """
 
 from __future__ import annotations
