@@ -45,7 +45,7 @@ from sync.admin.list_exports import ExportColumn, ExportMixin
 from sync.admin.report_page import ReportMixin
 from sync.choices import SyncStatus
 from sync.clock import sync_now
-from sync.connectors.base.events import EventKind
+from sync.connectors.base.board import EventKind
 from sync.kernel import humanize
 from sync.kernel.humanize import plural
 from sync.ledger import SyncStateService

@@ -10,7 +10,7 @@ from django.db.models import F
 
 from sync import connectors, registry
 from sync.choices import SyncDirection
-from sync.connectors.base.board_shape import RELATION, BoardColumn, BoardSetup, ColumnSpec
+from sync.connectors.base.board import RELATION, BoardColumn, BoardSetup, ColumnSpec
 from sync.models import BoardLink, FieldMapping
 from sync.registry import EntitySpec, MappingSpec, link_of, relation_of, target_of
 

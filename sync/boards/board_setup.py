@@ -26,7 +26,7 @@ from sync.boards.board_columns import (
     store_columns,
 )
 from sync.choices import Cause, Priority, QueueDirection
-from sync.connectors.base.board_shape import Board, BoardSetup, ColumnSpec, OwnWebhook, WebhooksIncomplete
+from sync.connectors.base.board import Board, BoardSetup, ColumnSpec, OwnWebhook, WebhooksIncomplete
 from sync.connectors.base.connector import Connector
 from sync.kernel.action_errors import ActionError
 from sync.limits import account_users, breaker, credentials, metered_client

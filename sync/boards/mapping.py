@@ -18,7 +18,7 @@ from sync.boards.board_setup import resync_records
 from sync.boards.schema_drift import NAME_COLUMN_ID, NO_PROBLEM, blocked_ledgers, unblock_field
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import Cause, Priority, QueueDirection, RecordSyncStatus, Rule, SyncDirection
-from sync.connectors.base.board_shape import RELATION, target_boards
+from sync.connectors.base.board import RELATION, target_boards
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.limits import metered_client
 from sync.models import BoardLink, FieldMapping, SyncMetadata

@@ -28,7 +28,7 @@ from sync.choices import (
     SyncStatus,
 )
 from sync.clock import SyncNow, sync_now
-from sync.connectors.base.board_shape import Board
+from sync.connectors.base.board import Board
 from sync.connectors.base.connector import Connector
 from sync.kernel.action_errors import Conflict
 from sync.limits import metered_client

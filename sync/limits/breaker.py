@@ -12,7 +12,7 @@ from django.db.models import Case, DateTimeField, F, Func, Q, Value, When
 from django.db.models.functions import Coalesce, Greatest
 
 from sync.clock import SyncNow, sync_now
-from sync.connectors.base.account import AccountInfo
+from sync.connectors.base.connector import AccountInfo
 from sync.connectors.base.errors import BudgetExhausted, ConnectorError, DailyLimitReached, Scope
 from sync.limits import pass_budget, quota
 from sync.limits.metered_client import connector, is_configured

@@ -21,7 +21,7 @@ from django.db.models import Q
 from sync import connectors
 from sync.choices import SecretName
 from sync.clock import SyncNow, sync_now
-from sync.connectors.base.account import OAuthApp, OAuthGrant
+from sync.connectors.base.connector import OAuthApp, OAuthGrant
 from sync.connectors.base.errors import AuthorizationRejected, ConnectorError
 from sync.kernel.action_errors import ActionError
 from sync.kernel.encryption import KeyChanged, decrypt, encrypt, is_current

@@ -18,9 +18,9 @@ from django.db import models
 from sync import connectors
 from sync.choices import BlockedCode, Cause, Priority, QueueDirection, RecordGone, TombstoneState
 from sync.clock import sync_now
+from sync.connectors.base.board import EventKind, InvalidEvent
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import Converter, UnknownValue
-from sync.connectors.base.events import EventKind, InvalidEvent
 from sync.kernel.conflict_store import (
     KIND_DELETE,
     KIND_LOST_UPDATE,

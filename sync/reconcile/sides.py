@@ -18,10 +18,10 @@ from sync import connectors, registry
 from sync.boards import schema_drift
 from sync.choices import Cause, Operation, Priority, QueueDirection, QueueStatus, TombstoneState
 from sync.clock import SyncNow
+from sync.connectors.base.board import EventKind, InvalidEvent, ItemEvent
 from sync.connectors.base.board_items import BatchItems, Item, MatchColumn
 from sync.connectors.base.conversion import AmbiguousSplit, UnknownValue
 from sync.connectors.base.errors import ColumnRejected, ConnectorError
-from sync.connectors.base.events import EventKind, InvalidEvent, ItemEvent
 from sync.kernel.conflict_store import KIND_IDENTITY, current_store
 from sync.limits.metered_client import connector
 from sync.limits.pass_budget import board_costs, call_cost

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from sync.connectors.monday.connection import parse_account_info
 from sync.connectors.monday.graphql import Answer
-from sync.connectors.monday.users import parse_account_info
 from sync.limits import breaker, quota
 from sync.limits.quota import apply_account_info
 from sync.limits.rate_limits import PLAN_QUOTAS

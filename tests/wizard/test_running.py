@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from npd.models import Contact
-from sync.connectors.monday.webhooks import WEBHOOK_EVENTS
+from sync.connectors.monday.board_events import WEBHOOK_EVENTS
 from sync.models import BoardLink, FieldMapping, SetupDraft, SyncQueue
 from sync.operations.setup.draft import REQUIRED_PERMISSIONS
 from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, draft, later, mail, people, plans_shown

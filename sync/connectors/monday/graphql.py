@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
-from sync.connectors.base.account import CallReport
+from sync.connectors.base.connector import CallReport
 from sync.connectors.base.errors import ConnectorError, UnreadableAnswer
 
 

@@ -19,8 +19,7 @@ from sync.boards.board_setup import register_webhooks, webhook_url
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import Cause, Priority, QueueDirection
 from sync.clock import SyncNow, sync_now
-from sync.connectors.base.board_shape import url_fingerprint
-from sync.connectors.base.events import LOG_PREFIX, ActivityEntry, EventKind, InvalidEvent, ItemEvent
+from sync.connectors.base.board import LOG_PREFIX, ActivityEntry, EventKind, InvalidEvent, ItemEvent, url_fingerprint
 from sync.limits import credentials, metered_client
 from sync.models import BoardLink, RefusedItem, WebhookEvent
 from sync.outbox import notify

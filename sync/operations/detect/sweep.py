@@ -21,6 +21,7 @@ from sync.boards import schema_drift
 from sync.boards.board_listing import enqueue_unmatched
 from sync.choices import Cause, Priority, QueueStatus, RecordSyncStatus
 from sync.clock import SyncNow, sync_now
+from sync.connectors.base.board import BoardActivity, InvalidEvent, UpdatedItem, UpdatedItemsPage
 from sync.connectors.base.connector import Connector
 from sync.connectors.base.errors import (
     ConnectorError,
@@ -31,7 +32,6 @@ from sync.connectors.base.errors import (
     ShuttingDown,
     UnreadableAnswer,
 )
-from sync.connectors.base.events import BoardActivity, InvalidEvent, UpdatedItem, UpdatedItemsPage
 from sync.limits import breaker, metered_client
 from sync.models import BoardLink, MondayAccount, SyncMetadata, SyncQueue, WebhookEvent
 from sync.operations.detect import missed_webhooks

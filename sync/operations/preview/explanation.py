@@ -16,9 +16,9 @@ from django.db.models import Q
 from sync import registry
 from sync.choices import GuardState, QueueStatus
 from sync.clock import sync_now
+from sync.connectors.base.board import LOG_PREFIX
 from sync.connectors.base.conversion import UnknownValue
 from sync.connectors.base.errors import ConnectorError
-from sync.connectors.base.events import LOG_PREFIX
 from sync.kernel.conflict_store import current_store
 from sync.kernel.humanize import shorten
 from sync.ledger import SyncStateService

@@ -19,7 +19,7 @@ from django.db.models import Max
 
 from sync.choices import Cause, Operation, Priority, QueueDirection, QueueStatus, RecordGone, TombstoneState
 from sync.clock import sync_now
-from sync.connectors.base.account import CallReport
+from sync.connectors.base.connector import CallReport
 from sync.connectors.base.conversion import UnknownValue
 from sync.connectors.base.errors import ConnectorError
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE

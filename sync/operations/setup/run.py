@@ -22,7 +22,7 @@ from sync.boards.board_columns import NAME_TYPE, NPD_ID_KEY, NPD_ID_TITLE, Store
 from sync.boards.board_setup import SetupChoices, apply_choices
 from sync.choices import Cause, Priority, QueueDirection, SyncDirection
 from sync.clock import SyncNow, sync_now
-from sync.connectors.base.board_shape import Board, BoardSetup, ColumnSpec
+from sync.connectors.base.board import Board, BoardSetup, ColumnSpec
 from sync.connectors.base.errors import ConnectorError, Scope
 from sync.kernel import process
 from sync.kernel.action_errors import ActionError

@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from sync.clock import SyncNow
+from sync.connectors.base.board import ItemEvent
 from sync.connectors.base.board_items import BatchItems, Item, Reading
-from sync.connectors.base.events import ItemEvent
-from sync.connectors.monday.webhooks import parse_event
+from sync.connectors.monday.board_events import parse_event
 from sync.merge import Base, Field
 from sync.models import Intent, MondayAccount
 from tests.chaos import drills
