@@ -48,7 +48,7 @@ from sync.api.request_rules import (
 )
 from sync.merge import Resolution
 from sync.models import FieldMapping
-from sync.records.visibility import visible_types
+from sync.registry import visible_types
 
 # How conflicts and resolutions look.
 

@@ -44,8 +44,7 @@ from sync.merge import Resolution
 from sync.models import Decision, FieldMapping
 from sync.records import blocked_fields
 from sync.records.blocked_fields import FieldRef
-from sync.records.visibility import HiddenName, visible_types
-from sync.registry import record_url
+from sync.registry import HiddenName, record_url, visible_types
 
 URL_NAME = "admin:conflicts_syncconflict"
 REFUSED = "Rejected by Monday"

@@ -25,7 +25,7 @@ from npd.accounts.models import SecondFactor
 from npd.accounts.signed_in import end_sessions
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.encryption import KeyChanged, decrypt, encrypt
+from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.operations.notifications import message_id
 from sync.operations.notifications.letters import person_letter, send_email
 from sync.records.authors import log_kind_action

@@ -41,8 +41,7 @@ from sync.kernel.db import OneScanPaginator
 from sync.kernel.humanize import _REQUEST_ID, DASH, relative_time, without_request_id
 from sync.records import record_health
 from sync.records.item_links import unmatched_condition
-from sync.records.visibility import HiddenName, known_names, visible_types
-from sync.registry import record_url, type_label
+from sync.registry import HiddenName, known_names, record_url, type_label, visible_types
 
 if TYPE_CHECKING:
     from sync.registry import RecordKey

@@ -25,7 +25,7 @@ from sync.admin.blocked_field_pages import BlockedFieldPagesMixin
 from sync.admin.concurrent_edits import ConcurrentSettingsForm
 from sync.admin.connection_pages import environment_settings
 from sync.admin.setup_pages import SetupWizardMixin
-from sync.boards import schema_drift
+from sync.boards import board_columns
 from sync.boards.board_columns import column_type
 from sync.boards.mapping import check_rule, column_choices, remap
 from sync.boards.sync_filter import SyncFilter
@@ -304,7 +304,7 @@ class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
                 link.npd_id_column,
                 admin_base.with_request_id(link.npd_id_problem),
             )
-        return schema_drift.column_label(link, link.npd_id_column) or humanize.DASH
+        return board_columns.column_label(link, link.npd_id_column) or humanize.DASH
 
     @admin.display(description="Matched by")
     def matched_by(self, link: BoardLink) -> str:

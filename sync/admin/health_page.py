@@ -22,7 +22,7 @@ from sync.admin.connection_pages import setup_checklist
 from sync.admin.health_charts import DAY, FIGURES, MONTH, PERIODS, Figure, Period, figure_params, time_charts
 from sync.admin.queue_pages import QueuePanel, panel_of
 from sync.admin.record_panel import blocked_fields_url, rejections_url
-from sync.boards.schema_drift import renamed_columns
+from sync.boards.board_columns import renamed_columns
 from sync.choices import QueueStatus, SyncDirection
 from sync.kernel import humanize
 from sync.limits import quota

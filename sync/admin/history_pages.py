@@ -62,8 +62,7 @@ from sync.operations.preview.explanation import CauseLink, causes_by_decision, c
 from sync.operations.record_requests import REASON_KEY
 from sync.records.authors import SYNC_ACTOR, actor_name, users_of
 from sync.records.blocked_fields import ledger_record_condition, throttled_fields
-from sync.records.visibility import HiddenName
-from sync.registry import is_registered, item_url, record_url, type_label, with_configured_board
+from sync.registry import HiddenName, is_registered, item_url, record_url, type_label, with_configured_board
 
 
 def decision_undo_url(row: Decision) -> str:

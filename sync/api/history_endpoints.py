@@ -33,7 +33,7 @@ from sync.operations.decision_undo import (
     undo_decisions,
 )
 from sync.operations.preview.explanation import causes_by_decision, decision_as_json
-from sync.records.visibility import visible_types
+from sync.registry import visible_types
 
 
 class CauseSerializer(serializers.Serializer[Any]):

@@ -172,7 +172,7 @@ class MondayAccount(models.Model):
 
 
 class StoredSecret(models.Model):
-    """One secret by its name; `sealed` is what sync/kernel/encryption.py makes of it.
+    """One secret by its name; `sealed` is what sync/kernel/secret_texts.py makes of it.
 
     `claimed_until` is set while a process replaces it: a refresh token is good for one refresh.
     """

@@ -35,7 +35,7 @@ from sync.kernel.conflict_store import (
 from sync.kernel.counters import PASSES, RECORDS_PROCESSED, Increment, Latency, increment, observe_latency
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
-from sync.kernel.redaction import without_secrets
+from sync.kernel.secret_texts import without_secrets
 from sync.merge import Canonical, FieldDecision, Resolution
 from sync.models import (
     BoardLink,

@@ -10,8 +10,7 @@ from sync.connectors.base import errors
 from sync.connectors.base.board import BoardSetup, ColumnSpec, WebhooksIncomplete
 from sync.connectors.monday.board_events import WEBHOOK_EVENTS, ensure_webhooks, url_fingerprint
 from sync.connectors.monday.board_structure import create_board, ensure_columns
-from sync.connectors.monday.error_codes import translate_error
-from sync.connectors.monday.graphql import Answer
+from sync.connectors.monday.graphql import Answer, translate_error
 from tests.connector.fake_account import FakeAccount
 
 

@@ -14,7 +14,7 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone
 
-from sync.kernel.encryption import decrypt
+from sync.kernel.secret_texts import decrypt
 from sync.models import NotificationReceiver, SyncQueue
 from sync.models.followers import Frequency, Medium
 from tests.admin import states

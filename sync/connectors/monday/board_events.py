@@ -325,9 +325,9 @@ CREATE_WEBHOOK = """mutation CreateWebhook($board: ID!, $url: String!, $event: W
 DELETE_WEBHOOK = "mutation DeleteWebhook($id: ID!) { delete_webhook(id: $id) { id } }"
 
 
-# What happened since a moment, in one call: the board's columns, the newest page of the log, the items updated last, and
-# webhooks. Rows of the log have the shape of API version 2026-10 (developer.monday.com/api-reference/reference/
-# activity-logs); 2027-01 changes it, which shows as LogShapeChanged. All times are Monday's own.
+# What happened since a moment, in one call: the board's columns, the newest page of the log, the items updated last and
+# the webhooks. Rows of the log have the shape of API version 2026-10 (reference/activity-logs); 2027-01 changes it,
+# which shows as LogShapeChanged. All times are Monday's own.
 
 
 LOG_PAGE = 1_000

@@ -40,8 +40,7 @@ from sync.connectors.base.errors import (
     WrongVersion,
 )
 from sync.connectors.monday.connection import parse_account_info
-from sync.connectors.monday.error_codes import translate_error
-from sync.connectors.monday.graphql import Answer
+from sync.connectors.monday.graphql import Answer, translate_error
 
 MAX_REMEMBERED_KEYS = 1_024
 

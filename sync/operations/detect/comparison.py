@@ -16,7 +16,7 @@ import structlog
 from django.conf import settings
 
 from sync import registry
-from sync.boards import schema_drift
+from sync.boards import board_columns
 from sync.boards.board_listing import enqueue_unmatched, item_pages, unmatched_items
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus, RecordSyncStatus, SyncDirection, SyncStatus
 from sync.clock import SyncNow, sync_now
@@ -245,7 +245,7 @@ def compare_board(link: BoardLink) -> ComparisonResult:
 
 
 def _compare(link: BoardLink) -> ComparisonResult:
-    structure = schema_drift.inspect_board(link)
+    structure = board_columns.inspect_board(link)
     if structure is None:
         raise BoardNotFound("The board is missing, or not active")
     listing, linked, differing = BoardListing(link), 0, 0

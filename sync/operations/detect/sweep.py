@@ -17,7 +17,7 @@ from django.db.models import Count, F, Q
 from django.db.models.functions import Greatest
 
 from sync import connectors, registry
-from sync.boards import schema_drift
+from sync.boards import board_columns
 from sync.boards.board_listing import enqueue_unmatched
 from sync.choices import Cause, Priority, QueueStatus, RecordSyncStatus
 from sync.clock import SyncNow, sync_now
@@ -209,7 +209,7 @@ class _Sweep:
 
     def run(self) -> SweepResult:
         changes = self._fetch_changes()
-        schema_drift.check_columns(self.link, changes.board)
+        board_columns.check_columns(self.link, changes.board)
         if changes.user_id:
             MondayAccount.objects.filter(id=1).update(user_id=changes.user_id)
         rows = 0

@@ -26,8 +26,8 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from sync.clock import sync_now
 from sync.kernel.action_errors import ActionError, Conflict
-from sync.kernel.encryption import KeyChanged, decrypt, encrypt, is_current
 from sync.kernel.outgoing_calls import TOO_SLOW
+from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt, is_current
 from sync.limits.credentials import conceal
 from sync.models import Incident, Notification, NotificationReceiver
 from sync.models.followers import Alarm, Frequency, Medium
