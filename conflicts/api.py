@@ -30,8 +30,7 @@ from conflicts import bulk_resolution, conflict_queries
 from conflicts.conflict_context import ConflictContext
 from conflicts.models import CHOICES, CUSTOM, MONDAY, NPD, ConflictBatch, ConflictKind, ResolutionType, SyncConflict
 from conflicts.presenter import STATE_LABELS, both_values, conflict_progress, state_of
-from conflicts.resolution import MANUAL_TYPES, SIDE_OF_TYPE, resolve
-from conflicts.resolution_undo import undo
+from conflicts.resolution import MANUAL_TYPES, SIDE_OF_TYPE, resolve, undo
 from conflicts.validation import InvalidResolution, OutdatedResolution
 from sync import registry
 from sync.api.export_endpoints import export_paths

@@ -8,9 +8,8 @@ from __future__ import annotations
 from celery import shared_task
 
 from sync.limits import breaker
-from sync.operations.detect.comparison import compare_due_boards
+from sync.operations.detect.comparison import compare_due_boards, verify_if_due
 from sync.operations.detect.sweep import sweep_due_boards
-from sync.operations.detect.verification import verify_if_due
 from sync.operations.exports import write_exports
 from sync.operations.notifications import notify_people
 from sync.operations.outgoing_webhooks import SENDER_TASK, wake_sender

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from sync.choices import QueueDirection, QueueStatus
 from sync.kernel import humanize
-from sync.operations.detect.verification import VerificationResult
+from sync.operations.detect.comparison import VerificationResult
 from sync.records.availability import (
     BACKOFF,
     DEFERRED,

@@ -35,7 +35,7 @@ from sync.kernel.action_errors import ActionError
 from sync.limits.metered_client import is_configured
 from sync.models import BoardLink, FieldMapping, MondayAccount, SyncAudit, UnmatchedItem
 from sync.operations.detect import sweep_schedule
-from sync.operations.detect.verification import verification_summary
+from sync.operations.detect.comparison import verification_summary
 from sync.records import availability
 from sync.registry import (
     UnknownEntity,

@@ -40,8 +40,8 @@ from sync.models.jobs import QueueAction, is_allowed
 from sync.models.state import VERIFICATION_WINDOW
 from sync.operations import attention
 from sync.operations.attention import AttentionCause, AttentionKind
+from sync.operations.detect.comparison import VerificationResult, combine_results
 from sync.operations.detect.sweep_schedule import board_problems
-from sync.operations.detect.verification import VerificationResult, combine_results
 from sync.records import record_health
 from sync.records.availability import number_of
 

@@ -1,8 +1,19 @@
 """The engine's tables."""
 
 from sync.models.api_clients import ApiToken, ExternalId, RequestCount, StoredAnswer
-from sync.models.api_usage import ApiBudget, ApiReservation, ApiUsage, HourCount, LatencyHour, MetricCount
-from sync.models.board_link import BoardLease, BoardLink, FieldMapping, MondayAccount, StoredSecret
+from sync.models.board_link import (
+    ApiBudget,
+    ApiReservation,
+    ApiUsage,
+    BoardLease,
+    BoardLink,
+    FieldMapping,
+    HourCount,
+    LatencyHour,
+    MetricCount,
+    MondayAccount,
+    StoredSecret,
+)
 from sync.models.followers import (
     Assignment,
     DeliveryState,

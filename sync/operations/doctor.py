@@ -19,8 +19,8 @@ from sync.kernel.humanize import count_with_noun
 from sync.limits import breaker, credentials, metered_client, quota
 from sync.models import FieldMapping, Intent, IntentState
 from sync.operations.detect import sweep_schedule
+from sync.operations.detect.comparison import latest_verification
 from sync.operations.detect.missed_webhooks import LONGEST_DELAY, MIN_MISSED, last_webhook
-from sync.operations.detect.verification import latest_verification
 from sync.records import availability
 from sync.records.approvals import pending_approvals
 from sync.records.availability import queue_stats
