@@ -55,7 +55,7 @@ ConnectorError
     └── CursorExpired                     a page's cursor is older than an hour
 
 Whether to try again is a property of the class; how long to wait, which alias of the document and which
-column are attributes of the instance. monday/error_codes.py translates foreign errors (HTTP, JSON bodies of the
+column are attributes of the instance. monday/graphql.py translates foreign errors (HTTP, JSON bodies of the
 present and of the older format) into these.
 """
 
