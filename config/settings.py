@@ -331,7 +331,7 @@ SPECTACULAR_SETTINGS = {
         "SyncDirectionEnum": "sync.choices.SyncDirection",
         "LedgerStatusEnum": "sync.choices.SyncStatus",
         "FieldRuleEnum": "sync.choices.RULES",
-        "RecordSyncStateEnum": "sync.records.record_health.RecordState",
+        "RecordSyncStateEnum": "sync.ledger.record_view.RecordState",
         "LedgerDirectionEnum": "sync.choices.LedgerDirection",
         "JobStatusEnum": "sync.choices.QueueStatus",
         "JobDirectionEnum": "sync.choices.QueueDirection",

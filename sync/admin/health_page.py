@@ -25,6 +25,7 @@ from sync.admin.record_panel import blocked_fields_url, rejections_url
 from sync.boards.board_columns import renamed_columns
 from sync.choices import QueueStatus, SyncDirection
 from sync.kernel import humanize
+from sync.ledger import record_view
 from sync.limits import quota
 from sync.models import (
     BoardLink,
@@ -42,7 +43,6 @@ from sync.operations import attention
 from sync.operations.attention import AttentionCause, AttentionKind
 from sync.operations.detect.comparison import VerificationResult, combine_results
 from sync.operations.detect.sweep_schedule import board_problems
-from sync.records import record_health
 from sync.records.availability import number_of
 
 # Each part reads an index of its own that holds little more than what is counted. Columns: what it is, the board,
@@ -466,7 +466,7 @@ def _verified_text(
 
 
 def _board_healths(visible: Sequence[BoardStatus], panel: QueuePanel, found: AttentionData) -> list[BoardHealth]:
-    counts = record_health.health_counts((board.spec for board in visible), panel.overview.pauses)
+    counts = record_view.health_counts((board.spec for board in visible), panel.overview.pauses)
     return [
         board_health(
             board,

@@ -63,6 +63,7 @@ from sync.choices import SyncDirection
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.ledger import SyncStateService
+from sync.ledger.record_view import RecordState
 from sync.models import SyncedModel
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.preview.explanation import LiveReading, read_live
@@ -80,7 +81,6 @@ from sync.queue import SyncQueueService
 from sync.records import tombstones
 from sync.records.authors import log_action, log_action_many, log_queue_action
 from sync.records.item_links import relink, request_recreation, request_unlink_many, unlinked_item
-from sync.records.record_health import RecordState
 
 _UNLINK_EFFECTS = (
     (

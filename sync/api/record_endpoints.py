@@ -55,7 +55,7 @@ from sync.api.request_rules import (
 from sync.choices import RULES, RecordSyncStatus, SyncDirection
 from sync.kernel.action_errors import Conflict
 from sync.ledger import SyncStateService
-from sync.ledger.record_view import FieldReason, FieldView, RecordView
+from sync.ledger.record_view import FieldReason, FieldView, Part, RecordState, RecordView
 from sync.models import Decision, SyncedModel
 from sync.models.api_clients import VALUE_LENGTH
 from sync.operations.event_feed import deleted_records, unknown_deletions_before
@@ -71,7 +71,6 @@ from sync.records.external_ids import (
     value_problem,
 )
 from sync.records.item_links import relink, request_recreation, request_unlink
-from sync.records.record_health import Part, RecordState
 
 # CRUD with ETags, whatever the model.
 
