@@ -32,6 +32,7 @@ PROBE_WAITS = (5, 10, 20, 40, 60, 60, 60, 60, 60)
 """Seconds before the first, second … probe after a failure; further ones come every five minutes."""
 
 LATER_PROBE_WAIT = 300
+# Where Monday names no time; the account, which costs a call to probe, waits by the list above.
 BOARD_WAIT = 60
 
 

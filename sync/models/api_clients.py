@@ -35,6 +35,7 @@ START_LENGTH = 15
 """Characters that are stored in clear, enough for an older version of this program to find the token by them."""
 
 SHOWN_LENGTH = 8
+# As long as a key of REST framework's own model may be.
 LONGEST_CLEAR_TEXT = 40
 MAX_GRACE = timedelta(hours=24)
 USED_INTERVAL = timedelta(minutes=1)
