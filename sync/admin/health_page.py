@@ -342,7 +342,8 @@ def _write_loop_tasks(data: HealthData) -> Iterator[AttentionTask]:
     write_loops = data.attention.write_loops
     if not write_loops.fields or write_loops.until is None:
         return
-    what = f"Update loop: {_fields_text(write_loops.fields, write_loops.records)}"
+    fields, records = humanize.count_with_noun(write_loops.fields, "field"), write_loops.records
+    what = f"Update loop: {fields} of {humanize.count_with_noun(records, 'record')}"
     why = (
         f"On the board, {write_loops.by or 'somebody'} writes another value after each of our writes, so nothing is "
         f"sent until {humanize.day_and_time(write_loops.until)}. Stop the automation that does it, or change the "
@@ -372,10 +373,6 @@ def _receiver_tasks(data: HealthData) -> Iterator[AttentionTask]:
     yield AttentionTask(
         severity, what, f"Messages have not arrived for {since}. {rest}", url, "See why", "notifications_off"
     )
-
-
-def _fields_text(fields: int, records: int) -> str:
-    return f"{humanize.count_with_noun(fields, 'field')} of {humanize.count_with_noun(records, 'record')}"
 
 
 def queue_url(query: str = "", part: str = "") -> str:

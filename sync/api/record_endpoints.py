@@ -681,12 +681,9 @@ def _filter_of(model: type[SyncedModel], base: type[RecordFilter]) -> type[Recor
     # Lists are ordered by `name` in every API, whatever the model calls it.
     ordering = ordering_of(model, shown, **({} if "name" in names else {"name": registry.name_field(model) or "pk"}))
     declared = {name: one for name, one in filters.items() if name not in base.declared_filters}
-    own = {"searched": _searched_of(model, base), "ordering": ordering}
+    searched = registry.searched_fields(model) if base is RecordFilter else base.searched
+    own = {"searched": searched, "ordering": ordering}
     return type(f"{model.__name__}Filter", (base,), declared | own)
-
-
-def _searched_of(model: type[SyncedModel], base: type[RecordFilter]) -> tuple[str, ...]:
-    return registry.searched_fields(model) if base is RecordFilter else base.searched
 
 
 def generated_paths(own: Sequence[URLPattern | URLResolver]) -> Iterator[URLPattern | URLResolver]:
