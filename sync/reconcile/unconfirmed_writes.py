@@ -198,7 +198,7 @@ def settle_unconfirmed_creates(lease: Lease) -> None:
 
 
 def _settle_document(lease: Lease, board: BoardContext, intents: Sequence[Intent]) -> None:
-    found = items_with_npd_ids(board, [str(intent.entity_id) for intent in intents])
+    found = _find_created(board, intents)
     if found is None:
         _defer_intents(lease, intents)
         return
@@ -214,6 +214,11 @@ def _settle_document(lease: Lease, board: BoardContext, intents: Sequence[Intent
         _resend(lease, board, intents)
     else:
         _void_creates(lease, intents)
+
+
+def _find_created(board: BoardContext, intents: Sequence[Intent]) -> dict[str, Item] | None:
+    """The items that bear the records' NPD IDs: record id → item; None where an NPD ID can't be read."""
+    return items_with_npd_ids(board, [str(intent.entity_id) for intent in intents])
 
 
 def _link_found(lease: Lease, board: BoardContext, intents: Sequence[Intent], found: dict[str, Item]) -> None:

@@ -138,7 +138,7 @@ def test_a_worker_that_died_is_followed_by_another(wizard: Wizard, monkeypatch: 
         raise Died
 
     for step in (
-        "sync.boards.board_setup.schema_drift.inspect_board",
+        "sync.boards.board_setup.board_columns.inspect_board",
         "sync.boards.board_setup.register_webhooks",
         "sync.operations.setup.run._enqueue_records",
     ):
