@@ -60,7 +60,7 @@ def client() -> APIClient:
     from rest_framework.test import APIClient
 
     from sync.models import ApiToken
-    from sync.models.api_token import ALL_SCOPES
+    from sync.models.api_clients import ALL_SCOPES
 
     user = User.objects.create_superuser("dora", "dora@example.com", "x")
     found = APIClient()

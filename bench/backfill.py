@@ -28,14 +28,14 @@ from bench.table import Row, hand_on
 NOWHERE = "http://127.0.0.1:9"  # no webhooks: what is measured is the way to Monday
 GATE_CALLS = 60  # API calls for 10,000 records
 POINTS_A_MINUTE = 10_000_000  # a personal token's (developer.monday.com/api-reference/docs/rate-limits)
-STEPS = "sync.operations.backfill.import_steps"
+STEPS = "sync.operations.backfill"
 IMPORT = "sync.connectors.monday.bulk_import"
 DEATHS = {
     "before the job is started": (f"{STEPS}._start_job", False, 1),
     "when Monday has answered, before the job's id is stored": (f"{IMPORT}.parse_started_import", False, 1),
     "when the file is sent, before that is stored": (f"{IMPORT}.upload_file", True, 1),
     "while Monday works": (f"{IMPORT}.import_status_query", False, 1),
-    "between two links": ("sync.operations.backfill.import_steps.settle", True, 3),
+    "between two links": ("sync.operations.backfill.settle", True, 3),
 }
 
 

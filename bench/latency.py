@@ -111,7 +111,7 @@ def prepare(here: Site, records: int) -> Contacts:
     """Everything runs, and so many contacts are in sync; what they woke has ended."""
     from bench.calls import prepare as on_both_sides
     from npd.models import Contact
-    from sync.models.outbox_row import SyncQueue
+    from sync.models.jobs import SyncQueue
 
     here.start("web")
     on_both_sides(records)

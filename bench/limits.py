@@ -78,8 +78,7 @@ class Clock:
 def start_plan(place: Ground, clock: Clock, plan: str) -> dict[str, int]:
     """A new day under a plan, of which NPD knows what it asks once an hour; returns the plan's limits."""
     from sync.limits import breaker
-    from sync.models.api_usage import ApiBudget, ApiReservation, ApiUsage
-    from sync.models.board_link import BoardLink
+    from sync.models.board_link import ApiBudget, ApiReservation, ApiUsage, BoardLink
 
     clock.to_noon()
     for model in (ApiBudget, ApiReservation, ApiUsage):
@@ -113,7 +112,7 @@ def _refused(place: Ground) -> int:
 
 def engine(clock: Clock) -> None:
     """What the workers do; while nothing is due, time passes."""
-    from sync.models.outbox_row import SyncQueue
+    from sync.models.jobs import SyncQueue
     from sync.operations.worker import drain
     from sync.records import availability
 
@@ -209,7 +208,7 @@ def _line(plan: str, name: str, found: Measured) -> str:
 def _agree(place: Ground, pushed: str, ours: str, records: int) -> None:
     """Put what the naive push wrote into NPD too, so that both sides agree before the next plan; unlimited."""
     from npd.models import Contact
-    from sync.models.api_usage import ApiBudget
+    from sync.models.board_link import ApiBudget
     from sync.operations.worker import drain
 
     place.control("plan", plan=None)

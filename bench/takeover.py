@@ -100,7 +100,7 @@ def holder() -> tuple[str, datetime, str] | None:
 def in_the_call(writes: bool, names: Sequence[str]) -> bool:
     """Whether all these contacts are in a worker's hands, and it has announced what it writes, or reads."""
     from npd.models import Contact
-    from sync.models.outbox_row import SyncQueue
+    from sync.models.jobs import SyncQueue
     from sync.models.state import Intent
 
     ids = list(Contact.objects.filter(name__in=names).values_list("pk", flat=True))
@@ -169,7 +169,7 @@ def _in_sync(names: Sequence[str]) -> bool:
 
 
 def _at_rest() -> bool:
-    from sync.models.outbox_row import SyncQueue
+    from sync.models.jobs import SyncQueue
 
     return not SyncQueue.objects.exclude(status="completed").exists()
 

@@ -32,7 +32,7 @@ from sync.connectors.monday.graphql import Answer
 from sync.limits import breaker, metered_client, pass_budget
 from sync.limits.pass_budget import call_cost
 from sync.models import ApiBudget, ApiReservation, ApiUsage, BoardLink, MondayAccount, SyncAudit, SyncQueue
-from sync.operations.detect import sweep_schedule, verification
+from sync.operations.detect import comparison, sweep_schedule
 from sync.outbox.queue_rows import enqueue_many
 from sync.records import availability
 from sync.registry import link_of
@@ -130,7 +130,7 @@ def company(allowance: Allowance, calls: Counter[str]) -> Iterator[None]:
         patch.object(metered_client, "MondayClient", lambda *parts, **named: Monday(calls)),
         patch.object(breaker, "connector", _Asked),
         patch.object(breaker, "store_account_info", lambda found: None),
-        patch.object(verification, "verify_board", _sample),
+        patch.object(comparison, "verify_board", _sample),
     ):
         yield
     _forget_clients()
@@ -283,7 +283,7 @@ class Workday:
             self._again("comparisons", self._comparisons)
 
     def _samples(self) -> None:
-        verification.verify_if_due()
+        comparison.verify_if_due()
         self._again("samples", self._samples)
 
     def _account(self) -> None:

@@ -22,8 +22,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from config.middleware import unknown_address
-from sync.api.problem_codes import KINDS, ProblemKind, as_markdown
-from sync.api.problems import problem_type
+from sync.api.problems import KINDS, ProblemKind, as_markdown, problem_type
 
 DOCS = settings.BASE_DIR / "docs"
 """In an image only what is served is there."""

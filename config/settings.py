@@ -39,7 +39,7 @@ if not SECRET_KEY:
         "set SECRET_KEY to a long random text; make one with: "
         'python3 -c "import secrets; print(secrets.token_urlsafe(50))"'
     )
-# What the database holds encrypted (sync/kernel/encryption.py): the first key encrypts, each of them decrypts.
+# What the database holds encrypted (sync/kernel/secret_texts.py): the first key encrypts, each of them decrypts.
 ENCRYPTION_KEY = env.str("ENCRYPTION_KEY", "")
 ENCRYPTION_KEY_FALLBACKS = env.str("ENCRYPTION_KEY_FALLBACKS", "")
 # SECRET_KEY at the end opens what was stored before there was a key of its own.
@@ -331,7 +331,7 @@ SPECTACULAR_SETTINGS = {
         "SyncDirectionEnum": "sync.choices.SyncDirection",
         "LedgerStatusEnum": "sync.choices.SyncStatus",
         "FieldRuleEnum": "sync.choices.RULES",
-        "RecordSyncStateEnum": "sync.records.record_health.RecordState",
+        "RecordSyncStateEnum": "sync.ledger.record_view.RecordState",
         "LedgerDirectionEnum": "sync.choices.LedgerDirection",
         "JobStatusEnum": "sync.choices.QueueStatus",
         "JobDirectionEnum": "sync.choices.QueueDirection",

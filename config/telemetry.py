@@ -31,7 +31,7 @@ from django.utils.safestring import SafeString
 from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
-from sync.kernel.redaction import HIDDEN, Redactor
+from sync.kernel.secret_texts import HIDDEN, Redactor
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan

@@ -162,7 +162,7 @@ def _found_rows(request: HttpRequest, model_admin: Any, term: str, record_ids: S
 
 
 def _search_results(request: HttpRequest, model: type[Model], icon: str, rows: Sequence[Any]) -> list[SearchResult]:
-    from sync.records.visibility import known_names, visible_types
+    from sync.registry import known_names, visible_types
 
     opts, found, types = model._meta, [], visible_types(request.user)
     names = known_names(types, ((row.entity_type, row.entity_id) for row in rows if hasattr(row, "entity_id")))

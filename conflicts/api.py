@@ -30,8 +30,7 @@ from conflicts import bulk_resolution, conflict_queries
 from conflicts.conflict_context import ConflictContext
 from conflicts.models import CHOICES, CUSTOM, MONDAY, NPD, ConflictBatch, ConflictKind, ResolutionType, SyncConflict
 from conflicts.presenter import STATE_LABELS, both_values, conflict_progress, state_of
-from conflicts.resolution import MANUAL_TYPES, SIDE_OF_TYPE, resolve
-from conflicts.resolution_undo import undo
+from conflicts.resolution import MANUAL_TYPES, SIDE_OF_TYPE, resolve, undo
 from conflicts.validation import InvalidResolution, OutdatedResolution
 from sync import registry
 from sync.api.export_endpoints import export_paths
@@ -48,7 +47,7 @@ from sync.api.request_rules import (
 )
 from sync.merge import Resolution
 from sync.models import FieldMapping
-from sync.records.visibility import visible_types
+from sync.registry import visible_types
 
 # How conflicts and resolutions look.
 

@@ -49,8 +49,7 @@ from conflicts.models import (
     SyncConflict,
 )
 from conflicts.presenter import conflict_progress
-from conflicts.resolution import SIDE_OF_TYPE, current_values, resolve
-from conflicts.resolution_undo import undo
+from conflicts.resolution import SIDE_OF_TYPE, current_values, resolve, undo
 from conflicts.validation import InvalidResolution, effect_of
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize, process

@@ -13,9 +13,10 @@ from django.contrib.auth import get_user_model
 from django.contrib.postgres.aggregates import ArrayAgg
 from django.db.models import Count, F, Q
 
-from conflicts import bulk_resolution, resolution_undo
+from conflicts import bulk_resolution
 from conflicts.lifecycle import ResolutionHistory, new_conflict, reports_end, resolved_by_people, update_conflict
 from conflicts.models import BatchEntry, ConflictKind, EntryOutcome, SyncConflict
+from conflicts.resolution import apply_undo_results, reject_undo
 from sync import registry
 from sync.clock import sync_now
 from sync.kernel.conflict_store import KIND_UNDO, ConflictReport, ConflictTurnover, OpenConflict, register_store
@@ -85,7 +86,7 @@ class DatabaseConflictStore:
         rejected = [row for row in rows.order_by("id") if row.stored_choice.fields]
         for row in rejected:
             if row.is_being_undone:
-                resolution_undo.reject_undo(row, reason, history)
+                reject_undo(row, reason, history)
                 continue
             resolution = row.stored_choice
             for key in resolution.fields:
@@ -158,13 +159,13 @@ class _ReportBatch:
     def apply(self, report: ConflictReport) -> None:
         if report.kind == KIND_UNDO:
             for request in self._requests_of(report):
-                resolution_undo.reject_undo(request, report.closing_reason, self.events)
+                reject_undo(request, report.closing_reason, self.events)
             return
         key = _conflict_key(report)
         if report.undone:
             # First, so that reopened fields are in the open conflict when the report is applied to it.
             requests = [request for request in self._requests_of(report) if request.kind == report.kind]
-            reopened = resolution_undo.apply_undo_results(requests, report.undone, self.open.get(key), self.events)
+            reopened = apply_undo_results(requests, report.undone, self.open.get(key), self.events)
             if reopened is not None:
                 self.open[key] = reopened
         conflict = self.open.get(key)

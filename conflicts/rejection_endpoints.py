@@ -44,7 +44,7 @@ from sync.api.request_rules import (
 from sync.kernel.action_errors import Conflict
 from sync.models import Decision, FieldMapping
 from sync.records.blocked_fields import RejectedChoice, count_rejected_values, rejected_values
-from sync.records.visibility import visible_types
+from sync.registry import visible_types
 
 _TAGS = ["rejected values"]
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from sync.kernel.action_errors import Conflict, CountChanged
 from sync.kernel.db import retry_on_lock_timeout
 from sync.models import SyncQueue
-from sync.models.outbox_row import QueueAction
+from sync.models.jobs import QueueAction
 from sync.operations.worker import WorkSummary, work
 from sync.outbox import claim, finish, operate, pauses
 from sync.outbox.lease import Lease

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from sync.limits import account_users, breaker
-from sync.operations.detect.comparison import compare_due_boards
+from sync.limits import breaker
+from sync.operations.detect.comparison import compare_due_boards, verify_if_due
 from sync.operations.detect.sweep import sweep_due_boards
-from sync.operations.detect.verification import verify_if_due
 from sync.operations.exports import write_exports
 from sync.operations.notifications import notify_people
 from sync.operations.outgoing_webhooks import SENDER_TASK, wake_sender
@@ -42,7 +41,7 @@ def sweep() -> None:
 def refresh_allowance() -> None:
     """Compare the used quota with Monday's own figures, and read the account's users."""
     breaker.refresh_quota()
-    account_users.refresh_users_if_due()
+    breaker.refresh_users_if_due()
 
 
 @shared_task(name="sync.prune", ignore_result=True)

@@ -28,8 +28,7 @@ from conflicts.lifecycle import side_option
 from conflicts.models import BOTH, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
 from conflicts.presenter import FieldRow, Progress, SubmittedForm
 from conflicts.rejections import DECISION_KIND, RejectionCase, answer_rejection, last_answer, undo_answer
-from conflicts.resolution import resolve
-from conflicts.resolution_undo import undo, undo_problem
+from conflicts.resolution import resolve, undo, undo_problem
 from conflicts.text_diff import both_texts
 from conflicts.validation import Effect, InvalidResolution, Sides
 from sync.admin import admin_base
@@ -44,8 +43,7 @@ from sync.merge import Resolution
 from sync.models import Decision, FieldMapping
 from sync.records import blocked_fields
 from sync.records.blocked_fields import FieldRef
-from sync.records.visibility import HiddenName, visible_types
-from sync.registry import record_url
+from sync.registry import HiddenName, record_url, visible_types
 
 URL_NAME = "admin:conflicts_syncconflict"
 REFUSED = "Rejected by Monday"

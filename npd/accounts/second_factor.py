@@ -25,10 +25,9 @@ from npd.accounts.models import SecondFactor
 from npd.accounts.signed_in import end_sessions
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.encryption import KeyChanged, decrypt, encrypt
+from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.operations.notifications import message_id
-from sync.operations.notifications.delivery import send_email
-from sync.operations.notifications.letters import person_letter
+from sync.operations.notifications.letters import person_letter, send_email
 from sync.records.authors import log_kind_action
 
 SESSION_KEY = "second_factor"

@@ -36,7 +36,7 @@ from npd.imports.import_jobs import (
 )
 from npd.imports.import_lookup import labels_of
 from npd.imports.import_plan import ImportOptions
-from npd.imports.import_undo import undo_preview
+from npd.imports.import_writer import undo_preview
 from npd.imports.messages import (
     ENCODINGS,
     display_value,

@@ -22,8 +22,7 @@ from npd.imports.files import FileTable, ImportFileError, ReaderDied
 from npd.imports.files.reader import MAX_BYTES
 from npd.imports.import_lookup import MODELS, known_titles, recognize_columns
 from npd.imports.import_plan import ImportOptions, ImportPlan
-from npd.imports.import_undo import undo_batch
-from npd.imports.import_writer import write_batch
+from npd.imports.import_writer import undo_batch, write_batch
 from npd.imports.messages import reading_summary
 from npd.imports.models import ImportFile, ImportJob, ImportRow, ImportState, Result, RowOutcome
 from sync.clock import SyncNow, sync_now

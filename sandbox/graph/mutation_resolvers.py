@@ -13,7 +13,7 @@ from sandbox.ingest.bulk_jobs import upload_url
 from sandbox.model import Board, Column, Group, Hook, Item, Tag, Update
 from sandbox.operations import board_changes, item_changes, transfers
 from sandbox.operations.board_changes import json_in
-from sandbox.webhooks import subscriptions
+from sandbox.webhooks import payloads
 
 # Arguments that are ids wherever they stand; `id` and `relative_to` are a column's or a group's too.
 NUMBERED = ("board_id", "item_id", "parent_item_id", "parent_id")
@@ -136,14 +136,14 @@ def duplicate_item(
 def create_webhook(context: Context, board_id: int, url: str, event: str, config: Any = None) -> Hook | None:
     """Null, without an error, when the address does not answer the challenge."""
     decoded = json_in(config)
-    subscriptions.check_subscription(context.world, board_id, url, event, decoded)
+    payloads.check_subscription(context.world, board_id, url, event, decoded)
     if not context.handshake(url):
         return None
-    return subscriptions.subscribe(context.world, context.user.id, board_id, url=url, event=event, config=decoded)
+    return payloads.subscribe(context.world, context.user.id, board_id, url=url, event=event, config=decoded)
 
 
 def delete_webhook(context: Context, id: str) -> Hook:  # noqa: A002 -- the argument's name at Monday
-    return subscriptions.unsubscribe(context.world, number(id))
+    return payloads.unsubscribe(context.world, number(id))
 
 
 def create_board(context: Context, board_name: str, board_kind: str, **more: Any) -> Board:

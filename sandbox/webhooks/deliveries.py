@@ -28,8 +28,7 @@ from sandbox.checks import BadRequestError, amount, one_of, whole
 from sandbox.clock import Clock
 from sandbox.http import NpdAddress
 from sandbox.model import ACCOUNT_ID, WorldEvent
-from sandbox.webhooks.payloads import body
-from sandbox.webhooks.subscriptions import NAMES, wants
+from sandbox.webhooks.payloads import NAMES, body, wants
 from sandbox.world import World
 
 KINDS = ("drop", "double", "delay", "reorder", "hold")

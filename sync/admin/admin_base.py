@@ -39,10 +39,9 @@ from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.db import OneScanPaginator
 from sync.kernel.humanize import _REQUEST_ID, DASH, relative_time, without_request_id
-from sync.records import record_health
+from sync.ledger import record_view
 from sync.records.item_links import unmatched_condition
-from sync.records.visibility import HiddenName, known_names, visible_types
-from sync.registry import record_url, type_label
+from sync.registry import HiddenName, known_names, record_url, type_label, visible_types
 
 if TYPE_CHECKING:
     from sync.registry import RecordKey
@@ -578,11 +577,11 @@ class HealthFilter(RadioFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return groups and parts."""
-        return record_health.health_choices()
+        return record_view.health_choices()
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the records that stand so."""
-        return record_health.filter_by_health(queryset, self.value() or "")
+        return record_view.filter_by_health(queryset, self.value() or "")
 
 
 class DateTimeRangeFilter(RangeDateTimeFilter):

@@ -32,7 +32,7 @@ from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
 from sync.models import DisabledCode, FieldMapping, GuardedAct, SyncQueue, UnmatchedItem, WebhookEndpoint
-from sync.models.outbox_row import QueueAction, is_allowed
+from sync.models.jobs import QueueAction, is_allowed
 from sync.operations import attention
 from sync.operations.attention import AttentionCause, AttentionEntry, AttentionKind, AttentionScope, Wording
 from sync.operations.event_feed import feed_sight

@@ -25,6 +25,7 @@ from sync.admin.admin_base import may_act
 from sync.admin.confirmed_action import Question, Report, posted_number, run_action
 from sync.admin.record_panel import DIRECTION_EFFECTS, blocked_fields_url, first_case_url, rejections_url
 from sync.api.request_limits import monday_throttle_reason
+from sync.boards.board_columns import accept_title, renamed_columns
 from sync.boards.mapping import (
     blocked_records,
     check_board,
@@ -34,7 +35,6 @@ from sync.boards.mapping import (
     set_field_direction,
     set_field_rule,
 )
-from sync.boards.schema_drift import accept_title, renamed_columns
 from sync.choices import BlockedCode, Rule, SyncDirection
 from sync.connectors.base.errors import ConnectorError
 from sync.kernel import humanize

@@ -17,7 +17,8 @@ from django.utils import timezone
 
 from sync.choices import QueueDirection, QueueStatus
 from sync.kernel import humanize
-from sync.operations.detect.verification import VerificationResult
+from sync.ledger.record_view import PARTS, Part, RecordState
+from sync.operations.detect.comparison import VerificationResult
 from sync.records.availability import (
     BACKOFF,
     DEFERRED,
@@ -28,7 +29,6 @@ from sync.records.availability import (
     first_of,
     number_of,
 )
-from sync.records.record_health import PARTS, Part, RecordState
 from sync.registry import EntitySpec
 
 HOURS = 24

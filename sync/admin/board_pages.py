@@ -25,7 +25,7 @@ from sync.admin.blocked_field_pages import BlockedFieldPagesMixin
 from sync.admin.concurrent_edits import ConcurrentSettingsForm
 from sync.admin.connection_pages import environment_settings
 from sync.admin.setup_pages import SetupWizardMixin
-from sync.boards import schema_drift
+from sync.boards import board_columns
 from sync.boards.board_columns import column_type
 from sync.boards.mapping import check_rule, column_choices, remap
 from sync.boards.sync_filter import SyncFilter
@@ -35,7 +35,7 @@ from sync.kernel.action_errors import ActionError
 from sync.limits.metered_client import is_configured
 from sync.models import BoardLink, FieldMapping, MondayAccount, SyncAudit, UnmatchedItem
 from sync.operations.detect import sweep_schedule
-from sync.operations.detect.verification import verification_summary
+from sync.operations.detect.comparison import verification_summary
 from sync.records import availability
 from sync.registry import (
     UnknownEntity,
@@ -304,7 +304,7 @@ class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
                 link.npd_id_column,
                 admin_base.with_request_id(link.npd_id_problem),
             )
-        return schema_drift.column_label(link, link.npd_id_column) or humanize.DASH
+        return board_columns.column_label(link, link.npd_id_column) or humanize.DASH
 
     @admin.display(description="Matched by")
     def matched_by(self, link: BoardLink) -> str:

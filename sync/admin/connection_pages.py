@@ -26,7 +26,7 @@ from sync import connectors
 from sync.boards.board_setup import is_public_address
 from sync.choices import SecretName
 from sync.clock import sync_now
-from sync.connectors.base.account import AccountInfo
+from sync.connectors.base.connector import AccountInfo
 from sync.connectors.base.errors import ConnectorError, NotAuthenticated, Scope, WrongVersion
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError

@@ -52,8 +52,7 @@ from sync.records.authors import (
 )
 from sync.records.tombstones import REMOVED_STATES, rebuild_record, restore_by_person
 from sync.records.unmatched_items import consider_again
-from sync.records.visibility import HiddenName, known_text, visible_types
-from sync.registry import item_url, link_of, record_url, type_label
+from sync.registry import HiddenName, item_url, known_text, link_of, record_url, type_label, visible_types
 
 KIND_SENTENCES = {
     GuardKind.ITEMS: "The items of {records} would be archived or deleted on Monday, because of deletions in NPD.",

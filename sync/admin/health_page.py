@@ -22,9 +22,10 @@ from sync.admin.connection_pages import setup_checklist
 from sync.admin.health_charts import DAY, FIGURES, MONTH, PERIODS, Figure, Period, figure_params, time_charts
 from sync.admin.queue_pages import QueuePanel, panel_of
 from sync.admin.record_panel import blocked_fields_url, rejections_url
-from sync.boards.schema_drift import renamed_columns
+from sync.boards.board_columns import renamed_columns
 from sync.choices import QueueStatus, SyncDirection
 from sync.kernel import humanize
+from sync.ledger import record_view
 from sync.limits import quota
 from sync.models import (
     BoardLink,
@@ -36,13 +37,12 @@ from sync.models import (
     SyncMetadata,
     SyncQueue,
 )
-from sync.models.outbox_row import QueueAction, is_allowed
+from sync.models.jobs import QueueAction, is_allowed
 from sync.models.state import VERIFICATION_WINDOW
 from sync.operations import attention
 from sync.operations.attention import AttentionCause, AttentionKind
+from sync.operations.detect.comparison import VerificationResult, combine_results
 from sync.operations.detect.sweep_schedule import board_problems
-from sync.operations.detect.verification import VerificationResult, combine_results
-from sync.records import record_health
 from sync.records.availability import number_of
 
 # Each part reads an index of its own that holds little more than what is counted. Columns: what it is, the board,
@@ -342,7 +342,8 @@ def _write_loop_tasks(data: HealthData) -> Iterator[AttentionTask]:
     write_loops = data.attention.write_loops
     if not write_loops.fields or write_loops.until is None:
         return
-    what = f"Update loop: {_fields_text(write_loops.fields, write_loops.records)}"
+    fields, records = humanize.count_with_noun(write_loops.fields, "field"), write_loops.records
+    what = f"Update loop: {fields} of {humanize.count_with_noun(records, 'record')}"
     why = (
         f"On the board, {write_loops.by or 'somebody'} writes another value after each of our writes, so nothing is "
         f"sent until {humanize.day_and_time(write_loops.until)}. Stop the automation that does it, or change the "
@@ -372,10 +373,6 @@ def _receiver_tasks(data: HealthData) -> Iterator[AttentionTask]:
     yield AttentionTask(
         severity, what, f"Messages have not arrived for {since}. {rest}", url, "See why", "notifications_off"
     )
-
-
-def _fields_text(fields: int, records: int) -> str:
-    return f"{humanize.count_with_noun(fields, 'field')} of {humanize.count_with_noun(records, 'record')}"
 
 
 def queue_url(query: str = "", part: str = "") -> str:
@@ -466,7 +463,7 @@ def _verified_text(
 
 
 def _board_healths(visible: Sequence[BoardStatus], panel: QueuePanel, found: AttentionData) -> list[BoardHealth]:
-    counts = record_health.health_counts((board.spec for board in visible), panel.overview.pauses)
+    counts = record_view.health_counts((board.spec for board in visible), panel.overview.pauses)
     return [
         board_health(
             board,

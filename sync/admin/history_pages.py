@@ -45,7 +45,7 @@ from sync.admin.list_exports import ExportColumn, ExportMixin
 from sync.admin.report_page import ReportMixin
 from sync.choices import SyncStatus
 from sync.clock import sync_now
-from sync.connectors.base.events import EventKind
+from sync.connectors.base.board import EventKind
 from sync.kernel import humanize
 from sync.kernel.humanize import plural
 from sync.ledger import SyncStateService
@@ -58,12 +58,11 @@ from sync.operations.decision_undo import (
     plan_decision_undo,
     undo_decisions,
 )
-from sync.operations.preview.cause_chains import CauseLink, causes_by_decision, causes_text
+from sync.operations.preview.explanation import CauseLink, causes_by_decision, causes_text
+from sync.operations.record_requests import REASON_KEY
 from sync.records.authors import SYNC_ACTOR, actor_name, users_of
 from sync.records.blocked_fields import ledger_record_condition, throttled_fields
-from sync.records.record_requests import REASON_KEY
-from sync.records.visibility import HiddenName
-from sync.registry import is_registered, item_url, record_url, type_label, with_configured_board
+from sync.registry import HiddenName, is_registered, item_url, record_url, type_label, with_configured_board
 
 
 def decision_undo_url(row: Decision) -> str:

@@ -30,9 +30,9 @@ from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
 from sync.kernel.outgoing_calls import AddressError, check_address
 from sync.models import NotificationReceiver
-from sync.models.notification import Frequency, Medium
+from sync.models.followers import Frequency, Medium
 from sync.operations.notifications import Choice, address_host, choose, preview, send_test
-from sync.operations.notifications.delivery import NO_EMAIL, is_email_configured
+from sync.operations.notifications.letters import NO_EMAIL, is_email_configured
 
 CHATS = (Medium.SLACK, Medium.TEAMS)
 HOURS = [(hour, f"{hour:02d}:00") for hour in range(24)]

@@ -27,7 +27,7 @@ from sync.kernel import humanize
 from sync.kernel.action_errors import CountChanged
 from sync.kernel.humanize import plural
 from sync.models import SyncedModel, SyncQueue
-from sync.models.outbox_row import QueueAction, is_allowed
+from sync.models.jobs import QueueAction, is_allowed
 from sync.outbox.operate import BulkResult, expected_rows, retry_until_unlocked
 from sync.queue import SyncQueueService
 from sync.records import authors, availability

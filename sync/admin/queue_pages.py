@@ -59,7 +59,7 @@ from sync.choices import QueueDirection, QueueStatus
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.models import QueuePause, SyncQueue
-from sync.models.outbox_row import QueueAction, is_allowed
+from sync.models.jobs import QueueAction, is_allowed
 from sync.outbox import pauses as outbox_pauses
 from sync.records import authors
 from sync.records.availability import Overview, number_of, overview

@@ -63,17 +63,24 @@ from sync.choices import SyncDirection
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.ledger import SyncStateService
+from sync.ledger.record_view import RecordState
 from sync.models import SyncedModel
-from sync.models.outbox_row import QueueAction, is_allowed
+from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.preview.explanation import LiveReading, read_live
-from sync.operations.record_push import last_manual_push, push_record
+from sync.operations.record_requests import (
+    clean_reason,
+    last_manual_push,
+    pause_record,
+    push_record,
+    record_pause,
+    resume_record,
+    set_direction,
+)
 from sync.outbox import notify, pauses
 from sync.queue import SyncQueueService
 from sync.records import tombstones
 from sync.records.authors import log_action, log_action_many, log_queue_action
 from sync.records.item_links import relink, request_recreation, request_unlink_many, unlinked_item
-from sync.records.record_health import RecordState
-from sync.records.record_requests import clean_reason, pause_record, record_pause, resume_record, set_direction
 
 _UNLINK_EFFECTS = (
     (

@@ -29,14 +29,13 @@ from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.conflict_store import KIND_DELETE, OpenConflict, current_store
 from sync.ledger import SyncStateService
-from sync.ledger.record_view import FieldReason, FieldView, RecordView
+from sync.ledger.record_view import FieldReason, FieldView, Part, RecordState, RecordView
 from sync.models import GuardedAct, SyncedModel
-from sync.models.outbox_row import QueueAction, is_allowed
+from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.preview.explanation import LiveReading
-from sync.operations.preview.planned_changes import change_act
+from sync.operations.preview.planned_pass import change_act
 from sync.records.blocked_fields import throttle_reason, throttled_fields
 from sync.records.item_links import unlinked_item
-from sync.records.record_health import Part, RecordState
 from sync.registry import link_of
 
 

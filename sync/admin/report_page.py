@@ -28,8 +28,7 @@ from sync.records.ledger_statistics import (
     statistics,
     success_rate,
 )
-from sync.records.visibility import HiddenName, known_names, visible_types
-from sync.registry import RecordKey, is_registered, record_url, type_label
+from sync.registry import HiddenName, RecordKey, is_registered, known_names, record_url, type_label, visible_types
 
 WINDOWS = {24: "24 hours", 24 * 7: "7 days", 24 * 30: "30 days"}
 """The windows that the page offers, in hours."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.contrib import admin
@@ -32,8 +32,7 @@ from sync.kernel.action_errors import Conflict
 from sync.kernel.messages import UNMATCHED_LABELS, UnmatchedReason, unmatched_sentence
 from sync.models import FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.operations.attention import board_title
-from sync.operations.preview.planned_changes import ChangeKind, PlannedChange
-from sync.operations.preview.planned_pass import PlannedLink, plan_link
+from sync.operations.preview.planned_pass import ChangeKind, PlannedChange, PlannedLink, plan_link
 from sync.records.authors import log_action, log_action_many
 from sync.records.unmatched_items import (
     LINK_TO,
@@ -319,7 +318,8 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
         if not request_creation(found, request.user.get_username()):
             return Report(problems=[_NONE_LEFT])
         log_action_many(request.user, found, "Asked to create a record from it.")
-        waits = _wait_texts(found)
+        kinds = sorted({row.entity_type for row in found})
+        waits = " ".join(filter(None, (request_wait_text(kind) for kind in kinds)))
         if len(found) == 1 and not waits:
             return Report()  # the list itself says what becomes of it
         return Report(f"{_items_text(len(found))} to become records.{' They wait: ' if waits else ''}{waits}")
@@ -389,10 +389,6 @@ _NONE_LEFT = "Nothing was done: none of them is unmatched any more. Somebody els
 
 def _items_text(number: int) -> str:
     return f"{humanize.count_with_noun(number, 'item')} {humanize.plural(number, 'is', 'are')}"
-
-
-def _wait_texts(rows: Sequence[UnmatchedItem]) -> str:
-    return " ".join(filter(None, (request_wait_text(kind) for kind in sorted({row.entity_type for row in rows}))))
 
 
 def _list_url() -> str:

@@ -41,7 +41,7 @@ from sync.records.blocked_fields import (
     throttled_records,
     waiting_fields_sql,
 )
-from sync.records.visibility import visible_types
+from sync.registry import visible_types
 
 _TAGS = ["boards"]
 

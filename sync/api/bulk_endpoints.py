@@ -26,7 +26,7 @@ from rest_framework import exceptions, serializers, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from sync.api.etags import check_tag, etag_of
+from sync.api.preconditions import check_tag, etag_of
 from sync.api.problems import MEDIA_TYPE, ActionProblem, PreconditionFailed, ProblemSerializer, problem_body, problem_of
 from sync.api.request_rules import ApiView, KnownFieldsMixin, ModelPermissions, own_method
 from sync.kernel.action_errors import Conflict

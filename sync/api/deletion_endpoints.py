@@ -28,7 +28,7 @@ from sync.records.approvals import approve, reject
 from sync.records.authors import log_action
 from sync.records.tombstones import restore_by_person
 from sync.records.unmatched_items import consider_again
-from sync.records.visibility import HiddenName, known_text, visible_types
+from sync.registry import HiddenName, known_text, visible_types
 
 _TAGS = ["deleted records"]
 

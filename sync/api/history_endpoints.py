@@ -32,9 +32,8 @@ from sync.operations.decision_undo import (
     plan_decision_undo,
     undo_decisions,
 )
-from sync.operations.preview.cause_chains import causes_by_decision
-from sync.operations.preview.explanation import decision_as_json
-from sync.records.visibility import visible_types
+from sync.operations.preview.explanation import causes_by_decision, decision_as_json
+from sync.registry import visible_types
 
 
 class CauseSerializer(serializers.Serializer[Any]):

@@ -32,7 +32,7 @@ from sync.api.problems import BadQuery
 from sync.api.request_rules import ApiView, Moment, PagePagination, StableOrdering, TrueOrFalse
 from sync.models import SyncedModel
 from sync.reconcile.field_values import canonical_expression, canonical_value
-from sync.records.visibility import may_view
+from sync.registry import may_view
 
 # Filters and order, made from the model.
 

@@ -23,8 +23,8 @@ from sync import registry
 from sync.api.board_endpoints import BoardFilterSerializer, FieldMappingSerializer
 from sync.api.request_limits import monday_throttle_reason
 from sync.api.request_rules import ApiView, KnownFieldsMixin
+from sync.boards.board_columns import accept_title, renamed_columns
 from sync.boards.mapping import check_board, column_choices, remap, set_field_direction, set_field_rule
-from sync.boards.schema_drift import accept_title, renamed_columns
 from sync.boards.sync_filter import MAX_CONDITIONS, FilterOp, FilterSide, SyncFilter
 from sync.choices import RULES, Rule, SyncDirection
 from sync.connectors.base.errors import ConnectorError

@@ -28,10 +28,17 @@ from rest_framework.routers import SimpleRouter
 
 from sync import registry
 from sync.api.bulk_endpoints import bulk_of
-from sync.api.etags import ETAG_OUT, IF_MATCH, IF_NONE_MATCH, check_precondition, check_upsert_precondition, etag_of
 from sync.api.export_endpoints import export_paths
 from sync.api.history_endpoints import DecisionSerializer, decision_data
 from sync.api.lists import ShapedView, expand, filters_of, ordering_of
+from sync.api.preconditions import (
+    ETAG_OUT,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    check_precondition,
+    check_upsert_precondition,
+    etag_of,
+)
 from sync.api.request_limits import SyncNowThrottle
 from sync.api.request_rules import (
     MAX_NAMED,
@@ -48,11 +55,11 @@ from sync.api.request_rules import (
 from sync.choices import RULES, RecordSyncStatus, SyncDirection
 from sync.kernel.action_errors import Conflict
 from sync.ledger import SyncStateService
-from sync.ledger.record_view import FieldReason, FieldView, RecordView
+from sync.ledger.record_view import FieldReason, FieldView, Part, RecordState, RecordView
 from sync.models import Decision, SyncedModel
 from sync.models.api_clients import VALUE_LENGTH
 from sync.operations.event_feed import deleted_records, unknown_deletions_before
-from sync.operations.record_push import PushReason, push_record
+from sync.operations.record_requests import PushReason, push_record
 from sync.reconcile.field_values import canonical_value, records_saying
 from sync.records.authors import log_action
 from sync.records.external_ids import (
@@ -64,7 +71,6 @@ from sync.records.external_ids import (
     value_problem,
 )
 from sync.records.item_links import relink, request_recreation, request_unlink
-from sync.records.record_health import Part, RecordState
 
 # CRUD with ETags, whatever the model.
 
@@ -675,12 +681,9 @@ def _filter_of(model: type[SyncedModel], base: type[RecordFilter]) -> type[Recor
     # Lists are ordered by `name` in every API, whatever the model calls it.
     ordering = ordering_of(model, shown, **({} if "name" in names else {"name": registry.name_field(model) or "pk"}))
     declared = {name: one for name, one in filters.items() if name not in base.declared_filters}
-    own = {"searched": _searched_of(model, base), "ordering": ordering}
+    searched = registry.searched_fields(model) if base is RecordFilter else base.searched
+    own = {"searched": searched, "ordering": ordering}
     return type(f"{model.__name__}Filter", (base,), declared | own)
-
-
-def _searched_of(model: type[SyncedModel], base: type[RecordFilter]) -> tuple[str, ...]:
-    return registry.searched_fields(model) if base is RecordFilter else base.searched
 
 
 def generated_paths(own: Sequence[URLPattern | URLResolver]) -> Iterator[URLPattern | URLResolver]:

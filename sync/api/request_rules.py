@@ -8,18 +8,21 @@ import hmac
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from functools import wraps
 from typing import IO, Any, ClassVar, cast
 
 import django_filters
 import pghistory
 from django import forms
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.urls import URLPattern, path
 from django.utils.dateparse import parse_datetime
+from django.utils.http import http_date
 from django_filters import MultipleChoiceFilter
 from django_filters.rest_framework import DjangoFilterBackend, FilterSet
 from django_filters.utils import translate_validation
@@ -34,8 +37,7 @@ from rest_framework.permissions import BasePermission, DjangoModelPermissions
 from rest_framework.request import Request
 
 from sync import registry
-from sync.api.deprecation import Deprecation, deprecation_of
-from sync.api.idempotency import watch_repeats
+from sync.api.preconditions import watch_repeats
 from sync.api.problems import MEDIA_TYPE, BadQuery
 from sync.api.request_limits import LimitedView
 from sync.api.token_auth import check_scope
@@ -43,7 +45,7 @@ from sync.choices import RecordSyncStatus
 from sync.kernel.db import OneScanPaginator
 from sync.kernel.humanize import shorten
 from sync.models import SyncedModel
-from sync.models.outbox_row import QueueAction, is_allowed
+from sync.models.jobs import QueueAction, is_allowed
 from sync.records.external_ids import parse_name, records_named
 
 
@@ -483,3 +485,49 @@ def with_slash(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRespo
 def slash_paths(address: str, view: Callable[..., HttpResponseBase], name: str) -> list[URLPattern]:
     """The address without and with a slash at its end."""
     return [path(address, view, name=name), path(f"{address}/", with_slash(view))]
+
+
+# What of the API will go away: marked where it stands, said on every answer and in the OpenAPI document. The answer of
+# a marked action, and of one that was given a marked parameter, has the headers `Deprecation` (RFC 9745: since when),
+# `Sunset` (RFC 8594: from when on it may be gone) and `Link` with the page that says what to do instead.
+
+
+CHANGELOG = "/api/changelog/"
+
+
+@dataclass(frozen=True)
+class Deprecation:
+    """Since when it is deprecated, from when on it may be gone, and what is there instead, as a sentence."""
+
+    since: date
+    sunset: date
+    instead: str
+
+    @property
+    def sentence(self) -> str:
+        """What its description says."""
+        return f"Deprecated since {self.since}, may be gone from {self.sunset} on. {self.instead}"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of an answer."""
+        page = f"{settings.SITE_URL}{CHANGELOG}"
+        return {
+            "Deprecation": f"@{_seconds(self.since)}",
+            "Sunset": http_date(_seconds(self.sunset)),
+            "Link": f'<{page}>; rel="deprecation"; type="text/html", <{page}>; rel="sunset"; type="text/html"',
+        }
+
+
+def deprecation_of(view: Any, action: str, given: Any = ()) -> Deprecation | None:
+    """What a view's `deprecated` says of this action, or of one of the query's parameters that are given.
+
+    A parameter is marked by the key "action?name".
+    """
+    marked: dict[str, Deprecation] = getattr(view, "deprecated", {})
+    names = (action, *(f"{action}?{name}" for name in given))
+    return next((marked[name] for name in names if name in marked), None)
+
+
+def _seconds(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())

@@ -12,9 +12,8 @@ from typing import Any
 
 from django.conf import settings
 
-from sync.api.operation_names import described_tags
-from sync.api.problem_codes import ProblemKind, kinds_for
-from sync.api.problems import MEDIA_TYPE, problem_type
+from sync.api.problems import MEDIA_TYPE, ProblemKind, kinds_for, problem_type
+from sync.api.schema import described_tags
 from sync.models import EventType
 
 Document = dict[str, Any]

@@ -24,7 +24,7 @@ from sync.limits import breaker, metered_client, pass_budget, quota
 from sync.models import GuardedAct, SyncMetadata, SyncQueue
 from sync.models.state import SyncMetadataQuerySet
 from sync.operations import attention
-from sync.operations.detect.verification import latest_verification
+from sync.operations.detect.comparison import latest_verification
 from sync.queue import SyncQueueService
 from sync.records import availability
 from sync.records.ledger_statistics import MAX_HOURS, LedgerStatistics, Selection, statistics, with_served_status

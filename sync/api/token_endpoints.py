@@ -26,7 +26,7 @@ from sync.choices import TokenScope, TokenState
 from sync.clock import sync_now
 from sync.kernel.action_errors import NotAllowed
 from sync.models import ApiToken
-from sync.models.api_token import ALL_SCOPES, MAX_GRACE
+from sync.models.api_clients import ALL_SCOPES, MAX_GRACE
 from sync.records.authors import log_action
 
 MAX_SECONDS = int(MAX_GRACE.total_seconds())

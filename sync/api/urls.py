@@ -6,17 +6,15 @@ from django.urls import URLPattern, path
 
 from sync.api.board_endpoints import BlockedFieldViewSet, BoardViewSet, UpdateLoopViewSet
 from sync.api.deletion_endpoints import ApprovalViewSet, IgnoredItemViewSet, TombstoneViewSet
-from sync.api.event_endpoints import EventFeedView
+from sync.api.event_endpoints import EventFeedView, WebhookDeliveryViewSet, WebhookEndpointViewSet
 from sync.api.export_endpoints import export_paths
 from sync.api.history_endpoints import HistoryBatchViewSet, HistoryViewSet, UndoBatch, UndoOne
 from sync.api.inbox_endpoints import InboxViewSet
 from sync.api.mapping_endpoints import BoardColumnsViewSet, BoardDraftViewSet, BoardFieldViewSet
-from sync.api.queue_endpoints import PauseViewSet, QueueViewSet
+from sync.api.queue_endpoints import PauseViewSet, QueueViewSet, ScheduleViewSet
 from sync.api.request_rules import slash_paths
-from sync.api.schedule_endpoints import ScheduleViewSet
 from sync.api.state_endpoints import SyncStateViewSet, SyncStatsView
 from sync.api.unmatched_endpoints import UnmatchedItemViewSet
-from sync.api.webhook_endpoints import WebhookDeliveryViewSet, WebhookEndpointViewSet
 
 _ENDPOINTS = WebhookEndpointViewSet.as_view({"get": "list", "post": "create"})
 _ENDPOINT = WebhookEndpointViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"})

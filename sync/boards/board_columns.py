@@ -1,17 +1,39 @@
-"""Which columns a board needs for its mappings, which ones fit, and what is stored of them."""
+"""Which columns a board needs for its mappings, which ones fit, what is stored of them, and what is blocked where one
+was renamed, removed or retyped.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
-from django.db.models import F
+import structlog
+from django.db import connection, transaction
+from django.db.models import F, QuerySet
 
 from sync import connectors, registry
-from sync.choices import SyncDirection
-from sync.connectors.base.board_shape import RELATION, BoardColumn, BoardSetup, ColumnSpec
-from sync.models import BoardLink, FieldMapping
+from sync.choices import (
+    BlockedCode,
+    Cause,
+    ColumnProblem,
+    Priority,
+    QueueDirection,
+    QueueStatus,
+    RecordSyncStatus,
+    SyncDirection,
+    SyncStatus,
+)
+from sync.clock import SyncNow, sync_now
+from sync.connectors.base.board import RELATION, Board, BoardColumn, BoardSetup, ColumnSpec
+from sync.connectors.base.connector import Connector
+from sync.kernel.action_errors import Conflict
+from sync.limits import metered_client
+from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue
+from sync.models.synced_model import unsynced
+from sync.outbox.queue_rows import enqueue_many
 from sync.registry import EntitySpec, MappingSpec, link_of, relation_of, target_of
 
 NPD_ID_KEY = "npd_id"
@@ -203,3 +225,334 @@ def missing_columns(spec: EntitySpec, link: BoardLink) -> Iterator[str]:
     """The optional fields that aren't synced because they have no column, as `--with` names them."""
     known = set(link.mappings.values_list("key", flat=True))
     yield from (f"{spec.entity_type}.{m.key}" for m in spec.mappings if m.optional and m.key not in known)
+
+
+# Schema drift: columns that were renamed, removed or retyped on a board, which fields that blocks, and what people are
+# told.
+
+
+@dataclass(frozen=True)
+class RenamedColumn:
+    """A mapped column whose present title differs from the one that people know."""
+
+    column_id: str
+    before: str
+    now: str
+    board: str
+
+    @property
+    def sentence(self) -> str:
+        """What happened, and what it means, in two sentences."""
+        return f"“{self.before}” on “{self.board}” is now “{self.now}”. The field is still synced."
+
+
+def renamed_columns(link: BoardLink) -> list[RenamedColumn]:
+    """Return the link's renamed columns as last seen; a removed column has its problem instead."""
+    titles = _titles(link.shape.get("columns", {}))
+    board = str(link.shape.get("name") or link.entity_type)
+    return [
+        RenamedColumn(column_id, known, titles[column_id], board)
+        for column_id, known in sorted(link.known_titles.items())
+        if column_id in titles and titles[column_id] != known
+    ]
+
+
+def accept_title(link: BoardLink, column_id: str, title: str) -> RenamedColumn:
+    """Let a column be known by the title that a person was shown; raises Conflict where it isn't its title."""
+    with transaction.atomic():
+        # Locked: somebody else may accept a title, or a sweep store one, meanwhile.
+        current = BoardLink.objects.select_for_update().get(pk=link.pk)
+        found = next((one for one in renamed_columns(current) if one.column_id == column_id), None)
+        if found is None:
+            raise Conflict(f"Nothing is left to do: somebody has confirmed “{title}”, or the column has its old title.")
+        # A person accepts exactly the title that the page showed.
+        if found.now != title:
+            raise Conflict(f"Nothing was done: the column was renamed again, to “{found.now}”. Check once more.")
+        current.known_titles = current.known_titles | {column_id: title}
+        current.save(update_fields=["known_titles"])
+    return found
+
+
+def remember_titles(link: BoardLink, mapped: Collection[str], before: Mapping[str, Any]) -> None:
+    """Store a known title for every mapped column: that of the columns `before`, else today's.
+
+    Titles of columns that are mapped no more are deleted.
+    """
+    if known_titles_after(link, mapped, before) == link.known_titles:
+        return
+    with transaction.atomic():
+        # Somebody may have accepted a title since the link was read.
+        current = BoardLink.objects.select_for_update().get(pk=link.pk)
+        link.known_titles = current.known_titles = known_titles_after(current, mapped, before)
+        current.save(update_fields=["known_titles"])
+
+
+def known_titles_after(link: BoardLink, mapped: Collection[str], before: Mapping[str, Any]) -> dict[str, str]:
+    """Return the known titles after these columns were seen; a removed column keeps its known title."""
+    # Earlier columns win: a rename between two sweeps must show as a rename.
+    first = _titles(link.shape.get("columns", {})) | _titles(before)
+    return {
+        column_id: link.known_titles.get(column_id) or first[column_id]
+        for column_id in mapped
+        if column_id in link.known_titles or column_id in first
+    }
+
+
+def _titles(columns: Mapping[str, Any]) -> dict[str, str]:
+    """The titles of columns that are on the board, by id."""
+    return {
+        key: str(column["title"]) for key, column in columns.items() if column.get("title") and not column.get("gone")
+    }
+
+
+# Renamed columns are followed by their id; a removed or retyped column blocks its field.
+#
+# Sweeps and nightly comparisons read the board and notice it, and so do passes whose answer lacks a column. A
+# mapping whose column can't be used says so in `problem`; its field is blocked on every record, in
+# NPD's own tables and without a call, so that no record says `synced` whose value Monday has lost. A restored
+# column has its old base, another column has none; either way the records with the blocked field get a pass.
+
+
+log = structlog.get_logger(__name__)
+NAME_COLUMN_ID = "name"
+
+HIDDEN_RECHECK = timedelta(hours=1)
+"""How long after the last pass of a record with a hidden column one such record gets another."""
+
+_HOW_TO_FIX = (
+    "Restore it on the board (undo, or the board's trash), or choose another column in the admin (Boards), or run "
+    "`manage.py monday_setup`, which creates a new one."
+)
+
+_BLOCKED_NOTE = "The field is blocked: edits are kept on both sides, and synced once it has a column again."
+
+NO_PROBLEM = {"problem": "", "problem_code": ""}
+"""What is stored of a mapping whose column can be used."""
+
+_BLOCK_FIELD = """
+    UPDATE sync_metadata AS ledger SET
+        sync_status = CASE WHEN record.sync_status = %(pending)s THEN %(status)s ELSE ledger.sync_status END,
+        held = held || jsonb_build_object(%(key)s::text,
+        jsonb_build_object('reason', %(reason)s::text, 'code', %(code)s::text, 'side', 'npd', 'local', NULL,
+            'column', %(column)s::text, 'version', %(version)s::int) || CASE
+            WHEN jsonb_exists(held -> %(key)s::text, 'left_by') THEN jsonb_build_object('left', held -> %(key)s::text)
+            WHEN jsonb_exists(held -> %(key)s::text, 'left')
+            THEN jsonb_build_object('left', held -> %(key)s::text -> 'left')
+            ELSE '{{}}' END)
+    FROM {table} AS record
+    WHERE ledger.entity_type = %(entity_type)s AND ledger.system = 'monday' AND ledger.entity_id = record.id::text
+      AND record.monday_id IS NOT NULL AND record.sync_enabled AND record.sync_direction <> 'none'
+"""
+
+_MARK_PENDING = """
+    UPDATE {table} SET sync_status = %(pending)s
+    WHERE monday_id IS NOT NULL AND sync_status = %(synced)s AND sync_enabled AND sync_direction <> 'none'
+"""
+
+
+def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:
+    """Compare the link's columns with the board's; store new problems, and end those that are solved.
+
+    Returns the mappings with a problem.
+    """
+    problem_mappings = []
+    for mapping in link.mappings.all():
+        code, problem = _column_problem(link, mapping, board)
+        if code:
+            problem_mappings.append(mapping)
+        # Also when one problem replaces another: the sentence must say what is wrong now.
+        if (code or "", problem) != (mapping.problem_code, mapping.problem):
+            set_problem(link, mapping, code, problem)
+        elif code is ColumnProblem.HIDDEN:
+            # A hidden column can't be seen on the board; only an item's values show that it is visible again. One
+            # record gets a pass now and then: it has the same columns as all others.
+            blocked = blocked_ledgers(link, mapping).order_by(F("last_sync_attempt").desc(nulls_last=True)).first()
+            latest = sync_now() - HIDDEN_RECHECK
+            if blocked is not None and (blocked.last_sync_attempt or latest) <= latest:
+                _enqueue_records(link, [blocked.entity_id])
+    set_npd_id_problem(link, _npd_id_problem(link, board))
+    _store_shape(link, board)
+    return problem_mappings
+
+
+def inspect_board(link: BoardLink, connector: Connector | None = None) -> Board | None:
+    """Read the board in one call and check its columns; None where it isn't shown. Raises ConnectorError."""
+    board = (connector or metered_client.connector(link.system)).read_boards([link.board_id]).get(link.board_id)
+    if board is not None and board.is_active:
+        check_columns(link, board)
+        return board
+    return None
+
+
+def _column_problem(link: BoardLink, mapping: FieldMapping, board: Board) -> tuple[ColumnProblem | None, str]:
+    if not _is_watched(mapping):
+        return None, ""
+    column, name = board.column(mapping.column_id), _column_name(link, mapping)
+    note = f"{_BLOCKED_NOTE} {_HOW_TO_FIX}"
+    if column is None:
+        return ColumnProblem.MISSING, f"{name} was deleted, or is hidden from the token's user. {note}"
+    before = mapping.options.get("column_type")
+    # Another type is fine as long as the field's converter reads it.
+    if before and column.type != before and not reads_type(mapping, [column.type]):
+        return ColumnProblem.RETYPED, f"{name} is of the type {column.type} now; it was {before}. {note}"
+    # The board lists hidden columns too; only an item that shows a value proves that the column is visible
+    # again.
+    if mapping.problem_code == ColumnProblem.HIDDEN:
+        return ColumnProblem.HIDDEN, mapping.problem
+    return None, ""
+
+
+def set_hidden(link: BoardLink, mapping: FieldMapping) -> None:
+    """Store that the board has the mapping's column and its items don't show it; only this pass's records are blocked.
+
+    Others may be shown it.
+    """
+    sentence = (
+        f"{_column_name(link, mapping)} is on the board, but Monday doesn't show its values to the token's user. The "
+        "field is blocked: edits are kept on both sides. Give the user the right to see the column, or choose "
+        "another column for the field in the admin (Boards)."
+    )
+    set_problem(link, mapping, ColumnProblem.HIDDEN, sentence, everywhere=False)
+
+
+def _is_watched(mapping: FieldMapping) -> bool:
+    # Nothing depends on the column of a field that isn't synced.
+    return mapping.column_id not in ("", NAME_COLUMN_ID) and mapping.direction != SyncDirection.NONE
+
+
+def reads_type(mapping: FieldMapping, types: Iterable[str]) -> bool:
+    """Whether the mapping's converter reads columns of these types too."""
+    spec = mapping_spec(mapping)
+    return spec is not None and all(spec.converter_for(one) == mapping.converter for one in types)
+
+
+def _column_name(link: BoardLink, mapping: FieldMapping) -> str:
+    return f"The column “{column_title(link, mapping.column_id) or mapping.label}” ({mapping.column_id})"
+
+
+def column_title(link: BoardLink, column_id: str) -> str:
+    """The title under which the board last showed the column, or an empty text."""
+    return str(link.shape.get("columns", {}).get(column_id, {}).get("title") or "")
+
+
+def column_label(link: BoardLink, column_id: str) -> str:
+    """The column for a person: its title with its id, or the id alone."""
+    title = column_title(link, column_id)
+    return f"{title} ({column_id})" if title else column_id
+
+
+def _npd_id_problem(link: BoardLink, board: Board) -> str:
+    if not link.npd_id_column:
+        return ""
+    column = board.column(link.npd_id_column)
+    # NPD's ids are texts, so another type can't hold them.
+    if column is not None and column.type == "text":
+        return ""
+    state = "was deleted, or is hidden from the token's user" if column is None else f"is of the type {column.type} now"
+    title = column_title(link, link.npd_id_column) or NPD_ID_TITLE
+    return (
+        f"The column “{title}” ({link.npd_id_column}), which holds the NPD ID, {state}. Until it is back, no item and "
+        "no record is created, because a copy could not be recognized; linked records are synced. Restore it on the "
+        "board, or run `manage.py monday_setup`, which creates a new one."
+    )
+
+
+def _store_shape(link: BoardLink, board: Board) -> None:
+    columns: Mapping[str, Any] = {
+        column.id: {"title": column.title, "type": column.type, "settings": dict(column.settings)}
+        for column in board.columns
+    }
+    known_columns = {m.column_id: link.shape.get("columns", {}).get(m.column_id) for m in link.mappings.all()}
+    # A removed column stays in the shape while it is mapped, so that messages can name its title.
+    removed_columns = {
+        key: {**column_info, "gone": True}
+        for key, column_info in known_columns.items()
+        if column_info and key not in columns
+    }
+    shape = {"name": board.name, "columns": {**removed_columns, **columns}}
+    # Taken before the shape is stored: known titles are compared with what was seen earlier.
+    seen_before = link.shape.get("columns", {})
+    if shape != link.shape:
+        BoardLink.objects.filter(pk=link.pk).update(shape=shape)
+        link.shape = shape
+    watched = [mapping.column_id for mapping in link.mappings.all() if _is_watched(mapping)]
+    remember_titles(link, [*watched, *filter(None, [link.npd_id_column])], seen_before)
+
+
+def set_problem(
+    link: BoardLink, mapping: FieldMapping, code: ColumnProblem | None, problem: str = "", *, everywhere: bool = True
+) -> None:
+    """Set a mapping's problem and block its field `everywhere`.
+
+    Or unblock it, and enqueue the blocked records.
+    """
+    log.warning("board column changed", board=link.entity_type, field=mapping.key, problem=problem or "none any more")
+    with transaction.atomic():
+        before, mapping.problem, mapping.problem_code = mapping.problem, problem, code or ""
+        FieldMapping.objects.filter(pk=mapping.pk).update(problem=problem, problem_code=mapping.problem_code)
+        if problem and everywhere:
+            table = connection.ops.quote_name(registry.entity(link.entity_type).model._meta.db_table)
+            params: dict[str, Any] = {
+                "entity_type": link.entity_type,
+                "key": mapping.key,
+                "reason": problem,
+                "code": BlockedCode.COLUMN.value,
+                "column": mapping.column_id,
+                "version": mapping.version,
+                "status": SyncStatus.PENDING.value,
+                "pending": RecordSyncStatus.PENDING.value,
+                "synced": RecordSyncStatus.SYNCED.value,
+            }
+            with connection.cursor() as cursor:
+                # Records first, then the ledger: the order in which everybody locks them.
+                cursor.execute(_MARK_PENDING.format(table=table), params)
+                cursor.execute(_BLOCK_FIELD.format(table=table), params)
+        elif before and not problem:
+            unblock_field(link, mapping)
+
+
+def unblock_field(link: BoardLink, mapping: FieldMapping) -> None:
+    """Enqueue every record with this blocked field; for the match key, unlinked records too."""
+    blocked = blocked_ledgers(link, mapping)
+    # Their values may have changed on either side while the field was blocked.
+    _enqueue_records(link, blocked.values_list("entity_id", flat=True))
+    # Without the match key no unlinked record could be matched with an item.
+    if mapping.key == link.match_key:
+        _enqueue_unlinked(link)
+
+
+def blocked_ledgers(link: BoardLink, mapping: FieldMapping) -> QuerySet[SyncMetadata]:
+    """The ledgers of the records on which the field is blocked."""
+    # The second condition is that of the partial index, without which it can't be used.
+    return SyncMetadata.objects.of(link.entity_type).filter(held__has_key=mapping.key).exclude(held={})
+
+
+def set_npd_id_problem(link: BoardLink, problem: str) -> None:
+    """Store the NPD ID column's problem; when it ends, enqueue the records that waited for it."""
+    if problem == link.npd_id_problem:
+        return
+    before, link.npd_id_problem = link.npd_id_problem, problem
+    with transaction.atomic():
+        BoardLink.objects.filter(pk=link.pk).update(npd_id_problem=problem)
+        # Without the NPD ID column nothing was created, so unlinked records have waited.
+        if before and not problem:
+            _enqueue_unlinked(link)
+
+
+def _enqueue_unlinked(link: BoardLink) -> None:
+    model = registry.entity(link.entity_type).model
+    unlinked = model._default_manager.filter(monday_id=None).exclude(unsynced())
+    _enqueue_records(link, unlinked.values_list("pk", flat=True))
+    # Unmatched items have waited too, and are due at once.
+    SyncQueue.objects.filter(
+        entity_type=link.entity_type, entity_id=None, status=QueueStatus.PENDING, next_retry__gt=SyncNow()
+    ).update(next_retry=SyncNow())
+
+
+def _enqueue_records(link: BoardLink, ids: Iterable[Any]) -> None:
+    # Sorted, as rows of the outbox are locked in the order of ids.
+    found = sorted({UUID(str(one)) for one in ids})
+    if found:
+        enqueue_many(
+            link.entity_type, found, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD
+        )

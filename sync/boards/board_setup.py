@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import transaction
 
 from sync import registry
-from sync.boards import schema_drift
+from sync.boards import board_columns
 from sync.boards.board_columns import (
     NPD_ID_KEY,
     StoredColumns,
@@ -26,10 +26,10 @@ from sync.boards.board_columns import (
     store_columns,
 )
 from sync.choices import Cause, Priority, QueueDirection
-from sync.connectors.base.board_shape import Board, BoardSetup, ColumnSpec, OwnWebhook, WebhooksIncomplete
+from sync.connectors.base.board import Board, BoardSetup, ColumnSpec, OwnWebhook, WebhooksIncomplete
 from sync.connectors.base.connector import Connector
 from sync.kernel.action_errors import ActionError
-from sync.limits import account_users, breaker, credentials, metered_client
+from sync.limits import breaker, credentials, metered_client
 from sync.models import BoardLink, MondayAccount, RefusedItem, UnmatchedItem
 from sync.models.synced_model import unsynced
 from sync.outbox.queue_rows import enqueue_many, mark_many_pending
@@ -69,7 +69,7 @@ def set_up_all(requested: Collection[str] = ()) -> Iterator[SetupOutcome]:
         paused_until=None, pause_reason="", needs_probe=False, failures=0
     )
     connector = metered_client.connector(urgent=True)
-    account_users.refresh_users(connector)
+    breaker.refresh_users(connector)
     for spec in registry.entities():
         yield set_up(spec, connector, requested)
 
@@ -149,7 +149,7 @@ def apply_choices(choices: SetupChoices, connector: Connector) -> SetupOutcome:
     choices.progress("Storing the mappings")
     link, messages, problems = _store_board(choices, setup, made_board=made_board)
     # Otherwise the board's name and titles would be shown only after the first sweep, some minutes later.
-    schema_drift.inspect_board(link, connector)
+    board_columns.inspect_board(link, connector)
     choices.progress("Registering the webhooks")
     hooks, missing = register_webhooks(spec, link, connector)
     return SetupOutcome(spec, link, [*done, *messages, *hooks], [*problems, *missing])
@@ -213,7 +213,7 @@ def _store_board(
     # Set-up has just read the board, so its earlier stop is over.
     link.blocked_until, link.blocked_reason = None, ""
     link.save(update_fields=["group_id", "npd_id_column", "blocked_until", "blocked_reason"])
-    schema_drift.set_npd_id_problem(link, "")
+    board_columns.set_npd_id_problem(link, "")
     stored = choices.store(link, setup)
     requeued = resync_records(spec) if stored.needs_resync or moved else []
     return link, [*done, *stored.done, *requeued, *choices.complete(link)], stored.problems

@@ -12,13 +12,20 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from sync import registry
-from sync.boards import schema_drift
-from sync.boards.board_columns import fitting_types, mapping_spec, target_board_of
+from sync.boards import board_columns
+from sync.boards.board_columns import (
+    NAME_COLUMN_ID,
+    NO_PROBLEM,
+    blocked_ledgers,
+    fitting_types,
+    mapping_spec,
+    target_board_of,
+    unblock_field,
+)
 from sync.boards.board_setup import resync_records
-from sync.boards.schema_drift import NAME_COLUMN_ID, NO_PROBLEM, blocked_ledgers, unblock_field
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import Cause, Priority, QueueDirection, RecordSyncStatus, Rule, SyncDirection
-from sync.connectors.base.board_shape import RELATION, target_boards
+from sync.connectors.base.board import RELATION, target_boards
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.limits import metered_client
 from sync.models import BoardLink, FieldMapping, SyncMetadata
@@ -223,7 +230,7 @@ def check_board(link: BoardLink) -> str:
     before = _problem_labels(link)
     # A person waits for the answer, so it may use the reserve.
     with metered_client.client_override(metered_client.client(urgent=True)):
-        board = schema_drift.inspect_board(link)
+        board = board_columns.inspect_board(link)
     if board is None:
         raise Conflict(
             f"The board {link.board_id} isn't shown by Monday: it is archived, deleted, or hidden "

@@ -21,7 +21,7 @@ class ActionError(Exception):
     │   └── PartiallyDone  the one of them after which something is done
     └── NotAllowed         not by this person
 
-    `code` names the reason for programs: it is the API's `code` (sync/api/problem_codes.py).
+    `code` names the reason for programs: it is the API's `code` (sync/api/problems.py).
     """
 
     default_code: ClassVar[str] = "invalid"

@@ -22,7 +22,7 @@ from django.db.models import Case, F, Func, IntegerField, Q, QuerySet, When
 from sync import registry
 from sync.choices import LedgerDirection, ResolutionStrategy, SyncStatus
 from sync.clock import SyncNow, sync_now
-from sync.kernel.redaction import without_secrets
+from sync.kernel.secret_texts import without_secrets
 from sync.ledger.conflict_strategies import SYSTEM_OF_STRATEGY, UNKNOWN_TIMES, FieldChoice, choose
 from sync.merge import EditTimes, FieldSides, Unknown
 from sync.models import Decision, SyncedModel, SyncState

@@ -21,11 +21,11 @@ from django.db.models import Q
 from sync import connectors
 from sync.choices import SecretName
 from sync.clock import SyncNow, sync_now
-from sync.connectors.base.account import OAuthApp, OAuthGrant
+from sync.connectors.base.connector import OAuthApp, OAuthGrant
 from sync.connectors.base.errors import AuthorizationRejected, ConnectorError
 from sync.kernel.action_errors import ActionError
-from sync.kernel.encryption import KeyChanged, decrypt, encrypt, is_current
 from sync.kernel.messages import TOKEN_SENTENCES, TokenProblem
+from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt, is_current
 from sync.models import MondayAccount, StoredSecret
 from sync.registry import is_sandbox, monday_web_url
 

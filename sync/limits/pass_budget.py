@@ -18,7 +18,7 @@ from django.db import connection
 
 from sync.choices import Priority
 from sync.clock import SyncNow
-from sync.connectors.base.account import CallReport
+from sync.connectors.base.connector import CallReport
 from sync.kernel import humanize
 from sync.limits import quota, rate_limits
 from sync.limits.quota import BudgetState

@@ -15,7 +15,7 @@ from django.db.models import F
 from django.db.models.functions import Greatest
 
 from sync.clock import SyncNow
-from sync.connectors.base.account import AccountInfo
+from sync.connectors.base.connector import AccountInfo
 from sync.kernel import counters, humanize
 from sync.kernel.counters import API_CALLS, API_POINTS, API_REJECTIONS, PRESENT_HOUR
 from sync.limits.rate_limits import InFlight, LimitWindow, Quota, QuotaBudget, day_of, midnight_after, plan_quota

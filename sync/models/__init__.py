@@ -1,10 +1,31 @@
 """The engine's tables."""
 
-from sync.models.api_clients import ExternalId, StoredAnswer
-from sync.models.api_token import ApiToken, RequestCount
-from sync.models.api_usage import ApiBudget, ApiReservation, ApiUsage, HourCount, LatencyHour, MetricCount
-from sync.models.board_link import BoardLease, BoardLink, FieldMapping, MondayAccount, StoredSecret
-from sync.models.feed import DeliveryState, DisabledCode, EventType, FeedEvent, WebhookDelivery, WebhookEndpoint
+from sync.models.api_clients import ApiToken, ExternalId, RequestCount, StoredAnswer
+from sync.models.board_link import (
+    ApiBudget,
+    ApiReservation,
+    ApiUsage,
+    BoardLease,
+    BoardLink,
+    FieldMapping,
+    HourCount,
+    LatencyHour,
+    MetricCount,
+    MondayAccount,
+    StoredSecret,
+)
+from sync.models.followers import (
+    Assignment,
+    DeliveryState,
+    DisabledCode,
+    EventType,
+    FeedEvent,
+    Incident,
+    Notification,
+    NotificationReceiver,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
 from sync.models.jobs import (
     Backfill,
     BackfillState,
@@ -12,11 +33,11 @@ from sync.models.jobs import (
     ExportFormat,
     ExportPart,
     ExportState,
+    QueuePause,
     SetupDraft,
     SetupState,
+    SyncQueue,
 )
-from sync.models.notification import Assignment, Incident, Notification, NotificationReceiver
-from sync.models.outbox_row import QueuePause, SyncQueue
 from sync.models.state import (
     AwaitedRelation,
     Decision,

@@ -1,16 +1,245 @@
-"""What programs that write by API leave here: their own ids of our records, and answers to repeated requests."""
+"""Programs that use the API: their tokens, how often each caller has asked, their own ids of our records, and answers
+to repeated requests.
+
+Only a hash of a token's text is stored. SHA-512 without a salt suits a text of 256 random bits, which nobody can guess;
+it is also what older installations had stored, whose tokens go on.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 import pgtrigger
 from django.conf import settings
-from django.db import models
+from django.contrib.auth.models import User
+from django.contrib.postgres.fields import ArrayField
+from django.db import models, transaction
 from django.db.models import Q
+from rest_framework.authtoken.models import Token as ClearTextToken
 
-from sync.clock import SyncNow
+from sync.choices import TokenScope, TokenState
+from sync.clock import SyncNow, sync_now
+from sync.kernel.action_errors import ActionError, Conflict
 from sync.models.state import Tombstone
+
+ALL_SCOPES = tuple(TokenScope.values)
+PREFIX = "npd_"
+"""What every new token begins with, so that scanners find one that was published by mistake."""
+
+START_LENGTH = 15
+"""Characters that are stored in clear, enough for an older version of this program to find the token by them."""
+
+SHOWN_LENGTH = 8
+# As long as a key of REST framework's own model may be.
+LONGEST_CLEAR_TEXT = 40
+MAX_GRACE = timedelta(hours=24)
+USED_INTERVAL = timedelta(minutes=1)
+"""`last_used_at` is written at most this often: a request that only reads should write nothing."""
+
+
+def token_digest(text: str) -> str:
+    """Return what is stored of a token's text."""
+    return hashlib.sha512(text.encode(errors="replace")).hexdigest()
+
+
+def ordered_scopes(scopes: Iterable[str]) -> list[str]:
+    """Return scopes once each, in the order in which they are always listed."""
+    wanted = set(scopes)
+    return [scope for scope in ALL_SCOPES if scope in wanted]
+
+
+@dataclass(frozen=True)
+class FoundToken:
+    """A token found by its text, and why it opens nothing: `refused` is ACTIVE where it does open."""
+
+    token: ApiToken
+    refused: TokenState
+
+
+class ApiTokenManager(models.Manager["ApiToken"]):
+    """Makes tokens, and finds one by its text."""
+
+    def issue(
+        self,
+        user: User,
+        name: str,
+        *,
+        scopes: Iterable[str] = ALL_SCOPES,
+        expires_at: datetime | None = None,
+        text: str = "",
+        made_with: ApiToken | None = None,
+    ) -> tuple[ApiToken, str]:
+        """Make a token, and return it with its text, which is stored nowhere; `text` takes a given one.
+
+        One `made_with` another is revoked with that one: who has stolen a token mustn't outlive it by making more.
+
+        Raises ActionError without a scope, and for an end that has passed.
+        """
+        listed = ordered_scopes(scopes)
+        if not listed:
+            raise ActionError("A token needs a scope. Choose what it may be used for.", code="no_scope")
+        if expires_at is not None and expires_at <= sync_now():
+            raise ActionError("A token can't have expired already. Choose a later time.", code="expired")
+        text = text or new_text()
+        token = self.create(
+            user=user,
+            name=name,
+            scopes=listed,
+            expires_at=expires_at,
+            start=text[:START_LENGTH],
+            digest=token_digest(text),
+            made_with=made_with,
+        )
+        return token, text
+
+    def find(self, text: str) -> FoundToken | None:
+        """Return the token with this text and whether it is refused, in one query; None where there is none."""
+        digest = token_digest(text)
+        rows = self.filter(Q(digest=digest) | Q(previous_digest=digest)).select_related("user")
+        token = next(iter(rows.annotate(now=SyncNow())[:1]), None)
+        if token is None:
+            return self.find(text) if self._adopt(text) else None
+        now: datetime = token.now  # annotated above
+        if token.digest != digest and (token.previous_until is None or token.previous_until <= now):
+            return FoundToken(token, TokenState.REVOKED)
+        state = token.state_at(now)
+        if state == TokenState.ACTIVE and (token.last_used_at is None or now - token.last_used_at > USED_INTERVAL):
+            self.filter(pk=token.pk).update(last_used_at=now)
+        return FoundToken(token, state)
+
+    def _adopt(self, text: str) -> bool:
+        """Take over a clear-text token that a script has made with DRF's own model; whether there was one."""
+        # Its keys are hexadecimal; other texts needn't be looked up, and some can't be.
+        looks_alike = text.isascii() and text.isalnum() and len(text) <= LONGEST_CLEAR_TEXT
+        found = ClearTextToken.objects.filter(key=text).first() if looks_alike else None
+        if found is None:
+            return False
+        row = self.model(
+            user_id=found.user_id,
+            name="Made by an older program",
+            scopes=list(ALL_SCOPES),
+            start=text[:START_LENGTH],
+            digest=token_digest(text),
+            is_legacy=True,
+        )
+        # Two requests may be the first at one moment; the digest is unique.
+        self.bulk_create([row], ignore_conflicts=True)
+        ClearTextToken.objects.filter(key=text).delete()
+        return True
+
+
+def new_text() -> str:
+    """Return a new token's text."""
+    return PREFIX + secrets.token_hex(32)
+
+
+class ApiToken(models.Model):
+    """A token for the API. `start` is the beginning of its text, `is_legacy` one of DRF's, which was stored in clear.
+
+    After a rotation the text before it opens the API until `previous_until`. `made_with` is the token of the
+    request that made it.
+    """
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_tokens")
+    name = models.CharField(max_length=100)
+    scopes = ArrayField(models.CharField(max_length=20, choices=TokenScope.choices), db_default=[])
+    start = models.CharField(max_length=START_LENGTH, verbose_name="begins with")
+    digest = models.CharField(max_length=128, unique=True)
+    previous_digest = models.CharField(max_length=128, unique=True, null=True, blank=True)
+    previous_until = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=SyncNow(), verbose_name="created")
+    rotated_at = models.DateTimeField(null=True, blank=True, verbose_name="rotated")
+    last_used_at = models.DateTimeField(null=True, blank=True, verbose_name="last used")
+    expires_at = models.DateTimeField(null=True, blank=True, verbose_name="expires")
+    revoked_at = models.DateTimeField(null=True, blank=True, verbose_name="revoked")
+    is_legacy = models.BooleanField(db_default=False)
+    made_with = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="made")
+
+    objects = ApiTokenManager()
+
+    class Meta:
+        db_table = "sync_api_tokens"
+        verbose_name = "API token"
+        # Everybody manages their own, administrators see all: no permission decides that.
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def shown_start(self) -> str:
+        """Return by what its owner knows its text again."""
+        return f"{self.start[:SHOWN_LENGTH]}…"
+
+    def state_at(self, now: datetime) -> TokenState:
+        """Return whether it opens the API, and why not."""
+        if self.revoked_at is not None:
+            return TokenState.REVOKED
+        if self.expires_at is not None and self.expires_at <= now:
+            return TokenState.EXPIRED
+        if self.is_legacy and now.date() > settings.OLD_TOKENS_UNTIL:
+            return TokenState.OLD
+        return TokenState.ACTIVE
+
+    def rotate(self, grace: timedelta = timedelta()) -> str:
+        """Give it a new text, and return that; the one until now opens the API for `grace`, up to 24 hours.
+
+        A token of the old kind becomes one of the new. Raises Conflict for one that opens nothing, ActionError for a
+        longer grace.
+        """
+        if not timedelta() <= grace <= MAX_GRACE:
+            raise ActionError("The old text can stay valid for 24 hours at most.", code="long_grace")
+        with transaction.atomic():
+            row = ApiToken.objects.select_for_update().get(pk=self.pk)
+            now = sync_now()
+            if (state := row.state_at(now)) not in (TokenState.ACTIVE, TokenState.OLD):
+                raise Conflict(f"This token is {state.label.lower()}. Make a new one.", code=state)
+            text = new_text()
+            row.previous_digest, row.previous_until = (row.digest, now + grace) if grace else (None, None)
+            row.start, row.digest, row.rotated_at, row.is_legacy = text[:START_LENGTH], token_digest(text), now, False
+            row.save()
+        self.__dict__.update({name: value for name, value in row.__dict__.items() if name != "_state"})
+        return text
+
+    def revoke(self) -> bool:
+        """End it with both its texts, and all that were made with it; whether it had not been revoked before."""
+        now = sync_now()
+        self.revoked_at = self.revoked_at or now
+        is_first = ApiToken.objects.filter(pk=self.pk, revoked_at=None).update(revoked_at=now) == 1
+        if is_first:
+            ended = [self.pk]
+            while ended:  # those made with it, those made with these, …
+                made = ApiToken.objects.filter(made_with__in=ended, revoked_at=None)
+                ended = list(made.values_list("pk", flat=True))
+                made.update(revoked_at=now)
+        return is_first
+
+
+class RequestCount(models.Model):
+    """How often one caller has asked in the window that ends at `ends_at`; `key` names the limit and the caller.
+
+    The table is unlogged: a count costs no write to the disk, and a crash of PostgreSQL begins all windows anew.
+    """
+
+    key = models.CharField(primary_key=True, max_length=100)
+    requests = models.PositiveBigIntegerField()
+    ends_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "sync_request_counts"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.key
+
+
+# What programs that write leave: their own ids of our records, and answers to repeated requests.
+
 
 SOURCE_LENGTH, VALUE_LENGTH = 50, 255
 

@@ -1,15 +1,163 @@
-"""Work that outlives a process: a backfill, resumable wherever it was killed, the draft of a set-up, an export."""
+"""Work that waits in rows: the outbox, who may operate it and what a person has paused; and what outlives a process, as
+a bulk import, the draft of a set-up, an export.
+
+The outbox says “this record may differ”, in one pending row for each record and direction.
+"""
 
 from __future__ import annotations
 
 import uuid
+from enum import StrEnum
 from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
+from django.db.models import F, Q
 
-from sync.choices import RULES, Rule
+from sync.choices import RULES, Cause, Operation, Priority, QueueDirection, QueueStatus, Rule
 from sync.clock import SyncNow
+
+PERMISSIONS = (
+    ("retry_syncqueue", "Can retry jobs"),
+    ("cancel_syncqueue", "Can cancel pending jobs"),
+    ("discard_syncqueue", "Can discard failed jobs"),
+    ("pause_syncqueue", "Can pause and resume the sync"),
+)
+
+
+BACKOFF_MINUTES = (1, 5, 15, 60)
+"""Minutes from a failed attempt to the next; the first is made at once, the one after the last wait is final."""
+
+
+class QueueAction(StrEnum):
+    """What a user may be permitted to do; pausing includes resuming."""
+
+    VIEW = "view"
+    RETRY = "retry"
+    CANCEL = "cancel"
+    DISCARD = "discard"
+    PAUSE = "pause"
+
+
+def is_allowed(user: Any, action: QueueAction) -> bool:
+    """Whether this user may do it."""
+    return bool(user.has_perm(f"sync.{action}_syncqueue"))
+
+
+# The outbox: "this record may differ", one pending row for each record and direction.
+
+
+class SyncQueue(models.Model):
+    """A reason for a pass of a record, or of an item that no record has yet (then `entity_id` is null)."""
+
+    id = models.BigAutoField(primary_key=True)
+    entity_type = models.CharField(max_length=50)
+    entity_id = models.UUIDField(null=True, blank=True)
+    remote_id = models.CharField("Monday item", max_length=50, null=True, blank=True)
+    direction = models.CharField(max_length=20, choices=QueueDirection.choices, db_default=QueueDirection.TO_MONDAY)
+    operation = models.CharField(max_length=20, choices=Operation.choices, db_default=Operation.UPDATE)
+    payload: models.JSONField[Any, Any] = models.JSONField(db_default=models.Value({}, models.JSONField()), blank=True)
+    status = models.CharField(max_length=20, choices=QueueStatus.choices, db_default=QueueStatus.PENDING)
+    priority = models.SmallIntegerField(choices=Priority.choices, db_default=Priority.EDIT)
+    causes = models.SmallIntegerField("who wrote it", db_default=int(Cause.SAVE))
+    attempts = models.SmallIntegerField(db_default=0)
+    max_attempts = models.SmallIntegerField(db_default=len(BACKOFF_MINUTES) + 1)
+    last_attempt = models.DateTimeField(null=True, blank=True)
+    next_retry = models.DateTimeField(db_default=SyncNow())
+    error_message = models.TextField(blank=True, db_default="")
+    reason = models.TextField("why it waits", blank=True, db_default="")
+    # Until when a bulk import put it off: it waits for the import while this is when it is due.
+    deferred_until = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=SyncNow())
+    finished_at = models.DateTimeField(null=True, blank=True)
+    lease_token = models.UUIDField(null=True, blank=True)
+    counted = models.BooleanField("the present attempt counts", db_default=False)
+    claim_size = models.SmallIntegerField("records claimed with it", db_default=0)
+    claim_alone = models.BooleanField("claim alone next", db_default=False)
+
+    class Meta:
+        db_table = "sync_queue"
+        verbose_name = "job"
+        verbose_name_plural = "jobs"
+        permissions = PERMISSIONS
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            # The target of the outbox's upsert: it merges a hundred saves into one pass.
+            models.UniqueConstraint(
+                fields=["entity_type", "entity_id", "direction"],
+                condition=Q(status="pending", entity_id__isnull=False),
+                name="sync_queue_one_waiting",
+            ),
+            models.UniqueConstraint(
+                fields=["entity_type", "remote_id"],
+                condition=Q(status="pending", entity_id__isnull=True),
+                name="sync_queue_one_candidate",
+            ),
+            models.CheckConstraint(
+                condition=Q(entity_id__isnull=False) | Q(remote_id__isnull=False), name="sync_queue_names_something"
+            ),
+            models.CheckConstraint(condition=Q(status__in=QueueStatus.values), name="sync_queue_status_known"),
+            models.CheckConstraint(condition=Q(direction__in=QueueDirection.values), name="sync_queue_direction_known"),
+            models.CheckConstraint(condition=Q(operation__in=Operation.values), name="sync_queue_operation_known"),
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            # Serves the claim, and "which boards have due rows"; failed and finished rows are not in it.
+            models.Index(
+                fields=["entity_type", "priority", "next_retry"], condition=Q(status="pending"), name="sync_queue_due"
+            ),
+            # Serves the recovery of a dead worker's rows and the fenced finish.
+            models.Index(
+                fields=["entity_type", "lease_token"], condition=Q(status="in_progress"), name="sync_queue_in_air"
+            ),
+            # Serves "the rows of this record" on its page and the closing of its failed jobs.
+            models.Index(fields=["entity_id", "status"], name="sync_queue_of_record"),
+            # Serves the list of failed jobs.
+            models.Index(F("created_at").desc(), condition=Q(status="failed"), name="sync_queue_dead"),
+            # Serves "finished in the last 24 hours, by hour and board" from the index alone, whatever else is
+            # stored.
+            models.Index(
+                fields=["finished_at", "entity_type"], condition=Q(status="completed"), name="sync_queue_finished"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Job {self.pk}"
+
+    @property
+    def is_unmatched_item(self) -> bool:
+        """Whether this row is about an item that no record had when it was written."""
+        return self.entity_id is None
+
+
+# What a person has paused: everything, one board, one direction, or one direction of one board.
+
+
+class QueuePause(models.Model):
+    """A pause until somebody resumes it; empty `entity_type` means every board, empty `direction` both."""
+
+    id = models.BigAutoField(primary_key=True)
+    entity_type = models.CharField("board", max_length=50, blank=True, db_default="")
+    direction = models.CharField(max_length=20, choices=QueueDirection.choices, blank=True, db_default="")
+    paused_by = models.CharField("by", max_length=150)
+    why = models.TextField(blank=True, db_default="")
+    paused_at = models.DateTimeField("since", db_default=SyncNow())
+
+    class Meta:
+        db_table = "sync_queue_pauses"
+        verbose_name = "pause"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            # Pausing what is already paused changes nothing: the first person's name and time stay.
+            models.UniqueConstraint(fields=["entity_type", "direction"], name="sync_queue_pauses_one_of_a_kind"),
+            models.CheckConstraint(
+                condition=Q(direction__in=["", *QueueDirection.values]), name="sync_queue_pauses_direction_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"pause of {self.entity_type or 'every board'}, {self.direction or 'both directions'}"
+
+
+# Work that outlives a process: a backfill, resumable wherever it was killed, the draft of a set-up, an export.
+
 
 EMPTY = models.Value({}, models.JSONField())
 

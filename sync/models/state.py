@@ -21,7 +21,7 @@ from django.db.models.functions import Coalesce
 from sync import connectors
 from sync.choices import GuardKind, GuardState, LedgerDirection, ResolutionStrategy, SyncStatus, TombstoneState
 from sync.clock import SyncNow
-from sync.connectors.base.events import EventKind, InvalidEvent
+from sync.connectors.base.board import EventKind, InvalidEvent
 from sync.kernel.messages import EXPLAINED_REASONS, UnmatchedReason, unmatched_sentence
 from sync.kernel.triggers import sync_state_triggers
 

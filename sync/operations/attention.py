@@ -27,8 +27,7 @@ from sync.kernel.messages import EXPLAINED_REASONS, UNMATCHED_LABELS, UnmatchedR
 from sync.models import Assignment, DisabledCode, FieldMapping, Tombstone
 from sync.records.authors import actor_label
 from sync.records.blocked_fields import synced_types, waiting_fields_sql
-from sync.records.visibility import may_view, visible_types
-from sync.registry import RecordKey, record_names, record_url, type_name
+from sync.registry import RecordKey, may_view, record_names, record_url, type_name, visible_types
 
 
 class AttentionKind(TextChoices):

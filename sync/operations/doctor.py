@@ -13,14 +13,14 @@ from sync.boards.board_columns import NPD_ID_TITLE, fitting_types, target_board_
 from sync.boards.board_setup import NOT_CONFIGURED, is_public_address, webhook_url
 from sync.choices import SyncDirection
 from sync.clock import sync_now
-from sync.connectors.base.board_shape import BoardCheck, CheckResult, ColumnCheck, url_fingerprint
+from sync.connectors.base.board import BoardCheck, CheckResult, ColumnCheck, url_fingerprint
 from sync.connectors.base.errors import ConnectorError, Scope, WrongVersion
 from sync.kernel.humanize import count_with_noun
 from sync.limits import breaker, credentials, metered_client, quota
 from sync.models import FieldMapping, Intent, IntentState
 from sync.operations.detect import sweep_schedule
-from sync.operations.detect.verification import latest_verification
-from sync.operations.detect.webhook_health import LONGEST_DELAY, MIN_MISSED, last_webhook
+from sync.operations.detect.comparison import latest_verification
+from sync.operations.detect.missed_webhooks import LONGEST_DELAY, MIN_MISSED, last_webhook
 from sync.records import availability
 from sync.records.approvals import pending_approvals
 from sync.records.availability import queue_stats

@@ -20,8 +20,8 @@ from django.db.models import Max, Q, QuerySet
 from sync.clock import SyncNow, sync_now
 from sync.kernel.action_errors import ActionError, Conflict, NotAllowed
 from sync.kernel.db import brief_transaction
-from sync.kernel.encryption import KeyChanged, decrypt, encrypt, is_current
 from sync.kernel.outgoing_calls import AddressError, check_address
+from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt, is_current
 from sync.models import DeliveryState, DisabledCode, FeedEvent, WebhookDelivery, WebhookEndpoint
 from sync.operations.event_feed import feed_sight, place_events
 from sync.outbox.notify import send_task

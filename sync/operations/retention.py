@@ -31,7 +31,7 @@ SWEEP_OVERLAP = "1 hour"
 """A sweep reads this much before its cursor again, and knows by these rows what isn't new."""
 
 ANSWER_DAYS = 1
-"""As long as a program may repeat a request under its Idempotency-Key (sync/api/idempotency.py)."""
+"""As long as a program may repeat a request under its Idempotency-Key (sync/api/preconditions.py)."""
 
 LOGIN_DAYS = 1
 """Failed logins count for minutes; what was typed as a name may be a password."""

@@ -33,10 +33,10 @@ from django.db.models import F, Max, Q
 from sync.clock import sync_now
 from sync.kernel import process
 from sync.kernel.db import brief_transaction, gave_way
-from sync.kernel.encryption import KeyChanged
 from sync.kernel.outgoing_calls import REDIRECTED, AddressError, Answer, CallFailed, post_json
+from sync.kernel.secret_texts import KeyChanged
 from sync.models import DeliveryState, DisabledCode, FeedEvent, WebhookDelivery, WebhookEndpoint
-from sync.models.outbox_row import BACKOFF_MINUTES
+from sync.models.jobs import BACKOFF_MINUTES
 from sync.operations.event_feed import CONFLICT_TYPES, FeedSight, event_bodies, feed_sight, place_events
 from sync.operations.outgoing_webhooks import SECRET_PREFIX, signing_secrets
 

@@ -10,9 +10,9 @@ from django.db import IntegrityError, connection, transaction
 
 from sync.choices import Cause
 from sync.kernel.counters import FAILED_ATTEMPTS, FAILED_JOBS, Increment, increment
-from sync.kernel.redaction import without_secrets
+from sync.kernel.secret_texts import without_secrets
 from sync.models import SyncQueue
-from sync.models.outbox_row import BACKOFF_MINUTES
+from sync.models.jobs import BACKOFF_MINUTES
 from sync.outbox.queue_rows import mark_failed
 
 _COMPLETE = """

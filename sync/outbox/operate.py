@@ -19,7 +19,7 @@ from sync.kernel.action_errors import ROWS_LOCKED, Conflict, CountChanged, Parti
 from sync.kernel.conflict_store import current_store
 from sync.kernel.db import retry_on_lock_timeout
 from sync.models import SyncMetadata, SyncQueue
-from sync.models.outbox_row import QueueAction
+from sync.models.jobs import QueueAction
 from sync.outbox import notify
 from sync.outbox.finish import complete_unclaimed
 from sync.outbox.lease import LOCK_TIMEOUT_MS

@@ -18,9 +18,9 @@ from django.db import models
 from sync import connectors
 from sync.choices import BlockedCode, Cause, Priority, QueueDirection, RecordGone, TombstoneState
 from sync.clock import sync_now
+from sync.connectors.base.board import EventKind, InvalidEvent
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import Converter, UnknownValue
-from sync.connectors.base.events import EventKind, InvalidEvent
 from sync.kernel.conflict_store import (
     KIND_DELETE,
     KIND_LOST_UPDATE,
@@ -35,7 +35,7 @@ from sync.kernel.conflict_store import (
 from sync.kernel.counters import PASSES, RECORDS_PROCESSED, Increment, Latency, increment, observe_latency
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
-from sync.kernel.redaction import without_secrets
+from sync.kernel.secret_texts import without_secrets
 from sync.merge import Canonical, FieldDecision, Resolution
 from sync.models import (
     BoardLink,

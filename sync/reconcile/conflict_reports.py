@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sync import connectors
 from sync.choices import Cause
-from sync.connectors.base.events import InvalidEvent, ItemEvent
+from sync.connectors.base.board import InvalidEvent, ItemEvent
 from sync.kernel.conflict_store import (
     KIND_DELETE,
     KIND_FIELDS,

@@ -12,10 +12,10 @@ import structlog
 from sync import connectors
 from sync.choices import GuardKind, QueueDirection
 from sync.clock import SyncNow
+from sync.connectors.base.board import EventKind
 from sync.connectors.base.board_items import Item, ItemChange, ItemRemoval, WriteRequest
 from sync.connectors.base.conversion import UnknownValue
 from sync.connectors.base.errors import ConnectorError
-from sync.connectors.base.events import EventKind
 from sync.kernel.conflict_store import KIND_IDENTITY, RECORD_KEY, ConflictReport, OpenConflict, Option, current_store
 from sync.limits.breaker import monday_account
 from sync.merge import Resolution

@@ -22,9 +22,9 @@ from django.db.models.functions import Lower
 from sync import connectors, registry
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import SyncDirection
+from sync.connectors.base.board import EventKind
 from sync.connectors.base.board_items import GROUP, Item
 from sync.connectors.base.conversion import Converter, ConverterOptions, UnknownValue, fold_whitespace
-from sync.connectors.base.events import EventKind
 from sync.kernel.triggers import NAME_AS_COMPARED
 from sync.models import BoardLink, FieldMapping, MondayAccount, SyncedModel, SyncMetadata, WebhookEvent
 from sync.registry import ModelField, UnknownEntity, columns_of, link_of, name_field, relation_of, target_of

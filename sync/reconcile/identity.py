@@ -14,8 +14,8 @@ from pghistory.core import event_models
 
 from sync import registry
 from sync.choices import Cause, Priority, QueueDirection
+from sync.connectors.base.board import EventKind
 from sync.connectors.base.board_items import BatchItems, Item
-from sync.connectors.base.events import EventKind
 from sync.kernel.conflict_store import KIND_IDENTITY, RECORD_KEY, ConflictReport, OpenConflict, Option, current_store
 from sync.merge import Resolution
 from sync.models import Decision, Intent, IntentState, RefusedItem, SyncedModel, SyncMetadata, WebhookEvent

@@ -242,7 +242,7 @@ class UnmatchedClaim:
 
     @property
     def _unreadable_wait(self) -> timedelta:
-        """A column known to be gone wakes its items when it is back (schema_drift.py); until then it is left alone."""
+        """A column known to be gone wakes its items when it is back (board_columns.py); until then it is left alone."""
         match = self.batch.board.match_mapping
         is_missing = self.link.npd_id_problem or (match is not None and match.problem)
         return timedelta(minutes=30 if is_missing else 1)

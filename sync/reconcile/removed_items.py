@@ -20,9 +20,9 @@ from django.db.models.deletion import Collector
 
 from sync.choices import Cause, GuardKind, GuardState, ItemGone, Priority, SyncDirection, TombstoneState
 from sync.clock import SyncNow, sync_now
+from sync.connectors.base.board import EventKind
 from sync.connectors.base.board_items import BatchItems, Item
 from sync.connectors.base.conversion import UnknownValue
-from sync.connectors.base.events import EventKind
 from sync.kernel import humanize
 from sync.kernel.conflict_store import KIND_DELETE, KIND_FIELDS, KIND_LOST_UPDATE, RECORD_KEY, FieldConflict, Option
 from sync.kernel.db import retry_on_lock_timeout

@@ -26,8 +26,8 @@ from sync.choices import (
     RecordGone,
 )
 from sync.clock import SyncNow
+from sync.connectors.base.board import InvalidEvent
 from sync.connectors.base.conversion import UnknownValue
-from sync.connectors.base.events import InvalidEvent
 from sync.kernel.conflict_store import KIND_DELETE
 from sync.merge import Action, Field, FieldDecision, FieldDirection
 from sync.models import BoardLink, FieldLoop, GuardedAct, Intent, IntentState, SyncQueue

@@ -15,13 +15,13 @@ from django.db.models import Value
 from django.db.models.functions import Lower
 
 from sync import connectors, registry
-from sync.boards import schema_drift
+from sync.boards import board_columns
 from sync.choices import Cause, Operation, Priority, QueueDirection, QueueStatus, TombstoneState
 from sync.clock import SyncNow
+from sync.connectors.base.board import EventKind, InvalidEvent, ItemEvent
 from sync.connectors.base.board_items import BatchItems, Item, MatchColumn
 from sync.connectors.base.conversion import AmbiguousSplit, UnknownValue
 from sync.connectors.base.errors import ColumnRejected, ConnectorError
-from sync.connectors.base.events import EventKind, InvalidEvent, ItemEvent
 from sync.kernel.conflict_store import KIND_IDENTITY, current_store
 from sync.limits.metered_client import connector
 from sync.limits.pass_budget import board_costs, call_cost
@@ -590,7 +590,7 @@ def is_missing_column_error(batch: Batch, error: ConnectorError) -> bool:
     known_problems = _column_problems(batch)
     try:
         batch.calls += 1
-        schema_drift.inspect_board(batch.link)
+        board_columns.inspect_board(batch.link)
     except ConnectorError:
         return False
     _reload_problems(batch)
@@ -618,11 +618,11 @@ def check_read_columns(batch: Batch, found: BatchItems) -> None:
     if not missing:
         return
     batch.calls += 1
-    schema_drift.inspect_board(batch.link)
+    board_columns.inspect_board(batch.link)
     _reload_problems(batch)
     for mapping in missing:
         if not mapping.problem:
-            schema_drift.set_hidden(batch.link, mapping)
+            board_columns.set_hidden(batch.link, mapping)
 
 
 def missing_columns(board: BoardContext, items: Sequence[Item]) -> list[FieldMapping]:
@@ -636,17 +636,17 @@ def clear_column_problems(board: BoardContext, items: list[Item]) -> None:
     for mapping in [mapping for mapping in _mapped_columns(board) if mapping.problem]:
         is_shown = any(mapping.column_id in i.values and i.values[mapping.column_id].known for i in items)
         if is_shown and not _is_retyped(mapping, items):
-            schema_drift.set_problem(board.link, mapping, None)
+            board_columns.set_problem(board.link, mapping, None)
 
 
 def _mapped_columns(board: BoardContext) -> list[FieldMapping]:
-    return [m for m in board.mappings if m.column_id not in ("", schema_drift.NAME_COLUMN_ID)]
+    return [m for m in board.mappings if m.column_id not in ("", board_columns.NAME_COLUMN_ID)]
 
 
 def _is_retyped(mapping: FieldMapping, items: Sequence[Item]) -> bool:
     expected = mapping.options.get("column_type")
     types = {item.values[mapping.column_id].type for item in items if mapping.column_id in item.values}
-    return bool(expected) and bool(types - {"", expected}) and not schema_drift.reads_type(mapping, types)
+    return bool(expected) and bool(types - {"", expected}) and not board_columns.reads_type(mapping, types)
 
 
 def _reload_problems(batch: Batch) -> None:

@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 from sync import connectors, registry
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
-from sync.connectors.base.events import EventKind, InvalidEvent, InvalidSignature, ItemEvent
+from sync.connectors.base.board import EventKind, InvalidEvent, InvalidSignature, ItemEvent
 from sync.kernel import counters
 from sync.kernel.db import fetch_prepared
 from sync.limits import credentials

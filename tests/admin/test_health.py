@@ -23,6 +23,7 @@ from sync.choices import RecordSyncStatus, SyncDirection
 from sync.clock import sync_now
 from sync.connectors.base.errors import DailyLimitReached
 from sync.kernel.counters import FAILED_ATTEMPTS, FAILED_JOBS, PASSES, Increment, increment
+from sync.ledger.record_view import RecordState
 from sync.limits import quota
 from sync.models import (
     ApiBudget,
@@ -42,7 +43,6 @@ from sync.models import (
 )
 from sync.operations import attention
 from sync.outbox import pauses
-from sync.records.record_health import RecordState
 from tests.admin import states
 from tests.admin.queue_pages import finished
 from tests.admin.test_records import words_of

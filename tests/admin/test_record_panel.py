@@ -16,7 +16,7 @@ from django.urls import reverse
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.models import FieldLoop, FieldMapping, GuardedAct, SyncMetadata, SyncQueue
-from sync.records import record_requests
+from sync.operations import record_requests
 from tests.admin import states
 from tests.admin.test_records import change_page, post_action, words_of
 

@@ -9,12 +9,11 @@ import pytest
 from npd.models import Contact
 from sync.choices import QueueStatus, RecordSyncStatus, SyncDirection
 from sync.ledger import SyncStateService
-from sync.ledger.record_view import FieldReason, RecordView
+from sync.ledger.record_view import FieldReason, Part, RecordState, RecordView, filter_by_health, health_counts
 from sync.models import BoardLink, FieldMapping, QueuePause, SyncMetadata, SyncQueue
 from sync.outbox import pauses
 from sync.records import availability
 from sync.records.availability import BlockedKind
-from sync.records.record_health import Part, RecordState, filter_by_health, health_counts
 from sync.registry import entity
 from tests.admin import states
 from tests.metrics.test_gauges import changes_are_gathered, noon

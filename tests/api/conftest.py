@@ -9,7 +9,7 @@ from rest_framework.test import APIClient
 
 from npd.models import Contact, Organization
 from sync.models import ApiToken, SyncQueue
-from sync.models.api_token import ALL_SCOPES
+from sync.models.api_clients import ALL_SCOPES
 
 QUEUE = "/api/v1/sync/queue/"
 

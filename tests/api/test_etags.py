@@ -8,7 +8,7 @@ from django.db import connection, transaction
 from rest_framework.test import APIClient
 
 from npd.models import Contact
-from sync.api.etags import etag_of, matches_etag
+from sync.api.preconditions import etag_of, matches_etag
 from tests.api.conftest import url_of
 from tests.support.waiting import wait_for
 

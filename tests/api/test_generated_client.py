@@ -45,7 +45,7 @@ from sync.models import (
     UnmatchedItem,
     WebhookDelivery,
 )
-from sync.models.feed import DeliveryState
+from sync.models.followers import DeliveryState
 from sync.operations.outgoing_webhooks import make_endpoint
 from sync.operations.setup.plan import shown_token
 from sync.operations.setup.run import advance_drafts

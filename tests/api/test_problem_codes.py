@@ -17,7 +17,7 @@ from pytest_django import Settings
 from rest_framework import exceptions, serializers
 from rest_framework.test import APIClient
 
-from sync.api.problem_codes import KINDS, VALUE_CODES, as_markdown
+from sync.api.problems import KINDS, VALUE_CODES, as_markdown
 from sync.choices import TokenState
 from sync.kernel.action_errors import ActionError
 

@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.test import Client
 from jsonschema import Draft202012Validator
 
-from sync.api.problem_codes import KINDS
+from sync.api.problems import KINDS
 from sync.models import EventType
 from tests.api.conftest import user_who_may
 from tests.support.api_schema import document

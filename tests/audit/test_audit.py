@@ -9,8 +9,8 @@ from django.db import connection
 from npd.models import Contact, Organization
 from sync.clock import SyncNow, sync_now
 from sync.models import FieldMapping, MondayAccount, SyncAudit, SyncMetadata, SyncQueue
-from sync.operations.detect import verification
-from sync.operations.detect.verification import latest_verification, verify_board, verify_if_due
+from sync.operations.detect import comparison
+from sync.operations.detect.comparison import latest_verification, verify_board, verify_if_due
 from sync.registry import link_of
 from tests.support.waiting import wait_for
 from tests.support.world import World, staged
@@ -124,14 +124,14 @@ def test_a_record_that_is_saved_while_its_item_is_read_is_left_out(
     world.edit(contacts[0], "role_title", "Chair")
     lose_webhooks(world)
     world.pass_time(minutes=20)
-    read = verification._read_items
+    read = comparison._read_items
 
     def saved_meanwhile(board: Any, ids: Any) -> Any:
         items = read(board, ids)
         Contact.objects.filter(pk=contacts[0].pk).update(role_title="Chair")
         return items
 
-    monkeypatch.setattr(verification, "_read_items", saved_meanwhile)
+    monkeypatch.setattr(comparison, "_read_items", saved_meanwhile)
     assert figures(sample()) == (2, 0)
 
 

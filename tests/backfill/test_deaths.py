@@ -7,7 +7,7 @@ import pytest
 
 from npd.models import Contact
 from sync.models import Backfill, Intent
-from sync.operations.backfill import import_steps, open_backfill, run_backfill
+from sync.operations.backfill import open_backfill, run_backfill
 from sync.operations.backfill.estimate import BackfillError
 from tests.backfill.conftest import Died, Import, lease_is_left_behind
 
@@ -24,7 +24,7 @@ DEATHS = {  # test_killed_anywhere dies at many others
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several links a run, with few records."""
-    monkeypatch.setattr(import_steps, "RECORDS_PER_SETTLE", 3)
+    monkeypatch.setattr("sync.operations.backfill.RECORDS_PER_SETTLE", 3)
 
 
 def killed(bulk: Import, dies: Dies, death: dict[str, Any]) -> Backfill:
@@ -124,7 +124,7 @@ def test_a_process_that_stood_still_before_the_file_sends_nothing(
     bulk: Import, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bulk.contacts(3)
-    monkeypatch.setattr(import_steps, "INTENT_SECONDS", -1)  # as if it had been frozen in between
+    monkeypatch.setattr("sync.operations.backfill.INTENT_SECONDS", -1)  # as if it had been frozen in between
 
     def wait(seconds: float, words: str) -> None:
         if not bulk.waited:

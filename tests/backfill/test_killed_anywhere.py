@@ -9,7 +9,7 @@ from npd.models import Contact
 from sync.connectors.monday import bulk_import
 from sync.connectors.monday.client import MondayClient
 from sync.models import Intent, SyncQueue
-from sync.operations.backfill import import_steps, open_backfill, run_backfill, run_remaining_steps
+from sync.operations.backfill import open_backfill, run_backfill, run_remaining_steps
 from tests.backfill.conftest import Died, Import
 
 POINTS = range(4, 70, 8)
@@ -48,7 +48,7 @@ class Killer:
 
 
 def killed(bulk: Import, at: int, monkeypatch: pytest.MonkeyPatch) -> list[Contact]:
-    monkeypatch.setattr(import_steps, "RECORDS_PER_SETTLE", 3)
+    monkeypatch.setattr("sync.operations.backfill.RECORDS_PER_SETTLE", 3)
     contacts = bulk.contacts(6)
     seen = bulk.preview()
 

@@ -17,8 +17,7 @@ from sync.connectors.monday import bulk_import
 from sync.connectors.monday.columns import make_converter
 from sync.limits import breaker
 from sync.models import Backfill, BackfillState, SyncQueue
-from sync.operations import backfill
-from sync.operations.backfill import deferral, file_rows, import_steps, run_backfill
+from sync.operations.backfill import deferral, file_rows, run_backfill
 from sync.operations.backfill.deferral import needs_board
 from sync.outbox import pauses
 from tests.backfill.conftest import Import
@@ -41,7 +40,7 @@ def test_a_stale_listing_after_the_import_is_read_once_more_before_anything_is_m
         for items in real(*args):
             yield items[:3] if len(listings) == 1 else items
 
-    monkeypatch.setattr(import_steps, "item_pages", stale)
+    monkeypatch.setattr("sync.operations.backfill.item_pages", stale)
     done = bulk.run()
     assert (len(listings), done[0].counts["linked"]) == (2, 5)
     assert Contact.objects.filter(sync_status="synced").count() == len(bulk.on_board()) == 5
@@ -76,7 +75,7 @@ def test_a_value_that_is_missing_after_the_import_is_sent_again_and_not_cleared_
 def test_rows_of_a_later_file_are_not_created_one_by_one_by_the_workers(
     bulk: Import, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backfill, "ROWS_PER_JOB", 4)
+    monkeypatch.setattr("sync.operations.backfill.ROWS_PER_JOB", 4)
     bulk.contacts(8)
     bulk.meanwhile(lambda: bulk.world.work() and None, once=False)
     assert [backfill.rows for backfill in bulk.run()] == [4, 4]
@@ -86,7 +85,7 @@ def test_rows_of_a_later_file_are_not_created_one_by_one_by_the_workers(
 def test_a_save_of_a_record_that_waits_for_its_file_is_not_held_up(
     bulk: Import, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backfill, "ROWS_PER_JOB", 2)
+    monkeypatch.setattr("sync.operations.backfill.ROWS_PER_JOB", 2)
     contacts = bulk.contacts(4)
 
     def saves() -> None:
@@ -131,7 +130,7 @@ def test_a_pause_while_the_file_is_made_keeps_it_from_being_sent(bulk: Import, m
     make, boards = file_rows.build_file, []
 
     def paused_meanwhile(*args: Any) -> Any:
-        monkeypatch.setattr("sync.operations.backfill.import_steps.build_file", make)
+        monkeypatch.setattr("sync.operations.backfill.build_file", make)
         pauses.pause("mary", direction="to_monday")
         return make(*args)
 
@@ -139,7 +138,7 @@ def test_a_pause_while_the_file_is_made_keeps_it_from_being_sent(bulk: Import, m
         boards.append(bulk.on_board())
         pauses.resume("mary", direction="to_monday")
 
-    monkeypatch.setattr("sync.operations.backfill.import_steps.build_file", paused_meanwhile)
+    monkeypatch.setattr("sync.operations.backfill.build_file", paused_meanwhile)
     bulk.meanwhile(resumes)
     bulk.run()
     assert boards == [[]]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sync.connectors.base.account import Complexity, Limits
+from sync.connectors.base.connector import Complexity, Limits
 from sync.connectors.monday.graphql import Answer
 from sync.limits.rate_limits import (
     PASS_CALLS,

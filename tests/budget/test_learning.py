@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.base.account import Complexity
+from sync.connectors.base.connector import Complexity
 from sync.connectors.base.errors import ComplexityExhausted, TimedOut
 from sync.connectors.monday.graphql import Answer
 from sync.limits import metered_client, pass_budget, quota

@@ -14,7 +14,7 @@ from sync.clock import CREATE_SYNC_NOW, sync_now
 from sync.ledger import SyncStateService
 from sync.limits import breaker, pass_budget, quota
 from sync.models import ApiUsage, BoardLink
-from sync.operations.record_push import push_record
+from sync.operations.record_requests import push_record
 from sync.records import availability
 from tests.budget.conftest import Planned
 from tests.support.world import World

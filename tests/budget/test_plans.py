@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
+from sync.connectors.monday.connection import parse_account_info
 from sync.connectors.monday.graphql import Answer
-from sync.connectors.monday.users import parse_account_info
 from sync.limits import breaker, quota
 from sync.limits.quota import apply_account_info
 from sync.limits.rate_limits import PLAN_QUOTAS
 from sync.models import ApiBudget
-from sync.operations.record_push import push_record
+from sync.operations.record_requests import push_record
 from sync.records import availability
 from tests.budget.conftest import Planned
 from tests.budget.test_worker import edit, spent

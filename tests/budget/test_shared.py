@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from sync.connectors.base.account import Complexity, Limits
+from sync.connectors.base.connector import Complexity, Limits
 from sync.connectors.base.errors import BudgetExhausted
 from sync.connectors.monday.client import MondayClient
 from sync.connectors.monday.graphql import Answer

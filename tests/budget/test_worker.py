@@ -8,7 +8,7 @@ from npd.models import Contact
 from sync.ledger import SyncStateService
 from sync.limits import breaker, pass_budget, quota
 from sync.models import ApiBudget, ApiReservation, ApiUsage, BoardLink
-from sync.operations.record_push import push_record
+from sync.operations.record_requests import push_record
 from sync.outbox import notify
 from sync.queue import SyncQueueService
 from sync.records import availability

@@ -15,8 +15,7 @@ from conflicts.conflict_context import ConflictContext
 from conflicts.database_store import DatabaseConflictStore
 from conflicts.models import SyncConflict
 from conflicts.presenter import conflict_progress
-from conflicts.resolution import resolve
-from conflicts.resolution_undo import undo, undo_problem
+from conflicts.resolution import resolve, undo, undo_problem
 from conflicts.validation import InvalidResolution, NotOpen, StaleResolution
 from npd.models import Contact
 from sync import registry

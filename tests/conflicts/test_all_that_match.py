@@ -15,8 +15,7 @@ from django.test.utils import CaptureQueriesContext
 
 from conflicts import bulk_resolution, resolution
 from conflicts.models import BatchEntry, ConflictBatch, SyncConflict
-from conflicts.resolution import resolve
-from conflicts.resolution_undo import undo
+from conflicts.resolution import resolve, undo
 from conflicts.tasks import carry_on_batches
 from npd.models import Contact
 from sync.kernel import process

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from conflicts.database_store import DatabaseConflictStore
 from conflicts.models import SyncConflict
-from conflicts.resolution import current_values, resolve
-from conflicts.resolution_undo import undo
+from conflicts.resolution import current_values, resolve, undo
 from npd.models import Contact
 from sync.kernel.action_errors import ActionError
 from sync.kernel.conflict_store import RECORD_KEY, ConflictReport, FieldConflict, Option

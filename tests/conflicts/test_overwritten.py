@@ -9,8 +9,7 @@ from django.test import Client
 
 from conflicts.models import SyncConflict
 from conflicts.presenter import conflict_progress
-from conflicts.resolution import resolve
-from conflicts.resolution_undo import undo
+from conflicts.resolution import resolve, undo
 from conflicts.validation import InvalidResolution
 from npd.models import Contact
 from sync.kernel.conflict_store import ConflictReport, FieldConflict

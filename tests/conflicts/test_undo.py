@@ -12,8 +12,7 @@ from conflicts.conflict_context import ConflictContext
 from conflicts.conflict_queries import npd_editors
 from conflicts.models import SyncConflict
 from conflicts.presenter import conflict_progress
-from conflicts.resolution import resolve
-from conflicts.resolution_undo import undo
+from conflicts.resolution import resolve, undo
 from conflicts.validation import InvalidResolution, NotOpen
 from npd.models import Contact, Organization
 from sync.limits.breaker import fetch_account_info

@@ -8,8 +8,7 @@ from typing import Any
 
 from sync.connectors.base.errors import ConnectorError, TimedOut
 from sync.connectors.monday.client import MondayClient
-from sync.connectors.monday.error_codes import translate_error
-from sync.connectors.monday.graphql import Answer
+from sync.connectors.monday.graphql import Answer, translate_error
 
 
 class FakeAccount(MondayClient):

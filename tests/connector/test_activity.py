@@ -6,19 +6,19 @@ from typing import Any
 
 import pytest
 
+from sync.connectors.base.board import EventKind
 from sync.connectors.base.errors import BoardNotFound, ConnectorError, LogShapeChanged, UnreadableAnswer
-from sync.connectors.base.events import EventKind
-from sync.connectors.monday.activity import (
+from sync.connectors.monday.board_events import (
     board_activity_query,
     changes_without_values,
     parse_board_activity,
     parse_entry,
+    parse_event,
     parse_log_page,
     parse_updated_items,
     webhook_bodies,
 )
 from sync.connectors.monday.graphql import Answer
-from sync.connectors.monday.webhooks import parse_event
 
 ROW = {
     "id": "r1",

@@ -13,7 +13,7 @@ import requests
 import responses
 
 from sync.connectors.base import errors
-from sync.connectors.base.account import Complexity, Limits
+from sync.connectors.base.connector import Complexity, Limits
 from sync.connectors.monday.client import IdempotencyKeyReused, MondayClient
 from tests.connector.bodies import failed
 

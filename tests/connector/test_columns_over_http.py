@@ -13,9 +13,9 @@ from sync.connectors.monday import items as monday_items
 from sync.connectors.monday.board_structure import CREATE_BOARD, CREATE_COLUMN, read_boards
 from sync.connectors.monday.client import MondayClient
 from sync.connectors.monday.columns import make_converter
+from sync.connectors.monday.connection import all_users
 from sync.connectors.monday.graphql import Document
 from sync.connectors.monday.items import parse_items, parse_written_items
-from sync.connectors.monday.users import all_users
 from tests.support.sandbox import Sandbox
 
 # Converter: a first value, a second one, and how many of its column's kind of label are new with each.

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from sync.connectors.base import errors
-from sync.connectors.base.account import AccountInfo
-from sync.connectors.base.board_shape import BoardCheck, CheckResult, ColumnCheck
-from sync.connectors.monday.examination import check_connection
-from sync.connectors.monday.webhooks import WEBHOOK_EVENTS, ensure_webhooks
+from sync.connectors.base.board import BoardCheck, CheckResult, ColumnCheck
+from sync.connectors.base.connector import AccountInfo
+from sync.connectors.monday.board_events import WEBHOOK_EVENTS, ensure_webhooks
+from sync.connectors.monday.connection import check_connection
 from tests.connector.fake_account import FakeAccount
 
 GREETING = AccountInfo(

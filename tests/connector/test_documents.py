@@ -24,7 +24,7 @@ from graphql.type import GraphQLInputObjectType, is_input_type, is_non_null_type
 
 import sync.connectors.monday as connector
 from sync.connectors.base.board_items import ItemChange, ItemCreate, ItemRemoval, MatchColumn
-from sync.connectors.monday import activity, board_structure, bulk_import, graphql, items, users, webhooks
+from sync.connectors.monday import board_events, board_structure, bulk_import, connection, graphql, items
 from sync.connectors.monday.graphql import Document
 
 COLUMNS = ["npd_id", "email_1"]
@@ -61,10 +61,10 @@ def _documents() -> Iterator[tuple[str, Document]]:
     yield "create column without id", Document(board_structure.CREATE_COLUMN, column)
     relation = column | {"type": "board_relation", "defaults": '{"boardIds":[8]}'}
     yield "create column of connected boards", Document(board_structure.CREATE_COLUMN, relation)
-    yield "read webhooks", Document(webhooks.READ_WEBHOOKS, {"board": "7"})
+    yield "read webhooks", Document(board_events.READ_WEBHOOKS, {"board": "7"})
     hook = {"board": "7", "url": "https://npd.test/", "event": "create_item"}
-    yield "create webhook", Document(webhooks.CREATE_WEBHOOK, hook)
-    yield "delete webhook", Document(webhooks.DELETE_WEBHOOK, {"id": "3"})
+    yield "create webhook", Document(board_events.CREATE_WEBHOOK, hook)
+    yield "delete webhook", Document(board_events.DELETE_WEBHOOK, {"id": "3"})
     for every in (set(TYPED), {"status"}, {"text", "people"}):
         words = ", ".join(sorted(every))
         yield f"read {words}", items.items_query(["1"], COLUMNS, every)
@@ -79,14 +79,14 @@ def _documents() -> Iterator[tuple[str, Document]]:
         )
     yield "create tags", items.create_tags_mutation(["Key account", "Old"], "7")
     yield "create tags of the account", items.create_tags_mutation(["Key account"])
-    yield "greeting", users.account_info_query()
-    yield "short greeting", Document(users._SHORT_ACCOUNT_INFO, {})
-    yield "users", users.users_page(2)
-    yield "what happened since", activity.board_activity_query("7", MOMENT)
-    yield "what happened since, without the log", activity.board_activity_query("7", MOMENT, with_log=False)
-    yield "page of the log", activity.log_page_query("7", MOMENT, None, 2)
-    yield "page of the log up to a time", activity.log_page_query("7", MOMENT, MOMENT, 1)
-    yield "page of touched items", activity.updated_items_query("cursor")
+    yield "greeting", connection.account_info_query()
+    yield "short greeting", Document(connection._SHORT_ACCOUNT_INFO, {})
+    yield "users", connection.users_page(2)
+    yield "what happened since", board_events.board_activity_query("7", MOMENT)
+    yield "what happened since, without the log", board_events.board_activity_query("7", MOMENT, with_log=False)
+    yield "page of the log", board_events.log_page_query("7", MOMENT, None, 2)
+    yield "page of the log up to a time", board_events.log_page_query("7", MOMENT, MOMENT, 1)
+    yield "page of touched items", board_events.updated_items_query("cursor")
     yield "start an import", bulk_import.start_import_mutation("7", "topics", "npd_id")
     yield "status of an import", bulk_import.import_status_query("job-1")
     yield "room on a board", bulk_import.board_capacity_query("7")

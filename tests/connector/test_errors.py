@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from sync.connectors.base import errors
-from sync.connectors.base.board_shape import OwnWebhook, WebhooksIncomplete
+from sync.connectors.base.board import OwnWebhook, WebhooksIncomplete
 from sync.connectors.base.errors import ConnectorError, Scope
-from sync.connectors.monday.error_codes import CODES, PUBLISHED, KnownCode, is_known, translate_error
+from sync.connectors.monday.graphql import CODES, PUBLISHED, KnownCode, is_known, translate_error
 from tests.connector.bodies import failed
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,8 +6,7 @@ import pytest
 
 from sync.connectors.base import errors
 from sync.connectors.monday.columns import BY_TYPE
-from sync.connectors.monday.error_codes import translate_error
-from sync.connectors.monday.graphql import Answer
+from sync.connectors.monday.graphql import Answer, translate_error
 from sync.connectors.monday.items import (
     item_fragment,
     parse_batch,

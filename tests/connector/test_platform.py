@@ -8,11 +8,11 @@ import pytest
 import responses
 
 from sync.connectors.base import errors
-from sync.connectors.base.account import AccountInfo
-from sync.connectors.monday import users as monday_users
+from sync.connectors.base.connector import AccountInfo
+from sync.connectors.monday import connection
 from sync.connectors.monday.client import MondayClient
+from sync.connectors.monday.connection import all_users, parse_account_info, parse_users, read_account_info
 from sync.connectors.monday.graphql import Answer
-from sync.connectors.monday.users import all_users, parse_account_info, parse_users, read_account_info
 from tests.connector.bodies import failed
 
 URL = "https://monday.test/v2"
@@ -105,7 +105,7 @@ def test_trouble_that_is_no_refusal_of_a_field_is_raised_at_once(client: MondayC
 
 @responses.activate
 def test_users_are_read_to_the_last_page(client: MondayClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(monday_users, "USERS_PER_PAGE", 2)
+    monkeypatch.setattr(connection, "USERS_PER_PAGE", 2)
     pages = [["1", "2"], ["3"]]
     for page in pages:
         users = [{"id": key, "name": f"N{key}", "email": f"{key}@x.test"} for key in page]

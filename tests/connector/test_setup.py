@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from sync.connectors.base import errors
-from sync.connectors.base.board_shape import BoardSetup, ColumnSpec, WebhooksIncomplete
+from sync.connectors.base.board import BoardSetup, ColumnSpec, WebhooksIncomplete
+from sync.connectors.monday.board_events import WEBHOOK_EVENTS, ensure_webhooks, url_fingerprint
 from sync.connectors.monday.board_structure import create_board, ensure_columns
-from sync.connectors.monday.error_codes import translate_error
-from sync.connectors.monday.graphql import Answer
-from sync.connectors.monday.webhooks import WEBHOOK_EVENTS, ensure_webhooks, url_fingerprint
+from sync.connectors.monday.graphql import Answer, translate_error
 from tests.connector.fake_account import FakeAccount
 
 

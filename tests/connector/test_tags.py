@@ -3,8 +3,7 @@
 import pytest
 
 from sync.connectors.base import errors
-from sync.connectors.monday.error_codes import translate_error
-from sync.connectors.monday.graphql import Answer
+from sync.connectors.monday.graphql import Answer, translate_error
 from sync.connectors.monday.items import create_tags_mutation, parse_tags
 from tests.connector.bodies import failed
 

@@ -28,7 +28,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.clock import CREATE_SYNC_NOW, SyncNow
 from sync.models import ApiToken, BoardLink, SyncQueue
-from sync.operations.record_push import push_record
+from sync.operations.record_requests import push_record
 from sync.operations.worker import drain
 from tests.demo.conftest import Played
 from tests.metrics.test_log_lines import Lines, lines

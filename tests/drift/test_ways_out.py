@@ -15,7 +15,7 @@ from rest_framework.throttling import SimpleRateThrottle
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.boards import schema_drift
+from sync.boards import board_columns
 from sync.boards.mapping import remap
 from sync.choices import Cause
 from sync.models import BoardLink, FieldLoop, FieldMapping, SyncQueue
@@ -88,18 +88,18 @@ def test_a_sweep_that_read_the_link_before_a_person_called_it_fine_takes_nothing
     owner.retitle("role_title", "Position")
     owner.sweep()
     older = owner.link()
-    schema_drift.accept_title(owner.link(), "role_title", "Position")
+    board_columns.accept_title(owner.link(), "role_title", "Position")
     older.known_titles = {key: older.known_titles[key] for key in ("role_title",)}
-    schema_drift.remember_titles(older, ["role_title", "phone"], older.shape["columns"])
+    board_columns.remember_titles(older, ["role_title", "phone"], older.shape["columns"])
     assert owner.link().known_titles["role_title"] == "Position"
-    assert not schema_drift.renamed_columns(owner.link())
+    assert not board_columns.renamed_columns(owner.link())
 
 
 def test_an_installation_that_knew_no_titles_tells_of_what_is_renamed_from_now_on(world: World, owner: Owner) -> None:
     BoardLink.objects.update(known_titles={})
     owner.retitle("role_title", "Position")
     owner.sweep()
-    assert [one.sentence for one in schema_drift.renamed_columns(owner.link())] == [RENAMED]
+    assert [one.sentence for one in board_columns.renamed_columns(owner.link())] == [RENAMED]
 
 
 def test_a_column_that_was_restored_is_found_by_the_button_and_what_was_held_flows(

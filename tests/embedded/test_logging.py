@@ -6,7 +6,7 @@ import pytest
 import structlog
 
 from config.telemetry import SecretlessFormatter, logging_config, shared_processors
-from sync.kernel.redaction import HIDDEN, Redactor
+from sync.kernel.secret_texts import HIDDEN, Redactor
 
 SECRET = "s3cret-value"
 

@@ -11,7 +11,7 @@ from npd.models import Contact, Organization
 from sync import registry
 from sync.boards.board_setup import set_up
 from sync.clock import sync_now
-from sync.limits import account_users, breaker, metered_client
+from sync.limits import breaker, metered_client
 from sync.models import FieldMapping, MondayAccount
 from sync.tasks import refresh_allowance
 from tests.engine.test_relations import add_column, adopt
@@ -175,7 +175,7 @@ def test_somebody_who_joins_the_account_is_learned_within_the_hour_by_itself(sal
     without = {key: user for key, user in everybody.items() if key != newcomer}
     MondayAccount.objects.filter(id=1).update(users=without)
     calls = sales.calls()
-    account_users.refresh_users_if_due()
+    breaker.refresh_users_if_due()
     assert sales.calls() == calls  # nobody waits, and what is known is of today
     here = deal(sales)
     there = Deal.objects.create(name="Another", owner=everybody[newcomer]["email"])
@@ -191,7 +191,7 @@ def test_somebody_who_joins_the_account_is_learned_within_the_hour_by_itself(sal
     assert here.owner == everybody[newcomer]["email"]
     sales.pass_time(hours=25)
     calls = sales.calls()
-    account_users.refresh_users_if_due()
+    breaker.refresh_users_if_due()
     assert sales.calls() == calls + 1
 
 

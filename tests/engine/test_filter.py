@@ -8,15 +8,14 @@ from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.choices import SyncDirection
 from sync.connectors.monday.items import item_fragment
-from sync.ledger.record_view import describe
+from sync.ledger.record_view import Part, RecordState, describe, filter_by_health
 from sync.models import BoardLink, Decision, GuardedAct, SyncQueue, Tombstone, UnmatchedItem, WebhookEvent
 from sync.operations.detect.comparison import compare_board
 from sync.operations.detect.sweep import sweep_board
 from sync.operations.preview.explanation import explain, find_record
-from sync.operations.record_push import PushReason, push_record
+from sync.operations.record_requests import PushReason, push_record
 from sync.outbox import pauses
 from sync.records.approvals import approve, release_obsolete
-from sync.records.record_health import Part, RecordState, filter_by_health
 from sync.registry import link_of
 from tests.engine.test_relations import add_column, adopt
 from tests.lifecycle.conftest import asked, choose, quiet_passes

@@ -9,7 +9,7 @@ from django.test import Client
 from npd.models import Contact, Organization
 from sync.limits import metered_client
 from sync.models import Intent, SyncQueue
-from sync.operations.record_push import push_record
+from sync.operations.record_requests import push_record
 from sync.reconcile import mutations
 from tests.support.world import World
 

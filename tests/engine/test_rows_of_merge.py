@@ -275,7 +275,7 @@ def test_none_and_disabled_look_at_nothing(world: World, how: dict[str, Any]) ->
 
 
 def test_a_direction_is_not_overridden_by_a_persons_push(world: World) -> None:
-    from sync.operations.record_push import push_record
+    from sync.operations.record_requests import push_record
 
     contact = world.linked(role_title="Theirs")
     Contact.objects.filter(pk=contact.pk).update(sync_direction="monday_to_npd")

@@ -9,7 +9,7 @@ from rest_framework.test import APIClient
 
 from npd.models import Contact
 from sync.models import Decision, FieldMapping, Intent, MondayAccount, SyncQueue, WebhookEvent
-from sync.operations.preview.cause_chains import causes_of, causes_text
+from sync.operations.preview.explanation import causes_of, causes_text
 from sync.records.authors import SYNC_ACTOR
 from tests.support.world import World
 
@@ -124,7 +124,7 @@ def test_what_a_sweep_found_says_so(world: World) -> None:
 
 def test_a_click_names_who_clicked(world: World) -> None:
     contact = world.linked(role_title="Boss")
-    from sync.operations.record_push import push_record
+    from sync.operations.record_requests import push_record
 
     contact.role_title = "Chair"
     contact.save()

@@ -17,8 +17,8 @@ from sync.kernel.action_errors import Conflict
 from sync.kernel.db import fetch_rows
 from sync.kernel.messages import UnmatchedReason as Why
 from sync.models import BoardLink, FieldMapping, RefusedItem, SyncQueue, Tombstone, UnmatchedItem
-from sync.operations.detect.activity_replay import enqueue_items
 from sync.operations.detect.comparison import compare_board
+from sync.operations.detect.missed_webhooks import enqueue_items
 from sync.operations.detect.sweep import run_full_sweep
 from sync.operations.preview.planned_pass import plan_link
 from sync.outbox import pauses

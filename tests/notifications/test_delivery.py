@@ -20,9 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from sync.kernel import outgoing_calls
 from sync.kernel.outgoing_calls import NOT_PUBLIC, TOO_SLOW, AddressError, check_address
-from sync.models.notification import Medium
-from sync.operations.notifications.delivery import is_email_configured, send_chat, send_email
-from sync.operations.notifications.message_formats import (
+from sync.models.followers import Medium
+from sync.operations.notifications.letters import (
     MAX_ENTRIES,
     MAX_GROUPS,
     Entry,
@@ -30,6 +29,9 @@ from sync.operations.notifications.message_formats import (
     Letter,
     chat_body,
     clean,
+    is_email_configured,
+    send_chat,
+    send_email,
 )
 from tests.support.receivers import SECRET, Chat, MailServer
 

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sync.models.notification import Alarm, Frequency
-from sync.operations.notifications.digest import CALM, GAP, Digest, Preference, Thing, digest_due, last_hour
+from sync.models.followers import Alarm, Frequency
+from sync.operations.notifications.incidents import CALM, GAP, Digest, Preference, Thing, digest_due, last_hour
 
 BERLIN = ZoneInfo("Europe/Berlin")
 START = datetime(2026, 3, 28, 4, 30, tzinfo=UTC)  # the night after it the clocks go forward

@@ -14,9 +14,9 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone
 
-from sync.kernel.encryption import decrypt
+from sync.kernel.secret_texts import decrypt
 from sync.models import NotificationReceiver, SyncQueue
-from sync.models.notification import Frequency, Medium
+from sync.models.followers import Frequency, Medium
 from tests.admin import states
 from tests.support.receivers import SECRET, Chat, MailServer
 

@@ -16,9 +16,9 @@ from django.db import connection, connections
 from sync.choices import GuardKind, GuardState
 from sync.clock import CREATE_SYNC_NOW, sync_now
 from sync.kernel.action_errors import ActionError
-from sync.kernel.encryption import decrypt
+from sync.kernel.secret_texts import decrypt
 from sync.models import GuardedAct, Incident, MondayAccount, Notification, NotificationReceiver, SyncAudit, SyncQueue
-from sync.models.notification import Frequency, Medium
+from sync.models.followers import Frequency, Medium
 from sync.operations import notifications, retention
 from sync.operations.notifications import MAX_FAILURES, Choice, choose, incidents, notify_people, send_test
 from tests.admin import states

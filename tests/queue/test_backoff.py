@@ -10,7 +10,7 @@ from django.db import connections, transaction
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.models import SyncQueue
-from sync.operations.record_push import push_record
+from sync.operations.record_requests import push_record
 from sync.queue import SyncQueueService
 from sync.records import availability
 from tests.support.waiting import somebody_waits, wait_for

@@ -14,11 +14,10 @@ from sync.ledger import SyncStateService
 from sync.limits import breaker
 from sync.models import BoardLink, QueuePause, SyncQueue
 from sync.operations.backfill.estimate import BackfillError, estimate_backfill
-from sync.operations.detect.comparison import compare_board, compare_due_boards
+from sync.operations.detect.comparison import compare_board, compare_due_boards, verify_if_due
 from sync.operations.detect.sweep import sweep_due_boards
-from sync.operations.detect.verification import verify_if_due
 from sync.operations.preview.explanation import explain, find_record
-from sync.operations.record_push import push_record
+from sync.operations.record_requests import push_record
 from sync.outbox import lease, pauses
 from sync.queue import Conflict, SyncQueueService
 from sync.reconcile import mutations, unconfirmed_writes

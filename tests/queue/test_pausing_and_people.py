@@ -6,8 +6,7 @@ import pytest
 
 from conflicts.models import SyncConflict
 from conflicts.presenter import conflict_progress
-from conflicts.resolution import resolve
-from conflicts.resolution_undo import undo
+from conflicts.resolution import resolve, undo
 from npd.models import Contact
 from sync.choices import Cause, Priority, QueueDirection
 from sync.models import BoardLink, GuardedAct, SyncQueue, Tombstone

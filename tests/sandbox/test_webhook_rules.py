@@ -12,7 +12,7 @@ from sandbox.model import PEOPLE
 from sandbox.operations.board_changes import create_board
 from sandbox.operations.item_changes import create_item
 from sandbox.webhooks.deliveries import Deliveries, Delivery, DeliveryStore, Sender
-from sandbox.webhooks.subscriptions import subscribe
+from sandbox.webhooks.payloads import subscribe
 from sandbox.world import World
 from tests.sandbox.conftest import Process, Receiver, Simulator, wait_until
 

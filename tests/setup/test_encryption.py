@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.kernel.encryption import KeyChanged, decrypt, encrypt, is_current
+from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt, is_current
 
 OLD, NEW = "an-old-key-0123456789", "a-new-key-0123456789"
 

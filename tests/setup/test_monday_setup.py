@@ -9,8 +9,8 @@ from django.core.management.base import CommandError
 
 from npd.models import Contact
 from sync.choices import Cause
+from sync.connectors.monday.board_events import WEBHOOK_EVENTS
 from sync.connectors.monday.client import MondayClient
-from sync.connectors.monday.webhooks import WEBHOOK_EVENTS
 from sync.models import BoardLink, FieldMapping, MondayAccount, RefusedItem, SyncQueue, UnmatchedItem
 from tests.support.sandbox import Sandbox
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sync.connectors.monday.webhooks import WEBHOOK_EVENTS
+from sync.connectors.monday.board_events import WEBHOOK_EVENTS
 from sync.models import WebhookEvent
 from sync.operations.doctor import run_checks
 from tests.support.world import World

@@ -7,11 +7,11 @@ import pytest
 
 from npd.models import Contact
 from sync.connectors.base.errors import BudgetExhausted, NotAuthenticated
-from sync.connectors.monday import activity
+from sync.connectors.monday import board_events
 from sync.limits import breaker, metered_client
 from sync.models import BoardLink, Decision, RefusedItem, SyncQueue, WebhookEvent
 from sync.operations.detect.sweep import sweep_board, sweep_due_boards
-from sync.operations.preview.cause_chains import causes_by_decision, causes_text
+from sync.operations.preview.explanation import causes_by_decision, causes_text
 from tests.support.world import World, mail
 from tests.sweeps.conftest import Post
 
@@ -211,8 +211,8 @@ def test_the_log_in_another_shape_is_said_and_items_by_last_update_stand_in(worl
 
 
 def test_every_page_of_the_log_is_read(world: World, post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(activity, "LOG_PAGE", 4)
-    monkeypatch.setattr(activity, "LOG_ROWS", 8)
+    monkeypatch.setattr(board_events, "LOG_PAGE", 4)
+    monkeypatch.setattr(board_events, "LOG_ROWS", 8)
     contact = world.linked(role_title="0")
     post.swept()
     for number in range(1, 31):

@@ -82,7 +82,7 @@ def test_a_comparison_whose_worker_dies_does_not_show_the_figures_of_the_night_b
     def dies(link: BoardLink) -> None:
         raise RuntimeError("killed")
 
-    monkeypatch.setattr("sync.operations.detect.comparison.schema_drift.inspect_board", dies)
+    monkeypatch.setattr("sync.operations.detect.comparison.board_columns.inspect_board", dies)
     for _ in range(2):
         with pytest.raises(RuntimeError):
             compare_due_boards()

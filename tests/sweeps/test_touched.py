@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from sync import connectors
+from sync.connectors.base.board import UpdatedItem, UpdatedItemsPage
 from sync.connectors.base.errors import ListingTruncated, UnreadableAnswer
-from sync.connectors.base.events import UpdatedItem, UpdatedItemsPage
-from sync.connectors.monday.activity import UPDATED_PAGE
+from sync.connectors.monday.board_events import UPDATED_PAGE
 from sync.connectors.monday.graphql import Answer
 from sync.limits import metered_client
 from sync.limits.metered_client import MeteredClient

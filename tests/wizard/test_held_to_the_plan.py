@@ -18,10 +18,10 @@ from sync.connectors.monday import board_structure
 from sync.kernel.action_errors import Conflict
 from sync.models import BoardLink, FieldMapping, SetupDraft, SyncQueue
 from sync.operations.backfill import estimate
+from sync.operations.record_requests import resume_record
 from sync.operations.setup import plan, run
 from sync.outbox.queue_rows import enqueue_many
 from sync.records.item_links import relink, unlinked_item
-from sync.records.record_requests import resume_record
 from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, draft, later, people
 from tests.wizard.test_changes import change, set_up
 

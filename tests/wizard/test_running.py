@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from npd.models import Contact
-from sync.connectors.monday.webhooks import WEBHOOK_EVENTS
+from sync.connectors.monday.board_events import WEBHOOK_EVENTS
 from sync.models import BoardLink, FieldMapping, SetupDraft, SyncQueue
 from sync.operations.setup.draft import REQUIRED_PERMISSIONS
 from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, draft, later, mail, people, plans_shown
@@ -138,7 +138,7 @@ def test_a_worker_that_died_is_followed_by_another(wizard: Wizard, monkeypatch: 
         raise Died
 
     for step in (
-        "sync.boards.board_setup.schema_drift.inspect_board",
+        "sync.boards.board_setup.board_columns.inspect_board",
         "sync.boards.board_setup.register_webhooks",
         "sync.operations.setup.run._enqueue_records",
     ):

@@ -8,10 +8,26 @@ a type, and `types` name the types of the columns that are read, because some ne
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Protocol
 
-from sync.connectors.base.account import AccountInfo, OAuthApp, OAuthGrant
+from sync.connectors.base.board import (
+    ActivityEntry,
+    Board,
+    BoardActivity,
+    BoardCapacity,
+    BoardCheck,
+    BoardSetup,
+    CheckResult,
+    ColumnSpec,
+    EventKind,
+    EventPaths,
+    ItemEvent,
+    ListedBoard,
+    OwnWebhook,
+    UpdatedItemsPage,
+)
 from sync.connectors.base.board_items import (
     BatchItems,
     ImportStatus,
@@ -26,18 +42,95 @@ from sync.connectors.base.board_items import (
     WriteRequest,
     WriteResult,
 )
-from sync.connectors.base.board_shape import (
-    Board,
-    BoardCapacity,
-    BoardCheck,
-    BoardSetup,
-    CheckResult,
-    ColumnSpec,
-    ListedBoard,
-    OwnWebhook,
-)
 from sync.connectors.base.conversion import Converter, ConverterOptions
-from sync.connectors.base.events import ActivityEntry, BoardActivity, EventKind, EventPaths, ItemEvent, UpdatedItemsPage
+from sync.connectors.base.errors import ConnectorError
+
+# What the other system says of the account, and of what a call used of its limits.
+
+
+@dataclass(frozen=True)
+class AccountInfo:
+    """What Monday says of the token and its account; empty or None where it says nothing.
+
+    `version_kind` is the kind of the version that answered, `versions` gives the kind of every version.
+    `day_limit` counts the calls of a UTC day for all tokens, extensions included; `usage_by_day` those used,
+    by ISO date, as of `usage_as_of`. `unlimited`: Monday answered that the day has no limit, which is more
+    than not answering. `field_errors` are the errors of the fields that Monday didn't answer.
+    """
+
+    user_id: str = ""
+    user_name: str = ""
+    tier: str = ""
+    version_value: str = ""
+    version_kind: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    day_limit: int | None = None
+    unlimited: bool = False
+    usage_by_day: Mapping[str, int] = field(default_factory=dict)
+    usage_as_of: datetime | None = None
+    field_errors: tuple[ConnectorError, ...] = ()
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """Points of one call and of the minute's budget (developer.monday.com/api-reference/docs/rate-limits)."""
+
+    query: int
+    before: int
+    after: int
+    reset_in_seconds: int
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the headers RateLimit-Policy and RateLimit say; None for what they don't name.
+
+    `…_limit` is the quota of a whole window, `…_left` what remains of it, `…_reset` in how many seconds the
+    window ends (developer.monday.com/api-reference/docs/rate-limits).
+    """
+
+    minute_limit: int | None = None
+    minute_left: int | None = None
+    minute_reset: int | None = None
+    concurrency_limit: int | None = None
+    concurrency_left: int | None = None
+    points_limit: int | None = None
+    points_left: int | None = None
+    points_reset: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallReport:
+    """What one call used, and by which id Monday's support finds it; `seconds` is how long it took."""
+
+    request_id: str | None = None
+    api_version: str | None = None
+    complexity: Complexity | None = None
+    limits: Limits | None = None
+    seconds: float = 0.0
+
+
+# An app's authorization by OAuth: who it is, and what it was granted.
+
+
+@dataclass(frozen=True)
+class OAuthApp:
+    """An app as the other system knows it; `page_url` is its site for browsers, `url` the same for our calls."""
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    url: str
+    page_url: str
+
+
+@dataclass(frozen=True)
+class OAuthGrant:
+    """The tokens of an authorization; `expires_at` is the access token's end, None where it can't be read."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    expires_at: datetime | None = None
+    scopes: tuple[str, ...] = ()
 
 
 class Connector(Protocol):

@@ -16,7 +16,7 @@ ConnectorError
 │   ├── GroupNotFound                     the group for new items is archived or deleted
 │   ├── BoardLocked                       locked for a moment by another change
 │   ├── WebhookAddressUnreachable         Monday got no challenge back from our address
-│   └── WebhooksIncomplete                some webhooks exist and some don't (board_shape.py)
+│   └── WebhooksIncomplete                some webhooks exist and some don't (board.py)
 ├── AccountRejected          ACCOUNT      every call would fail the same way
 │   ├── NotAuthenticated                  wrong or missing token
 │   ├── AuthorizationRejected             an app's code, refresh token or secret isn't accepted
@@ -55,7 +55,7 @@ ConnectorError
     └── CursorExpired                     a page's cursor is older than an hour
 
 Whether to try again is a property of the class; how long to wait, which alias of the document and which
-column are attributes of the instance. monday/error_codes.py translates foreign errors (HTTP, JSON bodies of the
+column are attributes of the instance. monday/graphql.py translates foreign errors (HTTP, JSON bodies of the
 present and of the older format) into these.
 """
 
@@ -66,7 +66,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from sync.connectors.base.account import AccountInfo
+    from sync.connectors.base.connector import AccountInfo
 
 
 # What every error says: what it concerns, whether to repeat, how long to wait, and what to do.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sync.connectors.base.board_shape import RELATION, Board, BoardColumn, BoardSetup, ColumnSpec, ListedBoard
+from sync.connectors.base.board import RELATION, Board, BoardColumn, BoardSetup, ColumnSpec, ListedBoard
 from sync.connectors.base.errors import BoardNotFound, ConnectorError, Scope, UnreadableAnswer
 from sync.connectors.monday.graphql import Api, Document, int_or_none, json_object, mutate_root, query_root
 

@@ -15,8 +15,8 @@ from typing import Any
 import requests
 import urllib3
 
+from sync.connectors.base.board import BoardCapacity
 from sync.connectors.base.board_items import ImportJobState, ImportStatus, NotImportable, StartedImport
-from sync.connectors.base.board_shape import BoardCapacity
 from sync.connectors.base.errors import ConnectorError, ServerFailed, UploadRejected
 from sync.connectors.monday.client import transport_error
 from sync.connectors.monday.columns import BY_TYPE

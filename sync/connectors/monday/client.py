@@ -27,7 +27,7 @@ from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
-from sync.connectors.base.account import Complexity, Limits
+from sync.connectors.base.connector import Complexity, Limits
 from sync.connectors.base.errors import (
     AnswerWithoutData,
     ConnectionLost,
@@ -39,9 +39,8 @@ from sync.connectors.base.errors import (
     UnreadableAnswer,
     WrongVersion,
 )
-from sync.connectors.monday.error_codes import translate_error
-from sync.connectors.monday.graphql import Answer
-from sync.connectors.monday.users import parse_account_info
+from sync.connectors.monday.connection import parse_account_info
+from sync.connectors.monday.graphql import Answer, translate_error
 
 MAX_REMEMBERED_KEYS = 1_024
 

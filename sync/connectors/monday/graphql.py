@@ -1,20 +1,44 @@
-"""A GraphQL document with its variables, the answer as a value, and the protocol of whoever sends it.
+"""A GraphQL document with its variables, the answer as a value or as one of our errors, and the protocol of whoever
+sends it.
 
-Also how one root field of an answer is read, and how a mutation takes effect only once although its answer is
-lost.
+Also how one root field of an answer is read, and how a mutation takes effect only once although its answer is lost.
 """
 
 from __future__ import annotations
 
+import http.client
 import json
+import math
+import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
-from sync.connectors.base.account import CallReport
-from sync.connectors.base.errors import ConnectorError, UnreadableAnswer
+from sync.connectors.base import errors
+from sync.connectors.base.connector import CallReport
+from sync.connectors.base.errors import (
+    AddressForbidden,
+    BoardNotFound,
+    ColumnNotFound,
+    ColumnUnsupported,
+    ConnectorError,
+    DocumentRejected,
+    FieldLimitReached,
+    GroupNotFound,
+    ItemInactive,
+    ItemNotFound,
+    LimitReached,
+    MinuteLimitReached,
+    NameRejected,
+    NotAuthenticated,
+    PermissionMissing,
+    RecordRejected,
+    ServerFailed,
+    UnreadableAnswer,
+    WrongAddress,
+)
 
 
 @dataclass(frozen=True)
@@ -133,3 +157,300 @@ def json_object(value: Any) -> Mapping[str, Any]:
 def int_or_none(value: Any) -> int | None:
     """The whole number, which a bool is in Python, but not here."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+# Monday's errors as ours; nothing else reads Monday's error codes. One table has every code as it comes in
+# `extensions.code` (formerly `error_code`), the class that it becomes, and where it was published. Where one code
+# stands for several problems, the rest of the error narrows the class.
+
+
+SITE = "developer.monday.com/api-reference/"
+DOCS = SITE + "docs/error-handling"
+
+# Fixtures of Monday's own tool: the spelling on the wire, where the documentation differs.
+MCP = "github.com/mondaycom/mcp packages/agent-toolkit/src/utils/tests/error.utils.test.ts"
+COMMUNITY = "community.monday.com topic "
+
+# From a team's notes on live answers, not from Monday.
+NOTES = "published notes of users on live answers, 2026-07"
+
+
+class KnownCode(NamedTuple):
+    """A code, its class and its source."""
+
+    code: str
+    error: type[ConnectorError]
+    source: str
+
+
+PUBLISHED: tuple[KnownCode, ...] = (
+    KnownCode("NOT_AUTHENTICATED", errors.NotAuthenticated, COMMUNITY + "115326, body of HTTP 401"),
+    KnownCode("Unauthorized", errors.NotAuthenticated, DOCS),
+    KnownCode("UserUnauthorizedException", errors.BoardForbidden, DOCS),
+    KnownCode("USER_UNAUTHORIZED", errors.BoardForbidden, DOCS),
+    KnownCode("USER_ACCESS_DENIED", errors.UserDenied, DOCS),
+    KnownCode("missingRequiredPermissions", errors.PermissionMissing, DOCS),
+    KnownCode("UNAUTHORIZED_FIELD_OR_TYPE", errors.PermissionMissing, NOTES),
+    KnownCode("API_TEMPORARILY_BLOCKED", errors.AccountBlocked, DOCS),
+    KnownCode(
+        "InvalidVersionException", errors.VersionRejected, "developer.monday.com/api-reference/docs/api-versioning"
+    ),
+    KnownCode("COMPLEXITY_BUDGET_EXHAUSTED", errors.ComplexityExhausted, MCP),
+    KnownCode(
+        "ComplexityException",
+        errors.ComplexityExhausted,
+        "developer.monday.com/api-reference/changelog, 2024-10 and earlier",
+    ),
+    KnownCode("REQUEST_MAX_COMPLEXITY_EXCEEDED", errors.TooComplex, NOTES),
+    KnownCode("maxComplexityExceeded", errors.TooComplex, NOTES),
+    KnownCode("MINUTE_RATE_LIMIT_EXCEEDED", errors.MinuteLimitReached, MCP),
+    KnownCode("Rate Limit Exceeded", errors.MinuteLimitReached, DOCS),
+    KnownCode(
+        "RATE_LIMIT_EXCEEDED",
+        errors.JobLimitReached,
+        "developer.monday.com/api-reference/reference/ingest-items-api-reference",
+    ),
+    KnownCode("MAX_CONCURRENCY_EXCEEDED", errors.ConcurrencyLimitReached, MCP),
+    KnownCode("maxConcurrencyExceeded", errors.ConcurrencyLimitReached, DOCS),
+    KnownCode(
+        "TooManyConcurrentRequestsException", errors.ConcurrencyLimitReached, COMMUNITY + "88176, the lock of an item"
+    ),
+    KnownCode("DAILY_LIMIT_EXCEEDED", errors.DailyLimitReached, MCP),
+    KnownCode("IP_RATE_LIMIT_EXCEEDED", errors.AddressLimitReached, DOCS),
+    KnownCode(
+        "FIELD_LIMIT_EXCEEDED",
+        errors.FieldLimitReached,
+        "developer.monday.com/api-reference/docs/migrating-to-version-2025-04",
+    ),
+    KnownCode("tooManyRequests", errors.FieldLimitReached, MCP),
+    KnownCode("IDEMPOTENCY_CONFLICT", errors.StillRunning, SITE + "docs/idempotency"),
+    KnownCode("InvalidItemIdException", errors.ItemNotFound, COMMUNITY + "109452"),
+    KnownCode("InvalidBoardIdException", errors.BoardNotFound, DOCS),
+    KnownCode("InvalidColumnIdException", errors.ColumnNotFound, COMMUNITY + "92703"),
+    KnownCode("ItemsLimitationException", errors.BoardFull, DOCS),
+    KnownCode("ItemNameTooLongException", errors.NameRejected, DOCS),
+    KnownCode("ColumnValueException", errors.FieldRejected, DOCS),
+    KnownCode("CorrectedValueException", errors.FieldRejected, DOCS),
+    KnownCode("InvalidUserIdException", errors.FieldRejected, DOCS),
+    KnownCode("ASSET_UNAVAILABLE", errors.RecordRejected, DOCS),
+    KnownCode("ResourceNotFoundException", errors.RecordRejected, DOCS),
+    KnownCode(
+        "InvalidArgumentException",
+        errors.RecordRejected,
+        "developer.monday.com/api-reference/docs/migrating-to-version-2025-04",
+    ),
+    KnownCode("RecordInvalidException", errors.RecordRejected, DOCS),
+    KnownCode("DeleteLastGroupException", errors.RecordRejected, DOCS),
+    KnownCode("CreateBoardException", errors.RecordRejected, DOCS),
+    KnownCode("CursorException", errors.CursorExpired, COMMUNITY + "70289"),
+    KnownCode(
+        "CursorExpiredError", errors.CursorExpired, "developer.monday.com/api-reference/docs/querying-board-items"
+    ),
+    KnownCode("GRAPHQL_VALIDATION_FAILED", errors.DocumentRejected, COMMUNITY + "116967, HTTP 400"),
+    KnownCode("GRAPHQL_PARSE_FAILED", errors.DocumentRejected, "not published: the usual code beside the one above"),
+    KnownCode("INVALID_GRAPHQL_REQUEST", errors.DocumentRejected, COMMUNITY + "118566, HTTP 400"),
+    KnownCode("undefinedField", errors.DocumentRejected, COMMUNITY + "101399, 2024-10 and earlier, HTTP 200"),
+    KnownCode("JsonParseException", errors.DocumentRejected, DOCS),
+    KnownCode("INTERNAL_SERVER_ERROR", errors.ServerFailed, DOCS),
+    KnownCode("InternalServerError", errors.ServerFailed, DOCS + ", older spelling"),
+)
+
+# For answers without a code that we know: the HTTP status, or the `status_code` inside a 200.
+STATUSES: dict[int, type[ConnectorError]] = {
+    401: errors.NotAuthenticated,  # DOCS
+    403: errors.PermissionMissing,  # DOCS
+    404: errors.WrongAddress,
+    405: errors.WrongAddress,
+    408: errors.TimedOut,
+    409: errors.StillRunning,  # developer.monday.com/api-reference/docs/idempotency
+    413: errors.TooComplex,
+    423: errors.BoardLocked,  # DOCS
+    429: errors.LimitReached,  # developer.monday.com/api-reference/docs/rate-limits
+}
+
+INNER_STATUSES: dict[int, type[ConnectorError]] = {
+    403: errors.BoardForbidden,  # as UserUnauthorizedException, which comes with it (DOCS)
+    409: errors.RecordRejected,
+    423: errors.BoardLocked,
+    429: errors.FieldLimitReached,  # as FIELD_LIMIT_EXCEEDED, which comes with it
+}
+
+# The translation; the table above says what each code stands for.
+
+
+CODES: dict[str, type[ConnectorError]] = {known.code: known.error for known in PUBLISHED}
+
+MAX_WAIT_SECONDS = 7 * 86_400.0
+"""Seconds; Monday's longest window is a day (developer.monday.com/api-reference/docs/rate-limits)."""
+
+# Root fields about the account and not about a board: whoever may not read them lacks a scope.
+_ACCOUNT_ROOTS = frozenset({"me", "account", "users", "platform_api"})
+
+
+@dataclass(frozen=True)
+class _ErrorDetails:
+    code: str
+    message: str
+    data: Mapping[str, Any]
+    extensions: Mapping[str, Any]
+    path: tuple[str | int, ...] = ()
+    status: int | None = None
+
+
+def is_known(code: str) -> bool:
+    """Whether an error code of Monday's has a class here; the caller logs those that have none."""
+    return code in CODES
+
+
+def translate_error(
+    error: Any, *, http_status: int | None = None, request_id: str | None = None, retry_after: float | None = None
+) -> ConnectorError:
+    """Translate one error of an answer: an entry of `errors`, or a whole body of the format before 2025-01.
+
+    `retry_after` is the Retry-After header in seconds; the wait in the body counts first.
+    """
+    details = _parse_details(error)
+    error_class = _error_class(details, http_status)
+    return error_class(
+        details.message or _default_message(http_status),
+        code=details.code,
+        request_id=request_id,
+        http_status=http_status,
+        wait_seconds=_wait_seconds(details.extensions, retry_after) if error_class.retryable else None,
+        path=details.path,
+        column_id="name" if error_class is NameRejected else _text(details.data.get("column_id")),
+        column_type=_text(details.data.get("column_type")),
+    )
+
+
+def _default_message(http_status: int | None) -> str:
+    if http_status is None:
+        return "Monday gave no reason"
+    phrase = http.client.responses.get(http_status)
+    return f"Monday answered HTTP {http_status}" + (f" ({phrase})" if phrase else "") + " without a reason"
+
+
+def _parse_details(error: Any) -> _ErrorDetails:
+    if not isinstance(error, Mapping):
+        return _ErrorDetails("", str(error or ""), {}, {})
+    extensions = mapping_or_empty(error.get("extensions"))
+    detail_text = _text(extensions.get("details"))
+    # The message's pointer to the API's documentation doesn't help somebody who only edits a record.
+    message = str(error.get("message") or error.get("error_message") or "").split(" Please check our API doc")[0]
+    path, status = error.get("path"), extensions.get("status_code", error.get("status_code"))
+    return _ErrorDetails(
+        code=str(extensions.get("code") or error.get("error_code") or ""),
+        message=f"{message}: {detail_text}" if detail_text else message,
+        data=mapping_or_empty(extensions.get("error_data") or error.get("error_data")),
+        extensions=extensions,
+        path=tuple(path) if isinstance(path, list) else (),
+        status=status if isinstance(status, int) else None,
+    )
+
+
+def _error_class(details: _ErrorDetails, http_status: int | None) -> type[ConnectorError]:
+    """By the code; without a known one, by the message, the HTTP status and the status inside a 200."""
+    known = CODES.get(details.code)
+    narrower = _NARROWERS.get(details.code)
+    if known is not None:
+        return (narrower(details) if narrower else None) or known
+    return (
+        _class_by_message(details.message)
+        or _class_by_status(http_status)
+        or _class_of_inner_status(details)
+        or RecordRejected
+    )
+
+
+def _class_by_status(http_status: int | None) -> type[ConnectorError] | None:
+    if http_status is None or 200 <= http_status < 300:
+        return None
+    if http_status >= 500:
+        return ServerFailed
+    if 300 <= http_status < 400:
+        return WrongAddress
+    return STATUSES.get(http_status, DocumentRejected)
+
+
+def _class_of_inner_status(details: _ErrorDetails) -> type[ConnectorError] | None:
+    """Of an error inside HTTP 200. Limits have codes in several spellings, but one spelling of their wait."""
+    is_limit = details.status == 429 or "retry_in_seconds" in details.extensions
+    if is_limit and not details.path:
+        return LimitReached
+    if is_limit:
+        return FieldLimitReached
+    if details.status is not None and details.status >= 500:
+        return ServerFailed
+    return INNER_STATUSES.get(details.status or 0)
+
+
+def _class_by_message(message: str) -> type[ConnectorError] | None:
+    """Errors without a code: a syntax error (community 82381), the old 401 (82701), a blocked IP address."""
+    if message.startswith("Parse error"):
+        return DocumentRejected
+    if "ip is restricted" in message.lower():
+        return AddressForbidden  # developer.monday.com/api-reference/docs/error-handling, HTTP 401
+    return NotAuthenticated if message.lower() == "not authenticated" else None
+
+
+def _narrow_unauthorized(details: _ErrorDetails) -> type[ConnectorError] | None:
+    """What the token's user may not do concerns the board, unless the request was for the account."""
+    return PermissionMissing if details.path and details.path[0] in _ACCOUNT_ROOTS else None
+
+
+def _narrow_rate_limit(details: _ErrorDetails) -> type[ConnectorError] | None:
+    """The hour's limit of bulk jobs has `retryAfterMs`; without it the code means any rate limit."""
+    return None if "retryAfterMs" in details.extensions else MinuteLimitReached
+
+
+# The order matters: an item's message is "not found in board".
+_RESOURCES: tuple[tuple[str, type[ConnectorError]], ...] = (
+    ("column", ColumnNotFound),
+    ("group", GroupNotFound),
+    ("item", ItemNotFound),
+    ("board", BoardNotFound),
+)
+
+
+def _narrow_not_found(details: _ErrorDetails) -> type[ConnectorError] | None:
+    """One code for several resources (community 78294, 92703): `resource_type` or the message names it."""
+    text = f"{details.data.get('resource_type') or ''} {details.message}".lower()
+    if "not found" not in text:
+        return None
+    for word, error_class in _RESOURCES:
+        if re.search(rf"\b{word}\b", text):
+            return error_class
+    return None
+
+
+def _narrow_column_value(details: _ErrorDetails) -> type[ConnectorError] | None:
+    """Removed items (community 117322) and unwritable column types (56466) come with this code too."""
+    if "inactive_pulse_ids" in details.data or "inactive items" in details.message:
+        return ItemInactive
+    return ColumnUnsupported if "not supported" in details.message else None
+
+
+_NARROWERS: dict[str, Callable[[_ErrorDetails], type[ConnectorError] | None]] = {
+    "UserUnauthorizedException": _narrow_unauthorized,
+    "USER_UNAUTHORIZED": _narrow_unauthorized,
+    "RATE_LIMIT_EXCEEDED": _narrow_rate_limit,
+    "ResourceNotFoundException": _narrow_not_found,
+    "InvalidArgumentException": _narrow_not_found,
+    "ColumnValueException": _narrow_column_value,
+}
+
+
+def _wait_seconds(extensions: Mapping[str, Any], retry_after: float | None) -> float | None:
+    """The wait that the body asks for, else the header's; None for one that is too long for any date."""
+    seconds = extensions.get("retry_in_seconds")
+    milliseconds = extensions.get("retryAfterMs")
+    wait = retry_after
+    if isinstance(seconds, int | float):
+        wait = float(seconds)
+    elif isinstance(milliseconds, int | float):
+        wait = milliseconds / 1000
+    return min(max(wait, 0.0), MAX_WAIT_SECONDS) if wait is not None and not math.isnan(wait) else None
+
+
+def _text(value: Any) -> str | None:
+    return str(value) if value not in (None, "") else None

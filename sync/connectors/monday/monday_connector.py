@@ -6,7 +6,19 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sync.connectors.base.account import AccountInfo
+from sync.connectors.base.board import (
+    ActivityEntry,
+    Board,
+    BoardActivity,
+    BoardCapacity,
+    BoardCheck,
+    BoardSetup,
+    CheckResult,
+    ColumnSpec,
+    ListedBoard,
+    OwnWebhook,
+    UpdatedItemsPage,
+)
 from sync.connectors.base.board_items import (
     BatchItems,
     ImportStatus,
@@ -21,29 +33,8 @@ from sync.connectors.base.board_items import (
     WriteRequest,
     WriteResult,
 )
-from sync.connectors.base.board_shape import (
-    Board,
-    BoardCapacity,
-    BoardCheck,
-    BoardSetup,
-    CheckResult,
-    ColumnSpec,
-    ListedBoard,
-    OwnWebhook,
-)
-from sync.connectors.base.connector import Connector
-from sync.connectors.base.events import ActivityEntry, BoardActivity, UpdatedItemsPage
-from sync.connectors.monday import (
-    activity,
-    board_structure,
-    bulk_import,
-    columns,
-    examination,
-    items,
-    oauth,
-    users,
-    webhooks,
-)
+from sync.connectors.base.connector import AccountInfo, Connector
+from sync.connectors.monday import board_events, board_structure, bulk_import, columns, connection, items, oauth
 from sync.connectors.monday.columns.places import country_code
 from sync.connectors.monday.graphql import Answer, Api, Document, probe_query
 
@@ -57,9 +48,9 @@ class MondayConnector(Connector):
     multiline_converters = frozenset(column.name for column in columns.COLUMN_CLASSES if column.is_multiline)
     readable_types = frozenset(columns.BY_TYPE)
     distinctive_types = frozenset(kind for kind, column in columns.BY_TYPE.items() if column.is_distinctive)
-    webhook_events = webhooks.WEBHOOK_EVENTS
-    event_types = webhooks.EVENT_TYPES
-    event_paths = webhooks.EVENT_PATHS
+    webhook_events = board_events.WEBHOOK_EVENTS
+    event_types = board_events.EVENT_TYPES
+    event_paths = board_events.EVENT_PATHS
     items_per_read = items.ITEMS_PER_READ
     items_per_page = items.ITEMS_PER_PAGE
     import_rows = bulk_import.ROWS_PER_JOB
@@ -74,14 +65,14 @@ class MondayConnector(Connector):
     can_be_imported = staticmethod(bulk_import.can_be_imported)
     import_cell = staticmethod(bulk_import.csv_cell)
     import_file = staticmethod(bulk_import.render_csv)
-    parse_challenge = staticmethod(webhooks.parse_challenge)
-    verify_signature = staticmethod(webhooks.verify_jwt)
-    parse_event = staticmethod(webhooks.parse_event)
-    change_body = staticmethod(webhooks.change_body)
-    webhook_bodies = staticmethod(activity.webhook_bodies)
-    changes_without_values = staticmethod(activity.changes_without_values)
-    concerns_items = staticmethod(activity.concerns_items)
-    check_account = staticmethod(examination.check_account)
+    parse_challenge = staticmethod(board_events.parse_challenge)
+    verify_signature = staticmethod(board_events.verify_jwt)
+    parse_event = staticmethod(board_events.parse_event)
+    change_body = staticmethod(board_events.change_body)
+    webhook_bodies = staticmethod(board_events.webhook_bodies)
+    changes_without_values = staticmethod(board_events.changes_without_values)
+    concerns_items = staticmethod(board_events.concerns_items)
+    check_account = staticmethod(connection.check_account)
     authorization_url = staticmethod(oauth.authorization_url)
     exchange_code = staticmethod(oauth.exchange_code)
     refresh_grant = staticmethod(oauth.refresh_grant)
@@ -90,7 +81,7 @@ class MondayConnector(Connector):
     @staticmethod
     def selectable_labels(column_type: str, settings: Mapping[str, Any]) -> frozenset[str] | None:
         column = columns.BY_TYPE.get(column_type)
-        return examination.selectable_labels(settings) if column and column.has_labels else None
+        return connection.selectable_labels(settings) if column and column.has_labels else None
 
     @staticmethod
     def empty_reading(column_id: str, column_type: str) -> Reading:
@@ -202,16 +193,16 @@ class MondayConnector(Connector):
         return bulk_import.parse_report(report, key_column) if report else {}
 
     def board_activity(self, board_id: str, since: datetime, *, with_log: bool = True) -> BoardActivity:
-        document = activity.board_activity_query(board_id, since, with_log=with_log)
-        return activity.parse_board_activity(self._ask(document))
+        document = board_events.board_activity_query(board_id, since, with_log=with_log)
+        return board_events.parse_board_activity(self._ask(document))
 
     def log_pages(
         self, board_id: str, since: datetime, first: Sequence[ActivityEntry]
     ) -> Iterator[list[ActivityEntry]]:
-        return activity.log_pages(self.api, board_id, since, first)
+        return board_events.log_pages(self.api, board_id, since, first)
 
     def updated_items(self, cursor: str) -> UpdatedItemsPage:
-        return activity.parse_updated_items(self._ask(activity.updated_items_query(cursor)))
+        return board_events.parse_updated_items(self._ask(board_events.updated_items_query(cursor)))
 
     def read_boards(self, board_ids: Sequence[str]) -> dict[str, Board]:
         return board_structure.read_boards(self.api, board_ids)
@@ -232,21 +223,21 @@ class MondayConnector(Connector):
         known: Mapping[str, str],
         on_change: Callable[[Sequence[OwnWebhook]], None] = lambda _: None,
     ) -> tuple[list[OwnWebhook], list[str]]:
-        return webhooks.ensure_webhooks(self.api, board_id, url, known, on_change)
+        return board_events.ensure_webhooks(self.api, board_id, url, known, on_change)
 
     def probe(self) -> AccountInfo:
-        return users.parse_account_info(self._ask(probe_query()))
+        return connection.parse_account_info(self._ask(probe_query()))
 
     def account_info(self) -> AccountInfo:
-        return users.read_account_info(self.api)
+        return connection.read_account_info(self.api)
 
     def users(self) -> dict[str, dict[str, str]]:
-        return users.all_users(self.api)
+        return connection.all_users(self.api)
 
     def check_connection(
         self, info: AccountInfo, requested_version: str, boards: Sequence[BoardCheck]
     ) -> list[CheckResult]:
-        return examination.check_connection(self.api, info, requested_version, boards)
+        return connection.check_connection(self.api, info, requested_version, boards)
 
 
 def _write_request(

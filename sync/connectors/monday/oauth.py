@@ -20,7 +20,7 @@ import jwt
 import requests
 import urllib3
 
-from sync.connectors.base.account import OAuthApp, OAuthGrant
+from sync.connectors.base.connector import OAuthApp, OAuthGrant
 from sync.connectors.base.errors import (
     AuthorizationRejected,
     CodeNotExchanged,

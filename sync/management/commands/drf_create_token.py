@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from sync.choices import TokenScope
 from sync.clock import sync_now
 from sync.models import ApiToken
-from sync.models.api_token import ALL_SCOPES
+from sync.models.api_clients import ALL_SCOPES
 
 NAME = "drf_create_token"
 

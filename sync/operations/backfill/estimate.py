@@ -14,8 +14,8 @@ from sync import connectors
 from sync.boards.board_listing import item_pages
 from sync.choices import QueueDirection
 from sync.clock import sync_now
+from sync.connectors.base.board import BoardCapacity
 from sync.connectors.base.board_items import BatchItems, Item
-from sync.connectors.base.board_shape import BoardCapacity
 from sync.kernel.humanize import count_with_noun
 from sync.limits import metered_client
 from sync.models import ApiBudget, Backfill, BackfillState, Intent, IntentState

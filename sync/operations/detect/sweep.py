@@ -17,10 +17,11 @@ from django.db.models import Count, F, Q
 from django.db.models.functions import Greatest
 
 from sync import connectors, registry
-from sync.boards import schema_drift
+from sync.boards import board_columns
 from sync.boards.board_listing import enqueue_unmatched
 from sync.choices import Cause, Priority, QueueStatus, RecordSyncStatus
 from sync.clock import SyncNow, sync_now
+from sync.connectors.base.board import BoardActivity, InvalidEvent, UpdatedItem, UpdatedItemsPage
 from sync.connectors.base.connector import Connector
 from sync.connectors.base.errors import (
     ConnectorError,
@@ -31,12 +32,11 @@ from sync.connectors.base.errors import (
     ShuttingDown,
     UnreadableAnswer,
 )
-from sync.connectors.base.events import BoardActivity, InvalidEvent, UpdatedItem, UpdatedItemsPage
 from sync.limits import breaker, metered_client
 from sync.models import BoardLink, MondayAccount, SyncMetadata, SyncQueue, WebhookEvent
-from sync.operations.detect import webhook_health
-from sync.operations.detect.activity_replay import CLOCKS_DIFFER, ITEM_UPDATED, replay_entries, store_events, update_row
+from sync.operations.detect import missed_webhooks
 from sync.operations.detect.comparison import BoardListing, records_to_pass
+from sync.operations.detect.missed_webhooks import CLOCKS_DIFFER, ITEM_UPDATED, replay_entries, store_events, update_row
 from sync.operations.detect.sweep_schedule import boards_to_sweep
 from sync.operations.worker import SLICE_SECONDS, DrainProgress, DrainResult, drain, record_count_text
 from sync.outbox.queue_rows import enqueue_many
@@ -209,7 +209,7 @@ class _Sweep:
 
     def run(self) -> SweepResult:
         changes = self._fetch_changes()
-        schema_drift.check_columns(self.link, changes.board)
+        board_columns.check_columns(self.link, changes.board)
         if changes.user_id:
             MondayAccount.objects.filter(id=1).update(user_id=changes.user_id)
         rows = 0
@@ -225,8 +225,8 @@ class _Sweep:
             swept_to=self.newest, swept_at=SyncNow(), sweep_problem=self.problem, sweep_shortfall=self.shortfall
         )
         self.link.swept_to, self.link.sweep_problem = self.newest, self.problem
-        webhook_health.check_webhooks(self.link, changes.hooks)
-        webhook_health.check_silence(self.link, changes.user_id)
+        missed_webhooks.check_webhooks(self.link, changes.hooks)
+        missed_webhooks.check_silence(self.link, changes.user_id)
         return SweepResult(rows, updated, changes.board.items_count)
 
     def _fetch_changes(self) -> BoardActivity:

@@ -11,7 +11,7 @@ from django.db.models import Q
 from sync import registry
 from sync.choices import SyncDirection
 from sync.clock import SyncNow, sync_now
-from sync.connectors.base.board_shape import CheckResult
+from sync.connectors.base.board import CheckResult
 from sync.kernel import humanize, process
 from sync.limits import quota
 from sync.models import BoardLink, FieldMapping

@@ -26,18 +26,35 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from sync.clock import sync_now
 from sync.kernel.action_errors import ActionError, Conflict
-from sync.kernel.encryption import KeyChanged, decrypt, encrypt, is_current
 from sync.kernel.outgoing_calls import TOO_SLOW
+from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt, is_current
 from sync.limits.credentials import conceal
 from sync.models import Incident, Notification, NotificationReceiver
-from sync.models.notification import Alarm, Frequency, Medium
+from sync.models.followers import Alarm, Frequency, Medium
 from sync.operations import attention
 from sync.operations.notifications import incidents
-from sync.operations.notifications.delivery import Outcome, send_chat, send_email
-from sync.operations.notifications.digest import CALM, Digest, Preference, Thing, digest_due
-from sync.operations.notifications.incidents import DIFFERENCE, GRACE, STOPPED, URGENT_KINDS, Noticed, refresh_incidents
-from sync.operations.notifications.letters import all_clear_letter, news_letter, test_letter
-from sync.operations.notifications.message_formats import Letter
+from sync.operations.notifications.incidents import (
+    CALM,
+    DIFFERENCE,
+    GRACE,
+    STOPPED,
+    URGENT_KINDS,
+    Digest,
+    Noticed,
+    Preference,
+    Thing,
+    digest_due,
+    refresh_incidents,
+)
+from sync.operations.notifications.letters import (
+    Letter,
+    Outcome,
+    all_clear_letter,
+    news_letter,
+    send_chat,
+    send_email,
+    test_letter,
+)
 
 log = structlog.get_logger(__name__)
 

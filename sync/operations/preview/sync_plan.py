@@ -20,10 +20,14 @@ from sync.limits.pass_budget import board_costs
 from sync.models import BoardLink, Intent, IntentState, SyncQueue
 from sync.operations.backfill import open_backfill
 from sync.operations.detect.comparison import BoardListing, records_to_pass
-from sync.operations.preview.planned_changes import CHANGE_TEXTS, ChangeKind, PlannedChange, change_json, change_line
 from sync.operations.preview.planned_pass import (
+    CHANGE_TEXTS,
+    ChangeKind,
     DryRunState,
+    PlannedChange,
     ReadOnlyClient,
+    change_json,
+    change_line,
     item_claim,
     plan_pass,
     read_only_client,

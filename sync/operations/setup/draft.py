@@ -20,8 +20,8 @@ from sync.boards.board_columns import NAME_TYPE
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import Rule
 from sync.clock import SyncNow
+from sync.connectors.base.board import Board, ListedBoard
 from sync.connectors.base.board_items import GROUP, Item, MatchColumn
-from sync.connectors.base.board_shape import Board, ListedBoard
 from sync.connectors.base.connector import Connector
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.kernel.humanize import plural

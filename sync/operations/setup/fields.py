@@ -13,8 +13,8 @@ from sync import connectors, registry
 from sync.boards.board_columns import NAME_TYPE, column_type
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import RULES, Rule, SyncDirection
+from sync.connectors.base.board import RELATION, target_boards
 from sync.connectors.base.board_items import Item
-from sync.connectors.base.board_shape import RELATION, target_boards
 from sync.connectors.base.conversion import UnknownValue
 from sync.models import BoardLink, FieldMapping, SetupDraft, SetupState, SyncedModel
 from sync.reconcile.field_values import stored_field_values

@@ -11,9 +11,8 @@ from uuid import UUID
 from rapidfuzz import fuzz, process, utils
 
 from sync import connectors, registry
-from sync.boards.board_columns import NAME_TYPE, column_type
+from sync.boards.board_columns import NAME_TYPE, NO_PROBLEM, column_type
 from sync.boards.board_listing import item_pages
-from sync.boards.schema_drift import NO_PROBLEM
 from sync.boards.sync_filter import FilterSide
 from sync.choices import SyncDirection
 from sync.connectors.base.board_items import BatchItems, Item

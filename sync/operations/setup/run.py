@@ -22,7 +22,7 @@ from sync.boards.board_columns import NAME_TYPE, NPD_ID_KEY, NPD_ID_TITLE, Store
 from sync.boards.board_setup import SetupChoices, apply_choices
 from sync.choices import Cause, Priority, QueueDirection, SyncDirection
 from sync.clock import SyncNow, sync_now
-from sync.connectors.base.board_shape import Board, BoardSetup, ColumnSpec
+from sync.connectors.base.board import Board, BoardSetup, ColumnSpec
 from sync.connectors.base.errors import ConnectorError, Scope
 from sync.kernel import process
 from sync.kernel.action_errors import ActionError
@@ -43,7 +43,7 @@ from sync.models.synced_model import unsynced
 from sync.operations import backfill
 from sync.operations.backfill import estimate
 from sync.operations.backfill.deferral import DeferredJobs
-from sync.operations.detect.activity_replay import enqueue_items
+from sync.operations.detect.missed_webhooks import enqueue_items
 from sync.operations.setup.draft import (
     ANSWER_NEW,
     has_column_changes,

@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from sync.clock import SyncNow
+from sync.connectors.base.board import ItemEvent
 from sync.connectors.base.board_items import BatchItems, Item, Reading
-from sync.connectors.base.events import ItemEvent
-from sync.connectors.monday.webhooks import parse_event
+from sync.connectors.monday.board_events import parse_event
 from sync.merge import Base, Field
 from sync.models import Intent, MondayAccount
 from tests.chaos import drills
@@ -76,7 +76,7 @@ def _throws_away(right: Wrong, raw_body: bytes, body: Any, event: ItemEvent) -> 
     return "an echo" if _soon_after_a_write(event.item_id) else right(raw_body, body, event)
 
 
-@instead_of(echo_dropped, "sync.operations.detect.activity_replay:_parse_row")
+@instead_of(echo_dropped, "sync.operations.detect.missed_webhooks:_parse_row")
 def _throws_away_rows(right: Wrong, body: Any) -> ItemEvent | None:
     event: ItemEvent | None = right(body)
     user = MondayAccount.objects.values_list("user_id", flat=True).first()

@@ -1,4 +1,6 @@
-"""Events of the feed, and the outgoing webhooks that are told of them."""
+"""Whoever follows what happens: the feed's events and the outgoing webhooks that are told of them, and the people who
+are notified of what needs attention.
+"""
 
 from __future__ import annotations
 
@@ -191,3 +193,165 @@ class WebhookDelivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event.type if self.event else 'test'} to {self.endpoint}"
+
+
+# People: what needed attention since when, whom this installation notifies of it, who has been notified of what, and
+# who took it on.
+
+
+class Medium(models.TextChoices):
+    """By which way somebody is notified."""
+
+    EMAIL = "email", "Email"
+    SLACK = "slack", "Slack"
+    TEAMS = "teams", "Microsoft Teams"
+
+
+class Frequency(models.TextChoices):
+    """How often somebody is notified; what is urgent comes at once unless it is off."""
+
+    OFF = "off", "Off"
+    AT_ONCE = "at_once", "At once"
+    HOURLY = "hourly", "Every hour"
+    DAILY = "daily", "Once a day"
+
+
+class Alarm(models.TextChoices):
+    """What somebody was notified of since the last all clear."""
+
+    NONE = "", "Nothing"
+    ROUTINE = "routine", "Something"
+    URGENT = "urgent", "Something urgent"
+
+
+class Incident(models.Model):
+    """Something that needs attention, from when it was noticed until it was gone.
+
+    `key` says what it is and stays the same while the same thing is wrong; `cause_code` and `cause` say why. Of a kind
+    of which there are too many, `number` is how many one incident stands for; those of it that are noticed one by one
+    later are `summed`, and nobody is notified of them again.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    key = models.CharField(max_length=200)
+    kind = models.CharField(max_length=30)
+    entity_type = models.CharField(max_length=50, blank=True, db_default="")
+    name = models.CharField(max_length=255, blank=True, db_default="")
+    cause_code = models.CharField(max_length=200, blank=True, db_default="")
+    cause = models.TextField(blank=True, db_default="")
+    url = models.CharField(max_length=500, blank=True, db_default="")
+    number = models.IntegerField(db_default=1)
+    summed = models.BooleanField(db_default=False)
+    noticed_at = models.DateTimeField(db_default=SyncNow())
+    gone_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "sync_incidents"
+        default_permissions = ()
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            # The same thing is noticed once; serves "what is open", too.
+            models.UniqueConstraint(
+                fields=["key"], condition=models.Q(gone_at=None), name="sync_incidents_one_open_a_key"
+            )
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            # Serves "what ended lately", and the retention.
+            models.Index(fields=["gone_at"], condition=models.Q(gone_at__isnull=False), name="sync_incidents_gone")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name or self.entity_type}".strip()
+
+
+class NotificationReceiver(models.Model):
+    """One way to notify one person: how often, and what came of it.
+
+    `address` is a chat's webhook address, encrypted (an email goes to the account's own address). `chosen_at` is
+    since when the frequency is as it is. `alarm` and `alarmed_at` are of the last message with news. After failures
+    the next attempt is at `next_attempt`; `stopped_at` is when NPD Sync gave no further attempt. A worker has it until
+    `claimed_until`.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    medium = models.CharField(max_length=10, choices=Medium.choices)
+    frequency = models.CharField(max_length=10, choices=Frequency.choices, db_default=Frequency.OFF)
+    hour = models.SmallIntegerField("hour of the daily message", db_default=8)
+    zone = models.CharField("time zone", max_length=64, db_default="UTC")
+    address = models.TextField(blank=True, db_default="")
+    chosen_at = models.DateTimeField(db_default=SyncNow())
+    alarm = models.CharField(max_length=10, choices=Alarm.choices, blank=True, db_default=Alarm.NONE)
+    alarmed_at = models.DateTimeField(null=True, blank=True)
+    last_sent = models.DateTimeField(null=True, blank=True)
+    tested_at = models.DateTimeField("last test", null=True, blank=True)
+    failures = models.SmallIntegerField(db_default=0)
+    failed_since = models.DateTimeField("failing since", null=True, blank=True)
+    problem = models.TextField(blank=True, db_default="")
+    next_attempt = models.DateTimeField(null=True, blank=True)
+    stopped_at = models.DateTimeField("switched off", null=True, blank=True)
+    claimed_until = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "sync_notification_receivers"
+        # Everybody has their own, at one page; who may view sees how all of them fare.
+        default_permissions = ("view",)
+        verbose_name = "notification receiver"
+        verbose_name_plural = "notification receivers"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["user", "medium"], name="sync_notification_receivers_one_a_medium"),
+            models.CheckConstraint(
+                condition=models.Q(hour__gte=0, hour__lte=23), name="sync_notification_receivers_hour"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} · {self.get_medium_display()}"
+
+
+class Notification(models.Model):
+    """That a receiver was notified of an incident: once, which the database holds."""
+
+    id = models.BigAutoField(primary_key=True)
+    receiver = models.ForeignKey(NotificationReceiver, on_delete=models.CASCADE, related_name="notifications")
+    incident = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="+")
+    sent_at = models.DateTimeField(db_default=SyncNow())
+
+    class Meta:
+        db_table = "sync_notifications"
+        default_permissions = ()
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["receiver", "incident"], name="sync_notifications_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.receiver_id} was notified of {self.incident_id}"
+
+
+class Assignment(models.Model):
+    """One word of a person about an entry of the inbox: whose it is from now on, and what is noted about it.
+
+    Rows are only ever added: the newest of a key counts, the ones before it are who said what and when. `key` is the
+    entry's (sync/operations/attention.py), and stays the same while the same thing is wrong.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    key = models.CharField(max_length=200)
+    assignee = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    note = models.TextField(blank=True, db_default="")
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    by_name = models.CharField(max_length=200)
+    at = models.DateTimeField(db_default=SyncNow())
+
+    class Meta:
+        db_table = "sync_assignments"
+        # Who may act on an entry may take it on: there is no right of its own.
+        default_permissions = ()
+        indexes: ClassVar[list[models.Index]] = [
+            # Serves "the newest of this key", for the entries of a page and for what is somebody's.
+            models.Index(fields=["key", "-id"], name="sync_assignments_newest")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.assignee or 'nobody'}"

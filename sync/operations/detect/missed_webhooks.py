@@ -1,20 +1,26 @@
-"""How Monday's activity log enters the inbox: each entry once, as the webhook that should have come."""
+"""What webhooks did not bring: how Monday's activity log enters the inbox, each entry once and as the webhook that
+should have come; and whether our webhooks are still on the board and arrive.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import Max
 
 from sync import connectors, registry
+from sync.boards.board_setup import register_webhooks, webhook_url
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import Cause, Priority, QueueDirection
-from sync.clock import sync_now
-from sync.connectors.base.events import LOG_PREFIX, ActivityEntry, EventKind, InvalidEvent, ItemEvent
+from sync.clock import SyncNow, sync_now
+from sync.connectors.base.board import LOG_PREFIX, ActivityEntry, EventKind, InvalidEvent, ItemEvent, url_fingerprint
+from sync.limits import credentials, metered_client
 from sync.models import BoardLink, RefusedItem, WebhookEvent
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_item_many, enqueue_many
@@ -180,3 +186,102 @@ def _without_time(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: entry for key, entry in value.items() if key != "changed_at"} or None
     return value
+
+
+# Whether our webhooks are still on the board, and whether they arrive.
+
+
+log = structlog.get_logger(__name__)
+
+RETRY_AFTER = timedelta(hours=1)
+"""How long to wait after a registration that failed."""
+
+LONGEST_DELAY = timedelta(minutes=15)
+"""A webhook takes seconds; one that takes this long is not on its way, and until then nothing is missed or differs."""
+
+MIN_MISSED = 3
+"""This many changes without any webhook are no coincidence: one that changed nothing makes none."""
+
+_COUNT_MISSED = """
+    SELECT count(*), min(happened_at) FROM sync_webhook_events
+    CROSS JOIN LATERAL (SELECT (body #>> %(time_path)s)::timestamptz, body #>> %(user_path)s)
+        AS event (happened_at, user_id)
+    WHERE board_id = %(board)s AND trigger_id LIKE %(log)s AND type <> %(updated)s
+      AND user_id NOT IN (%(own)s, '') AND user_id NOT LIKE '-%%'
+      AND (%(last)s::timestamptz IS NULL OR happened_at > %(last)s)
+"""
+
+
+def check_webhooks(link: BoardLink, existing: Mapping[str, str] | None) -> None:
+    """Register those of our webhooks that are missing, as set-up does; store what can't be fixed.
+
+    `existing` are the board's webhooks, id and event; None where they could not be read. Raises ConnectorError.
+    """
+    if not any(credentials.webhook_secrets()):
+        return
+    if existing is None:
+        _store_problem(link, "The board's webhooks could not be read. Give the API token the scope webhooks:read.")
+        return
+    missing = missing_events(link, existing)
+    checked_at = link.webhooks_checked_at
+    if not missing:
+        _store_problem(link, "")
+    elif not link.webhooks_problem or checked_at is None or checked_at <= sync_now() - RETRY_AFTER:
+        connector = metered_client.connector(link.system)
+        done, problems = register_webhooks(registry.entity(link.entity_type), link, connector)
+        log.warning("webhooks were deleted", board=link.entity_type, missing=missing, done=done, problems=problems)
+        _store_problem(link, " ".join(problems))
+
+
+def missing_events(link: BoardLink, existing: Mapping[str, str]) -> list[str]:
+    """Return the event types for which no webhook of ours to this address is on the board."""
+    fingerprint = url_fingerprint(webhook_url())
+    ours = {
+        existing[hook]
+        for hook, webhook in link.webhooks.items()
+        if webhook["fingerprint"] == fingerprint and hook in existing
+    }
+    return [event for event in connectors.get(link.system).webhook_events if event not in ours]
+
+
+def _store_problem(link: BoardLink, problem: str) -> None:
+    BoardLink.objects.filter(pk=link.pk).update(webhooks_checked_at=SyncNow(), webhooks_problem=problem)
+    link.webhooks_problem = problem
+
+
+def check_silence(link: BoardLink, own_user_id: str) -> None:
+    """Store the problem where people change the board and no webhook comes; a webhook that comes ends it.
+
+    `own_user_id` is the token's user, whose changes don't count: a bulk import of ours may make no webhooks.
+    """
+    reason = _silence_reason(link, own_user_id) if link.webhooks else ""
+    if reason != link.silence:
+        BoardLink.objects.filter(pk=link.pk).update(silence=reason)
+        link.silence = reason
+
+
+def last_webhook(link: BoardLink) -> datetime | None:
+    """Return when the last webhook of the board came in."""
+    rows = WebhookEvent.objects.filter(board_id=link.board_id).exclude(trigger_id__startswith=LOG_PREFIX)
+    found: datetime | None = rows.exclude(type=ITEM_UPDATED).aggregate(last=Max("received_at"))["last"]
+    return found
+
+
+def _silence_reason(link: BoardLink, own_user_id: str) -> str:
+    last, paths = last_webhook(link), connectors.get(link.system).event_paths
+    # How many changes other people made since, and when the first of them was.
+    with connection.cursor() as cursor:
+        params = {
+            "board": link.board_id, "log": f"{LOG_PREFIX}%", "updated": ITEM_UPDATED, "own": own_user_id, "last": last,
+            "time_path": list(paths.happened_at), "user_path": list(paths.user_id),
+        }  # fmt: skip
+        cursor.execute(_COUNT_MISSED, params)
+        count, oldest = cursor.fetchone()
+    if count < MIN_MISSED or oldest is None or oldest > sync_now() - LONGEST_DELAY:
+        return ""
+    since = f"no webhook has come since {last:%Y-%m-%d %H:%M} UTC" if last else "no webhook ever came"
+    return (
+        f"People changed the board {count:,} times from {oldest:%Y-%m-%d %H:%M} UTC on, but {since}. The check for "
+        f"missed changes finds them some minutes later. Check that Monday can reach SITE_URL ({settings.SITE_URL}) "
+        "from the internet, and search the log of web for refused deliveries."
+    )
