@@ -56,9 +56,9 @@ BULK_THRESHOLD = 500
 def compare_again(user: User) -> None:
     """Have a worker compare all set-ups whose fields are mapped; earlier results are dropped. Raises Conflict."""
     with transaction.atomic():
-        for draft in _comparable().select_for_update().order_by("pk"):
+        for draft in comparable().select_for_update().order_by("pk"):
             check_owner(draft, user)
-        for entity_type in _request_comparison(_comparable()):
+        for entity_type in _request_comparison(comparable()):
             log_setup(user, entity_type, "Set-up: both sides are compared; nothing is written.")
 
 
@@ -66,17 +66,18 @@ def compare_if_due() -> None:
     """Compare again those that changed since, or were compared too long ago; not logged as a person's act."""
     changed = Q(state=SetupState.DRAFT, problem="")
     too_old = Q(state=SetupState.COMPARED) & (Q(found_at=None) | Q(found_at__lt=sync_now() - PLAN_LIFETIME))
-    _request_comparison(_comparable().filter(changed | too_old))
+    _request_comparison(comparable().filter(changed | too_old))
 
 
-def _comparable() -> QuerySet[SetupDraft]:
+def comparable() -> QuerySet[SetupDraft]:
+    """Return the set-ups that can be compared: mapped ones that are open."""
     return SetupDraft.objects.filter(mapped=True).exclude(state__in=(SetupState.RUNNING, SetupState.DONE))
 
 
 def _request_comparison(drafts: QuerySet[SetupDraft]) -> list[str]:
     found = list(drafts.values_list("entity_type", flat=True))
     if found:
-        _comparable().filter(entity_type__in=found).update(
+        comparable().filter(entity_type__in=found).update(
             state=SetupState.COMPARING, problem="", progress="", token=None, held_until=None, changed_at=SyncNow()
         )
         # Beat looks for such set-ups every ten seconds, so a broker that is away costs only time.
