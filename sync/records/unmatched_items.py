@@ -152,7 +152,7 @@ def clear_unlisted(link: BoardLink, before: datetime, listed: Iterable[str]) -> 
     which = f"""({_owned_condition("unmatched")} OR (unmatched.last_seen < %(before)s AND unmatched.ignored_at IS NULL
         AND NOT EXISTS (SELECT FROM unnest(%(listed)s::text[]) AS listed (id) WHERE listed.id = unmatched.item_id)))"""
     with connection.cursor() as cursor:
-        params = {"entity_type": link.entity_type, "before": before, "listed": list(listed)}
+        params: dict[str, Any] = {"entity_type": link.entity_type, "before": before, "listed": list(listed)}
         cursor.execute(_DELETE.format(which=which), params)
 
 
