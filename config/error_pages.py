@@ -15,7 +15,7 @@ from structlog.contextvars import get_contextvars
 log = structlog.get_logger(__name__)
 
 
-NAMES = {400: "Not readable", 403: "No access", 404: "Not found", 500: "Out of order"}
+NAMES = {400: "Not readable", 403: "No access", 404: "Not found", 500: "Out of order", 503: "Try again"}
 """What stands in the frame's header."""
 
 
@@ -47,6 +47,13 @@ def failed(request: HttpRequest) -> HttpResponse:
     if isinstance(sys.exc_info()[1], DatabaseError):
         return render(request, "500.html", context | {"base": "plain_page.html"}, status=500)
     return _answer(request, "500.html", 500, context)
+
+
+def gave_way(request: HttpRequest) -> HttpResponse:
+    """503: what somebody did was undone, as another act held what it needs."""
+    answer = _answer(request, "503.html", 503)
+    answer.headers["Retry-After"] = "10"
+    return answer
 
 
 def _answer(request: HttpRequest, template: str, status: int, context: dict[str, Any] | None = None) -> HttpResponse:

@@ -7,6 +7,7 @@ Django would redirect the call to the other address, and a redirected POST loses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
@@ -15,7 +16,11 @@ from django.urls import Resolver404, resolve
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.csrf import csrf_exempt
 
+from config import error_pages
 from sync.api.problems import problem
+from sync.kernel.db import gave_way
+
+log = structlog.get_logger(__name__)
 
 FOR_PROGRAMS = ("/api/", "/webhooks/")
 STANDING_ALONE = ("/admin/login/", "/admin/two-factor/")
@@ -118,6 +123,26 @@ def _is_routed(path: str) -> bool:
         return resolve(path).func is not unknown_address
     except Resolver404:
         return False
+
+
+class GaveWayMiddleware:
+    """Answer 503, and no error of ours, where what a person did waited too long for somebody's lock, and was undone.
+
+    The API says so itself (sync/api/problems.py), with 409 as for every change made at the same moment.
+    """
+
+    def __init__(self, get_response: Respond) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        """The page, of an act that may be sent again."""
+        if not gave_way(exception) or request.path_info.startswith(FOR_PROGRAMS):
+            return None
+        log.warning("an act waited too long for a lock", path=request.path_info)
+        return error_pages.gave_way(request)
 
 
 # Headers of every answer: what a page may load and do, and that nobody caches the API's answers.

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import quote
 
+import structlog
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.base import SessionBase
@@ -29,6 +30,8 @@ from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.operations.notifications import message_id
 from sync.operations.notifications.letters import person_letter, send_email
 from sync.records.authors import log_kind_action
+
+log = structlog.get_logger(__name__)
 
 SESSION_KEY = "second_factor"
 OFFER_KEY = "second_factor_offer"
@@ -172,6 +175,24 @@ def verify(user: User, code: str) -> int:
     raise Locked(until) if until else WrongCode
 
 
+def use_code(user: User, code: str) -> None:
+    """Accept a code of somebody who is signed in, once; raises WrongCode, KeyLost.
+
+    A wrong one counts for no lock, and nobody is warned of it: a session that somebody got hold of would keep its owner
+    from signing in. Whoever asks for the code limits how many are tried.
+    """
+    with transaction.atomic():
+        factor = SecondFactor.objects.select_for_update().exclude(confirmed_at=None).filter(user=user).first()
+        if factor is None or not _is_accepted(factor, code):
+            raise WrongCode
+        factor.save()
+
+
+def log_tried_codes(user: User, number: int) -> None:
+    """Leave a line of the last code that is tried in a person's sessions for now."""
+    _log(user, user, f"{number} two-factor codes were tried while signed in, the last of them wrong.")
+
+
 def locked_until(factor: SecondFactor, moment: datetime) -> datetime | None:
     """Return until when no code of the app is tried; None where one is."""
     further, left = divmod(factor.failures - MAX_WRONG_CODES, FURTHER_WRONG_CODES)
@@ -203,7 +224,8 @@ def _count_failure(factor: SecondFactor, user: User, moment: datetime) -> None:
 def warn_of_wrong_codes() -> int:
     """Tell people by email of codes that were guessed at with their password; return how many were told.
 
-    Each lock is told once, whatever somebody chose to be notified of.
+    Each lock is told once, whatever somebody chose to be notified of; of one whose address is refused for good the log
+    tells.
     """
     told = 0
     for factor in SecondFactor.objects.filter(failures__gte=MAX_WRONG_CODES).select_related("user"):
@@ -218,9 +240,15 @@ def warn_of_wrong_codes() -> int:
             "Change your password",
             reverse("admin:password_change"),
         )
-        if send_email(factor.user.email, letter, message_id("codes", factor.pk, number, factor.failed_at)).is_sent:
+        outcome = send_email(factor.user.email, letter, message_id("codes", factor.pk, number, factor.failed_at))
+        if outcome.is_sent or outcome.is_final:
             SecondFactor.objects.filter(pk=factor.pk, told=factor.told).update(told=number)
-            told += 1
+        if outcome.is_final:
+            # Without the address: it is a person's.
+            log.warning(
+                "wrong codes not told: the mail server does not accept the address", user=factor.user.get_username()
+            )
+        told += outcome.is_sent
     return told
 
 

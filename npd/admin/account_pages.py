@@ -25,6 +25,7 @@ from django.views.decorators.http import require_POST
 from npd.accounts import second_factor
 from npd.accounts.second_factor import KeyLost, Locked, Proof, WrongCode
 from npd.accounts.signed_in import end_sessions, sessions_of
+from sync.api.request_limits import count_request
 from sync.clock import sync_now
 from sync.kernel import counters, humanize
 
@@ -40,10 +41,19 @@ GUESSED = _(
     "Somebody who knows your password has entered %(number)s wrong codes. If that was not you, change your password "
     "now: that ends the waiting, too."
 )
+TRIED_OFTEN = _(
+    "Too many codes were entered on this page, so none is accepted here for %(span)s. Signing in goes on as before. If "
+    "you didn't enter them, end your other sessions under “Where you are signed in”."
+)
 KEY_LOST = _(
     "Codes from the app can't be checked, because this server's ENCRYPTION_KEY was changed. Use a recovery code, or "
     "ask an administrator to reset two-factor authentication."
 )
+
+CODES_A_DAY = 10
+"""Tried on the page of a session that is signed in; so who has got hold of one can't guess there."""
+
+DAY_SECONDS = 24 * 60 * 60
 
 
 @never_cache
@@ -55,16 +65,37 @@ def verify_page(request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(_next(request))
     if request.method != "POST":
         return TemplateResponse(request, "npd/second_factor.html", {"next": _next(request)})
-    wrong = list[int]()
-    refusal = _try_code(request, lambda code: wrong.append(second_factor.verify(user, code)))
-    if refusal is not None:
-        return refusal if isinstance(refusal, HttpResponse) else _asked_again(request, refusal)
+    guessed = _verify(request)
+    if isinstance(guessed, HttpResponse):
+        return guessed
     second_factor.pass_session(request.session)
-    if any(wrong):
-        messages.warning(request, GUESSED % {"number": wrong[0]})
+    if guessed:
+        messages.warning(request, GUESSED % {"number": guessed})
     AxesProxyHandler.get_implementation().reset_user_attempts(request, {"username": user.get_username()})
     counters.increment([counters.Increment(counters.LOGINS, label=counters.LOGIN_DONE)])
     return HttpResponseRedirect(_next(request))
+
+
+def _verify(request: HttpRequest) -> int | HttpResponse:
+    """Return how many wrong codes stood before the typed one, or the answer to who gets no further with it.
+
+    Between the password and everything else a wrong one is a failed sign-in.
+    """
+    user: Any = request.user
+    credentials = {"username": user.get_username()}
+    refused: Callable[..., HttpResponse] = import_string(settings.AXES_LOCKOUT_CALLABLE)
+    if not AxesProxyHandler.is_allowed(request, credentials):
+        return refused(request, None, credentials)
+    try:
+        return second_factor.verify(user, _typed_code(request))
+    except KeyLost:
+        return _asked_again(request, KEY_LOST)
+    except WrongCode as why:
+        user_login_failed.send(sender=__name__, credentials=credentials, request=request)
+        if not AxesProxyHandler.is_allowed(request, credentials):
+            return refused(request, None, credentials)
+        span = humanize.time_span((why.until - sync_now()).total_seconds()) if isinstance(why, Locked) else ""
+        return _asked_again(request, LOCKED % {"span": span} if span else WRONG_CODE)
 
 
 def _asked_again(request: HttpRequest, error: Any) -> HttpResponse:
@@ -79,19 +110,20 @@ def set_up_page(request: HttpRequest) -> HttpResponse:
     if second_factor.has_second_factor(user):
         return _settings_page(request)
     factor = second_factor.offer(user, request.session)
-    codes: list[str] = []
-    refusal: Any = None
+    error: Any = ""
     if request.method == "POST":
-        refusal = _try_code(request, lambda code: codes.extend(second_factor.confirm(user, code, request.session)))
-        if refusal is None:
+        # Not counted: the session was shown the key, so that nothing is guessed.
+        try:
+            codes = second_factor.confirm(user, _typed_code(request), request.session)
+        except WrongCode:
+            error = WRONG_FIRST_CODE
+        else:
             return TemplateResponse(request, "npd/recovery_codes.html", {"codes": codes})
-        if isinstance(refusal, HttpResponse):
-            return refusal
     drawn = segno.make(second_factor.app_address(factor), micro=False).svg_inline(scale=5, border=3, light="#fff")
     context = {
         "qr": mark_safe(drawn),  # noqa: S308 - drawn by the library, of numbers
         "key": second_factor.app_key(factor),
-        "error": WRONG_FIRST_CODE if refusal else "",
+        "error": error,
         "is_required": second_factor.is_required(user),
     }
     return TemplateResponse(request, "npd/second_factor_set_up.html", context)
@@ -111,9 +143,17 @@ def change(request: HttpRequest) -> HttpResponse:
     user: Any = request.user
     if not second_factor.has_second_factor(user):  # another session has turned it off meanwhile
         return HttpResponseRedirect(reverse("npd-two-factor-set-up"))
-    refusal = _try_code(request, lambda code: second_factor.verify(user, code))
-    if refusal is not None:
-        return refusal if isinstance(refusal, HttpResponse) else _settings_page(request, refusal)
+    quota = count_request("two-factor", str(user.pk), CODES_A_DAY, DAY_SECONDS)
+    if quota.is_used_up:
+        return _settings_page(request, TRIED_OFTEN % {"span": humanize.time_span(quota.reset)})
+    try:
+        second_factor.use_code(user, _typed_code(request))
+    except KeyLost:
+        return _settings_page(request, KEY_LOST)
+    except WrongCode:
+        if not quota.remaining:
+            second_factor.log_tried_codes(user, CODES_A_DAY)
+        return _settings_page(request, WRONG_CODE)
     if request.POST.get("act") == "codes":
         codes = second_factor.renew_recovery_codes(user)
         return TemplateResponse(request, "npd/recovery_codes.html", {"codes": codes})
@@ -122,28 +162,8 @@ def change(request: HttpRequest) -> HttpResponse:
     return HttpResponseRedirect(reverse("npd-settings"))
 
 
-def _try_code(request: HttpRequest, use: Callable[[str], Any]) -> HttpResponse | Any | None:
-    """Use the typed code; a wrong one counts as a failed sign-in.
-
-    Return None where it was right, else what to say, or the answer to who may not try now.
-    """
-    name = request.user.get_username()
-    credentials = {"username": name}
-    refused: Callable[..., HttpResponse] = import_string(settings.AXES_LOCKOUT_CALLABLE)
-    if not AxesProxyHandler.is_allowed(request, credentials):
-        return refused(request, None, credentials)
-    try:
-        use(request.POST.get("code", "")[:40])
-    except KeyLost:
-        return KEY_LOST
-    except WrongCode as why:
-        user_login_failed.send(sender=__name__, credentials=credentials, request=request)
-        if not AxesProxyHandler.is_allowed(request, credentials):
-            return refused(request, None, credentials)
-        if isinstance(why, Locked):
-            return LOCKED % {"span": humanize.time_span((why.until - sync_now()).total_seconds())}
-        return WRONG_CODE
-    return None
+def _typed_code(request: HttpRequest) -> str:
+    return request.POST.get("code", "")[:40]
 
 
 def _next(request: HttpRequest) -> str:

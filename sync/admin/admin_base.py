@@ -293,7 +293,6 @@ TECHNICAL_LABELS = {
     "claim_size": "Records synced with it",
     "conflict_opened_at": "Last conflict found",
     "conflict_resolved_at": "Last conflict resolved",
-    "counted": "The present attempt counts",
     "drifted": "Records that differed",
     "duration_ms": "Duration (ms)",
     "entity_id": "NPD ID",

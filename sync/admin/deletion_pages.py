@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -40,7 +40,7 @@ from sync.kernel import humanize
 from sync.kernel.action_errors import Conflict
 from sync.kernel.messages import TombstoneReason
 from sync.models import FieldMapping, GuardedAct, RefusedItem, Tombstone, WebhookEvent
-from sync.records.approvals import PendingApprovals, approve, pending_approvals, reject
+from sync.records.approvals import PendingApprovals, approve, hide_record, pending_approvals, reject
 from sync.records.authors import (
     last_edit,
     latest_edits,
@@ -156,13 +156,6 @@ _BADGES = {
 _DECIDE = {"approve": approve, "reject": reject}
 
 
-def _hide_record(row: Any) -> GuardedAct:
-    row.label = known_text(row.page_types, row.entity_type, row.label)
-    if isinstance(row.label, HiddenName):
-        row.values = {}
-    return cast("GuardedAct", row)
-
-
 @admin.register(GuardedAct)
 class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
     """What the guard holds and has held."""
@@ -203,12 +196,12 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
         """Hide what the page's rows say of records that its reader may not see."""
         super().prepare_page(rows)
         for row in rows:
-            _hide_record(row)
+            hide_record(row, row.page_types)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> GuardedAct | None:
         """Return the row of a page, without what it says of a record that its reader may not see."""
-        row: GuardedAct | None = super().get_object(request, object_id, from_field)
-        return row and _hide_record(row)
+        row: Any = super().get_object(request, object_id, from_field)
+        return row and hide_record(row, row.page_types)
 
     standing = admin_base.badge_column("state", "State", _BADGES)
 

@@ -210,6 +210,8 @@ class ExportMixin:
         """Answer with the file."""
         if export.state != ExportState.DONE:
             return HttpResponseRedirect(self._export_url("export_page", export.pk))
+        if not exports.may_download(request.user, export):
+            raise PermissionDenied(exports.LOST_SIGHT)
         answer = StreamingHttpResponse(file_parts(export))
         answer.headers["Content-Length"] = str(export.size)
         return _as_download(answer, ExportFormat(export.file_format), export.file_name)

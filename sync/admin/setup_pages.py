@@ -247,6 +247,7 @@ PLAN_ROWS = {
     "to_monday": "Items to update on Monday",
     "to_npd": "Records to update in NPD",
     "from_items": "Records to create from items on Monday",
+    "no_key": "Items with nothing to match them by: no record is created, they are listed as unmatched",
     "conflicts": "Conflicts to resolve",
     "ambiguous": "Records with several possible items, to resolve",
     "missing": "Records whose item isn't on the board",
@@ -261,7 +262,7 @@ PLAN_ROWS = {
 }
 """What a plan counts, by its names in `found`; what there is none of isn't said."""
 
-_SAID_WITH_REASON = ("to_monday", "to_npd", "conflicts", "invalid", "held", "stops", "kept_out", "items_out")
+_SAID_WITH_REASON = ("to_monday", "to_npd", "conflicts", "invalid", "held", "stops", "kept_out", "items_out", "no_key")
 
 
 def _plan_rows(draft: SetupDraft) -> list[tuple[str, int, list[tuple[str, str]]]]:

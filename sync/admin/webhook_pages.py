@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -34,6 +34,7 @@ else:
     _EndpointForm = forms.ModelForm
 
 CHOSEN = ("address", "description", "event_types", "enabled")
+OWNER_NOW = "You are its owner now: it gets what you may view."
 DESCRIBED = ("owned", "gets", "state", "off_since", "failing", "next_try", "made")
 
 
@@ -43,7 +44,7 @@ class EndpointForm(_EndpointForm):
     address = forms.CharField(
         max_length=2000,
         widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "https://…"}),
-        help_text="The address to which events are sent: public, with https.",
+        help_text="The address to which events are sent: public, with https. Whoever changes it becomes the owner.",
     )
     event_types = forms.MultipleChoiceField(
         label="Events",
@@ -56,6 +57,10 @@ class EndpointForm(_EndpointForm):
     class Meta:
         model = WebhookEndpoint
         fields = CHOSEN
+        help_texts: ClassVar[dict[str, str]] = {
+            "enabled": "Switched on again, it gets what it missed. If its owner may view nothing any more, whoever "
+            "switches it on becomes the owner."
+        }
 
     def clean_address(self) -> str:
         """An address to which something may be sent."""
@@ -115,7 +120,10 @@ class WebhookEndpointAdmin(PageAdmin):
         try:
             if change:
                 touched = {name: value for name, value in values.items() if name in form.changed_data}
-                return outgoing_webhooks.change_endpoint(form.instance, touched, request.user)
+                changed = outgoing_webhooks.change_endpoint(form.instance, touched, request.user)
+                if changed.owner_id != form.instance.owner_id:
+                    messages.info(request, OWNER_NOW)
+                return changed
             endpoint, secret = outgoing_webhooks.make_endpoint(values, request.user)
         except NotAllowed as why:
             raise PermissionDenied(str(why)) from why
@@ -151,6 +159,7 @@ class WebhookEndpointAdmin(PageAdmin):
                 [
                     "The new secret is shown once.",
                     "The present secret still signs for one more day; then it stops working.",
+                    *([] if endpoint.owner == request.user else ["You become its owner: it gets what you may view."]),
                 ],
                 "Create a new secret",
             )
@@ -160,7 +169,10 @@ class WebhookEndpointAdmin(PageAdmin):
         except NotAllowed as why:
             raise PermissionDenied(str(why)) from why
         log_kind_action(request.user, WebhookEndpoint, "Its secret was rotated.", key=endpoint.pk, name=str(endpoint))
-        return self._secret_page(request, endpoint, secret, "The old secret still signs for one more day.")
+        grace = "The old secret still signs for one more day."
+        if endpoint.owner != request.user:
+            grace += f" {OWNER_NOW}"
+        return self._secret_page(request, endpoint, secret, grace)
 
     def _changeable(self, request: HttpRequest, pk: Any) -> WebhookEndpoint:
         endpoint = get_object_or_404(WebhookEndpoint, pk=pk)

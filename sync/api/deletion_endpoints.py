@@ -24,11 +24,11 @@ from sync.api.request_rules import EntityType, KnownFieldsMixin, MayChange, MayV
 from sync.choices import GuardKind, GuardState, TombstoneState
 from sync.kernel.action_errors import Conflict
 from sync.models import GuardedAct, RefusedItem, Tombstone
-from sync.records.approvals import approve, reject
+from sync.records.approvals import approve, hide_record, reject
 from sync.records.authors import log_action
 from sync.records.tombstones import restore_by_person
 from sync.records.unmatched_items import consider_again
-from sync.registry import HiddenName, known_text, visible_types
+from sync.registry import known_text, visible_types
 
 _TAGS = ["deleted records"]
 
@@ -148,10 +148,8 @@ class GuardedActSerializer(serializers.ModelSerializer[GuardedAct]):
 
     def to_representation(self, instance: GuardedAct) -> dict[str, Any]:
         """Say nothing of a record that the caller may not see, but that it is one."""
-        said: dict[str, Any] = super().to_representation(instance)
-        label = known_text(visible_types(self.context["request"].user), instance.entity_type, instance.label)
-        if isinstance(label, HiddenName):
-            said |= {name: value for name, value in {"label": label, "values": {}}.items() if name in said}
+        types = visible_types(self.context["request"].user)
+        said: dict[str, Any] = super().to_representation(hide_record(instance, types))
         return said
 
 

@@ -269,6 +269,7 @@ class WebhookSecretSerializer(serializers.Serializer[Any]):
 
     secret = serializers.CharField(read_only=True)
     previous_until = serializers.DateTimeField(help_text="Until then the secret before it signs, too.")
+    owner = serializers.CharField(help_text="Whose the endpoint is now: yours.")
 
 
 class WebhookDeliverySerializer(serializers.ModelSerializer[WebhookDelivery]):
@@ -332,8 +333,8 @@ _ENDPOINT_EXAMPLE = OpenApiExample(
     partial_update=extend_schema(
         operation_id="update_webhook_endpoint",
         summary="Change a webhook endpoint",
-        description="Switched on again, it gets the events that it missed. One whose owner may view nothing any more "
-        "becomes yours.",
+        description="Switched on again, it gets the events that it missed. You become its `owner`, as the answer says, "
+        "where you give it another address, or switch one on whose owner may view nothing any more.",
     ),
     destroy=extend_schema(
         operation_id="delete_webhook_endpoint",
@@ -389,7 +390,7 @@ class WebhookEndpointViewSet(ShapedView, viewsets.ModelViewSet[WebhookEndpoint])
         request=None,
         responses=WebhookSecretSerializer,
         description="Make another secret and show it, this once. For a day both sign: a receiver that verifies either "
-        "misses nothing.",
+        "misses nothing. You become the endpoint's `owner`, as the answer says.",
     )
     def rotate_secret(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Rotate the secret."""
@@ -397,7 +398,8 @@ class WebhookEndpointViewSet(ShapedView, viewsets.ModelViewSet[WebhookEndpoint])
         secret = outgoing_webhooks.rotate_secret(endpoint, request.user)
         endpoint.refresh_from_db()
         self._log(endpoint, "Its secret was rotated, by the API.")
-        return Response(WebhookSecretSerializer({"secret": secret, "previous_until": endpoint.previous_until}).data)
+        said = {"secret": secret, "previous_until": endpoint.previous_until, "owner": request.user.get_username()}
+        return Response(WebhookSecretSerializer(said).data)
 
     @extend_schema(
         operation_id="test_webhook_endpoint",

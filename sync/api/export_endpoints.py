@@ -117,15 +117,15 @@ class ExportViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[Export]):
         operation_id="get_export_file",
         summary="Download the file of an export",
         description="CSV in UTF-8, or XLSX, as `file_format` says; 409 before it is written. It needs the permission "
-        "to view what was exported, also now.",
+        "to view what was exported, also now, and all types of records that it names.",
         responses={(200, FILE_TYPE): OpenApiTypes.BINARY},
         tags=_TAGS,
     )
     def file(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """The file, piece by piece."""
         export: Export = self.get_object()
-        if not exports.may_export(request.user, export.model):
-            raise PermissionDenied
+        if not exports.may_download(request.user, export):
+            raise PermissionDenied(exports.LOST_SIGHT)
         if export.state != ExportState.DONE:
             raise Conflict("The file isn't written yet. Read the export's state again in a second.", code="not_ready")
         answer = StreamingHttpResponse(exports.file_parts(export), content_type=FILE_TYPE)

@@ -11,7 +11,6 @@ from http import HTTPStatus
 from typing import Any, ClassVar, TypeVar, cast
 
 from django.contrib.auth.models import User
-from django.db import transaction
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
 from rest_framework import serializers, viewsets
 from rest_framework.exceptions import NotFound
@@ -29,11 +28,11 @@ from sync.boards.sync_filter import MAX_CONDITIONS, FilterOp, FilterSide, SyncFi
 from sync.choices import RULES, Rule, SyncDirection
 from sync.connectors.base.errors import ConnectorError
 from sync.kernel import humanize
-from sync.kernel.action_errors import ActionError, Conflict
+from sync.kernel.action_errors import Conflict
 from sync.models import BoardLink, FieldMapping, SetupDraft, SetupState
 from sync.operations.setup import draft as drafts
 from sync.operations.setup import plan
-from sync.operations.setup.filter_choice import SEPARATOR, FilterRow, filter_of_rows
+from sync.operations.setup.filter_choice import FilterRow, filter_of_rows
 from sync.records.authors import log_action
 from sync.registry import link_of
 
@@ -112,7 +111,7 @@ class AcceptedTitleSerializer(KnownFieldsMixin):
 def _columns(link: BoardLink) -> list[dict[str, Any]]:
     mappings = list(FieldMapping.objects.select_related("link").filter(link=link).order_by("position", "pk"))
     owners = {one.column_id: one.key for one in mappings if one.direction != SyncDirection.NONE}
-    fitting = {one.key: [column_id for column_id, _ in column_choices(one)[1:]] for one in mappings}
+    fitting = {one.key: [column_id for column_id, _ in column_choices(one, mappings)[1:]] for one in mappings}
     renamed = {one.column_id: one.before for one in renamed_columns(link)}
     return [
         {
@@ -264,7 +263,12 @@ class DraftConditionSerializer(KnownFieldsMixin):
 
     field = serializers.CharField(max_length=50)
     op = serializers.ChoiceField(choices=[op.value for op in FilterOp])
-    values = serializers.ListField(child=serializers.CharField(max_length=200), required=False, max_length=50)
+    values = serializers.ListField(
+        child=serializers.CharField(max_length=200),
+        required=False,
+        max_length=50,
+        help_text="Of the field `group` the ids or titles of the board's groups, which a draft lists.",
+    )
 
 
 class DraftFilterSerializer(KnownFieldsMixin):
@@ -292,6 +296,13 @@ class MappingChangeSerializer(serializers.Serializer[Any]):
     after = serializers.CharField()
 
 
+class BoardGroupSerializer(serializers.Serializer[Any]):
+    """A group of the board's items."""
+
+    id = serializers.CharField()
+    title = serializers.CharField()
+
+
 class BoardDraftSerializer(serializers.ModelSerializer[SetupDraft]):
     """A change that is drafted, or being applied: what it would do, as far as it is compared."""
 
@@ -299,6 +310,7 @@ class BoardDraftSerializer(serializers.ModelSerializer[SetupDraft]):
     state = serializers.ChoiceField(choices=SetupState.choices)
     changes = serializers.SerializerMethodField(help_text="Of the mapping.")
     filter = serializers.SerializerMethodField()
+    groups = serializers.SerializerMethodField(help_text="The board's groups, by which items may be filtered.")
     counts = serializers.SerializerMethodField(help_text="Records and items by what would be done with them.")
     unanswered = serializers.SerializerMethodField(
         help_text="Names that are alike and that nobody has answered; they stay out. Answer them on the page."
@@ -311,8 +323,8 @@ class BoardDraftSerializer(serializers.ModelSerializer[SetupDraft]):
     class Meta:
         model = SetupDraft
         fields = [
-            *("entity_type", "owner", "state", "board_id", "board_name", "changes", "filter", "counts", "unanswered"),
-            *("calls", "compared_at", "plan_token", "progress", "problem", "done"),
+            *("entity_type", "owner", "state", "board_id", "board_name", "changes", "filter", "groups", "counts"),
+            *("unanswered", "calls", "compared_at", "plan_token", "progress", "problem", "done"),
         ]
         read_only_fields = fields
 
@@ -325,6 +337,12 @@ class BoardDraftSerializer(serializers.ModelSerializer[SetupDraft]):
     def get_filter(self, draft: SetupDraft) -> Any:
         """The conditions of both sides."""
         return BoardFilterSerializer(SyncFilter.parse(draft.sync_filter)).data
+
+    @extend_schema_field(BoardGroupSerializer(many=True))
+    def get_groups(self, draft: SetupDraft) -> Any:
+        """As Monday last showed them."""
+        groups = [{"id": group, "title": title} for group, title in draft.groups.items()]
+        return BoardGroupSerializer(groups, many=True).data
 
     @extend_schema_field(serializers.DictField(child=serializers.IntegerField()))
     def get_counts(self, draft: SetupDraft) -> Any:
@@ -366,9 +384,7 @@ class BoardDraftViewSet(BoardSettingView):
     """The draft of a board's change."""
 
     serializer_class = BoardDraftSerializer
-    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = dict.fromkeys(
-        ("update", "destroy", "apply", "compare"), (409,)
-    )
+    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = dict.fromkeys(_DRAFT_ACTS, (409,))
     scopes: ClassVar[dict[str, str]] = dict.fromkeys(_DRAFT_ACTS, "operate")
 
     @extend_schema(
@@ -413,19 +429,13 @@ class BoardDraftViewSet(BoardSettingView):
                 return bool(draft.sync_filter == drafts.begun_filter(draft))
             return bool(draft.sync_filter == _asked_filter(draft, filter_asked).to_json())
 
-        before = drafts.draft_of(entity_type)
-        draft = asking_monday(lambda: drafts.begin_change(user, entity_type, is_wanted))
-        try:
-            # All that is asked for is drafted, or nothing.
-            with transaction.atomic():
-                if problems := drafts.choose_fields(user, entity_type, chosen):
-                    raise serializers.ValidationError({"fields": problems}, code="invalid")
-                if filter_asked is not None:
-                    drafts.choose_filter(user, entity_type, _asked_filter(self._draft(entity_type), filter_asked))
-        except (serializers.ValidationError, ActionError):
-            if before is None or before.state == SetupState.DONE:
-                drafts.discard_begun(user, draft)
-            raise
+        def choose() -> None:
+            if problems := drafts.choose_fields(user, entity_type, chosen):
+                raise serializers.ValidationError({"fields": problems}, code="invalid")
+            if filter_asked is not None:
+                drafts.choose_filter(user, entity_type, _asked_filter(self._draft(entity_type), filter_asked))
+
+        asking_monday(lambda: drafts.begin_change(user, entity_type, is_wanted, choose))
         plan.compare_if_due()
         return self._answer(entity_type, HTTPStatus.ACCEPTED)
 
@@ -451,8 +461,8 @@ class BoardDraftViewSet(BoardSettingView):
     )
     def compare(self, request: Request, entity_type: str) -> Response:
         """Compare again."""
-        draft = self._draft(entity_type)
-        if not draft.mapped or draft.state in (SetupState.RUNNING, SetupState.DONE):
+        self._draft(entity_type)
+        if not plan.comparable().filter(pk=entity_type).exists():
             raise Conflict("There is nothing to compare: the draft has no fields yet, or is being applied.")
         plan.compare_again(cast("User", request.user))
         return self._answer(entity_type, HTTPStatus.ACCEPTED)
@@ -487,14 +497,13 @@ class BoardDraftViewSet(BoardSettingView):
 def _asked_filter(draft: SetupDraft, asked: dict[str, Sequence[dict[str, Any]]]) -> SyncFilter:
     """The filter that is asked for; raises ValidationError."""
     sides = {FilterSide.RECORD: asked.get("records", ()), FilterSide.ITEM: asked.get("items", ())}
-    rows = {side: [_filter_row(one) for one in conditions] for side, conditions in sides.items()}
+    rows = {
+        side: [FilterRow(one["field"], one["op"], values=one.get("values", ())) for one in conditions]
+        for side, conditions in sides.items()
+    }
     chosen, problems = filter_of_rows(draft, rows)
     if problems:
         names = {FilterSide.RECORD: "records", FilterSide.ITEM: "items"}
         told = {names[side]: {str(n): [text] for n, text in found.items()} for side, found in problems.items()}
         raise serializers.ValidationError({"filter": told}, code="invalid")
     return chosen
-
-
-def _filter_row(condition: dict[str, Any]) -> FilterRow:
-    return FilterRow(condition["field"], condition["op"], f"{SEPARATOR} ".join(condition.get("values", ())))

@@ -4,7 +4,7 @@ again and retrying its records.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -36,16 +36,17 @@ from sync.records.blocked_fields import KEPT_BY, throttled_records
 from sync.registry import rules_for
 
 
-def column_choices(mapping: FieldMapping) -> list[tuple[str, str]]:
+def column_choices(mapping: FieldMapping, siblings: Iterable[FieldMapping] | None = None) -> list[tuple[str, str]]:
     """The columns that the field may have, id and title; its present one first.
 
-    They are those that the board last showed, of a type that fits the field, and not another field's.
+    They are those that the board last showed, of a type that fits the field, and not another field's. `siblings` are
+    all fields of the board, where the caller has them.
     """
     columns: Mapping[str, Mapping[str, Any]] = mapping.link.shape.get("columns", {})
     present = (mapping.column_id, _column_label(mapping.column_id, columns.get(mapping.column_id, {})))
     if mapping.column_id == NAME_COLUMN_ID:
         return [present]
-    other_fields = _other_fields(mapping)
+    other_fields = _other_fields(mapping, siblings)
     fitting = [
         (column_id, _column_label(column_id, column))
         for column_id, column in columns.items()
@@ -90,11 +91,11 @@ def remap(mapping_id: int, column_id: str, *, expected: str | None = None) -> st
     return ". ".join([sentence, *requeued]) + "."
 
 
-def _other_fields(mapping: FieldMapping) -> dict[str, str]:
+def _other_fields(mapping: FieldMapping, siblings: Iterable[FieldMapping] | None = None) -> dict[str, str]:
     """The columns that other fields have, with the fields' labels."""
+    fields = mapping.link.mappings.all() if siblings is None else siblings
     # A field without a direction frees its column for others.
-    others = mapping.link.mappings.exclude(pk=mapping.pk).exclude(direction=SyncDirection.NONE)
-    return dict(others.values_list("column_id", "label"))
+    return {one.column_id: one.label for one in fields if one.pk != mapping.pk and one.direction != SyncDirection.NONE}
 
 
 def _remap_problem(mapping: FieldMapping, column_id: str, other_fields: Mapping[str, str]) -> str:

@@ -86,6 +86,7 @@ class OneScanPaginator(Paginator):  # type: ignore[type-arg]  # has no parameter
         super().__init__(*args, **kwargs)
         self._first_asked = _whole_number(number)
         self._found: dict[int, list[Any]] = {}
+        self._counted: int | None = None
 
     @cached_property
     def count(self) -> int:
@@ -103,8 +104,6 @@ class OneScanPaginator(Paginator):  # type: ignore[type-arg]  # has no parameter
         number = self.validate_number(number)
         rows: Any = self.object_list
         return Page(rows.filter(pk__in=self._find(number)), number, self)
-
-    _counted: int | None = None
 
     @property
     def _can_count_while_finding(self) -> bool:

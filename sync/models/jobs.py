@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 
@@ -324,6 +325,10 @@ class Export(models.Model):
     rows = models.IntegerField("rows written", db_default=0)
     size = models.BigIntegerField("bytes", db_default=0)
     problem = models.TextField(blank=True, db_default="")
+    # Of other types it names nothing, so whoever may view these may have the file.
+    shown_types = ArrayField(
+        models.CharField(max_length=50), verbose_name="types whose records its owner could view", db_default=[]
+    )
     made_at = models.DateTimeField(db_default=SyncNow())
     moved_at = models.DateTimeField("when it last got on", db_default=SyncNow())
 

@@ -29,6 +29,7 @@ from sync.kernel import process
 from sync.kernel.action_errors import Conflict
 from sync.models import Export, ExportFormat, ExportPart, ExportState
 from sync.outbox.notify import send_task
+from sync.registry import visible_types
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +54,8 @@ XLSX_ROWS = 1_048_575
 """Rows below the titles that a sheet can have."""
 XLSX_CHARACTERS = 32_767
 """Characters that a cell can have."""
+
+LOST_SIGHT = "You may not view all that this file names any more. Export the list again."
 
 _BOM = "\ufeff"  # without it Excel reads UTF-8 as Windows-1252
 
@@ -212,6 +215,11 @@ def may_export(user: Any, model: str) -> bool:
     return bool(user.is_active and _admin_of(model).has_view_permission(request))
 
 
+def may_download(user: Any, export: Export) -> bool:
+    """Whether somebody may have an export's file: whoever may see its list, and records of all types that it names."""
+    return may_export(user, export.model) and visible_types(user).issuperset(export.shown_types)
+
+
 def file_parts(export: Export) -> Iterator[bytes]:
     """Return an export's file, piece by piece."""
     for number in export.parts.order_by("number").values_list("number", flat=True):
@@ -287,6 +295,7 @@ def _write(export: Export) -> None:
         if process.is_shutting_down() or not _mine(export).update(rows=rows, moved_at=SyncNow()):
             raise _Interrupted
 
+    shown_types = sorted(visible_types(export.owner))
     table, written = _table_of(export), 0
     with tempfile.TemporaryFile() as file:
 
@@ -309,7 +318,8 @@ def _write(export: Export) -> None:
             export.parts.all().delete()
             for number, content in enumerate(iter(lambda: file.read(PART_BYTES), b"")):
                 ExportPart.objects.create(export=export, number=number, content=content)
-            _mine(export).update(state=ExportState.DONE, rows=written, size=size, problem="", moved_at=SyncNow())
+            done = {"rows": written, "size": size, "shown_types": shown_types}
+            _mine(export).update(state=ExportState.DONE, problem="", moved_at=SyncNow(), **done)
 
 
 def _table_of(export: Export) -> ListTable:

@@ -15,7 +15,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -256,16 +256,21 @@ def _shown(claimed: Sequence[WebhookDelivery], events: Mapping[int, FeedEvent]) 
     # As claimed: of one endpoint all rows have the same owner, whose rights are asked once.
     owners = {row.endpoint_id: row.endpoint for row in claimed}
     sights: dict[UUID, FeedSight] = {key: feed_sight(endpoint.owner) for key, endpoint in owners.items()}
-    shown = []
+    shown, withheld = [], defaultdict[UUID, list[WebhookDelivery]](list)
     for row in claimed:
-        sight, event = sights[row.endpoint_id], events.get(row.event_id or 0)
-        if event is None or sight.shows(event):
+        event = events.get(row.event_id or 0)
+        if event is None or sights[row.endpoint_id].shows(event):
             shown.append(row)
-        elif sight.entity_types:
-            _give_back(row, state=DeliveryState.FAILED, problem=WITHHELD, finished_at=sync_now())
         else:
-            _switch_off_ownerless(row.endpoint)
-            _give_back(row, state=DeliveryState.PENDING)
+            withheld[row.endpoint_id].append(row)
+    for key, rows in withheld.items():
+        with _undone_where_held_up("withheld"):
+            ended: dict[str, Any] = {"state": DeliveryState.FAILED, "problem": WITHHELD, "finished_at": sync_now()}
+            if not sights[key].entity_types:
+                _switch_off_ownerless(owners[key])
+                ended = {"state": DeliveryState.PENDING}
+            for row in rows:
+                _give_back(row, **ended)
     return shown
 
 
@@ -361,9 +366,8 @@ def _note(row: WebhookDelivery, outcome: _Outcome) -> None:
             finished = now if is_over else None
             mine.update(**known, state=state, counted=counted, next_attempt=now + pause, finished_at=finished)
             _note_failing(endpoint, outcome, now)
-    log.info(
-        "webhook", endpoint=str(row.endpoint_id), delivered=outcome.is_delivered, status=outcome.status, delivery=row.pk
-    )
+        said = {"endpoint": str(row.endpoint_id), "delivered": outcome.is_delivered, "status": outcome.status}
+        log.info("webhook", **said, delivery=row.pk)
 
 
 def _pause(failures: int) -> timedelta:

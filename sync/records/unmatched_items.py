@@ -124,11 +124,24 @@ def note_unmatched(link: BoardLink, findings: Iterable[UnmatchedFinding], *, dec
             cursor.execute(_UPDATE, params)
 
 
+# Whoever takes several rows takes them in the order in which ignoring does: in two orders each waits for the other.
+_LOCKED = """
+    WITH locked AS MATERIALIZED (
+        SELECT id FROM sync_unmatched_items AS unmatched WHERE unmatched.entity_type = %(entity_type)s AND {which}
+        ORDER BY unmatched.item_id FOR UPDATE OF unmatched
+    )
+"""
+_DELETE = f"{_LOCKED} DELETE FROM sync_unmatched_items AS unmatched USING locked WHERE locked.id = unmatched.id"
+_RELIST = f"""{_LOCKED} UPDATE sync_unmatched_items AS unmatched SET ignored_at = NULL, ignored_by = ''
+    FROM locked WHERE locked.id = unmatched.id"""
+_NAMED = "unmatched.item_id = ANY (%(items)s)"
+
+
 def clear_unmatched(entity_type: str, item_ids: Iterable[str]) -> None:
     """Forget items that a record has, or that are on the board no more."""
-    ids = sorted(set(item_ids))
-    if ids:
-        UnmatchedItem.objects.filter(entity_type=entity_type, item_id__in=ids).delete()
+    if items := sorted(set(item_ids)):
+        with connection.cursor() as cursor:
+            cursor.execute(_DELETE.format(which=_NAMED), {"entity_type": entity_type, "items": items})
 
 
 def clear_unlisted(link: BoardLink, before: datetime, listed: Iterable[str]) -> None:
@@ -136,18 +149,17 @@ def clear_unlisted(link: BoardLink, before: datetime, listed: Iterable[str]) -> 
 
     What is ignored stays. `listed` tells what was shown: a row that was locked when its page came kept its old time.
     """
+    which = f"""({_owned_condition("unmatched")} OR (unmatched.last_seen < %(before)s AND unmatched.ignored_at IS NULL
+        AND NOT EXISTS (SELECT FROM unnest(%(listed)s::text[]) AS listed (id) WHERE listed.id = unmatched.item_id)))"""
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"""DELETE FROM sync_unmatched_items AS unmatched WHERE unmatched.entity_type = %s
-                AND ({_owned_condition("unmatched")} OR (unmatched.last_seen < %s AND unmatched.ignored_at IS NULL
-                    AND NOT EXISTS (SELECT FROM unnest(%s::text[]) AS listed (id) WHERE listed.id = item_id)))""",
-            [link.entity_type, before, list(listed)],
-        )
+        params: dict[str, Any] = {"entity_type": link.entity_type, "before": before, "listed": list(listed)}
+        cursor.execute(_DELETE.format(which=which), params)
 
 
 def relist(entity_type: str, *item_ids: str) -> None:
     """List items again that were ignored, in the transaction in which that is forgotten."""
-    UnmatchedItem.objects.filter(entity_type=entity_type, item_id__in=item_ids).update(ignored_at=None, ignored_by="")
+    with connection.cursor() as cursor:
+        cursor.execute(_RELIST.format(which=_NAMED), {"entity_type": entity_type, "items": list(item_ids)})
 
 
 def reopen_items(link: BoardLink, findings: Sequence[UnmatchedFinding]) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from base64 import b32decode
 from datetime import timedelta
+from smtplib import SMTPRecipientsRefused
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.core.mail.backends.base import BaseEmailBackend
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
@@ -184,6 +186,55 @@ def test_setting_it_up_ends_other_sessions_and_turning_it_off_asks_for_a_code(ad
     assert client.post(CHANGE, {"code": code_of(ada, 1), "act": "off"}).status_code == 302
     assert not SecondFactor.objects.exists()
     assert client.get("/admin/npd/contact/").status_code == 200
+
+
+def test_wrong_codes_of_who_is_signed_in_are_few_and_lock_nobody_out(ada: User, mailoutbox: list[Any]) -> None:
+    enrolled(ada)
+    client = with_password()
+    assert client.post(CODE, {"code": code_of(ada)}).status_code == 302
+    for _ in range(30):
+        assert client.post(CHANGE, {"code": "000000", "act": "off"}).context["error"]
+    # Nor is a right one accepted there now, by whichever session of the person.
+    assert client.post(CHANGE, {"code": code_of(ada, 1), "act": "off"}).context["error"]
+    assert SecondFactor.objects.get().failures == 0
+    warn_of_wrong_codes()
+    assert mailoutbox == []
+    assert LogEntry.objects.filter(object_id=ada.pk, change_message__contains="tried while signed in").count() == 1
+    other = with_password()
+    assert other.post(CODE, {"code": code_of(ada, 1)}).status_code == 302
+    clock(timedelta(days=1, minutes=1))
+    assert other.post(CHANGE, {"code": code_of(ada, 2 * 60 * 24 + 3), "act": "off"}).status_code == 302
+    assert not SecondFactor.objects.exists()
+
+
+def test_wrong_codes_while_it_is_set_up_lock_nobody_out(ada: User) -> None:
+    client = with_password()
+    for _ in range(12):
+        assert client.post(SET_UP, {"code": "000000"}).context["error"]
+    assert with_password().get("/admin/npd/contact/").status_code == 200
+
+
+class RefusingBackend(BaseEmailBackend):
+    """Accepts no address, and never will."""
+
+    asked = 0
+
+    def send_messages(self, messages: Any) -> int:
+        """Refuse them."""
+        type(self).asked += 1
+        raise SMTPRecipientsRefused({messages[0].to[0]: (550, b"no such user")})
+
+
+def test_somebody_whose_address_is_refused_for_good_is_written_to_once(ada: User, settings: Any) -> None:
+    settings.EMAIL_BACKEND = f"{__name__}.RefusingBackend"
+    enrolled(ada)
+    SecondFactor.objects.update(failures=20, failed_at=sync_now())
+    assert [warn_of_wrong_codes() for _ in range(3)] == [0, 0, 0]
+    assert RefusingBackend.asked == 1
+    # The next lock is another message.
+    SecondFactor.objects.update(failures=25)
+    warn_of_wrong_codes()
+    assert RefusingBackend.asked == 2
 
 
 def test_an_administrator_and_a_command_let_somebody_in_again(ada: User) -> None:

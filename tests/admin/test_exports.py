@@ -192,6 +192,29 @@ def test_who_lost_the_right_meanwhile_gets_no_file(world: dict[str, Any]) -> Non
     assert (made.state, ExportPart.objects.count()) == (ExportState.FAILED, 0)
 
 
+def test_who_may_not_view_all_that_a_file_names_any_more_does_not_download_it(
+    world: dict[str, Any], settings: Any
+) -> None:
+    settings.EXPORT_ROWS_AT_ONCE = 0
+    owner = User.objects.create_user("owner", password="x", is_staff=True)
+    rights = {one.codename: one for one in Permission.objects.filter(content_type__app_label__in=("npd", "sync"))}
+    owner.user_permissions.add(rights["view_syncqueue"], rights["view_contact"], rights["view_organization"])
+    client = Client()
+    client.force_login(owner)
+    jobs = "/admin/sync/syncqueue/"
+    assert client.post(f"{jobs}export/", {"format": "csv"}).status_code == 303
+    exports.write_exports()
+    made = Export.objects.get()
+    addresses = f"{jobs}export/{made.pk}/file/", f"/api/v1/exports/{made.pk}/file"
+    codes = []
+    for change in (owner.user_permissions.remove, owner.user_permissions.add):
+        codes += [client.get(address).status_code for address in addresses]
+        change(rights["view_contact"])
+    # One that was written with less may be had with more.
+    codes += [client.get(address).status_code for address in addresses]
+    assert codes == [200, 200, 403, 403, 200, 200]
+
+
 @pytest.mark.usefixtures("long_from_three")
 def test_an_export_expires_with_its_file(browser_of_person: Client, world: dict[str, Any]) -> None:
     made = ask(browser_of_person)

@@ -147,6 +147,16 @@ def test_a_token_without_the_scope_is_refused_and_told_which(
     assert with_it.status_code != 403
 
 
+def test_a_token_that_may_only_write_is_answered_with_its_record_and_reads_nothing_else(
+    person: User, contact: Contact
+) -> None:
+    client = with_token(person, "write")
+    answer = client.patch(url_of(contact), {})
+    assert (answer.status_code, answer.json()["name"]) == (200, contact.name)
+    assert {client.get(one).status_code for one in (url_of(contact), CONTACTS, "/api/v1/events/")} == {403}
+    assert client.post(f"{CONTACTS}exports", {"file_format": "csv"}).status_code == 403
+
+
 def test_a_token_may_nothing_that_its_user_may_not(contact: Contact) -> None:
     viewer = with_token(user_who_may("view_contact"))
     answer = viewer.patch(url_of(contact), {"notes": "x"})

@@ -16,7 +16,8 @@ from django.db import connection, transaction
 
 from npd.models import Contact
 from sync.clock import CREATE_SYNC_NOW
-from sync.models import FeedEvent, WebhookDelivery
+from sync.models import FeedEvent, WebhookDelivery, WebhookEndpoint
+from sync.operations.event_feed import place_events
 from sync.operations.outgoing_webhooks import make_endpoint, send_test_event
 from sync.operations.webhook_sender import deliver_webhooks
 from tests.support.webhook_receiver import webhook_receiver
@@ -106,3 +107,27 @@ def test_a_lock_that_somebody_keeps_on_one_endpoint_holds_up_no_other(environmen
         # Sent, and not known to be: its claim ends, and it is sent again under its id.
         assert (locked.ids, delivery.state) == ([str(delivery.message_id)], "in_progress")
         assert free.ids == [str(uid) for uid in FeedEvent.objects.values_list("uid", flat=True)]
+
+
+def test_a_lock_on_an_endpoint_whose_owner_left_holds_up_no_other(environment: dict[str, str]) -> None:
+    person, leaver = (User.objects.create_superuser(one, f"{one}@example.test", "long-enough-1") for one in "ab")
+    with webhook_receiver() as withheld, webhook_receiver() as free:
+        endpoint, _secret = make_endpoint({"address": withheld.address}, leaver)
+        make_endpoint({"address": free.address}, person)
+        Contact.objects.create(name="Meanwhile")
+        place_events()
+        event = FeedEvent.objects.get()
+        delivery = WebhookDelivery.objects.create(endpoint=endpoint, event=event)
+        WebhookEndpoint.objects.filter(pk=endpoint.pk).update(position=event.position)
+        User.objects.filter(pk=leaver.pk).update(is_active=False)
+        with psycopg.connect(environment["DATABASE_URL"]) as other:
+            other.execute("SELECT 1 FROM sync_webhook_endpoints WHERE id = %s FOR UPDATE", [endpoint.pk])
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute("SET LOCAL lock_timeout = '50ms'")
+                deliver_webhooks()
+        assert (withheld.ids, free.ids) == ([], [str(event.uid)])
+        WebhookDelivery.objects.filter(pk=delivery.pk).update(claimed_until=None)
+        deliver_webhooks()
+        endpoint.refresh_from_db()
+        delivery.refresh_from_db()
+        assert (withheld.ids, endpoint.disabled_code, delivery.state) == ([], "owner", "pending")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 from django.utils.html import strip_tags
 
 from sync.models import DisabledCode, Incident, WebhookDelivery, WebhookEndpoint
 from sync.operations.notifications.incidents import refresh_incidents
 from sync.operations.outgoing_webhooks import make_endpoint
+from tests.api.conftest import with_token
 
 LIST = "/admin/sync/webhookendpoint/"
 
@@ -50,11 +55,72 @@ def test_it_is_changed_tested_and_given_a_new_secret(browser: Client, endpoint: 
     assert browser.get(f"{page}rotate/").status_code == 405
 
 
+def test_who_becomes_the_owner_is_told_before_and_after(
+    browser: Client, person: User, endpoint: WebhookEndpoint, client: Client
+) -> None:
+    other = User.objects.create_superuser("bo", "bo@example.test", "x")
+    page = f"{LIST}{endpoint.pk}/"
+    form = {"address": endpoint.address, "description": "Other", "enabled": "on"}
+    told = "You are its owner now"
+
+    def said(**changes: str) -> bool:
+        return told in browser.post(f"{page}change/", form | changes, follow=True).content.decode()
+
+    WebhookEndpoint.objects.update(owner=other)
+    assert strip_tags(browser.get(f"{page}change/").content.decode()).count("becomes the owner") == 2
+    assert not said()
+    assert said(address="https://hooks.example/else")
+    assert not said(address="https://hooks.example/else")
+    WebhookEndpoint.objects.update(owner=None, enabled=False)
+    assert said(address="https://hooks.example/else")
+    WebhookEndpoint.objects.update(owner=other)
+    assert "You become its owner" in browser.post(f"{page}rotate/").content.decode()
+    assert told in browser.post(f"{page}rotate/", {"confirmed": "yes"}).content.decode()
+    assert "You become its owner" not in browser.post(f"{page}rotate/").content.decode()
+    WebhookEndpoint.objects.update(owner=other)
+    by_api = with_token(person).post(f"/api/v1/webhook-endpoints/{endpoint.pk}/rotate-secret")
+    assert by_api.json()["owner"] == person.username
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_act_that_gave_way_to_another_is_told_and_may_be_repeated(
+    browser: Client, person: User, endpoint: WebhookEndpoint
+) -> None:
+    row = WebhookDelivery.objects.create(endpoint=endpoint, state="failed", counted=5)
+    log, page = "/admin/sync/webhookdelivery/", f"{LIST}{endpoint.pk}/change/"
+    again = {"action": "send_again", "_selected_action": [row.pk], "index": "0"}
+    form = {"address": endpoint.address, "description": "Other", "enabled": "on"}
+    with holding("SELECT 1 FROM sync_webhook_endpoints, sync_webhook_deliveries FOR UPDATE"):
+        answers = [browser.post(log, again), browser.post(page, form)]
+        by_api = with_token(person)
+        told = by_api.post(f"/api/v1/webhook-deliveries/{row.pk}/replay")
+    assert [(one.status_code, one.headers["Retry-After"]) for one in answers] == [(503, "10")] * 2
+    assert 'id="nav-sidebar"' in answers[0].content.decode()
+    assert (told.status_code, told.json()["code"]) == (409, "conflict")
+    connection.close()
+    assert [browser.post(log, again).status_code, browser.post(page, form).status_code] == [302, 302]
+    endpoint.refresh_from_db()
+    assert endpoint.description == "Other"
+
+
+@contextmanager
+def holding(statement: str) -> Iterator[None]:
+    """Somebody else has these rows locked, and who waits for them gives way soon."""
+    settings = connection.settings_dict
+    address = {"host": settings["HOST"], "port": settings["PORT"] or None, "user": settings["USER"]}
+    with psycopg.connect(**address, password=settings["PASSWORD"], dbname=settings["NAME"]) as other:  # type: ignore[arg-type]
+        other.execute(statement)
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '50ms'")
+        yield
+
+
 def test_deliveries_are_listed_and_sent_again(browser: Client, endpoint: WebhookEndpoint) -> None:
     row = WebhookDelivery.objects.create(endpoint=endpoint, state="failed", status_code=500, counted=5)
     log = "/admin/sync/webhookdelivery/"
     assert "HTTP 500" in browser.get(log).content.decode()
-    assert browser.get(f"{log}{row.pk}/change/").status_code == 200
+    page = browser.get(f"{log}{row.pk}/change/").content.decode()
+    assert ("Failures of this delivery alone" in page, "The present attempt counts" in page) == (True, False)
     browser.post(log, {"action": "send_again", "_selected_action": [row.pk], "index": "0"})
     row.refresh_from_db()
     assert (row.state, row.counted) == ("pending", 0)

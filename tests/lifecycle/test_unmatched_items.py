@@ -25,6 +25,8 @@ from sync.outbox import pauses
 from sync.records.item_links import ignore_item, relink
 from sync.records.unmatched_items import (
     UnmatchedFinding,
+    clear_unlisted,
+    clear_unmatched,
     ignore_unmatched,
     note_unmatched,
     recent_requests,
@@ -35,6 +37,7 @@ from sync.records.unmatched_items import (
 )
 from sync.registry import link_of
 from tests.lifecycle.conftest import choose
+from tests.support.waiting import somebody_waits, wait_for
 from tests.support.world import World, mail
 
 
@@ -394,6 +397,38 @@ def test_ignoring_an_item_whose_pass_reopens_it_at_that_moment_is_done_and_fails
         assert ignore_unmatched(UnmatchedItem.objects.all(), "dora") == 1
         passed.result(20)
     assert row("71").ignored_by == "dora"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda: relist("contact", "2", "1"),
+        lambda: clear_unmatched("contact", ["2", "1"]),
+        lambda: clear_unlisted(BoardLink(entity_type="contact"), sync_now(), []),
+    ],
+)
+def test_whoever_takes_several_items_takes_them_in_one_order(act: Any) -> None:
+    """As ignoring does; in two orders each would wait for the other."""
+    for item in ("2", "1"):
+        UnmatchedItem.objects.create(entity_type="contact", item_id=item, reason_code=Why.NO_KEY)
+
+    def acted() -> None:
+        try:
+            with transaction.atomic():
+                act()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            locked = UnmatchedItem.objects.select_for_update(nowait=True)
+            assert locked.get(item_id="1")
+            other = pool.submit(acted)
+            wait_for("the other waits", lambda: somebody_waits("= 'transactionid'"))
+            # What comes after the one that it waits for is free.
+            assert locked.get(item_id="2")
+        other.result(20)
 
 
 def test_unlinked_items_are_no_unmatched_items_until_they_are_considered_again(world: World) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from npd.models import Contact
+from sync.boards.sync_filter import SyncFilter
 from sync.models import BoardLink, FieldMapping
 from sync.operations.setup import draft as drafts
+from sync.operations.setup.filter_choice import rows_of
 from tests.api.conftest import user_who_may, with_token
 from tests.wizard.conftest import PEOPLE as COLUMNS
 from tests.wizard.conftest import Wizard, a_board, draft, people, words_of
@@ -191,7 +195,7 @@ def test_a_plan_whose_settings_changed_meanwhile_is_shown_them_and_then_applied_
     codes = []
     for _ in range(2):
         token = api.get(f"{BOARD}draft/").json()["plan_token"]
-        answer = api.post(f"{BOARD}draft/apply", {"plan_token": token}, headers={"Idempotency-Key": token[:20]})
+        answer = api.post(f"{BOARD}draft/apply", {"plan_token": token}, headers={"Idempotency-Key": "one"})
         codes.append(answer.status_code)
     assert codes == [409, 202]
 
@@ -203,7 +207,7 @@ def test_a_refused_draft_leaves_nothing_and_the_same_one_may_be_sent_again(wizar
     by_mail = {"filter": {"items": [{"field": "email", "op": "is", "values": ["no address"]}]}}
     by_phone = {"filter": {"records": [{"field": "phone", "op": "is_filled"}]}}
     assert api.put(f"{BOARD}draft/", fields | by_mail).status_code == 400
-    assert api.get(f"{BOARD}draft/").status_code == 404
+    assert draft().state == "done"
     assert [api.put(f"{BOARD}draft/", fields | by_phone).status_code for _ in range(2)] == [202, 202]
     for other in (by_phone, fields, {"fields": {}}, fields | {"filter": {}}):
         assert api.put(f"{BOARD}draft/", other).status_code == 409, other
@@ -211,3 +215,62 @@ def test_a_refused_draft_leaves_nothing_and_the_same_one_may_be_sent_again(wizar
     assert api.delete(f"{BOARD}draft/").status_code == 204
     assert [api.put(f"{BOARD}draft/", by_phone).status_code for _ in range(2)] == [202, 202]
     assert api.put(f"{BOARD}draft/", fields).status_code == 409
+
+
+def test_what_an_applied_draft_did_outlives_a_refused_one(wizard: Wizard) -> None:
+    set_up(wizard)
+    api = with_token(wizard.person)
+    assert api.put(f"{BOARD}draft/", {"fields": {"role_title": {"column_id": "position"}}}).status_code == 202
+    wizard.work()
+    wizard.apply()
+    done = api.get(f"{BOARD}draft/").json()
+    assert (done["state"], bool(done["done"])) == ("done", True)
+    for body in (
+        {"fields": {"role_title": {"column_id": "nonsense"}}},
+        {"filter": {"items": [{"field": "email", "op": "is", "values": ["no address"]}]}},
+    ):
+        assert api.put(f"{BOARD}draft/", body).status_code == 400, body
+    assert api.get(f"{BOARD}draft/").json() == done
+
+
+def test_a_value_of_a_filter_may_hold_a_semicolon_by_api_and_on_the_page(wizard: Wizard) -> None:
+    set_up(wizard)
+    api = with_token(wizard.person)
+    values = ["Sales; East", "Head", "a;;b", "End;"]
+    asked = {"filter": {"records": [{"field": "role_title", "op": "is", "values": values}]}}
+    assert api.put(f"{BOARD}draft/", asked).json()["filter"]["records"][0]["values"] == values
+    [row] = rows_of(SyncFilter.parse(draft().sync_filter).records)
+    form = {"record-field": row.field, "record-op": row.op, "record-text": row.text}
+    wizard.post("filter/contact/", seen=drafts.filter_token(draft()), **form)
+    assert draft().sync_filter["records"][0]["values"] == values
+
+
+def test_a_group_is_taken_by_its_id_or_its_title(wizard: Wizard) -> None:
+    set_up(wizard)
+    api = with_token(wizard.person)
+    shown = api.put(f"{BOARD}draft/", {"fields": {}}).json()
+    [(group, title)] = [(one["id"], one["title"]) for one in shown["groups"] if one["title"] == "People"]
+    for value in (group, title, title.upper()):
+        assert api.delete(f"{BOARD}draft/").status_code == 204
+        items = [{"field": "group", "op": "is", "values": [value]}]
+        answer = api.put(f"{BOARD}draft/", {"filter": {"items": items}})
+        assert (answer.status_code, answer.json()["filter"]["items"][0]["values"]) == (202, [group])
+    unknown = {"filter": {"items": [{"field": "group", "op": "is", "values": ["Nobody"]}]}}
+    assert api.delete(f"{BOARD}draft/").status_code == 204
+    refused = api.put(f"{BOARD}draft/", unknown)
+    assert refused.status_code == 400
+    assert group in refused.json()["errors"][0]["detail"]
+
+
+def test_the_columns_of_a_board_cost_no_query_a_field(wizard: Wizard) -> None:
+    link = set_up(wizard)
+    api = with_token(wizard.person)
+    assert api.get(f"{BOARD}columns/").status_code == 200
+    others = FieldMapping.objects.filter(link=link).exclude(key="email")
+    with CaptureQueriesContext(connection) as all_fields:
+        api.get(f"{BOARD}columns/")
+    assert others.count() > 2
+    others.delete()
+    with CaptureQueriesContext(connection) as one_field:
+        api.get(f"{BOARD}columns/")
+    assert len(one_field) == len(all_fields)

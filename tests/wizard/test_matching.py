@@ -7,6 +7,8 @@ import re
 from npd.models import Contact, Organization
 from sync.kernel.messages import UnmatchedReason
 from sync.models import Decision, RefusedItem, UnmatchedItem
+from sync.operations.setup import draft as drafts
+from sync.operations.setup import plan
 from sync.operations.setup.matches import match_names
 from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, draft, later, mail
 
@@ -148,3 +150,23 @@ def test_items_become_records_where_that_is_wanted(wizard: Wizard) -> None:
         ("Nova Labs", "synced"),
         ("Orion", "synced"),
     ]
+
+
+def test_an_item_that_nothing_matches_by_is_planned_as_what_the_run_makes_of_it(wizard: Wizard) -> None:
+    items = [{"name": "Eve", "mail": mail("eve@x.org")}, {"name": "Nameless"}]
+    drafts.choose_boards(wizard.person, {"contact": a_board(wizard.monday, "CRM", *PEOPLE, items=items)})
+    wizard.choose("contact")
+    drafts.choose_matching(wizard.person, "contact", threshold=88, first_match="ask", creates_records=True)
+    plan.compare_if_due()
+    wizard.work()
+    counts = plan.plan_totals(draft())
+    assert (counts["from_items"], counts["no_key"]) == (1, 1)
+    assert "listed as unmatched 1 Nameless" in wizard.get("plan/")
+    wizard.apply()
+    later(wizard.monday, 20)  # nobody edits the items any more
+    wizard.drain()
+    assert list(Contact.objects.values_list("name", flat=True)) == ["Eve"]
+    assert [(one.name, one.reason_code) for one in UnmatchedItem.objects.all()] == [("Nameless", "no_key_yet")]
+    later(wizard.monday, 400)
+    wizard.drain()
+    assert set(Contact.objects.values_list("name", flat=True)) == {"Eve", "Nameless"}

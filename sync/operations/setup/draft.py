@@ -219,9 +219,14 @@ def choose_boards(user: User, choices: Mapping[str, str]) -> None:
 
 
 def begin_change(
-    user: User, entity_type: str, is_wanted: Callable[[SetupDraft], bool] = lambda draft: False
+    user: User,
+    entity_type: str,
+    is_wanted: Callable[[SetupDraft], bool] = lambda draft: False,
+    choose: Callable[[], None] = lambda: None,
 ) -> SetupDraft:
     """Draft a change of a board that is set up, starting from what is stored; raises ActionError, ConnectorError.
+
+    What `choose` then chooses belongs to it: where that raises, nothing is begun, and what was there stays.
 
     An open set-up with other changes is neither continued nor replaced, and none is begun beside somebody else's:
     raises Conflict. Of one that holds just what is wanted anyway, `is_wanted` says so.
@@ -235,7 +240,7 @@ def begin_change(
         boards = connector.read_boards([link.board_id])
         spec = registry.entity(entity_type)
         _check_board(spec, link.board_id, boards)
-        return _create_draft(user, connector, spec, boards[link.board_id])
+        return _create_draft(user, connector, spec, boards[link.board_id], choose)
     if draft.state == SetupState.RUNNING:
         raise Conflict("This set-up is being applied. Wait until it is done.")
     if draft.board_id != link.board_id:
@@ -252,6 +257,8 @@ def begin_change(
         raise Conflict(
             f"{opening}: {summary}. Nothing was added to it. Go on with it here, or discard it and begin yours again."
         )
+    with transaction.atomic():
+        choose()
     return draft
 
 
@@ -279,16 +286,6 @@ def has_begun_matching(draft: SetupDraft) -> bool:
 def begun_filter(draft: SetupDraft) -> dict[str, Any]:
     """Return the filter with which the draft began."""
     return dict((draft.outcome.get(SETTINGS_KEY) or {}).get("sync_filter", draft.sync_filter))
-
-
-def discard_begun(user: User, begun: SetupDraft) -> None:
-    """Delete a draft in which nobody has chosen anything since it was begun here."""
-    with transaction.atomic():
-        unchosen = SetupDraft.objects.filter(
-            pk=begun.pk, mapped=False, owner=user, owned_at=begun.owned_at, changed_at=begun.changed_at
-        )
-        if unchosen.delete()[0]:
-            log_setup(user, begun.entity_type, "Set-up left out; nothing was written.")
 
 
 def requested_choices(entity_type: str, requested: Mapping[str, Mapping[str, str]]) -> dict[str, FieldChoice]:
@@ -437,7 +434,9 @@ def has_column_changes(draft: SetupDraft, columns: Mapping[str, DraftColumn]) ->
     )
 
 
-def _create_draft(user: User, connector: Connector, spec: EntitySpec, board: Board | None) -> SetupDraft:
+def _create_draft(
+    user: User, connector: Connector, spec: EntitySpec, board: Board | None, choose: Callable[[], None] = lambda: None
+) -> SetupDraft:
     """Begin a type's set-up with a board (none: one is to be created), what is stored and what its columns suggest."""
     entity_type = spec.entity_type
     columns = _describe_columns(connector, board, entity_type) if board is not None else {}
@@ -467,19 +466,22 @@ def _create_draft(user: User, connector: Connector, spec: EntitySpec, board: Boa
             )
             begun = f" with the board “{board.name}” ({board.id})" if board is not None else ": a board is to be made"
             log_setup(user, entity_type, f"Set-up begun{begun}. Nothing is written yet.")
+            # What is mapped already stays so; the rest is as the columns suggest.
+            fields, stored = mappable_fields(entity_type), stored_choices(link)
+            used = {choice.column for choice in stored.values()}
+            free = {column: details for column, details in columns.items() if column not in used}
+            found = suggest_columns([one for one in fields if one.key not in stored], free, npd_id_column_of(draft))
+            chosen = {
+                one.key: stored.get(one.key) or FieldChoice(found[one.key].column if one.key in found else "")
+                for one in fields
+            }
+            own_draft = SetupDraft.objects.filter(pk=entity_type)
+            own_draft.update(fields={key: choice.to_json() for key, choice in chosen.items()})
+            choose()
     except IntegrityError as taken:
         raise ActionError(
             "Another set-up uses that board already. A board serves one kind of records; choose another."
         ) from taken
-    # What is mapped already stays so; the rest is as the columns suggest.
-    fields, stored = mappable_fields(entity_type), stored_choices(link)
-    used = {choice.column for choice in stored.values()}
-    free = {column: details for column, details in columns.items() if column not in used}
-    found = suggest_columns([one for one in fields if one.key not in stored], free, npd_id_column_of(draft))
-    chosen = {
-        one.key: stored.get(one.key) or FieldChoice(found[one.key].column if one.key in found else "") for one in fields
-    }
-    SetupDraft.objects.filter(pk=entity_type).update(fields={key: choice.to_json() for key, choice in chosen.items()})
     draft.refresh_from_db()
     return draft
 

@@ -25,18 +25,19 @@ from sync.reconcile.field_values import BoardContext, stored_values
 from sync.registry import relation_of
 
 SEPARATOR = ";"
-"""Between several values that a person types; a single label may hold it."""
+"""Between several values that a person types; doubled it belongs to a value."""
 
 _FILLED_OPS = (FilterOp.FILLED, FilterOp.EMPTY)
 
 
 @dataclass(frozen=True)
 class FilterRow:
-    """A condition as a page sends it: the field's key, the op, and the values as typed."""
+    """A condition as it is sent: the field's key, the op, and the values, which a page has as the text typed."""
 
     field: str = ""
     op: str = ""
     text: str = ""
+    values: Sequence[str] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -83,7 +84,19 @@ def _ops_of(board: BoardContext, key: str, side: FilterSide) -> Sequence[FilterO
 
 def rows_of(conditions: Iterable[FilterCondition]) -> list[FilterRow]:
     """Return conditions as a page shows them."""
-    return [FilterRow(one.field, str(one.op), f"{SEPARATOR} ".join(one.labels)) for one in conditions]
+    return [FilterRow(one.field, str(one.op), _typed(one.labels)) for one in conditions]
+
+
+def _typed(values: Sequence[str]) -> str:
+    return f"{SEPARATOR} ".join(one.replace(SEPARATOR, SEPARATOR * 2) for one in values)
+
+
+def _split(text: str, offered: Sequence[str]) -> list[str]:
+    """Return the values that a person typed; a known one may hold the separator."""
+    if text in offered:
+        return [text]
+    parts = text.replace(SEPARATOR * 2, "\0").split(SEPARATOR)
+    return [part.replace("\0", SEPARATOR).strip() for part in parts]
 
 
 def filter_of_rows(
@@ -120,10 +133,8 @@ def _condition_of(
     op = FilterOp(row.op)
     if not op.takes_values:
         return FilterCondition(row.field, op)
-    # A single label may hold what parts several values.
-    whole = row.text.replace("\0", "").strip()
-    parts = [whole] if whole in offered.values else [part.strip() for part in whole.split(SEPARATOR)]
-    values = list(dict.fromkeys(part for part in parts if part))
+    sent = row.values or _split(row.text.replace("\0", "").strip(), offered.values)
+    values = list(dict.fromkeys(one for one in sent if one))
     if not values:
         raise ValueError(f"Say what {offered.label} {op.label}: type a value.")
     if len(values) > MAX_VALUES or any(len(one) > MAX_VALUE_LENGTH for one in values):
@@ -131,10 +142,13 @@ def _condition_of(
             f"There can be {MAX_VALUES:d} values at most, of {MAX_VALUE_LENGTH:d} characters each. Shorten the list."
         )
     if row.field == GROUP:
-        ids = {title.casefold(): group for group, title in draft.groups.items()}
-        if unknown := [one for one in values if one.casefold() not in ids]:
-            raise ValueError(f"The board has no group “{unknown[0]}”. Choose one of its groups.")
-        found = [ids[one.casefold()] for one in values]
+        titles = {title.casefold(): group for group, title in draft.groups.items()}
+        # A page shows titles. A program has read ids, too; one of these is never taken for another group's title.
+        found = [one if row.values and one in draft.groups else titles.get(one.casefold(), "") for one in values]
+        if "" in found:
+            known = ", ".join(f"{title} ({group})" if row.values else title for group, title in draft.groups.items())
+            raise ValueError(f"The board has no group “{values[found.index('')]}”. Choose one of its groups: {known}.")
+        found = list(dict.fromkeys(found))
         return FilterCondition(GROUP, op, tuple(found), tuple(draft.groups[one] for one in found))
     if op is not FilterOp.CONTAINS:
         _check_values(board, row.field, values)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from rapidfuzz import fuzz, process, utils
 
 from sync import connectors, registry
@@ -16,6 +17,7 @@ from sync.boards.board_listing import item_pages
 from sync.boards.sync_filter import FilterSide
 from sync.choices import SyncDirection
 from sync.connectors.base.board_items import BatchItems, Item
+from sync.kernel import humanize
 from sync.models import BoardLink, FieldMapping, RefusedItem, SetupDraft
 from sync.models.synced_model import unsynced
 from sync.operations.backfill.estimate import ItemIndex, unclaimed_batch
@@ -28,7 +30,7 @@ from sync.reconcile.board_filter import LEFT_OUT, exclude_items, exclude_records
 from sync.reconcile.field_plan import plan
 from sync.reconcile.field_values import BoardContext, Directory, record_name
 from sync.reconcile.identity import identify
-from sync.reconcile.sides import as_uuid, load, load_related, match_text_of_record, npd_id_of
+from sync.reconcile.sides import as_uuid, load, load_related, match_text_of_item, match_text_of_record, npd_id_of
 from sync.registry import link_of
 
 SAMPLES_PER_OUTCOME = 5
@@ -117,7 +119,8 @@ class MatchResult:
 
     `to_monday`, `to_npd` and `conflicts` count records, `held` blocked fields; `near` are pairs that a person
     may confirm, `unsure_of` gives by record the items that its name is like, where they are several, `free`
-    are the unmatched items that the filter lets through, `names` what they are called. `concerned` are the records of
+    are the unmatched items that the filter lets through, `keyless` those of them whose match key is empty, `names` what
+    they are called. `concerned` are the records of
     which the filter would say something else than their last pass did.
     """
 
@@ -127,6 +130,7 @@ class MatchResult:
     near: list[dict[str, Any]] = field(default_factory=list)
     unsure_of: dict[str, list[str]] = field(default_factory=dict)
     free: list[str] = field(default_factory=list)
+    keyless: list[str] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
     concerned: list[str] = field(default_factory=list)
     items: int = 0
@@ -298,8 +302,15 @@ class _DraftComparison:
             self.result.add("ambiguous", self.created[one.record], options)
         self._discard_created([one.record for one in [*result.ambiguous, *beyond]])
         like = {item for one in [*result.pairs, *result.ambiguous] for item, _score in one.items}
-        unlike = [item.name[:120] for item in unmatched.values() if item.id not in like]
-        self.result.samples["from_items"] = [[name, ""] for name in unlike[:SAMPLES_PER_OUTCOME]]
+        batch, label = unclaimed_batch(self.board), self.board.match_mapping.label if self.board.match_mapping else ""
+        # Their pass waits for somebody to fill it in, also where the column can't be read.
+        self.result.keyless = [item.id for item in unmatched.values() if not match_text_of_item(batch, item)]
+        wait = humanize.time_span(settings.NEW_ITEM_WAIT_SECONDS)
+        why = dict.fromkeys(self.result.keyless, f"{label} is empty; without one it becomes a record in {wait}")
+        for item in [one for one in unmatched.values() if one.id not in like]:
+            samples = self.result.samples.setdefault("no_key" if item.id in why else "from_items", [])
+            if len(samples) < SAMPLES_PER_OUTCOME:
+                samples.append([item.name[:120], why.get(item.id, "")])
 
     def _discard_created(self, records: Iterable[str]) -> None:
         # They may already have an item, so a person is asked before they are created.

@@ -56,9 +56,9 @@ BULK_THRESHOLD = 500
 def compare_again(user: User) -> None:
     """Have a worker compare all set-ups whose fields are mapped; earlier results are dropped. Raises Conflict."""
     with transaction.atomic():
-        for draft in _comparable().select_for_update().order_by("pk"):
+        for draft in comparable().select_for_update().order_by("pk"):
             check_owner(draft, user)
-        for entity_type in _request_comparison(_comparable()):
+        for entity_type in _request_comparison(comparable()):
             log_setup(user, entity_type, "Set-up: both sides are compared; nothing is written.")
 
 
@@ -66,17 +66,18 @@ def compare_if_due() -> None:
     """Compare again those that changed since, or were compared too long ago; not logged as a person's act."""
     changed = Q(state=SetupState.DRAFT, problem="")
     too_old = Q(state=SetupState.COMPARED) & (Q(found_at=None) | Q(found_at__lt=sync_now() - PLAN_LIFETIME))
-    _request_comparison(_comparable().filter(changed | too_old))
+    _request_comparison(comparable().filter(changed | too_old))
 
 
-def _comparable() -> QuerySet[SetupDraft]:
+def comparable() -> QuerySet[SetupDraft]:
+    """Return the set-ups that can be compared: mapped ones that are open."""
     return SetupDraft.objects.filter(mapped=True).exclude(state__in=(SetupState.RUNNING, SetupState.DONE))
 
 
 def _request_comparison(drafts: QuerySet[SetupDraft]) -> list[str]:
     found = list(drafts.values_list("entity_type", flat=True))
     if found:
-        _comparable().filter(entity_type__in=found).update(
+        comparable().filter(entity_type__in=found).update(
             state=SetupState.COMPARING, problem="", progress="", token=None, held_until=None, changed_at=SyncNow()
         )
         # Beat looks for such set-ups every ten seconds, so a broker that is away costs only time.
@@ -181,20 +182,27 @@ def plan_totals(draft: SetupDraft) -> dict[str, int]:
     answers = [draft.answers.get(one["record"]) for one in pairs]
     linked = sum(answer == one["item"] for answer, one in zip(answers, pairs, strict=True))
     new = answers.count(ANSWER_NEW)
+    free, keyless = _unmatched_items(draft), set(draft.found.get("keyless", []))
     return {
         **{name: int(counts.get(name, 0)) for name in COUNT_KEYS},
         "create": int(counts.get("create", 0)) + new,
         "link": int(counts.get("link", 0)) + linked,
         "out": len(pairs) - linked - new,  # those that are like several items count as ambiguous
-        "from_items": unmatched_count(draft) if draft.creates_records else 0,
+        "from_items": len(free - keyless) if draft.creates_records else 0,
+        # The run makes none of these: they are unmatched items until somebody fills the match key, or it has waited.
+        "no_key": len(free & keyless) if draft.creates_records else 0,
     }
 
 
 def unmatched_count(draft: SetupDraft) -> int:
     """Return how many unmatched items stay unmatched."""
+    return len(_unmatched_items(draft))
+
+
+def _unmatched_items(draft: SetupDraft) -> set[str]:
     paired_items = {one["item"] for one in draft.found.get("near", [])}
     ambiguous_items = {item for items in draft.found.get("unsure_of", {}).values() for item in items}
-    return len(set(draft.found.get("free", [])) - paired_items - ambiguous_items)
+    return set(draft.found.get("free", [])) - paired_items - ambiguous_items
 
 
 def unanswered_pairs(draft: SetupDraft) -> list[dict[str, Any]]:
@@ -217,7 +225,8 @@ def plan_cost(plans: Sequence[SetupDraft]) -> WorkCost:
         jobs = math.ceil(count["create"] / connector.import_rows) if count["create"] >= BULK_THRESHOLD else 0
         listings = jobs * math.ceil((int(draft.found.get("items", 0)) + count["create"]) / connector.items_per_page)
         writes = int(draft.found.get("counts", {}).get("looks_that_write", 0)) + (0 if jobs else count["create"])
-        reads = count["linked"] + count["link"] + count["stops"] + count["ambiguous"] + count["from_items"]
+        reads = count["linked"] + count["link"] + count["stops"] + count["ambiguous"]
+        reads += count["from_items"] + count["no_key"]
         passes = math.ceil((reads + writes) / connector.items_per_read) + math.ceil(writes / connector.items_per_read)
         new_columns = sum(one.column == NEW_COLUMN for one in parse_choices(draft.fields).values())
         board = (

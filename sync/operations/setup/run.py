@@ -339,9 +339,9 @@ def advance_drafts() -> None:
         locked = SetupDraft.objects.filter(unlocked, pk=spec.entity_type, state__in=WORKING_STATES).update(
             token=token, held_until=SyncNow() + timedelta(seconds=LOCK_SECONDS)
         )
-        draft = SetupDraft.objects.select_related("owner").get(pk=spec.entity_type) if locked else None
-        if draft is None:
+        if not locked:
             continue
+        draft = SetupDraft.objects.select_related("owner").get(pk=spec.entity_type)
         try:
             _advance_draft(draft)
         except DraftLost:
