@@ -5,6 +5,7 @@ from __future__ import annotations
 import mimetypes
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,12 +25,29 @@ if TYPE_CHECKING:
 
 SIDEBAR = "#nav-sidebar"
 AXE = Axe().axe_script
-ASKED = {"resultTypes": ["violations"], "preload": False, "elementRef": False}
+BELOW_SERIOUS = (
+    "aria-allowed-role", "empty-heading", "empty-table-header", "heading-order", "image-redundant-alt",
+    "landmark-banner-is-top-level", "landmark-complementary-is-top-level", "landmark-contentinfo-is-top-level",
+    "landmark-main-is-top-level", "landmark-no-duplicate-banner", "landmark-no-duplicate-contentinfo",
+    "landmark-no-duplicate-main", "landmark-one-main", "landmark-unique", "meta-viewport-large",
+    "page-has-heading-one", "presentation-role-conflict", "region", "scope-attr-valid", "skip-link",
+    "table-duplicate-name",
+)  # fmt: skip
+"""Rules of axe that are no part of WCAG, nor ever serious: what they find would not count, and costs a fifth of all."""
+ASKED = {
+    "resultTypes": ["violations"],
+    "preload": False,
+    "elementRef": False,
+    "rules": {name: {"enabled": False} for name in BELOW_SERIOUS},
+}
 WCAG = {"wcag2a", "wcag2aa", "wcag21a", "wcag21aa"}
 AXE_FILE = "axe-core.js"
 READ = "data-read"
-SHAPING = {"class", "role", "type", "lang", "dir", "tabindex"}
-"""Attributes whose values say what an element is and looks like; of others it counts whether there is a value."""
+SHAPING = {"role", "type", "lang", "dir", "tabindex"}
+"""Attributes whose values, as its classes, say what an element is and looks like; of others it counts that they are."""
+NAMING = re.compile(r"^(app|model|field|column)-.*")
+"""Classes that say which model or field it is. One that no style sheet names looks like every other."""
+CLASS = re.compile(r"\.([\w-]+)")
 LONG_WORD = re.compile(r"\S{25}")
 STILL = "*, ::before, ::after { transition: none !important; animation: none !important }"
 
@@ -41,6 +59,11 @@ BESIDE = """() => {
     return [`${root.scrollWidth - room} px`, ...inner.slice(0, 3).map(one => one.outerHTML.slice(0, 160))];
 }"""
 """By how much the page is wider than the screen, and the innermost elements that stand out."""
+LOOK = f"""async ([dark, ...asked]) => {{
+    document.documentElement.classList.toggle("dark", dark);
+    document.querySelectorAll("details").forEach(one => (one.open = true));
+    return [(await axe.run(...asked)).violations, ({BESIDE})()];
+}}"""
 
 
 def inbox_badge(page: Page) -> Any:
@@ -48,23 +71,19 @@ def inbox_badge(page: Page) -> Any:
     return page.locator("#nav-sidebar-apps a", has_text="Inbox").locator("[data-badge]")
 
 
-def serious(page: Page, known: str = "") -> list[str]:
-    """What axe-core finds on the page that breaks WCAG A or AA, or is serious; what `known` selects is left out."""
-    return [
-        f"{found['id']}: {found['nodes'][0]['html'][:160]}"
-        for found in _violations(page, known)
-        if found["impact"] in ("serious", "critical") or WCAG & set(found["tags"])
-    ]
-
-
-def _violations(page: Page, known: str) -> list[dict[str, Any]]:
+def serious(page: Page) -> list[str]:
+    """What axe-core finds on the page that breaks WCAG A or AA, or is serious."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE)
-    context = {"include": [["html"]], "exclude": [[known]] if known else []}
-    found: list[dict[str, Any]] = page.evaluate(
-        "asked => axe.run(...asked).then(found => found.violations)", [context, ASKED]
-    )
-    return found
+    return _serious(page.evaluate("asked => axe.run(...asked).then(found => found.violations)", ["html", ASKED]))
+
+
+def _serious(violations: list[dict[str, Any]]) -> list[str]:
+    return [
+        f"{found['id']}: {found['nodes'][0]['html'][:160]}"
+        for found in violations
+        if found["impact"] in ("serious", "critical") or WCAG & set(found["tags"])
+    ]
 
 
 def faults_of_html(chromium: Browser, pages: Mapping[str, str]) -> Iterator[str]:
@@ -80,19 +99,25 @@ def faults_of_html(chromium: Browser, pages: Mapping[str, str]) -> Iterator[str]
         page, errors = context.new_page(), list[str]()
         page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
+        read = {"include": [["html"]], "exclude": [[f"[{READ}]"]]}
         for number, name in enumerate(unread):
-            page.set_viewport_size({"width": 390, "height": 844})
-            page.goto(f"/{number}")
-            page.add_style_tag(content=STILL)
-            page.evaluate("document.querySelectorAll('details').forEach(one => (one.open = true))")
             # On a narrow screen the sidebar is shut.
             for look, width in (("dark", 390), ("light", 1280), ("dark", 1280))[: 2 if number else 3]:
                 page.set_viewport_size({"width": width, "height": 900})
-                page.evaluate("dark => document.documentElement.classList.toggle('dark', dark)", look == "dark")
-                yield from (f"{name}, {look}: {what}" for what in _barriers(page, f"[{READ}]"))
+                if (look, width) == ("dark", 390):
+                    page.goto(f"/{number}")
+                violations, beside = page.evaluate(LOOK, [look == "dark", read, ASKED])
+                yield from (f"{name}, {look}: {what}" for what in (*_serious(violations), *_beside(beside)))
             yield from (f"{name}: {error}" for error in errors)
             errors.clear()
         context.close()
+
+
+@cache
+def named() -> frozenset[str]:
+    """The classes that a style sheet names."""
+    sheets = (Path(storage.path(name)) for finder in finders.get_finders() for name, storage in finder.list([]))
+    return frozenset(name for one in sheets if one.suffix == ".css" for name in CLASS.findall(one.read_text()))
 
 
 class Shapes:
@@ -113,17 +138,22 @@ class Shapes:
             return ""
         self._mark(body, found)
         self.known.update(found.values())
-        root.find("head").append(Element("script", src=f"/static/{AXE_FILE}"))
+        still, script = Element("style"), Element("script", src=f"/static/{AXE_FILE}")
+        still.text = STILL
+        root.find("head").extend([still, script])
         return "<!DOCTYPE html>" + str(html5lib.serialize(root, omit_optional_tags=False, quote_attr_values="always"))
 
     def _shape(self, element: Element, place: int, found: dict[Element, int]) -> int:
         told = tuple(
             (name, value if name in SHAPING or value in ("true", "false") else bool(value))
             for name, value in sorted(element.items())
+            if name != "class"
         )
+        classes = element.get("class", "").split()
+        styled = [one if one in named() else NAMING.sub(r"\1", one) for one in classes]
         inner = [] if element.get(READ) is not None else [one for one in element if isinstance(one.tag, str)]
         text = " ".join([element.text or "", *(child.tail or "" for child in element)])
-        own = hash((place, element.tag, told, bool(text.strip()), bool(LONG_WORD.search(text))))
+        own = hash((place, element.tag, told, *styled, bool(text.strip()), bool(LONG_WORD.search(text))))
         # However many rows a list has that are alike.
         shapes = [shape for shape, _ in groupby(self._shape(child, own, found) for child in inner)]
         found[element] = hash((own, *shapes))
@@ -167,11 +197,11 @@ class _Rendered(Quiet):
 
 def barriers(page: Page) -> list[str]:
     """What axe finds, and what stands beside the screen."""
-    return [f"{page.url}: {what}" for what in _barriers(page)]
+    return [f"{page.url}: {what}" for what in (*serious(page), *_beside(page.evaluate(BESIDE)))]
 
 
-def _barriers(page: Page, known: str = "") -> list[str]:
-    return [*serious(page, known), *(f"beside the screen: {html}" for html in page.evaluate(BESIDE))]
+def _beside(found: list[str]) -> list[str]:
+    return [f"beside the screen: {html}" for html in found]
 
 
 def press(page: Page, *keys: str) -> int:
