@@ -337,37 +337,46 @@ def _outcome(answer: Answer, message: _Message) -> _Outcome:
 
 
 def _note(row: WebhookDelivery, outcome: _Outcome) -> None:
+    """Mark the delivery, whoever holds its endpoint's row meanwhile; then note what it says of the endpoint."""
     now = sync_now()
+    if not _mark(row, outcome, now):
+        return
+    log.info(
+        "webhook", endpoint=str(row.endpoint_id), delivered=outcome.is_delivered, status=outcome.status, delivery=row.pk
+    )
     with _undone_where_held_up("outcome"):
-        endpoint = WebhookEndpoint.objects.select_for_update(of=("self",)).filter(pk=row.endpoint_id).first()
-        mine = WebhookDelivery.objects.filter(
-            pk=row.pk, state=DeliveryState.IN_PROGRESS, claimed_until=row.claimed_until
-        )
-        known = {
-            "claimed_until": None,
-            "status_code": outcome.status,
-            "duration_ms": outcome.duration_ms,
-            "problem": outcome.problem,
-            "excerpt": outcome.excerpt,
-        }
-        if endpoint is None:
-            return
+        endpoints = WebhookEndpoint.objects.filter(pk=row.endpoint_id)
         if outcome.is_delivered:
-            mine.update(**known, state=DeliveryState.DELIVERED, finished_at=now)
-            if endpoint.failing_since:
-                endpoint.failures, endpoint.failing_since, endpoint.next_attempt = 0, None, None
-                endpoint.save(update_fields=["failures", "failing_since", "next_attempt"])
-        else:
-            # Where it took nothing before this call either, it is not this delivery's fault.
-            counted = row.counted + (0 if row.endpoint.failing_since else 1)
-            is_over = counted > len(BACKOFF_MINUTES)
-            state = DeliveryState.FAILED if is_over else DeliveryState.PENDING
-            pause = max(_pause(max(counted, 1)), timedelta(seconds=outcome.wait))
-            finished = now if is_over else None
-            mine.update(**known, state=state, counted=counted, next_attempt=now + pause, finished_at=finished)
+            recovered = endpoints.filter(failing_since__isnull=False)
+            recovered.update(failures=0, failing_since=None, next_attempt=None)
+        # Of several failures that end while somebody holds the row, each would wait: the next one is noted.
+        elif endpoint := endpoints.select_for_update(skip_locked=True).first():
             _note_failing(endpoint, outcome, now)
-        said = {"endpoint": str(row.endpoint_id), "delivered": outcome.is_delivered, "status": outcome.status}
-        log.info("webhook", **said, delivery=row.pk)
+
+
+def _mark(row: WebhookDelivery, outcome: _Outcome, now: datetime) -> bool:
+    """Store what came of it; False where the claim is somebody else's by now, or the row is held up."""
+    marked: dict[str, Any] = {
+        "claimed_until": None,
+        "status_code": outcome.status,
+        "duration_ms": outcome.duration_ms,
+        "problem": outcome.problem,
+        "excerpt": outcome.excerpt,
+    }
+    if outcome.is_delivered:
+        marked |= {"state": DeliveryState.DELIVERED, "finished_at": now}
+    else:
+        # Where it took nothing before this call either, it is not this delivery's fault.
+        counted = row.counted + (0 if row.endpoint.failing_since else 1)
+        is_over = counted > len(BACKOFF_MINUTES)
+        pause = max(_pause(max(counted, 1)), timedelta(seconds=outcome.wait))
+        marked |= {"counted": counted, "next_attempt": now + pause, "finished_at": now if is_over else None}
+        marked["state"] = DeliveryState.FAILED if is_over else DeliveryState.PENDING
+    mine = WebhookDelivery.objects.filter(pk=row.pk, state=DeliveryState.IN_PROGRESS, claimed_until=row.claimed_until)
+    number = 0
+    with _undone_where_held_up("mark"):
+        number = mine.update(**marked)
+    return number == 1
 
 
 def _pause(failures: int) -> timedelta:
