@@ -355,6 +355,8 @@ def _refresh_if_due() -> None:
         return
     row, app = refresh.first(), oauth_app()
     token = _decrypted(row) if row is not None else ""
+    if app is None:
+        log.warning("token not refreshed", reason="the app's client ID and client secret are missing")
     if row is None or app is None or not token:
         return
     try:
