@@ -64,6 +64,8 @@ def _use(
     """Store one side for these entries, each for the values that its row showed."""
     by, problems, undo = cast("User", request.user), [], []
     stored: list[SyncConflict] = []
+    done: dict[str, list[AttentionEntry]] = {}
+    is_npd = SIDE_OF_TYPE[resolution_type] == NPD
     for one in entries:
         shown = seen.get(one.key)
         try:
@@ -78,12 +80,18 @@ def _use(
                 undo.append(f"answer {answer.pk}")
         except ActionError as error:
             problems.append(f"{one.name}: {error}")
+        else:
+            is_kept = is_npd and one.kind is AttentionKind.REJECTED
+            effect = "kept different on both sides" if is_kept else f"{'NPD' if is_npd else 'Monday'}’s value is used"
+            done.setdefault(effect, []).append(one)
     if stored:
         undo.append(_batch_token(stored, resolution_type, entries, by))
-    done = len(entries) - len(problems)
-    side = "NPD" if SIDE_OF_TYPE[resolution_type] == NPD else "Monday"
-    what = entries[0].name if len(entries) == 1 else humanize.count_with_noun(done, "entry", "entries")
-    return ActionResult(done, f"{what}: {side}’s value is used.", problems, undo)
+    sentence = " ".join(f"{_named(some)}: {effect}." for effect, some in done.items())
+    return ActionResult(sum(map(len, done.values())), sentence, problems, undo)
+
+
+def _named(entries: Sequence[AttentionEntry]) -> str:
+    return entries[0].name if len(entries) == 1 else humanize.count_with_noun(len(entries), "entry", "entries")
 
 
 def _both_of(entry: AttentionEntry) -> dict[str, str]:

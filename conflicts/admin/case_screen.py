@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Protocol, cast
@@ -43,7 +44,7 @@ from sync.merge import Resolution
 from sync.models import Decision, FieldMapping
 from sync.records import blocked_fields
 from sync.records.blocked_fields import FieldRef
-from sync.registry import HiddenName, record_url, visible_types
+from sync.registry import HiddenName, known_text, record_url, visible_types
 
 URL_NAME = "admin:conflicts_syncconflict"
 REFUSED = "Rejected by Monday"
@@ -554,20 +555,24 @@ class CaseMixin:
         """Show the rejected values, the longest rejected first."""
         check_permission(self, request, "view")
         text = request.GET.get("p", "")
-        number = max(1, int(text[:6])) if text.isdecimal() else 1
+        total = blocked_fields.position_of().total
+        last = max(1, math.ceil(total / REJECTED_ON_A_PAGE))
+        # Of a page whose values were all answered meanwhile, the last that has some is shown.
+        number = min(max(1, int(text[:6])), last) if text.isdecimal() else 1
         found = blocked_fields.rejected_values(REJECTED_ON_A_PAGE + 1, (number - 1) * REJECTED_ON_A_PAGE)
         labels = {(one.link.entity_type, one.key): one.label for one in all_mappings(request)}
-        now = sync_now()
+        now, types = sync_now(), visible_types(request.user)
         context = {
             **self.admin_site.each_context(request),
             "title": REFUSED,
             "opts": self.opts,
             "rows": [
-                (one, rejection_url(one.field_ref), labels.get((one.entity_type, one.key), one.key),
-                 humanize.without_request_id(one.reason), admin_base.time_tag(one.checked_at, now))
+                (one, known_text(types, one.entity_type, one.name), rejection_url(one.field_ref),
+                 labels.get((one.entity_type, one.key), one.key), humanize.without_request_id(one.reason),
+                 admin_base.time_tag(one.checked_at, now))
                 for one in found[:REJECTED_ON_A_PAGE]
             ],
-            "total": blocked_fields.position_of().total,
+            "total": total,
             "number": number,
             "has_next": len(found) > REJECTED_ON_A_PAGE,
         }  # fmt: skip

@@ -7,6 +7,7 @@ own (`register_action`).
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -28,6 +29,7 @@ from sync.admin.confirmed_action import Question, RecordTable, Report, run_actio
 from sync.admin.deletion_pages import approval_question, decide_approvals
 from sync.admin.queue_actions import DISCARD
 from sync.boards.mapping import retry_field
+from sync.choices import QueueDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
@@ -39,6 +41,7 @@ from sync.operations.event_feed import feed_sight
 from sync.operations.outgoing_webhooks import change_endpoint
 from sync.queue import SyncQueueService
 from sync.records.authors import full_name, log_action_many, log_kind_action
+from sync.records.availability import wait_sentence
 from sync.records.unmatched_items import ignore_unmatched, request_creation, undo_ignore
 
 CAUSES_ON_A_PAGE = 30
@@ -202,10 +205,17 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
         scope = replace(scope, assigned_to=request.user.pk)
     kinds = [AttentionKind(kind)] if kind in AttentionKind.values else None
     wording = Wording.of_boards()
-    if cause:
-        groups, has_next = _one_cause(scope, cause, page, wording)
-    else:
-        groups, has_next = _all_causes(scope, kinds, page, wording)
+
+    def groups_of(number: int) -> tuple[list[InboxGroup], bool]:
+        if cause:
+            return _one_cause(scope, cause, number, wording)
+        return _all_causes(scope, kinds, number, wording)
+
+    groups, has_next = groups_of(page)
+    if page > 1 and not groups:
+        # What it had was done meanwhile, and what is left stands on the pages before it.
+        page = _last_page(scope, kinds, cause, page, wording)
+        groups, has_next = groups_of(page)
     rows = _with_values(request, groups, wording)
     counts = attention.counts(scope) if is_mine else counts_of(request)
     bulk_actions = [action for action in _actions.values() if any(action in row.actions for row in rows)]
@@ -266,6 +276,19 @@ def _one_cause(scope: AttentionScope, cause: str, page: int, wording: Wording) -
         return [], False
     rows = [InboxRow(entry) for entry in found[:ENTRIES_ON_A_PAGE]]
     return [InboxGroup(described[0], True, rows)], len(found) > ENTRIES_ON_A_PAGE
+
+
+def _last_page(
+    scope: AttentionScope, kinds: Collection[AttentionKind] | None, cause: str, empty: int, wording: Wording
+) -> int:
+    """Return the number of the last page that has something, where that of this number is empty; 1 without any."""
+    if cause:
+        described = attention.causes(scope, of_causes=[cause], wording=wording)
+        number, on_a_page = sum(one.number for one in described), ENTRIES_ON_A_PAGE
+    else:
+        most = (empty - 1) * CAUSES_ON_A_PAGE
+        number, on_a_page = len(attention.causes(scope, kinds=kinds, limit=most, wording=wording)), CAUSES_ON_A_PAGE
+    return max(1, math.ceil(number / on_a_page))
 
 
 def _with_values(request: HttpRequest, groups: Sequence[InboxGroup], wording: Wording) -> list[InboxRow]:
@@ -475,8 +498,11 @@ def _back_url(request: HttpRequest, params: Mapping[str, Any]) -> str:
 
 def _retry(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
     done, problems, by = 0, [], request.user.get_username()
+    wanted = {(one.entity_type, str(QueueDirection.TO_MONDAY)) for one in found if one.kind is AttentionKind.BLOCKED}
     if jobs := [int(one.row_id) for one in found if one.kind is AttentionKind.FAILED]:
-        done += SyncQueueService().retry_all(SyncQueue.objects.filter(pk__in=jobs), by).done
+        rows = SyncQueue.objects.filter(pk__in=jobs)
+        wanted |= set(rows.values_list("entity_type", "direction"))
+        done += SyncQueueService().retry_all(rows, by).done
     fields: dict[tuple[str, str], list[AttentionEntry]] = {}
     for one in found:
         if one.kind is AttentionKind.BLOCKED:
@@ -492,8 +518,10 @@ def _retry(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[
             )
         except ActionError as error:
             problems.append(str(error))
+    wait = wait_sentence(done, wanted)
+    when = f". {wait}" if wait else " now."
     return ActionResult(
-        done, f"{humanize.count_with_noun(done, 'entry', 'entries')} will be tried again now.", problems
+        done, f"{humanize.count_with_noun(done, 'entry', 'entries')} will be tried again{when}", problems
     )
 
 
@@ -563,7 +591,9 @@ def _create(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping
     items = list(_items_of(one.row_id for one in found).filter(ignored_at=None))
     done = request_creation(items, request.user.get_username())
     log_action_many(request.user, items, "Asked to create a record from it.")
-    return ActionResult(done, f"{humanize.count_with_noun(done, 'item')} will become records with the next sync.")
+    text = humanize.plural(done, "1 item will become a record", f"{done:,} items will become records")
+    wait = wait_sentence(done, [(item.entity_type, QueueDirection.TO_NPD) for item in items])
+    return ActionResult(done, f"{text} with the next sync. {wait}".rstrip())
 
 
 def _ignore(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:

@@ -23,6 +23,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_POST
 
 from sync import connectors
+from sync.admin.confirmed_action import Question, Report, run_action
 from sync.boards.board_setup import is_public_address
 from sync.choices import SecretName
 from sync.clock import sync_now
@@ -207,6 +208,34 @@ def _redirect_uri() -> str:
 # The pages.
 
 
+_APP_REMOVAL_EFFECTS = (
+    "Its client ID, client secret and signing secret are deleted here. To connect by an app, enter them again.",
+    "Webhooks that Monday signs for this app are not accepted any more.",
+)
+
+
+def _removal_question() -> Question:
+    """What ends with the stored token; of an app's it ends on Monday, too."""
+    token = credentials.token_state()
+    if not token.is_stored:
+        return Question("There is no stored token any more", ["It was removed meanwhile."])
+    effects = [
+        "Nothing changes in the sync: it uses the token of the environment."
+        if token.source is Source.ENVIRONMENT
+        else "Nothing is synced any more until a token is entered or Monday is connected again. Then it goes on."
+    ]
+    if token.is_app:
+        effects.append("The app's access to the account ends on Monday, too.")
+    title, button = ("Disconnect from Monday?", "Yes, disconnect") if token.is_app else (
+        "Remove the stored token?", "Yes, remove it",
+    )  # fmt: skip
+    return Question(title, effects, button, hidden=[("remove", "1")])
+
+
+def _not_ended(problem: str) -> str:
+    return f"Monday didn't end the app's former authorization, so end it there too. {problem}"
+
+
 Step = Callable[..., HttpResponse]
 
 
@@ -274,13 +303,19 @@ class ConnectionPagesMixin:
         return HttpResponseRedirect(reverse("admin:sync_wizard_connect"))
 
     def wizard_token(self, request: HttpRequest) -> HttpResponse:
-        """Keep the token that was entered, unless Monday refuses it; or forget the one that is stored."""
+        """Keep the token that was entered, unless Monday refuses it; or, asked first, forget the one that is stored."""
         user = cast("User", request.user)
         if "remove" in request.POST:
-            problem = credentials.remove_token()
-            if problem:
-                messages.warning(request, f"Monday didn't end the authorization, so end it there too. {problem}")
-            return self._answer(request, "The stored token was removed. Without one nothing is synced.")
+
+            def remove() -> Report:
+                problem = credentials.remove_token()
+                nothing = "" if settings.MONDAY_API_KEY else " Without one nothing is synced."
+                done = f"The stored token was removed.{nothing}"
+                authors.log_kind_action(user, MondayAccount, done, name="Monday")
+                return Report(done, [_not_ended(problem)] if problem else [])
+
+            back_url = reverse("admin:sync_wizard_connect")
+            return run_action(self, request, remove, back_url=back_url, question=_removal_question, atomic=False)
         try:
             token = credentials.check_secret(request.POST.get("token", ""), "API token")
         except ActionError as error:
@@ -291,7 +326,8 @@ class ConnectionPagesMixin:
         if tested.is_refused:
             why = "It is wrong or was revoked: copy it from Monday again." if tested.is_unknown else tested.message
             return self._connect_page(request, None, f"Monday rejects this token, so it was not kept. {why}")
-        credentials.store_token(token, user)
+        if problem := credentials.store_token(token, user):
+            messages.warning(request, _not_ended(problem))
         if tested.account is not None:
             breaker.store_account_info(tested.account)
         if tested.is_ok:
@@ -300,11 +336,22 @@ class ConnectionPagesMixin:
         return self._answer(request, f"It could not be tested: {tested.message} Test it again.", ok=False)
 
     def wizard_app(self, request: HttpRequest) -> HttpResponse:
-        """Keep who the app is, or forget it."""
+        """Keep who the app is; or, asked first, forget it."""
         user = cast("User", request.user)
         if "remove" in request.POST:
-            credentials.remove_app()
-            return self._answer(request, "The app's ID and secrets were removed.")
+
+            def remove() -> str:
+                credentials.remove_app()
+                done = "The app's ID and secrets were removed."
+                authors.log_kind_action(user, MondayAccount, done, name="Monday")
+                return done
+
+            def question() -> Question:
+                credentials.check_app_unused()
+                return Question("Remove the app?", _APP_REMOVAL_EFFECTS, "Yes, remove it", hidden=[("remove", "1")])
+
+            back_url = reverse("admin:sync_wizard_connect")
+            return run_action(self, request, remove, back_url=back_url, question=question)
         try:
             client_id = credentials.check_secret(request.POST.get("client_id", ""), "Client ID")
             client_secret = credentials.check_secret(request.POST.get("client_secret", ""), "Client secret")
@@ -341,10 +388,12 @@ class ConnectionPagesMixin:
         # Not before: hidden everywhere from here on, it must be Monday's word and not a stranger's.
         credentials.conceal(code)
         try:
-            credentials.connect_app(code, _redirect_uri(), asked.verifier, cast("User", request.user))
+            problem = credentials.connect_app(code, _redirect_uri(), asked.verifier, cast("User", request.user))
         except (ActionError, ConnectorError) as error:
             sentence = humanize.without_request_id(getattr(error, "sentence", "") or str(error))
             return self._answer(request, f"Not connected. {sentence}", ok=False)
+        if problem:
+            messages.warning(request, _not_ended(problem))
         tested = _asked_of_monday(breaker.fetch_account_info)
         if not tested.is_ok:
             messages.warning(request, tested.message)

@@ -35,7 +35,7 @@ from sync.admin.confirmed_action import (
     selection,
 )
 from sync.admin.history_pages import history_of
-from sync.choices import GuardKind, GuardState, TombstoneState
+from sync.choices import GuardKind, GuardState, QueueDirection, TombstoneState
 from sync.kernel import humanize
 from sync.kernel.action_errors import Conflict
 from sync.kernel.messages import TombstoneReason
@@ -50,6 +50,7 @@ from sync.records.authors import (
     monday_users,
     users_of,
 )
+from sync.records.availability import wait_sentence
 from sync.records.tombstones import REMOVED_STATES, rebuild_record, restore_by_person
 from sync.records.unmatched_items import consider_again
 from sync.registry import HiddenName, item_url, known_text, link_of, record_url, type_label, visible_types
@@ -154,6 +155,14 @@ _BADGES = {
 }
 
 _DECIDE = {"approve": approve, "reject": reject}
+
+# The job of a decision is one to Monday, and what it writes in NPD waits for the other direction, too.
+_DIRECTIONS = {
+    GuardKind.ITEMS: (QueueDirection.TO_MONDAY,),
+    GuardKind.CLEAR_MONDAY: (QueueDirection.TO_MONDAY,),
+    GuardKind.RECORDS: (QueueDirection.TO_MONDAY, QueueDirection.TO_NPD),
+    GuardKind.CLEAR_NPD: (QueueDirection.TO_MONDAY, QueueDirection.TO_NPD),
+}
 
 
 @admin.register(GuardedAct)
@@ -294,11 +303,17 @@ def approval_question(
 
 
 def decide_approvals(request: HttpRequest, pending: QuerySet[GuardedAct], decision: str) -> Report:
+    wanted = [
+        (entity_type, direction)
+        for entity_type, kind in pending.order_by().values_list("entity_type", "kind").distinct()
+        for direction in _DIRECTIONS[GuardKind(kind)]
+    ]
     number = _DECIDE[decision](pending, request.user)  # type: ignore[arg-type]  # nobody anonymous gets here
     if not number:
         return Report(problems=["None of these waits any more: they were decided, or their cause has ended."])
     done = {"approve": "approved", "reject": "rejected; what it would have taken is kept"}[decision]
-    return Report(f"{humanize.count_with_noun(number, 'change')} {done}. Each is done within seconds.")
+    then = wait_sentence(number, wanted) or "Each is done within seconds."
+    return Report(f"{humanize.count_with_noun(number, 'change')} {done}. {then}")
 
 
 def _approval_card(waiting: PendingApprovals, types: Collection[str]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.ledger import SyncStateService
 from sync.ledger.record_view import RecordState
-from sync.models import SyncedModel
+from sync.models import SyncedModel, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.preview.explanation import LiveReading, read_live
 from sync.operations.record_requests import (
@@ -80,6 +80,7 @@ from sync.outbox import notify, pauses
 from sync.queue import SyncQueueService
 from sync.records import tombstones
 from sync.records.authors import log_action, log_action_many, log_queue_action
+from sync.records.availability import wait_sentence
 from sync.records.item_links import relink, request_recreation, request_unlink_many, unlinked_item
 
 _UNLINK_EFFECTS = (
@@ -594,7 +595,9 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
             for job in jobs:
                 SyncQueueService().manual_retry(job, request.user.get_username())
             log_action(request.user, record, "Retried.")
-            return f"“{record}” is tried again now."
+            directions = SyncQueue.objects.filter(pk__in=jobs).values_list("direction", flat=True)
+            wait = wait_sentence(1, [(record.entity_type(), direction) for direction in directions])
+            return f"“{record}” will be tried again. {wait}" if wait else f"“{record}” is tried again now."
 
         return run_action(self, request, run, back_url=self._page_url(record), atomic=False)
 

@@ -75,8 +75,8 @@ TOKEN_SENTENCES = {
     TokenProblem.NONE: "Monday isn't configured: set MONDAY_API_KEY, or enter a token in the set-up (Boards: Set up…).",
     TokenProblem.UNREADABLE: "The stored API token can't be read, because ENCRYPTION_KEY (without one: SECRET_KEY) was "
     "changed. Put the former key into ENCRYPTION_KEY_FALLBACKS, or enter the token again in the set-up.",
-    TokenProblem.ENDED: "Monday has ended the app's authorization, so nothing is synced. Connect with Monday again in "
-    "the set-up (Boards: Set up…).",
+    TokenProblem.ENDED: "The app's authorization has ended, so nothing is synced. Connect with Monday again in the "
+    "set-up (Boards: Set up…).",
 }
 
 

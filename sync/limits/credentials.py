@@ -23,7 +23,7 @@ from sync.choices import SecretName
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.connector import OAuthApp, OAuthGrant
 from sync.connectors.base.errors import AuthorizationRejected, ConnectorError
-from sync.kernel.action_errors import ActionError
+from sync.kernel.action_errors import ActionError, Conflict
 from sync.kernel.messages import TOKEN_SENTENCES, TokenProblem
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt, is_current
 from sync.models import MondayAccount, StoredSecret
@@ -75,6 +75,8 @@ class CredentialState:
     expires_at: datetime | None = None
     is_stored: bool = False
     is_app: bool = False
+    is_renewed: bool = False
+    """Whether an app's token is replaced before it ends."""
 
     @property
     def is_usable(self) -> bool:
@@ -182,20 +184,21 @@ def token_state() -> CredentialState:
 
 
 def states(*names: SecretName) -> dict[SecretName, CredentialState]:
-    """How these secrets are; one query."""
+    """How these secrets are; one query, and one more for an app's token."""
     wanted = {*names, SecretName.REFRESH_TOKEN}
     rows = {row.name: row for row in StoredSecret.objects.filter(name__in=wanted).select_related("set_by")}
     found = {}
     for name in names:
         row = rows.get(name)
         is_app = name is SecretName.API_TOKEN and row is not None and row.expires_at is not None
+        is_renewed = is_app and SecretName.REFRESH_TOKEN in rows and oauth_app() is not None
         if _variable(name) or _is_of_environment(next(group for group in _TOGETHER if name in group)):
             source = Source.ENVIRONMENT if _variable(name) else Source.NONE
         elif row is None:
             source = Source.NONE
         elif not _decrypted(row):
             source = Source.UNREADABLE
-        elif row.expires_at and row.expires_at <= sync_now() and SecretName.REFRESH_TOKEN not in rows:
+        elif row.expires_at and row.expires_at <= sync_now() and not is_renewed:
             source = Source.ENDED
         else:
             source = Source.STORED
@@ -206,6 +209,7 @@ def states(*names: SecretName) -> dict[SecretName, CredentialState]:
             expires_at=row.expires_at if row else None,
             is_stored=row is not None,
             is_app=is_app,
+            is_renewed=is_renewed,
         )
     return found
 
@@ -227,12 +231,14 @@ def check_secret(text: str, label: str) -> str:
     return secret
 
 
-def store_token(token: str, user: User) -> None:
-    """Keep a personal token, in place of what was there; an app's authorization ends here, too."""
+def store_token(token: str, user: User) -> str:
+    """Keep a personal token, in place of what was there. Return why Monday didn't end an app's authorization, if so."""
     with transaction.atomic():
+        former = _stored_grant()
         _store({SecretName.API_TOKEN: token}, user)
         StoredSecret.objects.filter(name=SecretName.REFRESH_TOKEN).delete()
         _begin_anew(user)
+    return _revoke(former)
 
 
 def store_app(client_id: str, client_secret: str, signing_secret: str, user: User) -> None:
@@ -242,35 +248,67 @@ def store_app(client_id: str, client_secret: str, signing_secret: str, user: Use
         _store(texts | ({SecretName.SIGNING_SECRET: signing_secret} if signing_secret else {}), user)
 
 
-def connect_app(code: str, redirect_uri: str, verifier: str, user: User) -> None:
-    """Exchange the code of an authorization, and keep its tokens; raises ActionError, ConnectorError."""
+def connect_app(code: str, redirect_uri: str, verifier: str, user: User) -> str:
+    """Exchange the code of an authorization, and keep its tokens; raises ActionError, ConnectorError.
+
+    Return why Monday didn't end the former authorization, if so.
+    """
     app = oauth_app()
     if app is None:
         raise ActionError("The app's client ID and client secret are not set any more. Enter them, then connect again.")
     grant = connectors.get().exchange_code(app, code, redirect_uri, verifier)
     with transaction.atomic():
+        former = _stored_grant()
         _store_grant(grant, user)
         _begin_anew(user)
+    return _revoke(former)
 
 
 def remove_token() -> str:
     """Forget the stored token; of an app's, end it on Monday too. Return why Monday didn't, if so."""
-    app, problem = oauth_app(), ""
-    rows = {row.name: _decrypted(row) for row in StoredSecret.objects.filter(name__in=_TOGETHER[2])}
-    if app is not None and rows.get(SecretName.REFRESH_TOKEN):
-        grant = OAuthGrant(rows.get(SecretName.API_TOKEN, ""), rows[SecretName.REFRESH_TOKEN])
-        try:
-            connectors.get().revoke_grant(app, grant)
-        except ConnectorError as error:
-            problem = error.sentence
-    StoredSecret.objects.filter(name__in=_TOGETHER[2]).delete()
-    return problem
+    with transaction.atomic():
+        former = _stored_grant()
+        StoredSecret.objects.filter(name__in=_TOGETHER[2]).delete()
+    return _revoke(former)
+
+
+def check_app_unused() -> None:
+    """Raise Conflict while the stored token is the app's: without the app it could neither be renewed nor be ended."""
+    if token_state().is_app:
+        raise Conflict("The token was given to this app. Disconnect first, then remove the app.")
 
 
 def remove_app() -> None:
-    """Forget who the app is."""
+    """Forget who the app is; raises Conflict while the stored token is its own."""
+    check_app_unused()
     names = (SecretName.CLIENT_ID, SecretName.CLIENT_SECRET, SecretName.SIGNING_SECRET)
     StoredSecret.objects.filter(name__in=names).delete()
+
+
+def _stored_grant() -> OAuthGrant | None:
+    """The tokens that Monday gave to the app, held until the transaction ends; None where there are none."""
+    # The refresh token's row first, as who replaces it does: they would wait for each other.
+    rows = StoredSecret.objects.filter(name__in=_TOGETHER[2]).order_by("-name").select_for_update()
+    found = {row.name: _decrypted(row) for row in rows}
+    if SecretName.REFRESH_TOKEN not in found:
+        return None
+    return OAuthGrant(found.get(SecretName.API_TOKEN, ""), found[SecretName.REFRESH_TOKEN])
+
+
+def _revoke(grant: OAuthGrant | None) -> str:
+    """End tokens at Monday that nobody here uses any more. Return why they go on there, if so."""
+    if grant is None:
+        return ""
+    if not grant.refresh_token:
+        return "The stored tokens can't be read."
+    app = oauth_app()
+    if app is None:
+        return "The app's client ID and client secret are missing here."
+    try:
+        connectors.get().revoke_grant(app, grant)
+    except ConnectorError as error:
+        return f"{error.message}."
+    return ""
 
 
 def _store(texts: Mapping[SecretName, str], user: User | None, expires_at: datetime | None = None) -> None:
@@ -302,7 +340,7 @@ def _begin_anew(user: User) -> None:
 
 
 def _can_be_refreshed() -> bool:
-    return StoredSecret.objects.filter(name=SecretName.REFRESH_TOKEN).exists()
+    return StoredSecret.objects.filter(name=SecretName.REFRESH_TOKEN).exists() and oauth_app() is not None
 
 
 def _refresh_if_due() -> None:
@@ -317,6 +355,8 @@ def _refresh_if_due() -> None:
         return
     row, app = refresh.first(), oauth_app()
     token = _decrypted(row) if row is not None else ""
+    if app is None:
+        log.warning("token not refreshed", reason="the app's client ID and client secret are missing")
     if row is None or app is None or not token:
         return
     try:
@@ -329,10 +369,12 @@ def _refresh_if_due() -> None:
         log.warning("token not refreshed", reason=error.sentence)
     else:
         with transaction.atomic():
-            # Where a person connected or disconnected meanwhile, theirs stands.
-            if refresh.select_for_update().filter(sealed=row.sealed).exists():
+            is_wanted = refresh.select_for_update().filter(sealed=row.sealed).exists()
+            if is_wanted:
                 _store_grant(grant, None)
-        log.info("token refreshed")
+        # Where a person connected or disconnected meanwhile, theirs stands, and these are nobody's.
+        problem = "" if is_wanted else _revoke(grant)
+        log.info("token refreshed", used=is_wanted, not_revoked=problem)
 
 
 def reseal() -> int:

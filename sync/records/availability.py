@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -168,6 +168,18 @@ def of(board: BoardLink | str, *, urgent: bool = False, unblocked: bool = False)
     """
     entity_type = board if isinstance(board, str) else board.entity_type
     return _read([entity_type]).of(entity_type, urgent=urgent, unblocked=unblocked)
+
+
+def wait_sentence(number: int, wanted: Iterable[tuple[str, str]]) -> str:
+    """Return why so many things that a person just asked for are not done now; empty where they are.
+
+    `wanted` has the types of their records, each with the direction of the job.
+    """
+    asked = set(wanted)
+    boards = _read(sorted({entity_type for entity_type, _ in asked}))
+    found = (boards.of(one, urgent=True).toward(direction).detail for one, direction in sorted(asked))
+    reasons = " ".join(dict.fromkeys(filter(None, found)))
+    return f"{humanize.plural(number, 'It waits', 'They wait')}: {reasons}" if reasons else ""
 
 
 def overview(*, finished: bool = False) -> Overview:

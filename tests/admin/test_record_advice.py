@@ -168,6 +168,13 @@ def test_a_failed_record_is_retried_from_its_page(browser_of_person: Client, wor
     assert "has no failed job any more" in posted(browser_of_person, record, "retry")
 
 
+def test_a_retry_while_all_is_paused_says_that_it_waits(browser_of_person: Client, world: dict[str, Any]) -> None:
+    pauses.pause("eve")
+    told = posted(browser_of_person, world["dead"], "retry")
+    assert "is tried again now" not in told
+    assert "It waits: Paused by eve" in told
+
+
 def test_a_rejected_blocked_or_failed_record_is_never_pending(browser_of_person: Client, world: dict[str, Any]) -> None:
     for state in ("rejected value", "blocked field", "failed", "rejected and blocked"):
         record = STATES[state][0]()

@@ -6,6 +6,7 @@ import re
 import uuid
 from html import unescape
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -16,10 +17,12 @@ from django.test.utils import CaptureQueriesContext
 
 from conflicts.models import BatchState, ConflictBatch, SyncConflict
 from npd.models import Contact
+from sync.admin.attention_pages import ENTRIES_ON_A_PAGE
 from sync.choices import GuardKind, GuardState
 from sync.models import Assignment, GuardedAct, RefusedItem, SyncMetadata, SyncQueue
 from sync.operations import attention
 from sync.operations.attention import AttentionKind
+from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.conftest import browser_of_person, monday, person
 from tests.admin.test_records import words_of
@@ -199,10 +202,48 @@ def test_a_rejected_value_is_kept_different_and_asked_about_again_by_undo(
     assert "ann@example.com" in html
     assert re.search(rf'href="{attention.entries()[0].url}"\s+data-key="f"', html)
     browser_of_person.post(ACT, {"one": f"keep_npd {key}", **seen_of(html, key)})
+    assert "Ann: kept different on both sides." in words_of(page(browser_of_person))
     assert "left_by" in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).held["email"]
     browser_of_person.post(UNDO)
     assert "left_by" not in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).held["email"]
     assert key in keys_of(page(browser_of_person))
+
+
+def test_npds_side_of_several_kinds_is_said_of_each_kind(browser_of_person: Client, rejected_email: Contact) -> None:
+    conflicts = [states.conflicting(name, item)[1] for name, item in (("Bob", "5050"), ("Zoe", "5051"))]
+    keys = [f"rejected:contact:{rejected_email.pk}:email", *(f"conflict:{one.pk}" for one in conflicts)]
+    html = page(browser_of_person)
+    seen = {name: value for key in keys for name, value in seen_of(html, key).items()}
+    browser_of_person.post(ACT, {"action": "keep_npd", "key": keys, **seen})
+    text = words_of(page(browser_of_person))
+    assert "2 entries: NPD’s value is used." in text
+    assert "Ann: kept different on both sides." in text
+
+
+def test_while_everything_is_paused_an_act_says_what_it_waits_for(
+    browser_of_person: Client, one_of_each_kind: dict[str, Any]
+) -> None:
+    pauses.pause("eve")
+    key = {kind: one_of_each_kind[kind][0] for kind in one_of_each_kind}
+    for form, promise in (
+        ({"one": f"retry {key[AttentionKind.FAILED]}"}, "1 entry will be tried again."),
+        ({"one": f"retry {key[AttentionKind.BLOCKED]}"}, "1 entry will be tried again."),
+        ({"one": f"create {key[AttentionKind.UNMATCHED]}"}, "1 item will become a record with the next sync."),
+        ({"action": "approve", "key": key[AttentionKind.APPROVAL], "confirmed": "yes"}, "1 change approved."),
+    ):
+        text = words_of(browser_of_person.post(ACT, form, follow=True).content.decode())
+        assert f"{promise} It waits: Paused by eve" in text, promise
+
+
+def test_an_act_waits_for_a_pause_of_its_own_direction_alone(
+    browser_of_person: Client, one_of_each_kind: dict[str, Any]
+) -> None:
+    pauses.pause("eve", direction="to_monday")
+    items, jobs = one_of_each_kind[AttentionKind.UNMATCHED][0], one_of_each_kind[AttentionKind.FAILED][0]
+    assert "It waits" not in words_of(
+        browser_of_person.post(ACT, {"one": f"create {items}"}, follow=True).content.decode()
+    )
+    assert "It waits" in words_of(browser_of_person.post(ACT, {"one": f"retry {jobs}"}, follow=True).content.decode())
 
 
 @pytest.fixture
@@ -293,6 +334,24 @@ def test_an_empty_inbox_says_so(browser_of_person: Client) -> None:
     assert "There is nothing to undo." in words_of(
         browser_of_person.post(UNDO, follow=True).content.decode()
     )  # fmt: skip
+
+
+def test_a_page_that_became_empty_shows_the_last_one(
+    browser_of_person: Client, one_of_each_kind: dict[str, Any]
+) -> None:
+    cause = next(one.cause for one in attention.entries() if one.kind is AttentionKind.FAILED)
+    for query, left in (
+        ("?p=9", {key for key, _ in one_of_each_kind.values()}),
+        ("?kind=failed&p=2", {one_of_each_kind[AttentionKind.FAILED][0]}),
+        (f"?cause={quote(cause)}&p=2", {one_of_each_kind[AttentionKind.FAILED][0]}),
+    ):
+        assert set(keys_of(page(browser_of_person, query))) == left, query
+    for number in range(ENTRIES_ON_A_PAGE):
+        states.dead(f"More {number}")
+    html = page(browser_of_person, f"?cause={quote(cause)}&p=7")
+    assert len(keys_of(html)) == 1
+    assert "p=1" in html
+    assert "p=6" not in html
 
 
 @pytest.mark.parametrize("query", ["?p=x", "?p=99", "?kind=nothing", "?cause=gone", "?mine=2"])

@@ -274,6 +274,20 @@ def test_who_may_look_only_sees_it_and_can_not_answer(rejected: Contact, client:
     assert client.get(page_of(rejected)).status_code == 403
 
 
+def test_who_may_not_see_contacts_reads_no_name_in_the_list(rejected: Contact, client: Client) -> None:
+    client.force_login(person_who_may("view_syncconflict"))
+    assert "Ann" not in client.get(f"{LIST}refused/").content.decode()
+    assert "Contact that you may not see" in text_of(client.get(f"{LIST}refused/"))
+    client.force_login(User.objects.create_superuser("both"))
+    assert "Ann" in text_of(client.get(f"{LIST}refused/"))
+
+
+def test_a_page_of_the_list_that_became_empty_shows_the_last_one(rejected: Contact, browser: Client) -> None:
+    page = browser.get(f"{LIST}refused/?p=2").content.decode()
+    assert f'href="{page_of(rejected)}"' in page
+    assert "?p=" not in page
+
+
 def leads_to(page: Any, url: str, way: str) -> bool:
     return re.search(rf'href="{re.escape(url)}"\s+data-{way}\b', page.content.decode()) is not None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from dataclasses import replace
@@ -141,3 +142,26 @@ def test_only_mondays_word_that_it_is_over_ends_an_authorization(
         settings.MONDAY_API_URL = f"http://127.0.0.1:{server.server_address[1]}/v2"
         credentials.fresh_api_token()
     assert StoredSecret.objects.filter(name=SecretName.REFRESH_TOKEN).exists() is not is_over
+
+
+def test_tokens_that_come_after_somebody_disconnected_are_ended_at_monday(connected: Sandbox, settings: Any) -> None:
+    nearly_ended()
+    revoked: list[str] = []
+
+    class SignIn(Quiet):
+        """Answers a refresh when the person has disconnected by then."""
+
+        def reply(self) -> None:
+            """Answer, or note what is ended."""
+            asked = json.loads(self.body())
+            if self.path.endswith("/revoke"):
+                revoked.append(asked["token"])
+            else:
+                StoredSecret.objects.all().delete()
+                connection.close()
+            self.answer(b'{"access_token": "a-new-access-token", "refresh_token": "a-new-refresh-token"}')
+
+    with serving(local(SignIn)) as server:
+        settings.MONDAY_API_URL = f"http://127.0.0.1:{server.server_address[1]}/v2"
+        assert credentials.fresh_api_token() == ""
+    assert set(revoked) == {"a-new-access-token", "a-new-refresh-token"}

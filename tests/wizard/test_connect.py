@@ -17,6 +17,7 @@ from django.db import connection
 from django.test import Client
 
 from sync.choices import SecretName
+from sync.kernel.secret_texts import decrypt
 from sync.limits import breaker, credentials, metered_client
 from sync.limits.credentials import Source
 from sync.models import MondayAccount, StoredSecret
@@ -151,7 +152,10 @@ def test_the_environments_token_comes_first_and_the_page_says_so(bare: Wizard, s
 
 def test_a_removed_token_is_gone_and_everything_says_why_nothing_is_synced(bare: Wizard) -> None:
     bare.post("token/", token=bare.monday.token)
-    page = bare.post("token/", remove="1")
+    asked = bare.post("token/", remove="1")
+    assert "Remove the stored token?" in asked
+    assert credentials.api_token() == bare.monday.token  # a click alone removes nothing
+    page = bare.post("token/", remove="1", confirmed="yes")
     assert "The stored token was removed" in page
     assert not StoredSecret.objects.filter(name=SecretName.API_TOKEN).exists()
     assert "enter a token" in availability.of("contact").blocked_reason
@@ -315,22 +319,113 @@ def test_with_a_wrong_secret_the_page_says_what_to_check(bare: Wizard) -> None:
     assert not credentials.api_token()
 
 
-def test_disconnecting_ends_the_tokens_at_monday_too(app: Wizard) -> None:
-    app.get(at_monday(app))
-    token = credentials.api_token()
-    app.post("token/", remove="1")
-    assert not credentials.api_token()
-    refused = app.monday.session.post(
-        app.monday.api_url, json={"query": "{ me { id } }"}, headers={"Authorization": token}, timeout=10
+def is_taken(wizard: Wizard, token: str) -> bool:
+    """Whether Monday takes calls with an access token."""
+    answer = wizard.monday.session.post(
+        wizard.monday.api_url, json={"query": "{ me { id } }"}, headers={"Authorization": token}, timeout=10
     )
-    assert refused.status_code == 401
+    return answer.status_code == 200
 
 
-def test_a_personal_token_replaces_the_apps(app: Wizard) -> None:
+def is_refreshed(wizard: Wizard, refresh_token: str) -> bool:
+    """Whether Monday gives new tokens for a refresh token."""
+    asked = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+    client = {name: APP[name] for name in ("client_id", "client_secret")}
+    url = f"{wizard.monday.url}/oauth_ms/oauth/token"
+    return wizard.monday.session.post(url, json=asked | client, timeout=10).status_code == 200
+
+
+def refresh_token() -> str:
+    return decrypt(StoredSecret.objects.get(name=SecretName.REFRESH_TOKEN).sealed)
+
+
+def test_disconnecting_asks_and_ends_the_tokens_at_monday_too(app: Wizard) -> None:
     app.get(at_monday(app))
-    app.post("token/", token=app.monday.token)
+    token, refresh = credentials.api_token(), refresh_token()
+    asked = app.post("token/", remove="1")
+    assert "Disconnect from Monday?" in asked
+    assert is_taken(app, credentials.api_token())
+    page = app.post("token/", remove="1", confirmed="yes")
+    assert not credentials.api_token()
+    assert not is_taken(app, token)
+    assert not is_refreshed(app, refresh)
+    assert "end it there too" not in page
+
+
+def test_without_its_app_a_disconnect_says_that_the_access_goes_on_at_monday(app: Wizard) -> None:
+    app.get(at_monday(app))
+    refresh = refresh_token()
+    StoredSecret.objects.filter(name=SecretName.CLIENT_SECRET).delete()
+    page = app.post("token/", remove="1", confirmed="yes")
+    assert not StoredSecret.objects.filter(name=SecretName.REFRESH_TOKEN).exists()
+    assert is_refreshed(app, refresh)
+    assert "end it there too" in page
+
+
+def test_tokens_that_no_key_opens_are_said_to_go_on_at_monday(app: Wizard, settings: Any) -> None:
+    app.get(at_monday(app))
+    settings.ENCRYPTION_KEYS = ["another-key"]
+    page = app.post("token/", remove="1", confirmed="yes")
+    assert not StoredSecret.objects.filter(name=SecretName.REFRESH_TOKEN).exists()
+    assert "end it there too" in page
+
+
+def test_the_app_asks_before_it_is_removed_and_stays_while_it_connects(app: Wizard) -> None:
+    app.get(at_monday(app))
+    names = (SecretName.CLIENT_ID, SecretName.CLIENT_SECRET, SecretName.SIGNING_SECRET)
+    for form in ({"remove": "1"}, {"remove": "1", "confirmed": "yes"}):
+        assert "Disconnect first" in app.post("app/", **form)
+        assert StoredSecret.objects.filter(name__in=names).count() == 3
+    app.post("token/", remove="1", confirmed="yes")
+    assert "Remove the app?" in app.post("app/", remove="1")
+    assert StoredSecret.objects.filter(name__in=names).count() == 3
+    app.post("app/", remove="1", confirmed="yes")
+    assert not StoredSecret.objects.filter(name__in=names).exists()
+
+
+def test_an_apps_token_without_the_app_is_not_said_to_be_renewed(app: Wizard) -> None:
+    app.get(at_monday(app))
+    StoredSecret.objects.filter(name=SecretName.CLIENT_ID).delete()
+    page = app.get()
+    assert "renewed by itself" not in page
+    assert "can't be renewed" in page
+    StoredSecret.objects.filter(name=SecretName.API_TOKEN).update(expires_at="2000-01-01T00:00Z")
+    assert credentials.token_state().source is Source.ENDED
+    assert not credentials.api_token()
+    assert not metered_client.is_configured()
+    for text in (app.get(), availability.of("contact").blocked_reason):
+        assert "Connect with Monday again" in text
+
+
+def test_a_personal_token_replaces_the_apps_whose_authorization_ends_at_monday(app: Wizard) -> None:
+    app.get(at_monday(app))
+    token, refresh = credentials.api_token(), refresh_token()
+    page = app.post("token/", token=app.monday.token)
     assert credentials.api_token() == app.monday.token
     assert not StoredSecret.objects.filter(name=SecretName.REFRESH_TOKEN).exists()
+    assert not is_taken(app, token)
+    assert not is_refreshed(app, refresh)
+    assert "end it there too" not in page
+
+
+def test_connecting_again_ends_the_former_authorization_at_monday(app: Wizard) -> None:
+    app.get(at_monday(app))
+    token, refresh = credentials.api_token(), refresh_token()
+    app.get(at_monday(app))
+    assert not is_taken(app, token)
+    assert not is_refreshed(app, refresh)
+    assert is_taken(app, credentials.api_token())
+    assert is_refreshed(app, refresh_token())
+
+
+def test_where_the_former_authorization_could_not_be_ended_it_is_said(app: Wizard) -> None:
+    app.get(at_monday(app))
+    refresh = refresh_token()
+    app.post("app/", **APP | {"client_secret": "another-client-secret"})
+    page = app.post("token/", token=app.monday.token)
+    assert credentials.api_token() == app.monday.token
+    assert is_refreshed(app, refresh)
+    assert "end it there too" in page
 
 
 def test_an_apps_deliveries_are_checked_by_the_signing_secret_that_was_entered(app: Wizard, settings: Any) -> None:

@@ -143,9 +143,28 @@ def test_a_group_is_chosen_by_its_name(wizard: Wizard) -> None:
     assert "Items on Monday where Group is “People”." in wizard.get("map/contact/")
 
 
+def test_of_groups_with_one_title_all_are_meant_unless_one_is_named(wizard: Wizard) -> None:
+    board = a_board(wizard.monday, "CRM", *COLUMNS)
+    wizard.monday.query('mutation ($b: ID!) { create_group(board_id: $b, group_name: "People") { id } }', b=board)
+    drafts.choose_boards(wizard.person, {"contact": board})
+    wizard.choose("contact")
+    both = [group for group, title in draft().groups.items() if title == "People"]
+    assert len(both) == 2
+    for typed in ("People", "people"):
+        send(wizard, items=[("group", "is", typed)])
+        stored = draft().sync_filter["items"][0]
+        assert (stored["values"], stored["labels"]) == (both, ["People"])
+    send(wizard, items=[("group", "is", f"People ({both[1]})")])
+    stored = draft().sync_filter["items"][0]
+    assert stored["values"] == [both[1]]
+    send(wizard, items=[("group", "is", stored["labels"][0])])  # as the page shows it
+    assert draft().sync_filter["items"][0]["values"] == [both[1]]
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [
+        (("", "contains", "Berlin"), "Choose a field"),
         (("role_title", "is", ""), "type a value"),
         (("role_title", "unheard", "x"), "only. Choose one of them."),
         (("unheard", "is", "x"), "This field isn't synced"),

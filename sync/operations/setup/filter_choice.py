@@ -41,8 +41,8 @@ class FilterRow:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was chosen."""
-        return not self.field
+        """Whether nothing was chosen or typed."""
+        return not self.field and not self.text.strip() and not self.values
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,16 @@ def filterable_fields(draft: SetupDraft, side: FilterSide) -> list[FilterableFie
         ops = _ops_of(board, one.key, side)
         found.append(FilterableField(one.key, one.label, ops, sorted(labels or ())))
     if side is FilterSide.ITEM and draft.groups:
-        found.append(FilterableField(GROUP, GROUP_LABEL, (FilterOp.IS, FilterOp.IS_NOT), list(draft.groups.values())))
+        titles = list(draft.groups.values())
+        shared = [_group_name(draft, group) for group, title in draft.groups.items() if titles.count(title) > 1]
+        names = [*dict.fromkeys(titles), *shared]
+        found.append(FilterableField(GROUP, GROUP_LABEL, (FilterOp.IS, FilterOp.IS_NOT), names))
     return found
+
+
+def _group_name(draft: SetupDraft, group: str) -> str:
+    """What names one group also where others have its title."""
+    return f"{draft.groups[group]} ({group})"
 
 
 def _ops_of(board: BoardContext, key: str, side: FilterSide) -> Sequence[FilterOp]:
@@ -125,6 +133,8 @@ def _condition_of(
     draft: SetupDraft, board: BoardContext, offered: FilterableField | None, row: FilterRow
 ) -> FilterCondition:
     """Return the condition; raises ValueError, with a sentence, for one that can't be."""
+    if not row.field:
+        raise ValueError("Choose a field for it, or empty the value.")
     if offered is None:
         raise ValueError("This field isn't synced, so nothing can be filtered by it. Choose another field.")
     if row.op not in set(offered.ops):
@@ -142,17 +152,32 @@ def _condition_of(
             f"There can be {MAX_VALUES:d} values at most, of {MAX_VALUE_LENGTH:d} characters each. Shorten the list."
         )
     if row.field == GROUP:
-        titles = {title.casefold(): group for group, title in draft.groups.items()}
         # A page shows titles. A program has read ids, too; one of these is never taken for another group's title.
-        found = [one if row.values and one in draft.groups else titles.get(one.casefold(), "") for one in values]
-        if "" in found:
-            known = ", ".join(f"{title} ({group})" if row.values else title for group, title in draft.groups.items())
-            raise ValueError(f"The board has no group “{values[found.index('')]}”. Choose one of its groups: {known}.")
-        found = list(dict.fromkeys(found))
-        return FilterCondition(GROUP, op, tuple(found), tuple(draft.groups[one] for one in found))
+        named = {one: [one] if row.values and one in draft.groups else _groups_of_text(draft, one) for one in values}
+        if unknown := [one for one, groups in named.items() if not groups]:
+            names = [_group_name(draft, one) if row.values else title for one, title in draft.groups.items()]
+            known = ", ".join(dict.fromkeys(names))
+            raise ValueError(f"The board has no group “{unknown[0]}”. Choose one of its groups: {known}.")
+        chosen = dict.fromkeys(group for groups in named.values() for group in groups)
+        # Of several groups with one title, one alone is never called by the title: the page would send it for all.
+        left = {title for group, title in draft.groups.items() if group not in chosen}
+        labels = dict.fromkeys(
+            _group_name(draft, one) if draft.groups[one] in left else draft.groups[one] for one in chosen
+        )
+        return FilterCondition(GROUP, op, tuple(chosen), tuple(labels))
     if op is not FilterOp.CONTAINS:
         _check_values(board, row.field, values)
     return FilterCondition(row.field, op, tuple(values), tuple(values))
+
+
+def _groups_of_text(draft: SetupDraft, text: str) -> list[str]:
+    """Return the groups that a text means: all with this title, else with one that differs in case, or one by name."""
+    groups = draft.groups.items()
+    return (
+        [group for group, title in groups if title == text]
+        or [group for group, title in groups if title.casefold() == text.casefold()]
+        or [group for group in draft.groups if _group_name(draft, group) == text]
+    )
 
 
 def _check_values(board: BoardContext, key: str, values: Sequence[str]) -> None:
