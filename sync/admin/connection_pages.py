@@ -388,12 +388,10 @@ class ConnectionPagesMixin:
         # Not before: hidden everywhere from here on, it must be Monday's word and not a stranger's.
         credentials.conceal(code)
         try:
-            problem = credentials.connect_app(code, _redirect_uri(), asked.verifier, cast("User", request.user))
+            credentials.connect_app(code, _redirect_uri(), asked.verifier, cast("User", request.user))
         except (ActionError, ConnectorError) as error:
             sentence = humanize.without_request_id(getattr(error, "sentence", "") or str(error))
             return self._answer(request, f"Not connected. {sentence}", ok=False)
-        if problem:
-            messages.warning(request, _not_ended(problem))
         tested = _asked_of_monday(breaker.fetch_account_info)
         if not tested.is_ok:
             messages.warning(request, tested.message)

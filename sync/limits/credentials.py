@@ -248,20 +248,20 @@ def store_app(client_id: str, client_secret: str, signing_secret: str, user: Use
         _store(texts | ({SecretName.SIGNING_SECRET: signing_secret} if signing_secret else {}), user)
 
 
-def connect_app(code: str, redirect_uri: str, verifier: str, user: User) -> str:
+def connect_app(code: str, redirect_uri: str, verifier: str, user: User) -> None:
     """Exchange the code of an authorization, and keep its tokens; raises ActionError, ConnectorError.
 
-    Return why Monday didn't end the former authorization, if so.
+    Former tokens of the app are forgotten, not revoked: RFC 7009 lets a server end the whole authorization with one
+    token, and Monday doesn't say whether the new ones would go with it.
     """
     app = oauth_app()
     if app is None:
         raise ActionError("The app's client ID and client secret are not set any more. Enter them, then connect again.")
     grant = connectors.get().exchange_code(app, code, redirect_uri, verifier)
     with transaction.atomic():
-        former = _stored_grant()
+        _stored_grant()
         _store_grant(grant, user)
         _begin_anew(user)
-    return _revoke(former)
 
 
 def remove_token() -> str:
@@ -369,11 +369,12 @@ def _refresh_if_due() -> None:
         log.warning("token not refreshed", reason=error.sentence)
     else:
         with transaction.atomic():
-            is_wanted = refresh.select_for_update().filter(sealed=row.sealed).exists()
+            present = refresh.select_for_update().first()
+            is_wanted = present is not None and present.sealed == row.sealed
             if is_wanted:
                 _store_grant(grant, None)
-        # Where a person connected or disconnected meanwhile, theirs stands, and these are nobody's.
-        problem = "" if is_wanted else _revoke(grant)
+        # Where a person disconnected meanwhile, these are nobody's; where one connected again, theirs stand.
+        problem = _revoke(grant) if present is None else ""
         log.info("token refreshed", used=is_wanted, not_revoked=problem)
 
 
