@@ -15,7 +15,9 @@ from structlog.contextvars import get_contextvars
 log = structlog.get_logger(__name__)
 
 
-NAMES = {400: "Not readable", 403: "No access", 404: "Not found", 500: "Out of order", 503: "Try again"}
+NAMES = {
+    400: "Not readable", 403: "No access", 404: "Not found", 405: "Nothing done", 500: "Out of order", 503: "Try again",
+}  # fmt: skip
 """What stands in the frame's header."""
 
 
@@ -34,6 +36,13 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
     said = exception.args[0] if exception and exception.args else ""
     # Django's own is a dictionary of the addresses that it tried.
     return _answer(request, "404.html", 404, {"said": said if isinstance(said, str) and said.endswith(".") else ""})
+
+
+def form_missing(request: HttpRequest, allowed: str) -> HttpResponse:
+    """405: the address of an act, opened as if it were a page."""
+    answer = _answer(request, "405.html", 405)
+    answer.headers["Allow"] = allowed
+    return answer
 
 
 def form_expired(request: HttpRequest, reason: str = "") -> HttpResponse:

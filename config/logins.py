@@ -13,7 +13,7 @@ from datetime import timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import structlog
 from axes.attempts import get_cool_off_threshold
@@ -26,7 +26,9 @@ from django.db.models import Max, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 
+from config import error_pages
 from npd.accounts.second_factor import Proof, is_required, proof_of
 from npd.accounts.signed_in import note_sign_in, note_use
 from sync.api.problems import problem
@@ -188,4 +190,36 @@ class SecondFactorGate:
                 "use an API token."
             )
             return problem(403, "second_factor", sentence)
-        return redirect(f"{wanted}?{urlencode({'next': request.get_full_path()})}")
+        return redirect(f"{wanted}?{urlencode({'next': page_of(request)})}")
+
+
+def page_of(request: HttpRequest) -> str:
+    """Return the page that a person is on: of what a form sends, the one that the form stands on or leads back to."""
+    if request.method in ("GET", "HEAD"):
+        return request.get_full_path()
+    for given in (request.POST.get("next"), request.POST.get("back"), request.headers.get("Referer")):
+        if given and url_has_allowed_host_and_scheme(given, {request.get_host()}, require_https=request.is_secure()):
+            return urlsplit(given)._replace(scheme="", netloc="").geturl()
+    return reverse("admin:index")
+
+
+class LostActMiddleware:
+    """An act's address takes a form and is no page: who signs in after one is led to a page.
+
+    Who opens one as a page is told so.
+    """
+
+    def __init__(self, get_response: Respond) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer the request; the API's addresses say it in their own way."""
+        response = self.get_response(request)
+        if not request.path_info.startswith("/admin/"):
+            return response
+        if response.status_code == 405:
+            return error_pages.form_missing(request, response.headers["Allow"])
+        login = reverse("admin:login")
+        if request.method == "POST" and response.headers.get("Location", "").startswith(f"{login}?"):
+            return redirect(f"{login}?{urlencode({'next': page_of(request), 'lost': 1})}")
+        return response

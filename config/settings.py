@@ -130,6 +130,7 @@ MIDDLEWARE = [
     "config.logins.SecondFactorGate",
     "django.contrib.messages.middleware.MessageMiddleware",
     "config.live_updates.LiveFetchMiddleware",
+    "config.logins.LostActMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "pghistory.middleware.HistoryMiddleware",
     "axes.middleware.AxesMiddleware",

@@ -125,8 +125,14 @@
     "?": () => help.showModal(),
   };
 
+  // What was typed and not sent: whoever leaves the page is asked first.
+  let isTyped = Boolean(form && "kept" in form.dataset);
+  const askToStay = (event) => isTyped && event.preventDefault();
+
   const withModifier = (event) => event.ctrlKey || event.metaKey || event.altKey || event.isComposing;
   const typing = (target) => target.matches("input:not([type=radio]), textarea, select, [contenteditable]");
+  // Enter on what does something by itself is its own.
+  const opens = (event) => event.key === "Enter" && event.target.closest("a, button, summary") !== null;
 
   const whileTyping = (event) => {
     const leaves = event.key === "Escape" || (event.key === "Enter" && event.target.matches("input"));
@@ -138,8 +144,7 @@
   const onKey = (event) => {
     if (withModifier(event) || help.open) return;
     if (typing(event.target)) return whileTyping(event);
-    if (event.key === "Enter" && event.target.closest("a, button")) return;
-    if (!Object.hasOwn(keys, event.key)) return;
+    if (opens(event) || !Object.hasOwn(keys, event.key)) return;
     event.preventDefault();
     keys[event.key]();
   };
@@ -153,7 +158,10 @@
     form.addEventListener("input", (event) => {
       if (!event.target.matches("input[type=text], textarea")) return;
       pick(event.target.closest("[data-row]"), "custom");
+      isTyped = true;
     });
+    form.addEventListener("submit", () => (isTyped = false));
+    window.addEventListener("beforeunload", askToStay);
     form.addEventListener("focusin", (event) => {
       const row = event.target.closest("[data-row]");
       if (row) mark(rows.indexOf(row));
@@ -173,7 +181,7 @@
   };
 
   const onOptionKey = (event) => {
-    if (withModifier(event) || help.open) return;
+    if (withModifier(event) || help.open || typing(event.target)) return undefined;
     if (event.key === "?") return help.showModal();
     if (event.key === "u") return undo();
     if (event.key === "j") return leave("after");
@@ -183,7 +191,7 @@
       option.checked = true;
       option.focus();
       summariseOption();
-    } else if (event.key === "Enter" && !event.target.closest("a, button")) {
+    } else if (event.key === "Enter" && !opens(event)) {
       event.preventDefault();
       if (options.some((one) => one.checked)) form.requestSubmit(document.querySelector("button[name=next]"));
       else options[0].focus();

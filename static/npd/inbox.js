@@ -1,4 +1,4 @@
-// The keys of the inbox: j and k move, x selects, 1 3 b r d y n c i act on the entry or on the selected ones, f l open a page of its, enter opens, u undoes.
+// The keys of the inbox: j and k move, x selects, enter opens, u undoes; a button's own key (data-key) acts on the entry or on the selected ones.
 // A key presses the button that a mouse would: what it does, and who may, is the button's.
 // The entries that are shown, and of a cause that is folded its line: Enter unfolds it.
 const STOPS = "[data-inbox-row], .npd-inbox-group:not([open]) > summary";
@@ -36,12 +36,14 @@ const showSelected = () => {
   }
 };
 
-const act = (key) => {
+// The button with this key: of the selected entries where there are some, else of the one that has the keyboard.
+const buttonOf = (key) =>
+  selected().length
+    ? document.querySelector(`[data-bulk-key="${CSS.escape(key)}"]:not([hidden])`)
+    : here()?.querySelector(`[data-key="${CSS.escape(key)}"]`);
+
+const act = (button) => {
   const row = here();
-  const button = selected().length
-    ? document.querySelector(`[data-bulk-key="${key}"]:not([hidden])`)
-    : row?.querySelector(`[data-key="${key}"]`);
-  if (!button) return;
   sessionStorage.setItem(PLACE, String(Math.max(rows().indexOf(row), 0)));
   button.click();
 };
@@ -66,10 +68,11 @@ document.addEventListener("keydown", (event) => {
   if (field || event.ctrlKey || event.metaKey || event.altKey) return;
   // Enter on a link or a button is that link's or button's own.
   if (event.key === "Enter" && event.target !== here()) return;
-  const run = keys[event.key] ?? ("13brdynicfl".includes(event.key) ? () => act(event.key) : null);
-  if (!run) return;
+  const button = Object.hasOwn(keys, event.key) ? null : buttonOf(event.key);
+  if (!button && !Object.hasOwn(keys, event.key)) return;
   event.preventDefault();
-  run();
+  if (button) act(button);
+  else keys[event.key]();
 });
 
 document.addEventListener("change", (event) => {

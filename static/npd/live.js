@@ -163,14 +163,31 @@ const showBadges = (badges) => {
   return isOther;
 };
 
+class SignedOut extends Error {}
+
 const ask = async (changed = []) => {
   const asked = new URLSearchParams();
   const record = recordOf(document);
   if (record) asked.set("record", record);
   if (changed.length) asked.set("changed", changed.join(","));
-  const answer = await fetch(`${address}?${asked}`, { headers: { Accept: "application/json" }, redirect: "error" });
+  const answer = await fetch(`${address}?${asked}`, { headers: { Accept: "application/json" }, redirect: "manual" });
+  if (answer.type === "opaqueredirect" || answer.status === 403) throw new SignedOut();
   if (!answer.ok) throw new Error(String(answer.status));
   return answer.json();
+};
+
+const SECRET = "input[name=csrfmiddlewaretoken]";
+const renewSecrets = (fresh) => {
+  const secret = fresh.querySelector(SECRET)?.value;
+  if (secret) for (const input of document.querySelectorAll(SECRET)) input.value = secret;
+};
+
+// Says that the page is not kept up to date, and why; nothing where it is.
+const sayStale = (why) => {
+  const line = document.getElementById("npd-stale");
+  if (!line) return;
+  for (const text of line.querySelectorAll("[data-stale]")) text.hidden = text.dataset.stale !== why;
+  line.hidden = !why;
 };
 
 const check = async () => {
@@ -182,7 +199,9 @@ const check = async () => {
   const version = recordOf(document) ? found.record : found.site + JSON.stringify(found.badges);
   // The first answer is what the page shows, unless something came about since it was made.
   const isNew = seen === null ? isOther : version !== seen;
-  if (parts().length && (isNew || left.some((part) => !atWork(part)) || Date.now() - fetched > STALE)) {
+  // Who has signed in again sends a form with another secret than the page was made with.
+  const isBack = failures >= SAID_AFTER;
+  if (isBack || (parts().length && (isNew || left.some((part) => !atWork(part)) || Date.now() - fetched > STALE))) {
     if (isNew) quickUntil = Date.now() + QUICK_FOR;
     fetched = Date.now();
     const answer = await fetch(location.href, { headers: { "X-NPD-Live": "1" }, redirect: "manual" });
@@ -190,6 +209,7 @@ const check = async () => {
     if (answer.type === "opaqueredirect" && document.querySelector("[data-live-gone]")) return location.reload();
     if (answer.ok) {
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      renewSecrets(fresh);
       place(fresh);
       await merge(fresh);
     }
@@ -203,14 +223,17 @@ const again = (delay) => {
 };
 
 // An answer that can't be had (signed out, the server restarts) is asked for more and more rarely.
+const SAID_AFTER = 2; // failures in a row
 let failures = 0;
 const run = async () => {
   if (document.hidden) return;
   try {
     await check();
     failures = 0;
-  } catch {
+    sayStale("");
+  } catch (error) {
     failures += 1;
+    if (failures >= SAID_AFTER) sayStale(error instanceof SignedOut ? "signed-out" : "unanswered");
   }
   const calm = recordOf(document) && Date.now() < quickUntil ? QUICK : CALM;
   again(calm * 2 ** Math.min(failures, 5));

@@ -28,6 +28,7 @@ from sync.admin.admin_base import see_other
 from sync.admin.confirmed_action import Question, RecordTable, Report, run_action
 from sync.admin.deletion_pages import approval_question, decide_approvals
 from sync.admin.queue_actions import DISCARD
+from sync.admin.unmatched_pages import request_badge
 from sync.boards.mapping import retry_field
 from sync.choices import QueueDirection
 from sync.clock import sync_now
@@ -42,7 +43,7 @@ from sync.operations.outgoing_webhooks import change_endpoint
 from sync.queue import SyncQueueService
 from sync.records.authors import full_name, log_action_many, log_kind_action
 from sync.records.availability import wait_sentence
-from sync.records.unmatched_items import ignore_unmatched, request_creation, undo_ignore
+from sync.records.unmatched_items import ignore_unmatched, open_requests, request_creation, undo_ignore
 
 CAUSES_ON_A_PAGE = 30
 ENTRIES_OF_A_CAUSE = 10
@@ -150,13 +151,17 @@ def counts_of(request: HttpRequest, *, version: str = "") -> dict[AttentionKind,
 
 @dataclass(frozen=True)
 class InboxRow:
-    """An entry with what its row offers; `seen` is what it shows, as its form sends it back."""
+    """An entry with what its row offers; `seen` is what it shows, as its form sends it back.
+
+    `badge` says that somebody has asked for it already: then nothing is offered.
+    """
 
     entry: AttentionEntry
     actions: Sequence[InboxAction] = ()
     may_act: bool = False
     may_link: bool = False
     seen: str = ""
+    badge: str = ""
 
     @property
     def buttons(self) -> list[tuple[InboxAction, str, str]]:
@@ -297,15 +302,24 @@ def _with_values(request: HttpRequest, groups: Sequence[InboxGroup], wording: Wo
         entry.key: entry
         for entry in attention.with_values([row.entry for group in groups for row in group.rows], wording)
     }
+    asked = _asked_for(shown.values())
     for group in groups:
-        group.rows = [_row(request, shown[row.entry.key]) for row in group.rows]
+        group.rows = [_row(request, shown[row.entry.key], asked) for row in group.rows]
     return [row for group in groups for row in group.rows]
 
 
-def _row(request: HttpRequest, entry: AttentionEntry) -> InboxRow:
+def _asked_for(found: Iterable[AttentionEntry]) -> dict[tuple[str, str], SyncQueue]:
+    """The jobs of the unmatched items among them of which a person has asked something."""
+    return open_requests(one.item_id for one in found if one.kind is AttentionKind.UNMATCHED)
+
+
+def _row(request: HttpRequest, entry: AttentionEntry, asked: Mapping[tuple[str, str], SyncQueue]) -> InboxRow:
     seen = json.dumps({one.key: [one.npd, one.monday] for one in entry.values}) if entry.values else ""
-    actions = [action for action in _actions.values() if action.is_for(request.user, entry)]
     may_act = attention.may_act_on(request.user, entry.kind, entry.entity_type)
+    job = asked.get((entry.entity_type, entry.item_id)) if entry.kind is AttentionKind.UNMATCHED else None
+    if badge := request_badge(job):
+        return InboxRow(entry, may_act=may_act, badge=badge)
+    actions = [action for action in _actions.values() if action.is_for(request.user, entry)]
     may_link = entry.kind is AttentionKind.UNMATCHED and _may_records(request.user, entry, "change")
     return InboxRow(entry, actions, may_act, may_link, seen)
 
@@ -345,7 +359,7 @@ def entry_page(request: HttpRequest) -> HttpResponse:
     if not found:
         raise Http404("It is not in your inbox any more: it was done, or its cause has ended.")
     [entry] = attention.with_values(found, Wording.of_boards())
-    row = _row(request, entry)
+    row = _row(request, entry, _asked_for([entry]))
     context = {
         **admin.site.each_context(request),
         "title": found[0].name,

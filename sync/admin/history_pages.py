@@ -173,13 +173,17 @@ def _with_note(value: str, note: str) -> SafeString | str:
 
 @dataclass(frozen=True)
 class HistoryLine:
-    """One thing that happened; `chain` is what led to it, `undo_url` the page that takes it back."""
+    """One thing that happened; `chain` is what led to it, `undo_url` the page that takes it back.
+
+    `decision` is the number of the decision that it tells of, empty for a change of the record.
+    """
 
     at: datetime
     actor: str
     sentence: str
     by_sync: bool = False
     decided: bool = False
+    decision: str = ""
     chain: Sequence[CauseLink] = ()
     undo_url: str = ""
     batch_url: str = ""
@@ -206,6 +210,7 @@ def history_of(record: SyncedModel, limit: int = 50) -> list[HistoryLine]:
             row.sentence,
             by_sync=not row.actor,
             decided=True,
+            decision=str(row.pk),
             chain=causes[row.pk],
             undo_url=decision_undo_url(row) if is_undoable(row) and row.pk not in undone_ids else "",
             batch_url=batch_undo_url(row.batch_id) if row.batch_id and sizes.get(row.batch_id, 0) > 1 else "",

@@ -162,7 +162,7 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
     def prepare_page(self, rows: list[Any]) -> None:
         """Put on the rows what their cells show: their boards, and what is asked for and not done."""
         super().prepare_page(rows)
-        jobs, kinds = open_requests(rows), {row.entity_type for row in rows}
+        jobs, kinds = open_requests(row.item_id for row in rows), {row.entity_type for row in rows}
         links = {kind: link_of(kind) for kind in kinds}
         for row in rows:
             row.page_link, row.page_job = links[row.entity_type], jobs.get((row.entity_type, row.item_id))
@@ -179,7 +179,7 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
 
     @admin.display(description="Why", ordering="reason_code")
     def why(self, row: UnmatchedItem) -> SafeString:
-        return format_html('{}<span class="npd-text">{}</span>', _request_badge(_job_of(row)), _reason_text(row))
+        return format_html('{}<span class="npd-text">{}</span>', request_badge(_job_of(row)), _reason_text(row))
 
     since = admin_base.time_column("first_seen", "Since")
     seen = admin_base.time_column("last_seen", "Last seen on the board")
@@ -208,7 +208,7 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
             "doors": self.doors_of(request, row),
             "reason": _reason_text(row),
             "item_link": _item_link(row),
-            "item_badge": _request_badge(_job_of(row)),
+            "item_badge": request_badge(_job_of(row)),
             "item_values": [(labels.get(key, key), value) for key, value in row.values.items() if value],
             "list_url": reverse("admin:sync_unmatcheditem_changelist"),
         }
@@ -425,10 +425,10 @@ def _item_link(row: UnmatchedItem) -> SafeString | str:
 def _job_of(row: UnmatchedItem) -> SyncQueue | None:
     if hasattr(row, "page_job"):
         return row.page_job  # type: ignore[no-any-return]
-    return open_requests([row]).get((row.entity_type, row.item_id))
+    return open_requests([row.item_id]).get((row.entity_type, row.item_id))
 
 
-def _request_badge(job: SyncQueue | None) -> SafeString | str:
+def request_badge(job: SyncQueue | None) -> SafeString | str:
     """Return that a person has asked for something that is not done yet; nothing otherwise."""
     if job is None or not any(key in job.payload for key in REQUEST_KEYS):
         return ""

@@ -299,9 +299,9 @@ def request_wait_text(entity_type: str) -> str:
     return availability.of(entity_type, urgent=True).toward(QueueDirection.TO_NPD).detail
 
 
-def open_requests(rows: Iterable[UnmatchedItem]) -> dict[tuple[str, str], SyncQueue]:
+def open_requests(item_ids: Iterable[str]) -> dict[tuple[str, str], SyncQueue]:
     """Return the jobs of these items that are not done, by type and item; one query."""
-    ids = [row.item_id for row in rows]
+    ids = list(item_ids)
     states = (QueueStatus.PENDING, QueueStatus.IN_PROGRESS)
     jobs = SyncQueue.objects.filter(entity_id=None, remote_id__in=ids, status__in=states) if ids else []
     return {(job.entity_type, str(job.remote_id)): job for job in jobs}

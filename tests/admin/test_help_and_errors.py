@@ -130,3 +130,34 @@ def test_who_is_not_signed_in_sees_no_frame(client: Client) -> None:
     page = client.get("/nothing/here/")
     assert page.status_code == 404
     assert FRAME not in page.content.decode()
+
+
+def test_the_address_of_an_act_is_no_page_and_says_so_in_the_frame(browser_of_person: Client) -> None:
+    page = browser_of_person.get("/admin/inbox/act/")
+    assert (page.status_code, page.headers["Allow"]) == (405, "POST")
+    html = page.content.decode()
+    assert FRAME in html
+    assert "Nothing was done" in words_of(html)
+
+
+@pytest.mark.parametrize(
+    ("form", "referer", "page"),
+    [
+        ({}, "http://testserver/admin/inbox/?kind=failed", "/admin/inbox/?kind=failed"),
+        ({"back": "/admin/inbox/?mine=1"}, "http://testserver/admin/inbox/act/", "/admin/inbox/?mine=1"),
+        ({"next": "https://elsewhere.example/"}, "https://elsewhere.example/", "/admin/"),
+        ({}, "", "/admin/"),
+    ],
+)
+def test_who_signs_in_after_an_act_comes_to_the_page_of_the_act_and_reads_that_nothing_was_done(
+    person: User, client: Client, form: dict[str, str], referer: str, page: str
+) -> None:
+    answer = client.post("/admin/inbox/act/", {"one": "retry failed:1"} | form, headers={"Referer": referer})
+    assert answer.status_code == 302
+    sign_in = answer.headers["Location"]
+    assert "You were signed out, and nothing was done." in words_of(client.get(sign_in).content.decode())
+    found = re.search(r'name="next" value="([^"]*)"', client.get(sign_in).content.decode())
+    assert found
+    assert unescape(found[1]) == page
+    signed_in = client.post(sign_in, {"username": "dora", "password": "x", "next": unescape(found[1])})
+    assert signed_in.headers["Location"] == page

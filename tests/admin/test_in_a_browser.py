@@ -12,7 +12,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from npd.models import Contact, Organization
 from sync.choices import RecordSyncStatus
@@ -206,24 +206,16 @@ def test_what_somebody_is_at_work_in_is_left_alone_and_a_hidden_page_asks_for_no
     page.goto("/admin/")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    assert page.get_by_role("img", name="Edits synced, by hour").count() == 1
-    assert page.get_by_role("table", name="Edits synced, by hour").count() == 0
-    summary, table = page.locator(".npd-health-chart summary").first, page.locator(".npd-health-chart table:visible")
     page.locator("#npd-health").evaluate("part => { part.dataset.mine = 'yes' }")
-    summary.focus()
-    page.keyboard.press("Enter")
-    table.wait_for()
-    assert table.locator("tbody tr").count() in (24, 25)
-    summary.blur()
-    # The page is fetched for its other parts; the one whose table is open stays.
+    work = page.locator("#npd-health a").first
+    work.focus()
+    # The page is fetched for its other parts; the one in which somebody is stays.
     with page.expect_response("**/admin/"):
         page.clock.fast_forward(HALF_A_MINUTE)
     with page.expect_response("**/admin/live/**"):
         page.clock.fast_forward(HALF_A_MINUTE)
-    assert table.count() == 1
     assert page.locator("#npd-health[data-mine]").count() == 1
-    summary.click()
-    summary.blur()
+    work.blur()
     page.clock.fast_forward(HALF_A_MINUTE)
     page.locator("#npd-health:not([data-mine])").wait_for()
     page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
@@ -232,14 +224,92 @@ def test_what_somebody_is_at_work_in_is_left_alone_and_a_hidden_page_asks_for_no
         asked.clear()
         page.clock.run_for(2 * HALF_A_MINUTE)
     assert asked == []
-    # Signed out meanwhile, the page stays as it is.
-    page.context.clear_cookies()
-    page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
-    with page.expect_request("**/admin/live/**"):
+    assert not errors
+
+
+def open_fold(page: Page, summary: str) -> Any:
+    """The table or list behind it, after a click that leaves the keyboard on it."""
+    page.locator(summary).first.click()
+    page.mouse.move(0, 0)
+    return page.locator(summary).first.locator("..")
+
+
+def test_what_is_unfolded_stays_so_and_goes_on_being_up_to_date(open_page: Any, busy: dict[str, Any]) -> None:
+    record = busy["synced"]
+    states.decided(record, "Phone is updated", key="phone", cause={"monday": {"who": "Maya Lind"}})
+    page, errors = open_page(1280, "light")
+    page.clock.install()
+    folds = (
+        ("/admin/", "#npd-health", ".npd-health-chart summary"),
+        (QUEUE, "#npd-queue", ".npd-queue-hours summary"),
+        (page_of(record), "#npd-history-card", ".npd-why summary"),
+    )
+    for address, part, summary in folds:
+        page.goto(address)
+        page.locator(part).evaluate("part => { part.dataset.mine = 'yes' }")
+        fold = open_fold(page, summary)
         page.clock.fast_forward(HALF_A_MINUTE)
-    assert page.locator("#npd-health").count() == 1
-    assert page.locator("input[name=password]").count() == 0
-    assert all("login" in error or "Failed to" in error or "ERR_" in error for error in errors), errors
+        page.locator(f"{part}:not([data-mine])").wait_for()
+        expect(fold).to_have_attribute("open", "")
+        expect(page.locator(summary).first).to_be_focused()
+    page.goto("/admin/")
+    assert page.get_by_role("img", name="Edits synced, by hour").count() == 1
+    table = page.get_by_role("table", name="Edits synced, by hour")
+    assert table.count() == 0
+    open_fold(page, ".npd-health-chart summary")
+    assert table.locator("tbody tr").count() in (24, 25)
+    assert not errors
+
+
+def test_a_page_that_is_cut_off_or_signed_out_says_so_and_is_saved_after_signing_in_elsewhere(
+    open_page: Any, person: User, world: dict[str, Any]
+) -> None:
+    record = world["synced"]
+    page, _errors = open_page(390, "dark")
+    page.clock.install()
+    page.goto(page_of(record))
+    line = page.locator("#npd-stale")
+
+    def follow(*, until_visible: bool) -> int:
+        """How many questions it took, half a minute each, until the line came or went."""
+        asked.clear()
+
+        def is_so() -> bool:
+            page.clock.fast_forward(HALF_A_MINUTE)
+            return bool(line.is_visible()) is until_visible
+
+        wait_for("the line came or went", is_so)
+        return len(asked)
+
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/admin/live/" in request.url else None)
+    page.route("**/admin/live/**", lambda route: route.abort())
+    assert follow(until_visible=True) >= 2
+    assert "the server doesn’t answer" in line.inner_text()
+    page.unroute("**/admin/live/**")
+    follow(until_visible=False)
+    page.fill("#id_role_title", "Typed before")
+    page.context.clear_cookies()
+    assert follow(until_visible=True) >= 2
+    assert "you are signed out" in line.inner_text()
+    assert line.get_by_role("link").get_attribute("target") == "_blank"
+    assert not barriers(page)
+    assert page.input_value("#id_role_title") == "Typed before"
+    person.set_password("x")
+    person.save()
+    with page.context.expect_page() as opened:
+        line.get_by_role("link").click()
+    other = opened.value
+    other.fill("#id_username", "dora")
+    other.fill("#id_password", "x")
+    other.get_by_role("button", name="Sign in").click()
+    other.locator("#nav-sidebar").wait_for(state="attached")
+    other.close()
+    follow(until_visible=False)
+    page.get_by_role("button", name="Save and continue editing").click()
+    page.wait_for_function("document.getElementById('id_role_title')?.defaultValue === 'Typed before'")
+    record.refresh_from_db()
+    assert record.role_title == "Typed before"
 
 
 def test_a_records_page_follows_its_sync_and_offers_what_changed_under_somebodys_hands(

@@ -184,6 +184,12 @@ def test_a_record_is_created_from_an_unmatched_item(
     browser_of_person.post(ACT, {"one": f"create {key}"})
     assert SyncQueue.objects.filter(remote_id="7001", status="pending").exists()
     assert logged() == ["Asked to create a record from it."]
+    # Nothing is offered any more, and it says why.
+    html = page(browser_of_person)
+    [row] = re.findall(rf'<li[^>]*id="entry-{key.replace(":", "")}".*?</li>', html, re.DOTALL)
+    assert "Being created" in row
+    assert "data-key" not in row
+    assert "Being created" in browser_of_person.get(f"{INBOX}entry/", {"key": key}).content.decode()
 
 
 def test_a_value_that_no_page_of_ours_sends_is_no_value(

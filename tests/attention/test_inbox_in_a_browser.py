@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
+from sync.kernel.conflict_store import FieldConflict
 from tests.admin import states
 from tests.admin.conftest import monday, person
-from tests.attention.test_attention import blocked
+from tests.attention.test_attention import blocked, one_of_each_kind
+from tests.conflicts.conftest import finding, record
 from tests.support.pages import inbox_badge, press
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-__all__ = ["monday", "person"]
+__all__ = ["monday", "one_of_each_kind", "person"]
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 INBOX = "/admin/inbox/"
@@ -74,4 +76,58 @@ def test_while_an_act_is_on_its_way_the_list_stays_as_it_is_under_the_keys(
     page.clock.fast_forward(HALF_A_MINUTE)
     zoe.wait_for()
     assert here(page) == second
+    assert not errors
+
+
+PRESSED = """button => {
+    addEventListener("click", event => {
+        event.preventDefault();
+        document.body.dataset.pressed = event.target.getAttribute("aria-label");
+    }, { capture: true, once: true });
+    return button.getAttribute("aria-label");
+}"""
+"""What a button is called; and its next click is noted, and does nothing."""
+
+
+def test_each_key_that_the_help_names_does_what_it_says(
+    open_page: Any, person: Any, one_of_each_kind: dict[str, Any]
+) -> None:
+    notes = states.synced("Eva", "5060", notes="Old")
+    record(finding(notes, FieldConflict("notes", "Old\nOne", "Old", "Old\nTwo")))
+    page, errors = open_page(1280, "light")
+    page.clock.install()
+    page.goto(INBOX)
+    named = page.locator("#npd-inbox-help dt kbd").evaluate_all("all => all.map(one => one.textContent)")
+    moving = ["j", "k", "Enter", "x", "a", "u"]
+    assert set(moving) < set(named)
+    for key in [one for one in named if one not in moving]:
+        row = page.locator("[data-inbox-row]", has=page.locator(f"[data-key='{key}']")).first
+        called = row.locator(f"[data-key='{key}']").first.evaluate(PRESSED)
+        row.focus()
+        press(page, key)
+        expect(page.locator("body")).to_have_attribute("data-pressed", called)
+    page.goto(INBOX)
+    page.locator("[data-inbox-row]").first.focus()
+    first = here(page)
+    press(page, "j")
+    assert here(page) != first
+    press(page, "k")
+    assert here(page) == first
+    press(page, "x")
+    expect(page.locator(".npd-inbox-tick:checked")).to_have_count(1)
+    press(page, "x", "?")
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
+    press(page, "Escape", "a")
+    page.wait_for_url("**/admin/inbox/entry/**")
+    page.goto(INBOX)
+    item = page.locator("[data-inbox-row]", has_text="Item 7001")
+    item.focus()
+    press(page, "i")
+    page.locator("#npd-inbox-undo").wait_for()
+    expect(item).to_have_count(0)
+    press(page, "u")
+    item.wait_for()
+    item.focus()
+    press(page, "Enter")
+    page.wait_for_url("**/unmatcheditem/**")
     assert not errors

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from playwright.sync_api import expect
 
 from conflicts import bulk_resolution
 from conflicts.admin.bulk_pages import batch_url
@@ -16,6 +17,7 @@ from sync.kernel.conflict_store import FieldConflict
 from sync.models import SyncQueue
 from tests.admin import states
 from tests.conflicts.conftest import PHONE, REFUSED, ROLE, conflict_of, finding, of_fields, record, rejected_too
+from tests.conflicts.test_about_record import gone
 from tests.conflicts.test_refused import page_of
 from tests.conflicts.test_screen import LIST, screen
 from tests.support.pages import barriers, press
@@ -55,6 +57,58 @@ def test_keys_walk_type_explain_and_undo(open_page: Any) -> None:
     press(page, "u")
     page.get_by_text("Undo requested by Ada").wait_for()
     assert conflict_of(first).is_being_undone
+    assert not errors
+
+
+def test_keys_that_are_typed_elsewhere_or_open_something_choose_and_send_nothing(open_page: Any) -> None:
+    states.boards()
+    removed = Contact.objects.create(name="removed", monday_id="71", email="r@example.test")
+    record(gone(removed))
+    several = states.synced("several", "72")
+    record(finding(several, PHONE))
+    page, errors = open_page()
+    page.goto(screen(conflict_of(removed)))
+    chosen = page.locator("[data-option]:checked")
+    press(page, "Control+k")
+    search = page.get_by_role("searchbox", name="Type to search")
+    expect(search).to_be_focused()
+    page.keyboard.type("u123jk?")
+    expect(search).to_have_value("u123jk?")
+    expect(chosen).to_have_count(0)
+    press(page, "Escape")
+    search.evaluate("one => one.blur()")
+    press(page, "1")
+    expect(chosen).to_have_count(1)
+    page.goto(screen(conflict_of(several)))
+    press(page, "1")
+    equal = page.locator(".cfl-equal")
+    equal.locator("summary").focus()
+    press(page, "Enter")
+    expect(equal).to_have_attribute("open", "")
+    assert not SyncConflict.objects.filter(choice__isnull=False).exists()
+    assert not errors
+
+
+def test_what_was_typed_is_left_behind_only_after_a_question(open_page: Any) -> None:
+    first, second = of_fields("first", PHONE), of_fields("second", PHONE)
+    page, errors = open_page()
+    page.goto(screen(conflict_of(first)))
+    result, asked = page.locator("input[name=value-phone]"), list[str]()
+
+    def stay(dialog: Any) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+    press(page, "e", "Control+A")
+    page.keyboard.type("+44 1")
+    with page.expect_event("dialog"):
+        press(page, "Escape", "j")
+    assert (page.url.split("?")[0].endswith(screen(conflict_of(first))), result.input_value()) == (True, "+44 1")
+    press(page, "Enter")
+    page.wait_for_url(f"**{screen(conflict_of(second))}**")
+    assert conflict_of(first).stored_choice.fields["phone"].value == "+44 1"
+    assert asked == ["beforeunload"]
     assert not errors
 
 
