@@ -132,6 +132,8 @@ def _condition_of(
         raise ValueError(f"{offered.label} can be compared by {ops} only. Choose one of them.")
     op = FilterOp(row.op)
     if not op.takes_values:
+        if row.values:
+            raise ValueError(f"“{op.label}” takes no values. Leave them out.")
         return FilterCondition(row.field, op)
     sent = row.values or _split(row.text.replace("\0", "").strip(), offered.values)
     values = list(dict.fromkeys(one for one in sent if one))
