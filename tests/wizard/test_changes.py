@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from npd.models import Contact
 from sync.api.request_limits import SyncNowThrottle
-from sync.boards.sync_filter import SyncFilter
+from sync.boards.sync_filter import FilterSide
 from sync.models import BoardLink, FieldMapping
 from sync.operations.setup import draft as drafts
 from sync.operations.setup.filter_choice import rows_of
@@ -244,7 +244,7 @@ def test_a_value_of_a_filter_may_hold_a_semicolon_by_api_and_on_the_page(wizard:
     values = ["Sales; East", "Head", "a;;b", "End;"]
     asked = {"filter": {"records": [{"field": "role_title", "op": "is", "values": values}]}}
     assert api.put(f"{BOARD}draft/", asked).json()["filter"]["records"][0]["values"] == values
-    [row] = rows_of(SyncFilter.parse(draft().sync_filter).records)
+    [row] = rows_of(draft(), FilterSide.RECORD)
     form = {"record-field": row.field, "record-op": row.op, "record-text": row.text}
     wizard.post("filter/contact/", seen=drafts.filter_token(draft()), **form)
     assert draft().sync_filter["records"][0]["values"] == values
