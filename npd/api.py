@@ -20,7 +20,7 @@ from drf_spectacular.utils import extend_schema, extend_schema_field, extend_sch
 from rest_framework import serializers, viewsets
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.parsers import MultiPartParser
-from rest_framework.permissions import IsAuthenticated
+from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -285,6 +285,14 @@ class ImportFilter(FilterSet):  # type: ignore[misc]
     ordering = ordering_of(ImportJob, ("entity_type", *_IMPORT_FILTERS), created_at="made_at")
 
 
+class MayImport(BasePermission):
+    """For whoever may import records of some type."""
+
+    def has_permission(self, request: Any, view: Any) -> bool:
+        """Whether the caller may."""
+        return bool(request.user.is_authenticated) and any(may_import(request.user, one) for one in MODELS)
+
+
 @extend_schema_view(
     list=extend_schema(
         operation_id="list_imports",
@@ -300,7 +308,7 @@ class ImportListViewSet(ShapedView, viewsets.GenericViewSet[ImportJob]):
     queryset = ImportJob.objects.select_related("by").order_by("-made_at", "-id")
     serializer_class = ImportSerializer
     filterset_class = ImportFilter
-    permission_classes = [IsAuthenticated]
+    permission_classes = [MayImport]
 
     def get_queryset(self) -> QuerySet[ImportJob]:
         """The caller's, of types that they may import."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from celery import current_app
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -142,8 +142,10 @@ def test_a_list_of_imports_costs_as_many_queries_however_long_it_is(api: APIClie
 def test_an_import_of_what_one_may_not_import_any_more_is_not_listed(api: APIClient) -> None:
     user = user_who_may("add_contact", "change_contact")
     send(with_token(user))
-    user.user_permissions.clear()
+    user.user_permissions.set(Permission.objects.filter(codename__in=("add_organization", "change_organization")))
     assert with_token(User.objects.get(pk=user.pk)).get(IMPORTS).json()["results"] == []
+    user.user_permissions.clear()
+    assert with_token(User.objects.get(pk=user.pk)).get(IMPORTS).status_code == 403
 
 
 IMPORTS = "/api/v1/imports/"
