@@ -340,6 +340,7 @@ SPECTACULAR_SETTINGS = {
         "JobOperationEnum": "sync.choices.Operation",
         "JobPriorityEnum": "sync.choices.Priority",
         "BulkActionEnum": "sync.api.bulk_endpoints.BulkAction",
+        "ImportStateEnum": "npd.imports.models.ImportState",
         "ImportRowOutcomeEnum": "npd.imports.models.RowOutcome",
         "ImportRowResultEnum": "npd.imports.models.Result",
         "ImportEncodingEnum": "npd.imports.messages.ENCODINGS",

@@ -5,9 +5,10 @@ Of an import a file goes in, a worker reads it, its plan is read and applied: th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar, cast
+from uuid import UUID
 
 import django_filters
 from django.contrib.auth.models import User
@@ -15,10 +16,11 @@ from django.db.models import Count, QuerySet
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django_filters.rest_framework import FilterSet
-from drf_spectacular.utils import extend_schema, extend_schema_field
+from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import serializers, viewsets
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.parsers import MultiPartParser
+from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -39,8 +41,18 @@ from npd.imports.import_plan import ImportOptions
 from npd.imports.messages import ENCODINGS, rejected_rows, rejection_of_error, rejection_text, row_reason
 from npd.imports.models import ImportJob, ImportRow, ImportState, Result, RowOutcome
 from npd.models import Organization
+from sync.api.lists import ShapedView, filtered_by, ordering_of
 from sync.api.record_endpoints import record_paths
-from sync.api.request_rules import ApiView, KnownFieldsMixin, RecordFilter, TrueOrFalse, own_method, slash_paths
+from sync.api.request_rules import (
+    ApiView,
+    EntityType,
+    KnownFieldsMixin,
+    Moment,
+    RecordFilter,
+    TrueOrFalse,
+    own_method,
+    slash_paths,
+)
 from sync.kernel.action_errors import Conflict
 
 _TAGS = ["imports"]
@@ -109,8 +121,9 @@ class ImportSerializer(serializers.ModelSerializer[ImportJob]):
     @extend_schema_field(serializers.DictField(child=serializers.IntegerField(), help_text="Rows by result."))
     def get_results(self, job: ImportJob) -> dict[str, int]:
         """How many rows were written, left alone, undone."""
-        counted = job.rows.exclude(result=Result.WAITING).order_by().values_list("result")
-        return dict(counted.annotate(number=Count("id")))
+        # A list has counted those of all its imports in one query.
+        counted = self.context.get("results") or results_of([job])
+        return counted[job.pk]
 
     def get_to_write(self, job: ImportJob) -> int:
         """How many rows applying it writes."""
@@ -127,6 +140,15 @@ class ImportSerializer(serializers.ModelSerializer[ImportJob]):
         if job.state != ImportState.FAILED:
             return None
         return {"code": job.reason, "detail": rejection_text(job.file_name, job.reason, job.facts)}
+
+
+def results_of(jobs: Sequence[ImportJob]) -> dict[UUID, dict[str, int]]:
+    """Return how many rows of each import were written, left alone, undone."""
+    found: dict[UUID, dict[str, int]] = {job.pk: {} for job in jobs}
+    rows = ImportRow.objects.filter(job__in=jobs).exclude(result=Result.WAITING).order_by()
+    for job_id, result, number in rows.values_list("job_id", "result").annotate(Count("id")):
+        found[job_id][result] = number
+    return found
 
 
 class ImportRowSerializer(serializers.ModelSerializer[ImportRow]):
@@ -250,6 +272,57 @@ class ImportViewSet(ApiView, viewsets.GenericViewSet[ImportJob]):
         return Response(status=HTTPStatus.NO_CONTENT)
 
 
+_IMPORT_FILTERS = ("state", "file_name", "rows_read", "rows_compared")
+
+
+@filtered_by(ImportJob, _IMPORT_FILTERS)
+class ImportFilter(FilterSet):  # type: ignore[misc]
+    """The filters of one's imports."""
+
+    entity_type = EntityType(field_name="entity_type", label="Type of records")
+    created_since = Moment(field_name="made_at", lookup_expr="gte", help_text="`created_at` at this time or later.")
+    created_before = Moment(field_name="made_at", lookup_expr="lt", help_text="`created_at` before this time.")
+    ordering = ordering_of(ImportJob, ("entity_type", *_IMPORT_FILTERS), created_at="made_at")
+
+
+class MayImport(BasePermission):
+    """For whoever may import records of some type."""
+
+    def has_permission(self, request: Any, view: Any) -> bool:
+        """Whether the caller may."""
+        return bool(request.user.is_authenticated) and any(may_import(request.user, one) for one in MODELS)
+
+
+@extend_schema_view(
+    list=extend_schema(
+        operation_id="list_imports",
+        summary="List one's imports",
+        description="Your imports of the last days, also those that you sent on a page, the newest first; of records "
+        "that you may import.",
+        tags=_TAGS,
+    )
+)
+class ImportListViewSet(ShapedView, viewsets.GenericViewSet[ImportJob]):
+    """One's own imports."""
+
+    queryset = ImportJob.objects.select_related("by").order_by("-made_at", "-id")
+    serializer_class = ImportSerializer
+    filterset_class = ImportFilter
+    permission_classes = [MayImport]
+
+    def get_queryset(self) -> QuerySet[ImportJob]:
+        """The caller's, of types that they may import."""
+        user = self.request.user
+        types = [entity_type for entity_type in MODELS if may_import(user, entity_type)]
+        return super().get_queryset().filter(by=cast("User", user), entity_type__in=types)
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """One page of them."""
+        jobs = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
+        context = {**self.get_serializer_context(), "results": results_of(jobs)}
+        return self.get_paginated_response(self.get_serializer(jobs, many=True, context=context).data)
+
+
 class ImportUpload(ImportViewSet):
     """`POST …/imports`: a file for a worker to read."""
 
@@ -302,6 +375,7 @@ def import_paths() -> Iterator[URLPattern]:
         own = {"entity_type": entity_type, "send": documented(own_method(ImportUpload.send))}
         view: Any = type(f"{model.__name__}ImportUpload", (ImportUpload,), own)
         yield from slash_paths(f"{plural}/imports", view.as_view({"post": "send"}), f"{plural}-imports")
+    yield path("imports/", ImportListViewSet.as_view({"get": "list"}), name="imports")
     one = ImportViewSet.as_view({"get": "retrieve", "delete": "destroy"})
     yield path("imports/<uuid:pk>/", one, name="import")
     yield path("imports/<uuid:pk>/rows/", ImportViewSet.as_view({"get": "rows"}), name="import-rows")

@@ -40,8 +40,7 @@ class FilterPageMixin:
         if draft.state == SetupState.RUNNING or not draft.mapped:
             step = "run" if draft.state == SetupState.RUNNING else "map"
             return HttpResponseRedirect(reverse(f"admin:sync_wizard_{step}", args=[entity_type][: step == "map"]))
-        stored = SyncFilter.parse(draft.sync_filter)
-        rows = {FilterSide.RECORD: rows_of(stored.records), FilterSide.ITEM: rows_of(stored.items)}
+        rows = {side: rows_of(draft, side) for side in FilterSide}
         problems: Mapping[FilterSide, Mapping[int, str]] = {}
         if request.method == "POST":
             rows = {side: _sent_rows(request, side) for side in FilterSide}

@@ -247,7 +247,7 @@ PLAN_ROWS = {
     "to_monday": "Items to update on Monday",
     "to_npd": "Records to update in NPD",
     "from_items": "Records to create from items on Monday",
-    "no_key": "Items with nothing to match them by: no record is created, they are listed as unmatched",
+    "no_key": "Items without a value to match by: records once they waited for one, until then listed as unmatched",
     "conflicts": "Conflicts to resolve",
     "ambiguous": "Records with several possible items, to resolve",
     "missing": "Records whose item isn't on the board",

@@ -184,6 +184,17 @@ class BoardSettingsSerializer(KnownFieldsMixin, serializers.ModelSerializer[Boar
         fields = ["creates_records", "item_gone", "record_gone"]
 
 
+_BOARD_FILTERS = ("board_id", "match_key", "creates_records", "item_gone", "record_gone", "swept_at", "compared_at")
+
+
+@ordered_by(BoardLink, ("entity_type", *_BOARD_FILTERS))
+@filtered_by(BoardLink, _BOARD_FILTERS)
+class BoardFilter(FilterSet):  # type: ignore[misc]
+    """The filters of boards."""
+
+    entity_type = EntityType(field_name="entity_type", label="Type of records")
+
+
 class BoardFacts:
     """What a page of boards says beside its rows, each read once for all of them."""
 
@@ -246,8 +257,8 @@ class BoardViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[BoardLink]):
 
     queryset = BoardLink.objects.prefetch_related("mappings").order_by("entity_type")
     serializer_class = BoardSerializer
+    filterset_class = BoardFilter
     permission_classes = [ModelPermissions]
-    filter_backends = ()
     lookup_field = "entity_type"
     scopes: ClassVar[dict[str, str]] = {"partial_update": "operate"}
 

@@ -33,6 +33,7 @@ from sync.models import DeliveryState, EventType, WebhookDelivery, WebhookEndpoi
 from sync.models.followers import RARE_TYPES
 from sync.operations import outgoing_webhooks
 from sync.operations.event_feed import CAUSES, BadCursor, FeedPage, LostCursor, event_bodies, feed_sight, read_feed
+from sync.operations.webhook_sender import PING
 from sync.records.authors import log_kind_action
 
 MAX_EVENTS = 500
@@ -276,7 +277,7 @@ class WebhookDeliverySerializer(serializers.ModelSerializer[WebhookDelivery]):
     """One event for one endpoint: whether it arrived, and what the last attempt came to."""
 
     event = serializers.UUIDField(source="event.uid", default=None, allow_null=True, read_only=True)
-    event_type = serializers.CharField(source="event.type", default="ping", read_only=True)
+    event_type = serializers.CharField(source="event.type", default=PING, read_only=True)
 
     class Meta:
         model = WebhookDelivery
@@ -287,10 +288,13 @@ class WebhookDeliverySerializer(serializers.ModelSerializer[WebhookDelivery]):
         read_only_fields = fields
 
 
-_ENDPOINT_FILTERS = ("address", "description", "enabled", "disabled_code", "disabled_at", "created_at")
+_ENDPOINT_FILTERS = (
+    *("address", "description", "enabled", "disabled_code", "disabled_at", "failing_since", "next_attempt"),
+    "created_at",
+)
 
 
-@ordered_by(WebhookEndpoint, ("address", "enabled", "created_at", "disabled_at"))
+@ordered_by(WebhookEndpoint, ("address", "enabled", "created_at", "disabled_at", "failing_since", "next_attempt"))
 @filtered_by(WebhookEndpoint, _ENDPOINT_FILTERS)
 class EndpointFilter(FilterSet):  # type: ignore[misc]
     """The filters of endpoints."""
@@ -299,6 +303,7 @@ class EndpointFilter(FilterSet):  # type: ignore[misc]
         method="told_of", choices=EventType.choices, label="Event type", help_text="Those that get such events."
     )
     created_by = django_filters.CharFilter(field_name="created_by__username", label="Created by")
+    owner = django_filters.CharFilter(field_name="owner__username", label="Owner")
     failing = TrueOrFalse(
         field_name="failing_since", lookup_expr="isnull", exclude=True, label="Failing", help_text="Nothing arrives."
     )
@@ -421,7 +426,9 @@ class WebhookEndpointViewSet(ShapedView, viewsets.ModelViewSet[WebhookEndpoint])
         log_kind_action(self.request.user, WebhookEndpoint, sentence, key=endpoint.pk, name=str(endpoint))
 
 
-_DELIVERY_FILTERS = ("attempts", "status_code", "duration_ms", "created_at", "last_attempt", "finished_at")
+_DELIVERY_FILTERS = (
+    *("attempts", "status_code", "duration_ms", "created_at", "last_attempt", "next_attempt", "finished_at"),
+)
 
 
 @ordered_by(WebhookDelivery, ("id", *_DELIVERY_FILTERS))
@@ -432,7 +439,18 @@ class DeliveryFilter(FilterSet):  # type: ignore[misc]
     endpoint = django_filters.UUIDFilter(field_name="endpoint_id")
     state = django_filters.MultipleChoiceFilter(choices=DeliveryState.choices, help_text="May be given several times.")
     event = django_filters.UUIDFilter(field_name="event__uid", help_text="The id of an event.")
+    event_type = django_filters.MultipleChoiceFilter(
+        method="of_types",
+        choices=[*EventType.choices, (PING, "Test")],
+        label="Event type",
+        help_text="May be given several times.",
+    )
     is_test = TrueOrFalse(field_name="event", lookup_expr="isnull")
+
+    def of_types(self, queryset: QuerySet[Any], name: str, value: list[str]) -> QuerySet[Any]:
+        """Those of these types; a test is of no event."""
+        tests = Q(event=None) if PING in value else Q(pk__in=[])
+        return queryset.filter(tests | Q(event__type__in=value))
 
 
 @extend_schema(tags=["webhook-deliveries"])

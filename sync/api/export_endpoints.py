@@ -26,8 +26,8 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from sync.api.lists import ShapedView, filtered_by
-from sync.api.request_rules import KnownFieldsMixin, MayViewOnPost, own_method, slash_paths
+from sync.api.lists import ShapedView, filtered_by, ordering_of
+from sync.api.request_rules import KnownFieldsMixin, MayViewOnPost, Moment, own_method, slash_paths
 from sync.kernel.action_errors import Conflict
 from sync.models import Export, ExportFormat, ExportState
 from sync.operations import exports
@@ -67,11 +67,22 @@ class ExportSerializer(serializers.ModelSerializer[Export]):
         return exports.list_name(export.model)
 
 
-@filtered_by(Export, ("state", "file_format", "by_api"))
+_EXPORT_FILTERS = ("state", "file_format", "by_api", "file_name", "total", "rows", "size")
+
+
+@filtered_by(Export, _EXPORT_FILTERS)
 class ExportFilter(FilterSet):  # type: ignore[misc]
     """The filters of one's exports."""
 
-    list = django_filters.CharFilter(method="of_list", label="List", help_text="As an export names it.")
+    list = django_filters.ChoiceFilter(
+        method="of_list",
+        choices=lambda: [(name, name) for name in map(exports.list_name, exports.listed_models())],
+        label="List",
+        help_text="As an export names it.",
+    )
+    created_since = Moment(field_name="made_at", lookup_expr="gte", help_text="`created_at` at this time or later.")
+    created_before = Moment(field_name="made_at", lookup_expr="lt", help_text="`created_at` before this time.")
+    ordering = ordering_of(Export, _EXPORT_FILTERS, created_at="made_at")
 
     def of_list(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         """Those of one list."""

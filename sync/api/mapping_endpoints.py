@@ -56,6 +56,12 @@ def asking_monday(ask: Callable[[], Answer]) -> Answer:
         raise Conflict(humanize.without_request_id(error.sentence), code="monday_failed") from error
 
 
+def _check_throttle(request: Request) -> None:
+    """Raise Conflict where this person has let us ask Monday too often."""
+    if throttle_text := monday_throttle_reason(request._request):
+        raise Conflict(f"Monday was not asked: {throttle_text}")
+
+
 class BoardSettingView(ApiView, viewsets.GenericViewSet[Any]):
     """What is said or changed of one type's board."""
 
@@ -158,8 +164,7 @@ class BoardColumnsViewSet(BoardSettingView):
     def check(self, request: Request, entity_type: str) -> Response:
         """Ask Monday for the board."""
         link = self.link(entity_type)
-        if throttle_text := monday_throttle_reason(request._request):
-            raise Conflict(f"Monday was not asked: {throttle_text}")
+        _check_throttle(request)
         log_action(request.user, link, "Asked Monday for the board's columns, by the API.")
         message = asking_monday(lambda: check_board(link))
         return Response(ColumnCheckSerializer({"message": message, "columns": _columns(self.link(entity_type))}).data)
@@ -430,11 +435,16 @@ class BoardDraftViewSet(BoardSettingView):
             return bool(draft.sync_filter == _asked_filter(draft, filter_asked).to_json())
 
         def choose() -> None:
-            if problems := drafts.choose_fields(user, entity_type, chosen):
+            # The filter of now is in the way of nothing, where this request has another.
+            used = None
+            if filter_asked is not None:
+                used = {one["field"] for conditions in filter_asked.values() for one in conditions}
+            if problems := drafts.choose_fields(user, entity_type, chosen, filter_fields=used):
                 raise serializers.ValidationError({"fields": problems}, code="invalid")
             if filter_asked is not None:
                 drafts.choose_filter(user, entity_type, _asked_filter(self._draft(entity_type), filter_asked))
 
+        _check_throttle(request)
         asking_monday(lambda: drafts.begin_change(user, entity_type, is_wanted, choose))
         plan.compare_if_due()
         return self._answer(entity_type, HTTPStatus.ACCEPTED)

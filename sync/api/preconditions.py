@@ -85,6 +85,12 @@ class AnswerNotKept(exceptions.APIException):
     default_code = "idempotency_answer_not_kept"
 
 
+NOT_KEPT_OF_ROTATION = (
+    "The request under this Idempotency-Key was done. Its answer showed a secret, which isn't kept. If you didn't get "
+    "it, rotate again under a new key."
+)
+
+
 def watch_repeats(view: APIView, request: Request) -> None:
     """Let the view's POST be done once for its Idempotency-Key, where it bears one; raises BadKey.
 
@@ -144,7 +150,7 @@ def _replay(stored: StoredAnswer, fingerprint: str) -> HttpResponse:
     if stored.fingerprint != fingerprint:
         raise KeyReused
     if stored.body is None:
-        raise AnswerNotKept
+        raise AnswerNotKept if stored.status == HTTPStatus.CREATED else AnswerNotKept(NOT_KEPT_OF_ROTATION)
     headers = {**stored.headers, REPLAYED: "true"}
     return HttpResponse(stored.body, status=stored.status, content_type=stored.content_type, headers=headers)
 

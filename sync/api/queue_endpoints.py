@@ -20,7 +20,7 @@ from rest_framework import serializers, status, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from sync.api.lists import ShapedView, filtered_by, ordered_by
+from sync.api.lists import ShapedView, WholeNumber, filtered_by, ordered_by
 from sync.api.request_rules import (
     Deprecation,
     EntityType,
@@ -485,6 +485,14 @@ class ScheduledJobChangeSerializer(KnownFieldsMixin):
 @filtered_by(PeriodicTask, ("name", "enabled", "last_run_at"))
 class ScheduleFilter(FilterSet):  # type: ignore[misc]
     """The filters of the schedule."""
+
+    # As a job says it: of an interval in other units, `every` and `period` say nothing.
+    every = WholeNumber(method="of_interval", min_value=1, label="Every")
+    period = django_filters.ChoiceFilter(field_name="interval__period", choices=PERIODS, label="Period")
+
+    def of_interval(self, queryset: QuerySet[Any], name: str, value: int) -> QuerySet[Any]:
+        """Those with so many of their period between two runs."""
+        return queryset.filter(interval__every=value, interval__period__in=periodic_jobs.PERIODS)
 
 
 @extend_schema_view(

@@ -15,6 +15,7 @@ from django.conf import settings
 from sync.api.problems import MEDIA_TYPE, ProblemKind, kinds_for, problem_type
 from sync.api.schema import described_tags
 from sync.models import EventType
+from sync.operations.webhook_sender import PING
 
 Document = dict[str, Any]
 
@@ -82,29 +83,38 @@ def complete_document(result: Document, generator: Any, request: Any, public: bo
         for name, secret in SECRETS.items()
     } | {"mondaySignature": SIGNED}
     result = _in_words_of_3_1(result)
-    result["webhooks"] = {kind.value: {"post": _message_of(kind)} for kind in EventType}
+    result["webhooks"] = {
+        kind.value: {"post": _message_of(kind.value, str(kind.label), _CHOSEN, {"$ref": "#/components/schemas/Event"})}
+        for kind in EventType
+    }
+    result["webhooks"][PING] = {"post": _message_of(PING, "Test", _TESTED, _TEST)}
     add_examples(result)
     operations = [one for methods in result["paths"].values() for one in methods.values()]
     result["tags"] = described_tags({tag for one in operations for tag in one["tags"]})
     return result
 
 
-def _message_of(kind: EventType) -> Document:
+_CHOSEN = "Sent to each endpoint that chose this type; answer 2xx once it is stored, else it is repeated."
+_TESTED = "What “Send a test” sends to one endpoint; no event happened."
+_TEST = {
+    "type": "object",
+    "properties": {"endpoint": {"type": "string", "format": "uuid", "description": "The endpoint's id."}},
+    "required": ["endpoint"],
+}
+
+
+def _message_of(kind: str, summary: str, description: str, data: Document) -> Document:
     """What an endpoint of another system is sent of one type of events, as Standard Webhooks has it."""
     shape = {
         "type": "object",
-        "properties": {
-            "type": {"const": kind.value},
-            "timestamp": {"type": "string", "format": "date-time"},
-            "data": {"$ref": "#/components/schemas/Event"},
-        },
+        "properties": {"type": {"const": kind}, "timestamp": {"type": "string", "format": "date-time"}, "data": data},
         "required": ["type", "timestamp", "data"],
     }
     names = ("webhook-id", "webhook-timestamp", "webhook-signature")
     return {
-        "operationId": f"on_{kind.value.replace('.', '_')}",
-        "summary": str(kind.label),
-        "description": "Sent to each endpoint that chose this type; answer 2xx once it is stored, else it is repeated.",
+        "operationId": f"on_{kind.replace('.', '_')}",
+        "summary": summary,
+        "description": description,
         "tags": ["webhook-endpoints"],
         "parameters": [{"name": one, "in": "header", "required": True, "schema": {"type": "string"}} for one in names],
         "requestBody": {"required": True, "content": {"application/json": {"schema": shape}}},

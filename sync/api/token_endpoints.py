@@ -10,16 +10,19 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, cast
 
+import django_filters
 from django.contrib.admin.models import ADDITION
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.urls import path
+from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 from rest_framework import serializers, viewsets
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from sync.api.lists import filtered_by, ordered_by
 from sync.api.request_limits import SharedThrottle, quotas_of
 from sync.api.request_rules import ApiView, KnownFieldsMixin, slash_paths
 from sync.choices import TokenScope, TokenState
@@ -162,6 +165,25 @@ class MeView(ApiView):
         return Response(MeSerializer(answer, context={"now": sync_now()}).data)
 
 
+_TOKEN_FILTERS = ("name", "created_at", "rotated_at", "last_used_at", "expires_at", "revoked_at")
+
+
+@ordered_by(ApiToken, _TOKEN_FILTERS)
+@filtered_by(ApiToken, (*_TOKEN_FILTERS, "scopes", "previous_until"))
+class TokenFilter(FilterSet):  # type: ignore[misc]
+    """The filters of one's tokens."""
+
+    state = django_filters.MultipleChoiceFilter(
+        method="in_states", choices=TokenState.choices, label="State", help_text="May be given several times."
+    )
+
+    def in_states(self, queryset: QuerySet[ApiToken], name: str, value: list[str]) -> QuerySet[ApiToken]:
+        """Those in one of these states now."""
+        return (
+            queryset.alias(state=ApiToken.state_expression(sync_now())).filter(state__in=value) if value else queryset
+        )
+
+
 @extend_schema_view(
     list=extend_schema(
         operation_id="list_tokens",
@@ -177,8 +199,8 @@ class ApiTokenViewSet(ApiView, viewsets.ReadOnlyModelViewSet[ApiToken]):
     queryset = ApiToken.objects.order_by("-created_at", "-id")
     unstored = ("create", "rotate")
     serializer_class = ApiTokenSerializer
+    filterset_class = TokenFilter
     permission_classes = [IsAuthenticated]
-    filter_backends = ()
     problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {"rotate": (409,)}
 
     def get_queryset(self) -> QuerySet[ApiToken]:

@@ -15,7 +15,17 @@ from rest_framework.test import APIClient
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.kernel import periodic_jobs
-from sync.models import Assignment, Export, GuardedAct, RefusedItem, SyncMetadata, SyncQueue, UnmatchedItem
+from sync.models import (
+    Assignment,
+    BoardLink,
+    Export,
+    GuardedAct,
+    RefusedItem,
+    SyncMetadata,
+    SyncQueue,
+    UnmatchedItem,
+    WebhookEndpoint,
+)
 from sync.operations import exports
 from tests.admin import states
 from tests.api.conftest import row, user_who_may, with_token
@@ -210,7 +220,53 @@ def test_approvals_pauses_and_endpoints_are_filtered_and_ordered_as_every_list(
     assert results(api, "/api/v1/webhook-deliveries/", status_code=500) == []
 
 
+LATER, EARLIER = "2040-01-01T00:00:00Z", "2020-01-01T00:00:00Z"
+
+
+def test_endpoints_and_deliveries_are_filtered_by_owner_times_and_type(api: APIClient) -> None:
+    hooks, sent = "/api/v1/webhook-endpoints/", "/api/v1/webhook-deliveries/"
+    made = [api.post(hooks, {"address": f"https://{one}.example/x"}).json()["id"] for one in "ab"]
+    WebhookEndpoint.objects.filter(pk=made[0]).update(failing_since=sync_now(), owner=None)
+    assert [one["id"] for one in results(api, hooks, owner="ada")] == [made[1]]
+    assert [one["id"] for one in results(api, hooks, failing_since_since=EARLIER)] == [made[0]]
+    assert results(api, hooks, failing_since_since=LATER) == results(api, hooks, failing_since_before=EARLIER) == []
+    assert results(api, hooks, next_attempt_since=LATER) == []
+    assert api.post(f"{hooks}{made[1]}/test").status_code == 202
+    assert [one["endpoint"] for one in results(api, sent, event_type="ping")] == [made[1]]
+    assert results(api, sent, event_type="record.created") == results(api, sent, next_attempt_since=LATER) == []
+    assert len(results(api, sent, next_attempt_since=EARLIER, next_attempt_before=LATER)) == 1
+    assert api.get(sent, {"event_type": "nonsense"}).status_code == 400
+
+
+def test_boards_and_the_schedule_are_filtered_by_what_they_list(api: APIClient) -> None:
+    for kind in ("contact", "organization"):
+        BoardLink.objects.get_or_create(entity_type=kind)
+    boards = f"{SYNC}boards/"
+    assert [one["entity_type"] for one in results(api, boards, entity_type="contact")] == ["contact"]
+    assert [one["entity_type"] for one in results(api, boards, ordering="-entity_type")] == ["organization", "contact"]
+    assert api.get(boards, {"entity_type": "nonsense"}).status_code == 400
+    periodic_jobs.ensure_periodic_jobs()
+    listed = results(api, SCHEDULE, page_size=500)
+    every = [one["every"] for one in listed if one["every"] and one["period"] == "seconds"]
+    found = results(api, SCHEDULE, every=every[0], period="seconds")
+    assert {(one["every"], one["period"]) for one in found} == {(every[0], "seconds")}
+    assert len(found) == every.count(every[0])
+
+
 # Exports.
+
+
+def test_exports_are_filtered_and_ordered_by_what_they_list(api: APIClient, contact: Contact) -> None:
+    made = [api.post(f"/api/v1/{name}/exports", {"file_format": "csv"}).json()["id"] for name in LISTS]
+    address = "/api/v1/exports/"
+    assert [one["id"] for one in results(api, address, ordering="created_at")] == made
+    assert [one["id"] for one in results(api, address, list="contacts")] == made[:1]
+    assert len(results(api, address, created_since=EARLIER, created_before=LATER)) == len(made)
+    assert results(api, address, created_since=LATER) == []
+    assert api.get(address, {"list": "nonsense"}).status_code == 400
+
+
+LISTS = ("contacts", "organizations")
 
 
 def csv_of(api: APIClient, export: dict[str, Any]) -> list[dict[str, str]]:

@@ -155,6 +155,7 @@ def calls(caller: Caller, ground: dict[str, Any]) -> Calls:
         ]
     shown, written, discarded = (job.pk for job in ground["imports"])
     found += [
+        ("list_imports", (), {"entity_type": "contact"}, 200, "PaginatedImportList"),
         ("get_import", (shown,), {}, 200, "Import"),
         ("list_import_rows", (shown,), {"refused": True}, 200, "PaginatedImportRowList"),
         ("apply_import", (shown,), {}, 202, "Import"),

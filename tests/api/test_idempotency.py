@@ -112,6 +112,16 @@ def test_a_secret_is_not_kept_and_a_repeat_says_so(api: APIClient, monkeypatch: 
     assert Contact.objects.count() == 1
 
 
+def test_after_a_rotation_a_repeat_says_to_rotate_again_and_deletes_nothing(api: APIClient) -> None:
+    made = api.post("/api/v1/tokens/", {"name": "n", "scopes": ["read"]}, headers={"Idempotency-Key": "k"})
+    token = made.json()["id"]
+    again = api.post("/api/v1/tokens/", {"name": "n", "scopes": ["read"]}, headers={"Idempotency-Key": "k"})
+    rotated = [post(api, {}, "r", f"/api/v1/tokens/{token}/rotate") for _ in range(2)]
+    assert [answer.status_code for answer in rotated] == [200, 409]
+    assert {answer.json()["code"] for answer in (again, rotated[1])} == {"idempotency_answer_not_kept"}
+    assert again.json()["detail"] != rotated[1].json()["detail"]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_second_request_while_the_first_is_under_way_is_told_to_wait(api: APIClient, contact: Contact) -> None:
     url, answers = f"{CONTACTS}{contact.pk}/unlink", list[Any]()

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 from celery import current_app
+from django.contrib.auth.models import Permission, User
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from npd.imports.import_jobs import run_all
@@ -102,3 +105,47 @@ def test_only_who_may_add_and_change_such_records_imports_them(api: APIClient) -
     both = with_token(user_who_may("add_contact", "change_contact", name="both"))
     assert send(both, make_organizations="true").status_code == 403
     assert both.get(url).status_code == 200
+
+
+def test_ones_own_imports_are_listed_the_newest_first(api: APIClient) -> None:
+    sent = [send(api).json()["id"], send(api, url="/api/v1/organizations/imports").json()["id"], send(api).json()["id"]]
+    clerk = with_token(user_who_may("add_contact", "change_contact"))
+    assert clerk.get(IMPORTS).json()["results"] == []
+    own = send(clerk).json()["id"]
+    run_all()
+
+    def ids(**query: str) -> list[str]:
+        answer = api.get(IMPORTS, query)
+        assert answer.status_code == 200, answer.content
+        return [one["id"] for one in answer.json()["results"]]
+
+    assert ids() == ids(pagination="cursor") == ids(state="shown") == sent[::-1]
+    assert ids(entity_type="organization") == [sent[1]]
+    assert ids(ordering="created_at", created_since="2020-01-01T00:00:00Z", fields="id") == sent
+    assert ids(created_before="2020-01-01T00:00:00Z") == ids(state="running") == []
+    assert api.get(IMPORTS).json()["results"][0] == api.get(f"{IMPORTS}{sent[2]}/").json()
+    assert [one["id"] for one in clerk.get(IMPORTS).json()["results"]] == [own]
+    assert api.get(IMPORTS, {"state": "nonsense"}).status_code == 400
+
+
+def test_a_list_of_imports_costs_as_many_queries_however_long_it_is(api: APIClient) -> None:
+    counts = []
+    for _ in range(2):
+        send(api), send(api)
+        run_all()
+        with CaptureQueriesContext(connection) as captured:
+            assert api.get(IMPORTS).status_code == 200
+        counts.append(len(captured))
+    assert counts[0] == counts[1]
+
+
+def test_an_import_of_what_one_may_not_import_any_more_is_not_listed(api: APIClient) -> None:
+    user = user_who_may("add_contact", "change_contact")
+    send(with_token(user))
+    user.user_permissions.set(Permission.objects.filter(codename__in=("add_organization", "change_organization")))
+    assert with_token(User.objects.get(pk=user.pk)).get(IMPORTS).json()["results"] == []
+    user.user_permissions.clear()
+    assert with_token(User.objects.get(pk=user.pk)).get(IMPORTS).status_code == 403
+
+
+IMPORTS = "/api/v1/imports/"

@@ -264,3 +264,26 @@ def test_a_revoked_token_is_listed_for_ninety_days(person: User, api: APIClient)
     ApiToken.objects.filter(pk=token.pk).update(revoked_at=sync_now() - timedelta(days=91))
     prune()
     assert not ApiToken.objects.filter(pk=token.pk).exists()
+
+
+def test_tokens_are_filtered_by_state_and_time_and_ordered(person: User, settings: Any) -> None:
+    api = with_token(person)
+    made = {name: api.post("/api/v1/tokens/", {"name": name, "scopes": ["read"]}).json()["id"] for name in "abcd"}
+    api.post(f"/api/v1/tokens/{made['b']}/revoke")
+    ApiToken.objects.filter(pk=made["c"]).update(expires_at=sync_now() - timedelta(days=1))
+    ApiToken.objects.filter(pk=made["d"]).update(is_legacy=True)
+    settings.OLD_TOKENS_UNTIL = date(2020, 1, 1)
+
+    def names(**query: str) -> list[str]:
+        answer = api.get("/api/v1/tokens/", query)
+        assert answer.status_code == 200, answer.content
+        return [one["name"] for one in answer.json()["results"] if one["name"] != "tests"]
+
+    states = {"active": "a", "revoked_token": "b", "expired_token": "c", "old_token": "d"}
+    assert {state: names(state=state) for state in states} == {state: [name] for state, name in states.items()}
+    assert {one["name"]: one["state"] for one in api.get("/api/v1/tokens/").json()["results"] if one["id"] in
+            made.values()} == {name: state for state, name in states.items()}  # fmt: skip
+    assert names(ordering="name") == [*"abcd"]
+    assert (names(name="b"), names(revoked_since="2020-01-01T00:00:00Z")) == (["b"], ["b"])
+    assert names(created_before="2020-01-01T00:00:00Z") == []
+    assert api.get("/api/v1/tokens/", {"state": "nonsense"}).status_code == 400

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Any
+
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from npd.models import Contact
-from sync.boards.sync_filter import SyncFilter
+from sync.api.request_limits import SyncNowThrottle
+from sync.boards.sync_filter import FilterSide
 from sync.models import BoardLink, FieldMapping
 from sync.operations.setup import draft as drafts
 from sync.operations.setup.filter_choice import rows_of
 from tests.api.conftest import user_who_may, with_token
+from tests.support.waiting import wait_for
 from tests.wizard.conftest import PEOPLE as COLUMNS
 from tests.wizard.conftest import Wizard, a_board, draft, people, words_of
 
@@ -239,7 +244,7 @@ def test_a_value_of_a_filter_may_hold_a_semicolon_by_api_and_on_the_page(wizard:
     values = ["Sales; East", "Head", "a;;b", "End;"]
     asked = {"filter": {"records": [{"field": "role_title", "op": "is", "values": values}]}}
     assert api.put(f"{BOARD}draft/", asked).json()["filter"]["records"][0]["values"] == values
-    [row] = rows_of(SyncFilter.parse(draft().sync_filter).records)
+    [row] = rows_of(draft(), FilterSide.RECORD)
     form = {"record-field": row.field, "record-op": row.op, "record-text": row.text}
     wizard.post("filter/contact/", seen=drafts.filter_token(draft()), **form)
     assert draft().sync_filter["records"][0]["values"] == values
@@ -274,3 +279,66 @@ def test_the_columns_of_a_board_cost_no_query_a_field(wizard: Wizard) -> None:
     with CaptureQueriesContext(connection) as one_field:
         api.get(f"{BOARD}columns/")
     assert len(one_field) == len(all_fields)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_open", [False, True])
+def test_of_two_changes_drafted_at_once_one_is_kept_and_the_other_refused(wizard: Wizard, is_open: bool) -> None:
+    set_up(wizard)
+    if is_open:
+        drafts.begin_change(wizard.person, "contact")
+    api, answers = with_token(wizard.person), dict[str, int]()
+
+    def put(field: str, change: dict[str, Any]) -> None:
+        answers[field] = api.put(f"{BOARD}draft/", {"fields": {field: change}}).status_code
+        connection.close()
+
+    asked = {"role_title": {"column_id": "position"}, "phone": {"direction": "none"}}
+    both = [threading.Thread(target=put, args=one) for one in asked.items()]
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [drafts.OWNER_LOCK])
+        for one in both:
+            one.start()
+        wait_for("both have looked, and wait to write", _two_wait_for_the_owners)
+    for one in both:
+        one.join(60)
+    assert sorted(answers.values()) == [202, 409]
+    [kept] = [field for field, code in answers.items() if code == 202]
+    changed = {one["field"] for one in api.get(f"{BOARD}draft/").json()["changes"]}
+    assert changed == {{"role_title": "Role", "phone": "Phone"}[kept]}
+
+
+def _two_wait_for_the_owners() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'")
+        return bool(cursor.fetchone()[0] == 2)
+
+
+def test_a_field_is_left_out_together_with_the_filter_that_used_it(wizard: Wizard) -> None:
+    link = set_up(wizard)
+    by_phone = {"records": [{"field": "phone", "op": "is_filled", "values": [], "labels": []}], "items": []}
+    BoardLink.objects.filter(pk=link.pk).update(sync_filter=by_phone)
+    api, without = with_token(wizard.person), {"fields": {"phone": {"direction": "none"}}}
+    assert api.put(f"{BOARD}draft/", without).status_code == 400
+    assert api.put(f"{BOARD}draft/", without | {"filter": {"records": by_phone["records"][:1]}}).status_code == 400
+    answer = api.put(f"{BOARD}draft/", without | {"filter": {}})
+    assert (answer.status_code, answer.json()["filter"]["records"]) == (202, [])
+    assert [one["field"] for one in answer.json()["changes"]] == ["Phone"]
+
+
+def test_drafts_ask_monday_only_so_often(wizard: Wizard, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_up(wizard)
+    monkeypatch.setitem(SyncNowThrottle.THROTTLE_RATES, "sync-to-monday", "2/min")
+    api, asked, codes = with_token(wizard.person), {"fields": {"role_title": {"column_id": "position"}}}, []
+    for _ in range(3):
+        codes.append(api.put(f"{BOARD}draft/", asked).status_code)
+        api.delete(f"{BOARD}draft/")
+    assert codes == [202, 202, 409]
+
+
+def test_a_condition_that_takes_no_values_refuses_them(wizard: Wizard) -> None:
+    set_up(wizard)
+    filled = {"field": "phone", "op": "is_filled", "values": ["1"]}
+    refused = with_token(wizard.person).put(f"{BOARD}draft/", {"filter": {"records": [filled]}})
+    assert refused.status_code == 400
+    assert refused.json()["errors"][0]["pointer"].startswith("/filter/records/0")

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from npd.models import Contact
 from sync.kernel.messages import UnmatchedReason
 from sync.models import BoardLink, SetupDraft, UnmatchedItem
 from sync.operations.setup import draft as drafts
 from sync.operations.setup import plan
+from sync.operations.setup.filter_choice import text_of_values, values_of_text
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 from tests.wizard.conftest import PEOPLE as COLUMNS
 from tests.wizard.conftest import Wizard, a_board, an_item, draft, people, words_of
@@ -233,3 +236,25 @@ def test_a_new_item_of_another_group_is_left_alone_after_the_set_up(wizard: Wiza
     assert "Only: Items on Monday where Role is filled." in words_of(
         wizard.client.get(f"/admin/sync/boardlink/{link.pk}/change/").content.decode()
     )
+
+
+VALUES = st.text("ab; ", min_size=1, max_size=6).map(str.strip).filter(bool)
+
+
+@given(values=st.lists(VALUES, min_size=1, max_size=4), others=st.lists(VALUES, max_size=4), data=st.data())
+@example(values=["Sales", "East"], others=["Sales", "East", "Sales; East"], data=None)
+@example(values=["Sales", "East"], others=["Sales; East"], data=None)
+@example(values=["a;b"], others=["a;b", "a;;b", "a;;b ;"], data=None)
+def test_values_are_read_back_as_they_are_shown_whatever_is_offered(
+    values: list[str], others: list[str], data: Any
+) -> None:
+    joined = ["; ".join(values), "; ".join(one.replace(";", ";;") for one in values)]
+    offered = others + (data.draw(st.lists(st.sampled_from(values + joined))) if data else [])
+    assert values_of_text(text_of_values(values, offered), offered) == values
+
+
+def test_a_value_that_holds_the_separator_may_be_typed_as_it_is_called() -> None:
+    groups = ["Sales; East", "Head"]
+    assert values_of_text("Sales; East", groups) == ["Sales; East"]
+    assert values_of_text("Sales; East", [*groups, "Sales", "East"]) == ["Sales", "East"]
+    assert values_of_text("Sales;; East; Head", groups) == ["Sales; East", "Head"]

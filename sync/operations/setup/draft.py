@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -150,6 +150,7 @@ def check_owner(draft: SetupDraft, user: User) -> None:
 
 
 RUNNING_MESSAGE = "This set-up was confirmed meanwhile, and is being applied."
+APPLYING_MESSAGE = "This set-up is being applied. Wait until it is done."
 
 
 def _lock_draft(user: User, entity_type: str) -> SetupDraft:
@@ -240,15 +241,27 @@ def begin_change(
         boards = connector.read_boards([link.board_id])
         spec = registry.entity(entity_type)
         _check_board(spec, link.board_id, boards)
-        return _create_draft(user, connector, spec, boards[link.board_id], choose)
-    if draft.state == SetupState.RUNNING:
-        raise Conflict("This set-up is being applied. Wait until it is done.")
+        begun = _create_draft(user, connector, spec, boards[link.board_id], choose, replaces_open=False)
+        if begun is not None:
+            return begun
+    elif draft.state == SetupState.RUNNING:
+        raise Conflict(APPLYING_MESSAGE)
+    with transaction.atomic():
+        # Looked at under the lock: of two changes at once, the second meets the first.
+        draft = _lock_draft(user, entity_type)
+        _check_open_change(user, link, draft, is_wanted)
+        choose()
+    return draft
+
+
+def _check_open_change(user: User, link: BoardLink, draft: SetupDraft, is_wanted: Callable[[SetupDraft], bool]) -> None:
+    """Raise Conflict where the open draft holds another change than the one that is wanted."""
     if draft.board_id != link.board_id:
         summary = f"the board {draft.board_name or draft.board_id} instead of {link.board_id}"
     else:
         # What nobody has chosen yet are suggestions for fields that aren't mapped.
         stored = stored_choices(link)
-        fields = [one for one in mappable_fields(entity_type) if draft.mapped or one.key in stored]
+        fields = [one for one in mappable_fields(link.entity_type) if draft.mapped or one.key in stored]
         summary = changes_text(diff_choices(fields, stored, parse_choices(draft.fields), draft.columns))
         answered = "answers about names that are alike" if draft.answers else ""
         summary = "; ".join(filter(None, (summary, _settings_text(draft)))) or answered
@@ -257,9 +270,6 @@ def begin_change(
         raise Conflict(
             f"{opening}: {summary}. Nothing was added to it. Go on with it here, or discard it and begin yours again."
         )
-    with transaction.atomic():
-        choose()
-    return draft
 
 
 def _settings_text(draft: SetupDraft) -> str:
@@ -435,9 +445,18 @@ def has_column_changes(draft: SetupDraft, columns: Mapping[str, DraftColumn]) ->
 
 
 def _create_draft(
-    user: User, connector: Connector, spec: EntitySpec, board: Board | None, choose: Callable[[], None] = lambda: None
-) -> SetupDraft:
-    """Begin a type's set-up with a board (none: one is to be created), what is stored and what its columns suggest."""
+    user: User,
+    connector: Connector,
+    spec: EntitySpec,
+    board: Board | None,
+    choose: Callable[[], None] = lambda: None,
+    *,
+    replaces_open: bool = True,
+) -> SetupDraft | None:
+    """Begin a type's set-up with a board (none: one is to be created), what is stored and what its columns suggest.
+
+    Returns None, and begins nothing, where one is open that this is not to replace.
+    """
     entity_type = spec.entity_type
     columns = _describe_columns(connector, board, entity_type) if board is not None else {}
     link = link_of(entity_type)
@@ -450,7 +469,9 @@ def _create_draft(
             _check_others(user)
             before = SetupDraft.objects.select_for_update().filter(entity_type=entity_type).first()
             if before is not None and before.state == SetupState.RUNNING:
-                raise Conflict("This set-up is being applied. Wait until it is done.")
+                raise Conflict(APPLYING_MESSAGE)
+            if before is not None and before.state != SetupState.DONE and not replaces_open:
+                return None
             SetupDraft.objects.filter(entity_type=entity_type).delete()
             draft = SetupDraft.objects.create(
                 entity_type=entity_type,
@@ -519,11 +540,13 @@ def choose_fields(
     chosen: Mapping[str, FieldChoice],
     columns: Mapping[str, DraftColumn] | None = None,
     shown: Mapping[str, FieldChoice] | None = None,
+    filter_fields: Collection[str] | None = None,
 ) -> dict[str, list[str]]:
     """Store which column each field has, its direction and rule; or return what is wrong, by field, and store nothing.
 
     `columns` are the board's as they were read just now; without, those that were read last count. `shown` is what the
-    page showed: a field that was changed since, which this would take back, counts as wrong. Raises Conflict.
+    page showed: a field that was changed since, which this would take back, counts as wrong. `filter_fields` are those
+    of the filter that replaces the draft's in the same transaction. Raises Conflict.
     """
     with transaction.atomic():
         draft = _lock_draft(user, entity_type)
@@ -539,7 +562,9 @@ def choose_fields(
                     "with what is here."
                 )
         asked = SyncFilter.parse(draft.sync_filter)
-        for key in {condition.field for condition in (*asked.records, *asked.items)} - {GROUP}:
+        if filter_fields is None:
+            filter_fields = {condition.field for condition in (*asked.records, *asked.items)}
+        for key in {*filter_fields} - {GROUP}:
             if not chosen.get(key, FieldChoice()).is_synced:
                 problems.setdefault(key, []).append(
                     "The filter uses this field. Keep it synced, or remove it from the filter first."

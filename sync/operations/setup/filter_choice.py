@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sync import connectors
@@ -90,21 +90,32 @@ def _ops_of(board: BoardContext, key: str, side: FilterSide) -> Sequence[FilterO
     return tuple(FilterOp)
 
 
-def rows_of(conditions: Iterable[FilterCondition]) -> list[FilterRow]:
-    """Return conditions as a page shows them."""
-    return [FilterRow(one.field, str(one.op), _typed(one.labels)) for one in conditions]
+def rows_of(draft: SetupDraft, side: FilterSide) -> list[FilterRow]:
+    """Return the draft's conditions of one side as a page shows them."""
+    stored, offered = SyncFilter.parse(draft.sync_filter), {one.key: one for one in filterable_fields(draft, side)}
+    return [
+        FilterRow(one.field, str(one.op), text_of_values(one.labels, _values_offered(offered.get(one.field))))
+        for one in (stored.records if side is FilterSide.RECORD else stored.items)
+    ]
 
 
-def _typed(values: Sequence[str]) -> str:
-    return f"{SEPARATOR} ".join(one.replace(SEPARATOR, SEPARATOR * 2) for one in values)
+def _values_offered(offered: FilterableField | None) -> Sequence[str]:
+    return offered.values if offered is not None else ()
 
 
-def _split(text: str, offered: Sequence[str]) -> list[str]:
-    """Return the values that a person typed; a known one may hold the separator."""
-    if text in offered:
-        return [text]
-    parts = text.replace(SEPARATOR * 2, "\0").split(SEPARATOR)
-    return [part.replace("\0", SEPARATOR).strip() for part in parts]
+def text_of_values(values: Sequence[str], offered: Sequence[str]) -> str:
+    """Return the values as a person would type them, so that `values_of_text` reads the same ones."""
+    text = f"{SEPARATOR} ".join(one.replace(SEPARATOR, SEPARATOR * 2) for one in values)
+    # Where the whole is itself the name of one value, an empty value behind it says that it isn't meant.
+    while text in offered and values_of_text(text, offered) != list(values):
+        text += f" {SEPARATOR}"
+    return text
+
+
+def values_of_text(text: str, offered: Sequence[str]) -> list[str]:
+    """Return the values that a person typed; a known one may hold the separator where its parts aren't known."""
+    parts = [part.replace("\0", SEPARATOR).strip() for part in text.replace(SEPARATOR * 2, "\0").split(SEPARATOR)]
+    return [text] if text in offered and not {*filter(None, parts)} <= {*offered} else [one for one in parts if one]
 
 
 def filter_of_rows(
@@ -142,8 +153,10 @@ def _condition_of(
         raise ValueError(f"{offered.label} can be compared by {ops} only. Choose one of them.")
     op = FilterOp(row.op)
     if not op.takes_values:
+        if row.values:
+            raise ValueError(f"“{op.label}” takes no values. Leave them out.")
         return FilterCondition(row.field, op)
-    sent = row.values or _split(row.text.replace("\0", "").strip(), offered.values)
+    sent = row.values or values_of_text(row.text.replace("\0", "").strip(), offered.values)
     values = list(dict.fromkeys(one for one in sent if one))
     if not values:
         raise ValueError(f"Say what {offered.label} {op.label}: type a value.")
