@@ -255,6 +255,23 @@ def test_an_administrator_and_a_command_let_somebody_in_again(ada: User) -> None
     assert with_password().get("/admin/npd/contact/").status_code == 200
 
 
+def test_an_administrator_does_to_oneself_only_what_ones_own_pages_allow(ada: User) -> None:
+    enrolled(ada)
+    client = with_password()
+    client.post(CODE, {"code": code_of(ada)})
+    new = {"password1": "Another-1-word", "password2": "Another-1-word", "usable_password": "true"}
+    sent = {"confirmed": "yes", "set-password": "1", **new}
+    own = {"password": "/admin/password_change/", "reset-two-factor": SET_UP, "end-sessions": "/admin/sessions/"}
+    for path, page in own.items():
+        for answer in (client.get, client.post):
+            for name in (ada.pk, f"0{ada.pk}"):
+                assert answer(f"/admin/auth/user/{name}/{path}/", sent).url == page
+    ada.refresh_from_db()
+    assert ada.check_password("right")
+    assert SecondFactor.objects.exists()
+    assert client.get("/admin/npd/contact/").status_code == 200
+
+
 def test_a_key_that_one_session_was_shown_is_never_that_of_another(ada: User) -> None:
     thief, hers = with_password(), with_password()
     stolen, key = (client.get(SET_UP).context["key"] for client in (thief, hers))
