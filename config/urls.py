@@ -77,7 +77,7 @@ urlpatterns = [
     path("webhooks/monday/", service_endpoints.receive_webhook, name="webhook"),
     path("webhooks/monday/<str:token>/", service_endpoints.receive_webhook, name="webhook-with-token"),
     path("cron/sync-queue", service_endpoints.work_queue, name="cron-sync-queue"),
-    re_path("^(?:api|webhooks)(?:/|$)", middleware.unknown_address),
+    re_path("^(?:api|webhooks|cron)(?:/|$)", middleware.unknown_address),
     path("healthz", service_endpoints.healthz),
     path("readyz", service_endpoints.readyz),
     path("metrics", service_endpoints.metrics),
