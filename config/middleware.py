@@ -10,30 +10,45 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.core.exceptions import BadRequest
-from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
 from django.urls import Resolver404, resolve
 from django.utils.cache import patch_vary_headers
-from django.views.decorators.csrf import csrf_exempt
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
 
 from config import error_pages
-from sync.api.problems import problem
+from sync.api.problems import CHANGED_AT_ONCE, problem
+from sync.api.request_limits import LimitedView
 from sync.kernel.db import gave_way
 
 log = structlog.get_logger(__name__)
 
-FOR_PROGRAMS = ("/api/", "/webhooks/")
+FOR_PROGRAMS = ("/api/", "/webhooks/", "/cron/")
 STANDING_ALONE = ("/admin/login/", "/admin/two-factor/")
 FOR_PROBES = ("/healthz", "/readyz", "/metrics")
 Respond = Callable[[HttpRequest], HttpResponseBase]
 
 
-@csrf_exempt
-def unknown_address(request: HttpRequest) -> JsonResponse:
-    """Answer that nothing is at this address."""
-    # The path stays out of the answer: a webhook's may hold a secret.
-    detail = "There is nothing at this address. Check it in /api/v1/docs/ and correct it."
-    return problem(404, "not_found", detail)
+class UnknownAddressView(LimitedView):
+    """Answers that nothing is at this address; counted, as all that a known caller asks."""
+
+    schema = None
+    permission_classes = ()
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
+        """Answer in JSON whatever the caller would rather have."""
+        return super().perform_content_negotiation(request, force=True)
+
+    def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Raise NotFound, whatever the method."""
+        # The path stays out of the answer: a webhook's may hold a secret.
+        raise NotFound("There is nothing at this address. Check it in /api/v1/docs/ and correct it.")
+
+    options = http_method_not_allowed
+
+
+unknown_address = UnknownAddressView.as_view()
 
 
 class ProbeMiddleware:
@@ -128,7 +143,8 @@ def _is_routed(path: str) -> bool:
 class GaveWayMiddleware:
     """Answer 503, and no error of ours, where what a person did waited too long for somebody's lock, and was undone.
 
-    The API says so itself (sync/api/problems.py), with 409 as for every change made at the same moment.
+    A program is told so with 409, as for every change made at the same moment; the API says it itself
+    (sync/api/problems.py).
     """
 
     def __init__(self, get_response: Respond) -> None:
@@ -139,8 +155,12 @@ class GaveWayMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
         """The page, of an act that may be sent again."""
-        if not gave_way(exception) or request.path_info.startswith(FOR_PROGRAMS):
+        if not gave_way(exception):
             return None
+        if request.path_info.startswith(FOR_PROGRAMS):
+            # The path stays out of the log: a webhook's may hold a secret.
+            log.warning("a program's request waited too long for a lock")
+            return problem(409, "conflict", CHANGED_AT_ONCE)
         log.warning("an act waited too long for a lock", path=request.path_info)
         return error_pages.gave_way(request)
 

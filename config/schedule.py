@@ -119,8 +119,10 @@ SCHEDULE = (
         "warn of wrong codes",
         "npd.warn_of_wrong_codes",
         title="Warn of guessed codes",
-        description="Warns people by email when somebody who knows their password guesses their two-factor codes.",
-        when_off="Nobody gets an email about guessed codes; only the next sign-in says so.",
+        description="Warns people by email when somebody who knows their password guesses their two-factor codes, and "
+        "tells them when two-factor authentication was turned on.",
+        when_off="Nobody gets an email about guessed codes, which only the next sign-in says, or about two-factor "
+        "authentication.",
         every=60,
         max_seconds=HOUR,
     ),

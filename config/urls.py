@@ -49,6 +49,7 @@ urlpatterns = [
     path("admin/two-factor/", login_required(account_pages.verify_page), name="npd-two-factor"),
     path("admin/two-factor/set-up/", login_required(account_pages.set_up_page), name="npd-two-factor-set-up"),
     path("admin/two-factor/change/", login_required(account_pages.change), name="npd-two-factor-change"),
+    path("admin/password_change/", admin.site.admin_view(account_pages.change_password)),
     path("admin/sessions/", admin.site.admin_view(account_pages.sessions_page), name="npd-sessions"),
     path("admin/personal-data/", admin.site.admin_view(personal_data_pages.search_page), name="npd-personal-data"),
     path(
@@ -76,7 +77,7 @@ urlpatterns = [
     path("webhooks/monday/", service_endpoints.receive_webhook, name="webhook"),
     path("webhooks/monday/<str:token>/", service_endpoints.receive_webhook, name="webhook-with-token"),
     path("cron/sync-queue", service_endpoints.work_queue, name="cron-sync-queue"),
-    re_path("^(?:api|webhooks)(?:/|$)", middleware.unknown_address),
+    re_path("^(?:api|webhooks|cron)(?:/|$)", middleware.unknown_address),
     path("healthz", service_endpoints.healthz),
     path("readyz", service_endpoints.readyz),
     path("metrics", service_endpoints.metrics),

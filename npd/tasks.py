@@ -16,5 +16,6 @@ def carry_on_imports() -> None:
 
 @shared_task(name="npd.warn_of_wrong_codes", ignore_result=True)
 def warn_of_wrong_codes() -> None:
-    """Tell people by email whose two-factor codes somebody guesses."""
+    """Tell people by email whose two-factor codes somebody guesses, and whose second factor was turned on."""
     second_factor.warn_of_wrong_codes()
+    second_factor.tell_turned_on()

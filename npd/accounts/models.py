@@ -18,6 +18,7 @@ class SecondFactor(models.Model):
     `last_step` on, the last time step of which one was accepted, so that none is accepted twice. What is only
     offered is in the session; a row without `confirmed_at` is an offer of an older version. `failures` are wrong codes,
     typed with the password that `failed_password` is a mark of; of so many of them as `told` the person had an email.
+    `turned_on_told` is false until they had one that it is on.
     """
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="second_factor")
@@ -28,6 +29,7 @@ class SecondFactor(models.Model):
     failed_at = models.DateTimeField(null=True)
     failed_password = models.CharField(max_length=16, blank=True, db_default="")
     told = models.SmallIntegerField(db_default=0)
+    turned_on_told = models.BooleanField(db_default=True)
     made_at = models.DateTimeField(db_default=SyncNow())
     confirmed_at = models.DateTimeField(null=True)
 

@@ -28,7 +28,7 @@ from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.operations.notifications import message_id
-from sync.operations.notifications.letters import person_letter, send_email
+from sync.operations.notifications.letters import Letter, Outcome, person_letter, send_email
 from sync.records.authors import log_kind_action
 
 log = structlog.get_logger(__name__)
@@ -136,7 +136,7 @@ def confirm(user: User, code: str, session: SessionBase) -> list[str]:
             raise WrongCode
         # What an earlier version of this program has offered and nobody confirmed.
         SecondFactor.objects.filter(user=user).delete()
-        factor.confirmed_at = sync_now()
+        factor.confirmed_at, factor.turned_on_told = sync_now(), False
         factor.save(force_insert=True)
         _log(user, user, "Two-factor authentication turned on.")
     del session[OFFER_KEY]
@@ -240,16 +240,42 @@ def warn_of_wrong_codes() -> int:
             "Change your password",
             reverse("admin:password_change"),
         )
-        outcome = send_email(factor.user.email, letter, message_id("codes", factor.pk, number, factor.failed_at))
+        outcome = _write(factor.user, letter, message_id("codes", factor.pk, number, factor.failed_at))
         if outcome.is_sent or outcome.is_final:
             SecondFactor.objects.filter(pk=factor.pk, told=factor.told).update(told=number)
-        if outcome.is_final:
-            # Without the address: it is a person's.
-            log.warning(
-                "wrong codes not told: the mail server does not accept the address", user=factor.user.get_username()
-            )
         told += outcome.is_sent
     return told
+
+
+def tell_turned_on() -> int:
+    """Tell people by email that their second factor was turned on, as somebody else may have; return how many.
+
+    Each once, and what is older than a day no more.
+    """
+    told = 0
+    waiting = SecondFactor.objects.filter(turned_on_told=False, confirmed_at__gt=sync_now() - timedelta(days=1))
+    for factor in waiting.exclude(user__email="").select_related("user"):
+        letter = person_letter(
+            "two-factor authentication is on",
+            f"Two-factor authentication was turned on for {factor.user.get_username()}, and all other sessions have "
+            "ended. If that was not you, somebody knows your password: ask an administrator to reset two-factor "
+            "authentication, and for another password.",
+            "Your two-factor authentication",
+            reverse("npd-two-factor-set-up"),
+        )
+        outcome = _write(factor.user, letter, message_id("two-factor-on", factor.pk, factor.confirmed_at))
+        if outcome.is_sent or outcome.is_final:
+            SecondFactor.objects.filter(pk=factor.pk).update(turned_on_told=True)
+        told += outcome.is_sent
+    return told
+
+
+def _write(user: User, letter: Letter, id_of_message: str) -> Outcome:
+    outcome = send_email(user.email, letter, id_of_message)
+    if outcome.is_final:
+        # Without the address: it is a person's.
+        log.warning("not told of their account: the mail server does not accept the address", user=user.get_username())
+    return outcome
 
 
 def renew_recovery_codes(user: User) -> list[str]:

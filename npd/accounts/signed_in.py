@@ -65,7 +65,7 @@ def sessions_of(user_id: Any, this_key: str | None = None) -> list[SignedIn]:
 def end_sessions(user_id: Any, *, but: str | None = None, handle: str | None = None) -> int:
     """End a person's sessions but that with this key, or only the one with this handle; return how many."""
     keys = [row.session_key for row, _ in _rows_of(user_id)]
-    ended = [key for key in keys if key != but and handle in (None, _handle(key))]
+    ended = [key for key in keys if key != but and handle in (None, session_handle(key))]
     return int(Session.objects.filter(session_key__in=ended).delete()[0])
 
 
@@ -82,11 +82,12 @@ def _described(row: Session, data: dict[str, Any], this_key: str | None) -> Sign
     since, seen = (datetime.fromisoformat(details[one]) if one in details else None for one in ("since", "seen"))
     browser = browser_name(details.get("agent", ""))
     return SignedIn(
-        _handle(row.session_key), since, seen, browser, details.get("address", ""), row.session_key == this_key
+        session_handle(row.session_key), since, seen, browser, details.get("address", ""), row.session_key == this_key
     )
 
 
-def _handle(key: str) -> str:
+def session_handle(key: str) -> str:
+    """Return what names a session without being its key."""
     return hashlib.sha256(key.encode()).hexdigest()[:16]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 import segno
@@ -24,7 +25,7 @@ from django.views.decorators.http import require_POST
 
 from npd.accounts import second_factor
 from npd.accounts.second_factor import KeyLost, Locked, Proof, WrongCode
-from npd.accounts.signed_in import end_sessions, sessions_of
+from npd.accounts.signed_in import end_sessions, session_handle, sessions_of
 from sync.api.request_limits import count_request
 from sync.clock import sync_now
 from sync.kernel import counters, humanize
@@ -45,6 +46,10 @@ TRIED_OFTEN = _(
     "Too many codes were entered on this page, so none is accepted here for %(span)s. Signing in goes on as before. If "
     "you didn't enter them, end your other sessions under “Where you are signed in”."
 )
+WRONG_PASSWORD = _("This is not your password. Small and capital letters matter.")
+PASSWORDS_TRIED = _(
+    "Too many passwords were entered here, so none is accepted. Sign out, sign in again, and go on there."
+)
 KEY_LOST = _(
     "Codes from the app can't be checked, because this server's ENCRYPTION_KEY was changed. Use a recovery code, or "
     "ask an administrator to reset two-factor authentication."
@@ -52,6 +57,9 @@ KEY_LOST = _(
 
 CODES_A_DAY = 10
 """Tried on the page of a session that is signed in; so who has got hold of one can't guess there."""
+
+PASSWORDS_A_SESSION = 10
+"""Tried in a day by who is signed in. Counted for each session, so who has got hold of one stops the owner in none."""
 
 DAY_SECONDS = 24 * 60 * 60
 
@@ -103,16 +111,20 @@ def _asked_again(request: HttpRequest, error: Any) -> HttpResponse:
 
 
 @never_cache
-@sensitive_post_parameters("code")
+@sensitive_post_parameters("password", "code")
 def set_up_page(request: HttpRequest) -> HttpResponse:
-    """Show the QR code, then take the app's first code; or say that it is on, and what can be done."""
+    """Show the QR code, then take the password and the app's first code; or say that it is on, and what can be done.
+
+    Who has only got hold of a session would take the account over by setting it up.
+    """
     user: Any = request.user
     if second_factor.has_second_factor(user):
         return _settings_page(request)
     factor = second_factor.offer(user, request.session)
     error: Any = ""
-    if request.method == "POST":
-        # Not counted: the session was shown the key, so that nothing is guessed.
+    password_error = _password_error(request) if request.method == "POST" else ""
+    if request.method == "POST" and not password_error:
+        # The code isn't counted: the session was shown the key, so that nothing is guessed.
         try:
             codes = second_factor.confirm(user, _typed_code(request), request.session)
         except WrongCode:
@@ -124,9 +136,33 @@ def set_up_page(request: HttpRequest) -> HttpResponse:
         "qr": mark_safe(drawn),  # noqa: S308 - drawn by the library, of numbers
         "key": second_factor.app_key(factor),
         "error": error,
+        "password_error": password_error,
         "is_required": second_factor.is_required(user),
     }
     return TemplateResponse(request, "npd/second_factor_set_up.html", context)
+
+
+def _password_error(request: HttpRequest) -> Any:
+    user: Any = request.user
+    if _is_password_refused(request):
+        return PASSWORDS_TRIED
+    return "" if user.check_password(request.POST.get("password", "")) else WRONG_PASSWORD
+
+
+def _is_password_refused(request: HttpRequest) -> bool:
+    """Count a password tried in this session, and return whether none is any more."""
+    handle = session_handle(str(request.session.session_key))
+    return count_request("password", handle, PASSWORDS_A_SESSION, DAY_SECONDS).is_used_up
+
+
+@never_cache
+@sensitive_post_parameters()
+def change_password(request: HttpRequest) -> HttpResponse:
+    """The library's page, which asks for the old password, as often as one may be tried."""
+    if request.method == "POST" and _is_password_refused(request):
+        context = {"heading": _("Sign in again"), "sentence": PASSWORDS_TRIED}
+        return TemplateResponse(request, "plain_page.html", context, status=HTTPStatus.TOO_MANY_REQUESTS)
+    return admin.site.password_change(request)
 
 
 def _settings_page(request: HttpRequest, error: Any = "") -> HttpResponse:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.hashers import is_password_usable
@@ -25,7 +26,7 @@ from unfold.forms import AdminPasswordChangeForm, UnfoldReadOnlyPasswordHashWidg
 
 from npd.accounts.second_factor import remove
 from npd.accounts.signed_in import end_sessions
-from sync.admin.admin_base import ValidIdsMixin
+from sync.admin.admin_base import ValidIdsMixin, see_other
 from sync.admin.confirmed_action import Question, Report, run_action
 from sync.kernel.humanize import DASH
 from sync.models import ApiToken, FieldMapping, NotificationReceiver
@@ -106,6 +107,23 @@ class UserForm(UserChangeForm):
             self.fields["password"].help_text = change
 
 
+class AdministratorsMixin:
+    """Changed by administrators alone, whatever permissions somebody has: by these pages one becomes one of them."""
+
+    def has_administrator_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Whether somebody is an administrator."""
+        return bool(getattr(request.user, "is_superuser", False))
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.has_administrator_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_administrator_permission(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_administrator_permission(request)
+
+
 class PlainFields:
     """Fields under the words of these pages; of permissions those of pages that there are, and those given already."""
 
@@ -130,7 +148,7 @@ class PlainFields:
 
 
 @admin.register(User)
-class UserAdmin(PlainFields, ValidIdsMixin, _DjangoUserAdmin, ModelAdmin):
+class UserAdmin(AdministratorsMixin, PlainFields, ValidIdsMixin, _DjangoUserAdmin, ModelAdmin):
     """Who may sign in."""
 
     form = UserForm
@@ -174,16 +192,19 @@ class UserAdmin(PlainFields, ValidIdsMixin, _DjangoUserAdmin, ModelAdmin):
         found: QuerySet[User] = super().get_queryset(request)
         return found.order_by("username")
 
-    def has_administrator_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        """Administrators alone: whoever takes a second factor away can sign in by a password that they set."""
-        return bool(getattr(request.user, "is_superuser", False))
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002 - the address's
+        """Set somebody's password; one's own on the page that asks for the old one."""
+        if self.get_object(request, unquote(id)) == request.user:  # “01” is 1, too
+            return see_other(reverse("admin:password_change"))
+        return super().user_change_password(request, id, form_url)
 
     @action(  # type: ignore[untyped-decorator]  # unfold has no types
         description=_("End sessions…"), url_path="end-sessions", permissions=["administrator"]
     )
     def end_sessions(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Sign somebody out everywhere, after a question."""
-        return self._ask_about_account(request, object_id, _END_SESSIONS, lambda user: end_sessions(user.pk) >= 0)
+        own = reverse("npd-sessions")
+        return self._ask_about_account(request, object_id, _END_SESSIONS, lambda user: end_sessions(user.pk) >= 0, own)
 
     @action(  # type: ignore[untyped-decorator]  # unfold has no types
         description=_("Reset two-factor…"), url_path="reset-two-factor", permissions=["administrator"]
@@ -191,14 +212,18 @@ class UserAdmin(PlainFields, ValidIdsMixin, _DjangoUserAdmin, ModelAdmin):
     def reset_two_factor(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Take somebody's second factor away, after a question."""
         by: Any = request.user
-        return self._ask_about_account(request, object_id, _RESET, lambda user: remove(user, by=by))
+        own = reverse("npd-two-factor-set-up")
+        return self._ask_about_account(request, object_id, _RESET, lambda user: remove(user, by=by), own)
 
     def _ask_about_account(
-        self, request: HttpRequest, object_id: str, words: tuple[Any, Any, Any], act: Callable[[User], bool]
+        self, request: HttpRequest, object_id: str, words: tuple[Any, Any, Any], act: Callable[[User], bool], own: str
     ) -> HttpResponse:
+        """Ask, then do it; of oneself lead to `own`, which asks for what a stolen session doesn't know."""
         user = self.get_object(request, object_id)
         if user is None:
             raise Http404
+        if user == request.user:
+            return see_other(own)
         title, effect, done = words
 
         def run() -> Report:
@@ -232,7 +257,7 @@ def mask_keys(texts: Any, keys: Collection[str]) -> Any:
 
 
 @admin.register(Group)
-class GroupAdmin(PlainFields, ValidIdsMixin, DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]  # a mixin before it
+class GroupAdmin(AdministratorsMixin, PlainFields, ValidIdsMixin, DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]  # a mixin before it
     """What groups of users may do."""
 
     list_display = ("group_name",)

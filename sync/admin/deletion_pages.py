@@ -14,7 +14,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import DELETION
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Max, QuerySet
+from django.db.models import Case, Max, QuerySet, TextField, Value, When
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
@@ -172,7 +172,7 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
     list_display = ("standing", "about", "what", "since", "decided")
     list_display_links = ("standing",)
     list_filter = (("state", ChoicesCheckboxFilter), ("kind", ChoicesCheckboxFilter), EntityFilter)
-    search_fields = ("label", "remote_id", "entity_id")
+    search_fields = ("known_label", "remote_id", "entity_id")
     search_help_text = "A record’s name, or the number of its item"
     ordering = ("-id",)
     actions = ("approve_selected", "reject_selected")
@@ -190,9 +190,12 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
         return [path("decide/", view, name="sync_guardedact_decide"), *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[GuardedAct]:
-        """With who decided."""
+        """With who decided, and the label as far as the reader may know it: a search and an order tell it, too."""
         acts: QuerySet[GuardedAct] = super().get_queryset(request)
-        return acts.select_related("decided_by")
+        is_visible = When(entity_type__in=visible_types(request.user), then="label")
+        return acts.select_related("decided_by").annotate(
+            known_label=Case(is_visible, default=Value(""), output_field=TextField())
+        )
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show a card for each board and kind above the list."""
@@ -218,7 +221,7 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
     def what(self, act: GuardedAct) -> str:
         return str(KIND_LABELS[GuardKind(act.kind)])
 
-    @admin.display(description="What would be lost", ordering="label")
+    @admin.display(description="What would be lost", ordering="known_label")
     def about(self, act: GuardedAct) -> SafeString | str:
         """Return what would be deleted or emptied, with a link to its record where that is still there."""
         name = getattr(act, "page_names", {}).get((act.entity_type, act.entity_id))

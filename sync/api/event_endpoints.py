@@ -399,6 +399,7 @@ class WebhookEndpointViewSet(ShapedView, viewsets.ModelViewSet[WebhookEndpoint])
     )
     def rotate_secret(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Rotate the secret."""
+        require_scope(request, TokenScope.READ)
         endpoint = self.get_object()
         secret = outgoing_webhooks.rotate_secret(endpoint, request.user)
         endpoint.refresh_from_db()

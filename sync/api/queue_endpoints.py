@@ -41,6 +41,7 @@ from sync.outbox.pauses import pause_target
 from sync.queue import SyncQueueService
 from sync.records.authors import log_action, log_queue_action
 from sync.records.item_links import unmatched_condition
+from sync.registry import HiddenName, known_text, visible_types
 
 
 @extend_schema_serializer(deprecate_fields=["remote_id"])
@@ -72,6 +73,14 @@ class QueueRowSerializer(serializers.ModelSerializer[SyncQueue]):
             *("reason", "created_at", "finished_at"),
         ]
         read_only_fields = fields
+
+    def to_representation(self, instance: SyncQueue) -> dict[str, Any]:
+        """Say nothing that Monday said of a record that the caller may not see: it quotes values."""
+        said: dict[str, Any] = super().to_representation(instance)
+        error = known_text(visible_types(self.context["request"].user), instance.entity_type, instance.error_message)
+        if isinstance(error, HiddenName):
+            said["error_message"], said["payload"] = error if instance.error_message else "", {}
+        return said
 
 
 class QueueBoardStatsSerializer(serializers.Serializer[Any]):

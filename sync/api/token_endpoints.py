@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from django.urls import path
 from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
-from rest_framework import serializers, viewsets
+from rest_framework import exceptions, serializers, viewsets
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -27,7 +27,7 @@ from sync.api.request_limits import SharedThrottle, quotas_of
 from sync.api.request_rules import ApiView, KnownFieldsMixin, slash_paths
 from sync.choices import TokenScope, TokenState
 from sync.clock import sync_now
-from sync.kernel.action_errors import NotAllowed
+from sync.kernel.action_errors import Conflict, NotAllowed
 from sync.models import ApiToken
 from sync.models.api_clients import ALL_SCOPES, MAX_GRACE
 from sync.records.authors import log_action
@@ -233,7 +233,10 @@ class ApiTokenViewSet(ApiView, viewsets.ReadOnlyModelViewSet[ApiToken]):
         asked.is_valid(raise_exception=True)
         _check_reach(request.auth, asked.validated_data["scopes"], asked.validated_data["expires_at"])
         own = request.auth if isinstance(request.auth, ApiToken) else None
-        token, text = ApiToken.objects.issue(cast("User", request.user), made_with=own, **asked.validated_data)
+        try:
+            token, text = ApiToken.objects.issue(cast("User", request.user), made_with=own, **asked.validated_data)
+        except Conflict as revoked:
+            raise exceptions.AuthenticationFailed(str(revoked), code=revoked.code) from revoked
         log_action(request.user, token, "Made, by the API.", flag=ADDITION)
         token.refresh_from_db()
         return self._answer(token, text, 201)

@@ -78,7 +78,7 @@ class ApiTokenManager(models.Manager["ApiToken"]):
 
         One `made_with` another is revoked with that one: who has stolen a token mustn't outlive it by making more.
 
-        Raises ActionError without a scope, and for an end that has passed.
+        Raises ActionError without a scope, and for an end that has passed; Conflict where the other was revoked.
         """
         listed = ordered_scopes(scopes)
         if not listed:
@@ -86,15 +86,21 @@ class ApiTokenManager(models.Manager["ApiToken"]):
         if expires_at is not None and expires_at <= sync_now():
             raise ActionError("A token can't have expired already. Choose a later time.", code="expired")
         text = text or new_text()
-        token = self.create(
-            user=user,
-            name=name,
-            scopes=listed,
-            expires_at=expires_at,
-            start=text[:START_LENGTH],
-            digest=token_digest(text),
-            made_with=made_with,
-        )
+        with transaction.atomic():
+            if made_with is not None:
+                # The request was let in before; revoke() waits for this one, and then finds what it made, or was first.
+                maker = self.select_for_update().filter(pk=made_with.pk, revoked_at=None).first()
+                if maker is None:
+                    raise Conflict("The token that asks was revoked meanwhile.", code=TokenState.REVOKED)
+            token = self.create(
+                user=user,
+                name=name,
+                scopes=listed,
+                expires_at=expires_at,
+                start=text[:START_LENGTH],
+                digest=token_digest(text),
+                made_with=made_with,
+            )
         return token, text
 
     def find(self, text: str) -> FoundToken | None:
@@ -219,15 +225,17 @@ class ApiToken(models.Model):
 
     def revoke(self) -> bool:
         """End it with both its texts, and all that were made with it; whether it had not been revoked before."""
-        now = sync_now()
-        self.revoked_at = self.revoked_at or now
-        is_first = ApiToken.objects.filter(pk=self.pk, revoked_at=None).update(revoked_at=now) == 1
-        if is_first:
-            ended = [self.pk]
+        with transaction.atomic():
+            # Against issue(): what is being made with it now is there before the rows are read.
+            ApiToken.objects.select_for_update().filter(pk=self.pk).first()
+            now = sync_now()
+            is_first = ApiToken.objects.filter(pk=self.pk, revoked_at=None).update(revoked_at=now) == 1
+            ended = [self.pk] if is_first else []
             while ended:  # those made with it, those made with these, …
                 made = ApiToken.objects.filter(made_with__in=ended, revoked_at=None)
-                ended = list(made.values_list("pk", flat=True))
+                ended = list(made.select_for_update().values_list("pk", flat=True))
                 made.update(revoked_at=now)
+        self.revoked_at = self.revoked_at or now
         return is_first
 
 

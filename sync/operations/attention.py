@@ -27,7 +27,7 @@ from sync.kernel.messages import EXPLAINED_REASONS, UNMATCHED_LABELS, UnmatchedR
 from sync.models import Assignment, DisabledCode, FieldMapping, Tombstone
 from sync.records.authors import actor_label
 from sync.records.blocked_fields import synced_types, waiting_fields_sql
-from sync.registry import RecordKey, may_view, record_names, record_url, type_name, visible_types
+from sync.registry import RecordKey, known_text, may_view, record_names, record_url, type_name, visible_types
 
 
 class AttentionKind(TextChoices):
@@ -433,7 +433,8 @@ def causes(
     wording = wording or Wording.of_boards()
     return [
         AttentionCause(
-            AttentionKind(kind), cause, wording.cause(kind, entity_type, code, subject, only or common),
+            AttentionKind(kind), cause,
+            wording.cause(kind, entity_type, code, subject, _known_text(scope, kind, entity_type, only or common)),
             board_title(entity_type), number, since,
         )
         for kind, cause, entity_type, code, subject, common, number, since, only in rows
@@ -512,9 +513,27 @@ def _chosen_keys(
 
 
 def _without_names(row: Sequence[Any]) -> Sequence[Any]:
-    """A row without what its sentence names: the records that an item could be, or what an approval is about."""
-    detail = "" if row[0] == AttentionKind.APPROVAL else row[-2]
-    return [*row[:-2], detail, "{}" if row[0] == AttentionKind.UNMATCHED else row[-1]]
+    """A row without what its sentence names: the records that an item could be, what an approval is about, or what
+    Monday said, which quotes values.
+    """
+    *head, common, detail, sides = row
+    hidden = known_text((), row[2], detail)
+    match row[0]:
+        case AttentionKind.APPROVAL:
+            detail = ""
+        case AttentionKind.UNMATCHED:
+            sides = "{}"
+        case AttentionKind.FAILED:
+            common = detail = hidden
+        case AttentionKind.REJECTED:
+            detail = hidden
+    return [*head, common, detail, sides]
+
+
+def _known_text(scope: AttentionScope, kind: str, entity_type: str, text: str) -> str:
+    """What Monday said, which quotes values, where this person may see such records."""
+    is_told = scope.named_types is None or kind != AttentionKind.FAILED
+    return text if is_told else known_text(scope.named_types or (), entity_type, text)
 
 
 def _entry(

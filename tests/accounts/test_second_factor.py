@@ -18,7 +18,7 @@ from django_otp.oath import totp
 from rest_framework.authtoken.models import Token
 
 from npd.accounts.models import SecondFactor
-from npd.accounts.second_factor import app_key, warn_of_wrong_codes
+from npd.accounts.second_factor import app_key, tell_turned_on, warn_of_wrong_codes
 from sync.clock import CREATE_SYNC_NOW, sync_now
 
 LOGIN, CODE, SET_UP, CHANGE = (
@@ -44,7 +44,7 @@ def enrolled(user: User) -> list[str]:
     """The person has set it up, with a code of half a minute ago; returns the recovery codes."""
     client = Client()
     client.force_login(user)
-    page = client.post(SET_UP, {"code": code_by(client.get(SET_UP).context["key"], -1)})
+    page = client.post(SET_UP, {"password": "right", "code": code_by(client.get(SET_UP).context["key"], -1)})
     codes: list[str] = page.context["codes"]
     return codes
 
@@ -168,8 +168,8 @@ def test_where_it_is_required_staff_set_it_up_before_anything_else(ada: User, se
     assert client.get("/admin/").url.startswith(SET_UP)
     page = client.get(SET_UP)
     assert "<svg" in page.content.decode()
-    assert client.post(SET_UP, {"code": "12"}).context["error"]
-    assert client.post(SET_UP, {"code": code_by(page.context["key"])}).context["codes"]
+    assert client.post(SET_UP, {"password": "right", "code": "12"}).context["error"]
+    assert client.post(SET_UP, {"password": "right", "code": code_by(page.context["key"])}).context["codes"]
     assert client.get("/admin/npd/contact/").status_code == 200
     # A program's token is none of it.
     token = Token.objects.create(user=ada)
@@ -209,8 +209,9 @@ def test_wrong_codes_of_who_is_signed_in_are_few_and_lock_nobody_out(ada: User, 
 
 def test_wrong_codes_while_it_is_set_up_lock_nobody_out(ada: User) -> None:
     client = with_password()
-    for _ in range(12):
-        assert client.post(SET_UP, {"code": "000000"}).context["error"]
+    for _ in range(10):
+        assert client.post(SET_UP, {"password": "right", "code": "000000"}).context["error"]
+    assert client.post(SET_UP, {"password": "right", "code": "000000"}).context["password_error"]
     assert with_password().get("/admin/npd/contact/").status_code == 200
 
 
@@ -255,12 +256,58 @@ def test_an_administrator_and_a_command_let_somebody_in_again(ada: User) -> None
     assert with_password().get("/admin/npd/contact/").status_code == 200
 
 
+def test_an_administrator_does_to_oneself_only_what_ones_own_pages_allow(ada: User) -> None:
+    enrolled(ada)
+    client = with_password()
+    client.post(CODE, {"code": code_of(ada)})
+    new = {"password1": "Another-1-word", "password2": "Another-1-word", "usable_password": "true"}
+    sent = {"confirmed": "yes", "set-password": "1", **new}
+    own = {"password": "/admin/password_change/", "reset-two-factor": SET_UP, "end-sessions": "/admin/sessions/"}
+    for path, page in own.items():
+        for answer in (client.get, client.post):
+            for name in (ada.pk, f"0{ada.pk}"):
+                assert answer(f"/admin/auth/user/{name}/{path}/", sent).url == page
+    ada.refresh_from_db()
+    assert ada.check_password("right")
+    assert SecondFactor.objects.exists()
+    assert client.get("/admin/npd/contact/").status_code == 200
+
+
+def test_setting_it_up_asks_for_the_password_which_nobody_guesses_with_a_session(ada: User) -> None:
+    thief = with_password()
+    code = code_by(thief.get(SET_UP).context["key"])
+    for typed in ({}, *({"password": f"guess {n}"} for n in range(9))):
+        assert thief.post(SET_UP, {"code": code, **typed}).context["password_error"]
+    # Of that session no password is tried any more, on neither page that asks for it.
+    assert thief.post(SET_UP, {"code": code, "password": "right"}).context["password_error"]
+    new = {"old_password": "right", "new_password1": "Quite-another-1", "new_password2": "Quite-another-1"}
+    assert thief.post("/admin/password_change/", new).status_code == 429
+    assert not SecondFactor.objects.exists()
+    hers = with_password()
+    typed = {"password": "right", "code": code_by(hers.get(SET_UP).context["key"])}
+    assert hers.post(SET_UP, typed).context["codes"]
+
+
+def test_the_password_is_not_guessed_where_one_changes_it(ada: User) -> None:
+    thief = with_password()
+    new = {"new_password1": "Quite-another-1", "new_password2": "Quite-another-1"}
+    answers = [thief.post("/admin/password_change/", {"old_password": f"guess {n}", **new}) for n in range(11)]
+    assert [one.status_code for one in answers] == [200] * 10 + [429]
+    assert with_password().post("/admin/password_change/", {"old_password": "right", **new}).status_code == 302
+
+
+def test_who_has_it_turned_on_is_told_once_by_email(ada: User, mailoutbox: list[Any]) -> None:
+    enrolled(ada)
+    assert [tell_turned_on(), tell_turned_on()] == [1, 0]
+    assert [(mail.to, "turned on for ada" in mail.body) for mail in mailoutbox] == [(["ada@example.test"], True)]
+
+
 def test_a_key_that_one_session_was_shown_is_never_that_of_another(ada: User) -> None:
     thief, hers = with_password(), with_password()
     stolen, key = (client.get(SET_UP).context["key"] for client in (thief, hers))
     assert hers.get(SET_UP).context["key"] == key
-    assert hers.post(SET_UP, {"code": code_by(stolen)}).context["error"]
-    assert hers.post(SET_UP, {"code": code_by(key)}).context["codes"]
+    assert hers.post(SET_UP, {"password": "right", "code": code_by(stolen)}).context["error"]
+    assert hers.post(SET_UP, {"password": "right", "code": code_by(key)}).context["codes"]
     assert app_key(SecondFactor.objects.get()) == key != stolen
 
 

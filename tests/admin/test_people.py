@@ -132,3 +132,38 @@ def test_only_an_administrator_makes_a_token_for_another_user(
     of_clerk.post(f"{TOKENS}add/", {**FORM, "user": person.pk})
     browser_of_person.post(f"{TOKENS}add/", {**FORM, "user": clerk.pk})
     assert [token.user for token in ApiToken.objects.all()] == [clerk, clerk]
+
+
+def test_whoever_may_change_users_and_is_no_administrator_views_them_and_changes_none(
+    of_clerk: Client, clerk: User, person: User
+) -> None:
+    group = Group.objects.create(name="Old hands")
+    clerk.user_permissions.set(Permission.objects.filter(content_type__app_label="auth"))
+    hashed = person.password
+    form = {"username": "clerk", "is_active": "on", "is_staff": "on", "is_superuser": "on", "groups": [str(group.pk)]}
+    dates = {f"{name}_{part}": "" for name in ("last_login", "date_joined") for part in (0, 1)}
+    passwords = {"password1": "Another-1-word", "password2": "Another-1-word", "usable_password": "true"}
+    acts: list[tuple[str, dict[str, Any]]] = [
+        (f"user/{clerk.pk}/change/", form | dates),
+        ("user/add/", {"username": "new", **passwords}),
+        (f"user/{person.pk}/delete/", {"post": "yes"}),
+        (f"user/{person.pk}/password/", {**passwords, "set-password": "1"}),
+        (f"user/{person.pk}/reset-two-factor/", {"confirmed": "yes"}),
+        (f"user/{person.pk}/end-sessions/", {"confirmed": "yes"}),
+        (f"group/{group.pk}/change/", {"name": "New hands"}),
+        ("group/add/", {"name": "Newer hands"}),
+        (f"group/{group.pk}/delete/", {"post": "yes"}),
+    ]
+    assert [of_clerk.post(f"/admin/auth/{path}", sent).status_code for path, sent in acts] == [403] * len(acts)
+    for kind, pk in (("user", person.pk), ("group", group.pk)):
+        several = {"action": "delete_selected", "_selected_action": [str(pk)], "post": "yes"}
+        of_clerk.post(f"/admin/auth/{kind}/", several)
+        assert of_clerk.get(f"/admin/auth/{kind}/").status_code == 200
+        html = of_clerk.get(f"/admin/auth/{kind}/{pk}/change/").content.decode()
+        assert "Old hands" in html or person.username in html
+        assert hashed not in html
+        assert "../password/" not in html
+    clerk.refresh_from_db()
+    person.refresh_from_db()
+    assert (clerk.is_superuser, person.password, User.objects.count()) == (False, hashed, 2)
+    assert [one.name for one in Group.objects.filter(name__endswith="hands")] == ["Old hands"]

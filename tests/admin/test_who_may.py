@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
+from uuid import uuid4
 
 import pytest
 from celery import current_app
@@ -482,6 +483,7 @@ def test_nobody_is_told_the_name_of_a_record_that_they_may_not_see(world: World,
         type(record).objects.filter(pk=record.pk).update(name=f"{HUSHED} {number}")
     Tombstone.objects.update(data={"name": f"{HUSHED} and gone"})
     GuardedAct.objects.update(label=f"Phone of {HUSHED}", values={"name": HUSHED})
+    SyncQueue.objects.filter(status="failed").update(error_message=f"{HUSHED} is no email", payload={"was": HUSHED})
     states.told_by_webhook("5001", "An edit of a record's item")
     # Pages of what the sync keeps; others are not theirs to open.
     own = ("/admin/sync/", "/admin/conflicts/")
@@ -492,6 +494,7 @@ def test_nobody_is_told_the_name_of_a_record_that_they_may_not_see(world: World,
     addresses.append(f"/admin/conflicts/syncconflict/refused/contact/{world['held'].pk}/email/")
     lists = ("sync/syncqueue", "sync/decision", "conflicts/syncconflict")
     by_api = "/api/v1/sync/guard/"
+    addresses += [f"/api/v1/sync/{one}/" for one in ("queue", "inbox", "inbox/causes")]
     group = {"how": "approve", "upto": GuardedAct.objects.latest("id").pk, "entity_type": "contact", "kind": "items"}
     decide = f"/admin/sync/guardedact/decide/?{urlencode(group)}"
 
@@ -514,3 +517,28 @@ def text_of(answer: Any) -> str:
     """What a page says, but for what was searched for: a name has a number behind it."""
     html = "" if answer.streaming else answer.content.decode()
     return html.replace(f"“{HUSHED}”", "").replace(f'value="{HUSHED}"', "").replace(f"={HUSHED}", "")
+
+
+def found_by(client: Client, list_name: str, text: str) -> int:
+    return int(client.get(f"/admin/sync/{list_name}/", {"q": text}).context["cl"].result_count)
+
+
+def test_a_search_and_an_order_tell_nothing_of_a_record_that_somebody_may_not_see(db: None, person: User) -> None:
+    for label in ("Phone of Bert", "Phone of Anna"):
+        GuardedAct.objects.create(
+            entity_type="contact", entity_id=uuid4(), remote_id="5001", kind="records", state="held", label=label
+        )
+    SyncQueue.objects.create(entity_type="contact", entity_id=uuid4(), status="failed", error_message="No email: a@b.c")
+    keeper = User.objects.create_user("keeper", is_staff=True)
+    keeper.user_permissions.set(Permission.objects.filter(content_type__app_label="sync"))
+    client = Client()
+    client.force_login(keeper)
+    told = [("guardedact", "Anna"), ("syncqueue", "a@b")]
+    assert [found_by(client, *one) for one in told] == [0, 0]
+    assert found_by(client, "guardedact", "5001") == 2
+    lists = [
+        [row.pk for row in client.get(f"/admin/sync/guardedact/?o={o}").context["cl"].result_list] for o in (2, -2)
+    ]
+    assert lists[0] == lists[1]
+    client.force_login(person)
+    assert [found_by(client, *one) for one in told] == [1, 1]

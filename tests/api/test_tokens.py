@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import threading
 from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.urls import URLResolver, get_resolver
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
@@ -24,6 +25,7 @@ from sync.clock import sync_now
 from sync.models import ApiToken
 from sync.operations.retention import prune
 from tests.api.conftest import row, url_of, user_who_may, with_token
+from tests.support.waiting import somebody_waits, wait_for
 
 CONTACTS, TOKENS, ME = "/api/v1/contacts/", "/api/v1/tokens/", "/api/v1/me"
 HOUR = timedelta(hours=1)
@@ -238,6 +240,27 @@ def test_what_a_token_made_is_its_own_and_ends_with_it(person: User, api: APICli
     assert asked(second["token"]).status_code == 200
     ApiToken.objects.get(name="tests").revoke()
     assert [code_of(asked(one)) for one in (text, second["token"])] == ["revoked_token", "revoked_token"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_token_that_is_revoked_while_it_makes_another_makes_none(api: APIClient) -> None:
+    parent = ApiToken.objects.get(name="tests")
+    api.get(ME)  # so that its use is written before, and not under the lock
+    answers: list[Any] = []
+
+    def make() -> None:
+        answers.append(api.post(TOKENS, {"name": "outlives it", "scopes": ["read"]}))
+        connection.close()
+
+    maker = threading.Thread(target=make)
+    with transaction.atomic():
+        ApiToken.objects.select_for_update().get(pk=parent.pk)
+        maker.start()
+        wait_for("the request waits for the token", somebody_waits)
+        parent.revoke()
+    maker.join()
+    assert (answers[0].status_code, code_of(answers[0])) == (401, "revoked_token")
+    assert not ApiToken.objects.filter(revoked_at=None).exists()
 
 
 def test_a_rotated_token_opens_by_both_texts_for_the_grace_only(person: User) -> None:

@@ -1,14 +1,19 @@
 """Who may use the API, by which token, and whom the history names."""
 
+import json
 import re
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.test import Client
+from django.db import OperationalError
+from django.http import HttpResponse, JsonResponse
+from django.test import Client, RequestFactory
+from psycopg.errors import LockNotAvailable
 from rest_framework.test import APIClient
 from rest_framework.throttling import SimpleRateThrottle
 
+from config.middleware import GaveWayMiddleware
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.models import ApiToken, RequestCount
@@ -126,3 +131,27 @@ def test_a_stranger_is_counted_by_address_and_takes_nothing_from_others_there(
 def test_a_push_says_both_limits(api: APIClient, contact: Contact) -> None:
     policy = api.post(url_of(contact, "sync-to-monday")).headers["RateLimit-Policy"]
     assert policy == '"user";q=3000;w=60, "sync-to-monday";q=60;w=60'
+
+
+def test_an_unknown_address_is_counted_too_for_who_is_known(person: User) -> None:
+    client = with_bearer(person)
+    left = [re.findall(r"r=(\d+)", client.get(path).headers["RateLimit"])[0] for path in (CONTACTS, "/api/v1/nothing/")]
+    assert int(left[1]) == int(left[0]) - 1
+    for answer in (
+        client.post("/api/nothing", {"a": 1}),
+        client.get("/api/v1/nothing/", headers={"Accept": "text/html"}),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        assert answer.headers["RateLimit"]
+    assert APIClient().get("/api/v1/nothing/").json()["code"] == "not_found"
+    assert APIClient().delete("/cron/nothing").json()["code"] == "not_found"
+
+
+@pytest.mark.parametrize("path", ["/cron/sync-queue", "/webhooks/monday/"])
+def test_a_program_is_told_in_its_own_form_that_its_request_gave_way(path: str) -> None:
+    waited = OperationalError()
+    waited.__cause__ = LockNotAvailable()
+    middleware = GaveWayMiddleware(lambda request: HttpResponse())
+    answer = middleware.process_exception(RequestFactory().post(path), waited)
+    assert isinstance(answer, JsonResponse)
+    assert (answer.status_code, json.loads(answer.content)["code"]) == (409, "conflict")

@@ -102,7 +102,9 @@ def _group(members: Sequence[Noticed], named_types: frozenset[str]) -> Group:
         boards = join_first([clean(one.name, 60) for one in members])
         return Group(f"{_TITLES[first.kind]}: {boards}", [Entry(clean(first.cause, 400), _absolute(first.url))])
     noun = count_with_noun(number, *_NOUNS.get(first.kind, ("thing", "things")))
-    title = f"{noun}: {clean(first.cause)}" if first.cause else noun
+    # What Monday said of a record quotes its values.
+    is_told = first.kind != AttentionKind.FAILED or not first.entity_type or first.entity_type in named_types
+    title = f"{noun}: {clean(first.cause)}" if first.cause and is_told else noun
     if first.key == first.kind:
         return Group(title, [Entry("See all", _absolute(first.url))])
     entries = [Entry(_name(one, named_types), _absolute(one.url)) for one in members[:MAX_ENTRIES]]
