@@ -14,8 +14,11 @@ document.querySelectorAll("select[data-says]").forEach((select) => {
     }
   });
 });
-/* Beside a condition's field: the values that the field may have. */
+/* Beside a condition's field: the values that the field may have. No condition has none. */
 document.querySelectorAll("select[data-lists]").forEach((select) => {
   const text = document.getElementById(select.dataset.text);
-  select.addEventListener("change", () => text.setAttribute("list", select.dataset.lists + select.value));
+  select.addEventListener("change", () => {
+    text.setAttribute("list", select.dataset.lists + select.value);
+    if (!select.value) text.value = "";
+  });
 });
