@@ -302,8 +302,13 @@ def request_wait_text(entity_type: str) -> str:
 def open_requests(item_ids: Iterable[str]) -> dict[tuple[str, str], SyncQueue]:
     """Return the jobs of these items that are not done, by type and item; one query."""
     ids = list(item_ids)
-    states = (QueueStatus.PENDING, QueueStatus.IN_PROGRESS)
-    jobs = SyncQueue.objects.filter(entity_id=None, remote_id__in=ids, status__in=states) if ids else []
+    if not ids:
+        return {}
+    of_items = SyncQueue.objects.filter(entity_id=None, remote_id__in=ids)
+    types = [spec.entity_type for spec in registry.entities()]
+    # Each part has an index of its own: as one condition it would read every item's job.
+    pending = of_items.filter(status=QueueStatus.PENDING, entity_type__in=types)
+    jobs = pending.union(of_items.filter(status=QueueStatus.IN_PROGRESS), all=True)
     return {(job.entity_type, str(job.remote_id)): job for job in jobs}
 
 
