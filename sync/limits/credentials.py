@@ -259,7 +259,7 @@ def connect_app(code: str, redirect_uri: str, verifier: str, user: User) -> None
         raise ActionError("The app's client ID and client secret are not set any more. Enter them, then connect again.")
     grant = connectors.get().exchange_code(app, code, redirect_uri, verifier)
     with transaction.atomic():
-        _stored_grant()
+        _stored_grant()  # in the order of whoever else replaces them: each would wait for the other
         _store_grant(grant, user)
         _begin_anew(user)
 

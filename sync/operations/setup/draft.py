@@ -487,17 +487,8 @@ def _create_draft(
             )
             begun = f" with the board “{board.name}” ({board.id})" if board is not None else ": a board is to be made"
             log_setup(user, entity_type, f"Set-up begun{begun}. Nothing is written yet.")
-            # What is mapped already stays so; the rest is as the columns suggest.
-            fields, stored = mappable_fields(entity_type), stored_choices(link)
-            used = {choice.column for choice in stored.values()}
-            free = {column: details for column, details in columns.items() if column not in used}
-            found = suggest_columns([one for one in fields if one.key not in stored], free, npd_id_column_of(draft))
-            chosen = {
-                one.key: stored.get(one.key) or FieldChoice(found[one.key].column if one.key in found else "")
-                for one in fields
-            }
-            own_draft = SetupDraft.objects.filter(pk=entity_type)
-            own_draft.update(fields={key: choice.to_json() for key, choice in chosen.items()})
+            begun_choices = {key: choice.to_json() for key, choice in _begun_choices(draft, link).items()}
+            SetupDraft.objects.filter(pk=entity_type).update(fields=begun_choices)
             choose()
     except IntegrityError as taken:
         raise ActionError(
@@ -505,6 +496,17 @@ def _create_draft(
         ) from taken
     draft.refresh_from_db()
     return draft
+
+
+def _begun_choices(draft: SetupDraft, link: BoardLink | None) -> dict[str, FieldChoice]:
+    """Return what is mapped already, and of the other fields what the columns suggest."""
+    fields, stored = mappable_fields(draft.entity_type), stored_choices(link)
+    used = {choice.column for choice in stored.values()}
+    free = {column: details for column, details in draft.columns.items() if column not in used}
+    found = suggest_columns([one for one in fields if one.key not in stored], free, npd_id_column_of(draft))
+    return {
+        one.key: stored.get(one.key) or FieldChoice(found[one.key].column if one.key in found else "") for one in fields
+    }
 
 
 # The choices of a person, each checked and logged.
