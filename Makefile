@@ -4,7 +4,7 @@ PYTHON ?= python3
 BOOTSTRAP = $(PYTHON) config/embedded/launcher.py
 ARGS ?=
 # Each test process has servers of its own, so that several can run at once.
-PROCESSES ?= -n logical --maxprocesses 4 --dist worksteal
+PROCESSES ?= -n auto --dist worksteal
 # One lock for every Python from 3.11 on, Linux and macOS; what is locked stays as it is unless the .in says otherwise.
 COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 	--custom-compile-command "make lock" $(ARGS)

@@ -56,6 +56,12 @@ def _only_deals_out(options: Any) -> bool:
     return bool(getattr(options, "numprocesses", None)) and "PYTEST_XDIST_WORKER" not in os.environ
 
 
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores, as a test waits for others a quarter of its time; four at most."""
+    return min(4, (os.cpu_count() or 1) + 1)
+
+
 def interrupt(number: int, frame: FrameType | None) -> None:
     """End as Ctrl-C does, so that every fixture ends what it has started; a second signal changes nothing."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -135,7 +141,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         output["left_out"] = session.config.stash.get(LEFT_OUT, 0)
 
 
-@pytest.hookimpl(optionalhook=True)
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
     """Keep what a test process told."""
     told = getattr(node, "workeroutput", {})
