@@ -62,7 +62,7 @@ from sync.operations.preview.explanation import CauseLink, causes_by_decision, c
 from sync.operations.record_requests import REASON_KEY
 from sync.records.authors import SYNC_ACTOR, actor_name, users_of
 from sync.records.blocked_fields import ledger_record_condition, throttled_fields
-from sync.registry import HiddenName, is_registered, item_url, record_url, type_label, with_configured_board
+from sync.registry import HiddenName, is_registered, item_url, known_text, record_url, type_label, with_configured_board
 
 
 def decision_undo_url(row: Decision) -> str:
@@ -491,7 +491,8 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
 
     list_display = ("moment", "record", "kind_of_record", "what", "who")
     list_filter = (EntityFilter, ("at", DateTimeRangeFilter))
-    search_fields = ("sentence", "remote_id", "actor", "entity_id", "batch_id")
+    search_fields = ("known_sentence", "remote_id", "actor", "entity_id", "batch_id")
+    quoting = ("sentence", "values", "cause")
     search_help_text = "A record’s name, what happened, who did it, or an item’s number"
     json_fields = ("values", "cause")
     summary = ("record", "said", "who", "moment", "before_and_after", "what_led_to_it")
@@ -615,7 +616,8 @@ class LedgerAdmin(ReportMixin, BoardNamesMixin, RecordLinkMixin, RecordSearchMix
 
     list_display = ("state", "record", "kind_of_record", "system", "item", "checked", "agreed", "trouble")
     list_filter = (("sync_status", ChoicesCheckboxFilter), EntityFilter, BlockedFieldFilter)
-    search_fields = ("remote_id", "last_error", "note", "entity_id")
+    search_fields = ("remote_id", "known_last_error", "known_note", "entity_id")
+    quoting = ("last_error", "note", "base", "held", "altered", "conflicts", "seen")
     search_help_text = "A record’s name or NPD ID, an item’s number, or words of an error"
     ordering = ("-id",)
     json_fields = ("base", "held", "altered", "conflicts", "seen")
@@ -678,6 +680,7 @@ class IntentAdmin(BoardNamesMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyA
     search_help_text = "A record’s name, an item’s or board’s number, or the id of a request to Monday"
     ordering = ("-created_at",)
     json_fields = ("values", "body", "answer")
+    quoting = json_fields
     summary = ("record", "kind_of_record", "what", "outcome", "sent", "item")
     empty_title = "Nothing was sent yet"
     empty_words = "Each call that changes something on Monday is listed here, before it is made."
@@ -690,7 +693,8 @@ class IntentAdmin(BoardNamesMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyA
         labels = labels_of(row)
         fields = ", ".join(labels.field(row.entity_type, key) for key in row.values)
         if row.item_id:
-            return f"{fields or 'NPD ID'} changed"
+            hidden = isinstance(known_text(getattr(row, "page_types", ()), row.entity_type, ""), HiddenName)
+            return f"{fields or ('Values' if hidden else 'NPD ID')} changed"
         return f"New item with {fields}" if fields else "New item"
 
     @admin.display(description="Item", ordering="item_id")

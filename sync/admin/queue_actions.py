@@ -32,7 +32,7 @@ from sync.outbox.operate import BulkResult, expected_rows, retry_until_unlocked
 from sync.queue import SyncQueueService
 from sync.records import authors, availability
 from sync.records.availability import BoardAvailability, wait_sentence
-from sync.registry import item_url, known_text
+from sync.registry import item_url
 
 STATUS_BADGES = {
     QueueStatus.PENDING: ("wait", "schedule"),
@@ -61,10 +61,7 @@ def job_reason(row: SyncQueue) -> str:
 
     Of one whose time has come that is also what holds its board, whatever its last try has met.
     """
-    # An error quotes values of its record. Rows of no page are read by nobody.
-    types = getattr(row, "page_types", (row.entity_type,))
-    error = row.error_message and known_text(types, row.entity_type, row.error_message)
-    reason = error or humanize.without_next_sync(row.reason)
+    reason = row.error_message or humanize.without_next_sync(row.reason)
     if row.status != QueueStatus.PENDING or (reason and row.next_retry > page_now(row)):
         return reason
     return " ".join(text for text in (reason, job_availability(row).detail) if text)
