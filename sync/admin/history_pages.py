@@ -22,7 +22,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.http import url_has_allowed_host_and_scheme, urlencode
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from pghistory.core import event_models
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
@@ -48,6 +48,7 @@ from sync.clock import sync_now
 from sync.connectors.base.board import EventKind
 from sync.kernel import humanize
 from sync.kernel.humanize import plural
+from sync.kernel.outgoing_calls import own_address
 from sync.ledger import SyncStateService
 from sync.models import BoardLink, Decision, FieldMapping, Intent, IntentState, SyncedModel, SyncMetadata, WebhookEvent
 from sync.operations.decision_undo import (
@@ -106,9 +107,7 @@ class UndoPagesMixin:
         return self._undo_page(request, rows, "Undo all of that sync?", "")
 
     def _undo_page(self, request: HttpRequest, rows: Sequence[Decision], title: str, back_url: str) -> HttpResponse:
-        next_url = request.POST.get("next") or request.GET.get("next") or ""
-        if url_has_allowed_host_and_scheme(next_url, {request.get_host()}):
-            back_url = next_url
+        back_url = own_address(request, request.POST.get("next"), request.GET.get("next")) or back_url
 
         def run() -> Report:
             result = undo_decisions(rows, by=cast("User", request.user))
