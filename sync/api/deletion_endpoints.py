@@ -273,6 +273,9 @@ class IgnoredItemSerializer(QuotingMixin, serializers.ModelSerializer[RefusedIte
     entity_id = serializers.UUIDField(
         read_only=True, allow_null=True, help_text="The record that it was unlinked from, or is not the same as."
     )
+    reason = serializers.CharField(
+        read_only=True, help_text="Why it is left alone, as far as the caller may see such records."
+    )
 
     class Meta:
         model = RefusedItem
