@@ -13,7 +13,7 @@ from datetime import timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import structlog
 from axes.attempts import get_cool_off_threshold
@@ -26,7 +26,6 @@ from django.db.models import Max, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 
 from config import error_pages
 from npd.accounts.second_factor import Proof, is_required, proof_of
@@ -34,6 +33,7 @@ from npd.accounts.signed_in import note_sign_in, note_use
 from sync.api.problems import problem
 from sync.kernel import counters
 from sync.kernel.humanize import count_with_noun
+from sync.kernel.outgoing_calls import own_address
 
 log = structlog.get_logger(__name__)
 
@@ -197,10 +197,8 @@ def page_of(request: HttpRequest) -> str:
     """Return the page that a person is on: of what a form sends, the one that the form stands on or leads back to."""
     if request.method in ("GET", "HEAD"):
         return request.get_full_path()
-    for given in (request.POST.get("next"), request.POST.get("back"), request.headers.get("Referer")):
-        if given and url_has_allowed_host_and_scheme(given, {request.get_host()}, require_https=request.is_secure()):
-            return urlsplit(given)._replace(scheme="", netloc="").geturl()
-    return reverse("admin:index")
+    given = (request.POST.get("next"), request.POST.get("back"), request.headers.get("Referer"))
+    return own_address(request, *given) or reverse("admin:index")
 
 
 class LostActMiddleware:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -376,6 +376,21 @@ def visible_types(user: Any) -> frozenset[str]:
 def known_text(types: Collection[str], entity_type: str, text: str) -> str:
     """Return what a row says of a record, its name in it, to somebody who may see these types; else a HiddenName."""
     return text if entity_type in types or not is_registered(entity_type) else HiddenName.of(entity_type)
+
+
+Row = TypeVar("Row")
+
+
+def hide_quotes(row: Row, types: Collection[str], columns: Iterable[str]) -> Row:
+    """Leave nothing in these columns of a row, before it is shown, where its reader may not see the record.
+
+    `types` are the reader's; a text becomes a HiddenName, anything else is empty. For a row that is not saved.
+    """
+    hidden = known_text(types, getattr(row, "entity_type"), "")  # noqa: B009 - of any model with a record
+    for column in columns if isinstance(hidden, HiddenName) else ():
+        if value := getattr(row, column):
+            setattr(row, column, hidden if isinstance(value, str) else type(value)())
+    return row
 
 
 def known_names(types: Collection[str], keys: Iterable[tuple[str, UUID | None]]) -> dict[RecordKey, str]:

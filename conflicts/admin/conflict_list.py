@@ -17,7 +17,6 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import path, reverse
 from django.utils.html import format_html, format_html_join
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
@@ -49,6 +48,7 @@ from sync.clock import SyncNow
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
 from sync.kernel.humanize import plural
+from sync.kernel.outgoing_calls import own_address
 from sync.models import BoardLink
 from sync.records.authors import monday_user_name, monday_users
 from sync.registry import type_name
@@ -341,9 +341,9 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
         if asks_for_json(request):
             return json_answer(f"{name}: {sentence}", progress)
         say(request, format_html('<a class="underline" href="{}">{}</a>: {}', screen_url(pk), name, sentence))
-        came_from = request.headers.get("Referer", "")  # the list as it was filtered, where the browser says so
-        is_ours = url_has_allowed_host_and_scheme(came_from, {request.get_host()})
-        return see_other(came_from if is_ours else reverse("admin:conflicts_syncconflict_changelist"))
+        # The list as it was filtered, where the browser says so.
+        came_from = own_address(request, request.headers.get("Referer"))
+        return see_other(came_from or reverse("admin:conflicts_syncconflict_changelist"))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         # Conflicts are found by passes, never made by hand.

@@ -14,7 +14,6 @@ from django.contrib.auth.signals import user_login_failed
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.module_loading import import_string
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy as _
@@ -29,6 +28,7 @@ from npd.accounts.signed_in import end_sessions, session_handle, sessions_of
 from sync.api.request_limits import count_request
 from sync.clock import sync_now
 from sync.kernel import counters, humanize
+from sync.kernel.outgoing_calls import own_address
 
 WRONG_CODE = _("This code is wrong or was already used. Wait for the next one in the app, or use a recovery code.")
 WRONG_FIRST_CODE = _(
@@ -203,9 +203,7 @@ def _typed_code(request: HttpRequest) -> str:
 
 
 def _next(request: HttpRequest) -> str:
-    target = request.POST.get("next") or request.GET.get("next") or ""
-    is_ours = url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure())
-    return target if is_ours else reverse("admin:index")
+    return own_address(request, request.POST.get("next"), request.GET.get("next")) or reverse("admin:index")
 
 
 def sessions_page(request: HttpRequest) -> HttpResponse:

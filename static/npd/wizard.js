@@ -14,11 +14,14 @@ document.querySelectorAll("select[data-says]").forEach((select) => {
     }
   });
 });
-/* Beside a condition's field: the values that the field may have. No condition has none. */
+/* Beside a condition's field: the values that the field may have. No condition has none, and compares nothing. */
 document.querySelectorAll("select[data-lists]").forEach((select) => {
   const text = document.getElementById(select.dataset.text);
   select.addEventListener("change", () => {
     text.setAttribute("list", select.dataset.lists + select.value);
-    if (!select.value) text.value = "";
+    if (!select.value) {
+      text.value = "";
+      document.getElementById(select.dataset.op).selectedIndex = 0;
+    }
   });
 });

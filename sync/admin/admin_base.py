@@ -22,7 +22,19 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import BadRequest, ValidationError
 from django.core.paginator import Paginator
 from django.db import DataError
-from django.db.models import BooleanField, CharField, DateTimeField, Field, Model, QuerySet, Value
+from django.db.models import (
+    BooleanField,
+    Case,
+    CharField,
+    DateTimeField,
+    F,
+    Field,
+    Model,
+    QuerySet,
+    TextField,
+    Value,
+    When,
+)
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -41,7 +53,7 @@ from sync.kernel.db import OneScanPaginator
 from sync.kernel.humanize import _REQUEST_ID, DASH, relative_time, without_request_id
 from sync.ledger import record_view
 from sync.records.item_links import unmatched_condition
-from sync.registry import HiddenName, known_names, record_url, type_label, visible_types
+from sync.registry import HiddenName, hide_quotes, known_names, record_url, type_label, visible_types
 
 if TYPE_CHECKING:
     from sync.registry import RecordKey
@@ -460,14 +472,43 @@ def record_name_of(row: Any) -> str:
     return str(row.page_names.get((row.entity_type, key), "")) if key else ""
 
 
+_KNOWN = "known_"
+
+
 class ReaderMixin:
-    """Lets each row know, as `page_types`, the types of the records that its reader may see."""
+    """Lets each row know, as `page_types`, the types of the records that its reader may see.
+
+    `quoting` are columns that may quote a record: of one that the reader may not see they are hidden, on list, page and
+    in exports. A search in such a column names it `known_` and its name, or what it finds would tell them.
+    """
+
+    quoting: tuple[str, ...] = ()
+    search_fields: Sequence[str]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return the rows."""
-        types = Value(sorted(visible_types(request.user)), ArrayField(CharField()))
-        rows: QuerySet[Any] = super().get_queryset(request).annotate(page_types=types)  # type: ignore[misc]
+        visible = visible_types(request.user)
+        hidden = sorted({spec.entity_type for spec in registry.entities()} - visible)
+        known: dict[str, Any] = {}
+        for name in [name for name in self.search_fields if name.startswith(_KNOWN)]:
+            column = F(name.removeprefix(_KNOWN))
+            nothing = When(entity_type__in=hidden, then=Value(""))
+            known[name] = Case(nothing, default=column, output_field=TextField()) if hidden else column
+        types = Value(sorted(visible), ArrayField(CharField()))
+        rows: QuerySet[Any] = super().get_queryset(request).annotate(page_types=types, **known)  # type: ignore[misc]
         return rows
+
+    def prepare_page(self, rows: list[Any]) -> None:
+        """Hide what the rows quote of records that their reader may not see."""
+        super().prepare_page(rows)  # type: ignore[misc]
+        if self.quoting:
+            for row in rows:
+                hide_quotes(row, row.page_types, self.quoting)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Return the row of a page in the same way."""
+        row = super().get_object(request, object_id, from_field)  # type: ignore[misc]
+        return hide_quotes(row, row.page_types, self.quoting) if row is not None and self.quoting else row
 
 
 def names_for_reader(rows: Sequence[Any]) -> dict[RecordKey, str]:
@@ -481,7 +522,7 @@ class RecordLinkMixin(ReaderMixin):
 
     def prepare_page(self, rows: list[Any]) -> None:
         """Put the names of the page's records on its rows."""
-        super().prepare_page(rows)  # type: ignore[misc]
+        super().prepare_page(rows)
         names = names_for_reader(rows)
         for row in rows:
             row.page_names = names

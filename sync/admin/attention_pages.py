@@ -20,7 +20,6 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
 from sync import registry
@@ -34,6 +33,7 @@ from sync.choices import QueueDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
+from sync.kernel.outgoing_calls import own_address
 from sync.models import DisabledCode, FieldMapping, GuardedAct, SyncQueue, UnmatchedItem, WebhookEndpoint
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations import attention
@@ -502,9 +502,8 @@ def _seen(request: HttpRequest) -> dict[str, Any]:
 
 
 def _back_url(request: HttpRequest, params: Mapping[str, Any]) -> str:
-    back = str(params.get("back", ""))
-    is_ours = url_has_allowed_host_and_scheme(back, {request.get_host()}) and back.startswith(reverse("npd-inbox"))
-    return back if is_ours else reverse("npd-inbox")
+    back, inbox = own_address(request, str(params.get("back", ""))), reverse("npd-inbox")
+    return back if back.startswith(inbox) else inbox
 
 
 # What the engine itself offers: failed jobs, blocked fields, approvals, unmatched items.

@@ -35,12 +35,13 @@ from sync.boards.mapping import (
     set_field_direction,
     set_field_rule,
 )
-from sync.choices import BlockedCode, Rule, SyncDirection
+from sync.choices import BlockedCode, QueueDirection, Rule, SyncDirection
 from sync.connectors.base.errors import ConnectorError
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.models import BoardLink, FieldMapping
 from sync.records.authors import log_action
+from sync.records.availability import wait_sentence
 from sync.records.blocked_fields import (
     SIDE_LIMIT,
     SIDE_MONDAY,
@@ -526,7 +527,9 @@ class BlockedFieldPagesMixin:
             told = " Rewritten once more, it is listed here again." if is_throttled else ""
             off = humanize.count_with_noun(len(ids) - done, "other record is", "other records are")
             left = f" {off} left out: sync is off there." if len(ids) > done else ""
-            return f"“{mapping.label}” of {records} is tried again now.{told}{left}"
+            wait = wait_sentence(done, [(mapping.link.entity_type, QueueDirection.TO_MONDAY)])
+            when = f"will be tried again. {wait}" if wait else "is tried again now."
+            return f"“{mapping.label}” of {records} {when}{told}{left}"
 
         return self._run(request, run, allowed=may_act(request, mapping.link.entity_type, "change"))
 

@@ -357,9 +357,9 @@ class ConnectionPagesMixin:
             client_secret = credentials.check_secret(request.POST.get("client_secret", ""), "Client secret")
             signing = request.POST.get("signing_secret", "")
             signing = credentials.check_secret(signing, "Signing secret") if signing.strip() else ""
+            credentials.store_app(client_id, client_secret, signing, user)
         except ActionError as error:
             return self._connect_page(request, None, str(error))
-        credentials.store_app(client_id, client_secret, signing, user)
         return self._answer(request, "The app is stored encrypted. Connect with Monday now.")
 
     def wizard_authorize(self, request: HttpRequest) -> HttpResponse:

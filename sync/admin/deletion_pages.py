@@ -14,7 +14,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import DELETION
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Case, Max, QuerySet, TextField, Value, When
+from django.db.models import Max, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
@@ -23,7 +23,7 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import EntityFilter, PageAdmin, ReadOnlyAdmin, RecordLinkMixin, may_act
+from sync.admin.admin_base import EntityFilter, PageAdmin, ReaderMixin, ReadOnlyAdmin, RecordLinkMixin, may_act
 from sync.admin.confirmed_action import (
     MAX_ROWS_SHOWN,
     Question,
@@ -40,7 +40,7 @@ from sync.kernel import humanize
 from sync.kernel.action_errors import Conflict
 from sync.kernel.messages import TombstoneReason
 from sync.models import FieldMapping, GuardedAct, RefusedItem, Tombstone, WebhookEvent
-from sync.records.approvals import PendingApprovals, approve, hide_record, pending_approvals, reject
+from sync.records.approvals import PendingApprovals, approve, pending_approvals, reject
 from sync.records.authors import (
     last_edit,
     latest_edits,
@@ -173,6 +173,7 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
     list_display_links = ("standing",)
     list_filter = (("state", ChoicesCheckboxFilter), ("kind", ChoicesCheckboxFilter), EntityFilter)
     search_fields = ("known_label", "remote_id", "entity_id")
+    quoting = ("label", "values")
     search_help_text = "A record’s name, or the number of its item"
     ordering = ("-id",)
     actions = ("approve_selected", "reject_selected")
@@ -190,12 +191,8 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
         return [path("decide/", view, name="sync_guardedact_decide"), *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[GuardedAct]:
-        """With who decided, and the label as far as the reader may know it: a search and an order tell it, too."""
-        acts: QuerySet[GuardedAct] = super().get_queryset(request)
-        is_visible = When(entity_type__in=visible_types(request.user), then="label")
-        return acts.select_related("decided_by").annotate(
-            known_label=Case(is_visible, default=Value(""), output_field=TextField())
-        )
+        """With who decided."""
+        return super().get_queryset(request).select_related("decided_by")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show a card for each board and kind above the list."""
@@ -203,17 +200,6 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
         more = {"guard_groups": groups, "may_decide": self.has_steer_permission(request)}
         response: HttpResponse = super().changelist_view(request, more | (extra_context or {}))
         return response
-
-    def prepare_page(self, rows: list[Any]) -> None:
-        """Hide what the page's rows say of records that its reader may not see."""
-        super().prepare_page(rows)
-        for row in rows:
-            hide_record(row, row.page_types)
-
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> GuardedAct | None:
-        """Return the row of a page, without what it says of a record that its reader may not see."""
-        row: Any = super().get_object(request, object_id, from_field)
-        return row and hide_record(row, row.page_types)
 
     standing = admin_base.badge_column("state", "State", _BADGES)
 
@@ -489,13 +475,14 @@ def _restored_item_text(row: Tombstone) -> str:
 
 
 @admin.register(RefusedItem)
-class IgnoredItemAdmin(PageAdmin):
+class IgnoredItemAdmin(ReaderMixin, PageAdmin):
     """Items that are not to become records; considering one again, or deleting its row, asks again."""
 
     list_display = ("item_id", "kind", "why", "reason", "moment")
     list_filter = (EntityFilter, "let_go")
-    search_fields = ("item_id", "reason", "entity_id")
+    search_fields = ("item_id", "known_reason", "entity_id")
     search_help_text = "An item’s number, or why it is ignored"
+    quoting = ("reason",)
     ordering = ("-id",)
     actions = ("consider_again",)
     readonly_fields = ("entity_type", "item_id", "reason", "let_go", "entity_id", "at")

@@ -22,7 +22,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.http import url_has_allowed_host_and_scheme, urlencode
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from pghistory.core import event_models
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
@@ -48,6 +48,7 @@ from sync.clock import sync_now
 from sync.connectors.base.board import EventKind
 from sync.kernel import humanize
 from sync.kernel.humanize import plural
+from sync.kernel.outgoing_calls import own_address
 from sync.ledger import SyncStateService
 from sync.models import BoardLink, Decision, FieldMapping, Intent, IntentState, SyncedModel, SyncMetadata, WebhookEvent
 from sync.operations.decision_undo import (
@@ -62,7 +63,7 @@ from sync.operations.preview.explanation import CauseLink, causes_by_decision, c
 from sync.operations.record_requests import REASON_KEY
 from sync.records.authors import SYNC_ACTOR, actor_name, users_of
 from sync.records.blocked_fields import ledger_record_condition, throttled_fields
-from sync.registry import HiddenName, is_registered, item_url, record_url, type_label, with_configured_board
+from sync.registry import HiddenName, is_registered, item_url, known_text, record_url, type_label, with_configured_board
 
 
 def decision_undo_url(row: Decision) -> str:
@@ -106,9 +107,7 @@ class UndoPagesMixin:
         return self._undo_page(request, rows, "Undo all of that sync?", "")
 
     def _undo_page(self, request: HttpRequest, rows: Sequence[Decision], title: str, back_url: str) -> HttpResponse:
-        next_url = request.POST.get("next") or request.GET.get("next") or ""
-        if url_has_allowed_host_and_scheme(next_url, {request.get_host()}):
-            back_url = next_url
+        back_url = own_address(request, request.POST.get("next"), request.GET.get("next")) or back_url
 
         def run() -> Report:
             result = undo_decisions(rows, by=cast("User", request.user))
@@ -491,7 +490,8 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
 
     list_display = ("moment", "record", "kind_of_record", "what", "who")
     list_filter = (EntityFilter, ("at", DateTimeRangeFilter))
-    search_fields = ("sentence", "remote_id", "actor", "entity_id", "batch_id")
+    search_fields = ("known_sentence", "remote_id", "actor", "entity_id", "batch_id")
+    quoting = ("sentence", "values", "cause")
     search_help_text = "A record’s name, what happened, who did it, or an item’s number"
     json_fields = ("values", "cause")
     summary = ("record", "said", "who", "moment", "before_and_after", "what_led_to_it")
@@ -615,7 +615,8 @@ class LedgerAdmin(ReportMixin, BoardNamesMixin, RecordLinkMixin, RecordSearchMix
 
     list_display = ("state", "record", "kind_of_record", "system", "item", "checked", "agreed", "trouble")
     list_filter = (("sync_status", ChoicesCheckboxFilter), EntityFilter, BlockedFieldFilter)
-    search_fields = ("remote_id", "last_error", "note", "entity_id")
+    search_fields = ("remote_id", "known_last_error", "known_note", "entity_id")
+    quoting = ("last_error", "note", "base", "held", "altered", "conflicts", "seen")
     search_help_text = "A record’s name or NPD ID, an item’s number, or words of an error"
     ordering = ("-id",)
     json_fields = ("base", "held", "altered", "conflicts", "seen")
@@ -678,6 +679,7 @@ class IntentAdmin(BoardNamesMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyA
     search_help_text = "A record’s name, an item’s or board’s number, or the id of a request to Monday"
     ordering = ("-created_at",)
     json_fields = ("values", "body", "answer")
+    quoting = json_fields
     summary = ("record", "kind_of_record", "what", "outcome", "sent", "item")
     empty_title = "Nothing was sent yet"
     empty_words = "Each call that changes something on Monday is listed here, before it is made."
@@ -690,7 +692,8 @@ class IntentAdmin(BoardNamesMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyA
         labels = labels_of(row)
         fields = ", ".join(labels.field(row.entity_type, key) for key in row.values)
         if row.item_id:
-            return f"{fields or 'NPD ID'} changed"
+            hidden = isinstance(known_text(getattr(row, "page_types", ()), row.entity_type, ""), HiddenName)
+            return f"{fields or ('Values' if hidden else 'NPD ID')} changed"
         return f"New item with {fields}" if fields else "New item"
 
     @admin.display(description="Item", ordering="item_id")

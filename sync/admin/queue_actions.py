@@ -31,8 +31,8 @@ from sync.models.jobs import QueueAction, is_allowed
 from sync.outbox.operate import BulkResult, expected_rows, retry_until_unlocked
 from sync.queue import SyncQueueService
 from sync.records import authors, availability
-from sync.records.availability import BoardAvailability
-from sync.registry import item_url, known_text
+from sync.records.availability import BoardAvailability, wait_sentence
+from sync.registry import item_url
 
 STATUS_BADGES = {
     QueueStatus.PENDING: ("wait", "schedule"),
@@ -61,10 +61,7 @@ def job_reason(row: SyncQueue) -> str:
 
     Of one whose time has come that is also what holds its board, whatever its last try has met.
     """
-    # An error quotes values of its record. Rows of no page are read by nobody.
-    types = getattr(row, "page_types", (row.entity_type,))
-    error = row.error_message and known_text(types, row.entity_type, row.error_message)
-    reason = error or humanize.without_next_sync(row.reason)
+    reason = row.error_message or humanize.without_next_sync(row.reason)
     if row.status != QueueStatus.PENDING or (reason and row.next_retry > page_now(row)):
         return reason
     return " ".join(text for text in (reason, job_availability(row).detail) if text)
@@ -130,7 +127,10 @@ def record_item_id(row: SyncQueue) -> str:
 
 @dataclass(frozen=True)
 class QueueOperation:
-    """One act. `verb` and `done` make its sentences, `left` says of one row, and of several, why they were left."""
+    """One act. `verb` and `done` make its sentences, `left` says of one row, and of several, why they were left.
+
+    `is_awaited`: whether its rows are worked next, so that its answer says when.
+    """
 
     name: QueueAction
     verb: str
@@ -140,6 +140,7 @@ class QueueOperation:
     fits: tuple[QueueStatus, ...]
     run: Callable[[SyncQueueService, QuerySet[SyncQueue], str], BulkResult]
     run_one: Callable[[SyncQueueService, int, str], SyncQueue]
+    is_awaited: bool = False
 
     def may(self, user: Any) -> bool:
         """Whether this user may do it."""
@@ -149,12 +150,13 @@ class QueueOperation:
 RETRY = QueueOperation(
     QueueAction.RETRY,
     "Retry",
-    "Each is tried now, and has all its attempts again.",
-    "will be tried again now",
+    "Each has all its attempts again, and is tried as soon as its board can be synced.",
+    "will be tried again",
     ("is done already", "are done already"),
     (QueueStatus.PENDING, QueueStatus.FAILED),
     lambda service, rows, by: service.retry_all(rows, by),
     lambda service, row_id, by: service.manual_retry(row_id, by),
+    is_awaited=True,
 )
 
 CANCEL = QueueOperation(
@@ -221,11 +223,31 @@ def run_operation(operation: QueueOperation, rows: QuerySet[SyncQueue], by: str,
     return retry_until_unlocked(attempt)
 
 
-def result_sentences(operation: QueueOperation, result: BulkResult, *, missing: int = 0) -> list[str]:
+JobKind = tuple[str, str]
+"""The type of a job's record, and the job's direction: what tells whether it can be worked now."""
+
+
+def _kinds_of(operation: QueueOperation, rows: QuerySet[SyncQueue]) -> set[JobKind]:
+    """Of the rows that an act fits; none of an act after which nothing is waited for."""
+    if not operation.is_awaited:
+        return set()
+    return set(with_states(rows, operation.fits).order_by().values_list("entity_type", "direction").distinct())
+
+
+def _done_sentence(operation: QueueOperation, number: int, kinds: set[JobKind]) -> str:
+    """Return what was done with so many rows of these kinds, and what they wait for, where they do."""
+    wait, now = wait_sentence(number, kinds), " now" if operation.is_awaited else ""
+    said = f"{humanize.count_with_noun(number, 'job')} {operation.done}"
+    return f"{said}. {wait}" if wait else f"{said}{now}."
+
+
+def result_sentences(
+    operation: QueueOperation, result: BulkResult, kinds: set[JobKind], *, missing: int = 0
+) -> list[str]:
     """Return what came of it: what was done, and what was left as it is and why."""
     lines = left_sentences(operation, result.in_flight, result.left, "was", "were")
     if result.done:
-        lines.insert(0, f"{humanize.count_with_noun(result.done, 'job')} {operation.done}.")
+        lines.insert(0, _done_sentence(operation, result.done, kinds))
     if missing:
         lines.append(f"{humanize.count_with_noun(missing, 'job is', 'jobs are')} not in the queue any more.")
     return lines
@@ -349,18 +371,18 @@ class QueueOperationsMixin:
         rows = self.get_queryset(request).filter(pk__in=keys)  # type: ignore[attr-defined]
 
         def run() -> Report:
-            by = request.user.get_username()
+            by, kinds = request.user.get_username(), _kinds_of(operation, rows)
             if len(keys) == 1:
                 # Alone, so that the error says what is the matter with this very row.
                 with transaction.atomic():
                     row = operation.run_one(SyncQueueService(), keys[0], by)
                     log_operation(request, operation, 1, row=row)
-                return Report(f"1 job {operation.done}.")
+                return Report(_done_sentence(operation, 1, kinds))
             result = operation.run(SyncQueueService(), rows, by)
             if result.done:
                 log_operation(request, operation, result.done)
             missing = len(keys) - result.done - result.in_flight - result.left
-            text = " ".join(result_sentences(operation, result, missing=missing))
+            text = " ".join(result_sentences(operation, result, kinds, missing=missing))
             return Report(text) if result.done else Report(problems=[text])
 
         def question() -> Question:
@@ -379,11 +401,11 @@ class QueueOperationsMixin:
         rows, matches = with_states(matching_jobs(self, request), LIVE_STATUSES), filters_text(request.GET)
 
         def run() -> str:
-            reach = count_reach(operation, rows)
+            reach, kinds = count_reach(operation, rows), _kinds_of(operation, rows)
             by, expect = request.user.get_username(), expected_count(request)
             done = run_operation(operation, rows, by, expect=expect).done
             log_operation(request, operation, done, which=f", all that matched: {matches}")
-            return " ".join(result_sentences(operation, BulkResult(done, reach.in_flight, reach.left)))
+            return " ".join(result_sentences(operation, BulkResult(done, reach.in_flight, reach.left), kinds))
 
         return run_action(
             self, request, run, back_url=f"{reverse(LIST_URL_NAME)}?{filter_query(request.GET)}", asked_by_get=True,

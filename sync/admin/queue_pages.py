@@ -14,7 +14,7 @@ from django.contrib import admin
 from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR
 from django.core.paginator import Paginator
 from django.db import connection
-from django.db.models import Case, QuerySet, TextField, Value, When
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.functional import SimpleLazyObject
@@ -64,7 +64,6 @@ from sync.outbox import pauses as outbox_pauses
 from sync.records import authors
 from sync.records.availability import Overview, number_of, overview
 from sync.records.item_links import item_names
-from sync.registry import HiddenName, known_text, visible_types
 
 MAX_COUNTED = 10_000
 """Rows that are counted and can be paged through; further ones are found by the filters."""
@@ -252,7 +251,8 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
     list_display = ("state", "record_or_item", "kind_of_record", "way", "tries", "next_try", "reason_words", "age")
     list_display_links = ("state",)
     list_filter = (("status", StatusFilter), EntityFilter, ("direction", ChoicesCheckboxFilter), UnmatchedItemsFilter)
-    search_fields = ("remote_id", "known_error", "reason", "entity_id")
+    search_fields = ("remote_id", "known_error_message", "known_reason", "entity_id")
+    quoting = ("error_message", "reason", "payload")
     search_help_text = "A record’s name or NPD ID, an item’s number, or words of an error"
     ordering = ("-id",)
     json_fields = ("payload",)
@@ -282,20 +282,6 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
             path("resume/", view(require_POST(self.resume_view)), name="sync_syncqueue_resume"),
             *super().get_urls(),
         ]
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[SyncQueue]:
-        """With the error as far as the reader may know it: a search tells it, too."""
-        rows: QuerySet[SyncQueue] = super().get_queryset(request)
-        is_visible = When(entity_type__in=visible_types(request.user), then="error_message")
-        return rows.annotate(known_error=Case(is_visible, default=Value(""), output_field=TextField()))
-
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> SyncQueue | None:
-        """Return the row of a page, without the values of a record that its reader may not see."""
-        row: SyncQueue | None = super().get_object(request, object_id, from_field)
-        types = visible_types(request.user)
-        if row is not None and isinstance(known_text(types, row.entity_type, ""), HiddenName):
-            row.payload = {}
-        return row
 
     def pause_view(self, request: HttpRequest) -> HttpResponse:
         """Pause what the form names."""

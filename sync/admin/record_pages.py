@@ -59,9 +59,10 @@ from sync.admin.record_panel import (
     views_of,
 )
 from sync.api.request_limits import monday_throttle_reason
-from sync.choices import SyncDirection
+from sync.choices import QueueDirection, SyncDirection
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict
+from sync.kernel.db import bound_lock_waits
 from sync.ledger import SyncStateService
 from sync.ledger.record_view import RecordState
 from sync.models import SyncedModel, SyncQueue
@@ -624,7 +625,8 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         def run() -> str:
             request_recreation(record, request.user.get_username())
             log_action(request.user, record, "Creating its item again was asked for.")
-            return f"The item of “{record}” is created again now."
+            wait = wait_sentence(1, [(record.entity_type(), QueueDirection.TO_MONDAY)])
+            return f"The item of “{record}” {f'is to be created again. {wait}' if wait else 'is created again now.'}"
 
         back_url = self._page_url(record)
         return run_action(self, request, run, back_url=back_url, question=question, atomic=False)
@@ -667,6 +669,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         found = super().get_object(request, object_id, from_field)
         if found is None or request.method != "POST" or not connection.in_atomic_block:
             return found
+        bound_lock_waits()
         # NO KEY: a contact that is saved meanwhile may still point at this organization.
         locked = self.model._default_manager.select_for_update(no_key=True, of=("self",))
         return locked.filter(pk=found.pk).first()

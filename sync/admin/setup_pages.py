@@ -24,6 +24,7 @@ from unfold.decorators import action
 from sync import registry
 from sync.admin.connection_pages import ConnectionPagesMixin
 from sync.admin.filter_page import FilterPageMixin, draft_filter_lines, next_after_map
+from sync.api.request_limits import monday_throttle_reason
 from sync.choices import Rule, SyncDirection
 from sync.clock import sync_now
 from sync.connectors.base.errors import ConnectorError
@@ -607,6 +608,8 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
             return _redirect_to("run")
         if request.method == "POST":
             try:
+                if throttle_text := monday_throttle_reason(request):
+                    raise Conflict(f"Nothing is compared: {throttle_text}")
                 plan.compare_again(_request_user(request))
             except Conflict as error:
                 messages.warning(request, str(error))

@@ -220,10 +220,15 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
         return HttpResponseRedirect(reverse("admin:sync_unmatcheditem_changelist"))
 
     def doors_of(self, request: HttpRequest, row: UnmatchedItem) -> list[tuple[str, str, bool]]:
-        """Return what this person can do with an item: the label, the address, and whether it is only a link."""
+        """Return what this person can do with an item: the label, the address, and whether it is only a link.
+
+        Nothing while somebody's request about it is under way, as in the inbox.
+        """
         may_ignore, doors = self.has_ignore_permission(request), list[tuple[str, str, bool]]()
         if row.ignored_at is not None:
             return [("List it again", _door_url("restore", row), False)] if may_ignore else []
+        if request_badge(_job_of(row)):
+            return []
         if row.reason_code == UnmatchedReason.AMBIGUOUS and (question := _question_url(row)):
             doors.append(("Answer", question, True))
         if may_act(request, row.entity_type, "add"):

@@ -422,6 +422,17 @@ class BulkViewSet(ApiView, viewsets.GenericViewSet[Any]):
         )
 
 
+_ONE_OF_EACH = {
+    "atomic": False,
+    "operations": [
+        {"action": "create", "record": {"name": "Ada Lovelace"}},
+        {"action": "upsert", "external_id": "crm:4711", "record": {"name": "Grace Hopper"}},
+        {"action": "update", "id": str(UUID(int=1)), "record": {"notes": "Met in May"}},
+        {"action": "delete", "external_id": "crm:4712"},
+    ],
+}
+
+
 def bulk_of(
     model: type[SyncedModel], serializer: type[serializers.ModelSerializer[Any]], of_fields: type[Any]
 ) -> type[BulkViewSet]:
@@ -452,21 +463,7 @@ def bulk_of(
             200: BulkAnswerSerializer,
             (422, MEDIA_TYPE): OpenApiResponse(BulkRefusedSerializer, description="Unprocessable Entity"),
         },
-        examples=[
-            OpenApiExample(
-                "One of each",
-                request_only=True,
-                value={
-                    "atomic": False,
-                    "operations": [
-                        {"action": "create", "record": {"name": "Ada Lovelace"}},
-                        {"action": "upsert", "external_id": "crm:4711", "record": {"name": "Grace Hopper"}},
-                        {"action": "update", "id": str(UUID(int=1)), "record": {"notes": "Met in May"}},
-                        {"action": "delete", "external_id": "crm:4712"},
-                    ],
-                },
-            )
-        ],
+        examples=[OpenApiExample("One of each", _ONE_OF_EACH, request_only=True)],
     )
     own = {
         "queryset": model._default_manager.order_by("pk"),

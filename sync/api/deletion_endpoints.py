@@ -20,15 +20,22 @@ from rest_framework.response import Response
 
 from sync import registry
 from sync.api.lists import ShapedView, filtered_by, ordered_by
-from sync.api.request_rules import EntityType, KnownFieldsMixin, MayChange, MayViewOnPost, ModelPermissions
+from sync.api.request_rules import (
+    EntityType,
+    KnownFieldsMixin,
+    MayChange,
+    MayViewOnPost,
+    ModelPermissions,
+    QuotingMixin,
+)
 from sync.choices import GuardKind, GuardState, TombstoneState
 from sync.kernel.action_errors import Conflict
 from sync.models import GuardedAct, RefusedItem, Tombstone
-from sync.records.approvals import approve, hide_record, reject
+from sync.records.approvals import approve, reject
 from sync.records.authors import log_action
 from sync.records.tombstones import restore_by_person
 from sync.records.unmatched_items import consider_again
-from sync.registry import known_text, visible_types
+from sync.registry import visible_types
 
 _TAGS = ["deleted records"]
 
@@ -129,11 +136,13 @@ class TombstoneViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[Tombstone]):
 
 
 @extend_schema_serializer(deprecate_fields=["remote_id"])
-class GuardedActSerializer(serializers.ModelSerializer[GuardedAct]):
+class GuardedActSerializer(QuotingMixin, serializers.ModelSerializer[GuardedAct]):
     """A delete or an emptied field: held until a person decides or its cause is gone, or done.
 
     `remote_id` is the old name of `monday_id`.
     """
+
+    quoting = ("label", "values")
 
     monday_id = serializers.CharField(source="remote_id", read_only=True, help_text="The item; empty where none was.")
     decided_by = serializers.CharField(source="decided_by.username", default=None, allow_null=True, read_only=True)
@@ -145,12 +154,6 @@ class GuardedActSerializer(serializers.ModelSerializer[GuardedAct]):
             *("at", "decided_at", "decided_by"),
         ]
         read_only_fields = fields
-
-    def to_representation(self, instance: GuardedAct) -> dict[str, Any]:
-        """Say nothing of a record that the caller may not see, but that it is one."""
-        types = visible_types(self.context["request"].user)
-        said: dict[str, Any] = super().to_representation(hide_record(instance, types))
-        return said
 
 
 class GuardDecisionSerializer(KnownFieldsMixin):
@@ -258,8 +261,10 @@ class ApprovalViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[GuardedAct]):
 # Ignored items: those that are not to become records.
 
 
-class IgnoredItemSerializer(serializers.ModelSerializer[RefusedItem]):
+class IgnoredItemSerializer(QuotingMixin, serializers.ModelSerializer[RefusedItem]):
     """An item that is left alone, with the reason."""
+
+    quoting = ("reason",)
 
     monday_id = serializers.CharField(source="item_id", read_only=True, help_text="The item.")
     unlinked = serializers.BooleanField(
@@ -268,17 +273,14 @@ class IgnoredItemSerializer(serializers.ModelSerializer[RefusedItem]):
     entity_id = serializers.UUIDField(
         read_only=True, allow_null=True, help_text="The record that it was unlinked from, or is not the same as."
     )
-
-    reason = serializers.SerializerMethodField()
+    reason = serializers.CharField(
+        read_only=True, help_text="Why it is left alone, as far as the caller may see such records."
+    )
 
     class Meta:
         model = RefusedItem
         fields = ["id", "entity_type", "monday_id", "reason", "unlinked", "entity_id", "at"]
         read_only_fields = fields
-
-    def get_reason(self, row: RefusedItem) -> str:
-        """Why it is left alone, as far as the caller may see such records."""
-        return known_text(visible_types(self.context["request"].user), row.entity_type, row.reason)
 
 
 @ordered_by(RefusedItem, ("id", "at"))

@@ -474,6 +474,7 @@ class BoardDraftViewSet(BoardSettingView):
         self._draft(entity_type)
         if not plan.comparable().filter(pk=entity_type).exists():
             raise Conflict("There is nothing to compare: the draft has no fields yet, or is being applied.")
+        _check_throttle(request)  # a worker reads both sides from the beginning
         plan.compare_again(cast("User", request.user))
         return self._answer(entity_type, HTTPStatus.ACCEPTED)
 

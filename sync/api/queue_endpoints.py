@@ -27,6 +27,7 @@ from sync.api.request_rules import (
     KnownFieldsMixin,
     MayOperateQueue,
     ModelPermissions,
+    QuotingMixin,
     TrueOrFalse,
 )
 from sync.choices import QueueDirection, QueueStatus
@@ -41,15 +42,16 @@ from sync.outbox.pauses import pause_target
 from sync.queue import SyncQueueService
 from sync.records.authors import log_action, log_queue_action
 from sync.records.item_links import unmatched_condition
-from sync.registry import HiddenName, known_text, visible_types
 
 
 @extend_schema_serializer(deprecate_fields=["remote_id"])
-class QueueRowSerializer(serializers.ModelSerializer[SyncQueue]):
+class QueueRowSerializer(QuotingMixin, serializers.ModelSerializer[SyncQueue]):
     """A reason to look at a record; a candidate (no entity_id) is an item that no record has yet.
 
     `remote_id` is the old name of `monday_id`.
     """
+
+    quoting = ("error_message", "reason", "payload")
 
     monday_id = serializers.CharField(
         source="remote_id", read_only=True, allow_null=True, help_text="The item, of a job about an unmatched item."
@@ -73,14 +75,6 @@ class QueueRowSerializer(serializers.ModelSerializer[SyncQueue]):
             *("reason", "created_at", "finished_at"),
         ]
         read_only_fields = fields
-
-    def to_representation(self, instance: SyncQueue) -> dict[str, Any]:
-        """Say nothing that Monday said of a record that the caller may not see: it quotes values."""
-        said: dict[str, Any] = super().to_representation(instance)
-        error = known_text(visible_types(self.context["request"].user), instance.entity_type, instance.error_message)
-        if isinstance(error, HiddenName):
-            said["error_message"], said["payload"] = error if instance.error_message else "", {}
-        return said
 
 
 class QueueBoardStatsSerializer(serializers.Serializer[Any]):

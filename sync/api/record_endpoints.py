@@ -605,14 +605,7 @@ def record_paths(
     bulk = bulk_of(model, serializer, of_fields)
     key = registry.match_field(model)
     _document_upserts(records, model, of_fields, key)
-    records.read_sync = extend_schema(
-        operation_id=f"get_{model.entity_type()}_sync",
-        summary=f"Show how {article} {singular}'s fields are synced",
-        description="Each mapped field with NPD's value, Monday's as last known and when that was read, the values "
-        "when both were last in sync, the rule and direction, and a reason code. Monday isn't asked.",
-        responses=RecordFieldsSerializer,
-        tags=[plural],
-    )(own_method(RecordViewSet.read_sync))
+    _document_sync(records, model, f"{article} {singular}", plural)
     deleted: Any = type(f"{name}Deleted", (DeletedViewSet,), own)
     router, one = SimpleRouter(), f"{plural}/<str:pk>"
     router.register(plural, records)
@@ -631,6 +624,18 @@ def record_paths(
         *slash_paths(f"{one}/create-item", linking.as_view({"post": "create_item"}), f"{plural}-create-item"),
         path("", include(router.urls)),
     ]
+
+
+def _document_sync(records: Any, model: type[SyncedModel], one: str, plural: str) -> None:
+    """Describe how the fields of one record are told."""
+    records.read_sync = extend_schema(
+        operation_id=f"get_{model.entity_type()}_sync",
+        summary=f"Show how {one}'s fields are synced",
+        description="Each mapped field with NPD's value, Monday's as last known and when that was read, the values "
+        "when both were last in sync, the rule and direction, and a reason code. Monday isn't asked.",
+        responses=RecordFieldsSerializer,
+        tags=[plural],
+    )(own_method(RecordViewSet.read_sync))
 
 
 def _document_upserts(

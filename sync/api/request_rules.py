@@ -47,6 +47,7 @@ from sync.kernel.humanize import shorten
 from sync.models import SyncedModel
 from sync.models.jobs import QueueAction, is_allowed
 from sync.records.external_ids import parse_name, records_named
+from sync.registry import hide_quotes, visible_types
 
 
 def has_bearer_token(request: HttpRequest, secret: str) -> bool:
@@ -165,6 +166,18 @@ def _is_nested_deeper(value: Any, levels: int) -> bool:
         if not inner:
             return False
     return True
+
+
+class QuotingMixin(serializers.Serializer[Any]):
+    """A row about a record: where the caller may not see that, the columns `quoting`, that may quote it are hidden."""
+
+    quoting: ClassVar[tuple[str, ...]] = ()
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        """Say what the caller may know."""
+        types = visible_types(self.context["request"].user)
+        said: dict[str, Any] = super().to_representation(hide_quotes(instance, types, self.quoting))
+        return said
 
 
 class KnownFieldsMixin(serializers.Serializer[Any]):

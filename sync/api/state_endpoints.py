@@ -17,7 +17,7 @@ from sync import registry
 from sync.api.lists import ShapedView, filtered_by, ordered_by
 from sync.api.problems import BadQuery
 from sync.api.queue_endpoints import QueueStatsSerializer
-from sync.api.request_rules import ApiView, ModelPermissions, TrueOrFalse
+from sync.api.request_rules import ApiView, ModelPermissions, QuotingMixin, TrueOrFalse
 from sync.choices import GuardState, LedgerDirection, RecordSyncStatus, SyncStatus
 from sync.clock import sync_now
 from sync.limits import breaker, metered_client, pass_budget, quota
@@ -30,8 +30,10 @@ from sync.records import availability
 from sync.records.ledger_statistics import MAX_HOURS, LedgerStatistics, Selection, statistics, with_served_status
 
 
-class SyncStateSerializer(serializers.ModelSerializer[SyncMetadata]):
+class SyncStateSerializer(QuotingMixin, serializers.ModelSerializer[SyncMetadata]):
     """The sync state of one thing; `monday_id` and `jira_id` are the remote id where the system is Monday, or Jira."""
+
+    quoting = ("last_error", "note", "conflicts")
 
     monday_id = serializers.SerializerMethodField(help_text="The item, where the system is Monday.")
     jira_id = serializers.CharField(read_only=True, allow_null=True)

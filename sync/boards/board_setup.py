@@ -183,8 +183,8 @@ def switch_board(link: BoardLink, board_id: str, *, created: bool) -> None:
     link.shape, link.known_titles, link.sweep_shortfall, link.sync_filter = {}, {}, 0, {}
     with transaction.atomic():
         # Ignored and unmatched items are of the old board; whose person was erased stays so, should that one come back.
-        RefusedItem.objects.filter(entity_type=link.entity_type, erased=False).delete()
         UnmatchedItem.objects.filter(entity_type=link.entity_type).delete()
+        RefusedItem.objects.filter(entity_type=link.entity_type, erased=False).delete()
         link.save()
 
 

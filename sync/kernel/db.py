@@ -215,6 +215,20 @@ LOCK_WAIT_SECONDS = 2 * STANDSTILL_SECONDS
 """Longer than a process that stands still may keep a lock, so that whoever waits for it gets it."""
 
 
+# A shorter wait stays: who has set it has reasons, as a pass that gives way to saves.
+_BOUND_WAITS = """
+    set_config('lock_timeout', CASE WHEN waits.bound > '0' AND waits.bound < %(longest)s THEN waits.text
+        ELSE %(longest)s END, true)
+    FROM (SELECT current_setting('lock_timeout') AS text, current_setting('lock_timeout')::interval AS bound) AS waits
+"""
+
+
+def bound_lock_waits() -> None:
+    """Let nothing wait longer than LOCK_WAIT_SECONDS for others' locks until the end of this transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {_BOUND_WAITS}", {"longest": f"{LOCK_WAIT_SECONDS}s"})
+
+
 @contextmanager
 def brief_transaction() -> Iterator[None]:
     """A transaction with locks that everybody needs: the server ends it where its process stands still.
@@ -222,13 +236,13 @@ def brief_transaction() -> Iterator[None]:
     A stopped process (SIGSTOP, a machine asleep) would otherwise keep them until its connection ends. For others' locks
     it waits no longer than LOCK_WAIT_SECONDS. Both hold until the end of an outer transaction, which may last longer.
     """
-    bounds = {"idle_in_transaction_session_timeout": OUTER_STANDSTILL_SECONDS}
-    if not connection.in_atomic_block:
-        bounds = {"idle_in_transaction_session_timeout": STANDSTILL_SECONDS, "lock_timeout": LOCK_WAIT_SECONDS}
+    standstill = OUTER_STANDSTILL_SECONDS if connection.in_atomic_block else STANDSTILL_SECONDS
     with transaction.atomic():
         with connection.cursor() as cursor:
-            calls = ", ".join("set_config(%s, %s, true)" for _ in bounds)
-            cursor.execute(f"SELECT {calls}", [text for name, bound in bounds.items() for text in (name, f"{bound}s")])
+            cursor.execute(
+                f"SELECT set_config('idle_in_transaction_session_timeout', %(idle)s, true), {_BOUND_WAITS}",
+                {"idle": f"{standstill}s", "longest": f"{LOCK_WAIT_SECONDS}s"},
+            )
         yield
 
 

@@ -1,4 +1,5 @@
-"""Calls of addresses that people typed: to public ones only, by https, through no proxy and no redirect.
+"""Addresses that people typed or sent along: pages lead back to those of this site alone; calls go to public ones only,
+by https, through no proxy and no redirect.
 
 The address that was checked is the one that is connected to. It may hold a secret: no sentence here repeats it, and no
 exception of the libraries leaves this module, for theirs do.
@@ -18,7 +19,9 @@ from urllib.parse import urlsplit
 
 import requests
 from django.conf import settings
+from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -37,6 +40,21 @@ MAX_READ = 500
 
 LONGEST_WAIT = 24 * 3_600
 """A receiver that asks for more is asked again after a day."""
+
+
+def own_address(request: HttpRequest, *given: str | None) -> str:
+    """Return the first of these addresses that is one of this site, without the site; empty where none is.
+
+    For where a form or a browser says that a person came from.
+    """
+    site, is_secure = {request.get_host()}, request.is_secure()
+    for address in given:
+        if address and url_has_allowed_host_and_scheme(address, site, require_https=is_secure):
+            # Once more: without the site, a path that begins with slashes would name another.
+            inner = urlsplit(address)._replace(scheme="", netloc="").geturl()
+            if url_has_allowed_host_and_scheme(inner, None):
+                return inner
+    return ""
 
 
 class AddressError(ValueError):

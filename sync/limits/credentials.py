@@ -242,9 +242,18 @@ def store_token(token: str, user: User) -> str:
 
 
 def store_app(client_id: str, client_secret: str, signing_secret: str, user: User) -> None:
-    """Keep who the app is; an empty signing secret leaves the stored one."""
+    """Keep who the app is; an empty signing secret leaves the stored one.
+
+    Raises Conflict for another app while the stored token is the present one's, which alone can renew and end it.
+    """
     texts = {SecretName.CLIENT_ID: client_id, SecretName.CLIENT_SECRET: client_secret}
     with transaction.atomic():
+        _stored_grant()  # nobody connects meanwhile
+        if _read(SecretName.CLIENT_ID).get(SecretName.CLIENT_ID, client_id) != client_id and token_state().is_app:
+            raise Conflict(
+                "The sync is connected by another app, and this one could neither renew nor end that. "
+                "Disconnect first, then enter this app."
+            )
         _store(texts | ({SecretName.SIGNING_SECRET: signing_secret} if signing_secret else {}), user)
 
 

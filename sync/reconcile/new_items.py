@@ -387,8 +387,10 @@ class UnmatchedClaim:
         new_id = uuid.uuid4() if npd_id is None or is_npd_id_known(npd_id) else npd_id
         record, refused = self.model(id=new_id, monday_id=item.id), RefusedItem.objects
         if problems := " ".join(fill_from_item(self.batch, record, item)):
+            detail = self.find(UnmatchedReason.INVALID, problems=problems)
+            self.note()  # now: the unmatched item is taken before the ignored one
             refused.update_or_create(entity_type=self.link.entity_type, item_id=item.id, defaults={"reason": problems})
-            return self._complete(self.find(UnmatchedReason.INVALID, problems=problems))
+            return self._complete(detail)
         if (verdict := record_verdict(self.batch.board, record)).holds is not True:
             detail = exclusion_sentence(self.batch.board, FilterSide.RECORD, verdict)
             detail = f"{detail} A record made of it would not match, so none was made."

@@ -4,7 +4,7 @@ request is obsolete.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -23,7 +23,7 @@ from sync.models import BoardLink, Decision, FieldMapping, GuardedAct, SyncMetad
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many
 from sync.records.authors import log_action_many
-from sync.registry import EntitySpec, HiddenName, entity, known_text
+from sync.registry import EntitySpec, entity
 
 # The limit: it counts what was let through within the hour, what waits, and the size of the board.
 
@@ -258,11 +258,3 @@ def _close_requests(acts: QuerySet[GuardedAct], *, carried_out: bool = False) ->
 
 
 # What is shown of one.
-
-
-def hide_record(row: GuardedAct, types: Collection[str]) -> GuardedAct:
-    """Leave nothing on a row, before it is shown, of a record that its reader may not see; `types` are theirs."""
-    label = known_text(types, row.entity_type, row.label)
-    if isinstance(label, HiddenName):
-        row.label, row.values = label, {}
-    return row

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Coalesce
 
 from sync import registry
 from sync.choices import Cause, Priority, SyncDirection
@@ -32,12 +33,13 @@ def ignore_item(entity_type: str, item_id: str, entity_id: UUID | None, reason: 
 
     In the caller's transaction.
     """
+    # Before the ignored item, as whoever takes both: in two orders each would wait for the other.
+    unmatched = UnmatchedItem.objects.filter(entity_type=entity_type, item_id=item_id)
+    unmatched.update(ignored_at=Coalesce("ignored_at", SyncNow()))
     # Overwrites: an unlinking is the latest word about the item.
     RefusedItem.objects.update_or_create(
         entity_type=entity_type, item_id=item_id, defaults={"reason": reason, "let_go": True, "entity_id": entity_id}
     )
-    listed = UnmatchedItem.objects.listed().filter(entity_type=entity_type, item_id=item_id)
-    listed.update(ignored_at=SyncNow())
 
 
 def exclude_match(entity_type: str, item_id: str, entity_id: UUID, reason: str) -> None:

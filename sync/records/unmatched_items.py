@@ -124,7 +124,9 @@ def note_unmatched(link: BoardLink, findings: Iterable[UnmatchedFinding], *, dec
             cursor.execute(_UPDATE, params)
 
 
-# Whoever takes several rows takes them in the order in which ignoring does: in two orders each waits for the other.
+# Whoever takes several rows takes them in the order in which ignoring does: in two orders each waits for the other. So
+# does who takes an unmatched and an ignored item: the unmatched one first, as the trigger does that lets it go when a
+# record gets the item.
 _LOCKED = """
     WITH locked AS MATERIALIZED (
         SELECT id FROM sync_unmatched_items AS unmatched WHERE unmatched.entity_type = %(entity_type)s AND {which}
@@ -227,7 +229,7 @@ def linkable_records(entity_type: str) -> QuerySet[SyncedModel]:
 
 def ignore_unmatched(rows: QuerySet[UnmatchedItem], by: str) -> int:
     """Leave items alone until somebody takes it back; return how many were not ignored before."""
-    # A pass locks a refused item before the unmatched one: whichever of the two gives way runs again.
+    # A pass takes its items one by one, in the order of their records: whichever of the two gives way runs again.
     return retry_on_lock_timeout(lambda: _ignore(rows, by))
 
 
@@ -280,11 +282,16 @@ def _undo_ignore(rows: QuerySet[UnmatchedItem], by: str) -> int:
 
 def consider_again(rows: QuerySet[RefusedItem]) -> int:
     """Forget that items are ignored, and check each like a new one; return how many."""
+    return retry_on_lock_timeout(lambda: _consider_again(rows))
+
+
+def _consider_again(rows: QuerySet[RefusedItem]) -> int:
     with transaction.atomic():
+        for entity_type, ids in _ids_by_type(rows.all()):
+            relist(entity_type, *ids)
         # Both or neither, or a pass would come too early.
         found = list(rows.select_for_update(of=("self",)).order_by("item_id"))
         for entity_type, ids in _ids_by_type(found):
-            relist(entity_type, *ids)
             enqueue_item_many(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON)
             transaction.on_commit(partial(notify.notify_now, entity_type), robust=True)
         RefusedItem.objects.filter(pk__in=[row.pk for row in found]).delete()

@@ -7,6 +7,7 @@ from django.test import RequestFactory
 
 from npd.models import Contact
 from sync.admin.confirmed_action import Question, run_action
+from sync.kernel.outgoing_calls import own_address
 
 
 @pytest.mark.parametrize("is_fresh", [True, False])
@@ -24,3 +25,23 @@ def test_to_get_a_page_never_acts(rf: RequestFactory, person: User, is_fresh: bo
         asked_by_get=True,
     )
     assert not done
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        (["/admin/?a=1#b"], "/admin/?a=1#b"),
+        (["http://testserver/admin/npd/"], "/admin/npd/"),
+        (["https://elsewhere.example/", None, "", "/admin/"], "/admin/"),
+        (["//elsewhere.example/"], ""),
+        (["http://testserver//elsewhere.example/"], ""),
+        (["javascript:alert(1)"], ""),
+        ([None], ""),
+    ],
+)
+def test_only_an_address_of_this_site_is_led_back_to(rf: RequestFactory, given: list[str | None], found: str) -> None:
+    assert own_address(rf.get("/"), *given) == found
+
+
+def test_a_page_that_was_opened_securely_leads_back_to_no_insecure_one(rf: RequestFactory) -> None:
+    assert own_address(rf.get("/", secure=True), "http://testserver/admin/", "https://testserver/x/") == "/x/"

@@ -96,6 +96,25 @@ def test_ticked_rows_are_retried_and_those_in_flight_or_done_are_left(
     )
 
 
+@pytest.mark.parametrize("ticked", [1, 2])
+def test_a_retry_while_all_is_paused_says_what_the_jobs_wait_for(
+    browser_of_person: Client, three_dead: list[SyncQueue], ticked: int
+) -> None:
+    pauses.pause("eve")
+    said = tick(browser_of_person, "retry", three_dead[:ticked])
+    assert ("again now" in said, f"{'They wait' if ticked > 1 else 'It waits'}: Paused by eve" in said) == (False, True)
+    page = browser_of_person.get(all_url("retry", "status__exact=failed")).content.decode()
+    answer = browser_of_person.post(
+        all_url("retry", "status__exact=failed"), {"expect": confirmed(page)}, follow=True
+    ).content.decode()
+    assert ("tried again now" in answer, ": Paused by eve" in words_of(answer)) == (False, True)
+
+
+def test_a_discard_waits_for_nothing(browser_of_person: Client, three_dead: list[SyncQueue]) -> None:
+    pauses.pause("eve")
+    assert "They wait:" not in tick(browser_of_person, "discard", three_dead, confirmed="yes")
+
+
 def test_discard_asks_first_and_then_ends_dead_letters_alone(
     browser_of_person: Client, three_dead: list[SyncQueue], world: dict[str, Any]
 ) -> None:

@@ -173,6 +173,8 @@ def test_a_retry_while_all_is_paused_says_that_it_waits(browser_of_person: Clien
     told = posted(browser_of_person, world["dead"], "retry")
     assert "is tried again now" not in told
     assert "It waits: Paused by eve" in told
+    told = posted(browser_of_person, removed("Gone", "5555", "archived"), "create_again", confirmed="yes")
+    assert ("again now" in told, "It waits: Paused by eve" in told) == (False, True)
 
 
 def test_a_rejected_blocked_or_failed_record_is_never_pending(browser_of_person: Client, world: dict[str, Any]) -> None:

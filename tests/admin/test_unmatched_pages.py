@@ -75,7 +75,11 @@ def test_an_item_is_created_linked_ignored_and_listed_again_by_its_buttons(
     assert made["Location"] == back
     job = SyncQueue.objects.get(remote_id=first.item_id)
     assert job.payload == {"create": True, "by": "dora"}
-    assert "Being created" in browser_of_person.get(LIST).content.decode()
+    page = browser_of_person.get(LIST).content.decode()
+    assert "Being created" in page
+    doors = re.compile(rf"{LIST}(\d+)/(?:create|link|ignore)/")
+    assert set(doors.findall(page)) == {str(row.pk) for row in items[1:]}  # as the inbox, none of what is under way
+    assert not doors.search(browser_of_person.get(f"{LIST}{first.pk}/change/").content.decode())
     ignored = browser_of_person.post(f"{LIST}{first.pk}/ignore/", {"next": "https://elsewhere.example/"}, follow=True)
     assert ignored.redirect_chain == [(LIST, 302)]
     job.refresh_from_db()

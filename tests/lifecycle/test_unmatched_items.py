@@ -11,6 +11,7 @@ from django.db import connections, transaction
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
+from sync.boards.board_setup import switch_board
 from sync.choices import Cause
 from sync.clock import sync_now
 from sync.kernel.action_errors import Conflict
@@ -27,6 +28,7 @@ from sync.records.unmatched_items import (
     UnmatchedFinding,
     clear_unlisted,
     clear_unmatched,
+    consider_again,
     ignore_unmatched,
     note_unmatched,
     recent_requests,
@@ -435,6 +437,72 @@ def test_whoever_takes_several_items_takes_them_in_one_order(act: Any) -> None:
             # What comes after the one that it waits for is free.
             assert locked.get(item_id="2")
         other.result(20)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda: ignore_item("contact", "1", None, "Somebody said so."),
+        lambda: ignore_unmatched(UnmatchedItem.objects.all(), "dora"),
+        lambda: undo_ignore(UnmatchedItem.objects.all(), "dora"),
+        lambda: consider_again(RefusedItem.objects.all()),
+        lambda: relink(Contact.objects.get(), "dora"),
+        lambda: switch_board(BoardLink.objects.get(), "2", created=False),
+    ],
+)
+def test_whoever_takes_an_unmatched_and_an_ignored_item_takes_the_unmatched_one_first(act: Any) -> None:
+    BoardLink.objects.create(entity_type="contact", board_id="1")
+    ignored_at = None if act.__code__.co_names[0] == "ignore_unmatched" else sync_now()
+    contact = Contact.objects.create(name="Ann", sync_enabled=False)
+    UnmatchedItem.objects.create(entity_type="contact", item_id="1", reason_code=Why.NO_KEY, ignored_at=ignored_at)
+    RefusedItem.objects.create(entity_type="contact", item_id="1", let_go=True, entity_id=contact.pk)
+
+    def acted() -> None:
+        try:
+            with transaction.atomic():
+                act()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            assert UnmatchedItem.objects.select_for_update(nowait=True).get()
+            other = pool.submit(acted)
+            wait_for("the other waits", lambda: somebody_waits("= 'transactionid'"))
+            assert RefusedItem.objects.select_for_update(nowait=True).get()
+        other.result(20)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_items_are_considered_again_though_a_pass_takes_them_in_another_order_at_that_moment() -> None:
+    for item in ("2", "1"):
+        UnmatchedItem.objects.create(entity_type="contact", item_id=item, reason_code=Why.NO_KEY, ignored_at=sync_now())
+        RefusedItem.objects.create(entity_type="contact", item_id=item, let_go=True)
+    has_one = threading.Event()
+
+    def passed() -> None:
+        """As settling takes them, in the order of their records."""
+        with transaction.atomic():
+            clear_unmatched("contact", ["2"])
+            if not has_one.is_set():
+                has_one.set()
+                wait_for("the person waits", lambda: somebody_waits("= 'transactionid'"))
+            clear_unmatched("contact", ["1"])
+
+    def settle() -> None:
+        try:
+            retry_on_lock_timeout(passed)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        a_pass = pool.submit(settle)
+        assert has_one.wait(20)
+        assert consider_again(RefusedItem.objects.all()) == 2
+        a_pass.result(40)
+    assert not RefusedItem.objects.exists()
+    assert set(SyncQueue.objects.values_list("remote_id", flat=True)) == {"1", "2"}
 
 
 def test_unlinked_items_are_no_unmatched_items_until_they_are_considered_again(world: World) -> None:

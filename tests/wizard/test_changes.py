@@ -13,6 +13,7 @@ from django.urls import reverse
 from npd.models import Contact
 from sync.api.request_limits import SyncNowThrottle
 from sync.boards.sync_filter import FilterSide
+from sync.kernel.action_errors import Conflict
 from sync.models import BoardLink, FieldMapping
 from sync.operations.setup import draft as drafts
 from sync.operations.setup.filter_choice import rows_of
@@ -309,9 +310,44 @@ def test_of_two_changes_drafted_at_once_one_is_kept_and_the_other_refused(wizard
 
 
 def _two_wait_for_the_owners() -> bool:
+    return _waiting_for_the_owners() == 2
+
+
+def _waiting_for_the_owners() -> int:
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'")
-        return bool(cursor.fetchone()[0] == 2)
+        return int(cursor.fetchone()[0])
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_open", [False, True])
+def test_a_board_that_is_chosen_replaces_no_set_up_that_was_begun_or_changed_in_the_same_moment(
+    wizard: Wizard, is_open: bool
+) -> None:
+    seen, begun, other = (a_board(wizard.monday, name, *COLUMNS) for name in ("Seen", "Begun", "Other"))
+    if is_open:
+        drafts.choose_boards(wizard.person, {"contact": seen})
+    told = list[str]()
+
+    def choose() -> None:
+        try:
+            drafts.choose_boards(wizard.person, {"contact": other})
+        except Conflict as conflict:
+            told.append(str(conflict))
+        connection.close()
+
+    one = threading.Thread(target=choose)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [drafts.OWNER_LOCK])
+        one.start()
+        wait_for("the other has looked, and waits to write", lambda: _waiting_for_the_owners() == 1)
+        drafts.choose_boards(wizard.person, {"contact": begun})
+    one.join(60)
+    kept = drafts.draft_of("contact")
+    assert kept is not None
+    assert (kept.board_id, len(told)) == (begun, 1)
+    drafts.choose_boards(wizard.person, {"contact": other})  # what is there was seen
+    assert drafts.draft_of("contact").board_id == other  # type: ignore[union-attr]
 
 
 def test_a_field_is_left_out_together_with_the_filter_that_used_it(wizard: Wizard) -> None:
@@ -334,6 +370,19 @@ def test_drafts_ask_monday_only_so_often(wizard: Wizard, monkeypatch: pytest.Mon
         codes.append(api.put(f"{BOARD}draft/", asked).status_code)
         api.delete(f"{BOARD}draft/")
     assert codes == [202, 202, 409]
+
+
+def test_comparisons_ask_monday_only_so_often(wizard: Wizard, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_up(wizard)
+    api = with_token(wizard.person)
+    api.put(f"{BOARD}draft/", {"fields": {"role_title": {"column_id": "position"}}})
+    monkeypatch.setitem(SyncNowThrottle.THROTTLE_RATES, "sync-to-monday", "3/min")
+    assert [api.post(f"{BOARD}draft/compare").status_code for _ in range(3)] == [202, 202, 409]
+    wizard.work()
+    assert drafts.draft_of("contact").state == "compared"  # type: ignore[union-attr]
+    assert "Nothing is compared: You have asked Monday very often" in wizard.post("match/")
+    assert drafts.draft_of("contact").state == "compared"  # type: ignore[union-attr]
+    assert api.delete(f"{BOARD}draft/").status_code == 204  # asks nobody
 
 
 def test_a_condition_that_takes_no_values_refuses_them(wizard: Wizard) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -381,6 +382,21 @@ def test_the_app_asks_before_it_is_removed_and_stays_while_it_connects(app: Wiza
     assert StoredSecret.objects.filter(name__in=names).count() == 3
     app.post("app/", remove="1", confirmed="yes")
     assert not StoredSecret.objects.filter(name__in=names).exists()
+
+
+def test_another_app_is_not_entered_while_the_present_one_connects_and_its_new_secret_is(app: Wizard) -> None:
+    app.get(at_monday(app))
+    before, other = credentials.oauth_app(), APP | {"client_id": "another-client-id", "signing_secret": ""}
+    refused = app.client.post(f"{START}app/", other)
+    assert (refused.status_code, "Disconnect first" in refused.content.decode()) == (400, True)
+    assert credentials.oauth_app() == before
+    app.post("app/", **APP | {"client_secret": "a-rotated-client-secret"})
+    assert credentials.oauth_app() == replace(before, client_secret="a-rotated-client-secret")  # type: ignore[type-var]
+    app.post("token/", remove="1", confirmed="yes")
+    app.post("app/", **other)
+    now = credentials.oauth_app()
+    assert now is not None
+    assert now.client_id == "another-client-id"
 
 
 def test_an_apps_token_without_the_app_is_not_said_to_be_renewed(app: Wizard) -> None:

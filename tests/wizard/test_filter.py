@@ -168,6 +168,8 @@ def test_of_groups_with_one_title_all_are_meant_unless_one_is_named(wizard: Wiza
     ("row", "said"),
     [
         (("", "contains", "Berlin"), "Choose a field"),
+        (("", "is_filled", ""), "Choose a field for “is filled”"),
+        (("", "is_empty", " "), "Choose a field for “is empty”"),
         (("role_title", "is", ""), "type a value"),
         (("role_title", "unheard", "x"), "only. Choose one of them."),
         (("unheard", "is", "x"), "This field isn't synced"),
@@ -191,6 +193,8 @@ def test_a_row_more_stores_nothing_and_keeps_what_was_typed(wizard: Wizard) -> N
     page = send(wizard, records=[("role_title", "is", "Customer")], add="record")
     assert draft().sync_filter == {}
     assert "Condition 2" in page
+    send(wizard, records=[("role_title", "is", "Customer"), ("", "is", "")])  # as the page has its last row
+    assert len(draft().sync_filter["records"]) == 1
 
 
 def test_a_field_that_the_filter_asks_for_stays_synced(wizard: Wizard) -> None:

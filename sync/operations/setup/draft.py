@@ -215,8 +215,11 @@ def choose_boards(user: User, choices: Mapping[str, str]) -> None:
             changed = choice == NO_BOARD or draft.board_id != ("" if choice == NEW_BOARD else choice)
         if changed and choice == NO_BOARD:
             discard_draft(user, spec.entity_type)
-        elif changed:
-            _create_draft(user, connector, spec, boards.get(choice))
+        elif changed and _create_draft(user, connector, spec, boards.get(choice), replaces=draft) is None:
+            raise Conflict(
+                f"The set-up of {spec.board_title} was begun or changed in the same moment, so its board was not "
+                "chosen. Check it, then choose again."
+            )
 
 
 def begin_change(
@@ -241,7 +244,7 @@ def begin_change(
         boards = connector.read_boards([link.board_id])
         spec = registry.entity(entity_type)
         _check_board(spec, link.board_id, boards)
-        begun = _create_draft(user, connector, spec, boards[link.board_id], choose, replaces_open=False)
+        begun = _create_draft(user, connector, spec, boards[link.board_id], choose)
         if begun is not None:
             return begun
     elif draft.state == SetupState.RUNNING:
@@ -451,11 +454,11 @@ def _create_draft(
     board: Board | None,
     choose: Callable[[], None] = lambda: None,
     *,
-    replaces_open: bool = True,
+    replaces: SetupDraft | None = None,
 ) -> SetupDraft | None:
     """Begin a type's set-up with a board (none: one is to be created), what is stored and what its columns suggest.
 
-    Returns None, and begins nothing, where one is open that this is not to replace.
+    Returns None, and begins nothing, where one is open that isn't the one to replace, or was changed since.
     """
     entity_type = spec.entity_type
     columns = _describe_columns(connector, board, entity_type) if board is not None else {}
@@ -470,7 +473,8 @@ def _create_draft(
             before = SetupDraft.objects.select_for_update().filter(entity_type=entity_type).first()
             if before is not None and before.state == SetupState.RUNNING:
                 raise Conflict(APPLYING_MESSAGE)
-            if before is not None and before.state != SetupState.DONE and not replaces_open:
+            as_seen = owners_token([one for one in (replaces,) if one])
+            if before is not None and before.state != SetupState.DONE and owners_token([before]) != as_seen:
                 return None
             SetupDraft.objects.filter(entity_type=entity_type).delete()
             draft = SetupDraft.objects.create(

@@ -41,8 +41,8 @@ class FilterRow:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was chosen or typed."""
-        return not self.field and not self.text.strip() and not self.values
+        """Whether nothing was chosen or typed; a comparison without a value says by itself that one is meant."""
+        return not self.field and not self.text.strip() and not self.values and self.op not in _FILLED_OPS
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,8 @@ def _condition_of(
 ) -> FilterCondition:
     """Return the condition; raises ValueError, with a sentence, for one that can't be."""
     if not row.field:
+        if row.op in _FILLED_OPS:
+            raise ValueError(f"Choose a field for “{FilterOp(row.op).label}”, or choose “{FilterOp.IS.label}” instead.")
         raise ValueError("Choose a field for it, or empty the value.")
     if offered is None:
         raise ValueError("This field isn't synced, so nothing can be filtered by it. Choose another field.")

@@ -1,0 +1,118 @@
+"""Rows that may quote a record, as who may list them and not see the record reads them: on list, page, search, API."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.db.models import Model
+from django.test import Client
+from django.utils import timezone
+
+from npd.models import Contact
+from sync.models import Decision, GuardedAct, Intent, RefusedItem, SyncMetadata, SyncQueue
+from tests.admin import states
+from tests.api.conftest import with_token
+
+pytestmark = pytest.mark.django_db
+
+QUOTED = "Ann-Sophie’s number"
+HIDDEN = "Contact that you may not see"
+
+
+def job(contact: Contact, **values: Any) -> Model:
+    payload = {"name": QUOTED}
+    return SyncQueue.objects.create(
+        entity_type="contact", entity_id=contact.pk, direction="to_npd", payload=payload, **values
+    )
+
+
+def sync_state(contact: Contact) -> Model:
+    held = {"phone": {"reason": QUOTED, "code": "rejected"}}
+    conflicts = {"fields": ["phone"], "values": {"phone": {"local": QUOTED}}}
+    return SyncMetadata.objects.create(
+        entity_type="contact", entity_id=str(contact.pk), last_error=QUOTED, note=QUOTED, held=held,
+        base={"phone": [QUOTED]}, conflicts=conflicts,
+    )  # fmt: skip
+
+
+def api_write(contact: Contact) -> Model:
+    return Intent.objects.create(
+        entity_type="contact", entity_id=contact.pk, board_id="1", item_id="2", lease_token=uuid.uuid4(),
+        idempotency_key="key", deadline=timezone.now(), values={"phone": QUOTED}, body={"v": QUOTED},
+        answer={"v": QUOTED},
+    )  # fmt: skip
+
+
+ROWS: dict[str, Callable[[Contact], Model]] = {
+    "failed job": lambda contact: job(contact, status="failed", error_message=QUOTED),
+    "waiting job": lambda contact: job(contact, status="pending", reason=QUOTED),
+    "sync state": sync_state,
+    "API write": api_write,
+    "activity": lambda contact: Decision.objects.create(
+        entity_type="contact", entity_id=contact.pk, kind="push", key="phone", sentence=QUOTED, values={"after": QUOTED}
+    ),
+    "ignored item": lambda contact: RefusedItem.objects.create(
+        entity_type="contact", item_id="5", entity_id=contact.pk, reason=QUOTED, let_go=True
+    ),
+    "approval": lambda contact: GuardedAct.objects.create(
+        entity_type="contact",
+        entity_id=contact.pk,
+        kind="records",
+        state="held",
+        label=QUOTED,
+        values={"phone": QUOTED},
+    ),
+}
+BY_API = {
+    "failed job": "sync/queue/", "waiting job": "sync/queue/", "sync state": "sync/states/",
+    "ignored item": "sync/ignored-items/", "approval": "sync/guard/",
+}  # fmt: skip
+
+
+def reader_of(row: Model, *more: str) -> User:
+    """Somebody who may see rows like this one."""
+    user = User.objects.create_user(f"reader{len(more)}", is_staff=True)
+    names = [f"view_{row._meta.model_name}", *more]
+    user.user_permissions.set(Permission.objects.filter(codename__in=names))
+    return user
+
+
+@pytest.fixture
+def contact(db: None) -> Contact:
+    states.boards()
+    return Contact.objects.create(name="Ann", monday_id="77")
+
+
+@pytest.mark.parametrize("what", ROWS)
+def test_lists_pages_and_searches_of_the_admin_quote_a_record_to_whoever_may_see_it_alone(
+    client: Client, contact: Contact, what: str
+) -> None:
+    row = ROWS[what](contact)
+    address = f"/admin/sync/{row._meta.model_name}/"
+    for user, is_told in ((reader_of(row), False), (reader_of(row, "view_contact"), True)):
+        client.force_login(user)
+        pages = [client.get(address).content.decode(), client.get(f"{address}{row.pk}/change/").content.decode()]
+        assert (any(QUOTED in page for page in pages), HIDDEN in "".join(pages)) == (is_told, not is_told)
+        if what != "API write":
+            assert client.get(address, {"q": "Sophie"}).context["cl"].result_count == int(is_told)
+    row.refresh_from_db()
+    assert QUOTED in str(vars(row))  # hidden, and not taken away
+
+
+@pytest.mark.parametrize("what", BY_API)
+def test_the_api_quotes_a_record_to_whoever_may_see_it_alone(contact: Contact, what: str) -> None:
+    row = ROWS[what](contact)
+    for user, is_told in ((reader_of(row), False), (reader_of(row, "view_contact"), True)):
+        answer = with_token(user).get(f"/api/v1/{BY_API[what]}")
+        said = str(answer.json()["results"])
+        assert (answer.status_code, QUOTED in said, HIDDEN in said) == (200, is_told, not is_told)
+
+
+def test_what_other_code_keeps_in_sync_is_told_to_whoever_may_see_sync_states(client: Client) -> None:
+    row = SyncMetadata.objects.create(system="jira", entity_type="sprint", entity_id="12", last_error=QUOTED)
+    client.force_login(reader_of(row))
+    assert QUOTED in client.get("/admin/sync/syncmetadata/", {"q": "Sophie"}).content.decode()

@@ -1,0 +1,50 @@
+"""How long a transaction with locks that everybody needs waits for those of others."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection, transaction
+
+from sync.kernel.db import bound_lock_waits, brief_transaction, fetch_rows
+
+pytestmark = pytest.mark.django_db
+
+
+def longest_wait() -> str:
+    return str(fetch_rows("SHOW lock_timeout")[0][0])
+
+
+def allow(wait: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [wait])
+
+
+@pytest.mark.parametrize(
+    ("before", "within"), [("0", "10s"), ("2min", "10s"), ("10s", "10s"), ("50ms", "50ms"), ("9999ms", "9999ms")]
+)
+def test_no_wait_is_longer_than_the_bound_and_a_shorter_one_stays_to_the_end_of_the_transaction(
+    before: str, within: str
+) -> None:
+    with transaction.atomic():
+        allow(before)
+        with brief_transaction():
+            assert longest_wait() == within
+        assert longest_wait() == within
+        allow(before)
+        bound_lock_waits()
+        assert longest_wait() == within
+
+
+def test_a_brief_transaction_that_is_undone_leaves_the_waits_of_the_outer_one_as_they_were() -> None:
+    with transaction.atomic():
+        allow("0")
+        with pytest.raises(ValueError, match="undone"), brief_transaction():
+            raise ValueError("undone")
+        assert longest_wait() == "0"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_next_transaction_has_the_waits_of_its_connection() -> None:
+    with brief_transaction():
+        assert longest_wait() == "10s"
+    assert longest_wait() == "0"
