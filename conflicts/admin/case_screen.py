@@ -572,6 +572,7 @@ class CaseMixin:
                  admin_base.time_tag(one.checked_at, now))
                 for one in found[:REJECTED_ON_A_PAGE]
             ],
+            "door": "Fix" if self.has_change_permission(request) else "View",
             "total": total,
             "number": number,
             "has_next": len(found) > REJECTED_ON_A_PAGE,

@@ -47,7 +47,9 @@ def test_only_who_is_signed_in_gets_pages_that_may(admin_client: Client) -> None
     assert scripts(admin_client.post("/admin/logout/")) == "'self'"
 
 
-@pytest.mark.parametrize("address", ["/api/problems/", "/api/problems/stale", "/api/problems/nonsense", "/api/changelog/"])
+@pytest.mark.parametrize(
+    "address", ["/api/problems/", "/api/problems/stale", "/api/problems/nonsense", "/api/changelog/"]
+)
 def test_the_apis_pages_for_people_work_in_the_frame_and_without(
     client: Client, admin_client: Client, address: str
 ) -> None:

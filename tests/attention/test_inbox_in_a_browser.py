@@ -127,7 +127,14 @@ def test_each_key_that_the_help_names_does_what_it_says(
     expect(item).to_have_count(0)
     press(page, "u")
     item.wait_for()
+    expect(page.locator("[data-inbox-row]:focus")).to_have_count(1)
     item.focus()
     press(page, "Enter")
     page.wait_for_url("**/unmatcheditem/**")
+    # An act to which somebody came by Tab, and not by its key, leaves the keyboard in the list, too.
+    page.goto(INBOX)
+    page.locator("[data-inbox-row]", has_text="Item 7001").focus()
+    press(page, *["Tab"] * 5, "Enter")
+    page.locator("#npd-inbox-undo").wait_for()
+    expect(page.locator("[data-inbox-row]:focus")).to_have_count(1)
     assert not errors
