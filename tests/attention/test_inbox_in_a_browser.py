@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
+from npd.models import Contact
 from sync.kernel.conflict_store import FieldConflict
+from sync.models import SyncMetadata
 from tests.admin import states
 from tests.admin.conftest import monday, person
 from tests.attention.test_attention import blocked, one_of_each_kind
-from tests.conflicts.conftest import finding, record
+from tests.conflicts.conftest import finding, record, rejected_too
 from tests.support.pages import inbox_badge, press
 
 if TYPE_CHECKING:
@@ -76,6 +78,23 @@ def test_while_an_act_is_on_its_way_the_list_stays_as_it_is_under_the_keys(
     page.clock.fast_forward(HALF_A_MINUTE)
     zoe.wait_for()
     assert here(page) == second
+    assert not errors
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_an_address_is_read_whole_before_a_side_is_used(open_page: Any, person: Any, db: None, width: int) -> None:
+    states.boards()
+    contact = rejected_too("Clara", "5070")
+    address = "clemence.antoinette.becker8/office@example.net"
+    Contact.objects.filter(pk=contact.pk).update(email=address)
+    ledger = SyncMetadata.objects.get(entity_id=str(contact.pk))
+    ledger.held["email"]["local"]["email"] = address
+    ledger.save()
+    page, errors = open_page(width, "light")
+    page.goto(INBOX)
+    sides = page.locator(".npd-inbox-value > span")
+    expect(sides.first).to_contain_text("office@example.net")
+    assert sides.evaluate_all("all => all.filter(one => one.scrollHeight > one.clientHeight).length") == 0
     assert not errors
 
 
