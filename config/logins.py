@@ -130,7 +130,7 @@ def lockout_response(request: HttpRequest, response: Any, credentials: dict[str,
 
 def _wait_response(request: HttpRequest, status: int, seconds: int, heading: str, sentence: str) -> HttpResponse:
     context = {"heading": heading, "sentence": sentence}
-    page = render(request, "plain_page.html", context, status=status)
+    page = render(request, "registration/wait.html", context, status=status)
     page.headers["Retry-After"] = str(seconds)
     return page
 

@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 FOR_PROGRAMS = ("/api/", "/webhooks/", "/cron/")
 STANDING_ALONE = ("/admin/login/", "/admin/two-factor/")
+# Below /api/, and yet for people: whoever is signed in sees them in the frame.
+FRAMED_BELOW_API = ("/api/problems/", "/api/changelog/")
 FOR_PROBES = ("/healthz", "/readyz", "/metrics")
 Respond = Callable[[HttpRequest], HttpResponseBase]
 
@@ -200,4 +202,6 @@ def _is_in_frame(request: HttpRequest, response: HttpResponseBase) -> bool:
     user = getattr(request, "user", None)
     if user is None or not response.headers.get("Content-Type", "").startswith("text/html"):
         return False
-    return user.is_authenticated and not request.path_info.startswith((*FOR_PROGRAMS, *STANDING_ALONE))
+    path = request.path_info
+    alone = path.startswith((*FOR_PROGRAMS, *STANDING_ALONE)) and not path.startswith(FRAMED_BELOW_API)
+    return bool(user.is_authenticated and not alone)

@@ -34,7 +34,7 @@ from conflicts.text_diff import both_texts
 from conflicts.validation import Effect, InvalidResolution, Sides
 from sync.admin import admin_base
 from sync.admin.admin_base import see_other
-from sync.admin.record_panel import blocked_fields_url
+from sync.admin.record_panel import blocked_fields_url, may_resolve_cases
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict, NotAllowed
@@ -572,6 +572,7 @@ class CaseMixin:
                  admin_base.time_tag(one.checked_at, now))
                 for one in found[:REJECTED_ON_A_PAGE]
             ],
+            "door": "Fix" if may_resolve_cases(request.user) else "View",
             "total": total,
             "number": number,
             "has_next": len(found) > REJECTED_ON_A_PAGE,

@@ -188,9 +188,8 @@ class ImportPlan:
     # --- what it would write ---
 
     def _compare(self, planned: PlannedRow) -> None:
+        # A relation that nobody knows doesn't end it: all that is wrong with a row is told at once.
         wanted = self._row_values(planned)
-        if planned.is_rejected:
-            return
         record = planned.record
         model: Any = MODELS[self.entity_type]
         if record is not None:

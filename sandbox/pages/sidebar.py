@@ -120,7 +120,7 @@ FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("429, wait 10 s", {"status": 429, "retry_after": 10}),
     ("429, no wait said", {"status": 429}),
     ("Minute's complexity is used up", {"limit": "complexity", "retry_in": 10}),
-    ("Day's calls are used up", {"limit": "daily"}),
+    ("Day's calls are used up, until midnight UTC", {"limit": "daily"}),
     ("Slow by 5 s", {"slow": 5}),
     ("Write lost on the way", {"timeout": "before"}),
     ("Write done, its answer lost", {"timeout": "after"}),

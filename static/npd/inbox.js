@@ -42,10 +42,14 @@ const buttonOf = (key) =>
     ? document.querySelector(`[data-bulk-key="${CSS.escape(key)}"]:not([hidden])`)
     : here()?.querySelector(`[data-key="${CSS.escape(key)}"]`);
 
-const act = (button) => {
-  const row = here();
+const keepPlace = () => {
+  const row = here() ?? selected()[0]?.closest("[data-inbox-row]");
   sessionStorage.setItem(PLACE, String(Math.max(rows().indexOf(row), 0)));
-  button.click();
+};
+
+const act = (button) => {
+  keepPlace();
+  button?.click();
 };
 
 const keys = {
@@ -58,7 +62,7 @@ const keys = {
     showSelected();
   },
   a: () => here()?.dataset.more && location.assign(here().dataset.more),
-  u: () => document.querySelector("#npd-inbox-undo button")?.click(),
+  u: () => act(document.querySelector("#npd-inbox-undo button")),
   "?": () => document.getElementById("npd-inbox-help")?.showModal(),
   Enter: () => here()?.dataset.url && location.assign(here().dataset.url),
 };
@@ -74,6 +78,9 @@ document.addEventListener("keydown", (event) => {
   if (button) act(button);
   else keys[event.key]();
 });
+
+// Who came to a button by Tab goes on from its entry; who clicked has no place to keep.
+document.addEventListener("submit", () => document.activeElement?.matches(":focus-visible") && keepPlace());
 
 document.addEventListener("change", (event) => {
   if (event.target.matches("[data-inbox-all]")) for (const box of boxes()) box.checked = event.target.checked;

@@ -129,6 +129,30 @@ class FieldMappingInline(TabularInline):
     hide_title = True
     fields = ("field", "column_id", "column_type", "direction", "rule", "needed")
     readonly_fields = ("field", "column_type", "needed")
+    viewed_fields = ("field", "column", "column_type", "flow", "decided_by", "needed")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Show who may not change them what they are called, where the form has a choice."""
+        return self.fields if self.has_change_permission(request, obj) else self.viewed_fields
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """What is no choice."""
+        return self.readonly_fields if self.has_change_permission(request, obj) else self.viewed_fields
+
+    @admin.display(description="Column")
+    def column(self, mapping: FieldMapping) -> str:
+        """Return the column by its title, as the form lists it."""
+        return board_columns.column_label(mapping.link, mapping.column_id) or humanize.DASH
+
+    @admin.display(description="Direction")
+    def flow(self, mapping: FieldMapping) -> str:
+        """Return the direction in words."""
+        return mapping.get_direction_display()
+
+    @admin.display(description="Rule")
+    def decided_by(self, mapping: FieldMapping) -> str:
+        """Return the rule in words."""
+        return mapping.get_rule_display()
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Name each field for screen readers: a table's cells have no labels of their own."""

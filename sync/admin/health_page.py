@@ -198,7 +198,10 @@ class HealthData:
 
 @dataclass(frozen=True)
 class _KindLine:
-    """How the entries of one kind of the inbox are told in a line; `url` is the list on which they are done."""
+    """How the entries of one kind of the inbox are told in a line; `url` is the list on which they are done.
+
+    `button` is for who may do it, and with `is_for_viewers` for who may only look as well.
+    """
 
     severity: Severity
     nouns: tuple[str, str]
@@ -206,17 +209,21 @@ class _KindLine:
     icon: str
     url: str = ""
     tells_age: bool = True
+    is_for_viewers: bool = False
 
 
 def attention_tasks(
-    data: HealthData, may_view: Callable[[type[Model]], bool], kind_urls: Mapping[AttentionKind, str]
+    data: HealthData,
+    may_view: Callable[[type[Model]], bool],
+    may_act: Callable[[AttentionKind], bool],
+    kind_urls: Mapping[AttentionKind, str],
 ) -> list[AttentionTask]:
     """Return what a person who may view the rows of these models is told of it, the gravest first.
 
     `kind_urls` are the pages of kinds that the sync knows none of.
     """
     guide = reverse("admin:connect_monday") if may_view(MondayAccount) else ""
-    found = [*_stopped_tasks(data, guide), *_pause_tasks(data), *_kind_tasks(data, kind_urls)]
+    found = [*_stopped_tasks(data, guide), *_pause_tasks(data), *_kind_tasks(data, may_act, kind_urls)]
     parts: tuple[tuple[type[Model], Callable[[HealthData], Iterator[AttentionTask]]], ...] = (
         (BoardLink, _board_problem_tasks),
         (SyncAudit, _divergence_tasks),
@@ -254,7 +261,7 @@ def _kind_lines() -> Mapping[AttentionKind, _KindLine]:
         ),
         AttentionKind.BLOCKED: _KindLine(
             Severity.BLOCKED, ("blocked field", "blocked fields"), "See why", "front_hand", blocked_fields_url(),
-            tells_age=False,
+            tells_age=False, is_for_viewers=True,
         ),
         AttentionKind.UNMATCHED: _KindLine(
             Severity.UNMATCHED, ("unmatched item", "unmatched items"), "Open", "fiber_new",
@@ -263,7 +270,9 @@ def _kind_lines() -> Mapping[AttentionKind, _KindLine]:
     }  # fmt: skip
 
 
-def _kind_tasks(data: HealthData, kind_urls: Mapping[AttentionKind, str]) -> Iterator[AttentionTask]:
+def _kind_tasks(
+    data: HealthData, may_act: Callable[[AttentionKind], bool], kind_urls: Mapping[AttentionKind, str]
+) -> Iterator[AttentionTask]:
     """A line for each kind of the inbox, with its causes."""
     for kind, line in _kind_lines().items():
         number = data.counts.get(kind, 0)
@@ -279,7 +288,8 @@ def _kind_tasks(data: HealthData, kind_urls: Mapping[AttentionKind, str]) -> Ite
             why += f"The oldest has waited for {age}." if number > 1 else f"Waiting for {age}."
         url = kind_urls.get(kind, line.url)
         what = humanize.count_with_noun(number, *line.nouns)
-        yield AttentionTask(line.severity, what, why.strip(), url, line.button, line.icon, in_inbox=True)
+        button = line.button if line.is_for_viewers or may_act(kind) else "Open"
+        yield AttentionTask(line.severity, what, why.strip(), url, button, line.icon, in_inbox=True)
 
 
 def _stopped_tasks(data: HealthData, guide: str) -> Iterator[AttentionTask]:
@@ -436,7 +446,12 @@ def health_context(
     counts = counts_of(request)  # the sidebar has asked already
     pauses = panel.pauses if boards else ()
     data = HealthData(boards, set_up, panel.overview.links, pauses, found, counts, causes, panel.now)
-    tasks = attention_tasks(data, lambda model: _may_see(request, model), kind_urls)
+    tasks = attention_tasks(
+        data,
+        lambda model: _may_see(request, model),
+        lambda kind: attention.may_act_on(request.user, kind, ""),
+        kind_urls,
+    )
     may_pause, is_connected = is_allowed(request.user, QueueAction.PAUSE), not panel.overview.missing_token
     return context | {
         "boards": boards,

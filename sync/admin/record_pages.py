@@ -49,6 +49,7 @@ from sync.admin.record_panel import (
     field_rows,
     list_cell,
     mark_fields,
+    may_resolve_cases,
     missing_item_text,
     next_change_lines,
     open_items,
@@ -680,8 +681,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         """Mark in the form which fields are not in sync, and why."""
         if (record := kwargs.get("obj")) is not None:
             record.page_view = view_of(record)
-            may_decide = request.user.has_perm("conflicts.view_syncconflict")
-            mark_fields(context["adminform"].form, record, record.page_view, may_decide=may_decide)
+            mark_fields(context["adminform"].form, record, record.page_view, request.user)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def row_context(self, request: HttpRequest, row: SyncedModel) -> dict[str, Any]:
@@ -701,6 +701,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
                 (labels.get(key, key), admin_base.with_request_id(reason), rejected_value_url(record, key, view.state))
                 for key, reason in view.state.blocked_fields.items()
             ],
+            "sync_may_resolve": may_resolve_cases(request.user),
             "sync_history": history_of(record),
             "sync_page": request.path,
             "sync_sent_by_name": last_manual_push(record),

@@ -149,6 +149,11 @@ def rejected_value_url(record: SyncedModel, key: str, state: RecordView) -> str:
         return ""
 
 
+def may_resolve_cases(user: Any) -> bool:
+    """Whether this person may resolve conflicts and answer rejected values; who may only view them is told so."""
+    return bool(user.has_perm("conflicts.change_syncconflict"))
+
+
 def rejections_url() -> str:
     """Return the list of values that Monday refuses; empty where no application shows them."""
     try:
@@ -337,7 +342,7 @@ class RecordAdvice:
         hidden = {"_selected_action": str(self.record.pk), "index": "0", "action": action}
         return PanelAct(code, icon, label, self.urls["list"], hidden)
 
-    def _may_decide(self) -> bool:
+    def _may_view_cases(self) -> bool:
         return bool(self.user.has_perm("conflicts.view_syncconflict"))
 
     def _approval_acts(self) -> Iterator[PanelAct]:
@@ -350,10 +355,12 @@ class RecordAdvice:
 
     def _conflict_acts(self) -> Iterator[PanelAct]:
         asked = next((one for one in self.view.conflicts if one.kind == KIND_DELETE), None)
-        if not self._may_decide() or not self.view.conflict_url:
+        if not self._may_view_cases() or not self.view.conflict_url:
             return
-        if asked is None or not self.record.monday_id:
-            label = "Resolve the conflict" if len(self.view.conflicts) < 2 else "Resolve the conflicts"
+        may_resolve = may_resolve_cases(self.user)
+        if asked is None or not self.record.monday_id or not may_resolve:
+            what = "the conflict" if len(self.view.conflicts) < 2 else "the conflicts"
+            label = f"{'Resolve' if may_resolve else 'View'} {what}"
             yield PanelAct(ActCode.RESOLVE, "call_split", label, self.view.conflict_url, is_link=True)
             return
         yield from self._restore_acts()
@@ -375,10 +382,12 @@ class RecordAdvice:
     def _blocked_acts(self) -> Iterator[PanelAct]:
         state = self.view.state
         for key in state.rejected_to_fix[:MAX_FIXES]:
-            url = rejected_value_url(self.record, key, state) if self._may_decide() else ""
-            if url or self.may_change:
+            url = rejected_value_url(self.record, key, state) if self._may_view_cases() else ""
+            if self.may_change or (url and may_resolve_cases(self.user)):
                 in_form = f"#id_{state.field_names(key)[0]}"
                 yield PanelAct(ActCode.FIX, "edit", f"Fix {self._word(key)}", url or in_form, is_link=True)
+            elif url:
+                yield PanelAct(ActCode.FIX, "visibility", f"View rejected {self._word(key)}", url, is_link=True)
         yield from self._approval_acts()
         names = [self._word(key) for key in state.blocked_by_others]
         if names and self.user.has_perm("sync.view_syncmetadata"):
@@ -428,7 +437,7 @@ def approvals_url(record: SyncedModel) -> str:
 _MARKED = (FieldReason.CONFLICT, FieldReason.REJECTED, FieldReason.BLOCKED)
 
 
-def mark_fields(form: Any, record: SyncedModel, view: RecordSyncView, *, may_decide: bool) -> None:
+def mark_fields(form: Any, record: SyncedModel, view: RecordSyncView, user: Any) -> None:
     """Put below each field of a form what keeps it from being in sync, where a screen reader reads it with the field.
 
     Also where nothing does: the mark is a live part of the page, which may be filled later.
@@ -437,13 +446,13 @@ def mark_fields(form: Any, record: SyncedModel, view: RecordSyncView, *, may_dec
     mapped = {name for one in view.state.fields for name in one.names}
     for name, shown in form.fields.items():
         if name in mapped:
-            mark = _field_mark(record, view, name, problems.get(name), may_decide)
+            mark = _field_mark(record, view, name, problems.get(name), user)
             help_text = format_html("<span>{}</span>", shown.help_text) if shown.help_text else ""
             shown.help_text = format_html("{}{}", mark, help_text)
 
 
 def _field_mark(
-    record: SyncedModel, view: RecordSyncView, name: str, problem: FieldView | None, may_decide: bool
+    record: SyncedModel, view: RecordSyncView, name: str, problem: FieldView | None, user: Any
 ) -> SafeString:
     if problem is None:
         return format_html('<span class="npd-mark" id="npd-mark-{}" data-live></span>', name)
@@ -453,6 +462,8 @@ def _field_mark(
         url, link = view.conflict_url, "Resolve"
     elif problem.reason_code is FieldReason.REJECTED:
         url, link = rejected_value_url(record, problem.key, view.state), "Fix"
+    link = link if may_resolve_cases(user) else "View"
+    may_view = user.has_perm("conflicts.view_syncconflict")
     detail = humanize.without_request_id(problem.detail)
     return format_html(
         '<span class="npd-mark" id="npd-mark-{}" data-live>{} <strong>{}.</strong> {} {}</span>',
@@ -460,7 +471,7 @@ def _field_mark(
         admin_base.icon(icon),
         text,
         detail,
-        format_html('<a class="npd-take" href="{}">{}</a>', url, link) if url and may_decide else "",
+        format_html('<a class="npd-take" href="{}">{}</a>', url, link) if url and may_view else "",
     )
 
 

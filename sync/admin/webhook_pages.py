@@ -251,7 +251,7 @@ _BADGES = {
 class WebhookDeliveryAdmin(ReadOnlyAdmin):
     """The log of deliveries, newest first."""
 
-    list_display = ("what", "endpoint", "state_badge", "attempts", "answered", "created", "tried")
+    list_display = ("what", "receiver", "state_badge", "tries", "answered", "created", "tried")
     list_filter = ("state", "endpoint")
     list_select_related = ("event", "endpoint")
     ordering = ("-id",)
@@ -285,6 +285,14 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
         if row.event is None:
             return "Test"
         return f"{row.event.get_type_display()} · {registry.type_label(row.event.entity_type)}"
+
+    @admin.display(description="Endpoint", ordering="endpoint")
+    def receiver(self, row: WebhookDelivery) -> str:
+        return str(row.endpoint)
+
+    @admin.display(description="Attempts", ordering="attempts")
+    def tries(self, row: WebhookDelivery) -> int:
+        return row.attempts
 
     @admin.display(description="Answer", ordering="status_code")
     def answered(self, row: WebhookDelivery) -> str:

@@ -60,6 +60,7 @@ def test_after_ten_failures_even_the_right_password_waits(ada: User) -> None:
     assert "sessionid" not in answer.cookies
     html = answer.content.decode()
     assert "15 minutes" in html
+    assert f'class="button" href="{LOGIN}"' in html
     assert "ada" not in html
     # An address that is only said opens nothing; from elsewhere everybody signs in as before.
     assert sign_in("right", **{"X-Forwarded-For": "198.51.100.7"}).status_code == 429

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
+from npd.models import Contact
 from sync.kernel.conflict_store import FieldConflict
+from sync.models import SyncMetadata
 from tests.admin import states
 from tests.admin.conftest import monday, person
 from tests.attention.test_attention import blocked, one_of_each_kind
-from tests.conflicts.conftest import finding, record
+from tests.conflicts.conftest import finding, record, rejected_too
 from tests.support.pages import inbox_badge, press
 
 if TYPE_CHECKING:
@@ -79,6 +81,23 @@ def test_while_an_act_is_on_its_way_the_list_stays_as_it_is_under_the_keys(
     assert not errors
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_an_address_is_read_whole_before_a_side_is_used(open_page: Any, person: Any, db: None, width: int) -> None:
+    states.boards()
+    contact = rejected_too("Clara", "5070")
+    address = "clemence.antoinette.becker8/office@example.net"
+    Contact.objects.filter(pk=contact.pk).update(email=address)
+    ledger = SyncMetadata.objects.get(entity_id=str(contact.pk))
+    ledger.held["email"]["local"]["email"] = address
+    ledger.save()
+    page, errors = open_page(width, "light")
+    page.goto(INBOX)
+    sides = page.locator(".npd-inbox-value > span")
+    expect(sides.first).to_contain_text("office@example.net")
+    assert sides.evaluate_all("all => all.filter(one => one.scrollHeight > one.clientHeight).length") == 0
+    assert not errors
+
+
 PRESSED = """button => {
     addEventListener("click", event => {
         event.preventDefault();
@@ -127,7 +146,14 @@ def test_each_key_that_the_help_names_does_what_it_says(
     expect(item).to_have_count(0)
     press(page, "u")
     item.wait_for()
+    expect(page.locator("[data-inbox-row]:focus")).to_have_count(1)
     item.focus()
     press(page, "Enter")
     page.wait_for_url("**/unmatcheditem/**")
+    # An act to which somebody came by Tab, and not by its key, leaves the keyboard in the list, too.
+    page.goto(INBOX)
+    page.locator("[data-inbox-row]", has_text="Item 7001").focus()
+    press(page, *["Tab"] * 5, "Enter")
+    page.locator("#npd-inbox-undo").wait_for()
+    expect(page.locator("[data-inbox-row]:focus")).to_have_count(1)
     assert not errors

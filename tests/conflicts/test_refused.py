@@ -318,3 +318,14 @@ def test_the_list_and_the_screen_ask_at_most_fifteen_times(
         browser.get(url)
         with django_assert_max_num_queries(15):
             browser.get(url)
+
+
+@pytest.mark.parametrize(("rights", "door"), [(("view",), "View"), (("view", "change"), "Fix")])
+def test_who_may_not_answer_is_led_to_the_value_and_not_told_to_fix_it(
+    rejected: Contact, client: Client, rights: tuple[str, ...], door: str
+) -> None:
+    client.force_login(person_who_may("view_contact", *(f"{one}_syncconflict" for one in rights)))
+    for page in (f"{LIST}refused/", f"/admin/npd/contact/{rejected.pk}/change/"):
+        html = client.get(page).content.decode()
+        link = rf'<a[^>]*href="{re.escape(page_of(rejected))}"[^>]*>\s*(?:<span[^>]*>\w+</span>)?\s*(\w+)'
+        assert set(re.findall(link, html)) - {"Ann"} == {door}, page

@@ -102,6 +102,13 @@ def test_every_invalid_row_says_its_field_what_is_wrong_and_what_to_do(person: U
     assert not Contact.objects.exists()
 
 
+def test_all_that_is_wrong_with_a_row_is_told_at_once(person: User) -> None:
+    job = imported(person, "Name,Email,Organization\nA,not an address,Nobody knows\n")
+    assert outcomes(job) == {2: "invalid"}
+    assert "Email: Enter a valid email address." in said(job, 2)
+    assert "Organization: There is no organization “Nobody knows”." in said(job, 2)
+
+
 def test_an_empty_cell_leaves_the_value_unless_emptying_was_asked_for(person: User) -> None:
     acme = Organization.objects.create(name="Acme")
     ann = Contact.objects.create(name="Ann", email="ann@x.org", phone="1", organization=acme)

@@ -16,7 +16,7 @@ from sync.boards.board_setup import set_up_all
 from sync.choices import Cause, Priority
 from sync.connectors.monday import board_structure
 from sync.kernel.action_errors import Conflict
-from sync.models import BoardLink, FieldMapping, SetupDraft, SyncQueue
+from sync.models import BoardLink, FieldMapping, SetupDraft, SyncMetadata, SyncQueue
 from sync.operations.backfill import estimate
 from sync.operations.record_requests import resume_record
 from sync.operations.setup import plan, run
@@ -221,6 +221,16 @@ def test_many_records_are_not_counted_for_each_question(
     finally:
         cache.clear()
     assert (first.synced, second.synced) == (2, 2)
+
+
+def test_a_record_with_a_rejected_value_needs_attention_and_is_not_counted_as_pending(wizard: Wizard) -> None:
+    set_up(wizard)
+    ann = Contact.objects.get(email="ann@x.org")
+    Contact.objects.filter(pk=ann.pk).update(sync_status="pending")
+    SyncMetadata.objects.filter(entity_id=str(ann.pk)).update(held={"email": {"side": "monday", "reason": "No."}})
+    SyncQueue.objects.all().delete()
+    progress = plan.setup_progress(draft())
+    assert (progress.synced, progress.waiting, progress.attention, progress.total) == (1, 0, 1, 2)
 
 
 def test_nothing_of_people_stays_in_a_set_up_that_is_done_and_its_board_is_free(wizard: Wizard) -> None:

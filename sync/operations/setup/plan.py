@@ -11,12 +11,13 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.db import transaction
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Q, QuerySet
 
 from sync import connectors, registry
-from sync.choices import QueueStatus, RecordSyncStatus, Rule
+from sync.choices import QueueStatus, Rule
 from sync.clock import SyncNow, sync_now
 from sync.kernel.action_errors import ActionError, Conflict, RefusalNoted
+from sync.ledger.record_view import PARTS, Part, RecordState, health_counts
 from sync.models import SetupDraft, SetupState, SyncQueue
 from sync.operations.backfill.estimate import CALLS_PER_JOB, SECONDS_PER_JOB, WorkCost
 from sync.operations.setup.draft import (
@@ -41,6 +42,7 @@ from sync.operations.setup.fields import (
     settings_snapshot,
 )
 from sync.outbox.notify import send_task
+from sync.outbox.pauses import active_pauses
 from sync.registry import link_of
 
 PLAN_LIFETIME = timedelta(minutes=30)
@@ -264,7 +266,7 @@ class SetupProgress:
     problems: list[str] = field(default_factory=list)
     synced: int = 0
     waiting: int = 0
-    conflicts: int = 0
+    attention: int = 0
     out: int = 0
     total: int = 0
 
@@ -283,8 +285,9 @@ class SetupProgress:
 
 
 def setup_progress(draft: SetupDraft) -> SetupProgress:
-    """Return one type's progress by its records' own states: one query of records, one of the queue."""
-    by_status = _by_status(draft.entity_type)
+    """Return one type's progress by its records' own states."""
+    by_part = _by_part(draft.entity_type)
+    by_state = {state: sum(by_part.get(part, 0) for part in parts) for state, parts in PARTS.items()}
     waiting = SyncQueue.objects.filter(
         entity_type=draft.entity_type,
         status__in=(QueueStatus.PENDING, QueueStatus.IN_PROGRESS),
@@ -294,7 +297,7 @@ def setup_progress(draft: SetupDraft) -> SetupProgress:
     )
     is_busy = draft.state == SetupState.RUNNING or (draft.state == SetupState.DONE and waiting.exists())
     problems = [*draft.outcome.get("problems", []), *([draft.problem] if draft.problem else [])]
-    conflicts = by_status.get(RecordSyncStatus.CONFLICT, 0)
+    conflicts = by_part.get(Part.CONFLICT, 0)
     if conflicts and not is_busy:
         problems.append(f"Conflicts to resolve: {conflicts:d}.")
     return SetupProgress(
@@ -303,21 +306,20 @@ def setup_progress(draft: SetupDraft) -> SetupProgress:
         busy=is_busy,
         done=list(draft.outcome.get("done", [])),
         problems=problems,
-        synced=by_status.get(RecordSyncStatus.SYNCED, 0),
-        waiting=by_status.get(RecordSyncStatus.PENDING, 0),
-        conflicts=conflicts,
-        out=by_status.get(RecordSyncStatus.DISABLED, 0),
-        total=sum(by_status.values()),
+        synced=by_state[RecordState.SYNCED],
+        waiting=by_state[RecordState.PENDING] + by_state[RecordState.PAUSED],
+        attention=by_state[RecordState.ATTENTION],
+        out=by_state[RecordState.OFF],
+        total=sum(by_part.values()),
     )
 
 
-def _by_status(entity_type: str) -> dict[str, int]:
-    """Return how many records have each state: where they are many, from a count at most ten seconds old."""
+def _by_part(entity_type: str) -> Mapping[Part, int]:
+    """Return how many records are in each part of a state; of many, from a count at most ten seconds old."""
     key = f"sync.operations.setup.standing.{entity_type}"
     if (cached := cache.get(key)) is not None:
         return dict(cached)
-    records = registry.entity(entity_type).model._default_manager
-    found: dict[str, int] = dict(records.order_by().values_list("sync_status").annotate(number=Count("pk")))
+    found = health_counts([registry.entity(entity_type)], active_pauses()).get(entity_type, {})
     if sum(found.values()) >= CACHE_THRESHOLD:
         cache.set(key, found, CACHE_SECONDS)
     return found
