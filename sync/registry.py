@@ -362,15 +362,25 @@ class HiddenName(str):
         return cls(f"{type_name(entity_type).capitalize()} that you may not see")
 
 
-def may_view(user: Any, app: str, model: str) -> bool:
-    """Whether this person may see rows of a model: by the right to view them, or to change them."""
-    return any(user.has_perm(f"{app}.{act}_{model}") for act in ("view", "change"))
+def has_right(user: Any, act: str, model: str) -> bool:
+    """Whether this person has the right to view, add, change or delete rows of a model, by its label (app.model)."""
+    app, _, name = model.partition(".")
+    return bool(user.has_perm(f"{app}.{act}_{name}"))
+
+
+def may_view(user: Any, model: str) -> bool:
+    """Whether this person may see rows of a model, by its label: by the right to view them, or to change them."""
+    return has_right(user, "view", model) or has_right(user, "change", model)
+
+
+def may_act(user: Any, act: str, entity_type: str) -> bool:
+    """Whether this person may view, add, change or delete records of a type; none of a type that nobody keeps."""
+    return is_registered(entity_type) and has_right(user, act, entity(entity_type).model._meta.label_lower)
 
 
 def visible_types(user: Any) -> frozenset[str]:
     """Return the types whose records this person may see."""
-    models = ((spec.entity_type, spec.model._meta) for spec in entities())
-    return frozenset(name for name, opts in models if may_view(user, opts.app_label, str(opts.model_name)))
+    return frozenset(spec.entity_type for spec in entities() if may_view(user, spec.model._meta.label_lower))
 
 
 def known_text(types: Collection[str], entity_type: str, text: str) -> str:

@@ -20,7 +20,7 @@ from django.db.models import Q
 from npd.imports import files
 from npd.imports.files import FileTable, ImportFileError, ReaderDied
 from npd.imports.files.reader import MAX_BYTES
-from npd.imports.import_lookup import MODELS, known_titles, recognize_columns
+from npd.imports.import_lookup import known_titles, recognize_columns
 from npd.imports.import_plan import ImportOptions, ImportPlan
 from npd.imports.import_writer import undo_batch, write_batch
 from npd.imports.messages import reading_summary
@@ -29,6 +29,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import process
 from sync.outbox.notify import send_task
 from sync.records import authors
+from sync.registry import may_act
 
 UNCONFIRMED = (ImportState.READING, ImportState.FAILED, ImportState.SHOWN)
 
@@ -97,8 +98,7 @@ def delete_expired() -> None:
 
 def may_import(user: Any, entity_type: str) -> bool:
     """Whether a user may import records of this type: whoever may add and change them."""
-    opts = MODELS[entity_type]._meta
-    return all(user.has_perm(f"{opts.app_label}.{act}_{opts.model_name}") for act in ("add", "change"))
+    return all(may_act(user, act, entity_type) for act in ("add", "change"))
 
 
 def may_make_organizations(user: Any) -> bool:
@@ -108,12 +108,11 @@ def may_make_organizations(user: Any) -> bool:
 
 def may_undo(user: Any, job: ImportJob) -> bool:
     """Whether a user may undo an import: where it created records, whoever may delete them, too."""
-    opts = MODELS[job.entity_type]._meta
     deletes = bool(job.counts.get(RowOutcome.NEW))
     makes_others = bool(job.options.get("organizations_made"))
     return (
         may_import(user, job.entity_type)
-        and (not deletes or bool(user.has_perm(f"{opts.app_label}.delete_{opts.model_name}")))
+        and (not deletes or may_act(user, "delete", job.entity_type))
         and (not makes_others or bool(user.has_perm("npd.delete_organization")))
     )
 

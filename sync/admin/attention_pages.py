@@ -320,7 +320,7 @@ def _row(request: HttpRequest, entry: AttentionEntry, asked: Mapping[tuple[str, 
     if badge := request_badge(job):
         return InboxRow(entry, may_act=may_act, badge=badge)
     actions = [action for action in _actions.values() if action.is_for(request.user, entry)]
-    may_link = entry.kind is AttentionKind.UNMATCHED and _may_records(request.user, entry, "change")
+    may_link = entry.kind is AttentionKind.UNMATCHED and registry.may_act(request.user, "change", entry.entity_type)
     return InboxRow(entry, actions, may_act, may_link, seen)
 
 
@@ -625,11 +625,6 @@ def _consider_again(request: HttpRequest, tokens: Sequence[str]) -> ActionResult
     return ActionResult(done, f"Undone: {humanize.count_with_noun(done, 'item')} will be checked again.")
 
 
-def _may_records(user: Any, entry: AttentionEntry, act: str) -> bool:
-    opts = registry.entity(entry.entity_type).model._meta if registry.is_registered(entry.entity_type) else None
-    return opts is not None and bool(user.has_perm(f"{opts.app_label}.{act}_{opts.model_name}"))
-
-
 def _may_discard(user: Any, entry: AttentionEntry) -> bool:
     return is_allowed(user, QueueAction.DISCARD)
 
@@ -707,7 +702,7 @@ register_action(
         shortcut="c",
         names_type=True,
         effects={AttentionKind.UNMATCHED: "Creates a record in NPD from the item."},
-        may=lambda user, entry: _may_records(user, entry, "add"),
+        may=lambda user, entry: registry.may_act(user, "add", entry.entity_type),
     )
 )
 register_action(

@@ -21,7 +21,7 @@ from unfold.contrib.filters.admin import RadioFilter
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import EntityFilter, PageChangeList, ReaderMixin, ReadOnlyAdmin, badge, may_act
+from sync.admin.admin_base import EntityFilter, PageChangeList, ReaderMixin, ReadOnlyAdmin, badge
 from sync.admin.confirmed_action import Question, RecordTable, Report, confirmed_rows, run_action, selection
 from sync.admin.queue_actions import next_pass_text
 from sync.api.request_limits import monday_throttle_reason
@@ -226,9 +226,9 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
             return [("List it again", _door_url("restore", row), False)] if may_ignore else []
         if row.reason_code == UnmatchedReason.AMBIGUOUS and (question := _question_url(row)):
             doors.append(("Answer", question, True))
-        if may_act(request, row.entity_type, "add"):
+        if registry.may_act(request.user, "add", row.entity_type):
             doors.append((f"Create {registry.type_label(row.entity_type).lower()}", _door_url("create", row), False))
-        if may_act(request, row.entity_type, "change"):
+        if registry.may_act(request.user, "change", row.entity_type):
             doors.append(("Link to…", _door_url("link", row), True))
         if may_ignore:
             doors.append(("Ignore", _door_url("ignore", row), False))
@@ -240,14 +240,16 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
 
     def has_create_permission(self, request: HttpRequest) -> bool:
         """Whether this user may make records of any type of items; of each it is asked once more."""
-        return any(may_act(request, spec.entity_type, "add") for spec in registry.entities())
+        return any(registry.may_act(request.user, "add", spec.entity_type) for spec in registry.entities())
 
     # One item.
 
     def create_one(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Have one item become a record."""
         row = self._row(pk)
-        may = row is None or (may_act(request, row.entity_type, "add") and self.has_view_permission(request))
+        may = row is None or (
+            registry.may_act(request.user, "add", row.entity_type) and self.has_view_permission(request)
+        )
 
         def run() -> Report:
             return self._create(request, UnmatchedItem.objects.listed().filter(pk=pk))
@@ -293,7 +295,7 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
         return self._run(
             request,
             lambda: self._create(request, confirmed_rows(request, rows)),
-            allowed=all(may_act(request, kind, "add") for kind in kinds),
+            allowed=all(registry.may_act(request.user, "add", kind) for kind in kinds),
             question=question,
         )
 
@@ -343,7 +345,7 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
         row = self._row(pk)
         if row is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, str(pk))
-        if not may_act(request, row.entity_type, "change") or not self.has_view_permission(request):
+        if not registry.may_act(request.user, "change", row.entity_type) or not self.has_view_permission(request):
             raise PermissionDenied
         params = request.POST if request.method == "POST" else request.GET
         record = _record(row, params.get("record", ""))

@@ -44,14 +44,14 @@ class AttentionKind(TextChoices):
 
 
 _SEEN_WITH = {
-    AttentionKind.FAILED: ("sync", "syncqueue"),
-    AttentionKind.APPROVAL: ("sync", "guardedact"),
-    AttentionKind.CONFLICT: ("conflicts", "syncconflict"),
-    AttentionKind.DUPLICATE: ("conflicts", "syncconflict"),
-    AttentionKind.REJECTED: ("conflicts", "syncconflict"),
-    AttentionKind.BLOCKED: ("sync", "syncmetadata"),
-    AttentionKind.UNMATCHED: ("sync", "unmatcheditem"),
-    AttentionKind.WEBHOOK: ("sync", "webhookendpoint"),
+    AttentionKind.FAILED: "sync.syncqueue",
+    AttentionKind.APPROVAL: "sync.guardedact",
+    AttentionKind.CONFLICT: "conflicts.syncconflict",
+    AttentionKind.DUPLICATE: "conflicts.syncconflict",
+    AttentionKind.REJECTED: "conflicts.syncconflict",
+    AttentionKind.BLOCKED: "sync.syncmetadata",
+    AttentionKind.UNMATCHED: "sync.unmatcheditem",
+    AttentionKind.WEBHOOK: "sync.webhookendpoint",
 }
 """The rows that a person has to be allowed to view for a kind: those of the list on which it was always shown."""
 
@@ -74,7 +74,7 @@ EVERYTHING = AttentionScope(frozenset(AttentionKind))
 
 def scope_of(user: Any) -> AttentionScope:
     """Return what this person may see; nothing is asked of the database but their permissions, once."""
-    kinds = (kind for kind, row in _SEEN_WITH.items() if may_view(user, *row))
+    kinds = (kind for kind, row in _SEEN_WITH.items() if may_view(user, row))
     return AttentionScope(frozenset(kinds), visible_types(user))
 
 
@@ -94,10 +94,7 @@ def may_act_on(user: Any, kind: AttentionKind, entity_type: str) -> bool:
     """Whether this person may do something about an entry, and so take it on or note something."""
     if kind in _ACTED_ON_WITH:
         return bool(user.has_perm(_ACTED_ON_WITH[kind]))
-    if not registry.is_registered(entity_type):
-        return False
-    opts = registry.entity(entity_type).model._meta
-    return bool(user.has_perm(f"{opts.app_label}.change_{opts.model_name}"))
+    return registry.may_act(user, "change", entity_type)
 
 
 MAX_SHOWN_VALUE = 120
