@@ -184,11 +184,8 @@ def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
             swept_at=SyncNow(), sweep_problem=problem, sweep_shortfall=shortfall
         )
         # Errors of the account or board trip the breaker, as in a pass; a short listing doesn't.
-        if not isinstance(error, ListingTruncated):
-            if error.scope in (Scope.ACCOUNT, Scope.LIMIT, Scope.TRANSPORT, Scope.UNREACHABLE):
-                breaker.trip_account(error)
-            elif error.scope is Scope.BOARD:
-                breaker.trip_board(link, error)
+        if not isinstance(error, ListingTruncated) and not breaker.trip_if_shared(error) and error.scope is Scope.BOARD:
+            breaker.trip_board(link, error)
         log.warning("sweep not finished", board=link.entity_type, reason=error.sentence)
         return SweepResult(problem=problem)
     if result.rows or result.updated:
