@@ -323,13 +323,20 @@ def record_names(keys: Iterable[tuple[str, UUID | None]]) -> dict[RecordKey, str
     return found
 
 
+def page_url(name: str, *args: Any, query: str = "") -> str:
+    """Return the address of a page of the admin; empty where no application serves it, as that of conflicts may not."""
+    try:
+        return f"{reverse(f'admin:{name}', args=args)}{'?' if query else ''}{query}"
+    except NoReverseMatch:
+        return ""
+
+
 def record_url(entity_type: str, entity_id: UUID | str) -> str:
     """Return the record's page in the admin, or an empty text where its model has none."""
-    try:
-        opts = entity(entity_type).model._meta
-        return reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[entity_id])
-    except (UnknownEntity, NoReverseMatch):
+    if not is_registered(entity_type):
         return ""
+    opts = entity(entity_type).model._meta
+    return page_url(f"{opts.app_label}_{opts.model_name}_change", entity_id)
 
 
 def relation_of(model: type[models.Model], fields: Sequence[str]) -> ModelField | None:

@@ -19,7 +19,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
@@ -337,10 +337,7 @@ def _tabs(
 
 def _full_list(kind: AttentionKind) -> str:
     name, query = _FULL_LISTS[kind]
-    try:
-        return f"{reverse(f'admin:{name}')}{'?' + query if query else ''}"
-    except NoReverseMatch:
-        return ""
+    return registry.page_url(name, query=query)
 
 
 def _people() -> list[tuple[int, str]]:

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
-from django.urls import NoReverseMatch, URLPattern, path, reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -210,21 +210,23 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
             "item_link": _item_link(row),
             "item_badge": request_badge(_job_of(row)),
             "item_values": [(labels.get(key, key), value) for key, value in row.values.items() if value],
-            "list_url": reverse("admin:sync_unmatcheditem_changelist"),
+            "list_url": _list_url(),
         }
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
         self.message_user(
             request, "The item isn't unmatched any more: a record has it now, or it has left the board.", "warning"
         )
-        return HttpResponseRedirect(reverse("admin:sync_unmatcheditem_changelist"))
+        return HttpResponseRedirect(_list_url())
 
     def doors_of(self, request: HttpRequest, row: UnmatchedItem) -> list[tuple[str, str, bool]]:
         """Return what this person can do with an item: the label, the address, and whether it is only a link."""
         may_ignore, doors = self.has_ignore_permission(request), list[tuple[str, str, bool]]()
         if row.ignored_at is not None:
             return [("List it again", _door_url("restore", row), False)] if may_ignore else []
-        if row.reason_code == UnmatchedReason.AMBIGUOUS and (question := _question_url(row)):
+        if row.reason_code == UnmatchedReason.AMBIGUOUS and (
+            question := registry.page_url("conflicts_syncconflict_changelist", query=f"q={row.item_id}")
+        ):
             doors.append(("Answer", question, True))
         if registry.may_act(request.user, "add", row.entity_type):
             doors.append((f"Create {registry.type_label(row.entity_type).lower()}", _door_url("create", row), False))
@@ -405,13 +407,6 @@ def _back_url(request: HttpRequest) -> str:
 
 def _door_url(name: str, row: UnmatchedItem) -> str:
     return reverse(f"admin:sync_unmatcheditem_{name}", args=[row.pk])
-
-
-def _question_url(row: UnmatchedItem) -> str:
-    try:
-        return f"{reverse('admin:conflicts_syncconflict_changelist')}?q={row.item_id}"
-    except NoReverseMatch:
-        return ""
 
 
 def _item_link(row: UnmatchedItem) -> SafeString | str:

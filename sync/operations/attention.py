@@ -17,7 +17,6 @@ from uuid import UUID
 from django.contrib.auth import get_user_model
 from django.db import connection
 from django.db.models import OuterRef, QuerySet, Subquery, TextChoices
-from django.urls import NoReverseMatch, reverse
 
 from sync import registry
 from sync.choices import BlockedCode, GuardKind
@@ -613,9 +612,9 @@ def _url(kind: AttentionKind, key: str, code: str, entity_type: str, entity_id: 
     """The page on which an entry is dealt with; empty where no application shows it."""
     row_id = key.partition(":")[2]
     if kind is AttentionKind.APPROVAL:
-        return f"{_reverse('sync_guardedact_changelist')}?state__exact=held"
+        return f"{registry.page_url('sync_guardedact_changelist')}?state__exact=held"
     if kind is AttentionKind.BLOCKED and entity_id and code != BlockedCode.COLUMN:
-        return record_url(entity_type, entity_id) or _reverse("sync_boardlink_held")
+        return record_url(entity_type, entity_id) or registry.page_url("sync_boardlink_held")
     name = {
         AttentionKind.FAILED: "sync_syncqueue_change",
         AttentionKind.UNMATCHED: "sync_unmatcheditem_change",
@@ -624,14 +623,7 @@ def _url(kind: AttentionKind, key: str, code: str, entity_type: str, entity_id: 
         AttentionKind.BLOCKED: "sync_boardlink_held",
     }.get(kind, "conflicts_syncconflict_screen")
     args = row_id.split(":") if kind is AttentionKind.REJECTED else [row_id]
-    return _reverse(name, *(() if kind is AttentionKind.BLOCKED else args))
-
-
-def _reverse(name: str, *args: str) -> str:
-    try:
-        return reverse(f"admin:{name}", args=args)
-    except NoReverseMatch:
-        return ""
+    return registry.page_url(name, *(() if kind is AttentionKind.BLOCKED else args))
 
 
 # What each side has, of kinds whose application knows it.
