@@ -278,6 +278,7 @@ def request_undo(batch: ConflictBatch, *, by: AbstractBaseUser) -> int:
     Raises InvalidResolution where nothing of it can be undone now.
     """
     with transaction.atomic():
+        # Locked: a worker that stores the last of its rows at this moment writes the state as well.
         locked = ConflictBatch.objects.select_for_update().get(pk=batch.pk)
         stored = locked.entries.filter(outcome__in=(EntryOutcome.STORED, EntryOutcome.NOT_UNDONE))
         why_not = {
@@ -431,6 +432,7 @@ def _work_entry(pk: int, batch: ConflictBatch) -> int:
                 cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [BATCH_LOCK])
                 if not cursor.fetchone()[0]:
                     raise _LockTaken
+            # Skipped where a person's undo holds it, which locks all rows at once: it is worked when that is over.
             row = BatchEntry.objects.select_for_update(skip_locked=True, of=("self",)).filter(pk=pk).first()
             if row is None or not work(row, batch):
                 return 0

@@ -209,6 +209,7 @@ def resolve(
     value was typed; then nothing was stored.
     """
     with transaction.atomic():
+        # Locked until the commit: of two people who resolve it at once, the second reads what the first one chose.
         conflict = SyncConflict.objects.select_for_update().get(pk=conflict_id)
         context, wanted = ConflictContext.of(conflict), selections or {}
         record, name = context.record, context.name
@@ -335,6 +336,7 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
     can't be undone and what to do instead.
     """
     with transaction.atomic():
+        # Locked as above; the pass that applies a resolution locks the row too, so what is checked here stays so.
         conflict = SyncConflict.objects.select_for_update().get(pk=conflict_id)
         context = ConflictContext.of(conflict)
         if conflict.is_open:

@@ -92,6 +92,7 @@ def delete_expired() -> None:
     active = (ImportState.RUNNING, ImportState.UNDOING)
     with transaction.atomic():
         old = ImportJob.objects.filter(made_at__lt=limit).exclude(state__in=active)
+        # Locked before they are deleted: one that is confirmed, or to be undone, at this moment stays.
         locked = old.select_for_update(skip_locked=True).values_list("pk", flat=True)
         ImportJob.objects.filter(pk__in=list(locked)).delete()
 
@@ -211,6 +212,7 @@ def _claim_file() -> ImportJob | None:
     """Claim a file that nobody reads, for one more attempt; files with all attempts used are given up."""
     due = Q(attempts=0) | Q(moved_at__lt=sync_now() - timedelta(seconds=LEASE_SECONDS))
     with transaction.atomic():
+        # One that another worker claims, or its owner discards, at this moment is theirs.
         waiting = ImportJob.objects.select_for_update(skip_locked=True, of=("self",))
         waiting = waiting.filter(due, state=ImportState.READING).order_by("made_at")
         while (job := waiting.first()) is not None and job.attempts >= ATTEMPTS:

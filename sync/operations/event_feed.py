@@ -60,6 +60,7 @@ def place_events(*, batches: int | None = None) -> bool:
 def _place_some() -> bool:
     """Give places to PLACED_AT_ONCE events; return whether it could be done now."""
     try:
+        # One at a time, until the commit: a reader that has seen a place never misses a lower one that comes later.
         with brief_transaction(), connection.cursor() as cursor:
             cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
             if not cursor.fetchone()[0]:

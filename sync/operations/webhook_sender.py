@@ -125,6 +125,7 @@ def _make_deliveries(endpoint_id: UUID) -> None:
         return
     with _undone_where_held_up("deliveries"):
         rows = WebhookEndpoint.objects.filter(pk=endpoint_id, enabled=True)
+        # One worker moves an endpoint's place at a time: two would make the same deliveries.
         endpoint = rows.select_for_update(of=("self",), skip_locked=True).first()
         last = FeedEvent.objects.aggregate(last=Max("position"))["last"] or 0
         if endpoint is None or last == endpoint.position:
