@@ -62,8 +62,10 @@ class Section:
 
     def may_be_seen(self, request: HttpRequest) -> bool:
         """Whether this person may see what is behind it."""
-        app, _, model = (self.permission.replace(".", "_") or self.model).rpartition("_")
-        return not model or any(request.user.has_perm(f"{app}.{act}_{model}") for act in ("view", "change"))
+        from sync.registry import may_view
+
+        model = self.permission or ".".join(self.model.rsplit("_", 1))
+        return not model or may_view(request.user, model)
 
 
 HEALTH = Section("", "Health", "monitor_heart", url="admin:index")

@@ -77,6 +77,8 @@ BATCH_LOCK = 0x434F4E46
 
 LONGEST_NAME = 200
 WEEK = timedelta(days=7)
+MAX_RECENT, MAX_SAMPLES = 3, 10
+"""Batches of the past week on the list of conflicts, and rows that a question shows."""
 
 CHOSEN_ONE_BY_ONE = "Chosen in the inbox"
 """What the batch says that keeps resolutions of the inbox for their undo."""
@@ -207,19 +209,21 @@ def _delete_expired() -> None:
     ConflictBatch.objects.filter(pk__in=list(locked)).delete()
 
 
-def recent_batches(limit: int = 3) -> list[ConflictBatch]:
+def recent_batches() -> list[ConflictBatch]:
     """The last batches of the past week that somebody confirmed as such, newest first; one query."""
     confirmed = (
         ConflictBatch.objects.exclude(state=BatchState.PREPARED)
         .exclude(matches=CHOSEN_ONE_BY_ONE)
         .filter(made_at__gte=SyncNow() - WEEK)
     )
-    return list(confirmed.select_related("by").order_by("-made_at")[:limit])
+    return list(confirmed.select_related("by").order_by("-made_at")[:MAX_RECENT])
 
 
-def sample_entries(batch: ConflictBatch, limit: int = 10) -> list[BatchEntry]:
+def sample_entries(batch: ConflictBatch) -> list[BatchEntry]:
     """Return the first rows that will be resolved, oldest first, each with its conflict."""
-    return list(batch.entries.filter(outcome=EntryOutcome.READY).select_related("conflict").order_by("id")[:limit])
+    return list(
+        batch.entries.filter(outcome=EntryOutcome.READY).select_related("conflict").order_by("id")[:MAX_SAMPLES]
+    )
 
 
 # What a person does with a batch. Each act leaves a line in the admin's log and notifies a worker.
@@ -274,6 +278,7 @@ def request_undo(batch: ConflictBatch, *, by: AbstractBaseUser) -> int:
     Raises InvalidResolution where nothing of it can be undone now.
     """
     with transaction.atomic():
+        # Locked: a worker that stores the last of its rows at this moment writes the state as well.
         locked = ConflictBatch.objects.select_for_update().get(pk=batch.pk)
         stored = locked.entries.filter(outcome__in=(EntryOutcome.STORED, EntryOutcome.NOT_UNDONE))
         why_not = {
@@ -427,6 +432,7 @@ def _work_entry(pk: int, batch: ConflictBatch) -> int:
                 cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [BATCH_LOCK])
                 if not cursor.fetchone()[0]:
                     raise _LockTaken
+            # Skipped where a person's undo holds it, which locks all rows at once: it is worked when that is over.
             row = BatchEntry.objects.select_for_update(skip_locked=True, of=("self",)).filter(pk=pk).first()
             if row is None or not work(row, batch):
                 return 0

@@ -18,11 +18,7 @@ from sync.registry import item_url, link_of, mappings_of, with_configured_board
 
 def may_type(user: Any, entity_type: str) -> bool:
     """Whether somebody may write a value that neither side has: who may change the record may."""
-    try:
-        options = registry.entity(entity_type).model._meta
-    except registry.UnknownEntity:
-        return False
-    return bool(user.has_perm(f"{options.app_label}.change_{options.model_name}"))
+    return registry.may_act(user, "change", entity_type)
 
 
 def check_may_type(user: Any, entity_type: str) -> None:

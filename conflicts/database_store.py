@@ -83,6 +83,7 @@ class DatabaseConflictStore:
         )
         rows = rows.filter(pk=only) if only is not None else rows
         history = ResolutionHistory()
+        # Locked in the order of their ids, like records: two that lock the same rows wait for each other in no circle.
         rejected = [row for row in rows.order_by("id") if row.stored_choice.fields]
         for row in rejected:
             if row.is_being_undone:

@@ -296,9 +296,10 @@ def offered_options(conflict: SyncConflict) -> list[Option]:
     return [Option(**option) for option in conflict.about.get("options", [])]
 
 
-def find_option(options: Sequence[Option], choose: str, value: str = "") -> Option | None:
+def chosen_option(conflict: SyncConflict, chosen: Resolution) -> Option | None:
     """Return the option that a resolution names, or None where it is not offered."""
-    return next((one for one in options if (one.choose, one.value) == (choose, value)), None)
+    named = (chosen.choose, chosen.value or "")
+    return next((one for one in offered_options(conflict) if (one.choose, one.value) == named), None)
 
 
 def side_option(conflict: SyncConflict, side: str) -> Option | None:
@@ -321,7 +322,7 @@ def update_record_conflict(
     resolution = conflict.stored_choice
     if RECORD_KEY in resolution.fields and RECORD_KEY in report.applied:
         selection = resolution.fields[RECORD_KEY]
-        option = find_option(offered_options(conflict), selection.choose, selection.value or "")
+        option = chosen_option(conflict, selection)
         keep_applied(conflict, RECORD_KEY, resolution, report.applied[RECORD_KEY], now)
         annotate(conflict, RECORD_KEY, label=option.label if option else "")
         history.log_record_applied(conflict, str(report.applied[RECORD_KEY] or ""))

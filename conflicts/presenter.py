@@ -12,7 +12,7 @@ from uuid import UUID
 from conflicts import conflict_queries
 from conflicts.conflict_context import ConflictContext
 from conflicts.conflict_queries import FieldEditor
-from conflicts.lifecycle import CLOSING_NOTE, find_option, offered_options, resolved_by_people
+from conflicts.lifecycle import CLOSING_NOTE, chosen_option, offered_options, resolved_by_people
 from conflicts.models import AUTO, BASE, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, SyncConflict
 from conflicts.text_diff import DiffPart, base_diff_parts, both_texts, diff_parts
 from conflicts.validation import Effect, Sides, effect_of, fields_with_base, quote_value, same_text, selection_effect
@@ -143,7 +143,7 @@ def _applied_sentence(conflict: SyncConflict) -> str:
 def _resolution_sentence(conflict: SyncConflict) -> str:
     if conflict.is_about_record:
         selection = conflict.stored_choice.fields[RECORD_KEY]
-        option = find_option(offered_options(conflict), selection.choose, selection.value or "")
+        option = chosen_option(conflict, selection)
         return f"“{option.label}”. {option.effect}" if option else f"{selection.choose}."
     phrases = [
         f"{conflict.label(key)} becomes {quote_value(selection_effect(conflict, key, selection).value)}"

@@ -17,7 +17,7 @@ from conflicts.lifecycle import (
     CLOSING_NOTE,
     ResolutionHistory,
     annotate,
-    find_option,
+    chosen_option,
     log_admin_action,
     offered_options,
     resolved_by_people,
@@ -164,8 +164,7 @@ def _record_selection(
             problem = f"{problem} {_offered_options(conflict)}"
             raise InvalidResolution("Nothing was stored.", dict.fromkeys(unexpected or [RECORD_KEY], problem))
         selection = selections[RECORD_KEY]
-        choose, value = selection.choose, selection.value or ""
-        option, requested = find_option(offered_options(conflict), choose, value), f"{choose} {value}".strip()
+        option, requested = chosen_option(conflict, selection), f"{selection.choose} {selection.value or ''}".strip()
     if option is None:
         raise InvalidResolution(f"“{requested}” is not offered here. {_offered_options(conflict)}")
     # Every edited field has to be seen as it is, and an identity's question; of a delete it may be left out.
@@ -210,6 +209,7 @@ def resolve(
     value was typed; then nothing was stored.
     """
     with transaction.atomic():
+        # Locked until the commit: of two people who resolve it at once, the second reads what the first one chose.
         conflict = SyncConflict.objects.select_for_update().get(pk=conflict_id)
         context, wanted = ConflictContext.of(conflict), selections or {}
         record, name = context.record, context.name
@@ -229,7 +229,7 @@ def resolve(
         if conflict.is_about_record:
             chosen = _record_selection(conflict, resolution_type, wanted, seen)
             resolution, selection = resolution_by(by, resolution_type, chosen), chosen[RECORD_KEY]
-            option = find_option(offered_options(conflict), selection.choose, selection.value or "")
+            option = chosen_option(conflict, selection)
             history.log_record_resolution(conflict, resolution, option.label if option else selection.choose)
         elif record is None:
             raise InvalidResolution("The record was deleted in NPD; the next sync closes this conflict.")
@@ -336,6 +336,7 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
     can't be undone and what to do instead.
     """
     with transaction.atomic():
+        # Locked as above; the pass that applies a resolution locks the row too, so what is checked here stays so.
         conflict = SyncConflict.objects.select_for_update().get(pk=conflict_id)
         context = ConflictContext.of(conflict)
         if conflict.is_open:

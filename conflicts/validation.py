@@ -9,11 +9,14 @@ from django.core.exceptions import ValidationError
 
 from conflicts.conflict_context import ConflictContext
 from conflicts.models import BASE, CUSTOM, MONDAY, NPD, ConflictKind, SyncConflict
+from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE
 from sync.merge import Resolution
 from sync.reconcile.field_plan import base_of
 from sync.reconcile.field_values import RelatedNotFound, clean_values, parse_input
+
+MAX_QUOTED_LENGTH = 60
 
 Sides = Mapping[str, str | None]
 """The values of one field on both sides, by "npd" and "monday"; None is empty."""
@@ -127,12 +130,11 @@ def selection_effect(conflict: SyncConflict, key: str, selection: Resolution) ->
     )
 
 
-def quote_value(value: str | None, max_length: int = 60) -> str:
+def quote_value(value: str | None) -> str:
     """A value inside a sentence: quoted, on one line, shortened."""
     if not value:
         return "(empty)"
-    line = " ".join(value.split())
-    return f"“{line if len(line) <= max_length else line[: max_length - 1] + '…'}”"
+    return f"“{humanize.shorten(' '.join(value.split()), MAX_QUOTED_LENGTH)}”"
 
 
 # Whether a chosen value can be stored: as the mapping's converter and the model's own field see it.

@@ -120,9 +120,9 @@ def percent_decode(text: str | bytes) -> Any:
     return found
 
 
-def parse_int(text: str, otherwise: int | None = None) -> int | None:
-    """The whole number that a query parameter gives, or `otherwise` when it gives none."""
-    return int(text) if text.isdecimal() and len(text) <= LONGEST_NUMBER else otherwise
+def parse_int(text: str) -> int | None:
+    """The whole number that a query parameter gives, None when it gives none."""
+    return int(text) if text.isdecimal() and len(text) <= LONGEST_NUMBER else None
 
 
 def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

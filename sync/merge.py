@@ -186,6 +186,11 @@ class Resolution:
     monday: str | None = None
     seen: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
 
+    @property
+    def seen_values(self) -> dict[str, tuple[str | None, str | None]]:
+        """`seen` with None for what is empty: a form sends an empty text for it."""
+        return {key: (npd or None, monday or None) for key, (npd, monday) in self.seen.items()}
+
 
 @dataclass(frozen=True)
 class EditTimes:

@@ -323,13 +323,20 @@ def record_names(keys: Iterable[tuple[str, UUID | None]]) -> dict[RecordKey, str
     return found
 
 
+def page_url(name: str, *args: Any, query: str = "") -> str:
+    """Return the address of a page of the admin; empty where no application serves it, as that of conflicts may not."""
+    try:
+        return f"{reverse(f'admin:{name}', args=args)}{'?' if query else ''}{query}"
+    except NoReverseMatch:
+        return ""
+
+
 def record_url(entity_type: str, entity_id: UUID | str) -> str:
     """Return the record's page in the admin, or an empty text where its model has none."""
-    try:
-        opts = entity(entity_type).model._meta
-        return reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[entity_id])
-    except (UnknownEntity, NoReverseMatch):
+    if not is_registered(entity_type):
         return ""
+    opts = entity(entity_type).model._meta
+    return page_url(f"{opts.app_label}_{opts.model_name}_change", entity_id)
 
 
 def relation_of(model: type[models.Model], fields: Sequence[str]) -> ModelField | None:
@@ -362,15 +369,25 @@ class HiddenName(str):
         return cls(f"{type_name(entity_type).capitalize()} that you may not see")
 
 
-def may_view(user: Any, app: str, model: str) -> bool:
-    """Whether this person may see rows of a model: by the right to view them, or to change them."""
-    return any(user.has_perm(f"{app}.{act}_{model}") for act in ("view", "change"))
+def has_right(user: Any, act: str, model: str) -> bool:
+    """Whether this person has the right to view, add, change or delete rows of a model, by its label (app.model)."""
+    app, _, name = model.partition(".")
+    return bool(user.has_perm(f"{app}.{act}_{name}"))
+
+
+def may_view(user: Any, model: str) -> bool:
+    """Whether this person may see rows of a model, by its label: by the right to view them, or to change them."""
+    return has_right(user, "view", model) or has_right(user, "change", model)
+
+
+def may_act(user: Any, act: str, entity_type: str) -> bool:
+    """Whether this person may view, add, change or delete records of a type; none of a type that nobody keeps."""
+    return is_registered(entity_type) and has_right(user, act, entity(entity_type).model._meta.label_lower)
 
 
 def visible_types(user: Any) -> frozenset[str]:
     """Return the types whose records this person may see."""
-    models = ((spec.entity_type, spec.model._meta) for spec in entities())
-    return frozenset(name for name, opts in models if may_view(user, opts.app_label, str(opts.model_name)))
+    return frozenset(spec.entity_type for spec in entities() if may_view(user, spec.model._meta.label_lower))
 
 
 def known_text(types: Collection[str], entity_type: str, text: str) -> str:

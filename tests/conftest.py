@@ -24,8 +24,8 @@ from django.db import connection, connections
 
 from config.embedded.processes import Child
 from sync.boards.board_setup import webhook_url
-from sync.clock import CREATE_SYNC_NOW
 from sync.outbox import notify
+from tests.support.clock import reset_clock
 from tests.support.prepared import Prepared, Stages
 from tests.support.sandbox import Sandbox
 from tests.support.site import Processes, Site, sandbox_process
@@ -168,8 +168,7 @@ def world(
     hooks.kept.clear()  # type: ignore[attr-defined]
     cache.clear()  # a person who is put back has the number of one who has asked too often
     yield World(sandbox, hooks, monkeypatch, Stages(prepared, sandbox, running_sandbox[0].pid, "world"))
-    with connection.cursor() as cursor:
-        cursor.execute(CREATE_SYNC_NOW)
+    reset_clock()
 
 
 @pytest.fixture(scope="session")

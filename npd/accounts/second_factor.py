@@ -281,6 +281,7 @@ def _write(user: User, letter: Letter, id_of_message: str) -> Outcome:
 def renew_recovery_codes(user: User) -> list[str]:
     """Return new recovery codes; those of before are worth nothing."""
     with transaction.atomic():
+        # Locked, for save() writes every column: a wrong code that is counted at this moment would be forgotten.
         factor = SecondFactor.objects.select_for_update().exclude(confirmed_at=None).get(user=user)
         codes = _new_codes(factor)
         factor.save()

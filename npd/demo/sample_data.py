@@ -22,7 +22,7 @@ from sync import connectors, registry
 from sync.boards.board_listing import enqueue_unmatched
 from sync.choices import TokenScope
 from sync.models import ApiToken, BoardLink, SyncedModel
-from sync.operations.worker import DrainResult, drain
+from sync.operations.worker import drain
 from sync.reconcile.field_values import stored_values
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 from sync.registry import link_of
@@ -235,7 +235,7 @@ def link_all(say: Say) -> None:
     """Let the queue find each record's item by its NPD ID: reads of 100, no writes."""
     total = _count(linked=None)
 
-    def progress(drained: DrainResult, due: int) -> None:
+    def progress(_claimed: int, _due: int) -> None:
         say(f"  linked {_count(linked=True):,} of {total:,} …")
 
     drain(progress, seconds=SLICE_SECONDS)

@@ -20,7 +20,7 @@ from django.db.models import Q
 from npd.imports import files
 from npd.imports.files import FileTable, ImportFileError, ReaderDied
 from npd.imports.files.reader import MAX_BYTES
-from npd.imports.import_lookup import MODELS, known_titles, recognize_columns
+from npd.imports.import_lookup import known_titles, recognize_columns
 from npd.imports.import_plan import ImportOptions, ImportPlan
 from npd.imports.import_writer import undo_batch, write_batch
 from npd.imports.messages import reading_summary
@@ -29,6 +29,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import process
 from sync.outbox.notify import send_task
 from sync.records import authors
+from sync.registry import may_act
 
 UNCONFIRMED = (ImportState.READING, ImportState.FAILED, ImportState.SHOWN)
 
@@ -91,14 +92,14 @@ def delete_expired() -> None:
     active = (ImportState.RUNNING, ImportState.UNDOING)
     with transaction.atomic():
         old = ImportJob.objects.filter(made_at__lt=limit).exclude(state__in=active)
+        # Locked before they are deleted: one that is confirmed, or to be undone, at this moment stays.
         locked = old.select_for_update(skip_locked=True).values_list("pk", flat=True)
         ImportJob.objects.filter(pk__in=list(locked)).delete()
 
 
 def may_import(user: Any, entity_type: str) -> bool:
     """Whether a user may import records of this type: whoever may add and change them."""
-    opts = MODELS[entity_type]._meta
-    return all(user.has_perm(f"{opts.app_label}.{act}_{opts.model_name}") for act in ("add", "change"))
+    return all(may_act(user, act, entity_type) for act in ("add", "change"))
 
 
 def may_make_organizations(user: Any) -> bool:
@@ -108,12 +109,11 @@ def may_make_organizations(user: Any) -> bool:
 
 def may_undo(user: Any, job: ImportJob) -> bool:
     """Whether a user may undo an import: where it created records, whoever may delete them, too."""
-    opts = MODELS[job.entity_type]._meta
     deletes = bool(job.counts.get(RowOutcome.NEW))
     makes_others = bool(job.options.get("organizations_made"))
     return (
         may_import(user, job.entity_type)
-        and (not deletes or bool(user.has_perm(f"{opts.app_label}.delete_{opts.model_name}")))
+        and (not deletes or may_act(user, "delete", job.entity_type))
         and (not makes_others or bool(user.has_perm("npd.delete_organization")))
     )
 
@@ -212,6 +212,7 @@ def _claim_file() -> ImportJob | None:
     """Claim a file that nobody reads, for one more attempt; files with all attempts used are given up."""
     due = Q(attempts=0) | Q(moved_at__lt=sync_now() - timedelta(seconds=LEASE_SECONDS))
     with transaction.atomic():
+        # One that another worker claims, or its owner discards, at this moment is theirs.
         waiting = ImportJob.objects.select_for_update(skip_locked=True, of=("self",))
         waiting = waiting.filter(due, state=ImportState.READING).order_by("made_at")
         while (job := waiting.first()) is not None and job.attempts >= ATTEMPTS:

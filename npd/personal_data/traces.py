@@ -261,6 +261,7 @@ class Mentions:
         where, params = rows_naming(self.person, columns)
         read = ", ".join(column.read for column in columns)
         with connection.cursor() as cursor:
+            # Locked, because a row is found again by its ctid, and PostgreSQL gives an updated row another one.
             cursor.execute(f"SELECT ctid::text, {read} FROM {name} WHERE {where} FOR UPDATE", params)
             for place, *values in cursor.fetchall():
                 self.rewritten[table] += self._rewrite_row(name, place, list(zip(columns, values, strict=True)))
@@ -275,6 +276,7 @@ class Mentions:
             if not changed:
                 return False
             changes = ", ".join(f"{column.quoted} = {column.written}" for column, _new in changed)
+            # In a savepoint: after a violated constraint PostgreSQL refuses everything else of the transaction.
             with suppress(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
                 cursor.execute(
                     f"UPDATE {table} SET {changes} WHERE ctid = %s::tid", [*(new for _, new in changed), place]

@@ -68,6 +68,7 @@ def served_version(asked: str | None) -> Version:
 
 # A cursor ends an hour after the first page, not after the last one (reference/items-page of Monday's API).
 CURSOR_SECONDS = 3600
+# The most items of a page (reference/items-page).
 PAGE_LIMIT = 500
 
 

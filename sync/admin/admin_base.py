@@ -227,15 +227,6 @@ def is_valid_key(model: type[Model], text: str) -> bool:
     return "\0" not in text
 
 
-def may_act(request: HttpRequest, entity_type: str, act: str) -> bool:
-    """Whether this user may view, add, change or delete records of a type; none of a type that nobody keeps."""
-    try:
-        opts = registry.entity(entity_type).model._meta
-    except registry.UnknownEntity:
-        return False
-    return request.user.has_perm(f"{opts.app_label}.{act}_{opts.model_name}")
-
-
 _ANY_KEY = "key-of-the-row"
 
 

@@ -19,7 +19,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from sync import registry
@@ -320,7 +320,7 @@ def _row(request: HttpRequest, entry: AttentionEntry, asked: Mapping[tuple[str, 
     if badge := request_badge(job):
         return InboxRow(entry, may_act=may_act, badge=badge)
     actions = [action for action in _actions.values() if action.is_for(request.user, entry)]
-    may_link = entry.kind is AttentionKind.UNMATCHED and _may_records(request.user, entry, "change")
+    may_link = entry.kind is AttentionKind.UNMATCHED and registry.may_act(request.user, "change", entry.entity_type)
     return InboxRow(entry, actions, may_act, may_link, seen)
 
 
@@ -337,10 +337,7 @@ def _tabs(
 
 def _full_list(kind: AttentionKind) -> str:
     name, query = _FULL_LISTS[kind]
-    try:
-        return f"{reverse(f'admin:{name}')}{'?' + query if query else ''}"
-    except NoReverseMatch:
-        return ""
+    return registry.page_url(name, query=query)
 
 
 def _people() -> list[tuple[int, str]]:
@@ -624,11 +621,6 @@ def _consider_again(request: HttpRequest, tokens: Sequence[str]) -> ActionResult
     return ActionResult(done, f"Undone: {humanize.count_with_noun(done, 'item')} will be checked again.")
 
 
-def _may_records(user: Any, entry: AttentionEntry, act: str) -> bool:
-    opts = registry.entity(entry.entity_type).model._meta if registry.is_registered(entry.entity_type) else None
-    return opts is not None and bool(user.has_perm(f"{opts.app_label}.{act}_{opts.model_name}"))
-
-
 def _may_discard(user: Any, entry: AttentionEntry) -> bool:
     return is_allowed(user, QueueAction.DISCARD)
 
@@ -706,7 +698,7 @@ register_action(
         shortcut="c",
         names_type=True,
         effects={AttentionKind.UNMATCHED: "Creates a record in NPD from the item."},
-        may=lambda user, entry: _may_records(user, entry, "add"),
+        may=lambda user, entry: registry.may_act(user, "add", entry.entity_type),
     )
 )
 register_action(

@@ -21,7 +21,6 @@ from django.views.decorators.http import require_POST
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import may_act
 from sync.admin.confirmed_action import Question, Report, posted_number, run_action
 from sync.admin.record_panel import DIRECTION_EFFECTS, blocked_fields_url, first_case_url, rejections_url
 from sync.api.request_limits import monday_throttle_reason
@@ -154,7 +153,7 @@ class BlockedFieldRows:
         self.loops = write_loops()
         ids = [(group.entity_type, UUID(one)) for group in self.blocked for one in group.ids]
         ids += [(loop.entity_type, loop.entity_id) for found in self.loops for loop in found.loops]
-        visible = {kind for kind, _id in ids if may_act(request, kind, "view")}
+        visible = {kind for kind, _id in ids if registry.may_act(request.user, "view", kind)}
         self.names = record_names(one for one in ids if one[0] in visible)
 
     def __iter__(self) -> Iterator[BlockedRow]:
@@ -250,7 +249,7 @@ class BlockedFieldRows:
                 continue
             is_rejected, may_retry = group.side in (SIDE_MONDAY, SIDE_LIMIT), group.side != SIDE_LIMIT
             actions = []
-            if may_retry and may_act(self.request, kind, "change"):
+            if may_retry and registry.may_act(self.request.user, "change", kind):
                 hidden = {"mapping": mapping.pk, "code": group.code}
                 actions.append(self._action("Retry", "again", hidden, is_main=not (is_rejected and settle_url)))
             if is_rejected and settle_url:
@@ -279,7 +278,7 @@ class BlockedFieldRows:
             direction = SyncDirection(mapping.direction)
             is_pulled = direction in (SyncDirection.BIDIRECTIONAL, SyncDirection.MONDAY_TO_NPD)
             actions = []
-            if may_act(self.request, kind, "change"):
+            if registry.may_act(self.request.user, "change", kind):
                 again = {"mapping": mapping.pk, "kind": "throttled"}
                 actions.append(self._action("I have stopped it: send again", "again", again, is_main=True))
             if self.may_map:
@@ -310,7 +309,7 @@ def may_change_mapping(request: HttpRequest) -> bool:
 
 def may_change_some_records(request: HttpRequest) -> bool:
     """Whether this user may change records of any type; of which, a row's own act looks."""
-    return any(may_act(request, spec.entity_type, "change") for spec in registry.entities())
+    return any(registry.may_act(request.user, "change", spec.entity_type) for spec in registry.entities())
 
 
 def _board_title(entity_type: str) -> str:
@@ -531,7 +530,7 @@ class BlockedFieldPagesMixin:
             when = f"will be tried again. {wait}" if wait else "is tried again now."
             return f"“{mapping.label}” of {records} {when}{told}{left}"
 
-        return self._run(request, run, allowed=may_act(request, mapping.link.entity_type, "change"))
+        return self._run(request, run, allowed=registry.may_act(request.user, "change", mapping.link.entity_type))
 
 
 def _posted(request: HttpRequest, name: str, rows: QuerySet[Any]) -> Any:

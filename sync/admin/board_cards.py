@@ -12,7 +12,6 @@ from functools import cached_property
 from urllib.parse import urlencode
 
 from django.contrib.humanize.templatetags.humanize import intcomma
-from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
 from sync.choices import QueueDirection, QueueStatus
@@ -29,7 +28,7 @@ from sync.records.availability import (
     first_of,
     number_of,
 )
-from sync.registry import EntitySpec
+from sync.registry import EntitySpec, page_url
 
 HOURS = 24
 
@@ -290,10 +289,7 @@ def _tile(spec: EntitySpec, state: RecordState, number: int, counts: Mapping[Par
 def list_url(spec: EntitySpec) -> str:
     """Return the address of the list of this type's records; empty where the admin has none."""
     opts = spec.model._meta
-    try:
-        return reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist")
-    except NoReverseMatch:
-        return ""
+    return page_url(f"{opts.app_label}_{opts.model_name}_changelist")
 
 
 def _with_health(url: str, health: str) -> str:

@@ -23,7 +23,7 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import EntityFilter, PageAdmin, ReaderMixin, ReadOnlyAdmin, RecordLinkMixin, may_act
+from sync.admin.admin_base import EntityFilter, PageAdmin, ReaderMixin, ReadOnlyAdmin, RecordLinkMixin
 from sync.admin.confirmed_action import (
     MAX_ROWS_SHOWN,
     Question,
@@ -390,10 +390,10 @@ class TombstoneAdmin(ReadOnlyAdmin):
         return super().row_context(request, row) | {
             "may_bring_back": row.state != TombstoneState.RESTORED
             and row.reason_code != TombstoneReason.ERASED
-            and may_act(request, row.entity_type, "add"),
+            and registry.may_act(request.user, "add", row.entity_type),
             "deleted_records": reverse("admin:sync_tombstone_changelist"),
             "sync_history": history_of(record),
-            "sync_may_push": may_act(request, row.entity_type, "change"),
+            "sync_may_push": registry.may_act(request.user, "change", row.entity_type),
             "sync_page": request.path,
         }
 
@@ -439,7 +439,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
     def bring_back(self, request: HttpRequest, queryset: QuerySet[Tombstone]) -> HttpResponse:
         """Make records again as they were, after a page that says what that means."""
         kinds = queryset.order_by().values_list("entity_type", flat=True).distinct()
-        may_add = all(may_act(request, kind, "add") for kind in kinds)
+        may_add = all(registry.may_act(request.user, "add", kind) for kind in kinds)
 
         def question() -> Question:
             rows = queryset.order_by("deleted_at")[:MAX_ROWS_SHOWN]

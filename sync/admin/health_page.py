@@ -510,8 +510,7 @@ def _queue_context(
 
 
 def _may_see(request: HttpRequest, model: type[Model]) -> bool:
-    names = (f"{model._meta.app_label}.{act}_{model._meta.model_name}" for act in ("view", "change"))
-    return any(request.user.has_perm(name) for name in names)
+    return registry.may_view(request.user, model._meta.label_lower)
 
 
 def queue_text(boards: Sequence[BoardStatus]) -> str:

@@ -423,12 +423,12 @@ def labels_of(row: Any) -> FieldLabels:
     return getattr(row, "page_labels", None) or FieldLabels()
 
 
-def item_on_board(link: BoardLink | None, item_id: str | None, text: str = "") -> SafeString | str:
+def item_on_board(link: BoardLink | None, item_id: str | None) -> SafeString | str:
     """Return a link to an item on its board; its number alone where the board is not known."""
     if not item_id or link is None:
         return item_id or humanize.DASH
     label = f"Item {item_id}, on Monday, in a new tab"
-    return admin_base.external_link(item_url(link, item_id), text or item_id, label)
+    return admin_base.external_link(item_url(link, item_id), item_id, label)
 
 
 BATCH_FILTERS = ("batch_id", "batch_id__in")

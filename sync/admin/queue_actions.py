@@ -138,8 +138,8 @@ class QueueOperation:
     done: str
     left: tuple[str, str]
     fits: tuple[QueueStatus, ...]
-    run: Callable[[SyncQueueService, QuerySet[SyncQueue], str], BulkResult]
-    run_one: Callable[[SyncQueueService, int, str], SyncQueue]
+    run: Callable[[QuerySet[SyncQueue], str], BulkResult]
+    run_one: Callable[[int, str], SyncQueue]
     is_awaited: bool = False
 
     def may(self, user: Any) -> bool:
@@ -154,8 +154,8 @@ RETRY = QueueOperation(
     "will be tried again",
     ("is done already", "are done already"),
     (QueueStatus.PENDING, QueueStatus.FAILED),
-    lambda service, rows, by: service.retry_all(rows, by),
-    lambda service, row_id, by: service.manual_retry(row_id, by),
+    SyncQueueService().retry_all,
+    SyncQueueService().manual_retry,
     is_awaited=True,
 )
 
@@ -167,8 +167,8 @@ CANCEL = QueueOperation(
     "cancelled",
     ("is not waiting", "are not waiting"),
     (QueueStatus.PENDING,),
-    lambda service, rows, by: service.cancel_all(rows, by),
-    lambda service, row_id, by: service.cancel(row_id, by),
+    SyncQueueService().cancel_all,
+    SyncQueueService().cancel,
 )
 
 DISCARD = QueueOperation(
@@ -179,8 +179,8 @@ DISCARD = QueueOperation(
     "discarded",
     ("has not failed", "have not failed"),
     (QueueStatus.FAILED,),
-    lambda service, rows, by: service.discard_all(rows, by),
-    lambda service, row_id, by: service.discard(row_id, by),
+    SyncQueueService().discard_all,
+    SyncQueueService().discard,
 )
 
 QUEUE_OPERATIONS: dict[str, QueueOperation] = {act.name: act for act in (RETRY, CANCEL, DISCARD)}
@@ -215,7 +215,7 @@ def run_operation(operation: QueueOperation, rows: QuerySet[SyncQueue], by: str,
 
     def attempt() -> BulkResult:
         with transaction.atomic():
-            result = operation.run(SyncQueueService(), expected_rows(with_states(rows, operation.fits), expect), by)
+            result = operation.run(expected_rows(with_states(rows, operation.fits), expect), by)
             if result.done != expect:  # a worker took one since they were counted
                 raise CountChanged(expect, result.done)
         return result
@@ -375,10 +375,10 @@ class QueueOperationsMixin:
             if len(keys) == 1:
                 # Alone, so that the error says what is the matter with this very row.
                 with transaction.atomic():
-                    row = operation.run_one(SyncQueueService(), keys[0], by)
+                    row = operation.run_one(keys[0], by)
                     log_operation(request, operation, 1, row=row)
                 return Report(_done_sentence(operation, 1, kinds))
-            result = operation.run(SyncQueueService(), rows, by)
+            result = operation.run(rows, by)
             if result.done:
                 log_operation(request, operation, result.done)
             missing = len(keys) - result.done - result.in_flight - result.left

@@ -393,6 +393,8 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     def _set_sync(self, request: HttpRequest, queryset: QuerySet[Any], *, on: bool) -> None:
         others = queryset.filter(sync_enabled=not on)
         with transaction.atomic():
+            # In the order in which a pass locks records, so that neither waits for the other in a circle; without the
+            # key's lock, so that rows which point at these can be written.
             records = list(others.select_for_update(no_key=True, of=("self",)).order_by("id"))
             self.model._default_manager.filter(pk__in=[record.pk for record in records]).update(sync_enabled=on)
             message = [{"changed": {"fields": [str(self.opts.get_field("sync_enabled").verbose_name)]}}]

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser, PermissionsMixin
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
@@ -36,7 +36,7 @@ from sync.operations.preview.explanation import LiveReading
 from sync.operations.preview.planned_pass import change_act
 from sync.records.blocked_fields import throttle_reason, throttled_fields
 from sync.records.item_links import unlinked_item
-from sync.registry import link_of
+from sync.registry import link_of, page_url
 
 
 @dataclass(frozen=True)
@@ -129,24 +129,16 @@ def conflict_url(record_id: UUID, conflicts: Sequence[OpenConflict]) -> str:
 
     Empty without conflicts, and where no application shows them.
     """
-    try:
-        if len(conflicts) == 1:
-            return reverse("admin:conflicts_syncconflict_screen", args=[conflicts[0].conflict_id])
-        listed = reverse("admin:conflicts_syncconflict_changelist")
-    except NoReverseMatch:
-        return ""
-    return f"{listed}?entity_id__exact={record_id}" if conflicts else ""
+    if len(conflicts) == 1:
+        return page_url("conflicts_syncconflict_screen", conflicts[0].conflict_id)
+    return page_url("conflicts_syncconflict_changelist", query=f"entity_id__exact={record_id}") if conflicts else ""
 
 
 def rejected_value_url(record: SyncedModel, key: str, state: RecordView) -> str:
     """Return the screen on which a refused value is settled; empty where Monday refuses none, or nothing shows it."""
     if key not in state.rejected_fields:
         return ""
-    try:
-        url_args = [record.entity_type(), record.pk, key]
-        return reverse("admin:conflicts_syncconflict_refused_screen", args=url_args)
-    except NoReverseMatch:
-        return ""
+    return page_url("conflicts_syncconflict_refused_screen", record.entity_type(), record.pk, key)
 
 
 def may_resolve_cases(user: Any) -> bool:
@@ -156,18 +148,12 @@ def may_resolve_cases(user: Any) -> bool:
 
 def rejections_url() -> str:
     """Return the list of values that Monday refuses; empty where no application shows them."""
-    try:
-        return reverse("admin:conflicts_syncconflict_refused")
-    except NoReverseMatch:
-        return ""
+    return page_url("conflicts_syncconflict_refused")
 
 
 def first_case_url() -> str:
     """Return what leads to the first conflict or rejected value that waits; empty where no application shows them."""
-    try:
-        return reverse("admin:conflicts_syncconflict_next")
-    except NoReverseMatch:
-        return ""
+    return page_url("conflicts_syncconflict_next")
 
 
 def blocked_fields_url(show: str = "") -> str:

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
-from django.urls import NoReverseMatch, URLPattern, path, reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -21,7 +21,7 @@ from unfold.contrib.filters.admin import RadioFilter
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import EntityFilter, PageChangeList, ReaderMixin, ReadOnlyAdmin, badge, may_act
+from sync.admin.admin_base import EntityFilter, PageChangeList, ReaderMixin, ReadOnlyAdmin, badge
 from sync.admin.confirmed_action import Question, RecordTable, Report, confirmed_rows, run_action, selection
 from sync.admin.queue_actions import next_pass_text
 from sync.api.request_limits import monday_throttle_reason
@@ -210,14 +210,14 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
             "item_link": _item_link(row),
             "item_badge": request_badge(_job_of(row)),
             "item_values": [(labels.get(key, key), value) for key, value in row.values.items() if value],
-            "list_url": reverse("admin:sync_unmatcheditem_changelist"),
+            "list_url": _list_url(),
         }
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
         self.message_user(
             request, "The item isn't unmatched any more: a record has it now, or it has left the board.", "warning"
         )
-        return HttpResponseRedirect(reverse("admin:sync_unmatcheditem_changelist"))
+        return HttpResponseRedirect(_list_url())
 
     def doors_of(self, request: HttpRequest, row: UnmatchedItem) -> list[tuple[str, str, bool]]:
         """Return what this person can do with an item: the label, the address, and whether it is only a link.
@@ -229,11 +229,13 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
             return [("List it again", _door_url("restore", row), False)] if may_ignore else []
         if request_badge(_job_of(row)):
             return []
-        if row.reason_code == UnmatchedReason.AMBIGUOUS and (question := _question_url(row)):
+        if row.reason_code == UnmatchedReason.AMBIGUOUS and (
+            question := registry.page_url("conflicts_syncconflict_changelist", query=f"q={row.item_id}")
+        ):
             doors.append(("Answer", question, True))
-        if may_act(request, row.entity_type, "add"):
+        if registry.may_act(request.user, "add", row.entity_type):
             doors.append((f"Create {registry.type_label(row.entity_type).lower()}", _door_url("create", row), False))
-        if may_act(request, row.entity_type, "change"):
+        if registry.may_act(request.user, "change", row.entity_type):
             doors.append(("Link to…", _door_url("link", row), True))
         if may_ignore:
             doors.append(("Ignore", _door_url("ignore", row), False))
@@ -245,14 +247,16 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
 
     def has_create_permission(self, request: HttpRequest) -> bool:
         """Whether this user may make records of any type of items; of each it is asked once more."""
-        return any(may_act(request, spec.entity_type, "add") for spec in registry.entities())
+        return any(registry.may_act(request.user, "add", spec.entity_type) for spec in registry.entities())
 
     # One item.
 
     def create_one(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Have one item become a record."""
         row = self._row(pk)
-        may = row is None or (may_act(request, row.entity_type, "add") and self.has_view_permission(request))
+        may = row is None or (
+            registry.may_act(request.user, "add", row.entity_type) and self.has_view_permission(request)
+        )
 
         def run() -> Report:
             return self._create(request, UnmatchedItem.objects.listed().filter(pk=pk))
@@ -298,7 +302,7 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
         return self._run(
             request,
             lambda: self._create(request, confirmed_rows(request, rows)),
-            allowed=all(may_act(request, kind, "add") for kind in kinds),
+            allowed=all(registry.may_act(request.user, "add", kind) for kind in kinds),
             question=question,
         )
 
@@ -348,7 +352,7 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
         row = self._row(pk)
         if row is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, str(pk))
-        if not may_act(request, row.entity_type, "change") or not self.has_view_permission(request):
+        if not registry.may_act(request.user, "change", row.entity_type) or not self.has_view_permission(request):
             raise PermissionDenied
         params = request.POST if request.method == "POST" else request.GET
         record = _record(row, params.get("record", ""))
@@ -408,13 +412,6 @@ def _back_url(request: HttpRequest) -> str:
 
 def _door_url(name: str, row: UnmatchedItem) -> str:
     return reverse(f"admin:sync_unmatcheditem_{name}", args=[row.pk])
-
-
-def _question_url(row: UnmatchedItem) -> str:
-    try:
-        return f"{reverse('admin:conflicts_syncconflict_changelist')}?q={row.item_id}"
-    except NoReverseMatch:
-        return ""
 
 
 def _item_link(row: UnmatchedItem) -> SafeString | str:

@@ -397,8 +397,7 @@ class WaitingFieldsView(ShapedView, mixins.ListModelMixin, viewsets.GenericViewS
         mapping = mappings.filter(link__entity_type=entity_type, key=key).first()
         if mapping is None or not registry.is_registered(entity_type):
             raise NotFound(f"There is no field “{key}” of “{entity_type}”. See GET sync/boards/.")
-        opts = registry.entity(entity_type).model._meta
-        if not request.user.has_perm(f"{opts.app_label}.change_{opts.model_name}"):
+        if not registry.may_act(request.user, "change", entity_type):
             raise PermissionDenied
         ids: Sequence[UUID] = waiting(mapping)
         done = retry_field(mapping, ids, request.user.get_username())

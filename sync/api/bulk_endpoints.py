@@ -35,6 +35,7 @@ from sync.models import SyncedModel
 from sync.outbox.notify import notify_board
 from sync.records.authors import log_action_each
 from sync.records.external_ids import TAKEN, Name, lock_looked_up, parse_name, records_named, set_external_ids
+from sync.registry import has_right
 
 MAX_OPERATIONS = 1_000
 
@@ -143,12 +144,8 @@ class MayChangeSome(ModelPermissions):
     def has_permission(self, request: Any, view: Any) -> bool:
         """Whether the caller may do anything at all with these records."""
         return bool(request.user.is_authenticated) and any(
-            _may(request.user, view.queryset.model, act) for act in ("add", "change", "delete")
+            has_right(request.user, act, view.queryset.model._meta.label_lower) for act in ("add", "change", "delete")
         )
-
-
-def _may(user: Any, model: type[models.Model], act: str) -> bool:
-    return bool(user.has_perm(f"{model._meta.app_label}.{act}_{model._meta.model_name}"))
 
 
 @dataclass
@@ -201,7 +198,8 @@ class Bulk:
         except exceptions.ValidationError as error:
             return row.refuse(error)
         row.action = BulkAction(row.given["action"])
-        if missing := [act for act in NEEDED[row.action] if not _may(self.user, self.model, act)]:
+        label = self.model._meta.label_lower
+        if missing := [act for act in NEEDED[row.action] if not has_right(self.user, act, label)]:
             row.refuse(exceptions.PermissionDenied(f"You may not {missing[0]} these records."))
         return None
 

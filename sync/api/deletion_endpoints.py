@@ -123,8 +123,7 @@ class TombstoneViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[Tombstone]):
     def restore(self, request: Request, pk: int) -> Response:
         """Restore it; 409 where it is there again already."""
         row: Tombstone = self.get_object()
-        opts = registry.entity(row.entity_type).model._meta
-        if not request.user.has_perm(f"{opts.app_label}.add_{opts.model_name}"):
+        if not registry.may_act(request.user, "add", row.entity_type):
             raise PermissionDenied
         record = restore_by_person(row, request.user.get_username())
         log_action(request.user, row, "Restored by the API.")

@@ -412,7 +412,7 @@ def expand(
         if field is None:
             return
         target = registry.target_of(field)
-        if not may_view(user, target._meta.app_label, str(target._meta.model_name)):
+        if not may_view(user, target._meta.label_lower):
             raise PermissionDenied(f"You may not see {target._meta.verbose_name_plural}. Leave out expand={name}.")
         found = target._default_manager.in_bulk({getattr(one, field.attname) for one in records} - {None})
         nested = serializers[target](list(found.values()), many=True)

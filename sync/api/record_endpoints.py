@@ -727,9 +727,8 @@ def redirect_to_record(request: HttpRequest, record_id: UUID) -> HttpResponse | 
         return redirect_to_login(request.get_full_path(), reverse("admin:login"))
     for spec in registry.entities():
         options = spec.model._meta
-        permissions = (f"{options.app_label}.{act}_{options.model_name}" for act in ("view", "change"))
-        may = any(request.user.has_perm(permission) for permission in permissions)
         # A record that the user may not see answers like one that doesn't exist.
+        may = registry.may_view(request.user, options.label_lower)
         if may and spec.model._default_manager.filter(pk=record_id).exists():
             return redirect(f"admin:{options.app_label}_{options.model_name}_change", record_id)
     raise Http404(f"No record has the id {record_id}; it may have been deleted.")

@@ -173,8 +173,7 @@ class UnmatchedItemViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[UnmatchedIt
 
     def _row_for(self, request: Request, act: str) -> UnmatchedItem:
         row: UnmatchedItem = self.get_object()
-        opts = registry.entity(row.entity_type).model._meta
-        if not request.user.has_perm(f"{opts.app_label}.{act}_{opts.model_name}"):
+        if not registry.may_act(request.user, act, row.entity_type):
             raise PermissionDenied
         return row
 

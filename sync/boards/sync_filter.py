@@ -188,6 +188,10 @@ class FilterVerdict:
     holds: bool | None = True
     because: FilterCondition | None = None
 
+    def leaves_out(self, *, was_out: bool) -> bool:
+        """Whether the pair is left out: where that can't be told, it stays as it was."""
+        return self.holds is False or (self.holds is None and was_out)
+
 
 HOLDS = FilterVerdict()
 

@@ -49,6 +49,14 @@ def trip(link: BoardLink, error: ConnectorError) -> None:
         trip_account(error)
 
 
+def trip_if_shared(error: ConnectorError) -> bool:
+    """Stop every board where an error would meet each of them alike; return whether it does."""
+    is_shared = error.scope in (Scope.ACCOUNT, Scope.LIMIT, Scope.TRANSPORT, Scope.UNREACHABLE)
+    if is_shared:
+        trip_account(error)
+    return is_shared
+
+
 def trip_account(error: ConnectorError) -> None:
     """Stop every board after a failure that concerns the account, and store why."""
     # A used up quota knows itself when there is room again, and for whom.
@@ -170,8 +178,7 @@ def refresh_quota() -> None:
         store_account_info(connector(urgent=True).account_info())
     except ConnectorError as error:
         log.warning("API quota not refreshed", reason=error.sentence)
-        if error.scope in (Scope.ACCOUNT, Scope.LIMIT, Scope.TRANSPORT, Scope.UNREACHABLE):
-            trip_account(error)
+        trip_if_shared(error)
 
 
 def batch_size() -> int:

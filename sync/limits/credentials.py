@@ -378,6 +378,7 @@ def _refresh_if_due() -> None:
         log.warning("token not refreshed", reason=error.sentence)
     else:
         with transaction.atomic():
+            # The call took seconds, and a person may have disconnected, or connected anew, while it ran.
             present = refresh.select_for_update().first()
             is_wanted = present is not None and present.sealed == row.sealed
             if is_wanted:

@@ -7,6 +7,7 @@ The outbox says “this record may differ”, in one pending row for each record
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, ClassVar
 
@@ -28,6 +29,11 @@ PERMISSIONS = (
 
 BACKOFF_MINUTES = (1, 5, 15, 60)
 """Minutes from a failed attempt to the next; the first is made at once, the one after the last wait is final."""
+
+
+def backoff(failures: int) -> timedelta:
+    """Return the wait after so many failures in a row; whoever goes on after the last wait waits as long again."""
+    return timedelta(minutes=BACKOFF_MINUTES[min(max(failures, 1), len(BACKOFF_MINUTES)) - 1])
 
 
 class QueueAction(StrEnum):

@@ -17,7 +17,6 @@ from uuid import UUID
 from django.contrib.auth import get_user_model
 from django.db import connection
 from django.db.models import OuterRef, QuerySet, Subquery, TextChoices
-from django.urls import NoReverseMatch, reverse
 
 from sync import registry
 from sync.choices import BlockedCode, GuardKind
@@ -44,14 +43,14 @@ class AttentionKind(TextChoices):
 
 
 _SEEN_WITH = {
-    AttentionKind.FAILED: ("sync", "syncqueue"),
-    AttentionKind.APPROVAL: ("sync", "guardedact"),
-    AttentionKind.CONFLICT: ("conflicts", "syncconflict"),
-    AttentionKind.DUPLICATE: ("conflicts", "syncconflict"),
-    AttentionKind.REJECTED: ("conflicts", "syncconflict"),
-    AttentionKind.BLOCKED: ("sync", "syncmetadata"),
-    AttentionKind.UNMATCHED: ("sync", "unmatcheditem"),
-    AttentionKind.WEBHOOK: ("sync", "webhookendpoint"),
+    AttentionKind.FAILED: "sync.syncqueue",
+    AttentionKind.APPROVAL: "sync.guardedact",
+    AttentionKind.CONFLICT: "conflicts.syncconflict",
+    AttentionKind.DUPLICATE: "conflicts.syncconflict",
+    AttentionKind.REJECTED: "conflicts.syncconflict",
+    AttentionKind.BLOCKED: "sync.syncmetadata",
+    AttentionKind.UNMATCHED: "sync.unmatcheditem",
+    AttentionKind.WEBHOOK: "sync.webhookendpoint",
 }
 """The rows that a person has to be allowed to view for a kind: those of the list on which it was always shown."""
 
@@ -74,7 +73,7 @@ EVERYTHING = AttentionScope(frozenset(AttentionKind))
 
 def scope_of(user: Any) -> AttentionScope:
     """Return what this person may see; nothing is asked of the database but their permissions, once."""
-    kinds = (kind for kind, row in _SEEN_WITH.items() if may_view(user, *row))
+    kinds = (kind for kind, row in _SEEN_WITH.items() if may_view(user, row))
     return AttentionScope(frozenset(kinds), visible_types(user))
 
 
@@ -94,10 +93,7 @@ def may_act_on(user: Any, kind: AttentionKind, entity_type: str) -> bool:
     """Whether this person may do something about an entry, and so take it on or note something."""
     if kind in _ACTED_ON_WITH:
         return bool(user.has_perm(_ACTED_ON_WITH[kind]))
-    if not registry.is_registered(entity_type):
-        return False
-    opts = registry.entity(entity_type).model._meta
-    return bool(user.has_perm(f"{opts.app_label}.change_{opts.model_name}"))
+    return registry.may_act(user, "change", entity_type)
 
 
 MAX_SHOWN_VALUE = 120
@@ -616,9 +612,9 @@ def _url(kind: AttentionKind, key: str, code: str, entity_type: str, entity_id: 
     """The page on which an entry is dealt with; empty where no application shows it."""
     row_id = key.partition(":")[2]
     if kind is AttentionKind.APPROVAL:
-        return f"{_reverse('sync_guardedact_changelist')}?state__exact=held"
+        return f"{registry.page_url('sync_guardedact_changelist')}?state__exact=held"
     if kind is AttentionKind.BLOCKED and entity_id and code != BlockedCode.COLUMN:
-        return record_url(entity_type, entity_id) or _reverse("sync_boardlink_held")
+        return record_url(entity_type, entity_id) or registry.page_url("sync_boardlink_held")
     name = {
         AttentionKind.FAILED: "sync_syncqueue_change",
         AttentionKind.UNMATCHED: "sync_unmatcheditem_change",
@@ -627,14 +623,7 @@ def _url(kind: AttentionKind, key: str, code: str, entity_type: str, entity_id: 
         AttentionKind.BLOCKED: "sync_boardlink_held",
     }.get(kind, "conflicts_syncconflict_screen")
     args = row_id.split(":") if kind is AttentionKind.REJECTED else [row_id]
-    return _reverse(name, *(() if kind is AttentionKind.BLOCKED else args))
-
-
-def _reverse(name: str, *args: str) -> str:
-    try:
-        return reverse(f"admin:{name}", args=args)
-    except NoReverseMatch:
-        return ""
+    return registry.page_url(name, *(() if kind is AttentionKind.BLOCKED else args))
 
 
 # What each side has, of kinds whose application knows it.

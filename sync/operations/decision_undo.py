@@ -41,15 +41,12 @@ def may_undo_decisions(user: AbstractBaseUser | AnonymousUser, decisions: Iterab
     """Whether a user may change every record that these decisions are about."""
     if not isinstance(user, PermissionsMixin | AnonymousUser):
         return False
-    for entity_type in {row.entity_type for row in decisions}:
-        try:
-            opts = registry.entity(entity_type).model._meta
-            permission = f"{opts.app_label}.change_{opts.model_name}"
-        except registry.UnknownEntity:
-            permission = "sync.change_decision"
-        if not user.has_perm(permission):
-            return False
-    return True
+    return all(
+        registry.may_act(user, "change", entity_type)
+        if registry.is_registered(entity_type)
+        else user.has_perm("sync.change_decision")
+        for entity_type in {row.entity_type for row in decisions}
+    )
 
 
 # The plan: what an undo would write, and why some decisions can't be undone any more.

@@ -60,6 +60,7 @@ def place_events(*, batches: int | None = None) -> bool:
 def _place_some() -> bool:
     """Give places to PLACED_AT_ONCE events; return whether it could be done now."""
     try:
+        # One at a time, until the commit: a reader that has seen a place never misses a lower one that comes later.
         with brief_transaction(), connection.cursor() as cursor:
             cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
             if not cursor.fetchone()[0]:
@@ -145,9 +146,9 @@ def feed_sight(user: Any) -> FeedSight:
     """Return what this user may see: who may view a record may read its events; nobody and the deactivated, nothing."""
     if user is None:
         return FeedSight(frozenset(), conflicts=False)
-    models = ((spec.entity_type, spec.model._meta) for spec in registry.entities())
-    types = (name for name, opts in models if user.has_perm(f"{opts.app_label}.view_{opts.model_name}"))
-    return FeedSight(frozenset(types), bool(user.has_perm("conflicts.view_syncconflict")))
+    known = (spec.entity_type for spec in registry.entities())
+    types = frozenset(entity_type for entity_type in known if registry.may_act(user, "view", entity_type))
+    return FeedSight(types, bool(user.has_perm("conflicts.view_syncconflict")))
 
 
 @dataclass(frozen=True)

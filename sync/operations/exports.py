@@ -313,6 +313,7 @@ def _write(export: Export) -> None:
         size = file.seek(0, SEEK_END)
         file.seek(0)
         with transaction.atomic():
+            # A worker that was thought dead may come back: only whoever has the claim now replaces the parts.
             if not _mine(export).select_for_update().exists():
                 raise _Interrupted
             export.parts.all().delete()

@@ -36,7 +36,7 @@ from sync.kernel.db import brief_transaction, gave_way
 from sync.kernel.outgoing_calls import REDIRECTED, AddressError, Answer, CallFailed, post_json
 from sync.kernel.secret_texts import KeyChanged
 from sync.models import DeliveryState, DisabledCode, FeedEvent, WebhookDelivery, WebhookEndpoint
-from sync.models.jobs import BACKOFF_MINUTES
+from sync.models.jobs import BACKOFF_MINUTES, backoff
 from sync.operations.event_feed import CONFLICT_TYPES, FeedSight, event_bodies, feed_sight, place_events
 from sync.operations.outgoing_webhooks import SECRET_PREFIX, signing_secrets
 
@@ -125,6 +125,7 @@ def _make_deliveries(endpoint_id: UUID) -> None:
         return
     with _undone_where_held_up("deliveries"):
         rows = WebhookEndpoint.objects.filter(pk=endpoint_id, enabled=True)
+        # One worker moves an endpoint's place at a time: two would make the same deliveries.
         endpoint = rows.select_for_update(of=("self",), skip_locked=True).first()
         last = FeedEvent.objects.aggregate(last=Max("position"))["last"] or 0
         if endpoint is None or last == endpoint.position:
@@ -369,7 +370,7 @@ def _mark(row: WebhookDelivery, outcome: _Outcome, now: datetime) -> bool:
         # Where it took nothing before this call either, it is not this delivery's fault.
         counted = row.counted + (0 if row.endpoint.failing_since else 1)
         is_over = counted > len(BACKOFF_MINUTES)
-        pause = max(_pause(max(counted, 1)), timedelta(seconds=outcome.wait))
+        pause = max(backoff(counted), timedelta(seconds=outcome.wait))
         marked |= {"counted": counted, "next_attempt": now + pause, "finished_at": now if is_over else None}
         marked["state"] = DeliveryState.FAILED if is_over else DeliveryState.PENDING
     mine = WebhookDelivery.objects.filter(pk=row.pk, state=DeliveryState.IN_PROGRESS, claimed_until=row.claimed_until)
@@ -377,10 +378,6 @@ def _mark(row: WebhookDelivery, outcome: _Outcome, now: datetime) -> bool:
     with _undone_where_held_up("mark"):
         number = mine.update(**marked)
     return number == 1
-
-
-def _pause(failures: int) -> timedelta:
-    return timedelta(minutes=BACKOFF_MINUTES[min(failures, len(BACKOFF_MINUTES)) - 1])
 
 
 def _note_failing(endpoint: WebhookEndpoint, outcome: _Outcome, now: datetime) -> None:
@@ -391,7 +388,7 @@ def _note_failing(endpoint: WebhookEndpoint, outcome: _Outcome, now: datetime) -
     if endpoint.next_attempt is None or endpoint.next_attempt <= now:
         endpoint.failures += 1
         endpoint.failing_since = endpoint.failing_since or now
-        endpoint.next_attempt = now + max(_pause(endpoint.failures), timedelta(seconds=outcome.wait))
+        endpoint.next_attempt = now + max(backoff(endpoint.failures), timedelta(seconds=outcome.wait))
     code = DisabledCode.NONE
     if outcome.status == HTTPStatus.GONE:
         code = DisabledCode.GONE

@@ -51,19 +51,21 @@ MAX_NOTIFY_SECONDS = 120.0
 
 @dataclass
 class WorkSummary:
-    """What one run of the worker did, in records."""
+    """What runs of the worker did, in records; `waiting` is how many jobs still wait after the last."""
 
     claimed: int = 0
     completed: int = 0
     failed: int = 0
     waiting: int = 0
 
-    def add(self, claimed: int, result: PassResult) -> None:
-        """Add the result of one pass."""
+    def add(self, claimed: int, result: PassResult | WorkSummary) -> None:
+        """Add the result of one pass, or of one run."""
         self.claimed += claimed
         self.completed += result.completed
         self.failed += result.failed
-        self.waiting += result.waiting
+
+    def __str__(self) -> str:
+        return f"{self.claimed:,} checked: {self.completed:,} done, {self.failed:,} failed."
 
 
 @dataclass
@@ -209,40 +211,22 @@ def work(
 SLICE_SECONDS = 2.0
 
 
-@dataclass(frozen=True)
-class DrainResult:
-    """Jobs added up: claimed, and what became of them."""
-
-    claimed: int = 0
-    completed: int = 0
-    failed: int = 0
-
-    def plus(self, summary: WorkSummary) -> DrainResult:
-        """Return the sum of this and one more run."""
-        return DrainResult(
-            self.claimed + summary.claimed, self.completed + summary.completed, self.failed + summary.failed
-        )
-
-    @property
-    def summary(self) -> str:
-        """Return the sum as a sentence."""
-        return f"{self.claimed:,} checked: {self.completed:,} done, {self.failed:,} failed."
-
-
-DrainProgress = Callable[[DrainResult, int], None]
+DrainProgress = Callable[[int, int], None]
+"""Is told how many records were claimed so far, and how many jobs are due."""
 
 
 def drain(
     progress: DrainProgress | None = None, *, entity_type: str | None = None, seconds: float = SLICE_SECONDS
-) -> DrainResult:
+) -> WorkSummary:
     """Work until nothing is due, waiting for others' leases; `progress` is called after each slice.
 
     On shutdown it ends after the batch in hand.
     """
-    total = DrainResult()
+    total = WorkSummary()
     while True:
         summary = work(entity_type, seconds=seconds if progress else None, wait_for_lease=True)
-        total = total.plus(summary)
+        total.add(summary.claimed, summary)
+        total.waiting = summary.waiting
         if process.is_shutting_down():
             return total
         due = int(availability.queue_stats()["due"])
@@ -250,7 +234,7 @@ def drain(
         if not (summary.claimed and due) and not _has_other_workers(entity_type):
             return total
         if progress:
-            progress(total, due)
+            progress(total.claimed, due)
 
 
 def _has_other_workers(entity_type: str | None) -> bool:

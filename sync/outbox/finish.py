@@ -12,7 +12,7 @@ from sync.choices import Cause
 from sync.kernel.counters import FAILED_ATTEMPTS, FAILED_JOBS, Increment, increment
 from sync.kernel.secret_texts import without_secrets
 from sync.models import SyncQueue
-from sync.models.jobs import BACKOFF_MINUTES
+from sync.models.jobs import backoff
 from sync.outbox.queue_rows import mark_failed
 
 _COMPLETE = """
@@ -125,8 +125,8 @@ def fail(rows: Sequence[SyncQueue], token: UUID, error: str) -> bool:
         with connection.cursor() as cursor:
             cursor.execute(_FAIL, [error, leading.id, token])
     else:
-        minutes = BACKOFF_MINUTES[min(max(leading.attempts, 1), len(BACKOFF_MINUTES)) - 1]
-        values = {"error": error, "cause": int(Cause.FAILURE), "seconds": minutes * 60}
+        seconds = backoff(leading.attempts).total_seconds()
+        values = {"error": error, "cause": int(Cause.FAILURE), "seconds": seconds}
         _return_to_pending([leading.id], token, _ATTEMPTS_COUNTED, _DUE_AFTER_BACKOFF, values)
     return is_final
 

@@ -166,7 +166,7 @@ def exclude_records(batch: Batch) -> None:
     for record_sync in [one for one in batch.open_records if _is_filtered(one)]:
         verdict = record_verdict(batch.board, record_sync.record)
         was_out = record_sync.ledger.left_out == FilterSide.RECORD
-        if verdict.holds is False or (verdict.holds is None and was_out):
+        if verdict.leaves_out(was_out=was_out):
             leave_out(record_sync, FilterSide.RECORD, exclusion_sentence(batch.board, FilterSide.RECORD, verdict))
         elif verdict.holds is None:
             record_sync.reason = exclusion_sentence(batch.board, FilterSide.RECORD, verdict)
@@ -187,7 +187,7 @@ def exclude_items(batch: Batch) -> None:
         was_synced = item is not None and not was_out and not record_sync.link_to and record_sync.ledger.base
         if verdict.holds is False and was_synced:
             record_sync.leaving = sentence
-        elif verdict.holds is False or (verdict.holds is None and was_out):
+        elif verdict.leaves_out(was_out=was_out):
             leave_out(record_sync, FilterSide.ITEM, sentence if item else f"{sentence} {_WOULD_NOT_MATCH}")
         elif verdict.holds is None and item is None:
             record_sync.creates = False

@@ -528,7 +528,7 @@ def _removal_by_policy(batch: Batch, deleted: DeletedRecord, item: Item, policy:
         return policy
     if choice is not None:
         now = {edit.key: (edit.npd or None, edit.monday or None) for edit in deleted.edits}
-        if now != {key: (npd or None, monday or None) for key, (npd, monday) in choice.seen.items()}:
+        if now != choice.seen_values:
             problem = "The item was edited after you chose. Check it and choose again."
         elif choice.choose == "npd":
             return RecordGone.DELETE if policy is RecordGone.DELETE else RecordGone.ARCHIVE

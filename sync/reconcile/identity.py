@@ -336,6 +336,7 @@ def merge_records(batch: Batch, made_id: UUID, other_id: UUID, by: str) -> str:
     Where the other has an item, the made one's goes as the items of deleted records do (deleted_records.py). Returns
     what was done, as a sentence.
     """
+    # With the key's lock, for one of them is deleted; in the order of ids, as every writer of several records.
     locked = batch.records.select_for_update(of=("self",)).filter(pk__in=[made_id, other_id]).order_by("pk")
     found = {record.pk: record for record in locked}
     made, other = found.get(made_id), found.get(other_id)

@@ -417,8 +417,7 @@ def _with_action(batch: Batch, record_sync: RecordSync, removed_item: RemovedIte
     if choice is None:
         act = _action_by_policy(batch, record_sync, removed_item)
         return replace(removed_item, act=act, by="as this board's setting says" if act else "")
-    seen_values = {key: (npd or None, monday or None) for key, (npd, monday) in choice.seen.items()}
-    if seen_values != {conflict.key: (conflict.npd, conflict.monday) for conflict in removed_item.fields}:
+    if choice.seen_values != {conflict.key: (conflict.npd, conflict.monday) for conflict in removed_item.fields}:
         problem = "The record was edited after you chose. Check the current values, then choose again."
     elif (choice.choose, choice.value or "") in {(option.choose, option.value) for option in removed_item.options}:
         return replace(removed_item, act=_OPTION_ACTIONS[choice.choose], by="as a person chose", chosen=True)

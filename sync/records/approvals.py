@@ -206,12 +206,10 @@ UNSETTLED_TOMBSTONES = (TombstoneState.WAITING, TombstoneState.PENDING_APPROVAL)
 CLEAR_KINDS = (GuardKind.CLEAR_MONDAY, GuardKind.CLEAR_NPD)
 
 
-def release_obsolete(entity_type: str | None = None) -> int:
+def release_obsolete() -> int:
     """End every open request whose cause is gone; returns how many were released or turned out done."""
     ended = 0
     for spec in registry.entities():
-        if entity_type not in (None, spec.entity_type):
-            continue
         acts = _open_requests(spec, GuardKind.ITEMS)
         tombstones = Tombstone.objects.filter(entity_type=spec.entity_type, entity_id=OuterRef("entity_id"))
         # The item has left the board, so an approved request was carried out.

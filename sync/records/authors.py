@@ -160,22 +160,20 @@ def full_name(user: AbstractBaseUser) -> str:
 MAX_NAME_LENGTH = 200
 
 
-def log_action(
-    user: AbstractBaseUser | AnonymousUser, about: Model, sentence: str, *, flag: int = CHANGE, name: str = ""
-) -> None:
-    """Log an action on one record or row; `name` where it isn't to be logged by its own name."""
-    log_action_many(user, [about], sentence, flag=flag, name=name)
+def log_action(user: AbstractBaseUser | AnonymousUser, about: Model, sentence: str, *, flag: int = CHANGE) -> None:
+    """Log an action on one record or row."""
+    log_action_many(user, [about], sentence, flag=flag)
 
 
 def log_action_many(
-    user: AbstractBaseUser | AnonymousUser, about: Iterable[Model], sentence: str, *, flag: int = CHANGE, name: str = ""
+    user: AbstractBaseUser | AnonymousUser, about: Iterable[Model], sentence: str, *, flag: int = CHANGE
 ) -> None:
     """Log an action on each of these, in one statement, in the caller's transaction."""
-    log_action_each(user, [(one, sentence) for one in about], flag=flag, name=name)
+    log_action_each(user, [(one, sentence) for one in about], flag=flag)
 
 
 def log_action_each(
-    user: AbstractBaseUser | AnonymousUser, acts: Iterable[tuple[Model, str]], *, flag: int = CHANGE, name: str = ""
+    user: AbstractBaseUser | AnonymousUser, acts: Iterable[tuple[Model, str]], *, flag: int = CHANGE
 ) -> None:
     """Log an action on each of these, each with a sentence of its own, in one statement."""
     LogEntry.objects.bulk_create(
@@ -183,7 +181,7 @@ def log_action_each(
             user_id=user.pk,  # type: ignore[misc]  # permissions let nobody anonymous in
             content_type=ContentType.objects.get_for_model(type(one)),
             object_id=str(one.pk),
-            object_repr=(name or str(one))[:MAX_NAME_LENGTH],
+            object_repr=str(one)[:MAX_NAME_LENGTH],
             action_flag=flag,
             change_message=sentence,
         )

@@ -181,6 +181,8 @@ def _owned_condition(rows: str) -> str:
 
 
 RECENT = timedelta(minutes=15)
+MAX_LISTED = 5
+"""Requests that the page says something about."""
 
 
 @dataclass(frozen=True)
@@ -319,12 +321,14 @@ def open_requests(item_ids: Iterable[str]) -> dict[tuple[str, str], SyncQueue]:
     return {(job.entity_type, str(job.remote_id)): job for job in jobs}
 
 
-def recent_requests(by: str, now: datetime, limit: int = 5) -> list[ItemRequest]:
+def recent_requests(by: str, now: datetime) -> list[ItemRequest]:
     """Return what a person asked for in the last minutes, the newest first, with what came of it."""
     wanted = SyncQueue.objects.filter(entity_id=None, payload__by=by, payload__has_any_keys=list(REQUEST_KEYS))
     done = wanted.filter(status=QueueStatus.COMPLETED, finished_at__gt=now - RECENT)
     live = wanted.filter(status__in=(QueueStatus.PENDING, QueueStatus.IN_PROGRESS, QueueStatus.FAILED))
-    jobs = sorted([*done.order_by("-finished_at")[:limit], *live.order_by("-id")[:limit]], key=lambda job: -job.pk)
+    jobs = sorted(
+        [*done.order_by("-finished_at")[:MAX_LISTED], *live.order_by("-id")[:MAX_LISTED]], key=lambda job: -job.pk
+    )
     ids = [str(job.remote_id) for job in jobs]
     names = dict(UnmatchedItem.objects.filter(item_id__in=ids).values_list("item_id", "name")) if ids else {}
     owners: dict[str, SyncedModel] = {}
@@ -338,13 +342,15 @@ def recent_requests(by: str, now: datetime, limit: int = 5) -> list[ItemRequest]
             owners.get(str(job.remote_id)),
             at=job.finished_at or job.created_at,
         )
-        for job in jobs[:limit]
+        for job in jobs[:MAX_LISTED]
     ]
     ignored = UnmatchedItem.objects.filter(ignored_by=by, ignored_at__gt=now - RECENT).order_by("-ignored_at", "-id")
     ignored_rows = ignored.values_list("ignored_at", "name", "item_id")
-    batches = [(at, list(rows)) for at, rows in groupby(ignored_rows[: limit * 200], key=lambda row: row[0])]
-    asked += [ItemRequest(rows[0][1] or f"Item {rows[0][2]}", ignored=len(rows), at=at) for at, rows in batches[:limit]]
-    return sorted(asked, key=lambda request: request.at or now, reverse=True)[:limit]
+    batches = [(at, list(rows)) for at, rows in groupby(ignored_rows[: MAX_LISTED * 200], key=lambda row: row[0])]
+    asked += [
+        ItemRequest(rows[0][1] or f"Item {rows[0][2]}", ignored=len(rows), at=at) for at, rows in batches[:MAX_LISTED]
+    ]
+    return sorted(asked, key=lambda request: request.at or now, reverse=True)[:MAX_LISTED]
 
 
 def _ids_by_type(rows: Iterable[UnmatchedItem | RefusedItem]) -> Iterable[tuple[str, list[str]]]:

@@ -12,14 +12,14 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.management import call_command
-from django.db import connection
 from django.test import Client
 from django_otp.oath import totp
 from rest_framework.authtoken.models import Token
 
 from npd.accounts.models import SecondFactor
 from npd.accounts.second_factor import app_key, tell_turned_on, warn_of_wrong_codes
-from sync.clock import CREATE_SYNC_NOW, sync_now
+from sync.clock import sync_now
+from tests.support.clock import move_clock
 
 LOGIN, CODE, SET_UP, CHANGE = (
     f"/admin/{one}/" for one in ("login", "two-factor", "two-factor/set-up", "two-factor/change")
@@ -51,9 +51,7 @@ def enrolled(user: User) -> list[str]:
 
 def clock(offset: timedelta) -> None:
     """From here on it is so much later; the test's transaction takes it back."""
-    later = f"clock_timestamp() + interval ''{offset.total_seconds()} seconds''"
-    with connection.cursor() as cursor:
-        cursor.execute(CREATE_SYNC_NOW.replace("clock_timestamp()", later))
+    move_clock(offset)
 
 
 def with_password(address: str = "192.0.2.1") -> Client:

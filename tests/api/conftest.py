@@ -57,3 +57,11 @@ def row(**values: Any) -> SyncQueue:
 
 def url_of(record: Any, after: str = "") -> str:
     return f"/api/v1/{record.entity_type()}s/{record.pk}/{after}"
+
+
+def results(api: APIClient, address: str, **query: Any) -> list[dict[str, Any]]:
+    """What a list answers with this query."""
+    answer = api.get(address, query)
+    assert answer.status_code == 200, answer.content
+    found: list[dict[str, Any]] = answer.json()["results"]
+    return found

@@ -28,7 +28,7 @@ from sync.models import (
 )
 from sync.operations import exports
 from tests.admin import states
-from tests.api.conftest import row, user_who_may, with_token
+from tests.api.conftest import results, row, user_who_may, with_token
 from tests.conflicts.conftest import GOOD, REFUSED, rejected_too
 
 SYNC = "/api/v1/sync/"
@@ -44,13 +44,6 @@ def rejected(db: None) -> Contact:
     held = SyncMetadata.objects.get(entity_id=str(made.pk)).held
     SyncMetadata.objects.filter(entity_id=str(made.pk)).update(held={"email": held["email"] | {"code": "rejected"}})
     return made
-
-
-def results(api: APIClient, address: str, **query: Any) -> list[dict[str, Any]]:
-    answer = api.get(address, query)
-    assert answer.status_code == 200, answer.content
-    found: list[dict[str, Any]] = answer.json()["results"]
-    return found
 
 
 # Rejected values.

@@ -27,7 +27,7 @@ from sync.models import (
     Tombstone,
     UnmatchedItem,
 )
-from tests.api.conftest import row, url_of, user_who_may, with_token
+from tests.api.conftest import results, row, url_of, user_who_may, with_token
 
 SYNC = "/api/v1/sync/"
 BLOCKED, LOOPS, DELETED = (f"{SYNC}{name}/" for name in ("blocked-fields", "update-loops", "deleted-records"))
@@ -41,13 +41,6 @@ def email(db: None) -> FieldMapping:
     return FieldMapping.objects.create(
         link=link, key="email", label="Email", fields=["email"], column_id="email", converter="email"
     )
-
-
-def results(api: APIClient, address: str, **query: Any) -> list[dict[str, Any]]:
-    answer = api.get(address, query)
-    assert answer.status_code == 200, answer.content
-    found: list[dict[str, Any]] = answer.json()["results"]
-    return found
 
 
 def blocked(contact: Contact, **held: Any) -> SyncMetadata:

@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
 from django.test import Client
 
 from npd.models import Contact
-from sync.clock import CREATE_SYNC_NOW, sync_now
+from sync.clock import sync_now
 from sync.ledger import SyncStateService
 from sync.limits import breaker, pass_budget, quota
 from sync.models import ApiUsage, BoardLink
 from sync.operations.record_requests import push_record
 from sync.records import availability
 from tests.budget.conftest import Planned
+from tests.support.clock import stop_clock
 from tests.support.world import World
 
 
@@ -45,9 +45,7 @@ def gathering(world: World, contact: Contact) -> None:
 
 def stand_still() -> None:
     """Stop the database's clock; the window shrinks a little with every moment."""
-    stopped = CREATE_SYNC_NOW.replace("clock_timestamp()", f"timestamptz ''{sync_now().isoformat()}''")
-    with connection.cursor() as cursor:
-        cursor.execute(stopped)
+    stop_clock(sync_now())
 
 
 def test_changes_are_gathered_until_the_window_ends_and_then_go_out_together(world: World, tight: Contact) -> None:

@@ -19,10 +19,10 @@ from django.conf import settings
 from django.db import connection, connections
 
 from config.embedded.postgres import EmbeddedPostgres
-from sync.clock import CREATE_SYNC_NOW
 from sync.operations.detect.sweep_schedule import NIGHT_END_HOUR
 from tests.chaos.journal import Journal
 from tests.chaos.workers import Hand, Worker
+from tests.support.clock import move_clock, reset_clock
 from tests.support.sandbox import Sandbox
 from tests.support.site import Processes, purge_broker, restore_schedule
 from tests.support.waiting import wait_for
@@ -139,8 +139,7 @@ class Arena:
             if worker.ended is None:
                 self.hand.kill(worker)
         self.rest()
-        with connection.cursor() as cursor:
-            cursor.execute(CREATE_SYNC_NOW)
+        reset_clock()
         self.api.close()
 
     # --- time ---------------------------------------------------------------------------------------------
@@ -162,9 +161,7 @@ class Arena:
         return self.offset - self.begun_at
 
     def _set_clocks(self) -> None:
-        moved = CREATE_SYNC_NOW.replace("clock_timestamp()", f"clock_timestamp() + interval ''{self.offset} seconds''")
-        with connection.cursor() as cursor:
-            cursor.execute(moved)
+        move_clock(self.offset)
         self.sandbox.control("clock", offset_seconds=self.offset)
 
     def _announced(self) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.db import transaction
+from django.test import Client
 
 from conflicts.database_store import DatabaseConflictStore
 from conflicts.models import SyncConflict
@@ -28,6 +29,13 @@ def ada(db: None) -> User:
 def person(ada: User) -> User:
     """Who is signed in in a browser."""
     return ada
+
+
+@pytest.fixture
+def browser(client: Client, ada: User) -> Client:
+    """Ada's session."""
+    client.force_login(ada)
+    return client
 
 
 @pytest.fixture
@@ -61,6 +69,13 @@ def of_fields(name: str, *fields: FieldConflict, kind: str = "fields") -> Contac
 
 def conflict_of(contact: Contact) -> SyncConflict:
     return SyncConflict.objects.get(entity_id=contact.pk)
+
+
+@pytest.fixture
+def conflict(contact: Contact) -> SyncConflict:
+    """Two fields of the contact, which both sides changed."""
+    record(finding(contact, PHONE, ROLE))
+    return conflict_of(contact)
 
 
 def seen(*fields: FieldConflict) -> dict[str, dict[str, str | None]]:

@@ -261,11 +261,6 @@ class TestByApi:
 
 
 class TestOnTheScreen:
-    @pytest.fixture
-    def browser(self, client: Client, ada: User) -> Client:
-        client.force_login(ada)
-        return client
-
     def screen(self, conflict: SyncConflict, name: str = "screen") -> str:
         return reverse(f"admin:conflicts_syncconflict_{name}", args=[conflict.pk])
 

@@ -36,12 +36,6 @@ def contacts(db: None) -> list[Contact]:
     return found
 
 
-@pytest.fixture
-def browser(client: Client, ada: User) -> Client:
-    client.force_login(ada)
-    return client
-
-
 def prepare(browser: Client, kept: str = "keep_npd", query: str = "") -> tuple[ConflictBatch, Any]:
     answer = browser.post(f"{LIST}all/{kept}/?{query}", follow=True)
     return ConflictBatch.objects.latest("made_at"), answer

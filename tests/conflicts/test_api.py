@@ -28,12 +28,6 @@ def client_of(user: User) -> APIClient:
     return client
 
 
-@pytest.fixture
-def conflict(contact: Contact) -> SyncConflict:
-    record(finding(contact, PHONE, ROLE))
-    return conflict_of(contact)
-
-
 def body(**selections: Any) -> dict[str, Any]:
     return {"resolution_type": "merge", "selections": selections, "seen": seen(PHONE, ROLE)}
 

@@ -31,12 +31,6 @@ from tests.conflicts.test_screen import LIST, text_of
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def browser(client: Client, ada: User) -> Client:
-    client.force_login(ada)
-    return client
-
-
 def conflicting(name: str, *fields: Any) -> SyncConflict:
     contact = Contact.objects.create(name=name, monday_id=str(100 + Contact.objects.count()))
     record(finding(contact, *fields))

@@ -57,12 +57,6 @@ def form(choose: str, value: str = "", key: str = "email", seen: dict[str, str |
     }  # fmt: skip
 
 
-@pytest.fixture
-def browser(client: Client, ada: User) -> Client:
-    client.force_login(ada)
-    return client
-
-
 def waits() -> list[tuple[str, str]]:
     return [(one.name, one.key) for one in blocked_fields.rejected_values(10)]
 

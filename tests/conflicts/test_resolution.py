@@ -20,12 +20,6 @@ from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def conflict(contact: Contact) -> SyncConflict:
-    record(finding(contact, PHONE, ROLE))
-    return conflict_of(contact)
-
-
 def merge(conflict: SyncConflict, by: User, *fields: FieldConflict, **selections: Any) -> SyncConflict:
     chosen = {key: Resolution(**{"choose": "", **one}) for key, one in selections.items()}
     return resolve(conflict.pk, by=by, resolution_type="merge", selections=chosen, seen=seen(*fields))

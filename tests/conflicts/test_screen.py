@@ -19,18 +19,6 @@ pytestmark = pytest.mark.django_db
 LIST = "/admin/conflicts/syncconflict/"
 
 
-@pytest.fixture
-def conflict(contact: Contact) -> SyncConflict:
-    record(finding(contact, PHONE, ROLE))
-    return conflict_of(contact)
-
-
-@pytest.fixture
-def browser_of_ada(client: Client, ada: User) -> Client:
-    client.force_login(ada)
-    return client
-
-
 def screen(conflict: SyncConflict, name: str = "screen") -> str:
     return reverse(f"admin:conflicts_syncconflict_{name}", args=[conflict.pk])
 
@@ -48,30 +36,26 @@ def text_of(response: Any) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", page).split())
 
 
-def test_both_of_a_long_text_are_used_without_a_script_for_the_values_seen(
-    browser_of_ada: Client, contact: Contact
-) -> None:
+def test_both_of_a_long_text_are_used_without_a_script_for_the_values_seen(browser: Client, contact: Contact) -> None:
     notes = FieldConflict("notes", "Call.\nTuesday", "Call.", "Call.\nWednesday")
     record(finding(contact, notes))
     url = screen(conflict_of(contact))
-    assert 'value="both"' in browser_of_ada.get(url).content.decode()
-    answer = browser_of_ada.post(url, form(replace(notes, npd="Other"), pick__notes="both"))
+    assert 'value="both"' in browser.get(url).content.decode()
+    answer = browser.post(url, form(replace(notes, npd="Other"), pick__notes="both"))
     assert answer.status_code == 409
-    browser_of_ada.post(url, form(notes, pick__notes="both"))
+    browser.post(url, form(notes, pick__notes="both"))
     choice = conflict_of(contact).stored_choice.fields["notes"]
     assert (choice.choose, choice.value) == ("custom", "Call.\nTuesday\nWednesday")
 
 
-def test_both_are_not_offered_where_one_says_it_all_or_a_text_is_short(
-    browser_of_ada: Client, contact: Contact
-) -> None:
+def test_both_are_not_offered_where_one_says_it_all_or_a_text_is_short(browser: Client, contact: Contact) -> None:
     longer = FieldConflict("notes", "Call.\nTuesday", "Call.", "Call.")
     record(finding(contact, longer, PHONE))
-    assert 'value="both"' not in browser_of_ada.get(screen(conflict_of(contact))).content.decode()
+    assert 'value="both"' not in browser.get(screen(conflict_of(contact))).content.decode()
 
 
 def test_the_screen_shows_both_sides_the_base_what_is_held_and_folds_what_is_equal(
-    browser_of_ada: Client, conflict: SyncConflict, contact: Contact
+    browser: Client, conflict: SyncConflict, contact: Contact
 ) -> None:
     states.boards()
     base = {
@@ -81,7 +65,7 @@ def test_the_screen_shows_both_sides_the_base_what_is_held_and_folds_what_is_equ
         entity_type="contact", entity_id=str(contact.pk), base=base,
         held={"notes": {"reason": "Monday refused it."}}, altered={}, conflicts={},
     )  # fmt: skip
-    response = browser_of_ada.get(screen(conflict))
+    response = browser.get(screen(conflict))
     shown, page = text_of(response), response.content.decode()
     for value in (PHONE.npd, PHONE.base, PHONE.monday, ROLE.npd, ROLE.base, ROLE.monday):
         assert str(value) in shown
@@ -95,73 +79,73 @@ def test_the_screen_shows_both_sides_the_base_what_is_held_and_folds_what_is_equ
     assert "Phone" not in folded
 
     Contact.objects.filter(pk=contact.pk).update(email="hopper@navy.test")  # which no pass has seen yet
-    assert "1 field is equal on both sides" in text_of(browser_of_ada.get(screen(conflict)))
+    assert "1 field is equal on both sides" in text_of(browser.get(screen(conflict)))
 
 
-def test_values_are_escaped(browser_of_ada: Client, contact: Contact) -> None:
+def test_values_are_escaped(browser: Client, contact: Contact) -> None:
     record(finding(contact, FieldConflict("notes", "<script>alert(1)</script>", None, '"><b>')))
-    page = browser_of_ada.get(screen(conflict_of(contact))).content.decode()
+    page = browser.get(screen(conflict_of(contact))).content.decode()
     assert "<script>alert(1)" not in page
     assert '"><b>' not in page
 
 
-def test_resolve_stores_the_choice_and_stays(browser_of_ada: Client, conflict: SyncConflict, ada: User) -> None:
-    response = browser_of_ada.post(
+def test_resolve_stores_the_choice_and_stays(browser: Client, conflict: SyncConflict, ada: User) -> None:
+    response = browser.post(
         screen(conflict), form(PHONE, ROLE, pick__phone="monday", pick__role_title="npd", resolve="1")
     )
     assert (response.status_code, response["Location"]) == (303, screen(conflict))
     choice = SyncConflict.objects.get().stored_choice
     assert (choice.resolution_type, choice.by_id) == ("merge", ada.pk)
     assert {key: pick.choose for key, pick in choice.fields.items()} == {"phone": "monday", "role_title": "npd"}
-    assert "Being applied" in text_of(browser_of_ada.get(screen(conflict)))
+    assert "Being applied" in text_of(browser.get(screen(conflict)))
 
 
-def test_one_side_for_every_field_is_kept_as_such(browser_of_ada: Client, conflict: SyncConflict) -> None:
-    browser_of_ada.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd", pick__role_title="npd"))
+def test_one_side_for_every_field_is_kept_as_such(browser: Client, conflict: SyncConflict) -> None:
+    browser.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd", pick__role_title="npd"))
     assert SyncConflict.objects.get().stored_choice.resolution_type == "keep_npd"
 
 
 def test_resolve_and_next_goes_to_the_next_one_and_tells_how_far_this_is(
-    browser_of_ada: Client, conflict: SyncConflict
+    browser: Client, conflict: SyncConflict
 ) -> None:
     other = Contact.objects.create(name="Alan Turing", monday_id="72")
     record(finding(other, PHONE))
-    response = browser_of_ada.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd", next="1"))
+    response = browser.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd", next="1"))
     assert response["Location"] == f"{screen(conflict_of(other))}?after={conflict.pk}"
-    page = text_of(browser_of_ada.get(response["Location"]))
+    page = text_of(browser.get(response["Location"]))
     assert "Grace Hopper Being applied: Phone becomes “+44 20 7946 0812”." in page
 
 
 def test_the_status_turns_from_being_applied_to_settled_and_says_what_was_written_where(
-    browser_of_ada: Client, conflict: SyncConflict, contact: Contact
+    browser: Client, conflict: SyncConflict, contact: Contact
 ) -> None:
-    assert browser_of_ada.get(screen(conflict, "status")).json()["state"] == "open"
+    assert browser.get(screen(conflict, "status")).json()["state"] == "open"
     picks = form(PHONE, ROLE, pick__phone="monday", pick__role_title="custom", value__role_title="Admiral")
-    browser_of_ada.post(screen(conflict), picks)
-    applying = browser_of_ada.get(screen(conflict, "status")).json()
+    browser.post(screen(conflict), picks)
+    applying = browser.get(screen(conflict, "status")).json()
     assert (applying["state"], applying["final"]) == ("applying", False)
     record(finding(contact, applied={"phone": PHONE.monday, "role_title": "Admiral"}))
-    settled = browser_of_ada.get(screen(conflict, "status")).json()
+    settled = browser.get(screen(conflict, "status")).json()
     assert (settled["state"], settled["final"]) == ("settled", True)
     assert settled["sentence"] == (
         "Resolved: Phone is “+44 20 7946 0999”, written in NPD; Role is “Admiral”, written in NPD and on Monday."
     )
 
 
-def test_a_waiting_choice_says_why_it_waits(browser_of_ada: Client, conflict: SyncConflict, settings: Any) -> None:
+def test_a_waiting_choice_says_why_it_waits(browser: Client, conflict: SyncConflict, settings: Any) -> None:
     settings.MONDAY_API_KEY = ""
-    browser_of_ada.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd"))
-    assert "Monday isn't configured" in browser_of_ada.get(screen(conflict, "status")).json()["waits"]
-    assert "Monday isn&#x27;t configured" in browser_of_ada.get(screen(conflict)).content.decode()
+    browser.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd"))
+    assert "Monday isn't configured" in browser.get(screen(conflict, "status")).json()["waits"]
+    assert "Monday isn&#x27;t configured" in browser.get(screen(conflict)).content.decode()
 
 
 def test_a_stale_screen_shows_the_new_values_beside_the_choices_that_are_kept(
-    browser_of_ada: Client, conflict: SyncConflict, contact: Contact
+    browser: Client, conflict: SyncConflict, contact: Contact
 ) -> None:
     moved = replace(PHONE, monday="+44 20 7946 1111")
     record(finding(contact, moved, ROLE))
     picks = form(PHONE, ROLE, pick__phone="monday", pick__role_title="custom", value__role_title="Rear Admiral")
-    response = browser_of_ada.post(screen(conflict), picks)
+    response = browser.post(screen(conflict), picks)
 
     assert response.status_code == 409
     page, html = text_of(response), response.content.decode()
@@ -173,32 +157,30 @@ def test_a_stale_screen_shows_the_new_values_beside_the_choices_that_are_kept(
     assert 'value="Rear Admiral"' in html
     assert SyncConflict.objects.get().choice is None
 
-    again = browser_of_ada.post(screen(conflict), form(moved, ROLE, pick__phone="monday"))
+    again = browser.post(screen(conflict), form(moved, ROLE, pick__phone="monday"))
     assert again.status_code == 303
 
 
 def test_a_field_that_left_the_conflict_meanwhile_is_named(
-    browser_of_ada: Client, conflict: SyncConflict, contact: Contact
+    browser: Client, conflict: SyncConflict, contact: Contact
 ) -> None:
     record(finding(contact, PHONE))
-    response = browser_of_ada.post(screen(conflict), form(PHONE, ROLE, pick__role_title="npd"))
+    response = browser.post(screen(conflict), form(PHONE, ROLE, pick__role_title="npd"))
     assert response.status_code == 409
     assert "No longer in conflict: Role." in text_of(response)
 
 
-def test_multi_line_values_survive_the_way_through_a_browser(browser_of_ada: Client, contact: Contact) -> None:
+def test_multi_line_values_survive_the_way_through_a_browser(browser: Client, contact: Contact) -> None:
     notes = FieldConflict("notes", "one\ntwo", None, "three\r\nfour")
     record(finding(contact, notes))
     typed = form(notes, pick__notes="custom", value__notes="five\r\nsix")
-    assert browser_of_ada.post(screen(conflict_of(contact)), typed).status_code == 303
+    assert browser.post(screen(conflict_of(contact)), typed).status_code == 303
     assert conflict_of(contact).stored_choice.fields["notes"].value == "five\nsix"
 
 
-def test_an_invalid_typed_value_is_explained_at_its_field_and_kept(
-    browser_of_ada: Client, conflict: SyncConflict
-) -> None:
+def test_an_invalid_typed_value_is_explained_at_its_field_and_kept(browser: Client, conflict: SyncConflict) -> None:
     picks = form(PHONE, ROLE, pick__phone="custom", value__phone="no digits", pick__role_title="npd")
-    response = browser_of_ada.post(screen(conflict), picks)
+    response = browser.post(screen(conflict), picks)
     html = response.content.decode()
     assert response.status_code == 400
     assert "no digits is not a telephone number" in text_of(response)
@@ -208,28 +190,28 @@ def test_an_invalid_typed_value_is_explained_at_its_field_and_kept(
     assert SyncConflict.objects.get().choice is None
 
 
-def test_a_forged_seen_value_is_stale(browser_of_ada: Client, conflict: SyncConflict) -> None:
+def test_a_forged_seen_value_is_stale(browser: Client, conflict: SyncConflict) -> None:
     for forged in ("not json", "7", "[1]", '{"a": 1}'):
-        response = browser_of_ada.post(screen(conflict), {"seen-phone": forged, "pick-phone": "npd"})
+        response = browser.post(screen(conflict), {"seen-phone": forged, "pick-phone": "npd"})
         assert response.status_code == 409
 
 
 def test_a_handed_back_choice_is_shown_with_its_reason_and_stays_chosen(
-    browser_of_ada: Client, conflict: SyncConflict, contact: Contact
+    browser: Client, conflict: SyncConflict, contact: Contact
 ) -> None:
-    browser_of_ada.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd"))
+    browser.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd"))
     record(finding(contact, replace(PHONE, monday="+44 1"), ROLE, rejected={"phone": "The values changed."}))
-    response = browser_of_ada.get(screen(conflict))
+    response = browser.get(screen(conflict))
     assert "Ada’s resolution was returned. Not applied: The values changed." in text_of(response)
     assert re.search(r'name="pick-phone"\s+value="npd"\s+checked', response.content.decode())
 
 
 def test_a_settled_conflict_is_shown_read_only_with_who_when_and_what(
-    browser_of_ada: Client, conflict: SyncConflict, contact: Contact
+    browser: Client, conflict: SyncConflict, contact: Contact
 ) -> None:
-    browser_of_ada.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd", pick__role_title="monday"))
+    browser.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd", pick__role_title="monday"))
     record(finding(contact, applied={"phone": PHONE.npd, "role_title": ROLE.monday}))
-    response = browser_of_ada.get(screen(conflict))
+    response = browser.get(screen(conflict))
     page = text_of(response)
     assert f"Ada, {SyncConflict.objects.get().resolved_at:%-d %b %Y, %H:%M} UTC" in page
     assert "Chosen: NPD’s value. Written on Monday." in page
@@ -270,72 +252,70 @@ def test_who_may_not_look_sees_nothing(client: Client, conflict: SyncConflict) -
     assert client.get(screen(conflict)).status_code == client.get(screen(conflict, "status")).status_code == 403
 
 
-def test_who_is_this_tells_what_was_found_and_what_to_do(browser_of_ada: Client, contact: Contact) -> None:
+def test_who_is_this_tells_what_was_found_and_what_to_do(browser: Client, contact: Contact) -> None:
     found = {"what": "Two items have this email address.", "candidates": [{"id": "8", "label": "Grace H."}]}
     record(ConflictReport("contact", contact.pk, "8", "identity", data=found))
-    page = text_of(browser_of_ada.get(screen(conflict_of(contact))))
+    page = text_of(browser.get(screen(conflict_of(contact))))
     assert "Two items have this email address." in page
     assert "Grace H." in page
     assert str(contact.pk) in page
 
 
 def test_the_default_form_leads_to_the_screen_and_an_unknown_conflict_nowhere(
-    browser_of_ada: Client, conflict: SyncConflict
+    browser: Client, conflict: SyncConflict
 ) -> None:
-    assert browser_of_ada.get(f"{LIST}{conflict.pk}/change/")["Location"] == screen(conflict)
-    assert browser_of_ada.get(f"{LIST}{conflict.entity_id}/screen/").status_code == 404
+    assert browser.get(f"{LIST}{conflict.pk}/change/")["Location"] == screen(conflict)
+    assert browser.get(f"{LIST}{conflict.entity_id}/screen/").status_code == 404
 
 
-def test_the_record_may_be_gone(browser_of_ada: Client, conflict: SyncConflict, contact: Contact) -> None:
+def test_the_record_may_be_gone(browser: Client, conflict: SyncConflict, contact: Contact) -> None:
     contact.delete()
-    assert "Grace Hopper (deleted)" in text_of(browser_of_ada.get(screen(conflict)))
-    assert "Grace Hopper (deleted)" in text_of(browser_of_ada.get(LIST))
+    assert "Grace Hopper (deleted)" in text_of(browser.get(screen(conflict)))
+    assert "Grace Hopper (deleted)" in text_of(browser.get(LIST))
     Tombstone.objects.all().delete()
-    assert "a contact that was deleted" in text_of(browser_of_ada.get(screen(conflict)))
-    assert "contact, deleted" in text_of(browser_of_ada.get(LIST))
+    assert "a contact that was deleted" in text_of(browser.get(screen(conflict)))
+    assert "contact, deleted" in text_of(browser.get(LIST))
 
 
 class TestList:
-    def test_open_ones_come_first_the_oldest_of_them_on_top(
-        self, browser_of_ada: Client, conflict: SyncConflict
-    ) -> None:
+    def test_open_ones_come_first_the_oldest_of_them_on_top(self, browser: Client, conflict: SyncConflict) -> None:
         for number, name in enumerate(["Second", "Third"]):
             record(finding(Contact.objects.create(name=name, monday_id=f"9{number}"), PHONE))
         done = Contact.objects.get(name="Second")
         record(finding(done))
-        page = text_of(browser_of_ada.get(f"{LIST}?state=all"))
+        page = text_of(browser.get(f"{LIST}?state=all"))
         assert page.index("Grace Hopper") < page.index("Third") < page.index("Second")
-        assert "Second" not in text_of(browser_of_ada.get(LIST))
+        assert "Second" not in text_of(browser.get(LIST))
         assert "2 open 0 being applied 1 resolved" in page
 
-    def test_search_and_filters(self, browser_of_ada: Client, conflict: SyncConflict) -> None:
+    def test_search_and_filters(self, browser: Client, conflict: SyncConflict) -> None:
         found = ("q=hopper", "q=71", "state=open", "entity_type=contact", "field=phone", "kind__exact=fields")
         for query in found:
-            assert "Grace Hopper" in text_of(browser_of_ada.get(f"{LIST}?{query}"))
+            assert "Grace Hopper" in text_of(browser.get(f"{LIST}?{query}"))
         states_without = (f"state={state}" for state in ("applying", "handed_back", "settled", "undoing"))
         for query in ("q=7", *states_without, "entity_type=organization", "field=email", "kind__exact=identity"):
-            page = text_of(browser_of_ada.get(f"{LIST}?{query}"))
+            page = text_of(browser.get(f"{LIST}?{query}"))
             assert "Grace Hopper" not in page
             assert "Nothing found" in page or "Nothing fits these filters" in page
 
-    def test_states_are_told_apart(self, browser_of_ada: Client, conflict: SyncConflict, contact: Contact) -> None:
-        browser_of_ada.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd"))
-        assert "1 open 1 being applied" in text_of(browser_of_ada.get(f"{LIST}?state=applying"))
+    def test_states_are_told_apart(self, browser: Client, conflict: SyncConflict, contact: Contact) -> None:
+        browser.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd"))
+        assert "1 open 1 being applied" in text_of(browser.get(f"{LIST}?state=applying"))
         record(finding(contact, PHONE, ROLE, rejected={"phone": "No."}))
-        page = text_of(browser_of_ada.get(f"{LIST}?state=handed_back"))
+        page = text_of(browser.get(f"{LIST}?state=handed_back"))
         assert "1 open 0 being applied" in page
         assert "Returned" in page
 
-    def test_the_empty_list_says_what_will_stand_here(self, browser_of_ada: Client) -> None:
-        assert "No conflicts here When two people change the same field" in text_of(browser_of_ada.get(LIST))
+    def test_the_empty_list_says_what_will_stand_here(self, browser: Client) -> None:
+        assert "No conflicts here When two people change the same field" in text_of(browser.get(LIST))
 
-    def test_nobody_adds_or_deletes_conflicts(self, browser_of_ada: Client, conflict: SyncConflict) -> None:
-        assert browser_of_ada.get(f"{LIST}add/").status_code == 403
-        assert browser_of_ada.post(f"{LIST}{conflict.pk}/delete/", {"post": "yes"}).status_code == 403
+    def test_nobody_adds_or_deletes_conflicts(self, browser: Client, conflict: SyncConflict) -> None:
+        assert browser.get(f"{LIST}add/").status_code == 403
+        assert browser.post(f"{LIST}{conflict.pk}/delete/", {"post": "yes"}).status_code == 403
 
 
-def test_seen_values_travel_with_the_form(browser_of_ada: Client, conflict: SyncConflict) -> None:
-    html = browser_of_ada.get(screen(conflict)).content.decode()
+def test_seen_values_travel_with_the_form(browser: Client, conflict: SyncConflict) -> None:
+    html = browser.get(screen(conflict)).content.decode()
     sent = {
         key: dict(zip(("npd", "monday"), json.loads(raw.replace("&quot;", '"')), strict=True))
         for key, raw in re.findall(r'name="seen-(\w+)" value="([^"]*)"', html)

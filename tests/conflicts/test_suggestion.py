@@ -25,12 +25,6 @@ SUGGESTED = "Monday’s Phone was chosen three times in a row."
 QUESTION = "Always use Monday’s Phone?"
 
 
-@pytest.fixture
-def browser(client: Client, ada: User) -> Client:
-    client.force_login(ada)
-    return client
-
-
 @pytest.fixture(autouse=True)
 def mapping(db: None) -> FieldMapping:
     """Boards with their mappings; the phone's asks a person."""

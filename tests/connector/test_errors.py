@@ -12,7 +12,7 @@ import pytest
 from sync.connectors.base import errors
 from sync.connectors.base.board import OwnWebhook, WebhooksIncomplete
 from sync.connectors.base.errors import ConnectorError, Scope
-from sync.connectors.monday.graphql import CODES, PUBLISHED, KnownCode, is_known, translate_error
+from sync.connectors.monday.graphql import CODES, PUBLISHED, KnownCode, translate_error
 from tests.connector.bodies import failed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -139,11 +139,6 @@ def test_the_format_before_2025_is_understood() -> None:
         "error_data": {},
     }
     assert type(translate_error(body, http_status=200)) is errors.ComplexityExhausted
-
-
-def test_an_unknown_code_is_told_apart_for_the_log() -> None:
-    assert is_known("InvalidItemIdException")
-    assert not is_known("BrandNewException")
 
 
 def test_a_half_made_set_of_webhooks_keeps_what_stands() -> None:

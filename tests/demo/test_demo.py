@@ -10,7 +10,6 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import connection
 from django.test import Client
 from pghistory.models import Context
 
@@ -21,11 +20,11 @@ from npd.models import Contact, Organization
 from sync import registry
 from sync.boards.board_listing import enqueue_unmatched
 from sync.choices import QueueStatus, RecordSyncStatus
-from sync.clock import CREATE_SYNC_NOW
 from sync.ledger import SyncStateService
 from sync.models import ApiToken, BoardLink, Intent, SyncQueue, UnmatchedItem
 from sync.queue import SyncQueueService
 from tests.demo.conftest import PAGE_TOKEN, PASSWORD, Played
+from tests.support.clock import move_clock
 
 pytestmark = pytest.mark.django_db
 STRANGER = "Somebody met at the fair"
@@ -229,9 +228,7 @@ def test_what_is_prepared_stays_until_somebody_acts(spoiled: Played) -> None:
 
 def an_hour_passes(played: Played) -> None:
     """On both clocks; the test's transaction, which is taken back, has the database's."""
-    with connection.cursor() as cursor:
-        moved = "clock_timestamp() + interval ''1 hour''"
-        cursor.execute(CREATE_SYNC_NOW.replace("clock_timestamp()", moved))
+    move_clock(3_600)
     played.sandbox.control("clock", offset_seconds=3_600)
 
 

@@ -21,17 +21,17 @@ import pytest
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
-from django.db import connection
 from rest_framework.test import APIClient
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.clock import CREATE_SYNC_NOW, SyncNow
+from sync.clock import SyncNow
 from sync.models import ApiToken, BoardLink, SyncQueue
 from sync.operations.record_requests import push_record
 from sync.operations.worker import drain
 from tests.demo.conftest import Played
 from tests.metrics.test_log_lines import Lines, lines
+from tests.support.clock import move_clock
 from tests.support.servers import ROOT
 
 __all__ = ["lines"]
@@ -170,9 +170,7 @@ def _plain(text: str) -> str:
 
 def an_hour_has_passed(demo: Played) -> None:
     """What the demo's own writes left in the boards' logs is history, as for somebody who comes back to it."""
-    with connection.cursor() as cursor:
-        moved = "clock_timestamp() + interval ''1 hour''"
-        cursor.execute(CREATE_SYNC_NOW.replace("clock_timestamp()", moved))
+    move_clock(3_600)
     demo.sandbox.control("clock", offset_seconds=3_600)
     BoardLink.objects.update(swept_at=SyncNow(), swept_to=SyncNow())
     drain()

@@ -77,12 +77,10 @@ def main() -> int:
         return 0
     from django.db import connection
 
-    from sync.clock import CREATE_SYNC_NOW
+    from tests.support.clock import move_clock
 
     for deadly in range(1, MOST):
-        with connection.cursor() as cursor:
-            later = f"clock_timestamp() + interval ''{deadly * 2} minutes''"
-            cursor.execute(CREATE_SYNC_NOW.replace("clock_timestamp()", later))
+        move_clock(deadly * 120)
         connection.close()
         child = os.fork()
         if child == 0:

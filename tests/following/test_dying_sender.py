@@ -15,11 +15,11 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 
 from npd.models import Contact
-from sync.clock import CREATE_SYNC_NOW
 from sync.models import FeedEvent, WebhookDelivery, WebhookEndpoint
 from sync.operations.event_feed import place_events
 from sync.operations.outgoing_webhooks import make_endpoint, send_test_event
 from sync.operations.webhook_sender import deliver_webhooks
+from tests.support.clock import reset_clock
 from tests.support.webhook_receiver import webhook_receiver
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,8 +58,7 @@ def test_a_sender_that_is_killed_at_each_of_its_points_loses_and_invents_nothing
         assert WebhookDelivery.objects.count() == len(events) == 3
         assert sorted(FeedEvent.objects.values_list("position", flat=True)) == [1, 2, 3]
     finally:
-        with connection.cursor() as cursor:
-            cursor.execute(CREATE_SYNC_NOW)
+        reset_clock()
 
 
 @pytest.mark.parametrize(

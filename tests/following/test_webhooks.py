@@ -10,18 +10,17 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
-from django.db import connection
 from rest_framework.test import APIClient
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
-from sync.clock import CREATE_SYNC_NOW
 from sync.models import ApiToken, FeedEvent, WebhookDelivery, WebhookEndpoint
 from sync.operations import attention
 from sync.operations.retention import prune
 from sync.operations.webhook_sender import BACKLOG, deliver_webhooks
 from tests.following.conftest import all_events, user_who_may
+from tests.support.clock import move_clock
 from tests.support.webhook_receiver import WebhookReceiver, webhook_receiver
 
 ENDPOINTS = "/api/v1/webhook-endpoints/"
@@ -51,9 +50,7 @@ def url_of(endpoint: dict[str, Any], act: str = "") -> str:
 
 def clock(offset: timedelta) -> None:
     """From here on it is so much later; the test's transaction takes it back."""
-    later = f"clock_timestamp() + interval ''{offset.total_seconds()} seconds''"
-    with connection.cursor() as cursor:
-        cursor.execute(CREATE_SYNC_NOW.replace("clock_timestamp()", later))
+    move_clock(offset)
 
 
 def states() -> list[str]:

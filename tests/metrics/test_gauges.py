@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.choices import GuardKind, GuardState
-from sync.clock import CREATE_SYNC_NOW, sync_now
+from sync.clock import sync_now
 from sync.models import (
     ApiBudget,
     ApiUsage,
@@ -32,6 +31,7 @@ from sync.models import (
 from sync.queue import SyncQueueService
 from tests.metrics.conftest import scrape
 from tests.metrics.test_page import board
+from tests.support.clock import move_clock
 
 pytestmark = pytest.mark.django_db
 
@@ -43,9 +43,7 @@ def noon(db: None) -> None:
     """It is 12:00 UTC tomorrow: a day that ends soon is paced otherwise. The test's transaction takes it back."""
     now = sync_now()
     wait = (now + timedelta(days=1)).replace(hour=12, minute=0, second=0, microsecond=0) - now
-    later = f"clock_timestamp() + interval ''{wait.total_seconds()} seconds''"
-    with connection.cursor() as cursor:
-        cursor.execute(CREATE_SYNC_NOW.replace("clock_timestamp()", later))
+    move_clock(wait)
 
 
 @pytest.fixture

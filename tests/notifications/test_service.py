@@ -14,7 +14,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.db import connection, connections
 
 from sync.choices import GuardKind, GuardState
-from sync.clock import CREATE_SYNC_NOW, sync_now
+from sync.clock import sync_now
 from sync.kernel.action_errors import ActionError
 from sync.kernel.secret_texts import decrypt
 from sync.models import GuardedAct, Incident, MondayAccount, Notification, NotificationReceiver, SyncAudit, SyncQueue
@@ -22,6 +22,7 @@ from sync.models.followers import Frequency, Medium
 from sync.operations import notifications, retention
 from sync.operations.notifications import MAX_FAILURES, Choice, choose, incidents, notify_people, send_test
 from tests.admin import states
+from tests.support.clock import reset_clock, stop_clock
 from tests.support.receivers import SECRET, Chat, MailServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -31,15 +32,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def clock(db: None, settings: Any) -> Iterator[None]:
     settings.MONDAY_API_KEY = "a token"
     yield
-    with connection.cursor() as cursor:
-        cursor.execute(CREATE_SYNC_NOW)
+    reset_clock()
 
 
 def later(**span: float) -> None:
     """Move the one clock on."""
-    moment = sync_now() + timedelta(**span)
-    with connection.cursor() as cursor:
-        cursor.execute(CREATE_SYNC_NOW.replace("clock_timestamp()", f"''{moment.isoformat()}''::timestamptz"))
+    stop_clock(sync_now() + timedelta(**span))
 
 
 @pytest.fixture

@@ -14,12 +14,13 @@ from django.test.utils import CaptureQueriesContext
 
 from npd.models import Contact
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus
-from sync.clock import CREATE_SYNC_NOW, sync_now
+from sync.clock import sync_now
 from sync.models import Backfill, BackfillState, BoardLease, BoardLink, Intent, SyncQueue
 from sync.outbox import finish, lease
 from sync.outbox.claim import claim, claim_records
 from sync.outbox.lease import LeaseLost
 from sync.queue import Conflict, SyncQueueService
+from tests.support.clock import move_clock, reset_clock
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,15 +35,11 @@ def clock() -> Any:
     """Moves sync_now(); put back afterwards."""
 
     def move(seconds: int) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                CREATE_SYNC_NOW.replace("clock_timestamp()", f"clock_timestamp() + interval ''{seconds} seconds''")
-            )
+        move_clock(seconds)
 
     yield move
     move(0)
-    with connection.cursor() as cursor:
-        cursor.execute(CREATE_SYNC_NOW)
+    reset_clock()
 
 
 def taken(link: BoardLink) -> lease.Lease:

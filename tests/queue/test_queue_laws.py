@@ -7,7 +7,6 @@ attempts above the maximum; nothing in flight without a token; a paused directio
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.db.models import Count, F
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -15,12 +14,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from npd.models import Contact
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus
-from sync.clock import CREATE_SYNC_NOW
 from sync.models import BoardLease, BoardLink, QueuePause, SyncQueue
 from sync.outbox import lease, pauses
 from sync.outbox.claim import Claim
 from sync.outbox.queue_rows import enqueue_many
 from sync.queue import SyncQueueService
+from tests.support.clock import move_clock, reset_clock
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -51,9 +50,7 @@ class TheQueue(RuleBasedStateMachine):
         return found
 
     def _clock(self) -> None:
-        moved = f"clock_timestamp() + interval ''{self.seconds} seconds''"
-        with connection.cursor() as cursor:
-            cursor.execute(CREATE_SYNC_NOW.replace("clock_timestamp()", moved))
+        move_clock(self.seconds)
 
     @rule(record=RECORDS, direction=DIRECTIONS, cause=st.sampled_from([Cause.SAVE, Cause.WEBHOOK, Cause.PERSON]))
     def enqueue(self, record: int, direction: QueueDirection, cause: Cause) -> None:
@@ -166,5 +163,4 @@ def test_the_queues_laws_hold_in_any_order(transactional_db: None, monkeypatch: 
             ),
         )
     finally:
-        with connection.cursor() as cursor:
-            cursor.execute(CREATE_SYNC_NOW)
+        reset_clock()

@@ -320,3 +320,8 @@ def receiver() -> Iterator[Receiver]:
     found = Receiver()
     with serving(found.server):
         yield found
+
+
+def names(simulator: Simulator) -> list[str]:
+    """The items of the first board."""
+    return [item["name"] for item in simulator.read("boards")[0]["items"]]

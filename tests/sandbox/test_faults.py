@@ -6,13 +6,9 @@ import time
 import pytest
 import requests
 
-from tests.sandbox.conftest import TOKEN, Simulator, wait_until
+from tests.sandbox.conftest import TOKEN, Simulator, names, wait_until
 
 CREATE = "mutation ($b: ID!, $n: String!) { create_item(board_id: $b, item_name: $n) { id } }"
-
-
-def names(simulator: Simulator) -> list[str]:
-    return [item["name"] for item in simulator.read("boards")[0]["items"]]
 
 
 def test_the_same_key_gives_the_first_answer_again_and_creates_once(simulator: Simulator, board: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from sandbox.api_limits import PLANS
-from tests.sandbox.conftest import Simulator, wait_until
+from tests.sandbox.conftest import Simulator, names, wait_until
 
 CREATE = "mutation ($b: ID!, $n: String!) { create_item(board_id: $b, item_name: $n) { id } }"
 ME = "{ me { id } }"
@@ -40,10 +40,6 @@ def limited(simulator: Simulator) -> Callable[..., Any]:
 def pass_time(simulator: Simulator, seconds: float) -> None:
     before = simulator.read("clock")["offset_seconds"]
     simulator.control("clock", {"offset_seconds": before + seconds})
-
-
-def names(simulator: Simulator) -> list[str]:
-    return [item["name"] for item in simulator.read("boards")[0]["items"]]
 
 
 def mutations(count: int, board: str) -> str:

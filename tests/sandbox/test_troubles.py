@@ -6,15 +6,11 @@ from typing import Any
 import pytest
 import requests
 
-from tests.sandbox.conftest import TOKEN, Simulator, wait_until
+from tests.sandbox.conftest import TOKEN, Simulator, names, wait_until
 
 CREATE = "mutation ($b: ID!, $n: String!) { create_item(board_id: $b, item_name: $n) { id } }"
 PAGE = "query ($b: [ID!]) { boards(ids: $b) { items_page(limit: 2) { cursor items { name } } } }"
 NEXT = "query ($c: String!) { next_items_page(cursor: $c, limit: 2) { cursor items { name } } }"
-
-
-def names(simulator: Simulator) -> list[str]:
-    return [item["name"] for item in simulator.read("boards")[0]["items"]]
 
 
 def batch(board: str, count: int) -> str:

@@ -21,8 +21,9 @@ from playwright.sync_api import Page, expect
 from config.embedded.processes import Child
 from config.embedded.supervisor import worker_command
 from npd.models import Contact
-from sync.clock import CREATE_SYNC_NOW, sync_now
+from sync.clock import sync_now
 from sync.models import BoardLease
+from tests.support.clock import move_clock, reset_clock
 from tests.support.sandbox import Sandbox
 from tests.support.site import CHILDREN_NAME, Site, log_of, started
 
@@ -66,15 +67,12 @@ def later(quiet_site: Site) -> Iterator[Callable[[float], None]]:
     """Moves the clock of database and sandbox: `later(90)`. Only while no live worker has a call in the air."""
 
     def move(seconds: float) -> None:
-        moved = f"clock_timestamp() + interval ''{seconds} seconds''"
-        with connection.cursor() as cursor:
-            cursor.execute(CREATE_SYNC_NOW.replace("clock_timestamp()", moved))
+        move_clock(seconds)
         quiet_site.sandbox.control("clock", offset_seconds=seconds)
 
     yield move
     quiet_site.processes.rest()  # the clock goes back: nobody may be at work
-    with connection.cursor() as cursor:
-        cursor.execute(CREATE_SYNC_NOW)
+    reset_clock()
 
 
 @contextmanager

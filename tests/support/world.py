@@ -13,7 +13,6 @@ from typing import Any, TypeVar, cast
 import pytest
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db import connection
 from django.db.models import Model
 from django.test import Client
 from requests import PreparedRequest, Response
@@ -23,11 +22,11 @@ from npd.models import Contact
 from sync import connectors, reconcile, registry
 from sync.boards.board_setup import set_up
 from sync.choices import Cause, Priority, QueueDirection
-from sync.clock import CREATE_SYNC_NOW
 from sync.limits import breaker, metered_client
 from sync.models import Intent, MondayAccount, SyncMetadata, SyncQueue
 from sync.queue import SyncQueueService, WorkSummary
 from sync.records import inbox
+from tests.support.clock import move_clock
 from tests.support.prepared import Stages
 from tests.support.sandbox import Sandbox
 from tests.support.serving import Quiet, local, serving
@@ -291,10 +290,7 @@ class World:
     def pass_time(self, **delta: float) -> None:
         """Move `sync_now()` and the sandbox's clock forward."""
         self.offset += timedelta(**delta).total_seconds()
-        with connection.cursor() as cursor:
-            cursor.execute(
-                CREATE_SYNC_NOW.replace("clock_timestamp()", f"clock_timestamp() + interval ''{self.offset} seconds''")
-            )
+        move_clock(self.offset)
         self.sandbox.control("clock", offset_seconds=self.offset)
 
     def wait_out(self) -> None:

@@ -12,11 +12,9 @@ from typing import Any
 import pytest
 from celery import current_app
 from django.contrib.auth.models import User
-from django.db import connection
 from django.test import Client
 
 from npd.models import Contact, Organization
-from sync.clock import CREATE_SYNC_NOW
 from sync.models import SetupDraft
 from sync.operations.setup import draft as drafts
 from sync.operations.setup import plan
@@ -25,6 +23,7 @@ from sync.operations.setup.run import advance_drafts
 from sync.outbox import notify
 from sync.queue import SyncQueueService
 from tests.setup.fixtures import receiver
+from tests.support.clock import move_clock, reset_clock
 from tests.support.sandbox import Sandbox
 
 __all__ = ["receiver"]
@@ -159,16 +158,12 @@ def words_of(html: str) -> str:
 def wizard(person: User, monday: Sandbox, client: Client) -> Any:
     client.force_login(person)
     yield Wizard(monday, client, person)
-    with connection.cursor() as cursor:
-        cursor.execute(CREATE_SYNC_NOW)
+    reset_clock()
 
 
 def later(monday: Sandbox, seconds: float) -> None:
     """Let time pass, here and on Monday."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            CREATE_SYNC_NOW.replace("clock_timestamp()", f"clock_timestamp() + interval ''{seconds} seconds''")
-        )
+    move_clock(seconds)
     monday.control("clock", offset_seconds=seconds)
 
 

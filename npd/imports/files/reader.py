@@ -193,6 +193,7 @@ def _child_process(limits: ReadLimits, input_bytes: bytes) -> Iterator[subproces
 
     def feed() -> None:
         assert process.stdin is not None
+        # A reader that has ended takes no more; why it ended, its exit code says.
         with contextlib.suppress(OSError), process.stdin as pipe:
             pipe.write(input_bytes)
 

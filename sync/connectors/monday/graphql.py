@@ -297,11 +297,6 @@ class _ErrorDetails:
     status: int | None = None
 
 
-def is_known(code: str) -> bool:
-    """Whether an error code of Monday's has a class here; the caller logs those that have none."""
-    return code in CODES
-
-
 def translate_error(
     error: Any, *, http_status: int | None = None, request_id: str | None = None, retry_after: float | None = None
 ) -> ConnectorError:

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync.kernel import process
-from sync.operations.worker import DrainResult, drain, remaining_lines
+from sync.operations.worker import drain, remaining_lines
 
 
 class Command(BaseCommand):
@@ -25,7 +25,7 @@ class Command(BaseCommand):
         """
         with process.shutdown_on_signals() as interrupted:
             drained = drain(self._progress if options["progress"] else None)
-        self.stdout.write(drained.summary)
+        self.stdout.write(str(drained))
         left = remaining_lines()
         for line in left:
             self.stdout.write(f"Left: {line}")
@@ -37,6 +37,6 @@ class Command(BaseCommand):
                 returncode=interrupted.exit_code,
             )
 
-    def _progress(self, drained: DrainResult, due: int) -> None:
-        self.stdout.write(f"{drained.claimed:,} checked, {due:,} to go …")
+    def _progress(self, claimed: int, due: int) -> None:
+        self.stdout.write(f"{claimed:,} checked, {due:,} to go …")
         self.stdout.flush()

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from sync.kernel import process
 from sync.operations.detect.sweep import run_full_sweep
 from sync.operations.preview.sync_plan import BoardSyncPlan, plan_json, plan_lines, plan_sync
-from sync.operations.worker import DrainResult, remaining_lines
+from sync.operations.worker import remaining_lines
 
 
 class Command(BaseCommand):
@@ -42,7 +42,7 @@ class Command(BaseCommand):
                     f"{swept.entity.board_title}: {swept.linked:,} linked records, {swept.same:,} of them the same on "
                     f"both sides; {swept.items:,} items on the board, {swept.unmatched:,} of them without a record."
                 )
-        self.stdout.write(result.totals.summary)
+        self.stdout.write(str(result.totals))
         for line in remaining_lines():
             self.stdout.write(f"Left: {line}")
         if interrupted.signal_number:
@@ -66,6 +66,6 @@ class Command(BaseCommand):
         if plan.problems:
             raise CommandError("\n".join(plan.problems))
 
-    def _progress(self, drained: DrainResult, due: int) -> None:
-        self.stdout.write(f"{drained.claimed:,} checked, {due:,} to go …")
+    def _progress(self, claimed: int, due: int) -> None:
+        self.stdout.write(f"{claimed:,} checked, {due:,} to go …")
         self.stdout.flush()

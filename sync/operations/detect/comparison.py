@@ -25,7 +25,7 @@ from sync.choices import Cause, Priority, QueueDirection, QueueStatus, RecordSyn
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import Converter
-from sync.connectors.base.errors import BoardNotFound, BudgetExhausted, ConnectorError, Scope, ShuttingDown
+from sync.connectors.base.errors import BoardNotFound, BudgetExhausted, ConnectorError, ShuttingDown
 from sync.kernel import humanize
 from sync.limits import breaker, metered_client, quota
 from sync.limits.pass_budget import board_costs, call_cost
@@ -245,8 +245,7 @@ def compare_board(link: BoardLink) -> ComparisonResult:
         BoardLink.objects.filter(pk=link.pk).update(compared_at=link.compared_at, compared=link.compared)
         return ComparisonResult(problem=end.sentence)
     except ConnectorError as error:
-        if error.scope in (Scope.ACCOUNT, Scope.LIMIT, Scope.TRANSPORT, Scope.UNREACHABLE):
-            breaker.trip_account(error)
+        breaker.trip_if_shared(error)
         result = ComparisonResult(problem=error.sentence)
     BoardLink.objects.filter(pk=link.pk).update(compared_at=SyncNow(), compared=result.summary)
     log.info("compared", board=link.entity_type, result=result.summary)

@@ -38,7 +38,7 @@ from sync.operations.detect import missed_webhooks
 from sync.operations.detect.comparison import BoardListing, records_to_pass
 from sync.operations.detect.missed_webhooks import CLOCKS_DIFFER, ITEM_UPDATED, replay_entries, store_events, update_row
 from sync.operations.detect.sweep_schedule import boards_to_sweep
-from sync.operations.worker import SLICE_SECONDS, DrainProgress, DrainResult, drain, record_count_text
+from sync.operations.worker import SLICE_SECONDS, DrainProgress, WorkSummary, drain, record_count_text
 from sync.outbox.queue_rows import enqueue_many
 from sync.reconcile.batch import Batch
 from sync.records import availability
@@ -184,11 +184,8 @@ def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
             swept_at=SyncNow(), sweep_problem=problem, sweep_shortfall=shortfall
         )
         # Errors of the account or board trip the breaker, as in a pass; a short listing doesn't.
-        if not isinstance(error, ListingTruncated):
-            if error.scope in (Scope.ACCOUNT, Scope.LIMIT, Scope.TRANSPORT, Scope.UNREACHABLE):
-                breaker.trip_account(error)
-            elif error.scope is Scope.BOARD:
-                breaker.trip_board(link, error)
+        if not isinstance(error, ListingTruncated) and not breaker.trip_if_shared(error) and error.scope is Scope.BOARD:
+            breaker.trip_board(link, error)
         log.warning("sweep not finished", board=link.entity_type, reason=error.sentence)
         return SweepResult(problem=problem)
     if result.rows or result.updated:
@@ -289,7 +286,7 @@ class FullSweepResult:
     """
 
     boards: list[BoardSweep]
-    totals: DrainResult
+    totals: WorkSummary
     problems: list[str] = field(default_factory=list)
 
 
@@ -308,7 +305,7 @@ def run_full_sweep(progress: DrainProgress | None = None) -> FullSweepResult:
     problems = [f"{one.entity.board_title}: {one.problem}" for one in boards if one.problem]
     for one in boards:
         problems += _unfinished_lines(one.entity, started)
-    return FullSweepResult(boards, DrainResult(**attempted), problems)
+    return FullSweepResult(boards, WorkSummary(**attempted), problems)
 
 
 def enqueue_full_sweep(spec: EntitySpec, progress: DrainProgress | None = None) -> BoardSweep:
@@ -347,7 +344,7 @@ def _compare(listing: BoardListing, linked: int, progress: DrainProgress | None)
         compared, same = compared + len(needed) + len(equal), same + len(equal)
         if progress and time.monotonic() - told >= SLICE_SECONDS:
             told = time.monotonic()
-            progress(DrainResult(claimed=compared), max(0, linked - compared))
+            progress(compared, max(0, linked - compared))
     return same
 
 

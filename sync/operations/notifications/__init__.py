@@ -31,6 +31,7 @@ from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt, is_current
 from sync.limits.credentials import conceal
 from sync.models import Incident, Notification, NotificationReceiver
 from sync.models.followers import Alarm, Frequency, Medium
+from sync.models.jobs import backoff
 from sync.operations import attention
 from sync.operations.notifications import incidents
 from sync.operations.notifications.incidents import (
@@ -57,9 +58,6 @@ from sync.operations.notifications.letters import (
 )
 
 log = structlog.get_logger(__name__)
-
-BACKOFF_MINUTES = (1, 5, 15, 60)
-"""How long a receiver that failed is left alone; the last of them again and again."""
 
 MAX_FAILURES, MAX_FAILING = 10, timedelta(days=1)
 """A receiver that fails so often and for so long is switched off."""
@@ -300,13 +298,12 @@ _WELL: Mapping[str, Any] = {
 def record_failure(receiver: NotificationReceiver, outcome: Outcome, now: datetime) -> None:
     """Write why a message could not be sent, and when the next attempt is; after many switch the receiver off."""
     failures, since = receiver.failures + 1, receiver.failed_since or now
-    pause = timedelta(minutes=BACKOFF_MINUTES[min(failures, len(BACKOFF_MINUTES)) - 1])
     is_over = outcome.is_final or (not outcome.is_ours and failures >= MAX_FAILURES and now - since >= MAX_FAILING)
     NotificationReceiver.objects.filter(pk=receiver.pk, address=receiver.address).update(
         failures=F("failures") + 1,
         failed_since=since,
         problem=outcome.problem,
-        next_attempt=now + max(pause, timedelta(seconds=outcome.wait)),
+        next_attempt=now + max(backoff(failures), timedelta(seconds=outcome.wait)),
         stopped_at=now if is_over else None,
     )
 

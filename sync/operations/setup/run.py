@@ -271,6 +271,7 @@ def _exclude_records(
 
 
 def _lock_unlinked(spec: EntitySpec, entity_id: str) -> SyncedModel | None:
+    # Read anew: a record may have been linked by a pass, or switched off by a person, since it was compared.
     records = spec.model._default_manager.select_for_update(no_key=True, of=("self",))
     return records.filter(pk=UUID(entity_id), monday_id=None, sync_enabled=True).first()
 
