@@ -10,6 +10,9 @@
   const told = document.getElementById("cfl-words");
   const words = told ? JSON.parse(told.textContent) : {};
   let current = 0;
+  // What was chosen or typed and not sent: whoever leaves the page is asked first.
+  let isChanged = Boolean(form && "kept" in form.dataset);
+  const askToStay = (event) => isChanged && event.preventDefault();
 
   const radios = (row) => [...row.querySelectorAll("input[type=radio]")];
   const picked = (row) => row.querySelector("input[type=radio]:checked")?.value || "";
@@ -79,7 +82,7 @@
   const pick = (row, choice) => {
     const radio = radios(row).find((one) => one.value === choice);
     if (!radio) return false;
-    radio.checked = true;
+    radio.checked = isChanged = true;
     show(row);
     summarise();
     return true;
@@ -125,10 +128,6 @@
     "?": () => help.showModal(),
   };
 
-  // What was typed and not sent: whoever leaves the page is asked first.
-  let isTyped = Boolean(form && "kept" in form.dataset);
-  const askToStay = (event) => isTyped && event.preventDefault();
-
   const withModifier = (event) => event.ctrlKey || event.metaKey || event.altKey || event.isComposing;
   const typing = (target) => target.matches("input:not([type=radio]), textarea, select, [contenteditable]");
   // Enter on what does something by itself is its own.
@@ -152,15 +151,15 @@
   const startChoosing = () => {
     form.addEventListener("change", (event) => {
       if (event.target.type !== "radio") return;
+      isChanged = true;
       show(event.target.closest("[data-row]"));
       summarise();
     });
     form.addEventListener("input", (event) => {
       if (!event.target.matches("input[type=text], textarea")) return;
       pick(event.target.closest("[data-row]"), "custom");
-      isTyped = true;
     });
-    form.addEventListener("submit", () => (isTyped = false));
+    form.addEventListener("submit", () => (isChanged = false));
     window.addEventListener("beforeunload", askToStay);
     form.addEventListener("focusin", (event) => {
       const row = event.target.closest("[data-row]");
