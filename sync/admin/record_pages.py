@@ -613,7 +613,9 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
             if not pauses.resume(request.user.get_username(), **target):
                 raise Conflict("It is not paused any more: somebody else has resumed it.")
             log_queue_action(request.user, f"Resumed on the page of “{record}”.")
-            return "Resumed. What waited is worked now."
+            directions = [target["direction"]] if target["direction"] else QueueDirection.values
+            wait = wait_sentence(1, [(record.entity_type(), direction) for direction in directions])
+            return f"Resumed. {wait or 'What waited is worked now.'}"
 
         # In transactions of its own: a resume moves many rows.
         return run_action(self, request, run, back_url=self._page_url(record), atomic=False)

@@ -116,6 +116,18 @@ def test_in_each_state_one_act_is_primary_and_is_the_one_that_helps(browser_of_p
     assert acts_of(browser_of_person, make()) == expected
 
 
+def test_what_goes_on_waiting_after_a_resume_is_told(browser_of_person: Client) -> None:
+    states.boards()
+    record = states.contact("A")
+    SyncQueue.objects.create(entity_type="contact", entity_id=record.pk)
+    made = pauses.pause("anna", entity_type="contact", direction="to_monday")
+    pauses.pause("berta", why="the audit")
+    form = {"entity_type": made.entity_type, "direction": made.direction}
+    told = posted(browser_of_person, record, "resume_board", **form)
+    assert "the audit" in told
+    assert "worked now" not in told
+
+
 def test_what_waits_for_a_pause_is_resumed_where_the_person_may(browser_of_person: Client, client: Client) -> None:
     states.boards()
     record = states.contact("A")
