@@ -35,6 +35,7 @@ from django.db.models import (
     Value,
     When,
 )
+from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -488,6 +489,11 @@ class ReaderMixin:
         types = Value(sorted(visible), ArrayField(CharField()))
         rows: QuerySet[Any] = super().get_queryset(request).annotate(page_types=types, **known)  # type: ignore[misc]
         return rows
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Refuse an address that asks for rows by what they may quote: how many it finds would tell that, too."""
+        asked = lookup.partition(LOOKUP_SEP)[0]
+        return asked not in self.quoting and super().lookup_allowed(lookup, value, request)  # type: ignore[misc]
 
     def prepare_page(self, rows: list[Any]) -> None:
         """Hide what the rows quote of records that their reader may not see."""

@@ -633,7 +633,7 @@ register_action(
         _retry,
         shortcut="r",
         effects={
-            AttentionKind.FAILED: "Tries the job again now, with all its attempts.",
+            AttentionKind.FAILED: "Tries the job again as soon as its board can be synced, with all its attempts.",
             AttentionKind.BLOCKED: "Tries the field again with the next sync.",
         },
         fits=lambda entry: entry.cause_code not in ("column", "limit"),

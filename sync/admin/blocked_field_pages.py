@@ -22,7 +22,13 @@ from django.views.decorators.http import require_POST
 from sync import registry
 from sync.admin import admin_base
 from sync.admin.confirmed_action import Question, Report, posted_number, run_action
-from sync.admin.record_panel import DIRECTION_EFFECTS, blocked_fields_url, first_case_url, rejections_url
+from sync.admin.record_panel import (
+    DIRECTION_EFFECTS,
+    blocked_fields_url,
+    first_case_url,
+    may_resolve_cases,
+    rejections_url,
+)
 from sync.api.request_limits import monday_throttle_reason
 from sync.boards.board_columns import accept_title, renamed_columns
 from sync.boards.mapping import (
@@ -153,8 +159,8 @@ class BlockedFieldRows:
         self.loops = write_loops()
         ids = [(group.entity_type, UUID(one)) for group in self.blocked for one in group.ids]
         ids += [(loop.entity_type, loop.entity_id) for found in self.loops for loop in found.loops]
-        visible = {kind for kind, _id in ids if registry.may_act(request.user, "view", kind)}
-        self.names = record_names(one for one in ids if one[0] in visible)
+        self.types = registry.visible_types(request.user)
+        self.names = record_names(one for one in ids if one[0] in self.types)
 
     def __iter__(self) -> Iterator[BlockedRow]:
         if self.show != "throttled":
@@ -254,13 +260,14 @@ class BlockedFieldRows:
                 actions.append(self._action("Retry", "again", hidden, is_main=not (is_rejected and settle_url)))
             if is_rejected and settle_url:
                 # First: what Monday has rejected it rejects again.
-                actions.insert(0, RowAction("Fix value by value", settle_url, is_link=True, is_main=True))
+                act = "Fix" if may_resolve_cases(self.request.user) else "View"
+                actions.insert(0, RowAction(f"{act} value by value", settle_url, is_link=True, is_main=True))
             if is_rejected and self.may_map:
                 actions.append(self._direction(mapping, SyncDirection.NONE, "Stop syncing it…"))
             yield BlockedRow(
                 admin_base.badge("warn", "front_hand", "Blocked"),
                 f"{mapping.label} on {_board_title(kind)}",
-                group.cause,
+                registry.known_text(self.types, kind, group.cause),
                 "The value stays as it is on both sides. It is synced once the value or the column changes, or when "
                 "you try it again."
                 if may_retry

@@ -38,9 +38,11 @@ from sync.operations.detect import sweep_schedule
 from sync.operations.detect.comparison import verification_summary
 from sync.records import availability
 from sync.registry import (
+    HiddenName,
     UnknownEntity,
     configured_board_id,
     is_sandbox,
+    known_text,
     monday_web_url,
     record_url,
     rules_for,
@@ -414,7 +416,7 @@ class MondayAccountAdmin(ReadOnlyAdmin):
 
 
 @admin.register(SyncAudit)
-class VerificationAdmin(ReadOnlyAdmin):
+class VerificationAdmin(admin_base.ReaderMixin, ReadOnlyAdmin):
     """One sample a row."""
 
     list_display = ("outcome", "kind", "moment")
@@ -441,7 +443,10 @@ class VerificationAdmin(ReadOnlyAdmin):
 
     @admin.display(description="What was found")
     def found(self, row: SyncAudit) -> SafeString | str:
-        """Return which fields of which records differed."""
+        """Return which fields of which records differed, to who may see them."""
+        hidden = known_text(getattr(row, "page_types", ()), row.entity_type, "")
+        if row.details and isinstance(hidden, HiddenName):
+            return hidden
         lines = [
             (record_url(row.entity_type, detail["record"]), detail.get("name") or detail["record"], field["words"])
             for detail in row.details

@@ -62,7 +62,7 @@ from sync.models import QueuePause, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
 from sync.outbox import pauses as outbox_pauses
 from sync.records import authors
-from sync.records.availability import Overview, number_of, overview
+from sync.records.availability import Overview, number_of, overview, resume_sentence
 from sync.records.item_links import item_names
 
 MAX_COUNTED = 10_000
@@ -307,7 +307,7 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
             if not outbox_pauses.resume(request.user.get_username(), **_pause_target(request)):
                 return Report(problems=[f"{label}: not paused any more. Somebody else has resumed it."])
             authors.log_queue_action(request.user, f"Resumed: {label}.")
-            return Report(f"{label}: resumed. What waited is synced now.")
+            return Report(f"{label}: resumed. {resume_sentence(**_pause_target(request))}")
 
         return self._run(request, run)
 

@@ -82,7 +82,7 @@ from sync.outbox import notify, pauses
 from sync.queue import SyncQueueService
 from sync.records import tombstones
 from sync.records.authors import log_action, log_action_many, log_queue_action
-from sync.records.availability import wait_sentence
+from sync.records.availability import resume_sentence, wait_sentence
 from sync.records.item_links import relink, request_recreation, request_unlink_many, unlinked_item
 
 _UNLINK_EFFECTS = (
@@ -393,6 +393,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     def _set_sync(self, request: HttpRequest, queryset: QuerySet[Any], *, on: bool) -> None:
         others = queryset.filter(sync_enabled=not on)
         with transaction.atomic():
+            bound_lock_waits()
             # In the order in which a pass locks records, so that neither waits for the other in a circle; without the
             # key's lock, so that rows which point at these can be written.
             records = list(others.select_for_update(no_key=True, of=("self",)).order_by("id"))
@@ -613,9 +614,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
             if not pauses.resume(request.user.get_username(), **target):
                 raise Conflict("It is not paused any more: somebody else has resumed it.")
             log_queue_action(request.user, f"Resumed on the page of “{record}”.")
-            directions = [target["direction"]] if target["direction"] else QueueDirection.values
-            wait = wait_sentence(1, [(record.entity_type(), direction) for direction in directions])
-            return f"Resumed. {wait or 'What waited is worked now.'}"
+            return f"Resumed. {resume_sentence(record.entity_type(), target['direction'])}"
 
         # In transactions of its own: a resume moves many rows.
         return run_action(self, request, run, back_url=self._page_url(record), atomic=False)
@@ -724,6 +723,11 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
             "sync_may_unlink": bool(record.monday_id),
             "sync_let_go": None if record.monday_id else unlinked_item(record),
         }
+
+    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
+        """Save; a new record may have to wait for one that it points at."""
+        bound_lock_waits()
+        super().save_model(request, obj, form, change)
 
     def delete_model(self, request: HttpRequest, obj: Model) -> None:
         """Delete, and say what becomes of the item."""

@@ -369,9 +369,10 @@ class RecordAdvice:
         state = self.view.state
         for key in state.rejected_to_fix[:MAX_FIXES]:
             url = rejected_value_url(self.record, key, state) if self._may_view_cases() else ""
-            if self.may_change or (url and may_resolve_cases(self.user)):
+            screen = url if may_resolve_cases(self.user) else ""
+            if screen or self.may_change:
                 in_form = f"#id_{state.field_names(key)[0]}"
-                yield PanelAct(ActCode.FIX, "edit", f"Fix {self._word(key)}", url or in_form, is_link=True)
+                yield PanelAct(ActCode.FIX, "edit", f"Fix {self._word(key)}", screen or in_form, is_link=True)
             elif url:
                 yield PanelAct(ActCode.FIX, "visibility", f"View rejected {self._word(key)}", url, is_link=True)
         yield from self._approval_acts()

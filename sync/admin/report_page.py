@@ -28,7 +28,16 @@ from sync.records.ledger_statistics import (
     statistics,
     success_rate,
 )
-from sync.registry import HiddenName, RecordKey, is_registered, known_names, record_url, type_label, visible_types
+from sync.registry import (
+    HiddenName,
+    RecordKey,
+    is_registered,
+    known_names,
+    known_text,
+    record_url,
+    type_label,
+    visible_types,
+)
 
 WINDOWS = {24: "24 hours", 24 * 7: "7 days", 24 * 30: "30 days"}
 """The windows that the page offers, in hours."""
@@ -218,7 +227,7 @@ class _Report:
         return [
             {
                 "number": f"{error.number:,}",
-                "example": humanize.without_request_id(error.example),
+                "example": known_text(self.types, error.entity_type, humanize.without_request_id(error.example)),
                 "thing": thing,
                 "url": url,
                 "newest": time_tag(error.newest, self.found.now),

@@ -222,13 +222,15 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
     def doors_of(self, request: HttpRequest, row: UnmatchedItem) -> list[tuple[str, str, bool]]:
         """Return what this person can do with an item: the label, the address, and whether it is only a link.
 
-        Nothing while somebody's request about it is under way, as in the inbox.
+        A request about it that waits can only be taken back, by *Ignore*; one that has begun not even that.
         """
         may_ignore, doors = self.has_ignore_permission(request), list[tuple[str, str, bool]]()
         if row.ignored_at is not None:
             return [("List it again", _door_url("restore", row), False)] if may_ignore else []
-        if request_badge(_job_of(row)):
-            return []
+        job = _job_of(row)
+        if job is not None and request_badge(job):
+            may_cancel = may_ignore and job.status == QueueStatus.PENDING
+            return [("Ignore", _door_url("ignore", row), False)] if may_cancel else []
         if row.reason_code == UnmatchedReason.AMBIGUOUS and (
             question := registry.page_url("conflicts_syncconflict_changelist", query=f"q={row.item_id}")
         ):

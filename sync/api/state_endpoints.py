@@ -28,6 +28,7 @@ from sync.operations.detect.comparison import latest_verification
 from sync.queue import SyncQueueService
 from sync.records import availability
 from sync.records.ledger_statistics import MAX_HOURS, LedgerStatistics, Selection, statistics, with_served_status
+from sync.registry import known_text, visible_types
 
 
 class SyncStateSerializer(QuotingMixin, serializers.ModelSerializer[SyncMetadata]):
@@ -300,6 +301,9 @@ class SyncStatsView(ApiView):
         ledger = selected_statistics(request.query_params).to_json()
         if not request.user.has_perm("sync.view_syncmetadata"):
             ledger |= {"errors": [], "oldest_unsynced": None}  # these name single records, and say what went wrong
+        types = visible_types(request.user)
+        for error in ledger["errors"]:
+            error["example"] = known_text(types, error["entity_type"], error["example"])
         attention_counts = attention.counts(attention.scope_of(request.user))
         return Response(
             SyncStatsSerializer(sync_stats() | {"ledger": ledger, "needs_attention": attention_counts}).data

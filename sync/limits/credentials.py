@@ -251,7 +251,7 @@ def store_app(client_id: str, client_secret: str, signing_secret: str, user: Use
         _stored_grant()  # nobody connects meanwhile
         if _read(SecretName.CLIENT_ID).get(SecretName.CLIENT_ID, client_id) != client_id and token_state().is_app:
             raise Conflict(
-                "The sync is connected by another app, and this one could neither renew nor end that. "
+                "The stored token was given to another app, and this one could neither renew nor end it. "
                 "Disconnect first, then enter this app."
             )
         _store(texts | ({SecretName.SIGNING_SECRET: signing_secret} if signing_secret else {}), user)

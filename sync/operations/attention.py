@@ -612,7 +612,7 @@ def _url(kind: AttentionKind, key: str, code: str, entity_type: str, entity_id: 
     """The page on which an entry is dealt with; empty where no application shows it."""
     row_id = key.partition(":")[2]
     if kind is AttentionKind.APPROVAL:
-        return f"{registry.page_url('sync_guardedact_changelist')}?state__exact=held"
+        return registry.page_url("sync_guardedact_changelist", query="state__exact=held")
     if kind is AttentionKind.BLOCKED and entity_id and code != BlockedCode.COLUMN:
         return record_url(entity_type, entity_id) or registry.page_url("sync_boardlink_held")
     name = {

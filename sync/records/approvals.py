@@ -253,6 +253,3 @@ def _close_requests(acts: QuerySet[GuardedAct], *, carried_out: bool = False) ->
     # Decided ones first; whatever is left open after that is released.
     ended = found.filter(state=decided).update(state=end, at=SyncNow())
     return ended + found.update(state=GuardState.RELEASED, at=SyncNow())
-
-
-# What is shown of one.

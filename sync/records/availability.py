@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cache, cached_property
+from itertools import product
 from typing import Any
 
 from sync import registry
-from sync.choices import Priority, QueueStatus
+from sync.choices import Priority, QueueDirection, QueueStatus
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.db import fetch_rows
@@ -180,6 +181,14 @@ def wait_sentence(number: int, wanted: Iterable[tuple[str, str]]) -> str:
     found = (boards.of(one, urgent=True).toward(direction).detail for one, direction in sorted(asked))
     reasons = " ".join(dict.fromkeys(filter(None, found)))
     return f"{humanize.plural(number, 'It waits', 'They wait')}: {reasons}" if reasons else ""
+
+
+def resume_sentence(entity_type: str = "", direction: str = "") -> str:
+    """Return what becomes of what waited for a pause that has just ended: of a board or every one, one way or both."""
+    links = BoardLink.objects.filter(entity_type=entity_type) if entity_type else BoardLink.objects.all()
+    directions = [direction] if direction else QueueDirection.values
+    waits = product(links.values_list("entity_type", flat=True), directions)
+    return wait_sentence(2, waits) or "What waited is synced now."
 
 
 def overview(*, finished: bool = False) -> Overview:

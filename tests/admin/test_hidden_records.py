@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from npd.models import Contact
-from sync.models import Decision, GuardedAct, Intent, RefusedItem, SyncMetadata, SyncQueue
+from sync.models import Decision, GuardedAct, Intent, RefusedItem, SyncAudit, SyncMetadata, SyncQueue
 from tests.admin import states
 from tests.api.conftest import with_token
 
@@ -101,6 +101,60 @@ def test_lists_pages_and_searches_of_the_admin_quote_a_record_to_whoever_may_see
             assert client.get(address, {"q": "Sophie"}).context["cl"].result_count == int(is_told)
     row.refresh_from_db()
     assert QUOTED in str(vars(row))  # hidden, and not taken away
+
+
+@pytest.mark.parametrize(
+    ("what", "lookup", "wanted"),
+    [
+        ("failed job", "error_message__icontains", "Sophie"),
+        ("sync state", "base__phone__0__startswith", "Ann"),
+        ("activity", "values__after__startswith", "Ann"),
+        ("API write", "values__phone__startswith", "Ann"),
+        ("approval", "label__startswith", "Ann"),
+        ("ignored item", "reason__startswith", "Ann"),
+    ],
+)
+def test_no_address_asks_for_rows_by_what_they_may_quote(
+    client: Client, contact: Contact, what: str, lookup: str, wanted: str
+) -> None:
+    row = ROWS[what](contact)
+    client.force_login(reader_of(row))
+    answer = client.get(f"/admin/sync/{row._meta.model_name}/", {lookup: wanted})
+    assert answer.status_code == 400
+
+
+def test_the_report_and_its_figures_by_api_quote_a_record_to_whoever_may_see_it_alone(
+    client: Client, contact: Contact
+) -> None:
+    row = SyncMetadata.objects.create(
+        entity_type="contact", entity_id=str(contact.pk), sync_status="failed", last_error=QUOTED,
+        last_sync_attempt=timezone.now(),
+    )  # fmt: skip
+    for more, is_told in (["view_syncqueue"], False), (["view_syncqueue", "view_contact"], True):
+        user = reader_of(row, *more)
+        client.force_login(user)
+        page = client.get("/admin/sync/syncmetadata/report/").content.decode()
+        [error] = with_token(user).get("/api/v1/sync/stats").json()["ledger"]["errors"]
+        assert (QUOTED in page, HIDDEN in page) == (is_told, not is_told)
+        assert error["example"] == (QUOTED if is_told else HIDDEN)
+
+
+def test_blocked_values_quote_a_record_to_whoever_may_see_it_alone(client: Client, contact: Contact) -> None:
+    row = sync_state(contact)
+    SyncMetadata.objects.update(conflicts={})
+    for more, is_told in ([], False), (["change_contact"], True):
+        client.force_login(reader_of(row, *more))
+        page = client.get("/admin/sync/boardlink/held/").content.decode()
+        assert (QUOTED in page, HIDDEN in page) == (is_told, not is_told)
+
+
+def test_what_a_verification_found_is_told_to_whoever_may_see_the_records(client: Client, contact: Contact) -> None:
+    found = {"record": str(contact.pk), "name": "Ann", "fields": [{"field": "phone", "words": QUOTED}]}
+    row = SyncAudit.objects.create(entity_type="contact", sampled=3, drifted=1, details=[found])
+    for more, is_told in ([], False), (["view_contact"], True):
+        client.force_login(reader_of(row, *more))
+        page = client.get(f"/admin/sync/syncaudit/{row.pk}/change/").content.decode()
+        assert (QUOTED in page, HIDDEN in page) == (is_told, not is_told)
 
 
 @pytest.mark.parametrize("what", BY_API)

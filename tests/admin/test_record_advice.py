@@ -125,7 +125,7 @@ def test_what_goes_on_waiting_after_a_resume_is_told(browser_of_person: Client) 
     form = {"entity_type": made.entity_type, "direction": made.direction}
     told = posted(browser_of_person, record, "resume_board", **form)
     assert "the audit" in told
-    assert "worked now" not in told
+    assert "synced now" not in told
 
 
 def test_what_waits_for_a_pause_is_resumed_where_the_person_may(browser_of_person: Client, client: Client) -> None:
@@ -135,7 +135,7 @@ def test_what_waits_for_a_pause_is_resumed_where_the_person_may(browser_of_perso
     made = pauses.pause("anna", entity_type="contact", direction="to_monday")
     assert acts_of(browser_of_person, record) == ["resume"]
     form = {"entity_type": made.entity_type, "direction": made.direction}
-    assert "Resumed. What waited is worked now." in posted(browser_of_person, record, "resume_board", **form)
+    assert "Resumed. What waited is synced now." in posted(browser_of_person, record, "resume_board", **form)
     assert not QueuePause.objects.exists()
     assert "somebody else has resumed it" in posted(browser_of_person, record, "resume_board", **form)
     pauses.pause("anna", entity_type="contact", direction="to_monday")

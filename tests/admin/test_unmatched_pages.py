@@ -77,9 +77,13 @@ def test_an_item_is_created_linked_ignored_and_listed_again_by_its_buttons(
     assert job.payload == {"create": True, "by": "dora"}
     page = browser_of_person.get(LIST).content.decode()
     assert "Being created" in page
-    doors = re.compile(rf"{LIST}(\d+)/(?:create|link|ignore)/")
-    assert set(doors.findall(page)) == {str(row.pk) for row in items[1:]}  # as the inbox, none of what is under way
-    assert not doors.search(browser_of_person.get(f"{LIST}{first.pk}/change/").content.decode())
+    asks, ignores = (re.compile(rf"{LIST}(\d+)/(?:{acts})/") for acts in ("create|link", "ignore"))
+    assert set(asks.findall(page)) == {str(row.pk) for row in items[1:]}
+    assert set(ignores.findall(page)) == {str(row.pk) for row in items}  # what waits is taken back by it
+    assert not asks.search(browser_of_person.get(f"{LIST}{first.pk}/change/").content.decode())
+    SyncQueue.objects.filter(pk=job.pk).update(status="in_progress")
+    assert str(first.pk) not in ignores.findall(browser_of_person.get(LIST).content.decode())
+    SyncQueue.objects.filter(pk=job.pk).update(status="pending")
     ignored = browser_of_person.post(f"{LIST}{first.pk}/ignore/", {"next": "https://elsewhere.example/"}, follow=True)
     assert ignored.redirect_chain == [(LIST, 302)]
     job.refresh_from_db()

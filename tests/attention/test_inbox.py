@@ -65,7 +65,7 @@ def test_its_tabs_the_sidebar_and_the_api_count_the_same(
     states.conflicting("Zoe", "5050")
     html, counts = page(browser_of_person), attention.counts()
     tabs = {words_of(label).strip(): int(number) for label, number in re.findall(
-        r"<a [^>]*?href=\"/admin/inbox/[^>]*>\s*([^<>]+?)\s*<b>([\d,]+)</b>", html)}  # fmt: skip
+        r"<a\s[^>]*?href=\"/admin/inbox/[^>]*>\s*([^<>]+?)\s*<b>([\d,]+)</b>", html)}  # fmt: skip
     assert tabs == {"All": 9} | {kind.label: number for kind, number in counts.items()}
     badge = re.search(r'<a\s+href="/admin/inbox/".*?</a>', html, re.DOTALL)
     assert badge

@@ -217,8 +217,8 @@ def choose_boards(user: User, choices: Mapping[str, str]) -> None:
             discard_draft(user, spec.entity_type)
         elif changed and _create_draft(user, connector, spec, boards.get(choice), replaces=draft) is None:
             raise Conflict(
-                f"The set-up of {spec.board_title} was begun or changed in the same moment, so its board was not "
-                "chosen. Check it, then choose again."
+                f"The set-up of {spec.board_title} was begun, changed or compared in the same moment, so its board "
+                "was not chosen. Check it, then choose again."
             )
 
 
