@@ -17,6 +17,7 @@ LIFETIME_SECONDS = 300.0
 PAGES_LIMIT = 16
 
 
+# Compared by identity: two pages that show the same board are two viewers.
 @dataclass(eq=False)
 class Viewer:
     """One open page; `board_id` None sees all boards."""
