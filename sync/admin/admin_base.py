@@ -234,6 +234,7 @@ class PageAdmin(ValidIdsMixin, ModelAdmin):
     """A list whose rows carry `page_now` and whatever `prepare_page` puts on them."""
 
     list_per_page = 50
+    # Django would count the whole table for it, at every page of a filtered list.
     show_full_result_count = False
     list_filter_submit = True
     # On a phone a card has no labels, and leaves it out (static/npd/npd.css).

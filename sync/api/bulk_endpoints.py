@@ -400,6 +400,7 @@ class BulkViewSet(ApiView, viewsets.GenericViewSet[Any]):
             if not (is_atomic and self._is_refused(bulk)):
                 bulk.write(batch)
             if is_atomic and self._is_refused(bulk):
+                # Not by an exception, which would take the answer with it: that lists the refused rows.
                 transaction.set_rollback(True)
                 return self._refusal(bulk)
             results = bulk.results()
