@@ -130,6 +130,7 @@ class Watcher:
                 for row in rows
                 if row.get("remote_id")
             }
+        # What answers there may be no NPD at all, with JSON of any shape.
         except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError):
             return {"reachable": False, "waiting": {}}
         return {"reachable": True, "waiting": waiting}
