@@ -259,7 +259,8 @@ def stop_batch(batch: ConflictBatch, *, by: AbstractBaseUser) -> int:
         if locked.state == BatchState.RUNNING:
             reason = f"{actor_label(by)} stopped the batch before this was stored, so it is open as before."
             rest = locked.entries.filter(outcome=EntryOutcome.READY)
-            # A worker that has one of these rows at this moment reads it anew under its lock, and leaves it then.
+            # One that a worker stores at this moment is waited for, and stays stored; one that it has only listed it
+            # reads anew under its lock, and leaves.
             left_count = rest.update(outcome=EntryOutcome.LEFT_OUT, reason=reason)
             locked.state = BatchState.DONE
             locked.save(update_fields=["state"])
