@@ -199,6 +199,7 @@ def fill_events(records: int) -> None:
 
     with connection.cursor() as cursor:
         cursor.execute(FILL_EVENTS.format(records=records))
+        # As autovacuum leaves a table that was not filled a moment ago: a plan goes by its statistics.
         cursor.execute("VACUUM ANALYZE sync_events")
 
 

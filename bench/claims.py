@@ -154,6 +154,7 @@ class Table:
             if not self.kept:
                 db.execute("TRUNCATE sync_queue")
             db.execute(_FILL, [boards, rows])
+            # Else autovacuum and a checkpoint would fall into the rounds of one way and not of the other.
             db.execute("VACUUM ANALYZE sync_queue")
             db.execute("CHECKPOINT")
 
@@ -182,6 +183,7 @@ def tables(url: str) -> Iterator[tuple[Table, Table]]:
 
     for board in BOARDS:
         BoardLease.objects.create(link=BoardLink.objects.create(entity_type=board, board_id=board, match_key="name"))
+    # PostgreSQL copies no database to which anybody is connected.
     connection.close()
     other = urlunsplit(urlsplit(url)._replace(path="/bench_dead"))
     with psycopg.connect(urlunsplit(urlsplit(url)._replace(path="/postgres")), autocommit=True) as db:
@@ -191,6 +193,7 @@ def tables(url: str) -> Iterator[tuple[Table, Table]]:
 
 
 def _pool(url: str, workers: int) -> ProcessPoolExecutor:
+    # Not forked: a copy of this process would have its Django, set up on the first of the two databases.
     context = get_context("spawn")
     barriers = {number: context.Barrier(number) for number in WORKERS if number <= workers}
     return ProcessPoolExecutor(workers, mp_context=context, initializer=_set_up, initargs=(url, barriers))

@@ -115,6 +115,7 @@ def wait_for(child: Child, url: str) -> None:
         try:
             urllib.request.urlopen(url, timeout=5).close()
             return
+        # An answer all the same: it listens.
         except urllib.error.HTTPError:
             return
         except OSError:
@@ -124,6 +125,7 @@ def wait_for(child: Child, url: str) -> None:
 
 
 def _set_up_django(variables: dict[str, str]) -> None:
+    # What the shell names, perhaps a real account or database, must not be measured, let alone written to.
     for name in list(os.environ):
         if name.startswith(("DATABASE", "REDIS", "CELERY", "MONDAY_", "SITE_URL", "ALLOWED_HOSTS", "DEMO")):
             del os.environ[name]

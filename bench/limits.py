@@ -81,6 +81,7 @@ def start_plan(place: Ground, clock: Clock, plan: str) -> dict[str, int]:
     from sync.models.board_link import ApiBudget, ApiReservation, ApiUsage, BoardLink
 
     clock.to_noon()
+    # What NPD has learned is of the plan before; it asks anew below.
     for model in (ApiBudget, ApiReservation, ApiUsage):
         model.objects.all().delete()
     BoardLink.objects.update(last_look=None)

@@ -40,9 +40,11 @@ def plain_contact() -> Any:
         db_table = "bench_plain_contacts"
 
     fields: dict[str, Any] = {field.name: field.clone() for field in Contact._meta.local_fields}
+    # Contacts have the reverse name of the relation already.
     fields["organization"].remote_field.related_name = "+"
     with connection.cursor() as cursor:
         cursor.execute("CREATE TABLE bench_plain_contacts (LIKE contacts INCLUDING ALL)")
+        # LIKE copies no foreign keys.
         cursor.execute("ALTER TABLE bench_plain_contacts ADD FOREIGN KEY (organization_id) REFERENCES organizations")
     return type("PlainContact", (models.Model,), {**fields, "Meta": Meta, "__module__": __name__})
 

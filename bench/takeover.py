@@ -75,6 +75,7 @@ def wait_until(what: str, condition: Callable[[], Found], seconds: float = PATIE
 
 def hire(here: Site, name: str) -> None:
     """Start a worker, and wait until it takes messages."""
+    # By its name in pg_stat_activity `holder` tells which worker has the board.
     env = {**os.environ, "PGAPPNAME": name, "LOG_LEVEL": "INFO"}  # by whose log it is seen to be ready
     child = Child(name, worker_command(), env, ROOT, here.place.folder / f"{name}.log")
     child.start()

@@ -53,6 +53,7 @@ def form_expired(request: HttpRequest, reason: str = "") -> HttpResponse:
 def failed(request: HttpRequest) -> HttpResponse:
     """500: a fault of ours; its number finds it in the log."""
     context = {"number": get_contextvars().get("request_id", "")}
+    # Without the frame, which would ask the same database.
     if isinstance(sys.exc_info()[1], DatabaseError):
         return render(request, "500.html", context | {"base": "plain_page.html"}, status=500)
     return _answer(request, "500.html", 500, context)

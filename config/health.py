@@ -31,6 +31,7 @@ def beat(name: str) -> None:
     fresh = path.with_suffix(f".{os.getpid()}")
     with contextlib.suppress(OSError):  # a full disk shows in the health check, and must not end the process
         fresh.write_text(str(time.monotonic()))
+        # Replaced in one step: a check never reads half a number.
         fresh.replace(path)
 
 

@@ -117,6 +117,7 @@ class LoginFailures(AxesDatabaseHandler):  # type: ignore[misc]
 def lockout_response(request: HttpRequest, response: Any, credentials: dict[str, Any] | None = None) -> HttpResponse:
     """Return the answer to an attempt during a lock-out: 429, and when the next one is accepted."""
     attempts = AxesProxyHandler.get_implementation().get_user_attempts(request, credentials)
+    # The last are those of the address alone (AXES_LOCKOUT_PARAMETERS); the user's from there are among them.
     newest = attempts[-1].aggregate(newest=Max("attempt_time"))["newest"]
     wait = timedelta() if newest is None else newest - get_cool_off_threshold(request)
     seconds = max(1, ceil(wait.total_seconds()))
@@ -172,6 +173,7 @@ class SecondFactorGate:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        # The cookie first: a program has none, and who it is the API finds out later, by its token.
         if settings.SESSION_COOKIE_NAME not in request.COOKIES or not request.user.is_authenticated:
             return self.get_response(request)
         proof = proof_of(request.session, request.user)

@@ -259,9 +259,12 @@ def stop_batch(batch: ConflictBatch, *, by: AbstractBaseUser) -> int:
         if locked.state == BatchState.RUNNING:
             reason = f"{actor_label(by)} stopped the batch before this was stored, so it is open as before."
             rest = locked.entries.filter(outcome=EntryOutcome.READY)
+            # One that a worker stores at this moment is waited for, and stays stored; one that it has only listed it
+            # reads anew under its lock, and leaves.
             left_count = rest.update(outcome=EntryOutcome.LEFT_OUT, reason=reason)
             locked.state = BatchState.DONE
             locked.save(update_fields=["state"])
+        # The state stays: undos that are requested already are in the hands of passes, and are followed to their end.
         elif locked.state == BatchState.UNDOING:
             left_count = locked.entries.filter(outcome=EntryOutcome.UNDO_WANTED).update(
                 outcome=EntryOutcome.STORED, reason=""
@@ -403,6 +406,7 @@ def work_batches(seconds: float = WORK_SECONDS) -> int:
         is_running = batch.state == BatchState.RUNNING
         if not batch.entries.filter(outcome__in=(EntryOutcome.READY,) if is_running else UNDER_UNDO).exists():
             after = BatchState.DONE if is_running else BatchState.UNDONE
+            # Only from the state that was worked: meanwhile a person may have stopped it and asked for its undo.
             ConflictBatch.objects.filter(pk=batch.pk, state=batch.state).update(state=after)
     return count
 
@@ -419,6 +423,7 @@ def _workable_ids(batch: ConflictBatch) -> Iterator[int]:
             | Q(outcome=EntryOutcome.UNDO_REQUESTED) & (_OPEN | Q(awaits_pass=False))
         )
     last = 0
+    # By the last key and not by an offset: rows leave the filter while they are worked.
     while chunk := list(rows.filter(pk__gt=last).values_list("pk", flat=True)[:ROWS_PER_CHUNK]):
         yield from chunk
         last = chunk[-1]
@@ -443,12 +448,14 @@ def _work_entry(pk: int, batch: ConflictBatch) -> int:
         log.exception("a conflict of a batch could not be worked", entry=pk, batch=str(batch.pk))
         failed = EntryOutcome.HANDED_BACK if work is _store else EntryOutcome.NOT_UNDONE
         reason = INTERNAL_FAILURE % {"error": type(error).__name__}
+        # In a transaction of its own: that of the row was rolled back with the error.
         BatchEntry.objects.filter(pk=pk).update(outcome=failed, reason=reason)
     return 1
 
 
 def _store(row: BatchEntry, batch: ConflictBatch) -> bool:
     """Store the side for the values that were shown, or why it came back; return whether the row changed."""
+    # A person has stopped the batch since its rows were listed.
     if row.outcome != EntryOutcome.READY:
         return False
     # Whether the values still stand is checked where any choice is: here by `resolve`, then by the record's pass.

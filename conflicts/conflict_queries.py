@@ -23,6 +23,7 @@ from sync.records import blocked_fields
 from sync.records.authors import MAX_EDITS, last_edit, latest_edits, monday_user_name, users_of
 
 # Resolved ones are counted 30 days back: of years there may be more than a page should wait for.
+# sync_now() is volatile: only as a sub-select is it asked once, and can an index be searched for it.
 _COUNTS = """
     SELECT count(*), count(*) FILTER (WHERE choice IS NOT NULL AND choice -> 'fields' <> '{}'),
         (SELECT count(*) FROM sync_conflicts WHERE resolved_at >= (SELECT sync_now()) - interval '30 days'),
@@ -31,6 +32,8 @@ _COUNTS = """
 """
 
 # Counted are all open ones, as the list and the sidebar count them; one that is being applied is nobody's neighbour.
+# NOT MATERIALIZED, for PostgreSQL stores what is read more than once: all open ones, where each of the four needs
+# one row of the index by time.
 _POSITION = """
     WITH open AS NOT MATERIALIZED (
         SELECT id, detected_at, choice IS NULL OR choice -> 'fields' = '{}' AS waits

@@ -93,6 +93,7 @@ def close(conflict: SyncConflict, reason: str, now: datetime) -> None:
     else:
         conflict.resolution_type = ResolutionType.MERGE
     if by_people:
+        # The column holds one person: whoever resolved a field last. The fields keep their own.
         conflict.resolved_by_id = max(by_people, key=lambda entry: str(entry["at"]))["by_id"]
     if not conflict.is_about_record:
         restore_fields(conflict, list(entries))
@@ -250,6 +251,7 @@ class ResolutionHistory:
 
     def save(self) -> None:
         """Write the collected lines, with the pass that they belong to, if one is running."""
+        # An empty context joins the one that a pass has open, which names its batch.
         with pghistory.context() as context:
             batch_id = context.metadata.get("batch")
         for line in self.lines:

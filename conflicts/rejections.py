@@ -214,6 +214,7 @@ def rejection_cases(field_refs: Iterable[FieldRef], mappings: Sequence[FieldMapp
     wanted = list(field_refs)
     for entity_type in {one[0] for one in wanted if registry.is_registered(one[0])}:
         mine = [one for one in wanted if one[0] == entity_type]
+        # Of no record: only what all records of the type share is read from it.
         shared = ConflictContext(entity_type, UUID(int=0), mappings)
         records = shared.records(entity_id for _, entity_id, _ in mine)
         ledgers = {row.entity_id: row for row in SyncMetadata.objects.of(entity_type, list(records))}
@@ -370,6 +371,8 @@ def _lock_rejection(field_key: FieldRef) -> RejectionCase:
         model = registry.entity(entity_type).model
     except registry.UnknownEntity as unknown:
         raise NotOpen(str(unknown), {}) from unknown
+    # In the order of a pass that settles, or the two would wait for each other. Read after both: a pass may have
+    # changed the field while this one waited.
     list(model._default_manager.select_for_update(no_key=True, of=("self",)).filter(pk=entity_id).values("pk"))
     rows = SyncMetadata.objects.of(entity_type, [entity_id])
     list(rows.select_for_update().values("pk"))

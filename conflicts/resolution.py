@@ -106,6 +106,7 @@ def _field_selections(
         )
         for key, one in wanted.items()
     }
+    # A side is chosen for the conflict as a whole: whoever saw another field in it decided on something else.
     checked = {*chosen, *seen} if side else set(chosen)
     if changed := [key for key in sorted(checked) if not _is_fresh(conflict, key, seen)]:
         raise stale_resolution(conflict, changed)
@@ -269,6 +270,7 @@ def store_resolution(
 def request_pass(entity_type: str, *ids: UUID, cause: Cause = Cause.PERSON) -> None:
     """Enqueue a pass over these records ahead of other work, in this transaction."""
     enqueue_many(entity_type, ids, cause=cause, priority=Priority.PERSON)
+    # Robust: without a broker the job waits for the next sweep of Beat, and what was stored stays stored.
     transaction.on_commit(partial(notify.notify_board, entity_type), robust=True)
 
 

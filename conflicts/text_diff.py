@@ -185,6 +185,7 @@ def _opcodes(mine: list[str], theirs: list[str]) -> list[_Opcode]:
     end = next((n for n in range(rest) if mine[-1 - n] != theirs[-1 - n]), rest)
     middle = mine[start : len(mine) - end], theirs[start : len(theirs) - end]
     found: list[_Opcode] = [("equal", 0, start, 0, start)]
+    # Without autojunk, by which difflib passes over what is frequent in texts of 200 words or more.
     for tag, i, i_end, j, j_end in SequenceMatcher(None, *middle, autojunk=False).get_opcodes():
         found.append((str(tag), start + i, start + i_end, start + j, start + j_end))
     found.append(("equal", len(mine) - end, len(mine), len(theirs) - end, len(theirs)))

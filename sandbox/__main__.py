@@ -82,6 +82,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
 def main() -> int:
     options = arguments()
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+    # waitress warns of every request that finds no free thread: in a burst a line each.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     settings = Settings(
         site_url=(options.site_url or f"http://{options.host}:{options.port}").rstrip("/"),
@@ -106,6 +107,7 @@ def main() -> int:
             threads=THREADS,
             connection_limit=CONNECTIONS,
             asyncore_use_poll=True,  # select() fails above 1,024 file descriptors
+            # Without it waitress doesn't read while a request is worked, and sees nobody hang up (`client_gone`).
             channel_request_lookahead=1,
             ident="sandbox",
         )

@@ -258,6 +258,7 @@ class Api:
             admitted = self.oauth.is_live(given)
         else:
             # Without a token of its own the sandbox takes any.
+            # Compared as bytes: of texts, compare_digest takes ASCII alone.
             admitted = bool(given) and (not self._token or hmac.compare_digest(given.encode(), self._token.encode()))
         if not admitted:
             return self._rejection_response(api_errors.not_authenticated(), call)
@@ -334,6 +335,7 @@ class Api:
         if fault is not None and fault.slow is not None:
             self.faults.release().wait(fault.slow)
         response = self._run(asked, call, fault)
+        # Kept before the connection is cut: whoever has lost this answer asks for it again under its key.
         if key:
             self.idempotency.keep(key, response)
         if fault is not None and fault.timeout == "after":

@@ -253,6 +253,7 @@ class Limits:
         finally:
             with self._lock:
                 self._running -= 1
+                # Taken back on the day that it was counted to: the answer may come after midnight.
                 if visit.tenths != CALL and counted_in == self._life:
                     self.usage.add(visit.tenths - CALL, API_USER.id, moment)
 

@@ -249,6 +249,7 @@ class Control:
     def snapshot(self, request: Request) -> Response:
         """`{name}`: keep boards, items, webhooks and activity logs for `restore`; another of this name goes."""
         kept = self._world.snapshot()
+        # By a clock that no test moves, and that a reset doesn't set back.
         self._kept[text(request.object(), "name")] = time.monotonic(), kept
         return json_response({"kept": {table: len(rows) for table, rows in kept.items()}})
 
@@ -439,6 +440,7 @@ class Control:
         given = request.object()
         how = one_of(given.get("how", "send"), "how", RELEASES)
         ids = given.get("ids")
+        # Not isinstance: JSON's true would be delivery 1.
         if ids is not None and not (isinstance(ids, list) and all(type(one) is int for one in ids)):
             raise BadRequestError("ids is a list of the ids of deliveries")
         seed = number(given, "seed", 0)

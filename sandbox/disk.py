@@ -71,6 +71,7 @@ class Disk:
             for table, rows in self._fresh.items()
             if table in DOCUMENTS
         }
+        # No id is ever given twice, one of a transaction that failed neither.
         self._waiting.setdefault("counters", {}).update(self._fresh.get("counters", {}))
         self._fresh, self._is_open = {}, False
         return before

@@ -192,6 +192,7 @@ class Faults:
         with self._lock:
             self._queue.clear()
             self._released.set()
+            # Another one: requests that come from now on are to wait again.
             self._released = threading.Event()
 
 

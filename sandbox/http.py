@@ -38,11 +38,13 @@ class Request:
     def __init__(self, environ: dict[str, Any]) -> None:
         self._environ = environ
         self.method: str = environ["REQUEST_METHOD"]
+        # WSGI hands the path's bytes over as if they were Latin-1 (PEP 3333).
         self.path: str = environ.get("PATH_INFO", "/").encode("latin-1").decode("utf-8", "replace")
         self.query = {key: values[-1] for key, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
 
     def header(self, name: str) -> str | None:
         key = name.upper().replace("-", "_")
+        # As in CGI, Content-Type alone of those asked for stands there without HTTP_.
         value: str | None = self._environ.get(key if key == "CONTENT_TYPE" else f"HTTP_{key}")
         return value
 

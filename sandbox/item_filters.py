@@ -82,6 +82,7 @@ def _future(today: date) -> Span:
 
 
 def _month(today: date, away: int) -> Span:
+    # From the middle of a month 30 days lead into the next one, however long the two are.
     first = (today.replace(day=15) + timedelta(days=30 * away)).replace(day=1)
     following = (first + timedelta(days=31)).replace(day=1)
     return first, following - timedelta(days=1)
@@ -201,6 +202,7 @@ def _candidates_by_rules(world: World, board: Board, query: dict[str, Any]) -> l
 
 def sort_items(board: Board, items: list[Item], order_by: list[dict[str, Any]] | None) -> list[Item]:
     """`items` sorted by the columns named, the first one first."""
+    # The last column first: sorting is stable, so what the first one leaves equal stays in the order of the others.
     for order in reversed(order_by or []):
         sides = _sides(board, order["column_id"])
         items = sorted(
@@ -353,6 +355,7 @@ def sort_key(words: str) -> tuple[int, Decimal, str]:
         number = Decimal(words)
     except InvalidOperation:
         return 1, Decimal(0), words.casefold()
+    # Decimal reads “NaN” and “Infinity” as well, and NaN compares with nothing.
     return (0, number, "") if number.is_finite() else (1, Decimal(0), words.casefold())
 
 

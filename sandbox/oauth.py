@@ -167,6 +167,7 @@ class OAuth:
         with self._lock:
             self._refresh[refresh] = scopes
         now = int(self._clock.time())
+        # With a jti: two tokens of one second would be the same text, and revoking one would end both.
         claims = {"uid": API_USER.id, "actid": ACCOUNT_ID, "iat": now, "exp": now + ACCESS_SECONDS, "jti": refresh[:8]}
         access = jwt.encode(claims, self._key, algorithm="HS256")
         body = {"access_token": access, "refresh_token": refresh, "token_type": "Bearer", "scope": scopes}

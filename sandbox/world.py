@@ -270,6 +270,7 @@ class World:
             self._depth += 1
             try:
                 yield
+            # Whatever ends it, an interrupt too: half a change must not stay.
             except BaseException:
                 self._leave(outermost, kept=False)
                 raise
@@ -316,6 +317,7 @@ class World:
             new_logs = before.get("activity", {})  # rows of a log are never changed
             for board_id, rows in self.activity.items() if new_logs else ():
                 self.activity[board_id] = [row for row in rows if row.id not in new_logs]
+            # Items before boards: an item is taken out of its board's order, which goes with a board that never was.
             for kind in (Update, Item, Board, Tag, Hook, Job):
                 for row_id, document in before.get(NAMES[kind], {}).items():
                     self._put_back(self._tables[kind], row_id, document)
@@ -429,6 +431,7 @@ class World:
 
     def move_to_board(self, item: Item, board_id: int, rank: float) -> None:
         """Put an item onto another board; its own fields follow here, its cells are the caller's."""
+        # First, for its place is found by the board and the rank that it still has.
         self.unlist(item)
         item.board_id, item.rank = board_id, rank
         self.enlist(item)
@@ -519,6 +522,7 @@ class World:
                 self._order.pop(row.id, None)
                 self.lookups.forget(row.id)
             return
+        # Into the same object: whoever holds it goes on with it.
         vars(row).update(vars(from_document(type(row), json.loads(document))))
         if isinstance(row, Item):
             self.enlist(row)

@@ -80,6 +80,8 @@ def in_namespace() -> Account:
     """Return root in a user namespace, where initdb finds its number in /etc/passwd and it is not 0."""
     inside, libc = nobody(), ctypes.CDLL(None, use_errno=True)
     uid, gid = os.geteuid(), os.getegid()
+    # Written in this order: without rights outside, gid_map is accepted only once setgroups is denied
+    # (user_namespaces(7)).
     maps = {"setgroups": "deny", "uid_map": f"{inside.uid} {uid} 1", "gid_map": f"{inside.gid} {gid} 1"}
 
     def enter() -> None:

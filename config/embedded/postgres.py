@@ -220,6 +220,7 @@ def _binaries() -> Path:
 
 
 def _environment() -> Mapping[str, str]:
+    # In English, for `_wait` looks for words in its log; in UTC, or kombu's timestamps and its clock differ.
     return {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
 
 

@@ -43,6 +43,7 @@ def port_of(env: Mapping[str, str], name: str, default: int) -> int:
 def is_free_port(port: int) -> bool:
     """Whether a server could listen there. Raises StartError where the system doesn't allow it at all."""
     with socket.socket() as probe:
+        # As servers do: else a port of a run that has just ended would count as taken (TIME_WAIT).
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -455,6 +456,7 @@ class Supervisor:
             try:
                 urllib.request.urlopen(url, timeout=5).close()  # noqa: S310 - an address of our own
                 return
+            # Whatever it says: it answers.
             except urllib.error.HTTPError:
                 return
             except OSError:

@@ -104,6 +104,7 @@ def offer(user: User, session: SessionBase) -> SecondFactor:
     factor = SecondFactor(user=user, sealed_key=session.get(OFFER_KEY, ""), last_step=-1)
     try:
         _key(factor)
+    # None was offered yet, or ENCRYPTION_KEY was changed since.
     except KeyChanged:
         factor.sealed_key = session[OFFER_KEY] = encrypt(secrets.token_bytes(KEY_BYTES).hex())
     return factor
@@ -140,6 +141,7 @@ def confirm(user: User, code: str, session: SessionBase) -> list[str]:
         factor.save(force_insert=True)
         _log(user, user, "Two-factor authentication turned on.")
     del session[OFFER_KEY]
+    # In this order: passing gives the session another key, which is the one to keep.
     pass_session(session)
     end_sessions(user.pk, but=session.session_key)
     return codes
@@ -204,6 +206,7 @@ def locked_until(factor: SecondFactor, moment: datetime) -> datetime | None:
 
 def _lock(further: int) -> timedelta:
     cool_off: timedelta = settings.AXES_COOLOFF_TIME
+    # The shift is bounded, for failures aren't: a timedelta overflows long before the column does.
     return min(cool_off * (1 << min(further, 10)), LONGEST_LOCK)
 
 

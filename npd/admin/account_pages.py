@@ -100,6 +100,7 @@ def _verify(request: HttpRequest) -> int | HttpResponse:
         return _asked_again(request, KEY_LOST)
     except WrongCode as why:
         user_login_failed.send(sender=__name__, credentials=credentials, request=request)
+        # This wrong one may have been the last that was allowed: then its answer says so already.
         if not AxesProxyHandler.is_allowed(request, credentials):
             return refused(request, None, credentials)
         span = humanize.time_span((why.until - sync_now()).total_seconds()) if isinstance(why, Locked) else ""

@@ -204,6 +204,7 @@ class UserAdmin(AdministratorsMixin, PlainFields, ValidIdsMixin, _DjangoUserAdmi
     def end_sessions(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Sign somebody out everywhere, after a question."""
         own = reverse("npd-sessions")
+        # Done in any case: that somebody was signed in nowhere is no failure.
         return self._ask_about_account(request, object_id, _END_SESSIONS, lambda user: end_sessions(user.pk) >= 0, own)
 
     @action(  # type: ignore[untyped-decorator]  # unfold has no types

@@ -209,6 +209,7 @@ def seed(sandbox: Sandbox) -> int:
         # Each refers to the other; the constraints are checked at the commit.
         firms = Organization.objects.bulk_create(organizations())
         people = Contact.objects.bulk_create(contacts())
+        # Before the commit: where the sandbox fails NPD stays empty, and the next run begins anew.
         _load(sandbox, "organization", firms)
         ids = _load(sandbox, "contact", people, [STRANGER])
     link = link_of("contact")

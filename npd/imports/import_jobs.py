@@ -202,6 +202,7 @@ def read_pending() -> None:
     while not process.is_shutting_down() and (job := _claim_file()) is not None:
         try:
             _read_file(job)
+        # Celery raises it wherever the task is, and it is an Exception: it must end the task, not one file.
         except SoftTimeLimitExceeded:
             raise
         except Exception:  # an unknown error of one file must not stop those behind it

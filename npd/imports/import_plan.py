@@ -202,6 +202,7 @@ class ImportPlan:
         checked = {*wanted, *(() if record else ("name",))} - set(self.references.targets)
         exclude = {f.name for f in target._meta.concrete_fields if f.name not in checked}
         try:
+            # Each constraint would be a query a row. The database checks them when the row is written.
             target.full_clean(exclude=exclude, validate_unique=False, validate_constraints=False)
         except ValidationError as error:
             for name, messages in error.message_dict.items():

@@ -478,6 +478,7 @@ def _restore_values(job: ImportJob, rows: Sequence[ImportRow]) -> None:
 def _delete_untouched(job: ImportJob, entity_type: str, ids: Sequence[UUID]) -> set[UUID]:
     """Delete the untouched ones of these under their locks; return which were deleted."""
     model: Any = MODELS[entity_type]
+    # With the key's lock, for they are deleted: no row may begin to point at one between the check and that.
     locked = list(model._default_manager.select_for_update().filter(pk__in=ids).order_by("pk"))
     deletable = set(untouched_records(entity_type, [one.pk for one in locked]))
     deleted = [one for one in locked if one.pk in deletable]

@@ -267,6 +267,7 @@ def _with_items(keys: list[UUID], name: str, found: Iterable[Identifier], *, is_
         if one.kind == "email":
             unmatched = UnmatchedItem.objects.filter(entity_type=Contact.entity_type())
             items |= set(unmatched.filter(values__email__iexact=one.text).values_list("item_id", flat=True))
+    # Whoever had it once: an item that another record has now is that record's.
     items -= set(Contact.objects.exclude(pk__in=keys).filter(monday_id__in=items).values_list("monday_id", flat=True))
     return Person(
         keys[0] if keys else None, name, identifiers, shared, tuple(sorted(one for one in items if one)), is_recorded

@@ -218,6 +218,7 @@ def countries() -> dict[str, str]:
     found = {}
     for code, names in LOCALE_DATA.items():
         name = names.get("en", "")
+        # phonenumbers writes a name that is another language's, too, as `*` and that language.
         found[code] = names.get(name[1:], "") if name.startswith("*") else name
     return {code: name for code, name in found.items() if name and len(code) == 2}
 

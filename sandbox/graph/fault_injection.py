@@ -105,6 +105,7 @@ def history_middleware(past: ItemHistory) -> Middleware:
     """Keep what the document's mutations are about to change, for reads that will lag behind."""
 
     def record_before(following: Any, root: Any, info: Any, **arguments: Any) -> Any:
+        # graphql-core calls middleware for fields inside, too; a mutation stands at the root.
         if info.path.prev is not None:
             return following(root, info, **arguments)
         world = info.context.world
@@ -122,6 +123,7 @@ def history_middleware(past: ItemHistory) -> Middleware:
 
 
 def _stale_read_middleware(past: ItemHistory, seconds: float) -> Middleware:
+    # Roots that asked for `latest`: it is said there, and the items are read below.
     fresh: set[Any] = set()
 
     def read_stale(following: Any, root: Any, info: Any, **arguments: Any) -> Any:

@@ -126,6 +126,7 @@ class IngestJobs:
         with self._lock:
             first = job.state == "UPLOAD_PENDING" and not job.rows
             if first:
+                # Its state says so only once the work has begun: until then this tells that it has its file.
                 job.rows = -1
         if first:
             threading.Thread(target=self._work, args=(self, job, content), daemon=True, name="ingest").start()
@@ -207,6 +208,7 @@ class IngestWeb:
             job.end("REJECTED", "FILE_TOO_LARGE", "The file is larger than 150 MB.")
         else:
             self._jobs.take_file(job, content)
+        # An object store's ETag is the MD5 of what it took.
         digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
         return Response(200, b"", {"ETag": f'"{digest}"'})
 
@@ -253,6 +255,7 @@ def status_of(world: World, job: IngestJob) -> dict[str, Any]:
     done = job.state == "COMPLETED"
     report = None
     if job.report is not None and job.is_finished:
+        # Only in its second half: a new address ends the old one, which may just have been given out.
         if world.clock.time() > job.report_since + URL_SECONDS / 2:
             job.report_signature, job.report_since = secrets.token_hex(32), world.clock.time()
         report = f"{world.site_url}/reports/{job.id}?X-Amz-Signature={job.report_signature}"

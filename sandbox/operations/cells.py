@@ -147,6 +147,7 @@ def check_size(item: Item | None, parsed: Parsed) -> None:
     raws = before | parsed
     if sum(len(str(raw)) for raw in raws.values()) * WIDEST <= ITEM_BYTES:
         return  # counting every byte of every change would cost more than the change
+    # An item that is over the limit already, as one that was loaded may be, can still be made smaller.
     if (size := _bytes(raws.values())) > ITEM_BYTES and size > _bytes(before.values()):
         raise api_errors.item_too_large()
 

@@ -163,6 +163,7 @@ def change_values(
             check_name(name)
             check_size(item, parsed)
         moved = [write_cell(world, user_id, item, key, raw) for key, raw in parsed.items()]
+        # A list: any() would end a generator at the first change, and leave the others unwritten.
         if any([*moved, rename(world, user_id, item, name)]):
             _touch(world, item, user_id)
     return item
@@ -356,6 +357,7 @@ def _work(world: World, job_id: str) -> None:
                     gone.append(item_id)
                 else:
                     job.failed.append(item_id)
+            # One row in the activity log for all of them, as published probes of bulk operations saw.
             if gone:
                 board = world.boards[job.board_id]
                 log_board(world, EVENTS[job.state], board, job.user_id, pulse_ids=gone)

@@ -130,6 +130,7 @@ def move_to_board(
         log(world, "move_pulse_from_board", item, user_id, dest_board_id=board_id)
         item.cells, item.group_id = cells, group.id
         item.updated_at, item.changed_by = world.clock.stamp(), user_id
+        # A new number only as its place: items rank by their ids, so that it stands last.
         world.move_to_board(item, board_id, float(world.next_id("item")))
         log(world, "move_pulse_into_board", item, user_id, source_board_id=source.id)
         emit_board(world, source.id)

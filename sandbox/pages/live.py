@@ -17,6 +17,7 @@ LIFETIME_SECONDS = 300.0
 PAGES_LIMIT = 16
 
 
+# Compared by identity: two pages that show the same board are two viewers.
 @dataclass(eq=False)
 class Viewer:
     """One open page; `board_id` None sees all boards."""
@@ -129,6 +130,7 @@ class Watcher:
                 for row in rows
                 if row.get("remote_id")
             }
+        # What answers there may be no NPD at all, with JSON of any shape.
         except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError):
             return {"reachable": False, "waiting": {}}
         return {"reachable": True, "waiting": waiting}

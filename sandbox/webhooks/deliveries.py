@@ -269,6 +269,7 @@ class Sender:
             headers["Authorization"] = jwt.encode(claims, self._secret, algorithm="HS256")
         content = json.dumps(body, ensure_ascii=False).encode()
         try:
+            # Redirects are not followed: anything but 200 is a failure, and requests would repeat the POST as a GET.
             answer = self._session().post(
                 address, data=content, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False
             )
@@ -477,6 +478,7 @@ class Deliveries:
             if delivery.state == HELD:
                 delivery.state = WAITING
         if train:
+            # The number between: of two that are due at one time heapq would compare the deliveries, which it can't.
             heapq.heappush(self._due, (moment, next(self._places), train))
             self._condition.notify()
 
@@ -519,6 +521,7 @@ class Deliveries:
     def log(self) -> list[Delivery]:
         """Deliveries as they stand, oldest first."""
         with self._condition:
+            # Copies: workers go on changing their own while these are shown.
             return [copy.copy(delivery) for delivery in self._log.values()]
 
     def last(self, count: int) -> list[Delivery]:

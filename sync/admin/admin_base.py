@@ -235,6 +235,7 @@ class PageAdmin(ValidIdsMixin, ModelAdmin):
     """A list whose rows carry `page_now` and whatever `prepare_page` puts on them."""
 
     list_per_page = 50
+    # Django would count the whole table for it, at every page.
     show_full_result_count = False
     list_filter_submit = True
     # On a phone a card has no labels, and leaves it out (static/npd/npd.css).
@@ -247,6 +248,7 @@ class PageAdmin(ValidIdsMixin, ModelAdmin):
     @cached_property
     def _checkbox(self) -> str:
         """The box before a row, drawn by the theme for one whose key is `_ANY_KEY`."""
+        # Kept, for a widget renders a template: else once a row.
         return str(super().action_checkbox(SimpleNamespace(pk=_ANY_KEY)))
 
     @admin.display(description=ModelAdmin.action_checkbox.short_description)

@@ -161,4 +161,5 @@ def expected_count(request: HttpRequest) -> int:
 
 def posted_number(text: str) -> int | None:
     """Return the number that a form has sent; None for what is none, or is more than the database holds."""
+    # 18 digits always fit into a bigint; Python itself would read a number of any length.
     return int(text) if text.isdecimal() and len(text) < 19 else None

@@ -147,6 +147,7 @@ def round_up(value: float) -> float:
     if value <= 0:
         return 1.0
     size = 10.0 ** math.floor(math.log10(value))
+    # A little less will do: of floats, a number that is round already may come out a hair above itself.
     return next(step * size for step in (1, 2, 5, 10) if step * size >= value * (1 - 1e-9))
 
 

@@ -116,6 +116,7 @@ def load_attention(now: datetime, types: Sequence[str], period: Period) -> Atten
         cursor.execute(_ATTENTION, params)
         rows = cursor.fetchall()
     found = AttentionData()
+    # A UNION promises no order. Not by the last columns, which may be None: Python compares that with nothing.
     for row in sorted(rows, key=lambda row: row[:5]):
         _add_row(found, *row)
     return found

@@ -248,6 +248,7 @@ def change_lines(record: SyncedModel, limit: int = 50, *, shown_batches: Collect
 
     `shown_batches` are passes whose decisions are shown: what these wrote stands there, field by field, with reasons.
     """
+    # One more than is shown: what the oldest of them changed, only the one before it tells.
     events = _events(record, limit + 1)
     if not events:
         return []

@@ -746,6 +746,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         """Tell the page that asks before a deletion what becomes of the items."""
         answer: HttpResponse | None = super().response_action(request, queryset)
+        # Django renders it after this method, so its context can still be added to.
         if isinstance(answer, TemplateResponse) and answer.context_data is not None and not answer.is_rendered:
             answer.context_data["items_follow"] = tombstones.items_consequence(self.model.entity_type())
         return answer

@@ -211,6 +211,7 @@ class Bulk:
         for row in self.open:
             row.pk = row.given.get("id") or (owners.get(row.named) if row.named else None)
         wanted = [row.pk for row in self.open if row.pk]
+        # In the order of ids, as everything that locks several records, or two would wait for each other in a circle.
         locked = self.model._default_manager.select_for_update(no_key=True, of=("self",)).filter(pk__in=wanted)
         records = {record.pk: record for record in locked.order_by("pk")}
         times = Counter(key for row in self.open if (key := row.pk or row.named))
@@ -400,6 +401,7 @@ class BulkViewSet(ApiView, viewsets.GenericViewSet[Any]):
             if not (is_atomic and self._is_refused(bulk)):
                 bulk.write(batch)
             if is_atomic and self._is_refused(bulk):
+                # Not by an exception, which would take the answer with it: that lists the refused rows.
                 transaction.set_rollback(True)
                 return self._refusal(bulk)
             results = bulk.results()

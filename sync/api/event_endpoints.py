@@ -386,6 +386,7 @@ class WebhookEndpointViewSet(ShapedView, viewsets.ModelViewSet[WebhookEndpoint])
 
     def perform_destroy(self, instance: WebhookEndpoint) -> None:
         """Delete it."""
+        # Before it is deleted: Django takes the key off the instance, and the line names it.
         self._log(instance, "Deleted by the API.")
         instance.delete()
 

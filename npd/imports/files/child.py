@@ -72,6 +72,7 @@ def _decode(content: bytes, encoding: str) -> tuple[str, str]:
 
 
 def _parse_rows(text: str, separator: str) -> Iterator[FileRow]:
+    # Above MAX_CELL: what is too long is refused by `within_limits`, which names the row and the limit.
     csv.field_size_limit(10 * MAX_CELL)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     number = 0
@@ -97,6 +98,7 @@ def main() -> None:
     memory, seconds = int(sys.argv[1]) * 1024 * 1024, int(sys.argv[2])
     with contextlib.suppress(ValueError, OSError):  # macOS has no limit of memory, and says so
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    # The soft limit ends it by SIGXCPU, from which the reader knows that it took too long.
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
     for forbidden in (resource.RLIMIT_FSIZE, resource.RLIMIT_CORE):  # no files and no core dumps
         resource.setrlimit(forbidden, (0, 0))

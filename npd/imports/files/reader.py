@@ -197,6 +197,7 @@ def _child_process(limits: ReadLimits, input_bytes: bytes) -> Iterator[subproces
         with contextlib.suppress(OSError), process.stdin as pipe:
             pipe.write(input_bytes)
 
+    # By a thread: while this one waited for a child that doesn't read, no limit would hold.
     feeder = threading.Thread(target=feed, daemon=True)
     feeder.start()
     try:
@@ -224,6 +225,7 @@ def _answer_lines(
                 raise ImportFileError("took_too_long", seconds=round(limits.seconds))
             if not ready.select(TICK_SECONDS):
                 continue
+            # Not process.stdout.read, which waits until so many bytes are there.
             if not (chunk := os.read(process.stdout.fileno(), 1 << 20)):
                 return
             if (remaining := remaining - len(chunk)) < 0:

@@ -63,6 +63,7 @@ class Command(BaseCommand):
             self._write(job)
         left = rejected_rows(job).count()
         if options["errors"] is not None:
+            # With a BOM, without which Excel reads UTF-8 as Windows-1252.
             with options["errors"].open("w", encoding="utf-8-sig", newline="") as file:
                 lines = ([escape_formula(cell) for cell in line] for line in rejected_lines(job))
                 csv.writer(file).writerows(lines)
