@@ -323,3 +323,9 @@ def test_who_may_not_answer_is_led_to_the_value_and_not_told_to_fix_it(
         html = client.get(page).content.decode()
         link = rf'<a[^>]*href="{re.escape(page_of(rejected))}"[^>]*>\s*(?:<span[^>]*>\w+</span>)?\s*(\w+)'
         assert set(re.findall(link, html)) - {"Ann"} == {door}, page
+
+
+def test_who_may_change_the_record_alone_fixes_a_rejected_value_in_its_form(rejected: Contact, client: Client) -> None:
+    client.force_login(person_who_may("view_contact", "change_contact", "view_syncconflict"))
+    html = client.get(f"/admin/npd/contact/{rejected.pk}/change/").content.decode()
+    assert re.search(r'<a[^>]*href="#id_email"[^>]*>\s*(?:<span[^>]*>\w+</span>)?\s*Fix', html)
