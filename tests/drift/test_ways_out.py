@@ -461,12 +461,14 @@ def test_blocks_of_columns_are_for_who_may_see_boards(world: World, owner: Owner
     assert client.get(HELD).status_code == 403
     reader.user_permissions.add(Permission.objects.get(codename="view_syncmetadata"))
     text = shown(client)
-    assert "Monday refused it." in text
+    assert "Contact that you may not see" in text
+    assert "Monday refused it." not in text
     assert problem not in text
     assert "Ann" not in text
     reader.user_permissions.add(*Permission.objects.filter(codename__in=("view_boardlink", "view_contact")))
     text = shown(client)
     assert problem in text
+    assert "Monday refused it." in text
     assert "Ann" in text
 
 

@@ -94,7 +94,8 @@ def test_boards_that_are_full_or_too_dear_are_not_asked_for_while_nine_others_dr
     later(130)
     eleven.processes.work()
     wake_all()
-    all_arrived(eleven.sandbox, *ELEVEN)
+    # What the nine spend first may leave the dear one too little of this minute: then it has the next.
+    all_arrived(eleven.sandbox, *ELEVEN, seconds=100)
 
 
 def calls_for(entity_type: str) -> float:
