@@ -276,6 +276,7 @@ def test_five_thousand_rows_take_a_bounded_number_of_queries(person: User) -> No
             imported(person, text)
         return len(captured)
 
+    queries(1, 500)  # the first fills caches
     assert queries(100, 0) == queries(10, 100)
 
 
