@@ -390,9 +390,14 @@ def visible_types(user: Any) -> frozenset[str]:
     return frozenset(spec.entity_type for spec in entities() if may_view(user, spec.model._meta.label_lower))
 
 
+def is_hidden(types: Collection[str], entity_type: str) -> bool:
+    """Whether records of a type are hidden from somebody who may see these types; what nobody registered is not."""
+    return entity_type not in types and is_registered(entity_type)
+
+
 def known_text(types: Collection[str], entity_type: str, text: str) -> str:
     """Return what a row says of a record, its name in it, to somebody who may see these types; else a HiddenName."""
-    return text if entity_type in types or not is_registered(entity_type) else HiddenName.of(entity_type)
+    return HiddenName.of(entity_type) if is_hidden(types, entity_type) else text
 
 
 Row = TypeVar("Row")
@@ -403,10 +408,10 @@ def hide_quotes(row: Row, types: Collection[str], columns: Iterable[str]) -> Row
 
     `types` are the reader's; a text becomes a HiddenName, anything else is empty. For a row that is not saved.
     """
-    hidden = known_text(types, getattr(row, "entity_type"), "")  # noqa: B009 - of any model with a record
-    for column in columns if isinstance(hidden, HiddenName) else ():
+    entity_type = getattr(row, "entity_type")  # noqa: B009 - of any model with a record
+    for column in columns if is_hidden(types, entity_type) else ():
         if value := getattr(row, column):
-            setattr(row, column, hidden if isinstance(value, str) else type(value)())
+            setattr(row, column, HiddenName.of(entity_type) if isinstance(value, str) else type(value)())
     return row
 
 

@@ -41,8 +41,8 @@ from sync.registry import (
     HiddenName,
     UnknownEntity,
     configured_board_id,
+    is_hidden,
     is_sandbox,
-    known_text,
     monday_web_url,
     record_url,
     rules_for,
@@ -444,9 +444,8 @@ class VerificationAdmin(admin_base.ReaderMixin, ReadOnlyAdmin):
     @admin.display(description="What was found")
     def found(self, row: SyncAudit) -> SafeString | str:
         """Return which fields of which records differed, to who may see them."""
-        hidden = known_text(getattr(row, "page_types", ()), row.entity_type, "")
-        if row.details and isinstance(hidden, HiddenName):
-            return hidden
+        if row.details and is_hidden(getattr(row, "page_types", ()), row.entity_type):
+            return HiddenName.of(row.entity_type)
         lines = [
             (record_url(row.entity_type, detail["record"]), detail.get("name") or detail["record"], field["words"])
             for detail in row.details

@@ -63,7 +63,7 @@ from sync.operations.preview.explanation import CauseLink, causes_by_decision, c
 from sync.operations.record_requests import REASON_KEY
 from sync.records.authors import SYNC_ACTOR, actor_name, users_of
 from sync.records.blocked_fields import ledger_record_condition, throttled_fields
-from sync.registry import HiddenName, is_registered, item_url, known_text, record_url, type_label, with_configured_board
+from sync.registry import HiddenName, is_hidden, is_registered, item_url, record_url, type_label, with_configured_board
 
 
 def decision_undo_url(row: Decision) -> str:
@@ -693,7 +693,7 @@ class IntentAdmin(BoardNamesMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyA
         labels = labels_of(row)
         fields = ", ".join(labels.field(row.entity_type, key) for key in row.values)
         if row.item_id:
-            hidden = isinstance(known_text(getattr(row, "page_types", ()), row.entity_type, ""), HiddenName)
+            hidden = is_hidden(getattr(row, "page_types", ()), row.entity_type)
             return f"{fields or ('Values' if hidden else 'NPD ID')} changed"
         return f"New item with {fields}" if fields else "New item"
 

@@ -407,6 +407,14 @@ def test_ignoring_an_item_whose_pass_reopens_it_at_that_moment_is_done_and_fails
     assert (row("71").ignored_by, RefusedItem.objects.get().let_go) in (("dora", True), ("", True))
 
 
+def _in_transaction(act: Any) -> None:
+    try:
+        with transaction.atomic():
+            act()
+    finally:
+        connections.close_all()
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     "act",
@@ -421,18 +429,11 @@ def test_whoever_takes_several_items_takes_them_in_one_order(act: Any) -> None:
     for item in ("2", "1"):
         UnmatchedItem.objects.create(entity_type="contact", item_id=item, reason_code=Why.NO_KEY)
 
-    def acted() -> None:
-        try:
-            with transaction.atomic():
-                act()
-        finally:
-            connections.close_all()
-
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
             locked = UnmatchedItem.objects.select_for_update(nowait=True)
             assert locked.get(item_id="1")
-            other = pool.submit(acted)
+            other = pool.submit(_in_transaction, act)
             wait_for("the other waits", lambda: somebody_waits("= 'transactionid'"))
             # What comes after the one that it waits for is free.
             assert locked.get(item_id="2")
@@ -458,17 +459,10 @@ def test_whoever_takes_an_unmatched_and_an_ignored_item_takes_the_unmatched_one_
     UnmatchedItem.objects.create(entity_type="contact", item_id="1", reason_code=Why.NO_KEY, ignored_at=ignored_at)
     RefusedItem.objects.create(entity_type="contact", item_id="1", let_go=True, entity_id=contact.pk)
 
-    def acted() -> None:
-        try:
-            with transaction.atomic():
-                act()
-        finally:
-            connections.close_all()
-
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
             assert UnmatchedItem.objects.select_for_update(nowait=True).get()
-            other = pool.submit(acted)
+            other = pool.submit(_in_transaction, act)
             wait_for("the other waits", lambda: somebody_waits("= 'transactionid'"))
             assert RefusedItem.objects.select_for_update(nowait=True).get()
         other.result(20)
