@@ -15,8 +15,9 @@ from sync.kernel import process
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-# Kombu's own SQLAlchemy transport never recovers after PostgreSQL was away; ours does.
+# Kombu's own transports don't outlive a broker that was away; ours do.
 TRANSPORT_ALIASES["sqla"] = "config.embedded.broker:Transport"
+TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "config.redis_broker:Transport"
 app = Celery("npd_sync")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()

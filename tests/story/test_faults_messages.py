@@ -1,9 +1,9 @@
-"""The broker is off for a whole run; or too many send messages at once."""
+"""The broker is off for a whole run, or restarted again and again; or too many send messages at once."""
 
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import requests
@@ -11,11 +11,14 @@ from django.conf import settings as used
 
 from config.embedded.processes import Child
 from config.embedded.supervisor import beat_command
+from npd.models import Contact
+from sync.models import SyncQueue
 from sync.outbox import notify
+from tests.embedded.conftest import folder_of_ones_own
 from tests.plugin import SERVERS
-from tests.story.conftest import save, sweep_every_second, synced
+from tests.story.conftest import Staff, save, sweep_every_second, synced
 from tests.support.arrived import Writers, all_arrived
-from tests.support.away import Broker, BrokerDatabase, RelayedBroker, away
+from tests.support.away import Broker, BrokerDatabase, OwnPostgres, OwnRedis, RelayedBroker, away
 from tests.support.servers import ROOT
 from tests.support.site import Processes, Site, started
 
@@ -71,6 +74,48 @@ def cron(site: Site) -> dict[str, int]:
     secret = {"Authorization": f"Bearer {used.CRON_SECRET}"}
     found: dict[str, int] = requests.post(site.path("/cron/sync-queue"), headers=secret, timeout=60).json()
     return found
+
+
+@pytest.fixture
+def own_broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    """A broker of this test alone, so that it can be restarted."""
+    with folder_of_ones_own() as folder:
+        found = request.param(folder / "broker")
+        yield found
+        found.leave()
+
+
+AT_ONCE = 30
+
+
+@pytest.mark.parametrize(
+    ("own_broker", "restarts"), [(OwnRedis, 10), (OwnPostgres, 3)], ids=["Redis", "PostgreSQL"], indirect=["own_broker"]
+)
+def test_no_worker_ends_when_its_broker_is_restarted_again_and_again_with_work_in_hand(
+    own_broker: Broker, quiet_site: Site, staff: Staff, restarts: int
+) -> None:
+    site, people = quiet_site, Writers()
+    sweep_every_second()
+    site.sandbox.control("latency", call_ms=700)
+    with site.processes.with_variables(CELERY_BROKER_URL=own_broker.url):
+        site.processes.work()
+        workers = [site.processes.children["worker"], staff("worker-2")]
+        for number in range(1, restarts + 1):
+            people.new([f"Person {number}.{one}" for one in range(AT_ONCE)])
+            site.wait_for("a worker has work in hand", SyncQueue.objects.filter(status="in_progress").exists)
+            with away(own_broker):
+                site.wait_for("both have lost it", told_by(workers, "Connection to broker lost", number))
+            site.wait_for("both are connected", told_by(workers, "Connected to ", number + 1))
+        site.sandbox.control("latency", call_ms=0)
+        site.wait_for("everybody is synced", synced, 60)
+    assert Contact.objects.count() == restarts * AT_ONCE
+    assert [child.ended for child in [*workers, site.processes.children["beat"]]] == [None] * 3
+    all_arrived(site.sandbox)
+
+
+def told_by(workers: list[Child], words: str, times: int) -> Callable[[], bool]:
+    """Whether each of these workers has said so at least so often, or has ended; to be asked."""
+    return lambda: all(w.ended is not None or "\n".join(w.last_lines(100_000)).count(words) >= times for w in workers)
 
 
 def test_two_beats_and_cron_at_once_make_nothing_twice(site: Site) -> None:

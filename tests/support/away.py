@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import select
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
+import pytest
+import redis
 from psycopg import sql
+
+from config.embedded.postgres import EmbeddedPostgres
+from config.embedded.processes import Child
+from tests.support.servers import free_port
+from tests.support.site import started
+from tests.support.waiting import wait_for
 
 
 class Broker(Protocol):
@@ -95,6 +106,56 @@ class RelayedBroker:
                     if not got:
                         return
                     other[one].sendall(got)
+
+
+class OwnRedis:
+    """A Redis of a test's own, which is stopped and started; it keeps its messages in `folder`.
+
+    Without a redis-server the test is skipped, but never where CI=true.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if shutil.which("redis-server") is None:
+            missing = "no redis-server on this machine (Debian, Ubuntu: sudo apt install redis-server)"
+            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
+        folder.mkdir()
+        self._folder, self._port = folder, free_port()
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+        self.come_back()
+
+    def leave(self) -> None:
+        """It ends, as an operator ends it."""
+        assert self._server.stop(), "Redis had to be killed"
+
+    def come_back(self) -> None:
+        """It is started again with what it had written."""
+        command = ["redis-server", "--port", str(self._port), "--bind", "127.0.0.1"]
+        kept = ["--dir", str(self._folder), "--appendonly", "yes", "--save", ""]
+        self._server: Child = started("redis", [*command, *kept], dict(os.environ))
+        wait_for("Redis answers", self._answers)
+
+    def _answers(self) -> bool:
+        with redis.Redis.from_url(self.url) as client, suppress(redis.RedisError):
+            return bool(client.ping())
+        return False
+
+
+class OwnPostgres:
+    """The embedded broker in a cluster of its own, which is stopped and started."""
+
+    def __init__(self, folder: Path) -> None:
+        self._server = EmbeddedPostgres(folder, fast=True)
+        self.come_back()
+        self._server.create_database("broker")
+        self.url = f"sqla+postgresql+psycopg://postgres@/broker?host={self._server.socket}"
+
+    def leave(self) -> None:
+        """It ends, and every session with it."""
+        self._server.stop()
+
+    def come_back(self) -> None:
+        """It is started again."""
+        self._server.start()
 
 
 def _listening(port: int) -> socket.socket:
