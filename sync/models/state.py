@@ -564,7 +564,7 @@ class UnmatchedItem(models.Model):
 class GuardedAct(models.Model):
     """One delete or clear: done, or waiting until a person approves it or its cause is gone.
 
-    Those done count toward the limit for an hour; those that wait count as long as they wait.
+    All count toward the limit: as long as they are open, and for an hour after their end.
     """
 
     id = models.BigAutoField(primary_key=True)

@@ -25,17 +25,19 @@ from sync.outbox.queue_rows import enqueue_many
 from sync.records.authors import log_action_many
 from sync.registry import EntitySpec, entity
 
-# The limit: it counts what was let through within the hour, what waits, and the size of the board.
+# The limit: it counts what was wanted within the hour, whatever became of it, what waits, and the size of the board.
 
 
 OPEN_REQUEST_STATES = (GuardState.PENDING, GuardState.APPROVED, GuardState.REJECTED)
+ENDED_REQUEST_STATES = (GuardState.DONE, GuardState.KEPT, GuardState.RELEASED)
 HOUR = timedelta(hours=1)
 
 SMALL_BOARD = 50
 """Below so many linked records the percentage doesn't count: two of ten is a person tidying up."""
 
-_DONE_WITHIN_HOUR = Q(state=GuardState.DONE, decided_at=None, at__gt=SyncNow() - HOUR)
-"""What a person approved is not counted, because it was intended."""
+_DONE_UNASKED_WITHIN_HOUR = Q(state=GuardState.DONE, decided_at=None, at__gt=SyncNow() - HOUR)
+_COUNTED = Q(state__in=OPEN_REQUEST_STATES) | Q(state__in=ENDED_REQUEST_STATES, at__gt=SyncNow() - HOUR)
+"""An answer to a part of a mass, or a cause that is gone, says nothing of the rest, which may be yet to come."""
 
 
 class RecordField(Protocol):
@@ -87,7 +89,7 @@ def approval_limit(link: BoardLink) -> ApprovalLimit:
 
 def is_over_limit(link: BoardLink, kind: GuardKind, entity_ids: set[UUID]) -> bool:
     """Whether these records, with those counted already and those foreseen, are over the limit of an hour."""
-    counted = _requests(link, kind).filter(_DONE_WITHIN_HOUR | Q(state=GuardState.PENDING))
+    counted = _requests(link, kind).filter(_COUNTED)
     # A set of records: one that is asked for again after a crash counts once.
     records = entity_ids.union(counted.values_list("entity_id", flat=True), foreseen_records(link, kind))
     return approval_limit(link).is_exceeded_by(len(records))
@@ -96,7 +98,7 @@ def is_over_limit(link: BoardLink, kind: GuardKind, entity_ids: set[UUID]) -> bo
 def states_by_field(link: BoardLink, kind: GuardKind, acts: Iterable[RecordField]) -> dict[tuple[UUID, str], str]:
     """Return the state, by record and field, of requests that are open or were let through within the hour."""
     found = _requests(link, kind).filter(
-        _DONE_WITHIN_HOUR | Q(state__in=OPEN_REQUEST_STATES), entity_id__in={a.entity_id for a in acts}
+        _DONE_UNASKED_WITHIN_HOUR | Q(state__in=OPEN_REQUEST_STATES), entity_id__in={a.entity_id for a in acts}
     )
     # An open request is stored after one that was done, so the later row wins.
     return {(i, key): state for i, key, state in found.order_by("id").values_list("entity_id", "key", "state")}

@@ -1,5 +1,6 @@
 """Fields that are emptied: few flow, many wait for approval, and what is held stays where it still stands."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -165,15 +166,25 @@ def test_a_worker_that_dies_before_it_sends_has_counted_and_the_next_goes_on(
     assert states() == [GuardState.DONE, GuardState.DONE, GuardState.PENDING]
 
 
-def test_what_was_approved_does_not_use_up_the_hour(world: World, mary: User) -> None:
-    contacts = linked(world, 4)
+@pytest.mark.parametrize(("decide", "after"), [(approve, ""), (reject, "+442079460018")])
+def test_the_rest_of_a_mass_is_asked_for_though_its_first_part_was_decided(
+    world: World, mary: User, decide: Callable[..., int], after: str
+) -> None:
+    contacts = linked(world, 5)
     empty_in_npd(contacts[:3])
     world.work()
+    decide(held(), mary)
+    world.work()
+    assert set(phones_in_npd(contacts[:3])) == {after}
+    empty_in_npd(contacts[3:4])
+    world.work()
+    assert world.values(contacts[3])["phone"]
     approve(held(), mary)
     world.work()
-    empty_in_npd(contacts[3:])
+    world.pass_time(minutes=61)
+    empty_in_npd(contacts[4:])
     world.work()
-    assert world.values(contacts[3])["phone"] == ""
+    assert [world.values(c)["phone"] for c in contacts[3:]] == ["", ""]
 
 
 def test_an_approval_outlives_a_call_that_failed(world: World, mary: User) -> None:

@@ -1,10 +1,13 @@
 """What waits lets itself go when its cause is gone: deletes of items and of records, by what became of them."""
 
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from django.contrib.auth.models import User
-from hypothesis import given
+from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -13,7 +16,8 @@ from sync.choices import GuardKind, GuardState, ItemGone
 from sync.clock import SyncNow
 from sync.models import BoardLink, GuardedAct, SyncMetadata, Tombstone
 from sync.reconcile.restraints import DestructiveChange, allowed_changes, rejected_records, release_approvals
-from sync.records.approvals import ApprovalLimit, release_obsolete
+from sync.records.approvals import ApprovalLimit, approve, reject, release_obsolete
+from tests.support.clock import move_clock, reset_clock
 
 pytestmark = pytest.mark.django_db
 
@@ -22,6 +26,13 @@ pytestmark = pytest.mark.django_db
 def link() -> BoardLink:
     """The contacts' board."""
     return BoardLink.objects.create(entity_type="contact", board_id="1", match_key="email")
+
+
+@pytest.fixture
+def moved_clock(transactional_db: None) -> Iterator[None]:
+    """The clock, which is put back."""
+    yield
+    reset_clock()
 
 
 def acts(ids: list[UUID]) -> list[DestructiveChange]:
@@ -156,6 +167,53 @@ def test_a_look_that_wants_it_no_more_lets_it_go(link: BoardLink) -> None:
     allowed_changes(link, GuardKind.ITEMS, acts(ids))
     release_approvals(link, GuardKind.ITEMS, ids[:1])
     assert states() == ["held", "held", "released"]
+
+
+ANSWERS = {"approve": "archived", "reject": "unlinked", "restore": "restored"}
+STEPS = st.one_of(
+    st.tuples(st.just("delete"), st.integers(1, 4)),
+    st.tuples(st.sampled_from(list(ANSWERS)), st.integers(1, 4)),
+    st.tuples(st.just("wait"), st.sampled_from([7, 21, 35, 63])),  # minutes; no sum of them is an hour
+)
+
+
+@given(steps=st.lists(STEPS, min_size=2, max_size=9))
+@hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_nothing_goes_unasked_in_an_hour_in_which_more_than_the_limit_was_wanted_whatever_was_answered(
+    link: BoardLink, mary: User, settings: Any, moved_clock: None, steps: list[tuple[str, int]]
+) -> None:
+    """What waits, what was decided and what let itself go are all of the mass."""
+    settings.GUARD_RECORDS, now, came = 3, 0, dict[UUID, int]()
+    reset_clock()
+    for model in (GuardedAct, Tombstone):
+        model.objects.all().delete()
+    for step, number in steps:
+        if step == "wait":
+            now += number
+            move_clock(timedelta(minutes=now))
+        elif step == "delete":
+            ids = deleted(number)
+            came |= dict.fromkeys(ids, now)
+            unasked = {act.entity_id for act in allowed_changes(link, GuardKind.ITEMS, acts(ids))}
+            end(unasked, "archived")
+            end(set(ids) - unasked, "held")
+            within_hour = {one for one, at in came.items() if now - at < 60}
+            waiting = GuardedAct.objects.filter(state=GuardState.PENDING).values_list("entity_id", flat=True)
+            assert not unasked or len(within_hour.union(waiting)) <= 3
+        else:
+            chosen = GuardedAct.objects.filter(state=GuardState.PENDING).order_by("id")[:number]
+            which = set(chosen.values_list("entity_id", flat=True))
+            if step == "approve":
+                approve(chosen, mary)
+                assert {act.entity_id for act in allowed_changes(link, GuardKind.ITEMS, acts(list(which)))} == which
+            elif step == "reject":
+                reject(chosen, mary)
+            end(which, ANSWERS[step])
+            release_obsolete()
+
+
+def end(ids: set[UUID], state: str) -> None:
+    Tombstone.objects.filter(entity_id__in=ids).update(state=state)
 
 
 @given(st.integers(1, 100), st.integers(1, 100), st.integers(0, 2000), st.integers(0, 500))
