@@ -267,6 +267,9 @@ def apply_account_info(info: AccountInfo, tier_before: str) -> None:
             # The whole last minute counts as ours: a call of ours must not be taken for another token's.
             own = calls_between(as_of.replace(hour=0, minute=0, second=0, microsecond=0), as_of)
             budget = budget.with_reported_usage(used, own, as_of)
+        elif budget.day_left(urgent=True) == 0:
+            # What was put down to other tokens was told by a refusal only, and today Monday has answered since.
+            budget = replace(budget, others_calls=Decimal(0))
         state.budget = budget
 
 
