@@ -177,7 +177,7 @@ def load_panel() -> QueuePanel:
     """Return how the queue stands now."""
     status = overview(finished=True)
     return QueuePanel(
-        boards=[BoardStatus(registry.entity(one.entity_type), one, status) for one in status.boards],
+        boards=[BoardStatus(registry.entity(one.entity_type), one, status) for one in status.shown],
         overview=status,
         pauses=[(pause_label(one), one) for one in status.pauses],
         live=number_of([one for one in status.all_jobs if one.status in LIVE_STATUSES]),

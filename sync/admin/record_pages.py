@@ -78,7 +78,7 @@ from sync.operations.record_requests import (
     resume_record,
     set_direction,
 )
-from sync.outbox import notify, pauses
+from sync.outbox import notify
 from sync.queue import SyncQueueService
 from sync.records import tombstones
 from sync.records.authors import log_action, log_action_many, log_queue_action

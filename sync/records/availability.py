@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -11,13 +11,14 @@ from itertools import product
 from typing import Any
 
 from sync import registry
-from sync.choices import Priority, QueueDirection, QueueStatus
+from sync.choices import Priority, QueueDirection, QueueStatus, StopCode
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.db import fetch_rows
 from sync.limits import credentials, pass_budget, quota
 from sync.limits.pass_budget import BoardCosts, BudgetFacts, Demand
 from sync.limits.quota import LastHour
+from sync.limits.rate_limits import DAY_RESERVE, PASS_CALLS
 from sync.models import ApiBudget, BoardLease, BoardLink, MondayAccount, QueuePause
 from sync.models.jobs import IMPORT_RUNNING
 from sync.outbox.pauses import active_pauses, board_pause, pause_sentence, pauses_by_direction
@@ -135,6 +136,11 @@ class BoardAvailability:
     def is_set_up(self) -> bool:
         """Whether Monday is connected, and the board is there."""
         return self.reason_code not in (BlockedKind.NOT_CONFIGURED, BlockedKind.NO_BOARD)
+
+    @property
+    def has_board(self) -> bool:
+        """Whether its board was set up; the token may have gone since."""
+        return self.link is not None and bool(self.link.board_id and self.link.npd_id_column)
 
     @property
     def may_be_probed(self) -> bool:
@@ -257,6 +263,19 @@ class Overview:
         return {board.entity_type: board for board in self.boards}
 
     @cached_property
+    def shown(self) -> list[BoardAvailability]:
+        """The same for people: a stop goes on until Monday has answered, also while its next probe is due."""
+        if not self.account.needs_probe:
+            return self.boards
+        detail = f"{self.account.pause_reason} It is tested before the next call.".strip()
+        return [
+            replace(one, reason_code=BlockedKind.ACCOUNT, detail=detail, until=None)
+            if one.is_available or one.is_temporary
+            else one
+            for one in self.boards
+        ]
+
+    @cached_property
     def last_hour(self) -> LastHour:
         """What the last hour took of the quota; one query, made where it is asked for."""
         return quota.last_hour()
@@ -272,7 +291,7 @@ class Overview:
         found = BoardAvailability(entity_type, link, paused=pauses_by_direction(entity_type, self.pauses))
         if self.missing_token:
             return replace(found, reason_code=BlockedKind.NOT_CONFIGURED, detail=self.missing_token)
-        if link is None or not link.board_id or not link.npd_id_column:
+        if link is None or not found.has_board:
             detail = f"There is no board for {entity_type} records yet: run `manage.py monday_setup`."
             return replace(found, reason_code=BlockedKind.NO_BOARD, detail=detail)
         if (pause := board_pause(found.paused)) is not None:
@@ -334,6 +353,65 @@ class Overview:
     def claimed_since(self, board: BoardAvailability) -> datetime | None:
         """Return when the first of its jobs in progress was claimed."""
         return first_of(self.jobs(board.entity_type, QueueStatus.IN_PROGRESS))
+
+
+@dataclass(frozen=True)
+class Stop:
+    """What stops boards that nobody paused. `titles` are theirs, none where it stops every board that is set up.
+
+    `code` is that of the account's stop; `since` is None where that isn't known, `until` where somebody has to act.
+    """
+
+    reason: str
+    titles: Sequence[str] = ()
+    code: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    waiting: int = 0
+    """Changes that wait for it."""
+
+
+_MAYBE_STOPPED = f"""
+    SELECT EXISTS (SELECT FROM sync_monday_account WHERE needs_probe OR paused_until > sync_now())
+        OR EXISTS (SELECT FROM sync_board_links WHERE blocked_until > sync_now())
+        OR EXISTS (SELECT FROM sync_api_budget
+            WHERE day_calls + others_calls >= day_limit * {1 - DAY_RESERVE} - {PASS_CALLS + 1})
+"""  # noqa: S608 - made of numbers of our own
+
+
+def stops_of(entity_types: Collection[str], *, is_connected: bool, now: Overview | None = None) -> list[Stop]:
+    """Return what stops these types' boards, those of one reason together; one query where nothing is stopped.
+
+    `now`: how the boards stand, where that was read already.
+    """
+    if now is None and is_connected and not fetch_rows(_MAYBE_STOPPED)[0][0]:
+        return []
+    now, by_reason = now or overview(), dict[str, list[BoardAvailability]]()
+    set_up = [board for board in now.shown if board.has_board]
+    for board in set_up:
+        if board.blocked_reason and not board.is_paused:
+            by_reason.setdefault(board.detail, []).append(board)
+    return [
+        _stop_of(reason, boards, now, is_whole=len(boards) == len(set_up))
+        for reason, boards in by_reason.items()
+        # What concerns the account is everybody's; of a board, whoever may see its records is told.
+        if boards[0].reason_code is not BlockedKind.BLOCKED or any(one.entity_type in entity_types for one in boards)
+    ]
+
+
+def _stop_of(reason: str, boards: Sequence[BoardAvailability], now: Overview, *, is_whole: bool) -> Stop:
+    of_board, link = boards[0].reason_code is BlockedKind.BLOCKED, boards[0].link
+    is_account = boards[0].reason_code is BlockedKind.ACCOUNT
+    code = StopCode.TOKEN.value if boards[0].reason_code is BlockedKind.NOT_CONFIGURED else ""
+    since = link.blocked_since if of_board and link is not None else None
+    return Stop(
+        humanize.without_request_id(reason),
+        [] if is_whole else [registry.entity(one.entity_type).board_title for one in boards],
+        now.account.pause_code if is_account else code,
+        now.account.paused_since if is_account else since,
+        boards[0].until,
+        sum(number_of(now.jobs(one.entity_type, READY, BACKOFF, DEFERRED)) for one in boards),
+    )
 
 
 def first_of(jobs: Sequence[JobCount]) -> datetime | None:
