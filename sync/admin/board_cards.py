@@ -209,7 +209,11 @@ class BoardStatus:
         labels, rows = [label for label, _number in hours], [number for _label, number in hours]
         most = max(rows)
         finished, busiest = humanize.count_with_noun(self.finished, "job"), labels[rows.index(most)]
-        sentence = f"{finished} done in the last 24 hours; most in one hour: {intcomma(most)}, {busiest}."
+        of_edits = sum(one.of_edits for one in self.jobs(QueueStatus.COMPLETED))
+        sentence = (
+            f"{finished} done in the last 24 hours; most in one hour: {intcomma(most)}, {busiest}. For edits: "
+            f"{intcomma(of_edits)}; the others were first syncs and checks."
+        )
         bars = {"label": "Jobs done", "data": rows, "backgroundColor": "var(--color-primary-500)"}
         return Chart(json.dumps({"labels": labels, "datasets": [bars]}), sentence, hours)
 

@@ -27,16 +27,7 @@ from sync.choices import QueueStatus, SyncDirection
 from sync.kernel import humanize
 from sync.ledger import record_view
 from sync.limits import quota
-from sync.models import (
-    BoardLink,
-    FieldMapping,
-    MondayAccount,
-    NotificationReceiver,
-    QueuePause,
-    SyncAudit,
-    SyncMetadata,
-    SyncQueue,
-)
+from sync.models import BoardLink, FieldMapping, NotificationReceiver, QueuePause, SyncAudit, SyncMetadata, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
 from sync.models.state import VERIFICATION_WINDOW
 from sync.operations import attention
@@ -222,8 +213,7 @@ def attention_tasks(
 
     `kind_urls` are the pages of kinds that the sync knows none of.
     """
-    guide = reverse("admin:connect_monday") if may_view(MondayAccount) else ""
-    found = [*_stopped_tasks(data, guide), *_pause_tasks(data), *_kind_tasks(data, may_act, kind_urls)]
+    found = [*_stopped_tasks(data), *_pause_tasks(data), *_kind_tasks(data, may_act, kind_urls)]
     parts: tuple[tuple[type[Model], Callable[[HealthData], Iterator[AttentionTask]]], ...] = (
         (SyncQueue, _failing_tasks),
         (BoardLink, _board_problem_tasks),
@@ -293,15 +283,16 @@ def _kind_tasks(
         yield AttentionTask(line.severity, what, why.strip(), url, button, line.icon, in_inbox=True)
 
 
-def _stopped_tasks(data: HealthData, guide: str) -> Iterator[AttentionTask]:
-    """Boards that stand still, those of one reason together; before the set-up none is missed."""
+def _stopped_tasks(data: HealthData) -> Iterator[AttentionTask]:
+    """Boards that are stopped, those of one reason together; before the set-up none is missed."""
     by_reason: dict[str, list[str]] = {}
     for board in data.boards:
         if board.reason and not board.is_paused:
             by_reason.setdefault(board.reason, []).append(board.title)
     for reason, titles in by_reason.items():
         what = f"{' and '.join(titles)}: stopped"
-        yield AttentionTask(Severity.STOPPED, what, reason, guide, "See what to do", "block")
+        # Its one button stands above the page.
+        yield AttentionTask(Severity.STOPPED, what, reason, "", "", "block")
 
 
 def _failing_tasks(data: HealthData) -> Iterator[AttentionTask]:

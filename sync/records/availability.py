@@ -11,7 +11,7 @@ from itertools import product
 from typing import Any
 
 from sync import registry
-from sync.choices import Priority, QueueDirection, QueueStatus, StopCode
+from sync.choices import Cause, Operation, Priority, QueueDirection, QueueStatus, StopCode
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.db import fetch_rows
@@ -24,6 +24,8 @@ from sync.models.jobs import IMPORT_RUNNING
 from sync.outbox.pauses import active_pauses, board_pause, pause_sentence, pauses_by_direction
 
 READY, BACKOFF, DEFERRED = "ready", "backoff", "deferred"
+
+_EDITS = Cause.SAVE | Cause.PERSON | Cause.WEBHOOK
 
 # A UNION, for each part has a partial index of its own. Deferred is also what no worker may touch: what a bulk import
 # carries, items while it makes them, and a create without an answer of which nothing can be found out or done.
@@ -50,24 +52,25 @@ _JOBS = f"""
         LEFT JOIN imports ON imports.entity_type = row.entity_type AND row.entity_id IS NULL
         WHERE row.status = 'pending'
     )
-    SELECT entity_type, status, direction, phase, attempts, count(*), min(since), sum(of_item)
+    SELECT entity_type, status, direction, phase, attempts, count(*), min(since), sum(of_item), 0
     FROM pending GROUP BY 1, 2, 3, 4, 5
     UNION ALL
-    SELECT entity_type, status, '', status, 0, count(*), min(last_attempt), 0
+    SELECT entity_type, status, '', status, 0, count(*), min(last_attempt), 0, 0
     FROM sync_queue WHERE status = 'in_progress' GROUP BY 1, 2
     UNION ALL
-    SELECT entity_type, status, '', status, 0, count(*), NULL::timestamptz, 0
+    SELECT entity_type, status, '', status, 0, count(*), NULL::timestamptz, 0, 0
     FROM sync_queue WHERE status = 'failed' GROUP BY 1, 2
 """  # noqa: S608 - made of the constants above
 
-_FINISHED = """
+_FINISHED = f"""
     UNION ALL
     SELECT entity_type, status, '', status, 0, count(*),
-        date_bin('1 hour', finished_at, timestamptz '2001-01-01 00:00:00+00') AS hour, 0
+        date_bin('1 hour', finished_at, timestamptz '2001-01-01 00:00:00+00') AS hour, 0,
+        count(*) FILTER (WHERE operation <> '{Operation.CREATE.value}' AND causes & {int(_EDITS)} <> 0)
     FROM sync_queue
     WHERE status = 'completed' AND finished_at > %(now)s - interval '24 hours' AND finished_at <= %(now)s
     GROUP BY 1, 2, hour
-"""
+"""  # noqa: S608 - made of the constants above
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,8 @@ class JobCount:
 
     `phase` is what pending ones wait for: ready (their time has come), backoff, deferred; of others it is the status.
     `first` is when the first could be worked, of those in progress when it was claimed, of completed ones the hour;
-    `of_items` how many of the pending ones are about items that no record has.
+    `of_items` how many of the pending ones are about items that no record has; `of_edits` how many of the completed
+    ones somebody's edit or click made: the others were first syncs of records, and checks.
     """
 
     entity_type: str
@@ -87,6 +91,7 @@ class JobCount:
     number: int
     first: datetime | None
     of_items: int = 0
+    of_edits: int = 0
 
 
 class BlockedKind(StrEnum):
@@ -302,7 +307,7 @@ class Overview:
         if stops := [(until, kind, reason) for until, kind, reason in errors if until and until > self.now]:
             # Of two stops the one that lasts longer is what a person has to wait for, or to end.
             until, kind, reason = max(stops)
-            detail = f"{reason} Tried again at {humanize.time_of_day(until, seconds=True)}."
+            detail = f"{reason} Next attempt at {humanize.time_of_day(until, seconds=True)}."
             return replace(found, reason_code=kind, detail=detail, until=until)
         moments = [self.account.paused_until, link.blocked_until]
         if self._limited_state is not None:

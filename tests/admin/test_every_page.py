@@ -30,7 +30,7 @@ def test_the_first_page_lists_what_needs_a_person(browser_of_person: Client, wor
     assert "1 conflict to resolve" in text
     assert "1 failed job Monday refused the item" in text
     assert "1 blocked field Email is blocked" in text
-    assert "Organizations and Contacts: stopped Monday refuses the token. Tried again at" in text
+    assert "Organizations and Contacts: stopped Monday refuses the token. Next attempt at" in text
 
 
 def test_an_unmatched_item_is_called_by_its_name_with_why_and_since_when(
