@@ -150,7 +150,7 @@ class BoardStatus:
     def reason(self) -> str:
         """Why it stands still; who paused it, and since when, stands above all cards, with the button that resumes."""
         if not self.availability.has_board:
-            return ""
+            return "Choose its board under Boards, Set up."
         return "" if self.availability.is_paused else humanize.without_request_id(self.availability.detail)
 
     @property

@@ -58,7 +58,9 @@ def test_a_board_that_stands_still_says_why_and_holds_its_due_rows(browser_of_pe
 
 
 def test_without_a_board_the_card_says_what_to_do(browser_of_person: Client) -> None:
-    assert "run `manage.py monday_setup`" in card(browser_of_person, "Contacts")
+    found = card(browser_of_person, "Contacts")
+    assert "Contacts Not set up Choose its board" in found
+    assert "manage.py" not in found
 
 
 def test_what_the_cards_call_due_is_what_the_api_calls_due(browser_of_person: Client) -> None:
