@@ -49,7 +49,7 @@ class StopCode(models.TextChoices):
     """What stopped every board, as far as it tells what ends the stop."""
 
     TOKEN = "token", "Monday doesn't accept the token"
-    ACCOUNT = "account", "Monday refuses every call of the account"
+    ACCOUNT = "account", "Monday rejects every call of the account"
     DAY_LIMIT = "day_limit", "The day's calls are used up"
     LIMIT = "limit", "Another limit of Monday's"
     OUTAGE = "outage", "Monday doesn't answer"

@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
                 blank=True,
                 choices=[
                     ("token", "Monday doesn't accept the token"),
-                    ("account", "Monday refuses every call of the account"),
+                    ("account", "Monday rejects every call of the account"),
                     ("day_limit", "The day's calls are used up"),
                     ("limit", "Another limit of Monday's"),
                     ("outage", "Monday doesn't answer"),
