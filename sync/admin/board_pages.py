@@ -34,6 +34,7 @@ from sync.boards.sync_filter import SyncFilter
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
+from sync.limits.credentials import token_mark
 from sync.models import BoardLink, FieldMapping, MondayAccount, SyncAudit, UnmatchedItem
 from sync.operations.detect import sweep_schedule
 from sync.operations.detect.comparison import verification_summary
@@ -378,6 +379,7 @@ class MondayAccountAdmin(ReadOnlyAdmin):
     list_display = ("state", "paused")
     row_names = ("account", "accounts")
     summary = ("state", "paused")
+    told_columns = ("answered_mark",)
     json_fields = ("users", "tags")
     list_before_template = "sync/account_guide.html"
     empty_title = "Nothing known of the account yet"
@@ -401,6 +403,8 @@ class MondayAccountAdmin(ReadOnlyAdmin):
             )
         if account.needs_probe:
             return admin_base.badge("wait", "schedule", "Tested before the next call")
+        if not account.answered_mark or account.answered_mark != token_mark():
+            return admin_base.badge("off", "help", "Not tested with this token yet")
         return admin_base.badge("ok", "check_circle", "Connected")
 
     @admin.display(description="Stopped until")
@@ -463,8 +467,12 @@ class ConnectMonday(UnfoldModelAdminViewMixin, TemplateView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Add what is set, and what stands in the way of each board."""
         boards = [
-            (registry.entity(board.entity_type).board_title, humanize.without_request_id(board.blocked_reason))
-            for board in availability.overview().boards
+            (
+                registry.entity(one.entity_type).board_title,
+                one.has_board,
+                humanize.without_request_id(one.blocked_reason),
+            )
+            for one in availability.overview().shown
         ]
         context: dict[str, Any] = super().get_context_data(variables=environment_settings(), boards=boards, **kwargs)
         return context
