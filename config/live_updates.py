@@ -53,7 +53,11 @@ class _NoMessages(BaseStorage):
 # is the transaction that wrote it last. Of what leaves no such trace (a job that is pending already, an item that is
 # on no board any more) the server's own statistics know, which cost nothing and are seconds late.
 _STOPS = """(SELECT string_agg(xmin::text, ',' ORDER BY id) FROM sync_queue_pauses),
-        (SELECT concat(paused_until, pause_reason) FROM sync_monday_account WHERE id = 1)"""
+        (SELECT concat_ws(',', paused_until, paused_until > sync_now(), pause_reason, needs_probe)
+            FROM sync_monday_account WHERE id = 1),
+        (SELECT string_agg(concat_ws(',', blocked_until, blocked_until > sync_now(), blocked_reason), ';' ORDER BY id)
+            FROM sync_board_links WHERE blocked_reason <> ''),
+        (SELECT day_limit FROM sync_api_budget WHERE id = 1)"""
 
 _SITE_VERSION = f"""
     SELECT md5(concat_ws('|', (SELECT max(id) FROM sync_queue), (SELECT max(id) FROM sync_decisions),

@@ -95,12 +95,12 @@ def favicon(request: HttpRequest) -> str:
 
 def page_context(request: HttpRequest) -> dict[str, Any]:
     """Return what every page of the admin needs: its section, and which Monday the site talks to."""
-    from sync.admin.board_pages import banner_context
+    from sync.admin.connection_pages import banner_context
 
     if not request.user.is_authenticated:
         accounts = apps.get_model(settings.AUTH_USER_MODEL)._default_manager
         return {"is_demo": settings.DEMO, "has_accounts": settings.DEMO or accounts.exists()}
-    return banner_context() | {"section": section_of(request)}
+    return banner_context(request) | {"section": section_of(request)}
 
 
 FOUND_PER_LIST = 8

@@ -45,6 +45,16 @@ class LedgerDirection(models.TextChoices):
     BIDIRECTIONAL = "bidirectional", "Both ways"
 
 
+class StopCode(models.TextChoices):
+    """What stopped every board, as far as it tells what ends the stop."""
+
+    TOKEN = "token", "Monday doesn't accept the token"
+    ACCOUNT = "account", "Monday rejects every call of the account"
+    DAY_LIMIT = "day_limit", "The day's calls are used up"
+    LIMIT = "limit", "Another limit of Monday's"
+    OUTAGE = "outage", "Monday doesn't answer"
+
+
 class ResolutionStrategy(models.TextChoices):
     """Who decides when both sides changed."""
 

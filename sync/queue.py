@@ -6,8 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
+from django.db import transaction
+from django.db.models import QuerySet
+
 from sync.kernel.action_errors import Conflict, CountChanged
 from sync.kernel.db import retry_on_lock_timeout
+from sync.limits import breaker
 from sync.models import SyncQueue
 from sync.models.jobs import QueueAction
 from sync.operations.worker import WorkSummary, work
@@ -22,6 +26,11 @@ __all__ = ["BulkResult", "Conflict", "CountChanged", "SyncQueueService", "WorkSu
 T = TypeVar("T")
 
 
+def _ask_again() -> None:
+    """A person wants it done now: whether a stop is over is asked once, when nothing is locked any more."""
+    transaction.on_commit(breaker.ask_again, robust=True)
+
+
 class SyncQueueService:
     """Write waiting rows, work them, steer them, count them.
 
@@ -33,8 +42,6 @@ class SyncQueueService:
     process = staticmethod(work)
     claim = staticmethod(claim.claim)
     pause = staticmethod(pauses.pause)
-    resume = staticmethod(pauses.resume)
-    retry_all = staticmethod(operate.retry)
     cancel_all = staticmethod(operate.cancel)
     discard_all = staticmethod(operate.discard)
     get_queue_stats = staticmethod(availability.queue_stats)
@@ -46,7 +53,21 @@ class SyncQueueService:
 
     def manual_retry(self, row_id: int, by: str) -> SyncQueue:
         """Make a failed or pending job due now, with all its attempts, ahead of other work; raises Conflict."""
-        return operate.operate_one(row_id, QueueAction.RETRY, by)
+        row = operate.operate_one(row_id, QueueAction.RETRY, by)
+        _ask_again()
+        return row
+
+    def retry_all(self, rows: QuerySet[SyncQueue], by: str) -> BulkResult:
+        """As `manual_retry`, of all of these, but behind other work; raises Conflict where saves hold on to them."""
+        result = operate.retry(rows, by)
+        _ask_again()
+        return result
+
+    def resume(self, by: str, *, entity_type: str = "", direction: str = "") -> bool:
+        """End that pause and wake what waited; return whether there was one. Raises Conflict as `pause` does."""
+        is_ended = pauses.resume(by, entity_type=entity_type, direction=direction)
+        _ask_again()
+        return is_ended
 
     def cancel(self, row_id: int, by: str) -> SyncQueue:
         """End a pending job without a pass; raises Conflict for any other."""

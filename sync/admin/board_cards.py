@@ -32,6 +32,9 @@ from sync.registry import EntitySpec, page_url
 
 HOURS = 24
 
+FAILING_ATTEMPTS = 2
+"""So many failed attempts of a pending job, the first wait between them, are no hitch any more."""
+
 CHART_OPTIONS = json.dumps(
     {
         "animation": False,
@@ -127,19 +130,27 @@ class BoardStatus:
     def badge(self) -> Badge:
         """Whether the board syncs."""
         found = self.availability
-        if found.is_paused:
-            return Badge("warn", "pause_circle", "Paused")
-        if found.is_temporary:
-            return Badge("wait", "hourglass", "A short wait")
-        if not found.is_available:
-            return Badge("bad", "block", "Stopped")
-        for direction in found.paused:
-            return Badge("warn", "pause_circle", f"{QueueDirection(direction).label} paused")
-        return Badge("ok", "check_circle", "Syncing")
+        cases = (
+            (not found.has_board, "off", "link_off", "Not set up"),
+            (found.is_paused, "warn", "pause_circle", "Paused"),
+            (found.is_temporary, "wait", "hourglass", "A short wait"),
+            (not found.is_available, "bad", "block", "Stopped"),
+            *((True, "warn", "pause_circle", f"{QueueDirection(one).label} paused") for one in found.paused),
+            (self.failing, "warn", "error", "Syncing; some changes fail"),
+            (True, "ok", "check_circle", "Syncing"),
+        )
+        return next(Badge(*badge) for holds, *badge in cases if holds)
+
+    @property
+    def failing(self) -> int:
+        """Pending jobs that have failed for minutes: again and again, and nothing else is in their way."""
+        return number_of([one for one in self.jobs(READY, BACKOFF) if one.attempts >= FAILING_ATTEMPTS])
 
     @property
     def reason(self) -> str:
         """Why it stands still; who paused it, and since when, stands above all cards, with the button that resumes."""
+        if not self.availability.has_board:
+            return "Choose its board under Boards, Set up."
         return "" if self.availability.is_paused else humanize.without_request_id(self.availability.detail)
 
     @property
@@ -198,7 +209,11 @@ class BoardStatus:
         labels, rows = [label for label, _number in hours], [number for _label, number in hours]
         most = max(rows)
         finished, busiest = humanize.count_with_noun(self.finished, "job"), labels[rows.index(most)]
-        sentence = f"{finished} done in the last 24 hours; most in one hour: {intcomma(most)}, {busiest}."
+        of_edits = sum(one.of_edits for one in self.jobs(QueueStatus.COMPLETED))
+        sentence = (
+            f"{finished} done in the last 24 hours; most in one hour: {intcomma(most)}, {busiest}. For edits: "
+            f"{intcomma(of_edits)}; the others were first syncs and checks."
+        )
         bars = {"label": "Jobs done", "data": rows, "backgroundColor": "var(--color-primary-500)"}
         return Chart(json.dumps({"labels": labels, "datasets": [bars]}), sentence, hours)
 
@@ -226,6 +241,7 @@ STATE_BADGES = {
 class BoardHealth:
     """One model and its board; `reason` is what is wrong, `wait_reason` why changes wait though nothing is."""
 
+    entity_type: str
     title: str
     total: int
     badge: Badge
@@ -233,7 +249,8 @@ class BoardHealth:
     wait_reason: str
     verified: str
     is_paused: bool
-    is_set_up: bool
+    has_board: bool
+    failing: int = 0
     tiles: Sequence[Tile] = field(default_factory=list)
 
 
@@ -242,16 +259,19 @@ def board_health(board: BoardStatus, counts: Mapping[Part, int], verification: V
     found, since = board.availability, board.due_since
     waited = humanize.time_span((board.now - since).total_seconds()) if since else ""
     return BoardHealth(
+        entity_type=board.spec.entity_type,
         title=board.title,
         total=sum(counts.values()),
         badge=board.badge,
         # What is paused is said above all boards, with its Resume.
-        reason="" if found.is_paused else humanize.without_request_id(found.blocked_reason),
+        # Nor what is missing of the set-up: that is the checklist's.
+        reason="" if found.is_paused or not found.has_board else humanize.without_request_id(found.blocked_reason),
         wait_reason="" if found.blocked_reason else found.waiting_reason,
         # That nothing was verified yet, the line above all boards says once.
         verified=verification.summary(board.now) if verification.sampled else "",
         is_paused=found.is_paused,
-        is_set_up=found.is_set_up,
+        has_board=found.has_board,
+        failing=board.failing,
         tiles=build_tiles(board.spec, counts, f"oldest due for {waited}" if since else ""),
     )
 

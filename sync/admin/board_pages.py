@@ -4,6 +4,7 @@ account behind them, and the verification of records that say synced.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar
 
 from django import forms
@@ -13,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
 from django.views.generic import TemplateView
 from unfold.admin import TabularInline
 from unfold.views import UnfoldModelAdminViewMixin
@@ -23,7 +25,7 @@ from sync.admin import admin_base
 from sync.admin.admin_base import EntityFilter, PageAdmin, ReadOnlyAdmin
 from sync.admin.blocked_field_pages import BlockedFieldPagesMixin
 from sync.admin.concurrent_edits import ConcurrentSettingsForm
-from sync.admin.connection_pages import environment_settings
+from sync.admin.connection_pages import environment_settings, try_again
 from sync.admin.setup_pages import SetupWizardMixin
 from sync.boards import board_columns
 from sync.boards.board_columns import column_type
@@ -32,22 +34,12 @@ from sync.boards.sync_filter import SyncFilter
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
-from sync.limits.metered_client import is_configured
+from sync.limits.credentials import token_mark
 from sync.models import BoardLink, FieldMapping, MondayAccount, SyncAudit, UnmatchedItem
 from sync.operations.detect import sweep_schedule
 from sync.operations.detect.comparison import verification_summary
 from sync.records import availability
-from sync.registry import (
-    HiddenName,
-    UnknownEntity,
-    configured_board_id,
-    is_hidden,
-    is_sandbox,
-    monday_web_url,
-    record_url,
-    rules_for,
-    type_label,
-)
+from sync.registry import HiddenName, UnknownEntity, configured_board_id, is_hidden, record_url, rules_for, type_label
 
 
 class MappingForm(ConcurrentSettingsForm):
@@ -387,15 +379,21 @@ class MondayAccountAdmin(ReadOnlyAdmin):
     list_display = ("state", "paused")
     row_names = ("account", "accounts")
     summary = ("state", "paused")
+    told_columns = ("answered_mark",)
     json_fields = ("users", "tags")
     list_before_template = "sync/account_guide.html"
     empty_title = "Nothing known of the account yet"
     empty_words = "It is written by the first call to Monday."
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the page that says how Monday is connected."""
+        """Add the page that says how Monday is connected, and what the button of a stop sends to."""
         guide = self.admin_site.admin_view(ConnectMonday.as_view(model_admin=self))
-        return [path("connect/", guide, name="connect_monday"), *super().get_urls()]
+        tries = self.admin_site.admin_view(require_POST(partial(try_again, self)))
+        return [
+            path("connect/", guide, name="connect_monday"),
+            path("try-again/", tries, name="sync_try_again"),
+            *super().get_urls(),
+        ]
 
     @admin.display(description="State")
     def state(self, account: MondayAccount) -> SafeString:
@@ -405,6 +403,8 @@ class MondayAccountAdmin(ReadOnlyAdmin):
             )
         if account.needs_probe:
             return admin_base.badge("wait", "schedule", "Tested before the next call")
+        if not account.answered_mark or account.answered_mark != token_mark():
+            return admin_base.badge("off", "help", "Not tested with this token yet")
         return admin_base.badge("ok", "check_circle", "Connected")
 
     @admin.display(description="Stopped until")
@@ -457,13 +457,6 @@ class VerificationAdmin(admin_base.ReaderMixin, ReadOnlyAdmin):
         return links or humanize.without_request_id(reasons) or humanize.DASH
 
 
-def banner_context() -> dict[str, Any]:
-    """Return what the banner on every page says; empty when Monday's own API is configured."""
-    if not is_configured():
-        return {"monday_banner": "missing"}
-    return {"monday_banner": "sandbox", "sandbox_url": f"{monday_web_url()}/"} if is_sandbox() else {}
-
-
 class ConnectMonday(UnfoldModelAdminViewMixin, TemplateView):
     """How Monday is connected, step by step."""
 
@@ -474,8 +467,12 @@ class ConnectMonday(UnfoldModelAdminViewMixin, TemplateView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Add what is set, and what stands in the way of each board."""
         boards = [
-            (registry.entity(board.entity_type).board_title, humanize.without_request_id(board.blocked_reason))
-            for board in availability.overview().boards
+            (
+                registry.entity(one.entity_type).board_title,
+                one.has_board,
+                humanize.without_request_id(one.blocked_reason),
+            )
+            for one in availability.overview().shown
         ]
         context: dict[str, Any] = super().get_context_data(variables=environment_settings(), boards=boards, **kwargs)
         return context

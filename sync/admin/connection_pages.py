@@ -19,24 +19,28 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
+from django.utils.functional import SimpleLazyObject
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_POST
 
-from sync import connectors
+from sync import connectors, registry
 from sync.admin.confirmed_action import Question, Report, run_action
 from sync.boards.board_setup import is_public_address
-from sync.choices import SecretName
+from sync.choices import SecretName, StopCode
 from sync.clock import sync_now
 from sync.connectors.base.connector import AccountInfo
 from sync.connectors.base.errors import ConnectorError, NotAuthenticated, Scope, WrongVersion
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
+from sync.kernel.outgoing_calls import own_address
 from sync.limits import breaker, credentials, quota
-from sync.limits.breaker import monday_account
+from sync.limits.breaker import AskCode, monday_account
 from sync.limits.credentials import Source
 from sync.limits.metered_client import client_of_token, client_override, connector, is_configured
 from sync.models import BoardLink, MondayAccount
+from sync.models.jobs import QueueAction, is_allowed
 from sync.records import authors
+from sync.records.availability import Stop, stops_of
 from sync.registry import is_sandbox
 
 
@@ -100,6 +104,66 @@ def may_connect(user: Any) -> bool:
     return bool(user.has_perm(MAY_CONNECT))
 
 
+# What every page says of the connection: a stop with its one button, else which Monday the site talks to.
+
+
+def may_set_up(user: Any) -> bool:
+    """Whether this user may open the wizard."""
+    return all(user.has_perm(name) for name in ("sync.change_boardlink", "sync.change_fieldmapping"))
+
+
+@dataclass(frozen=True)
+class StopBanner:
+    """What is stopped, as far as one person may know of it; `button` is the one that they may use: token, try, none."""
+
+    stops: Sequence[Stop]
+    button: str = ""
+
+
+def banner_context(request: HttpRequest) -> dict[str, Any]:
+    """Return what stands above every page: what is stopped, read where it is shown, and which Monday this is."""
+    is_connected = is_configured()
+    found: dict[str, Any] = {"stopped": SimpleLazyObject(lambda: _stop_banner(request, is_connected=is_connected))}
+    if not is_connected:
+        return found | {"monday_banner": "missing", "token_problem": credentials.unusable_reason()}
+    return found | (
+        {"monday_banner": "sandbox", "sandbox_url": f"{registry.monday_web_url()}/"} if is_sandbox() else {}
+    )
+
+
+def _stop_banner(request: HttpRequest, *, is_connected: bool) -> StopBanner:
+    user, panel = request.user, getattr(request, "queue_panel", None)
+    now = panel.overview if panel is not None else None  # then the page and its banner are of one moment
+    stops = stops_of(registry.visible_types(user), is_connected=is_connected, now=now)
+    if any(stop.code == StopCode.TOKEN for stop in stops) and may_connect(user) and may_set_up(user):
+        return StopBanner(stops, "token")
+    return StopBanner(stops, "try" if stops and is_connected and is_allowed(user, QueueAction.RETRY) else "")
+
+
+# What a stop says besides, of which the banner goes on to say the cause.
+_ASKED_SENTENCES: Mapping[AskCode, str] = {
+    AskCode.RESUMED: "Monday answers, and sync goes on.",
+    AskCode.STOPPED: "Monday was asked just now, and the cause is still there: see above.",
+    AskCode.JUST_ASKED: "Monday was asked a few seconds ago. See above what it said.",
+    AskCode.NOT_STOPPED: "Nothing is stopped any more: sync goes on.",
+    AskCode.PAUSED: "Monday was not asked, because everything is paused. Resume it first.",
+}
+
+
+def try_again(model_admin: Any, request: HttpRequest) -> HttpResponse:
+    """Ask Monday once whether the stop is over, and go back to the page with the button."""
+    user = cast("User", request.user)
+
+    def run() -> Report:
+        said = _ASKED_SENTENCES[code := breaker.ask_again().code]
+        authors.log_kind_action(user, MondayAccount, f"Tried again. {said}", name="Monday")
+        return Report(said) if code in (AskCode.RESUMED, AskCode.NOT_STOPPED) else Report(problems=[said])
+
+    back_url = own_address(request, request.POST.get("back")) or reverse("admin:index")
+    allowed = is_allowed(user, QueueAction.RETRY)
+    return run_action(model_admin, request, run, back_url=back_url, allowed=allowed, atomic=False)
+
+
 # Does Monday answer, who is it to Monday, and what may it do there?
 
 
@@ -117,29 +181,41 @@ class ConnectionTest:
     """Whether Monday said no to the token itself: to any other failure another token is no answer."""
     account: AccountInfo | None = None
     """What Monday said of the token's user and plan."""
+    error: ConnectorError | None = None
+    """Why it could not be asked."""
 
 
 def examine_connection(user: User) -> ConnectionTest:
-    """Ask Monday who the token's user is, and whether it may read boards; and log that it was asked."""
-    tested = (
-        _asked_of_monday(breaker.fetch_account_info)
-        if is_configured()
-        else ConnectionTest(False, credentials.missing_reason())
-    )
+    """Ask Monday who the token's user is, and whether it may read boards; and log that it was asked.
+
+    What is over of a stop ends; what is found to stop everything does so from here on.
+    """
+    if not is_configured():
+        tested = ConnectionTest(False, credentials.missing_reason())
+    else:
+        tested = _asked_of_monday(breaker.fetch_account_info, then=breaker.ask_for_boards)
+        _trip_after(tested)
     authors.log_kind_action(user, MondayAccount, tested.message, name="Monday")
     return tested
 
 
-def _asked_of_monday(ask: Callable[..., AccountInfo]) -> ConnectionTest:
-    """Test the token; `ask` is the way in which the account is read: with it stored, or not."""
+def _trip_after(tested: ConnectionTest) -> None:
+    if tested.error is not None:
+        breaker.trip_if_shared(tested.error)
+
+
+def _asked_of_monday(ask: Callable[..., AccountInfo], then: Callable[[], None] = lambda: None) -> ConnectionTest:
+    """Test the token; `ask` is the way in which the account is read: with it stored, or not. `then` follows."""
     try:
         info = ask(urgent=True)
         boards, complete = connector(urgent=True).list_boards()
+        then()
     except ConnectorError as error:
         # Of the account: no token, a user who may not, a missing scope. Another version isn't the token's fault.
         refused = error.scope is Scope.ACCOUNT and not isinstance(error, WrongVersion)
         sentence = humanize.without_request_id(error.sentence)
-        return ConnectionTest(False, sentence, is_refused=refused, is_unknown=isinstance(error, NotAuthenticated))
+        unknown = isinstance(error, NotAuthenticated)
+        return ConnectionTest(False, sentence, is_refused=refused, is_unknown=unknown, error=error)
     name = info.user_name or info.user_id
     version = " ".join(filter(None, [info.version_value, info.version_kind and f"({info.version_kind})"]))
     more = "" if complete else "at least "
@@ -274,7 +350,9 @@ class ConnectionPagesMixin:
         account, states = monday_account(), credentials.states(*SecretName)
         token = states[SecretName.API_TOKEN]
         app = {name: states[name] for name in (SecretName.CLIENT_ID, SecretName.CLIENT_SECRET)}
-        is_known = bool(account.user_id) and token.is_usable
+        is_stopped = account.needs_probe or (account.paused_until is not None and account.paused_until > sync_now())
+        # Of the token of now: an answer to the one before says nothing of it.
+        is_known = token.is_usable and account.answered_mark == credentials.token_mark() and not is_stopped
         return self._page(request, "connect", {
             "tested": tested,
             "wrong": wrong,
@@ -289,6 +367,7 @@ class ConnectionPagesMixin:
             "may_connect": may_connect(request.user),
             "settings": environment_settings(),
             "known": account if is_known else None,
+            "is_stopped": is_stopped and token.is_usable,
             "allowance": quota.forecast().words if is_known else "",
         }, status=400 if wrong else 200)  # fmt: skip
 
@@ -330,7 +409,9 @@ class ConnectionPagesMixin:
             messages.warning(request, _not_ended(problem))
         if tested.account is not None:
             breaker.store_account_info(tested.account)
+        _trip_after(tested)
         if tested.is_ok:
+            breaker.ask_again()  # of boards that the one before could not see
             return self._answer(request, f"Connected. {tested.message} It is stored encrypted.")
         self._answer(request, "The token is stored encrypted.")
         return self._answer(request, f"It could not be tested: {tested.message} Test it again.", ok=False)
@@ -392,7 +473,8 @@ class ConnectionPagesMixin:
         except (ActionError, ConnectorError) as error:
             sentence = humanize.without_request_id(getattr(error, "sentence", "") or str(error))
             return self._answer(request, f"Not connected. {sentence}", ok=False)
-        tested = _asked_of_monday(breaker.fetch_account_info)
+        tested = _asked_of_monday(breaker.fetch_account_info, then=breaker.ask_for_boards)
+        _trip_after(tested)
         if not tested.is_ok:
             messages.warning(request, tested.message)
         return self._answer(request, "Connected with Monday by the app. Its token is renewed by itself.")
@@ -426,14 +508,13 @@ class ChecklistStep:
 
 def setup_checklist(user: Any, links: Mapping[str, BoardLink], *, connected: bool) -> list[ChecklistStep]:
     """Return what is to be done until records are synced, in its order; nothing once all is done. No query."""
-    rights = ("sync.change_boardlink", "sync.change_fieldmapping")
-    may_set_up = all(user.has_perm(name) for name in rights)
+    opens_wizard = may_set_up(user)
     boards = [link for link in links.values() if link.board_id and link.npd_id_column]
     is_hooked = bool(boards) and all(link.webhooks and not link.webhooks_problem for link in boards)
     slow = "Without it, edits on Monday arrive only by the check for missed changes, every 10 minutes at best."
 
     def url(step: str) -> str:
-        return reverse(f"admin:sync_wizard_{step}") if may_set_up else ""
+        return reverse(f"admin:sync_wizard_{step}") if opens_wizard else ""
 
     guide = reverse("admin:connect_monday") if user.has_perm("sync.view_mondayaccount") else ""
     steps = [
@@ -443,14 +524,6 @@ def setup_checklist(user: Any, links: Mapping[str, BoardLink], *, connected: boo
             connected,
             url("connect"),
             "Connect",
-        ),
-        ChecklistStep(
-            "Make this site reachable from the internet",
-            f"Monday then reports each edit at once. {slow}",
-            is_public_address() or is_sandbox(),
-            guide,
-            "See how",
-            is_optional=True,
         ),
         ChecklistStep(
             "Choose the boards",
@@ -463,7 +536,7 @@ def setup_checklist(user: Any, links: Mapping[str, BoardLink], *, connected: boo
             "Register webhooks",
             f"The set-up registers them. {slow}",
             is_hooked,
-            reverse("admin:sync_boardlink_changelist") if boards and may_set_up else "",
+            reverse("admin:sync_boardlink_changelist") if boards and opens_wizard else "",
             "Open the boards",
             is_optional=True,
         ),
@@ -475,5 +548,15 @@ def setup_checklist(user: Any, links: Mapping[str, BoardLink], *, connected: boo
             "See how far it is",
         ),
     ]
+    if not is_sandbox():  # which reaches any address
+        reachable = ChecklistStep(
+            "Make this site reachable from the internet",
+            f"Monday then reports each edit at once. {slow}",
+            is_public_address(),
+            guide,
+            "See how",
+            is_optional=True,
+        )
+        steps.insert(1, reachable)
     following = next((step for step in steps if not step.is_done and not step.is_optional), None)
     return [] if all(step.is_done for step in steps) else [replace(one, is_next=one is following) for one in steps]

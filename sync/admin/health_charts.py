@@ -214,7 +214,11 @@ class _Drawing:
         series = [Series(label, kind, self._numbers(way.value)) for way, (label, kind) in WAYS.items()]
         up, down = (sum(one.values) for one in series)
         if not up + down:
-            return self._nothing(title, "No edit was synced in the last {period}; linking is not counted.")
+            return self._nothing(
+                title,
+                "No edit went over by itself in the last {period}. What people decide or ask for, checks and linking "
+                "are not counted here.",
+            )
         sentence = f"{up:,.0f} to Monday and {down:,.0f} to NPD in the last {self.period.label}."
         return self._chart(title, sentence, series)
 
@@ -232,7 +236,7 @@ class _Drawing:
                 half, nearly_all = (precise_duration(quantile(whole, share)) for share in (MEDIAN, P95))
                 parts.append(f"{label}: half within {half}, 95 of 100 within {nearly_all}.")
         if not parts:
-            return self._nothing(title, "No edit was synced in the last {period}.")
+            return self._nothing(title, "No edit went over by itself in the last {period}.")
         heads = ("From", *(head for one in series for head in (one.label, "95 of 100")))
         rows = [
             [name, *(precise_duration(value) if value else humanize.DASH for value in values)]

@@ -17,7 +17,7 @@ from django.urls import reverse
 
 from sync import registry
 from sync.admin.attention_pages import counts_of
-from sync.admin.board_cards import Badge, BoardHealth, BoardStatus, board_health
+from sync.admin.board_cards import FAILING_ATTEMPTS, Badge, BoardHealth, BoardStatus, board_health
 from sync.admin.connection_pages import setup_checklist
 from sync.admin.health_charts import DAY, FIGURES, MONTH, PERIODS, Figure, Period, figure_params, time_charts
 from sync.admin.queue_pages import QueuePanel, panel_of
@@ -27,16 +27,7 @@ from sync.choices import QueueStatus, SyncDirection
 from sync.kernel import humanize
 from sync.ledger import record_view
 from sync.limits import quota
-from sync.models import (
-    BoardLink,
-    FieldMapping,
-    MondayAccount,
-    NotificationReceiver,
-    QueuePause,
-    SyncAudit,
-    SyncMetadata,
-    SyncQueue,
-)
+from sync.models import BoardLink, FieldMapping, NotificationReceiver, QueuePause, SyncAudit, SyncMetadata, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
 from sync.models.state import VERIFICATION_WINDOW
 from sync.operations import attention
@@ -184,11 +175,10 @@ class AttentionTask:
 class HealthData:
     """What tasks are made of, all of one moment.
 
-    `set_up` is whether any board is, for else the page says where to begin; `counts` and `causes` are the inbox's.
+    `counts` and `causes` are the inbox's.
     """
 
     boards: Sequence[BoardHealth]
-    set_up: bool
     links: Mapping[str, BoardLink]
     pauses: Sequence[tuple[str, QueuePause]]
     attention: AttentionData
@@ -223,9 +213,9 @@ def attention_tasks(
 
     `kind_urls` are the pages of kinds that the sync knows none of.
     """
-    guide = reverse("admin:connect_monday") if may_view(MondayAccount) else ""
-    found = [*_stopped_tasks(data, guide), *_pause_tasks(data), *_kind_tasks(data, may_act, kind_urls)]
+    found = [*_stopped_tasks(data), *_pause_tasks(data), *_kind_tasks(data, may_act, kind_urls)]
     parts: tuple[tuple[type[Model], Callable[[HealthData], Iterator[AttentionTask]]], ...] = (
+        (SyncQueue, _failing_tasks),
         (BoardLink, _board_problem_tasks),
         (SyncAudit, _divergence_tasks),
         (SyncMetadata, _write_loop_tasks),
@@ -293,15 +283,35 @@ def _kind_tasks(
         yield AttentionTask(line.severity, what, why.strip(), url, button, line.icon, in_inbox=True)
 
 
-def _stopped_tasks(data: HealthData, guide: str) -> Iterator[AttentionTask]:
-    """Boards that stand still, those of one reason together; before the set-up none is missed."""
+def _stopped_tasks(data: HealthData) -> Iterator[AttentionTask]:
+    """Boards that are stopped, those of one reason together; before the set-up none is missed."""
     by_reason: dict[str, list[str]] = {}
     for board in data.boards:
-        if board.reason and data.set_up and not board.is_paused:
+        if board.reason and not board.is_paused:
             by_reason.setdefault(board.reason, []).append(board.title)
     for reason, titles in by_reason.items():
         what = f"{' and '.join(titles)}: stopped"
-        yield AttentionTask(Severity.STOPPED, what, reason, guide, "See what to do", "block")
+        # Its one button stands above the page.
+        yield AttentionTask(Severity.STOPPED, what, reason, "", "", "block")
+
+
+def _failing_tasks(data: HealthData) -> Iterator[AttentionTask]:
+    """Changes that failed more than once and are still tried: the inbox has them after the last attempt only."""
+    number = sum(board.failing for board in data.boards)
+    if not number:
+        return
+    failing = SyncQueue.objects.filter(
+        status=QueueStatus.PENDING, attempts__gte=FAILING_ATTEMPTS, reason="",
+        entity_type__in=[board.entity_type for board in data.boards],
+    )  # fmt: skip
+    oldest = failing.order_by("created_at").first()
+    why = humanize.shorten(humanize.without_request_id(oldest.error_message), MAX_WHY_LENGTH) if oldest else ""
+    age = humanize.time_span((data.now - oldest.created_at).total_seconds()) if oldest else ""
+    what = humanize.count_with_noun(number, "change fails", "changes fail")
+    yield AttentionTask(
+        Severity.FAILED, what, f"{why} The oldest has been tried for {age}.".strip(),
+        queue_url(f"status__exact={QueueStatus.PENDING.value}"), "Open", "error",
+    )  # fmt: skip
 
 
 def _pause_tasks(data: HealthData) -> Iterator[AttentionTask]:
@@ -400,7 +410,7 @@ def headline(boards: Sequence[BoardHealth], tasks: Sequence[AttentionTask], numb
 
     What the inbox doesn't list, because it is about no record or item, is counted apart from that.
     """
-    if not any(board.is_set_up for board in boards):
+    if not any(board.has_board for board in boards):
         return Badge("off", "link_off", "Not set up yet: nothing is synced")
     stopped = [board.title for board in boards if board.reason and not board.is_paused]
     paused = [board.title for board in boards if board.is_paused]
@@ -408,16 +418,18 @@ def headline(boards: Sequence[BoardHealth], tasks: Sequence[AttentionTask], numb
         return Badge("bad", "block", f"Stopped: {', '.join(stopped)}")
     if paused:
         return Badge("warn", "pause_circle", f"Paused: {', '.join(paused)}")
-    outside = sum(task.severity is not Severity.NOTICE and not task.in_inbox for task in tasks)
-    if not number and not outside:
-        return Badge("ok", "check_circle", "All syncing")
+    outside, failing = sum(not task.in_inbox for task in tasks), sum(board.failing for board in boards)
     what = humanize.count_with_noun
-    if not number:
-        return Badge(
-            "warn", "front_hand", f"Syncing; {what(outside, 'thing below needs', 'things below need')} attention"
-        )
-    more = f", {outside:,} more below" if outside else ""
-    return Badge("warn", "front_hand", f"Syncing; {what(number, 'thing needs', 'things need')} attention{more}")
+    if number:
+        more = f", {outside:,} more below" if outside else ""
+        text = f"{what(number, 'thing needs', 'things need')} attention{more}"
+    elif outside:
+        text = f"{what(outside, 'thing below needs', 'things below need')} attention"
+    elif failing:  # which is told below to who may see the queue
+        text = f"{what(failing, 'change fails', 'changes fail')}"
+    else:
+        return Badge("ok", "check_circle", "All syncing")
+    return Badge("warn", "front_hand", f"Syncing; {text}")
 
 
 # Health, the first page: everything of one moment, in a number of queries that doesn't grow.
@@ -442,11 +454,11 @@ def health_context(
     period = MONTH if request.GET.get("days") == "30" else DAY
     found = load_attention(panel.now, [board.spec.entity_type for board in visible], period)
     boards = _board_healths(visible, panel, found)
-    set_up = any(board.availability.is_set_up for board in panel.boards)
+    set_up = any(board.availability.has_board for board in panel.boards)
     causes = attention.causes(scope, limit=MAX_CAUSES)
     counts = counts_of(request)  # the sidebar has asked already
     pauses = panel.pauses if boards else ()
-    data = HealthData(boards, set_up, panel.overview.links, pauses, found, counts, causes, panel.now)
+    data = HealthData(boards, panel.overview.links, pauses, found, counts, causes, panel.now)
     tasks = attention_tasks(
         data,
         lambda model: _may_see(request, model),
@@ -497,7 +509,11 @@ def _queue_context(
     if not _may_see(request, SyncQueue):
         return {"sees_queue": False}
     overview = panel.overview
-    calls = None if overview.missing_token else quota.forecast(overview.budget_state, lambda: overview.last_hour)
+    calls = (
+        None
+        if overview.missing_token
+        else quota.forecast(overview.budget_state, lambda: overview.last_hour, overview.account)
+    )
     return {
         "sees_queue": True,
         "queue": queue_text(panel.boards),

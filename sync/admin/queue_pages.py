@@ -61,6 +61,7 @@ from sync.kernel import humanize
 from sync.models import QueuePause, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
 from sync.outbox import pauses as outbox_pauses
+from sync.queue import SyncQueueService
 from sync.records import authors
 from sync.records.availability import Overview, number_of, overview, resume_sentence
 from sync.records.item_links import item_names
@@ -176,7 +177,7 @@ def load_panel() -> QueuePanel:
     """Return how the queue stands now."""
     status = overview(finished=True)
     return QueuePanel(
-        boards=[BoardStatus(registry.entity(one.entity_type), one, status) for one in status.boards],
+        boards=[BoardStatus(registry.entity(one.entity_type), one, status) for one in status.shown],
         overview=status,
         pauses=[(pause_label(one), one) for one in status.pauses],
         live=number_of([one for one in status.all_jobs if one.status in LIVE_STATUSES]),
@@ -304,7 +305,7 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
 
         def run() -> Report:
             label = pause_label(QueuePause(**_pause_target(request)))
-            if not outbox_pauses.resume(request.user.get_username(), **_pause_target(request)):
+            if not SyncQueueService().resume(request.user.get_username(), **_pause_target(request)):
                 return Report(problems=[f"{label}: not paused any more. Somebody else has resumed it."])
             authors.log_queue_action(request.user, f"Resumed: {label}.")
             return Report(f"{label}: resumed. {resume_sentence(**_pause_target(request))}")

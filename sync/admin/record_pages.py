@@ -78,7 +78,7 @@ from sync.operations.record_requests import (
     resume_record,
     set_direction,
 )
-from sync.outbox import notify, pauses
+from sync.outbox import notify
 from sync.queue import SyncQueueService
 from sync.records import tombstones
 from sync.records.authors import log_action, log_action_many, log_queue_action
@@ -611,7 +611,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         target = {name: request.POST.get(name, "") for name in ("entity_type", "direction")}
 
         def run() -> str:
-            if not pauses.resume(request.user.get_username(), **target):
+            if not SyncQueueService().resume(request.user.get_username(), **target):
                 raise Conflict("It is not paused any more: somebody else has resumed it.")
             log_queue_action(request.user, f"Resumed on the page of “{record}”.")
             return f"Resumed. {resume_sentence(record.entity_type(), target['direction'])}"

@@ -30,7 +30,7 @@ from sync.connectors.base.board import Board, BoardSetup, ColumnSpec, OwnWebhook
 from sync.connectors.base.connector import Connector
 from sync.kernel.action_errors import ActionError
 from sync.limits import breaker, credentials, metered_client
-from sync.models import BoardLink, MondayAccount, RefusedItem, UnmatchedItem
+from sync.models import BoardLink, RefusedItem, UnmatchedItem
 from sync.models.synced_model import unsynced
 from sync.outbox.queue_rows import enqueue_many, mark_many_pending
 from sync.registry import EntitySpec, configured_board_id
@@ -64,10 +64,6 @@ def set_up_all(requested: Collection[str] = ()) -> Iterator[SetupOutcome]:
             f"There is no optional column “{unknown[0]}”. Those that can be made: {', '.join(known) or 'none'}."
         )
     breaker.fetch_account_info(urgent=True)
-    # The answer ends the pause after an outage.
-    MondayAccount.objects.filter(id=1, needs_probe=True).update(
-        paused_until=None, pause_reason="", needs_probe=False, failures=0
-    )
     connector = metered_client.connector(urgent=True)
     breaker.refresh_users(connector)
     for spec in registry.entities():
@@ -211,8 +207,8 @@ def _store_board(
     column = setup.columns[NPD_ID_KEY].id
     moved, link.npd_id_column = link.npd_id_column not in ("", column), column
     # Set-up has just read the board, so its earlier stop is over.
-    link.blocked_until, link.blocked_reason = None, ""
-    link.save(update_fields=["group_id", "npd_id_column", "blocked_until", "blocked_reason"])
+    link.blocked_until, link.blocked_reason, link.blocked_since = None, "", None
+    link.save(update_fields=["group_id", "npd_id_column", "blocked_until", "blocked_reason", "blocked_since"])
     board_columns.set_npd_id_problem(link, "")
     stored = choices.store(link, setup)
     requeued = resync_records(spec) if stored.needs_resync or moved else []

@@ -1,29 +1,41 @@
-"""The account and each board: the breaker that stops them, its reset by a probe, smaller calls after failures; and the
-account's users, which are read once it answers.
+"""The account and each board: the breaker that stops them, its reset by a probe or because a person tries again,
+smaller calls after failures; and the account's users, which are read once it answers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db.models import Case, DateTimeField, F, Func, Q, Value, When
+from django.db.models import Case, CharField, DateTimeField, F, Func, Q, TextField, Value, When
 from django.db.models.functions import Coalesce, Greatest
 
-from sync import connectors
-from sync.choices import Cause, Priority, QueueDirection, SyncDirection
+from sync import connectors, registry
+from sync.choices import Cause, Priority, QueueDirection, StopCode, SyncDirection
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.connector import AccountInfo, Connector
-from sync.connectors.base.errors import BudgetExhausted, ConnectorError, DailyLimitReached, Scope
-from sync.limits import pass_budget, quota
+from sync.connectors.base.errors import (
+    AuthorizationRejected,
+    BudgetExhausted,
+    ConnectorError,
+    DailyLimitReached,
+    NotAuthenticated,
+    PermissionMissing,
+    Scope,
+    UserDenied,
+)
+from sync.limits import credentials, pass_budget, quota
 from sync.limits.metered_client import connector, is_configured
-from sync.limits.rate_limits import FULL_BATCH
+from sync.limits.rate_limits import FULL_BATCH, PASS_CALLS
 from sync.models import BoardLink, FieldMapping, MondayAccount, SyncMetadata
-from sync.outbox import pauses
+from sync.outbox import notify, pauses
 from sync.outbox.queue_rows import enqueue_many
 
 log = structlog.get_logger(__name__)
@@ -62,8 +74,7 @@ def trip_account(error: ConnectorError) -> None:
     # A used up quota knows itself when there is room again, and for whom.
     if isinstance(error, BudgetExhausted):
         return
-    row = monday_account()
-    limit = error.scope is Scope.LIMIT
+    row, code = monday_account(), _stop_code(error)
     until: Any
     if isinstance(error, DailyLimitReached) and not error.wait_seconds:
         # Monday's day of calls begins at 00:00 UTC (developer.monday.com/api-reference/docs/rate-limits).
@@ -72,29 +83,48 @@ def trip_account(error: ConnectorError) -> None:
     else:
         probe_wait = PROBE_WAITS[row.failures] if row.failures < len(PROBE_WAITS) else LATER_PROBE_WAIT
         until = SyncNow() + timedelta(seconds=error.wait_seconds or probe_wait)
+    # Where Monday isn't heard, what it said last and asked to wait for still stands.
+    stands = Q(paused_until__gt=until) if code == StopCode.OUTAGE else Q(pk__in=[])
     MondayAccount.objects.filter(id=1).update(
         # A longer wait is never shortened by a later, milder failure.
         paused_until=Greatest(Coalesce("paused_until", until), until),
-        pause_reason=error.sentence,
+        pause_reason=Case(When(stands, then=F("pause_reason")), default=Value(error.sentence, TextField())),
+        pause_code=Case(When(stands, then=F("pause_code")), default=Value(code.value, CharField())),
+        paused_since=Case(
+            When(Q(needs_probe=True) | Q(paused_until__gt=SyncNow()), then=Coalesce("paused_since", SyncNow())),
+            default=SyncNow(),
+        ),
         # A limit's wait ends by itself; any other failure needs a probe.
-        needs_probe=row.needs_probe or not limit,
+        needs_probe=row.needs_probe or error.scope is not Scope.LIMIT,
         # Calls that were in flight together fail together: that counts as one failure.
         failures=Case(When(paused_until__gt=SyncNow(), then=F("failures")), default=F("failures") + 1),
+        answered_mark="" if code in (StopCode.TOKEN, StopCode.ACCOUNT) else F("answered_mark"),
     )
     log.warning("account paused", scope=str(error.scope), reason=error.sentence)
+
+
+def _stop_code(error: ConnectorError) -> StopCode:
+    if isinstance(error, NotAuthenticated | AuthorizationRejected | UserDenied | PermissionMissing):
+        return StopCode.TOKEN
+    if isinstance(error, DailyLimitReached):
+        return StopCode.DAY_LIMIT
+    by_scope = {Scope.ACCOUNT: StopCode.ACCOUNT, Scope.LIMIT: StopCode.LIMIT}
+    return by_scope.get(error.scope, StopCode.OUTAGE)
 
 
 def trip_board(link: BoardLink, error: ConnectorError) -> None:
     """Stop one board; it is tried again after the wait that Monday asks for, else after a minute."""
     BoardLink.objects.filter(pk=link.pk).update(
-        blocked_until=SyncNow() + timedelta(seconds=error.wait_seconds or BOARD_WAIT), blocked_reason=error.sentence
+        blocked_until=SyncNow() + timedelta(seconds=error.wait_seconds or BOARD_WAIT),
+        blocked_reason=error.sentence,
+        blocked_since=Case(When(blocked_reason="", then=SyncNow()), default=Coalesce("blocked_since", SyncNow())),
     )
 
 
 def reset_board(link: BoardLink) -> None:
     """End a board's stop after a successful call."""
     if link.blocked_reason:
-        BoardLink.objects.filter(pk=link.pk).update(blocked_until=None, blocked_reason="")
+        BoardLink.objects.filter(pk=link.pk).update(blocked_until=None, blocked_reason="", blocked_since=None)
         link.blocked_reason = ""
 
 
@@ -118,15 +148,97 @@ def probe_if_due() -> bool:
         trip_account(error)
         return False
     MondayAccount.objects.filter(id=1).update(
-        paused_until=None,
-        pause_reason="",
-        needs_probe=False,
-        failures=0,
         user_id=found.user_id,
         version_answered=found.version_value,
+        answered_mark=credentials.token_mark(),
+        **credentials.NO_STOP,
     )
     log.info("account answers again")
     return True
+
+
+ASK_INTERVAL = timedelta(seconds=5)
+"""However many people try again, and on however many pages: Monday is asked once in so long."""
+
+
+class AskCode(StrEnum):
+    """What came of a person's trying again."""
+
+    NOT_STOPPED = "not_stopped"
+    RESUMED = "resumed"
+    STOPPED = "stopped"
+    JUST_ASKED = "just_asked"
+    PAUSED = "paused"
+
+
+@dataclass(frozen=True)
+class AskResult:
+    """What came of it; `reason` is what still stands in the way, as a sentence."""
+
+    code: AskCode
+    reason: str = ""
+
+
+def ask_again() -> AskResult:
+    """Because a person tries again: ask Monday whether what stops the account or boards is over, and end what is.
+
+    One call for the account, and one for the boards that are stopped; none where nothing is stopped, or people paused
+    it.
+    """
+    row, links = monday_account(), _stopped_links()
+    is_account = row.needs_probe or (row.paused_until is not None and row.paused_until > sync_now())
+    if not (is_account or links or _is_day_used_up()):
+        return AskResult(AskCode.NOT_STOPPED)
+    if pauses.active_pause(""):
+        return AskResult(AskCode.PAUSED)
+    if missing := credentials.missing_reason():
+        return AskResult(AskCode.STOPPED, missing)
+    free = MondayAccount.objects.filter(id=1).filter(Q(asked_at=None) | Q(asked_at__lte=SyncNow() - ASK_INTERVAL))
+    # The update elects who asks: it matches for the first only.
+    if not free.update(asked_at=SyncNow()):
+        return AskResult(AskCode.JUST_ASKED)
+    try:
+        if is_account or not links or _is_day_used_up():
+            fetch_account_info(urgent=True)
+        reason = _ask_for_boards(links)
+    except ConnectorError as error:
+        trip_account(error)
+        return AskResult(AskCode.STOPPED, error.sentence)
+    row.refresh_from_db()
+    if row.paused_until is not None and row.paused_until > sync_now():
+        reason = row.pause_reason
+    return AskResult(AskCode.STOPPED if reason else AskCode.RESUMED, reason)
+
+
+def ask_for_boards() -> None:
+    """Read the boards that are stopped, and end the stop of those that are there; raises ConnectorError."""
+    _ask_for_boards(_stopped_links())
+
+
+def _ask_for_boards(links: Sequence[BoardLink]) -> str:
+    found = connector(urgent=True).read_boards([link.board_id for link in links]) if links else {}
+    there = [link for link in links if (board := found.get(link.board_id)) is not None and board.is_active]
+    for link in there:
+        reset_board(link)
+    _notify(there)
+    return " ".join(link.blocked_reason for link in links if link not in there)
+
+
+def _stopped_links() -> list[BoardLink]:
+    stopped = [registry.with_configured_board(link) for link in BoardLink.objects.filter(blocked_until__gt=SyncNow())]
+    return [link for link in stopped if link.board_id and not pauses.active_pause(link.entity_type)]
+
+
+def _is_day_used_up() -> bool:
+    """Whether our own count leaves no room for what nobody clicked: a limit that was raised is not known yet."""
+    state = quota.read_limited_budget()
+    left = state.budget.day_left() if state is not None else None
+    return left is not None and left < PASS_CALLS
+
+
+def _notify(links: Iterable[BoardLink]) -> None:
+    for link in links:
+        notify.notify_now(link.entity_type)
 
 
 def fetch_account_info(*, urgent: bool = False) -> AccountInfo:
@@ -147,22 +259,28 @@ def read_account_info(*, urgent: bool = False) -> AccountInfo:
 
 
 def store_account_info(found: AccountInfo) -> None:
-    """Store what Monday said of the token, and correct the quota by its figures; a raised limit ends a day's pause."""
-    row, limit = monday_account(), quota.forecast().limit
+    """Store what Monday said of the token, correct the quota by its figures, and end a stop: Monday has answered.
+
+    The wait for a minute's limit stays: it ends by itself, and one small answer says nothing of it.
+    """
+    row, now = monday_account(), sync_now()
     values = {
         "user_id": found.user_id,
         "version_answered": found.version_value,
         "version_kind": found.version_kind,
         "tier": found.tier,
+        "answered_mark": credentials.token_mark(),
     }
-    MondayAccount.objects.filter(id=1).update(**{name: value for name, value in values.items() if value})
+    account = MondayAccount.objects.filter(id=1)
+    account.update(**{name: value for name, value in values.items() if value})
     quota.apply_account_info(found, row.tier)
-    new_limit = quota.forecast().limit
-    # A raised or removed limit ends the pause until midnight; only the day's limit makes calls wait for hours, and
-    # the wait after an outage ends by its probe.
-    if limit is not None and (new_limit is None or new_limit > limit):
-        paused = MondayAccount.objects.filter(id=1, needs_probe=False, paused_until__gt=SyncNow() + timedelta(hours=1))
-        paused.update(paused_until=None, pause_reason="")
+    is_stopped = row.needs_probe or (row.paused_until is not None and row.paused_until > now)
+    if not is_stopped:
+        return
+    account.filter(pause_code=StopCode.LIMIT).update(needs_probe=False, failures=0)
+    if account.exclude(pause_code=StopCode.LIMIT).update(**credentials.NO_STOP):
+        log.info("account answers again")
+        _notify(BoardLink.objects.all())
 
 
 def refresh_quota() -> None:
@@ -195,7 +313,7 @@ def grow_batches() -> None:
     """After a successful document: no failures to remember, and twice the records, up to full batches."""
     row = monday_account()
     if row.failures and not row.needs_probe:
-        MondayAccount.objects.filter(id=1, needs_probe=False).update(failures=0, pause_reason="")
+        MondayAccount.objects.filter(id=1, needs_probe=False).update(failures=0, pause_reason="", pause_code="")
     limit = row.batch_limit
     if limit is not None:
         doubled = limit * 2

@@ -11,12 +11,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 import structlog
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import Q
+from django.utils.crypto import salted_hmac
 
 from sync import connectors
 from sync.choices import SecretName
@@ -143,6 +145,12 @@ def fresh_api_token() -> str:
         # Not in somebody's transaction: taken back, it would lose the new refresh token, and the old is used up.
         _refresh_if_due()
     return api_token()
+
+
+def token_mark() -> str:
+    """What tells this token from any other, and nothing else of it; empty where there is none."""
+    token = api_token()
+    return salted_hmac("sync.token_mark", token).hexdigest() if token else ""
 
 
 def webhook_secrets() -> tuple[str, str]:
@@ -334,13 +342,23 @@ def _store_grant(grant: OAuthGrant, user: User | None) -> None:
     _store({SecretName.REFRESH_TOKEN: grant.refresh_token}, user)
 
 
+NO_STOP: Mapping[str, Any] = {
+    "paused_until": None,
+    "pause_reason": "",
+    "pause_code": "",
+    "paused_since": None,
+    "needs_probe": False,
+    "failures": 0,
+}
+"""The account's row while nothing stops it."""
+
+
 def _begin_anew(user: User) -> None:
     """Another token: what stopped the old one says nothing of it, and deliveries need a secret of some kind.
 
     Whose it is, is not known until Monday answers it.
     """
-    ended = {"paused_until": None, "pause_reason": "", "needs_probe": False, "failures": 0}
-    MondayAccount.objects.filter(id=1).update(user_id="", **ended)
+    MondayAccount.objects.filter(id=1).update(user_id="", answered_mark="", **NO_STOP)
     if not any(webhook_secrets()):
         _store({SecretName.WEBHOOK_TOKEN: secrets.token_urlsafe(32)}, user)
 
@@ -383,6 +401,8 @@ def _refresh_if_due() -> None:
             is_wanted = present is not None and present.sealed == row.sealed
             if is_wanted:
                 _store_grant(grant, None)
+                # Monday has answered this one as it gave it.
+                MondayAccount.objects.exclude(answered_mark="").update(answered_mark=token_mark())
         # Where a person disconnected meanwhile, these are nobody's; where one connected again, theirs stand.
         problem = _revoke(grant) if present is None else ""
         log.info("token refreshed", used=is_wanted, not_revoked=problem)

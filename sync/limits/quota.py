@@ -14,12 +14,13 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Greatest
 
+from sync.choices import StopCode
 from sync.clock import SyncNow
 from sync.connectors.base.connector import AccountInfo
 from sync.kernel import counters, humanize
 from sync.kernel.counters import API_CALLS, API_POINTS, API_REJECTIONS, PRESENT_HOUR
 from sync.limits.rate_limits import InFlight, LimitWindow, Quota, QuotaBudget, day_of, midnight_after, plan_quota
-from sync.models import ApiBudget, ApiReservation, ApiUsage
+from sync.models import ApiBudget, ApiReservation, ApiUsage, MondayAccount
 
 USAGE_RETENTION = timedelta(days=8)
 
@@ -267,6 +268,9 @@ def apply_account_info(info: AccountInfo, tier_before: str) -> None:
             # The whole last minute counts as ours: a call of ours must not be taken for another token's.
             own = calls_between(as_of.replace(hour=0, minute=0, second=0, microsecond=0), as_of)
             budget = budget.with_reported_usage(used, own, as_of)
+        elif budget.day_left(urgent=True) == 0:
+            # What was put down to other tokens was told by a refusal only, and today Monday has answered since.
+            budget = replace(budget, others_calls=Decimal(0))
         state.budget = budget
 
 
@@ -313,14 +317,22 @@ class Forecast:
     as_of: datetime | None
 
 
-def forecast(state: BudgetState | None = None, last_hour: Callable[[], LastHour] = last_hour) -> Forecast:
-    """How the day's quota stands, and when it ends at this rate; `state` where it is already read."""
+def forecast(
+    state: BudgetState | None = None,
+    last_hour: Callable[[], LastHour] = last_hour,
+    account: MondayAccount | None = None,
+) -> Forecast:
+    """How the day's quota stands, and when it ends at this rate; `state` and `account` where they are already read."""
     state = state or read_budget()
     budget, used = state.budget, float(state.budget.used_today)
     limit, left, spare = budget.quota.day, budget.day_left(urgent=True), budget.day_left()
     if limit is None or left is None or spare is None:
         calls = humanize.count_with_noun(round(used), "call")
-        words = f"{calls} to Monday today. Monday reports no daily limit."
+        account = account or MondayAccount.objects.filter(id=1).first()
+        until = account.paused_until if account is not None and account.pause_code == StopCode.DAY_LIMIT else None
+        is_refused = until is not None and until > state.now
+        outlook = "Monday says that the day's calls are used up." if is_refused else "Monday reports no daily limit."
+        words = f"{calls} to Monday today. {outlook}"
         return Forecast(used, None, None, 0, None, words, budget.reported_at)
     midnight = midnight_after(state.now)
     calls_an_hour = last_hour().calls

@@ -14,7 +14,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from sync import connectors
-from sync.choices import RULES, ItemGone, RecordGone, Rule, SecretName, SyncDirection
+from sync.choices import RULES, ItemGone, RecordGone, Rule, SecretName, StopCode, SyncDirection
 from sync.clock import SyncNow
 
 EMPTY = models.Value({}, models.JSONField())
@@ -40,6 +40,7 @@ class BoardLink(models.Model):
     webhooks: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     blocked_until = models.DateTimeField(null=True, blank=True)
     blocked_reason = models.TextField(blank=True, db_default="")
+    blocked_since = models.DateTimeField(null=True, blank=True)
     batch_limit = models.SmallIntegerField("records a document, by the time calls took", null=True, blank=True)
     read_points = models.FloatField("complexity points of a pass's read", null=True, blank=True)
     write_points = models.FloatField("complexity points of a record written", null=True, blank=True)
@@ -149,6 +150,12 @@ class MondayAccount(models.Model):
     id = models.SmallIntegerField(primary_key=True, db_default=1)
     paused_until = models.DateTimeField(null=True, blank=True)
     pause_reason = models.TextField(blank=True, db_default="")
+    pause_code = models.CharField("why", max_length=20, choices=StopCode.choices, blank=True, db_default="")
+    paused_since = models.DateTimeField(null=True, blank=True)
+    asked_at = models.DateTimeField("last asked because a person tried again", null=True, blank=True)
+    answered_mark = models.CharField(
+        "mark of the token that Monday answered last", max_length=64, blank=True, db_default=""
+    )
     needs_probe = models.BooleanField(db_default=False)
     failures = models.SmallIntegerField("failed probes in a row", db_default=0)
     batch_limit = models.SmallIntegerField("records a document, after a failure", null=True, blank=True)

@@ -20,7 +20,7 @@ from sync.boards.sync_filter import FilterSide
 from sync.choices import Cause, Priority, QueueDirection, SyncDirection
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.ledger.record_view import UNWRITABLE_STATES
-from sync.limits import credentials
+from sync.limits import breaker, credentials
 from sync.models import BoardLink, Decision, SyncedModel, SyncMetadata
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many, mark_pending
@@ -62,6 +62,8 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
     waits out.
     """
     link = link_of(record.entity_type())
+    # A stop that is over ends before the answer says what is waited for.
+    transaction.on_commit(breaker.ask_again, robust=True)
     if missing := credentials.missing_reason():
         raise ActionError(missing, code="not_configured")
     if link is None or not link.board_id:

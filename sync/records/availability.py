@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -11,18 +11,21 @@ from itertools import product
 from typing import Any
 
 from sync import registry
-from sync.choices import Priority, QueueDirection, QueueStatus
+from sync.choices import Cause, Operation, Priority, QueueDirection, QueueStatus, StopCode
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.db import fetch_rows
 from sync.limits import credentials, pass_budget, quota
 from sync.limits.pass_budget import BoardCosts, BudgetFacts, Demand
 from sync.limits.quota import LastHour
+from sync.limits.rate_limits import DAY_RESERVE, PASS_CALLS
 from sync.models import ApiBudget, BoardLease, BoardLink, MondayAccount, QueuePause
 from sync.models.jobs import IMPORT_RUNNING
 from sync.outbox.pauses import active_pauses, board_pause, pause_sentence, pauses_by_direction
 
 READY, BACKOFF, DEFERRED = "ready", "backoff", "deferred"
+
+_EDITS = Cause.SAVE | Cause.PERSON | Cause.WEBHOOK
 
 # A UNION, for each part has a partial index of its own. Deferred is also what no worker may touch: what a bulk import
 # carries, items while it makes them, and a create without an answer of which nothing can be found out or done.
@@ -49,24 +52,25 @@ _JOBS = f"""
         LEFT JOIN imports ON imports.entity_type = row.entity_type AND row.entity_id IS NULL
         WHERE row.status = 'pending'
     )
-    SELECT entity_type, status, direction, phase, attempts, count(*), min(since), sum(of_item)
+    SELECT entity_type, status, direction, phase, attempts, count(*), min(since), sum(of_item), 0
     FROM pending GROUP BY 1, 2, 3, 4, 5
     UNION ALL
-    SELECT entity_type, status, '', status, 0, count(*), min(last_attempt), 0
+    SELECT entity_type, status, '', status, 0, count(*), min(last_attempt), 0, 0
     FROM sync_queue WHERE status = 'in_progress' GROUP BY 1, 2
     UNION ALL
-    SELECT entity_type, status, '', status, 0, count(*), NULL::timestamptz, 0
+    SELECT entity_type, status, '', status, 0, count(*), NULL::timestamptz, 0, 0
     FROM sync_queue WHERE status = 'failed' GROUP BY 1, 2
 """  # noqa: S608 - made of the constants above
 
-_FINISHED = """
+_FINISHED = f"""
     UNION ALL
     SELECT entity_type, status, '', status, 0, count(*),
-        date_bin('1 hour', finished_at, timestamptz '2001-01-01 00:00:00+00') AS hour, 0
+        date_bin('1 hour', finished_at, timestamptz '2001-01-01 00:00:00+00') AS hour, 0,
+        count(*) FILTER (WHERE operation <> '{Operation.CREATE.value}' AND causes & {int(_EDITS)} <> 0)
     FROM sync_queue
     WHERE status = 'completed' AND finished_at > %(now)s - interval '24 hours' AND finished_at <= %(now)s
     GROUP BY 1, 2, hour
-"""
+"""  # noqa: S608 - made of the constants above
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,8 @@ class JobCount:
 
     `phase` is what pending ones wait for: ready (their time has come), backoff, deferred; of others it is the status.
     `first` is when the first could be worked, of those in progress when it was claimed, of completed ones the hour;
-    `of_items` how many of the pending ones are about items that no record has.
+    `of_items` how many of the pending ones are about items that no record has; `of_edits` how many of the completed
+    ones somebody's edit or click made: the others were first syncs of records, and checks.
     """
 
     entity_type: str
@@ -86,6 +91,7 @@ class JobCount:
     number: int
     first: datetime | None
     of_items: int = 0
+    of_edits: int = 0
 
 
 class BlockedKind(StrEnum):
@@ -135,6 +141,11 @@ class BoardAvailability:
     def is_set_up(self) -> bool:
         """Whether Monday is connected, and the board is there."""
         return self.reason_code not in (BlockedKind.NOT_CONFIGURED, BlockedKind.NO_BOARD)
+
+    @property
+    def has_board(self) -> bool:
+        """Whether its board was set up; the token may have gone since."""
+        return self.link is not None and bool(self.link.board_id and self.link.npd_id_column)
 
     @property
     def may_be_probed(self) -> bool:
@@ -257,6 +268,19 @@ class Overview:
         return {board.entity_type: board for board in self.boards}
 
     @cached_property
+    def shown(self) -> list[BoardAvailability]:
+        """The same for people: a stop goes on until Monday has answered, also while its next probe is due."""
+        if not self.account.needs_probe:
+            return self.boards
+        detail = f"{self.account.pause_reason} It is tested before the next call.".strip()
+        return [
+            replace(one, reason_code=BlockedKind.ACCOUNT, detail=detail, until=None)
+            if one.is_available or one.is_temporary
+            else one
+            for one in self.boards
+        ]
+
+    @cached_property
     def last_hour(self) -> LastHour:
         """What the last hour took of the quota; one query, made where it is asked for."""
         return quota.last_hour()
@@ -272,7 +296,7 @@ class Overview:
         found = BoardAvailability(entity_type, link, paused=pauses_by_direction(entity_type, self.pauses))
         if self.missing_token:
             return replace(found, reason_code=BlockedKind.NOT_CONFIGURED, detail=self.missing_token)
-        if link is None or not link.board_id or not link.npd_id_column:
+        if link is None or not found.has_board:
             detail = f"There is no board for {entity_type} records yet: run `manage.py monday_setup`."
             return replace(found, reason_code=BlockedKind.NO_BOARD, detail=detail)
         if (pause := board_pause(found.paused)) is not None:
@@ -283,7 +307,7 @@ class Overview:
         if stops := [(until, kind, reason) for until, kind, reason in errors if until and until > self.now]:
             # Of two stops the one that lasts longer is what a person has to wait for, or to end.
             until, kind, reason = max(stops)
-            detail = f"{reason} Tried again at {humanize.time_of_day(until, seconds=True)}."
+            detail = f"{reason} Next attempt at {humanize.time_of_day(until, seconds=True)}."
             return replace(found, reason_code=kind, detail=detail, until=until)
         moments = [self.account.paused_until, link.blocked_until]
         if self._limited_state is not None:
@@ -334,6 +358,65 @@ class Overview:
     def claimed_since(self, board: BoardAvailability) -> datetime | None:
         """Return when the first of its jobs in progress was claimed."""
         return first_of(self.jobs(board.entity_type, QueueStatus.IN_PROGRESS))
+
+
+@dataclass(frozen=True)
+class Stop:
+    """What stops boards that nobody paused. `titles` are theirs, none where it stops every board that is set up.
+
+    `code` is that of the account's stop; `since` is None where that isn't known, `until` where somebody has to act.
+    """
+
+    reason: str
+    titles: Sequence[str] = ()
+    code: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    waiting: int = 0
+    """Changes that wait for it."""
+
+
+_MAYBE_STOPPED = f"""
+    SELECT EXISTS (SELECT FROM sync_monday_account WHERE needs_probe OR paused_until > sync_now())
+        OR EXISTS (SELECT FROM sync_board_links WHERE blocked_until > sync_now())
+        OR EXISTS (SELECT FROM sync_api_budget
+            WHERE day_calls + others_calls >= day_limit * {1 - DAY_RESERVE} - {PASS_CALLS + 1})
+"""  # noqa: S608 - made of numbers of our own
+
+
+def stops_of(entity_types: Collection[str], *, is_connected: bool, now: Overview | None = None) -> list[Stop]:
+    """Return what stops these types' boards, those of one reason together; one query where nothing is stopped.
+
+    `now`: how the boards stand, where that was read already.
+    """
+    if now is None and is_connected and not fetch_rows(_MAYBE_STOPPED)[0][0]:
+        return []
+    now, by_reason = now or overview(), dict[str, list[BoardAvailability]]()
+    set_up = [board for board in now.shown if board.has_board]
+    for board in set_up:
+        if board.blocked_reason and not board.is_paused:
+            by_reason.setdefault(board.detail, []).append(board)
+    return [
+        _stop_of(reason, boards, now, is_whole=len(boards) == len(set_up))
+        for reason, boards in by_reason.items()
+        # What concerns the account is everybody's; of a board, whoever may see its records is told.
+        if boards[0].reason_code is not BlockedKind.BLOCKED or any(one.entity_type in entity_types for one in boards)
+    ]
+
+
+def _stop_of(reason: str, boards: Sequence[BoardAvailability], now: Overview, *, is_whole: bool) -> Stop:
+    of_board, link = boards[0].reason_code is BlockedKind.BLOCKED, boards[0].link
+    is_account = boards[0].reason_code is BlockedKind.ACCOUNT
+    code = StopCode.TOKEN.value if boards[0].reason_code is BlockedKind.NOT_CONFIGURED else ""
+    since = link.blocked_since if of_board and link is not None else None
+    return Stop(
+        humanize.without_request_id(reason),
+        [] if is_whole else [registry.entity(one.entity_type).board_title for one in boards],
+        now.account.pause_code if is_account else code,
+        now.account.paused_since if is_account else since,
+        boards[0].until,
+        sum(number_of(now.jobs(one.entity_type, READY, BACKOFF, DEFERRED)) for one in boards),
+    )
 
 
 def first_of(jobs: Sequence[JobCount]) -> datetime | None:

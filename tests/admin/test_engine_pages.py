@@ -123,7 +123,7 @@ def test_a_blocked_board_says_why(browser_of_person: Client, world: dict[str, An
         blocked_reason="The board was archived.", blocked_until=states.sync_now() + states.timedelta(minutes=1)
     )
     html = browser_of_person.get("/admin/sync/boardlink/").content.decode()
-    assert "The board was archived. Tried again at" in row_of(html, "The board was archived")
+    assert "The board was archived. Next attempt at" in row_of(html, "The board was archived")
 
 
 def test_a_board_says_how_many_items_it_has_and_leads_to_monday(

@@ -356,7 +356,7 @@ def counted(hours_ago: int, name: str, value: float, entity_type: str = "") -> N
 def test_charts_without_anything_say_so(browser_of_person: Client) -> None:
     states.boards()
     text = text_of(browser_of_person)
-    for said in ("No edit was synced", "Nothing failed", "No call was made"):
+    for said in ("No edit went over by itself", "Nothing failed", "No call was made"):
         assert f"{said} in the last 24 hours." in text
     assert "<rect" not in html_of(browser_of_person)
 

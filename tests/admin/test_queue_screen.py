@@ -16,10 +16,12 @@ from django.test.utils import CaptureQueriesContext
 
 from sync import choices
 from sync.admin import queue_pages
+from sync.choices import Operation, QueueStatus
 from sync.clock import sync_now
 from sync.models import Backfill, BoardLink, Intent, MondayAccount, SyncQueue
 from sync.outbox import pauses
 from sync.queue import SyncQueueService
+from sync.records.availability import overview
 from tests.admin import states
 from tests.admin.queue_pages import QUEUE, card, finished, flying, listed, text_of
 from tests.admin.test_records import row_of, words_of
@@ -49,14 +51,16 @@ def test_a_board_that_stands_still_says_why_and_holds_its_due_rows(browser_of_pe
         blocked_reason="The board was archived.", blocked_until=sync_now() + timedelta(minutes=1)
     )
     found = card(browser_of_person, "Contacts")
-    assert "Stopped The board was archived. Tried again at" in found
+    assert "Stopped The board was archived. Next attempt at" in found
     assert "Pending: 1 because the board is stopped or paused." in found
     assert "Oldest due" not in found
     assert "Syncing" in card(browser_of_person, "Organizations")
 
 
 def test_without_a_board_the_card_says_what_to_do(browser_of_person: Client) -> None:
-    assert "run `manage.py monday_setup`" in card(browser_of_person, "Contacts")
+    found = card(browser_of_person, "Contacts")
+    assert "Contacts Not set up Choose its board" in found
+    assert "manage.py" not in found
 
 
 def test_what_the_cards_call_due_is_what_the_api_calls_due(browser_of_person: Client) -> None:
@@ -85,6 +89,10 @@ def test_the_chart_and_its_table_say_what_was_finished_hour_by_hour(browser_of_p
     finished(now - timedelta(hours=2), "organization", rows=2)
     finished(now - timedelta(hours=20), rows=3)
     finished(now - timedelta(hours=24, minutes=1), rows=9)
+    first = SyncQueue.objects.filter(entity_type="contact", finished_at__lt=now - timedelta(hours=3))
+    first.update(operation=Operation.CREATE)  # a record's first sync is nobody's edit
+    done = overview(finished=True).jobs("contact", QueueStatus.COMPLETED)
+    assert (sum(one.number for one in done), sum(one.of_edits for one in done)) == (8, 5)
     html = listed(browser_of_person)
     charts = [json.loads(unescape(data)) for data in re.findall(r'data-value="([^"]*)"', html)]
     assert [sum(chart["datasets"][0]["data"]) for chart in charts] == [2, 8]

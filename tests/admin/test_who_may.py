@@ -279,6 +279,7 @@ ACTS = (
     Act("Retry a job", lambda w: ticked("/admin/sync/syncqueue/", "retry", failed_row(w).pk), STEER),
     Act("Retry a job", lambda w: api(f"sync/queue/{failed_row(w).pk}/retry"), STEER, by_api=True),
     Act("Retry a job", lambda w: record_act(w, "dead", "retry"), STEER),
+    Act("Try again while sync is stopped", lambda w: lambda c: c.post("/admin/sync/mondayaccount/try-again/"), STEER),
     Act("Create a record's item again", item_created_again, RECORDS),
     Act("Cancel a job", lambda w: ticked("/admin/sync/syncqueue/", "cancel", waiting_row(w).pk), STEER),
     Act("Cancel a job", lambda w: api(f"sync/queue/{waiting_row(w).pk}/cancel"), STEER, by_api=True),

@@ -9,6 +9,7 @@ from django.core.management import call_command
 from django.test import Client
 
 from npd.models import Contact
+from sync.choices import StopCode
 from sync.clock import sync_now
 from sync.ledger import SyncStateService
 from sync.limits import breaker, pass_budget, quota
@@ -91,6 +92,7 @@ def test_a_click_does_not_beat_a_pause(world: World, tight: Contact) -> None:
     gathering(world, tight)
     row = breaker.monday_account()
     row.paused_until, row.pause_reason = sync_now() + timedelta(minutes=5), "Monday asks to wait."
+    row.pause_code = StopCode.LIMIT
     row.save()
     assert "Monday asks to wait." in push_record(tight, "lead").wait_reason
     world.work()

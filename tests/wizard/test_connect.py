@@ -114,6 +114,24 @@ def test_a_stored_token_that_monday_refuses_later_stops_the_sync_until_another_i
     assert breaker.probe_if_due()
 
 
+def test_connected_is_said_of_an_answer_to_the_token_of_now_only(bare: Wizard, settings: Any) -> None:
+    def is_said() -> bool:
+        return 'id="npd-connected"' in bare.client.get(START).content.decode()
+
+    bare.post("token/", token=bare.monday.token)
+    assert is_said()
+    bare.monday.faults({"status": 401, "count": 50})
+    bare.client.post(START)  # tests it, and finds it revoked
+    assert not is_said()
+    assert MondayAccount.objects.get().pause_code == "token"
+    bare.monday.control("faults", "DELETE")
+    bare.client.post(START)
+    assert is_said()
+    assert MondayAccount.objects.get().pause_code == ""
+    settings.MONDAY_API_KEY = "a-token-that-was-never-asked-for"
+    assert not is_said()
+
+
 def test_of_a_token_that_could_not_be_tested_nobody_says_whose_it_is(bare: Wizard, settings: Any) -> None:
     bare.post("token/", token=bare.monday.token)
     settings.MONDAY_API_URL = "http://127.0.0.1:9/v2"

@@ -124,9 +124,9 @@ def inbox_url(**query: str) -> str:
 
 
 def stops() -> Iterator[Noticed]:
-    """Return the boards that can't be worked and that nobody paused, where Monday was set up at all."""
+    """Return the boards that can't be worked and that nobody paused, where any was set up."""
     boards = availability.overview().boards
-    if not any(board.is_set_up for board in boards):
+    if not any(board.has_board for board in boards):
         return
     for board in boards:
         if board.blocked_reason and not board.is_paused:

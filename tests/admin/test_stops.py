@@ -1,0 +1,207 @@
+"""A stop, as people meet it: on every page with its cause and the one button, in the inbox, and on Health."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import responses
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+
+from sync.choices import QueueStatus
+from sync.clock import sync_now
+from sync.connectors.base.errors import ConnectionLost, DailyLimitReached, NotAuthenticated
+from sync.limits import breaker, quota
+from sync.models import BoardLink, MondayAccount, NotificationReceiver, SyncQueue
+from sync.outbox import pauses
+from tests.admin import states
+from tests.admin.test_health import headline_of, html_of, tasks_of, text_of
+from tests.admin.test_records import words_of
+
+PAGES = ("/admin/", "/admin/inbox/", "/admin/npd/contact/", "/admin/npd/contact/{}/change/", "/admin/settings/",
+         "/admin/sync/syncqueue/", "/admin/sync/boardlink/")  # fmt: skip
+TRY = "/admin/sync/mondayaccount/try-again/"
+
+
+def stop_of(html: str) -> str:
+    """What the banner has, as HTML; empty where there is none."""
+    found = re.search(r'<div id="npd-stop" data-live>\s*(<section.*?</section>)?\s*</div>', html, re.DOTALL)
+    assert found
+    return found[1] or ""
+
+
+def button_of(html: str) -> str:
+    """Where the banner's one button leads."""
+    found = re.findall(r'(?:href|action)="([^"]*)"', stop_of(html))
+    assert len(found) <= 1
+    return str(found[0]) if found else ""
+
+
+@pytest.fixture
+def stopped(world: dict[str, Any]) -> dict[str, Any]:
+    """The day's calls are used up."""
+    breaker.trip_account(DailyLimitReached("daily limit exceeded", wait_seconds=63_877))
+    return world
+
+
+def test_a_stop_is_on_every_page_with_its_cause_and_one_button(
+    browser_of_person: Client, stopped: dict[str, Any]
+) -> None:
+    for page in PAGES:
+        html = browser_of_person.get(page.format(stopped["synced"].pk)).content.decode()
+        assert "Daily limit exceeded" in words_of(stop_of(html)), page
+        assert button_of(html) == TRY
+    MondayAccount.objects.update(paused_until=None, pause_reason="", pause_code="")
+    for page in PAGES:
+        assert not stop_of(browser_of_person.get(page.format(stopped["synced"].pk)).content.decode())
+
+
+def test_a_token_that_monday_refuses_is_replaced_by_who_may(browser_of_person: Client, world: dict[str, Any]) -> None:
+    breaker.trip_account(NotAuthenticated("Not authenticated"))
+    html = html_of(browser_of_person)
+    assert button_of(html).startswith("/admin/sync/boardlink/set-up/")
+    assert browser_of_person.get(button_of(html)).status_code == 200
+    # While the next probe is due, nothing is better yet.
+    MondayAccount.objects.update(paused_until=sync_now() - timedelta(minutes=1))
+    assert button_of(html_of(browser_of_person)).startswith("/admin/sync/boardlink/set-up/")
+    assert headline_of(browser_of_person) != "All syncing"
+
+
+def test_a_token_that_is_gone_is_a_stop_where_boards_are_set_up(
+    browser_of_person: Client, world: dict[str, Any], settings: Any
+) -> None:
+    settings.MONDAY_API_KEY = ""
+    assert button_of(html_of(browser_of_person)).startswith("/admin/sync/boardlink/set-up/")
+    BoardLink.objects.all().delete()
+    assert not stop_of(html_of(browser_of_person))
+
+
+def test_who_may_not_act_is_told_the_cause_and_has_no_button(client: Client, stopped: dict[str, Any]) -> None:
+    reader = User.objects.create_user("reader", password="x", is_staff=True)
+    reader.user_permissions.add(Permission.objects.get(codename="view_contact"))
+    client.force_login(reader)
+    html = html_of(client)
+    assert "Daily limit exceeded" in words_of(stop_of(html))
+    assert button_of(html) == ""
+    assert client.post(TRY).status_code == 403
+
+
+def test_a_stop_of_a_board_is_told_to_who_may_see_its_records(client: Client, world: dict[str, Any]) -> None:
+    BoardLink.objects.filter(entity_type="organization").update(
+        blocked_reason="The board was archived.", blocked_until=sync_now() + timedelta(minutes=1)
+    )
+    reader = User.objects.create_user("reader", password="x", is_staff=True)
+    for codename, is_told in (("view_contact", False), ("view_organization", True)):
+        reader.user_permissions.add(Permission.objects.get(codename=codename))
+        client.force_login(User.objects.get(pk=reader.pk))
+        assert bool(stop_of(html_of(client))) is is_told
+
+
+def test_what_people_paused_is_no_stop(browser_of_person: Client, stopped: dict[str, Any]) -> None:
+    pauses.pause("anna")
+    assert not stop_of(html_of(browser_of_person))
+
+
+@responses.activate
+def test_the_button_asks_monday_once_and_leads_back(
+    browser_of_person: Client, stopped: dict[str, Any], settings: Any
+) -> None:
+    settings.MONDAY_API_URL = "https://monday.test/v2"
+    responses.post("https://monday.test/v2", json={"data": {"me": {"id": "7"}}})
+    answer = browser_of_person.post(TRY, {"back": "/admin/npd/contact/?q=a"})
+    assert answer.headers["Location"] == "/admin/npd/contact/?q=a"
+    assert len(responses.calls) == 1
+    assert not stop_of(html_of(browser_of_person))
+    assert browser_of_person.post(TRY, {"back": "https://evil.example/"}).headers["Location"] == "/admin/"
+    assert browser_of_person.get(TRY).status_code == 405
+    assert len(responses.calls) == 1
+
+
+def test_an_inbox_during_a_stop_does_not_say_that_it_is_empty(browser_of_person: Client) -> None:
+    states.boards()
+    inbox = browser_of_person.get("/admin/inbox/").content.decode()
+    assert "npd-inbox-stopped" not in inbox
+    states.contact("Ann")
+    SyncQueue.objects.create(entity_type="contact", entity_id=states.contact("Ben").pk)
+    breaker.trip_account(DailyLimitReached("daily limit exceeded", wait_seconds=63_877))
+    for query in ("", "?kind=conflict", "?mine=1"):
+        empty = browser_of_person.get(f"/admin/inbox/{query}").content.decode()
+        empty = empty.partition('class="npd-empty"')[2]
+        assert "npd-inbox-stopped" in empty
+        assert "check_circle" not in empty
+        assert "1 change waits" in words_of(empty)
+        assert "<time" in empty  # since when
+
+
+def test_a_stop_that_begins_or_ends_is_another_version_of_every_page(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    def version() -> str:
+        return str(browser_of_person.get("/admin/live/").json()["site"])
+
+    seen = [version()]
+    BoardLink.objects.filter(entity_type="contact").update(
+        blocked_reason="The board was archived.", blocked_until=sync_now() + timedelta(minutes=1)
+    )
+    seen.append(version())
+    BoardLink.objects.update(blocked_reason="", blocked_until=None)
+    breaker.trip_account(ConnectionLost("gone"))
+    seen.append(version())
+    MondayAccount.objects.update(paused_until=None, needs_probe=False, pause_reason="")
+    seen.append(version())
+    assert all(one != other for one, other in pairwise(seen))
+
+
+# What Health says
+
+
+def test_a_change_that_has_failed_for_minutes_is_said_and_not_all_is_syncing(browser_of_person: Client) -> None:
+    states.boards()
+    states.synced("Ina", "5000")
+    row = SyncQueue.objects.create(
+        entity_type="contact", entity_id=states.contact("Ann").pk, attempts=1, error_message="Monday answered 500.",
+        next_retry=sync_now() + timedelta(minutes=1),
+    )  # fmt: skip
+    assert headline_of(browser_of_person) == "All syncing"
+    SyncQueue.objects.filter(pk=row.pk).update(attempts=2)
+    assert headline_of(browser_of_person) == "Syncing; 1 thing below needs attention"
+    assert tasks_of(browser_of_person) == [("warn", "1 change fails")]
+    assert "npd-badge-ok" not in html_of(browser_of_person).partition('aria-label="Contacts"')[2].partition("</h2>")[0]
+    SyncQueue.objects.filter(pk=row.pk).update(status=QueueStatus.COMPLETED, finished_at=sync_now())
+    assert headline_of(browser_of_person) == "All syncing"
+
+
+def test_all_syncing_is_not_said_above_a_list_that_needs_attention(browser_of_person: Client) -> None:
+    states.boards()
+    assert headline_of(browser_of_person) == "All syncing"
+    NotificationReceiver.objects.create(
+        user=User.objects.get(username="dora"), medium="slack", frequency="daily", failed_since=sync_now(), problem="x"
+    )
+    assert tasks_of(browser_of_person)
+    assert headline_of(browser_of_person) != "All syncing"
+
+
+def test_no_limit_is_not_said_of_a_day_whose_limit_is_used_up(browser_of_person: Client, world: dict[str, Any]) -> None:
+    assert "Monday reports no daily limit" in quota.forecast().words
+    breaker.trip_account(DailyLimitReached("daily limit exceeded", wait_seconds=63_877))
+    assert "no daily limit" not in quota.forecast().words
+    assert "no daily limit" not in text_of(browser_of_person)
+
+
+def test_an_empty_installation_is_not_set_up_and_not_stopped(browser_of_person: Client, settings: Any) -> None:
+    for key in ("", "token-that-no-page-may-show"):
+        settings.MONDAY_API_KEY = key
+        html = html_of(browser_of_person)
+        assert headline_of(browser_of_person).startswith("Not set up")
+        assert "npd-badge-bad" not in html
+        assert "manage.py" not in html
+        assert html.count("npd-button-main") == 1
+        assert "reachable" not in text_of(browser_of_person)  # the sandbox reaches any address
+    settings.MONDAY_API_URL, settings.SITE_URL = "https://api.monday.com/v2", "http://127.0.0.1:8000"
+    found = re.search(r"<li>((?:(?!</li>).)*reachable.*?)</li>", html_of(browser_of_person), re.DOTALL)
+    assert found
+    assert "npd-badge-ok" not in found[1]

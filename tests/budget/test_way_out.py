@@ -1,0 +1,190 @@
+"""The way out of a stop: a person tries again, Monday is asked once, and what is over ends."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+
+from conflicts.models import SyncConflict
+from sync.choices import StopCode
+from sync.clock import sync_now
+from sync.limits import breaker, quota
+from sync.limits.breaker import AskCode
+from sync.models import BoardLink, MondayAccount
+from sync.operations import doctor
+from sync.operations.record_requests import push_record
+from sync.outbox import pauses
+from sync.records import availability
+from sync.records.availability import BlockedKind
+from tests.budget.conftest import Planned
+from tests.budget.test_worker import edit
+from tests.support.world import World
+
+FOR_LONG = {"count": 50}
+
+
+def stopped_by(world: World, contact: Any, **fault: Any) -> None:
+    """An edit meets this, until somebody ends it."""
+    world.sandbox.faults(fault | FOR_LONG)
+    edit(contact, "Chair")
+    world.work()
+    assert availability.of("contact").reason_code is BlockedKind.ACCOUNT
+
+
+def goes_on(world: World, contact: Any) -> bool:
+    """Whether the edit that waited is on Monday once a worker has had its turn."""
+    world.work(contact)
+    return bool(contact.sync_status == "synced")
+
+
+@pytest.mark.parametrize("fault", [{"limit": "daily"}, {"status": 401}, {"status": 500}])
+def test_what_is_over_on_monday_is_over_here_as_soon_as_a_person_tries_again(
+    world: World, fault: dict[str, Any]
+) -> None:
+    contact = world.linked("Ann", role_title="Boss")
+    stopped_by(world, contact, **fault)
+    world.sandbox.control("faults", "DELETE")
+    assert breaker.ask_again().code is AskCode.RESUMED
+    row = MondayAccount.objects.get()
+    assert (row.paused_until, row.paused_since, row.pause_code, row.needs_probe) == (None, None, "", False)
+    assert goes_on(world, contact)
+
+
+def test_what_is_not_over_is_asked_once_said_and_stays(world: World) -> None:
+    contact = world.linked("Ann", role_title="Boss")
+    stopped_by(world, contact, limit="daily")
+    before, calls = MondayAccount.objects.get(), len(world.sandbox.calls())
+    found = [breaker.ask_again() for _ in range(3)]
+    assert [one.code for one in found] == [AskCode.STOPPED, AskCode.JUST_ASKED, AskCode.JUST_ASKED]
+    assert found[0].reason
+    assert len(world.sandbox.calls()) == calls + 1
+    row = MondayAccount.objects.get()
+    assert (row.pause_code, row.paused_since) == (StopCode.DAY_LIMIT, before.paused_since)
+    assert row.paused_until is not None
+    assert row.paused_until >= before.paused_until  # type: ignore[operator]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_people_who_try_at_the_same_time_ask_once(world: World) -> None:
+    contact = world.linked("Ann", role_title="Boss")
+    stopped_by(world, contact, limit="daily")
+    calls, found, together = len(world.sandbox.calls()), [], threading.Barrier(4)
+
+    def tries() -> None:
+        together.wait()
+        found.append(breaker.ask_again().code)
+        connection.close()
+
+    threads = [threading.Thread(target=tries) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == [*[AskCode.JUST_ASKED] * 3, AskCode.STOPPED]
+    assert len(world.sandbox.calls()) == calls + 1
+
+
+def test_where_nothing_is_stopped_monday_is_not_asked(world: World) -> None:
+    world.linked("Ann")
+    calls = len(world.sandbox.calls())
+    assert breaker.ask_again().code is AskCode.NOT_STOPPED
+    assert len(world.sandbox.calls()) == calls
+
+
+def test_a_persons_pause_is_not_beaten_by_a_persons_click(world: World) -> None:
+    contact = world.linked("Ann", role_title="Boss")
+    stopped_by(world, contact, limit="daily")
+    world.sandbox.control("faults", "DELETE")
+    pauses.pause("maya")
+    calls = len(world.sandbox.calls())
+    assert breaker.ask_again().code is AskCode.PAUSED
+    push_record(contact, "lead")
+    world.work(contact)
+    assert len(world.sandbox.calls()) == calls
+    assert contact.sync_status == "pending"
+
+
+def test_a_board_that_is_back_goes_on_at_once_and_one_that_is_not_stays_stopped(world: World) -> None:
+    contact = world.linked("Ann", role_title="Boss")
+    link = BoardLink.objects.get(entity_type="contact")
+    world.sandbox.control("boards", board_id=link.board_id, state="archived")
+    edit(contact, "Chair")
+    world.work()
+    link.refresh_from_db()
+    assert availability.of("contact").reason_code is BlockedKind.BLOCKED
+    since = link.blocked_since
+    assert breaker.ask_again().code is AskCode.STOPPED
+    link.refresh_from_db()
+    assert since is not None
+    assert link.blocked_since == since
+    world.sandbox.control("boards", board_id=link.board_id, state="active")
+    MondayAccount.objects.update(asked_at=sync_now() - timedelta(minutes=1))
+    assert breaker.ask_again().code is AskCode.RESUMED
+    assert goes_on(world, contact)
+
+
+def test_a_limit_that_was_raised_ends_the_stop_of_our_own_count(world: World, monday: Planned) -> None:
+    contact = world.linked("Ann", role_title="Boss")
+    monday.limits(plan="standard")
+    world.sandbox.control("plan", used=1_000)
+    edit(contact, "Chair")
+    world.work()
+    world.sandbox.control("plan", plan="pro")
+    assert breaker.ask_again().code is AskCode.RESUMED
+    assert quota.forecast().limit == 10_000
+    assert goes_on(world, contact)
+
+
+def test_a_refusal_by_mistake_leaves_no_used_up_day_behind(world: World, monday: Planned) -> None:
+    """Monday refuses although the day has room, as while a raised limit isn't everywhere yet, and tells no usage."""
+    contact = world.linked("Ann", role_title="Boss")
+    monday.limits(plan="standard")
+    stopped_by(world, contact, limit="daily")
+    assert quota.forecast().left == 0
+    world.sandbox.control("faults", "DELETE")
+    assert breaker.ask_again().code is AskCode.RESUMED
+    assert availability.of("contact").is_available
+    assert goes_on(world, contact)
+
+
+def test_sync_now_by_a_person_asks_once_and_goes_on(world: World) -> None:
+    contact = world.linked("Ann", role_title="Boss")
+    stopped_by(world, contact, limit="daily")
+    world.sandbox.control("faults", "DELETE")
+    assert push_record(contact, "lead").wait_reason == ""
+    assert goes_on(world, contact)
+
+
+@pytest.mark.parametrize("door", ["monday_check", "retry", "resume"])
+def test_the_doors_of_api_and_command_ask_too(world: World, door: str) -> None:
+    contact = world.linked("Ann", role_title="Boss")
+    stopped_by(world, contact, limit="daily")
+    world.sandbox.control("faults", "DELETE")
+    if door == "monday_check":
+        doctor.run_checks()
+    else:
+        client = Client()
+        client.force_login(world.administrator("lead"))
+        job = client.get("/api/v1/sync/queue/?status=pending").json()["results"][0]["id"]
+        if door == "resume":
+            pauses.pause("maya")
+        url = {"retry": f"/api/v1/sync/queue/{job}/retry", "resume": "/api/v1/sync/queue/resume"}[door]
+        assert client.post(url, {}, content_type="application/json").status_code == 200
+    assert availability.of("contact").is_available
+    assert not SyncConflict.objects.exists()
+
+
+def test_what_monday_asked_to_wait_for_is_not_reworded_by_an_outage(world: World) -> None:
+    contact = world.linked("Ann", role_title="Boss")
+    stopped_by(world, contact, limit="daily")
+    reason = MondayAccount.objects.get().pause_reason
+    world.sandbox.control("faults", "DELETE")
+    world.sandbox.faults({"status": 503, "count": 1})
+    assert breaker.ask_again().code is AskCode.STOPPED
+    row = MondayAccount.objects.get()
+    assert (row.pause_code, row.pause_reason) == (StopCode.DAY_LIMIT, reason)
