@@ -18,6 +18,7 @@ from drf_spectacular.generators import SchemaGenerator
 
 from sync.choices import BlockedCode
 from sync.models import BoardLink, SyncMetadata
+from sync.operations.setup.run import advance_drafts
 from sync.queue import SyncQueueService
 from tests.support.sandbox import Sandbox
 
@@ -112,6 +113,20 @@ def the_kinds_of_fields(ada: Client) -> None:
         assert ada.get(f"/api/v1/projects/?{filters}").status_code == 400, filters
 
 
+def the_sync_filter(ada: Client) -> None:
+    """Asks the same fields: choices by label or value."""
+    draft = "/api/v1/sync/boards/project/draft/"
+    asked = {"stage": "Running", "budget": "1200.50", "due": "2026-12-24"}
+    for stage, status in (("Someday", 400), ("running", 202)):
+        conditions = [{"field": key, "op": "is", "values": [text]} for key, text in (asked | {"stage": stage}).items()]
+        sent = ada.put(draft, {"filter": {"records": conditions}}, content_type=JSON)
+        assert sent.status_code == status, sent.content
+    advance_drafts()
+    counts = ada.get(draft).json()["counts"]
+    assert (counts["linked"], counts["stops"]) == (1, Project.objects.count() - 1)
+    assert ada.delete(draft).status_code == 204
+
+
 def labels_of_the_column() -> list[str]:
     link = BoardLink.objects.get(entity_type="project")
     asked = 'query ($b: [ID!]) { boards(ids: $b) { columns(ids: ["stage"]) { settings } } }'
@@ -169,6 +184,7 @@ def play() -> None:
     the_admin(ada)
     the_api(ada)
     the_kinds_of_fields(ada)
+    the_sync_filter(ada)
     the_groups()
     the_schema()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rapidfuzz import fuzz, utils
@@ -66,6 +66,11 @@ class FieldChoice:
     def is_synced(self) -> bool:
         """Whether the field has a column and a direction."""
         return bool(self.column) and self.direction != SyncDirection.NONE
+
+    def with_implied_direction(self) -> FieldChoice:
+        """Return it synced in both directions where a column is to be created: nobody wants one without a use."""
+        implied = self.column == NEW_COLUMN and self.direction == SyncDirection.NONE
+        return replace(self, direction=SyncDirection.BIDIRECTIONAL) if implied else self
 
     def to_json(self) -> dict[str, str]:
         """Return it as a draft stores it."""
