@@ -251,7 +251,7 @@ _AFTER_RECORD_GONE = {
 }
 _AFTER_ITEM_GONE = {
     ItemGone.ASK: "you are asked what becomes of its record",
-    ItemGone.UNLINK: "its record stays: the deletion isn't taken over",
+    ItemGone.UNLINK: "its record stays: the deletion doesn't reach NPD",
     ItemGone.DELETE: "its record is deleted",
     ItemGone.CREATE: "it is created again",
 }
@@ -286,7 +286,7 @@ def _plan_context() -> dict[str, Any]:
             "leaves": [
                 ("unsynced", "Fields that aren't synced:", does.unsynced),
                 ("columns", "Columns that aren't synced:", does.columns),
-                ("to_monday", "Edits on Monday are not taken over in:", does.to_monday),
+                ("to_monday", "Edits on Monday don't update NPD in:", does.to_monday),
                 ("to_npd", "Edits in NPD are not sent in:", does.to_npd),
             ],
             "policies": _policy_sentences(link),
