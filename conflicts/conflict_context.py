@@ -110,7 +110,7 @@ class ConflictContext:
         """Return a mapped field's converter for the record, which has to exist."""
         assert self.record is not None
         mapping, board_id = self.mapped[key], self.link.board_id if self.link is not None else ""
-        return converter_for(mapping.converter, mapping.options, board_id, self.record)
+        return converter_for(mapping, board_id, self.record)
 
     @cached_property
     def record(self) -> SyncedModel | None:

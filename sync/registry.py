@@ -20,7 +20,7 @@ from django.utils.text import capfirst
 
 from sync import connectors
 from sync.choices import Rule
-from sync.connectors.base.conversion import ListConverter
+from sync.connectors.base.conversion import Choices, ListConverter
 from sync.models import BoardLink, FieldMapping, SyncedModel
 
 ModelField: TypeAlias = "models.Field[Any, Any]"
@@ -188,6 +188,21 @@ def is_contained(model: type[SyncedModel], name: str) -> bool:
         return name in own and not own[name].is_relation
     field = relation_of(model, [relation]) if relation in own else None
     return field is not None and is_contained(target_of(field), theirs) and "__" not in theirs
+
+
+def choices_of(model: type[models.Model], fields: Sequence[str]) -> dict[str, str]:
+    """Return the labels of the values that a mapping's one field may have, by value; empty where it may have any."""
+    if len(fields) != 1:
+        return {}
+    field: Any = model._meta.get_field(fields[0])
+    pairs = getattr(getattr(field, "base_field", field), "flatchoices", None) or ()
+    return {str(value): str(label) for value, label in pairs if value not in (None, "")}
+
+
+def choice_labels(model: type[models.Model], fields: Sequence[str]) -> tuple[str, ...]:
+    """Return the labels of these values as boards show them, in their order."""
+    choices = choices_of(model, fields)
+    return tuple(map(Choices(choices).label_of, choices))
 
 
 def default_ordering(model: type[SyncedModel]) -> tuple[str, ...]:

@@ -25,3 +25,28 @@ document.querySelectorAll("select[data-lists]").forEach((select) => {
     }
   });
 });
+/* Who chooses a column wants the field synced; who chooses not to sync it wants no new column for it. */
+document.querySelectorAll("select[data-column]").forEach((direction) => {
+  const column = document.getElementById(direction.dataset.column);
+  if (!column || column.tagName !== "SELECT") return;
+  column.addEventListener("change", () => {
+    if (column.value && direction.value === "none") direction.value = "bidirectional";
+  });
+  direction.addEventListener("change", () => {
+    if (direction.value === "none" && column.value === "+") {
+      column.value = "";
+      column.dispatchEvent(new Event("change"));
+    }
+  });
+});
+/* A page that is about to be loaded anew: what was chosen on it meanwhile is stored first. */
+document.querySelectorAll("form[data-keep]").forEach((form) => {
+  let touched = false;
+  form.addEventListener("input", () => { touched = true; });
+  document.body.addEventListener("htmx:beforeOnLoad", (event) => {
+    if (touched && event.detail.xhr.getResponseHeader("HX-Refresh")) {
+      event.preventDefault();
+      form.requestSubmit(form.querySelector("[data-keep-by]"));
+    }
+  });
+});

@@ -64,13 +64,16 @@ class MappingForm(ConcurrentSettingsForm):
             rule.choices = [(value, label) for value, label in rule.choices if value in offered]
         if "column_id" in self.fields and self.instance.pk:
             found = column_choices(self.instance)
+            attrs = {"aria-label": f"Column of {self.instance.label}"}
+            if len(found) == 1:
+                attrs["aria-describedby"] = "npd-wizard-fixed-columns"
             self.fields["column_id"] = forms.ChoiceField(
                 choices=found,
                 label="Column",
                 required=False,
                 disabled=len(found) == 1,
                 show_hidden_initial=True,
-                widget=UnfoldAdminSelectWidget(attrs={"aria-label": f"Column of {self.instance.label}"}, choices=found),
+                widget=UnfoldAdminSelectWidget(attrs=attrs, choices=found),
             )
 
     def clean_rule(self) -> str:

@@ -46,6 +46,10 @@ class FilterPageMixin:
             rows = {side: _sent_rows(request, side) for side in FilterSide}
             if ADD not in request.POST:
                 chosen, problems = filter_of_rows(draft, rows)
+                if "back" in request.POST and problems:
+                    for sentences in problems.values():
+                        messages.warning(request, f"Not saved: {' '.join(sentences.values())}")
+                    return HttpResponseRedirect(reverse("admin:sync_wizard_map", args=[entity_type]))
                 if not problems:
                     return _store(request, draft, chosen)
         context = {
@@ -54,7 +58,6 @@ class FilterPageMixin:
             "seen": request.POST.get("seen") or drafts.filter_token(draft),
             "sides": [_side_context(draft, side, rows[side], problems.get(side, {})) for side in FilterSide],
             "wrong": bool(problems),
-            "back_url": reverse("admin:sync_wizard_map", args=[entity_type]),
         }
         answered: HttpResponse = self._page(request, "filter", context)  # type: ignore[attr-defined]
         return answered
@@ -68,6 +71,8 @@ def _store(request: HttpRequest, draft: SetupDraft, chosen: SyncFilter) -> HttpR
     except Conflict as changed:
         messages.warning(request, str(changed))
         return HttpResponseRedirect(request.path)
+    if "back" in request.POST:
+        return HttpResponseRedirect(reverse("admin:sync_wizard_map", args=[draft.entity_type]))
     return next_after_map()
 
 

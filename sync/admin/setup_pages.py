@@ -25,13 +25,13 @@ from sync import registry
 from sync.admin.connection_pages import ConnectionPagesMixin
 from sync.admin.filter_page import FilterPageMixin, draft_filter_lines, next_after_map
 from sync.api.request_limits import monday_throttle_reason
-from sync.choices import Rule, SyncDirection
+from sync.choices import ItemGone, RecordGone, Rule, SyncDirection
 from sync.clock import sync_now
 from sync.connectors.base.errors import ConnectorError
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.limits.metered_client import is_configured
-from sync.models import SetupDraft, SetupState
+from sync.models import BoardLink, SetupDraft, SetupState
 from sync.operations.setup import draft as drafts
 from sync.operations.setup import plan
 from sync.operations.setup.draft import draft_of, link_of_draft, npd_id_column_of, open_drafts
@@ -42,6 +42,7 @@ from sync.operations.setup.fields import (
     FieldChoice,
     MappableField,
     column_problem,
+    find_npd_id_column,
     mappable_fields,
     paired_samples,
     parse_choices,
@@ -242,41 +243,27 @@ def _matching_context(found: Sequence[SetupDraft]) -> dict[str, Any]:
     }
 
 
-PLAN_ROWS = {
-    "create": "Items to create on Monday",
-    "link": "Records to link with their items",
-    "to_monday": "Items to update on Monday",
-    "to_npd": "Records to update in NPD",
-    "from_items": "Records to create from items on Monday",
-    "no_key": "Items without a value to match by: records once they waited for one, until then listed as unmatched",
-    "conflicts": "Conflicts to resolve",
-    "ambiguous": "Records with several possible items, to resolve",
-    "missing": "Records whose item isn't on the board",
-    "stops": "No longer synced: left out by the filter",
-    "resumes": "Synced again: let through by the filter",
-    "kept_out": "Left out by the filter: no item is created",
-    "stays_out": "Left out by the filter, as before",
-    "items_out": "Items left out by the filter: no record is created",
-    "out": "Records left out: nearly the same name as an item, and nobody confirmed it",
-    "invalid": "Records that Monday would reject",
-    "held": "Fields that can't be synced (the records' other fields can)",
+_AFTER_RECORD_GONE = {
+    RecordGone.ARCHIVE: "its item is archived",
+    RecordGone.DELETE: "its item is deleted",
+    RecordGone.UNLINK: "its item stays: the deletion isn't sent",
+    RecordGone.ASK: "you are asked what becomes of its item",
 }
-"""What a plan counts, by its names in `found`; what there is none of isn't said."""
+_AFTER_ITEM_GONE = {
+    ItemGone.ASK: "you are asked what becomes of its record",
+    ItemGone.UNLINK: "its record stays: the deletion doesn't reach NPD",
+    ItemGone.DELETE: "its record is deleted",
+    ItemGone.CREATE: "it is created again",
+}
 
-_SAID_WITH_REASON = ("to_monday", "to_npd", "conflicts", "invalid", "held", "stops", "kept_out", "items_out", "no_key")
 
-
-def _plan_rows(draft: SetupDraft) -> list[tuple[str, int, list[tuple[str, str]]]]:
-    """What would be done: its name, of how many records, and three of them, where it matters with the reason."""
-    counts, samples = plan.plan_totals(draft), draft.found.get("samples", {})
+def _policy_sentences(link: BoardLink | None) -> list[str]:
+    """What becomes of deletions later, by the policies that the board has or will have."""
+    record_gone = RecordGone(link.record_gone) if link is not None else RecordGone.ARCHIVE
+    item_gone = ItemGone(link.item_gone) if link is not None else ItemGone.ASK
     return [
-        (
-            label,
-            counts[name],
-            [(record, why if name in _SAID_WITH_REASON else "") for record, why in samples.get(name, [])[:3]],
-        )
-        for name, label in PLAN_ROWS.items()
-        if counts[name]
+        f"When a record is deleted in NPD later, {_AFTER_RECORD_GONE[record_gone]}.",
+        f"When an item is deleted on Monday later, {_AFTER_ITEM_GONE[item_gone]}.",
     ]
 
 
@@ -287,18 +274,26 @@ def _plan_context() -> dict[str, Any]:
     cost = plan.plan_cost([draft for draft in found if draft.state == SetupState.COMPARED])
     plans = []
     for draft in found:
-        chosen = parse_choices(draft.fields)
-        made = [one for one in mappable_fields(draft.entity_type) if (choice := chosen.get(one.key)) is not None
+        chosen, fields, link = parse_choices(draft.fields), mappable_fields(draft.entity_type), link_of_draft(draft)
+        npd_id = find_npd_id_column(link, draft.columns)
+        made = [one for one in fields if (choice := chosen.get(one.key)) is not None
                 and choice.is_synced and choice.column == NEW_COLUMN]  # fmt: skip
         plans.append({
             "draft": draft,
             "title": _title(draft),
             "seen": plan.shown_token(draft),
-            "rows": _plan_rows(draft),
-            "made": [one.label for one in made] + ([] if npd_id_column_of(draft) else ["NPD ID"]),
+            "does": (does := plan.plan_of(draft, fields, npd_id)),
+            "leaves": [
+                ("unsynced", "Fields that aren't synced:", does.unsynced),
+                ("columns", "Columns that aren't synced:", does.columns),
+                ("to_monday", "Edits on Monday don't update NPD in:", does.to_monday),
+                ("to_npd", "Edits in NPD are not sent in:", does.to_npd),
+            ],
+            "policies": _policy_sentences(link),
+            "made": [one.label for one in made] + ([] if npd_id else ["NPD ID"]),
             "changes": drafts.mapping_changes_of(draft),
             "filter_lines": draft_filter_lines(draft),
-            "new": link_of_draft(draft) is None,
+            "new": link is None,
             "first_match": Rule(draft.first_match).label,
         })  # fmt: skip
     return {
@@ -386,6 +381,12 @@ def _draft_changes(request: HttpRequest, entity_type: str, requested: Mapping[st
 # The wizard's pages. Each is a few lines that ask a service.
 
 
+BACK = "back"
+"""The button that leads to the page before; what the form holds is stored as by the one that leads on."""
+
+GO = "go"
+"""Names the buttons of the match page's one form, by where they lead; without one it is only stored."""
+
 RUNNING_PARAM = "running"
 SEEN = "seen-"
 """How names of fields begin by which the map's page says what it showed, so that it takes back nothing unseen."""
@@ -393,7 +394,7 @@ SEEN = "seen-"
 TAKE_OVER = "take_over"
 """Sent with a form by whoever confirmed to take the set-up over from somebody else: the token of what was shown."""
 
-POST_ONLY = {"matching": "match", "discard": "plan", "change": "boards", "owner": "boards"}
+POST_ONLY = {"discard": "plan", "change": "boards", "owner": "boards"}
 """Which page to go back to from a step that has none of its own."""
 
 _SHOWN_AS = {"filter": "map"}
@@ -432,7 +433,6 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
             ("discard/<str:entity_type>/", "discard", require_POST(self.wizard_discard)),
             ("owner/", "owner", require_POST(self.wizard_owner)),
             ("match/", "match", self.wizard_match),
-            ("match/<str:entity_type>/", "matching", require_POST(self.wizard_matching)),
             ("plan/", "plan", self.wizard_plan),
             ("run/", "run", require_GET(self.wizard_run)),
             ("progress/<str:step>/", "progress", require_GET(self.wizard_progress)),
@@ -585,20 +585,26 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
             chosen, shown = (_sent_choices(request, entity_type, prefix) for prefix in ("", SEEN))
             # A page that was opened before an update of NPD Sync doesn't say what it showed.
             seen = shown if any(name.startswith(SEEN) for name in request.POST) else None
+            is_back = BACK in request.POST
             try:
-                problems = drafts.choose_fields(_request_user(request), entity_type, chosen, draft.columns, seen)
+                problems = drafts.choose_fields(
+                    _request_user(request), entity_type, chosen, draft.columns, seen, is_done=not is_back
+                )
             except Conflict as moved:
                 messages.warning(request, str(moved))
                 return _redirect_to("map", entity_type)
+            if is_back:
+                kinds = [draft.entity_type for draft in open_drafts()]
+                at = kinds.index(entity_type) if entity_type in kinds else 0
+                for sentences in problems.values():
+                    messages.warning(request, f"Not saved: {' '.join(sentences)}")
+                return _redirect_to("map", kinds[at - 1]) if at else _redirect_to("boards")
             if not problems:
                 return _redirect_to("filter", entity_type) if "filter" in request.POST else next_after_map()
-        kinds = [draft.entity_type for draft in open_drafts()]
-        at = kinds.index(entity_type) if entity_type in kinds else 0
-        back = step_url("map", kinds[at - 1]) if at else step_url("boards")
-        return self._page(request, "map", {**_mapping_context(draft, chosen, problems), "back_url": back})
+        return self._page(request, "map", _mapping_context(draft, chosen, problems))
 
     def wizard_match(self, request: HttpRequest) -> HttpResponse:
-        """Which records and items belong together; on POST, have all compared again."""
+        """Which records and items belong together; on POST, store what was chosen."""
         all_drafts = open_drafts()
         found = [draft for draft in all_drafts if draft.mapped]
         if not found:
@@ -607,40 +613,25 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
         if any(draft.state == SetupState.RUNNING for draft in found):
             return _redirect_to("run")
         if request.method == "POST":
+            return self._matching_sent(request, found)
+        return self._page(request, "match", _matching_context(found))
+
+    def _matching_sent(self, request: HttpRequest, found: Sequence[SetupDraft]) -> HttpResponse:
+        """Store all that the match page's form holds, and lead where its button says."""
+        asked = request.POST.get(GO, "")
+        is_stored = _store_matching(request, found)
+        if asked == BACK:
+            return _redirect_to("map", found[-1].entity_type)
+        if asked == "compare" and is_stored:
             try:
                 if throttle_text := monday_throttle_reason(request):
                     raise Conflict(f"Nothing is compared: {throttle_text}")
                 plan.compare_again(_request_user(request))
             except Conflict as error:
                 messages.warning(request, str(error))
-            return _redirect_to("match")
-        back = step_url("map", found[-1].entity_type)
-        return self._page(request, "match", {**_matching_context(found), "back_url": back})
-
-    def wizard_matching(self, request: HttpRequest, entity_type: str) -> HttpResponse:
-        """Store the answers about like names, or how is matched; the latter compares again."""
-        form: Mapping[str, str] = request.POST
-        threshold = form.get("threshold", "")
-        try:
-            if "threshold" in form:
-                drafts.choose_matching(
-                    _request_user(request),
-                    entity_type,
-                    threshold=int(threshold) if threshold.isdecimal() and len(threshold) < 10 else -1,
-                    first_match=form.get("first_match", ""),
-                    creates_records="creates_records" in form,
-                    shown=form.get("seen"),
-                )
-                plan.compare_if_due()
-            else:
-                # One button answers for all pairs that were shown.
-                prefix = "item-" if "all" in form else "answer-"
-                answers = {key.removeprefix(prefix): one for key, one in form.items() if key.startswith(prefix)}
-                drafts.answer_pairs(_request_user(request), entity_type, answers)
-                messages.success(request, "Your answers are saved. Nothing is written yet.")
-        except ActionError as error:
-            messages.warning(request, str(error))
-        return _redirect_to("match")
+        else:
+            plan.compare_if_due()
+        return _redirect_to("plan" if asked == "plan" and is_stored else "match")
 
     def wizard_plan(self, request: HttpRequest) -> HttpResponse:
         """What would be done, and its price; on POST, let it be done."""
@@ -720,6 +711,41 @@ def _progress_url(step: str, context: Mapping[str, Any]) -> str:
 
 def _has_running_setup() -> bool:
     return SetupDraft.objects.filter(state=SetupState.RUNNING).exists()
+
+
+def _store_matching(request: HttpRequest, found: Sequence[SetupDraft]) -> bool:
+    """Store how each kind is matched and the answers about like names; whether nothing of it was refused.
+
+    "Not now" about a pair that nobody has answered is no answer, unless a button was for the answers.
+    """
+    form: Mapping[str, str] = request.POST
+    user, is_stored = _request_user(request), True
+    of_answers = form.get(GO) == "answers"
+    for draft in found:
+        kind = draft.entity_type
+        # One button answers for all pairs of its kind that were shown.
+        prefix = "item-" if form.get("same") == kind else "answer-"
+        answers = {key.removeprefix(prefix): one for key, one in form.items() if key.startswith(prefix)}
+        answers = {key: one for key, one in answers.items()
+                   if of_answers or one != drafts.ANSWER_OUT or key in draft.answers}  # fmt: skip
+        threshold = form.get(f"{kind}-threshold", "")
+        try:
+            drafts.answer_pairs(user, kind, answers)
+            if f"{kind}-threshold" in form:
+                drafts.choose_matching(
+                    user,
+                    kind,
+                    threshold=int(threshold) if threshold.isdecimal() and len(threshold) < 10 else -1,
+                    first_match=form.get(f"{kind}-first_match", ""),
+                    creates_records=f"{kind}-creates_records" in form,
+                    shown=form.get(f"{kind}-seen"),
+                )
+        except ActionError as error:
+            messages.warning(request, f"{_title(draft)}: {error}")
+            is_stored = False
+    if is_stored and (of_answers or "same" in form):
+        messages.success(request, "Your answers are saved. Nothing is written yet.")
+    return is_stored
 
 
 def _sent_choices(request: HttpRequest, entity_type: str, prefix: str) -> dict[str, FieldChoice]:

@@ -1,27 +1,33 @@
 """What a list can be asked for: its filters and order, made from its model; its pages, by number or by cursor; and
 which fields, and whose related records, an answer holds.
 
-One style of names for the whole API: a field's own name filters by its value; a time's name without `_at` and with
-`_since` (this moment included) or `_before` (not included) cuts a range.
+One style of names for the whole API: a field's own name filters by its value; a time's name without `_at`, or a day's,
+with `_since` (included) or `_before` (not included) cuts a range, as `_min` and `_max` (both included) do of an amount.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date
+from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import django_filters
 from django import forms
 from django.contrib.postgres.fields import ArrayField
 from django.core import signing
+from django.core.validators import validate_ipv46_address
 from django.db import models
 from django.db.models import Q, QuerySet, Value
 from django.db.models.expressions import OrderBy
 from django.db.models.functions import Lower
+from django.utils.dateparse import parse_date
 from django_filters.rest_framework import FilterSet
-from drf_spectacular.utils import OpenApiParameter
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema_field
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -44,6 +50,26 @@ class WholeNumber(django_filters.NumberFilter):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"min_value": -(2**31), "max_value": 2**31 - 1} | kwargs)
+
+
+class DayField(forms.Field):
+    """A day in ISO 8601: of another order of its parts it would be one of two."""
+
+    def to_python(self, value: Any) -> date | None:
+        """The day; raises ValidationError."""
+        if value in self.empty_values:
+            return None
+        with suppress(ValueError):
+            if (found := parse_date(str(value))) is not None:
+                return found
+        raise forms.ValidationError("Say a day, as 2026-11-22.", code="invalid")
+
+
+@extend_schema_field(OpenApiTypes.DATE)
+class Day(django_filters.Filter):  # type: ignore[misc]
+    """A filter by a day."""
+
+    field_class = DayField
 
 
 class SaidAsMatched(django_filters.CharFilter):  # type: ignore[misc]
@@ -76,16 +102,24 @@ def filters_of(model: type[models.Model], names: Iterable[str], *, matched: str 
         if name == matched:
             said = "Compared as the sync compares it: without spaces around it, in any case."
             found[name] = SaidAsMatched(field_name=name, label=label, help_text=said)
-        elif isinstance(field, models.DateTimeField):
-            stem = name.removesuffix("_at")
-            found[f"{stem}_since"] = Moment(
-                field_name=name, lookup_expr="gte", label=label, help_text=f"`{name}` at this time or later."
+        elif isinstance(field, models.DateField):
+            is_moment = isinstance(field, models.DateTimeField)
+            made, what = (Moment, "time") if is_moment else (Day, "day")
+            stem = name.removesuffix("_at") if is_moment else name
+            found |= {} if is_moment else {name: Day(field_name=name, label=label)}
+            found[f"{stem}_since"] = made(
+                field_name=name, lookup_expr="gte", label=label, help_text=f"`{name}` at this {what} or later."
             )
-            found[f"{stem}_before"] = Moment(
-                field_name=name, lookup_expr="lt", label=label, help_text=f"`{name}` before this time."
+            found[f"{stem}_before"] = made(
+                field_name=name, lookup_expr="lt", label=label, help_text=f"`{name}` before this {what}."
             )
         elif (one := _filter_by_value(field, label)) is not None:
             found[name] = one
+            if isinstance(field, models.DecimalField | models.FloatField) and not field.choices:
+                for end, lookup, said in (("min", "gte", "more"), ("max", "lte", "less")):
+                    found[f"{name}_{end}"] = django_filters.NumberFilter(
+                        field_name=name, lookup_expr=lookup, label=label, help_text=f"`{name}` of this or {said}."
+                    )
     return found
 
 
@@ -99,11 +133,18 @@ def _filter_by_value(field: Any, label: str) -> django_filters.Filter | None:
     kinds: dict[type[Any], Any] = {
         models.UUIDField: django_filters.UUIDFilter,
         models.BooleanField: TrueOrFalse,
+        models.BigIntegerField: partial(WholeNumber, min_value=-(2**63), max_value=2**63 - 1),
         models.IntegerField: WholeNumber,
+        **dict.fromkeys((models.DecimalField, models.FloatField), django_filters.NumberFilter),
+        models.GenericIPAddressField: partial(django_filters.CharFilter, validators=[validate_ipv46_address]),
         **dict.fromkeys((models.CharField, models.TextField), django_filters.CharFilter),
     }
     holds = field.target_field if field.is_relation else field
     made = next((kinds[kind] for kind in kinds if isinstance(holds, kind)), None)
+    if made is None:
+        # Of kinds that no list here has: a time of day, a duration.
+        made, more = FilterSet.filter_for_lookup(field, "exact")
+        given |= more
     return made(**given) if made else None
 
 

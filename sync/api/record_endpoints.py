@@ -681,7 +681,7 @@ def _serializer_of(model: type[SyncedModel]) -> type[RecordSerializer]:
 def _filter_of(model: type[SyncedModel], base: type[RecordFilter]) -> type[RecordFilter]:
     """The filters of every field that the list shows, besides those that `base` declares."""
     names = [field.name for field in registry.own_fields(model)]
-    shown = [*names, *(name for name in RecordSerializer.OWN_FIELDS if name not in ("external_ids", "sync"))]
+    shown = ["id", *names, *(name for name in RecordSerializer.OWN_FIELDS if name not in ("external_ids", "sync"))]
     filters = filters_of(model, shown, matched=registry.match_field(model))
     # Lists are ordered by `name` in every API, whatever the model calls it.
     ordering = ordering_of(model, shown, **({} if "name" in names else {"name": registry.name_field(model) or "pk"}))

@@ -157,6 +157,7 @@ def _column_spec(
         types=types,
         optional=proposal is not None and proposal.optional and not needed,
         target_board=_target_board(spec, proposal) if RELATION in (created_type, *types) else None,
+        labels=registry.choice_labels(spec.model, proposal.fields) if proposal is not None else (),
     )
 
 

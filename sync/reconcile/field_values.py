@@ -200,21 +200,26 @@ class Directory:
                 cursor.execute(_LEARN, {"board": self.board_id, "new": json.dumps(new)})
 
 
-def converter_options(options: Mapping[str, Any], region: str, directory: Directory) -> ConverterOptions:
+def converter_options(
+    mapping: FieldMapping, model: type[models.Model], region: str, directory: Directory
+) -> ConverterOptions:
     """Return what a mapping's converter needs to know besides the value."""
     return ConverterOptions(
         region=connectors.get().country_code(region) or settings.DEFAULT_PHONE_REGION,
-        settings=options.get("settings") or {},
+        settings=mapping.options.get("settings") or {},
         people=directory.people,
         tags=directory.tags,
         items=directory.items,
+        choices=registry.choices_of(model, mapping.fields),
     )
 
 
-def converter_for(name: str, options: Mapping[str, Any], board_id: str, record: SyncedModel) -> Converter:
+def converter_for(mapping: FieldMapping, board_id: str, record: SyncedModel) -> Converter:
     """Return the converter for one record's field outside a pass, as pages need it."""
-    directory = Directory.of({name}, board_id)
-    return connectors.get().converter(name, converter_options(options, record.sync_region(), directory))
+    options = converter_options(
+        mapping, type(record), record.sync_region(), Directory.of({mapping.converter}, board_id)
+    )
+    return connectors.get().converter(mapping.converter, options)
 
 
 @dataclass(frozen=True)
@@ -282,7 +287,7 @@ class BoardContext:
         region = record.sync_region() if record is not None else ""
         key = (mapping.key, region)
         if key not in self._converters:
-            options = converter_options(mapping.options, region, self.directory)
+            options = converter_options(mapping, self.model, region, self.directory)
             self._converters[key] = connectors.get().converter(mapping.converter, options)
         return self._converters[key]
 

@@ -11,16 +11,19 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
-from django.db import connection
+from django.core.exceptions import ValidationError
+from django.db import connection, models
 from django.db.models import Q
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
+from django.test.utils import CaptureQueriesContext, isolate_apps
+from django_filters import MultipleChoiceFilter
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
+from sync.api.lists import filters_of
 from sync.clock import sync_now
 from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue, UnmatchedItem
 from tests.api.conftest import QUEUE, row, url_of, user_who_may, with_token
@@ -120,6 +123,39 @@ def test_what_a_list_can_not_be_asked_for_is_refused_by_name(api: APIClient, que
     answer = api.get(f"{CONTACTS}?{query}")
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["parameter"] == parameter
+
+
+@isolate_apps("npd")
+def test_a_field_of_every_kind_has_its_filter_and_a_value_that_it_can_not_hold_is_refused() -> None:
+    class Thing(models.Model):
+        amount = models.DecimalField(max_digits=8, decimal_places=2)
+        weight = models.FloatField()
+        pieces = models.IntegerField()
+        atoms = models.BigIntegerField()
+        size = models.CharField(max_length=1, choices=[("s", "Small")])
+        due = models.DateField()
+        met = models.DateTimeField()
+        opens = models.TimeField()
+        lasts = models.DurationField()
+        sold = models.BooleanField()
+        code = models.UUIDField()
+        seller = models.ForeignKey(Contact, on_delete=models.CASCADE)
+        host = models.GenericIPAddressField()
+
+        class Meta:
+            app_label = "npd"
+
+        def __str__(self) -> str:
+            return self.code.hex
+
+    found = filters_of(Thing, [field.name for field in Thing._meta.fields if field.name != "id"])
+    ranges = {"amount_min", "amount_max", "weight_min", "weight_max", "due_since", "due_before"}
+    ranges |= {"met_since", "met_before"}
+    assert set(found) - ranges == {field.name for field in Thing._meta.fields} - {"id", "met"}
+    assert ranges <= set(found)
+    for one in found.values():
+        with pytest.raises(ValidationError):
+            one.field.clean(["nonsense"] if isinstance(one, MultipleChoiceFilter) else "nonsense")
 
 
 def test_deleted_records_by_cursor_come_once_each_in_the_order_of_their_last_deletion(api: APIClient) -> None:

@@ -1,4 +1,4 @@
-"""docs/howto/sync-another-model.md as it stands: its ten lines and its commands, then what people do with the model."""
+"""docs/howto/sync-another-model.md as it stands: its lines and commands, then what people do with the model."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ def run(environment: dict[str, str], *command: str) -> str:
     return ran.stdout
 
 
-def test_the_ten_lines_are_ten() -> None:
+def test_the_twenty_lines_are_twenty() -> None:
     """Beside them stand imports, and what every application of Django's has."""
     lines = "".join(FILES[name] for name in NEEDED).splitlines()
     every = re.compile(r"\s*($|from |import |#|class \w+\(AppConfig\)|name = \"projects\"|def ready)")
-    assert len([line for line in lines if not every.match(line)]) <= 10
+    assert len([line for line in lines if not every.match(line)]) <= 20
 
 
-def test_ten_lines_are_synced_both_ways_by_the_generated_pages_and_api(
+def test_twenty_lines_are_synced_both_ways_by_the_generated_pages_and_api(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     assert len(COMMANDS) == 3

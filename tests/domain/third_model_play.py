@@ -16,6 +16,9 @@ from django.core.management import call_command
 from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
 
+from sync.choices import BlockedCode
+from sync.models import BoardLink, SyncMetadata
+from sync.operations.setup.run import advance_drafts
 from sync.queue import SyncQueueService
 from tests.support.sandbox import Sandbox
 
@@ -40,7 +43,8 @@ def item_of(record: Any) -> dict[str, Any]:
 
 
 def the_admin(ada: Client) -> None:
-    form = {"name": "Boats", "summary": "Two of them", "sync_enabled": "on", "sync_direction": "bidirectional"}
+    form = {"name": "Boats", "summary": "Two of them", "stage": "planned"}
+    form |= {"sync_enabled": "on", "sync_direction": "bidirectional"}
     saved = ada.post("/admin/projects/project/add/", form)
     assert saved.status_code == 302, saved.content.decode()
     boats = Project.objects.get()
@@ -80,6 +84,63 @@ def the_api(ada: Client) -> None:
     assert ada.delete(page).status_code == 204
 
 
+def the_kinds_of_fields(ada: Client) -> None:
+    """Choices by their labels, a number, a day; each is filtered by."""
+    given = {"name": "Tunnel", "stage": "running", "budget": "1200.50", "due": "2026-12-24"}
+    assert ada.post("/api/v1/projects/", given, content_type=JSON).status_code == 201
+    tunnel = Project.objects.get(name="Tunnel")
+    shown = item_of(tunnel)["values"]
+    assert {key: shown[key] for key in ("stage", "budget", "due")} == {
+        "stage": "Running", "budget": "1200.5", "due": "2026-12-24"
+    }  # fmt: skip
+    assert labels_of_the_column() == ["Planned", "Running", "Finished"]
+    for chosen, stage in (("Finished", "done"), ("planned", "planned")):
+        choose_stage(tunnel, chosen)
+        assert (tunnel.stage, tunnel.sync_status) == (stage, "synced")
+        assert sandbox.item(tunnel.monday_id)["values"]["stage"] == chosen
+    choose_stage(tunnel, "Someday")
+    held = SyncMetadata.objects.get(entity_id=tunnel.pk).held["stage"]
+    assert (tunnel.stage, held["code"]) == ("planned", BlockedCode.INVALID)
+    assert "Planned, Running, Finished" in held["reason"]
+    choose_stage(tunnel, "Running")
+    assert (tunnel.stage, tunnel.sync_status) == ("running", "synced")
+    asked = ("stage=running", "budget=1200.5", "budget_min=1200&budget_max=1300", "due=2026-12-24")
+    asked += ("due_since=2026-12-24&due_before=2026-12-25", f"id={tunnel.pk}", "sync_enabled=true&stage=running")
+    for filters in asked:
+        found = ada.get(f"/api/v1/projects/?{filters}").json()
+        assert [one["name"] for one in found["results"]] == ["Tunnel"], (filters, found)
+    for filters in ("stage=Running", "budget=much", "due=24.12.2026", "due_before=soon"):
+        assert ada.get(f"/api/v1/projects/?{filters}").status_code == 400, filters
+
+
+def the_sync_filter(ada: Client) -> None:
+    """Asks the same fields: choices by label or value."""
+    draft = "/api/v1/sync/boards/project/draft/"
+    asked = {"stage": "Running", "budget": "1200.50", "due": "2026-12-24"}
+    for stage, status in (("Someday", 400), ("running", 202)):
+        conditions = [{"field": key, "op": "is", "values": [text]} for key, text in (asked | {"stage": stage}).items()]
+        sent = ada.put(draft, {"filter": {"records": conditions}}, content_type=JSON)
+        assert sent.status_code == status, sent.content
+    advance_drafts()
+    counts = ada.get(draft).json()["counts"]
+    assert (counts["linked"], counts["stops"]) == (1, Project.objects.count() - 1)
+    assert ada.delete(draft).status_code == 204
+
+
+def labels_of_the_column() -> list[str]:
+    link = BoardLink.objects.get(entity_type="project")
+    asked = 'query ($b: [ID!]) { boards(ids: $b) { columns(ids: ["stage"]) { settings } } }'
+    [board] = sandbox.query(asked, b=[link.board_id])["data"]["boards"]
+    return [label["label"] for label in board["columns"][0]["settings"]["labels"]]
+
+
+def choose_stage(record: Any, label: str) -> None:
+    """A person on the board."""
+    sandbox.act("edit", item_id=record.monday_id, column_id="stage", value={"label": label})
+    call_command("sync_reconcile")
+    record.refresh_from_db()
+
+
 def the_groups() -> None:
     groups = Group.objects.filter(name__startswith="NPD Sync: ")
     assert groups.count() == 4
@@ -91,7 +152,7 @@ def the_groups() -> None:
         assert nobody.get("/admin/projects/project/").status_code == 403
         member.groups.add(group)
         viewer = signed_in(member)
-        assert viewer.get("/api/v1/projects/").json()["count"] == 1
+        assert viewer.get("/api/v1/projects/").json()["count"] == 2
         assert viewer.post("/api/v1/projects/", {"name": "No"}, content_type=JSON).status_code == 403
         assert viewer.get(f"/admin/projects/project/{boats.pk}/change/").status_code == 200
         assert viewer.get("/admin/projects/project/add/").status_code == 403
@@ -122,6 +183,8 @@ def play() -> None:
     ada = signed_in(User.objects.create_superuser("ada"))
     the_admin(ada)
     the_api(ada)
+    the_kinds_of_fields(ada)
+    the_sync_filter(ada)
     the_groups()
     the_schema()
 

@@ -152,7 +152,7 @@ def set_up(page: Page, board: str) -> None:
         page.get_by_role("heading", name=f"{kind}: which field is which column?").wait_for()
         page.get_by_role("button", name="Next", exact=True).click()
     # The worker compares, and the page follows by itself.
-    page.get_by_role("link", name="Next: the plan").click()
+    page.get_by_role("button", name="Next: the plan").click()
     page.get_by_role("button", name="Confirm and begin").click()
     page.get_by_role("heading", name="The set-up is done", exact=True).wait_for()
 

@@ -109,7 +109,27 @@ class Wizard:
 
     def answer(self, kind: str, **answers: str) -> str:
         given = {f"answer-{record}": value for record, value in answers.items()}
-        return self.post(f"match/{kind}/", **given)
+        return self.post("match/", go="answers", **given)
+
+    def match(self, kind: str, go: str = "", **options: str) -> str:
+        """Send the match page's form with these options of a kind of records, by the button that leads there."""
+        form = {"threshold": str(draft(kind).threshold), "first_match": draft(kind).first_match} | options
+        return self.post("match/", go=go, **{f"{kind}-{name}": value for name, value in form.items()})
+
+    def plan_shown(self) -> dict[str, int]:
+        """The numbers of the plan's page, of what is done and what is not, by their codes."""
+        html = self.client.get(START + "plan/").content.decode()
+        rows = re.findall(r'<tr data-row="(\w+)">.*?<td[^>]*>([\d,]+)</td>', html, re.DOTALL)
+        return {code: int(number.replace(",", "")) for code, number in rows}
+
+    def plan_leaves(self) -> dict[str, list[str]]:
+        """The fields and columns that the plan's page says nothing, or one side only, is synced of."""
+        html = self.client.get(START + "plan/").content.decode()
+        lines = re.findall(r'<li data-left="(\w+)">(.*?)</li>', html, re.DOTALL)
+        return {code: re.findall(r"<bdi>(.*?)</bdi>", line) for code, line in lines}
+
+    def calls_sides_the_same(self) -> bool:
+        return "data-same" in self.client.get(START + "plan/").content.decode()
 
     def compared(self, board: str, kind: str = "contact", **mapped: str) -> None:
         """A set-up with this board, mapped as suggested but for these changes, and compared: no page is shown."""

@@ -380,7 +380,7 @@ def test_comparisons_ask_monday_only_so_often(wizard: Wizard, monkeypatch: pytes
     assert [api.post(f"{BOARD}draft/compare").status_code for _ in range(3)] == [202, 202, 409]
     wizard.work()
     assert drafts.draft_of("contact").state == "compared"  # type: ignore[union-attr]
-    assert "Nothing is compared: You have asked Monday very often" in wizard.post("match/")
+    assert "Nothing is compared: You have asked Monday very often" in wizard.post("match/", go="compare")
     assert drafts.draft_of("contact").state == "compared"  # type: ignore[union-attr]
     assert api.delete(f"{BOARD}draft/").status_code == 204  # asks nobody
 

@@ -88,7 +88,7 @@ def test_from_nothing_to_synced_with_the_keyboard(open_page: Any, monday: Sandbo
     found += barriers(page)
     page.get_by_role("button", name="Save these answers").press("Enter")
     page.get_by_text("Your answers are saved.").wait_for()
-    page.get_by_role("link", name="Next: the plan").press("Enter")
+    page.get_by_role("button", name="Next: the plan").press("Enter")
 
     page.get_by_role("button", name="Confirm and begin").wait_for()
     found += barriers(page)
@@ -142,7 +142,7 @@ def test_a_filter_is_chosen_seen_in_the_plan_applied_and_taken_back(
     page.locator("#npd-filter-record-text-1").press("Enter")
     page.get_by_role("heading", name="Both sides are being compared", exact=True).wait_for()
     by_a_worker(advance_drafts)
-    page.get_by_role("link", name="Next: the plan").press("Enter")
+    page.get_by_role("button", name="Next: the plan").press("Enter")
     page.get_by_role("row", name="No longer synced: left out by the filter").get_by_text("Bob Stone").wait_for()
     page.get_by_text("Records where Role is “Customer”.").wait_for()
     found += barriers(page)
@@ -164,7 +164,7 @@ def test_a_filter_is_chosen_seen_in_the_plan_applied_and_taken_back(
     page.get_by_role("button", name="Next").last.press("Enter")
     page.get_by_role("heading", name="Both sides are being compared", exact=True).wait_for()
     by_a_worker(advance_drafts)
-    page.get_by_role("link", name="Next: the plan").press("Enter")
+    page.get_by_role("button", name="Next: the plan").press("Enter")
     page.get_by_role("row", name="Synced again: let through by the filter").get_by_text("Bob Stone").wait_for()
     page.get_by_role("button", name="Confirm and begin").press("Enter")
     by_a_worker(advance_drafts)
@@ -172,4 +172,50 @@ def test_a_filter_is_chosen_seen_in_the_plan_applied_and_taken_back(
     assert Contact.objects.get(pk=bob.pk).sync_status == "synced"
     assert monday.item_named("Bob Stone")["values"]["tel"] != ""  # type: ignore[index]
     assert not found
+    assert not errors
+
+
+def test_what_is_ticked_while_both_sides_are_compared_outlives_the_reload(
+    open_page: Any, monday: Sandbox, wizard: Wizard
+) -> None:
+    board = a_board(monday, "CRM", *PEOPLE, items=[{"name": "Eve", "mail": mail("eve@x.org")}])
+    page, errors = open_page(390, "light")
+    wizard.boards(contact=board)
+    page.goto("/admin/sync/boardlink/set-up/map/contact/")
+    column, direction = page.get_by_label("Column of Notes"), page.get_by_label("Direction of Notes")
+    direction.select_option("none")
+    assert column.input_value() == ""  # nobody wants a new column that nothing is synced to
+    column.select_option("+")
+    assert direction.input_value() == "bidirectional"
+    page.get_by_role("button", name="Next", exact=True).press("Enter")
+    page.get_by_label("Create records from unmatched items").press("Space")
+    by_a_worker(advance_drafts)
+    page.get_by_label("Create records from unmatched items (now: 1)").wait_for()
+    assert page.get_by_label("Create records from unmatched items").is_checked()
+    assert draft().creates_records
+    page.get_by_label("names count as nearly the same").fill("90")
+    page.get_by_label("names count as nearly the same").press("Enter")
+    page.get_by_role("heading", name="Both sides are being compared", exact=True).wait_for()
+    by_a_worker(advance_drafts)
+    page.locator("tr[data-row=from_items]").wait_for()
+    assert draft().threshold == 90
+    assert not barriers(page)
+    assert not errors
+
+
+def test_a_column_that_can_not_be_changed_on_the_boards_page_says_where_it_can(
+    open_page: Any, monday: Sandbox, wizard: Wizard
+) -> None:
+    wizard.compared(a_board(monday, "CRM", *PEOPLE, ("mobile", "Mobile", "phone")))
+    wizard.apply()
+    page, errors = open_page(1280, "dark")
+    page.goto(f"/admin/sync/boardlink/{BoardLink.objects.get(entity_type='contact').pk}/change/")
+    assert page.get_by_label("Column of Phone").is_enabled()
+    email = page.get_by_label("Column of Email")
+    assert email.is_disabled()
+    where = page.locator(f"#{email.get_attribute('aria-describedby')}")
+    assert where.is_visible()
+    page.locator("section", has=where).get_by_role("button", name="Edit mapping").press("Enter")
+    assert page.get_by_label("Column of Email").is_enabled()
+    assert not barriers(page)
     assert not errors

@@ -114,6 +114,26 @@ def test_a_column_deleted_meanwhile_is_said_and_looking_at_it_keeps_nothing(wiza
     assert "job" not in draft().columns
 
 
+def test_a_column_that_is_to_be_created_is_synced(wizard: Wizard, board: str) -> None:
+    """Whose direction said "No sync" because there was no column; another direction stays as it was chosen."""
+    wizard.boards(contact=board)
+    wizard.map("contact", column_notes="+", direction_notes="none", column_role_title="")
+    assert draft().fields["notes"] == {"column": "+", "direction": "bidirectional", "rule": "ask"}
+    wizard.map("contact", column_notes="+", direction_notes="npd_to_monday")
+    assert draft().fields["notes"]["direction"] == "npd_to_monday"
+    wizard.work()
+    assert "Columns that will be created: Notes, NPD ID." in wizard.get("plan/")
+
+
+def test_back_stores_what_is_chosen_and_maps_nothing_yet(wizard: Wizard, board: str) -> None:
+    wizard.boards(contact=board)
+    page = wizard.map("contact", back="1", direction_phone="npd_to_monday")
+    assert "Which boards?" in page
+    assert (draft().fields["phone"]["direction"], draft().mapped) == ("npd_to_monday", False)
+    wizard.map("contact", back="1", column_email="")
+    assert draft().fields["email"]["column"] == "mail"
+
+
 def test_an_older_page_takes_nothing_of_a_newer_one_back_unsaid(wizard: Wizard, board: str) -> None:
     """Two tabs of one person: each sends all fields, also those that were changed in the other."""
     wizard.boards(contact=board)

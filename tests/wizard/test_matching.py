@@ -97,29 +97,27 @@ def test_another_likeness_and_rule_compare_again(wizard: Wizard) -> None:
     an_item(wizard.monday, board, "Johnny Stone", mail=mail("jon@x.org"), job="Boss")
     wizard.compared(board)
     assert draft().found["counts"]["conflicts"] == 1
-    form = {"first_match": "npd_wins", "threshold": "95"}
-    assert "being compared" in wizard.post("match/contact/", **form)
+    assert "being compared" in wizard.match("contact", first_match="npd_wins", threshold="95")
     wizard.work()
     counts = draft().found["counts"]
     assert (counts.get("conflicts", 0), counts["to_monday"]) == (0, 1)
     assert draft().found["fields"] == {"by key": 1, "to_monday Name": 1, "to_monday Role": 1}
-    form = {"first_match": "union", "threshold": "95"}
-    assert "Choose a similarity between 60 and 100 per cent" in wizard.post("match/contact/", **form)
+    assert "Choose a similarity between 60 and 100 per cent" in wizard.match("contact", first_match="union")
 
 
 def test_an_older_page_takes_no_rule_of_matching_back_unsaid(wizard: Wizard) -> None:
     """Two tabs of one person: each sends likeness, rule and what becomes of items."""
     wizard.compared(a_board(wizard.monday, "CRM", *PEOPLE))
     older = {"seen": seen_matching(wizard), "threshold": "90", "first_match": "ask"}
-    assert "being compared" in wizard.post("match/contact/", **older | {"first_match": "npd_wins"})
-    assert "was changed after this page was shown" in wizard.post("match/contact/", **older)
+    assert "being compared" in wizard.match("contact", **older | {"first_match": "npd_wins"})
+    assert "was changed after this page was shown" in wizard.match("contact", **older)
     assert draft().first_match == "npd_wins"
-    wizard.post("match/contact/", **older | {"seen": seen_matching(wizard)})
+    wizard.match("contact", **older | {"seen": seen_matching(wizard)})
     assert draft().first_match == "ask"
 
 
 def seen_matching(wizard: Wizard) -> str:
-    [seen] = re.findall(r'name="seen" value="([^"]+)"', wizard.client.get(START + "match/").content.decode())
+    [seen] = re.findall(r'name="contact-seen" value="([^"]+)"', wizard.client.get(START + "match/").content.decode())
     return str(seen)
 
 
@@ -127,8 +125,7 @@ def test_where_items_become_no_records_the_set_up_notes_them(wizard: Wizard) -> 
     board = a_board(wizard.monday, "Firms", items=[{"name": "Nova Labs"}, {"name": "Orion"}])
     Organization.objects.create(name="Orion")
     wizard.compared(board, "organization")
-    wizard.post("match/organization/", first_match="ask", threshold="88")
-    wizard.work()
+    wizard.match("organization")
     wizard.apply()
     noted = UnmatchedItem.objects.values_list("entity_type", "name", "reason_code")
     assert list(noted) == [("organization", "Nova Labs", UnmatchedReason.CREATION_OFF)]
@@ -138,11 +135,10 @@ def test_items_become_records_where_that_is_wanted(wizard: Wizard) -> None:
     board = a_board(wizard.monday, "Firms", items=[{"name": "Nova Labs"}, {"name": "Orion"}])
     Organization.objects.create(name="Orion")
     wizard.compared(board, "organization")
-    form = {"first_match": "ask", "threshold": "88"}
     assert "Create records from unmatched items (now: 1)" in wizard.get("match/")
-    wizard.post("match/organization/", creates_records="on", **form)
-    wizard.work()
-    assert "Records to create from items on Monday 1 Nova Labs" in wizard.get("plan/")
+    assert "Records to create from items on Monday 1 Nova Labs" in wizard.match(
+        "organization", "plan", creates_records="on"
+    )
     wizard.apply()
     later(wizard.monday, 400)
     wizard.drain()
@@ -170,3 +166,55 @@ def test_an_item_that_nothing_matches_by_is_planned_as_what_the_run_makes_of_it(
     later(wizard.monday, 400)
     wizard.drain()
     assert set(Contact.objects.values_list("name", flat=True)) == {"Eve", "Nameless"}
+
+
+def test_next_and_back_store_what_the_page_holds(wizard: Wizard) -> None:
+    """Also what asks for no new comparison; only a pair's "Not now", which stands there from the beginning, is none."""
+    jon, ann = Contact.objects.create(name="Jon Stone"), Contact.objects.create(name="Ann Bergh")
+    items = [{"name": "John Stone"}, {"name": "Ann Berg"}, {"name": "Eve", "mail": mail("eve@x.org")}]
+    board = a_board(wizard.monday, "CRM", *PEOPLE, items=items)
+    wizard.compared(board)
+    [stone] = [one["item"] for one in draft().found["near"] if one["record"] == str(jon.pk)]
+    form = {"contact-threshold": "88", "contact-first_match": "ask", "contact-creates_records": "on"}
+    wizard.post("match/", go="plan", **form, **{f"answer-{jon.pk}": stone, f"answer-{ann.pk}": "out"})
+    assert (draft().creates_records, draft().answers, draft().state) == (True, {str(jon.pk): stone}, "compared")
+    shown = wizard.plan_shown()
+    assert (shown["from_items"], shown["link"], shown["out"]) == (1, 1, 1)
+    wizard.match("contact", "back", first_match="npd_wins")
+    assert (draft().creates_records, draft().first_match, draft().state) == (False, "npd_wins", "drawn")
+    wizard.match("contact", "plan", threshold="7")
+    assert (draft().threshold, draft().first_match) == (88, "npd_wins")
+
+
+def test_the_plan_names_what_it_leaves_as_it_is(wizard: Wizard) -> None:
+    same = Contact.objects.create(name="Ann", email="ann@x.org")
+    board = a_board(wizard.monday, "CRM", *PEOPLE, ("rank", "Rank", "numbers"))
+    an_item(wizard.monday, board, "Ann", mail=mail("ann@x.org"))
+    wizard.compared(board, column_notes="", direction_phone="npd_to_monday")
+    wizard.apply()
+    drafts.begin_change(wizard.person, "contact")
+    wizard.choose("contact")
+    wizard.work()
+    assert wizard.plan_shown() == {}
+    unsynced = ["Notes", "Organization"]
+    assert wizard.plan_leaves() == {"unsynced": unsynced, "columns": ["Rank"], "to_monday": ["Phone"]}
+    assert not wizard.calls_sides_the_same()
+
+    an_item(wizard.monday, board, "Stranger", mail=mail("stranger@x.org"))
+    Contact.objects.create(name="Off", email="off@x.org", sync_enabled=False)
+    Contact.objects.create(name="Silent", email="silent@x.org", sync_direction="monday_to_npd")
+    Contact.objects.filter(pk=same.pk).update(sync_direction="monday_to_npd", phone="+12025550123")
+    wizard.post("match/", go="compare")
+    wizard.work()
+    assert wizard.plan_shown() == {"unmatched": 1, "different": 1, "sync_off": 1, "no_item": 1}
+
+
+def test_sides_are_called_the_same_where_nothing_differs_and_nothing_is_left(wizard: Wizard) -> None:
+    drafts.choose_boards(wizard.person, {"organization": drafts.NEW_BOARD})
+    wizard.choose("organization", **{f"column_{key}": "+" for key in draft("organization").fields if key != "name"})
+    wizard.work()
+    assert wizard.calls_sides_the_same()
+    Organization.objects.create(name="Off", sync_enabled=False)
+    wizard.post("match/", go="compare")
+    wizard.work()
+    assert not wizard.calls_sides_the_same()

@@ -80,7 +80,7 @@ SENT: tuple[tuple[str, dict[str, str]], ...] = (
     ("map/contact/", {"search": "1"}),  # a search is no way around the question
     ("match/", {}),
     ("match/", {"search": "1"}),
-    ("match/contact/", {"threshold": "90", "first_match": "ask"}),
+    ("match/", {"contact-threshold": "90", "contact-first_match": "ask"}),
     ("plan/", {}),
     ("discard/contact/", {}),
     ("discard/contact/", {"search": "1"}),

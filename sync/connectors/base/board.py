@@ -83,7 +83,7 @@ class ColumnSpec:
 
     `types` are the types that fit, the best first; empty means only `type`, which is the type that is
     created. An optional column is adopted where the board has one and never created. A board_relation must
-    lead to `target_board`.
+    lead to `target_board`. `labels` are those that a created status or dropdown column begins with.
     """
 
     key: str
@@ -93,6 +93,7 @@ class ColumnSpec:
     types: tuple[str, ...] = ()
     optional: bool = False
     target_board: str | None = None
+    labels: tuple[str, ...] = ()
 
     def accepts(self, column: BoardColumn) -> bool:
         """Whether a column on the board fits."""

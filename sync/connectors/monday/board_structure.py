@@ -9,6 +9,7 @@ from typing import Any
 
 from sync.connectors.base.board import RELATION, Board, BoardColumn, BoardSetup, ColumnSpec, ListedBoard
 from sync.connectors.base.errors import BoardNotFound, ConnectorError, Scope, UnreadableAnswer
+from sync.connectors.monday.columns.labels import label_settings
 from sync.connectors.monday.graphql import Api, Document, int_or_none, json_object, mutate_root, query_root
 
 # 25 boards a page unless asked otherwise, and only active ones (reference/boards); `settings` since 2025-10.
@@ -208,6 +209,8 @@ def _create_column(api: Api, board_id: str, column: ColumnSpec) -> BoardColumn:
     if column.type == RELATION and column.target_board is not None:
         settings = {"boardIds": [int(column.target_board)], "allowMultipleItems": False}
         variables["defaults"] = json.dumps(settings)
+    elif labels := label_settings(column.type, column.labels):
+        variables["defaults"] = json.dumps(labels)
     if column.preferred_id:
         try:
             with_id = Document(CREATE_COLUMN, variables | {"id": column.preferred_id})

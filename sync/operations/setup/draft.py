@@ -547,9 +547,12 @@ def choose_fields(
     columns: Mapping[str, DraftColumn] | None = None,
     shown: Mapping[str, FieldChoice] | None = None,
     filter_fields: Collection[str] | None = None,
+    *,
+    is_done: bool = True,
 ) -> dict[str, list[str]]:
     """Store which column each field has, its direction and rule; or return what is wrong, by field, and store nothing.
 
+    Unless `is_done`, a person goes on with it later: fields that nobody has mapped so far still aren't.
     `columns` are the board's as they were read just now; without, those that were read last count. `shown` is what the
     page showed: a field that was changed since, which this would take back, counts as wrong. `filter_fields` are those
     of the filter that replaces the draft's in the same transaction. Raises Conflict.
@@ -558,6 +561,7 @@ def choose_fields(
         draft = _lock_draft(user, entity_type)
         draft.columns = columns if columns is not None else draft.columns
         fields = mappable_fields(entity_type)
+        chosen = {key: choice.with_implied_direction() for key, choice in chosen.items()}
         problems = choice_problems(fields, chosen, draft.columns, npd_id_column_of(draft))
         stored = parse_choices(draft.fields)
         for one in fields if shown is not None else ():
@@ -579,8 +583,10 @@ def choose_fields(
             return problems
         before = parse_choices(draft.fields) if draft.mapped else stored_choices(link_of_draft(draft))
         summary = changes_text(diff_choices(fields, before, chosen, draft.columns))
+        if not is_done and not diff_choices(fields, stored, chosen, draft.columns):
+            return {}
         draft.fields = {one.key: chosen.get(one.key, FieldChoice()).to_json() for one in fields}
-        draft.mapped = True
+        draft.mapped = draft.mapped or is_done
         _save_change(draft, user)
         summary = summary or "no field is mapped otherwise than before"
         log_setup(user, entity_type, f"Set-up: fields mapped: {summary}. Nothing is written yet.")
@@ -595,9 +601,11 @@ def matching_token(draft: SetupDraft) -> str:
 def choose_matching(
     user: User, entity_type: str, *, threshold: int, first_match: str, creates_records: bool, shown: str | None = None
 ) -> None:
-    """Store how records and items are matched, which makes a new comparison necessary; raises ActionError.
+    """Store how records and items are matched; raises ActionError.
 
-    `shown` is the `matching_token` of what the page showed: raises Conflict where it is another by now.
+    Another likeness or rule makes a new comparison necessary; whether items become records does not, nor does a form
+    that says what is stored. `shown` is the `matching_token` of what the page showed: raises Conflict where it is
+    another by now.
     """
     if not MIN_NAME_SCORE <= threshold <= MAX_NAME_SCORE or first_match not in FIRST_MATCH_RULES:
         raise ActionError(
@@ -610,8 +618,15 @@ def choose_matching(
                 "How records and items are matched was changed after this page was shown. Nothing of yours was "
                 "kept: check it, then choose again."
             )
+        before = draft.threshold, draft.first_match, draft.creates_records
         draft.threshold, draft.first_match, draft.creates_records = threshold, first_match, creates_records
-        _save_change(draft, user)
+        if before == (threshold, first_match, creates_records):
+            return
+        if before[:2] == (threshold, first_match):
+            _set_owner(draft, user)
+            draft.save(update_fields=["creates_records", "owner", "owned_at", "changed_at"])
+        else:
+            _save_change(draft, user)
         log_setup(
             user,
             entity_type,
@@ -635,6 +650,8 @@ def choose_filter(user: User, entity_type: str, chosen: SyncFilter, *, shown: st
         draft = _lock_draft(user, entity_type)
         if shown is not None and shown != filter_token(draft):
             raise Conflict("The filter was changed after this page was shown. Check it, then choose again.")
+        if draft.sync_filter == chosen.to_json():
+            return
         draft.sync_filter = chosen.to_json()
         _save_change(draft, user)
         text = filter_text(draft.sync_filter, mappable_fields(entity_type))

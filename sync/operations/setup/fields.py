@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rapidfuzz import fuzz, utils
@@ -15,7 +15,7 @@ from sync.boards.sync_filter import SyncFilter
 from sync.choices import RULES, Rule, SyncDirection
 from sync.connectors.base.board import RELATION, target_boards
 from sync.connectors.base.board_items import Item
-from sync.connectors.base.conversion import UnknownValue
+from sync.connectors.base.conversion import Choices, UnknownValue
 from sync.models import BoardLink, FieldMapping, SetupDraft, SetupState, SyncedModel
 from sync.reconcile.field_values import stored_field_values
 from sync.registry import link_of, relation_of, rules_for, target_of
@@ -66,6 +66,11 @@ class FieldChoice:
     def is_synced(self) -> bool:
         """Whether the field has a column and a direction."""
         return bool(self.column) and self.direction != SyncDirection.NONE
+
+    def with_implied_direction(self) -> FieldChoice:
+        """Return it synced in both directions where a column is to be created: nobody wants one without a use."""
+        implied = self.column == NEW_COLUMN and self.direction == SyncDirection.NONE
+        return replace(self, direction=SyncDirection.BIDIRECTIONAL) if implied else self
 
     def to_json(self) -> dict[str, str]:
         """Return it as a draft stores it."""
@@ -284,7 +289,9 @@ def paired_samples(
 
 def record_text(record: SyncedModel, one: MappableField) -> str:
     """Return a field of a record as a sample shows it."""
-    return ", ".join(filter(None, map(_sample_text, stored_field_values(record, one.fields).values())))
+    label_of = Choices(registry.choices_of(type(record), one.fields)).label_of
+    texts = (_sample_text(value, label_of) for value in stored_field_values(record, one.fields).values())
+    return ", ".join(filter(None, texts))
 
 
 def match_text(record: SyncedModel, one: MappableField, kind: str) -> str:
@@ -322,12 +329,12 @@ def pair_samples(
     return found[:SAMPLES_PER_FIELD]
 
 
-def _sample_text(value: Any) -> str:
+def _sample_text(value: Any, label_of: Callable[[str], str]) -> str:
     if isinstance(value, Mapping):
         return str(value.get("name") or "")
     if isinstance(value, list):
-        return ", ".join(str(part) for part in value)
-    return "" if value is None else str(value)
+        return ", ".join(label_of(str(part)) for part in value)
+    return "" if value is None else label_of(str(value))
 
 
 # What a set-up changes in the mapping, before and after.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sync import connectors
+from sync import connectors, registry
 from sync.boards.sync_filter import (
     GROUP_LABEL,
     MAX_CONDITIONS,
@@ -65,7 +65,8 @@ def filterable_fields(draft: SetupDraft, side: FilterSide) -> list[FilterableFie
         details = draft.columns.get(choice.column, {})
         labels = connectors.get().selectable_labels(str(details.get("type", "")), details.get("settings") or {})
         ops = _ops_of(board, one.key, side)
-        found.append(FilterableField(one.key, one.label, ops, sorted(labels or ())))
+        values = registry.choice_labels(board.model, one.fields) or sorted(labels or ())
+        found.append(FilterableField(one.key, one.label, ops, values))
     if side is FilterSide.ITEM and draft.groups:
         titles = list(draft.groups.values())
         shared = [_group_name(draft, group) for group, title in draft.groups.items() if titles.count(title) > 1]

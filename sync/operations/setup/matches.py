@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
@@ -17,6 +18,7 @@ from sync.boards.board_listing import item_pages
 from sync.boards.sync_filter import FilterSide
 from sync.choices import SyncDirection
 from sync.connectors.base.board_items import BatchItems, Item
+from sync.connectors.base.conversion import UnknownValue
 from sync.kernel import humanize
 from sync.models import BoardLink, FieldMapping, RefusedItem, SetupDraft
 from sync.models.synced_model import unsynced
@@ -25,7 +27,7 @@ from sync.operations.backfill.file_rows import CHUNK_SIZE, id_chunks, plan_row
 from sync.operations.setup.draft import link_of_draft, npd_id_column_of
 from sync.operations.setup.fields import NEW_COLUMN, mappable_fields, parse_choices
 from sync.outbox.claim import Claim
-from sync.reconcile.batch import Batch, RecordSync
+from sync.reconcile.batch import Batch, FieldPlan, RecordSync
 from sync.reconcile.board_filter import LEFT_OUT, exclude_items, exclude_records, exclusion_sentence, item_verdict
 from sync.reconcile.field_plan import plan
 from sync.reconcile.field_values import BoardContext, Directory, record_name
@@ -176,6 +178,9 @@ class _DraftComparison:
         """Decide about every record as passes would."""
         records = self.board.model._default_manager.exclude(unsynced()).order_by("created_at", "pk")
         ids = list(records.values_list("pk", flat=True))
+        is_off = self.board.model._default_manager.filter(unsynced()).order_by("created_at", "pk")
+        self.result.counts["sync_off"] = is_off.count()
+        self.result.samples["sync_off"] = [[str(record)[:120], ""] for record in is_off[:SAMPLES_PER_OUTCOME]]
         for done, chunk in enumerate(id_chunks(ids)):
             self._plan_chunk(chunk)
             self.on_progress(min((done + 1) * CHUNK_SIZE, len(ids)), len(ids))
@@ -239,6 +244,7 @@ class _DraftComparison:
     def _add_created(self, batch: Batch, record_sync: RecordSync) -> None:
         # In this direction a record never gets an item.
         if record_sync.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
+            self.result.add("no_item", str(record_sync.record))
             return
         row = plan_row(batch, record_sync)
         key = match_text_of_record(batch, record_sync.record)
@@ -272,6 +278,8 @@ class _DraftComparison:
                 self.result.add(direction, str(record_sync.record), ", ".join(p.mapping.label for p in moving))
             for one in moving:
                 self.result.fields[f"{direction} {one.mapping.label}"] += 1
+        if different := [one.mapping.label for one in field_plans if _stays_different(one)]:
+            self.result.add("different", str(record_sync.record), ", ".join(different))
         if any(by_direction.values()) or record_sync.write_npd_id or group == "link":
             self.result.counts["looks_that_write"] += 1
 
@@ -331,6 +339,16 @@ class _DraftComparison:
             for item in self.index.items.values()
             if item.id not in self.taken_items | owned | ignored and not as_uuid(npd_id_of(self.board, item) or "")
         }
+
+
+def _stays_different(field_plan: FieldPlan) -> bool:
+    """Whether the two sides of a field differ, and neither is written, asked about or blocked."""
+    is_left = (field_plan.send_raw, field_plan.write_raw, field_plan.conflict) == (None, None, None)
+    with suppress(UnknownValue):
+        if is_left and not field_plan.blocked_reason:
+            convert = field_plan.convert
+            return convert.local(field_plan.local_raw) != convert.remote(field_plan.remote_raw)
+    return False
 
 
 # Similar names: pairs that a person may confirm, and those too unsure to be offered.

@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from sync import connectors, registry
-from sync.choices import QueueStatus, Rule
+from sync.choices import QueueStatus, Rule, SyncDirection
 from sync.clock import SyncNow, sync_now
 from sync.kernel.action_errors import ActionError, Conflict, RefusalNoted
 from sync.ledger.record_view import PARTS, Part, RecordState, health_counts
@@ -34,6 +34,7 @@ from sync.operations.setup.fields import (
     NEW_COLUMN,
     SETTINGS_KEY,
     FieldChoice,
+    MappableField,
     changes_text,
     filter_text,
     mappable_fields,
@@ -49,7 +50,8 @@ PLAN_LIFETIME = timedelta(minutes=30)
 """An older plan is compared again before it can be confirmed: people work on both sides meanwhile."""
 
 FILTER_KEYS = ("stops", "resumes", "kept_out", "stays_out", "items_out")
-COUNT_KEYS = ("linked", "to_monday", "to_npd", "conflicts", "held", "invalid", "ambiguous", "missing", *FILTER_KEYS)
+LEFT_KEYS = ("different", "sync_off", "no_item", "held", "invalid", "missing")
+COUNT_KEYS = ("linked", "to_monday", "to_npd", "conflicts", "ambiguous", *LEFT_KEYS, *FILTER_KEYS)
 
 BULK_THRESHOLD = 500
 """From this many records on Monday's bulk import creates them: it takes minutes, and few calls."""
@@ -88,8 +90,8 @@ def _request_comparison(drafts: QuerySet[SetupDraft]) -> list[str]:
 
 
 def shown_token(draft: SetupDraft) -> str:
-    """Return a token of the plan as a page shows it: made when, with which answers, and based on which settings."""
-    return digest(draft.found_at, draft.answers, draft.outcome.get(SETTINGS_KEY))
+    """Return a token of the plan as a page shows it: made when, with which choices, and based on which settings."""
+    return digest(draft.found_at, draft.answers, draft.creates_records, draft.outcome.get(SETTINGS_KEY))
 
 
 def confirm_setup(user: User, plans: Mapping[str, str]) -> None:
@@ -193,7 +195,101 @@ def plan_totals(draft: SetupDraft) -> dict[str, int]:
         "from_items": len(free - keyless) if draft.creates_records else 0,
         # The run makes none of these: they are unmatched items until somebody fills the match key, or it has waited.
         "no_key": len(free & keyless) if draft.creates_records else 0,
+        "unmatched": 0 if draft.creates_records else len(free),
     }
+
+
+# What a plan does, and what it leaves as it is.
+
+
+DONE_ROWS = {
+    "create": "Items to create on Monday",
+    "link": "Records to link with their items",
+    "to_monday": "Items to update on Monday",
+    "to_npd": "Records to update in NPD",
+    "from_items": "Records to create from items on Monday",
+    "no_key": "Items without a value to match by: records once they waited for one, until then listed as unmatched",
+    "conflicts": "Conflicts to resolve",
+    "ambiguous": "Records with several possible items, to resolve",
+    "stops": "No longer synced: left out by the filter",
+    "resumes": "Synced again: let through by the filter",
+}
+LEFT_ROWS = {
+    "unmatched": "Items that stay unmatched: no record is created from them",
+    "out": "Records left out: nearly the same name as an item, and nobody confirmed it",
+    "different": "Records that stay different from their items: their direction, or a person, keeps it so",
+    "sync_off": "Records whose sync is off",
+    "no_item": "Records that get no item: by their direction nothing of them is sent",
+    "missing": "Records whose item isn't on the board",
+    "kept_out": "Left out by the filter: no item is created",
+    "stays_out": "Left out by the filter, as before",
+    "items_out": "Items left out by the filter: no record is created",
+    "invalid": "Records that Monday would reject",
+    "held": "Fields that can't be synced (the records' other fields can)",
+}
+"""What a plan counts, by its names in `found`; what there is none of isn't shown."""
+
+_SHOWN_WITH_REASON = ("to_monday", "to_npd", "conflicts", "invalid", "held", "stops", "kept_out", "items_out", "no_key",
+                      "different")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """How many records, items or fields there are of a kind; three of them, where it matters each with the reason."""
+
+    code: str
+    label: str
+    number: int
+    samples: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a draft does, and what it leaves: records and items, its fields and columns, and those synced one way.
+
+    The latter are names: `unsynced` and `to_monday`, `to_npd` of fields, `columns` of columns.
+    """
+
+    done: list[PlanRow]
+    left: list[PlanRow]
+    unsynced: list[str]
+    columns: list[str]
+    to_monday: list[str]
+    to_npd: list[str]
+
+    @property
+    def is_same(self) -> bool:
+        """Whether there is nothing to do, and nothing is left that differs: no record, item, field or column."""
+        return not (self.done or self.left or self.unsynced or self.columns)
+
+
+def plan_of(draft: SetupDraft, fields: Sequence[MappableField], npd_id: str) -> Plan:
+    """Return a compared draft's plan; `npd_id` is the column of the NPD ID."""
+    chosen = parse_choices(draft.fields)
+    choices = [(one.label, chosen.get(one.key, FieldChoice())) for one in fields]
+    used = {npd_id, *(choice.column for _label, choice in choices if choice.is_synced)}
+
+    def synced_only(way: SyncDirection) -> list[str]:
+        return [label for label, choice in choices if choice.is_synced and choice.direction == way]
+
+    return Plan(
+        done=_rows(draft, DONE_ROWS),
+        left=_rows(draft, LEFT_ROWS),
+        unsynced=[label for label, choice in choices if not choice.is_synced],
+        columns=[details["title"] for column, details in draft.columns.items() if column not in used],
+        to_monday=synced_only(SyncDirection.NPD_TO_MONDAY),
+        to_npd=synced_only(SyncDirection.MONDAY_TO_NPD),
+    )
+
+
+def _rows(draft: SetupDraft, labels: Mapping[str, str]) -> list[PlanRow]:
+    counts, found = plan_totals(draft), draft.found.get("samples", {})
+    found = found | {"unmatched": [*found.get("from_items", []), *found.get("no_key", [])]}
+    return [
+        PlanRow(name, label, counts[name],
+                [(record, why if name in _SHOWN_WITH_REASON else "") for record, why in found.get(name, [])[:3]])
+        for name, label in labels.items() if counts[name]
+    ]  # fmt: skip
 
 
 def unmatched_count(draft: SetupDraft) -> int:

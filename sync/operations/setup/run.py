@@ -126,7 +126,8 @@ class DraftChoices(SetupChoices):
                 same_id = board.column(one.preferred_id)
                 is_free = same_id is None or same_id.title.strip().casefold() == one.label.strip().casefold()
                 preferred = one.preferred_id if is_free else None
-                new.append(ColumnSpec(one.key, one.label, one.made_type, preferred, target_board=target))
+                labels = registry.choice_labels(self.spec.model, one.fields)
+                new.append(ColumnSpec(one.key, one.label, one.made_type, preferred, target_board=target, labels=labels))
                 continue
             column = board.column(choice.column)
             if column is None:

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from sync.connectors.base.conversion import Converter, ConverterOptions
-from sync.connectors.monday.columns.labels import DropdownConverter, StatusConverter, TagsConverter
+from sync.connectors.base.conversion import Converter, ConverterOptions, by_label
+from sync.connectors.monday.columns.labels import DropdownConverter, StatusConverter, TagsConverter, current_labels
 from sync.connectors.monday.columns.numbers import CheckboxConverter, DateConverter, NumbersConverter
 from sync.connectors.monday.columns.places import AddressConverter, CountryConverter, LocationConverter
 from sync.connectors.monday.columns.raw_values import MondayColumn
@@ -34,4 +34,7 @@ _NO_OPTIONS = ConverterOptions()
 
 def make_converter(name: str, options: ConverterOptions = _NO_OPTIONS) -> Converter:
     """The converter of that name; raises KeyError for an unknown one."""
-    return _BY_NAME[name](options)
+    convert = _BY_NAME[name](options)
+    if not (options.choices and convert.shows_labels):
+        return convert
+    return by_label(convert, options.choices, [*current_labels(options.settings).values(), *options.tags.values()])

@@ -4,7 +4,7 @@ Labels have two forms: `settings` lists them as objects, the older `settings_str
 (developer.monday.com/api-reference/reference/status and …/dropdown).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from sync.connectors.base.board_items import NotImportable, Reading
@@ -65,12 +65,26 @@ def _label_text(label: Any) -> str:
     return label if isinstance(label, str) else ""
 
 
+def label_settings(column_type: str, labels: Sequence[str]) -> dict[str, Any] | None:
+    """The `defaults` of a new column with these labels (reference/columns); None where there is nothing to say.
+
+    A label that doesn't fit is left out: it is made by the first write that needs it, or blocked with the reason.
+    """
+    if column_type == StatusConverter.column_type:
+        fitting = [label for label in labels if len(label) <= LABEL_CHARACTERS]
+        return {"labels": dict(zip(_FIRST_INDEXES, fitting, strict=False))} if fitting else None
+    if column_type == DropdownConverter.column_type and labels:
+        return {"settings": {"labels": [{"id": number, "name": label} for number, label in enumerate(labels, 1)]}}
+    return None
+
+
 # One text and the label of a status column.
 
 
 LABEL_CHARACTERS = 30  # developer.monday.com/api-reference/reference/status
 MAX_LABELS = 40  # developer.monday.com/api-reference/reference/status
 EMPTY_INDEX = "5"  # the empty label, unless a person gave it a text (the same page)
+_FIRST_INDEXES = [str(index) for index in range(20) if str(index) != EMPTY_INDEX]
 
 
 def _label_cell(label: str, known: Mapping[str, str], allowed: str) -> str:
@@ -93,7 +107,7 @@ class StatusConverter(MondayColumn):
     name = "status"
     event_type = "color"
     fragment = "... on StatusValue { index label }"
-    has_labels = True
+    has_labels = shows_labels = True
     creates_labels = True
 
     def __init__(self, options: ConverterOptions) -> None:
@@ -199,7 +213,7 @@ class DropdownConverter(ListConverter, MondayColumn):
     name = "dropdown"
     fragment = "... on DropdownValue { values { id label } }"
     empty_fields: ClassVar[Mapping[str, Any]] = {"values": []}
-    has_labels = True
+    has_labels = shows_labels = True
     creates_labels = True
     takes_single_text = True
 
@@ -320,7 +334,7 @@ class TagsConverter(ListConverter, MondayColumn):
     name = "tags"
     event_type = "tag"
     fragment = "... on TagsValue { tags { id name } }"
-    needs_tags = True
+    needs_tags = shows_labels = True
     empty_fields: ClassVar[Mapping[str, Any]] = {"tags": []}
 
     def __init__(self, options: ConverterOptions) -> None:

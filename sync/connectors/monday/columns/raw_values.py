@@ -40,6 +40,8 @@ class MondayColumn(BaseConverter, Converter):
     empty_fields: ClassVar[Mapping[str, Any]] = {}
     """What the fragment's fields show of an empty cell."""
     has_labels: ClassVar[bool] = False
+    shows_labels: ClassVar[bool] = False
+    """Whether it shows a field with choices by the labels of its values."""
     needs_people: ClassVar[bool] = False
     """Whether it must know the account's users."""
     needs_tags: ClassVar[bool] = False

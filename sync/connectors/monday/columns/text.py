@@ -38,6 +38,7 @@ class TextConverter(MondayColumn):
 
     column_type = "text"
     name = "text"
+    shows_labels = True
     # A text can be mapped to an existing column of either kind.
     readable_types: ClassVar[tuple[str, ...]] = ("text", "long_text")
 
