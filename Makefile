@@ -10,7 +10,7 @@ COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --g
 	--custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run stop test quick chaos planted pictures docs lint format lock containers logs reset bench python
+.PHONY: help setup run stop test quick chaos planted pictures docs lint format lock containers units logs reset bench python
 
 help: ## show the commands
 	@echo "NPD Sync. Type make and one of:"
@@ -67,6 +67,9 @@ lock: python ## pin what requirements/*.in name and need, with hashes (ARGS="--u
 
 containers: python ## build the image and play docker-compose.yml for real, with Docker or podman (some minutes)
 	@exec $(PYTHON) ops/containers.py
+
+units: python ## start the systemd units of ops/ under a real systemd (as root on Debian or Ubuntu; some minutes)
+	@$(BOOTSTRAP) development ops/play_units.py
 
 logs: ## follow what the processes of `make run` say
 	@ls var/*.log >/dev/null 2>&1 || { echo "There are no logs yet. Start with: make run"; exit 1; }
