@@ -66,7 +66,8 @@ def readyz(request: HttpRequest) -> JsonResponse:
     A wrong clock is one only where scheduled jobs are discarded for it: rows go by the database's clock.
     """
     clocks = clock_problems()
-    reasons = [*database_problems(), *broker_problems(), *(one.sentence for one in clocks if one.discards)]
+    discarding = [f"clock: {one.sentence}" for one in clocks if one.discards]
+    reasons = [*database_problems(), *broker_problems(), *discarding]
     answer = {"ready": not reasons, "reasons": reasons, "clock": [one.sentence for one in clocks]}
     return JsonResponse(answer, status=503 if reasons else 200)
 

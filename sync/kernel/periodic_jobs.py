@@ -182,7 +182,7 @@ class ClockProblem:
         place = "ahead of" if self.seconds > 0 else "behind"
         effect = " Every scheduled job is discarded as too old." if self.discards else ""
         off = f"is off by {abs(self.seconds):,.0f} s, {place} the database's"
-        return f"clock: that of {self.process} {off}.{effect} Set that machine's clock, by NTP."
+        return f"The clock of the {self.process} {off}.{effect} Set that machine's clock, by NTP."
 
 
 def clock_offset() -> float:
