@@ -10,7 +10,7 @@ COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --g
 	--custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run stop test quick chaos planted tour docs lint format lock containers logs reset bench python
+.PHONY: help setup run stop test quick chaos planted pictures docs lint format lock containers units logs reset bench python
 
 help: ## show the commands
 	@echo "NPD Sync. Type make and one of:"
@@ -40,8 +40,9 @@ chaos: python ## play N hostile scripts by seed (N=200 FIRST=1), say what occurr
 planted: python ## search the first 25 seeds for each planted bug, and record which shows it (tests/chaos/seeds.toml)
 	@PLANTED_SEARCH=25 exec $(BOOTSTRAP) development -m pytest tests/chaos/test_planted.py -k search -q --tb=line $(PROCESSES) $(ARGS)
 
-tour: python ## play the demo, take the pictures of docs/tour.md anew and write that page
-	@TOUR=1 exec $(BOOTSTRAP) development -m pytest tests/story/test_tour.py -k every_screen -q -n 0
+pictures: python ## play the demo in Chromium, take all pictures of README and docs/ anew and write docs/tour.md
+	@PICTURES=1 $(BOOTSTRAP) development -m pytest -q -n 0 tests/story -k "plays_the_demo_story or every_screen"
+	@exec .venv/bin/python -m pytest -q -n 0 tests/story -k "the_pictures_of_the_documentation or every_picture_is_there"
 
 docs: python ## play the commands that README and docs/ show, and write anew what they print
 	@PRINTED=1 exec $(BOOTSTRAP) development -m pytest tests/demo/test_printed.py -q -n 0
@@ -66,6 +67,9 @@ lock: python ## pin what requirements/*.in name and need, with hashes (ARGS="--u
 
 containers: python ## build the image and play docker-compose.yml for real, with Docker or podman (some minutes)
 	@exec $(PYTHON) ops/containers.py
+
+units: python ## start the systemd units of ops/ under a real systemd (as root on Debian or Ubuntu; some minutes)
+	@$(BOOTSTRAP) development ops/play_units.py
 
 logs: ## follow what the processes of `make run` say
 	@ls var/*.log >/dev/null 2>&1 || { echo "There are no logs yet. Start with: make run"; exit 1; }

@@ -13,7 +13,7 @@ from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
 from config import health
-from sync.kernel.periodic_jobs import ensure_periodic_jobs
+from sync.kernel.periodic_jobs import BEAT, ensure_periodic_jobs, report_clock
 from sync.outbox import notify
 from sync.outbox.lease import orphaned_boards
 
@@ -64,4 +64,5 @@ class Scheduler(DatabaseScheduler):
         with suppress(Error):  # the database is away: the schedule's own queries report it, and connect again
             for entity_type in orphaned_boards():
                 notify.notify_now(entity_type)
+            report_clock(BEAT)
         return min(wait, ORPHANS_EVERY_SECONDS)

@@ -34,6 +34,11 @@ DEBUG_FOR_ALL = (
     "or add --host 127.0.0.1 to try it alone."
 )
 
+NO_STATIC_FILES = (
+    "STATIC_MANIFEST is on, and the static files were not collected, without which no page can be shown. "
+    "Run: STATIC_MANIFEST=true python manage.py collectstatic --noinput"
+)
+
 
 def options(host: str, port: int, behind_proxy: bool, timeout: int = TIMEOUT_SECONDS) -> dict[str, Any]:
     """Return waitress's settings. Only behind the proxy of an https SITE_URL is X-Forwarded-* trusted."""
@@ -135,6 +140,8 @@ def startup_refusal(host: str) -> str:
         if environment.database_url() == environment.NOWHERE:
             return environment.NO_SERVER
         shows_traces = settings.DEBUG
+        if settings.STATIC_MANIFEST and not (settings.STATIC_ROOT / "staticfiles.json").is_file():
+            return NO_STATIC_FILES
     except ImproperlyConfigured as error:
         return f"Settings: {error}"
     return DEBUG_FOR_ALL.format(host=host) if shows_traces and not _is_local_host(host) else ""

@@ -155,7 +155,9 @@ def _podman() -> Engine:
     if not TOOLS.is_dir():
         run(sys.executable, "-m", "venv", str(TOOLS))
         run(str(TOOLS / "bin/pip"), "install", "--quiet", COMPOSE)
-    options = ["--isolation=chroot", "--network=host", "--format=docker", *_pip_of_this_machine()]
+    mounts = pip_of_this_machine([str(TOOLS / "bin/pip")], VAR)
+    volumes = [f"--volume={source}:{target}:ro" for source, target in mounts.items()]
+    options = ["--isolation=chroot", "--network=host", "--format=docker", *volumes]
     version = run("podman", "--version").split()[-1]
     made = Engine(
         f"podman {version}, with stand-ins for the official images",
@@ -193,24 +195,26 @@ def _podman_settings() -> dict[str, str]:
     }
 
 
-def _pip_of_this_machine() -> list[str]:
-    """Build options by which pip inside a build finds what this machine's pip finds: its settings, and their files."""
-    options = _pip_options()
+def pip_of_this_machine(pip: Sequence[str], folder: Path) -> dict[str, str]:
+    """Files and folders of this machine, each with its place in another system whose pip is to find the same: the
+    settings, written into `folder`, and what they name.
+    """
+    options = _pip_options(pip)
     settings = configparser.RawConfigParser()
     settings["global"] = options
-    with (VAR / "pip.conf").open("w") as file:
+    with (folder / "pip.conf").open("w") as file:
         settings.write(file)
-    mounts = {str(VAR / "pip.conf"): "/etc/pip.conf"}
+    mounts = {str(folder / "pip.conf"): "/etc/pip.conf"}
     for word in " ".join(options.values()).split():
         # A local index keeps its files beside it.
         path = Path(word.removeprefix("file://")).parent if word.startswith("file://") else Path(word)
         if path.is_absolute() and path.exists() and path != Path("/"):
             mounts[str(path)] = str(path)
-    return [f"--volume={source}:{target}:ro" for source, target in mounts.items()]
+    return mounts
 
 
-def _pip_options() -> dict[str, str]:
-    lines = run(str(TOOLS / "bin/pip"), "config", "list").splitlines()
+def _pip_options(pip: Sequence[str]) -> dict[str, str]:
+    lines = run(*pip, "config", "list").splitlines()
     found = [re.fullmatch(r"(\S+)\.([\w-]+)='(.*)'", line) for line in lines]
     ordered = sorted(filter(None, found), key=lambda match: match[1].startswith(":env:"))
     return {match[2]: match[3] for match in ordered if match[1] in ("global", "install", ":env:")}
@@ -236,17 +240,17 @@ def _make_system(podman: Engine) -> None:
     release = dict(re.findall(r'^(\w+)="?([^"\n]*)', Path("/etc/os-release").read_text(), re.MULTILINE))
     archive = VAR / "system.tar"
     include = "--include=python3,python3-venv,python3-pip,ca-certificates"
-    settings = [f"--aptopt={line}" for line in _apt_settings()]
+    settings = [f"--aptopt={line}" for line in apt_settings()]
     codename = release["VERSION_CODENAME"]
     run(
         *("mmdebstrap", "--quiet", "--variant=minbase", include, *settings),
-        *(codename, str(archive), *_mirrors(codename)),
+        *(codename, str(archive), *mirrors(codename)),
     )
     podman("import", "--quiet", str(archive), SYSTEM)
     archive.unlink()
 
 
-def _mirrors(codename: str) -> list[str]:
+def mirrors(codename: str) -> list[str]:
     """The distribution's own entries of this machine's apt sources."""
     form = "$(ORIGIN) $(REPO_URI) $(RELEASE) $(COMPONENT)"
     lines = run("apt-get", "indextargets", "--format", form, "Created-By: Packages").splitlines()
@@ -257,7 +261,7 @@ def _mirrors(codename: str) -> list[str]:
     return found
 
 
-def _apt_settings() -> list[str]:
+def apt_settings() -> list[str]:
     """How this machine's apt reaches its mirror: proxies and certificates."""
     lines = run("apt-config", "dump", "Acquire").splitlines()
     return [line for line in lines if re.match(r'Acquire::https?::\S* "[^"]', line)]
@@ -411,9 +415,9 @@ EXPECTED = {
 def _check_image(engine: Engine) -> None:
     # As root, who sees everything.
     found = engine("run", "--rm", "--network=none", "--user=0", "npd-sync", "python", "-c", HOLDS)
-    _expect("the image holds", json.loads(found), EXPECTED)
+    expect("the image holds", json.loads(found), EXPECTED)
     shown = json.loads(engine("image", "inspect", "npd-sync"))[0]
-    _expect("the image's user", shown["Config"]["User"], "10001:10001")
+    expect("the image's user", shown["Config"]["User"], "10001:10001")
     version = shown["Config"]["Labels"]["org.opencontainers.image.version"]
     say(f"image npd-sync {version}: {shown['Size'] / 1e6:,.0f} MB, no sandbox, tests, bench, data, pip or compiler")
 
@@ -435,7 +439,7 @@ def _start_in_order(engine: Engine) -> None:
     for name in ("postgres", "redis"):
         wait_for(f"{name} is healthy", lambda name=name: engine.is_healthy(name))
     engine.compose(*up, "migrate")
-    _expect("the migrations' exit code", engine("wait", engine.container("migrate")).strip(), "0")
+    expect("the migrations' exit code", engine("wait", engine.container("migrate")).strip(), "0")
     engine.compose(*up, *OURS)
 
 
@@ -457,17 +461,17 @@ print(json.dumps({
 def _check_hardening(engine: Engine) -> None:
     expected = {"root": False, "tmp": True, "capabilities": 0, "no_new_privileges": 1, "user": 10001}
     for service in OURS:
-        _expect(service, json.loads(engine.inside(service, "python", "-c", HARDENED)), expected)
+        expect(service, json.loads(engine.inside(service, "python", "-c", HARDENED)), expected)
     for service in STAYING:
         limits = engine.inspect(service)["HostConfig"]
-        _expect(f"{service} has a limit of memory and of processes", limits["Memory"] > 0 < limits["PidsLimit"], True)
-        _expect(f"{service}'s root is read-only", limits["ReadonlyRootfs"], True)
+        expect(f"{service} has a limit of memory and of processes", limits["Memory"] > 0 < limits["PidsLimit"], True)
+        expect(f"{service}'s root is read-only", limits["ReadonlyRootfs"], True)
     for service in ("web", "sandbox"):
         published = engine.inspect(service)["HostConfig"]["PortBindings"].values()
         hosts = {one["HostIp"] for bindings in published for one in bindings}
-        _expect(f"{service} is published on", hosts, {"127.0.0.1"})
+        expect(f"{service} is published on", hosts, {"127.0.0.1"})
     told = engine.inside("worker", "printenv", "A_VARIABLE_OF_TOMORROW").strip()
-    _expect("a variable that only .env names", told, "arrived")
+    expect("a variable that only .env names", told, "arrived")
     say("root read-only, no capabilities, no new privileges, not root, limits set, published on 127.0.0.1 only")
     say("a variable that only .env names has arrived")
 
@@ -484,9 +488,7 @@ def _set_up(site: Site) -> None:
     engine.inside("web", "python", "manage.py", "monday_setup")
     site.token = engine.inside("web", "python", "manage.py", "shell", "--command", WITH_TOKEN).split()[-1]
     told = engine.inside("web", "python", "manage.py", "demo", check=False)
-    _expect(
-        "`manage.py demo` says that the sample data isn't here", told.startswith("CommandError: There is no "), True
-    )
+    expect("`manage.py demo` says that the sample data isn't here", told.startswith("CommandError: There is no "), True)
     say("boards and webhooks set up by monday_setup")
 
 
@@ -501,9 +503,9 @@ def _check_both_ways(site: Site) -> str:
     site.ask(f"{site.sandbox}/_control/actions", edit)
     wait_for("the board's new name came back", lambda: site.ask(record)["name"] == "Ada King", 60)
     link = str(wait_for("the record knows its item", lambda: site.ask(record)["sync"]["item_url"]))
-    _expect(f"the record's link to its item ({link})", (link.startswith(site.sandbox), site.status(link)), (True, 200))
+    expect(f"the record's link to its item ({link})", (link.startswith(site.sandbox), site.status(link)), (True, 200))
     back = f"{site.web}/go/{contact['id']}"
-    _expect(f"the item's link to its record ({back})", site.status(back), 200)
+    expect(f"the item's link to its record ({back})", site.status(back), 200)
     say("an edit on the board came back by its webhook; the links of both sides open from this machine")
     return str(contact["id"])
 
@@ -527,7 +529,7 @@ def _check_health(engine: Engine) -> None:
     say("memory: " + ", ".join(f"{name} {row.split()[0]}" for name, row in zip(STAYING, rows, strict=True)))
 
 
-def _expect(what: str, found: object, expected: object) -> None:
+def expect(what: str, found: object, expected: object) -> None:
     if found != expected:
         raise BrokenError(f"{what}: {found}, not {expected}.")
 

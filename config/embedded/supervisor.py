@@ -555,8 +555,9 @@ def main() -> int:
         print_line(f"{error.filename} can't be written by this user. Clone the project into a folder of your own.")
         return 1
     except KeyboardInterrupt:
-        ignore_signals()
         return 0
+    finally:
+        ignore_signals()  # a timer that goes off while Python ends would be printed as an alarm
 
 
 if __name__ == "__main__":

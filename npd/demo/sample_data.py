@@ -30,8 +30,8 @@ from sync.registry import link_of
 ADMIN = "admin"
 PAGE_USER = "monday-sandbox"
 
-# Why an unmatched item still waits; nothing else is shown there.
-PAGE_USER_VIEWS = ("syncqueue",)
+# Why an unmatched item still waits: a sentence that may name a record, which is hidden from who may not see those.
+PAGE_USER_VIEWS = ("syncqueue", "contact", "organization")
 
 
 def create_admin() -> bool:

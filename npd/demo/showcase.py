@@ -20,7 +20,7 @@ from npd.models import Contact
 from sync.choices import QueueStatus
 from sync.clock import SyncNow
 from sync.kernel.conflict_store import current_store
-from sync.models import BoardLink, FieldMapping, SyncQueue
+from sync.models import BoardLink, FieldMapping, SyncQueue, UnmatchedItem
 from sync.operations.worker import drain
 from sync.registry import item_url, link_of
 
@@ -130,7 +130,10 @@ def tour() -> list[str]:
 def _steps(link: BoardLink) -> Iterator[tuple[str, str]]:
     first = _contact(demo_people().first)
     if first is not None and first.monday_id:
-        yield f"Change {first.name} in NPD, and watch the board follow:", _record(first)
+        yield (
+            f"Change {first.name} in NPD, press “Save and continue editing”, and watch the board follow:",
+            _record(first),
+        )
         yield "Change the same person on the board, and watch NPD follow:", item_url(link, first.monday_id)
     if (in_conflict := _contact(demo_people().conflict)) is not None:
         for conflict in current_store().open_conflicts("contact", [in_conflict.pk]).get(in_conflict.pk, [])[:1]:
@@ -148,8 +151,9 @@ def _steps(link: BoardLink) -> Iterator[tuple[str, str]]:
     # Whether the unmatched item became a record, even if that was deleted since.
     histories = [events._default_manager for events in event_models(tracks_model=Contact)]
     if not any(history.filter(name=STRANGER["name"]).exists() for history in histories):
-        board = item_url(link, "").removesuffix("/pulses/")
-        yield f"“{STRANGER['name']}” is on the board only; give it an email and see a contact appear:", board
+        item = UnmatchedItem.objects.filter(entity_type="contact", name=STRANGER["name"]).first()
+        address = item_url(link, item.item_id if item else "").removesuffix("/pulses/")
+        yield f"“{STRANGER['name']}” is on the board only; give it an email and see a contact appear:", address
 
 
 def _contact(pk: UUID) -> Contact | None:

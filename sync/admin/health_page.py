@@ -4,6 +4,7 @@ and the API quota, in a number of queries that does not grow.
 
 from __future__ import annotations
 
+import time as wall_clock
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,6 +26,7 @@ from sync.admin.record_panel import blocked_fields_url, rejections_url
 from sync.boards.board_columns import renamed_columns
 from sync.choices import QueueStatus, SyncDirection
 from sync.kernel import humanize
+from sync.kernel.periodic_jobs import WRONG_CLOCKS, clock_problems
 from sync.ledger import record_view
 from sync.limits import quota
 from sync.models import BoardLink, FieldMapping, NotificationReceiver, QueuePause, SyncAudit, SyncMetadata, SyncQueue
@@ -60,6 +62,10 @@ _ATTENTION = f"""
     SELECT 'receivers', '', '', count(*), count(stopped_at), '', min(failed_since), NULL
     FROM sync_notification_receivers WHERE failed_since IS NOT NULL AND frequency <> 'off'
     UNION ALL
+    SELECT 'clock', '', process, seconds, 0, '', NULL, NULL FROM ({WRONG_CLOCKS}) AS clocks
+    UNION ALL
+    SELECT 'database clock', '', '', extract(epoch FROM clock_timestamp())::float8, 0, '', NULL, NULL
+    UNION ALL
     {FIGURES}
 """  # noqa: S608 - made of the fragment of the charts
 
@@ -89,6 +95,8 @@ class AttentionData:
 
     write_loops: WriteLoopSummary = field(default_factory=WriteLoopSummary)
     receivers: FailingReceivers = field(default_factory=FailingReceivers)
+    clocks: dict[str, float] = field(default_factory=dict)
+    own_offset: float = 0.0
     figures: list[Figure] = field(default_factory=list)
     columns: dict[str, list[FieldMapping]] = field(default_factory=dict)
     verifications: dict[str, VerificationResult] = field(default_factory=dict)
@@ -124,6 +132,10 @@ def _add_row(
             found.receivers = FailingReceivers(int(first), int(second), at)
         case "column":
             found.columns.setdefault(board, []).append(FieldMapping(label=name, problem=text))
+        case "clock":
+            found.clocks[name] = first
+        case "database clock":
+            found.own_offset = wall_clock.time() - float(first)
         case "figure" if at is not None:
             found.figures.append(Figure(board, int(first), int(second), at))
         case "samples":
@@ -220,6 +232,7 @@ def attention_tasks(
         (SyncAudit, _divergence_tasks),
         (SyncMetadata, _write_loop_tasks),
         (NotificationReceiver, _receiver_tasks),
+        (SyncQueue, _clock_tasks),
     )
     for model, part_tasks in parts:
         found += part_tasks(data) if may_view(model) else []
@@ -394,6 +407,13 @@ def _receiver_tasks(data: HealthData) -> Iterator[AttentionTask]:
     yield AttentionTask(
         severity, what, f"Messages have not arrived for {since}. {rest}", url, "See why", "notifications_off"
     )
+
+
+def _clock_tasks(data: HealthData) -> Iterator[AttentionTask]:
+    for one in clock_problems(data.attention.clocks.items(), data.attention.own_offset):
+        severity = Severity.FAILED if one.discards else Severity.NOTICE
+        url = reverse("admin:django_celery_beat_periodictask_changelist")
+        yield AttentionTask(severity, "A machine's clock is wrong", one.sentence, url, "Schedule", "schedule")
 
 
 def queue_url(query: str = "", part: str = "") -> str:

@@ -68,8 +68,12 @@ _SUMMARY = {
 }
 _READY = {
     "type": "object",
-    "properties": {"ready": {"type": "boolean"}, "reasons": {"type": "array", "items": {"type": "string"}}},
-    "required": ["ready", "reasons"],
+    "properties": {
+        "ready": {"type": "boolean"},
+        "reasons": {"type": "array", "items": {"type": "string"}},
+        "clock": {"type": "array", "items": {"type": "string"}},
+    },
+    "required": ["ready", "reasons", "clock"],
     "additionalProperties": False,
 }
 
@@ -174,7 +178,9 @@ def _paths_of_machines() -> Document:
             | {"description": "Without the database and the broker.", "security": [{}]}
         },
         "/readyz": {
-            "get": _operation("get_readiness", "Ask whether all is well", _json(_READY, {"ready": True, "reasons": []}))
+            "get": _operation(
+                "get_readiness", "Ask whether all is well", _json(_READY, {"ready": True, "reasons": [], "clock": []})
+            )
             | {"description": "200, or 503 with every reason: which board's jobs wait, what can't be reached."}
             | {"security": [{}]}
         },

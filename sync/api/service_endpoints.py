@@ -27,6 +27,7 @@ from sync.api.problems import post_only, problem
 from sync.api.request_limits import LimitedView
 from sync.api.request_rules import has_bearer_token
 from sync.kernel import counters
+from sync.kernel.periodic_jobs import ClockProblem, wrong_clocks
 from sync.outbox import notify
 from sync.queue import SyncQueueService
 from sync.records import inbox
@@ -60,9 +61,23 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when all is well, else 503 with every reason."""
-    reasons = [*database_problems(), *broker_problems()]
-    return JsonResponse({"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
+    """200 when all is well, else 503 with every reason.
+
+    A wrong clock is one only where scheduled jobs are discarded for it: rows go by the database's clock.
+    """
+    clocks = clock_problems()
+    discarding = [f"clock: {one.sentence}" for one in clocks if one.discards]
+    reasons = [*database_problems(), *broker_problems(), *discarding]
+    answer = {"ready": not reasons, "reasons": reasons, "clock": [one.sentence for one in clocks]}
+    return JsonResponse(answer, status=503 if reasons else 200)
+
+
+def clock_problems() -> list[ClockProblem]:
+    """The wrong clocks; none where the database, with which they are compared, is away."""
+    try:
+        return wrong_clocks()
+    except Error:
+        return []
 
 
 def database_problems() -> list[str]:

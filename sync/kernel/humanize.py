@@ -24,6 +24,12 @@ def time_of_day(moment: datetime, *, seconds: bool = False) -> str:
     return f"{text} {zone_name(here)}"
 
 
+def time_or_day(moment: datetime, now: datetime) -> str:
+    """Return the time to the second, "14:05:09 CET", of another day than today with it: "2026-11-21 14:05:09 CET"."""
+    is_today = timezone.localtime(moment).date() == timezone.localtime(now).date()
+    return time_of_day(moment, seconds=True) if is_today else timestamp(moment)
+
+
 def day_and_time(moment: datetime) -> str:
     """Return the day and the time: "21 Nov 2026, 14:05 CET"."""
     here = timezone.localtime(moment)

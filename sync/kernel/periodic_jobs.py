@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import time as wall_clock
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import time, timedelta
 from typing import Any
 
@@ -139,6 +143,100 @@ def save_choices(entry: PeriodicTask, changed: list[str]) -> None:
     """Write what was chosen and nothing else, for Beat writes the row too."""
     if changed:
         entry.save(update_fields=[*changed, "date_changed"])
+
+
+# The clocks of the processes that send and take these jobs, beside the database's. Celery stamps a message with its
+# end by the clock of beat, and a worker discards it by its own: the one place where a machine's clock decides.
+
+
+CLOCK_SECONDS = 60
+"""A clock that is off by more than this is wrong."""
+DISCARD_SECONDS = EXPIRES_SECONDS - CLOCK_SECONDS
+"""So far ahead of beat, a worker takes every message for too old."""
+BEAT, WORKER, WEB = "beat", "worker", "web"
+_MEASURED: dict[str, tuple[float, float]] = {}
+"""When a kind of process last measured its clock, by a clock that nobody sets, and what the other said then."""
+# An hour's wrong clock must not keep its own row young, so the time is the database's; tests don't move this one.
+_STORE_CLOCK = """
+    INSERT INTO sync_wrong_clocks (process, seconds, measured_at) VALUES (%s, %s, clock_timestamp())
+    ON CONFLICT (process) DO UPDATE SET seconds = excluded.seconds, measured_at = excluded.measured_at
+"""
+WRONG_CLOCKS = """
+    SELECT process, seconds FROM sync_wrong_clocks WHERE measured_at > clock_timestamp() - interval '5 minutes'
+"""
+"""SQL: what processes said of themselves lately; one that has ended is forgotten."""
+
+
+@dataclass(frozen=True)
+class ClockProblem:
+    """A process whose clock is off by so many seconds, ahead where they are positive."""
+
+    process: str
+    seconds: float
+    discards: bool = False
+    """Whether scheduled jobs are discarded for it."""
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong, what comes of it, and what to do."""
+        place = "ahead of" if self.seconds > 0 else "behind"
+        effect = " Every scheduled job is discarded as too old." if self.discards else ""
+        off = f"is off by {abs(self.seconds):,.0f} s, {place} the database's"
+        return f"The clock of the {self.process} {off}.{effect} Set that machine's clock, by NTP."
+
+
+def clock_offset() -> float:
+    """Return by how many seconds this process's clock is ahead of the database's; negative where it is behind."""
+    before = wall_clock.time()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT extract(epoch FROM clock_timestamp())::float8")
+        there: float = cursor.fetchone()[0]
+    return (before + wall_clock.time()) / 2 - there
+
+
+def report_clock(kind: str, every: float = 60.0) -> None:
+    """Store how wrong this process's clock is, or that it is right again.
+
+    Measured once in `every` seconds, and as soon as somebody set the clock.
+    """
+    now = wall_clock.monotonic()
+    origin = wall_clock.time() - now
+    measured_at, measured_origin = _MEASURED.get(kind, (-every, origin))
+    if now - measured_at < every and abs(origin - measured_origin) < 1:
+        return
+    _MEASURED[kind] = (now, origin)
+    process, offset = process_name(kind), clock_offset()
+    with connection.cursor() as cursor:
+        if abs(offset) > CLOCK_SECONDS:
+            cursor.execute(_STORE_CLOCK, [process, offset])
+        else:
+            cursor.execute("DELETE FROM sync_wrong_clocks WHERE process = %s", [process])
+
+
+def process_name(kind: str) -> str:
+    """Return what a process of this kind is called, with its machine."""
+    return f"{kind} on {socket.gethostname()}"
+
+
+def clock_problems(stored: Iterable[tuple[str, float]], own_offset: float) -> list[ClockProblem]:
+    """Return the wrong clocks, of rows of WRONG_CLOCKS and of this web process."""
+    found = dict(stored)
+    of_beat = min((offset for name, offset in found.items() if name.startswith(BEAT)), default=0.0)
+    problems = [
+        ClockProblem(name, offset, (0 if name.startswith(BEAT) else offset) - of_beat > DISCARD_SECONDS)
+        for name, offset in sorted(found.items())
+    ]
+    if abs(own_offset) > CLOCK_SECONDS:
+        problems.append(ClockProblem(process_name(WEB), own_offset))
+    return problems
+
+
+def wrong_clocks() -> list[ClockProblem]:
+    """Return the wrong clocks of the installation."""
+    with connection.cursor() as cursor:
+        cursor.execute(WRONG_CLOCKS)
+        stored = cursor.fetchall()
+    return clock_problems(stored, clock_offset())
 
 
 def _fixed_fields(job: PeriodicJob) -> dict[str, Any]:

@@ -37,6 +37,7 @@ from sync.models.jobs import (
     SetupDraft,
     SetupState,
     SyncQueue,
+    WrongClock,
 )
 from sync.models.state import (
     AwaitedRelation,
@@ -105,5 +106,6 @@ __all__ = [
     "WebhookDelivery",
     "WebhookEndpoint",
     "WebhookEvent",
+    "WrongClock",
     "track_history",
 ]

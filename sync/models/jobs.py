@@ -370,6 +370,21 @@ class ExportPart(models.Model):
         return f"part {self.number} of export {self.export_id}"
 
 
+class WrongClock(models.Model):
+    """A process whose clock differs from the database's, as it last measured itself (sync/kernel/periodic_jobs.py)."""
+
+    process = models.CharField(primary_key=True, max_length=200)
+    seconds = models.FloatField("seconds ahead of the database's clock; negative behind it")
+    measured_at = models.DateTimeField(db_default=SyncNow())
+
+    class Meta:
+        db_table = "sync_wrong_clocks"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"clock of {self.process}"
+
+
 IMPORT_RUNNING = """backfill.state IN ('started', 'uploaded', 'listed')
     AND backfill.seen_at > sync_now() - interval '3 minutes' AND backfill.put_at > sync_now() - interval '30 minutes'"""
 """SQL: whether a backfill is creating items now, whose webhooks then need no pass."""

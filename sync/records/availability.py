@@ -307,7 +307,7 @@ class Overview:
         if stops := [(until, kind, reason) for until, kind, reason in errors if until and until > self.now]:
             # Of two stops the one that lasts longer is what a person has to wait for, or to end.
             until, kind, reason = max(stops)
-            detail = f"{reason} Next attempt at {humanize.time_of_day(until, seconds=True)}."
+            detail = f"{reason} Next attempt at {humanize.time_or_day(until, sync_now())}."
             return replace(found, reason_code=kind, detail=detail, until=until)
         moments = [self.account.paused_until, link.blocked_until]
         if self._limited_state is not None:

@@ -144,10 +144,22 @@ def test_try_prints_addresses_that_are_there(played: Played) -> None:
     assert len(addresses) == 7
     for address in addresses:
         if address.startswith(played.sandbox.url):
-            assert played.sandbox.session.get(address, timeout=10).status_code == 200, address
+            answer = played.sandbox.session.get(address, timeout=10)
+            assert answer.status_code == 200, address
+            # The board has 2,001 items, and shows a hundred.
+            focused = re.search(r'<tr [^>]*class="[^"]*focused[^>]*>.*?</tr>', answer.text, re.DOTALL)
+            assert focused, address
+            assert any(name in focused[0] for name in (Contact.objects.get(pk=demo_people().first).name, STRANGER))
         else:
             path = re.sub(r"^http://[^/]+", "", address)
             assert client.get(path).status_code == 200, address
+
+
+def test_the_boards_page_may_read_why_the_stranger_waits(played: Played) -> None:
+    """A reason may quote a record, so it is hidden from who may not see those."""
+    asked = "/api/v1/sync/queue/?candidates=true&status=pending"
+    (row,) = Client().get(asked, headers={"Authorization": f"Token {PAGE_TOKEN}"}).json()["results"]
+    assert row["reason"] == strangers_row().reason
 
 
 def test_try_leaves_out_the_stranger_who_became_a_contact(played: Played) -> None:

@@ -293,6 +293,13 @@ def written_anew(one: Shown, printed: str) -> bool:
     return True
 
 
+def test_no_variable_of_a_call_stands_in_single_quotes() -> None:
+    """A shell would send its name."""
+    calls = [one for page in PAGES for one in shown_on(page) if one.command.startswith("curl")]
+    quoted = [one.where for one in calls if re.search(r"(?:^|\s)'[^']*\$[A-Z_]+[^']*'", one.command)]
+    assert not quoted
+
+
 def test_a_json_example_is_json() -> None:
     """Answers that are shown whole can be copied."""
     answers = [one.output for page in PAGES for one in shown_on(page) if one.command.startswith("curl")]

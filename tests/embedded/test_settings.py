@@ -2,6 +2,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -55,11 +56,11 @@ def test_a_server_without_secret_key_is_told_how_to_make_one() -> None:
     assert result.stderr.startswith("Settings: set SECRET_KEY to a long random text")
 
 
-def web(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+def web(*arguments: str, folder: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
     """`python -m config.web`, which has to end by itself."""
     command = [sys.executable, "-m", "config.web", *arguments]
     given = {**BARE, "PORT": str(free_port()), **env}
-    return subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, check=False, timeout=40)
+    return subprocess.run(command, cwd=folder, env=given, capture_output=True, text=True, check=False, timeout=40)
 
 
 def test_web_without_a_database_does_not_start() -> None:
@@ -78,6 +79,16 @@ def test_web_shows_its_traces_to_nobody_but_this_machine(host: list[str]) -> Non
     result = web(*host, **SERVERS, SECRET_KEY="k", DEBUG="true")
     assert result.returncode == 1
     assert result.stderr.startswith("DEBUG is on")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_web_without_its_static_files_says_how_to_collect_them(tmp_path: Path) -> None:
+    """Every page would be a 500. In a folder of its own: this one's files may have been collected."""
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    env = {"PYTHONPATH": str(ROOT), "SECRET_KEY": "k", "STATIC_MANIFEST": "true"}
+    result = web(folder=tmp_path, **SERVERS, **env)
+    assert result.returncode == 1
+    assert "python manage.py collectstatic" in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
 

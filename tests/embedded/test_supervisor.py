@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -246,6 +247,17 @@ except KeyboardInterrupt:
     )
     assert ended.stdout == "heard\n"
     assert "Exception ignored" in ended.stderr  # the first was dropped
+
+
+def test_a_run_that_ends_before_it_began_leaves_no_timer_behind(begun: Run) -> None:
+    """One that goes off while Python ends is printed by the shell as “Alarm clock”."""
+    code = "import signal, config.embedded.supervisor as s; print(s.main(), *signal.getitimer(signal.ITIMER_REAL))"
+    (begun.folder.parent / "Makefile").write_text(f"run:\n\t@exec {sys.executable} -c '{code}'\n")
+    with socket.create_server(("127.0.0.1", begun.web)):
+        begun.begin(["make", "-s", "-f", "../Makefile", "run"])
+        assert begun.process
+        assert begun.process.wait(60) == 0
+    assert begun.said().splitlines()[-1] == "1 0.0 0.0"
 
 
 def test_make_stop_ends_the_run_of_this_folder_and_says_when_there_is_none(begun: Run) -> None:

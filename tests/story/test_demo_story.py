@@ -8,8 +8,8 @@ from django.conf import settings
 from playwright.sync_api import Locator, Page, expect
 
 from config.embedded.processes import Child
+from tests.story import pictures
 from tests.story.conftest import own_sandbox, sign_in, worker_asleep
-from tests.story.pictures import LARGEST, Album
 from tests.story.seed import HEROINE, seed
 from tests.support.sandbox import Sandbox
 from tests.support.site import Site
@@ -29,22 +29,27 @@ def test_a_person_plays_the_demo_story(site: Site, page: Page) -> None:
     seed(site)
     # The board marks what changed in the last ten seconds: that shall be the story's edits, not the seeding.
     site.sandbox.control("clock", offset_seconds=12)
-    album = Album()
+    pictures.clear()
     sign_in(site, page)
     open_record(page)
     board = open_board(page)
     an_edit_in_npd_shows_on_the_board(site, page, board)
-    album.take(board, "board")
+    pictures.take(board, "board")
     an_edit_on_the_board_shows_in_npd(page, board)
-    album.take(page, "record")
-    album.take(page, "record-sides", at=page.get_by_role("heading", name="Compare NPD and Monday"))
+    pictures.take(page, "record")
+    pictures.take(page, "record-sides", at=page.get_by_role("heading", name="Compare NPD and Monday"))
     with worker_asleep(site):
         both_change_the_same_fields(page, board)
-    the_badge_leads_to_the_conflict(page, album)
-    settle_it_by_keys(page, album)
+    the_badge_leads_to_the_conflict(page)
+    settle_it_by_keys(page)
     both_sides_show_the_result(page, board)
-    album.take(page, "record-settled", at=page.get_by_role("heading", name="Compare NPD and Monday"))
-    assert max(album.sizes().values()) <= LARGEST
+    pictures.take(page, "record-settled", at=page.get_by_role("heading", name="Compare NPD and Monday"))
+
+
+def test_the_pictures_of_the_documentation_are_those_of_the_story_and_small() -> None:
+    sizes = {path.name: path.stat().st_size for path in pictures.KEPT.iterdir()}
+    assert set(sizes) == pictures.files(), "run: make pictures"
+    assert max(sizes.values()) <= pictures.LARGEST
 
 
 def sidebar(page: Page, name: str) -> None:
@@ -115,16 +120,16 @@ def both_change_the_same_fields(page: Page, board: Page) -> None:
     type_into(board, "Phone", f"+46 31 701 55 00{COUNTRY}")
 
 
-def the_badge_leads_to_the_conflict(page: Page, album: Album) -> None:
+def the_badge_leads_to_the_conflict(page: Page) -> None:
     """From the list's badge to the screen, back, and from the record to the screen again."""
     sidebar(page, "Contacts")
     row = page.get_by_role("row").filter(has_text=HEROINE)
     badge = row.get_by_role("link", name="Needs attention")
     expect(row).to_contain_text("Role")
-    album.take(page, "contacts")
+    pictures.take(page, "contacts")
     sidebar(page, "Health")
     expect(page.get_by_text("1 conflict to resolve").first).to_be_visible()
-    album.take(page, "health")
+    pictures.take(page, "health")
     page.go_back()
     badge.click()
     expect(page.locator("#cfl-form")).to_be_visible()
@@ -134,14 +139,14 @@ def the_badge_leads_to_the_conflict(page: Page, album: Album) -> None:
     expect(page.locator("[data-row]")).to_have_count(2)
 
 
-def settle_it_by_keys(page: Page, album: Album) -> None:
+def settle_it_by_keys(page: Page) -> None:
     """Monday's phone number, NPD's role."""
     expect(page.locator(".cfl-current")).to_have_count(1)  # the page listens to keys
     choices = {"Phone": "3", "Role": "1"}
     for legend in page.locator("[data-row] .cfl-field b").all_inner_texts():
         page.keyboard.press(choices[legend])
     expect(page.locator("[data-summary]")).to_have_text("Writes 1 field in NPD, 1 column on Monday.")
-    album.take(page, "conflict")
+    pictures.take(page, "conflict")
     page.keyboard.press("Enter")
     # The next that waits is the email that Monday refuses; above it stands what became of this one.
     expect(page.locator(".cfl-tag", has_text="Rejected by Monday")).to_be_visible()

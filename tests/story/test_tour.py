@@ -1,8 +1,7 @@
-"""The tour: the demo is played, and each screen pictured. `make tour` keeps the pictures and writes docs/tour.md."""
+"""The tour: the demo is played, and each screen pictured. `make pictures` keeps them, and writes docs/tour.md."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.models import BoardLink, GuardedAct, UnmatchedItem
 from tests.story.conftest import own_sandbox, worker_asleep
+from tests.story.pictures import SIZES, WANTED, dress
 from tests.story.seed import HEROINE, seed
 from tests.story.tour_page import PAGE, PICTURES, SCREENS, Screen, text
 from tests.support.sandbox import Sandbox
@@ -24,7 +24,6 @@ from tests.support.site import Site
 
 LARGEST = 200_000  # bytes of a picture
 TOGETHER = 4_000_000
-HEIGHTS = {1280: 800, 390: 844}
 EDITS = (
     (HEROINE, "role_title", "Director of purchasing", "Chief buyer"),
     (HEROINE, "notes", "Prefers e-mail. Orders in spring.", "Prefers e-mail. Orders in spring and in June."),
@@ -49,10 +48,9 @@ def sandbox(running_sandbox: list[Child]) -> Iterator[Sandbox]:
 
 
 def test_the_tour_shows_every_screen(site: Site, admin_page: Page, tmp_path: Path) -> None:
-    keep = os.environ.get("TOUR") == "1"
-    folder = PICTURES if keep else tmp_path
+    folder = PICTURES if WANTED else tmp_path
     folder.mkdir(exist_ok=True)
-    if keep:
+    if WANTED:
         for old in folder.glob("*.png"):
             old.unlink()
     seed(site)
@@ -60,15 +58,15 @@ def test_the_tour_shows_every_screen(site: Site, admin_page: Page, tmp_path: Pat
     many_fields_are_emptied()
     for number, screen in enumerate(SCREENS):
         WAYS[screen.name](site, admin_page)
-        if keep or not number:  # one shows that pictures can be taken; the others would be thrown away
+        if WANTED or not number:  # one shows that pictures can be taken; the others would be thrown away
             picture(admin_page, screen, folder)
             assert {path.name for path in folder.glob(f"{screen.name}-*.png")} == set(screen.files())
-    if keep:
+    if WANTED:
         PAGE.write_text(text())
 
 
 def test_the_page_is_the_scripts_and_every_picture_is_there_and_small() -> None:
-    assert PAGE.read_text() == text(), "run: make tour"
+    assert PAGE.read_text() == text(), "run: make pictures"
     sizes = {path.name: path.stat().st_size for path in PICTURES.glob("*.png")}
     assert set(sizes) == {name for screen in SCREENS for name in screen.files()}
     assert not {name: size for name, size in sizes.items() if size > LARGEST}
@@ -149,6 +147,7 @@ def to_import(site: Site, page: Page) -> None:
     page.locator("input[type=file]").set_input_files(files=[file])
     page.get_by_role("button", name="Preview").click()
     page.wait_for_url("**/import/*-*/")
+    expect(page.locator("button.npd-button-main")).to_be_visible()  # the file has been read
 
 
 def to_mapping(site: Site, page: Page) -> None:
@@ -187,10 +186,6 @@ def picture(page: Page, screen: Screen, folder: Path) -> None:
     """Take the pictures of a screen as it stands."""
     for look in screen.looks:
         width, scheme = look.split("-")
-        page.set_viewport_size({"width": int(width), "height": HEIGHTS[int(width)]})
-        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-        # The admin reads the system's colours when a page is loaded; the board page follows them by itself.
-        page.evaluate("dark => document.documentElement.classList.toggle('dark', dark)", scheme == "dark")
+        dress(page, int(width), SIZES[int(width)], scheme)
         page.screenshot(path=folder / f"{screen.name}-{look}.png", animations="disabled")
-    page.set_viewport_size({"width": 1280, "height": HEIGHTS[1280]})
-    page.emulate_media(color_scheme="light")
+    dress(page, 1280, SIZES[1280], "light")

@@ -1,6 +1,6 @@
 """What docs/tour.md says: every screen with its words and its pictures. The pictures are taken by test_tour.py.
 
-make tour        takes the pictures and writes the page
+make pictures    takes the pictures and writes the page
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def text() -> str:
     head = (
         "# A tour of the screens",
         "",
-        "<!-- Written by `make tour`, with its pictures: change tests/story/tour_page.py, then run it again. -->",
+        "<!-- Written by `make pictures`, with its pictures: change tests/story/tour_page.py, then run it again. -->",
         "",
         "The demo, as `make run` starts it, with invented people. Everything works by keyboard, on a phone, in light",
         "and dark. What each screen is for in daily work: [resolve conflicts](howto/resolve-conflicts.md),",

@@ -176,7 +176,9 @@ export function showWaiting() {
 function until(moment) {
   const date = moment ? new Date(moment) : null;
   if (!date || Number.isNaN(date.getTime())) return "";
-  return date > new Date() ? ` · until ${date.toLocaleTimeString()}` : " · any moment now";
+  if (date <= new Date()) return " · any moment now";
+  const day = date.toDateString() === new Date().toDateString() ? {} : { dateStyle: "medium" };
+  return ` · until ${date.toLocaleString([], { ...day, timeStyle: "short" })}`;
 }
 
 around.refresh = async (item) => {
