@@ -146,7 +146,7 @@ TWICE_READ = [
 @pytest.mark.parametrize("rest", TWICE_READ)
 def test_what_two_servers_may_read_as_different_requests_is_refused_whole(port: int, rest: str) -> None:
     answer = answer_to(port, f"POST /healthz HTTP/1.1\nHost: 127.0.0.1\n{rest}{SMUGGLED}")
-    assert re.findall(r"^HTTP/1\.[01] (\d+)", answer, re.MULTILINE) == ["400"]
+    assert re.findall(r"HTTP/1\.[01] (\d+)", answer) == ["400"]
 
 
 CHUNKED = b"POST /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -171,7 +171,7 @@ CHUNKED = b"POST /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chun
 def test_what_can_have_no_good_end_is_refused_before_its_end(port: int, sent: bytes, code: str) -> None:
     with connected(port) as caller:
         caller.sendall(sent)
-        assert re.findall(r"^HTTP/1\.[01] (\d+)", everything(caller), re.MULTILINE) == [code]
+        assert re.findall(r"HTTP/1\.[01] (\d+)", everything(caller)) == [code]
 
 
 def test_a_request_in_chunks_is_read_to_its_end(port: int) -> None:
@@ -183,7 +183,7 @@ def test_a_request_in_chunks_is_read_to_its_end(port: int) -> None:
 
 def test_of_requests_that_are_sent_at_once_the_first_is_answered_and_the_others_are_to_be_sent_again(port: int) -> None:
     answer = answer_to(port, "GET /healthz HTTP/1.1\nHost: 127.0.0.1\n\n" * 100)
-    assert re.findall(r"^HTTP/1\.1 (\d+)", answer, re.MULTILINE) == ["200"]
+    assert re.findall(r"HTTP/1\.1 (\d+)", answer) == ["200"]
     assert "\r\nConnection: close\r\n" in answer
 
 
