@@ -39,7 +39,7 @@ HEAD_BYTES = 32_768
 """Of a request's first line and headers; waitress looks through all of them again with each piece that comes."""
 BODY_BYTES = 12_000_000
 """An import's file may have 10 MB, with a form around it; a larger body is refused by its length."""
-BODY_BYTES_OF_STRANGERS = 1_000_000
+ANONYMOUS_BODY_BYTES = 1_000_000
 """Of whom neither a token nor a session's cookie comes with: a webhook and a sign-in have a few thousand."""
 HELD_BYTES = 100_000_000
 """Of bodies that are on their way here and answers on their way out, of all connections together."""
@@ -171,7 +171,7 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
         session = f"{settings.SESSION_COOKIE_NAME}="
         if "AUTHORIZATION" not in self.headers and session not in self.headers.get("COOKIE", ""):
             self.adj = copy.copy(self.adj)
-            self.adj.max_request_body_size = BODY_BYTES_OF_STRANGERS + 1
+            self.adj.max_request_body_size = ANONYMOUS_BODY_BYTES + 1
 
     def received(self, data: bytes) -> int:
         """Take what came; return how many of its bytes are done with."""

@@ -18,7 +18,7 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 
 from config.embedded.processes import Child
-from config.web import BODY_BYTES, BODY_BYTES_OF_STRANGERS, HELD_BYTES, THREADS
+from config.web import ANONYMOUS_BODY_BYTES, BODY_BYTES, HELD_BYTES, THREADS
 from sync.models import ApiToken, Export, ExportPart, ExportState
 from tests.support.servers import ROOT, free_port
 from tests.support.site import child_environment, log_of, started
@@ -76,7 +76,7 @@ def test_a_body_that_is_announced_too_large_is_refused_before_it_is_sent(port: i
 
 
 def test_who_brings_no_credential_may_send_less(port: int) -> None:
-    head = f"POST /webhooks/monday/ HTTP/1.1\nHost: 127.0.0.1\nContent-Length: {BODY_BYTES_OF_STRANGERS + 1}\n\n"
+    head = f"POST /webhooks/monday/ HTTP/1.1\nHost: 127.0.0.1\nContent-Length: {ANONYMOUS_BODY_BYTES + 1}\n\n"
     assert answer_to(port, head).startswith("HTTP/1.1 413 ")
     for credential in (KNOWN, "Cookie: a=b; sessionid=whichever\n"):
         with connected(port) as caller:
