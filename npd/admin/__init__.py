@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
@@ -18,6 +18,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from npd.admin import user_pages
 from npd.admin.import_pages import ImportMixin
 from npd.models import Contact, Organization
+from sync.admin.admin_base import is_valid_key
 from sync.admin.concurrent_edits import ConcurrentRecordForm, LinesField
 from sync.admin.record_pages import SYNC_FIELDS, SYNC_FILTERS, SyncedModelAdmin
 
@@ -52,6 +53,8 @@ class ContactAdmin(ImportMixin, SyncedModelAdmin):
     )
     def personal_data(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Lead to what is held of the person."""
+        if not is_valid_key(Contact, object_id):
+            raise Http404("There is no such contact. Look for the person among the contacts.")
         return HttpResponseRedirect(reverse("npd-person", args=[object_id]))
 
     def has_erase_permission(self, request: HttpRequest, object_id: Any = None) -> bool:

@@ -187,8 +187,32 @@ class PageChangeList(ChangeList):
         """Put on the rows what the list itself knows already; of most lists, nothing."""
 
 
+_WAYS = {"exact", "iexact", "in", "isnull", "gt", "gte", "lt", "lte", "year", "date"}
+_WAYS |= {"contains", "icontains", "startswith", "istartswith", "endswith", "iendswith"}
+"""The ways to ask a column that have an answer to every value an address can hold; of `range` none can hold two."""
+
+
 class ValidIdsMixin:
-    """An action on ids that can be nobody's answers with a sentence; a filter by no date of any calendar with 400."""
+    """An action on ids that can be nobody's answers with a sentence; an address that asks what can't be, with 400."""
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Refuse what Django lets through and the database can't answer: rows of other tables, ways without answers."""
+        model_admin: Any = self
+        own = {getattr(one, "parameter_name", one) for one in model_admin.get_list_filter(request)}
+        first, *rest = lookup.split(LOOKUP_SEP)
+        options = model_admin.opts
+        names = {name: field for field in options.get_fields() for name in (field.name, getattr(field, "attname", ""))}
+        field = (names | {"pk": options.pk}).get(first)
+        if field is not None and lookup not in own:
+            is_of_others = field.auto_created and not field.concrete
+            way = rest[-1:] if field.is_relation else rest
+            if is_of_others or not _WAYS.issuperset(way):
+                return False
+        return bool(super().lookup_allowed(lookup, value, request))  # type: ignore[misc]
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Return the row of a page; an empty `_to_field` names no column."""
+        return super().get_object(request, object_id, from_field or None)  # type: ignore[misc]
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """The list; raises BadRequest where the database or Python can't read a filter's value."""

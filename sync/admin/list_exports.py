@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from io import BytesIO
 from itertools import islice
 from typing import Any, cast
 from uuid import UUID
@@ -218,10 +219,9 @@ class ExportMixin:
 
 
 def _file_answer(table: ListTable, file_format: ExportFormat, name: str) -> HttpResponseBase:
-    answer: HttpResponseBase = (
-        StreamingHttpResponse(csv_lines(table)) if file_format is ExportFormat.CSV else FileResponse(xlsx_file(table))
-    )
-    return _as_download(answer, file_format, name)
+    # Whole: a streamed answer is asked for its parts by several threads, and the rows are read by this one's cursor.
+    file = BytesIO(b"".join(csv_lines(table))) if file_format is ExportFormat.CSV else xlsx_file(table)
+    return _as_download(FileResponse(file), file_format, name)
 
 
 def _as_download(answer: HttpResponseBase, file_format: ExportFormat, name: str) -> HttpResponseBase:

@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 import os
+import re
+import select
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
+from django.contrib.auth.models import User
+from django.urls import reverse
 
 from config.embedded.processes import Child
+from config.web import ANONYMOUS_BODY_BYTES, BODY_BYTES, HELD_BYTES, THREADS
+from sync.models import ApiToken, Export, ExportPart, ExportState
 from tests.support.servers import ROOT, free_port
-from tests.support.site import log_of, started
+from tests.support.site import child_environment, log_of, started
 from tests.support.waiting import wait_for
 
 TIMEOUT = 1
+KNOWN = "Authorization: Bearer whoever\n"
 
 
 @pytest.fixture(scope="module")
-def port() -> Iterator[int]:
-    """A web process whose connections may be silent for a second."""
+def web(django_db_setup: None) -> Iterator[Child]:
+    """A web process on the test database, whose connections may be silent for a second."""
     number = free_port()
     command = [sys.executable, "-m", "config.web", "--host", "127.0.0.1", "--timeout", str(TIMEOUT)]
-    env = {**os.environ, "PORT": str(number), "SITE_URL": f"http://127.0.0.1:{number}"}
+    env = {**child_environment(), "PORT": str(number), "SITE_URL": f"http://127.0.0.1:{number}"}
     child: Child = started(f"web-{number}", command, env, f"http://127.0.0.1:{number}/healthz")
     assert log_of(child.name).is_relative_to(ROOT)
-    yield number
+    yield child
     child.stop(5)
+
+
+@pytest.fixture(scope="module")
+def port(web: Child) -> int:
+    return int(web.env["PORT"])
 
 
 def connected(port: int) -> socket.socket:
@@ -43,9 +57,11 @@ def answer_to(port: int, head: str) -> str:
 
 
 def everything(caller: socket.socket) -> str:
+    """What was answered until the connection's end; it is an abrupt one where more was sent than was read."""
     received = b""
-    while more := caller.recv(65_536):
-        received += more
+    with suppress(ConnectionResetError):
+        while more := caller.recv(65_536):
+            received += more
     return received.decode()
 
 
@@ -57,6 +73,124 @@ def test_a_body_that_is_announced_too_large_is_refused_before_it_is_sent(port: i
     assert answer.startswith("HTTP/1.1 413 ")
     is_problem = "Content-Type: application/problem+json" in answer
     assert is_problem == path.startswith(("/api/", "/webhooks/"))
+
+
+def test_who_brings_no_credential_may_send_less(port: int) -> None:
+    head = f"POST /webhooks/monday/ HTTP/1.1\nHost: 127.0.0.1\nContent-Length: {ANONYMOUS_BODY_BYTES + 1}\n\n"
+    assert answer_to(port, head).startswith("HTTP/1.1 413 ")
+    for credential in (KNOWN, "Cookie: a=b; sessionid=whichever\n"):
+        with connected(port) as caller:
+            asks = head.replace("\n\n", f"\nExpect: 100-continue\n{credential}\n")
+            caller.sendall(asks.replace("\n", "\r\n").encode())
+            assert caller.recv(12) == b"HTTP/1.1 100"
+
+
+def test_bodies_that_are_on_their_way_have_a_limit_together(web: Child, port: int) -> None:
+    head = f"POST /api/v1/imports/ HTTP/1.1\nHost: 127.0.0.1\n{KNOWN}Content-Length: {BODY_BYTES}\n\n"
+    sending = [connected(port) for _ in range(HELD_BYTES // BODY_BYTES + 4)]
+    for caller in sending:
+        caller.sendall(head.replace("\n", "\r\n").encode())
+    most, answers = 0, set()
+    for _ in range(BODY_BYTES // 100_000 - 1):
+        for caller in list(sending):
+            try:
+                caller.sendall(b"x" * 100_000)
+            except OSError:
+                sending.remove(caller)
+                answers.add(everything(caller)[:12])
+                caller.close()
+        most = max(most, bytes_in_temporary_files(web.pid))
+    for caller in sending:
+        caller.close()
+    assert "HTTP/1.1 503" in answers
+    assert BODY_BYTES < most < HELD_BYTES + BODY_BYTES
+    assert answer_to(port, "GET /healthz HTTP/1.1\nHost: 127.0.0.1\nConnection: close\n\n").startswith("HTTP/1.1 200")
+
+
+def bytes_in_temporary_files(pid: int) -> int:
+    """Of the files that a process has open without a name."""
+    found = 0
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            found += file.stat().st_size if "(deleted)" in str(file.readlink()) else 0
+        except FileNotFoundError:  # closed meanwhile
+            continue
+    return found
+
+
+SMUGGLED = "GET /readyz HTTP/1.1\nHost: 127.0.0.1\n\n"
+TWICE_READ = [
+    "Content-Length: 5\nTransfer-Encoding: chunked\n\n0\n\n",
+    "Content-Length: 5\nTransfer-Encoding:\tchunked\n\n0\n\n",
+    "Transfer-Encoding: chunked\nContent-Length:\t5\n\n0\n\n",
+    "Transfer-Encoding:\tchunked\n\n0\n\n",
+    "Transfer-Encoding : chunked\n\n0\n\n",
+    "Transfer-Encoding: chunked, chunked\n\n0\n\n",
+    "Transfer-Encoding: ,chunked\n\n0\n\n",
+    "Transfer-Encoding: chunked\nTransfer-Encoding: chunked\n\n0\n\n",
+    "Transfer-Encoding: xchunked\n\n0\n\n",
+    "Transfer-Encoding:\n\n0\n\n",
+    "Transfer-Encoding:\n chunked\n\n0\n\n",
+    "X-a: b\n Transfer-Encoding: chunked\n\n0\n\n",
+    "Content-Length: 0\nContent-Length: 5\n\n",
+    "Content-Length: 0\nContent-Length: 0\n\n",
+    "Content-Length: 0, 5\n\n",
+    "Content-Length: +5\n\n01234",
+    "Content-Length: 0x5\n\n01234",
+    f"Content-Length: {'9' * 5_000}\n\n",
+    "Transfer-Encoding: chunked\n\n-1\n\n",
+    "Transfer-Encoding: chunked\n\n5\r\r\nhello\n0\n\n",
+]
+
+
+@pytest.mark.parametrize("rest", TWICE_READ)
+def test_what_two_servers_may_read_as_different_requests_is_refused_whole(port: int, rest: str) -> None:
+    answer = answer_to(port, f"POST /healthz HTTP/1.1\nHost: 127.0.0.1\n{rest}{SMUGGLED}")
+    assert re.findall(r"HTTP/1\.[01] (\d+)", answer) == ["400"]
+
+
+CHUNKED = b"POST /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (b"GET /healthz HTTP/1.1\nHost: 127.0.0.1\n\n", "400"),
+        (b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-a: b\nX-b: c", "400"),
+        (b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-a: b\rX-b: c", "400"),
+        (b"POST /healthz HTTP/1.0\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"),
+        (CHUNKED + b"5\nhello", "400"),
+        (CHUNKED + b"5\n\r\nhello\r\n0\r\n\r\n", "400"),
+        (CHUNKED + b"5;a\n\r\nhello\r\n0\r\n\r\n", "400"),
+        (CHUNKED + b"0\r\n\nGET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", "400"),
+        (CHUNKED + b"1" * 40_000, "400"),
+        (CHUNKED + b"7fffffffffffffff\r\n", "413"),
+        (b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-a: " + b"b" * 40_000, "431"),
+    ],
+)  # fmt: skip
+def test_what_can_have_no_good_end_is_refused_before_its_end(port: int, sent: bytes, code: str) -> None:
+    with connected(port) as caller:
+        caller.sendall(sent)
+        assert re.findall(r"HTTP/1\.[01] (\d+)", everything(caller)) == [code]
+
+
+def test_a_request_in_chunks_is_read_to_its_end(port: int) -> None:
+    with connected(port) as caller:
+        head = CHUNKED.replace(b"/healthz", b"/webhooks/monday/")
+        caller.sendall(head + b'c;a="b"\r\n{"challenge"\r\n7\r\n: "yes"\r\n1\r\n}\r\n0\r\nX-Sum: 1\r\n\r\n')
+        assert caller.recv(12) == b"HTTP/1.1 200"
+
+
+def test_of_requests_that_are_sent_at_once_the_first_is_answered_and_the_others_are_to_be_sent_again(port: int) -> None:
+    answer = answer_to(port, "GET /healthz HTTP/1.1\nHost: 127.0.0.1\n\n" * 100)
+    assert re.findall(r"HTTP/1\.1 (\d+)", answer) == ["200"]
+    assert "\r\nConnection: close\r\n" in answer
+
+
+def test_an_answer_to_head_has_no_body_that_would_be_read_as_the_next_answer(port: int) -> None:
+    answer = answer_to(port, "HEAD /api/problems/ HTTP/1.1\nHost: 127.0.0.1\nConnection: close\n\n")
+    assert answer.startswith("HTTP/1.1 200 ")
+    assert answer.endswith("\r\n\r\n")
 
 
 def test_a_body_without_an_announced_length_is_cut_where_it_is_too_large(port: int) -> None:
@@ -96,6 +230,55 @@ def test_who_sends_slowly_but_gets_on_is_heard_to_the_end(port: int) -> None:
         wait_for("all pieces are sent", lambda: caller.sendall(pieces.pop()) or not pieces, 60)
         assert time.monotonic() - began > 2 * TIMEOUT
         assert caller.recv(12).startswith(b"HTTP/1.1 40")
+
+
+def test_who_does_not_read_is_cut_and_holds_up_nobody_and_who_reads_slowly_gets_all(
+    port: int, transactional_db: None
+) -> None:
+    asks, size = long_answer()
+    idle = [connected(port) for _ in range(THREADS + 2)]
+    for caller in idle:
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        caller.sendall(asks)
+    with connected(port) as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        slow.sendall(asks)
+        healthy = answer_to(port, "GET /healthz HTTP/1.1\nHost: 127.0.0.1\nConnection: close\n\n")
+        assert healthy.startswith("HTTP/1.1 200")
+        pieces: list[int] = []
+
+        def is_read() -> bool:
+            piece = slow.recv(300_000, socket.MSG_WAITALL)
+            pieces.append(len(piece))
+            return not piece or sum(pieces) > size
+
+        wait_for("the slow reader has it all", is_read, 120)
+    assert sum(pieces) > size
+    wait_for("who doesn't read is cut off", lambda: all(is_reset(caller) for caller in idle), 60)
+    for caller in idle:
+        caller.close()
+
+
+def long_answer() -> tuple[bytes, int]:
+    """A request for a file of 20 MB, and its size."""
+    person = User.objects.create_superuser("ada", "ada@example.test", "long-enough-1")
+    size = 20_000_000
+    export = Export.objects.create(
+        owner=person, model="npd.contact", file_format="csv", file_name="all.csv", state=ExportState.DONE, size=size
+    )
+    for number in range(20):
+        ExportPart.objects.create(export=export, number=number, content=b"x" * 1_000_000)
+    path = reverse("export-file", args=[export.pk])
+    token = ApiToken.objects.issue(person, "tests")[1]
+    head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n"
+    return head.encode(), size
+
+
+def is_reset(caller: socket.socket) -> bool:
+    """Whether the server ended the connection, which a reader who doesn't read learns from the kernel alone."""
+    looks = select.poll()
+    looks.register(caller, 0)
+    return bool(looks.poll(0))
 
 
 def test_what_is_loaded_before_the_first_request_is_left_out_of_garbage_collections() -> None:
