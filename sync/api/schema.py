@@ -217,22 +217,26 @@ class ProblemSchema(AutoSchema):
 
     def _narrow_query(self, operation: dict[str, Any]) -> None:
         """Say of each parameter of the query what check_query and the filters refuse."""
+        filters = getattr(getattr(self.view, "filterset_class", None), "base_filters", {})
         for parameter in operation.get("parameters", []):
             name, shape = parameter["name"], parameter["schema"]
             if parameter["in"] != "query" or name in MAY_BE_EMPTY or {"enum", "format", "pattern"} & set(shape):
                 continue
+            if shape.get("type") == "array":
+                shape["minItems"] = 1
             if "" in (choices := shape.get("items", {}).get("enum", [])):
                 choices.remove("")
             if name in ("page", "page_size"):
                 shape |= {"minimum": 1, "maximum": 999_999_999}
             elif shape.get("type") == "integer":
-                shape |= {"minimum": -(2**31), "maximum": 2**31 - 1}
+                limits = getattr(filters.get(name), "extra", {})
+                shape |= {"minimum": limits.get("min_value", -(2**31)), "maximum": limits.get("max_value", 2**31 - 1)}
             elif name == "entity_type":
                 shape["pattern"] = f"^({'|'.join(spec.entity_type for spec in registry.entities())})$"
             elif name == "external_id":
                 shape["pattern"] = NAME_PATTERN
             elif shape.get("type") == "string":
-                shape |= {"minLength": 1, "pattern": r"\S"}
+                shape["pattern"] = r"\S"
 
     def _add_not_modified(self, operation: dict[str, Any]) -> None:
         """Say of what answers JSON to a GET that it has an ETag, and may be a 304 for it."""
