@@ -339,7 +339,8 @@ class SameValue:
         """Where unique is asked, let nobody else who asks it write the same; before any record's row is locked."""
         if self.is_unique:
             said = [body[self.field] for body in bodies if isinstance(body, dict) and self.field in body]
-            keys = {match_key(self.model.entity_type(), self.field, one) for one in said if isinstance(one, str)}
+            # A number is stored as its text.
+            keys = {match_key(self.model.entity_type(), self.field, str(one)) for one in said if one}
             lock_values(self.model.entity_type(), self.field, keys - {""})
 
     def others(self, written: Mapping[UUID, Any]) -> dict[UUID, list[UUID]]:
