@@ -211,6 +211,7 @@ class TokenScope(models.TextChoices):
     WRITE = "write", "Write"
     RESOLVE = "resolve", "Resolve conflicts"
     OPERATE = "operate", "Operate the sync"
+    WEBHOOKS = "webhooks", "Manage webhooks"
 
 
 class TokenState(models.TextChoices):

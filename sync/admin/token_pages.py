@@ -35,6 +35,7 @@ SCOPE_TEXTS = (
     (TokenScope.WRITE, "Write: records, with their sync settings and links"),
     (TokenScope.RESOLVE, "Resolve: conflicts, and undo resolutions"),
     (TokenScope.OPERATE, "Operate: queue, pauses, approvals, unmatched items, undo"),
+    (TokenScope.WEBHOOKS, "Webhooks: where events are sent"),
 )
 DAYS = ((30, "30 days"), (90, "90 days"), (365, "A year"), (0, "No expiry"))
 GRACE_HOURS = ((0, "Not at all"), (1, "For an hour"), (24, "For 24 hours"))

@@ -26,16 +26,17 @@ from rest_framework import exceptions, serializers, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from sync.api.preconditions import check_tag, etag_of
+from sync.api.preconditions import SameValue, WarningSerializer, check_tag, etag_of, unique_parameter
 from sync.api.problems import MEDIA_TYPE, ActionProblem, PreconditionFailed, ProblemSerializer, problem_body, problem_of
 from sync.api.request_rules import ApiView, KnownFieldsMixin, ModelPermissions, own_method
 from sync.kernel.action_errors import Conflict
 from sync.kernel.db import update_many
 from sync.models import SyncedModel
 from sync.outbox.notify import notify_board
+from sync.reconcile.field_values import match_key
 from sync.records.authors import log_action_each
-from sync.records.external_ids import TAKEN, Name, lock_looked_up, parse_name, records_named, set_external_ids
-from sync.registry import has_right
+from sync.records.external_ids import TAKEN, Name, lock_sources, parse_name, records_named, set_external_ids
+from sync.registry import has_right, match_field
 
 MAX_OPERATIONS = 1_000
 
@@ -121,6 +122,7 @@ class BulkResultSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField(allow_null=True)
     etag = serializers.CharField(allow_null=True, help_text="As it is now; null of a deleted or refused one.")
     problem = ProblemSerializer(allow_null=True)
+    warnings = WarningSerializer(many=True)
 
 
 class BulkAnswerSerializer(serializers.Serializer[Any]):
@@ -173,9 +175,9 @@ class _Row:
 class Bulk:
     """The rows of one request, checked and written in the caller's transaction."""
 
-    def __init__(self, model: type[SyncedModel], serializer: type[serializers.ModelSerializer[Any]], user: Any) -> None:
-        self.model, self.serializer, self.user = model, serializer, user
-        self.entity_type = model.entity_type()
+    def __init__(self, serializer: type[serializers.ModelSerializer[Any]], user: Any, same: SameValue) -> None:
+        self.model, self.serializer, self.user, self.same = same.model, serializer, user, same
+        self.entity_type = same.model.entity_type()
         self.rows: list[_Row] = []
 
     def check(self, operations: Sequence[Any]) -> None:
@@ -186,6 +188,8 @@ class Bulk:
         self._find_records()
         self._check_records()
         self._check_external_ids()
+        if self.same.is_unique:
+            self._check_unique()
 
     @property
     def open(self) -> Iterator[_Row]:
@@ -205,8 +209,9 @@ class Bulk:
 
     def _find_records(self) -> None:
         # A look-up that may create, before any row is locked.
-        for source in sorted({row.named[0] for row in self.open if row.named and row.action == BulkAction.UPSERT}):
-            lock_looked_up(self.entity_type, source)
+        upserts = (row.named for row in self.open if row.action == BulkAction.UPSERT)
+        lock_sources(self.entity_type, {named[0] for named in upserts if named})
+        self.same.lock(row.given.get("record") for row in self.open)
         owners = records_named(self.entity_type, {row.named for row in self.open if row.named})
         for row in self.open:
             row.pk = row.given.get("id") or (owners.get(row.named) if row.named else None)
@@ -284,6 +289,22 @@ class Bulk:
                     message = f"The external id {source}:{value} is that of {self.entity_type} {owner}."
                     row.refuse(ActionProblem(Conflict(message, code=TAKEN)))
 
+    def _check_unique(self) -> None:
+        """Refuse what another record says already, or a row before."""
+        claimed = set[str]()
+        others = self.same.others(self._said())
+        for row in self.open:
+            if row.pk in others:
+                key = match_key(self.entity_type, self.same.field, getattr(_record(row), self.same.field))
+                if others[row.pk] or key in claimed:
+                    row.refuse(ActionProblem(self.same.refusal(others[row.pk])))
+                claimed.add(key)
+
+    def _said(self) -> dict[UUID, Any]:
+        """What the open rows write to the match field, by their records."""
+        named = [row for row in self.open if self.same.field in row.given.get("record", {})]
+        return {row.pk: getattr(_record(row), self.same.field) for row in named if row.pk}
+
     # --- writing ---
 
     def write(self, batch: UUID) -> None:
@@ -343,7 +364,12 @@ class Bulk:
         """What became of each row, with the ETags of now."""
         kept = [row.pk for row in self.open if row.pk and row.action != BulkAction.DELETE]
         now = {} if only_refused else self.model._default_manager.in_bulk(kept)
-        return [self._result(row, now) for row in self.rows if not only_refused or row.problem is not None]
+        others = {} if only_refused else self.same.others(self._said())
+        return [
+            {**self._result(row, now), "warnings": self.same.warnings(others.get(row.pk, []) if row.pk else [])}
+            for row in self.rows
+            if not only_refused or row.problem is not None
+        ]
 
     def _result(self, row: _Row, now: Mapping[UUID, SyncedModel]) -> dict[str, Any]:
         if row.problem is not None:
@@ -390,12 +416,16 @@ class BulkViewSet(ApiView, viewsets.GenericViewSet[Any]):
     permission_classes = [MayChangeSome]
     record_serializer: ClassVar[type[serializers.ModelSerializer[Any]]]
 
+    def query_parameters(self) -> dict[str, bool]:
+        """The parameters of a bulk."""
+        return super().query_parameters() | {"unique": False}
+
     def bulk(self, request: Request) -> Response:
         """Do them, and say what became of each; 422 where all or nothing was asked for and a row is refused."""
         body = BulkSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         batch, is_atomic = uuid.uuid4(), body.validated_data["atomic"]
-        bulk = Bulk(self.get_queryset().model, self.record_serializer, request.user)
+        bulk = Bulk(self.record_serializer, request.user, SameValue(request, self.get_queryset().model))
         with transaction.atomic():
             bulk.check(body.validated_data["operations"])
             if not (is_atomic and self._is_refused(bulk)):
@@ -451,7 +481,10 @@ def bulk_of(
     body = type(
         f"{name}BulkSerializer",
         (BulkSerializer,),
-        {"operations": Operations(allow_empty=False, max_length=MAX_OPERATIONS), "__doc__": BulkSerializer.__doc__},
+        {
+            "operations": Operations(allow_empty=False, min_length=1, max_length=MAX_OPERATIONS),
+            "__doc__": BulkSerializer.__doc__,
+        },
     )
     documented = extend_schema(
         operation_id=f"bulk_{plural.replace(' ', '_')}",
@@ -459,6 +492,7 @@ def bulk_of(
         description=f"Up to {MAX_OPERATIONS:,} operations in one transaction, with a result for each in their order. "
         "With `atomic` all or nothing: 422 with the refused rows.",
         request=body,
+        parameters=unique_parameter(match_field(model)),
         responses={
             200: BulkAnswerSerializer,
             (422, MEDIA_TYPE): OpenApiResponse(BulkRefusedSerializer, description="Unprocessable Entity"),

@@ -13,24 +13,28 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import extend_schema, extend_schema_serializer, extend_schema_view
-from rest_framework import mixins, serializers, viewsets
-from rest_framework.exceptions import PermissionDenied
+from rest_framework import mixins, serializers, status, viewsets
+from rest_framework.exceptions import APIException, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from sync import registry
 from sync.api.lists import ShapedView, filtered_by, ordered_by
 from sync.api.request_rules import (
+    ApiView,
     EntityType,
     KnownFieldsMixin,
     MayChange,
     MayViewOnPost,
     ModelPermissions,
+    Moment,
     QuotingMixin,
+    parse_moment,
 )
 from sync.choices import GuardKind, GuardState, TombstoneState
 from sync.kernel.action_errors import Conflict
 from sync.models import GuardedAct, RefusedItem, Tombstone
+from sync.operations.event_feed import deleted_records, unknown_deletions_before
 from sync.records.approvals import approve, reject
 from sync.records.authors import log_action
 from sync.records.tombstones import restore_by_person
@@ -313,3 +317,53 @@ class IgnoredItemViewSet(ShapedView, mixins.DestroyModelMixin, viewsets.ReadOnly
         with transaction.atomic():
             log_action(self.request.user, instance, "To be considered again, by the API.", flag=DELETION)
             consider_again(RefusedItem.objects.filter(pk=instance.pk))
+
+
+# Which records of one model were deleted: `GET …/deleted/`.
+
+
+class DeletedRecordSerializer(serializers.Serializer[Any]):
+    """That a record was deleted; nothing of what it said."""
+
+    id = serializers.UUIDField(source="entity_id")
+    deleted_at = serializers.DateTimeField(source="at")
+
+
+class DeletedFilter(FilterSet):  # type: ignore[misc]
+    """The filter of deleted records."""
+
+    since = Moment(field_name="at", lookup_expr="gte", help_text="Deleted since then, this moment included.")
+
+
+class DeletionsGone(APIException):
+    """Deletions since then are not all known any more."""
+
+    status_code = status.HTTP_410_GONE
+    default_detail = (
+        "This is longer ago than deletions are kept. Read all records again; those that you have and that are not "
+        "there were deleted."
+    )
+    default_code = "since_expired"
+
+
+class DeletedViewSet(ApiView, viewsets.GenericViewSet[Any]):
+    """`GET …/deleted/`: which records were deleted, as long as events are kept."""
+
+    permission_classes = [ModelPermissions]
+    serializer_class = DeletedRecordSerializer
+    filterset_class = DeletedFilter
+    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {"list": (410,)}
+
+    @extend_schema(
+        summary="List deleted records",
+        description="The records that were deleted, in the order of their deletion: ids and times alone. One that was "
+        "restored is not among them. 410 where `since` is older than what is kept.",
+    )
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """One page of them; 410 rather than a list that looks whole and isn't."""
+        since, known_from = parse_moment(request.query_params.get("since")), unknown_deletions_before()
+        if since is not None and known_from is not None and since < known_from:
+            raise DeletionsGone
+        found = self.filter_queryset(deleted_records(self.get_queryset().model.entity_type()))
+        page = self.paginate_queryset(found) or []
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)

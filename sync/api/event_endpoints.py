@@ -356,7 +356,7 @@ class WebhookEndpointViewSet(ShapedView, viewsets.ModelViewSet[WebhookEndpoint])
     permission_classes = [ModelPermissions]
     unstored = ("create", "rotate_secret")
     scopes: ClassVar[dict[str, str]] = dict.fromkeys(
-        ("create", "partial_update", "destroy", "rotate_secret", "test"), "operate"
+        ("create", "partial_update", "destroy", "rotate_secret", "test"), "webhooks"
     )
     problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {"create": (409,), "test": (409,)}
 
@@ -469,7 +469,7 @@ class WebhookDeliveryViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[WebhookDe
     serializer_class = WebhookDeliverySerializer
     filterset_class = DeliveryFilter
     permission_classes = [ModelPermissions]
-    scopes: ClassVar[dict[str, str]] = {"replay": "operate"}
+    scopes: ClassVar[dict[str, str]] = {"replay": "webhooks"}
     problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {"replay": (409,)}
 
     def get_permissions(self) -> Any:

@@ -34,7 +34,10 @@ from sync.operations import exports
 from sync.records.authors import log_kind_action
 
 _TAGS = ["exports"]
-FILE_TYPE = "application/octet-stream"
+FILE_TYPES = {
+    ExportFormat.CSV: "text/csv; charset=utf-8",
+    ExportFormat.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
 
 
 class ExportRequestSerializer(KnownFieldsMixin):
@@ -89,11 +92,18 @@ class ExportFilter(FilterSet):  # type: ignore[misc]
         return queryset.filter(model__in=[one for one in exports.listed_models() if exports.list_name(one) == value])
 
 
-class FileRenderer(BaseRenderer):
-    """Lets callers accept a file; what is answered is streamed."""
+class CsvRenderer(BaseRenderer):
+    """Lets callers accept such a file; what is answered is streamed, whichever it is."""
 
-    media_type = FILE_TYPE
-    format = "file"
+    media_type = "text/csv"
+    format = "csv"
+
+
+class XlsxRenderer(BaseRenderer):
+    """The same."""
+
+    media_type = FILE_TYPES[ExportFormat.XLSX]
+    format = "xlsx"
 
 
 @extend_schema_view(
@@ -122,14 +132,14 @@ class ExportViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[Export]):
 
     def get_renderers(self) -> Any:
         """A file, beside problems."""
-        return [JSONRenderer(), FileRenderer()] if self.action == "file" else super().get_renderers()
+        return [JSONRenderer(), CsvRenderer(), XlsxRenderer()] if self.action == "file" else super().get_renderers()
 
     @extend_schema(
         operation_id="get_export_file",
         summary="Download the file of an export",
         description="CSV in UTF-8, or XLSX, as `file_format` says; 409 before it is written. It needs the permission "
         "to view what was exported, also now, and all types of records that it names.",
-        responses={(200, FILE_TYPE): OpenApiTypes.BINARY},
+        responses={(200, "text/csv"): OpenApiTypes.STR, (200, XlsxRenderer.media_type): OpenApiTypes.BINARY},
         tags=_TAGS,
     )
     def file(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -139,7 +149,9 @@ class ExportViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[Export]):
             raise PermissionDenied(exports.LOST_SIGHT)
         if export.state != ExportState.DONE:
             raise Conflict("The file isn't written yet. Read the export's state again in a second.", code="not_ready")
-        answer = StreamingHttpResponse(exports.file_parts(export), content_type=FILE_TYPE)
+        answer = StreamingHttpResponse(
+            exports.file_parts(export), content_type=FILE_TYPES[ExportFormat(export.file_format)]
+        )
         answer.headers["Content-Length"] = str(export.size)
         answer.headers["Content-Disposition"] = str(content_disposition_header(True, export.file_name))
         return answer

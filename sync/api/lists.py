@@ -424,13 +424,20 @@ class ShapedView(ApiView):
         if not self.is_shaped:
             return []
         said = "Only these fields, separated by commas, as `name,email`; without it, all."
-        found = [OpenApiParameter("fields", str, description=said)]
+        serializer: Any = self.get_serializer()
+        found = [OpenApiParameter("fields", _names_of(serializer.fields), description=said)]
         if self.expandable:
             said = (
                 f"The record in place of its id, for these fields, separated by commas: {', '.join(self.expandable)}."
             )
-            found.append(OpenApiParameter("expand", str, description=said))
+            found.append(OpenApiParameter("expand", _names_of(self.expandable), description=said))
         return found
+
+
+def _names_of(known: Iterable[str]) -> dict[str, Any]:
+    """The shape of a text that lists some of these names."""
+    one = f"({'|'.join(known)})"
+    return {"type": "string", "pattern": f"^{one}(,{one})*$"}
 
 
 NOT_EXPANDED = ("sync", "external_ids")

@@ -1,4 +1,5 @@
-"""On which conditions a request is done: once for an Idempotency-Key, and only while a record's ETag is the caller's.
+"""On which conditions a request is done: once for an Idempotency-Key, while a record's ETag is the caller's, and beside
+another record of the same value or not.
 
 A POST that is sent twice is done once, and its first answer is given again. The answer is stored in the transaction of
 what the request did, so both are there or neither. A lock of that transaction keeps a second request out meanwhile; it
@@ -12,30 +13,36 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 from django.core.files.uploadedfile import UploadedFile
 from django.db import connection, transaction
 from django.http import HttpResponse, HttpResponseBase
+from django.utils.cache import patch_vary_headers
 from django.utils.crypto import salted_hmac
 from drf_spectacular.utils import OpenApiParameter
-from rest_framework import exceptions
+from rest_framework import exceptions, serializers
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from sync.api.problems import PreconditionFailed
+from sync import registry
+from sync.api.problems import BadQuery, PreconditionFailed
+from sync.api.token_auth import has_scope
+from sync.choices import TokenScope
 from sync.clock import sync_now
-from sync.kernel.action_errors import PartiallyDone, RefusalNoted
+from sync.kernel.action_errors import Conflict, PartiallyDone, RefusalNoted
 from sync.kernel.triggers import BOOKKEEPING
 from sync.models import StoredAnswer, SyncedModel
-from sync.records.external_ids import advisory_key
+from sync.reconcile.field_values import match_key, records_sharing
+from sync.records.external_ids import advisory_key, lock_values
 
 HEADER, REPLAYED = "Idempotency-Key", "Idempotent-Replayed"
 LIFETIME = timedelta(hours=24)
@@ -180,18 +187,25 @@ def _file_digest(value: Any) -> str:
     return f"{value.name} {digest.hexdigest()}"
 
 
-# The ETag of a record: what it is a hash of, and how If-Match and If-None-Match are compared with it.
+# ETags. Of a record it is "fields.body": what stands before the dot is a hash of what people edit, with which If-Match
+# is compared, so that a pass makes no person's tag stale. All of it covers the whole answer, as the tag of any other
+# does, and is what a 304 needs: none hides what a pass has changed.
 
 
 _TAG = re.compile(r'(?:W/)?("[^"]*")')
+_FIELDS_OF_TAG = re.compile(r'(?:W/)?("[^".]*)(?:\.[^"]*)?"')
 
 ETAG_OUT = OpenApiParameter(
-    "ETag", str, OpenApiParameter.HEADER, response=[200, 201], description="A hash of what people edit."
+    "ETag",
+    str,
+    OpenApiParameter.HEADER,
+    response=[200, 201],
+    description="For If-Match: before its dot a hash of what people edit, as the body's `etag`, then one of the body.",
 )
 
 IF_MATCH = OpenApiParameter(
     "If-Match",
-    str,
+    {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$'},
     OpenApiParameter.HEADER,
     description="ETags as read, or *; when the record has another now, nothing is done: 412.",
 )
@@ -214,12 +228,40 @@ def etag_of(record: SyncedModel) -> str:
     # Without bookkeeping: a pass must not make a person's ETag stale.
     values = {name: getattr(record, name) for name in names}
     text = json.dumps(values, sort_keys=True, default=str, ensure_ascii=False)
-    return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
+    return _tag_of(text.encode())
+
+
+def etag_of_answer(record: SyncedModel, data: Any) -> str:
+    """The tag of a record with that of what is answered of it."""
+    body = _tag_of(JSONRenderer().render(data))
+    return f'{etag_of(record)[:-1]}.{body[1:17]}"'
+
+
+def _tag_of(text: bytes) -> str:
+    return f'"{hashlib.sha256(text).hexdigest()[:32]}"'
 
 
 def matches_etag(if_match: str, etag: str) -> bool:
-    """Whether an If-Match header names this tag: a list of tags or `*`; `W/` is ignored."""
-    return if_match.strip() == "*" or etag in _TAG.findall(if_match)
+    """Whether an If-Match header names the tag of a record, whatever body it was read with: a list of tags or `*`.
+
+    `W/` is ignored.
+    """
+    return if_match.strip() == "*" or etag[:-1] in _FIELDS_OF_TAG.findall(if_match)
+
+
+def answer_unchanged(request: Request, answer: Any) -> None:
+    """Give what a GET answers its ETag, and make it a 304 where If-None-Match names that."""
+    if request.method not in ("GET", "HEAD") or answer.status_code != HTTPStatus.OK or not isinstance(answer, Response):
+        return
+    if "ETag" not in answer:
+        answer.render()
+        answer["ETag"] = _tag_of(answer.content)
+    known = request.headers.get("If-None-Match", "")
+    if known.strip() == "*" or answer["ETag"] in _TAG.findall(known):
+        answer.status_code, answer.content = HTTPStatus.NOT_MODIFIED, b""
+        del answer["Content-Type"]
+        # As the answer with a body has it, which may be compressed.
+        patch_vary_headers(answer, ("Accept-Encoding",))
 
 
 def check_tag(if_match: str | None, record: SyncedModel) -> None:
@@ -237,9 +279,16 @@ def check_precondition(request: Request, record: SyncedModel) -> None:
     check_tag(request.headers.get("If-Match"), record)
 
 
-def check_upsert_precondition(request: Request, record: SyncedModel | None) -> None:
-    """The same where the record may be missing, which no If-Match names; If-None-Match says that it must be."""
+def check_upsert_precondition(request: Request, record: SyncedModel | None, number: int) -> None:
+    """The same where the record may be missing, which no If-Match names; If-None-Match says that it must be.
+
+    `number` is how many fit; of several `record` is None.
+    """
     if_none_match = request.headers.get("If-None-Match")
+    if number > 1:
+        if if_none_match is not None and if_none_match.strip() == "*":
+            raise PreconditionFailed(f"{number} records fit already; nothing was done. Look at them first.")
+        return
     if record is None:
         if "If-Match" in request.headers:
             raise PreconditionFailed("There is no such record, so it isn't the one that you read; nothing was done.")
@@ -250,3 +299,83 @@ def check_upsert_precondition(request: Request, record: SyncedModel | None) -> N
             f"There is “{record}” ({record.entity_type()} {record.pk}) already; nothing was done. Leave out "
             "If-None-Match to change it."
         )
+
+
+# Whether another record says the same in the field by which records are known to be the same.
+
+
+POSSIBLE_DUPLICATE = "possible_duplicate"
+"""The code of a warning, and of the Conflict where `unique` is asked."""
+
+MAX_DUPLICATES = 20
+"""Records that a warning names."""
+
+
+class WarningSerializer(serializers.Serializer[Any]):
+    """What was done, and may be a mistake."""
+
+    code = serializers.ChoiceField(choices=[POSSIBLE_DUPLICATE])
+    field = serializers.CharField(help_text="The field that other records say the same in.")
+    ids = serializers.ListField(
+        child=serializers.UUIDField(), help_text=f"Those that you may see, {MAX_DUPLICATES} at most."
+    )
+    detail = serializers.CharField()
+
+
+class SameValue:
+    """One request's look for records that say the same as those it writes; `field` is their match field."""
+
+    def __init__(self, request: Request, model: type[SyncedModel]) -> None:
+        """Raise BadQuery where `unique` names another field."""
+        self.model, self.field = model, registry.match_field(model) or ""
+        self.is_unique = "unique" in request.query_params
+        if self.is_unique and request.query_params["unique"] != self.field:
+            known = f"Known: {self.field}." if self.field else "There are none."
+            raise BadQuery({"unique": [f"Not known here. {known}"]}, code="unknown")
+        may_see = registry.may_view(request.user, model._meta.label_lower)
+        self.names_others = may_see and has_scope(request, TokenScope.READ)
+
+    def lock(self, bodies: Iterable[Any]) -> None:
+        """Where unique is asked, let nobody else who asks it write the same; before any record's row is locked."""
+        if self.is_unique:
+            said = [body[self.field] for body in bodies if isinstance(body, dict) and self.field in body]
+            # A number is stored as its text.
+            keys = {match_key(self.model.entity_type(), self.field, str(one)) for one in said if one}
+            lock_values(self.model.entity_type(), self.field, keys - {""})
+
+    def others(self, written: Mapping[UUID, Any]) -> dict[UUID, list[UUID]]:
+        """The other records that say what these do, by the ids of these."""
+        entity_type, said = self.model.entity_type(), {pk: value for pk, value in written.items() if value}
+        found = records_sharing(self.model, self.field, said.values(), MAX_DUPLICATES + 1)
+        keys = {pk: match_key(entity_type, self.field, value) for pk, value in said.items()}
+        return {pk: [one for one in found.get(key, ()) if one != pk][:MAX_DUPLICATES] for pk, key in keys.items()}
+
+    def check(self, values: Mapping[str, Any], pk: UUID | None) -> list[dict[str, Any]]:
+        """Return the warnings of writing these to this record, or a new one; raises Conflict where unique is asked."""
+        if self.field not in values:
+            return []
+        own = pk or UUID(int=0)
+        others = self.others({own: values[self.field]}).get(own, [])
+        if others and self.is_unique:
+            raise self.refusal(others)
+        return self.warnings(others)
+
+    def refusal(self, others: Sequence[UUID]) -> Conflict:
+        """Why a record isn't written beside these."""
+        named = f": {', '.join(map(str, others))}" if self.names_others and others else ""
+        sentence = f"Another {self.model._meta.verbose_name} has this {self.field} already{named}. Nothing was written."
+        return Conflict(f"{sentence} Change that one, or send it without unique.", code=POSSIBLE_DUPLICATE)
+
+    def warnings(self, others: Sequence[UUID]) -> list[dict[str, Any]]:
+        """That these say the same, to somebody who may see them or not."""
+        if not others:
+            return []
+        detail = f"Another {self.model._meta.verbose_name} has this {self.field}. Is it the same?"
+        ids = [str(one) for one in others] if self.names_others else []
+        return [{"code": POSSIBLE_DUPLICATE, "field": self.field, "ids": ids, "detail": detail}]
+
+
+def unique_parameter(field: str | None) -> list[OpenApiParameter]:
+    """What the schema says of `unique`; of a model without such a field nothing."""
+    said = "Refuse (409 `possible_duplicate`) what another record says in this field, as the sync compares it."
+    return [OpenApiParameter("unique", str, enum=[field], description=said)] if field else []

@@ -147,6 +147,21 @@ KINDS = {
                 for verb, by in (("create", ""), ("replace", ""), ("update", ""), ("upsert", "_by_external_id"))
             ),
         ),
+        ProblemKind(
+            "possible_duplicate",
+            409,
+            "`unique` was asked, and another record says the same.",
+            "Change that one, or send it without `unique`.",
+            tuple(
+                f"{verb}_{noun}{by}"
+                for noun, key in (("contact", "email"), ("organization", "name"))
+                for verb, by in (
+                    *(("create", ""), ("replace", ""), ("update", "")),
+                    *(("upsert", "_by_external_id"), ("upsert", f"_by_{key}")),
+                )
+            )
+            + _BULK,
+        ),
         ProblemKind("named_twice", 409, "A bulk names the record twice.", "Send one operation for each.", _BULK),
         ProblemKind(
             "idempotency_in_progress", 409, "The first request under the key isn't done.", "Repeat it after a second."

@@ -5,29 +5,31 @@ redirect from a record's id to its page.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib.admin.models import ADDITION, DELETION
 from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.urls import URLPattern, URLResolver, include, path, reverse
 from django.views.decorators.http import require_safe
-from django_filters.rest_framework import FilterSet
-from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import serializers, status, viewsets
 from rest_framework.decorators import action
-from rest_framework.exceptions import APIException, NotFound
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
 from sync import registry
 from sync.api.bulk_endpoints import bulk_of
+from sync.api.deletion_endpoints import DeletedViewSet
 from sync.api.export_endpoints import export_paths
 from sync.api.history_endpoints import DecisionSerializer, decision_data
 from sync.api.lists import ShapedView, expand, filters_of, ordering_of
@@ -35,9 +37,13 @@ from sync.api.preconditions import (
     ETAG_OUT,
     IF_MATCH,
     IF_NONE_MATCH,
+    SameValue,
+    WarningSerializer,
     check_precondition,
     check_upsert_precondition,
     etag_of,
+    etag_of_answer,
+    unique_parameter,
 )
 from sync.api.request_limits import SyncNowThrottle
 from sync.api.request_rules import (
@@ -46,10 +52,8 @@ from sync.api.request_rules import (
     KnownFieldsMixin,
     MayChange,
     ModelPermissions,
-    Moment,
     RecordFilter,
     own_method,
-    parse_moment,
     slash_paths,
 )
 from sync.choices import RULES, RecordSyncStatus, SyncDirection
@@ -58,13 +62,15 @@ from sync.ledger import SyncStateService
 from sync.ledger.record_view import FieldReason, FieldView, Part, RecordState, RecordView
 from sync.models import Decision, SyncedModel
 from sync.models.api_clients import VALUE_LENGTH
-from sync.operations.event_feed import deleted_records, unknown_deletions_before
 from sync.operations.record_requests import PushReason, push_record
-from sync.reconcile.field_values import canonical_value, records_saying
+from sync.reconcile.field_values import canonical_value, match_key, records_saying
 from sync.records.authors import log_action
 from sync.records.external_ids import (
+    SOURCE_PATTERN,
+    Name,
     external_ids_of,
-    lock_looked_up,
+    lock_sources,
+    lock_values,
     records_named,
     set_external_ids,
     source_problem,
@@ -163,10 +169,23 @@ class ExternalIdsField(serializers.DictField):
         return given
 
 
+class ETagField(serializers.CharField):
+    """The tag of the record's fields, as If-Match takes it."""
+
+    def get_attribute(self, instance: Any) -> Any:
+        """The record."""
+        return instance
+
+    def to_representation(self, value: Any) -> str:
+        """Its tag."""
+        return etag_of(value)
+
+
 class RecordSerializer(KnownFieldsMixin, serializers.ModelSerializer[Any]):
     """A synced record; an unknown field is refused by name, not ignored."""
 
     sync = serializers.SerializerMethodField()
+    etag = ETagField(read_only=True, help_text="For If-Match: a hash of what people edit.")
     external_ids = ExternalIdsField(
         required=False,
         help_text="What other systems call the record, by source. null takes an id away; a source that isn't named "
@@ -175,14 +194,21 @@ class RecordSerializer(KnownFieldsMixin, serializers.ModelSerializer[Any]):
 
     OWN_FIELDS: ClassVar[tuple[str, ...]] = (
         *("monday_id", "monday_last_synced", "sync_status", "sync_enabled", "sync_direction"),
-        *("created_at", "updated_at", "external_ids", "sync"),
+        *("created_at", "updated_at", "external_ids", "sync", "etag"),
     )
 
+    ANSWERED: ClassVar[tuple[str, ...]] = ("warnings",)
+    """What the answer to a write has besides."""
+
     # Passes and triggers change these, so a body that was read earlier may hold older values.
-    MOVING: ClassVar[tuple[str, ...]] = ("monday_id", "monday_last_synced", "sync_status", "updated_at", "sync")
+    MOVING: ClassVar[tuple[str, ...]] = (
+        *("monday_id", "monday_last_synced", "sync_status", "updated_at", "sync", "etag"),
+    )
 
     def to_internal_value(self, data: Any) -> Any:
         """The values to write; raises ValidationError that names unknown or read-only fields."""
+        if isinstance(data, dict) and not self.partial:
+            data = {name: value for name, value in data.items() if name not in self.ANSWERED}
         self.refuse_unknown(data)
         if self.instance is not None and isinstance(data, dict):
             self._refuse_read_only(data)
@@ -254,6 +280,8 @@ class MayUpsert(ModelPermissions):
     }
 
 
+WRITES = ("create", "update", "partial_update", "upsert_by_key", "upsert_by_external_id")
+
 _SERIALIZERS: dict[type[SyncedModel], type[RecordSerializer]] = {}
 """The serializer of each model whose records have an API, for those that name them."""
 
@@ -262,6 +290,7 @@ class RecordViewSet(ShapedView, viewsets.ModelViewSet[Any]):
     """Create, read, change and delete records of one model."""
 
     paged: ClassVar[tuple[str, ...]] = ("list", "history")
+    shaped: ClassVar[tuple[str, ...]] = ("list", "retrieve", "retrieve_by_external_id")
     permission_classes = [ModelPermissions]
     problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {
         "create": (409,),
@@ -280,6 +309,10 @@ class RecordViewSet(ShapedView, viewsets.ModelViewSet[Any]):
         fields = {name: self.get_queryset().model._meta.get_field(name) for name in self.expandable}
         return {name: _SERIALIZERS[registry.target_of(field)] for name, field in fields.items()}
 
+    def query_parameters(self) -> dict[str, bool]:
+        """The parameters of this action."""
+        return super().query_parameters() | ({"unique": False} if self.action in WRITES else {})
+
     def get_permissions(self) -> Any:
         """An upsert needs both permissions, to add and to change, for nobody knows which it will be."""
         # Of a method that the address doesn't take, the action is None.
@@ -292,31 +325,52 @@ class RecordViewSet(ShapedView, viewsets.ModelViewSet[Any]):
         return self.get_paginated_response(self._serialize(records, many=True))
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """One record with its ETag.
-
-        Never 304, because the body holds bookkeeping that the ETag leaves out.
-        """
+        """One record with its ETag."""
         return self._respond(self.get_object())
+
+    def retrieve_by_external_id(self, request: Request, source: str, value: str) -> Response:
+        """The record that another system calls so."""
+        named = self._named(source, value)
+        found = records_named(self.get_queryset().model.entity_type(), [named]).get(named)
+        record = self.get_queryset().filter(pk=found).first()
+        if record is None:
+            raise NotFound(f"No record has the external id {':'.join(named)}; it may have been deleted.")
+        return self._respond(record)
 
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Create a record."""
-        with transaction.atomic():
+        with self._writing(request.data):
             return self._create(request, request.data)
+
+    @cached_property
+    def _same(self) -> SameValue:
+        return SameValue(self.request, self.get_queryset().model)
+
+    @contextmanager
+    def _writing(self, data: Any, source: str = "") -> Iterator[None]:
+        """A transaction with the locks of an external id's source, and of what is to be unique; raises BadQuery."""
+        same = self._same
+        with transaction.atomic():
+            if source:
+                lock_sources(same.model.entity_type(), [source])
+            same.lock([data])
+            yield
 
     def _create(self, request: Request, data: Any) -> Response:
         serializer = self.get_serializer(data=data)
         serializer.is_valid(raise_exception=True)
+        warnings = self._same.check(serializer.validated_data, None)
         record = serializer.save()
         # Triggers have set columns of the new row.
         record.refresh_from_db()
         log_action(request.user, record, "Made by the API.", flag=ADDITION)
-        answer = self._respond(record, status.HTTP_201_CREATED)
+        answer = self._respond(record, status.HTTP_201_CREATED, warnings=warnings)
         answer["Location"] = self.reverse_action("detail", args=[record.pk])
         return answer
 
     def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Change a record; a field that already has the value is not written."""
-        with transaction.atomic():
+        with self._writing(request.data):
             record = self.get_object()
             check_precondition(request, record)
             return self._change(request, record, request.data, partial=kwargs.get("partial", False))
@@ -324,20 +378,27 @@ class RecordViewSet(ShapedView, viewsets.ModelViewSet[Any]):
     def _change(self, request: Request, record: SyncedModel, data: Any, *, partial: bool) -> Response:
         serializer = self.get_serializer(record, data=data, partial=partial)
         serializer.is_valid(raise_exception=True)
+        warnings = self._same.check(serializer.validated_data, record.pk)
         serializer.save()
         fields = ", ".join(sorted(serializer.validated_data))
         log_action(request.user, record, f"Changed by the API: {fields}.")
         # Triggers have changed the row.
         record.refresh_from_db()
-        return self._respond(record)
+        return self._respond(record, warnings=warnings)
 
-    def upsert_by_external_id(self, request: Request, source: str, value: str) -> Response:
-        """Create or change the record that another system calls so."""
+    def _named(self, source: str, value: str) -> Name:
+        """What an address names; raises ValidationError."""
         # With a slash at its end and without it is one address.
-        value, entity_type = value.removesuffix("/"), self.get_queryset().model.entity_type()
+        value = value.removesuffix("/")
         problems = {"source": source_problem(source), "value": value_problem(value)}
         if errors := {name: [problem] for name, problem in problems.items() if problem}:
             raise serializers.ValidationError(errors, code="bad_external_id")
+        return source, value
+
+    def upsert_by_external_id(self, request: Request, source: str, value: str) -> Response:
+        """Create or change the record that another system calls so."""
+        model = self.get_queryset().model
+        source, value = self._named(source, value)
         given = _object(request.data)
         external_ids = given.get("external_ids", {})
         if isinstance(external_ids, dict):
@@ -345,9 +406,9 @@ class RecordViewSet(ShapedView, viewsets.ModelViewSet[Any]):
                 message = f"The address names {source}:{value}. Leave {source} out here, or send the same."
                 raise serializers.ValidationError({"external_ids": {source: [message]}}, code="contradiction")
             given |= {"external_ids": {**external_ids, source: value}}
-        with transaction.atomic():
-            lock_looked_up(entity_type, source)
-            return self._upsert(request, list(records_named(entity_type, [(source, value)]).values()), given, given)
+        with self._writing(given, source):
+            found = list(records_named(model.entity_type(), [(source, value)]).values())
+            return self._upsert(request, found, given, given)
 
     def upsert_by_key(self, request: Request, value: str) -> Response:
         """Create or change the record with this value of the match field; 409 where several have it."""
@@ -360,8 +421,8 @@ class RecordViewSet(ShapedView, viewsets.ModelViewSet[Any]):
         if not isinstance(sent, str) or str(canonical_value(entity_type, field, sent)).lower() != key.lower():
             message = f"The address names “{value}”. Leave it out here, or send the same; to change it, use the id."
             raise serializers.ValidationError({field: [message]}, code="contradiction")
-        with transaction.atomic():
-            lock_looked_up(entity_type, field, key.lower())
+        with self._writing({}):
+            lock_values(entity_type, field, [match_key(entity_type, field, value)])
             found = [record.pk for record in records_saying(model, field, value)]
             return self._upsert(request, found, given, {field: value, **given})
 
@@ -369,12 +430,12 @@ class RecordViewSet(ShapedView, viewsets.ModelViewSet[Any]):
         self, request: Request, found: Sequence[UUID], changes: dict[str, Any], values: dict[str, Any]
     ) -> Response:
         """Write `changes` to the one record that was found, or make one of `values`; under the look-up's lock."""
+        one = self.get_queryset().select_for_update().filter(pk__in=found).first() if len(found) == 1 else None
+        check_upsert_precondition(request, one, len(found))
         if len(found) > 1:
             ids = ", ".join(map(str, found[:MAX_NAMED]))
             raise Conflict(f"{len(found)} records fit: {ids}. Choose one, and change it by its id.", code="ambiguous")
-        record = self.get_queryset().select_for_update().filter(pk__in=found).first()
-        check_upsert_precondition(request, record)
-        return self._create(request, values) if record is None else self._change(request, record, changes, partial=True)
+        return self._create(request, values) if one is None else self._change(request, one, changes, partial=True)
 
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Delete a record."""
@@ -410,8 +471,13 @@ class RecordViewSet(ShapedView, viewsets.ModelViewSet[Any]):
         record = self.get_object()
         return Response(RecordFieldsSerializer(SyncStateService().describe_many([record])[record.pk]).data)
 
-    def _respond(self, record: SyncedModel, code: int = status.HTTP_200_OK) -> Response:
-        return Response(self._serialize([record], many=False), code, headers={"ETag": etag_of(record)})
+    def _respond(
+        self, record: SyncedModel, code: int = status.HTTP_200_OK, warnings: Sequence[Any] | None = None
+    ) -> Response:
+        data = self._serialize([record], many=False)
+        # Of what the next read answers, which has no warnings.
+        headers = {"ETag": etag_of_answer(record, data)}
+        return Response(data if warnings is None else {**data, "warnings": warnings}, code, headers=headers)
 
     def _serialize(self, records: Sequence[SyncedModel], *, many: bool) -> Any:
         context = {**self.get_serializer_context()}
@@ -432,53 +498,6 @@ def _object(data: Any) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise serializers.ValidationError("The body must be an object with the record's fields.")
     return dict(data)
-
-
-class DeletedRecordSerializer(serializers.Serializer[Any]):
-    """That a record was deleted; nothing of what it said."""
-
-    id = serializers.UUIDField(source="entity_id")
-    deleted_at = serializers.DateTimeField(source="at")
-
-
-class DeletedFilter(FilterSet):  # type: ignore[misc]
-    """The filter of deleted records."""
-
-    since = Moment(field_name="at", lookup_expr="gte", help_text="Deleted since then, this moment included.")
-
-
-class DeletionsGone(APIException):
-    """Deletions since then are not all known any more."""
-
-    status_code = status.HTTP_410_GONE
-    default_detail = (
-        "This is longer ago than deletions are kept. Read all records again; those that you have and that are not "
-        "there were deleted."
-    )
-    default_code = "since_expired"
-
-
-class DeletedViewSet(ApiView, viewsets.GenericViewSet[Any]):
-    """`GET …/deleted/`: which records were deleted, as long as events are kept."""
-
-    permission_classes = [ModelPermissions]
-    serializer_class = DeletedRecordSerializer
-    filterset_class = DeletedFilter
-    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {"list": (410,)}
-
-    @extend_schema(
-        summary="List deleted records",
-        description="The records that were deleted, in the order of their deletion: ids and times alone. One that was "
-        "restored is not among them. 410 where `since` is older than what is kept.",
-    )
-    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """One page of them; 410 rather than a list that looks whole and isn't."""
-        since, known_from = parse_moment(request.query_params.get("since")), unknown_deletions_before()
-        if since is not None and known_from is not None and since < known_from:
-            raise DeletionsGone
-        found = self.filter_queryset(deleted_records(self.get_queryset().model.entity_type()))
-        page = self.paginate_queryset(found) or []
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
 
 class LinkingAnswerSerializer(serializers.Serializer[Any]):
@@ -563,14 +582,25 @@ class PushViewSet(ApiView, viewsets.GenericViewSet[Any]):
 # The addresses of one model's records, made from the model and its registration.
 
 
-_documented = extend_schema_view(
-    list=extend_schema(description="One page of records with their sync state."),
-    retrieve=extend_schema(parameters=[ETAG_OUT], description="One record; its ETag is for If-Match."),
-    create=extend_schema(parameters=[ETAG_OUT], description="Make a record; it goes to its board by itself."),
-    update=extend_schema(parameters=[ETAG_OUT, IF_MATCH], description="Write what differs from the record."),
-    partial_update=extend_schema(parameters=[ETAG_OUT, IF_MATCH], description="Write the fields sent."),
-    destroy=extend_schema(parameters=[IF_MATCH], description="Delete the record."),
-)
+def _documented(records: Any, written: type[RecordSerializer], key: str | None) -> Any:
+    """Describe the operations of one model; `written` is what a write answers."""
+    made, changed = {201: written}, {200: written}
+    writes = [ETAG_OUT, *unique_parameter(key)]
+    described = extend_schema_view(
+        list=extend_schema(description="One page of records with their sync state."),
+        retrieve=extend_schema(parameters=[ETAG_OUT], description="One record; its ETag is for If-Match."),
+        create=extend_schema(
+            parameters=writes, responses=made, description="Make a record; it goes to its board by itself."
+        ),
+        update=extend_schema(
+            parameters=[*writes, IF_MATCH], responses=changed, description="Write what differs from the record."
+        ),
+        partial_update=extend_schema(
+            parameters=[*writes, IF_MATCH], responses=changed, description="Write the fields sent."
+        ),
+        destroy=extend_schema(parameters=[IF_MATCH], description="Delete the record."),
+    )
+    return described(records)
 
 
 def record_paths(
@@ -598,18 +628,19 @@ def record_paths(
         "filterset_class": _filter_of(model, filters or RecordFilter),
         "expandable": tuple(field.name for field in registry.own_relations(model)),
     }
-    records: Any = _documented(type(f"{name}ViewSet", (RecordViewSet,), views))
+    key, written = registry.match_field(model), _written_serializer_of(name, serializer)
+    records: Any = _documented(type(f"{name}ViewSet", (RecordViewSet,), views), written, key)
     push: Any = type(f"{name}Push", (PushViewSet,), own | {"serializer_class": answer})
     linking: Any = type(f"{name}Linking", (LinkingViewSet,), own)
     of_fields = _fields_serializer_of(name, serializer)
     bulk = bulk_of(model, serializer, of_fields)
-    key = registry.match_field(model)
-    _document_upserts(records, model, of_fields, key)
+    _document_by_name(records, model, of_fields, written, key)
     _document_sync(records, model, f"{article} {singular}", plural)
     deleted: Any = type(f"{name}Deleted", (DeletedViewSet,), own)
     router, one = SimpleRouter(), f"{plural}/<str:pk>"
     router.register(plural, records)
-    by_external_id = records.as_view({"put": "upsert_by_external_id"}, basename=model.entity_type())
+    at_external_id = {"get": "retrieve_by_external_id", "put": "upsert_by_external_id"}
+    by_external_id = records.as_view(at_external_id, basename=model.entity_type())
     by_key = records.as_view({"put": "upsert_by_key"}, basename=model.entity_type())
     return [
         path(f"{plural}/by-external-id/<str:source>/<path:value>", by_external_id, name=f"{plural}-by-external-id"),
@@ -638,19 +669,33 @@ def _document_sync(records: Any, model: type[SyncedModel], one: str, plural: str
     )(own_method(RecordViewSet.read_sync))
 
 
-def _document_upserts(
-    records: Any, model: type[SyncedModel], of_fields: type[RecordSerializer], key: str | None
+def _document_by_name(
+    records: Any,
+    model: type[SyncedModel],
+    of_fields: type[RecordSerializer],
+    written: type[RecordSerializer],
+    key: str | None,
 ) -> None:
-    """Describe the upserts of one model: what is sent needs no field that creating does, for it may be there."""
-    answers = dict.fromkeys((200, 201), records.serializer_class)
+    """Describe how one model's records are named otherwise than by their ids.
+
+    What an upsert is sent needs no field that creating does, for the record may be there.
+    """
     described: dict[str, Any] = {
         "request": of_fields,
-        "responses": answers,
-        "parameters": [ETAG_OUT, IF_MATCH, IF_NONE_MATCH],
+        "responses": dict.fromkeys((200, 201), written),
+        "parameters": [ETAG_OUT, *unique_parameter(key), IF_MATCH, IF_NONE_MATCH],
     }
+    source = OpenApiParameter("source", {"type": "string", "pattern": f"^{SOURCE_PATTERN}$"}, OpenApiParameter.PATH)
     singular = model.entity_type()
+    records.retrieve_by_external_id = extend_schema(
+        operation_id=f"get_{singular}_by_external_id",
+        summary="Get one by an external id",
+        description=f"The {singular} that another system calls so; its ETag is for If-Match.",
+        responses=records.serializer_class,
+        parameters=[ETAG_OUT, source],
+    )(own_method(RecordViewSet.retrieve_by_external_id))
     records.upsert_by_external_id = extend_schema(
-        **described,
+        **{**described, "parameters": [*described["parameters"], source]},
         operation_id=f"upsert_{singular}_by_external_id",
         summary="Create or change by an external id",
         description=f"Write the fields sent to the {singular} that another system calls so: 200; or make one: 201. "
@@ -672,16 +717,32 @@ def _fields_serializer_of(name: str, serializer: type[RecordSerializer]) -> type
     return type(f"{name}FieldsSerializer", (serializer,), {"Meta": meta, "__doc__": f"Fields of {name}."})
 
 
+def _written_serializer_of(name: str, serializer: type[RecordSerializer]) -> type[RecordSerializer]:
+    """What a write of a record answers."""
+    meta = type("Meta", (serializer.Meta,), {"fields": [*serializer.Meta.fields, *RecordSerializer.ANSWERED]})
+    own = {"warnings": WarningSerializer(many=True, read_only=True), "Meta": meta, "__doc__": f"{name}, as written."}
+    return type(f"Written{name}Serializer", (serializer,), own)
+
+
 def _serializer_of(model: type[SyncedModel]) -> type[RecordSerializer]:
-    names = ["id", *(field.name for field in registry.own_fields(model)), *RecordSerializer.OWN_FIELDS]
+    own, kept = [field.name for field in registry.own_fields(model)], RecordSerializer.OWN_FIELDS
+    if taken := {*own} & {*kept, *RecordSerializer.ANSWERED}:
+        raise ImproperlyConfigured(
+            f"{model.__name__} has a field “{min(taken)}”, which is a member of every record in the API. Rename it."
+        )
+    names = ["id", *own, *kept]
     meta = type("Meta", (), {"model": model, "fields": names})
     return type(f"{model.__name__}Serializer", (RecordSerializer,), {"Meta": meta, "__doc__": model.__doc__})
+
+
+UNFILTERED = ("external_ids", "sync", "etag")
+"""Members that are no column."""
 
 
 def _filter_of(model: type[SyncedModel], base: type[RecordFilter]) -> type[RecordFilter]:
     """The filters of every field that the list shows, besides those that `base` declares."""
     names = [field.name for field in registry.own_fields(model)]
-    shown = ["id", *names, *(name for name in RecordSerializer.OWN_FIELDS if name not in ("external_ids", "sync"))]
+    shown = ["id", *names, *(name for name in RecordSerializer.OWN_FIELDS if name not in UNFILTERED)]
     filters = filters_of(model, shown, matched=registry.match_field(model))
     # Lists are ordered by `name` in every API, whatever the model calls it.
     ordering = ordering_of(model, shown, **({} if "name" in names else {"name": registry.name_field(model) or "pk"}))

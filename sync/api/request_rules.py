@@ -19,7 +19,7 @@ from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
-from django.http import Http404, HttpRequest, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponseBase, QueryDict
 from django.urls import URLPattern, path
 from django.utils.dateparse import parse_datetime
 from django.utils.http import http_date
@@ -37,7 +37,7 @@ from rest_framework.permissions import BasePermission, DjangoModelPermissions
 from rest_framework.request import Request
 
 from sync import registry
-from sync.api.preconditions import watch_repeats
+from sync.api.preconditions import answer_unchanged, watch_repeats
 from sync.api.problems import MEDIA_TYPE, BadQuery
 from sync.api.request_limits import LimitedView
 from sync.api.token_auth import check_scope
@@ -186,6 +186,7 @@ class KnownFieldsMixin(serializers.Serializer[Any]):
     def to_internal_value(self, data: Any) -> Any:
         """The values, of known fields."""
         self.refuse_unknown(data)
+        self._refuse_loose_truth(data)
         return super().to_internal_value(data)
 
     def refuse_unknown(self, data: Any) -> None:
@@ -195,6 +196,18 @@ class KnownFieldsMixin(serializers.Serializer[Any]):
             known = ", ".join(name for name, field in self.fields.items() if not field.read_only)
             message = f"There is no such field. Known: {known}."
             raise serializers.ValidationError({name: [message] for name in unknown[:MAX_NAMED]}, code="unknown_field")
+
+    def _refuse_loose_truth(self, data: Any) -> None:
+        # REST framework takes 0, "off" and more for it; a form has nothing but texts.
+        if isinstance(data, QueryDict) or not isinstance(data, dict):
+            return
+        errors = {
+            name: ["Say true or false."]
+            for name, field in self.fields.items()
+            if isinstance(field, serializers.BooleanField) and not isinstance(data.get(name), bool | None)
+        }
+        if errors:
+            raise serializers.ValidationError(errors, code="invalid")
 
 
 # The filters and the order of lists.
@@ -422,6 +435,8 @@ class ApiView(LimitedView):
     """
 
     parser_classes = [StrictJSONParser]
+    # Without OPTIONS: the schema says what there is.
+    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
     content_negotiation_class = JsonNegotiation
     paged: ClassVar[tuple[str, ...]] = ("list",)
     narrowed: ClassVar[tuple[str, ...]] = ("list",)
@@ -442,13 +457,17 @@ class ApiView(LimitedView):
         known only here.
         """
         super().initial(request, *args, **kwargs)
+        method = str(request.method).lower()
+        if method not in self.http_method_names or getattr(self, method, None) is None:
+            self.http_method_not_allowed(request)  # rather than a word on a query that nothing here takes
         check_query(request, self.query_parameters())
         pghistory.context(user=request.user.pk, cause="api")
         watch_repeats(self, request)
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        """Say on the answer what of the request is deprecated."""
+        """Say on the answer what of the request is deprecated; 304 where the caller has it already."""
         answer: Any = super().finalize_response(request, response, *args, **kwargs)
+        answer_unchanged(request, answer)
         action = getattr(self, "action", None) or (request.method or "").lower()
         if found := deprecation_of(self, action, request.query_params):
             for name, value in found.headers.items():

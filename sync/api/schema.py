@@ -22,7 +22,8 @@ from sync import registry
 from sync.api.lists import NOT_EXPANDED, ShapedView
 from sync.api.preconditions import HEADER
 from sync.api.problems import MEDIA_TYPE, ProblemSerializer
-from sync.api.request_rules import deprecation_of
+from sync.api.request_rules import MAY_BE_EMPTY, ApiView, KnownFieldsMixin, deprecation_of
+from sync.records.external_ids import NAME_PATTERN
 
 # What each operation is called.
 
@@ -172,7 +173,7 @@ BODY_METHODS = ("POST", "PUT", "PATCH")
 
 IDEMPOTENCY_KEY = OpenApiParameter(
     HEADER,
-    {"type": "string", "minLength": 1, "maxLength": 255},
+    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
     OpenApiParameter.HEADER,
     description="A text of your own for this one thing to be done, such as a UUID. Sent again under the same key "
     "within 24 hours, the request isn't done again: the first answer comes back, with `Idempotent-Replayed: true`.",
@@ -203,6 +204,9 @@ class ProblemSchema(AutoSchema):
     def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
         """The operation; None where it is none."""
         operation: dict[str, Any] | None = super().get_operation(*args, **kwargs)
+        if operation is not None:
+            self._narrow_query(operation)
+            self._add_not_modified(operation)
         if operation is not None and isinstance(self.view, ShapedView) and self.view.is_shaped:
             media = operation["responses"]["200"]["content"]["application/json"]
             if rows := self._shape_of(media["schema"])["properties"].get("results"):
@@ -210,6 +214,48 @@ class ProblemSchema(AutoSchema):
             else:
                 media["schema"] = self._selection_of(self.view, media["schema"])
         return operation
+
+    def _narrow_query(self, operation: dict[str, Any]) -> None:
+        """Say of each parameter of the query what check_query and the filters refuse."""
+        filters = getattr(getattr(self.view, "filterset_class", None), "base_filters", {})
+        for parameter in operation.get("parameters", []):
+            name, shape = parameter["name"], parameter["schema"]
+            if parameter["in"] != "query" or name in MAY_BE_EMPTY or {"enum", "format", "pattern"} & set(shape):
+                continue
+            if shape.get("type") == "array":
+                shape["minItems"] = 1
+            if "" in (choices := shape.get("items", {}).get("enum", [])):
+                choices.remove("")
+            if name in ("page", "page_size"):
+                shape |= {"minimum": 1, "maximum": 999_999_999}
+            elif shape.get("type") == "integer":
+                limits = getattr(filters.get(name), "extra", {})
+                shape |= {"minimum": limits.get("min_value", -(2**31)), "maximum": limits.get("max_value", 2**31 - 1)}
+            elif name == "entity_type":
+                shape["pattern"] = f"^({'|'.join(spec.entity_type for spec in registry.entities())})$"
+            elif name == "external_id":
+                shape["pattern"] = NAME_PATTERN
+            elif shape.get("type") == "string":
+                shape["pattern"] = r"\S"
+
+    def _add_not_modified(self, operation: dict[str, Any]) -> None:
+        """Say of what answers JSON to a GET that it has an ETag, and may be a 304 for it."""
+        answer = operation["responses"].get("200", {})
+        if self.method == "GET" and isinstance(self.view, ApiView) and "application/json" in answer.get("content", {}):
+            tag = {"schema": {"type": "string"}, "description": "Of the whole body, for If-None-Match."}
+            answer.setdefault("headers", {}).setdefault("ETag", tag)
+            responses = operation["responses"] | {"304": {"description": "It is what If-None-Match names."}}
+            operation["responses"] = dict(sorted(responses.items()))
+            header = {"in": "header", "name": "If-None-Match", "schema": {"type": "string"}}
+            header["description"] = "ETags of answers that you have, or *."
+            operation["parameters"] = [header, *operation.get("parameters", [])]
+
+    def _map_basic_serializer(self, serializer: Any, direction: Direction) -> Any:
+        """The shape; of a body that refuses fields that it doesn't know it says so."""
+        shape: Any = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]
+        if direction == "request" and isinstance(serializer, KnownFieldsMixin):
+            shape["additionalProperties"] = False
+        return shape
 
     def _selection_of(self, view: ShapedView, answer: dict[str, Any]) -> dict[str, Any]:
         """The shape of what `fields` and `expand` may make of an answer; OpenAPI knows no required but this."""

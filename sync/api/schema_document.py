@@ -133,6 +133,9 @@ def _in_words_of_3_1(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     said = {name: _in_words_of_3_1(one) for name, one in value.items() if name != "nullable" or one is not True}
+    # Of anything or null: null would be both.
+    if {} in said.get("oneOf", ()):
+        del said["oneOf"]
     if len(said) < len(value) and isinstance(said.get("type"), str):
         said["type"] = [said["type"], "null"]
     return said
@@ -298,6 +301,10 @@ OF_SHAPES: dict[str, Any] = {
     "Import.plan": {"new": 12, "changed": 3},
     "Import.problem": None,
     "BulkResult.problem": None,
+    "Warning.code": "possible_duplicate",
+    "Warning.field": "email",
+    "Warning.ids": [AN_ID],
+    "Warning.detail": "Another contact has this email. Is it the same?",
 }
 """The same of a member of one shape, or of those whose names begin so."""
 

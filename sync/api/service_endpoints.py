@@ -23,6 +23,7 @@ from rest_framework.exceptions import NotAuthenticated
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from sync.api.preconditions import answer_unchanged
 from sync.api.problems import post_only, problem
 from sync.api.request_limits import LimitedView
 from sync.api.request_rules import has_bearer_token
@@ -189,6 +190,12 @@ class SchemaView(LimitedView, SpectacularAPIView):
     """The schema as OpenAPI, in YAML or JSON."""
 
     permission_classes = [HasAnyPermission]
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """304 where the caller has it already."""
+        answer: Any = super().finalize_response(request, response, *args, **kwargs)
+        answer_unchanged(request, answer)
+        return answer
 
 
 class DocsView(LimitedView, SpectacularSwaggerSplitView):

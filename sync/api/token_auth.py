@@ -85,6 +85,10 @@ def check_scope(request: Request, view: Any) -> None:
 
 def require_scope(request: Request, needed: TokenScope) -> None:
     """Raise InsufficientScope where the request's token has not this scope, beside the one that its action asks for."""
-    token = request.auth
-    if isinstance(token, ApiToken) and needed not in token.scopes:
+    if isinstance(token := request.auth, ApiToken) and not has_scope(request, needed):
         raise InsufficientScope(needed, token.scopes)
+
+
+def has_scope(request: Request, scope: TokenScope) -> bool:
+    """Return whether the request's token has this scope, or there is none."""
+    return not isinstance(request.auth, ApiToken) or scope in request.auth.scopes

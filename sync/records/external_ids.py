@@ -22,7 +22,11 @@ from sync.models.api_clients import SOURCE_LENGTH, VALUE_LENGTH
 TAKEN = "external_id_taken"
 """The code of the Conflict that an id is another record's already."""
 
-_SOURCE = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{SOURCE_LENGTH - 1}}}")
+SOURCE_PATTERN = f"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{SOURCE_LENGTH - 1}}}"
+NAME_PATTERN = rf"^{SOURCE_PATTERN}:\S$|^{SOURCE_PATTERN}:\S.{{0,{VALUE_LENGTH - 2}}}\S$"
+"""What source:value looks like, but for characters that can't be printed."""
+
+_SOURCE = re.compile(SOURCE_PATTERN)
 
 Name = tuple[str, str]
 """A source and the value by which it knows a record."""
@@ -137,14 +141,28 @@ def _run(sql: str, params: Mapping[str, Any]) -> None:
         cursor.execute(sql, params)
 
 
-def lock_looked_up(entity_type: str, *parts: str) -> None:
-    """Let nobody else who names the same go on before the caller's transaction ends.
+def lock_sources(entity_type: str, sources: Iterable[str]) -> None:
+    """Let nobody else who names an id of these sources go on before the caller's transaction ends.
 
-    Named is a source, or a field and its value. Nothing is there yet whose row could be locked, and two who look at
-    once would both find nothing and both create. Taken before any record's row, so that no two wait for each other.
+    Nothing is there yet whose row could be locked, and two who look at once would both find nothing and both create.
+    Taken before `lock_values`, and that before any record's row, so that no two wait for each other.
     """
+    _lock(advisory_key("upsert", entity_type, source) for source in sources)
+
+
+def lock_values(entity_type: str, field: str, keys: Iterable[str]) -> None:
+    """The same for whoever writes a field's value, by its match key."""
+    # A bulk has a thousand values, and PostgreSQL room for a few thousand locks of all transactions together.
+    shares = {advisory_key(key) % VALUE_LOCKS for key in keys}
+    _lock(advisory_key("upsert", entity_type, field, str(share)) for share in shares)
+
+
+VALUE_LOCKS = 256
+
+
+def _lock(keys: Iterable[int]) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [advisory_key("upsert", entity_type, *parts)])
+        cursor.execute("SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS key", [sorted({*keys})])
 
 
 def advisory_key(*parts: str) -> int:

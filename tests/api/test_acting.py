@@ -260,6 +260,7 @@ def test_exports_are_filtered_and_ordered_by_what_they_list(api: APIClient, cont
 
 
 LISTS = ("contacts", "organizations")
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
 def csv_of(api: APIClient, export: dict[str, Any]) -> list[dict[str, str]]:
@@ -267,6 +268,7 @@ def csv_of(api: APIClient, export: dict[str, Any]) -> list[dict[str, str]]:
     assert answer.status_code == 200
     content = b"".join(answer.streaming_content)  # type: ignore[attr-defined]
     assert int(answer.headers["Content-Length"]) == export["size"] == len(content)
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
     return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
 
 
@@ -291,6 +293,7 @@ def test_every_exported_list_is_its_owners_alone(api: APIClient, collection: str
     assert (made.status_code, made.json()["file_format"]) == (201, "xlsx")
     other = with_token(User.objects.create_superuser("other"))
     address = f"/api/v1/exports/{made.json()['id']}"
+    assert api.get(f"{address}/file").headers["Content-Type"] == XLSX
     assert [other.get(f"{address}/").status_code, other.get(f"{address}/file").status_code] == [404, 404]
     assert with_token(user_who_may()).post(f"/api/v1/{collection}/exports", {"file_format": "csv"}).status_code == 403
 

@@ -29,6 +29,8 @@ def read_etag(api: APIClient, contact: Contact) -> str:
         ("", False),
         ("a", False),
         ('"*"', False),
+        ('"a.0f"', True),
+        ('"b.0f"', False),
     ],
 )
 def test_if_match_names_a_tag_weak_or_strong_alone_or_in_a_list(header: str, *, expected: bool) -> None:
@@ -42,12 +44,26 @@ def test_the_etag_moves_with_what_people_edit(contact: Contact, field: str) -> N
     assert etag_of(contact) != before
 
 
-def test_the_etag_stays_when_only_the_bookkeeping_moves(api: APIClient, contact: Contact) -> None:
-    before = read_etag(api, contact)
+def move_bookkeeping(contact: Contact) -> None:
+    """What a pass does to a record."""
     Contact.objects.filter(pk=contact.pk).update(
         monday_id="5", sync_status="synced", monday_last_synced="2026-01-01T00:00:00Z"
     )
-    assert read_etag(api, contact) == before
+
+
+def test_an_etag_that_was_read_before_a_pass_lets_its_reader_write(api: APIClient, contact: Contact) -> None:
+    before = read_etag(api, contact)
+    move_bookkeeping(contact)
+    assert api.patch(url_of(contact), {"notes": "new"}, headers={"If-Match": before}).status_code == 200
+    assert api.patch(url_of(contact), {"notes": "more"}, headers={"If-Match": before}).status_code == 412
+
+
+def test_a_row_of_a_list_says_the_etag_that_a_write_takes(api: APIClient, contact: Contact) -> None:
+    [listed] = api.get("/api/v1/contacts/").json()["results"]
+    assert listed["etag"] == api.get(url_of(contact)).json()["etag"]
+    assert api.patch(url_of(contact), {"notes": "new"}, headers={"If-Match": listed["etag"]}).status_code == 200
+    refused = api.delete(url_of(contact), headers={"If-Match": listed["etag"]})
+    assert (refused.status_code, refused.json()["code"]) == (412, "precondition_failed")
 
 
 def test_a_write_answers_the_etag_that_the_next_read_answers(api: APIClient, contact: Contact) -> None:
@@ -76,10 +92,31 @@ def test_a_stale_write_is_refused_and_says_what_to_do(api: APIClient, contact: C
     assert (contact.name, contact.phone) == ("Grace Hopper", "1")
 
 
-def test_a_read_never_answers_304(api: APIClient, contact: Contact) -> None:
-    answer = api.get(url_of(contact), headers={"If-None-Match": read_etag(api, contact)})
-    assert answer.status_code == 200
-    assert answer.json()["name"] == "Grace Hopper"
+READ_AGAIN = ["contact", "/api/v1/contacts/", "/api/v1/contacts/?pagination=cursor&fields=name,sync_status"]
+
+
+@pytest.mark.parametrize("address", [*READ_AGAIN, "/api/v1/events/", "/api/v1/sync/boards/", "/api/v1/schema/"])
+def test_what_was_read_and_did_not_change_is_answered_with_304(api: APIClient, contact: Contact, address: str) -> None:
+    address = url_of(contact) if address == "contact" else address
+    tag = api.get(address).headers["ETag"]
+    for known in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        answer = api.get(address, headers={"If-None-Match": known})
+        assert (answer.status_code, answer.content, answer.headers["ETag"]) == (304, b"", tag), known
+        assert "Content-Type" not in answer.headers
+
+
+@pytest.mark.parametrize("address", READ_AGAIN)
+def test_no_304_hides_what_a_pass_changed(api: APIClient, contact: Contact, address: str) -> None:
+    address = url_of(contact) if address == "contact" else address
+    tag = api.get(address).headers["ETag"]
+    move_bookkeeping(contact)
+    answer = api.get(address, headers={"If-None-Match": tag})
+    assert (answer.status_code, answer.headers["ETag"] == tag) == (200, False)
+
+
+def test_the_tag_of_a_row_alone_never_answers_304(api: APIClient, contact: Contact) -> None:
+    [listed] = api.get("/api/v1/contacts/").json()["results"]
+    assert api.get(url_of(contact), headers={"If-None-Match": listed["etag"]}).status_code == 200
 
 
 @pytest.mark.django_db(transaction=True)

@@ -130,11 +130,11 @@ def calls(caller: Caller, ground: dict[str, Any]) -> Calls:
         relation = "organization" if kind == "contact" else "billing_contact"
         found += [
             (f"list_{many}", (), {"search": "a", "page_size": 5}, 200, f"Paginated{shape}List"),
-            (f"create_{kind}", (), body(f"{shape}Request", name="New"), 201, shape),
+            (f"create_{kind}", (), body(f"{shape}Request", name="New"), 201, f"Written{shape}"),
             (f"get_{kind}", (mine.pk,), {}, 200, f"{shape}Selection"),
             (f"list_{many}", (), {"fields": f"name,{relation}", "expand": relation}, 200, f"Paginated{shape}List"),
-            (f"replace_{kind}", (mine.pk,), body(f"{shape}Request", name="Newer"), 200, shape),
-            (f"update_{kind}", (mine.pk,), body(f"Patched{shape}Request", notes="n"), 200, shape),
+            (f"replace_{kind}", (mine.pk,), body(f"{shape}Request", name="Newer"), 200, f"Written{shape}"),
+            (f"update_{kind}", (mine.pk,), body(f"Patched{shape}Request", notes="n"), 200, f"Written{shape}"),
             (f"list_deleted_{many}", (), {}, 200, "PaginatedDeletedRecordList"),
             (f"list_{kind}_history", (str(linked.pk),), {}, 200, "PaginatedDecisionList"),
             (f"push_{kind}_to_monday", (str(mine.pk),), {}, 200, f"{shape}SyncResponse"),
@@ -148,8 +148,9 @@ def calls(caller: Caller, ground: dict[str, Any]) -> Calls:
         rows = [{"action": "create", "record": {"name": "Bulk"}}]
         found += [
             (f"export_{many}", (), body("ExportRequest", file_format="csv"), 201, "Export"),
-            (f"upsert_{kind}_by_external_id", ("crm", "4711"), body(fields, name="Crm"), 201, shape),
-            (f"upsert_{kind}_by_{key}", ("new@x.test",), body(fields, name="new@x.test"), 201, shape),
+            (f"upsert_{kind}_by_external_id", ("crm", "4711"), body(fields, name="Crm"), 201, f"Written{shape}"),
+            (f"get_{kind}_by_external_id", ("crm", "4711"), {}, 200, f"{shape}Selection"),
+            (f"upsert_{kind}_by_{key}", ("new@x.test",), body(fields, name="new@x.test"), 201, f"Written{shape}"),
             (f"bulk_{many}", (), body(f"{shape}BulkRequest", operations=rows), 200, "BulkAnswer"),
             (f"import_{many}", (), caller.file(), 202, "Import"),
         ]
@@ -239,7 +240,7 @@ def calls(caller: Caller, ground: dict[str, Any]) -> Calls:
         *((f"export_{name}", (), csv_file, 201, "Export") for name in ("history", "jobs", "conflicts")),
         ("list_exports", (), {}, 200, "PaginatedExportList"),
         ("get_export", (exported,), {}, 200, "ExportSelection"),
-        ("get_export_file", (exported,), {}, 200, "File"),
+        ("get_export_file", (exported,), {}, 200, "str"),
         ("list_rejected_values", (), {}, 200, "PaginatedRejectedValueList"),
         ("get_rejected_value", rejected, {}, 200, "RejectedField"),
         ("answer_rejected_value", rejected, body("RejectedValueAnswerRequest", **left), 200, "RejectedField"),

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from sync.api.problems import KINDS
 from sync.models import EventType
 from tests.api.conftest import user_who_may
-from tests.support.api_schema import document
+from tests.support.api_schema import document, raw_document
 
 
 def test_the_schema_is_made_without_a_warning(tmp_path: Path) -> None:
@@ -74,6 +74,29 @@ def test_the_example_of_an_error_is_a_problem_that_the_operation_can_have() -> N
             problems = answer.get("content", {}).get("application/problem+json", {}).get("examples", {})
             assert problems or int(status) < 400 or "/readyz" in place, (place, status)
             assert {KINDS[code].status for code in problems} <= {int(status)}, (place, status)
+
+
+def test_no_value_is_one_of_anything_and_something_else() -> None:
+    """Of both at once it would be none, as null beside anything."""
+    choices = re.findall(r'"oneOf": \[[^\]]*\]', raw_document())
+    assert choices
+    assert not [one for one in choices if "{}" in one]
+
+
+def test_what_the_door_refuses_of_a_query_or_body_is_in_the_document() -> None:
+    named = {operation["operationId"]: operation for _, operation in operations()}
+    shapes = {one["name"]: one["schema"] for one in named["list_contacts"]["parameters"]}
+    assert shapes["page"]["minimum"] == shapes["page_size"]["minimum"] == 1
+    for name, good, bad in (
+        ("name", "Ada", " "),
+        ("fields", "name,etag", "name,nonsense"),
+        ("external_id", "crm:4711", "crm"),
+        ("expand", "organization", "notes"),
+    ):
+        assert re.search(shapes[name]["pattern"], good), name
+        assert not re.search(shapes[name]["pattern"], bad), name
+    bodies = [shape for name, shape in document()["components"]["schemas"].items() if name.endswith("FieldsRequest")]
+    assert [shape["additionalProperties"] for shape in bodies] == [False, False]
 
 
 def test_a_request_without_a_body_is_not_refused_for_its_body() -> None:

@@ -52,6 +52,22 @@ def test_one_record_takes_no_parameters_that_it_does_not_know(api: APIClient, co
     assert api.get(address.format(contact.pk)).status_code == 400
 
 
+@pytest.mark.parametrize(("method", "address"), [("options", f"{CONTACTS}by-email/a"), ("put", CONTACTS)])
+def test_a_method_that_an_address_does_not_take_is_refused_whatever_the_query(
+    api: APIClient, method: str, address: str
+) -> None:
+    answer = getattr(api, method)(f"{address}?nonsense=1")
+    assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+    assert method.upper() not in answer.headers["Allow"]
+
+
+@pytest.mark.parametrize("value", [0, 1, "true", "off"])
+def test_true_and_false_are_no_numbers_and_no_words(api: APIClient, contact: Contact, value: Any) -> None:
+    answer = api.patch(url_of(contact), {"sync_enabled": value})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, "/sync_enabled")
+    assert api.patch(url_of(contact), {"sync_enabled": False}).status_code == 200
+
+
 def test_what_is_known_is_taken_alone_and_together(api: APIClient, contact: Contact) -> None:
     for query in ("search=", "page=last", "page_size=0500", "format=json", "sync_status=pending&sync_status=synced"):
         answer = api.get(f"{CONTACTS}?{query}")

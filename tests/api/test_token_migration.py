@@ -85,3 +85,20 @@ def test_tokens_of_both_kinds_go_on_and_none_is_left_in_clear(key: str) -> None:
     assert all(opens(text, "Token") for text in (key, other))
     assert ApiToken.objects.get(user__username="other").is_legacy
     assert {"sync_api_tokens_kept", "sync_api_tokens_made"}.isdisjoint(connection.introspection.table_names())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_could_manage_webhooks_before_they_had_a_scope_still_can() -> None:
+    migrate([("sync", "0040_what_an_export_shows")])
+    try:
+        user = User.objects.create_user("old")
+        for scopes in (["read", "write", "resolve", "operate"], ["read", "operate"], ["read", "write"]):
+            row = (user.pk, " ".join(scopes), scopes, digest("".join(scopes)))
+            sql("INSERT INTO sync_api_tokens (user_id, name, scopes, start, digest) VALUES (%s, %s, %s, '', %s)", *row)
+    finally:
+        call_command("migrate", verbosity=0)
+    assert {token.name: "webhooks" in token.scopes for token in ApiToken.objects.all()} == {
+        "read write resolve operate": True,
+        "read operate": True,
+        "read write": False,
+    }

@@ -135,6 +135,8 @@ def test_after_the_set_day_an_old_token_is_refused_unless_it_was_rotated(person:
         ("get", "/api/v1/sync/history/1/undo", "read"),
         ("post", "/api/v1/sync/unmatched-items/1/ignore", "operate"),
         ("post", "/api/v1/sync/conflicts/11111111-1111-1111-1111-111111111111/resolve", "resolve"),
+        ("delete", "/api/v1/webhook-endpoints/11111111-1111-1111-1111-111111111111/", "webhooks"),
+        ("post", "/api/v1/webhook-deliveries/1/replay", "webhooks"),
     ],
 )
 def test_a_token_without_the_scope_is_refused_and_told_which(
@@ -195,7 +197,7 @@ def test_me_says_who_asks_with_what_and_what_is_left(person: User) -> None:
     assert answer["rate_limit"]["remaining"] == 2999
     client = APIClient()
     client.force_login(person)
-    assert (client.get(ME).json()["token"], len(client.get(ME).json()["scopes"])) == (None, 4)
+    assert (client.get(ME).json()["token"], len(client.get(ME).json()["scopes"])) == (None, 5)
 
 
 def test_a_token_is_made_by_api_shown_once_and_listed_without_its_text(person: User, api: APIClient) -> None:

@@ -33,6 +33,20 @@ def test_by_an_external_id_a_record_is_made_and_then_changed(api: APIClient) -> 
     assert changed.headers["ETag"] == api.get(made.headers["Location"]).headers["ETag"]
 
 
+def test_a_record_is_read_at_the_address_at_which_it_is_written(api: APIClient, organization: Organization) -> None:
+    api.put(f"{CRM}47/11", {"name": "Ada", "organization": str(organization.pk)})
+    api.put("/api/v1/organizations/by-external-id/crm/7", {"name": "Navy Yard"})
+    by_its_id = api.get(url_of(Contact.objects.get()))
+    found = api.get(f"{CRM}47/11/")
+    assert (found.status_code, found.json()) == (200, by_its_id.json())
+    assert found.headers["ETag"] == by_its_id.headers["ETag"]
+    cut = api.get(f"{CRM}47/11?fields=name,organization&expand=organization").json()
+    assert (set(cut), cut["organization"]["name"]) == ({"name", "organization"}, "Navy")
+    assert api.get("/api/v1/organizations/by-external-id/crm/7").json()["name"] == "Navy Yard"
+    assert [api.get(f"{CRM}{value}").status_code for value in ("4712", "9" * 256)] == [404, 400]
+    assert with_token(user_who_may("add_contact")).get(f"{CRM}47/11").status_code == 403
+
+
 def test_ids_are_filtered_by_and_shown_in_lists_without_a_query_for_each(
     api: APIClient, django_assert_max_num_queries: Any
 ) -> None:
@@ -93,6 +107,14 @@ def test_two_contacts_with_the_email_are_told_and_left_alone(api: APIClient, con
     assert (answer.status_code, answer.json()["code"]) == (409, "ambiguous")
     assert str(contact.pk) in answer.json()["detail"]
     assert str(other.pk) in answer.json()["detail"]
+
+
+def test_who_only_makes_is_told_that_there_is_one_also_where_there_are_several(
+    api: APIClient, contact: Contact
+) -> None:
+    Contact.objects.create(name="G", email=contact.email)
+    answer = api.put(by_email(contact.email), {"notes": "x"}, headers={"If-None-Match": "*"})
+    assert (answer.status_code, answer.json()["code"]) == (412, "precondition_failed")
 
 
 def test_a_model_is_written_by_the_field_that_its_records_are_matched_by(api: APIClient) -> None:

@@ -341,7 +341,7 @@ def test_one_with_less_sight_than_the_owner_stops_and_describes_an_endpoint_and_
 
 
 def test_a_token_that_may_not_read_has_nothing_sent_to_an_address(api: APIClient, person: User) -> None:
-    token = ApiToken.objects.issue(person, "x", scopes=["operate"])[1]
+    token = ApiToken.objects.issue(person, "x", scopes=["webhooks"])[1]
     client, made = APIClient(), api.post(ENDPOINTS, {"address": "https://h.example/"}, format="json").json()
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
     asked = {"address": "https://elsewhere.example/"}
