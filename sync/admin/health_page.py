@@ -5,7 +5,7 @@ and the API quota, in a number of queries that does not grow.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import IntEnum
 from typing import Any
@@ -395,10 +395,11 @@ def queue_url(query: str = "", part: str = "") -> str:
 # One line that says whether all is well, else what is wrong first.
 
 
-def headline(boards: Sequence[BoardHealth], tasks: Sequence[AttentionTask], number: int) -> Badge:
+def headline(boards: Sequence[BoardHealth], tasks: Sequence[AttentionTask], number: int, others: int = 0) -> Badge:
     """Return it as a badge; what stops the sync comes before the `number` of things in the inbox.
 
-    What the inbox doesn't list, because it is about no record or item, is counted apart from that.
+    What the inbox doesn't list, because it is about no record or item, is counted apart from that; `others` are things
+    that this person sees and other people act on.
     """
     if not any(board.is_set_up for board in boards):
         return Badge("off", "link_off", "Not set up yet: nothing is synced")
@@ -409,9 +410,10 @@ def headline(boards: Sequence[BoardHealth], tasks: Sequence[AttentionTask], numb
     if paused:
         return Badge("warn", "pause_circle", f"Paused: {', '.join(paused)}")
     outside = sum(task.severity is not Severity.NOTICE and not task.in_inbox for task in tasks)
-    if not number and not outside:
-        return Badge("ok", "check_circle", "All syncing")
     what = humanize.count_with_noun
+    if not number and not outside:
+        elsewhere = f"Nothing needs you; {what(others, 'thing needs', 'things need')} somebody else"
+        return Badge("off", "group", elsewhere) if others else Badge("ok", "check_circle", "All syncing")
     if not number:
         return Badge(
             "warn", "front_hand", f"Syncing; {what(outside, 'thing below needs', 'things below need')} attention"
@@ -445,6 +447,7 @@ def health_context(
     set_up = any(board.availability.is_set_up for board in panel.boards)
     causes = attention.causes(scope, limit=MAX_CAUSES)
     counts = counts_of(request)  # the sidebar has asked already
+    others = sum(attention.counts(replace(scope, kinds=scope.others)).values()) if scope.others else 0
     pauses = panel.pauses if boards else ()
     data = HealthData(boards, set_up, panel.overview.links, pauses, found, counts, causes, panel.now)
     tasks = attention_tasks(
@@ -457,8 +460,8 @@ def health_context(
     return context | {
         "boards": boards,
         "tasks": tasks,
-        "headline": headline(boards, tasks, sum(counts.values())) if boards else None,
-        "verified": _verified_text(visible, found.verifications, panel.now) if boards else "",
+        "headline": headline(boards, tasks, sum(counts.values()), others) if boards else None,
+        "verified": combine_results(found.verifications.values()).summary(panel.now) if found.verifications else "",
         "set_up": set_up,
         "checklist": setup_checklist(request.user, panel.overview.links, connected=is_connected) if boards else [],
         "may_pause": may_pause,
@@ -468,23 +471,14 @@ def health_context(
     }
 
 
-def _verified_text(
-    visible: Sequence[BoardStatus], verifications: Mapping[str, VerificationResult], now: datetime
-) -> str:
-    """Say what the samples of all boards found, and of which of them none was read yet."""
-    combined = combine_results(verifications.values())
-    text = combined.summary(now)
-    unread = [one.spec.board_title for one in visible if one.spec.entity_type not in verifications]
-    return f"{text} {' and '.join(unread)}: not verified yet." if combined.at and unread else text
-
-
 def _board_healths(visible: Sequence[BoardStatus], panel: QueuePanel, found: AttentionData) -> list[BoardHealth]:
     counts = record_view.health_counts((board.spec for board in visible), panel.overview.pauses)
     return [
         board_health(
             board,
             counts.get(board.spec.entity_type, {}),
-            found.verifications.get(board.spec.entity_type, VerificationResult()),
+            found.verifications.get(board.spec.entity_type),
+            combine_results(found.verifications.values()).at,
         )
         for board in visible
     ]
