@@ -21,6 +21,7 @@ from sync.apps import LIVE_ROWS
 CONFLICTS, QUEUE, GUARD = "conflicts_syncconflict", "sync_syncqueue", "sync_guardedact"
 INBOX, RECORDS, SETTINGS = "Inbox", "Records", "Settings"
 ADVANCED = "Advanced"
+ANY_RIGHT = "*"
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Section:
 
     `group` is the entry of the sidebar that leads to it, empty for an entry itself and RECORDS for a list of records;
     `block` is the part of the settings' page on which it is listed, and `about` what it says there. Its first page is
-    the list of `model`, or the address named `url`, which is for whoever has the right `permission` (app.model).
+    the list of `model`, or the address named `url`, which is for whoever has the right `permission` (app.model), or,
+    of ANY_RIGHT, whoever has any at all.
     """
 
     group: str
@@ -64,6 +66,8 @@ class Section:
         """Whether this person may see what is behind it."""
         from sync.registry import may_view
 
+        if self.permission == ANY_RIGHT:
+            return bool(request.user.get_all_permissions())
         model = self.permission or ".".join(self.model.rsplit("_", 1))
         return not model or may_view(request.user, model)
 
@@ -105,7 +109,7 @@ SECTIONS = (
     Section(SETTINGS, "Webhook deliveries", "outbox", "sync_webhookdelivery", block="Other systems",
             about="What was sent to them and what they answered; send it again."),
     Section(SETTINGS, "Glossary", "menu_book", url="npd-glossary", block="Help", about="What the words mean."),
-    Section(SETTINGS, "API reference", "api", url="docs", block="Help",
+    Section(SETTINGS, "API reference", "api", url="docs", permission=ANY_RIGHT, block="Help",
             about="For developers: every endpoint of the API, to try out."),
     Section(SETTINGS, "Queue", "queue", QUEUE, LIVE_ROWS, block=ADVANCED,
             about="Jobs that are pending, in progress or failed; pause and resume."),
@@ -185,8 +189,10 @@ def _item(request: HttpRequest, entry: Section, here: Section | None) -> dict[st
 
 def _inbox_badge(request: HttpRequest, version: str = "") -> dict[str, str]:
     from sync.admin.attention_pages import counts_of
+    from sync.operations.attention import scope_of
 
-    number = sum(counts_of(request, version=version).values())
+    # What somebody may only read doesn't wait for them.
+    number = 0 if scope_of(request.user).reads_only else sum(counts_of(request, version=version).values())
     return {"badge": f"{number:,}", "badge_variant": "warning"} if number else {}
 
 

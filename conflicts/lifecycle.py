@@ -16,6 +16,7 @@ from conflicts.validation import effect_of, quote_value, selection_effect
 from sync.kernel.conflict_store import RECORD_KEY, ConflictReport, FieldConflict, Option
 from sync.merge import Resolution
 from sync.models import Decision
+from sync.models.state import fold_alike
 from sync.records.authors import MAX_ACTOR_LENGTH, log_kind_action
 
 CLOSING_NOTE = "*"
@@ -256,7 +257,7 @@ class ResolutionHistory:
             batch_id = context.metadata.get("batch")
         for line in self.lines:
             line.batch_id = batch_id
-        Decision.objects.bulk_create(self.lines)
+        Decision.objects.bulk_create(fold_alike(self.lines))
 
     def _add(
         self, conflict: SyncConflict, key: str, kind: str, sentence: str, *, values: dict[str, Any], actor: str = ""

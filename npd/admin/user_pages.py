@@ -23,21 +23,23 @@ from rest_framework.authtoken.models import Token, TokenProxy
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UnfoldReadOnlyPasswordHashWidget, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from npd.accounts.second_factor import remove
 from npd.accounts.signed_in import end_sessions
 from sync.admin.admin_base import ValidIdsMixin, see_other
 from sync.admin.confirmed_action import Question, Report, run_action
 from sync.kernel.humanize import DASH
-from sync.models import ApiToken, FieldMapping, NotificationReceiver
+from sync.models import ApiToken, Export, FieldMapping, NotificationReceiver
 from sync.records.authors import log_action
 
 if TYPE_CHECKING:
     _DjangoUserAdmin = DjangoUserAdmin[User]
     _PermissionField = ModelMultipleChoiceField[Permission]
+    _GroupField = ModelMultipleChoiceField[Group]
 else:
     _DjangoUserAdmin = DjangoUserAdmin
-    _PermissionField = ModelMultipleChoiceField
+    _PermissionField = _GroupField = ModelMultipleChoiceField
 
 
 _END_SESSIONS = (
@@ -62,10 +64,18 @@ _LABELS = {
     "is_active": (_("Active"), _("Turn this off, instead of deleting the user, when somebody leaves.")),
     "is_staff": (_("May sign in here"), _("Without it the user has no pages, as a program that only uses the API.")),
     "is_superuser": (_("Administrator"), _("May do everything, whatever the groups say.")),
-    "groups": (_("Groups"), _SEVERAL),
+    "groups": (_("Groups"), ""),
     "user_permissions": (_("Further permissions"), _SEVERAL),
     "permissions": (_("Permissions"), _SEVERAL),
 }
+
+_OF_GROUPS = {
+    "NPD Sync: view": _("sees every page of the sync and the records, and exports lists; changes nothing."),
+    "NPD Sync: resolve conflicts": _("resolves conflicts and rejected values; sees those, their records and activity."),
+    "NPD Sync: steer the queue": _("sees everything; retries jobs, pauses the sync, approves deletions."),
+    "NPD Sync: change mappings": _("sees everything; sets up boards, and says what is synced with which column."),
+}
+"""What the members of the groups that we make may do; of others only an administrator knows."""
 
 admin.site.unregister(User)
 
@@ -85,6 +95,16 @@ class PermissionField(_PermissionField):
         is_djangos = name == model._meta.model_name and act in model._meta.default_permissions
         words = f"Can {act} {model._meta.verbose_name}" if is_djangos else permission.name
         return f"{capfirst(model._meta.verbose_name_plural)}: {words}"
+
+
+class GroupField(_GroupField):
+    """Groups, each with what its members may do."""
+
+    def label_from_instance(self, group: Any) -> str:
+        """Return the label of one."""
+        if (about := _OF_GROUPS.get(group.name)) is None:
+            return str(group.name)
+        return f"{group.name} – {about}"
 
 
 class PasswordState(UnfoldReadOnlyPasswordHashWidget):
@@ -137,13 +157,15 @@ class PlainFields:
     def formfield_for_manytomany(self, db_field: ManyToManyField[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
         """Return the field; Django's list names some fifty tables that no page is about."""
         if db_field.related_model is Permission:
-            pages = ContentType.objects.get_for_models(*admin.site._registry, FieldMapping).values()
+            pages = ContentType.objects.get_for_models(*admin.site._registry, FieldMapping, Export).values()
             given = Q(group__isnull=False) | Q(user__isnull=False)
             offered = Permission.objects.filter(Q(content_type__in=pages) | given).distinct()
             kwargs["queryset"] = offered.select_related("content_type").order_by(
                 "content_type__app_label", "content_type__model", "codename"
             )
             kwargs["form_class"] = PermissionField
+        if db_field.related_model is Group:
+            kwargs |= {"form_class": GroupField, "widget": UnfoldAdminCheckboxSelectMultipleWidget()}
         return super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
 
 
@@ -168,7 +190,10 @@ class UserAdmin(AdministratorsMixin, PlainFields, ValidIdsMixin, _DjangoUserAdmi
         ),
         (_("Dates"), {"fields": ("last_login", "date_joined")}),
     )
-    add_fieldsets = ((None, {"fields": ("username", "password1", "password2")}),)
+    add_fieldsets = (
+        (None, {"fields": ("username", "email", "password1", "password2")}),
+        (_("What the user may do"), {"fields": ("is_staff", "groups")}),
+    )
 
     @admin.display(description=_("Username"), ordering="username")
     def sign_in_name(self, user: User) -> str:
@@ -186,6 +211,10 @@ class UserAdmin(AdministratorsMixin, PlainFields, ValidIdsMixin, _DjangoUserAdmi
     def may_sign_in(self, user: User) -> bool:
         """Whether these pages are for them: of an account of a program, they are not."""
         return user.is_active and user.is_staff
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Whom an administrator adds here is a colleague, who signs in; a program is the exception."""
+        return {"is_staff": "on"} | super().get_changeform_initial_data(request)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         """Return the users by name."""

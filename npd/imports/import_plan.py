@@ -25,9 +25,10 @@ from npd.imports.import_lookup import (
 )
 from npd.imports.models import RowOutcome
 from sync import registry
+from sync.choices import SyncDirection
 from sync.kernel.action_errors import ActionError
 from sync.models import SyncedModel
-from sync.reconcile.field_values import canonical_value, stored_field_values, update_values
+from sync.reconcile.field_values import BoardContext, canonical_value, stored_field_values, stored_values, update_values
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ class ImportPlan:
     ) -> None:
         self.entity_type, self.columns, self.options = entity_type, columns, options
         self.labels = labels_of(entity_type)
+        link = registry.link_of(entity_type)
+        self.board = BoardContext.load(link) if link else None
         self.key_field = registry.entity(entity_type).match_key
         fields = {column.field: column.position for column in columns if column.field}
         self.rows = [
@@ -133,7 +136,10 @@ class ImportPlan:
             if planned.record is not None:
                 identity = str(planned.record.pk)
             elif text := planned.texts.get(self.key_field):
-                identity = f"key {known.key(text).lower()}"
+                # What is no e-mail address names nobody, so two of them are not one person.
+                identity = (
+                    f"key {known.key(text).lower()}" if self._names_somebody(text) else f"row {planned.row.number}"
+                )
             keys[planned.row.number] = identity
             numbers.setdefault(identity, []).append(planned.row.number)
         for planned in self.rows:
@@ -144,6 +150,14 @@ class ImportPlan:
                     f"The file has this {self.entity_type} more than once (also row {others}). Keep one of the rows.",
                     ambiguous=True,
                 )
+
+    def _names_somebody(self, key: str) -> bool:
+        field: Any = MODELS[self.entity_type]._meta.get_field(self.key_field)
+        try:
+            field.clean(key, None)
+        except ValidationError:
+            return False
+        return True
 
     def _find_record(
         self, planned: PlannedRow, ids: Mapping[UUID, SyncedModel], known: RecordMatcher, names: RecordMatcher
@@ -210,6 +224,8 @@ class ImportPlan:
                 if text:
                     hint = f"The cell says “{text[:80]}”. Correct it and import the row again."
                 planned.reject(f"{' '.join(messages)} {hint}", self.labels.get(name, ""))
+        if not planned.is_rejected:
+            self._ask_connector(planned, target, wanted)
         if planned.is_rejected:
             return
         planned.after = {
@@ -220,6 +236,18 @@ class ImportPlan:
             planned.outcome = RowOutcome.NEW
         elif wanted:
             planned.outcome = RowOutcome.CHANGED
+
+    def _ask_connector(self, planned: PlannedRow, target: SyncedModel, wanted: Mapping[str, Any]) -> None:
+        """Reject what the other system would certainly refuse, by the reasons of its own connector."""
+        if self.board is None:
+            return
+        unsent = (SyncDirection.NONE, SyncDirection.MONDAY_TO_NPD)
+        names = set(wanted).difference(self.references.targets)
+        for mapping in self.board.mappings:
+            if mapping.column_id and mapping.direction not in unsent and names.intersection(mapping.fields):
+                reason = self.board.converter(mapping).rejection_reason(stored_values(target, mapping))
+                if reason:
+                    planned.reject(f"{reason}. Correct it and import the row again.")
 
     def _row_values(self, planned: PlannedRow) -> dict[str, Any]:
         """Return the raw value of each field; an empty cell gives one only where asked to empty fields."""

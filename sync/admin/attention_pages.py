@@ -23,7 +23,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from sync import registry
-from sync.admin.admin_base import see_other
+from sync.admin.admin_base import badge, see_other
 from sync.admin.confirmed_action import Question, RecordTable, Report, run_action
 from sync.admin.deletion_pages import approval_question, decide_approvals
 from sync.admin.queue_actions import DISCARD
@@ -122,6 +122,7 @@ class InboxAction:
         """Whether this person may do it with this entry."""
         return (
             entry.kind in self.kinds
+            and not entry.failures
             and self.fits(entry)
             and self.may(user, entry)
             and attention.may_act_on(user, entry.kind, entry.entity_type)
@@ -137,7 +138,7 @@ def register_action(action: InboxAction) -> None:
 
 
 def counts_of(request: HttpRequest, *, version: str = "") -> dict[AttentionKind, int]:
-    """Return how many entries of each kind this person may see; asked once a request, else once a `version`."""
+    """Return how many entries of each kind this person is shown; asked once a request, else once a `version`."""
     if not hasattr(request, "attention_counts"):
         scope = attention.scope_of(request.user)
         counted = attention.counts_at(version, scope) if version else attention.counts(scope)
@@ -237,6 +238,7 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
         "list_url": _full_list(kinds[0]) if kinds else "",
         "mine_url": _url(kind=kind, mine=not is_mine),
         "sees_nothing": not scope.kinds,
+        "reads_only": scope.reads_only,
         "may_act": any(row.may_act for row in rows),
         "bulk_actions": bulk_actions,
         "people": _people() if any(row.may_act for row in rows) else [],
@@ -313,12 +315,15 @@ def _asked_for(found: Iterable[AttentionEntry]) -> dict[tuple[str, str], SyncQue
     return open_requests(one.item_id for one in found if one.kind is AttentionKind.UNMATCHED)
 
 
+_RETRYING = badge("wait", "sync", "Retrying")
+
+
 def _row(request: HttpRequest, entry: AttentionEntry, asked: Mapping[tuple[str, str], SyncQueue]) -> InboxRow:
     seen = json.dumps({one.key: [one.npd, one.monday] for one in entry.values}) if entry.values else ""
     may_act = attention.may_act_on(request.user, entry.kind, entry.entity_type)
     job = asked.get((entry.entity_type, entry.item_id)) if entry.kind is AttentionKind.UNMATCHED else None
-    if badge := request_badge(job):
-        return InboxRow(entry, may_act=may_act, badge=badge)
+    if progress := _RETRYING if entry.failures else request_badge(job):
+        return InboxRow(entry, may_act=may_act, badge=progress)
     actions = [action for action in _actions.values() if action.is_for(request.user, entry)]
     may_link = entry.kind is AttentionKind.UNMATCHED and registry.may_act(request.user, "change", entry.entity_type)
     return InboxRow(entry, actions, may_act, may_link, seen)
@@ -530,8 +535,9 @@ def _retry(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[
             problems.append(str(error))
     wait = wait_sentence(done, wanted)
     when = f". {wait}" if wait else " now."
+    stay = " Here until it has succeeded." if jobs else ""
     return ActionResult(
-        done, f"{humanize.count_with_noun(done, 'entry', 'entries')} will be tried again{when}", problems
+        done, f"{humanize.count_with_noun(done, 'entry', 'entries')} will be tried again{when}{stay}", problems
     )
 
 
@@ -601,7 +607,12 @@ def _create(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping
     items = list(_items_of(one.row_id for one in found).filter(ignored_at=None))
     done = request_creation(items, request.user.get_username())
     log_action_many(request.user, items, "Asked to create a record from it.")
-    text = humanize.plural(done, "1 item will become a record", f"{done:,} items will become records")
+    # In words that are as true once it is done: the message stays while the page goes on.
+    text = humanize.plural(
+        done,
+        "A record was asked for of 1 item, which leaves the list",
+        f"Records were asked for of {done:,} items, which leave the list",
+    )
     wait = wait_sentence(done, [(item.entity_type, QueueDirection.TO_NPD) for item in items])
     return ActionResult(done, f"{text} with the next sync. {wait}".rstrip())
 
@@ -709,6 +720,7 @@ register_action(
         _ignore,
         shortcut="i",
         effects={AttentionKind.UNMATCHED: "Leaves the item on Monday alone: it never becomes a record."},
+        may=lambda user, entry: user.has_perm("sync.change_unmatcheditem"),
         undo=_consider_again,
     )
 )

@@ -55,7 +55,7 @@ from sync.records.blocked_fields import (
     waiting_fields_sql,
     write_loops,
 )
-from sync.registry import link_of, record_names, record_url
+from sync.registry import link_of, may_view, record_names, record_url
 
 SHOWN = {"all": "All", "blocked": "Blocked", "throttled": "Update loops"}
 """What the page's filter lets through, and how it says so."""
@@ -381,7 +381,7 @@ class BlockedFieldPagesMixin:
 
     def blocked_fields_page(self, request: HttpRequest) -> HttpResponse:
         """Show what is blocked and why."""
-        if not request.user.has_perm("sync.view_syncmetadata"):
+        if not may_view(request.user, "sync.syncmetadata"):
             raise PermissionDenied
         show = _shown(request)
         rows = BlockedFieldRows(request, show)

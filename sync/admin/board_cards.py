@@ -17,7 +17,7 @@ from django.utils import timezone
 from sync.choices import QueueDirection, QueueStatus
 from sync.kernel import humanize
 from sync.ledger.record_view import PARTS, Part, RecordState
-from sync.operations.detect.comparison import VerificationResult
+from sync.operations.detect.comparison import VerificationResult, first_sample_text
 from sync.records.availability import (
     BACKOFF,
     DEFERRED,
@@ -254,8 +254,19 @@ class BoardHealth:
     tiles: Sequence[Tile] = field(default_factory=list)
 
 
-def board_health(board: BoardStatus, counts: Mapping[Part, int], verification: VerificationResult) -> BoardHealth:
-    """Return how the records of one type stand, and their board."""
+def _unverified(board: BoardStatus, counts: Mapping[Part, int], newest: datetime | None) -> VerificationResult:
+    """Of a board that was never verified, what keeps that."""
+    has_synced = any(number for part, number in counts.items() if part.state is RecordState.SYNCED)
+    return VerificationResult(waiting=first_sample_text(board.availability, newest, board.now, has_synced=has_synced))
+
+
+def board_health(
+    board: BoardStatus,
+    counts: Mapping[Part, int],
+    verification: VerificationResult | None,
+    newest: datetime | None = None,
+) -> BoardHealth:
+    """Return how the records of one type stand, and their board; `newest` is when any board was verified last."""
     found, since = board.availability, board.due_since
     waited = humanize.time_span((board.now - since).total_seconds()) if since else ""
     return BoardHealth(
@@ -267,8 +278,7 @@ def board_health(board: BoardStatus, counts: Mapping[Part, int], verification: V
         # Nor what is missing of the set-up: that is the checklist's.
         reason="" if found.is_paused or not found.has_board else humanize.without_request_id(found.blocked_reason),
         wait_reason="" if found.blocked_reason else found.waiting_reason,
-        # That nothing was verified yet, the line above all boards says once.
-        verified=verification.summary(board.now) if verification.sampled else "",
+        verified=(verification or _unverified(board, counts, newest)).summary(board.now),
         is_paused=found.is_paused,
         has_board=found.has_board,
         failing=board.failing,

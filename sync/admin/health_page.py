@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time as wall_clock
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import IntEnum
 from typing import Any
@@ -425,10 +425,11 @@ def queue_url(query: str = "", part: str = "") -> str:
 # One line that says whether all is well, else what is wrong first.
 
 
-def headline(boards: Sequence[BoardHealth], tasks: Sequence[AttentionTask], number: int) -> Badge:
+def headline(boards: Sequence[BoardHealth], tasks: Sequence[AttentionTask], number: int, others: int = 0) -> Badge:
     """Return it as a badge; what stops the sync comes before the `number` of things in the inbox.
 
-    What the inbox doesn't list, because it is about no record or item, is counted apart from that.
+    What the inbox doesn't list, because it is about no record or item, is counted apart from that; `others` are things
+    that this person sees and other people act on.
     """
     if not any(board.has_board for board in boards):
         return Badge("off", "link_off", "Not set up yet: nothing is synced")
@@ -447,6 +448,8 @@ def headline(boards: Sequence[BoardHealth], tasks: Sequence[AttentionTask], numb
         text = f"{what(outside, 'thing below needs', 'things below need')} attention"
     elif failing:  # which is told below to who may see the queue
         text = f"{what(failing, 'change fails', 'changes fail')}"
+    elif others:
+        return Badge("off", "group", f"Nothing needs you; {what(others, 'thing needs', 'things need')} somebody else")
     else:
         return Badge("ok", "check_circle", "All syncing")
     return Badge("warn", "front_hand", f"Syncing; {text}")
@@ -477,6 +480,7 @@ def health_context(
     set_up = any(board.availability.has_board for board in panel.boards)
     causes = attention.causes(scope, limit=MAX_CAUSES)
     counts = counts_of(request)  # the sidebar has asked already
+    others = sum(attention.counts(replace(scope, kinds=scope.others)).values()) if scope.others else 0
     pauses = panel.pauses if boards else ()
     data = HealthData(boards, panel.overview.links, pauses, found, counts, causes, panel.now)
     tasks = attention_tasks(
@@ -489,8 +493,8 @@ def health_context(
     return context | {
         "boards": boards,
         "tasks": tasks,
-        "headline": headline(boards, tasks, sum(counts.values())) if boards else None,
-        "verified": _verified_text(visible, found.verifications, panel.now) if boards else "",
+        "headline": headline(boards, tasks, sum(counts.values()), others) if boards else None,
+        "verified": combine_results(found.verifications.values()).summary(panel.now) if found.verifications else "",
         "set_up": set_up,
         "checklist": setup_checklist(request.user, panel.overview.links, connected=is_connected) if boards else [],
         "may_pause": may_pause,
@@ -500,23 +504,14 @@ def health_context(
     }
 
 
-def _verified_text(
-    visible: Sequence[BoardStatus], verifications: Mapping[str, VerificationResult], now: datetime
-) -> str:
-    """Say what the samples of all boards found, and of which of them none was read yet."""
-    combined = combine_results(verifications.values())
-    text = combined.summary(now)
-    unread = [one.spec.board_title for one in visible if one.spec.entity_type not in verifications]
-    return f"{text} {' and '.join(unread)}: not verified yet." if combined.at and unread else text
-
-
 def _board_healths(visible: Sequence[BoardStatus], panel: QueuePanel, found: AttentionData) -> list[BoardHealth]:
     counts = record_view.health_counts((board.spec for board in visible), panel.overview.pauses)
     return [
         board_health(
             board,
             counts.get(board.spec.entity_type, {}),
-            found.verifications.get(board.spec.entity_type, VerificationResult()),
+            found.verifications.get(board.spec.entity_type),
+            combine_results(found.verifications.values()).at,
         )
         for board in visible
     ]

@@ -60,7 +60,7 @@ STATE_BADGES = {
 
 
 class ExportMixin:
-    """Adds the export to the admin of a list; whoever may see the list may have it as a file."""
+    """Adds the export to the admin of a list: for whoever may see it and export lists."""
 
     admin_site: AdminSite
     opts: Any
@@ -68,7 +68,6 @@ class ExportMixin:
     list_before_template: str | None = "sync/list_export.html"
     export_related: tuple[str, ...] = ()
     """Relations whose names are among the columns."""
-    has_view_permission: Callable[..., bool]
     get_changelist_instance: Callable[[HttpRequest], Any]
     get_queryset: Callable[[HttpRequest], QuerySet[Any]]
     prepare_page: Callable[[list[Any]], None]
@@ -120,10 +119,10 @@ class ExportMixin:
         return reverse(f"admin:{self._export_name(name)}", args=args)
 
     def _checked(self, view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-        """The view, for those who may see the list; of one export for its owner alone."""
+        """The view, for those who may export the list; of one export for its owner alone."""
 
         def checked_view(request: HttpRequest, export_id: UUID | None = None) -> HttpResponseBase:
-            if not self.has_view_permission(request):
+            if not exports.may_export(request.user, self.opts.label_lower):
                 raise PermissionDenied
             if export_id is None:
                 try:

@@ -4,7 +4,7 @@ what is open, what the next pass would do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -216,6 +216,11 @@ def field_rows(view: RecordView) -> list[dict[str, Any]]:
         }
         for one in view.fields
     ]
+
+
+def known_at(rows: Iterable[Mapping[str, Any]]) -> datetime | None:
+    """Return when Monday's values of these rows were last known; of one that says another time, that was earlier."""
+    return max((one for row in rows if (one := row["field"].read_at)), default=None)
 
 
 # What a record's page tells its reader to do: one act first, in every state but when it is in sync.

@@ -21,7 +21,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers, viewsets
 from rest_framework.exceptions import PermissionDenied
-from rest_framework.permissions import IsAuthenticated
+from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -137,8 +137,8 @@ class ExportViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[Export]):
     @extend_schema(
         operation_id="get_export_file",
         summary="Download the file of an export",
-        description="CSV in UTF-8, or XLSX, as `file_format` says; 409 before it is written. It needs the permission "
-        "to view what was exported, also now, and all types of records that it names.",
+        description="CSV in UTF-8, or XLSX, as `file_format` says; 409 before it is written. It needs the permissions "
+        "to export lists and to view what was exported, also now, and all types of records that it names.",
         responses={(200, "text/csv"): OpenApiTypes.STR, (200, XlsxRenderer.media_type): OpenApiTypes.BINARY},
         tags=_TAGS,
     )
@@ -157,6 +157,14 @@ class ExportViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[Export]):
         return answer
 
 
+class MayExport(BasePermission):
+    """For lists as files."""
+
+    def has_permission(self, request: Any, view: Any) -> bool:
+        """Whether the caller may export lists."""
+        return bool(request.user.has_perm(exports.EXPORT_RIGHT))
+
+
 class ListExport:
     """`POST {list}/exports`, for a view of a list: all that its filters let through, as a file."""
 
@@ -167,8 +175,8 @@ class ListExport:
     scopes: ClassVar[dict[str, str]] = {"export": "read"}
 
     def get_permissions(self) -> Any:
-        """Whoever may see the list may have it as a file, as in the admin."""
-        return [MayViewOnPost()]
+        """Whoever may see the list and export lists, as in the admin."""
+        return [MayViewOnPost(), MayExport()]
 
     def export(self, request: Request) -> Response:
         """Write a short one now; a long one is written by a worker."""

@@ -110,7 +110,7 @@ class FieldSyncSerializer(serializers.Serializer[FieldView]):
     npd = serializers.CharField(source="local")
     monday = serializers.CharField(source="remote", help_text="As last known; nobody asks Monday for this answer.")
     monday_read_at = serializers.DateTimeField(
-        source="read_at", allow_null=True, help_text="When a pass read that; null: it is what the base says."
+        source="read_at", allow_null=True, help_text="When a pass last knew that; null: never."
     )
     base = FieldBaseSerializer(source="*")
     state = serializers.ChoiceField(choices=RecordState.choices)

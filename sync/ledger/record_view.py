@@ -254,7 +254,7 @@ _FIELD_STATES = {
 class FieldView:
     """One mapped field as displayed: NPD now, both halves of the base, Monday as last known, and how it stands.
 
-    `read_at` is when a pass read Monday's value; None where it was read just now, or is what the last pass left there.
+    `read_at` is when a pass last knew that Monday shows this value; None where it was read just now, or never.
     `detail` is the stored reason, `rule` decides where both sides change; `is_usual` where a person is asked, and the
     directions are those of the record. `names` are the record's own fields that it is made of.
     """
@@ -442,7 +442,7 @@ class RecordView:
         is_current = entry and mapping.is_current(entry) and self.record.monday_id in (None, entry["item"])
         key, base = mapping.key, entry if is_current else None
         local, base_local, base_remote = self._page.display.sides(self.record, mapping, base)
-        remote, read_at = self._monday(mapping, base_remote)
+        remote, read_at = self._monday(mapping, base, base_remote)
         directions = {self.record.sync_direction, mapping.direction}
         flows = bool(mapping.column_id) and SyncDirection.NONE not in directions
         up = flows and SyncDirection.MONDAY_TO_NPD not in directions
@@ -480,20 +480,29 @@ class RecordView:
             return FieldReason.LEFT_OUT
         return FieldReason.REJECTED if is_rejected(entry) else FieldReason.BLOCKED
 
-    def _monday(self, mapping: FieldMapping, base_remote: str) -> tuple[str, datetime | None]:
-        """What Monday shows: read just now, or by the pass that left this field open, or as in the base."""
+    def _monday(
+        self, mapping: FieldMapping, base: Mapping[str, Any] | None, base_remote: str
+    ) -> tuple[str, datetime | None]:
+        """What Monday shows and since when that is known: read just now, by the pass that left this field open, or as
+        in the base, which our own write moves past what its pass had read.
+        """
         key = mapping.key
         if key in self._remote:
             return self._remote[key], None
+        agreed_at = datetime.fromisoformat(base["at"]) if base and "at" in base else None
+        if key not in self.ledger.held and key not in self.conflict_fields:
+            moments = (agreed_at, self.ledger.last_successful_sync) if base else ()
+            return base_remote, max((one for one in moments if one), default=None)
         readings = [one for one in self.ledger.seen.get(key, ()) if len(one) == _READING_PARTS]
-        if not readings or (key not in self.ledger.held and key not in self.conflict_fields):
-            return base_remote, None
-        raw, when = readings[-1]
+        raw, when = readings[-1] if readings else (None, "")
+        read_at = datetime.fromisoformat(when) if when else None
+        if read_at is None or (agreed_at is not None and agreed_at >= read_at):
+            return base_remote, agreed_at
         convert = self._page.display.board.converter(mapping, self.record)
         try:
-            return convert.display(convert.remote(raw)), datetime.fromisoformat(when)
+            return convert.display(convert.remote(raw)), read_at
         except UnknownValue:
-            return base_remote, None
+            return base_remote, agreed_at
 
 
 def _compared(npd: tuple[str, str], monday: tuple[str, str]) -> FieldReason:

@@ -119,6 +119,12 @@ class SyncQueue(models.Model):
             models.Index(fields=["entity_id", "status"], name="sync_queue_of_record"),
             # Serves the list of failed jobs.
             models.Index(F("created_at").desc(), condition=Q(status="failed"), name="sync_queue_dead"),
+            # Serves the inbox: failed jobs that were retried and have not succeeded yet.
+            models.Index(
+                fields=["id"],
+                condition=Q(payload__has_key="retried", status__in=["pending", "in_progress"]),
+                name="sync_queue_retried",
+            ),
             # Serves "finished in the last 24 hours, by hour and board" from the index alone, whatever else is
             # stored.
             models.Index(
@@ -340,8 +346,9 @@ class Export(models.Model):
 
     class Meta:
         db_table = "sync_exports"
-        # Who may export is whoever may see the list.
         default_permissions = ()
+        # One right for all lists, beside that to view the list.
+        permissions = (("export_lists", "Can export lists"),)
         indexes: ClassVar[list[models.Index]] = [
             # Serves the list of a person's exports, and the deletion of old ones.
             models.Index(fields=["owner", "-made_at"], name="sync_exports_by_owner")

@@ -80,7 +80,7 @@ class SyncMetadataManager(models.Manager.from_queryset(SyncMetadataQuerySet)):  
 class SyncMetadata(models.Model):
     """One row for each record and other system: what the last pass found, and the agreed base.
 
-    `base` maps a mapping's key to {local, remote, item, column, version}: the stored pair of values when both
+    `base` maps a mapping's key to {local, remote, item, column, version, at}: the stored pair of values when both
     sides last agreed, with the identity it belongs to. `held` (blocked fields) and `altered` (values that
     Monday stored differently) map a key to {reason, code, …}, for a value that a person kept different with
     `left_by` too; `conflicts` lists the fields of open conflicts by kind, and `asked_items` the items about which

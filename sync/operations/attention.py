@@ -57,14 +57,17 @@ _SEEN_WITH = {
 
 @dataclass(frozen=True)
 class AttentionScope:
-    """What a person may see: these kinds, and records of these types by their names; None: of every type.
+    """What a person is shown: these kinds, and records of these types by their names; None: of every type.
 
-    `assigned_to` narrows it to what is this user's.
+    `assigned_to` narrows it to what is this user's. `reads_only` says that this person may act on none of it,
+    `others` are the kinds that they may see, and others act on.
     """
 
     kinds: frozenset[AttentionKind]
     named_types: frozenset[str] | None = None
     assigned_to: int | None = None
+    reads_only: bool = False
+    others: frozenset[AttentionKind] = frozenset()
 
 
 EVERYTHING = AttentionScope(frozenset(AttentionKind))
@@ -72,9 +75,15 @@ EVERYTHING = AttentionScope(frozenset(AttentionKind))
 
 
 def scope_of(user: Any) -> AttentionScope:
-    """Return what this person may see; nothing is asked of the database but their permissions, once."""
-    kinds = (kind for kind, row in _SEEN_WITH.items() if may_view(user, row))
-    return AttentionScope(frozenset(kinds), visible_types(user))
+    """Return what this person may see and act on; of who may act on nothing, all that they may see.
+
+    Nothing is asked of the database but their permissions, once.
+    """
+    seen = frozenset(kind for kind, row in _SEEN_WITH.items() if may_view(user, row))
+    types = [spec.entity_type for spec in registry.entities()]
+    own = frozenset(kind for kind in seen if any(may_act_on(user, kind, one) for one in types))
+    kinds = own or seen
+    return AttentionScope(kinds, visible_types(user), reads_only=not own, others=seen - kinds)
 
 
 _ACTED_ON_WITH = {
@@ -86,14 +95,18 @@ _ACTED_ON_WITH = {
     AttentionKind.UNMATCHED: "sync.change_unmatcheditem",
     AttentionKind.WEBHOOK: "sync.change_webhookendpoint",
 }
-"""The right that a kind asks for; of a blocked field, the right to change records of the type."""
+"""The right that a kind asks for, of whatever type its records are."""
+
+_ACTED_ON_RECORDS_WITH = {AttentionKind.BLOCKED: ("change",), AttentionKind.UNMATCHED: ("add", "change")}
+"""What somebody may do with records of a type, who so may act on these kinds: of an item, create or link one."""
 
 
 def may_act_on(user: Any, kind: AttentionKind, entity_type: str) -> bool:
     """Whether this person may do something about an entry, and so take it on or note something."""
-    if kind in _ACTED_ON_WITH:
-        return bool(user.has_perm(_ACTED_ON_WITH[kind]))
-    return registry.may_act(user, "change", entity_type)
+    if kind in _ACTED_ON_WITH and user.has_perm(_ACTED_ON_WITH[kind]):
+        return True
+    acts = _ACTED_ON_RECORDS_WITH.get(kind, ())
+    return any(registry.may_act(user, act, entity_type) for act in acts)
 
 
 MAX_SHOWN_VALUE = 120
@@ -124,7 +137,8 @@ class AttentionEntry:
 
     `key` stays the same while the same thing is wrong; `cause` is that of all entries with the same cause, which
     `cause_text` says; `detail` is this one's own reason. `since` of a rejected or blocked field is when it was last
-    checked. `entity_id` is None for an item that no record has.
+    checked. `entity_id` is None for an item that no record has. `failures` is how many attempts of a failed job that
+    is being retried came to nothing.
     """
 
     kind: AttentionKind
@@ -147,6 +161,7 @@ class AttentionEntry:
     assignee_id: int | None = None
     assignee_name: str = ""
     note: str = ""
+    failures: int = 0
 
     @property
     def row_id(self) -> str:
@@ -223,19 +238,30 @@ _CAUSE = """
 """
 
 # What is quoted or numbered in an error differs from record to record, though its cause is one.
+_ERROR = r"""
+    FROM sync_queue
+    CROSS JOIN LATERAL (SELECT regexp_replace(<error>, '\s*\[Monday request [^\]]*\]', '', 'g')) AS plain (error)
+    CROSS JOIN LATERAL (SELECT regexp_replace(error, '“[^”]*”|\d+', '…', 'g')) AS same (common)
+"""
+
 _FAILED = _Source(
     frozenset({AttentionKind.FAILED}),
-    r"""
-    FROM sync_queue
-    CROSS JOIN LATERAL (SELECT regexp_replace(error_message, '\s*\[Monday request [^\]]*\]', '', 'g')) AS plain (error)
-    CROSS JOIN LATERAL (SELECT regexp_replace(error, '“[^”]*”|\d+', '…', 'g')) AS same (common)
-    WHERE status = 'failed'
-    """,
+    f"{_ERROR.replace('<error>', 'error_message')} WHERE status = 'failed'",
     kind="'failed'",
     item_id="coalesce(remote_id, '')",
     since="coalesce(last_attempt, created_at)",
     common="common",
     detail="error",
+)
+
+_LAST_ERROR = "coalesce(nullif(error_message, ''), payload #>> '{retried,error}')"
+
+# A failed job that somebody retried is not done before it succeeds; it keeps its key, so nobody is notified anew.
+_RETRYING = replace(
+    _FAILED,
+    rows=f"{_ERROR.replace('<error>', _LAST_ERROR)} WHERE status IN ('pending', 'in_progress') AND payload ? 'retried'",
+    id="(payload #>> '{retried,job}')",
+    sides="jsonb_build_object('retried', attempts + (payload #>> '{retried,attempts}')::int)",
 )
 
 _APPROVALS = _Source(
@@ -312,7 +338,11 @@ def _sources(kinds: Collection[AttentionKind]) -> list[_Source]:
     conflicts = current_store().attention_sql()
     found = [_conflicts(conflicts)] if conflicts else []
     found += [_fields(kind) for kind in (AttentionKind.REJECTED, AttentionKind.BLOCKED) if synced_types()]
-    return [one for one in (*found, _FAILED, _APPROVALS, _UNMATCHED, _WEBHOOKS) if not one.kinds.isdisjoint(kinds)]
+    return [
+        one
+        for one in (*found, _FAILED, _RETRYING, _APPROVALS, _UNMATCHED, _WEBHOOKS)
+        if not one.kinds.isdisjoint(kinds)
+    ]
 
 
 def _fetch(
@@ -549,6 +579,9 @@ def _entry(
             detail,
             f"{wording.cause(kind, entity_type, code, subject, common)}. {what_switching_on_does(code)}",
         )
+    failures = sides.pop("retried", 0)
+    if failures:
+        detail = f"Retrying; failed {humanize.count_with_noun(failures, 'time')}. {detail}"
     fields = subject.split(",") if subject else []
     return AttentionEntry(
         kind=kind,
@@ -574,6 +607,7 @@ def _entry(
         assignee_id=assigned.assignee_id if assigned else None,
         assignee_name=assigned.assignee.get_username() if assigned and assigned.assignee else "",
         note=assigned.note if assigned else "",
+        failures=failures,
     )
 
 

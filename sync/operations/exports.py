@@ -55,7 +55,10 @@ XLSX_ROWS = 1_048_575
 XLSX_CHARACTERS = 32_767
 """Characters that a cell can have."""
 
-LOST_SIGHT = "You may not view all that this file names any more. Export the list again."
+EXPORT_RIGHT = "sync.export_lists"
+"""The right that an export asks for, beside that to view the list."""
+
+LOST_SIGHT = "You may not export this list, or view all that this file names, any more. Ask an administrator."
 
 _BOM = "\ufeff"  # without it Excel reads UTF-8 as Windows-1252
 
@@ -209,14 +212,14 @@ def exports_of(owner: Any, model: str = "") -> QuerySet[Export]:
 
 
 def may_export(user: Any, model: str) -> bool:
-    """Whether somebody may have a list as a file: whoever may see it."""
+    """Whether somebody may have a list as a file: whoever may see it, and export lists."""
     request = HttpRequest()
     request.user = user
-    return bool(user.is_active and _admin_of(model).has_view_permission(request))
+    return bool(user.has_perm(EXPORT_RIGHT) and _admin_of(model).has_view_permission(request))
 
 
 def may_download(user: Any, export: Export) -> bool:
-    """Whether somebody may have an export's file: whoever may see its list, and records of all types that it names."""
+    """Whether somebody may have an export's file: who may export its list, and see records of all types it names."""
     return may_export(user, export.model) and visible_types(user).issuperset(export.shown_types)
 
 
@@ -256,7 +259,7 @@ def _attempt(export: Export) -> None:
     except SoftTimeLimitExceeded:
         raise
     except PermissionDenied:
-        _mine(export).update(state=ExportState.FAILED, problem="You may not see this list any more.")
+        _mine(export).update(state=ExportState.FAILED, problem="You may not export this list any more.")
     except Exception as error:  # an unknown error of one list must not stop those behind it
         log.exception("an export could not be written", export=str(export.pk), attempts=export.attempts)
         _mine(export).update(problem=type(error).__name__)

@@ -29,11 +29,19 @@ T = TypeVar("T")
 # One transaction: a worker that wants one of these jobs gives way until its end.
 CHUNK = 1_000
 
+# Until it succeeds, a job that took a failed one's place says which, how often that failed, and why.
+_RETRIED = """
+    jsonb_build_object('retried', jsonb_build_object(
+        'job', {job}, 'attempts', attempts + coalesce((payload #>> '{{retried,attempts}}')::int, 0),
+        'error', coalesce(nullif(error_message, ''), payload #>> '{{retried,error}}', '')))
+"""
+
 # Where several failed jobs are about one record, the newest one's operation goes on.
 _RETRY = """
     INSERT INTO sync_queue AS row ({key}, {also}, operation, payload, priority, causes, max_attempts, next_retry)
-    SELECT DISTINCT ON ({key}) {key}, {also}, operation, payload || jsonb_build_object('by', %(by)s::text),
-        %(priority)s, causes | {person}, max_attempts, sync_now()
+    SELECT DISTINCT ON ({key}) {key}, {also}, operation,
+        payload || jsonb_build_object('by', %(by)s::text) || {retried}, %(priority)s, causes | {person}, max_attempts,
+        sync_now()
     FROM sync_queue WHERE id = ANY (%(ids)s) AND entity_id IS {null} NULL ORDER BY {key}, id DESC
     ON CONFLICT ({key}) WHERE status = 'pending' AND entity_id IS {null} NULL
     DO UPDATE SET
@@ -43,15 +51,20 @@ _RETRY = """
 """
 
 _RETRY_RECORDS = _RETRY.format(
-    key="entity_type, entity_id, direction", also="remote_id", null="NOT", person=int(Cause.PERSON)
-)
+    key="entity_type, entity_id, direction", also="remote_id", null="NOT", person=int(Cause.PERSON),
+    retried=_RETRIED.format(job="id"),
+)  # fmt: skip
 
-_RETRY_ITEMS = _RETRY.format(key="entity_type, remote_id", also="direction", null="", person=int(Cause.PERSON))
+_RETRY_ITEMS = _RETRY.format(
+    key="entity_type, remote_id", also="direction", null="", person=int(Cause.PERSON),
+    retried=_RETRIED.format(job="id"),
+)  # fmt: skip
 
 _MAKE_DUE = f"""
     UPDATE sync_queue SET attempts = 0, next_retry = least(next_retry, sync_now()), error_message = '', reason = '',
         priority = least(priority, %(priority)s), causes = causes | {int(Cause.PERSON)},
         payload = payload || jsonb_build_object('by', %(by)s::text)
+            || CASE WHEN payload ? 'retried' THEN {_RETRIED.format(job="payload #> '{retried,job}'")} ELSE '{{}}' END
     WHERE id = ANY (%(ids)s)
 """  # noqa: S608 - a number of ours
 
@@ -92,9 +105,9 @@ def retry(rows: QuerySet[SyncQueue], by: str, *, priority: Priority = Priority.E
         params = {"by": by, "priority": int(priority)}
         # A pending row becomes due as it is; a failed one ends, and a new row takes its place in the outbox.
         _execute(_MAKE_DUE, {"ids": pending, **params}, pending)
-        complete_unclaimed(failed, f"retried by {by}")
         for sql in (_RETRY_RECORDS, _RETRY_ITEMS):
             _execute(sql, {"ids": failed, **params}, failed)
+        complete_unclaimed(failed, f"retried by {by}")
         done = [*failed, *pending]
         _add_decisions(done, by, f"{by} had it tried again at once, with all its attempts.")
         entity_types = SyncQueue.objects.filter(pk__in=done).order_by().values_list("entity_type", flat=True).distinct()

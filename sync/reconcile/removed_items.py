@@ -58,7 +58,7 @@ from sync.reconcile.field_plan import UNREAD, base_after_intents, base_of, cell_
 from sync.reconcile.field_values import ACTIVE, record_name, stored_values
 from sync.reconcile.restraints import DestructiveChange, allowed_changes, defer_removed_items, release_approvals
 from sync.reconcile.sides import match_text_of_item, match_text_of_record, read_by_id, record_of_npd_id, unlink
-from sync.records.authors import monday_user_name, monday_users
+from sync.records.authors import monday_editor_name, monday_user_name, monday_users
 from sync.records.item_links import RECREATE_KEY
 
 UNLINK_OPTION = "unlink"
@@ -321,10 +321,12 @@ def plan_removed_items(batch: Batch) -> None:
     events = WebhookEvent.objects.filter(item_id__in=ids).of_kind(EventKind.ARCHIVED, EventKind.DELETED)
     users = {str(event.item_id): event.user_id for event in events.order_by("id")}
     people = monday_users() if users else {}
-    actors = {item: monday_user_name(user, people) for item, user in users.items() if user}
+    actors = {
+        item: (monday_user_name(user, people), monday_editor_name(user, people)) for item, user in users.items() if user
+    }
     repeated = recreated_too_often(record_syncs) if batch.link.item_gone == ItemGone.CREATE else set()
     for record_sync in record_syncs:
-        actor = actors.get(record_sync.record.monday_id or "", "")
+        actor = actors.get(record_sync.record.monday_id or "", ("", ""))
         _plan_removed_item(batch, record_sync, now, actor, rejected.get(record_sync.id, ""))
         removed_item = record_sync.removed_item
         is_remade = removed_item and removed_item.act is RecordAction.CREATE and not removed_item.chosen
@@ -343,7 +345,9 @@ def plan_removed_items(batch: Batch) -> None:
         request_deletions(batch, deletions)
 
 
-def _plan_removed_item(batch: Batch, record_sync: RecordSync, now: datetime, actor: str, rejected: str) -> None:
+def _plan_removed_item(
+    batch: Batch, record_sync: RecordSync, now: datetime, actor: tuple[str, str], rejected: str
+) -> None:
     assert record_sync.removed_item is not None
     state, ledger = record_sync.removed_item.state, record_sync.ledger
     # It was found gone once more.
@@ -351,9 +355,10 @@ def _plan_removed_item(batch: Batch, record_sync: RecordSync, now: datetime, act
     ledger.gone_looks = (ledger.gone_looks or 0) + 1 if known and ledger.remote_state == state else 1
     ledger.gone_since, ledger.remote_state = known or now, state
     board = record_sync.item.board_id if record_sync.item else ""
-    sentence = removal_sentence(record_sync, state, actor, board or "")
+    name, editor = actor
+    sentence = removal_sentence(record_sync, state, name, board or "")
     if ledger.gone_since == now and record_sync.record.may_sync:
-        record_sync.log_decision("gone", sentence)
+        record_sync.log_decision("gone", sentence, actor=editor)
     if not record_sync.record.may_sync:
         return record_sync.leave_open(f"{sentence} Nothing was sent.")
     # What Monday merely doesn't show has to be missed several times.

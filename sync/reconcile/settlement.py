@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -381,7 +382,7 @@ def _settled(batch: Batch, record_sync: RecordSync, record: SyncedModel | None, 
         record_sync.drop(Outcome.RELEASED, "Its settings changed while it was synced.")
         return record_sync
     try:
-        _write_record(record_sync, record)
+        _write_record(record_sync, record, batch.read_at)
         leave_after_write(batch, record_sync, record)
     except OperationalError:
         raise
@@ -393,10 +394,10 @@ def _settled(batch: Batch, record_sync: RecordSync, record: SyncedModel | None, 
     return record_sync
 
 
-def _write_record(record_sync: RecordSync, record: SyncedModel) -> None:
+def _write_record(record_sync: RecordSync, record: SyncedModel, read_at: datetime | None) -> None:
     values: dict[str, Any] = {}
     for field_plan in record_sync.field_plans.values():
-        values |= _write_field(record_sync, field_plan, settled_field(record_sync, field_plan, record))
+        values |= _write_field(record_sync, field_plan, settled_field(record_sync, field_plan, record), read_at)
     values |= settle_unlink(record_sync) | apply_removed_item(record_sync, record)
     note_unlinked(record_sync)
     exclude_matches(record_sync)
@@ -533,11 +534,13 @@ def _answered_value(field_plan: FieldPlan, item: Item) -> Any:
     return raw
 
 
-def _write_field(record_sync: RecordSync, field_plan: FieldPlan, found: FieldSettlement) -> Mapping[str, Any]:
+def _write_field(
+    record_sync: RecordSync, field_plan: FieldPlan, found: FieldSettlement, read_at: datetime | None
+) -> Mapping[str, Any]:
     """Write what was computed of a field, but for the record's own values: these are returned."""
     key, ledger = field_plan.mapping.key, record_sync.ledger
     if found.base is not None:
-        _move_base(ledger, key, found.base)
+        _move_base(ledger, key, found.base, read_at)
     if found.altered is not None:
         ledger.altered.pop(key, None)
         if found.altered:
@@ -567,8 +570,9 @@ def _write_field(record_sync: RecordSync, field_plan: FieldPlan, found: FieldSet
     return found.values
 
 
-def _move_base(ledger: SyncMetadata, key: str, base: Mapping[str, Any]) -> None:
-    if base:
-        ledger.base[key] = dict(base)
-    else:
+def _move_base(ledger: SyncMetadata, key: str, base: Mapping[str, Any], read_at: datetime | None) -> None:
+    if base and base != ledger.base.get(key):
+        # By its time a page tells whether what a pass read is older than what it then wrote.
+        ledger.base[key] = {**base, **({"at": read_at.isoformat()} if read_at else {})}
+    elif not base:
         ledger.base.pop(key, None)

@@ -106,7 +106,13 @@ def test_who_may_not_see_a_list_may_not_export_it(client: Client, world: dict[st
     for address in (CONTACTS, "/admin/sync/decision/", "/admin/conflicts/syncconflict/", "/admin/sync/syncqueue/"):
         assert client.get(f"{address}export/").status_code == 403
         assert client.post(f"{address}export/", {"format": "csv"}).status_code == 403
+    # To see it is not enough: to have it as a file is a right of its own.
     reader.user_permissions.add(Permission.objects.get(codename="view_contact"))
+    client.force_login(User.objects.get(pk=reader.pk))
+    assert "npd-export-button" not in client.get(CONTACTS).content.decode()
+    assert client.post(f"{CONTACTS}export/", {"format": "csv"}).status_code == 403
+    assert client.post("/api/v1/contacts/exports", {"file_format": "csv"}).status_code == 403
+    reader.user_permissions.add(Permission.objects.get(codename="export_lists"))
     client.force_login(User.objects.get(pk=reader.pk))
     assert len(exported(client, CONTACTS)) == Contact.objects.count()
     logged = LogEntry.objects.latest("id")
@@ -164,7 +170,7 @@ def test_an_export_is_its_owners_alone_and_ends_with_their_right(
     browser_of_person: Client, world: dict[str, Any]
 ) -> None:
     owner = User.objects.create_user("owner", password="x", is_staff=True)
-    owner.user_permissions.add(Permission.objects.get(codename="view_contact"))
+    owner.user_permissions.set(Permission.objects.filter(codename__in=["view_contact", "export_lists"]))
     client = Client()
     client.force_login(owner)
     made = ask(client)
@@ -182,7 +188,7 @@ def test_an_export_is_its_owners_alone_and_ends_with_their_right(
 @pytest.mark.usefixtures("long_from_three")
 def test_who_lost_the_right_meanwhile_gets_no_file(world: dict[str, Any]) -> None:
     owner = User.objects.create_user("owner", password="x", is_staff=True)
-    owner.user_permissions.add(Permission.objects.get(codename="view_contact"))
+    owner.user_permissions.set(Permission.objects.filter(codename__in=["view_contact", "export_lists"]))
     client = Client()
     client.force_login(owner)
     made = ask(client)
@@ -198,7 +204,8 @@ def test_who_may_not_view_all_that_a_file_names_any_more_does_not_download_it(
     settings.EXPORT_ROWS_AT_ONCE = 0
     owner = User.objects.create_user("owner", password="x", is_staff=True)
     rights = {one.codename: one for one in Permission.objects.filter(content_type__app_label__in=("npd", "sync"))}
-    owner.user_permissions.add(rights["view_syncqueue"], rights["view_contact"], rights["view_organization"])
+    owner.user_permissions.add(rights["export_lists"], rights["view_syncqueue"], rights["view_contact"])
+    owner.user_permissions.add(rights["view_organization"])
     client = Client()
     client.force_login(owner)
     jobs = "/admin/sync/syncqueue/"

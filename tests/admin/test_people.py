@@ -64,6 +64,21 @@ def test_before_a_user_is_deleted_no_token_is_shown(browser_of_person: Client, c
     assert not ApiToken.objects.exists()
 
 
+def test_whom_an_administrator_adds_may_sign_in_and_is_put_into_groups_that_say_what_they_are_for(
+    browser_of_person: Client, db: None
+) -> None:
+    group, own = Group.objects.get_or_create(name="NPD Sync: view")[0], Group.objects.create(name="Our own")
+    form = browser_of_person.get("/admin/auth/user/add/").context["adminform"].form
+    labels = {str(value): label for value, label in form.fields["groups"].choices}
+    assert (labels[str(group.pk)] == group.name, labels[str(own.pk)] == own.name) == (False, True)
+    sent = {"username": "eve", "email": "eve@example.com", "password1": "a-long-one-7", "password2": "a-long-one-7"}
+    assert form["is_staff"].value()
+    more = {"is_staff": "on", "groups": [str(group.pk)]}
+    assert browser_of_person.post("/admin/auth/user/add/", sent | more).status_code == 302
+    eve = User.objects.get(username="eve")
+    assert (eve.is_staff, eve.email, list(eve.groups.all())) == (True, "eve@example.com", [group])
+
+
 def test_a_group_keeps_permissions_that_no_page_needs(browser_of_person: Client, db: None) -> None:
     group = Group.objects.create(name="Old hands")
     group.permissions.set(Permission.objects.filter(codename__in=["view_session", "view_contact"]))

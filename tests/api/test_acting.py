@@ -302,7 +302,7 @@ def test_a_long_export_is_written_by_a_worker_as_its_owner_may_see_it_then(
     settings: Any, rejected: Contact, api: APIClient
 ) -> None:
     settings.EXPORT_ROWS_AT_ONCE = 0
-    reader = user_who_may("view_syncqueue")
+    reader = user_who_may("view_syncqueue", "export_lists")
     clerk = with_token(reader, "read")
     row(status="failed", entity_id=rejected.pk)
     made = clerk.post(f"{SYNC}queue/exports?status=failed", {"file_format": "csv"})

@@ -16,6 +16,7 @@ from sync.choices import GuardKind, GuardState, RecordSyncStatus
 from sync.models import DisabledCode, FieldMapping, GuardedAct, SyncMetadata, SyncQueue, UnmatchedItem, WebhookEndpoint
 from sync.operations import attention
 from sync.operations.attention import AttentionKind
+from sync.queue import SyncQueueService
 from tests.admin import states
 
 pytestmark = pytest.mark.django_db
@@ -139,6 +140,22 @@ def test_a_failure_alone_is_told_as_it_is_and_a_long_one_ends_with_a_sentence(db
         "Press “No more faults” within 5 minutes",
         "The board is full.",
     }
+
+
+def test_a_failed_job_that_is_retried_stays_until_it_succeeds_and_says_how_often_it_failed(db: None) -> None:
+    states.dead("Ann", "The board is full.")
+    [before] = attention.entries()
+    retried = SyncQueueService().manual_retry(int(before.row_id), "eve")
+    SyncQueue.objects.filter(pk=retried.pk).update(attempts=2)
+    [entry] = attention.entries()
+    assert (entry.key, entry.failures, entry.cause) == (before.key, 7, before.cause)
+    SyncQueueService().manual_retry(retried.pk, "eve")
+    SyncQueue.objects.filter(pk=retried.pk).update(attempts=1, error_message="The item is locked.")
+    [entry] = attention.entries()
+    assert (entry.key, entry.failures) == (before.key, 8)
+    assert entry.cause != before.cause
+    SyncQueue.objects.filter(pk=retried.pk).update(status="completed")
+    assert not any(attention.counts().values())
 
 
 def test_a_conflict_shows_the_fields_with_what_each_side_has(one_of_each_kind: dict[str, Any]) -> None:

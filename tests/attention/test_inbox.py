@@ -234,7 +234,10 @@ def test_while_everything_is_paused_an_act_says_what_it_waits_for(
     for form, promise in (
         ({"one": f"retry {key[AttentionKind.FAILED]}"}, "1 entry will be tried again."),
         ({"one": f"retry {key[AttentionKind.BLOCKED]}"}, "1 entry will be tried again."),
-        ({"one": f"create {key[AttentionKind.UNMATCHED]}"}, "1 item will become a record with the next sync."),
+        (
+            {"one": f"create {key[AttentionKind.UNMATCHED]}"},
+            "A record was asked for of 1 item, which leaves the list with the next sync.",
+        ),
         ({"action": "approve", "key": key[AttentionKind.APPROVAL], "confirmed": "yes"}, "1 change approved."),
     ):
         text = words_of(browser_of_person.post(ACT, form, follow=True).content.decode())

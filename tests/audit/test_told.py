@@ -10,6 +10,7 @@ from rest_framework.test import APIClient
 from npd.models import Contact
 from sync.models import BoardLink, SyncAudit
 from sync.operations import doctor
+from sync.operations.detect.comparison import latest_verification
 from tests.admin import states
 
 pytestmark = pytest.mark.django_db
@@ -48,9 +49,29 @@ def test_the_first_page_says_what_was_verified(browser: Client) -> None:
     Contact.objects.create(name="Bob")
     assert "Not verified yet" in browser.get("/admin/").content.decode()
     sampled()
-    html = browser.get("/admin/").content.decode()
-    assert "300 of 300 checked records were the same on both sides. Organizations: not verified yet." in html
-    assert "said “synced” and differed" not in html
+    answer = browser.get("/admin/")
+    verified = {board.title: board.verified for board in answer.context["boards"]}
+    assert "300 of 300 checked records were the same" in verified["Contacts"]
+    assert verified["Organizations"].startswith("Not verified yet.")
+    assert "said “synced” and differed" not in answer.content.decode()
+
+
+def test_a_board_that_was_never_verified_says_what_keeps_it(db: None, settings: Any) -> None:
+    settings.MONDAY_API_KEY = "token"
+    said = [latest_verification("contact").waiting]
+    states.boards()
+    said.append(latest_verification("contact").waiting)
+    states.synced("Ann", "5001")
+    said.append(latest_verification("contact").waiting)
+    SyncAudit.objects.create(entity_type="organization", sampled=1, calls=1)
+    said.append(latest_verification("contact").waiting)
+    assert "hours" in said[-1]  # six a day, for all boards together
+    SyncAudit.objects.create(entity_type="contact", sampled=0, calls=1, details=[{"words": "Monday is down."}])
+    said.append(latest_verification("contact").waiting)
+    assert "Monday is down." in said[-1]
+    settings.AUDIT_CALLS_A_DAY = 0
+    said.append(latest_verification("contact").waiting)
+    assert len(set(said)) == len(said)
 
 
 def test_drift_is_an_alarm_on_the_first_page_that_says_what_to_do(browser: Client) -> None:

@@ -23,6 +23,7 @@ def groups() -> None:
     """The groups as the migrations make them; tests before this one may have emptied the tables."""
     import_module("npd.migrations.0005_groups").make(apps, None)
     import_module("npd.migrations.0007_vocabulary").rename(apps, None)
+    import_module("npd.migrations.0017_roles").narrow(apps, None)
 
 
 @pytest.mark.django_db
@@ -31,6 +32,7 @@ def test_on_a_fresh_database_the_permissions_are_those_that_django_makes_later()
     Permission.objects.all().delete()
     import_module("npd.migrations.0005_groups").make(apps, None)
     import_module("npd.migrations.0007_vocabulary").rename(apps, None)
+    import_module("npd.migrations.0017_roles").narrow(apps, None)
     assert set(Group.objects.values_list("name", flat=True)) == NAMES
     by_migration = all_permissions()
     for app in apps.get_app_configs():
@@ -76,5 +78,9 @@ def test_an_upgrade_of_a_database_in_use_makes_them_with_the_permissions_that_ar
     own = set(steer.permissions.exclude(codename__startswith="view_").values_list("codename", flat=True))
     assert own == {
         "retry_syncqueue", "cancel_syncqueue", "discard_syncqueue", "pause_syncqueue", "change_guardedact",
-        "delete_refuseditem", "change_unmatcheditem", "change_periodictask",
+        "delete_refuseditem", "change_unmatcheditem", "change_periodictask", "export_lists",
+    }  # fmt: skip
+    resolvers = Group.objects.get(name="NPD Sync: resolve conflicts")
+    assert set(resolvers.permissions.values_list("codename", flat=True)) == {
+        "view_contact", "view_organization", "view_decision", "view_syncconflict", "change_syncconflict",
     }  # fmt: skip

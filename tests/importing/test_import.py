@@ -16,7 +16,8 @@ from npd.imports.import_jobs import confirm_import, discard_import, run_all, sta
 from npd.imports.models import ImportJob
 from npd.models import Contact, Organization
 from sync.choices import Priority
-from sync.models import Decision, SyncQueue
+from sync.models import Decision, FieldMapping, SyncQueue
+from tests.admin import states
 from tests.importing.conftest import imported, offered, outcomes, said
 from tests.support.waiting import somebody_waits, wait_for
 
@@ -100,6 +101,20 @@ def test_every_invalid_row_says_its_field_what_is_wrong_and_what_to_do(person: U
     assert "repeats the titles" in said(job, 6)
     assert "more cells (5) than there are titles (4)" in said(job, 7)
     assert not Contact.objects.exists()
+
+
+def test_what_is_no_email_address_is_called_that_and_no_duplicate(person: User) -> None:
+    job = imported(person, "Name,Email\nA,not an address\nB,not an address\nC,c@x.org\nD,c@x.org\n")
+    assert outcomes(job) == {2: "invalid", 3: "invalid", 4: "ambiguous", 5: "ambiguous"}
+
+
+def test_what_monday_would_refuse_is_said_in_the_preview_where_it_would_be_sent(person: User) -> None:
+    text = "Name,Email,Phone\nA,a@x.org,call me maybe\nB,b@x.org,+49 30 1234567\n"
+    assert outcomes(offered(person, text)) == {2: "new", 3: "new"}
+    states.boards()
+    assert outcomes(offered(person, text)) == {2: "invalid", 3: "new"}
+    FieldMapping.objects.filter(link__entity_type="contact", key="phone").update(direction="monday_to_npd")
+    assert outcomes(offered(person, text)) == {2: "new", 3: "new"}
 
 
 def test_all_that_is_wrong_with_a_row_is_told_at_once(person: User) -> None:

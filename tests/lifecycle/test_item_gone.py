@@ -6,7 +6,8 @@ import pytest
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
-from sync.models import BoardLink, Decision, RefusedItem, SyncQueue, Tombstone
+from sync.models import BoardLink, Decision, RefusedItem, SyncQueue, Tombstone, WebhookEvent
+from sync.records.authors import monday_editor_name, monday_users
 from sync.records.item_links import request_recreation
 from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
 from tests.support.world import World
@@ -54,6 +55,14 @@ def test_nothing_is_done_before_the_quiet_time_is_over(world: World) -> None:
     note = world.ledger(contact).note
     assert "archived on Monday" in note
     assert "restore it" in note
+
+
+def test_the_history_names_who_archived_an_item(world: World) -> None:
+    contact = world.linked()
+    take_away(world, contact)
+    event = WebhookEvent.objects.filter(item_id=contact.monday_id).latest("id")
+    line = Decision.objects.get(entity_id=contact.pk, kind="gone")
+    assert line.actor == monday_editor_name(str(event.user_id), monday_users())
 
 
 def test_an_item_restored_within_the_quiet_time_was_never_gone(world: World) -> None:

@@ -12,6 +12,8 @@ from rest_framework.throttling import SimpleRateThrottle
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
+from sync.ledger import SyncStateService
+from sync.ledger.record_view import FieldReason
 from tests.support.world import World
 
 
@@ -88,6 +90,17 @@ def test_what_can_t_be_read_is_said_and_what_is_known_stands_below(world: World,
     assert "Role Buyer Buyer Buyer In sync" in text
     act(admin, contact, "pause")
     assert "Sync is off for this record, so its item is not read." in words_of(act(admin, contact, "read_monday"))
+
+
+def test_a_blocked_field_shows_what_our_own_write_left_on_monday_and_when(world: World) -> None:
+    contact = world.linked("Ann", role_title="Buyer")
+    world.save(contact, role_title="Head")
+    world.delete_column("role_title")
+    world.save(contact, role_title="Owner")
+    contact.refresh_from_db()
+    [field] = [one for one in SyncStateService().describe(contact).fields if one.key == "role_title"]
+    assert (field.local, field.remote, field.reason_code) == ("Owner", "Head", FieldReason.BLOCKED)
+    assert field.read_at is not None
 
 
 def test_whoever_reads_monday_again_and_again_waits(

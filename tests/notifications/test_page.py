@@ -73,6 +73,10 @@ def test_a_test_is_sent_at_once_and_what_came_of_it_is_said(browser: Client, mai
     assert len(mail.mails) == 1
     chat.status, chat.says = 404, b"no_service"
     assert "the webhook was removed" in words(browser.post(TEST, {"medium": "slack"}, follow=True))
+    # What it can't reach is not shown as well.
+    states_shown = [one for one in browser.get(PAGE).context["states"] if one.receiver.medium == "slack"]
+    assert [one.receiver.failures for one in states_shown] == [1]
+    assert "npd-badge-ok" not in states_shown[0].badge
     for medium in ("teams", "\0", "pigeon"):
         assert browser.post(TEST, {"medium": medium}).status_code == 404
     assert browser.get(TEST).status_code == 405

@@ -314,22 +314,21 @@ def _enqueue_passes(link: BoardLink, ids: Sequence[UUID]) -> None:
 
 @dataclass(frozen=True)
 class VerificationResult:
-    """When `synced` records were last sampled, how many were compared and differed, and when one last did."""
+    """When `synced` records were last sampled, how many were compared and differed, and when one last did.
+
+    `waiting` is a sentence on what keeps the first sample.
+    """
 
     at: datetime | None = None
     sampled: int = 0
     drifted: int = 0
     diverged_at: datetime | None = None
+    waiting: str = ""
 
     def summary(self, now: datetime) -> str:
         """Return it as a sentence, also where nothing was verified yet."""
         if self.at is None:
-            if settings.AUDIT_CALLS_A_DAY <= 0:
-                return "Not verified: verification is off (SYNC_AUDIT_CALLS_A_DAY is 0)."
-            return (
-                "Not verified yet: some synced records are read again within 15 minutes or so, and then several "
-                "times a day."
-            )
+            return f"Not verified yet. {self.waiting}".rstrip()
         span = humanize.time_span((now - (self.diverged_at or self.at)).total_seconds())
         if not self.drifted:
             checked = f"{self.sampled:,} of {self.sampled:,} checked records"
@@ -341,17 +340,50 @@ class VerificationResult:
 
 
 def latest_verification(entity_type: str | None = None) -> VerificationResult:
-    """Return what the last day of samples found, of one type's board or of all."""
+    """Return what the last day of samples found, of one type's board or of all; of none, what keeps the first one."""
     rows = SyncAudit.objects.filter(sampled__gt=0)
     if entity_type is not None:
         rows = rows.filter(entity_type=entity_type)
     newest = rows.aggregate(at=Max("at"))["at"]
     if newest is None:
-        return VerificationResult()
+        return VerificationResult(waiting=_first_sample(entity_type))
     day = rows.filter(at__gt=newest - VERIFICATION_WINDOW)
     diverged = day.filter(drifted__gt=0).aggregate(at=Max("at"))
     sums = day.aggregate(sampled=Sum("sampled"), drifted=Sum("drifted"))
     return VerificationResult(newest, sums["sampled"], sums["drifted"], diverged["at"])
+
+
+def _first_sample(entity_type: str | None) -> str:
+    """Say when a board's first sample is due, or what keeps it; of no type, of whichever board comes first."""
+    newest = SyncAudit.objects.order_by("-at").values_list("at", flat=True).first()
+    if entity_type is None:
+        return first_sample_text(None, newest, sync_now(), has_synced=True)
+    link, records = link_of(entity_type), registry.entity(entity_type).model._default_manager
+    found = availability.of(link or entity_type)
+    has_synced = records.filter(sync_status=RecordSyncStatus.SYNCED).exclude(monday_id=None).exists()
+    failed = SyncAudit.objects.filter(entity_type=entity_type).order_by("-at").first()
+    said = first_sample_text(found, newest, sync_now(), has_synced=has_synced)
+    if failed is None or not settings.AUDIT_CALLS_A_DAY:
+        return said
+    why = " ".join(one["words"] for one in failed.details if "words" in one)
+    return f"The attempt of {humanize.relative_time(failed.at, sync_now())} compared nothing. {why} {said}"
+
+
+def first_sample_text(
+    board: availability.BoardAvailability | None, newest: datetime | None, now: datetime, *, has_synced: bool
+) -> str:
+    """Return when the first sample of this board is due, or what keeps it; `newest` is the last sample of any board."""
+    calls = settings.AUDIT_CALLS_A_DAY
+    if calls <= 0:
+        return "Verification is off (SYNC_AUDIT_CALLS_A_DAY is 0)."
+    if board is not None and not board.is_available:
+        return "Its board is paused." if board.is_paused else "Its board can’t be synced now."
+    if not has_synced:
+        return "No record is synced yet."
+    due = newest + DAY / calls if newest else now
+    when = "within 15 minutes" if due <= now else humanize.relative_time(due, now)
+    turn = humanize.time_span((DAY / calls).total_seconds())
+    return f"The boards take turns, one every {turn}: the next {when}."
 
 
 def combine_results(boards: Iterable[VerificationResult]) -> VerificationResult:

@@ -372,7 +372,10 @@ def address_host(receiver: NotificationReceiver) -> str:
 
 
 def send_test(receiver: NotificationReceiver) -> None:
-    """Send a test message now; a receiver that failed is well again. Raises ActionError with the reason."""
+    """Send a test message now: a receiver that failed is well again, or fails from now on.
+
+    Raises ActionError with the reason.
+    """
     now = sync_now()
     free = Q(tested_at=None) | Q(tested_at__lte=now - TEST_GAP)
     if not NotificationReceiver.objects.filter(free, pk=receiver.pk).update(tested_at=now):
@@ -380,6 +383,7 @@ def send_test(receiver: NotificationReceiver) -> None:
     letter = test_letter(receiver.user.get_full_name() or receiver.user.get_username())
     outcome = _send(receiver, letter, message_id(receiver.pk, now))
     if not outcome.is_sent:
+        record_failure(receiver, outcome, sync_now())
         raise ActionError(f"The test was not sent. {outcome.problem}", code="not_sent")
     NotificationReceiver.objects.filter(pk=receiver.pk).update(last_sent=now, **_WELL)
 

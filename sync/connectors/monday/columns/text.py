@@ -233,6 +233,10 @@ _E164 = phonenumbers.PhoneNumberFormat.E164
 _INTERNATIONAL = phonenumbers.PhoneNumberFormat.INTERNATIONAL
 
 
+def _has_no_digit(text: str | None) -> bool:
+    return text is not None and not any(character.isdigit() for character in text)
+
+
 class PhoneConverter(MondayColumn):
     """A base keeps `{"phone", "countryShortName"}`, or None for an empty cell.
 
@@ -287,9 +291,15 @@ class PhoneConverter(MondayColumn):
 
     def from_text(self, text: str, current_local: Local) -> Local:
         typed = fold_whitespace(text)
-        if typed is not None and not any(character.isdigit() for character in typed):
+        if _has_no_digit(typed):
             raise ValueError(f"{typed} is not a telephone number; it has no digits.")
         return {only_field(current_local)[0]: typed}
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        name, text = only_text(raw_local)
+        if not _has_no_digit(typed := fold_whitespace(text)):
+            return None
+        return f"{field_label(name)}: “{typed}” is not a telephone number; it has no digits"
 
     def display(self, canonical: Canonical) -> str:
         text = str(canonical or "")

@@ -1,0 +1,152 @@
+"""Who opens what: every page of the admin by each group, each page of the menu by each single right, as recorded.
+
+After a change that is meant: RECORD=1 make test ARGS="tests/admin/test_who_opens.py"
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Group, Permission, User
+from django.contrib.contenttypes.models import ContentType
+from django.test import Client, RequestFactory
+from django.urls import resolve
+
+from config.navigation import Section, sections
+from sync.models import Export, FieldMapping, UnmatchedItem
+from sync.operations import attention
+from sync.operations.attention import AttentionKind
+from tests.admin import states
+from tests.admin.all_pages import by_name, furnish, of_models, without_a_row
+from tests.admin.test_who_may import PAGE, PEOPLE, RESOLVE, Member, groups, member
+
+__all__ = ["groups", "member"]
+pytestmark = pytest.mark.django_db
+RECORDED = Path(__file__).parent / "who_opens.txt"
+NOBODY = "no group"
+
+
+def opens(client: Client, address: str) -> bool:
+    """Whether a page comes, or what leads to one."""
+    answer = client.get(address)
+    return answer.status_code < 400 and "/login/" not in answer.headers.get("Location", "")
+
+
+def one_of_each_page(world: dict[str, Any]) -> dict[str, str]:
+    """One address of each page: its name in the site, and the address."""
+    exports = (f"/admin/{one}/export/" for one in ("npd/contact", "sync/syncqueue", "conflicts/syncconflict"))
+    found: dict[str, str] = {}
+    for address in chain(exports, of_models(), without_a_row(), by_name(world)):
+        if address.startswith("/admin/"):
+            found.setdefault(resolve(address.partition("?")[0]).view_name, address)
+    return found
+
+
+def listed(who: Iterable[str], everybody: int) -> str:
+    named = list(who)
+    return "everybody" if len(named) == everybody else ", ".join(named) or "administrators alone"
+
+
+def by_group(world: dict[str, Any], person: User, member: Member) -> Iterator[str]:
+    """Which of PEOPLE, or somebody of no group, open a page that an administrator opens."""
+    pages, dora = one_of_each_page(world), Client()
+    dora.force_login(person)
+    clients = {who: (lambda who=who: member.of(who)) for who in PEOPLE}
+    found = {name: address for name, address in pages.items() if opens(dora, address)}
+    who_opens: dict[str, list[str]] = {name: [] for name in found}
+    for who in (NOBODY, *clients):
+        client = member.of(who)
+        for name, address in found.items():
+            who_opens[name] += [who] if opens(client, address) else []
+    yield from (f"{name}: {listed(who, len(PEOPLE) + 1)}" for name, who in sorted(who_opens.items()))
+
+
+def offered_rights() -> list[Permission]:
+    """The permissions that a group's form offers, without those to add and delete rows, by which no list is opened."""
+    kinds = ContentType.objects.get_for_models(*admin.site._registry, FieldMapping, Export).values()
+    found = Permission.objects.filter(content_type__in=kinds).exclude(codename__regex="^(add|delete)_")
+    found = found.select_related("content_type")
+    return list(found.order_by("content_type__app_label", "codename"))
+
+
+def by_right(menu: list[Section]) -> Iterator[str]:
+    """Which pages of the menu a right opens that nobody opens without; the menu shows those and no others."""
+    person, client = User.objects.create_user("clerk", is_staff=True), Client()
+    client.force_login(person)
+    asked = [one for one in menu if not opens(client, one.link)]
+    for right in offered_rights():
+        person.user_permissions.set([right])
+        request = RequestFactory().get("/admin/")
+        request.user = User.objects.get(pk=person.pk)
+        opened = [one.title for one in asked if opens(client, one.link)]
+        assert opened == [one.title for one in asked if one.may_be_seen(request)], right
+        if more := [title for title in opened if title != "API reference"]:
+            yield f"{right.content_type.app_label}.{right.codename}: {', '.join(more)}"
+
+
+def test_each_group_and_each_right_opens_what_is_recorded_and_the_menu_shows_no_more(
+    world: dict[str, Any], person: User, member: Member, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR, "django.request")  # thousands of refusals, each with its traceback
+    furnish(world, person)
+    menu = [one for one in sections() if one.path]
+    now = "".join(f"{line}\n" for line in chain(by_group(world, person, member), [""], by_right(menu)))
+    if os.environ.get("RECORD") == "1":
+        RECORDED.write_text(now)
+    assert RECORDED.read_text().splitlines() == now.splitlines()
+
+
+def test_the_documentation_says_who_opens_which_page_of_the_menu(member: Member) -> None:
+    states.boards()
+    columns = PEOPLE[:4]
+    rows = re.findall(r"^\| ([A-Z][^|]+?) \| ((?:(?:yes|–) \| ){3}(?:yes|–)) \|$", PAGE.read_text(), re.MULTILINE)
+    said = {title: tuple(cell == "yes" for cell in cells.split(" | ")) for title, cells in rows}
+    exports = {"Export of a list": "/admin/npd/contact/export/"}
+    pages = {one.title: one.link for one in sections() if one.path} | exports
+    opened = {title: [] for title in pages}
+    for who in (NOBODY, *columns):
+        client = member.of(who)
+        for title, address in pages.items():
+            opened[title].append(opens(client, address))
+    assert said == {title: tuple(found[1:]) for title, found in opened.items() if not found[0]}
+
+
+def test_who_only_resolves_conflicts_is_shown_and_counts_those_alone(world: dict[str, Any], member: Member) -> None:
+    client = member.of(RESOLVE)
+    # Also who may view the rest besides: what others act on waits for them.
+    member.user.groups.add(Group.objects.get(name="NPD Sync: view"))
+    shown = attention.scope_of(User.objects.get(pk=member.user.pk))
+    counts = attention.counts()
+    assert min(counts[AttentionKind.UNMATCHED], counts[AttentionKind.FAILED]) > 0
+    own = {AttentionKind.CONFLICT, AttentionKind.DUPLICATE, AttentionKind.REJECTED}
+    assert shown.kinds == own
+    counted = sum(number for kind, number in attention.counts().items() if kind in own)
+    assert sum(client.get("/api/v1/sync/stats").json()["needs_attention"].values()) == counted
+    page = client.get("/admin/inbox/")
+    assert page.context["total"] == counted
+    assert {tab[0] for tab in page.context["tabs"]} == {str(kind.label) for kind in own}
+
+
+def test_what_somebody_may_only_read_is_listed_and_does_not_count_as_waiting_for_them(
+    world: dict[str, Any], member: Member
+) -> None:
+    client = member.of("view")
+    assert client.get("/admin/inbox/").context["groups"]
+    assert not any(client.get("/admin/live/").json()["badges"].values())
+    assert client.get("/admin/").context["headline"].kind == "warn"
+
+
+def test_health_does_not_say_that_all_is_well_where_others_have_to_act(world: dict[str, Any], member: Member) -> None:
+    client = member.of("change mappings")
+    member.user.user_permissions.set(Permission.objects.filter(codename="change_unmatcheditem"))
+    UnmatchedItem.objects.all().delete()
+    assert attention.counts(attention.scope_of(User.objects.get(pk=member.user.pk))) == dict.fromkeys(AttentionKind, 0)
+    assert client.get("/admin/").context["headline"].kind == "off"
