@@ -476,7 +476,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
 
         def question() -> Question:
             rows = queryset.order_by("deleted_at")[:MAX_ROWS_SHOWN]
-            cells = [(tombstone_name(row), type_label(row.entity_type), restored_item(row).label) for row in rows]
+            cells = [(tombstone_name(row), type_label(row.entity_type), _item_text(row)) for row in rows]
             table = RecordTable(("Record", "Type", "Its item"), cells, queryset.count())
             hidden = selection(request, "bring_back", table.total)
             return Question("Restore deleted records?", _RESTORE_EFFECTS, "Yes, restore", [table], hidden)
@@ -515,6 +515,11 @@ def restored_item(row: Tombstone) -> RestoredItem:
     if not row.monday_id:
         return RestoredItem.NEW
     return RestoredItem.OWN_OR_NEW if row.state in REMOVED_STATES else RestoredItem.OWN
+
+
+def _item_text(row: Tombstone) -> str:
+    number = f" (Item {row.monday_id})" if row.monday_id else ""
+    return f"{restored_item(row).label}{number}"
 
 
 @admin.register(RefusedItem)
