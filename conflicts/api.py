@@ -27,10 +27,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from conflicts import bulk_resolution, conflict_queries
+from conflicts.bulk_resolution import BULK_TYPES
 from conflicts.conflict_context import ConflictContext
 from conflicts.models import CHOICES, CUSTOM, MONDAY, NPD, ConflictBatch, ConflictKind, ResolutionType, SyncConflict
 from conflicts.presenter import STATE_LABELS, both_values, conflict_progress, state_of
-from conflicts.resolution import MANUAL_TYPES, SIDE_OF_TYPE, resolve, undo
+from conflicts.resolution import MANUAL_TYPES, resolve, undo
 from conflicts.validation import InvalidResolution, OutdatedResolution
 from sync import registry
 from sync.api.export_endpoints import export_paths
@@ -45,6 +46,7 @@ from sync.api.request_rules import (
     TrueOrFalse,
     slash_paths,
 )
+from sync.kernel.conflict_store import OptionAct
 from sync.merge import Resolution
 from sync.models import FieldMapping
 from sync.registry import visible_types
@@ -62,6 +64,10 @@ class OptionSerializer(serializers.Serializer[Any]):
     value = serializers.CharField(help_text="Names a custom option; else empty.")
     label = serializers.CharField(help_text="What the button says.")  # type: ignore[assignment] # DRF's own attribute
     effect = serializers.CharField(help_text="What will happen, as a sentence.")
+    does = serializers.CharField(
+        required=False,
+        help_text=f"What it creates, deletes or unlinks: {', '.join(OptionAct)}; empty where it does none of that.",
+    )
 
 
 class CandidateSerializer(serializers.Serializer[Any]):
@@ -393,9 +399,13 @@ def _decision_response(decide: Callable[[], SyncConflict]) -> Response:
 
 
 class BulkResolutionRequestSerializer(KnownFieldsMixin):
-    """The side that is to be kept in all conflicts that the query's filters name."""
+    """The side that is to be kept, or the act to be done, in all conflicts that the query's filters name."""
 
-    resolution_type = serializers.ChoiceField(choices=list(SIDE_OF_TYPE))
+    resolution_type = serializers.ChoiceField(
+        choices=BULK_TYPES,
+        help_text="A side: of values, and of what was deleted on one side the option that it means (`plan` counts what "
+        "is created and deleted by it). Or an act on what was deleted on one side, and nothing else.",
+    )
 
 
 class BulkPlanSerializer(serializers.Serializer[Any]):
@@ -404,6 +414,11 @@ class BulkPlanSerializer(serializers.Serializer[Any]):
     npd = serializers.IntegerField(default=0, help_text="Values of NPD.")
     monday = serializers.IntegerField(default=0, help_text="Columns on Monday.")
     about_records = serializers.IntegerField(default=0, help_text="Conflicts about the record itself.")
+    npd_deleted = serializers.IntegerField(default=0, help_text="Records deleted in NPD.")
+    npd_created = serializers.IntegerField(default=0, help_text="Deleted records restored in NPD.")
+    monday_deleted = serializers.IntegerField(default=0, help_text="Items archived or deleted on Monday.")
+    monday_created = serializers.IntegerField(default=0, help_text="Items created again on Monday.")
+    unlinked = serializers.IntegerField(default=0, help_text="Records and items unlinked.")
     calls = serializers.IntegerField(default=0, help_text="Calls of Monday's API, at least.")
 
 

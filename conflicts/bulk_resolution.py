@@ -1,4 +1,4 @@
-"""One side for all matching conflicts: shown, confirmed by number, stored row by row, undone the same way.
+"""One side, or one act, for all matching conflicts: shown, confirmed by number, stored row by row, undone the same way.
 
 A row goes the way of a single conflict, by `resolve` and `undo`. It keeps what the conflict can't know: the values that
 were shown, why nothing was stored, when its resolution was. What became of it since is read at the conflict.
@@ -21,15 +21,17 @@ from django.db import OperationalError, connection, transaction
 from django.db.models import Case, CharField, Count, Q, QuerySet, Value, When
 
 from conflicts.conflict_context import deleted_record_names
-from conflicts.lifecycle import has_joined_another, log_admin_action, resolved_by_people, side_option
+from conflicts.lifecycle import act_option, has_joined_another, log_admin_action, resolved_by_people, side_option
 from conflicts.messages import (
     ALREADY_REOPENED,
     APPLYING,
+    BULK_TITLES,
     HANDED_BACK,
     INTERNAL_FAILURE,
     LEFT_OUT,
     NO_ACCOUNT,
     NOT_APPLIED,
+    NOT_OFFERED,
     NOT_UNDONE,
     RESOLVED_OTHERWISE,
     SETTLED,
@@ -37,6 +39,7 @@ from conflicts.messages import (
     UNDOING,
     UNDONE,
     WAITING,
+    WAYS_BACK,
 )
 from conflicts.models import (
     NPD,
@@ -49,14 +52,16 @@ from conflicts.models import (
     SyncConflict,
 )
 from conflicts.presenter import conflict_progress
-from conflicts.resolution import SIDE_OF_TYPE, current_values, resolve, undo
+from conflicts.resolution import SIDE_OF_TYPE, Selections, current_values, resolve, undo
 from conflicts.validation import InvalidResolution, effect_of
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize, process
 from sync.kernel.action_errors import ActionError
+from sync.kernel.conflict_store import RECORD_KEY, Option, OptionAct
+from sync.merge import Resolution
 from sync.outbox.notify import send_task
 from sync.records.authors import actor_label
-from sync.registry import record_names
+from sync.registry import count_of_type, record_names
 
 log = structlog.get_logger(__name__)
 
@@ -93,12 +98,33 @@ BATCH_RETENTION = timedelta(days=365)
 # What is shown before: how many, what would be written where, samples.
 
 
+BULK_TYPES = (*SIDE_OF_TYPE, *(act.value for act in OptionAct))
+"""What can be chosen for many: a side, or an act on records and items as a whole."""
+
+
+def bulk_option(conflict: SyncConflict, resolution_type: str) -> Option | None:
+    """The option of a conflict about a record that a bulk resolution chooses; None where it is not offered."""
+    side = SIDE_OF_TYPE.get(resolution_type)
+    return side_option(conflict, side) if side else act_option(conflict, resolution_type)
+
+
+def bulk_title(batch: ConflictBatch) -> str:
+    """What a bulk resolution does, with its number: of records and items their own noun, where all are of one type."""
+    template = BULK_TITLES.get(batch.resolution_type)  # type: ignore[call-overload]  # a StrEnum equals its text
+    if template is None:
+        label = ResolutionType(batch.resolution_type).label
+        return f"{label} in {humanize.count_with_noun(batch.total, 'conflict')}"
+    types = list(batch.plan.get("types", ()))
+    records = count_of_type(batch.total, types[0] if len(types) == 1 else "")
+    return str(template % {"records": records, "items": humanize.count_with_noun(batch.total, "item")})
+
+
 def effect_lines(conflict: SyncConflict, resolution_type: str) -> list[str]:
     """Return what would be done, a sentence per field, or one about the record."""
-    side = SIDE_OF_TYPE[resolution_type]
     if conflict.is_about_record:
-        option = side_option(conflict, side)
+        option = bulk_option(conflict, resolution_type)
         return [conflict.what, *([f"{option.label}: {option.effect}"] if option else [])]
+    side = SIDE_OF_TYPE[resolution_type]
     winner, loser = (conflict.npd_data, conflict.monday_data)
     if side != NPD:
         winner, loser = loser, winner
@@ -118,35 +144,75 @@ def _exclusion_reason(conflict: SyncConflict, resolution_type: str) -> str:
         return "It is resolved already."
     if conflict.is_being_applied:
         return f"{conflict.stored_choice.by} resolved it already, and that is being applied."
-    if conflict.is_about_record and side_option(conflict, SIDE_OF_TYPE[resolution_type]) is None:
-        return "This option is not possible there. Open it to see which are."
+    is_possible = conflict.is_about_record or resolution_type in SIDE_OF_TYPE
+    if not is_possible or (conflict.is_about_record and bulk_option(conflict, resolution_type) is None):
+        return NOT_OFFERED
     return ""
 
 
+_COUNTED_AS = {
+    OptionAct.CREATE_ITEM: "monday_created",
+    OptionAct.RESTORE_RECORD: "npd_created",
+    OptionAct.DELETE_RECORD: "npd_deleted",
+    OptionAct.ARCHIVE_ITEM: "monday_deleted",
+    OptionAct.DELETE_ITEM: "monday_deleted",
+    OptionAct.UNLINK: "unlinked",
+}
+"""Under which name a plan counts what an option does."""
+
+
 class _Plan:
-    """How many values of NPD and columns on Monday a bulk resolution writes, and on how many records of each type."""
+    """How many values a bulk resolution writes, what it creates and deletes on each side, of how many of each type."""
 
     def __init__(self) -> None:
-        self.written: Counter[str] = Counter(npd=0, monday=0, about_records=0)
+        self.written: Counter[str] = Counter(
+            dict.fromkeys(("npd", "monday", "about_records", *_COUNTED_AS.values()), 0)
+        )
         self.read: Counter[str] = Counter()
         self.sent: Counter[str] = Counter()
 
     def add(self, conflict: SyncConflict, resolution_type: str) -> None:
-        """Count what choosing this side writes in one conflict."""
-        side, sent = SIDE_OF_TYPE[resolution_type], conflict.is_about_record
+        """Count what this choice writes in one conflict."""
+        sent = conflict.is_about_record
         self.written["about_records"] += conflict.is_about_record
+        option = bulk_option(conflict, resolution_type) if conflict.is_about_record else None
+        if option and option.does:
+            self.written[_COUNTED_AS[OptionAct(option.does)]] += 1
         for key in () if conflict.is_about_record else conflict.conflict_fields:
-            effect = effect_of(side, **conflict.sides(key), base=None, value=None, kind=conflict.kind)
+            effect = effect_of(
+                SIDE_OF_TYPE[resolution_type], **conflict.sides(key), base=None, value=None, kind=conflict.kind
+            )
             self.written["npd"] += effect.npd_changes
             self.written["monday"] += effect.monday_changes
             sent = sent or effect.monday_changes
         self.read[conflict.entity_type] += 1
         self.sent[conflict.entity_type] += sent
 
-    def to_json(self) -> dict[str, int]:
+    def to_json(self) -> dict[str, Any]:
         """Return the counts, and how many calls that takes at least, as the batch stores them."""
         records = [*self.read.values(), *self.sent.values()]
-        return {**self.written, "calls": sum(ceil(number / RECORDS_PER_CALL) for number in records)}
+        calls = sum(ceil(number / RECORDS_PER_CALL) for number in records)
+        return {**self.written, "calls": calls, "types": dict(self.read)}
+
+
+def prepare_batches(
+    conflicts: QuerySet[SyncConflict], resolution_type: str, *, by: AbstractBaseUser, address: str, matches: str
+) -> list[ConflictBatch]:
+    """Prepare one batch of what is about values, and one of each act that the chosen side means for whole records.
+
+    So nobody deletes by a button that speaks of values. What the side can't be chosen for is left out of the first.
+    """
+    found, rest = [], conflicts
+    for act in OptionAct if resolution_type in SIDE_OF_TYPE else ():
+        option = {"choose": SIDE_OF_TYPE[resolution_type], "does": act.value}
+        does_it = Q(kind=ConflictKind.DELETE, about__options__contains=[option])
+        if conflicts.filter(does_it).exists():
+            some = conflicts.filter(does_it)
+            found.append(prepare_batch(some, act.value, by=by, address=address, matches=matches))
+            rest = rest.exclude(pk__in=some.order_by().values("pk"))
+    if not found or rest.exists():
+        found.insert(0, prepare_batch(rest, resolution_type, by=by, address=address, matches=matches))
+    return found
 
 
 def prepare_batch(
@@ -159,11 +225,11 @@ def prepare_batch(
 ) -> ConflictBatch:
     """Store what would be resolved, with the present values; nothing is resolved yet.
 
-    `resolution_type` is keep_npd or keep_monday, `address` and `matches` the filter that found them. Raises
+    `resolution_type` is one of BULK_TYPES, `address` and `matches` the filter that found them. Raises
     InvalidResolution for another type.
     """
-    if resolution_type not in SIDE_OF_TYPE:
-        raise InvalidResolution(f"“{resolution_type}” is no side. Choose keep_npd or keep_monday.")
+    if resolution_type not in BULK_TYPES:
+        raise InvalidResolution(f"“{resolution_type}” can’t be chosen for many. Choose one of {', '.join(BULK_TYPES)}.")
     plan = _Plan()
     with transaction.atomic():
         _delete_expired()
@@ -245,8 +311,7 @@ def confirm_batch(batch: ConflictBatch, *, by: AbstractBaseUser, expected_count:
             raise InvalidResolution(
                 "The number is not the one shown, or it was confirmed before. Check the page again."
             )
-        label = ResolutionType(batch.resolution_type).label
-        _log_act(batch, by, f"{label} in {humanize.count_with_noun(batch.total, 'conflict')}")
+        _log_act(batch, by, bulk_title(batch))
 
 
 def stop_batch(batch: ConflictBatch, *, by: AbstractBaseUser) -> int:
@@ -280,6 +345,8 @@ def request_undo(batch: ConflictBatch, *, by: AbstractBaseUser) -> int:
 
     Raises InvalidResolution where nothing of it can be undone now.
     """
+    if way_back := WAYS_BACK.get(batch.resolution_type):  # type: ignore[call-overload]  # a StrEnum equals its text
+        raise InvalidResolution(f"This can’t be undone at once. {way_back}")
     with transaction.atomic():
         # Locked: a worker that stores the last of its rows at this moment writes the state as well.
         locked = ConflictBatch.objects.select_for_update().get(pk=batch.pk)
@@ -463,11 +530,25 @@ def _store(row: BatchEntry, batch: ConflictBatch) -> bool:
     try:
         if batch.by is None:
             raise InvalidResolution(NO_ACCOUNT)
-        stored = resolve(row.conflict_id, by=batch.by, resolution_type=batch.resolution_type, seen=seen)
+        kind, selections = _choice_of(row, batch.resolution_type)
+        stored = resolve(row.conflict_id, by=batch.by, resolution_type=kind, selections=selections, seen=seen)
         row.outcome, row.chosen_at = EntryOutcome.STORED, stored.stored_choice.at
     except ActionError as error:
         row.outcome, row.reason = EntryOutcome.HANDED_BACK, str(error)
     return True
+
+
+def _choice_of(row: BatchEntry, resolution_type: str) -> tuple[str, Selections | None]:
+    """The type of the resolution, and for an act its option, as a person would choose them on the conflict's page."""
+    if resolution_type in SIDE_OF_TYPE:
+        return resolution_type, None
+    option = act_option(row.conflict, resolution_type)
+    if option is None:
+        raise InvalidResolution(NOT_OFFERED)
+    sides = {side: kind for kind, side in SIDE_OF_TYPE.items()}
+    if option.choose in sides:
+        return sides[option.choose], None
+    return ResolutionType.MERGE.value, {RECORD_KEY: Resolution(option.choose, option.value or None)}
 
 
 def _undo(row: BatchEntry, batch: ConflictBatch) -> bool:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +17,7 @@ from pghistory.core import event_models
 
 from conflicts.models import ConflictKind, SyncConflict
 from sync import connectors, registry
+from sync.kernel.conflict_store import OptionAct
 from sync.models import FieldMapping, MondayAccount, WebhookEvent
 from sync.records import blocked_fields
 from sync.records.authors import MAX_EDITS, last_edit, latest_edits, monday_user_name, users_of
@@ -27,25 +27,27 @@ from sync.records.authors import MAX_EDITS, last_edit, latest_edits, monday_user
 _COUNTS = """
     SELECT count(*), count(*) FILTER (WHERE choice IS NOT NULL AND choice -> 'fields' <> '{}'),
         (SELECT count(*) FROM sync_conflicts WHERE resolved_at >= (SELECT sync_now()) - interval '30 days'),
-        (SELECT count(*) FROM ({refused}) AS stuck)
+        (SELECT count(*) FROM ({refused}) AS stuck),
+        array(SELECT DISTINCT option ->> 'does' FROM sync_conflicts, jsonb_array_elements(about -> 'options') AS option
+            WHERE resolved_at IS NULL AND kind = 'delete' AND (choice IS NULL OR choice -> 'fields' = '{}'))
     FROM sync_conflicts WHERE resolved_at IS NULL
 """
 
-# Counted are all open ones, as the list and the sidebar count them; one that is being applied is nobody's neighbour.
+# Counted are those without a resolution, as the inbox counts them: one that is being applied waits for nobody.
 # NOT MATERIALIZED, for PostgreSQL stores what is read more than once: all open ones, where each of the four needs
 # one row of the index by time.
 _POSITION = """
-    WITH open AS NOT MATERIALIZED (
-        SELECT id, detected_at, choice IS NULL OR choice -> 'fields' = '{}' AS waits
-        FROM sync_conflicts WHERE resolved_at IS NULL
-    ), waiting AS NOT MATERIALIZED (SELECT id, detected_at FROM open WHERE waits)
+    WITH waiting AS NOT MATERIALIZED (
+        SELECT id, detected_at FROM sync_conflicts
+        WHERE resolved_at IS NULL AND (choice IS NULL OR choice -> 'fields' = '{}')
+    )
     SELECT count(*), count(*) FILTER (WHERE (detected_at, id) > (%(at)s, %(id)s)),
         coalesce(bool_or(id = %(id)s), false),
         (SELECT id FROM waiting WHERE (detected_at, id) > (%(at)s, %(id)s) ORDER BY detected_at, id LIMIT 1),
         (SELECT id FROM waiting WHERE (detected_at, id) < (%(at)s, %(id)s) ORDER BY detected_at DESC, id DESC LIMIT 1),
         (SELECT id FROM waiting WHERE id <> %(id)s ORDER BY detected_at, id LIMIT 1),
         (SELECT id FROM waiting WHERE id <> %(id)s ORDER BY detected_at DESC, id DESC LIMIT 1)
-    FROM open
+    FROM waiting
 """
 
 BEING_APPLIED = Q(resolved_at=None, choice__isnull=False) & ~Q(choice__fields={})
@@ -58,15 +60,12 @@ def unresolved_conflicts() -> QuerySet[SyncConflict]:
 
 
 def conflict_position(conflict: SyncConflict | None) -> blocked_fields.Position[UUID]:
-    """Return the place among the open ones, oldest first; without a conflict their number and ends.
-
-    Its neighbours are those without a resolution.
-    """
+    """Return the place among those without a resolution, oldest first; without a conflict their number and ends."""
     at, key = (conflict.detected_at, conflict.pk) if conflict else (datetime.min.replace(tzinfo=UTC), UUID(int=0))
     with connection.cursor() as cursor:
         cursor.execute(_POSITION, {"at": at, "id": key})
-        total, later, is_open, *neighbours = cursor.fetchone()
-    return blocked_fields.Position(total - later if is_open else 0, total, *neighbours)
+        total, later, waits, *neighbours = cursor.fetchone()
+    return blocked_fields.Position(total - later if waits else 0, total, *neighbours)
 
 
 # The walk from case to case, over all that waits for a person's decision on a value: conflicts, the oldest first, then
@@ -92,7 +91,7 @@ class CaseRef:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Which of how many of its kind a case is, 0 where it isn't open any more, and what is before and behind it."""
+    """Which of all cases of the walk one is, 0 where it waits for nobody any more, and what is before and behind it."""
 
     number: int
     total: int
@@ -117,7 +116,7 @@ def rejection_neighbours(ledger_id: int, key: str, *, with_blocked: bool) -> Nei
 def first_case() -> CaseRef | None:
     """The first conflict or rejected value that waits."""
     ends = _ends_by_kind()
-    return ends[CaseKind.CONFLICT][0] or ends[CaseKind.REJECTED][0]
+    return ends[CaseKind.CONFLICT].first or ends[CaseKind.REJECTED].first
 
 
 def _ends(position: blocked_fields.Position[Any]) -> tuple[Any, Any, Any, Any]:
@@ -130,33 +129,51 @@ def _neighbours(
     following, preceding, first, last = here
     kinds = [one for one in CaseKind if with_blocked or one is not CaseKind.BLOCKED]
     place = kinds.index(kind)
-    others = [*kinds[place + 1 :], *kinds[:place]]
-    ends_of = cache(_ends_by_kind)  # asked for at the ends of a kind alone
-    after = (found for one in others if (found := ends_of(kind)[one][0]))
-    before = (found for one in reversed(others) if (found := ends_of(kind)[one][1]))
-    return Neighbours(position.number, position.total, following or next(after, first), preceding or next(before, last))
+    others = {one: ends for one, ends in _ends_by_kind(but=kind).items() if one in kinds}
+    ahead = [others[one] for one in (*kinds[place + 1 :], *kinds[:place])]
+    after = next((one.first for one in ahead if one.first), first)
+    before = next((one.last for one in reversed(ahead) if one.last), last)
+    earlier = sum(others[one].total for one in kinds[:place])
+    total = position.total + sum(one.total for one in others.values())
+    number = earlier + position.number if position.number else 0
+    return Neighbours(number, total, following or after, preceding or before)
 
 
-def _ends_by_kind(but: CaseKind | None = None) -> dict[CaseKind, tuple[CaseRef | None, CaseRef | None]]:
-    """The first and the last case of each kind but one, in one query or two."""
-    first_ref, last_ref, is_blocked = blocked_fields.waiting_ends()
-    rejected = [CaseRef(CaseKind.REJECTED, field_ref=ref) if ref else None for ref in (first_ref, last_ref)]
+@dataclass(frozen=True)
+class _Ends:
+    """How many cases of a kind wait, and the first and the last of them."""
+
+    total: int
+    first: CaseRef | None
+    last: CaseRef | None
+
+
+def _ends_by_kind(but: CaseKind | None = None) -> dict[CaseKind, _Ends]:
+    """How many cases of each kind but one there are, with the first and the last, in one query or two."""
+    first, last, number, is_blocked = blocked_fields.waiting_ends()
+    rejected = [CaseRef(CaseKind.REJECTED, field_ref=ref) if ref else None for ref in (first, last)]
     page = CaseRef(CaseKind.BLOCKED) if is_blocked else None
-    found = {CaseKind.REJECTED: (rejected[0], rejected[1]), CaseKind.BLOCKED: (page, page)}
+    found = {CaseKind.REJECTED: _Ends(number, *rejected), CaseKind.BLOCKED: _Ends(int(is_blocked), page, page)}
     if but is not CaseKind.CONFLICT:
         ends = conflict_position(None)
         conflicts = [CaseRef(CaseKind.CONFLICT, key) if key else None for key in (ends.first, ends.last)]
-        found[CaseKind.CONFLICT] = conflicts[0], conflicts[1]
-    return found
+        found[CaseKind.CONFLICT] = _Ends(ends.total, *conflicts)
+    return {kind: ends for kind, ends in found.items() if kind is not but}
 
 
 def conflict_counts() -> dict[str, int]:
     """Return how many are open, being applied, resolved in 30 days, and rejected values; one query."""
+    return counts_and_acts()[0]
+
+
+def counts_and_acts() -> tuple[dict[str, int], list[OptionAct]]:
+    """Return the same, and what the options of open conflicts about a deletion do; one query."""
     with connection.cursor() as cursor:
         sql = _COUNTS.replace("{refused}", blocked_fields.rejected_values_sql())
         cursor.execute(sql, {"types": blocked_fields.synced_types()})
-        open_ones, applying, settled, rejected = cursor.fetchone()
-    return {"open": open_ones, "applying": applying, "settled": settled, "refused": rejected}
+        open_ones, applying, settled, rejected, offered = cursor.fetchone()
+    counts = {"open": open_ones, "applying": applying, "settled": settled, "refused": rejected}
+    return counts, [act for act in OptionAct if act.value in offered]
 
 
 def open_by_field() -> list[tuple[str, str, int]]:

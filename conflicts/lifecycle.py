@@ -310,6 +310,13 @@ def side_option(conflict: SyncConflict, side: str) -> Option | None:
     return next((one for one in offered_options(conflict) if one.choose == side), None)
 
 
+def act_option(conflict: SyncConflict, act: str) -> Option | None:
+    """Return the option of a deleted record or item that does this act, or None where it is not offered."""
+    if conflict.kind != ConflictKind.DELETE:
+        return None
+    return next((one for one in offered_options(conflict) if one.does == act), None)
+
+
 def set_record_values(conflict: SyncConflict, report: ConflictReport) -> None:
     """Store what the pass reported of the record, and the edited fields of a delete."""
     conflict.about = dict(report.data)

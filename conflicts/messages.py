@@ -1,5 +1,7 @@
 """Sentences that are stored with conflicts and batches, the codes beside them, and how pages name a batch's states."""
 
+from sync.kernel.conflict_store import OptionAct
+
 WAITING, APPLYING, SETTLED, HANDED_BACK = "waiting", "applying", "settled", "handed_back"
 LEFT_OUT, UNDOING, UNDONE, NOT_UNDONE = "left_out", "undoing", "undone", "not_undone"
 
@@ -14,9 +16,55 @@ STATUS_LABELS = {
     NOT_UNDONE: "not undone",
 }
 
+# What a bulk resolution does that is about records as a whole: what it is called, and how to go back.
+BULK_TITLES = {
+    OptionAct.CREATE_ITEM: "Create %(items)s again on Monday",
+    OptionAct.RESTORE_RECORD: "Restore %(records)s in NPD",
+    OptionAct.DELETE_RECORD: "Delete %(records)s in NPD",
+    OptionAct.ARCHIVE_ITEM: "Archive %(items)s on Monday",
+    OptionAct.DELETE_ITEM: "Delete %(items)s on Monday",
+    OptionAct.UNLINK: "Unlink %(records)s",
+}
+ACT_LABELS = {
+    OptionAct.CREATE_ITEM: "Create again",
+    OptionAct.RESTORE_RECORD: "Restore",
+    OptionAct.DELETE_RECORD: "Delete",
+    OptionAct.ARCHIVE_ITEM: "Archive item",
+    OptionAct.DELETE_ITEM: "Delete item",
+    OptionAct.UNLINK: "Unlink",
+}
+ACT_EFFECTS = {
+    OptionAct.CREATE_ITEM: "Creates a new item on Monday from what NPD holds.",
+    OptionAct.RESTORE_RECORD: "Restores the record in NPD, linked with its item.",
+    OptionAct.DELETE_RECORD: "Deletes the record in NPD.",
+    OptionAct.ARCHIVE_ITEM: "Archives the item on Monday.",
+    OptionAct.DELETE_ITEM: "Deletes the item on Monday.",
+    OptionAct.UNLINK: "Leaves both sides as they are, and syncs them no more.",
+}
+WAYS_BACK = {
+    OptionAct.CREATE_ITEM: "To go back, archive the new items on the board.",
+    OptionAct.RESTORE_RECORD: "To go back, delete the records again.",
+    OptionAct.DELETE_RECORD: "To go back, restore them from “Deleted records”, within 30 days.",
+    OptionAct.ARCHIVE_ITEM: "To go back, restore the items from Monday’s archive.",
+    OptionAct.DELETE_ITEM: "To go back, restore the items from Monday’s recycle bin, within 30 days.",
+    OptionAct.UNLINK: "To go back, link each again on its record’s page.",
+}
+
+PLAN_LINES = {
+    "npd": ("value in NPD is written", "values in NPD are written"),
+    "monday": ("column value on Monday is written", "column values on Monday are written"),
+    "npd_deleted": ("record is deleted in NPD", "records are deleted in NPD"),
+    "npd_created": ("record is restored in NPD", "records are restored in NPD"),
+    "monday_deleted": ("item on Monday is archived or deleted", "items on Monday are archived or deleted"),
+    "monday_created": ("item is created again on Monday", "items are created again on Monday"),
+    "unlinked": ("record or item is unlinked", "records or items are unlinked"),
+}
+"""What a plan counts, in the words of its page: of one, of several."""
+
 # Why a conflict of a batch came back, or was not undone.
 NO_ACCOUNT = "Whoever asked for this has no account any more, so nothing was done in their name. Do it again."
 RESOLVED_OTHERWISE = "It has been resolved in another way since. Undo that on its own page."
+NOT_OFFERED = "This option is not possible there. Open it to see which are."
 NOT_APPLIED = "The resolution was returned without being applied, so there is nothing to undo. It is open in the list."
 INTERNAL_FAILURE = "NPD failed here (%(error)s; the worker's log has more). Resolve it on its own page."
 ALREADY_REOPENED = "It is open again already, so there is nothing to undo. Choose a value in it."

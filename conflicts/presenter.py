@@ -481,6 +481,7 @@ def screen_options(conflict: SyncConflict, form: Mapping[str, Resolution] | None
             "name": f"{one.choose} {one.value}".strip(),
             "label": one.label,
             "effect": one.effect,
+            "deletes": one.deletes,
             "chosen": (one.choose, one.value) == wanted,
         }
         for one in offered_options(conflict)

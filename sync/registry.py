@@ -21,6 +21,7 @@ from django.utils.text import capfirst
 from sync import connectors
 from sync.choices import Rule
 from sync.connectors.base.conversion import Choices, ListConverter
+from sync.kernel import humanize
 from sync.models import BoardLink, FieldMapping, SyncedModel
 
 ModelField: TypeAlias = "models.Field[Any, Any]"
@@ -121,6 +122,14 @@ def is_registered(entity_type: str) -> bool:
 def type_label(entity_type: str) -> str:
     """Return the name of a type of records: its model's, where there is one."""
     return str(capfirst(type_name(entity_type)))
+
+
+def count_of_type(number: int, entity_type: str) -> str:
+    """Return so many records with the noun of their type, as “2,000 contacts”; of no type that is known, “records”."""
+    if not is_registered(entity_type):
+        return humanize.count_with_noun(number, "record")
+    meta = entity(entity_type).model._meta
+    return humanize.count_with_noun(number, str(meta.verbose_name), str(meta.verbose_name_plural))
 
 
 def type_name(entity_type: str) -> str:

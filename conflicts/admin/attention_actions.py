@@ -8,12 +8,15 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
+from django.contrib import messages
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 
 from conflicts import bulk_resolution
+from conflicts.admin.bulk_pages import prepared_url
 from conflicts.admin.case_screen import parse_seen
 from conflicts.conflict_context import may_type
+from conflicts.messages import ACT_EFFECTS, ACT_LABELS
 from conflicts.models import CUSTOM, MONDAY, NPD, ConflictBatch, ConflictKind, ResolutionType, SyncConflict
 from conflicts.presenter import both_values
 from conflicts.rejections import DECISION_KIND, answer_rejection, rejection_cases, undo_answer
@@ -23,6 +26,7 @@ from conflicts.validation import Sides
 from sync.admin.attention_pages import ActionResult, InboxAction, register_action
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
+from sync.kernel.conflict_store import DELETING_ACTS, OptionAct
 from sync.merge import Resolution
 from sync.models import Decision, FieldMapping
 from sync.operations.attention import AttentionEntry, AttentionKind, SideValues, register_values
@@ -153,8 +157,23 @@ def _undo(request: HttpRequest, tokens: Sequence[str]) -> ActionResult:
     )
 
 
+def _prepare(resolution_type: str, request: HttpRequest, entries: Sequence[AttentionEntry], back_url: str) -> str:
+    """Prepare it for the conflicts among these, on a page that shows and asks; values not with deletions."""
+    keys = [one.row_id for one in entries if one.kind is AttentionKind.CONFLICT]
+    if rest := len(entries) - len(keys):
+        noun = humanize.count_with_noun(rest, "rejected value is", "rejected values are")
+        messages.warning(request, f"{noun} left alone: choose for them under “Rejected by Monday”.")
+    matches = humanize.count_with_noun(len(keys), "entry of the inbox", "entries of the inbox")
+    found = SyncConflict.objects.filter(pk__in=keys)
+    return prepared_url(request, found, resolution_type, address=back_url, matches=matches)
+
+
 def _has_values(entry: AttentionEntry) -> bool:
     return bool(entry.values) and (entry.kind is AttentionKind.REJECTED or entry.cause_code in VALUE_KINDS)
+
+
+def _offers(act: OptionAct, entry: AttentionEntry) -> bool:
+    return act.value in entry.acts
 
 
 def _may(user: Any, entry: AttentionEntry) -> bool:
@@ -185,6 +204,21 @@ for _type, _label, _shortcut, _labels, _effects in (
             undo=_undo,
             may=_may,
             fits=_has_values,
+            page=partial(_prepare, str(_type.value)),
+        )
+    )
+for _act in OptionAct:
+    register_action(
+        InboxAction(
+            _act.value,
+            f"{ACT_LABELS[_act]}…",
+            frozenset({AttentionKind.CONFLICT}),
+            run=None,
+            effects={AttentionKind.CONFLICT: ACT_EFFECTS[_act]},
+            may=_may,
+            fits=partial(_offers, _act),
+            deletes=_act in DELETING_ACTS,
+            page=partial(_prepare, _act.value),
         )
     )
 register_action(

@@ -1,8 +1,13 @@
-"""The pages of a bulk resolution: what it would do, its progress, what became of each conflict, its undo."""
+"""The pages of a bulk resolution: what it would do, its progress, what became of each conflict, its undo.
+
+What would delete is a bulk resolution of its own, with a red button that says how many.
+"""
 
 from __future__ import annotations
 
 from typing import Any, cast
+from urllib.parse import urlencode
+from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -20,17 +25,24 @@ from django.views.decorators.http import require_POST
 
 from conflicts import bulk_resolution
 from conflicts.admin.case_screen import check_permission
-from conflicts.bulk_resolution import MOVING_STATUSES, effect_lines
+from conflicts.bulk_resolution import BULK_TYPES, MOVING_STATUSES, bulk_title, effect_lines
 from conflicts.conflict_queries import BEING_APPLIED
-from conflicts.messages import APPLYING, LEFT_OUT, NOT_UNDONE, SETTLED, STATUS_LABELS, WAITING
-from conflicts.models import BatchState, ConflictBatch, EntryOutcome, ResolutionType, SyncConflict
-from conflicts.resolution import SIDE_OF_TYPE
+from conflicts.messages import APPLYING, LEFT_OUT, NOT_UNDONE, PLAN_LINES, SETTLED, STATUS_LABELS, WAITING, WAYS_BACK
+from conflicts.models import BatchState, ConflictBatch, EntryOutcome, SyncConflict
 from conflicts.validation import InvalidResolution
 from sync.admin.admin_base import see_other
+from sync.kernel.conflict_store import DELETING_ACTS
 from sync.kernel.humanize import plural
+from sync.kernel.outgoing_calls import own_address
 
 ROWS = 50
 """Rows of a batch on one page."""
+
+MAX_PARTS = 20
+"""Bulk resolutions that one choice may come to: more than there are acts."""
+
+SIDES_WRITTEN = ("npd", "monday")
+"""What a plan about values says of each side, be it nothing."""
 
 
 class BatchMixin:
@@ -44,6 +56,7 @@ class BatchMixin:
         view, name = self.admin_site.admin_view, "conflicts_syncconflict"
         return [
             path("all/<slug:kept>/", view(require_POST(self.all_that_match)), name=f"{name}_all"),
+            path("batch/", view(self.batch_choice), name=f"{name}_batches"),
             path("batch/<uuid:pk>/", view(self.batch_page), name=f"{name}_batch"),
             path("batch/<uuid:pk>/progress/", view(self.batch_progress), name=f"{name}_batch_progress"),
             *super().get_urls(),  # type: ignore[misc]
@@ -52,8 +65,8 @@ class BatchMixin:
     def all_that_match(self, request: HttpRequest, kept: str) -> HttpResponse:
         """Prepare a batch of all that match the filters in the address, and show it."""
         check_permission(self, request, "change")
-        if kept not in SIDE_OF_TYPE:
-            raise Http404(f"There is no side “{kept}”.")
+        if kept not in BULK_TYPES:
+            raise Http404(f"“{kept}” can’t be chosen for many.")
         return self.prepare_and_redirect(request, kept)
 
     def prepare_and_redirect(self, request: HttpRequest, kept: str) -> HttpResponse:
@@ -82,11 +95,28 @@ class BatchMixin:
     def prepare_found(
         self, request: HttpRequest, found: QuerySet[SyncConflict], kept: str, description: str
     ) -> HttpResponse:
-        """Prepare a batch of these conflicts, and go to its page; `description` says in words which they are."""
-        user, address = cast("User", request.user), list_query(request)
-        return see_other(
-            batch_url(bulk_resolution.prepare_batch(found, kept, by=user, address=address, matches=description))
-        )
+        """Prepare what is to be done with these conflicts, and go there; `description` says in words which they are."""
+        return see_other(prepared_url(request, found, kept, address=list_query(request), matches=description))
+
+    def batch_choice(self, request: HttpRequest) -> HttpResponse:
+        """Offer each of the bulk resolutions that one choice came to by itself: values, deletions, creations."""
+        check_permission(self, request, "view")
+        named = [key for key in request.GET.getlist("of") if _is_uuid(key)][:MAX_PARTS]
+        found = ConflictBatch.objects.filter(pk__in=named, by_id=request.user.pk).order_by("made_at", "id")
+        parts = [
+            (batch, batch_url(batch), bulk_title(batch), batch.resolution_type in DELETING_ACTS)
+            for batch in sorted(found, key=lambda one: BULK_TYPES.index(one.resolution_type))
+        ]
+        if not parts:
+            raise Http404("None of these is kept any more. Choose in the list again.")
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "What should happen?",
+            "opts": self.opts,
+            "parts": parts,
+            "back": _back_url(request, parts[0][0]),
+        }
+        return TemplateResponse(request, "conflicts/batch_choice.html", context)
 
     def batch_page(self, request: HttpRequest, pk: Any) -> HttpResponse:
         """Show the batch; on POST confirm, stop or undo it."""
@@ -122,7 +152,7 @@ class BatchMixin:
         return answer
 
     def _context(self, request: HttpRequest, batch: ConflictBatch) -> dict[str, Any]:
-        label, is_prepared = batch_label(batch), batch.state == BatchState.PREPARED
+        is_prepared, way_back = batch.state == BatchState.PREPARED, WAYS_BACK.get(batch.resolution_type, "")  # type: ignore[call-overload]  # a StrEnum equals its text
         may_change = self.has_change_permission(request)  # type: ignore[attr-defined]
         show = request.GET.get("show", "")
         rows = bulk_resolution.with_status(batch).select_related("conflict")
@@ -134,20 +164,26 @@ class BatchMixin:
         samples = bulk_resolution.sample_entries(batch) if is_prepared else []
         return {
             **self.admin_site.each_context(request),
-            "title": label,
+            "title": bulk_title(batch),
             "opts": self.opts,
             "batch": batch,
-            "label": label,
+            "deletes": batch.resolution_type in DELETING_ACTS,
+            "way_back": way_back,
+            "plan_lines": [
+                (number, plural(number, *words))
+                for name, words in PLAN_LINES.items()
+                if (number := batch.plan.get(name, 0)) or (name in SIDES_WRITTEN and not way_back)
+            ],
             "who": (batch.by.get_full_name() or batch.by.get_username()) if batch.by else "–",
             "prepared": is_prepared,
             "samples": [(row, effect_lines(row.conflict, batch.resolution_type)) for row in samples],
             "may_confirm": is_prepared and may_change and batch.by_id == request.user.pk,
             "may_change": may_change,
-            "may_undo": may_change and batch.state in (BatchState.DONE, BatchState.UNDONE),
+            "may_undo": may_change and not way_back and batch.state in (BatchState.DONE, BatchState.UNDONE),
             "page": page,
             "rows": [(row, capfirst(STATUS_LABELS[row.stands]), bulk_resolution.entry_sentence(row)) for row in page],
             "show": show,
-            "back": f"{reverse('admin:conflicts_syncconflict_changelist')}?{batch.address}",
+            "back": _back_url(request, batch),
             **_progress_context(batch),
         }
 
@@ -157,9 +193,30 @@ def batch_url(batch: ConflictBatch) -> str:
     return reverse("admin:conflicts_syncconflict_batch", args=[batch.pk])
 
 
-def batch_label(batch: ConflictBatch) -> str:
-    """Which side it chooses, in words."""
-    return str(ResolutionType(batch.resolution_type).label)
+def prepared_url(request: HttpRequest, found: QuerySet[SyncConflict], kept: str, *, address: str, matches: str) -> str:
+    """Prepare what is to be done with these conflicts; return the page that asks about it.
+
+    `address` is the list that it came from, as a query of the conflicts' own or as a path.
+    """
+    user = cast("User", request.user)
+    batches = bulk_resolution.prepare_batches(found, kept, by=user, address=address, matches=matches)
+    if len(batches) == 1:
+        return batch_url(batches[0])
+    query = urlencode([("of", str(batch.pk)) for batch in batches])
+    return f"{reverse('admin:conflicts_syncconflict_batches')}?{query}"
+
+
+def _back_url(request: HttpRequest, batch: ConflictBatch) -> str:
+    here = f"{reverse('admin:conflicts_syncconflict_changelist')}?{batch.address}"
+    return (own_address(request, batch.address) if batch.address.startswith("/") else "") or here
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _progress_context(batch: ConflictBatch) -> dict[str, Any]:

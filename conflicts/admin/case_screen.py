@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Protocol, cast
 from uuid import UUID
@@ -25,15 +26,16 @@ from conflicts import conflict_queries, presenter, rejections
 from conflicts.admin.rule_page import suggestion_items
 from conflicts.conflict_context import ConflictContext, may_type
 from conflicts.conflict_queries import CaseKind, CaseRef, Neighbours
-from conflicts.lifecycle import side_option
+from conflicts.lifecycle import chosen_option, side_option
 from conflicts.models import BOTH, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
 from conflicts.presenter import FieldRow, Progress, SubmittedForm
 from conflicts.rejections import DECISION_KIND, RejectionCase, answer_rejection, last_answer, undo_answer
-from conflicts.resolution import resolve, undo, undo_problem
+from conflicts.resolution import current_values, resolve, undo, undo_problem
 from conflicts.text_diff import both_texts
-from conflicts.validation import Effect, InvalidResolution, Sides
+from conflicts.validation import Effect, InvalidResolution, Sides, is_same
 from sync.admin import admin_base
 from sync.admin.admin_base import see_other
+from sync.admin.confirmed_action import Question, question_page
 from sync.admin.record_panel import blocked_fields_url, may_resolve_cases
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
@@ -180,6 +182,9 @@ class Case(Protocol):
     def apply(self, form: SubmittedForm, *, by: User, to_next: bool) -> str:
         """Store what was chosen, for the values seen; return the address to go to. Raises ActionError."""
 
+    def asks(self, form: SubmittedForm) -> Question | None:
+        """What has to be confirmed before that is applied: what deletes; None where nothing has."""
+
     def undo(self, *, by: User) -> str:
         """Take the last decision back; return what was done, where it is done already. Raises ActionError."""
 
@@ -240,6 +245,17 @@ class ConflictCase:
         following = walk.following if to_next else None
         said = presenter.conflict_progress(stored, self.context, with_delay=False).sentence
         return _onward(self.request, following, CONFLICT_PARAMETER, stored.pk, said) or self.url
+
+    def asks(self, form: SubmittedForm) -> Question | None:
+        chosen = form.chosen.get(RECORD_KEY)
+        option = chosen_option(self.conflict, chosen) if chosen and self.is_waiting else None
+        now = current_values(self.conflict)
+        is_fresh = all(key in now and is_same(seen, now[key]) for key, seen in form.seen.items())
+        # What has changed since is refused, with what it is now.
+        if option is None or not option.deletes or not is_fresh:
+            return None
+        effects = [self.conflict.what, option.effect]
+        return Question(f"{option.label}?", effects, option.label, page_name=self.context.name, deletes=True)
 
     def undo(self, *, by: User) -> str:
         undo(self.conflict.pk, by=by)
@@ -329,6 +345,9 @@ class RejectedCase:
         )
         onward = _onward(self.request, following, ANSWER_PARAMETER, decision.pk, decision.sentence)
         return onward or f"{self.url}?{ANSWER_PARAMETER}={decision.pk}"
+
+    def asks(self, form: SubmittedForm) -> Question | None:
+        return None
 
     def undo(self, *, by: User) -> str:
         assert self.answer is not None
@@ -437,6 +456,9 @@ class CaseScreen(UnfoldModelAdminViewMixin, TemplateView):
         """Store the decision, or show again what is wrong with it with the choices kept."""
         check_permission(self.model_admin, request, "change")
         case, form = self.case_type.find(request, **named), parse_form(request)
+        if "confirmed" not in request.POST and (question := case.asks(form)):
+            sent = [(name, value) for name, value in request.POST.items() if name != "csrfmiddlewaretoken"]
+            return question_page(self.model_admin, request, replace(question, hidden=sent), case.url)
         try:
             return see_other(case.apply(form, by=cast("User", request.user), to_next="next" in request.POST))
         except NotAllowed as error:
@@ -614,6 +636,7 @@ def script_texts(rows: int) -> dict[str, Any]:
         "notChosen": "Not chosen: stays open",
         "choose": "Choose a side, or type a value, for at least one field.",
         "chooseWay": "Choose an option.",
+        "andNext": "%(act)s, and next…",
         "writes": "Writes %(fields)s in NPD, %(columns)s on Monday.",
         "fields": counted("%(n)s field", "%(n)s fields"),
         "columns": counted("%(n)s column", "%(n)s columns"),

@@ -22,7 +22,7 @@ from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 
 from conflicts import bulk_resolution, conflict_queries, presenter
-from conflicts.admin.bulk_pages import BatchMixin, batch_label, batch_url, list_query
+from conflicts.admin.bulk_pages import BatchMixin, batch_url, list_query
 from conflicts.admin.case_screen import (
     CaseMixin,
     all_mappings,
@@ -35,11 +35,12 @@ from conflicts.admin.case_screen import (
 from conflicts.admin.rule_page import RuleMixin, active_rules, suggestion_items
 from conflicts.conflict_context import ConflictContext, deleted_record_names
 from conflicts.conflict_queries import BEING_APPLIED, edited_in_npd, edited_on_monday
+from conflicts.messages import ACT_LABELS
 from conflicts.models import MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict, default_label
 from conflicts.presenter import conflict_progress
 from conflicts.resolution import SIDE_OF_TYPE, resolve
 from conflicts.text_diff import excerpts
-from conflicts.validation import Sides
+from conflicts.validation import InvalidResolution, Sides
 from sync import registry
 from sync.admin import admin_base
 from sync.admin.admin_base import PageAdmin, ReaderMixin, names_for_reader, record_ids_by_name, see_other
@@ -47,6 +48,7 @@ from sync.admin.list_exports import ExportColumn, ExportMixin
 from sync.clock import SyncNow
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
+from sync.kernel.conflict_store import DELETING_ACTS, OptionAct
 from sync.kernel.humanize import plural
 from sync.kernel.outgoing_calls import own_address
 from sync.models import BoardLink
@@ -306,7 +308,7 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
     list_fullwidth = True
     search_fields = ("monday_item_id",)
     search_help_text = "A record’s name, or the number of its item on Monday"
-    actions = ("keep_npd", "keep_monday")
+    actions = ("keep_npd", "keep_monday", "create_item", "delete_record", "unlink")
     ordering = conflict_queries.OPEN_FIRST
     change_list_template = "conflicts/list.html"
     empty_title = "No conflicts here"
@@ -333,6 +335,9 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
         name, progress = ConflictContext.of(conflict).name, None
         say, sentence = messages.success, ""
         try:
+            # A side may mean a deletion there, which its own page asks about.
+            if conflict.is_about_record:
+                raise InvalidResolution("It is about the whole record: open it, and choose there.")
             stored = resolve(pk, by=cast("User", request.user), resolution_type=kept, seen=_seen_values(request))
             progress = conflict_progress(stored, with_delay=False)
             sentence = progress.sentence
@@ -383,16 +388,20 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the counts, suggested rules, and what can be done with all that match, above the list."""
-        mappings = all_mappings(request)
+        mappings, (counts, acts) = all_mappings(request), conflict_queries.counts_and_acts()
         context = {
-            "counts": conflict_queries.conflict_counts(),
+            "counts": counts,
             "by_field": [
                 (entity_type, key, default_label(entity_type, key), number)
                 for entity_type, key, number in conflict_queries.open_by_field()[:COUNTED_FIELDS]
             ],
             "suggestions": suggestion_items(request, mappings),
             "rules": active_rules(request, mappings),
-            "batches": [(batch_url(batch), batch, batch_label(batch)) for batch in bulk_resolution.recent_batches()],
+            "batches": [
+                (batch_url(batch), batch, bulk_resolution.bulk_title(batch))
+                for batch in bulk_resolution.recent_batches()
+            ],
+            "acts": [(act, ACT_LABELS[act], act in DELETING_ACTS) for act in acts],
             "may_settle": self.has_change_permission(request),
             "state": request.GET.get(StateFilter.parameter_name) or default_state(request),
             "script_words": {
@@ -459,7 +468,22 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
         """Resolve all of them for Monday, after a page that shows what that means."""
         return self._keep(request, queryset, ResolutionType.KEEP_MONDAY)
 
-    def _keep(self, request: HttpRequest, rows: QuerySet[SyncConflict], kept: ResolutionType) -> HttpResponse:
+    @admin.action(description="Create again (items that are gone)", permissions=["change"])
+    def create_item(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> HttpResponse | None:
+        """Create the items of all of them again, after a page that shows what that means."""
+        return self._keep(request, queryset, OptionAct.CREATE_ITEM)
+
+    @admin.action(description="Delete (records whose items are gone)", permissions=["change"])
+    def delete_record(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> HttpResponse | None:
+        """Delete the records of all of them, after a page that shows what that means."""
+        return self._keep(request, queryset, OptionAct.DELETE_RECORD)
+
+    @admin.action(description="Unlink (what was deleted on one side)", permissions=["change"])
+    def unlink(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> HttpResponse | None:
+        """Unlink all of them, after a page that shows what that means."""
+        return self._keep(request, queryset, OptionAct.UNLINK)
+
+    def _keep(self, request: HttpRequest, rows: QuerySet[SyncConflict], kept: str) -> HttpResponse:
         # A batch of the ticked rows is shown, confirmed and undone like one of all that match.
         if request.POST.get("select_across") == "1":
             return self.prepare_and_redirect(request, kept)

@@ -379,4 +379,8 @@ def _undo_question(job: ImportJob) -> Question:
     if not (preview.values or preview.records):
         return Question("Nothing in it can be undone any more", told, page_name="Undo this import?")
     told.append("The next sync does the same on Monday. Bulk deletions wait for approval first.")
-    return Question(f"Undo the import of {job.file_name}?", told, "Yes, undo it", page_name="Undo this import?")
+    button = "Yes, undo it"
+    if preview.records:
+        button = f"Undo it and delete {humanize.count_with_noun(preview.records, 'record')}"
+    title = f"Undo the import of {job.file_name}?"
+    return Question(title, told, button, page_name="Undo this import?", deletes=bool(preview.records))

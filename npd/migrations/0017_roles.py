@@ -49,7 +49,7 @@ def right_to_export(apps):
 class Migration(migrations.Migration):
     dependencies = [
         ("npd", "0016_told_of_second_factors"),
-        ("sync", "0041_exports_and_retries"),
+        ("sync", "0043_exports_and_retries"),
         ("auth", "0012_alter_user_first_name_max_length"),
         ("contenttypes", "0002_remove_content_type_name"),
     ]

@@ -174,9 +174,17 @@
     goTo(Math.max(0, wrong), wrong > 0);
   };
 
+  // What deletes has red buttons that say so; the server asks once more.
+  const buttons = { alone: document.querySelector(".cfl-foot [name=resolve]"), next: document.querySelector("[data-next]") };
+  const usual = { alone: buttons.alone?.textContent, next: buttons.next?.textContent };
+
   const summariseOption = () => {
     const chosen = options.find((option) => option.checked);
+    const deletes = Boolean(chosen && "deletes" in chosen.dataset);
     summary.textContent = chosen ? chosen.dataset.label : words.chooseWay;
+    document.querySelectorAll(".cfl-foot button").forEach((one) => one.classList.toggle("cfl-danger", deletes));
+    buttons.alone.textContent = deletes ? `${chosen.dataset.label}…` : usual.alone;
+    buttons.next.textContent = deletes ? words.andNext.replace("%(act)s", chosen.dataset.label) : usual.next;
   };
 
   const onOptionKey = (event) => {

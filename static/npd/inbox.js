@@ -22,18 +22,21 @@ const move = (step) => {
   all[next].scrollIntoView({ block: "nearest" });
 };
 
+// “Select all” is all that match, also what this page doesn't show; without one of them it is what is ticked here.
 const showSelected = () => {
-  const number = selected().length;
+  const all = document.querySelector("[data-inbox-all]");
+  const ticked = selected().length;
+  const matching = Number(all?.value);
+  if (all) {
+    all.checked = ticked > 0 && ticked === boxes().length && (all.checked || ticked === matching);
+    all.indeterminate = ticked > 0 && !all.checked;
+  }
+  const number = all?.checked ? matching : ticked;
   const line = document.querySelector("[data-inbox-selected]");
-  if (line) line.textContent = number ? `${number} selected` : "";
+  if (line) line.textContent = number ? `${number.toLocaleString("en")} selected` : "";
   // An act is offered where it can be done with one of them at least.
   const acts = new Set(selected().flatMap((box) => box.dataset.acts.split(" ")));
   for (const button of document.querySelectorAll("[data-inbox-bulk]")) button.hidden = !acts.has(button.value);
-  const all = document.querySelector("[data-inbox-all]");
-  if (all) {
-    all.checked = number > 0 && number === boxes().length;
-    all.indeterminate = number > 0 && number < boxes().length;
-  }
 };
 
 // The button with this key: of the selected entries where there are some, else of the one that has the keyboard.

@@ -12,36 +12,34 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from sync import registry
 from sync.admin.admin_base import badge, see_other
-from sync.admin.confirmed_action import Question, RecordTable, Report, run_action
-from sync.admin.deletion_pages import approval_question, decide_approvals
+from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, expected_count, run_action
+from sync.admin.deletion_pages import approval_question, decide_approvals, of_chosen_kind
 from sync.admin.queue_actions import DISCARD
 from sync.admin.unmatched_pages import request_badge
 from sync.boards.mapping import retry_field
 from sync.choices import QueueDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.action_errors import ActionError
+from sync.kernel.action_errors import ActionError, CountChanged
 from sync.kernel.outgoing_calls import own_address
-from sync.models import DisabledCode, FieldMapping, GuardedAct, SyncQueue, UnmatchedItem, WebhookEndpoint
+from sync.models import FieldMapping, GuardedAct, SyncQueue, UnmatchedItem
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations import attention
 from sync.operations.attention import AttentionCause, AttentionEntry, AttentionKind, AttentionScope, Wording
-from sync.operations.event_feed import feed_sight
-from sync.operations.outgoing_webhooks import change_endpoint
 from sync.queue import SyncQueueService
-from sync.records.authors import full_name, log_action_many, log_kind_action
+from sync.records.authors import full_name, log_action_many
 from sync.records.availability import wait_sentence
 from sync.records.unmatched_items import ignore_unmatched, open_requests, request_creation, undo_ignore
 
@@ -94,7 +92,10 @@ class ActionResult:
 class InboxAction:
     """One act: a button of rows and of the selected ones. `shortcut` is its key, `labels` what it is called for a kind.
 
-    `effects` says for a kind what it does, where the mouse rests on the button.
+    `effects` says for a kind what it does, where the mouse rests on the button. One that `deletes` is red.
+
+    `page` prepares it for many on a page of its own, which asks and shows how far it is, and returns the address; empty
+    where that page takes none of them. An act without `run` is always done there, another for all that match alone.
 
     With `names_type` the “record” of its label is the entry's type on a row.
     `fits` says whether it makes sense for an entry of its kinds; `run` gets the values that each row showed, by key.
@@ -103,11 +104,13 @@ class InboxAction:
     name: str
     label: str
     kinds: frozenset[AttentionKind]
-    run: Callable[[HttpRequest, Sequence[AttentionEntry], Mapping[str, Any]], ActionResult]
+    run: Callable[[HttpRequest, Sequence[AttentionEntry], Mapping[str, Any]], ActionResult] | None
     shortcut: str = ""
     labels: Mapping[AttentionKind, str] = field(default_factory=dict)
     effects: Mapping[AttentionKind, str] = field(default_factory=dict)
     names_type: bool = False
+    deletes: bool = False
+    page: Callable[[HttpRequest, Sequence[AttentionEntry], str], str] | None = None
     question: Callable[[Any, Sequence[AttentionEntry]], Question] | None = None
     undo: Callable[[HttpRequest, Sequence[str]], ActionResult] | None = None
     may: Callable[[Any, AttentionEntry], bool] = lambda user, entry: True
@@ -182,7 +185,8 @@ class InboxRow:
         if self.may_act and entry.kind is AttentionKind.REJECTED and entry.url:
             doors.append(("Fix", entry.url, "f"))
         if self.may_act and entry.kind is AttentionKind.BLOCKED and (url := _full_list(entry.kind)):
-            doors.append(("See why", url, "f"))
+            is_column = entry.entity_id is None
+            doors.append(("Choose another…", entry.url, "f") if is_column else ("See why", url, "f"))
         if self.may_link:
             doors.append(("Link to…", reverse("admin:sync_unmatcheditem_link", args=[entry.row_id]), "l"))
         return doors
@@ -232,6 +236,9 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
         "tabs": _tabs(scope, counts, kind, is_mine=is_mine),
         "all_url": _url(mine=is_mine),
         "total": sum(counts.values()),
+        "matching": sum(group.cause.number for group in groups)
+        if cause
+        else sum(counts[one] for one in kinds or counts),
         "kind": kind,
         "cause": cause,
         "is_mine": is_mine,
@@ -385,6 +392,8 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     name, _, single = request.POST.get("one", "").partition(" ")
     name = name or request.POST.get("action", "")
     back_url = _back_url(request, request.POST)
+    if "all" in request.POST and not single:
+        return _act_on_all(request, name, back_url)
     limit = CAUSES_ON_A_PAGE * ENTRIES_OF_A_CAUSE
     # The database knows no NUL, so nothing is called so.
     keys = [key for key in ([single] if single else request.POST.getlist("key")[:limit]) if "\0" not in key]
@@ -398,21 +407,9 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     fitting = [
         entry for entry in attention.with_values(found, Wording.of_boards()) if action.is_for(request.user, entry)
     ]
-    left = len(keys) - len(fitting)
-
-    def run() -> Report:
-        result = action.run(request, fitting, _seen(request)) if fitting else ActionResult(0)
-        problems = list(result.problems)
-        if left:
-            noun = humanize.count_with_noun(left, "entry", "entries")
-            problems.append(f"{noun} left alone: done meanwhile, or “{action.label}” is not possible there.")
-        if result.undo and result.done:
-            request.session[LAST_UNDO] = {
-                "action": action.name, "tokens": list(result.undo), "sentence": result.sentence,
-            }  # fmt: skip
-            return Report(problems=problems)
-        request.session.pop(LAST_UNDO, None)
-        return Report(result.sentence if result.done else "", problems)
+    left, seen = len(keys) - len(fitting), _seen(request)
+    if action.run is None:
+        return _to_page(request, action, fitting, left, back_url)
 
     def question() -> Question:
         asked = action.question(request.user, fitting)  # type: ignore[misc]  # asked only where there is one
@@ -420,9 +417,95 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
         return replace(asked, hidden=[*asked.hidden, *hidden])
 
     ask = question if action.question and fitting else None
-    return run_action(
-        admin.site.get_model_admin(GuardedAct), request, run, back_url=back_url, question=ask, atomic=False
-    )
+    return _run(request, partial(_report, request, action, fitting, left, seen), back_url, ask)
+
+
+def _act_on_all(request: HttpRequest, name: str, back_url: str) -> HttpResponse:
+    """Do one act with all that match the page from which it was sent, also what that page doesn't show.
+
+    The question counts them, and comes again where they are more or fewer by then.
+    """
+    action, page = _actions.get(name), QueryDict(urlsplit(back_url).query)
+    scope, cause = attention.scope_of(request.user), page.get("cause", "")
+    kind = AttentionKind(page["kind"]) if page.get("kind") in AttentionKind.values else None
+    if page.get("mine") == "1":
+        scope = replace(scope, assigned_to=request.user.pk)
+    number = sum(attention.counts(scope).values())
+    chosen: dict[str, Any] = {"kinds": [kind] if kind else None, "of_causes": [cause] if cause else []}
+    found = attention.entries(scope, limit=number, **chosen) if number else []
+    if action is None and name == "assign":
+        return _assign_or_note(request, name, found, back_url)
+    if action is None:
+        messages.warning(request, "Nothing was done.")
+        return see_other(back_url)
+    fitting = [
+        entry for entry in attention.with_values(found, Wording.of_boards()) if action.is_for(request.user, entry)
+    ]
+    left = len(found) - len(fitting)
+    if action.run is None or (action.page and any(entry.kind is AttentionKind.CONFLICT for entry in fitting)):
+        return _to_page(request, action, fitting, left, back_url)
+    # What the page didn't show is done for what it is now: the question has listed it.
+    shown = {entry.key: {one.key: [one.npd, one.monday] for one in entry.values} for entry in fitting if entry.values}
+
+    def run() -> Report:
+        if (expected := expected_count(request)) != len(fitting):
+            raise CountChanged(expected, len(fitting))
+        return _report(request, action, fitting, left, {**shown, **_seen(request)})
+
+    def question() -> Question:
+        asked = action.question(request.user, fitting) if action.question else _question_of_all(action, fitting)
+        hidden = [("action", name), ("back", back_url), ("all", "1"), ("expect", len(fitting))]
+        return replace(asked, hidden=[*asked.hidden, *hidden])
+
+    return _run(request, run, back_url, question if fitting else None)
+
+
+def _question_of_all(action: InboxAction, fitting: Sequence[AttentionEntry]) -> Question:
+    labels = {action.label_for(entry) for entry in fitting}
+    label = labels.pop() if len(labels) == 1 else action.label
+    number = humanize.count_with_noun(len(fitting), "entry", "entries")
+    effects = list(dict.fromkeys(action.effects[entry.kind] for entry in fitting if entry.kind in action.effects))
+    rows = []
+    for entry in fitting[:MAX_ROWS_SHOWN]:
+        sides = "; ".join(f"{one.label}: {one.npd or '–'} | {one.monday or '–'}" for one in entry.values)
+        rows.append((entry.name, entry.board, sides or entry.detail))
+    table = RecordTable(("Entry", "Board", "NPD | Monday, or what is wrong"), rows, len(fitting))
+    return Question(f"{label}: {number}?", effects, f"{label}: {number}", [table], deletes=action.deletes)
+
+
+def _to_page(
+    request: HttpRequest, action: InboxAction, fitting: Sequence[AttentionEntry], left: int, back_url: str
+) -> HttpResponse:
+    if left:
+        messages.warning(request, _left_sentence(action, left))
+    url = action.page(request, fitting, back_url) if action.page and fitting else ""
+    return see_other(url or back_url)
+
+
+def _left_sentence(action: InboxAction, left: int) -> str:
+    noun = humanize.count_with_noun(left, "entry", "entries")
+    return f"{noun} left alone: done meanwhile, or “{action.label}” is not possible there."
+
+
+def _report(
+    request: HttpRequest, action: InboxAction, fitting: Sequence[AttentionEntry], left: int, seen: Mapping[str, Any]
+) -> Report:
+    result = action.run(request, fitting, seen) if action.run and fitting else ActionResult(0)
+    problems = [*result.problems, *([_left_sentence(action, left)] if left else [])]
+    if result.undo and result.done:
+        request.session[LAST_UNDO] = {
+            "action": action.name, "tokens": list(result.undo), "sentence": result.sentence,
+        }  # fmt: skip
+        return Report(problems=problems)
+    request.session.pop(LAST_UNDO, None)
+    return Report(result.sentence if result.done else "", problems)
+
+
+def _run(
+    request: HttpRequest, run: Callable[[], Report], back_url: str, question: Callable[[], Question] | None
+) -> HttpResponse:
+    model_admin = admin.site.get_model_admin(GuardedAct)
+    return run_action(model_admin, request, run, back_url=back_url, question=question, atomic=False)
 
 
 def _assign_or_note(request: HttpRequest, name: str, found: Sequence[AttentionEntry], back_url: str) -> HttpResponse:
@@ -558,36 +641,6 @@ def _discard_question(_user: Any, found: Sequence[AttentionEntry]) -> Question:
     )  # fmt: skip
 
 
-def _switch_on(
-    takes_over: bool, request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]
-) -> ActionResult:
-    done, problems = 0, []
-    for endpoint in WebhookEndpoint.objects.filter(pk__in=[one.row_id for one in found], enabled=False):
-        # One that was off for another reason may have lost its owner since.
-        if not takes_over and not feed_sight(endpoint.owner).entity_types:
-            problems.append(f"{endpoint}: its owner may view nothing any more. Open it to take it over.")
-            continue
-        try:
-            change_endpoint(endpoint, {"enabled": True}, request.user)
-        except ActionError as error:
-            problems.append(f"{endpoint}: {error}")
-        else:
-            done += 1
-            log_kind_action(request.user, WebhookEndpoint, "Switched on.", key=endpoint.pk, name=str(endpoint))
-    return ActionResult(done, f"{humanize.count_with_noun(done, 'endpoint is', 'endpoints are')} on again.", problems)
-
-
-def _take_over_question(_user: Any, found: Sequence[AttentionEntry]) -> Question:
-    number = humanize.count_with_noun(len(found), "endpoint")
-    rows = [(one.name, one.cause_text) for one in found]
-    return Question(
-        f"Become the owner of {number}?",
-        ["You become the owner.", "What you may view is sent to the address, also of what was missed."],
-        f"Yes, become the owner of {number}",
-        [RecordTable(("Endpoint", "Why it is off"), rows, len(rows))],
-    )
-
-
 def _acts_of(found: Sequence[AttentionEntry]) -> Any:
     return GuardedAct.objects.filter(pk__in=[int(one.row_id) for one in found], state="held")
 
@@ -595,7 +648,7 @@ def _acts_of(found: Sequence[AttentionEntry]) -> Any:
 def _decide(
     decision: str, request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]
 ) -> ActionResult:
-    report = decide_approvals(request, _acts_of(found), decision)
+    report = decide_approvals(request, of_chosen_kind(request, _acts_of(found)), decision)
     return ActionResult(int(bool(report.done)), report.done, report.problems)
 
 
@@ -661,28 +714,6 @@ register_action(
         may=_may_discard,
     )
 )
-register_action(
-    InboxAction(
-        "switch_on",
-        "Switch on",
-        frozenset({AttentionKind.WEBHOOK}),
-        partial(_switch_on, False),
-        shortcut="s",
-        effects={AttentionKind.WEBHOOK: "Sends it what it missed, and all that follows."},
-        fits=lambda entry: entry.cause_code != DisabledCode.OWNER,
-    )
-)
-register_action(
-    InboxAction(
-        "take_over",
-        "Become owner…",
-        frozenset({AttentionKind.WEBHOOK}),
-        partial(_switch_on, True),
-        question=_take_over_question,
-        effects={AttentionKind.WEBHOOK: "Makes it yours, and sends it what you may view."},
-        fits=lambda entry: entry.cause_code == DisabledCode.OWNER,
-    )
-)
 
 
 def _decision_question(decision: str, user: Any, found: Sequence[AttentionEntry]) -> Question:
@@ -697,6 +728,7 @@ for _decision, _key in (("approve", "y"), ("reject", "n")):
             frozenset({AttentionKind.APPROVAL}),
             partial(_decide, _decision),
             shortcut=_key,
+            deletes=_decision == "approve",
             question=partial(_decision_question, _decision),
         )
     )

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +21,8 @@ from django.views.decorators.http import require_POST
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.confirmed_action import Question, Report, posted_number, run_action
+from sync.admin.attention_pages import ActionResult, InboxAction, register_action
+from sync.admin.confirmed_action import Question, RecordTable, Report, posted_number, run_action
 from sync.admin.record_panel import (
     DIRECTION_EFFECTS,
     blocked_fields_url,
@@ -35,6 +36,8 @@ from sync.boards.mapping import (
     blocked_records,
     check_board,
     column_choices,
+    create_column,
+    needs_column,
     remap,
     retry_field,
     set_field_direction,
@@ -45,6 +48,7 @@ from sync.connectors.base.errors import ConnectorError
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.models import BoardLink, FieldMapping
+from sync.operations.attention import AttentionEntry, AttentionKind
 from sync.records.authors import log_action
 from sync.records.availability import wait_sentence
 from sync.records.blocked_fields import (
@@ -124,6 +128,8 @@ class BlockedGroup:
 class BlockedRow:
     """One thing that stands on the page: what it is, its cause, what it means, on which records, what can be done.
 
+    `place` is what an address names it by.
+
     The first of `actions` is the one that mostly helps.
     """
 
@@ -132,6 +138,7 @@ class BlockedRow:
     cause: str
     meaning: str = ""
     records: int | None = None
+    place: str = ""
     examples: Sequence[tuple[str, str]] = ()
     may_pause: bool = False
     actions: Sequence[RowAction] = ()
@@ -152,7 +159,7 @@ class BlockedFieldRows:
 
     def __init__(self, request: HttpRequest, show: str) -> None:
         self.request, self.show = request, show
-        self.may_map = may_change_mapping(request)
+        self.may_map = may_change_mapping(request.user)
         rows = FieldMapping.objects.select_related("link").order_by("link_id", "position", "id")
         self.mappings = {(row.link.entity_type, row.key): row for row in rows}
         self.blocked = self._blocked_groups()
@@ -229,9 +236,14 @@ class BlockedFieldRows:
                 )
         counts = {(group.entity_type, group.key, group.code): group.records for group in self.blocked}
         for (kind, key), mapping in self.mappings.items():
-            if not mapping.problem or mapping.direction == SyncDirection.NONE:
+            records = counts.get((kind, key, BlockedCode.COLUMN), 0)
+            is_without = not mapping.column_id and records
+            if not (mapping.problem or is_without) or mapping.direction == SyncDirection.NONE:
                 continue
-            actions = [self._check(mapping.link_id)]
+            actions = [] if is_without else [self._check(mapping.link_id)]
+            if needs_column(mapping):
+                hidden = {"mapping": mapping.pk, "shown": mapping.column_id}
+                actions.append(self._action("Create a new column…", "create", hidden))
             if columns := column_choices(mapping)[1:]:
                 hidden = {"mapping": mapping.pk, "shown": mapping.column_id}
                 actions.append(self._action("Use this column…", "column", hidden, columns))
@@ -239,8 +251,10 @@ class BlockedFieldRows:
             yield BlockedRow(
                 admin_base.badge("bad", "view_column", "Blocked"),
                 f"{mapping.label} on {_board_title(kind)}",
-                mapping.problem,
-                records=counts.get((kind, key, BlockedCode.COLUMN), 0),
+                mapping.problem or "It has no column on the board.",
+                "" if columns else "No other column of the board fits this field and is free.",
+                records=records,
+                place=f"{kind}-{key}",
                 actions=actions if self.may_map else (),
             )
 
@@ -251,7 +265,17 @@ class BlockedFieldRows:
         for group in self.blocked:
             kind = group.entity_type
             mapping = self.mappings.get((kind, group.key))
-            if mapping is None or (group.code == BlockedCode.COLUMN and mapping.problem):
+            if mapping is None or (group.code == BlockedCode.COLUMN and (mapping.problem or not mapping.column_id)):
+                continue
+            if group.code == BlockedCode.COLUMN:
+                wait = wait_sentence(group.records, [(kind, QueueDirection.TO_NPD)])
+                yield BlockedRow(
+                    admin_base.badge("go", "sync", "Being synced again"),
+                    f"{mapping.label} on {_board_title(kind)}",
+                    "Its column can be used again.",
+                    f"These records are synced again one after another; nothing is left to do. {wait}".rstrip(),
+                    group.records,
+                )
                 continue
             is_rejected, may_retry = group.side in (SIDE_MONDAY, SIDE_LIMIT), group.side != SIDE_LIMIT
             actions = []
@@ -274,7 +298,7 @@ class BlockedFieldRows:
                 else "The value stays as it is on both sides: the column can't hold it, so it isn't sent before the "
                 "value or the column changes. Correct it, take Monday's, or leave it in NPD.",
                 group.records,
-                self._examples(kind, [UUID(one) for one in group.ids]),
+                examples=self._examples(kind, [UUID(one) for one in group.ids]),
                 actions=actions,
             )
 
@@ -303,20 +327,20 @@ class BlockedFieldRows:
                 f"So nothing is sent to this field of these records until {until}; then it is tried once. Their other "
                 f"fields are synced. {'What the board shows still updates NPD.' if is_pulled else ''}",
                 found.records,
-                self._examples(kind, [loop.entity_id for loop in found.loops]),
+                examples=self._examples(kind, [loop.entity_id for loop in found.loops]),
                 may_pause=True,
                 actions=actions,
             )
 
 
-def may_change_mapping(request: HttpRequest) -> bool:
+def may_change_mapping(user: Any) -> bool:
     """Whether this user may change which column a field has, and which way it flows."""
-    return request.user.has_perm("sync.change_boardlink") and request.user.has_perm("sync.change_fieldmapping")
+    return bool(user.has_perm("sync.change_boardlink") and user.has_perm("sync.change_fieldmapping"))
 
 
-def may_change_some_records(request: HttpRequest) -> bool:
+def may_change_some_records(user: Any) -> bool:
     """Whether this user may change records of any type; of which, a row's own act looks."""
-    return any(registry.may_act(request.user, "change", spec.entity_type) for spec in registry.entities())
+    return any(registry.may_act(user, "change", spec.entity_type) for spec in registry.entities())
 
 
 def _board_title(entity_type: str) -> str:
@@ -357,6 +381,7 @@ class BlockedFieldPagesMixin:
             "note": (may_change_mapping, self.accept_title),
             "check": (may_change_mapping, self.check_columns),
             "column": (may_change_mapping, self.change_column),
+            "create": (may_change_mapping, self.create_column),
             "direction": (may_change_mapping, self.change_direction),
             "rule": (may_change_mapping, self.set_monday_wins),
             "again": (may_change_some_records, self.retry),
@@ -462,6 +487,20 @@ class BlockedFieldPagesMixin:
 
         return self._run(request, run, question, is_fresh=is_fresh, failed="Nothing was done.")
 
+    def create_column(self, request: HttpRequest) -> HttpResponse:
+        """Create a new column on the board for a field whose own can't be used, after a page that says so."""
+        mapping = _posted(request, "mapping", FieldMapping.objects.select_related("link"))
+        shown = request.POST.get("shown", "")
+
+        def run() -> str:
+            return create_columns(request, [(mapping, shown)])[0]
+
+        def question() -> Question:
+            return replace(creation_question([mapping]), hidden=_hidden(request, mapping))
+
+        is_fresh = mapping.column_id == shown and needs_column(mapping)
+        return self._run(request, run, question, is_fresh=is_fresh, failed="Nothing was created.", atomic=False)
+
     def change_direction(self, request: HttpRequest) -> HttpResponse:
         """Let Monday decide a field, or leave it alone, on all records; after a page that says what that means."""
         mapping = _posted(request, "mapping", FieldMapping.objects.select_related("link"))
@@ -540,6 +579,42 @@ class BlockedFieldPagesMixin:
         return self._run(request, run, allowed=registry.may_act(request.user, "change", mapping.link.entity_type))
 
 
+def creation_question(mappings: Sequence[FieldMapping]) -> Question:
+    """Ask before columns are created for fields whose own can't be used."""
+    boards = {mapping.link.entity_type: mapping for mapping in mappings}
+    rows = [(mapping.label, _board_title(mapping.link.entity_type), mapping.problem) for mapping in mappings]
+    number = humanize.count_with_noun(len(mappings), "new column")
+    title = f"Create {number}?" if len(mappings) > 1 else f"Create a new column for “{mappings[0].label}”?"
+    return Question(
+        title,
+        [
+            *(_reach_text(mapping) for mapping in boards.values()),
+            "The new column gets what NPD holds.",
+            "What was only in the old one is lost with it: if you can, restore it on the board instead.",
+            "If the board has a column of the same title that fits, that one is used.",
+        ],
+        f"Create {number}" if len(mappings) > 1 else "Create the column",
+        [RecordTable(("Field", "Board", "What is wrong"), rows, len(rows))],
+    )
+
+
+def create_columns(request: HttpRequest, wanted: Sequence[tuple[FieldMapping, str]]) -> list[str]:
+    """Create the columns of these fields, each for the column that was shown; return a sentence for each.
+
+    Raises ActionError, also for what Monday answers: what was created before stays.
+    """
+    done = []
+    for mapping, shown in wanted:
+        if throttle_text := monday_throttle_reason(request):
+            raise Conflict(f"Monday was not asked: {throttle_text}")
+        log_action(request.user, mapping, f"Asked for a new column in place of {shown or 'none'}.")
+        try:
+            done.append(create_column(mapping, expected=shown))
+        except ConnectorError as error:
+            raise ActionError(error.sentence) from error
+    return done
+
+
 def _posted(request: HttpRequest, name: str, rows: QuerySet[Any]) -> Any:
     """Return the row that a form names; raises Http404."""
     key = posted_number(request.POST.get(name, ""))
@@ -574,11 +649,11 @@ def _reach_text(mapping: FieldMapping) -> str:
 
 
 def _allowed(
-    may: Callable[[HttpRequest], bool], act: Callable[[HttpRequest], HttpResponse]
+    may: Callable[[Any], bool], act: Callable[[HttpRequest], HttpResponse]
 ) -> Callable[[HttpRequest], HttpResponse]:
     def view(request: HttpRequest) -> HttpResponse:
         # Before the row is looked up: who may not act isn't told whether there is one.
-        if not may(request):
+        if not may(request.user):
             raise PermissionDenied
         return act(request)
 
@@ -591,3 +666,38 @@ def _moved(name: str, query: str) -> Callable[[HttpRequest], HttpResponse]:
         return HttpResponseRedirect(f"{reverse(f'admin:sync_boardlink_held_{name}')}?{query}", preserve_request=True)
 
     return view
+
+
+# What the inbox offers for a column that can’t be used, which is one entry there.
+
+
+def _mappings_of(found: Sequence[AttentionEntry]) -> list[FieldMapping]:
+    keys = {(one.entity_type, one.field) for one in found}
+    rows = FieldMapping.objects.select_related("link").filter(key__in={key for _type, key in keys})
+    return [row for row in rows if (row.link.entity_type, row.key) in keys and needs_column(row)]
+
+
+def _create_columns(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+    done = create_columns(request, [(mapping, mapping.column_id) for mapping in _mappings_of(found)])
+    return ActionResult(len(done), " ".join(done))
+
+
+def _create_columns_question(_user: Any, found: Sequence[AttentionEntry]) -> Question:
+    mappings = _mappings_of(found)
+    gone = Question("No column is missing any more", ["It was restored, or another was chosen meanwhile."])
+    return creation_question(mappings) if mappings else gone
+
+
+register_action(
+    InboxAction(
+        "create_column",
+        "New column…",
+        frozenset({AttentionKind.BLOCKED}),
+        _create_columns,
+        shortcut="c",
+        effects={AttentionKind.BLOCKED: "Creates a new column on the board, and fills it with what NPD holds."},
+        question=_create_columns_question,
+        may=lambda user, entry: may_change_mapping(user),
+        fits=lambda entry: entry.cause_code == BlockedCode.COLUMN,
+    )
+)

@@ -44,10 +44,20 @@ class RecordTable:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """One of a question's several buttons, where what it is about would be done by acts of different kinds."""
+
+    label: str
+    value: str
+    deletes: bool = False
+
+
+@dataclass(frozen=True)
 class Question:
     """What is asked before an act: what happens to which records, and the button that does it.
 
-    `hidden` comes back with the button. Without a `button` there is nothing to do any more.
+    `hidden` comes back with the button. Without a `button` there is nothing to do any more. One that `deletes` is red.
+    `choices` stand in place of the button: what is sent as `only` says which was pressed.
     """
 
     title: str
@@ -57,6 +67,8 @@ class Question:
     hidden: Sequence[tuple[str, object]] = ()
     warning: str = ""
     page_name: str = ""
+    deletes: bool = False
+    choices: Sequence[Choice] = ()
 
 
 @dataclass(frozen=True)
@@ -93,7 +105,7 @@ def run_action(
         if request.method != "POST" or not is_confirmed:
             if question is None:
                 return HttpResponseNotAllowed(["POST"])
-            return _question_page(model_admin, request, question(), back_url)
+            return question_page(model_admin, request, question(), back_url)
         with transaction.atomic() if atomic else nullcontext():
             result = run()
     except NotAllowed:
@@ -101,7 +113,7 @@ def run_action(
     except ActionError as why:
         if question and isinstance(why, CountChanged):
             asked = replace(question(), warning=str(why))
-            return _question_page(model_admin, request, asked, back_url, status=409)
+            return question_page(model_admin, request, asked, back_url, status=409)
         messages.warning(request, f"{failed} {why}".strip())
     else:
         report = result if isinstance(result, Report) else Report(result)
@@ -112,9 +124,10 @@ def run_action(
     return HttpResponseRedirect(back_url)
 
 
-def _question_page(
+def question_page(
     model_admin: Any, request: HttpRequest, question: Question, back_url: str, *, status: int = 200
 ) -> HttpResponse:
+    """Ask; the answer comes back to this address as a POST with `confirmed`."""
     context = {
         **model_admin.admin_site.each_context(request),
         "title": question.title,

@@ -14,7 +14,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import DELETION
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Max, QuerySet
+from django.db.models import Max, QuerySet, TextChoices
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
@@ -26,6 +26,7 @@ from sync.admin import admin_base
 from sync.admin.admin_base import EntityFilter, PageAdmin, ReaderMixin, ReadOnlyAdmin, RecordLinkMixin
 from sync.admin.confirmed_action import (
     MAX_ROWS_SHOWN,
+    Choice,
     Question,
     RecordTable,
     Report,
@@ -35,7 +36,7 @@ from sync.admin.confirmed_action import (
     selection,
 )
 from sync.admin.history_pages import history_of
-from sync.choices import GuardKind, GuardState, QueueDirection, TombstoneState
+from sync.choices import GuardKind, GuardState, QueueDirection, RecordGone, TombstoneState
 from sync.kernel import humanize
 from sync.kernel.action_errors import Conflict
 from sync.kernel.messages import TombstoneReason
@@ -247,7 +248,7 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
 
         # All of a list means what the page had counted: what came since nobody has seen.
         counted = pending.filter(pk__lte=posted_number(request.POST.get(NEWEST_KEY, "")) or 0)
-        run = partial(decide_approvals, request, counted, decision)
+        run = partial(decide_approvals, request, of_chosen_kind(request, counted), decision)
         return run_action(self, request, run, back_url=request.get_full_path(), question=question, atomic=False)
 
     def decide_group(self, request: HttpRequest) -> HttpResponse:
@@ -269,6 +270,31 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
         )  # fmt: skip
 
 
+def approval_label(pending: QuerySet[GuardedAct], kind: GuardKind) -> str:
+    """Say with its number what approving changes of one kind deletes or empties."""
+    acts = pending.filter(kind=kind)
+    number, types = acts.count(), list(acts.order_by().values_list("entity_type", flat=True).distinct())
+    link = link_of(types[0]) if len(types) == 1 else None
+    if kind is GuardKind.RECORDS:
+        return f"Delete {registry.count_of_type(number, types[0] if len(types) == 1 else '')} in NPD"
+    if kind is GuardKind.ITEMS:
+        verb = _REMOVALS.get(link.record_gone, "Remove") if link else "Remove"
+        return f"{verb} {humanize.count_with_noun(number, 'item')} on Monday"
+    side = "on Monday" if kind is GuardKind.CLEAR_MONDAY else "in NPD"
+    return f"Empty {humanize.count_with_noun(number, 'field')} {side}"
+
+
+_REMOVALS: dict[str, str] = {RecordGone.ARCHIVE: "Archive", RecordGone.DELETE: "Delete"}
+
+
+def of_chosen_kind(request: HttpRequest, pending: QuerySet[GuardedAct]) -> QuerySet[GuardedAct]:
+    """Those of the one kind that was chosen where the question had several; all where it had one."""
+    only = request.POST.get("only")
+    if only is None:
+        return pending
+    return pending.filter(kind=only) if only in GuardKind.values else pending.none()
+
+
 def approval_question(
     user: Any, pending: QuerySet[GuardedAct], decision: str, hidden: Sequence[tuple[str, object]]
 ) -> Question:
@@ -277,6 +303,7 @@ def approval_question(
         return Question("Nothing of this is waiting any more", ["It was decided meanwhile, or its cause has ended."])
     kinds = [GuardKind(kind) for kind in pending.order_by("kind").values_list("kind", flat=True).distinct()]
     changes = humanize.count_with_noun(number, "change")
+    is_approved = decision == "approve"
     types = visible_types(user)
     rows = [
         (known_text(types, act.entity_type, act.label), type_label(act.entity_type), act.get_kind_display())
@@ -285,9 +312,14 @@ def approval_question(
     return Question(
         f"{decision.capitalize()} {changes} of {humanize.count_with_noun(records, 'record')}?",
         [EFFECTS[decision][kind] for kind in kinds],
-        f"Yes, {decision} {changes}",
+        approval_label(pending, kinds[0]) if is_approved else f"Yes, {decision} {changes}",
         [RecordTable(("What would be deleted or emptied", "Type", "Change"), rows, number)],
         hidden,
+        deletes=is_approved,
+        # Deletions and emptied fields are never one button.
+        choices=[Choice(approval_label(pending, kind), kind, deletes=True) for kind in kinds]
+        if is_approved and len(kinds) > 1
+        else (),
     )
 
 
@@ -317,6 +349,7 @@ def _approval_card(waiting: PendingApprovals, types: Collection[str]) -> dict[st
         "title": registry.entity(waiting.entity_type).board_title,
         "what": KIND_SENTENCES[waiting.kind].format(**group_counts(waiting)),
         "examples": [(known_text(types, act.entity_type, act.label), authors.get(act.pk, "")) for act in examples],
+        "approve_label": approval_label(GuardedAct.objects.filter(state=GuardState.PENDING, **group), waiting.kind),
         **{f"{decision}_url": f"{decide_url}?{urlencode({'how': decision, **params})}" for decision in _DECIDE},
     }
 
@@ -342,8 +375,8 @@ _RESTORE_EFFECTS = (
         "not linked with it again automatically."
     ),
     (
-        "One whose item is still on the board is linked with it again; one whose item has left the board gets a new "
-        "item. To undo it, delete the record again."
+        "One whose item is on the board, or back there, is linked with it again; one whose item has left it gets "
+        "a new item. To undo it, delete the record again."
     ),
 )
 
@@ -443,7 +476,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
 
         def question() -> Question:
             rows = queryset.order_by("deleted_at")[:MAX_ROWS_SHOWN]
-            cells = [(tombstone_name(row), type_label(row.entity_type), _restored_item_text(row)) for row in rows]
+            cells = [(tombstone_name(row), type_label(row.entity_type), _item_text(row)) for row in rows]
             table = RecordTable(("Record", "Type", "Its item"), cells, queryset.count())
             hidden = selection(request, "bring_back", table.total)
             return Question("Restore deleted records?", _RESTORE_EFFECTS, "Yes, restore", [table], hidden)
@@ -466,12 +499,27 @@ class TombstoneAdmin(ReadOnlyAdmin):
         return run_action(self, request, run, back_url=request.get_full_path(), question=asked, atomic=False)
 
 
-def _restored_item_text(row: Tombstone) -> str:
+class RestoredItem(TextChoices):
+    """Which item a deleted record has once it is restored, as far as that is known before."""
+
+    OWN = "own", "It is linked with its item again."
+    OWN_OR_NEW = (
+        "own_or_new",
+        "Its item had left the board. If it is back there, it is linked again; else it gets a new one.",
+    )
+    NEW = "new", "It had none and gets one."
+
+
+def restored_item(row: Tombstone) -> RestoredItem:
+    """Say which item a record gets; what became of one that left the board only its next sync asks Monday."""
     if not row.monday_id:
-        return "It had none and gets one."
-    if row.state in REMOVED_STATES:
-        return "It has left the board; a new one is created."
-    return f"Item {row.monday_id}"
+        return RestoredItem.NEW
+    return RestoredItem.OWN_OR_NEW if row.state in REMOVED_STATES else RestoredItem.OWN
+
+
+def _item_text(row: Tombstone) -> str:
+    number = f" (Item {row.monday_id})" if row.monday_id else ""
+    return f"{restored_item(row).label}{number}"
 
 
 @admin.register(RefusedItem)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
@@ -20,11 +22,13 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminT
 from sync import registry
 from sync.admin import admin_base
 from sync.admin.admin_base import PageAdmin, ReadOnlyAdmin, badge, badge_column, time_column
-from sync.admin.confirmed_action import Question, run_action
+from sync.admin.attention_pages import ActionResult, InboxAction, register_action
+from sync.admin.confirmed_action import Question, RecordTable, run_action
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, NotAllowed
-from sync.models import DeliveryState, EventType, WebhookDelivery, WebhookEndpoint
+from sync.models import DeliveryState, DisabledCode, EventType, WebhookDelivery, WebhookEndpoint
 from sync.operations import outgoing_webhooks
+from sync.operations.attention import AttentionEntry, AttentionKind
 from sync.operations.event_feed import feed_sight
 from sync.records.authors import actor_label, log_kind_action
 
@@ -307,3 +311,60 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
     @admin.display(description="Next attempt", ordering="next_attempt")
     def due(self, row: WebhookDelivery) -> SafeString | str:
         return humanize.DASH if row.finished_at else admin_base.time_tag(row.next_attempt, admin_base.page_now(row))
+
+
+# What the inbox offers for an endpoint that NPD Sync has switched off.
+
+
+def _switch_on(
+    takes_over: bool, request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]
+) -> ActionResult:
+    done, problems = 0, []
+    for endpoint in WebhookEndpoint.objects.filter(pk__in=[one.row_id for one in found], enabled=False):
+        # One that was off for another reason may have lost its owner since.
+        if not takes_over and not feed_sight(endpoint.owner).entity_types:
+            problems.append(f"{endpoint}: its owner may view nothing any more. Open it to take it over.")
+            continue
+        try:
+            outgoing_webhooks.change_endpoint(endpoint, {"enabled": True}, request.user)
+        except ActionError as error:
+            problems.append(f"{endpoint}: {error}")
+        else:
+            done += 1
+            log_kind_action(request.user, WebhookEndpoint, "Switched on.", key=endpoint.pk, name=str(endpoint))
+    return ActionResult(done, f"{humanize.count_with_noun(done, 'endpoint is', 'endpoints are')} on again.", problems)
+
+
+def _take_over_question(_user: Any, found: Sequence[AttentionEntry]) -> Question:
+    number = humanize.count_with_noun(len(found), "endpoint")
+    rows = [(one.name, one.cause_text) for one in found]
+    return Question(
+        f"Become the owner of {number}?",
+        ["You become the owner.", "What you may view is sent to the address, also of what was missed."],
+        f"Yes, become the owner of {number}",
+        [RecordTable(("Endpoint", "Why it is off"), rows, len(rows))],
+    )
+
+
+register_action(
+    InboxAction(
+        "switch_on",
+        "Switch on",
+        frozenset({AttentionKind.WEBHOOK}),
+        partial(_switch_on, False),
+        shortcut="s",
+        effects={AttentionKind.WEBHOOK: "Sends it what it missed, and all that follows."},
+        fits=lambda entry: entry.cause_code != DisabledCode.OWNER,
+    )
+)
+register_action(
+    InboxAction(
+        "take_over",
+        "Become owner…",
+        frozenset({AttentionKind.WEBHOOK}),
+        partial(_switch_on, True),
+        question=_take_over_question,
+        effects={AttentionKind.WEBHOOK: "Makes it yours, and sends it what you may view."},
+        fits=lambda entry: entry.cause_code == DisabledCode.OWNER,
+    )
+)

@@ -54,10 +54,13 @@ class InboxEntrySerializer(serializers.Serializer[AttentionEntry]):
     id = serializers.CharField(
         source="row_id",
         help_text="What its own operations know it by: the id of the job, approval, conflict or unmatched item; of a "
-        "rejected or blocked field its type, record and field.",
+        "rejected or blocked field its type, record and field, of a column that can't be used its type and field.",
     )
     entity_type = serializers.CharField()
-    entity_id = serializers.UUIDField(allow_null=True, help_text="null: an item that no record has.")
+    entity_id = serializers.UUIDField(
+        allow_null=True, help_text="null: an item that no record has, or a column that can't be used."
+    )
+    records = serializers.IntegerField(help_text="How many records it is about: of a column all that it blocks.")
     monday_id = serializers.CharField(source="item_id", help_text="The item; empty where there is none.")
     name = serializers.CharField(help_text="What it is called; its type alone where you may not see such records.")
     board = serializers.CharField()

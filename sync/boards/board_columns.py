@@ -5,7 +5,7 @@ was renamed, removed or retyped.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -159,6 +159,13 @@ def _column_spec(
         target_board=_target_board(spec, proposal) if RELATION in (created_type, *types) else None,
         labels=registry.choice_labels(spec.model, proposal.fields) if proposal is not None else (),
     )
+
+
+def new_column_spec(mapping: FieldMapping) -> ColumnSpec:
+    """What a new column of a mapping has to be; not of its old id, by which it would pass for the old column."""
+    spec = registry.entity(mapping.link.entity_type)
+    wanted = _column_spec(spec, mapping.key, mapping, mapping_spec(mapping), needed=True)
+    return replace(wanted, preferred_id=None)
 
 
 def target_board_of(mapping: FieldMapping) -> str | None:
@@ -321,8 +328,8 @@ HIDDEN_RECHECK = timedelta(hours=1)
 """How long after the last pass of a record with a hidden column one such record gets another."""
 
 _HOW_TO_FIX = (
-    "Restore it on the board (undo, or the board's trash), or choose another column in the admin (Boards), or run "
-    "`manage.py monday_setup`, which creates a new one."
+    "Restore it on the board (undo, or the board's trash), or create a new column or choose another one under "
+    "“Blocked fields”."
 )
 
 _BLOCKED_NOTE = "The field is blocked: edits are kept on both sides, and synced once it has a column again."
@@ -411,7 +418,7 @@ def set_hidden(link: BoardLink, mapping: FieldMapping) -> None:
     sentence = (
         f"{_column_name(link, mapping)} is on the board, but Monday doesn't show its values to the token's user. The "
         "field is blocked: edits are kept on both sides. Give the user the right to see the column, or choose "
-        "another column for the field in the admin (Boards)."
+        "another one under “Blocked fields”."
     )
     set_problem(link, mapping, ColumnProblem.HIDDEN, sentence, everywhere=False)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -22,18 +23,39 @@ RECORD_KEY = "record"
 """The key of a resolution about the record itself: of a delete or of an identity."""
 
 
+class OptionAct(StrEnum):
+    """What an option creates, deletes or unlinks, as a code: by it pages count, name their buttons and ask first."""
+
+    CREATE_ITEM = "create_item"
+    RESTORE_RECORD = "restore_record"
+    DELETE_RECORD = "delete_record"
+    ARCHIVE_ITEM = "archive_item"
+    DELETE_ITEM = "delete_item"
+    UNLINK = "unlink"
+
+
+DELETING_ACTS = frozenset({OptionAct.DELETE_RECORD, OptionAct.ARCHIVE_ITEM, OptionAct.DELETE_ITEM})
+"""After these a record or an item is gone: no page offers them as anything else."""
+
+
 @dataclass(frozen=True)
 class Option:
     """One option of a conflict that is about the record itself and not about values.
 
     `choose` is npd (use NPD), monday (use Monday) or custom, which `value` then specifies; `label` is the
-    button's text, `effect` one sentence on what will happen.
+    button's text, `effect` one sentence on what will happen. `does` is an OptionAct, or empty.
     """
 
     choose: str
     label: str
     effect: str
     value: str = ""
+    does: str = ""
+
+    @property
+    def deletes(self) -> bool:
+        """Whether a record or an item is gone after it."""
+        return self.does in DELETING_ACTS
 
     def to_json(self) -> dict[str, str]:
         """As stored in `ConflictReport.data["options"]` and in the conflict's `about`."""
@@ -152,7 +174,7 @@ class ConflictStore(Protocol):
 
         Its columns: kind (conflict, or duplicate where it asks who is who), id, entity_type, entity_id,
         monday_item_id, detected_at, the conflict's own kind, its fields by commas, what it is about as a sentence,
-        and {npd, monday}: the values by field.
+        and {npd, monday, acts}: the values by field, and of a deletion what its options do.
         """
 
 

@@ -137,8 +137,9 @@ class AttentionEntry:
 
     `key` stays the same while the same thing is wrong; `cause` is that of all entries with the same cause, which
     `cause_text` says; `detail` is this one's own reason. `since` of a rejected or blocked field is when it was last
-    checked. `entity_id` is None for an item that no record has. `failures` is how many attempts of a failed job that
-    is being retried came to nothing.
+    checked. `entity_id` is None for an item that no record has, and for a column that can't be used: that is one entry,
+    about so many `records`. `acts` are what can be done with a deletion, as an OptionAct. `failures` is how many
+    attempts of a failed job that is being retried came to nothing.
     """
 
     kind: AttentionKind
@@ -162,6 +163,8 @@ class AttentionEntry:
     assignee_name: str = ""
     note: str = ""
     failures: int = 0
+    records: int = 1
+    acts: tuple[str, ...] = ()
 
     @property
     def row_id(self) -> str:
@@ -324,13 +327,32 @@ _FIELDS = """
 
 
 def _fields(kind: AttentionKind) -> _Source:
-    columns, rows = "id, entity_type, entity_id, item_id, since, code, subject, detail", waiting_fields_sql
+    columns = "id, entity_type, entity_id, item_id, since, code, subject, detail"
+    found = f"FROM ({_FIELDS}{waiting_fields_sql(rejected=kind is AttentionKind.REJECTED)}) AS blocked ({columns})"
+    if kind is AttentionKind.BLOCKED:
+        columns += ", sides"
+        found = f"FROM ({_BY_COLUMN.format(rows=found)}) AS waiting ({columns})"
     return _Source(
         frozenset({kind}),
-        f"FROM ({_FIELDS}{rows(rejected=kind is AttentionKind.REJECTED)}) AS blocked ({columns}) WHERE true",
+        f"{found} WHERE true",
         kind=f"'{kind.value}'",
         **{column: column for column in columns.split(", ")},
     )
+
+
+# A column that can't be used blocks its field on every record: that is one thing to do, and one entry. Once the column
+# is back, its records are synced again by themselves and need nobody.
+_BY_COLUMN = """
+    SELECT CASE WHEN code = 'column' THEN concat_ws(':', entity_type, subject) ELSE id END, entity_type,
+        CASE WHEN code <> 'column' THEN entity_id END, CASE WHEN code = 'column' THEN '' ELSE item_id END, min(since),
+        code, subject, max(detail), jsonb_build_object('records', count(*))
+    {rows}
+    WHERE code <> 'column' OR EXISTS (
+        SELECT FROM sync_field_mappings AS mapping JOIN sync_board_links AS link ON link.id = mapping.link_id
+        WHERE link.entity_type = blocked.entity_type AND mapping.key = subject
+            AND (mapping.problem <> '' OR mapping.column_id = ''))
+    GROUP BY 1, 2, 3, 4, 6, 7
+"""
 
 
 def _sources(kinds: Collection[AttentionKind]) -> list[_Source]:
@@ -582,6 +604,8 @@ def _entry(
     failures = sides.pop("retried", 0)
     if failures:
         detail = f"Retrying; failed {humanize.count_with_noun(failures, 'time')}. {detail}"
+    if is_column := kind is AttentionKind.BLOCKED and entity_id is None:
+        name = f"{wording.label(entity_type, subject)} of {registry.count_of_type(sides['records'], entity_type)}"
     fields = subject.split(",") if subject else []
     return AttentionEntry(
         kind=kind,
@@ -601,8 +625,10 @@ def _entry(
         field=fields[0] if len(fields) == 1 else "",
         values=tuple(
             SideValues(one, wording.label(entity_type, one), sides["npd"].get(one), sides["monday"].get(one))
-            for one in (fields if sides else ())
+            for one in (fields if "npd" in sides else ())
         ),
+        records=sides["records"] if is_column else 1,
+        acts=tuple(one for one in sides.get("acts", ()) if one) if kind is AttentionKind.CONFLICT else (),
         assignee=actor_label(assigned.assignee) if assigned and assigned.assignee else "",
         assignee_id=assigned.assignee_id if assigned else None,
         assignee_name=assigned.assignee.get_username() if assigned and assigned.assignee else "",
@@ -647,7 +673,7 @@ def _url(kind: AttentionKind, key: str, code: str, entity_type: str, entity_id: 
     row_id = key.partition(":")[2]
     if kind is AttentionKind.APPROVAL:
         return registry.page_url("sync_guardedact_changelist", query="state__exact=held")
-    if kind is AttentionKind.BLOCKED and entity_id and code != BlockedCode.COLUMN:
+    if kind is AttentionKind.BLOCKED and entity_id:
         return record_url(entity_type, entity_id) or registry.page_url("sync_boardlink_held")
     name = {
         AttentionKind.FAILED: "sync_syncqueue_change",
@@ -656,8 +682,11 @@ def _url(kind: AttentionKind, key: str, code: str, entity_type: str, entity_id: 
         AttentionKind.REJECTED: "conflicts_syncconflict_refused_screen",
         AttentionKind.BLOCKED: "sync_boardlink_held",
     }.get(kind, "conflicts_syncconflict_screen")
+    if kind is AttentionKind.BLOCKED:
+        page = registry.page_url(name, query="show=blocked")
+        return f"{page}#field-{row_id.replace(':', '-')}" if page else ""
     args = row_id.split(":") if kind is AttentionKind.REJECTED else [row_id]
-    return registry.page_url(name, *(() if kind is AttentionKind.BLOCKED else args))
+    return registry.page_url(name, *args)
 
 
 # What each side has, of kinds whose application knows it.

@@ -16,7 +16,15 @@ from sync.connectors.base.board_items import ARCHIVED, BatchItems, Item, ItemCha
 from sync.connectors.base.conversion import AmbiguousSplit, Converter, UnknownValue
 from sync.connectors.base.errors import ConnectorError
 from sync.kernel.action_errors import RestoreError
-from sync.kernel.conflict_store import KIND_DELETE, RECORD_KEY, ConflictReport, FieldConflict, Option, current_store
+from sync.kernel.conflict_store import (
+    KIND_DELETE,
+    RECORD_KEY,
+    ConflictReport,
+    FieldConflict,
+    Option,
+    OptionAct,
+    current_store,
+)
 from sync.kernel.messages import TombstoneReason
 from sync.merge import FieldDirection, Unknown
 from sync.models import BoardLink, Decision, FieldMapping, Intent, IntentState, SyncMetadata, Tombstone, WebhookEvent
@@ -553,14 +561,16 @@ def ask_about_deletion(deleted: DeletedRecord, policy: RecordGone, problem: str 
         reason, again = TombstoneReason.QUESTION_RESTORED, " again"
     called = f"“{deleted.item.name}”" if deleted.item else "its item"
     deleted.settle(TombstoneState.ASKED, reason, kind="conflict_delete", record=deleted.record, item=called)
-    removes, restorable = ("Delete", " for 30 days.") if policy is RecordGone.DELETE else ("Archive", ".")
+    removes, restorable, removal = "Archive", ".", OptionAct.ARCHIVE_ITEM
+    if policy is RecordGone.DELETE:
+        removes, restorable, removal = "Delete", " for 30 days.", OptionAct.DELETE_ITEM
     leaves = f"The deletion stays. The item leaves the board; people can restore it on Monday{restorable}"
     comes_back = "The record comes back as it was, linked with its item, and is updated with what was edited on Monday."
     stays = "The record stays deleted; the item stays on the board without an NPD ID, and makes no new record."
     options = [
-        Option("npd", f"{removes} the item{again}", leaves),
-        Option("monday", "Restore the record", comes_back),
-        Option("custom", "Unlink the item", stays, UNLINK_ITEM),
+        Option("npd", f"{removes} the item{again}", leaves, does=removal),
+        Option("monday", "Restore the record", comes_back, does=OptionAct.RESTORE_RECORD),
+        Option("custom", "Unlink the item", stays, UNLINK_ITEM, OptionAct.UNLINK),
     ]
     deleted.question = deleted.conflict_report(
         KIND_DELETE,

@@ -16,7 +16,15 @@ from sync.connectors.base.board import EventKind
 from sync.connectors.base.board_items import Item, ItemChange, ItemRemoval, WriteRequest
 from sync.connectors.base.conversion import UnknownValue
 from sync.connectors.base.errors import ConnectorError
-from sync.kernel.conflict_store import KIND_IDENTITY, RECORD_KEY, ConflictReport, OpenConflict, Option, current_store
+from sync.kernel.conflict_store import (
+    KIND_IDENTITY,
+    RECORD_KEY,
+    ConflictReport,
+    OpenConflict,
+    Option,
+    OptionAct,
+    current_store,
+)
 from sync.limits.breaker import monday_account
 from sync.merge import Resolution
 from sync.models import BoardLink, Decision, FieldMapping, Intent, IntentState, SyncedModel, WebhookEvent
@@ -75,7 +83,7 @@ def duplicate_options(duplicate: DuplicateItem) -> list[Option]:
     made = f"A new record is made of the item “{item}” and linked with it; “{record}” stays as it is."
     stays = f"The item “{item}” stays on the board; it is not matched, and no record is created from it."
     return [
-        Option("custom", "It is a copy: archive it", archived, ARCHIVE_OPTION),
+        Option("custom", "It is a copy: archive it", archived, ARCHIVE_OPTION, OptionAct.ARCHIVE_ITEM),
         Option("custom", "It is somebody else: create a new record", made, NEW_RECORD),
         Option("custom", "Leave the item alone", stays, LEAVE_ALONE),
     ]

@@ -391,7 +391,7 @@ def _plan_field(batch: Batch, record_sync: RecordSync, mapping: FieldMapping, it
     field_plan = FieldPlan(mapping, convert, FieldDecision(mapping.key, Action.UNDECIDED), local_raw)
     way = way_of(record_sync, mapping)
     if not mapping.column_id:
-        missing = "It has no column on the board. Run `manage.py monday_setup`."
+        missing = "It has no column on the board. Create one under “Blocked fields”."
         return _plan_unknown(field_plan, way, BlockedCode.COLUMN, missing)
     if item is None:
         return _plan_create(batch, record_sync, field_plan, way)
@@ -399,7 +399,7 @@ def _plan_field(batch: Batch, record_sync: RecordSync, mapping: FieldMapping, it
         field_plan = replace(field_plan, remote_raw=convert.stored_value(item.reading(mapping.column_id)))
         convert.remote(field_plan.remote_raw)
     except UnknownValue as unknown:
-        detail = f"Its value on Monday is not known: {unknown}. Fix the column there, or run `manage.py monday_setup`."
+        detail = f"Its value on Monday is not known: {unknown}. Fix it there, or choose another column."
         code = BlockedCode.COLUMN if mapping.problem else BlockedCode.UNKNOWN
         return _plan_unknown(field_plan, way, code, mapping.problem or detail)
     try:

@@ -24,7 +24,15 @@ from sync.connectors.base.board import EventKind
 from sync.connectors.base.board_items import BatchItems, Item
 from sync.connectors.base.conversion import UnknownValue
 from sync.kernel import humanize
-from sync.kernel.conflict_store import KIND_DELETE, KIND_FIELDS, KIND_LOST_UPDATE, RECORD_KEY, FieldConflict, Option
+from sync.kernel.conflict_store import (
+    KIND_DELETE,
+    KIND_FIELDS,
+    KIND_LOST_UPDATE,
+    RECORD_KEY,
+    FieldConflict,
+    Option,
+    OptionAct,
+)
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import FieldDirection, Unknown
@@ -98,7 +106,7 @@ def removal_options(record_sync: RecordSync, state: str) -> tuple[Option, ...]:
             f"item can't be restored from here; you may instead {RESTORE_HINTS[state]}: then this question closes by "
             "itself."
         )
-        found.append(Option("npd", "Keep the record and create its item again", effect))
+        found.append(Option("npd", "Keep the record and create its item again", effect, does=OptionAct.CREATE_ITEM))
     if state != MISSING and direction != SyncDirection.NPD_TO_MONDAY:
         needed, loss = deletion_obstacles(record_sync.record)
         effect = (
@@ -106,12 +114,13 @@ def removal_options(record_sync: RecordSync, state: str) -> tuple[Option, ...]:
             "be restored from the list of deleted records."
         )
         if not needed:
-            found.append(Option("monday", "Delete the record in NPD too", effect))
+            found.append(Option("monday", "Delete the record in NPD too", effect, does=OptionAct.DELETE_RECORD))
     effect = (
         f"“{name}” stays in NPD as it is, and its sync is turned off. The item is unlinked: restored, it is neither "
         "matched nor made into a record until a person says so."
     )
-    return (*found, Option("custom", "Keep the record and end its sync", effect, UNLINK_OPTION))
+    unlink = Option("custom", "Keep the record and end its sync", effect, UNLINK_OPTION, OptionAct.UNLINK)
+    return (*found, unlink)
 
 
 def deletion_obstacles(record: models.Model) -> tuple[str, str]:

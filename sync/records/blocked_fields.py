@@ -63,12 +63,13 @@ _REJECTED_COLUMNS = """
 _BLOCKED = f"""coalesce(field.value ->> 'side', '') NOT IN ('monday', 'limit', '{LEFT_OUT}')
         AND coalesce(field.value ->> 'code', '') NOT IN ({", ".join(f"'{code}'" for code in WAITING_BY_ITSELF)})"""
 
-# The first and the last rejected value, and whether a field is blocked for another reason than that.
+# The first and the last rejected value, their number, and whether a field is blocked for another reason than that.
 _ENDS = """
     WITH waiting AS MATERIALIZED ({waiting})
     SELECT
         (SELECT ARRAY[entity_type, entity_id::text, key] FROM waiting ORDER BY id, key LIMIT 1),
         (SELECT ARRAY[entity_type, entity_id::text, key] FROM waiting ORDER BY id DESC, key DESC LIMIT 1),
+        (SELECT count(*) FROM waiting),
         EXISTS (
             SELECT FROM sync_metadata AS ledger CROSS JOIN LATERAL jsonb_each(ledger.held) AS field
             WHERE NOT (ledger.held = '{{}}'::jsonb) AND ledger.system = 'monday'
@@ -195,10 +196,10 @@ def _field_ref(found: Sequence[str] | None) -> FieldRef | None:
     return (found[0], UUID(found[1]), found[2]) if found else None
 
 
-def waiting_ends() -> tuple[FieldRef | None, FieldRef | None, bool]:
-    """Return the first and the last rejected value, and whether a field is blocked for another reason; one query."""
-    [(first, last, is_blocked)] = _fetch(_ENDS.format(waiting=rejected_values_sql(), blocked=_BLOCKED))
-    return _field_ref(first), _field_ref(last), is_blocked
+def waiting_ends() -> tuple[FieldRef | None, FieldRef | None, int, bool]:
+    """Return the first and the last rejected value, how many there are, and whether a field is blocked otherwise."""
+    [(first, last, number, is_blocked)] = _fetch(_ENDS.format(waiting=rejected_values_sql(), blocked=_BLOCKED))
+    return _field_ref(first), _field_ref(last), number, is_blocked
 
 
 def is_rejected(entry: Mapping[str, Any] | None) -> bool:

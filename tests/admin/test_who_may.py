@@ -183,6 +183,12 @@ def column_chosen(world: World) -> Callable[[Client], Any]:
     return lambda client: client.post("/admin/sync/boardlink/held/column/", form)
 
 
+def column_created(world: World) -> Callable[[Client], Any]:
+    form = field(world, problem="The column was deleted.", problem_code="missing")
+    shown = FieldMapping.objects.get(link__entity_type="contact", key="phone").column_id
+    return lambda client: client.post("/admin/sync/boardlink/held/create/", {**form, "shown": shown})
+
+
 def direction_set(world: World, direction: str) -> Callable[[Client], Any]:
     form = {**field(world, problem="Gone."), "shown": "bidirectional", "direction": direction}
     return lambda client: client.post("/admin/sync/boardlink/held/direction/", form)
@@ -309,6 +315,7 @@ ACTS = (
     Act("Confirm a renamed column", renamed_noted, MAPPINGS),
     Act("Check a board's columns now", board_asked, MAPPINGS),
     Act("Give a field another column", column_chosen, MAPPINGS),
+    Act("Create a new column for a field", column_created, MAPPINGS),
     Act("Stop syncing a field", lambda w: direction_set(w, "none"), MAPPINGS),
     Act("Let Monday decide a field", lambda w: direction_set(w, "monday_to_npd"), MAPPINGS),
     Act("Let Monday decide a field", rule_of_loop, MAPPINGS),

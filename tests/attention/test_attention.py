@@ -16,6 +16,7 @@ from sync.choices import GuardKind, GuardState, RecordSyncStatus
 from sync.models import DisabledCode, FieldMapping, GuardedAct, SyncMetadata, SyncQueue, UnmatchedItem, WebhookEndpoint
 from sync.operations import attention
 from sync.operations.attention import AttentionKind
+from sync.operations.notifications.incidents import waiting
 from sync.queue import SyncQueueService
 from tests.admin import states
 
@@ -110,17 +111,35 @@ def test_records_with_one_cause_are_one_line_that_names_it(one_of_each_kind: dic
     gone = {"code": "column", "side": "npd", "reason": "Column Phone was deleted."}
     for number in range(3):
         blocked(f"Gone {number}", f"60{number}", **gone)
+    for number in range(3):
+        blocked(f"Unread {number}", f"61{number}", code="unknown", side="npd")
     found = attention.causes(kinds=[AttentionKind.BLOCKED])
     assert {(cause.text, cause.number) for cause in found} == {
-        ("Column Phone was deleted.", 3),
-        ("Phone: the value can’t be read", 1),
+        ("Column Phone was deleted.", 1),
+        ("Phone: the value can’t be read", 4),
     }
-    [of_column] = [cause for cause in found if cause.number == 3]
-    members = attention.entries(of_causes=[of_column.cause])
-    assert {entry.name for entry in members} == {"Gone 0", "Gone 1", "Gone 2"}
-    assert {entry.cause_text for entry in members} == {of_column.text}
-    assert len(attention.entries(of_causes=[of_column.cause], first_of_each=2)) == 2
-    assert [one.cause for one in attention.causes(among=[members[0].key])] == [of_column.cause]
+    [unread] = [cause for cause in found if cause.number == 4]
+    members = attention.entries(of_causes=[unread.cause])
+    assert {entry.name for entry in members} == {"Dan", "Unread 0", "Unread 1", "Unread 2"}
+    assert {entry.cause_text for entry in members} == {unread.text}
+    assert len(attention.entries(of_causes=[unread.cause], first_of_each=2)) == 2
+    assert [one.cause for one in attention.causes(among=[members[0].key])] == [unread.cause]
+
+
+def test_a_column_that_blocks_many_records_is_one_entry_until_it_is_back(db: None) -> None:
+    states.boards()
+    phone = FieldMapping.objects.filter(link__entity_type="contact", key="phone")
+    phone.update(problem="Column Phone was deleted.", problem_code="missing")
+    for number in range(3):
+        blocked(f"Gone {number}", f"60{number}", code="column", side="npd", reason="Column Phone was deleted.")
+    assert attention.counts()[AttentionKind.BLOCKED] == 1
+    [entry] = attention.entries()
+    assert (entry.key, entry.records, entry.entity_id, entry.field) == ("blocked:contact:phone", 3, None, "phone")
+    assert attention.entries(keys=[entry.key]) == [entry]
+    assert [one.key for one in waiting(frozenset())] == [entry.key]
+    # It is back, and its records are synced again one after another.
+    phone.update(problem="", problem_code="")
+    assert attention.entries() == []
 
 
 def test_failures_that_differ_in_names_and_numbers_only_have_one_cause(db: None) -> None:

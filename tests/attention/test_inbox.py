@@ -282,6 +282,83 @@ def test_an_entry_is_taken_on_with_a_note_and_says_who_said_what(
     assert Assignment.objects.order_by("-id")[0].note == "Asked <b>Bob</b> about it."
 
 
+def gone_items(number: int) -> list[SyncConflict]:
+    """So many contacts whose items were archived, each with the question what becomes of it."""
+    options = [
+        {"choose": "npd", "label": "Create it again", "effect": "-", "value": "", "does": "create_item"},
+        {"choose": "monday", "label": "Delete it too", "effect": "-", "value": "", "does": "delete_record"},
+        {"choose": "custom", "label": "End its sync", "effect": "-", "value": "unlink", "does": "unlink"},
+    ]
+    return [
+        SyncConflict.objects.create(
+            entity_type="contact", entity_id=Contact.objects.create(name=f"Gone {n}", monday_id=f"6{n:03}").pk,
+            monday_item_id=f"6{n:03}", conflict_fields=[], kind="delete", npd_data={}, monday_data={},
+            about={"what": "The item was archived.", "options": options},
+        )
+        for n in range(number)
+    ]  # fmt: skip
+
+
+ALL_CONFLICTS = {"all": "60", "back": f"{INBOX}?kind=conflict"}
+
+
+@pytest.mark.parametrize("act", ["create_item", "delete_record", "unlink"])
+def test_sixty_gone_items_are_answered_together_on_a_page_that_asks(
+    browser_of_person: Client, db: None, act: str
+) -> None:
+    gone_items(60)
+    html = page(browser_of_person, "?kind=conflict")
+    assert len(keys_of(html)) < 60
+    assert re.search(r'name="all"\s+value="60"', html)
+    asked = browser_of_person.post(ACT, {"action": act, "key": keys_of(html), **ALL_CONFLICTS}, follow=True)
+    batch = ConflictBatch.objects.get()
+    assert (batch.state, batch.resolution_type, batch.total) == (BatchState.PREPARED, act, 60)
+    assert ("cfl-danger" in asked.content.decode()) == (act == "delete_record")
+    assert f'href="{INBOX}?kind=conflict"' in asked.content.decode()
+    assert not SyncConflict.objects.filter(choice__isnull=False).exists()
+
+
+def test_what_is_ticked_alone_is_answered_alone(browser_of_person: Client, db: None) -> None:
+    two = [f"conflict:{one.pk}" for one in gone_items(3)[:2]]
+    browser_of_person.post(ACT, {"action": "unlink", "key": two, "back": INBOX})
+    assert {f"conflict:{one.conflict_id}" for one in ConflictBatch.objects.get().entries.all()} == set(two)
+
+
+def test_all_that_match_are_tried_again_once_their_number_was_confirmed(browser_of_person: Client, db: None) -> None:
+    for number in range(40):
+        states.dead(f"Dead {number}")
+    failed = SyncQueue.objects.filter(status="failed")
+    sent = {"action": "retry", "all": "40", "back": f"{INBOX}?kind=failed"}
+    asked = browser_of_person.post(ACT, sent).content.decode()
+    assert re.search(r'name="expect" value="40"', asked)
+    assert failed.count() == 40
+    states.dead("Came later")
+    again = browser_of_person.post(ACT, sent | {"expect": "40", "confirmed": "yes"})
+    assert (again.status_code, failed.count()) == (409, 41)
+    browser_of_person.post(ACT, sent | {"expect": "41", "confirmed": "yes"})
+    assert failed.count() == 0
+
+
+def test_who_may_only_look_answers_nothing_for_all(client: Client, db: None) -> None:
+    client.force_login(clerk("view_syncconflict", "view_syncqueue", "view_syncmetadata", "view_contact"))
+    gone_items(2)
+    states.dead("Bob")
+    for action in (
+        "delete_record",
+        "create_item",
+        "unlink",
+        "keep_monday",
+        "retry",
+        "discard",
+        "create_column",
+        "assign",
+    ):
+        client.post(ACT, {"action": action, "all": "3", "expect": "1", "confirmed": "yes", "back": INBOX})
+    assert not ConflictBatch.objects.exists()
+    assert not Assignment.objects.exists()
+    assert SyncQueue.objects.filter(status="failed").count() == 1
+
+
 def test_who_may_only_look_is_offered_nothing_and_does_nothing(
     client: Client, one_of_each_kind: dict[str, Any]
 ) -> None:

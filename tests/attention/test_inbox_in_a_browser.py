@@ -98,6 +98,30 @@ def test_an_address_is_read_whole_before_a_side_is_used(open_page: Any, person: 
     assert not errors
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_large_number_lies_over_no_text_and_select_all_says_how_many(
+    open_page: Any, person: Any, db: None, width: int
+) -> None:
+    states.boards()
+    for number in range(11):
+        states.dead(f"Dead {number}")
+    page, errors = open_page(width, "light")
+    page.goto(f"{INBOX}?kind=failed")
+    page.locator(".npd-inbox-count").evaluate("one => one.textContent = '2,000,000'")
+    number, cause = (page.locator(f".npd-inbox-{name}").bounding_box() for name in ("count", "cause"))
+    assert number["x"] + number["width"] <= cause["x"]
+    page.locator("[data-inbox-all]").check()
+    expect(page.locator("[data-inbox-selected]")).to_contain_text("11")
+    # One less on the page is no longer all.
+    page.locator(".npd-inbox-tick").first.uncheck()
+    expect(page.locator("[data-inbox-all]")).not_to_be_checked()
+    expect(page.locator("[data-inbox-selected]")).to_contain_text("9")
+    # All that the page shows are not all.
+    page.locator(".npd-inbox-tick").first.check()
+    expect(page.locator("[data-inbox-all]")).not_to_be_checked()
+    assert not errors
+
+
 PRESSED = """button => {
     addEventListener("click", event => {
         event.preventDefault();

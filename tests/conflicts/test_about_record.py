@@ -28,9 +28,9 @@ from tests.conflicts.test_screen import screen, text_of
 
 pytestmark = pytest.mark.django_db
 
-AGAIN = Option("npd", "Make the item again", "A new item is made from the record.")
-DELETE = Option("monday", "Delete the record", "The record is deleted in NPD too.")
-UNLINK = Option("custom", "Unlink", "Both stay as they are.", "unlink")
+AGAIN = Option("npd", "Make the item again", "A new item is made from the record.", does="create_item")
+DELETE = Option("monday", "Delete the record", "The record is deleted in NPD too.", does="delete_record")
+UNLINK = Option("custom", "Unlink", "Both stay as they are.", "unlink", "unlink")
 WHAT = "The item of Grace Hopper was archived on Monday, but the record was edited here."
 ROLE = FieldConflict("role_title", "Admiral", "Captain", None)
 EDITED = {"role_title": {"npd": "Admiral", "monday": None}}
@@ -296,7 +296,7 @@ class TestOnTheScreen:
         response = browser.post(self.screen(conflict), self.form("monday", role="Lieutenant"))
         assert response.status_code == 409
         assert "changed while you were deciding" in text_of(response)
-        option = r'value="monday"\s+data-option\s+data-label="Delete the record"\s+checked'
+        option = r'value="monday"\s+data-option\s+data-label="Delete the record"\s+data-deletes\s+checked'
         assert re.search(option, response.content.decode())
         assert SyncConflict.objects.get().choice is None
 

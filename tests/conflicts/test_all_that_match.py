@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -12,15 +13,17 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from rest_framework.test import APIClient
 
 from conflicts import bulk_resolution, resolution
 from conflicts.models import BatchEntry, ConflictBatch, SyncConflict
 from conflicts.resolution import resolve, undo
 from conflicts.tasks import carry_on_batches
+from conflicts.validation import InvalidResolution
 from npd.models import Contact
 from sync.kernel import process
 from tests.conflicts.conftest import PHONE, ROLE, finding, person_who_may, record, seen
-from tests.conflicts.test_about_record import AGAIN, UNLINK, gone
+from tests.conflicts.test_about_record import AGAIN, DELETE, UNLINK, gone
 from tests.conflicts.test_screen import LIST, text_of
 from tests.support.world import World
 
@@ -104,6 +107,81 @@ def test_a_way_about_the_record_is_offered_where_the_kind_has_it(browser: Client
     confirm(browser, batch)
     carry_on_batches()
     assert chosen(contact) == "keep_npd"
+
+
+@pytest.fixture
+def mixed(db: None) -> list[Contact]:
+    """Of two the phone differs, of three the item is gone."""
+    found = [Contact.objects.create(name=name, monday_id=f"8{n}") for n, name in enumerate("ABCDE")]
+    record(finding(found[0], PHONE), finding(found[1], PHONE))
+    record(*(gone(one, options=[AGAIN, DELETE, UNLINK]) for one in found[2:]))
+    return found
+
+
+def danger(answer: Any) -> list[str]:
+    """What the red buttons of a page say."""
+    found = re.findall(
+        r'<(?:button|a)\s+class="[^"]*\bcfl-danger\b[^"]*"[^>]*>(.*?)</', answer.content.decode(), re.DOTALL
+    )
+    return [" ".join(one.split()) for one in found]
+
+
+def test_deletions_are_never_one_button_with_values_and_are_red_with_their_number(
+    browser: Client, mixed: list[Contact]
+) -> None:
+    answer = browser.post(f"{LIST}all/keep_monday/", follow=True)
+    values, deletions = ConflictBatch.objects.order_by("-resolution_type")
+    assert (values.resolution_type, values.total, values.plan["npd"], values.plan["npd_deleted"]) == (
+        "keep_monday", 2, 2, 0,
+    )  # fmt: skip
+    assert (deletions.resolution_type, deletions.total, deletions.plan["npd_deleted"]) == ("delete_record", 3, 3)
+    assert all(address(one) in answer.content.decode() for one in (values, deletions))
+    assert [one.startswith("Delete 3 contacts") for one in danger(answer)] == [True]
+    assert danger(browser.get(address(values))) == []
+    asked = browser.get(address(deletions))
+    assert [one.startswith("Delete 3 contacts") for one in danger(asked)] == [True]
+    assert all(f">{name}</a>" in asked.content.decode() for name in "CDE")
+    confirm(browser, deletions)
+    carry_on_batches()
+    assert [chosen(one) for one in mixed] == ["", "", "keep_monday", "keep_monday", "keep_monday"]
+
+
+@pytest.mark.parametrize(("act", "choose"), [("create_item", "npd"), ("delete_record", "monday"), ("unlink", "custom")])
+def test_what_is_gone_is_created_again_deleted_or_unlinked_in_bulk_from_the_list(
+    browser: Client, mixed: list[Contact], act: str, choose: str
+) -> None:
+    ticked = [str(SyncConflict.objects.get(entity_id=one.pk).pk) for one in mixed[1:]]
+    browser.post(f"{LIST}?state=open", {"action": act, "_selected_action": ticked}, follow=True)
+    batch = ConflictBatch.objects.get()
+    assert (batch.resolution_type, batch.total, outcomes(batch)["B"]) == (act, 3, "left_out")
+    confirm(browser, batch)
+    carry_on_batches()
+    picked = [SyncConflict.objects.get(entity_id=one.pk).stored_choice.fields for one in mixed]
+    assert [one["record"].choose if one else "" for one in picked] == ["", "", choose, choose, choose]
+    batch.refresh_from_db()
+    with pytest.raises(InvalidResolution):
+        bulk_resolution.request_undo(batch, by=User.objects.get(username="ada"))
+
+
+def test_a_row_s_button_never_stands_for_a_deletion(browser: Client, mixed: list[Contact]) -> None:
+    conflict = SyncConflict.objects.get(entity_id=mixed[2].pk)
+    browser.post(f"{LIST}{conflict.pk}/keep/keep_monday/", {"seen": "{}"})
+    assert chosen(mixed[2]) == ""
+
+
+def test_the_api_counts_deletions_and_takes_an_act_alone(ada: User, mixed: list[Contact]) -> None:
+    api = APIClient()
+    api.force_authenticate(ada)
+
+    def planned(resolution_type: str) -> tuple[int, ...]:
+        answer = api.post("/api/v1/sync/conflicts/bulk-resolutions", {"resolution_type": resolution_type}).json()
+        names = ("npd", "npd_deleted", "npd_created", "monday_deleted", "monday_created", "unlinked")
+        return (answer["total"], *(answer["plan"][name] for name in names))
+
+    assert planned("keep_monday") == (5, 2, 3, 0, 0, 0, 0)
+    assert planned("keep_npd") == (5, 0, 0, 0, 0, 3, 0)
+    assert planned("delete_record") == (3, 0, 3, 0, 0, 0, 0)
+    assert planned("unlink") == (3, 0, 0, 0, 0, 0, 3)
 
 
 def test_what_somebody_has_chosen_for_already_is_not_among_them(

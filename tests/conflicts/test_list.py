@@ -93,12 +93,14 @@ def test_the_open_ones_are_listed_unless_somebody_asks_for_others(browser: Clien
     assert names(browser, "state=settled") == names(browser, "state=settled&q=Done") == {"Done"}
 
 
-def test_an_open_conflict_is_counted_alike_by_screen_list_and_sidebar(browser: Client, ada: User) -> None:
+def test_the_list_counts_what_is_being_applied_as_open_and_the_screen_what_still_waits(
+    browser: Client, ada: User
+) -> None:
     made = [conflicting(f"c{number}", PHONE) for number in range(3)]
     for applied in (0, 1):
         listed, shown = text_of(browser.get(LIST)), text_of(browser.get(f"{LIST}{made[applied].pk}/screen/"))
         assert "3 open" in listed
-        assert f"{applied + 1} of 3" in shown
+        assert f"1 of {3 - applied}" in shown
         assert SyncConflict.objects.filter(resolved_at=None).count() == 3
         assert conflict_queries.conflict_counts()["open"] == 3
         resolve(made[applied].pk, by=ada, resolution_type="keep_npd", seen=seen(PHONE))

@@ -1,6 +1,7 @@
 import json
 import re
 from dataclasses import replace
+from html import unescape
 from typing import Any
 
 import pytest
@@ -71,7 +72,7 @@ def test_the_screen_shows_both_sides_the_base_what_is_held_and_folds_what_is_equ
         assert str(value) in shown
     assert "2 fields differ" in shown
     assert "Notes is blocked: Monday refused it." in shown
-    assert "1 of 1" in shown
+    assert "1 of 2" in shown, "the page of blocked fields is where the arrows lead on to"
     folded = page[page.index('<details class="cfl-equal">') : page.index("</details>", page.index("cfl-equal"))]
     assert "2 fields are equal on both sides" in folded
     assert "grace@navy.test" in folded
@@ -243,6 +244,47 @@ def test_who_may_not_change_the_record_settles_with_the_values_shown_and_types_n
     assert SyncConflict.objects.get().choice is None
     assert client.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd")).status_code == 303
     assert SyncConflict.objects.get().choice
+
+
+def test_an_option_that_deletes_is_asked_about_by_a_red_button_before_anything_is_stored(
+    browser: Client, contact: Contact
+) -> None:
+    what = {"what": "The item was archived.", "options": [
+        {"choose": "monday", "label": "Delete the record", "effect": "It is deleted.", "does": "delete_record"},
+        {"choose": "npd", "label": "Create it again", "effect": "It is created.", "does": "create_item"},
+    ]}  # fmt: skip
+    record(ConflictReport("contact", contact.pk, "71", "delete", data=what))
+    conflict = conflict_of(contact)
+    sent = {"option": "monday", "seen-record": json.dumps([conflict.what, None]), "resolve": "1"}
+    asked = browser.post(screen(conflict), sent)
+    assert asked.status_code == 200
+    [button] = re.findall(r'<button\s+class="npd-button npd-button-danger"[^>]*>([^<]*)<', asked.content.decode())
+    assert button.strip() == "Delete the record"
+    assert conflict_of(contact).choice is None
+    hidden = dict(re.findall(r'<input type="hidden" name="([\w-]+)" value="([^"]*)"', asked.content.decode()))
+    assert browser.post(screen(conflict), {name: unescape(text) for name, text in hidden.items()}).status_code == 303
+    assert conflict_of(contact).stored_choice.resolution_type == "keep_monday"
+
+
+def test_the_counter_counts_what_still_waits(browser: Client, conflict: SyncConflict) -> None:
+    for number in range(2):
+        record(finding(Contact.objects.create(name=f"Later {number}", monday_id=f"9{number}"), PHONE))
+    counted = []
+    url = screen(conflict)
+    for _ in range(3):
+        counted += re.findall(r"\b(\d of \d)\b", text_of(browser.get(url)))
+        sent = form(PHONE, *([ROLE] if url == screen(conflict) else []), pick__phone="npd")
+        if url == screen(conflict):
+            sent |= form(ROLE, pick__role_title="npd")
+        url = browser.post(url.partition("?")[0], sent | {"next": "1"})["Location"]
+    assert counted == ["1 of 3", "1 of 2", "1 of 1"]
+
+
+def test_what_deletes_nothing_is_not_asked_about(browser: Client, contact: Contact) -> None:
+    what = {"what": "Gone.", "options": [{"choose": "npd", "label": "Again", "effect": "So.", "does": "create_item"}]}
+    record(ConflictReport("contact", contact.pk, "71", "delete", data=what))
+    sent = {"option": "npd", "seen-record": json.dumps(["Gone.", None])}
+    assert browser.post(screen(conflict_of(contact)), sent).status_code == 303
 
 
 def test_who_may_not_look_sees_nothing(client: Client, conflict: SyncConflict) -> None:

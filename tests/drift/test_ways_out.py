@@ -161,6 +161,89 @@ def test_another_column_is_chosen_after_a_page_that_says_what_it_means(
     assert "Nothing was done. The column of “Role” was changed meanwhile" in again
 
 
+def create_form(owner: Owner) -> dict[str, Any]:
+    return {"mapping": owner.mapping().pk, "shown": "role_title"}
+
+
+def test_a_new_column_is_created_by_a_button_and_filled_with_what_npd_holds(
+    world: World, owner: Owner, admin: Client
+) -> None:
+    contact = world.linked(role_title="Analyst")
+    gone(owner)
+    assert f'action="{HELD}create/"' in admin.get(HELD).content.decode()
+    posted(admin, f"{HELD}create/", **create_form(owner))
+    assert owner.mapping().column_id == "role_title"
+    posted(admin, f"{HELD}create/", **create_form(owner), confirmed="yes")
+    mapping = owner.mapping()
+    assert mapping.column_id != "role_title"
+    assert (mapping.problem, mapping.problem_code) == ("", "")
+    world.work()
+    contact.refresh_from_db()
+    assert (contact.role_title, world.values(contact)[mapping.column_id]) == ("Analyst", "Analyst")
+    assert (world.status(contact), world.ledger(contact).held) == ("synced", {})
+    # Once more by the page that stood open: nothing.
+    posted(admin, f"{HELD}create/", **create_form(owner), confirmed="yes")
+    assert owner.mapping().column_id == mapping.column_id
+
+
+def test_a_column_that_is_back_by_the_time_is_used_and_none_is_created(
+    world: World, owner: Owner, admin: Client
+) -> None:
+    contact = world.linked(role_title="Analyst")
+    gone(owner)
+    owner.column("role_title", "restore")
+    posted(admin, f"{HELD}create/", **create_form(owner), confirmed="yes")
+    world.work()
+    assert (owner.mapping().column_id, owner.mapping().problem) == ("role_title", "")
+    assert world.values(contact)["role_title"] == "Analyst"
+
+
+def test_a_deleted_column_is_one_entry_of_the_inbox_that_is_answered_there(
+    world: World, owner: Owner, admin: Client
+) -> None:
+    for name in ("Ann", "Bob"):
+        world.linked(name, role_title=name)
+    gone(owner)
+    [entry] = attention.entries()
+    assert (entry.kind, entry.records, entry.field) == (AttentionKind.BLOCKED, 2, "role_title")
+    sent = {"one": f"create_column {entry.key}"}
+    for page in (admin.get("/admin/inbox/"), admin.get(f"/admin/inbox/entry/?key={entry.key}")):
+        assert page.status_code == 200
+    place = entry.url.partition("#")[2]
+    assert f'id="{place}"' in admin.get(entry.url).content.decode()
+    admin.post("/admin/inbox/act/", sent)
+    assert owner.mapping().column_id == "role_title"
+    admin.post("/admin/inbox/act/", {"action": "create_column", "key": entry.key, "confirmed": "yes"})
+    assert owner.mapping().column_id != "role_title"
+    assert attention.entries() == []
+
+
+def test_who_may_not_change_mappings_creates_no_column(world: World, owner: Owner, client: Client) -> None:
+    gone(owner)
+    person = get_user_model().objects.create_user("clerk", is_staff=True)
+    names = ("view_syncmetadata", "view_contact", "change_contact", "view_boardlink")
+    person.user_permissions.set(Permission.objects.filter(codename__in=names))
+    client.force_login(person)
+    key = "blocked:contact:role_title"
+    assert client.post(f"{HELD}create/", {**create_form(owner), "confirmed": "yes"}).status_code == 403
+    client.post("/admin/inbox/act/", {"action": "create_column", "key": key, "confirmed": "yes"})
+    assert owner.mapping().column_id == "role_title"
+
+
+def test_while_a_column_is_back_its_records_are_being_synced_again_and_nothing_is_to_do(
+    world: World, owner: Owner, admin: Client
+) -> None:
+    contact = world.linked(role_title="Analyst")
+    gone(owner)
+    owner.column("role_title", "restore")
+    posted(admin, f"{HELD}check/", link=owner.link().pk)
+    assert "role_title" in world.ledger(contact).held
+    assert attention.entries() == []
+    page = admin.get(BLOCKED).content.decode()
+    assert "npd-badge-go" in page
+    assert f'action="{HELD}again/"' not in page
+
+
 def test_a_field_is_left_alone_from_then_on_and_its_record_is_in_sync(
     world: World, owner: Owner, admin: Client
 ) -> None:

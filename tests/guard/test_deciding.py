@@ -73,7 +73,7 @@ def test_the_page_counts_what_waits_and_shows_examples(browser: Client, hold: An
     hold(7)
     html = browser.get(LIST).content.decode()
     assert "7 fields of 7 contacts would be emptied on Monday" in html
-    assert "Approve all 7" in html
+    assert "Empty 7 fields on Monday…" in html
     assert "+44 6" in html
     assert "emptied by a script, " in html
 
@@ -109,6 +109,19 @@ def test_selected_ones_are_decided_after_a_page_that_names_their_number(browser:
     assert states() == ["held"] * 3
     browser.post(LIST, chosen | {"confirmed": "yes", "upto": str(acts[2].pk)})
     assert states() == ["rejected", "rejected", "held"]
+
+
+def test_deletions_and_emptied_fields_are_approved_by_buttons_of_their_own(browser: Client, hold: Any) -> None:
+    acts = [*hold(2), *hold(1, GuardKind.RECORDS)]
+    chosen = {"action": "approve_selected", "_selected_action": [str(act.pk) for act in acts]}
+    html = browser.post(LIST, chosen).content.decode()
+    assert re.findall(r'npd-button-danger"\s+type="submit"\s+name="only"\s+value="(\w+)"', html) == [
+        "clear_monday", "records",
+    ]  # fmt: skip
+    browser.post(LIST, chosen | {"confirmed": "yes", "upto": str(acts[-1].pk), "only": "records"})
+    assert states() == ["held", "held", "approved"]
+    browser.post(LIST, chosen | {"confirmed": "yes", "upto": str(acts[-1].pk), "only": "nothing"})
+    assert states() == ["held", "held", "approved"]
 
 
 def test_what_comes_after_the_page_was_shown_is_not_decided_with_the_selection(browser: Client, hold: Any) -> None:

@@ -7,6 +7,7 @@ from django.db import connection
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
+from sync.admin.deletion_pages import RestoredItem, restored_item
 from sync.choices import Cause, Priority, TombstoneState
 from sync.kernel.action_errors import RestoreError
 from sync.limits import metered_client
@@ -15,7 +16,7 @@ from sync.models import BoardLink, Decision, FieldMapping, Intent, RefusedItem, 
 from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import deleted_records
 from sync.records.tombstones import prune_tombstones, restore_by_person
-from tests.lifecycle.conftest import choose
+from tests.lifecycle.conftest import choose, quiet_passes, take_away
 from tests.support.world import World
 
 POLICIES = [("archive", "archived", "archived"), ("delete", "deleted", "deleted")]
@@ -425,6 +426,22 @@ def test_a_record_brought_back_after_its_item_was_archived_gets_a_new_one(world:
     assert back.monday_id not in (None, item_id)
     with pytest.raises(RestoreError, match="there again"):
         restore_by_person(stone(key), "pat")
+
+
+def test_a_record_brought_back_whose_item_is_back_too_is_linked_with_it_as_the_preview_says(
+    world: World, pat: Any
+) -> None:
+    contact = world.linked("Ann", email="ann@example.com")
+    item_id = take_away(world, contact)
+    quiet_passes(world)
+    _, key = deleted(world, contact)
+    assert stone(key).state == TombstoneState.NOTHING_LEFT
+    world.sandbox.act("restore", item_id=item_id)
+    world.hear()
+    assert restored_item(stone(key)) is RestoredItem.OWN_OR_NEW
+    restore_by_person(stone(key), "pat")
+    world.work()
+    assert Contact.objects.get().monday_id == item_id
 
 
 def test_a_record_brought_back_whose_relation_is_gone_comes_without_it(world: World) -> None:

@@ -6,7 +6,7 @@ import sync.clock
 
 
 class Migration(migrations.Migration):
-    dependencies = [("sync", "0040_what_an_export_shows")]
+    dependencies = [("sync", "0043_exports_and_retries")]
 
     operations = [
         migrations.CreateModel(

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("sync", "0040_what_an_export_shows")]
+    dependencies = [("sync", "0042_webhooks_scope")]
 
     operations = [
         migrations.AlterModelOptions(

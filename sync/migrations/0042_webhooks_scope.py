@@ -8,7 +8,7 @@ TAKE = "UPDATE sync_api_tokens SET scopes = array_remove(scopes, 'webhooks')"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("sync", "0040_what_an_export_shows")]
+    dependencies = [("sync", "0041_stops")]
 
     operations = [
         migrations.AlterField(
