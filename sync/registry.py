@@ -141,6 +141,11 @@ def type_name(entity_type: str) -> str:
         return entity_type
 
 
+def board_title(entity_type: str) -> str:
+    """Return the title of the type's board; of a type that nobody registers any more, its name; of none, nothing."""
+    return entity(entity_type).board_title if is_registered(entity_type) else entity_type
+
+
 # What the doors show of a model whose application says nothing else: its admin, its API.
 
 

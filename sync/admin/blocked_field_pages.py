@@ -230,7 +230,7 @@ class BlockedFieldRows:
             if link.npd_id_problem:
                 yield BlockedRow(
                     admin_base.badge("bad", "key_off", "NPD ID"),
-                    f"The NPD ID column is missing on {_board_title(link.entity_type)}",
+                    f"The NPD ID column is missing on {registry.board_title(link.entity_type)}",
                     link.npd_id_problem,
                     actions=[self._check(link.pk)] if self.may_map else (),
                 )
@@ -250,7 +250,7 @@ class BlockedFieldRows:
             actions.append(self._direction(mapping, SyncDirection.NONE, "Stop syncing it…"))
             yield BlockedRow(
                 admin_base.badge("bad", "view_column", "Blocked"),
-                f"{mapping.label} on {_board_title(kind)}",
+                f"{mapping.label} on {registry.board_title(kind)}",
                 mapping.problem or "It has no column on the board.",
                 "" if columns else "No other column of the board fits this field and is free.",
                 records=records,
@@ -271,7 +271,7 @@ class BlockedFieldRows:
                 wait = wait_sentence(group.records, [(kind, QueueDirection.TO_NPD)])
                 yield BlockedRow(
                     admin_base.badge("go", "sync", "Being synced again"),
-                    f"{mapping.label} on {_board_title(kind)}",
+                    f"{mapping.label} on {registry.board_title(kind)}",
                     "Its column can be used again.",
                     f"These records are synced again one after another; nothing is left to do. {wait}".rstrip(),
                     group.records,
@@ -290,7 +290,7 @@ class BlockedFieldRows:
                 actions.append(self._direction(mapping, SyncDirection.NONE, "Stop syncing it…"))
             yield BlockedRow(
                 admin_base.badge("warn", "front_hand", "Blocked"),
-                f"{mapping.label} on {_board_title(kind)}",
+                f"{mapping.label} on {registry.board_title(kind)}",
                 registry.known_text(self.types, kind, group.cause),
                 "The value stays as it is on both sides. It is synced once the value or the column changes, or when "
                 "you try it again."
@@ -322,7 +322,7 @@ class BlockedFieldRows:
             until = humanize.day_and_time(found.until) if found.until else ""
             yield BlockedRow(
                 admin_base.badge("warn", "sync_problem", "Update loop"),
-                f"{mapping.label} on {_board_title(kind)}",
+                f"{mapping.label} on {registry.board_title(kind)}",
                 f"After each of our writes, {found.by} writes another value on the board.",
                 f"So nothing is sent to this field of these records until {until}; then it is tried once. Their other "
                 f"fields are synced. {'What the board shows still updates NPD.' if is_pulled else ''}",
@@ -341,13 +341,6 @@ def may_change_mapping(user: Any) -> bool:
 def may_change_some_records(user: Any) -> bool:
     """Whether this user may change records of any type; of which, a row's own act looks."""
     return any(registry.may_act(user, "change", spec.entity_type) for spec in registry.entities())
-
-
-def _board_title(entity_type: str) -> str:
-    try:
-        return registry.entity(entity_type).board_title
-    except registry.UnknownEntity:
-        return entity_type
 
 
 # What each button does.
@@ -582,7 +575,7 @@ class BlockedFieldPagesMixin:
 def creation_question(mappings: Sequence[FieldMapping]) -> Question:
     """Ask before columns are created for fields whose own can't be used."""
     boards = {mapping.link.entity_type: mapping for mapping in mappings}
-    rows = [(mapping.label, _board_title(mapping.link.entity_type), mapping.problem) for mapping in mappings]
+    rows = [(mapping.label, registry.board_title(mapping.link.entity_type), mapping.problem) for mapping in mappings]
     number = humanize.count_with_noun(len(mappings), "new column")
     title = f"Create {number}?" if len(mappings) > 1 else f"Create a new column for “{mappings[0].label}”?"
     return Question(

@@ -31,7 +31,6 @@ from sync.kernel import humanize
 from sync.kernel.action_errors import Conflict
 from sync.kernel.messages import UNMATCHED_LABELS, UnmatchedReason, unmatched_sentence
 from sync.models import FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
-from sync.operations.attention import board_title
 from sync.operations.preview.planned_pass import ChangeKind, PlannedChange, PlannedLink, plan_link
 from sync.records.authors import log_action, log_action_many
 from sync.records.unmatched_items import (
@@ -175,7 +174,7 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
 
     @admin.display(description="Board", ordering="entity_type")
     def board(self, row: UnmatchedItem) -> str:
-        return board_title(row.entity_type)
+        return registry.board_title(row.entity_type)
 
     @admin.display(description="Why", ordering="reason_code")
     def why(self, row: UnmatchedItem) -> SafeString:

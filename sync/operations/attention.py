@@ -24,6 +24,7 @@ from sync.kernel import humanize
 from sync.kernel.conflict_store import KIND_DELETE, KIND_LOST_UPDATE, current_store
 from sync.kernel.messages import EXPLAINED_REASONS, UNMATCHED_LABELS, UnmatchedReason, unmatched_sentence
 from sync.models import Assignment, DisabledCode, FieldMapping, Tombstone
+from sync.operations.outgoing_webhooks import what_switching_on_does
 from sync.records.authors import actor_label
 from sync.records.blocked_fields import synced_types, waiting_fields_sql
 from sync.registry import RecordKey, known_text, may_view, record_names, record_url, type_name, visible_types
@@ -483,7 +484,7 @@ def causes(
         AttentionCause(
             AttentionKind(kind), cause,
             wording.cause(kind, entity_type, code, subject, _known_text(scope, kind, entity_type, only or common)),
-            board_title(entity_type), number, since,
+            registry.board_title(entity_type), number, since,
         )
         for kind, cause, entity_type, code, subject, common, number, since, only in rows
     ]  # fmt: skip
@@ -597,10 +598,8 @@ def _entry(
     if kind is AttentionKind.UNMATCHED:
         name, detail = detail or name, unmatched_sentence(UnmatchedReason(code), **sides)
     if kind is AttentionKind.WEBHOOK:
-        name, detail = (
-            detail,
-            f"{wording.cause(kind, entity_type, code, subject, common)}. {what_switching_on_does(code)}",
-        )
+        cause_text = wording.cause(kind, entity_type, code, subject, common)
+        name, detail = detail, f"{cause_text}. {what_switching_on_does(code)}"
     failures = sides.pop("retried", 0)
     if failures:
         detail = f"Retrying; failed {humanize.count_with_noun(failures, 'time')}. {detail}"
@@ -614,7 +613,7 @@ def _entry(
         entity_id=entity_id,
         item_id=item_id,
         name=name,
-        board=board_title(entity_type),
+        board=registry.board_title(entity_type),
         since=since,
         cause=cause,
         cause_code=code,
@@ -635,20 +634,6 @@ def _entry(
         note=assigned.note if assigned else "",
         failures=failures,
     )
-
-
-MISSES_NOTHING = "Nothing is lost: once it is on again, it gets what it missed."
-BECOMES_YOURS = "Whoever switches it on becomes its owner: it then gets what they may view, also of what it missed."
-
-
-def what_switching_on_does(code: str) -> str:
-    """Return a sentence about an endpoint that is off for this reason."""
-    return BECOMES_YOURS if code == DisabledCode.OWNER else MISSES_NOTHING
-
-
-def board_title(entity_type: str) -> str:
-    """Return the title of the type's board; of a type that nobody registers any more, its name; of none, nothing."""
-    return registry.entity(entity_type).board_title if registry.is_registered(entity_type) else entity_type
 
 
 def _names(

@@ -149,6 +149,13 @@ def reseal_webhook_secrets() -> int:
 # What a person sends.
 
 
+def what_switching_on_does(code: str) -> str:
+    """Return a sentence about an endpoint that is off for this reason, a DisabledCode."""
+    if code == DisabledCode.OWNER:
+        return "Whoever switches it on becomes its owner: it then gets what they may view, also of what it missed."
+    return "Nothing is lost: once it is on again, it gets what it missed."
+
+
 def send_test_event(endpoint: WebhookEndpoint) -> WebhookDelivery:
     """Send a `ping`; what came of it is read at the delivery. Raises Conflict where the endpoint is off."""
     _check_is_on(endpoint)

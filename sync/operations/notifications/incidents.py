@@ -22,6 +22,7 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.urls import reverse
 
+from sync import registry
 from sync.clock import SyncNow
 from sync.kernel.humanize import without_request_id
 from sync.models import Incident, SyncAudit
@@ -130,7 +131,7 @@ def stops() -> Iterator[Noticed]:
         return
     for board in boards:
         if board.blocked_reason and not board.is_paused:
-            title, reason = attention.board_title(board.entity_type), without_request_id(board.blocked_reason)
+            title, reason = registry.board_title(board.entity_type), without_request_id(board.blocked_reason)
             code = str(board.reason_code)
             yield Noticed(
                 f"{STOPPED}:{board.entity_type}",
@@ -147,7 +148,7 @@ def differences() -> Iterator[Noticed]:
     """Return the verifications of the last day that found records which said “synced” and differed."""
     found = SyncAudit.objects.filter(drifted__gt=0, at__gt=SyncNow() - VERIFICATION_WINDOW)
     for one in found.order_by("id").values("id", "entity_type", "drifted", "sampled"):
-        title = attention.board_title(one["entity_type"])
+        title = registry.board_title(one["entity_type"])
         cause = f"{one['drifted']:,} of {one['sampled']:,} checked records said “synced” and differed"
         url = reverse("admin:sync_syncaudit_change", args=[one["id"]])
         yield Noticed(f"{DIFFERENCE}:{one['id']}", DIFFERENCE, one["entity_type"], title, "", cause, url)
