@@ -59,10 +59,9 @@ def by_group(world: dict[str, Any], person: User, member: Member) -> Iterator[st
     """Which of PEOPLE, or somebody of no group, open a page that an administrator opens."""
     pages, dora = one_of_each_page(world), Client()
     dora.force_login(person)
-    clients = {who: (lambda who=who: member.of(who)) for who in PEOPLE}
     found = {name: address for name, address in pages.items() if opens(dora, address)}
     who_opens: dict[str, list[str]] = {name: [] for name in found}
-    for who in (NOBODY, *clients):
+    for who in (NOBODY, *PEOPLE):
         client = member.of(who)
         for name, address in found.items():
             who_opens[name] += [who] if opens(client, address) else []
