@@ -25,7 +25,7 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.urls import get_resolver
 from waitress import receiver
 from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser, ParsingError
+from waitress.parser import HEADER_FIELD_RE, HTTPRequestParser, ParsingError
 from waitress.server import BaseWSGIServer
 from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import BadRequest, Error, RequestEntityTooLarge
@@ -48,8 +48,9 @@ IN_MEMORY_BYTES = 131_072
 AHEAD_BYTES = 65_536
 """A streamed answer is asked for its next part when its reader has taken all but so many."""
 TIMEOUT_SECONDS = 20
-SLOWEST_BYTES_A_SECOND = 5_000
-"""What who sends a request or reads an answer must reach, but for TIMEOUT_SECONDS: a slow line may take long."""
+SLOWEST_BYTES_A_SECOND = 2_000
+"""What who sends a request or reads an answer must reach, but for TIMEOUT_SECONDS: a phone far from its mast has 3 kB,
+and a browser shares that among six connections' files."""
 DEBUG_FOR_ALL = (
     "DEBUG is on, and {host} is for everybody who reaches this machine: set DEBUG=false, "
     "or add --host 127.0.0.1 to try it alone."
@@ -170,7 +171,10 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
             raise ParsingError("Where its body ends is not said as a number of bytes or as chunked")
         if b"\r\n " in head or b"\r\n\t" in head:
             raise ParsingError("A header goes on in a second line")
-        super().parse_header(head)
+        try:
+            super().parse_header(head)
+        except ValueError as error:  # "http://[" is the beginning of no address
+            raise ParsingError("Its address can't be read") from error
         if lengths and lengths[0][0].lower() == b"transfer-encoding" and not self.chunked:
             raise ParsingError("Transfer-Encoding is of HTTP/1.1 alone")
         session = f"{settings.SESSION_COOKIE_NAME}="
@@ -203,6 +207,8 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
                 return RequestEntityTooLarge("a chunk is too large")
             if len(unread) > HEAD_BYTES or _LONE.search(unread):
                 return BadRequest("Bare CR or LF found in a chunk's head or the trailer, or it is too long")
+            if body.completed and not all(map(HEADER_FIELD_RE.match, filter(None, body.trailer.split(b"\r\n")))):
+                return BadRequest("What follows the last chunk is no header")
         return None
 
 
@@ -329,8 +335,12 @@ class ServerChannel(HTTPChannel):  # type: ignore[misc]
 
     def _advance(self, size: int, active: float) -> None:
         """Count what has come or gone: `last_activity` moves on by as long as that may take, up to now."""
+        now = time.time()
         self.moved += size
-        self.last_activity = min(time.time(), active + size / SLOWEST_BYTES_A_SECOND)
+        self.last_activity = min(now, active + size / SLOWEST_BYTES_A_SECOND)
+        if now - self.began > self.adj.channel_timeout:
+            # Else who was fast at first and trickles since would look fast for minutes.
+            self.began, self.moved = (self.began + now) / 2, self.moved // 2
 
     @property
     def held(self) -> int:
@@ -341,14 +351,18 @@ class ServerChannel(HTTPChannel):  # type: ignore[misc]
         return answers + bodies
 
     def _hold_less(self) -> None:
-        """Let the slowest connection go where too much is held for all."""
+        """Let the connection go that takes most room for longest, where too much is held for all.
+
+        Not the slowest: that may be a phone which holds nothing, and whose end makes no room.
+        """
         held: dict[ServerChannel, int] = {one: one.held for one in list(self.server.active_channels.values())}
         if sum(held.values()) <= HELD_BYTES:
             return
         now = time.time()
         moving = [one for one in held if held[one] and (one.request or one.total_outbufs_len)]
-        slowest = min(moving, key=lambda one: one.moved / max(now - one.began, 0.001), default=self)
-        slowest.makes_room = True
+        seconds = {one: held[one] * max(now - one.began, 0.001) / max(one.moved, 1) for one in moving}
+        greediest = max(moving, key=lambda one: held[one] * seconds[one], default=self)
+        greediest.makes_room = True
         self.server.pull_trigger()
 
     def writable(self) -> bool:
@@ -403,8 +417,8 @@ class ServerChannel(HTTPChannel):  # type: ignore[misc]
             rest.close()
 
     def send_continue(self) -> None:
-        """Ask for the body, unless its announced length was refused already."""
-        if self.request.error is None:
+        """Ask for the body, unless there is none, or its announced length was refused already."""
+        if self.request.error is None and not self.request.completed:
             super().send_continue()
         else:
             self.request.expect_continue = False

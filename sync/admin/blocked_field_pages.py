@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.db.models import QuerySet
@@ -30,7 +31,7 @@ from sync.admin.record_panel import (
     may_resolve_cases,
     rejections_url,
 )
-from sync.api.request_limits import monday_throttle_reason
+from sync.api.request_limits import count_request, monday_throttle_reason
 from sync.boards.board_columns import accept_title, renamed_columns
 from sync.boards.mapping import (
     blocked_records,
@@ -600,6 +601,13 @@ def create_columns(request: HttpRequest, wanted: Sequence[tuple[FieldMapping, st
     for mapping, shown in wanted:
         if throttle_text := monday_throttle_reason(request):
             raise Conflict(f"Monday was not asked: {throttle_text}")
+        # Of two people at once one asks: until Monday has answered, the other can't know of the column.
+        asked = count_request("new-column", f"{mapping.pk}:{mapping.version}", 1, settings.MONDAY_TIMEOUT_SECONDS)
+        if asked.is_used_up:
+            raise Conflict(
+                f"Monday was asked for a new column for “{mapping.label}” just now, and no second one was. "
+                f"See what came of it; try again in {humanize.time_span(asked.reset)}."
+            )
         log_action(request.user, mapping, f"Asked for a new column in place of {shown or 'none'}.")
         try:
             done.append(create_column(mapping, expected=shown))

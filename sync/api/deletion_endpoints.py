@@ -253,12 +253,15 @@ class ApprovalViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[GuardedAct]):
         else:
             acts = waiting.filter(entity_type=selection["entity_type"], kind=selection["kind"])
             expected = selection["count"]
-        # The ids are fixed here: a request that comes later is not among them.
-        ids = list(acts.values_list("pk", flat=True))
-        if len(ids) != expected:
-            raise Conflict(f"{len(ids)} of them wait for approval now, not {expected}. Check the list again.")
         by: AbstractBaseUser = request.user  # type: ignore[assignment]  # permissions let nobody anonymous in
-        return Response(GuardDecidedSerializer({"decided": decide(waiting.filter(pk__in=ids), by)}).data)
+        with transaction.atomic():
+            # The ids are fixed here: a request that comes later is not among them. Locked: of two who decide at once
+            # the second counts anew what is left, or would be told of a success that was the first one's.
+            ids = list(acts.order_by("pk").select_for_update().values_list("pk", flat=True))
+            if len(ids) != expected:
+                raise Conflict(f"{len(ids)} of them wait for approval now, not {expected}. Check the list again.")
+            decided = decide(waiting.filter(pk__in=ids), by)
+        return Response(GuardDecidedSerializer({"decided": decided}).data)
 
 
 # Ignored items: those that are not to become records.

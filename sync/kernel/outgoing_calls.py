@@ -99,6 +99,8 @@ class PrivateAddress(AddressError):
 
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# Not public, though Python before 3.11.10 says so: IETF's own, in which a cloud has its metadata, and 6to4's relays.
+_NOT_GLOBAL = (ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("192.88.99.0/24"))
 
 
 def _is_allowed(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
@@ -107,6 +109,8 @@ def _is_allowed(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     if isinstance(address, ipaddress.IPv6Address) and (
         address.is_site_local or any(not _is_allowed(one) for one in _inner(address))
     ):
+        return False
+    if any(address in network for network in _NOT_GLOBAL):
         return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 

@@ -1,6 +1,7 @@
 """The page of blocked fields: each option is a button, and does on the board what it says."""
 
 import re
+import threading
 from html import unescape
 from typing import Any
 
@@ -184,6 +185,29 @@ def test_a_new_column_is_created_by_a_button_and_filled_with_what_npd_holds(
     # Once more by the page that stood open: nothing.
     posted(admin, f"{HELD}create/", **create_form(owner), confirmed="yes")
     assert owner.mapping().column_id == mapping.column_id
+
+
+def test_of_people_who_ask_for_a_new_column_at_once_one_gets_it(world: World, owner: Owner, admin: Client) -> None:
+    gone(owner)
+    form = {**create_form(owner), "confirmed": "yes"}
+    barrier = threading.Barrier(3)
+
+    def ask() -> None:
+        try:
+            barrier.wait(60)
+            world.browser(lead).post(f"{HELD}create/", form)
+        finally:
+            connection.close()
+
+    lead = world.administrator("second")
+    people = [threading.Thread(target=ask) for _ in range(barrier.parties)]
+    for person in people:
+        person.start()
+    for person in people:
+        person.join(60)
+    found = world.sandbox.query("query ($b: [ID!]) { boards(ids: $b) { columns { id title } } }", b=[world.board_id()])
+    columns = found["data"]["boards"][0]["columns"]
+    assert [one["id"] for one in columns if one["title"] == "Role"] == [owner.mapping().column_id]
 
 
 def test_a_column_that_is_back_by_the_time_is_used_and_none_is_created(

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -107,6 +107,20 @@ def test_bodies_that_are_on_their_way_have_a_limit_together(web: Child, port: in
     assert answer_to(port, "GET /healthz HTTP/1.1\nHost: 127.0.0.1\nConnection: close\n\n").startswith("HTTP/1.1 200")
 
 
+def test_where_too_much_is_held_who_holds_little_is_heard_however_slow(port: int) -> None:
+    head = f"POST /webhooks/monday/ HTTP/1.1\r\nHost: 127.0.0.1\r\n{KNOWN.strip()}\r\nContent-Length: "
+    pieces = [b"x" * 3_000] * (HELD_BYTES // BODY_BYTES + 4)
+    with ExitStack() as stack:
+        small = stack.enter_context(connected(port))
+        small.sendall(f"{head}{3_000 * len(pieces)}\r\n\r\n".encode())
+        while pieces:
+            small.sendall(pieces.pop())
+            large = stack.enter_context(connected(port))
+            with suppress(OSError):  # it is let go meanwhile
+                large.sendall(f"{head}{BODY_BYTES}\r\n\r\n".encode() + b"x" * (BODY_BYTES - 1))
+        assert small.recv(12).startswith(b"HTTP/1.1 40")
+
+
 def bytes_in_temporary_files(pid: int) -> int:
     """Of the files that a process has open without a name."""
     found = 0
@@ -140,6 +154,8 @@ TWICE_READ = [
     f"Content-Length: {'9' * 5_000}\n\n",
     "Transfer-Encoding: chunked\n\n-1\n\n",
     "Transfer-Encoding: chunked\n\n5\r\r\nhello\n0\n\n",
+    "Transfer-Encoding: chunked\n\n0\nGET /readyz HTTP/1.1\n\n",
+    "Transfer-Encoding: chunked\n\n0\nContent-Length: 5\n folded\n\n",
 ]
 
 
@@ -166,6 +182,7 @@ CHUNKED = b"POST /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chun
         (CHUNKED + b"1" * 40_000, "400"),
         (CHUNKED + b"7fffffffffffffff\r\n", "413"),
         (b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-a: " + b"b" * 40_000, "431"),
+        (b"GET http://[::1/healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", "400"),
     ],
 )  # fmt: skip
 def test_what_can_have_no_good_end_is_refused_before_its_end(port: int, sent: bytes, code: str) -> None:
@@ -185,6 +202,12 @@ def test_of_requests_that_are_sent_at_once_the_first_is_answered_and_the_others_
     answer = answer_to(port, "GET /healthz HTTP/1.1\nHost: 127.0.0.1\n\n" * 100)
     assert re.findall(r"HTTP/1\.1 (\d+)", answer) == ["200"]
     assert "\r\nConnection: close\r\n" in answer
+
+
+@pytest.mark.parametrize("request_line", ["GET /healthz HTTP/1.1", "POST /healthz HTTP/1.1\nContent-Length: 0"])
+def test_who_waits_to_be_asked_for_a_body_and_has_none_is_answered(port: int, request_line: str) -> None:
+    answer = answer_to(port, f"{request_line}\nHost: 127.0.0.1\nExpect: 100-continue\nConnection: close\n\n")
+    assert re.findall(r"HTTP/1\.1 (\d+)", answer) == ["200" if request_line.startswith("GET") else "405"]
 
 
 def test_an_answer_to_head_has_no_body_that_would_be_read_as_the_next_answer(port: int) -> None:
@@ -229,6 +252,24 @@ def test_who_sends_slowly_but_gets_on_is_heard_to_the_end(port: int) -> None:
         began = time.monotonic()
         wait_for("all pieces are sent", lambda: caller.sendall(pieces.pop()) or not pieces, 60)
         assert time.monotonic() - began > 2 * TIMEOUT
+        assert caller.recv(12).startswith(b"HTTP/1.1 40")
+
+
+def test_a_phone_with_three_kilobytes_a_second_is_heard_to_the_end(port: int) -> None:
+    pace, size = 3_000, 3_000 * 6 * TIMEOUT
+    with connected(port) as caller:
+        head = f"POST /webhooks/monday/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {size}\r\n\r\n"
+        caller.sendall(head.encode())
+        began, sent = time.monotonic(), 0
+
+        def is_sent() -> bool:
+            nonlocal sent
+            due = min(int((time.monotonic() - began) * pace), size)
+            caller.sendall(b"x" * (due - sent))
+            sent = due
+            return sent == size
+
+        wait_for("all is sent", is_sent, 60)
         assert caller.recv(12).startswith(b"HTTP/1.1 40")
 
 

@@ -1,17 +1,20 @@
 """The page and the API on which a person approves or rejects, and what the guard's page says."""
 
 import re
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db import connection, transaction
 from django.test import Client
 from rest_framework.test import APIClient
 
 from npd.models import Contact
 from sync.choices import GuardKind, GuardState
 from sync.models import GuardedAct, SyncQueue
+from tests.support.waiting import wait_for
 
 LIST = "/admin/sync/guardedact/?state__exact=held"
 DECIDE = "/admin/sync/guardedact/decide/"
@@ -200,6 +203,31 @@ def test_the_api_decides_all_of_a_kind_where_their_number_is_the_one_seen(api: A
     answer = api.post("/api/v1/sync/guard/approve", asked | {"count": 3}, format="json")
     assert answer.json() == {"decided": 3}
     assert states() == ["approved"] * 3
+
+
+def test_who_rejects_what_another_person_approves_at_that_moment_is_told(api: APIClient, hold: Any) -> None:
+    act = hold(1)[0]
+    answers: list[int] = []
+
+    def decide() -> None:
+        try:
+            answers.append(api.post("/api/v1/sync/guard/reject", {"ids": [act.pk]}, format="json").status_code)
+        finally:
+            connection.close()
+
+    late = threading.Thread(target=decide)
+    with transaction.atomic():
+        GuardedAct.objects.filter(pk=act.pk).update(state=GuardState.APPROVED)
+        late.start()
+        wait_for("the second waits for the first", is_somebody_waiting)
+    late.join(60)
+    assert (answers, states()) == ([409], [GuardState.APPROVED])
+
+
+def is_somebody_waiting() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchone()[0])
 
 
 @pytest.mark.parametrize("asked", [{}, {"ids": [1], "count": 1}, {"entity_type": "contact", "count": 1}])

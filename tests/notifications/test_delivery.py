@@ -273,6 +273,8 @@ def test_the_address_is_in_no_log_line_and_in_no_sentence(chat: Chat, caplog: py
         "https://0.0.0.0/x",
         "https://224.0.0.1/x",
         "https://100.64.0.1/x",
+        "https://192.0.0.192/x",
+        "https://192.88.99.1/x",
     ],
 )
 def test_an_address_to_which_nothing_may_be_sent_is_not_taken(address: str) -> None:
