@@ -280,6 +280,10 @@ def _decide_known_field(field: Field) -> FieldDecision:
 
 def _decide_one_way(field: Field, action: Action) -> FieldDecision:
     """One way: the target's own edit is overwritten by the source, and is kept in the history."""
+    source = field.local if action is Action.PUSH else field.remote
+    # A new column, or a pair just linked: nobody emptied that source.
+    if source is None and field.base is None and not (action is Action.PUSH and _is_emptied(field)):
+        return FieldDecision(field.key, Action.AGREED, "the side that it comes from never had a value")
     before = field.base.remote if field.base and action is Action.PUSH else field.base.local if field.base else None
     target = field.remote if action is Action.PUSH else field.local
     # An edit of the target that the base doesn't know is a person's, and is reported as overwritten.
@@ -294,13 +298,16 @@ def _decide_both_ways(field: Field) -> FieldDecision:
         if field.sides.local_changed:
             return FieldDecision(field.key, Action.PUSH, "changed in NPD")
         return FieldDecision(field.key, Action.PULL, "changed on Monday")
-    # Emptied while the field was blocked: a person's edit, which a pull would undo silently.
-    emptied = field.left_base is not None and field.local != field.left_base.local
-    if field.local is None and not emptied:
+    if field.local is None and not _is_emptied(field):
         return FieldDecision(field.key, Action.PULL, "empty in NPD")
     if field.remote is None and field.local is not None:
         return FieldDecision(field.key, Action.PUSH, "empty on Monday")
     return _decide_by_rule(field, field.first_match, "different when first matched")
+
+
+def _is_emptied(field: Field) -> bool:
+    """Whether NPD's value was edited while the field was blocked, which a pull would undo silently."""
+    return field.left_base is not None and field.local != field.left_base.local
 
 
 def _decide_by_rule(field: Field, rule: Rule, reason: str) -> FieldDecision:

@@ -583,13 +583,21 @@ def creation_question(mappings: Sequence[FieldMapping]) -> Question:
         title,
         [
             *(_reach_text(mapping) for mapping in boards.values()),
-            "The new column gets what NPD holds.",
+            *_filling_sentences(mappings),
             "What was only in the old one is lost with it: if you can, restore it on the board instead.",
             "If the board has a column of the same title that fits, that one is used.",
         ],
         f"Create {number}" if len(mappings) > 1 else "Create the column",
         [RecordTable(("Field", "Board", "What is wrong"), rows, len(rows))],
     )
+
+
+def _filling_sentences(mappings: Sequence[FieldMapping]) -> Iterator[str]:
+    kept = [one.label for one in mappings if one.direction == SyncDirection.MONDAY_TO_NPD]
+    if len(kept) < len(mappings):
+        yield "The new column gets what NPD holds."
+    if kept:
+        yield f"{', '.join(kept)}: comes from Monday only. NPD keeps its values until somebody fills the new column."
 
 
 def create_columns(request: HttpRequest, wanted: Sequence[tuple[FieldMapping, str]]) -> list[str]:
@@ -696,7 +704,7 @@ register_action(
         frozenset({AttentionKind.BLOCKED}),
         _create_columns,
         shortcut="c",
-        effects={AttentionKind.BLOCKED: "Creates a new column on the board, and fills it with what NPD holds."},
+        effects={AttentionKind.BLOCKED: "Creates a new column on the board; what NPD may send is filled in."},
         question=_create_columns_question,
         may=lambda user, entry: may_change_mapping(user),
         fits=lambda entry: entry.cause_code == BlockedCode.COLUMN,

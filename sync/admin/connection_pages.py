@@ -144,6 +144,7 @@ def _stop_banner(request: HttpRequest, *, is_connected: bool) -> StopBanner:
 _ASKED_SENTENCES: Mapping[AskCode, str] = {
     AskCode.RESUMED: "Monday answers, and sync goes on.",
     AskCode.STOPPED: "Monday was asked just now, and the cause is still there: see above.",
+    AskCode.WAITING: "Monday asked for this wait, so it was not asked again. Sync goes on by itself.",
     AskCode.JUST_ASKED: "Monday was asked a few seconds ago. See above what it said.",
     AskCode.NOT_STOPPED: "Nothing is stopped any more: sync goes on.",
     AskCode.PAUSED: "Monday was not asked, because everything is paused. Resume it first.",

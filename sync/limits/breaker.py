@@ -160,6 +160,9 @@ def probe_if_due() -> bool:
 ASK_INTERVAL = timedelta(seconds=5)
 """However many people try again, and on however many pages: Monday is asked once in so long."""
 
+ASK_SECONDS = 4.0
+"""How long such a call may take: a person waits for it, and holds one of the web process's few threads."""
+
 
 class AskCode(StrEnum):
     """What came of a person's trying again."""
@@ -167,6 +170,7 @@ class AskCode(StrEnum):
     NOT_STOPPED = "not_stopped"
     RESUMED = "resumed"
     STOPPED = "stopped"
+    WAITING = "waiting"
     JUST_ASKED = "just_asked"
     PAUSED = "paused"
 
@@ -179,30 +183,33 @@ class AskResult:
     reason: str = ""
 
 
-def ask_again() -> AskResult:
+def ask_again() -> AskResult:  # noqa: PLR0911 - one for each code
     """Because a person tries again: ask Monday whether what stops the account or boards is over, and end what is.
 
-    One call for the account, and one for the boards that are stopped; none where nothing is stopped, or people paused
-    it.
+    One call for the account, and one for the boards that are stopped; none where nothing is stopped, people paused it,
+    or Monday asked to wait for its minute.
     """
     row, links = monday_account(), _stopped_links()
-    is_account = row.needs_probe or (row.paused_until is not None and row.paused_until > sync_now())
+    is_waiting = row.paused_until is not None and row.paused_until > sync_now()
+    is_account = row.needs_probe or is_waiting
     if not (is_account or links or _is_day_used_up()):
         return AskResult(AskCode.NOT_STOPPED)
     if pauses.active_pause(""):
         return AskResult(AskCode.PAUSED)
     if missing := credentials.missing_reason():
         return AskResult(AskCode.STOPPED, missing)
+    if is_waiting and row.pause_code == StopCode.LIMIT:
+        return AskResult(AskCode.WAITING, row.pause_reason)
     free = MondayAccount.objects.filter(id=1).filter(Q(asked_at=None) | Q(asked_at__lte=SyncNow() - ASK_INTERVAL))
     # The update elects who asks: it matches for the first only.
     if not free.update(asked_at=SyncNow()):
         return AskResult(AskCode.JUST_ASKED)
     try:
         if is_account or not links or _is_day_used_up():
-            fetch_account_info(urgent=True)
-        reason = _ask_for_boards(links)
+            fetch_account_info(urgent=True, timeout=ASK_SECONDS)
+        reason = _ask_for_boards(links, timeout=ASK_SECONDS)
     except ConnectorError as error:
-        trip_account(error)
+        trip_if_shared(error)
         return AskResult(AskCode.STOPPED, error.sentence)
     row.refresh_from_db()
     if row.paused_until is not None and row.paused_until > sync_now():
@@ -215,8 +222,8 @@ def ask_for_boards() -> None:
     _ask_for_boards(_stopped_links())
 
 
-def _ask_for_boards(links: Sequence[BoardLink]) -> str:
-    found = connector(urgent=True).read_boards([link.board_id for link in links]) if links else {}
+def _ask_for_boards(links: Sequence[BoardLink], timeout: float | None = None) -> str:
+    found = connector(urgent=True, timeout=timeout).read_boards([link.board_id for link in links]) if links else {}
     there = [link for link in links if (board := found.get(link.board_id)) is not None and board.is_active]
     for link in there:
         reset_board(link)
@@ -241,21 +248,21 @@ def _notify(links: Iterable[BoardLink]) -> None:
         notify.notify_now(link.entity_type)
 
 
-def fetch_account_info(*, urgent: bool = False) -> AccountInfo:
+def fetch_account_info(*, urgent: bool = False, timeout: float | None = None) -> AccountInfo:
     """Ask Monday for the token's user, plan, version and limits and today's usage, and store all of it.
 
     `urgent`: a person asks, perhaps after buying a larger plan, so a used up day doesn't stop the call. Raises
     ConnectorError.
     """
-    found = read_account_info(urgent=urgent)
+    found = read_account_info(urgent=urgent, timeout=timeout)
     store_account_info(found)
     return found
 
 
-def read_account_info(*, urgent: bool = False) -> AccountInfo:
+def read_account_info(*, urgent: bool = False, timeout: float | None = None) -> AccountInfo:
     """Ask Monday for the same and store nothing, as of a token that may not be kept; raises ConnectorError."""
     with pass_budget.limits_request() if urgent else nullcontext():
-        return connector(urgent=urgent).account_info()
+        return connector(urgent=urgent, timeout=timeout).account_info()
 
 
 def store_account_info(found: AccountInfo) -> None:

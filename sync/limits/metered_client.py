@@ -191,6 +191,7 @@ def _record_failure(call: _MeteredCall, error: ConnectorError) -> None:
             state.budget = state.budget.spend(-1, -call.points, state.now)
             return
         limited, may_have_run = isinstance(error, LimitReached), error.outcome_unknown
+        state.budget = state.budget.after_failure(state.now)
         # Rejected before it ran: a call of the day, but no points. While a document is halved until one
         # record stands alone, the halves must still find room in the same minute.
         if not limited and not may_have_run:
@@ -246,26 +247,30 @@ def is_configured() -> bool:
     return bool(credentials.api_token())
 
 
-def client(*, urgent: bool = False) -> MeteredClient:
+def client(*, urgent: bool = False, timeout: float | None = None) -> MeteredClient:
     """Return the process's client for the configured token, metered by the quota that all workers share.
 
     Its `execute` raises BudgetExhausted, before anything is sent, where there is no room; `urgent` calls may
-    use what is reserved for what a person clicked.
+    use what is reserved for what a person clicked. `timeout`: the seconds of one call, where less than usual.
     """
     return _override.get() or _shared_metered_client(
         settings.MONDAY_API_URL,
         credentials.fresh_api_token(),
         settings.MONDAY_API_VERSION,
-        settings.MONDAY_TIMEOUT_SECONDS,
+        min(timeout or settings.MONDAY_TIMEOUT_SECONDS, settings.MONDAY_TIMEOUT_SECONDS),
         urgent,
     )
 
 
 def connector(
-    system: str = connectors.MONDAY, *, urgent: bool = False, before_call: Callable[[], None] | None = None
+    system: str = connectors.MONDAY,
+    *,
+    urgent: bool = False,
+    timeout: float | None = None,
+    before_call: Callable[[], None] | None = None,
 ) -> Connector:
     """Return the system's connector, whose calls are sent by `client`; `before_call` is called before each of them."""
-    sender = client(urgent=urgent)
+    sender = client(urgent=urgent, timeout=timeout)
     if before_call is not None:
         # The client is the process's own: others' calls have nothing to do with this one's.
         sender = copy(sender)

@@ -151,6 +151,13 @@ class LimitWindow:
             return LimitWindow()
         return LimitWindow(spent, self.ends or _window_end(now, max_delay))
 
+    def after_failure(self, now: datetime) -> LimitWindow:
+        """After a call that failed: Monday's minute may have begun with it, as late as `now`.
+
+        Ours may have been opened earlier, by a call that Monday never received.
+        """
+        return self if self.ends is None else replace(self, ends=max(self.ends, _window_end(now, 0)))
+
     def corrected_by(
         self, now: datetime, observed: WindowUsage, own: int, in_flight: int, seconds: float = 0.0
     ) -> LimitWindow:
@@ -296,6 +303,10 @@ class QuotaBudget:
             minute=self.minute.corrected_by(now, minute, 1, in_flight.calls, answer.seconds),
             points=spent.corrected_by(now, points, cost, in_flight.points, answer.seconds),
         )
+
+    def after_failure(self, now: datetime) -> QuotaBudget:
+        """The same budget after a failed call: what is spent counts until Monday's minute is over for sure."""
+        return replace(self, minute=self.minute.after_failure(now), points=self.points.after_failure(now))
 
     def after_rejection(
         self, kind: LimitKind | None, wait: float | None, expected: int, now: datetime, in_flight: InFlight

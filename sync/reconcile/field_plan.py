@@ -448,7 +448,10 @@ def _plan_unknown_local(
     if way is FieldDirection.TO_NPD:
         # One way to NPD the source alone counts: it is mirrored over a value that could not be sent.
         remote, shown = field_plan.convert.remote(field_plan.remote_raw), "(a value that Monday can't show)"
-        field = Field(key, local=shown, remote=remote, way=way, required=mapping.required)
+        item = record_sync.item
+        had_base = item is not None and base_of(record_sync.ledger, mapping, item.id) is not None
+        base = Base(None, None) if had_base else None
+        field = Field(key, local=shown, remote=remote, base=base, way=way, required=mapping.required)
         return apply_decision(batch, record_sync, replace(field_plan, decision=decide_field(field)), field)
     is_relation = relation_of(type(record_sync.record), mapping.fields) is not None
     related = getattr(record_sync.record, mapping.fields[0]) if is_relation else None

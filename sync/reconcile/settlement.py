@@ -513,7 +513,7 @@ def _settle_pull(field_plan: FieldPlan, record: SyncedModel, item: Item, *, sent
 
 
 def _settle_agreed(field_plan: FieldPlan, item: Item, *, creates: bool) -> FieldSettlement:
-    """Both sides say the same; of a new item's empty fields the answer tells whether Monday left them so."""
+    """Both sides stay as they are; of a new item's empty fields the answer tells whether Monday left them so."""
     remote_raw = field_plan.remote_raw
     if creates:
         remote_raw = _answered_value(field_plan, item)

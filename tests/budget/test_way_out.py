@@ -109,6 +109,26 @@ def test_a_persons_pause_is_not_beaten_by_a_persons_click(world: World) -> None:
     assert contact.sync_status == "pending"
 
 
+def test_the_wait_for_a_minutes_limit_that_monday_asked_for_is_not_beaten_by_a_click(world: World) -> None:
+    contact = world.linked("Ann", role_title="Boss")
+    stopped_by(world, contact, limit="minute")
+    world.sandbox.control("faults", "DELETE")
+    before, calls = MondayAccount.objects.get().paused_until, len(world.sandbox.calls())
+    assert breaker.ask_again().code is AskCode.WAITING
+    assert len(world.sandbox.calls()) == calls
+    assert MondayAccount.objects.get().paused_until == before
+
+
+def test_a_click_during_an_outage_waits_less_long_for_an_answer_than_a_worker(world: World, settings: Any) -> None:
+    """A web process has few threads, and each click holds one for so long."""
+    settings.MONDAY_TIMEOUT_SECONDS = 30
+    contact = world.linked("Ann", role_title="Boss")
+    stopped_by(world, contact, status=500)
+    world.sandbox.control("faults", "DELETE")
+    world.sandbox.faults({"slow": breaker.ASK_SECONDS + 3})
+    assert breaker.ask_again().code is AskCode.STOPPED
+
+
 def test_a_board_that_is_back_goes_on_at_once_and_one_that_is_not_stays_stopped(world: World) -> None:
     contact = world.linked("Ann", role_title="Boss")
     link = BoardLink.objects.get(entity_type="contact")

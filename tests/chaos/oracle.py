@@ -44,9 +44,21 @@ def sides_agree(evidence: Evidence) -> Iterator[str]:
             local, remote = entity.local(key), evidence.remote(entity, key)
             if same(key, local, remote) or excused(entity, key):
                 continue
-            if flow(evidence, entity, key) == "none":
+            way = flow(evidence, entity, key)
+            if way == "none" or (_is_agreed(entity, key, local, remote) and way == _FROM_EMPTY[not local]):
                 continue
             yield f"{entity.words}.{key}: NPD {local!r}, Monday {remote!r}; {state_of(entity)}"
+
+
+_FROM_EMPTY = {True: "npd_to_monday", False: "monday_to_npd"}
+"""The one way in which an empty source that never had a value clears nothing, by whether NPD is the empty side."""
+
+
+def _is_agreed(entity: Entity, key: str, local: str, remote: str) -> bool:
+    """Whether this pair, of which one half is empty, is the base."""
+    base = entity.ledger.base.get(key) if entity.ledger else None
+    halves = (raw_text(key, base.get("local")), raw_text(key, base.get("remote"))) if base else None
+    return bool(local) != bool(remote) and halves == (essence(key, local), essence(key, remote))
 
 
 def excused(entity: Entity, key: str) -> bool:

@@ -9,6 +9,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
+from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -17,7 +18,7 @@ from rest_framework.throttling import SimpleRateThrottle
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.boards import board_columns
-from sync.boards.mapping import remap
+from sync.boards.mapping import create_column, remap
 from sync.choices import Cause
 from sync.models import BoardLink, FieldLoop, FieldMapping, SyncQueue
 from sync.operations import attention
@@ -208,6 +209,28 @@ def test_of_people_who_ask_for_a_new_column_at_once_one_gets_it(world: World, ow
     found = world.sandbox.query("query ($b: [ID!]) { boards(ids: $b) { columns { id title } } }", b=[world.board_id()])
     columns = found["data"]["boards"][0]["columns"]
     assert [one["id"] for one in columns if one["title"] == "Role"] == [owner.mapping().column_id]
+
+
+@pytest.mark.parametrize("direction", ["bidirectional", "monday_to_npd", "npd_to_monday"])
+@pytest.mark.parametrize("door", ["button", "monday_setup"])
+def test_a_new_and_so_empty_column_clears_nothing_in_npd(world: World, owner: Owner, direction: str, door: str) -> None:
+    contact = world.linked(role_title="Analyst")
+    FieldMapping.objects.filter(pk=owner.mapping().pk).update(direction=direction)
+    gone(owner)
+    if door == "button":
+        create_column(owner.mapping(), expected="role_title")
+    else:
+        call_command("monday_setup")
+    world.work()
+    contact.refresh_from_db()
+    assert owner.mapping().column_id != "role_title"
+    assert (contact.role_title, world.status(contact)) == ("Analyst", "synced")
+    # What then is written into the new column counts.
+    world.sandbox.act("edit", item_id=contact.monday_id, column_id=owner.mapping().column_id, value="Head")
+    world.deliver()
+    world.work()
+    contact.refresh_from_db()
+    assert contact.role_title == ("Analyst" if direction == "npd_to_monday" else "Head")
 
 
 def test_a_column_that_is_back_by_the_time_is_used_and_none_is_created(

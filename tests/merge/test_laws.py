@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sync.merge import CLOCK_TOLERANCE, Action, Base, EditTimes, Field, FieldDirection, Rule, decide_field
@@ -93,6 +93,14 @@ def test_nothing_is_written_against_a_direction(field: Field) -> None:
         assert action not in (Action.PULL, Action.BOTH)
     if field.way in (FieldDirection.TO_NPD, FieldDirection.NONE):
         assert action not in (Action.PUSH, Action.BOTH)
+
+
+@given(fields.map(lambda field: replace(field, base=None, left_base=None, resolution=None)))
+def test_where_nothing_was_agreed_yet_an_empty_side_clears_nothing(field: Field) -> None:
+    """A new column, or a pair just linked: also one way nobody emptied the source."""
+    assume(None in (field.local, field.remote))
+    after = applied(field)
+    assert {field.local, field.remote} - {None} <= {after.local, after.remote}
 
 
 @given(two_way)

@@ -1,5 +1,7 @@
 """Every row of the table "a field, both ways" and "one way" of the merge, by its name."""
 
+from dataclasses import replace
+
 import pytest
 
 from sync.merge import Action, Base, Field, FieldDirection, Resolution, Rule, decide_field
@@ -77,6 +79,11 @@ def test_one_way_to_monday_mirrors_npd_over_an_edit_on_the_board() -> None:
 def test_one_way_to_npd_mirrors_the_board_over_an_edit_in_npd() -> None:
     decision = decide_field(field("mine", "old", way=FieldDirection.TO_NPD))
     assert (decision.action, decision.overrides) == (Action.PULL, True)
+
+
+def test_one_way_to_monday_what_was_emptied_while_its_column_was_gone_is_emptied_in_the_new_one() -> None:
+    emptied = replace(field(None, "theirs", None, way=FieldDirection.TO_MONDAY), left_base=Base("old", "old"))
+    assert decide_field(emptied).action is Action.PUSH
 
 
 def test_a_field_without_direction_is_left_alone() -> None:
