@@ -3,10 +3,17 @@
 
 import os
 import sys
+from importlib.util import find_spec
 
 
 def main() -> None:
-    """Run a management command; when there is no database to talk to, say so and how to get one."""
+    """Run a management command; without a database to talk to, or the packages, say so and how to get them."""
+    if find_spec("django") is None:
+        typed = " ".join(["manage.py", *sys.argv[1:]])
+        sys.exit(
+            f"{sys.executable} hasn't the packages of NPD Sync. Type: .venv/bin/python {typed}\n"
+            "`make run` and `make setup` make .venv; on a server, use the environment of requirements.txt."
+        )
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line

@@ -247,6 +247,12 @@ def test_a_deployment_finds_its_own_pods(manifest: list[dict[str, Any]]) -> None
         assert one["spec"]["selector"]["matchLabels"] == one["spec"]["template"]["metadata"]["labels"]
 
 
+def test_an_upgrade_by_its_steps_applies_every_part_of_the_manifest(manifest: list[dict[str, Any]]) -> None:
+    steps = {"migrate", *OURS}  # docs/howto/operate.md: kubectl apply -l process=…
+    left = [one["kind"] for one in manifest if one["metadata"]["labels"].get("process") not in steps]
+    assert not left
+
+
 def test_each_file_of_ops_is_on_its_page() -> None:
     page = (ROOT / "docs" / "howto" / "operate.md").read_text()
     restored = sorted(path.name for path in (ROOT / "ops" / "restore").iterdir())

@@ -310,3 +310,11 @@ def test_the_key_of_what_is_encrypted_is_one_of_its_own_or_the_secret_key_and_ol
     assert settings_of("ENCRYPTION_KEYS", **keys) == {"ENCRYPTION_KEYS": ["new", "old", "older", "k"]}
     found = settings_of("SECRET_TEXTS", **keys)["SECRET_TEXTS"]
     assert {"new", "old", "older"} <= set(found)  # type: ignore[call-overload]
+
+
+def test_a_command_of_a_python_without_the_packages_names_the_one_that_has_them() -> None:
+    command = [sys.executable, "-S", "manage.py", "check"]
+    end = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert end.returncode == 1
+    assert ".venv/bin/python manage.py check" in end.stderr
+    assert "Traceback" not in end.stderr
