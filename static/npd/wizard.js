@@ -39,10 +39,21 @@ document.querySelectorAll("select[data-column]").forEach((direction) => {
     }
   });
 });
-/* A page that is about to be loaded anew: what was chosen on it meanwhile is stored first. */
+/* A page that is about to be left by a step's link or loaded anew: what was chosen on it meanwhile is stored first. */
 document.querySelectorAll("form[data-keep]").forEach((form) => {
   let touched = false;
   form.addEventListener("input", () => { touched = true; });
+  document.querySelectorAll(".npd-wizard-steps a").forEach((link) => {
+    link.addEventListener("click", async (event) => {
+      if (!touched || event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      const stored = { method: "POST", body: new FormData(form), redirect: "manual" };
+      const answer = await fetch(form.action, stored).catch(() => null);
+      // The page that it leads to isn't read here, so that what it has to say stands on the next one.
+      if (answer && answer.type === "opaqueredirect") location.assign(link.href);
+      else form.requestSubmit(form.querySelector("[data-keep-by]"));
+    });
+  });
   document.body.addEventListener("htmx:beforeOnLoad", (event) => {
     if (touched && event.detail.xhr.getResponseHeader("HX-Refresh")) {
       event.preventDefault();

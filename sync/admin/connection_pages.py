@@ -114,7 +114,10 @@ def may_set_up(user: Any) -> bool:
 
 @dataclass(frozen=True)
 class StopBanner:
-    """What is stopped, as far as one person may know of it; `button` is the one that they may use: token, try, none."""
+    """What is stopped, as far as one person may know of it.
+
+    `button` is the one that they may use: token, connection (no page takes another token), try, none.
+    """
 
     stops: Sequence[Stop]
     button: str = ""
@@ -136,7 +139,7 @@ def _stop_banner(request: HttpRequest, *, is_connected: bool) -> StopBanner:
     now = panel.overview if panel is not None else None  # then the page and its banner are of one moment
     stops = stops_of(registry.visible_types(user), is_connected=is_connected, now=now)
     if any(stop.code == StopCode.TOKEN for stop in stops) and may_connect(user) and may_set_up(user):
-        return StopBanner(stops, "token")
+        return StopBanner(stops, "connection" if settings.MONDAY_API_KEY else "token")
     return StopBanner(stops, "try" if stops and is_connected and is_allowed(user, QueueAction.RETRY) else "")
 
 

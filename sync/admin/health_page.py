@@ -5,7 +5,7 @@ and the API quota, in a number of queries that does not grow.
 from __future__ import annotations
 
 import time as wall_clock
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import IntEnum
@@ -24,7 +24,7 @@ from sync.admin.health_charts import DAY, FIGURES, MONTH, PERIODS, Figure, Perio
 from sync.admin.queue_pages import QueuePanel, panel_of
 from sync.admin.record_panel import blocked_fields_url, rejections_url
 from sync.boards.board_columns import renamed_columns
-from sync.choices import QueueStatus, SyncDirection
+from sync.choices import BlockedCode, QueueStatus, SyncDirection
 from sync.kernel import humanize
 from sync.kernel.periodic_jobs import WRONG_CLOCKS, clock_problems
 from sync.ledger import record_view
@@ -45,7 +45,8 @@ _ATTENTION = f"""
         min(damped_until), NULL::timestamptz
     FROM sync_field_loops WHERE damped_until > %(now)s
     UNION ALL
-    SELECT 'column', link.entity_type, mapping.label, mapping.position, mapping.id, mapping.problem, NULL, NULL
+    SELECT 'column', link.entity_type, concat_ws(':', mapping.key, mapping.label), mapping.position, mapping.id,
+        mapping.problem, NULL, NULL
     FROM sync_field_mappings AS mapping JOIN sync_board_links AS link ON link.id = mapping.link_id
     WHERE mapping.problem <> '' AND mapping.direction <> %(no_sync)s
     UNION ALL
@@ -131,7 +132,8 @@ def _add_row(
         case "receivers":
             found.receivers = FailingReceivers(int(first), int(second), at)
         case "column":
-            found.columns.setdefault(board, []).append(FieldMapping(label=name, problem=text))
+            key, _, label = name.partition(":")
+            found.columns.setdefault(board, []).append(FieldMapping(key=key, label=label, problem=text))
         case "clock":
             found.clocks[name] = first
         case "database clock":
@@ -225,7 +227,8 @@ def attention_tasks(
 
     `kind_urls` are the pages of kinds that the sync knows none of.
     """
-    found = [*_stopped_tasks(data), *_pause_tasks(data), *_kind_tasks(data, may_act, kind_urls)]
+    apart = _column_causes(data) if may_view(BoardLink) else frozenset[str]()
+    found = [*_stopped_tasks(data), *_pause_tasks(data), *_kind_tasks(data, may_act, kind_urls, apart)]
     parts: tuple[tuple[type[Model], Callable[[HealthData], Iterator[AttentionTask]]], ...] = (
         (SyncQueue, _failing_tasks),
         (BoardLink, _board_problem_tasks),
@@ -274,15 +277,26 @@ def _kind_lines() -> Mapping[AttentionKind, _KindLine]:
     }  # fmt: skip
 
 
+def _column_causes(data: HealthData) -> frozenset[str]:
+    """The causes of the inbox that are columns, each of which has a line of its own."""
+    kind, code = AttentionKind.BLOCKED.value, BlockedCode.COLUMN.value
+    broken = data.attention.columns.items()
+    return frozenset(f"{kind}:{of_type}:{column.key}:{code}" for of_type, columns in broken for column in columns)
+
+
 def _kind_tasks(
-    data: HealthData, may_act: Callable[[AttentionKind], bool], kind_urls: Mapping[AttentionKind, str]
+    data: HealthData,
+    may_act: Callable[[AttentionKind], bool],
+    kind_urls: Mapping[AttentionKind, str],
+    apart: Collection[str],
 ) -> Iterator[AttentionTask]:
-    """A line for each kind of the inbox, with its causes."""
+    """A line for each kind of the inbox, with its causes but those that are told `apart`."""
     for kind, line in _kind_lines().items():
-        number = data.counts.get(kind, 0)
-        if not number:
+        causes = [one for one in data.causes if one.kind is kind]
+        number = data.counts.get(kind, 0) - sum(one.number for one in causes if one.cause in apart)
+        if number <= 0:
             continue
-        causes = sorted((one for one in data.causes if one.kind is kind), key=lambda one: -one.number)
+        causes = sorted((one for one in causes if one.cause not in apart), key=lambda one: -one.number)
         told = [one.text.rstrip(".") + (f" ({one.number:,})" if one.number < number else "") for one in causes]
         why = humanize.shorten(humanize.join_first(told), MAX_WHY_LENGTH)
         why += " " if why.endswith("…") else ". " if why else ""

@@ -345,7 +345,7 @@ def _fields(kind: AttentionKind) -> _Source:
 # is back, its records are synced again by themselves and need nobody.
 _BY_COLUMN = """
     SELECT CASE WHEN code = 'column' THEN concat_ws(':', entity_type, subject) ELSE id END, entity_type,
-        CASE WHEN code <> 'column' THEN entity_id END, CASE WHEN code = 'column' THEN '' ELSE item_id END, min(since),
+        CASE WHEN code <> 'column' THEN entity_id END, CASE WHEN code = 'column' THEN '' ELSE item_id END, max(since),
         code, subject, max(detail), jsonb_build_object('records', count(*))
     {rows}
     WHERE code <> 'column' OR EXISTS (

@@ -224,6 +224,20 @@ def test_a_column_that_is_gone_is_told_with_its_board(browser_of_person: Client)
     assert 'href="/admin/sync/boardlink/held/"' in html
 
 
+def test_a_column_that_blocks_records_has_one_line_and_other_blocked_fields_theirs(browser_of_person: Client) -> None:
+    links = states.boards()
+    FieldMapping.objects.filter(link=links["contact"], key="phone").update(problem="The column is gone.")
+    for number in range(2):
+        gone = states.held(f"Gone {number}", f"70{number}")
+        fields = {"phone": {"code": "column", "side": "npd", "reason": "The column is gone."}}
+        SyncMetadata.objects.filter(entity_id=gone.pk).update(held=fields)
+    assert tasks_of(browser_of_person) == [("warn", "Contacts: Phone is blocked")]
+    assert headline_of(browser_of_person) == "Syncing; 1 thing needs attention"
+    states.held("Other", "702")
+    assert ("warn", "1 blocked field") in tasks_of(browser_of_person)
+    assert headline_of(browser_of_person) == "Syncing; 2 things need attention"
+
+
 def test_dead_letters_are_counted_with_the_newest_reason_and_lead_to_their_rows(
     browser_of_person: Client, world: dict[str, Any]
 ) -> None:

@@ -15,7 +15,7 @@ from django.test import Client
 from sync.choices import QueueStatus
 from sync.clock import sync_now
 from sync.connectors.base.errors import ConnectionLost, DailyLimitReached, NotAuthenticated
-from sync.limits import breaker, quota
+from sync.limits import breaker, credentials, quota
 from sync.models import BoardLink, MondayAccount, NotificationReceiver, SyncQueue
 from sync.outbox import pauses
 from tests.admin import states
@@ -69,6 +69,23 @@ def test_a_token_that_monday_refuses_is_replaced_by_who_may(browser_of_person: C
     MondayAccount.objects.update(paused_until=sync_now() - timedelta(minutes=1))
     assert button_of(html_of(browser_of_person)).startswith("/admin/sync/boardlink/set-up/")
     assert headline_of(browser_of_person) != "All syncing"
+
+
+def test_the_button_of_a_refused_token_leads_to_an_open_field_or_to_where_it_is_set(
+    browser_of_person: Client, world: dict[str, Any], settings: Any
+) -> None:
+    breaker.trip_account(NotAuthenticated("Not authenticated"))
+    page, _, place = button_of(html_of(browser_of_person)).partition("#")
+    html = browser_of_person.get(page).content.decode()
+    assert f'id="{place}"' in html
+    assert 'id="npd-token"' not in html  # the environment's is used, whatever is entered
+    settings.MONDAY_API_KEY = ""
+    credentials.store_token("a-token-that-was-revoked", User.objects.get(username="dora"))
+    breaker.trip_account(NotAuthenticated("Not authenticated"))
+    page, _, place = button_of(html_of(browser_of_person)).partition("#")
+    assert place == "npd-token"
+    form = browser_of_person.get(page).content.decode().partition('id="npd-token"')[0].rpartition("<details")[2]
+    assert " open" in form.partition(">")[0]
 
 
 def test_a_token_that_is_gone_is_a_stop_where_boards_are_set_up(

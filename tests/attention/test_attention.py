@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.choices import GuardKind, GuardState, RecordSyncStatus
+from sync.clock import sync_now
 from sync.models import DisabledCode, FieldMapping, GuardedAct, SyncMetadata, SyncQueue, UnmatchedItem, WebhookEndpoint
 from sync.operations import attention
 from sync.operations.attention import AttentionKind
@@ -135,6 +137,13 @@ def test_a_column_that_blocks_many_records_is_one_entry_until_it_is_back(db: Non
     assert attention.counts()[AttentionKind.BLOCKED] == 1
     [entry] = attention.entries()
     assert (entry.key, entry.records, entry.entity_id, entry.field) == ("blocked:contact:phone", 3, None, "phone")
+    # Of records that were synced long ago, and of the one that met the column's end.
+    newest = sync_now()
+    for days, row in enumerate(SyncMetadata.objects.order_by("entity_id")):
+        row.last_sync_attempt = newest - timedelta(days=days)
+        row.save()
+    [entry] = attention.entries()
+    assert entry.since == newest
     assert attention.entries(keys=[entry.key]) == [entry]
     assert [one.key for one in waiting(frozenset())] == [entry.key]
     # It is back, and its records are synced again one after another.

@@ -114,6 +114,20 @@ def test_from_nothing_to_synced_with_the_keyboard(open_page: Any, monday: Sandbo
     assert not errors
 
 
+def test_what_is_ticked_is_kept_by_the_link_of_another_step(open_page: Any, monday: Sandbox, wizard: Wizard) -> None:
+    board = a_board(monday, "CRM", *PEOPLE)
+    an_item(monday, board, "Somebody", mail=mail("somebody@x.org"))
+    wizard.compared(board)
+    page, errors = open_page(1280, "light")
+    page.goto("/admin/sync/boardlink/set-up/match/")
+    page.locator("[name=contact-creates_records]").check()
+    page.get_by_role("navigation", name="Steps of the set-up").get_by_role("link", name="Map").press("Enter")
+    page.wait_for_url("**/map/**")
+    page.goto("/admin/sync/boardlink/set-up/match/")
+    assert page.locator("[name=contact-creates_records]").is_checked()
+    assert not errors
+
+
 def test_a_filter_is_chosen_seen_in_the_plan_applied_and_taken_back(
     open_page: Any, monday: Sandbox, wizard: Wizard
 ) -> None:
