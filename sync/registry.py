@@ -414,6 +414,11 @@ def may_act(user: Any, act: str, entity_type: str) -> bool:
     return is_registered(entity_type) and has_right(user, act, entity(entity_type).model._meta.label_lower)
 
 
+def hidden_relations(user: Any, model: type[SyncedModel]) -> frozenset[str]:
+    """Return the fields of a model that point at records which this person may not see."""
+    return frozenset(one.name for one in own_relations(model) if not may_view(user, target_of(one)._meta.label_lower))
+
+
 def visible_types(user: Any) -> frozenset[str]:
     """Return the types whose records this person may see."""
     return frozenset(spec.entity_type for spec in entities() if may_view(user, spec.model._meta.label_lower))

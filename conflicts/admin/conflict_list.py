@@ -437,7 +437,7 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
             type_name(conflict.entity_type),
         )
 
-    def export_columns(self) -> list[ExportColumn]:
+    def export_columns(self, user: Any) -> list[ExportColumn]:
         """Both sides of each conflict with the last synced value, and how it was resolved."""
         return [
             ("Record", lambda row: row.page_name),

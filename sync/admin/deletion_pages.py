@@ -425,7 +425,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
             and row.reason_code != TombstoneReason.ERASED
             and registry.may_act(request.user, "add", row.entity_type),
             "deleted_records": reverse("admin:sync_tombstone_changelist"),
-            "sync_history": history_of(record),
+            "sync_history": history_of(record, reader=request.user),
             "sync_may_push": registry.may_act(request.user, "change", row.entity_type),
             "sync_page": request.path,
         }

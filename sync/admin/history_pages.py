@@ -195,8 +195,8 @@ class HistoryLine:
         return admin_base.with_request_id(self.sentence)
 
 
-def history_of(record: SyncedModel, limit: int = 50) -> list[HistoryLine]:
-    """Return the newest things that happened to a record, newest first."""
+def history_of(record: SyncedModel, limit: int = 50, *, reader: Any) -> list[HistoryLine]:
+    """Return the newest things that happened to a record, as this user may know them, newest first."""
     decisions = SyncStateService().history(record, limit=limit)
     # A batch of one line needs no page of its own.
     causes = causes_by_decision(decisions)
@@ -219,7 +219,8 @@ def history_of(record: SyncedModel, limit: int = 50) -> list[HistoryLine]:
         for row in decisions
     ]
     shown_batches = {str(line.batch_id) for line in decisions if line.batch_id}
-    lines = [*change_lines(record, limit, shown_batches=shown_batches), *decision_lines]
+    hidden = registry.hidden_relations(reader, type(record))
+    lines = [*change_lines(record, limit, shown_batches=shown_batches, hidden=hidden), *decision_lines]
     return sorted(lines, key=lambda line: line.at, reverse=True)[:limit]
 
 
@@ -243,8 +244,10 @@ def _batch_sizes(batches: Collection[UUID]) -> dict[UUID, int]:
     return {batch: number for batch, number in counted if batch is not None}
 
 
-def change_lines(record: SyncedModel, limit: int = 50, *, shown_batches: Collection[str] = ()) -> list[HistoryLine]:
-    """Return the changes of a record's row with their authors, newest first.
+def change_lines(
+    record: SyncedModel, limit: int = 50, *, shown_batches: Collection[str] = (), hidden: Collection[str] = ()
+) -> list[HistoryLine]:
+    """Return the changes of a record's row with their authors, newest first; `hidden` relations without names.
 
     `shown_batches` are passes whose decisions are shown: what these wrote stands there, field by field, with reasons.
     """
@@ -253,7 +256,7 @@ def change_lines(record: SyncedModel, limit: int = 50, *, shown_batches: Collect
     if not events:
         return []
     actors = _actors(events)
-    labels = _labels_of_relations(record, events)
+    labels = _labels_of_relations(record, events, hidden)
     lines = []
     for event, before in zip(events, [*events[1:], None], strict=True):
         sentence = _sentence(record, event, before, labels)
@@ -309,15 +312,16 @@ def _actors(events: Sequence[Any]) -> dict[int, str]:
     }
 
 
-def _labels_of_relations(record: SyncedModel, events: Sequence[Any]) -> dict[str, dict[Any, str]]:
+def _labels_of_relations(record: SyncedModel, events: Sequence[Any], hidden: Collection[str]) -> dict[str, Any]:
     """Return, for each relation, the names of what the events point at; one query a relation."""
-    labels: dict[str, dict[Any, str]] = {}
+    labels: dict[str, Any] = {}
     for field in _fields(record):
         if isinstance(field, ForeignKey):
             ids = {getattr(event, field.attname) for event in events} - {None}
-            related: type[Model] = field.related_model
+            related: Any = field.related_model
             found = related._default_manager.in_bulk(list(ids)) if ids else {}
-            labels[field.attname] = {key: str(target) for key, target in found.items()}
+            unknown = HiddenName.of(related.entity_type()) if field.name in hidden else ""
+            labels[field.attname] = {key: unknown or str(target) for key, target in found.items()}
     return labels
 
 
@@ -577,7 +581,7 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
 
     moment = admin_base.time_column("at", "When")
 
-    def export_columns(self) -> list[ExportColumn]:
+    def export_columns(self, user: Any) -> list[ExportColumn]:
         """What happened, when, to which record, by whom."""
         return [
             ("When (UTC)", lambda row: row.at),

@@ -72,8 +72,8 @@ class ExportMixin:
     get_queryset: Callable[[HttpRequest], QuerySet[Any]]
     prepare_page: Callable[[list[Any]], None]
 
-    def export_columns(self) -> Sequence[ExportColumn]:
-        """Return the columns of the file."""
+    def export_columns(self, user: Any) -> Sequence[ExportColumn]:
+        """Return the columns of the file, for this reader."""
         raise NotImplementedError
 
     def export_table(self, request: HttpRequest, among: QuerySet[Any] | None = None) -> ListTable:
@@ -81,7 +81,7 @@ class ExportMixin:
 
         With `among` just these rows, in their order, as this person may know them.
         """
-        columns = self.export_columns()
+        columns = self.export_columns(request.user)
         if among is None:
             rows: QuerySet[Any] = self.get_changelist_instance(request).queryset
         else:

@@ -18,6 +18,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import PermissionDenied
 from django.db import connection, transaction
 from django.db.models import CharField, DateTimeField, Model, QuerySet, TextField
+from django.db.models.constants import LOOKUP_SEP
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -241,11 +242,27 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         """The texts, the names of related records, and the item's number."""
         return (*registry.searched_fields(self.model), "monday_id")
 
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        """Return the columns; none names a record that the reader may not see."""
+        hidden = registry.hidden_relations(request.user, self.model)
+        return tuple(one for one in super().get_list_display(request) if one not in hidden)
+
+    def get_list_filter(self, request: HttpRequest) -> list[Any]:
+        """Return the filters."""
+        hidden = registry.hidden_relations(request.user, self.model)
+        named = ((one[0] if isinstance(one, tuple) else one, one) for one in super().get_list_filter(request))
+        return [one for name, one in named if name not in hidden]
+
+    def get_search_fields(self, request: HttpRequest) -> list[str]:
+        """Return what is searched: what a search finds would tell their names, too."""
+        hidden = registry.hidden_relations(request.user, self.model)
+        return [str(one) for one in super().get_search_fields(request) if one.partition(LOOKUP_SEP)[0] not in hidden]
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         """Return the records in which every word is found; words are what Django takes for such."""
-        names = [str(name) for name in self.get_search_fields(request)]
+        names = self.get_search_fields(request)
         if not all(registry.is_contained(self.model, name) for name in names):
             # A class of its own may ask for Django's other lookups.
             found: tuple[QuerySet[Any], bool] = super().get_search_results(request, queryset, search_term)
@@ -281,8 +298,9 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """The form of a record that exists has its own fields: whether and how it is synced is in the panel above."""
-        found = super().get_fieldsets(request, obj)
-        return found if obj is None else [one for one in found if one != SYNC_FIELDS]
+        hidden = registry.hidden_relations(request.user, self.model)
+        found = [one for one in super().get_fieldsets(request, obj) if obj is None or one != SYNC_FIELDS]
+        return [(title, {**one, "fields": [f for f in one["fields"] if f not in hidden]}) for title, one in found]
 
     def get_autocomplete_fields(self, request: HttpRequest) -> Sequence[str]:
         """Related records are searched for: there may be thousands."""
@@ -335,10 +353,13 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         """Every related record is exported by its name."""
         return tuple(field.name for field in registry.own_relations(self.model))
 
-    def export_columns(self) -> list[ExportColumn]:
+    def export_columns(self, user: Any) -> list[ExportColumn]:
         """The record's own fields, and how its sync stands."""
+        hidden = registry.hidden_relations(user, self.model)
         own = [
-            (capfirst(str(field.verbose_name)), partial(_exported, field)) for field in registry.own_fields(self.model)
+            (capfirst(str(field.verbose_name)), partial(_exported, field))
+            for field in registry.own_fields(self.model)
+            if field.name not in hidden
         ]
         return [
             *own,
@@ -647,7 +668,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
             if live_reading.unread_reason
             else "Both sides were read.",
         )
-        sides = field_rows(SyncStateService().describe(record, live_reading.values))
+        sides = field_rows(SyncStateService().describe(record, live_reading.values), self.model, request.user)
         context = {
             **self.admin_site.each_context(request),
             "title": "Both sides, read just now",
@@ -693,7 +714,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         """Add the sync panel to the record's page."""
         record: Any = row
         view: RecordSyncView = record.page_view
-        labels, sides = view.state.labels, field_rows(view.state)
+        labels, sides = view.state.labels, field_rows(view.state, self.model, request.user)
         may_change, urls = self.has_change_permission(request, record), self.action_urls(record)
         return super().row_context(request, record) | {
             "sync_view": view,
@@ -708,7 +729,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
                 for key, reason in view.state.blocked_fields.items()
             ],
             "sync_may_resolve": may_resolve_cases(request.user),
-            "sync_history": history_of(record),
+            "sync_history": history_of(record, reader=request.user),
             "sync_page": request.path,
             "sync_sent_by_name": last_manual_push(record),
             "sync_last": admin_base.time_tag(record.monday_last_synced, view.now),

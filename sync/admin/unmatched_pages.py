@@ -29,7 +29,7 @@ from sync.choices import QueueStatus
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import Conflict
-from sync.kernel.messages import UNMATCHED_LABELS, UnmatchedReason, unmatched_sentence
+from sync.kernel.messages import UNMATCHED_LABELS, UnmatchedReason
 from sync.models import FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.operations.preview.planned_pass import ChangeKind, PlannedChange, PlannedLink, plan_link
 from sync.records.authors import log_action, log_action_many
@@ -62,9 +62,7 @@ _SIDES = {
 
 
 def _reason_text(row: UnmatchedItem) -> str:
-    """Return why no record has it; to who may not see such records, without the names of those that could be it."""
-    is_named = row.entity_type in getattr(row, "page_types", ())
-    return row.reason_sentence if is_named else unmatched_sentence(UnmatchedReason(row.reason_code))
+    return row.reason_to(getattr(row, "page_types", ()))
 
 
 class ShownFilter(RadioFilter):

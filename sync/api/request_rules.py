@@ -19,6 +19,7 @@ from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
+from django.db.models.constants import LOOKUP_SEP
 from django.http import Http404, HttpRequest, HttpResponseBase, QueryDict
 from django.urls import URLPattern, path
 from django.utils.dateparse import parse_datetime
@@ -380,8 +381,11 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
     def containing(self, queryset: QuerySet[Model], name: str, value: str) -> QuerySet[Model]:
         """Records in which every word of `value` occurs."""
         model = cast("type[SyncedModel]", queryset.model)
+        # What it finds would tell the names of related records.
+        hidden = registry.hidden_relations(self.request.user, model)
+        searched = [one for one in self.searched if one.partition(LOOKUP_SEP)[0] not in hidden]
         for word in value.split()[:MAX_SEARCH_WORDS]:
-            queryset = queryset.filter(registry.containing(model, self.searched, word))
+            queryset = queryset.filter(registry.containing(model, searched, word))
         return queryset
 
 

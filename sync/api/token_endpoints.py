@@ -286,7 +286,7 @@ class ApiTokenViewSet(ApiView, viewsets.ReadOnlyModelViewSet[ApiToken]):
 
 
 def _check_reach(own: Any, scopes: list[str], expires_at: datetime | None) -> None:
-    """Raise NotAllowed where the request's token has less than these scopes, or ends before that."""
+    """Raise NotAllowed where the request's token has less than these scopes, or its text ends before that."""
     if not isinstance(own, ApiToken):
         return
     if beyond := [scope for scope in scopes if scope not in own.scopes]:
@@ -295,7 +295,7 @@ def _check_reach(own: Any, scopes: list[str], expires_at: datetime | None) -> No
             "the page API tokens.",
             code="beyond_own_scopes",
         )
-    if own.expires_at is not None and (expires_at is None or expires_at > own.expires_at):
+    if own.ends_at is not None and (expires_at is None or expires_at > own.ends_at):
         raise NotAllowed(
             "Your token expires earlier than this one would. Give an earlier expires_at, or use the page API tokens.",
             code="beyond_own_expiry",

@@ -40,7 +40,7 @@ class UnmatchedItemSerializer(serializers.ModelSerializer[UnmatchedItem]):
     """
 
     monday_id = serializers.CharField(source="item_id", read_only=True, help_text="The item.")
-    reason = serializers.CharField(source="reason_sentence", read_only=True)
+    reason = serializers.SerializerMethodField()
     reason_code = serializers.ChoiceField(choices=REASONS, read_only=True)
 
     class Meta:
@@ -50,6 +50,10 @@ class UnmatchedItemSerializer(serializers.ModelSerializer[UnmatchedItem]):
             *("first_seen", "last_seen", "ignored_at", "ignored_by"),
         ]
         read_only_fields = fields
+
+    def get_reason(self, row: UnmatchedItem) -> str:
+        """Why no record has it."""
+        return row.reason_to(registry.visible_types(self.context["request"].user))
 
 
 class UnmatchedLinkSerializer(KnownFieldsMixin):

@@ -111,7 +111,8 @@ class ApiTokenManager(models.Manager["ApiToken"]):
         if token is None:
             return self.find(text) if self._adopt(text) else None
         now: datetime = token.now  # annotated above
-        if token.digest != digest and (token.previous_until is None or token.previous_until <= now):
+        token.is_replaced = token.digest != digest
+        if token.is_replaced and (token.previous_until is None or token.previous_until <= now):
             return FoundToken(token, TokenState.REVOKED)
         state = token.state_at(now)
         if state == TokenState.ACTIVE and (token.last_used_at is None or now - token.last_used_at > USED_INTERVAL):
@@ -166,6 +167,9 @@ class ApiToken(models.Model):
     is_legacy = models.BooleanField(db_default=False)
     made_with = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="made")
 
+    is_replaced = False
+    """Whether it was found by the text that its last rotation replaced."""
+
     objects = ApiTokenManager()
 
     class Meta:
@@ -181,6 +185,12 @@ class ApiToken(models.Model):
     def shown_start(self) -> str:
         """Return by what its owner knows its text again."""
         return f"{self.start[:SHOWN_LENGTH]}…"
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """Return when the text that it was found by opens nothing more; None: never."""
+        ends = [self.expires_at, self.previous_until if self.is_replaced else None]
+        return min((one for one in ends if one is not None), default=None)
 
     def state_at(self, now: datetime) -> TokenState:
         """Return whether it opens the API, and why not."""

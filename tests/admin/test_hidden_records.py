@@ -12,9 +12,10 @@ from django.db.models import Model
 from django.test import Client
 from django.utils import timezone
 
-from npd.models import Contact
+from npd.models import Contact, Organization
 from sync.models import Decision, GuardedAct, Intent, RefusedItem, SyncAudit, SyncMetadata, SyncQueue
 from tests.admin import states
+from tests.admin.forms import values_of
 from tests.api.conftest import with_token
 
 pytestmark = pytest.mark.django_db
@@ -170,3 +171,44 @@ def test_what_other_code_keeps_in_sync_is_told_to_whoever_may_see_sync_states(cl
     row = SyncMetadata.objects.create(system="jira", entity_type="sprint", entity_id="12", last_error=QUOTED)
     client.force_login(reader_of(row))
     assert QUOTED in client.get("/admin/sync/syncmetadata/", {"q": "Sophie"}).content.decode()
+
+
+def person_who_may(*rights: str) -> User:
+    user = User.objects.create_user(f"may{len(rights)}", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=rights))
+    return user
+
+
+@pytest.mark.parametrize(("kept", "other"), [("contact", "organization"), ("organization", "contact")])
+def test_a_record_names_the_one_it_points_at_to_whoever_may_see_that(
+    client: Client, contact: Contact, kept: str, other: str
+) -> None:
+    organization = Organization.objects.create(name="Quiet Works", billing_contact=contact)
+    Contact.objects.update(organization=organization, name="Ann Quiet")
+    record, name = (contact, "Quiet Works") if kept == "contact" else (organization, "Ann Quiet")
+    record.refresh_from_db()
+    listed = f"/admin/npd/{kept}/"
+    rights = [f"view_{kept}", f"change_{kept}", f"add_{kept}", "export_lists"]
+    relation = "organization" if kept == "contact" else "billing_contact"
+    filtered = {f"{relation}__id__exact": str(getattr(record, f"{relation}_id"))}
+    for more, is_told in ([], False), ([f"view_{other}"], True):
+        user = person_who_may(*rights, *more)
+        client.force_login(user)
+        export = b"".join(client.post(f"{listed}export/", {"format": "csv"})).decode()  # type: ignore[arg-type]
+        page = client.get(f"{listed}{record.pk}/change/").content.decode()
+        assert (name in page, name in export) == (is_told, is_told)
+        if kept == "contact":  # the list of organizations names no contact
+            assert (name in client.get(listed).content.decode()) is is_told
+            assert client.get(listed, {"q": "Works"}).context["cl"].result_count == int(is_told)
+            assert with_token(user).get("/api/v1/contacts/", {"search": "Works"}).json()["count"] == int(is_told)
+            assert (name in client.get(listed, filtered).content.decode()) is is_told
+
+
+def test_a_form_without_the_relation_that_its_reader_may_not_see_keeps_it(client: Client, contact: Contact) -> None:
+    organization = Organization.objects.create(name="Quiet Works")
+    Contact.objects.update(organization=organization)
+    client.force_login(person_who_may("view_contact", "change_contact"))
+    page = f"/admin/npd/contact/{contact.pk}/change/"
+    client.post(page, {**values_of(client.get(page), "contact_form"), "role_title": "Buyer", "organization": ""})
+    contact.refresh_from_db()
+    assert (contact.role_title, contact.organization) == ("Buyer", organization)

@@ -244,6 +244,24 @@ def test_what_a_token_made_is_its_own_and_ends_with_it(person: User, api: APICli
     assert [code_of(asked(one)) for one in (text, second["token"])] == ["revoked_token", "revoked_token"]
 
 
+def test_a_text_in_its_grace_leaves_nothing_that_outlasts_the_grace(person: User) -> None:
+    token, old = ApiToken.objects.issue(person, "tests")
+    new = token.rotate(HOUR)
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {old}")
+    # Rotated because it leaked: who has the old text gets none that stays, and takes the owner's from nobody.
+    tries = [
+        client.post(f"{TOKENS}{token.pk}/rotate", {"grace_seconds": 0}),
+        client.post(f"{TOKENS}{token.pk}/revoke"),
+        client.post(TOKENS, {"name": "stays", "scopes": ["read"]}),
+        client.post(TOKENS, {"name": "stays", "scopes": ["read"], "expires_at": sync_now() + 2 * HOUR}),
+    ]
+    assert [(one.status_code, code_of(one)) for one in tries] == [(403, "beyond_own_expiry")] * 4
+    brief = {"name": "brief", "scopes": ["read"], "expires_at": sync_now() + HOUR / 2}
+    assert client.post(TOKENS, brief).status_code == 201
+    assert (asked(old).status_code, asked(new).status_code) == (200, 200)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_token_that_is_revoked_while_it_makes_another_makes_none(api: APIClient) -> None:
     parent = ApiToken.objects.get(name="tests")

@@ -39,6 +39,15 @@ def test_the_list_says_why_and_leaves_out_what_is_ignored(api: APIClient, item: 
     assert not RefusedItem.objects.exists()
 
 
+def test_the_reason_names_records_to_whoever_may_see_them_alone(item: UnmatchedItem) -> None:
+    UnmatchedItem.objects.update(reason_code="ambiguous", details={"names": "“Ann”"})
+    for more, is_named in ([], False), (["view_contact"], True):
+        reader = with_token(user_who_may("view_unmatcheditem", *more, name=f"reader{len(more)}"))
+        (listed,) = reader.get(ITEMS).json()["results"]
+        one = reader.get(f"{ITEMS}{item.pk}/").json()
+        assert [("Ann" in said["reason"], bool(said["reason"])) for said in (listed, one)] == [(is_named, True)] * 2
+
+
 def test_a_record_of_an_item_and_a_link_are_jobs_of_the_item(api: APIClient, item: UnmatchedItem) -> None:
     assert "becomes a record" in api.post(f"{ITEMS}{item.pk}/create").json()["message"]
     assert SyncQueue.objects.get(remote_id="800").payload["create"] is True
