@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -179,7 +180,7 @@ def test_each_field_says_how_it_stands_and_which_way_it_flows(browser_of_person:
     Contact.objects.filter(pk=record.pk).update(phone="+46 999")
     text = page_of(browser_of_person, record)
     assert "Email zoe@example.com zoe@example.com zoe@example.com In sync Phone" in text
-    assert "Phone +46 999 +46 812345 +46 812345 Changed in NPD Role" in text
+    assert re.search(r"Phone \+46 999 \+46 812345 \+46 812345 read [^+]+ Changed in NPD Role", text)
     assert "Line In sync NPD → Monday" in text.replace("Line Line", "Line")
     assert "Role – – – Not synced Notes" in text
     FieldMapping.objects.filter(key="phone").update(rule="npd_wins")

@@ -470,7 +470,7 @@ def test_a_question_is_asked_of_those_alone_who_may_do_what_it_asks(
 
 
 def test_the_documentation_says_the_same() -> None:
-    rows = re.findall(r"^\| ([A-Z][^|]+?) \| ([a-z ]+?) \|", PAGE.read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| ([A-Z][^|]+?) \| ((?!yes )[a-z ]+?) \|", PAGE.read_text(), re.MULTILINE)
     assert dict(rows) == {act.words: act.who for act in ACTS}
 
 
