@@ -206,7 +206,6 @@ _FLOW_LABELS = {
 def field_rows(view: RecordView, model: type[SyncedModel], reader: Any) -> list[dict[str, Any]]:
     """Return the rows of the table of both sides, as its template takes them, without what this user may not know."""
     hidden = registry.hidden_relations(reader, model)
-    unknown = {one.key for one in registry.entity(model.entity_type()).mappings if hidden.intersection(one.fields)}
     return [
         {
             "field": one,
@@ -217,7 +216,7 @@ def field_rows(view: RecordView, model: type[SyncedModel], reader: Any) -> list[
             "is_blocked": one.key in view.blocked_fields,
         }
         for one in view.fields
-        if one.key not in unknown
+        if hidden.isdisjoint(one.names)
     ]
 
 

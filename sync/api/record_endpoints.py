@@ -469,7 +469,9 @@ class RecordViewSet(ShapedView, viewsets.ModelViewSet[Any]):
     def read_sync(self, request: Request, pk: str) -> Response:
         """How each field stands, as far as the last pass knows: nobody asks Monday for it."""
         record = self.get_object()
-        return Response(RecordFieldsSerializer(SyncStateService().describe_many([record])[record.pk]).data)
+        found = RecordFieldsSerializer(SyncStateService().describe_many([record])[record.pk]).data
+        hidden = registry.hidden_relations(request.user, type(record))
+        return Response(found | {"fields": [one for one in found["fields"] if hidden.isdisjoint(one["names"])]})
 
     def _respond(
         self, record: SyncedModel, code: int = status.HTTP_200_OK, warnings: Sequence[Any] | None = None

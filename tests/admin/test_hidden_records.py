@@ -204,6 +204,13 @@ def test_a_record_names_the_one_it_points_at_to_whoever_may_see_that(
             assert (name in client.get(listed, filtered).content.decode()) is is_told
 
 
+def test_how_fields_are_synced_names_a_related_record_to_whoever_may_see_it(contact: Contact) -> None:
+    Contact.objects.update(organization=Organization.objects.create(name="Quiet Works"))
+    for more, is_told in ([], False), (["view_organization"], True):
+        answer = with_token(person_who_may("view_contact", *more)).get(f"/api/v1/contacts/{contact.pk}/sync/").json()
+        assert ("Quiet Works" in [one["npd"] for one in answer["fields"]]) is is_told
+
+
 def test_a_form_without_the_relation_that_its_reader_may_not_see_keeps_it(client: Client, contact: Contact) -> None:
     organization = Organization.objects.create(name="Quiet Works")
     Contact.objects.update(organization=organization)

@@ -45,7 +45,7 @@ ACME = {"id": "u-1", "item": "44", "name": "ACME"}
         ("phone", "(202) 555-0169", {"phone": "+12025550169", "countryShortName": "US"}),
         ("phone", "+44 20 7946 0958", {"phone": "+442079460958", "countryShortName": "GB"}),
         ("phone", "202-555-0169 x12", {"phone": "+12025550169 ext. 12", "countryShortName": "US"}),
-        ("phone", "ask  Bob", {"phone": "ask Bob", "countryShortName": "US"}),
+        ("phone", "ask  Bob 5", {"phone": "ask Bob 5", "countryShortName": "US"}),
         ("status", "Done", {"label": "Done"}),
         ("status", " Working on it", {"label": "Working  on it"}),
         ("status", "2024", {"index": "7"}),
