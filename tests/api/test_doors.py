@@ -90,7 +90,7 @@ def test_everywhere_else_a_strange_name_is_refused(db: None, path: str) -> None:
 @pytest.mark.usefixtures("patient")
 def test_readyz_is_well_when_database_and_broker_answer(client: Client, db: None) -> None:
     answer = client.get("/readyz")
-    assert (answer.status_code, answer.json()) == (200, {"ready": True, "reasons": []})
+    assert (answer.status_code, answer.json()) == (200, {"ready": True, "reasons": [], "clock": []})
 
 
 def test_readyz_names_a_broker_that_refuses(client: Client, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +137,9 @@ def without_the_redis_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in an environment where kombu's Redis transport is there and `packaging`, which it imports, isn't."""
     # By TLS, as no other test: kombu keeps a transport that it has imported once, by the URL's scheme.
     monkeypatch.setenv("CELERY_BROKER_WRITE_URL", "rediss://127.0.0.1:9/0")
-    monkeypatch.delitem(sys.modules, "kombu.transport.redis", raising=False)
+    for name in ("kombu.transport.redis", "config.redis_broker"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.delattr("kombu.transport.redis", raising=False)
     for name in [name for name in sys.modules if name.partition(".")[0] == "packaging"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "packaging", None)

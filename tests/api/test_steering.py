@@ -66,7 +66,9 @@ def test_all_dead_letters_that_match_are_retried_together(api: APIClient) -> Non
     assert set(waiting) == {(contact.pk, None), (None, "55")}
     again = waiting[contact.pk, None]
     assert (again.attempts, again.priority, again.operation) == (0, 20, "create")
-    assert (again.payload, again.causes & 2, again.error_message) == ({"a": 1, "by": "ada"}, 2, "")
+    retried = {"job": twice.pk, "error": "", "attempts": 5}
+    assert again.payload == {"a": 1, "by": "ada", "retried": retried}
+    assert (again.causes & 2, again.error_message) == (2, "")
     assert waiting[None, "55"].direction == "to_npd"
     assert states()[other.pk] == "failed"
     assert SyncQueue.objects.get(pk=twice.pk).error_message == "retried by ada"
@@ -87,7 +89,8 @@ def test_a_dead_letter_whose_record_waits_anyway_joins_that_row(api: APIClient) 
     waiting = row(entity_id=dead.entity_id, attempts=2, next_retry=sync_now() + timedelta(hours=1))
     api.post(f"{QUEUE}retry?status=failed", {"expect": 1}, format="json")
     waiting.refresh_from_db()
-    assert (waiting.attempts, waiting.payload) == (0, {"by_name": True, "by": "ada"})
+    retried = {"job": dead.pk, "error": "", "attempts": 0}
+    assert (waiting.attempts, waiting.payload) == (0, {"by_name": True, "by": "ada", "retried": retried})
     assert waiting.next_retry <= sync_now()
     assert SyncQueue.objects.filter(status="pending").count() == 1
 
