@@ -297,8 +297,9 @@ class ServerChannel(HTTPChannel):  # type: ignore[misc]
         super().__init__(server, sock, *args, **kwargs)
 
     def task_class(self, channel: HTTPChannel, request: Request) -> Answer:
-        """The answer that is under way, or a new one."""
-        self.task = self.task or Answer(channel, request)
+        """The answer that paused, or a new one: the next request may come before this thread is done with the last."""
+        if self.rest is None or self.task is None:
+            self.task = Answer(channel, request)
         return self.task
 
     def handle_read(self) -> None:
@@ -412,8 +413,9 @@ class ServerChannel(HTTPChannel):  # type: ignore[misc]
             else:
                 self._go_on()
             return
-        rest, self.rest, self.task = self.rest, None, None
-        if rest is not None:  # the connection was closed before its end
+        # Of a connection that goes on, another thread may answer the next request by now.
+        if not self.connected and (rest := self.rest) is not None:
+            self.rest = None
             rest.close()
 
     def send_continue(self) -> None:

@@ -10,10 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+import requests
 from django.contrib.auth.models import User
 from django.urls import reverse
 
@@ -202,6 +205,20 @@ def test_of_requests_that_are_sent_at_once_the_first_is_answered_and_the_others_
     answer = answer_to(port, "GET /healthz HTTP/1.1\nHost: 127.0.0.1\n\n" * 100)
     assert re.findall(r"HTTP/1\.1 (\d+)", answer) == ["200"]
     assert "\r\nConnection: close\r\n" in answer
+
+
+IN_TURN = ["/healthz", "/nothing-here"]
+
+
+def test_on_connections_that_are_kept_each_request_gets_its_own_answer(port: int) -> None:
+    def ask_in_turn(_caller: int) -> set[tuple[str, int]]:
+        with requests.Session() as session:
+            answers = [session.post(f"http://127.0.0.1:{port}{path}", data=b"x" * 500) for path in IN_TURN * 150]
+        return {(urlsplit(one.url).path, one.status_code) for one in answers}
+
+    with ThreadPoolExecutor(6) as callers:
+        found = set[tuple[str, int]]().union(*callers.map(ask_in_turn, range(6)))
+    assert found == {("/healthz", 405), ("/nothing-here", 404)}
 
 
 @pytest.mark.parametrize("request_line", ["GET /healthz HTTP/1.1", "POST /healthz HTTP/1.1\nContent-Length: 0"])
