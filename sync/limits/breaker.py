@@ -190,9 +190,9 @@ def ask_again() -> AskResult:  # noqa: PLR0911 - one for each code
     or Monday asked to wait for its minute.
     """
     row, links = monday_account(), _stopped_links()
-    is_waiting = row.paused_until is not None and row.paused_until > sync_now()
-    is_account = row.needs_probe or is_waiting
-    if not (is_account or links or _is_day_used_up()):
+    is_waiting = _is_waiting(row)
+    is_account = row.needs_probe or is_waiting or _is_day_used_up()
+    if not (is_account or links):
         return AskResult(AskCode.NOT_STOPPED)
     if pauses.active_pause(""):
         return AskResult(AskCode.PAUSED)
@@ -205,14 +205,14 @@ def ask_again() -> AskResult:  # noqa: PLR0911 - one for each code
     if not free.update(asked_at=SyncNow()):
         return AskResult(AskCode.JUST_ASKED)
     try:
-        if is_account or not links or _is_day_used_up():
+        if is_account:
             fetch_account_info(urgent=True, timeout=ASK_SECONDS)
         reason = _ask_for_boards(links, timeout=ASK_SECONDS)
     except ConnectorError as error:
         trip_if_shared(error)
         return AskResult(AskCode.STOPPED, error.sentence)
     row.refresh_from_db()
-    if row.paused_until is not None and row.paused_until > sync_now():
+    if _is_waiting(row):
         reason = row.pause_reason
     return AskResult(AskCode.STOPPED if reason else AskCode.RESUMED, reason)
 
@@ -234,6 +234,10 @@ def _ask_for_boards(links: Sequence[BoardLink], timeout: float | None = None) ->
 def _stopped_links() -> list[BoardLink]:
     stopped = [registry.with_configured_board(link) for link in BoardLink.objects.filter(blocked_until__gt=SyncNow())]
     return [link for link in stopped if link.board_id and not pauses.active_pause(link.entity_type)]
+
+
+def _is_waiting(row: MondayAccount) -> bool:
+    return row.paused_until is not None and row.paused_until > sync_now()
 
 
 def _is_day_used_up() -> bool:
@@ -270,7 +274,7 @@ def store_account_info(found: AccountInfo) -> None:
 
     The wait for a minute's limit stays: it ends by itself, and one small answer says nothing of it.
     """
-    row, now = monday_account(), sync_now()
+    row = monday_account()
     values = {
         "user_id": found.user_id,
         "version_answered": found.version_value,
@@ -281,8 +285,7 @@ def store_account_info(found: AccountInfo) -> None:
     account = MondayAccount.objects.filter(id=1)
     account.update(**{name: value for name, value in values.items() if value})
     quota.apply_account_info(found, row.tier)
-    is_stopped = row.needs_probe or (row.paused_until is not None and row.paused_until > now)
-    if not is_stopped:
+    if not (row.needs_probe or _is_waiting(row)):
         return
     account.filter(pause_code=StopCode.LIMIT).update(needs_probe=False, failures=0)
     if account.exclude(pause_code=StopCode.LIMIT).update(**credentials.NO_STOP):
