@@ -10,7 +10,7 @@ COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --g
 	--custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run stop test quick chaos planted pictures docs lint format lock containers units logs reset bench python
+.PHONY: help setup run stop test hostile quick chaos planted pictures docs lint format lock containers units logs reset bench python
 
 help: ## show the commands
 	@echo "NPD Sync. Type make and one of:"
@@ -28,11 +28,16 @@ run: python ## start the whole demo here: database, Monday sandbox, web, worker,
 stop: ## end what `make run` started in this folder, from another terminal
 	@if [ -x .venv/bin/python ]; then exec .venv/bin/python config/embedded/stop.py; else echo "Nothing runs in this folder."; fi
 
-test: python ## run the tests (ARGS="-k name"; TEST_SERVERS=1 uses real PostgreSQL and Redis)
-	@exec $(BOOTSTRAP) development -m pytest $(PROCESSES) $(ARGS)
+test: python ## run the tests that a change needs (ARGS="-k name"; TEST_SERVERS=1 uses real PostgreSQL and Redis)
+	@exec $(BOOTSTRAP) development -m pytest $(PROCESSES) -m "not hostile" $(ARGS)
+
+hostile: python ## run the rest: kills, planted bugs, browsers, real servers, containers, units (ARGS chooses tests)
+	@$(BOOTSTRAP) development
+	@PROCESSES="$(PROCESSES)" exec ops/hostile.sh $(ARGS)
 
 quick: python ## run the pure and the database tests alone: no processes, no sandbox, no browser
-	@exec $(BOOTSTRAP) development -m pytest $(PROCESSES) -m "not processes and not browser and not slow" $(ARGS)
+	@exec $(BOOTSTRAP) development -m pytest $(PROCESSES) \
+		-m "not hostile and not sandbox and not journey and not slow" $(ARGS)
 
 chaos: python ## play N hostile scripts by seed (N=200 FIRST=1), say what occurred, make the first that fails small
 	@exec $(BOOTSTRAP) development -m tests.chaos.report $(or $(N),200) $(or $(FIRST),1) $(PROCESSES)
@@ -45,7 +50,7 @@ pictures: python ## play the demo in Chromium, take all pictures of README and d
 	@exec .venv/bin/python -m pytest -q -n 0 tests/story -k "the_pictures_of_the_documentation or every_picture_is_there"
 
 docs: python ## play the commands that README and docs/ show, and write anew what they print
-	@PRINTED=1 exec $(BOOTSTRAP) development -m pytest tests/demo/test_printed.py -q -n 0
+	@PRINTED=1 exec $(BOOTSTRAP) development -m pytest tests/demo/test_printed.py -q -n 0 --reruns 0
 
 lint: python ## check style and types
 	@$(BOOTSTRAP) development -m ruff check .

@@ -3,7 +3,7 @@
     python -m bench.allowance [--days 200 1000 …] [--seed 1]
 
 A company of 40 people with 5,000 contacts and 1,500 organizations (bench/office.py) edits on both sides; the
-budget, the pacing and the timing of sweeps, comparisons and samples are the product's (bench/workday.py). The same
+budget, the pacing and the timing of sweeps and comparisons are the product's (bench/workday.py). The same
 seed gives the same figures on any machine. The waits are those of pacing; a look itself takes half a second more.
 Gates: no day spends more than its allowance, and from 1,000 calls on every edit is carried the same day.
 """
@@ -36,7 +36,7 @@ POINTS = {200: 1_000_000}  # the free plan's; of the others 10,000,000
 USUAL_POINTS = 10_000_000
 CARRIES_ALL = 1_000
 SEED = 1
-KINDS = ("edits", "sweeps", "comparisons", "samples", "account")
+KINDS = ("edits", "sweeps", "comparisons", "account")
 
 
 @dataclass(frozen=True)
@@ -68,25 +68,15 @@ def play(allowance: int, pattern: Pattern, seed: int) -> Played:
 
 def lines(played: Sequence[Played]) -> list[str]:
     """The figures as a table for a page, which reads in a terminal too."""
-    head = (
-        "| calls a day | edits of the day | synced by midnight | wait p50 | wait p95 | longest "
-        "| calls spent | for edits | sweeps | comparisons | verification | account | had no room |"
-    )
-    return [head, "|" + " --- |" * 13, *map(_line, played)]
+    head = "| calls a day | edits of the day | synced by midnight | wait p95 | calls spent | had no room |"
+    return [head, "|" + " --- |" * 6, *map(_line, played)]
 
 
 def _line(one: Played) -> str:
-    waits = [words(percentile(one.waits, share)) for share in (0.5, 0.95, 1.0)] if one.waits else ["–"] * 3
+    wait = words(percentile(one.waits, 0.95)) if one.waits else "–"
     away = ", ".join(f"{number} {kind}" for kind, number in one.turned_away.items()) or "–"
-    cells = [
-        f"{one.allowance:,}",
-        one.pattern.name,
-        f"{len(one.waits):,} of {one.edits:,}",
-        *waits,
-        f"{one.spent:,}",
-        *(f"{one.calls[kind]:,}" for kind in KINDS),
-        away,
-    ]
+    done = f"{len(one.waits):,} of {one.edits:,}"
+    cells = [f"{one.allowance:,}", one.pattern.name, done, wait, f"{one.spent:,}", away]
     return "| " + " | ".join(cells) + " |"
 
 

@@ -78,18 +78,8 @@ def text_table(rows: Sequence[Row]) -> list[str]:
     return [lines[0].rstrip(), "-" * len(lines[0].rstrip()), *(line.rstrip() for line in lines[1:])]
 
 
-def markdown_table(rows: Sequence[Row]) -> list[str]:
-    """The rows for a page."""
-    head = ["| figure | target | measured | |", "| --- | --- | --- | --- |"]
-    return [*head, *("| " + " | ".join(map(_escaped, _cells(row))) + " |" for row in rows)]
-
-
 def _cells(row: Row) -> tuple[str, str, str, str]:
     return row.figure, row.target, row.measured, row.verdict
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 def warn(words: str) -> None:

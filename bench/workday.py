@@ -1,7 +1,7 @@
 """A day of the product's own pacing under a simulated clock: its budget, its queue's due rows, its sweeps' timing.
 
 What decides is the product: `workable` and `budget.take_turn` before each look, the metered client that
-spends and corrects, `timing.boards_to_sweep` and `boards_to_compare`, `audit_when_due`, `account.refresh`. What is
+spends and corrects, `timing.boards_to_sweep` and `boards_to_compare`, `account.refresh`. What is
 played is Monday, whose answers are empty, and a look, which is a read and, where NPD changed, a write.
 """
 
@@ -12,7 +12,7 @@ import itertools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -31,8 +31,8 @@ from sync.connectors.base.errors import BudgetExhausted
 from sync.connectors.monday.graphql import Answer
 from sync.limits import breaker, metered_client, pass_budget
 from sync.limits.pass_budget import call_cost
-from sync.models import ApiBudget, ApiReservation, ApiUsage, BoardLink, MondayAccount, SyncAudit, SyncQueue
-from sync.operations.detect import comparison, sweep_schedule
+from sync.models import ApiBudget, ApiReservation, ApiUsage, BoardLink, MondayAccount, SyncQueue
+from sync.operations.detect import sweep_schedule
 from sync.outbox.queue_rows import enqueue_many
 from sync.records import availability
 from sync.registry import link_of
@@ -44,8 +44,7 @@ BEAT = {
     "queue": EVERY["sync.sweep"],
     "sweeps": EVERY["sync.sweep_boards"],
     "comparisons": EVERY["sync.compare_boards"],
-    "samples": EVERY["sync.audit"],
-    "account": EVERY["sync.refresh_allowance"],
+    "account": EVERY["sync.refresh_quota"],
 }
 """How often Beat calls each, in seconds."""
 LISTED = 500
@@ -109,7 +108,7 @@ def company(allowance: Allowance, calls: Counter[str]) -> Iterator[None]:
     with connection.cursor() as cursor:
         cursor.execute(CLOCK)
     turn_to(0)
-    for model in (ApiBudget, ApiReservation, ApiUsage, SyncQueue, SyncAudit, BoardLink, MondayAccount):
+    for model in (ApiBudget, ApiReservation, ApiUsage, SyncQueue, BoardLink, MondayAccount):
         model.objects.all().delete()
     breaker.monday_account()
     limits = {"day_limit": allowance.day, "minute_limit": allowance.minute, "points_limit": allowance.points}
@@ -130,7 +129,6 @@ def company(allowance: Allowance, calls: Counter[str]) -> Iterator[None]:
         patch.object(metered_client, "MondayClient", lambda *parts, **named: Monday(calls)),
         patch.object(breaker, "connector", _Asked),
         patch.object(breaker, "store_account_info", lambda found: None),
-        patch.object(comparison, "verify_board", _sample),
     ):
         yield
     _forget_clients()
@@ -158,14 +156,6 @@ def turn_to(second: float) -> None:
         cursor.execute("SELECT set_config('bench.now', %s, false)", [moment])
 
 
-def _sample(link: BoardLink) -> SyncAudit | None:
-    """A sample of records, all of which stand: one call."""
-    with suppress(BudgetExhausted), call_cost(link, 100):
-        metered_client.client().execute("samples", {})
-        return SyncAudit.objects.create(entity_type=link.entity_type, sampled=100, calls=1, details=[])
-    return None
-
-
 class Workday:
     """One day of edits under one allowance."""
 
@@ -184,7 +174,7 @@ class Workday:
             for moment, edits in itertools.groupby(self.edits, key=lambda edit: edit.at):
                 self._at(moment, partial(self._happen, list(edits)))
             self._at(HOUR * sweep_schedule.NIGHT_HOUR, self._comparisons)
-            for name in ("sweeps", "samples", "account"):
+            for name in ("sweeps", "account"):
                 self._at(BEAT[name], getattr(self, f"_{name}"))
             while self._due and self._due[0][0] < DAY:
                 self.now, _, act = heapq.heappop(self._due)
@@ -281,10 +271,6 @@ class Workday:
                 self._call("comparisons")
         if self.now < HOUR * sweep_schedule.NIGHT_END_HOUR:
             self._again("comparisons", self._comparisons)
-
-    def _samples(self) -> None:
-        comparison.verify_if_due()
-        self._again("samples", self._samples)
 
     def _account(self) -> None:
         breaker.refresh_quota()

@@ -65,7 +65,7 @@ WORDS = (
     ("Trigger", "What started a sync: a save in NPD, an edit on Monday, a person's click, a check or a retry."),
     ("Unmatched items", "Items on a board that no record belongs to yet."),
     ("Update loop", "A field that somebody on the board, mostly an automation, overwrites after each sync."),
-    ("Verification", "Synced records are read again on both sides, to prove that they are the same."),
+    ("Verification", "Synced records are compared on both sides every night, to prove that they are the same."),
     ("Webhook", "Monday's message that something on a board has changed."),
 )
 

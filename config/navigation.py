@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
@@ -249,7 +250,10 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 def oldest_conflict(request: HttpRequest) -> HttpResponse:
     """Go to the screen of the conflict that waits the longest, at which "Resolve and next" begins; else to the list."""
     from conflicts.conflict_queries import unresolved_conflicts
+    from sync.registry import may_view
 
+    if not may_view(request.user, "conflicts.syncconflict"):
+        raise PermissionDenied
     oldest = unresolved_conflicts().values_list("pk", flat=True).first()
     if oldest is None:
         return HttpResponseRedirect(reverse("admin:conflicts_syncconflict_changelist"))

@@ -1,7 +1,6 @@
 """What every template has without loading it: `{{ row.at|moment }}`, `{{ row.entity_type|kind }}`, `{% icon "sync" %}`.
 
-A builtin (TEMPLATES in the settings) of no app, because the theme loads it before the apps are ready; `moments` and
-`kinds` are its former names.
+A builtin (TEMPLATES in the settings) of no app, because the theme loads it before the apps are ready.
 """
 
 from __future__ import annotations

@@ -38,13 +38,14 @@ SCHEDULE = (
         # Once a night (sync/operations/detect/sweep_schedule.py); asked often, for a night when Monday is
         # away.
         description="Compares every item with its record and the last synced values, once a night.",
-        when_off="What neither a webhook nor the activity log tells of is not found.",
+        when_off="What neither a webhook nor the activity log tells of is not found, and nothing verifies that synced "
+        "records really are the same on both sides.",
         every=600,
         max_seconds=HOUR,
     ),
     PeriodicJob(
-        "compare the allowance with Monday's figures",
-        "sync.refresh_allowance",
+        "compare the quota with Monday's figures",
+        "sync.refresh_quota",
         title="Compare the API quota with Monday's figures",
         description="Asks Monday what is used of the API quota, and who the account's users are.",
         when_off="Calls that other programs make are not counted, and people columns don't learn of new users.",
@@ -52,17 +53,8 @@ SCHEDULE = (
         max_seconds=DAY,
     ),
     PeriodicJob(
-        "read a sample of synced records again",
-        "sync.audit",
-        title="Verify synced records",
-        description="Reads random synced records again, where the day's calls have one to spare.",
-        when_off="Nothing verifies any more that synced records really are the same on both sides.",
-        every=900,
-        max_seconds=DAY,
-    ),
-    PeriodicJob(
-        "let go what waits for approval without a cause",
-        "sync.release_held",
+        "release approvals without a cause",
+        "sync.release_approvals",
         title="Close approvals that are not needed any more",
         description="Closes approvals whose reason has ended, for example because somebody restored the records.",
         when_off="What waits for approval stays in the list when its cause has ended.",
@@ -89,7 +81,7 @@ SCHEDULE = (
         max_seconds=5 * 60,
     ),
     PeriodicJob(
-        "carry on with many conflicts",
+        "resolve many conflicts",
         "conflicts.carry_on_batches",
         title="Continue bulk resolutions",
         description="Continues bulk resolutions of conflicts, and their undo.",
@@ -98,7 +90,7 @@ SCHEDULE = (
         max_seconds=5 * 60,
     ),
     PeriodicJob(
-        "carry on set-ups",
+        "run set-ups",
         "sync.set_up",
         title="Continue set-ups",
         description="Compares the drafts of the set-up wizard, and applies those that were confirmed.",
@@ -107,7 +99,7 @@ SCHEDULE = (
         max_seconds=5 * 60,
     ),
     PeriodicJob(
-        "carry on imports",
+        "run imports",
         "npd.imports",
         title="Continue imports",
         description="Reads files to import and continues imports: what a lost message or an ended worker left undone.",
@@ -136,7 +128,7 @@ SCHEDULE = (
         max_seconds=HOUR,
     ),
     PeriodicJob(
-        "forget what is old",
+        "delete old data",
         "sync.prune",
         title="Delete old data",
         description="Deletes finished jobs, activity, changes and deliveries that were kept for their time.",
@@ -144,8 +136,8 @@ SCHEDULE = (
         at=(2, 40),
     ),
     PeriodicJob(
-        "forget delivered messages",
-        "config.embedded.tasks.forget_delivered_messages",
+        "delete delivered messages",
+        "config.embedded.tasks.delete_delivered_messages",
         title="Delete delivered messages",
         description="Deletes the broker's delivered messages, where PostgreSQL is the broker.",
         when_off="Where PostgreSQL is the broker, its table of messages grows for ever.",

@@ -1,7 +1,7 @@
 """Django's settings, each read once from the environment. .env.example explains every variable."""
 
 import os
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,8 +10,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config import environment, unfold
 from config.environment import is_board_id, secrets_of
+from config.logs import logging_config
 from config.schedule import SCHEDULE  # noqa: F401 - a setting of our own: the periodic tasks
-from config.telemetry import logging_config
 from config.unfold import UNFOLD  # noqa: F401 - a setting
 
 BASE_DIR = environment.BASE_DIR
@@ -113,7 +113,7 @@ INSTALLED_APPS = [
     "conflicts",
 ]
 MIDDLEWARE = [
-    "config.telemetry.RequestIdMiddleware",  # first: every line of a request bears its id
+    "config.logs.RequestIdMiddleware",  # first: every line of a request bears its id
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.middleware.CompressedAnswersMiddleware",
@@ -179,7 +179,7 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], "ip_address"]
 AXES_LOCKOUT_CALLABLE = "config.logins.lockout_response"
 AXES_CLIENT_IP_CALLABLE = "config.logins.address_of"
 AXES_USERNAME_CALLABLE = "config.logins.name_of"
-AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken"]
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken", "code"]
 AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = False  # its rows have what was typed as a name; `manage.py axes_reset_username` ends a lock-out
 AXES_VERBOSE = False
@@ -285,19 +285,12 @@ QUEUE_DAYS = env.int("SYNC_QUEUE_DAYS", 14)  # of finished jobs
 IMPORT_READ_SECONDS = 60  # to read one file, of the clock and of the processor
 IMPORT_READ_MEMORY_MB = 512  # of the process that reads it; the largest file that may be takes 190
 EXPORT_ROWS_AT_ONCE = 5_000  # that a person waits for; with more a worker writes the file
-# A call verifies 100 records, and the smallest plans have 1,000 calls a day for everything.
-AUDIT_CALLS_A_DAY = env.int("SYNC_AUDIT_CALLS_A_DAY", 6)
 
 # --- API ---------------------------------------------------------------------------------------------------
 API_THROTTLE = env.str("API_THROTTLE", "3000/min")
 API_STRANGER_THROTTLE = env.str("API_STRANGER_THROTTLE", "120/min")
 # Each is a pass at the highest priority, of two calls of the API quota.
 SYNC_NOW_THROTTLE = env.str("SYNC_NOW_THROTTLE", "60/min")
-# The last day on which tokens of DRF's own kind, once stored in clear text, open the API.
-try:
-    OLD_TOKENS_UNTIL = date.fromisoformat(env.str("OLD_TOKENS_UNTIL", "2027-06-30"))
-except ValueError as error:
-    raise ImproperlyConfigured("set OLD_TOKENS_UNTIL to a day, such as 2027-06-30") from error
 REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "sync.api.schema.ProblemSchema",
     "DEFAULT_AUTHENTICATION_CLASSES": [
@@ -340,31 +333,23 @@ SPECTACULAR_SETTINGS = {
         "JobOperationEnum": "sync.choices.Operation",
         "JobPriorityEnum": "sync.choices.Priority",
         "BulkActionEnum": "sync.api.bulk_endpoints.BulkAction",
-        "ImportStateEnum": "npd.imports.models.ImportState",
-        "ImportRowOutcomeEnum": "npd.imports.models.RowOutcome",
-        "ImportRowResultEnum": "npd.imports.models.Result",
-        "ImportEncodingEnum": "npd.imports.messages.ENCODINGS",
         "UnmatchedReasonEnum": "sync.api.unmatched_endpoints.REASONS",
         "LedgerResolutionEnum": "sync.choices.ResolutionStrategy",
         "ManualResolutionTypeEnum": "conflicts.api.MANUAL_CHOICES",
         "OptionChooseEnum": "conflicts.api.OPTION_CHOICES",
         "SelectionChooseEnum": "conflicts.models.CHOICES",
-        "SetupStateEnum": "sync.models.SetupState",
         "InboxKindEnum": "sync.operations.attention.AttentionKind",
-        "ExportStateEnum": "sync.models.ExportState",
         "WebhookDeliveryStateEnum": "sync.models.DeliveryState",
-        "ExportFormatEnum": "sync.models.ExportFormat",
     },
-    "POSTPROCESSING_HOOKS": [
-        "drf_spectacular.hooks.postprocess_schema_enums",
-        "sync.api.schema_document.complete_document",
-    ],
     "OAS_VERSION": "3.1.1",
     "TITLE": "NPD Sync",
     "DESCRIPTION": "Contacts and organizations, and their synchronization with Monday.com.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
-    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "PREPROCESSING_HOOKS": ["sync.api.schema.shown_addresses"],
+    "SCHEMA_PATH_PREFIX": "/api/v1(/sync)?",
+    "SERVERS": [{"url": SITE_URL}],
+    "WEBHOOKS": ["sync.api.event_endpoints.WEBHOOK"],
     "COMPONENT_SPLIT_REQUEST": True,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
@@ -417,5 +402,5 @@ SECRET_TEXTS = [
     *(header.partition("=")[2].strip() for header in OTEL_EXPORTER_OTLP_HEADERS.split(",")),
 ]
 LOGGING = logging_config(level=env.str("LOG_LEVEL", "INFO"), json_lines=not (DEBUG or EMBEDDED), secrets=SECRET_TEXTS)
-DEFAULT_EXCEPTION_REPORTER = "config.telemetry.SecretlessReporter"
-DEFAULT_EXCEPTION_REPORTER_FILTER = "config.telemetry.SecretlessFilter"
+DEFAULT_EXCEPTION_REPORTER = "config.logs.SecretlessReporter"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "config.logs.SecretlessFilter"

@@ -5,23 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
-from itertools import chain
 from typing import Any, ClassVar, cast
 
 import django_filters
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError as InvalidValue
 from django.db.models import Count, QuerySet
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django_filters.rest_framework import FilterSet
-from drf_spectacular.utils import (
-    OpenApiResponse,
-    extend_schema,
-    extend_schema_field,
-    extend_schema_serializer,
-    extend_schema_view,
-)
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_field
 from rest_framework import serializers, viewsets
+from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -29,24 +23,16 @@ from rest_framework.response import Response
 from conflicts import bulk_resolution, conflict_queries
 from conflicts.bulk_resolution import BULK_TYPES
 from conflicts.conflict_context import ConflictContext
-from conflicts.models import CHOICES, CUSTOM, MONDAY, NPD, ConflictBatch, ConflictKind, ResolutionType, SyncConflict
+from conflicts.models import CHOICES, CUSTOM, MONDAY, NPD, ConflictBatch, SyncConflict
 from conflicts.presenter import STATE_LABELS, both_values, conflict_progress, state_of
 from conflicts.resolution import MANUAL_TYPES, resolve, undo
 from conflicts.validation import InvalidResolution, OutdatedResolution
 from sync import registry
-from sync.api.export_endpoints import export_paths
-from sync.api.lists import ShapedView, filtered_by, ordered_by
-from sync.api.problems import MEDIA_TYPE, ProblemSerializer, problem_body
-from sync.api.request_rules import (
-    ApiView,
-    EntityType,
-    KnownFieldsMixin,
-    MayChange,
-    ModelPermissions,
-    TrueOrFalse,
-    slash_paths,
-)
-from sync.kernel.conflict_store import OptionAct
+from sync.api.lists import ShapedView, filtered_by
+from sync.api.problems import MEDIA_TYPE, ProblemSerializer, refusal
+from sync.api.request_rules import UUID_REGEX, ApiView, KnownFieldsMixin, MayChange, ModelPermissions, TrueOrFalse, act
+from sync.choices import TokenScope
+from sync.kernel.conflict_store import MERGE_RECORDS, OptionAct
 from sync.merge import Resolution
 from sync.models import FieldMapping
 from sync.registry import visible_types
@@ -66,7 +52,8 @@ class OptionSerializer(serializers.Serializer[Any]):
     effect = serializers.CharField(help_text="What will happen, as a sentence.")
     does = serializers.CharField(
         required=False,
-        help_text=f"What it creates, deletes or unlinks: {', '.join(OptionAct)}; empty where it does none of that.",
+        help_text=f"What it creates, deletes, unlinks or merges: {', '.join([*OptionAct, MERGE_RECORDS])}; empty where "
+        "it does none of that.",
     )
 
 
@@ -88,11 +75,8 @@ class AboutSerializer(serializers.Serializer[Any]):
     item = CandidateSerializer(required=False, help_text="Of an identity that is about an item: that item.")
 
 
-@extend_schema_serializer(deprecate_fields=["monday_item_id"])
 class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
     """A conflict. `npd_data`, `monday_data` and `base_data` are keyed by field; null is empty.
-
-    `monday_item_id` is the old name of `monday_id`.
 
     Of the kind overwritten `npd_data` is what stands on both sides, `monday_data` the value that was lost. Of the kinds
     delete and identity `about` says what happened and which options there are; choose one under the key `record`.
@@ -109,12 +93,13 @@ class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
         help_text="By field: of each long text in conflict both sides in one. Send it as custom to use both."
     )
     about = AboutSerializer(read_only=True, help_text="Of delete and identity; empty for the other kinds.")
+    choice = serializers.JSONField(read_only=True)
     resolved_by = serializers.StringRelatedField[Any](allow_null=True)
 
     class Meta:
         model = SyncConflict
         fields = [
-            *("id", "entity_type", "entity_id", "monday_id", "monday_item_id", "kind", "state", "conflict_fields"),
+            *("id", "entity_type", "entity_id", "monday_id", "kind", "state", "conflict_fields"),
             *(
                 "npd_data",
                 "monday_data",
@@ -259,18 +244,13 @@ def validate_field(value: str) -> None:
 _TIMES = ("detected_at", "resolved_at")
 
 
-@filtered_by(SyncConflict, _TIMES, monday_id="monday_item_id")
+@filtered_by(SyncConflict, ("entity_type", "entity_id", "kind", "resolution_type", *_TIMES), monday_id="monday_item_id")
 class ConflictFilter(FilterSet):  # type: ignore[misc]
     """What the list can be narrowed by."""
 
     resolved = TrueOrFalse(
         field_name="resolved_at", lookup_expr="isnull", exclude=True, label="Resolved", help_text="false: open ones."
     )
-    entity_type = EntityType()
-    entity_id = django_filters.UUIDFilter()
-    monday_item_id = django_filters.CharFilter()
-    kind = django_filters.ChoiceFilter(choices=ConflictKind.choices)
-    resolution_type = django_filters.ChoiceFilter(choices=ResolutionType.choices)
     resolved_by = django_filters.CharFilter(field_name="resolved_by__username", label="Resolved by")
     field = django_filters.CharFilter(
         method="about_field",
@@ -284,115 +264,9 @@ class ConflictFilter(FilterSet):  # type: ignore[misc]
         return queryset.filter(conflict_fields__contains=[value])
 
 
-@ordered_by(SyncConflict, ("kind", "resolution_type", *_TIMES))
+@filtered_by(SyncConflict, (), order=("kind", "resolution_type", *_TIMES))
 class ConflictListFilter(ConflictFilter):
     """The same with an order, which means nothing to a resolution of all that match."""
-
-
-@extend_schema_view(
-    list=extend_schema(description="Conflicts: open ones first, of these the oldest first."),
-    retrieve=extend_schema(description="One conflict."),
-)
-class ConflictViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
-    """Conflicts, read-only but for the resolution and its undo."""
-
-    queryset = SyncConflict.objects.select_related("resolved_by").order_by(*conflict_queries.OPEN_FIRST)
-    serializer_class = SyncConflictResponseSerializer
-    filterset_class = ConflictListFilter
-    permission_classes = [ModelPermissions]
-    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {"resolve": (404,), "undo": (400, 404)}
-    scopes: ClassVar[dict[str, str]] = {"resolve": "resolve", "undo": "resolve"}
-
-    def get_permissions(self) -> Any:
-        """A resolution and its undo need the permission to change conflicts."""
-        return [MayChange()] if self.action in ("resolve", "undo") else super().get_permissions()
-
-    @extend_schema(responses=ConflictStatsSerializer, filters=False, description="Conflicts in numbers.")
-    def stats(self, request: Request) -> Response:
-        """Conflicts in numbers."""
-        counted = conflict_queries.conflict_counts()
-        return Response(
-            {
-                "unresolved": counted["open"],
-                "resolved": counted["settled"],
-                "total": counted["open"] + counted["settled"],
-                "applying": counted["applying"],
-                "by_kind": conflict_queries.counts_by_kind(),
-            }
-        )
-
-    @extend_schema(
-        operation_id="get_conflict_context",
-        summary="Show a conflict with who edited what",
-        description="Of each field in conflict both sides and the base, and who gave each side its value and when, as "
-        "far as NPD's history and webhook events are kept. Monday isn't asked.",
-        responses=ConflictContextSerializer,
-        tags=["conflicts"],
-    )
-    def context(self, request: Request, pk: Any) -> Response:
-        """Who edited both sides, and when."""
-        conflict: SyncConflict = self.get_object()
-        context = ConflictContext.of(conflict)
-        in_npd = conflict_queries.npd_editors(conflict, context.mapped)
-        on_monday = conflict_queries.monday_editors(conflict, context.mappings)
-        may_see = conflict.entity_type in visible_types(request.user)
-        answer = {
-            "id": conflict.pk,
-            "record": context.name if may_see else "",
-            "monday_id": conflict.monday_item_id,
-            "item_url": context.item_url(conflict.monday_item_id) or None,
-            "fields": [
-                {
-                    "field": key,
-                    "label": conflict.label(key),
-                    "npd": {"value": conflict.npd_data.get(key), "editor": in_npd.get(key)},
-                    "monday": {"value": conflict.monday_data.get(key), "editor": on_monday.get(key)},
-                    "base": conflict.base_data.get(key),
-                }
-                for key in conflict.conflict_fields
-            ],
-        }
-        return Response(ConflictContextSerializer(answer).data)
-
-    @extend_schema(
-        request=ResolveSerializer,
-        responses=DECISION_RESPONSES,
-        description="Resolve. The resolution is stored at once and applied by the record's next sync.",
-    )
-    def resolve(self, request: Request, pk: Any) -> Response:
-        """Store a resolution for exactly the values seen; 409 with the present values where these differ."""
-        self._must_exist(pk)
-        form = ResolveSerializer(data=request.data)
-        form.is_valid(raise_exception=True)
-        wanted = dict(form.validated_data)
-        chosen = {key: Resolution(**one) for key, one in wanted.pop("selections", {}).items()}
-        return _decision_response(partial(resolve, pk, by=cast("User", request.user), selections=chosen, **wanted))
-
-    @extend_schema(
-        request=None,
-        responses=DECISION_RESPONSES,
-        description="Undo the resolution of a conflict. The next sync gives each side its value back, if neither "
-        "has changed since, and the conflict is open again; else what was overwritten becomes a "
-        "conflict of its own.",
-    )
-    def undo(self, request: Request, pk: Any) -> Response:
-        """Store an undo request; 409 where the conflict is not resolved, 400 where it can't be undone."""
-        self._must_exist(pk)
-        return _decision_response(partial(undo, pk, by=cast("User", request.user)))
-
-    def _must_exist(self, pk: Any) -> None:
-        if not self.get_queryset().filter(pk=pk).exists():
-            raise NotFound(f"There is no conflict {pk}. List them at /api/v1/sync/conflicts/.")
-
-
-def _decision_response(decide: Callable[[], SyncConflict]) -> Response:
-    try:
-        return Response(ResolvedSerializer(decide()).data)
-    except InvalidResolution as error:
-        raise ValidationError({"selections": error.problems} if error.problems else error.sentence) from error
-    except OutdatedResolution as error:
-        body = {**problem_body(HTTPStatus.CONFLICT, error.code, str(error)), "current": error.current}
-        return Response(body, status=HTTPStatus.CONFLICT, content_type=MEDIA_TYPE)
 
 
 # One side for all that match: prepared, shown, confirmed by number, stopped, undone.
@@ -450,94 +324,150 @@ class ConfirmSerializer(KnownFieldsMixin):
     expect = serializers.IntegerField(min_value=1, help_text="The `total` that you saw; 400 where it is another.")
 
 
-_BULK_ACTS = ("prepare", "confirm", "stop", "undo")
+class ConflictViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
+    """Conflicts: open ones first, of these the oldest first."""
 
+    queryset = SyncConflict.objects.select_related("resolved_by").order_by(*conflict_queries.OPEN_FIRST)
+    serializer_class = SyncConflictResponseSerializer
+    filterset_class = ConflictListFilter
+    permission_classes = [ModelPermissions]
+    narrowed: ClassVar[tuple[str, ...]] = ("list", "prepare")
+    scope = TokenScope.RESOLVE
+    lookup_value_regex = UUID_REGEX
 
-class BulkResolutionViewSet(ApiView, viewsets.GenericViewSet[Any]):
-    """One side for all conflicts that match."""
+    @extend_schema(responses=ConflictStatsSerializer, filters=False)
+    @action(detail=False)
+    def stats(self, request: Request) -> Response:
+        """Conflicts in numbers."""
+        counted = conflict_queries.conflict_counts()
+        return Response(
+            {
+                "unresolved": counted["open"],
+                "resolved": counted["settled"],
+                "total": counted["open"] + counted["settled"],
+                "applying": counted["applying"],
+                "by_kind": conflict_queries.counts_by_kind(),
+            }
+        )
 
-    queryset = SyncConflict.objects.all()
-    serializer_class = BulkResolutionSerializer
-    filterset_class = ConflictFilter
-    permission_classes = [MayChange]
-    narrowed: ClassVar[tuple[str, ...]] = ("prepare",)
-    scopes: ClassVar[dict[str, str]] = dict.fromkeys(_BULK_ACTS, "resolve")
+    @extend_schema(responses=ConflictContextSerializer)
+    @action(detail=True)
+    def context(self, request: Request, pk: Any) -> Response:
+        """Of each field in conflict both sides and the base, and who gave each side its value and when, as far as
+        NPD's history and webhook events are kept. Monday isn't asked.
+        """
+        conflict: SyncConflict = self.get_object()
+        context = ConflictContext.of(conflict)
+        in_npd = conflict_queries.npd_editors(conflict, context.mapped)
+        on_monday = conflict_queries.monday_editors(conflict, context.mappings)
+        may_see = conflict.entity_type in visible_types(request.user)
+        answer = {
+            "id": conflict.pk,
+            "record": context.name if may_see else "",
+            "monday_id": conflict.monday_item_id,
+            "item_url": context.item_url(conflict.monday_item_id) or None,
+            "fields": [
+                {
+                    "field": key,
+                    "label": conflict.label(key),
+                    "npd": {"value": conflict.npd_data.get(key), "editor": in_npd.get(key)},
+                    "monday": {"value": conflict.monday_data.get(key), "editor": on_monday.get(key)},
+                    "base": conflict.base_data.get(key),
+                }
+                for key in conflict.conflict_fields
+            ],
+        }
+        return Response(ConflictContextSerializer(answer).data)
 
-    @extend_schema(
-        operation_id="prepare_bulk_resolution",
-        summary="Prepare one side for many conflicts",
-        description="Plan what keeping one side in all open conflicts that the filters name would write; nothing is "
-        "resolved before it is confirmed. Filters as of the list.",
+    @act(request=ResolveSerializer, responses=DECISION_RESPONSES, permission_classes=[MayChange])
+    def resolve(self, request: Request, pk: Any) -> Response:
+        """Resolve. The resolution is stored at once and applied by the record's next sync."""
+        self._must_exist(pk)
+        wanted = ResolveSerializer.read(request)
+        chosen = {key: Resolution(**one) for key, one in wanted.pop("selections", {}).items()}
+        return _decision_response(partial(resolve, pk, by=cast("User", request.user), selections=chosen, **wanted))
+
+    @act(responses=DECISION_RESPONSES, permission_classes=[MayChange])
+    def undo(self, request: Request, pk: Any) -> Response:
+        """Undo the resolution of a conflict. The next sync gives each side its value back, if neither has changed
+        since, and the conflict is open again; else what was overwritten becomes a conflict of its own.
+        """
+        self._must_exist(pk)
+        return _decision_response(partial(undo, pk, by=cast("User", request.user)))
+
+    @act(
+        detail=False,
+        path="bulk-resolutions",
         request=BulkResolutionRequestSerializer,
         responses={201: BulkResolutionSerializer},
-        tags=["conflicts"],
+        permission_classes=[MayChange],
+        filterset_class=ConflictFilter,
     )
     def prepare(self, request: Request) -> Response:
-        """The plan, as a batch of its own."""
-        params = BulkResolutionRequestSerializer(data=request.data)
-        params.is_valid(raise_exception=True)
+        """Plan what keeping one side in all open conflicts that the filters name would write; nothing is resolved
+        before it is confirmed. Filters as of the list.
+        """
+        resolution_type = BulkResolutionRequestSerializer.read(request)["resolution_type"]
         found = self.filter_queryset(self.get_queryset()).order_by().filter(resolved_at=None)
         batch = bulk_resolution.prepare_batch(
             found.exclude(conflict_queries.BEING_APPLIED),
-            params.validated_data["resolution_type"],
+            resolution_type,
             by=cast("User", request.user),
             address=request.META.get("QUERY_STRING", ""),
             matches="By the API",
         )
-        address = request.build_absolute_uri(reverse("sync-bulk-resolution", args=[batch.pk]))
-        return Response(self.get_serializer(batch).data, HTTPStatus.CREATED, headers={"Location": address})
+        address = request.build_absolute_uri(reverse("sync-bulk-resolutions-detail", args=[batch.pk]))
+        answer = BulkResolutionSerializer(batch).data
+        return Response(answer, HTTPStatus.CREATED, headers={"Location": address})
 
-    @extend_schema(
-        operation_id="get_bulk_resolution",
-        summary="Show a bulk resolution",
-        description="Its plan, or how far it is.",
-        tags=["conflicts"],
-    )
+    def _must_exist(self, pk: Any) -> None:
+        if not self.get_queryset().filter(pk=pk).exists():
+            raise NotFound(f"There is no conflict {pk}. List them at /api/v1/sync/conflicts/.")
+
+
+def _decision_response(decide: Callable[[], SyncConflict]) -> Response:
+    try:
+        return Response(ResolvedSerializer(decide()).data)
+    except InvalidResolution as error:
+        raise ValidationError({"selections": error.problems} if error.problems else error.sentence) from error
+    except OutdatedResolution as error:
+        return refusal(error.code, str(error), error.current)
+
+
+_on_batch = partial(act, responses=BulkResolutionSerializer)
+
+
+class BulkResolutionViewSet(ApiView, viewsets.GenericViewSet[Any]):
+    """One side for all conflicts that match: its plan, or how far it is."""
+
+    queryset = SyncConflict.objects.all()  # whose permission it asks for
+    serializer_class = BulkResolutionSerializer
+    permission_classes = [MayChange]
+    scope = TokenScope.RESOLVE
+    lookup_value_regex = UUID_REGEX
+
     def retrieve(self, request: Request, pk: Any) -> Response:
-        """One batch."""
+        """Its plan, or how far it is."""
         return Response(self.get_serializer(self._batch(pk)).data)
 
-    @extend_schema(
-        operation_id="confirm_bulk_resolution",
-        summary="Confirm a bulk resolution",
-        description="Let a worker store it: exactly as many as were shown, by the one who prepared it.",
-        request=ConfirmSerializer,
-        responses=BulkResolutionSerializer,
-        tags=["conflicts"],
-    )
+    @_on_batch(request=ConfirmSerializer)
     def confirm(self, request: Request, pk: Any) -> Response:
-        """Let it be stored; 400 where the number is another."""
-        params = ConfirmSerializer(data=request.data)
-        params.is_valid(raise_exception=True)
-        expected = params.validated_data["expect"]
+        """Let a worker store it: exactly as many as were shown, by the one who prepared it."""
+        expected = ConfirmSerializer.read(request)["expect"]
         return self._act(pk, partial(bulk_resolution.confirm_batch, expected_count=expected))
 
-    @extend_schema(
-        operation_id="stop_bulk_resolution",
-        summary="Stop a bulk resolution",
-        description="Leave the rest as it is; what is stored already stays so.",
-        request=None,
-        responses=BulkResolutionSerializer,
-        tags=["conflicts"],
-    )
+    @_on_batch()
     def stop(self, request: Request, pk: Any) -> Response:
-        """Leave the rest; 400 where nothing waits any more."""
+        """Leave the rest as it is; what is stored already stays so."""
         return self._act(pk, bulk_resolution.stop_batch)
 
-    @extend_schema(
-        operation_id="undo_bulk_resolution",
-        summary="Undo a bulk resolution",
-        description="Let a worker take back what it stored, each where neither side has changed since.",
-        request=None,
-        responses=BulkResolutionSerializer,
-        tags=["conflicts"],
-    )
+    @_on_batch()
     def undo(self, request: Request, pk: Any) -> Response:
-        """Take it back; 400 where nothing of it can be undone now."""
+        """Let a worker take back what it stored, each where neither side has changed since."""
         return self._act(pk, bulk_resolution.request_undo)
 
-    def _act(self, pk: Any, act: Callable[..., object]) -> Response:
-        act(self._batch(pk), by=cast("User", self.request.user))
+    def _act(self, pk: Any, do: Callable[..., object]) -> Response:
+        do(self._batch(pk), by=cast("User", self.request.user))
         return Response(self.get_serializer(self._batch(pk)).data)
 
     def _batch(self, pk: Any) -> ConflictBatch:
@@ -545,26 +475,3 @@ class BulkResolutionViewSet(ApiView, viewsets.GenericViewSet[Any]):
         if found is None:
             raise NotFound(f"There is no bulk resolution {pk}.")
         return found
-
-
-def bulk_resolution_paths() -> list[URLPattern]:
-    """The addresses of bulk resolutions."""
-    one, view = "conflicts/bulk-resolutions/<uuid:pk>", BulkResolutionViewSet.as_view
-    acts = [slash_paths(f"{one}/{act}", view({"post": act}), f"sync-bulk-resolution-{act}") for act in _BULK_ACTS[1:]]
-    return [
-        *slash_paths("conflicts/bulk-resolutions", view({"post": "prepare"}), "sync-bulk-resolutions"),
-        path(f"{one}/", view({"get": "retrieve"}), name="sync-bulk-resolution"),
-        *chain.from_iterable(acts),
-    ]
-
-
-urlpatterns = [
-    path("conflicts/", ConflictViewSet.as_view({"get": "list"}), name="sync-conflicts"),
-    *slash_paths("conflicts/stats", ConflictViewSet.as_view({"get": "stats"}), "sync-conflicts-stats"),
-    path("conflicts/<uuid:pk>/", ConflictViewSet.as_view({"get": "retrieve"}), name="sync-conflict"),
-    *slash_paths("conflicts/<uuid:pk>/context", ConflictViewSet.as_view({"get": "context"}), "sync-conflict-context"),
-    *bulk_resolution_paths(),
-    *export_paths("conflicts", "conflicts", ConflictViewSet),
-    *slash_paths("conflicts/<uuid:pk>/resolve", ConflictViewSet.as_view({"post": "resolve"}), "sync-conflict-resolve"),
-    *slash_paths("conflicts/<uuid:pk>/undo", ConflictViewSet.as_view({"post": "undo"}), "sync-conflict-undo"),
-]

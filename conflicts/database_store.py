@@ -14,7 +14,7 @@ from django.contrib.postgres.aggregates import ArrayAgg
 from django.db.models import Count, F, Q
 
 from conflicts import bulk_resolution
-from conflicts.lifecycle import ResolutionHistory, new_conflict, reports_end, resolved_by_people, update_conflict
+from conflicts.lifecycle import ConflictHistory, new_conflict, reports_end, resolved_by_people, update_conflict
 from conflicts.models import BatchEntry, ConflictKind, EntryOutcome, SyncConflict
 from conflicts.resolution import apply_undo_results, reject_undo
 from sync import registry
@@ -83,7 +83,7 @@ class DatabaseConflictStore:
             entity_type=entity_type, entity_id__in=list(ids), choice__isnull=False
         )
         rows = rows.filter(pk=only) if only is not None else rows
-        history = ResolutionHistory()
+        history = ConflictHistory()
         # Locked in the order of their ids, like records: two that lock the same rows wait for each other in no circle.
         rejected = [row for row in rows.order_by("id") if row.stored_choice.fields]
         for row in rejected:
@@ -152,7 +152,7 @@ class _ReportBatch:
         self.snapshots = {row.pk: _snapshot(row) for row in conflicts}
         self.conflicts = conflicts
         self.new: list[SyncConflict] = []
-        self.events = ResolutionHistory()
+        self.events = ConflictHistory()
 
     @cached_property
     def now(self) -> datetime:

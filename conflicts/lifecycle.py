@@ -134,7 +134,7 @@ def _new_entry(values: FieldConflict, now: datetime, **details: Any) -> dict[str
 # What happens to a conflict, as lines of its record's own history.
 
 
-class ResolutionHistory:
+class ConflictHistory:
     """Collects lines, and saves them with one statement."""
 
     def __init__(self) -> None:
@@ -326,7 +326,7 @@ def set_record_values(conflict: SyncConflict, report: ConflictReport) -> None:
 
 
 def update_record_conflict(
-    conflict: SyncConflict, report: ConflictReport, now: datetime, history: ResolutionHistory, *, has_ended: bool
+    conflict: SyncConflict, report: ConflictReport, now: datetime, history: ConflictHistory, *, has_ended: bool
 ) -> None:
     """Settle the applied resolution, hand back the rejected one, store the report, close what is over."""
     resolution = conflict.stored_choice
@@ -395,7 +395,7 @@ def new_conflict(report: ConflictReport, conflict_id: UUID) -> SyncConflict:
     return conflict
 
 
-def update_conflict(conflict: SyncConflict, report: ConflictReport, now: datetime, history: ResolutionHistory) -> None:
+def update_conflict(conflict: SyncConflict, report: ConflictReport, now: datetime, history: ConflictHistory) -> None:
     """Settle what was applied, hand back what was rejected, store the values, close what is over."""
     if conflict.is_about_record:
         update_record_conflict(conflict, report, now, history, has_ended=reports_end(report))

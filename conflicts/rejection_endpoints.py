@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 from uuid import UUID
 
 import django_filters
 from django.contrib.auth.models import User
-from django.urls import path
 from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers, viewsets
@@ -30,23 +28,23 @@ from conflicts.rejections import (
 )
 from conflicts.validation import InvalidResolution, OutdatedResolution
 from sync.api.lists import CountedRows
-from sync.api.problems import MEDIA_TYPE, problem_body
+from sync.api.problems import MEDIA_TYPE, refusal
 from sync.api.request_rules import (
+    UUID_REGEX,
     ApiView,
     EntityType,
     KnownFieldsMixin,
     MayChange,
     ModelPermissions,
     PagePagination,
+    act,
     asked_for,
-    slash_paths,
 )
+from sync.choices import TokenScope
 from sync.kernel.action_errors import Conflict
 from sync.models import Decision, FieldMapping
 from sync.records.blocked_fields import RejectedChoice, count_rejected_values, rejected_values
 from sync.registry import visible_types
-
-_TAGS = ["rejected values"]
 
 
 class RejectedValueSerializer(serializers.Serializer[Any]):
@@ -123,23 +121,15 @@ class RejectedValueViewSet(ApiView, viewsets.GenericViewSet[Any]):
     serializer_class = RejectedFieldSerializer
     filterset_class = RejectedValueFilter
     pagination_class = PagePagination
-    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = dict.fromkeys(("answer", "undo"), (404,))
-    scopes: ClassVar[dict[str, str]] = {"answer": "resolve", "undo": "resolve"}
+    permission_classes = [ModelPermissions]
+    scope = TokenScope.RESOLVE
+    lookup_regex = f"(?P<entity_type>[^/]+)/(?P<entity_id>{UUID_REGEX})/(?P<field>[^/]+)"
 
-    def get_permissions(self) -> Any:
-        """An answer and its undo need the permission to change conflicts."""
-        return [MayChange()] if self.action in ("answer", "undo") else [ModelPermissions()]
-
-    @extend_schema(
-        operation_id="list_rejected_values",
-        summary="List rejected values",
-        description="Values that Monday rejected and that wait for an answer, the longest waiting first, of records "
-        "that you may see.",
-        responses=RejectedValueSerializer(many=True),
-        tags=_TAGS,
-    )
+    @extend_schema(responses=RejectedValueSerializer(many=True))
     def list(self, request: Request) -> Response:
-        """One page of them."""
+        """Values that Monday rejected and that wait for an answer, the longest waiting first, of records that you may
+        see.
+        """
         asked, visible = asked_for(self), visible_types(request.user)
         kind = asked["entity_type"]
         types = sorted(visible & {kind} if kind else visible)
@@ -152,64 +142,50 @@ class RejectedValueViewSet(ApiView, viewsets.GenericViewSet[Any]):
         found = [_value(cases[one.field_ref]) for one in page if one.field_ref in cases]
         return self.get_paginated_response(RejectedValueSerializer(found, many=True).data)
 
-    @extend_schema(
-        operation_id="get_rejected_value",
-        summary="Show a rejected value",
-        description="One, with why Monday's value couldn't be used, and the last answer; also after it was answered.",
-        tags=_TAGS,
-    )
-    def retrieve(self, request: Request, entity_type: str, entity_id: UUID, field: str) -> Response:
-        """One of them."""
+    def retrieve(self, request: Request, entity_type: str, entity_id: str, field: str) -> Response:
+        """One, with why Monday's value couldn't be used, and the last answer; also after it was answered."""
         return self._answer_with(self._case(request, entity_type, entity_id, field))
 
-    @extend_schema(
-        operation_id="answer_rejected_value",
-        summary="Answer a rejected value",
-        description="Leave the difference, use Monday's value, or send another one; the record's next sync does it. "
-        "Another value needs the permission to change such records. 409 with the present values where these differ.",
+    @act(
         request=RejectedValueAnswerSerializer,
         responses={
             200: RejectedFieldSerializer,
             (409, MEDIA_TYPE): OpenApiResponse(ConflictProblemSerializer, description="Conflict"),
         },
-        tags=_TAGS,
+        permission_classes=[MayChange],
     )
-    def answer(self, request: Request, entity_type: str, entity_id: UUID, field: str) -> Response:
-        """Answer it, for exactly the values seen."""
+    def answer(self, request: Request, entity_type: str, entity_id: str, field: str) -> Response:
+        """Leave the difference, use Monday's value, or send another one; the record's next sync does it. Another value
+        needs the permission to change such records. 409 with the present values where these differ.
+        """
         self._case(request, entity_type, entity_id, field)
-        form = RejectedValueAnswerSerializer(data=request.data)
-        form.is_valid(raise_exception=True)
-        wanted = {"value": "", **form.validated_data}
+        wanted = {"value": "", **RejectedValueAnswerSerializer.read(request)}
         try:
-            answer_rejection((entity_type, entity_id, field), by=cast("User", request.user), **wanted)
+            answer_rejection((entity_type, UUID(entity_id), field), by=cast("User", request.user), **wanted)
         except InvalidResolution as error:
             name = "value" if wanted["choose"] == CUSTOM else "choose"
             raise ValidationError({name: list(error.problems.values()) or [error.sentence]}) from error
         except OutdatedResolution as error:
-            body = {**problem_body(HTTPStatus.CONFLICT, error.code, str(error)), "current": error.current}
-            return Response(body, status=HTTPStatus.CONFLICT, content_type=MEDIA_TYPE)
+            return refusal(error.code, str(error), error.current)
         return self._answer_with(self._case(request, entity_type, entity_id, field))
 
-    @extend_schema(
-        operation_id="undo_rejected_value_answer",
-        summary="Undo the answer to a rejected value",
-        description="Put back what NPD had, or ask again about a value that was left different; 409 where there is "
-        "nothing to undo, 400 where something was changed since.",
-        request=None,
-        tags=_TAGS,
-    )
-    def undo(self, request: Request, entity_type: str, entity_id: UUID, field: str) -> Response:
-        """Take the last answer back."""
-        case, answer = self._case(request, entity_type, entity_id, field), last_answer(entity_type, entity_id, field)
+    @act(permission_classes=[MayChange])
+    def undo(self, request: Request, entity_type: str, entity_id: str, field: str) -> Response:
+        """Put back what NPD had, or ask again about a value that was left different; 409 where there is nothing to
+        undo, 400 where something was changed since.
+        """
+        case = self._case(request, entity_type, entity_id, field)
+        answer = last_answer(entity_type, UUID(entity_id), field)
         if answer is None or not _may_undo(answer, case):
             raise Conflict("There is no answer that could be undone. Read the value again.")
         undo_answer(answer, by=cast("User", request.user))
         return self._answer_with(self._case(request, entity_type, entity_id, field))
 
-    def _case(self, request: Request, entity_type: str, entity_id: UUID, field: str) -> RejectionCase:
+    def _case(self, request: Request, entity_type: str, entity_id: str, field: str) -> RejectionCase:
         if entity_type in visible_types(request.user):
-            found = RejectionCase.of(entity_type, entity_id, field)
-            if found is not None and (found.entry or last_answer(entity_type, entity_id, field)):
+            pk = UUID(entity_id)
+            found = RejectionCase.of(entity_type, pk, field)
+            if found is not None and (found.entry or last_answer(entity_type, pk, field)):
                 return found
         raise NotFound("There is no such rejected value. List them at /api/v1/sync/rejected-values/.")
 
@@ -255,13 +231,3 @@ def _value(case: RejectionCase) -> dict[str, Any]:
         "reason": str(held.get("reason", "")),
         "checked_at": ledger.last_sync_attempt if ledger else None,
     }
-
-
-_ONE = "rejected-values/<str:entity_type>/<uuid:entity_id>/<str:field>"
-
-urlpatterns = [
-    path("rejected-values/", RejectedValueViewSet.as_view({"get": "list"}), name="sync-rejected-values"),
-    path(f"{_ONE}/", RejectedValueViewSet.as_view({"get": "retrieve"}), name="sync-rejected-value"),
-    *slash_paths(f"{_ONE}/answer", RejectedValueViewSet.as_view({"post": "answer"}), "sync-rejected-value-answer"),
-    *slash_paths(f"{_ONE}/undo", RejectedValueViewSet.as_view({"post": "undo"}), "sync-rejected-value-undo"),
-]

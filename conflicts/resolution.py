@@ -15,7 +15,7 @@ from django.db.models import Q
 from conflicts.conflict_context import ConflictContext, check_may_type
 from conflicts.lifecycle import (
     CLOSING_NOTE,
-    ResolutionHistory,
+    ConflictHistory,
     annotate,
     chosen_option,
     log_admin_action,
@@ -226,7 +226,7 @@ def resolve(
         if resolution_type not in MANUAL_TYPES:
             known = ", ".join(MANUAL_TYPES)
             raise InvalidResolution(f"“{resolution_type}” is no resolution of a conflict. Choose one of {known}.")
-        history = ResolutionHistory()
+        history = ConflictHistory()
         if conflict.is_about_record:
             chosen = _record_selection(conflict, resolution_type, wanted, seen)
             resolution, selection = resolution_by(by, resolution_type, chosen), chosen[RECORD_KEY]
@@ -257,7 +257,7 @@ def resolution_by(by: AbstractBaseUser, resolution_type: str, chosen: dict[str, 
 
 
 def store_resolution(
-    conflict: SyncConflict, resolution: StoredResolution, history: ResolutionHistory, *, by: AbstractBaseUser, name: str
+    conflict: SyncConflict, resolution: StoredResolution, history: ConflictHistory, *, by: AbstractBaseUser, name: str
 ) -> None:
     """Store what a person wants of the record `name`, with its lines in both logs; request the pass that does it."""
     conflict.choice, conflict.choice_problem = resolution.to_json(), ""
@@ -281,7 +281,7 @@ def apply_undo_results(
     requests: Sequence[SyncConflict],
     results: Mapping[str, str],
     open_conflict: SyncConflict | None,
-    history: ResolutionHistory,
+    history: ConflictHistory,
 ) -> SyncConflict | None:
     """Reopen what was undone, log why the rest was not; return the conflict that is open afterwards.
 
@@ -303,7 +303,7 @@ def apply_undo_results(
     return open_conflict
 
 
-def reject_undo(conflict: SyncConflict, reason: str, history: ResolutionHistory) -> None:
+def reject_undo(conflict: SyncConflict, reason: str, history: ConflictHistory) -> None:
     """Drop the undo request, with the reason."""
     for key in conflict.stored_choice.fields:
         _log_result(conflict, key, reason, history)
@@ -318,7 +318,7 @@ def reopen(conflict: SyncConflict, keys: list[str]) -> None:
     restore_fields(conflict, keys)
 
 
-def _log_result(conflict: SyncConflict, key: str, reason: str, history: ResolutionHistory) -> None:
+def _log_result(conflict: SyncConflict, key: str, reason: str, history: ConflictHistory) -> None:
     if reason:
         annotate(conflict, key, undo=reason, undo_code="")
     history.log_undo_result(conflict, key, conflict.stored_choice, reason)
@@ -356,7 +356,7 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
             if key in conflict.inverse
         }
         resolution = resolution_by(by, UNDO, picks)
-        history = ResolutionHistory()
+        history = ConflictHistory()
         history.log_undo_requested(conflict, resolution)
         store_resolution(conflict, resolution, history, by=by, name=context.name)
     return conflict

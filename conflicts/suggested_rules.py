@@ -29,8 +29,7 @@ _SQL = f"""
         (array_agg(choose ORDER BY decided.at DESC))[1:{STREAK}],
         coalesce((array_agg(decided.at ORDER BY decided.at DESC))[{STREAK}]::timestamptz <= max(aside.at), false)
     FROM (
-        SELECT c.entity_type, entry.key, entry.value ->> 'choose' AS choose,
-            coalesce(entry.value ->> 'chosen_at', entry.value ->> 'at') AS at
+        SELECT c.entity_type, entry.key, entry.value ->> 'choose' AS choose, entry.value ->> 'chosen_at' AS at
         FROM sync_conflicts AS c, jsonb_each(c.merge_selections) AS entry
         WHERE c.resolved_at >= (SELECT sync_now()) - interval '{PERIOD_DAYS} days' AND c.kind = 'fields'
         UNION ALL

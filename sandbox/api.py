@@ -26,8 +26,6 @@ from sandbox.graph import server
 from sandbox.graph.context import CURRENT, Context, OpenCursors
 from sandbox.graph.fault_injection import ItemHistory, fault_middleware, history_middleware
 from sandbox.http import Request, Response, cut_connection, json_response, percent_decode
-from sandbox.ingest.bulk_jobs import IngestJobs
-from sandbox.ingest.bulk_rows import worker
 from sandbox.model import API_USER
 from sandbox.oauth import OAuth
 from sandbox.webhooks.deliveries import Deliveries
@@ -220,7 +218,6 @@ class Api:
         self.history = ItemHistory(world.clock)
         self.idempotency = Idempotency(world.clock)
         self.cursors = OpenCursors(world.clock)
-        self.ingest = IngestJobs(world, worker(world))
 
     def post(self, request: Request) -> Response:
         """Answer one request; every answer carries a request id and is in the log."""
@@ -348,7 +345,6 @@ class Api:
             world=self._world,
             cursors=self.cursors,
             limits=self.limits,
-            ingest=self.ingest,
             user=API_USER,
             version=asked.version,
             spent=self.limits.spend(call.complexity),

@@ -8,7 +8,6 @@ from sandbox.api_limits import Plan
 from sandbox.clock import Clock
 from sandbox.control import Control
 from sandbox.http import Application, Guard, NpdAddress, route
-from sandbox.ingest.bulk_jobs import IngestWeb
 from sandbox.model import WorldEvent
 from sandbox.oauth import OAuth
 from sandbox.operations import item_changes
@@ -79,7 +78,6 @@ def build(settings: Settings) -> Sandbox:
         route("GET", "/v2", api.get),
         route("GET", "/v2/get_schema", api.schema),
         *Control(world, api, deliveries, live).routes(),
-        *IngestWeb(world, api.ingest).routes(),
         *oauth.routes(),
         *pages.routes(),
     ]

@@ -242,7 +242,6 @@ class Control:
         self._api.history.clear()
         self._api.latency.call_ms = self._api.latency.mutation_ms = 0.0
         self._world.clock.set_offset(0.0)
-        self._api.ingest.clear()
         self._live.publish("reset", {})
         return json_response({"reset": True})
 

@@ -26,6 +26,3 @@ class SyncConfig(AppConfig):
 
 LIVE_ROWS = "status__exact=pending&status__exact=in_progress&status__exact=failed"
 """Without what is done, which stays in the queue for a while."""
-
-NEW_ITEMS = "what=items&status__exact=pending"
-"""The address at which unmatched items once were: it leads to their list."""

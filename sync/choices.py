@@ -95,7 +95,7 @@ class Priority(models.IntegerChoices):
     PERSON = 10, "A person's click"
     EDIT = 20, "A new edit"
     SWEEP = 30, "A check for missed changes"
-    BACKFILL = 40, "Backfill"
+    LOAD = 40, "A load of many records"
 
 
 class Cause(IntFlag):
@@ -220,4 +220,3 @@ class TokenState(models.TextChoices):
     ACTIVE = "active", "Active"
     EXPIRED = "expired_token", "Expired"
     REVOKED = "revoked_token", "Revoked"
-    OLD = "old_token", "Old kind, refused"

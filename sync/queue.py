@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import QuerySet
 
 from sync.kernel.action_errors import Conflict, CountChanged
-from sync.kernel.db import retry_on_lock_timeout
 from sync.limits import breaker
 from sync.models import SyncQueue
 from sync.models.jobs import QueueAction
 from sync.operations.worker import WorkSummary, work
-from sync.outbox import claim, finish, operate, pauses
-from sync.outbox.lease import Lease
+from sync.outbox import operate, pauses
 from sync.outbox.operate import BulkResult
-from sync.outbox.queue_rows import enqueue_item, enqueue_many
+from sync.outbox.queue_rows import enqueue_many
 from sync.records import availability
 
 __all__ = ["BulkResult", "Conflict", "CountChanged", "SyncQueueService", "WorkSummary"]
-
-T = TypeVar("T")
 
 
 def _ask_again() -> None:
@@ -35,17 +30,14 @@ class SyncQueueService:
     """Write waiting rows, work them, steer them, count them.
 
     A face and nothing more: what stands here without a body is the function of the outbox, the worker or the
-    counts that does it, and its documentation stands there.
+    counts that does it, and its documentation stands there. How a worker claims and ends rows is the outbox's own.
     """
 
-    enqueue_item = staticmethod(enqueue_item)
     process = staticmethod(work)
-    claim = staticmethod(claim.claim)
     pause = staticmethod(pauses.pause)
     cancel_all = staticmethod(operate.cancel)
     discard_all = staticmethod(operate.discard)
     get_queue_stats = staticmethod(availability.queue_stats)
-    oldest_due_seconds = staticmethod(availability.oldest_due_seconds)
 
     def enqueue(self, entity_type: str, entity_id: UUID, **reason: Any) -> None:
         """Say that a record may differ; coalesces with its waiting row of that direction. As `enqueue_many`."""
@@ -76,30 +68,3 @@ class SyncQueueService:
     def discard(self, row_id: int, by: str) -> SyncQueue:
         """Throw a failed job away; raises Conflict for any other."""
         return operate.operate_one(row_id, QueueAction.DISCARD, by)
-
-    def complete(self, lease: Lease, rows: Iterable[SyncQueue], words: str = "") -> int:
-        """End claimed rows; return how many were still this lease's. Raises LeaseLost."""
-        ended = list(rows)
-        return _under(lease, lambda: finish.complete(ended, lease.token, words))
-
-    def fail(self, lease: Lease, rows: Sequence[SyncQueue], error: str) -> bool:
-        """Count a failure of one record, whose claimed rows these are; return whether it was the last one.
-
-        Raises LeaseLost.
-        """
-        return _under(lease, lambda: finish.fail_unsettled(rows, lease.token, error))
-
-    def snooze(self, lease: Lease, rows: Iterable[SyncQueue], seconds: float, reason: str) -> None:
-        """Return claimed rows with their attempts, to be looked at after a wait; raises LeaseLost."""
-        returned = list(rows)
-        _under(lease, lambda: finish.defer(returned, lease.token, seconds, reason))
-
-
-def _under(lease: Lease, end: Callable[[], T]) -> T:
-    """Do it in a transaction that proves the lease; again after a lock timeout."""
-
-    def attempt() -> T:
-        with lease.transaction():
-            return end()
-
-    return retry_on_lock_timeout(attempt)

@@ -294,10 +294,7 @@ def is_sandbox() -> bool:
 
 def rules_for(mapping: FieldMapping) -> list[Rule]:
     """Return the rules that a person may choose for this field, in the order in which they are offered."""
-    connector = connectors.get()
-    # A stored name may be one of an earlier version.
-    is_known = mapping.converter in connector.converter_names
-    converter = connector.converter(mapping.converter) if is_known else None
+    converter = connectors.get().converter(mapping.converter)
     is_list = isinstance(converter, ListConverter)
     if isinstance(converter, ListConverter) and converter.takes_single_text:
         spec = _entities.get(mapping.link.entity_type)

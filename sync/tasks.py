@@ -8,7 +8,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from sync.limits import breaker
-from sync.operations.detect.comparison import compare_due_boards, verify_if_due
+from sync.operations.detect.comparison import compare_due_boards
 from sync.operations.detect.sweep import sweep_due_boards
 from sync.operations.exports import write_exports
 from sync.operations.notifications import notify_people
@@ -37,8 +37,8 @@ def sweep() -> None:
     work(linger=True)
 
 
-@shared_task(name="sync.refresh_allowance", ignore_result=True)
-def refresh_allowance() -> None:
+@shared_task(name="sync.refresh_quota", ignore_result=True)
+def refresh_quota() -> None:
     """Compare the used quota with Monday's own figures, and read the account's users."""
     breaker.refresh_quota()
     breaker.refresh_users_if_due()
@@ -65,14 +65,8 @@ def compare_boards() -> None:
     compare_due_boards()
 
 
-@shared_task(name="sync.audit", ignore_result=True)
-def audit() -> None:
-    """Verify a sample of synced records, where the day's calls for that have one left."""
-    verify_if_due()
-
-
-@shared_task(name="sync.release_held", ignore_result=True)
-def release_held() -> None:
+@shared_task(name="sync.release_approvals", ignore_result=True)
+def release_approvals() -> None:
     """Release pending approvals whose cause is gone."""
     release_obsolete()
 
@@ -85,7 +79,7 @@ def carry_on_exports() -> None:
 
 @shared_task(name="sync.set_up", ignore_result=True, soft_time_limit=3_600, time_limit=3_660)
 def carry_on_set_ups() -> None:
-    """Compare drafts of the wizard, apply those confirmed; a bulk import of thousands takes long."""
+    """Compare drafts of the wizard, apply those confirmed; to compare thousands takes long."""
     advance_drafts()
 
 

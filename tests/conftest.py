@@ -12,6 +12,7 @@ admin_page   the same, signed in as the site's administrator
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from http.server import ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -23,9 +24,11 @@ from django.core.cache import cache
 from django.db import connection, connections
 
 from config.embedded.processes import Child
+from sandbox import app as sandbox_app
 from sync.boards.board_setup import webhook_url
 from sync.outbox import notify
 from tests.support.clock import reset_clock
+from tests.support.in_process import Application, answering, keeping, looked_up
 from tests.support.prepared import Prepared, Stages
 from tests.support.sandbox import Sandbox
 from tests.support.site import Processes, Site, sandbox_process
@@ -49,15 +52,19 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts processes or a browser, and put it first; `make quick` leaves it out, and what is `slow`."""
+    """Mark what starts processes or a browser, and put it first; such is hostile, but for the journeys."""
     for item in items:
         names = getattr(item, "fixturenames", [])
-        if not PROCESSES.isdisjoint(names) or "embedded" in item.path.parts:
+        if not PROCESSES.isdisjoint(names):
             item.add_marker("processes")
         if "chromium" in names:
             item.add_marker("browser")
+        if "sandbox" in names:
+            item.add_marker("sandbox")
         if item.get_closest_marker("processes") or item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.flaky(reruns=1))  # the summary names each that needed it
+            if not item.get_closest_marker("journey"):
+                item.add_marker("hostile")
     # What takes long begins first and in one process, or the end of the run is that process alone.
     items.sort(key=lambda item: not any(map(item.get_closest_marker, ("processes", "browser", "slow"))))
 
@@ -72,6 +79,13 @@ def quick_flush() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", lambda self: rows.empty())
         patch.setattr(TransactionTestCase, "_should_reload_connections", lambda self: False)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def within() -> Iterator[None]:
+    """What answers within this process is found by its address."""
+    with looked_up():
         yield
 
 
@@ -122,24 +136,42 @@ def running_sandbox() -> Iterator[list[Child]]:
         child.stop(5)
 
 
+@pytest.fixture(scope="session")
+def sandbox_within() -> Application:
+    """The sandbox within this process, kept for the run."""
+    url = f"http://127.0.0.1:{settings.SANDBOX_PORT}"
+    chosen = sandbox_app.Settings(url, settings.MONDAY_API_KEY, settings.MONDAY_SIGNING_SECRET)
+    return sandbox_app.build(chosen).application
+
+
 @pytest.fixture
-def sandbox(running_sandbox: list[Child]) -> Iterator[Sandbox]:
-    """A sandbox without boards, webhooks and faults; reset again after the test."""
-    if not running_sandbox or running_sandbox[0].ended is not None:
-        running_sandbox[:] = [sandbox_process()]
+def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    """A sandbox without boards, webhooks and faults; reset again after the test.
+
+    A process where real processes speak to it (`processes`, `running_sandbox`), else within this one.
+    """
     url = f"http://127.0.0.1:{settings.SANDBOX_PORT}"
     found = Sandbox(url, settings.MONDAY_API_KEY, settings.MONDAY_SIGNING_SECRET)
-    found.reset()
-    yield found
-    if running_sandbox[0].ended is None:
+    with ExitStack() as stack:
+        stack.callback(found.session.close)
+        if PROCESSES.isdisjoint(request.fixturenames):
+            stack.enter_context(answering(url, request.getfixturevalue("sandbox_within")))
+            running = None
+        else:
+            running = request.getfixturevalue("running_sandbox")
+            if not running or running[0].ended is not None:
+                running[:] = [sandbox_process()]
+            found.life = running[0].pid
         found.reset()
-    found.session.close()
+        yield found
+        if running is None or running[0].ended is None:
+            found.reset()
 
 
 @pytest.fixture(scope="session")
 def hooks() -> Iterator[ThreadingHTTPServer]:
-    """Where the webhooks of `world` arrive, for the run."""
-    with hooks_kept() as found:
+    """Where the webhooks of `world` arrive, for the run: over HTTP from a sandbox that is a process."""
+    with hooks_kept() as found, answering(f"http://127.0.0.1:{found.server_address[1]}", keeping(found.kept)):  # type: ignore[attr-defined]
         yield found
 
 
@@ -153,7 +185,6 @@ def prepared() -> Prepared:
 def world(
     transactional_db: None,
     sandbox: Sandbox,
-    running_sandbox: list[Child],
     prepared: Prepared,
     hooks: ThreadingHTTPServer,
     settings: Any,
@@ -164,10 +195,10 @@ def world(
     settings.SITE_URL = f"http://127.0.0.1:{hooks.server_address[1]}"
     settings.MONDAY_CONTACTS_BOARD_ID = settings.MONDAY_ORGANIZATIONS_BOARD_ID = ""
     settings.MONDAY_TIMEOUT_SECONDS = 5.0
-    prepared.stand(sandbox, running_sandbox[0].pid, "world", set_up_boards)
+    prepared.stand(sandbox, "world", set_up_boards)
     hooks.kept.clear()  # type: ignore[attr-defined]
     cache.clear()  # a person who is put back has the number of one who has asked too often
-    yield World(sandbox, hooks, monkeypatch, Stages(prepared, sandbox, running_sandbox[0].pid, "world"))
+    yield World(sandbox, hooks, monkeypatch, Stages(prepared, sandbox, "world"))
     reset_clock()
 
 
@@ -180,13 +211,11 @@ def processes(django_db_setup: None, django_db_blocker: object) -> Iterator[Proc
 
 
 @pytest.fixture
-def quiet_site(
-    transactional_db: None, processes: Processes, sandbox: Sandbox, running_sandbox: list[Child], prepared: Prepared
-) -> Iterator[Site]:
+def quiet_site(transactional_db: None, processes: Processes, sandbox: Sandbox, prepared: Prepared) -> Iterator[Site]:
     """NPD whose worker and beat rest, or have not begun yet; see tests/support/site.py."""
     found = Site(processes, sandbox)
     try:
-        prepared.stand(sandbox, running_sandbox[0].pid, f"site at {webhook_url()}", found.fill)
+        prepared.stand(sandbox, f"site at {webhook_url()}", found.fill)
         found.begin()
         yield found
     finally:

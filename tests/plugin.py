@@ -75,7 +75,6 @@ ON_REAL_SERVERS = (
     "admin/test_health.py",
     "admin/test_queue_screen.py",
     "api/test_doors.py",
-    "backfill/test_killed_anywhere.py",
     "budget/test_fairness.py",
     "chaos/test_killed_anywhere.py",
     "chaos/test_seeds.py",
@@ -165,7 +164,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for report in terminalreporter.stats.get("rerun", []):
         terminalreporter.write_line(f"tried twice: {report.nodeid}")
     if left_out:
-        terminalreporter.write_line(f"left out {left_out} that are the same on both; `make test` runs them")
+        terminalreporter.write_line(f"left out {left_out} that are the same on both")
 
 
 @pytest.hookimpl(trylast=True)

@@ -6,7 +6,7 @@ from django.db import connection
 
 
 @shared_task
-def forget_delivered_messages() -> None:
+def delete_delivered_messages() -> None:
     """Delete the messages that kombu delivered and left behind; nothing to do where the broker is Redis."""
     if settings.CELERY_BROKER_URL.startswith("sqla+"):
         with connection.cursor() as cursor:

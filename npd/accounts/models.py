@@ -16,9 +16,8 @@ class SecondFactor(models.Model):
 
     `sealed_key` is the app's key, encrypted; `recovery` are hashes of the codes that are left. A code counts from
     `last_step` on, the last time step of which one was accepted, so that none is accepted twice. What is only
-    offered is in the session; a row without `confirmed_at` is an offer of an older version. `failures` are wrong codes,
-    typed with the password that `failed_password` is a mark of; of so many of them as `told` the person had an email.
-    `turned_on_told` is false until they had one that it is on.
+    offered is in the session. `failures` are wrong codes, typed with the password that `failed_password` is a mark of;
+    of so many of them as `told` the person had an email. `turned_on_told` is false until they had one that it is on.
     """
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="second_factor")

@@ -81,11 +81,11 @@ class KeyLost(Exception):
 
 def has_second_factor(user: Any) -> bool:
     """Whether somebody signs in with a code."""
-    return SecondFactor.objects.filter(user_id=user.pk).exclude(confirmed_at=None).exists()
+    return SecondFactor.objects.filter(user_id=user.pk).exists()
 
 
 def proof_of(session: SessionBase, user: Any) -> Proof:
-    """Return what this session of this person has proved; of one that began before there were codes, what is needed."""
+    """Return what this session of this person has proved; of one that has just begun, what is needed."""
     if SESSION_KEY not in session:
         session[SESSION_KEY] = str(Proof.NEEDED if has_second_factor(user) else Proof.NONE)
     return Proof(session[SESSION_KEY])
@@ -135,8 +135,6 @@ def confirm(user: User, code: str, session: SessionBase) -> list[str]:
         User.objects.select_for_update().get(pk=user.pk)  # of two sessions at one moment, one is first
         if has_second_factor(user):
             raise WrongCode
-        # What an earlier version of this program has offered and nobody confirmed.
-        SecondFactor.objects.filter(user=user).delete()
         factor.confirmed_at, factor.turned_on_told = sync_now(), False
         factor.save(force_insert=True)
         _log(user, user, "Two-factor authentication turned on.")
@@ -159,7 +157,7 @@ def verify(user: User, code: str) -> int:
     """
     with transaction.atomic():
         # Locked: the same code sent twice at once is accepted once.
-        factor = SecondFactor.objects.select_for_update().exclude(confirmed_at=None).filter(user=user).first()
+        factor = SecondFactor.objects.select_for_update().filter(user=user).first()
         if factor is None:
             raise WrongCode
         moment = sync_now()
@@ -184,7 +182,7 @@ def use_code(user: User, code: str) -> None:
     from signing in. Whoever asks for the code limits how many are tried.
     """
     with transaction.atomic():
-        factor = SecondFactor.objects.select_for_update().exclude(confirmed_at=None).filter(user=user).first()
+        factor = SecondFactor.objects.select_for_update().filter(user=user).first()
         if factor is None or not _is_accepted(factor, code):
             raise WrongCode
         factor.save()
@@ -285,7 +283,7 @@ def renew_recovery_codes(user: User) -> list[str]:
     """Return new recovery codes; those of before are worth nothing."""
     with transaction.atomic():
         # Locked, for save() writes every column: a wrong code that is counted at this moment would be forgotten.
-        factor = SecondFactor.objects.select_for_update().exclude(confirmed_at=None).get(user=user)
+        factor = SecondFactor.objects.select_for_update().get(user=user)
         codes = _new_codes(factor)
         factor.save()
         _log(user, user, "New recovery codes made.")

@@ -30,8 +30,8 @@ class SignedIn:
     """One session; `handle` names it on pages without being its key."""
 
     handle: str
-    since: datetime | None
-    seen: datetime | None
+    since: datetime
+    seen: datetime
     browser: str
     address: str
     is_this: bool = False
@@ -45,8 +45,8 @@ def note_sign_in(session: SessionBase, *, agent: str, address: str) -> None:
 
 def note_use(session: SessionBase) -> None:
     """Store that a session is in use, now and then."""
-    details = session.get(DETAILS_KEY)
-    if details and now() - datetime.fromisoformat(details["seen"]) > SEEN_EVERY:
+    details = session[DETAILS_KEY]
+    if now() - datetime.fromisoformat(details["seen"]) > SEEN_EVERY:
         session[DETAILS_KEY] = details | {"seen": now().isoformat()}
 
 
@@ -59,7 +59,7 @@ def mask(address: str) -> str:
 def sessions_of(user_id: Any, this_key: str | None = None) -> list[SignedIn]:
     """Return a person's sessions, the one used last first."""
     found = [_described(row, data, this_key) for row, data in _rows_of(user_id)]
-    return sorted(found, key=lambda one: (one.is_this, one.seen is not None, one.seen), reverse=True)
+    return sorted(found, key=lambda one: (one.is_this, one.seen), reverse=True)
 
 
 def end_sessions(user_id: Any, *, but: str | None = None, handle: str | None = None) -> int:
@@ -78,12 +78,10 @@ def _rows_of(user_id: Any) -> Iterator[tuple[Session, dict[str, Any]]]:
 
 
 def _described(row: Session, data: dict[str, Any], this_key: str | None) -> SignedIn:
-    details = data.get(DETAILS_KEY, {})
-    since, seen = (datetime.fromisoformat(details[one]) if one in details else None for one in ("since", "seen"))
-    browser = browser_name(details.get("agent", ""))
-    return SignedIn(
-        session_handle(row.session_key), since, seen, browser, details.get("address", ""), row.session_key == this_key
-    )
+    details = data[DETAILS_KEY]
+    since, seen = (datetime.fromisoformat(details[one]) for one in ("since", "seen"))
+    browser, is_this = browser_name(details["agent"]), row.session_key == this_key
+    return SignedIn(session_handle(row.session_key), since, seen, browser, details["address"], is_this)
 
 
 def session_handle(key: str) -> str:

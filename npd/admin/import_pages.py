@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from typing import Any, cast
 from uuid import UUID
@@ -34,13 +33,13 @@ from npd.imports.import_jobs import (
     start_undo,
     upload,
 )
-from npd.imports.import_lookup import labels_of
+from npd.imports.import_lookup import MODELS, labels_of
 from npd.imports.import_plan import ImportOptions
 from npd.imports.import_writer import undo_preview
 from npd.imports.messages import (
     ENCODINGS,
     display_value,
-    rejected_lines,
+    rejected_file,
     rejected_rows,
     rejection_of_error,
     rejection_text,
@@ -52,8 +51,7 @@ from sync.admin.confirmed_action import Question, Report, run_action
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import Conflict
-from sync.operations.exports import escape_formula
-from sync.registry import record_url
+from sync.registry import hidden_relations, record_url
 
 LISTED_ROWS = 100
 """Rows of each kind that a page lists; the counts are of all."""
@@ -86,8 +84,9 @@ STATE_BADGES = {
 JobUrl = Callable[[str, ImportJob], str]
 
 
-def import_job_context(job: ImportJob, url: JobUrl) -> dict[str, Any]:
-    """Everything that the page of one import shows, whatever its state."""
+def import_job_context(job: ImportJob, url: JobUrl, reader: Any) -> dict[str, Any]:
+    """Everything that the page of one import shows to this reader, whatever its state."""
+    hidden = hidden_relations(reader, MODELS[job.entity_type])
     bad = rejected_rows(job).order_by("number")
     results = dict(job.rows.order_by().values_list("result").annotate(number=Count("id")))
     is_undo = job.state in (ImportState.UNDOING, ImportState.UNDONE)
@@ -114,7 +113,7 @@ def import_job_context(job: ImportJob, url: JobUrl) -> dict[str, Any]:
         "bad": [(row, RowOutcome(row.outcome).label, row_reason(row)) for row in bad[:LISTED_ROWS]],
         "count_bad": count_bad,
         "bad_rest": f"The first {LISTED_ROWS} of {count_bad:,}; the CSV file holds all.",
-        "row_tables": [_row_table(job, outcome) for outcome in (RowOutcome.CHANGED, RowOutcome.NEW)],
+        "row_tables": [_row_table(job, outcome, hidden) for outcome in (RowOutcome.CHANGED, RowOutcome.NEW)],
         "to_write": rows_to_write(job),
         "organizations": sorted(job.organizations.values()),
         "done": results.get(done, 0),
@@ -128,7 +127,7 @@ def import_job_context(job: ImportJob, url: JobUrl) -> dict[str, Any]:
     }
 
 
-def _row_table(job: ImportJob, outcome: RowOutcome) -> dict[str, Any]:
+def _row_table(job: ImportJob, outcome: RowOutcome, hidden: frozenset[str]) -> dict[str, Any]:
     """The first rows of a kind: `fields` are label, old and new value; of a new record without old ones and name."""
     labels, is_change, rows = labels_of(job.entity_type), outcome == RowOutcome.CHANGED, []
     for row in job.rows.filter(outcome=outcome).order_by("number")[:LISTED_ROWS]:
@@ -140,7 +139,7 @@ def _row_table(job: ImportJob, outcome: RowOutcome) -> dict[str, Any]:
                 "fields": [
                     (labels[name], _short_value(row.before.get(name)) if is_change else None, _short_value(raw))
                     for name, raw in row.after.items()
-                    if is_change or name != "name"
+                    if name not in hidden and (is_change or name != "name")
                 ],
                 "result": f"{Result(row.result).label}. {row.note}".strip() if row.result else "Not written",
             }
@@ -293,7 +292,7 @@ class ImportMixin:
         """Show the progress, the preview or the result; where the file could not be read, why."""
         context = {
             **self._context(request, self._title()),
-            **import_job_context(job, self._url),
+            **import_job_context(job, self._url, request.user),
             "may_undo": job.state == ImportState.DONE and may_undo(request.user, job),
         }
         if job.state == ImportState.FAILED:
@@ -302,7 +301,7 @@ class ImportMixin:
 
     def import_progress(self, request: HttpRequest, job: ImportJob) -> HttpResponse:
         """Show the progress, polled each second by the page; reload the page at the end."""
-        answer = TemplateResponse(request, "npd/import_progress.html", import_job_context(job, self._url))
+        answer = TemplateResponse(request, "npd/import_progress.html", import_job_context(job, self._url, request.user))
         if job.state not in POLLED_STATES:
             answer.headers["HX-Refresh"] = "true"
         return answer
@@ -342,13 +341,9 @@ class ImportMixin:
 
     def import_csv(self, request: HttpRequest, job: ImportJob) -> HttpResponse:
         """Return the rows that were not imported, with the reasons, as a CSV file to import again."""
-        answer = HttpResponse(content_type="text/csv; charset=utf-8")
+        answer = HttpResponse(b"".join(rejected_file(job)), content_type="text/csv; charset=utf-8")
         name = job.file_name.rsplit(".", 1)[0]
         answer.headers["Content-Disposition"] = str(content_disposition_header(True, f"{name} - not imported.csv"))
-        answer.write("\ufeff")  # without the BOM Excel reads UTF-8 as Windows-1252
-        writer = csv.writer(answer)
-        for line in rejected_lines(job):
-            writer.writerow([escape_formula(cell) for cell in line])
         return answer
 
 

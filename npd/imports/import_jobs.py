@@ -20,7 +20,7 @@ from django.db.models import Q
 from npd.imports import files
 from npd.imports.files import FileTable, ImportFileError, ReaderDied
 from npd.imports.files.reader import MAX_BYTES
-from npd.imports.import_lookup import known_titles, recognize_columns
+from npd.imports.import_lookup import MODELS, known_titles, recognize_columns
 from npd.imports.import_plan import ImportOptions, ImportPlan
 from npd.imports.import_writer import undo_batch, write_batch
 from npd.imports.messages import reading_summary
@@ -29,7 +29,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import process
 from sync.outbox.notify import send_task
 from sync.records import authors
-from sync.registry import may_act
+from sync.registry import hidden_relations, may_act
 
 UNCONFIRMED = (ImportState.READING, ImportState.FAILED, ImportState.SHOWN)
 
@@ -164,7 +164,8 @@ def upload(
     """
     job, content = _new_job(entity_type, name, file, options, by, encoding)
     with transaction.atomic():
-        delete_expired()
+        # One file of the person at a time: of two at once the second one counts the first.
+        User.objects.select_for_update(no_key=True).get(pk=by.pk)
         if ImportJob.objects.filter(by=by, state=ImportState.READING).count() >= MAX_WAITING:
             raise ImportFileError("too_many_waiting", most=MAX_WAITING)
         job.save(force_insert=True)
@@ -190,8 +191,9 @@ def _new_job(
 
 
 def clean_file_name(name: str) -> str:
-    """Return a file's name without its folders, and without characters that no table can store."""
-    return PurePath(name.replace("\\", "/")).name[-200:].replace("\0", "") or "file"
+    """Return a file's name without its folders, and without characters that nobody sees or no table can store."""
+    name = "".join(letter for letter in PurePath(name.replace("\\", "/")).name if letter.isprintable())
+    return name[-200:] if name.strip(".") else "file"
 
 
 # --- by a worker ---
@@ -312,7 +314,7 @@ def _ignore_progress(rows: int) -> None:
 
 
 def _plan_import(job: ImportJob, table: FileTable, progress: _ReadProgress | None = None) -> ImportPlan:
-    columns = recognize_columns(job.entity_type, table.titles)
+    columns = recognize_columns(job.entity_type, table.titles, hidden_relations(job.by, MODELS[job.entity_type]))
     options = ImportOptions(job.options["clear_empty"], job.options["make_organizations"])
     if progress:
         ImportJob.objects.filter(pk=job.pk).update(rows_read=len(table.rows), moved_at=SyncNow())
@@ -357,11 +359,12 @@ ACTIVE_STATES = (ImportState.RUNNING, ImportState.UNDOING)
 
 
 def run_all() -> None:
-    """Run every import that is confirmed, the oldest first, then read the files that wait.
+    """Delete old imports, run every one that is confirmed, the oldest first, then read the files that wait.
 
     On shutdown a worker stops in between. Where another worker has a batch, this one leaves the rest to it:
     no worker waits idle for another.
     """
+    delete_expired()
     for job_id in list(
         ImportJob.objects.filter(state__in=ACTIVE_STATES).order_by("moved_at").values_list("pk", flat=True)
     ):

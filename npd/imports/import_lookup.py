@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -93,12 +93,16 @@ def known_titles() -> set[str]:
     return {title for entity_type in MODELS for title in titles_of(entity_type)}
 
 
-def recognize_columns(entity_type: str, titles: Sequence[str]) -> list[FileColumn]:
-    """Return each column's field; raises ImportFileError for a field twice, or none that identifies."""
+def recognize_columns(entity_type: str, titles: Sequence[str], hidden: Collection[str] = ()) -> list[FileColumn]:
+    """Return each column's field; raises ImportFileError for a field twice, or none that identifies.
+
+    Columns of `hidden` fields are ignored: by trying names a person would learn of records that they may not see.
+    """
     field_by_title, labels = titles_of(entity_type), labels_of(entity_type)
     columns = []
     for position, title in enumerate(titles):
         field = field_by_title.get(plain_title(title), "")
+        field = "" if field in hidden else field
         columns.append(FileColumn(position, title, field, labels.get(field, "")))
     listed = ", ".join(labels.values())
     fields = [column.field for column in columns if column.field]

@@ -30,6 +30,9 @@ from sync.kernel.action_errors import ActionError
 from sync.models import SyncedModel
 from sync.reconcile.field_values import BoardContext, canonical_value, stored_field_values, stored_values, update_values
 
+NAMED_ROWS = 5
+"""Rows that are named beside one which is about the same record."""
+
 
 @dataclass(frozen=True)
 class ImportOptions:
@@ -86,8 +89,9 @@ class ImportPlan:
             PlannedRow(row, {name: row.cells[at] if at < len(row.cells) else "" for name, at in fields.items()})
             for row in table.rows
         ]
+        titles = [plain_title(title) for title in table.titles]
         for planned in self.rows:
-            self._check_shape(planned, table.titles, columns)
+            self._check_shape(planned, titles, columns)
         self._find_records()
         self.references = ReferenceResolver(
             entity_type, [p.texts for p in self.rows], create_missing=options.make_organizations
@@ -107,7 +111,8 @@ class ImportPlan:
                 "value holds "
                 "the separator: put it into quotation marks."
             )
-        elif [plain_title(cell) for cell in row.cells] == [plain_title(title) for title in titles]:
+        # No further than it fits: to bring a row into plain form takes long.
+        elif len(row.cells) == len(titles) and all(plain_title(c) == t for c, t in zip(row.cells, titles, strict=True)):
             planned.reject("The row repeats the titles. Remove it.")
         for column in columns:
             if column.field and column.position in row.problems:
@@ -125,7 +130,8 @@ class ImportPlan:
             nameless = [t.get("name", "") for t in texts if not t.get(self.key_field)]
             names = RecordMatcher(self.entity_type, "name", nameless)
         numbers: dict[str, list[int]] = {}
-        keys: dict[int, str] = {}
+        keys: dict[int, list[str]] = {}
+        unidentified: set[str] = set()
         for planned in self.rows:
             if planned.is_rejected:
                 continue
@@ -140,12 +146,29 @@ class ImportPlan:
                 identity = (
                     f"key {known.key(text).lower()}" if self._names_somebody(text) else f"row {planned.row.number}"
                 )
-            keys[planned.row.number] = identity
-            numbers.setdefault(identity, []).append(planned.row.number)
+            identities = [identity]
+            if planned.record is not None and (text := planned.texts.get(self.key_field)):
+                identities.append(f"key {known.key(text).lower()}")
+            if not planned.texts.get(NPD_ID):
+                unidentified.update(identities)
+            keys[planned.row.number] = identities
+            for one in identities:
+                numbers.setdefault(one, []).append(planned.row.number)
         for planned in self.rows:
-            same_numbers = numbers.get(keys.get(planned.row.number, ""), [])
-            if len(same_numbers) > 1 and not planned.is_rejected:
-                others = ", ".join(str(number) for number in same_numbers if number != planned.row.number)
+            # Several records may have one key where each row says by its NPD ID which it is about.
+            same = next(
+                (
+                    found
+                    for one in keys.get(planned.row.number, ())
+                    if len(found := numbers[one]) > 1 and (one in unidentified or not one.startswith("key "))
+                ),
+                None,
+            )
+            if same and not planned.is_rejected:
+                # Not all: what is said of the rows would grow with the square of their number.
+                listed = [number for number in same[: NAMED_ROWS + 1] if number != planned.row.number][:NAMED_ROWS]
+                more = len(same) - 1 - len(listed)
+                others = ", ".join(map(str, listed)) + (f" and {more:,} more" if more else "")
                 planned.reject(
                     f"The file has this {self.entity_type} more than once (also row {others}). Keep one of the rows.",
                     ambiguous=True,

@@ -104,7 +104,7 @@ def log_written(job: ImportJob, written: Sequence[WrittenRecord], *, queued: Col
     # The triggers give a fresh edit's priority; thousands at once must not come before a person's own edits.
     SyncQueue.objects.filter(
         entity_type=written[0].target.entity_type(), status=QueueStatus.PENDING, entity_id__in=ids
-    ).update(priority=Priority.BACKFILL)
+    ).update(priority=Priority.LOAD)
 
 
 def _decisions(job: ImportJob, by: User, one: WrittenRecord) -> Iterator[Decision]:

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 from npd.imports.files import ImportFileError
 from npd.imports.files.reader import FORMULA
 from npd.imports.models import ImportJob, ImportRow, ImportState, Result, RowOutcome
+from sync.operations.exports import ListTable, csv_lines
 
 ENCODINGS = {
     "utf-8": "UTF-8",
@@ -190,7 +191,7 @@ def row_reason(row: ImportRow) -> str:
     return " ".join([*parts, row.note]).strip()
 
 
-def rejected_lines(job: ImportJob) -> Iterator[list[str]]:
+def _rejected_lines(job: ImportJob) -> Iterator[list[str]]:
     """Yield the titles, then each row that was not imported, with its number and the reason at its end."""
     titles = [title for title, _label in job.columns]
     indexes = [index for index, title in enumerate(titles) if title != REASON_TITLE]
@@ -199,6 +200,12 @@ def rejected_lines(job: ImportJob) -> Iterator[list[str]]:
         cells = [row.cells[index] if index < len(row.cells) else "" for index in indexes]
         surplus = row.cells[len(titles) :]
         yield [*cells, f"Row {row.number}: {row_reason(row)}", *surplus]
+
+
+def rejected_file(job: ImportJob) -> Iterator[bytes]:
+    """Return those lines as the lines of a CSV file."""
+    lines = _rejected_lines(job)
+    return csv_lines(ListTable("", next(lines), lines))
 
 
 def display_value(raw: Any) -> str:

@@ -36,6 +36,16 @@ _KEPT_OF_A_SESSION = ("_auth_user_id", "_auth_user_backend", "_auth_user_hash", 
 _PROGRAM_TABLES = ("auth_permission", "django_content_type", "django_migrations")
 """What the program says of itself; a contact may be called like one of its words."""
 
+_SETTINGS = {
+    "auth_group": ("name",),
+    "django_celery_beat_periodictask": ("name", "description"),
+    "sync_board_links": ("shape", "known_titles", "sync_filter"),
+    "sync_field_mappings": ("label", "options"),
+}
+"""What administrators and boards say of the sync. Anybody may type a name, on a board too: rewritten, one that is
+called like a group, a job, a column or a label would rename it, or change which records a filter lets in.
+"""
+
 _JSON = ("json", "jsonb")
 
 # ruff: noqa: S608, S610 - statements made of the names of our own tables
@@ -242,14 +252,17 @@ class Mentions:
                             yield {"table": table, "column": column.name, "value": value}
 
     def erase(self) -> None:
-        """Replace the texts everywhere, and delete what is binary and names the person; in the caller's transaction."""
+        """Replace the texts everywhere but in settings, and delete what is binary and names the person; in the caller's
+        transaction.
+        """
         if not self.person.pattern:
             return
         self._erase_of_sessions()
         records = {spec.model._meta.db_table for spec in registry.entities()}
-        for table, columns in text_columns().items():
+        for table, every in text_columns().items():
             if table in records:
                 continue
+            columns = [one for one in every if one.name not in _SETTINGS.get(table, ())]
             texts, binary = ([c for c in columns if (c.kind == "bytea") is is_bytes] for is_bytes in (False, True))
             if texts:
                 self._rewrite(table, texts)

@@ -1,10 +1,6 @@
 #!/bin/sh
 # What docker-compose.yml needs of the official image's start: user, database and password from the environment, once.
 set -eu
-if [ -s /var/lib/postgresql/PG_VERSION ]; then
-    echo "There is a database of an older layout in /var/lib/postgresql. It is not touched." >&2
-    exit 1
-fi
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
     mkdir -p "$PGDATA"
     printf '%s' "$POSTGRES_PASSWORD" >/tmp/password

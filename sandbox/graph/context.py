@@ -15,7 +15,6 @@ from sandbox import api_errors
 from sandbox.api_errors import RequestError
 from sandbox.api_limits import Limits, PointsSpent
 from sandbox.clock import Clock
-from sandbox.ingest.bulk_jobs import IngestJobs
 from sandbox.model import Item, Person
 from sandbox.world import World
 
@@ -143,7 +142,6 @@ class Context:
     world: World
     cursors: OpenCursors
     limits: Limits
-    ingest: IngestJobs
     user: Person
     version: Version
     spent: PointsSpent

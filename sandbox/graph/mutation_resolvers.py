@@ -9,7 +9,6 @@ from typing import Any
 
 from sandbox import api_errors
 from sandbox.graph.context import Context, Resolver, number
-from sandbox.ingest.bulk_jobs import upload_url
 from sandbox.model import Board, Column, Group, Hook, Item, Tag, Update
 from sandbox.operations import board_changes, item_changes, transfers
 from sandbox.operations.board_changes import json_in
@@ -256,12 +255,3 @@ def undo_action(context: Context, job_id: str) -> dict[str, Any]:
     """Restores what the job took away; the second time there is nothing to undo."""
     done = item_changes.undo_bulk(context.world, job_id)
     return {"success": done, "message": None if done else "This action was undone before"}
-
-
-def _start_import(context: Context, board_id: int, group_id: str, on_match: Any = None, *, kind: str) -> dict[str, str]:
-    job = context.ingest.start(kind, context.user.id, board_id, group_id, on_match)
-    return {"job_id": job.id, "upload_url": upload_url(context.world, job)}
-
-
-ingest_items = partial(_start_import, kind="ingest")
-backfill_items = partial(_start_import, kind="backfill")

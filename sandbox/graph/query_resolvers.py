@@ -13,7 +13,6 @@ from sandbox.api_limits import Limits
 from sandbox.columns import kind_of, settings_json
 from sandbox.graph import context as graph_context
 from sandbox.graph.context import Page, Resolver, context_of, number, part, span
-from sandbox.ingest.bulk_jobs import status_of
 from sandbox.item_filters import candidate_items, column_value_test, query_test, sort_items
 from sandbox.model import (
     ACCOUNT_ID,
@@ -412,12 +411,6 @@ def job_status(_: Any, info: Any, job_id: str) -> dict[str, Any]:
         "details": {"failed_ids": [str(one) for one in job.failed]},
     }
     return vars(job) | {"result": result if job.status in item_changes.FINISHED else None}
-
-
-def fetch_job_status(_: Any, info: Any, job_id: str) -> dict[str, Any]:
-    """How far an import is."""
-    context = context_of(info)
-    return status_of(context.world, context.ingest.find(job_id))
 
 
 def always(value: Any) -> Resolver:

@@ -90,6 +90,17 @@ document.addEventListener("change", (event) => {
   if (event.target.matches("[data-inbox-all], .npd-inbox-tick")) showSelected();
 });
 
+// An entry that left by itself hands the keyboard to the next one, the last to the one before it, at last to the heading.
+document.addEventListener("npd-live-left", ({ detail: { part, id } }) => {
+  const ids = [...part.querySelectorAll(`${STOPS}, #${CSS.escape(id)}`)].map((row) => row.id);
+  const at = ids.indexOf(id);
+  const heirs = [...ids.slice(at + 1), ...ids.slice(0, at).reverse()].map((one) => document.getElementById(one));
+  const shown = rows();
+  const heir = heirs.find((row) => shown.includes(row)) ?? shown[0] ?? document.querySelector("h1");
+  if (heir?.tagName === "H1") heir.tabIndex = -1;
+  heir?.focus({ preventScroll: true });
+});
+
 document.addEventListener("DOMContentLoaded", () => {
   showSelected(); // a browser may come back to a page with what was selected
   const place = sessionStorage.getItem(PLACE);

@@ -68,7 +68,9 @@ const place = (fresh) => {
     keepFolds(part, placed);
     const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
     part.replaceWith(placed);
-    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+    const still = focused && document.getElementById(focused);
+    if (still) still.focus({ preventScroll: true });
+    else if (focused) placed.dispatchEvent(new CustomEvent("npd-live-left", { bubbles: true, detail: { part, id: focused } }));
     placedHtml.set(placed, html);
     window.htmx?.process(placed);
     if (placed.querySelector("canvas.chart")) drawCharts();

@@ -28,7 +28,7 @@ from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, R
 from sync.admin.deletion_pages import approval_question, decide_approvals, of_chosen_kind
 from sync.admin.queue_actions import DISCARD
 from sync.admin.unmatched_pages import request_badge
-from sync.boards.mapping import retry_field
+from sync.boards.mapping import column_choices, retry_field
 from sync.choices import QueueDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
@@ -157,7 +157,8 @@ def counts_of(request: HttpRequest, *, version: str = "") -> dict[AttentionKind,
 class InboxRow:
     """An entry with what its row offers; `seen` is what it shows, as its form sends it back.
 
-    `badge` says that somebody has asked for it already: then nothing is offered.
+    `badge` says that somebody has asked for it already: then nothing is offered. Of a column that can't be used,
+    `has_choice` says whether another one is free.
     """
 
     entry: AttentionEntry
@@ -166,6 +167,12 @@ class InboxRow:
     may_link: bool = False
     seen: str = ""
     badge: str = ""
+    has_choice: bool = True
+
+    @property
+    def hint(self) -> str:
+        """What stands in the place of a choice that would be empty."""
+        return "" if self.has_choice else "No other column is free: create a new one."
 
     @property
     def buttons(self) -> list[tuple[InboxAction, str, str]]:
@@ -186,7 +193,8 @@ class InboxRow:
             doors.append(("Fix", entry.url, "f"))
         if self.may_act and entry.kind is AttentionKind.BLOCKED and (url := _full_list(entry.kind)):
             is_column = entry.entity_id is None
-            doors.append(("Choose another…", entry.url, "f") if is_column else ("See why", url, "f"))
+            chooses = is_column and self.has_choice
+            doors.append(("Choose another…", entry.url, "f") if chooses else ("See why", url, "f"))
         if self.may_link:
             doors.append(("Link to…", reverse("admin:sync_unmatcheditem_link", args=[entry.row_id]), "l"))
         return doors
@@ -311,9 +319,9 @@ def _with_values(request: HttpRequest, groups: Sequence[InboxGroup], wording: Wo
         entry.key: entry
         for entry in attention.with_values([row.entry for group in groups for row in group.rows], wording)
     }
-    asked = _asked_for(shown.values())
+    asked, full = _asked_for(shown.values()), _without_choice(shown.values())
     for group in groups:
-        group.rows = [_row(request, shown[row.entry.key], asked) for row in group.rows]
+        group.rows = [_row(request, shown[row.entry.key], asked, full) for row in group.rows]
     return [row for group in groups for row in group.rows]
 
 
@@ -325,7 +333,24 @@ def _asked_for(found: Iterable[AttentionEntry]) -> dict[tuple[str, str], SyncQue
 _RETRYING = badge("wait", "sync", "Retrying")
 
 
-def _row(request: HttpRequest, entry: AttentionEntry, asked: Mapping[tuple[str, str], SyncQueue]) -> InboxRow:
+def _without_choice(found: Iterable[AttentionEntry]) -> set[str]:
+    """The keys of the columns among them that can't be used and for which no other one is free."""
+    columns = {
+        (one.entity_type, one.field): one.key
+        for one in found
+        if one.kind is AttentionKind.BLOCKED and one.entity_id is None
+    }
+    if not columns:
+        return set()
+    keys = {key for _type, key in columns}
+    rows = FieldMapping.objects.filter(key__in=keys).select_related("link").prefetch_related("link__mappings")
+    mappings = [row for row in rows if (row.link.entity_type, row.key) in columns]
+    return {columns[row.link.entity_type, row.key] for row in mappings if not column_choices(row)[1:]}
+
+
+def _row(
+    request: HttpRequest, entry: AttentionEntry, asked: Mapping[tuple[str, str], SyncQueue], full: Collection[str] = ()
+) -> InboxRow:
     seen = json.dumps({one.key: [one.npd, one.monday] for one in entry.values}) if entry.values else ""
     may_act = attention.may_act_on(request.user, entry.kind, entry.entity_type)
     job = asked.get((entry.entity_type, entry.item_id)) if entry.kind is AttentionKind.UNMATCHED else None
@@ -333,7 +358,7 @@ def _row(request: HttpRequest, entry: AttentionEntry, asked: Mapping[tuple[str, 
         return InboxRow(entry, may_act=may_act, badge=progress)
     actions = [action for action in _actions.values() if action.is_for(request.user, entry)]
     may_link = entry.kind is AttentionKind.UNMATCHED and registry.may_act(request.user, "change", entry.entity_type)
-    return InboxRow(entry, actions, may_act, may_link, seen)
+    return InboxRow(entry, actions, may_act, may_link, seen, has_choice=entry.key not in full)
 
 
 def _tabs(
@@ -657,8 +682,8 @@ def _items_of(keys: Iterable[str]) -> Any:
 
 
 def _create(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
-    items = list(_items_of(one.row_id for one in found).filter(ignored_at=None))
-    done = request_creation(items, request.user.get_username())
+    items = request_creation(_items_of(one.row_id for one in found), request.user.get_username())
+    done = len(items)
     log_action_many(request.user, items, "Asked to create a record from it.")
     # In words that are as true once it is done: the message stays while the page goes on.
     text = humanize.plural(

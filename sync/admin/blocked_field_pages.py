@@ -4,7 +4,6 @@ cause and a button for each option.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,7 +13,7 @@ from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
@@ -71,7 +70,7 @@ MAX_GROUPS = 50
 # What waits is the inbox's. A field that is only blocked because it is throttled stands among the update loops.
 _BLOCKED_FIELDS = """
     WITH waiting (id, entity_type, entity_id, key, entry) AS ({rejected} UNION ALL {blocked})
-    SELECT entity_type, key, coalesce(entry ->> 'code', ''), count(*),
+    SELECT entity_type, key, entry ->> 'code', count(*),
         (array_agg(entity_id ORDER BY id DESC))[1:%(shown)s], coalesce(max(entry ->> 'side'), ''),
         (array_agg(entry ->> 'reason' ORDER BY id DESC))[1], count(DISTINCT entry ->> 'reason')
     FROM waiting
@@ -266,7 +265,7 @@ class BlockedFieldRows:
         for group in self.blocked:
             kind = group.entity_type
             mapping = self.mappings.get((kind, group.key))
-            if mapping is None or (group.code == BlockedCode.COLUMN and (mapping.problem or not mapping.column_id)):
+            if mapping is None or (group.code == BlockedCode.COLUMN and not mapping.has_usable_column):
                 continue
             if group.code == BlockedCode.COLUMN:
                 wait = wait_sentence(group.records, [(kind, QueueDirection.TO_NPD)])
@@ -352,15 +351,6 @@ _DIRECTION_QUESTIONS = {
     SyncDirection.NONE: ("Stop syncing “{}”?", "Yes, stop syncing it"),
 }
 
-_OLD_ADDRESSES = {
-    "loops/again": ("again", "kind=throttled&show=throttled"),
-    "loops/rule": ("rule", "show=throttled"),
-    "loops/to-npd": ("direction", "direction=monday_to_npd&kind=throttled&show=throttled"),
-    "loops/leave": ("direction", "direction=none&kind=throttled&show=throttled"),
-    "held/stop": ("direction", "direction=none"),
-}
-"""Forms of pages that stood open over an upgrade: what serves them now."""
-
 
 class BlockedFieldPagesMixin:
     """For the admin of board links: the page, and the addresses of its buttons."""
@@ -369,7 +359,7 @@ class BlockedFieldPagesMixin:
     opts: Any
 
     def get_urls(self) -> list[URLPattern]:
-        """Add them; what mails and open pages still call leads to what has taken its place."""
+        """Add them."""
         view = self.admin_site.admin_view
         actions = {
             "note": (may_change_mapping, self.accept_title),
@@ -385,15 +375,6 @@ class BlockedFieldPagesMixin:
             *(
                 path(f"held/{name}/", view(require_POST(_allowed(*act))), name=f"sync_boardlink_held_{name}")
                 for name, act in actions.items()
-            ),
-            path(
-                "loops/",
-                view(lambda request: HttpResponseRedirect(blocked_fields_url("throttled"))),
-                name="sync_boardlink_loops",
-            ),
-            *(
-                path(f"{old}/", view(require_POST(_moved(*new))), name=f"sync_boardlink_{re.sub('[/-]', '_', old)}")
-                for old, new in _OLD_ADDRESSES.items()
             ),
             *super().get_urls(),  # type: ignore[misc]
         ]
@@ -498,7 +479,7 @@ class BlockedFieldPagesMixin:
     def change_direction(self, request: HttpRequest) -> HttpResponse:
         """Let Monday decide a field, or leave it alone, on all records; after a page that says what that means."""
         mapping = _posted(request, "mapping", FieldMapping.objects.select_related("link"))
-        shown, chosen = request.POST.get("shown", ""), _value(request, "direction")
+        shown, chosen = request.POST.get("shown", ""), request.POST.get("direction", "")
         if chosen not in _DIRECTION_QUESTIONS:
             raise Http404("This direction can't be chosen here.")
         direction = SyncDirection(chosen)
@@ -517,7 +498,7 @@ class BlockedFieldPagesMixin:
         def run() -> str:
             set_field_direction(mapping, direction, expected=shown, by=request.user.get_username())
             before = SyncDirection(shown).label
-            because = ", because of an update loop" if _value(request, "kind") == "throttled" else ""
+            because = ", because of an update loop" if request.POST.get("kind") == "throttled" else ""
             log_action(request.user, mapping, f"Direction: from “{before}” to “{direction.label}”{because}.")
             return f"“{mapping.label}” is “{direction.label}” now; it was “{before}”."
 
@@ -552,13 +533,10 @@ class BlockedFieldPagesMixin:
     def retry(self, request: HttpRequest) -> HttpResponse:
         """Send once more what is blocked for reasons of one code, or what is throttled, on all its records."""
         mapping = _posted(request, "mapping", FieldMapping.objects.select_related("link"))
-        is_throttled = _value(request, "kind") == "throttled"
+        is_throttled = request.POST.get("kind") == "throttled"
 
         def run() -> str:
-            code = request.POST.get("code")
-            if code is None and not is_throttled:
-                raise Conflict("Nothing was tried: the page is out of date. Open it again.")
-            ids = throttled_records(mapping) if is_throttled else blocked_records(mapping, code or "")
+            ids = throttled_records(mapping) if is_throttled else blocked_records(mapping, request.POST.get("code", ""))
             done = retry_field(mapping, ids, request.user.get_username())
             records = humanize.count_with_noun(done, "record")
             after = " after an update loop" if is_throttled else ""
@@ -633,19 +611,14 @@ def _posted(request: HttpRequest, name: str, rows: QuerySet[Any]) -> Any:
     return found
 
 
-def _value(request: HttpRequest, name: str) -> str:
-    """Return what the form says; of a form from before the pages were one, what its old address meant."""
-    return request.POST.get(name) or request.GET.get(name, "")
-
-
 def _shown(request: HttpRequest) -> str:
-    show = _value(request, "show")
+    show = request.POST.get("show") or request.GET.get("show", "")
     return show if show in SHOWN else "all"
 
 
 def _hidden(request: HttpRequest, mapping: FieldMapping, **more: str) -> list[tuple[str, object]]:
-    shown = request.POST.get("shown", "")
-    kept = {"mapping": mapping.pk, "shown": shown, "kind": _value(request, "kind"), "show": _shown(request), **more}
+    shown, kind = request.POST.get("shown", ""), request.POST.get("kind", "")
+    kept = {"mapping": mapping.pk, "shown": shown, "kind": kind, "show": _shown(request), **more}
     return [(name, value) for name, value in kept.items() if value != ""]
 
 
@@ -665,14 +638,6 @@ def _allowed(
         if not may(request.user):
             raise PermissionDenied
         return act(request)
-
-    return view
-
-
-def _moved(name: str, query: str) -> Callable[[HttpRequest], HttpResponse]:
-    def view(request: HttpRequest) -> HttpResponse:
-        # 307: the browser sends the form once more, to the new address.
-        return HttpResponseRedirect(f"{reverse(f'admin:sync_boardlink_held_{name}')}?{query}", preserve_request=True)
 
     return view
 

@@ -17,7 +17,7 @@ from django.utils import timezone
 from sync.choices import QueueDirection, QueueStatus
 from sync.kernel import humanize
 from sync.ledger.record_view import PARTS, Part, RecordState
-from sync.operations.detect.comparison import VerificationResult, first_sample_text
+from sync.operations.detect.comparison import VerificationResult
 from sync.records.availability import (
     BACKOFF,
     DEFERRED,
@@ -143,8 +143,9 @@ class BoardStatus:
 
     @property
     def failing(self) -> int:
-        """Pending jobs that have failed for minutes: again and again, and nothing else is in their way."""
-        return number_of([one for one in self.jobs(READY, BACKOFF) if one.attempts >= FAILING_ATTEMPTS])
+        """Pending jobs that have failed for minutes, nothing else is in their way, and the inbox doesn't tell them."""
+        again = [one for one in self.jobs(READY, BACKOFF) if one.attempts >= FAILING_ATTEMPTS]
+        return sum(one.number - one.in_inbox for one in again)
 
     @property
     def reason(self) -> str:
@@ -254,19 +255,8 @@ class BoardHealth:
     tiles: Sequence[Tile] = field(default_factory=list)
 
 
-def _unverified(board: BoardStatus, counts: Mapping[Part, int], newest: datetime | None) -> VerificationResult:
-    """Of a board that was never verified, what keeps that."""
-    has_synced = any(number for part, number in counts.items() if part.state is RecordState.SYNCED)
-    return VerificationResult(waiting=first_sample_text(board.availability, newest, board.now, has_synced=has_synced))
-
-
-def board_health(
-    board: BoardStatus,
-    counts: Mapping[Part, int],
-    verification: VerificationResult | None,
-    newest: datetime | None = None,
-) -> BoardHealth:
-    """Return how the records of one type stand, and their board; `newest` is when any board was verified last."""
+def board_health(board: BoardStatus, counts: Mapping[Part, int], verification: VerificationResult) -> BoardHealth:
+    """Return how the records of one type stand, and their board."""
     found, since = board.availability, board.due_since
     waited = humanize.time_span((board.now - since).total_seconds()) if since else ""
     return BoardHealth(
@@ -278,7 +268,7 @@ def board_health(
         # Nor what is missing of the set-up: that is the checklist's.
         reason="" if found.is_paused or not found.has_board else humanize.without_request_id(found.blocked_reason),
         wait_reason="" if found.blocked_reason else found.waiting_reason,
-        verified=(verification or _unverified(board, counts, newest)).summary(board.now),
+        verified=verification.summary(board.now),
         is_paused=found.is_paused,
         has_board=found.has_board,
         failing=board.failing,

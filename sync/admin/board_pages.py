@@ -37,7 +37,7 @@ from sync.kernel.action_errors import ActionError
 from sync.limits.credentials import token_mark
 from sync.models import BoardLink, FieldMapping, MondayAccount, SyncAudit, UnmatchedItem
 from sync.operations.detect import sweep_schedule
-from sync.operations.detect.comparison import verification_summary
+from sync.operations.detect.comparison import latest_verification
 from sync.records import availability
 from sync.registry import HiddenName, UnknownEntity, configured_board_id, is_hidden, record_url, rules_for, type_label
 
@@ -221,7 +221,7 @@ class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
         "webhook_lines",
         "swept",
         "compared_last",
-        "sampled",
+        "verified",
     )
     readonly_fields = tuple(name for name in fields if name not in _POLICY_HELP)
     row_names = ("board", "boards")
@@ -364,8 +364,8 @@ class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
         return sweep_schedule.last_comparison_text(link)
 
     @admin.display(description="Verified")
-    def sampled(self, link: BoardLink) -> str:
-        return verification_summary(link.entity_type)
+    def verified(self, link: BoardLink) -> str:
+        return latest_verification(link.entity_type).summary(sync_now())
 
     @admin.display(description="Webhooks")
     def webhook_lines(self, link: BoardLink) -> str:
@@ -415,22 +415,22 @@ class MondayAccountAdmin(ReadOnlyAdmin):
         return humanize.optional_day_and_time(account.paused_until) or humanize.DASH
 
 
-# Samples of records that say `synced`: what was compared, and what differed.
+# The verification of records that say `synced`: how many were compared, and what differed.
 
 
 @admin.register(SyncAudit)
 class VerificationAdmin(admin_base.ReaderMixin, ReadOnlyAdmin):
-    """One sample a row."""
+    """A row for each night and board."""
 
     list_display = ("outcome", "kind", "moment")
     list_filter = (EntityFilter,)
     ordering = ("-id",)
     empty_title = "Not verified yet"
-    empty_words = "A few times a day records that say “synced” are read again on both sides. None should differ."
+    empty_words = "Every night records that say “synced” are compared on both sides. None should differ."
 
     def get_fields(self, request: object, obj: object = None) -> list[str]:
         """Say in words what differed."""
-        return ["outcome", "kind", "moment", "sampled", "drifted", "calls", "found"]
+        return ["outcome", "kind", "moment", "sampled", "drifted", "found"]
 
     @admin.display(description="Outcome")
     def outcome(self, row: SyncAudit) -> SafeString:
@@ -442,7 +442,7 @@ class VerificationAdmin(admin_base.ReaderMixin, ReadOnlyAdmin):
 
     kind = admin_base.type_column()
 
-    moment = admin_base.time_column("at", "Read")
+    moment = admin_base.time_column("at", "Compared")
 
     @admin.display(description="What was found")
     def found(self, row: SyncAudit) -> SafeString | str:
@@ -452,12 +452,10 @@ class VerificationAdmin(admin_base.ReaderMixin, ReadOnlyAdmin):
         lines = [
             (record_url(row.entity_type, detail["record"]), detail.get("name") or detail["record"], field["words"])
             for detail in row.details
-            if "record" in detail
             for field in detail["fields"]
         ]
-        reasons = " ".join(detail["words"] for detail in row.details if "words" in detail)
         links = format_html_join(SafeString("<br>"), '<a class="npd-link" href="{}">{}</a> {}', lines)
-        return links or humanize.without_request_id(reasons) or humanize.DASH
+        return links or humanize.DASH
 
 
 class ConnectMonday(UnfoldModelAdminViewMixin, TemplateView):

@@ -508,10 +508,16 @@ class ChecklistStep:
     button: str = ""
     is_optional: bool = False
     is_next: bool = False
+    is_running: bool = False
 
 
-def setup_checklist(user: Any, links: Mapping[str, BoardLink], *, connected: bool) -> list[ChecklistStep]:
-    """Return what is to be done until records are synced, in its order; nothing once all is done. No query."""
+def setup_checklist(
+    user: Any, links: Mapping[str, BoardLink], *, connected: bool, running: bool = False
+) -> list[ChecklistStep]:
+    """Return what is to be done until records are synced, in its order; nothing once all is done. No query.
+
+    `running`: a worker applies a set-up, and does what is left of it.
+    """
     opens_wizard = may_set_up(user)
     boards = [link for link in links.values() if link.board_id and link.npd_id_column]
     is_hooked = bool(boards) and all(link.webhooks and not link.webhooks_problem for link in boards)
@@ -546,12 +552,17 @@ def setup_checklist(user: Any, links: Mapping[str, BoardLink], *, connected: boo
         ),
         ChecklistStep(
             "First sync",
-            "Confirm the plan; a worker then syncs all records.",
+            "A worker applies the plan that was confirmed."
+            if running
+            else "Confirm the plan; a worker then syncs all records.",
             any(link.last_look for link in boards),
             url("run") if boards else "",
             "See how far it is",
         ),
     ]
+    if running:
+        applied = {"url": url("run"), "button": "See how far it is", "is_running": True}
+        steps[1:] = [one if one.is_done else replace(one, **applied) for one in steps[1:]]  # type: ignore[arg-type]
     if not is_sandbox():  # which reaches any address
         reachable = ChecklistStep(
             "Make this site reachable from the internet",

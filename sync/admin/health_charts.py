@@ -26,10 +26,10 @@ BAR_SHARE = 0.8
 X_LABELS = 5
 
 FIGURES = """
-    SELECT 'figure', direction, '', bucket, sum(changes), '', date_trunc(%(unit)s, hour, 'UTC') AS start, NULL
+    SELECT 'figure', direction, '', bucket, sum(changes), '', date_trunc(%(unit)s, hour, 'UTC') AS start
     FROM sync_latency_hours WHERE hour >= %(since)s AND hour <= %(now)s GROUP BY direction, bucket, start
     UNION ALL
-    SELECT 'figure', name, '', 0, round(sum(value))::bigint, '', date_trunc(%(unit)s, hour, 'UTC') AS start, NULL
+    SELECT 'figure', name, '', 0, round(sum(value))::bigint, '', date_trunc(%(unit)s, hour, 'UTC') AS start
     FROM sync_hour_counts WHERE hour >= %(since)s AND hour <= %(now)s AND name = ANY (%(names)s) GROUP BY name, start
 """
 """A part of the first page's statement: what is counted, its step of the scale, how often, in which hour or day."""

@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import Any
 
 from django.db import connection
-from django.db.models import Model
+from django.db.models import Exists, Model, OuterRef
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -31,7 +31,6 @@ from sync.ledger import record_view
 from sync.limits import quota
 from sync.models import BoardLink, FieldMapping, NotificationReceiver, QueuePause, SyncAudit, SyncMetadata, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
-from sync.models.state import VERIFICATION_WINDOW
 from sync.operations import attention
 from sync.operations.attention import AttentionCause, AttentionKind
 from sync.operations.detect.comparison import VerificationResult, combine_results
@@ -39,33 +38,31 @@ from sync.operations.detect.sweep_schedule import board_problems
 from sync.records.availability import number_of
 
 # Each part reads an index of its own that holds little more than what is counted. Columns: what it is, the board,
-# a name, two numbers, words, two times.
+# a name, two numbers, words, a time.
 _ATTENTION = f"""
     SELECT 'loop', '', coalesce(min(by) FILTER (WHERE by <> ''), ''), count(*), count(DISTINCT entity_id), '',
-        min(damped_until), NULL::timestamptz
+        min(damped_until)
     FROM sync_field_loops WHERE damped_until > %(now)s
     UNION ALL
     SELECT 'column', link.entity_type, concat_ws(':', mapping.key, mapping.label), mapping.position, mapping.id,
-        mapping.problem, NULL, NULL
+        mapping.problem, NULL
     FROM sync_field_mappings AS mapping JOIN sync_board_links AS link ON link.id = mapping.link_id
     WHERE mapping.problem <> '' AND mapping.direction <> %(no_sync)s
     UNION ALL
-    SELECT 'samples', board.entity_type, '', day.sampled, day.drifted, '', newest.at, day.drift_at
+    SELECT 'verification', board.entity_type, '', newest.sampled, newest.drifted, '', newest.at
     FROM unnest(%(types)s::text[]) AS board (entity_type)
     CROSS JOIN LATERAL (
-        SELECT at FROM sync_audits WHERE entity_type = board.entity_type AND sampled > 0
+        SELECT at, sampled, drifted FROM sync_audits WHERE entity_type = board.entity_type
         ORDER BY at DESC LIMIT 1) AS newest
-    CROSS JOIN LATERAL (
-        SELECT sum(sampled) AS sampled, sum(drifted) AS drifted, max(at) FILTER (WHERE drifted > 0) AS drift_at
-        FROM sync_audits
-        WHERE entity_type = board.entity_type AND sampled > 0 AND at > newest.at - %(window)s::interval) AS day
     UNION ALL
-    SELECT 'receivers', '', '', count(*), count(stopped_at), '', min(failed_since), NULL
+    SELECT 'setup', '', '', count(*), 0, '', NULL FROM sync_setup_drafts WHERE state = 'running'
+    UNION ALL
+    SELECT 'receivers', '', '', count(*), count(stopped_at), '', min(failed_since)
     FROM sync_notification_receivers WHERE failed_since IS NOT NULL AND frequency <> 'off'
     UNION ALL
-    SELECT 'clock', '', process, seconds, 0, '', NULL, NULL FROM ({WRONG_CLOCKS}) AS clocks
+    SELECT 'clock', '', process, seconds, 0, '', NULL FROM ({WRONG_CLOCKS}) AS clocks
     UNION ALL
-    SELECT 'database clock', '', '', extract(epoch FROM clock_timestamp())::float8, 0, '', NULL, NULL
+    SELECT 'database clock', '', '', extract(epoch FROM clock_timestamp())::float8, 0, '', NULL
     UNION ALL
     {FIGURES}
 """  # noqa: S608 - made of the fragment of the charts
@@ -101,6 +98,7 @@ class AttentionData:
     figures: list[Figure] = field(default_factory=list)
     columns: dict[str, list[FieldMapping]] = field(default_factory=dict)
     verifications: dict[str, VerificationResult] = field(default_factory=dict)
+    applies_setup: bool = False
 
 
 def load_attention(now: datetime, types: Sequence[str], period: Period) -> AttentionData:
@@ -109,7 +107,6 @@ def load_attention(now: datetime, types: Sequence[str], period: Period) -> Atten
         "now": now,
         "no_sync": SyncDirection.NONE.value,
         "types": list(types),
-        "window": VERIFICATION_WINDOW,
         **figure_params(period, now),
     }
     with connection.cursor() as cursor:
@@ -124,7 +121,7 @@ def load_attention(now: datetime, types: Sequence[str], period: Period) -> Atten
 
 def _add_row(
     found: AttentionData, kind: str, board: str, name: str, first: int, second: int, text: str,
-    at: datetime | None, later: datetime | None,
+    at: datetime | None,
 ) -> None:  # fmt: skip
     match kind:
         case "loop":
@@ -140,8 +137,10 @@ def _add_row(
             found.own_offset = wall_clock.time() - float(first)
         case "figure" if at is not None:
             found.figures.append(Figure(board, int(first), int(second), at))
-        case "samples":
-            found.verifications[board] = VerificationResult(at, int(first), int(second), later)
+        case "setup":
+            found.applies_setup = bool(first)
+        case "verification":
+            found.verifications[board] = VerificationResult(at, int(first), int(second))
 
 
 # What needs a person: each thing with its cause, what it means, and one button.
@@ -327,10 +326,11 @@ def _failing_tasks(data: HealthData) -> Iterator[AttentionTask]:
     number = sum(board.failing for board in data.boards)
     if not number:
         return
+    in_inbox = SyncQueue.objects.filter(entity_id=OuterRef("entity_id"), status=QueueStatus.FAILED)
     failing = SyncQueue.objects.filter(
-        status=QueueStatus.PENDING, attempts__gte=FAILING_ATTEMPTS, reason="",
+        ~Exists(in_inbox), status=QueueStatus.PENDING, attempts__gte=FAILING_ATTEMPTS, reason="",
         entity_type__in=[board.entity_type for board in data.boards],
-    )  # fmt: skip
+    ).exclude(payload__has_key="retried")  # fmt: skip
     oldest = failing.order_by("created_at").first()
     why = humanize.shorten(humanize.without_request_id(oldest.error_message), MAX_WHY_LENGTH) if oldest else ""
     age = humanize.time_span((data.now - oldest.created_at).total_seconds()) if oldest else ""
@@ -508,14 +508,35 @@ def health_context(
         "boards": boards,
         "tasks": tasks,
         "headline": headline(boards, tasks, sum(counts.values()), others) if boards else None,
-        "verified": combine_results(found.verifications.values()).summary(panel.now) if found.verifications else "",
+        "verified": _verified_text(found.verifications, [board.spec for board in visible], panel.now),
         "set_up": set_up,
-        "checklist": setup_checklist(request.user, panel.overview.links, connected=is_connected) if boards else [],
+        "checklist": (
+            setup_checklist(request.user, panel.overview.links, connected=is_connected, running=found.applies_setup)
+            if boards
+            else []
+        ),
         "may_pause": may_pause,
         # What is paused whole has its Resume on this page.
         "pause_url": queue_url(part=PAUSE_FORM) if may_pause and not all(one.is_paused for one in boards) else "",
         **_queue_context(request, panel, period, found.figures),
     }
+
+
+def _verified_text(found: Mapping[str, VerificationResult], specs: Sequence[registry.EntitySpec], now: datetime) -> str:
+    """Return what the samples said of all boards together, and of which board that is the longest ago."""
+    if not found:
+        return ""
+    sentence = combine_results(found.values()).summary(now)
+    times = {spec.board_title: one.at if (one := found.get(spec.entity_type)) else None for spec in specs}
+    if len(times) < 2:
+        return sentence
+    title, oldest = min(times.items(), key=lambda one: (one[1] is not None, one[1] or now))
+    if oldest is None:
+        return f"{sentence} Oldest: {title}, not verified yet."
+    spans = {humanize.time_span((now - at).total_seconds()) for at in times.values() if at}
+    if len(spans) == 1:
+        return f"{sentence} All boards alike."
+    return f"{sentence} Oldest: {title}, {humanize.time_span((now - oldest).total_seconds())} ago."
 
 
 def _board_healths(visible: Sequence[BoardStatus], panel: QueuePanel, found: AttentionData) -> list[BoardHealth]:
@@ -524,8 +545,7 @@ def _board_healths(visible: Sequence[BoardStatus], panel: QueuePanel, found: Att
         board_health(
             board,
             counts.get(board.spec.entity_type, {}),
-            found.verifications.get(board.spec.entity_type),
-            combine_results(found.verifications.values()).at,
+            found.verifications.get(board.spec.entity_type, VerificationResult()),
         )
         for board in visible
     ]

@@ -69,24 +69,16 @@ class ExportMixin:
     export_related: tuple[str, ...] = ()
     """Relations whose names are among the columns."""
     get_changelist_instance: Callable[[HttpRequest], Any]
-    get_queryset: Callable[[HttpRequest], QuerySet[Any]]
     prepare_page: Callable[[list[Any]], None]
 
     def export_columns(self, user: Any) -> Sequence[ExportColumn]:
         """Return the columns of the file, for this reader."""
         raise NotImplementedError
 
-    def export_table(self, request: HttpRequest, among: QuerySet[Any] | None = None) -> ListTable:
-        """Return what the list of this address and this person has on all its pages, in the list's order.
-
-        With `among` just these rows, in their order, as this person may know them.
-        """
+    def export_table(self, request: HttpRequest) -> ListTable:
+        """Return what the list of this address and this person has on all its pages, in the list's order."""
         columns = self.export_columns(request.user)
-        if among is None:
-            rows: QuerySet[Any] = self.get_changelist_instance(request).queryset
-        else:
-            own = self.get_queryset(request).filter(pk__in=among.order_by().values("pk"))
-            rows = own.order_by(*among.query.order_by)
+        rows: QuerySet[Any] = self.get_changelist_instance(request).queryset
         return ListTable(
             str(self.opts.verbose_name_plural), [title for title, _ in columns], self._cells(rows, columns)
         )
@@ -191,8 +183,7 @@ class ExportMixin:
 
     def _state_of(self, export: Export) -> dict[str, Any]:
         quiet = (sync_now() - export.moved_at).total_seconds()
-        # The filters of the API's list mean nothing to this one.
-        query = f"?{export.query}" if export.query and not export.by_api else ""
+        query = f"?{export.query}" if export.query else ""
         return {
             "export": export,
             "state_badge": self._badge(export),

@@ -15,7 +15,7 @@ from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR
 from django.core.paginator import Paginator
 from django.db import connection
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.functional import SimpleLazyObject
 from django.utils.html import format_html
@@ -54,9 +54,8 @@ from sync.admin.queue_actions import (
     record_item_id,
     with_states,
 )
-from sync.apps import LIVE_ROWS, NEW_ITEMS
+from sync.apps import LIVE_ROWS
 from sync.choices import QueueDirection, QueueStatus
-from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.models import QueuePause, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
@@ -288,11 +287,10 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
         """Pause what the form names."""
 
         def run() -> Report:
-            reason = request.POST.get("why", "").replace("\0", "")[:MAX_WHY_LENGTH]
-            now = sync_now()
-            made = outbox_pauses.pause(request.user.get_username(), **_pause_target(request), why=reason)
+            reason = request.POST.get("why", "")[:MAX_WHY_LENGTH]
+            made, is_new = outbox_pauses.pause(request.user.get_username(), **_pause_target(request), why=reason)
             label = pause_label(made)
-            if made.paused_at < now:
+            if not is_new:
                 since = humanize.optional_day_and_time(made.paused_at)
                 return Report(problems=[f"{label}: already paused by {made.paused_by}, since {since}."])
             authors.log_queue_action(request.user, f"Paused: {label}. {made.why}".strip())
@@ -329,9 +327,7 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
         return CappedPaginator(queryset, *args, known_count=known_count, **kwargs)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Say what this user may do; the address that unmatched items once had leads to their list."""
-        if request.META.get("QUERY_STRING") == NEW_ITEMS:
-            return HttpResponseRedirect(reverse("admin:sync_unmatcheditem_changelist"))
+        """Say what this user may do."""
         more = {"may_pause": is_allowed(request.user, QueueAction.PAUSE)}
         response: HttpResponse = super().changelist_view(request, more | (extra_context or {}))
         return response

@@ -7,7 +7,7 @@ One person works on a set-up. Others see it, with whose it is; what they send is
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, cast
 
@@ -391,6 +391,9 @@ RUNNING_PARAM = "running"
 SEEN = "seen-"
 """How names of fields begin by which the map's page says what it showed, so that it takes back nothing unseen."""
 
+WAS = "was-"
+"""How names of fields begin by which the match page says what it showed about a pair."""
+
 TAKE_OVER = "take_over"
 """Sent with a form by whoever confirmed to take the set-up over from somebody else: the token of what was shown."""
 
@@ -583,12 +586,10 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
         _show_current_columns(request, draft)
         if request.method == "POST":
             chosen, shown = (_sent_choices(request, entity_type, prefix) for prefix in ("", SEEN))
-            # A page that was opened before an update of NPD Sync doesn't say what it showed.
-            seen = shown if any(name.startswith(SEEN) for name in request.POST) else None
             is_back = BACK in request.POST
             try:
                 problems = drafts.choose_fields(
-                    _request_user(request), entity_type, chosen, draft.columns, seen, is_done=not is_back
+                    _request_user(request), entity_type, chosen, draft.columns, shown, is_done=not is_back
                 )
             except Conflict as moved:
                 messages.warning(request, str(moved))
@@ -719,18 +720,19 @@ def _store_matching(request: HttpRequest, found: Sequence[SetupDraft]) -> bool:
     "Not now" about a pair that nobody has answered is no answer, unless a button was for the answers.
     """
     form: Mapping[str, str] = request.POST
-    user, is_stored = _request_user(request), True
+    user, is_stored, unkept = _request_user(request), True, list[set[str]]()
     of_answers = form.get(GO) == "answers"
+    shown = {key.removeprefix(WAS): one for key, one in form.items() if key.startswith(WAS)}
     for draft in found:
         kind = draft.entity_type
         # One button answers for all pairs of its kind that were shown.
         prefix = "item-" if form.get("same") == kind else "answer-"
         answers = {key.removeprefix(prefix): one for key, one in form.items() if key.startswith(prefix)}
-        answers = {key: one for key, one in answers.items()
-                   if of_answers or one != drafts.ANSWER_OUT or key in draft.answers}  # fmt: skip
+        as_shown = {key: shown.get(key, "" if key in draft.answers else drafts.ANSWER_OUT) for key in answers}
+        answers = {key: one for key, one in answers.items() if of_answers or one != as_shown[key]}
         threshold = form.get(f"{kind}-threshold", "")
         try:
-            drafts.answer_pairs(user, kind, answers)
+            unkept.append(set(drafts.answer_pairs(user, kind, answers, shown)))
             if f"{kind}-threshold" in form:
                 drafts.choose_matching(
                     user,
@@ -743,9 +745,23 @@ def _store_matching(request: HttpRequest, found: Sequence[SetupDraft]) -> bool:
         except ActionError as error:
             messages.warning(request, f"{_title(draft)}: {error}")
             is_stored = False
+    # The page sends the answers of every kind, and each kind keeps those about its own records.
+    if lost := set.intersection(*unkept) if unkept else None:
+        messages.warning(request, _unkept_text(found, lost))
+        is_stored = False
     if is_stored and (of_answers or "same" in form):
         messages.success(request, "Your answers are saved. Nothing is written yet.")
     return is_stored
+
+
+def _unkept_text(found: Sequence[SetupDraft], records: Collection[str]) -> str:
+    names = {one["record"]: one["name"] for draft in found for one in draft.found.get("near", ())}
+    about = ", ".join(sorted(names[record] for record in records if record in names)[:5])
+    number = humanize.count_with_noun(len(records), "answer")
+    return (
+        f"Not saved: {number} about nearly the same names{f' ({about})' if about else ''}. The pairs were answered "
+        "otherwise, or compared again, after this page was shown. Check what is here now, then answer again."
+    )
 
 
 def _sent_choices(request: HttpRequest, entity_type: str, prefix: str) -> dict[str, FieldChoice]:

@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import Any, cast
 
 from django import forms
-from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.models import ADDITION
 from django.contrib.auth.models import User
@@ -18,7 +17,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.formats import date_format
 from django.utils.safestring import SafeString
 
 from sync.admin import admin_base
@@ -28,6 +26,7 @@ from sync.choices import TokenScope, TokenState
 from sync.clock import sync_now
 from sync.kernel.action_errors import ActionError
 from sync.models import ApiToken
+from sync.models.api_clients import check_token_name
 from sync.records.authors import log_action
 
 SCOPE_TEXTS = (
@@ -44,14 +43,15 @@ _BADGES = {
     TokenState.ACTIVE: ("ok", "check"),
     TokenState.EXPIRED: ("off", "event_busy"),
     TokenState.REVOKED: ("off", "block"),
-    TokenState.OLD: ("bad", "gpp_bad"),
 }
 
 
 class TokenForm(forms.Form):
     """What a new token is for; an administrator may make it for another user, such as a program's own."""
 
-    name = forms.CharField(max_length=100, help_text="What uses it, for example: newsletter tool.")
+    name = forms.CharField(
+        max_length=100, validators=[check_token_name], help_text="What uses it, for example: newsletter tool."
+    )
     scopes = forms.MultipleChoiceField(
         label="What it may do",
         choices=SCOPE_TEXTS,
@@ -141,11 +141,7 @@ class ApiTokenAdmin(ReadOnlyAdmin):
 
     @admin.display(description="State")
     def state(self, row: ApiToken) -> SafeString:
-        now = page_now(row)
-        state = row.state_at(now)
-        if state == TokenState.ACTIVE and row.is_legacy:
-            last_day = date_format(settings.OLD_TOKENS_UNTIL, "j F Y")
-            return badge("warn", "schedule", f"Old kind, until {last_day}", title="Rotate it to keep using it.")
+        state = row.state_at(page_now(row))
         return badge(*_BADGES[state], state.label)
 
     created = admin_base.time_column("created_at", "Created")
@@ -170,7 +166,7 @@ class ApiTokenAdmin(ReadOnlyAdmin):
     def row_context(self, request: HttpRequest, row: ApiToken) -> dict[str, Any]:
         """Return what the page of a token offers."""
         state = row.state_at(sync_now())
-        may_rotate = row.user_id == request.user.pk and state in (TokenState.ACTIVE, TokenState.OLD)
+        may_rotate = row.user_id == request.user.pk and state == TokenState.ACTIVE
         return {"may_rotate": may_rotate, "may_revoke": state != TokenState.REVOKED}
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:

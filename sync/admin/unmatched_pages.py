@@ -322,8 +322,8 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
         return UnmatchedItem.objects.filter(pk=pk).first()
 
     def _create(self, request: HttpRequest, rows: QuerySet[UnmatchedItem]) -> Report:
-        found = list(rows)
-        if not request_creation(found, request.user.get_username()):
+        found = request_creation(rows, request.user.get_username())
+        if not found:
             return Report(problems=[_NONE_LEFT])
         log_action_many(request.user, found, "Asked to create a record from it.")
         kinds = sorted({row.entity_type for row in found})

@@ -7,14 +7,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 import django_filters
 from django.db.models import BooleanField, Count, Max, QuerySet
 from django.db.models.expressions import RawSQL
 from django_filters.rest_framework import FilterSet
-from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.permissions import BasePermission
@@ -22,12 +22,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from sync import registry
-from sync.api.lists import ShapedView, filtered_by, ordered_by
-from sync.api.request_rules import EntityType, KnownFieldsMixin, MayViewOnPost, ModelPermissions
+from sync.api.lists import ShapedView, filtered_by, list_filter
+from sync.api.request_rules import KnownFieldsMixin, MayViewOnPost, ModelPermissions, act
 from sync.boards.board_columns import column_type
 from sync.boards.mapping import blocked_records, retry_field
 from sync.boards.sync_filter import FilterOp, SyncFilter
-from sync.choices import RULES, BlockedCode
+from sync.choices import RULES, BlockedCode, TokenScope
 from sync.kernel.action_errors import Conflict
 from sync.models import BoardLink, FieldLoop, FieldMapping, SyncMetadata, UnmatchedItem
 from sync.records import availability
@@ -42,8 +42,6 @@ from sync.records.blocked_fields import (
     waiting_fields_sql,
 )
 from sync.registry import visible_types
-
-_TAGS = ["boards"]
 
 
 class MayViewBoards(BasePermission):
@@ -176,23 +174,9 @@ class BoardSerializer(serializers.ModelSerializer[BoardLink]):
         return BoardFilterSerializer(found).data
 
 
-class BoardSettingsSerializer(KnownFieldsMixin, serializers.ModelSerializer[BoardLink]):
-    """What happens with new and with deleted items and records; what isn't sent stays."""
-
-    class Meta:
-        model = BoardLink
-        fields = ["creates_records", "item_gone", "record_gone"]
-
-
-_BOARD_FILTERS = ("board_id", "match_key", "creates_records", "item_gone", "record_gone", "swept_at", "compared_at")
-
-
-@ordered_by(BoardLink, ("entity_type", *_BOARD_FILTERS))
-@filtered_by(BoardLink, _BOARD_FILTERS)
-class BoardFilter(FilterSet):  # type: ignore[misc]
-    """The filters of boards."""
-
-    entity_type = EntityType(field_name="entity_type", label="Type of records")
+_BOARD_FILTERS = (
+    *("entity_type", "board_id", "match_key", "creates_records", "item_gone", "record_gone", "swept_at", "compared_at"),
+)
 
 
 class BoardFacts:
@@ -241,51 +225,18 @@ class BoardFacts:
         }
 
 
-@extend_schema_view(
-    list=extend_schema(
-        operation_id="list_boards",
-        summary="List boards",
-        description="The boards: whether they are synced and why not, mapping, filter, numbers.",
-        tags=_TAGS,
-    ),
-    retrieve=extend_schema(
-        operation_id="get_board", summary="Show one board", description="The board of a type of records.", tags=_TAGS
-    ),
-)
 class BoardViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[BoardLink]):
-    """The boards; what moves values is changed by a draft (sync/api/mapping_endpoints.py)."""
+    """The boards: whether they are synced and why not, mapping, filter, numbers. They are set up on pages."""
 
     queryset = BoardLink.objects.prefetch_related("mappings").order_by("entity_type")
     serializer_class = BoardSerializer
-    filterset_class = BoardFilter
+    filterset_class = list_filter(BoardLink, _BOARD_FILTERS, order=_BOARD_FILTERS)
     permission_classes = [ModelPermissions]
     lookup_field = "entity_type"
-    scopes: ClassVar[dict[str, str]] = {"partial_update": "operate"}
 
     def get_serializer_context(self) -> dict[str, Any]:
         """With what is read once for all boards."""
         return {**super().get_serializer_context(), "boards": BoardFacts()}
-
-    @extend_schema(
-        operation_id="update_board",
-        summary="Change what a board does with new and deleted items",
-        description="Whether new items become records, and what a deletion on one side does on the other.",
-        request=BoardSettingsSerializer,
-        responses=BoardSerializer,
-        tags=_TAGS,
-    )
-    def partial_update(self, request: Request, entity_type: str) -> Response:
-        """Change its policies."""
-        link: BoardLink = self.get_object()
-        body = BoardSettingsSerializer(link, data=request.data, partial=True)
-        body.is_valid(raise_exception=True)
-        for name, value in body.validated_data.items():
-            setattr(link, name, value)
-        # Nothing that workers write.
-        link.save(update_fields=sorted(body.validated_data))
-        if body.validated_data:
-            log_action(request.user, link, f"Changed by the API: {', '.join(sorted(body.validated_data))}.")
-        return Response(self.get_serializer(link).data)
 
 
 # Blocked fields.
@@ -335,12 +286,12 @@ class BlockedRecordSerializer(serializers.ModelSerializer[SyncMetadata]):
         return blocked_fields_of(ledger)
 
 
-@ordered_by(SyncMetadata, ("id", "last_sync_attempt"))
-@filtered_by(SyncMetadata, ("last_sync_attempt",), monday_id="remote_id")
+@filtered_by(
+    SyncMetadata, ("entity_type", "last_sync_attempt"), order=("id", "last_sync_attempt"), monday_id="remote_id"
+)
 class BlockedFilter(FilterSet):  # type: ignore[misc]
     """The filters of records with blocked fields."""
 
-    entity_type = EntityType()
     entity_id = django_filters.UUIDFilter()
     field = django_filters.CharFilter(method="with_field", label="Field", help_text="Records on which it is blocked.")
     code = django_filters.ChoiceFilter(
@@ -383,8 +334,8 @@ class WaitingFieldsView(ShapedView, mixins.ListModelMixin, viewsets.GenericViewS
     """Fields that wait, of records that the caller may see, and another try of one of them."""
 
     permission_classes = [MayViewOnPost]
-    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {"retry": (404, 409)}
-    scopes: ClassVar[dict[str, str]] = {"retry": "operate"}
+    problem_codes = (404,)
+    scope = TokenScope.OPERATE
 
     def get_queryset(self) -> QuerySet[Any]:
         """Rows of the types that the caller may see."""
@@ -405,17 +356,10 @@ class WaitingFieldsView(ShapedView, mixins.ListModelMixin, viewsets.GenericViewS
         return Response(RetriedSerializer({"done": done, "left": len(ids) - done}).data)
 
 
-@extend_schema_view(
-    list=extend_schema(
-        operation_id="list_blocked_fields",
-        summary="List records with blocked fields",
-        description="Records with fields that aren't synced until somebody acts: Monday rejects the value, or "
-        "NPD can't send it. The values are in `GET {type}/{id}/sync`.",
-        tags=_TAGS,
-    )
-)
 class BlockedFieldViewSet(WaitingFieldsView):
-    """Blocked fields."""
+    """Records with fields that aren't synced until somebody acts: Monday rejects the value, or NPD can't send it. The
+    values are in `GET {type}/{id}/sync`.
+    """
 
     queryset = SyncMetadata.objects.order_by("id")
     serializer_class = BlockedRecordSerializer
@@ -427,23 +371,16 @@ class BlockedFieldViewSet(WaitingFieldsView):
         sql = " UNION ALL ".join(f"SELECT ledger.id {one}" for one in waiting)
         return super().get_queryset().filter(pk__in=RawSQL(sql, ()))  # noqa: S611 - made of our own literals
 
-    @extend_schema(
-        operation_id="retry_blocked_field",
-        summary="Try a blocked field again",
-        description="Send a field once more on all records on which it is blocked for this reason. Needs the "
-        "permission to change such records. A value over the column's limit is not sent again before it changes.",
-        request=RetryBlockedSerializer,
-        responses=RetriedSerializer,
-        tags=_TAGS,
-    )
+    @act(detail=False, request=RetryBlockedSerializer, responses=RetriedSerializer)
     def retry(self, request: Request) -> Response:
-        """Try it again; 409 where nothing waits for that reason."""
-        params = RetryBlockedSerializer(data=request.data)
-        params.is_valid(raise_exception=True)
-        code = params.validated_data["code"]
+        """Send a field once more on all records on which it is blocked for this reason. Needs the permission to change
+        such records. A value over the column's limit is not sent again before it changes.
+        """
+        wanted = RetryBlockedSerializer.read(request)
+        code = wanted["code"]
         if code == BlockedCode.LIMIT:
             raise Conflict("A value over the column's limit is sent again once it has changed. Correct it.")
-        return self.retry_on_all(request, params.validated_data, lambda mapping: blocked_records(mapping, code))
+        return self.retry_on_all(request, wanted, lambda mapping: blocked_records(mapping, code))
 
 
 class FieldLoopSerializer(serializers.ModelSerializer[FieldLoop]):
@@ -463,28 +400,14 @@ class FieldLoopSerializer(serializers.ModelSerializer[FieldLoop]):
         return len(loop.times)
 
 
-@ordered_by(FieldLoop, ("id", "damped_until"))
-@filtered_by(FieldLoop, ("entity_id", "by"), field="key")
-class FieldLoopFilter(FilterSet):  # type: ignore[misc]
-    """The filters of throttled fields."""
-
-    entity_type = EntityType()
-
-
-@extend_schema_view(
-    list=extend_schema(
-        operation_id="list_update_loops",
-        summary="List update loops",
-        description="Fields to which nothing is sent for a time, because somebody on Monday rewrites them each time.",
-        tags=_TAGS,
-    )
-)
 class UpdateLoopViewSet(WaitingFieldsView):
-    """Fields in an update loop."""
+    """Fields to which nothing is sent for a time, because somebody on Monday rewrites them each time."""
 
     queryset = FieldLoop.objects.order_by("id")
     serializer_class = FieldLoopSerializer
-    filterset_class = FieldLoopFilter
+    filterset_class = list_filter(
+        FieldLoop, ("entity_type", "entity_id", "by"), order=("id", "damped_until"), field="key"
+    )
     # Whoever may see the boards may see them, as in the admin.
     permission_classes = [MayViewBoards]
 
@@ -493,17 +416,9 @@ class UpdateLoopViewSet(WaitingFieldsView):
         types = visible_types(self.request.user)
         return throttled_fields().filter(entity_type__in=types).order_by("id")
 
-    @extend_schema(
-        operation_id="retry_update_loop",
-        summary="Send a throttled field again",
-        description="Send the field again on all records on which it is throttled: the rewriting was stopped. Needs "
-        "the permission to change such records.",
-        request=RetryFieldSerializer,
-        responses=RetriedSerializer,
-        tags=_TAGS,
-    )
+    @act(detail=False, request=RetryFieldSerializer, responses=RetriedSerializer)
     def retry(self, request: Request) -> Response:
-        """Send it again; 409 where it isn't throttled."""
-        params = RetryFieldSerializer(data=request.data)
-        params.is_valid(raise_exception=True)
-        return self.retry_on_all(request, params.validated_data, throttled_records)
+        """Send the field again on all records on which it is throttled: the rewriting was stopped. Needs the
+        permission to change such records.
+        """
+        return self.retry_on_all(request, RetryFieldSerializer.read(request), throttled_records)

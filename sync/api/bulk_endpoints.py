@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any, cast
 from uuid import UUID
 
 import pghistory
@@ -26,17 +26,17 @@ from rest_framework import exceptions, serializers, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from sync.api.preconditions import SameValue, WarningSerializer, check_tag, etag_of, unique_parameter
+from sync.api.preconditions import SameValue, WarningSerializer, check_tag, etag_of
 from sync.api.problems import MEDIA_TYPE, ActionProblem, PreconditionFailed, ProblemSerializer, problem_body, problem_of
-from sync.api.request_rules import ApiView, KnownFieldsMixin, ModelPermissions, own_method
+from sync.api.request_rules import KnownFieldsMixin, ModelPermissions, act
 from sync.kernel.action_errors import Conflict
 from sync.kernel.db import update_many
 from sync.models import SyncedModel
 from sync.outbox.notify import notify_board
 from sync.reconcile.field_values import match_key
 from sync.records.authors import log_action_each
-from sync.records.external_ids import TAKEN, Name, lock_sources, parse_name, records_named, set_external_ids
-from sync.registry import has_right, match_field
+from sync.records.external_ids import Name, lock_sources, parse_name, records_named, set_external_ids, taken
+from sync.registry import has_right
 
 MAX_OPERATIONS = 1_000
 
@@ -192,6 +192,11 @@ class Bulk:
             self._check_unique()
 
     @property
+    def is_refused(self) -> bool:
+        """Whether a row is."""
+        return any(row.problem is not None for row in self.rows)
+
+    @property
     def open(self) -> Iterator[_Row]:
         """The rows that are not refused."""
         return (row for row in self.rows if row.problem is None)
@@ -286,8 +291,8 @@ class Bulk:
             for source, value in row.names.items():
                 owner = owners.setdefault((source, value), row.pk) if value and row.pk else row.pk
                 if owner != row.pk:
-                    message = f"The external id {source}:{value} is that of {self.entity_type} {owner}."
-                    row.refuse(ActionProblem(Conflict(message, code=TAKEN)))
+                    shown = owner if self.same.names_others else None
+                    row.refuse(ActionProblem(taken(self.entity_type, (source, str(value)), shown)))
 
     def _check_unique(self) -> None:
         """Refuse what another record says already, or a row before."""
@@ -410,46 +415,36 @@ def _record(row: _Row) -> SyncedModel:
     return row.record
 
 
-class BulkViewSet(ApiView, viewsets.GenericViewSet[Any]):
-    """`POST …/bulk`: many records at once."""
+class BulkMixin(viewsets.GenericViewSet[Any]):
+    """Many records of a view set's model at once."""
 
-    permission_classes = [MayChangeSome]
-    record_serializer: ClassVar[type[serializers.ModelSerializer[Any]]]
-
-    def query_parameters(self) -> dict[str, bool]:
-        """The parameters of a bulk."""
-        return super().query_parameters() | {"unique": False}
-
+    @act(detail=False, permission_classes=[MayChangeSome])
     def bulk(self, request: Request) -> Response:
-        """Do them, and say what became of each; 422 where all or nothing was asked for and a row is refused."""
-        body = BulkSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        batch, is_atomic = uuid.uuid4(), body.validated_data["atomic"]
-        bulk = Bulk(self.record_serializer, request.user, SameValue(request, self.get_queryset().model))
+        """Up to 1,000 operations in one transaction, with a result for each in their order. With `atomic` all or
+        nothing: 422 with the refused rows.
+        """
+        body = BulkSerializer.read(request)
+        batch, is_atomic = uuid.uuid4(), body["atomic"]
+        bulk = Bulk(cast("Any", self.serializer_class), request.user, SameValue(request, self.get_queryset().model))
         with transaction.atomic():
-            bulk.check(body.validated_data["operations"])
-            if not (is_atomic and self._is_refused(bulk)):
+            bulk.check(body["operations"])
+            if not (is_atomic and bulk.is_refused):
                 bulk.write(batch)
-            if is_atomic and self._is_refused(bulk):
+            if is_atomic and bulk.is_refused:
                 # Not by an exception, which would take the answer with it: that lists the refused rows.
                 transaction.set_rollback(True)
-                return self._refusal(bulk)
+                return _refusal(bulk)
             results = bulk.results()
         refused = sum(row.problem is not None for row in bulk.rows)
         return Response({"batch": batch, "done": len(results) - refused, "refused": refused, "results": results})
 
-    def _is_refused(self, bulk: Bulk) -> bool:
-        return any(row.problem is not None for row in bulk.rows)
 
-    def _refusal(self, bulk: Bulk) -> Response:
-        code, results = HTTPStatus.UNPROCESSABLE_ENTITY, bulk.results(only_refused=True)
-        detail = (
-            f"{len(results)} of {len(bulk.rows)} operations can't be done, so none was. Correct them, or send without "
-            "atomic."
-        )
-        return Response(
-            {**problem_body(code, "bulk_refused", detail), "results": results}, status=code, content_type=MEDIA_TYPE
-        )
+def _refusal(bulk: Bulk) -> Response:
+    code, results = HTTPStatus.UNPROCESSABLE_ENTITY, bulk.results(only_refused=True)
+    number = f"{len(results)} of {len(bulk.rows)} operations"
+    detail = f"{number} can't be done, so none was. Correct them, or send without atomic."
+    body = {**problem_body(code, "bulk_refused", detail), "results": results}
+    return Response(body, status=code, content_type=MEDIA_TYPE)
 
 
 _ONE_OF_EACH = {
@@ -463,11 +458,8 @@ _ONE_OF_EACH = {
 }
 
 
-def bulk_of(
-    model: type[SyncedModel], serializer: type[serializers.ModelSerializer[Any]], of_fields: type[Any]
-) -> type[BulkViewSet]:
-    """The view of one model; `of_fields` is its serializer without a required field, for the schema."""
-    name, plural = model.__name__, str(model._meta.verbose_name_plural)
+def bulk_schema(name: str, of_fields: type[Any]) -> Any:
+    """What the schema says of one model's bulk; `of_fields` is its serializer without a required field."""
     operation = type(
         f"{name}BulkOperationSerializer",
         (BulkOperationSerializer,),
@@ -478,31 +470,15 @@ def bulk_of(
     class Operations(serializers.ListField):
         """The rows as the schema shows them; when they are read, each is refused for itself."""
 
-    body = type(
-        f"{name}BulkSerializer",
-        (BulkSerializer,),
-        {
-            "operations": Operations(allow_empty=False, min_length=1, max_length=MAX_OPERATIONS),
-            "__doc__": BulkSerializer.__doc__,
-        },
-    )
-    documented = extend_schema(
-        operation_id=f"bulk_{plural.replace(' ', '_')}",
-        summary=f"Create, change and delete many {plural}",
-        description=f"Up to {MAX_OPERATIONS:,} operations in one transaction, with a result for each in their order. "
-        "With `atomic` all or nothing: 422 with the refused rows.",
-        request=body,
-        parameters=unique_parameter(match_field(model)),
+    fields = {
+        "operations": Operations(allow_empty=False, min_length=1, max_length=MAX_OPERATIONS),
+        "__doc__": BulkSerializer.__doc__,
+    }
+    return extend_schema(
+        request=type(f"{name}BulkSerializer", (BulkSerializer,), fields),
         responses={
             200: BulkAnswerSerializer,
             (422, MEDIA_TYPE): OpenApiResponse(BulkRefusedSerializer, description="Unprocessable Entity"),
         },
         examples=[OpenApiExample("One of each", _ONE_OF_EACH, request_only=True)],
     )
-    own = {
-        "queryset": model._default_manager.order_by("pk"),
-        "record_serializer": serializer,
-        "bulk": documented(own_method(BulkViewSet.bulk)),
-        "serializer_class": BulkAnswerSerializer,
-    }
-    return type(f"{name}Bulk", (BulkViewSet,), own)

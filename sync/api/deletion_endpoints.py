@@ -4,7 +4,8 @@ person, with the person's decision; and ignored items.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any
 
 import django_filters
 from django.contrib.admin.models import DELETION
@@ -12,26 +13,26 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models import QuerySet
 from django_filters.rest_framework import FilterSet
-from drf_spectacular.utils import extend_schema, extend_schema_serializer, extend_schema_view
+from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, status, viewsets
+from rest_framework.decorators import action
 from rest_framework.exceptions import APIException, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from sync import registry
-from sync.api.lists import ShapedView, filtered_by, ordered_by
+from sync.api.lists import ShapedView, filtered_by, list_filter
 from sync.api.request_rules import (
-    ApiView,
-    EntityType,
     KnownFieldsMixin,
     MayChange,
     MayViewOnPost,
     ModelPermissions,
     Moment,
     QuotingMixin,
+    act,
     parse_moment,
 )
-from sync.choices import GuardKind, GuardState, TombstoneState
+from sync.choices import GuardKind, GuardState, TokenScope, TombstoneState
 from sync.kernel.action_errors import Conflict
 from sync.models import GuardedAct, RefusedItem, Tombstone
 from sync.operations.event_feed import deleted_records, unknown_deletions_before
@@ -40,8 +41,6 @@ from sync.records.authors import log_action
 from sync.records.tombstones import restore_by_person
 from sync.records.unmatched_items import consider_again
 from sync.registry import visible_types
-
-_TAGS = ["deleted records"]
 
 
 class TombstoneSerializer(serializers.ModelSerializer[Tombstone]):
@@ -70,12 +69,14 @@ class TombstoneSerializer(serializers.ModelSerializer[Tombstone]):
         return {one.name: row.data.get(one.column) for one in own}
 
 
-@ordered_by(Tombstone, ("id", "deleted_at", "settled_at"))
-@filtered_by(Tombstone, ("entity_id", "monday_id", "deleted_at", "settled_at", "state"))
+@filtered_by(
+    Tombstone,
+    ("entity_type", "entity_id", "monday_id", "deleted_at", "settled_at", "state"),
+    order=("id", "deleted_at", "settled_at"),
+)
 class TombstoneFilter(FilterSet):  # type: ignore[misc]
     """The filters of deleted records."""
 
-    entity_type = EntityType()
     name = django_filters.CharFilter(field_name="data__name", label="Name", help_text="Exactly this.")
 
 
@@ -89,43 +90,24 @@ class RestoredSerializer(serializers.Serializer[Any]):
     )
 
 
-@extend_schema_view(
-    list=extend_schema(
-        operation_id="list_deleted_records",
-        summary="List deleted records",
-        description="Records that were deleted in NPD, the newest first, as long as they are remembered; of types that "
-        "you may see.",
-        tags=_TAGS,
-    ),
-    retrieve=extend_schema(
-        operation_id="get_deleted_record", summary="Show a deleted record", description="One of them.", tags=_TAGS
-    ),
-)
 class TombstoneViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[Tombstone]):
-    """Deleted records."""
+    """Records that were deleted in NPD, the newest first, as long as they are kept; of types that you may see."""
 
     queryset = Tombstone.objects.order_by("-deleted_at", "-id")
     serializer_class = TombstoneSerializer
     filterset_class = TombstoneFilter
     permission_classes = [MayViewOnPost]
-    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {"restore": (409,)}
-    scopes: ClassVar[dict[str, str]] = {"restore": "operate"}
+    scope = TokenScope.OPERATE
 
     def get_queryset(self) -> QuerySet[Any]:
         """Those of the types that the caller may see: a row says all that its record said."""
         return super().get_queryset().filter(entity_type__in=visible_types(self.request.user))
 
-    @extend_schema(
-        operation_id="restore_deleted_record",
-        summary="Restore a deleted record",
-        description="Store the record again under its own id, with the values that it had. An item that is still on "
-        "the board is linked with it again, else its next sync makes one. Needs the permission to add such records.",
-        request=None,
-        responses=RestoredSerializer,
-        tags=_TAGS,
-    )
+    @act(responses=RestoredSerializer)
     def restore(self, request: Request, pk: int) -> Response:
-        """Restore it; 409 where it is there again already."""
+        """Store the record again under its own id, with the values that it had. An item that is still on the board is
+        linked with it again, else its next sync makes one. Needs the permission to add such records.
+        """
         row: Tombstone = self.get_object()
         if not registry.may_act(request.user, "add", row.entity_type):
             raise PermissionDenied
@@ -138,12 +120,8 @@ class TombstoneViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[Tombstone]):
 # Approvals: deletes and clears over the limit that wait for a person, and the decision.
 
 
-@extend_schema_serializer(deprecate_fields=["remote_id"])
 class GuardedActSerializer(QuotingMixin, serializers.ModelSerializer[GuardedAct]):
-    """A delete or an emptied field: held until a person decides or its cause is gone, or done.
-
-    `remote_id` is the old name of `monday_id`.
-    """
+    """A delete or an emptied field: held until a person decides or its cause is gone, or done."""
 
     quoting = ("label", "values")
 
@@ -153,7 +131,7 @@ class GuardedActSerializer(QuotingMixin, serializers.ModelSerializer[GuardedAct]
     class Meta:
         model = GuardedAct
         fields = [
-            *("id", "entity_type", "entity_id", "monday_id", "remote_id", "kind", "key", "state", "label", "values"),
+            *("id", "entity_type", "entity_id", "monday_id", "kind", "key", "state", "label", "values"),
             *("at", "decided_at", "decided_by"),
         ]
         read_only_fields = fields
@@ -185,17 +163,19 @@ class GuardDecidedSerializer(serializers.Serializer[Any]):
     decided = serializers.IntegerField()
 
 
-@ordered_by(GuardedAct, ("id", "at", "decided_at"))
-@filtered_by(GuardedAct, ("at", "decided_at"), field="key", monday_id="remote_id")
+@filtered_by(
+    GuardedAct,
+    ("kind", "entity_type", "entity_id", "at", "decided_at"),
+    order=("id", "at", "decided_at"),
+    field="key",
+    monday_id="remote_id",
+)
 class ApprovalFilter(FilterSet):  # type: ignore[misc]
     """The filters of the list."""
 
     state = django_filters.MultipleChoiceFilter(
         choices=GuardState.choices, help_text="May be given several times; without it, what waits for approval."
     )
-    kind = django_filters.ChoiceFilter(choices=GuardKind.choices)
-    entity_type = EntityType()
-    entity_id = django_filters.UUIDFilter()
     decided_by = django_filters.CharFilter(field_name="decided_by__username", label="Decided by")
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -205,48 +185,32 @@ class ApprovalFilter(FilterSet):  # type: ignore[misc]
         return found if self.form.cleaned_data.get("state") else found.filter(state=GuardState.PENDING)
 
 
-@extend_schema_view(
-    list=extend_schema(description="Deletes and emptied fields that wait for approval, newest first."),
-    retrieve=extend_schema(description="One of them, also after it was decided."),
+_decision = partial(
+    act, detail=False, request=GuardDecisionSerializer, responses=GuardDecidedSerializer, permission_classes=[MayChange]
 )
+
+
 class ApprovalViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[GuardedAct]):
-    """The approval requests."""
+    """Deletes and emptied fields that wait for approval, the newest first; by `state` also those that were decided."""
 
     queryset = GuardedAct.objects.select_related("decided_by").order_by("-id")
     serializer_class = GuardedActSerializer
     filterset_class = ApprovalFilter
     permission_classes = [ModelPermissions]
-    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {"approve": (409,), "reject": (409,)}
-    scopes: ClassVar[dict[str, str]] = {"approve": "operate", "reject": "operate"}
+    scope = TokenScope.OPERATE
 
-    def get_permissions(self) -> Any:
-        """A decision needs the permission to change them."""
-        return [MayChange()] if self.action in ("approve", "reject") else super().get_permissions()
-
-    @extend_schema(
-        request=GuardDecisionSerializer,
-        responses=GuardDecidedSerializer,
-        filters=False,
-        description="Approve what waits; 409 where another number waits now.",
-    )
+    @_decision()
     def approve(self, request: Request) -> Response:
-        """Approve the selected requests."""
+        """Approve what waits; 409 where another number waits now."""
         return self._decide(request, approve)
 
-    @extend_schema(
-        request=GuardDecisionSerializer,
-        responses=GuardDecidedSerializer,
-        filters=False,
-        description="Keep what would be deleted or emptied; 409 where another number waits now.",
-    )
+    @_decision()
     def reject(self, request: Request) -> Response:
-        """Keep what would be deleted or emptied."""
+        """Keep what would be deleted or emptied; 409 where another number waits now."""
         return self._decide(request, reject)
 
     def _decide(self, request: Request, decide: Any) -> Response:
-        serializer = GuardDecisionSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        selection = serializer.validated_data
+        selection = GuardDecisionSerializer.read(request)
         waiting = GuardedAct.objects.filter(state=GuardState.PENDING)
         if "ids" in selection:
             acts, expected = waiting.filter(pk__in=selection["ids"]), len(set(selection["ids"]))
@@ -289,31 +253,19 @@ class IgnoredItemSerializer(QuotingMixin, serializers.ModelSerializer[RefusedIte
         read_only_fields = fields
 
 
-@ordered_by(RefusedItem, ("id", "at"))
-@filtered_by(RefusedItem, ("entity_id", "at"), monday_id="item_id", unlinked="let_go")
-class IgnoredItemFilter(FilterSet):  # type: ignore[misc]
-    """The filters of ignored items."""
-
-    entity_type = EntityType()
-
-
-@extend_schema_view(
-    list=extend_schema(description="Items of the boards that are not to become records, the newest first."),
-    retrieve=extend_schema(description="One ignored item."),
-    destroy=extend_schema(
-        summary="Consider an ignored item again",
-        description="Ignore the item no longer: it is checked at once, like a new one.",
-    ),
-)
 class IgnoredItemViewSet(ShapedView, mixins.DestroyModelMixin, viewsets.ReadOnlyModelViewSet[RefusedItem]):
-    """Ignored items."""
+    """Items of boards that are not to become records, the newest first. One that is deleted here is checked at once,
+    like a new one.
+    """
 
     # Of one whose person was erased nobody is told, and it can't be considered again.
     queryset = RefusedItem.objects.filter(erased=False).order_by("-id")
     serializer_class = IgnoredItemSerializer
-    filterset_class = IgnoredItemFilter
+    filterset_class = list_filter(
+        RefusedItem, ("entity_type", "entity_id", "at"), order=("id", "at"), monday_id="item_id", unlinked="let_go"
+    )
     permission_classes = [ModelPermissions]
-    scopes: ClassVar[dict[str, str]] = {"destroy": "operate"}
+    scope = TokenScope.OPERATE
 
     def perform_destroy(self, instance: RefusedItem) -> None:
         """Consider it again, and log who asked for it."""
@@ -349,24 +301,18 @@ class DeletionsGone(APIException):
     default_code = "since_expired"
 
 
-class DeletedViewSet(ApiView, viewsets.GenericViewSet[Any]):
-    """`GET …/deleted/`: which records were deleted, as long as events are kept."""
+class DeletionsMixin(viewsets.GenericViewSet[Any]):
+    """Which records of a view set's model were deleted, as long as events are kept."""
 
-    permission_classes = [ModelPermissions]
-    serializer_class = DeletedRecordSerializer
-    filterset_class = DeletedFilter
-    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {"list": (410,)}
-
-    @extend_schema(
-        summary="List deleted records",
-        description="The records that were deleted, in the order of their deletion: ids and times alone. One that was "
-        "restored is not among them. 410 where `since` is older than what is kept.",
-    )
-    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """One page of them; 410 rather than a list that looks whole and isn't."""
+    @extend_schema(responses=DeletedRecordSerializer(many=True))
+    @action(detail=False, filterset_class=DeletedFilter, problem_codes=(410,))
+    def deleted(self, request: Request) -> Response:
+        """The records that were deleted, in the order of their deletion: ids and times alone. One that was restored is
+        not among them. 410 where `since` is older than what is kept.
+        """
         since, known_from = parse_moment(request.query_params.get("since")), unknown_deletions_before()
         if since is not None and known_from is not None and since < known_from:
             raise DeletionsGone
         found = self.filter_queryset(deleted_records(self.get_queryset().model.entity_type()))
         page = self.paginate_queryset(found) or []
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+        return self.get_paginated_response(DeletedRecordSerializer(page, many=True).data)

@@ -10,13 +10,13 @@ from typing import Any, ClassVar
 import django_filters
 from django.db.models import Q, QuerySet
 from django_filters.rest_framework import FilterSet
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiResponse, OpenApiWebhook, extend_schema, extend_schema_view
 from rest_framework import exceptions, serializers, viewsets
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from sync.api.lists import ShapedView, filtered_by, ordered_by
+from sync.api.lists import ShapedView, filtered_by
 from sync.api.problems import BadQuery
 from sync.api.request_rules import (
     ApiView,
@@ -24,12 +24,13 @@ from sync.api.request_rules import (
     MayChange,
     ModelPermissions,
     TrueOrFalse,
+    act,
     validate_entity_type,
 )
 from sync.api.token_auth import require_scope
 from sync.choices import TokenScope
 from sync.kernel.action_errors import ActionError
-from sync.models import DeliveryState, EventType, WebhookDelivery, WebhookEndpoint
+from sync.models import EventType, WebhookDelivery, WebhookEndpoint
 from sync.models.followers import RARE_TYPES
 from sync.operations import outgoing_webhooks
 from sync.operations.event_feed import CAUSES, BadCursor, FeedPage, LostCursor, event_bodies, feed_sight, read_feed
@@ -131,29 +132,6 @@ class FeedQuerySerializer(serializers.Serializer[Any]):
         return attrs
 
 
-_EXAMPLE = OpenApiExample(
-    "A changed phone number",
-    {
-        "results": [
-            {
-                "id": "9f1c2f0e-8f5a-4c1b-9a60-0d2b6f3d1a11",
-                "type": "record.changed",
-                "at": "2026-11-22T10:04:05.678901Z",
-                "entity_type": "contact",
-                "entity_id": "3b0b1a5e-5a2c-4f5e-8f43-1f2e3d4c5b6a",
-                "cause": "api",
-                "actor": "Ada Lovelace",
-                "changes": {"phone": {"old": "", "new": "+12025550123"}},
-                "conflict": None,
-            }
-        ],
-        "has_more": False,
-        "next_cursor": "NDI6OWYxYzJmMGU4ZjVh",
-    },
-    response_only=True,
-)
-
-
 _AT = serializers.DateTimeField()
 
 
@@ -161,25 +139,18 @@ class EventFeedView(ApiView):
     """`GET events/`: everything that happened, in one order, from wherever the reader was."""
 
     permission_classes = [MayViewRecords]
-    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {"get": (400, 410)}
+    problem_codes = (410,)
 
     def query_parameters(self) -> dict[str, bool]:
         """Those of the feed."""
         names = FeedQuerySerializer().fields
         return {**{str(name): str(name) == "types" for name in names}, "format": False}
 
-    @extend_schema(
-        operation_id="list_events",
-        summary="Follow what happens",
-        tags=["events"],
-        parameters=[FeedQuerySerializer],
-        responses=FeedSerializer,
-        examples=[_EXAMPLE],
-        description="Events after the cursor, oldest first: each comes once, and none is left out. An answer "
-        "without has_more is the end for now: ask again later with its next_cursor. 410 where the cursor is too old.",
-    )
+    @extend_schema(parameters=[FeedQuerySerializer], responses=FeedSerializer)
     def get(self, request: Request) -> Response:
-        """One page of the feed."""
+        """Events after the cursor, oldest first: each comes once, and none is left out. An answer without has_more is
+        the end for now: ask again later with its next_cursor. 410 where the cursor is too old.
+        """
         params: dict[str, Any] = {
             name: request.query_params.get(name) for name in request.query_params if name != "types"
         }
@@ -294,8 +265,11 @@ _ENDPOINT_FILTERS = (
 )
 
 
-@ordered_by(WebhookEndpoint, ("address", "enabled", "created_at", "disabled_at", "failing_since", "next_attempt"))
-@filtered_by(WebhookEndpoint, _ENDPOINT_FILTERS)
+@filtered_by(
+    WebhookEndpoint,
+    _ENDPOINT_FILTERS,
+    order=("address", "enabled", "created_at", "disabled_at", "failing_since", "next_attempt"),
+)
 class EndpointFilter(FilterSet):  # type: ignore[misc]
     """The filters of endpoints."""
 
@@ -313,56 +287,20 @@ class EndpointFilter(FilterSet):  # type: ignore[misc]
         return queryset.filter(Q(event_types__contains=[value]) | Q(event_types=[]))
 
 
-_ENDPOINT_EXAMPLE = OpenApiExample(
-    "A newsletter tool",
-    {
-        "address": "https://newsletter.example/hooks/npd",
-        "description": "Newsletter",
-        "event_types": ["record.created", "record.changed", "record.deleted"],
-    },
-    request_only=True,
-)
-
-
-@extend_schema(tags=["webhook-endpoints"])
-@extend_schema_view(
-    list=extend_schema(operation_id="list_webhook_endpoints", summary="List webhook endpoints"),
-    retrieve=extend_schema(operation_id="get_webhook_endpoint", summary="Read a webhook endpoint"),
-    create=extend_schema(
-        operation_id="create_webhook_endpoint",
-        summary="Make a webhook endpoint",
-        responses={201: NewWebhookEndpointSerializer},
-        examples=[_ENDPOINT_EXAMPLE],
-        description="It gets the events from now on that you may read. The answer holds its secret, this once.",
-    ),
-    partial_update=extend_schema(
-        operation_id="update_webhook_endpoint",
-        summary="Change a webhook endpoint",
-        description="Switched on again, it gets the events that it missed. You become its `owner`, as the answer says, "
-        "where you give it another address, or switch one on whose owner may view nothing any more.",
-    ),
-    destroy=extend_schema(
-        operation_id="delete_webhook_endpoint",
-        summary="Delete a webhook endpoint",
-        description="Delete it with its deliveries; nothing more is sent.",
-    ),
-)
+@extend_schema_view(create=extend_schema(responses={201: NewWebhookEndpointSerializer}))
 class WebhookEndpointViewSet(ShapedView, viewsets.ModelViewSet[WebhookEndpoint]):
-    """The endpoints."""
+    """Addresses of other systems to which the events are sent from then on that their owner may read. You become the
+    owner of one that you make, give another address, or switch on where its owner may view nothing any more. Switched
+    on again, it gets what it missed. The answer that makes one holds its secret, this once.
+    """
 
     queryset = WebhookEndpoint.objects.select_related("created_by", "owner").order_by("created_at", "id")
     serializer_class = WebhookEndpointSerializer
     filterset_class = EndpointFilter
     permission_classes = [ModelPermissions]
     unstored = ("create", "rotate_secret")
-    scopes: ClassVar[dict[str, str]] = dict.fromkeys(
-        ("create", "partial_update", "destroy", "rotate_secret", "test"), "webhooks"
-    )
-    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {"create": (409,), "test": (409,)}
-
-    def get_permissions(self) -> Any:
-        """What is done with an endpoint needs the permission to change it."""
-        return [MayChange()] if self.action in ("rotate_secret", "test") else super().get_permissions()
+    scope = TokenScope.WEBHOOKS
+    http_method_names = ["get", "head", "post", "patch", "delete"]
 
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Make an endpoint, and show its secret."""
@@ -374,7 +312,9 @@ class WebhookEndpointViewSet(ShapedView, viewsets.ModelViewSet[WebhookEndpoint])
         log_kind_action(request.user, WebhookEndpoint, "Made by the API.", key=endpoint.pk, name=str(endpoint))
         endpoint.secret = secret
         body = NewWebhookEndpointSerializer(endpoint, context=self.get_serializer_context()).data
-        return Response(body, HTTPStatus.CREATED, headers={"Location": self.reverse_to(endpoint)})
+        return Response(
+            body, HTTPStatus.CREATED, headers={"Location": self.reverse_action("detail", args=[endpoint.pk])}
+        )
 
     def perform_update(self, serializer: Any) -> None:
         """Change it."""
@@ -390,16 +330,11 @@ class WebhookEndpointViewSet(ShapedView, viewsets.ModelViewSet[WebhookEndpoint])
         self._log(instance, "Deleted by the API.")
         instance.delete()
 
-    @extend_schema(
-        operation_id="rotate_webhook_secret",
-        summary="Rotate an endpoint's secret",
-        request=None,
-        responses=WebhookSecretSerializer,
-        description="Make another secret and show it, this once. For a day both sign: a receiver that verifies either "
-        "misses nothing. You become the endpoint's `owner`, as the answer says.",
-    )
+    @act(responses=WebhookSecretSerializer, permission_classes=[MayChange])
     def rotate_secret(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Rotate the secret."""
+        """Make another secret and show it, this once. For a day both sign: a receiver that verifies either misses
+        nothing. You become the endpoint's `owner`, as the answer says.
+        """
         require_scope(request, TokenScope.READ)
         endpoint = self.get_object()
         secret = outgoing_webhooks.rotate_secret(endpoint, request.user)
@@ -408,21 +343,11 @@ class WebhookEndpointViewSet(ShapedView, viewsets.ModelViewSet[WebhookEndpoint])
         said = {"secret": secret, "previous_until": endpoint.previous_until, "owner": request.user.get_username()}
         return Response(WebhookSecretSerializer(said).data)
 
-    @extend_schema(
-        operation_id="test_webhook_endpoint",
-        summary="Send a test",
-        request=None,
-        responses={202: WebhookDeliverySerializer},
-        description="Send a `ping`. The delivery says what came of it, a moment later.",
-    )
+    @act(responses={202: WebhookDeliverySerializer}, permission_classes=[MayChange])
     def test(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Send a ping."""
+        """Send a `ping`. The delivery says what came of it, a moment later."""
         delivery = outgoing_webhooks.send_test_event(self.get_object())
         return Response(WebhookDeliverySerializer(delivery).data, HTTPStatus.ACCEPTED)
-
-    def reverse_to(self, endpoint: WebhookEndpoint) -> str:
-        """The endpoint's own address in this API."""
-        return self.request.build_absolute_uri(f"{self.request.path}{endpoint.pk}/")
 
     def _log(self, endpoint: WebhookEndpoint, sentence: str) -> None:
         log_kind_action(self.request.user, WebhookEndpoint, sentence, key=endpoint.pk, name=str(endpoint))
@@ -433,13 +358,10 @@ _DELIVERY_FILTERS = (
 )
 
 
-@ordered_by(WebhookDelivery, ("id", *_DELIVERY_FILTERS))
-@filtered_by(WebhookDelivery, ("message_id", *_DELIVERY_FILTERS))
+@filtered_by(WebhookDelivery, ("endpoint", "state", "message_id", *_DELIVERY_FILTERS), order=("id", *_DELIVERY_FILTERS))
 class DeliveryFilter(FilterSet):  # type: ignore[misc]
     """The filters of the log."""
 
-    endpoint = django_filters.UUIDFilter(field_name="endpoint_id")
-    state = django_filters.MultipleChoiceFilter(choices=DeliveryState.choices, help_text="May be given several times.")
     event = django_filters.UUIDFilter(field_name="event__uid", help_text="The id of an event.")
     event_type = django_filters.MultipleChoiceFilter(
         method="of_types",
@@ -455,38 +377,42 @@ class DeliveryFilter(FilterSet):  # type: ignore[misc]
         return queryset.filter(tests | Q(event__type__in=value))
 
 
-@extend_schema(tags=["webhook-deliveries"])
-@extend_schema_view(
-    list=extend_schema(
-        operation_id="list_webhook_deliveries", summary="List deliveries", description="The log, newest first."
-    ),
-    retrieve=extend_schema(operation_id="get_webhook_delivery", summary="Read a delivery"),
-)
 class WebhookDeliveryViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[WebhookDelivery]):
-    """The log of deliveries."""
+    """The log of deliveries, the newest first."""
 
     queryset = WebhookDelivery.objects.select_related("event", "endpoint").order_by("-id")
     serializer_class = WebhookDeliverySerializer
     filterset_class = DeliveryFilter
     permission_classes = [ModelPermissions]
-    scopes: ClassVar[dict[str, str]] = {"replay": "webhooks"}
-    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {"replay": (409,)}
+    scope = TokenScope.WEBHOOKS
 
-    def get_permissions(self) -> Any:
-        """To send one again needs the permission to change it."""
-        return [MayChange()] if self.action == "replay" else super().get_permissions()
-
-    @extend_schema(
-        operation_id="replay_webhook_delivery",
-        summary="Send a delivery again",
-        request=None,
-        responses={202: WebhookDeliverySerializer},
-        description="Send it again under its webhook-id, delivered or not.",
-    )
+    @act(responses={202: WebhookDeliverySerializer}, permission_classes=[MayChange])
     def replay(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Send it again."""
+        """Send it again under its webhook-id, delivered or not."""
         delivery = self.get_object()
         found: QuerySet[WebhookDelivery] = WebhookDelivery.objects.filter(pk=delivery.pk)
         outgoing_webhooks.replay_deliveries(found)
         delivery.refresh_from_db()
         return Response(self.get_serializer(delivery).data, HTTPStatus.ACCEPTED)
+
+
+class MessageSerializer(serializers.Serializer[Any]):
+    """What an endpoint of another system is sent, as Standard Webhooks has it."""
+
+    type = serializers.CharField(help_text="The type of the event; `ping` of a test, whose data is the endpoint's id.")
+    timestamp = serializers.DateTimeField()
+    data = EventSerializer()  # type: ignore[assignment]  # a member's name
+
+
+WEBHOOK = OpenApiWebhook(
+    "event",
+    extend_schema(
+        operation_id="on_event",
+        summary="An event",
+        description="Sent to each endpoint that chose its type, with the headers `webhook-id`, `webhook-timestamp` and "
+        "`webhook-signature`; answer 2xx once it is stored, else it is repeated.",
+        tags=["webhook-endpoints"],
+        request=MessageSerializer,
+        responses={200: OpenApiResponse(description="It is stored.")},
+    ),
+)

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from http import HTTPStatus
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.contrib.postgres.aggregates import ArrayAgg
 from django.db.models import Count, Exists, Max, Min, OuterRef, QuerySet
-from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers, viewsets
+from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound, PermissionDenied
+from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from sync import registry
-from sync.api.lists import filtered_by
-from sync.api.problems import MEDIA_TYPE, ProblemSerializer, problem_body
-from sync.api.request_rules import ApiView, EntityType, ModelPermissions
+from sync.api.lists import list_filter
+from sync.api.problems import MEDIA_TYPE, ProblemSerializer, refusal
+from sync.api.request_rules import UUID_REGEX, ApiView, ModelPermissions
+from sync.choices import TokenScope
 from sync.models import Decision
 from sync.operations.decision_undo import (
     UndoResult,
@@ -126,18 +127,57 @@ class HistoryEntrySerializer(DecisionSerializer):
     monday_id = serializers.CharField(allow_null=True)
 
 
-@filtered_by(Decision, ("entity_id", "kind", "actor", "at"), field="key", monday_id="remote_id", batch="batch_id")
-class HistoryFilter(FilterSet):  # type: ignore[misc]
-    """The filters of the history; it has one order, the newest first."""
-
-    entity_type = EntityType()
+# Undo.
 
 
-class VisibleHistoryView(ApiView, viewsets.GenericViewSet[Decision]):
+_UNDO_ANSWERS = {200: UndoneSerializer, (409, MEDIA_TYPE): OpenApiResponse(StaleUndoSerializer, description="Conflict")}
+
+
+class UndoMixin(viewsets.GenericViewSet[Decision]):
+    """GET shows what an undo would do, POST does it; both need the right to change the records."""
+
+    def decisions(self) -> Sequence[Decision]:
+        """The decisions that the address names."""
+        raise NotImplementedError
+
+    @extend_schema(responses=UndoPlanSerializer)
+    @action(detail=True, permission_classes=[IsAuthenticated])
+    def undo(self, request: Request, **kwargs: str) -> Response:
+        """What an undo would write."""
+        steps = plan_decision_undo(self._allowed(request))
+        parts = {"done": [s for s in steps if not s.stale], "left": [s for s in steps if s.stale]}
+        return Response(UndoPlanSerializer(parts).data)
+
+    @extend_schema(request=None, responses=_UNDO_ANSWERS)
+    @undo.mapping.post
+    def do_undo(self, request: Request, **kwargs: str) -> Response:
+        """Undo it in NPD, each value where it is unchanged; the next sync sends it to Monday. The rest is left alone;
+        409 with the values of now where all of it is.
+        """
+        result = undo_decisions(self._allowed(request), by=cast("User", request.user))
+        # Part of it was put back: a success, with what was left alone in the answer.
+        if result.done:
+            return Response(UndoneSerializer(result).data)
+        reason = " ".join(dict.fromkeys(step.stale for step in result.left)) or "There is nothing to undo."
+        current = [StepSerializer(step).data for step in result.left]
+        return refusal("stale", f"Nothing was put back. {reason}", current)
+
+    def _allowed(self, request: Request) -> Sequence[Decision]:
+        """The decisions, if there are any and this user may change their records."""
+        rows = self.decisions()
+        if not rows:
+            raise NotFound("Nothing of that is kept that could be taken back.")
+        if not may_undo_decisions(request.user, rows):
+            raise PermissionDenied
+        return rows
+
+
+class VisibleHistoryView(ApiView, UndoMixin):
     """Decisions on records of the types that the caller may see."""
 
     queryset = Decision.objects.order_by("-at", "-id")
     permission_classes = [ModelPermissions]
+    scope = TokenScope.OPERATE
 
     def get_queryset(self) -> QuerySet[Decision]:
         """Those of types that aren't hidden."""
@@ -150,22 +190,24 @@ class HistoryViewSet(VisibleHistoryView):
     """The history of all records."""
 
     serializer_class = HistoryEntrySerializer
-    filterset_class = HistoryFilter
-
-    @extend_schema(
-        operation_id="list_history",
-        summary="List the history",
-        description="What was decided about all records, newest first, each with its cause.",
-        tags=["history"],
+    filterset_class = list_filter(
+        Decision,
+        ("entity_type", "entity_id", "kind", "actor", "at"),
+        field="key",
+        monday_id="remote_id",
+        batch="batch_id",
     )
+    lookup_value_regex = "[0-9]{1,18}"
+
+    def decisions(self) -> Sequence[Decision]:
+        """One."""
+        return list(Decision.objects.filter(pk=self.kwargs["pk"]))
+
     def list(self, request: Request) -> Response:
-        """One page of it."""
+        """What was decided about all records, newest first, each with its cause."""
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
         return self.get_paginated_response(self.get_serializer(_entries(page), many=True).data)
 
-    @extend_schema(
-        operation_id="get_history_entry", summary="Show an entry of the history", description="One.", tags=["history"]
-    )
     def retrieve(self, request: Request, pk: int) -> Response:
         """One entry."""
         [entry] = _entries([self.get_object()])
@@ -190,28 +232,20 @@ class BatchSerializer(serializers.Serializer[Any]):
     by_kind = serializers.DictField(child=serializers.IntegerField())
 
 
-@filtered_by(Decision, ("at",))
-class BatchFilter(FilterSet):  # type: ignore[misc]
-    """The filters of batches, by their first entry."""
-
-    entity_type = EntityType()
-
-
 class HistoryBatchViewSet(VisibleHistoryView):
-    """Batches: what one pass, or one undo, did. `…/undo` says what taking one back would write."""
+    """Batches: what one pass, or one undo, did."""
 
     serializer_class = BatchSerializer
-    filterset_class = BatchFilter
+    filterset_class = list_filter(Decision, ("entity_type", "at"))  # of a batch its first entry
     lookup_field = "batch_id"
+    lookup_value_regex = UUID_REGEX
 
-    @extend_schema(
-        operation_id="list_batches",
-        summary="List batches",
-        description="What passes and undos did, in numbers, the newest first.",
-        tags=["history"],
-    )
+    def decisions(self) -> Sequence[Decision]:
+        """All of it that can be undone."""
+        return list(decisions_of_batch(UUID(self.kwargs["batch_id"])))
+
     def list(self, request: Request) -> Response:
-        """One page of them."""
+        """What passes and undos did, in numbers, the newest first."""
         rows = self.filter_queryset(self.get_queryset()).exclude(batch_id=None)
         # The first entry stands for its batch: each batch is on one page, and no page needs all of them.
         earlier = Decision.objects.filter(batch_id=OuterRef("batch_id"), id__lt=OuterRef("id"))
@@ -219,10 +253,9 @@ class HistoryBatchViewSet(VisibleHistoryView):
         found = self._batches([row.batch_id for row in page if row.batch_id])
         return self.get_paginated_response(self.get_serializer(found, many=True).data)
 
-    @extend_schema(operation_id="get_batch", summary="Show a batch", description="One in numbers.", tags=["history"])
-    def retrieve(self, request: Request, batch_id: UUID) -> Response:
-        """One of them."""
-        found = self._batches([batch_id])
+    def retrieve(self, request: Request, batch_id: str) -> Response:
+        """One batch in numbers."""
+        found = self._batches([UUID(batch_id)])
         if not found:
             raise NotFound(f"There is no batch {batch_id}. List them at /api/v1/sync/batches/.")
         return Response(self.get_serializer(found[0]).data)
@@ -241,78 +274,3 @@ class HistoryBatchViewSet(VisibleHistoryView):
             kinds[batch_id][kind] = number
         found = {row["batch_id"]: {**row, "by_kind": kinds[row["batch_id"]]} for row in numbers}
         return [found[batch_id] for batch_id in ids if batch_id in found]
-
-
-# Undo.
-
-
-class _UndoView(ApiView):
-    """GET shows what an undo would do, POST does it; both need the right to change the records."""
-
-    scopes: ClassVar[dict[str, str]] = {"post": "operate"}
-
-    def answer_plan(self, request: Request, rows: Sequence[Decision]) -> Response:
-        """What it would do."""
-        steps = plan_decision_undo(self.check_allowed(request, rows))
-        parts = {"done": [s for s in steps if not s.stale], "left": [s for s in steps if s.stale]}
-        return Response(UndoPlanSerializer(parts).data)
-
-    def answer_undo(self, request: Request, rows: Sequence[Decision]) -> Response:
-        """Do it; 409 with the values of now where all of it is stale."""
-        result = undo_decisions(self.check_allowed(request, rows), by=cast("User", request.user))
-        # Part of it was put back: a success, with what was left alone in the answer.
-        if result.done:
-            return Response(UndoneSerializer(result).data)
-        reason = " ".join(dict.fromkeys(step.stale for step in result.left)) or "There is nothing to undo."
-        body = {
-            **problem_body(HTTPStatus.CONFLICT, "stale", f"Nothing was put back. {reason}"),
-            "current": [StepSerializer(step).data for step in result.left],
-        }
-        return Response(body, status=HTTPStatus.CONFLICT, content_type=MEDIA_TYPE)
-
-    def check_allowed(self, request: Request, rows: Sequence[Decision]) -> Sequence[Decision]:
-        """The decisions, if there are any and this user may change their records."""
-        if not rows:
-            raise NotFound("Nothing of that is kept that could be taken back.")
-        if not may_undo_decisions(request.user, rows):
-            raise PermissionDenied
-        return rows
-
-
-_UNDO_ANSWERS = {200: UndoneSerializer, (409, MEDIA_TYPE): OpenApiResponse(StaleUndoSerializer, description="Conflict")}
-
-
-class UndoOne(_UndoView):
-    """The undo of one decision."""
-
-    @extend_schema(responses=UndoPlanSerializer, description="What undoing this entry would write.")
-    def get(self, request: Request, pk: int) -> Response:
-        """What it would do."""
-        return self.answer_plan(request, list(Decision.objects.filter(pk=pk)))
-
-    @extend_schema(
-        request=None,
-        responses=_UNDO_ANSWERS,
-        description="Undo an entry in NPD, if its value is unchanged; the next sync sends it to Monday.",
-    )
-    def post(self, request: Request, pk: int) -> Response:
-        """Do it."""
-        return self.answer_undo(request, list(Decision.objects.filter(pk=pk)))
-
-
-class UndoBatch(_UndoView):
-    """The undo of all that a pass, or an undo, moved."""
-
-    @extend_schema(responses=UndoPlanSerializer, description="What taking this batch back would write.")
-    def get(self, request: Request, batch_id: UUID) -> Response:
-        """What it would do."""
-        return self.answer_plan(request, list(decisions_of_batch(batch_id)))
-
-    @extend_schema(
-        request=None,
-        responses=_UNDO_ANSWERS,
-        description="Undo a batch in NPD, each value where it is unchanged; the rest is left alone.",
-    )
-    def post(self, request: Request, batch_id: UUID) -> Response:
-        """Do it."""
-        return self.answer_undo(request, list(decisions_of_batch(batch_id)))

@@ -14,19 +14,20 @@ from django.core.exceptions import ValidationError
 from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers, viewsets
+from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from sync.api.lists import CountedRows
-from sync.api.request_rules import ApiView, KnownFieldsMixin, PagePagination, TrueOrFalse, asked_for
+from sync.api.request_rules import ApiView, KnownFieldsMixin, PagePagination, TrueOrFalse, act, asked_for
+from sync.choices import TokenScope
 from sync.models import Assignment
 from sync.operations import attention
 from sync.operations.attention import MAX_NOTE_LENGTH, AttentionEntry, AttentionKind, AttentionScope, Wording
 
 MAX_ASSIGNED, MAX_CAUSES = 300, 10_000
-_TAGS = ["inbox"]
 
 
 class MayViewInbox(BasePermission):
@@ -152,28 +153,27 @@ class InboxFilter(FilterSet):  # type: ignore[misc]
     mine = TrueOrFalse(label="Mine", help_text="true: what is yours.")
 
 
-class InboxViewSet(ApiView, viewsets.GenericViewSet[Any]):
+class InboxView(ApiView, viewsets.GenericViewSet[Any]):
     """What needs attention, as far as the caller may see it."""
 
     queryset = Assignment.objects.all()
     serializer_class = InboxEntrySerializer
+    permission_classes = [MayViewInbox]
+    scope = TokenScope.OPERATE
+
+
+class InboxViewSet(InboxView):
+    """All that needs attention."""
+
     filterset_class = InboxFilter
     pagination_class = PagePagination
-    permission_classes = [MayViewInbox]
     paged: ClassVar[tuple[str, ...]] = ("list", "causes")
     narrowed: ClassVar[tuple[str, ...]] = ("list", "causes")
-    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {"partial_update": (404,)}
-    scopes: ClassVar[dict[str, str]] = {"partial_update": "operate", "assign": "operate"}
 
-    @extend_schema(
-        operation_id="list_inbox_entries",
-        summary="List what needs attention",
-        description="Failed jobs, approvals, conflicts, possible duplicates, rejected values, blocked fields and "
-        "unmatched items, the gravest kind and the oldest first, as far as you may see them.",
-        tags=_TAGS,
-    )
     def list(self, request: Request) -> Response:
-        """One page of the entries."""
+        """Failed jobs, approvals, conflicts, possible duplicates, rejected values, blocked fields and unmatched items,
+        the gravest kind and the oldest first, as far as you may see them.
+        """
         scope, kinds, causes = self._asked(request)
         wording = Wording.of_boards()
 
@@ -191,69 +191,24 @@ class InboxViewSet(ApiView, viewsets.GenericViewSet[Any]):
             InboxEntrySerializer(cast("Any", _with_values(page, wording, scope)), many=True).data
         )
 
-    @extend_schema(
-        operation_id="list_inbox_causes",
-        summary="List the causes of what needs attention",
-        description="Entries by their cause: what one change or decision would end at once.",
-        responses=InboxCauseSerializer(many=True),
-        tags=_TAGS,
-    )
+    @extend_schema(responses=InboxCauseSerializer(many=True))
+    @action(detail=False)
     def causes(self, request: Request) -> Response:
-        """One page of the causes."""
+        """Entries by their cause: what one change or decision would end at once."""
         scope, kinds, causes = self._asked(request)
         found = attention.causes(scope, kinds=kinds, of_causes=causes, limit=MAX_CAUSES)
         page = self.paginate_queryset(cast("Any", found)) or []
         return self.get_paginated_response(InboxCauseSerializer(page, many=True).data)
 
-    @extend_schema(
-        operation_id="get_inbox_entry",
-        summary="Show what needs attention",
-        description="One entry with what was said about it; 404 once it was done, or its cause has ended.",
-        responses=InboxEntryWithWordsSerializer,
-        tags=_TAGS,
-    )
-    def retrieve(self, request: Request, key: str) -> Response:
-        """One entry."""
-        return Response(InboxEntryWithWordsSerializer(self._entry(request, key)).data)
-
-    @extend_schema(
-        operation_id="update_inbox_entry",
-        summary="Assign an entry of the inbox, or note something",
-        description="Say whose it is, and what is noted about it; for whoever may act on it.",
-        request=InboxWordRequestSerializer,
-        responses=InboxEntryWithWordsSerializer,
-        tags=_TAGS,
-    )
-    def partial_update(self, request: Request, key: str) -> Response:
-        """Assign it, or note something."""
-        entry = self._entry(request, key)
-        if not attention.may_act_on(request.user, entry.kind, entry.entity_type):
-            raise PermissionDenied
-        body = InboxWordRequestSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        if "assignee" in body.validated_data:
-            attention.assign([key], by=request.user, assignee=_person(body.validated_data["assignee"]))
-        if "note" in body.validated_data:
-            attention.take_note(key, by=request.user, note=body.validated_data["note"])
-        return self.retrieve(request, key)
-
-    @extend_schema(
-        operation_id="assign_inbox_entries",
-        summary="Assign entries of the inbox",
-        description=f"Make up to {MAX_ASSIGNED} entries somebody's, or nobody's; what is noted about them stays.",
-        request=InboxAssignmentSerializer,
-        responses=InboxAssignedSerializer,
-        tags=_TAGS,
-    )
+    @act(detail=False, request=InboxAssignmentSerializer, responses=InboxAssignedSerializer)
     def assign(self, request: Request) -> Response:
-        """Assign those that the caller may act on."""
-        body = InboxAssignmentSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        wanted = list(dict.fromkeys(body.validated_data["keys"]))
+        """Make up to 300 entries that one may act on somebody's, or nobody's; what is noted about them stays."""
+        body = InboxAssignmentSerializer.read(request)
+        wanted = list(dict.fromkeys(body["keys"]))
         found = attention.entries(attention.scope_of(request.user), keys=wanted, limit=len(wanted))
         keys = [one.key for one in found if attention.may_act_on(request.user, one.kind, one.entity_type)]
         if keys:
-            attention.assign(keys, by=request.user, assignee=_person(body.validated_data["assignee"]))
+            attention.assign(keys, by=request.user, assignee=_person(body["assignee"]))
         return Response(InboxAssignedSerializer({"done": len(keys), "left": len(wanted) - len(keys)}).data)
 
     def _asked(self, request: Request) -> tuple[AttentionScope, Sequence[AttentionKind] | None, Sequence[str]]:
@@ -268,6 +223,31 @@ class InboxViewSet(ApiView, viewsets.GenericViewSet[Any]):
             scope = replace(scope, assigned_to=owner.pk)
         kinds = [AttentionKind(one) for one in dict.fromkeys(asked["kind"])] or None
         return scope, kinds, [asked["cause"]] if asked["cause"] else []
+
+
+class InboxEntryViewSet(InboxView):
+    """One entry of it."""
+
+    lookup_field = "key"
+    lookup_value_regex = "[^/]+"
+
+    @extend_schema(responses=InboxEntryWithWordsSerializer)
+    def retrieve(self, request: Request, key: str) -> Response:
+        """One entry with what was said about it; 404 once it was done, or its cause has ended."""
+        return Response(InboxEntryWithWordsSerializer(self._entry(request, key)).data)
+
+    @extend_schema(request=InboxWordRequestSerializer, responses=InboxEntryWithWordsSerializer)
+    def partial_update(self, request: Request, key: str) -> Response:
+        """Say whose it is, and what is noted about it; for whoever may act on it."""
+        entry = self._entry(request, key)
+        if not attention.may_act_on(request.user, entry.kind, entry.entity_type):
+            raise PermissionDenied
+        said = InboxWordRequestSerializer.read(request)
+        if "assignee" in said:
+            attention.assign([key], by=request.user, assignee=_person(said["assignee"]))
+        if "note" in said:
+            attention.take_note(key, by=request.user, note=said["note"])
+        return self.retrieve(request, key)
 
     def _entry(self, request: Request, key: str) -> AttentionEntry:
         # The database knows no NUL, so nothing is called so.

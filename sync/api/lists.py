@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date
 from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
@@ -24,10 +22,8 @@ from django.db import models
 from django.db.models import Q, QuerySet, Value
 from django.db.models.expressions import OrderBy
 from django.db.models.functions import Lower
-from django.utils.dateparse import parse_date
 from django_filters.rest_framework import FilterSet
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema_field
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -35,7 +31,7 @@ from rest_framework.utils.urls import remove_query_param, replace_query_param
 
 from sync import registry
 from sync.api.problems import BadQuery
-from sync.api.request_rules import ApiView, Moment, PagePagination, StableOrdering, TrueOrFalse
+from sync.api.request_rules import ApiView, EntityType, Moment, PagePagination, StableOrdering, TrueOrFalse
 from sync.models import SyncedModel
 from sync.reconcile.field_values import canonical_expression, canonical_value
 from sync.registry import may_view
@@ -52,24 +48,8 @@ class WholeNumber(django_filters.NumberFilter):  # type: ignore[misc]
         super().__init__(*args, **{"min_value": -(2**31), "max_value": 2**31 - 1} | kwargs)
 
 
-class DayField(forms.Field):
-    """A day in ISO 8601: of another order of its parts it would be one of two."""
-
-    def to_python(self, value: Any) -> date | None:
-        """The day; raises ValidationError."""
-        if value in self.empty_values:
-            return None
-        with suppress(ValueError):
-            if (found := parse_date(str(value))) is not None:
-                return found
-        raise forms.ValidationError("Say a day, as 2026-11-22.", code="invalid")
-
-
-@extend_schema_field(OpenApiTypes.DATE)
-class Day(django_filters.Filter):  # type: ignore[misc]
-    """A filter by a day."""
-
-    field_class = DayField
+Day = partial(django_filters.DateFilter, input_formats=["%Y-%m-%d"])
+"""A filter by a day in ISO 8601: of another order of its parts it would be one of two."""
 
 
 class SaidAsMatched(django_filters.CharFilter):  # type: ignore[misc]
@@ -99,7 +79,9 @@ def filters_of(model: type[models.Model], names: Iterable[str], *, matched: str 
         field = model._meta.get_field(name)
         assert isinstance(field, models.Field)
         label = str(field.verbose_name).capitalize()
-        if name == matched:
+        if name == "entity_type":
+            found[name] = EntityType(field_name=name, label=label)
+        elif name == matched:
             said = "Compared as the sync compares it: without spaces around it, in any case."
             found[name] = SaidAsMatched(field_name=name, label=label, help_text=said)
         elif isinstance(field, models.DateField):
@@ -156,28 +138,30 @@ FilterClass = TypeVar("FilterClass", bound=type[FilterSet])
 
 
 def filtered_by(
-    model: type[models.Model], names: Iterable[str], **renamed: str
+    model: type[models.Model], names: Iterable[str], *, order: Iterable[str] = (), **renamed: str
 ) -> Callable[[FilterClass], FilterClass]:
-    """Add the filters of these columns to a class; `renamed` has the column of each that has another name here."""
+    """Add the filters of these columns to a class, and an order by those of `order` that have one.
+
+    `renamed` has the column of each that has another name here.
+    """
     found = filters_of(model, names)
     for name, column in renamed.items():
         [found[name]] = filters_of(model, [column]).values()
+    ordering = {"ordering": ordering_of(model, order)} if order else {}
 
     def extend(base: FilterClass) -> FilterClass:
         more = {name: one for name, one in found.items() if name not in base.base_filters}
-        return cast("FilterClass", type(base.__name__, (base,), {"__doc__": base.__doc__, **more}))
+        return cast("FilterClass", type(base.__name__, (base,), {"__doc__": base.__doc__, **more, **ordering}))
 
     return extend
 
 
-def ordered_by(model: type[models.Model], names: Iterable[str]) -> Callable[[FilterClass], FilterClass]:
-    """Add an order by any of these columns that has one."""
-    ordering = ordering_of(model, names)
-
-    def extend(base: FilterClass) -> FilterClass:
-        return cast("FilterClass", type(base.__name__, (base,), {"__doc__": base.__doc__, "ordering": ordering}))
-
-    return extend
+def list_filter(
+    model: type[models.Model], names: Iterable[str], *, order: Iterable[str] = (), **renamed: str
+) -> type[FilterSet]:
+    """The filters of a list that has none but those of its columns."""
+    made: type[FilterSet] = filtered_by(model, names, order=order, **renamed)(FilterSet)
+    return made
 
 
 def ordering_of(model: type[models.Model], names: Iterable[str], **renamed: str) -> StableOrdering:

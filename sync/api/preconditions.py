@@ -21,10 +21,8 @@ from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
-from django.core.files.uploadedfile import UploadedFile
 from django.db import connection, transaction
 from django.http import HttpResponse, HttpResponseBase
-from django.utils.cache import patch_vary_headers
 from django.utils.crypto import salted_hmac
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import exceptions, serializers
@@ -168,23 +166,10 @@ def _body(answer: Response) -> str:
 
 
 def _fingerprint(request: Request) -> str:
-    """A keyed hash of body and query; of a file its content counts. Raises what reading the body raises."""
-    data = request.data
-    # A form's values as lists: it may give one name several times.
-    given = {name: data.getlist(name) for name in data} if hasattr(data, "getlist") else data
-    text = json.dumps([given, sorted(request.query_params.lists())], sort_keys=True, default=_file_digest)
+    """A keyed hash of body and query. Raises what reading the body raises."""
+    text = json.dumps([request.data, sorted(request.query_params.lists())], sort_keys=True)
     # Keyed: a body may hold a secret that could be guessed from a plain hash.
     return salted_hmac("npd.idempotency", text, algorithm="sha256").hexdigest()
-
-
-def _file_digest(value: Any) -> str:
-    if not isinstance(value, UploadedFile):
-        return str(value)
-    digest = hashlib.sha256()
-    for chunk in value.chunks():
-        digest.update(chunk)
-    value.seek(0)
-    return f"{value.name} {digest.hexdigest()}"
 
 
 # ETags. Of a record it is "fields.body": what stands before the dot is a hash of what people edit, with which If-Match
@@ -192,7 +177,6 @@ def _file_digest(value: Any) -> str:
 # does, and is what a 304 needs: none hides what a pass has changed.
 
 
-_TAG = re.compile(r'(?:W/)?("[^"]*")')
 _FIELDS_OF_TAG = re.compile(r'(?:W/)?("[^".]*)(?:\.[^"]*)?"')
 
 ETAG_OUT = OpenApiParameter(
@@ -247,21 +231,6 @@ def matches_etag(if_match: str, etag: str) -> bool:
     `W/` is ignored.
     """
     return if_match.strip() == "*" or etag[:-1] in _FIELDS_OF_TAG.findall(if_match)
-
-
-def answer_unchanged(request: Request, answer: Any) -> None:
-    """Give what a GET answers its ETag, and make it a 304 where If-None-Match names that."""
-    if request.method not in ("GET", "HEAD") or answer.status_code != HTTPStatus.OK or not isinstance(answer, Response):
-        return
-    if "ETag" not in answer:
-        answer.render()
-        answer["ETag"] = _tag_of(answer.content)
-    known = request.headers.get("If-None-Match", "")
-    if known.strip() == "*" or answer["ETag"] in _TAG.findall(known):
-        answer.status_code, answer.content = HTTPStatus.NOT_MODIFIED, b""
-        del answer["Content-Type"]
-        # As the answer with a body has it, which may be compressed.
-        patch_vary_headers(answer, ("Accept-Encoding",))
 
 
 def check_tag(if_match: str | None, record: SyncedModel) -> None:
@@ -322,6 +291,11 @@ class WarningSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField()
 
 
+def may_name_others(request: Request, model: type[SyncedModel]) -> bool:
+    """Whether a refusal may say which other record stands in the way: to who may read it."""
+    return registry.may_view(request.user, model._meta.label_lower) and has_scope(request, TokenScope.READ)
+
+
 class SameValue:
     """One request's look for records that say the same as those it writes; `field` is their match field."""
 
@@ -332,8 +306,7 @@ class SameValue:
         if self.is_unique and request.query_params["unique"] != self.field:
             known = f"Known: {self.field}." if self.field else "There are none."
             raise BadQuery({"unique": [f"Not known here. {known}"]}, code="unknown")
-        may_see = registry.may_view(request.user, model._meta.label_lower)
-        self.names_others = may_see and has_scope(request, TokenScope.READ)
+        self.names_others = may_name_others(request, model)
 
     def lock(self, bodies: Iterable[Any]) -> None:
         """Where unique is asked, let nobody else who asks it write the same; before any record's row is locked."""

@@ -30,36 +30,24 @@ from sync.kernel.db import gave_way
 from sync.kernel.humanize import shorten
 
 # Every code that the API answers: what it means, what to do, with which HTTP code.
-# A code is added here before it is answered, and is never renamed: programs branch on it. The pages, the list in
-# docs/reference/problems.md and the examples of the OpenAPI document are made of this.
+# A code is added here before it is answered, and is never renamed: programs branch on it. The pages and the list
+# in docs/reference/problems.md are made of this.
 
 
 @dataclass(frozen=True)
 class ProblemKind:
-    """A kind of problem; `operations` are those that alone have it, by their operationIds, none: many have."""
+    """A kind of problem."""
 
     code: str
     status: int
     meaning: str
     act: str
-    operations: tuple[str, ...] = ()
 
     @property
     def phrase(self) -> str:
         """The HTTP code with its name."""
         return f"{self.status} {HTTPStatus(self.status).phrase}"
 
-
-_UNDOS = ("undo_change", "undo_batch")
-_DECISIONS = ("resolve_conflict", "undo_conflict_resolution", "answer_rejected_value")
-_WEBHOOKS = ("receive_monday_webhook", "receive_monday_webhook_by_token")
-_TOKENS = ("create_token", "rotate_token", "revoke_token")
-_BULK = ("bulk_contacts", "bulk_organizations")
-_ENDPOINTS = ("create_webhook_endpoint", "update_webhook_endpoint")
-_REPLAY = ("replay_webhook_delivery",)
-_FEED = ("list_events",)
-_DELETIONS = ("list_deleted_contacts", "list_deleted_organizations")
-_PUSH = ("push_contact_to_monday", "push_organization_to_monday")
 
 KINDS = {
     kind.code: kind
@@ -71,98 +59,57 @@ KINDS = {
         ProblemKind(
             "bad_idempotency_key", 400, "The Idempotency-Key is no key.", "Send 1 to 255 printable ASCII characters."
         ),
-        ProblemKind(
-            "not_configured", 400, "Monday isn't connected, or the type has no board.", "Finish the set-up.", _PUSH
-        ),
-        ProblemKind("no_scope", 400, "A token needs a scope.", "Name one at least.", ("create_token",)),
-        ProblemKind("expired", 400, "A new token can't have expired.", "Give a later time.", ("create_token",)),
-        ProblemKind(
-            "long_grace", 400, "The old text can't stay valid that long.", "24 hours at most.", ("rotate_token",)
-        ),
-        ProblemKind("not_json", 400, "The webhook's body is not JSON.", "Send JSON.", _WEBHOOKS),
-        ProblemKind("not_an_event", 400, "The webhook's body is not an event.", "Send one of Monday's.", _WEBHOOKS),
-        ProblemKind("address", 400, "Nothing may be sent to the address.", "Correct it.", _ENDPOINTS),
+        ProblemKind("not_configured", 400, "Monday isn't connected, or the type has no board.", "Finish the set-up."),
+        ProblemKind("no_scope", 400, "A token needs a scope.", "Name one at least."),
+        ProblemKind("expired", 400, "A new token can't have expired.", "Give a later time."),
+        ProblemKind("long_grace", 400, "The old text can't stay valid that long.", "24 hours at most."),
+        ProblemKind("not_json", 400, "The webhook's body is not JSON.", "Send JSON."),
+        ProblemKind("not_an_event", 400, "The webhook's body is not an event.", "Send one of Monday's."),
+        ProblemKind("address", 400, "Nothing may be sent to the address.", "Correct it."),
         # 401: who asks.
         ProblemKind("not_authenticated", 401, "Nothing says who asks.", "Send `Authorization: Bearer …` with a token."),
         ProblemKind("invalid_token", 401, "There is no such token.", "Check the token, or make a new one."),
         ProblemKind("expired_token", 401, "The token has expired.", "Make a new one."),
         ProblemKind("revoked_token", 401, "The token was revoked, or replaced by a rotation.", "Make a new one."),
-        ProblemKind("old_token", 401, "The token is of the old kind, whose time is over.", "Make a new one."),
         ProblemKind("inactive_user", 401, "The token's user is switched off.", "Ask an administrator."),
         ProblemKind("authentication_failed", 401, "Who asks can't be told.", "Check the credentials."),
-        ProblemKind("wrong_secret", 401, "The scheduler's secret is wrong.", "Send CRON_SECRET.", ("run_queue",)),
-        ProblemKind("metrics_token", 401, "The secret is wrong.", "Send METRICS_TOKEN as Bearer.", ("get_metrics",)),
-        ProblemKind(
-            "wrong_token", 401, "The address doesn't end with the webhook token.", "Run monday_setup.", _WEBHOOKS
-        ),
-        ProblemKind(
-            "unsigned", 401, "The webhook is not signed.", "Sign it, or use the address with the token.", _WEBHOOKS
-        ),
-        ProblemKind(
-            "bad_signature", 401, "The webhook's signature is wrong, or its time is over.", "Sign it again.", _WEBHOOKS
-        ),
+        ProblemKind("wrong_secret", 401, "The scheduler's secret is wrong.", "Send CRON_SECRET."),
+        ProblemKind("metrics_token", 401, "The secret is wrong.", "Send METRICS_TOKEN as Bearer."),
+        ProblemKind("wrong_token", 401, "The address doesn't end with the webhook token.", "Run monday_setup."),
+        ProblemKind("unsigned", 401, "The webhook is not signed.", "Sign it, or use the address with the token."),
+        ProblemKind("bad_signature", 401, "The webhook's signature is wrong, or its time is over.", "Sign it again."),
         # 403: what one may.
         ProblemKind("permission_denied", 403, "You may not do this.", "Ask an administrator for the permission."),
         ProblemKind("insufficient_scope", 403, "The token is not for this.", "Use a token with the scope it names."),
         ProblemKind(
             "second_factor", 403, "The session lacks its second factor.", "Confirm it on a page, or use a token."
         ),
-        ProblemKind(
-            "closed", 403, "The address is closed.", "Set its secret.", ("run_queue", "get_metrics", *_WEBHOOKS)
-        ),
-        ProblemKind(
-            "beyond_own_scopes", 403, "The token has less scopes than that one.", "Use another token.", _TOKENS
-        ),
-        ProblemKind(
-            "beyond_own_expiry", 403, "The token expires earlier than that one.", "Give an earlier time.", _TOKENS
-        ),
-        ProblemKind(
-            "not_own_token", 403, "The token has not made that one.", "Use that token, or the page.", ("rotate_token",)
-        ),
+        ProblemKind("closed", 403, "The address is closed.", "Set its secret."),
+        ProblemKind("beyond_own_scopes", 403, "The token has less scopes than that one.", "Use another token."),
+        ProblemKind("beyond_own_expiry", 403, "The token expires earlier than that one.", "Give an earlier time."),
+        ProblemKind("not_own_token", 403, "The token has not made that one.", "Use that token, or the page."),
         # 404 to 406: what is asked for.
         ProblemKind("not_found", 404, "There is nothing at this address.", "Check the id, or the page's number."),
         ProblemKind("method_not_allowed", 405, "The address doesn't take this method.", "See the header Allow."),
         ProblemKind("not_acceptable", 406, "The format asked for isn't there.", "Accept application/json."),
-        # 409, 412: how things are by now.
+        # 409 to 412: how things are by now.
         ProblemKind("conflict", 409, "It doesn't fit how things are by now.", "Read it again, then repeat."),
-        ProblemKind(
-            "stale", 409, "The values are others by now.", "Choose for those in `current`.", _UNDOS + _DECISIONS
-        ),
-        ProblemKind("not_waiting", 409, "It doesn't wait for this any more.", "Read the conflict again.", _DECISIONS),
-        ProblemKind(
-            "ambiguous",
-            409,
-            "Several records fit.",
-            "Choose one of the ids that `detail` names.",
-            ("upsert_contact_by_email", "upsert_organization_by_name"),
-        ),
+        ProblemKind("stale", 409, "The values are others by now.", "Choose for those in `current`."),
+        ProblemKind("not_waiting", 409, "It doesn't wait for this any more.", "Read the conflict again."),
+        ProblemKind("ambiguous", 409, "Several records fit.", "Choose one of the ids that `detail` names."),
         ProblemKind(
             "external_id_taken",
             409,
             "The external id is another record's.",
             "Take it away there first, or send another.",
-            tuple(
-                f"{verb}_{noun}{by}"
-                for noun in ("contact", "organization")
-                for verb, by in (("create", ""), ("replace", ""), ("update", ""), ("upsert", "_by_external_id"))
-            ),
         ),
         ProblemKind(
             "possible_duplicate",
             409,
             "`unique` was asked, and another record says the same.",
             "Change that one, or send it without `unique`.",
-            tuple(
-                f"{verb}_{noun}{by}"
-                for noun, key in (("contact", "email"), ("organization", "name"))
-                for verb, by in (
-                    *(("create", ""), ("replace", ""), ("update", "")),
-                    *(("upsert", "_by_external_id"), ("upsert", f"_by_{key}")),
-                )
-            )
-            + _BULK,
         ),
-        ProblemKind("named_twice", 409, "A bulk names the record twice.", "Send one operation for each.", _BULK),
+        ProblemKind("named_twice", 409, "A bulk names the record twice.", "Send one operation for each."),
         ProblemKind(
             "idempotency_in_progress", 409, "The first request under the key isn't done.", "Repeat it after a second."
         ),
@@ -171,30 +118,13 @@ KINDS = {
             409,
             "It was done, and its answer was a secret that isn't kept.",
             "Delete what was made and make it again, or rotate again, under a new key.",
-            ("create_token", "rotate_token", "create_webhook_endpoint", "rotate_webhook_secret"),
         ),
-        ProblemKind("nothing_to_write", 409, "The import writes nothing.", "Correct the file.", ("apply_import",)),
-        ProblemKind("not_applicable", 409, "The import isn't at this step.", "Read its state.", ("apply_import",)),
-        ProblemKind("not_undoable", 409, "The import isn't at this step.", "Read its state.", ("undo_import",)),
-        ProblemKind("not_discardable", 409, "The import was applied.", "Undo it instead.", ("discard_import",)),
-        ProblemKind("too_many", 409, "There are as many as there may be.", "Delete one first.", _ENDPOINTS),
-        ProblemKind(
-            "monday_failed",
-            409,
-            "Monday didn't answer, or with an error.",
-            "Repeat it later, or see the boards.",
-            ("check_board_columns", "draft_board_change"),
-        ),
-        ProblemKind("not_ready", 409, "The file isn't written yet.", "Read the export's state.", ("get_export_file",)),
-        ProblemKind("in_progress", 409, "It is on its way just now.", "Repeat it in a minute.", _REPLAY),
-        ProblemKind("endpoint_off", 409, "The endpoint is switched off.", "Switch it on first.", _REPLAY),
-        ProblemKind(
-            "cursor_expired", 410, "The cursor is older than the events kept.", "Read all records again.", _FEED
-        ),
-        ProblemKind(
-            "since_expired", 410, "Deletions since then are not all kept.", "Read all records again.", _DELETIONS
-        ),
-        ProblemKind("cursor_unknown", 410, "The cursor is of another database.", "Read all records again.", _FEED),
+        ProblemKind("too_many", 409, "There are as many as there may be.", "Delete one first."),
+        ProblemKind("in_progress", 409, "It is on its way just now.", "Repeat it in a minute."),
+        ProblemKind("endpoint_off", 409, "The endpoint is switched off.", "Switch it on first."),
+        ProblemKind("cursor_expired", 410, "The cursor is older than the events kept.", "Read all records again."),
+        ProblemKind("since_expired", 410, "Deletions since then are not all kept.", "Read all records again."),
+        ProblemKind("cursor_unknown", 410, "The cursor is of another database.", "Read all records again."),
         ProblemKind("precondition_failed", 412, "The record changed since you read it.", "Read it again, then repeat."),
         # 413 to 429: what can't be taken.
         ProblemKind("too_large", 413, "The body is too large.", "Send less at once."),
@@ -207,12 +137,11 @@ KINDS = {
             422,
             "A row of an atomic bulk is refused, so none was done.",
             "Correct what `results` names.",
-            _BULK,
         ),
         ProblemKind("throttled", 429, "Too many requests.", "Wait as long as Retry-After says."),
         # Ours, of type about:blank.
         ProblemKind("error", 500, "We failed.", "Tell an administrator the `request_id`."),
-        ProblemKind("no_database", 503, "The database doesn't answer.", "Try again later.", ("get_metrics",)),
+        ProblemKind("no_database", 503, "The database doesn't answer.", "Try again later."),
     )
 }
 """By their codes, ordered by their HTTP codes."""
@@ -221,7 +150,7 @@ VALUE_CODES = {
     "required": "The value is missing.",
     "null": "It can't be null.",
     "blank": "It can't be empty.",
-    "empty": "The list or file is empty.",
+    "empty": "The list is empty.",
     "invalid": "It is not of the right form; `detail` says which.",
     "invalid_choice": "It is none of the values that there are.",
     "unknown": "There is nothing of this name; `detail` says what there is.",
@@ -245,47 +174,8 @@ VALUE_CODES = {
     "null_characters_not_allowed": "It holds a NUL character.",
     "surrogate_characters_not_allowed": "It holds half of a surrogate pair.",
     "address": "Nothing may be sent to this address.",
-    "no_name": "The file has no name.",
-    # Of a file, at once or as an import's `problem`.
-    "no_spreadsheet": "The file is neither CSV nor XLSX.",
-    "too_large": "The file is too large.",
-    "too_many_waiting": "Too many imports wait; wait for one of them.",
-    "unreadable": "The file can't be read.",
-    "damaged": "The file is damaged.",
-    "bad_csv": "A row of the CSV file can't be read.",
-    "wrong_encoding": "The file is not in this encoding.",
-    "nul_bytes": "The file holds NUL bytes.",
-    "no_sheet": "The workbook has no sheet.",
-    "no_rows": "The file has no rows.",
-    "no_known_column": "No title of a column is known.",
-    "no_key_column": "No column holds the field by which records are found.",
-    "column_twice": "Two columns are read as the same field.",
-    "long_cell": "A cell is too long.",
-    "too_many_rows": "The file has too many rows.",
-    "too_many_lines": "The file has too many lines.",
-    "too_many_columns": "A row has too many columns.",
-    "too_many_cells": "The file has too many cells.",
-    "too_many_parts": "The workbook has too many parts.",
-    "too_many_pieces": "The workbook has too many pieces.",
-    "too_many_texts": "The workbook has too many texts.",
-    "too_much_text": "The file holds too much text.",
-    "too_much_memory": "Reading the file took too much memory.",
-    "took_too_long": "Reading the file took too long.",
-    "too_compressed": "A part of the workbook is compressed too much.",
-    "part_too_large": "A part of the workbook is too large.",
-    "unpacks_too_large": "The workbook unpacks to too much.",
-    "reader_died": "The reading ended by itself; send the file again.",
 }
 """What can be wrong with one value."""
-
-
-def kinds_for(operation: str, status: int) -> list[ProblemKind]:
-    """The kinds that an operation answers with this HTTP code: its own, or else those that many have."""
-    found = [kind for kind in KINDS.values() if kind.status == status]
-    own = [kind for kind in found if operation in kind.operations]
-    general = [kind for kind in found if not kind.operations and not kind.code.startswith("idempotency_")]
-    keyed = [kind for kind in found if not kind.operations and kind.code.startswith("idempotency_")]
-    return [*own, *general[:1]] if status == HTTPStatus.CONFLICT and own else (own or general[:1] or keyed)
 
 
 def as_markdown() -> str:
@@ -373,6 +263,12 @@ def problem_type(code: str) -> str:
 def problem(status: int, code: str, detail: str) -> JsonResponse:
     """A problem as the answer of a plain Django view."""
     return JsonResponse(problem_body(status, code, detail), status=status, content_type=MEDIA_TYPE)
+
+
+def refusal(code: str, detail: str, current: Any) -> Response:
+    """A 409 that says how things are by now."""
+    body = {**problem_body(HTTPStatus.CONFLICT, code, detail), "current": current}
+    return Response(body, status=HTTPStatus.CONFLICT, content_type=MEDIA_TYPE)
 
 
 def post_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:

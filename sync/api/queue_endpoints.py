@@ -1,55 +1,37 @@
-"""The queue and the schedule by API: jobs and counts; retry, cancel and discard of one job or of all that match; pause
-and resume; and when each job of the clock runs.
-"""
+"""The queue by API: jobs and counts; retry, cancel and discard of one job or of all that match; pauses."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
-from typing import Any, ClassVar, TypeVar
+from functools import partial
+from typing import Any, ClassVar
 
-import django_filters
 from django.db import transaction
 from django.db.models import QuerySet
-from django.urls import reverse
-from django_celery_beat.models import PeriodicTask
 from django_filters.rest_framework import FilterSet
-from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_serializer, extend_schema_view
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from sync.api.lists import ShapedView, WholeNumber, filtered_by, ordered_by
-from sync.api.request_rules import (
-    Deprecation,
-    EntityType,
-    KnownFieldsMixin,
-    MayOperateQueue,
-    ModelPermissions,
-    QuotingMixin,
-    TrueOrFalse,
-)
-from sync.choices import QueueDirection, QueueStatus
-from sync.clock import sync_now
-from sync.kernel import humanize, periodic_jobs
+from sync.api.lists import ShapedView, filtered_by, list_filter
+from sync.api.request_rules import KnownFieldsMixin, ModelPermissions, QuotingMixin, TrueOrFalse, act
+from sync.choices import QueueDirection, TokenScope
 from sync.kernel.action_errors import Conflict, PartiallyDone
-from sync.kernel.timetable import PeriodicJob
 from sync.models import QueuePause, SyncQueue
-from sync.models.jobs import QueueAction
+from sync.models.jobs import QueueAction, is_allowed
 from sync.outbox.operate import BulkResult, expected_rows
 from sync.outbox.pauses import pause_target
 from sync.queue import SyncQueueService
-from sync.records.authors import log_action, log_queue_action
+from sync.records.authors import log_queue_action
 from sync.records.item_links import unmatched_condition
 
 
-@extend_schema_serializer(deprecate_fields=["remote_id"])
 class QueueRowSerializer(QuotingMixin, serializers.ModelSerializer[SyncQueue]):
-    """A reason to look at a record; a candidate (no entity_id) is an item that no record has yet.
-
-    `remote_id` is the old name of `monday_id`.
-    """
+    """A reason to sync a record; one without entity_id is about an unmatched item."""
 
     quoting = ("error_message", "reason", "payload")
 
@@ -60,17 +42,7 @@ class QueueRowSerializer(QuotingMixin, serializers.ModelSerializer[SyncQueue]):
     class Meta:
         model = SyncQueue
         fields = [
-            *(
-                "id",
-                "entity_type",
-                "entity_id",
-                "monday_id",
-                "remote_id",
-                "direction",
-                "operation",
-                "payload",
-                "status",
-            ),
+            *("id", "entity_type", "entity_id", "monday_id", "direction", "operation", "payload", "status"),
             *("priority", "attempts", "max_attempts", "last_attempt", "next_retry", "error_message"),
             *("reason", "created_at", "finished_at"),
         ]
@@ -114,14 +86,10 @@ class SteeredSerializer(serializers.Serializer[Any]):
 _FILTERED = ("operation", "priority", "attempts", "last_attempt", "next_retry", "created_at", "finished_at")
 
 
-@filtered_by(SyncQueue, _FILTERED, monday_id="remote_id")
+@filtered_by(SyncQueue, ("status", "entity_type", "direction", "entity_id", *_FILTERED), monday_id="remote_id")
 class QueueFilter(FilterSet):  # type: ignore[misc]
     """The filters of the queue."""
 
-    status = django_filters.MultipleChoiceFilter(choices=QueueStatus.choices, help_text="May be given several times.")
-    entity_type = EntityType()
-    direction = django_filters.ChoiceFilter(choices=QueueDirection.choices)
-    entity_id = django_filters.UUIDFilter()
     candidates = TrueOrFalse(
         method="of_new_items", label="Unmatched items", help_text="true: only items that no record has yet."
     )
@@ -131,7 +99,7 @@ class QueueFilter(FilterSet):  # type: ignore[misc]
         return queryset.filter(unmatched_condition()) if value else queryset.exclude(unmatched_condition())
 
 
-@ordered_by(SyncQueue, ("id", "status", *_FILTERED))
+@filtered_by(SyncQueue, (), order=("id", "status", *_FILTERED))
 class QueueListFilter(QueueFilter):
     """The same with an order, which means nothing to an action on all that match."""
 
@@ -139,83 +107,74 @@ class QueueListFilter(QueueFilter):
 # The queue: pending and failed jobs; retry, cancel and discard of one job or of all that match.
 
 
-JOB_ACTIONS = ("retry", "cancel", "discard")
-BULK_ACTIONS = ("retry_all", "cancel_all", "discard_all")
 _DONE_VERBS = {"retry": "Retried", "cancel": "Cancelled", "discard": "Discarded"}
 JobAction = Callable[[int, str], SyncQueue]
 BulkAction = Callable[[QuerySet[SyncQueue], str], BulkResult]
-ActionMethod = TypeVar("ActionMethod", bound=Callable[..., Response])
 
 
-def _bulk_schema(name: str, description: str) -> Callable[[ActionMethod], ActionMethod]:
-    """The schema of an action on all rows that match."""
-    schema: Callable[[ActionMethod], ActionMethod] = extend_schema(
-        operation_id=name,
-        request=ExpectedSerializer,
-        responses=SteeredSerializer,
-        description=(
-            f"{description} Jobs are narrowed by the same filters as the list; 409 where another number matches now."
-        ),
-    )
-    return schema
+class MaySteer(BasePermission):
+    """For an action on one job or on many, by its own permission."""
+
+    def has_permission(self, request: Any, view: Any) -> bool:
+        """Whether the caller is known and may do it."""
+        return bool(request.user.is_authenticated) and is_allowed(request.user, QueueAction(_action_name(view.action)))
 
 
-@extend_schema_view(
-    list=extend_schema(description="Jobs, newest first."), retrieve=extend_schema(description="One job.")
+_one = partial(act, responses=QueueRowSerializer, permission_classes=[MaySteer])
+_all = partial(
+    act,
+    detail=False,
+    request=ExpectedSerializer,
+    responses=SteeredSerializer,
+    permission_classes=[MaySteer],
+    filterset_class=QueueFilter,
 )
+
+
 class QueueViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
-    """The queue, read-only except for actions on its rows."""
+    """Jobs, the newest first. What acts on all that match is narrowed by the filters of the list."""
 
     queryset = SyncQueue.objects.order_by("-id")
     serializer_class = QueueRowSerializer
+    filterset_class: type[FilterSet] = QueueListFilter
     permission_classes = [ModelPermissions]
-    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = dict.fromkeys((*JOB_ACTIONS, *BULK_ACTIONS), (409,))
-    narrowed: ClassVar[tuple[str, ...]] = ("list", *BULK_ACTIONS)
-    scopes: ClassVar[dict[str, str]] = dict.fromkeys((*JOB_ACTIONS, *BULK_ACTIONS), "operate")
+    narrowed: ClassVar[tuple[str, ...]] = ("list", "retry_all", "cancel_all", "discard_all")
+    scope = TokenScope.OPERATE
 
-    @property
-    def filterset_class(self) -> type[FilterSet]:
-        """The filters of this action."""
-        return QueueFilter if self.action in BULK_ACTIONS else QueueListFilter
-
-    def get_permissions(self) -> Any:
-        """Each action has a permission of its own."""
-        steers = self.action in (*JOB_ACTIONS, *BULK_ACTIONS)
-        return [MayOperateQueue(QueueAction(_action_name(self.action)))] if steers else super().get_permissions()
-
-    @extend_schema(responses=QueueStatsSerializer, filters=False, description="The queue in numbers.")
+    @extend_schema(responses=QueueStatsSerializer, filters=False)
+    @action(detail=False)
     def stats(self, request: Request) -> Response:
         """The queue in numbers."""
         return Response(QueueStatsSerializer(SyncQueueService().get_queue_stats()).data)
 
-    @extend_schema(request=None, description="Retry a job now, with all its attempts.")
+    @_one()
     def retry(self, request: Request, pk: int) -> Response:
-        """Retry a job now; 409 with a sentence where it can't be."""
+        """Retry a job now, with all its attempts."""
         return self._run_one(request, SyncQueueService().manual_retry)
 
-    @extend_schema(request=None, description="Close a pending job without a sync.")
+    @_one()
     def cancel(self, request: Request, pk: int) -> Response:
-        """Cancel a pending job; 409 with a sentence where it can't be."""
+        """Close a pending job without a sync."""
         return self._run_one(request, SyncQueueService().cancel)
 
-    @extend_schema(request=None, description="Close a failed job.")
+    @_one()
     def discard(self, request: Request, pk: int) -> Response:
-        """Discard a failed job; 409 with a sentence where it can't be."""
+        """Close a failed job."""
         return self._run_one(request, SyncQueueService().discard)
 
-    @_bulk_schema("retry_jobs", "Retry all failed and pending jobs that match now.")
+    @_all(path="retry")
     def retry_all(self, request: Request) -> Response:
-        """Retry all that match now."""
+        """Retry all failed and pending jobs that match; 409 where another number matches now."""
         return self._run_bulk(request, SyncQueueService().retry_all)
 
-    @_bulk_schema("cancel_jobs", "Close all pending jobs that match without a sync.")
+    @_all(path="cancel")
     def cancel_all(self, request: Request) -> Response:
-        """Cancel all pending jobs that match."""
+        """Close all pending jobs that match without a sync; 409 where another number matches now."""
         return self._run_bulk(request, SyncQueueService().cancel_all)
 
-    @_bulk_schema("discard_jobs", "Close all failed jobs that match.")
+    @_all(path="discard")
     def discard_all(self, request: Request) -> Response:
-        """Discard all failed jobs that match."""
+        """Close all failed jobs that match; 409 where another number matches now."""
         return self._run_bulk(request, SyncQueueService().discard_all)
 
     def _run_one(self, request: Request, job_action: JobAction) -> Response:
@@ -226,10 +185,8 @@ class QueueViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
         return Response(self.get_serializer(updated).data)
 
     def _run_bulk(self, request: Request, bulk_action: BulkAction) -> Response:
-        params = ExpectedSerializer(data=request.data)
-        params.is_valid(raise_exception=True)
         # The list's own filters, so that a program acts on exactly what it listed.
-        rows, expected = self.filter_queryset(self.get_queryset()), params.validated_data["expect"]
+        expected, rows = ExpectedSerializer.read(request)["expect"], self.filter_queryset(self.get_queryset())
         verb, given = _DONE_VERBS[_action_name(self.action)], request.META.get("QUERY_STRING", "")
         filters_text = f", narrowed by {given}" if given else ""
         try:
@@ -268,8 +225,8 @@ class PauseSerializer(serializers.ModelSerializer[QueuePause]):
         read_only_fields = fields
 
 
-class WhatSerializer(KnownFieldsMixin):
-    """What is to be resumed: everything, where neither is given."""
+class PauseRequestSerializer(KnownFieldsMixin):
+    """What is to be paused (everything, where neither is given), and why."""
 
     entity_type = serializers.CharField(
         required=False, allow_blank=True, default="", help_text="One board; empty: every one."
@@ -281,263 +238,55 @@ class WhatSerializer(KnownFieldsMixin):
         default="",
         help_text="One direction; empty: both.",
     )
-
-
-class PauseRequestSerializer(WhatSerializer):
-    """What is to be paused, and why."""
-
     why = serializers.CharField(
         required=False, allow_blank=True, default="", max_length=500, help_text="Shown wherever it keeps something."
     )
 
 
-@ordered_by(QueuePause, ("id", "entity_type", "direction", "paused_at"))
-@filtered_by(QueuePause, ("direction", "paused_by", "paused_at"))
-class PauseFilter(FilterSet):  # type: ignore[misc]
-    """The filters of pauses; one of every board, or of both directions, is not among those of one."""
+class MayPause(BasePermission):
+    """For whoever may see the queue, or pause it."""
 
-    entity_type = EntityType()
-
-
-_BY_PAUSES = Deprecation(
-    date(2026, 11, 22), date(2027, 11, 22), "Use POST sync/pauses/ and DELETE sync/pauses/{id}/ instead."
-)
+    def has_permission(self, request: Any, view: Any) -> bool:
+        """Whether the caller is known and may."""
+        needed = QueueAction.VIEW if request.method in SAFE_METHODS else QueueAction.PAUSE
+        return bool(request.user.is_authenticated) and is_allowed(request.user, needed)
 
 
-@extend_schema_view(
-    list=extend_schema(description="The pauses in force, the widest first."),
-    retrieve=extend_schema(description="One pause, while it is in force."),
-)
 class PauseViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[QueuePause]):
-    """The pauses."""
+    """The pauses in force, the widest first."""
 
     queryset = QueuePause.objects.order_by("entity_type", "direction")
     serializer_class = PauseSerializer
-    filterset_class = PauseFilter
-    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = dict.fromkeys(
-        ("create", "destroy", "pause", "resume"), (409,)
+    # One of every board, or of both directions, is not among those of one.
+    filterset_class = list_filter(
+        QueuePause,
+        ("entity_type", "direction", "paused_by", "paused_at"),
+        order=("id", "entity_type", "direction", "paused_at"),
     )
-    scopes: ClassVar[dict[str, str]] = dict.fromkeys(("create", "destroy", "pause", "resume"), "operate")
-    deprecated: ClassVar[dict[str, Deprecation]] = dict.fromkeys(("pause", "resume"), _BY_PAUSES)
+    permission_classes = [MayPause]
+    scope = TokenScope.OPERATE
 
-    def get_permissions(self) -> Any:
-        """Whoever may see the queue may see its pauses."""
-        reads = self.action in ("list", "retrieve")
-        return [MayOperateQueue(QueueAction.VIEW if reads else QueueAction.PAUSE)]
-
-    @extend_schema(
-        request=PauseRequestSerializer,
-        responses=dict.fromkeys((200, 201), PauseSerializer),
-        description="Pause everything, one board, one direction, or one direction of one board, until the pause is "
-        "deleted. Nothing is lost. 201 with `Location`; 200 with the pause that is there already, which stays so.",
-    )
+    @extend_schema(request=PauseRequestSerializer, responses=dict.fromkeys((200, 201), PauseSerializer))
     def create(self, request: Request) -> Response:
-        """Pause; 409 with a sentence where there is no such board."""
-        found, is_new = self._pause(request)
-        address = request.build_absolute_uri(reverse("sync-pause", args=[found.pk]))
-        code = status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
-        return Response(self.get_serializer(found).data, code, headers={"Location": address})
-
-    @extend_schema(description="End the pause; what waited is worked from now on.")
-    def destroy(self, request: Request, pk: int) -> Response:
-        """Resume what it paused; 409 where somebody else has just done so."""
-        self._resume(request, (found := self.get_object()).entity_type, found.direction)
-        return Response(status=status.HTTP_204_NO_CONTENT)
-
-    @extend_schema(
-        request=PauseRequestSerializer,
-        responses=PauseSerializer,
-        description="Pause everything, one board, one direction, or one direction of one board, until it is resumed. "
-        "Nothing is lost; what is paused already stays as it is.",
-    )
-    def pause(self, request: Request) -> Response:
-        """Pause; 409 with a sentence where there is no such board."""
-        return Response(self.get_serializer(self._pause(request)[0]).data)
-
-    @extend_schema(
-        request=WhatSerializer,
-        responses=PauseSerializer(many=True),
-        description="End that pause; answers those that are still in force.",
-    )
-    def resume(self, request: Request) -> Response:
-        """Resume; 409 with a sentence where just that isn't paused."""
-        params = WhatSerializer(data=request.data)
-        params.is_valid(raise_exception=True)
-        self._resume(request, **params.validated_data)
-        return Response(self.get_serializer(self.get_queryset(), many=True).data)
-
-    def _pause(self, request: Request) -> tuple[QueuePause, bool]:
-        """The pause that was asked for, and whether it is a new one."""
-        params = PauseRequestSerializer(data=request.data)
-        params.is_valid(raise_exception=True)
-        now = sync_now()
+        """Pause everything, one board, one direction, or one direction of one board, until the pause is deleted.
+        Nothing is lost. 201 with `Location`; 200 with the pause that is there already, which stays so.
+        """
+        asked = PauseRequestSerializer.read(request)
         with transaction.atomic():
-            found = SyncQueueService().pause(request.user.get_username(), **params.validated_data)
-            is_new = found.paused_at >= now  # else somebody else's stands
+            found, is_new = SyncQueueService().pause(request.user.get_username(), **asked)
             if is_new:
                 target = pause_target(found.entity_type, found.direction)
                 log_queue_action(request.user, f"Paused {target} by the API.")
-        return found, is_new
+        headers = {"Location": self.reverse_action("detail", args=[found.pk])}
+        code = status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
+        return Response(self.get_serializer(found).data, code, headers=headers)
 
-    def _resume(self, request: Request, entity_type: str, direction: str) -> None:
-        target = pause_target(entity_type, direction)
+    def destroy(self, request: Request, pk: int) -> Response:
+        """End the pause; what waited is worked from now on."""
+        found = self.get_object()
+        what, target = (found.entity_type, found.direction), pause_target(found.entity_type, found.direction)
         # In no transaction of ours: it moves what waited a thousand rows at a time, which saves would wait for.
-        if not SyncQueueService().resume(request.user.get_username(), entity_type=entity_type, direction=direction):
+        if not SyncQueueService().resume(request.user.get_username(), entity_type=what[0], direction=what[1]):
             raise Conflict(f"Nobody paused {target}, so there is nothing to resume. See GET sync/pauses/.")
         log_queue_action(request.user, f"Resumed {target} by the API.")
-
-
-# The schedule: when each job of the clock runs and last did; its time and its switch are changed.
-
-
-PERIODS = [(name, name) for name in periodic_jobs.PERIODS]
-MAX_EVERY = 10_000
-
-
-class ScheduledJobSerializer(serializers.ModelSerializer[PeriodicTask]):
-    """A job that runs by the clock: each `every` `period`, or daily `at` a time (UTC); else as `schedule` says."""
-
-    title = serializers.SerializerMethodField()
-    description = serializers.SerializerMethodField(help_text="What it does.")
-    when_off = serializers.SerializerMethodField(help_text="What is missing while it is off.")
-    every = serializers.SerializerMethodField()
-    period = serializers.SerializerMethodField()
-    at = serializers.SerializerMethodField(help_text="Hours and minutes, as 02:40.")
-    schedule = serializers.SerializerMethodField(help_text="The same in words.")
-    longest_seconds = serializers.SerializerMethodField(help_text="The longest interval that it may have; null: any.")
-
-    class Meta:
-        model = PeriodicTask
-        fields = [
-            *("id", "name", "title", "description", "when_off", "enabled", "every", "period", "at", "schedule"),
-            *("longest_seconds", "last_run_at", "total_run_count"),
-        ]
-        read_only_fields = fields
-
-    def get_title(self, entry: PeriodicTask) -> str:
-        """What people call it."""
-        job = periodic_jobs.job_for_entry(entry)
-        return job.title if job else str(entry.name)
-
-    def get_description(self, entry: PeriodicTask) -> str:
-        """What it does."""
-        job = periodic_jobs.job_for_entry(entry)
-        return job.description if job else str(entry.description)
-
-    def get_when_off(self, entry: PeriodicTask) -> str:
-        """What is missing while it is off."""
-        job = periodic_jobs.job_for_entry(entry)
-        return job.when_off if job else ""
-
-    def get_every(self, entry: PeriodicTask) -> int | None:
-        """How many of its period lie between two runs."""
-        return entry.interval.every if "every" in periodic_jobs.time_fields(entry) else None
-
-    @extend_schema_field(serializers.ChoiceField(choices=PERIODS, allow_null=True))
-    def get_period(self, entry: PeriodicTask) -> str | None:
-        """The unit of that."""
-        return entry.interval.period if "period" in periodic_jobs.time_fields(entry) else None
-
-    @extend_schema_field(serializers.CharField(allow_null=True))
-    def get_at(self, entry: PeriodicTask) -> str | None:
-        """When it runs each day."""
-        found = periodic_jobs.time_of_day(entry)
-        return f"{found:%H:%M}" if found else None
-
-    def get_schedule(self, entry: PeriodicTask) -> str:
-        """When it runs."""
-        return str(entry.interval or entry.crontab or entry.solar or entry.clocked or "")
-
-    def get_longest_seconds(self, entry: PeriodicTask) -> int | None:
-        """How long an interval may be."""
-        job: PeriodicJob | None = periodic_jobs.job_for_entry(entry)
-        return (job.max_seconds or None) if job else None
-
-
-class ScheduledJobChangeSerializer(KnownFieldsMixin):
-    """What is to be changed; what isn't sent stays."""
-
-    enabled = serializers.BooleanField(required=False, help_text="Whether it runs; see `when_off`.")
-    every = serializers.IntegerField(required=False, min_value=1, max_value=MAX_EVERY)
-    period = serializers.ChoiceField(choices=PERIODS, required=False)
-    at = serializers.TimeField(required=False, input_formats=["%H:%M"], format="%H:%M", help_text="As 02:40, in UTC.")
-
-    def __init__(self, entry: PeriodicTask | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.entry = entry
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """A time of the kind that the entry has, and no interval that would be as good as off."""
-        assert self.entry is not None
-        offered = periodic_jobs.time_fields(self.entry)
-        if unfit := {"every", "period", "at"} & set(attrs) - set(offered):
-            known = ", ".join(("enabled", *offered))
-            raise serializers.ValidationError(
-                {name: [f"This job has no such time. Known: {known}."] for name in sorted(unfit)}, code="invalid"
-            )
-        if {"every", "period"} & set(attrs):
-            attrs["every"] = attrs.get("every", self.entry.interval.every)
-            attrs["period"] = attrs.get("period", self.entry.interval.period)
-            if seconds := periodic_jobs.longest_seconds(self.entry, attrs["every"], attrs["period"]):
-                sentence = f"At most {humanize.time_span(seconds)}."
-                raise serializers.ValidationError({"every": [sentence]}, code="max_value")
-        return attrs
-
-
-@ordered_by(PeriodicTask, ("name", "enabled", "last_run_at", "total_run_count"))
-@filtered_by(PeriodicTask, ("name", "enabled", "last_run_at"))
-class ScheduleFilter(FilterSet):  # type: ignore[misc]
-    """The filters of the schedule."""
-
-    # As a job says it: of an interval in other units, `every` and `period` say nothing.
-    every = WholeNumber(method="of_interval", min_value=1, label="Every")
-    period = django_filters.ChoiceFilter(field_name="interval__period", choices=PERIODS, label="Period")
-
-    def of_interval(self, queryset: QuerySet[Any], name: str, value: int) -> QuerySet[Any]:
-        """Those with so many of their period between two runs."""
-        return queryset.filter(interval__every=value, interval__period__in=periodic_jobs.PERIODS)
-
-
-@extend_schema_view(
-    list=extend_schema(description="What runs by the clock, by name: when, when it last did, and whether it is on."),
-    retrieve=extend_schema(description="One of them."),
-)
-class ScheduleViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[PeriodicTask]):
-    """The schedule; the jobs themselves stand in the program."""
-
-    queryset = PeriodicTask.objects.select_related("interval", "crontab", "solar", "clocked").order_by("name")
-    serializer_class = ScheduledJobSerializer
-    filterset_class = ScheduleFilter
-    permission_classes = [ModelPermissions]
-    scopes: ClassVar[dict[str, str]] = {"partial_update": "operate"}
-
-    def get_queryset(self) -> QuerySet[PeriodicTask]:
-        """The entries; for a change, with the row locked until it is done."""
-        rows = super().get_queryset()
-        return rows.select_for_update(of=("self",)) if self.action == "partial_update" else rows
-
-    @extend_schema(
-        request=ScheduledJobChangeSerializer,
-        responses=ScheduledJobSerializer,
-        description="Choose when it runs, or switch it off or on; Beat notices within seconds.",
-    )
-    def partial_update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Change its time, or its switch."""
-        with transaction.atomic():
-            entry: PeriodicTask = self.get_object()
-            body = ScheduledJobChangeSerializer(entry, data=request.data)
-            body.is_valid(raise_exception=True)
-            chosen, changed = body.validated_data, list[str]()
-            if "every" in chosen:
-                changed += periodic_jobs.choose_interval(entry, chosen["every"], chosen["period"])
-            if "at" in chosen:
-                changed += periodic_jobs.choose_time(entry, chosen["at"])
-            if "enabled" in chosen:
-                entry.enabled = chosen["enabled"]
-                changed.append("enabled")
-            periodic_jobs.save_choices(entry, changed)
-            if changed:
-                log_action(request.user, entry, f"Changed by the API: {', '.join(sorted(chosen))}.")
-                # Saving took from it what the library resets in memory alone.
-                entry.refresh_from_db()
-        return Response(self.get_serializer(entry).data)
+        return Response(status=status.HTTP_204_NO_CONTENT)

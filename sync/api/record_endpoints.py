@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial, wraps
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
-from django.urls import URLPattern, URLResolver, include, path, reverse
+from django.urls import URLPattern, URLResolver, reverse
 from django.views.decorators.http import require_safe
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import serializers, status, viewsets
@@ -25,12 +25,10 @@ from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.routers import SimpleRouter
 
 from sync import registry
-from sync.api.bulk_endpoints import bulk_of
-from sync.api.deletion_endpoints import DeletedViewSet
-from sync.api.export_endpoints import export_paths
+from sync.api.bulk_endpoints import BulkMixin, bulk_schema
+from sync.api.deletion_endpoints import DeletionsMixin
 from sync.api.history_endpoints import DecisionSerializer, decision_data
 from sync.api.lists import ShapedView, expand, filters_of, ordering_of
 from sync.api.preconditions import (
@@ -43,18 +41,18 @@ from sync.api.preconditions import (
     check_upsert_precondition,
     etag_of,
     etag_of_answer,
+    may_name_others,
     unique_parameter,
 )
 from sync.api.request_limits import SyncNowThrottle
 from sync.api.request_rules import (
     MAX_NAMED,
-    ApiView,
+    ApiRouter,
     KnownFieldsMixin,
     MayChange,
     ModelPermissions,
     RecordFilter,
-    own_method,
-    slash_paths,
+    act,
 )
 from sync.choices import RULES, RecordSyncStatus, SyncDirection
 from sync.kernel.action_errors import Conflict
@@ -66,7 +64,6 @@ from sync.operations.record_requests import PushReason, push_record
 from sync.reconcile.field_values import canonical_value, match_key, records_saying
 from sync.records.authors import log_action
 from sync.records.external_ids import (
-    SOURCE_PATTERN,
     Name,
     external_ids_of,
     lock_sources,
@@ -215,10 +212,7 @@ class RecordSerializer(KnownFieldsMixin, serializers.ModelSerializer[Any]):
         return super().to_internal_value(data)
 
     def _refuse_read_only(self, data: dict[str, Any]) -> None:
-        """A body that was read may be sent back whole.
-
-        Only a changed value of a read-only field is refused.
-        """
+        """Refuse a changed value of a read-only field: a body that was read may be sent back whole."""
         # A PUT sends the whole body back, of which these may have moved since it was read.
         ignored = () if self.partial else self.MOVING
         errors = {
@@ -239,14 +233,17 @@ class RecordSerializer(KnownFieldsMixin, serializers.ModelSerializer[Any]):
         """Store the record and its external ids, in the caller's transaction; raises Conflict."""
         external_ids = validated_data.pop("external_ids", {})
         record = super().create(validated_data)
-        set_external_ids(record.entity_type(), {record.pk: external_ids})
+        self._set_external_ids(record, external_ids)
         return record
 
     def update(self, instance: Any, validated_data: dict[str, Any]) -> Any:
         """The same for one that is there."""
-        external_ids = validated_data.pop("external_ids", {})
-        set_external_ids(instance.entity_type(), {instance.pk: external_ids})
+        self._set_external_ids(instance, validated_data.pop("external_ids", {}))
         return super().update(instance, validated_data)
+
+    def _set_external_ids(self, record: SyncedModel, given: dict[str, str | None]) -> None:
+        names_owner = may_name_others(self.context["request"], type(record))
+        set_external_ids(record.entity_type(), {record.pk: given}, names_owner=names_owner)
 
     @extend_schema_field(RecordSyncSerializer)
     def get_sync(self, record: SyncedModel) -> Any:
@@ -281,22 +278,32 @@ class MayUpsert(ModelPermissions):
 
 
 WRITES = ("create", "update", "partial_update", "upsert_by_key", "upsert_by_external_id")
+TAGGED = (*WRITES[1:], "destroy")
+"""Actions that compare a tag with the record's."""
 
 _SERIALIZERS: dict[type[SyncedModel], type[RecordSerializer]] = {}
 """The serializer of each model whose records have an API, for those that name them."""
 
 
-class RecordViewSet(ShapedView, viewsets.ModelViewSet[Any]):
-    """Create, read, change and delete records of one model."""
+class LinkingAnswerSerializer(serializers.Serializer[Any]):
+    """What was done, or asked for, about a record's item."""
 
-    paged: ClassVar[tuple[str, ...]] = ("list", "history")
+    message = serializers.CharField()
+    monday_id = serializers.CharField(
+        allow_null=True, help_text="The item: that it is unlinked from, linked with again, or that is gone."
+    )
+
+
+_link = partial(act, responses=LinkingAnswerSerializer, permission_classes=[MayChange])
+
+
+class RecordViewSet(ShapedView, BulkMixin, DeletionsMixin, viewsets.ModelViewSet[Any]):
+    """Records with their sync state."""
+
+    paged: ClassVar[tuple[str, ...]] = ("list", "history", "deleted")
+    narrowed: ClassVar[tuple[str, ...]] = ("list", "deleted")
     shaped: ClassVar[tuple[str, ...]] = ("list", "retrieve", "retrieve_by_external_id")
     permission_classes = [ModelPermissions]
-    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {
-        "create": (409,),
-        "destroy": (412,),
-        **dict.fromkeys(("update", "partial_update", "upsert_by_key", "upsert_by_external_id"), (409, 412)),
-    }
 
     def get_queryset(self) -> QuerySet[Any]:
         """The records; for a write, with the row locked until it is done."""
@@ -311,12 +318,20 @@ class RecordViewSet(ShapedView, viewsets.ModelViewSet[Any]):
 
     def query_parameters(self) -> dict[str, bool]:
         """The parameters of this action."""
-        return super().query_parameters() | ({"unique": False} if self.action in WRITES else {})
+        return super().query_parameters() | ({"unique": False} if self.action in (*WRITES, "bulk") else {})
 
-    def get_permissions(self) -> Any:
-        """An upsert needs both permissions, to add and to change, for nobody knows which it will be."""
-        # Of a method that the address doesn't take, the action is None.
-        return [MayUpsert()] if (self.action or "").startswith("upsert") else super().get_permissions()
+    def shape_parameters(self) -> list[OpenApiParameter]:
+        """The same for the schema, with the headers that name tags."""
+        key = registry.match_field(self.get_queryset().model) if self.action in (*WRITES, "bulk") else None
+        has_tag = self.action in (*WRITES, "retrieve", "retrieve_by_external_id")
+        is_upsert = self.action in ("upsert_by_key", "upsert_by_external_id")
+        return [
+            *super().shape_parameters(),
+            *unique_parameter(key),
+            *([ETAG_OUT] if has_tag else []),
+            *([IF_MATCH] if self.action in TAGGED else []),
+            *([IF_NONE_MATCH] if is_upsert else []),
+        ]
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """One page, with the sync state of all its records read at once."""
@@ -328,6 +343,7 @@ class RecordViewSet(ShapedView, viewsets.ModelViewSet[Any]):
         """One record with its ETag."""
         return self._respond(self.get_object())
 
+    @action(detail=False, url_path="by-external-id/(?P<source>[^/]+)/(?P<value>.+)", permission_classes=[MayUpsert])
     def retrieve_by_external_id(self, request: Request, source: str, value: str) -> Response:
         """The record that another system calls so."""
         named = self._named(source, value)
@@ -369,7 +385,7 @@ class RecordViewSet(ShapedView, viewsets.ModelViewSet[Any]):
         return answer
 
     def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Change a record; a field that already has the value is not written."""
+        """Write what differs from the record."""
         with self._writing(request.data):
             record = self.get_object()
             check_precondition(request, record)
@@ -395,8 +411,11 @@ class RecordViewSet(ShapedView, viewsets.ModelViewSet[Any]):
             raise serializers.ValidationError(errors, code="bad_external_id")
         return source, value
 
+    @retrieve_by_external_id.mapping.put
     def upsert_by_external_id(self, request: Request, source: str, value: str) -> Response:
-        """Create or change the record that another system calls so."""
+        """Write the fields sent to the record that another system calls so: 200; or make one: 201. Two callers at once
+        make one record.
+        """
         model = self.get_queryset().model
         source, value = self._named(source, value)
         given = _object(request.data)
@@ -410,8 +429,7 @@ class RecordViewSet(ShapedView, viewsets.ModelViewSet[Any]):
             found = list(records_named(model.entity_type(), [(source, value)]).values())
             return self._upsert(request, found, given, given)
 
-    def upsert_by_key(self, request: Request, value: str) -> Response:
-        """Create or change the record with this value of the match field; 409 where several have it."""
+    def _upsert_by_key(self, request: Request, value: str) -> Response:
         model, value = self.get_queryset().model, value.removesuffix("/")
         entity_type, field = model.entity_type(), registry.match_field(model) or "pk"
         key, given = str(canonical_value(entity_type, field, value)), _object(request.data)
@@ -447,14 +465,10 @@ class RecordViewSet(ShapedView, viewsets.ModelViewSet[Any]):
             record.delete()
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    @extend_schema(
-        responses=DecisionSerializer(many=True),
-        filters=False,
-        description="The record's activity with every trigger, newest first; of a deleted one too.",
-    )
-    @action(detail=True, url_path="history")
+    @extend_schema(responses=DecisionSerializer(many=True), filters=False)
+    @action(detail=True)
     def history(self, request: Request, pk: str) -> Response:
-        """One page of the record's decisions."""
+        """The record's activity with every trigger, newest first; of a deleted one too."""
         model = self.get_queryset().model
         try:
             rows = Decision.objects.filter(entity_type=model.entity_type(), entity_id=UUID(pk))
@@ -466,12 +480,67 @@ class RecordViewSet(ShapedView, viewsets.ModelViewSet[Any]):
         page = self.paginate_queryset(rows) or []
         return self.get_paginated_response(DecisionSerializer(decision_data(page), many=True).data)
 
+    @extend_schema(responses=RecordFieldsSerializer)
+    @action(detail=True, url_path="sync")
     def read_sync(self, request: Request, pk: str) -> Response:
-        """How each field stands, as far as the last pass knows: nobody asks Monday for it."""
+        """Each mapped field with NPD's value, Monday's as last known and when that was read, the values when both were
+        last in sync, the rule and direction, and a reason code. Monday isn't asked.
+        """
         record = self.get_object()
         found = RecordFieldsSerializer(SyncStateService().describe_many([record])[record.pk]).data
         hidden = registry.hidden_relations(request.user, type(record))
         return Response(found | {"fields": [one for one in found["fields"] if hidden.isdisjoint(one["names"])]})
+
+    # Each push may cost calls of Monday's quota, so it has a rate of its own besides the API's.
+    @act(path="sync-to-monday", permission_classes=[MayChange], throttle_classes=[SyncNowThrottle])
+    def push(self, request: Request, pk: str) -> Response:
+        """Push the record now, this once even where its sync is off."""
+        record: SyncedModel = self.get_object()
+        before = record.monday_id
+        answer = push_record(record, by=request.user.get_username())
+        log_action(request.user, record, f"Sync now, by the API: {answer.message}")
+        return Response(
+            {
+                f"{record.entity_type()}_id": record.pk,
+                "sync_triggered": answer.triggered,
+                "message": answer.message,
+                "reason_code": answer.reason_code,
+                "monday_id": before,
+            }
+        )
+
+    @_link()
+    def unlink(self, request: Request, pk: str) -> Response:
+        """Unlink the item: its NPD ID is cleared by the next sync, then the record's sync is off. Both sides keep what
+        they have.
+        """
+        record: SyncedModel = self.get_object()
+        request_unlink(record, request.user.get_username())
+        log_action(request.user, record, "Unlink from Monday was asked for, by the API.")
+        message = f"“{record}” is unlinked by its next sync."
+        return Response({"message": message, "monday_id": record.monday_id})
+
+    @_link()
+    def link_again(self, request: Request, pk: str) -> Response:
+        """Link the record again with the item that it was unlinked from, and turn its sync on. What changed on one
+        side since is synced, what both changed differently becomes a conflict.
+        """
+        record: SyncedModel = self.get_object()
+        item_id = relink(record, request.user.get_username())
+        log_action(request.user, record, f"Linked with item {item_id} again, by the API.")
+        message = f"“{record}” is linked with its item again."
+        return Response({"message": message, "monday_id": item_id})
+
+    @_link()
+    def create_item(self, request: Request, pk: str) -> Response:
+        """Make a new item for a record whose item was archived, deleted or moved away, by its next sync; where the
+        item is back by then, nothing is made.
+        """
+        record: SyncedModel = self.get_object()
+        request_recreation(record, request.user.get_username())
+        log_action(request.user, record, "Creating its item again was asked for, by the API.")
+        message = f"The item of “{record}” is created again by its next sync."
+        return Response({"message": message, "monday_id": record.monday_id})
 
     def _respond(
         self, record: SyncedModel, code: int = status.HTTP_200_OK, warnings: Sequence[Any] | None = None
@@ -502,107 +571,7 @@ def _object(data: Any) -> dict[str, Any]:
     return dict(data)
 
 
-class LinkingAnswerSerializer(serializers.Serializer[Any]):
-    """What was done, or asked for, about a record's item."""
-
-    message = serializers.CharField()
-    monday_id = serializers.CharField(
-        allow_null=True, help_text="The item: that it is unlinked from, linked with again, or that is gone."
-    )
-
-
-class LinkingViewSet(ApiView, viewsets.GenericViewSet[Any]):
-    """`POST …/{id}/unlink`, `link-again`, `create-item`: what a record's item is to be."""
-
-    permission_classes = [MayChange]
-    serializer_class = LinkingAnswerSerializer
-    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = dict.fromkeys(("unlink", "link_again", "create_item"), (409,))
-
-    @extend_schema(
-        request=None,
-        description="Unlink the item: its NPD ID is cleared by the next sync, then the record's sync is off. Both "
-        "sides keep what they have.",
-    )
-    def unlink(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Request the unlinking and answer at once; 409 for a record without an item."""
-        record: SyncedModel = self.get_object()
-        request_unlink(record, request.user.get_username())
-        log_action(request.user, record, "Unlink from Monday was asked for, by the API.")
-        message = f"“{record}” is unlinked by its next sync."
-        return Response(self.get_serializer({"message": message, "monday_id": record.monday_id}).data)
-
-    @extend_schema(
-        request=None,
-        description="Link the record again with the item that it was unlinked from, and turn its sync on. What "
-        "changed on one side since is synced, what both changed differently becomes a conflict.",
-    )
-    def link_again(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Link it; 409 where there is no former item, or another record has it by now."""
-        record: SyncedModel = self.get_object()
-        item_id = relink(record, request.user.get_username())
-        log_action(request.user, record, f"Linked with item {item_id} again, by the API.")
-        message = f"“{record}” is linked with its item again."
-        return Response(self.get_serializer({"message": message, "monday_id": item_id}).data)
-
-    @extend_schema(
-        request=None,
-        description="Make a new item for a record whose item was archived, deleted or moved away, by its next sync; "
-        "where the item is back by then, nothing is made.",
-    )
-    def create_item(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Ask for a new item; 409 for a record without one, or that Monday alone decides."""
-        record: SyncedModel = self.get_object()
-        request_recreation(record, request.user.get_username())
-        log_action(request.user, record, "Creating its item again was asked for, by the API.")
-        message = f"The item of “{record}” is created again by its next sync."
-        return Response(self.get_serializer({"message": message, "monday_id": record.monday_id}).data)
-
-
-class PushViewSet(ApiView, viewsets.GenericViewSet[Any]):
-    """`POST …/{id}/sync-to-monday`: push one record now, because a person asked for it."""
-
-    permission_classes = [MayChange]
-    # Each push may cost calls of Monday's quota, so it has a rate of its own besides the API's.
-    throttle_classes = [SyncNowThrottle]
-
-    @extend_schema(request=None, description="Push the record now, this once even where its sync is off.")
-    def push(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Request the push and answer at once; a record whose sync is off is pushed too, this once."""
-        record: SyncedModel = self.get_object()
-        before = record.monday_id
-        answer = push_record(record, by=request.user.get_username())
-        log_action(request.user, record, f"Sync now, by the API: {answer.message}")
-        fields = {
-            "sync_triggered": answer.triggered,
-            "message": answer.message,
-            "reason_code": answer.reason_code,
-            "monday_id": before,
-        }
-        return Response(self.get_serializer({f"{record.entity_type()}_id": record.pk, **fields}).data)
-
-
 # The addresses of one model's records, made from the model and its registration.
-
-
-def _documented(records: Any, written: type[RecordSerializer], key: str | None) -> Any:
-    """Describe the operations of one model; `written` is what a write answers."""
-    made, changed = {201: written}, {200: written}
-    writes = [ETAG_OUT, *unique_parameter(key)]
-    described = extend_schema_view(
-        list=extend_schema(description="One page of records with their sync state."),
-        retrieve=extend_schema(parameters=[ETAG_OUT], description="One record; its ETag is for If-Match."),
-        create=extend_schema(
-            parameters=writes, responses=made, description="Make a record; it goes to its board by itself."
-        ),
-        update=extend_schema(
-            parameters=[*writes, IF_MATCH], responses=changed, description="Write what differs from the record."
-        ),
-        partial_update=extend_schema(
-            parameters=[*writes, IF_MATCH], responses=changed, description="Write the fields sent."
-        ),
-        destroy=extend_schema(parameters=[IF_MATCH], description="Delete the record."),
-    )
-    return described(records)
 
 
 def record_paths(
@@ -610,106 +579,63 @@ def record_paths(
     serializer: type[RecordSerializer] | None = None,
     filters: type[RecordFilter] | None = None,
 ) -> list[URLPattern | URLResolver]:
-    """The addresses of a model: its records, and of each its history, its push and its link.
+    """The addresses of a model's records, named after its plural.
 
-    They are named after the plural of the model. What isn't given is made from the model and its registration.
+    What isn't given is made from the model and its registration.
     """
     name, plural = model.__name__, str(model._meta.verbose_name_plural).replace(" ", "-")
-    singular = str(model._meta.verbose_name)
-    article = "an" if singular[0] in "aeiou" else "a"
     answer_fields = {
-        "__doc__": f"What a push of {article} {singular} did.",
+        "__doc__": f"What a push of one of the {plural} did.",
         f"{model.entity_type()}_id": serializers.UUIDField(),
     }
     answer = type(f"{name}SyncResponseSerializer", (SyncAnswerSerializer,), answer_fields)
-    own = {"queryset": model._default_manager.order_by(*registry.default_ordering(model))}
     # The first is the one that stands in the API's document under this name.
     serializer = _SERIALIZERS.setdefault(model, serializer or _serializer_of(model))
-    views = own | {
+    key, written = registry.match_field(model), _written_serializer_of(name, serializer)
+    of_fields = _fields_serializer_of(name, serializer)
+    upsert = extend_schema(request=of_fields, responses=dict.fromkeys((200, 201), written))
+    own = {
+        "__doc__": RecordViewSet.__doc__,
+        "queryset": model._default_manager.order_by(*registry.default_ordering(model)),
         "serializer_class": serializer,
         "filterset_class": _filter_of(model, filters or RecordFilter),
         "expandable": tuple(field.name for field in registry.own_relations(model)),
+        "upsert_by_external_id": upsert(_copied(RecordViewSet.upsert_by_external_id)),
+        **({"upsert_by_key": upsert(_upsert_by(key))} if key else {}),
     }
-    key, written = registry.match_field(model), _written_serializer_of(name, serializer)
-    records: Any = _documented(type(f"{name}ViewSet", (RecordViewSet,), views), written, key)
-    push: Any = type(f"{name}Push", (PushViewSet,), own | {"serializer_class": answer})
-    linking: Any = type(f"{name}Linking", (LinkingViewSet,), own)
-    of_fields = _fields_serializer_of(name, serializer)
-    bulk = bulk_of(model, serializer, of_fields)
-    _document_by_name(records, model, of_fields, written, key)
-    _document_sync(records, model, f"{article} {singular}", plural)
-    deleted: Any = type(f"{name}Deleted", (DeletedViewSet,), own)
-    router, one = SimpleRouter(), f"{plural}/<str:pk>"
-    router.register(plural, records)
-    at_external_id = {"get": "retrieve_by_external_id", "put": "upsert_by_external_id"}
-    by_external_id = records.as_view(at_external_id, basename=model.entity_type())
-    by_key = records.as_view({"put": "upsert_by_key"}, basename=model.entity_type())
-    return [
-        path(f"{plural}/by-external-id/<str:source>/<path:value>", by_external_id, name=f"{plural}-by-external-id"),
-        *([path(f"{plural}/by-{key}/<path:value>", by_key, name=f"{plural}-by-{key}")] if key else []),
-        *slash_paths(f"{plural}/bulk", bulk.as_view({"post": "bulk"}), f"{plural}-bulk"),
-        *export_paths(plural, plural.replace("-", "_"), records),
-        path(f"{plural}/deleted/", deleted.as_view({"get": "list"}), name=f"{plural}-deleted"),
-        *slash_paths(f"{one}/sync-to-monday", push.as_view({"post": "push"}), f"{plural}-sync-to-monday"),
-        *slash_paths(f"{one}/sync", records.as_view({"get": "read_sync"}), f"{plural}-sync"),
-        *slash_paths(f"{one}/unlink", linking.as_view({"post": "unlink"}), f"{plural}-unlink"),
-        *slash_paths(f"{one}/link-again", linking.as_view({"post": "link_again"}), f"{plural}-link-again"),
-        *slash_paths(f"{one}/create-item", linking.as_view({"post": "create_item"}), f"{plural}-create-item"),
-        path("", include(router.urls)),
-    ]
+    described = extend_schema_view(
+        create=extend_schema(responses={201: written}),
+        update=extend_schema(responses=written),
+        partial_update=extend_schema(responses=written),
+        push=extend_schema(responses=answer),
+        bulk=bulk_schema(name, of_fields),
+    )
+    router = ApiRouter()
+    router.register(plural, described(type(f"{name}ViewSet", (RecordViewSet,), own)))
+    return router.urls
 
 
-def _document_sync(records: Any, model: type[SyncedModel], one: str, plural: str) -> None:
-    """Describe how the fields of one record are told."""
-    records.read_sync = extend_schema(
-        operation_id=f"get_{model.entity_type()}_sync",
-        summary=f"Show how {one}'s fields are synced",
-        description="Each mapped field with NPD's value, Monday's as last known and when that was read, the values "
-        "when both were last in sync, the rule and direction, and a reason code. Monday isn't asked.",
-        responses=RecordFieldsSerializer,
-        tags=[plural],
-    )(own_method(RecordViewSet.read_sync))
+def _copied(method: Any) -> Any:
+    """A view's method for one subclass alone: what the schema says of it is kept on the function."""
+
+    @wraps(method)
+    def copy(*args: Any, **kwargs: Any) -> Any:
+        return method(*args, **kwargs)
+
+    return copy
 
 
-def _document_by_name(
-    records: Any,
-    model: type[SyncedModel],
-    of_fields: type[RecordSerializer],
-    written: type[RecordSerializer],
-    key: str | None,
-) -> None:
-    """Describe how one model's records are named otherwise than by their ids.
+def _upsert_by(key: str) -> Any:
+    """The action that finds the record by its match field, in whose address the field's name stands."""
 
-    What an upsert is sent needs no field that creating does, for the record may be there.
-    """
-    described: dict[str, Any] = {
-        "request": of_fields,
-        "responses": dict.fromkeys((200, 201), written),
-        "parameters": [ETAG_OUT, *unique_parameter(key), IF_MATCH, IF_NONE_MATCH],
-    }
-    source = OpenApiParameter("source", {"type": "string", "pattern": f"^{SOURCE_PATTERN}$"}, OpenApiParameter.PATH)
-    singular = model.entity_type()
-    records.retrieve_by_external_id = extend_schema(
-        operation_id=f"get_{singular}_by_external_id",
-        summary="Get one by an external id",
-        description=f"The {singular} that another system calls so; its ETag is for If-Match.",
-        responses=records.serializer_class,
-        parameters=[ETAG_OUT, source],
-    )(own_method(RecordViewSet.retrieve_by_external_id))
-    records.upsert_by_external_id = extend_schema(
-        **{**described, "parameters": [*described["parameters"], source]},
-        operation_id=f"upsert_{singular}_by_external_id",
-        summary="Create or change by an external id",
-        description=f"Write the fields sent to the {singular} that another system calls so: 200; or make one: 201. "
-        "Two callers at once make one record.",
-    )(own_method(RecordViewSet.upsert_by_external_id))
-    records.upsert_by_key = extend_schema(
-        **described,
-        operation_id=f"upsert_{singular}_by_{key}",
-        summary=f"Create or change by {key}",
-        description=f"Write the fields sent to the {singular} with this {key}, compared as the sync compares it: "
-        "200; or make one: 201. 409 with the ids where several have it. Two callers at once make one record.",
-    )(own_method(RecordViewSet.upsert_by_key))
+    @action(detail=False, methods=["put"], url_path=f"by-{key}/(?P<value>.+)", permission_classes=[MayUpsert])
+    def upsert_by_key(self: RecordViewSet, request: Request, value: str) -> Response:
+        """Write the fields sent to the record with this value, compared as the sync compares it: 200; or make one: 201.
+        409 with the ids where several have it. Two callers at once make one record.
+        """
+        return self._upsert_by_key(request, value)
+
+    return upsert_by_key
 
 
 def _fields_serializer_of(name: str, serializer: type[RecordSerializer]) -> type[RecordSerializer]:

@@ -8,45 +8,44 @@ import hmac
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from functools import wraps
-from typing import IO, Any, ClassVar, cast
+from datetime import UTC, datetime
+from typing import IO, Any, ClassVar, TypeVar, cast
 
 import django_filters
 import pghistory
 from django import forms
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from django.db.models.constants import LOOKUP_SEP
-from django.http import Http404, HttpRequest, HttpResponseBase, QueryDict
-from django.urls import URLPattern, path
+from django.http import Http404, HttpRequest, HttpResponseBase
 from django.utils.dateparse import parse_datetime
-from django.utils.http import http_date
+from django.utils.decorators import method_decorator
+from django.views.decorators.http import conditional_page
 from django_filters import MultipleChoiceFilter
 from django_filters.rest_framework import DjangoFilterBackend, FilterSet
 from django_filters.utils import translate_validation
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import exceptions, serializers
+from rest_framework.decorators import action
 from rest_framework.exceptions import ParseError
+from rest_framework.fields import empty
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.parsers import JSONParser
-from rest_framework.permissions import BasePermission, DjangoModelPermissions
+from rest_framework.permissions import DjangoModelPermissions
 from rest_framework.request import Request
+from rest_framework.routers import DynamicRoute, SimpleRouter
 
 from sync import registry
-from sync.api.preconditions import answer_unchanged, watch_repeats
+from sync.api.preconditions import watch_repeats
 from sync.api.problems import MEDIA_TYPE, BadQuery
 from sync.api.request_limits import LimitedView
 from sync.api.token_auth import check_scope
-from sync.choices import RecordSyncStatus
+from sync.choices import RecordSyncStatus, TokenScope
 from sync.kernel.db import OneScanPaginator
 from sync.kernel.humanize import shorten
 from sync.models import SyncedModel
-from sync.models.jobs import QueueAction, is_allowed
 from sync.records.external_ids import parse_name, records_named
 from sync.registry import hide_quotes, visible_types
 
@@ -83,17 +82,6 @@ class MayViewOnPost(ModelPermissions):
     """For lists, and for acts that ask besides for the permission on the records that they are about."""
 
     perms_map = {**ModelPermissions.perms_map, "POST": ModelPermissions.perms_map["GET"]}
-
-
-class MayOperateQueue(BasePermission):
-    """For one action on the queue, by its own permission."""
-
-    def __init__(self, act: QueueAction) -> None:
-        self.act = act
-
-    def has_permission(self, request: Any, view: Any) -> bool:
-        """Whether the caller is known and may do it."""
-        return bool(request.user.is_authenticated) and is_allowed(request.user, self.act)
 
 
 # What is answered: JSON.
@@ -184,6 +172,13 @@ class QuotingMixin(serializers.Serializer[Any]):
 class KnownFieldsMixin(serializers.Serializer[Any]):
     """A body whose unknown fields are refused by name, not ignored."""
 
+    @classmethod
+    def read(cls, request: Request) -> dict[str, Any]:
+        """Return the valid values of a request's body; raises ValidationError."""
+        body = cls(data=request.data)
+        body.is_valid(raise_exception=True)
+        return dict(body.validated_data)
+
     def to_internal_value(self, data: Any) -> Any:
         """The values, of known fields."""
         self.refuse_unknown(data)
@@ -199,8 +194,8 @@ class KnownFieldsMixin(serializers.Serializer[Any]):
             raise serializers.ValidationError({name: [message] for name in unknown[:MAX_NAMED]}, code="unknown_field")
 
     def _refuse_loose_truth(self, data: Any) -> None:
-        # REST framework takes 0, "off" and more for it; a form has nothing but texts.
-        if isinstance(data, QueryDict) or not isinstance(data, dict):
+        # REST framework takes 0, "off" and more for it.
+        if not isinstance(data, dict):
             return
         errors = {
             name: ["Say true or false."]
@@ -413,6 +408,13 @@ class PagePagination(PageNumberPagination):
             self.django_paginator_class = OneScanPaginator
         return super().paginate_queryset(queryset, request, view)
 
+    def get_paginated_response_schema(self, schema: Any) -> Any:
+        """The page, in words of OpenAPI 3.1: DRF's `nullable` is one of 3.0."""
+        found = super().get_paginated_response_schema(schema)
+        for neighbour in ("next", "previous"):
+            found["properties"][neighbour] = {"type": ["string", "null"], "format": "uri"}
+        return found
+
     def check_numbers(self, request: Request) -> None:
         """Raise BadQuery for what is no number of a page, nor of its rows."""
         params = {name: request.query_params.get(name) for name in (self.page_query_param, "page_size")}
@@ -428,29 +430,33 @@ class PagePagination(PageNumberPagination):
 # What every API view of this project shares.
 
 
+@method_decorator(conditional_page, name="dispatch")
 class ApiView(LimitedView):
-    """JSON only, counted, within its token's scopes, changes recorded with their author, no query parameter ignored.
+    """JSON only, counted, within its token's scopes, changes recorded with their author, no query parameter ignored;
+    what a GET answers has an ETag, and is a 304 where the caller has it already.
 
-    `problem_codes` maps an action to the HTTP codes of problems beyond the ordinary ones; `paged` and
-    `narrowed` name the actions that answer pages, and those that take filters. `scopes` maps an action, or a method
-    in lower case where there are no actions, to the scope that a token needs; without it `needed_scope` says which.
-    `unstored` names the actions (of a plain view "post") whose answer shows a secret, so that it isn't kept for a
-    repeated request. `deprecated` marks actions, and parameters as "action?name".
+    `scope` is what a token needs for all but reading. `paged` and `narrowed` name the actions that answer pages, and
+    those that take filters; `problem_codes` HTTP codes of problems beyond the ordinary ones. `unstored` names the
+    actions whose answer shows a secret, so that it isn't kept for a repeated request.
     """
 
     parser_classes = [StrictJSONParser]
     # Without OPTIONS: the schema says what there is.
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
     content_negotiation_class = JsonNegotiation
+    scope = TokenScope.WRITE
     paged: ClassVar[tuple[str, ...]] = ("list",)
     narrowed: ClassVar[tuple[str, ...]] = ("list",)
-    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {}
-    scopes: ClassVar[dict[str, str]] = {}
+    problem_codes: tuple[int, ...] = ()
     unstored: ClassVar[tuple[str, ...]] = ()
-    deprecated: ClassVar[dict[str, Deprecation]] = {}
 
     def check_permissions(self, request: Request) -> None:
         """Check what the user may do, then what the token is for: never more than its user may."""
+        method = str(request.method).lower()
+        if request.user.is_authenticated and (
+            method not in self.http_method_names or getattr(self, method, None) is None
+        ):
+            self.http_method_not_allowed(request)  # no action says who may, nor what the query may hold
         super().check_permissions(request)
         check_scope(request, self)
 
@@ -461,22 +467,9 @@ class ApiView(LimitedView):
         known only here.
         """
         super().initial(request, *args, **kwargs)
-        method = str(request.method).lower()
-        if method not in self.http_method_names or getattr(self, method, None) is None:
-            self.http_method_not_allowed(request)  # rather than a word on a query that nothing here takes
         check_query(request, self.query_parameters())
         pghistory.context(user=request.user.pk, cause="api")
         watch_repeats(self, request)
-
-    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        """Say on the answer what of the request is deprecated; 304 where the caller has it already."""
-        answer: Any = super().finalize_response(request, response, *args, **kwargs)
-        answer_unchanged(request, answer)
-        action = getattr(self, "action", None) or (request.method or "").lower()
-        if found := deprecation_of(self, action, request.query_params):
-            for name, value in found.headers.items():
-                answer.headers[name] = value
-        return answer
 
     def query_parameters(self) -> dict[str, bool]:
         """The parameters of this action, and for each whether it may be given several times."""
@@ -498,72 +491,37 @@ class ApiView(LimitedView):
         return found
 
 
-def own_method(method: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-    """A view's method for one subclass alone: what the schema says of it is kept on the function."""
-
-    @wraps(method)
-    def own(self: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        return method(self, *args, **kwargs)
-
-    return own
+Method = TypeVar("Method", bound=Callable[..., HttpResponseBase])
 
 
-def with_slash(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-    """The same view for the address with a slash at its end; the schema lists only the one without."""
-
-    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        return view(request, *args, **kwargs)
-
-    wrapper.csrf_exempt = True  # type: ignore[attr-defined]  # DRF checks CSRF itself, for sessions only
-    return wrapper
-
-
-def slash_paths(address: str, view: Callable[..., HttpResponseBase], name: str) -> list[URLPattern]:
-    """The address without and with a slash at its end."""
-    return [path(address, view, name=name), path(f"{address}/", with_slash(view))]
-
-
-# What of the API will go away: marked where it stands, said on every answer and in the OpenAPI document. The answer of
-# a marked action, and of one that was given a marked parameter, has the headers `Deprecation` (RFC 9745: since when),
-# `Sunset` (RFC 8594: from when on it may be gone) and `Link` with the page that says what to do instead.
-
-
-CHANGELOG = "/api/changelog/"
-
-
-@dataclass(frozen=True)
-class Deprecation:
-    """Since when it is deprecated, from when on it may be gone, and what is there instead, as a sentence."""
-
-    since: date
-    sunset: date
-    instead: str
-
-    @property
-    def sentence(self) -> str:
-        """What its description says."""
-        return f"Deprecated since {self.since}, may be gone from {self.sunset} on. {self.instead}"
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers of an answer."""
-        page = f"{settings.SITE_URL}{CHANGELOG}"
-        return {
-            "Deprecation": f"@{_seconds(self.since)}",
-            "Sunset": http_date(_seconds(self.sunset)),
-            "Link": f'<{page}>; rel="deprecation"; type="text/html", <{page}>; rel="sunset"; type="text/html"',
-        }
-
-
-def deprecation_of(view: Any, action: str, given: Any = ()) -> Deprecation | None:
-    """What a view's `deprecated` says of this action, or of one of the query's parameters that are given.
-
-    A parameter is marked by the key "action?name".
+def act(
+    *, request: Any = None, responses: Any = empty, detail: bool = True, path: str = "", **of_view: Any
+) -> Callable[[Method], Method]:
+    """A POST on one row, or where `detail` isn't on many: the body that it takes, what it answers, the last part of its
+    address (else the method's name), and attributes that the view has for it.
     """
-    marked: dict[str, Deprecation] = getattr(view, "deprecated", {})
-    names = (action, *(f"{action}?{name}" for name in given))
-    return next((marked[name] for name in names if name in marked), None)
+
+    def decorate(method: Method) -> Method:
+        address = path or method.__name__.replace("_", "-")
+        route: Any = action(detail=detail, methods=["post"], url_path=address, **of_view)
+        documented: Callable[[Method], Method] = extend_schema(request=request, responses=responses)
+        return documented(route(method))
+
+    return decorate
 
 
-def _seconds(day: date) -> int:
-    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
+UUID_REGEX = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+
+
+class ApiRouter(SimpleRouter):
+    """Routes of view sets; an action's address may end with a slash. `lookup_regex` of a view set has several parts."""
+
+    routes = [
+        one._replace(url=one.url.replace("{trailing_slash}", "/?")) if isinstance(one, DynamicRoute) else one
+        for one in SimpleRouter.routes
+    ]
+
+    def get_lookup_regex(self, viewset: Any, lookup_prefix: str = "") -> str:
+        """Return the part of an address that names one thing."""
+        found: str = getattr(viewset, "lookup_regex", "") or super().get_lookup_regex(viewset, lookup_prefix)
+        return found

@@ -1,16 +1,15 @@
 """How operations and views describe themselves in the OpenAPI schema: names, answers, and the problems that they can
 have.
 
-What an operation is called: its operationId, which reads as a method's name, its summary and its tag. A rule makes them
-of the address and the view's action; where it wouldn't read well, a row of NAMED does. A view can still say all three
-itself (`extend_schema`).
+What an operation is called is made of its address and the view's action, and reads as a method's name; where that
+wouldn't read well, a row of NAMED says it. Its description is the docstring of the action, or else of the view.
 """
 
 from __future__ import annotations
 
 from copy import deepcopy
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
@@ -20,10 +19,9 @@ from rest_framework import serializers
 
 from sync import registry
 from sync.api.lists import NOT_EXPANDED, ShapedView
-from sync.api.preconditions import HEADER
+from sync.api.preconditions import HEADER, IF_MATCH
 from sync.api.problems import MEDIA_TYPE, ProblemSerializer
-from sync.api.request_rules import MAY_BE_EMPTY, ApiView, KnownFieldsMixin, deprecation_of
-from sync.records.external_ids import NAME_PATTERN
+from sync.api.request_rules import ApiView, KnownFieldsMixin
 
 # What each operation is called.
 
@@ -40,133 +38,96 @@ VERBS = {
 }
 """Of a view set's own actions; any other action is a verb by itself."""
 
-NOUNS = {"queue": "job", "guard": "approval", "history": "change", "batches": "batch", "schedule": "scheduled_job"}
+NOUNS = {
+    "queue": "job",
+    "guard": "approval",
+    "history": "change",
+    "batches": "batch",
+    "webhook-deliveries": "webhook_delivery",
+}
 """One thing of a collection whose address is not the plural of its name."""
 
-PLURALS = {"batch": "batches"}
-
-TAGS = {
-    "imports": "Files of records: read, planned, applied and undone by a worker.",
-    "exports": "Lists as files, CSV or XLSX.",
-    "queue": "Jobs that wait or failed, and pauses of the sync.",
-    "conflicts": "What both sides changed differently, and its resolution.",
-    "approvals": "Bulk deletions that wait for a person.",
-    "unmatched items": "Items of the boards that no record has, and those that are ignored.",
-    "inbox": "What needs attention, by its causes; whose it is.",
-    "rejected values": "Values that Monday rejected, and the answer to them.",
-    "boards": "Boards with their mappings and numbers; fields that are blocked or in an update loop.",
-    "deleted records": "What was deleted in NPD, and its restore.",
-    "history": "What was decided about records, batches in numbers, and the undo of both.",
-    "schedule": "What runs by the clock, and when.",
-    "states": "The sync state of records, and of what other code keeps in sync.",
-    "events": "The feed of what happened.",
-    "webhook-endpoints": "Addresses of other systems to which events are sent.",
-    "webhook-deliveries": "What they were sent, and what they answered.",
-    "tokens": "Who asks, and one's own API tokens.",
-    "service": "For other machines: Monday's webhooks, the scheduler, probes, figures.",
-}
-"""Every tag that is no collection of records, and what it holds."""
-
-_TAG_OF = {
-    "pauses": "queue",
-    "guard": "approvals",
-    "unmatched-items": "unmatched items",
-    "ignored-items": "unmatched items",
-    "batches": "history",
-    "stats": "states",
-}
-
-
-class Named(NamedTuple):
-    """What an operation is called; `summary` is a line of at most 60 characters."""
-
-    id: str
-    summary: str
-
+PLURALS = {"batch": "batches", "webhook_delivery": "webhook_deliveries"}
 
 NAMED = {
-    ("GET", "conflicts/stats"): Named("get_conflict_stats", "Get the conflicts in numbers"),
-    ("GET", "queue/stats"): Named("get_queue_stats", "Get the queue in numbers"),
-    ("POST", "queue/pause"): Named("pause_queue", "Pause the sync (use create_pause)"),
-    ("POST", "queue/resume"): Named("resume_queue", "Resume the sync (use delete_pause)"),
-    ("POST", "pauses"): Named("create_pause", "Pause the sync, or a part of it"),
-    ("DELETE", "pauses/{id}"): Named("delete_pause", "End a pause"),
-    ("GET", "stats"): Named("get_sync_stats", "Get the sync in figures"),
-    ("GET", "states"): Named("list_sync_states", "List sync states"),
-    ("POST", "conflicts/{id}/undo"): Named("undo_conflict_resolution", "Undo the resolution of a conflict"),
-    ("POST", "guard/approve"): Named("approve_requests", "Approve what waits for approval"),
-    ("POST", "guard/reject"): Named("reject_requests", "Reject what waits for approval"),
-    ("POST", "unmatched-items/{id}/create"): Named("create_record_of_unmatched_item", "Create a record of an item"),
-    ("GET", "history/{id}/undo"): Named("get_undo_plan_of_change", "Get what undoing a change would write"),
-    ("GET", "batches/{batch_id}/undo"): Named("get_undo_plan_of_batch", "Get what undoing a batch would write"),
+    ("GET", "me"): "get_me",
+    ("GET", "events"): "list_events",
+    ("GET", "conflicts/stats"): "get_conflict_stats",
+    ("GET", "conflicts/{id}/context"): "get_conflict_context",
+    ("POST", "conflicts/{id}/undo"): "undo_conflict_resolution",
+    ("POST", "conflicts/bulk-resolutions"): "prepare_bulk_resolution",
+    ("GET", "conflicts/bulk-resolutions/{id}"): "get_bulk_resolution",
+    ("POST", "conflicts/bulk-resolutions/{id}/confirm"): "confirm_bulk_resolution",
+    ("POST", "conflicts/bulk-resolutions/{id}/stop"): "stop_bulk_resolution",
+    ("POST", "conflicts/bulk-resolutions/{id}/undo"): "undo_bulk_resolution",
+    ("POST", "rejected-values/{entity_type}/{entity_id}/{field}/undo"): "undo_rejected_value_answer",
+    ("GET", "queue/stats"): "get_queue_stats",
+    ("GET", "stats"): "get_sync_stats",
+    ("GET", "states"): "list_sync_states",
+    ("GET", "history"): "list_history",
+    ("GET", "history/{id}"): "get_history_entry",
+    ("GET", "history/{id}/undo"): "get_undo_plan_of_change",
+    ("GET", "batches/{batch_id}/undo"): "get_undo_plan_of_batch",
+    ("POST", "guard/approve"): "approve_requests",
+    ("POST", "guard/reject"): "reject_requests",
+    ("POST", "unmatched-items/{id}/create"): "create_record_of_unmatched_item",
+    ("GET", "inbox"): "list_inbox_entries",
+    ("GET", "inbox/causes"): "list_inbox_causes",
+    ("POST", "inbox/assign"): "assign_inbox_entries",
+    ("GET", "inbox/entries/{key}"): "get_inbox_entry",
+    ("PATCH", "inbox/entries/{key}"): "update_inbox_entry",
+    ("POST", "blocked-fields/retry"): "retry_blocked_field",
+    ("POST", "update-loops/retry"): "retry_update_loop",
+    ("GET", "deleted-records"): "list_deleted_records",
+    ("GET", "deleted-records/{id}"): "get_deleted_record",
+    ("POST", "deleted-records/{id}/restore"): "restore_deleted_record",
+    ("POST", "webhook-endpoints/{id}/rotate-secret"): "rotate_webhook_secret",
 }
 """By method and address (below /api/v1/ or /api/v1/sync/) what the rule doesn't say well."""
 
 NAMED_TAILS = {
-    "sync-to-monday": ("push_{}_to_monday", "Push {} to Monday now"),
-    "link-again": ("link_{}_again", "Link {} with its former item again"),
-    "create-item": ("create_item_of_{}", "Create the item of {} again"),
-    "unlink": ("unlink_{}", "Unlink {} from its item"),
-    "deleted": ("list_deleted_{}s", "List which ones were deleted, and when"),
+    "bulk": "bulk_{plural}",
+    "by-external-id/{source}/{value}": "{verb}_{noun}_by_external_id",
+    "deleted": "list_deleted_{plural}",
+    "sync": "get_{noun}_sync",
+    "history": "list_{noun}_history",
+    "sync-to-monday": "push_{noun}_to_monday",
+    "link-again": "link_{noun}_again",
+    "create-item": "create_item_of_{noun}",
 }
-"""The same of the last part of the address, for every model."""
+"""The same by the end of the address, of every model's records."""
 
 
-def name_of(method: str, path: str, action: str) -> Named:
-    """What an operation is called; `action` is the view's, or the method in lower case where it has none."""
-    parts = _parts(path)
-    if found := NAMED.get((method, "/".join(parts))):
+def name_of(method: str, path: str, action: str) -> str:
+    """Return what an operation is called; `action` is the view's, or the method in lower case where it has none."""
+    collection, _, tail = path.removeprefix(ROOT).removeprefix("sync/").strip("/").partition("/")
+    if found := NAMED.get((method, f"{collection}/{tail}".rstrip("/"))):
         return found
-    noun, plural = _nouns(parts[0])
-    fixed = [part for part in parts if not part.startswith("{")]
-    tail, has_id = fixed[1:], len(fixed) < len(parts)
-    one = f"{'an' if noun[0] in 'aeiou' else 'a'} {_words(noun)}"
-    if tail and (said := NAMED_TAILS.get(tail[-1])):
-        return Named(said[0].format(noun), said[1].format(one))
-    if tail and method == "GET":
-        part, verb = "_".join(tail).replace("-", "_"), "get" if action == "retrieve" else "list"
-        return Named(f"{verb}_{noun}_{part}", f"{verb.capitalize()} the {_words(part)} of {one}")
-    verb = VERBS.get(action, "_".join(tail).replace("-", "_") or action)
-    if verb == "list":
-        return Named(f"list_{plural}", f"List {_words(plural)}")
-    if has_id or verb == "create":
-        return Named(f"{verb}_{noun}", f"{_words(verb).capitalize()} {one}")
-    return Named(f"{verb}_{plural}", f"{_words(verb).capitalize()} all {_words(plural)} that match")
-
-
-def tag_of(path: str) -> str:
-    """The tag of the resource at this address."""
-    collection = _parts(path)[0]
-    return _TAG_OF.get(collection, collection)
-
-
-def described_tags(used: set[str]) -> list[dict[str, str]]:
-    """The tags in use with what each holds; those of records come first."""
-    records = {
-        _collection(spec): f"{_collection(spec).replace('-', ' ').capitalize()}, and what can be done with one or many."
-        for spec in registry.entities()
-    }
-    return [{"name": name, "description": said} for name, said in (records | TAGS).items() if name in used]
-
-
-def _parts(path: str) -> list[str]:
-    return path.removeprefix(ROOT).removeprefix("sync/").strip("/").split("/")
+    noun, plural = _nouns(collection)
+    fixed = "_".join(part for part in tail.split("/") if part and not part.startswith("{")).replace("-", "_")
+    verb = VERBS.get(action) or fixed or action
+    if collection in _collections():
+        verb = {"retrieve_by_external_id": "get"}.get(action, "upsert" if action.startswith("upsert") else verb)
+        if name := NAMED_TAILS.get(tail.removeprefix("{id}/")):
+            return name.format(verb=verb, noun=noun, plural=plural)
+        if verb == "upsert":
+            return f"upsert_{noun}_{fixed}"
+    return f"{verb}_{noun}" if "{" in tail or verb == "create" else f"{verb}_{plural}"
 
 
 def _nouns(collection: str) -> tuple[str, str]:
-    for spec in registry.entities():
-        if _collection(spec) == collection:
-            return str(spec.model._meta.verbose_name).replace(" ", "_"), collection.replace("-", "_")
-    noun = NOUNS.get(collection, collection.removesuffix("s").replace("-", "_"))
-    return noun, PLURALS.get(noun, f"{noun}s")
+    noun = _collections().get(collection) or NOUNS.get(collection, collection.removesuffix("s").replace("-", "_"))
+    plural = collection.replace("-", "_") if collection in _collections() else PLURALS.get(noun, f"{noun}s")
+    return noun, plural
 
 
-def _collection(spec: Any) -> str:
-    return str(spec.model._meta.verbose_name_plural).replace(" ", "-")
+def _collections() -> dict[str, str]:
+    """What one record is called, by the last part of its collection's address."""
+    options = [spec.model._meta for spec in registry.entities()]
+    return {str(o.verbose_name_plural).replace(" ", "-"): str(o.verbose_name).replace(" ", "_") for o in options}
 
 
-def _words(name: str) -> str:
-    return name.replace("_", " ")
+# What the document says.
 
 
 BODY_METHODS = ("POST", "PUT", "PATCH")
@@ -177,6 +138,12 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     OpenApiParameter.HEADER,
     description="A text of your own for this one thing to be done, such as a UUID. Sent again under the same key "
     "within 24 hours, the request isn't done again: the first answer comes back, with `Idempotent-Replayed: true`.",
+)
+IF_NONE_MATCH = OpenApiParameter(
+    "If-None-Match", str, OpenApiParameter.HEADER, description="ETags of answers that you have, or *."
+)
+BODY_ETAG = OpenApiParameter(
+    "ETag", str, OpenApiParameter.HEADER, response=[200], description="Of the whole body, for If-None-Match."
 )
 
 
@@ -192,6 +159,11 @@ class ApiTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped
         return {"type": "http", "scheme": "bearer", "description": about}
 
 
+def shown_addresses(endpoints: list[Any]) -> list[Any]:
+    """The generator's first hook: an address that may end with a slash is shown without it."""
+    return [(path.rstrip("/") if regex.endswith("/?$") else path, regex, *rest) for path, regex, *rest in endpoints]
+
+
 SELECTION = "Selection"
 """What the name of a shape ends with of which an answer holds the members that `fields` names."""
 
@@ -204,9 +176,6 @@ class ProblemSchema(AutoSchema):
     def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
         """The operation; None where it is none."""
         operation: dict[str, Any] | None = super().get_operation(*args, **kwargs)
-        if operation is not None:
-            self._narrow_query(operation)
-            self._add_not_modified(operation)
         if operation is not None and isinstance(self.view, ShapedView) and self.view.is_shaped:
             media = operation["responses"]["200"]["content"]["application/json"]
             if rows := self._shape_of(media["schema"])["properties"].get("results"):
@@ -214,41 +183,6 @@ class ProblemSchema(AutoSchema):
             else:
                 media["schema"] = self._selection_of(self.view, media["schema"])
         return operation
-
-    def _narrow_query(self, operation: dict[str, Any]) -> None:
-        """Say of each parameter of the query what check_query and the filters refuse."""
-        filters = getattr(getattr(self.view, "filterset_class", None), "base_filters", {})
-        for parameter in operation.get("parameters", []):
-            name, shape = parameter["name"], parameter["schema"]
-            if parameter["in"] != "query" or name in MAY_BE_EMPTY or {"enum", "format", "pattern"} & set(shape):
-                continue
-            if shape.get("type") == "array":
-                shape["minItems"] = 1
-            if "" in (choices := shape.get("items", {}).get("enum", [])):
-                choices.remove("")
-            if name in ("page", "page_size"):
-                shape |= {"minimum": 1, "maximum": 999_999_999}
-            elif shape.get("type") == "integer":
-                limits = getattr(filters.get(name), "extra", {})
-                shape |= {"minimum": limits.get("min_value", -(2**31)), "maximum": limits.get("max_value", 2**31 - 1)}
-            elif name == "entity_type":
-                shape["pattern"] = f"^({'|'.join(spec.entity_type for spec in registry.entities())})$"
-            elif name == "external_id":
-                shape["pattern"] = NAME_PATTERN
-            elif shape.get("type") == "string":
-                shape["pattern"] = r"\S"
-
-    def _add_not_modified(self, operation: dict[str, Any]) -> None:
-        """Say of what answers JSON to a GET that it has an ETag, and may be a 304 for it."""
-        answer = operation["responses"].get("200", {})
-        if self.method == "GET" and isinstance(self.view, ApiView) and "application/json" in answer.get("content", {}):
-            tag = {"schema": {"type": "string"}, "description": "Of the whole body, for If-None-Match."}
-            answer.setdefault("headers", {}).setdefault("ETag", tag)
-            responses = operation["responses"] | {"304": {"description": "It is what If-None-Match names."}}
-            operation["responses"] = dict(sorted(responses.items()))
-            header = {"in": "header", "name": "If-None-Match", "schema": {"type": "string"}}
-            header["description"] = "ETags of answers that you have, or *."
-            operation["parameters"] = [header, *operation.get("parameters", [])]
 
     def _map_basic_serializer(self, serializer: Any, direction: Direction) -> Any:
         """The shape; of a body that refuses fields that it doesn't know it says so."""
@@ -291,24 +225,37 @@ class ProblemSchema(AutoSchema):
 
     def _get_response_bodies(self, direction: Direction = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
+        if not isinstance(self.view, ApiView):
+            return bodies  # a webhook's, which is another system's
         # 400: every endpoint refuses a parameter that it doesn't know; 406: and a format that it hasn't.
-        codes = {400, 401, 403, 406, 429, *getattr(self.view, "problem_codes", {}).get(self.view_action, ())}
+        codes = {400, 401, 403, 406, 429, *self.view.problem_codes}
         if "{" in self.path or self._is_paged:
             codes.add(404)
         if self.method in BODY_METHODS and self.get_request_serializer() is not None:
             codes.update((413, 415))
+        if self.method != "GET":
+            codes.add(409)
+        if IF_MATCH in self.get_override_parameters():
+            codes.add(412)
         if self.method == "POST":
-            codes.update((409, 422))  # a key in use, or used for something else
+            codes.add(422)  # a key that was used for something else
         for code in sorted(codes):
             answer = OpenApiResponse(ProblemSerializer, description=HTTPStatus(code).phrase)
             described = self._get_response_for_code(answer, str(code), [MEDIA_TYPE], direction)  # type: ignore[no-untyped-call]
             bodies.setdefault(str(code), described)
+        if self._is_cached:
+            bodies["304"] = {"description": "It is what If-None-Match names."}
         return bodies
 
     def get_override_parameters(self) -> list[Any]:
-        """The header that every POST takes, and how a view's answers can be cut and filled."""
+        """The headers that every operation of its method has, and how a view's answers can be cut and filled."""
         shape: list[Any] = getattr(self.view, "shape_parameters", list)()
-        return [*([IDEMPOTENCY_KEY] if self.method == "POST" else []), *shape]
+        cache = [IF_NONE_MATCH, BODY_ETAG] if self._is_cached else []
+        return [*([IDEMPOTENCY_KEY] if self.method == "POST" else []), *cache, *shape]
+
+    @property
+    def _is_cached(self) -> bool:
+        return self.method == "GET" and isinstance(self.view, ApiView)
 
     @property
     def _is_paged(self) -> bool:
@@ -324,34 +271,11 @@ class ProblemSchema(AutoSchema):
 
     def get_operation_id(self) -> str:
         """What a client's method for it is called."""
-        return name_of(self.method, self.path, self.view_action).id
+        return name_of(self.method, self.path, self.view_action)
 
     def get_summary(self) -> str:
-        """A line about it."""
-        return name_of(self.method, self.path, self.view_action).summary
-
-    def get_tags(self) -> list[str]:
-        """The resource that it belongs to."""
-        return [tag_of(self.path)]
-
-    def get_description(self) -> str:  # type: ignore[override]  # as spectacular has it
-        """What it does, and what to use instead of what is deprecated."""
-        said: str = super().get_description()
-        found = deprecation_of(self.view, self.view_action)
-        return f"{said}\n\n{found.sentence}" if found else said
-
-    def is_deprecated(self) -> bool:
-        """Whether the view says so of its action."""
-        return deprecation_of(self.view, self.view_action) is not None
-
-    def _get_parameters(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = super()._get_parameters()
-        for parameter in found:
-            marked = getattr(self.view, "deprecated", {}).get(f"{self.view_action}?{parameter['name']}")
-            if marked and parameter["in"] == "query":
-                said = parameter.get("description", "")
-                parameter |= {"deprecated": True, "description": f"{said} {marked.sentence}".strip()}
-        return found
+        """The same in words."""
+        return self.get_operation_id().replace("_", " ").capitalize()
 
     def get_serializer_name(self, serializer: serializers.Serializer[Any], direction: Direction) -> str:
         """What a shape is called; to a body's name “Request” is added, so none ends with it before."""

@@ -14,16 +14,16 @@ from django.contrib.auth.views import redirect_to_login
 from django.db import Error, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.urls import reverse
+from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import conditional_page, require_safe
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from prometheus_client.exposition import choose_encoder
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from sync.api.preconditions import answer_unchanged
 from sync.api.problems import post_only, problem
 from sync.api.request_limits import LimitedView
 from sync.api.request_rules import has_bearer_token
@@ -186,16 +186,11 @@ class HasAnyPermission(BasePermission):
         return bool(request.user.is_authenticated and request.user.get_all_permissions())
 
 
+@method_decorator(conditional_page, name="dispatch")
 class SchemaView(LimitedView, SpectacularAPIView):
-    """The schema as OpenAPI, in YAML or JSON."""
+    """The schema as OpenAPI, in YAML or JSON; 304 where the caller has it already."""
 
     permission_classes = [HasAnyPermission]
-
-    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        """304 where the caller has it already."""
-        answer: Any = super().finalize_response(request, response, *args, **kwargs)
-        answer_unchanged(request, answer)
-        return answer
 
 
 class DocsView(LimitedView, SpectacularSwaggerSplitView):

@@ -8,13 +8,13 @@ from typing import Any
 import django_filters
 from django.db.models import Count, Max, QuerySet
 from django_filters.rest_framework import FilterSet
-from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from sync import registry
-from sync.api.lists import ShapedView, filtered_by, ordered_by
+from sync.api.lists import ShapedView, filtered_by
 from sync.api.problems import BadQuery
 from sync.api.queue_endpoints import QueueStatsSerializer
 from sync.api.request_rules import ApiView, ModelPermissions, QuotingMixin, TrueOrFalse
@@ -71,8 +71,7 @@ _FILTERED = (
 )
 
 
-@ordered_by(SyncMetadata, ("id", *_FILTERED))
-@filtered_by(SyncMetadata, _FILTERED)
+@filtered_by(SyncMetadata, _FILTERED, order=("id", *_FILTERED))
 class SyncStateFilter(FilterSet):  # type: ignore[misc]
     """The filters of sync states."""
 
@@ -105,11 +104,8 @@ class SyncStateFilter(FilterSet):  # type: ignore[misc]
         return queryset.stale(timedelta(hours=float(value)))
 
 
-@extend_schema_view(
-    list=extend_schema(description="Sync states, newest first: of records, and of what other code keeps in sync.")
-)
 class SyncStateViewSet(ShapedView, mixins.ListModelMixin, viewsets.GenericViewSet[SyncMetadata]):
-    """The ledger, read-only: the engine writes the states of records, SyncStateService those of other things."""
+    """Sync states, the newest first: of records, and of what other code keeps in sync."""
 
     queryset = SyncMetadata.objects.order_by("-id")  # whose permission page and report ask for
     serializer_class = SyncStateSerializer
@@ -258,9 +254,9 @@ class AllowanceSerializer(serializers.Serializer[Any]):
 
 
 class VerifiedSerializer(serializers.Serializer[Any]):
-    """Records that said `synced`, read again on both sides: the samples of the day before the newest."""
+    """Records that said `synced`, as the last nightly comparison of each board found them."""
 
-    at = serializers.DateTimeField(allow_null=True, help_text="The newest verification; null: there was none yet.")
+    at = serializers.DateTimeField(allow_null=True, help_text="The newest comparison; null: there was none yet.")
     sampled = serializers.IntegerField(help_text="Records that were compared.")
     drifted = serializers.IntegerField(help_text="Of these, records that differed: there should be none.")
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.conf import settings
-from django.utils.formats import date_format
 from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import SAFE_METHODS
@@ -47,9 +45,6 @@ _NEW_ONE = "Make a new one under Settings, API tokens, or by “manage.py drf_cr
 
 def refusal_sentence(state: TokenState) -> str:
     """Return why a token in this state opens nothing, and what to do."""
-    if state == TokenState.OLD:
-        last_day = date_format(settings.OLD_TOKENS_UNTIL, "j F Y")
-        return f"This token is of the old kind, which was accepted until {last_day}. {_NEW_ONE}"
     if state == TokenState.EXPIRED:
         return f"This token has expired. {_NEW_ONE}"
     return f"This token was revoked, or replaced by a new one. {_NEW_ONE}"
@@ -69,13 +64,8 @@ class InsufficientScope(exceptions.PermissionDenied):
 
 
 def needed_scope(view: Any, method: str) -> TokenScope:
-    """Return the scope that a view's declaration asks for: `scopes` by action, or by method where it has no actions.
-
-    Without one, methods that only read need "read", all others "write".
-    """
-    action = getattr(view, "action", None) or {"HEAD": "get"}.get(method, method.lower())
-    default = TokenScope.READ if method in SAFE_METHODS else TokenScope.WRITE
-    return TokenScope(getattr(view, "scopes", {}).get(action, default))
+    """Return the scope that a request needs: to read, or else what the view says."""
+    return TokenScope.READ if method in SAFE_METHODS else TokenScope(view.scope)
 
 
 def check_scope(request: Request, view: Any) -> None:

@@ -14,22 +14,21 @@ import django_filters
 from django.contrib.admin.models import ADDITION
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
-from django.urls import path
 from django_filters.rest_framework import FilterSet
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema
 from rest_framework import exceptions, serializers, viewsets
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from sync.api.lists import filtered_by, ordered_by
+from sync.api.lists import filtered_by
 from sync.api.request_limits import SharedThrottle, quotas_of
-from sync.api.request_rules import ApiView, KnownFieldsMixin, slash_paths
+from sync.api.request_rules import ApiView, KnownFieldsMixin, act
 from sync.choices import TokenScope, TokenState
 from sync.clock import sync_now
 from sync.kernel.action_errors import Conflict, NotAllowed
 from sync.models import ApiToken
-from sync.models.api_clients import ALL_SCOPES, MAX_GRACE
+from sync.models.api_clients import ALL_SCOPES, MAX_GRACE, check_token_name
 from sync.records.authors import log_action
 
 MAX_SECONDS = int(MAX_GRACE.total_seconds())
@@ -71,7 +70,7 @@ class NewApiTokenSerializer(ApiTokenSerializer):
 class ApiTokenRequestSerializer(KnownFieldsMixin):
     """What a new token is for."""
 
-    name = serializers.CharField(max_length=100, help_text="What uses it.")
+    name = serializers.CharField(max_length=100, validators=[check_token_name], help_text="What uses it.")
     scopes = serializers.ListField(
         child=serializers.ChoiceField(choices=TokenScope.choices), min_length=1, max_length=len(ALL_SCOPES)
     )
@@ -90,9 +89,9 @@ class RateLimitSerializer(serializers.Serializer[Any]):
     """What is left of the requests of a window, as the field RateLimit says it on every answer."""
 
     limit = serializers.IntegerField(help_text="Requests in a window, of all the user's tokens together.")
-    window_seconds = serializers.IntegerField()
+    window_seconds = serializers.IntegerField(source="seconds")
     remaining = serializers.IntegerField()
-    reset_seconds = serializers.IntegerField(help_text="Until the next window.")
+    reset_seconds = serializers.IntegerField(source="reset", help_text="Until the next window.")
 
 
 class MeSerializer(serializers.Serializer[Any]):
@@ -111,41 +110,9 @@ class MeView(ApiView):
 
     permission_classes = [IsAuthenticated]
 
-    @extend_schema(
-        operation_id="get_me",
-        summary="Who am I?",
-        tags=["tokens"],
-        responses=MeSerializer,
-        description="The user and the token of this request, what the token is for, and what is left of the rate.",
-        examples=[
-            OpenApiExample(
-                "A token that only reads",
-                response_only=True,
-                value={
-                    "username": "newsletter",
-                    "full_name": "",
-                    "email": "",
-                    "scopes": ["read"],
-                    "token": {
-                        "id": 7,
-                        "name": "newsletter tool",
-                        "begins_with": "npd_3f9a…",
-                        "scopes": ["read"],
-                        "state": "active",
-                        "created_at": "2026-11-01T09:00:00Z",
-                        "rotated_at": None,
-                        "last_used_at": "2026-11-22T10:00:00Z",
-                        "expires_at": "2027-01-30T09:00:00Z",
-                        "revoked_at": None,
-                        "previous_until": None,
-                    },
-                    "rate_limit": {"limit": 3000, "window_seconds": 60, "remaining": 2991, "reset_seconds": 42},
-                },
-            )
-        ],
-    )
+    @extend_schema(responses=MeSerializer)
     def get(self, request: Request) -> Response:
-        """Say who asks."""
+        """The user and the token of this request, what the token is for, and what is left of the rate."""
         user = cast("User", request.user)
         quota = next((one for one in quotas_of(request) if one.name == SharedThrottle.scope), None)
         answer = {
@@ -154,13 +121,7 @@ class MeView(ApiView):
             "email": user.email,
             "scopes": request.auth.scopes if isinstance(request.auth, ApiToken) else list(ALL_SCOPES),
             "token": request.auth,
-            "rate_limit": quota
-            and {
-                "limit": quota.limit,
-                "window_seconds": quota.seconds,
-                "remaining": quota.remaining,
-                "reset_seconds": quota.reset,
-            },
+            "rate_limit": quota,
         }
         return Response(MeSerializer(answer, context={"now": sync_now()}).data)
 
@@ -168,8 +129,7 @@ class MeView(ApiView):
 _TOKEN_FILTERS = ("name", "created_at", "rotated_at", "last_used_at", "expires_at", "revoked_at")
 
 
-@ordered_by(ApiToken, _TOKEN_FILTERS)
-@filtered_by(ApiToken, (*_TOKEN_FILTERS, "scopes", "previous_until"))
+@filtered_by(ApiToken, (*_TOKEN_FILTERS, "scopes", "previous_until"), order=_TOKEN_FILTERS)
 class TokenFilter(FilterSet):  # type: ignore[misc]
     """The filters of one's tokens."""
 
@@ -184,24 +144,14 @@ class TokenFilter(FilterSet):  # type: ignore[misc]
         )
 
 
-@extend_schema_view(
-    list=extend_schema(
-        operation_id="list_tokens",
-        summary="List your API tokens",
-        tags=["tokens"],
-        description="One's own tokens, the newest first; those that ended are listed for another 90 days.",
-    ),
-    retrieve=extend_schema(operation_id="get_token", summary="Get one of your API tokens", tags=["tokens"]),
-)
 class ApiTokenViewSet(ApiView, viewsets.ReadOnlyModelViewSet[ApiToken]):
-    """One's own API tokens."""
+    """One's own API tokens, the newest first; those that ended are listed for another 90 days."""
 
     queryset = ApiToken.objects.order_by("-created_at", "-id")
     unstored = ("create", "rotate")
     serializer_class = ApiTokenSerializer
     filterset_class = TokenFilter
     permission_classes = [IsAuthenticated]
-    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {"rotate": (409,)}
 
     def get_queryset(self) -> QuerySet[ApiToken]:
         """The caller's tokens."""
@@ -211,69 +161,40 @@ class ApiTokenViewSet(ApiView, viewsets.ReadOnlyModelViewSet[ApiToken]):
         """With the time that states are told for."""
         return {**super().get_serializer_context(), "now": sync_now()}
 
-    @extend_schema(
-        operation_id="create_token",
-        summary="Make an API token",
-        tags=["tokens"],
-        request=ApiTokenRequestSerializer,
-        responses={201: NewApiTokenSerializer},
-        description="Make a token for oneself. Its text is in this answer and nowhere else. A token makes none with "
-        "more scopes than its own, and none that expires later; revoked, it takes those that it made with it.",
-        examples=[
-            OpenApiExample(
-                "For reading until the summer",
-                request_only=True,
-                value={"name": "newsletter tool", "scopes": ["read"], "expires_at": "2027-06-30T00:00:00Z"},
-            )
-        ],
-    )
+    @extend_schema(request=ApiTokenRequestSerializer, responses={201: NewApiTokenSerializer})
     def create(self, request: Request) -> Response:
-        """Make a token."""
-        asked = ApiTokenRequestSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        _check_reach(request.auth, asked.validated_data["scopes"], asked.validated_data["expires_at"])
+        """Make a token for oneself. Its text is in this answer and nowhere else. A token makes none with more scopes
+        than its own, and none that expires later; revoked, it takes those that it made with it.
+        """
+        asked = ApiTokenRequestSerializer.read(request)
+        _check_reach(request.auth, asked["scopes"], asked["expires_at"])
         own = request.auth if isinstance(request.auth, ApiToken) else None
         try:
-            token, text = ApiToken.objects.issue(cast("User", request.user), made_with=own, **asked.validated_data)
+            token, text = ApiToken.objects.issue(cast("User", request.user), made_with=own, **asked)
         except Conflict as revoked:
             raise exceptions.AuthenticationFailed(str(revoked), code=revoked.code) from revoked
         log_action(request.user, token, "Made, by the API.", flag=ADDITION)
         token.refresh_from_db()
         return self._answer(token, text, 201)
 
-    @extend_schema(
-        operation_id="rotate_token",
-        summary="Give an API token a new text",
-        tags=["tokens"],
-        request=RotationSerializer,
-        responses=NewApiTokenSerializer,
-        description="Give the token a new text; the one until now ends at once, or after `grace_seconds`. Rotating "
-        "again ends the text before at once. 409 for a token that opens nothing. A token rotates itself and those that "
-        "it made.",
-        examples=[OpenApiExample("With an hour to change over", request_only=True, value={"grace_seconds": 3600})],
-    )
+    @act(request=RotationSerializer, responses=NewApiTokenSerializer)
     def rotate(self, request: Request, pk: int) -> Response:
-        """Rotate a token."""
+        """Give the token a new text; the one until now ends at once, or after `grace_seconds`. Rotating again ends the
+        text before at once. 409 for a token that opens nothing. A token rotates itself and those that it made.
+        """
         token = self.get_object()
-        asked = RotationSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
+        grace = timedelta(seconds=RotationSerializer.read(request)["grace_seconds"])
         _check_reach(request.auth, token.scopes, token.expires_at)
         _check_is_own(request.auth, token)
-        text = token.rotate(timedelta(seconds=asked.validated_data["grace_seconds"]))
+        text = token.rotate(grace)
         log_action(request.user, token, "Rotated, by the API.")
         return self._answer(token, text)
 
-    @extend_schema(
-        operation_id="revoke_token",
-        summary="Revoke an API token",
-        tags=["tokens"],
-        request=None,
-        responses=ApiTokenSerializer,
-        description="End the token at once, and those that were made with it; it may be the one of this request. It "
-        "can't be undone; a second time it changes nothing.",
-    )
+    @act(responses=ApiTokenSerializer)
     def revoke(self, request: Request, pk: int) -> Response:
-        """Revoke a token."""
+        """End the token at once, and those that were made with it; it may be the one of this request. It can't be
+        undone; a second time it changes nothing.
+        """
         token = self.get_object()
         _check_reach(request.auth, token.scopes, token.expires_at)
         if token.revoke():
@@ -309,12 +230,3 @@ def _check_is_own(own: Any, token: ApiToken) -> None:
             "A token rotates itself and those that it made. Use the token itself, or the page API tokens.",
             code="not_own_token",
         )
-
-
-urlpatterns = [
-    *slash_paths("me", MeView.as_view(), "me"),
-    path("tokens/", ApiTokenViewSet.as_view({"get": "list", "post": "create"}), name="tokens"),
-    path("tokens/<int:pk>/", ApiTokenViewSet.as_view({"get": "retrieve"}), name="token"),
-    *slash_paths("tokens/<int:pk>/rotate", ApiTokenViewSet.as_view({"post": "rotate"}), "token-rotate"),
-    *slash_paths("tokens/<int:pk>/revoke", ApiTokenViewSet.as_view({"post": "revoke"}), "token-revoke"),
-]

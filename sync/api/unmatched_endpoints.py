@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import django_filters
 from django.db import transaction
 from django.db.models import QuerySet
 from django_filters.rest_framework import FilterSet
-from drf_spectacular.utils import extend_schema, extend_schema_serializer, extend_schema_view
 from rest_framework import serializers, viewsets
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from sync import registry
-from sync.api.lists import ShapedView, filtered_by, ordered_by
-from sync.api.request_rules import EntityType, KnownFieldsMixin, MayChange, MayViewOnPost, TrueOrFalse
+from sync.api.lists import ShapedView, filtered_by
+from sync.api.request_rules import KnownFieldsMixin, MayChange, MayViewOnPost, TrueOrFalse, act
+from sync.choices import TokenScope
 from sync.kernel.action_errors import Conflict
 from sync.kernel.messages import UNMATCHED_LABELS
 from sync.models import UnmatchedItem
 from sync.records.authors import log_action
 from sync.records.unmatched_items import (
     ignore_unmatched,
+    planned_otherwise,
     request_creation,
     request_link,
     request_wait_text,
@@ -32,12 +33,8 @@ from sync.records.unmatched_items import (
 REASONS = [(str(code), label) for code, label in UNMATCHED_LABELS.items()]
 
 
-@extend_schema_serializer(deprecate_fields=["item_id"])
 class UnmatchedItemSerializer(serializers.ModelSerializer[UnmatchedItem]):
-    """An item that no record has; `reason` says `reason_code` as a sentence, `values` what the item says, by field.
-
-    `item_id` is the old name of `monday_id`.
-    """
+    """An item that no record has; `reason` says `reason_code` as a sentence, `values` what the item says, by field."""
 
     monday_id = serializers.CharField(source="item_id", read_only=True, help_text="The item.")
     reason = serializers.SerializerMethodField()
@@ -46,7 +43,7 @@ class UnmatchedItemSerializer(serializers.ModelSerializer[UnmatchedItem]):
     class Meta:
         model = UnmatchedItem
         fields = [
-            *("id", "entity_type", "board_id", "monday_id", "item_id", "name", "reason_code", "reason", "values"),
+            *("id", "entity_type", "board_id", "monday_id", "name", "reason_code", "reason", "values"),
             *("first_seen", "last_seen", "ignored_at", "ignored_by"),
         ]
         read_only_fields = fields
@@ -66,23 +63,17 @@ class UnmatchedRequestSerializer(serializers.Serializer[Any]):
     """What was asked for; the item's next sync does it, and `GET sync/queue/?candidates=true` says what came of it."""
 
     message = serializers.CharField()
-    item_id = serializers.CharField()
+    monday_id = serializers.CharField()
 
 
-_FILTERED = ("board_id", "name", "first_seen", "last_seen", "ignored_at", "ignored_by")
+_FILTERED = ("entity_type", "board_id", "name", "first_seen", "last_seen", "ignored_at", "ignored_by")
 
 
-@ordered_by(UnmatchedItem, ("id", "reason_code", *_FILTERED))
-@filtered_by(UnmatchedItem, _FILTERED, monday_id="item_id")
+@filtered_by(UnmatchedItem, _FILTERED, order=("id", "reason_code", *_FILTERED), monday_id="item_id")
 class UnmatchedItemFilter(FilterSet):  # type: ignore[misc]
     """The filters of the list."""
 
-    entity_type = EntityType()
-    reason_code = django_filters.MultipleChoiceFilter(
-        choices=[(str(code), label) for code, label in UNMATCHED_LABELS.items()],
-        help_text="May be given several times.",
-    )
-    item_id = django_filters.CharFilter()
+    reason_code = django_filters.MultipleChoiceFilter(choices=REASONS, help_text="May be given several times.")
     ignored = TrueOrFalse(
         field_name="ignored_at", lookup_expr="isnull", exclude=True, label="Ignored", help_text="false if not given."
     )
@@ -93,57 +84,36 @@ class UnmatchedItemFilter(FilterSet):  # type: ignore[misc]
         return found.filter(ignored_at=None) if self.form.cleaned_data.get("ignored") is None else found
 
 
-ACTS = ("create", "link", "ignore", "restore")
-
-
-@extend_schema_view(
-    list=extend_schema(description="Items of the boards that no record has, the newest first."),
-    retrieve=extend_schema(description="One unmatched item; 404 once a record has it, or it has left the board."),
-)
 class UnmatchedItemViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[UnmatchedItem]):
-    """Items that no record has, and what is to become of them."""
+    """Items of the boards that no record has, the newest first; 404 once a record has it, or it has left the board."""
 
     queryset = UnmatchedItem.objects.order_by("-first_seen", "-id")
     serializer_class = UnmatchedItemSerializer
     filterset_class = UnmatchedItemFilter
-    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = dict.fromkeys(ACTS, (409,))
-    scopes: ClassVar[dict[str, str]] = dict.fromkeys(ACTS, "operate")
+    # Creating and linking ask for the permission on the records, of the item's type.
+    permission_classes = [MayViewOnPost]
+    scope = TokenScope.OPERATE
 
-    def get_permissions(self) -> Any:
-        """Creating and linking ask for the permission on the records, of the item's type."""
-        if self.action in ("ignore", "restore"):
-            return [MayChange()]
-        return [MayViewOnPost()]
-
-    @extend_schema(
-        request=None,
-        responses={200: UnmatchedRequestSerializer},
-        description="Create a record of the item by its next sync. One that a single free record fits is linked with "
-        "it; one that fits several becomes a record of its own. Needs the permission to add such records.",
-    )
-    def create(self, request: Request, pk: int) -> Response:
-        """Ask for a record of the item."""
+    @act(responses=UnmatchedRequestSerializer, path="create")
+    def create_record(self, request: Request, pk: int) -> Response:
+        """Create a record of the item by its next sync. One that a single free record fits is linked with it; one that
+        fits several becomes a record of its own. Needs the permission to add such records.
+        """
         row = self._row_for(request, "add")
         with transaction.atomic():
             if not request_creation([row], request.user.get_username()):
-                raise Conflict(f"“{row}” is ignored. Undo that first.")
+                raise Conflict(f"“{row}” is ignored. Undo that first." if row.ignored_at else planned_otherwise(row))
             log_action(request.user, row, "Asked to create a record from it, by the API.")
         return self._answer(row, f"“{row}” becomes a record by its next sync.")
 
-    @extend_schema(
-        request=UnmatchedLinkSerializer,
-        responses=UnmatchedRequestSerializer,
-        description="Link the item with a record that has none, by the item's next sync. Needs the permission to "
-        "change such records.",
-    )
+    @act(request=UnmatchedLinkSerializer, responses=UnmatchedRequestSerializer)
     def link(self, request: Request, pk: int) -> Response:
-        """Ask for the link; 409 where the record has another item, or its sync is off."""
+        """Link the item with a record that has none, by the item's next sync. Needs the permission to change such
+        records.
+        """
         row = self._row_for(request, "change")
-        params = UnmatchedLinkSerializer(data=request.data)
-        params.is_valid(raise_exception=True)
-        record = (
-            registry.entity(row.entity_type).model._default_manager.filter(pk=params.validated_data["record"]).first()
-        )
+        wanted = UnmatchedLinkSerializer.read(request)["record"]
+        record = registry.entity(row.entity_type).model._default_manager.filter(pk=wanted).first()
         if record is None:
             raise serializers.ValidationError({"record": ["There is no such record."]})
         with transaction.atomic():
@@ -151,13 +121,9 @@ class UnmatchedItemViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[UnmatchedIt
             log_action(request.user, row, f"Asked to link it with “{record}”, by the API.")
         return self._answer(row, f"“{row}” is linked with “{record}” by its next sync.")
 
-    @extend_schema(
-        request=None,
-        responses=UnmatchedItemSerializer,
-        description="Leave the item alone: it is neither matched nor made into a record.",
-    )
+    @act(responses=UnmatchedItemSerializer, permission_classes=[MayChange])
     def ignore(self, request: Request, pk: int) -> Response:
-        """Ignore the item; 409 where it is ignored."""
+        """Leave the item alone: it is neither matched nor made into a record."""
         row = self.get_object()
         with transaction.atomic():
             if not ignore_unmatched(UnmatchedItem.objects.filter(pk=row.pk), request.user.get_username()):
@@ -165,9 +131,9 @@ class UnmatchedItemViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[UnmatchedIt
             log_action(request.user, row, "Ignored, by the API.")
         return self._row_answer(row)
 
-    @extend_schema(request=None, responses=UnmatchedItemSerializer, description="List an ignored item again.")
+    @act(responses=UnmatchedItemSerializer, permission_classes=[MayChange])
     def restore(self, request: Request, pk: int) -> Response:
-        """Undo the ignoring; 409 where it isn't ignored."""
+        """List an ignored item again."""
         row = self.get_object()
         with transaction.atomic():
             if not undo_ignore(UnmatchedItem.objects.filter(pk=row.pk), request.user.get_username()):
@@ -184,7 +150,7 @@ class UnmatchedItemViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[UnmatchedIt
     def _answer(self, row: UnmatchedItem, message: str) -> Response:
         wait = request_wait_text(row.entity_type)
         said = f"{message} It waits: {wait}" if wait else message
-        return Response(UnmatchedRequestSerializer({"message": said, "item_id": row.item_id}).data)
+        return Response(UnmatchedRequestSerializer({"message": said, "monday_id": row.item_id}).data)
 
     def _row_answer(self, row: UnmatchedItem) -> Response:
         row.refresh_from_db()

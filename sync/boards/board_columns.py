@@ -343,18 +343,13 @@ _BLOCK_FIELD = """
         held = held || jsonb_build_object(%(key)s::text,
         jsonb_build_object('reason', %(reason)s::text, 'code', %(code)s::text, 'side', 'npd', 'local', NULL,
             'column', %(column)s::text, 'version', %(version)s::int) || CASE
-            WHEN jsonb_exists(held -> %(key)s::text, 'left_by') THEN jsonb_build_object('left', held -> %(key)s::text)
-            WHEN jsonb_exists(held -> %(key)s::text, 'left')
-            THEN jsonb_build_object('left', held -> %(key)s::text -> 'left')
+            WHEN jsonb_exists(held -> %(key)s::text, 'kept_by') THEN jsonb_build_object('kept', held -> %(key)s::text)
+            WHEN jsonb_exists(held -> %(key)s::text, 'kept')
+            THEN jsonb_build_object('kept', held -> %(key)s::text -> 'kept')
             ELSE '{{}}' END)
     FROM {table} AS record
     WHERE ledger.entity_type = %(entity_type)s AND ledger.system = 'monday' AND ledger.entity_id = record.id::text
       AND record.monday_id IS NOT NULL AND record.sync_enabled AND record.sync_direction <> 'none'
-"""
-
-_MARK_PENDING = """
-    UPDATE {table} SET sync_status = %(pending)s
-    WHERE monday_id IS NOT NULL AND sync_status = %(synced)s AND sync_enabled AND sync_direction <> 'none'
 """
 
 
@@ -499,7 +494,7 @@ def set_problem(
         before, mapping.problem, mapping.problem_code = mapping.problem, problem, code or ""
         FieldMapping.objects.filter(pk=mapping.pk).update(problem=problem, problem_code=mapping.problem_code)
         if problem and everywhere:
-            table = connection.ops.quote_name(registry.entity(link.entity_type).model._meta.db_table)
+            model = registry.entity(link.entity_type).model
             params: dict[str, Any] = {
                 "entity_type": link.entity_type,
                 "key": mapping.key,
@@ -509,12 +504,12 @@ def set_problem(
                 "version": mapping.version,
                 "status": SyncStatus.PENDING.value,
                 "pending": RecordSyncStatus.PENDING.value,
-                "synced": RecordSyncStatus.SYNCED.value,
             }
+            # Records first, then the ledger: the order in which everybody locks them.
+            synced = model._default_manager.exclude(monday_id=None).filter(sync_status=RecordSyncStatus.SYNCED)
+            synced.exclude(unsynced()).update(sync_status=RecordSyncStatus.PENDING)
             with connection.cursor() as cursor:
-                # Records first, then the ledger: the order in which everybody locks them.
-                cursor.execute(_MARK_PENDING.format(table=table), params)
-                cursor.execute(_BLOCK_FIELD.format(table=table), params)
+                cursor.execute(_BLOCK_FIELD.format(table=connection.ops.quote_name(model._meta.db_table)), params)
         elif before and not problem:
             unblock_field(link, mapping)
 

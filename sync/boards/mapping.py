@@ -154,13 +154,10 @@ def _unfit_problem(mapping: FieldMapping, column_id: str, column: Mapping[str, A
 def blocked_records(mapping: FieldMapping, code: str) -> list[UUID]:
     """Return the records on which this field is blocked, for reasons of this code.
 
-    The empty one is of entries that a version before the codes wrote. Without those whose value a person has kept
-    different: they wait for nobody.
+    Without those whose value a person has kept different: they wait for nobody.
     """
     blocked = blocked_ledgers(mapping.link, mapping).exclude(**{f"held__{mapping.key}__has_key": KEPT_BY})
-    if code:
-        return _entity_ids(blocked.filter(**{f"held__{mapping.key}__code": code}))
-    return _entity_ids(blocked.exclude(**{f"held__{mapping.key}__has_key": "code"}))
+    return _entity_ids(blocked.filter(**{f"held__{mapping.key}__code": code}))
 
 
 def retry_field(mapping: FieldMapping, ids: Sequence[UUID], by: str) -> int:

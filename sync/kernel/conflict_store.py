@@ -34,7 +34,10 @@ class OptionAct(StrEnum):
     UNLINK = "unlink"
 
 
-DELETING_ACTS = frozenset({OptionAct.DELETE_RECORD, OptionAct.ARCHIVE_ITEM, OptionAct.DELETE_ITEM})
+MERGE_RECORDS = "merge_records"
+"""What `does` says where a record is deleted because another is the same; nothing to be done with many at once."""
+
+DELETING_ACTS = frozenset({OptionAct.DELETE_RECORD, OptionAct.ARCHIVE_ITEM, OptionAct.DELETE_ITEM, MERGE_RECORDS})
 """After these a record or an item is gone: no page offers them as anything else."""
 
 
@@ -43,7 +46,7 @@ class Option:
     """One option of a conflict that is about the record itself and not about values.
 
     `choose` is npd (use NPD), monday (use Monday) or custom, which `value` then specifies; `label` is the
-    button's text, `effect` one sentence on what will happen. `does` is an OptionAct, or empty.
+    button's text, `effect` one sentence on what will happen. `does` is an OptionAct, MERGE_RECORDS, or empty.
     """
 
     choose: str

@@ -167,7 +167,7 @@ def increment(counts: Iterable[Increment]) -> None:
 # So any quantile of any number of changes is exact to within a tenth, from a few dozen counts.
 
 
-# Each step is a fifth longer than the one before, so a quantile is known to within a tenth of itself (decision 0049).
+# Each step is a fifth longer than the one before, so a quantile is known to within a tenth of itself (decision 0027).
 LATENCY_FACTOR = 1.2
 
 SHORTEST_LATENCY = 0.01

@@ -1,5 +1,5 @@
-"""What Django's database layer lacks: bulk updates, long lists in one parameter, pages counted while they are found,
-prepared statements, retries after a lock timeout, transactions that a process which stands still can't keep open.
+"""What Django's database layer lacks: bulk updates, pages counted while they are found, prepared statements, retries
+after a lock timeout, transactions that a process which stands still can't keep open.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import psycopg
 from django.core.paginator import Page, Paginator
 from django.db import Error, OperationalError, connection, models, transaction
-from django.db.models.lookups import In
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
 
@@ -40,33 +39,6 @@ def update_many(rows: Sequence[models.Model], names: Sequence[str]) -> None:
 def _json(value: Any) -> Any:
     """A value as JSON; keys and choices become text."""
     return value if value is None or isinstance(value, str | int | bool | list | dict) else str(value)
-
-
-# A long list is one parameter. Django writes a placeholder for each value, and the driver reads every one: of a page
-# of 500 records that took a fifth of the comparison. PostgreSQL itself makes the same plan of both.
-# Django's ticket 37211 proposes the same for Django.
-
-
-SHORT_LIST = 20
-"""Up to so many values Django's own `IN` stays; it is easier to read in a log."""
-
-
-@models.UUIDField.register_lookup
-@models.CharField.register_lookup
-class InList(In):
-    """The lookup `in` as `= ANY (list)`, where the list is long and has plain values only."""
-
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
-        """Return the condition and its parameters."""
-        values = list(dict.fromkeys(self.rhs)) if self.rhs_is_direct_value() else []
-        if len(values) <= SHORT_LIST or any(one is None or hasattr(one, "resolve_expression") for one in values):
-            return super().as_sql(compiler, connection)
-        column, params = self.process_lhs(compiler, connection)
-        field = self.lhs.output_field
-        # Not varchar(50): a value that is longer would be cut, and equal to one that it isn't.
-        kind = "uuid" if isinstance(field, models.UUIDField) else "text"
-        prepared = [field.get_db_prep_value(one, connection, prepared=True) for one in values]
-        return f"{column} = ANY (%s::{kind}[])", [*params, prepared]
 
 
 # A search reads its table through. Django does it twice, once to count what is found and once for the page.

@@ -65,6 +65,11 @@ def timestamp_and_utc(moment: datetime) -> str:
     return there if here == there else f"{here} · {there}"
 
 
+def utc_minute(moment: datetime) -> str:
+    """Return a moment as commands write it: "2026-11-21 13:05 UTC"."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def utc_and_local(moment: datetime) -> str:
     """Return the time of something fixed in UTC, and that time here: "00:00 UTC (01:00 CET)"."""
     here, there = timezone.localtime(moment), f"{moment.astimezone(UTC):%H:%M} UTC"
@@ -106,6 +111,15 @@ def relative_time(moment: datetime | None, now: datetime) -> str:
 def optional_day_and_time(moment: datetime | None) -> str:
     """Return a time with its zone, or an empty text."""
     return day_and_time(moment) if moment else ""
+
+
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]+")
+"""What controls a terminal, a mail's header or the direction of writing."""
+
+
+def one_line(text: str) -> str:
+    """Return a text as one line without control characters."""
+    return " ".join(CONTROL_CHARACTERS.sub(" ", text).split())
 
 
 def shorten(text: str, limit: int = 200) -> str:

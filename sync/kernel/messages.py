@@ -84,7 +84,6 @@ class UnmatchedReason(StrEnum):
     """Why an item of a board has no record."""
 
     QUEUED = "queued"
-    WAITS_FOR_IMPORT = "waits_for_import"
     PAUSED = "paused"
     UNCONFIRMED = "unconfirmed"
     BEING_EDITED = "being_edited"
@@ -103,7 +102,7 @@ class UnmatchedReason(StrEnum):
 
 
 _U = UnmatchedReason
-PASSING_REASONS = (_U.QUEUED, _U.WAITS_FOR_IMPORT, _U.PAUSED, _U.UNCONFIRMED, _U.BEING_EDITED)
+PASSING_REASONS = (_U.QUEUED, _U.PAUSED, _U.UNCONFIRMED, _U.BEING_EDITED)
 """Reasons that end without anybody's doing."""
 
 EXPLAINED_REASONS = (*PASSING_REASONS, _U.AMBIGUOUS, _U.LEFT_OUT)
@@ -125,14 +124,12 @@ UNMATCHED_LABELS = {
     _U.BEING_EDITED: "Somebody is filling it in",
     _U.UNCONFIRMED: "Not confirmed by Monday yet",
     _U.PAUSED: "Paused",
-    _U.WAITS_FOR_IMPORT: "Waiting for an import",
     _U.QUEUED: "Checked next",
 }
 """What the filter of the list calls each, what a person can do something about first."""
 
 _UNMATCHED_SENTENCES = {
     _U.QUEUED: "It was found on the board and is checked next.",
-    _U.WAITS_FOR_IMPORT: "An import is creating items on this board. It is checked when the import is over.",
     _U.PAUSED: "{pause}",
     _U.UNCONFIRMED: "The outcome of a call about it is not known yet.",
     _U.BEING_EDITED: "Somebody is still filling it in.",

@@ -439,8 +439,8 @@ class SyncStateService:
             if stored is None:
                 raise _lost(state)
             if still_open:
-                opened = stored.conflict_opened_at if stored.conflicts else None
-                stored.conflict_opened_at, stored.conflict_resolved_at = opened or now, None
+                stored.conflict_opened_at = stored.conflict_opened_at if stored.conflicts else now
+                stored.conflict_resolved_at = None
             elif stored.conflicts:
                 _close(stored, now)
             elif not still_open and any(choice.is_disputed for choice in choices.values()):
@@ -587,9 +587,8 @@ def _both_values(sides: FieldSides) -> dict[str, Any]:
 
 
 def _close(state: SyncState, now: datetime) -> None:
-    """A conflict ends no sooner than it was opened, which a row of before may not say, and the clock may step back."""
-    state.conflict_opened_at = state.conflict_opened_at or now
-    state.conflict_resolved_at = max(now, state.conflict_opened_at)
+    """A conflict ends no sooner than it was opened, though the clock may step back."""
+    state.conflict_resolved_at = max(now, state.conflict_opened_at or now)
 
 
 def _system_of(entity_type: str) -> str:

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
+from django.contrib.postgres.aggregates import JSONBAgg
 from django.db.models import (
     BooleanField,
     Case,
@@ -19,18 +20,20 @@ from django.db.models import (
     Count,
     F,
     Func,
+    JSONField,
     Model,
     Q,
     QuerySet,
+    Subquery,
     TextChoices,
     TextField,
     Value,
     When,
 )
-from django.db.models.functions import Cast
+from django.db.models.functions import Cast, Coalesce, JSONObject
 from django.db.models.lookups import In
 
-from sync.choices import QueueDirection, QueueStatus, RecordSyncStatus, Rule, SyncDirection, SyncStatus
+from sync.choices import BlockedCode, QueueDirection, QueueStatus, RecordSyncStatus, Rule, SyncDirection, SyncStatus
 from sync.connectors.base.conversion import UnknownValue
 from sync.models import BoardLink, FieldMapping, QueuePause, SyncedModel, SyncMetadata, SyncQueue
 from sync.outbox.pauses import active_pauses, pauses_by_direction
@@ -82,15 +85,6 @@ PARTS: Mapping[RecordState, tuple[Part, ...]] = {
     RecordState.PAUSED: (Part.PAUSED,),
 }
 
-_FORMER_VALUES = {
-    "excluded": (Part.SYNC_OFF, Part.NO_SYNC, Part.TO_MONDAY, Part.TO_NPD),
-    "failing": (Part.FAILED, Part.BLOCKED),
-    "waiting": (Part.PENDING,),
-    "dead": (Part.FAILED,),
-    "held": (Part.BLOCKED,),
-}
-"""What addresses that somebody has kept may name still."""
-
 _ONE_WAY = {SyncDirection.NPD_TO_MONDAY: Part.TO_MONDAY, SyncDirection.MONDAY_TO_NPD: Part.TO_NPD}
 
 
@@ -133,12 +127,11 @@ def health_choices() -> list[tuple[str, str]]:
 
 def filter_by_health(records: QuerySet[SyncedModel], health: str) -> QuerySet[SyncedModel]:
     """Return the records in this state, or of this part; all of them where no such one is known."""
-    parts: Sequence[Part] = _FORMER_VALUES.get(health, ())
-    if health in Part.values:
-        parts = (Part(health),)
     if health in RecordState.values:
         parts = PARTS[RecordState(health)]
-    if not parts:
+    elif health in Part.values:
+        parts = (Part(health),)
+    else:
         return records
     conditions, found = _conditions(records.model, active_pauses()), Q()
     for part in parts:
@@ -171,7 +164,7 @@ def _conditions(model: type[Model], pauses: Sequence[QueuePause]) -> dict[Part, 
     synced, pending = Q(sync_status=RecordSyncStatus.SYNCED), Q(sync_status=RecordSyncStatus.PENDING)
     disabled = Q(sync_status=RecordSyncStatus.DISABLED)
     failed = _with_job(jobs.filter(status=QueueStatus.FAILED))
-    rejected = _with_blocked(entity_type, '&& (@.side == "monday" || @.side == "limit")')
+    rejected = _with_blocked(entity_type, '&& (@.value.side == "monday" || @.value.side == "limit")')
     blocked = _with_blocked(entity_type)
     paused = pending & ~failed & ~rejected & _is_paused(jobs, set(pauses_by_direction(entity_type, pauses)))
     return {
@@ -206,8 +199,17 @@ def _with_job(jobs: QuerySet[SyncQueue]) -> Q:
 
 def _with_blocked(entity_type: str, more: str = "") -> Q:
     """The records with a field that keeps them from being in sync (`is_blocking` says the same of one entry)."""
-    path = Value(f'$.* ? (!exists(@.left_by) && !(@.side == "left out") {more})')
-    blocks = Func(F("held"), path, template="jsonb_path_exists(%(expressions)s::jsonpath)", output_field=BooleanField())
+    path = Func(
+        Value(
+            '$.keyvalue() ? (!exists(@.value.kept_by) && !(@.value.side == "left out")'
+            f' && !(@.value.code == "column" && !(@.key == $broken[*])) {more})'
+        ),
+        template="%(expressions)s::jsonpath",
+    )
+    broken = FieldMapping.objects.exclude(problem="", column_id__gt="").filter(link__entity_type=entity_type).order_by()
+    keys = broken.values("link").annotate(found=JSONObject(broken=JSONBAgg("key"))).values("found")
+    names = Coalesce(Subquery(keys), Value({"broken": []}, JSONField()))
+    blocks = Func(F("held"), path, names, function="jsonb_path_exists", output_field=BooleanField())
     rows = SyncMetadata.objects.of(entity_type).exclude(held={}).filter(blocks)
     # The ledger names records as text; asked so, all of them are read once, by their index.
     return Q(In(Cast(F("pk"), TextField()), rows.values("entity_id")))
@@ -301,7 +303,16 @@ class RecordView:
         """Why it is in its state."""
         # Of what doesn't wait it is the same whatever is paused, so the board need not be asked.
         paused = self._page.board.paused if self.status == RecordSyncStatus.PENDING else ()
-        return part_of(self.record, self._jobs, self.ledger.held, paused)
+        return part_of(self.record, self._jobs, self._held_still, paused)
+
+    @property
+    def _held_still(self) -> dict[str, dict[str, Any]]:
+        """Its blocked fields without those whose column is back: they are synced again and need nobody."""
+        held: dict[str, dict[str, Any]] = self.ledger.held
+        if not any(entry.get("code") == BlockedCode.COLUMN for entry in held.values()):
+            return held
+        broken = {mapping.key for mapping in self._page.mappings if not mapping.has_usable_column}
+        return {key: one for key, one in held.items() if one.get("code") != BlockedCode.COLUMN or key in broken}
 
     @property
     def state(self) -> RecordState:
@@ -428,7 +439,7 @@ class RecordView:
             names = ", ".join(self.labels.get(key, key) for key in self.conflict_fields)
             yield f"Changed on both sides: {names}."
         yield ledger.note
-        for key, entry in [*ledger.held.items(), *ledger.altered.items()]:
+        for key, entry in [*self._held_still.items(), *ledger.altered.items()]:
             yield f"{self.labels.get(key, key)}: {entry['reason']}"
 
     @cached_property

@@ -88,7 +88,7 @@ def trip_account(error: ConnectorError) -> None:
     MondayAccount.objects.filter(id=1).update(
         # A longer wait is never shortened by a later, milder failure.
         paused_until=Greatest(Coalesce("paused_until", until), until),
-        pause_reason=Case(When(stands, then=F("pause_reason")), default=Value(error.sentence, TextField())),
+        pause_reason=Case(When(stands, then=F("pause_reason")), default=Value(error.lasting_sentence, TextField())),
         pause_code=Case(When(stands, then=F("pause_code")), default=Value(code.value, CharField())),
         paused_since=Case(
             When(Q(needs_probe=True) | Q(paused_until__gt=SyncNow()), then=Coalesce("paused_since", SyncNow())),
@@ -116,7 +116,7 @@ def trip_board(link: BoardLink, error: ConnectorError) -> None:
     """Stop one board; it is tried again after the wait that Monday asks for, else after a minute."""
     BoardLink.objects.filter(pk=link.pk).update(
         blocked_until=SyncNow() + timedelta(seconds=error.wait_seconds or BOARD_WAIT),
-        blocked_reason=error.sentence,
+        blocked_reason=error.lasting_sentence,
         blocked_since=Case(When(blocked_reason="", then=SyncNow()), default=Coalesce("blocked_since", SyncNow())),
     )
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import Count, F, Q, Sum
 from django.db.models.functions import Greatest
 
 from sync.choices import StopCode
@@ -39,11 +39,6 @@ _ADD_USAGE = f"""
         points = sync_api_usage.points + excluded.points,
         rejections = sync_api_usage.rejections + excluded.rejections
 """  # noqa: S608 - made of literals of our own
-
-_LAST_HOUR = """
-    SELECT coalesce(sum(calls), 0), count(DISTINCT entity_type) FILTER (WHERE looks > 0 AND entity_type <> '')
-    FROM sync_api_usage WHERE slot > sync_now() - interval '1 hour'
-"""
 
 
 @dataclass(frozen=True)
@@ -79,10 +74,10 @@ def record_usage(
 
 def last_hour() -> LastHour:
     """What the last hour used."""
-    with connection.cursor() as cursor:
-        cursor.execute(_LAST_HOUR)
-        calls, boards = cursor.fetchone()
-    return LastHour(float(calls), int(boards))
+    with_passes = Count("entity_type", filter=Q(looks__gt=0) & ~Q(entity_type=""), distinct=True)
+    usage = ApiUsage.objects.filter(slot__gt=SyncNow() - timedelta(hours=1))
+    spent = usage.aggregate(calls=Sum("calls", default=0), boards=with_passes)
+    return LastHour(float(spent["calls"]), spent["boards"])
 
 
 def calls_between(start: datetime, end: datetime) -> Decimal:
@@ -154,6 +149,12 @@ class BudgetState:
 def read_budget() -> BudgetState:
     """The budget now."""
     return load_state(budget_row())
+
+
+def share_of_day(calls: int) -> float | None:
+    """Return so many calls as a share of the day's; None where the day's limit isn't known."""
+    limit = ApiBudget.objects.filter(id=1).values_list("day_limit", flat=True).first()
+    return calls / limit if limit else None
 
 
 def read_limited_budget() -> BudgetState | None:

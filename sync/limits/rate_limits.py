@@ -380,7 +380,7 @@ def midnight_after(now: datetime) -> datetime:
 
 
 # Pacing: how long changes are gathered before a pass, and how many go into a document. Pure; the reasons are
-# in docs/decisions/0022-pacing.md.
+# in docs/decisions/0019-quota-and-breaker.md.
 
 
 FULL_BATCH = 100

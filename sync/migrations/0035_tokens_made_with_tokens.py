@@ -1,33 +1,7 @@
-"""A token that was made with another token ends with it; of those made before, nobody knows.
-
-On the way back it is kept in a table of its own, for the next update.
-"""
-
-# ruff: noqa: S608 - statements made of the name below
+"""A token that was made with another token ends with it."""
 
 import django.db.models.deletion
 from django.db import migrations, models
-
-KEPT = "sync_api_tokens_made"
-
-
-def take_back(apps, schema_editor):
-    with schema_editor.connection.cursor() as cursor:
-        if KEPT not in schema_editor.connection.introspection.table_names(cursor):
-            return
-    schema_editor.execute(
-        f"""
-        UPDATE sync_api_tokens AS token SET made_with_id = kept.made_with_id FROM {KEPT} AS kept
-        WHERE token.id = kept.id AND kept.made_with_id IN (SELECT id FROM sync_api_tokens)
-        """
-    )
-    schema_editor.execute(f"DROP TABLE {KEPT}")
-
-
-def keep(apps, schema_editor):
-    schema_editor.execute(
-        f"CREATE TABLE {KEPT} AS SELECT id, made_with_id FROM sync_api_tokens WHERE made_with_id IS NOT NULL"
-    )
 
 
 class Migration(migrations.Migration):
@@ -44,6 +18,5 @@ class Migration(migrations.Migration):
                 related_name="made",
                 to="sync.apitoken",
             ),
-        ),
-        migrations.RunPython(take_back, keep),
+        )
     ]

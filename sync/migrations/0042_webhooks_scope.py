@@ -1,10 +1,7 @@
-"""Managing webhooks is a scope of its own. Tokens that could until now, by the scope to operate, still can."""
+"""Managing webhooks is a scope of its own."""
 
 import django.contrib.postgres.fields
 from django.db import migrations, models
-
-GIVE = "UPDATE sync_api_tokens SET scopes = array_append(scopes, 'webhooks') WHERE 'operate' = ANY (scopes)"
-TAKE = "UPDATE sync_api_tokens SET scopes = array_remove(scopes, 'webhooks')"
 
 
 class Migration(migrations.Migration):
@@ -28,6 +25,5 @@ class Migration(migrations.Migration):
                 db_default=[],
                 size=None,
             ),
-        ),
-        migrations.RunSQL(GIVE, TAKE),
+        )
     ]

@@ -27,8 +27,6 @@ from sync.models.followers import (
     WebhookEndpoint,
 )
 from sync.models.jobs import (
-    Backfill,
-    BackfillState,
     Export,
     ExportFormat,
     ExportPart,
@@ -63,8 +61,6 @@ __all__ = [
     "ApiUsage",
     "Assignment",
     "AwaitedRelation",
-    "Backfill",
-    "BackfillState",
     "BoardLease",
     "BoardLink",
     "Decision",

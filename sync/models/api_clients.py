@@ -1,8 +1,7 @@
 """Programs that use the API: their tokens, how often each caller has asked, their own ids of our records, and answers
 to repeated requests.
 
-Only a hash of a token's text is stored. SHA-512 without a salt suits a text of 256 random bits, which nobody can guess;
-it is also what older installations had stored, whose tokens go on.
+Only a hash of a token's text is stored. SHA-512 without a salt suits a text of 256 random bits, which nobody can guess.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import pgtrigger
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import Case, Q, Value, When
 from rest_framework.authtoken.models import Token as ClearTextToken
@@ -25,16 +25,16 @@ from rest_framework.authtoken.models import Token as ClearTextToken
 from sync.choices import TokenScope, TokenState
 from sync.clock import SyncNow, sync_now
 from sync.kernel.action_errors import ActionError, Conflict
+from sync.kernel.humanize import CONTROL_CHARACTERS
 from sync.models.state import Tombstone
 
 ALL_SCOPES = tuple(TokenScope.values)
 PREFIX = "npd_"
 """What every new token begins with, so that scanners find one that was published by mistake."""
 
-START_LENGTH = 15
-"""Characters that are stored in clear, enough for an older version of this program to find the token by them."""
+START_LENGTH = 8
+"""Characters that are stored in clear, by which its owner knows a token again."""
 
-SHOWN_LENGTH = 8
 # As long as a key of REST framework's own model may be.
 LONGEST_CLEAR_TEXT = 40
 MAX_GRACE = timedelta(hours=24)
@@ -128,16 +128,23 @@ class ApiTokenManager(models.Manager["ApiToken"]):
             return False
         row = self.model(
             user_id=found.user_id,
-            name="Made by an older program",
+            name="Made with authtoken",
             scopes=list(ALL_SCOPES),
             start=text[:START_LENGTH],
             digest=token_digest(text),
-            is_legacy=True,
         )
         # Two requests may be the first at one moment; the digest is unique.
         self.bulk_create([row], ignore_conflicts=True)
         ClearTextToken.objects.filter(key=text).delete()
         return True
+
+
+def check_token_name(name: str) -> None:
+    """Raise ValidationError where a name would be read otherwise than it is written."""
+    if CONTROL_CHARACTERS.search(name):
+        raise ValidationError(
+            "It holds a character that can't be seen, as a line's end. Leave that out.", code="invalid"
+        )
 
 
 def new_text() -> str:
@@ -146,7 +153,7 @@ def new_text() -> str:
 
 
 class ApiToken(models.Model):
-    """A token for the API. `start` is the beginning of its text, `is_legacy` one of DRF's, which was stored in clear.
+    """A token for the API. `start` is the beginning of its text.
 
     After a rotation the text before it opens the API until `previous_until`. `made_with` is the token of the
     request that made it.
@@ -164,7 +171,6 @@ class ApiToken(models.Model):
     last_used_at = models.DateTimeField(null=True, blank=True, verbose_name="last used")
     expires_at = models.DateTimeField(null=True, blank=True, verbose_name="expires")
     revoked_at = models.DateTimeField(null=True, blank=True, verbose_name="revoked")
-    is_legacy = models.BooleanField(db_default=False)
     made_with = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="made")
 
     is_replaced = False
@@ -184,7 +190,7 @@ class ApiToken(models.Model):
     @property
     def shown_start(self) -> str:
         """Return by what its owner knows its text again."""
-        return f"{self.start[:SHOWN_LENGTH]}…"
+        return f"{self.start}…"
 
     @property
     def ends_at(self) -> datetime | None:
@@ -198,37 +204,32 @@ class ApiToken(models.Model):
             return TokenState.REVOKED
         if self.expires_at is not None and self.expires_at <= now:
             return TokenState.EXPIRED
-        if self.is_legacy and now.date() > settings.OLD_TOKENS_UNTIL:
-            return TokenState.OLD
         return TokenState.ACTIVE
 
     @staticmethod
     def state_expression(now: datetime) -> Case:
         """Return what `state_at` says, for a query."""
-        is_over = now.date() > settings.OLD_TOKENS_UNTIL
         return Case(
             When(revoked_at__isnull=False, then=Value(TokenState.REVOKED)),
             When(expires_at__lte=now, then=Value(TokenState.EXPIRED)),
-            *([When(is_legacy=True, then=Value(TokenState.OLD))] if is_over else []),
             default=Value(TokenState.ACTIVE),
         )
 
     def rotate(self, grace: timedelta = timedelta()) -> str:
         """Give it a new text, and return that; the one until now opens the API for `grace`, up to 24 hours.
 
-        A token of the old kind becomes one of the new. Raises Conflict for one that opens nothing, ActionError for a
-        longer grace.
+        Raises Conflict for one that opens nothing, ActionError for a longer grace.
         """
         if not timedelta() <= grace <= MAX_GRACE:
             raise ActionError("The old text can stay valid for 24 hours at most.", code="long_grace")
         with transaction.atomic():
             row = ApiToken.objects.select_for_update().get(pk=self.pk)
             now = sync_now()
-            if (state := row.state_at(now)) not in (TokenState.ACTIVE, TokenState.OLD):
+            if (state := row.state_at(now)) != TokenState.ACTIVE:
                 raise Conflict(f"This token is {state.label.lower()}. Make a new one.", code=state)
             text = new_text()
             row.previous_digest, row.previous_until = (row.digest, now + grace) if grace else (None, None)
-            row.start, row.digest, row.rotated_at, row.is_legacy = text[:START_LENGTH], token_digest(text), now, False
+            row.start, row.digest, row.rotated_at = text[:START_LENGTH], token_digest(text), now
             row.save()
         self.__dict__.update({name: value for name, value in row.__dict__.items() if name != "_state"})
         return text

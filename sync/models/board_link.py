@@ -118,6 +118,11 @@ class FieldMapping(models.Model):
     def __str__(self) -> str:
         return f"{self.label} ↔ {self.column_id or '(no column)'}"
 
+    @property
+    def has_usable_column(self) -> bool:
+        """Whether it has a column, and nothing is wrong with it."""
+        return bool(self.column_id) and not self.problem
+
     def is_current(self, entry: Mapping[str, Any]) -> bool:
         """Whether what was stored of the field (a base, an intent, a block) is of its column and version now."""
         return (entry["column"], entry["version"]) == (self.column_id, self.version)

@@ -1,5 +1,5 @@
 """Work that waits in rows: the outbox, who may operate it and what a person has paused; and what outlives a process, as
-a bulk import, the draft of a set-up, an export.
+the draft of a set-up, an export.
 
 The outbox says “this record may differ”, in one pending row for each record and direction.
 """
@@ -73,14 +73,12 @@ class SyncQueue(models.Model):
     next_retry = models.DateTimeField(db_default=SyncNow())
     error_message = models.TextField(blank=True, db_default="")
     reason = models.TextField("why it waits", blank=True, db_default="")
-    # Until when a bulk import put it off: it waits for the import while this is when it is due.
-    deferred_until = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=SyncNow())
     finished_at = models.DateTimeField(null=True, blank=True)
     lease_token = models.UUIDField(null=True, blank=True)
     counted = models.BooleanField("the present attempt counts", db_default=False)
     claim_size = models.SmallIntegerField("records claimed with it", db_default=0)
-    claim_alone = models.BooleanField("claim alone next", db_default=False)
+    claim_at_most = models.SmallIntegerField("records claimed together next, 0: as many as fit", db_default=0)
 
     class Meta:
         db_table = "sync_queue"
@@ -169,67 +167,10 @@ class QueuePause(models.Model):
         return f"pause of {self.entity_type or 'every board'}, {self.direction or 'both directions'}"
 
 
-# Work that outlives a process: a backfill, resumable wherever it was killed, the draft of a set-up, an export.
+# Work that outlives a process: the draft of a set-up, an export.
 
 
 EMPTY = models.Value({}, models.JSONField())
-
-
-class BackfillState(models.TextChoices):
-    """How far a backfill is."""
-
-    STARTED = "started", "Started: its rows are announced"
-    UPLOADED = "uploaded", "Uploaded: Monday works on it"
-    LISTED = "listed", "Monday is done: items are linked"
-    DONE = "done", "Done"
-    FAILED = "failed", "Failed"
-
-
-class Backfill(models.Model):
-    """One bulk import job of Monday's; its rows are open intents that refer to it.
-
-    A started one without rows has yet to read the board and write the intents. `key` is the idempotency key
-    under which the job was started at `job_at`; `put_at` says that the file was about to be sent. The file's
-    address is not stored.
-    """
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    entity_type = models.CharField(max_length=50)
-    board_id = models.CharField(max_length=50)
-    group_id = models.CharField(max_length=50, blank=True, db_default="")
-    job_id = models.CharField(max_length=100, blank=True, db_default="")
-    key = models.CharField("idempotency key", max_length=64, blank=True, db_default="")
-    job_at = models.DateTimeField("job started", null=True, blank=True)
-    put_at = models.DateTimeField("file about to be sent", null=True, blank=True)
-    look_at = models.DateTimeField("Monday is asked again", null=True, blank=True)
-    polls = models.SmallIntegerField(db_default=0)
-    tries = models.SmallIntegerField("files rejected", db_default=0)
-    state = models.CharField(max_length=20, choices=BackfillState.choices, db_default=BackfillState.STARTED)
-    rows = models.IntegerField(db_default=0)
-    counts: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
-    problem = models.TextField(blank=True, db_default="")
-    started_by = models.CharField(max_length=150, blank=True, db_default="")
-    created_at = models.DateTimeField(db_default=SyncNow())
-    seen_at = models.DateTimeField("last sign of life", db_default=SyncNow())
-    finished_at = models.DateTimeField(null=True, blank=True)
-
-    class Meta:
-        db_table = "sync_backfills"
-        constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.UniqueConstraint(
-                fields=["entity_type"],
-                condition=~models.Q(state__in=["done", "failed"]),
-                name="sync_backfills_one_open_a_board",
-            )
-        ]
-
-    @property
-    def open(self) -> bool:
-        """Whether there is still something to do for it."""
-        return self.state not in (BackfillState.DONE, BackfillState.FAILED)
-
-    def __str__(self) -> str:
-        return f"{self.rows} {self.entity_type} records · {self.state}"
 
 
 # A set-up that a person prepares in the wizard: one for each type of records, applied only when confirmed.
@@ -319,8 +260,7 @@ class ExportState(models.TextChoices):
 class Export(models.Model):
     """A list under its filters, to be written as a file that its owner alone may download.
 
-    `model` is the label of the list's model, `query` the list's address after the question mark: of the admin's list,
-    or of the API's. A worker that
+    `model` is the label of the list's model, `query` its address after the question mark. A worker that
     writes it counts the attempt first and moves `moved_at` on; `problem` says why the last attempt failed.
     """
 
@@ -328,7 +268,6 @@ class Export(models.Model):
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     model = models.CharField(max_length=100)
     query = models.TextField(blank=True, db_default="")
-    by_api = models.BooleanField("its filters are those of the API's list", db_default=False)
     file_format = models.CharField(max_length=10, choices=ExportFormat.choices)
     file_name = models.CharField(max_length=100)
     state = models.CharField(max_length=20, choices=ExportState.choices, db_default=ExportState.WAITING)
@@ -390,8 +329,3 @@ class WrongClock(models.Model):
 
     def __str__(self) -> str:
         return f"clock of {self.process}"
-
-
-IMPORT_RUNNING = """backfill.state IN ('started', 'uploaded', 'listed')
-    AND backfill.seen_at > sync_now() - interval '3 minutes' AND backfill.put_at > sync_now() - interval '30 minutes'"""
-"""SQL: whether a backfill is creating items now, whose webhooks then need no pass."""

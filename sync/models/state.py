@@ -83,7 +83,7 @@ class SyncMetadata(models.Model):
     `base` maps a mapping's key to {local, remote, item, column, version, at}: the stored pair of values when both
     sides last agreed, with the identity it belongs to. `held` (blocked fields) and `altered` (values that
     Monday stored differently) map a key to {reason, code, …}, for a value that a person kept different with
-    `left_by` too; `conflicts` lists the fields of open conflicts by kind, and `asked_items` the items about which
+    `kept_by` too; `conflicts` lists the fields of open conflicts by kind, and `asked_items` the items about which
     “who is this?” is asked. `seen` maps a key to the values
     that recent passes read on Monday, [[value, when], …], newest last: they distinguish an event that was
     seen from an edit that nobody saw.
@@ -164,8 +164,8 @@ class SyncMetadata(models.Model):
                 name="sync_metadata_conflict_opened_first",
             ),
         ]
-        # A worker of the version before writes its success after its attempt, and a database's clock may step back:
-        # neither may end as a refused write, after the other system has been written to.
+        # A database's clock may step back: that may not end as a refused write, after the other system has been
+        # written to.
         triggers: ClassVar[list[pgtrigger.Trigger]] = [
             *sync_state_triggers(),
             pgtrigger.Trigger(
@@ -323,9 +323,6 @@ class Intent(models.Model):
     looks = models.SmallIntegerField("looked for since", db_default=0)
     answer: models.JSONField[Any, Any] = models.JSONField(null=True, blank=True)
     request_id = models.CharField(max_length=100, blank=True, db_default="")
-    backfill = models.ForeignKey(
-        "sync.Backfill", null=True, blank=True, on_delete=models.CASCADE, related_name="intents"
-    )
     settled_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -639,17 +636,13 @@ class FieldLoop(models.Model):
 
 
 class SyncAudit(models.Model):
-    """One verification: sampled records that say `synced`, read again on both sides.
-
-    `drifted` must be none.
-    """
+    """One nightly comparison of a board: how many records that say `synced` it compared; `drifted` must be none."""
 
     id = models.BigAutoField(primary_key=True)
     entity_type = models.CharField(max_length=50)
     at = models.DateTimeField(db_default=SyncNow())
     sampled = models.IntegerField()
     drifted = models.IntegerField(db_default=0)
-    calls = models.SmallIntegerField(db_default=0)
     details: models.JSONField[Any, Any] = models.JSONField("which fields of which records", db_default=EMPTY_LIST)
 
     class Meta:
@@ -700,4 +693,4 @@ class AwaitedRelation(models.Model):
 
 
 VERIFICATION_WINDOW = timedelta(days=1)
-"""The verifications of the day before the newest one are shown as one figure."""
+"""For so long a difference that a verification found is notified of."""

@@ -15,7 +15,7 @@ from sync.choices import SyncDirection
 from sync.clock import sync_now
 from sync.connectors.base.board import BoardCheck, CheckResult, ColumnCheck, url_fingerprint
 from sync.connectors.base.errors import ConnectorError, Scope, WrongVersion
-from sync.kernel.humanize import count_with_noun
+from sync.kernel.humanize import count_with_noun, utc_minute
 from sync.limits import breaker, credentials, metered_client, quota
 from sync.models import FieldMapping, Intent, IntentState
 from sync.operations.detect import sweep_schedule
@@ -189,7 +189,7 @@ def _delivery_findings() -> Iterator[CheckResult]:
             created_at__gte=max(last, now - timedelta(days=1)) if last else now - timedelta(days=1),
             settled_at__lte=now - LONGEST_DELAY,
         ).count()
-        when = f"the last one came {last:%Y-%m-%d %H:%M} UTC" if last else "none ever came"
+        when = f"the last one came {utc_minute(last)}" if last else "none ever came"
         if sent >= MIN_MISSED:
             yield CheckResult(
                 False,

@@ -2,7 +2,7 @@
 
 Transactions are not committed in the order in which they write, so no number that an event gets as it is written can
 be a reader's mark: a lower one would become visible later. An event therefore gets its place once it is committed, by
-whoever reads the feed next, one at a time (decision 0093).
+whoever reads the feed next, one at a time (decision 0032).
 """
 
 from __future__ import annotations

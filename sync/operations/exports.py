@@ -1,4 +1,4 @@
-"""Lists as files: what a list of the admin or the API shows under its filters, as CSV or XLSX. A short one is written
+"""Lists as files: what a list of the admin shows under its filters, as CSV or XLSX. A short one is written
 while its person waits; a long one by a worker, in pieces into the database, for its owner alone and for a day.
 """
 
@@ -72,9 +72,15 @@ class ListTable:
     rows: Iterable[Sequence[Any]]
 
 
+_FORMULA_SIGNS = tuple("=+-@\t\r\n＝＋－＠")
+"""Where a formula may begin, in Japanese Excel also by the wide signs; apostrophes and blanks before it count for
+nothing, so that an import can take just what was added off again.
+"""
+
+
 def escape_formula(cell: str) -> str:
     """Return a cell that no spreadsheet takes for a formula: with an apostrophe before it."""
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") and cell else cell
+    return f"'{cell}" if cell.lstrip("' \u00a0\u200b\ufeff")[:1] in _FORMULA_SIGNS else cell
 
 
 def csv_lines(table: ListTable, progress: Callable[[int], None] = lambda rows: None) -> Iterator[bytes]:
@@ -146,37 +152,13 @@ def xlsx_file(table: ListTable) -> IO[bytes]:
 # --- the life of a long one ---
 
 
-ApiRows = Callable[[User, QueryDict], QuerySet[Any]]
-_api_lists: dict[str, tuple[str, ApiRows]] = {}
-
-
-def register_api_list(model: str, name: str, rows: ApiRows) -> None:
-    """Let the API's list of a model be exported: `rows` returns what it has for somebody under a query, in order."""
-    _api_lists[model] = (name, rows)
-
-
-def listed_models() -> list[str]:
-    """Return the models whose lists the API exports."""
-    return list(_api_lists)
-
-
-def list_name(model: str) -> str:
-    """Return what the API calls the list of a model."""
-    return _api_lists[model][0] if model in _api_lists else model
-
-
 def export_name(model: type[Model], file_format: str) -> str:
     """Return what the file is called."""
     return f"{model._meta.verbose_name_plural} {sync_now():%Y-%m-%d %H.%M}.{file_format}"
 
 
-def request_export(
-    owner: User, model: str, query: str, file_format: str, file_name: str, total: int, *, by_api: bool = False
-) -> Export:
-    """Store what is to be written, and notify a worker; raises Conflict.
-
-    `query` is that of the admin's list, or of the API's.
-    """
+def request_export(owner: User, model: str, query: str, file_format: str, file_name: str, total: int) -> Export:
+    """Store what is to be written, and notify a worker; raises Conflict. `query` is that of the admin's list."""
     if file_format == ExportFormat.XLSX and total > XLSX_ROWS:
         raise Conflict(f"An Excel sheet has room for {XLSX_ROWS:,} rows. Choose CSV, or narrow the list by a filter.")
     with transaction.atomic():
@@ -186,13 +168,7 @@ def request_export(
         if unfinished.count() >= MAX_UNFINISHED:
             raise Conflict(f"{MAX_UNFINISHED} of your exports are not ready yet. Wait for one of them, then try again.")
         made = Export.objects.create(
-            owner=owner,
-            model=model,
-            query=query,
-            by_api=by_api,
-            file_format=file_format,
-            file_name=file_name,
-            total=total,
+            owner=owner, model=model, query=query, file_format=file_format, file_name=file_name, total=total
         )
         transaction.on_commit(notify_export_worker, robust=True)
     made.refresh_from_db()
@@ -331,16 +307,11 @@ def _table_of(export: Export) -> ListTable:
     if not may_export(export.owner, export.model):
         raise PermissionDenied
     request = HttpRequest()
-    request.method, request.user, query = "GET", export.owner, QueryDict(export.query)
-    rows = None
-    if export.by_api:
-        rows = _api_lists[export.model][1](export.owner, query)
-    else:
-        request.GET = query
-    table: ListTable = _admin_of(export.model).export_table(request, rows)
+    request.method, request.user, request.GET = "GET", export.owner, QueryDict(export.query)
+    table: ListTable = _admin_of(export.model).export_table(request)
     return table
 
 
 def _admin_of(model: str) -> Any:
-    import_module(settings.ROOT_URLCONF)  # registers the lists that the admin generates, and those of the API
+    import_module(settings.ROOT_URLCONF)  # registers the lists that the admin generates
     return admin.site.get_model_admin(apps.get_model(model))

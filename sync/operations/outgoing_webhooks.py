@@ -1,6 +1,6 @@
 """Endpoints of other systems: whose they are, their secrets, when one is on, and what a person sends again.
 
-An endpoint gets the events that its owner may read in the feed, as that is when they are sent (decision 0103).
+An endpoint gets the events that its owner may read in the feed, as that is when they are sent (decision 0032).
 A secret is shown once, where it is made. An endpoint that is off keeps its place in the feed: switched on again, it is
 told of everything that it missed, as far as events are kept.
 """

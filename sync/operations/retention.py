@@ -126,10 +126,7 @@ def retention_rules() -> list[RetentionRule]:
         ),
         RetentionRule("API writes", "sync_intents", _intent_condition(), journal),
         RetentionRule(
-            "jobs",
-            "sync_queue",
-            f"old.status = 'completed' AND coalesce(old.finished_at, old.created_at) < {_AGE}",
-            settings.QUEUE_DAYS,
+            "jobs", "sync_queue", f"old.status = 'completed' AND old.finished_at < {_AGE}", settings.QUEUE_DAYS
         ),
         RetentionRule("assignments", "sync_assignments", f"old.at < {_AGE}", history),
         RetentionRule("verifications", "sync_audits", f"old.at < {_AGE}", history),

@@ -5,7 +5,7 @@ feed, so that none is missing and none made twice. A delivery is claimed, sent, 
 the claim: a worker that ends between the call and its mark leaves it to the next, which sends the same id again.
 
 A failure counts against a delivery only where the endpoint took others; an endpoint that takes nothing is asked again
-with one delivery at a time, and after five days switched off (decision 0094).
+with one delivery at a time, and after five days switched off (decision 0032).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from sync.kernel.secret_texts import KeyChanged
 from sync.models import DeliveryState, DisabledCode, FeedEvent, WebhookDelivery, WebhookEndpoint
 from sync.models.jobs import BACKOFF_MINUTES, backoff
 from sync.operations.event_feed import CONFLICT_TYPES, FeedSight, event_bodies, feed_sight, place_events
-from sync.operations.outgoing_webhooks import SECRET_PREFIX, signing_secrets
+from sync.operations.outgoing_webhooks import MAX_ENDPOINTS, SECRET_PREFIX, signing_secrets
 
 log = structlog.get_logger(__name__)
 
@@ -54,12 +54,14 @@ TAKEN_AT_ONCE = 2_000
 """Events of one transaction that makes deliveries."""
 
 SENT_AT_ONCE, OF_ONE_ENDPOINT = 16, 8
-"""Deliveries on their way together, in all and to one endpoint."""
+"""Deliveries on their way together, in all and to one endpoint. One call each endpoint may have in any case."""
 
 CALLS_SECONDS = 40.0
 """How long calls are waited for: longer than one lasts, shorter than the claim."""
 
 CLAIM = timedelta(seconds=60)
+ALIVE = timedelta(seconds=25)
+"""A claim that is older than a call lasts is of a sender that stands still, or was killed."""
 
 TOGETHER_SECONDS = 0.1
 LOOK_SECONDS = 1.0
@@ -82,7 +84,7 @@ def deliver_webhooks() -> None:
             place_events()
             for endpoint_id in WebhookEndpoint.objects.filter(enabled=True).values_list("pk", flat=True):
                 _make_deliveries(endpoint_id)
-            claimed = _claim(sync_now(), calls.by_endpoint())
+            claimed = _claim(sync_now(), calls)
             calls.begin(claimed)
             if not claimed and not calls.under_way:
                 return
@@ -153,24 +155,27 @@ def _switch_off_ownerless(endpoint: WebhookEndpoint) -> None:
         log.warning("webhook endpoint switched off", endpoint=str(endpoint.pk), code=str(code))
 
 
-def _claim(now: datetime, under_way: Counter[UUID]) -> list[WebhookDelivery]:
+def _claim(now: datetime, calls: _Calls) -> list[WebhookDelivery]:
     """Take what is due for CLAIM, so that no other worker sends it meanwhile; as much as there is room for."""
+    under_way = calls.by_endpoint()
     free_calls = SENT_AT_ONCE - under_way.total()
-    if free_calls <= 0:
-        return []
     due = Q(next_attempt=None) | Q(next_attempt__lte=now)
     free = Q(claimed_until=None) | Q(claimed_until__lte=now)
     found: list[WebhookDelivery] = []
     is_claimed = False
     with _undone_where_held_up("claim"):
+        if _does_another_send(now, calls):
+            return []
         # In any order: a busy endpoint keeps no other waiting for long.
         for endpoint in WebhookEndpoint.objects.filter(due, enabled=True).select_related("owner").order_by("?"):
             most = 1 if endpoint.failing_since else OF_ONE_ENDPOINT
             room = min(free_calls - len(found), most - under_way[endpoint.pk])
+            # Also while slow ones have all the places.
+            room = max(room, 0 if under_way[endpoint.pk] else 1)
             rows = WebhookDelivery.objects.filter(
                 free, endpoint=endpoint, state__in=OPEN_STATES, next_attempt__lte=now
             ).order_by("next_attempt", "id")
-            for row in rows.select_for_update(skip_locked=True)[: max(room, 0)]:
+            for row in rows.select_for_update(skip_locked=True)[:room]:
                 row.endpoint = endpoint
                 found.append(row)
         WebhookDelivery.objects.filter(pk__in=[row.pk for row in found]).update(
@@ -182,6 +187,22 @@ def _claim(now: datetime, under_way: Counter[UUID]) -> list[WebhookDelivery]:
     for row in found:
         row.claimed_until, row.attempts = now + CLAIM, row.attempts + 1
     return found
+
+
+_LOCK = 0x5EED_5E4D
+
+
+def _does_another_send(now: datetime, calls: _Calls) -> bool:
+    """Whether another worker has calls on their way: it sends what is due.
+
+    A sender waits for its slowest call, and every change wakes one: soon no worker would be left for the sync.
+    """
+    with connection.cursor() as cursor:
+        # One at a time, until the commit: two that begin together would not see each other's claims.
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+    own = [row.pk for row, _begun in calls.under_way.values()]
+    alive = WebhookDelivery.objects.filter(state=DeliveryState.IN_PROGRESS, claimed_until__gt=now + CLAIM - ALIVE)
+    return alive.exclude(pk__in=own).exists()
 
 
 # Sending: threads only send, what came of it is noted by the one that claimed.
@@ -217,7 +238,7 @@ class _Calls:
     """Calls on their way. A slow one takes its own place, and no other's: where one ends, the next begins."""
 
     def __init__(self) -> None:
-        self.pool = ThreadPoolExecutor(SENT_AT_ONCE, thread_name_prefix="webhook")
+        self.pool = ThreadPoolExecutor(SENT_AT_ONCE + MAX_ENDPOINTS, thread_name_prefix="webhook")
         self.under_way: dict[Future[_Outcome], tuple[WebhookDelivery, float]] = {}
 
     def by_endpoint(self) -> Counter[UUID]:

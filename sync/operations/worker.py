@@ -26,8 +26,6 @@ from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.process import pass_log_context
 from sync.limits import breaker, pass_budget
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
-from sync.operations.backfill import is_abandoned, open_backfill, recover_abandoned
-from sync.operations.backfill.deferral import needs_board
 from sync.outbox import finish, lease, notify
 from sync.outbox.claim import Claim, claim, has_due_rows
 from sync.outbox.lease import Lease, LeaseLost
@@ -82,7 +80,7 @@ class WorkerRun:
         if process.is_shutting_down():
             self._notify_others(entity_type)
             return
-        if not (has_due_rows(entity_type) or is_abandoned(entity_type)) or needs_board(entity_type):
+        if not has_due_rows(entity_type):
             return
         board = availability.of(entity_type)
         if board.link is None or not board.may_be_probed or not breaker.probe_if_due():
@@ -123,7 +121,7 @@ class WorkerRun:
         link = board_lease.link
         lingered = not self.linger
         while True:
-            if process.is_shutting_down() or time.monotonic() > self.until or needs_board(link.entity_type):
+            if process.is_shutting_down() or time.monotonic() > self.until:
                 return False
             if not board.is_available or not _settle_unconfirmed(board_lease):
                 break
@@ -154,7 +152,7 @@ class WorkerRun:
             rows = [row for one in claimed for row in one.rows]
             with board_lease.transaction():
                 if len(claimed) > 1:
-                    finish.release(rows, board_lease.token, reason, isolate=True)
+                    finish.release(rows, board_lease.token, reason, at_most=1)
                 else:
                     finish.fail_unsettled(rows, board_lease.token, reason)
 
@@ -179,7 +177,6 @@ def _settle_unconfirmed(board_lease: Lease) -> bool:
         return True  # they are found by that column: until it is back, nothing is created again
     try:
         settle_unconfirmed_creates(board_lease)
-        recover_abandoned(board_lease)
     except ConnectorError as error:
         breaker.trip(board_lease.link, error)
         return False
@@ -270,9 +267,6 @@ def _waiting_reason(entity_type: str, soonest: datetime) -> str:
     """Return why jobs of this type still wait, the cause that concerns most of them first."""
     if reason := availability.of(entity_type).waiting_reason:
         return reason
-    # Records that travel in a bulk import are reconciled once its outcome is known.
-    if backfill := open_backfill(entity_type):
-        return f"A backfill is putting {backfill.rows:,} of them on the board; see `manage.py sync_backfill`."
     # Records with an unconfirmed call are not touched before its deadline.
     calls = Intent.objects.filter(entity_type=entity_type, state=IntentState.OPEN, deadline__gt=SyncNow())
     if until := calls.aggregate(Max("deadline"))["deadline__max"]:

@@ -13,7 +13,6 @@ from django.db import connection, transaction
 from sync.choices import Cause, Priority, QueueDirection
 from sync.kernel.db import fetch_prepared, retry_on_lock_timeout
 from sync.models import SyncQueue
-from sync.models.jobs import IMPORT_RUNNING
 from sync.outbox.finish import release_orphaned
 from sync.outbox.lease import LOCK_LEASE, SLACK_SECONDS, STEP_SECONDS, Lease
 from sync.outbox.pauses import PAUSED_DIRECTIONS
@@ -31,29 +30,26 @@ _DUE = f"""
     SELECT found.* FROM unnest(CASE WHEN EXISTS (SELECT FROM lease) THEN %(priorities)s::smallint[] END,
                                %(since)s::timestamptz[]) AS level (priority, since)
     CROSS JOIN LATERAL (
-        SELECT row.id, row.entity_id, row.remote_id, row.direction, row.claim_alone, row.priority, row.next_retry
+        SELECT row.id, row.entity_id, row.remote_id, row.direction, row.claim_at_most, row.priority, row.next_retry
         FROM sync_queue AS row
         WHERE status = 'pending' AND entity_type = %(entity_type)s AND row.priority = level.priority
           AND next_retry >= level.since AND next_retry <= (SELECT sync_now()) AND {_NOT_PAUSED}
-          AND NOT (row.claim_alone AND %(others)s) AND NOT EXISTS (
+          AND NOT (row.claim_at_most > 0 AND %(others)s) AND NOT EXISTS (
             SELECT 1 FROM sync_intents AS intent
             WHERE intent.entity_id = row.entity_id AND intent.state = 'open'
               AND (intent.deadline > sync_now() OR intent.item_id = ''))
-          AND (entity_id IS NOT NULL OR NOT EXISTS (
-            SELECT 1 FROM sync_backfills AS backfill
-            WHERE backfill.entity_type = row.entity_type AND {IMPORT_RUNNING}))
         ORDER BY next_retry LIMIT %(size)s
         FOR UPDATE SKIP LOCKED
     ) AS found LIMIT %(size)s
 """
 
-# A row whose worker died with several rows is claimed alone; the others are claimed without it.
+# Rows whose worker died with several are claimed in parts of at most so many; the others are claimed without them.
 _ONE_BATCH = """
-    SELECT due.* FROM due
-    CROSS JOIN (SELECT * FROM due ORDER BY priority, next_retry, id LIMIT 1) AS head
-    WHERE CASE WHEN head.claim_alone
-               THEN (due.entity_id, due.remote_id) IS NOT DISTINCT FROM (head.entity_id, head.remote_id)
-               ELSE NOT due.claim_alone END
+    SELECT ranked.* FROM (
+        SELECT due.*, row_number() OVER (PARTITION BY claim_at_most ORDER BY priority, next_retry, id) AS place FROM due
+    ) AS ranked
+    JOIN (SELECT claim_at_most FROM due ORDER BY priority, next_retry, id LIMIT 1) AS head USING (claim_at_most)
+    WHERE claim_at_most = 0 OR place <= claim_at_most
 """
 
 # A record's rows of the other direction; at most one of each is pending.
@@ -102,7 +98,7 @@ _CLAIM = f"""
     size="(SELECT count(DISTINCT coalesce(entity_id::text, remote_id)) FROM chosen)",
     rows=f"ARRAY(SELECT id FROM chosen) || ARRAY({_SIBLINGS})",
     columns=", ".join(_COLUMNS)
-    + f", (SELECT bool_or(claim_alone) FROM chosen), (SELECT count(*) FROM due), {_POSITIONS}",
+    + f", (SELECT bool_or(claim_at_most > 0) FROM chosen), (SELECT count(*) FROM due), {_POSITIONS}",
 )
 
 _CLAIM_RECORDS = _CLAIM_ROWS.format(
@@ -146,9 +142,7 @@ def has_due_rows(entity_type: str) -> bool:
 def claim(lease: Lease, size: int, *, only_urgent: bool = False) -> list[Claim]:
     """Claim up to `size` records with a due row, `only_urgent` ones where asked for; raises LeaseLost.
 
-    A record whose create is unconfirmed is left out until its outcome is known; so are unmatched items for
-    half an hour after a backfill has sent its file, because most are the backfill's own and its report will
-    say which.
+    A record whose create is unconfirmed is left out until its outcome is known.
     """
     priorities = [Priority.PERSON] if only_urgent else sorted(Priority)
     return _group_by_record(retry_on_lock_timeout(lambda: _claim_rows(lease, size, priorities)))

@@ -8,20 +8,20 @@ from uuid import UUID
 
 from django.db import IntegrityError, connection, transaction
 
-from sync.choices import Cause
+from sync.choices import Cause, QueueStatus
+from sync.clock import SyncNow
 from sync.kernel.counters import FAILED_ATTEMPTS, FAILED_JOBS, Increment, increment
 from sync.kernel.secret_texts import without_secrets
 from sync.models import SyncQueue
 from sync.models.jobs import backoff
 from sync.outbox.queue_rows import mark_failed
 
+# Every job ends by it: as an update of the ORM it took 1.2 ms longer for a hundred rows, a quarter of claim and end.
 _COMPLETE = """
     UPDATE sync_queue SET status = 'completed', finished_at = sync_now(), lease_token = NULL,
         error_message = %s, reason = ''
-    WHERE id = ANY (%s::bigint[])
+    WHERE id = ANY (%s::bigint[]) AND lease_token = %s AND status = 'in_progress'
 """
-
-_COMPLETE_CLAIMED = f"{_COMPLETE} AND lease_token = %s AND status = 'in_progress'"
 
 # When it failed stays: nobody works on it now.
 _END_FAILED = """
@@ -31,15 +31,10 @@ _END_FAILED = """
         AND failed.created_at < sync_now()
 """
 
-_FAIL = """
-    UPDATE sync_queue SET status = 'failed', finished_at = sync_now(), lease_token = NULL, error_message = %s
-    WHERE id = %s AND lease_token = %s AND status = 'in_progress'
-"""
-
 _RETURN = """
     UPDATE sync_queue AS leaving SET status = 'pending', lease_token = NULL, attempts = {attempts},
         next_retry = {due}, error_message = coalesce(%(error)s, error_message), reason = %(reason)s,
-        claim_alone = %(alone)s, causes = causes | %(cause)s, counted = false
+        claim_at_most = %(at_most)s, causes = causes | %(cause)s, counted = false
     WHERE id = ANY (%(ids)s) AND lease_token = %(token)s AND status = 'in_progress'
 """
 
@@ -54,7 +49,7 @@ _MERGE_INTO_PENDING = """
             next_retry = CASE WHEN waiting.causes & %(save)s = 0 THEN greatest(waiting.next_retry, {due})
                          ELSE waiting.next_retry END,
             causes = waiting.causes | leaving.causes, payload = leaving.payload || waiting.payload,
-            claim_alone = waiting.claim_alone OR %(alone)s
+            claim_at_most = coalesce(least(nullif(waiting.claim_at_most, 0), nullif(%(at_most)s, 0)), 0)
         FROM sync_queue AS leaving CROSS JOIN LATERAL (
             SELECT id FROM sync_queue AS same
             WHERE same.status = 'pending' AND same.entity_type = leaving.entity_type
@@ -90,15 +85,16 @@ def complete(rows: Iterable[SyncQueue], token: UUID, message: str = "") -> int:
         return 0
     with connection.cursor() as cursor:
         # As one text: a hundred ids written out one by one take longer than the statement.
-        cursor.execute(_COMPLETE_CLAIMED, [message, f"{{{','.join(map(str, ids))}}}", token])
+        cursor.execute(_COMPLETE, [message, f"{{{','.join(map(str, ids))}}}", token])
         return int(cursor.rowcount)
 
 
 def complete_unclaimed(ids: Sequence[int], message: str) -> None:
     """Complete rows that no worker has; the caller has locked them."""
     if ids:
-        with connection.cursor() as cursor:
-            cursor.execute(_COMPLETE, [message, list(ids)])
+        SyncQueue.objects.filter(pk__in=ids).update(
+            status=QueueStatus.COMPLETED, finished_at=SyncNow(), lease_token=None, error_message=message, reason=""
+        )
 
 
 def end_failed(entity_type: str, jobs: Mapping[UUID, int]) -> None:
@@ -122,8 +118,9 @@ def fail(rows: Sequence[SyncQueue], token: UUID, error: str) -> bool:
     board = leading.entity_type
     increment([Increment(FAILED_ATTEMPTS, board), Increment(FAILED_JOBS, board, value=float(is_final))])
     if is_final:
-        with connection.cursor() as cursor:
-            cursor.execute(_FAIL, [error, leading.id, token])
+        SyncQueue.objects.filter(pk=leading.pk, lease_token=token, status=QueueStatus.IN_PROGRESS).update(
+            status=QueueStatus.FAILED, finished_at=SyncNow(), lease_token=None, error_message=error
+        )
     else:
         seconds = backoff(leading.attempts).total_seconds()
         values = {"error": error, "cause": int(Cause.FAILURE), "seconds": seconds}
@@ -139,10 +136,13 @@ def fail_unsettled(rows: Sequence[SyncQueue], token: UUID, error: str) -> bool:
     return is_final
 
 
-def release(rows: Iterable[SyncQueue], token: UUID, reason: str, *, isolate: bool = False) -> None:
-    """Return rows to pending, with their attempt and due time: it wasn't their record that stopped them."""
+def release(rows: Iterable[SyncQueue], token: UUID, reason: str, *, at_most: int = 0) -> None:
+    """Return rows to pending, with their attempt and due time: it wasn't their record that stopped them.
+
+    With `at_most` they are claimed next in parts of so many records, without any others.
+    """
     _return_to_pending(
-        [row.id for row in rows], token, _ATTEMPTS_BEFORE, _DUE_AS_BEFORE, {"reason": reason, "alone": isolate}
+        [row.id for row in rows], token, _ATTEMPTS_BEFORE, _DUE_AS_BEFORE, {"reason": reason, "at_most": at_most}
     )
 
 
@@ -157,7 +157,7 @@ def _return_to_pending(ids: Sequence[int], token: UUID, attempts: str, due: str,
     """Make rows pending again; where a save has written another row meanwhile, merge them into that one."""
     if not ids:
         return
-    defaults = {"error": None, "reason": "", "alone": False, "cause": 0, "seconds": 0, "save": int(Cause.SAVE)}
+    defaults = {"error": None, "reason": "", "at_most": 0, "cause": 0, "seconds": 0, "save": int(Cause.SAVE)}
     params = {**defaults, **values, "token": token, "ids": list(ids)}
     with connection.cursor() as cursor:
         cursor.execute(_MERGE_INTO_PENDING.format(attempts=attempts, due=due), params)
@@ -171,19 +171,31 @@ def _return_to_pending(ids: Sequence[int], token: UUID, attempts: str, due: str,
             _return_to_pending([row_id], token, attempts, due, values)
 
 
+PARTS = 4
+"""Into so many parts a batch is divided of which a record may have killed its worker."""
+
+
 def release_orphaned(entity_type: str, token: UUID) -> None:
     """Take back the rows of a worker that died or lost the board.
 
-    A row that was claimed with others gets its attempt back and is claimed alone next; a row that was alone
-    keeps it, because its own record may have killed the worker.
+    Rows that were claimed with others get their attempt back and are claimed in parts, down to one; a row that was
+    alone keeps it, because its own record may have killed the worker.
     """
     orphaned = SyncQueue.objects.filter(entity_type=entity_type, status="in_progress").exclude(lease_token=token)
-    shared_claims: dict[UUID, list[SyncQueue]] = {}
+    shared_claims: dict[tuple[UUID, int], list[SyncQueue]] = {}
     for row in orphaned.select_for_update().order_by("entity_id", "id"):
         assert row.lease_token is not None
         if row.claim_size > 1:
-            shared_claims.setdefault(row.lease_token, []).append(row)
+            shared_claims.setdefault((row.lease_token, _next_claim_size(row)), []).append(row)
         else:
             fail_unsettled([row], row.lease_token, "The worker ended while it synced this record alone.")
-    for owner, rows in shared_claims.items():
-        release(rows, owner, "Its worker ended before it was done.", isolate=True)
+    for (owner, at_most), rows in shared_claims.items():
+        release(rows, owner, "Its worker ended before it was done.", at_most=at_most)
+
+
+def _next_claim_size(row: SyncQueue) -> int:
+    # What kills a worker is seldom one of its records, and each part costs calls of its own: so many are tried together
+    # once more, and few are divided at once.
+    if not row.claim_at_most and row.claim_size >= 2 * PARTS:
+        return row.claim_size
+    return max(1, row.claim_size // PARTS)

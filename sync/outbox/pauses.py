@@ -49,8 +49,10 @@ def active_pauses() -> list[QueuePause]:
     return list(QueuePause.objects.order_by("entity_type", "direction"))
 
 
-def pause(by: str, *, entity_type: str = "", direction: str = "", why: str = "") -> QueuePause:
-    """Pause a board, or every one, in one direction or both; an existing pause stays as it is.
+def pause(by: str, *, entity_type: str = "", direction: str = "", why: str = "") -> tuple[QueuePause, bool]:
+    """Pause a board, or every one, in one direction or both; return the pause, and whether it is a new one.
+
+    An existing pause stays as it is.
 
     When this returns, no look announces a call or writes a value that way any more; a call that was announced before
     may still take effect. Raises Conflict for an unknown board or direction.
@@ -61,11 +63,11 @@ def pause(by: str, *, entity_type: str = "", direction: str = "", why: str = "")
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [PAUSE_LOCK])
         found, created = QueuePause.objects.get_or_create(
-            entity_type=entity_type, direction=direction, defaults={"paused_by": by, "why": why.strip()}
+            entity_type=entity_type, direction=direction, defaults={"paused_by": by, "why": humanize.one_line(why)}
         )
     if created:
         log.info("paused", by=by, board=entity_type or "all", direction=direction or "both", why=found.why)
-    return found
+    return found, created
 
 
 def resume(by: str, *, entity_type: str = "", direction: str = "") -> bool:

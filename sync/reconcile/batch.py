@@ -339,7 +339,7 @@ def end_jobs(batch: Batch, units: Iterable[WorkUnit]) -> None:
                 why = f"Your resolution could not be applied: {unit.detail}"
                 current_store().reject_resolutions(batch.entity_type, [unit.claim.entity_id], why)
     for (detail, isolate), rows in released.items():
-        finish.release(rows, token, detail, isolate=isolate)
+        finish.release(rows, token, detail, at_most=int(isolate))
 
 
 @dataclass
@@ -455,7 +455,7 @@ class RecordSync(WorkUnit):
         """Return the conflict of this kind in which a person decided on a field, or on the record itself."""
         return next((c for c in self.conflicts if c.kind == kind and key in c.resolutions), None)
 
-    def choice_for(self, kind: str, key: str) -> Resolution | None:
+    def resolution_for(self, kind: str, key: str) -> Resolution | None:
         """Return what a person chose for a field, or for the record itself, in a conflict of this kind."""
         conflict = self.resolved_conflict(kind, key)
         return conflict.resolutions[key] if conflict else None
@@ -552,7 +552,7 @@ class DeletedRecord(RecordSync):
         """
         if self.tombstone.state != TombstoneState.ASKED:
             return None
-        return self.choice_for(KIND_DELETE, RECORD_KEY)
+        return self.resolution_for(KIND_DELETE, RECORD_KEY)
 
     def settle(
         self,

@@ -157,7 +157,7 @@ def _is_own_create(batch: Batch, duplicate: DuplicateItem) -> bool:
     maker, us = creator_of(item_id), monday_account().user_id
     if maker and us:
         return bool(same) and maker == us
-    return any(intent.state == IntentState.VOID and (intent.looks or intent.backfill_id) for intent in same)
+    return any(intent.state == IntentState.VOID and intent.looks for intent in same)
 
 
 def _matches_sent(batch: Batch, duplicate: DuplicateItem, mapping: FieldMapping, sent: dict[str, Any] | None) -> bool:

@@ -16,7 +16,15 @@ from sync import registry
 from sync.choices import Cause, Priority, QueueDirection
 from sync.connectors.base.board import EventKind
 from sync.connectors.base.board_items import BatchItems, Item
-from sync.kernel.conflict_store import KIND_IDENTITY, RECORD_KEY, ConflictReport, OpenConflict, Option, current_store
+from sync.kernel.conflict_store import (
+    KIND_IDENTITY,
+    MERGE_RECORDS,
+    RECORD_KEY,
+    ConflictReport,
+    OpenConflict,
+    Option,
+    current_store,
+)
 from sync.merge import Resolution
 from sync.models import Decision, Intent, IntentState, RefusedItem, SyncedModel, SyncMetadata, WebhookEvent
 from sync.models.state import event_column_text, event_item_name
@@ -88,8 +96,8 @@ MAX_ITEMS = 500
 def find_unconfirmed_creates(batch: Batch) -> None:
     """Link records that are about to get a second item with the first, whatever its state; raises ConnectorError."""
     creating = {record_sync.id: record_sync for record_sync in batch.open_records if record_sync.creates}
-    void = Intent.objects.filter(entity_id__in=list(creating), item_id="", state=IntentState.VOID)
-    lost = [intent for intent in void.order_by("created_at") if intent.looks or intent.backfill_id]
+    void = Intent.objects.filter(entity_id__in=list(creating), item_id="", state=IntentState.VOID, looks__gt=0)
+    lost = list(void.order_by("created_at"))
     ids = _items_in_events(batch, lost) if lost else []
     if not ids:
         return
@@ -230,7 +238,13 @@ def record_question(
         if owner_by_item.get(item.id, str(record.pk)) == str(record.pk)
     ]
     options += [
-        Option("custom", f"The same as “{r}”, which was made from the item", f"The record “{r}” {handed}", answer)
+        Option(
+            "custom",
+            f"The same as “{r}”, made from the item: delete that",
+            f"The record “{r}” {handed}",
+            answer,
+            MERGE_RECORDS,
+        )
         for r, answer in ((duplicate, f"{TAKES_ITEM}{duplicate.pk}") for duplicate in duplicates)
     ]
     return {
@@ -270,7 +284,8 @@ def duplicate_question(made: SyncedModel, others: Sequence[SyncedModel], key: st
         effect = f"{deletion}, and its item is linked with “{other}”."
         if other.monday_id:
             effect = f"{deletion}; its item goes as the items of deleted records do, for “{other}” has one."
-        options.insert(0, Option("custom", f"The same as “{other}”", effect, f"{SAME_AS}{other.pk}"))
+        label = f"The same as “{other}”: delete “{made}”"
+        options.insert(0, Option("custom", label, effect, f"{SAME_AS}{other.pk}", MERGE_RECORDS))
     return {
         "what": f"“{made}”, which was made from an item on the board, has the same {key} as {quoted_names(others)}.",
         "candidates": [{"id": str(r.pk), "label": str(r), "linked_to": r.monday_id} for r in others],

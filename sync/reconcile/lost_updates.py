@@ -443,7 +443,7 @@ def lost_update_reports(record_sync: RecordSync) -> Iterator[ConflictReport]:
         if one.needs_answer
     ]
     for key, shown in record_sync.lost_current.items():
-        resolution = record_sync.choice_for(KIND_LOST_UPDATE, key)
+        resolution = record_sync.resolution_for(KIND_LOST_UPDATE, key)
         fields.append(FieldConflict(key, shown, None, resolution.monday if resolution else None))
     new = {field.key for field in fields}
     fields += [field for field in reopened_lost_updates(record_sync) if field.key not in new]

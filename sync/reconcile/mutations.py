@@ -460,10 +460,14 @@ def _voided_creates(batch: Batch) -> set[uuid.UUID]:
     return set(voided.values_list("entity_id", flat=True))
 
 
-def _may_be_created(record_sync: RecordSync) -> bool:
+def create_problem(record_sync: RecordSync) -> str:
+    """Return why no item can be made of a planned record; empty where one can."""
     name = next((p for p in record_sync.field_plans.values() if p.mapping.column_id == "name"), None)
-    reason = name.blocked_reason if name else "no name is mapped"
-    if reason:
+    return name.blocked_reason if name else "no name is mapped"
+
+
+def _may_be_created(record_sync: RecordSync) -> bool:
+    if reason := create_problem(record_sync):
         record_sync.leave_open(f"It can't be put on the board: {reason}.")
     return not reason
 

@@ -67,7 +67,7 @@ from sync.reconcile.field_values import ACTIVE, record_name, stored_values
 from sync.reconcile.restraints import DestructiveChange, allowed_changes, defer_removed_items, release_approvals
 from sync.reconcile.sides import match_text_of_item, match_text_of_record, read_by_id, record_of_npd_id, unlink
 from sync.records.authors import monday_editor_name, monday_user_name, monday_users
-from sync.records.item_links import RECREATE_KEY
+from sync.records.item_links import RECREATE_KEY, UNLINK_KEY
 
 UNLINK_OPTION = "unlink"
 """The value under which a choice names the option to keep both as they are, and sync them no more."""
@@ -375,7 +375,9 @@ def _plan_removed_item(
     wait = quiet - (now - ledger.gone_since).total_seconds()
     if state == MISSING and ledger.gone_looks < PASSES_BEFORE_ASKING and not is_asked(record_sync):
         wait = max(wait, quiet)
-    is_recreation = state != MISSING and bool(record_sync.claim.payload.get(RECREATE_KEY))
+    payload = record_sync.claim.payload
+    # Of two people at once, who unlinks it is followed: that takes nothing away, and can be undone.
+    is_recreation = state != MISSING and bool(payload.get(RECREATE_KEY)) and not payload.get(UNLINK_KEY)
     if wait > 0 and not is_recreation:
         record_sync.wait_seconds, until = wait, humanize.time_of_day(now + timedelta(seconds=wait))
         detail = (
@@ -427,7 +429,7 @@ def _with_action(batch: Batch, record_sync: RecordSync, removed_item: RemovedIte
 
     A choice holds for exactly the values that its author saw, and while its option is open.
     """
-    choice = record_sync.choice_for(KIND_DELETE, RECORD_KEY)
+    choice = record_sync.resolution_for(KIND_DELETE, RECORD_KEY)
     if choice is None:
         act = _action_by_policy(batch, record_sync, removed_item)
         return replace(removed_item, act=act, by="as this board's setting says" if act else "")

@@ -83,14 +83,10 @@ def find_create_bases(batch: Batch) -> None:
 
 def _unconfirmed_creates(by_id: Mapping[UUID, RecordSync]) -> dict[UUID, list[Intent]]:
     """Creates of unknown outcome: linked with an item since, given up, or found with another item than the record's."""
-    found = {
-        entity_id: [one for one in s.intents if one.item_id and not one.backfill_id] for entity_id, s in by_id.items()
-    }
+    found = {entity_id: [one for one in s.intents if one.item_id] for entity_id, s in by_id.items()}
     given_up = Q(state=IntentState.VOID, looks__gt=0)
-    # A bulk import leaves out a value that it can't take, and says so nowhere: what is missing then was never there.
     ended = Intent.objects.filter(
         given_up | Q(state=IntentState.CONFIRMED),
-        backfill__isnull=True,
         entity_id__in=list(by_id),
         item_id="",
         created_at__gt=SyncNow() - EVENT_WINDOW,
@@ -183,9 +179,8 @@ PAUSED_WAIT_SECONDS = 600
 
 def settle_unconfirmed_creates(lease: Lease) -> None:
     """Find out about every create without an answer whose deadline is over; raises LeaseLost, ConnectorError."""
-    # The rows of a backfill are its own business (sync/operations/backfill).
     unconfirmed = Intent.objects.filter(
-        entity_type=lease.link.entity_type, state=IntentState.OPEN, item_id="", deadline__lte=SyncNow(), backfill=None
+        entity_type=lease.link.entity_type, state=IntentState.OPEN, item_id="", deadline__lte=SyncNow()
     )
     keys = list(unconfirmed.order_by().values_list("idempotency_key", flat=True).distinct())
     if not keys:

@@ -10,6 +10,8 @@ from functools import cache, cached_property
 from itertools import product
 from typing import Any
 
+from django.db.models import Count
+
 from sync import registry
 from sync.choices import Cause, Operation, Priority, QueueDirection, QueueStatus, StopCode
 from sync.clock import sync_now
@@ -19,46 +21,43 @@ from sync.limits import credentials, pass_budget, quota
 from sync.limits.pass_budget import BoardCosts, BudgetFacts, Demand
 from sync.limits.quota import LastHour
 from sync.limits.rate_limits import DAY_RESERVE, PASS_CALLS
-from sync.models import ApiBudget, BoardLease, BoardLink, MondayAccount, QueuePause
-from sync.models.jobs import IMPORT_RUNNING
+from sync.models import ApiBudget, BoardLease, BoardLink, MondayAccount, QueuePause, SyncQueue
 from sync.outbox.pauses import active_pauses, board_pause, pause_sentence, pauses_by_direction
 
 READY, BACKOFF, DEFERRED = "ready", "backoff", "deferred"
 
 _EDITS = Cause.SAVE | Cause.PERSON | Cause.WEBHOOK
 
-# A UNION, for each part has a partial index of its own. Deferred is also what no worker may touch: what a bulk import
-# carries, items while it makes them, and a create without an answer of which nothing can be found out or done.
+# A UNION, for each part has a partial index of its own. Deferred is also what no worker may touch: a create without an
+# answer of which nothing can be found out or done.
 _JOBS = f"""
     WITH moment AS MATERIALIZED (SELECT sync_now() AS now),
     untouchable AS (
         SELECT DISTINCT intent.entity_id FROM sync_intents AS intent
         LEFT JOIN sync_board_links AS link ON link.entity_type = intent.entity_type
-        WHERE intent.state = 'open' AND (intent.backfill_id IS NOT NULL OR (intent.item_id = '' AND (
-            link.npd_id_problem <> '' OR EXISTS (
-                SELECT 1 FROM sync_queue_pauses AS pause
-                WHERE pause.direction = 'to_monday' AND pause.entity_type IN ('', intent.entity_type)))))
-    ), imports AS (
-        SELECT entity_type, bool_or({IMPORT_RUNNING}) AS busy, max(finished_at) AS ended
-        FROM sync_backfills AS backfill WHERE put_at IS NOT NULL GROUP BY 1
+        WHERE intent.state = 'open' AND intent.item_id = '' AND (link.npd_id_problem <> '' OR EXISTS (
+            SELECT 1 FROM sync_queue_pauses AS pause
+            WHERE pause.direction = 'to_monday' AND pause.entity_type IN ('', intent.entity_type)))
     ), pending AS (
         SELECT row.entity_type, row.status, row.direction, row.attempts,
             CASE WHEN row.next_retry > moment.now AND row.attempts > 0 AND row.reason = '' THEN '{BACKOFF}'
-                WHEN row.next_retry > moment.now OR untouchable.entity_id IS NOT NULL OR imports.busy THEN '{DEFERRED}'
+                WHEN row.next_retry > moment.now OR untouchable.entity_id IS NOT NULL THEN '{DEFERRED}'
                 ELSE '{READY}' END AS phase,
-            greatest(row.next_retry, imports.ended) AS since, (row.entity_id IS NULL)::int AS of_item
+            row.next_retry AS since, (row.entity_id IS NULL)::int AS of_item,
+            (row.attempts > 0 AND (row.payload ? 'retried' OR EXISTS (
+                SELECT 1 FROM sync_queue AS failed WHERE failed.entity_id = row.entity_id AND failed.status = 'failed'
+            )))::int AS in_inbox
         FROM sync_queue AS row CROSS JOIN moment
         LEFT JOIN untouchable ON untouchable.entity_id = row.entity_id
-        LEFT JOIN imports ON imports.entity_type = row.entity_type AND row.entity_id IS NULL
         WHERE row.status = 'pending'
     )
-    SELECT entity_type, status, direction, phase, attempts, count(*), min(since), sum(of_item), 0
+    SELECT entity_type, status, direction, phase, attempts, count(*), min(since), sum(of_item), 0, sum(in_inbox)
     FROM pending GROUP BY 1, 2, 3, 4, 5
     UNION ALL
-    SELECT entity_type, status, '', status, 0, count(*), min(last_attempt), 0, 0
+    SELECT entity_type, status, '', status, 0, count(*), min(last_attempt), 0, 0, 0
     FROM sync_queue WHERE status = 'in_progress' GROUP BY 1, 2
     UNION ALL
-    SELECT entity_type, status, '', status, 0, count(*), NULL::timestamptz, 0, 0
+    SELECT entity_type, status, '', status, 0, count(*), NULL::timestamptz, 0, 0, 0
     FROM sync_queue WHERE status = 'failed' GROUP BY 1, 2
 """  # noqa: S608 - made of the constants above
 
@@ -66,7 +65,7 @@ _FINISHED = f"""
     UNION ALL
     SELECT entity_type, status, '', status, 0, count(*),
         date_bin('1 hour', finished_at, timestamptz '2001-01-01 00:00:00+00') AS hour, 0,
-        count(*) FILTER (WHERE operation <> '{Operation.CREATE.value}' AND causes & {int(_EDITS)} <> 0)
+        count(*) FILTER (WHERE operation <> '{Operation.CREATE.value}' AND causes & {int(_EDITS)} <> 0), 0
     FROM sync_queue
     WHERE status = 'completed' AND finished_at > %(now)s - interval '24 hours' AND finished_at <= %(now)s
     GROUP BY 1, 2, hour
@@ -80,7 +79,8 @@ class JobCount:
     `phase` is what pending ones wait for: ready (their time has come), backoff, deferred; of others it is the status.
     `first` is when the first could be worked, of those in progress when it was claimed, of completed ones the hour;
     `of_items` how many of the pending ones are about items that no record has; `of_edits` how many of the completed
-    ones somebody's edit or click made: the others were first syncs of records, and checks.
+    ones somebody's edit or click made: the others were first syncs of records, and checks. `in_inbox`: how many of the
+    pending ones stand in the inbox as failed, for they are retried ones, or the record has a failed job.
     """
 
     entity_type: str
@@ -92,6 +92,7 @@ class JobCount:
     first: datetime | None
     of_items: int = 0
     of_edits: int = 0
+    in_inbox: int = 0
 
 
 class BlockedKind(StrEnum):
@@ -447,7 +448,8 @@ WORKER_IDLE = "a worker holds the board, and has claimed nothing: read its log"
 def queue_stats() -> dict[str, Any]:
     """Count jobs by status; `pending` holds those in backoff or deferred too, `due` those that could be worked now."""
     by_type: dict[str, dict[str, int]] = {}
-    for entity_type, status, number in fetch_rows("SELECT entity_type, status, count(*) FROM sync_queue GROUP BY 1, 2"):
+    counted = SyncQueue.objects.order_by().values_list("entity_type", "status").annotate(number=Count("*"))
+    for entity_type, status, number in counted:
         by_type.setdefault(entity_type, {})[status] = number
     now = overview()
     return {
@@ -456,11 +458,6 @@ def queue_stats() -> dict[str, Any]:
         "oldest_due_seconds": _oldest_due_seconds(now),
         "by_type": by_type,
     }
-
-
-def oldest_due_seconds() -> float:
-    """Return for how many seconds the job that is due longest has been due; 0 when none is."""
-    return _oldest_due_seconds(overview())
 
 
 def _oldest_due_seconds(now: Overview) -> float:

@@ -29,13 +29,13 @@ LEFT_OUT = "left out"
 SIDES = {BlockedCode.REJECTED: SIDE_MONDAY, BlockedCode.LIMIT: SIDE_LIMIT, BlockedCode.LEFT_OUT: LEFT_OUT}
 """The sides of the codes that are not blocked here."""
 
-KEPT_BY = "left_by"
+KEPT_BY = "kept_by"
 """Marks a field that a person kept different: nobody is asked until its value or column changes."""
 
 KEPT_REMOTE = "remote"
 """In that mark: Monday's stored value when the field was kept different; missing until a pass has read it."""
 
-KEPT_ENTRY = "left"
+KEPT_ENTRY = "kept"
 """In a field blocked for another reason: its kept-different entry, for when that reason ends."""
 
 WAITING_BY_ITSELF = (BlockedCode.APPROVAL, BlockedCode.PAUSED)
@@ -48,7 +48,7 @@ _WAITING_FIELDS = """
     CROSS JOIN LATERAL jsonb_each(ledger.held) AS field
     CROSS JOIN LATERAL ({records}) AS record
     WHERE NOT (ledger.held = '{{}}'::jsonb) AND ledger.system = 'monday'
-        AND {condition} AND NOT jsonb_exists(field.value, 'left_by')
+        AND {condition} AND NOT jsonb_exists(field.value, 'kept_by')
         AND NOT jsonb_exists(coalesce(ledger.conflicts -> 'fields', '[]'), field.key)
         AND NOT jsonb_exists(coalesce(ledger.conflicts -> 'overwritten', '[]'), field.key)
 """
@@ -75,7 +75,7 @@ _ENDS = """
             WHERE NOT (ledger.held = '{{}}'::jsonb) AND ledger.system = 'monday'
                 AND ledger.entity_type = ANY(%(types)s) AND ledger.sync_status <> 'skipped'
                 AND {blocked}
-                AND NOT jsonb_exists(field.value, 'left_by')
+                AND NOT jsonb_exists(field.value, 'kept_by')
                 AND NOT jsonb_exists(coalesce(ledger.conflicts -> 'fields', '[]'), field.key))
 """
 

@@ -99,7 +99,17 @@ def records_named(entity_type: str, names: Collection[Name]) -> dict[Name, UUID]
     return {(source, value): entity_id for source, value, entity_id in fetch_rows(_FIND, params)}
 
 
-def set_external_ids(entity_type: str, given: Mapping[UUID, Mapping[str, str | None]]) -> None:
+def taken(entity_type: str, name: Name, owner: UUID | None) -> Conflict:
+    """Why an id can't be given: it is `owner`'s; None for who may not know whose."""
+    source, value = name
+    whose = f"that of {entity_type} {owner}" if owner else f"another {entity_type}'s"
+    advice = "Change that one instead, or take the id away from it first."
+    return Conflict(f"The external id {source}:{value} is {whose}. {advice}", code=TAKEN)
+
+
+def set_external_ids(
+    entity_type: str, given: Mapping[UUID, Mapping[str, str | None]], *, names_owner: bool = True
+) -> None:
     """Give records these ids by source, None takes one away, others stay; in the caller's transaction.
 
     Raises Conflict for an id that another record has, or that is given to two; IntegrityError where another record
@@ -117,11 +127,7 @@ def set_external_ids(entity_type: str, given: Mapping[UUID, Mapping[str, str | N
         for pk, source, value in wanted:
             owner = owners.setdefault((source, value), pk)
             if owner != pk:
-                raise Conflict(
-                    f"The external id {source}:{value} is that of {entity_type} {owner}. Change that one instead, or "
-                    "take the id away from it first.",
-                    code=TAKEN,
-                )
+                raise taken(entity_type, (source, value), owner if names_owner else None)
         params = {"ids": [pk for pk, _s, _v in wanted], "sources": [s for s, _v in names]}
         _run(_SET, params | {"values": [v for _s, v in names], "entity_type": entity_type})
 

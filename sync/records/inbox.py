@@ -23,7 +23,6 @@ from sync.kernel import counters
 from sync.kernel.db import fetch_prepared
 from sync.limits import credentials
 from sync.models import SyncedModel, WebhookEvent
-from sync.models.jobs import IMPORT_RUNNING
 from sync.outbox import notify
 from sync.outbox.queue_rows import ITEM_UPSERT, RECORD_UPSERT
 from sync.registry import configured_board_id
@@ -65,9 +64,7 @@ WITH link AS MATERIALIZED (
     {item_waits}
 ), noted AS (
     INSERT INTO sync_unmatched_items (entity_type, board_id, item_id, name, reason_code)
-    SELECT meant.entity_type, %(board_id)s, %(item_id)s, %(name)s, CASE WHEN EXISTS (
-        SELECT FROM sync_backfills AS backfill WHERE backfill.entity_type = meant.entity_type AND {importing})
-        THEN 'waits_for_import' ELSE 'queued' END
+    SELECT meant.entity_type, %(board_id)s, %(item_id)s, %(name)s, 'queued'
     FROM meant WHERE %(notes)s AND NOT EXISTS (SELECT FROM record)
         AND NOT EXISTS (SELECT FROM sync_refused_items AS ignored
             WHERE ignored.entity_type = meant.entity_type AND ignored.item_id = %(item_id)s AND ignored.let_go)
@@ -142,7 +139,7 @@ def _delivery_sql(models: tuple[tuple[str, type[SyncedModel]], ...]) -> str:
         _RECORD.format(table=quote(model._meta.db_table), entity_type=f"'{entity_type}'")
         for entity_type, model in models
     )
-    fragments = {"record_waits": RECORD_UPSERT, "item_waits": ITEM_UPSERT, "importing": IMPORT_RUNNING}
+    fragments = {"record_waits": RECORD_UPSERT, "item_waits": ITEM_UPSERT}
     return _DELIVER.format(records=records, **fragments)
 
 

@@ -22,7 +22,6 @@ from sync.kernel.counters import BOARD, COUNTERS, INFINITE, LATENCY, LATENCY_BOU
 from sync.kernel.db import fetch_rows
 from sync.limits.rate_limits import QuotaBudget
 from sync.models import BoardLink
-from sync.models.state import VERIFICATION_WINDOW
 from sync.records import ledger_statistics
 from sync.records.availability import (
     BACKOFF,
@@ -77,14 +76,11 @@ _FIGURES = """
     SELECT figure.name, board.entity_type, '', '', figure.value
     FROM unnest(%(types)s::text[]) AS board (entity_type)
     CROSS JOIN LATERAL (
-        SELECT at FROM sync_audits WHERE entity_type = board.entity_type AND sampled > 0
+        SELECT at, sampled, drifted FROM sync_audits WHERE entity_type = board.entity_type
         ORDER BY at DESC LIMIT 1) AS newest
-    CROSS JOIN LATERAL (
-        SELECT sum(sampled) AS sampled, sum(drifted) AS drifted FROM sync_audits
-        WHERE entity_type = board.entity_type AND sampled > 0 AND at > newest.at - %(window)s::interval) AS day
     CROSS JOIN LATERAL (VALUES
         ('audit_timestamp_seconds', extract(epoch FROM newest.at)),
-        ('audit_sampled', day.sampled), ('audit_drifted', day.drifted)) AS figure (name, value)
+        ('audit_sampled', newest.sampled), ('audit_drifted', newest.drifted)) AS figure (name, value)
 """
 
 Amount = float | datetime | None
@@ -112,9 +108,7 @@ class Scrape:
     @cached_property
     def figures(self) -> Mapping[tuple[str, str, str, str], float]:
         """By name, board, label and bucket: what only grows; and what of these boards is counted in one statement."""
-        params = {
-            "types": list(self.status.links), "kinds": GuardKind.values, "window": VERIFICATION_WINDOW,
-        }  # fmt: skip
+        params = {"types": list(self.status.links), "kinds": GuardKind.values}
         rows = fetch_rows(_FIGURES, params)
         return {(name, board, label, bucket): float(value) for name, board, label, bucket, value in rows}
 
@@ -388,7 +382,7 @@ GAUGES = (
     ),
     Gauge(
         "audit_sampled",
-        "Records that said synced and were verified, of the day before the newest verification.",
+        "Records that said synced and were compared by the last nightly comparison.",
         BOARD,
         query=_by_figure("audit_sampled"),
     ),
@@ -400,7 +394,7 @@ GAUGES = (
     ),
     Gauge(
         "audit_timestamp_seconds",
-        "When the newest verification ran; absent before it.",
+        "When the last nightly comparison ended; absent before it.",
         BOARD,
         query=_by_figure("audit_timestamp_seconds"),
     ),

@@ -22,7 +22,6 @@ from sync.kernel.action_errors import Conflict
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import UnmatchedReason
 from sync.models import BoardLink, RefusedItem, SyncedModel, SyncQueue, UnmatchedItem
-from sync.models.jobs import IMPORT_RUNNING
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_item_many
 from sync.records import availability
@@ -59,19 +58,12 @@ _IS_NEW = """
             AND tombstone.monday_id = found.item_id AND tombstone.state <> 'restored')))
 """
 
-# During an import most new items are its own.
-_REASON = f"""
-    CASE WHEN found.reason = 'queued' AND EXISTS (
-        SELECT FROM sync_backfills AS backfill WHERE backfill.entity_type = %(entity_type)s AND {IMPORT_RUNNING})
-    THEN 'waits_for_import' ELSE found.reason END
-"""
-
 # Two statements: the first waits for whoever deletes a row and holds none that they want, the second never waits. So
 # neither can be part of a deadlock, in whatever order others link items with records.
 _INSERT = f"""
     WITH {_FOUND}
     INSERT INTO sync_unmatched_items (entity_type, board_id, item_id, name, reason_code, details, "values")
-    SELECT %(entity_type)s, %(board_id)s, found.item_id, found.name, {_REASON}, found.details, found."values"
+    SELECT %(entity_type)s, %(board_id)s, found.item_id, found.name, found.reason, found.details, found."values"
     FROM found WHERE {_IS_NEW} ORDER BY found.item_id
     ON CONFLICT (item_id, entity_type) DO NOTHING
 """
@@ -196,19 +188,28 @@ class ItemRequest:
     at: datetime | None = None
 
 
-def request_creation(rows: Iterable[UnmatchedItem], by: str) -> int:
-    """Have items become records; return how many. One that fits several records becomes one of its own."""
-    found = [row for row in rows if row.ignored_at is None]
+def request_creation(rows: Iterable[UnmatchedItem], by: str) -> list[UnmatchedItem]:
+    """Have items become records; return those that will. One that fits several records becomes one of its own.
+
+    Of one with which somebody else has other plans, nothing is asked.
+    """
+    found, asked = [row for row in rows if row.ignored_at is None], list[UnmatchedItem]()
     for key, is_question in ((AS_NEW, True), (MAY_CREATE, False)):
-        asked = [row for row in found if (row.reason_code == UnmatchedReason.AMBIGUOUS) == is_question]
-        _enqueue_requests(asked, {key: True, "by": by})
-    return len(found)
+        alike = [row for row in found if (row.reason_code == UnmatchedReason.AMBIGUOUS) == is_question]
+        asked += _enqueue_requests(alike, {key: True, "by": by})
+    return asked
 
 
 def request_link(row: UnmatchedItem, record: SyncedModel, by: str) -> None:
     """Have an item linked with a record; raises Conflict."""
     check_linkable(row, record)
-    _enqueue_requests([row], {LINK_TO: str(record.pk), "by": by})
+    if not _enqueue_requests([row], {LINK_TO: str(record.pk), "by": by}):
+        raise Conflict(planned_otherwise(row))
+
+
+def planned_otherwise(row: UnmatchedItem) -> str:
+    """Say that somebody else has other plans with an item."""
+    return f"Somebody else asked for something else with “{row}”, which is done with the next sync. Look again then."
 
 
 def check_linkable(row: UnmatchedItem, record: SyncedModel) -> None:
@@ -358,8 +359,19 @@ def _ids_by_type(rows: Iterable[UnmatchedItem | RefusedItem]) -> Iterable[tuple[
     return [(kind, [row.item_id for row in of_type]) for kind, of_type in groupby(ordered, lambda row: row.entity_type)]
 
 
-def _enqueue_requests(rows: Sequence[UnmatchedItem], payload: Mapping[str, Any]) -> None:
+def _enqueue_requests(rows: Sequence[UnmatchedItem], payload: Mapping[str, Any]) -> list[UnmatchedItem]:
+    """Request this for the items with which nobody else has other plans, and return those."""
+    jobs = open_requests(row.item_id for row in rows)
+    free = [row for row in rows if not _is_planned_otherwise(jobs.get((row.entity_type, row.item_id)), payload)]
     with transaction.atomic():
-        for entity_type, ids in _ids_by_type(rows):
+        for entity_type, ids in _ids_by_type(free):
             enqueue_item_many(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
             transaction.on_commit(partial(notify.notify_now, entity_type), robust=True)
+    return free
+
+
+def _is_planned_otherwise(job: SyncQueue | None, payload: Mapping[str, Any]) -> bool:
+    # Both would be in one job, in which the later wish takes the place of the one before.
+    if job is None or job.payload.get("by") == payload["by"]:
+        return False
+    return any(key in job.payload and job.payload[key] != payload.get(key) for key in REQUEST_KEYS)

@@ -8,6 +8,7 @@ from smtplib import SMTPRecipientsRefused
 from typing import Any
 
 import pytest
+from axes.models import AccessAttempt
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.core.mail.backends.base import BaseEmailBackend
@@ -88,6 +89,15 @@ def test_a_recovery_code_works_once_and_nothing_stored_can_be_used(ada: User) ->
     first, second = with_password(), with_password()
     assert first.post(CODE, {"code": codes[0].lower()}).status_code == 302
     assert second.post(CODE, {"code": codes[0]}).context["error"]
+
+
+def test_a_code_that_was_refused_is_stored_nowhere(ada: User) -> None:
+    """It may be a recovery code with one wrong letter, or one of the app that came during a lock."""
+    enrolled(ada)
+    with_password().post(CODE, {"code": "ABCD-EFGH-IJKL-MNOP"})
+    stored = str(list(AccessAttempt.objects.values()))
+    assert "code=" in stored
+    assert "EFGH" not in stored
 
 
 def test_wrong_codes_are_counted_as_failed_logins_and_the_password_does_not_reset_them(ada: User) -> None:

@@ -70,7 +70,7 @@ def furnish(world: dict[str, Any], person: User) -> None:
         GuardedAct.objects.create(
             entity_type="contact", entity_id=synced.pk, kind=kind, state=state, key=f"k{number}", label="Phone “1”"
         )  # fmt: skip
-    SyncAudit.objects.create(entity_type="contact", sampled=3, drifted=1, calls=1)
+    SyncAudit.objects.create(entity_type="contact", sampled=3, drifted=1)
     Tombstone.objects.create(
         entity_type="contact", entity_id=uuid.uuid4(), data={"name": "Gone Girl"}, monday_id="5099"
     )

@@ -125,9 +125,8 @@ def held(name: str, item: str) -> Contact:
     """A contact whose email Monday refuses."""
     made = contact(name, email="nobody@invalid")
     mark(made, RecordSyncStatus.PENDING, item)
-    ledger(
-        made, SyncStatus.COMPLETED, held={"email": {"reason": "Monday refuses this email: it isn't valid."}},
-    )  # fmt: skip
+    entry = {"reason": "Monday refuses this email: it isn't valid.", "code": "invalid", "side": "npd"}
+    ledger(made, SyncStatus.COMPLETED, held={"email": entry})
     return made
 
 

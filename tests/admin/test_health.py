@@ -21,7 +21,6 @@ from npd.models import Contact, Organization
 from sync.admin.board_cards import in_sync_text
 from sync.choices import RecordSyncStatus, SyncDirection
 from sync.clock import sync_now
-from sync.connectors.base.errors import DailyLimitReached
 from sync.kernel.counters import FAILED_ATTEMPTS, FAILED_JOBS, PASSES, Increment, increment
 from sync.ledger.record_view import RecordState
 from sync.limits import quota
@@ -33,9 +32,9 @@ from sync.models import (
     GuardedAct,
     HourCount,
     LatencyHour,
-    MondayAccount,
     NotificationReceiver,
     QueuePause,
+    SetupDraft,
     SyncAudit,
     SyncMetadata,
     SyncQueue,
@@ -337,15 +336,6 @@ def test_what_is_paused_is_resumed_on_the_page_by_who_may(client: Client, person
     assert not QueuePause.objects.exists()
 
 
-def test_a_long_wait_is_told_in_hours(browser_of_person: Client) -> None:
-    states.boards()
-    error = DailyLimitReached("daily limit exceeded", wait_seconds=63_877)
-    MondayAccount.objects.update_or_create(
-        id=1, defaults={"pause_reason": error.sentence, "paused_until": sync_now() + timedelta(hours=17)}
-    )
-    assert "Monday asks to wait 17 hours." in text_of(browser_of_person)
-
-
 # The charts
 
 
@@ -451,6 +441,27 @@ def test_before_the_set_up_the_page_says_where_to_begin(browser_of_person: Clien
     assert "Get started" in text_of(browser_of_person)  # webhooks and the first sync are still to come
     BoardLink.objects.update(webhooks={"1": {"event": "x", "fingerprint": "y"}}, last_look="2026-01-01T00:00Z")
     assert "Get started" not in text_of(browser_of_person)
+
+
+def test_a_set_up_that_is_being_applied_is_said_to_be_running(browser_of_person: Client) -> None:
+    assert "Running" not in words_of(html_of(browser_of_person))
+    SetupDraft.objects.create(entity_type="contact", state="running", owner=User.objects.get(is_superuser=True))
+    assert "Running First sync" in words_of(html_of(browser_of_person))
+
+
+def test_when_all_was_verified_names_the_board_for_which_that_is_the_longest_ago(browser_of_person: Client) -> None:
+    states.boards()
+    now = sync_now()
+
+    def sampled(entity_type: str, ago: timedelta) -> None:
+        SyncAudit.objects.create(entity_type=entity_type, sampled=5, drifted=0, at=now - ago)
+
+    sampled("contact", timedelta(minutes=4))
+    assert "Oldest: Organizations, not verified yet." in words_of(html_of(browser_of_person))
+    sampled("organization", timedelta(hours=3))
+    assert "Oldest: Organizations, 3 hours ago." in words_of(html_of(browser_of_person))
+    sampled("organization", timedelta(minutes=4))
+    assert "All boards alike." in words_of(html_of(browser_of_person))
 
 
 # What it costs

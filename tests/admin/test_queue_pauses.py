@@ -61,11 +61,11 @@ def test_a_link_pauses_and_resumes_nothing(browser_of_person: Client) -> None:
     assert [browser_of_person.get(url).status_code for url in (PAUSE, RESUME)] == [405, 405]
 
 
-def test_a_reason_that_no_database_stores_is_stored_without_that(browser_of_person: Client) -> None:
+def test_a_reason_is_stored_as_one_line_without_what_controls_how_it_is_read(browser_of_person: Client) -> None:
     states.boards()
-    answer = browser_of_person.post(PAUSE, {"why": "Moving\0 the board"}, follow=True)
+    answer = browser_of_person.post(PAUSE, {"why": "Moving\0 the\r\nboard\x1b\x9b \u202eagain"}, follow=True)
     assert answer.status_code == 200
-    assert QueuePause.objects.get().why == "Moving the board"
+    assert QueuePause.objects.get().why == "Moving the board again"
 
 
 def test_a_resume_tells_what_another_pause_still_stops(browser_of_person: Client) -> None:

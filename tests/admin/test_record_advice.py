@@ -11,7 +11,7 @@ from django.test import Client
 
 from npd.models import Contact
 from sync.choices import QueueStatus, RecordSyncStatus
-from sync.models import GuardedAct, QueuePause, RefusedItem, SyncMetadata, SyncQueue
+from sync.models import FieldMapping, GuardedAct, QueuePause, RefusedItem, SyncMetadata, SyncQueue
 from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.test_record_panel import act_url, page_of, posted
@@ -66,6 +66,7 @@ def awaiting_approval(name: str) -> Contact:
 
 
 def blocked(name: str) -> Contact:
+    FieldMapping.objects.filter(key="phone").update(problem="The column is gone.")
     made = states.contact(name)
     states.ledger(made, "completed", held=BLOCKED)
     return made
@@ -120,7 +121,7 @@ def test_what_goes_on_waiting_after_a_resume_is_told(browser_of_person: Client) 
     states.boards()
     record = states.contact("A")
     SyncQueue.objects.create(entity_type="contact", entity_id=record.pk)
-    made = pauses.pause("anna", entity_type="contact", direction="to_monday")
+    made, _ = pauses.pause("anna", entity_type="contact", direction="to_monday")
     pauses.pause("berta", why="the audit")
     form = {"entity_type": made.entity_type, "direction": made.direction}
     told = posted(browser_of_person, record, "resume_board", **form)
@@ -132,7 +133,7 @@ def test_what_waits_for_a_pause_is_resumed_where_the_person_may(browser_of_perso
     states.boards()
     record = states.contact("A")
     SyncQueue.objects.create(entity_type="contact", entity_id=record.pk)
-    made = pauses.pause("anna", entity_type="contact", direction="to_monday")
+    made, _ = pauses.pause("anna", entity_type="contact", direction="to_monday")
     assert acts_of(browser_of_person, record) == ["resume"]
     form = {"entity_type": made.entity_type, "direction": made.direction}
     assert "Resumed. What waited is synced now." in posted(browser_of_person, record, "resume_board", **form)

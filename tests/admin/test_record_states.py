@@ -41,7 +41,8 @@ def waits(name: str, *directions: str, **held: dict[str, Any]) -> Contact:
 
 REJECTED = {"reason": "Monday refused it.", "side": "monday"}
 BLOCKED = {"reason": "The column is gone.", "side": "npd"}
-KEPT = {"reason": "Monday refused it.", "side": "monday", "left_by": {"who": "Ada"}}
+KEPT = {"reason": "Monday refused it.", "side": "monday", "kept_by": {"who": "Ada"}}
+NO_COLUMN = {"reason": "The column is gone.", "side": "npd", "code": "column"}
 LEFT_OUT = {"reason": "It has no item.", "side": "left out"}
 
 
@@ -49,6 +50,7 @@ LEFT_OUT = {"reason": "It has no item.", "side": "left out"}
 def everything() -> None:
     """Contacts in every constellation of status, jobs and blocked fields."""
     states.boards()
+    FieldMapping.objects.filter(key="notes").update(problem="The column is gone.")
     states.synced("Synced", "5001")
     for number, direction in enumerate(SyncDirection.values):
         made = states.contact(f"Direction {direction}", sync_direction=direction)
@@ -60,7 +62,8 @@ def everything() -> None:
     for entries, held in (
         ("nothing", {}), ("rejected", {"email": REJECTED}), ("blocked", {"email": BLOCKED}),
         ("kept", {"email": KEPT}), ("left out", {"organization": LEFT_OUT}),
-        ("both", {"email": KEPT, "phone": REJECTED}),
+        ("both", {"email": KEPT, "phone": REJECTED}), ("no column", {"notes": NO_COLUMN}),
+        ("column is back", {"email": NO_COLUMN}),
     ):  # fmt: skip
         waits(f"No job, {entries}", **held)
         waits(f"To Monday, {entries}", "to_monday", **held)
@@ -103,6 +106,9 @@ def test_what_waits_for_a_pause_is_paused_and_what_needs_a_person_says_so(everyt
     assert found["To Monday, rejected"] == found["To NPD, blocked"] == (attention, Part.BLOCKED)
     # What a person left in NPD, and a relation that is left out, keep no record from being in sync.
     assert found["To NPD, kept"] == found["To NPD, left out"] == pending
+    # A column that is back blocks nothing; its records come back one after another.
+    assert found["To NPD, no column"] == (attention, Part.BLOCKED)
+    assert found["To NPD, column is back"] == pending
 
 
 def test_each_field_says_its_state_and_why(everything: None) -> None:
@@ -147,10 +153,3 @@ def test_a_job_of_a_paused_direction_says_the_pause_where_its_board_only_gathers
     found = described()["To Monday, nothing"]
     assert found.words.startswith("Writing to Monday is paused by anna")
     assert found.next_try is None
-
-
-def test_addresses_of_former_groups_still_filter(everything: None) -> None:
-    names = set(filter_by_health(Contact.objects.all(), "excluded").values_list("name", flat=True))
-    assert {"Off", "Direction none", "Direction npd_to_monday"} <= names
-    assert "Synced" not in names
-    assert filter_by_health(Contact.objects.all(), "failing").filter(name="Failed").exists()

@@ -48,16 +48,16 @@ def test_the_list_says_what_runs_and_when(browser_of_person: Client) -> None:
 
 def test_another_interval_is_kept_and_beat_is_told(browser_of_person: Client) -> None:
     before = PeriodicTasks.last_change()
-    save(browser_of_person, "sync.audit", every="2", period="hours")
-    found = PeriodicTask.objects.get(task="sync.audit")
+    save(browser_of_person, "sync.refresh_quota", every="2", period="hours")
+    found = PeriodicTask.objects.get(task="sync.refresh_quota")
     assert str(found.interval) == "every 2 hours"
     assert PeriodicTasks.last_change() > before
     assert "every 2 hours" in text(browser_of_person.get(LIST))
 
 
 def test_an_interval_that_other_jobs_share_changes_for_this_one_alone(browser_of_person: Client) -> None:
-    save(browser_of_person, "sync.release_held", every="5")
-    assert str(PeriodicTask.objects.get(task="sync.release_held").interval) == "every 5 minutes"
+    save(browser_of_person, "sync.release_approvals", every="5")
+    assert str(PeriodicTask.objects.get(task="sync.release_approvals").interval) == "every 5 minutes"
     assert str(PeriodicTask.objects.get(task="sync.sweep_boards").interval) == "every minute"
     assert IntervalSchedule.objects.filter(every=5, period="minutes").count() == 1
 
@@ -113,8 +113,8 @@ def test_only_who_may_change_the_schedule_can(client: Client) -> None:
 
 
 def test_what_somebody_else_changed_meanwhile_is_not_taken_back(browser_of_person: Client) -> None:
-    form = values_of(browser_of_person.get(page_of("sync.audit")), "periodictask_form")
-    PeriodicTask.objects.filter(task="sync.audit").update(enabled=False)
-    browser_of_person.post(page_of("sync.audit"), form | {"every": "30"})
-    found = PeriodicTask.objects.get(task="sync.audit")
-    assert (found.enabled, str(found.interval)) == (False, "every 30 minutes")
+    form = values_of(browser_of_person.get(page_of("sync.refresh_quota")), "periodictask_form")
+    PeriodicTask.objects.filter(task="sync.refresh_quota").update(enabled=False)
+    browser_of_person.post(page_of("sync.refresh_quota"), form | {"every": "5"})
+    found = PeriodicTask.objects.get(task="sync.refresh_quota")
+    assert (found.enabled, str(found.interval)) == (False, "every 5 hours")

@@ -192,6 +192,20 @@ def test_a_change_that_has_failed_for_minutes_is_said_and_not_all_is_syncing(bro
     assert headline_of(browser_of_person) == "All syncing"
 
 
+@pytest.mark.parametrize("told_by", ["a failed job", "a retried job"])
+def test_what_the_inbox_tells_as_failed_is_not_counted_again_as_a_change_that_fails(
+    browser_of_person: Client, told_by: str
+) -> None:
+    states.boards()
+    job = {"entity_type": "contact", "entity_id": states.contact("Ann").pk, "error_message": "Monday answered 500."}
+    retried = {"retried": {"job": "1", "error": "x", "attempts": 5}} if told_by == "a retried job" else {}
+    SyncQueue.objects.create(**job, attempts=3, payload=retried)
+    if told_by == "a failed job":
+        SyncQueue.objects.create(**job, attempts=5, status=QueueStatus.FAILED)
+    assert tasks_of(browser_of_person) == [("warn", "1 failed job")]
+    assert headline_of(browser_of_person) == "Syncing; 1 thing needs attention"
+
+
 def test_all_syncing_is_not_said_above_a_list_that_needs_attention(browser_of_person: Client) -> None:
     states.boards()
     assert headline_of(browser_of_person) == "All syncing"

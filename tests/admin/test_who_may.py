@@ -195,7 +195,7 @@ def direction_set(world: World, direction: str) -> Callable[[Client], Any]:
 
 
 def tried_again(world: World) -> Callable[[Client], Any]:
-    form = field(world, "email") | {"code": ""}
+    form = field(world, "email") | {"code": "invalid"}
     return lambda client: client.post("/admin/sync/boardlink/held/again/", form)
 
 
@@ -244,7 +244,7 @@ def undone(world: World) -> Callable[[Client], Any]:
 
 def schedule_saved(world: World) -> Callable[[Client], Any]:
     periodic_jobs.ensure_periodic_jobs()
-    entry = PeriodicTask.objects.get(task="sync.audit")
+    entry = PeriodicTask.objects.get(task="sync.refresh_quota")
     page = reverse("admin:django_celery_beat_periodictask_change", args=[entry.pk])
     return saved(page, "periodictask_form", every="17")
 
@@ -296,7 +296,7 @@ ACTS = (
         lambda w: lambda c: c.post("/admin/sync/syncqueue/pause/", {"entity_type": "contact", "direction": ""}),
         STEER,
     ),
-    Act("Pause the sync", lambda w: api("sync/queue/pause", {"entity_type": "contact"}), STEER, by_api=True),
+    Act("Pause the sync", lambda w: api("sync/pauses/", {"entity_type": "contact"}), STEER, by_api=True),
     Act("Resume the sync", paused_record, STEER),
     Act("Resume the sync", paused, STEER),
     Act("Approve bulk deletions", lambda w: guarded(w, "approve"), STEER),

@@ -1,24 +1,17 @@
-"""What a person does in the admin, a program does by API: rejected values, inbox, ignored items, exports, schedule."""
+"""What a person does in the admin, a program does by API: rejected values, inbox, ignored items."""
 
 from __future__ import annotations
-
-import csv
-import io
-from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
-from django_celery_beat.models import PeriodicTask
 from rest_framework.test import APIClient
 
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.kernel import periodic_jobs
 from sync.models import (
     Assignment,
     BoardLink,
-    Export,
     GuardedAct,
     RefusedItem,
     SyncMetadata,
@@ -26,13 +19,12 @@ from sync.models import (
     UnmatchedItem,
     WebhookEndpoint,
 )
-from sync.operations import exports
 from tests.admin import states
 from tests.api.conftest import results, row, user_who_may, with_token
 from tests.conflicts.conftest import GOOD, REFUSED, rejected_too
 
 SYNC = "/api/v1/sync/"
-REJECTED, INBOX, IGNORED, SCHEDULE = (f"{SYNC}{n}/" for n in ("rejected-values", "inbox", "ignored-items", "schedule"))
+REJECTED, INBOX, IGNORED = (f"{SYNC}{n}/" for n in ("rejected-values", "inbox", "ignored-items"))
 SEEN = {"npd": REFUSED, "monday": GOOD}
 
 
@@ -231,122 +223,10 @@ def test_endpoints_and_deliveries_are_filtered_by_owner_times_and_type(api: APIC
     assert api.get(sent, {"event_type": "nonsense"}).status_code == 400
 
 
-def test_boards_and_the_schedule_are_filtered_by_what_they_list(api: APIClient) -> None:
+def test_boards_are_filtered_by_what_they_list(api: APIClient) -> None:
     for kind in ("contact", "organization"):
         BoardLink.objects.get_or_create(entity_type=kind)
     boards = f"{SYNC}boards/"
     assert [one["entity_type"] for one in results(api, boards, entity_type="contact")] == ["contact"]
     assert [one["entity_type"] for one in results(api, boards, ordering="-entity_type")] == ["organization", "contact"]
     assert api.get(boards, {"entity_type": "nonsense"}).status_code == 400
-    periodic_jobs.ensure_periodic_jobs()
-    listed = results(api, SCHEDULE, page_size=500)
-    every = [one["every"] for one in listed if one["every"] and one["period"] == "seconds"]
-    found = results(api, SCHEDULE, every=every[0], period="seconds")
-    assert {(one["every"], one["period"]) for one in found} == {(every[0], "seconds")}
-    assert len(found) == every.count(every[0])
-
-
-# Exports.
-
-
-def test_exports_are_filtered_and_ordered_by_what_they_list(api: APIClient, contact: Contact) -> None:
-    made = [api.post(f"/api/v1/{name}/exports", {"file_format": "csv"}).json()["id"] for name in LISTS]
-    address = "/api/v1/exports/"
-    assert [one["id"] for one in results(api, address, ordering="created_at")] == made
-    assert [one["id"] for one in results(api, address, list="contacts")] == made[:1]
-    assert len(results(api, address, created_since=EARLIER, created_before=LATER)) == len(made)
-    assert results(api, address, created_since=LATER) == []
-    assert api.get(address, {"list": "nonsense"}).status_code == 400
-
-
-LISTS = ("contacts", "organizations")
-XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-
-
-def csv_of(api: APIClient, export: dict[str, Any]) -> list[dict[str, str]]:
-    answer = api.get(f"/api/v1/exports/{export['id']}/file")
-    assert answer.status_code == 200
-    content = b"".join(answer.streaming_content)  # type: ignore[attr-defined]
-    assert int(answer.headers["Content-Length"]) == export["size"] == len(content)
-    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
-    return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
-
-
-def test_a_list_is_exported_under_its_filters_without_a_formula(api: APIClient) -> None:
-    for name in ("=cmd()", "Bea", "Ann"):
-        Contact.objects.create(name=name, role_title="Chair" if name != "Bea" else "")
-    made = api.post("/api/v1/contacts/exports?role_title=Chair&ordering=-name", {"file_format": "csv"})
-    export = made.json()
-    assert (made.status_code, export["state"], export["total"], export["list"]) == (201, "done", 2, "contacts")
-    assert made.headers["Location"].endswith(f"/api/v1/exports/{export['id']}/")
-    assert [one["Name"] for one in csv_of(api, export)] == ["Ann", "'=cmd()"]
-    assert api.get("/api/v1/exports/").json()["results"] == [export]
-    assert api.post("/api/v1/contacts/exports?nonsense=1", {"file_format": "csv"}).status_code == 400
-    assert api.post("/api/v1/contacts/exports", {"file_format": "exe"}).status_code == 400
-    assert LogEntry.objects.latest("id").change_message.startswith("Exported 2 rows as CSV, by the API.")
-
-
-@pytest.mark.parametrize("collection", ["sync/history", "sync/queue", "sync/conflicts", "organizations"])
-def test_every_exported_list_is_its_owners_alone(api: APIClient, collection: str) -> None:
-    row(status="failed")
-    made = api.post(f"/api/v1/{collection}/exports", {"file_format": "xlsx"})
-    assert (made.status_code, made.json()["file_format"]) == (201, "xlsx")
-    other = with_token(User.objects.create_superuser("other"))
-    address = f"/api/v1/exports/{made.json()['id']}"
-    assert api.get(f"{address}/file").headers["Content-Type"] == XLSX
-    assert [other.get(f"{address}/").status_code, other.get(f"{address}/file").status_code] == [404, 404]
-    assert with_token(user_who_may()).post(f"/api/v1/{collection}/exports", {"file_format": "csv"}).status_code == 403
-
-
-def test_a_long_export_is_written_by_a_worker_as_its_owner_may_see_it_then(
-    settings: Any, rejected: Contact, api: APIClient
-) -> None:
-    settings.EXPORT_ROWS_AT_ONCE = 0
-    reader = user_who_may("view_syncqueue", "export_lists")
-    clerk = with_token(reader, "read")
-    row(status="failed", entity_id=rejected.pk)
-    made = clerk.post(f"{SYNC}queue/exports?status=failed", {"file_format": "csv"})
-    export = made.json()
-    assert (made.status_code, export["state"]) == (202, "waiting")
-    refused = clerk.get(f"/api/v1/exports/{export['id']}/file")
-    assert (refused.status_code, refused.json()["code"]) == (409, "not_ready")
-    exports.write_exports()
-    export = clerk.get(f"/api/v1/exports/{export['id']}/").json()
-    assert (export["state"], export["rows"]) == ("done", 1)
-    [line] = csv_of(clerk, export)
-    assert "Ann" not in line["Record"]
-    reader.user_permissions.clear()
-    assert with_token(User.objects.get(pk=reader.pk)).get(f"/api/v1/exports/{export['id']}/file").status_code == 403
-    again = api.post("/api/v1/contacts/exports", {"file_format": "csv"}).json()
-    User.objects.filter(username="ada").update(is_superuser=False)
-    exports.write_exports()
-    assert Export.objects.get(pk=again["id"]).state == "failed"
-
-
-# The schedule.
-
-
-def test_the_schedule_is_read_and_changed(api: APIClient) -> None:
-    periodic_jobs.ensure_periodic_jobs()
-    audit, prune = (PeriodicTask.objects.get(task=f"sync.{name}") for name in ("audit", "prune"))
-    listed = {one["id"]: one for one in results(api, SCHEDULE, page_size=500)}
-    assert (listed[prune.pk]["at"], listed[prune.pk]["every"]) == ("02:40", None)
-    assert (listed[audit.pk]["every"], listed[audit.pk]["period"]) == (15, "minutes")
-    changed = api.patch(f"{SCHEDULE}{audit.pk}/", {"every": 2, "period": "hours"}).json()
-    assert (changed["every"], changed["period"], changed["enabled"]) == (2, "hours", True)
-    PeriodicTask.objects.filter(pk=prune.pk).update(last_run_at=sync_now())
-    changed = api.patch(f"{SCHEDULE}{prune.pk}/", {"at": "23:05", "enabled": False}).json()
-    assert (changed["at"], changed) == ("23:05", api.get(f"{SCHEDULE}{prune.pk}/").json())
-    assert changed["last_run_at"]
-    assert PeriodicTask.objects.get(pk=prune.pk).enabled is False
-    for entry, body in (
-        (audit, {"every": 2, "period": "days"}),
-        (audit, {"at": "02:40"}),
-        (prune, {"every": 1}),
-        (audit, {"every": 0}),
-        (audit, {"task": "x"}),
-    ):
-        assert api.patch(f"{SCHEDULE}{entry.pk}/", body).status_code == 400, body
-    assert str(PeriodicTask.objects.get(pk=audit.pk).interval) == "every 2 hours"
-    viewer = with_token(user_who_may("view_periodictask"))
-    assert (viewer.get(SCHEDULE).status_code, viewer.patch(f"{SCHEDULE}{audit.pk}/", {}).status_code) == (200, 403)

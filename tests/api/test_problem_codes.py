@@ -27,7 +27,7 @@ READ_BY_PROGRAMS = ("sync", "conflicts", "npd", "config")
 OF_PAGES = ("admin", "management", "migrations", "connectors", "notifications", "embedded")
 """Rooms whose errors the API never answers."""
 
-ANSWERED = {"problem": 1, "problem_body": 1, "WebhookAnswer": 1, "_refuse_stranger": 2, "ImportFileError": 0}
+ANSWERED = {"problem": 1, "problem_body": 1, "WebhookAnswer": 1, "refusal": 0, "_refuse_stranger": 2}
 """Functions and classes that take a code without being errors of the API, and its place."""
 
 
@@ -54,7 +54,7 @@ def codes_in_code() -> Iterator[tuple[str, bool]]:
             )
             if not is_error and name not in ANSWERED:
                 continue
-            of_value = name == "ImportFileError" or (is_error and issubclass(kind, Invalid))  # type: ignore[arg-type]
+            of_value = is_error and issubclass(kind, Invalid)  # type: ignore[arg-type]
             given = [word.value for word in node.keywords if word.arg == "code"]
             given += node.args[ANSWERED[name] : ANSWERED[name] + 1] if name in ANSWERED else []
             for value in given:

@@ -38,7 +38,7 @@ def test_candidates_are_items_that_no_record_has_with_reason_and_next_try(api: A
     candidate = row(entity_id=None, remote_id="55", reason="Waits until it was quiet for 10 seconds.")
     answer = api.get(QUEUE, {"candidates": "true"}).json()
     [entry] = answer["results"]
-    assert (entry["id"], entry["remote_id"], entry["entity_id"]) == (candidate.pk, "55", None)
+    assert (entry["id"], entry["monday_id"], entry["entity_id"]) == (candidate.pk, "55", None)
     assert entry["reason"] == "Waits until it was quiet for 10 seconds."
     assert entry["next_retry"]
     assert candidate.pk not in listed(api, candidates="false")

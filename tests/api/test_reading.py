@@ -80,7 +80,7 @@ def test_blocked_fields_are_listed_with_their_reason_and_tried_again(
     blocked(contact)
     SyncQueue.objects.all().delete()
     kept = Contact.objects.create(name="Kept")
-    blocked(kept, left_by={"who": "Ada"})
+    blocked(kept, kept_by={"who": "Ada"})
     [found] = results(api, BLOCKED, field="email", code="rejected", entity_type="contact")
     assert found["entity_id"] == str(contact.pk)
     told = {"field": "email", "rejected": True, "code": "rejected", "reason": "Monday rejected it."}

@@ -1,5 +1,6 @@
 """Steering the queue by API: one row, all rows that match, pauses; who may, and the line that stays of it."""
 
+import threading
 import uuid
 from collections.abc import Sequence
 from datetime import timedelta
@@ -7,15 +8,16 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.db import OperationalError
+from django.db import OperationalError, connection, transaction
 from psycopg.errors import LockNotAvailable
 from rest_framework.test import APIClient
 
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.models import Decision, QueuePause, SyncMetadata, SyncQueue
-from sync.outbox import operate
+from sync.outbox import operate, pauses
 from tests.api.conftest import QUEUE, row, user_who_may, with_token
+from tests.support.waiting import wait_for
 
 PAUSES = "/api/v1/sync/pauses/"
 
@@ -132,8 +134,8 @@ def test_every_act_leaves_a_line_with_its_author_and_one_in_the_records_history(
     SyncMetadata.objects.create(entity_type="contact", entity_id=str(ben.entity_id), sync_status="failed")
     api.post(f"{QUEUE}{ann.pk}/cancel")
     api.post(f"{QUEUE}discard?status=failed", {"expect": 1}, format="json")
-    api.post(f"{QUEUE}pause", {"entity_type": "contact", "why": "moving house"}, format="json")
-    api.post(f"{QUEUE}resume", {"entity_type": "contact"}, format="json")
+    made = api.post(PAUSES, {"entity_type": "contact", "why": "moving house"})
+    api.delete(made.headers["Location"])
     lines = LogEntry.objects.order_by("id")
     assert [line.user.get_username() for line in lines] == ["ada"] * 4
     assert [(line.object_id, line.get_change_message()) for line in lines] == [
@@ -150,24 +152,42 @@ def test_every_act_leaves_a_line_with_its_author_and_one_in_the_records_history(
 
 
 def test_pauses_are_made_listed_and_ended(api: APIClient) -> None:
-    made = api.post(f"{QUEUE}pause", {"direction": "to_monday", "why": "audit"}, format="json")
-    assert made.status_code == 200
+    made = api.post(PAUSES, {"direction": "to_monday", "why": "audit"})
+    assert made.status_code == 201
     [listed] = api.get(PAUSES).json()["results"]
     assert listed == made.json()
     assert (listed["entity_type"], listed["direction"], listed["why"]) == ("", "to_monday", "audit")
     assert (listed["paused_by"], bool(listed["paused_at"])) == ("ada", True)
-    again = api.post(f"{QUEUE}pause", {"direction": "to_monday"}, format="json")
-    assert again.json() == made.json()
     assert [line.change_message for line in LogEntry.objects.all()] == ["Paused writing to Monday by the API."]
-    ended = api.post(f"{QUEUE}resume", {"direction": "to_monday"}, format="json")
-    assert (ended.status_code, ended.json()) == (200, [])
-    refused = api.post(f"{QUEUE}resume", {"direction": "to_monday"}, format="json")
-    assert refused.status_code == 409
-    assert "Nobody paused writing to Monday" in refused.json()["detail"]
+    assert api.delete(made.headers["Location"]).status_code == 204
+    assert api.get(PAUSES).json()["results"] == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_pauses_sent_at_once_one_is_made_and_the_others_find_it(api: APIClient) -> None:
+    together, codes = threading.Barrier(6), list[int]()
+
+    def send() -> None:
+        together.wait()
+        codes.append(api.post(PAUSES, {"why": "audit"}).status_code)
+        connection.close()
+
+    senders = [threading.Thread(target=send) for _ in range(6)]
+    with transaction.atomic(), connection.cursor() as cursor:
+        # All of them have begun before the first gets on.
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [pauses.PAUSE_LOCK])
+        for sender in senders:
+            sender.start()
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
+        wait_for("six pauses", lambda: cursor.execute(waiting) or cursor.fetchone() == (6,))
+    for sender in senders:
+        sender.join(60)
+    assert sorted(codes) == [200] * 5 + [201]
+    assert LogEntry.objects.count() == 1
 
 
 def test_a_pause_without_a_body_is_one_of_everything(api: APIClient) -> None:
-    assert api.post(f"{QUEUE}pause").json()["entity_type"] == ""
+    assert api.post(PAUSES).json()["entity_type"] == ""
     assert (QueuePause.objects.get().entity_type, QueuePause.objects.get().direction) == ("", "")
 
 
@@ -176,14 +196,14 @@ def test_a_pause_without_a_body_is_one_of_everything(api: APIClient) -> None:
     [({"entity_type": "deals"}, 409, "no board for “deals”"), ({"direction": "up"}, 400, "not a valid choice")],
 )
 def test_what_can_not_be_paused_is_refused(api: APIClient, body: dict[str, str], status: int, said: str) -> None:
-    answer = api.post(f"{QUEUE}pause", body, format="json")
+    answer = api.post(PAUSES, body)
     assert answer.status_code == status
     assert said in answer.json()["detail"]
     assert not QueuePause.objects.exists()
 
 
 def test_the_stats_say_what_is_paused(api: APIClient) -> None:
-    api.post(f"{QUEUE}pause", {"entity_type": "contact", "why": "moving house"}, format="json")
+    api.post(PAUSES, {"entity_type": "contact", "why": "moving house"})
     row()
     assert api.get(f"{QUEUE}stats").json()["due"] == 0
 
@@ -195,7 +215,8 @@ def test_who_may_only_look_steers_nothing(db: None) -> None:
     tried = [
         f"{QUEUE}{waiting.pk}/cancel",
         f"{QUEUE}{dead.pk}/discard",
-        *(f"{QUEUE}{act}" for act in ("retry", "cancel", "discard", "pause", "resume")),
+        *(f"{QUEUE}{act}" for act in ("retry", "cancel", "discard")),
+        PAUSES,
     ]
     assert {client.post(address, {"expect": 2}, format="json").status_code for address in tried} == {403}
     assert with_token(user_who_may(name="guest")).get(PAUSES).status_code == 403
@@ -204,8 +225,8 @@ def test_who_may_only_look_steers_nothing(db: None) -> None:
 
 def test_who_may_pause_may_resume_and_nothing_else(db: None) -> None:
     client = with_token(user_who_may("view_syncqueue", "pause_syncqueue"))
-    assert client.post(f"{QUEUE}pause").status_code == 200
-    assert client.post(f"{QUEUE}resume").status_code == 200
+    made = client.post(PAUSES)
+    assert (made.status_code, client.delete(made.headers["Location"]).status_code) == (201, 204)
     assert client.post(f"{QUEUE}{row(status='failed').pk}/retry").status_code == 403
 
 
@@ -253,12 +274,3 @@ def test_a_pause_is_made_once_read_and_ended_by_its_id(api: APIClient) -> None:
     assert api.delete(f"{PAUSES}{made.json()['id']}/").status_code == 204
     assert api.delete(f"{PAUSES}{made.json()['id']}/").status_code == 404
     assert not QueuePause.objects.exists()
-
-
-def test_the_old_addresses_of_pauses_say_until_when_they_are_there(api: APIClient) -> None:
-    for answer in (api.post(f"{QUEUE}pause", {}, format="json"), api.post(f"{QUEUE}resume", {}, format="json")):
-        assert answer.status_code == 200
-        assert answer.headers["Deprecation"] == "@1795305600"
-        assert answer.headers["Sunset"] == "Mon, 22 Nov 2027 00:00:00 GMT"
-        assert 'rel="deprecation"' in answer.headers["Link"]
-    assert "Deprecation" not in api.get(PAUSES).headers

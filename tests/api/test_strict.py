@@ -52,7 +52,21 @@ def test_one_record_takes_no_parameters_that_it_does_not_know(api: APIClient, co
     assert api.get(address.format(contact.pk)).status_code == 400
 
 
-@pytest.mark.parametrize(("method", "address"), [("options", f"{CONTACTS}by-email/a"), ("put", CONTACTS)])
+@pytest.mark.parametrize(
+    ("method", "address"),
+    [
+        ("options", f"{CONTACTS}by-email/a"),
+        ("put", CONTACTS),
+        ("put", "/api/v1/sync/pauses/"),
+        ("get", f"{CONTACTS}bulk"),
+        ("delete", f"{CONTACTS}{NOBODY}/sync-to-monday"),
+        ("get", f"{QUEUE}retry"),
+        ("delete", f"{QUEUE}1/cancel"),
+        ("get", f"{GUARD}approve"),
+        ("delete", "/api/v1/sync/history/1/undo"),
+        ("put", f"/api/v1/webhook-endpoints/{NOBODY}/"),
+    ],
+)
 def test_a_method_that_an_address_does_not_take_is_refused_whatever_the_query(
     api: APIClient, method: str, address: str
 ) -> None:
@@ -88,12 +102,7 @@ def test_a_bulk_act_by_a_filter_that_is_not_understood_touches_no_row(api: APICl
 
 
 @pytest.mark.parametrize(
-    ("address", "body"),
-    [
-        (f"{QUEUE}pause", {"board": "contact"}),
-        (f"{QUEUE}resume", {"entity": "contact"}),
-        (f"{GUARD}approve", {"ids": [1], "id": 2}),
-    ],
+    ("address", "body"), [("/api/v1/sync/pauses/", {"board": "contact"}), (f"{GUARD}approve", {"ids": [1], "id": 2})]
 )
 def test_an_act_with_a_field_that_nobody_knows_is_refused_by_name(
     api: APIClient, address: str, body: dict[str, Any]
@@ -110,7 +119,7 @@ PLACES: list[tuple[str, str, Any]] = [
     ("post", CONTACTS, [{"deep": {"in": [HALF]}}]),
     ("post", "/api/v1/organizations/", {"name": "x", "billing_contact": HALF}),
     ("post", "/api/v1/organizations/", {"name": "x", "sync_direction": HALF}),
-    ("post", f"{QUEUE}pause", {"direction": HALF}),
+    ("post", "/api/v1/sync/pauses/", {"direction": HALF}),
     ("post", f"{GUARD}approve", {"kind": HALF}),
     ("post", f"{CONFLICTS}{NOBODY}/resolve", {"resolution_type": HALF, "seen": {HALF: {}}}),
 ]

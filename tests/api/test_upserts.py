@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from rest_framework.test import APIClient
 
@@ -70,6 +71,17 @@ def test_an_id_is_given_moved_and_taken_away(api: APIClient, contact: Contact) -
     assert Contact.objects.count() == 1
     assert api.patch(url_of(contact), {"external_ids": {"crm": None}}).json()["external_ids"] == {}
     assert api.post(CONTACTS, {"name": "Bob", "external_ids": {"crm": "1"}}).status_code == 201
+
+
+def test_whose_an_id_is_learns_only_who_may_read_the_record(api: APIClient, person: User, contact: Contact) -> None:
+    api.patch(url_of(contact), {"external_ids": {"crm": "1"}})
+    record = {"name": "Bob", "external_ids": {"crm": "1"}}
+    bulk = {"operations": [{"action": "create", "record": record}]}
+    clerk = user_who_may("add_contact")
+    for client, is_told in ((api, True), (with_token(clerk), False), (with_token(person, "write"), False)):
+        for refused in (client.post(CONTACTS, record), client.post(f"{CONTACTS}bulk/", bulk)):
+            assert "external_id_taken" in refused.content.decode()
+            assert (str(contact.pk) in refused.content.decode()) is is_told
 
 
 @pytest.mark.parametrize(

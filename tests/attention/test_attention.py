@@ -71,7 +71,7 @@ def one_of_each_kind(db: None) -> dict[str, Any]:
         address="https://h.example/", secret="-", enabled=False, disabled_code=DisabledCode.PERSON
     )
     # Needs nobody: a value kept different, a field that waits for an approval, a conflict that is being applied.
-    blocked("Kept", "5010", left_by={"who": "Ada"}, **REJECTED)
+    blocked("Kept", "5010", kept_by={"who": "Ada"}, **REJECTED)
     blocked("Approved soon", "5011", code="approval", side="npd")
     blocked("Left out", "5012", side="left out", code="left_out")
     blocked("Off", "5013", code="unknown")

@@ -19,14 +19,14 @@ from conflicts.models import BatchState, ConflictBatch, SyncConflict
 from npd.models import Contact
 from sync.admin.attention_pages import ENTRIES_ON_A_PAGE
 from sync.choices import GuardKind, GuardState
-from sync.models import Assignment, GuardedAct, RefusedItem, SyncMetadata, SyncQueue
+from sync.models import Assignment, BoardLink, FieldMapping, GuardedAct, RefusedItem, SyncMetadata, SyncQueue
 from sync.operations import attention
 from sync.operations.attention import AttentionKind
 from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.conftest import browser_of_person, monday, person
 from tests.admin.test_records import words_of
-from tests.attention.test_attention import one_of_each_kind
+from tests.attention.test_attention import blocked, one_of_each_kind
 
 __all__ = ["browser_of_person", "monday", "one_of_each_kind", "person"]
 
@@ -209,9 +209,9 @@ def test_a_rejected_value_is_kept_different_and_asked_about_again_by_undo(
     assert re.search(rf'href="{attention.entries()[0].url}"\s+data-key="f"', html)
     browser_of_person.post(ACT, {"one": f"keep_npd {key}", **seen_of(html, key)})
     assert "Ann: kept different on both sides." in words_of(page(browser_of_person))
-    assert "left_by" in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).held["email"]
+    assert "kept_by" in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).held["email"]
     browser_of_person.post(UNDO)
-    assert "left_by" not in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).held["email"]
+    assert "kept_by" not in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).held["email"]
     assert key in keys_of(page(browser_of_person))
 
 
@@ -476,3 +476,19 @@ def test_the_page_needs_as_many_queries_for_many_as_for_few(
         )  # fmt: skip
     assert queries() <= few
     assert few <= 16
+
+
+def test_a_column_for_which_no_other_is_free_is_not_offered_an_empty_choice(
+    browser_of_person: Client, db: None
+) -> None:
+    links = states.boards()
+    phone = FieldMapping.objects.filter(link=links["contact"], key="phone")
+    phone.update(problem="Column Phone was deleted.", problem_code="missing")
+    blocked("Gone", "601", code="column", side="npd", reason="Column Phone was deleted.")
+    BoardLink.objects.filter(pk=links["contact"].pk).update(shape={"columns": {}})
+    page = browser_of_person.get(INBOX).content.decode()
+    assert ("Choose another…" in page, "No other column is free" in page, "New column…" in page) == (False, True, True)
+    free = {"columns": {"spare": {"title": "Spare", "type": "phone"}}}
+    BoardLink.objects.filter(pk=links["contact"].pk).update(shape=free)
+    page = browser_of_person.get(INBOX).content.decode()
+    assert ("Choose another…" in page, "No other column is free" in page) == (True, False)

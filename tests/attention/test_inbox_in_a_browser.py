@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from npd.models import Contact
 from sync.kernel.conflict_store import FieldConflict
-from sync.models import SyncMetadata
+from sync.models import SyncMetadata, SyncQueue
 from tests.admin import states
 from tests.admin.conftest import monday, person
 from tests.attention.test_attention import blocked, one_of_each_kind
@@ -57,9 +57,8 @@ def test_what_comes_in_appears_without_moving_the_keyboard_or_the_folds(open_pag
     assert not errors
 
 
-def test_while_an_act_is_on_its_way_the_list_stays_as_it_is_under_the_keys(
-    open_page: Any, person: Any, db: None
-) -> None:
+def on_the_second_of_three(open_page: Any) -> Any:
+    """The inbox with three failed jobs, the keyboard on the second, time standing still; and the page's errors."""
     states.boards()
     for name in ("Ann", "Bob", "Cid"):
         states.dead(name)
@@ -67,6 +66,13 @@ def test_while_an_act_is_on_its_way_the_list_stays_as_it_is_under_the_keys(
     page.clock.install()
     page.goto(INBOX)
     press(page, "j", "j")
+    return page, errors
+
+
+def test_while_an_act_is_on_its_way_the_list_stays_as_it_is_under_the_keys(
+    open_page: Any, person: Any, db: None
+) -> None:
+    page, errors = on_the_second_of_three(open_page)
     second, zoe = here(page), page.locator("[data-inbox-row]", has_text="Zoe")
     page.locator("form.npd-inbox-form").dispatch_event("submit")
     states.conflicting("Zoe", "5001")
@@ -78,6 +84,34 @@ def test_while_an_act_is_on_its_way_the_list_stays_as_it_is_under_the_keys(
     page.clock.fast_forward(HALF_A_MINUTE)
     zoe.wait_for()
     assert here(page) == second
+    assert not errors
+
+
+def test_an_entry_that_leaves_by_itself_hands_the_keyboard_to_the_next_one_and_at_last_to_the_heading(
+    open_page: Any, person: Any, db: None
+) -> None:
+    page, errors = on_the_second_of_three(open_page)
+    names = page.locator(".npd-inbox-name").all_inner_texts()
+    for left, then in ((names[1], names[2]), (names[2], names[0])):
+        assert here(page) == left
+        SyncQueue.objects.filter(entity_id=Contact.objects.get(name=left).pk).delete()
+        page.clock.fast_forward(HALF_A_MINUTE)
+        expect(page.locator("[data-inbox-row]", has_text=left)).to_have_count(0)
+        assert page.evaluate("document.activeElement.matches('[data-inbox-row]')")
+        assert here(page) == then
+    SyncQueue.objects.all().delete()
+    page.clock.fast_forward(HALF_A_MINUTE)
+    page.get_by_text("Your inbox is empty").wait_for()
+    assert page.evaluate("document.activeElement.tagName") == "H1"
+    # Who is elsewhere stays there.
+    states.dead("Dan")
+    page.clock.fast_forward(HALF_A_MINUTE)
+    page.locator("[data-inbox-row]", has_text="Dan").wait_for()
+    page.locator("#nav-sidebar-apps a").first.focus()
+    SyncQueue.objects.all().delete()
+    page.clock.fast_forward(HALF_A_MINUTE)
+    page.get_by_text("Your inbox is empty").wait_for()
+    assert page.evaluate("document.activeElement.closest('#nav-sidebar-apps') !== null")
     assert not errors
 
 

@@ -1,4 +1,4 @@
-"""Where people read what the samples found: first page, board, samples, API, doctor."""
+"""Where people read what the nightly comparison verified: first page, board, its own list, API, doctor."""
 
 from typing import Any
 
@@ -10,7 +10,6 @@ from rest_framework.test import APIClient
 from npd.models import Contact
 from sync.models import BoardLink, SyncAudit
 from sync.operations import doctor
-from sync.operations.detect.comparison import latest_verification
 from tests.admin import states
 
 pytestmark = pytest.mark.django_db
@@ -36,7 +35,7 @@ def sampled(drifted: int = 0) -> SyncAudit:
     contact = Contact.objects.create(name="Ann")
     words = {"key": "phone", "words": "Phone: NPD says “1”, Monday “2”, last synced was “1”."}
     details = [{"record": str(contact.pk), "name": "Ann", "fields": [words]}] if drifted else []
-    return SyncAudit.objects.create(entity_type="contact", sampled=300, drifted=drifted, calls=1, details=details)
+    return SyncAudit.objects.create(entity_type="contact", sampled=300, drifted=drifted, details=details)
 
 
 def drift_finding() -> Any:
@@ -52,26 +51,8 @@ def test_the_first_page_says_what_was_verified(browser: Client) -> None:
     answer = browser.get("/admin/")
     verified = {board.title: board.verified for board in answer.context["boards"]}
     assert "300 of 300 checked records were the same" in verified["Contacts"]
-    assert verified["Organizations"].startswith("Not verified yet.")
+    assert verified["Organizations"].startswith("Not verified yet")
     assert "said “synced” and differed" not in answer.content.decode()
-
-
-def test_a_board_that_was_never_verified_says_what_keeps_it(db: None, settings: Any) -> None:
-    settings.MONDAY_API_KEY = "token"
-    said = [latest_verification("contact").waiting]
-    states.boards()
-    said.append(latest_verification("contact").waiting)
-    states.synced("Ann", "5001")
-    said.append(latest_verification("contact").waiting)
-    SyncAudit.objects.create(entity_type="organization", sampled=1, calls=1)
-    said.append(latest_verification("contact").waiting)
-    assert "hours" in said[-1]  # six a day, for all boards together
-    SyncAudit.objects.create(entity_type="contact", sampled=0, calls=1, details=[{"words": "Monday is down."}])
-    said.append(latest_verification("contact").waiting)
-    assert "Monday is down." in said[-1]
-    settings.AUDIT_CALLS_A_DAY = 0
-    said.append(latest_verification("contact").waiting)
-    assert len(set(said)) == len(said)
 
 
 def test_drift_is_an_alarm_on_the_first_page_that_says_what_to_do(browser: Client) -> None:
@@ -89,7 +70,7 @@ def test_the_board_says_when_it_was_verified(browser: Client) -> None:
     assert "300 of 300 checked records were the same" in html
 
 
-def test_a_sample_names_the_records_and_fields_that_differed(browser: Client) -> None:
+def test_a_verification_names_the_records_and_fields_that_differed(browser: Client) -> None:
     found = sampled(drifted=1)
     html = browser.get(f"/admin/sync/syncaudit/{found.pk}/change/").content.decode()
     assert "NPD says “1”, Monday “2”" in html
@@ -114,4 +95,4 @@ def test_the_doctor_tells_drift_as_a_problem(settings: Any) -> None:
     assert drift_finding().ok
     sampled(drifted=1)
     assert not drift_finding().ok
-    assert "1 of 600" in drift_finding().message
+    assert "1 of 300" in drift_finding().message

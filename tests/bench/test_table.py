@@ -5,21 +5,18 @@ from pathlib import Path
 import pytest
 
 from bench import __main__ as every
-from bench.page import NoPlace, between, place_of, write
-from bench.table import HANDED_TO, Handed, Row, handed, markdown_table, publish, status, text_table
+from bench.page import NoPlace, between, cell, place_of, write
+from bench.table import HANDED_TO, Handed, Row, handed, publish, status, text_table
 
 HELD = Row("calls a record", "≤ 0.03", "0.02", True)
 MISSED = Row("calls a record", "≤ 0.03", "0.2", False)
 GOAL_MISSED = Row("p99", "≤ 25 ms", "31 ms", False, gate=False)
 PAGE = """# Performance
 
-<!-- figures of calls -->
-old calls
-<!-- /figures of calls -->
-
-<!-- figures of allowance -->
-old figures
-<!-- /figures of allowance -->
+| promised | today |
+| --- | --- |
+| few calls | <!-- figures:calls -->old calls<!-- /figures:calls --> |
+| within the quota | <!-- figures:allowance -->old figures<!-- /figures:allowance --> |
 
 Kept.
 
@@ -52,17 +49,25 @@ def test_what_a_bench_found_reaches_the_one_table(
 
 
 def test_a_bar_in_a_figure_does_not_end_its_cell() -> None:
-    assert "a \\| b" in markdown_table([Row("a | b", "", "", True)])[2]
+    assert cell([Row("", "", "a | b", True)], "today") == "a \\| b; 1 of 1 held (today)"
+
+
+def test_the_page_says_a_benchs_first_figures_and_all_that_it_missed() -> None:
+    assert cell([HELD, HELD, HELD, GOAL_MISSED], "today") == (
+        "0.02; 0.02; goal missed: p99, 31 ms; 3 of 4 held (today)"
+    )
+    further = Row("… a second", "≥ 50", "31", False)
+    assert "MISSED: calls a record … a second, 31;" in cell([HELD, further], "today")
 
 
 def test_the_page_gets_what_ran_and_keeps_everything_else(tmp_path: Path) -> None:
     page = tmp_path / "performance.md"
     page.write_text(PAGE)
     found = {"calls": Handed([HELD]), "allowance": Handed([GOAL_MISSED], ["| 200 | carries |"])}
-    told = write(page, found, "2 cores")
+    told = write(page, found, "2026-11-22")
     text = page.read_text()
-    assert text.count("Measured 2 cores.") == 2
-    assert "| calls a record | ≤ 0.03 | 0.02 | held |" in text
+    assert "| <!-- figures:calls -->0.02; 1 of 1 held (2026-11-22)<!-- /figures:calls --> |" in text
+    assert "goal missed: p99, 31 ms; 0 of 1 held (2026-11-22)" in text
     assert "| 200 | carries |" in text
     assert "old" not in text
     assert "\nKept.\n" in text
@@ -72,7 +77,7 @@ def test_the_page_gets_what_ran_and_keeps_everything_else(tmp_path: Path) -> Non
 def test_what_did_not_run_stays_as_it_was(tmp_path: Path) -> None:
     page = tmp_path / "performance.md"
     page.write_text(PAGE)
-    write(page, {"allowance": Handed([GOAL_MISSED], ["| 200 | carries |"])}, "2 cores")
+    write(page, {"allowance": Handed([GOAL_MISSED], ["| 200 | carries |"])}, "2026-11-22")
     assert "old calls" in page.read_text()
 
 

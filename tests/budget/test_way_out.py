@@ -13,6 +13,7 @@ from django.test import Client
 from conflicts.models import SyncConflict
 from sync.choices import StopCode
 from sync.clock import sync_now
+from sync.connectors.base.errors import BoardLocked, DailyLimitReached
 from sync.limits import breaker, quota
 from sync.limits.breaker import AskCode
 from sync.models import BoardLink, MondayAccount
@@ -21,6 +22,7 @@ from sync.operations.record_requests import push_record
 from sync.outbox import pauses
 from sync.records import availability
 from sync.records.availability import BlockedKind
+from tests.admin import states
 from tests.budget.conftest import Planned
 from tests.budget.test_worker import edit
 from tests.support.world import World
@@ -192,9 +194,10 @@ def test_the_doors_of_api_and_command_ask_too(world: World, door: str) -> None:
         client.force_login(world.administrator("lead"))
         job = client.get("/api/v1/sync/queue/?status=pending").json()["results"][0]["id"]
         if door == "resume":
-            pauses.pause("maya")
-        url = {"retry": f"/api/v1/sync/queue/{job}/retry", "resume": "/api/v1/sync/queue/resume"}[door]
-        assert client.post(url, {}, content_type="application/json").status_code == 200
+            paused, _ = pauses.pause("maya")
+            assert client.delete(f"/api/v1/sync/pauses/{paused.pk}/").status_code == 204
+        else:
+            assert client.post(f"/api/v1/sync/queue/{job}/retry").status_code == 200
     assert availability.of("contact").is_available
     assert not SyncConflict.objects.exists()
 
@@ -208,3 +211,14 @@ def test_what_monday_asked_to_wait_for_is_not_reworded_by_an_outage(world: World
     assert breaker.ask_again().code is AskCode.STOPPED
     row = MondayAccount.objects.get()
     assert (row.pause_code, row.pause_reason) == (StopCode.DAY_LIMIT, reason)
+
+
+@pytest.mark.django_db
+def test_why_something_stops_is_stored_without_the_wait_that_shrinks() -> None:
+    link = states.boards()["contact"]
+    for seconds in (63_877, 40):
+        breaker.trip_account(DailyLimitReached("daily limit exceeded", wait_seconds=seconds))
+        breaker.trip_board(link, BoardLocked("board is locked", wait_seconds=seconds))
+        link.refresh_from_db()
+        stored = (MondayAccount.objects.get().pause_reason, link.blocked_reason)
+        assert stored == (DailyLimitReached("daily limit exceeded").sentence, BoardLocked("board is locked").sentence)

@@ -76,8 +76,8 @@ def test_a_board_without_room_for_a_read_and_a_write_is_passed_over(world: World
     world.work()
     assert world.calls() == calls
     assert (world.row(contact).status, world.row(contact).attempts) == ("pending", 0)
-    assert SyncQueueService().get_queue_stats()["due"] == 0
-    assert SyncQueueService().oldest_due_seconds() == 0
+    stats = SyncQueueService().get_queue_stats()
+    assert (stats["due"], stats["oldest_due_seconds"]) == (0, 0)
     assert breaker.monday_account().paused_until is None
     assert world.status(contact) == "pending"
     assert "minute" in SyncStateService().describe(contact).words
@@ -214,11 +214,11 @@ def test_a_call_that_monday_refuses_for_the_day_counts_a_tenth_and_holds_the_res
 
 
 def test_the_hourly_comparison_forgets_old_figures(world: World, monday: Planned) -> None:
-    from sync.tasks import refresh_allowance
+    from sync.tasks import refresh_quota
 
     monday.limits(plan="standard")
     world.pass_time(days=9)
-    refresh_allowance()
+    refresh_quota()
     assert ApiUsage.objects.count() == 1
     assert quota.forecast().limit == 1_000
 

@@ -104,14 +104,14 @@ def same_person_on_both_sides(cast: Cast) -> None:
 
 @act(1)
 def import_new(cast: Cast) -> None:
-    """A bulk import of new contacts."""
+    """New contacts, saved at once."""
     handles = [cast.newcomer("contact") for _ in range(cast.rng.randint(2, 5))]
     cast.do("import_new", handles=handles, number=cast.token(len(handles)))
 
 
 @act(1)
 def import_update(cast: Cast) -> None:
-    """A bulk import that writes one field of many."""
+    """A statement that writes one field of many."""
     handles = sorted({cast.someone("contact") for _ in range(4)} - {""})
     empties = cast.rng.random() < 0.2
     key = cast.rng.choice(("role_title", "notes", "phone"))

@@ -9,7 +9,6 @@ from functools import partial
 
 import pytest
 
-from config.embedded.processes import Child
 from tests.chaos.arena import CHAOS, Arena
 from tests.chaos.planted import FILE_VARIABLE
 from tests.chaos.workers import Hand
@@ -57,15 +56,10 @@ def crew(processes: Processes) -> Iterator[Crew]:
 
 @pytest.fixture
 def arena(
-    transactional_db: None,
-    crew: Crew,
-    sandbox: Sandbox,
-    running_sandbox: list[Child],
-    prepared: Prepared,
-    pytestconfig: pytest.Config,
+    transactional_db: None, crew: Crew, sandbox: Sandbox, prepared: Prepared, pytestconfig: pytest.Config
 ) -> Iterator[Arena]:
     """Empty, and not prepared yet."""
-    stand = partial(prepared.stand, sandbox, running_sandbox[0].pid)
+    stand = partial(prepared.stand, sandbox)
     found = Arena(crew.processes, crew.hand, sandbox, pytestconfig.stash[SERVERS].postgres, stand)
     with crew.at_work():
         yield found

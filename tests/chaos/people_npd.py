@@ -115,7 +115,7 @@ def save_form(stage: Stage, form: str, key: str, number: int, insist: bool = Fal
 
 
 def import_new(stage: Stage, handles: list[str], number: int) -> str | None:
-    """A bulk import of new contacts."""
+    """New contacts, saved at once."""
     made = []
     for place, handle in enumerate(handles):
         stage.journal.types[handle] = "contact"
@@ -130,7 +130,7 @@ def import_new(stage: Stage, handles: list[str], number: int) -> str | None:
 
 
 def import_update(stage: Stage, handles: list[str], key: str, number: int) -> str | None:
-    """A bulk import that changes a field of several records at once (number 0: empties it)."""
+    """A statement that changes a field of several records at once (number 0: empties it)."""
     told = []
     with transaction.atomic():
         for place, handle in enumerate(handles):

@@ -34,7 +34,7 @@ POINTS = 60
 """At least as many as the work has; a kill that comes too late is an ordinary run."""
 STRIDE = 4
 STORIES: tuple[int, ...] = (3,) if os.environ.get("TEST_SERVERS") == "1" else (1,)
-"""Every point is a kill point of one of four stories; `make test` plays one of them, on real servers another."""
+"""Every point is a kill point of one of four stories; `make hostile` plays one of them, on real servers another."""
 if os.environ.get("CHAOS_ALL_KILLS") == "1":
     STORIES = (1, 2, 3, 4)
 

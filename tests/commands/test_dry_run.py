@@ -16,7 +16,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.limits import metered_client
 from sync.limits.pass_budget import board_costs
-from sync.models import BoardLink, Decision, FieldMapping, SyncQueue, Tombstone
+from sync.models import ApiBudget, BoardLink, Decision, FieldMapping, SyncQueue, Tombstone
 from sync.operations.preview.planned_pass import WriteAttempted, read_only_client
 from sync.operations.preview.sync_plan import plan_sync
 from tests.support.world import World, staged
@@ -267,3 +267,22 @@ def test_relations_and_organizations_are_planned_too(world: World) -> None:
     Organization.objects.create(name="Example Ltd")
     assert counts(plan()) == {"create": 1}
     assert User.objects.count() == 0
+
+
+def test_a_first_load_is_planned_with_its_price_and_done_a_hundred_records_a_call(world: World) -> None:
+    """Also of records that have no job, as those that were there before their table had triggers."""
+    Contact.objects.bulk_create(Contact(name=f"Person {n}", email=f"p{n}@x.org") for n in range(110))
+    world.sandbox.act(
+        "add", board_id=world.board_id(), name="Person 7", values={"email": {"email": "p7@x.org", "text": "p7@x.org"}}
+    )
+    SyncQueue.objects.all().delete()
+    ApiBudget.objects.update_or_create(id=1, defaults={"day_limit": 1000})
+    told = plan()
+    [contacts] = [board for board in told["boards"] if board["entity_type"] == "contact"]
+    assert (contacts["counts"]["create"], contacts["counts"]["link"]) == (109, 1)
+    assert "of the day's API quota" in said()
+    before = world.calls()
+    call_command("sync_reconcile", "--progress", stdout=StringIO())
+    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
+    assert len(world.sandbox.items()) == 110
+    assert world.calls() - before <= told["cost"]["of_the_real_run"]["calls"] + 4

@@ -12,9 +12,10 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from conflicts.conflict_context import ConflictContext
+from conflicts.conflict_queries import counts_and_acts
 from conflicts.database_store import DatabaseConflictStore
 from conflicts.models import SyncConflict
-from conflicts.presenter import conflict_progress
+from conflicts.presenter import conflict_progress, screen_options
 from conflicts.resolution import resolve, undo, undo_problem
 from conflicts.validation import InvalidResolution, NotOpen, StaleResolution
 from npd.models import Contact
@@ -23,6 +24,7 @@ from sync.choices import Cause, Priority
 from sync.kernel.conflict_store import RECORD_KEY, ConflictReport, FieldConflict, Option
 from sync.merge import Resolution
 from sync.models import BoardLink, Decision, FieldMapping, SyncQueue
+from sync.reconcile.identity import duplicate_question
 from tests.conflicts.conftest import conflict_of, record
 from tests.conflicts.test_screen import screen, text_of
 
@@ -333,3 +335,12 @@ def test_an_address_may_choose_an_option_before_and_stores_nothing(client: Clien
     assert re.search(r'value="npd"[^>]*checked', page)
     assert not re.search(r'name="option"[^>]*checked', client.get(f"{url}?option=nothing").content.decode())
     assert conflict_of(contact).choice is None
+
+
+def test_an_answer_that_merges_two_records_is_marked_as_deleting(contact: Contact) -> None:
+    other = Contact.objects.create(name="Grace B. Hopper")
+    question = duplicate_question(contact, [other], "email")
+    record(ConflictReport("contact", contact.pk, "8", "identity", data=question))
+    ways = {way["label"]: way["deletes"] for way in screen_options(conflict_of(contact))}
+    assert ways == {f"The same as “Grace B. Hopper”: delete “{contact}”": True, "They are two": False}
+    assert not counts_and_acts()[1]  # and is no act for many at once

@@ -60,7 +60,7 @@ def test_the_list_is_paged_filtered_and_counted(api: APIClient, conflict: SyncCo
     record(finding(over))
     found = {
         "": 2, "resolved=false": 1, "resolved=true": 1, "entity_type=contact": 2, "entity_type=organization": 0,
-        "kind=identity": 0, "field=role_title": 1, "monday_item_id=71": 1, "resolution_type=auto": 1, "page_size=1": 2,
+        "kind=identity": 0, "field=role_title": 1, "monday_id=71": 1, "resolution_type=auto": 1, "page_size=1": 2,
     }  # fmt: skip
     answers = {query: api.get(f"{LIST}?{query}").json() for query in found}
     assert {query: answer["count"] for query, answer in answers.items()} == found

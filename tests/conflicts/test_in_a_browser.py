@@ -13,8 +13,9 @@ from conflicts.admin.bulk_pages import batch_url
 from conflicts.models import ConflictBatch, SyncConflict
 from conflicts.tasks import carry_on_batches
 from npd.models import Contact
-from sync.kernel.conflict_store import FieldConflict
+from sync.kernel.conflict_store import ConflictReport, FieldConflict
 from sync.models import SyncQueue
+from sync.reconcile.identity import duplicate_question
 from tests.admin import states
 from tests.conflicts.conftest import PHONE, REFUSED, ROLE, conflict_of, finding, of_fields, record, rejected_too
 from tests.conflicts.test_about_record import gone
@@ -282,4 +283,15 @@ def test_the_page_of_a_batch_follows_it_and_the_button_goes_when_all_is_stored(
     carry_on_batches()
     button.wait_for(state="hidden")
     page.get_by_text("3 being applied").first.wait_for()
+    assert not errors
+
+
+def test_a_button_that_names_the_record_it_deletes_fits_a_phone(open_page: Any, contact: Contact) -> None:
+    other = Contact.objects.create(name="Grace Brewster Murray Hopper of Arlington")
+    record(ConflictReport("contact", contact.pk, "8", "identity", data=duplicate_question(contact, [other], "email")))
+    page, errors = open_page(390, "light")
+    page.goto(f"/admin/conflicts/syncconflict/{conflict_of(contact).pk}/screen/")
+    page.locator("input[data-deletes]").check()
+    page.locator("button.cfl-danger").first.wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert not errors

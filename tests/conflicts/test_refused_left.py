@@ -67,7 +67,7 @@ def test_a_column_that_is_gone_for_a_while_does_not_make_a_left_value_be_sent(
     assert world.calls("mutation") == mutations
     assert world.status(contact) == "synced"
     assert not waits()
-    assert entry(world, contact)["left_by"]["who"] == "Ada"
+    assert entry(world, contact)["kept_by"]["who"] == "Ada"
 
 
 def test_a_value_that_is_changed_while_its_cell_can_not_be_read_is_left_no_more(
@@ -78,7 +78,7 @@ def test_a_value_that_is_changed_while_its_cell_can_not_be_read_is_left_no_more(
     owner.sweep()
     Contact.objects.filter(pk=contact.pk).update(email=OTHER)
     world.work()
-    assert "left" not in entry(world, contact)
+    assert "kept" not in entry(world, contact)
     Contact.objects.filter(pk=contact.pk).update(email=REFUSED)
     world.work()
     owner.column("email", "restore")
@@ -201,7 +201,7 @@ def test_what_is_asked_again_during_a_look_that_comes_to_nothing_stays_asked(wor
     world.meanwhile(lambda: undo_answer(decision, by=ada), after="read")
     world.sandbox.faults({"status": 503})
     world.look(contact)
-    assert "left_by" not in entry(world, contact)
+    assert "kept_by" not in entry(world, contact)
     assert waits() == [("Ann", "email")]
 
 

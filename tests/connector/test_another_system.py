@@ -42,7 +42,7 @@ class CardFile:
 
     cards: dict[str, dict[str, Any]] = {}
     items_per_read = items_per_page = 100
-    people_converters = tag_converters = converter_names = webhook_events = ()
+    people_converters = tag_converters = webhook_events = ()
 
     def __init__(self, transport: Any) -> None: ...
 

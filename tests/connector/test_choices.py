@@ -40,6 +40,15 @@ def test_every_value_is_written_and_comes_back_as_itself(
 
 
 @pytest.mark.parametrize("name", ONE_VALUE)
+def test_a_value_with_two_spaces_comes_back_as_itself(name: str) -> None:
+    """Found by Hypothesis: its label is shared, and the column's label is spelled as the value is."""
+    cell, convert = a_cell(name, {"A": "1  1", "1  1": "1 1"})
+    raw = convert.stored_value(cell.write(convert.to_remote({"stage": "1  1"}, None)))
+    assert convert.remote(raw) == convert.local({"stage": "1  1"}) == cell.told(convert)
+    assert convert.to_local(raw, {"stage": "A"}) == {"stage": "1  1"}
+
+
+@pytest.mark.parametrize("name", ONE_VALUE)
 @pytest.mark.parametrize("said", ["Planned", "PLANNED", " planned", "planned"])
 def test_the_board_may_say_the_label_or_the_value(name: str, said: str) -> None:
     cell, convert = a_cell(name, STAGES, ("Planned", said))

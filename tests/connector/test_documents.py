@@ -24,7 +24,7 @@ from graphql.type import GraphQLInputObjectType, is_input_type, is_non_null_type
 
 import sync.connectors.monday as connector
 from sync.connectors.base.board_items import ItemChange, ItemCreate, ItemRemoval, MatchColumn
-from sync.connectors.monday import board_events, board_structure, bulk_import, connection, graphql, items
+from sync.connectors.monday import board_events, board_structure, connection, graphql, items
 from sync.connectors.monday.graphql import Document
 
 COLUMNS = ["npd_id", "email_1"]
@@ -87,9 +87,6 @@ def _documents() -> Iterator[tuple[str, Document]]:
     yield "page of the log", board_events.log_page_query("7", MOMENT, None, 2)
     yield "page of the log up to a time", board_events.log_page_query("7", MOMENT, MOMENT, 1)
     yield "page of touched items", board_events.updated_items_query("cursor")
-    yield "start an import", bulk_import.start_import_mutation("7", "topics", "npd_id")
-    yield "status of an import", bulk_import.import_status_query("job-1")
-    yield "room on a board", bulk_import.board_capacity_query("7")
     yield "list of boards", Document(board_structure.LIST_BOARDS, {"page": 1, "limit": 100})
 
 

@@ -101,7 +101,6 @@ def test_a_status_without_a_readable_body_still_says_what_it_concerns(
 def test_the_body_s_wait_goes_before_the_header_s() -> None:
     body = failed("Complexity budget exhausted", "COMPLEXITY_BUDGET_EXHAUSTED", retry_in_seconds=22)
     assert translate_error(body, http_status=429, retry_after=60).wait_seconds == 22
-    assert translate_error(failed("x", "RATE_LIMIT_EXCEEDED", retryAfterMs=1500)).wait_seconds == 1.5
     assert translate_error(None, http_status=429, retry_after=60).wait_seconds == 60
 
 
@@ -158,9 +157,9 @@ def test_every_code_stands_in_the_table_once_and_names_its_source() -> None:
 @pytest.mark.parametrize("known", PUBLISHED, ids=lambda known: known.code)
 def test_a_code_becomes_the_class_of_the_table_in_the_present_and_in_the_older_form(known: KnownCode) -> None:
     older = {"error_code": known.code, "error_message": "No.", "status_code": 200, "error_data": {}}
-    for body in (failed("No.", known.code, ["r0"], retryAfterMs=1), older):
+    for body in (failed("No.", known.code, ["r0"]), older):
         error = translate_error(body, http_status=200)
-        assert isinstance(error, known.error) or known.code == "RATE_LIMIT_EXCEEDED"
+        assert isinstance(error, known.error)
         assert error.code == known.code
 
 
@@ -252,8 +251,6 @@ def test_every_published_body_becomes_an_error_of_its_own_class_with_a_sentence(
         (failed("No", "UserUnauthorizedException", ["me"], status_code=403), errors.PermissionMissing),
         (failed("No", "USER_ACCESS_DENIED"), errors.UserDenied),
         ({"message": "Your ip is restricted"}, errors.AddressForbidden),
-        (failed("Too many jobs", "RATE_LIMIT_EXCEEDED", retryAfterMs=90_000), errors.JobLimitReached),
-        (failed("Rate limit exceeded", "RATE_LIMIT_EXCEEDED"), errors.MinuteLimitReached),
     ],
 )
 def test_what_a_code_does_not_tell_is_read_from_the_rest_of_the_error(

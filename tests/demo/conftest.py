@@ -54,7 +54,7 @@ def played(
     """`manage.py demo` on an empty database and an empty sandbox; both are empty again afterwards."""
     if not running_sandbox or running_sandbox[0].ended is not None:
         running_sandbox[:] = [sandbox_process()]
-    sandbox = Sandbox(f"http://127.0.0.1:{settings.SANDBOX_PORT}", settings.MONDAY_API_KEY, "")
+    sandbox = Sandbox(f"http://127.0.0.1:{settings.SANDBOX_PORT}", settings.MONDAY_API_KEY, "", running_sandbox[0].pid)
     sandbox.reset()
     with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patch:
         _point_at(patch, sandbox, receiver)
@@ -64,7 +64,7 @@ def played(
             return demo.command(), sandbox.calls()
 
         try:
-            demo.said, demo.calls = prepared.stand(sandbox, running_sandbox[0].pid, "demo", play)
+            demo.said, demo.calls = prepared.stand(sandbox, "demo", play)
             if not sandbox.control("faults", "GET"):
                 demo.command()  # what is put back is without its fault
             yield demo

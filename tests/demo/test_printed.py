@@ -217,20 +217,6 @@ def the_phone_changed_meanwhile(play: Play) -> None:
     drain()
 
 
-def people_without_items(play: Play) -> None:
-    Contact.objects.bulk_create(
-        [Contact(name=name, email=mail_of(name)) for name in ("Ada Byron", "Grace Hopper", "Ann Lee")]
-    )
-    board = next(one for one in play.demo.sandbox.boards() if one["name"] == "Contacts")
-    for name in ("Grace Hopper", "Ann Lee", "Ann Lee"):
-        mail = {"email": mail_of(name), "text": mail_of(name)}
-        play.demo.sandbox.act("add", board_id=board["id"], name=name, values={"email": mail})
-
-
-def mail_of(name: str) -> str:
-    return f"{name.replace(' ', '.').lower()}@example.org"
-
-
 @contextmanager
 def without_a_token() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
@@ -241,13 +227,11 @@ def without_a_token() -> Iterator[None]:
 
 BEFORE: dict[str, Callable[[Play], None]] = {
     "If-Match": a_person_changed_it,
-    "/sync-to-monday": it_is_synced,
     "/retry": a_dead_letter,
     "status=failed": a_dead_letter,
     "/cancel": a_waiting_row,
     "/cron/": it_is_synced,
     "$CONFLICT/resolve": the_phone_changed_meanwhile,
-    "sync_backfill contact --dry-run": people_without_items,
 }
 
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 import yaml
+from django.conf import settings
 
 from config.embedded.postgres import MAJOR
 from config.embedded.supervisor import worker_command
 from config.environment import SECRETS
-from sync.connectors.monday.bulk_import import UPLOAD_TIMEOUT
 from tests.docs.test_docs import FOR_COMPOSE, HANDED_OVER, variables_in_the_example
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -135,7 +135,7 @@ def test_each_image_is_built_once(compose: dict[str, Any]) -> None:
 def test_the_database_is_the_one_that_the_tests_run_on(compose: dict[str, Any]) -> None:
     postgres = compose["services"]["postgres"]
     assert postgres["image"] == f"postgres:{MAJOR}"
-    # Since 18 the image keeps its data below the volume's own top, and refuses an older database there.
+    # Since 18 the image keeps its data below the volume's own top.
     assert postgres["volumes"] == ["postgres:/var/lib/postgresql"]
 
 
@@ -185,9 +185,9 @@ def test_the_processes_run_as_in_the_procfile_and_as_make_run_starts_them(compos
 
 
 def test_a_worker_is_given_the_time_that_its_longest_call_may_take(compose: dict[str, Any]) -> None:
-    """It ends after the call in the air; see docs/decisions/0046-graceful-stop.md."""
+    """It ends after the call in the air; see docs/decisions/0004-time-schedule-and-stopping.md."""
     given = seconds(compose["services"]["worker"]["stop_grace_period"])
-    assert UPLOAD_TIMEOUT + 10 < given < 300
+    assert settings.MONDAY_TIMEOUT_SECONDS + 10 < given < 300
 
 
 def test_the_images_run_as_nobody_special() -> None:

@@ -82,8 +82,6 @@ ALLOWED = {
     "docs/howto/set-up-with-the-wizard.md": ("*Take over*",),
     "sync/admin/setup_pages.py": ("The set-up is yours now, taken over from",),
     "sync/operations/setup/draft.py": ("Set-up taken over from",),
-    # A board is taken over by another worker.
-    "docs/performance.md": ("20 kills: taken over before the lease ended",),
     # Folders and modules by their names, in the drawing of the floors and the table below it.
     "docs/architecture.md": (
         "sync/   doors",
@@ -92,11 +90,6 @@ ALLOWED = {
         "announce, write, settle",
         "| settle | what becomes of each field",
         "schema drift",
-        "links, tombstones",
-        # The table is called so, and what it keeps of a deleted record has no other name in the literature.
-        "a tombstone, with the job",
-        # HTTP's word: a document that was answered with an error.
-        "a document that Monday refused",
     ),
     "docs/reference/merge.md": ("the tombstone", "a tombstone", "tombstone's"),
     # A person forgets a password.
@@ -104,17 +97,6 @@ ALLOWED = {
     "templates/admin/login.html": ("forgot your password?",),
     # Names of classes.
     "sync/models/__init__.py": ("Tombstone",),
-    # Beat knows its rows by these names; people read the titles beside them.
-    "config/schedule.py": (
-        "compare the allowance with Monday's figures",
-        "let go what waits for approval without a cause",
-        "read a sample of synced records again",
-        "carry on with many conflicts",
-        "carry on set-ups",
-        "carry on imports",
-        "forget what is old",
-        "forget delivered messages",
-    ),
     # An import of the package of that name, and a function of the example.
     "docs/howto/keep-another-system-in-sync.md": ("from sync.ledger import", "def settle("),
     # A state that the API answers.
@@ -160,12 +142,11 @@ def strings(tree: ast.Module) -> Iterator[str]:
 
 
 def pages() -> Iterator[tuple[str, str]]:
-    """The documentation, but for the records of former days: decisions and changelog."""
+    """The documentation, but for the record of former days, the changelog."""
     found = [ROOT / "README.md", ROOT / "sandbox" / "README.md", ROOT / "ops" / "README.md", *DOCS.rglob("*.md")]
     for path in found:
-        if DOCS / "decisions" not in path.parents:
-            text = without_allowed(str(path.relative_to(ROOT)), path.read_text())  # before the backticks are left out
-            yield str(path.relative_to(ROOT)), CODE_AND_LINKS.sub(" ", text)
+        text = without_allowed(str(path.relative_to(ROOT)), path.read_text())  # before the backticks are left out
+        yield str(path.relative_to(ROOT)), CODE_AND_LINKS.sub(" ", text)
 
 
 def without_allowed(path: str, text: str) -> str:

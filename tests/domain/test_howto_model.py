@@ -35,7 +35,9 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
 @pytest.fixture
-def environment(tmp_path: Path, sandbox: Sandbox, hooks: ThreadingHTTPServer) -> Iterator[dict[str, str]]:
+def environment(
+    tmp_path: Path, running_sandbox: object, sandbox: Sandbox, hooks: ThreadingHTTPServer
+) -> Iterator[dict[str, str]]:
     """Of a process whose installation has projects, on a database of its own."""
     (tmp_path / "projects").mkdir()
     (tmp_path / "projects/__init__.py").touch()

@@ -67,19 +67,12 @@ def test_sentences_about_blocked_fields_get_their_codes_and_back() -> None:
                 "INSERT INTO sync_metadata (entity_type, entity_id, held) VALUES ('contact', %s, %s)",
                 [record, json.dumps(entries)],
             )
-            for reason in ("It waits for the bulk import that is at work.", "Sync is paused."):
-                cursor.execute(
-                    "INSERT INTO sync_queue (entity_type, entity_id, reason) VALUES ('contact', %s, %s)",
-                    [uuid.uuid4(), reason],
-                )
         call_command("migrate", "sync", "0016", verbosity=0)
         with connection.cursor() as cursor:
             cursor.execute("SELECT key, problem_code FROM sync_field_mappings")
             assert dict(cursor.fetchall()) == {"role_title": "hidden", "phone": "retyped", "email": ""}
             cursor.execute("SELECT sweep_shortfall FROM sync_board_links")
             assert cursor.fetchall() == [(3,)]
-            cursor.execute("SELECT reason FROM sync_queue WHERE deferred_until = next_retry")
-            assert cursor.fetchall() == [("It waits for the bulk import that is at work.",)]
         codes = {key: entry["code"] for key, entry in held().items()}
         assert codes == {"role_title": "column", "phone": "rejected", "email": "unknown"}
         call_command("migrate", "sync", "0015", verbosity=0)

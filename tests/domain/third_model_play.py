@@ -16,8 +16,13 @@ from django.core.management import call_command
 from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
 
+from sync.boards.sync_filter import FilterSide
 from sync.choices import BlockedCode
 from sync.models import BoardLink, SyncMetadata
+from sync.operations.setup import draft as drafts
+from sync.operations.setup.fields import parse_choices
+from sync.operations.setup.filter_choice import FilterRow, filter_of_rows
+from sync.operations.setup.plan import compare_if_due, plan_totals
 from sync.operations.setup.run import advance_drafts
 from sync.queue import SyncQueueService
 from tests.support.sandbox import Sandbox
@@ -113,18 +118,23 @@ def the_kinds_of_fields(ada: Client) -> None:
         assert ada.get(f"/api/v1/projects/?{filters}").status_code == 400, filters
 
 
-def the_sync_filter(ada: Client) -> None:
+def the_sync_filter() -> None:
     """Asks the same fields: choices by label or value."""
-    draft = "/api/v1/sync/boards/project/draft/"
+    lead = User.objects.get(username="ada")
+    draft = drafts.begin_change(lead, "project")
+    assert drafts.choose_fields(lead, "project", parse_choices(draft.fields)) == {}
     asked = {"stage": "Running", "budget": "1200.50", "due": "2026-12-24"}
-    for stage, status in (("Someday", 400), ("running", 202)):
-        conditions = [{"field": key, "op": "is", "values": [text]} for key, text in (asked | {"stage": stage}).items()]
-        sent = ada.put(draft, {"filter": {"records": conditions}}, content_type=JSON)
-        assert sent.status_code == status, sent.content
+    for stage, wrong in (("Someday", [0]), ("running", [])):
+        rows = [FilterRow(key, "is", text) for key, text in (asked | {"stage": stage}).items()]
+        chosen, problems = filter_of_rows(draft, {FilterSide.RECORD: rows})
+        assert list(problems.get(FilterSide.RECORD, {})) == wrong
+    drafts.choose_filter(lead, "project", chosen)
+    compare_if_due()
     advance_drafts()
-    counts = ada.get(draft).json()["counts"]
+    draft.refresh_from_db()
+    counts = plan_totals(draft)
     assert (counts["linked"], counts["stops"]) == (1, Project.objects.count() - 1)
-    assert ada.delete(draft).status_code == 204
+    drafts.discard_draft(lead, "project")
 
 
 def labels_of_the_column() -> list[str]:
@@ -165,7 +175,7 @@ OF_EVERY_LIST = {"page", "page_size", "pagination", "cursor", "ordering", "searc
 def operations(kind: str, schema: Any) -> Iterator[str]:
     """Each with its answers and the parameters that follow from no field; an upsert by the match field left out."""
     for path, methods in schema["paths"].items():
-        if path.startswith(f"/api/v1/{kind}s/") and not path.endswith(("/{value}/", "/{value}", "/imports")):
+        if path.startswith(f"/api/v1/{kind}s/") and not path.endswith(("/{value}/", "/{value}")):
             for method, one in methods.items():
                 asked = sorted(OF_EVERY_LIST & {parameter["name"] for parameter in one.get("parameters", ())})
                 told = json.dumps([method, path, one["operationId"], asked, sorted(one["responses"])])
@@ -184,7 +194,7 @@ def play() -> None:
     the_admin(ada)
     the_api(ada)
     the_kinds_of_fields(ada)
-    the_sync_filter(ada)
+    the_sync_filter()
     the_groups()
     the_schema()
 

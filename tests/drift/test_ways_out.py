@@ -28,7 +28,6 @@ from tests.drift.conftest import Owner
 from tests.support.world import World
 
 HELD = "/admin/sync/boardlink/held/"
-OLD_LOOPS = "/admin/sync/boardlink/loops/"
 BLOCKED, LOOPS = f"{HELD}?show=blocked", f"{HELD}?show=throttled"
 RENAMED = "“Role” on “Contacts” is now “Position”. The field is still synced."
 
@@ -95,13 +94,6 @@ def test_a_sweep_that_read_the_link_before_a_person_called_it_fine_takes_nothing
     board_columns.remember_titles(older, ["role_title", "phone"], older.shape["columns"])
     assert owner.link().known_titles["role_title"] == "Position"
     assert not board_columns.renamed_columns(owner.link())
-
-
-def test_an_installation_that_knew_no_titles_tells_of_what_is_renamed_from_now_on(world: World, owner: Owner) -> None:
-    BoardLink.objects.update(known_titles={})
-    owner.retitle("role_title", "Position")
-    owner.sweep()
-    assert [one.sentence for one in board_columns.renamed_columns(owner.link())] == [RENAMED]
 
 
 def test_a_column_that_was_restored_is_found_by_the_button_and_what_was_held_flows(
@@ -395,12 +387,12 @@ def test_a_value_that_was_left_in_npd_is_not_tried_again_and_flows_by_another_di
     world: World, owner: Owner, admin: Client
 ) -> None:
     left, refused = world.linked("Ann"), world.linked("Bob")
-    held_so(world, left, left_by={"who": "Ada"})
+    held_so(world, left, kept_by={"who": "Ada"})
     held_so(world, refused)
     form = {"mapping": owner.mapping().pk}
     assert "“Role” of 1 record is tried again now." in posted(admin, f"{HELD}again/", **form, code="rejected")
     world.work()
-    held_so(world, left, left_by={"who": "Ada"})
+    held_so(world, left, kept_by={"who": "Ada"})
     posted(admin, f"{HELD}direction/", **form, direction="none", shown="bidirectional", confirmed="yes")
     world.work()
     assert world.ledger(left).held == {}
@@ -425,12 +417,10 @@ def test_a_rule_from_the_page_of_loops_settles_what_is_asked_already(world: Worl
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 
-@pytest.mark.parametrize("page", [f"{HELD}direction/?direction=none", f"{HELD}stop/", f"{OLD_LOOPS}leave/"])
-def test_a_field_that_is_left_alone_asks_nothing_any_more(world: World, admin: Client, page: str) -> None:
-    """Also from a page that stood open since before both pages were one."""
+def test_a_field_that_is_left_alone_asks_nothing_any_more(world: World, admin: Client) -> None:
     contact = in_conflict(world)
     mapping = FieldMapping.objects.get(key="role_title", link__entity_type="contact")
-    posted(admin, page, mapping=mapping.pk, shown=mapping.direction, confirmed="yes")
+    posted(admin, f"{HELD}direction/", mapping=mapping.pk, shown=mapping.direction, direction="none", confirmed="yes")
     world.work()
     contact.refresh_from_db()
     assert (contact.role_title, world.values(contact)["role_title"]) == ("Owner", "Head")
@@ -561,22 +551,6 @@ def test_monday_wins_is_offered_where_a_rule_decides(world: World, admin: Client
     mapping.refresh_from_db()
     assert mapping.rule == "monday_wins"
     assert "was changed meanwhile, to “Monday wins”" in posted(admin, f"{HELD}rule/", **form, confirmed="yes")
-
-
-OLD_FORMS = {
-    "again": "again/?kind=throttled&show=throttled",
-    "rule": "rule/?show=throttled",
-    "to-npd": "direction/?direction=monday_to_npd&kind=throttled&show=throttled",
-    "leave": "direction/?direction=none&kind=throttled&show=throttled",
-}
-
-
-def test_addresses_of_the_former_page_of_loops_lead_on(world: World, admin: Client) -> None:
-    answer = admin.get(OLD_LOOPS)
-    assert (answer.status_code, answer["Location"]) == (302, LOOPS)
-    for old, new in OLD_FORMS.items():
-        answer = admin.post(f"{OLD_LOOPS}{old}/", {"mapping": 1})
-        assert (answer.status_code, answer["Location"]) == (307, f"{HELD}{new}")
 
 
 def test_blocks_of_columns_are_for_who_may_see_boards(world: World, owner: Owner, client: Client) -> None:

@@ -14,6 +14,7 @@ from config.embedded import accounts
 from tests.support.servers import ROOT
 
 pytestmark = [
+    pytest.mark.processes,
     pytest.mark.skipif(os.geteuid() != 0, reason="only root meets this"),
     pytest.mark.skipif(sys.platform != "linux", reason="user namespaces are Linux's"),
 ]

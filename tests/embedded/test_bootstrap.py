@@ -9,6 +9,8 @@ import pytest
 from config.embedded import bootstrap
 from tests.support.servers import ROOT
 
+pytestmark = pytest.mark.processes
+
 LAUNCHER = ROOT / "config" / "embedded" / "launcher.py"
 NEWER_THAN_2_7 = (ast.JoinedStr, ast.AnnAssign, ast.NamedExpr, ast.Starred, ast.Nonlocal, ast.AsyncFunctionDef)
 

@@ -14,6 +14,8 @@ from config import health
 from tests.support.servers import ROOT, free_port
 from tests.support.serving import Quiet, serving
 
+pytestmark = pytest.mark.processes
+
 
 def check(name: str, folder: Path | None, **env: str) -> subprocess.CompletedProcess[str]:
     """As a container runs it: the image's own check names nobody."""

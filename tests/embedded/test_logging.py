@@ -5,7 +5,7 @@ import logging.config
 import pytest
 import structlog
 
-from config.telemetry import SecretlessFormatter, logging_config, shared_processors
+from config.logs import SecretlessFormatter, logging_config, shared_processors
 from sync.kernel.secret_texts import HIDDEN, Redactor
 
 SECRET = "s3cret-value"

@@ -14,6 +14,8 @@ from config.embedded.processes import StartError
 from tests.support.servers import ROOT
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.processes
+
 HOLDER = """
 import sys, time, pathlib
 from config.embedded.postgres import EmbeddedPostgres

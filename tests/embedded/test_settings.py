@@ -21,6 +21,8 @@ from config.web import options
 from tests.support.servers import NOT_FOR_TESTS, ROOT, free_port
 from tests.support.site import child_environment
 
+pytestmark = pytest.mark.processes
+
 BARE = {name: value for name, value in os.environ.items() if not name.startswith((*NOT_FOR_TESTS, "SECRET_KEY"))}
 SERVERS = {"DATABASE_URL": "postgresql://u@127.0.0.1:1/none", "REDIS_URL": "redis://127.0.0.1:1/0"}
 

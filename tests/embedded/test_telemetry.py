@@ -11,7 +11,11 @@ from http.server import ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.trace import Status, StatusCode
 
 from config import telemetry
 from config.celery import app
@@ -21,6 +25,8 @@ from tests.support.servers import ROOT, free_port
 from tests.support.serving import Quiet, local, serving
 from tests.support.site import child_environment, started
 from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.processes
 
 QUEUE = "telemetry"
 WEBHOOK_TOKEN = "a-webhook-token-that-nobody-may-read"
@@ -37,6 +43,13 @@ class _Take(Quiet):
             body = gzip.decompress(body)
         self.server.taken.append((self.path, body))  # type: ignore[attr-defined]
         self.answer()
+
+
+def keys(value: Any) -> set[str]:
+    """All names in it, at any depth."""
+    if isinstance(value, dict):
+        return set(value).union(*map(keys, value.values()))
+    return set().union(*map(keys, value)) if isinstance(value, list) else set()
 
 
 class Receiver:
@@ -63,7 +76,7 @@ class Receiver:
     def errors(self, process: str) -> list[dict[str, Any]]:
         """The events of one process."""
         lines = [json.loads(line) for body in self.bodies("/api/1/envelope/") for line in body.splitlines() if line]
-        return [line for line in lines if line.get("tags", {}).get("process") == process]
+        return [line for line in lines if line.get("server_name") == process]
 
     def spans(self, process: str) -> dict[str, dict[str, Any]]:
         """The spans of one process by name, each with its attributes."""
@@ -120,8 +133,11 @@ def test_a_failure_of_web_arrives_with_its_request_and_without_a_secret_or_a_per
     (error, *_) = receiver.errors("web")
     assert (error["environment"], error["release"]) == ("drill", "1.2.3")
     assert error["exception"]["values"][-1]["type"] == "OperationalError"
-    assert set(error["request"]) == {"method", "url"}
-    assert "vars" not in json.dumps(error)
+    assert (error["transaction"], error["transaction_info"]) == ("/webhooks/monday/[secret]/", {"source": "route"})
+    assert error["request"] == {"method": "POST"}
+    assert error["exception"]["values"][-1]["stacktrace"]["frames"][-1]["context_line"]
+    assert len(error["tags"]["request_id"]) == 32
+    assert not {"value", "vars", "abs_path"} & keys(error)
     wait_for("the span arrives", lambda: receiver.spans("web"))
     spans = receiver.spans("web")
     assert [name for name in spans if name.startswith("POST ")]
@@ -136,31 +152,107 @@ def test_a_failure_of_a_task_and_its_sql_arrive_from_the_pools_process(
 ) -> None:
     env = child_environment() | receiver.environment
     children.append(started("worker-telling", [*worker_command(), "-Q", QUEUE], env))
-    app.send_task("sync.refresh_allowance", queue=QUEUE)
+    app.send_task("sync.refresh_quota", queue=QUEUE)
     app.send_task("sync.work_board", [env["MONDAY_API_KEY"], PERSON], queue=QUEUE)  # one argument too many
 
     wait_for("the error arrives", lambda: receiver.errors("worker"), 60)
     (error, *_) = receiver.errors("worker")
     assert error["exception"]["values"][-1]["type"] == "TypeError"
-    assert error["transaction"] == "sync.work_board"
-    wait_for("the task is traced", lambda: "run/sync.refresh_allowance" in receiver.spans("worker"), 60)
+    assert error["transaction"] == error["tags"]["task"] == "sync.work_board"
+    wait_for("the task is traced", lambda: "run/sync.refresh_quota" in receiver.spans("worker"), 60)
     wait_for("its SQL is traced", lambda: "SELECT" in receiver.spans("worker"))
+    assert "FROM" in receiver.spans("worker")["SELECT"]["db.statement"]
     wait_for("its call is traced", lambda: "POST" in receiver.spans("worker"))
     told = receiver.everything()
     assert not {secret for secret in (PERSON, HEADER, env["MONDAY_API_KEY"]) if secret in told}
+
+
+SAYING = """
+import logging, structlog, config.wsgi, sentry_sdk
+from django.db import DatabaseError
+structlog.get_logger().error("nobody answered", person="{person}", calls=3)
+logging.getLogger("a.library").error("%s is unknown", "{person}")
+logging.getLogger("a.library").error("{person} was refused")
+try:
+    raise DatabaseError("duplicate key DETAIL: Key (name)=({person}) exists.") from KeyError("{person}")
+except DatabaseError:
+    structlog.get_logger().exception("pass failed", person="{person}")
+    sentry_sdk.set_user({{"email": "{person}"}})
+    sentry_sdk.set_context("record", {{"name": "{person}"}})
+    sentry_sdk.set_extra("name", "{person}")
+    sentry_sdk.capture_exception(ValueError("{person}"))
+sentry_sdk.flush()
+"""
+
+
+def test_of_a_logged_error_its_code_its_kind_and_its_place_leave_and_no_sentence(receiver: Receiver) -> None:
+    env = child_environment_without_a_database() | receiver.environment
+    code = SAYING.format(person="Ada Lovelace")
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, check=True)
+    said = receiver.errors("web")
+    assert [error.get("logentry") for error in said[:4]] == [
+        {"message": "nobody answered"},
+        {"message": "a.library"},
+        {"message": "a.library"},
+        {"message": "pass failed"},
+    ]
+    kinds = [[one["type"] for one in error.get("exception", {}).get("values", [])] for error in said]
+    assert kinds == [[], [], [], ["KeyError", "DatabaseError"], ["ValueError"]]
+    assert said[3]["exception"]["values"][-1]["stacktrace"]["frames"][-1]["lineno"]
+    assert "Lovelace" not in receiver.everything()
+
+
+TEXTS = st.text(min_size=1).map(lambda text: f"Ada{text}")
+VALUES = st.recursive(TEXTS | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(TEXTS, inner))
+NAMES = st.sampled_from(["value", "vars", "extra", "user", "url", "query_string", "data", "headers", "env", "abs_path"])
+
+
+@given(st.dictionaries(NAMES | TEXTS, VALUES), st.sampled_from(["exception", "request", "contexts", "tags"]))
+def test_what_the_scrubber_does_not_know_by_name_does_not_leave_at_any_depth(
+    found: dict[str, Any], inside: str
+) -> None:
+    event = {**found, inside: {**found, "values": [found, {"type": "KeyError", **found}]}}
+    assert telemetry.scrub(event, telemetry.OF_AN_ERROR) == {inside: {"values": [{}, {"type": "KeyError"}]}}
+
+
+ASIDE = ["http.url", "http.target", "url.full", "url.path", "url.query", "http.request.header.x", "user_agent.original",
+         "client.address", "net.peer.ip", "enduser.id", "db.user", "db.statement.parameters", "exception.message",
+         "exception.stacktrace", "celery.args", "messaging.body", "request.body"]  # fmt: skip
+
+
+@given(TEXTS, TEXTS.map(lambda text: text.replace("'", "''")))
+def test_of_a_span_its_route_and_its_sql_leave_and_no_value(value: str, quoted: str) -> None:
+    aside = dict.fromkeys(ASIDE, value)
+    kept = {"http.route": "/contacts/{pk}/", "http.status_code": 500}
+    statement = f"SELECT id FROM c WHERE name = '{quoted}' AND id = %s"
+    span = ReadableSpan(
+        name="SELECT",
+        attributes={**aside, **kept, "db.statement": statement},
+        events=[Event("exception", {**aside, "exception.type": "KeyError"})],
+        status=Status(StatusCode.ERROR, value),
+    )
+    leaves = telemetry.scrubbed_span(span)
+    assert {**(leaves.attributes or {})} | {"db.statement": ""} == {**kept, "db.statement": ""}
+    assert (
+        str((leaves.attributes or {})["db.statement"]).replace("?", "") == "SELECT id FROM c WHERE name =  AND id = %s"
+    )
+    assert [dict(event.attributes or {}) for event in leaves.events] == [{"exception.type": "KeyError"}]
+    assert (leaves.status.status_code, leaves.status.description) == (StatusCode.ERROR, None)
 
 
 @pytest.mark.parametrize(
     ("said", "leaves"),
     [
         ("Monday refused “ada.l+x@mail.example.test”.", "Monday refused “[secret]”."),
-        ("duplicate key\nDETAIL:  Key (name)=(Ada\nLovelace) exists.", "duplicate key"),
-        (["at /webhooks/monday/abc/ as test-api-key"], ["at /webhooks/monday/[secret]/ as [secret]"]),
-        ({"seconds": 3, "of": {"a": "Bearer 0123456789"}}, {"seconds": 3, "of": {"a": "Bearer [secret]"}}),
+        ("at /webhooks/monday/abc/ as test-api-key", "at /webhooks/monday/[secret]/ as [secret]"),
+        ("Bearer 0123456789", "Bearer [secret]"),
     ],
 )
-def test_people_secrets_and_quoted_rows_are_taken_out_at_any_depth(said: Any, leaves: Any) -> None:
-    assert telemetry.EventCleaner()(said) == leaves
+def test_people_and_secrets_are_taken_out_of_what_is_kept(said: str, leaves: str) -> None:
+    event = {"exception": {"values": [{"type": said, "mechanism": {"handled": True}}]}}
+    kept = {"exception": {"values": [{"type": leaves, "mechanism": {"handled": True}}]}}
+    assert telemetry.scrub(event, telemetry.OF_AN_ERROR) == kept
+    assert telemetry.scrubbed_span(ReadableSpan(name=said)).name == leaves
 
 
 def test_without_their_addresses_neither_is_imported() -> None:
@@ -180,6 +272,17 @@ def test_an_address_of_a_collector_without_its_packages_is_said_in_a_sentence() 
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "pip install -r requirements/telemetry.txt" in done.stderr.splitlines()[-1]
+
+
+def test_where_something_else_set_tracing_up_before_nothing_begins() -> None:
+    code = (
+        "from opentelemetry import trace; from opentelemetry.sdk.trace import TracerProvider;"
+        "trace.set_tracer_provider(TracerProvider()); import config.wsgi"
+    )
+    env = child_environment_without_a_database() | {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "opentelemetry-instrument" in done.stderr.splitlines()[-1]
 
 
 def child_environment_without_a_database() -> dict[str, str]:

@@ -17,15 +17,18 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+from django.conf import settings
 from django.contrib.auth.models import User
-from django.urls import reverse
+from django.test import Client
 
 from config.embedded.processes import Child
 from config.web import ANONYMOUS_BODY_BYTES, BODY_BYTES, HELD_BYTES, THREADS
-from sync.models import ApiToken, Export, ExportPart, ExportState
+from sync.models import Export, ExportPart, ExportState
 from tests.support.servers import ROOT, free_port
 from tests.support.site import child_environment, log_of, started
 from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.processes
 
 TIMEOUT = 1
 KNOWN = "Authorization: Bearer whoever\n"
@@ -89,7 +92,7 @@ def test_who_brings_no_credential_may_send_less(port: int) -> None:
 
 
 def test_bodies_that_are_on_their_way_have_a_limit_together(web: Child, port: int) -> None:
-    head = f"POST /api/v1/imports/ HTTP/1.1\nHost: 127.0.0.1\n{KNOWN}Content-Length: {BODY_BYTES}\n\n"
+    head = f"POST /api/v1/contacts/ HTTP/1.1\nHost: 127.0.0.1\n{KNOWN}Content-Length: {BODY_BYTES}\n\n"
     sending = [connected(port) for _ in range(HELD_BYTES // BODY_BYTES + 4)]
     for caller in sending:
         caller.sendall(head.replace("\n", "\r\n").encode())
@@ -326,9 +329,11 @@ def long_answer() -> tuple[bytes, int]:
     )
     for number in range(20):
         ExportPart.objects.create(export=export, number=number, content=b"x" * 1_000_000)
-    path = reverse("export-file", args=[export.pk])
-    token = ApiToken.objects.issue(person, "tests")[1]
-    head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n"
+    browser = Client()
+    browser.force_login(person)
+    cookie = f"{settings.SESSION_COOKIE_NAME}={browser.cookies[settings.SESSION_COOKIE_NAME].value}"
+    path = f"/admin/npd/contact/export/{export.pk}/file/"
+    head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nCookie: {cookie}\r\n\r\n"
     return head.encode(), size
 
 

@@ -13,7 +13,7 @@ from sync.boards.board_setup import set_up
 from sync.clock import sync_now
 from sync.limits import breaker, metered_client
 from sync.models import FieldMapping, MondayAccount
-from sync.tasks import refresh_allowance
+from sync.tasks import refresh_quota
 from tests.engine.test_relations import add_column, adopt
 from tests.support.deals import Deal, deals
 from tests.support.world import World
@@ -183,7 +183,7 @@ def test_somebody_who_joins_the_account_is_learned_within_the_hour_by_itself(sal
     sales.edit(here, "owner", {"personsAndTeams": [{"id": newcomer, "kind": "person"}]})
     sales.hear()
     assert "not known" in sales.held(here, "owner")
-    refresh_allowance()
+    refresh_quota()
     sales.work()
     assert (sales.status(there), sales.status(here)) == ("synced", "synced")
     assert sales.values(there)["owner"]

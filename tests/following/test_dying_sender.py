@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from npd.models import Contact
 from sync.models import FeedEvent, WebhookDelivery, WebhookEndpoint
 from sync.operations.event_feed import place_events
 from sync.operations.outgoing_webhooks import make_endpoint, send_test_event
-from sync.operations.webhook_sender import deliver_webhooks
+from sync.operations.webhook_sender import OF_ONE_ENDPOINT, deliver_webhooks
 from tests.support.clock import reset_clock
 from tests.support.webhook_receiver import webhook_receiver
+
+pytestmark = pytest.mark.processes
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -88,6 +91,25 @@ def test_a_sender_that_stands_still_holds_up_neither_the_feed_nor_the_others(
             stopped.wait()
         assert sorted(receiver.ids) == sorted(str(uid) for uid in FeedEvent.objects.values_list("uid", flat=True))
     assert sorted(FeedEvent.objects.values_list("position", flat=True)) == [1, 2, 3, 4]
+
+
+def test_who_is_woken_while_another_sends_leaves_it_to_that_one(environment: dict[str, str]) -> None:
+    person = User.objects.create_superuser("ada", "ada@example.test", "long-enough-1")
+    came, answers = threading.Event(), threading.Event()
+    with webhook_receiver() as receiver:
+        make_endpoint({"address": receiver.address}, person)
+        receiver.meanwhile = lambda: (came.set(), answers.wait(5))
+        Contact.objects.bulk_create(Contact(name=f"Person {n}") for n in range(3 * OF_ONE_ENDPOINT))
+        sender = threading.Thread(target=lambda: (deliver_webhooks(), connection.close()))
+        sender.start()
+        assert came.wait(30)
+        deliver_webhooks()
+        # A worker that waited along would have begun other calls, and be missing where records are synced.
+        begun = len(receiver.ids)
+        answers.set()
+        sender.join(60)
+        assert begun <= OF_ONE_ENDPOINT
+    assert set(WebhookDelivery.objects.values_list("state", flat=True)) == {"delivered"}
 
 
 def test_a_lock_that_somebody_keeps_on_one_endpoint_holds_up_no_other(environment: dict[str, str]) -> None:

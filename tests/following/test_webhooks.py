@@ -89,6 +89,21 @@ def test_one_that_answers_slowly_holds_up_no_other(
     assert set(states()) == {"delivered"}
 
 
+def test_however_many_answer_slowly_every_other_has_a_call_of_its_own(
+    api: APIClient, receiver: WebhookReceiver, endpoint: dict[str, Any]
+) -> None:
+    all_came, waited = threading.Event(), list[bool]()
+    receiver.meanwhile = lambda: all_came.set() if len(receiver.ids) >= 20 else None
+    with webhook_receiver() as slow:
+        slow.meanwhile = lambda: waited.append(all_came.wait(8))
+        for number in range(3):
+            api.post(ENDPOINTS, {"address": f"{slow.address}/{number}"}, format="json")
+        Contact.objects.bulk_create(Contact(name=f"Person {number}") for number in range(20))
+        deliver_webhooks()
+    assert len(waited) == 60
+    assert all(waited)
+
+
 def test_the_secret_is_shown_once_stored_encrypted_and_rotated_with_a_day_of_grace(
     api: APIClient, receiver: WebhookReceiver, endpoint: dict[str, Any]
 ) -> None:

@@ -100,6 +100,26 @@ def entities() -> bytes:
     return workbook([types, *sheet('<row r="3"><c r="A3" t="inlineStr"><is><t>&c;</t></is></c></row>')])
 
 
+def two_faced(real: str = "worksheets/sheet1.xml", target: str = "", more: str = "") -> bytes:
+    """A large sheet that is read, and a harmless one where who measures might look for it."""
+    large = f'<worksheet xmlns="{MAIN}"><sheetData>{HEAD}<row r="150000"><c r="GR150000"><v>2</v></c></row></sheetData>'
+    content = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(workbook())) as good, zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr(f"xl/{real}", f"{large}</worksheet>")
+        for part in good.infolist():
+            text = good.read(part).decode()
+            if target:
+                text = text.replace('Target="worksheets/sheet1.xml"', f'Target="{target}"')
+            text = text.replace("</Relationships>", f"{more}</Relationships>")
+            name = "xl/xl/worksheets/sheet1.xml" if target and "sheet1" in part.filename else part.filename
+            packed.writestr(name, text)
+    return content.getvalue()
+
+
+def _relation(key: str, path: str) -> str:
+    return f'<Relationship Id="{key}" Type="{OFFICE}/worksheet" Target="{path}"/>'
+
+
 ATTACKS: dict[str, tuple[Callable[[], bytes], str]] = {
     "styles": (styles, "part_too_large"),
     "manycells": (lambda: workbook(sheet(f"<row>{'<c><v>1</v></c>' * 150}</row>", times=14_000)), "too_many_cells"),
@@ -130,5 +150,11 @@ ATTACKS: dict[str, tuple[Callable[[], bytes], str]] = {
     "a blank sheet of 160 MB": (lambda: workbook(sheet(" " * 1_000_000, times=160)), "unpacks_too_large"),
     "many parts": (lambda: workbook(parts=3_000), "too_many_parts"),
     "entities": (entities, "unreadable"),
+    "a part twice, but for capitals": (lambda: two_faced("worksheets/SHEET1.xml"), "damaged"),
+    "a path of two meanings": (lambda: two_faced(target="xl/worksheets/sheet1.xml"), "unreadable"),
+    "a relation twice": (
+        lambda: two_faced("worksheets/large.xml", more=_relation("worksheet", "worksheets/large.xml")),
+        "unreadable",
+    ),
 }
 """What each is refused for; the first of each name are those that stopped the site (reviewed on 2026-11-21)."""

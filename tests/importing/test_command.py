@@ -67,7 +67,7 @@ def test_rows_left_out_are_told_kept_in_a_file_and_end_with_three(person: User, 
     assert "row 3 Bob: Email: Enter a valid email address." in said
     assert "1 row was not imported" in said
     assert Contact.objects.get().name == "Ann"
-    assert errors.read_text("utf-8-sig").splitlines()[1].startswith("Bob,nowhere,")
+    assert errors.read_text("utf-8-sig").splitlines()[1].startswith('"Bob","nowhere",')
 
 
 def test_organizations_and_the_options(person: User, tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ def test_an_import_wakes_the_sync_behind_what_people_do(person: User) -> None:
     imported(person, "Name,Email\nAnne,ann@x.org\nBusier,busy@x.org\nNew,new@x.org\n")
     made = Contact.objects.get(email="new@x.org")
     waiting = dict(SyncQueue.objects.filter(status="pending").values_list("entity_id", "priority"))
-    assert waiting == {ann.pk: Priority.BACKFILL, made.pk: Priority.BACKFILL, busy.pk: Priority.EDIT}
+    assert waiting == {ann.pk: Priority.LOAD, made.pk: Priority.LOAD, busy.pk: Priority.EDIT}
 
 
 def test_every_record_has_a_line_in_the_audit_log_and_in_its_history(person: User, admin: Any) -> None:

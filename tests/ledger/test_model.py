@@ -88,7 +88,7 @@ def test_the_database_refuses_what_can_not_be(values: str, check: str) -> None:
 def test_a_success_was_an_attempt_whoever_writes_it_and_however_the_clock_steps(attempt: str) -> None:
     made = SyncState.objects.create(**SPRINT, system="jira")
     with connection.cursor() as cursor:
-        # As a worker of the version before ends a pass, and as one whose clock stepped back begins the next.
+        # As one whose clock stepped back begins a pass after another.
         cursor.execute("UPDATE sync_metadata SET last_successful_sync = now()")
         cursor.execute(f"UPDATE sync_metadata SET last_sync_attempt = {attempt}")
         cursor.execute("ALTER TABLE sync_metadata DISABLE TRIGGER USER")

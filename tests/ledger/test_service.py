@@ -291,9 +291,7 @@ def test_a_batch_passes_over_what_was_resolved_meanwhile() -> None:
     assert [service.get("issue", key).sync_status for key in ("1", "2")] == ["pending", "completed"]
 
 
-@pytest.mark.parametrize("opened_in", [None, timedelta(minutes=3)])
-def test_a_conflict_without_its_time_or_with_one_to_come_can_be_resolved(opened_in: timedelta | None) -> None:
-    opened = opened_in and sync_now() + opened_in
+def test_a_conflict_whose_time_is_still_to_come_can_be_resolved() -> None:
     for resolve in (
         lambda state: service.resolve_conflict(state, {"name": "local"}),
         lambda state: service.record_conflict(service.begin(state), {}),
@@ -301,19 +299,11 @@ def test_a_conflict_without_its_time_or_with_one_to_come_can_be_resolved(opened_
         state = begun()
         service.record_conflict(state, {"name": DISPUTED})
         service.complete(state)
-        SyncState.objects.update(conflict_opened_at=opened)
+        SyncState.objects.update(conflict_opened_at=sync_now() + timedelta(minutes=3))
         resolve(state)
         state.refresh_from_db()
         assert state.conflict_opened_at == state.conflict_resolved_at is not None
         SyncState.objects.all().delete()
-
-
-def test_a_conflict_without_its_time_that_stays_open_gets_one() -> None:
-    state = begun()
-    service.record_conflict(state, {"name": DISPUTED})
-    SyncState.objects.update(conflict_opened_at=None)
-    service.record_conflict(state, {"name": DISPUTED})
-    assert state.conflict_opened_at is not None
 
 
 def test_a_side_that_is_not_known_is_stored_as_none_with_the_reason() -> None:

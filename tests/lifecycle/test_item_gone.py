@@ -8,7 +8,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.models import BoardLink, Decision, RefusedItem, SyncQueue, Tombstone, WebhookEvent
 from sync.records.authors import monday_editor_name, monday_users
-from sync.records.item_links import request_recreation
+from sync.records.item_links import request_recreation, request_unlink
 from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
 from tests.support.world import World
 
@@ -97,6 +97,23 @@ def test_a_person_has_the_item_made_again_at_once_and_nobody_is_asked_any_more(w
     assert contact.monday_id not in (None, item)
     assert world.values(contact)["role_title"] == contact.role_title
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
+    assert len(log_of(contact.pk, "unlinked")) == 1
+
+
+@pytest.mark.parametrize("order", [("recreate", "unlink"), ("unlink", "recreate")])
+def test_where_one_has_it_made_again_and_another_unlinks_it_at_once_it_is_unlinked_and_no_more_is_told(
+    world: World, order: tuple[str, str]
+) -> None:
+    contact = world.linked(role_title="Boss")
+    take_away(world, contact)
+    contact.refresh_from_db()
+    acts = {"recreate": request_recreation, "unlink": request_unlink}
+    for act in order:  # each as its page was shown before the other
+        acts[act](contact, act)
+    for _ in range(3):
+        world.work()
+    contact.refresh_from_db()
+    assert (contact.monday_id, contact.sync_status) == (None, "disabled")
     assert len(log_of(contact.pk, "unlinked")) == 1
 
 

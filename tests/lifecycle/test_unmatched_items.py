@@ -268,7 +268,7 @@ def ambiguous(world: World) -> str:
 
 
 def test_a_contact_is_created_of_an_item_whose_board_creates_none(world: World, stranger: str) -> None:
-    assert request_creation([row(stranger)], "dora") == 1
+    assert len(request_creation([row(stranger)], "dora")) == 1
     world.work()
     made = Contact.objects.get()
     assert (made.name, made.role_title, made.monday_id) == ("Somebody met at the fair", "Buyer", stranger)
@@ -340,6 +340,17 @@ def test_a_link_to_a_contact_that_got_another_item_meanwhile_is_not_made(world: 
     assert "another item" in request.row.error_message
     with pytest.raises(Conflict):
         request_link(row(stranger), contact, "dora")
+
+
+def test_what_one_person_asked_of_an_item_no_other_replaces_unsaid(world: World, stranger: str) -> None:
+    ann, bob = world.contact("Ann"), world.contact("Bob")
+    request_link(row(stranger), ann, "dora")
+    with pytest.raises(Conflict):
+        request_link(row(stranger), bob, "otto")
+    assert request_creation([row(stranger)], "otto") == []
+    assert [one.row.payload["link_to"] for one in recent_requests("dora", sync_now()) if one.row] == [str(ann.pk)]
+    request_link(row(stranger), bob, "dora")  # her own second thought
+    assert [one.row.payload["link_to"] for one in recent_requests("dora", sync_now()) if one.row] == [str(bob.pk)]
 
 
 def test_a_wanted_contact_is_not_made_of_an_item_that_was_deleted_meanwhile(world: World, stranger: str) -> None:

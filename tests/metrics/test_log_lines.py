@@ -11,7 +11,7 @@ from celery.signals import task_postrun, task_prerun
 from django.conf import settings as the_settings
 from django.test import Client
 
-from config.telemetry import logging_config
+from config.logs import logging_config
 from sync.models import Intent
 from sync.tasks import work_board
 from tests.support.world import World

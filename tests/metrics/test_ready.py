@@ -12,7 +12,7 @@ from django.test import Client
 
 from sync.admin.health_page import Severity
 from sync.clock import sync_now
-from sync.models import Backfill, BoardLease, BoardLink, Intent, MondayAccount, QueuePause, SyncQueue, WrongClock
+from sync.models import BoardLease, BoardLink, Intent, MondayAccount, QueuePause, SyncQueue, WrongClock
 from tests.metrics.test_page import board
 
 pytestmark = pytest.mark.django_db
@@ -102,20 +102,6 @@ def test_a_paused_direction_keeps_only_its_own_rows_from_being_due(client: Clien
     assert reasons(client) == []
     overdue(direction="to_npd")
     assert len(reasons(client)) == 1
-
-
-def test_items_that_a_bulk_import_makes_are_nobodys_to_look_at_until_it_ends(client: Client, link: BoardLink) -> None:
-    now = sync_now()
-    overdue(entity_id=None, remote_id="7", direction="to_npd")
-    job = Backfill.objects.create(
-        entity_type="contact", state="uploaded", put_at=now - timedelta(minutes=9), seen_at=now
-    )
-    assert reasons(client) == []
-    Backfill.objects.filter(pk=job.pk).update(state="done", finished_at=now - timedelta(seconds=2))
-    assert reasons(client) == []
-    Backfill.objects.filter(pk=job.pk).update(finished_at=now - timedelta(seconds=350))
-    [found] = reasons(client)
-    assert "waited for 35" in found
 
 
 def clocks(client: Client) -> tuple[list[str], list[str]]:

@@ -62,7 +62,7 @@ def test_a_mail_says_all_as_text_and_as_html_in_which_names_are_mere_text(mail: 
 
 
 def test_a_name_with_the_end_of_a_line_makes_no_header(mail: MailServer) -> None:
-    assert clean("Ann\r\nBcc: eve@example.com\u202e") == "Ann Bcc: eve@example.com"
+    assert clean("Ann\r\nBcc: eve@example.com\u202e\x9b\u061c") == "Ann Bcc: eve@example.com"
     assert send_email("ada@example.com", replace(LETTER, subject="A\nBcc: eve@example.com"), "<1@npd>").is_sent
     assert mail.recipients == ["ada@example.com"]
     assert mail.mails[0]["Bcc"] is None
@@ -240,6 +240,26 @@ def test_of_a_name_with_many_addresses_three_are_tried(chat: Chat, monkeypatch: 
     monkeypatch.setattr(socket, "create_connection", nobody)
     assert not send_chat(Medium.SLACK, "http://hooks.example.org/x", LETTER).is_sent
     assert len(tried) == 3
+
+
+def test_an_answer_that_is_no_http_brings_the_address_into_no_log_line(
+    settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.NOTIFY_PRIVATE_ADDRESSES = True
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            asking, _ = server.accept()
+            with asking:
+                asking.recv(65_536)
+                asking.sendall(b"HTTP/1.1 200 OK\r\nX-\xff: 1\r\nContent-Length: 2\r\n\r\nok")
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/{SECRET}"
+        send_chat(Medium.SLACK, address, LETTER)
+        answering.join()
+    assert SECRET not in caplog.text
 
 
 def test_the_address_is_in_no_log_line_and_in_no_sentence(chat: Chat, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from axes.models import AccessAttempt
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, Permission, User
 from django.core.management import call_command
 from django.db import connection
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from npd.models import Contact, Organization
 from npd.personal_data.erasure import ItemFate, erase_person, export_person, preview_erasure
@@ -16,8 +18,10 @@ from npd.personal_data.persons import Person, find_persons
 from sync.kernel.action_errors import Conflict, RestoreError
 from sync.models import (
     Assignment,
+    BoardLink,
     Decision,
     Export,
+    FieldMapping,
     Incident,
     Intent,
     RefusedItem,
@@ -257,6 +261,28 @@ def test_whatever_somebody_is_called_only_texts_are_rewritten(db: None, name: st
     assert item.values == kept | {"told": ["[erased], [erased]"]}
     assert not any(EMAIL in one.lower() for one in AccessAttempt.objects.values_list("username", flat=True))
     assert list(Permission.objects.values_list("name", flat=True)) == before
+
+
+def test_whatever_somebody_is_called_no_setting_is_rewritten(world: World, dora: User) -> None:
+    """Anybody may type a name, on a board too; who has it erased would rename groups and jobs, and change a filter."""
+    name = "Key Accounts"
+    Group.objects.create(name=f"{name} team")
+    every, _ = IntervalSchedule.objects.get_or_create(every=1, period="days")
+    PeriodicTask.objects.create(name=name, task="sync.prune", interval=every, description=f"For {name}")
+    columns = {"text": {"title": name, "settings": {"labels": [name]}}}
+    BoardLink.objects.update(
+        shape={"name": name, "columns": columns}, known_titles={"text": name}, sync_filter={"conditions": [name]}
+    )
+    FieldMapping.objects.update(label=name, options={"labels": [name]})
+    before = settings_rows()
+    Contact.objects.create(name=name, email=EMAIL, notes=f"See {name}")
+    erase_person(person(), items=ItemFate.LEAVE, by=dora)
+    assert settings_rows() == before
+
+
+def settings_rows() -> list[Any]:
+    models: list[Any] = [Group, PeriodicTask, FieldMapping, BoardLink]
+    return [list(model.objects.order_by("pk").values()) for model in models]
 
 
 def test_many_versions_of_long_notes_are_no_pattern_that_takes_hours(db: None) -> None:

@@ -15,10 +15,11 @@ from django.test.utils import CaptureQueriesContext
 from npd.models import Contact
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus
 from sync.clock import sync_now
-from sync.models import Backfill, BackfillState, BoardLease, BoardLink, Intent, SyncQueue
+from sync.models import BoardLease, BoardLink, SyncQueue
 from sync.outbox import finish, lease
 from sync.outbox.claim import claim, claim_records
 from sync.outbox.lease import LeaseLost
+from sync.outbox.queue_rows import enqueue_item
 from sync.queue import Conflict, SyncQueueService
 from tests.support.clock import move_clock, reset_clock
 
@@ -46,20 +47,6 @@ def taken(link: BoardLink) -> lease.Lease:
     found = lease.acquire(link)
     assert found is not None
     return found
-
-
-def test_a_row_that_a_bulk_import_carries_is_not_due(link: BoardLink) -> None:
-    """Else an import that Monday takes an hour for would make /readyz fail: no worker may touch its rows."""
-    contact = Contact.objects.create(name="Ann")
-    queue = SyncQueueService()
-    assert (queue.get_queue_stats()["due"], queue.oldest_due_seconds() > 0) == (1, True)
-    job = Backfill.objects.create(entity_type="contact", board_id="1", state=BackfillState.UPLOADED)
-    Intent.objects.create(
-        entity_type="contact", entity_id=contact.pk, board_id="1", lease_token=uuid.uuid4(),
-        idempotency_key="k", deadline=sync_now(), backfill=job,
-    )  # fmt: skip
-    assert (queue.get_queue_stats()["due"], queue.oldest_due_seconds()) == (0, 0)
-    assert claim(taken(link), 100) == []
 
 
 def test_only_one_worker_gets_a_board(link: BoardLink) -> None:
@@ -138,6 +125,31 @@ def test_a_row_that_died_among_others_gets_its_attempt_back_and_comes_alone(link
     assert len(alone) == 1
     assert [row.attempts for row in alone[0].rows] == [1]
     assert {row.attempts for row in SyncQueue.objects.filter(status="pending")} == {0}
+
+
+def test_many_whose_worker_died_come_together_once_more_then_in_quarters_until_one_is_alone(
+    link: BoardLink, clock: Any
+) -> None:
+    """A kill is seldom a record's doing: a hundred that came one by one would cost a hundred calls more."""
+    Contact.objects.bulk_create([Contact(name=f"P{n}") for n in range(40)])
+    sizes = []
+    for n in range(5):
+        clock(n * 61)
+        sizes.append(len(claim(taken(link), 100)))
+    assert sizes == [40, 40, 10, 2, 1]
+
+
+def test_of_many_whose_worker_died_twice_all_come_in_parts(link: BoardLink, clock: Any) -> None:
+    Contact.objects.bulk_create([Contact(name=f"P{n}") for n in range(40)])
+    for n in range(2):
+        clock(n * 61)
+        assert len(claim(taken(link), 100)) == 40
+    clock(122)
+    Contact.objects.create(name="New")
+    held, sizes = taken(link), []
+    while claimed := claim(held, 100):
+        sizes.append(len(claimed))
+    assert sorted(sizes) == [1, 10, 10, 10, 10]
 
 
 def test_a_row_that_kills_its_worker_when_it_comes_alone_ends_after_five(link: BoardLink, clock: Any) -> None:
@@ -250,7 +262,7 @@ def test_a_claim_brings_what_its_rows_carry(link: BoardLink) -> None:
 def test_an_item_without_a_record_comes_with_the_time_its_row_was_written(
     link: BoardLink, django_assert_num_queries: Any
 ) -> None:
-    SyncQueueService().enqueue_item("contact", "17", cause=Cause.WEBHOOK, priority=Priority.EDIT, due_in_seconds=0)
+    enqueue_item("contact", "17", cause=Cause.WEBHOOK, priority=Priority.EDIT, due_in_seconds=0)
     written = SyncQueue.objects.get().created_at
     (claimed,) = claim(taken(link), 100)
     with django_assert_num_queries(0):

@@ -9,8 +9,10 @@ import pytest
 from sync.choices import Cause, Operation, Priority
 from sync.clock import sync_now
 from sync.models import BoardLink, SyncQueue
-from sync.outbox import lease
+from sync.outbox import finish, lease
+from sync.outbox.claim import claim
 from sync.outbox.lease import LeaseLost
+from sync.outbox.queue_rows import enqueue_item
 from sync.queue import SyncQueueService
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -35,7 +37,7 @@ def test_a_second_reason_joins_the_waiting_row_and_makes_it_more_urgent_never_le
     asked_for(payload={"a": 1})
     SyncQueue.objects.update(next_retry=sync_now() + timedelta(hours=1))
     asked_for(cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": "mary"})
-    asked_for(cause=Cause.SWEEP, priority=Priority.BACKFILL)
+    asked_for(cause=Cause.SWEEP, priority=Priority.LOAD)
     row = SyncQueue.objects.get()
     assert (row.priority, row.causes) == (Priority.PERSON, Cause.SWEEP | Cause.PERSON)
     assert row.payload == {"a": 1, "by": "mary"}
@@ -44,45 +46,45 @@ def test_a_second_reason_joins_the_waiting_row_and_makes_it_more_urgent_never_le
 
 def test_items_that_no_record_has_coalesce_by_their_number() -> None:
     for remote_id in ("55", "55", "56"):
-        QUEUE.enqueue_item("contact", remote_id, cause=Cause.WEBHOOK, priority=Priority.EDIT, due_in_seconds=10)
+        enqueue_item("contact", remote_id, cause=Cause.WEBHOOK, priority=Priority.EDIT, due_in_seconds=10)
     assert sorted(SyncQueue.objects.values_list("remote_id", flat=True)) == ["55", "56"]
 
 
 def test_a_row_in_flight_is_not_edited_and_gets_a_successor(held: lease.Lease) -> None:
     asked_for()
-    [claimed] = QUEUE.claim(held, 10)
+    [claimed] = claim(held, 10)
     before = SyncQueue.objects.filter(pk=claimed.rows[0].pk).values().get()
     asked_for(cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": "mary"})
     flying, waiting = SyncQueue.objects.order_by("id").values()
     assert flying == before
     assert (waiting["status"], waiting["attempts"], waiting["payload"]) == ("pending", 0, {"by": "mary"})
-    assert QUEUE.complete(held, claimed.rows, "done") == 1
-    assert [one.entity_id for one in QUEUE.claim(held, 10)] == [ID]
+    with held.transaction():
+        assert finish.complete(claimed.rows, held.token, "done") == 1
+    assert [one.entity_id for one in claim(held, 10)] == [ID]
 
 
-def test_a_persons_click_comes_first_then_edits_then_sweeps_then_a_backfill(held: lease.Lease) -> None:
+def test_a_persons_click_comes_first_then_edits_then_sweeps_then_a_load(held: lease.Lease) -> None:
     ids = {priority: uuid.uuid4() for priority in reversed(Priority)}
     for priority, entity_id in ids.items():
         QUEUE.enqueue("contact", entity_id, cause=Cause.SWEEP, priority=priority)
-    found = [QUEUE.claim(held, 1)[0].entity_id for _ in Priority]
+    found = [claim(held, 1)[0].entity_id for _ in Priority]
     assert found == [ids[priority] for priority in Priority]
 
 
-def test_a_snooze_costs_no_attempt(held: lease.Lease) -> None:
+def test_a_deferral_costs_no_attempt(held: lease.Lease) -> None:
     asked_for(operation=Operation.CREATE)
-    [claimed] = QUEUE.claim(held, 1)
-    QUEUE.snooze(held, claimed.rows, 60, "Somebody is still filling it in.")
+    [claimed] = claim(held, 1)
+    with held.transaction():
+        finish.defer(claimed.rows, held.token, 60, "Somebody is still filling it in.")
     row = SyncQueue.objects.get()
     assert (row.attempts, row.reason) == (0, "Somebody is still filling it in.")
     assert row.next_retry > sync_now() + timedelta(seconds=50)
 
 
-@pytest.mark.parametrize("how", ["complete", "fail", "snooze"])
-def test_a_worker_that_lost_its_board_finishes_nothing(held: lease.Lease, how: str) -> None:
+def test_a_worker_that_lost_its_board_finishes_nothing(held: lease.Lease) -> None:
     asked_for()
-    [claimed] = QUEUE.claim(held, 1)
+    [claimed] = claim(held, 1)
     held.release()
-    arguments = {"complete": (), "fail": ("it failed",), "snooze": (60, "later")}[how]
-    with pytest.raises(LeaseLost):
-        getattr(QUEUE, how)(held, claimed.rows, *arguments)
+    with pytest.raises(LeaseLost), held.transaction():
+        finish.complete(claimed.rows, held.token)
     assert SyncQueue.objects.get().status == "in_progress"

@@ -4,6 +4,7 @@ One waiting row a record and direction; what was enqueued after a claim is never
 attempts above the maximum; nothing in flight without a token; a paused direction leads no claim.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -15,8 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from npd.models import Contact
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus
 from sync.models import BoardLease, BoardLink, QueuePause, SyncQueue
-from sync.outbox import lease, pauses
-from sync.outbox.claim import Claim
+from sync.outbox import finish, lease, pauses
+from sync.outbox.claim import Claim, claim
 from sync.outbox.queue_rows import enqueue_many
 from sync.queue import SyncQueueService
 from tests.support.clock import move_clock, reset_clock
@@ -49,6 +50,10 @@ class TheQueue(RuleBasedStateMachine):
         assert found is not None
         return found
 
+    def _ended(self, end: Callable[..., Any], rows: Sequence[SyncQueue], *how: Any) -> Any:
+        with self.lease.transaction():
+            return end(rows, self.lease.token, *how)
+
     def _clock(self) -> None:
         move_clock(self.seconds)
 
@@ -62,7 +67,7 @@ class TheQueue(RuleBasedStateMachine):
     def claim(self, n: int) -> None:
         paused = set(pauses.pauses_by_direction("contact"))
         self.lease.renew()
-        self.claimed = QUEUE.claim(self.lease, n)
+        self.claimed = claim(self.lease, n)
         rows = [row for one in self.claimed for row in one.rows]
         assert len({one.entity_id for one in self.claimed}) == len(self.claimed) <= n
         assert not {row.direction for row in rows} & paused
@@ -76,20 +81,20 @@ class TheQueue(RuleBasedStateMachine):
     def end(self, how: str) -> None:
         one, rows = self.claimed[0], self.claimed[0].rows
         if how == "die":
-            self.claimed, self.seconds = [], self.seconds + 61
+            self.claimed, self.seconds = [], self.seconds + 121  # longer than `pass_time` leaves of its lease
             self._clock()
             self.lease = self._taken()
             return
         self.claimed = self.claimed[1:]
         self.lease.renew()
         if how == "complete":
-            assert QUEUE.complete(self.lease, rows) == len(rows)
+            assert self._ended(finish.complete, rows) == len(rows)
         elif how == "fail":
-            dead = QUEUE.fail(self.lease, rows, "it failed")
+            dead = self._ended(finish.fail_unsettled, rows, "it failed")
             counted = [row for row in rows if row.counted] or rows
             assert dead == (max(row.attempts for row in counted) >= 5)
         else:
-            QUEUE.snooze(self.lease, rows, 30, "later")
+            self._ended(finish.defer, rows, 30, "later")
         assert not SyncQueue.objects.filter(status="in_progress", entity_id=one.entity_id).exists()
 
     @rule(minutes=st.sampled_from([2, 70]))

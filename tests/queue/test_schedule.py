@@ -34,9 +34,9 @@ def test_beat_makes_what_is_missing_when_it_starts() -> None:
     names = {job.name for job in settings.SCHEDULE}
     assert {one.name for one in PeriodicTask.objects.filter(enabled=True)} == names
     # What runs at an hour of the day is read when that hour is near.
-    assert names - known <= {"forget what is old"}
+    assert names - known <= {"delete old data"}
     assert entry("sweep for due rows").interval.schedule.seconds == 10
-    assert (entry("forget what is old").crontab.hour, entry("forget what is old").crontab.minute) == ("2", "40")
+    assert (entry("delete old data").crontab.hour, entry("delete old data").crontab.minute) == ("2", "40")
 
 
 def test_every_job_is_a_task_that_the_worker_knows_and_begins_as_ours_do() -> None:
@@ -51,13 +51,13 @@ def test_every_job_is_a_task_that_the_worker_knows_and_begins_as_ours_do() -> No
 def test_what_an_administrator_chose_survives_every_start() -> None:
     beat()
     PeriodicTask.objects.filter(task="sync.sweep").update(interval=periodic_jobs.interval_schedule(3, "seconds"))
-    PeriodicTask.objects.filter(task="sync.audit").update(enabled=False)
+    PeriodicTask.objects.filter(task="sync.refresh_quota").update(enabled=False)
     PeriodicTask.objects.filter(task="sync.prune").update(crontab=periodic_jobs.daily_schedule(4, 15))
     for _ in range(2):
         beat()
     assert str(entry("sweep for due rows").interval) == "every 3 seconds"
-    assert entry("read a sample of synced records again").enabled is False
-    assert entry("forget what is old").crontab.hour == "4"
+    assert entry("compare the quota with Monday's figures").enabled is False
+    assert entry("delete old data").crontab.hour == "4"
     assert PeriodicTask.objects.count() == len(settings.SCHEDULE)
 
 

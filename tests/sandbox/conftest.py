@@ -1,6 +1,5 @@
 """The sandbox within this process, or as a child process of its own, and an address that receives its webhooks."""
 
-import io
 import json
 import os
 import signal
@@ -10,16 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 import requests
-from requests.adapters import BaseAdapter, HTTPAdapter
-from urllib3 import HTTPResponse
-from waitress.channel import ClientDisconnected
 
 from config.embedded.processes import die_with_parent
 from sandbox.app import Settings, build
+from tests.support.in_process import by_address
 from tests.support.servers import free_port
 from tests.support.serving import Quiet, local, serving
 
@@ -50,42 +47,6 @@ def wait_until(condition: Callable[[], Any], what: str, seconds: float = 60) -> 
     raise AssertionError(f"waited {seconds} s in vain until {what}")
 
 
-class InProcess(BaseAdapter):
-    """Hands requests to a WSGI application, where others send them over a connection."""
-
-    def __init__(self, application: Callable[..., Any]) -> None:
-        super().__init__()
-        self._application = application
-
-    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        path, _, query = request.path_url.partition("?")
-        body = request.body.encode() if isinstance(request.body, str) else request.body or b""
-        headers = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in request.headers.items()}
-        environ = {
-            "HTTP_HOST": urlsplit(request.url).netloc,
-            **headers,
-            "REQUEST_METHOD": request.method,
-            "PATH_INFO": unquote(path),
-            "QUERY_STRING": query,
-            "REMOTE_ADDR": "127.0.0.1",
-            "CONTENT_TYPE": request.headers.get("Content-Type"),
-            "CONTENT_LENGTH": str(len(body)),
-            "wsgi.input": io.BytesIO(body),
-        }
-        begun: list[Any] = []
-        try:
-            content = b"".join(self._application(environ, lambda *told: begun.extend(told)))
-        except ClientDisconnected:
-            raise requests.ConnectionError("the connection was cut") from None
-        raw = HTTPResponse(
-            io.BytesIO(content), headers=dict(begun[1]), status=int(begun[0].split()[0]), preload_content=False
-        )
-        return HTTPAdapter().build_response(request, raw)
-
-    def close(self) -> None:
-        """There is no connection."""
-
-
 class Simulator:
     """A sandbox, spoken to by requests only: one within this process."""
 
@@ -98,7 +59,7 @@ class Simulator:
 
     def start(self, **settings: Any) -> None:
         given = {"site_url": self.url, "token": TOKEN} | settings
-        self.session.mount(self.url, InProcess(build(Settings(**given)).application))
+        by_address[urlsplit(self.url).netloc] = build(Settings(**given)).application
 
     def post(self, document: str, variables: dict[str, Any] | None = None, **headers: str) -> requests.Response:
         """One request at /v2; header names are given with underscores."""

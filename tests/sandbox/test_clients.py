@@ -14,6 +14,8 @@ from monday_sdk import MondayClient as OfficialClient
 
 from tests.support.sandbox import Sandbox
 
+pytestmark = pytest.mark.usefixtures("running_sandbox")  # they have HTTP of their own
+
 PERSON = 'Zoë "Zo" O\'Neill'
 
 

@@ -2,16 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
 
 from tests.sandbox.conftest import TOKEN, Process, Receiver, Simulator, wait_until
 
-STARTED = """mutation ($b: ID!) { ingest_items(board_id: $b, group_id: "topics") { job_id upload_url } }"""
-STATUS = """query ($j: ID!) { fetch_job_status(job_id: $j) { ... on ItemsJobStatus {
-  status counts { created failed invalid } } } }"""
 COUNT = "query ($b: [ID!]) { boards(ids: $b) { items_count columns { id } } }"
 LOGS = "query ($b: [ID!]) { boards(ids: $b) { activity_logs(%s) { event } } }"
 
@@ -36,29 +32,6 @@ def test_of_items_put_on_a_board_together_none_stays_when_one_is_refused(
     assert "create_pulse" not in [row["event"] for row in events]
     last = simulator.item(board, "Cy")
     assert [event["pulseId"] for event in receiver.wait()] == [int(last)]
-
-
-def test_an_import_into_a_board_that_filled_up_meanwhile_says_which_rows_failed(
-    simulator: Simulator, receiver: Receiver
-) -> None:
-    board = simulator.board({})
-    simulator.subscribe(board, receiver.url, "create_item")
-    job = simulator.data(STARTED, b=board)["ingest_items"]
-    simulator.control("ingest", {"hold": "processing"})
-    text = "name\n" + "".join(f"row {n}\n" for n in range(5))
-    put = simulator.session.put(job["upload_url"], data=text, headers={"Content-Type": "text/csv"})
-    assert put.ok
-
-    def status() -> Any:
-        return simulator.data(STATUS, j=job["job_id"])["fetch_job_status"]
-
-    wait_until(lambda: status()["status"] == "PROCESSING", "the import holds")
-    simulator.control("boards", {"board_id": int(board), "items_limit": 2})
-    simulator.control("ingest", {})
-    wait_until(lambda: status()["status"] == "COMPLETED", "the import ends")
-    assert status()["counts"] == {"created": 2, "failed": 3, "invalid": 0}
-    assert count(simulator, board) == 2
-    assert len(receiver.wait(2)) == 2
 
 
 @pytest.mark.parametrize("arguments", ["limit: -5", "limit: 0", "limit: 2, page: 0"])

@@ -63,3 +63,11 @@ def test_webhooks_that_are_missing_are_said(boss: User) -> None:
 
 def test_who_may_not_set_up_sees_what_is_to_be_done_and_no_door() -> None:
     assert not [step.url for step in setup_checklist(AnonymousUser(), link(board_id=""), connected=False) if step.url]
+
+
+def test_a_set_up_that_is_being_applied_is_running_and_not_to_do(boss: User) -> None:
+    steps = setup_checklist(boss, link(board_id=""), connected=True, running=True)
+    running = [step for step in steps if step.is_running]
+    assert [step.title for step in running] == ["Choose the boards", "Register webhooks", "First sync"]
+    assert {step.url for step in running} == {"/admin/sync/boardlink/set-up/run/"}
+    assert not [step for step in setup_checklist(boss, link(board_id=""), connected=True) if step.is_running]

@@ -39,7 +39,7 @@ def own_sandbox(running: list[Child], *options: str) -> Iterator[Sandbox]:
     command += ["--token", settings.MONDAY_API_KEY, *options]
     url = f"http://127.0.0.1:{settings.SANDBOX_PORT}"
     running[:] = [started("sandbox", command, dict(os.environ), f"{url}/")]
-    found = Sandbox(url, settings.MONDAY_API_KEY, settings.MONDAY_SIGNING_SECRET)
+    found = Sandbox(url, settings.MONDAY_API_KEY, settings.MONDAY_SIGNING_SECRET, running[0].pid)
     try:
         yield found
     finally:

@@ -25,6 +25,7 @@ def sandbox(running_sandbox: list[Child]) -> Iterator[Sandbox]:
         yield found
 
 
+@pytest.mark.journey
 def test_a_person_plays_the_demo_story(site: Site, page: Page) -> None:
     seed(site)
     # The board marks what changed in the last ten seconds: that shall be the story's edits, not the seeding.

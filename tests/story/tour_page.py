@@ -33,17 +33,15 @@ SCREENS = (
     Screen(
         "health",
         "Health",
-        "The first page. Each board says how many records are synced, pending, need attention, have their sync "
-        "off or are paused; each number leads to the list behind it. Below is what needs attention, with one "
-        "button each, the API calls left today with a forecast, and the last 24 hours.",
+        "The first page: how many records are in which state, what needs attention, with one button each, the API "
+        "calls left today, and the last 24 hours.",
         (WIDE, PHONE_DARK),
     ),
     Screen(
         "inbox",
         "Inbox",
-        "One list of all that needs attention, by cause: conflicts, rejected and blocked values, failed jobs, "
-        "approvals, unmatched items, duplicates. Keys: j and k move, 1 and 3 choose a side, x selects, u undoes, ? "
-        "shows them all.",
+        "All that needs attention, by cause. Keys: j and k move, 1 and 3 choose a side, x selects, u undoes, ? shows "
+        "them all.",
         (WIDE, PHONE_DARK),
     ),
     Screen(
@@ -60,57 +58,39 @@ SCREENS = (
     Screen(
         "record",
         "A record",
-        "The sync panel says the state and offers what can be done: sync now, sync off, direction, unlink. "
-        "Below the form NPD and Monday are compared field by field with the last synced values, and the "
-        "record's activity follows.",
+        "Its state and what can be done; below the form NPD and Monday are compared field by field, and the record's "
+        "activity follows.",
         (WIDE, PHONE),
     ),
-    Screen(
-        "conflicts",
-        "Conflicts",
-        "What is open. A conflict of one field is resolved in its row, with one click; filters narrow the list "
-        "by type, board, field, age and editor.",
-        (WIDE, DARK),
-    ),
+    Screen("conflicts", "Conflicts", "A conflict of one field is resolved in its row, with one click.", (WIDE, DARK)),
     Screen(
         "conflict",
         "A conflict",
-        "NPD, the last synced value, Monday, and what will be written; the sides are named by who and when. "
-        "Keys: 1 NPD, 2 last synced, 3 Monday, e edit, enter resolves and opens the next, u undoes it, ? shows "
-        "them all.",
+        "NPD, the last synced value, Monday, and what will be written. Keys: 1 NPD, 2 last synced, 3 Monday, e edit, "
+        "enter resolves and opens the next, u undoes it.",
         (WIDE, PHONE_DARK),
     ),
     Screen(
         "bulk",
         "Many conflicts at once",
-        "One side for all that match the list's filters. First a preview: how many, ten samples, what is "
-        "written where; then progress, an outcome for each, and one undo for all.",
+        "One side for all that match the list's filters: a preview, progress, an outcome for each, and one undo.",
     ),
     Screen(
         "refused",
         "A value that Monday rejects",
-        "It is listed with the conflicts, with Monday's reason: correct it and send it again, use Monday's "
-        "value, or keep both different. The record's other fields are synced.",
+        "Correct it and send it again, use Monday's value, or keep both different.",
         (WIDE, PHONE),
     ),
     Screen(
         "import",
         "Import",
-        "A CSV or Excel file, shown before anything is written: what is new, what changes from which value to "
-        "which, and what can't be imported, with the reason. The whole import can be undone.",
+        "A CSV or Excel file: what is new, what changes, and what can't be imported, before anything is written. The "
+        "whole import can be undone.",
     ),
     Screen(
-        "queue",
-        "Queue",
-        "Which jobs are pending and why, and which have failed. Each board can be paused as a whole or in one "
-        "direction; retry, cancel and discard work on single jobs or on all that match.",
+        "queue", "Queue", "Which jobs are pending and why, and which have failed; pause, retry, cancel and discard."
     ),
-    Screen(
-        "approval",
-        "Approvals",
-        "Bulk deletions, of many records at once or many fields emptied at once, wait here until a person "
-        "approves or rejects them: the cause, the consequence, and one button for each option.",
-    ),
+    Screen("approval", "Approvals", "Bulk deletions wait here until a person approves or rejects them."),
     Screen(
         "mapping",
         "A board and its mapping",
@@ -119,22 +99,18 @@ SCREENS = (
     Screen(
         "wizard",
         "Set-up and mapping",
-        "Connect, boards, map, match, plan, run. Columns are suggested by title and type, with sample values of "
-        "both sides; later changes of a mapping go the same way. Nothing is written before the plan is "
-        "confirmed.",
+        "Connect, boards, map, match, plan, run. Nothing is written before the plan is confirmed.",
         (WIDE, PHONE_DARK),
     ),
     Screen(
         "notifications",
         "Notifications",
-        "By email, Slack or Teams, at once, hourly or daily: what needs attention, each thing once, and one "
-        "“all clear”.",
+        "By email, Slack or Teams, at once, hourly or daily: what needs attention, each thing once.",
     ),
     Screen(
         "decisions",
         "Activity",
-        "Everything that was sent, updated or asked, as sentences, each with its trigger. What can be undone "
-        "has a button.",
+        "Everything that was sent, updated or asked, each with its trigger. What can be undone has a button.",
         (WIDE, PHONE),
     ),
     Screen(
@@ -153,9 +129,7 @@ def text() -> str:
         "<!-- Written by `make pictures`, with its pictures: change tests/story/tour_page.py, then run it again. -->",
         "",
         "The demo, as `make run` starts it, with invented people. Everything works by keyboard, on a phone, in light",
-        "and dark. What each screen is for in daily work: [resolve conflicts](howto/resolve-conflicts.md),",
-        "[steer the queue](howto/steer-the-queue.md), [import contacts](howto/import-contacts.md),",
-        "[decide who may do what](howto/who-may-do-what.md).",
+        "and dark. How to work with it: [the how-tos](README.md).",
         "",
     )
     return "\n".join([*head, *(line for screen in SCREENS for line in _section(screen))]).rstrip() + "\n"
@@ -168,4 +142,4 @@ def _section(screen: Screen) -> list[str]:
 
 def _look(look: str) -> str:
     width, scheme = look.split("-")
-    return f"{'on a phone' if width == '390' else 'on a desk'}, {scheme}"
+    return f"{'phone' if width == '390' else 'desk'}, {scheme}"

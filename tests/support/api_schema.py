@@ -37,11 +37,9 @@ def check(method: str, path: str, answer: Any, *, is_cut: bool = False) -> None:
 
 
 def operation_at(method: str, path: str) -> dict[str, Any] | None:
-    """The declared operation; an address is the same with and without its last slash."""
-    for pattern, operations in _patterns():
-        if pattern.fullmatch(path.rstrip("/")) and method in operations:
-            return dict(operations[method])
-    return None
+    """The declared operation of the first address that fits; with and without its last slash it is the same."""
+    fitting = (operations for pattern, operations in _patterns() if pattern.fullmatch(path.rstrip("/")))
+    return next(fitting, {}).get(method)
 
 
 @cache

@@ -22,23 +22,24 @@ class Prepared:
         self.kept: dict[tuple[int, str], tuple[KeptRows, Any]] = {}
         self.asked: Counter[tuple[int, str]] = Counter()
 
-    def stand(self, sandbox: Sandbox, pid: int, name: str, make: Callable[[], Any], *, since: int = 1) -> Any:
+    def stand(self, sandbox: Sandbox, name: str, make: Callable[[], Any], *, since: int = 1) -> Any:
         """As after `make`, on both sides, and what it returned.
 
         Kept the `since`-th time that it is made: to keep takes as long as a pass, and some beginnings are one test's.
         """
         name = ", ".join([name, *(spec.entity_type for spec in registry.entities())])
-        kept = self.kept.get((pid, name))
+        key = sandbox.life, name
+        kept = self.kept.get(key)
         if kept:
             sandbox.control("restore", name=name)
             rows.empty()
             kept[0].put_back()
             return kept[1]
         made = make()
-        self.asked[pid, name] += 1
-        if self.asked[pid, name] >= since:
+        self.asked[key] += 1
+        if self.asked[key] >= since:
             sandbox.control("snapshot", name=name)
-            self.kept[pid, name] = KeptRows(f"prepared_{len(self.kept)}"), made
+            self.kept[key] = KeptRows(f"prepared_{len(self.kept)}"), made
         return made
 
 
@@ -49,8 +50,8 @@ class Stages:
     other word to the sandbox, ends that: what comes after it is made.
     """
 
-    def __init__(self, prepared: Prepared, sandbox: Sandbox, pid: int, way: str) -> None:
-        self.prepared, self.sandbox, self.pid, self.way = prepared, sandbox, pid, way
+    def __init__(self, prepared: Prepared, sandbox: Sandbox, way: str) -> None:
+        self.prepared, self.sandbox, self.way = prepared, sandbox, way
         self.stay()
 
     def reach(self, name: str, make: Callable[[], Any]) -> Any:
@@ -58,7 +59,7 @@ class Stages:
         way = self._further(name)
         if not way:
             return make()
-        made = self.prepared.stand(self.sandbox, self.pid, way, make, since=2)
+        made = self.prepared.stand(self.sandbox, way, make, since=2)
         self.way = way
         return made
 

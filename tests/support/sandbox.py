@@ -6,11 +6,13 @@ import requests
 
 
 class Sandbox:
-    """A running `python -m sandbox`. `control` reaches everything under /_control/."""
+    """One that answers at `url`, `life` by life. `control` reaches everything under /_control/."""
 
-    def __init__(self, url: str, token: str, signing_secret: str) -> None:
+    def __init__(self, url: str, token: str, signing_secret: str, life: int = 0) -> None:
         self.url, self.token, self.signing_secret = url, token, signing_secret
+        self.life = life  # its process, or 0 where it is within this one
         self.session = requests.Session()
+        self.session.trust_env = False
         self.changes = 0  # words to it that may have changed something
 
     @property

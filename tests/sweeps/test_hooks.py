@@ -4,6 +4,7 @@ from typing import Any
 
 from sync.connectors.monday.board_events import WEBHOOK_EVENTS
 from sync.models import WebhookEvent
+from sync.operations.detect.sweep_schedule import sweep_findings
 from sync.operations.doctor import run_checks
 from tests.support.world import World
 from tests.sweeps.conftest import Post
@@ -142,3 +143,13 @@ def test_what_a_sweep_stored_is_not_taken_for_an_arrived_webhook_by_monday_check
     assert post.stored(contact)
     world.pass_time(minutes=20)
     assert any("none ever came" in line for line in problems("webhooks"))
+
+
+def test_monday_check_writes_each_time_as_the_other_commands_do(world: World, post: Post) -> None:
+    post.sweep()
+    swept = post.link().swept_at
+    told = [one.message for one in sweep_findings() if one.subject == "sweeps"]
+    assert any(f"{swept:%Y-%m-%d %H:%M} UTC" in line for line in told)
+    world.pass_time(hours=5)
+    told = [one.message for one in sweep_findings() if one.subject == "sweeps"]
+    assert any(f"since {swept:%Y-%m-%d %H:%M} UTC" in line for line in told)

@@ -22,6 +22,8 @@ from tests.support.servers import ROOT
 from tests.support.world import World
 from tests.sweeps.conftest import Post
 
+pytestmark = pytest.mark.hostile
+
 __all__ = ["pat"]
 
 LINKED = [

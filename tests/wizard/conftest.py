@@ -91,7 +91,7 @@ class Wizard:
         self.get(f"map/{kind}/")
         form: dict[str, str] = {}
         for key, one in draft(kind).fields.items():
-            form |= {f"{name}-{key}": value for name, value in one.items()}
+            form |= {f"{seen}{name}-{key}": value for name, value in one.items() for seen in ("", "seen-")}
         form |= {name.replace("_", "-", 1): value for name, value in changes.items()}
         return self.post(f"map/{kind}/", **form)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from django.contrib.admin.models import LogEntry
 
 from npd.models import Contact, Organization
@@ -72,31 +71,12 @@ def test_a_board_that_is_there_is_mapped_matched_and_linked(wizard: Wizard) -> N
     assert not SetupDraft.objects.filter(entity_type="organization").exists()
 
 
-def test_many_new_records_go_by_one_import_and_a_dead_worker_is_followed(
-    wizard: Wizard, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    Contact.objects.bulk_create(Contact(name=f"Person {n}", email=f"p{n}@x.org") for n in range(12))
-    monkeypatch.setattr("sync.operations.setup.run.BULK_THRESHOLD", 10)
-    monkeypatch.setattr("sync.operations.setup.plan.BULK_THRESHOLD", 10)
-    passed: list[float] = []
-
-    def wait(seconds: float) -> bool:
-        """Let the time pass at once; the first worker is had to end in its first wait."""
-        passed.append(seconds + 0.1)
-        later(wizard.monday, sum(passed))
-        return len(passed) == 1
-
-    monkeypatch.setattr("sync.kernel.process.wait", wait)
+def test_many_new_records_are_created_by_ordinary_passes_a_hundred_a_call(wizard: Wizard) -> None:
+    Contact.objects.bulk_create(Contact(name=f"Person {n}", email=f"p{n}@x.org") for n in range(120))
     wizard.compared("new")
-    wizard.confirm()
-    wizard.work()
-    assert draft().state == "running"
-    assert "Monday is importing" in wizard.get("run/")
-    passed.append(200)
-    later(wizard.monday, sum(passed))
-    wizard.work()
-    assert draft().state == "done", draft().problem
-    wizard.drain()
-    assert sorted(item["name"] for item in wizard.monday.items()) == sorted(f"Person {n}" for n in range(12))
-    assert "create_item" not in wizard.mutations()
+    assert "about " in wizard.get("plan/")
+    wizard.apply()
+    assert sorted(item["name"] for item in wizard.monday.items()) == sorted(f"Person {n}" for n in range(120))
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
+    documents = [call["fields"] for call in wizard.monday.calls(since=wizard.mark)]
+    assert [fields.count("create_item") for fields in documents if "create_item" in fields] == [100, 20]

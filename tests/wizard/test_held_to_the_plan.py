@@ -11,13 +11,11 @@ from django.core.cache import cache
 from django.utils import timezone
 
 from npd.models import Contact
-from sync import registry
 from sync.boards.board_setup import set_up_all
 from sync.choices import Cause, Priority
 from sync.connectors.monday import board_structure
 from sync.kernel.action_errors import Conflict
 from sync.models import BoardLink, FieldMapping, SetupDraft, SyncMetadata, SyncQueue
-from sync.operations.backfill import estimate
 from sync.operations.record_requests import resume_record
 from sync.operations.setup import plan, run
 from sync.outbox.queue_rows import enqueue_many
@@ -159,15 +157,6 @@ def test_each_call_to_monday_holds_the_draft_on(wizard: Wizard, monkeypatch: pyt
     calls = [call for call in wizard.monday.calls(since=mark) if call["kind"] == "mutation"]
     assert len(taken) > len(calls)
     assert all(until > timezone.now() + timedelta(seconds=30) for until in taken)
-
-
-def test_a_preview_of_a_long_board_tells_that_it_is_alive(wizard: Wizard) -> None:
-    wizard.compared(a_board(wizard.monday, "CRM", *PEOPLE))
-    wizard.apply()
-    Contact.objects.create(name="Late", email="late@x.org")
-    told: list[tuple[int, int]] = []
-    estimate.estimate_backfill(registry.entity("contact"), lambda done, of: told.append((done, of)))
-    assert told == [(0, 1), (1, 1)]
 
 
 def test_an_answer_about_an_item_that_is_no_longer_offered_counts_as_none(wizard: Wizard) -> None:

@@ -9,6 +9,7 @@ from sync.kernel.messages import UnmatchedReason
 from sync.models import Decision, RefusedItem, UnmatchedItem
 from sync.operations.setup import draft as drafts
 from sync.operations.setup import plan
+from sync.operations.setup.fields import parse_choices
 from sync.operations.setup.matches import match_names
 from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, draft, later, mail
 
@@ -114,6 +115,47 @@ def test_an_older_page_takes_no_rule_of_matching_back_unsaid(wizard: Wizard) -> 
     assert draft().first_match == "npd_wins"
     wizard.match("contact", **older | {"seen": seen_matching(wizard)})
     assert draft().first_match == "ask"
+
+
+def test_an_older_page_takes_no_answer_back_and_what_it_chose_is_kept_or_named(wizard: Wizard) -> None:
+    """Two tabs of one person: each sends an answer about every pair that it shows."""
+    names = ("Jon Stone", "Ann Bergh", "Carl Roth", "Dora Smithe")
+    people = [str(Contact.objects.create(name=name).pk) for name in names]
+    items = [{"name": name} for name in ("John Stone", "Ann Berg", "Karl Roth", "Dora Smith")]
+    wizard.compared(a_board(wizard.monday, "CRM", *PEOPLE, items=items))
+    item = {one["record"]: one["item"] for one in draft().found["near"]}
+    jon, ann, carl, dora = people
+    older = {f"was-{one}": "out" for one in people} | {f"answer-{one}": "out" for one in people}
+    wizard.post("match/", **older | {"go": "plan", f"answer-{jon}": item[jon], f"answer-{ann}": "new"})
+    first = {jon: item[jon], ann: "new"}
+    assert draft().answers == first
+    # The other tab leaves Jon as it showed him, answers Ann otherwise and Carl for the first time.
+    page = wizard.post("match/", **older | {"go": "plan", f"answer-{ann}": item[ann], f"answer-{carl}": item[carl]})
+    assert draft().answers == first | {carl: item[carl]}
+    assert "Ann Bergh" in page
+    wizard.post("match/", **older | {"go": "answers"})
+    assert draft().answers == first | {carl: item[carl], dora: "out"}
+
+
+def test_an_answer_about_a_pair_that_is_no_longer_found_is_not_said_to_be_saved(wizard: Wizard) -> None:
+    jon = str(Contact.objects.create(name="Jon Stone").pk)
+    wizard.compared(a_board(wizard.monday, "CRM", *PEOPLE, items=[{"name": "John Stone"}]))
+    [pair] = draft().found["near"]
+    drafts.choose_fields(wizard.person, "contact", parse_choices(draft().fields))  # in another tab
+    page = wizard.post("match/", **{"go": "answers", f"was-{jon}": "out", f"answer-{jon}": pair["item"]})
+    assert (draft().answers, "Your answers are saved" in page) == ({}, False)
+
+
+def test_an_answer_about_one_kind_is_saved_beside_the_set_up_of_another(wizard: Wizard) -> None:
+    jon = str(Contact.objects.create(name="Jon Stone").pk)
+    people = a_board(wizard.monday, "CRM", *PEOPLE, items=[{"name": "John Stone"}])
+    drafts.choose_boards(wizard.person, {"organization": a_board(wizard.monday, "Firms"), "contact": people})
+    wizard.choose("organization")
+    wizard.choose("contact")
+    wizard.work()
+    [pair] = draft().found["near"]
+    page = wizard.post("match/", **{"go": "answers", f"was-{jon}": "out", f"answer-{jon}": pair["item"]})
+    assert (draft().answers, "Not saved" in page) == ({jon: pair["item"]}, False)
 
 
 def seen_matching(wizard: Wizard) -> str:

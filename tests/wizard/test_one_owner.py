@@ -65,6 +65,12 @@ def taken_over(client: Client, end: str, **form: Any) -> str:
     return client.post(*asked(client, end, **form), follow=True).content.decode()
 
 
+def as_shown() -> dict[str, str]:
+    """The map's form as the page shows it."""
+    shown = {f"{name}-{key}": value for key, one in draft().fields.items() for name, value in one.items()}
+    return shown | {f"seen-{name}": value for name, value in shown.items()}
+
+
 def test_another_person_is_told_who_works_on_it_since_when_and_may_look(wizard: Wizard, other: Wizard) -> None:
     drafted(wizard)
     for end in ("boards/", "map/contact/", "match/", "plan/"):
@@ -102,7 +108,7 @@ def test_what_was_chosen_is_kept_through_the_question_and_replaces_what_was_ther
     wizard: Wizard, other: Wizard
 ) -> None:
     drafted(wizard)
-    form = {f"{name}-{key}": value for key, one in draft().fields.items() for name, value in one.items()}
+    form = as_shown()
     page = taken_over(other.client, "map/contact/", **form | {"rule-phone": "npd_wins"})
     assert "The set-up is yours now, taken over from dora: what you choose replaces what was there." in page
     assert draft().fields["phone"]["rule"] == "npd_wins"
@@ -113,7 +119,7 @@ def test_what_was_chosen_is_kept_through_the_question_and_replaces_what_was_ther
 def test_the_earlier_owner_is_told_and_loses_nothing_that_is_typed(wizard: Wizard, other: Wizard) -> None:
     drafted(wizard)
     taken_over(other.client, "owner/", back=START + "map/contact/")
-    form = {f"{name}-{key}": value for key, one in draft().fields.items() for name, value in one.items()}
+    form = as_shown()
     page = wizard.client.post(START + "map/contact/", form | {"rule-phone": "monday_wins"}).content.decode()
     assert "otto is working on this set-up" in page
     assert '<input type="hidden" name="rule-phone" value="monday_wins">' in page

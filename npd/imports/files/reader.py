@@ -43,11 +43,16 @@ MAX_COLUMNS = 200
 MAX_CELL = 100_000
 """Characters of one cell; the longest field of a record is far shorter."""
 
+MAX_TITLE = 1_000
+"""Characters of one title: every page of the import shows them all."""
+
 MAX_CELLS = 2_000_000
 """Cells that are read, the empty ones between others too."""
 
 MAX_TEXT = 20_000_000
 """Characters in all cells together: in an XLSX file many cells may share one string."""
+
+FORMULA_SIGNS = tuple("=+-@\t\r\n＝＋－＠")
 
 FORMULA = "formula"
 """Marks in `FileRow.problems` a formula without a stored result; else the error that the cell shows."""
@@ -86,8 +91,9 @@ def within_limits(rows: Iterable[FileRow]) -> Iterator[FileRow]:
         text += sum(map(len, row.cells))
         if len(row.cells) > MAX_COLUMNS:
             raise ImportFileError("too_many_columns", row=row.number, most=MAX_COLUMNS)
-        if any(len(cell) > MAX_CELL for cell in row.cells):
-            raise ImportFileError("long_cell", row=row.number, most=MAX_CELL)
+        longest = MAX_CELL if filled else MAX_TITLE
+        if any(len(cell) > longest for cell in row.cells):
+            raise ImportFileError("long_cell", row=row.number, most=longest)
         if lines > MAX_LINES:
             raise ImportFileError("too_many_lines", most=MAX_LINES)
         if cells > MAX_CELLS:
@@ -238,5 +244,6 @@ def _answer_lines(
 
 
 def unescape_formula(cell: str) -> str:
-    """Return a cell without the apostrophe that an export, or a spreadsheet, put before it."""
-    return cell[1:].lstrip() if cell[:1] == "'" and cell[1:2] in ("=", "+", "-", "@", "\t", "\r", "\n") else cell
+    """Return a cell without the apostrophe that an export (`escape_formula`), or a spreadsheet, put before it."""
+    is_escaped = cell[:1] == "'" and cell.lstrip("' \u00a0\u200b\ufeff")[:1] in FORMULA_SIGNS
+    return cell[1:].lstrip() if is_escaped else cell

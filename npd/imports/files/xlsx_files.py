@@ -18,7 +18,15 @@ from xml.parsers import expat
 
 from python_calamine import CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum, load_workbook
 
-from npd.imports.files.reader import FORMULA, MAX_CELLS, MAX_COLUMNS, MAX_LINES, FileRow, ImportFileError
+from npd.imports.files.reader import (
+    FORMULA,
+    MAX_CELLS,
+    MAX_COLUMNS,
+    MAX_LINES,
+    FileRow,
+    ImportFileError,
+    unescape_formula,
+)
 
 MB = 1_000_000
 MAX_UNPACKED = 150 * MB
@@ -69,6 +77,9 @@ def _check_unpacked_size(packed: zipfile.ZipFile) -> None:
     parts = packed.infolist()
     if len(parts) > MAX_PARTS:
         raise ImportFileError("too_many_parts", most=MAX_PARTS)
+    # calamine knows no capitals in names: of two parts it might read the one that was not measured.
+    if len({part.filename.lower() for part in parts}) < len(parts):
+        raise ImportFileError("damaged", why="two of its parts have the same name")
     if sum(part.file_size for part in parts) > MAX_UNPACKED:
         raise ImportFileError("unpacks_too_large", most=MAX_UNPACKED // MB)
     for part in parts:
@@ -206,9 +217,16 @@ def _reject_doctype(*_: Any) -> None:
 def _measure_sheet(packed: zipfile.ZipFile, index: int) -> _SheetMeter:
     """Measure the sheet at this place of the workbook."""
     listed = [attributes for name, attributes in _elements(packed, WORKBOOK) if name == "sheet"]
-    targets = {a.get("Id"): a.get("Target", "") for name, a in _elements(packed, RELATIONS) if name == "Relationship"}
-    key = next(value for name, value in listed[index].items() if _local(name) == "id")
-    path = posixpath.normpath(posixpath.join("/xl", targets[key])).lstrip("/")
+    relations = [attributes for name, attributes in _elements(packed, RELATIONS) if name == "Relationship"]
+    targets = {one.get("Id"): one.get("Target", "") for one in relations}
+    keys = [value for name, value in listed[index].items() if _local(name) == "id"]
+    # Where the file can be taken in two ways, calamine might read a sheet that was not measured.
+    if len(keys) != 1 or len(targets) < len(relations):
+        raise ImportFileError("unreadable", why="sheets")
+    path = targets[keys[0]].removeprefix("/xl/")
+    if path.startswith(("/", "xl/")) or {"..", "."}.intersection(path.split("/")):
+        raise ImportFileError("unreadable", why="path")
+    path = f"xl/{path}"
     sheet = _SheetMeter()
     with packed.open(path) as opened:
         sheet.parse(opened)
@@ -257,4 +275,5 @@ def cell_text(value: Any) -> str:
         return value.date().isoformat() if value.time() == time() else value.isoformat(" ", "minutes")
     if isinstance(value, date | time):
         return value.isoformat()
-    return str(value).strip()
+    # What Excel writes as _x0000_ is no text, and no database stores it.
+    return unescape_formula(str(value).replace("\0", "").strip())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import csv
+import os
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -14,10 +15,9 @@ from npd.imports.files import ImportFileError
 from npd.imports.import_jobs import confirm_import, discard_import, read_import_now, rows_to_write, run_import
 from npd.imports.import_lookup import MODELS, labels_of
 from npd.imports.import_plan import ImportOptions
-from npd.imports.messages import ENCODINGS, display_value, rejected_lines, rejected_rows, rejection_of_error, row_reason
+from npd.imports.messages import ENCODINGS, display_value, rejected_file, rejected_rows, rejection_of_error, row_reason
 from npd.imports.models import ImportJob, ImportState, Result, RowOutcome
 from npd.management import user_named
-from sync.operations.exports import escape_formula
 from sync.records.authors import actor_label
 
 SAMPLES = 10
@@ -51,6 +51,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Read, print, ask, write."""
         by = user_named(options["by"])
+        # Opened first: a path that can't be written must not be found out after the import.
+        errors = _open_private(options["errors"], options["file"]) if options["errors"] is not None else None
         job = self._read(options, by)
         self._preview(job)
         try:
@@ -62,11 +64,9 @@ class Command(BaseCommand):
                 raise CommandError(_concurrent_change(job))
             self._write(job)
         left = rejected_rows(job).count()
-        if options["errors"] is not None:
-            # With a BOM, without which Excel reads UTF-8 as Windows-1252.
-            with options["errors"].open("w", encoding="utf-8-sig", newline="") as file:
-                lines = ([escape_formula(cell) for cell in line] for line in rejected_lines(job))
-                csv.writer(file).writerows(lines)
+        if errors is not None:
+            with errors:
+                errors.writelines(rejected_file(job))
             self.stdout.write(f"The rows that were not imported are in {options['errors']}.")
         if not write:
             if not discard_import(job, by=by):
@@ -137,6 +137,16 @@ class Command(BaseCommand):
             self.stderr.write(f"  row {row.number} {row.name}: {row.note}")
         if job.state != ImportState.DONE:
             raise CommandError("The import was interrupted; a worker continues it within a minute.")
+
+
+def _open_private(path: Path, source: Path) -> BinaryIO:
+    """Open a file for rows that are not imported, personal data, for this account alone."""
+    if path.resolve() == source.resolve():
+        raise CommandError(f"{path} is the file to import. Name another one for the rows that are not imported.")
+    try:
+        return open(path, "wb", opener=partial(os.open, mode=0o600))
+    except OSError as error:
+        raise CommandError(f"{path} can't be written: {error.strerror}. Name another one.") from error
 
 
 def _raise_if_skipped(skipped: int) -> None:

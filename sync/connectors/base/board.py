@@ -121,15 +121,6 @@ class BoardSetup:
 
 
 @dataclass(frozen=True)
-class BoardCapacity:
-    """How many items the board holds and may hold (None: unknown), and its topmost group."""
-
-    items: int
-    limit: int | None
-    top_group: str
-
-
-@dataclass(frozen=True)
 class OwnWebhook:
     """A webhook that is ours."""
 

@@ -1,4 +1,4 @@
-"""An item of a board as it was read, what is written to items, and the jobs that import many at once.
+"""An item of a board as it was read, and what is written to items.
 
 A reading is either known or says why it isn't. Unknown is never the same as empty: a value behind an error, a
 column missing from the answer, or a type that we can't read must not look like a value that someone cleared.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 from sync.connectors.base.errors import ConnectorError
@@ -151,46 +150,3 @@ class WriteResult:
     by_alias: Mapping[str, Item | ConnectorError]
     request_id: str = ""
     replayed: bool = False
-
-
-class ImportJobState(StrEnum):
-    """The state of a job (enum BulkImportState); UNKNOWN is any state that this code doesn't know."""
-
-    UPLOAD_PENDING = "UPLOAD_PENDING"
-    PROCESSING = "PROCESSING"
-    COMPLETED = "COMPLETED"
-    FAILED = "FAILED"
-    REJECTED = "REJECTED"
-    UNKNOWN = "UNKNOWN"
-
-    @classmethod
-    def _missing_(cls, value: object) -> ImportJobState:
-        return cls.UNKNOWN
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether the job is over, well or not."""
-        return self in (ImportJobState.COMPLETED, ImportJobState.FAILED, ImportJobState.REJECTED)
-
-
-@dataclass(frozen=True)
-class StartedImport:
-    """A job that waits for its file; the address is a secret and is not stored."""
-
-    job_id: str
-    upload_url: str = field(repr=False)
-
-
-@dataclass(frozen=True)
-class ImportStatus:
-    """A job's state; `reason` says why it failed; `report_url` is a secret."""
-
-    state: ImportJobState
-    progress: int = 0
-    counts: Mapping[str, int] = field(default_factory=dict)
-    reason: str = ""
-    report_url: str | None = field(default=None, repr=False)
-
-
-class NotImportable(ValueError):
-    """The value has no certain form as a cell; the message says why, to follow a field's name."""

@@ -16,7 +16,6 @@ from sync.connectors.base.board import (
     ActivityEntry,
     Board,
     BoardActivity,
-    BoardCapacity,
     BoardCheck,
     BoardSetup,
     CheckResult,
@@ -30,7 +29,6 @@ from sync.connectors.base.board import (
 )
 from sync.connectors.base.board_items import (
     BatchItems,
-    ImportStatus,
     Item,
     ItemChange,
     ItemCreate,
@@ -38,7 +36,6 @@ from sync.connectors.base.board_items import (
     ItemRemoval,
     MatchColumn,
     Reading,
-    StartedImport,
     WriteRequest,
     WriteResult,
 )
@@ -136,7 +133,6 @@ class OAuthGrant:
 class Connector(Protocol):
     """One system, reached by a transport that sends its requests (and meters them)."""
 
-    converter_names: ClassVar[tuple[str, ...]]
     people_converters: ClassVar[Collection[str]]
     """Converters that must know the account's users."""
     tag_converters: ClassVar[Collection[str]]
@@ -153,13 +149,6 @@ class Connector(Protocol):
     event_paths: ClassVar[EventPaths]
     items_per_read: ClassVar[int]
     items_per_page: ClassVar[int]
-    import_rows: ClassVar[int]
-    """Rows that one import takes."""
-    imports_per_hour: ClassVar[int]
-    """Items that all imports of an account may create within an hour."""
-    import_address_seconds: ClassVar[int]
-    """How long an import waits for its file."""
-    upload_timeout: ClassVar[float]
     sign_in_url: ClassVar[str]
     """Where an app's authorization is asked for and answered, if not at the same place as the calls."""
 
@@ -254,37 +243,6 @@ class Connector(Protocol):
 
     def create_tags(self, names: Sequence[str], board_id: str, key: str) -> dict[str, str]:
         """A tag for each name, created or found: their names by id."""
-
-    # Creating many items at once, from a file.
-
-    @staticmethod
-    def can_be_imported(column_type: str) -> bool:
-        """Whether an import takes values for columns of this type."""
-
-    @staticmethod
-    def import_cell(column_type: str, value: Any, settings: Mapping[str, Any] | None = None) -> str:
-        """The cell for a value that a create would be sent; raises NotImportable."""
-
-    @staticmethod
-    def import_file(column_ids: Sequence[str], rows: Iterable[Mapping[str, str]]) -> bytes:
-        """The file of these rows: cells by column id."""
-
-    def board_capacity(self, board_id: str) -> BoardCapacity:
-        """What the preview of an import must know of the board."""
-
-    def start_import(self, board_id: str, group_id: str, match_column: str, key: str) -> StartedImport:
-        """Start a job that skips rows for which the board has an item with the same value in `match_column`."""
-
-    @staticmethod
-    def upload_import(url: str, content: bytes) -> None:
-        """Send the file; raises UploadRejected where it was certainly not taken."""
-
-    def import_status(self, job_id: str) -> ImportStatus:
-        """How far a job is."""
-
-    @staticmethod
-    def import_report(url: str, key_column: str) -> dict[str, str]:
-        """The reasons for rows that were not taken, by the value of the key column; empty if it can't be read."""
 
     # What happened on a board.
 

@@ -280,9 +280,11 @@ class Choices:
         uses = Counter(text.casefold() for text in texts.values())
         # Values that share a label are told apart by what they are.
         self._labels = {
-            value: text if uses[text.casefold()] == 1 else f"{text} ({value})" for value, text in texts.items()
+            value: text if uses[text.casefold()] == 1 else fold_whitespace(f"{text} ({value})") or value
+            for value, text in texts.items()
         }
-        self._by_value = {value.casefold(): value for value in labels}
+        # A board may show either without its double spaces.
+        self._by_value = {(fold_whitespace(value) or value).casefold(): value for value in labels}
         self._by_label = {label.casefold(): value for value, label in self._labels.items()}
 
     def label_of(self, value: str) -> str:

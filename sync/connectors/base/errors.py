@@ -36,7 +36,6 @@ ConnectorError
 │   ├── ConcurrencyLimitReached           too many requests at the same time
 │   ├── DailyLimitReached                 the day's requests are used up, until 00:00 UTC
 │   ├── AddressLimitReached               too many requests from our network address
-│   ├── JobLimitReached                   the hour's bulk jobs are used up; other calls are not concerned
 │   └── FieldLimitReached                 one field of an answer was left out; the others are fine
 ├── OutcomeUnknown           TRANSPORT    sent, and possibly applied
 │   ├── TimedOut                          no answer in time
@@ -48,7 +47,6 @@ ConnectorError
 │   │   ├── LogShapeChanged               an activity log of another API version
 │   │   └── ListingTruncated              fewer items than the board has
 │   └── AnswerWithoutData                 a mutation answered by errors only: some aliases may have run
-├── UploadRejected           RECORD       the file of a bulk import was not taken
 ├── Unreachable              UNREACHABLE  no connection was made: certainly not applied
 └── DocumentRejected         DOCUMENT     rejected as a whole before it ran: certainly not applied
     ├── TooComplex                        one request over the points that a request may cost
@@ -149,8 +147,15 @@ class ConnectorError(Exception):
     @property
     def sentence(self) -> str:
         """What happened, to what, and what to do next, for a person."""
+        return self._sentence(f" Monday asks to wait {time_span(self.wait_seconds)}." if self.wait_seconds else "")
+
+    @property
+    def lasting_sentence(self) -> str:
+        """The same without the wait, which is no longer true a minute later: for where its end is kept beside it."""
+        return self._sentence("")
+
+    def _sentence(self, wait: str) -> str:
         subject = f" (column {self.column_id})" if self.column_id else ""
-        wait = f" Monday asks to wait {time_span(self.wait_seconds)}." if self.wait_seconds else ""
         trace = f" [Monday request {self.request_id}]" if self.request_id else ""
         message = self.message.rstrip(" .")
         return f"{message[:1].upper()}{message[1:]}{subject}. {self.advice}{wait}{trace}"
@@ -365,15 +370,6 @@ class AddressLimitReached(LimitReached):
     """Too many requests from this network address."""
 
 
-class JobLimitReached(LimitReached):
-    """The account's bulk jobs of this hour are used up; other calls are not concerned.
-
-    100 starts an hour (developer.monday.com/api-reference/reference/ingest-items-api-reference).
-    """
-
-    advice = "The import goes on by itself after the wait."
-
-
 class FieldLimitReached(LimitReached):
     """One field of the answer was left out because of a limit; its null says nothing about the value."""
 
@@ -441,12 +437,6 @@ class AnswerWithoutData(OutcomeUnknown):
 
     Seen with several aliased mutations in one request (community topic 109452, 2025-02).
     """
-
-
-class UploadRejected(ConnectorError):
-    """The store rejected the file: its address has expired, or it was issued for another request."""
-
-    advice = "The import is started again by itself."
 
 
 class Unreachable(ConnectorError):

@@ -30,7 +30,6 @@ from sync.connectors.base.errors import (
     ItemInactive,
     ItemNotFound,
     LimitReached,
-    MinuteLimitReached,
     NameRejected,
     NotAuthenticated,
     PermissionMissing,
@@ -205,11 +204,7 @@ PUBLISHED: tuple[KnownCode, ...] = (
     KnownCode("maxComplexityExceeded", errors.TooComplex, NOTES),
     KnownCode("MINUTE_RATE_LIMIT_EXCEEDED", errors.MinuteLimitReached, MCP),
     KnownCode("Rate Limit Exceeded", errors.MinuteLimitReached, DOCS),
-    KnownCode(
-        "RATE_LIMIT_EXCEEDED",
-        errors.JobLimitReached,
-        "developer.monday.com/api-reference/reference/ingest-items-api-reference",
-    ),
+    KnownCode("RATE_LIMIT_EXCEEDED", errors.MinuteLimitReached, SITE + "docs/importing-items-in-bulk"),
     KnownCode("MAX_CONCURRENCY_EXCEEDED", errors.ConcurrencyLimitReached, MCP),
     KnownCode("maxConcurrencyExceeded", errors.ConcurrencyLimitReached, DOCS),
     KnownCode(
@@ -393,11 +388,6 @@ def _narrow_unauthorized(details: _ErrorDetails) -> type[ConnectorError] | None:
     return PermissionMissing if details.path and details.path[0] in _ACCOUNT_ROOTS else None
 
 
-def _narrow_rate_limit(details: _ErrorDetails) -> type[ConnectorError] | None:
-    """The hour's limit of bulk jobs has `retryAfterMs`; without it the code means any rate limit."""
-    return None if "retryAfterMs" in details.extensions else MinuteLimitReached
-
-
 # The order matters: an item's message is "not found in board".
 _RESOURCES: tuple[tuple[str, type[ConnectorError]], ...] = (
     ("column", ColumnNotFound),
@@ -428,7 +418,6 @@ def _narrow_column_value(details: _ErrorDetails) -> type[ConnectorError] | None:
 _NARROWERS: dict[str, Callable[[_ErrorDetails], type[ConnectorError] | None]] = {
     "UserUnauthorizedException": _narrow_unauthorized,
     "USER_UNAUTHORIZED": _narrow_unauthorized,
-    "RATE_LIMIT_EXCEEDED": _narrow_rate_limit,
     "ResourceNotFoundException": _narrow_not_found,
     "InvalidArgumentException": _narrow_not_found,
     "ColumnValueException": _narrow_column_value,
@@ -438,12 +427,9 @@ _NARROWERS: dict[str, Callable[[_ErrorDetails], type[ConnectorError] | None]] = 
 def _wait_seconds(extensions: Mapping[str, Any], retry_after: float | None) -> float | None:
     """The wait that the body asks for, else the header's; None for one that is too long for any date."""
     seconds = extensions.get("retry_in_seconds")
-    milliseconds = extensions.get("retryAfterMs")
     wait = retry_after
     if isinstance(seconds, int | float):
         wait = float(seconds)
-    elif isinstance(milliseconds, int | float):
-        wait = milliseconds / 1000
     return min(max(wait, 0.0), MAX_WAIT_SECONDS) if wait is not None and not math.isnan(wait) else None
 
 

@@ -10,7 +10,6 @@ from sync.connectors.base.board import (
     ActivityEntry,
     Board,
     BoardActivity,
-    BoardCapacity,
     BoardCheck,
     BoardSetup,
     CheckResult,
@@ -21,7 +20,6 @@ from sync.connectors.base.board import (
 )
 from sync.connectors.base.board_items import (
     BatchItems,
-    ImportStatus,
     Item,
     ItemChange,
     ItemCreate,
@@ -29,12 +27,11 @@ from sync.connectors.base.board_items import (
     ItemRemoval,
     MatchColumn,
     Reading,
-    StartedImport,
     WriteRequest,
     WriteResult,
 )
 from sync.connectors.base.connector import AccountInfo, Connector
-from sync.connectors.monday import board_events, board_structure, bulk_import, columns, connection, items, oauth
+from sync.connectors.monday import board_events, board_structure, columns, connection, items, oauth
 from sync.connectors.monday.columns.places import country_code
 from sync.connectors.monday.graphql import Answer, Api, Document, probe_query
 
@@ -42,7 +39,6 @@ from sync.connectors.monday.graphql import Answer, Api, Document, probe_query
 class MondayConnector(Connector):
     """`transport` sends a document: MondayClient, or what meters it."""
 
-    converter_names = columns.CONVERTERS
     people_converters = frozenset(column.name for column in columns.COLUMN_CLASSES if column.needs_people)
     tag_converters = frozenset(column.name for column in columns.COLUMN_CLASSES if column.needs_tags)
     multiline_converters = frozenset(column.name for column in columns.COLUMN_CLASSES if column.is_multiline)
@@ -53,18 +49,10 @@ class MondayConnector(Connector):
     event_paths = board_events.EVENT_PATHS
     items_per_read = items.ITEMS_PER_READ
     items_per_page = items.ITEMS_PER_PAGE
-    import_rows = bulk_import.ROWS_PER_JOB
-    imports_per_hour = bulk_import.ITEMS_PER_HOUR
-    import_address_seconds = bulk_import.URL_SECONDS
-    upload_timeout = bulk_import.UPLOAD_TIMEOUT
-
     sign_in_url = oauth.SIGN_IN_URL
 
     converter = staticmethod(columns.make_converter)
     country_code = staticmethod(country_code)
-    can_be_imported = staticmethod(bulk_import.can_be_imported)
-    import_cell = staticmethod(bulk_import.csv_cell)
-    import_file = staticmethod(bulk_import.render_csv)
     parse_challenge = staticmethod(board_events.parse_challenge)
     verify_signature = staticmethod(board_events.verify_jwt)
     parse_event = staticmethod(board_events.parse_event)
@@ -172,25 +160,6 @@ class MondayConnector(Connector):
     def create_tags(self, names: Sequence[str], board_id: str, key: str) -> dict[str, str]:
         document = items.create_tags_mutation(names, board_id)
         return items.parse_tags(self.api.execute(*document, idempotency_key=key), names)
-
-    def board_capacity(self, board_id: str) -> BoardCapacity:
-        return bulk_import.parse_board_capacity(self._ask(bulk_import.board_capacity_query(board_id)))
-
-    def start_import(self, board_id: str, group_id: str, match_column: str, key: str) -> StartedImport:
-        document = bulk_import.start_import_mutation(board_id, group_id, match_column)
-        return bulk_import.parse_started_import(self.api.execute(*document, idempotency_key=key))
-
-    def import_status(self, job_id: str) -> ImportStatus:
-        return bulk_import.parse_import_status(self._ask(bulk_import.import_status_query(job_id)))
-
-    @staticmethod
-    def upload_import(url: str, content: bytes) -> None:
-        bulk_import.upload_file(url, content)
-
-    @staticmethod
-    def import_report(url: str, key_column: str) -> dict[str, str]:
-        report = bulk_import.download_report(url)
-        return bulk_import.parse_report(report, key_column) if report else {}
 
     def board_activity(self, board_id: str, since: datetime, *, with_log: bool = True) -> BoardActivity:
         document = board_events.board_activity_query(board_id, since, with_log=with_log)

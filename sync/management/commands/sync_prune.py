@@ -13,11 +13,14 @@ from sync.operations.retention import PruneResult, prune
 class Command(BaseCommand):
     """What Beat does every night."""
 
-    help = (
-        f"Deletes activity and changes after {settings.HISTORY_DAYS} days, deliveries and closed API writes after "
-        f"{settings.JOURNAL_DAYS}, finished jobs after {settings.QUEUE_DAYS}, deletions after "
-        f"{settings.TOMBSTONE_DAYS} (0: never). Beat does it every night."
-    )
+    @property
+    def help(self) -> str:  # type: ignore[override]
+        """What it does, with the days of now."""
+        return (
+            f"Deletes activity and changes after {settings.HISTORY_DAYS} days, deliveries and closed API writes after "
+            f"{settings.JOURNAL_DAYS}, finished jobs after {settings.QUEUE_DAYS}, deletions after "
+            f"{settings.TOMBSTONE_DAYS} (0: never). Beat does it every night."
+        )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="only count")

@@ -97,7 +97,7 @@ def _lines(found: LedgerStatistics) -> Iterator[str]:
     waited = f"; half waited {humanize.time_span(one.median_wait_seconds)}" if one.median_wait_seconds else ""
     yield f"Conflicts: {one.open:,} open, {one.opened:,} opened, {one.resolved:,} resolved{waited}."
     if oldest := found.oldest_unsynced:
-        last = f"{oldest.last_successful_sync:%Y-%m-%d %H:%M} UTC"
+        last = humanize.utc_minute(oldest.last_successful_sync)
         yield f"Unsynced the longest: {oldest.entity_type} {oldest.entity_id} ({oldest.status}), last in sync {last}."
     yield f"Never synced: {found.never_synced:,}."
     for error in found.errors:

@@ -1,7 +1,7 @@
-"""Both sides held against each other and the base, outside of passes: whole boards at night, and samples by the hour.
+"""Both sides of whole boards held against each other and the base at night, outside of passes.
 
 A listing brings 500 items a call, a pass reads 100. So what must look at everything compares the listing first, and
-only what differs, or has something open, gets a pass. The samples are the proof that records which say “synced” are.
+only what differs, or has something open, gets a pass. It is also the proof that records which say “synced” are.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db.models import Max, Sum
 from django.utils.dateparse import parse_datetime
 
 from sync import registry
@@ -25,13 +24,11 @@ from sync.choices import Cause, Priority, QueueDirection, QueueStatus, RecordSyn
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import Converter
-from sync.connectors.base.errors import BoardNotFound, BudgetExhausted, ConnectorError, ShuttingDown
+from sync.connectors.base.errors import BoardNotFound, ConnectorError, ShuttingDown
 from sync.kernel import humanize
-from sync.limits import breaker, metered_client, quota
-from sync.limits.pass_budget import board_costs, call_cost
+from sync.limits import breaker
 from sync.merge import FieldDirection, FieldSides, Unknown
 from sync.models import AwaitedRelation, BoardLink, FieldLoop, FieldMapping, SyncAudit, SyncQueue
-from sync.models.state import VERIFICATION_WINDOW
 from sync.models.synced_model import unsynced
 from sync.operations.detect.missed_webhooks import LONGEST_DELAY
 from sync.operations.detect.sweep_schedule import boards_to_compare
@@ -46,9 +43,8 @@ from sync.reconcile.identity import find_possible_duplicates
 from sync.reconcile.new_items import listed_finding
 from sync.reconcile.restraints import is_loop_over
 from sync.reconcile.sides import clear_column_problems, has_open_work, load, missing_columns, npd_id_of
-from sync.records import availability
 from sync.records.unmatched_items import clear_unlisted, note_unmatched
-from sync.registry import link_of
+from sync.registry import EntitySpec
 
 log = structlog.get_logger(__name__)
 
@@ -162,9 +158,7 @@ def records_to_pass(items: Sequence[Item], batch: Batch) -> list[UUID]:
     board, syncing = batch.board, [s for s in batch.record_syncs if s.may_sync]
     # What is wrong with a column every record's pass has to say, and whether it still is.
     unusable = any(
-        mapping.problem or not mapping.column_id
-        for mapping in board.mappings
-        if mapping.direction != SyncDirection.NONE
+        not mapping.has_usable_column for mapping in board.mappings if mapping.direction != SyncDirection.NONE
     )
     if unusable or (syncing and missing_columns(board, items)):
         return [record_sync.id for record_sync in syncing]
@@ -257,28 +251,31 @@ def _compare(link: BoardLink) -> ComparisonResult:
     if structure is None:
         raise BoardNotFound("The board is missing, or not active")
     listing, linked, differing = BoardListing(link), 0, 0
+    audit = SyncAudit(entity_type=link.entity_type, sampled=0, drifted=0, details=[])
     for items, batch in listing.pages(structure.items_count):
         clear_column_problems(batch.board, items)
         changed = [s.id for s in batch.record_syncs if s.may_sync and _has_unexplained_change(batch.board, s)]
+        _verify(audit, batch, [s for s in batch.record_syncs if s.item and s.may_sync], changed)
         _enqueue_passes(link, changed)
         linked, differing = linked + len(batch.record_syncs), differing + len(changed)
     # A listing doesn't tell whether an item is gone: linked records that it lacks are asked for by id.
     # In a shortened listing items are missing that are still on the board.
     is_complete = structure.items_count is None or len(listing.listed) >= structure.items_count
     unlisted = listing.unlisted() if is_complete else []
+    for start in range(0, len(unlisted), PAGE):
+        batch = _loaded(listing.board, unlisted[start : start + PAGE])
+        _verify(audit, batch, [s for s in batch.record_syncs if s.may_sync], unlisted)
     _enqueue_passes(link, unlisted)
     listing.forget_unlisted(structure.items_count)
-    # Records that should have an item, and don't wait for a job, a person or a direction.
-    rows = SyncQueue.objects.filter(entity_type=link.entity_type, entity_id__isnull=False)
-    busy = rows.exclude(status=QueueStatus.COMPLETED).values("entity_id")
-    unlinked = listing.board.model._default_manager.filter(monday_id=None, sync_status=RecordSyncStatus.PENDING)
-    unlinked = unlinked.exclude(unsynced()).exclude(sync_direction=SyncDirection.MONDAY_TO_NPD)
-    without_item = list(unlinked.exclude(pk__in=busy).values_list("pk", flat=True))
+    without_item = records_without_item(registry.entity(link.entity_type))
     _enqueue_passes(link, without_item)
     unmatched = listing.unmatched
     # Items without a record get a pass where it could create one or match one.
     if unmatched and (link.creates_records or without_item):
         enqueue_unmatched(registry.entity(link.entity_type), listing.matchable(unmatched))
+    audit.save()
+    if audit.drifted:
+        log.error("drift", board=link.entity_type, sampled=audit.sampled, drifted=audit.drifted)
     return ComparisonResult(
         len(listing.listed),
         linked,
@@ -287,6 +284,15 @@ def _compare(link: BoardLink) -> ComparisonResult:
         without_record=len(unmatched),
         without_item=len(without_item),
     )
+
+
+def records_without_item(spec: EntitySpec) -> list[UUID]:
+    """Return the records that should have an item, and don't wait for a job, a person or a direction."""
+    rows = SyncQueue.objects.filter(entity_type=spec.entity_type, entity_id__isnull=False)
+    busy = rows.exclude(status=QueueStatus.COMPLETED).values("entity_id")
+    unlinked = spec.model._default_manager.filter(monday_id=None, sync_status=RecordSyncStatus.PENDING)
+    unlinked = unlinked.exclude(unsynced()).exclude(sync_direction=SyncDirection.MONDAY_TO_NPD)
+    return list(unlinked.exclude(pk__in=busy).values_list("pk", flat=True))
 
 
 def _has_unexplained_change(board: BoardContext, record_sync: RecordSync) -> bool:
@@ -309,27 +315,22 @@ def _enqueue_passes(link: BoardLink, ids: Sequence[UUID]) -> None:
         )
 
 
-# The sampled proof of “synced”: how samples are drawn, compared on both sides, stored and summed up.
+# The proof of “synced”: how many records that say so the comparison looked at, and which differed.
 
 
 @dataclass(frozen=True)
 class VerificationResult:
-    """When `synced` records were last sampled, how many were compared and differed, and when one last did.
-
-    `waiting` is a sentence on what keeps the first sample.
-    """
+    """When both sides were last compared, how many `synced` records were, and how many of them differed."""
 
     at: datetime | None = None
     sampled: int = 0
     drifted: int = 0
-    diverged_at: datetime | None = None
-    waiting: str = ""
 
     def summary(self, now: datetime) -> str:
         """Return it as a sentence, also where nothing was verified yet."""
-        if self.at is None:
-            return f"Not verified yet. {self.waiting}".rstrip()
-        span = humanize.time_span((now - (self.diverged_at or self.at)).total_seconds())
+        if self.at is None or not self.sampled:
+            return "Not verified yet: both sides are compared every night."
+        span = humanize.time_span((now - self.at).total_seconds())
         if not self.drifted:
             checked = f"{self.sampled:,} of {self.sampled:,} checked records"
             return f"Verified {span} ago: {checked} were the same on both sides."
@@ -340,66 +341,21 @@ class VerificationResult:
 
 
 def latest_verification(entity_type: str | None = None) -> VerificationResult:
-    """Return what the last day of samples found, of one type's board or of all; of none, what keeps the first one."""
-    rows = SyncAudit.objects.filter(sampled__gt=0)
+    """Return what the last night found, of one type's board or of all."""
+    rows = SyncAudit.objects.order_by("entity_type", "-at").distinct("entity_type")
     if entity_type is not None:
         rows = rows.filter(entity_type=entity_type)
-    newest = rows.aggregate(at=Max("at"))["at"]
-    if newest is None:
-        return VerificationResult(waiting=_first_sample(entity_type))
-    day = rows.filter(at__gt=newest - VERIFICATION_WINDOW)
-    diverged = day.filter(drifted__gt=0).aggregate(at=Max("at"))
-    sums = day.aggregate(sampled=Sum("sampled"), drifted=Sum("drifted"))
-    return VerificationResult(newest, sums["sampled"], sums["drifted"], diverged["at"])
-
-
-def _first_sample(entity_type: str | None) -> str:
-    """Say when a board's first sample is due, or what keeps it; of no type, of whichever board comes first."""
-    newest = SyncAudit.objects.order_by("-at").values_list("at", flat=True).first()
-    if entity_type is None:
-        return first_sample_text(None, newest, sync_now(), has_synced=True)
-    link, records = link_of(entity_type), registry.entity(entity_type).model._default_manager
-    found = availability.of(link or entity_type)
-    has_synced = records.filter(sync_status=RecordSyncStatus.SYNCED).exclude(monday_id=None).exists()
-    failed = SyncAudit.objects.filter(entity_type=entity_type).order_by("-at").first()
-    said = first_sample_text(found, newest, sync_now(), has_synced=has_synced)
-    if failed is None or not settings.AUDIT_CALLS_A_DAY:
-        return said
-    why = " ".join(one["words"] for one in failed.details if "words" in one)
-    return f"The attempt of {humanize.relative_time(failed.at, sync_now())} compared nothing. {why} {said}"
-
-
-def first_sample_text(
-    board: availability.BoardAvailability | None, newest: datetime | None, now: datetime, *, has_synced: bool
-) -> str:
-    """Return when the first sample of this board is due, or what keeps it; `newest` is the last sample of any board."""
-    calls = settings.AUDIT_CALLS_A_DAY
-    if calls <= 0:
-        return "Verification is off (SYNC_AUDIT_CALLS_A_DAY is 0)."
-    if board is not None and not board.is_available:
-        return "Its board is paused." if board.is_paused else "Its board can’t be synced now."
-    if not has_synced:
-        return "No record is synced yet."
-    due = newest + DAY / calls if newest else now
-    when = "within 15 minutes" if due <= now else humanize.relative_time(due, now)
-    turn = humanize.time_span((DAY / calls).total_seconds())
-    return f"The boards take turns, one every {turn}: the next {when}."
+    return combine_results(VerificationResult(*row) for row in rows.values_list("at", "sampled", "drifted"))
 
 
 def combine_results(boards: Iterable[VerificationResult]) -> VerificationResult:
     """Return the results of several boards as one."""
-    verified_boards = [one for one in boards if one.at is not None]
+    boards = list(boards)
     return VerificationResult(
-        at=max((one.at for one in verified_boards if one.at), default=None),
-        sampled=sum(one.sampled for one in verified_boards),
-        drifted=sum(one.drifted for one in verified_boards),
-        diverged_at=max((one.diverged_at for one in verified_boards if one.diverged_at), default=None),
+        at=max((one.at for one in boards if one.at), default=None),
+        sampled=sum(one.sampled for one in boards),
+        drifted=sum(one.drifted for one in boards),
     )
-
-
-def verification_summary(entity_type: str | None = None) -> str:
-    """Return `latest_verification` as a sentence."""
-    return latest_verification(entity_type).summary(sync_now())
 
 
 # Comparing one record: whether it equals its base on both sides, field by field.
@@ -446,122 +402,69 @@ def divergences(board: BoardContext, sample: RecordSync, item: Item | None) -> l
     return found
 
 
-# One sample: drawn, read in one call, checked again, stored.
-
-
-# As many items as one call can ask for by their ids (developer.monday.com/api-reference/reference/items).
-SAMPLE_SIZE = 100
-DAY = timedelta(days=1)
-
+PAGE = 500
 MAX_DETAILS = 20
 
 
-def verify_if_due() -> SyncAudit | None:
-    """Take the next sample where the day's calls, spread evenly, have one to spend and no change needs it."""
-    calls = settings.AUDIT_CALLS_A_DAY
-    if calls <= 0:
-        return None
-    spent = SyncAudit.objects.filter(at__gt=SyncNow() - DAY).aggregate(calls=Sum("calls"), last=Max("at"))
-    is_rested = spent["last"] is None or sync_now() - spent["last"] >= DAY / calls
-    if (spent["calls"] or 0) >= calls or not is_rested:
-        return None
-    if not metered_client.is_configured() or quota.forecast().ends_at is not None:
-        return None
-    # The board whose last sample is oldest comes first.
-    last: dict[str, datetime] = dict(SyncAudit.objects.values_list("entity_type").annotate(Max("at")))
-    links = [link for spec in registry.entities() if (link := link_of(spec.entity_type))]
-    for link in sorted(links, key=lambda link: (link.entity_type in last, last.get(link.entity_type))):
-        if availability.of(link).is_available and (result := verify_board(link)) is not None:
-            return result
-    return None
+def _verify(audit: SyncAudit, batch: Batch, record_syncs: Iterable[RecordSync], changed: Collection[UUID]) -> None:
+    """Add these records to the audit where they say `synced` and nothing of them is on its way."""
+    board, differing, suspects = batch.board, {}, frozenset(changed)
+    settled = _settled(batch, record_syncs)
+    for key, record_sync in settled.items():
+        try:
+            found = divergences(board, record_sync, record_sync.item) if key in suspects else []
+        except UnreadableValue:
+            continue
+        if found and (_is_fresh(record_sync) or _is_left_out(board, record_sync)):
+            continue
+        audit.sampled += 1
+        if found:
+            differing[key] = found
+    # A pass may have changed them since they were loaded.
+    again = _loaded(board, differing) if differing else None
+    later = _settled(again, again.record_syncs) if again else {}
+    for key, found in differing.items():
+        if key not in later or not _is_unchanged(board, settled[key], later[key]):
+            audit.sampled -= 1
+            continue
+        audit.drifted += 1
+        if len(audit.details) < MAX_DETAILS:
+            fields = [one.to_json() for one in found]
+            audit.details.append({"record": str(key), "name": str(settled[key].record), "fields": fields})
 
 
-def verify_board(link: BoardLink) -> SyncAudit | None:
-    """Verify one board with one call; None where there is nothing to sample or the quota has no room."""
-    board = BoardContext.load(link)
-    synced = board.model._default_manager.filter(sync_status=RecordSyncStatus.SYNCED).exclude(monday_id=None)
-    size = min(SAMPLE_SIZE, board_costs(link.pk).size)
-    samples = _settled_samples(board, list(synced.order_by("?").values_list("pk", flat=True)[:size]))
-    if not samples:
-        return None
-    try:
-        items = _read_items(board, [str(sample.record.monday_id) for sample in samples.values()])
-    # Samples come last: where the quota has no call left for one, none is taken.
-    except BudgetExhausted:
-        return None
-    except ConnectorError as error:
-        log.warning("verification not read", board=link.entity_type, reason=error.sentence)
-        return SyncAudit.objects.create(
-            entity_type=link.entity_type, sampled=0, calls=1, details=[{"words": error.sentence}]
-        )
-    compared, differing, unread = _compare_samples(board, samples, items)
-    if differing or unread:
-        enqueue_many(link.entity_type, [*differing, *unread], cause=Cause.SWEEP, priority=Priority.SWEEP)
-    if differing:
-        log.error("drift", board=link.entity_type, sampled=compared, drifted=len(differing))
-    names = board.model._default_manager.in_bulk(list(differing)[:MAX_DETAILS])
-    details = [
-        {"record": str(key), "name": str(names.get(key, "")), "fields": [found.to_json() for found in differing[key]]}
-        for key in names
-    ]
-    return SyncAudit.objects.create(
-        entity_type=link.entity_type, sampled=compared, drifted=len(differing), calls=1, details=details
-    )
-
-
-def _settled_samples(board: BoardContext, ids: Iterable[UUID]) -> dict[UUID, RecordSync]:
-    """Return those of these records that say `synced` now and have no job, intent or event under way."""
+def _loaded(board: BoardContext, ids: Iterable[UUID]) -> Batch:
     batch = Batch(Lease(board.link), board, uuid.uuid4(), is_preview=True)
     load(batch, [Claim(key, None, []) for key in sorted(ids)])
+    return batch
+
+
+def _settled(batch: Batch, record_syncs: Iterable[RecordSync]) -> dict[UUID, RecordSync]:
+    """Return those of these records that say `synced` and have no job, intent or event under way."""
     busy = records_with_jobs(batch) | {s.id for s in batch.record_syncs if s.intents or s.events}
     return {
         s.id: s
-        for s in batch.record_syncs
+        for s in record_syncs
         if s.id not in busy and s.record.monday_id and s.record.sync_status == RecordSyncStatus.SYNCED
     }
 
 
-def _read_items(board: BoardContext, item_ids: Sequence[str]) -> dict[str, Item]:
-    """Read the items in one call; raises ConnectorError, also where the board itself is gone."""
-    link = board.link
-    with call_cost(link, len(item_ids)):
-        connector = metered_client.connector(link.system)
-        found = connector.read_batch(link.board_id, item_ids, board.columns, link.npd_id_column, [], types=board.types)
-    return found.linked
+def _is_left_out(board: BoardContext, record_sync: RecordSync) -> bool:
+    """Whether either side says now that the pair is left out by the filter: then a difference proves nothing."""
+    item = record_sync.item
+    verdicts = [record_verdict(board, record_sync.record), *([item_verdict(board, item)] if item else [])]
+    return any(verdict.holds is False for verdict in verdicts)
 
 
-def _compare_samples(
-    board: BoardContext, samples: dict[UUID, RecordSync], items: dict[str, Item]
-) -> tuple[int, dict[UUID, list[Divergence]], list[UUID]]:
-    """Return how many records were compared, what differs, and the records that can't be judged."""
-    later, now = _settled_samples(board, samples), sync_now()
-    compared, differing, unread = 0, {}, []
-    for key, sample in samples.items():
-        item = items.get(str(sample.record.monday_id))
-        sample.item = item
-        # A pair that the filter leaves out, by what either side says now, proves nothing by a difference.
-        verdicts = [record_verdict(board, sample.record), *([item_verdict(board, sample.item)] if sample.item else [])]
-        if any(verdict.holds is False for verdict in verdicts):
-            unread.append(key)
-            continue
-        try:
-            found = divergences(board, sample, item)
-        except UnreadableValue:
-            unread.append(key)
-            continue
-        edited = parse_datetime(item.updated_at) if item and item.updated_at else None
-        moments = (edited, sample.ledger.last_sync_attempt)
-        is_fresh = any(moment is not None and now - moment < LONGEST_DELAY for moment in moments)
-        # The change, or its webhook, may be on its way on either side, so it proves no divergence.
-        if found and (is_fresh or key not in later or not _is_unchanged(board, sample, later[key])):
-            continue
-        compared += 1
-        if found:
-            differing[key] = found
-    return compared, differing, unread
+def _is_fresh(record_sync: RecordSync) -> bool:
+    """Whether a side was touched so lately that the change, or its webhook, may still be on its way."""
+    item = record_sync.item
+    edited = parse_datetime(item.updated_at) if item and item.updated_at else None
+    moments = (edited, record_sync.ledger.last_sync_attempt)
+    return any(moment is not None and sync_now() - moment < LONGEST_DELAY for moment in moments)
 
 
-def _is_unchanged(board: BoardContext, sample: RecordSync, later: RecordSync) -> bool:
+def _is_unchanged(board: BoardContext, before: RecordSync, later: RecordSync) -> bool:
     """Whether NPD still had the same values when it was read again."""
-    same = all(still_holds(later.record, stored_values(sample.record, m)) for m in board.mappings)
-    return same and later.record.monday_id == sample.record.monday_id and later.ledger.base == sample.ledger.base
+    same = all(still_holds(later.record, stored_values(before.record, m)) for m in board.mappings)
+    return same and later.record.monday_id == before.record.monday_id and later.ledger.base == before.ledger.base

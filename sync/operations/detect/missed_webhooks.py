@@ -252,7 +252,7 @@ def _store_problem(link: BoardLink, problem: str) -> None:
 def check_silence(link: BoardLink, own_user_id: str) -> None:
     """Store the problem where people change the board and no webhook comes; a webhook that comes ends it.
 
-    `own_user_id` is the token's user, whose changes don't count: a bulk import of ours may make no webhooks.
+    `own_user_id` is the token's user, whose changes don't count: it isn't certain that our own make webhooks.
     """
     reason = _silence_reason(link, own_user_id) if link.webhooks else ""
     if reason != link.silence:

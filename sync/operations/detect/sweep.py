@@ -35,7 +35,7 @@ from sync.connectors.base.errors import (
 from sync.limits import breaker, metered_client
 from sync.models import BoardLink, MondayAccount, SyncMetadata, SyncQueue, WebhookEvent
 from sync.operations.detect import missed_webhooks
-from sync.operations.detect.comparison import BoardListing, records_to_pass
+from sync.operations.detect.comparison import BoardListing, records_to_pass, records_without_item
 from sync.operations.detect.missed_webhooks import CLOCKS_DIFFER, ITEM_UPDATED, replay_entries, store_events, update_row
 from sync.operations.detect.sweep_schedule import boards_to_sweep
 from sync.operations.worker import SLICE_SECONDS, DrainProgress, WorkSummary, drain, record_count_text
@@ -315,6 +315,7 @@ def enqueue_full_sweep(spec: EntitySpec, progress: DrainProgress | None = None) 
     if reason or link is None:
         return BoardSweep(spec, problem=reason)
     listing, same = BoardListing(link), 0
+    _enqueue(spec, records_without_item(spec))
     linked = spec.model._default_manager.exclude(monday_id=None).exclude(sync_status=RecordSyncStatus.DISABLED)
     try:
         same = _compare(listing, linked.count(), progress)

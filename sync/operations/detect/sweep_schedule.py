@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db.models import Q
 
@@ -15,7 +15,6 @@ from sync.connectors.base.board import CheckResult
 from sync.kernel import humanize, process
 from sync.limits import quota
 from sync.models import BoardLink, FieldMapping
-from sync.operations.backfill import open_backfill
 from sync.records import availability
 from sync.registry import link_of
 
@@ -54,7 +53,7 @@ def sweep_interval() -> timedelta:
 def boards_to_sweep() -> Iterator[BoardLink]:
     """Yield the boards whose sweep is due, each claimed for this worker.
 
-    A board that was never swept begins here: earlier changes are found by set-up, backfill and comparison.
+    A board that was never swept begins here: earlier changes are found by set-up and comparison.
     """
     wait = sweep_interval()
     for link in _available_boards():
@@ -77,7 +76,7 @@ def boards_to_compare() -> Iterator[BoardLink]:
         is_night = night <= now < night.replace(hour=NIGHT_END_HOUR)
         # Missed nights are made up for, but a board is first compared in a night.
         is_due = (is_night and (last is None or last < night)) or (last is not None and now - last > OVERDUE_AFTER)
-        if not is_due or open_backfill(link.entity_type) is not None:
+        if not is_due:
             continue
         same = Q(compared_at=link.compared_at) if link.compared_at else Q(compared_at=None)
         if BoardLink.objects.filter(same, pk=link.pk).update(compared_at=SyncNow(), compared=UNFINISHED_TEXT):
@@ -139,18 +138,20 @@ def sweep_findings() -> Iterator[CheckResult]:
             continue
         # Two sweeps may be left out before it is reported.
         if sync_now() - link.swept_at > 3 * sweep_interval():
-            what = f"{spec.board_title}: not checked for missed changes since {humanize.day_and_time(link.swept_at)}."
+            what = f"{spec.board_title}: not checked for missed changes since {humanize.utc_minute(link.swept_at)}."
             fix = "Start beat and a worker; read the worker's log."
             yield CheckResult(True, what, fix, "sweeps", is_warning=True)
         else:
-            yield CheckResult(True, f"{spec.board_title}: {last_sweep_text(link)}", subject="sweeps")
+            yield CheckResult(
+                True, f"{spec.board_title}: {last_sweep_text(link, humanize.utc_minute)}", subject="sweeps"
+            )
 
 
-def last_sweep_text(link: BoardLink) -> str:
-    """Return when Monday was last asked what changed on the board, as a sentence."""
+def last_sweep_text(link: BoardLink, written: Callable[[datetime], str] = humanize.day_and_time) -> str:
+    """Return when Monday was last asked what changed on the board, as a sentence; `written` gives the moment."""
     if link.swept_at is None:
         return "Not checked for missed changes yet: the worker begins some minutes after the set-up."
-    return f"Checked for missed changes at {humanize.day_and_time(link.swept_at)}; checked {sweep_interval_text()}."
+    return f"Checked for missed changes at {written(link.swept_at)}; checked {sweep_interval_text()}."
 
 
 def sweep_interval_text() -> str:

@@ -7,7 +7,6 @@ people and from boards: each format marks them as mere text in its own way.
 from __future__ import annotations
 
 import json
-import re
 import smtplib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.urls import reverse
 
-from sync.kernel.humanize import count_with_noun, join_first, shorten
+from sync.kernel.humanize import count_with_noun, join_first, one_line, shorten
 from sync.kernel.outgoing_calls import REDIRECTED, AddressError, CallFailed, post_json
 from sync.models.followers import Medium
 from sync.operations.attention import AttentionKind
@@ -140,8 +139,6 @@ MAX_ENTRIES = 4
 
 MAX_TEXT = 160
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
-
 
 @dataclass(frozen=True)
 class Entry:
@@ -184,8 +181,8 @@ class Letter:
 
 
 def clean(text: str, limit: int = MAX_TEXT) -> str:
-    """Return a text as one line without what controls a terminal, a mail's header or the direction of writing."""
-    return shorten(" ".join(_CONTROL.sub(" ", text).split()), limit)
+    """Return a text as a line of a message."""
+    return shorten(one_line(text), limit)
 
 
 FOOTER = "You get this because you switched it on."

@@ -388,9 +388,13 @@ class PlannedPass:
 
 @dataclass
 class DryRunState:
-    """What the passes of one dry run count for approvals, although their transactions are rolled back."""
+    """What passes of one dry run know of earlier ones, although their transactions are rolled back.
+
+    These are the approvals that they asked for, and the records that they linked: the item of one has a job, too.
+    """
 
     approvals: list[GuardedAct] = field(default_factory=list)
+    linked: set[UUID | None] = field(default_factory=set)
 
 
 def plan_pass(link: BoardLink, claims: Sequence[Claim], state: DryRunState) -> PlannedPass:

@@ -17,9 +17,9 @@ from sync.clock import SyncNow
 from sync.connectors.base.errors import ConnectorError
 from sync.kernel.humanize import count_with_noun
 from sync.limits.pass_budget import board_costs
+from sync.limits.quota import share_of_day
 from sync.models import BoardLink, Intent, IntentState, SyncQueue
-from sync.operations.backfill import open_backfill
-from sync.operations.detect.comparison import BoardListing, records_to_pass
+from sync.operations.detect.comparison import BoardListing, records_to_pass, records_without_item
 from sync.operations.preview.planned_pass import (
     CHANGE_TEXTS,
     ChangeKind,
@@ -47,9 +47,8 @@ def _all_claims(spec: EntitySpec, ids: Sequence[UUID], items: Iterable[str], siz
         linked_ids = set(linked.filter(pk__in=page).values_list("pk", flat=True))
         yield from _claims(spec, [pk for pk in page if pk not in linked_ids], by_sweep=False)
     due = _due_jobs(spec).filter(entity_id=None, remote_id__isnull=False).values_list("remote_id", flat=True)
-    if open_backfill(spec.entity_type) is None:  # else it links its items itself
-        for item in dict.fromkeys([*(str(item) for item in due), *items]):
-            yield item_claim(spec.entity_type, item)
+    for item in dict.fromkeys([*(str(item) for item in due), *items]):
+        yield item_claim(spec.entity_type, item)
 
 
 def _claims(spec: EntitySpec, ids: Sequence[UUID], *, by_sweep: bool) -> Iterator[Claim]:
@@ -115,7 +114,6 @@ class BoardSyncPlan:
     changes: list[PlannedChange] = field(default_factory=list)
     cost: RunCost = field(default_factory=RunCost)
     unconfirmed: int = 0
-    notes: list[str] = field(default_factory=list)
     problem: str = ""
 
 
@@ -168,11 +166,10 @@ def _plan_board(
             ids += needed
     except ConnectorError as error:  # linked records alone are planned
         board.problem = f"The board could not be listed. {error.sentence}"
-    ids, items = sorted([*ids, *listing.unlisted()]), [] if board.problem else listing.unmatched
+    ids = sorted([*ids, *listing.unlisted(), *records_without_item(spec)])
+    items = [] if board.problem else listing.unmatched
     board.cost = RunCost(client.calls - before.calls, client.points - before.points)
     board.unconfirmed = _unconfirmed_intents(spec).values("entity_id").distinct().count()
-    if open_backfill(spec.entity_type) is not None:
-        board.notes.append("A backfill is under way, so items without a record are left to it.")
     state = DryRunState()
     size = board_costs(link.pk).size
     claims = _all_claims(spec, ids, items, size)
@@ -200,6 +197,10 @@ def _plan_chunk(
     board.cost.calls += planned_pass.reads + planned_pass.writes
     board.cost.points += planned_pass.points
     for change in planned_pass.changes:
+        if change.kind is ChangeKind.LINK:
+            if change.entity_id in state.linked:
+                continue
+            state.linked.add(change.entity_id)
         board.counts[change.kind] += 1
         if every_line or board.counts[change.kind] <= SHOWN_PER_KIND:
             board.changes.append(change)
@@ -234,7 +235,6 @@ def _board_lines(board: BoardSyncPlan) -> Iterator[str]:
             yield f"      and {rest:,} more (-v 2 lists all)"
     if board.unconfirmed:
         yield f"  {board.unconfirmed:,} wait for the outcome of a call without an answer, and are not synced yet."
-    yield from (f"  {note}" for note in board.notes)
     if board.problem:
         yield f"  Not checked: {board.problem}"
     elif board.cost.calls:
@@ -254,7 +254,6 @@ def plan_json(plan: SyncPlan) -> dict[str, Any]:
                 "counts": {str(kind): board.counts[kind] for kind in ChangeKind},
                 "entries": [change_json(entry) for entry in board.changes],
                 "cost_of_the_real_run": _cost_as_json(board.cost),
-                "notes": board.notes,
                 "problem": board.problem,
             }
             for board in plan.boards
@@ -270,4 +269,6 @@ def _cost_as_json(cost: RunCost) -> dict[str, Any]:
 
 def _cost_text(cost: RunCost) -> str:
     points = f" and {round(cost.points):,} points of complexity" if cost.points else ""
-    return f"{count_with_noun(cost.calls, 'call')}{points}"
+    share = share_of_day(cost.calls)
+    of_day = f" ({share:.1%} of the day's API quota)" if share is not None else ""
+    return f"{count_with_noun(cost.calls, 'call')}{of_day}{points}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -222,18 +222,11 @@ def choose_boards(user: User, choices: Mapping[str, str]) -> None:
             )
 
 
-def begin_change(
-    user: User,
-    entity_type: str,
-    is_wanted: Callable[[SetupDraft], bool] = lambda draft: False,
-    choose: Callable[[], None] = lambda: None,
-) -> SetupDraft:
+def begin_change(user: User, entity_type: str) -> SetupDraft:
     """Draft a change of a board that is set up, starting from what is stored; raises ActionError, ConnectorError.
 
-    What `choose` then chooses belongs to it: where that raises, nothing is begun, and what was there stays.
-
     An open set-up with other changes is neither continued nor replaced, and none is begun beside somebody else's:
-    raises Conflict. Of one that holds just what is wanted anyway, `is_wanted` says so.
+    raises Conflict.
     """
     _check_others(user)
     link, draft = link_of(entity_type), draft_of(entity_type)
@@ -244,7 +237,7 @@ def begin_change(
         boards = connector.read_boards([link.board_id])
         spec = registry.entity(entity_type)
         _check_board(spec, link.board_id, boards)
-        begun = _create_draft(user, connector, spec, boards[link.board_id], choose)
+        begun = _create_draft(user, connector, spec, boards[link.board_id])
         if begun is not None:
             return begun
     elif draft.state == SetupState.RUNNING:
@@ -252,13 +245,12 @@ def begin_change(
     with transaction.atomic():
         # Looked at under the lock: of two changes at once, the second meets the first.
         draft = _lock_draft(user, entity_type)
-        _check_open_change(user, link, draft, is_wanted)
-        choose()
+        _check_open_change(user, link, draft)
     return draft
 
 
-def _check_open_change(user: User, link: BoardLink, draft: SetupDraft, is_wanted: Callable[[SetupDraft], bool]) -> None:
-    """Raise Conflict where the open draft holds another change than the one that is wanted."""
+def _check_open_change(user: User, link: BoardLink, draft: SetupDraft) -> None:
+    """Raise Conflict where the open draft holds a change."""
     if draft.board_id != link.board_id:
         summary = f"the board {draft.board_name or draft.board_id} instead of {link.board_id}"
     else:
@@ -268,7 +260,7 @@ def _check_open_change(user: User, link: BoardLink, draft: SetupDraft, is_wanted
         summary = changes_text(diff_choices(fields, stored, parse_choices(draft.fields), draft.columns))
         answered = "answers about names that are alike" if draft.answers else ""
         summary = "; ".join(filter(None, (summary, _settings_text(draft)))) or answered
-    if summary and not (draft.board_id == link.board_id and is_wanted(draft)):
+    if summary:
         opening = "You have another change open" if draft.owner == user else "Another change is open"
         raise Conflict(
             f"{opening}: {summary}. Nothing was added to it. Go on with it here, or discard it and begin yours again."
@@ -296,11 +288,6 @@ def has_begun_matching(draft: SetupDraft) -> bool:
     )
 
 
-def begun_filter(draft: SetupDraft) -> dict[str, Any]:
-    """Return the filter with which the draft began."""
-    return dict((draft.outcome.get(SETTINGS_KEY) or {}).get("sync_filter", draft.sync_filter))
-
-
 def requested_choices(entity_type: str, requested: Mapping[str, Mapping[str, str]]) -> dict[str, FieldChoice]:
     """Return all fields' choices: what is requested by key, as `column_id` and `direction`, and all else as stored."""
     chosen = stored_choices(link_of(entity_type))
@@ -309,11 +296,6 @@ def requested_choices(entity_type: str, requested: Mapping[str, Mapping[str, str
         column, direction = change.get("column_id", before.column), change.get("direction", before.direction)
         chosen[key] = FieldChoice(column, direction, before.rule)
     return chosen
-
-
-def holds_choices(draft: SetupDraft, chosen: Mapping[str, FieldChoice]) -> bool:
-    """Whether the draft maps its fields just so."""
-    return not diff_choices(mappable_fields(draft.entity_type), parse_choices(draft.fields), chosen, draft.columns)
 
 
 def draft_changes(user: User, entity_type: str, requested: Mapping[str, Mapping[str, str]]) -> dict[str, list[str]]:
@@ -448,13 +430,7 @@ def has_column_changes(draft: SetupDraft, columns: Mapping[str, DraftColumn]) ->
 
 
 def _create_draft(
-    user: User,
-    connector: Connector,
-    spec: EntitySpec,
-    board: Board | None,
-    choose: Callable[[], None] = lambda: None,
-    *,
-    replaces: SetupDraft | None = None,
+    user: User, connector: Connector, spec: EntitySpec, board: Board | None, *, replaces: SetupDraft | None = None
 ) -> SetupDraft | None:
     """Begin a type's set-up with a board (none: one is to be created), what is stored and what its columns suggest.
 
@@ -493,7 +469,6 @@ def _create_draft(
             log_setup(user, entity_type, f"Set-up begun{begun}. Nothing is written yet.")
             begun_choices = {key: choice.to_json() for key, choice in _begun_choices(draft, link).items()}
             SetupDraft.objects.filter(pk=entity_type).update(fields=begun_choices)
-            choose()
     except IntegrityError as taken:
         raise ActionError(
             "Another set-up uses that board already. A board serves one kind of records; choose another."
@@ -546,7 +521,6 @@ def choose_fields(
     chosen: Mapping[str, FieldChoice],
     columns: Mapping[str, DraftColumn] | None = None,
     shown: Mapping[str, FieldChoice] | None = None,
-    filter_fields: Collection[str] | None = None,
     *,
     is_done: bool = True,
 ) -> dict[str, list[str]]:
@@ -554,8 +528,7 @@ def choose_fields(
 
     Unless `is_done`, a person goes on with it later: fields that nobody has mapped so far still aren't.
     `columns` are the board's as they were read just now; without, those that were read last count. `shown` is what the
-    page showed: a field that was changed since, which this would take back, counts as wrong. `filter_fields` are those
-    of the filter that replaces the draft's in the same transaction. Raises Conflict.
+    page showed: a field that was changed since, which this would take back, counts as wrong. Raises Conflict.
     """
     with transaction.atomic():
         draft = _lock_draft(user, entity_type)
@@ -572,9 +545,7 @@ def choose_fields(
                     "with what is here."
                 )
         asked = SyncFilter.parse(draft.sync_filter)
-        if filter_fields is None:
-            filter_fields = {condition.field for condition in (*asked.records, *asked.items)}
-        for key in {*filter_fields} - {GROUP}:
+        for key in {condition.field for condition in (*asked.records, *asked.items)} - {GROUP}:
             if not chosen.get(key, FieldChoice()).is_synced:
                 problems.setdefault(key, []).append(
                     "The filter uses this field. Keep it synced, or remove it from the filter first."
@@ -658,18 +629,33 @@ def choose_filter(user: User, entity_type: str, chosen: SyncFilter, *, shown: st
         log_setup(user, entity_type, f"Set-up: filter: {text}. Nothing is written yet.")
 
 
-def answer_pairs(user: User, entity_type: str, answers: Mapping[str, str]) -> None:
-    """Store the answers about similar names; an answer about a pair that wasn't found is dropped. Raises Conflict."""
+def answer_pairs(
+    user: User, entity_type: str, answers: Mapping[str, str], shown: Mapping[str, str] | None = None
+) -> list[str]:
+    """Store the answers about similar names; return the records whose answer was chosen and not kept.
+
+    That is an answer about a pair that isn't found any more, and, where `shown` says what the page showed, one about a
+    pair that was answered otherwise since. Raises Conflict.
+    """
     with transaction.atomic():
         draft = _lock_draft(user, entity_type)
         pairs = {one["record"]: one["item"] for one in draft.found.get("near", ())}
-        known = {r: a for r, a in answers.items() if r in pairs and a in (pairs[r], ANSWER_NEW, ANSWER_OUT)}
-        changed = {record: one for record, one in known.items() if draft.answers.get(record) != one}
+        changed, unkept = {}, []
+        for record, one in answers.items():
+            possible = (pairs.get(record), ANSWER_NEW, ANSWER_OUT)
+            stored = draft.answers.get(record)
+            present = stored if stored in possible else ANSWER_OUT
+            before = (shown or {}).get(record, present)
+            if record not in pairs or one not in possible or present not in (before, one):
+                unkept += [record] if one != before else []
+            elif one != stored and (present == before or one != before):
+                changed[record] = one
         if changed:
             draft.answers = {**draft.answers, **changed}
             _set_owner(draft, user)
             draft.save(update_fields=["answers", "owner", "owned_at", "changed_at"])
             log_setup(user, entity_type, "Set-up: similar names answered. Nothing is written yet.")
+    return unkept
 
 
 def discard_draft(user: User, entity_type: str) -> None:

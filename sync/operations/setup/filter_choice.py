@@ -32,17 +32,16 @@ _FILLED_OPS = (FilterOp.FILLED, FilterOp.EMPTY)
 
 @dataclass(frozen=True)
 class FilterRow:
-    """A condition as it is sent: the field's key, the op, and the values, which a page has as the text typed."""
+    """A condition as it is sent: the field's key, the op, and the values as the text typed."""
 
     field: str = ""
     op: str = ""
     text: str = ""
-    values: Sequence[str] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing was chosen or typed; a comparison without a value says by itself that one is meant."""
-        return not self.field and not self.text.strip() and not self.values and self.op not in _FILLED_OPS
+        return not self.field and not self.text.strip() and self.op not in _FILLED_OPS
 
 
 @dataclass(frozen=True)
@@ -156,10 +155,8 @@ def _condition_of(
         raise ValueError(f"{offered.label} can be compared by {ops} only. Choose one of them.")
     op = FilterOp(row.op)
     if not op.takes_values:
-        if row.values:
-            raise ValueError(f"“{op.label}” takes no values. Leave them out.")
         return FilterCondition(row.field, op)
-    sent = row.values or values_of_text(row.text.replace("\0", "").strip(), offered.values)
+    sent = values_of_text(row.text.replace("\0", "").strip(), offered.values)
     values = list(dict.fromkeys(one for one in sent if one))
     if not values:
         raise ValueError(f"Say what {offered.label} {op.label}: type a value.")
@@ -168,11 +165,9 @@ def _condition_of(
             f"There can be {MAX_VALUES:d} values at most, of {MAX_VALUE_LENGTH:d} characters each. Shorten the list."
         )
     if row.field == GROUP:
-        # A page shows titles. A program has read ids, too; one of these is never taken for another group's title.
-        named = {one: [one] if row.values and one in draft.groups else _groups_of_text(draft, one) for one in values}
+        named = {one: _groups_of_text(draft, one) for one in values}
         if unknown := [one for one, groups in named.items() if not groups]:
-            names = [_group_name(draft, one) if row.values else title for one, title in draft.groups.items()]
-            known = ", ".join(dict.fromkeys(names))
+            known = ", ".join(dict.fromkeys(draft.groups.values()))
             raise ValueError(f"The board has no group “{unknown[0]}”. Choose one of its groups: {known}.")
         chosen = dict.fromkeys(group for groups in named.values() for group in groups)
         # Of several groups with one title, one alone is never called by the title: the page would send it for all.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -22,20 +23,22 @@ from sync.connectors.base.conversion import UnknownValue
 from sync.kernel import humanize
 from sync.models import BoardLink, FieldMapping, RefusedItem, SetupDraft
 from sync.models.synced_model import unsynced
-from sync.operations.backfill.estimate import ItemIndex, unclaimed_batch
-from sync.operations.backfill.file_rows import CHUNK_SIZE, id_chunks, plan_row
 from sync.operations.setup.draft import link_of_draft, npd_id_column_of
 from sync.operations.setup.fields import NEW_COLUMN, mappable_fields, parse_choices
 from sync.outbox.claim import Claim
+from sync.outbox.lease import Lease
 from sync.reconcile.batch import Batch, FieldPlan, RecordSync
 from sync.reconcile.board_filter import LEFT_OUT, exclude_items, exclude_records, exclusion_sentence, item_verdict
 from sync.reconcile.field_plan import plan
 from sync.reconcile.field_values import BoardContext, Directory, record_name
 from sync.reconcile.identity import identify
+from sync.reconcile.mutations import create_problem
 from sync.reconcile.sides import as_uuid, load, load_related, match_text_of_item, match_text_of_record, npd_id_of
 from sync.registry import link_of
 
 SAMPLES_PER_OUTCOME = 5
+CHUNK_SIZE = 500
+"""Records that are compared at once."""
 
 MAX_PAIRS = 2_000
 """Pairs of similar names that are offered; records beyond them stay out, and are counted as ambiguous."""
@@ -112,6 +115,41 @@ def _fill_new_columns(board: BoardContext, item: Item) -> Item:
     return replace(item, values={**item.values, **cells}) if cells else item
 
 
+# A board's items by what a record could find them by.
+
+
+def unclaimed_batch(board: BoardContext) -> Batch:
+    """Return a batch that is only looked at: it takes no lease and writes nothing."""
+    return Batch(Lease(board.link), board, uuid.uuid4(), is_preview=True)
+
+
+@dataclass
+class ItemIndex:
+    """A board's items by their NPD ID and their match key."""
+
+    batch: Batch
+    items: dict[str, Item] = field(default_factory=dict)
+    _by_npd_id: dict[str, list[Item]] = field(default_factory=dict)
+    _by_match: dict[str, list[Item]] = field(default_factory=dict)
+
+    def add(self, item: Item) -> None:
+        """Index an item by its id, its NPD ID and its match key."""
+        if item.id in self.items:
+            return
+        self.items[item.id] = item
+        if npd_id := npd_id_of(self.batch.board, item):
+            self._by_npd_id.setdefault(npd_id, []).append(item)
+        if key := match_text_of_item(self.batch, item):
+            self._by_match.setdefault(key, []).append(item)
+
+    def find_matches(self, record_syncs: Sequence[RecordSync]) -> BatchItems:
+        """Return what a pass over these records would find: by NPD ID, and by the match rule."""
+        named = [item for s in record_syncs for item in self._by_npd_id.get(str(s.id), ())]
+        keys = dict.fromkeys(match_text_of_record(self.batch, s.record) for s in record_syncs)
+        matched = [item for key in keys if key for item in self._by_match.get(key, ())]
+        return BatchItems(by_npd_id=named, by_match=matched)
+
+
 # The comparison.
 
 
@@ -181,9 +219,9 @@ class _DraftComparison:
         is_off = self.board.model._default_manager.filter(unsynced()).order_by("created_at", "pk")
         self.result.counts["sync_off"] = is_off.count()
         self.result.samples["sync_off"] = [[str(record)[:120], ""] for record in is_off[:SAMPLES_PER_OUTCOME]]
-        for done, chunk in enumerate(id_chunks(ids)):
-            self._plan_chunk(chunk)
-            self.on_progress(min((done + 1) * CHUNK_SIZE, len(ids)), len(ids))
+        for start in range(0, len(ids), CHUNK_SIZE):
+            self._plan_chunk(ids[start : start + CHUNK_SIZE])
+            self.on_progress(min(start + CHUNK_SIZE, len(ids)), len(ids))
 
     def _plan_chunk(self, ids: Iterable[UUID]) -> None:
         batch = unclaimed_batch(self.board)
@@ -246,20 +284,22 @@ class _DraftComparison:
         if record_sync.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
             self.result.add("no_item", str(record_sync.record))
             return
-        row = plan_row(batch, record_sync)
+        plan(batch, record_sync, None)
         key = match_text_of_record(batch, record_sync.record)
-        if row.invalid:
-            self.result.add("invalid", str(record_sync.record), row.invalid)
+        reason = create_problem(record_sync)
+        if reason:
+            self.result.add("invalid", str(record_sync.record), reason)
         elif key and key in self.match_keys:
             label = self.board.match_mapping.label if self.board.match_mapping else ""
-            reason = f"Another record has the same {label} and gets an item first; then you are asked."
-            self.result.add("ambiguous", str(record_sync.record), reason)
+            why = f"Another record has the same {label} and gets an item first; then you are asked."
+            self.result.add("ambiguous", str(record_sync.record), why)
         else:
             self.match_keys.add(key)
             self.created[str(record_sync.id)] = record_name(record_sync.record)
             self.result.add("create", str(record_sync.record))
-        for label, reason in row.blocked_fields.items():
-            self.result.add("held", f"{record_sync.record}: {label}", reason)
+        for one in record_sync.field_plans.values():
+            if one.blocked_reason and not reason:
+                self.result.add("held", f"{record_sync.record}: {one.mapping.label}", one.blocked_reason)
 
     def _add_changes(self, batch: Batch, record_sync: RecordSync, item: Item, group: str) -> None:
         """Count what a pass would do with both sides' values."""

@@ -18,8 +18,8 @@ from sync.choices import QueueStatus, Rule, SyncDirection
 from sync.clock import SyncNow, sync_now
 from sync.kernel.action_errors import ActionError, Conflict, RefusalNoted
 from sync.ledger.record_view import PARTS, Part, RecordState, health_counts
+from sync.limits.quota import share_of_day
 from sync.models import SetupDraft, SetupState, SyncQueue
-from sync.operations.backfill.estimate import CALLS_PER_JOB, SECONDS_PER_JOB, WorkCost
 from sync.operations.setup.draft import (
     ANSWER_NEW,
     ANSWER_OUT,
@@ -53,8 +53,7 @@ FILTER_KEYS = ("stops", "resumes", "kept_out", "stays_out", "items_out")
 LEFT_KEYS = ("different", "sync_off", "no_item", "held", "invalid", "missing")
 COUNT_KEYS = ("linked", "to_monday", "to_npd", "conflicts", "ambiguous", *LEFT_KEYS, *FILTER_KEYS)
 
-BULK_THRESHOLD = 500
-"""From this many records on Monday's bulk import creates them: it takes minutes, and few calls."""
+SECONDS_PER_CALL = 2
 
 
 def compare_again(user: User) -> None:
@@ -314,15 +313,29 @@ def answer_of(draft: SetupDraft, pair: Mapping[str, Any]) -> str:
     return answer if answer in (pair["item"], ANSWER_NEW, ANSWER_OUT) else ""
 
 
+@dataclass(frozen=True)
+class WorkCost:
+    """About how many API calls a work takes."""
+
+    calls: int = 0
+
+    @property
+    def minutes(self) -> int:
+        """Return about how many minutes it takes."""
+        return math.ceil(self.calls * SECONDS_PER_CALL / 60)
+
+    @property
+    def share_of_day(self) -> float | None:
+        """Return the calls as a share of the day's quota; None where that isn't known."""
+        return share_of_day(self.calls)
+
+
 def plan_cost(plans: Sequence[SetupDraft]) -> WorkCost:
     """Return about what it takes to carry these out."""
-    calls = seconds = 0
-    connector = connectors.get()
+    calls, connector = 0, connectors.get()
     for draft in plans:
         count = plan_totals(draft)
-        jobs = math.ceil(count["create"] / connector.import_rows) if count["create"] >= BULK_THRESHOLD else 0
-        listings = jobs * math.ceil((int(draft.found.get("items", 0)) + count["create"]) / connector.items_per_page)
-        writes = int(draft.found.get("counts", {}).get("looks_that_write", 0)) + (0 if jobs else count["create"])
+        writes = int(draft.found.get("counts", {}).get("looks_that_write", 0)) + count["create"]
         reads = count["linked"] + count["link"] + count["stops"] + count["ambiguous"]
         reads += count["from_items"] + count["no_key"]
         passes = math.ceil((reads + writes) / connector.items_per_read) + math.ceil(writes / connector.items_per_read)
@@ -334,9 +347,8 @@ def plan_cost(plans: Sequence[SetupDraft]) -> WorkCost:
             + (not npd_id_column_of(draft))
             + len(connector.webhook_events)
         )
-        calls += board + jobs * CALLS_PER_JOB + listings + passes
-        seconds += jobs * SECONDS_PER_JOB
-    return WorkCost(calls, seconds)
+        calls += board + passes
+    return WorkCost(calls)
 
 
 # Progress of a confirmed set-up, and what is left for a person afterwards.

@@ -40,9 +40,6 @@ from sync.models import (
     UnmatchedItem,
 )
 from sync.models.synced_model import unsynced
-from sync.operations import backfill
-from sync.operations.backfill import estimate
-from sync.operations.backfill.deferral import DeferredJobs
 from sync.operations.detect.missed_webhooks import enqueue_items
 from sync.operations.setup.draft import (
     ANSWER_NEW,
@@ -65,7 +62,6 @@ from sync.operations.setup.fields import (
     settings_snapshot,
 )
 from sync.operations.setup.matches import compare_draft
-from sync.operations.setup.plan import BULK_THRESHOLD, plan_totals
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_item_many, enqueue_many, mark_many_pending
 from sync.records.item_links import EXCLUDED_KIND, ignore_item
@@ -76,8 +72,6 @@ log = structlog.get_logger(__name__)
 
 SaveDraft = Callable[..., None]
 """Stores values on the draft while this worker still has it; raises DraftLost."""
-
-SetupWait = Callable[[float, str], None]
 
 
 class DraftLost(RuntimeError):
@@ -207,7 +201,7 @@ class DraftChoices(SetupChoices):
             elif answer != ANSWER_NEW:
                 undecided[pair["record"]] = [pair["item"]]
         # One statement for all: no lock on the queue before those on their records.
-        enqueue_many(self.spec.entity_type, linked, cause=Cause.PERSON, priority=Priority.BACKFILL, payload={"by": by})
+        enqueue_many(self.spec.entity_type, linked, cause=Cause.PERSON, priority=Priority.LOAD, payload={"by": by})
         names = self.draft.found.get("names", {})
         excluded = _exclude_records(self.spec, undecided | self.draft.found.get("unsure_of", {}), names, by)
         done = []
@@ -215,14 +209,12 @@ class DraftChoices(SetupChoices):
             done.append(f"linked {len(linked):d} records with items of like names, as confirmed")
         if excluded:
             done.append(f"left {excluded:d} records out, whose names are like items' and not confirmed")
-        if plan_totals(self.draft)["create"] >= BULK_THRESHOLD:
-            DeferredJobs(self.spec.entity_type, _unlinked_ids(self.spec)).__enter__()
         # In the same transaction: a repeated run must recognise what it wrote itself.
         self._save(outcome={**self.draft.outcome, SETTINGS_KEY: settings_snapshot(link_of_draft(self.draft))})
         return done
 
 
-def apply_setup(draft: SetupDraft, save: SaveDraft, wait: SetupWait) -> dict[str, Any]:
+def apply_setup(draft: SetupDraft, save: SaveDraft) -> dict[str, Any]:
     """Apply a confirmed set-up and return what was done; safe to repeat anywhere. Raises ActionError, ConnectorError.
 
     Nothing flows before the one transaction that stores the board link, with the mappings, the links that a person
@@ -231,9 +223,8 @@ def apply_setup(draft: SetupDraft, save: SaveDraft, wait: SetupWait) -> dict[str
     choices = DraftChoices(draft, save)
     # Each call renews the draft's lock: many slow ones take longer than the lock lasts.
     result = apply_choices(choices, metered_client.connector(urgent=True, before_call=save))
-    save(progress="Putting the records on the board")
-    problems = [*result.problems, *_enqueue_records(draft, choices.spec, save, wait)]
-    return {**draft.outcome, "done": result.done, "problems": problems}
+    _enqueue_records(draft, choices.spec)
+    return {**draft.outcome, "done": result.done, "problems": list(result.problems)}
 
 
 def _exclude_records(
@@ -289,21 +280,10 @@ def _unlinked_ids(spec: EntitySpec) -> list[UUID]:
     return list(records.order_by("created_at", "pk").values_list("pk", flat=True))
 
 
-def _enqueue_records(draft: SetupDraft, spec: EntitySpec, save: SaveDraft, wait: SetupWait) -> list[str]:
-    """Have every record reconciled: many new ones go by bulk import; return what went wrong, in words."""
-    problems: list[str] = []
-    if (open_import := backfill.open_backfill(spec.entity_type)) is not None:
-        backfill.run_remaining_steps(open_import, wait=wait)
-    if plan_totals(draft)["create"] >= BULK_THRESHOLD:
-        try:
-            found = estimate.estimate_backfill(spec, lambda done, of: save())
-            if len(found.create.ids) >= BULK_THRESHOLD:
-                done = backfill.run_backfill(found, by=str(draft.outcome.get("by", "")), wait=wait)
-                problems += [one.problem for one in done if one.problem]
-        except estimate.BackfillError as why:
-            problems.append(f"The bulk import was not used: {why} The records are created one by one.")
+def _enqueue_records(draft: SetupDraft, spec: EntitySpec) -> None:
+    """Have every record without an item reconciled, and every item without a record."""
     with transaction.atomic():
-        enqueue_many(spec.entity_type, _unlinked_ids(spec), cause=Cause.SWEEP, priority=Priority.BACKFILL)
+        enqueue_many(spec.entity_type, _unlinked_ids(spec), cause=Cause.SWEEP, priority=Priority.LOAD)
         link = link_of(spec.entity_type)
         free, names = draft.found.get("free", []), draft.found.get("names", {})
         if draft.creates_records and link is not None:
@@ -313,7 +293,6 @@ def _enqueue_records(draft: SetupDraft, spec: EntitySpec, save: SaveDraft, wait:
             reason = UnmatchedReason.CREATION_OFF
             note_unmatched(link, [UnmatchedFinding(item, names.get(item, ""), reason) for item in free])
     notify.notify_now(spec.entity_type)
-    return problems
 
 
 # The worker's loop: compare what is drafted, apply what is confirmed, as often as it is asked.
@@ -418,16 +397,11 @@ def _apply_draft(draft: SetupDraft) -> None:
     def save(**values: Any) -> None:
         _update_draft(draft, **values)
 
-    def wait(seconds: float, reason: str) -> None:
-        _update_draft(draft, progress=reason[:255])
-        if process.wait(seconds):
-            raise DraftLost  # the next worker goes on where this one ended
-
     if target := _target_in_making(draft):
         waits = f"Waits for the board of the {target} records, which is being made."
         _release_draft(draft, draft.state, progress=waits)
         return
-    outcome = apply_setup(draft, save, wait)
+    outcome = apply_setup(draft, save)
     outcome.pop(SETTINGS_KEY, None)
     # Names of people stay nowhere without need; and the type may get another board some day.
     cleared = {"found": {}, "answers": {}, "columns": {}, "board_id": ""}

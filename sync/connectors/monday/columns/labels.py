@@ -7,7 +7,7 @@ Labels have two forms: `settings` lists them as objects, the older `settings_str
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from sync.connectors.base.board_items import NotImportable, Reading
+from sync.connectors.base.board_items import Reading
 from sync.connectors.base.conversion import (
     Canonical,
     ConverterOptions,
@@ -85,15 +85,6 @@ LABEL_CHARACTERS = 30  # developer.monday.com/api-reference/reference/status
 MAX_LABELS = 40  # developer.monday.com/api-reference/reference/status
 EMPTY_INDEX = "5"  # the empty label, unless a person gave it a text (the same page)
 _FIRST_INDEXES = [str(index) for index in range(20) if str(index) != EMPTY_INDEX]
-
-
-def _label_cell(label: str, known: Mapping[str, str], allowed: str) -> str:
-    # Unlike mutations, imports create no labels.
-    if label not in known.values():
-        raise NotImportable("imports make no labels, and this one isn't known")
-    if label.isdecimal() or label != label.strip() or ("," in label and "," not in allowed):
-        raise NotImportable("a label with a comma, of digits, or with outer spaces may be read as something else")
-    return label
 
 
 class StatusConverter(MondayColumn):
@@ -192,12 +183,6 @@ class StatusConverter(MondayColumn):
             if str(index) == EMPTY_INDEX:
                 return ""
             raise UnknownValue(f"Monday answered the status {index} without its label") from None
-
-    @staticmethod
-    def import_cell(value: Any, settings: Mapping[str, Any]) -> str:
-        known = current_labels(settings)
-        label = str(value["label"]) if "label" in value else known.get(str(value.get("index")), "")
-        return _label_cell(label, known, ",")
 
 
 # A list, or one text, and the labels of a dropdown column.
@@ -299,13 +284,6 @@ class DropdownConverter(ListConverter, MondayColumn):
         if unknown is not None:
             raise UnknownValue(f"Monday answered the label {unknown} of a dropdown without its text")
         return [{"id": key, "label": self._labels[key]} for key in parse_ids(ids)]
-
-    @staticmethod
-    def import_cell(value: Any, settings: Mapping[str, Any]) -> str:
-        known = current_labels(settings)
-        labels = value.get("labels")
-        names = list(labels) if labels is not None else [known.get(str(i), "") for i in value.get("ids", [])]
-        return ",".join(_label_cell(str(name), known, "") for name in names)
 
 
 def _entries(values: Any, text_key: str) -> list[dict[str, str]]:

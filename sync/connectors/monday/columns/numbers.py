@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from sync.connectors.base.board_items import NotImportable, Reading
+from sync.connectors.base.board_items import Reading
 from sync.connectors.base.conversion import (
     Canonical,
     Local,
@@ -85,10 +85,6 @@ class NumbersConverter(MondayColumn):
             if len(digits) > CERTAIN_DIGITS:
                 raise UnknownValue("the event's number may have been rounded; the item has all its digits")
         return self.remote(value)
-
-    @staticmethod
-    def import_cell(value: Any, settings: Mapping[str, Any]) -> str:
-        return str(value)
 
 
 def canonical_number(text: str | None) -> str | None:
@@ -232,13 +228,6 @@ class DateConverter(MondayColumn):
         if day is None or _is_day(day):
             return None
         return f"{field_label(name)}: “{day}” is not a day such as 2026-01-31, and the column on Monday holds days"
-
-    @staticmethod
-    def import_cell(value: Any, settings: Mapping[str, Any]) -> str:
-        # Imports take days only.
-        if value.get("time"):
-            raise NotImportable("a date with a time can't be imported")
-        return str(value["date"])
 
 
 def _day_text(raw: Local) -> tuple[str, str | None]:

@@ -356,7 +356,7 @@ def _place_problem(place: _Place) -> str | None:
 # the field whose name ends with it, whatever it begins with.
 #
 # Compared in the column's form: pieces between commas, trimmed, without empty ones. A text is divided into
-# fields only where that is certain; docs/decisions/0025 says when.
+# fields only where that is certain; docs/decisions/0021 says when.
 
 
 _PARTS = ("street", "city", "state", "zip", "country")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from sync.connectors.base.board_items import NotImportable, Reading
+from sync.connectors.base.board_items import Reading
 from sync.connectors.base.conversion import (
     BaseConverter,
     Canonical,
@@ -75,14 +75,6 @@ class MondayColumn(BaseConverter, Converter):
         if isinstance(value, str) and self.bare_text_problem:
             raise UnknownValue(f"the event's {self.column_type} is a bare text{self.bare_text_problem}")
         return self.remote(value)
-
-    @staticmethod
-    def import_cell(value: Any, settings: Mapping[str, Any]) -> str:
-        """The cell of a bulk import that reads back as this value; raises NotImportable.
-
-        Formats: developer.monday.com/api-reference/docs/importing-items-in-bulk, "Column type validation".
-        """
-        raise NotImportable("Monday's bulk import takes no columns of this type")
 
 
 def known_value(reading: Reading, *types: str) -> Any:

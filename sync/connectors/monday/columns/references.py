@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
-from sync.connectors.base.board_items import NotImportable, Reading
+from sync.connectors.base.board_items import Reading
 from sync.connectors.base.conversion import (
     Canonical,
     ConverterOptions,
@@ -117,12 +117,6 @@ class PeopleConverter(ListConverter, MondayColumn):
             found.setdefault(self.key(email), []).append(user)
         return found
 
-    @staticmethod
-    def import_cell(value: Any, settings: Mapping[str, Any]) -> str:
-        kinds = {PERSON: "user", TEAM: "team"}
-        members = value["personsAndTeams"]
-        return ",".join(f"{kinds.get(str(m.get('kind')), 'user')}:{m['id']}" for m in members)
-
 
 def _entries(raw: Any) -> list[dict[str, str]]:
     """Persons and teams, ids as text; raises UnknownValue for any other form."""
@@ -144,10 +138,6 @@ def _is_entry(entry: Any) -> bool:
 # In NPD the value is `{"id": the record's uuid, "item": its item's id or None, "name": its name}`, or None.
 # Monday's value has only the item or only the name: `{"item": "123"}` or `{"name": "ACME"}`; the reconciler
 # finds the record.
-
-
-ITEMS_PER_CELL = 50
-"""Items that one cell of a bulk import may link."""
 
 
 class RelationConverter(MondayColumn):
@@ -230,15 +220,6 @@ class RelationConverter(MondayColumn):
     def from_event(self, payload_value: Any, column_type: str) -> Canonical:
         links = list_under(event_value(payload_value, column_type, "board_relation"), "linkedPulseIds")
         return self.remote({"item_ids": [object_or_empty(link).get("linkedPulseId") for link in links]})
-
-    @staticmethod
-    def import_cell(value: Any, settings: Mapping[str, Any]) -> str:
-        ids = [str(one) for one in value["item_ids"]]
-        if len(ids) > ITEMS_PER_CELL:
-            raise NotImportable(f"an import links at most {ITEMS_PER_CELL} items")
-        if len(settings.get("boardIds") or []) > 1:
-            raise NotImportable("its column links to several boards")
-        return ",".join(ids)
 
 
 class RelationNameConverter(TextConverter):

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import phonenumbers
 
-from sync.connectors.base.board_items import NotImportable, Reading
+from sync.connectors.base.board_items import Reading
 from sync.connectors.base.conversion import (
     SEPARATORS,
     Canonical,
@@ -62,10 +62,6 @@ class TextConverter(MondayColumn):
         name, text = only_text(raw_local)
         return too_large_reason(name, canonical_text(text))
 
-    @staticmethod
-    def import_cell(value: Any, settings: Mapping[str, Any]) -> str:
-        return str(value)
-
 
 class LongTextConverter(TextConverter):
     """One field, one long text column, which holds 2,000 characters."""
@@ -82,10 +78,6 @@ class LongTextConverter(TextConverter):
     def rejection_reason(self, raw_local: Local) -> str | None:
         name, text = only_text(raw_local)
         return _too_long_reason(name, canonical_text(text), LONG_TEXT_CHARACTERS, "a long text on Monday")
-
-    @staticmethod
-    def import_cell(value: Any, settings: Mapping[str, Any]) -> str:
-        return str(value["text"] if isinstance(value, Mapping) else value)
 
 
 class NameConverter(TextConverter):
@@ -200,14 +192,6 @@ class EmailConverter(MondayColumn):
             raise ValueError(f"{address} is not an email address; it needs the form name@example.org.")
         return {only_field(current_local)[0]: address}
 
-    @staticmethod
-    def import_cell(value: Any, settings: Mapping[str, Any]) -> str:
-        address, label = str(value["email"]), str(value.get("text") or "")
-        # The cell's form is “label <address>”.
-        if any(sign in address + label for sign in "<>\n"):
-            raise NotImportable("an email address with < or > can't be distinguished from its label")
-        return address if label in ("", address) else f"{label} <{address}>"
-
 
 def canonical_address(text: str | None) -> str | None:
     """Trimmed, the domain case-folded; the part before the @ can be case-sensitive (RFC 5321, 2.4)."""
@@ -315,14 +299,6 @@ class PhoneConverter(MondayColumn):
             return kept
         own = phonenumbers.region_code_for_number(number)
         return own or phonenumbers.region_code_for_country_code(number.country_code or 0)
-
-    @staticmethod
-    def import_cell(value: Any, settings: Mapping[str, Any]) -> str:
-        number = str(value["phone"])
-        # The cell names no country: only a number with its own country code reads the same everywhere.
-        if not number.startswith("+"):
-            raise NotImportable("a telephone number without its country code would lose its country")
-        return number
 
 
 def canonical_phone(text: str | None, region: str) -> str | None:
@@ -440,14 +416,6 @@ class LinkConverter(MondayColumn):
         if url is None or _is_link(url):
             return None
         return f"{field_label(name)}: “{url}” is not a web address; a link on Monday needs one, such as https://example.org"
-
-    @staticmethod
-    def import_cell(value: Any, settings: Mapping[str, Any]) -> str:
-        url, text = str(value["url"]), str(value.get("text") or "")
-        # The cell's form is “[text](address)”.
-        if any(sign in url + text for sign in "[]()\n"):
-            raise NotImportable("a link with brackets can't be distinguished from its text")
-        return url if text in ("", url) else f"[{text}]({url})"
 
 
 def canonical_link(text: str | None) -> str | None:

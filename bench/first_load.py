@@ -1,0 +1,202 @@
+"""10,000 new records put on a board by ordinary passes: API calls, and what five killed workers add to them.
+
+    python -m bench.first_load [--records 10000]
+
+First contacts, undisturbed. Then as many organizations, by workers of which five are killed (SIGKILL), each at another
+point of a pass and each after a tenth of the records. The time until a call's outcome is looked for is moved, on the
+database's clock and on the sandbox's, so the measured time is work. Exit 1 when a gate is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from bench.ground import Ground, ground, machine
+from bench.table import Row, publish
+
+NOWHERE = "http://127.0.0.1:9"  # no webhooks: what is measured is the way to Monday
+PASS = 100  # records
+MORE_CALLS = 20  # than a read and a write for each pass
+PARTS = 10  # a worker dies whenever another tenth of the records is done
+CALL_MS = 1_000  # of the call in whose middle a worker dies
+OUTCOME_SECONDS = 300  # by then the outcome of a call without an answer is looked for
+RECONCILE, MUTATIONS = "sync.reconcile", "sync.reconcile.mutations"
+DEATHS = {
+    "when records are claimed and nothing is read": (f"{RECONCILE}.read_and_plan", 0.0),
+    "when a call is announced and not sent": (f"{MUTATIONS}.check_intent_age", 0.0),
+    "while Monday works": (f"{MUTATIONS}.check_intent_age", CALL_MS / 2_000),
+    "when Monday has answered, before that is stored": (f"{RECONCILE}.split_duplicates", 0.0),
+    "before a pass is settled": (f"{RECONCILE}.settle", 0.0),
+}
+"""Before which function the worker dies, or how many seconds after that began."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one load cost, and what is wrong afterwards, in words."""
+
+    calls: int
+    points: int
+    seconds: float
+    wrong: str
+
+
+def main() -> int:
+    """Measure both, print them, and check the gates."""
+    parser = argparse.ArgumentParser(prog="python -m bench.first_load", description="New records by ordinary passes.")
+    parser.add_argument("--records", type=int, default=10_000)
+    parser.add_argument("--child", nargs=2, metavar=("TYPE", "DEATH"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        entity_type, death = options.child
+        return child(entity_type, death, options.records // PASS // PARTS)
+    with ground(SITE_URL=NOWHERE, LOG_LEVEL="ERROR") as place:
+        prepare(place, options.records)
+        plain = measure(place, "contact", options.records, [])
+        killed = measure(place, "organization", options.records, list(DEATHS))
+    print(f"{options.records:,} new records put on a board by ordinary passes, on the sandbox ({machine()})")
+    for name, one in (("undisturbed", plain), (f"killed {len(DEATHS)} times", killed)):
+        print(f"{name:16} {one.calls:,} calls, {one.points:,} points, {one.seconds:.1f} s")
+    return publish(rows(options.records, plain, killed))
+
+
+def prepare(place: Ground, records: int) -> None:
+    """Boards with room, and records that are nowhere but in NPD."""
+    from npd.models import Contact, Organization
+    from sync.boards.board_setup import set_up_all
+    from sync.registry import link_of
+
+    list(set_up_all())
+    for entity_type in ("contact", "organization"):
+        link = link_of(entity_type)
+        assert link is not None
+        place.control("boards", board_id=int(link.board_id), items_limit=max(10_000, records))
+    for start in range(0, records, 2_000):
+        numbers = range(start, min(start + 2_000, records))
+        Contact.objects.bulk_create(
+            Contact(name=f"Person {n}", email=f"person{n}@example.com", phone="+12025550123", notes="…")
+            for n in numbers
+        )
+        Organization.objects.bulk_create(
+            Organization(name=f"Organization {n}", address_city="Springfield", notes="…") for n in numbers
+        )
+
+
+def measure(place: Ground, entity_type: str, records: int, deaths: list[str]) -> Measured:
+    """Have workers put all records on the board, each in a process of its own, killed at each of these points."""
+    mark, begun = place.last_call(), time.monotonic()
+    for death in [*deaths, ""]:
+        place.control("latency", call_ms=CALL_MS if death and DEATHS[death][1] else 0)
+        status = run_child(entity_type, death, records)
+        if status != (-signal.SIGKILL if death else 0):
+            return Measured(0, 0, 0.0, f"The process ended with {status} at “{death or 'the end'}”.")
+        pass_time(OUTCOME_SECONDS)
+    calls = place.calls_since(mark)
+    seconds = time.monotonic() - begun
+    points = sum(int(call.get("complexity") or 0) for call in calls)
+    return Measured(len(calls), points, seconds, check(place, entity_type, records))
+
+
+def run_child(entity_type: str, death: str, records: int) -> int:
+    """Have a worker work until nothing is due or it kills itself at that point; return its exit status."""
+    command = [sys.executable, "-m", "bench.first_load", "--records", f"{records}", "--child", entity_type, death]
+    return subprocess.run(command, check=False, env=dict(os.environ)).returncode
+
+
+def child(entity_type: str, death: str, passes: int) -> int:
+    """In the process of its own: a worker, killed in the last of so many passes."""
+    import django
+
+    django.setup()
+    from sync.operations.worker import drain
+
+    if death:
+        dies_at(*DEATHS[death], max(1, passes))
+    drain(entity_type=entity_type)
+    return 0
+
+
+def dies_at(target: str, seconds: float, times: int) -> None:
+    """Have this process killed before the n-th call of a function, or so many seconds after that began."""
+    module, name = target.rsplit(".", 1)
+    real = getattr(importlib.import_module(module), name)
+    calls = 0
+
+    def dying(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == times and seconds:
+            threading.Timer(seconds, die).start()
+        elif calls == times:
+            die()
+        return real(*args, **kwargs)
+
+    setattr(importlib.import_module(module), name, dying)
+
+
+def die() -> None:
+    """As `kill -9` does it."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def pass_time(seconds: float) -> None:
+    """Move the database's clock and the sandbox's, while no call is in the air."""
+    from django.conf import settings
+    from django.db import connection
+
+    from sync.clock import CREATE_SYNC_NOW
+
+    time.sleep(CALL_MS / 1_000)
+    clock = settings.MONDAY_API_URL.removesuffix("/v2") + "/_control/clock"
+    offset = requests.get(clock, timeout=30).json()["offset_seconds"] + seconds
+    moved = f"clock_timestamp() + interval ''{offset} seconds''"
+    with connection.cursor() as cursor:
+        cursor.execute(CREATE_SYNC_NOW.replace("clock_timestamp()", moved))
+    requests.post(clock, json={"offset_seconds": offset}, timeout=30).raise_for_status()
+
+
+def check(place: Ground, entity_type: str, records: int) -> str:
+    """What is wrong afterwards, in words; an empty text when every record has its one item and is in sync."""
+    from sync import registry
+    from sync.models.state import Intent
+    from sync.registry import link_of
+
+    link, model = link_of(entity_type), registry.entity(entity_type).model
+    assert link is not None
+    boards = {board["id"]: board for board in place.control("boards")}
+    ids = [item["values"][link.npd_id_column] for item in boards[link.board_id]["items"]]
+    synced = model._default_manager.filter(sync_status="synced").exclude(monday_id=None).count()
+    open_rows = Intent.objects.filter(entity_type=entity_type, state="open").count()
+    if (len(ids), len(set(ids)), synced, open_rows) == (records, records, records, 0):
+        return ""
+    return f"{len(ids):,} items of {len(set(ids)):,} records; {synced:,} in sync; {open_rows:,} calls open."
+
+
+def rows(records: int, plain: Measured, killed: Measured) -> list[Row]:
+    """The figures and their gates."""
+    gate = 2 * records // PASS + MORE_CALLS
+    return [
+        Row(
+            f"{records:,} new records by ordinary passes, API calls", f"≤ {gate}", f"{plain.calls}", plain.calls <= gate
+        ),
+        Row(f"… killed {len(DEATHS)} times", f"≤ {gate}", f"{killed.calls}", killed.calls <= gate),
+        *(
+            Row(f"… each once and in sync, {name}", "every one", one.wrong or "every one", not one.wrong)
+            for name, one in (("undisturbed", plain), ("killed", killed))
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

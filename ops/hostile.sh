@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# `make hostile`: what `make test` leaves out, and says what this machine can't play. With options for pytest: the
+# hostile tests alone, by these options.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+# shellcheck disable=SC2206 # several words
+tests=(.venv/bin/python -m pytest ${PROCESSES:-})
+failed=0
+
+step() {
+    echo "== $*"
+    "$@" || { echo "== failed: $*"; failed=1; }
+}
+
+engine() {
+    docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1 && return
+    type podman runc iptables mmdebstrap catatonit >/dev/null 2>&1
+}
+
+[ $# -gt 0 ] && exec "${tests[@]}" -m hostile "$@"
+step "${tests[@]}" -m hostile
+if (echo >/dev/tcp/127.0.0.1/5432 && echo >/dev/tcp/127.0.0.1/6379) 2>/dev/null; then
+    CHAOS_FIRST=9 TEST_SERVERS=1 step "${tests[@]}" # other hostile scripts than on the embedded default
+else
+    echo "== no PostgreSQL and Redis on 127.0.0.1: the tests on real servers were left out"
+fi
+if engine; then
+    step make containers
+else
+    echo "== neither Docker nor podman: docker-compose.yml was not played"
+fi
+if [ "$(id -u)" = 0 ] && type mmdebstrap unshare nsenter ip >/dev/null 2>&1; then
+    step make units
+else
+    echo "== not root, or no mmdebstrap: the systemd units were not played"
+fi
+exit "$failed"

@@ -1,0 +1,190 @@
+"""Files whose rows, titles or names are the attack: nothing grows with the square of a file, and no cell is trusted."""
+
+from __future__ import annotations
+
+import io
+import string
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test import Client
+from hypothesis import given
+from hypothesis import strategies as st
+
+from npd.imports.files import ImportFileError
+from npd.imports.files.reader import MAX_TITLE, unescape_formula
+from npd.imports.import_jobs import MAX_WAITING, clean_file_name, run_all, upload
+from npd.imports.import_plan import ImportOptions
+from npd.imports.models import ImportFile, ImportJob
+from npd.models import Contact, Organization
+from sync.clock import sync_now
+from sync.operations.exports import escape_formula
+from tests.importing.attacks import sheet, workbook
+from tests.importing.conftest import imported, offered, outcomes
+from tests.importing.conftest import upload as chosen
+from tests.support.waiting import somebody_waits, wait_for
+
+pytestmark = pytest.mark.django_db
+
+
+def in_a_sheet(text: str) -> bytes:
+    """A workbook with one record of this name."""
+    return workbook(sheet(f'<row r="3"><c r="A3" t="inlineStr"><is><t>{text}</t></is></c></row>'))
+
+
+def test_what_is_said_of_a_record_that_a_file_repeats_grows_with_the_file_alone(person: User) -> None:
+    said = {}
+    for rows in (100, 1_000):
+        job = offered(person, "Name,Email\n" + "Info,info@x.org\n" * rows)
+        assert job.counts["ambiguous"] == rows
+        said[rows] = sum(len(str(row.problems)) for row in job.rows.all())
+    assert said[1_000] < 15 * said[100]
+
+
+def test_titles_are_short_so_that_no_row_is_compared_with_megabytes(person: User) -> None:
+    with pytest.raises(ImportFileError) as refused:
+        offered(person, f"Name,{'x' * (MAX_TITLE + 1)}\nAnn,1\n")
+    assert (refused.value.code, refused.value.facts) == ("long_cell", {"row": 1, "most": MAX_TITLE})
+    assert offered(person, f"Name,{'x' * MAX_TITLE}\nAnn,1\n").counts["new"] == 1
+
+
+def test_a_row_is_compared_with_the_titles_no_further_than_it_fits(person: User) -> None:
+    # Every title was brought into its plain form anew for every row: 10 MB kept a worker busy for hours.
+    titles = ",".join(["Name", *(f"{number}{'x' * 900}" for number in range(199))])
+    rows = "\n".join(f"Ann {number}" for number in range(1_000))
+    begun = time.process_time()
+    assert offered(person, f"{titles}\n{rows}\n").counts["new"] == 1_000
+    assert time.process_time() - begun < 8
+
+
+def test_rows_of_a_file_that_come_to_one_e_mail_address_are_ambiguous_also_by_npd_id(person: User) -> None:
+    ann = Contact.objects.create(name="Ann", email="ann@x.org")
+    job = imported(person, f"id,Name,Email\n{ann.pk},Ann,new@x.org\n,Bob,NEW@x.org\n,Eve,eve@x.org\n")
+    assert outcomes(job) == {2: "ambiguous", 3: "ambiguous", 4: "new"}
+    assert set(Contact.objects.values_list("name", "email")) == {("Ann", "ann@x.org"), ("Eve", "eve@x.org")}
+
+
+def test_people_who_share_an_e_mail_address_already_can_be_told_apart_by_npd_id(person: User) -> None:
+    both = [Contact.objects.create(name=name, email="info@x.org") for name in ("Ann", "Bob")]
+    rows = "".join(f"{one.pk},{one.name} B,info@x.org\n" for one in both)
+    assert outcomes(offered(person, f"id,Name,Email\n{rows}")) == {2: "changed", 3: "changed"}
+
+
+def test_a_nul_in_a_spreadsheets_cell_or_title_is_no_text(person: User) -> None:
+    assert offered(person, in_a_sheet("A_x0000_nn"), name="x.xlsx").rows.get(number=3).cells == ["Ann"]
+
+
+def test_a_cell_of_a_rejected_row_that_was_saved_as_xlsx_loses_its_apostrophe(person: User) -> None:
+    assert offered(person, in_a_sheet("&apos;+46 8"), name="x.xlsx").rows.get(number=3).cells == ["+46 8"]
+
+
+@given(st.text(alphabet=[*"'=+-@＝＋－＠ a;\t\r\n\u00a0\u200b\ufeff", *string.digits], max_size=8))
+def test_an_escaped_cell_is_no_formula_and_is_read_as_it_was(cell: str) -> None:
+    escaped = escape_formula(cell)
+    assert escaped.lstrip(" \u00a0\u200b\ufeff")[:1] not in [*"=+-@\t\r\n＝＋－＠"]
+    assert unescape_formula(escaped.strip()).strip() == cell.strip() or escaped.strip() != escaped
+
+
+def test_the_rows_that_were_not_imported_begin_no_cell_where_a_semicolon_separates(
+    person: User, admin: Client, tmp_path: Path
+) -> None:
+    text = "Name,Email\nBob;=1+1,nowhere\n"
+    job = offered(person, text)
+    path, left = tmp_path / "p.csv", tmp_path / "left.csv"
+    path.write_text(text)
+    with pytest.raises(CommandError):
+        call_command("npd_import", str(path), "--dry-run", "--errors", str(left), stderr=io.StringIO())
+    page = admin.get(f"/admin/npd/contact/import/{job.pk}/not-imported.csv").content
+    for content in (page, left.read_bytes()):
+        assert b'"Bob;=1+1","nowhere",' in content
+    assert left.stat().st_mode & 0o077 == 0  # personal data
+
+
+def test_a_file_for_rejected_rows_that_cant_be_written_is_told_before_anything_is_imported(
+    person: User, tmp_path: Path
+) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text("Name\nAnn\n")
+    for errors in (tmp_path / "none" / "left.csv", path):
+        with pytest.raises(CommandError) as refused:
+            call_command("npd_import", str(path), "--yes", "--errors", str(errors))
+        assert refused.value.returncode == 1
+    assert not Contact.objects.exists()
+    assert path.read_text() == "Name\nAnn\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("C:\\x\\y.csv", "y.csv"),
+        ("a\r\nSet-Cookie: x.csv", "aSet-Cookie: x.csv"),
+        ("a\u202evsc.exe", "avsc.exe"),
+        ("\udc80.csv", ".csv"),
+        ("\0", "file"),
+        ("..", "file"),
+    ],
+)
+def test_a_files_name_is_a_name_and_nothing_else(name: str, kept: str) -> None:
+    assert clean_file_name(name) == kept
+
+
+def test_imports_are_forgotten_after_their_days_whether_or_not_another_follows(person: User) -> None:
+    offered(person, "Name,Email\nA,a@x.org\n")
+    ImportJob.objects.update(made_at=sync_now() - timedelta(days=31))
+    run_all()
+    assert not ImportJob.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_files_sent_at_once_no_more_wait_than_may(person: User) -> None:
+    def send() -> None:
+        upload("contact", "p.csv", io.BytesIO(b"Name\nAnn\n"), options=ImportOptions(), by=person)
+
+    def second() -> None:
+        try:
+            send()
+        except ImportFileError as error:
+            refused.append(error.code)
+        connection.close()
+
+    refused: list[str] = []
+    for _ in range(MAX_WAITING - 1):
+        send()
+    thread = threading.Thread(target=second)
+
+    def meanwhile(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        answer = execute(sql, params, many, context)
+        if "INSERT" in sql and "npd_import_files" in sql and thread.ident is None:
+            thread.start()
+            wait_for("the other to be stored, or to wait", lambda: not thread.is_alive() or somebody_waits(), 30)
+        return answer
+
+    with connection.execute_wrapper(meanwhile):
+        send()
+    thread.join(30)
+    assert (refused, ImportFile.objects.count()) == (["too_many_waiting"], MAX_WAITING)
+
+
+def test_an_import_names_no_related_record_to_who_may_not_see_it(client: Client, person: User) -> None:
+    hidden = Organization.objects.create(name="Secret Corp")
+    Contact.objects.create(name="Ann", email="ann@x.org", organization=hidden)
+    text = "Name,Email,Company\nAnne,ann@x.org,\nBob,bob@x.org,Secret Corp\nEve,eve@x.org,Nobody Ltd\n"
+    user = User.objects.create_user("clerk", password="x", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=["add_contact", "change_contact"]))
+    client.force_login(user)
+    assert chosen(client, text.encode(), clear_empty="on").status_code == 200
+    job = ImportJob.objects.get()
+    assert outcomes(job) == {2: "changed", 3: "new", 4: "new"}
+    assert [set(row.after) for row in job.rows.order_by("number")] == [{"name"}, {"name", "email"}, {"name", "email"}]
+    # Nor one that somebody else sent.
+    others = offered(person, text.replace("Nobody Ltd", ""), clear_empty=True)
+    page = client.get(f"/admin/npd/contact/import/{others.pk}/").content.decode()
+    assert ("Anne" in page, "Secret Corp" in page) == (True, False)

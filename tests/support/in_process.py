@@ -1,0 +1,93 @@
+"""What answers within this process: `requests` hands to its WSGI application what others send over a connection."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from http.client import RemoteDisconnected
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPResponse
+from urllib3.exceptions import ProtocolError
+from waitress.channel import ClientDisconnected
+
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+by_address: dict[str, Application] = {}  # host and port, and what answers there
+
+
+@contextmanager
+def answering(url: str, application: Application) -> Iterator[None]:
+    """What is sent to this address is the application's meanwhile; paths and queries are its own affair."""
+    by_address[urlsplit(url).netloc] = application
+    try:
+        yield
+    finally:
+        del by_address[urlsplit(url).netloc]
+
+
+@contextmanager
+def looked_up() -> Iterator[None]:
+    """Every adapter of `requests` looks here before it connects."""
+    connect = HTTPAdapter.send
+
+    def send(adapter: HTTPAdapter, request: requests.PreparedRequest, *given: Any, **how: Any) -> requests.Response:
+        application = by_address.get(urlsplit(request.url).netloc)
+        if application is None:
+            return connect(adapter, request, *given, **how)
+        return adapter.build_response(request, _asked(application, request, how.get("timeout")))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(HTTPAdapter, "send", send)
+        yield
+
+
+def _asked(application: Application, request: requests.PreparedRequest, timeout: Any) -> HTTPResponse:
+    """The answer, or the error of a client that waits no longer, or whose connection was cut."""
+    path, _, query = request.path_url.partition("?")
+    body = request.body.encode() if isinstance(request.body, str) else request.body or b""
+    seconds = timeout[1] if isinstance(timeout, tuple) else timeout
+    end = float("inf") if seconds is None else time.monotonic() + seconds
+    environ = {
+        "HTTP_HOST": urlsplit(request.url).netloc,
+        **{f"HTTP_{name.upper().replace('-', '_')}": value for name, value in request.headers.items()},
+        "REQUEST_METHOD": request.method,
+        "PATH_INFO": unquote(path),
+        "QUERY_STRING": query,
+        "REMOTE_ADDR": "127.0.0.1",
+        "CONTENT_TYPE": request.headers.get("Content-Type"),
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.input": io.BytesIO(body),
+        "waitress.client_disconnected": lambda: time.monotonic() > end,
+    }
+    begun: list[Any] = []
+    try:
+        content = b"".join(application(environ, lambda *told: begun.extend(told)))
+        cut = False
+    except ClientDisconnected:
+        cut = True
+    if time.monotonic() > end:
+        raise requests.ReadTimeout("no answer in time")
+    if cut:
+        raise requests.ConnectionError(ProtocolError("Connection aborted.", RemoteDisconnected()))
+    status, headers = int(begun[0].split()[0]), dict(begun[1])
+    return HTTPResponse(io.BytesIO(content), headers=headers, status=status, preload_content=False)
+
+
+def keeping(kept: list[tuple[bytes, str | None, str]]) -> Application:
+    """Answers as NPD's webhook door, and keeps what was delivered: body, Authorization, path."""
+
+    def application(environ: dict[str, Any], begin: Callable[..., Any]) -> list[bytes]:
+        body = environ["wsgi.input"].read()
+        if "challenge" not in json.loads(body):
+            kept.append((body, environ.get("HTTP_AUTHORIZATION"), environ["PATH_INFO"]))
+        begin("200 OK", [("Content-Type", "application/json")])
+        return [body]
+
+    return application
