@@ -106,7 +106,7 @@ def _delay_reason(conflict: SyncConflict, context: ConflictContext | None) -> st
     if reason := availability.of(conflict.entity_type).toward(QueueDirection.TO_MONDAY).blocked_reason:
         return reason
     ledger = (context or ConflictContext.of(conflict)).ledger
-    blocked = ledger.held if ledger else {}
+    blocked = ledger.blocked_fields if ledger else {}
     return " ".join(blocked[key]["reason"] for key in conflict.stored_choice.fields if key in blocked)
 
 
@@ -453,7 +453,7 @@ def equal_fields(conflict: SyncConflict, context: ConflictContext) -> list[tuple
 
 
 def _problem_fields(context: ConflictContext) -> dict[str, Any]:
-    return {**context.ledger.altered, **context.ledger.held} if context.ledger else {}
+    return {**context.ledger.altered, **context.ledger.blocked_fields} if context.ledger else {}
 
 
 # A conflict about the record itself prepared for its screen: options, and possible duplicates side by side.

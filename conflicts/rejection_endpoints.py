@@ -216,7 +216,7 @@ def _may_undo(answer: Decision, case: RejectionCase) -> bool:
 
 def _value(case: RejectionCase) -> dict[str, Any]:
     item_id, ledger = case.record.monday_id or "", case.context.ledger
-    held = ledger.held.get(case.key, {}) if ledger else {}
+    held = ledger.blocked_fields.get(case.key, {}) if ledger else {}
     return {
         "entity_type": case.context.entity_type,
         "entity_id": case.record.pk,

@@ -85,7 +85,7 @@ class RejectionCase:
     @property
     def entry(self) -> Mapping[str, Any]:
         """The ledger's entry of the rejection; empty without one, or where value or column changed since."""
-        found = self.context.ledger.held.get(self.key) if self.context.ledger else None
+        found = self.context.ledger.blocked_fields.get(self.key) if self.context.ledger else None
         if found is None or not is_rejected(found) or not still_holds(self.record, found["local"]):
             return {}
         return dict(found) if self.field.is_current(found) else {}
@@ -292,7 +292,7 @@ def rejected_row(rejection: RejectionCase, form: SubmittedForm | None = None, pr
 # asks.
 
 
-DECISION_KIND = "refused"
+DECISION_KIND = "rejected"
 """The kind of decision as which an answer is stored."""
 
 

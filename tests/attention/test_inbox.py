@@ -18,8 +18,8 @@ from django.test.utils import CaptureQueriesContext
 from conflicts.models import BatchState, ConflictBatch, SyncConflict
 from npd.models import Contact
 from sync.admin.attention_pages import ENTRIES_ON_A_PAGE
-from sync.choices import GuardKind, GuardState
-from sync.models import Assignment, BoardLink, FieldMapping, GuardedAct, RefusedItem, SyncMetadata, SyncQueue
+from sync.choices import ApprovalKind, ApprovalState
+from sync.models import ApprovalRequest, Assignment, BoardLink, FieldMapping, IgnoredItem, SyncMetadata, SyncQueue
 from sync.operations import attention
 from sync.operations.attention import AttentionKind
 from sync.outbox import pauses
@@ -150,11 +150,11 @@ def test_an_approval_asks_first_and_is_decided_by_the_number_that_was_asked(
 ) -> None:
     key = one_of_each_kind[AttentionKind.APPROVAL][0]
     asked = browser_of_person.post(ACT, {"one": f"approve {key}"})
-    assert GuardedAct.objects.get().state == GuardState.PENDING
+    assert ApprovalRequest.objects.get().state == ApprovalState.PENDING
     hidden = dict(re.findall(r'type="hidden"\s+name="([^"]+)"\s+value="([^"]*)"', asked.content.decode()))
     assert hidden["key"] == key
     browser_of_person.post(ACT, hidden)
-    assert GuardedAct.objects.get().state == GuardState.APPROVED
+    assert ApprovalRequest.objects.get().state == ApprovalState.APPROVED
 
 
 def logged() -> list[str]:
@@ -166,11 +166,11 @@ def logged() -> list[str]:
 def test_an_ignored_item_comes_back_by_undo(browser_of_person: Client, one_of_each_kind: dict[str, Any]) -> None:
     key = one_of_each_kind[AttentionKind.UNMATCHED][0]
     browser_of_person.post(ACT, {"one": f"ignore {key}"})
-    assert RefusedItem.objects.get().item_id == "7001"
+    assert IgnoredItem.objects.get().item_id == "7001"
     assert logged() == ["Ignored."]
     assert key not in keys_of(page(browser_of_person))
     browser_of_person.post(UNDO)
-    assert not RefusedItem.objects.exists()
+    assert not IgnoredItem.objects.exists()
     assert logged() == ["Ignored.", "Listed again."]
     assert key in keys_of(page(browser_of_person))
 
@@ -209,9 +209,9 @@ def test_a_rejected_value_is_kept_different_and_asked_about_again_by_undo(
     assert re.search(rf'href="{attention.entries()[0].url}"\s+data-key="f"', html)
     browser_of_person.post(ACT, {"one": f"keep_npd {key}", **seen_of(html, key)})
     assert "Ann: kept different on both sides." in words_of(page(browser_of_person))
-    assert "kept_by" in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).held["email"]
+    assert "kept_by" in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).blocked_fields["email"]
     browser_of_person.post(UNDO)
-    assert "kept_by" not in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).held["email"]
+    assert "kept_by" not in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).blocked_fields["email"]
     assert key in keys_of(page(browser_of_person))
 
 
@@ -365,7 +365,7 @@ def test_who_may_only_look_is_offered_nothing_and_does_nothing(
     views = (
         "view_syncqueue",
         "view_syncconflict",
-        "view_guardedact",
+        "view_approvalrequest",
         "view_syncmetadata",
         "view_contact",
         "view_unmatcheditem",
@@ -391,7 +391,7 @@ def test_who_may_only_look_is_offered_nothing_and_does_nothing(
         client.post(ACT, {"action": name, "key": [key for key, _ in one_of_each_kind.values()], "confirmed": "yes"})
     assert list(SyncQueue.objects.order_by("id").values_list("id", "status")) == before
     assert not Assignment.objects.exists()
-    assert GuardedAct.objects.get().state == GuardState.PENDING
+    assert ApprovalRequest.objects.get().state == ApprovalState.PENDING
     assert not SyncConflict.objects.filter(choice__resolution_type__isnull=False).exists()
 
 
@@ -465,14 +465,15 @@ def test_the_page_needs_as_many_queries_for_many_as_for_few(
             page(browser_of_person)
         return len(asked)
 
-    GuardedAct.objects.update(entity_id=uuid.uuid4())  # of a record that was deleted
+    ApprovalRequest.objects.update(entity_id=uuid.uuid4())  # of a record that was deleted
     page(browser_of_person)
     few = queries()
     for number in range(15):
         states.conflicting(f"Many {number}", f"8{number:03}")
         states.dead(f"More {number}", f"Failed in its {number} way")
-        GuardedAct.objects.create(
-            entity_type="contact", entity_id=uuid.uuid4(), kind=GuardKind.CLEAR_NPD, state="held", key=f"k{number}"
+        ApprovalRequest.objects.create(
+            entity_type="contact", entity_id=uuid.uuid4(), kind=ApprovalKind.CLEAR_NPD, state="pending",
+            key=f"k{number}",
         )  # fmt: skip
     assert queries() <= few
     assert few <= 16

@@ -48,7 +48,7 @@ def _end_troubles(stage: Stage) -> None:
     meddling.end_faults(stage)
     stage.sandbox.control("latency", call_ms=0, mutation_ms=0)
     slowly.commit_save(stage)
-    meddling.let_go(stage)
+    meddling.unlinked(stage)
     if arena.live:
         arena.work()
         arena.live = False
@@ -72,7 +72,7 @@ def _waiting(stage: Stage) -> bool:
         cursor.execute(
             "SELECT EXISTS (SELECT FROM sync_queue WHERE status IN ('pending', 'in_progress'))"
             " OR EXISTS (SELECT FROM sync_intents WHERE state = 'open')"
-            " OR EXISTS (SELECT FROM sync_monday_account WHERE paused_until > sync_now())"
+            " OR EXISTS (SELECT FROM sync_monday_account WHERE stopped_until > sync_now())"
             " OR EXISTS (SELECT FROM sync_board_links WHERE blocked_until > sync_now())"
         )
         if cursor.fetchone()[0]:

@@ -114,8 +114,8 @@ def test_the_walk_goes_over_conflicts_rejected_values_and_blocked_fields_in_one_
     rejected = rejected_too("Ann", "75")
     blocked = states.synced("Bea", "76")
     held = {"phone": {"reason": "The column is gone.", "side": "npd", "code": "column"}}
-    SyncMetadata.objects.filter(entity_id=str(blocked.pk)).update(held=held)
-    page_of_blocked = "/admin/sync/boardlink/held/?show=blocked"
+    SyncMetadata.objects.filter(entity_id=str(blocked.pk)).update(blocked_fields=held)
+    page_of_blocked = "/admin/sync/boardlink/blocked/?show=blocked"
 
     def around(url: str) -> tuple[str, str]:
         page = browser.get(url).content.decode()

@@ -64,7 +64,7 @@ def test_the_screen_shows_both_sides_the_base_what_is_held_and_folds_what_is_equ
     }
     SyncMetadata.objects.create(
         entity_type="contact", entity_id=str(contact.pk), base=base,
-        held={"notes": {"reason": "Monday refused it."}}, altered={}, conflicts={},
+        blocked_fields={"notes": {"reason": "Monday refused it."}}, altered={}, conflicts={},
     )  # fmt: skip
     response = browser.get(screen(conflict))
     shown, page = text_of(response), response.content.decode()

@@ -186,7 +186,7 @@ def test_our_own_echo_is_no_lost_update_and_costs_no_call(world: World, account_
     world.hear(times=2)
     assert (world.calls(), world.status(contact)) == (before, "synced")
     assert not SyncConflict.objects.exists()
-    assert not WebhookEvent.objects.filter(weighed_at=None).exists()
+    assert not WebhookEvent.objects.filter(processed_at=None).exists()
 
 
 def test_edits_that_looks_saw_are_no_lost_updates_however_late_they_are_told(world: World) -> None:
