@@ -33,7 +33,7 @@ def rejected(db: None) -> Contact:
     """A contact whose new email Monday has rejected."""
     states.boards()
     made = rejected_too("Ann", "75")
-    held = SyncMetadata.objects.get(entity_id=str(made.pk)).held
+    held = SyncMetadata.objects.get(entity_id=str(made.pk)).blocked_fields
     SyncMetadata.objects.filter(entity_id=str(made.pk)).update(
         blocked_fields={"email": held["email"] | {"code": "rejected"}}
     )

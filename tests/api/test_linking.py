@@ -10,7 +10,7 @@ from sync.records.item_links import UNLINK_KEY
 from tests.api.conftest import url_of, user_who_may, with_token
 
 
-def unlinked(record: Contact | Organization, item_id: str = "77") -> None:
+def let_go(record: Contact | Organization, item_id: str = "77") -> None:
     IgnoredItem.objects.create(
         entity_type=record.entity_type(), item_id=item_id, reason="why", unlinked=True, entity_id=record.pk
     )
@@ -44,7 +44,7 @@ def test_a_record_without_an_item_answers_409_and_asks_for_nothing(api: APIClien
 
 def test_a_record_is_linked_again_with_the_item_that_was_let_go_of_it(api: APIClient, contact: Contact) -> None:
     Contact.objects.filter(pk=contact.pk).update(sync_enabled=False)
-    unlinked(contact)
+    let_go(contact)
     answer = api.post(url_of(contact, "link-again"))
     assert answer.json() == {"message": "“Grace Hopper” is linked with its item again.", "monday_id": "77"}
     contact.refresh_from_db()
@@ -53,7 +53,7 @@ def test_a_record_is_linked_again_with_the_item_that_was_let_go_of_it(api: APICl
 
 
 def test_an_item_that_has_another_record_by_now_answers_409(api: APIClient, contact: Contact) -> None:
-    unlinked(contact)
+    let_go(contact)
     Contact.objects.create(name="Owner", monday_id="77")
     answer = api.post(url_of(contact, "link-again"))
     assert (answer.status_code, "“Owner”" in answer.json()["detail"]) == (409, True)

@@ -43,7 +43,7 @@ def drill_saved_while_pulled(cast: Cast) -> None:
     cast.do("deliver")
     cast.do("hold_worker", at=1, only="an answer")
     _patch(cast, handle)
-    cast.do("unlinked")
+    cast.do("let_go")
     cast.work()
 
 
@@ -85,7 +85,7 @@ def drill_two_at_one_board(cast: Cast) -> None:
     cast.do("work")
     _patch(cast, handle)
     cast.do("work")
-    cast.do("unlinked")
+    cast.do("let_go")
 
 
 @act(0.5)
@@ -100,7 +100,7 @@ def drill_frozen_past_its_lease(cast: Cast) -> None:
     cast.do("work")
     cast.do("deliver")
     cast.do("work")
-    cast.do("unlinked", silent=True)
+    cast.do("let_go", silent=True)
 
 
 @act(0.5)
@@ -179,7 +179,7 @@ def drill_edited_under_our_hands(cast: Cast) -> None:
     _patch(cast, handle)
     cast.do("hold_worker", at=1, only="a mutation about to go")
     _edit(cast, handle)
-    cast.do("unlinked")
+    cast.do("let_go")
     cast.work()
 
 
@@ -206,6 +206,6 @@ def drill_saved_slowly(cast: Cast) -> None:
     cast.do("begin_save", handle=handle, key="notes", number=cast.token())
     cast.do("hold_worker", at=1, only="a query about to go")
     cast.do("commit_save")
-    cast.do("unlinked")
+    cast.do("let_go")
     cast.do("work")
     cast.do("release", how="drop", number=1)

@@ -89,7 +89,7 @@ def calm(stage: Stage) -> str | None:
     """Whatever goes wrong is over, nobody is stopped, and there was time for pauses to end."""
     end_faults(stage)
     for worker in stage.arena.held:
-        stage.arena.hand.unlinked(worker)
+        stage.arena.hand.let_go(worker)
     stage.arena.held.clear()
     for seconds in (200, 700):
         stage.arena.delivered()
@@ -98,7 +98,7 @@ def calm(stage: Stage) -> str | None:
     return None
 
 
-def unlinked(stage: Stage, silent: bool = False) -> str | None:
+def let_go(stage: Stage, silent: bool = False) -> str | None:
     """It goes on; `silent` says that it has lost its board since and may write nothing."""
     if not stage.arena.held:
         return SKIPPED
@@ -112,7 +112,7 @@ def unlinked(stage: Stage, silent: bool = False) -> str | None:
 
 def _let_go(stage: Stage) -> str | None:
     for worker in stage.arena.held:
-        stage.arena.hand.unlinked(worker)
+        stage.arena.hand.let_go(worker)
         if worker.problem:
             stage.wrong(worker.problem)
     stage.arena.held.clear()

@@ -48,7 +48,7 @@ def _end_troubles(stage: Stage) -> None:
     meddling.end_faults(stage)
     stage.sandbox.control("latency", call_ms=0, mutation_ms=0)
     slowly.commit_save(stage)
-    meddling.unlinked(stage)
+    meddling.let_go(stage)
     if arena.live:
         arena.work()
         arena.live = False

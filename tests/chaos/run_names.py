@@ -11,7 +11,7 @@ NAMES = (
     *("undo_conflict", "undo_change"),
     *("add", "edit", "edit to empty", "move_state archive", "move_state delete", "move_state restore"),
     *("move_to_other_board", "duplicate", "automation", "automation rewrote our value"),
-    *("work", "deliver", "clock", "beat", "reconcile", "hold_worker", "unlinked", "kill_worker", "two_workers"),
+    *("work", "deliver", "clock", "beat", "reconcile", "hold_worker", "let_go", "kill_worker", "two_workers"),
     *(
         "killed after a commit",
         "killed after a query about to go",

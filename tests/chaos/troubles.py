@@ -66,7 +66,7 @@ def someone_is_faster(cast: Cast) -> None:
         cast.do("clock", seconds=200)
     if cast.rng.random() < 0.5:
         cast.do("work")
-    cast.do("unlinked")
+    cast.do("let_go")
     cast.work()
 
 
@@ -80,7 +80,7 @@ def edited_under_our_hands(cast: Cast) -> None:
     cast.do("patch", handle=handle, key=key, number=cast.token())
     cast.do("hold_worker", at=1, only="a mutation about to go")
     cast.do("edit", handle=handle, key=key, number=cast.token())
-    cast.do("unlinked")
+    cast.do("let_go")
     cast.work()
     if cast.rng.random() < 0.5:
         cast.do("deliver")

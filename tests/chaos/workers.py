@@ -94,7 +94,7 @@ class Hand:
         """Do a piece of work to its end."""
         return self.wait(self.fork(do))
 
-    def unlinked(self, worker: Worker) -> Worker:
+    def let_go(self, worker: Worker) -> Worker:
         """A stopped worker goes on, to its end."""
         if worker.ended is None and worker.stopped:
             worker.stopped = False

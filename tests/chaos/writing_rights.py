@@ -100,7 +100,7 @@ def _begun(evidence: Evidence, step: int) -> int:
     if evidence.stage.arena.was_live:
         return max(0, step - LIVE_STEPS)
     held = [n for n, one in enumerate(script[: step + 1]) if one == "hold_worker"]
-    unlinked = [n for n, one in enumerate(script[:step]) if one == "unlinked"]
-    if held and (not unlinked or unlinked[-1] < held[-1]):
+    let_go = [n for n, one in enumerate(script[:step]) if one == "let_go"]
+    if held and (not let_go or let_go[-1] < held[-1]):
         return held[-1]
     return step

@@ -47,7 +47,7 @@ class Ground:
         self.threads[-1].start()
         wait_until(lambda: self.simulator.read("plan")["used"]["concurrent"] == 1, "the request is inside")
 
-    def unlinked(self) -> None:
+    def let_go(self) -> None:
         """End all waiting."""
         self.simulator.control("faults", method="DELETE", content={})
         for thread in self.threads:
@@ -201,7 +201,7 @@ def ground(simulator: Simulator) -> Iterator[Ground]:
     board = simulator.board({"role": "text", "stage": "status"})
     found = Ground(simulator, board, simulator.item(board))
     yield found
-    found.unlinked()
+    found.let_go()
 
 
 def official(entry: str) -> dict[str, Any] | None:

@@ -129,7 +129,7 @@ def test_a_lease_ends_by_the_databases_clock(
     assert BoardLease.objects.get(link__entity_type="contact").token == token
     later(70)
     assert claimed(other) >= len(NAMES)  # a webhook of the first of the new items may have come by then
-    assert owner.unlinked(stopped).told["result"]["completed"] == 0
+    assert owner.let_go(stopped).told["result"]["completed"] == 0
     rest_by(other)
     all_arrived(quiet_site.sandbox)
 

@@ -145,7 +145,7 @@ def test_a_worker_that_stood_still_until_another_had_its_board_can_finish_nothin
     assert hand.run("work").told["result"]["completed"] >= len(ALL)
     done, calls = settled(), site.sandbox.calls()
 
-    hand.unlinked(stale)
+    hand.let_go(stale)
 
     assert (stale.problem, stale.told["result"]["completed"]) == ("", 0)
     assert settled() >= done  # its late write makes Monday send webhooks, which write rows of their own

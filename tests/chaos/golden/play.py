@@ -50,9 +50,9 @@ class OneByOne(Hand):
         """Begin a piece of work, and wait until it ended or stopped."""
         return self._behind_the_gate(lambda: super(OneByOne, self).wait(super(OneByOne, self).fork(do, at, end, only)))
 
-    def unlinked(self, worker: Worker) -> Worker:
+    def let_go(self, worker: Worker) -> Worker:
         """A stopped worker goes on, to its end."""
-        return self._behind_the_gate(lambda: super(OneByOne, self).unlinked(worker))
+        return self._behind_the_gate(lambda: super(OneByOne, self).let_go(worker))
 
     def _behind_the_gate(self, work: Callable[[], Worker]) -> Worker:
         self.settle()

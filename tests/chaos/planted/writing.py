@@ -76,7 +76,7 @@ def _two_send_one_field(cast: Cast) -> None:
     cast.do("hold_worker", at=1, only="an answer")
     cast.do("patch", handle=handle, key="role_title", number=cast.token())
     cast.do("work")
-    cast.do("unlinked")
+    cast.do("let_go")
 
 
 lease_ignored = bug("lease_ignored", "a worker works on a board that another one holds", act=_two_send_one_field)
