@@ -229,7 +229,7 @@ def test_a_column_that_blocks_records_has_one_line_and_other_blocked_fields_thei
     for number in range(2):
         gone = states.held(f"Gone {number}", f"70{number}")
         fields = {"phone": {"code": "column", "side": "npd", "reason": "The column is gone."}}
-        SyncMetadata.objects.filter(entity_id=gone.pk).update(held=fields)
+        SyncMetadata.objects.filter(entity_id=gone.pk).update(blocked_fields=fields)
     assert tasks_of(browser_of_person) == [("warn", "Contacts: Phone is blocked")]
     assert headline_of(browser_of_person) == "Syncing; 1 thing needs attention"
     states.held("Other", "702")

@@ -64,10 +64,10 @@ def _is_agreed(entity: Entity, key: str, local: str, remote: str) -> bool:
 def excused(entity: Entity, key: str) -> bool:
     """Whether something visible says that this field waits for somebody."""
     waits_whole = entity.open_kinds() & {"delete"}
-    return entity.in_open_conflict(key) or entity.is_held(key) or bool(waits_whole) or throttle_count(entity, key)
+    return entity.in_open_conflict(key) or entity.is_held(key) or bool(waits_whole) or throttled(entity, key)
 
 
-def throttle_count(entity: Entity, key: str) -> bool:
+def throttled(entity: Entity, key: str) -> bool:
     """Whether a field that is rewritten again and again is left alone for now."""
     return WriteLoop.objects.filter(entity_id=entity.record_id, key=key, throttled_until__gt=SyncNow()).exists()
 
@@ -188,7 +188,7 @@ def base_is_both_sides(evidence: Evidence) -> Iterator[str]:
             continue
         assert entity.ledger
         for key in evidence.keys(entity):
-            if flow(evidence, entity, key) == "none" or throttle_count(entity, key):
+            if flow(evidence, entity, key) == "none" or throttled(entity, key):
                 continue
             base = entity.ledger.base.get(key)
             local, remote = essence(key, entity.local(key)), essence(key, evidence.remote(entity, key))

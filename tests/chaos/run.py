@@ -55,7 +55,7 @@ STEPS: dict[str, Callable[..., str | None]] = {
     "hold_worker": meddling.hold_worker,
     "hide_column": meddling.hide_column,
     "calm": meddling.calm,
-    "let_go": meddling.unlinked,
+    "let_go": meddling.let_go,
     "kill_worker": meddling.kill_worker,
     "expect_attempts": meddling.expect_attempts,
     "two_workers": meddling.two_workers,
