@@ -347,7 +347,7 @@ def test_every_operation_of_a_generated_client_gets_a_typed_answer(made: ModuleT
             answer = caller.call(name, *keys_now, **given)
             assert answer.status_code == code, (name, answer.content)
             assert type(answer.parsed).__name__ == (shape or "NoneType"), (name, answer.content)
-    assert SyncConflict.objects.get(pk=ground["conflict"].pk).choice
+    assert SyncConflict.objects.get(pk=ground["conflict"].pk).resolution
 
 
 @pytest.mark.parametrize(

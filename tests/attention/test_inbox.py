@@ -84,7 +84,7 @@ def test_one_side_is_used_for_the_values_shown_and_that_is_undone(
     seen = seen_of(page(browser_of_person), key)
     browser_of_person.post(ACT, {"one": f"keep_monday {key}", **seen})
     conflict = SyncConflict.objects.get(pk=key.partition(":")[2])
-    assert conflict.stored_choice.resolution_type == "keep_monday"
+    assert conflict.stored_resolution.resolution_type == "keep_monday"
     html = page(browser_of_person)
     assert key not in keys_of(html)
     assert "Monday’s value is used" in words_of(html)
@@ -105,7 +105,7 @@ def test_both_are_used_of_long_texts_and_of_nothing_else(
     assert f'value="both {short}"' not in html
     browser_of_person.post(ACT, {"one": f"both {key}", **seen_of(html, key)})
     conflict.refresh_from_db()
-    assert conflict.stored_choice.fields["notes"].value == "Met in May.\nCall her.\nSend the offer."
+    assert conflict.stored_resolution.fields["notes"].value == "Met in May.\nCall her.\nSend the offer."
     assert [row.name for row in ConflictBatch.objects.get().entries.all()] == ["Zoe"]
 
 
@@ -129,7 +129,7 @@ def test_a_value_that_changed_since_it_was_shown_is_not_overwritten(
     SyncConflict.objects.filter(pk=key.partition(":")[2]).update(monday_data={"phone": "another"})
     for form in (seen, {}):
         browser_of_person.post(ACT, {"one": f"keep_monday {key}", **form})
-        assert SyncConflict.objects.get(pk=key.partition(":")[2]).choice is None
+        assert SyncConflict.objects.get(pk=key.partition(":")[2]).resolution is None
 
 
 def test_ticked_entries_of_several_kinds_are_done_where_it_fits(
@@ -315,7 +315,7 @@ def test_sixty_gone_items_are_answered_together_on_a_page_that_asks(
     assert (batch.state, batch.resolution_type, batch.total) == (BatchState.PREPARED, act, 60)
     assert ("cfl-danger" in asked.content.decode()) == (act == "delete_record")
     assert f'href="{INBOX}?kind=conflict"' in asked.content.decode()
-    assert not SyncConflict.objects.filter(choice__isnull=False).exists()
+    assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
 
 
 def test_what_is_ticked_alone_is_answered_alone(browser_of_person: Client, db: None) -> None:
@@ -392,7 +392,7 @@ def test_who_may_only_look_is_offered_nothing_and_does_nothing(
     assert list(SyncQueue.objects.order_by("id").values_list("id", "status")) == before
     assert not Assignment.objects.exists()
     assert ApprovalRequest.objects.get().state == ApprovalState.PENDING
-    assert not SyncConflict.objects.filter(choice__resolution_type__isnull=False).exists()
+    assert not SyncConflict.objects.filter(resolution__resolution_type__isnull=False).exists()
 
 
 def test_who_may_see_nothing_is_told_so(client: Client, one_of_each_kind: dict[str, Any]) -> None:

@@ -150,7 +150,7 @@ class Evidence:
         parts: list[Any] = []
         for conflict in self.conflicts:
             parts += [conflict.npd_data, conflict.monday_data, conflict.base_data, conflict.resolved_data]
-            parts += [conflict.merge_selections, conflict.choice, conflict.notes, conflict.about]
+            parts += [conflict.merge_selections, conflict.resolution, conflict.notes, conflict.about]
         for decision in self.decisions:
             if decision.kind in TAKEN_BACK_FROM or decision.values.get("overridden"):
                 parts += [decision.values, decision.sentence]

@@ -53,7 +53,7 @@ def test_a_row_about_one_field_is_settled_with_one_click(browser: Client, ada: U
     answer = browser.post(url, {"seen": sent}, HTTP_REFERER=f"http://testserver{back}", follow=True)
     assert answer.redirect_chain[0] == (back, 303)
     assert "Grace : Being applied: Phone becomes “+44 20 7946 0999”." in text_of(answer)
-    choice = SyncConflict.objects.get(pk=conflict.pk).stored_choice
+    choice = SyncConflict.objects.get(pk=conflict.pk).stored_resolution
     assert (choice.resolution_type, choice.by_id) == ("keep_monday", ada.pk)
     assert not buttons(browser)
 

@@ -16,7 +16,7 @@ from conflicts.admin.case_screen import parse_form
 from conflicts.models import SyncConflict
 from conflicts.rejections import answer_rejection, last_answer, undo_answer
 from conflicts.resolution import resolve
-from conflicts.validation import InvalidResolution, NotOpen, StaleResolution
+from conflicts.validation import InvalidResolution, NotAsSeen, NotOpen
 from npd.models import Contact
 from sync.choices import Cause
 from sync.ledger import SyncStateService
@@ -141,7 +141,7 @@ def test_a_look_that_was_under_way_does_not_forget_that_a_value_was_left(world: 
 
 
 def test_stale_answers_and_answered_values_are_refused(rejected: Contact, ada: User) -> None:
-    with pytest.raises(StaleResolution):
+    with pytest.raises(NotAsSeen):
         choose(rejected, ada, "monday", seen={"npd": REFUSED, "monday": "older@example.com"})
     with pytest.raises(InvalidResolution):
         choose(rejected, ada, "")
@@ -186,7 +186,7 @@ def test_of_a_field_in_conflict_the_conflict_asks_and_not_this_list_too(world: W
     world.work()
     conflict.refresh_from_db()
     assert (conflict.is_open, world.status(contact)) == (True, "conflict")
-    assert "Monday rejected" in conflict.choice_problem
+    assert "Monday rejected" in conflict.resolution_problem
     assert not waits()
     with pytest.raises(NotOpen):
         choose(contact, ada, "npd", seen=seen["email"])

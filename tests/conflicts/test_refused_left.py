@@ -110,7 +110,7 @@ def test_npds_value_chosen_in_a_conflict_is_sent_though_it_was_left_before(world
     resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=seen)
     world.work()
     conflict.refresh_from_db()
-    assert "Monday rejected" in conflict.choice_problem
+    assert "Monday rejected" in conflict.resolution_problem
 
 
 def test_an_edit_on_monday_that_a_rule_overrules_is_told_and_no_record_in_sync_says_otherwise(

@@ -359,7 +359,7 @@ def test_a_choice_about_a_lost_edit_is_stale_when_a_side_left_what_stands(world:
         world.edit(contact, "role_title", "Newer")
     world.work(conflict)
     assert conflict.resolved_at is None
-    assert "changed after you chose" in conflict.choice_problem
+    assert "changed after you chose" in conflict.resolution_problem
     assert conflict.monday_data == {"role_title": "Theirs"}
     world.work()
     choose_again(world, contact, conflict, person)

@@ -135,7 +135,7 @@ def test_an_answer_that_no_longer_applies_is_handed_back_with_its_reason(world: 
     free.delete()
     world.work(conflict)
     assert (conflict.entity_id, conflict.resolved_at) == (linked.pk, None)
-    assert "deleted meanwhile" in conflict.choice_problem
+    assert "deleted meanwhile" in conflict.resolution_problem
     assert str(free.pk) not in str(conflict.about["options"])
 
 

@@ -389,7 +389,7 @@ def test_a_choice_made_for_other_values_is_handed_back(world: World, pat: Any) -
     world.work(conflict)
     assert Contact.objects.get(pk=contact.pk).role_title == "President"
     assert conflict.resolved_at is None
-    assert "edited after you chose" in conflict.choice_problem
+    assert "edited after you chose" in conflict.resolution_problem
     assert conflict.npd_data == {"role_title": "President"}
 
 
@@ -430,7 +430,7 @@ def test_a_field_conflict_hands_its_choice_back_and_stays_while_the_item_is_gone
     quiet_passes(world)
     fields.refresh_from_db()
     assert fields.resolved_at is None
-    assert "item left the board" in fields.choice_problem
+    assert "item left the board" in fields.resolution_problem
     assert asked(contact.pk).monday_data == {"role_title": "Monday's"}
     world.sandbox.act("restore", item_id=item)
     world.hear()

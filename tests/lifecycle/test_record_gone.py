@@ -358,7 +358,7 @@ def test_a_choice_for_values_that_moved_on_is_handed_back_and_nothing_is_sent(wo
     conflict.refresh_from_db()
     assert conflict.resolved_at is None
     assert conflict.monday_data == {"role_title": "President"}
-    assert "edited after you chose" in conflict.choice_problem
+    assert "edited after you chose" in conflict.resolution_problem
 
 
 def test_an_open_question_about_a_deletion_follows_further_edits_and_closes_when_the_item_goes(world: World) -> None:
