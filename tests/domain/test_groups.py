@@ -1,38 +1,23 @@
-"""The groups of permissions: on a fresh database, after an upgrade, and as an administrator left them."""
+"""The groups of permissions: on a fresh database, and as an administrator left them."""
 
 from __future__ import annotations
-
-from importlib import import_module
 
 import pytest
 from django.apps import apps
 from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Group, Permission
-from django.core.management import call_command
+
+from tests.support import rows
+
+pytestmark = pytest.mark.django_db
 
 NAMES = {"NPD Sync: view", "NPD Sync: resolve conflicts", "NPD Sync: steer the queue", "NPD Sync: change mappings"}
 
 
-def migrated(*target: str) -> None:
-    """To this migration; without one to the newest."""
-    call_command("migrate", "npd", *target, verbosity=0)
-
-
-@pytest.fixture
-def groups() -> None:
-    """The groups as the migrations make them; tests before this one may have emptied the tables."""
-    import_module("npd.migrations.0005_groups").make(apps, None)
-    import_module("npd.migrations.0007_vocabulary").rename(apps, None)
-    import_module("npd.migrations.0017_roles").narrow(apps, None)
-
-
-@pytest.mark.django_db
 def test_on_a_fresh_database_the_permissions_are_those_that_django_makes_later() -> None:
     Group.objects.all().delete()
     Permission.objects.all().delete()
-    import_module("npd.migrations.0005_groups").make(apps, None)
-    import_module("npd.migrations.0007_vocabulary").rename(apps, None)
-    import_module("npd.migrations.0017_roles").narrow(apps, None)
+    rows.make_groups()
     assert set(Group.objects.values_list("name", flat=True)) == NAMES
     by_migration = all_permissions()
     for app in apps.get_app_configs():
@@ -55,24 +40,21 @@ def all_permissions() -> set[tuple[str, str, str]]:
     return {(one.content_type.app_label, one.codename, one.name) for one in found}
 
 
-@pytest.mark.django_db(transaction=True)
-def test_what_an_administrator_changed_is_kept(groups: None) -> None:
+def test_what_an_administrator_changed_is_kept() -> None:
+    rows.make_groups()
     group = Group.objects.get(name="NPD Sync: view")
     group.permissions.clear()
     Group.objects.get(name="NPD Sync: change mappings").delete()
-    migrated("0004")
-    migrated()
+    rows.make_groups()
     assert set(Group.objects.values_list("name", flat=True)) == NAMES
     assert not group.permissions.exists()
     assert Group.objects.get(name="NPD Sync: change mappings").permissions.filter(codename="change_boardlink").exists()
 
 
-@pytest.mark.django_db(transaction=True)
-def test_an_upgrade_of_a_database_in_use_makes_them_with_the_permissions_that_are_there(groups: None) -> None:
+def test_the_groups_have_the_permissions_that_are_there() -> None:
     Group.objects.all().delete()
     before = set(Permission.objects.values_list("pk", flat=True))
-    migrated("0004")
-    migrated()
+    rows.make_groups()
     assert set(Permission.objects.values_list("pk", flat=True)) == before
     steer = Group.objects.get(name="NPD Sync: steer the queue")
     own = set(steer.permissions.exclude(codename__startswith="view_").values_list("codename", flat=True))

@@ -6,6 +6,9 @@ into the outbox, and in any order.
 
 from __future__ import annotations
 
+from importlib import import_module
+
+from django.apps import apps
 from django.db import connection
 
 # What migrations fill and tests only read: written anew after each test, it would have other numbers each time.
@@ -24,6 +27,11 @@ def empty() -> None:
     """No rows, but of those that `migrate` makes."""
     with connection.cursor() as cursor:
         cursor.execute(QUIETLY.format(EMPTY % ",".join(FILLED_BY_MIGRATE)))
+
+
+def make_groups() -> None:
+    """The groups as migrations make them, which `empty` takes away."""
+    import_module("npd.migrations.0001_initial").make_groups(apps, None)
 
 
 # The rows that are put back have numbers of their own: tables that were made anew must not give these again.
