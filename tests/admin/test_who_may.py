@@ -48,7 +48,6 @@ from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.all_pages import by_name, furnish, of_models
 from tests.admin.forms import values_of
-from tests.support import rows
 
 pytestmark = pytest.mark.django_db
 PAGE = Path(__file__).resolve().parents[2] / "docs/howto/who-may-do-what.md"
@@ -355,9 +354,8 @@ ACTS = (
 
 
 @pytest.fixture(autouse=True)
-def groups(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The groups as an installation has them."""
-    rows.make_groups()
+def nobody_works(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A click sends no task to a worker."""
     monkeypatch.setattr(current_app, "send_task", lambda name, **options: None)
 
 
@@ -378,7 +376,7 @@ class Member:
 
 
 @pytest.fixture
-def member(groups: None) -> Member:
+def member(nobody_works: None) -> Member:
     return Member()
 
 

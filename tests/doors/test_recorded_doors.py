@@ -34,9 +34,8 @@ from sync.models import BoardLink, QueuePause
 from tests.docs.test_docs import ROOT, variables_read
 from tests.metrics.conftest import scrape
 from tests.metrics.test_page import everything_is_tight
-from tests.support import rows
 
-pytestmark = pytest.mark.django_db(transaction=True)  # a migration is undone and done again
+pytestmark = pytest.mark.django_db
 
 RECORDED = Path(__file__).parent / "recorded"
 OURS = ("config", "conflicts", "npd", "sync")
@@ -74,7 +73,6 @@ def _sorted(alternatives: re.Match[str]) -> str:
 
 def permissions() -> str:
     """Every permission, and what each group holds, as migrations make them."""
-    rows.make_groups()
     return lines(
         [
             # Another test may have gone back to a migration whose models are gone.

@@ -21,7 +21,6 @@ from sync.limits import breaker, credentials, metered_client
 from sync.limits.credentials import Source
 from sync.models import MondayAccount, StoredSecret
 from sync.records import availability, inbox
-from tests.support import rows
 from tests.wizard.conftest import START, Wizard, words_of
 
 
@@ -218,7 +217,6 @@ def test_deliveries_come_in_by_the_secret_that_was_made_and_by_no_other(bare: Wi
 @pytest.fixture
 def mapper(db: None) -> Client:
     """Somebody who may set up the sync, but not say with which token."""
-    rows.make_groups()
     user = User.objects.create_user("mia", "mia@example.com", "x", is_staff=True)
     user.groups.add(Group.objects.get(name="NPD Sync: change mappings"))
     client = Client()
