@@ -24,7 +24,8 @@ class Migration(migrations.Migration):
         for name in ("0045_verified_at_night", "0046_less_api", "0047_claimed_in_parts", "0048_no_bulk_import")
     ]
 
-    dependencies = [("sync", "0001_initial")]
+    # npd's initial state makes groups, by the names that models have until here.
+    dependencies = [("sync", "0001_initial"), ("npd", "0001_initial")]
 
     operations = [
         migrations.RunSQL(SHORTEN, migrations.RunSQL.noop),
