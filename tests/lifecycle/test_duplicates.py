@@ -234,22 +234,6 @@ def test_the_copy_of_a_record_without_sync_is_left_alone(world: World) -> None:
     assert Contact.objects.count() == 1
 
 
-def test_the_npd_id_of_a_copy_is_cleared_whatever_the_records_direction(world: World) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    world.save(contact, sync_direction="monday_to_npd")
-    copy = duplicate(world, contact)
-    assert world.sandbox.item(copy)["values"]["npd_id"] == ""
-    assert world.values(contact)["npd_id"] == str(contact.pk)
-
-
-def test_a_board_whose_items_make_no_records_still_parts_copies(world: World) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    BoardLink.objects.update(creates_records=False)
-    copy = duplicate(world, contact)
-    assert world.sandbox.item(copy)["values"]["npd_id"] == ""
-    assert asked(contact.pk, "identity").monday_item_id == copy
-
-
 @pytest.mark.parametrize(("how", "policy"), [("archive", "ask"), ("delete", "delete"), ("archive", "create")])
 def test_a_second_item_takes_the_place_of_one_that_was_taken_away(world: World, how: str, policy: str) -> None:
     contact = world.linked("Ann", email="ann@example.com", role_title="Boss")

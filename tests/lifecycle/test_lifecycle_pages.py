@@ -67,21 +67,6 @@ def test_the_page_of_an_unlinked_record_says_so_and_links_it_again(world: World,
     assert (contact.monday_id, contact.sync_status) == (item, "synced")
 
 
-def test_what_can_t_be_unlinked_or_linked_again_is_said_so(world: World, admin_client: Client) -> None:
-    contact = world.contact("Ann", sync_enabled=False)
-    assert "has no item on Monday" in act(admin_client, CONTACTS, "unlink", contact.pk)
-    assert "was not unlinked" in act(admin_client, CONTACTS, "link_again", contact.pk)
-
-
-def test_deleted_records_are_listed_with_what_became_of_each_item(world: World, admin_client: Client) -> None:
-    contact = world.linked("Ann")
-    contact.delete()
-    world.work()
-    page = admin_client.get(DELETED).content.decode()
-    assert "Its item was archived" in page
-    assert "was archived on Monday" in page
-
-
 def test_a_deleted_record_is_brought_back_from_its_page(world: World, admin_client: Client) -> None:
     contact = world.linked("Ann", role_title="Buyer")
     BoardLink.objects.update(record_gone="ask")

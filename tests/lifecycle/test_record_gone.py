@@ -128,15 +128,6 @@ def test_deleted_gone_nothing_is_left_to_do_and_the_tombstone_stays(world: World
     assert (stone(key).state, stone(key).monday_id) == ("gone", item_id)
 
 
-def test_deleted_without_an_item_nothing_is_asked_of_monday(world: World) -> None:
-    contact = world.contact("Ann")
-    key, calls = contact.pk, world.calls()
-    contact.delete()
-    world.work()
-    assert world.calls() == calls
-    assert stone(key).state == "gone"
-
-
 def test_deleting_by_sql_alone_leaves_a_tombstone_and_archives_the_item_too(world: World) -> None:
     contact = world.linked("Ann")
     item_id, key = contact.monday_id, contact.pk
@@ -145,15 +136,6 @@ def test_deleting_by_sql_alone_leaves_a_tombstone_and_archives_the_item_too(worl
     world.work()
     assert world.sandbox.item(str(item_id))["state"] == "archived"
     assert stone(key).state == "archived"
-
-
-def test_our_own_archiving_comes_back_as_a_webhook_and_changes_nothing(world: World) -> None:
-    _, key = deleted(world, world.linked("Ann"))
-    mutations = world.calls("mutation")
-    settle_newcomers(world)
-    assert world.calls("mutation") == mutations
-    assert (stone(key).state, Contact.objects.count()) == ("archived", 0)
-    assert not SyncQueue.objects.filter(status="pending").exists()
 
 
 def test_a_late_webhook_of_a_deleted_records_item_makes_no_record(world: World) -> None:
@@ -184,19 +166,6 @@ def test_deleted_and_a_late_item_bears_the_tombstones_npd_id_it_goes_as_one_that
     assert not Contact.objects.exists()
     assert world.sandbox.item(late["id"])["state"] == "archived"
     assert (stone(key).state, stone(key).monday_id) == ("archived", late["id"])
-
-
-def test_deleted_and_a_late_item_that_says_something_else_is_asked_about(world: World) -> None:
-    contact = world.contact("Ann")
-    key = contact.pk
-    contact.delete()
-    world.work()
-    values = {"npd_id": str(key), "role_title": "Director"}
-    late = world.sandbox.act("add", board_id=world.board_id(), name="Ann", values=values)
-    settle_newcomers(world)
-    assert not Contact.objects.exists()
-    assert world.sandbox.item(late["id"])["state"] == "active"
-    assert question(key).conflict_fields == ["role_title"]
 
 
 @pytest.mark.parametrize(
@@ -292,19 +261,6 @@ def test_what_was_open_of_a_deleted_record_closes(world: World) -> None:
     assert "“Owner”" in question(key).notes["role_title"]
 
 
-def test_an_organization_that_is_deleted_leaves_its_contacts_and_its_item_is_archived(world: World) -> None:
-    organization = Organization.objects.create(name="Example Ltd")
-    world.work()
-    contact = world.linked("Ann", organization=organization)
-    item_id, key = Organization.objects.get().monday_id, organization.pk
-    organization.delete()
-    world.work()
-    assert world.sandbox.item(str(item_id))["state"] == "archived"
-    assert stone(key).state == TombstoneState.ARCHIVED
-    contact.refresh_from_db()
-    assert contact.organization is None
-
-
 def edited_there(world: World) -> tuple[str, Any]:
     """A deleted record whose item was edited on Monday: a person is asked."""
     contact = world.linked("Ann", email="ann@example.com", role_title="Buyer", notes="note")
@@ -387,19 +343,6 @@ def test_restored_after_we_archived_it_the_record_comes_back_when_a_person_says_
     assert (back.monday_id, back.sync_status) == (item_id, "synced")
 
 
-def test_restored_after_we_archived_it_it_is_archived_again_when_a_person_says_so(world: World, pat: Any) -> None:
-    item_id, key = deleted(world, world.linked("Ann"))
-    settle_newcomers(world)
-    world.sandbox.act("restore", item_id=item_id)
-    settle_newcomers(world)
-    choose(question(key), pat, "npd")
-    world.work()
-    assert world.sandbox.item(item_id)["state"] == "archived"
-    assert stone(key).state == "archived"
-    settle_newcomers(world)
-    assert not SyncConflict.objects.filter(resolved_at=None).exists()
-
-
 def test_a_deleted_record_is_brought_back_by_hand_under_its_own_id_and_linked(world: World) -> None:
     BoardLink.objects.update(record_gone="ask")
     organization = Organization.objects.create(name="Example Ltd")
@@ -453,15 +396,6 @@ def test_a_record_brought_back_whose_relation_is_gone_comes_without_it(world: Wo
     world.work()
     restore_by_person(stone(key), "pat")
     assert Contact.objects.get().organization is None
-
-
-def test_a_record_that_is_deleted_again_has_its_item_looked_at_again(world: World) -> None:
-    _, key = deleted(world, world.linked("Ann"))
-    restore_by_person(stone(key), "pat")
-    world.work()
-    item_id, _ = deleted(world, Contact.objects.get())
-    assert world.sandbox.item(item_id)["state"] == "archived"
-    assert (stone(key).state, stone(key).monday_id) == ("archived", item_id)
 
 
 def test_old_tombstones_are_forgotten_when_settled_and_an_item_that_stayed_still_makes_no_record(

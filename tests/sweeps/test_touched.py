@@ -142,10 +142,6 @@ def walk(
     return [one.item_id for page in told for one in page]
 
 
-def test_an_item_that_moves_to_the_front_shifts_the_others_and_is_listed_twice() -> None:
-    assert walk([item("a", 1), item("b", 5)], [item("b", 5), item("c", 9)], count=3) == ["a", "b", "b", "c"]
-
-
 def test_an_item_listed_twice_counts_once_towards_the_boards_items() -> None:
     with pytest.raises(ListingTruncated):
         walk([item("a", 1), item("b", 5)], [item("b", 5), item("c", 9)], count=4)
