@@ -6,7 +6,7 @@ import phonenumbers
 import pytest
 
 from sync.connectors.base.board_items import Reading
-from sync.connectors.base.conversion import AmbiguousSplit, Converter, ConverterOptions, UnknownValue
+from sync.connectors.base.conversion import AmbiguousSplit, Converter, UnknownValue
 from sync.connectors.monday.columns import CONVERTERS, make_converter
 
 ADDRESS = {
@@ -141,10 +141,6 @@ def test_a_number_that_stands_in_its_cell_without_its_plus_is_the_same_number() 
         assert make_converter("phone").remote(cell) == number, region
 
 
-def test_the_default_region_is_a_setting() -> None:
-    assert make_converter("phone", ConverterOptions(region="GB")).local({"phone": "020 7946 0958"}) == "+442079460958"
-
-
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
@@ -180,10 +176,6 @@ def test_an_address_is_divided_into_empty_fields_only_when_there_is_a_piece_for_
     ]
     with pytest.raises(AmbiguousSplit, match="4 parts"):
         address.to_local("1 A St, Town, 62701, USA", EMPTY_ADDRESS)
-
-
-def test_a_cleared_address_clears_all_five_fields() -> None:
-    assert make_converter("address").to_local(None, ADDRESS) == EMPTY_ADDRESS
 
 
 def test_a_typed_address_that_can_t_be_divided_goes_to_the_street_whole() -> None:

@@ -94,12 +94,6 @@ def test_a_time_that_monday_has_beside_the_date_stays_there(sales: World) -> Non
     assert sales.values(record)["due"].startswith("2026-02-02 18:30")
 
 
-def test_a_label_that_the_column_lacks_is_made(sales: World) -> None:
-    record = deal(sales, stage="Never heard of", products=["Gasket"])
-    assert sales.values(record)["stage"] == "Never heard of"
-    assert sales.values(record)["products"] == "Gasket"
-
-
 def test_somebody_who_joins_the_account_is_learned_within_the_hour_by_itself(sales: World) -> None:
     everybody = breaker.monday_account().users
     newcomer = max(everybody)

@@ -14,18 +14,11 @@ from tests.engine.conftest import choose, clash
 from tests.support.world import World
 
 
-def test_a_clash_becomes_a_conflict_with_all_three_values(world: World) -> None:
-    contact, conflict = clash(world)
-    assert world.status(contact) == "conflict"
-    assert conflict.conflict_fields == ["role_title"]
-    assert conflict.npd_data == {"role_title": "NPD's"}
-    assert conflict.monday_data == {"role_title": "Monday's"}
-    assert conflict.base_data == {"role_title": "Old"}
-    assert (contact.role_title, world.values(contact)["role_title"]) == ("NPD's", "Monday's")
-
-
 def test_the_other_fields_of_a_record_in_conflict_still_flow(world: World) -> None:
-    contact, _ = clash(world, notes="from NPD")
+    contact, conflict = clash(world, notes="from NPD")
+    assert (conflict.conflict_fields, conflict.base_data) == (["role_title"], {"role_title": "Old"})
+    assert (conflict.npd_data, conflict.monday_data) == ({"role_title": "NPD's"}, {"role_title": "Monday's"})
+    assert (contact.role_title, world.values(contact)["role_title"]) == ("NPD's", "Monday's")
     world.edit(contact, "phone", {"phone": "+442079460999", "countryShortName": "GB"})
     world.hear()
     assert world.values(contact)["notes"] == "from NPD"

@@ -58,7 +58,7 @@ def move(world: World, record: Any, title: str) -> None:
 # A record without an item.
 
 
-def test_a_record_that_does_not_match_gets_no_item_and_costs_no_call(world: World) -> None:
+def test_a_record_gets_no_item_and_costs_no_call_until_it_matches(world: World) -> None:
     only(world, CUSTOMER)
     before = world.calls()
     contact = world.contact(role_title="Vendor")
@@ -66,12 +66,6 @@ def test_a_record_that_does_not_match_gets_no_item_and_costs_no_call(world: Worl
     assert (contact.sync_status, contact.monday_id, world.calls()) == ("disabled", None, before)
     assert contact.is_left_out
     assert "Role is not “Customer”" in world.ledger(contact).note
-
-
-def test_a_record_that_comes_to_match_gets_its_item(world: World) -> None:
-    only(world, CUSTOMER)
-    contact = world.contact(role_title="Vendor")
-    world.work()
     world.save(contact, role_title="Customer")
     assert world.status(contact) == "synced"
     assert world.ledger(contact).left_out == ""
@@ -156,22 +150,17 @@ def test_an_item_is_not_linked_with_a_record_that_is_left_out(creating: World) -
 # A pair that leaves by NPD: nothing is sent, and nothing is read.
 
 
-def test_an_edit_that_takes_the_record_out_is_not_sent(world: World) -> None:
-    contact = world.linked(role_title="Customer", phone="+442079460018")
+def test_of_a_record_that_leaves_nothing_is_sent_and_what_changed_meanwhile_is_merged_on_its_return(
+    world: World,
+) -> None:
+    contact = world.linked(role_title="Customer", phone="+442079460018", notes="n")
     only(world, CUSTOMER, contact)
     before = world.calls()
     world.save(contact, role_title="Vendor", phone="+442079460019")
     assert (world.status(contact), world.calls()) == ("disabled", before)
-    assert world.values(contact)["role_title"] == "Customer"
-    assert world.values(contact)["phone"] == "+442079460018"
-    assert world.values(contact)["npd_id"] == str(contact.pk)
+    shown = world.values(contact)
+    assert (shown["role_title"], shown["phone"], shown["npd_id"]) == ("Customer", "+442079460018", str(contact.pk))
     assert Decision.objects.filter(entity_id=contact.pk, kind="left_out").count() == 1
-
-
-def test_what_changed_meanwhile_is_merged_from_the_base_on_its_return(world: World) -> None:
-    contact = world.linked(role_title="Customer", phone="+442079460018", notes="n")
-    only(world, CUSTOMER, contact)
-    world.save(contact, role_title="Vendor", phone="+442079460019")
     world.edit(contact, "notes", "from Monday")
     world.hear(contact)
     assert (contact.sync_status, contact.notes) == ("disabled", "n")

@@ -41,17 +41,6 @@ def take(world: World) -> list[Any]:
     return kept
 
 
-def test_an_edit_that_our_write_went_over_becomes_a_conflict_with_both_values(world: World, account_user: str) -> None:
-    contact = world.linked(role_title="Old")
-    world.overwrite(contact)
-    world.hear()
-    conflict = the_conflict(contact)
-    assert (conflict.npd_data, conflict.monday_data) == ({"role_title": "Ours"}, {"role_title": "Theirs"})
-    assert "Monday user 67210012" in conflict.notes["role_title"]
-    assert (world.values(contact)["role_title"], world.status(contact)) == ("Ours", "conflict")
-    assert world.ledger(contact).conflicts == {"overwritten": ["role_title"]}
-
-
 @pytest.mark.parametrize("order", list(permutations(range(2))), ids=["as it happened", "the other way round"])
 @pytest.mark.parametrize("apart", [False, True], ids=["weighed together", "weighed one by one"])
 def test_a_lost_update_is_found_in_whatever_order_its_events_come(
@@ -80,11 +69,15 @@ def test_one_of_the_two_events_is_enough(world: World, lost: int) -> None:
     assert the_conflict(contact).monday_data == {"role_title": "Theirs"}
 
 
-def test_a_conflict_about_a_lost_edit_outlives_further_looks_and_replays(world: World) -> None:
+def test_a_conflict_about_a_lost_edit_outlives_further_looks_and_replays(world: World, account_user: str) -> None:
     contact = world.linked(role_title="Old", notes="old")
     world.overwrite(contact)
     world.hear()
     before = the_conflict(contact)
+    assert (before.npd_data, before.monday_data) == ({"role_title": "Ours"}, {"role_title": "Theirs"})
+    assert "Monday user 67210012" in before.notes["role_title"]
+    assert (world.values(contact)["role_title"], world.status(contact)) == ("Ours", "conflict")
+    assert world.ledger(contact).conflicts == {"overwritten": ["role_title"]}
     world.hand_in(world.delivered)
     world.work()
     world.edit(contact, "notes", "something else")

@@ -60,23 +60,6 @@ def test_none_there_never_linked_one_hit_by_the_match_rule_links(world: World) -
     assert Contact.objects.count() == 1
 
 
-def test_none_there_never_linked_several_hits_are_asked_about(world: World) -> None:
-    for name in ("One", "Two"):
-        world.contact(name, email="ann@example.com")
-    SyncQueue.objects.all().delete()
-    item = world.add("Ann", email=mail("ann@example.com"))
-    newcomers(world)
-    conflict = SyncConflict.objects.get(monday_item_id=item, resolved_at=None)
-    assert conflict.kind == "identity"
-    assert {option["label"] for option in conflict.about["options"]} == {
-        "It is “One”",
-        "It is “Two”",
-        "It is somebody else: create a new record",
-        "Leave the item alone",
-    }
-    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"conflict"}
-
-
 def several(world: World) -> tuple[SyncConflict, str, list[Contact]]:
     """An item that could be either of two records, asked about."""
     records = [world.contact(name, email="ann@example.com") for name in ("One", "Two")]
@@ -86,8 +69,18 @@ def several(world: World) -> tuple[SyncConflict, str, list[Contact]]:
     return SyncConflict.objects.get(monday_item_id=item, resolved_at=None), item, records
 
 
-def test_whose_item_this_is_a_person_says_and_the_two_are_linked(world: World, pat: Any) -> None:
+def test_none_there_never_linked_several_hits_are_asked_about_and_the_one_that_a_person_says_is_linked(
+    world: World, pat: Any
+) -> None:
     conflict, item, (other, chosen) = several(world)
+    assert conflict.kind == "identity"
+    assert {option["label"] for option in conflict.about["options"]} == {
+        "It is “One”",
+        "It is “Two”",
+        "It is somebody else: create a new record",
+        "Leave the item alone",
+    }
+    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"conflict"}
     choose(conflict, pat, "custom", str(chosen.pk))
     world.work(chosen)
     assert chosen.monday_id == item

@@ -97,16 +97,6 @@ def test_all_of_the_deleted_records_are_asked_about_anew_where_one_came_since(
         assert (asks.status_code, Contact.objects.count()) == (status, left)
 
 
-def test_bringing_back_needs_the_permission_to_add_such_records(world: World, client: Client) -> None:
-    contact = world.contact("Ann")
-    contact.delete()
-    reader = get_user_model().objects.create_user("reader", password="x", is_staff=True)
-    reader.user_permissions.add(*Permission.objects.filter(codename__in=("view_tombstone", "view_contact")))
-    client.force_login(reader)
-    assert "needs the permission" in act(client, DELETED, "bring_back", Tombstone.objects.get().pk)
-    assert not Contact.objects.exists()
-
-
 def test_the_permission_is_asked_for_every_type_of_a_long_selection(
     world: World, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,6 @@ from psycopg.errors import LockNotAvailable
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.choices import GuardKind, GuardState
 from sync.models import BoardLink, Decision, GuardedAct, MondayAccount, SyncMetadata, SyncQueue, Tombstone, WebhookEvent
 from sync.reconcile import new_items
 from sync.records.approvals import release_obsolete
@@ -164,16 +163,6 @@ def test_a_question_about_a_deletion_closes_when_another_record_has_the_item(wor
     assert again.monday_id == item
     world.work(minutes=1)
     assert not SyncConflict.objects.filter(entity_id=key, resolved_at=None).exists()
-
-
-def test_copies_that_are_archived_count_for_the_guard(world: World, settings: Any) -> None:
-    from tests.lifecycle.test_duplicates import ran_twice
-
-    contact, copy = ran_twice(world)
-    world.hear(seconds=11)
-    assert world.sandbox.item(copy)["state"] == "archived"
-    acts = GuardedAct.objects.filter(kind=GuardKind.ITEMS, state=GuardState.DONE)
-    assert [act.entity_id for act in acts] == [contact.pk]
 
 
 def test_a_policy_that_a_person_changes_during_a_run_counts_at_once(world: World) -> None:

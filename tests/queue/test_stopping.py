@@ -118,19 +118,6 @@ def test_while_it_reads_the_batch_is_given_back_with_its_attempt_and_no_other_is
     assert woken == ["contact"]
 
 
-def test_while_it_writes_the_answer_is_settled_and_no_other_batch_is_begun(
-    boards: Sandbox, woken: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    Contact.objects.bulk_create(Contact(name=f"P{n:03}") for n in range(150))
-    made = stop_after(monkeypatch, 2)
-    summary = SyncQueueService().process("contact")
-    assert made == ["read", "write"]
-    assert (summary.completed, summary.failed) == (len(boards.items()), 0)
-    assert Contact.objects.exclude(monday_id=None).count() == len(boards.items()) > 0
-    assert in_hand() == 0
-    assert woken == ["contact"]
-
-
 def test_it_does_not_linger_nor_wait_for_another_workers_lease(boards: Sandbox, woken: list[str]) -> None:
     Contact.objects.create(name="Ann")
     woken.clear()
