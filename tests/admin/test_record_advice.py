@@ -117,18 +117,6 @@ def test_in_each_state_one_act_is_primary_and_is_the_one_that_helps(browser_of_p
     assert acts_of(browser_of_person, make()) == expected
 
 
-def test_what_goes_on_waiting_after_a_resume_is_told(browser_of_person: Client) -> None:
-    states.boards()
-    record = states.contact("A")
-    SyncQueue.objects.create(entity_type="contact", entity_id=record.pk)
-    made, _ = pauses.pause("anna", entity_type="contact", direction="to_monday")
-    pauses.pause("berta", why="the audit")
-    form = {"entity_type": made.entity_type, "direction": made.direction}
-    told = posted(browser_of_person, record, "resume_board", **form)
-    assert "the audit" in told
-    assert "synced now" not in told
-
-
 def test_what_waits_for_a_pause_is_resumed_where_the_person_may(browser_of_person: Client, client: Client) -> None:
     states.boards()
     record = states.contact("A")
@@ -179,23 +167,6 @@ def test_a_failed_record_is_retried_from_its_page(browser_of_person: Client, wor
     assert QueueStatus.PENDING in states_of_jobs
     assert QueueStatus.FAILED not in states_of_jobs
     assert "has no failed job any more" in posted(browser_of_person, record, "retry")
-
-
-def test_a_retry_while_all_is_paused_says_that_it_waits(browser_of_person: Client, world: dict[str, Any]) -> None:
-    pauses.pause("eve")
-    told = posted(browser_of_person, world["dead"], "retry")
-    assert "is tried again now" not in told
-    assert "It waits: Paused by eve" in told
-    told = posted(browser_of_person, removed("Gone", "5555", "archived"), "create_again", confirmed="yes")
-    assert ("again now" in told, "It waits: Paused by eve" in told) == (False, True)
-
-
-def test_a_rejected_blocked_or_failed_record_is_never_pending(browser_of_person: Client, world: dict[str, Any]) -> None:
-    for state in ("rejected value", "blocked field", "failed", "rejected and blocked"):
-        record = STATES[state][0]()
-        html = browser_of_person.get(change_page(record)).content.decode()
-        assert "Needs attention" in html[html.index('id="npd-state"') :][:900], state
-        Contact.objects.filter(pk=record.pk).delete()
 
 
 def test_the_field_concerned_is_marked_in_the_form_and_read_with_it(browser_of_person: Client) -> None:

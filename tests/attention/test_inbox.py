@@ -109,18 +109,6 @@ def test_both_are_used_of_long_texts_and_of_nothing_else(
     assert [row.name for row in ConflictBatch.objects.get().entries.all()] == ["Zoe"]
 
 
-def test_long_texts_are_shown_where_they_differ(browser_of_person: Client, one_of_each_kind: dict[str, Any]) -> None:
-    _, conflict = states.conflicting("Zoe", "5050", "notes")
-    same = "Met at the fair and talked about the offer. " * 4
-    texts = {"npd_data": {"notes": f"{same}Call on Tuesday."}, "monday_data": {"notes": f"{same}Call on Friday."}}
-    SyncConflict.objects.filter(pk=conflict.pk).update(**texts)
-    html = page(browser_of_person)
-    row = html[html.index(f'value="conflict:{conflict.pk}"') :].partition("</li>")[0]
-    assert re.findall(r"<ins\s*>([^<]*)</ins>", row) == ["Tuesday", "Friday"]
-    assert seen_of(html, f"conflict:{conflict.pk}")  # the whole values go with the act
-    assert not re.search(r'="[^"<]*<time', html)
-
-
 def test_a_value_that_changed_since_it_was_shown_is_not_overwritten(
     browser_of_person: Client, one_of_each_kind: dict[str, Any]
 ) -> None:
@@ -213,17 +201,6 @@ def test_a_rejected_value_is_kept_different_and_asked_about_again_by_undo(
     browser_of_person.post(UNDO)
     assert "kept_by" not in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).held["email"]
     assert key in keys_of(page(browser_of_person))
-
-
-def test_npds_side_of_several_kinds_is_said_of_each_kind(browser_of_person: Client, rejected_email: Contact) -> None:
-    conflicts = [states.conflicting(name, item)[1] for name, item in (("Bob", "5050"), ("Zoe", "5051"))]
-    keys = [f"rejected:contact:{rejected_email.pk}:email", *(f"conflict:{one.pk}" for one in conflicts)]
-    html = page(browser_of_person)
-    seen = {name: value for key in keys for name, value in seen_of(html, key).items()}
-    browser_of_person.post(ACT, {"action": "keep_npd", "key": keys, **seen})
-    text = words_of(page(browser_of_person))
-    assert "2 entries: NPD’s value is used." in text
-    assert "Ann: kept different on both sides." in text
 
 
 def test_while_everything_is_paused_an_act_says_what_it_waits_for(
@@ -415,13 +392,6 @@ def test_each_kind_leads_to_its_own_list_which_has_as_many(
         assert name in listed or "7001" in listed
 
 
-def test_an_empty_inbox_says_so(browser_of_person: Client) -> None:
-    assert "Your inbox is empty" in words_of(page(browser_of_person))
-    assert "There is nothing to undo." in words_of(
-        browser_of_person.post(UNDO, follow=True).content.decode()
-    )  # fmt: skip
-
-
 def test_a_page_that_became_empty_shows_the_last_one(
     browser_of_person: Client, one_of_each_kind: dict[str, Any]
 ) -> None:
@@ -438,11 +408,6 @@ def test_a_page_that_became_empty_shows_the_last_one(
     assert len(keys_of(html)) == 1
     assert "p=1" in html
     assert "p=6" not in html
-
-
-@pytest.mark.parametrize("query", ["?p=x", "?p=99", "?kind=nothing", "?cause=gone", "?mine=2"])
-def test_odd_addresses_are_answered(browser_of_person: Client, one_of_each_kind: dict[str, Any], query: str) -> None:
-    assert browser_of_person.get(f"{INBOX}{query}").status_code == 200
 
 
 @pytest.mark.parametrize("form", [{}, {"action": "retry"}, {"action": "x", "key": "y"}, {"one": "retry failed:\0"}])

@@ -317,15 +317,6 @@ def test_a_value_that_monday_refused_is_tried_again_when_a_person_asks(
     assert "“Role” isn't blocked there any more" in posted(admin, f"{HELD}again/", **form)
 
 
-def test_a_field_that_is_tried_again_while_all_is_paused_says_what_it_waits_for(
-    world: World, owner: Owner, admin: Client
-) -> None:
-    held_so(world, world.linked("Ann"))
-    pauses.pause("eve")
-    said = posted(admin, f"{HELD}again/", mapping=owner.mapping().pk, code="rejected")
-    assert ("again now" in said, "It waits: Paused by eve" in said) == (False, True)
-
-
 def held_so(world: World, contact: Contact, **more: Any) -> None:
     """The contact's role is held, as a look leaves it."""
     entry = {"reason": "Monday refused it.", "code": "rejected", "side": "monday", "local": {"role_title": ""}}
@@ -369,18 +360,6 @@ def test_the_page_counts_what_the_inbox_counts(world: World, owner: Owner, admin
         ("1 record", "Blocked."),
         ("1 record", "Rejected."),
     ]
-
-
-def test_what_a_column_can_not_hold_is_settled_value_by_value_and_not_tried_again(
-    world: World, owner: Owner, admin: Client
-) -> None:
-    held_so(world, world.linked("Ann"), side="limit", reason="It is too long.")
-    text = shown(admin)
-    assert "Role on Contacts 1 record It is too long." in text
-    assert "it isn't sent before the value or the column changes" in text
-    assert "Retry" not in text
-    assert 'href="/admin/conflicts/syncconflict/refused/"' in admin.get(HELD).content.decode()
-    assert "Stop syncing it…" in text
 
 
 def test_a_value_that_was_left_in_npd_is_not_tried_again_and_flows_by_another_direction(
@@ -574,32 +553,6 @@ def test_blocks_of_columns_are_for_who_may_see_boards(world: World, owner: Owner
     assert problem in text
     assert "Monday refused it." in text
     assert "Ann" in text
-
-
-def main_buttons(client: Client) -> list[str]:
-    return re.findall(r'npd-button-main"[^>]*>\s*([^<]+?)\s*<', client.get(HELD).content.decode())
-
-
-def test_the_highlighted_button_is_never_the_one_that_stops_the_sync(
-    world: World, owner: Owner, admin: Client, client: Client
-) -> None:
-    held_so(world, world.linked("Ann"))
-    mapper = get_user_model().objects.create_user("mapper", password="x", is_staff=True)
-    may = ("view_syncmetadata", "view_boardlink", "change_boardlink", "change_fieldmapping")
-    mapper.user_permissions.add(*Permission.objects.filter(codename__in=may))
-    client.force_login(mapper)
-    assert "Stop syncing it…" in shown(client)
-    assert main_buttons(client) == []
-    assert main_buttons(admin) == ["Fix value by value"]
-
-
-@pytest.mark.parametrize("act", ["note", "check", "column", "direction", "rule", "again"])
-def test_who_may_not_is_told_so_before_anything_is_looked_up(
-    world: World, admin: Client, client: Client, act: str
-) -> None:
-    client.force_login(get_user_model().objects.create_user("reader", password="x", is_staff=True))
-    assert client.post(f"{HELD}{act}/").status_code == 403
-    assert admin.post(f"{HELD}{act}/").status_code == 404
 
 
 def test_the_queries_of_the_page_do_not_grow_with_what_is_on_them(world: World, owner: Owner, admin: Client) -> None:
