@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
-from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 from rest_framework.authtoken.models import TokenProxy
@@ -17,6 +16,7 @@ from conflicts.models import SyncConflict
 from sync.models import UnmatchedItem
 from tests.admin import states
 from tests.admin.test_records import words_of
+from tests.support.people import staff_who_may
 
 GUIDE = "/admin/sync/mondayaccount/connect/"
 
@@ -131,9 +131,7 @@ def test_every_page_is_found_by_its_name(
 
 
 def test_the_sidebar_shows_only_what_the_person_may_see(client: Client, world: dict[str, Any]) -> None:
-    reader = User.objects.create_user("reader", password="x", is_staff=True)
-    reader.user_permissions.add(Permission.objects.get(codename="view_contact"))
-    client.force_login(reader)
+    client.force_login(staff_who_may("view_contact"))
     html = client.get("/admin/").content.decode()
     assert 'href="/admin/npd/contact/"' in html
     assert 'href="/admin/sync/webhookevent/"' not in html

@@ -44,6 +44,7 @@ from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.queue_pages import finished
 from tests.admin.test_records import words_of
+from tests.support.people import staff_who_may
 
 HOME = "/admin/"
 CONTACTS = "/admin/npd/contact/"
@@ -287,10 +288,7 @@ def test_the_page_counts_what_the_inbox_counts(browser_of_person: Client, every_
 def test_what_is_paused_is_resumed_on_the_page_by_who_may(client: Client, person: User, world: dict[str, Any]) -> None:
     pauses.pause("anna", entity_type="contact", why="Clean-up")
     form = {"from": "health", "entity_type": "contact", "direction": ""}
-    reader = User.objects.create_user("reader", password="x", is_staff=True)
-    for name in ("view_contact", "view_syncqueue"):
-        reader.user_permissions.add(Permission.objects.get(codename=name))
-    client.force_login(reader)
+    client.force_login(staff_who_may("view_contact", "view_syncqueue"))
     assert "Resume" not in text_of(client)
     assert "npd-pause" not in html_of(client)
     assert client.post("/admin/sync/syncqueue/resume/", form).status_code == 403

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from sync.admin import queue_actions
@@ -31,6 +30,7 @@ from tests.admin.queue_pages import (
     tick,
 )
 from tests.admin.test_records import words_of
+from tests.support.people import staff_who_may
 
 
 @pytest.fixture
@@ -41,10 +41,7 @@ def reader(client: Client, world: dict[str, Any]) -> Client:
 
 def may(client: Client, *acts: str) -> Client:
     """Log in somebody who may do no more than that."""
-    user = User.objects.create_user("reader", password="x", is_staff=True)
-    names = [f"{act}_syncqueue" for act in acts]
-    user.user_permissions.set(Permission.objects.filter(codename__in=names))
-    client.force_login(user)
+    client.force_login(staff_who_may(*(f"{act}_syncqueue" for act in acts)))
     return client
 
 

@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from npd.models import Contact
@@ -18,6 +17,7 @@ from tests.admin.test_record_panel import act_url, page_of, posted
 from tests.admin.test_records import change_page
 from tests.conflicts.conftest import rejected_too
 from tests.conflicts.test_about_record import AGAIN, gone
+from tests.support.people import staff_who_may
 
 pytestmark = pytest.mark.django_db
 BLOCKED = {"phone": {"reason": "The column is gone.", "side": "npd", "code": "column"}}
@@ -128,16 +128,10 @@ def test_what_waits_for_a_pause_is_resumed_where_the_person_may(browser_of_perso
     assert not QueuePause.objects.exists()
     assert "somebody else has resumed it" in posted(browser_of_person, record, "resume_board", **form)
     pauses.pause("anna", entity_type="contact", direction="to_monday")
-    client.force_login(clerk("view_contact", "change_contact"))
+    client.force_login(staff_who_may("view_contact", "change_contact"))
     assert acts_of(client, record) == []
     assert client.post(act_url(record, "resume_board"), form).status_code == 403
     assert QueuePause.objects.exists()
-
-
-def clerk(*codenames: str) -> User:
-    made = User.objects.create_user("clerk", is_staff=True)
-    made.user_permissions.set(Permission.objects.filter(codename__in=codenames))
-    return made
 
 
 @pytest.mark.parametrize(
@@ -152,7 +146,7 @@ def clerk(*codenames: str) -> User:
 )
 def test_who_may_less_is_offered_less(client: Client, rights: tuple[str, ...], expected: dict[str, list[str]]) -> None:
     states.boards()
-    client.force_login(clerk("view_contact", *rights))
+    client.force_login(staff_who_may("view_contact", *rights))
     for state in ("conflict", "failed", "rejected value", "blocked field", "sync off"):
         record = STATES[state][0]()
         want = expected.get(state, ["sync_now"] if state == "blocked field" and "change_contact" in rights else [])

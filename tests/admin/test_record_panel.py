@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -19,6 +18,7 @@ from sync.models import FieldLoop, GuardedAct, SyncMetadata, SyncQueue
 from sync.operations import record_requests
 from tests.admin import states
 from tests.admin.test_records import change_page, post_action, words_of
+from tests.support.people import staff_who_may
 
 
 def act_url(record: Any, act: str) -> str:
@@ -196,9 +196,7 @@ def test_what_waits_for_approval_and_what_loops_stands_on_the_record_with_its_pa
 
 
 def test_who_may_only_look_has_the_table_and_none_of_the_acts(client: Client, world: dict[str, Any]) -> None:
-    reader = User.objects.create_user("reader", is_staff=True)
-    reader.user_permissions.add(Permission.objects.get(codename="view_contact"))
-    client.force_login(reader)
+    client.force_login(staff_who_may("view_contact"))
     record = world["synced"]
     GuardedAct.objects.create(entity_type="contact", entity_id=record.pk, kind="records", state="held", label="Secret")
     html = client.get(change_page(record)).content.decode()

@@ -25,6 +25,7 @@ from sync.operations import attention
 from sync.operations.attention import AttentionKind
 from sync.outbox import pauses
 from tests.drift.conftest import Owner
+from tests.support.people import staff_who_may
 from tests.support.world import World
 
 HELD = "/admin/sync/boardlink/held/"
@@ -203,8 +204,11 @@ def test_of_people_who_ask_for_a_new_column_at_once_one_gets_it(world: World, ow
     assert [one["id"] for one in columns if one["title"] == "Role"] == [owner.mapping().column_id]
 
 
-@pytest.mark.parametrize("direction", ["bidirectional", "monday_to_npd", "npd_to_monday"])
-@pytest.mark.parametrize("door", ["button", "monday_setup"])
+@pytest.mark.parametrize(
+    ("door", "direction"),
+    [("button", "bidirectional"), ("button", "monday_to_npd"), ("button", "npd_to_monday"),
+     ("monday_setup", "monday_to_npd")],
+)  # fmt: skip
 def test_a_new_and_so_empty_column_clears_nothing_in_npd(world: World, owner: Owner, direction: str, door: str) -> None:
     contact = world.linked(role_title="Analyst")
     FieldMapping.objects.filter(pk=owner.mapping().pk).update(direction=direction)
@@ -259,10 +263,7 @@ def test_a_deleted_column_is_one_entry_of_the_inbox_that_is_answered_there(
 
 def test_who_may_not_change_mappings_creates_no_column(world: World, owner: Owner, client: Client) -> None:
     gone(owner)
-    person = get_user_model().objects.create_user("clerk", is_staff=True)
-    names = ("view_syncmetadata", "view_contact", "change_contact", "view_boardlink")
-    person.user_permissions.set(Permission.objects.filter(codename__in=names))
-    client.force_login(person)
+    client.force_login(staff_who_may("view_syncmetadata", "view_contact", "change_contact", "view_boardlink"))
     key = "blocked:contact:role_title"
     assert client.post(f"{HELD}create/", {**create_form(owner), "confirmed": "yes"}).status_code == 403
     client.post("/admin/inbox/act/", {"action": "create_column", "key": key, "confirmed": "yes"})
