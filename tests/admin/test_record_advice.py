@@ -163,6 +163,15 @@ def test_a_failed_record_is_retried_from_its_page(browser_of_person: Client, wor
     assert "has no failed job any more" in posted(browser_of_person, record, "retry")
 
 
+def test_a_retry_while_all_is_paused_says_that_it_waits(browser_of_person: Client, world: dict[str, Any]) -> None:
+    pauses.pause("eve")
+    told = posted(browser_of_person, world["dead"], "retry")
+    assert "is tried again now" not in told
+    assert "It waits: Paused by eve" in told
+    told = posted(browser_of_person, removed("Gone", "5555", "archived"), "create_again", confirmed="yes")
+    assert ("again now" in told, "It waits: Paused by eve" in told) == (False, True)
+
+
 def test_the_field_concerned_is_marked_in_the_form_and_read_with_it(browser_of_person: Client) -> None:
     states.boards()
     record = marked_pending(rejected_too("Ann", "75"), "75")

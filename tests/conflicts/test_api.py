@@ -127,6 +127,16 @@ def test_an_unknown_conflict_answers_404(api: APIClient) -> None:
     assert api.post(f"{LIST}{uuid4()}/resolve", {"resolution_type": "nonsense"}).status_code == 404
 
 
+def test_a_field_that_is_none_is_refused_by_name(api: APIClient, conflict: SyncConflict) -> None:
+    asked = body(nope={"choose": "npd"})
+    asked["seen"]["nope"] = {"npd": None, "monday": None}
+    response = api.post(f"{LIST}{conflict.pk}/resolve", asked)
+    assert response.status_code == 400
+    assert "There is no field “nope” in this conflict." in response.json()["detail"]
+    one_side = {"resolution_type": "keep_npd", "seen": asked["seen"]}
+    assert "There is no field “nope”" in api.post(f"{LIST}{conflict.pk}/resolve", one_side).json()["detail"]
+
+
 def test_who_may_only_look_may_not_resolve(conflict: SyncConflict) -> None:
     api = client_of(person_who_may("view_syncconflict"))
     assert api.get(LIST).status_code == 200

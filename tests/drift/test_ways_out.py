@@ -318,6 +318,15 @@ def test_a_value_that_monday_refused_is_tried_again_when_a_person_asks(
     assert "“Role” isn't blocked there any more" in posted(admin, f"{HELD}again/", **form)
 
 
+def test_a_field_that_is_tried_again_while_all_is_paused_says_what_it_waits_for(
+    world: World, owner: Owner, admin: Client
+) -> None:
+    held_so(world, world.linked("Ann"))
+    pauses.pause("eve")
+    said = posted(admin, f"{HELD}again/", mapping=owner.mapping().pk, code="rejected")
+    assert ("again now" in said, "It waits: Paused by eve" in said) == (False, True)
+
+
 def held_so(world: World, contact: Contact, **more: Any) -> None:
     """The contact's role is held, as a look leaves it."""
     entry = {"reason": "Monday refused it.", "code": "rejected", "side": "monday", "local": {"role_title": ""}}
