@@ -461,11 +461,13 @@ QUESTIONS: tuple[tuple[Callable[[World], str], str], ...] = (
 
 def test_a_question_is_asked_of_those_alone_who_may_do_what_it_asks(world: World, member: Member) -> None:
     for address, who in QUESTIONS:
-        page = address(world)
-        before = footprint()
-        others = [one for one in PEOPLE if one != who]
-        assert [member.of(*asked).get(page).status_code for asked in (others, [who])] == [403, 200], page
-        assert footprint() == before
+        with transaction.atomic():
+            page = address(world)
+            before = footprint()
+            others = [one for one in PEOPLE if one != who]
+            assert [member.of(*asked).get(page).status_code for asked in (others, [who])] == [403, 200], page
+            assert footprint() == before
+            transaction.set_rollback(True)
 
 
 def test_the_documentation_says_the_same() -> None:

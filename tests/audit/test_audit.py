@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.models import FieldMapping, SyncAudit, SyncQueue
+from sync.models import FieldMapping, SyncAudit, SyncMetadata, SyncQueue
 from sync.operations.detect.comparison import BoardListing, compare_board, latest_verification
 from sync.registry import link_of
 from tests.support.waiting import wait_for
@@ -61,6 +62,33 @@ def test_an_edit_whose_webhook_was_lost_is_drift_and_is_looked_at(world: World) 
     assert contacts[0].role_title == "Chair"
     world.pass_time(minutes=20)
     assert figures(verify()) == (3, 0)
+
+
+def test_a_change_past_the_triggers_is_drift(world: World) -> None:
+    (contact,) = linked(world, 1)
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE contacts DISABLE TRIGGER USER")
+        cursor.execute("UPDATE contacts SET role_title = 'Chair' WHERE id = %s", [contact.pk])
+        cursor.execute("ALTER TABLE contacts ENABLE TRIGGER USER")
+    assert figures(verify()) == (1, 1)
+
+
+def test_both_sides_equal_to_each_other_but_not_to_the_base_is_drift(world: World) -> None:
+    (contact,) = linked(world, 1)
+    ledger = world.ledger(contact)
+    ledger.base["role_title"]["local"] = {"role_title": "Other"}
+    SyncMetadata.objects.filter(pk=ledger.pk).update(base=ledger.base)
+    assert figures(verify()) == (1, 1)
+
+
+def test_an_item_that_is_gone_unnoticed_is_drift(world: World) -> None:
+    (contact,) = linked(world, 1)
+    world.sandbox.act("delete", item_id=contact.monday_id)
+    lose_webhooks(world)
+    world.pass_time(minutes=20)
+    found = verify()
+    assert figures(found) == (1, 1)
+    assert found.details[0]["fields"][0]["words"] == "Monday doesn't show its item."
 
 
 def test_an_edit_of_the_last_minutes_is_on_its_way_and_no_drift(world: World) -> None:
