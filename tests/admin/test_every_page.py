@@ -122,7 +122,7 @@ def test_the_sidebar_has_eight_entries_and_the_settings_lead_to_all_other_pages(
 @pytest.mark.parametrize(
     ("term", "path"),
     [("Inbox", "/admin/inbox/"), ("settings", "/admin/settings/"), ("gloss", "/admin/glossary/"),
-     ("blocked f", "/admin/sync/boardlink/held/"), ("webhooks", "/admin/sync/webhookevent/")],
+     ("blocked f", "/admin/sync/boardlink/blocked/"), ("webhooks", "/admin/sync/webhookevent/")],
 )  # fmt: skip
 def test_every_page_is_found_by_its_name(
     browser_of_person: Client, world: dict[str, Any], term: str, path: str

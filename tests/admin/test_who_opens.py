@@ -26,9 +26,9 @@ from sync.models import Export, FieldMapping, UnmatchedItem
 from sync.operations import attention
 from sync.operations.attention import AttentionKind
 from tests.admin.all_pages import by_name, furnish, of_models, without_a_row
-from tests.admin.test_who_may import PAGE, PEOPLE, RESOLVE, Member, groups, member
+from tests.admin.test_who_may import PAGE, PEOPLE, RESOLVE, Member, member, nobody_works
 
-__all__ = ["groups", "member"]
+__all__ = ["member", "nobody_works"]
 pytestmark = pytest.mark.django_db
 RECORDED = Path(__file__).parent / "who_opens.txt"
 NOBODY = "no group"

@@ -21,9 +21,9 @@ from sync.models import (
     BoardLink,
     Export,
     FieldMapping,
+    IgnoredItem,
     Incident,
     Intent,
-    RefusedItem,
     SyncMetadata,
     Tombstone,
     UnmatchedItem,
@@ -176,7 +176,7 @@ def test_an_item_that_is_left_on_the_board_makes_no_record_and_nothing_of_it_is_
     assert not Contact.objects.exists()
     assert not WebhookEvent.objects.filter(item_id=item_id).exists()
     assert found_in_the_database() == []
-    assert RefusedItem.objects.get(item_id=item_id).erased
+    assert IgnoredItem.objects.get(item_id=item_id).erased
 
 
 def test_what_another_record_or_an_account_shares_is_left_to_it(db: None) -> None:
