@@ -123,7 +123,7 @@ def take_back(record: UUID, by: User, *, stands: bool) -> None:
 
 @pytest.mark.django_db
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(steps=STEPS)
 def test_one_is_open_a_kind_no_choice_is_lost_silently_and_no_value_is_forgotten(

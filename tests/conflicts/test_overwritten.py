@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.test import Client
 
 from conflicts.models import SyncConflict
 from conflicts.presenter import conflict_progress
@@ -16,7 +15,6 @@ from sync.kernel.conflict_store import ConflictReport, FieldConflict
 from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping
 from tests.conflicts.conftest import conflict_of, record, seen
-from tests.conflicts.test_screen import screen, text_of
 from tests.support.world import World
 
 pytestmark = pytest.mark.django_db
@@ -76,19 +74,6 @@ def test_a_lost_value_that_npd_cant_take_is_refused_in_words(contact: Contact, a
     with pytest.raises(InvalidResolution, match="not a telephone number"):
         resolve(conflict_of(contact).pk, by=ada, resolution_type="keep_monday",
                 seen={"phone": {"npd": PHONE.npd, "monday": "no digits"}})  # fmt: skip
-
-
-def test_the_screen_shows_what_stands_and_what_was_lost(client: Client, contact: Contact, ada: User) -> None:
-    client.force_login(ada)
-    record(lost(contact, ROLE))
-    response = client.get(screen(conflict_of(contact)))
-    page = text_of(response)
-    assert "Now on both sides Overwritten the edit that was overwritten" in page
-    assert "Grace wrote it while it was being sent." in page
-    assert "Restore all overwritten edits" in page
-    html = response.content.decode()
-    assert 'value="base"' not in html
-    assert "data-overwritten" in html
 
 
 @pytest.mark.django_db(transaction=True)
