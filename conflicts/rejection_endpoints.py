@@ -99,7 +99,6 @@ class RejectedValueAnswerSerializer(KnownFieldsMixin):
     seen = SeenSerializer(help_text="Both sides, as the list showed them.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """A value for custom, and for nothing else."""
         if (attrs["choose"] == CUSTOM) != ("value" in attrs):
             sentence = "Say the value." if attrs["choose"] == CUSTOM else "Only custom takes a value. Leave it out."
             raise serializers.ValidationError({"value": [sentence]}, code="invalid")

@@ -17,13 +17,12 @@ from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.exceptions import NotFound, PermissionDenied
-from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from sync import registry
 from sync.api.lists import ShapedView, filtered_by, list_filter
-from sync.api.request_rules import KnownFieldsMixin, MayViewOnPost, ModelPermissions, act
+from sync.api.request_rules import KnownFieldsMixin, MayViewOnPost, ModelPermissions, act, allowed
 from sync.boards.board_columns import column_type
 from sync.boards.mapping import blocked_records, retry_field
 from sync.boards.sync_filter import FilterOp, SyncFilter
@@ -42,15 +41,6 @@ from sync.records.blocked_fields import (
     waiting_fields_sql,
 )
 from sync.registry import visible_types
-
-
-class MayViewBoards(BasePermission):
-    """For what the boards' page shows beside their rows."""
-
-    def has_permission(self, request: Any, view: Any) -> bool:
-        """Whether the caller may see the boards."""
-        return bool(request.user.is_authenticated) and request.user.has_perm("sync.view_boardlink")
-
 
 # Boards.
 
@@ -73,7 +63,6 @@ class FieldMappingSerializer(serializers.ModelSerializer[FieldMapping]):
         read_only_fields = fields
 
     def get_column_type(self, mapping: FieldMapping) -> str:
-        """The column's type."""
         return str(mapping.options.get("column_type") or column_type(mapping.converter))
 
 
@@ -132,51 +121,38 @@ class BoardSerializer(serializers.ModelSerializer[BoardLink]):
         return self.context["boards"]  # type: ignore[no-any-return]  # put there by the view
 
     def get_title(self, link: BoardLink) -> str:
-        """What the board is called."""
         with suppress(registry.UnknownEntity):
             return registry.entity(link.entity_type).board_title
         return link.entity_type
 
     def get_board_url(self, link: BoardLink) -> str | None:
-        """Its page on Monday."""
         link = registry.with_configured_board(link) if registry.is_registered(link.entity_type) else link
         return registry.board_url(link) if link.board_id else None
 
     def get_reason_code(self, link: BoardLink) -> str:
-        """Why it isn't synced now."""
         return str(self._facts(link).standing(link).reason_code or "")
 
     def get_detail(self, link: BoardLink) -> str:
-        """The reason in words."""
         return self._facts(link).standing(link).waiting_reason
 
     @extend_schema_field(serializers.DateTimeField(allow_null=True))
     def get_until(self, link: BoardLink) -> Any:
-        """When it goes on."""
         return self._facts(link).standing(link).until
 
     @extend_schema_field(serializers.DateTimeField(allow_null=True))
     def get_last_synced(self, link: BoardLink) -> Any:
-        """When a record of it was last found in sync."""
         return self._facts(link).records[link.entity_type]["last_synced"]
 
     @extend_schema_field(BoardCountsSerializer)
     def get_counts(self, link: BoardLink) -> Any:
-        """Records, jobs and unmatched items."""
         return self._facts(link).counts(link.entity_type)
 
     @extend_schema_field(BoardFilterSerializer)
     def get_filter(self, link: BoardLink) -> Any:
-        """The conditions of both sides."""
         found = SyncFilter()
         with suppress(ValueError, KeyError):
             found = SyncFilter.parse(link.sync_filter)
         return BoardFilterSerializer(found).data
-
-
-_BOARD_FILTERS = (
-    *("entity_type", "board_id", "match_key", "creates_records", "item_gone", "record_gone", "swept_at", "compared_at"),
-)
 
 
 class BoardFacts:
@@ -230,12 +206,11 @@ class BoardViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[BoardLink]):
 
     queryset = BoardLink.objects.prefetch_related("mappings").order_by("entity_type")
     serializer_class = BoardSerializer
-    filterset_class = list_filter(BoardLink, _BOARD_FILTERS, order=_BOARD_FILTERS)
+    filterset_class = list_filter(BoardSerializer)
     permission_classes = [ModelPermissions]
     lookup_field = "entity_type"
 
     def get_serializer_context(self) -> dict[str, Any]:
-        """With what is read once for all boards."""
         return {**super().get_serializer_context(), "boards": BoardFacts()}
 
 
@@ -282,13 +257,10 @@ class BlockedRecordSerializer(serializers.ModelSerializer[SyncMetadata]):
 
     @extend_schema_field(BlockedFieldSerializer(many=True))
     def get_blocked(self, ledger: SyncMetadata) -> Any:
-        """Its blocked fields."""
         return blocked_fields_of(ledger)
 
 
-@filtered_by(
-    SyncMetadata, ("entity_type", "last_sync_attempt"), order=("id", "last_sync_attempt"), monday_id="remote_id"
-)
+@filtered_by(BlockedRecordSerializer)
 class BlockedFilter(FilterSet):  # type: ignore[misc]
     """The filters of records with blocked fields."""
 
@@ -299,11 +271,9 @@ class BlockedFilter(FilterSet):  # type: ignore[misc]
     )
 
     def with_field(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
-        """Records on which this field is blocked."""
         return queryset.filter(held__has_key=value)
 
     def with_code(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
-        """Records with a field that is blocked for this reason."""
         path = "$.* ? (@.code == $code)"
         sql = "jsonb_path_exists(held, %s::jsonpath, jsonb_build_object('code', %s::text))"
         holds = RawSQL(sql, (path, value), BooleanField())  # noqa: S611 - a literal; what is asked are parameters
@@ -338,7 +308,6 @@ class WaitingFieldsView(ShapedView, mixins.ListModelMixin, viewsets.GenericViewS
     scope = TokenScope.OPERATE
 
     def get_queryset(self) -> QuerySet[Any]:
-        """Rows of the types that the caller may see."""
         return super().get_queryset().filter(entity_type__in=visible_types(self.request.user))
 
     def retry_on_all(self, request: Request, values: Mapping[str, Any], waiting: Any) -> Response:
@@ -366,7 +335,6 @@ class BlockedFieldViewSet(WaitingFieldsView):
     filterset_class = BlockedFilter
 
     def get_queryset(self) -> QuerySet[Any]:
-        """Ledger rows of which a field waits."""
         waiting = (waiting_fields_sql(rejected=rejected) for rejected in (True, False))
         sql = " UNION ALL ".join(f"SELECT ledger.id {one}" for one in waiting)
         return super().get_queryset().filter(pk__in=RawSQL(sql, ()))  # noqa: S611 - made of our own literals
@@ -396,7 +364,6 @@ class FieldLoopSerializer(serializers.ModelSerializer[FieldLoop]):
         read_only_fields = fields
 
     def get_rewritten(self, loop: FieldLoop) -> int:
-        """How often."""
         return len(loop.times)
 
 
@@ -405,14 +372,11 @@ class UpdateLoopViewSet(WaitingFieldsView):
 
     queryset = FieldLoop.objects.order_by("id")
     serializer_class = FieldLoopSerializer
-    filterset_class = list_filter(
-        FieldLoop, ("entity_type", "entity_id", "by"), order=("id", "damped_until"), field="key"
-    )
+    filterset_class = list_filter(FieldLoopSerializer)
     # Whoever may see the boards may see them, as in the admin.
-    permission_classes = [MayViewBoards]
+    permission_classes = [allowed(lambda request, view: request.user.has_perm("sync.view_boardlink"))]
 
     def get_queryset(self) -> QuerySet[Any]:
-        """Those that are throttled now."""
         types = visible_types(self.request.user)
         return throttled_fields().filter(entity_type__in=types).order_by("id")
 

@@ -14,14 +14,15 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import extend_schema
-from rest_framework import mixins, serializers, status, viewsets
+from rest_framework import mixins, serializers, viewsets
 from rest_framework.decorators import action
-from rest_framework.exceptions import APIException, PermissionDenied
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from sync import registry
 from sync.api.lists import ShapedView, filtered_by, list_filter
+from sync.api.problems import Refused
 from sync.api.request_rules import (
     KnownFieldsMixin,
     MayChange,
@@ -59,21 +60,15 @@ class TombstoneSerializer(serializers.ModelSerializer[Tombstone]):
         read_only_fields = fields
 
     def get_name(self, row: Tombstone) -> str:
-        """What it was called."""
         field = registry.name_field(registry.entity(row.entity_type).model)
         return str(row.data.get(field or "name") or row.entity_id)
 
     def get_values(self, row: Tombstone) -> dict[str, Any]:
-        """Its fields, as the record's own answer names them."""
         own = registry.own_fields(registry.entity(row.entity_type).model)
         return {one.name: row.data.get(one.column) for one in own}
 
 
-@filtered_by(
-    Tombstone,
-    ("entity_type", "entity_id", "monday_id", "deleted_at", "settled_at", "state"),
-    order=("id", "deleted_at", "settled_at"),
-)
+@filtered_by(TombstoneSerializer)
 class TombstoneFilter(FilterSet):  # type: ignore[misc]
     """The filters of deleted records."""
 
@@ -148,7 +143,6 @@ class GuardDecisionSerializer(KnownFieldsMixin):
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Either ids, or a type and kind with their number."""
         group = {"entity_type", "kind", "count"}
         given = set(attrs)
         # The count is required, so that nobody decides on more requests than they saw.
@@ -163,13 +157,7 @@ class GuardDecidedSerializer(serializers.Serializer[Any]):
     decided = serializers.IntegerField()
 
 
-@filtered_by(
-    GuardedAct,
-    ("kind", "entity_type", "entity_id", "at", "decided_at"),
-    order=("id", "at", "decided_at"),
-    field="key",
-    monday_id="remote_id",
-)
+@filtered_by(GuardedActSerializer)
 class ApprovalFilter(FilterSet):  # type: ignore[misc]
     """The filters of the list."""
 
@@ -179,7 +167,6 @@ class ApprovalFilter(FilterSet):  # type: ignore[misc]
     decided_by = django_filters.CharFilter(field_name="decided_by__username", label="Decided by")
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Pending approvals, unless other states are asked for."""
         found: QuerySet[Any] = super().filter_queryset(queryset)
         # Without a state the list shows what a person has to decide.
         return found if self.form.cleaned_data.get("state") else found.filter(state=GuardState.PENDING)
@@ -261,14 +248,11 @@ class IgnoredItemViewSet(ShapedView, mixins.DestroyModelMixin, viewsets.ReadOnly
     # Of one whose person was erased nobody is told, and it can't be considered again.
     queryset = RefusedItem.objects.filter(erased=False).order_by("-id")
     serializer_class = IgnoredItemSerializer
-    filterset_class = list_filter(
-        RefusedItem, ("entity_type", "entity_id", "at"), order=("id", "at"), monday_id="item_id", unlinked="let_go"
-    )
+    filterset_class = list_filter(IgnoredItemSerializer)
     permission_classes = [ModelPermissions]
     scope = TokenScope.OPERATE
 
     def perform_destroy(self, instance: RefusedItem) -> None:
-        """Consider it again, and log who asked for it."""
         with transaction.atomic():
             log_action(self.request.user, instance, "To be considered again, by the API.", flag=DELETION)
             consider_again(RefusedItem.objects.filter(pk=instance.pk))
@@ -290,17 +274,6 @@ class DeletedFilter(FilterSet):  # type: ignore[misc]
     since = Moment(field_name="at", lookup_expr="gte", help_text="Deleted since then, this moment included.")
 
 
-class DeletionsGone(APIException):
-    """Deletions since then are not all known any more."""
-
-    status_code = status.HTTP_410_GONE
-    default_detail = (
-        "This is longer ago than deletions are kept. Read all records again; those that you have and that are not "
-        "there were deleted."
-    )
-    default_code = "since_expired"
-
-
 class DeletionsMixin(viewsets.GenericViewSet[Any]):
     """Which records of a view set's model were deleted, as long as events are kept."""
 
@@ -312,7 +285,11 @@ class DeletionsMixin(viewsets.GenericViewSet[Any]):
         """
         since, known_from = parse_moment(request.query_params.get("since")), unknown_deletions_before()
         if since is not None and known_from is not None and since < known_from:
-            raise DeletionsGone
+            raise Refused(
+                "since_expired",
+                "This is longer ago than deletions are kept. Read all records again; those that you have and that are "
+                "not there were deleted.",
+            )
         found = self.filter_queryset(deleted_records(self.get_queryset().model.entity_type()))
         page = self.paginate_queryset(found) or []
         return self.get_paginated_response(DeletedRecordSerializer(page, many=True).data)

@@ -16,12 +16,11 @@ from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound, PermissionDenied
-from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from sync.api.lists import CountedRows
-from sync.api.request_rules import ApiView, KnownFieldsMixin, PagePagination, TrueOrFalse, act, asked_for
+from sync.api.request_rules import ApiView, KnownFieldsMixin, PagePagination, TrueOrFalse, act, allowed, asked_for
 from sync.choices import TokenScope
 from sync.models import Assignment
 from sync.operations import attention
@@ -30,12 +29,8 @@ from sync.operations.attention import MAX_NOTE_LENGTH, AttentionEntry, Attention
 MAX_ASSIGNED, MAX_CAUSES = 300, 10_000
 
 
-class MayViewInbox(BasePermission):
-    """For whoever may see anything that can need attention."""
-
-    def has_permission(self, request: Any, view: Any) -> bool:
-        """Whether there is such a thing."""
-        return bool(request.user.is_authenticated and attention.scope_of(request.user).kinds)
+MayViewInbox = allowed(lambda request, view: attention.scope_of(request.user).kinds)
+"""For whoever may see anything that can need attention."""
 
 
 class InboxValueSerializer(serializers.Serializer[Any]):
@@ -97,7 +92,6 @@ class InboxEntryWithWordsSerializer(InboxEntrySerializer):
 
     @extend_schema_field(InboxWordSerializer(many=True))
     def get_words(self, entry: AttentionEntry) -> Any:
-        """All that was said about it."""
         return InboxWordSerializer(attention.assignment_history(entry.key), many=True).data
 
 

@@ -24,6 +24,7 @@ from django.db.models.expressions import OrderBy
 from django.db.models.functions import Lower
 from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import OpenApiParameter
+from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -56,7 +57,6 @@ class SaidAsMatched(django_filters.CharFilter):  # type: ignore[misc]
     """A filter by the field that records and items are matched by, compared as the sync compares it."""
 
     def filter(self, queryset: QuerySet[Any], value: Any) -> QuerySet[Any]:
-        """The records that say this; the index of the match is asked."""
         if not value:
             return queryset
         key = str(canonical_value(queryset.model.entity_type(), self.field_name, value))
@@ -69,44 +69,42 @@ class SaidAsMatched(django_filters.CharFilter):  # type: ignore[misc]
 Filters = dict[str, django_filters.Filter]
 
 
-def filters_of(model: type[models.Model], names: Iterable[str], *, matched: str | None = None) -> Filters:
-    """The filters of these columns, by what each holds; of JSON there is none.
+def filters_of(model: type[models.Model], columns: Mapping[str, str], *, matched: str | None = None) -> Filters:
+    """The filters of these columns, each by the name that it has here, by what it holds; of JSON there is none.
 
     `matched` is the one that is compared as the sync compares it.
     """
     found: Filters = {}
-    for name in names:
-        field = model._meta.get_field(name)
+    for name, column in columns.items():
+        field = model._meta.get_field(column)
         assert isinstance(field, models.Field)
-        label = str(field.verbose_name).capitalize()
-        if name == "entity_type":
-            found[name] = EntityType(field_name=name, label=label)
-        elif name == matched:
+        given = {"field_name": column, "label": str(field.verbose_name).capitalize()}
+        if column == "entity_type":
+            found[name] = EntityType(**given)
+        elif column == matched:
             said = "Compared as the sync compares it: without spaces around it, in any case."
-            found[name] = SaidAsMatched(field_name=name, label=label, help_text=said)
+            found[name] = SaidAsMatched(help_text=said, **given)
         elif isinstance(field, models.DateField):
             is_moment = isinstance(field, models.DateTimeField)
             made, what = (Moment, "time") if is_moment else (Day, "day")
             stem = name.removesuffix("_at") if is_moment else name
-            found |= {} if is_moment else {name: Day(field_name=name, label=label)}
-            found[f"{stem}_since"] = made(
-                field_name=name, lookup_expr="gte", label=label, help_text=f"`{name}` at this {what} or later."
-            )
-            found[f"{stem}_before"] = made(
-                field_name=name, lookup_expr="lt", label=label, help_text=f"`{name}` before this {what}."
-            )
-        elif (one := _filter_by_value(field, label)) is not None:
+            found |= {} if is_moment else {name: Day(**given)}
+            said = f"`{name}` at this {what} or later."
+            found[f"{stem}_since"] = made(lookup_expr="gte", help_text=said, **given)
+            found[f"{stem}_before"] = made(lookup_expr="lt", help_text=f"`{name}` before this {what}.", **given)
+        elif (one := _filter_by_value(field, given)) is not None:
             found[name] = one
             if isinstance(field, models.DecimalField | models.FloatField) and not field.choices:
-                for end, lookup, said in (("min", "gte", "more"), ("max", "lte", "less")):
-                    found[f"{name}_{end}"] = django_filters.NumberFilter(
-                        field_name=name, lookup_expr=lookup, label=label, help_text=f"`{name}` of this or {said}."
-                    )
+                for end, lookup, word in (("min", "gte", "more"), ("max", "lte", "less")):
+                    said = f"`{name}` of this or {word}."
+                    found[f"{name}_{end}"] = django_filters.NumberFilter(lookup_expr=lookup, help_text=said, **given)
     return found
 
 
-def _filter_by_value(field: Any, label: str) -> django_filters.Filter | None:
-    given = {"field_name": field.get_attname(), "label": label}
+def _filter_by_value(field: Any, given: dict[str, str]) -> django_filters.Filter | None:
+    given = {**given, "field_name": field.get_attname()}
+    if isinstance(field, models.JSONField):
+        return None
     if field.choices:
         said = "May be given several times."
         return django_filters.MultipleChoiceFilter(choices=[*field.choices], help_text=said, **given)
@@ -138,36 +136,43 @@ FilterClass = TypeVar("FilterClass", bound=type[FilterSet])
 
 
 def filtered_by(
-    model: type[models.Model], names: Iterable[str], *, order: Iterable[str] = (), **renamed: str
+    serializer: type[serializers.ModelSerializer[Any]], *, order: bool = True
 ) -> Callable[[FilterClass], FilterClass]:
-    """Add the filters of these columns to a class, and an order by those of `order` that have one.
+    """Add to a class the filters of every column that these answers show, and the order by them."""
+    return filtered_by_columns(serializer.Meta.model, _columns_of(serializer), order=order)
 
-    `renamed` has the column of each that has another name here.
-    """
-    found = filters_of(model, names)
-    for name, column in renamed.items():
-        [found[name]] = filters_of(model, [column]).values()
-    ordering = {"ordering": ordering_of(model, order)} if order else {}
+
+def filtered_by_columns(
+    model: type[models.Model], columns: Mapping[str, str], *, order: bool = False
+) -> Callable[[FilterClass], FilterClass]:
+    """The same of these columns, by the names that they have here."""
+    made: Filters = {**filters_of(model, columns), **({"ordering": ordering_of(model, columns)} if order else {})}
 
     def extend(base: FilterClass) -> FilterClass:
-        more = {name: one for name, one in found.items() if name not in base.base_filters}
-        return cast("FilterClass", type(base.__name__, (base,), {"__doc__": base.__doc__, **more, **ordering}))
+        more = {name: one for name, one in made.items() if name not in base.base_filters}
+        return cast("FilterClass", type(base.__name__, (base,), {"__doc__": base.__doc__, **more}))
 
     return extend
 
 
-def list_filter(
-    model: type[models.Model], names: Iterable[str], *, order: Iterable[str] = (), **renamed: str
-) -> type[FilterSet]:
+def list_filter(serializer: type[serializers.ModelSerializer[Any]]) -> type[FilterSet]:
     """The filters of a list that has none but those of its columns."""
-    made: type[FilterSet] = filtered_by(model, names, order=order, **renamed)(FilterSet)
+    made: type[FilterSet] = filtered_by(serializer)(FilterSet)
     return made
 
 
-def ordering_of(model: type[models.Model], names: Iterable[str], **renamed: str) -> StableOrdering:
-    """The order by any of these columns that has one; `renamed` has the column of each that has another name here."""
-    ordered = [name for name in names if name not in renamed and _has_order(model._meta.get_field(name))]
-    return StableOrdering(fields=[*((name, name) for name in ordered), *((to, name) for name, to in renamed.items())])
+def _columns_of(serializer: Any) -> dict[str, str]:
+    """The column of each member that is one; what may quote a record is told by no filter."""
+    columns = {field.name for field in serializer.Meta.model._meta.concrete_fields}
+    sources = {name: one.source or name for name, one in serializer._declared_fields.items()}
+    shown = {name: str(sources.get(name, name)) for name in serializer.Meta.fields}
+    return {name: column for name, column in shown.items() if column in columns - {*getattr(serializer, "quoting", ())}}
+
+
+def ordering_of(model: type[models.Model], columns: Mapping[str, str]) -> StableOrdering:
+    """The order by any of these columns that has one, by the name that it has here."""
+    ordered = {name: column for name, column in columns.items() if _has_order(model._meta.get_field(column))}
+    return StableOrdering(fields=[(column, name) for name, column in ordered.items()])
 
 
 def _has_order(field: Any) -> bool:
@@ -248,7 +253,6 @@ class Pages(PagePagination):
     after: str | None = None
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> Any:
-        """The requested page; raises BadQuery (400), and NotFound where there is no such page."""
         asked = request.query_params
         self.by_cursor = "cursor" in asked or asked.get("pagination") == "cursor"
         errors = {}
@@ -293,7 +297,6 @@ class Pages(PagePagination):
         return [one.field.to_python(value) for one, value in zip(terms, values, strict=True)]
 
     def get_next_link(self) -> str | None:
-        """The address of the next page."""
         if not self.by_cursor:
             found: str | None = super().get_next_link()
             return found
@@ -301,7 +304,6 @@ class Pages(PagePagination):
         return replace_query_param(here, "cursor", self.after) if self.after else None
 
     def get_paginated_response(self, data: Any) -> Response:
-        """The page; its neighbours also as the header `Link` (RFC 8288)."""
         following = self.get_next_link()
         if self.by_cursor:
             preceding, answer = None, Response({"next": following, "previous": None, "results": data})
@@ -313,14 +315,12 @@ class Pages(PagePagination):
         return answer
 
     def get_paginated_response_schema(self, schema: Any) -> Any:
-        """The page, whose `count` pages by cursor leave out."""
         found = super().get_paginated_response_schema(schema)
         found["required"] = ["results"]
         found["properties"]["count"]["description"] = "How many there are; left out of pages by cursor."
         return found
 
     def get_schema_operation_parameters(self, view: Any) -> Any:
-        """The parameters, with those of pages by cursor."""
         about = {
             "pagination": "`cursor` asks for pages by cursor; follow `next`. They have no `count`, cost the same "
             "wherever in the list, and skip and repeat nothing when the list changes meanwhile.",
@@ -371,13 +371,11 @@ class ShapedView(ApiView):
     expandable: ClassVar[tuple[str, ...]] = ()
 
     def query_parameters(self) -> dict[str, bool]:
-        """The parameters of this action."""
         more = ("fields", *(("expand",) if self.expandable else ()))
         return super().query_parameters() | (dict.fromkeys(more, False) if self.is_shaped else {})
 
     @property
     def is_shaped(self) -> bool:
-        """Whether the answers of this action can be."""
         return getattr(self, "action", "") in self.shaped
 
     def named_in(self, parameter: str, known: Collection[str]) -> list[str]:
@@ -390,7 +388,6 @@ class ShapedView(ApiView):
         return names
 
     def get_serializer(self, *args: Any, **kwargs: Any) -> Any:
-        """The serializer, cut to the fields that are asked for."""
         serializer: Any = super().get_serializer(*args, **kwargs)  # type: ignore[misc]  # of the view sets
         one = getattr(serializer, "child", serializer)
         if self.is_shaped and "fields" in self.request.query_params:
@@ -400,7 +397,6 @@ class ShapedView(ApiView):
         return serializer
 
     def expanded_serializers(self) -> Mapping[str, Any]:
-        """The serializer of the record that `expand` puts in place of its id, by the names of `expandable`."""
         return {}
 
     def shape_parameters(self) -> list[OpenApiParameter]:
@@ -432,7 +428,7 @@ def expand(
     rows: Sequence[dict[str, Any]],
     records: Sequence[SyncedModel],
     names: Sequence[str],
-    serializers: Mapping[type[SyncedModel], Any],
+    nested_by: Mapping[type[SyncedModel], Any],
     user: Any,
 ) -> None:
     """Put related records in place of their ids, in one query for each name; raises PermissionDenied.
@@ -447,7 +443,7 @@ def expand(
         if not may_view(user, target._meta.label_lower):
             raise PermissionDenied(f"You may not see {target._meta.verbose_name_plural}. Leave out expand={name}.")
         found = target._default_manager.in_bulk({getattr(one, field.attname) for one in records} - {None})
-        nested = serializers[target](list(found.values()), many=True)
+        nested = nested_by[target](list(found.values()), many=True)
         for left_out in NOT_EXPANDED:
             nested.child.fields.pop(left_out)
         answered = dict(zip(found, nested.data, strict=True))

@@ -13,12 +13,12 @@ from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status, viewsets
 from rest_framework.decorators import action
-from rest_framework.permissions import SAFE_METHODS, BasePermission
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from sync.api.lists import ShapedView, filtered_by, list_filter
-from sync.api.request_rules import KnownFieldsMixin, ModelPermissions, QuotingMixin, TrueOrFalse, act
+from sync.api.request_rules import KnownFieldsMixin, ModelPermissions, QuotingMixin, TrueOrFalse, act, allowed
 from sync.choices import QueueDirection, TokenScope
 from sync.kernel.action_errors import Conflict, PartiallyDone
 from sync.models import QueuePause, SyncQueue
@@ -83,10 +83,7 @@ class SteeredSerializer(serializers.Serializer[Any]):
     left = serializers.IntegerField(help_text="Other jobs, which it doesn't fit.")
 
 
-_FILTERED = ("operation", "priority", "attempts", "last_attempt", "next_retry", "created_at", "finished_at")
-
-
-@filtered_by(SyncQueue, ("status", "entity_type", "direction", "entity_id", *_FILTERED), monday_id="remote_id")
+@filtered_by(QueueRowSerializer, order=False)
 class QueueFilter(FilterSet):  # type: ignore[misc]
     """The filters of the queue."""
 
@@ -95,13 +92,7 @@ class QueueFilter(FilterSet):  # type: ignore[misc]
     )
 
     def of_new_items(self, queryset: QuerySet[Any], name: str, value: bool) -> QuerySet[Any]:
-        """Rows about unmatched items, or the others."""
         return queryset.filter(unmatched_condition()) if value else queryset.exclude(unmatched_condition())
-
-
-@filtered_by(SyncQueue, (), order=("id", "status", *_FILTERED))
-class QueueListFilter(QueueFilter):
-    """The same with an order, which means nothing to an action on all that match."""
 
 
 # The queue: pending and failed jobs; retry, cancel and discard of one job or of all that match.
@@ -112,12 +103,8 @@ JobAction = Callable[[int, str], SyncQueue]
 BulkAction = Callable[[QuerySet[SyncQueue], str], BulkResult]
 
 
-class MaySteer(BasePermission):
-    """For an action on one job or on many, by its own permission."""
-
-    def has_permission(self, request: Any, view: Any) -> bool:
-        """Whether the caller is known and may do it."""
-        return bool(request.user.is_authenticated) and is_allowed(request.user, QueueAction(_action_name(view.action)))
+MaySteer = allowed(lambda request, view: is_allowed(request.user, QueueAction(_action_name(view.action))))
+"""For an action on one job or on many, by its own permission."""
 
 
 _one = partial(act, responses=QueueRowSerializer, permission_classes=[MaySteer])
@@ -127,7 +114,7 @@ _all = partial(
     request=ExpectedSerializer,
     responses=SteeredSerializer,
     permission_classes=[MaySteer],
-    filterset_class=QueueFilter,
+    filterset_class=QueueFilter,  # an order means nothing to these
 )
 
 
@@ -136,7 +123,7 @@ class QueueViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
 
     queryset = SyncQueue.objects.order_by("-id")
     serializer_class = QueueRowSerializer
-    filterset_class: type[FilterSet] = QueueListFilter
+    filterset_class: type[FilterSet] = filtered_by(QueueRowSerializer)(QueueFilter)
     permission_classes = [ModelPermissions]
     narrowed: ClassVar[tuple[str, ...]] = ("list", "retry_all", "cancel_all", "discard_all")
     scope = TokenScope.OPERATE
@@ -243,13 +230,12 @@ class PauseRequestSerializer(KnownFieldsMixin):
     )
 
 
-class MayPause(BasePermission):
-    """For whoever may see the queue, or pause it."""
-
-    def has_permission(self, request: Any, view: Any) -> bool:
-        """Whether the caller is known and may."""
-        needed = QueueAction.VIEW if request.method in SAFE_METHODS else QueueAction.PAUSE
-        return bool(request.user.is_authenticated) and is_allowed(request.user, needed)
+MayPause = allowed(
+    lambda request, view: is_allowed(
+        request.user, QueueAction.VIEW if request.method in SAFE_METHODS else QueueAction.PAUSE
+    )
+)
+"""For whoever may see the queue, or pause it."""
 
 
 class PauseViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[QueuePause]):
@@ -258,11 +244,7 @@ class PauseViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[QueuePause]):
     queryset = QueuePause.objects.order_by("entity_type", "direction")
     serializer_class = PauseSerializer
     # One of every board, or of both directions, is not among those of one.
-    filterset_class = list_filter(
-        QueuePause,
-        ("entity_type", "direction", "paused_by", "paused_at"),
-        order=("id", "entity_type", "direction", "paused_at"),
-    )
+    filterset_class = list_filter(PauseSerializer)
     permission_classes = [MayPause]
     scope = TokenScope.OPERATE
 

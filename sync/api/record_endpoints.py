@@ -119,7 +119,6 @@ class FieldSyncSerializer(serializers.Serializer[FieldView]):
     rule = serializers.ChoiceField(choices=RULES, help_text="What decides where both sides changed it.")
 
     def get_blocked(self, view: FieldView) -> bool:
-        """Whether its reason is a block."""
         return view.reason_code in (FieldReason.BLOCKED, FieldReason.REJECTED)
 
 
@@ -147,11 +146,9 @@ class ExternalIdsField(serializers.DictField):
     child = serializers.CharField(max_length=VALUE_LENGTH, allow_null=True, trim_whitespace=False)
 
     def get_attribute(self, instance: Any) -> Any:
-        """The record: its ids are another table's, which the view has read for a whole page at once."""
         return instance
 
     def to_representation(self, value: Any) -> dict[str, str]:
-        """The ids by source."""
         found: Mapping[UUID, dict[str, str]] = self.context["external_ids"]
         return found.get(value.pk, {})
 
@@ -170,11 +167,9 @@ class ETagField(serializers.CharField):
     """The tag of the record's fields, as If-Match takes it."""
 
     def get_attribute(self, instance: Any) -> Any:
-        """The record."""
         return instance
 
     def to_representation(self, value: Any) -> str:
-        """Its tag."""
         return etag_of(value)
 
 
@@ -247,7 +242,6 @@ class RecordSerializer(KnownFieldsMixin, serializers.ModelSerializer[Any]):
 
     @extend_schema_field(RecordSyncSerializer)
     def get_sync(self, record: SyncedModel) -> Any:
-        """The state as the view read it, for a whole page at once."""
         states: dict[UUID, RecordView] = self.context["states"]
         return self._sync.to_representation(states[record.pk])
 
@@ -312,12 +306,10 @@ class RecordViewSet(ShapedView, BulkMixin, DeletionsMixin, viewsets.ModelViewSet
         return queryset.select_for_update() if self.action in LOCKING_ACTIONS else queryset
 
     def expanded_serializers(self) -> Mapping[str, Any]:
-        """Those of the models that the relations point at."""
         fields = {name: self.get_queryset().model._meta.get_field(name) for name in self.expandable}
         return {name: _SERIALIZERS[registry.target_of(field)] for name, field in fields.items()}
 
     def query_parameters(self) -> dict[str, bool]:
-        """The parameters of this action."""
         return super().query_parameters() | ({"unique": False} if self.action in (*WRITES, "bulk") else {})
 
     def shape_parameters(self) -> list[OpenApiParameter]:
@@ -671,9 +663,10 @@ def _filter_of(model: type[SyncedModel], base: type[RecordFilter]) -> type[Recor
     """The filters of every field that the list shows, besides those that `base` declares."""
     names = [field.name for field in registry.own_fields(model)]
     shown = ["id", *names, *(name for name in RecordSerializer.OWN_FIELDS if name not in UNFILTERED)]
-    filters = filters_of(model, shown, matched=registry.match_field(model))
+    columns = dict(zip(shown, shown, strict=True))
+    filters = filters_of(model, columns, matched=registry.match_field(model))
     # Lists are ordered by `name` in every API, whatever the model calls it.
-    ordering = ordering_of(model, shown, **({} if "name" in names else {"name": registry.name_field(model) or "pk"}))
+    ordering = ordering_of(model, {"name": registry.name_field(model) or "id", **columns})
     declared = {name: one for name, one in filters.items() if name not in base.declared_filters}
     searched = registry.searched_fields(model) if base is RecordFilter else base.searched
     own = {"searched": searched, "ordering": ordering}

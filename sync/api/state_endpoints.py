@@ -52,7 +52,6 @@ class SyncStateSerializer(QuotingMixin, serializers.ModelSerializer[SyncMetadata
         read_only_fields = fields
 
     def get_monday_id(self, row: SyncMetadata) -> str | None:
-        """The remote id of a row of Monday's."""
         return row.remote_id if row.system == "monday" else None
 
 
@@ -64,14 +63,7 @@ class HoursFilter(django_filters.NumberFilter):  # type: ignore[misc]
     """A number of hours; the schema says so, whatever column it is compared with."""
 
 
-_FILTERED = (
-    *("last_sync_attempt", "last_successful_sync", "error_count", "sync_batch_id", "content_hash"),
-    *("conflict_opened_at", "conflict_resolved_at", "resolution_strategy", "sync_duration_ms", "api_calls_count"),
-    *("local_modified", "remote_modified"),
-)
-
-
-@filtered_by(SyncMetadata, _FILTERED, order=("id", *_FILTERED))
+@filtered_by(SyncStateSerializer)
 class SyncStateFilter(FilterSet):  # type: ignore[misc]
     """The filters of sync states."""
 
@@ -92,15 +84,12 @@ class SyncStateFilter(FilterSet):  # type: ignore[misc]
     monday_id = django_filters.CharFilter(method="of_item", label="Monday item", help_text="The item's id.")
 
     def of_item(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
-        """The rows of an item of Monday's."""
         return queryset.filter(system="monday", remote_id=value)
 
     def in_conflict(self, queryset: QuerySet[Any], name: str, value: bool) -> QuerySet[Any]:
-        """Rows with an open conflict, or the others."""
         return queryset.exclude(conflicts={}) if value else queryset.filter(conflicts={})
 
     def last_synced_before(self, queryset: SyncMetadataQuerySet, name: str, value: Any) -> QuerySet[Any]:
-        """As SyncStateService.stale says it."""
         return queryset.stale(timedelta(hours=float(value)))
 
 
@@ -113,7 +102,6 @@ class SyncStateViewSet(ShapedView, mixins.ListModelMixin, viewsets.GenericViewSe
     permission_classes = [ModelPermissions]
 
     def get_queryset(self) -> QuerySet[SyncMetadata]:
-        """With the status as the queue has it."""
         return with_served_status(super().get_queryset())
 
 
@@ -288,7 +276,6 @@ class SyncStatsView(ApiView):
     permission_classes = [ModelPermissions]
 
     def query_parameters(self) -> dict[str, bool]:
-        """Which part of the ledger is meant."""
         return super().query_parameters() | dict.fromkeys(LedgerStatsParams().fields, False)
 
     @extend_schema(parameters=[LedgerStatsParams], responses=SyncStatsSerializer)

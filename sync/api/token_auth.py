@@ -36,7 +36,6 @@ class ApiTokenAuthentication(BaseAuthentication):
         return found.token.user, found.token
 
     def authenticate_header(self, request: Request) -> str:
-        """Return what a 401 asks for."""
         return "Bearer"
 
 

@@ -49,7 +49,6 @@ class UnmatchedItemSerializer(serializers.ModelSerializer[UnmatchedItem]):
         read_only_fields = fields
 
     def get_reason(self, row: UnmatchedItem) -> str:
-        """Why no record has it."""
         return row.reason_to(registry.visible_types(self.context["request"].user))
 
 
@@ -66,10 +65,7 @@ class UnmatchedRequestSerializer(serializers.Serializer[Any]):
     monday_id = serializers.CharField()
 
 
-_FILTERED = ("entity_type", "board_id", "name", "first_seen", "last_seen", "ignored_at", "ignored_by")
-
-
-@filtered_by(UnmatchedItem, _FILTERED, order=("id", "reason_code", *_FILTERED), monday_id="item_id")
+@filtered_by(UnmatchedItemSerializer)
 class UnmatchedItemFilter(FilterSet):  # type: ignore[misc]
     """The filters of the list."""
 
@@ -79,7 +75,6 @@ class UnmatchedItemFilter(FilterSet):  # type: ignore[misc]
     )
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """What is not ignored, unless that is asked for."""
         found: QuerySet[Any] = super().filter_queryset(queryset)
         return found.filter(ignored_at=None) if self.form.cleaned_data.get("ignored") is None else found
 

@@ -148,7 +148,7 @@ def test_a_field_of_every_kind_has_its_filter_and_a_value_that_it_can_not_hold_i
         def __str__(self) -> str:
             return self.code.hex
 
-    found = filters_of(Thing, [field.name for field in Thing._meta.fields if field.name != "id"])
+    found = filters_of(Thing, {field.name: field.name for field in Thing._meta.fields if field.name != "id"})
     ranges = {"amount_min", "amount_max", "weight_min", "weight_max", "due_since", "due_before"}
     ranges |= {"met_since", "met_before"}
     assert set(found) - ranges == {field.name for field in Thing._meta.fields} - {"id", "met"}

@@ -27,7 +27,7 @@ READ_BY_PROGRAMS = ("sync", "conflicts", "npd", "config")
 OF_PAGES = ("admin", "management", "migrations", "connectors", "notifications", "embedded")
 """Rooms whose errors the API never answers."""
 
-ANSWERED = {"problem": 1, "problem_body": 1, "WebhookAnswer": 1, "refusal": 0, "_refuse_stranger": 2}
+ANSWERED = {"problem": 1, "problem_body": 1, "WebhookAnswer": 1, "refusal": 0, "Refused": 0, "_refuse_stranger": 2}
 """Functions and classes that take a code without being errors of the API, and its place."""
 
 

@@ -1,4 +1,4 @@
-"""The whole API against its OpenAPI document, by generated requests: each operation alone, and chains of them.
+"""The whole API against its OpenAPI document, by generated requests to each operation.
 
 Every answer is one that the document declares, with its headers and shape, and none is a failure of ours. The seed is
 fixed, so that a run finds what it found before. `SCHEMATHESIS=200` plays that many examples of each, by hand.
@@ -19,7 +19,6 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis.strategies import SearchStrategy, one_of
 from schemathesis.checks import not_a_server_error
 from schemathesis.generation import GenerationMode
-from schemathesis.generation.stateful import run_state_machine_as_test
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -33,7 +32,6 @@ from sync.models import ApiToken, GuardedAct, SyncQueue, UnmatchedItem
 from tests.support.api_schema import raw_document
 
 EXAMPLES = int(os.environ.get("SCHEMATHESIS", "2"))
-CHAINS, STEPS = EXAMPLES * 4, 6
 SEED = 20261122
 CHECKS = [
     not_a_server_error,
@@ -48,14 +46,13 @@ OF_MACHINES = "^/(webhooks|cron|healthz|readyz|metrics)"
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def play(examples: int, **more: Any) -> hypothesis_settings:
+def play(examples: int) -> hypothesis_settings:
     return hypothesis_settings(
         max_examples=examples,
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
         phases=[Phase.generate],
-        **more,
     )
 
 
@@ -97,14 +94,3 @@ def test_every_answer_is_one_that_the_document_declares(schema: Any, headers: di
             case.validate_response(case.call(headers=headers), checks=CHECKS)
 
         answers_as_declared()
-
-
-def test_so_is_every_answer_in_a_chain_of_operations(schema: Any, headers: dict[str, str]) -> None:
-    class Chain(schema.as_state_machine()):  # type: ignore[misc]
-        def get_call_kwargs(self, case: Any) -> dict[str, Any]:
-            return {"headers": headers}
-
-        def validate_response(self, response: Any, case: Any, additional_checks: Any = None, **kwargs: Any) -> None:
-            case.validate_response(response, checks=CHECKS)
-
-    run_state_machine_as_test(seed(SEED)(Chain), settings=play(CHAINS, stateful_step_count=STEPS))
