@@ -27,7 +27,7 @@ from conflicts.rejections import (
     undo_answer,
 )
 from conflicts.validation import InvalidResolution, OutdatedResolution
-from sync.api.lists import CountedRows
+from sync.api.lists import CountedRows, NumberedPages
 from sync.api.problems import MEDIA_TYPE, refusal
 from sync.api.request_rules import (
     UUID_REGEX,
@@ -36,7 +36,6 @@ from sync.api.request_rules import (
     KnownFieldsMixin,
     MayChange,
     ModelPermissions,
-    PagePagination,
     act,
     asked_for,
 )
@@ -119,7 +118,7 @@ class RejectedValueViewSet(ApiView, viewsets.GenericViewSet[Any]):
     queryset = SyncConflict.objects.all()
     serializer_class = RejectedFieldSerializer
     filterset_class = RejectedValueFilter
-    pagination_class = PagePagination
+    pagination_class = NumberedPages
     permission_classes = [ModelPermissions]
     scope = TokenScope.RESOLVE
     lookup_regex = f"(?P<entity_type>[^/]+)/(?P<entity_id>{UUID_REGEX})/(?P<field>[^/]+)"

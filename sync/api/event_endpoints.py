@@ -134,12 +134,7 @@ class EventFeedView(ApiView):
         """Events after the cursor, oldest first: each comes once, and none is left out. An answer without has_more is
         the end for now: ask again later with its next_cursor. 410 where the cursor is too old.
         """
-        params: dict[str, Any] = {
-            name: request.query_params.get(name) for name in request.query_params if name != "types"
-        }
-        if types := request.query_params.getlist("types"):
-            params["types"] = types
-        query = FeedQuerySerializer(data=params)
+        query = FeedQuerySerializer(data=request.query_params)
         if not query.is_valid():
             raise BadQuery(query.errors)
         page = self._read(request, query.validated_data)

@@ -8,6 +8,7 @@ with `_since` (included) or `_before` (not included) cuts a range, as `_min` and
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,13 +27,15 @@ from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied
+from rest_framework.pagination import PageNumberPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import remove_query_param, replace_query_param
 
 from sync import registry
 from sync.api.problems import BadQuery
-from sync.api.request_rules import ApiView, EntityType, Moment, PagePagination, StableOrdering, TrueOrFalse
+from sync.api.request_rules import ApiView, EntityType, Moment, StableOrdering, TrueOrFalse
+from sync.kernel.db import OneScanPaginator
 from sync.models import SyncedModel
 from sync.reconcile.field_values import canonical_expression, canonical_value
 from sync.registry import may_view
@@ -242,20 +245,33 @@ def rows_behind(terms: Sequence[OrderTerm], values: Sequence[Any]) -> Q:
     return first.behind(value, or_same=True) & (found | (first.same(value) & rows_behind(rest, others)))
 
 
-class Pages(PagePagination):
+_NUMBER = re.compile("0*[1-9][0-9]{0,8}")
+
+
+class Pages(PageNumberPagination):
     """Pages by number with their `count`; or by cursor, without it: as fast at the end of the list as at its beginning.
 
-    By cursor each row that keeps its place is given exactly once, whatever is added, changed or deleted meanwhile.
+    By cursor each row that keeps its place is given exactly once, whatever is added, changed or deleted meanwhile. A
+    `page_size` over 500 is cut to 500, one that is no number is refused.
     """
 
-    parameters: ClassVar[tuple[str, ...]] = (*PagePagination.parameters, "pagination", "cursor")
+    parameters: ClassVar[tuple[str, ...]] = ("page", "page_size", "pagination", "cursor")
+    page_size = 50
+    page_size_query_param = "page_size"
+    max_page_size = 500
     by_cursor = False
     after: str | None = None
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> Any:
+        """The requested page; raises BadQuery (400), and NotFound where there is no such page."""
         asked = request.query_params
         self.by_cursor = "cursor" in asked or asked.get("pagination") == "cursor"
-        errors = {}
+        errors = {
+            name: ["This is no whole number from 1 on."]
+            for name in ("page", "page_size")
+            if (value := asked.get(name)) is not None and not _NUMBER.fullmatch(value)
+            if (name, value) != ("page", "last")
+        }
         if asked.get("pagination", "page") not in ("page", "cursor"):
             errors["pagination"] = ["Say page or cursor."]
         if "cursor" in asked and asked.get("pagination") == "page":
@@ -264,11 +280,12 @@ class Pages(PagePagination):
             errors["page"] = ["Pages by cursor have no numbers. Leave out page, or cursor and pagination."]
         if errors:
             raise BadQuery(errors, code="invalid")
-        if not self.by_cursor:
-            return super().paginate_queryset(queryset, request, view)
-        self.request = request
-        self.check_numbers(request)
-        return self._rows_behind_cursor(queryset, request)
+        if self.by_cursor:
+            self.request = request
+            return self._rows_behind_cursor(queryset, request)
+        if asked.get("search"):
+            self.django_paginator_class = OneScanPaginator
+        return super().paginate_queryset(queryset, request, view)
 
     def _rows_behind_cursor(self, queryset: QuerySet[Any], request: Request) -> list[Any]:
         order = [*(queryset.query.order_by or queryset.model._meta.ordering)]
@@ -316,8 +333,12 @@ class Pages(PagePagination):
 
     def get_paginated_response_schema(self, schema: Any) -> Any:
         found = super().get_paginated_response_schema(schema)
-        found["required"] = ["results"]
-        found["properties"]["count"]["description"] = "How many there are; left out of pages by cursor."
+        # In words of OpenAPI 3.1: DRF's `nullable` is one of 3.0.
+        for neighbour in ("next", "previous"):
+            found["properties"][neighbour] = {"type": ["string", "null"], "format": "uri"}
+        if "cursor" in self.parameters:
+            found["required"] = ["results"]
+            found["properties"]["count"]["description"] = "How many there are; left out of pages by cursor."
         return found
 
     def get_schema_operation_parameters(self, view: Any) -> Any:
@@ -331,7 +352,14 @@ class Pages(PagePagination):
             for name, text in about.items()
         ]
         more[0]["schema"] = {"type": "string", "enum": ["page", "cursor"]}
-        return [*super().get_schema_operation_parameters(view), *more]
+        by_number = super().get_schema_operation_parameters(view)
+        return [*by_number, *more] if "cursor" in self.parameters else by_number
+
+
+class NumberedPages(Pages):
+    """Pages by number alone, of rows that no queryset gives."""
+
+    parameters = ("page", "page_size")
 
 
 Row = TypeVar("Row")
@@ -339,7 +367,7 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True)
 class CountedRows(Generic[Row]):
-    """Rows that no queryset gives, as PagePagination takes them: their number, and some of them by limit and offset."""
+    """Rows that no queryset gives, as NumberedPages takes them: their number, and some of them by limit and offset."""
 
     number: Callable[[], int]
     some: Callable[[int, int], Sequence[Row]]

@@ -28,8 +28,8 @@ from rest_framework.response import Response
 
 from sync import registry
 from sync.api.bulk_endpoints import BulkMixin, bulk_schema
-from sync.api.deletion_endpoints import DeletionsMixin
 from sync.api.history_endpoints import DecisionSerializer, decision_data
+from sync.api.item_endpoints import DeletionsMixin
 from sync.api.lists import ShapedView, expand, filters_of, ordering_of
 from sync.api.preconditions import (
     ETAG_OUT,
@@ -508,9 +508,7 @@ class RecordViewSet(ShapedView, BulkMixin, DeletionsMixin, viewsets.ModelViewSet
         """
         record: SyncedModel = self.get_object()
         request_unlink(record, request.user.get_username())
-        log_action(request.user, record, "Unlink from Monday was asked for, by the API.")
-        message = f"“{record}” is unlinked by its next sync."
-        return Response({"message": message, "monday_id": record.monday_id})
+        return self._linked(record, "Unlink from Monday was asked for", "is unlinked by its next sync")
 
     @_link()
     def link_again(self, request: Request, pk: str) -> Response:
@@ -519,9 +517,7 @@ class RecordViewSet(ShapedView, BulkMixin, DeletionsMixin, viewsets.ModelViewSet
         """
         record: SyncedModel = self.get_object()
         item_id = relink(record, request.user.get_username())
-        log_action(request.user, record, f"Linked with item {item_id} again, by the API.")
-        message = f"“{record}” is linked with its item again."
-        return Response({"message": message, "monday_id": item_id})
+        return self._linked(record, f"Linked with item {item_id} again", "is linked with its item again", item_id)
 
     @_link()
     def create_item(self, request: Request, pk: str) -> Response:
@@ -530,9 +526,12 @@ class RecordViewSet(ShapedView, BulkMixin, DeletionsMixin, viewsets.ModelViewSet
         """
         record: SyncedModel = self.get_object()
         request_recreation(record, request.user.get_username())
-        log_action(request.user, record, "Creating its item again was asked for, by the API.")
-        message = f"The item of “{record}” is created again by its next sync."
-        return Response({"message": message, "monday_id": record.monday_id})
+        what = "gets a new item by its next sync"
+        return self._linked(record, "Creating its item again was asked for", what)
+
+    def _linked(self, record: SyncedModel, done: str, what: str, item_id: str | None = None) -> Response:
+        log_action(self.request.user, record, f"{done}, by the API.")
+        return Response({"message": f"“{record}” {what}.", "monday_id": item_id or record.monday_id})
 
     def _respond(
         self, record: SyncedModel, code: int = status.HTTP_200_OK, warnings: Sequence[Any] | None = None

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hmac
 import json
-import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import IO, Any, ClassVar, TypeVar, cast
@@ -31,7 +30,6 @@ from rest_framework.decorators import action
 from rest_framework.exceptions import ParseError
 from rest_framework.fields import empty
 from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.pagination import PageNumberPagination
 from rest_framework.parsers import JSONParser
 from rest_framework.permissions import BasePermission, DjangoModelPermissions
 from rest_framework.request import Request
@@ -43,7 +41,6 @@ from sync.api.problems import MEDIA_TYPE, BadQuery
 from sync.api.request_limits import LimitedView
 from sync.api.token_auth import check_scope
 from sync.choices import RecordSyncStatus, TokenScope
-from sync.kernel.db import OneScanPaginator
 from sync.kernel.humanize import shorten
 from sync.models import SyncedModel
 from sync.records.external_ids import parse_name, records_named
@@ -382,47 +379,6 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
         for word in value.split()[:MAX_SEARCH_WORDS]:
             queryset = queryset.filter(registry.containing(model, searched, word))
         return queryset
-
-
-# Pages of lists.
-
-
-_NUMBER = re.compile("0*[1-9][0-9]{0,8}")
-
-
-class PagePagination(PageNumberPagination):
-    """`{count, next, previous, results}`.
-
-    A `page_size` over 500 is cut to 500, one that is no number is refused.
-    """
-
-    parameters: ClassVar[tuple[str, ...]] = ("page", "page_size")
-    page_size = 50
-    page_size_query_param = "page_size"
-    max_page_size = 500
-
-    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> Any:
-        self.check_numbers(request)
-        if request.query_params.get("search"):
-            self.django_paginator_class = OneScanPaginator
-        return super().paginate_queryset(queryset, request, view)
-
-    def get_paginated_response_schema(self, schema: Any) -> Any:
-        found = super().get_paginated_response_schema(schema)
-        for neighbour in ("next", "previous"):
-            found["properties"][neighbour] = {"type": ["string", "null"], "format": "uri"}
-        return found
-
-    def check_numbers(self, request: Request) -> None:
-        """Raise BadQuery for what is no number of a page, nor of its rows."""
-        params = {name: request.query_params.get(name) for name in (self.page_query_param, "page_size")}
-        errors = {
-            name: ["This is no whole number from 1 on."]
-            for name, value in params.items()
-            if value is not None and not _NUMBER.fullmatch(value) and (name, value) != ("page", "last")
-        }
-        if errors:
-            raise BadQuery(errors, code="invalid")
 
 
 # What every API view of this project shares.
