@@ -4,6 +4,7 @@ synced until somebody acts, because they are blocked or throttled, with another 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -155,41 +156,39 @@ class BoardSerializer(serializers.ModelSerializer[BoardLink]):
         return BoardFilterSerializer(found).data
 
 
+def records_in_numbers() -> dict[str, dict[str, Any]]:
+    """The records of each type: how many of which status and how many linked, and when the newest was last synced."""
+    found = {}
+    for spec in registry.entities():
+        by_status = spec.model._default_manager.order_by().values_list("sync_status")
+        rows = list(by_status.annotate(Count("pk"), Count("monday_id"), Max("monday_last_synced")))
+        found[spec.entity_type] = {
+            "by_status": {status: number for status, number, _, _ in rows},
+            "linked": sum(linked for _, _, linked, _ in rows),
+            "last_synced": max((last for *_, last in rows if last), default=None),
+        }
+    return found
+
+
 class BoardFacts:
     """What a page of boards says beside its rows, each read once for all of them."""
 
     @cached_property
     def overview(self) -> availability.Overview:
-        """How every board stands."""
         return availability.overview()
 
     def standing(self, link: BoardLink) -> availability.BoardAvailability:
-        """Whether a board can be worked."""
         return self.overview.by_type.get(link.entity_type) or availability.BoardAvailability(link.entity_type, link)
 
     @cached_property
     def records(self) -> Mapping[str, dict[str, Any]]:
-        """The records of each type in numbers."""
-        found: dict[str, dict[str, Any]] = {}
-        for link_type in BoardLink.objects.values_list("entity_type", flat=True):
-            found[link_type] = {"by_status": {}, "linked": 0, "last_synced": None}
-        for spec in registry.entities():
-            rows = spec.model._default_manager.order_by().values("sync_status")
-            one = found.setdefault(spec.entity_type, {"by_status": {}, "linked": 0, "last_synced": None})
-            for row in rows.annotate(Count("pk"), Count("monday_id"), Max("monday_last_synced")):
-                one["by_status"][row["sync_status"]] = row["pk__count"]
-                one["linked"] += row["monday_id__count"]
-                times = [one["last_synced"], row["monday_last_synced__max"]]
-                one["last_synced"] = max((time for time in times if time), default=None)
-        return found
+        return defaultdict(lambda: {"by_status": {}, "linked": 0, "last_synced": None}, records_in_numbers())
 
     @cached_property
     def unmatched(self) -> Mapping[str, int]:
-        """Items that no record has, by type."""
         return dict(UnmatchedItem.objects.listed().order_by().values_list("entity_type").annotate(Count("pk")))
 
     def counts(self, entity_type: str) -> dict[str, Any]:
-        """One board in numbers."""
         records, jobs = self.records[entity_type], self.overview.jobs(entity_type)
         phases = dict.fromkeys(one.phase for one in jobs)
         return {
@@ -265,13 +264,12 @@ class BlockedFilter(FilterSet):  # type: ignore[misc]
     """The filters of records with blocked fields."""
 
     entity_id = django_filters.UUIDFilter()
-    field = django_filters.CharFilter(method="with_field", label="Field", help_text="Records on which it is blocked.")
+    field = django_filters.CharFilter(
+        field_name="held", lookup_expr="has_key", label="Field", help_text="Records on which it is blocked."
+    )
     code = django_filters.ChoiceFilter(
         method="with_code", choices=CODES, label="Code", help_text="Records with a field blocked so."
     )
-
-    def with_field(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
-        return queryset.filter(held__has_key=value)
 
     def with_code(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         path = "$.* ? (@.code == $code)"

@@ -163,7 +163,6 @@ class _Row:
 
     @property
     def named(self) -> Name | None:
-        """The external id that names the record."""
         return self.given.get("external_id")
 
 
@@ -188,12 +187,10 @@ class Bulk:
 
     @property
     def is_refused(self) -> bool:
-        """Whether a row is."""
         return any(row.problem is not None for row in self.rows)
 
     @property
     def open(self) -> Iterator[_Row]:
-        """The rows that are not refused."""
         return (row for row in self.rows if row.problem is None)
 
     def _read(self, row: _Row, operation: Any) -> None:

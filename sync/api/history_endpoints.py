@@ -201,7 +201,6 @@ class HistoryViewSet(VisibleHistoryView):
     lookup_value_regex = "[0-9]{1,18}"
 
     def decisions(self) -> Sequence[Decision]:
-        """One."""
         return list(Decision.objects.filter(pk=self.kwargs["pk"]))
 
     def list(self, request: Request) -> Response:
@@ -242,7 +241,6 @@ class HistoryBatchViewSet(VisibleHistoryView):
     lookup_value_regex = UUID_REGEX
 
     def decisions(self) -> Sequence[Decision]:
-        """All of it that can be undone."""
         return list(decisions_of_batch(UUID(self.kwargs["batch_id"])))
 
     def list(self, request: Request) -> Response:

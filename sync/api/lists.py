@@ -218,11 +218,9 @@ class OrderTerm:
 
     @property
     def name(self) -> str:
-        """The column's name in queries."""
         return self.field.get_attname()
 
     def same(self, value: Any) -> Q:
-        """Rows with this value."""
         return Q(**{f"{self.name}__isnull": True}) if value is None else Q(**{self.name: value})
 
     def behind(self, value: Any, *, or_same: bool = False) -> Q:

@@ -45,7 +45,6 @@ class ProblemKind:
 
     @property
     def phrase(self) -> str:
-        """The HTTP code with its name."""
         return f"{self.status} {HTTPStatus(self.status).phrase}"
 
 

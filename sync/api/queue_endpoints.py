@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import django_filters
 from django.db import transaction
-from django.db.models import Count, Max, QuerySet
+from django.db.models import Q, QuerySet
 from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import mixins, serializers, status, viewsets
@@ -21,7 +21,7 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from sync import registry
+from sync.api.board_endpoints import records_in_numbers
 from sync.api.lists import ShapedView, filtered_by, list_filter
 from sync.api.problems import BadQuery
 from sync.api.request_rules import ApiView, KnownFieldsMixin, ModelPermissions, QuotingMixin, TrueOrFalse, act, allowed
@@ -31,7 +31,6 @@ from sync.kernel.action_errors import Conflict, PartiallyDone
 from sync.limits import breaker, metered_client, pass_budget, quota
 from sync.models import GuardedAct, QueuePause, SyncMetadata, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
-from sync.models.state import SyncMetadataQuerySet
 from sync.operations import attention
 from sync.operations.detect.comparison import latest_verification
 from sync.outbox.operate import BulkResult, expected_rows
@@ -40,7 +39,7 @@ from sync.queue import SyncQueueService
 from sync.records import availability
 from sync.records.authors import log_queue_action
 from sync.records.item_links import unmatched_condition
-from sync.records.ledger_statistics import MAX_HOURS, LedgerStatistics, Selection, statistics, with_served_status
+from sync.records.ledger_statistics import MAX_HOURS, Selection, statistics, with_served_status
 from sync.registry import known_text, visible_types
 
 
@@ -102,11 +101,10 @@ class QueueFilter(FilterSet):  # type: ignore[misc]
     """The filters of the queue."""
 
     candidates = TrueOrFalse(
-        method="of_new_items", label="Unmatched items", help_text="true: only items that no record has yet."
+        method=lambda rows, _, of_items: rows.filter(unmatched_condition() if of_items else ~unmatched_condition()),
+        label="Unmatched items",
+        help_text="true: only items that no record has yet.",
     )
-
-    def of_new_items(self, queryset: QuerySet[Any], name: str, value: bool) -> QuerySet[Any]:
-        return queryset.filter(unmatched_condition()) if value else queryset.exclude(unmatched_condition())
 
 
 # The queue: pending and failed jobs; retry, cancel and discard of one job or of all that match.
@@ -205,7 +203,6 @@ class QueueViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
 
 
 def _action_name(action: str) -> str:
-    """The action's name for one row or many."""
     return action.removesuffix("_all")
 
 
@@ -327,30 +324,28 @@ class HoursFilter(django_filters.NumberFilter):  # type: ignore[misc]
 class SyncStateFilter(FilterSet):  # type: ignore[misc]
     """The filters of sync states."""
 
-    system = django_filters.CharFilter()
-    entity_type = django_filters.CharFilter()
-    entity_id = django_filters.CharFilter()
-    remote_id = django_filters.CharFilter()
+    entity_type = django_filters.CharFilter()  # of other code's things too
     jira_id = django_filters.CharFilter(help_text="The remote id of a row of Jira’s.")
     sync_status = django_filters.MultipleChoiceFilter(
         field_name="served_status", choices=SyncStatus.choices, help_text="May be given several times."
     )
-    sync_direction = django_filters.ChoiceFilter(choices=LedgerDirection.choices)
-    conflicts = TrueOrFalse(method="in_conflict", label="Conflicts", help_text="true: only those with an open one.")
-    stale_hours = HoursFilter(
-        method="last_synced_before", min_value=0, max_value=MAX_HOURS, label="Stale", help_text=STALE
+    conflicts = TrueOrFalse(
+        method=lambda rows, _, is_open: rows.filter(~Q(conflicts={}) if is_open else Q(conflicts={})),
+        label="Conflicts",
+        help_text="true: only those with an open one.",
     )
-
-    monday_id = django_filters.CharFilter(method="of_item", label="Monday item", help_text="The item's id.")
-
-    def of_item(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
-        return queryset.filter(system="monday", remote_id=value)
-
-    def in_conflict(self, queryset: QuerySet[Any], name: str, value: bool) -> QuerySet[Any]:
-        return queryset.exclude(conflicts={}) if value else queryset.filter(conflicts={})
-
-    def last_synced_before(self, queryset: SyncMetadataQuerySet, name: str, value: Any) -> QuerySet[Any]:
-        return queryset.stale(timedelta(hours=float(value)))
+    stale_hours = HoursFilter(
+        method=lambda rows, _, hours: rows.stale(timedelta(hours=float(hours))),
+        min_value=0,
+        max_value=MAX_HOURS,
+        label="Stale",
+        help_text=STALE,
+    )
+    monday_id = django_filters.CharFilter(
+        method=lambda rows, _, item: rows.filter(system="monday", remote_id=item),
+        label="Monday item",
+        help_text="The item's id.",
+    )
 
 
 class SyncStateViewSet(ShapedView, mixins.ListModelMixin, viewsets.GenericViewSet[SyncMetadata]):
@@ -378,15 +373,6 @@ class LedgerStatsParams(serializers.Serializer[Any]):
     hours = serializers.IntegerField(
         required=False, min_value=1, max_value=MAX_HOURS, help_text="The window of the sync states; 24 unless said."
     )
-
-
-def selected_statistics(query: Any) -> LedgerStatistics:
-    """The figures that the query’s parameters choose; raises BadQuery."""
-    params = LedgerStatsParams(data=query)
-    if not params.is_valid():
-        raise BadQuery(params.errors, code="invalid")
-    chosen = dict(params.validated_data)
-    return statistics(Selection(window=timedelta(hours=chosen.pop("hours", 24)), **chosen))
 
 
 class LedgerGroupSerializer(serializers.Serializer[Any]):
@@ -541,7 +527,11 @@ class SyncStatsView(ApiView):
     @extend_schema(parameters=[LedgerStatsParams], responses=SyncStatsSerializer)
     def get(self, request: Request) -> Response:
         """Records by status, the queue, open conflicts, whether Monday is called, and the ledger in figures."""
-        ledger = selected_statistics(request.query_params).to_json()
+        params = LedgerStatsParams(data=request.query_params)
+        if not params.is_valid():
+            raise BadQuery(params.errors, code="invalid")
+        chosen = dict(params.validated_data)
+        ledger = statistics(Selection(window=timedelta(hours=chosen.pop("hours", 24)), **chosen)).to_json()
         if not request.user.has_perm("sync.view_syncmetadata"):
             ledger |= {"errors": [], "oldest_unsynced": None}  # these name single records, and say what went wrong
         types = visible_types(request.user)
@@ -555,18 +545,17 @@ class SyncStatsView(ApiView):
 
 def sync_stats() -> dict[str, Any]:
     """The figures that SyncStatsSerializer shows."""
-    records: dict[str, dict[str, Any]] = {}
-    for spec in registry.entities():
-        by_status = spec.model._default_manager.order_by().values_list("sync_status")
-        rows = list(by_status.annotate(Count("id"), Max("monday_last_synced")))
-        counts = dict.fromkeys(RecordSyncStatus.values, 0) | {state: number for state, number, _last in rows}
-        records[spec.entity_type] = {
-            **counts,
-            "total": sum(counts.values()),
-            "last_synced": max((last for _state, _number, last in rows if last), default=None),
-            "board": availability.of(spec.entity_type).waiting_reason,
+    records = {
+        entity_type: {
+            **dict.fromkeys(RecordSyncStatus.values, 0),
+            **numbers["by_status"],
+            "total": sum(numbers["by_status"].values()),
+            "last_synced": numbers["last_synced"],
+            "board": availability.of(entity_type).waiting_reason,
             "window_seconds": pass_budget.batching_delay(),
         }
+        for entity_type, numbers in records_in_numbers().items()
+    }
     latest = [one["last_synced"] for one in records.values() if one["last_synced"]]
     account = breaker.monday_account()
     paused = account.paused_until is not None and account.paused_until > sync_now()

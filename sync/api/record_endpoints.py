@@ -232,7 +232,6 @@ class RecordSerializer(KnownFieldsMixin, serializers.ModelSerializer[Any]):
         return record
 
     def update(self, instance: Any, validated_data: dict[str, Any]) -> Any:
-        """The same for one that is there."""
         self._set_external_ids(instance, validated_data.pop("external_ids", {}))
         return super().update(instance, validated_data)
 
@@ -630,14 +629,12 @@ def _upsert_by(key: str) -> Any:
 
 
 def _fields_serializer_of(name: str, serializer: type[RecordSerializer]) -> type[RecordSerializer]:
-    """The record's fields, none of which must be sent."""
     optional = {field: {"required": False} for field in serializer.Meta.fields}
     meta = type("Meta", (serializer.Meta,), {"extra_kwargs": optional})
     return type(f"{name}FieldsSerializer", (serializer,), {"Meta": meta, "__doc__": f"Fields of {name}."})
 
 
 def _written_serializer_of(name: str, serializer: type[RecordSerializer]) -> type[RecordSerializer]:
-    """What a write of a record answers."""
     meta = type("Meta", (serializer.Meta,), {"fields": [*serializer.Meta.fields, *RecordSerializer.ANSWERED]})
     own = {"warnings": WarningSerializer(many=True, read_only=True), "Meta": meta, "__doc__": f"{name}, as written."}
     return type(f"Written{name}Serializer", (serializer,), own)

@@ -45,12 +45,10 @@ class Quota:
 
     @property
     def policy(self) -> str:
-        """Return it as an item of RateLimit-Policy."""
         return f'"{self.name}";q={self.limit};w={self.seconds}'
 
     @property
     def state(self) -> str:
-        """Return it as an item of RateLimit."""
         return f'"{self.name}";r={self.remaining};t={self.reset}'
 
 

@@ -170,7 +170,6 @@ class ProblemSchema(AutoSchema):
 
     @property
     def view_action(self) -> str:
-        """The view's action, or its method in lower case where it is no view set."""
         return str(getattr(self.view, "action", None) or self.method.lower())
 
 

@@ -110,7 +110,7 @@ def test_rejected_values_of_records_that_one_may_not_see_are_not_told(rejected: 
 # The inbox.
 
 
-def test_the_inbox_is_one_list_with_its_causes(api: APIClient, rejected: Contact) -> None:
+def test_the_inbox_is_one_list_with_whose_each_is(api: APIClient, person: User, rejected: Contact) -> None:
     failed = row(status="failed", entity_id=rejected.pk, error_message="Monday refused 17 times.")
     UnmatchedItem.objects.create(entity_type="contact", item_id="800", name="Stranger", reason_code="no_key")
     found = results(api, INBOX)
@@ -119,9 +119,12 @@ def test_the_inbox_is_one_list_with_its_causes(api: APIClient, rejected: Contact
     assert found[1]["values"] == [{"field": "email", "label": "Email", "npd": REFUSED, "monday": GOOD}]
     assert api.get(INBOX, {"page_size": 2}).json()["count"] == 3
     assert [one["kind"] for one in results(api, INBOX, kind=["failed", "unmatched"])] == ["failed", "unmatched"]
-    causes = results(api, f"{INBOX}causes/")
-    assert [(one["kind"], one["number"]) for one in causes] == [("failed", 1), ("rejected", 1), ("unmatched", 1)]
-    assert results(api, INBOX, cause=causes[1]["cause"]) == [found[1]]
+    assert results(api, INBOX, cause=found[1]["cause"]) == [found[1]]
+    Assignment.objects.create(key=found[1]["key"], assignee=person, note="Asked Ann.")
+    [mine] = results(api, INBOX, mine="true")
+    assert (mine["kind"], mine["assignee"], mine["note"]) == ("rejected", "ada", "Asked Ann.")
+    assert results(api, INBOX, assignee="ada") == [mine]
+    assert results(api, INBOX, assignee="nobody") == []
     assert api.get(INBOX, {"kind": ["failed", "failed"]}).json()["count"] == 1
     for wrong in ({"kind": "nonsense"}, {"mine": "true", "assignee": "ada"}):
         assert api.get(INBOX, wrong).status_code == 400
@@ -132,29 +135,6 @@ def test_the_inbox_is_one_list_with_its_causes(api: APIClient, rejected: Contact
         ("rejected", "Contact", [])
     ]
     assert with_token(user_who_may(name="nobody")).get(INBOX).status_code == 403
-
-
-def test_an_entry_is_assigned_and_noted_and_says_by_whom(api: APIClient, person: User, rejected: Contact) -> None:
-    User.objects.create_user("bea", "bea@example.test", "long-enough-1", is_staff=True)
-    failed = [row(status="failed", error_message="x") for _ in range(2)]
-    [one, *_] = results(api, INBOX, kind="rejected")
-    entry = f"{INBOX}entries/{one['key']}/"
-    assert api.patch(entry, {"assignee": "bea", "note": "Asked Ann."}).json()["assignee"] == "bea"
-    assert api.patch(entry, {"note": "Ann answered."}).json()["assignee"] == "bea"
-    words = api.get(entry).json()["words"]
-    assert [(word["by"], word["note"]) for word in words[:2]] == [("ada", "Ann answered."), ("ada", "Asked Ann.")]
-    assert [each["key"] for each in results(api, INBOX, assignee="bea")] == [one["key"]]
-    keys = [f"failed:{job.pk}" for job in failed]
-    assert api.post(f"{INBOX}assign", {"keys": [*keys, "failed:0"], "assignee": "ada"}).json() == {"done": 2, "left": 1}
-    assert {each["key"] for each in results(api, INBOX, mine="true")} == set(keys)
-    assert api.post(f"{INBOX}assign", {"keys": keys, "assignee": None}).json()["done"] == 2
-    assert results(api, INBOX, mine="true") == []
-    assert api.patch(entry, {"assignee": "nobody"}).status_code == 400
-    assert api.patch(f"{INBOX}entries/failed:0/", {"note": "x"}).status_code == 404
-    looker = with_token(user_who_may("view_syncconflict"))
-    assert looker.patch(entry, {"note": "x"}).status_code == 403
-    assert with_token(person, "read", "write", "resolve").patch(entry, {"note": "x"}).status_code == 403
-    assert Assignment.objects.filter(note="x").count() == 0
 
 
 # Ignored items, and what waits.
