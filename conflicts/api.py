@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError as InvalidValue
 from django.db.models import Count, QuerySet
 from django.urls import reverse
 from django_filters.rest_framework import FilterSet
-from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_field
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound, ValidationError
@@ -29,16 +29,13 @@ from conflicts.resolution import MANUAL_TYPES, resolve, undo
 from conflicts.validation import InvalidResolution, OutdatedResolution
 from sync import registry
 from sync.api.lists import ShapedView, filtered_by
-from sync.api.problems import MEDIA_TYPE, ProblemSerializer, refusal
+from sync.api.problems import ProblemSerializer, or_conflict, refusal
 from sync.api.request_rules import UUID_REGEX, ApiView, KnownFieldsMixin, MayChange, ModelPermissions, TrueOrFalse, act
 from sync.choices import TokenScope
 from sync.kernel.conflict_store import MERGE_RECORDS, OptionAct
 from sync.merge import Resolution
 from sync.models import FieldMapping
 from sync.registry import visible_types
-
-# How conflicts and resolutions look.
-
 
 OPTION_CHOICES = (NPD, MONDAY, CUSTOM)
 
@@ -222,12 +219,7 @@ class ConflictStatsSerializer(serializers.Serializer[Any]):
     )
 
 
-DECISION_RESPONSES = {
-    200: ResolvedSerializer,
-    (409, MEDIA_TYPE): OpenApiResponse(ConflictProblemSerializer, description="Conflict"),
-}
-
-# The addresses, below /api/v1/sync/, and what answers there.
+DECISION_RESPONSES = or_conflict(ResolvedSerializer, ConflictProblemSerializer)
 
 
 def validate_field(value: str) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 import django_filters
 from django.contrib.auth.models import User
 from django_filters.rest_framework import FilterSet
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, viewsets
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
@@ -28,7 +28,7 @@ from conflicts.rejections import (
 )
 from conflicts.validation import InvalidResolution, OutdatedResolution
 from sync.api.lists import CountedRows, NumberedPages
-from sync.api.problems import MEDIA_TYPE, refusal
+from sync.api.problems import or_conflict, refusal
 from sync.api.request_rules import (
     UUID_REGEX,
     ApiView,
@@ -146,10 +146,7 @@ class RejectedValueViewSet(ApiView, viewsets.GenericViewSet[Any]):
 
     @act(
         request=RejectedValueAnswerSerializer,
-        responses={
-            200: RejectedFieldSerializer,
-            (409, MEDIA_TYPE): OpenApiResponse(ConflictProblemSerializer, description="Conflict"),
-        },
+        responses=or_conflict(RejectedFieldSerializer, ConflictProblemSerializer),
         permission_classes=[MayChange],
     )
     def answer(self, request: Request, entity_type: str, entity_id: str, field: str) -> Response:

@@ -43,8 +43,6 @@ from sync.records.blocked_fields import (
 )
 from sync.registry import visible_types
 
-# Boards.
-
 
 class FieldMappingSerializer(serializers.ModelSerializer[FieldMapping]):
     """Which column a field has, which way it flows, and what decides where both sides changed it."""
@@ -211,9 +209,6 @@ class BoardViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[BoardLink]):
 
     def get_serializer_context(self) -> dict[str, Any]:
         return {**super().get_serializer_context(), "boards": BoardFacts()}
-
-
-# Blocked fields.
 
 
 CODES = [(code.value, code.value) for code in BlockedCode]

@@ -102,13 +102,9 @@ class FeedQuerySerializer(serializers.Serializer[Any]):
     types = serializers.MultipleChoiceField(
         choices=EventType.choices, required=False, help_text="May be given several times."
     )
-    entity_type = serializers.CharField(required=False)
+    entity_type = serializers.CharField(required=False, validators=[validate_entity_type])
     entity_id = serializers.UUIDField(required=False)
     limit = serializers.IntegerField(required=False, default=100, min_value=1, max_value=MAX_EVENTS)
-
-    def validate_entity_type(self, value: str) -> str:
-        validate_entity_type(value)
-        return value
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if "cursor" in attrs and "start" in attrs:

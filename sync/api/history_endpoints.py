@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.contrib.postgres.aggregates import ArrayAgg
 from django.db.models import Count, Exists, Max, Min, OuterRef, QuerySet
 from django_filters.rest_framework import FilterSet
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound, PermissionDenied
@@ -21,7 +21,7 @@ from rest_framework.response import Response
 
 from sync import registry
 from sync.api.lists import filtered_by_columns
-from sync.api.problems import MEDIA_TYPE, ProblemSerializer, refusal
+from sync.api.problems import ProblemSerializer, or_conflict, refusal
 from sync.api.request_rules import UUID_REGEX, ApiView, ModelPermissions
 from sync.choices import TokenScope
 from sync.models import Decision
@@ -135,11 +135,6 @@ _OF_ENTRIES = {
     "batch": "batch_id",
 }
 
-# Undo.
-
-
-_UNDO_ANSWERS = {200: UndoneSerializer, (409, MEDIA_TYPE): OpenApiResponse(StaleUndoSerializer, description="Conflict")}
-
 
 class UndoMixin(viewsets.GenericViewSet[Decision]):
     """GET shows what an undo would do, POST does it; both need the right to change the records."""
@@ -156,7 +151,7 @@ class UndoMixin(viewsets.GenericViewSet[Decision]):
         parts = {"done": [s for s in steps if not s.stale], "left": [s for s in steps if s.stale]}
         return Response(UndoPlanSerializer(parts).data)
 
-    @extend_schema(request=None, responses=_UNDO_ANSWERS)
+    @extend_schema(request=None, responses=or_conflict(UndoneSerializer, StaleUndoSerializer))
     @undo_plan.mapping.post
     def undo(self, request: Request, **kwargs: str) -> Response:
         """Undo it in NPD, each value where it is unchanged; the next sync sends it to Monday. The rest is left alone;

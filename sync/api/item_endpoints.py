@@ -4,6 +4,7 @@ over the limit, with a person's decision; items that no record has, and those th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -398,22 +399,21 @@ class UnmatchedItemViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[UnmatchedIt
     @act(responses=UnmatchedItemSerializer, permission_classes=[MayChange])
     def ignore(self, request: Request, pk: int) -> Response:
         """Leave the item alone: it is neither matched nor made into a record."""
-        row = self.get_object()
-        with transaction.atomic():
-            if not ignore_unmatched(UnmatchedItem.objects.filter(pk=row.pk), request.user.get_username()):
-                raise Conflict(f"“{row}” is ignored already.")
-            log_action(request.user, row, "Ignored, by the API.")
-        return self._row_answer(row)
+        return self._moved(ignore_unmatched, "Ignored", "is ignored already")
 
     @act(responses=UnmatchedItemSerializer, permission_classes=[MayChange])
     def restore(self, request: Request, pk: int) -> Response:
         """List an ignored item again."""
+        return self._moved(undo_ignore, "Listed again", "isn't ignored")
+
+    def _moved(self, move: Callable[[QuerySet[Any], str], int], done: str, refusal: str) -> Response:
         row = self.get_object()
         with transaction.atomic():
-            if not undo_ignore(UnmatchedItem.objects.filter(pk=row.pk), request.user.get_username()):
-                raise Conflict(f"“{row}” isn't ignored.")
-            log_action(request.user, row, "Listed again, by the API.")
-        return self._row_answer(row)
+            if not move(UnmatchedItem.objects.filter(pk=row.pk), self.request.user.get_username()):
+                raise Conflict(f"“{row}” {refusal}.")
+            log_action(self.request.user, row, f"{done}, by the API.")
+        row.refresh_from_db()
+        return Response(self.get_serializer(row).data)
 
     def _row_for(self, request: Request, act: str) -> UnmatchedItem:
         row: UnmatchedItem = self.get_object()
@@ -425,7 +425,3 @@ class UnmatchedItemViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[UnmatchedIt
         wait = request_wait_text(row.entity_type)
         said = f"{message} It waits: {wait}" if wait else message
         return Response(UnmatchedRequestSerializer({"message": said, "monday_id": row.item_id}).data)
-
-    def _row_answer(self, row: UnmatchedItem) -> Response:
-        row.refresh_from_db()
-        return Response(self.get_serializer(row).data)

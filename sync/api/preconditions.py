@@ -214,11 +214,6 @@ def check_tag(if_match: str | None, record: SyncedModel) -> None:
         )
 
 
-def check_precondition(request: Request, record: SyncedModel) -> None:
-    """Compare If-Match with the record, whose row must be locked; raises Refused (412)."""
-    check_tag(request.headers.get("If-Match"), record)
-
-
 def check_upsert_precondition(request: Request, record: SyncedModel | None, number: int) -> None:
     """The same where the record may be missing, which no If-Match names; If-None-Match says that it must be.
 
@@ -233,7 +228,7 @@ def check_upsert_precondition(request: Request, record: SyncedModel | None, numb
         if "If-Match" in request.headers:
             raise Refused(FAILED, "There is no such record, so it isn't the one that you read; nothing was done.")
         return
-    check_precondition(request, record)
+    check_tag(request.headers.get("If-Match"), record)
     if if_none_match is not None and matches_etag(if_none_match, etag_of(record)):
         raise Refused(
             FAILED,

@@ -17,6 +17,7 @@ from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.db import IntegrityError
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from drf_spectacular.utils import OpenApiResponse
 from drf_standardized_errors.formatter import ExceptionFormatter
 from drf_standardized_errors.handler import ExceptionHandler
 from drf_standardized_errors.types import ErrorResponse
@@ -103,15 +104,15 @@ KINDS = {
         ("external_id_taken", "The external id is another record's.", "Take it away there first, or send another."),
         (
             "possible_duplicate",
-            "`unique` was asked, and another record says the same.",
-            "Change that one, or send it without `unique`.",
+            "Another record says the same, and `unique` was asked.",
+            "Change that, or drop `unique`.",
         ),
         ("named_twice", "A bulk names the record twice.", "Send one operation for each."),
         ("idempotency_in_progress", "The first request under the key isn't done.", "Repeat it after a second."),
         (
             "idempotency_answer_not_kept",
-            "It was done, and its answer was a secret that isn't kept.",
-            "Delete what was made and make it again, or rotate again, under a new key.",
+            "It was done; its answer, a secret, isn't kept.",
+            "Delete what was made and make it anew, or rotate again, under a new key.",
         ),
         ("too_many", "There are as many as there may be.", "Delete one first."),
         ("in_progress", "It is on its way just now.", "Repeat it in a minute."),
@@ -252,6 +253,11 @@ def refusal(code: str, detail: str, current: Any) -> Response:
     """A 409 that says how things are by now."""
     body = {**problem_body(HTTPStatus.CONFLICT, code, detail), "current": current}
     return Response(body, status=HTTPStatus.CONFLICT, content_type=MEDIA_TYPE)
+
+
+def or_conflict(answer: Any, conflict: Any) -> dict[Any, Any]:
+    """The answers, for the schema, of what may be refused with the values of now."""
+    return {200: answer, (409, MEDIA_TYPE): OpenApiResponse(conflict, description="Conflict")}
 
 
 def post_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:

@@ -107,9 +107,6 @@ class QueueFilter(FilterSet):  # type: ignore[misc]
     )
 
 
-# The queue: pending and failed jobs; retry, cancel and discard of one job or of all that match.
-
-
 _DONE_VERBS = {"retry": "Retried", "cancel": "Cancelled", "discard": "Discarded"}
 JobAction = Callable[[int, str], SyncQueue]
 BulkAction = Callable[[QuerySet[SyncQueue], str], BulkResult]
@@ -204,9 +201,6 @@ class QueueViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
 
 def _action_name(action: str) -> str:
     return action.removesuffix("_all")
-
-
-# Pauses by API: what is paused, pause, resume.
 
 
 PAUSED_DIRECTIONS = [("", "Both directions"), *QueueDirection.choices]

@@ -37,7 +37,7 @@ from sync.api.preconditions import (
     IF_NONE_MATCH,
     SameValue,
     WarningSerializer,
-    check_precondition,
+    check_tag,
     check_upsert_precondition,
     etag_of,
     etag_of_answer,
@@ -379,7 +379,7 @@ class RecordViewSet(ShapedView, BulkMixin, DeletionsMixin, viewsets.ModelViewSet
         """Write what differs from the record."""
         with self._writing(request.data):
             record = self.get_object()
-            check_precondition(request, record)
+            check_tag(request.headers.get("If-Match"), record)
             return self._change(request, record, request.data, partial=kwargs.get("partial", False))
 
     def _change(self, request: Request, record: SyncedModel, data: Any, *, partial: bool) -> Response:
@@ -450,7 +450,7 @@ class RecordViewSet(ShapedView, BulkMixin, DeletionsMixin, viewsets.ModelViewSet
         """Delete a record."""
         with transaction.atomic():
             record = self.get_object()
-            check_precondition(request, record)
+            check_tag(request.headers.get("If-Match"), record)
             # Before the deletion: the log needs the record's id and name.
             log_action(request.user, record, "Deleted by the API.", flag=DELETION)
             record.delete()

@@ -40,7 +40,7 @@ from sync.api.preconditions import watch_repeats
 from sync.api.problems import MEDIA_TYPE, BadQuery
 from sync.api.request_limits import LimitedView
 from sync.api.token_auth import check_scope
-from sync.choices import RecordSyncStatus, TokenScope
+from sync.choices import TokenScope
 from sync.kernel.humanize import shorten
 from sync.models import SyncedModel
 from sync.records.external_ids import parse_name, records_named
@@ -213,7 +213,6 @@ class KnownFieldsMixin(serializers.Serializer[Any]):
 
 
 MAY_BE_EMPTY = ("search",)
-ORDERED_BY = ("name", "created_at", "updated_at", "monday_last_synced", "sync_status")
 MAX_SEARCH_WORDS = 10  # of a search; each costs a comparison of every row
 
 
@@ -348,9 +347,6 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
 
     searched: ClassVar[tuple[str, ...]] = ("name",)
 
-    sync_status = django_filters.MultipleChoiceFilter(
-        choices=RecordSyncStatus.choices, help_text="May be given several times."
-    )
     external_id = django_filters.CharFilter(
         method="called_by_others",
         validators=[validate_external_id],
@@ -365,7 +361,6 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
         lookup_expr="gte",
         help_text="Changed by people or the sync since then, this moment included; deleted ones are not among them.",
     )
-    ordering = StableOrdering(fields=[(name, name) for name in ORDERED_BY])
 
     def called_by_others(self, queryset: QuerySet[Model], name: str, value: str) -> QuerySet[Model]:
         named = records_named(cast("type[SyncedModel]", queryset.model).entity_type(), [parse_name(value)])

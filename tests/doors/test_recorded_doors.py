@@ -207,7 +207,7 @@ def test_a_door_is_as_it_was_recorded(file: str) -> None:
     if before != now:
         diff = list(difflib.unified_diff(before.splitlines(), now.splitlines(), "recorded", "now", lineterm="", n=1))
         more = [f"… and {len(diff) - MOST_LINES} lines more"] if len(diff) > MOST_LINES else []
-        shown = "\n".join([*diff[:MOST_LINES], *more])
+        shown = "\n".join([*(line[:600] for line in diff[:MOST_LINES]), *more])
         pytest.fail(
             f"{path.relative_to(ROOT)} is no longer what others see:\n{shown}\n\nWhere that is meant, write it anew: "
             'RECORD=1 make test ARGS="tests/doors/test_recorded_doors.py"',

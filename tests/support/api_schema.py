@@ -1,5 +1,5 @@
-"""The OpenAPI schema: every answer that a test gets is held against it, and it is recorded in a form whose every line is
-a promise.
+"""The OpenAPI schema: every answer that a test gets is held against it, and it is recorded so that each line is a
+promise.
 """
 
 from __future__ import annotations
@@ -104,7 +104,9 @@ def recorded(made: dict[str, Any]) -> list[str]:
     """The document's promises, in order; what breaks a program changes one of these lines."""
     shapes = made["components"]["schemas"]
     operations = [
-        _operation(f"{method.upper()} {path}", one) for path, item in made["paths"].items() for method, one in item.items()
+        _operation(f"{method.upper()} {path}", one)
+        for path, item in made["paths"].items()
+        for method, one in item.items()
     ]
     sent = [_operation(f"WEBHOOK {name}", one) for name, item in made["webhooks"].items() for one in item.values()]
     return [*sorted(operations), *sent, *(line for name in sorted(shapes) for line in _shape(name, shapes))]
