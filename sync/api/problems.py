@@ -112,7 +112,7 @@ KINDS = {
         (
             "idempotency_answer_not_kept",
             "It was done; its answer, a secret, isn't kept.",
-            "Delete what was made and make it anew, or rotate again, under a new key.",
+            "Delete what was made and make it again, or rotate again, under a new key.",
         ),
         ("too_many", "There are as many as there may be.", "Delete one first."),
         ("in_progress", "It is on its way just now.", "Repeat it in a minute."),
