@@ -13,6 +13,7 @@ from typing import Any
 from drf_spectacular.generators import SchemaGenerator
 from jsonschema import Draft202012Validator, FormatChecker
 
+from sync.api.problems import KINDS, MEDIA_TYPE, VALUE_CODES
 from sync.api.schema import SELECTION
 
 
@@ -37,6 +38,10 @@ def check(method: str, path: str, answer: Any, *, is_cut: bool = False) -> None:
         return
     found = list(_validator(json.dumps(kinds[kind]["schema"]), is_cut).iter_errors(answer.json()))
     assert not found, f"{said}, against its schema: {found[0].json_path}: {found[0].message[:500]}"
+    if kind == MEDIA_TYPE:
+        body = answer.json()
+        assert body["code"] in KINDS, f"{said} with a code that KINDS hasn't"
+        assert {one["code"] for one in body.get("errors", ())} <= set(VALUE_CODES), f"{said}: {body['errors']}"
 
 
 def operation_at(method: str, path: str) -> dict[str, Any] | None:
