@@ -29,7 +29,7 @@ from sync.boards.mapping import blocked_records, retry_field
 from sync.boards.sync_filter import FilterOp, SyncFilter
 from sync.choices import RULES, BlockedCode, TokenScope
 from sync.kernel.action_errors import Conflict
-from sync.models import BoardLink, FieldLoop, FieldMapping, SyncMetadata, UnmatchedItem
+from sync.models import BoardLink, FieldMapping, SyncMetadata, UnmatchedItem, WriteLoop
 from sync.records import availability
 from sync.records.authors import log_action
 from sync.records.availability import BlockedKind, number_of
@@ -111,7 +111,14 @@ class BoardSerializer(serializers.ModelSerializer[BoardLink]):
         model = BoardLink
         fields = [
             *("entity_type", "title", "board_id", "board_url", "reason_code", "detail", "until", "last_synced"),
-            *("match_key", "creates_records", "item_gone", "record_gone", "filter", "npd_id_problem"),
+            *(
+                "match_key",
+                "creates_records",
+                "removed_item_policy",
+                "deleted_record_policy",
+                "filter",
+                "npd_id_problem",
+            ),
             *("webhooks_problem", "swept_at", "compared_at", "compared", "counts", "mappings"),
         ]
         read_only_fields = fields
@@ -233,7 +240,7 @@ def blocked_fields_of(ledger: SyncMetadata) -> list[dict[str, Any]]:
             "code": entry.get("code", ""),
             "reason": str(entry.get("reason", "")),
         }
-        for key, entry in ledger.held.items()
+        for key, entry in ledger.blocked_fields.items()
         if is_blocking(entry) and key not in asked and entry.get("code") not in WAITING_BY_ITSELF
     ]
 
@@ -260,7 +267,7 @@ class BlockedFilter(FilterSet):  # type: ignore[misc]
 
     entity_id = django_filters.UUIDFilter()
     field = django_filters.CharFilter(
-        field_name="held", lookup_expr="has_key", label="Field", help_text="Records on which it is blocked."
+        field_name="blocked_fields", lookup_expr="has_key", label="Field", help_text="Records on which it is blocked."
     )
     code = django_filters.ChoiceFilter(
         method="with_code", choices=CODES, label="Code", help_text="Records with a field blocked so."
@@ -268,7 +275,7 @@ class BlockedFilter(FilterSet):  # type: ignore[misc]
 
     def with_code(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         path = "$.* ? (@.code == $code)"
-        sql = "jsonb_path_exists(held, %s::jsonpath, jsonb_build_object('code', %s::text))"
+        sql = "jsonb_path_exists(blocked_fields, %s::jsonpath, jsonb_build_object('code', %s::text))"
         holds = RawSQL(sql, (path, value), BooleanField())  # noqa: S611 - a literal; what is asked are parameters
         return queryset.filter(holds)
 
@@ -344,28 +351,28 @@ class BlockedFieldViewSet(WaitingFieldsView):
         return self.retry_on_all(request, wanted, lambda mapping: blocked_records(mapping, code))
 
 
-class FieldLoopSerializer(serializers.ModelSerializer[FieldLoop]):
+class WriteLoopSerializer(serializers.ModelSerializer[WriteLoop]):
     """A field of a record that somebody on Monday rewrites after each of our writes, so nothing is sent to it now."""
 
     field = serializers.CharField(source="key")
-    until = serializers.DateTimeField(source="damped_until", help_text="Then it is tried once.")
+    until = serializers.DateTimeField(source="throttled_until", help_text="Then it is tried once.")
     rewritten = serializers.SerializerMethodField(help_text="How often within an hour.")
 
     class Meta:
-        model = FieldLoop
+        model = WriteLoop
         fields = ["id", "entity_type", "entity_id", "field", "by", "rewritten", "until"]
         read_only_fields = fields
 
-    def get_rewritten(self, loop: FieldLoop) -> int:
+    def get_rewritten(self, loop: WriteLoop) -> int:
         return len(loop.times)
 
 
 class UpdateLoopViewSet(WaitingFieldsView):
     """Fields to which nothing is sent for a time, because somebody on Monday rewrites them each time."""
 
-    queryset = FieldLoop.objects.order_by("id")
-    serializer_class = FieldLoopSerializer
-    filterset_class = list_filter(FieldLoopSerializer)
+    queryset = WriteLoop.objects.order_by("id")
+    serializer_class = WriteLoopSerializer
+    filterset_class = list_filter(WriteLoopSerializer)
     # Whoever may see the boards may see them, as in the admin.
     permission_classes = [allowed(lambda request, view: request.user.has_perm("sync.view_boardlink"))]
 

@@ -25,11 +25,11 @@ from sync.api.board_endpoints import records_in_numbers
 from sync.api.lists import ShapedView, filtered_by, list_filter
 from sync.api.problems import BadQuery
 from sync.api.request_rules import ApiView, KnownFieldsMixin, ModelPermissions, QuotingMixin, TrueOrFalse, act, allowed
-from sync.choices import GuardState, LedgerDirection, QueueDirection, RecordSyncStatus, SyncStatus, TokenScope
+from sync.choices import ApprovalState, LedgerDirection, QueueDirection, RecordSyncStatus, SyncStatus, TokenScope
 from sync.clock import sync_now
 from sync.kernel.action_errors import Conflict, PartiallyDone
 from sync.limits import breaker, metered_client, pass_budget, quota
-from sync.models import GuardedAct, QueuePause, SyncMetadata, SyncQueue
+from sync.models import ApprovalRequest, QueuePause, SyncMetadata, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations import attention
 from sync.operations.detect.comparison import latest_verification
@@ -100,7 +100,7 @@ class SteeredSerializer(serializers.Serializer[Any]):
 class QueueFilter(FilterSet):  # type: ignore[misc]
     """The filters of the queue."""
 
-    candidates = TrueOrFalse(
+    unmatched_items = TrueOrFalse(
         method=lambda rows, _, of_items: rows.filter(unmatched_condition() if of_items else ~unmatched_condition()),
         label="Unmatched items",
         help_text="true: only items that no record has yet.",
@@ -485,8 +485,8 @@ class VerifiedSerializer(serializers.Serializer[Any]):
     """Records that said `synced`, as the last nightly comparison of each board found them."""
 
     at = serializers.DateTimeField(allow_null=True, help_text="The newest comparison; null: there was none yet.")
-    sampled = serializers.IntegerField(help_text="Records that were compared.")
-    drifted = serializers.IntegerField(help_text="Of these, records that differed: there should be none.")
+    compared = serializers.IntegerField(help_text="Records that were compared.")
+    differed = serializers.IntegerField(help_text="Of these, records that differed: there should be none.")
 
 
 class SyncStatsSerializer(serializers.Serializer[Any]):
@@ -552,16 +552,16 @@ def sync_stats() -> dict[str, Any]:
     }
     latest = [one["last_synced"] for one in records.values() if one["last_synced"]]
     account = breaker.monday_account()
-    paused = account.paused_until is not None and account.paused_until > sync_now()
+    paused = account.stopped_until is not None and account.stopped_until > sync_now()
     return {
         "records": records,
         "queue": SyncQueueService().get_queue_stats(),
         "open_conflicts": sum(one[RecordSyncStatus.CONFLICT] for one in records.values()),
-        "waiting_for_approval": GuardedAct.objects.filter(state=GuardState.PENDING).count(),
+        "waiting_for_approval": ApprovalRequest.objects.filter(state=ApprovalState.PENDING).count(),
         "verified": latest_verification(),
         "budget": quota.forecast(),
         "monday_configured": metered_client.is_configured(),
-        "paused": account.pause_reason if paused else "",
-        "paused_until": account.paused_until if paused else None,
+        "paused": account.stop_reason if paused else "",
+        "paused_until": account.stopped_until if paused else None,
         "last_synced": max(latest, default=None),
     }

@@ -30,7 +30,7 @@ for prefix, view in {
     "unmatched-items": UnmatchedItemViewSet,
     "ignored-items": IgnoredItemViewSet,
     "inbox": InboxViewSet,
-    "guard": ApprovalViewSet,
+    "approvals": ApprovalViewSet,
     "history": HistoryViewSet,
     "batches": HistoryBatchViewSet,
     "boards": BoardViewSet,

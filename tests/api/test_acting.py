@@ -9,7 +9,15 @@ from rest_framework.test import APIClient
 
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.models import Assignment, GuardedAct, RefusedItem, SyncMetadata, SyncQueue, UnmatchedItem, WebhookEndpoint
+from sync.models import (
+    ApprovalRequest,
+    Assignment,
+    IgnoredItem,
+    SyncMetadata,
+    SyncQueue,
+    UnmatchedItem,
+    WebhookEndpoint,
+)
 from tests.admin import states
 from tests.api.conftest import results, row, user_who_may, with_token
 from tests.conflicts.conftest import GOOD, REFUSED, rejected_too
@@ -24,8 +32,10 @@ def rejected(db: None) -> Contact:
     """A contact whose new email Monday has rejected."""
     states.boards()
     made = rejected_too("Ann", "75")
-    held = SyncMetadata.objects.get(entity_id=str(made.pk)).held
-    SyncMetadata.objects.filter(entity_id=str(made.pk)).update(held={"email": held["email"] | {"code": "rejected"}})
+    held = SyncMetadata.objects.get(entity_id=str(made.pk)).blocked_fields
+    SyncMetadata.objects.filter(entity_id=str(made.pk)).update(
+        blocked_fields={"email": held["email"] | {"code": "rejected"}}
+    )
     return made
 
 
@@ -132,18 +142,18 @@ def test_the_inbox_is_one_list_with_whose_each_is(api: APIClient, person: User, 
 
 
 def test_an_ignored_item_is_considered_again(api: APIClient) -> None:
-    kept = {"entity_type": "contact", "reason": "ada ignored it.", "let_go": True}
-    ignored = RefusedItem.objects.create(item_id="800", **kept)
-    RefusedItem.objects.create(item_id="801", erased=True, **kept)
+    kept = {"entity_type": "contact", "reason": "ada ignored it.", "unlinked": True}
+    ignored = IgnoredItem.objects.create(item_id="800", **kept)
+    IgnoredItem.objects.create(item_id="801", erased=True, **kept)
     UnmatchedItem.objects.create(entity_type="contact", item_id="800", reason_code="no_key", ignored_by="ada")
     [listed] = results(api, IGNORED, monday_id="800", unlinked="true")
     assert (listed["monday_id"], listed["reason"]) == ("800", "ada ignored it.")
     assert len(results(api, IGNORED)) == 1
-    viewer = with_token(user_who_may("view_refuseditem"))
+    viewer = with_token(user_who_may("view_ignoreditem"))
     assert results(viewer, IGNORED)[0]["reason"] == "Contact that you may not see"
     assert viewer.delete(f"{IGNORED}{ignored.pk}/").status_code == 403
     assert api.delete(f"{IGNORED}{ignored.pk}/").status_code == 204
-    assert not RefusedItem.objects.filter(pk=ignored.pk).exists()
+    assert not IgnoredItem.objects.filter(pk=ignored.pk).exists()
     assert SyncQueue.objects.get(remote_id="800").status == "pending"
     assert (UnmatchedItem.objects.get().ignored_by, results(api, IGNORED)) == ("", [])
     assert LogEntry.objects.filter(object_id=str(ignored.pk), change_message__contains="by the API").exists()
@@ -151,15 +161,17 @@ def test_an_ignored_item_is_considered_again(api: APIClient) -> None:
 
 def test_approvals_and_endpoints_are_filtered_and_ordered_by_what_they_show(api: APIClient, contact: Contact) -> None:
     acts = [
-        GuardedAct.objects.create(entity_type="contact", entity_id=contact.pk, kind=kind, state="held", **more)
+        ApprovalRequest.objects.create(entity_type="contact", entity_id=contact.pk, kind=kind, state="pending", **more)
         for kind, more in (("records", {"remote_id": "7"}), ("clear_npd", {"key": "phone"}))
     ]
-    guard, hooks = f"{SYNC}guard/", "/api/v1/webhook-endpoints/"
-    assert [one["id"] for one in results(api, guard, ordering="id")] == [one.pk for one in acts]
-    assert [one["id"] for one in results(api, guard, monday_id="7")] == [acts[0].pk]
-    assert results(api, guard, field="phone", fields="field") == [{"field": "phone"}]
+    approvals, hooks = f"{SYNC}approvals/", "/api/v1/webhook-endpoints/"
+    assert [one["id"] for one in results(api, approvals, ordering="id")] == [one.pk for one in acts]
+    assert [one["id"] for one in results(api, approvals, monday_id="7")] == [acts[0].pk]
+    assert results(api, approvals, field="phone", fields="field") == [{"field": "phone"}]
     # What may quote a record is told by no filter.
-    assert api.get(guard, {"label": "x"}).status_code == api.get(f"{SYNC}queue/", {"reason": "x"}).status_code == 400
+    assert (
+        api.get(approvals, {"label": "x"}).status_code == api.get(f"{SYNC}queue/", {"reason": "x"}).status_code == 400
+    )
     for address, types in (("https://a.example/x", []), ("https://b.example/x", ["record.created"])):
         assert api.post(hooks, {"address": address, "event_types": types}).status_code == 201
     assert len(results(api, hooks, event_type="record.created")) == 2
