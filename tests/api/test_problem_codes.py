@@ -17,7 +17,7 @@ from pytest_django import Settings
 from rest_framework import exceptions, serializers
 from rest_framework.test import APIClient
 
-from sync.api.problems import KINDS, VALUE_CODES, as_markdown
+from sync.api.problems import KINDS, VALUE_CODES
 from sync.choices import TokenState
 from sync.kernel.action_errors import ActionError
 
@@ -110,10 +110,6 @@ def test_every_code_that_the_api_can_answer_is_listed() -> None:
     of_values = {code for code, of_value in written if of_value} | codes_of_values()
     assert of_problems - set(KINDS) == set()
     assert of_values - set(VALUE_CODES) == set()
-
-
-def test_the_documentation_lists_just_these() -> None:
-    assert (ROOT / "docs/reference/problems.md").read_text().endswith(f"\n{as_markdown()}")
 
 
 def test_a_problem_names_its_page_and_its_request(db: None, settings: Settings) -> None:
