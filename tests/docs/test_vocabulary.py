@@ -83,10 +83,7 @@ ALLOWED = {
     "sync/admin/setup_pages.py": ("The set-up is yours now, taken over from",),
     "sync/operations/setup/draft.py": ("Set-up taken over from",),
     # Folders and modules by their names.
-    "docs/architecture.md": (
-        "[ledger](../sync/ledger)",
-        "| settle | what becomes of each field",
-    ),
+    "docs/architecture.md": ("[ledger](../sync/ledger)", "| settle | what becomes of each field"),
     "docs/reference/merge.md": ("the tombstone", "a tombstone", "tombstone's"),
     # A person forgets a password.
     "config/logins.py": ("If you forgot your password",),
