@@ -31,8 +31,8 @@ from sync.kernel.db import gave_way
 from sync.kernel.humanize import shorten
 
 # Every code that the API answers: what it means, what to do, with which HTTP code.
-# A code is added here before it is answered, and is never renamed: programs branch on it. The pages and the list
-# in docs/reference/problems.md are made of this.
+# A code is added here before it is answered, and is never renamed: programs branch on it. The pages at
+# /api/problems/ are made of this.
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ VALUE_CODES = {
 
 
 def as_markdown() -> str:
-    """The two tables of docs/reference/problems.md."""
+    """The two tables of the page /api/problems/."""
     rows = [f"| `{kind.code}` | {kind.status} | {kind.meaning} | {kind.act} |" for kind in KINDS.values()]
     values = [f"| `{code}` | {meaning} |" for code, meaning in VALUE_CODES.items()]
     problems = ["| code | HTTP | means | what to do |", "| --- | --- | --- | --- |", *rows, ""]

@@ -125,15 +125,19 @@ def test_each_group_and_each_right_opens_what_is_recorded_and_the_menu_shows_no_
 
 
 def test_the_documentation_says_who_opens_which_page_of_the_menu() -> None:
-    rows = re.findall(r"^\| ([A-Z][^|]+?) \| ((?:(?:yes|–) \| ){3}(?:yes|–)) \|$", PAGE.read_text(), re.MULTILINE)
-    said = {title: tuple(cell == "yes" for cell in cells.split(" | ")) for title, cells in rows}
+    columns = PEOPLE[:4]
+    table = PAGE.read_text().partition("## What each group opens")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ([a-z][a-z, ]+) \| ([A-Z][^|]+) \|$", table, re.MULTILINE)
+    groups = {title: who.split(", ") for who, titles in rows for title in titles.split(" · ")}
+    said = {title: tuple(column in who for column in columns) for title, who in groups.items()}
     lines = RECORDED.read_text().partition("\n\n")[0].splitlines()
     who_opens = {name: who.split(", ") for name, who in (line.rsplit(": ", 1) for line in lines)}
     pages = {one.title: one.link for one in sections() if one.path} | {"Export of a list": "/admin/npd/contact/export/"}
     names = {title: resolve(address.partition("?")[0]).view_name for title, address in pages.items()}
     recorded = {title: who_opens.get(name, []) for title, name in names.items()}
-    opened = {title: tuple(one in who for one in PEOPLE[:4]) for title, who in recorded.items() if who != ["everybody"]}
-    assert said == opened
+    assert said == {
+        title: tuple(column in who for column in columns) for title, who in recorded.items() if who != ["everybody"]
+    }
 
 
 def test_who_only_resolves_conflicts_is_shown_and_counts_those_alone(world: dict[str, Any], member: Member) -> None:

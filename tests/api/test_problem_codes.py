@@ -13,7 +13,7 @@ from pytest_django import Settings
 from rest_framework import exceptions, serializers
 from rest_framework.test import APIClient
 
-from sync.api.problems import KINDS, VALUE_CODES, as_markdown
+from sync.api.problems import KINDS, VALUE_CODES
 from sync.choices import TokenState
 from sync.kernel.action_errors import ActionError
 
@@ -64,10 +64,6 @@ def test_every_code_of_an_error_and_of_a_value_is_listed() -> None:
     states = {str(state) for state in TokenState} - {TokenState.ACTIVE}
     assert defaults | states <= set(KINDS)
     assert codes_of_values() <= set(VALUE_CODES)
-
-
-def test_the_documentation_lists_just_these() -> None:
-    assert (ROOT / "docs/reference/problems.md").read_text().endswith(f"\n{as_markdown()}")
 
 
 def test_a_problem_names_its_page_and_its_request(db: None, settings: Settings) -> None:

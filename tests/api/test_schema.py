@@ -129,17 +129,6 @@ def test_what_other_systems_are_sent_is_described_as_a_webhook() -> None:
     assert set(document()["components"]["schemas"]["EventTypeEnum"]["enum"]) == set(EventType.values)
 
 
-def test_the_table_of_the_admins_actions_names_every_operation_and_none_besides() -> None:
-    table = (Path(__file__).resolve().parents[2] / "docs/reference/admin-and-api.md").read_text()
-    named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", table))
-    known = {operation["operationId"] for _, operation in operations()}
-    beside = {"me_get", "events_get"}  # of programs alone
-    alike = {name for name in known if name.startswith(("organization_", "contact_"))}
-    arguments = {"sync_enabled", "sync_direction", "entity_id", "export_person", "erase_person", "monday_setup"}
-    assert named - arguments - known == set()
-    assert known - named - beside - alike == set()
-
-
 def test_the_page_is_shown_to_who_is_signed_in_and_its_script_is_no_inline_script(db: None) -> None:
     browser = Client()
     browser.force_login(user_who_may("view_contact"))

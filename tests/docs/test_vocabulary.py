@@ -84,15 +84,8 @@ ALLOWED = {
     "docs/howto/set-up-with-the-wizard.md": ("*Take over*",),
     "sync/admin/setup_pages.py": ("The set-up is yours now, taken over from",),
     "sync/operations/setup/draft.py": ("Set-up taken over from",),
-    # Folders and modules by their names, in the drawing of the floors and the table below it.
-    "docs/architecture.md": (
-        "sync/   doors",
-        "ledger        SyncStateService",
-        "[ledger](../sync/ledger)",
-        "announce, write, settle",
-        "| settle | what becomes of each field",
-        "schema drift",
-    ),
+    # Folders and modules by their names.
+    "docs/architecture.md": ("[ledger](../sync/ledger)", "| settle | what becomes of each field"),
     "docs/reference/merge.md": ("the tombstone", "a tombstone", "tombstone's"),
     # A person forgets a password.
     "config/logins.py": ("If you forgot your password",),
