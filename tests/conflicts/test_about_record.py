@@ -22,7 +22,7 @@ from npd.models import Contact
 from sync import registry
 from sync.choices import Cause, Priority
 from sync.kernel.conflict_store import RECORD_KEY, ConflictReport, FieldConflict, Option
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 from sync.models import BoardLink, Decision, FieldMapping, SyncQueue
 from sync.reconcile.identity import duplicate_question
 from tests.conflicts.conftest import conflict_of, record
@@ -70,7 +70,7 @@ def conflict(contact: Contact) -> SyncConflict:
 
 
 def pick(conflict: SyncConflict, by: User, choose: str, value: str = "", seen: Any = None) -> SyncConflict:
-    chosen = {RECORD_KEY: Resolution(choose, value)}
+    chosen = {RECORD_KEY: FieldSelection(choose, value)}
     return resolve(conflict.pk, by=by, resolution_type="merge", selections=chosen, seen=seen or EDITED)
 
 
@@ -147,9 +147,9 @@ def test_a_way_that_is_not_offered_is_refused_in_words(contact: Contact, ada: Us
     record(gone(contact, ROLE, options=[DELETE]))
     refused: list[tuple[str, Any, str]] = [
         ("keep_npd", {}, "“keep_npd” is not offered here. Offered: monday (Delete the record)."),
-        ("merge", {RECORD_KEY: Resolution("custom", "nope")}, "“custom nope” is not offered here"),
+        ("merge", {RECORD_KEY: FieldSelection("custom", "nope")}, "“custom nope” is not offered here"),
         ("merge", {}, "Nothing is chosen yet"),
-        ("merge", {"role_title": Resolution("npd")}, "choose under “record”"),
+        ("merge", {"role_title": FieldSelection("npd")}, "choose under “record”"),
         ("auto", {}, "is no resolution of"),
     ]
     for type_, selections, words in refused:
@@ -188,7 +188,7 @@ def test_who_is_this_is_settled_by_naming_the_candidate(contact: Contact, ada: U
     conflict = conflict_of(contact)
     with pytest.raises(NotAsSeen):
         resolve(conflict.pk, by=ada, resolution_type="merge",
-                selections={RECORD_KEY: Resolution("custom", "8")},
+                selections={RECORD_KEY: FieldSelection("custom", "8")},
                 seen={})  # fmt: skip
     pick(conflict, ada, "custom", "8", seen=IT)
     record(who(contact, data={}, applied={RECORD_KEY: "Linked with the item “Grace H.”."}))

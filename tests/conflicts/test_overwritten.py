@@ -13,7 +13,7 @@ from conflicts.resolution import resolve, undo
 from conflicts.validation import InvalidResolution
 from npd.models import Contact
 from sync.kernel.conflict_store import ConflictReport, FieldConflict
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping
 from tests.conflicts.conftest import conflict_of, record, seen
 from tests.conflicts.test_screen import screen, text_of
@@ -56,7 +56,7 @@ def test_it_ends_with_its_reason_when_it_cant_be_settled_any_more(contact: Conta
 
 def test_of_two_losses_the_settled_one_leaves_and_the_other_stays(contact: Contact, ada: User) -> None:
     record(lost(contact, ROLE, PHONE))
-    resolve(conflict_of(contact).pk, by=ada, resolution_type="merge", selections={"phone": Resolution("npd")},
+    resolve(conflict_of(contact).pk, by=ada, resolution_type="merge", selections={"phone": FieldSelection("npd")},
             seen=seen(ROLE, PHONE))  # fmt: skip
     record(lost(contact, applied={"phone": PHONE.npd}))
     conflict = conflict_of(contact)
@@ -68,7 +68,7 @@ def test_there_is_no_last_agreed_value_to_go_back_to(contact: Contact, ada: User
     record(lost(contact, ROLE))
     with pytest.raises(InvalidResolution, match="the current value"):
         resolve(conflict_of(contact).pk, by=ada, resolution_type="merge",
-                selections={"role_title": Resolution("base")}, seen=seen(ROLE))  # fmt: skip
+                selections={"role_title": FieldSelection("base")}, seen=seen(ROLE))  # fmt: skip
 
 
 def test_a_lost_value_that_npd_cant_take_is_refused_in_words(contact: Contact, ada: User) -> None:

@@ -16,7 +16,7 @@ from conflicts.resolution import resolve, undo
 from conflicts.validation import InvalidResolution, NotOpen
 from npd.models import Contact, Organization
 from sync.limits.breaker import fetch_account_info
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 from sync.models import Decision
 from tests.conflicts.conftest import PHONE, conflict_of, finding, record, seen
 from tests.support.world import World, staged
@@ -40,7 +40,7 @@ def settled(world: World, person: Any, type_: str = "merge", **selection: Any) -
     Contact.objects.filter(pk=contact.pk).update(role_title="NPD's")
     world.work()
     conflict = SyncConflict.objects.get(entity_id=contact.pk)
-    chosen = {key: Resolution(**one) for key, one in selection.items()}
+    chosen = {key: FieldSelection(**one) for key, one in selection.items()}
     resolve(conflict.pk, by=person, resolution_type=type_, selections=chosen, seen=seen_of(conflict))
     world.work()
     world.deliver()
@@ -266,7 +266,7 @@ def test_a_typed_choice_whose_answer_was_lost_is_carried_out_and_not_dropped(wor
     Contact.objects.filter(pk=contact.pk).update(role_title="NPD's")
     world.work()
     conflict = SyncConflict.objects.get()
-    chosen = {"role_title": Resolution("custom", "Typed")}
+    chosen = {"role_title": FieldSelection("custom", "Typed")}
     resolve(conflict.pk, by=person, resolution_type="merge", selections=chosen, seen=seen_of(conflict))
     world.sandbox.faults({"timeout": "after", "on": "mutation"})
     world.work()
