@@ -598,14 +598,14 @@ class BlockedFieldFilter(RadioFilter):
     """Records of which a field can't flow."""
 
     title = "blocked fields"
-    parameter_name = "blocked_fields"
+    parameter_name = "blocked"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return held for whatever reason, and because somebody rewrites it."""
+        """Return blocked for whatever reason, and because somebody rewrites it."""
         return [("yes", "With blocked fields"), ("loop", "In an update loop")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the entries with held fields."""
+        """Return the entries with blocked fields."""
         if self.value() == "loop":
             return queryset.filter(Exists(throttled_fields().filter(ledger_record_condition())))
         return queryset.exclude(blocked_fields={}) if self.value() else queryset
@@ -670,10 +670,8 @@ class LedgerAdmin(ReportMixin, BoardNamesMixin, RecordLinkMixin, RecordSearchMix
     @admin.display(description="Blocked fields")
     def held_fields(self, row: SyncMetadata) -> str:
         labels = labels_of(row)
-        lines = [
-            f"{labels.field(row.entity_type, key)}: {entry.get('reason', '')}"
-            for key, entry in row.blocked_fields.items()
-        ]
+        blocked = row.blocked_fields.items()
+        lines = [f"{labels.field(row.entity_type, key)}: {entry.get('reason', '')}" for key, entry in blocked]
         return humanize.without_request_id(" ".join(lines)) or humanize.DASH
 
 
