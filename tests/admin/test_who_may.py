@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -18,7 +17,6 @@ from uuid import uuid4
 
 import pytest
 from celery import current_app
-from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission, User
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -50,6 +48,7 @@ from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.all_pages import by_name, furnish, of_models
 from tests.admin.forms import values_of
+from tests.support.groups import make_groups
 
 pytestmark = pytest.mark.django_db
 PAGE = Path(__file__).resolve().parents[2] / "docs/howto/who-may-do-what.md"
@@ -358,9 +357,7 @@ ACTS = (
 @pytest.fixture(autouse=True)
 def groups(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The groups as an installation has them."""
-    import_module("npd.migrations.0005_groups").make(apps, None)
-    import_module("npd.migrations.0008_unmatched_items").permit(apps, None)
-    import_module("npd.migrations.0017_roles").narrow(apps, None)
+    make_groups()
     monkeypatch.setattr(current_app, "send_task", lambda name, **options: None)
 
 

@@ -187,11 +187,11 @@ def test_approvals_pauses_and_endpoints_are_filtered_and_ordered_as_every_list(
         ApprovalRequest.objects.create(entity_type="contact", entity_id=contact.pk, kind=kind, state="pending", **more)
         for kind, more in (("records", {"remote_id": "7"}), ("clear_npd", {"key": "phone"}))
     ]
-    guard, pauses, hooks = f"{SYNC}guard/", f"{SYNC}pauses/", "/api/v1/webhook-endpoints/"
-    assert [one["id"] for one in results(api, guard, ordering="id")] == [one.pk for one in acts]
-    assert [one["id"] for one in results(api, guard, monday_id="7")] == [acts[0].pk]
-    assert [one["id"] for one in results(api, guard, field="phone", fields="id")] == [acts[1].pk]
-    assert api.get(f"{guard}{acts[0].pk}/").json()["monday_id"] == "7"
+    approvals, pauses, hooks = f"{SYNC}approvals/", f"{SYNC}pauses/", "/api/v1/webhook-endpoints/"
+    assert [one["id"] for one in results(api, approvals, ordering="id")] == [one.pk for one in acts]
+    assert [one["id"] for one in results(api, approvals, monday_id="7")] == [acts[0].pk]
+    assert [one["id"] for one in results(api, approvals, field="phone", fields="id")] == [acts[1].pk]
+    assert api.get(f"{approvals}{acts[0].pk}/").json()["monday_id"] == "7"
     for body in ({"entity_type": "contact"}, {"entity_type": "organization"}, {"direction": "to_npd"}):
         assert api.post(pauses, body).status_code == 201
     assert results(api, pauses, ordering="-entity_type")[0]["entity_type"] == "organization"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import pytest
 from django.apps import apps
 from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
-from django.db.migrations.loader import MigrationLoader
+
+from tests.support.groups import make_groups
 
 NAMES = {"NPD Sync: view", "NPD Sync: resolve conflicts", "NPD Sync: steer the queue", "NPD Sync: change mappings"}
 
@@ -17,15 +16,6 @@ NAMES = {"NPD Sync: view", "NPD Sync: resolve conflicts", "NPD Sync: steer the q
 def migrated(*target: str) -> None:
     """To this migration; without one to the newest."""
     call_command("migrate", "npd", *target, verbosity=0)
-
-
-def make_groups() -> None:
-    """By the migrations, each with the models as it knew them."""
-    known = MigrationLoader(None).project_state([("npd", "0017_roles")]).apps
-    import_module("npd.migrations.0005_groups").make(known, None)
-    import_module("npd.migrations.0007_vocabulary").rename(known, None)
-    import_module("npd.migrations.0017_roles").narrow(known, None)
-    import_module("npd.migrations.0018_todays_words").rename(apps, None)
 
 
 @pytest.fixture
