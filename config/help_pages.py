@@ -43,17 +43,17 @@ PAGES = (
     ("settings/", "howto/who-may-do-what"),
     ("sync/unmatcheditem/", "howto/find-unmatched-items"),
     ("sync/notificationreceiver/", "howto/be-notified"),
-    ("sync/guardedact/", "howto/fix-blocked-fields"),
+    ("sync/approvalrequest/", "howto/fix-blocked-fields"),
     ("sync/webhookendpoint/", "howto/follow-changes"),
     ("sync/webhookdelivery/", "howto/follow-changes"),
     ("sync/syncqueue/", "howto/steer-the-queue"),
-    ("sync/boardlink/held/", "howto/fix-blocked-fields"),
+    ("sync/boardlink/blocked/", "howto/fix-blocked-fields"),
     ("sync/boardlink/set-up/", "howto/set-up-with-the-wizard"),
     ("sync/boardlink/", "howto/change-a-fields-rule-or-direction"),
     ("sync/mondayaccount/", "connect-monday"),
     ("sync/decision/", "howto/read-sync-health"),
     ("sync/tombstone/", "howto/read-sync-health"),
-    ("sync/refuseditem/", "howto/read-sync-health"),
+    ("sync/ignoreditem/", "howto/read-sync-health"),
     ("sync/apitoken/", "howto/make-api-tokens"),
     ("sync/", "reference/tables"),
     ("npd/contact/import/", "howto/import-contacts"),
@@ -179,7 +179,7 @@ def _address_of(href: str, name: str) -> str:
 
 
 CHANGELOG = "reference/api-changelog"
-PROBLEMS = "reference/problems"
+PROBLEMS = "reference/http"
 
 
 @require_safe

@@ -12,7 +12,7 @@ from conflicts.models import BASE, CUSTOM, MONDAY, NPD, ConflictKind, SyncConfli
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 from sync.reconcile.field_plan import base_of
 from sync.reconcile.field_values import RelatedNotFound, clean_values, parse_input
 
@@ -31,7 +31,7 @@ class InvalidResolution(ActionError):
         self.sentence = sentence
 
 
-class OutdatedResolution(Conflict):
+class DecidedTooLate(Conflict):
     """Nothing was stored, for it is not as the person saw it; `current` has the present values by field."""
 
     def __init__(self, sentence: str, current: Mapping[str, Sides]) -> None:
@@ -39,18 +39,18 @@ class OutdatedResolution(Conflict):
         self.current = dict(current)
 
 
-class StaleResolution(OutdatedResolution):
+class NotAsSeen(DecidedTooLate):
     """The values are no longer those that were seen."""
 
     default_code = "stale"
 
     @classmethod
-    def of(cls, labels: str, current: Mapping[str, Sides]) -> StaleResolution:
+    def of(cls, labels: str, current: Mapping[str, Sides]) -> NotAsSeen:
         """Return the error about these fields."""
         return cls(f"{labels} changed while you were deciding. Check the current values, then choose again.", current)
 
 
-class NotOpen(OutdatedResolution):
+class NotOpen(DecidedTooLate):
     """Nothing waits for a decision."""
 
     default_code = "not_waiting"
@@ -118,7 +118,7 @@ def effect_of(
     )
 
 
-def selection_effect(conflict: SyncConflict, key: str, selection: Resolution) -> Effect:
+def selection_effect(conflict: SyncConflict, key: str, selection: FieldSelection) -> Effect:
     """Return what a field's choice leads to, from the values that it was made for."""
     return effect_of(
         selection.choose,
@@ -156,7 +156,7 @@ def fields_with_base(conflict: SyncConflict, context: ConflictContext) -> set[st
     return known | (stored & set(conflict.conflict_fields))
 
 
-def selection_problem(conflict: SyncConflict, context: ConflictContext, key: str, selection: Resolution) -> str:
+def selection_problem(conflict: SyncConflict, context: ConflictContext, key: str, selection: FieldSelection) -> str:
     """Return why this choice can't be stored, as a sentence; empty when it can.
 
     A value that a side has already is checked only for being required; the pass that applies it says what the

@@ -7,16 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.db.models import Model
 from django.test import Client
 from django.utils import timezone
 
 from npd.models import Contact, Organization
-from sync.models import Decision, GuardedAct, Intent, RefusedItem, SyncAudit, SyncMetadata, SyncQueue
+from sync.models import ApprovalRequest, Decision, IgnoredItem, Intent, SyncMetadata, SyncQueue, Verification
 from tests.admin import states
 from tests.admin.forms import values_of
 from tests.api.conftest import with_token
+from tests.support.people import staff_who_may
 
 pytestmark = pytest.mark.django_db
 
@@ -35,7 +36,7 @@ def sync_state(contact: Contact) -> Model:
     held = {"phone": {"reason": QUOTED, "code": "rejected"}}
     conflicts = {"fields": ["phone"], "values": {"phone": {"local": QUOTED}}}
     return SyncMetadata.objects.create(
-        entity_type="contact", entity_id=str(contact.pk), last_error=QUOTED, note=QUOTED, held=held,
+        entity_type="contact", entity_id=str(contact.pk), last_error=QUOTED, note=QUOTED, blocked_fields=held,
         base={"phone": [QUOTED]}, conflicts=conflicts,
     )  # fmt: skip
 
@@ -56,30 +57,27 @@ ROWS: dict[str, Callable[[Contact], Model]] = {
     "activity": lambda contact: Decision.objects.create(
         entity_type="contact", entity_id=contact.pk, kind="push", key="phone", sentence=QUOTED, values={"after": QUOTED}
     ),
-    "ignored item": lambda contact: RefusedItem.objects.create(
-        entity_type="contact", item_id="5", entity_id=contact.pk, reason=QUOTED, let_go=True
+    "ignored item": lambda contact: IgnoredItem.objects.create(
+        entity_type="contact", item_id="5", entity_id=contact.pk, reason=QUOTED, unlinked=True
     ),
-    "approval": lambda contact: GuardedAct.objects.create(
+    "approval": lambda contact: ApprovalRequest.objects.create(
         entity_type="contact",
         entity_id=contact.pk,
         kind="records",
-        state="held",
+        state="pending",
         label=QUOTED,
         values={"phone": QUOTED},
     ),
 }
 BY_API = {
     "failed job": "sync/queue/", "waiting job": "sync/queue/", "sync state": "sync/states/",
-    "ignored item": "sync/ignored-items/", "approval": "sync/guard/",
+    "ignored item": "sync/ignored-items/", "approval": "sync/approvals/",
 }  # fmt: skip
 
 
 def reader_of(row: Model, *more: str) -> User:
     """Somebody who may see rows like this one."""
-    user = User.objects.create_user(f"reader{len(more)}", is_staff=True)
-    names = [f"view_{row._meta.model_name}", *more]
-    user.user_permissions.set(Permission.objects.filter(codename__in=names))
-    return user
+    return staff_who_may(f"view_{row._meta.model_name}", *more, name=f"reader{len(more)}")
 
 
 @pytest.fixture
@@ -145,16 +143,16 @@ def test_blocked_values_quote_a_record_to_whoever_may_see_it_alone(client: Clien
     SyncMetadata.objects.update(conflicts={})
     for more, is_told in ([], False), (["change_contact"], True):
         client.force_login(reader_of(row, *more))
-        page = client.get("/admin/sync/boardlink/held/").content.decode()
+        page = client.get("/admin/sync/boardlink/blocked/").content.decode()
         assert (QUOTED in page, HIDDEN in page) == (is_told, not is_told)
 
 
 def test_what_a_verification_found_is_told_to_whoever_may_see_the_records(client: Client, contact: Contact) -> None:
     found = {"record": str(contact.pk), "name": "Ann", "fields": [{"field": "phone", "words": QUOTED}]}
-    row = SyncAudit.objects.create(entity_type="contact", sampled=3, drifted=1, details=[found])
+    row = Verification.objects.create(entity_type="contact", compared=3, differed=1, details=[found])
     for more, is_told in ([], False), (["view_contact"], True):
         client.force_login(reader_of(row, *more))
-        page = client.get(f"/admin/sync/syncaudit/{row.pk}/change/").content.decode()
+        page = client.get(f"/admin/sync/verification/{row.pk}/change/").content.decode()
         assert (QUOTED in page, HIDDEN in page) == (is_told, not is_told)
 
 
@@ -173,12 +171,6 @@ def test_what_other_code_keeps_in_sync_is_told_to_whoever_may_see_sync_states(cl
     assert QUOTED in client.get("/admin/sync/syncmetadata/", {"q": "Sophie"}).content.decode()
 
 
-def person_who_may(*rights: str) -> User:
-    user = User.objects.create_user(f"may{len(rights)}", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=rights))
-    return user
-
-
 @pytest.mark.parametrize(("kept", "other"), [("contact", "organization"), ("organization", "contact")])
 def test_a_record_names_the_one_it_points_at_to_whoever_may_see_that(
     client: Client, contact: Contact, kept: str, other: str
@@ -192,7 +184,7 @@ def test_a_record_names_the_one_it_points_at_to_whoever_may_see_that(
     relation = "organization" if kept == "contact" else "billing_contact"
     filtered = {f"{relation}__id__exact": str(getattr(record, f"{relation}_id"))}
     for more, is_told in ([], False), ([f"view_{other}"], True):
-        user = person_who_may(*rights, *more)
+        user = staff_who_may(*rights, *more, name=f"may{len(more)}")
         client.force_login(user)
         export = b"".join(client.post(f"{listed}export/", {"format": "csv"})).decode()  # type: ignore[arg-type]
         page = client.get(f"{listed}{record.pk}/change/").content.decode()
@@ -207,14 +199,18 @@ def test_a_record_names_the_one_it_points_at_to_whoever_may_see_that(
 def test_how_fields_are_synced_names_a_related_record_to_whoever_may_see_it(contact: Contact) -> None:
     Contact.objects.update(organization=Organization.objects.create(name="Quiet Works"))
     for more, is_told in ([], False), (["view_organization"], True):
-        answer = with_token(person_who_may("view_contact", *more)).get(f"/api/v1/contacts/{contact.pk}/sync/").json()
+        answer = (
+            with_token(staff_who_may("view_contact", *more, name=f"may{len(more)}"))
+            .get(f"/api/v1/contacts/{contact.pk}/sync/")
+            .json()
+        )
         assert ("Quiet Works" in [one["npd"] for one in answer["fields"]]) is is_told
 
 
 def test_a_form_without_the_relation_that_its_reader_may_not_see_keeps_it(client: Client, contact: Contact) -> None:
     organization = Organization.objects.create(name="Quiet Works")
     Contact.objects.update(organization=organization)
-    client.force_login(person_who_may("view_contact", "change_contact"))
+    client.force_login(staff_who_may("view_contact", "change_contact"))
     page = f"/admin/npd/contact/{contact.pk}/change/"
     client.post(page, {**values_of(client.get(page), "contact_form"), "role_title": "Buyer", "organization": ""})
     contact.refresh_from_db()

@@ -21,6 +21,7 @@ from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.test_health import headline_of, html_of, tasks_of, text_of
 from tests.admin.test_records import words_of
+from tests.support.people import staff_who_may
 
 PAGES = ("/admin/", "/admin/inbox/", "/admin/npd/contact/", "/admin/npd/contact/{}/change/", "/admin/settings/",
          "/admin/sync/syncqueue/", "/admin/sync/boardlink/")  # fmt: skip
@@ -55,7 +56,7 @@ def test_a_stop_is_on_every_page_with_its_cause_and_one_button(
         html = browser_of_person.get(page.format(stopped["synced"].pk)).content.decode()
         assert "Daily limit exceeded" in words_of(stop_of(html)), page
         assert button_of(html) == TRY
-    MondayAccount.objects.update(paused_until=None, pause_reason="", pause_code="")
+    MondayAccount.objects.update(stopped_until=None, stop_reason="", stop_code="")
     for page in PAGES:
         assert not stop_of(browser_of_person.get(page.format(stopped["synced"].pk)).content.decode())
 
@@ -66,7 +67,7 @@ def test_a_token_that_monday_refuses_is_replaced_by_who_may(browser_of_person: C
     assert button_of(html).startswith("/admin/sync/boardlink/set-up/")
     assert browser_of_person.get(button_of(html)).status_code == 200
     # While the next probe is due, nothing is better yet.
-    MondayAccount.objects.update(paused_until=sync_now() - timedelta(minutes=1))
+    MondayAccount.objects.update(stopped_until=sync_now() - timedelta(minutes=1))
     assert button_of(html_of(browser_of_person)).startswith("/admin/sync/boardlink/set-up/")
     assert headline_of(browser_of_person) != "All syncing"
 
@@ -98,9 +99,7 @@ def test_a_token_that_is_gone_is_a_stop_where_boards_are_set_up(
 
 
 def test_who_may_not_act_is_told_the_cause_and_has_no_button(client: Client, stopped: dict[str, Any]) -> None:
-    reader = User.objects.create_user("reader", password="x", is_staff=True)
-    reader.user_permissions.add(Permission.objects.get(codename="view_contact"))
-    client.force_login(reader)
+    client.force_login(staff_who_may("view_contact"))
     html = html_of(client)
     assert "Daily limit exceeded" in words_of(stop_of(html))
     assert button_of(html) == ""
@@ -168,7 +167,7 @@ def test_a_stop_that_begins_or_ends_is_another_version_of_every_page(
     BoardLink.objects.update(blocked_reason="", blocked_until=None)
     breaker.trip_account(ConnectionLost("gone"))
     seen.append(version())
-    MondayAccount.objects.update(paused_until=None, needs_probe=False, pause_reason="")
+    MondayAccount.objects.update(stopped_until=None, needs_probe=False, stop_reason="")
     seen.append(version())
     assert all(one != other for one, other in pairwise(seen))
 

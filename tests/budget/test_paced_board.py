@@ -26,7 +26,7 @@ def tight(world: World, monday: Planned) -> Contact:
     world.contact("Bob", role_title="Boss")
     contact = world.linked("Ann", role_title="Boss")
     monday.limits(plan="standard")
-    ApiUsage.objects.create(slot=sync_now() - timedelta(minutes=30), entity_type="contact", calls=100, looks=50)
+    ApiUsage.objects.create(slot=sync_now() - timedelta(minutes=30), entity_type="contact", calls=100, passes=50)
     return contact
 
 
@@ -37,7 +37,7 @@ def edit(contact: Contact, title: str) -> None:
 
 def gathering(world: World, contact: Contact) -> None:
     """A look was just made; another change waits."""
-    BoardLink.objects.filter(entity_type="contact").update(last_look=sync_now())
+    BoardLink.objects.filter(entity_type="contact").update(last_pass_at=sync_now())
     edit(contact, "Chair")
     world.work()
     assert world.status(contact) == "pending"
@@ -64,7 +64,7 @@ def test_changes_are_gathered_until_the_window_ends_and_then_go_out_together(wor
 def test_a_change_never_waits_for_more_than_one_window(world: World, tight: Contact) -> None:
     gathering(world, tight)
     world.pass_time(seconds=pass_budget.batching_delay() + 5)
-    BoardLink.objects.filter(entity_type="contact").update(last_look=sync_now())
+    BoardLink.objects.filter(entity_type="contact").update(last_pass_at=sync_now())
     world.work()
     assert world.status(tight) == "synced"
 

@@ -17,12 +17,12 @@ from conflicts.database_store import DatabaseConflictStore
 from conflicts.models import SyncConflict
 from conflicts.presenter import conflict_progress, screen_options
 from conflicts.resolution import resolve, undo, undo_problem
-from conflicts.validation import InvalidResolution, NotOpen, StaleResolution
+from conflicts.validation import InvalidResolution, NotAsSeen, NotOpen
 from npd.models import Contact
 from sync import registry
 from sync.choices import Cause, Priority
 from sync.kernel.conflict_store import RECORD_KEY, ConflictReport, FieldConflict, Option
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 from sync.models import BoardLink, Decision, FieldMapping, SyncQueue
 from sync.reconcile.identity import duplicate_question
 from tests.conflicts.conftest import conflict_of, record
@@ -70,7 +70,7 @@ def conflict(contact: Contact) -> SyncConflict:
 
 
 def pick(conflict: SyncConflict, by: User, choose: str, value: str = "", seen: Any = None) -> SyncConflict:
-    chosen = {RECORD_KEY: Resolution(choose, value)}
+    chosen = {RECORD_KEY: FieldSelection(choose, value)}
     return resolve(conflict.pk, by=by, resolution_type="merge", selections=chosen, seen=seen or EDITED)
 
 
@@ -99,7 +99,7 @@ def test_a_chosen_option_is_stored_and_reaches_the_engine_with_what_was_seen(
 
 def test_one_side_names_the_option_by_which_it_stands(conflict: SyncConflict, ada: User) -> None:
     resolve(conflict.pk, by=ada, resolution_type="keep_monday", seen={**EDITED, **IT})
-    assert SyncConflict.objects.get().stored_choice.fields[RECORD_KEY].choose == "monday"
+    assert SyncConflict.objects.get().stored_resolution.fields[RECORD_KEY].choose == "monday"
 
 
 def test_an_option_that_was_carried_out_closes_it_with_all_its_values(
@@ -108,7 +108,7 @@ def test_an_option_that_was_carried_out_closes_it_with_all_its_values(
     resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=EDITED)
     record(over(contact, applied={RECORD_KEY: "The item was made again."}))
     settled = conflict_of(contact)
-    assert (settled.resolution_type, settled.resolved_by, settled.choice) == ("keep_npd", ada, None)
+    assert (settled.resolution_type, settled.resolved_by, settled.resolution) == ("keep_npd", ada, None)
     assert settled.resolved_data == {RECORD_KEY: "The item was made again."}
     assert settled.merge_selections[RECORD_KEY]["label"] == "Make the item again"
     assert (settled.what, settled.npd_data, settled.base_data) == (
@@ -125,7 +125,7 @@ def test_an_option_that_doesnt_hold_any_more_is_handed_back_and_stays_chosen(
     record(gone(contact, moved, rejected={RECORD_KEY: "The record was edited after you chose."}))
     back = conflict_of(contact)
     assert (back.is_open, back.is_being_applied) == (True, False)
-    assert back.stored_choice.handed_back[RECORD_KEY].choose == "monday"
+    assert back.stored_resolution.handed_back[RECORD_KEY].choose == "monday"
     assert "edited after you chose" in conflict_progress(back).sentence
     assert back.npd_data == {"role_title": "Commodore"}
 
@@ -147,16 +147,16 @@ def test_a_way_that_is_not_offered_is_refused_in_words(contact: Contact, ada: Us
     record(gone(contact, ROLE, options=[DELETE]))
     refused: list[tuple[str, Any, str]] = [
         ("keep_npd", {}, "“keep_npd” is not offered here. Offered: monday (Delete the record)."),
-        ("merge", {RECORD_KEY: Resolution("custom", "nope")}, "“custom nope” is not offered here"),
+        ("merge", {RECORD_KEY: FieldSelection("custom", "nope")}, "“custom nope” is not offered here"),
         ("merge", {}, "Nothing is chosen yet"),
-        ("merge", {"role_title": Resolution("npd")}, "choose under “record”"),
+        ("merge", {"role_title": FieldSelection("npd")}, "choose under “record”"),
         ("auto", {}, "is no resolution of"),
     ]
     for type_, selections, words in refused:
         with pytest.raises(InvalidResolution) as bad:
             resolve(conflict_of(contact).pk, by=ada, resolution_type=type_, selections=selections, seen=EDITED)
         assert words in str(bad.value)
-    assert conflict_of(contact).choice is None
+    assert conflict_of(contact).resolution is None
 
 
 def test_what_was_not_seen_as_it_is_answers_with_the_present_values(conflict: SyncConflict, ada: User) -> None:
@@ -166,10 +166,10 @@ def test_what_was_not_seen_as_it_is_answers_with_the_present_values(conflict: Sy
         {**EDITED, RECORD_KEY: {"npd": "Something else happened.", "monday": None}},
         IT,
     ):
-        with pytest.raises(StaleResolution) as stale:
+        with pytest.raises(NotAsSeen) as stale:
             pick(conflict, ada, "npd", seen=seen)
         assert stale.value.current == {**EDITED, **IT}
-    assert SyncConflict.objects.get().choice is None
+    assert SyncConflict.objects.get().resolution is None
 
 
 def test_a_deleted_record_is_called_by_its_name_and_can_be_decided_on(contact: Contact, ada: User) -> None:
@@ -186,9 +186,9 @@ def test_a_deleted_record_is_called_by_its_name_and_can_be_decided_on(contact: C
 def test_who_is_this_is_settled_by_naming_the_candidate(contact: Contact, ada: User) -> None:
     record(who(contact))
     conflict = conflict_of(contact)
-    with pytest.raises(StaleResolution):
+    with pytest.raises(NotAsSeen):
         resolve(conflict.pk, by=ada, resolution_type="merge",
-                selections={RECORD_KEY: Resolution("custom", "8")},
+                selections={RECORD_KEY: FieldSelection("custom", "8")},
                 seen={})  # fmt: skip
     pick(conflict, ada, "custom", "8", seen=IT)
     record(who(contact, data={}, applied={RECORD_KEY: "Linked with the item “Grace H.”."}))
@@ -241,14 +241,6 @@ class TestByApi:
         assert (answer.status_code, answer.json()["state"]) == (200, "applying")
         assert answer.json()["message"] == "Being applied: “Unlink”. Both stay as they are."
 
-    def test_an_identity_shows_its_candidates_and_the_list_is_narrowed_by_kind(
-        self, api: APIClient, contact: Contact
-    ) -> None:
-        record(who(contact))
-        (found,) = api.get("/api/v1/sync/conflicts/?kind=identity").json()["results"]
-        assert [one["label"] for one in found["about"]["candidates"]] == ["Grace H.", "G. Hopper"]
-        assert api.get("/api/v1/sync/conflicts/stats").json()["by_kind"]["identity"] == 1
-
     def test_an_undo_that_cant_be_answers_400_and_an_open_one_409(
         self, api: APIClient, conflict: SyncConflict, contact: Contact, ada: User
     ) -> None:
@@ -272,35 +264,12 @@ class TestOnTheScreen:
             "seen-role_title": json.dumps([role, None]), "seen-record": json.dumps([what, None]),
         }  # fmt: skip
 
-    def test_it_shows_what_happened_the_edited_values_and_the_ways(
-        self, browser: Client, conflict: SyncConflict
-    ) -> None:
-        response = browser.get(self.screen(conflict))
-        page = text_of(response)
-        for words in (WHAT, "Admiral", "Captain", "removed", AGAIN.label, DELETE.effect, UNLINK.label):
-            assert words in page
-        assert 'value="custom unlink"' in response.content.decode()
-
     def test_a_way_is_stored_by_the_form(self, browser: Client, conflict: SyncConflict) -> None:
         response = browser.post(self.screen(conflict), self.form("custom unlink"))
         assert (response.status_code, response["Location"]) == (303, self.screen(conflict))
-        choice = SyncConflict.objects.get().stored_choice
+        choice = SyncConflict.objects.get().stored_resolution
         assert (choice.resolution_type, choice.fields[RECORD_KEY].value) == ("merge", "unlink")
         assert "“Unlink”. Both stay as they are." in text_of(browser.get(self.screen(conflict)))
-
-    def test_a_way_by_which_one_side_stands_is_kept_as_such(self, browser: Client, conflict: SyncConflict) -> None:
-        browser.post(self.screen(conflict), self.form("npd"))
-        assert SyncConflict.objects.get().stored_choice.resolution_type == "keep_npd"
-
-    def test_a_stale_screen_shows_the_values_of_now_and_keeps_the_choice(
-        self, browser: Client, conflict: SyncConflict
-    ) -> None:
-        response = browser.post(self.screen(conflict), self.form("monday", role="Lieutenant"))
-        assert response.status_code == 409
-        assert "changed while you were deciding" in text_of(response)
-        option = r'value="monday"\s+data-option\s+data-label="Delete the record"\s+data-deletes\s+checked'
-        assert re.search(option, response.content.decode())
-        assert SyncConflict.objects.get().choice is None
 
     def test_candidates_stand_side_by_side_with_what_differs(self, browser: Client, contact: Contact) -> None:
         link = BoardLink.objects.create(entity_type="contact", board_id="1")
@@ -316,16 +285,6 @@ class TestOnTheScreen:
         assert "Belongs to another record already." in page
         assert page.count("grace@navy.test") == 2
 
-    def test_a_settled_one_says_why_it_cant_be_undone(
-        self, browser: Client, conflict: SyncConflict, contact: Contact, ada: User
-    ) -> None:
-        pick(conflict, ada, "npd")
-        record(over(contact, applied={RECORD_KEY: "The item was made again."}))
-        page = text_of(browser.get(self.screen(conflict)))
-        assert "Can’t be undone here." in page
-        assert "Archive the new item" in page
-        assert "Nothing was undone." in text_of(browser.post(self.screen(conflict, "undo"), follow=True))
-
 
 def test_an_address_may_choose_an_option_before_and_stores_nothing(client: Client, contact: Contact, ada: User) -> None:
     client.force_login(ada)
@@ -334,7 +293,7 @@ def test_an_address_may_choose_an_option_before_and_stores_nothing(client: Clien
     page = client.get(f"{url}?option={AGAIN.choose}").content.decode()
     assert re.search(r'value="npd"[^>]*checked', page)
     assert not re.search(r'name="option"[^>]*checked', client.get(f"{url}?option=nothing").content.decode())
-    assert conflict_of(contact).choice is None
+    assert conflict_of(contact).resolution is None
 
 
 def test_an_answer_that_merges_two_records_is_marked_as_deleting(contact: Contact) -> None:

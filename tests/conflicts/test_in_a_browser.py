@@ -1,4 +1,4 @@
-"""Conflicts in a real browser: the keys that the ten conflicts don't need, long texts, a batch that is stopped."""
+"""Conflicts in a real browser: keys, long texts, a batch that is stopped."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_keys_walk_type_explain_and_undo(open_page: Any) -> None:
     assert summary == "Writes 1 field in NPD, 1 column on Monday. 1 field stays open."
     press(page, "Enter")
     page.get_by_text("Being applied: Role becomes").wait_for()
-    [(key, pick)] = conflict_of(first).stored_choice.fields.items()
+    [(key, pick)] = conflict_of(first).stored_resolution.fields.items()
     assert (key, pick.choose, pick.value) == ("role_title", "custom", "Admiral")
     button = page.get_by_role("button", name="Undo the resolution of first")
     assert not button.is_visible()
@@ -58,6 +58,17 @@ def test_keys_walk_type_explain_and_undo(open_page: Any) -> None:
     press(page, "u")
     page.get_by_text("Undo requested by Ada").wait_for()
     assert conflict_of(first).is_being_undone
+    assert not errors
+
+
+def test_one_key_chooses_a_side_for_the_field_or_for_all(open_page: Any) -> None:
+    made = of_fields("made", PHONE, ROLE)
+    page, errors = open_page()
+    page.goto(screen(conflict_of(made)))
+    picked = page.locator("input[name^=pick-]:checked")
+    for key, sides in (("m", ["monday"] * 2), ("a", ["npd"] * 2), ("2", ["base", "npd"])):
+        press(page, key)
+        assert picked.evaluate_all("all => all.map(one => one.value)") == sides, key
     assert not errors
 
 
@@ -86,7 +97,7 @@ def test_keys_that_are_typed_elsewhere_or_open_something_choose_and_send_nothing
     equal.locator("summary").focus()
     press(page, "Enter")
     expect(equal).to_have_attribute("open", "")
-    assert not SyncConflict.objects.filter(choice__isnull=False).exists()
+    assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
     assert not errors
 
 
@@ -110,7 +121,7 @@ def test_what_was_chosen_or_typed_is_left_behind_only_after_a_question(open_page
     assert (page.url.split("?")[0].endswith(screen(conflict_of(first))), result.input_value()) == (True, "+44 1")
     press(page, "Enter")
     page.wait_for_url(f"**{screen(conflict_of(second))}**")
-    assert conflict_of(first).stored_choice.fields["phone"].value == "+44 1"
+    assert conflict_of(first).stored_resolution.fields["phone"].value == "+44 1"
     assert asked == ["beforeunload"] * 2
     assert not errors
 
@@ -135,7 +146,7 @@ def test_both_long_texts_are_used_by_one_key_and_edited(open_page: Any) -> None:
     page.keyboard.type(" Done.")
     press(page, "Escape", "Enter")
     page.get_by_text("Being applied: Notes becomes").wait_for()
-    [(key, pick)] = conflict_of(made).stored_choice.fields.items()
+    [(key, pick)] = conflict_of(made).stored_resolution.fields.items()
     assert (key, pick.choose, pick.value) == ("notes", "custom", f"{BOTH_NOTES} Done.")
     assert not errors
 
@@ -150,7 +161,7 @@ def test_the_list_is_worked_by_keys_and_a_toast_takes_the_last_one_back(open_pag
     toast.get_by_text("Nothing was resolved here yet").wait_for()
     press(page, "j", "j", "k", "3")
     toast.get_by_text("first: Being applied: Phone becomes").wait_for()
-    assert conflict_of(first).stored_choice.resolution_type == "keep_monday"
+    assert conflict_of(first).stored_resolution.resolution_type == "keep_monday"
     assert "second" in page.locator("tr.cfl-current").inner_text()
     press(page, "u")
     toast.get_by_text("It will be undone as soon as it is written.").wait_for()
@@ -161,7 +172,7 @@ def test_the_list_is_worked_by_keys_and_a_toast_takes_the_last_one_back(open_pag
     assert conflict_of(first).is_being_undone
     press(page, "1")
     toast.get_by_text("second: Being applied").wait_for()
-    assert conflict_of(second).stored_choice.resolution_type == "keep_npd"
+    assert conflict_of(second).stored_resolution.resolution_type == "keep_npd"
     press(page, "j", "1")
     toast.get_by_text("This conflict has several fields").wait_for()
     assert not conflict_of(two).is_being_applied
@@ -268,7 +279,7 @@ def test_a_batch_that_ends_while_stop_here_is_on_its_way_does_not_cut_it_off(
     route.fulfill(response=answer)
     page.get_by_text("Stopped. 3 conflicts are left as they were").wait_for()
     assert page.get_by_role("button", name="Stop here").count() == 0
-    assert not SyncConflict.objects.filter(choice__isnull=False).exists()
+    assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
     assert not errors
     assert cut_off == []
 

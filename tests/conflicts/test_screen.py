@@ -12,7 +12,7 @@ from django.urls import reverse
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.kernel.conflict_store import ConflictReport, FieldConflict
-from sync.models import SyncMetadata, Tombstone
+from sync.models import SyncMetadata
 from tests.admin import states
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, person_who_may, record, seen
 
@@ -45,7 +45,7 @@ def test_both_of_a_long_text_are_used_without_a_script_for_the_values_seen(brows
     answer = browser.post(url, form(replace(notes, npd="Other"), pick__notes="both"))
     assert answer.status_code == 409
     browser.post(url, form(notes, pick__notes="both"))
-    choice = conflict_of(contact).stored_choice.fields["notes"]
+    choice = conflict_of(contact).stored_resolution.fields["notes"]
     assert (choice.choose, choice.value) == ("custom", "Call.\nTuesday\nWednesday")
 
 
@@ -64,7 +64,7 @@ def test_the_screen_shows_both_sides_the_base_what_is_held_and_folds_what_is_equ
     }
     SyncMetadata.objects.create(
         entity_type="contact", entity_id=str(contact.pk), base=base,
-        held={"notes": {"reason": "Monday refused it."}}, altered={}, conflicts={},
+        blocked_fields={"notes": {"reason": "Monday refused it."}}, altered={}, conflicts={},
     )  # fmt: skip
     response = browser.get(screen(conflict))
     shown, page = text_of(response), response.content.decode()
@@ -95,7 +95,7 @@ def test_resolve_stores_the_choice_and_stays(browser: Client, conflict: SyncConf
         screen(conflict), form(PHONE, ROLE, pick__phone="monday", pick__role_title="npd", resolve="1")
     )
     assert (response.status_code, response["Location"]) == (303, screen(conflict))
-    choice = SyncConflict.objects.get().stored_choice
+    choice = SyncConflict.objects.get().stored_resolution
     assert (choice.resolution_type, choice.by_id) == ("merge", ada.pk)
     assert {key: pick.choose for key, pick in choice.fields.items()} == {"phone": "monday", "role_title": "npd"}
     assert "Being applied" in text_of(browser.get(screen(conflict)))
@@ -103,18 +103,7 @@ def test_resolve_stores_the_choice_and_stays(browser: Client, conflict: SyncConf
 
 def test_one_side_for_every_field_is_kept_as_such(browser: Client, conflict: SyncConflict) -> None:
     browser.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd", pick__role_title="npd"))
-    assert SyncConflict.objects.get().stored_choice.resolution_type == "keep_npd"
-
-
-def test_resolve_and_next_goes_to_the_next_one_and_tells_how_far_this_is(
-    browser: Client, conflict: SyncConflict
-) -> None:
-    other = Contact.objects.create(name="Alan Turing", monday_id="72")
-    record(finding(other, PHONE))
-    response = browser.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd", next="1"))
-    assert response["Location"] == f"{screen(conflict_of(other))}?after={conflict.pk}"
-    page = text_of(browser.get(response["Location"]))
-    assert "Grace Hopper Being applied: Phone becomes “+44 20 7946 0812”." in page
+    assert SyncConflict.objects.get().stored_resolution.resolution_type == "keep_npd"
 
 
 def test_the_status_turns_from_being_applied_to_settled_and_says_what_was_written_where(
@@ -133,13 +122,6 @@ def test_the_status_turns_from_being_applied_to_settled_and_says_what_was_writte
     )
 
 
-def test_a_waiting_choice_says_why_it_waits(browser: Client, conflict: SyncConflict, settings: Any) -> None:
-    settings.MONDAY_API_KEY = ""
-    browser.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd"))
-    assert "Monday isn't configured" in browser.get(screen(conflict, "status")).json()["waits"]
-    assert "Monday isn&#x27;t configured" in browser.get(screen(conflict)).content.decode()
-
-
 def test_a_stale_screen_shows_the_new_values_beside_the_choices_that_are_kept(
     browser: Client, conflict: SyncConflict, contact: Contact
 ) -> None:
@@ -156,19 +138,10 @@ def test_a_stale_screen_shows_the_new_values_beside_the_choices_that_are_kept(
     assert re.search(r'name="pick-phone"\s+value="monday"\s+checked', html)
     assert re.search(r'name="pick-role_title"\s+value="custom"\s+checked', html)
     assert 'value="Rear Admiral"' in html
-    assert SyncConflict.objects.get().choice is None
+    assert SyncConflict.objects.get().resolution is None
 
     again = browser.post(screen(conflict), form(moved, ROLE, pick__phone="monday"))
     assert again.status_code == 303
-
-
-def test_a_field_that_left_the_conflict_meanwhile_is_named(
-    browser: Client, conflict: SyncConflict, contact: Contact
-) -> None:
-    record(finding(contact, PHONE))
-    response = browser.post(screen(conflict), form(PHONE, ROLE, pick__role_title="npd"))
-    assert response.status_code == 409
-    assert "No longer in conflict: Role." in text_of(response)
 
 
 def test_multi_line_values_survive_the_way_through_a_browser(browser: Client, contact: Contact) -> None:
@@ -176,7 +149,7 @@ def test_multi_line_values_survive_the_way_through_a_browser(browser: Client, co
     record(finding(contact, notes))
     typed = form(notes, pick__notes="custom", value__notes="five\r\nsix")
     assert browser.post(screen(conflict_of(contact)), typed).status_code == 303
-    assert conflict_of(contact).stored_choice.fields["notes"].value == "five\nsix"
+    assert conflict_of(contact).stored_resolution.fields["notes"].value == "five\nsix"
 
 
 def test_an_invalid_typed_value_is_explained_at_its_field_and_kept(browser: Client, conflict: SyncConflict) -> None:
@@ -188,7 +161,7 @@ def test_an_invalid_typed_value_is_explained_at_its_field_and_kept(browser: Clie
     assert 'value="no digits"' in html
     assert re.search(r'name="value-phone"[^>]*aria-describedby="[^"]*problem-phone"[^>]*aria-invalid="true"', html)
     assert re.search(r'name="pick-role_title"\s+value="npd"\s+checked', html)
-    assert SyncConflict.objects.get().choice is None
+    assert SyncConflict.objects.get().resolution is None
 
 
 def test_a_forged_seen_value_is_stale(browser: Client, conflict: SyncConflict) -> None:
@@ -207,26 +180,13 @@ def test_a_handed_back_choice_is_shown_with_its_reason_and_stays_chosen(
     assert re.search(r'name="pick-phone"\s+value="npd"\s+checked', response.content.decode())
 
 
-def test_a_settled_conflict_is_shown_read_only_with_who_when_and_what(
-    browser: Client, conflict: SyncConflict, contact: Contact
-) -> None:
-    browser.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd", pick__role_title="monday"))
-    record(finding(contact, applied={"phone": PHONE.npd, "role_title": ROLE.monday}))
-    response = browser.get(screen(conflict))
-    page = text_of(response)
-    assert f"Ada, {SyncConflict.objects.get().resolved_at:%-d %b %Y, %H:%M} UTC" in page
-    assert "Chosen: NPD’s value. Written on Monday." in page
-    assert "Chosen: Monday’s value. Written in NPD." in page
-    assert '<form method="post" id="cfl-form"' not in response.content.decode()
-
-
 def test_who_may_only_look_sees_the_values_and_can_choose_nothing(client: Client, conflict: SyncConflict) -> None:
     client.force_login(person_who_may("view_syncconflict"))
     response = client.get(screen(conflict))
     assert "You may view conflicts, not resolve them." in text_of(response)
     assert 'name="pick-phone"' not in response.content.decode()
     assert client.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd")).status_code == 403
-    assert SyncConflict.objects.get().choice is None
+    assert SyncConflict.objects.get().resolution is None
 
 
 def test_who_may_not_change_the_record_settles_with_the_values_shown_and_types_none(
@@ -241,9 +201,9 @@ def test_who_may_not_change_the_record_settles_with_the_values_shown_and_types_n
     refused = client.post(screen(conflict), typed)
     assert refused.status_code == 403
     assert "Nothing was stored" in text_of(refused)
-    assert SyncConflict.objects.get().choice is None
+    assert SyncConflict.objects.get().resolution is None
     assert client.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd")).status_code == 303
-    assert SyncConflict.objects.get().choice
+    assert SyncConflict.objects.get().resolution
 
 
 def test_an_option_that_deletes_is_asked_about_by_a_red_button_before_anything_is_stored(
@@ -260,10 +220,10 @@ def test_an_option_that_deletes_is_asked_about_by_a_red_button_before_anything_i
     assert asked.status_code == 200
     [button] = re.findall(r'<button\s+class="npd-button npd-button-danger"[^>]*>([^<]*)<', asked.content.decode())
     assert button.strip() == "Delete the record"
-    assert conflict_of(contact).choice is None
+    assert conflict_of(contact).resolution is None
     hidden = dict(re.findall(r'<input type="hidden" name="([\w-]+)" value="([^"]*)"', asked.content.decode()))
     assert browser.post(screen(conflict), {name: unescape(text) for name, text in hidden.items()}).status_code == 303
-    assert conflict_of(contact).stored_choice.resolution_type == "keep_monday"
+    assert conflict_of(contact).stored_resolution.resolution_type == "keep_monday"
 
 
 def test_the_counter_counts_what_still_waits(browser: Client, conflict: SyncConflict) -> None:
@@ -280,13 +240,6 @@ def test_the_counter_counts_what_still_waits(browser: Client, conflict: SyncConf
     assert counted == ["1 of 3", "1 of 2", "1 of 1"]
 
 
-def test_what_deletes_nothing_is_not_asked_about(browser: Client, contact: Contact) -> None:
-    what = {"what": "Gone.", "options": [{"choose": "npd", "label": "Again", "effect": "So.", "does": "create_item"}]}
-    record(ConflictReport("contact", contact.pk, "71", "delete", data=what))
-    sent = {"option": "npd", "seen-record": json.dumps(["Gone.", None])}
-    assert browser.post(screen(conflict_of(contact)), sent).status_code == 303
-
-
 def test_who_may_not_look_sees_nothing(client: Client, conflict: SyncConflict) -> None:
     assert "/admin/login/" in client.get(screen(conflict))["Location"]
     assert "/admin/login/" in client.get(screen(conflict, "status"))["Location"]
@@ -294,29 +247,11 @@ def test_who_may_not_look_sees_nothing(client: Client, conflict: SyncConflict) -
     assert client.get(screen(conflict)).status_code == client.get(screen(conflict, "status")).status_code == 403
 
 
-def test_who_is_this_tells_what_was_found_and_what_to_do(browser: Client, contact: Contact) -> None:
-    found = {"what": "Two items have this email address.", "candidates": [{"id": "8", "label": "Grace H."}]}
-    record(ConflictReport("contact", contact.pk, "8", "identity", data=found))
-    page = text_of(browser.get(screen(conflict_of(contact))))
-    assert "Two items have this email address." in page
-    assert "Grace H." in page
-    assert str(contact.pk) in page
-
-
 def test_the_default_form_leads_to_the_screen_and_an_unknown_conflict_nowhere(
     browser: Client, conflict: SyncConflict
 ) -> None:
     assert browser.get(f"{LIST}{conflict.pk}/change/")["Location"] == screen(conflict)
     assert browser.get(f"{LIST}{conflict.entity_id}/screen/").status_code == 404
-
-
-def test_the_record_may_be_gone(browser: Client, conflict: SyncConflict, contact: Contact) -> None:
-    contact.delete()
-    assert "Grace Hopper (deleted)" in text_of(browser.get(screen(conflict)))
-    assert "Grace Hopper (deleted)" in text_of(browser.get(LIST))
-    Tombstone.objects.all().delete()
-    assert "a contact that was deleted" in text_of(browser.get(screen(conflict)))
-    assert "contact, deleted" in text_of(browser.get(LIST))
 
 
 class TestList:
@@ -339,17 +274,6 @@ class TestList:
             page = text_of(browser.get(f"{LIST}?{query}"))
             assert "Grace Hopper" not in page
             assert "Nothing found" in page or "Nothing fits these filters" in page
-
-    def test_states_are_told_apart(self, browser: Client, conflict: SyncConflict, contact: Contact) -> None:
-        browser.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd"))
-        assert "1 open 1 being applied" in text_of(browser.get(f"{LIST}?state=applying"))
-        record(finding(contact, PHONE, ROLE, rejected={"phone": "No."}))
-        page = text_of(browser.get(f"{LIST}?state=handed_back"))
-        assert "1 open 0 being applied" in page
-        assert "Returned" in page
-
-    def test_the_empty_list_says_what_will_stand_here(self, browser: Client) -> None:
-        assert "No conflicts here When two people change the same field" in text_of(browser.get(LIST))
 
     def test_nobody_adds_or_deletes_conflicts(self, browser: Client, conflict: SyncConflict) -> None:
         assert browser.get(f"{LIST}add/").status_code == 403

@@ -14,8 +14,8 @@ from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.merge import Resolution
-from sync.models import FieldLoop, FieldMapping, SyncMetadata, SyncQueue
+from sync.merge import FieldSelection
+from sync.models import FieldMapping, SyncMetadata, SyncQueue, WriteLoop
 from tests.admin import states
 from tests.conflicts.conftest import PHONE, ROLE, finding, person_who_may, record, seen
 from tests.conflicts.test_screen import LIST, screen, text_of
@@ -39,7 +39,7 @@ def decide(by: User, *sides: str, applied: bool = True, field: Any = PHONE) -> l
         contact = Contact.objects.create(name=f"c{number}", monday_id=f"8{SyncConflict.objects.count()}")
         record(finding(contact, field))
         conflict = SyncConflict.objects.get(entity_id=contact.pk)
-        selection = {field.key: Resolution(side)}
+        selection = {field.key: FieldSelection(side)}
         resolve(conflict.pk, by=by, resolution_type="merge", selections=selection, seen=seen(field))
         if applied:
             record(finding(contact, applied={field.key: getattr(field, side)}))
@@ -134,10 +134,13 @@ def test_what_the_field_blocks_or_throttles_is_reconciled_too_as_from_the_page_o
 ) -> None:
     blocked, throttled = (Contact.objects.create(name=name, monday_id=name) for name in ("71", "72"))
     SyncMetadata.objects.create(
-        entity_type="contact", entity_id=str(blocked.pk), system="monday", held={"phone": {"reason": "Refused."}}
+        entity_type="contact",
+        entity_id=str(blocked.pk),
+        system="monday",
+        blocked_fields={"phone": {"reason": "Refused."}},
     )
-    FieldLoop.objects.create(
-        entity_type="contact", entity_id=throttled.pk, key="phone", damped_until="2999-01-01T00:00Z"
+    WriteLoop.objects.create(
+        entity_type="contact", entity_id=throttled.pk, key="phone", throttled_until="2999-01-01T00:00Z"
     )
     SyncQueue.objects.all().delete()
     browser.post(rule_page(mapping), {"rule": "monday_wins", "shown": "ask"})

@@ -20,14 +20,15 @@ from npd.models import Contact
 from sync.boards import board_columns
 from sync.boards.mapping import create_column, remap
 from sync.choices import Cause
-from sync.models import BoardLink, FieldLoop, FieldMapping, SyncQueue
+from sync.models import BoardLink, FieldMapping, SyncQueue, WriteLoop
 from sync.operations import attention
 from sync.operations.attention import AttentionKind
 from sync.outbox import pauses
 from tests.drift.conftest import Owner
+from tests.support.people import staff_who_may
 from tests.support.world import World
 
-HELD = "/admin/sync/boardlink/held/"
+HELD = "/admin/sync/boardlink/blocked/"
 BLOCKED, LOOPS = f"{HELD}?show=blocked", f"{HELD}?show=throttled"
 RENAMED = "“Role” on “Contacts” is now “Position”. The field is still synced."
 
@@ -174,7 +175,7 @@ def test_a_new_column_is_created_by_a_button_and_filled_with_what_npd_holds(
     world.work()
     contact.refresh_from_db()
     assert (contact.role_title, world.values(contact)[mapping.column_id]) == ("Analyst", "Analyst")
-    assert (world.status(contact), world.ledger(contact).held) == ("synced", {})
+    assert (world.status(contact), world.ledger(contact).blocked_fields) == ("synced", {})
     # Once more by the page that stood open: nothing.
     posted(admin, f"{HELD}create/", **create_form(owner), confirmed="yes")
     assert owner.mapping().column_id == mapping.column_id
@@ -203,8 +204,11 @@ def test_of_people_who_ask_for_a_new_column_at_once_one_gets_it(world: World, ow
     assert [one["id"] for one in columns if one["title"] == "Role"] == [owner.mapping().column_id]
 
 
-@pytest.mark.parametrize("direction", ["bidirectional", "monday_to_npd", "npd_to_monday"])
-@pytest.mark.parametrize("door", ["button", "monday_setup"])
+@pytest.mark.parametrize(
+    ("door", "direction"),
+    [("button", "bidirectional"), ("button", "monday_to_npd"), ("button", "npd_to_monday"),
+     ("monday_setup", "monday_to_npd")],
+)  # fmt: skip
 def test_a_new_and_so_empty_column_clears_nothing_in_npd(world: World, owner: Owner, direction: str, door: str) -> None:
     contact = world.linked(role_title="Analyst")
     FieldMapping.objects.filter(pk=owner.mapping().pk).update(direction=direction)
@@ -259,10 +263,7 @@ def test_a_deleted_column_is_one_entry_of_the_inbox_that_is_answered_there(
 
 def test_who_may_not_change_mappings_creates_no_column(world: World, owner: Owner, client: Client) -> None:
     gone(owner)
-    person = get_user_model().objects.create_user("clerk", is_staff=True)
-    names = ("view_syncmetadata", "view_contact", "change_contact", "view_boardlink")
-    person.user_permissions.set(Permission.objects.filter(codename__in=names))
-    client.force_login(person)
+    client.force_login(staff_who_may("view_syncmetadata", "view_contact", "change_contact", "view_boardlink"))
     key = "blocked:contact:role_title"
     assert client.post(f"{HELD}create/", {**create_form(owner), "confirmed": "yes"}).status_code == 403
     client.post("/admin/inbox/act/", {"action": "create_column", "key": key, "confirmed": "yes"})
@@ -276,7 +277,7 @@ def test_while_a_column_is_back_its_records_are_being_synced_again_and_nothing_i
     gone(owner)
     owner.column("role_title", "restore")
     posted(admin, f"{HELD}check/", link=owner.link().pk)
-    assert "role_title" in world.ledger(contact).held
+    assert "role_title" in world.ledger(contact).blocked_fields
     assert attention.entries() == []
     page = admin.get(BLOCKED).content.decode()
     assert "npd-badge-go" in page
@@ -295,7 +296,7 @@ def test_a_field_is_left_alone_from_then_on_and_its_record_is_in_sync(
     assert "Nothing is blocked on it any more." in asks
     assert "is “No sync” now; it was “Both ways”" in posted(admin, f"{HELD}direction/", **form, confirmed="yes")
     world.work()
-    assert (world.status(contact), world.ledger(contact).held) == ("synced", {})
+    assert (world.status(contact), world.ledger(contact).blocked_fields) == ("synced", {})
     assert "Nothing is blocked" in shown(admin)
     assert "was changed meanwhile, to “No sync”" in posted(admin, f"{HELD}direction/", **form, confirmed="yes")
 
@@ -313,7 +314,7 @@ def test_a_value_that_monday_refused_is_tried_again_when_a_person_asks(
     form = {"mapping": owner.mapping().pk, "code": "rejected"}
     assert "“Role” of 1 record is tried again now." in posted(admin, f"{HELD}again/", **form)
     world.work()
-    assert (world.status(contact), world.ledger(contact).held) == ("synced", {})
+    assert (world.status(contact), world.ledger(contact).blocked_fields) == ("synced", {})
     assert "“Role” isn't blocked there any more" in posted(admin, f"{HELD}again/", **form)
 
 
@@ -330,7 +331,7 @@ def held_so(world: World, contact: Contact, **more: Any) -> None:
     """The contact's role is held, as a look leaves it."""
     entry = {"reason": "Monday refused it.", "code": "rejected", "side": "monday", "local": {"role_title": ""}}
     ledger = world.ledger(contact)
-    ledger.held = {"role_title": entry | {"column": "role_title", "version": 1} | more}
+    ledger.blocked_fields = {"role_title": entry | {"column": "role_title", "version": 1} | more}
     ledger.save()
 
 
@@ -371,18 +372,6 @@ def test_the_page_counts_what_the_inbox_counts(world: World, owner: Owner, admin
     ]
 
 
-def test_what_a_column_can_not_hold_is_settled_value_by_value_and_not_tried_again(
-    world: World, owner: Owner, admin: Client
-) -> None:
-    held_so(world, world.linked("Ann"), side="limit", reason="It is too long.")
-    text = shown(admin)
-    assert "Role on Contacts 1 record It is too long." in text
-    assert "it isn't sent before the value or the column changes" in text
-    assert "Retry" not in text
-    assert 'href="/admin/conflicts/syncconflict/refused/"' in admin.get(HELD).content.decode()
-    assert "Stop syncing it…" in text
-
-
 def test_a_value_that_was_left_in_npd_is_not_tried_again_and_flows_by_another_direction(
     world: World, owner: Owner, admin: Client
 ) -> None:
@@ -395,7 +384,7 @@ def test_a_value_that_was_left_in_npd_is_not_tried_again_and_flows_by_another_di
     held_so(world, left, kept_by={"who": "Ada"})
     posted(admin, f"{HELD}direction/", **form, direction="none", shown="bidirectional", confirmed="yes")
     world.work()
-    assert world.ledger(left).held == {}
+    assert world.ledger(left).blocked_fields == {}
 
 
 def in_conflict(world: World) -> Contact:
@@ -488,7 +477,7 @@ def looping(world: World, settings: Any) -> Contact:
         world.sandbox.act("edit", item_id=contact.monday_id, column_id="role_title", value="AUTOMATIC", user_id=-4)
         world.deliver()
         world.work()
-    assert FieldLoop.objects.get().damped_until is not None
+    assert WriteLoop.objects.get().throttled_until is not None
     return contact
 
 
@@ -513,7 +502,7 @@ def test_a_loop_is_told_beside_other_kinds_and_sent_again_at_once(
     assert admin.post(f"{HELD}again/", form)["Location"] == LOOPS
     world.work()
     assert (world.values(contact)["role_title"], world.status(contact)) == ("Ours", "synced")
-    assert not FieldLoop.objects.filter(damped_until__isnull=False).exists()
+    assert not WriteLoop.objects.filter(throttled_until__isnull=False).exists()
     assert "“Role” isn't blocked there any more" in posted(admin, f"{HELD}again/", **form)
 
 
@@ -558,7 +547,7 @@ def test_blocks_of_columns_are_for_who_may_see_boards(world: World, owner: Owner
     gone(owner)
     problem = owner.mapping().problem.split(".")[0]
     ledger = world.ledger(contact)
-    ledger.held = {"phone": {"reason": "Monday refused it.", "side": "monday"}}
+    ledger.blocked_fields = {"phone": {"reason": "Monday refused it.", "side": "monday"}}
     ledger.save()
     reader = get_user_model().objects.create_user("reader", password="x", is_staff=True)
     client.force_login(reader)
@@ -576,32 +565,6 @@ def test_blocks_of_columns_are_for_who_may_see_boards(world: World, owner: Owner
     assert "Ann" in text
 
 
-def main_buttons(client: Client) -> list[str]:
-    return re.findall(r'npd-button-main"[^>]*>\s*([^<]+?)\s*<', client.get(HELD).content.decode())
-
-
-def test_the_highlighted_button_is_never_the_one_that_stops_the_sync(
-    world: World, owner: Owner, admin: Client, client: Client
-) -> None:
-    held_so(world, world.linked("Ann"))
-    mapper = get_user_model().objects.create_user("mapper", password="x", is_staff=True)
-    may = ("view_syncmetadata", "view_boardlink", "change_boardlink", "change_fieldmapping")
-    mapper.user_permissions.add(*Permission.objects.filter(codename__in=may))
-    client.force_login(mapper)
-    assert "Stop syncing it…" in shown(client)
-    assert main_buttons(client) == []
-    assert main_buttons(admin) == ["Fix value by value"]
-
-
-@pytest.mark.parametrize("act", ["note", "check", "column", "direction", "rule", "again"])
-def test_who_may_not_is_told_so_before_anything_is_looked_up(
-    world: World, admin: Client, client: Client, act: str
-) -> None:
-    client.force_login(get_user_model().objects.create_user("reader", password="x", is_staff=True))
-    assert client.post(f"{HELD}{act}/").status_code == 403
-    assert admin.post(f"{HELD}{act}/").status_code == 404
-
-
 def test_the_queries_of_the_page_do_not_grow_with_what_is_on_them(world: World, owner: Owner, admin: Client) -> None:
     def asked(url: str) -> int:
         admin.get(url)
@@ -613,10 +576,10 @@ def test_the_queries_of_the_page_do_not_grow_with_what_is_on_them(world: World, 
         contact = Contact.objects.create(name=f"Held {number}")
         world.work()
         ledger = world.ledger(contact)
-        ledger.held = {"phone": {"reason": f"Refused {number}.", "side": "monday"}}
+        ledger.blocked_fields = {"phone": {"reason": f"Refused {number}.", "side": "monday"}}
         ledger.save()
-        FieldLoop.objects.create(
-            entity_type="contact", entity_id=contact.pk, key="email", damped_until="2999-01-01T00:00Z", by="X"
+        WriteLoop.objects.create(
+            entity_type="contact", entity_id=contact.pk, key="email", throttled_until="2999-01-01T00:00Z", by="X"
         )
 
     gone(owner)

@@ -21,7 +21,7 @@ def test_an_e_mail_that_monday_refuses_is_held_and_the_other_fields_flow(world: 
     contact.save()
     world.work()
     assert world.status(contact) == "pending"
-    assert list(world.ledger(contact).held) == ["email"]
+    assert list(world.ledger(contact).blocked_fields) == ["email"]
     assert world.values(contact)["role_title"] == "Chair"
     assert world.values(contact)["email"] == "ann@example.com"
 
@@ -33,7 +33,7 @@ def test_a_new_contact_with_a_refused_e_mail_is_created_without_it(world: World)
     values = world.values(contact)
     assert (values["email"], values["role_title"], values["notes"]) == ("", "Boss", "n")
     assert (world.status(contact), world.status(neighbour)) == ("pending", "synced")
-    assert "email" in world.ledger(contact).held
+    assert "email" in world.ledger(contact).blocked_fields
     assert len(world.sandbox.items()) == 2
 
 
@@ -80,8 +80,8 @@ def test_a_wrong_token_pauses_the_account_and_costs_no_attempt(world: World, set
     world.save(contact, role_title="Chair")
     assert world.status(contact) == "pending"
     assert (world.row(contact).status, world.row(contact).attempts) == ("pending", 0)
-    assert "MONDAY_API_KEY" in world.mon_pause().pause_reason
-    assert "a-token-that-is-none" not in world.mon_pause().pause_reason
+    assert "MONDAY_API_KEY" in world.mon_pause().stop_reason
+    assert "a-token-that-is-none" not in world.mon_pause().stop_reason
     settings.MONDAY_API_KEY = world.sandbox.token
     world.settle()
     assert world.status(contact) == "synced"
@@ -319,7 +319,7 @@ def test_a_record_that_monday_refuses_with_its_whole_document_stops_nobody(world
     world.sandbox.faults({"status": 422, "on": "mutation", "count": 3, "body": body})
     world.work()
     assert {world.row(first).attempts, world.row(second).attempts} == {1}
-    assert world.mon_pause().pause_reason == ""
+    assert world.mon_pause().stop_reason == ""
 
 
 def test_after_a_limit_nothing_more_is_sent_and_the_wait_is_not_shortened(world: World) -> None:
@@ -330,7 +330,7 @@ def test_after_a_limit_nothing_more_is_sent_and_the_wait_is_not_shortened(world:
     world.sandbox.faults({"status": 429, "retry_after": 40, "on": "mutation"}, {"status": 500, "on": "mutation"})
     world.work()
     assert world.calls("mutation") - before == 1
-    assert (world.mon_pause().paused_until - sync_now()).total_seconds() > 30  # type: ignore[operator]
+    assert (world.mon_pause().stopped_until - sync_now()).total_seconds() > 30  # type: ignore[operator]
 
 
 def test_a_lost_create_on_a_board_that_is_gone_holds_this_board_only(world: World) -> None:

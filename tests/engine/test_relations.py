@@ -16,7 +16,7 @@ from sync import registry
 from sync.boards.board_setup import set_up
 from sync.clock import SyncNow
 from sync.limits import metered_client
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 from sync.models import AwaitedRelation, BoardLink, FieldMapping, SyncQueue
 from sync.registry import check_dependency_triggers
 from tests.support.world import World
@@ -213,7 +213,7 @@ def choose(conflict: SyncConflict, *, field: str = "organization", **choice: str
     """A person settles a field."""
     person = get_user_model().objects.get_or_create(username="pat", is_superuser=True)[0]
     sides = {key: {"npd": conflict.npd_data[key], "monday": conflict.monday_data[key]} for key in conflict.npd_data}
-    resolve(conflict.pk, by=person, resolution_type="merge", selections={field: Resolution(**choice)}, seen=sides)
+    resolve(conflict.pk, by=person, resolution_type="merge", selections={field: FieldSelection(**choice)}, seen=sides)
 
 
 def _clash(

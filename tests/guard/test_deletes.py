@@ -6,8 +6,8 @@ import pytest
 from django.contrib.auth.models import User
 
 from npd.models import Contact
-from sync.choices import GuardState, ItemGone
-from sync.models import BoardLink, GuardedAct, Tombstone
+from sync.choices import ApprovalState, RemovedItemPolicy
+from sync.models import ApprovalRequest, BoardLink, Tombstone
 from sync.records.approvals import approve, reject, release_obsolete
 from tests.guard.test_fields import held, linked, states
 from tests.support.world import World
@@ -31,7 +31,7 @@ def deleted(world: World) -> list[str | None]:
 @pytest.fixture
 def archived(world: World, settings: Any) -> list[Contact]:
     """Three contacts whose items were archived at once, on a board whose policy deletes; the quiet time is over."""
-    BoardLink.objects.filter(entity_type="contact").update(item_gone=ItemGone.DELETE)
+    BoardLink.objects.filter(entity_type="contact").update(removed_item_policy=RemovedItemPolicy.DELETE)
     contacts = linked(world, 3)
     for contact in contacts:
         world.sandbox.act("archive", item_id=contact.monday_id)
@@ -47,21 +47,21 @@ def test_an_approved_delete_archives_the_items(world: World, deleted: list[str],
     world.work()
     assert item_states(world, deleted) == ["archived"] * 3
     release_obsolete()
-    assert states() == [GuardState.DONE] * 3
+    assert states() == [ApprovalState.DONE] * 3
 
 
 def test_a_mass_delete_archives_nothing_and_a_rejected_one_leaves_the_items(
     world: World, deleted: list[str], mary: User
 ) -> None:
     assert item_states(world, deleted) == ["active"] * 3
-    assert set(Tombstone.objects.values_list("state", flat=True)) == {"held"}
-    assert states() == [GuardState.PENDING] * 3
+    assert set(Tombstone.objects.values_list("state", flat=True)) == {"pending_approval"}
+    assert states() == [ApprovalState.PENDING] * 3
     reject(held(), mary)
     world.work()
     assert item_states(world, deleted) == ["active"] * 3
     assert set(Tombstone.objects.values_list("state", flat=True)) == {"kept"}
     release_obsolete()
-    assert states() == [GuardState.KEPT] * 3
+    assert states() == [ApprovalState.KEPT] * 3
     world.deliver()
     world.pass_time(minutes=30)
     world.work()
@@ -82,12 +82,12 @@ def test_items_that_go_meanwhile_let_the_deletes_go(world: World, deleted: list[
 def test_a_mass_archive_deletes_no_record_before_it_is_approved(
     world: World, archived: list[Contact], mary: User
 ) -> None:
-    assert (Contact.objects.count(), states()) == (3, [GuardState.PENDING] * 3)
+    assert (Contact.objects.count(), states()) == (3, [ApprovalState.PENDING] * 3)
     approve(held(), mary)
     world.work()
     assert Contact.objects.count() == 0
     release_obsolete()
-    assert states() == [GuardState.DONE] * 3
+    assert states() == [ApprovalState.DONE] * 3
 
 
 def test_items_that_are_restored_let_the_deletes_go(world: World, archived: list[Contact]) -> None:
@@ -96,5 +96,5 @@ def test_items_that_are_restored_let_the_deletes_go(world: World, archived: list
     world.deliver()
     world.work()
     release_obsolete()
-    assert set(GuardedAct.objects.values_list("state", flat=True)) == {GuardState.RELEASED}
+    assert set(ApprovalRequest.objects.values_list("state", flat=True)) == {ApprovalState.RELEASED}
     assert {world.status(contact) for contact in archived} == {"synced"}

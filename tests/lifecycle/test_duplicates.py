@@ -8,11 +8,11 @@ import pytest
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.choices import GuardKind, GuardState
+from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import sync_now
 from sync.connectors.base.errors import AnswerWithoutData, ConnectorError, ItemNotFound
 from sync.limits import metered_client
-from sync.models import BoardLink, Decision, GuardedAct, Intent, MondayAccount, RefusedItem, SyncQueue
+from sync.models import ApprovalRequest, BoardLink, Decision, IgnoredItem, Intent, MondayAccount, SyncQueue
 from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD
 from tests.lifecycle.conftest import asked, choose, quiet_passes
 from tests.support.world import World
@@ -85,7 +85,7 @@ def test_a_copy_that_is_left_on_the_board_makes_no_record_and_is_not_asked_about
     assert world.sandbox.item(copy)["state"] == "active"
     assert Contact.objects.count() == 1
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
-    assert RefusedItem.objects.get(item_id=copy).let_go
+    assert IgnoredItem.objects.get(item_id=copy).unlinked
 
 
 def test_an_answer_about_a_copy_that_is_gone_by_then_closes_the_question(world: World, pat: Any) -> None:
@@ -104,7 +104,7 @@ def ran_twice(world: World) -> tuple[Contact, str]:
     contact = world.contact("Ann", email="ann@example.com", role_title="Boss")
     world.work()
     (first,) = world.sandbox.items()
-    Intent.objects.update(state="void", looks=1)
+    Intent.objects.update(state="void", lookups=1)
     world.sandbox.act("edit", item_id=first["id"], column_id="npd_id", text="")
     world.sandbox.act("edit", item_id=first["id"], column_id="email", value=None)
     world.settle()
@@ -126,7 +126,7 @@ def test_a_create_that_ran_twice_leaves_one_item_the_untouched_copy_is_archived(
     assert world.status(contact) == "synced"
     line = Decision.objects.get(entity_id=contact.pk, kind="archived")
     assert "whose answer was lost" in line.sentence
-    acts = GuardedAct.objects.filter(kind=GuardKind.ITEMS, state=GuardState.DONE)
+    acts = ApprovalRequest.objects.filter(kind=ApprovalKind.ITEMS, state=ApprovalState.DONE)
     assert [act.entity_id for act in acts] == [contact.pk]
     assert not SyncConflict.objects.exists()
 
@@ -148,7 +148,9 @@ def test_more_copies_than_the_guard_lets_through_are_asked_about(world: World, s
     contact, copy = ran_twice(world)
     settings.GUARD_RECORDS = 1
     other = world.contact("Other", sync_enabled=False)
-    GuardedAct.objects.create(entity_type="contact", entity_id=other.pk, kind=GuardKind.ITEMS, state=GuardState.DONE)
+    ApprovalRequest.objects.create(
+        entity_type="contact", entity_id=other.pk, kind=ApprovalKind.ITEMS, state=ApprovalState.DONE
+    )
     hear(world)
     assert world.sandbox.item(copy)["state"] == "active"
     assert asked(contact.pk, "identity").monday_item_id == copy
@@ -188,7 +190,7 @@ def test_a_clearing_that_fails_as_a_whole_stops_no_board(
 
     monkeypatch.setattr(client, "execute", fails_once)
     world.work()
-    assert MondayAccount.objects.filter(id=1, paused_until__isnull=False).count() == 0
+    assert MondayAccount.objects.filter(id=1, stopped_until__isnull=False).count() == 0
     assert not SyncQueue.objects.filter(status="failed").exists()
     world.work(minutes=2)
     assert not SyncQueue.objects.filter(status__in=["pending", "in_progress"]).exists()
@@ -228,7 +230,7 @@ def test_the_copy_of_a_record_without_sync_is_left_alone(world: World) -> None:
 @pytest.mark.parametrize(("how", "policy"), [("archive", "ask"), ("delete", "delete"), ("archive", "create")])
 def test_a_second_item_takes_the_place_of_one_that_was_taken_away(world: World, how: str, policy: str) -> None:
     contact = world.linked("Ann", email="ann@example.com", role_title="Boss")
-    BoardLink.objects.filter(entity_type="contact").update(item_gone=policy)
+    BoardLink.objects.filter(entity_type="contact").update(removed_item_policy=policy)
     copy = str(world.sandbox.act("duplicate", item_id=contact.monday_id)["id"])
     world.sandbox.act("edit", item_id=copy, column_id="role_title", value="Chair")
     world.sandbox.act(how, item_id=contact.monday_id)

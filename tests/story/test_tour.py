@@ -14,9 +14,9 @@ from playwright.sync_api import Page, expect
 from config.embedded.processes import Child
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.models import BoardLink, GuardedAct, UnmatchedItem
+from sync.models import ApprovalRequest, BoardLink, UnmatchedItem
 from tests.story.conftest import own_sandbox, worker_asleep
-from tests.story.pictures import SIZES, WANTED, dress
+from tests.story.pictures import SIZES, WANTED, changed_since, dress, note
 from tests.story.seed import HEROINE, seed
 from tests.story.tour_page import PAGE, PICTURES, SCREENS, Screen, text
 from tests.support.sandbox import Sandbox
@@ -61,6 +61,8 @@ def test_the_tour_shows_every_screen(site: Site, admin_page: Page, tmp_path: Pat
         if WANTED or not number:  # one shows that pictures can be taken; the others would be thrown away
             picture(admin_page, screen, folder)
             assert {path.name for path in folder.glob(f"{screen.name}-*.png")} == set(screen.files())
+        if WANTED:
+            note(admin_page)
     if WANTED:
         PAGE.write_text(text())
 
@@ -71,6 +73,10 @@ def test_the_page_is_the_scripts_and_every_picture_is_there_and_small() -> None:
     assert set(sizes) == {name for screen in SCREENS for name in screen.files()}
     assert not {name: size for name, size in sizes.items() if size > LARGEST}
     assert sum(sizes.values()) < TOGETHER
+
+
+def test_the_pictured_pages_are_as_they_were_when_the_pictures_were_taken() -> None:
+    assert not changed_since(), "these have changed since, so run: make pictures"
 
 
 def both_sides_edit(site: Site) -> None:
@@ -88,9 +94,9 @@ def both_sides_edit(site: Site) -> None:
 def many_fields_are_emptied() -> None:
     """As a script does that went wrong: the guard keeps it back. Of those in sync, written as the guard writes."""
     for contact in Contact.objects.filter(sync_status="synced").exclude(phone=""):
-        GuardedAct.objects.create(
+        ApprovalRequest.objects.create(
             entity_type="contact", entity_id=contact.pk, remote_id=contact.monday_id or "", kind="clear_monday",
-            key="phone", state="held", label=f"{contact.name}: Phone “{contact.phone}”",
+            key="phone", state="pending", label=f"{contact.name}: Phone “{contact.phone}”",
         )  # fmt: skip
 
 
@@ -130,9 +136,9 @@ def to_bulk(site: Site, page: Page) -> None:
 
 
 def to_refused(site: Site, page: Page) -> None:
-    page.goto("/admin/conflicts/syncconflict/refused/")
+    page.goto("/admin/conflicts/syncconflict/rejected/")
     page.get_by_role("link", name="Grace Okonkwo").first.click()
-    page.wait_for_url("**/refused/*/**")
+    page.wait_for_url("**/rejected/*/**")
 
 
 def to_wizard(site: Site, page: Page) -> None:
@@ -173,7 +179,7 @@ WAYS: dict[str, Callable[[Site, Page], None]] = {
     "refused": to_refused,
     "import": to_import,
     "queue": opened("/admin/sync/syncqueue/"),
-    "approval": opened("/admin/sync/guardedact/?state__exact=held"),
+    "approval": opened("/admin/sync/approvalrequest/?state__exact=pending"),
     "mapping": to_mapping,
     "wizard": to_wizard,
     "decisions": opened("/admin/sync/decision/"),
