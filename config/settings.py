@@ -3,7 +3,7 @@
 import os
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -200,6 +200,10 @@ MFA_FORMS = {
     "authenticate": "npd.admin.account_pages.SignInCodeForm",
     "reauthenticate": "npd.admin.account_pages.ConfirmCodeForm",
     "activate_totp": "npd.admin.account_pages.SetUpForm",
+    "login_webauthn": "npd.admin.account_pages.SignInPasskeyForm",
+    "authenticate_webauthn": "npd.admin.account_pages.BesidePasswordForm",
+    "reauthenticate_webauthn": "npd.admin.account_pages.ConfirmPasskeyForm",
+    "add_webauthn": "npd.admin.account_pages.AddPasskeyForm",
 }
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
@@ -272,7 +276,7 @@ CONTENT_SECURITY_POLICY = {
     "object-src": "'none'",
     "base-uri": "'self'",
     # Chromium asks it for where a form's answer leads, too: to the identity provider.
-    "form-action": f"'self' {'{0.scheme}://{0.netloc}'.format(urlsplit(OIDC_SERVER_URL)) if OIDC_SERVER_URL else ''}".strip(),
+    "form-action": f"'self' {OIDC_SERVER_URL and urljoin(OIDC_SERVER_URL, '/')}".strip(),
     "frame-ancestors": "'none'",
 }
 # Of the pages in the admin's frame alone, which are shown to who is signed in: unfold's Alpine evaluates its

@@ -52,7 +52,8 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     error_messages = {
         **DefaultAccountAdapter.error_messages,
         "username_password_mismatch": _(
-            "The username or the password is wrong, or this user may not sign in here. Small and capital letters matter."
+            "The username or the password is wrong, or this user may not sign in here. Small and capital letters "
+            "matter."
         ),
         "incorrect_password": _("This is not your password. Small and capital letters matter."),
     }
@@ -113,7 +114,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return True
 
     def pre_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> HttpResponse | None:
-        """Who signs in by a passkey or a provider may sign in here; the key that came before the password is no more."""
+        """Who signs in by a passkey or a provider may sign in here; the session's key of before is worth nothing."""
         if not (user.is_active and user.is_staff):
             clear_login(request)
             messages.error(request, NOT_HERE)

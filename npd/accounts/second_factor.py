@@ -1,9 +1,9 @@
-"""The second factor: what django-allauth's library lacks of what docs/security.md promises.
+"""The second factor: what django-allauth lacks of what docs/security.md promises.
 
-Its tables hold the authenticator apps (the key encrypted), the recovery codes (hashed) and the passkeys. Ours are: a code
-counts once, in every process and for as long as it is valid (the library keeps that in a cache, for half a minute of the
-minute and a half); guesses are closed by a lock that doubles; recovery codes that a lost ENCRYPTION_KEY leaves; whatever
-changes a second factor ends the person's other sessions, and sign-ins under way.
+Its tables hold the authenticator apps (the key encrypted), the recovery codes (hashed) and the passkeys. Ours are: a
+code counts once, in every process and for as long as it is accepted (the library notes it in a cache, for half a minute
+of the minute and a half); guesses are closed by a lock that doubles; a lost ENCRYPTION_KEY leaves the recovery codes;
+whatever changes a second factor ends the person's other sessions, and sign-ins under way.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class KeyLost(Exception):
 
 def has_second_factor(user: Any) -> bool:
     """Whether somebody signs in with a code or a passkey."""
-    return Authenticator.objects.filter(user_id=user.pk).exclude(type=CODES).exists()
+    return bool(Authenticator.objects.filter(user_id=user.pk).exclude(type=CODES).exists())
 
 
 def is_required(user: Any) -> bool:
@@ -149,7 +149,7 @@ def log_tried_codes(user: User, number: int) -> None:
 
 
 def step_of(key: str, code: str, after: int = -1) -> int | None:
-    """Return the time step whose code this is, of those that are accepted now and come after one; None of a wrong one."""
+    """Return the time step of a code that is accepted now, where it comes after one; None of a wrong code."""
     now = int(sync_now().timestamp()) // PERIOD
     for step in range(now - TOLERANCE_STEPS, now + TOLERANCE_STEPS + 1):
         if step > after and secrets.compare_digest(f"{hotp_value(key, step):06d}", code):
@@ -269,7 +269,9 @@ def changing(request: HttpRequest, sentence: str) -> Iterator[None]:
             texts = [b32encode(secrets.token_bytes(RECOVERY_BYTES)).decode() for _ in range(RECOVERY_CODES)]
             codes.data = {"migrated_codes": [hashed(text) for text in texts]}
             codes.save()
-            request.session[SHOWN_KEY] = encrypt(" ".join("-".join(t[n : n + 4] for n in range(0, 16, 4)) for t in texts))
+            request.session[SHOWN_KEY] = encrypt(
+                " ".join("-".join(t[n : n + 4] for n in range(0, 16, 4)) for t in texts)
+            )
         request.session[PASSED_KEY] = has_second_factor(user)
         request.session.cycle_key()
         end_sessions(user.pk, but=request.session.session_key)

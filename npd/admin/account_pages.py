@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from struct import error as NotWhole  # noqa: N812 - a class, under another's name
 from typing import Any
 
 import structlog
@@ -18,6 +19,12 @@ from allauth.mfa.recovery_codes.views import GenerateRecoveryCodesView
 from allauth.mfa.totp.forms import ActivateTOTPForm
 from allauth.mfa.totp.internal.auth import SECRET_SESSION_KEY, generate_totp_secret
 from allauth.mfa.totp.views import ActivateTOTPView, DeactivateTOTPView
+from allauth.mfa.webauthn.forms import (
+    AddWebAuthnForm,
+    AuthenticateWebAuthnForm,
+    LoginWebAuthnForm,
+    ReauthenticateWebAuthnForm,
+)
 from allauth.mfa.webauthn.views import AddWebAuthnView, EditWebAuthnView, RemoveWebAuthnView
 from allauth.socialaccount.providers.openid_connect import views as provider_views
 from allauth.usersessions.models import UserSession
@@ -28,7 +35,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.forms import CharField
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
@@ -49,6 +56,9 @@ from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 log = structlog.get_logger(__name__)
 
 WRONG_CODE = _("This code is wrong or was already used. Wait for the next one in the app, or use a recovery code.")
+WRONG_PASSKEY = _(
+    "This passkey is not known here, or was used for something else. Try again, or sign in in another way."
+)
 WRONG_FIRST_CODE = _(
     "This code is wrong. Wait for the next one in the app, and check that the clock of your phone is right."
 )
@@ -73,14 +83,14 @@ CODES_A_DAY = 10
 """Tried on the page of a session that is signed in; so who has got hold of one can't guess there."""
 
 
-class SignInForm(LoginForm):  # type: ignore[misc]
+class SignInForm(LoginForm):
     """Name and password, under the names that browsers and our own programs know."""
 
     def add_prefix(self, field_name: str) -> str:
         return "username" if field_name == "login" else str(super().add_prefix(field_name))
 
 
-class SignInCodeForm(AuthenticateForm):  # type: ignore[misc]
+class SignInCodeForm(AuthenticateForm):
     """The code between the password and everything else: a wrong one is a failed sign-in."""
 
     code = CharField(max_length=40)
@@ -107,7 +117,7 @@ class SignInCodeForm(AuthenticateForm):  # type: ignore[misc]
             messages.warning(context.request, GUESSED % {"number": self.guessed})
 
 
-class ConfirmCodeForm(ReauthenticateForm):  # type: ignore[misc]
+class ConfirmCodeForm(ReauthenticateForm):
     """The code of who is signed in, before a second factor is changed: few are tried, and none locks anybody out."""
 
     code = CharField(max_length=40)
@@ -128,10 +138,11 @@ class ConfirmCodeForm(ReauthenticateForm):  # type: ignore[misc]
         return ""
 
 
-class SetUpForm(ActivateTOTPForm):  # type: ignore[misc]
+class SetUpForm(ActivateTOTPForm):
     """The app's first code, of a key that this session alone was shown, and that stands encrypted in it."""
 
     code = CharField(max_length=10)
+    secret: str
     step = -1
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -154,7 +165,33 @@ class SetUpForm(ActivateTOTPForm):  # type: ignore[misc]
         return ""
 
 
-class SignInPage(account_views.LoginView):  # type: ignore[misc]
+class _WholePasskey:
+    """What a browser sends of a passkey; of some that is none the library says it by an error of its own."""
+
+    def full_clean(self) -> None:
+        try:
+            super().full_clean()  # type: ignore[misc]
+        except (KeyError, ValueError, TypeError, AttributeError, IndexError, NotWhole):
+            self.add_error("credential", WRONG_PASSKEY)  # type: ignore[attr-defined]
+
+
+class SignInPasskeyForm(_WholePasskey, LoginWebAuthnForm):
+    """A passkey in place of name and password."""
+
+
+class BesidePasswordForm(_WholePasskey, AuthenticateWebAuthnForm):
+    """A passkey in place of the code."""
+
+
+class ConfirmPasskeyForm(_WholePasskey, ReauthenticateWebAuthnForm):
+    """A passkey before a second factor is changed."""
+
+
+class AddPasskeyForm(_WholePasskey, AddWebAuthnForm):
+    """A new one."""
+
+
+class SignInPage(account_views.LoginView):
     """Name and password, a passkey, or the company's identity provider."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -166,10 +203,11 @@ class SignInPage(account_views.LoginView):  # type: ignore[misc]
     def get_context_data(self, **kwargs: Any) -> Any:
         """Return what the page says."""
         found = super().get_context_data(**kwargs) | admin.site.each_context(self.request)
-        return found | {"next": self.get_next_url() or "", "provider": settings.OIDC_NAME if settings.OIDC_SERVER_URL else ""}
+        name = settings.OIDC_NAME if settings.OIDC_SERVER_URL else ""
+        return found | {"next": self.get_next_url() or "", "provider": name}
 
 
-class Overview(IndexView):  # type: ignore[misc]
+class Overview(IndexView):
     """What somebody has beside the password."""
 
     def get_context_data(self, **kwargs: Any) -> Any:
@@ -200,7 +238,7 @@ class Changing:
         return super().form_valid(form)  # type: ignore[misc]
 
 
-class SetUpApp(Changing, ActivateTOTPView):  # type: ignore[misc]
+class SetUpApp(Changing, ActivateTOTPView):
     """The QR code, and the app's first code."""
 
     done = "An authenticator app was added."
@@ -216,32 +254,32 @@ class SetUpApp(Changing, ActivateTOTPView):  # type: ignore[misc]
         return answer
 
 
-class TurnOffApp(Changing, DeactivateTOTPView):  # type: ignore[misc]
+class TurnOffApp(Changing, DeactivateTOTPView):
     """Take the app away, and with the last factor the recovery codes."""
 
     done = "The authenticator app was removed."
 
 
-class AddPasskey(Changing, AddWebAuthnView):  # type: ignore[misc]
+class AddPasskey(Changing, AddWebAuthnView):
     """A passkey, which signs in alone, or a security key beside the password."""
 
     done = "A passkey was added."
 
 
-class RemovePasskey(Changing, RemoveWebAuthnView):  # type: ignore[misc]
+class RemovePasskey(Changing, RemoveWebAuthnView):
     """Take one away."""
 
     done = "A passkey was removed."
     success_url = reverse_lazy("mfa_index")
 
 
-class RenamePasskey(EditWebAuthnView):  # type: ignore[misc]
+class RenamePasskey(EditWebAuthnView):
     """Its name here."""
 
     success_url = reverse_lazy("mfa_index")
 
 
-class NewCodes(Changing, GenerateRecoveryCodesView):  # type: ignore[misc]
+class NewCodes(Changing, GenerateRecoveryCodesView):
     """Other recovery codes; those of before are worth nothing."""
 
     done = "New recovery codes made."
@@ -300,7 +338,7 @@ def _in_words(view: Callable[[HttpRequest, str], HttpResponse], request: HttpReq
         raise
 
 
-class Sessions(ListUserSessionsView):  # type: ignore[misc]
+class Sessions(ListUserSessionsView):
     """The browsers in which somebody is signed in; one is ended, or all others."""
 
     template_name = "npd/sessions.html"
@@ -308,7 +346,7 @@ class Sessions(ListUserSessionsView):  # type: ignore[misc]
     def get_context_data(self, **kwargs: Any) -> Any:
         """Return the sessions, the one used last first."""
         found = super().get_context_data(**kwargs)
-        found["sessions"] = sorted(found["sessions"], key=lambda one: (one.is_current(), one.last_seen_at), reverse=True)
+        found["sessions"].sort(key=lambda one: (one.is_current(), one.last_seen_at), reverse=True)
         for one in found["sessions"]:
             one.browser, one.is_this = browser_name(one.user_agent), one.is_current()
             one.network = one.ip.removesuffix(".0") + ".…" if "." in one.ip else one.ip
@@ -316,7 +354,9 @@ class Sessions(ListUserSessionsView):  # type: ignore[misc]
 
     def form_valid(self, form: Any) -> HttpResponse:
         """End them."""
-        others = UserSession.objects.filter(user=self.request.user).exclude(session_key=self.request.session.session_key)
+        others = UserSession.objects.filter(user=self.request.user).exclude(
+            session_key=self.request.session.session_key
+        )
         chosen = self.request.POST.get("session")
         ended = [one for one in others if chosen in (None, str(one.pk))]
         for one in ended:
