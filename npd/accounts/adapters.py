@@ -199,7 +199,9 @@ class ProviderAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
                 request,
                 _("The identity provider gave no verified email address of you. Ask who administers it for one."),
             )
-        users = User.objects.filter(email__iexact=email, is_active=True, is_staff=True)
+        found = User.objects.filter(email__iexact=email, is_active=True, is_staff=True)
+        # To PostgreSQL “ſ” is an S, too: an address with such letters is somebody else's.
+        users = [one for one in found if one.email == email or (one.email + email).isascii()]
         if len(users) != 1:
             refuse(request, _("No user who may sign in here has your email address. Ask an administrator."))
         user = users[0]

@@ -195,9 +195,11 @@ class SignInPage(account_views.LoginView):
     """Name and password, a passkey, or the company's identity provider."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """Who is signed in gets here by a page that they may not open, and goes on as somebody else."""
+        """Who is signed in and no staff gets here by each page of the admin, and goes on as somebody else."""
         if request.user.is_authenticated and request.method == "POST":
             logout(request, show_message=False)
+        elif request.user.is_authenticated and request.user.is_staff:
+            return redirect(self.get_next_url() or "admin:index")
         return super().dispatch(request, *args, **kwargs)
 
     def get_context_data(self, **kwargs: Any) -> Any:

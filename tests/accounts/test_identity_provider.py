@@ -115,6 +115,7 @@ def test_a_user_signs_in_by_a_verified_address_and_nothing_of_it_is_kept(ada: Us
 @pytest.mark.parametrize(
     "claims",
     [
+        {"email": "ada@example.teſt"},
         {"email_verified": False}, {"email_verified": "false"}, {"email_verified": None}, {"email": None},
         {"email": ["ada@example.test"]}, {"email": "nobody@example.test"}, {"sub": ""}, {"aud": "another"},
         {"exp": 1}, {"iss": "https://evil.example"},
