@@ -54,4 +54,7 @@ class Migration(migrations.Migration):
         ("contenttypes", "0002_remove_content_type_name"),
     ]
 
+    # These migrations know the models by the names that they had until then.
+    run_before = [("sync", "0049_todays_words")]
+
     operations = [migrations.RunPython(narrow, widen)]
