@@ -53,7 +53,8 @@ _END_SESSIONS = (
 _RESET = (
     _("Reset two-factor"),
     _(
-        "They sign in with their password alone until they set it up again, and are signed out of every browser. Do "
+        "They sign in with their password alone until they set it up again, and are signed out of every browser; the "
+        "link to the identity provider goes, too. Do "
         "this only if you are sure who is asking."
     ),
     _("Two-factor authentication is reset, and their sessions have ended."),
