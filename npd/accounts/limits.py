@@ -15,6 +15,7 @@ import structlog
 from allauth.core.exceptions import ImmediateHttpResponse
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
@@ -67,8 +68,10 @@ def forget_failures(request: HttpRequest, name: str) -> None:
 
 def end_waits(of: str) -> int:
     """End the waits of a user's name, from everywhere, or of an address; return how many counts were deleted."""
-    one = {"key": f"sign-in:{network_of(of)}"} if network_of(of) else {"key__endswith": f"/{mark(of)}"}
-    return int(RequestCount.objects.filter(key__startswith="sign-in:", **one).delete()[0])
+    address = f"sign-in:{network_of(of)}"
+    of_address = Q(key=address) | Q(key__startswith=f"{address}/")
+    of_name = Q(key__startswith="sign-in:", key__endswith=f"/{mark(of)}")
+    return int(RequestCount.objects.filter(of_address if network_of(of) else of_name).delete()[0])
 
 
 def _limits(request: HttpRequest, name: str) -> dict[str, int]:
