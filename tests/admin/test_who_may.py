@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -18,7 +17,6 @@ from uuid import uuid4
 
 import pytest
 from celery import current_app
-from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission, User
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -356,11 +354,8 @@ ACTS = (
 
 
 @pytest.fixture(autouse=True)
-def groups(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The groups as an installation has them."""
-    import_module("npd.migrations.0005_groups").make(apps, None)
-    import_module("npd.migrations.0008_unmatched_items").permit(apps, None)
-    import_module("npd.migrations.0017_roles").narrow(apps, None)
+def nobody_works(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A click sends no task to a worker."""
     monkeypatch.setattr(current_app, "send_task", lambda name, **options: None)
 
 
@@ -381,7 +376,7 @@ class Member:
 
 
 @pytest.fixture
-def member(groups: None) -> Member:
+def member(nobody_works: None) -> Member:
     return Member()
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import replace
-from importlib import import_module
 from typing import Any
 
 import jwt
 import pytest
-from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission, User
 from django.contrib.sessions.models import Session
@@ -219,7 +217,6 @@ def test_deliveries_come_in_by_the_secret_that_was_made_and_by_no_other(bare: Wi
 @pytest.fixture
 def mapper(db: None) -> Client:
     """Somebody who may set up the sync, but not say with which token."""
-    import_module("npd.migrations.0005_groups").make(apps, None)
     user = User.objects.create_user("mia", "mia@example.com", "x", is_staff=True)
     user.groups.add(Group.objects.get(name="NPD Sync: change mappings"))
     client = Client()

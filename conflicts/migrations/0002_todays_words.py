@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("conflicts", "0010_conflicts_counted")]
+    dependencies = [("conflicts", "0001_initial")]
 
     operations = [
         migrations.RemoveIndex("syncconflict", "sync_conflicts_counted"),

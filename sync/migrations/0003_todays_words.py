@@ -26,7 +26,7 @@ def constraint(model, old, replacement):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("sync", "0048_no_bulk_import")]
+    dependencies = [("sync", "0002_less")]
 
     operations = [
         migrations.RenameModel("GuardedAct", "ApprovalRequest"),

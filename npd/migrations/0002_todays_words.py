@@ -42,8 +42,8 @@ def rename_back(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("npd", "0017_roles"),
-        ("sync", "0049_todays_words"),
+        ("npd", "0001_initial"),
+        ("sync", "0003_todays_words"),
         ("auth", "0012_alter_user_first_name_max_length"),
         ("contenttypes", "0002_remove_content_type_name"),
     ]
