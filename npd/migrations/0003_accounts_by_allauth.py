@@ -36,7 +36,7 @@ def carry_over(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("npd", "0018_todays_words"),
+        ("npd", "0002_todays_words"),
         ("mfa", "0003_authenticator_type_uniq"),
         ("usersessions", "0001_initial"),
         ("sessions", "0001_initial"),
