@@ -87,7 +87,6 @@ def logging_config(level: str, json_lines: bool, secrets: Collection[str]) -> di
             # It logs paths, which of a chat's webhook is a secret: of each call on DEBUG, and as a warning where it
             # can't read an answer's headers.
             "urllib3": {"handlers": [], "level": "ERROR", "propagate": True},
-            "axes": {"handlers": [], "level": "ERROR", "propagate": True},  # config/logins.py logs it itself
         },
     }
 

@@ -112,7 +112,7 @@ SCHEDULE = (
         "npd.warn_of_wrong_codes",
         title="Warn of guessed codes",
         description="Warns people by email when somebody who knows their password guesses their two-factor codes, and "
-        "tells them when two-factor authentication was turned on.",
+        "tells them when an authenticator app or a passkey was added.",
         when_off="Nobody gets an email about guessed codes, which only the next sign-in says, or about two-factor "
         "authentication.",
         every=60,

@@ -3,7 +3,7 @@
 import os
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -103,7 +103,12 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "drf_standardized_errors",
-    "axes",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.usersessions",
     "django_celery_beat",
     "pgtrigger",
     "pghistory",
@@ -127,13 +132,13 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "config.logins.SecondFactorGate",
     "django.contrib.messages.middleware.MessageMiddleware",
     "config.live_updates.LiveFetchMiddleware",
     "config.logins.LostActMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "pghistory.middleware.HistoryMiddleware",
-    "axes.middleware.AxesMiddleware",
     "config.middleware.GaveWayMiddleware",
 ]
 # Only requests that may write need an author; a page that only reads pays nothing for history.
@@ -164,25 +169,11 @@ DATABASES["default"]["HOST"] = DATABASES["default"].get("OPTIONS", {}).pop("host
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # In the database: a cookie would store the messages in clear text.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
-AUTHENTICATION_BACKENDS = [
-    "axes.backends.AxesStandaloneBackend",  # first: a locked-out user is refused before a password is hashed
-    "django.contrib.auth.backends.ModelBackend",
-]
-AXES_HANDLER = "config.logins.LoginFailures"
-AXES_FAILURE_LIMIT = 10  # of one user from one address
+AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
+LOGIN_FAILURES = 10  # of one user from one address
 LOGIN_ADDRESS_FAILURES = 50  # of one address, for any users
 # Slow enough for who guesses, short enough for who mistyped.
-AXES_COOLOFF_TIME = timedelta(minutes=15)
-AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
-AXES_RESET_ON_SUCCESS = True
-AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], "ip_address"]
-AXES_LOCKOUT_CALLABLE = "config.logins.lockout_response"
-AXES_CLIENT_IP_CALLABLE = "config.logins.address_of"
-AXES_USERNAME_CALLABLE = "config.logins.name_of"
-AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken", "code"]
-AXES_DISABLE_ACCESS_LOG = True
-AXES_ENABLE_ADMIN = False  # its rows have what was typed as a name; `manage.py axes_reset_username` ends a lock-out
-AXES_VERBOSE = False
+LOGIN_WAIT = timedelta(minutes=15)
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -194,6 +185,51 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 # Whoever may open the admin signs in with a code too, and sets that up first.
 REQUIRE_TWO_FACTOR = env.bool("REQUIRE_TWO_FACTOR", False)
+# django-allauth: nobody signs up, and its addresses are named one by one in config/urls.py.
+ACCOUNT_ADAPTER = "npd.accounts.adapters.AccountAdapter"
+ACCOUNT_FORMS = {"login": "npd.admin.account_pages.SignInForm"}
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_AUTHENTICATED_LOGIN_REDIRECTS = False
+ACCOUNT_RATE_LIMITS: Any = False  # npd/accounts/limits.py says why
+MFA_RATE_LIMITS: Any = False
+MFA_ADAPTER = "npd.accounts.adapters.MFAAdapter"
+MFA_FORMS = {
+    "authenticate": "npd.admin.account_pages.SignInCodeForm",
+    "reauthenticate": "npd.admin.account_pages.ConfirmCodeForm",
+    "activate_totp": "npd.admin.account_pages.SetUpForm",
+    "login_webauthn": "npd.admin.account_pages.SignInPasskeyForm",
+    "authenticate_webauthn": "npd.admin.account_pages.BesidePasswordForm",
+    "reauthenticate_webauthn": "npd.admin.account_pages.ConfirmPasskeyForm",
+    "add_webauthn": "npd.admin.account_pages.AddPasskeyForm",
+}
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_TOTP_ISSUER = "NPD Sync"
+# The company's identity provider (OpenID Connect).
+OIDC_SERVER_URL = env.str("OIDC_SERVER_URL", "").rstrip("/")
+OIDC_NAME = env.str("OIDC_NAME", "") or "your company account"
+OIDC_TWO_FACTOR = env.bool("OIDC_TWO_FACTOR", False)
+if OIDC_SERVER_URL and urlsplit(OIDC_SERVER_URL).scheme != "https" and not (DEBUG or EMBEDDED):
+    raise ImproperlyConfigured("OIDC_SERVER_URL must begin with https://: what it answers says who somebody is.")
+SOCIALACCOUNT_ADAPTER = "npd.accounts.adapters.ProviderAdapter"
+SOCIALACCOUNT_PROVIDERS = {
+    "openid_connect": {
+        "OAUTH_PKCE_ENABLED": True,
+        "APPS": [
+            {
+                "provider_id": "company",
+                "name": OIDC_NAME,
+                "client_id": env.str("OIDC_CLIENT_ID", ""),
+                "secret": env.str("OIDC_CLIENT_SECRET", ""),
+                "settings": {"server_url": OIDC_SERVER_URL},
+            }
+        ][: 1 if OIDC_SERVER_URL else 0],
+    }
+}
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English")]
 FORMAT_MODULE_PATH = ["config.formats"]
@@ -239,7 +275,8 @@ CONTENT_SECURITY_POLICY = {
     "img-src": "'self' data:",
     "object-src": "'none'",
     "base-uri": "'self'",
-    "form-action": "'self'",
+    # Chromium asks it for where a form's answer leads, too: to the identity provider.
+    "form-action": f"'self' {OIDC_SERVER_URL and urljoin(OIDC_SERVER_URL, '/')}".strip(),
     "frame-ancestors": "'none'",
 }
 # Of the pages in the admin's frame alone, which are shown to who is signed in: unfold's Alpine evaluates its

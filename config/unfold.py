@@ -206,7 +206,6 @@ UNFOLD: dict[str, Any] = {
     "GLOBAL_CALLBACK": "config.unfold.page_context",
     "DASHBOARD_CALLBACK": "config.navigation.dashboard",
     "SHOW_HISTORY": True,
-    "LOGIN": {"form": "config.logins.SignInForm"},
     "COLORS": {
         "primary": {
             "50": "oklch(97% .014 254.604)",

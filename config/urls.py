@@ -1,8 +1,11 @@
 """The addresses of the site."""
 
+from allauth.account.views import reauthenticate as account_reauthenticate
+from allauth.mfa.base.views import authenticate
+from allauth.mfa.base.views import reauthenticate as mfa_reauthenticate
+from allauth.mfa.webauthn.views import login_webauthn, reauthenticate_webauthn
 from django.apps import apps
 from django.contrib import admin
-from django.contrib.auth.decorators import login_required
 from django.urls import URLResolver, include, path, re_path
 from django.utils.module_loading import module_has_submodule
 from django.views.generic import RedirectView
@@ -46,11 +49,30 @@ urlpatterns = [
     path("admin/inbox/undo/", admin.site.admin_view(attention_pages.undo_last_act), name="npd-inbox-undo"),
     path("admin/notifications/", admin.site.admin_view(notifications_page), name="npd-notifications"),
     path("admin/notifications/test/", admin.site.admin_view(test_receiver), name="npd-notifications-test"),
-    path("admin/two-factor/", login_required(account_pages.verify_page), name="npd-two-factor"),
-    path("admin/two-factor/set-up/", login_required(account_pages.set_up_page), name="npd-two-factor-set-up"),
-    path("admin/two-factor/change/", login_required(account_pages.change), name="npd-two-factor-change"),
+    path("admin/login/", account_pages.SignInPage.as_view(), name="account_login"),
+    path("admin/login/passkey/", login_webauthn, name="mfa_login_webauthn"),
+    path("admin/login/company/", account_pages.begin_at_provider, name="npd-provider"),
+    path(
+        "admin/login/company/callback/",
+        account_pages.answer_of_provider,
+        {"provider_id": "company"},
+        name="openid_connect_callback",
+    ),
+    path("admin/login/code/", authenticate, name="mfa_authenticate"),
+    path("admin/logout/", account_pages.sign_out, name="account_logout"),
     path("admin/password_change/", admin.site.admin_view(account_pages.change_password)),
-    path("admin/sessions/", admin.site.admin_view(account_pages.sessions_page), name="npd-sessions"),
+    path("admin/sessions/", account_pages.Sessions.as_view(), name="usersessions_list"),
+    path("admin/two-factor/", account_pages.Overview.as_view(), name="mfa_index"),
+    path("admin/two-factor/confirm/", account_reauthenticate, name="account_reauthenticate"),
+    path("admin/two-factor/confirm/code/", mfa_reauthenticate, name="mfa_reauthenticate"),
+    path("admin/two-factor/confirm/passkey/", reauthenticate_webauthn, name="mfa_reauthenticate_webauthn"),
+    path("admin/two-factor/app/", account_pages.SetUpApp.as_view(), name="mfa_activate_totp"),
+    path("admin/two-factor/app/off/", account_pages.TurnOffApp.as_view(), name="mfa_deactivate_totp"),
+    path("admin/two-factor/passkey/", account_pages.AddPasskey.as_view(), name="mfa_add_webauthn"),
+    path("admin/two-factor/passkey/<int:pk>/", account_pages.RenamePasskey.as_view(), name="mfa_edit_webauthn"),
+    path("admin/two-factor/passkey/<int:pk>/off/", account_pages.RemovePasskey.as_view(), name="mfa_remove_webauthn"),
+    path("admin/two-factor/codes/", account_pages.recovery_codes, name="mfa_view_recovery_codes"),
+    path("admin/two-factor/codes/new/", account_pages.NewCodes.as_view(), name="mfa_generate_recovery_codes"),
     path("admin/personal-data/", admin.site.admin_view(personal_data_pages.search_page), name="npd-personal-data"),
     path(
         "admin/personal-data/export/",

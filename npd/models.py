@@ -7,13 +7,12 @@ from typing import Any, ClassVar
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
-from npd.accounts.models import SecondFactor
 from npd.imports.models import ImportFile, ImportJob, ImportRow
 from sync.kernel.triggers import dependency_triggers
 from sync.models import SyncedModel, track_history
 from sync.reconcile.field_values import canonical_expression
 
-__all__ = ["Contact", "ImportFile", "ImportJob", "ImportRow", "Organization", "SecondFactor"]
+__all__ = ["Contact", "ImportFile", "ImportJob", "ImportRow", "Organization"]
 
 
 class WebAddressField(models.URLField):  # type: ignore[type-arg]  # not subscriptable when it runs

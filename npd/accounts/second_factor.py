@@ -1,7 +1,9 @@
-"""The second factor: a code of an authenticator app (TOTP, RFC 6238) or one of the recovery codes.
+"""The second factor: what django-allauth lacks of what docs/security.md promises.
 
-The algorithm is django-otp's; its tables are not used, as they keep the key and the recovery codes in clear text. What
-a session has proved is in the session (`SESSION_KEY`), so that no request asks the database for it.
+Its tables hold the authenticator apps (the key encrypted), the recovery codes (hashed) and the passkeys. Ours are: a
+code counts once, in every process and for as long as it is accepted (the library notes it in a cache, for half a minute
+of the minute and a half); guesses are closed by a lock that doubles; a lost ENCRYPTION_KEY leaves the recovery codes;
+whatever changes a second factor ends the person's other sessions, and sign-ins under way.
 """
 
 from __future__ import annotations
@@ -9,21 +11,26 @@ from __future__ import annotations
 import hashlib
 import secrets
 from base64 import b32encode
+from binascii import Error as NoBase32
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
-from urllib.parse import quote
 
 import structlog
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.internal.auth import hotp_value
+from allauth.socialaccount.models import SocialAccount
+from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.contrib.sessions.backends.base import SessionBase
+from django.contrib.sessions.models import Session
 from django.db import transaction
+from django.http import HttpRequest
+from django.shortcuts import redirect
 from django.urls import reverse
-from django_otp.oath import TOTP
 
-from npd.accounts.models import SecondFactor
-from npd.accounts.signed_in import end_sessions
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
@@ -33,10 +40,13 @@ from sync.records.authors import log_kind_action
 
 log = structlog.get_logger(__name__)
 
-SESSION_KEY = "second_factor"
-OFFER_KEY = "second_factor_offer"
-KEY_BYTES = 20
-TOLERANCE_STEPS = 1
+APP, CODES = Authenticator.Type.TOTP, Authenticator.Type.RECOVERY_CODES
+PASSED_KEY = "second_factor"
+"""In the session: it was begun with a second factor, or one was set up in it."""
+SHOWN_KEY = "recovery_codes"
+"""In the session: new recovery codes, encrypted, until they have been shown."""
+
+PERIOD, TOLERANCE_STEPS = 30, 1
 """A code is accepted half a minute late or early: clocks differ."""
 
 MAX_WRONG_CODES, FURTHER_WRONG_CODES = 20, 5
@@ -53,14 +63,6 @@ SLIPS = 3
 RECOVERY_CODES = 10
 RECOVERY_BYTES = 10
 """80 random bits, so that a hash without a salt can't be guessed."""
-
-
-class Proof(StrEnum):
-    """What a session has proved."""
-
-    NONE = "none"
-    NEEDED = "needed"
-    PASSED = "passed"
 
 
 class WrongCode(Exception):
@@ -80,15 +82,8 @@ class KeyLost(Exception):
 
 
 def has_second_factor(user: Any) -> bool:
-    """Whether somebody signs in with a code."""
-    return SecondFactor.objects.filter(user_id=user.pk).exists()
-
-
-def proof_of(session: SessionBase, user: Any) -> Proof:
-    """Return what this session of this person has proved; of one that has just begun, what is needed."""
-    if SESSION_KEY not in session:
-        session[SESSION_KEY] = str(Proof.NEEDED if has_second_factor(user) else Proof.NONE)
-    return Proof(session[SESSION_KEY])
+    """Whether somebody signs in with a code or a passkey."""
+    return bool(Authenticator.objects.filter(user_id=user.pk).exclude(type=CODES).exists())
 
 
 def is_required(user: Any) -> bool:
@@ -96,57 +91,14 @@ def is_required(user: Any) -> bool:
     return bool(settings.REQUIRE_TWO_FACTOR and user.is_staff)
 
 
-def offer(user: User, session: SessionBase) -> SecondFactor:
-    """Return the factor that this person is about to set up, not stored yet: its key is this session's alone.
-
-    A key that other sessions were shown, too, would be known to whoever has been in one of them.
-    """
-    factor = SecondFactor(user=user, sealed_key=session.get(OFFER_KEY, ""), last_step=-1)
-    try:
-        _key(factor)
-    # None was offered yet, or ENCRYPTION_KEY was changed since.
-    except KeyChanged:
-        factor.sealed_key = session[OFFER_KEY] = encrypt(secrets.token_bytes(KEY_BYTES).hex())
-    return factor
+def mark_of(user: Any) -> str:
+    """Return what a sign-in under way depends on: the password, and the second factors that there are."""
+    keys = Authenticator.objects.filter(user_id=user.pk).order_by("pk").values_list("pk", flat=True)
+    return hashlib.sha256(f"{user.get_session_auth_hash()} {list(keys)}".encode()).hexdigest()
 
 
-def app_key(factor: SecondFactor) -> str:
-    """Return the key as it is typed into an app."""
-    return b32encode(_key(factor)).decode()
-
-
-def app_address(factor: SecondFactor) -> str:
-    """Return what the QR code says."""
-    label = quote(f"NPD Sync:{factor.user.get_username()}")
-    return f"otpauth://totp/{label}?secret={app_key(factor)}&issuer=NPD%20Sync&algorithm=SHA1&digits=6&period=30"
-
-
-def confirm(user: User, code: str, session: SessionBase) -> list[str]:
-    """Store the offered factor, begin to ask for codes, and return the recovery codes: they are shown this once.
-
-    Raises WrongCode, also where another session was first. The person's other sessions end: they were begun without
-    a code.
-    """
-    factor = offer(user, session)
-    if not _is_accepted(factor, code):
-        raise WrongCode
-    codes = _new_codes(factor)
-    with transaction.atomic():
-        User.objects.select_for_update().get(pk=user.pk)  # of two sessions at one moment, one is first
-        if has_second_factor(user):
-            raise WrongCode
-        factor.confirmed_at, factor.turned_on_told = sync_now(), False
-        factor.save(force_insert=True)
-        _log(user, user, "Two-factor authentication turned on.")
-    del session[OFFER_KEY]
-    # In this order: passing gives the session another key, which is the one to keep.
-    pass_session(session)
-    end_sessions(user.pk, but=session.session_key)
-    return codes
-
-
-def verify(user: User, code: str) -> int:
-    """Accept a code, once; return how many wrong ones were typed before it, where these closed it.
+def verify(user: User, code: str) -> tuple[Authenticator, int]:
+    """Accept a code, once; return what it is of, and how many wrong ones came before it, where these closed it.
 
     Raises WrongCode; Locked, where no code of the app is tried now; and KeyLost where none can be checked.
 
@@ -156,36 +108,39 @@ def verify(user: User, code: str) -> int:
     about.
     """
     with transaction.atomic():
-        # Locked: the same code sent twice at once is accepted once.
-        factor = SecondFactor.objects.select_for_update().filter(user=user).first()
-        if factor is None:
-            raise WrongCode
+        app, codes = _locked(user)
         moment = sync_now()
-        _forget_failures(factor, user, moment)
-        until = locked_until(factor, moment)
-        is_right = _is_accepted(factor, code, recovery_only=until is not None)
-        if not is_right and until is None:
-            _count_failure(factor, user, moment)
-        guessed = factor.failures if factor.failures >= MAX_WRONG_CODES else 0
-        if is_right and not guessed:
-            factor.failures = max(0, factor.failures - SLIPS)
-        factor.save()
-    if is_right:
-        return guessed
+        # Without an app there is nothing that could be guessed.
+        data = app.data if app else {}
+        _forget_failures(data, user, moment)
+        until = locked_until(data, moment)
+        used = _accepted(app, codes, code, recovery_only=until is not None)
+        if used is None and until is None:
+            _count_failure(data, user, moment)
+        guessed = data["failures"] if data["failures"] >= MAX_WRONG_CODES else 0
+        if used and not guessed:
+            data["failures"] = max(0, data["failures"] - SLIPS)
+        if app:
+            app.save()
+    if used:
+        return used, guessed
     raise Locked(until) if until else WrongCode
 
 
-def use_code(user: User, code: str) -> None:
+def use_code(user: User, code: str) -> Authenticator:
     """Accept a code of somebody who is signed in, once; raises WrongCode, KeyLost.
 
     A wrong one counts for no lock, and nobody is warned of it: a session that somebody got hold of would keep its owner
     from signing in. Whoever asks for the code limits how many are tried.
     """
     with transaction.atomic():
-        factor = SecondFactor.objects.select_for_update().filter(user=user).first()
-        if factor is None or not _is_accepted(factor, code):
+        app, codes = _locked(user)
+        used = _accepted(app, codes, code)
+        if used is None:
             raise WrongCode
-        factor.save()
+        if app:
+            app.save()
+    return used
 
 
 def log_tried_codes(user: User, number: int) -> None:
@@ -193,33 +148,41 @@ def log_tried_codes(user: User, number: int) -> None:
     _log(user, user, f"{number} two-factor codes were tried while signed in, the last of them wrong.")
 
 
-def locked_until(factor: SecondFactor, moment: datetime) -> datetime | None:
+def step_of(key: str, code: str, after: int = -1) -> int | None:
+    """Return the time step of a code that is accepted now, where it comes after one; None of a wrong code."""
+    now = int(sync_now().timestamp()) // PERIOD
+    for step in range(now - TOLERANCE_STEPS, now + TOLERANCE_STEPS + 1):
+        if step > after and secrets.compare_digest(f"{hotp_value(key, step):06d}", code):
+            return step
+    return None
+
+
+def locked_until(data: dict[str, Any], moment: datetime) -> datetime | None:
     """Return until when no code of the app is tried; None where one is."""
-    further, left = divmod(factor.failures - MAX_WRONG_CODES, FURTHER_WRONG_CODES)
-    if further < 0 or left or factor.failed_at is None:
+    further, left = divmod(data.get("failures", 0) - MAX_WRONG_CODES, FURTHER_WRONG_CODES)
+    if further < 0 or left:
         return None
-    until = factor.failed_at + _lock(further)
+    # The shift is bounded, for failures aren't: a timedelta overflows.
+    until = _failed_at(data) + min(settings.LOGIN_WAIT * (1 << min(further, 10)), LONGEST_LOCK)
     return until if until > moment else None
 
 
-def _lock(further: int) -> timedelta:
-    cool_off: timedelta = settings.AXES_COOLOFF_TIME
-    # The shift is bounded, for failures aren't: a timedelta overflows long before the column does.
-    return min(cool_off * (1 << min(further, 10)), LONGEST_LOCK)
+def _failed_at(data: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(data["failed_at"])
 
 
-def _forget_failures(factor: SecondFactor, user: User, moment: datetime) -> None:
+def _forget_failures(data: dict[str, Any], user: User, moment: datetime) -> None:
     password = user.get_session_auth_hash()[:16]
-    is_over = factor.failed_at is None or moment - factor.failed_at > FORGOTTEN_AFTER
-    if is_over or factor.failed_password != password:
-        factor.failures, factor.told, factor.failed_password = 0, 0, password
+    is_over = "failed_at" not in data or moment - _failed_at(data) > FORGOTTEN_AFTER
+    if is_over or data["failed_password"] != password:
+        data |= {"failures": 0, "told": 0, "failed_password": password}
 
 
-def _count_failure(factor: SecondFactor, user: User, moment: datetime) -> None:
-    factor.failures, factor.failed_at = factor.failures + 1, moment
-    if until := locked_until(factor, moment):
+def _count_failure(data: dict[str, Any], user: User, moment: datetime) -> None:
+    data |= {"failures": data["failures"] + 1, "failed_at": moment.isoformat()}
+    if until := locked_until(data, moment):
         span = humanize.time_span((until - moment).total_seconds())
-        _log(user, user, f"{factor.failures} wrong two-factor codes: none is tried for {span}.")
+        _log(user, user, f"{data['failures']} wrong two-factor codes: none is tried for {span}.")
 
 
 def warn_of_wrong_codes() -> int:
@@ -229,46 +192,56 @@ def warn_of_wrong_codes() -> int:
     tells.
     """
     told = 0
-    for factor in SecondFactor.objects.filter(failures__gte=MAX_WRONG_CODES).select_related("user"):
-        number = factor.failures - (factor.failures - MAX_WRONG_CODES) % FURTHER_WRONG_CODES
-        if number <= factor.told or not factor.user.email:
+    guessed = Authenticator.objects.filter(type=APP, data__failures__gte=MAX_WRONG_CODES)
+    for app in guessed.exclude(user__email="").select_related("user"):
+        number = app.data["failures"] - (app.data["failures"] - MAX_WRONG_CODES) % FURTHER_WRONG_CODES
+        if number <= app.data["told"]:
             continue
         letter = person_letter(
             "wrong codes for your account",
-            f"{number} wrong two-factor codes were entered for {factor.user.get_username()}, by somebody who knows the "
+            f"{number} wrong two-factor codes were entered for {app.user.get_username()}, by somebody who knows the "
             "password. If that was not you, change your password. While no code of the app is tried, a recovery code "
             "signs you in.",
             "Change your password",
             reverse("admin:password_change"),
         )
-        outcome = _write(factor.user, letter, message_id("codes", factor.pk, number, factor.failed_at))
+        outcome = _write(app.user, letter, message_id("codes", app.pk, number, app.data["failed_at"]))
         if outcome.is_sent or outcome.is_final:
-            SecondFactor.objects.filter(pk=factor.pk, told=factor.told).update(told=number)
+            _note(app, told=number)
         told += outcome.is_sent
     return told
 
 
 def tell_turned_on() -> int:
-    """Tell people by email that their second factor was turned on, as somebody else may have; return how many.
+    """Tell people by email of an app or a passkey that was added, as somebody else may have; return how many.
 
     Each once, and what is older than a day no more.
     """
     told = 0
-    waiting = SecondFactor.objects.filter(turned_on_told=False, confirmed_at__gt=sync_now() - timedelta(days=1))
-    for factor in waiting.exclude(user__email="").select_related("user"):
+    waiting = Authenticator.objects.exclude(type=CODES).exclude(data__has_key="announced").exclude(user__email="")
+    for added in waiting.filter(created_at__gt=sync_now() - timedelta(days=1)).select_related("user"):
+        kind = "An authenticator app" if added.type == APP else "A passkey"
         letter = person_letter(
             "two-factor authentication is on",
-            f"Two-factor authentication was turned on for {factor.user.get_username()}, and all other sessions have "
-            "ended. If that was not you, somebody knows your password: ask an administrator to reset two-factor "
-            "authentication, and for another password.",
+            f"{kind} was turned on for {added.user.get_username()}, and all other sessions have ended. If that was not "
+            "you, somebody knows your password: ask an administrator to reset two-factor authentication, and for "
+            "another password.",
             "Your two-factor authentication",
-            reverse("npd-two-factor-set-up"),
+            reverse("mfa_index"),
         )
-        outcome = _write(factor.user, letter, message_id("two-factor-on", factor.pk, factor.confirmed_at))
+        outcome = _write(added.user, letter, message_id("two-factor-on", added.pk, added.created_at))
         if outcome.is_sent or outcome.is_final:
-            SecondFactor.objects.filter(pk=factor.pk).update(turned_on_told=True)
+            _note(added, announced=True)
         told += outcome.is_sent
     return told
+
+
+def _note(one: Authenticator, **facts: Any) -> None:
+    # Locked and read again: a wrong code that is counted at this moment would be forgotten.
+    with transaction.atomic():
+        if held := Authenticator.objects.select_for_update().filter(pk=one.pk).first():
+            held.data |= facts
+            held.save()
 
 
 def _write(user: User, letter: Letter, id_of_message: str) -> Outcome:
@@ -279,67 +252,80 @@ def _write(user: User, letter: Letter, id_of_message: str) -> Outcome:
     return outcome
 
 
-def renew_recovery_codes(user: User) -> list[str]:
-    """Return new recovery codes; those of before are worth nothing."""
+@contextmanager
+def changing(request: HttpRequest, sentence: str) -> Iterator[None]:
+    """Change a second factor within it: of two sessions at one moment the first wins, and ends the other.
+
+    New recovery codes are hashed, and shown once. The session gets another key: one known from before is worth nothing.
+    """
+    user: Any = request.user
     with transaction.atomic():
-        # Locked, for save() writes every column: a wrong code that is counted at this moment would be forgotten.
-        factor = SecondFactor.objects.select_for_update().get(user=user)
-        codes = _new_codes(factor)
-        factor.save()
-        _log(user, user, "New recovery codes made.")
-    return codes
+        User.objects.select_for_update().get(pk=user.pk)
+        if not request.session.exists(str(request.session.session_key)):
+            raise ImmediateHttpResponse(redirect("account_login"))
+        yield
+        # What the library makes is derived from a seed, and lost with ENCRYPTION_KEY.
+        if codes := Authenticator.objects.filter(user=user, type=CODES, data__has_key="seed").first():
+            texts = [b32encode(secrets.token_bytes(RECOVERY_BYTES)).decode() for _ in range(RECOVERY_CODES)]
+            codes.data = {"migrated_codes": [hashed(text) for text in texts]}
+            codes.save()
+            request.session[SHOWN_KEY] = encrypt(
+                " ".join("-".join(t[n : n + 4] for n in range(0, 16, 4)) for t in texts)
+            )
+        request.session[PASSED_KEY] = has_second_factor(user)
+        request.session.cycle_key()
+        end_sessions(user.pk, but=request.session.session_key)
+        _log(user, user, sentence)
 
 
-def remove(user: User, *, by: User, session: SessionBase | None = None) -> bool:
-    """Take somebody's factor away, and end their sessions but this one; return whether there was one."""
+def remove(user: User, *, by: User) -> bool:
+    """Take all of somebody's factors away, and end their sessions; return whether there was one."""
     with transaction.atomic():
-        removed = bool(SecondFactor.objects.filter(user=user).delete()[0])
+        removed = bool(Authenticator.objects.filter(user=user).delete()[0])
+        # The next sign-in by the identity provider binds anew.
+        removed |= bool(SocialAccount.objects.filter(user=user).delete()[0])
         if removed:
             _log(by, user, "Two-factor authentication removed.")
-    if session is not None:
-        session[SESSION_KEY] = str(Proof.NONE)
-    end_sessions(user.pk, but=session.session_key if session is not None else None)
+        end_sessions(user.pk)
     return removed
 
 
-def pass_session(session: SessionBase) -> None:
-    """The session has proved who it is; its key is a new one, so that one known from before is worth nothing."""
-    session.cycle_key()
-    session[SESSION_KEY] = str(Proof.PASSED)
-    session.save()
+def end_sessions(user_id: Any, *, but: str | None = None) -> int:
+    """End a person's sessions but that with this key; return how many."""
+    rows = UserSession.objects.filter(user_id=user_id).exclude(session_key=but or "")
+    ended = int(Session.objects.filter(session_key__in=list(rows.values_list("session_key", flat=True))).delete()[0])
+    rows.delete()
+    return ended
 
 
-def _key(factor: SecondFactor) -> bytes:
-    return bytes.fromhex(decrypt(factor.sealed_key))
+def hashed(text: str) -> str:
+    """Return a recovery code as it is stored."""
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-def _is_accepted(factor: SecondFactor, code: str, *, recovery_only: bool = False) -> bool:
+def _locked(user: User) -> tuple[Authenticator | None, Authenticator | None]:
+    # Locked: the same code sent twice at once is accepted once.
+    found = Authenticator.objects.select_for_update().filter(user=user, type__in=(APP, CODES)).order_by("pk")
+    by_type = {one.type: one for one in found}
+    return by_type.get(APP), by_type.get(CODES)
+
+
+def _accepted(
+    app: Authenticator | None, codes: Authenticator | None, code: str, *, recovery_only: bool = False
+) -> Authenticator | None:
     plain = "".join(code.split()).replace("-", "").upper()
     if plain.isascii() and plain.isdecimal() and len(plain) == 6:
-        if recovery_only:
-            return False
+        if app is None or recovery_only:
+            return None
         try:
-            totp = TOTP(_key(factor))
-        except KeyChanged as error:
+            step = step_of(decrypt(app.data["secret"]), plain, app.data.get("last_step", -1))
+        except (KeyChanged, NoBase32) as error:
             raise KeyLost from error
-        totp.time = sync_now().timestamp()
-        if totp.verify(int(plain), TOLERANCE_STEPS, factor.last_step + 1):
-            factor.last_step = totp.t()
-            return True
-    elif (hashed := _hash(plain)) in factor.recovery:
-        factor.recovery.remove(hashed)
-        return True
-    return False
-
-
-def _new_codes(factor: SecondFactor) -> list[str]:
-    codes = [b32encode(secrets.token_bytes(RECOVERY_BYTES)).decode() for _ in range(RECOVERY_CODES)]
-    factor.recovery = [_hash(code) for code in codes]
-    return ["-".join(code[n : n + 4] for n in range(0, len(code), 4)) for code in codes]
-
-
-def _hash(code: str) -> str:
-    return hashlib.sha256(code.encode()).hexdigest()
+        if step is None:
+            return None
+        app.data["last_step"] = step
+        return app
+    return codes if codes and codes.wrap().validate_code(hashed(plain)) else None
 
 
 def _log(by: User, user: User, sentence: str) -> None:

@@ -1,36 +1,64 @@
-"""Two-factor authentication and “Where you are signed in”: everybody's own pages, and what administrators end."""
+"""Signing in, the second factor and “Where you are signed in”: django-allauth's pages, and what ours add to them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from http import HTTPStatus
+from struct import error as NotWhole  # noqa: N812 - a class, under another's name
 from typing import Any
 
-import segno
-from axes.handlers.proxy import AxesProxyHandler
+import structlog
+from allauth.account import views as account_views
+from allauth.account.forms import LoginForm
+from allauth.account.internal.flows.logout import logout
+from allauth.account.internal.flows.reauthentication import did_recently_reauthenticate
+from allauth.core import context
+from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
+from allauth.mfa.base.views import IndexView
+from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.views import GenerateRecoveryCodesView
+from allauth.mfa.totp.forms import ActivateTOTPForm
+from allauth.mfa.totp.internal.auth import SECRET_SESSION_KEY, generate_totp_secret
+from allauth.mfa.totp.views import ActivateTOTPView, DeactivateTOTPView
+from allauth.mfa.webauthn.forms import (
+    AddWebAuthnForm,
+    AuthenticateWebAuthnForm,
+    LoginWebAuthnForm,
+    ReauthenticateWebAuthnForm,
+)
+from allauth.mfa.webauthn.views import AddWebAuthnView, EditWebAuthnView, RemoveWebAuthnView
+from allauth.socialaccount.providers.openid_connect import views as provider_views
+from allauth.usersessions.models import UserSession
+from allauth.usersessions.views import ListUserSessionsView
 from django.conf import settings
 from django.contrib import admin, messages
-from django.contrib.auth.signals import user_login_failed
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.forms import CharField
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
-from django.utils.module_loading import import_string
-from django.utils.safestring import mark_safe
+from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
+from requests import RequestException
 
-from npd.accounts import second_factor
-from npd.accounts.second_factor import KeyLost, Locked, Proof, WrongCode
-from npd.accounts.signed_in import end_sessions, session_handle, sessions_of
+from npd.accounts import limits, second_factor
+from npd.accounts.adapters import DAY_SECONDS, ProviderAdapter, count_password
+from npd.accounts.second_factor import KeyLost, Locked, WrongCode
 from sync.api.request_limits import count_request
 from sync.clock import sync_now
-from sync.kernel import counters, humanize
-from sync.kernel.outgoing_calls import own_address
+from sync.kernel import humanize
+from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
+
+log = structlog.get_logger(__name__)
 
 WRONG_CODE = _("This code is wrong or was already used. Wait for the next one in the app, or use a recovery code.")
+WRONG_PASSKEY = _(
+    "This passkey is not known here, or was used for something else. Try again, or sign in in another way."
+)
 WRONG_FIRST_CODE = _(
     "This code is wrong. Wait for the next one in the app, and check that the clock of your phone is right."
 )
@@ -46,10 +74,6 @@ TRIED_OFTEN = _(
     "Too many codes were entered on this page, so none is accepted here for %(span)s. Signing in goes on as before. If "
     "you didn't enter them, end your other sessions under “Where you are signed in”."
 )
-WRONG_PASSWORD = _("This is not your password. Small and capital letters matter.")
-PASSWORDS_TRIED = _(
-    "Too many passwords were entered here, so none is accepted. Sign out, sign in again, and go on there."
-)
 KEY_LOST = _(
     "Codes from the app can't be checked, because this server's ENCRYPTION_KEY was changed. Use a recovery code, or "
     "ask an administrator to reset two-factor authentication."
@@ -58,163 +82,298 @@ KEY_LOST = _(
 CODES_A_DAY = 10
 """Tried on the page of a session that is signed in; so who has got hold of one can't guess there."""
 
-PASSWORDS_A_SESSION = 10
-"""Tried in a day by who is signed in. Counted for each session, so who has got hold of one stops the owner in none."""
 
-DAY_SECONDS = 24 * 60 * 60
+class SignInForm(LoginForm):
+    """Name and password, under the names that browsers and our own programs know."""
 
-
-@never_cache
-@sensitive_post_parameters("code")
-def verify_page(request: HttpRequest) -> HttpResponse:
-    """Ask for the code between the password and everything else."""
-    user: Any = request.user
-    if second_factor.proof_of(request.session, user) is not Proof.NEEDED:
-        return HttpResponseRedirect(_next(request))
-    if request.method != "POST":
-        return TemplateResponse(request, "npd/second_factor.html", {"next": _next(request)})
-    guessed = _verify(request)
-    if isinstance(guessed, HttpResponse):
-        return guessed
-    second_factor.pass_session(request.session)
-    if guessed:
-        messages.warning(request, GUESSED % {"number": guessed})
-    AxesProxyHandler.get_implementation().reset_user_attempts(request, {"username": user.get_username()})
-    counters.increment([counters.Increment(counters.LOGINS, label=counters.LOGIN_DONE)])
-    return HttpResponseRedirect(_next(request))
+    def add_prefix(self, field_name: str) -> str:
+        return "username" if field_name == "login" else str(super().add_prefix(field_name))
 
 
-def _verify(request: HttpRequest) -> int | HttpResponse:
-    """Return how many wrong codes stood before the typed one, or the answer to who gets no further with it.
+class SignInCodeForm(AuthenticateForm):
+    """The code between the password and everything else: a wrong one is a failed sign-in."""
 
-    Between the password and everything else a wrong one is a failed sign-in.
-    """
-    user: Any = request.user
-    credentials = {"username": user.get_username()}
-    refused: Callable[..., HttpResponse] = import_string(settings.AXES_LOCKOUT_CALLABLE)
-    if not AxesProxyHandler.is_allowed(request, credentials):
-        return refused(request, None, credentials)
-    try:
-        return second_factor.verify(user, _typed_code(request))
-    except KeyLost:
-        return _asked_again(request, KEY_LOST)
-    except WrongCode as why:
-        user_login_failed.send(sender=__name__, credentials=credentials, request=request)
-        # This wrong one may have been the last that was allowed: then its answer says so already.
-        if not AxesProxyHandler.is_allowed(request, credentials):
-            return refused(request, None, credentials)
-        span = humanize.time_span((why.until - sync_now()).total_seconds()) if isinstance(why, Locked) else ""
-        return _asked_again(request, LOCKED % {"span": span} if span else WRONG_CODE)
+    code = CharField(max_length=40)
+    guessed = 0
 
-
-def _asked_again(request: HttpRequest, error: Any) -> HttpResponse:
-    return TemplateResponse(request, "npd/second_factor.html", {"next": _next(request), "error": error})
-
-
-@never_cache
-@sensitive_post_parameters("password", "code")
-def set_up_page(request: HttpRequest) -> HttpResponse:
-    """Show the QR code, then take the password and the app's first code; or say that it is on, and what can be done.
-
-    Who has only got hold of a session would take the account over by setting it up.
-    """
-    user: Any = request.user
-    if second_factor.has_second_factor(user):
-        return _settings_page(request)
-    factor = second_factor.offer(user, request.session)
-    error: Any = ""
-    password_error = _password_error(request) if request.method == "POST" else ""
-    if request.method == "POST" and not password_error:
-        # The code isn't counted: the session was shown the key, so that nothing is guessed.
+    def clean_code(self) -> str:
+        """Accept it once."""
+        name = self.user.get_username()
+        limits.check(context.request, name)
         try:
-            codes = second_factor.confirm(user, _typed_code(request), request.session)
+            self.authenticator, self.guessed = second_factor.verify(self.user, self.cleaned_data["code"])
+        except KeyLost:
+            raise ValidationError(KEY_LOST) from None
+        except WrongCode as why:
+            limits.note_failure(context.request, name)
+            span = humanize.time_span((why.until - sync_now()).total_seconds()) if isinstance(why, Locked) else ""
+            raise ValidationError(LOCKED % {"span": span} if span else WRONG_CODE) from None
+        return ""
+
+    def save(self) -> None:
+        """Tell the owner of what came before."""
+        super().save()
+        if self.guessed:
+            messages.warning(context.request, GUESSED % {"number": self.guessed})
+
+
+class ConfirmCodeForm(ReauthenticateForm):
+    """The code of who is signed in, before a second factor is changed: few are tried, and none locks anybody out."""
+
+    code = CharField(max_length=40)
+
+    def clean_code(self) -> str:
+        """Accept it once."""
+        quota = count_request("two-factor", str(self.user.pk), CODES_A_DAY, DAY_SECONDS)
+        if quota.is_used_up:
+            raise ValidationError(TRIED_OFTEN % {"span": humanize.time_span(quota.reset)})
+        try:
+            self.authenticator = second_factor.use_code(self.user, self.cleaned_data["code"])
+        except KeyLost:
+            raise ValidationError(KEY_LOST) from None
         except WrongCode:
-            error = WRONG_FIRST_CODE
-        else:
-            return TemplateResponse(request, "npd/recovery_codes.html", {"codes": codes})
-    drawn = segno.make(second_factor.app_address(factor), micro=False).svg_inline(scale=5, border=3, light="#fff")
-    context = {
-        "qr": mark_safe(drawn),  # noqa: S308 - drawn by the library, of numbers
-        "key": second_factor.app_key(factor),
-        "error": error,
-        "password_error": password_error,
-        "is_required": second_factor.is_required(user),
-    }
-    return TemplateResponse(request, "npd/second_factor_set_up.html", context)
+            if not quota.remaining:
+                second_factor.log_tried_codes(self.user, CODES_A_DAY)
+            raise ValidationError(WRONG_CODE) from None
+        return ""
 
 
-def _password_error(request: HttpRequest) -> Any:
-    user: Any = request.user
-    if _is_password_refused(request):
-        return PASSWORDS_TRIED
-    return "" if user.check_password(request.POST.get("password", "")) else WRONG_PASSWORD
+class SetUpForm(ActivateTOTPForm):
+    """The app's first code, of a key that this session alone was shown, and that stands encrypted in it."""
+
+    code = CharField(max_length=10)
+    secret: str
+    step = -1
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        session = context.request.session
+        try:
+            self.secret = decrypt(self.secret) if self.is_bound else self.secret
+        except KeyChanged:  # or none was shown yet
+            self.secret = generate_totp_secret()
+            session.pop(SECRET_SESSION_KEY)
+        if not self.is_bound or SECRET_SESSION_KEY not in session:
+            session[SECRET_SESSION_KEY] = encrypt(self.secret)
+
+    def clean_code(self) -> str:
+        """Accept it; that it is not counted is no way to guess, as the session was shown the key."""
+        step = second_factor.step_of(self.secret, "".join(self.cleaned_data["code"].split()))
+        if step is None:
+            raise ValidationError(WRONG_FIRST_CODE)
+        self.step = step
+        return ""
 
 
-def _is_password_refused(request: HttpRequest) -> bool:
-    """Count a password tried in this session, and return whether none is any more."""
-    handle = session_handle(str(request.session.session_key))
-    return count_request("password", handle, PASSWORDS_A_SESSION, DAY_SECONDS).is_used_up
+class _WholePasskey:
+    """What a browser sends of a passkey; of some that is none the library says it by an error of its own."""
+
+    def full_clean(self) -> None:
+        try:
+            super().full_clean()  # type: ignore[misc]
+        except (KeyError, ValueError, TypeError, AttributeError, IndexError, NotWhole):
+            self.add_error("credential", WRONG_PASSKEY)  # type: ignore[attr-defined]
+
+
+class SignInPasskeyForm(_WholePasskey, LoginWebAuthnForm):
+    """A passkey in place of name and password."""
+
+
+class BesidePasswordForm(_WholePasskey, AuthenticateWebAuthnForm):
+    """A passkey in place of the code."""
+
+
+class ConfirmPasskeyForm(_WholePasskey, ReauthenticateWebAuthnForm):
+    """A passkey before a second factor is changed."""
+
+
+class AddPasskeyForm(_WholePasskey, AddWebAuthnForm):
+    """A new one."""
+
+
+class SignInPage(account_views.LoginView):
+    """Name and password, a passkey, or the company's identity provider."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Who is signed in and no staff gets here by each page of the admin, and goes on as somebody else."""
+        if request.user.is_authenticated and request.method == "POST":
+            logout(request, show_message=False)
+        elif request.user.is_authenticated and request.user.is_staff:
+            return redirect(self.get_next_url() or "admin:index")
+        return super().dispatch(request, *args, **kwargs)
+
+    def get_context_data(self, **kwargs: Any) -> Any:
+        """Return what the page says."""
+        found = super().get_context_data(**kwargs) | admin.site.each_context(self.request)
+        name = settings.OIDC_NAME if settings.OIDC_SERVER_URL else ""
+        return found | {"next": self.get_next_url() or "", "provider": name}
+
+
+class Overview(IndexView):
+    """What somebody has beside the password."""
+
+    def get_context_data(self, **kwargs: Any) -> Any:
+        """Return it, and whether the setting asks for more."""
+        user, session = self.request.user, self.request.session
+        state = {"is_required": second_factor.is_required(user), "is_passed": session.get(second_factor.PASSED_KEY)}
+        return super().get_context_data(**kwargs) | state
+
+
+class Changing:
+    """A page that changes the second factor: after a proof of who it is, in one session alone."""
+
+    done = ""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Ask for the proof with an empty form: the library would store what was typed, in the session."""
+        if request.user.is_authenticated and request.method == "POST" and not did_recently_reauthenticate(request):
+            return redirect(request.path)
+        return never_cache(super().dispatch)(request, *args, **kwargs)  # type: ignore[misc]
+
+    def form_valid(self, form: Any) -> Any:
+        """Change it."""
+        with second_factor.changing(self.request, self.done):  # type: ignore[attr-defined]
+            return self.change(form)
+
+    def change(self, form: Any) -> Any:
+        """Do what the library does."""
+        return super().form_valid(form)  # type: ignore[misc]
+
+
+class SetUpApp(Changing, ActivateTOTPView):
+    """The QR code, and the app's first code."""
+
+    done = "An authenticator app was added."
+
+    def change(self, form: Any) -> Any:
+        """Store the app; the code that it was added with signs nobody in any more."""
+        if Authenticator.objects.filter(user=self.request.user, type=second_factor.APP).exists():
+            return redirect("mfa_index")
+        answer = super().change(form)
+        added = Authenticator.objects.get(user=self.request.user, type=second_factor.APP)
+        added.data["last_step"] = form.step
+        added.save()
+        return answer
+
+
+class TurnOffApp(Changing, DeactivateTOTPView):
+    """Take the app away, and with the last factor the recovery codes."""
+
+    done = "The authenticator app was removed."
+
+
+class AddPasskey(Changing, AddWebAuthnView):
+    """A passkey, which signs in alone, or a security key beside the password."""
+
+    done = "A passkey was added."
+
+
+class RemovePasskey(Changing, RemoveWebAuthnView):
+    """Take one away."""
+
+    done = "A passkey was removed."
+    success_url = reverse_lazy("mfa_index")
+
+
+class RenamePasskey(EditWebAuthnView):
+    """Its name here."""
+
+    success_url = reverse_lazy("mfa_index")
+
+
+class NewCodes(Changing, GenerateRecoveryCodesView):
+    """Other recovery codes; those of before are worth nothing."""
+
+    done = "New recovery codes made."
+
+
+@never_cache
+@login_required
+def recovery_codes(request: HttpRequest) -> HttpResponse:
+    """Show new recovery codes, once: what is shown again, somebody else may read."""
+    try:
+        codes = decrypt(request.session.pop(second_factor.SHOWN_KEY, "")).split()
+    except KeyChanged:  # or they were shown
+        return redirect("mfa_index")
+    return TemplateResponse(request, "npd/recovery_codes.html", {"codes": codes})
 
 
 @never_cache
 @sensitive_post_parameters()
 def change_password(request: HttpRequest) -> HttpResponse:
     """The library's page, which asks for the old password, as often as one may be tried."""
-    if request.method == "POST" and _is_password_refused(request):
-        context = {"heading": _("Sign in again"), "sentence": PASSWORDS_TRIED}
-        return TemplateResponse(request, "plain_page.html", context, status=HTTPStatus.TOO_MANY_REQUESTS)
+    if request.method == "POST":
+        count_password(request)
     return admin.site.password_change(request)
 
 
-def _settings_page(request: HttpRequest, error: Any = "") -> HttpResponse:
-    user: Any = request.user
-    context = {"left": len(user.second_factor.recovery), "error": error, "is_required": second_factor.is_required(user)}
-    return TemplateResponse(request, "npd/second_factor_settings.html", context)
-
-
 @require_POST
+def sign_out(request: HttpRequest) -> HttpResponse:
+    """Sign out, also of a sign-in under way."""
+    was_in = request.user.is_authenticated
+    logout(request, show_message=False)
+    if not was_in:
+        return redirect("account_login")
+    return TemplateResponse(request, "registration/logged_out.html")
+
+
 @never_cache
-@sensitive_post_parameters("code")
-def change(request: HttpRequest) -> HttpResponse:
-    """Make new recovery codes, or turn it off; each asks for a code of now."""
-    user: Any = request.user
-    if not second_factor.has_second_factor(user):  # another session has turned it off meanwhile
-        return HttpResponseRedirect(reverse("npd-two-factor-set-up"))
-    quota = count_request("two-factor", str(user.pk), CODES_A_DAY, DAY_SECONDS)
-    if quota.is_used_up:
-        return _settings_page(request, TRIED_OFTEN % {"span": humanize.time_span(quota.reset)})
+@require_POST
+def begin_at_provider(request: HttpRequest) -> HttpResponse:
+    """Send somebody to the identity provider."""
+    return _in_words(provider_views.login, request, "company")
+
+
+@never_cache
+def answer_of_provider(request: HttpRequest, provider_id: str) -> HttpResponse:
+    """Take the identity provider's answer."""
+    return _in_words(provider_views.callback, request, provider_id)
+
+
+def _in_words(view: Callable[[HttpRequest, str], HttpResponse], request: HttpRequest, provider_id: str) -> HttpResponse:
     try:
-        second_factor.use_code(user, _typed_code(request))
-    except KeyLost:
-        return _settings_page(request, KEY_LOST)
-    except WrongCode:
-        if not quota.remaining:
-            second_factor.log_tried_codes(user, CODES_A_DAY)
-        return _settings_page(request, WRONG_CODE)
-    if request.POST.get("act") == "codes":
-        codes = second_factor.renew_recovery_codes(user)
-        return TemplateResponse(request, "npd/recovery_codes.html", {"codes": codes})
-    second_factor.remove(user, by=user, session=request.session)
-    messages.success(request, _("Two-factor authentication is off. Your other sessions have ended."))
-    return HttpResponseRedirect(reverse("npd-settings"))
+        return view(request, provider_id)
+    # What the library lets through of an answer that isn't what one should be.
+    except (RequestException, KeyError, ValueError, TypeError, ImproperlyConfigured) as error:
+        log.warning("the identity provider did not answer as one", kind=type(error).__name__)
+        ProviderAdapter(request).on_authentication_error(request, None)
+        raise
 
 
-def _typed_code(request: HttpRequest) -> str:
-    return request.POST.get("code", "")[:40]
+class Sessions(ListUserSessionsView):
+    """The browsers in which somebody is signed in; one is ended, or all others."""
+
+    template_name = "npd/sessions.html"
+
+    def get_context_data(self, **kwargs: Any) -> Any:
+        """Return the sessions, the one used last first."""
+        found = super().get_context_data(**kwargs)
+        found["sessions"].sort(key=lambda one: (one.is_current(), one.last_seen_at), reverse=True)
+        for one in found["sessions"]:
+            one.browser, one.is_this = browser_name(one.user_agent), one.is_current()
+            one.network = one.ip.removesuffix(".0") + ".…" if "." in one.ip else one.ip
+        return admin.site.each_context(self.request) | found | {"title": _("Where you are signed in")}
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        """End them."""
+        others = UserSession.objects.filter(user=self.request.user).exclude(
+            session_key=self.request.session.session_key
+        )
+        chosen = self.request.POST.get("session")
+        ended = [one for one in others if chosen in (None, str(one.pk))]
+        for one in ended:
+            one.end()
+        told = ngettext("%(number)s session has ended.", "%(number)s sessions have ended.", len(ended))
+        messages.success(self.request, told % {"number": len(ended)})
+        return redirect("usersessions_list")
 
 
-def _next(request: HttpRequest) -> str:
-    return own_address(request, request.POST.get("next"), request.GET.get("next")) or reverse("admin:index")
+_BROWSERS = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
+_SYSTEMS = (("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("Windows", "Windows"), ("Mac OS", "macOS"),
+            ("Linux", "Linux"))  # fmt: skip
 
 
-def sessions_page(request: HttpRequest) -> HttpResponse:
-    """List where this person is signed in, and end one session or all others."""
-    if request.method == "POST":
-        handle = request.POST.get("session") or None
-        number = end_sessions(request.user.pk, but=request.session.session_key, handle=handle)
-        told = ngettext("%(number)s session has ended.", "%(number)s sessions have ended.", number)
-        messages.success(request, told % {"number": number})
-        return HttpResponseRedirect(reverse("npd-sessions"))
-    found = sessions_of(request.user.pk, request.session.session_key)
-    context = {"title": _("Where you are signed in"), "sessions": found}
-    return TemplateResponse(request, "npd/sessions.html", admin.site.each_context(request) | context)
+def browser_name(agent: str) -> str:
+    """Return browser and system as people call them; empty where a browser says neither."""
+    names = [next((name for mark, name in marks if mark in agent), "") for marks in (_BROWSERS, _SYSTEMS)]
+    return " · ".join(filter(None, names))

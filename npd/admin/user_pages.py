@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
+from allauth.usersessions.models import UserSession
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
@@ -25,8 +29,7 @@ from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UnfoldReadOnlyPasswordHashWidget, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from npd.accounts.second_factor import remove
-from npd.accounts.signed_in import end_sessions
+from npd.accounts.second_factor import end_sessions, remove
 from sync.admin.admin_base import ValidIdsMixin, see_other
 from sync.admin.confirmed_action import Question, Report, run_action
 from sync.kernel.humanize import DASH
@@ -50,7 +53,8 @@ _END_SESSIONS = (
 _RESET = (
     _("Reset two-factor"),
     _(
-        "They sign in with their password alone until they set it up again, and are signed out of every browser. Do "
+        "They sign in with their password alone until they set it up again, and are signed out of every browser; the "
+        "link to the identity provider goes, too. Do "
         "this only if you are sure who is asking."
     ),
     _("Two-factor authentication is reset, and their sessions have ended."),
@@ -232,7 +236,7 @@ class UserAdmin(AdministratorsMixin, PlainFields, ValidIdsMixin, _DjangoUserAdmi
     )
     def end_sessions(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Sign somebody out everywhere, after a question."""
-        own = reverse("npd-sessions")
+        own = reverse("usersessions_list")
         # Done in any case: that somebody was signed in nowhere is no failure.
         return self._ask_about_account(request, object_id, _END_SESSIONS, lambda user: end_sessions(user.pk) >= 0, own)
 
@@ -242,7 +246,7 @@ class UserAdmin(AdministratorsMixin, PlainFields, ValidIdsMixin, _DjangoUserAdmi
     def reset_two_factor(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Take somebody's second factor away, after a question."""
         by: Any = request.user
-        own = reverse("npd-two-factor-set-up")
+        own = reverse("mfa_index")
         return self._ask_about_account(request, object_id, _RESET, lambda user: remove(user, by=by), own)
 
     def _ask_about_account(
@@ -301,3 +305,5 @@ class GroupAdmin(AdministratorsMixin, PlainFields, ValidIdsMixin, DjangoGroupAdm
 
 # Its page would show in clear text what a script has made with DRF's model and nobody has used yet.
 admin.site.unregister(TokenProxy)
+# Everybody has their own; an administrator takes them away on a user's page, and nobody reads them.
+admin.site.unregister([EmailAddress, SocialAccount, SocialApp, SocialToken, Authenticator, UserSession])

@@ -20,8 +20,7 @@ from django.contrib.sessions.models import Session
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Model, Q, QuerySet
 
-from npd.accounts.second_factor import SESSION_KEY as PROOF_KEY
-from npd.accounts.signed_in import DETAILS_KEY
+from npd.accounts.second_factor import PASSED_KEY
 from npd.personal_data.persons import Person
 from sync import registry
 from sync.models import SyncedModel, SyncMetadata
@@ -31,7 +30,7 @@ ITEM_COLUMNS = ("item_id", "remote_id", "monday_item_id", "monday_id")
 ERASED = "[erased]"
 """What stands in place of a text that named somebody."""
 
-_KEPT_OF_A_SESSION = ("_auth_user_id", "_auth_user_backend", "_auth_user_hash", PROOF_KEY, DETAILS_KEY)
+_KEPT_OF_A_SESSION = ("_auth_user_id", "_auth_user_backend", "_auth_user_hash", PASSED_KEY)
 
 _PROGRAM_TABLES = ("auth_permission", "django_content_type", "django_migrations")
 """What the program says of itself; a contact may be called like one of its words."""

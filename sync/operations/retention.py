@@ -33,9 +33,6 @@ SWEEP_OVERLAP = "1 hour"
 ANSWER_DAYS = 1
 """As long as a program may repeat a request under its Idempotency-Key (sync/api/preconditions.py)."""
 
-LOGIN_DAYS = 1
-"""Failed logins count for minutes; what was typed as a name may be a password."""
-
 COUNT_DAYS = 1
 """Of windows of the API's limits that have ended; the longest rate counts by the day."""
 
@@ -163,7 +160,6 @@ def retention_rules() -> list[RetentionRule]:
         RetentionRule("webhook deliveries", "sync_webhook_deliveries", f"old.finished_at < {_AGE}", journal),
         RetentionRule("undelivered events", "sync_webhook_deliveries", f"old.event_id IN ({_OLD_EVENTS})", history),
         RetentionRule("events", "sync_events", f"old.id IN ({_OLD_EVENTS})", history),
-        RetentionRule("login failures", "axes_accessattempt", f"old.attempt_time < {_AGE}", LOGIN_DAYS),
         RetentionRule("request counts", "sync_request_counts", f"old.ends_at < {_AGE}", COUNT_DAYS, key="key"),
         RetentionRule(
             "API tokens", "sync_api_tokens", f"least(old.revoked_at, old.expires_at) < {_AGE}", ENDED_TOKEN_DAYS

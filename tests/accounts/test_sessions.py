@@ -30,11 +30,11 @@ def test_a_person_sees_their_browsers_and_ends_one_or_all_others(ada: User) -> N
     found = here.get(PAGE).context["sessions"]
     assert [one.is_this for one in found] == [True, False, False]
     assert {one.browser for one in found} == {"Firefox · Linux", "Safari · iPhone"}
-    assert {one.address for one in found} == {"192.0.2.…"}
+    assert {one.network for one in found} == {"192.0.2.…"}
     keys = [client.session.session_key for client in (here, there, third)]
     assert not any(key in here.get(PAGE).content.decode() for key in keys)
     (phone,) = [one for one in found if "iPhone" in one.browser]
-    here.post(PAGE, {"session": phone.handle})
+    here.post(PAGE, {"session": phone.pk})
     assert [is_in(one) for one in (here, there, third)] == [True, False, True]
     here.post(PAGE)
     assert [is_in(one) for one in (here, third)] == [True, False]
@@ -42,7 +42,7 @@ def test_a_person_sees_their_browsers_and_ends_one_or_all_others(ada: User) -> N
 
 def test_nobody_ends_anothers_session_but_an_administrator(ada: User) -> None:
     hers = signed_in()
-    handle = hers.get(PAGE).context["sessions"][0].handle
+    handle = hers.get(PAGE).context["sessions"][0].pk
     bob = Client()
     bob.force_login(User.objects.create_user("bob", is_staff=True))
     bob.post(PAGE, {"session": handle})

@@ -88,8 +88,8 @@ ALLOWED = {
     "docs/architecture.md": ("[ledger](../sync/ledger)", "| settle | what becomes of each field"),
     "docs/reference/merge.md": ("the tombstone", "a tombstone", "tombstone's"),
     # A person forgets a password.
-    "config/logins.py": ("If you forgot your password",),
-    "templates/admin/login.html": ("forgot your password?",),
+    "npd/accounts/limits.py": ("If you forgot your password",),
+    "templates/account/login.html": ("forgot your password?",),
     # Names of classes.
     "sync/models/__init__.py": ("Tombstone",),
     # An import of the package of that name, and a function of the example.

@@ -1,0 +1,239 @@
+"""Signing in by the company's identity provider, which a server on this machine plays."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import time
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import jwt
+import pytest
+from allauth.socialaccount.models import SocialAccount, SocialToken
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.test import Client
+
+from tests.accounts.test_second_factor import CODE, INDEX, LOGIN, code_of, enrolled, everything_stored
+
+BEGIN, ANSWER = f"{LOGIN}company/", f"{LOGIN}company/callback/"
+
+
+class Provider(BaseHTTPRequestHandler):
+    """Says what the test tells it to; a code is given for a verifier alone."""
+
+    claims: dict[str, Any] = {}
+    said_by_userinfo: dict[str, Any] = {}
+    challenge = ""
+    breaks = ""
+
+    def do_GET(self) -> None:
+        at = f"http://{self.headers['Host']}"
+        pages: dict[str, Any] = {
+            "/.well-known/openid-configuration": {
+                "issuer": at,
+                "authorization_endpoint": f"{at}/authorize",
+                "token_endpoint": f"{at}/token",
+                "userinfo_endpoint": f"{at}/userinfo",
+                "jwks_uri": f"{at}/keys",
+            },
+            "/userinfo": self.said_by_userinfo or {"sub": self.claims.get("sub")},
+        }
+        self.answer(pages[self.path])
+
+    def do_POST(self) -> None:
+        sent = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        hashed = hashlib.sha256(sent["code_verifier"][0].encode()).digest()
+        if urlsafe_b64encode(hashed).decode().rstrip("=") != self.challenge or sent["code"] != ["good"]:
+            self.answer({"error": "invalid_grant"}, 400)
+            return
+        token = {"iss": f"http://{self.headers['Host']}", "aud": "npd", "exp": time() + 60, **self.claims}
+        signed = jwt.encode(token, "k" * 32, algorithm="HS256")
+        self.answer({"access_token": "an-access-token", "token_type": "Bearer", "id_token": signed})
+
+    def answer(self, data: Any, status: int = 200) -> None:
+        body = b"<html>" if self.path == self.breaks else json.dumps(data).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: Any) -> None: ...
+
+
+@pytest.fixture
+def provider(settings: Any) -> Iterator[type[Provider]]:
+    one = type("OfThisTest", (Provider,), {})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), one)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    settings.OIDC_SERVER_URL = f"http://127.0.0.1:{server.server_address[1]}"
+    app = {"provider_id": "company", "name": "Acme", "client_id": "npd", "secret": "s3cret"}
+    app["settings"] = {"server_url": settings.OIDC_SERVER_URL}
+    settings.SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"OAUTH_PKCE_ENABLED": True, "APPS": [app]}}
+    yield one
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def ada(db: None) -> User:
+    return User.objects.create_superuser("ada", "ada@example.test", "right")
+
+
+def sign_in(provider: type[Provider], client: Client | None = None, **claims: Any) -> tuple[Client, Any]:
+    """Go to the provider and come back with what it says."""
+    client = client or Client()
+    provider.claims = {"sub": "42", "email": "Ada@example.test", "email_verified": True, **claims}
+    asked = parse_qs(urlsplit(client.post(BEGIN, {"next": "/admin/npd/contact/"}).url).query)
+    assert asked["code_challenge_method"] == ["S256"]
+    provider.challenge = asked["code_challenge"][0]
+    return client, client.get(ANSWER, {"code": "good", "state": asked["state"][0]})
+
+
+def is_in(client: Client) -> bool:
+    return client.get("/admin/npd/contact/").status_code == 200
+
+
+def test_a_user_signs_in_by_a_verified_address_and_nothing_of_it_is_kept(ada: User, provider: type[Provider]) -> None:
+    client, answer = sign_in(provider)
+    assert (answer.status_code, answer.url) == (302, "/admin/npd/contact/")
+    assert is_in(client)
+    assert not SocialToken.objects.exists()
+    assert "an-access-token" not in everything_stored()
+    assert "Ada@example.test" not in everything_stored()
+    # The password still signs in, too.
+    assert Client().post(LOGIN, {"username": "ada", "password": "right"}).url == "/admin/"
+    assert User.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"email": "ada@example.teſt"},
+        {"email_verified": False}, {"email_verified": "false"}, {"email_verified": None}, {"email": None},
+        {"email": ["ada@example.test"]}, {"email": "nobody@example.test"}, {"sub": ""}, {"aud": "another"},
+        {"exp": 1}, {"iss": "https://evil.example"},
+    ],
+)  # fmt: skip
+def test_nobody_else_gets_in_nor_gets_an_account(ada: User, provider: type[Provider], claims: dict[str, Any]) -> None:
+    client, answer = sign_in(provider, **claims)
+    assert answer.status_code == 403
+    assert "You are not signed in" in answer.content.decode()
+    assert not is_in(client)
+    assert (User.objects.count(), SocialAccount.objects.count()) == (1, 0)
+
+
+def test_entra_says_verified_in_its_own_way(ada: User, provider: type[Provider]) -> None:
+    assert is_in(sign_in(provider, email_verified=None, xms_edov="1")[0])
+
+
+def test_an_address_that_userinfo_alone_says_counts_only_of_the_same_person(
+    ada: User, provider: type[Provider]
+) -> None:
+    provider.said_by_userinfo = {"sub": "43", "email": "ada@example.test", "email_verified": True}
+    assert sign_in(provider, email=None)[1].status_code == 403
+    provider.said_by_userinfo["sub"] = "42"
+    assert is_in(sign_in(provider, email=None)[0])
+
+
+@pytest.mark.parametrize("change", [{"is_active": False}, {"is_staff": False}, {"email": ""}])
+def test_who_may_not_sign_in_here_does_not_by_the_provider(
+    ada: User, provider: type[Provider], change: dict[str, Any]
+) -> None:
+    sign_in(provider)
+    User.objects.update(**change)
+    client, answer = sign_in(provider)
+    assert answer.status_code == 403
+    assert not is_in(client)
+
+
+def test_an_address_of_two_users_signs_in_neither(ada: User, provider: type[Provider]) -> None:
+    User.objects.create_user("bo", "ADA@example.test", is_staff=True)
+    assert sign_in(provider)[1].status_code == 403
+
+
+def test_an_address_that_another_person_got_opens_nothing_until_it_is_reset(
+    ada: User, provider: type[Provider]
+) -> None:
+    sign_in(provider)
+    assert sign_in(provider, sub="43")[1].status_code == 403
+    User.objects.create_user("bo", "bo@example.test", is_staff=True)
+    assert sign_in(provider, email="bo@example.test")[1].status_code == 403
+    call_command("reset_two_factor", "ada")
+    assert is_in(sign_in(provider, sub="43")[0])
+
+
+def test_an_answer_counts_once_and_for_who_asked_alone(ada: User, provider: type[Provider]) -> None:
+    client, _ = sign_in(provider)
+    state = parse_qs(urlsplit(client.post(BEGIN).url).query)["state"][0]
+    stranger = Client()
+    for who, sent in ((stranger, {"code": "good", "state": state}), (stranger, {"code": "good"}), (stranger, {})):
+        assert who.get(ANSWER, sent).status_code == 403
+        assert not is_in(who)
+    # A code of somebody else's sign-in: the verifier is another one.
+    hers = Client()
+    asked = parse_qs(urlsplit(hers.post(BEGIN).url).query)
+    assert hers.get(ANSWER, {"code": "good", "state": asked["state"][0]}).status_code == 403
+    assert hers.get(ANSWER, {"error": "access_denied", "state": asked["state"][0]}).status_code == 403
+
+
+def test_an_account_is_never_linked_from_within(ada: User, provider: type[Provider]) -> None:
+    client = Client()
+    client.force_login(ada)
+    provider.claims = {"sub": "42", "email": "mallory@example.test", "email_verified": True}
+    for process in ("connect", "redirect"):
+        asked = parse_qs(urlsplit(client.post(BEGIN, {"process": process, "next": "/admin/"}).url).query)
+        provider.challenge = asked["code_challenge"][0]
+        assert client.get(ANSWER, {"code": "good", "state": asked["state"][0]}).status_code == 403
+    assert not SocialAccount.objects.exists()
+
+
+def test_the_second_factor_is_asked_for_unless_the_provider_is_said_to_ask(
+    ada: User, provider: type[Provider], settings: Any
+) -> None:
+    settings.REQUIRE_TWO_FACTOR = True
+    client, _ = sign_in(provider)
+    assert client.get("/admin/").url.startswith(INDEX)
+    enrolled(ada)
+    client, answer = sign_in(provider)
+    assert answer.url == CODE
+    assert not is_in(client)
+    client.post(CODE, {"code": code_of(ada)})
+    assert is_in(client)
+    settings.OIDC_TWO_FACTOR = True
+    assert is_in(sign_in(provider)[0])
+    # Beside the provider, the password alone still opens nothing.
+    assert Client().post(LOGIN, {"username": "ada", "password": "right"}).url == CODE
+
+
+@pytest.mark.parametrize("page", ["/.well-known/openid-configuration", "/token", "/userinfo"])
+def test_a_provider_out_of_order_is_told_in_words(ada: User, provider: type[Provider], page: str) -> None:
+    provider.breaks = page
+    if page.startswith("/."):
+        assert Client().post(BEGIN).status_code == 403
+    else:
+        assert sign_in(provider)[1].status_code == 403
+
+
+def test_without_a_provider_there_is_no_such_way(ada: User) -> None:
+    assert BEGIN not in Client().get(LOGIN).content.decode()
+    assert Client().post(BEGIN).status_code == 404
+
+
+def test_who_has_neither_password_nor_second_factor_changes_it_only_after_a_fresh_sign_in(
+    ada: User, provider: type[Provider]
+) -> None:
+    ada.set_unusable_password()
+    ada.save()
+    client, _ = sign_in(provider)
+    assert client.get(f"{INDEX}app/").status_code == 200
+    session = client.session
+    session["account_authentication_methods"] = [{"method": "socialaccount", "at": time() - 400}]
+    session.save()
+    assert client.get(f"{INDEX}app/").status_code == 403
