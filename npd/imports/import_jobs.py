@@ -20,16 +20,15 @@ from django.db.models import Q
 from npd.imports import files
 from npd.imports.files import FileTable, ImportFileError, ReaderDied
 from npd.imports.files.reader import MAX_BYTES
-from npd.imports.import_lookup import MODELS, known_titles, recognize_columns
-from npd.imports.import_plan import ImportOptions, ImportPlan
 from npd.imports.import_writer import undo_batch, write_batch
 from npd.imports.messages import reading_summary
 from npd.imports.models import ImportFile, ImportJob, ImportRow, ImportState, Result, RowOutcome
+from npd.imports.resources import ImportOptions, RecordResource, counts_of, known_titles, recognize_columns, resource_of
 from sync.clock import SyncNow, sync_now
 from sync.kernel import process
 from sync.outbox.notify import send_task
 from sync.records import authors
-from sync.registry import hidden_relations, may_act
+from sync.registry import entity, hidden_relations, may_act
 
 UNCONFIRMED = (ImportState.READING, ImportState.FAILED, ImportState.SHOWN)
 
@@ -313,22 +312,25 @@ def _ignore_progress(rows: int) -> None:
     """Ignore the progress."""
 
 
-def _plan_import(job: ImportJob, table: FileTable, progress: _ReadProgress | None = None) -> ImportPlan:
-    columns = recognize_columns(job.entity_type, table.titles, hidden_relations(job.by, MODELS[job.entity_type]))
+def _plan_import(job: ImportJob, table: FileTable, progress: _ReadProgress | None = None) -> RecordResource:
+    hidden = hidden_relations(job.by, entity(job.entity_type).model)
+    columns = recognize_columns(job.entity_type, table.titles, hidden)
     options = ImportOptions(job.options["clear_empty"], job.options["make_organizations"])
     if progress:
         ImportJob.objects.filter(pk=job.pk).update(rows_read=len(table.rows), moved_at=SyncNow())
-    return ImportPlan(
-        job.entity_type, table, columns, options, progress.rows_compared if progress else _ignore_progress
-    )
+    compared = progress.rows_compared if progress else _ignore_progress
+    resource = resource_of(job.entity_type)(job.entity_type, table, columns, options, compared)
+    resource.plan()
+    return resource
 
 
-def _store(job: ImportJob, table: FileTable, plan: ImportPlan) -> None:
+def _store(job: ImportJob, table: FileTable, plan: RecordResource) -> None:
     """Store what the file would write; the file itself is deleted."""
     job.state, job.how, job.rows_read = (ImportState.SHOWN, reading_summary(table.reading)[:255], len(table.rows))
     job.columns = [[column.title, column.label] for column in plan.columns]
     job.options = job.options | {"fields": [column.field for column in plan.columns]}
-    job.counts, job.organizations, job.moved_at = plan.counts, plan.organizations, SyncNow()
+    planned_rows = plan.planned.values()
+    job.counts, job.organizations, job.moved_at = counts_of(planned_rows), plan.organizations, SyncNow()
     job.rows_compared = len(table.rows)
     job.save()
     rows = (
@@ -343,7 +345,7 @@ def _store(job: ImportJob, table: FileTable, plan: ImportPlan) -> None:
             after=planned.after,
             problems=planned.problems,
         )
-        for planned in plan.rows
+        for planned in planned_rows
     )
     ImportRow.objects.bulk_create(rows, batch_size=1000)
     ImportFile.objects.filter(job=job).delete()

@@ -14,8 +14,8 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from npd.imports.import_jobs import ATTEMPTS, discard_import, run_all, upload
-from npd.imports.import_plan import ImportOptions
 from npd.imports.models import ImportFile, ImportJob, ImportRow
+from npd.imports.resources import ImportOptions
 from npd.tasks import carry_on_imports
 from sync.clock import sync_now
 from sync.kernel import process
