@@ -20,10 +20,18 @@ from django.db.models import Count
 from pghistory.core import event_models
 
 from npd.imports.files import FileRow, FileTable
-from npd.imports.matching import EXTERNAL_ID, RecordMatcher
+from npd.imports.matching import EXTERNAL_ID
 from npd.imports.messages import display_value
 from npd.imports.models import ImportJob, ImportRow, Result, RowOutcome
-from npd.imports.resources import FileColumn, ImportOptions, PlannedRow, labels_of, resource_of, same_value
+from npd.imports.resources import (
+    FileColumn,
+    ImportOptions,
+    PlannedRow,
+    RecordResource,
+    labels_of,
+    resource_of,
+    same_value,
+)
 from npd.models import Organization
 from sync import registry
 from sync.choices import Priority, QueueStatus
@@ -33,7 +41,7 @@ from sync.models import Decision, SyncedModel, SyncQueue
 from sync.models.state import fold_alike
 from sync.operations.decision_undo import decisions_of_batch, plan_decision_undo, undo_decisions
 from sync.outbox import notify
-from sync.reconcile.field_values import stored_field_values, update_values
+from sync.reconcile.field_values import match_key, stored_field_values, update_values
 from sync.records.authors import actor_label
 from sync.records.external_ids import external_ids_of, lock_sources, set_external_ids
 
@@ -158,15 +166,8 @@ WRITE_BATCH = 500
 
 def write_batch(job: ImportJob) -> int:
     """Write the next rows in the caller's transaction; return how many were decided, 0 when none is left."""
-    create_organizations(job)
     waiting = job.rows.filter(outcome__in=(RowOutcome.NEW, RowOutcome.CHANGED), result=Result.WAITING)
     rows = list(waiting.order_by("number")[:WRITE_BATCH])
-    # A reference to an organization that was to be created gets the id that it has now.
-    made: Mapping[str, str] = job.options.get("made", {})
-    for row in rows:
-        for name, raw in row.after.items():
-            if isinstance(raw, dict) and raw["id"] in made:
-                row.after[name] = raw | {"id": made[raw["id"]]}
     if rows:
         _write_rows(job, rows)
         update_many(rows, ["result", "note", "record_id"])
@@ -174,23 +175,14 @@ def write_batch(job: ImportJob) -> int:
     return len(rows)
 
 
-def create_organizations(job: ImportJob) -> None:
-    """Create, once, the missing organizations that rows name; one that was created meanwhile is used."""
-    if not job.organizations or "made" in job.options:
+def _create_organizations(job: ImportJob, new: Mapping[str, str]) -> None:
+    """Create the missing organizations, {id: name}, that rows name."""
+    if not new:
         return
-    known = RecordMatcher("organization", "name", job.organizations.values())
-    ids: dict[str, str] = {}
-    new: list[SyncedModel] = []
-    for key, name in job.organizations.items():
-        existing = known.exact_matches(name) or known.near_matches(name)
-        if existing:
-            ids[key] = str(existing[0].pk)
-        else:
-            ids[key] = key
-            new.append(Organization(id=UUID(key), name=name))
-    Organization.objects.bulk_create(new)  # type: ignore[arg-type]
-    log_written(job, [WrittenRecord(one, None, {}) for one in new])
-    job.options = job.options | {"made": ids, "organizations_made": [str(one.pk) for one in new]}
+    made: list[SyncedModel] = [Organization(id=UUID(key), name=name) for key, name in new.items()]
+    Organization.objects.bulk_create(made)  # type: ignore[arg-type]
+    log_written(job, [WrittenRecord(one, None, {}) for one in made])
+    job.options = job.options | {"organizations_made": [*job.options.get("organizations_made", []), *new]}
     job.save(update_fields=["options"])
     transaction.on_commit(partial(notify.notify_board, "organization"), robust=True)
 
@@ -201,15 +193,18 @@ def _write_rows(job: ImportJob, rows: Sequence[ImportRow]) -> None:
     lock_sources(job.entity_type, {name.partition(":")[2] for row in rows for name in _external_ids(row)})
     records = _lock_records(job.entity_type, rows)
     queued = queued_records(job.entity_type, records)
-    planned = _plan_again(job, rows)
+    resource = _plan_again(job, rows)
     changed, created = [], []
     for row in rows:
-        if reason := _obstacle(row, planned[row.number], records, labels_of(job.entity_type), job.entity_type):
+        now = resource.planned[row.number]
+        if reason := _obstacle(job, row, now, records):
             skip_row(row, reason)
+            now.after = {}
         elif row.outcome == RowOutcome.NEW:
-            created.append(_apply(row, model()))
+            created.append(_apply(row, now, model()))
         elif row.record_id:
-            changed.append(_apply(row, records[row.record_id]))
+            changed.append(_apply(row, now, records[row.record_id]))
+    _create_organizations(job, resource.organizations)
 
     def update(some: Sequence[WrittenRecord]) -> None:
         update_many([one.target for one in some], sorted({name for one in some for name in one.after}))
@@ -245,8 +240,8 @@ def _lock_records(entity_type: str, rows: Sequence[ImportRow]) -> dict[UUID, Syn
     return found[entity_type]
 
 
-def _plan_again(job: ImportJob, rows: Sequence[ImportRow]) -> Mapping[int, PlannedRow]:
-    """Return what the rows would write now, by their numbers."""
+def _plan_again(job: ImportJob, rows: Sequence[ImportRow]) -> RecordResource:
+    """Return what the rows would write now."""
     titles = [title for title, _label in job.columns]
     fields = zip(titles, job.options["fields"], job.columns, strict=True)
     columns = [FileColumn(at, title, name, label) for at, (title, name, (_, label)) in enumerate(fields)]
@@ -254,14 +249,15 @@ def _plan_again(job: ImportJob, rows: Sequence[ImportRow]) -> Mapping[int, Plann
     table = FileTable(titles, [FileRow(row.number, row.cells) for row in rows], {})
     # Records that earlier rows of this file created: the preview took them for different people.
     own = job.rows.filter(outcome=RowOutcome.NEW, result=Result.WRITTEN, record_id__isnull=False).values("record_id")
-    resource = resource_of(job.entity_type)(job.entity_type, table, columns, options, apart=own)
-    return {planned.row.number: planned for planned in resource.plan()}
+    make = resource_of(job.entity_type)
+    resource = make(job.entity_type, table, columns, options, apart=own, new_ids=job.organizations)
+    resource.plan()
+    return resource
 
 
-def _obstacle(
-    row: ImportRow, now: PlannedRow, records: Mapping[UUID, SyncedModel], labels: Mapping[str, str], noun: str
-) -> str:
+def _obstacle(job: ImportJob, row: ImportRow, now: PlannedRow, records: Mapping[UUID, SyncedModel]) -> str:
     """Return why a row isn't written: what it would write now isn't what was shown. Empty where it is."""
+    labels, noun = labels_of(job.entity_type), job.entity_type
     problems = " ".join(f"{label}: {what}" if label else what for label, what in now.problems)
     moved = [name for name in row.before if not same_value(row.before[name], now.before.get(name))]
     why = ""
@@ -280,9 +276,16 @@ def _obstacle(
         current = "; ".join(f"{labels[name]} is now “{_value_now(now, name)}”" for name in moved)
         why = f"It was changed since the preview: {current}. Nothing of this row was written. Import it again."
     # What it would change now, but wasn't shown, is left alone: only what was shown is written.
-    elif not all(same_value(raw, now.after.get(name)) for name, raw in row.after.items()):
+    elif not all(_was_shown(job, raw, now.after.get(name)) for name, raw in row.after.items()):
         why = "It would write something else now than was shown. Import the row again."
     return why
+
+
+def _was_shown(job: ImportJob, raw: Any, now: Any) -> bool:
+    if isinstance(raw, dict) and isinstance(now, dict) and raw["id"] in job.organizations:
+        # It was to be created, and may have been, by this import or by somebody else.
+        return match_key("organization", "name", raw["name"]) == match_key("organization", "name", now["name"])
+    return same_value(raw, now)
 
 
 def _value_now(now: PlannedRow, name: str) -> str:
@@ -290,8 +293,8 @@ def _value_now(now: PlannedRow, name: str) -> str:
     return display_value(now.before[name] if name in now.before else stored_field_values(now.record, [name])[name])
 
 
-def _apply(row: ImportRow, target: SyncedModel) -> WrittenRecord:
-    values = {name: raw for name, raw in row.after.items() if not name.startswith(f"{EXTERNAL_ID}:")}
+def _apply(row: ImportRow, now: PlannedRow, target: SyncedModel) -> WrittenRecord:
+    values = {name: now.after[name] for name in row.after if not name.startswith(f"{EXTERNAL_ID}:")}
     written = WrittenRecord(target, row, values)
     written.keep_before()
     for name, value in update_values(type(target), values).items():

@@ -108,11 +108,11 @@ class RecordMatcher:
 class RelatedWidget(ForeignKeyWidget):  # type: ignore[misc]  # import_export has no types
     """A cell that names another record: an organization by its name, a contact by its email or name.
 
-    With `create_missing` one that is missing becomes a record that isn't stored, the same for every row that names it:
-    `to_create` has them, {id: name}.
+    With `create_missing`, {id: name}, one that is missing becomes a record that isn't stored, of that id or a new one,
+    the same for every row that names it: `to_create` has them.
     """
 
-    def __init__(self, entity_type: str, texts: Iterable[str], *, create_missing: bool) -> None:
+    def __init__(self, entity_type: str, texts: Iterable[str], *, create_missing: Mapping[str, str] | None) -> None:
         model: Any = registry.entity(entity_type).model
         super().__init__(model)
         names = {text for text in texts if text}
@@ -125,6 +125,7 @@ class RelatedWidget(ForeignKeyWidget):  # type: ignore[misc]  # import_export ha
         self.ambiguous: set[str] = set()
         self.to_create: dict[str, str] = {}
         self._new: dict[str, SyncedModel] = {}
+        self._ids = {self._by_name.key(name).lower(): key for key, name in (create_missing or {}).items()}
 
     def clean(self, value: str, row: Any = None, **kwargs: Any) -> SyncedModel | None:
         """Return the record that a cell names; raises ValueError for none, or several."""
@@ -138,14 +139,17 @@ class RelatedWidget(ForeignKeyWidget):  # type: ignore[misc]  # import_export ha
             self.ambiguous.add(value)
             message = f"{len(found)} {self.entity_type}s are called “{value}”."
             raise ValueError(f"{message} Give them names of their own in NPD, or empty this cell.")
-        if not self.create_missing:
+        if self.create_missing is None:
             hint = " choose to make organizations that are not there," if self.entity_type == "organization" else ""
             raise ValueError(
                 f"There is no {self.entity_type} “{value}”. Add it to NPD first,{hint} or empty this cell."
             )
         if len(value) > MAX_NAME_CHARACTERS:
             raise ValueError(f"The name has {len(value)} characters; at most {MAX_NAME_CHARACTERS} fit. Shorten it.")
-        new = self._new.setdefault(matcher.key(value).lower(), self.model(id=uuid.uuid4(), name=value))
+        key = matcher.key(value).lower()
+        if key not in self._new:
+            self._new[key] = self.model(id=UUID(self._ids.get(key) or uuid.uuid4().hex), name=value)
+        new = self._new[key]
         self.to_create[str(new.pk)] = new.name  # type: ignore[attr-defined]
         return new
 

@@ -194,10 +194,15 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         options: ImportOptions,
         on_progress: Callable[[int], None] = lambda rows: None,
         apart: Iterable[Any] = (),
+        new_ids: Mapping[str, str] | None = None,
     ) -> None:
-        """`on_progress` is called, row by row, with how many are compared. Records `apart` count as not there."""
+        """`on_progress` is called, row by row, with how many are compared. Records `apart` count as not there.
+
+        `new_ids` are the organizations that an earlier plan would create, {id: name}.
+        """
         super().__init__()
         self.entity_type, self.options, self.on_progress, self.apart = entity_type, options, on_progress, apart
+        self.new_ids = new_ids or {}
         self.columns, self.labels = columns, labels_of(entity_type)
         link = registry.link_of(entity_type)
         self.board = BoardContext.load(link) if link else None
@@ -249,7 +254,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         for one in registry.own_relations(self._meta.model):
             if one.name in dataset.headers:
                 target: str = registry.target_of(one).entity_type()
-                create = self.options.make_organizations and target == "organization"
+                create = self.new_ids if self.options.make_organizations and target == "organization" else None
                 texts = [row[one.name] for row in self.texts.values()]
                 self.relations[one.name] = widget = RelatedWidget(target, texts, create_missing=create)
                 self.fields[one.name] = Field(one.name, one.name, widget)

@@ -212,15 +212,6 @@ def write_exports() -> None:
         _attempt(export)
 
 
-def write_at_once(export: Export) -> None:
-    """Write a short one that was just asked for, while its person waits; one that a worker has by now is left to it."""
-    if Export.objects.filter(pk=export.pk, state=ExportState.WAITING).update(
-        state=ExportState.WRITING, attempts=1, moved_at=SyncNow()
-    ):
-        export.attempts = 1
-        _attempt(export)
-
-
 def _attempt(export: Export) -> None:
     try:
         _write(export)

@@ -149,6 +149,26 @@ def test_organizations_are_made_only_where_that_was_asked_for(person: User) -> N
     assert list(acme.contacts.values_list("name", flat=True)) == ["A"]
 
 
+def test_an_organization_that_somebody_made_meanwhile_is_used_in_every_batch(
+    person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from npd.imports import import_writer
+
+    monkeypatch.setattr(import_writer, "WRITE_BATCH", 1)
+    text = "Name,Email,Company\nA,a@x.org,Nova\nB,b@x.org,NOVA\nC,c@x.org,Other\nD,d@x.org,other\nE,bad,Unused\n"
+    job = offered(person, text, make_organizations=True)
+    Organization.objects.create(name="Nova")
+    confirm_import(job, by=person)
+    run_all()
+    names = dict(Contact.objects.values_list("name", "organization__name"))
+    assert names == {"A": "Nova", "B": "Nova", "C": "Other", "D": "Other"}
+    assert set(Organization.objects.values_list("name", flat=True)) == {"Nova", "Other"}
+    job.refresh_from_db()
+    assert start_undo(job, by=person)
+    run_all()
+    assert list(Organization.objects.values_list("name", flat=True)) == ["Nova"]
+
+
 def test_what_changed_between_preview_and_confirm_is_not_overwritten(person: User) -> None:
     ann = Contact.objects.create(name="Ann", email="ann@x.org", phone="1")
     gone = Contact.objects.create(name="Gone", email="gone@x.org")
