@@ -135,15 +135,16 @@ def _decisions(job: ImportJob, by: User, one: WrittenRecord) -> Iterator[Decisio
     if one.is_new:
         yield Decision(sentence=f"Made by the import of {where}.", **common)
         return
-    labels = labels_of(job.entity_type) | {
-        mapping.key: mapping.label for mapping in registry.entity(job.entity_type).mappings
-    }
+    labels = labels_of(job.entity_type)
+    labels.update({mapping.key: mapping.label for mapping in registry.entity(job.entity_type).mappings})
+    for name, value in _external_ids(one.file_row).items():
+        yield Decision(key=name, sentence=f"{labels[name]} set to {_quote(value)} by the import of {where}.", **common)
     for key, before in one.touched_before.items():
         after = stored_field_values(one.target, before)
         old, new = _display_values(before), _display_values(after)
         yield Decision(
             key=key,
-            sentence=f"{labels.get(key, key)} set to {_quote(new)} (was {_quote(old)}) by the import of {where}.",
+            sentence=f"{labels[key]} set to {_quote(new)} (was {_quote(old)}) by the import of {where}.",
             values={"before": old, "after": new, "raw_before": before, "raw_after": after},
             **common,
         )
@@ -353,7 +354,8 @@ class UndoPreview:
 def undo_preview(job: ImportJob) -> UndoPreview:
     """Return what undoing the import would do now."""
     decisions = _decisions_of(job)
-    forgotten = _pruned_fields(_written_rows(job, RowOutcome.CHANGED), decisions)
+    rows = list(_written_rows(job, RowOutcome.CHANGED))
+    forgotten, external = _pruned_fields(rows, decisions), _external_ids_to_remove(job, rows)
     steps = plan_decision_undo(decisions)
     undoable_steps = sum(1 for step in steps if not step.stale)
     created = [row.record_id for row in _written_rows(job, RowOutcome.NEW) if row.record_id]
@@ -362,7 +364,7 @@ def undo_preview(job: ImportJob) -> UndoPreview:
     deleted_with = set(created) if job.entity_type == "contact" else set()
     deletable_others = len(untouched_records("organization", others, deleted_with=deleted_with))
     return UndoPreview(
-        undoable_steps,
+        undoable_steps + sum(map(len, external.values())),
         len(steps) - undoable_steps,
         sum(map(len, forgotten.values())),
         deletable + deletable_others,
@@ -432,19 +434,23 @@ def _pruned_fields(rows: Iterable[ImportRow], decisions: Iterable[Decision]) -> 
     return {key: names for key, names in found.items() if names}
 
 
+def _external_ids_to_remove(job: ImportJob, rows: Iterable[ImportRow]) -> dict[UUID, dict[str, None]]:
+    """Return which external ids, by record and source, rows gave that the records still have."""
+    given = {row.record_id: ids for row in rows if row.record_id and (ids := _external_ids(row, bare=True))}
+    known = external_ids_of(job.entity_type, given) if given else {}
+    return {
+        pk: {source: None for source, value in ids.items() if known.get(pk, {}).get(source) == value}
+        for pk, ids in given.items()
+    }
+
+
 def _restore_values(job: ImportJob, rows: Sequence[ImportRow]) -> None:
     decisions = _decisions_of(job, [row.record_id for row in rows if row.record_id])
     undone = undo_decisions(decisions, by=job.done_by or job.by)
     kept: dict[UUID | None, list[str]] = {}
     for step in undone.left:
         kept.setdefault(step.decision.entity_id, []).append(f"{step.label}: {step.stale}")
-    given = {row.record_id: ids for row in rows if row.record_id and (ids := _external_ids(row, bare=True))}
-    known = external_ids_of(job.entity_type, given) if given else {}
-    taken = {
-        pk: {source: None for source, value in ids.items() if known.get(pk, {}).get(source) == value}
-        for pk, ids in given.items()
-    }
-    set_external_ids(job.entity_type, taken)
+    set_external_ids(job.entity_type, _external_ids_to_remove(job, rows))
     pruned_fields, labels = _pruned_fields(rows, decisions), labels_of(job.entity_type)
     for row in rows:
         reasons = kept.get(row.record_id, [])

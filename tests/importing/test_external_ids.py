@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.auth.models import User
+from django.test import Client
 
 from npd.imports.import_jobs import confirm_import, run_all, start_undo
 from npd.models import Contact, Organization
-from sync.models import ExternalId
+from sync.models import Decision, ExternalId
 from sync.records.external_ids import external_ids_of, set_external_ids
 from tests.importing.conftest import imported, offered, outcomes, said
 
@@ -78,6 +79,19 @@ def test_an_id_that_somebody_got_since_the_preview_makes_nobody_twice(person: Us
     run_all()
     assert set(Contact.objects.values_list("name", flat=True)) == {"Anne", "Bob"}
     assert dict(job.rows.values_list("number", "result")) == {2: "left", 3: "written"}
+
+
+def test_an_import_that_gave_ids_alone_is_told_and_can_be_undone(person: User, admin: Client) -> None:
+    ann = contact("Ann", "ann@x.org")
+    job = imported(person, "External ID (crm),Email\n1,ann@x.org\n")
+    line = Decision.objects.get(entity_id=ann.pk, batch_id=job.pk)
+    assert line.sentence == "External ID (crm) set to “1” by the import of “people.csv”, row 2."
+    page = admin.get(f"/admin/npd/contact/import/{job.pk}/undo/").content.decode()
+    assert "1 value goes back" in page
+    admin.post(f"/admin/npd/contact/import/{job.pk}/undo/")
+    run_all()
+    job.refresh_from_db()
+    assert (job.state, ids(ann)) == ("undone", {})
 
 
 def test_an_undo_takes_the_ids_back_but_not_another_that_came_since(person: User) -> None:
