@@ -1,4 +1,4 @@
-"""Writes a confirmed import batch by batch, each row only where planning it anew gives what was shown; and undoes it.
+"""Writes a confirmed import batch by batch, each row only where planning it again gives what was shown; and undoes it.
 
 A batch is one transaction, so an import that was cut off continues where it ended. Triggers, history and
 outbox see its bulk writes as they see saves.
