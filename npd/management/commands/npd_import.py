@@ -37,7 +37,7 @@ class Command(BaseCommand):
         parser.add_argument("file", type=Path, help="the file, with titles in its first row")
         parser.add_argument(
             "--model",
-            choices=[spec.entity_type for spec in registry.entities()],
+            choices=sorted(spec.entity_type for spec in registry.entities()),
             default="contact",
             help="what the rows are (contact)",
         )
