@@ -21,7 +21,6 @@ from unfold.decorators import action
 
 from npd.imports.files import ImportFileError
 from npd.imports.import_jobs import (
-    LEASE_SECONDS,
     RETENTION_DAYS,
     clean_file_name,
     confirm_import,
@@ -50,6 +49,7 @@ from sync.admin.confirmed_action import Question, Report, run_action
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import Conflict
+from sync.operations.attempts import LEASE_SECONDS
 from sync.registry import entity, hidden_relations, record_url
 
 LISTED_ROWS = 100
