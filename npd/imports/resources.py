@@ -16,7 +16,7 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from import_export.fields import Field
 from import_export.resources import ModelResource, modelresource_factory
 from import_export.results import RowResult
-from import_export.widgets import SimpleArrayWidget
+from import_export.widgets import Widget
 from tablib import Dataset
 
 from npd.imports.files import FileRow, FileTable, ImportFileError
@@ -36,7 +36,7 @@ from npd.imports.models import RowOutcome
 from sync import registry
 from sync.choices import SyncDirection
 from sync.models import SyncedModel
-from sync.reconcile.field_values import BoardContext, canonical_value, stored_field_values, stored_values
+from sync.reconcile.field_values import BoardContext, canonical_value, field_of, stored_field_values, stored_values
 
 _TITLE_ALIASES: Mapping[str, tuple[str, ...]] = {
     NPD_ID: ("NPD ID", "id"),
@@ -164,9 +164,31 @@ class PlannedRow:
         ]
 
 
-class _ListWidget(SimpleArrayWidget):  # type: ignore[misc]  # import_export has no types
-    def clean(self, value: str, row: Any = None, **kwargs: Any) -> list[str]:
-        return [part.strip() for part in value.replace("\n", ";").split(";") if part.strip()]
+class FieldWidget(Widget):  # type: ignore[misc]  # import_export has no types
+    """A cell as the model's own field reads it; what that can't read stays as it is, for its validation to say so.
+
+    The library's own widgets guess: “yes” is False to them, and 03/04/2026 the fourth of March.
+    """
+
+    def __init__(self, model_field: Any) -> None:
+        super().__init__()
+        self.field = model_field
+        # As an export writes them.
+        labels = model_field.flatchoices or ([(True, "yes"), (False, "no")] if _is_bool(model_field) else [])
+        self.values = {str(label).casefold(): value for value, label in labels}
+
+    def clean(self, value: str, row: Any = None, **kwargs: Any) -> Any:
+        """Return the cell's value."""
+        if isinstance(self.field, ArrayField):
+            return [part.strip() for part in value.replace("\n", ";").split(";") if part.strip()]
+        try:
+            return self.field.to_python(self.values.get(value.casefold(), value))
+        except ValidationError:
+            return value
+
+
+def _is_bool(model_field: Any) -> bool:
+    return isinstance(model_field, models.BooleanField)
 
 
 def _raise(error: Exception, *_: Any, **__: Any) -> NoReturn:
@@ -279,6 +301,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
                 del row[name]
         if not new:
             planned.before = stored_field_values(instance, [name for name in self.fields if name in row])
+        self.was = {name: getattr(instance, _attname(instance, name)) for name in self.fields}
 
     def _is_said(self, instance: SyncedModel, name: str, text: str) -> bool:
         now = getattr(instance, name)
@@ -292,7 +315,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         """Whether there is nothing to write: the record says it already."""
         planned, names = self.current, [name for name in self.fields if name in row]
         after = stored_field_values(instance, names)
-        changed = [name for name in names if not planned.record or not same_value(planned.before[name], after[name])]
+        now = {name: getattr(instance, _attname(instance, name)) for name in names}
+        changed = [name for name in names if not planned.record or (now[name] or None) != (self.was[name] or None)]
         planned.before = {name: planned.before[name] for name in changed if planned.record}
         planned.after = {name: after[name] for name in changed}
         known = self.known_ids.get(instance.pk, {}) if planned.record else {}
@@ -360,14 +384,17 @@ def same_value(raw: Any, other: Any) -> bool:
 
 @cache
 def resource_of(entity_type: str) -> type[RecordResource]:
-    """Return the resource of a registered model: its own fields, read as django-import-export reads their kinds."""
+    """Return the resource of a registered model, with its own fields."""
     model = registry.entity(entity_type).model
     relations = {one.name for one in registry.own_relations(model)}
     own = [one for one in registry.own_fields(model) if not one.is_relation or one.name in relations]
-    lists = {one.name: Field(one.name, one.name, _ListWidget()) for one in own if isinstance(one, ArrayField)}
-    names = [one.name for one in own]
-    made: type[RecordResource] = modelresource_factory(model, RecordResource, {"fields": names}, lists)
+    fields = {one.name: Field(one.name, one.name, FieldWidget(one)) for one in own}
+    made: type[RecordResource] = modelresource_factory(model, RecordResource, {"fields": list(fields)}, fields)
     return made
+
+
+def _attname(instance: SyncedModel, name: str) -> str:
+    return str(field_of(instance, name).attname)
 
 
 def counts_of(rows: Iterable[PlannedRow]) -> dict[str, int]:
