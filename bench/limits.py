@@ -84,7 +84,7 @@ def start_plan(place: Ground, clock: Clock, plan: str) -> dict[str, int]:
     # What NPD has learned is of the plan before; it asks anew below.
     for model in (ApiBudget, ApiReservation, ApiUsage):
         model.objects.all().delete()
-    BoardLink.objects.update(last_look=None)
+    BoardLink.objects.update(last_pass_at=None)
     limits: dict[str, int] = place.control("plan", plan=plan, used=0)["limits"]
     breaker.fetch_account_info()
     return limits

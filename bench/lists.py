@@ -38,9 +38,9 @@ LISTS = {
     "sync state": ("sync_syncmetadata", "refuses"),
     "webhooks received": ("sync_webhookevent", "5077"),
     "API writes": ("sync_intent", "5077"),
-    "verification": ("sync_syncaudit", ""),
+    "verification": ("sync_verification", ""),
     "deleted records": ("sync_tombstone", "Person 77"),
-    "approvals": ("sync_guardedact", "Phone"),
+    "approvals": ("sync_approvalrequest", "Phone"),
 }
 
 # Of hundred contacts: eighty are in sync, ten in conflict, the others wait. The newest rows belong to the last days.
@@ -55,7 +55,7 @@ SELECT md5('c' || n)::uuid, 'Person ' || n, 'person' || n || '@example.com', '+4
     CASE WHEN n <= {conflicts} THEN 'conflict' WHEN n % 10 = 0 THEN 'pending' ELSE 'synced' END,
     sync_now() - n * interval '1 minute'
 FROM generate_series(1, {records}) n;
-INSERT INTO sync_metadata (entity_type, entity_id, remote_id, sync_status, last_sync_attempt, held)
+INSERT INTO sync_metadata (entity_type, entity_id, remote_id, sync_status, last_sync_attempt, blocked_fields)
 SELECT 'contact', md5('c' || n)::uuid::text, '5' || n, CASE WHEN n % 500 = 0 THEN 'failed' ELSE 'completed' END,
     sync_now() - n * interval '1 minute',
     CASE WHEN n % 1000 = 0 THEN '{{"email": {{"reason": "Monday refuses this email."}}}}'::jsonb ELSE '{{}}'::jsonb END
@@ -79,7 +79,7 @@ SELECT 'contact', md5('c' || (1 + n % {records}))::uuid, '5' || n, 'phone', 'pul
     'Bob',
     sync_now() - n * interval '10 seconds'
 FROM generate_series(1, {records}) n;
-INSERT INTO sync_webhook_events (trigger_id, board_id, item_id, type, body, received_at, weighed_at, outcome)
+INSERT INTO sync_webhook_events (trigger_id, board_id, item_id, type, body, received_at, processed_at, outcome)
 SELECT 't' || n, '9002', '5' || n, 'update_column_value', '{{}}', sync_now() - n * interval '10 seconds',
     sync_now(), 'echo'
 FROM generate_series(1, {records}) n;
@@ -87,7 +87,7 @@ INSERT INTO sync_intents (id, entity_type, entity_id, board_id, item_id, lease_t
 SELECT md5('i' || n)::uuid, 'contact', md5('c' || n)::uuid, '9002', '5' || n, md5('l')::uuid, 'k' || n,
     sync_now(), 'applied'
 FROM generate_series(1, {records}) n;
-INSERT INTO sync_audits (entity_type, at, sampled) SELECT 'contact', sync_now() - n * interval '4 hours', 100
+INSERT INTO sync_verifications (entity_type, at, compared) SELECT 'contact', sync_now() - n * interval '4 hours', 100
 FROM generate_series(1, {records} / 50) n;
 INSERT INTO sync_tombstones (entity_type, entity_id, monday_id, data, deleted_at)
 SELECT 'contact', md5('d' || n)::uuid, '6' || n, jsonb_build_object('name', 'Person ' || n),
@@ -97,8 +97,8 @@ INSERT INTO sync_unmatched_items (entity_type, board_id, item_id, name, reason_c
 SELECT 'contact', '9002', '7' || n, 'Stranger ' || n, (ARRAY['no_key', 'creation_off', 'queued'])[1 + n % 3],
     jsonb_build_object('name', 'Stranger ' || n, 'phone', '+46 31 ' || n), sync_now() - n * interval '1 minute'
 FROM generate_series(1, {records}) n;
-INSERT INTO sync_guarded_acts (entity_type, entity_id, remote_id, kind, key, state, label)
-SELECT 'contact', md5('c' || n)::uuid, '5' || n, 'clear_monday', 'phone', 'held', 'Phone “' || n || '”'
+INSERT INTO sync_approval_requests (entity_type, entity_id, remote_id, kind, key, state, label)
+SELECT 'contact', md5('c' || n)::uuid, '5' || n, 'clear_monday', 'phone', 'pending', 'Phone “' || n || '”'
 FROM generate_series(1, {records} / 100) n;
 """
 

@@ -84,7 +84,7 @@ def in_inbox() -> int:
     """Deliveries that were stored and processed."""
     from sync.models.state import WebhookEvent
 
-    return WebhookEvent.objects.exclude(weighed_at=None).count()
+    return WebhookEvent.objects.exclude(processed_at=None).count()
 
 
 def wait_until_weighed() -> None:
@@ -92,7 +92,7 @@ def wait_until_weighed() -> None:
     from sync.models.state import WebhookEvent
 
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while WebhookEvent.objects.filter(weighed_at=None).exists() and time.monotonic() < deadline:
+    while WebhookEvent.objects.filter(processed_at=None).exists() and time.monotonic() < deadline:
         time.sleep(0.2)
 
 

@@ -53,7 +53,7 @@ class _NoMessages(BaseStorage):
 # is the transaction that wrote it last. Of what leaves no such trace (a job that is pending already, an item that is
 # on no board any more) the server's own statistics know, which cost nothing and are seconds late.
 _STOPS = """(SELECT string_agg(xmin::text, ',' ORDER BY id) FROM sync_queue_pauses),
-        (SELECT concat_ws(',', paused_until, paused_until > sync_now(), pause_reason, needs_probe)
+        (SELECT concat_ws(',', stopped_until, stopped_until > sync_now(), stop_reason, needs_probe)
             FROM sync_monday_account WHERE id = 1),
         (SELECT string_agg(concat_ws(',', blocked_until, blocked_until > sync_now(), blocked_reason), ';' ORDER BY id)
             FROM sync_board_links WHERE blocked_reason <> ''),
@@ -62,7 +62,7 @@ _STOPS = """(SELECT string_agg(xmin::text, ',' ORDER BY id) FROM sync_queue_paus
 _SITE_VERSION = f"""
     SELECT md5(concat_ws('|', (SELECT max(id) FROM sync_queue), (SELECT max(id) FROM sync_decisions),
         (SELECT sum(value) FROM sync_metric_counts WHERE name = %s), {_STOPS},
-        (SELECT count(*) FROM sync_guarded_acts WHERE state = 'held'),
+        (SELECT count(*) FROM sync_approval_requests WHERE state = 'pending'),
         (SELECT string_agg(id::text, ',' ORDER BY id) FROM sync_webhook_endpoints
             WHERE disabled_code IN ('gone', 'failing', 'owner')),
         (SELECT max(id) FROM sync_unmatched_items),
@@ -85,7 +85,7 @@ _RECORD_VERSION = f"""
 
 
 # What the inbox counts, whose records beside.
-_COUNTED = ("sync_queue", "sync_conflicts", "sync_metadata", "sync_guarded_acts", "sync_unmatched_items")
+_COUNTED = ("sync_queue", "sync_conflicts", "sync_metadata", "sync_approval_requests", "sync_unmatched_items")
 
 
 @never_cache

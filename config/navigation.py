@@ -19,7 +19,7 @@ from unfold.dataclasses import SearchResult
 
 from sync.apps import LIVE_ROWS
 
-CONFLICTS, QUEUE, GUARD = "conflicts_syncconflict", "sync_syncqueue", "sync_guardedact"
+CONFLICTS, QUEUE, GUARD = "conflicts_syncconflict", "sync_syncqueue", "sync_approvalrequest"
 INBOX, RECORDS, SETTINGS = "Inbox", "Records", "Settings"
 ADVANCED = "Advanced"
 ANY_RIGHT = "*"
@@ -77,10 +77,10 @@ HEALTH = Section("", "Health", "monitor_heart", url="admin:index")
 SECTIONS = (
     Section("", INBOX, "inbox", url="npd-inbox"),
     Section(INBOX, "Conflicts", "call_split", CONFLICTS),
-    Section(INBOX, "Rejected by Monday", "report", url="admin:conflicts_syncconflict_refused",
+    Section(INBOX, "Rejected by Monday", "report", url="admin:conflicts_syncconflict_rejected",
             permission="conflicts.syncconflict"),
-    Section(INBOX, "Blocked fields", "front_hand", url="admin:sync_boardlink_held", permission="sync.syncmetadata"),
-    Section(INBOX, "Approvals", "gpp_maybe", GUARD, "state__exact=held"),
+    Section(INBOX, "Blocked fields", "front_hand", url="admin:sync_boardlink_blocked", permission="sync.syncmetadata"),
+    Section(INBOX, "Approvals", "gpp_maybe", GUARD, "state__exact=pending"),
     Section(INBOX, "Unmatched items", "fiber_new", "sync_unmatcheditem"),
     Section("", "Activity", "history", "sync_decision"),
     Section("", "Deleted records", "delete", "sync_tombstone"),
@@ -114,13 +114,13 @@ SECTIONS = (
             about="For developers: every endpoint of the API, to try out."),
     Section(SETTINGS, "Queue", "queue", QUEUE, LIVE_ROWS, block=ADVANCED,
             about="Jobs that are pending, in progress or failed; pause and resume."),
-    Section(SETTINGS, "Ignored items", "block", "sync_refuseditem", block=ADVANCED,
+    Section(SETTINGS, "Ignored items", "block", "sync_ignoreditem", block=ADVANCED,
             about="Items on Monday that somebody chose to leave alone."),
     Section(SETTINGS, "Sync state", "database", "sync_syncmetadata", block=ADVANCED,
             about="For technical questions: the last sync of each record, and a report."),
     Section(SETTINGS, "API writes", "send", "sync_intent", block=ADVANCED,
             about="For technical questions: each call that changed something on Monday."),
-    Section(SETTINGS, "Verification", "verified", "sync_syncaudit", block=ADVANCED,
+    Section(SETTINGS, "Verification", "verified", "sync_verification", block=ADVANCED,
             about="Proof that synced records are the same: random ones are read again."),
     Section(SETTINGS, "Webhooks received", "webhook", "sync_webhookevent", block=ADVANCED,
             about="For technical questions: what Monday reported, and the outcome."),

@@ -26,7 +26,7 @@ from conflicts.conflict_context import ConflictContext
 from conflicts.models import CHOICES, CUSTOM, MONDAY, NPD, ConflictBatch, SyncConflict
 from conflicts.presenter import STATE_LABELS, both_values, conflict_progress, state_of
 from conflicts.resolution import MANUAL_TYPES, resolve, undo
-from conflicts.validation import InvalidResolution, OutdatedResolution
+from conflicts.validation import DecidedTooLate, InvalidResolution
 from sync import registry
 from sync.api.lists import ShapedView, filtered_by
 from sync.api.problems import MEDIA_TYPE, ProblemSerializer, refusal
@@ -93,7 +93,7 @@ class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
         help_text="By field: of each long text in conflict both sides in one. Send it as custom to use both."
     )
     about = AboutSerializer(read_only=True, help_text="Of delete and identity; empty for the other kinds.")
-    choice = serializers.JSONField(read_only=True)
+    resolution = serializers.JSONField(read_only=True)
     resolved_by = serializers.StringRelatedField[Any](allow_null=True)
 
     class Meta:
@@ -108,8 +108,8 @@ class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
                 "about",
                 "notes",
                 "detected_at",
-                "choice",
-                "choice_problem",
+                "resolution",
+                "resolution_problem",
             ),
             *("left_open", "resolved_at", "resolution_type", "resolved_by", "merge_selections", "resolved_data"),
         ]
@@ -430,7 +430,7 @@ def _decision_response(decide: Callable[[], SyncConflict]) -> Response:
         return Response(ResolvedSerializer(decide()).data)
     except InvalidResolution as error:
         raise ValidationError({"selections": error.problems} if error.problems else error.sentence) from error
-    except OutdatedResolution as error:
+    except DecidedTooLate as error:
         return refusal(error.code, str(error), error.current)
 
 

@@ -143,7 +143,7 @@ def _exclusion_reason(conflict: SyncConflict, resolution_type: str) -> str:
     if not conflict.is_open:
         return "It is resolved already."
     if conflict.is_being_applied:
-        return f"{conflict.stored_choice.by} resolved it already, and that is being applied."
+        return f"{conflict.stored_resolution.by} resolved it already, and that is being applied."
     is_possible = conflict.is_about_record or resolution_type in SIDE_OF_TYPE
     if not is_possible or (conflict.is_about_record and bulk_option(conflict, resolution_type) is None):
         return NOT_OFFERED
@@ -377,7 +377,7 @@ def batch_of_stored(
         BatchEntry.objects.bulk_create(
             BatchEntry(
                 batch=batch, conflict=one, name=names.get(str(one.pk), "")[:LONGEST_NAME], seen={},
-                outcome=EntryOutcome.STORED, chosen_at=one.stored_choice.at,
+                outcome=EntryOutcome.STORED, chosen_at=one.stored_resolution.at,
             )
             for one in stored
         )  # fmt: skip
@@ -532,7 +532,7 @@ def _store(row: BatchEntry, batch: ConflictBatch) -> bool:
             raise InvalidResolution(NO_ACCOUNT)
         kind, selections = _choice_of(row, batch.resolution_type)
         stored = resolve(row.conflict_id, by=batch.by, resolution_type=kind, selections=selections, seen=seen)
-        row.outcome, row.chosen_at = EntryOutcome.STORED, stored.stored_choice.at
+        row.outcome, row.chosen_at = EntryOutcome.STORED, stored.stored_resolution.at
     except ActionError as error:
         row.outcome, row.reason = EntryOutcome.HANDED_BACK, str(error)
     return True

@@ -25,11 +25,11 @@ from sync.records.authors import MAX_EDITS, last_edit, latest_edits, monday_user
 # Resolved ones are counted 30 days back: of years there may be more than a page should wait for.
 # sync_now() is volatile: only as a sub-select is it asked once, and can an index be searched for it.
 _COUNTS = """
-    SELECT count(*), count(*) FILTER (WHERE choice IS NOT NULL AND choice -> 'fields' <> '{}'),
+    SELECT count(*), count(*) FILTER (WHERE resolution IS NOT NULL AND resolution -> 'fields' <> '{}'),
         (SELECT count(*) FROM sync_conflicts WHERE resolved_at >= (SELECT sync_now()) - interval '30 days'),
         (SELECT count(*) FROM ({refused}) AS stuck),
         array(SELECT DISTINCT option ->> 'does' FROM sync_conflicts, jsonb_array_elements(about -> 'options') AS option
-            WHERE resolved_at IS NULL AND kind = 'delete' AND (choice IS NULL OR choice -> 'fields' = '{}'))
+            WHERE resolved_at IS NULL AND kind = 'delete' AND (resolution IS NULL OR resolution -> 'fields' = '{}'))
     FROM sync_conflicts WHERE resolved_at IS NULL
 """
 
@@ -39,7 +39,7 @@ _COUNTS = """
 _POSITION = """
     WITH waiting AS NOT MATERIALIZED (
         SELECT id, detected_at FROM sync_conflicts
-        WHERE resolved_at IS NULL AND (choice IS NULL OR choice -> 'fields' = '{}')
+        WHERE resolved_at IS NULL AND (resolution IS NULL OR resolution -> 'fields' = '{}')
     )
     SELECT count(*), count(*) FILTER (WHERE (detected_at, id) > (%(at)s, %(id)s)),
         coalesce(bool_or(id = %(id)s), false),
@@ -50,7 +50,7 @@ _POSITION = """
     FROM waiting
 """
 
-BEING_APPLIED = Q(resolved_at=None, choice__isnull=False) & ~Q(choice__fields={})
+BEING_APPLIED = Q(resolved_at=None, resolution__isnull=False) & ~Q(resolution__fields={})
 """Open, with a resolution: one whose fields were all handed back doesn't count."""
 
 

@@ -28,10 +28,10 @@ _ATTENTION = """
         monday_item_id, detected_at, kind, array_to_string(conflict_fields, ','), coalesce(about ->> 'what', ''),
         jsonb_build_object('npd', npd_data, 'monday', monday_data, 'acts',
             CASE WHEN kind = 'delete' THEN jsonb_path_query_array(about, '$.options[*].does') ELSE '[]' END)
-    FROM sync_conflicts WHERE resolved_at IS NULL AND (choice IS NULL OR choice -> 'fields' = '{}')
+    FROM sync_conflicts WHERE resolved_at IS NULL AND (resolution IS NULL OR resolution -> 'fields' = '{}')
 """
 
-OPEN_OR_UNDOING = Q(resolved_at=None) | Q(choice__isnull=False)
+OPEN_OR_UNDOING = Q(resolved_at=None) | Q(resolution__isnull=False)
 """Open, or resolved with an undo request."""
 
 UPDATABLE_FIELDS = (
@@ -43,8 +43,8 @@ UPDATABLE_FIELDS = (
     "inverse",
     "notes",
     "conflict_fields",
-    "choice",
-    "choice_problem",
+    "resolution",
+    "resolution_problem",
     "merge_selections",
     "resolved_data",
     "resolution_type",
@@ -80,22 +80,22 @@ class DatabaseConflictStore:
     ) -> None:
         """Let a person choose again for these records; the rejected resolution stays as a suggestion."""
         rows = SyncConflict.objects.select_for_update().filter(
-            entity_type=entity_type, entity_id__in=list(ids), choice__isnull=False
+            entity_type=entity_type, entity_id__in=list(ids), resolution__isnull=False
         )
         rows = rows.filter(pk=only) if only is not None else rows
         history = ConflictHistory()
         # Locked in the order of their ids, like records: two that lock the same rows wait for each other in no circle.
-        rejected = [row for row in rows.order_by("id") if row.stored_choice.fields]
+        rejected = [row for row in rows.order_by("id") if row.stored_resolution.fields]
         for row in rejected:
             if row.is_being_undone:
                 reject_undo(row, reason, history)
                 continue
-            resolution = row.stored_choice
+            resolution = row.stored_resolution
             for key in resolution.fields:
                 history.log_returned(row, key, resolution, reason)
-            row.choice = resolution.with_rejected(dict.fromkeys(resolution.fields, reason)).to_json()
-            row.choice_problem = reason
-        SyncConflict.objects.bulk_update(rejected, ["choice", "choice_problem", "merge_selections"])
+            row.resolution = resolution.with_rejected(dict.fromkeys(resolution.fields, reason)).to_json()
+            row.resolution_problem = reason
+        SyncConflict.objects.bulk_update(rejected, ["resolution", "resolution_problem", "merge_selections"])
         history.save()
 
     def close_identity_conflicts(self, entity_type: str, item_id: str, reason: str) -> list[UUID]:
@@ -207,7 +207,7 @@ def _as_open(row: SyncConflict) -> OpenConflict:
         kind=row.kind,
         monday_item_id=row.monday_item_id,
         fields=tuple(row.conflict_fields),
-        resolutions=row.stored_choice.fields,
+        resolutions=row.stored_resolution.fields,
         seeks_item=row.kind == ConflictKind.IDENTITY and "item" not in row.about,
     )
 
@@ -218,7 +218,7 @@ def _as_undo_request(row: SyncConflict) -> OpenConflict:
         kind=KIND_UNDO,
         monday_item_id=row.monday_item_id,
         fields=(),
-        resolutions=row.stored_choice.fields,
+        resolutions=row.stored_resolution.fields,
         resolved_kind=row.kind,
         inverse=row.inverse,
     )

@@ -100,7 +100,7 @@ def close(conflict: SyncConflict, reason: str, now: datetime) -> None:
         restore_fields(conflict, list(entries))
     if reason:
         conflict.notes = {**conflict.notes, CLOSING_NOTE: reason}
-    conflict.choice, conflict.choice_problem = None, ""
+    conflict.resolution, conflict.resolution_problem = None, ""
     conflict.resolved_at = now
 
 
@@ -329,7 +329,7 @@ def update_record_conflict(
     conflict: SyncConflict, report: ConflictReport, now: datetime, history: ConflictHistory, *, has_ended: bool
 ) -> None:
     """Settle the applied resolution, hand back the rejected one, store the report, close what is over."""
-    resolution = conflict.stored_choice
+    resolution = conflict.stored_resolution
     if RECORD_KEY in resolution.fields and RECORD_KEY in report.applied:
         selection = resolution.fields[RECORD_KEY]
         option = chosen_option(conflict, selection)
@@ -352,8 +352,8 @@ def update_record_conflict(
     for key in [key for key in conflict.conflict_fields if key not in edited_keys]:
         history.log_field_dropped(conflict, field_conflict(conflict, key))
     set_record_values(conflict, report)
-    conflict.choice = resolution.to_json()
-    conflict.choice_problem = "\n".join(dict.fromkeys(resolution.reasons.values()))
+    conflict.resolution = resolution.to_json()
+    conflict.resolution_problem = "\n".join(dict.fromkeys(resolution.reasons.values()))
 
 
 # How one conflict follows one report. Changes the given instance only; reads and writes nothing.
@@ -385,8 +385,8 @@ def new_conflict(report: ConflictReport, conflict_id: UUID) -> SyncConflict:
         resolved_data={},
         about={},
         inverse={},
-        choice=None,
-        choice_problem="",
+        resolution=None,
+        resolution_problem="",
     )
     if conflict.is_about_record:
         set_record_values(conflict, report)
@@ -400,7 +400,7 @@ def update_conflict(conflict: SyncConflict, report: ConflictReport, now: datetim
     if conflict.is_about_record:
         update_record_conflict(conflict, report, now, history, has_ended=reports_end(report))
         return
-    resolution = conflict.stored_choice
+    resolution = conflict.stored_resolution
     applied = [key for key in report.applied if key in resolution.fields]
     for key in applied:
         keep_applied(conflict, key, resolution, report.applied[key], now, report.inverse.get(key))
@@ -427,8 +427,8 @@ def update_conflict(conflict: SyncConflict, report: ConflictReport, now: datetim
         if field.key in conflict.conflict_fields and field.monday != first.monday:
             history.log_second_lost_update(conflict, first, field)
     set_field_values(conflict, report.monday_item_id, list(remaining.values()))
-    conflict.choice = resolution.to_json()
-    conflict.choice_problem = "\n".join(dict.fromkeys(resolution.reasons.values()))
+    conflict.resolution = resolution.to_json()
+    conflict.resolution_problem = "\n".join(dict.fromkeys(resolution.reasons.values()))
 
 
 def _remaining_fields(conflict: SyncConflict, report: ConflictReport, applied: list[str]) -> dict[str, FieldConflict]:

@@ -243,7 +243,7 @@ class SyncConflict(models.Model):
     delete and an identity `about` says {what: a sentence, options: the options, candidates: of an identity};
     an identity's npd_data says the same.
 
-    `choice` is a resolution as stored, for exactly the values that its author saw; the next pass applies it
+    `resolution` is what a person decided, for exactly the values that they saw; the next pass applies it
     if they are still the same, and only then is the conflict resolved. On a resolved conflict it is an undo
     request, done with the stored values that `inverse` has of each field: {before, after}.
     """
@@ -267,8 +267,8 @@ class SyncConflict(models.Model):
     )
     merge_selections: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT)
     resolved_data: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT)
-    choice: models.JSONField[Any, Any] = models.JSONField(null=True, blank=True)
-    choice_problem = models.TextField("why the choice was not applied", blank=True, db_default="")
+    resolution: models.JSONField[Any, Any] = models.JSONField(null=True, blank=True)
+    resolution_problem = models.TextField("why the resolution was not applied", blank=True, db_default="")
     about: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT)
     inverse: models.JSONField[Any, Any] = models.JSONField("what undoes it, by field", db_default=EMPTY_OBJECT)
 
@@ -299,7 +299,7 @@ class SyncConflict(models.Model):
             # Serves the number in every sidebar, by the condition of `attention_sql`: without the rows, which are wide.
             models.Index(
                 fields=["kind"],
-                condition=Q(resolved_at=None) & (Q(choice__isnull=True) | Q(choice__fields={})),
+                condition=Q(resolved_at=None) & (Q(resolution__isnull=True) | Q(resolution__fields={})),
                 name="sync_conflicts_counted",
             ),
             # Serves the list in its own order (conflict_queries.OPEN_FIRST), so that a page is read without
@@ -322,19 +322,19 @@ class SyncConflict(models.Model):
         return self.resolved_at is None
 
     @property
-    def stored_choice(self) -> StoredResolution:
+    def stored_resolution(self) -> StoredResolution:
         """Return the stored resolution; one without fields where there is none."""
-        return StoredResolution.from_json(self.choice)
+        return StoredResolution.from_json(self.resolution)
 
     @property
     def is_being_applied(self) -> bool:
         """Whether it has a resolution that the next pass is to apply."""
-        return self.is_open and bool(self.stored_choice.fields)
+        return self.is_open and bool(self.stored_resolution.fields)
 
     @property
     def is_being_undone(self) -> bool:
         """Whether it is resolved, and the next pass is to undo that."""
-        return not self.is_open and bool(self.stored_choice.fields)
+        return not self.is_open and bool(self.stored_resolution.fields)
 
     @property
     def is_about_record(self) -> bool:
@@ -361,5 +361,5 @@ class SyncConflict(models.Model):
     @property
     def left_open(self) -> list[str]:
         """Return what has no resolution yet: fields, or the record itself under the key "record"."""
-        chosen, asked = (self.stored_choice.fields, [RECORD_KEY] if self.is_about_record else self.conflict_fields)
+        chosen, asked = (self.stored_resolution.fields, [RECORD_KEY] if self.is_about_record else self.conflict_fields)
         return [key for key in asked if self.is_open and key not in chosen]

@@ -70,7 +70,7 @@ def state_of(conflict: SyncConflict) -> str:
         return UNDOING if conflict.is_being_undone else SETTLED
     if conflict.is_being_applied:
         return APPLYING
-    if conflict.stored_choice.handed_back or conflict.choice_problem:
+    if conflict.stored_resolution.handed_back or conflict.resolution_problem:
         return HANDED_BACK
     return PARTLY if set(conflict.merge_selections) - set(conflict.conflict_fields) else OPEN
 
@@ -83,7 +83,7 @@ def conflict_progress(
     if state == SETTLED:
         return Progress(state, _resolved_sentence(conflict), is_undoable=True)
     if state == UNDOING:
-        keys = conflict.labels(conflict.stored_choice.fields)
+        keys = conflict.labels(conflict.stored_resolution.fields)
         return Progress(
             state,
             f"Being undone: {keys}. The next sync checks that neither side has changed since.",
@@ -93,7 +93,7 @@ def conflict_progress(
         delay_reason = _delay_reason(conflict, context) if with_delay else ""
         return Progress(state, f"Being applied: {_resolution_sentence(conflict)}", delay_reason)
     if state == HANDED_BACK:
-        sentences = [_applied_sentence(conflict), "Not applied:", conflict.choice_problem.replace("\n", " ")]
+        sentences = [_applied_sentence(conflict), "Not applied:", conflict.resolution_problem.replace("\n", " ")]
         return Progress(state, " ".join(filter(None, sentences)))
     if conflict.is_about_record:
         return Progress(state, f"Still open: {conflict.what}")
@@ -106,8 +106,8 @@ def _delay_reason(conflict: SyncConflict, context: ConflictContext | None) -> st
     if reason := availability.of(conflict.entity_type).toward(QueueDirection.TO_MONDAY).blocked_reason:
         return reason
     ledger = (context or ConflictContext.of(conflict)).ledger
-    blocked = ledger.held if ledger else {}
-    return " ".join(blocked[key]["reason"] for key in conflict.stored_choice.fields if key in blocked)
+    blocked = ledger.blocked_fields if ledger else {}
+    return " ".join(blocked[key]["reason"] for key in conflict.stored_resolution.fields if key in blocked)
 
 
 def _resolved_sentence(conflict: SyncConflict) -> str:
@@ -142,12 +142,12 @@ def _applied_sentence(conflict: SyncConflict) -> str:
 
 def _resolution_sentence(conflict: SyncConflict) -> str:
     if conflict.is_about_record:
-        selection = conflict.stored_choice.fields[RECORD_KEY]
+        selection = conflict.stored_resolution.fields[RECORD_KEY]
         option = chosen_option(conflict, selection)
         return f"“{option.label}”. {option.effect}" if option else f"{selection.choose}."
     phrases = [
         f"{conflict.label(key)} becomes {quote_value(selection_effect(conflict, key, selection).value)}"
-        for key, selection in conflict.stored_choice.fields.items()
+        for key, selection in conflict.stored_resolution.fields.items()
     ]
     return f"{'; '.join(phrases)}."
 
@@ -347,7 +347,7 @@ def open_rows(
 ) -> list[FieldRow]:
     """The rows to choose in; what was posted, or handed back by a pass, stays chosen."""
     mapped, with_base = context.mapped, fields_with_base(conflict, context)
-    resolution = conflict.stored_choice
+    resolution = conflict.stored_resolution
     chosen = form.chosen if form else {**resolution.handed_back, **resolution.fields}
     seen = (
         form.seen if form else {key: {NPD: one.npd, MONDAY: one.monday} for key, one in resolution.handed_back.items()}
@@ -453,7 +453,7 @@ def equal_fields(conflict: SyncConflict, context: ConflictContext) -> list[tuple
 
 
 def _problem_fields(context: ConflictContext) -> dict[str, Any]:
-    return {**context.ledger.altered, **context.ledger.held} if context.ledger else {}
+    return {**context.ledger.altered, **context.ledger.blocked_fields} if context.ledger else {}
 
 
 # A conflict about the record itself prepared for its screen: options, and possible duplicates side by side.
@@ -472,7 +472,7 @@ class CandidateColumn:
 
 def screen_options(conflict: SyncConflict, form: Mapping[str, Resolution] | None = None) -> list[dict[str, Any]]:
     """The options, each with the `name` that the form sends; what was posted, chosen, or handed back stays chosen."""
-    resolution = conflict.stored_choice
+    resolution = conflict.stored_resolution
     chosen = form if form is not None else {**resolution.handed_back, **resolution.fields}
     selection = chosen.get(RECORD_KEY, Resolution(""))
     wanted = selection.choose, selection.value or ""

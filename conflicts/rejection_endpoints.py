@@ -26,7 +26,7 @@ from conflicts.rejections import (
     rejection_progress,
     undo_answer,
 )
-from conflicts.validation import InvalidResolution, OutdatedResolution
+from conflicts.validation import DecidedTooLate, InvalidResolution
 from sync.api.lists import CountedRows
 from sync.api.problems import MEDIA_TYPE, refusal
 from sync.api.request_rules import (
@@ -165,7 +165,7 @@ class RejectedValueViewSet(ApiView, viewsets.GenericViewSet[Any]):
         except InvalidResolution as error:
             name = "value" if wanted["choose"] == CUSTOM else "choose"
             raise ValidationError({name: list(error.problems.values()) or [error.sentence]}) from error
-        except OutdatedResolution as error:
+        except DecidedTooLate as error:
             return refusal(error.code, str(error), error.current)
         return self._answer_with(self._case(request, entity_type, entity_id, field))
 
@@ -216,7 +216,7 @@ def _may_undo(answer: Decision, case: RejectionCase) -> bool:
 
 def _value(case: RejectionCase) -> dict[str, Any]:
     item_id, ledger = case.record.monday_id or "", case.context.ledger
-    held = ledger.held.get(case.key, {}) if ledger else {}
+    held = ledger.blocked_fields.get(case.key, {}) if ledger else {}
     return {
         "entity_type": case.context.entity_type,
         "entity_id": case.record.pk,

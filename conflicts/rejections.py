@@ -26,7 +26,7 @@ from conflicts.presenter import (
     new_row,
 )
 from conflicts.resolution import request_pass
-from conflicts.validation import InvalidResolution, NotOpen, Sides, StaleResolution, is_same, quote_value, text_problem
+from conflicts.validation import InvalidResolution, NotAsSeen, NotOpen, Sides, is_same, quote_value, text_problem
 from sync import registry
 from sync.choices import Cause, QueueDirection, QueueStatus
 from sync.clock import sync_now
@@ -85,7 +85,7 @@ class RejectionCase:
     @property
     def entry(self) -> Mapping[str, Any]:
         """The ledger's entry of the rejection; empty without one, or where value or column changed since."""
-        found = self.context.ledger.held.get(self.key) if self.context.ledger else None
+        found = self.context.ledger.blocked_fields.get(self.key) if self.context.ledger else None
         if found is None or not is_rejected(found) or not still_holds(self.record, found["local"]):
             return {}
         return dict(found) if self.field.is_current(found) else {}
@@ -292,14 +292,14 @@ def rejected_row(rejection: RejectionCase, form: SubmittedForm | None = None, pr
 # asks.
 
 
-DECISION_KIND = "refused"
+DECISION_KIND = "rejected"
 """The kind of decision as which an answer is stored."""
 
 
 def answer_rejection(field_key: FieldRef, *, by: User, choose: str, value: str, seen: Sides) -> Decision:
     """Carry out a choice, npd, monday or custom with a text, for exactly the values seen; return it as it is kept.
 
-    Raises PermissionDenied, NotOpen also where there is no such field, StaleResolution or InvalidResolution; then
+    Raises PermissionDenied, NotOpen also where there is no such field, NotAsSeen or InvalidResolution; then
     nothing was written.
     """
     _check_permission(by)
@@ -318,7 +318,7 @@ def answer_rejection(field_key: FieldRef, *, by: User, choose: str, value: str, 
             message = f"{field} of {name} is not rejected any more: it was changed or sent since."
             raise NotOpen(message, current)
         if not is_same(seen, rejection.sides):
-            raise StaleResolution.of(rejection.field.label, {rejection.key: rejection.sides})
+            raise NotAsSeen.of(rejection.field.label, {rejection.key: rejection.sides})
         decision = _keep_different(rejection, by) if choose == NPD else _write(rejection, by, choose, value)
         log_action(by, rejection.record, decision.sentence)
         # Who keeps one value different asks for nothing to be sent: other rejections stay as they are.

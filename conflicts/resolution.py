@@ -39,9 +39,9 @@ from conflicts.models import (
 )
 from conflicts.validation import (
     InvalidResolution,
+    NotAsSeen,
     NotOpen,
     Sides,
-    StaleResolution,
     fields_with_base,
     is_same,
     normalize_text,
@@ -67,10 +67,10 @@ def current_values(conflict: SyncConflict) -> dict[str, Sides]:
     return values | ({RECORD_KEY: {"npd": conflict.what, "monday": None}} if conflict.is_about_record else {})
 
 
-def stale_resolution(conflict: SyncConflict, keys: list[str]) -> StaleResolution:
+def not_as_seen(conflict: SyncConflict, keys: list[str]) -> NotAsSeen:
     """Return the error that carries the present values."""
     labels = ", ".join("What happened" if key == RECORD_KEY else conflict.label(key) for key in keys)
-    return StaleResolution.of(labels, current_values(conflict))
+    return NotAsSeen.of(labels, current_values(conflict))
 
 
 def _is_fresh(conflict: SyncConflict, key: str, seen: SeenValues) -> bool:
@@ -82,7 +82,7 @@ def _is_fresh(conflict: SyncConflict, key: str, seen: SeenValues) -> bool:
 def _field_selections(
     conflict: SyncConflict, context: ConflictContext, resolution_type: str, selections: Selections, seen: SeenValues
 ) -> dict[str, Resolution]:
-    """Return the choice of each field; raises StaleResolution or InvalidResolution."""
+    """Return the choice of each field; raises NotAsSeen or InvalidResolution."""
     # A field that has left the conflict makes the request stale, not invalid.
     known = {*conflict.conflict_fields, *context.mapped}
     if unknown := sorted({*selections, *seen} - known):
@@ -109,7 +109,7 @@ def _field_selections(
     # A side is chosen for the conflict as a whole: whoever saw another field in it decided on something else.
     checked = {*chosen, *seen} if side else set(chosen)
     if changed := [key for key in sorted(checked) if not _is_fresh(conflict, key, seen)]:
-        raise stale_resolution(conflict, changed)
+        raise not_as_seen(conflict, changed)
     takes_base = any(one.choose == BASE for one in chosen.values())
     with_base = fields_with_base(conflict, context) if takes_base else set()
     problems = {}
@@ -152,7 +152,7 @@ def _form_problem(conflict: SyncConflict, key: str, selection: Resolution, seen:
 def _record_selection(
     conflict: SyncConflict, resolution_type: str, selections: Selections, seen: SeenValues
 ) -> dict[str, Resolution]:
-    """Return the choice of an option that is offered; raises StaleResolution or InvalidResolution."""
+    """Return the choice of an option that is offered; raises NotAsSeen or InvalidResolution."""
     if side := SIDE_OF_TYPE.get(resolution_type):
         option, requested = side_option(conflict, side), resolution_type
     else:
@@ -171,7 +171,7 @@ def _record_selection(
     # Every edited field has to be seen as it is, and an identity's question; of a delete it may be left out.
     required = set(current_values(conflict)) - ({RECORD_KEY} if conflict.kind == ConflictKind.DELETE else set())
     if changed := [key for key in sorted(required | set(seen)) if not _is_fresh(conflict, key, seen)]:
-        raise stale_resolution(conflict, changed)
+        raise not_as_seen(conflict, changed)
     return {
         RECORD_KEY: Resolution(
             choose=option.choose,
@@ -206,7 +206,7 @@ def resolve(
 
     Of a merge, fields without a selection stay in conflict (`SyncConflict.left_open` names them); what is chosen and
     typed counts, the values seen are in `seen`. Of a conflict about the record itself one option is chosen, under the
-    key "record". Raises SyncConflict.DoesNotExist, NotOpen, StaleResolution, InvalidResolution, or NotAllowed where a
+    key "record". Raises SyncConflict.DoesNotExist, NotOpen, NotAsSeen, InvalidResolution, or NotAllowed where a
     value was typed; then nothing was stored.
     """
     with transaction.atomic():
@@ -217,7 +217,7 @@ def resolve(
         if not conflict.is_open:
             raise NotOpen(f"The conflict of {name} is resolved already.", current_values(conflict))
         if conflict.is_being_applied:
-            who = conflict.stored_choice.by
+            who = conflict.stored_resolution.by
             message = f"{who} chose for {name} already, and that is being applied. Wait for it, then check again."
             raise NotOpen(message, current_values(conflict))
         if record is not None and not record.may_sync:
@@ -260,8 +260,8 @@ def store_resolution(
     conflict: SyncConflict, resolution: StoredResolution, history: ConflictHistory, *, by: AbstractBaseUser, name: str
 ) -> None:
     """Store what a person wants of the record `name`, with its lines in both logs; request the pass that does it."""
-    conflict.choice, conflict.choice_problem = resolution.to_json(), ""
-    conflict.save(update_fields=["choice", "choice_problem"])
+    conflict.resolution, conflict.resolution_problem = resolution.to_json(), ""
+    conflict.save(update_fields=["resolution", "resolution_problem"])
     history.save()
     log_admin_action(by, " ".join(line.sentence for line in history.lines), conflict, name)
     request_pass(conflict.entity_type, conflict.entity_id)
@@ -290,10 +290,10 @@ def apply_undo_results(
     one.
     """
     for conflict in requests:
-        undone = [key for key, reason in results.items() if not reason and key in conflict.stored_choice.fields]
-        for key in [key for key in results if key in conflict.stored_choice.fields]:
+        undone = [key for key, reason in results.items() if not reason and key in conflict.stored_resolution.fields]
+        for key in [key for key in results if key in conflict.stored_resolution.fields]:
             _log_result(conflict, key, results[key], history)
-        conflict.choice = conflict.stored_choice.without(set(results)).to_json()
+        conflict.resolution = conflict.stored_resolution.without(set(results)).to_json()
         if undone and open_conflict is None:
             reopen(conflict, undone)
             open_conflict = conflict
@@ -305,23 +305,23 @@ def apply_undo_results(
 
 def reject_undo(conflict: SyncConflict, reason: str, history: ConflictHistory) -> None:
     """Drop the undo request, with the reason."""
-    for key in conflict.stored_choice.fields:
+    for key in conflict.stored_resolution.fields:
         _log_result(conflict, key, reason, history)
-    conflict.choice = None
+    conflict.resolution = None
 
 
 def reopen(conflict: SyncConflict, keys: list[str]) -> None:
     """Make the conflict open again for these fields; what else it was about stays resolved."""
     conflict.resolved_at = conflict.resolution_type = conflict.resolved_by = None
     conflict.notes = {key: note for key, note in conflict.notes.items() if key != CLOSING_NOTE}
-    conflict.choice_problem = ""
+    conflict.resolution_problem = ""
     restore_fields(conflict, keys)
 
 
 def _log_result(conflict: SyncConflict, key: str, reason: str, history: ConflictHistory) -> None:
     if reason:
         annotate(conflict, key, undo=reason, undo_code="")
-    history.log_undo_result(conflict, key, conflict.stored_choice, reason)
+    history.log_undo_result(conflict, key, conflict.stored_resolution, reason)
 
 
 # Undoing a resolution: asked for here, carried out by the record's next look
@@ -345,7 +345,7 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
             message = "is not resolved, so there is nothing to undo. Resolve it instead."
             raise NotOpen(f"The conflict of {context.name} {message}", current_values(conflict))
         if conflict.is_being_undone:
-            message = f"{conflict.stored_choice.by} asked for this already, and it is being done. Check again soon."
+            message = f"{conflict.stored_resolution.by} asked for this already, and it is being done. Check again soon."
             raise NotOpen(message, current_values(conflict))
         if reason := undo_problem(conflict, context):
             raise InvalidResolution(reason)
@@ -415,7 +415,7 @@ def _fields_problem(conflict: SyncConflict, context: ConflictContext) -> str:
         return f"{conflict.labels(unmapped)}: no longer mapped to a column. Type the value in again, on either side."
     # One on these fields that is open, being undone, or was resolved later.
     others = SyncConflict.objects.filter(
-        Q(resolved_at=None) | Q(choice__isnull=False) | Q(resolved_at__gt=conflict.resolved_at),
+        Q(resolved_at=None) | Q(resolution__isnull=False) | Q(resolved_at__gt=conflict.resolved_at),
         entity_type=conflict.entity_type,
         entity_id=conflict.entity_id,
         kind__in=(ConflictKind.FIELDS, ConflictKind.OVERWRITTEN),

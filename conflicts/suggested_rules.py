@@ -33,9 +33,9 @@ _SQL = f"""
         FROM sync_conflicts AS c, jsonb_each(c.merge_selections) AS entry
         WHERE c.resolved_at >= (SELECT sync_now()) - interval '{PERIOD_DAYS} days' AND c.kind = 'fields'
         UNION ALL
-        SELECT c.entity_type, entry.key, entry.value ->> 'choose', c.choice ->> 'at'
-        FROM sync_conflicts AS c, jsonb_each(c.choice -> 'fields') AS entry
-        WHERE c.resolved_at IS NULL AND c.kind = 'fields' AND c.choice IS NOT NULL
+        SELECT c.entity_type, entry.key, entry.value ->> 'choose', c.resolution ->> 'at'
+        FROM sync_conflicts AS c, jsonb_each(c.resolution -> 'fields') AS entry
+        WHERE c.resolved_at IS NULL AND c.kind = 'fields' AND c.resolution IS NOT NULL
     ) AS decided
     LEFT JOIN sync_suggestions_dismissed AS aside USING (entity_type, key)
     WHERE choose <> 'auto'

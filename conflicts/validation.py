@@ -31,7 +31,7 @@ class InvalidResolution(ActionError):
         self.sentence = sentence
 
 
-class OutdatedResolution(Conflict):
+class DecidedTooLate(Conflict):
     """Nothing was stored, for it is not as the person saw it; `current` has the present values by field."""
 
     def __init__(self, sentence: str, current: Mapping[str, Sides]) -> None:
@@ -39,18 +39,18 @@ class OutdatedResolution(Conflict):
         self.current = dict(current)
 
 
-class StaleResolution(OutdatedResolution):
+class NotAsSeen(DecidedTooLate):
     """The values are no longer those that were seen."""
 
     default_code = "stale"
 
     @classmethod
-    def of(cls, labels: str, current: Mapping[str, Sides]) -> StaleResolution:
+    def of(cls, labels: str, current: Mapping[str, Sides]) -> NotAsSeen:
         """Return the error about these fields."""
         return cls(f"{labels} changed while you were deciding. Check the current values, then choose again.", current)
 
 
-class NotOpen(OutdatedResolution):
+class NotOpen(DecidedTooLate):
     """Nothing waits for a decision."""
 
     default_code = "not_waiting"

@@ -6,7 +6,7 @@ from django.apps import AppConfig
 from django.db.models.signals import post_migrate
 
 OUR_GROUPS = "NPD Sync: "
-"""How the names of the groups begin that a migration has made (npd/migrations/0005_groups.py)."""
+"""How the names of the groups begin that a migration has made (npd/migrations/0001_initial.py)."""
 
 
 class NpdConfig(AppConfig):

@@ -2,7 +2,11 @@
 link.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 from django.apps import AppConfig
+from django.core.checks import CheckMessage, Error, Tags, register
 
 
 class SyncConfig(AppConfig):
@@ -11,13 +15,40 @@ class SyncConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from django.core.checks import register
-
         from sync import registry
         from sync.outbox import notify
 
         register(registry.check_dependency_triggers)
+        register(check_replaced_migrations, Tags.database)
         notify.connect_signals()
+
+
+def check_replaced_migrations(
+    app_configs: Sequence[Any] | None = None, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Stop where a part of the migrations was applied that one file replaces now: Django would pass over the rest."""
+    from django.db import connections
+    from django.db.migrations.loader import MigrationLoader
+    from django.db.migrations.recorder import MigrationRecorder
+
+    loader = MigrationLoader(None)
+    errors: list[CheckMessage] = []
+    for alias in databases or ():
+        applied = MigrationRecorder(connections[alias]).applied_migrations().keys()
+        for key, migration in loader.replacements.items():
+            gone = {*migration.replaces} - loader.disk_migrations.keys()
+            missing = sorted(name for _, name in gone - applied)
+            if missing and applied & {key, *gone}:
+                errors.append(
+                    Error(
+                        f"The database has some of the migrations of {key[0]} that {key[1]} replaces, but not "
+                        f"{', '.join(missing)}.",
+                        hint="Nothing was changed. Run `migrate` with the release before this one, then with this one "
+                        "(docs/howto/operate.md, Upgrade).",
+                        id="sync.E001",
+                    )
+                )
+    return errors
 
 
 # The queue's list as links show it: the filters in its address. Imports nothing, so that settings

@@ -116,7 +116,7 @@ RULES = [(rule.value, rule.label) for rule in Rule]
 """The rules of the merge as a model's choices."""
 
 
-class ItemGone(models.TextChoices):
+class RemovedItemPolicy(models.TextChoices):
     """What becomes of an unchanged record whose item was archived or deleted on Monday."""
 
     ASK = "ask", "Ask"
@@ -125,7 +125,7 @@ class ItemGone(models.TextChoices):
     CREATE = "create", "Create the item again"
 
 
-class RecordGone(models.TextChoices):
+class DeletedRecordPolicy(models.TextChoices):
     """What becomes of an unchanged item whose record was deleted in NPD."""
 
     ARCHIVE = "archive", "Archive the item"
@@ -175,16 +175,16 @@ class TombstoneState(models.TextChoices):
 
     WAITING = "waiting", "Its item is checked next"
     ASKED = "asked", "Waits for your decision"
-    PENDING_APPROVAL = "held", "Waits for approval"
+    PENDING_APPROVAL = "pending_approval", "Waits for approval"
     ARCHIVED = "archived", "Its item was archived"
     DELETED = "deleted", "Its item was deleted"
     UNLINKED = "unlinked", "Its item was unlinked"
     KEPT = "kept", "Its item stays as it is"
-    NOTHING_LEFT = "gone", "Nothing was left to do"
+    NOTHING_LEFT = "nothing_left", "Nothing was left to do"
     RESTORED = "restored", "The record was restored"
 
 
-class GuardKind(models.TextChoices):
+class ApprovalKind(models.TextChoices):
     """The kinds of change that may need an approval."""
 
     ITEMS = "items", "Archive or delete items on Monday"
@@ -193,10 +193,10 @@ class GuardKind(models.TextChoices):
     CLEAR_NPD = "clear_npd", "Empty fields in NPD"
 
 
-class GuardState(models.TextChoices):
+class ApprovalState(models.TextChoices):
     """What became of a change that needed an approval."""
 
-    PENDING = "held", "Waits for approval"
+    PENDING = "pending", "Waits for approval"
     APPROVED = "approved", "Approved, being applied"
     REJECTED = "rejected", "Rejected, being put back"
     RELEASED = "released", "Not needed any more"

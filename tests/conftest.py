@@ -27,6 +27,7 @@ from config.embedded.processes import Child
 from sandbox import app as sandbox_app
 from sync.boards.board_setup import webhook_url
 from sync.outbox import notify
+from tests.support import rows
 from tests.support.clock import reset_clock
 from tests.support.in_process import Application, answering, keeping, looked_up
 from tests.support.prepared import Prepared, Stages
@@ -74,8 +75,6 @@ def quick_flush() -> Iterator[None]:
     """Empty the tables after a test without the command `flush`, which makes types and permissions anew each time."""
     from django.test import TransactionTestCase
 
-    from tests.support import rows
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", lambda self: rows.empty())
         patch.setattr(TransactionTestCase, "_should_reload_connections", lambda self: False)
@@ -92,6 +91,8 @@ def within() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """The test database; at its end nobody is in it, as a thread of `live_server` that is still about to close."""
+    with django_db_blocker.unblock():
+        rows.keep_groups()
     yield
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute(

@@ -517,7 +517,7 @@ class CaseMixin:
     def get_urls(self) -> list[URLPattern]:
         """The addresses of both kinds of cases."""
         view, name = self.admin_site.admin_view, "conflicts_syncconflict"
-        field = "refused/<slug:entity_type>/<uuid:entity_id>/<slug:key>/"
+        field = "rejected/<slug:entity_type>/<uuid:entity_id>/<slug:key>/"
         conflict_screen = CaseScreen.as_view(model_admin=self, case_type=ConflictCase)
         rejected_screen = CaseScreen.as_view(model_admin=self, case_type=RejectedCase)
         return [
@@ -525,10 +525,10 @@ class CaseMixin:
             path("<uuid:pk>/status/", view(self.conflict_status), name=f"{name}_status"),
             path("<uuid:pk>/undo/", view(require_POST(self.conflict_undo)), name=f"{name}_undo"),
             path("next/", view(self.first_case), name=f"{name}_next"),
-            path("refused/", view(self.rejection_list), name=f"{name}_refused"),
-            path("refused/answer/<int:pk>/", view(self.answer_status), name=f"{name}_refused_status"),
-            path("refused/answer/<int:pk>/undo/", view(require_POST(self.answer_undo)), name=f"{name}_refused_undo"),
-            path(field, view(rejected_screen), name=f"{name}_refused_screen"),
+            path("rejected/", view(self.rejection_list), name=f"{name}_rejected"),
+            path("rejected/answer/<int:pk>/", view(self.answer_status), name=f"{name}_rejected_status"),
+            path("rejected/answer/<int:pk>/undo/", view(require_POST(self.answer_undo)), name=f"{name}_rejected_undo"),
+            path(field, view(rejected_screen), name=f"{name}_rejected_screen"),
             *super().get_urls(),  # type: ignore[misc]
         ]
 

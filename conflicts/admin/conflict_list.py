@@ -110,9 +110,9 @@ class StateFilter(ConditionFilter):
         conditions = {
             presenter.OPEN: Q(resolved_at=None),
             presenter.APPLYING: BEING_APPLIED,
-            presenter.HANDED_BACK: Q(resolved_at=None) & ~BEING_APPLIED & ~Q(choice_problem=""),
+            presenter.HANDED_BACK: Q(resolved_at=None) & ~BEING_APPLIED & ~Q(resolution_problem=""),
             presenter.SETTLED: Q(resolved_at__isnull=False),
-            presenter.UNDOING: Q(resolved_at__isnull=False, choice__isnull=False),
+            presenter.UNDOING: Q(resolved_at__isnull=False, resolution__isnull=False),
         }
         return conditions.get(value, Q())
 
@@ -199,7 +199,7 @@ class WhoFilter(ConditionFilter):
     def condition(self, value: str) -> Q:
         if not value.isdecimal():
             return NOTHING
-        return Q(resolved_by_id=int(value[:9])) | Q(choice__by_id=int(value[:9]))
+        return Q(resolved_by_id=int(value[:9])) | Q(resolution__by_id=int(value[:9]))
 
 
 class EditedInNpdFilter(ConditionFilter):
@@ -516,7 +516,7 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
         """Whether it is open, being applied or resolved, and how long ago it was found."""
         state = presenter.state_of(conflict)
         label = capfirst(str(presenter.STATE_LABELS[state]))
-        badge = admin_base.badge(*BADGES[state], label, title=conflict.choice_problem)
+        badge = admin_base.badge(*BADGES[state], label, title=conflict.resolution_problem)
         found = admin_base.time_tag(conflict.detected_at, conflict.page_now)
         return format_html('{}<span class="cfl-sub">{}</span>', badge, found)
 

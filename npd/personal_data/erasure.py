@@ -39,7 +39,7 @@ from sync.kernel.action_errors import Conflict
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.limits import metered_client
-from sync.models import BoardLink, Export, Intent, IntentState, RefusedItem, SyncQueue, Tombstone
+from sync.models import BoardLink, Export, IgnoredItem, Intent, IntentState, SyncQueue, Tombstone
 from sync.outbox import lease
 from sync.records import availability
 from sync.records.authors import log_kind_action
@@ -291,9 +291,9 @@ def _quotes(person: Person) -> Iterator[Any]:
 def _mark_items(person: Person) -> None:
     """The items' numbers stay: what is left of them on the board makes no record again, and nothing of it is stored."""
     kind = Contact.entity_type()
-    RefusedItem.objects.filter(entity_type=kind, item_id__in=person.item_ids).delete()
+    IgnoredItem.objects.filter(entity_type=kind, item_id__in=person.item_ids).delete()
     reason = "Its person was erased in NPD."
-    RefusedItem.objects.bulk_create(
-        RefusedItem(entity_type=kind, item_id=item_id, reason=reason, let_go=True, erased=True)
+    IgnoredItem.objects.bulk_create(
+        IgnoredItem(entity_type=kind, item_id=item_id, reason=reason, unlinked=True, erased=True)
         for item_id in person.item_ids
     )

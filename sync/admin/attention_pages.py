@@ -34,7 +34,7 @@ from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, CountChanged
 from sync.kernel.outgoing_calls import own_address
-from sync.models import FieldMapping, GuardedAct, SyncQueue, UnmatchedItem
+from sync.models import ApprovalRequest, FieldMapping, SyncQueue, UnmatchedItem
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations import attention
 from sync.operations.attention import AttentionCause, AttentionEntry, AttentionKind, AttentionScope, Wording
@@ -62,11 +62,11 @@ SEEN_PREFIX = "seen:"
 _FULL_LISTS = {
     AttentionKind.FAILED: ("sync_syncqueue_changelist", "status__exact=failed"),
     AttentionKind.WEBHOOK: ("sync_webhookendpoint_changelist", "enabled__exact=0"),
-    AttentionKind.APPROVAL: ("sync_guardedact_changelist", "state__exact=held"),
+    AttentionKind.APPROVAL: ("sync_approvalrequest_changelist", "state__exact=pending"),
     AttentionKind.CONFLICT: ("conflicts_syncconflict_changelist", ""),
     AttentionKind.DUPLICATE: ("conflicts_syncconflict_changelist", "kind__exact=identity"),
-    AttentionKind.REJECTED: ("conflicts_syncconflict_refused", ""),
-    AttentionKind.BLOCKED: ("sync_boardlink_held", ""),
+    AttentionKind.REJECTED: ("conflicts_syncconflict_rejected", ""),
+    AttentionKind.BLOCKED: ("sync_boardlink_blocked", ""),
     AttentionKind.UNMATCHED: ("sync_unmatcheditem_changelist", "show=attention"),
 }
 """The list of each kind by itself, with filters and what was done before."""
@@ -529,7 +529,7 @@ def _report(
 def _run(
     request: HttpRequest, run: Callable[[], Report], back_url: str, question: Callable[[], Question] | None
 ) -> HttpResponse:
-    model_admin = admin.site.get_model_admin(GuardedAct)
+    model_admin = admin.site.get_model_admin(ApprovalRequest)
     return run_action(model_admin, request, run, back_url=back_url, question=question, atomic=False)
 
 
@@ -667,7 +667,7 @@ def _discard_question(_user: Any, found: Sequence[AttentionEntry]) -> Question:
 
 
 def _acts_of(found: Sequence[AttentionEntry]) -> Any:
-    return GuardedAct.objects.filter(pk__in=[int(one.row_id) for one in found], state="held")
+    return ApprovalRequest.objects.filter(pk__in=[int(one.row_id) for one in found], state="pending")
 
 
 def _decide(

@@ -75,9 +75,9 @@ _BLOCKED_FIELDS = """
         (array_agg(entry ->> 'reason' ORDER BY id DESC))[1], count(DISTINCT entry ->> 'reason')
     FROM waiting
     WHERE entry ->> 'side' IN ('monday', 'limit') OR NOT EXISTS (
-        SELECT FROM sync_field_loops AS loop
+        SELECT FROM sync_write_loops AS loop
         WHERE loop.entity_type = waiting.entity_type AND loop.entity_id::text = waiting.entity_id
-            AND loop.key = waiting.key AND loop.damped_until > sync_now())
+            AND loop.key = waiting.key AND loop.throttled_until > sync_now())
     GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3 LIMIT %(groups)s
 """
 
@@ -198,7 +198,7 @@ class BlockedFieldRows:
         is_main: bool = False,
     ) -> RowAction:
         sent = {key: str(value) for key, value in {**hidden, "show": self.show}.items()}
-        return RowAction(label, reverse(f"admin:sync_boardlink_held_{name}"), sent, columns, is_main=is_main)
+        return RowAction(label, reverse(f"admin:sync_boardlink_blocked_{name}"), sent, columns, is_main=is_main)
 
     def _check(self, link_id: int) -> RowAction:
         return self._action("I have restored it: check now", "check", {"link": link_id}, is_main=True)
@@ -371,9 +371,9 @@ class BlockedFieldPagesMixin:
             "again": (may_change_some_records, self.retry),
         }
         return [
-            path("held/", view(self.blocked_fields_page), name="sync_boardlink_held"),
+            path("blocked/", view(self.blocked_fields_page), name="sync_boardlink_blocked"),
             *(
-                path(f"held/{name}/", view(require_POST(_allowed(*act))), name=f"sync_boardlink_held_{name}")
+                path(f"blocked/{name}/", view(require_POST(_allowed(*act))), name=f"sync_boardlink_blocked_{name}")
                 for name, act in actions.items()
             ),
             *super().get_urls(),  # type: ignore[misc]

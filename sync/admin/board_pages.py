@@ -35,7 +35,7 @@ from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
 from sync.limits.credentials import token_mark
-from sync.models import BoardLink, FieldMapping, MondayAccount, SyncAudit, UnmatchedItem
+from sync.models import BoardLink, FieldMapping, MondayAccount, UnmatchedItem, Verification
 from sync.operations.detect import sweep_schedule
 from sync.operations.detect.comparison import latest_verification
 from sync.records import availability
@@ -189,11 +189,11 @@ class FieldMappingInline(TabularInline):
 
 _POLICY_HELP = {
     "creates_records": "",
-    "item_gone": (
+    "removed_item_policy": (
         "What happens to the record ten minutes after its item was archived or deleted on Monday. If somebody has "
         "edited the record since the last sync, you are asked in any case."
     ),
-    "record_gone": (
+    "deleted_record_policy": (
         "What happens to the item when its record is deleted in NPD. If somebody has edited the item since the last "
         "sync, you are asked in any case."
     ),
@@ -216,8 +216,8 @@ class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
         "matched_by",
         "creates_records",
         "filter_text",
-        "item_gone",
-        "record_gone",
+        "removed_item_policy",
+        "deleted_record_policy",
         "webhook_lines",
         "swept",
         "compared_last",
@@ -314,7 +314,7 @@ class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
             return admin_base.badge("wait", "schedule", wait_reason)
         return admin_base.badge("ok", "check_circle", "Syncing")
 
-    synced = admin_base.time_column("last_look", "Last sync")
+    synced = admin_base.time_column("last_pass_at", "Last sync")
 
     @admin.display(description="NPD ID column")
     def id_column(self, link: BoardLink) -> SafeString | str:
@@ -400,9 +400,9 @@ class MondayAccountAdmin(ReadOnlyAdmin):
 
     @admin.display(description="State")
     def state(self, account: MondayAccount) -> SafeString:
-        if account.paused_until and account.paused_until > sync_now():
+        if account.stopped_until and account.stopped_until > sync_now():
             return admin_base.badge(
-                "bad", "pause_circle", humanize.without_request_id(account.pause_reason) or "Stopped"
+                "bad", "pause_circle", humanize.without_request_id(account.stop_reason) or "Stopped"
             )
         if account.needs_probe:
             return admin_base.badge("wait", "schedule", "Tested before the next call")
@@ -412,13 +412,13 @@ class MondayAccountAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Stopped until")
     def paused(self, account: MondayAccount) -> str:
-        return humanize.optional_day_and_time(account.paused_until) or humanize.DASH
+        return humanize.optional_day_and_time(account.stopped_until) or humanize.DASH
 
 
 # The verification of records that say `synced`: how many were compared, and what differed.
 
 
-@admin.register(SyncAudit)
+@admin.register(Verification)
 class VerificationAdmin(admin_base.ReaderMixin, ReadOnlyAdmin):
     """A row for each night and board."""
 
@@ -430,14 +430,14 @@ class VerificationAdmin(admin_base.ReaderMixin, ReadOnlyAdmin):
 
     def get_fields(self, request: object, obj: object = None) -> list[str]:
         """Say in words what differed."""
-        return ["outcome", "kind", "moment", "sampled", "drifted", "found"]
+        return ["outcome", "kind", "moment", "compared", "differed", "found"]
 
     @admin.display(description="Outcome")
-    def outcome(self, row: SyncAudit) -> SafeString:
-        if row.drifted:
-            return admin_base.badge("bad", "difference", f"{row.drifted} of {row.sampled} differed")
-        if row.sampled:
-            return admin_base.badge("ok", "verified", f"{row.sampled} of {row.sampled} equal")
+    def outcome(self, row: Verification) -> SafeString:
+        if row.differed:
+            return admin_base.badge("bad", "difference", f"{row.differed} of {row.compared} differed")
+        if row.compared:
+            return admin_base.badge("ok", "verified", f"{row.compared} of {row.compared} equal")
         return admin_base.badge("off", "help", "Nothing could be compared")
 
     kind = admin_base.type_column()
@@ -445,7 +445,7 @@ class VerificationAdmin(admin_base.ReaderMixin, ReadOnlyAdmin):
     moment = admin_base.time_column("at", "Compared")
 
     @admin.display(description="What was found")
-    def found(self, row: SyncAudit) -> SafeString | str:
+    def found(self, row: Verification) -> SafeString | str:
         """Return which fields of which records differed, to who may see them."""
         if row.details and is_hidden(getattr(row, "page_types", ()), row.entity_type):
             return HiddenName.of(row.entity_type)

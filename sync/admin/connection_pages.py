@@ -354,7 +354,7 @@ class ConnectionPagesMixin:
         account, states = monday_account(), credentials.states(*SecretName)
         token = states[SecretName.API_TOKEN]
         app = {name: states[name] for name in (SecretName.CLIENT_ID, SecretName.CLIENT_SECRET)}
-        is_stopped = account.needs_probe or (account.paused_until is not None and account.paused_until > sync_now())
+        is_stopped = account.needs_probe or (account.stopped_until is not None and account.stopped_until > sync_now())
         # Of the token of now: an answer to the one before says nothing of it.
         is_known = token.is_usable and account.answered_mark == credentials.token_mark() and not is_stopped
         return self._page(request, "connect", {
@@ -555,7 +555,7 @@ def setup_checklist(
             "A worker applies the plan that was confirmed."
             if running
             else "Confirm the plan; a worker then syncs all records.",
-            any(link.last_look for link in boards),
+            any(link.last_pass_at for link in boards),
             url("run") if boards else "",
             "See how far it is",
         ),

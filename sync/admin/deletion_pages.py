@@ -36,11 +36,11 @@ from sync.admin.confirmed_action import (
     selection,
 )
 from sync.admin.history_pages import history_of
-from sync.choices import GuardKind, GuardState, QueueDirection, RecordGone, TombstoneState
+from sync.choices import ApprovalKind, ApprovalState, DeletedRecordPolicy, QueueDirection, TombstoneState
 from sync.kernel import humanize
 from sync.kernel.action_errors import Conflict
 from sync.kernel.messages import TombstoneReason
-from sync.models import FieldMapping, GuardedAct, RefusedItem, Tombstone, WebhookEvent
+from sync.models import ApprovalRequest, FieldMapping, IgnoredItem, Tombstone, WebhookEvent
 from sync.records.approvals import PendingApprovals, approve, pending_approvals, reject
 from sync.records.authors import (
     last_edit,
@@ -57,31 +57,31 @@ from sync.records.unmatched_items import consider_again
 from sync.registry import HiddenName, item_url, known_text, link_of, record_url, type_label, visible_types
 
 KIND_SENTENCES = {
-    GuardKind.ITEMS: "The items of {records} would be archived or deleted on Monday, because of deletions in NPD.",
-    GuardKind.RECORDS: "{records} would be deleted in NPD, because of deletions on Monday.",
-    GuardKind.CLEAR_MONDAY: "{fields} of {records} would be emptied on Monday, as in NPD.",
-    GuardKind.CLEAR_NPD: "{fields} of {records} would be emptied in NPD, as on Monday.",
+    ApprovalKind.ITEMS: "The items of {records} would be archived or deleted on Monday, because of deletions in NPD.",
+    ApprovalKind.RECORDS: "{records} would be deleted in NPD, because of deletions on Monday.",
+    ApprovalKind.CLEAR_MONDAY: "{fields} of {records} would be emptied on Monday, as in NPD.",
+    ApprovalKind.CLEAR_NPD: "{fields} of {records} would be emptied in NPD, as on Monday.",
 }
 
 KIND_LABELS = {
-    GuardKind.ITEMS: "remove the item",
-    GuardKind.RECORDS: "delete the record",
-    GuardKind.CLEAR_MONDAY: "empty on Monday",
-    GuardKind.CLEAR_NPD: "empty in NPD",
+    ApprovalKind.ITEMS: "remove the item",
+    ApprovalKind.RECORDS: "delete the record",
+    ApprovalKind.CLEAR_MONDAY: "empty on Monday",
+    ApprovalKind.CLEAR_NPD: "empty in NPD",
 }
 
 EFFECTS = {
     "approve": {
-        GuardKind.ITEMS: "The items are archived or deleted on Monday, as the board’s policy says.",
-        GuardKind.RECORDS: "The records are deleted in NPD. Each can be restored from “Deleted records”.",
-        GuardKind.CLEAR_MONDAY: "The cells are emptied on Monday, as they are in NPD.",
-        GuardKind.CLEAR_NPD: "The fields are emptied in NPD, as they are on Monday.",
+        ApprovalKind.ITEMS: "The items are archived or deleted on Monday, as the board’s policy says.",
+        ApprovalKind.RECORDS: "The records are deleted in NPD. Each can be restored from “Deleted records”.",
+        ApprovalKind.CLEAR_MONDAY: "The cells are emptied on Monday, as they are in NPD.",
+        ApprovalKind.CLEAR_NPD: "The fields are emptied in NPD, as they are on Monday.",
     },
     "reject": {
-        GuardKind.ITEMS: "The items stay on the board as they are, and no new records are created from them.",
-        GuardKind.RECORDS: "The records stay in NPD; under “Conflicts” you are asked what becomes of each.",
-        GuardKind.CLEAR_MONDAY: "NPD gets the values back that are still on Monday.",
-        GuardKind.CLEAR_NPD: "Monday gets the values back that are still in NPD.",
+        ApprovalKind.ITEMS: "The items stay on the board as they are, and no new records are created from them.",
+        ApprovalKind.RECORDS: "The records stay in NPD; under “Conflicts” you are asked what becomes of each.",
+        ApprovalKind.CLEAR_MONDAY: "NPD gets the values back that are still on Monday.",
+        ApprovalKind.CLEAR_NPD: "Monday gets the values back that are still in NPD.",
     },
 }
 
@@ -94,14 +94,14 @@ def group_counts(group: PendingApprovals) -> dict[str, str]:
     }
 
 
-def cause_authors(acts: Sequence[GuardedAct]) -> dict[int, str]:
+def cause_authors(acts: Sequence[ApprovalRequest]) -> dict[int, str]:
     """Return who gave the cause of these acts and when, in words, as far as it is known."""
     return dict(_npd_authors(acts)) | dict(_monday_authors(acts)) | dict(_deletion_times(acts))
 
 
-def _npd_authors(acts: Sequence[GuardedAct]) -> Iterator[tuple[int, str]]:
+def _npd_authors(acts: Sequence[ApprovalRequest]) -> Iterator[tuple[int, str]]:
     for entity_type in {act.entity_type for act in acts}:
-        clears = [a for a in acts if a.kind == GuardKind.CLEAR_MONDAY and a.entity_type == entity_type]
+        clears = [a for a in acts if a.kind == ApprovalKind.CLEAR_MONDAY and a.entity_type == entity_type]
         model = registry.entity(entity_type).model
         histories = latest_edits(model, {act.entity_id for act in clears})
         users = users_of(event for history in histories.values() for event in history)
@@ -115,8 +115,8 @@ def _npd_authors(acts: Sequence[GuardedAct]) -> Iterator[tuple[int, str]]:
                 yield (act.pk, f"emptied by {who}, {humanize.day_and_time(edit.at)}")
 
 
-def _monday_authors(acts: Sequence[GuardedAct]) -> Iterator[tuple[int, str]]:
-    clears = [act for act in acts if act.kind == GuardKind.CLEAR_NPD]
+def _monday_authors(acts: Sequence[ApprovalRequest]) -> Iterator[tuple[int, str]]:
+    clears = [act for act in acts if act.kind == ApprovalKind.CLEAR_NPD]
     columns = {
         (entity_type, key): column
         for entity_type, key, column in FieldMapping.objects.values_list("link__entity_type", "key", "column_id")
@@ -129,8 +129,8 @@ def _monday_authors(acts: Sequence[GuardedAct]) -> Iterator[tuple[int, str]]:
             yield (act.pk, f"emptied by {monday_editor_name(user, people)}, {humanize.day_and_time(event.received_at)}")
 
 
-def _deletion_times(acts: Sequence[GuardedAct]) -> Iterator[tuple[int, str]]:
-    act_by_record: dict[UUID, int] = {act.entity_id: act.pk for act in acts if act.kind == GuardKind.ITEMS}
+def _deletion_times(acts: Sequence[ApprovalRequest]) -> Iterator[tuple[int, str]]:
+    act_by_record: dict[UUID, int] = {act.entity_id: act.pk for act in acts if act.kind == ApprovalKind.ITEMS}
     tombstones = Tombstone.objects.filter(entity_id__in=list(act_by_record))
     for entity_id, at in tombstones.values_list("entity_id", "deleted_at"):
         yield act_by_record[entity_id], f"deleted {humanize.day_and_time(at)}"
@@ -140,33 +140,33 @@ def _deletion_times(acts: Sequence[GuardedAct]) -> Iterator[tuple[int, str]]:
 # word on them.
 
 
-WAITING_QUERY = f"state__exact={GuardState.PENDING.value}"
+WAITING_QUERY = f"state__exact={ApprovalState.PENDING.value}"
 MAX_EXAMPLES = 5
 
 NEWEST_KEY = "upto"
 """The newest act that a page had counted, as its form sends it."""
 
 _BADGES = {
-    GuardState.PENDING: ("warn", "gpp_maybe"),
-    GuardState.APPROVED: ("go", "sync"),
-    GuardState.REJECTED: ("go", "undo"),
-    GuardState.RELEASED: ("off", "check"),
-    GuardState.DONE: ("ok", "check_circle"),
-    GuardState.KEPT: ("ok", "shield"),
+    ApprovalState.PENDING: ("warn", "gpp_maybe"),
+    ApprovalState.APPROVED: ("go", "sync"),
+    ApprovalState.REJECTED: ("go", "undo"),
+    ApprovalState.RELEASED: ("off", "check"),
+    ApprovalState.DONE: ("ok", "check_circle"),
+    ApprovalState.KEPT: ("ok", "shield"),
 }
 
 _DECIDE = {"approve": approve, "reject": reject}
 
 # The job of a decision is one to Monday, and what it writes in NPD waits for the other direction, too.
 _DIRECTIONS = {
-    GuardKind.ITEMS: (QueueDirection.TO_MONDAY,),
-    GuardKind.CLEAR_MONDAY: (QueueDirection.TO_MONDAY,),
-    GuardKind.RECORDS: (QueueDirection.TO_MONDAY, QueueDirection.TO_NPD),
-    GuardKind.CLEAR_NPD: (QueueDirection.TO_MONDAY, QueueDirection.TO_NPD),
+    ApprovalKind.ITEMS: (QueueDirection.TO_MONDAY,),
+    ApprovalKind.CLEAR_MONDAY: (QueueDirection.TO_MONDAY,),
+    ApprovalKind.RECORDS: (QueueDirection.TO_MONDAY, QueueDirection.TO_NPD),
+    ApprovalKind.CLEAR_NPD: (QueueDirection.TO_MONDAY, QueueDirection.TO_NPD),
 }
 
 
-@admin.register(GuardedAct)
+@admin.register(ApprovalRequest)
 class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
     """What the guard holds and has held."""
 
@@ -179,7 +179,7 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
     ordering = ("-id",)
     actions = ("approve_selected", "reject_selected")
     json_fields = ("values",)
-    list_before_template = "sync/guard_groups.html"
+    list_before_template = "sync/approval_groups.html"
     empty_title = "Nothing waits for approval"
     empty_words = (
         "When many records at once would be deleted or lose a value, nothing is deleted or emptied on the other side "
@@ -189,27 +189,27 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
     def get_urls(self) -> list[URLPattern]:
         """Add the page on which all of a board and kind are decided."""
         view = self.admin_site.admin_view(self.decide_group)
-        return [path("decide/", view, name="sync_guardedact_decide"), *super().get_urls()]
+        return [path("decide/", view, name="sync_approvalrequest_decide"), *super().get_urls()]
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[GuardedAct]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ApprovalRequest]:
         """With who decided."""
         return super().get_queryset(request).select_related("decided_by")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show a card for each board and kind above the list."""
         groups = [_approval_card(found, visible_types(request.user)) for found in pending_approvals()]
-        more = {"guard_groups": groups, "may_decide": self.has_steer_permission(request)}
+        more = {"approval_groups": groups, "may_decide": self.has_steer_permission(request)}
         response: HttpResponse = super().changelist_view(request, more | (extra_context or {}))
         return response
 
     standing = admin_base.badge_column("state", "State", _BADGES)
 
     @admin.display(description="What", ordering="kind")
-    def what(self, act: GuardedAct) -> str:
-        return str(KIND_LABELS[GuardKind(act.kind)])
+    def what(self, act: ApprovalRequest) -> str:
+        return str(KIND_LABELS[ApprovalKind(act.kind)])
 
     @admin.display(description="What would be lost", ordering="known_label")
-    def about(self, act: GuardedAct) -> SafeString | str:
+    def about(self, act: ApprovalRequest) -> SafeString | str:
         """Return what would be deleted or emptied, with a link to its record where that is still there."""
         name = getattr(act, "page_names", {}).get((act.entity_type, act.entity_id))
         if name is None or isinstance(name, HiddenName):
@@ -221,25 +221,27 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
     since = admin_base.time_column("at", "Since")
 
     @admin.display(description="Decided by")
-    def decided(self, act: GuardedAct) -> str:
+    def decided(self, act: ApprovalRequest) -> str:
         return act.decided_by.get_username() if act.decided_by else humanize.DASH
 
     def has_steer_permission(self, request: HttpRequest) -> bool:
         """Whether this user may approve and reject."""
-        return request.user.has_perm("sync.change_guardedact")
+        return request.user.has_perm("sync.change_approvalrequest")
 
     @admin.action(description="Approve…", permissions=["steer"])
-    def approve_selected(self, request: HttpRequest, queryset: QuerySet[GuardedAct]) -> HttpResponse:
+    def approve_selected(self, request: HttpRequest, queryset: QuerySet[ApprovalRequest]) -> HttpResponse:
         """Let these go, after a page that says what that means."""
         return self._decide_selected(request, queryset, "approve")
 
     @admin.action(description="Reject…", permissions=["steer"])
-    def reject_selected(self, request: HttpRequest, queryset: QuerySet[GuardedAct]) -> HttpResponse:
+    def reject_selected(self, request: HttpRequest, queryset: QuerySet[ApprovalRequest]) -> HttpResponse:
         """Keep what these would delete or empty, after a page that says what that means."""
         return self._decide_selected(request, queryset, "reject")
 
-    def _decide_selected(self, request: HttpRequest, queryset: QuerySet[GuardedAct], decision: str) -> HttpResponse:
-        pending = queryset.filter(state=GuardState.PENDING)
+    def _decide_selected(
+        self, request: HttpRequest, queryset: QuerySet[ApprovalRequest], decision: str
+    ) -> HttpResponse:
+        pending = queryset.filter(state=ApprovalState.PENDING)
 
         def question() -> Question:
             newest = pending.aggregate(pk=Max("pk"))["pk"] or 0
@@ -257,12 +259,14 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
             raise PermissionDenied
         params = request.POST if request.method == "POST" else request.GET
         decision, upto = params.get("how", ""), posted_number(params.get(NEWEST_KEY, ""))
-        list_url = f"{reverse('admin:sync_guardedact_changelist')}?{WAITING_QUERY}"
+        list_url = f"{reverse('admin:sync_approvalrequest_changelist')}?{WAITING_QUERY}"
         kind, entity_type = params.get("kind", ""), params.get("entity_type", "")
-        is_known = kind in GuardKind.values and any(entity_type == s.entity_type for s in registry.entities())
+        is_known = kind in ApprovalKind.values and any(entity_type == s.entity_type for s in registry.entities())
         if decision not in _DECIDE or upto is None or not is_known:
             return HttpResponseRedirect(list_url)
-        pending = GuardedAct.objects.filter(state=GuardState.PENDING, entity_type=entity_type, kind=kind, pk__lte=upto)
+        pending = ApprovalRequest.objects.filter(
+            state=ApprovalState.PENDING, entity_type=entity_type, kind=kind, pk__lte=upto
+        )
         hidden = [(name, params.get(name, "")) for name in ("how", NEWEST_KEY, "entity_type", "kind")]
         return run_action(
             self, request, partial(decide_approvals, request, pending, decision), back_url=list_url, asked_by_get=True,
@@ -270,38 +274,38 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
         )  # fmt: skip
 
 
-def approval_label(pending: QuerySet[GuardedAct], kind: GuardKind) -> str:
+def approval_label(pending: QuerySet[ApprovalRequest], kind: ApprovalKind) -> str:
     """Say with its number what approving changes of one kind deletes or empties."""
     acts = pending.filter(kind=kind)
     number, types = acts.count(), list(acts.order_by().values_list("entity_type", flat=True).distinct())
     link = link_of(types[0]) if len(types) == 1 else None
-    if kind is GuardKind.RECORDS:
+    if kind is ApprovalKind.RECORDS:
         return f"Delete {registry.count_of_type(number, types[0] if len(types) == 1 else '')} in NPD"
-    if kind is GuardKind.ITEMS:
-        verb = _REMOVALS.get(link.record_gone, "Remove") if link else "Remove"
+    if kind is ApprovalKind.ITEMS:
+        verb = _REMOVALS.get(link.deleted_record_policy, "Remove") if link else "Remove"
         return f"{verb} {humanize.count_with_noun(number, 'item')} on Monday"
-    side = "on Monday" if kind is GuardKind.CLEAR_MONDAY else "in NPD"
+    side = "on Monday" if kind is ApprovalKind.CLEAR_MONDAY else "in NPD"
     return f"Empty {humanize.count_with_noun(number, 'field')} {side}"
 
 
-_REMOVALS: dict[str, str] = {RecordGone.ARCHIVE: "Archive", RecordGone.DELETE: "Delete"}
+_REMOVALS: dict[str, str] = {DeletedRecordPolicy.ARCHIVE: "Archive", DeletedRecordPolicy.DELETE: "Delete"}
 
 
-def of_chosen_kind(request: HttpRequest, pending: QuerySet[GuardedAct]) -> QuerySet[GuardedAct]:
+def of_chosen_kind(request: HttpRequest, pending: QuerySet[ApprovalRequest]) -> QuerySet[ApprovalRequest]:
     """Those of the one kind that was chosen where the question had several; all where it had one."""
     only = request.POST.get("only")
     if only is None:
         return pending
-    return pending.filter(kind=only) if only in GuardKind.values else pending.none()
+    return pending.filter(kind=only) if only in ApprovalKind.values else pending.none()
 
 
 def approval_question(
-    user: Any, pending: QuerySet[GuardedAct], decision: str, hidden: Sequence[tuple[str, object]]
+    user: Any, pending: QuerySet[ApprovalRequest], decision: str, hidden: Sequence[tuple[str, object]]
 ) -> Question:
     number, records = pending.count(), pending.values("entity_type", "entity_id").distinct().count()
     if not number:
         return Question("Nothing of this is waiting any more", ["It was decided meanwhile, or its cause has ended."])
-    kinds = [GuardKind(kind) for kind in pending.order_by("kind").values_list("kind", flat=True).distinct()]
+    kinds = [ApprovalKind(kind) for kind in pending.order_by("kind").values_list("kind", flat=True).distinct()]
     changes = humanize.count_with_noun(number, "change")
     is_approved = decision == "approve"
     types = visible_types(user)
@@ -323,11 +327,11 @@ def approval_question(
     )
 
 
-def decide_approvals(request: HttpRequest, pending: QuerySet[GuardedAct], decision: str) -> Report:
+def decide_approvals(request: HttpRequest, pending: QuerySet[ApprovalRequest], decision: str) -> Report:
     wanted = [
         (entity_type, direction)
         for entity_type, kind in pending.order_by().values_list("entity_type", "kind").distinct()
-        for direction in _DIRECTIONS[GuardKind(kind)]
+        for direction in _DIRECTIONS[ApprovalKind(kind)]
     ]
     number = _DECIDE[decision](pending, request.user)  # type: ignore[arg-type]  # nobody anonymous gets here
     if not number:
@@ -340,16 +344,18 @@ def decide_approvals(request: HttpRequest, pending: QuerySet[GuardedAct], decisi
 def _approval_card(waiting: PendingApprovals, types: Collection[str]) -> dict[str, Any]:
     """What waits of one board and kind, as its card shows it, with the pages that ask before all of it is decided."""
     group = {"entity_type": waiting.entity_type, "kind": waiting.kind.value}
-    examples = list(GuardedAct.objects.filter(state=GuardState.PENDING, **group).order_by("-pk")[:MAX_EXAMPLES])
+    examples = list(ApprovalRequest.objects.filter(state=ApprovalState.PENDING, **group).order_by("-pk")[:MAX_EXAMPLES])
     authors = cause_authors(examples)
     params: dict[str, object] = {**group, NEWEST_KEY: examples[0].pk if examples else 0}
-    decide_url = reverse("admin:sync_guardedact_decide")
+    decide_url = reverse("admin:sync_approvalrequest_decide")
     return {
         "waiting": waiting,
         "title": registry.entity(waiting.entity_type).board_title,
         "what": KIND_SENTENCES[waiting.kind].format(**group_counts(waiting)),
         "examples": [(known_text(types, act.entity_type, act.label), authors.get(act.pk, "")) for act in examples],
-        "approve_label": approval_label(GuardedAct.objects.filter(state=GuardState.PENDING, **group), waiting.kind),
+        "approve_label": approval_label(
+            ApprovalRequest.objects.filter(state=ApprovalState.PENDING, **group), waiting.kind
+        ),
         **{f"{decision}_url": f"{decide_url}?{urlencode({'how': decision, **params})}" for decision in _DECIDE},
     }
 
@@ -522,18 +528,18 @@ def _item_text(row: Tombstone) -> str:
     return f"{restored_item(row).label}{number}"
 
 
-@admin.register(RefusedItem)
+@admin.register(IgnoredItem)
 class IgnoredItemAdmin(ReaderMixin, PageAdmin):
     """Items that are not to become records; considering one again, or deleting its row, asks again."""
 
     list_display = ("item_id", "kind", "why", "reason", "moment")
-    list_filter = (EntityFilter, "let_go")
+    list_filter = (EntityFilter, "unlinked")
     search_fields = ("item_id", "known_reason", "entity_id")
     search_help_text = "An item’s number, or why it is ignored"
     quoting = ("reason",)
     ordering = ("-id",)
     actions = ("consider_again",)
-    readonly_fields = ("entity_type", "item_id", "reason", "let_go", "entity_id", "at")
+    readonly_fields = ("entity_type", "item_id", "reason", "unlinked", "entity_id", "at")
     empty_title = "No item is ignored"
     empty_words = (
         "Items on Monday that somebody chose to leave alone are listed here. “Consider again” checks an item like "
@@ -541,9 +547,9 @@ class IgnoredItemAdmin(ReaderMixin, PageAdmin):
         "new one."
     )
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[RefusedItem]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[IgnoredItem]:
         """Return all but those whose person was erased: considered again, the person would come back."""
-        found: QuerySet[RefusedItem] = super().get_queryset(request)
+        found: QuerySet[IgnoredItem] = super().get_queryset(request)
         return found.filter(erased=False)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -555,30 +561,30 @@ class IgnoredItemAdmin(ReaderMixin, PageAdmin):
         return False
 
     @admin.action(description="Consider again", permissions=["delete"])
-    def consider_again(self, request: HttpRequest, queryset: QuerySet[RefusedItem]) -> None:
+    def consider_again(self, request: HttpRequest, queryset: QuerySet[IgnoredItem]) -> None:
         """Forget the refusals and look at the items as at new ones."""
         self.delete_queryset(request, queryset)
 
-    def delete_model(self, request: HttpRequest, obj: RefusedItem) -> None:
+    def delete_model(self, request: HttpRequest, obj: IgnoredItem) -> None:
         """Consider the item again."""
-        self._consider(request, RefusedItem.objects.filter(pk=obj.pk))
+        self._consider(request, IgnoredItem.objects.filter(pk=obj.pk))
 
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[RefusedItem]) -> None:
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[IgnoredItem]) -> None:
         """Consider the items again."""
         with transaction.atomic():
             log_action_many(request.user, queryset, "To be considered again.", flag=DELETION)
-            self._consider(request, RefusedItem.objects.filter(pk__in=queryset.values("pk")))
+            self._consider(request, IgnoredItem.objects.filter(pk__in=queryset.values("pk")))
 
-    def _consider(self, request: HttpRequest, rows: QuerySet[RefusedItem]) -> None:
+    def _consider(self, request: HttpRequest, rows: QuerySet[IgnoredItem]) -> None:
         number = consider_again(rows)
         self.message_user(request, f"{humanize.count_with_noun(number, 'item')} will be checked again.", messages.INFO)
 
     kind = admin_base.type_column()
 
     @admin.display(description="Ignored as")
-    def why(self, row: RefusedItem) -> str:
+    def why(self, row: IgnoredItem) -> str:
         """Return whether it was let go, belongs to nobody, or is only not a certain record's."""
-        if row.let_go:
+        if row.unlinked:
             return "Unlinked from its record" if row.entity_id else "Left alone"
         return "Not the item of one record" if row.entity_id else "Never becomes a record"
 

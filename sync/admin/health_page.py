@@ -29,7 +29,7 @@ from sync.kernel import humanize
 from sync.kernel.periodic_jobs import WRONG_CLOCKS, clock_problems
 from sync.ledger import record_view
 from sync.limits import quota
-from sync.models import BoardLink, FieldMapping, NotificationReceiver, QueuePause, SyncAudit, SyncMetadata, SyncQueue
+from sync.models import BoardLink, FieldMapping, NotificationReceiver, QueuePause, SyncMetadata, SyncQueue, Verification
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations import attention
 from sync.operations.attention import AttentionCause, AttentionKind
@@ -41,18 +41,18 @@ from sync.records.availability import number_of
 # a name, two numbers, words, a time.
 _ATTENTION = f"""
     SELECT 'loop', '', coalesce(min(by) FILTER (WHERE by <> ''), ''), count(*), count(DISTINCT entity_id), '',
-        min(damped_until)
-    FROM sync_field_loops WHERE damped_until > %(now)s
+        min(throttled_until)
+    FROM sync_write_loops WHERE throttled_until > %(now)s
     UNION ALL
     SELECT 'column', link.entity_type, concat_ws(':', mapping.key, mapping.label), mapping.position, mapping.id,
         mapping.problem, NULL
     FROM sync_field_mappings AS mapping JOIN sync_board_links AS link ON link.id = mapping.link_id
     WHERE mapping.problem <> '' AND mapping.direction <> %(no_sync)s
     UNION ALL
-    SELECT 'verification', board.entity_type, '', newest.sampled, newest.drifted, '', newest.at
+    SELECT 'verification', board.entity_type, '', newest.compared, newest.differed, '', newest.at
     FROM unnest(%(types)s::text[]) AS board (entity_type)
     CROSS JOIN LATERAL (
-        SELECT at, sampled, drifted FROM sync_audits WHERE entity_type = board.entity_type
+        SELECT at, compared, differed FROM sync_verifications WHERE entity_type = board.entity_type
         ORDER BY at DESC LIMIT 1) AS newest
     UNION ALL
     SELECT 'setup', '', '', count(*), 0, '', NULL FROM sync_setup_drafts WHERE state = 'running'
@@ -231,7 +231,7 @@ def attention_tasks(
     parts: tuple[tuple[type[Model], Callable[[HealthData], Iterator[AttentionTask]]], ...] = (
         (SyncQueue, _failing_tasks),
         (BoardLink, _board_problem_tasks),
-        (SyncAudit, _divergence_tasks),
+        (Verification, _divergence_tasks),
         (SyncMetadata, _write_loop_tasks),
         (NotificationReceiver, _receiver_tasks),
         (SyncQueue, _clock_tasks),
@@ -253,7 +253,7 @@ def _kind_lines() -> Mapping[AttentionKind, _KindLine]:
         ),
         AttentionKind.APPROVAL: _KindLine(
             Severity.APPROVAL, approvals, "Decide", "gpp_maybe",
-            f"{reverse('admin:sync_guardedact_changelist')}?state__exact=held",
+            f"{reverse('admin:sync_approvalrequest_changelist')}?state__exact=pending",
         ),
         AttentionKind.CONFLICT: _KindLine(
             Severity.CONFLICT, ("conflict to resolve", "conflicts to resolve"), "Resolve", "call_split"
@@ -376,12 +376,12 @@ def _has_blocked(data: HealthData) -> bool:
 
 def _divergence_tasks(data: HealthData) -> Iterator[AttentionTask]:
     verification = combine_results(data.attention.verifications.values())
-    if not verification.drifted:
+    if not verification.differed:
         return
     what = humanize.count_with_noun(
-        verification.drifted, "record said “synced” and differed", "records said “synced” and differed"
+        verification.differed, "record said “synced” and differed", "records said “synced” and differed"
     )
-    url = reverse("admin:sync_syncaudit_changelist")
+    url = reverse("admin:sync_verification_changelist")
     why = f"{verification.summary(data.now)} {DIVERGENCE_FIX}"
     yield AttentionTask(Severity.FAILED, what, why, url, "Open", "difference")
 

@@ -598,7 +598,7 @@ class BlockedFieldFilter(RadioFilter):
     """Records of which a field can't flow."""
 
     title = "blocked fields"
-    parameter_name = "held"
+    parameter_name = "blocked_fields"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return held for whatever reason, and because somebody rewrites it."""
@@ -608,7 +608,7 @@ class BlockedFieldFilter(RadioFilter):
         """Return the entries with held fields."""
         if self.value() == "loop":
             return queryset.filter(Exists(throttled_fields().filter(ledger_record_condition())))
-        return queryset.exclude(held={}) if self.value() else queryset
+        return queryset.exclude(blocked_fields={}) if self.value() else queryset
 
 
 MAX_TROUBLE_LENGTH = 140
@@ -621,10 +621,10 @@ class LedgerAdmin(ReportMixin, BoardNamesMixin, RecordLinkMixin, RecordSearchMix
     list_display = ("state", "record", "kind_of_record", "system", "item", "checked", "agreed", "trouble")
     list_filter = (("sync_status", ChoicesCheckboxFilter), EntityFilter, BlockedFieldFilter)
     search_fields = ("remote_id", "known_last_error", "known_note", "entity_id")
-    quoting = ("last_error", "note", "base", "held", "altered", "conflicts", "seen")
+    quoting = ("last_error", "note", "base", "blocked_fields", "altered", "conflicts", "seen")
     search_help_text = "A record’s name or NPD ID, an item’s number, or words of an error"
     ordering = ("-id",)
-    json_fields = ("base", "held", "altered", "conflicts", "seen")
+    json_fields = ("base", "blocked_fields", "altered", "conflicts", "seen")
     summary = ("record", "kind_of_record", "state", "checked", "agreed", "item", "held_fields", "whole_trouble")
     empty_title = "There are no sync states"
     empty_words = "A record is listed here once it was synced for the first time."
@@ -658,7 +658,7 @@ class LedgerAdmin(ReportMixin, BoardNamesMixin, RecordLinkMixin, RecordSearchMix
     def trouble(self, row: SyncMetadata) -> SafeString | str:
         """The blocked fields and the last error, cut to what a line holds."""
         labels = labels_of(row)
-        fields = ", ".join(labels.field(row.entity_type, key) for key in row.held)
+        fields = ", ".join(labels.field(row.entity_type, key) for key in row.blocked_fields)
         parts = (f"Blocked: {fields}." if fields else "", humanize.without_request_id(row.last_error or ""))
         text = humanize.shorten(" ".join(part for part in parts if part), MAX_TROUBLE_LENGTH)
         return format_html('<span class="npd-text">{}</span>', text) if text else humanize.DASH
@@ -670,7 +670,10 @@ class LedgerAdmin(ReportMixin, BoardNamesMixin, RecordLinkMixin, RecordSearchMix
     @admin.display(description="Blocked fields")
     def held_fields(self, row: SyncMetadata) -> str:
         labels = labels_of(row)
-        lines = [f"{labels.field(row.entity_type, key)}: {entry.get('reason', '')}" for key, entry in row.held.items()]
+        lines = [
+            f"{labels.field(row.entity_type, key)}: {entry.get('reason', '')}"
+            for key, entry in row.blocked_fields.items()
+        ]
         return humanize.without_request_id(" ".join(lines)) or humanize.DASH
 
 
@@ -787,7 +790,7 @@ class WebhookEventAdmin(BoardNamesMixin, ReaderMixin, ReadOnlyAdmin):
     @admin.display(description="Outcome")
     def processed(self, row: WebhookEvent) -> str:
         text = _PASS_ID.sub("", row.outcome)
-        return text[:1].upper() + text[1:] if text else ("Processed" if row.weighed_at else "Not processed yet")
+        return text[:1].upper() + text[1:] if text else ("Processed" if row.processed_at else "Not processed yet")
 
 
 def records_of_items(item_ids: Iterable[str | None]) -> dict[str, tuple[str, UUID, str]]:

@@ -24,13 +24,13 @@ from sync.admin import admin_base
 from sync.admin.board_cards import STATE_BADGES
 from sync.admin.confirmed_action import RecordTable
 from sync.admin.deletion_pages import KIND_LABELS
-from sync.choices import GuardKind, GuardState, QueueDirection, RecordSyncStatus, Rule, SyncDirection
+from sync.choices import ApprovalKind, ApprovalState, QueueDirection, RecordSyncStatus, Rule, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.conflict_store import KIND_DELETE, OpenConflict, current_store
 from sync.ledger import SyncStateService
 from sync.ledger.record_view import FieldReason, FieldView, Part, RecordState, RecordView
-from sync.models import GuardedAct, SyncedModel
+from sync.models import ApprovalRequest, SyncedModel
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.preview.explanation import LiveReading
 from sync.operations.preview.planned_pass import change_act
@@ -138,7 +138,7 @@ def rejected_value_url(record: SyncedModel, key: str, state: RecordView) -> str:
     """Return the screen on which a refused value is settled; empty where Monday refuses none, or nothing shows it."""
     if key not in state.rejected_fields:
         return ""
-    return page_url("conflicts_syncconflict_refused_screen", record.entity_type(), record.pk, key)
+    return page_url("conflicts_syncconflict_rejected_screen", record.entity_type(), record.pk, key)
 
 
 def may_resolve_cases(user: Any) -> bool:
@@ -148,7 +148,7 @@ def may_resolve_cases(user: Any) -> bool:
 
 def rejections_url() -> str:
     """Return the list of values that Monday refuses; empty where no application shows them."""
-    return page_url("conflicts_syncconflict_refused")
+    return page_url("conflicts_syncconflict_rejected")
 
 
 def first_case_url() -> str:
@@ -158,7 +158,7 @@ def first_case_url() -> str:
 
 def blocked_fields_url(show: str = "") -> str:
     """Return the page of blocked fields; `show` is what its filter lets through."""
-    return f"{reverse('admin:sync_boardlink_held')}{f'?show={show}' if show else ''}"
+    return f"{reverse('admin:sync_boardlink_blocked')}{f'?show={show}' if show else ''}"
 
 
 def list_cell(view: RecordSyncView | None) -> SafeString | str:
@@ -339,10 +339,10 @@ class RecordAdvice:
         return bool(self.user.has_perm("conflicts.view_syncconflict"))
 
     def _approval_acts(self) -> Iterator[PanelAct]:
-        requests = GuardedAct.objects.filter(
-            entity_type=self.record.entity_type(), entity_id=self.record.pk, state=GuardState.PENDING
+        requests = ApprovalRequest.objects.filter(
+            entity_type=self.record.entity_type(), entity_id=self.record.pk, state=ApprovalState.PENDING
         )
-        if self.user.has_perm("sync.view_guardedact") and requests.exists():
+        if self.user.has_perm("sync.view_approvalrequest") and requests.exists():
             url = approvals_url(self.record)
             yield PanelAct(ActCode.APPROVE, "gpp_maybe", "Review the approval", url, is_link=True)
 
@@ -425,7 +425,7 @@ class RecordAdvice:
 
 def approvals_url(record: SyncedModel) -> str:
     """Return the list of what waits for approval of this record."""
-    return f"{reverse('admin:sync_guardedact_changelist')}?state__exact=held&q={record.pk}"
+    return f"{reverse('admin:sync_approvalrequest_changelist')}?state__exact=pending&q={record.pk}"
 
 
 _MARKED = (FieldReason.CONFLICT, FieldReason.REJECTED, FieldReason.BLOCKED)
@@ -545,10 +545,12 @@ def missing_item_text(record: SyncedModel) -> str:
 def open_items(record: SyncedModel, user: AbstractBaseUser | AnonymousUser | PermissionsMixin) -> Sequence[OpenItem]:
     """Return what waits for approval of this record, and which of its fields are rewritten again and again."""
     found, entity_type = [], record.entity_type()
-    if user.has_perm("sync.view_guardedact"):  # type: ignore[union-attr]
+    if user.has_perm("sync.view_approvalrequest"):  # type: ignore[union-attr]
         url = approvals_url(record)
-        for act in GuardedAct.objects.filter(entity_type=entity_type, entity_id=record.pk, state=GuardState.PENDING):
-            text = f"Waits for approval: {KIND_LABELS[GuardKind(act.kind)]} ({act.label or record})."
+        for act in ApprovalRequest.objects.filter(
+            entity_type=entity_type, entity_id=record.pk, state=ApprovalState.PENDING
+        ):
+            text = f"Waits for approval: {KIND_LABELS[ApprovalKind(act.kind)]} ({act.label or record})."
             found.append(OpenItem("gpp_maybe", text, url, "Decide"))
     labels = {mapping.key: mapping.label for mapping in registry.entity(entity_type).mappings}
     for loop in throttled_fields().filter(entity_type=entity_type, entity_id=record.pk):

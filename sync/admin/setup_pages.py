@@ -25,7 +25,7 @@ from sync import registry
 from sync.admin.connection_pages import ConnectionPagesMixin
 from sync.admin.filter_page import FilterPageMixin, draft_filter_lines, next_after_map
 from sync.api.request_limits import monday_throttle_reason
-from sync.choices import ItemGone, RecordGone, Rule, SyncDirection
+from sync.choices import DeletedRecordPolicy, RemovedItemPolicy, Rule, SyncDirection
 from sync.clock import sync_now
 from sync.connectors.base.errors import ConnectorError
 from sync.kernel import humanize
@@ -243,27 +243,29 @@ def _matching_context(found: Sequence[SetupDraft]) -> dict[str, Any]:
     }
 
 
-_AFTER_RECORD_GONE = {
-    RecordGone.ARCHIVE: "its item is archived",
-    RecordGone.DELETE: "its item is deleted",
-    RecordGone.UNLINK: "its item stays: the deletion isn't sent",
-    RecordGone.ASK: "you are asked what becomes of its item",
+_AFTER_RECORD_DELETED = {
+    DeletedRecordPolicy.ARCHIVE: "its item is archived",
+    DeletedRecordPolicy.DELETE: "its item is deleted",
+    DeletedRecordPolicy.UNLINK: "its item stays: the deletion isn't sent",
+    DeletedRecordPolicy.ASK: "you are asked what becomes of its item",
 }
-_AFTER_ITEM_GONE = {
-    ItemGone.ASK: "you are asked what becomes of its record",
-    ItemGone.UNLINK: "its record stays: the deletion doesn't reach NPD",
-    ItemGone.DELETE: "its record is deleted",
-    ItemGone.CREATE: "it is created again",
+_AFTER_ITEM_REMOVED = {
+    RemovedItemPolicy.ASK: "you are asked what becomes of its record",
+    RemovedItemPolicy.UNLINK: "its record stays: the deletion doesn't reach NPD",
+    RemovedItemPolicy.DELETE: "its record is deleted",
+    RemovedItemPolicy.CREATE: "it is created again",
 }
 
 
 def _policy_sentences(link: BoardLink | None) -> list[str]:
     """What becomes of deletions later, by the policies that the board has or will have."""
-    record_gone = RecordGone(link.record_gone) if link is not None else RecordGone.ARCHIVE
-    item_gone = ItemGone(link.item_gone) if link is not None else ItemGone.ASK
+    deleted_record_policy = (
+        DeletedRecordPolicy(link.deleted_record_policy) if link is not None else DeletedRecordPolicy.ARCHIVE
+    )
+    removed_item_policy = RemovedItemPolicy(link.removed_item_policy) if link is not None else RemovedItemPolicy.ASK
     return [
-        f"When a record is deleted in NPD later, {_AFTER_RECORD_GONE[record_gone]}.",
-        f"When an item is deleted on Monday later, {_AFTER_ITEM_GONE[item_gone]}.",
+        f"When a record is deleted in NPD later, {_AFTER_RECORD_DELETED[deleted_record_policy]}.",
+        f"When an item is deleted on Monday later, {_AFTER_ITEM_REMOVED[removed_item_policy]}.",
     ]
 
 

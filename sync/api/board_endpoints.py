@@ -29,7 +29,7 @@ from sync.boards.mapping import blocked_records, retry_field
 from sync.boards.sync_filter import FilterOp, SyncFilter
 from sync.choices import RULES, BlockedCode, TokenScope
 from sync.kernel.action_errors import Conflict
-from sync.models import BoardLink, FieldLoop, FieldMapping, SyncMetadata, UnmatchedItem
+from sync.models import BoardLink, FieldMapping, SyncMetadata, UnmatchedItem, WriteLoop
 from sync.records import availability
 from sync.records.authors import log_action
 from sync.records.availability import BlockedKind, number_of
@@ -123,7 +123,14 @@ class BoardSerializer(serializers.ModelSerializer[BoardLink]):
         model = BoardLink
         fields = [
             *("entity_type", "title", "board_id", "board_url", "reason_code", "detail", "until", "last_synced"),
-            *("match_key", "creates_records", "item_gone", "record_gone", "filter", "npd_id_problem"),
+            *(
+                "match_key",
+                "creates_records",
+                "removed_item_policy",
+                "deleted_record_policy",
+                "filter",
+                "npd_id_problem",
+            ),
             *("webhooks_problem", "swept_at", "compared_at", "compared", "counts", "mappings"),
         ]
         read_only_fields = fields
@@ -175,7 +182,16 @@ class BoardSerializer(serializers.ModelSerializer[BoardLink]):
 
 
 _BOARD_FILTERS = (
-    *("entity_type", "board_id", "match_key", "creates_records", "item_gone", "record_gone", "swept_at", "compared_at"),
+    *(
+        "entity_type",
+        "board_id",
+        "match_key",
+        "creates_records",
+        "removed_item_policy",
+        "deleted_record_policy",
+        "swept_at",
+        "compared_at",
+    ),
 )
 
 
@@ -264,7 +280,7 @@ def blocked_fields_of(ledger: SyncMetadata) -> list[dict[str, Any]]:
             "code": entry.get("code", ""),
             "reason": str(entry.get("reason", "")),
         }
-        for key, entry in ledger.held.items()
+        for key, entry in ledger.blocked_fields.items()
         if is_blocking(entry) and key not in asked and entry.get("code") not in WAITING_BY_ITSELF
     ]
 
@@ -300,12 +316,12 @@ class BlockedFilter(FilterSet):  # type: ignore[misc]
 
     def with_field(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         """Records on which this field is blocked."""
-        return queryset.filter(held__has_key=value)
+        return queryset.filter(blocked_fields__has_key=value)
 
     def with_code(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         """Records with a field that is blocked for this reason."""
         path = "$.* ? (@.code == $code)"
-        sql = "jsonb_path_exists(held, %s::jsonpath, jsonb_build_object('code', %s::text))"
+        sql = "jsonb_path_exists(blocked_fields, %s::jsonpath, jsonb_build_object('code', %s::text))"
         holds = RawSQL(sql, (path, value), BooleanField())  # noqa: S611 - a literal; what is asked are parameters
         return queryset.filter(holds)
 
@@ -383,19 +399,19 @@ class BlockedFieldViewSet(WaitingFieldsView):
         return self.retry_on_all(request, wanted, lambda mapping: blocked_records(mapping, code))
 
 
-class FieldLoopSerializer(serializers.ModelSerializer[FieldLoop]):
+class WriteLoopSerializer(serializers.ModelSerializer[WriteLoop]):
     """A field of a record that somebody on Monday rewrites after each of our writes, so nothing is sent to it now."""
 
     field = serializers.CharField(source="key")
-    until = serializers.DateTimeField(source="damped_until", help_text="Then it is tried once.")
+    until = serializers.DateTimeField(source="throttled_until", help_text="Then it is tried once.")
     rewritten = serializers.SerializerMethodField(help_text="How often within an hour.")
 
     class Meta:
-        model = FieldLoop
+        model = WriteLoop
         fields = ["id", "entity_type", "entity_id", "field", "by", "rewritten", "until"]
         read_only_fields = fields
 
-    def get_rewritten(self, loop: FieldLoop) -> int:
+    def get_rewritten(self, loop: WriteLoop) -> int:
         """How often."""
         return len(loop.times)
 
@@ -403,10 +419,10 @@ class FieldLoopSerializer(serializers.ModelSerializer[FieldLoop]):
 class UpdateLoopViewSet(WaitingFieldsView):
     """Fields to which nothing is sent for a time, because somebody on Monday rewrites them each time."""
 
-    queryset = FieldLoop.objects.order_by("id")
-    serializer_class = FieldLoopSerializer
+    queryset = WriteLoop.objects.order_by("id")
+    serializer_class = WriteLoopSerializer
     filterset_class = list_filter(
-        FieldLoop, ("entity_type", "entity_id", "by"), order=("id", "damped_until"), field="key"
+        WriteLoop, ("entity_type", "entity_id", "by"), order=("id", "throttled_until"), field="key"
     )
     # Whoever may see the boards may see them, as in the admin.
     permission_classes = [MayViewBoards]

@@ -32,9 +32,9 @@ from sync.api.request_rules import (
     act,
     parse_moment,
 )
-from sync.choices import GuardKind, GuardState, TokenScope, TombstoneState
+from sync.choices import ApprovalKind, ApprovalState, TokenScope, TombstoneState
 from sync.kernel.action_errors import Conflict
-from sync.models import GuardedAct, RefusedItem, Tombstone
+from sync.models import ApprovalRequest, IgnoredItem, Tombstone
 from sync.operations.event_feed import deleted_records, unknown_deletions_before
 from sync.records.approvals import approve, reject
 from sync.records.authors import log_action
@@ -120,7 +120,7 @@ class TombstoneViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[Tombstone]):
 # Approvals: deletes and clears over the limit that wait for a person, and the decision.
 
 
-class GuardedActSerializer(QuotingMixin, serializers.ModelSerializer[GuardedAct]):
+class ApprovalRequestSerializer(QuotingMixin, serializers.ModelSerializer[ApprovalRequest]):
     """A delete or an emptied field: held until a person decides or its cause is gone, or done."""
 
     quoting = ("label", "values")
@@ -129,7 +129,7 @@ class GuardedActSerializer(QuotingMixin, serializers.ModelSerializer[GuardedAct]
     decided_by = serializers.CharField(source="decided_by.username", default=None, allow_null=True, read_only=True)
 
     class Meta:
-        model = GuardedAct
+        model = ApprovalRequest
         fields = [
             *("id", "entity_type", "entity_id", "monday_id", "kind", "key", "state", "label", "values"),
             *("at", "decided_at", "decided_by"),
@@ -137,12 +137,12 @@ class GuardedActSerializer(QuotingMixin, serializers.ModelSerializer[GuardedAct]
         read_only_fields = fields
 
 
-class GuardDecisionSerializer(KnownFieldsMixin):
+class ApprovalDecisionSerializer(KnownFieldsMixin):
     """Which acts: their ids; or all that wait of a type and kind, with how many you know of."""
 
     ids = serializers.ListField(child=serializers.IntegerField(), required=False, max_length=10_000)
     entity_type = serializers.CharField(required=False)
-    kind = serializers.ChoiceField(choices=GuardKind.choices, required=False)
+    kind = serializers.ChoiceField(choices=ApprovalKind.choices, required=False)
     count = serializers.IntegerField(
         required=False, help_text="How many wait, as you saw it; 409 where it is another number now."
     )
@@ -157,14 +157,14 @@ class GuardDecisionSerializer(KnownFieldsMixin):
         return attrs
 
 
-class GuardDecidedSerializer(serializers.Serializer[Any]):
+class ApprovalDecidedSerializer(serializers.Serializer[Any]):
     """How many acts were decided; each is carried out at its record's next look."""
 
     decided = serializers.IntegerField()
 
 
 @filtered_by(
-    GuardedAct,
+    ApprovalRequest,
     ("kind", "entity_type", "entity_id", "at", "decided_at"),
     order=("id", "at", "decided_at"),
     field="key",
@@ -174,7 +174,7 @@ class ApprovalFilter(FilterSet):  # type: ignore[misc]
     """The filters of the list."""
 
     state = django_filters.MultipleChoiceFilter(
-        choices=GuardState.choices, help_text="May be given several times; without it, what waits for approval."
+        choices=ApprovalState.choices, help_text="May be given several times; without it, what waits for approval."
     )
     decided_by = django_filters.CharFilter(field_name="decided_by__username", label="Decided by")
 
@@ -182,19 +182,23 @@ class ApprovalFilter(FilterSet):  # type: ignore[misc]
         """Pending approvals, unless other states are asked for."""
         found: QuerySet[Any] = super().filter_queryset(queryset)
         # Without a state the list shows what a person has to decide.
-        return found if self.form.cleaned_data.get("state") else found.filter(state=GuardState.PENDING)
+        return found if self.form.cleaned_data.get("state") else found.filter(state=ApprovalState.PENDING)
 
 
 _decision = partial(
-    act, detail=False, request=GuardDecisionSerializer, responses=GuardDecidedSerializer, permission_classes=[MayChange]
+    act,
+    detail=False,
+    request=ApprovalDecisionSerializer,
+    responses=ApprovalDecidedSerializer,
+    permission_classes=[MayChange],
 )
 
 
-class ApprovalViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[GuardedAct]):
+class ApprovalViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[ApprovalRequest]):
     """Deletes and emptied fields that wait for approval, the newest first; by `state` also those that were decided."""
 
-    queryset = GuardedAct.objects.select_related("decided_by").order_by("-id")
-    serializer_class = GuardedActSerializer
+    queryset = ApprovalRequest.objects.select_related("decided_by").order_by("-id")
+    serializer_class = ApprovalRequestSerializer
     filterset_class = ApprovalFilter
     permission_classes = [ModelPermissions]
     scope = TokenScope.OPERATE
@@ -210,8 +214,8 @@ class ApprovalViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[GuardedAct]):
         return self._decide(request, reject)
 
     def _decide(self, request: Request, decide: Any) -> Response:
-        selection = GuardDecisionSerializer.read(request)
-        waiting = GuardedAct.objects.filter(state=GuardState.PENDING)
+        selection = ApprovalDecisionSerializer.read(request)
+        waiting = ApprovalRequest.objects.filter(state=ApprovalState.PENDING)
         if "ids" in selection:
             acts, expected = waiting.filter(pk__in=selection["ids"]), len(set(selection["ids"]))
         else:
@@ -225,20 +229,20 @@ class ApprovalViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[GuardedAct]):
             if len(ids) != expected:
                 raise Conflict(f"{len(ids)} of them wait for approval now, not {expected}. Check the list again.")
             decided = decide(waiting.filter(pk__in=ids), by)
-        return Response(GuardDecidedSerializer({"decided": decided}).data)
+        return Response(ApprovalDecidedSerializer({"decided": decided}).data)
 
 
 # Ignored items: those that are not to become records.
 
 
-class IgnoredItemSerializer(QuotingMixin, serializers.ModelSerializer[RefusedItem]):
+class IgnoredItemSerializer(QuotingMixin, serializers.ModelSerializer[IgnoredItem]):
     """An item that is left alone, with the reason."""
 
     quoting = ("reason",)
 
     monday_id = serializers.CharField(source="item_id", read_only=True, help_text="The item.")
     unlinked = serializers.BooleanField(
-        source="let_go", read_only=True, help_text="Whether nothing is to be made of it; else it is no match alone."
+        read_only=True, help_text="Whether nothing is to be made of it; else it is no match alone."
     )
     entity_id = serializers.UUIDField(
         read_only=True, allow_null=True, help_text="The record that it was unlinked from, or is not the same as."
@@ -248,30 +252,30 @@ class IgnoredItemSerializer(QuotingMixin, serializers.ModelSerializer[RefusedIte
     )
 
     class Meta:
-        model = RefusedItem
+        model = IgnoredItem
         fields = ["id", "entity_type", "monday_id", "reason", "unlinked", "entity_id", "at"]
         read_only_fields = fields
 
 
-class IgnoredItemViewSet(ShapedView, mixins.DestroyModelMixin, viewsets.ReadOnlyModelViewSet[RefusedItem]):
+class IgnoredItemViewSet(ShapedView, mixins.DestroyModelMixin, viewsets.ReadOnlyModelViewSet[IgnoredItem]):
     """Items of boards that are not to become records, the newest first. One that is deleted here is checked at once,
     like a new one.
     """
 
     # Of one whose person was erased nobody is told, and it can't be considered again.
-    queryset = RefusedItem.objects.filter(erased=False).order_by("-id")
+    queryset = IgnoredItem.objects.filter(erased=False).order_by("-id")
     serializer_class = IgnoredItemSerializer
     filterset_class = list_filter(
-        RefusedItem, ("entity_type", "entity_id", "at"), order=("id", "at"), monday_id="item_id", unlinked="let_go"
+        IgnoredItem, ("entity_type", "entity_id", "unlinked", "at"), order=("id", "at"), monday_id="item_id"
     )
     permission_classes = [ModelPermissions]
     scope = TokenScope.OPERATE
 
-    def perform_destroy(self, instance: RefusedItem) -> None:
+    def perform_destroy(self, instance: IgnoredItem) -> None:
         """Consider it again, and log who asked for it."""
         with transaction.atomic():
             log_action(self.request.user, instance, "To be considered again, by the API.", flag=DELETION)
-            consider_again(RefusedItem.objects.filter(pk=instance.pk))
+            consider_again(IgnoredItem.objects.filter(pk=instance.pk))
 
 
 # Which records of one model were deleted: `GET …/deleted/`.

@@ -57,7 +57,7 @@ class DecisionSerializer(serializers.Serializer[Any]):
 
     id = serializers.IntegerField()
     at = serializers.DateTimeField()
-    kind = serializers.CharField(help_text="push, pull, create, link, held (blocked), undo …")
+    kind = serializers.CharField(help_text="push, pull, create, link, blocked, undo …")
     field = serializers.CharField(allow_null=True)
     sentence = serializers.CharField()
     actor = serializers.CharField(help_text="Who; empty where the sync decided by itself.")

@@ -90,7 +90,7 @@ _FILTERED = ("operation", "priority", "attempts", "last_attempt", "next_retry", 
 class QueueFilter(FilterSet):  # type: ignore[misc]
     """The filters of the queue."""
 
-    candidates = TrueOrFalse(
+    unmatched_items = TrueOrFalse(
         method="of_new_items", label="Unmatched items", help_text="true: only items that no record has yet."
     )
 

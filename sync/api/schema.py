@@ -38,13 +38,7 @@ VERBS = {
 }
 """Of a view set's own actions; any other action is a verb by itself."""
 
-NOUNS = {
-    "queue": "job",
-    "guard": "approval",
-    "history": "change",
-    "batches": "batch",
-    "webhook-deliveries": "webhook_delivery",
-}
+NOUNS = {"queue": "job", "history": "change", "batches": "batch", "webhook-deliveries": "webhook_delivery"}
 """One thing of a collection whose address is not the plural of its name."""
 
 PLURALS = {"batch": "batches", "webhook_delivery": "webhook_deliveries"}
@@ -68,8 +62,8 @@ NAMED = {
     ("GET", "history/{id}"): "get_history_entry",
     ("GET", "history/{id}/undo"): "get_undo_plan_of_change",
     ("GET", "batches/{batch_id}/undo"): "get_undo_plan_of_batch",
-    ("POST", "guard/approve"): "approve_requests",
-    ("POST", "guard/reject"): "reject_requests",
+    ("POST", "approvals/approve"): "approve_requests",
+    ("POST", "approvals/reject"): "reject_requests",
     ("POST", "unmatched-items/{id}/create"): "create_record_of_unmatched_item",
     ("GET", "inbox"): "list_inbox_entries",
     ("GET", "inbox/causes"): "list_inbox_causes",

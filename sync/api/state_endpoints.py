@@ -18,10 +18,10 @@ from sync.api.lists import ShapedView, filtered_by
 from sync.api.problems import BadQuery
 from sync.api.queue_endpoints import QueueStatsSerializer
 from sync.api.request_rules import ApiView, ModelPermissions, QuotingMixin, TrueOrFalse
-from sync.choices import GuardState, LedgerDirection, RecordSyncStatus, SyncStatus
+from sync.choices import ApprovalState, LedgerDirection, RecordSyncStatus, SyncStatus
 from sync.clock import sync_now
 from sync.limits import breaker, metered_client, pass_budget, quota
-from sync.models import GuardedAct, SyncMetadata, SyncQueue
+from sync.models import ApprovalRequest, SyncMetadata, SyncQueue
 from sync.models.state import SyncMetadataQuerySet
 from sync.operations import attention
 from sync.operations.detect.comparison import latest_verification
@@ -257,8 +257,8 @@ class VerifiedSerializer(serializers.Serializer[Any]):
     """Records that said `synced`, as the last nightly comparison of each board found them."""
 
     at = serializers.DateTimeField(allow_null=True, help_text="The newest comparison; null: there was none yet.")
-    sampled = serializers.IntegerField(help_text="Records that were compared.")
-    drifted = serializers.IntegerField(help_text="Of these, records that differed: there should be none.")
+    compared = serializers.IntegerField(help_text="Records that were compared.")
+    differed = serializers.IntegerField(help_text="Of these, records that differed: there should be none.")
 
 
 class SyncStatsSerializer(serializers.Serializer[Any]):
@@ -322,16 +322,16 @@ def sync_stats() -> dict[str, Any]:
         }
     latest = [one["last_synced"] for one in records.values() if one["last_synced"]]
     account = breaker.monday_account()
-    paused = account.paused_until is not None and account.paused_until > sync_now()
+    paused = account.stopped_until is not None and account.stopped_until > sync_now()
     return {
         "records": records,
         "queue": SyncQueueService().get_queue_stats(),
         "open_conflicts": sum(one[RecordSyncStatus.CONFLICT] for one in records.values()),
-        "waiting_for_approval": GuardedAct.objects.filter(state=GuardState.PENDING).count(),
+        "waiting_for_approval": ApprovalRequest.objects.filter(state=ApprovalState.PENDING).count(),
         "verified": latest_verification(),
         "budget": quota.forecast(),
         "monday_configured": metered_client.is_configured(),
-        "paused": account.pause_reason if paused else "",
-        "paused_until": account.paused_until if paused else None,
+        "paused": account.stop_reason if paused else "",
+        "paused_until": account.stopped_until if paused else None,
         "last_synced": max(latest, default=None),
     }

@@ -60,7 +60,7 @@ class UnmatchedLinkSerializer(KnownFieldsMixin):
 
 
 class UnmatchedRequestSerializer(serializers.Serializer[Any]):
-    """What was asked for; the item's next sync does it, and `GET sync/queue/?candidates=true` says what came of it."""
+    """What was asked for; the item's next sync does it: `GET sync/queue/?unmatched_items=true` says what came of it."""
 
     message = serializers.CharField()
     monday_id = serializers.CharField()

@@ -33,7 +33,7 @@ for prefix, view in {
     "ignored-items": IgnoredItemViewSet,
     "inbox/entries": InboxEntryViewSet,
     "inbox": InboxViewSet,
-    "guard": ApprovalViewSet,
+    "approvals": ApprovalViewSet,
     "history": HistoryViewSet,
     "batches": HistoryBatchViewSet,
     "boards": BoardViewSet,

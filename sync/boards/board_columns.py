@@ -340,12 +340,13 @@ NO_PROBLEM = {"problem": "", "problem_code": ""}
 _BLOCK_FIELD = """
     UPDATE sync_metadata AS ledger SET
         sync_status = CASE WHEN record.sync_status = %(pending)s THEN %(status)s ELSE ledger.sync_status END,
-        held = held || jsonb_build_object(%(key)s::text,
+        blocked_fields = blocked_fields || jsonb_build_object(%(key)s::text,
         jsonb_build_object('reason', %(reason)s::text, 'code', %(code)s::text, 'side', 'npd', 'local', NULL,
             'column', %(column)s::text, 'version', %(version)s::int) || CASE
-            WHEN jsonb_exists(held -> %(key)s::text, 'kept_by') THEN jsonb_build_object('kept', held -> %(key)s::text)
-            WHEN jsonb_exists(held -> %(key)s::text, 'kept')
-            THEN jsonb_build_object('kept', held -> %(key)s::text -> 'kept')
+            WHEN jsonb_exists(blocked_fields -> %(key)s::text, 'kept_by')
+            THEN jsonb_build_object('kept', blocked_fields -> %(key)s::text)
+            WHEN jsonb_exists(blocked_fields -> %(key)s::text, 'kept')
+            THEN jsonb_build_object('kept', blocked_fields -> %(key)s::text -> 'kept')
             ELSE '{{}}' END)
     FROM {table} AS record
     WHERE ledger.entity_type = %(entity_type)s AND ledger.system = 'monday' AND ledger.entity_id = record.id::text
@@ -527,7 +528,9 @@ def unblock_field(link: BoardLink, mapping: FieldMapping) -> None:
 def blocked_ledgers(link: BoardLink, mapping: FieldMapping) -> QuerySet[SyncMetadata]:
     """The ledgers of the records on which the field is blocked."""
     # The second condition is that of the partial index, without which it can't be used.
-    return SyncMetadata.objects.of(link.entity_type).filter(held__has_key=mapping.key).exclude(held={})
+    return (
+        SyncMetadata.objects.of(link.entity_type).filter(blocked_fields__has_key=mapping.key).exclude(blocked_fields={})
+    )
 
 
 def set_npd_id_problem(link: BoardLink, problem: str) -> None:

@@ -8,7 +8,7 @@ from sync.choices import Cause, Priority
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.errors import CursorExpired
 from sync.limits import metered_client
-from sync.models import BoardLink, RefusedItem
+from sync.models import BoardLink, IgnoredItem
 from sync.outbox.queue_rows import enqueue_item_many
 from sync.registry import EntitySpec
 
@@ -46,7 +46,7 @@ def unmatched_items(spec: EntitySpec, item_ids: Iterable[str]) -> list[str]:
     """Return those of these items that no record has and that nobody ignores."""
     ids = list(dict.fromkeys(item_ids))
     known = set(spec.model._default_manager.filter(monday_id__in=ids).values_list("monday_id", flat=True))
-    ignored = RefusedItem.objects.filter(entity_type=spec.entity_type, item_id__in=ids)
+    ignored = IgnoredItem.objects.filter(entity_type=spec.entity_type, item_id__in=ids)
     known |= set(ignored.values_list("item_id", flat=True))
     return [item_id for item_id in ids if item_id not in known]
 

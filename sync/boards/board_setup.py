@@ -30,7 +30,7 @@ from sync.connectors.base.board import Board, BoardSetup, ColumnSpec, OwnWebhook
 from sync.connectors.base.connector import Connector
 from sync.kernel.action_errors import ActionError
 from sync.limits import breaker, credentials, metered_client
-from sync.models import BoardLink, RefusedItem, UnmatchedItem
+from sync.models import BoardLink, IgnoredItem, UnmatchedItem
 from sync.models.synced_model import unsynced
 from sync.outbox.queue_rows import enqueue_many, mark_many_pending
 from sync.registry import EntitySpec, configured_board_id
@@ -180,7 +180,7 @@ def switch_board(link: BoardLink, board_id: str, *, created: bool) -> None:
     with transaction.atomic():
         # Ignored and unmatched items are of the old board; whose person was erased stays so, should that one come back.
         UnmatchedItem.objects.filter(entity_type=link.entity_type).delete()
-        RefusedItem.objects.filter(entity_type=link.entity_type, erased=False).delete()
+        IgnoredItem.objects.filter(entity_type=link.entity_type, erased=False).delete()
         link.save()
 
 

@@ -156,8 +156,8 @@ def blocked_records(mapping: FieldMapping, code: str) -> list[UUID]:
 
     Without those whose value a person has kept different: they wait for nobody.
     """
-    blocked = blocked_ledgers(mapping.link, mapping).exclude(**{f"held__{mapping.key}__has_key": KEPT_BY})
-    return _entity_ids(blocked.filter(**{f"held__{mapping.key}__code": code}))
+    blocked = blocked_ledgers(mapping.link, mapping).exclude(**{f"blocked_fields__{mapping.key}__has_key": KEPT_BY})
+    return _entity_ids(blocked.filter(**{f"blocked_fields__{mapping.key}__code": code}))
 
 
 def retry_field(mapping: FieldMapping, ids: Sequence[UUID], by: str) -> int:

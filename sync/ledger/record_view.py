@@ -209,8 +209,8 @@ def _with_blocked(entity_type: str, more: str = "") -> Q:
     broken = FieldMapping.objects.exclude(problem="", column_id__gt="").filter(link__entity_type=entity_type).order_by()
     keys = broken.values("link").annotate(found=JSONObject(broken=JSONBAgg("key"))).values("found")
     names = Coalesce(Subquery(keys), Value({"broken": []}, JSONField()))
-    blocks = Func(F("held"), path, names, function="jsonb_path_exists", output_field=BooleanField())
-    rows = SyncMetadata.objects.of(entity_type).exclude(held={}).filter(blocks)
+    blocks = Func(F("blocked_fields"), path, names, function="jsonb_path_exists", output_field=BooleanField())
+    rows = SyncMetadata.objects.of(entity_type).exclude(blocked_fields={}).filter(blocks)
     # The ledger names records as text; asked so, all of them are read once, by their index.
     return Q(In(Cast(F("pk"), TextField()), rows.values("entity_id")))
 
@@ -293,7 +293,7 @@ class RecordView:
         self.record, self._page, self._remote = record, page, remote or {}
         self.status: str = record.sync_status
         self.ledger = page.ledgers.get(str(record.pk)) or SyncMetadata(
-            base={}, held={}, altered={}, conflicts={}, seen={}, note="", sync_status=SyncStatus.PENDING
+            base={}, blocked_fields={}, altered={}, conflicts={}, seen={}, note="", sync_status=SyncStatus.PENDING
         )
         self._jobs: Sequence[SyncQueue] = page.jobs.get(record.pk, [])
         self._pending = next((job for job in self._jobs if job.status == QueueStatus.PENDING), None)
@@ -308,7 +308,7 @@ class RecordView:
     @property
     def _held_still(self) -> dict[str, dict[str, Any]]:
         """Its blocked fields without those whose column is back: they are synced again and need nobody."""
-        held: dict[str, dict[str, Any]] = self.ledger.held
+        held: dict[str, dict[str, Any]] = self.ledger.blocked_fields
         if not any(entry.get("code") == BlockedCode.COLUMN for entry in held.values()):
             return held
         broken = {mapping.key for mapping in self._page.mappings if not mapping.has_usable_column}
@@ -379,22 +379,22 @@ class RecordView:
     @property
     def blocked_fields(self) -> dict[str, str]:
         """The reason of each field that can't be synced."""
-        return {key: blocked_field_reason(entry) for key, entry in self.ledger.held.items()}
+        return {key: blocked_field_reason(entry) for key, entry in self.ledger.blocked_fields.items()}
 
     @property
     def rejected_fields(self) -> tuple[str, ...]:
         """Those of them that Monday stands in the way of."""
-        return tuple(key for key, entry in self.ledger.held.items() if is_rejected(entry))
+        return tuple(key for key, entry in self.ledger.blocked_fields.items() if is_rejected(entry))
 
     @property
     def rejected_to_fix(self) -> tuple[str, ...]:
         """The fields whose value Monday rejected, and that nobody has kept different."""
-        return tuple(key for key in self.rejected_fields if is_blocking(self.ledger.held[key]))
+        return tuple(key for key in self.rejected_fields if is_blocking(self.ledger.blocked_fields[key]))
 
     @property
     def blocked_by_others(self) -> tuple[str, ...]:
         """The fields that are blocked for another reason."""
-        held = self.ledger.held
+        held = self.ledger.blocked_fields
         return tuple(key for key in held if is_blocking(held[key]) and not is_rejected(held[key]))
 
     @property
@@ -408,7 +408,7 @@ class RecordView:
         if self.status == RecordSyncStatus.SYNCED:
             return " ".join(
                 f"{self.labels.get(key, key)} differs from Monday’s: {entry[KEPT_BY].get('who', '')} kept it different."
-                for key, entry in self.ledger.held.items()
+                for key, entry in self.ledger.blocked_fields.items()
                 if KEPT_BY in entry
             )
         if reason := next((text for text in (*self._job_reasons(), *self._ledger_reasons()) if text), ""):
@@ -461,7 +461,7 @@ class RecordView:
         reason = self._blocked(key) if up or down else FieldReason.NOT_SYNCED
         if reason is None:
             reason = FieldReason.NO_BASE if base is None else _compared((local, base_local), (remote, base_remote))
-        details = [found[key]["reason"] for found in (self.ledger.held, self.ledger.altered) if key in found]
+        details = [found[key]["reason"] for found in (self.ledger.blocked_fields, self.ledger.altered) if key in found]
         return FieldView(
             key=key,
             label=mapping.label,
@@ -480,7 +480,7 @@ class RecordView:
         )
 
     def _blocked(self, key: str) -> FieldReason | None:
-        entry = self.ledger.held.get(key)
+        entry = self.ledger.blocked_fields.get(key)
         if key in self.conflict_fields:
             return FieldReason.CONFLICT
         if entry is None:
@@ -501,7 +501,7 @@ class RecordView:
         if key in self._remote:
             return self._remote[key], None
         agreed_at = datetime.fromisoformat(base["at"]) if base and "at" in base else None
-        if key not in self.ledger.held and key not in self.conflict_fields:
+        if key not in self.ledger.blocked_fields and key not in self.conflict_fields:
             moments = (agreed_at, self.ledger.last_successful_sync) if base else ()
             return base_remote, max((one for one in moments if one), default=None)
         readings = [one for one in self.ledger.seen.get(key, ()) if len(one) == _READING_PARTS]

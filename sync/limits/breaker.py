@@ -84,20 +84,20 @@ def trip_account(error: ConnectorError) -> None:
         probe_wait = PROBE_WAITS[row.failures] if row.failures < len(PROBE_WAITS) else LATER_PROBE_WAIT
         until = SyncNow() + timedelta(seconds=error.wait_seconds or probe_wait)
     # Where Monday isn't heard, what it said last and asked to wait for still stands.
-    stands = Q(paused_until__gt=until) if code == StopCode.OUTAGE else Q(pk__in=[])
+    stands = Q(stopped_until__gt=until) if code == StopCode.OUTAGE else Q(pk__in=[])
     MondayAccount.objects.filter(id=1).update(
         # A longer wait is never shortened by a later, milder failure.
-        paused_until=Greatest(Coalesce("paused_until", until), until),
-        pause_reason=Case(When(stands, then=F("pause_reason")), default=Value(error.lasting_sentence, TextField())),
-        pause_code=Case(When(stands, then=F("pause_code")), default=Value(code.value, CharField())),
-        paused_since=Case(
-            When(Q(needs_probe=True) | Q(paused_until__gt=SyncNow()), then=Coalesce("paused_since", SyncNow())),
+        stopped_until=Greatest(Coalesce("stopped_until", until), until),
+        stop_reason=Case(When(stands, then=F("stop_reason")), default=Value(error.lasting_sentence, TextField())),
+        stop_code=Case(When(stands, then=F("stop_code")), default=Value(code.value, CharField())),
+        stopped_since=Case(
+            When(Q(needs_probe=True) | Q(stopped_until__gt=SyncNow()), then=Coalesce("stopped_since", SyncNow())),
             default=SyncNow(),
         ),
         # A limit's wait ends by itself; any other failure needs a probe.
         needs_probe=row.needs_probe or error.scope is not Scope.LIMIT,
         # Calls that were in flight together fail together: that counts as one failure.
-        failures=Case(When(paused_until__gt=SyncNow(), then=F("failures")), default=F("failures") + 1),
+        failures=Case(When(stopped_until__gt=SyncNow(), then=F("failures")), default=F("failures") + 1),
         answered_mark="" if code in (StopCode.TOKEN, StopCode.ACCOUNT) else F("answered_mark"),
     )
     log.warning("account paused", scope=str(error.scope), reason=error.sentence)
@@ -132,19 +132,19 @@ def probe_if_due() -> bool:
     """Return whether calls may be made; after a failure, one worker probes first and the others wait."""
     row = monday_account()
     if not row.needs_probe:
-        return row.paused_until is None or row.paused_until <= sync_now()
+        return row.stopped_until is None or row.stopped_until <= sync_now()
     due_account = MondayAccount.objects.filter(id=1, needs_probe=True).filter(
-        Q(paused_until=None) | Q(paused_until__lte=SyncNow())
+        Q(stopped_until=None) | Q(stopped_until__lte=SyncNow())
     )
     until = sync_now() + timedelta(seconds=settings.MONDAY_TIMEOUT_SECONDS + 5)
     # The update elects the one worker that probes: it matches for the first only.
-    if not due_account.update(paused_until=until):
+    if not due_account.update(stopped_until=until):
         return False
     try:
         found = connector(urgent=True).probe()
     except ConnectorError as error:
         # The probe is over; only a wait that was set meanwhile stays.
-        MondayAccount.objects.filter(id=1, paused_until=until).update(paused_until=SyncNow())
+        MondayAccount.objects.filter(id=1, stopped_until=until).update(stopped_until=SyncNow())
         trip_account(error)
         return False
     MondayAccount.objects.filter(id=1).update(
@@ -198,8 +198,8 @@ def ask_again() -> AskResult:  # noqa: PLR0911 - one for each code
         return AskResult(AskCode.PAUSED)
     if missing := credentials.missing_reason():
         return AskResult(AskCode.STOPPED, missing)
-    if is_waiting and row.pause_code == StopCode.LIMIT:
-        return AskResult(AskCode.WAITING, row.pause_reason)
+    if is_waiting and row.stop_code == StopCode.LIMIT:
+        return AskResult(AskCode.WAITING, row.stop_reason)
     free = MondayAccount.objects.filter(id=1).filter(Q(asked_at=None) | Q(asked_at__lte=SyncNow() - ASK_INTERVAL))
     # The update elects who asks: it matches for the first only.
     if not free.update(asked_at=SyncNow()):
@@ -213,7 +213,7 @@ def ask_again() -> AskResult:  # noqa: PLR0911 - one for each code
         return AskResult(AskCode.STOPPED, error.sentence)
     row.refresh_from_db()
     if _is_waiting(row):
-        reason = row.pause_reason
+        reason = row.stop_reason
     return AskResult(AskCode.STOPPED if reason else AskCode.RESUMED, reason)
 
 
@@ -237,7 +237,7 @@ def _stopped_links() -> list[BoardLink]:
 
 
 def _is_waiting(row: MondayAccount) -> bool:
-    return row.paused_until is not None and row.paused_until > sync_now()
+    return row.stopped_until is not None and row.stopped_until > sync_now()
 
 
 def _is_day_used_up() -> bool:
@@ -287,8 +287,8 @@ def store_account_info(found: AccountInfo) -> None:
     quota.apply_account_info(found, row.tier)
     if not (row.needs_probe or _is_waiting(row)):
         return
-    account.filter(pause_code=StopCode.LIMIT).update(needs_probe=False, failures=0)
-    if account.exclude(pause_code=StopCode.LIMIT).update(**credentials.NO_STOP):
+    account.filter(stop_code=StopCode.LIMIT).update(needs_probe=False, failures=0)
+    if account.exclude(stop_code=StopCode.LIMIT).update(**credentials.NO_STOP):
         log.info("account answers again")
         _notify(BoardLink.objects.all())
 
@@ -323,7 +323,7 @@ def grow_batches() -> None:
     """After a successful document: no failures to remember, and twice the records, up to full batches."""
     row = monday_account()
     if row.failures and not row.needs_probe:
-        MondayAccount.objects.filter(id=1, needs_probe=False).update(failures=0, pause_reason="", pause_code="")
+        MondayAccount.objects.filter(id=1, needs_probe=False).update(failures=0, stop_reason="", stop_code="")
     limit = row.batch_limit
     if limit is not None:
         doubled = limit * 2
@@ -372,7 +372,7 @@ def refresh_users_if_due() -> None:
     before, blocked = monday_account(), []
     for mapping in people_mappings:
         entity_type = mapping.link.entity_type
-        held = SyncMetadata.objects.filter(entity_type=entity_type, held__has_key=mapping.key)
+        held = SyncMetadata.objects.filter(entity_type=entity_type, blocked_fields__has_key=mapping.key)
         if ids := sorted(UUID(entity_id) for entity_id in held.values_list("entity_id", flat=True)):
             blocked.append((entity_type, ids))
     # While a field is blocked by an unknown address, the users are read again at every call.

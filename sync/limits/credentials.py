@@ -343,10 +343,10 @@ def _store_grant(grant: OAuthGrant, user: User | None) -> None:
 
 
 NO_STOP: Mapping[str, Any] = {
-    "paused_until": None,
-    "pause_reason": "",
-    "pause_code": "",
-    "paused_since": None,
+    "stopped_until": None,
+    "stop_reason": "",
+    "stop_code": "",
+    "stopped_since": None,
     "needs_probe": False,
     "failures": 0,
 }

@@ -160,7 +160,7 @@ def _record_answer(call: _MeteredCall, answer: Answer) -> None:
         _release_call(state, call)
         state.budget = state.budget.after_answer(answer, call.points, state.now, state.in_flight)
         spent = answer.complexity.query if answer.complexity else call.points
-        quota.record_usage(cost.entity_type, Decimal(1), kind=cost.kind, looks=int(first), points=spent)
+        quota.record_usage(cost.entity_type, Decimal(1), kind=cost.kind, passes=int(first), points=spent)
         if cost.link_id is not None:
             pass_budget.learn_costs(cost.link_id, cost.records, answer, writes=cost.writes, first=first)
     # Commands make calls of no board too, and a person reads their output.
@@ -206,7 +206,7 @@ def _record_failure(call: _MeteredCall, error: ConnectorError) -> None:
             call.cost.entity_type,
             REJECTED_CALL_COST if limited else Decimal(1),
             kind=call.cost.kind,
-            looks=int(_mark_sent(call)),
+            passes=int(_mark_sent(call)),
             # Counted as spent where Monday may have run it.
             points=call.points if may_have_run else 0,
             rejections=int(limited),

@@ -55,7 +55,7 @@ _POINTS_BEFORE_BOARD = """
         + least(due.rows, coalesce(link.batch_limit, due.rows)) * coalesce(link.write_points, %s)), 0)
     FROM sync_board_links AS mine
     JOIN sync_board_links AS link ON link.id <> mine.id AND link.board_id <> ''
-        AND coalesce(link.last_look < mine.last_look, link.last_look IS NULL AND mine.last_look IS NOT NULL)
+        AND coalesce(link.last_pass_at < mine.last_pass_at, link.last_pass_at IS NULL AND mine.last_pass_at IS NOT NULL)
         AND coalesce(link.blocked_until <= sync_now(), true)
     CROSS JOIN LATERAL (SELECT count(*) AS rows FROM (
         SELECT 1 FROM sync_queue
@@ -97,7 +97,7 @@ class Demand:
 def board_costs(link_id: int) -> BoardCosts:
     """What is known of a board; after failures of the account its limit bounds the size as well."""
     row = (
-        BoardLink.objects.only("batch_limit", "read_points", "write_points", "last_look")
+        BoardLink.objects.only("batch_limit", "read_points", "write_points", "last_pass_at")
         .annotate(account_limit=MondayAccount.objects.filter(id=1).values("batch_limit"))
         .get(pk=link_id)
     )
@@ -107,7 +107,7 @@ def board_costs(link_id: int) -> BoardCosts:
 def board_costs_from(row: BoardLink, account_limit: int | None) -> BoardCosts:
     """The same for a link that is already read, with the account's limit."""
     size = min(row.batch_limit or rate_limits.FULL_BATCH, account_limit or rate_limits.FULL_BATCH)
-    return BoardCosts(row.pk, size, row.read_points or READ_POINTS, row.write_points or WRITE_POINTS, row.last_look)
+    return BoardCosts(row.pk, size, row.read_points or READ_POINTS, row.write_points or WRITE_POINTS, row.last_pass_at)
 
 
 def demands_of(max_rows: Mapping[str, int]) -> dict[str, Demand]:
@@ -140,7 +140,7 @@ def learn_costs(link_id: int, records: int, answer: CallReport, *, writes: bool,
         return
     size = row.batch_limit or rate_limits.FULL_BATCH
     found = rate_limits.next_batch_size(size, records, answer.seconds, settings.MONDAY_TIMEOUT_SECONDS)
-    changed: dict[str, object] = {"last_look": SyncNow()} if first else {}
+    changed: dict[str, object] = {"last_pass_at": SyncNow()} if first else {}
     if found != size:
         changed["batch_limit"] = None if found >= rate_limits.FULL_BATCH else found
     if answer.complexity and records:

@@ -32,10 +32,10 @@ _ADD_USAGE = f"""
         INSERT INTO sync_hour_counts (hour, name, entity_type, value)
         SELECT {PRESENT_HOUR}, '{QUOTA_CALLS}', '', %(calls)s::float8 WHERE %(calls)s > 0
         ON CONFLICT (hour, name, entity_type) DO UPDATE SET value = sync_hour_counts.value + excluded.value)
-    INSERT INTO sync_api_usage (slot, entity_type, calls, looks, points, rejections)
-    VALUES (date_trunc('minute', sync_now()), %(type)s, %(calls)s, %(looks)s, %(points)s, %(rejections)s)
+    INSERT INTO sync_api_usage (slot, entity_type, calls, passes, points, rejections)
+    VALUES (date_trunc('minute', sync_now()), %(type)s, %(calls)s, %(passes)s, %(points)s, %(rejections)s)
     ON CONFLICT (slot, entity_type) DO UPDATE SET
-        calls = sync_api_usage.calls + excluded.calls, looks = sync_api_usage.looks + excluded.looks,
+        calls = sync_api_usage.calls + excluded.calls, passes = sync_api_usage.passes + excluded.passes,
         points = sync_api_usage.points + excluded.points,
         rejections = sync_api_usage.rejections + excluded.rejections
 """  # noqa: S608 - made of literals of our own
@@ -50,7 +50,7 @@ class LastHour:
 
 
 def record_usage(
-    entity_type: str, calls: Decimal, *, kind: str, looks: int = 0, points: int = 0, rejections: int = 0
+    entity_type: str, calls: Decimal, *, kind: str, passes: int = 0, points: int = 0, rejections: int = 0
 ) -> None:
     """Add one call to this minute's row, under the budget's lock.
 
@@ -61,7 +61,7 @@ def record_usage(
     with connection.cursor() as cursor:
         cursor.execute(
             _ADD_USAGE,
-            {"type": entity_type, "calls": calls, "looks": looks, "points": points, "rejections": rejections},
+            {"type": entity_type, "calls": calls, "passes": passes, "points": points, "rejections": rejections},
         )
     counters.increment(
         [
@@ -74,7 +74,7 @@ def record_usage(
 
 def last_hour() -> LastHour:
     """What the last hour used."""
-    with_passes = Count("entity_type", filter=Q(looks__gt=0) & ~Q(entity_type=""), distinct=True)
+    with_passes = Count("entity_type", filter=Q(passes__gt=0) & ~Q(entity_type=""), distinct=True)
     usage = ApiUsage.objects.filter(slot__gt=SyncNow() - timedelta(hours=1))
     spent = usage.aggregate(calls=Sum("calls", default=0), boards=with_passes)
     return LastHour(float(spent["calls"]), spent["boards"])
@@ -330,7 +330,7 @@ def forecast(
     if limit is None or left is None or spare is None:
         calls = humanize.count_with_noun(round(used), "call")
         account = account or MondayAccount.objects.filter(id=1).first()
-        until = account.paused_until if account is not None and account.pause_code == StopCode.DAY_LIMIT else None
+        until = account.stopped_until if account is not None and account.stop_code == StopCode.DAY_LIMIT else None
         is_refused = until is not None and until > state.now
         outlook = "Monday says that the day's calls are used up." if is_refused else "Monday reports no daily limit."
         words = f"{calls} to Monday today. {outlook}"

@@ -14,7 +14,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from sync import connectors
-from sync.choices import RULES, ItemGone, RecordGone, Rule, SecretName, StopCode, SyncDirection
+from sync.choices import RULES, DeletedRecordPolicy, RemovedItemPolicy, Rule, SecretName, StopCode, SyncDirection
 from sync.clock import SyncNow
 
 EMPTY = models.Value({}, models.JSONField())
@@ -44,13 +44,19 @@ class BoardLink(models.Model):
     batch_limit = models.SmallIntegerField("records a document, by the time calls took", null=True, blank=True)
     read_points = models.FloatField("complexity points of a pass's read", null=True, blank=True)
     write_points = models.FloatField("complexity points of a record written", null=True, blank=True)
-    last_look = models.DateTimeField(null=True, blank=True)
+    last_pass_at = models.DateTimeField(null=True, blank=True)
     # What becomes of the other side's counterpart after a deletion: the board's policies.
-    item_gone = models.CharField(
-        "when an item is deleted on Monday", max_length=20, choices=ItemGone.choices, db_default=ItemGone.ASK
+    removed_item_policy = models.CharField(
+        "when an item is deleted on Monday",
+        max_length=20,
+        choices=RemovedItemPolicy.choices,
+        db_default=RemovedItemPolicy.ASK,
     )
-    record_gone = models.CharField(
-        "when a record is deleted in NPD", max_length=20, choices=RecordGone.choices, db_default=RecordGone.ARCHIVE
+    deleted_record_policy = models.CharField(
+        "when a record is deleted in NPD",
+        max_length=20,
+        choices=DeletedRecordPolicy.choices,
+        db_default=DeletedRecordPolicy.ARCHIVE,
     )
     swept_to = models.DateTimeField("newest time that a finished sweep saw", null=True, blank=True)
     swept_at = models.DateTimeField(null=True, blank=True)
@@ -153,10 +159,10 @@ class MondayAccount(models.Model):
     """The account's state for all workers: one row; its pause stops every board."""
 
     id = models.SmallIntegerField(primary_key=True, db_default=1)
-    paused_until = models.DateTimeField(null=True, blank=True)
-    pause_reason = models.TextField(blank=True, db_default="")
-    pause_code = models.CharField("why", max_length=20, choices=StopCode.choices, blank=True, db_default="")
-    paused_since = models.DateTimeField(null=True, blank=True)
+    stopped_until = models.DateTimeField(null=True, blank=True)
+    stop_reason = models.TextField(blank=True, db_default="")
+    stop_code = models.CharField("why", max_length=20, choices=StopCode.choices, blank=True, db_default="")
+    stopped_since = models.DateTimeField(null=True, blank=True)
     asked_at = models.DateTimeField("last asked because a person tried again", null=True, blank=True)
     answered_mark = models.CharField(
         "mark of the token that Monday answered last", max_length=64, blank=True, db_default=""
@@ -182,7 +188,7 @@ class MondayAccount(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.pause_reason or "Monday account"
+        return self.stop_reason or "Monday account"
 
 
 class StoredSecret(models.Model):
@@ -269,7 +275,7 @@ class ApiUsage(models.Model):
     slot = models.DateTimeField(db_default=SyncNow())
     entity_type = models.CharField(max_length=50, blank=True, db_default="")
     calls = models.DecimalField(max_digits=10, decimal_places=1, db_default=0)
-    looks = models.IntegerField(db_default=0)
+    passes = models.IntegerField(db_default=0)
     points = models.BigIntegerField(db_default=0)
     rejections = models.IntegerField(db_default=0)
 

@@ -95,7 +95,7 @@ class SyncQueue(models.Model):
             models.UniqueConstraint(
                 fields=["entity_type", "remote_id"],
                 condition=Q(status="pending", entity_id__isnull=True),
-                name="sync_queue_one_candidate",
+                name="sync_queue_one_unmatched_item",
             ),
             models.CheckConstraint(
                 condition=Q(entity_id__isnull=False) | Q(remote_id__isnull=False), name="sync_queue_names_something"
@@ -179,7 +179,7 @@ EMPTY = models.Value({}, models.JSONField())
 class SetupState(models.TextChoices):
     """How far a set-up is."""
 
-    DRAFT = "drawn", "Draft"
+    DRAFT = "draft", "Draft"
     COMPARING = "comparing", "Both sides are being compared"
     COMPARED = "compared", "Ready to confirm"
     RUNNING = "running", "Being applied"
@@ -194,7 +194,7 @@ class SetupDraft(models.Model):
     empty, or MAKE for one to be created. `answers` say which item belongs to a record with a name like an
     item's: the item's id, NEW or OUT. `sync_filter` says which records and items are synced, `groups` names the board's
     groups by id. `found` is the result of the comparison, `outcome` that of the run.
-    Only its `owner` changes it; another person takes it over first. A worker has it by `token` until `held_until`.
+    Only its `owner` changes it; another person takes it over first. A worker has it by `token` until `claimed_until`.
     """
 
     entity_type = models.CharField(max_length=50, primary_key=True)
@@ -221,7 +221,7 @@ class SetupDraft(models.Model):
     owned_at = models.DateTimeField(db_default=SyncNow())
     changed_at = models.DateTimeField(db_default=SyncNow())
     token = models.UUIDField(null=True, blank=True)
-    held_until = models.DateTimeField(null=True, blank=True)
+    claimed_until = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         db_table = "sync_setup_drafts"

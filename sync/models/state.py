@@ -19,7 +19,7 @@ from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from django.db.models.functions import Coalesce
 
 from sync import connectors
-from sync.choices import GuardKind, GuardState, LedgerDirection, ResolutionStrategy, SyncStatus, TombstoneState
+from sync.choices import ApprovalKind, ApprovalState, LedgerDirection, ResolutionStrategy, SyncStatus, TombstoneState
 from sync.clock import SyncNow
 from sync.connectors.base.board import EventKind, InvalidEvent
 from sync.kernel.messages import EXPLAINED_REASONS, UnmatchedReason, unmatched_sentence
@@ -81,7 +81,7 @@ class SyncMetadata(models.Model):
     """One row for each record and other system: what the last pass found, and the agreed base.
 
     `base` maps a mapping's key to {local, remote, item, column, version, at}: the stored pair of values when both
-    sides last agreed, with the identity it belongs to. `held` (blocked fields) and `altered` (values that
+    sides last agreed, with the identity it belongs to. `blocked_fields` (blocked fields) and `altered` (values that
     Monday stored differently) map a key to {reason, code, …}, for a value that a person kept different with
     `kept_by` too; `conflicts` lists the fields of open conflicts by kind, and `asked_items` the items about which
     “who is this?” is asked. `seen` maps a key to the values
@@ -113,12 +113,12 @@ class SyncMetadata(models.Model):
     local_modified = models.DateTimeField(null=True, blank=True)
     remote_modified = models.DateTimeField(null=True, blank=True)
     base: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
-    held: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    blocked_fields: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     altered: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     note = models.TextField("why it is not in sync, in words", blank=True, db_default="")
     remote_state = models.CharField(max_length=20, blank=True, db_default="")
-    gone_since = models.DateTimeField("since when its item is known to be deleted", null=True, blank=True)
-    gone_looks = models.SmallIntegerField("passes in succession that found it so", db_default=0)
+    removed_since = models.DateTimeField("since when its item is known to be deleted", null=True, blank=True)
+    removed_passes = models.SmallIntegerField("passes in succession that found it so", db_default=0)
     seen: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     made_from_item = models.BooleanField("made from an item, untouched in NPD", db_default=False)
     left_out = models.CharField("whose conditions of the filter leave it out", max_length=10, blank=True, db_default="")
@@ -149,7 +149,7 @@ class SyncMetadata(models.Model):
                 name="sync_metadata_named",
             ),
             models.CheckConstraint(
-                condition=models.Q(error_count__gte=0, api_calls_count__gte=0, gone_looks__gte=0)
+                condition=models.Q(error_count__gte=0, api_calls_count__gte=0, removed_passes__gte=0)
                 & (models.Q(sync_duration_ms=None) | models.Q(sync_duration_ms__gte=0)),
                 name="sync_metadata_counts_not_negative",
             ),
@@ -189,8 +189,8 @@ class SyncMetadata(models.Model):
             # Serves "which records have blocked fields": the first page counts them, its lists show them.
             models.Index(
                 fields=["entity_type", "entity_id"],
-                condition=~models.Q(held=models.Value({}, models.JSONField())),
-                name="sync_metadata_held",
+                condition=~models.Q(blocked_fields=models.Value({}, models.JSONField())),
+                name="sync_metadata_blocked",
             ),
         ]
 
@@ -294,8 +294,8 @@ class IntentState(models.TextChoices):
 
     OPEN = "open", "Not confirmed yet"
     APPLIED = "applied", "Done"
-    CONFIRMED = "landed", "Done, confirmed afterwards"
-    REJECTED = "refused", "Rejected by Monday"
+    CONFIRMED = "confirmed", "Done, confirmed afterwards"
+    REJECTED = "rejected", "Rejected by Monday"
     VOID = "void", "Had no effect"
 
 
@@ -320,7 +320,7 @@ class Intent(models.Model):
     state = models.CharField(max_length=20, choices=IntentState.choices, db_default=IntentState.OPEN)
     created_at = models.DateTimeField(db_default=SyncNow())
     deadline = models.DateTimeField()
-    looks = models.SmallIntegerField("looked for since", db_default=0)
+    lookups = models.SmallIntegerField("looked for since", db_default=0)
     answer: models.JSONField[Any, Any] = models.JSONField(null=True, blank=True)
     request_id = models.CharField(max_length=100, blank=True, db_default="")
     settled_at = models.DateTimeField(null=True, blank=True)
@@ -381,7 +381,7 @@ class WebhookEvent(models.Model):
     type = models.CharField(max_length=50)
     body: models.JSONField[Any, Any] = models.JSONField()
     received_at = models.DateTimeField(db_default=SyncNow())
-    weighed_at = models.DateTimeField(null=True, blank=True)
+    processed_at = models.DateTimeField(null=True, blank=True)
     outcome = models.CharField(max_length=200, blank=True, db_default="")
 
     objects = WebhookEvents.as_manager()
@@ -398,7 +398,7 @@ class WebhookEvent(models.Model):
         indexes: ClassVar[list[models.Index]] = [
             # Serves the processing of all unprocessed events of an item together.
             models.Index(
-                fields=["board_id", "item_id"], condition=models.Q(weighed_at=None), name="sync_webhook_events_new"
+                fields=["board_id", "item_id"], condition=models.Q(processed_at=None), name="sync_webhook_events_new"
             ),
             # Serves "when was this item last changed", for the quiet time of a new item.
             models.Index(fields=["item_id", "-received_at"], name="sync_webhook_events_item"),
@@ -447,7 +447,7 @@ class Tombstone(models.Model):
         return f"Deleted {self.entity_type} {self.data.get('name', self.entity_id)}"
 
 
-class RefusedItem(models.Model):
+class IgnoredItem(models.Model):
     """An ignored item: one that must not become a record, with the reason, so that nobody is asked again.
 
     Of one that is `erased` no delivery is stored, and nobody is shown that it is ignored.
@@ -457,17 +457,17 @@ class RefusedItem(models.Model):
     entity_type = models.CharField(max_length=50)
     item_id = models.CharField(max_length=50)
     reason = models.TextField()
-    let_go = models.BooleanField("unlinked by a policy or a person", db_default=False)
+    unlinked = models.BooleanField("unlinked by a policy or a person", db_default=False)
     entity_id = models.UUIDField("the record that it was unlinked from, or is not the same as", null=True, blank=True)
     erased = models.BooleanField("its person was erased: nothing of it may be stored", db_default=False)
     at = models.DateTimeField(db_default=SyncNow())
 
     class Meta:
-        db_table = "sync_refused_items"
+        db_table = "sync_ignored_items"
         verbose_name = "ignored item"
         verbose_name_plural = "ignored items"
         constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.UniqueConstraint(fields=["entity_type", "item_id"], name="sync_refused_items_once")
+            models.UniqueConstraint(fields=["entity_type", "item_id"], name="sync_ignored_items_once")
         ]
 
     def __str__(self) -> str:
@@ -563,7 +563,7 @@ class UnmatchedItem(models.Model):
 # Approvals: deletes and emptied fields that are too many to be let through without a person.
 
 
-class GuardedAct(models.Model):
+class ApprovalRequest(models.Model):
     """One delete or clear: done, or waiting until a person approves it or its cause is gone.
 
     All count toward the limit: as long as they are open, and for an hour after their end.
@@ -573,9 +573,9 @@ class GuardedAct(models.Model):
     entity_type = models.CharField(max_length=50)
     entity_id = models.UUIDField()
     remote_id = models.CharField(max_length=50, blank=True, db_default="")
-    kind = models.CharField(max_length=20, choices=GuardKind.choices)
+    kind = models.CharField(max_length=20, choices=ApprovalKind.choices)
     key = models.CharField("field", max_length=100, blank=True, db_default="")
-    state = models.CharField(max_length=20, choices=GuardState.choices)
+    state = models.CharField(max_length=20, choices=ApprovalState.choices)
     label = models.TextField("what would be deleted or emptied", blank=True, db_default="")
     values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     at = models.DateTimeField(db_default=SyncNow())
@@ -585,19 +585,19 @@ class GuardedAct(models.Model):
     )
 
     class Meta:
-        db_table = "sync_guarded_acts"
+        db_table = "sync_approval_requests"
         verbose_name = "approval"
         verbose_name_plural = "approvals"
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(
                 fields=["entity_type", "entity_id", "kind", "key"],
-                condition=models.Q(state__in=["held", "approved", "rejected"]),
-                name="sync_guarded_acts_one_open",
+                condition=models.Q(state__in=["pending", "approved", "rejected"]),
+                name="sync_approval_requests_one_open",
             )
         ]
         indexes: ClassVar[list[models.Index]] = [
             # Serves "how many of this kind within the hour" and the page of pending approvals.
-            models.Index(fields=["entity_type", "kind", "state", "at"], name="sync_guarded_acts_count")
+            models.Index(fields=["entity_type", "kind", "state", "at"], name="sync_approval_requests_count")
         ]
 
     def __str__(self) -> str:
@@ -610,8 +610,8 @@ class GuardedAct(models.Model):
 EMPTY_LIST = models.Value([], models.JSONField())
 
 
-class FieldLoop(models.Model):
-    """A field that somebody on Monday rewrites after each of our writes; throttled until `damped_until`.
+class WriteLoop(models.Model):
+    """A field that somebody on Monday rewrites after each of our writes; throttled until `throttled_until`.
 
     `times` has, for each of our writes of the last hour that was rewritten, {at, write: the intent's id}.
     """
@@ -622,40 +622,40 @@ class FieldLoop(models.Model):
     key = models.CharField("field", max_length=100)
     times: models.JSONField[Any, Any] = models.JSONField("when it was rewritten", db_default=EMPTY_LIST)
     by = models.CharField("who rewrites it", max_length=200, blank=True, db_default="")
-    damped_until = models.DateTimeField(null=True, blank=True)
-    damped = models.SmallIntegerField("how often it was throttled in succession", db_default=0)
+    throttled_until = models.DateTimeField(null=True, blank=True)
+    throttle_count = models.SmallIntegerField("how often it was throttled in succession", db_default=0)
 
     class Meta:
-        db_table = "sync_field_loops"
+        db_table = "sync_write_loops"
         constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.UniqueConstraint(fields=["entity_type", "entity_id", "key"], name="sync_field_loops_one_a_field")
+            models.UniqueConstraint(fields=["entity_type", "entity_id", "key"], name="sync_write_loops_one_a_field")
         ]
 
     def __str__(self) -> str:
         return f"{self.entity_type} {self.entity_id} {self.key}"
 
 
-class SyncAudit(models.Model):
-    """One nightly comparison of a board: how many records that say `synced` it compared; `drifted` must be none."""
+class Verification(models.Model):
+    """One nightly comparison of a board: how many records that say `synced` it compared; `differed` must be none."""
 
     id = models.BigAutoField(primary_key=True)
     entity_type = models.CharField(max_length=50)
     at = models.DateTimeField(db_default=SyncNow())
-    sampled = models.IntegerField()
-    drifted = models.IntegerField(db_default=0)
+    compared = models.IntegerField()
+    differed = models.IntegerField(db_default=0)
     details: models.JSONField[Any, Any] = models.JSONField("which fields of which records", db_default=EMPTY_LIST)
 
     class Meta:
-        db_table = "sync_audits"
+        db_table = "sync_verifications"
         verbose_name = "verification"
         verbose_name_plural = "verifications"
         indexes: ClassVar[list[models.Index]] = [
             # Serves "when was this board last verified".
-            models.Index(fields=["entity_type", "-at"], name="sync_audits_latest")
+            models.Index(fields=["entity_type", "-at"], name="sync_verifications_latest")
         ]
 
     def __str__(self) -> str:
-        return f"{self.entity_type}: {self.drifted} of {self.sampled} differed"
+        return f"{self.entity_type}: {self.differed} of {self.compared} differed"
 
 
 # Relations on a board that name something for which there is no record yet.
@@ -665,7 +665,7 @@ class AwaitedRelation(models.Model):
     """A record's relation that waits for a record of `target_type`; that table's triggers enqueue it.
 
     `target` is “item ” and an item's id, or “name ” and a name in lower case. Only those triggers read it;
-    why the field is blocked is in the ledger's `held`.
+    why the field is blocked is in the ledger's `blocked_fields`.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

@@ -19,7 +19,7 @@ from django.db import connection
 from django.db.models import OuterRef, QuerySet, Subquery, TextChoices
 
 from sync import registry
-from sync.choices import BlockedCode, GuardKind
+from sync.choices import ApprovalKind, BlockedCode
 from sync.kernel import humanize
 from sync.kernel.conflict_store import KIND_DELETE, KIND_LOST_UPDATE, current_store
 from sync.kernel.messages import EXPLAINED_REASONS, UNMATCHED_LABELS, UnmatchedReason, unmatched_sentence
@@ -45,7 +45,7 @@ class AttentionKind(TextChoices):
 
 _SEEN_WITH = {
     AttentionKind.FAILED: "sync.syncqueue",
-    AttentionKind.APPROVAL: "sync.guardedact",
+    AttentionKind.APPROVAL: "sync.approvalrequest",
     AttentionKind.CONFLICT: "conflicts.syncconflict",
     AttentionKind.DUPLICATE: "conflicts.syncconflict",
     AttentionKind.REJECTED: "conflicts.syncconflict",
@@ -89,7 +89,7 @@ def scope_of(user: Any) -> AttentionScope:
 
 _ACTED_ON_WITH = {
     AttentionKind.FAILED: "sync.retry_syncqueue",
-    AttentionKind.APPROVAL: "sync.change_guardedact",
+    AttentionKind.APPROVAL: "sync.change_approvalrequest",
     AttentionKind.CONFLICT: "conflicts.change_syncconflict",
     AttentionKind.DUPLICATE: "conflicts.change_syncconflict",
     AttentionKind.REJECTED: "conflicts.change_syncconflict",
@@ -270,7 +270,7 @@ _RETRYING = replace(
 
 _APPROVALS = _Source(
     frozenset({AttentionKind.APPROVAL}),
-    "FROM sync_guarded_acts WHERE state = 'held'",
+    "FROM sync_approval_requests WHERE state = 'pending'",
     kind="'approval'",
     code="kind",
     subject="key",
@@ -657,15 +657,15 @@ def _url(kind: AttentionKind, key: str, code: str, entity_type: str, entity_id: 
     """The page on which an entry is dealt with; empty where no application shows it."""
     row_id = key.partition(":")[2]
     if kind is AttentionKind.APPROVAL:
-        return registry.page_url("sync_guardedact_changelist", query="state__exact=held")
+        return registry.page_url("sync_approvalrequest_changelist", query="state__exact=pending")
     if kind is AttentionKind.BLOCKED and entity_id:
-        return record_url(entity_type, entity_id) or registry.page_url("sync_boardlink_held")
+        return record_url(entity_type, entity_id) or registry.page_url("sync_boardlink_blocked")
     name = {
         AttentionKind.FAILED: "sync_syncqueue_change",
         AttentionKind.UNMATCHED: "sync_unmatcheditem_change",
         AttentionKind.WEBHOOK: "sync_webhookendpoint_change",
-        AttentionKind.REJECTED: "conflicts_syncconflict_refused_screen",
-        AttentionKind.BLOCKED: "sync_boardlink_held",
+        AttentionKind.REJECTED: "conflicts_syncconflict_rejected_screen",
+        AttentionKind.BLOCKED: "sync_boardlink_blocked",
     }.get(kind, "conflicts_syncconflict_screen")
     if kind is AttentionKind.BLOCKED:
         page = registry.page_url(name, query="show=blocked")
@@ -745,10 +745,10 @@ MAX_CAUSE_LENGTH = 140
 _CAUSES: Mapping[tuple[str, str], str] = {
     (AttentionKind.FAILED, ""): "No reason is known",
     (AttentionKind.APPROVAL, ""): "Bulk deletions",
-    (AttentionKind.APPROVAL, GuardKind.ITEMS): "Items would be archived or deleted on Monday",
-    (AttentionKind.APPROVAL, GuardKind.RECORDS): "Records would be deleted in NPD",
-    (AttentionKind.APPROVAL, GuardKind.CLEAR_MONDAY): "Fields would be emptied on Monday",
-    (AttentionKind.APPROVAL, GuardKind.CLEAR_NPD): "Fields would be emptied in NPD",
+    (AttentionKind.APPROVAL, ApprovalKind.ITEMS): "Items would be archived or deleted on Monday",
+    (AttentionKind.APPROVAL, ApprovalKind.RECORDS): "Records would be deleted in NPD",
+    (AttentionKind.APPROVAL, ApprovalKind.CLEAR_MONDAY): "Fields would be emptied on Monday",
+    (AttentionKind.APPROVAL, ApprovalKind.CLEAR_NPD): "Fields would be emptied in NPD",
     (AttentionKind.CONFLICT, ""): "{field} changed on both sides",
     (AttentionKind.CONFLICT, KIND_LOST_UPDATE): "An edit of {field} on Monday was overwritten",
     (AttentionKind.CONFLICT, KIND_DELETE): "A {record} or its item was deleted on one side",

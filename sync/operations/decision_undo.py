@@ -232,7 +232,7 @@ _KIND_LABELS = {
     "pull": "what was updated from Monday",
     "undo": "an undo",
     "import": "what was imported",
-    "refused": "an answer to a refusal",
+    "rejected": "an answer to a rejection",
 }
 
 

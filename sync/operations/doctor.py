@@ -133,7 +133,7 @@ def _quota_findings() -> Iterator[CheckResult]:
 
 def _verification_findings() -> Iterator[CheckResult]:
     verification = latest_verification()
-    if verification.drifted:
+    if verification.differed:
         fix = (
             "The admin lists which fields of which records, under “Verification”. `manage.py sync_reconcile` syncs "
             "all records now; if webhooks don't arrive, `manage.py monday_setup` registers them again."

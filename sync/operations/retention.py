@@ -121,7 +121,7 @@ def retention_rules() -> list[RetentionRule]:
         RetentionRule(
             "deliveries",
             "sync_webhook_events",
-            f"old.weighed_at IS NOT NULL AND old.received_at < {_JOURNAL_AGE}",
+            f"old.processed_at IS NOT NULL AND old.received_at < {_JOURNAL_AGE}",
             journal,
         ),
         RetentionRule("API writes", "sync_intents", _intent_condition(), journal),
@@ -129,12 +129,12 @@ def retention_rules() -> list[RetentionRule]:
             "jobs", "sync_queue", f"old.status = 'completed' AND old.finished_at < {_AGE}", settings.QUEUE_DAYS
         ),
         RetentionRule("assignments", "sync_assignments", f"old.at < {_AGE}", history),
-        RetentionRule("verifications", "sync_audits", f"old.at < {_AGE}", history),
+        RetentionRule("verifications", "sync_verifications", f"old.at < {_AGE}", history),
         RetentionRule("latencies", "sync_latency_hours", f"old.hour < {_AGE}", HOURLY_DAYS),
         RetentionRule("hourly counts", "sync_hour_counts", f"old.hour < {_AGE}", HOURLY_DAYS),
         RetentionRule(
             "approval requests",
-            "sync_guarded_acts",
+            "sync_approval_requests",
             f"old.state <> ALL (%(open)s) AND coalesce(old.decided_at, old.at) < {_AGE}",
             history,
             params={"open": [str(state) for state in OPEN_REQUEST_STATES]},
@@ -213,7 +213,7 @@ def _intent_condition() -> str:
         AND coalesce(old.settled_at, old.created_at) < {_AGE}
         AND NOT EXISTS (SELECT 1 FROM sync_intents AS other
             WHERE other.idempotency_key = old.idempotency_key AND other.state = 'open')
-        AND (old.state <> 'void' OR old.item_id <> '' OR old.looks = 0 OR ({unlinked or "true"}))
+        AND (old.state <> 'void' OR old.item_id <> '' OR old.lookups = 0 OR ({unlinked or "true"}))
     """  # noqa: S608 - as above
 
 

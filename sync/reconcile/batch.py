@@ -16,7 +16,7 @@ import pghistory
 from django.db import models
 
 from sync import connectors
-from sync.choices import BlockedCode, Cause, Priority, QueueDirection, RecordGone, TombstoneState
+from sync.choices import BlockedCode, Cause, DeletedRecordPolicy, Priority, QueueDirection, TombstoneState
 from sync.clock import sync_now
 from sync.connectors.base.board import EventKind, InvalidEvent
 from sync.connectors.base.board_items import Item
@@ -38,10 +38,9 @@ from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.kernel.secret_texts import without_secrets
 from sync.merge import Canonical, FieldDecision, Resolution
 from sync.models import (
+    ApprovalRequest,
     BoardLink,
-    FieldLoop,
     FieldMapping,
-    GuardedAct,
     Intent,
     QueuePause,
     SyncedModel,
@@ -49,6 +48,7 @@ from sync.models import (
     SyncQueue,
     Tombstone,
     WebhookEvent,
+    WriteLoop,
 )
 from sync.models import Decision as DecisionRow
 from sync.outbox import finish
@@ -115,17 +115,17 @@ def change_events(board: BoardContext, record: SyncedModel, events: Iterable[Web
             except UnknownValue:
                 has_previous = False
             at, user = event.changed_at or event.happened_at or stored.received_at, event.user_id or ""
-            is_new = stored.weighed_at is None
+            is_new = stored.processed_at is None
             changes.append(ChangeEvent(mapping.key, value, previous, has_previous, user, at, is_new))
     return sorted(changes, key=lambda change: change.at)
 
 
 def new_ledger(entity_type: str, entity_id: UUID) -> SyncMetadata:
     """Return a sync state that is not stored yet, with plain values where it would hold database defaults."""
-    empty: dict[str, Any] = {name: {} for name in ("base", "held", "altered", "conflicts", "seen")}
+    empty: dict[str, Any] = {name: {} for name in ("base", "blocked_fields", "altered", "conflicts", "seen")}
     texts: dict[str, Any] = dict.fromkeys(("note", "remote_state", "last_error", "left_out"), "")
     return SyncMetadata(
-        entity_type=entity_type, entity_id=str(entity_id), error_count=0, gone_looks=0, **empty, **texts
+        entity_type=entity_type, entity_id=str(entity_id), error_count=0, removed_passes=0, **empty, **texts
     )
 
 
@@ -393,7 +393,7 @@ class RecordSync(WorkUnit):
     answers: dict[str, Item] = field(default_factory=dict)
     lost_updates: list[LostUpdate] = field(default_factory=list)
     lost_reports: list[LostUpdateReport] = field(default_factory=list)
-    write_loops: dict[str, FieldLoop] = field(default_factory=dict)
+    write_loops: dict[str, WriteLoop] = field(default_factory=dict)
     lost_current: dict[str, str | None] = field(default_factory=dict)
     paused_directions: set[str] = field(default_factory=set)
 
@@ -536,7 +536,7 @@ class DeletedRecord(RecordSync):
     reason_code: str = ""
     question: ConflictReport | None = None
     restores: bool = False
-    planned_removal: RecordGone | None = None
+    planned_removal: DeletedRecordPolicy | None = None
     edits: tuple[FieldConflict, ...] = ()
 
     @property
@@ -599,7 +599,7 @@ class Batch:
     intended_at: float = 0.0
     read_at: datetime | None = None
     read_request: str = ""
-    approvals: dict[tuple[UUID, str, str], GuardedAct] = field(default_factory=dict)
+    approvals: dict[tuple[UUID, str, str], ApprovalRequest] = field(default_factory=dict)
     related: RelatedRecords = field(default_factory=RelatedRecords)
     pauses: dict[str, QueuePause] = field(default_factory=dict)
 

@@ -258,7 +258,7 @@ def leave_out(record_sync: RecordSync, side: FilterSide, sentence: str) -> None:
     record_sync.identity_conflict = record_sync.possible_duplicate = None
     # What Monday says meanwhile is not read: the first pass after its return reads the item.
     record_sync.ledger.remote_state = ""
-    record_sync.ledger.gone_since, record_sync.ledger.gone_looks = None, 0
+    record_sync.ledger.removed_since, record_sync.ledger.removed_passes = None, 0
     record_sync.end(Outcome.SETTLED, sentence, reason=sentence)
 
 

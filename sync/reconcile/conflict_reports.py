@@ -80,7 +80,7 @@ def cause_of_claim(claim: Claim) -> dict[str, Any]:
 
 def cause_of_item(claim: Claim, rule: str, read: str) -> dict[str, Any]:
     """Return the cause of a decision on an item that no record had; `read` is the id of the request that read it."""
-    events = WebhookEvent.objects.filter(item_id=claim.remote_id, weighed_at=None)
+    events = WebhookEvent.objects.filter(item_id=claim.remote_id, processed_at=None)
     cause_data = cause_of_claim(claim) | {"events": sorted(events.values_list("pk", flat=True)), "rule": rule}
     return cause_data | ({"read": read} if read else {})
 

@@ -10,7 +10,15 @@ from uuid import UUID
 from django.conf import settings
 
 from sync import connectors
-from sync.choices import Cause, GuardKind, Priority, QueueDirection, RecordGone, SyncDirection, TombstoneState
+from sync.choices import (
+    ApprovalKind,
+    Cause,
+    DeletedRecordPolicy,
+    Priority,
+    QueueDirection,
+    SyncDirection,
+    TombstoneState,
+)
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board_items import ARCHIVED, BatchItems, Item, ItemChange, ItemRemoval, WriteRequest
 from sync.connectors.base.conversion import AmbiguousSplit, Converter, UnknownValue
@@ -216,14 +224,14 @@ def _store_deleted(deleted: DeletedRecord, tombstone: Tombstone) -> None:
         ignore_item(tombstone.entity_type, tombstone.monday_id, tombstone.entity_id, why)
     ledger = deleted.ledger
     conflicts = {"delete": [edit.key for edit in deleted.edits] or [RECORD_KEY]} if deleted.question else {}
-    is_worth_a_row = ledger.pk is not None or conflicts or ledger.gone_since
+    is_worth_a_row = ledger.pk is not None or conflicts or ledger.removed_since
     if deleted.new_state != TombstoneState.RESTORED and is_worth_a_row:
         key = {"entity_type": tombstone.entity_type, "entity_id": str(tombstone.entity_id), "system": "monday"}
         values: dict[str, Any] = {
             "conflicts": conflicts,
             "asked_items": [],
             "note": deleted.reason,
-            "gone_since": ledger.gone_since,
+            "removed_since": ledger.removed_since,
         }
         SyncMetadata.objects.update_or_create(
             **key,
@@ -245,7 +253,7 @@ def _restore_record(batch: Batch, deleted: DeletedRecord, tombstone: Tombstone) 
     try:
         restore_record(tombstone, item_id=item_id, sentence=detail)
     except RestoreError as error:
-        ask_about_deletion(deleted, RecordGone(batch.link.record_gone), str(error))
+        ask_about_deletion(deleted, DeletedRecordPolicy(batch.link.deleted_record_policy), str(error))
         return
     deleted.new_state, deleted.reason = TombstoneState.RESTORED, detail
     deleted.carried_out[KIND_DELETE, RECORD_KEY] = detail
@@ -273,14 +281,17 @@ def _deletion_reports(deleted: DeletedRecord) -> Iterator[ConflictReport]:
 # pass.
 
 
-_STATE_AFTER = {RecordGone.ARCHIVE: TombstoneState.ARCHIVED, RecordGone.DELETE: TombstoneState.DELETED}
+_STATE_AFTER = {
+    DeletedRecordPolicy.ARCHIVE: TombstoneState.ARCHIVED,
+    DeletedRecordPolicy.DELETE: TombstoneState.DELETED,
+}
 
 
-def send_removals(batch: Batch, wanted: Mapping[RecordGone, Sequence[DeletedRecord]]) -> None:
+def send_removals(batch: Batch, wanted: Mapping[DeletedRecordPolicy, Sequence[DeletedRecord]]) -> None:
     """Send what was decided, as far as the limit lets it go; raises LeaseLost."""
-    for act in (RecordGone.ARCHIVE, RecordGone.DELETE, RecordGone.UNLINK):
+    for act in (DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE, DeletedRecordPolicy.UNLINK):
         found = wanted.get(act, ())
-        leaving = found if act is RecordGone.UNLINK else _approved(batch, found)
+        leaving = found if act is DeletedRecordPolicy.UNLINK else _approved(batch, found)
         if not batch.is_preview:
             Removals(batch, act).send(leaving)
         for deleted in leaving:
@@ -290,7 +301,7 @@ def send_removals(batch: Batch, wanted: Mapping[RecordGone, Sequence[DeletedReco
 def _approved(batch: Batch, deleted_records: Sequence[DeletedRecord]) -> list[DeletedRecord]:
     """What a person chose for one record goes; the rest only as long as it isn't more than is plausible."""
     unresolved = [deleted for deleted in deleted_records if deleted.resolution is None]
-    rejected_ids = rejected_records(batch.link, GuardKind.ITEMS, [deleted.id for deleted in unresolved])
+    rejected_ids = rejected_records(batch.link, ApprovalKind.ITEMS, [deleted.id for deleted in unresolved])
     changes = {
         deleted.id: DestructiveChange(
             deleted.id,
@@ -302,32 +313,32 @@ def _approved(batch: Batch, deleted_records: Sequence[DeletedRecord]) -> list[De
         for deleted in unresolved
         if deleted.id not in rejected_ids
     }
-    approved = allowed_changes(batch.link, GuardKind.ITEMS, list(changes.values()))
+    approved = allowed_changes(batch.link, ApprovalKind.ITEMS, list(changes.values()))
     for deleted in unresolved:
         if deleted.id in rejected_ids:
             deleted.settle(TombstoneState.KEPT, TombstoneReason.REMOVAL_REJECTED)
         elif changes[deleted.id] not in approved:
-            deleted.settle(TombstoneState.PENDING_APPROVAL, TombstoneReason.PENDING_APPROVAL, kind="guard")
+            deleted.settle(TombstoneState.PENDING_APPROVAL, TombstoneReason.PENDING_APPROVAL, kind="approval")
     return [deleted for deleted in deleted_records if deleted.resolution or changes.get(deleted.id) in approved]
 
 
 class Removals(Mutation[DeletedRecord]):
     """Items leave the board, or lose their NPD ID, because their records were deleted in NPD."""
 
-    def __init__(self, batch: Batch, act: RecordGone) -> None:
+    def __init__(self, batch: Batch, act: DeletedRecordPolicy) -> None:
         super().__init__(batch)
         self.act = act
 
     def request(self, units: Sequence[DeletedRecord]) -> WriteRequest:
         board = self.batch.board
         ids = [(f"r{n}", str(deleted_record.tombstone.monday_id)) for n, deleted_record in enumerate(units)]
-        if self.act is RecordGone.UNLINK:
+        if self.act is DeletedRecordPolicy.UNLINK:
             return self.changes(
                 [ItemChange(alias, item_id, {board.link.npd_id_column: None}) for alias, item_id in ids]
             )
         removals = [ItemRemoval(alias, item_id) for alias, item_id in ids]
         connector = connectors.get(board.link.system)
-        prepare = connector.prepare_delete if self.act is RecordGone.DELETE else connector.prepare_archive
+        prepare = connector.prepare_delete if self.act is DeletedRecordPolicy.DELETE else connector.prepare_archive
         return prepare(removals, board.columns, board.types)
 
     def target(self, unit: DeletedRecord) -> tuple[UUID, str]:
@@ -358,7 +369,7 @@ class Removals(Mutation[DeletedRecord]):
         return [deleted for deleted in units if deleted.is_open]
 
     def done(self, unit: DeletedRecord, item: Item) -> None:
-        if self.act is not RecordGone.UNLINK:
+        if self.act is not DeletedRecordPolicy.UNLINK:
             return settle_removed(self.batch, unit, _STATE_AFTER[self.act], item)
         unit.settle(TombstoneState.UNLINKED, TombstoneReason.UNLINKED, kind="unlinked", item=item.name)
         if unit.resolution:
@@ -420,8 +431,8 @@ def prepare_deleted(batch: Batch) -> None:
 def plan_and_send_deleted(batch: Batch, found: BatchItems) -> None:
     """Decide every open deleted record by its item, and send what the decisions ask for; raises LeaseLost."""
     linked_now = {record_sync.link_to for record_sync in batch.record_syncs if record_sync.link_to}
-    wanted: dict[RecordGone, list[DeletedRecord]] = {}
-    policy = _current_policy(batch)[0] if batch.open_deleted else RecordGone.ASK
+    wanted: dict[DeletedRecordPolicy, list[DeletedRecord]] = {}
+    policy = _current_policy(batch)[0] if batch.open_deleted else DeletedRecordPolicy.ASK
     for deleted in batch.open_deleted:
         deleted.item = found.linked.get(str(deleted.tombstone.monday_id))
         if (removal := _decide_removal(batch, deleted, linked_now, policy)) is not None:
@@ -429,11 +440,11 @@ def plan_and_send_deleted(batch: Batch, found: BatchItems) -> None:
     send_removals(batch, defer_deleted_records(batch, wanted))
 
 
-def _current_policy(batch: Batch) -> tuple[RecordGone, dict[str, Any]]:
+def _current_policy(batch: Batch) -> tuple[DeletedRecordPolicy, dict[str, Any]]:
     """Return what becomes of items and the filter, as they are now and not when the board was taken, minutes ago."""
     links = BoardLink.objects.filter(pk=batch.link.pk)
-    policy, sync_filter = links.values_list("record_gone", "sync_filter").get()
-    return RecordGone(policy), sync_filter
+    policy, sync_filter = links.values_list("deleted_record_policy", "sync_filter").get()
+    return DeletedRecordPolicy(policy), sync_filter
 
 
 def load_deleted_records(batch: Batch) -> None:
@@ -467,12 +478,12 @@ def load_deleted_records(batch: Batch) -> None:
 
 
 def _decide_removal(
-    batch: Batch, deleted: DeletedRecord, linked_now: set[str], policy: RecordGone
-) -> RecordGone | None:
+    batch: Batch, deleted: DeletedRecord, linked_now: set[str], policy: DeletedRecordPolicy
+) -> DeletedRecordPolicy | None:
     """End the deleted record, ask, or return what is to be done with its item."""
     item = deleted.item
     if item is not None:
-        deleted.ledger.gone_since = None
+        deleted.ledger.removed_since = None
     if (item is None or item.state != ACTIVE) and deleted.resolution and deleted.resolution.choose == "monday":
         deleted.restores = True
         deleted.end(Outcome.SETTLED)
@@ -505,8 +516,8 @@ def _decide_removal(
 def _end_not_shown(deleted: DeletedRecord) -> None:
     """Monday may just have failed to show the item: it is believed when it says so after the quiet time too."""
     ledger, now = deleted.ledger, sync_now()
-    ledger.gone_since = ledger.gone_since or now
-    left = settings.GONE_QUIET_SECONDS - (now - ledger.gone_since).total_seconds()
+    ledger.removed_since = ledger.removed_since or now
+    left = settings.GONE_QUIET_SECONDS - (now - ledger.removed_since).total_seconds()
     if deleted.tombstone.state in OPEN_TOMBSTONE_STATES and left > 0:
         detail = "Deleted in NPD. Monday doesn't show its item; it is looked for once more in a few minutes."
         deleted.wait_seconds = left
@@ -525,34 +536,36 @@ def _end_already_removed(batch: Batch, deleted: DeletedRecord, item: Item) -> No
     return deleted.settle(TombstoneState.NOTHING_LEFT, reason, item=item.name, state=item.state)
 
 
-def _removal_by_policy(batch: Batch, deleted: DeletedRecord, item: Item, policy: RecordGone) -> RecordGone | None:
+def _removal_by_policy(
+    batch: Batch, deleted: DeletedRecord, item: Item, policy: DeletedRecordPolicy
+) -> DeletedRecordPolicy | None:
     """A choice holds where the item still says what its author saw; the policy, where nobody edited the item."""
     is_restored = deleted.tombstone.state in REMOVED_STATES or deleted.ledger.remote_state == RESTORED_STATE
     if is_restored:
         deleted.ledger.remote_state = RESTORED_STATE
     deleted.edits = edits_since_base(batch.board, deleted, item)
     choice, problem = deleted.resolution, ""
-    if choice is None and not (is_restored or deleted.edits or policy is RecordGone.ASK):
+    if choice is None and not (is_restored or deleted.edits or policy is DeletedRecordPolicy.ASK):
         return policy
     if choice is not None:
         now = {edit.key: (edit.npd or None, edit.monday or None) for edit in deleted.edits}
         if now != choice.seen_values:
             problem = "The item was edited after you chose. Check it and choose again."
         elif choice.choose == "npd":
-            return RecordGone.DELETE if policy is RecordGone.DELETE else RecordGone.ARCHIVE
+            return DeletedRecordPolicy.DELETE if policy is DeletedRecordPolicy.DELETE else DeletedRecordPolicy.ARCHIVE
         elif choice.choose == "monday":
             deleted.restores = True
             deleted.end(Outcome.SETTLED)
             return None
         elif choice.value == UNLINK_ITEM:
-            return RecordGone.UNLINK
+            return DeletedRecordPolicy.UNLINK
         else:
             problem = "That is not one of the options. Choose one of them."
     ask_about_deletion(deleted, policy, problem)
     return None
 
 
-def ask_about_deletion(deleted: DeletedRecord, policy: RecordGone, problem: str = "") -> None:
+def ask_about_deletion(deleted: DeletedRecord, policy: DeletedRecordPolicy, problem: str = "") -> None:
     """Ask what becomes of the item; the deleted record's pass ends. `problem` is why a choice can't be carried out."""
     if deleted.resolution is None:
         problem = "The record was deleted in NPD since you chose. Choose again."
@@ -562,7 +575,7 @@ def ask_about_deletion(deleted: DeletedRecord, policy: RecordGone, problem: str 
     called = f"“{deleted.item.name}”" if deleted.item else "its item"
     deleted.settle(TombstoneState.ASKED, reason, kind="conflict_delete", record=deleted.record, item=called)
     removes, restorable, removal = "Archive", ".", OptionAct.ARCHIVE_ITEM
-    if policy is RecordGone.DELETE:
+    if policy is DeletedRecordPolicy.DELETE:
         removes, restorable, removal = "Delete", " for 30 days.", OptionAct.DELETE_ITEM
     leaves = f"The deletion stays. The item leaves the board; people can restore it on Monday{restorable}"
     comes_back = "The record comes back as it was, linked with its item, and is updated with what was edited on Monday."

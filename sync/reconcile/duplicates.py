@@ -10,7 +10,7 @@ from uuid import UUID
 import structlog
 
 from sync import connectors
-from sync.choices import GuardKind, QueueDirection
+from sync.choices import ApprovalKind, QueueDirection
 from sync.clock import SyncNow
 from sync.connectors.base.board import EventKind
 from sync.connectors.base.board_items import Item, ItemChange, ItemRemoval, WriteRequest
@@ -129,7 +129,7 @@ def mark_own_duplicates(batch: Batch) -> None:
     for duplicate in batch.duplicate_items:
         duplicate.is_ours = duplicate.resolution is None and _is_own_create(batch, duplicate)
     ours = {duplicate.record.pk for duplicate in batch.duplicate_items if duplicate.is_ours}
-    if ours and is_over_limit(batch.link, GuardKind.ITEMS, ours):
+    if ours and is_over_limit(batch.link, ApprovalKind.ITEMS, ours):
         for duplicate in batch.duplicate_items:
             duplicate.is_ours = False
     changes = []
@@ -137,7 +137,7 @@ def mark_own_duplicates(batch: Batch) -> None:
         label = f"The second item of “{duplicate.record}”, created by a call whose answer was lost"
         values = {"record": str(duplicate.record)}
         changes.append(DestructiveChange(duplicate.record.pk, duplicate.item.id, "copy", label, values))
-    count_without_asking(batch.link, GuardKind.ITEMS, changes)
+    count_without_asking(batch.link, ApprovalKind.ITEMS, changes)
 
 
 def _is_own_create(batch: Batch, duplicate: DuplicateItem) -> bool:
@@ -157,7 +157,7 @@ def _is_own_create(batch: Batch, duplicate: DuplicateItem) -> bool:
     maker, us = creator_of(item_id), monday_account().user_id
     if maker and us:
         return bool(same) and maker == us
-    return any(intent.state == IntentState.VOID and intent.looks for intent in same)
+    return any(intent.state == IntentState.VOID and intent.lookups for intent in same)
 
 
 def _matches_sent(batch: Batch, duplicate: DuplicateItem, mapping: FieldMapping, sent: dict[str, Any] | None) -> bool:
@@ -236,8 +236,8 @@ def _store_found_duplicate(batch: Batch, duplicate: DuplicateItem, candidate: Wo
             report = ConflictReport(batch.entity_type, record.pk, item.id, KIND_IDENTITY, data=data)
             current_store().save_reports([report])
             candidate.is_question, candidate.detail = True, f"Who is this? {duplicate.question}"
-        WebhookEvent.objects.filter(item_id=item.id, weighed_at=None).update(
-            weighed_at=SyncNow(), outcome=candidate.detail[:200]
+        WebhookEvent.objects.filter(item_id=item.id, processed_at=None).update(
+            processed_at=SyncNow(), outcome=candidate.detail[:200]
         )
     end_jobs(batch, [candidate])
 

@@ -100,7 +100,7 @@ def rejection_reason(record_sync: RecordSync, field_plan: FieldPlan) -> str:
     A value that a person left in NPD stays there, whatever else a person asks of the record; one that is chosen in a
     conflict goes.
     """
-    entry = record_sync.ledger.held.get(field_plan.mapping.key)
+    entry = record_sync.ledger.blocked_fields.get(field_plan.mapping.key)
     kept = kept_entry(entry)
     known = kept or entry
     if not known or known["side"] != SIDE_MONDAY or not _is_same_value(known, field_plan):
@@ -114,7 +114,7 @@ def rejection_reason(record_sync: RecordSync, field_plan: FieldPlan) -> str:
 
 def is_kept_different(record_sync: RecordSync, field_plan: FieldPlan) -> bool:
     """Whether the value stays in NPD alone as a person said: the field is decided, though its sides differ."""
-    kept = kept_entry(record_sync.ledger.held.get(field_plan.mapping.key))
+    kept = kept_entry(record_sync.ledger.blocked_fields.get(field_plan.mapping.key))
     return (
         kept is not None
         and field_plan.blocked_code in (BlockedCode.REJECTED, BlockedCode.LIMIT)
@@ -458,10 +458,10 @@ def _plan_unknown_local(
     if related is None or way is FieldDirection.NONE:
         return _plan_unknown(field_plan, way, BlockedCode.UNKNOWN, f"NPD's value can't be sent: {unknown}.")
     detail, left_out = batch.related.missing_item_reason(related)
-    before = record_sync.ledger.held.get(key)
+    before = record_sync.ledger.blocked_fields.get(key)
     is_news = before is None or before["side"] != LEFT_OUT or not _is_same_value(before, field_plan)
     if left_out and is_news:
-        record_sync.log_decision("held", f"{mapping.label}: {detail}", key)
+        record_sync.log_decision("blocked", f"{mapping.label}: {detail}", key)
     return _block_undecided(field_plan, BlockedCode.LEFT_OUT if left_out else BlockedCode.RELATION, detail)
 
 

@@ -432,7 +432,7 @@ class RelatedRecords:
         """Whether the record's item was last seen archived, deleted or elsewhere, or a webhook just said so."""
         if record.pk not in self._removed_by_id:
             ledger = SyncMetadata.objects.of(record.entity_type(), [record.pk])
-            events = WebhookEvent.objects.filter(item_id=record.monday_id, weighed_at=None)
+            events = WebhookEvent.objects.filter(item_id=record.monday_id, processed_at=None)
             removals = events.of_kind(EventKind.ARCHIVED, EventKind.DELETED)
             is_gone = ledger.exclude(remote_state__in=("", ACTIVE)).exists() or removals.exists()
             self._removed_by_id[record.pk] = is_gone

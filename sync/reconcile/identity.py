@@ -26,7 +26,7 @@ from sync.kernel.conflict_store import (
     current_store,
 )
 from sync.merge import Resolution
-from sync.models import Decision, Intent, IntentState, RefusedItem, SyncedModel, SyncMetadata, WebhookEvent
+from sync.models import Decision, IgnoredItem, Intent, IntentState, SyncedModel, SyncMetadata, WebhookEvent
 from sync.models.state import event_column_text, event_item_name
 from sync.outbox.pauses import locked_pauses
 from sync.outbox.queue_rows import enqueue_item, enqueue_many
@@ -53,20 +53,20 @@ from sync.records.unmatched_items import AS_NEW, UnmatchedFinding, reopen_items
 class MatchExclusions:
     """What is remembered of the items and records of one pass."""
 
-    by_item: dict[str, RefusedItem] = field(default_factory=dict)
-    unlinked: dict[UUID, RefusedItem] = field(default_factory=dict)
+    by_item: dict[str, IgnoredItem] = field(default_factory=dict)
+    unlinked: dict[UUID, IgnoredItem] = field(default_factory=dict)
 
     @classmethod
     def load(cls, batch: Batch, items: Iterable[str], records: Iterable[UUID]) -> MatchExclusions:
         """Read what is remembered of these items, and of what was unlinked from these records; a few queries."""
-        rows = RefusedItem.objects.filter(entity_type=batch.entity_type)
+        rows = IgnoredItem.objects.filter(entity_type=batch.entity_type)
         by_item = {row.item_id: row for row in rows.filter(item_id__in=set(items))}
         return cls(by_item, unlinked_items(batch.entity_type, list(records)))
 
     def may_match(self, item_id: str, record_id: UUID) -> bool:
         """Whether nothing is known that keeps this item from being this record's."""
         row = self.by_item.get(item_id)
-        return row is None or not (row.let_go or row.entity_id == record_id)
+        return row is None or not (row.unlinked or row.entity_id == record_id)
 
 
 def exclude_matches(record_sync: RecordSync) -> None:
@@ -96,7 +96,7 @@ MAX_ITEMS = 500
 def find_unconfirmed_creates(batch: Batch) -> None:
     """Link records that are about to get a second item with the first, whatever its state; raises ConnectorError."""
     creating = {record_sync.id: record_sync for record_sync in batch.open_records if record_sync.creates}
-    void = Intent.objects.filter(entity_id__in=list(creating), item_id="", state=IntentState.VOID, looks__gt=0)
+    void = Intent.objects.filter(entity_id__in=list(creating), item_id="", state=IntentState.VOID, lookups__gt=0)
     lost = list(void.order_by("created_at"))
     ids = _items_in_events(batch, lost) if lost else []
     if not ids:
@@ -262,7 +262,7 @@ def record_question(
     }
 
 
-def relink_question(record: SyncedModel, row: RefusedItem) -> dict[str, Any]:
+def relink_question(record: SyncedModel, row: IgnoredItem) -> dict[str, Any]:
     """Return the question whether a record that syncs again takes back the item that was unlinked from it."""
     effect = f"“{record}” and the item {row.item_id} sync as before; what changed since is synced or asked about."
     again = Option("custom", "Link it with that item again", effect, row.item_id)
@@ -578,7 +578,7 @@ def give_item(batch: Batch, record_id: UUID, item_id: str) -> SyncedModel:
     _check_unlinked(batch, item_id)
     batch.records.filter(pk=record.pk).update(monday_id=item_id)
     # What was remembered against the item is overruled.
-    RefusedItem.objects.filter(entity_type=batch.entity_type, item_id=item_id).delete()
+    IgnoredItem.objects.filter(entity_type=batch.entity_type, item_id=item_id).delete()
     return record
 
 

@@ -164,7 +164,7 @@ def _recent_events(board: BoardContext, record_syncs: Iterable[RecordSync]) -> d
     events = WebhookEvent.objects.filter(item_id__in=items, board_id=board.link.board_id)
     recent = events.filter(received_at__gt=SyncNow() - EVENT_WINDOW).order_by("-received_at")[:MAX_EVENTS]
     found: dict[str, list[WebhookEvent]] = {}
-    for row in {row.pk: row for row in [*recent, *events.filter(weighed_at=None)]}.values():
+    for row in {row.pk: row for row in [*recent, *events.filter(processed_at=None)]}.values():
         found.setdefault(row.item_id or "", []).append(row)
     return found
 

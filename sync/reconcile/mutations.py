@@ -456,7 +456,7 @@ def count_calls(batch: Batch) -> int:
 def _voided_creates(batch: Batch) -> set[uuid.UUID]:
     """Records whose create once had an unknown outcome go one by one, each under a key of its own."""
     ids = [s.id for s in batch.open_records if s.creates]
-    voided = Intent.objects.filter(entity_id__in=ids, item_id="", state=IntentState.VOID, looks__gt=0)
+    voided = Intent.objects.filter(entity_id__in=ids, item_id="", state=IntentState.VOID, lookups__gt=0)
     return set(voided.values_list("entity_id", flat=True))
 
 
@@ -538,7 +538,7 @@ def _block_value(record_sync: RecordSync, field_plan: FieldPlan, error: Connecto
     hold = f"Monday rejected “{value}”: {why}. {advice} The record's other fields are synced."
     record_sync.field_plans[field_plan.mapping.key] = field_plan.block(BlockedCode.REJECTED, hold)
     record_sync.log_decision(
-        "held", f"{field_plan.mapping.label}: {hold}", field_plan.mapping.key, request=error.request_id
+        "blocked", f"{field_plan.mapping.label}: {hold}", field_plan.mapping.key, request=error.request_id
     )
 
 

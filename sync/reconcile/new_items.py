@@ -21,7 +21,7 @@ from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board_items import BatchItems, Item
 from sync.connectors.base.conversion import AmbiguousSplit, UnknownValue
 from sync.kernel.messages import UnmatchedReason, unmatched_sentence
-from sync.models import Intent, IntentState, RefusedItem, SyncedModel, SyncMetadata, Tombstone, WebhookEvent
+from sync.models import IgnoredItem, Intent, IntentState, SyncedModel, SyncMetadata, Tombstone, WebhookEvent
 from sync.outbox.queue_rows import enqueue_many
 from sync.reconcile.batch import REPORTED_STATES, Batch, Outcome, WorkUnit, end_jobs
 from sync.reconcile.board_filter import exclusion_sentence, item_verdict, record_verdict
@@ -256,9 +256,9 @@ class UnmatchedClaim:
         return _type_words(self.batch.board)["label"]
 
     def _decide(self, item: Item) -> None:  # noqa: PLR0911 - a table
-        exclusion = RefusedItem.objects.filter(entity_type=self.link.entity_type, item_id=item.id).first()
-        if exclusion and not self.may_create and (exclusion.let_go or exclusion.entity_id is None):
-            if not exclusion.let_go:
+        exclusion = IgnoredItem.objects.filter(entity_type=self.link.entity_type, item_id=item.id).first()
+        if exclusion and not self.may_create and (exclusion.unlinked or exclusion.entity_id is None):
+            if not exclusion.unlinked:
                 self.find(UnmatchedReason.INVALID, problems=exclusion.reason)
             elif self.claim.payload.get(IGNORED):
                 reason = f"The item “{item.name}” is ignored, so there is nothing to ask any more."
@@ -303,8 +303,8 @@ class UnmatchedClaim:
 
     def _was_unlinked(self, tombstone: Tombstone) -> bool:
         """By this deleted record, or by another one that had the item after it."""
-        items = RefusedItem.objects.filter(entity_type=self.link.entity_type, item_id=self.claim.remote_id)
-        return tombstone.state == TombstoneState.UNLINKED or items.filter(let_go=True).exists()
+        items = IgnoredItem.objects.filter(entity_type=self.link.entity_type, item_id=self.claim.remote_id)
+        return tombstone.state == TombstoneState.UNLINKED or items.filter(unlinked=True).exists()
 
     def _settle_with_npd_id(self, owner: SyncedModel, item: Item) -> None:
         """The item bears the NPD ID of a record that is there."""
@@ -385,7 +385,7 @@ class UnmatchedClaim:
         # The NPD ID that it bears was a record's that is here no more (a restored database); else it is a new one.
         npd_id = None if self.as_new else as_uuid(npd_id_of(self.batch.board, item) or "")
         new_id = uuid.uuid4() if npd_id is None or is_npd_id_known(npd_id) else npd_id
-        record, refused = self.model(id=new_id, monday_id=item.id), RefusedItem.objects
+        record, refused = self.model(id=new_id, monday_id=item.id), IgnoredItem.objects
         if problems := " ".join(fill_from_item(self.batch, record, item)):
             detail = self.find(UnmatchedReason.INVALID, problems=problems)
             self.note()  # now: the unmatched item is taken before the ignored one
@@ -426,6 +426,6 @@ class UnmatchedClaim:
 
     def _complete(self, detail: str) -> None:
         self.unit.end(Outcome.SETTLED, detail)
-        WebhookEvent.objects.filter(item_id=self.claim.remote_id, weighed_at=None).update(
-            weighed_at=sync_now(), outcome=detail[:200]
+        WebhookEvent.objects.filter(item_id=self.claim.remote_id, processed_at=None).update(
+            processed_at=sync_now(), outcome=detail[:200]
         )

@@ -18,7 +18,7 @@ from django.db import DatabaseError, OperationalError, models, transaction
 from django.db.models import Count, ProtectedError, RestrictedError
 from django.db.models.deletion import Collector
 
-from sync.choices import Cause, GuardKind, GuardState, ItemGone, Priority, SyncDirection, TombstoneState
+from sync.choices import ApprovalKind, ApprovalState, Cause, Priority, RemovedItemPolicy, SyncDirection, TombstoneState
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board import EventKind
 from sync.connectors.base.board_items import BatchItems, Item
@@ -37,10 +37,10 @@ from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import FieldDirection, Unknown
 from sync.models import (
+    ApprovalRequest,
     AwaitedRelation,
     BoardLink,
     FieldMapping,
-    GuardedAct,
     Intent,
     IntentState,
     SyncedModel,
@@ -239,15 +239,15 @@ def rejected_deletions(batch: Batch, record_syncs: Sequence[RecordSync]) -> dict
 
     Until the item is back no policy deletes these; what a person chooses afterwards is a new wish.
     """
-    since = {s.id: s.ledger.gone_since for s in record_syncs if s.ledger.gone_since}
-    acts = GuardedAct.objects.filter(
+    since = {s.id: s.ledger.removed_since for s in record_syncs if s.ledger.removed_since}
+    acts = ApprovalRequest.objects.filter(
         entity_type=batch.entity_type,
-        kind=GuardKind.RECORDS,
+        kind=ApprovalKind.RECORDS,
         entity_id__in=since,
-        state__in=(GuardState.REJECTED, GuardState.KEPT),
+        state__in=(ApprovalState.REJECTED, ApprovalState.KEPT),
     )
     found = {a.entity_id: a.state for a in acts.order_by("id") if a.at >= since[a.entity_id]}
-    acts.filter(state=GuardState.REJECTED, entity_id__in=found).update(state=GuardState.KEPT, at=SyncNow())
+    acts.filter(state=ApprovalState.REJECTED, entity_id__in=found).update(state=ApprovalState.KEPT, at=SyncNow())
     return found
 
 
@@ -263,7 +263,7 @@ def request_deletions(batch: Batch, record_syncs: Sequence[RecordSync]) -> None:
         for s in record_syncs
     }
     changes = list(wanted.values())
-    allowed = batch.in_transaction(lambda: allowed_changes(batch.link, GuardKind.RECORDS, changes))
+    allowed = batch.in_transaction(lambda: allowed_changes(batch.link, ApprovalKind.RECORDS, changes))
     for record_sync in record_syncs:
         removed_item = record_sync.removed_item
         if removed_item is None or wanted[record_sync.id] in allowed:
@@ -290,9 +290,9 @@ PASSES_BEFORE_ASKING = 3
 
 _OPTION_ACTIONS = {"npd": RecordAction.CREATE, "monday": RecordAction.DELETE, "custom": RecordAction.UNLINK}
 _POLICY_ACTIONS = {
-    ItemGone.UNLINK: RecordAction.UNLINK,
-    ItemGone.DELETE: RecordAction.DELETE,
-    ItemGone.CREATE: RecordAction.CREATE,
+    RemovedItemPolicy.UNLINK: RecordAction.UNLINK,
+    RemovedItemPolicy.DELETE: RecordAction.DELETE,
+    RemovedItemPolicy.CREATE: RecordAction.CREATE,
 }
 
 
@@ -311,9 +311,9 @@ def removed_state(batch: Batch, record_sync: RecordSync, item: Item | None) -> s
 
 def clear_removed_state(record_sync: RecordSync) -> None:
     """The item is on its board: whatever was known of its absence is over."""
-    if record_sync.ledger.gone_since and record_sync.ledger.remote_state in REMOVED_STATES:
+    if record_sync.ledger.removed_since and record_sync.ledger.remote_state in REMOVED_STATES:
         record_sync.log_decision("restored", "Its item is on the board again.")
-    record_sync.ledger.gone_since, record_sync.ledger.gone_looks = None, 0
+    record_sync.ledger.removed_since, record_sync.ledger.removed_passes = None, 0
     record_sync.ledger.remote_state = "active"
 
 
@@ -323,7 +323,9 @@ def plan_removed_items(batch: Batch) -> None:
     if not record_syncs:
         return
     # As it is now, and not as it was when the board was taken: a run may last for minutes.
-    batch.link.item_gone = BoardLink.objects.values_list("item_gone", flat=True).get(pk=batch.link.pk)
+    batch.link.removed_item_policy = BoardLink.objects.values_list("removed_item_policy", flat=True).get(
+        pk=batch.link.pk
+    )
     now, rejected = sync_now(), rejected_deletions(batch, record_syncs)
     # Who archived or deleted these items, by name, as far as webhooks told.
     ids = [record_sync.record.monday_id for record_sync in record_syncs]
@@ -333,7 +335,9 @@ def plan_removed_items(batch: Batch) -> None:
     actors = {
         item: (monday_user_name(user, people), monday_editor_name(user, people)) for item, user in users.items() if user
     }
-    repeated = recreated_too_often(record_syncs) if batch.link.item_gone == ItemGone.CREATE else set()
+    repeated = (
+        recreated_too_often(record_syncs) if batch.link.removed_item_policy == RemovedItemPolicy.CREATE else set()
+    )
     for record_sync in record_syncs:
         actor = actors.get(record_sync.record.monday_id or "", ("", ""))
         _plan_removed_item(batch, record_sync, now, actor, rejected.get(record_sync.id, ""))
@@ -349,7 +353,7 @@ def plan_removed_items(batch: Batch) -> None:
     # Deletions that wait for approval are over where by now it is to be something else, or is asked.
     asked = [s.id for s, removed in found if removed.needs_answer and removed.act is not RecordAction.DELETE]
     if asked:
-        retry_on_lock_timeout(lambda: release_approvals(batch.link, GuardKind.RECORDS, asked))
+        retry_on_lock_timeout(lambda: release_approvals(batch.link, ApprovalKind.RECORDS, asked))
     if deletions := [s for s, removed in found if removed.act is RecordAction.DELETE]:
         request_deletions(batch, deletions)
 
@@ -360,20 +364,20 @@ def _plan_removed_item(
     assert record_sync.removed_item is not None
     state, ledger = record_sync.removed_item.state, record_sync.ledger
     # It was found gone once more.
-    known = ledger.gone_since if ledger.remote_state in REMOVED_STATES else None
-    ledger.gone_looks = (ledger.gone_looks or 0) + 1 if known and ledger.remote_state == state else 1
-    ledger.gone_since, ledger.remote_state = known or now, state
+    known = ledger.removed_since if ledger.remote_state in REMOVED_STATES else None
+    ledger.removed_passes = (ledger.removed_passes or 0) + 1 if known and ledger.remote_state == state else 1
+    ledger.removed_since, ledger.remote_state = known or now, state
     board = record_sync.item.board_id if record_sync.item else ""
     name, editor = actor
     sentence = removal_sentence(record_sync, state, name, board or "")
-    if ledger.gone_since == now and record_sync.record.may_sync:
-        record_sync.log_decision("gone", sentence, actor=editor)
+    if ledger.removed_since == now and record_sync.record.may_sync:
+        record_sync.log_decision("removed", sentence, actor=editor)
     if not record_sync.record.may_sync:
         return record_sync.leave_open(f"{sentence} Nothing was sent.")
     # What Monday merely doesn't show has to be missed several times.
     quiet = float(settings.GONE_QUIET_SECONDS)
-    wait = quiet - (now - ledger.gone_since).total_seconds()
-    if state == MISSING and ledger.gone_looks < PASSES_BEFORE_ASKING and not is_asked(record_sync):
+    wait = quiet - (now - ledger.removed_since).total_seconds()
+    if state == MISSING and ledger.removed_passes < PASSES_BEFORE_ASKING and not is_asked(record_sync):
         wait = max(wait, quiet)
     payload = record_sync.claim.payload
     # Of two people at once, who unlinks it is followed: that takes nothing away, and can be undone.
@@ -398,7 +402,7 @@ def _plan_removed_item(
     else:
         removed_item = _with_action(batch, record_sync, removed_item)
     # What a person didn't approve stays undone (`rejected` as rejected_deletions() says); a choice made later is new.
-    is_new_wish = removed_item.chosen and rejected != GuardState.REJECTED
+    is_new_wish = removed_item.chosen and rejected != ApprovalState.REJECTED
     if rejected and removed_item.act is RecordAction.DELETE and not is_new_wish:
         problem = "Deleting this record was not approved." if removed_item.chosen else ""
         removed_item = replace(removed_item, act=RecordAction.NOTHING, problem=problem)
@@ -409,11 +413,11 @@ def _plan_removed_item(
 def _after_quiet_time(batch: Batch, state: str) -> str:
     """What happens then, as a clause; where the board's setting decides, for a record that nobody edited."""
     acts = {
-        ItemGone.UNLINK: "the record is unlinked",
-        ItemGone.DELETE: "the record is deleted in NPD too",
-        ItemGone.CREATE: "its item is created again",
+        RemovedItemPolicy.UNLINK: "the record is unlinked",
+        RemovedItemPolicy.DELETE: "the record is deleted in NPD too",
+        RemovedItemPolicy.CREATE: "its item is created again",
     }
-    act = acts.get(ItemGone(batch.link.item_gone)) if state in REPORTED_STATES else None
+    act = acts.get(RemovedItemPolicy(batch.link.removed_item_policy)) if state in REPORTED_STATES else None
     if act is None:
         return "you are then asked in the Inbox what happens to the record"
     return f"{act} then, as the board's setting says; where it was edited since, you are asked in the Inbox"
@@ -455,7 +459,7 @@ def _apply_or_ask(record_sync: RecordSync, removed_item: RemovedItem) -> None:
 
 def _action_by_policy(batch: Batch, record_sync: RecordSync, removed_item: RemovedItem) -> RecordAction:
     """What the board link says of a record that stands as both sides agreed; nothing where it can't decide."""
-    act = _POLICY_ACTIONS.get(ItemGone(batch.link.item_gone), RecordAction.NOTHING)
+    act = _POLICY_ACTIONS.get(RemovedItemPolicy(batch.link.removed_item_policy), RecordAction.NOTHING)
     # A conflict about the record's values is a person's to decide first.
     has_conflict = any(conflict.kind in (KIND_FIELDS, KIND_LOST_UPDATE) for conflict in record_sync.conflicts)
     is_surely_gone = removed_item.state in REPORTED_STATES and record_sync.item is not None
@@ -538,7 +542,7 @@ def _recreate_item(record_sync: RecordSync, removed_item: RemovedItem) -> dict[s
 
 def _clear_removed(record_sync: RecordSync) -> None:
     record_sync.ledger.remote_state = ""
-    record_sync.ledger.gone_since, record_sync.ledger.gone_looks = None, 0
+    record_sync.ledger.removed_since, record_sync.ledger.removed_passes = None, 0
 
 
 def _delete_record(record_sync: RecordSync, removed_item: RemovedItem, record: SyncedModel) -> None:

@@ -16,21 +16,21 @@ from django.conf import settings
 from sync import connectors
 from sync.choices import (
     UNCERTAIN_CAUSES,
+    ApprovalKind,
+    ApprovalState,
     BlockedCode,
     Cause,
-    GuardKind,
-    GuardState,
+    DeletedRecordPolicy,
     Priority,
     QueueDirection,
     QueueStatus,
-    RecordGone,
 )
 from sync.clock import SyncNow
 from sync.connectors.base.board import InvalidEvent
 from sync.connectors.base.conversion import UnknownValue
 from sync.kernel.conflict_store import KIND_DELETE
 from sync.merge import Action, Field, FieldDecision, FieldDirection
-from sync.models import BoardLink, FieldLoop, GuardedAct, Intent, IntentState, SyncQueue
+from sync.models import ApprovalRequest, BoardLink, Intent, IntentState, SyncQueue, WriteLoop
 from sync.outbox.pauses import locked_pauses, pause_sentence
 from sync.outbox.queue_rows import enqueue_many
 from sync.reconcile.batch import Batch, DeletedRecord, FieldPlan, Outcome, RecordAction, RecordSync, WorkUnit, end_jobs
@@ -151,8 +151,8 @@ def has_local_writes(record_sync: RecordSync) -> bool:
 
 
 def defer_deleted_records(
-    batch: Batch, wanted: Mapping[RecordGone, Sequence[DeletedRecord]]
-) -> Mapping[RecordGone, Sequence[DeletedRecord]]:
+    batch: Batch, wanted: Mapping[DeletedRecordPolicy, Sequence[DeletedRecord]]
+) -> Mapping[DeletedRecordPolicy, Sequence[DeletedRecord]]:
     """Return what may be done with the items of deleted records; the tombstones of the others wait."""
     for deleted in batch.deleted_records:
         if deleted.restores and end_if_paused(batch, deleted, QueueDirection.TO_NPD):
@@ -193,7 +193,7 @@ def throttle_write_loops(batch: Batch) -> None:
     record_syncs = [s for s in batch.open_records if s.item is not None and not s.creates]
     if not record_syncs or batch.read_at is None:
         return
-    rows = FieldLoop.objects.filter(entity_type=batch.entity_type, entity_id__in=[s.id for s in record_syncs])
+    rows = WriteLoop.objects.filter(entity_type=batch.entity_type, entity_id__in=[s.id for s in record_syncs])
     known_loops = {(row.entity_id, row.key): row for row in rows}
     writes = _last_writes({s.id for s in record_syncs if any(_is_rewritten(p) for p in s.field_plans.values())})
     for record_sync in record_syncs:
@@ -203,7 +203,7 @@ def throttle_write_loops(batch: Batch) -> None:
                 continue  # nearly all fields: a look at unchanged records must not build anything for them
             if loop is None:
                 names = {"entity_type": batch.entity_type, "entity_id": record_sync.id, "key": key}
-                loop = FieldLoop(**names, times=[], by="", damped=0)
+                loop = WriteLoop(**names, times=[], by="", throttle_count=0)
             _LoopCheck(record_sync, field_plan, loop, batch.read_at).check(write)
 
 
@@ -224,16 +224,16 @@ def _last_writes(ids: Iterable[UUID]) -> dict[tuple[UUID, str], Intent]:
     return {(row.entity_id, key): row for row in rows for key in row.values}
 
 
-def is_loop_over(loop: FieldLoop, now: datetime) -> bool:
+def is_loop_over(loop: WriteLoop, now: datetime) -> bool:
     """Whether nobody rewrote the field for an hour since we were last free to write it."""
     newest = max((datetime.fromisoformat(rewrite["at"]) for rewrite in loop.times), default=now)
-    return now - max(newest, loop.damped_until or newest) > LOOP_WINDOW
+    return now - max(newest, loop.throttled_until or newest) > LOOP_WINDOW
 
 
 class _LoopCheck:
     """One field of one record in a pass, with what is known of its rewriting."""
 
-    def __init__(self, record_sync: RecordSync, field_plan: FieldPlan, loop: FieldLoop, now: datetime) -> None:
+    def __init__(self, record_sync: RecordSync, field_plan: FieldPlan, loop: WriteLoop, now: datetime) -> None:
         self.record_sync, self.field_plan, self.loop, self.now = record_sync, field_plan, loop, now
         self.key, self.label = field_plan.mapping.key, field_plan.mapping.label
 
@@ -247,7 +247,7 @@ class _LoopCheck:
             self._count_rewrite(write)
         elif is_stored and not is_rewritten and is_loop_over(loop, self.now):
             self._end_loop("it stayed as it was for an hour")
-        until = loop.damped_until
+        until = loop.throttled_until
         if until is not None and until > self.now and plan.send_raw is not None:
             self.record_sync.field_plans[self.key] = plan.block(BlockedCode.THROTTLED, self._throttle_reason(until))
             self.record_sync.write_loops[self.key] = loop
@@ -264,11 +264,11 @@ class _LoopCheck:
         loop.times = [*recent, {"at": self.now.isoformat(), "write": str(write.pk)}]
         loop.by = self._rewriter() or loop.by
         self.record_sync.write_loops[self.key] = loop
-        if settings.LOOP_TIMES > 0 and (loop.damped or len(loop.times) >= settings.LOOP_TIMES):
+        if settings.LOOP_TIMES > 0 and (loop.throttle_count or len(loop.times) >= settings.LOOP_TIMES):
             # Longer each time: a field that is rewritten once more after its pause is blocked twice as long.
-            loop.damped_until = self.now + min(LOOP_WINDOW * 2**loop.damped, MAX_THROTTLE)
-            loop.damped = min(loop.damped + 1, 10)
-            self.record_sync.log_decision("loop", self._throttle_reason(loop.damped_until), self.key)
+            loop.throttled_until = self.now + min(LOOP_WINDOW * 2**loop.throttle_count, MAX_THROTTLE)
+            loop.throttle_count = min(loop.throttle_count + 1, 10)
+            self.record_sync.log_decision("loop", self._throttle_reason(loop.throttled_until), self.key)
 
     def _throttle_reason(self, until: datetime) -> str:
         times = len(self.loop.times)
@@ -280,10 +280,10 @@ class _LoopCheck:
         )
 
     def _end_loop(self, why: str) -> None:
-        if self.loop.damped:
+        if self.loop.throttle_count:
             detail = f"{self.label}: what is written there counts as no loop any more; {why}."
             self.record_sync.log_decision("loop", detail, self.key)
-        self.loop.times, self.loop.damped, self.loop.damped_until = [], 0, None
+        self.loop.times, self.loop.throttle_count, self.loop.throttled_until = [], 0, None
         self.record_sync.write_loops[self.key] = self.loop
 
     def _rewriter(self) -> str:
@@ -300,13 +300,13 @@ def store_write_loops(batch: Batch, record_syncs: Sequence[RecordSync]) -> None:
     for record_sync in record_syncs:
         for loop in record_sync.write_loops.values() if record_sync.outcome is Outcome.SETTLED else ():
             which: dict[str, Any] = {"entity_type": loop.entity_type, "entity_id": loop.entity_id, "key": loop.key}
-            if loop.times or loop.damped_until is not None:
-                values = {name: getattr(loop, name) for name in ("times", "by", "damped", "damped_until")}
-                FieldLoop.objects.update_or_create(**which, defaults=values)
+            if loop.times or loop.throttled_until is not None:
+                values = {name: getattr(loop, name) for name in ("times", "by", "throttle_count", "throttled_until")}
+                WriteLoop.objects.update_or_create(**which, defaults=values)
             else:
-                FieldLoop.objects.filter(**which).delete()
-            if loop.damped_until is not None and batch.read_at is not None:
-                wait = max((loop.damped_until - batch.read_at).total_seconds(), 0) + 1
+                WriteLoop.objects.filter(**which).delete()
+            if loop.throttled_until is not None and batch.read_at is not None:
+                wait = max((loop.throttled_until - batch.read_at).total_seconds(), 0) + 1
                 direction = QueueDirection.TO_NPD
                 record_sync.enqueue(Cause.SWEEP, Priority.SWEEP, direction=direction, due_in_seconds=wait)
 
@@ -329,7 +329,7 @@ class DestructiveChange:
     values: dict[str, Any] = field(default_factory=dict, compare=False)
 
 
-def allowed_changes(link: BoardLink, kind: GuardKind, wanted: Sequence[DestructiveChange]) -> set[DestructiveChange]:
+def allowed_changes(link: BoardLink, kind: ApprovalKind, wanted: Sequence[DestructiveChange]) -> set[DestructiveChange]:
     """Return those acts that may go now, and hold the others for approval.
 
     Call it under the board's lease, once a pass and kind, right before the acts are announced. What goes is counted
@@ -339,42 +339,46 @@ def allowed_changes(link: BoardLink, kind: GuardKind, wanted: Sequence[Destructi
     if not wanted:
         return set()
     state = states_by_field(link, kind, wanted)
-    allowed = {act for act in wanted if state.get((act.entity_id, act.key)) in (GuardState.APPROVED, GuardState.DONE)}
+    allowed = {
+        act for act in wanted if state.get((act.entity_id, act.key)) in (ApprovalState.APPROVED, ApprovalState.DONE)
+    }
     unknown = [act for act in wanted if (act.entity_id, act.key) not in state]
     if unknown and is_over_limit(link, kind, {act.entity_id for act in unknown}):
-        _store_approvals(link, kind, unknown, GuardState.PENDING)
+        _store_approvals(link, kind, unknown, ApprovalState.PENDING)
         return allowed
-    _store_approvals(link, kind, unknown, GuardState.DONE)
+    _store_approvals(link, kind, unknown, ApprovalState.DONE)
     return allowed | set(unknown)
 
 
-def count_without_asking(link: BoardLink, kind: GuardKind, acts: Sequence[DestructiveChange]) -> None:
+def count_without_asking(link: BoardLink, kind: ApprovalKind, acts: Sequence[DestructiveChange]) -> None:
     """Count acts that go without asking, because the caller asked `is_over_limit` itself; in the caller's pass."""
     if not acts:
         return
     state = states_by_field(link, kind, acts)
-    _store_approvals(link, kind, [act for act in acts if (act.entity_id, act.key) not in state], GuardState.DONE)
+    _store_approvals(link, kind, [act for act in acts if (act.entity_id, act.key) not in state], ApprovalState.DONE)
 
 
-def rejected_records(link: BoardLink, kind: GuardKind, ids: Sequence[UUID]) -> set[UUID]:
+def rejected_records(link: BoardLink, kind: ApprovalKind, ids: Sequence[UUID]) -> set[UUID]:
     """Return those records whose act of this kind a person rejected: it is not to be carried out."""
-    acts = GuardedAct.objects.filter(
-        entity_type=link.entity_type, kind=kind, entity_id__in=ids, state=GuardState.REJECTED
+    acts = ApprovalRequest.objects.filter(
+        entity_type=link.entity_type, kind=kind, entity_id__in=ids, state=ApprovalState.REJECTED
     )
     return set(acts.values_list("entity_id", flat=True))
 
 
-def release_approvals(link: BoardLink, kind: GuardKind, ids: Sequence[UUID]) -> None:
+def release_approvals(link: BoardLink, kind: ApprovalKind, ids: Sequence[UUID]) -> None:
     """End what is open of these records: a pass found that it wants none of this kind any more."""
-    acts = GuardedAct.objects.filter(
+    acts = ApprovalRequest.objects.filter(
         entity_type=link.entity_type, kind=kind, entity_id__in=ids, state__in=OPEN_REQUEST_STATES
     )
-    acts.update(state=GuardState.RELEASED, at=SyncNow())
+    acts.update(state=ApprovalState.RELEASED, at=SyncNow())
 
 
-def _store_approvals(link: BoardLink, kind: GuardKind, acts: Sequence[DestructiveChange], state: GuardState) -> None:
-    GuardedAct.objects.bulk_create(
-        GuardedAct(
+def _store_approvals(
+    link: BoardLink, kind: ApprovalKind, acts: Sequence[DestructiveChange], state: ApprovalState
+) -> None:
+    ApprovalRequest.objects.bulk_create(
+        ApprovalRequest(
             entity_type=link.entity_type,
             entity_id=act.entity_id,
             remote_id=act.remote_id,
@@ -395,9 +399,9 @@ def _store_approvals(link: BoardLink, kind: GuardKind, acts: Sequence[Destructiv
 # approved by being made.
 
 
-CLEARS = (GuardKind.CLEAR_MONDAY, GuardKind.CLEAR_NPD)
-_EMPTIED_SIDE = {GuardKind.CLEAR_MONDAY: "in NPD", GuardKind.CLEAR_NPD: "on Monday"}
-_SIDE_TO_EMPTY = {GuardKind.CLEAR_MONDAY: "on Monday", GuardKind.CLEAR_NPD: "in NPD"}
+CLEARS = (ApprovalKind.CLEAR_MONDAY, ApprovalKind.CLEAR_NPD)
+_EMPTIED_SIDE = {ApprovalKind.CLEAR_MONDAY: "in NPD", ApprovalKind.CLEAR_NPD: "on Monday"}
+_SIDE_TO_EMPTY = {ApprovalKind.CLEAR_MONDAY: "on Monday", ApprovalKind.CLEAR_NPD: "in NPD"}
 ApprovalKey = tuple[UUID, str, str]
 
 
@@ -407,7 +411,7 @@ class FieldClear:
 
     record_sync: RecordSync
     field_plan: FieldPlan
-    kind: GuardKind
+    kind: ApprovalKind
     value: str
 
     @property
@@ -431,10 +435,10 @@ class FieldClear:
 def request_approvals(batch: Batch) -> None:
     """Block the fields that would be emptied where they are too many; carry out what a person rejected."""
     clears = [clear for record_sync in batch.open_records for clear in _field_clears(record_sync)]
-    ids = {s.id for s in batch.open_records if s.ledger.held} | {clear.record_sync.id for clear in clears}
+    ids = {s.id for s in batch.open_records if s.ledger.blocked_fields} | {clear.record_sync.id for clear in clears}
     if not ids:
         return
-    acts = GuardedAct.objects.filter(
+    acts = ApprovalRequest.objects.filter(
         entity_type=batch.entity_type, entity_id__in=ids, kind__in=CLEARS, state__in=OPEN_REQUEST_STATES
     )
     batch.approvals = {(act.entity_id, act.kind, act.key): act for act in acts}
@@ -444,10 +448,10 @@ def request_approvals(batch: Batch) -> None:
             act = batch.approvals.get(clear.key)
             if act is not None and act.values.get("value") != clear.value:
                 # What a person sees, approves or rejects is one value: another one is another act.
-                GuardedAct.objects.filter(pk=act.pk).update(state=GuardState.RELEASED, at=SyncNow())
+                ApprovalRequest.objects.filter(pk=act.pk).update(state=ApprovalState.RELEASED, at=SyncNow())
                 del batch.approvals[clear.key]
                 act = None
-            if act is not None and act.state == GuardState.REJECTED:
+            if act is not None and act.state == ApprovalState.REJECTED:
                 _restore_cleared(batch, clear)
             else:
                 wanted.append(clear)
@@ -467,9 +471,9 @@ def _field_clears(record_sync: RecordSync) -> Iterator[FieldClear]:
         with suppress(UnknownValue):
             local, remote = p.convert.local(p.local_raw), p.convert.remote(p.remote_raw)
             if p.send_raw is not None and p.convert.local(p.send_raw) is None and remote is not None:
-                yield FieldClear(record_sync, p, GuardKind.CLEAR_MONDAY, p.convert.display(remote))
+                yield FieldClear(record_sync, p, ApprovalKind.CLEAR_MONDAY, p.convert.display(remote))
             if p.write_raw is not None and p.convert.local(p.write_raw) is None and local is not None:
-                yield FieldClear(record_sync, p, GuardKind.CLEAR_NPD, p.convert.display(local))
+                yield FieldClear(record_sync, p, ApprovalKind.CLEAR_NPD, p.convert.display(local))
 
 
 def _block_clear(batch: Batch, clear: FieldClear) -> None:
@@ -484,14 +488,14 @@ def _block_clear(batch: Batch, clear: FieldClear) -> None:
     )
     if clear.key not in batch.approvals:
         waits = f"that “{value}” is emptied {to_empty} too waits for approval: too many at once."
-        record_sync.log_decision("guard", f"{label} was emptied {emptied}; {waits}", key, before=value)
+        record_sync.log_decision("approval", f"{label} was emptied {emptied}; {waits}", key, before=value)
 
 
 def _restore_cleared(batch: Batch, clear: FieldClear) -> None:
     """A person said that this field is not to be emptied: the side where it was gets the value back."""
     field_plan, record_sync, key = clear.field_plan, clear.record_sync, clear.field_plan.mapping.key
     way, convert = way_of(record_sync, field_plan.mapping), field_plan.convert
-    is_pull = clear.kind == GuardKind.CLEAR_MONDAY
+    is_pull = clear.kind == ApprovalKind.CLEAR_MONDAY
     if way not in (FieldDirection.BOTH, FieldDirection.TO_NPD if is_pull else FieldDirection.TO_MONDAY):
         record_sync.field_plans[key] = field_plan.block(
             BlockedCode.DIRECTION,
@@ -509,25 +513,27 @@ def _restore_cleared(batch: Batch, clear: FieldClear) -> None:
 def finish_approvals(batch: Batch, record_syncs: Sequence[RecordSync]) -> None:
     """In the settle transaction: acts that were carried out, or whose cause is gone, are over."""
     by_id = {record_sync.id: record_sync for record_sync in record_syncs if record_sync.field_plans}
-    finished: dict[GuardState, list[GuardedAct]] = {}
+    finished: dict[ApprovalState, list[ApprovalRequest]] = {}
     for act in batch.approvals.values():
         record_sync = by_id.get(act.entity_id)
         state = _final_state(record_sync, act) if record_sync else None
         if record_sync and state:
             finished.setdefault(state, []).append(act)
-            if state is GuardState.RELEASED:
-                record_sync.log_decision("guard", f"Nothing waits for approval any more: {act.label}.", act.key)
+            if state is ApprovalState.RELEASED:
+                record_sync.log_decision("approval", f"Nothing waits for approval any more: {act.label}.", act.key)
     for state, acts in finished.items():
         # Only those that nobody decided meanwhile: the next pass ends the others.
-        remaining = GuardedAct.objects.filter(pk__in=[act.pk for act in acts], state__in={act.state for act in acts})
+        remaining = ApprovalRequest.objects.filter(
+            pk__in=[act.pk for act in acts], state__in={act.state for act in acts}
+        )
         remaining.update(state=state, at=SyncNow())
 
 
-def _final_state(record_sync: RecordSync, act: GuardedAct) -> GuardState | None:
+def _final_state(record_sync: RecordSync, act: ApprovalRequest) -> ApprovalState | None:
     """What became of an act by this pass; None where it stands as it did, or both sides don't stand on the base."""
     p = record_sync.field_plans.get(act.key)
     if p is None or p.conflict:
-        return GuardState.RELEASED
+        return ApprovalState.RELEASED
     base = record_sync.ledger.base.get(act.key)
     if p.blocked_reason or base is None:
         return None
@@ -542,5 +548,5 @@ def _final_state(record_sync: RecordSync, act: GuardedAct) -> GuardState | None:
     if not is_on_monday or not is_in_npd or (local is None) is not (remote is None):
         return None
     if local is None:
-        return GuardState.DONE if act.state == GuardState.APPROVED else GuardState.RELEASED
-    return GuardState.KEPT if act.state == GuardState.REJECTED else GuardState.RELEASED
+        return ApprovalState.DONE if act.state == ApprovalState.APPROVED else ApprovalState.RELEASED
+    return ApprovalState.KEPT if act.state == ApprovalState.REJECTED else ApprovalState.RELEASED

@@ -77,12 +77,12 @@ def values_of_push(field_plan: FieldPlan) -> dict[str, Any]:
 _COLUMNS = (
     "base",
     "altered",
-    "held",
+    "blocked_fields",
     "note",
     "remote_state",
     "seen",
-    "gone_since",
-    "gone_looks",
+    "removed_since",
+    "removed_passes",
     "remote_id",
     "sync_batch_id",
     "sync_duration_ms",
@@ -124,10 +124,10 @@ def store_ledgers(
     for record_sync in record_syncs:
         row, found, plans = stored[str(record_sync.id)], record_sync.ledger, record_sync.field_plans
         row.base, row.altered, row.seen, row.remote_state = found.base, found.altered, found.seen, found.remote_state
-        row.gone_since, row.gone_looks, row.note = found.gone_since, found.gone_looks, record_sync.reason
+        row.removed_since, row.removed_passes, row.note = found.removed_since, found.removed_passes, record_sync.reason
         # A pass that planned nothing leaves what is blocked, and what a person said of it meanwhile.
         if plans:
-            row.held = with_kept_different(record_sync, blocked_fields(record_sync), row.held)
+            row.blocked_fields = with_kept_different(record_sync, blocked_fields(record_sync), row.blocked_fields)
         row.left_out = found.left_out
         row.remote_id, row.api_calls_count = record_sync.record.monday_id, batch.calls
         row.sync_batch_id, row.sync_duration_ms = batch.id, milliseconds
@@ -235,7 +235,7 @@ def _sync_status(record_sync: RecordSync, has_open_work: bool) -> RecordSyncStat
         return RecordSyncStatus.DISABLED
     if ledger.conflicts:
         return RecordSyncStatus.CONFLICT
-    if has_open_work or any(map(is_blocking, ledger.held.values())) or record_sync.reason:
+    if has_open_work or any(map(is_blocking, ledger.blocked_fields.values())) or record_sync.reason:
         return RecordSyncStatus.PENDING
     if record_sync.outcome is not Outcome.SETTLED or not record_sync.record.monday_id:
         return RecordSyncStatus.PENDING
@@ -244,7 +244,7 @@ def _sync_status(record_sync: RecordSync, has_open_work: bool) -> RecordSyncStat
     has_diverged = record_sync.item is not None and any(
         p.decision.action is not Action.NOTHING and key not in ledger.base
         for key, p in record_sync.field_plans.items()
-        if p.mapping.column_id and not p.is_left_out and KEPT_BY not in ledger.held.get(key, {})
+        if p.mapping.column_id and not p.is_left_out and KEPT_BY not in ledger.blocked_fields.get(key, {})
     )
     return RecordSyncStatus.PENDING if has_diverged else RecordSyncStatus.SYNCED
 
@@ -286,8 +286,8 @@ def finish_jobs(batch: Batch) -> None:
             record_sync.intent.answer = found
     end_intents([s for s in batch.record_syncs if not s.unconfirmed], [s for s in settled if s.field_plans])
     events = [event.pk for s in settled if s.processed or s.item is not None for event in s.events]
-    WebhookEvent.objects.filter(pk__in=events, weighed_at=None).update(
-        weighed_at=SyncNow(), outcome=f"processed in pass {batch.id}"
+    WebhookEvent.objects.filter(pk__in=events, processed_at=None).update(
+        processed_at=SyncNow(), outcome=f"processed in pass {batch.id}"
     )
     finish.end_failed(batch.entity_type, {s.id: s.claim.rows[0].id for s in settled if s.field_plans or s.is_deleted})
 

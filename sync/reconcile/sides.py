@@ -102,7 +102,7 @@ def _attach_details(batch: Batch) -> None:
         owned = set(map(str, batch.records.filter(monday_id__in=asked_items).values_list("monday_id", flat=True)))
         for record_sync in batch.record_syncs:
             record_sync.owned_items = owned
-    events = WebhookEvent.objects.filter(weighed_at=None, item_id__in=by_item, board_id=batch.link.board_id)
+    events = WebhookEvent.objects.filter(processed_at=None, item_id__in=by_item, board_id=batch.link.board_id)
     for event in events.order_by("id"):
         if event.item_id in by_item:
             by_item[event.item_id].events.append(event)
@@ -137,7 +137,7 @@ def has_open_work(record_sync: RecordSync) -> bool:
         or record_sync.intents
         or record_sync.lost_updates
         or record_sync.has_failed_job
-        or any(entry.get("side") != LEFT_OUT for entry in ledger.held.values())
+        or any(entry.get("side") != LEFT_OUT for entry in ledger.blocked_fields.values())
         or ledger.note
         or ledger.left_out
         or ledger.remote_state != ACTIVE
@@ -417,8 +417,8 @@ def settle_unlink(record_sync: RecordSync) -> dict[str, Any]:
     item_id, why = record_sync.record.monday_id, record_sync.unlink_reason
     if not why or record_sync.outcome is not Outcome.SETTLED or not item_id:
         return {}
-    let_go = f"Unlinked from “{record_sync.record}”: {why}."
-    ignore_item(record_sync.record.entity_type(), item_id, record_sync.id, let_go)
+    unlinked = f"Unlinked from “{record_sync.record}”: {why}."
+    ignore_item(record_sync.record.entity_type(), item_id, record_sync.id, unlinked)
     record_sync.log_decision(
         "unlinked",
         f"Unlinked from its item: {why}. Its sync is off; both sides keep what they have. "

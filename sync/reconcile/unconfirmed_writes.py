@@ -84,7 +84,7 @@ def find_create_bases(batch: Batch) -> None:
 def _unconfirmed_creates(by_id: Mapping[UUID, RecordSync]) -> dict[UUID, list[Intent]]:
     """Creates of unknown outcome: linked with an item since, given up, or found with another item than the record's."""
     found = {entity_id: [one for one in s.intents if one.item_id] for entity_id, s in by_id.items()}
-    given_up = Q(state=IntentState.VOID, looks__gt=0)
+    given_up = Q(state=IntentState.VOID, lookups__gt=0)
     ended = Intent.objects.filter(
         given_up | Q(state=IntentState.CONFIRMED),
         entity_id__in=list(by_id),
@@ -201,8 +201,8 @@ def _settle_document(lease: Lease, board: BoardContext, intents: Sequence[Intent
     if found:
         _link_found(lease, board, intents, found)
         missing = [i for i in intents if str(i.entity_id) not in found]
-        _look_again(lease, [intent for intent in missing if intent.looks == 0])
-        _void_creates(lease, [intent for intent in missing if intent.looks > 0])
+        _look_again(lease, [intent for intent in missing if intent.lookups == 0])
+        _void_creates(lease, [intent for intent in missing if intent.lookups > 0])
     elif active_pause(lease.link.entity_type, QueueDirection.TO_MONDAY):
         _defer_intents(lease, intents, PAUSED_WAIT_SECONDS)
     elif _may_resend(board, intents) and _are_jobs_due(intents):
@@ -244,7 +244,7 @@ def link_created(board: BoardContext, intent: Intent, item: Item, owner: UUID | 
 
 def _look_again(lease: Lease, intents: Sequence[Intent]) -> None:
     """Look for them once more after the time in which the call may land; then each is made anew, as its job says."""
-    _update_intents(lease, intents, looks=1, deadline=SyncNow() + timedelta(seconds=settings.MONDAY_SETTLE_SECONDS))
+    _update_intents(lease, intents, lookups=1, deadline=SyncNow() + timedelta(seconds=settings.MONDAY_SETTLE_SECONDS))
 
 
 def _defer_intents(lease: Lease, intents: Sequence[Intent], seconds: float | None = None) -> None:
@@ -255,7 +255,7 @@ def _defer_intents(lease: Lease, intents: Sequence[Intent], seconds: float | Non
 
 def _void_creates(lease: Lease, intents: Sequence[Intent]) -> None:
     """Certainly not made: the next pass makes each anew, from what its record says then, under a key of its own."""
-    _update_intents(lease, intents, state=IntentState.VOID, looks=1, settled_at=SyncNow())
+    _update_intents(lease, intents, state=IntentState.VOID, lookups=1, settled_at=SyncNow())
 
 
 def _update_intents(lease: Lease, intents: Sequence[Intent], **values: Any) -> None:
@@ -276,7 +276,7 @@ def _may_resend(board: BoardContext, intents: Sequence[Intent]) -> bool:
         and may_have_new_item(board, record)
         for intent in intents
     )
-    return whole and young and creatable and any(intent.body for intent in intents) and intents[0].looks == 0
+    return whole and young and creatable and any(intent.body for intent in intents) and intents[0].lookups == 0
 
 
 def _are_jobs_due(intents: Sequence[Intent]) -> bool:

@@ -17,9 +17,17 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from sync import registry
-from sync.choices import Cause, GuardKind, GuardState, ItemGone, Priority, RecordSyncStatus, TombstoneState
+from sync.choices import (
+    ApprovalKind,
+    ApprovalState,
+    Cause,
+    Priority,
+    RecordSyncStatus,
+    RemovedItemPolicy,
+    TombstoneState,
+)
 from sync.clock import SyncNow
-from sync.models import BoardLink, Decision, FieldMapping, GuardedAct, SyncMetadata, Tombstone
+from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping, SyncMetadata, Tombstone
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many
 from sync.records.authors import log_action_many
@@ -28,14 +36,14 @@ from sync.registry import EntitySpec, entity
 # The limit: it counts what was wanted within the hour, whatever became of it, what waits, and the size of the board.
 
 
-OPEN_REQUEST_STATES = (GuardState.PENDING, GuardState.APPROVED, GuardState.REJECTED)
-ENDED_REQUEST_STATES = (GuardState.DONE, GuardState.KEPT, GuardState.RELEASED)
+OPEN_REQUEST_STATES = (ApprovalState.PENDING, ApprovalState.APPROVED, ApprovalState.REJECTED)
+ENDED_REQUEST_STATES = (ApprovalState.DONE, ApprovalState.KEPT, ApprovalState.RELEASED)
 HOUR = timedelta(hours=1)
 
 SMALL_BOARD = 50
 """Below so many linked records the percentage doesn't count: two of ten is a person tidying up."""
 
-_DONE_UNASKED_WITHIN_HOUR = Q(state=GuardState.DONE, decided_at=None, at__gt=SyncNow() - HOUR)
+_DONE_UNASKED_WITHIN_HOUR = Q(state=ApprovalState.DONE, decided_at=None, at__gt=SyncNow() - HOUR)
 _COUNTED = Q(state__in=OPEN_REQUEST_STATES) | Q(state__in=ENDED_REQUEST_STATES, at__gt=SyncNow() - HOUR)
 """An answer to a part of a mass, or a cause that is gone, says nothing of the rest, which may be yet to come."""
 
@@ -87,7 +95,7 @@ def approval_limit(link: BoardLink) -> ApprovalLimit:
     return ApprovalLimit(settings.GUARD_RECORDS or None, settings.GUARD_PERCENT or None, size)
 
 
-def is_over_limit(link: BoardLink, kind: GuardKind, entity_ids: set[UUID]) -> bool:
+def is_over_limit(link: BoardLink, kind: ApprovalKind, entity_ids: set[UUID]) -> bool:
     """Whether these records, with those counted already and those foreseen, are over the limit of an hour."""
     counted = _requests(link, kind).filter(_COUNTED)
     # A set of records: one that is asked for again after a crash counts once.
@@ -95,7 +103,7 @@ def is_over_limit(link: BoardLink, kind: GuardKind, entity_ids: set[UUID]) -> bo
     return approval_limit(link).is_exceeded_by(len(records))
 
 
-def states_by_field(link: BoardLink, kind: GuardKind, acts: Iterable[RecordField]) -> dict[tuple[UUID, str], str]:
+def states_by_field(link: BoardLink, kind: ApprovalKind, acts: Iterable[RecordField]) -> dict[tuple[UUID, str], str]:
     """Return the state, by record and field, of requests that are open or were let through within the hour."""
     found = _requests(link, kind).filter(
         _DONE_UNASKED_WITHIN_HOUR | Q(state__in=OPEN_REQUEST_STATES), entity_id__in={a.entity_id for a in acts}
@@ -104,21 +112,21 @@ def states_by_field(link: BoardLink, kind: GuardKind, acts: Iterable[RecordField
     return {(i, key): state for i, key, state in found.order_by("id").values_list("entity_id", "key", "state")}
 
 
-def _requests(link: BoardLink, kind: GuardKind) -> QuerySet[GuardedAct]:
-    return GuardedAct.objects.filter(entity_type=link.entity_type, kind=kind)
+def _requests(link: BoardLink, kind: ApprovalKind) -> QuerySet[ApprovalRequest]:
+    return ApprovalRequest.objects.filter(entity_type=link.entity_type, kind=kind)
 
 
-def foreseen_records(link: BoardLink, kind: GuardKind) -> Iterable[UUID]:
+def foreseen_records(link: BoardLink, kind: ApprovalKind) -> Iterable[UUID]:
     """Return the records that are known to ask for the same soon, so that no half of a mass goes ahead."""
-    if kind == GuardKind.ITEMS:
+    if kind == ApprovalKind.ITEMS:
         # Each of these deleted records will ask for its item's deletion.
         pending = Tombstone.objects.filter(
             entity_type=link.entity_type, state=TombstoneState.WAITING, deleted_at__gt=SyncNow() - HOUR
         )
         return pending.exclude(monday_id=None).values_list("entity_id", flat=True)
-    if kind == GuardKind.RECORDS and link.item_gone == ItemGone.DELETE:
+    if kind == ApprovalKind.RECORDS and link.removed_item_policy == RemovedItemPolicy.DELETE:
         # Each of these records will be deleted by the board's policy.
-        removed = SyncMetadata.objects.of(link.entity_type).filter(gone_since__gt=SyncNow() - HOUR)
+        removed = SyncMetadata.objects.of(link.entity_type).filter(removed_since__gt=SyncNow() - HOUR)
         return [UUID(entity_id) for entity_id in removed.values_list("entity_id", flat=True)]
     return []
 
@@ -131,7 +139,7 @@ class PendingApprovals:
     """The pending approvals of one board and kind: so many records, so many fields of them."""
 
     entity_type: str
-    kind: GuardKind
+    kind: ApprovalKind
     records: int
     acts: int
 
@@ -139,37 +147,37 @@ class PendingApprovals:
 def pending_approvals() -> list[PendingApprovals]:
     """Return the pending approvals, by board and kind."""
     groups = (
-        GuardedAct.objects.filter(state=GuardState.PENDING)
+        ApprovalRequest.objects.filter(state=ApprovalState.PENDING)
         .values_list("entity_type", "kind")
         .annotate(Count("entity_id", distinct=True), Count("id"))
         .order_by("entity_type", "kind")
     )
-    return [PendingApprovals(entity, GuardKind(kind), records, acts) for entity, kind, records, acts in groups]
+    return [PendingApprovals(entity, ApprovalKind(kind), records, acts) for entity, kind, records, acts in groups]
 
 
-def approve(acts: QuerySet[GuardedAct], by: AbstractBaseUser) -> int:
+def approve(acts: QuerySet[ApprovalRequest], by: AbstractBaseUser) -> int:
     """Approve these requests; returns how many, each carried out in its record's next pass."""
-    return _decide(acts, by, GuardState.APPROVED)
+    return _decide(acts, by, ApprovalState.APPROVED)
 
 
-def reject(acts: QuerySet[GuardedAct], by: AbstractBaseUser) -> int:
+def reject(acts: QuerySet[ApprovalRequest], by: AbstractBaseUser) -> int:
     """Keep what these would delete or empty; returns how many requests that were.
 
     An emptied field gets its value back from the other side; a deleted record's item stays as it is; a record
     whose item was removed stays, and a person is asked what becomes of it.
     """
-    return _decide(acts, by, GuardState.REJECTED)
+    return _decide(acts, by, ApprovalState.REJECTED)
 
 
-def _decide(acts: QuerySet[GuardedAct], by: AbstractBaseUser, state: GuardState) -> int:
+def _decide(acts: QuerySet[ApprovalRequest], by: AbstractBaseUser, state: ApprovalState) -> int:
     name = by.get_username()
-    verb = "approved" if state is GuardState.APPROVED else "rejected"
+    verb = "approved" if state is ApprovalState.APPROVED else "rejected"
     with transaction.atomic():
         # Only those still pending: somebody else may have decided others meanwhile.
-        rows = GuardedAct.objects.filter(pk__in=acts.values("pk"), state=GuardState.PENDING)
+        rows = ApprovalRequest.objects.filter(pk__in=acts.values("pk"), state=ApprovalState.PENDING)
         # In the order of ids, so that two decisions on the same rows lock them in the same order.
         pending = list(rows.select_for_update().order_by("pk"))
-        GuardedAct.objects.filter(pk__in=[act.pk for act in pending]).update(
+        ApprovalRequest.objects.filter(pk__in=[act.pk for act in pending]).update(
             state=state, decided_at=SyncNow(), decided_by=by.pk
         )
         Decision.objects.bulk_create(
@@ -178,7 +186,7 @@ def _decide(acts: QuerySet[GuardedAct], by: AbstractBaseUser, state: GuardState)
                 entity_id=act.entity_id,
                 remote_id=act.remote_id,
                 key=act.key,
-                kind="guard",
+                kind="approval",
                 sentence=f"{name} {verb} what waited for approval ({act.get_kind_display().lower()}): {act.label}.",
                 values=act.values,
                 actor=name,
@@ -205,14 +213,14 @@ def _decide(acts: QuerySet[GuardedAct], by: AbstractBaseUser, state: GuardState)
 
 
 UNSETTLED_TOMBSTONES = (TombstoneState.WAITING, TombstoneState.PENDING_APPROVAL)
-CLEAR_KINDS = (GuardKind.CLEAR_MONDAY, GuardKind.CLEAR_NPD)
+CLEAR_KINDS = (ApprovalKind.CLEAR_MONDAY, ApprovalKind.CLEAR_NPD)
 
 
 def release_obsolete() -> int:
     """End every open request whose cause is gone; returns how many were released or turned out done."""
     ended = 0
     for spec in registry.entities():
-        acts = _open_requests(spec, GuardKind.ITEMS)
+        acts = _open_requests(spec, ApprovalKind.ITEMS)
         tombstones = Tombstone.objects.filter(entity_type=spec.entity_type, entity_id=OuterRef("entity_id"))
         # The item has left the board, so an approved request was carried out.
         removed = tombstones.filter(state__in=(TombstoneState.ARCHIVED, TombstoneState.DELETED))
@@ -220,13 +228,13 @@ def release_obsolete() -> int:
         # A tombstone that is settled, or no longer exists, wants nothing deleted.
         ended += _close_requests(acts.exclude(Exists(tombstones.filter(state__in=UNSETTLED_TOMBSTONES))))
 
-        acts = _open_requests(spec, GuardKind.RECORDS)
+        acts = _open_requests(spec, ApprovalKind.RECORDS)
         records = spec.model._default_manager.filter(pk=OuterRef("entity_id"))
         # The record is deleted, so an approved request was carried out.
         ended += _close_requests(acts.exclude(Exists(records)), carried_out=True)
         # A record that is unlinked, unsynced, or whose item was restored needs no deletion.
         unlinked = records.filter(Q(monday_id=None) | Q(sync_status=RecordSyncStatus.DISABLED))
-        ledgers = SyncMetadata.objects.of(spec.entity_type).filter(gone_since=None)
+        ledgers = SyncMetadata.objects.of(spec.entity_type).filter(removed_since=None)
         restored = ledgers.filter(entity_id=Cast(OuterRef("entity_id"), TextField()))
         ended += _close_requests(acts.filter(Exists(unlinked) | Exists(restored)))
 
@@ -238,11 +246,11 @@ def release_obsolete() -> int:
     return ended
 
 
-def _open_requests(spec: EntitySpec, *kinds: GuardKind) -> QuerySet[GuardedAct]:
-    return GuardedAct.objects.filter(entity_type=spec.entity_type, kind__in=kinds, state__in=OPEN_REQUEST_STATES)
+def _open_requests(spec: EntitySpec, *kinds: ApprovalKind) -> QuerySet[ApprovalRequest]:
+    return ApprovalRequest.objects.filter(entity_type=spec.entity_type, kind__in=kinds, state__in=OPEN_REQUEST_STATES)
 
 
-def _close_requests(acts: QuerySet[GuardedAct], *, carried_out: bool = False) -> int:
+def _close_requests(acts: QuerySet[ApprovalRequest], *, carried_out: bool = False) -> int:
     """An approved request whose aim is reached was carried out, a rejected one was kept.
 
     All others are released.
@@ -250,8 +258,10 @@ def _close_requests(acts: QuerySet[GuardedAct], *, carried_out: bool = False) ->
     ids = list(acts.values_list("pk", flat=True))
     if not ids:
         return 0
-    found = GuardedAct.objects.filter(pk__in=ids, state__in=OPEN_REQUEST_STATES)
-    decided, end = (GuardState.APPROVED, GuardState.DONE) if carried_out else (GuardState.REJECTED, GuardState.KEPT)
+    found = ApprovalRequest.objects.filter(pk__in=ids, state__in=OPEN_REQUEST_STATES)
+    decided, end = (
+        (ApprovalState.APPROVED, ApprovalState.DONE) if carried_out else (ApprovalState.REJECTED, ApprovalState.KEPT)
+    )
     # Decided ones first; whatever is left open after that is released.
     ended = found.filter(state=decided).update(state=end, at=SyncNow())
-    return ended + found.update(state=GuardState.RELEASED, at=SyncNow())
+    return ended + found.update(state=ApprovalState.RELEASED, at=SyncNow())

@@ -233,7 +233,7 @@ class Overview:
     def account(self) -> MondayAccount:
         """The account's row, or one that says nothing."""
         row = MondayAccount.objects.filter(id=1).first()
-        return row or MondayAccount(id=1, paused_until=None, needs_probe=False, failures=0, batch_limit=None)
+        return row or MondayAccount(id=1, stopped_until=None, needs_probe=False, failures=0, batch_limit=None)
 
     @cached_property
     def missing_token(self) -> str:
@@ -273,7 +273,7 @@ class Overview:
         """The same for people: a stop goes on until Monday has answered, also while its next probe is due."""
         if not self.account.needs_probe:
             return self.boards
-        detail = f"{self.account.pause_reason} It is tested before the next call.".strip()
+        detail = f"{self.account.stop_reason} It is tested before the next call.".strip()
         return [
             replace(one, reason_code=BlockedKind.ACCOUNT, detail=detail, until=None)
             if one.is_available or one.is_temporary
@@ -302,7 +302,7 @@ class Overview:
             return replace(found, reason_code=BlockedKind.NO_BOARD, detail=detail)
         if (pause := board_pause(found.paused)) is not None:
             return replace(found, reason_code=BlockedKind.PAUSED, detail=pause_sentence(pause))
-        errors = [(self.account.paused_until, BlockedKind.ACCOUNT, self.account.pause_reason)]
+        errors = [(self.account.stopped_until, BlockedKind.ACCOUNT, self.account.stop_reason)]
         if not unblocked:
             errors.append((link.blocked_until, BlockedKind.BLOCKED, link.blocked_reason))
         if stops := [(until, kind, reason) for until, kind, reason in errors if until and until > self.now]:
@@ -310,7 +310,7 @@ class Overview:
             until, kind, reason = max(stops)
             detail = f"{reason} Next attempt at {humanize.time_or_day(until, sync_now())}."
             return replace(found, reason_code=kind, detail=detail, until=until)
-        moments = [self.account.paused_until, link.blocked_until]
+        moments = [self.account.stopped_until, link.blocked_until]
         if self._limited_state is not None:
             costs, demand = self._costs(link), self._demands[entity_type]
             if urgent:
@@ -378,7 +378,7 @@ class Stop:
 
 
 _MAYBE_STOPPED = f"""
-    SELECT EXISTS (SELECT FROM sync_monday_account WHERE needs_probe OR paused_until > sync_now())
+    SELECT EXISTS (SELECT FROM sync_monday_account WHERE needs_probe OR stopped_until > sync_now())
         OR EXISTS (SELECT FROM sync_board_links WHERE blocked_until > sync_now())
         OR EXISTS (SELECT FROM sync_api_budget
             WHERE day_calls + others_calls >= day_limit * {1 - DAY_RESERVE} - {PASS_CALLS + 1})
@@ -413,8 +413,8 @@ def _stop_of(reason: str, boards: Sequence[BoardAvailability], now: Overview, *,
     return Stop(
         humanize.without_request_id(reason),
         [] if is_whole else [registry.entity(one.entity_type).board_title for one in boards],
-        now.account.pause_code if is_account else code,
-        now.account.paused_since if is_account else since,
+        now.account.stop_code if is_account else code,
+        now.account.stopped_since if is_account else since,
         boards[0].until,
         sum(number_of(now.jobs(one.entity_type, READY, BACKOFF, DEFERRED)) for one in boards),
     )

@@ -18,7 +18,7 @@ from sync import registry
 from sync.choices import BlockedCode
 from sync.clock import SyncNow
 from sync.kernel.humanize import day_and_time
-from sync.models import FieldLoop, FieldMapping, SyncMetadata
+from sync.models import FieldMapping, SyncMetadata, WriteLoop
 
 SIDE_MONDAY, SIDE_LIMIT, SIDE_NPD = "monday", "limit", "npd"
 """On which side a field is blocked: Monday rejected the value, or the value is over its limit; or here."""
@@ -45,9 +45,9 @@ WAITING_BY_ITSELF = (BlockedCode.APPROVAL, BlockedCode.PAUSED)
 # index on rows with blocked fields is read.
 _WAITING_FIELDS = """
     FROM sync_metadata AS ledger
-    CROSS JOIN LATERAL jsonb_each(ledger.held) AS field
+    CROSS JOIN LATERAL jsonb_each(ledger.blocked_fields) AS field
     CROSS JOIN LATERAL ({records}) AS record
-    WHERE NOT (ledger.held = '{{}}'::jsonb) AND ledger.system = 'monday'
+    WHERE NOT (ledger.blocked_fields = '{{}}'::jsonb) AND ledger.system = 'monday'
         AND {condition} AND NOT jsonb_exists(field.value, 'kept_by')
         AND NOT jsonb_exists(coalesce(ledger.conflicts -> 'fields', '[]'), field.key)
         AND NOT jsonb_exists(coalesce(ledger.conflicts -> 'overwritten', '[]'), field.key)
@@ -71,8 +71,8 @@ _ENDS = """
         (SELECT ARRAY[entity_type, entity_id::text, key] FROM waiting ORDER BY id DESC, key DESC LIMIT 1),
         (SELECT count(*) FROM waiting),
         EXISTS (
-            SELECT FROM sync_metadata AS ledger CROSS JOIN LATERAL jsonb_each(ledger.held) AS field
-            WHERE NOT (ledger.held = '{{}}'::jsonb) AND ledger.system = 'monday'
+            SELECT FROM sync_metadata AS ledger CROSS JOIN LATERAL jsonb_each(ledger.blocked_fields) AS field
+            WHERE NOT (ledger.blocked_fields = '{{}}'::jsonb) AND ledger.system = 'monday'
                 AND ledger.entity_type = ANY(%(types)s) AND ledger.sync_status <> 'skipped'
                 AND {blocked}
                 AND NOT jsonb_exists(field.value, 'kept_by')
@@ -203,12 +203,12 @@ def waiting_ends() -> tuple[FieldRef | None, FieldRef | None, int, bool]:
 
 
 def is_rejected(entry: Mapping[str, Any] | None) -> bool:
-    """Whether an entry of the ledger's `held` is a value that Monday rejects."""
+    """Whether an entry of the ledger's `blocked_fields` is a value that Monday rejects."""
     return bool(entry) and entry is not None and entry.get("side") in (SIDE_MONDAY, SIDE_LIMIT)
 
 
 def is_blocking(entry: Mapping[str, Any]) -> bool:
-    """Whether an entry of `held` keeps its record from being in sync: not one whose value a person left in NPD."""
+    """Whether an entry of `blocked_fields` keeps its record from being in sync; one kept different doesn't."""
     return KEPT_BY not in entry and entry.get("side") != LEFT_OUT
 
 
@@ -233,9 +233,9 @@ def mark_kept_different(ledger: SyncMetadata, key: str, by: Mapping[str, Any] | 
     The caller has locked the row.
     """
     # The old mark goes in both cases: a new one replaces it, or the person is asked again.
-    entry = {name: value for name, value in ledger.held[key].items() if name != KEPT_BY}
-    ledger.held = {**ledger.held, key: entry if by is None else {**entry, KEPT_BY: dict(by)}}
-    ledger.save(update_fields=["held"])
+    entry = {name: value for name, value in ledger.blocked_fields[key].items() if name != KEPT_BY}
+    ledger.blocked_fields = {**ledger.blocked_fields, key: entry if by is None else {**entry, KEPT_BY: dict(by)}}
+    ledger.save(update_fields=["blocked_fields"])
 
 
 def rejected_values_sql() -> str:
@@ -279,12 +279,12 @@ MAX_FIELDS_SHOWN = 50
 
 
 @dataclass(frozen=True)
-class WriteLoop:
+class ThrottledField:
     """One field with those of its records on which it is throttled now, of which it holds the first few."""
 
     mapping: FieldMapping
     records: int
-    loops: Sequence[FieldLoop]
+    loops: Sequence[WriteLoop]
 
     @property
     def by(self) -> str:
@@ -294,12 +294,12 @@ class WriteLoop:
     @property
     def until(self) -> datetime | None:
         """When the first of its records is sent again by itself."""
-        return min((loop.damped_until for loop in self.loops if loop.damped_until), default=None)
+        return min((loop.throttled_until for loop in self.loops if loop.throttled_until), default=None)
 
 
-def throttled_fields() -> QuerySet[FieldLoop]:
+def throttled_fields() -> QuerySet[WriteLoop]:
     """Return the throttled fields, to which nothing is sent now."""
-    return FieldLoop.objects.annotate(record=Cast("entity_id", TextField())).filter(damped_until__gt=SyncNow())
+    return WriteLoop.objects.annotate(record=Cast("entity_id", TextField())).filter(throttled_until__gt=SyncNow())
 
 
 def ledger_record_condition() -> Q:
@@ -307,16 +307,16 @@ def ledger_record_condition() -> Q:
     return Q(entity_type=OuterRef("entity_type"), record=OuterRef("entity_id"))
 
 
-def write_loops() -> list[WriteLoop]:
+def write_loops() -> list[ThrottledField]:
     """Return the write loops by field, the one with the most records first; two queries."""
-    found: dict[tuple[str, str], list[FieldLoop]] = {}
+    found: dict[tuple[str, str], list[WriteLoop]] = {}
     # The first to end comes first, and `until` and the first few records are taken from there.
-    for loop in throttled_fields().order_by("damped_until", "id"):
+    for loop in throttled_fields().order_by("throttled_until", "id"):
         found.setdefault((loop.entity_type, loop.key), []).append(loop)
     rows = FieldMapping.objects.select_related("link").filter(key__in={key for _type, key in found})
     mappings = {(row.link.entity_type, row.key): row for row in rows}
     fields = [
-        WriteLoop(mappings[key], len(loops), loops[:MAX_RECORDS_SHOWN])
+        ThrottledField(mappings[key], len(loops), loops[:MAX_RECORDS_SHOWN])
         for key, loops in found.items()
         if key in mappings
     ]
@@ -329,11 +329,11 @@ def throttled_records(mapping: FieldMapping) -> list[UUID]:
     return list(loops.order_by("entity_id").values_list("entity_id", flat=True))
 
 
-def throttle_reason(loop: FieldLoop, label: str) -> str:
+def throttle_reason(loop: WriteLoop, label: str) -> str:
     """Say who rewrites one record's field, and until when nothing is sent to it."""
     times = len(loop.times)
     often = f"{times} times within an hour" if times > 1 else "again"
-    until = day_and_time(loop.damped_until) if loop.damped_until else ""
+    until = day_and_time(loop.throttled_until) if loop.throttled_until else ""
     return (
         f"“{label}” was rewritten {often} by {loop.by or 'somebody'} on the board after our writes, so nothing is "
         f"sent to it until {until}."

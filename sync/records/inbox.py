@@ -39,11 +39,11 @@ WITH link AS MATERIALIZED (
         THEN entity_type = ANY (%(named)s::text[]) ELSE board_id = %(board_id)s AND board_id <> '' END
     ORDER BY array_position(%(types)s::text[], entity_type::text) LIMIT 1
 ), stored AS (
-    INSERT INTO sync_webhook_events (trigger_id, board_id, item_id, column_id, type, body, outcome, weighed_at)
+    INSERT INTO sync_webhook_events (trigger_id, board_id, item_id, column_id, type, body, outcome, processed_at)
     SELECT %(trigger_id)s, %(board_id)s, %(item_id)s, %(column_id)s, %(type)s, %(body)s, outcome,
         CASE WHEN outcome = '' THEN NULL ELSE sync_now() END
     FROM (SELECT CASE WHEN EXISTS (SELECT FROM link) THEN %(outcome)s ELSE %(no_board)s END AS outcome) AS told
-    WHERE NOT EXISTS (SELECT FROM sync_refused_items AS item WHERE item.item_id = %(item_id)s::varchar AND item.erased)
+    WHERE NOT EXISTS (SELECT FROM sync_ignored_items AS item WHERE item.item_id = %(item_id)s::varchar AND item.erased)
     ON CONFLICT (trigger_id, item_id, column_id, type) DO NOTHING
     RETURNING outcome
 ), record AS MATERIALIZED (
@@ -66,8 +66,8 @@ WITH link AS MATERIALIZED (
     INSERT INTO sync_unmatched_items (entity_type, board_id, item_id, name, reason_code)
     SELECT meant.entity_type, %(board_id)s, %(item_id)s, %(name)s, 'queued'
     FROM meant WHERE %(notes)s AND NOT EXISTS (SELECT FROM record)
-        AND NOT EXISTS (SELECT FROM sync_refused_items AS ignored
-            WHERE ignored.entity_type = meant.entity_type AND ignored.item_id = %(item_id)s AND ignored.let_go)
+        AND NOT EXISTS (SELECT FROM sync_ignored_items AS ignored
+            WHERE ignored.entity_type = meant.entity_type AND ignored.item_id = %(item_id)s AND ignored.unlinked)
         AND NOT EXISTS (SELECT FROM sync_tombstones AS tombstone WHERE tombstone.entity_type = meant.entity_type
             AND tombstone.monday_id = %(item_id)s AND tombstone.state <> 'restored')
     ON CONFLICT (item_id, entity_type) DO NOTHING

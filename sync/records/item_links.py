@@ -13,7 +13,7 @@ from sync import registry
 from sync.choices import Cause, Priority, SyncDirection
 from sync.clock import SyncNow
 from sync.kernel.action_errors import Conflict
-from sync.models import Decision, RefusedItem, SyncedModel, UnmatchedItem, WebhookEvent
+from sync.models import Decision, IgnoredItem, SyncedModel, UnmatchedItem, WebhookEvent
 from sync.models.state import event_item_name
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many, mark_many_pending
@@ -37,15 +37,15 @@ def ignore_item(entity_type: str, item_id: str, entity_id: UUID | None, reason: 
     unmatched = UnmatchedItem.objects.filter(entity_type=entity_type, item_id=item_id)
     unmatched.update(ignored_at=Coalesce("ignored_at", SyncNow()))
     # Overwrites: an unlinking is the latest word about the item.
-    RefusedItem.objects.update_or_create(
-        entity_type=entity_type, item_id=item_id, defaults={"reason": reason, "let_go": True, "entity_id": entity_id}
+    IgnoredItem.objects.update_or_create(
+        entity_type=entity_type, item_id=item_id, defaults={"reason": reason, "unlinked": True, "entity_id": entity_id}
     )
 
 
 def exclude_match(entity_type: str, item_id: str, entity_id: UUID, reason: str) -> None:
     """Store that an item is not this record's, unless more is known of it already."""
     # Doesn't overwrite: an ignored item must not become a mere exclusion.
-    RefusedItem.objects.get_or_create(
+    IgnoredItem.objects.get_or_create(
         entity_type=entity_type, item_id=item_id, defaults={"reason": reason, "entity_id": entity_id}
     )
 
@@ -97,18 +97,18 @@ def request_recreation(record: SyncedModel, by: str) -> None:
     notify.notify_now(record.entity_type())  # after the commit, so that the worker sees the row
 
 
-def unlinked_item(record: SyncedModel) -> RefusedItem | None:
+def unlinked_item(record: SyncedModel) -> IgnoredItem | None:
     """Return the item from which this record was last unlinked, if one is stored."""
     return unlinked_items(record.entity_type(), [record.pk]).get(record.pk)
 
 
-def unlinked_items(entity_type: str, ids: Sequence[UUID]) -> dict[UUID, RefusedItem]:
+def unlinked_items(entity_type: str, ids: Sequence[UUID]) -> dict[UUID, IgnoredItem]:
     """Return for each of these records the item from which it was last unlinked, where one is stored.
 
     An item is stored for one record only. Where set-up left out several records that are like it, the others
     are found by their own decisions.
     """
-    rows = RefusedItem.objects.filter(entity_type=entity_type, let_go=True)
+    rows = IgnoredItem.objects.filter(entity_type=entity_type, unlinked=True)
     own = {row.entity_id: row for row in rows.filter(entity_id__in=ids).order_by("at", "id") if row.entity_id}
     others = [one for one in ids if one not in own]
     if not others:
@@ -132,7 +132,7 @@ def relink(record: SyncedModel, by: str) -> str:
         item_id = _relinkable_item(current)
         model._default_manager.filter(pk=current.pk).update(monday_id=item_id, sync_enabled=True)
         # The item has a record again, so it is no longer ignored.
-        RefusedItem.objects.filter(entity_type=current.entity_type(), item_id=item_id).delete()
+        IgnoredItem.objects.filter(entity_type=current.entity_type(), item_id=item_id).delete()
         Decision.objects.create(
             entity_type=current.entity_type(),
             entity_id=current.pk,

@@ -16,7 +16,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from sync import registry
-from sync.choices import GuardKind, QueueDirection, QueueStatus, RecordSyncStatus
+from sync.choices import ApprovalKind, QueueDirection, QueueStatus, RecordSyncStatus
 from sync.kernel.conflict_store import current_store
 from sync.kernel.counters import BOARD, COUNTERS, INFINITE, LATENCY, LATENCY_BOUNDS, SUM, Metric
 from sync.kernel.db import fetch_rows
@@ -42,7 +42,7 @@ _INBOX = """
         SELECT board.entity_type, event.item_id, count(*) AS events, min(event.received_at) AS oldest
         FROM sync_webhook_events AS event
         JOIN unnest(%s::text[], %s::text[]) AS board (entity_type, board_id) ON board.board_id = event.board_id
-        WHERE event.weighed_at IS NULL GROUP BY 1, 2
+        WHERE event.processed_at IS NULL GROUP BY 1, 2
     ), keys AS (
         SELECT items.*, 'item ' || items.item_id AS key FROM items
         UNION ALL
@@ -66,21 +66,21 @@ _INBOX = """
 _FIGURES = """
     SELECT name, entity_type, label, bucket, value FROM sync_metric_counts
     UNION ALL
-    SELECT 'guard_held', board.entity_type, act.kind, '', held.number
+    SELECT 'guard_held', board.entity_type, act.kind, '', pending.number
     FROM unnest(%(types)s::text[]) AS board (entity_type)
     CROSS JOIN unnest(%(kinds)s::text[]) AS act (kind)
     CROSS JOIN LATERAL (
-        SELECT count(*) AS number FROM sync_guarded_acts
-        WHERE entity_type = board.entity_type AND kind = act.kind AND state = 'held') AS held
+        SELECT count(*) AS number FROM sync_approval_requests
+        WHERE entity_type = board.entity_type AND kind = act.kind AND state = 'pending') AS pending
     UNION ALL
     SELECT figure.name, board.entity_type, '', '', figure.value
     FROM unnest(%(types)s::text[]) AS board (entity_type)
     CROSS JOIN LATERAL (
-        SELECT at, sampled, drifted FROM sync_audits WHERE entity_type = board.entity_type
+        SELECT at, compared, differed FROM sync_verifications WHERE entity_type = board.entity_type
         ORDER BY at DESC LIMIT 1) AS newest
     CROSS JOIN LATERAL (VALUES
         ('audit_timestamp_seconds', extract(epoch FROM newest.at)),
-        ('audit_sampled', newest.sampled), ('audit_drifted', newest.drifted)) AS figure (name, value)
+        ('audit_sampled', newest.compared), ('audit_drifted', newest.differed)) AS figure (name, value)
 """
 
 Amount = float | datetime | None
@@ -108,7 +108,7 @@ class Scrape:
     @cached_property
     def figures(self) -> Mapping[tuple[str, str, str, str], float]:
         """By name, board, label and bucket: what only grows; and what of these boards is counted in one statement."""
-        params = {"types": list(self.status.links), "kinds": GuardKind.values}
+        params = {"types": list(self.status.links), "kinds": ApprovalKind.values}
         rows = fetch_rows(_FIGURES, params)
         return {(name, board, label, bucket): float(value) for name, board, label, bucket, value in rows}
 
@@ -200,7 +200,7 @@ def _states(scrape: Scrape) -> Series:
 
 def _breaker(scrape: Scrape) -> Series:
     account = scrape.status.account
-    waits = account.paused_until is not None and account.paused_until > scrape.status.now
+    waits = account.stopped_until is not None and account.stopped_until > scrape.status.now
     yield ["outage"], account.needs_probe
     yield ["limit"], waits and not account.needs_probe
 
@@ -250,7 +250,7 @@ GAUGES = (
         "board_last_look_timestamp_seconds",
         "When a pass last called Monday; absent before the first.",
         BOARD,
-        query=_by_link(lambda link, now: link.last_look),
+        query=_by_link(lambda link, now: link.last_pass_at),
     ),
     Gauge(
         "board_last_sweep_timestamp_seconds",

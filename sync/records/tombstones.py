@@ -11,12 +11,12 @@ from django.db import DatabaseError, OperationalError, transaction
 from django.db.models import QuerySet
 
 from sync import registry
-from sync.choices import Cause, Operation, Priority, QueueDirection, RecordGone, TombstoneState
+from sync.choices import Cause, DeletedRecordPolicy, Operation, Priority, QueueDirection, TombstoneState
 from sync.clock import SyncNow
 from sync.kernel import process
 from sync.kernel.action_errors import RestoreError
 from sync.kernel.messages import TombstoneReason
-from sync.models import Decision, RefusedItem, SyncedModel, SyncMetadata, Tombstone
+from sync.models import Decision, IgnoredItem, SyncedModel, SyncMetadata, Tombstone
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many
 from sync.registry import link_of
@@ -104,7 +104,7 @@ def restore_record(
     )
     # The item is this record's again, so it is no longer ignored.
     if record.monday_id:
-        ignored_items = RefusedItem.objects.filter(entity_type=tombstone.entity_type, item_id=record.monday_id)
+        ignored_items = IgnoredItem.objects.filter(entity_type=tombstone.entity_type, item_id=record.monday_id)
         ignored_items.delete()
     return record
 
@@ -141,7 +141,7 @@ def prune_tombstones() -> int:
     while not process.is_shutting_down() and (rows := list(prunable_tombstones()[:PRUNE_BATCH])):
         # Its item is still on the board and would otherwise create a new record at its next edit.
         ignored_items = [
-            RefusedItem(
+            IgnoredItem(
                 entity_type=row.entity_type,
                 item_id=row.monday_id,
                 reason=f"It belonged to “{row.data.get('name', 'a record')}”, which was deleted in NPD on "
@@ -151,7 +151,7 @@ def prune_tombstones() -> int:
             if row.state == TombstoneState.KEPT and row.monday_id
         ]
         with transaction.atomic():
-            RefusedItem.objects.bulk_create(ignored_items, ignore_conflicts=True)
+            IgnoredItem.objects.bulk_create(ignored_items, ignore_conflicts=True)
             for row in rows:
                 # The ledger of a record that exists again is in use.
                 if not registry.entity(row.entity_type).model._default_manager.filter(pk=row.entity_id).exists():
@@ -168,10 +168,13 @@ def prunable_tombstones() -> QuerySet[Tombstone]:
 
 
 _CONSEQUENCES = {
-    RecordGone.ARCHIVE: ("Its item is archived on Monday.", "Their items are archived on Monday."),
-    RecordGone.DELETE: ("Its item is deleted on Monday.", "Their items are deleted on Monday."),
-    RecordGone.UNLINK: ("Its item is unlinked and stays on Monday.", "Their items are unlinked and stay on Monday."),
-    RecordGone.ASK: ("You are asked what happens to its item.", "You are asked what happens to their items."),
+    DeletedRecordPolicy.ARCHIVE: ("Its item is archived on Monday.", "Their items are archived on Monday."),
+    DeletedRecordPolicy.DELETE: ("Its item is deleted on Monday.", "Their items are deleted on Monday."),
+    DeletedRecordPolicy.UNLINK: (
+        "Its item is unlinked and stays on Monday.",
+        "Their items are unlinked and stay on Monday.",
+    ),
+    DeletedRecordPolicy.ASK: ("You are asked what happens to its item.", "You are asked what happens to their items."),
 }
 
 _EXCEPTION = (
@@ -182,14 +185,14 @@ _EXCEPTION = (
 
 def item_consequence(entity_type: str) -> str:
     """Return what becomes of a deleted record's item, by its board link's policy."""
-    return f"{_CONSEQUENCES[_record_gone_policy(entity_type)][0]} {_EXCEPTION}"
+    return f"{_CONSEQUENCES[_deleted_record_policy(entity_type)][0]} {_EXCEPTION}"
 
 
 def items_consequence(entity_type: str) -> str:
     """Return the same for several records."""
-    return f"{_CONSEQUENCES[_record_gone_policy(entity_type)][1]} {_EXCEPTION}"
+    return f"{_CONSEQUENCES[_deleted_record_policy(entity_type)][1]} {_EXCEPTION}"
 
 
-def _record_gone_policy(entity_type: str) -> RecordGone:
+def _deleted_record_policy(entity_type: str) -> DeletedRecordPolicy:
     link = link_of(entity_type)
-    return RecordGone(link.record_gone) if link else RecordGone.ARCHIVE
+    return DeletedRecordPolicy(link.deleted_record_policy) if link else DeletedRecordPolicy.ARCHIVE

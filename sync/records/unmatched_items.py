@@ -21,7 +21,7 @@ from sync.clock import sync_now
 from sync.kernel.action_errors import Conflict
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import UnmatchedReason
-from sync.models import BoardLink, RefusedItem, SyncedModel, SyncQueue, UnmatchedItem
+from sync.models import BoardLink, IgnoredItem, SyncedModel, SyncQueue, UnmatchedItem
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_item_many
 from sync.records import availability
@@ -52,8 +52,8 @@ _FOUND = """
 # Whoever deals with an item counts as having met it: its record, a person who ignores it, its deleted record.
 _IS_NEW = """
     NOT ({owned}) AND (%(decided)s OR (
-        NOT EXISTS (SELECT FROM sync_refused_items AS ignored WHERE ignored.entity_type = %(entity_type)s
-            AND ignored.item_id = found.item_id AND ignored.let_go)
+        NOT EXISTS (SELECT FROM sync_ignored_items AS ignored WHERE ignored.entity_type = %(entity_type)s
+            AND ignored.item_id = found.item_id AND ignored.unlinked)
         AND NOT EXISTS (SELECT FROM sync_tombstones AS tombstone WHERE tombstone.entity_type = %(entity_type)s
             AND tombstone.monday_id = found.item_id AND tombstone.state <> 'restored')))
 """
@@ -242,14 +242,14 @@ def _ignore(rows: QuerySet[UnmatchedItem], by: str) -> int:
         found = list(locked.only("id", "entity_type", "item_id", "reason_code"))
         UnmatchedItem.objects.filter(pk__in=[row.pk for row in found]).update(ignored_at=sync_now(), ignored_by=by)
         # Of an item that was kept from one record that record stays remembered.
-        RefusedItem.objects.bulk_create(
+        IgnoredItem.objects.bulk_create(
             [
-                RefusedItem(entity_type=row.entity_type, item_id=row.item_id, let_go=True, reason=f"{by} ignored it.")
+                IgnoredItem(entity_type=row.entity_type, item_id=row.item_id, unlinked=True, reason=f"{by} ignored it.")
                 for row in found
             ],
             update_conflicts=True,
             unique_fields=["entity_type", "item_id"],
-            update_fields=["let_go", "reason"],
+            update_fields=["unlinked", "reason"],
         )
         # What was asked for and has not begun is not done any more.
         for entity_type, ids in _ids_by_type(found):
@@ -277,18 +277,18 @@ def _undo_ignore(rows: QuerySet[UnmatchedItem], by: str) -> int:
         found = list(locked.only("id", "entity_type", "item_id", "reason_code"))
         UnmatchedItem.objects.filter(pk__in=[row.pk for row in found]).update(ignored_at=None, ignored_by="")
         for entity_type, ids in _ids_by_type(found):
-            ignored = RefusedItem.objects.filter(entity_type=entity_type, item_id__in=ids, let_go=True)
+            ignored = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=ids, unlinked=True)
             ignored.filter(entity_id=None).delete()
         _enqueue_requests([row for row in found if row.reason_code in _ASKED_REASONS], {"by": by})
     return len(found)
 
 
-def consider_again(rows: QuerySet[RefusedItem]) -> int:
+def consider_again(rows: QuerySet[IgnoredItem]) -> int:
     """Forget that items are ignored, and check each like a new one; return how many."""
     return retry_on_lock_timeout(lambda: _consider_again(rows))
 
 
-def _consider_again(rows: QuerySet[RefusedItem]) -> int:
+def _consider_again(rows: QuerySet[IgnoredItem]) -> int:
     with transaction.atomic():
         for entity_type, ids in _ids_by_type(rows.all()):
             relist(entity_type, *ids)
@@ -297,7 +297,7 @@ def _consider_again(rows: QuerySet[RefusedItem]) -> int:
         for entity_type, ids in _ids_by_type(found):
             enqueue_item_many(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON)
             transaction.on_commit(partial(notify.notify_now, entity_type), robust=True)
-        RefusedItem.objects.filter(pk__in=[row.pk for row in found]).delete()
+        IgnoredItem.objects.filter(pk__in=[row.pk for row in found]).delete()
     return len(found)
 
 
@@ -354,7 +354,7 @@ def recent_requests(by: str, now: datetime) -> list[ItemRequest]:
     return sorted(asked, key=lambda request: request.at or now, reverse=True)[:MAX_LISTED]
 
 
-def _ids_by_type(rows: Iterable[UnmatchedItem | RefusedItem]) -> Iterable[tuple[str, list[str]]]:
+def _ids_by_type(rows: Iterable[UnmatchedItem | IgnoredItem]) -> Iterable[tuple[str, list[str]]]:
     ordered = sorted(rows, key=lambda row: (row.entity_type, row.item_id))
     return [(kind, [row.item_id for row in of_type]) for kind, of_type in groupby(ordered, lambda row: row.entity_type)]
 

@@ -30,23 +30,23 @@ from sync.kernel import periodic_jobs
 from sync.kernel.conflict_store import FieldConflict
 from sync.models import (
     ApiToken,
+    ApprovalRequest,
     BoardLink,
     Decision,
     Export,
     ExportState,
-    FieldLoop,
     FieldMapping,
-    GuardedAct,
+    IgnoredItem,
     Intent,
     MondayAccount,
     NotificationReceiver,
     QueuePause,
-    RefusedItem,
-    SyncAudit,
     SyncMetadata,
     SyncQueue,
     Tombstone,
     UnmatchedItem,
+    Verification,
+    WriteLoop,
 )
 from sync.operations import attention
 from sync.outbox import pauses
@@ -66,15 +66,17 @@ FILE = "Name,Email,Phone,Hobby\nAnne,zoe@example.com,,Chess\nBob,no address,1,Go
 def furnish(world: dict[str, Any], person: User) -> None:
     """Give every list something to show, beside the records in every state."""
     synced = world["synced"]
-    for number, (kind, state) in enumerate((("clear_monday", "held"), ("items", "held"), ("records", "approved"))):
-        GuardedAct.objects.create(
+    for number, (kind, state) in enumerate(
+        (("clear_monday", "pending"), ("items", "pending"), ("records", "approved"))
+    ):
+        ApprovalRequest.objects.create(
             entity_type="contact", entity_id=synced.pk, kind=kind, state=state, key=f"k{number}", label="Phone “1”"
         )  # fmt: skip
-    SyncAudit.objects.create(entity_type="contact", sampled=3, drifted=1)
+    Verification.objects.create(entity_type="contact", compared=3, differed=1)
     Tombstone.objects.create(
         entity_type="contact", entity_id=uuid.uuid4(), data={"name": "Gone Girl"}, monday_id="5099"
     )
-    RefusedItem.objects.create(entity_type="contact", item_id="7002", reason="A person let it go.")
+    IgnoredItem.objects.create(entity_type="contact", item_id="7002", reason="A person let it go.")
     UnmatchedItem.objects.create(
         entity_type="contact", item_id="7003", name="Zoe’s item", values={"role_title": "Chef"}
     )
@@ -98,7 +100,7 @@ def furnish(world: dict[str, Any], person: User) -> None:
         )
     QueuePause.objects.create(entity_type="organization", direction="to_npd", paused_by="dora", why="Moving house")
     MondayAccount.objects.update(
-        pause_reason="Monday refuses the token.", paused_until=sync_now() + timedelta(minutes=5)
+        stop_reason="Monday refuses the token.", stopped_until=sync_now() + timedelta(minutes=5)
     )
 
 
@@ -119,13 +121,15 @@ def crowd(world: dict[str, Any]) -> None:
     FieldMapping.objects.filter(link=link, key="role_title").update(problem=gone)
     FieldMapping.objects.filter(link=link, key="notes").update(direction="npd_to_monday")
     for key in ("phone", "notes"):
-        FieldLoop.objects.create(
-            entity_type="contact", entity_id=synced.pk, key=key, by="an automation", damped=1,
-            damped_until=sync_now() + timedelta(hours=1), times=[{"at": "x", "write": "1"}] * 5,
+        WriteLoop.objects.create(
+            entity_type="contact", entity_id=synced.pk, key=key, by="an automation", throttle_count=1,
+            throttled_until=sync_now() + timedelta(hours=1), times=[{"at": "x", "write": "1"}] * 5,
         )  # fmt: skip
-    GuardedAct.objects.create(entity_type="contact", entity_id=synced.pk, kind="records", state="held", label=LONG)
+    ApprovalRequest.objects.create(
+        entity_type="contact", entity_id=synced.pk, kind="records", state="pending", label=LONG
+    )
     held = {"email": {"reason": f"Monday rejected “{LONG}”: it is no address.", "side": "monday"}}
-    SyncMetadata.objects.filter(entity_id=str(synced.pk)).update(held=held)
+    SyncMetadata.objects.filter(entity_id=str(synced.pk)).update(blocked_fields=held)
     Organization.objects.update(name="Gesellschaft für allerlei Nützliches mbH & Co. KG")
     Contact.objects.filter(pk=synced.pk).update(role_title=LONG)
     UnmatchedItem.objects.filter(item_id="7003").update(name=LONG)
@@ -159,7 +163,7 @@ def conflict_pages(by: User) -> Iterator[str]:
     yield f"{CONFLICTS}rule/{FieldMapping.objects.get(link__entity_type='contact', key='phone').pk}/"
     refused, left = rejected_too("Ann", "73"), rejected_too("Bea", "74")
     answer = answer_rejection(named(left), by=by, choose="npd", value="", seen=SEEN)
-    yield from (f"{CONFLICTS}refused/", page_of(refused), page_of(left), f"{page_of(refused)}?answered={answer.pk}")
+    yield from (f"{CONFLICTS}rejected/", page_of(refused), page_of(left), f"{page_of(refused)}?answered={answer.pk}")
     yield from (f"{CONFLICTS}{conflict.pk}/screen/" for conflict in SyncConflict.objects.all())
 
 
@@ -230,8 +234,8 @@ def by_name(world: dict[str, Any]) -> Iterator[str]:
     dead = SyncQueue.objects.filter(status="failed").latest("id")
     yield reverse("admin:sync_syncqueue_change", args=[dead.pk])
     yield reverse("admin:sync_decision_undo", args=[Decision.objects.latest("id").pk])
-    act = GuardedAct.objects.filter(state="held").latest("id")
-    yield (f"/admin/sync/guardedact/decide/?how=reject&entity_type=contact&kind={act.kind}&upto={act.pk}")
+    act = ApprovalRequest.objects.filter(state="pending").latest("id")
+    yield (f"/admin/sync/approvalrequest/decide/?how=reject&entity_type=contact&kind={act.kind}&upto={act.pk}")
     timed = PeriodicTask.objects.filter(task__in=["sync.sweep", "sync.prune"])
     yield from (reverse("admin:django_celery_beat_periodictask_change", args=[entry.pk]) for entry in timed)
     yield from (reverse("admin:auth_group_change", args=[group.pk]) for group in Group.objects.all()[:1])

@@ -126,7 +126,7 @@ def held(name: str, item: str) -> Contact:
     made = contact(name, email="nobody@invalid")
     mark(made, RecordSyncStatus.PENDING, item)
     entry = {"reason": "Monday refuses this email: it isn't valid.", "code": "invalid", "side": "npd"}
-    ledger(made, SyncStatus.COMPLETED, held={"email": entry})
+    ledger(made, SyncStatus.COMPLETED, blocked_fields={"email": entry})
     return made
 
 

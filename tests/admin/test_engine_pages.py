@@ -19,8 +19,8 @@ from sync.models import (
     ApiToken,
     BoardLink,
     FieldMapping,
+    IgnoredItem,
     Intent,
-    RefusedItem,
     SyncQueue,
     UnmatchedItem,
     WebhookDelivery,
@@ -137,16 +137,16 @@ def test_a_board_says_how_many_items_it_has_and_leads_to_monday(
 
 
 def test_deleting_a_refusal_asks_again(browser_of_person: Client, world: dict[str, Any]) -> None:
-    refused = RefusedItem.objects.create(entity_type="contact", item_id="8001", reason="It has no name.")
-    url = reverse("admin:sync_refuseditem_delete", args=[refused.pk])
+    refused = IgnoredItem.objects.create(entity_type="contact", item_id="8001", reason="It has no name.")
+    url = reverse("admin:sync_ignoreditem_delete", args=[refused.pk])
     answer = browser_of_person.post(url, {"post": "yes"}, follow=True)
     assert "1 item will be checked again." in words_of(answer.content.decode())
-    assert not RefusedItem.objects.exists()
+    assert not IgnoredItem.objects.exists()
     assert SyncQueue.objects.get(remote_id="8001").status == "pending"
 
 
 def test_the_ledger_finds_records_with_held_fields(browser_of_person: Client, world: dict[str, Any]) -> None:
-    html = browser_of_person.get("/admin/sync/syncmetadata/?held=yes").content.decode()
+    html = browser_of_person.get("/admin/sync/syncmetadata/?blocked=yes").content.decode()
     assert "Blocked: Email." in row_of(html, "محمد علي")
     assert len(re.findall(r'<tr class="data-row', html)) == 1
 
@@ -169,7 +169,7 @@ def test_lists_name_boards_records_and_fields_and_details_fold_what_is_technical
     synced = world["synced"]
     known = WebhookEvent.objects.create(
         trigger_id="t1", board_id="9002", item_id="5001", column_id="phone", type="update_column_value",
-        body={"event": {"pulseId": 5001}}, weighed_at=states.sync_now(),
+        body={"event": {"pulseId": 5001}}, processed_at=states.sync_now(),
         outcome="processed in pass d0b1b34d-7d54-4c1e-8f7a-0a4a3e6d2c11",
     )  # fmt: skip
     Intent.objects.create(

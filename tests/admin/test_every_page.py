@@ -24,7 +24,7 @@ GUIDE = "/admin/sync/mondayaccount/connect/"
 
 def test_the_first_page_lists_what_needs_a_person(browser_of_person: Client, world: dict[str, Any]) -> None:
     MondayAccount.objects.update(
-        pause_reason="Monday refuses the token.", paused_until=states.sync_now() + states.timedelta(minutes=1)
+        stop_reason="Monday refuses the token.", stopped_until=states.sync_now() + states.timedelta(minutes=1)
     )
     text = words_of(browser_of_person.get("/admin/").content.decode())
     assert "1 conflict to resolve" in text
@@ -148,7 +148,7 @@ def test_the_sidebar_has_eight_entries_and_the_settings_lead_to_all_other_pages(
 @pytest.mark.parametrize(
     ("term", "path"),
     [("Inbox", "/admin/inbox/"), ("settings", "/admin/settings/"), ("gloss", "/admin/glossary/"),
-     ("blocked f", "/admin/sync/boardlink/held/"), ("webhooks", "/admin/sync/webhookevent/")],
+     ("blocked f", "/admin/sync/boardlink/blocked/"), ("webhooks", "/admin/sync/webhookevent/")],
 )  # fmt: skip
 def test_every_page_is_found_by_its_name(
     browser_of_person: Client, world: dict[str, Any], term: str, path: str

@@ -26,19 +26,19 @@ from sync.ledger.record_view import RecordState
 from sync.limits import quota
 from sync.models import (
     ApiBudget,
+    ApprovalRequest,
     BoardLink,
-    FieldLoop,
     FieldMapping,
-    GuardedAct,
     HourCount,
     LatencyHour,
     NotificationReceiver,
     QueuePause,
     SetupDraft,
-    SyncAudit,
     SyncMetadata,
     SyncQueue,
+    Verification,
     WebhookEndpoint,
+    WriteLoop,
 )
 from sync.operations import attention
 from sync.outbox import pauses
@@ -93,9 +93,9 @@ def every_part(world: dict[str, Any]) -> dict[str, Any]:
     states.contact("No Sync", sync_direction=SyncDirection.NONE)
     states.contact("Off And None", sync_direction=SyncDirection.NONE, sync_enabled=False)
     both = states.dead("Dead and held")
-    SyncMetadata.objects.filter(entity_id=str(both.pk)).update(held={"email": {"reason": "Refused."}})
+    SyncMetadata.objects.filter(entity_id=str(both.pk)).update(blocked_fields={"email": {"reason": "Refused."}})
     stuck, _ = states.conflicting("Conflict and held", "5104")
-    SyncMetadata.objects.filter(entity_id=str(stuck.pk)).update(held={"email": {"reason": "Refused."}})
+    SyncMetadata.objects.filter(entity_id=str(stuck.pk)).update(blocked_fields={"email": {"reason": "Refused."}})
     SyncQueue.objects.create(entity_type="organization", entity_id=uuid.uuid4(), status="failed")
     return world
 
@@ -196,19 +196,19 @@ def test_a_field_that_is_rewritten_again_and_again_is_told_with_its_records(
     browser_of_person: Client, world: dict[str, Any]
 ) -> None:
     assert "rewritten again" not in text_of(browser_of_person)
-    FieldLoop.objects.create(
-        entity_type="contact", entity_id=world["held"].pk, key="phone", by="the automation “Tidy”", damped=1,
-        damped_until=sync_now() + timedelta(hours=1), times=[],
+    WriteLoop.objects.create(
+        entity_type="contact", entity_id=world["held"].pk, key="phone", by="the automation “Tidy”", throttle_count=1,
+        throttled_until=sync_now() + timedelta(hours=1), times=[],
     )  # fmt: skip
-    FieldLoop.objects.create(
+    WriteLoop.objects.create(
         entity_type="contact", entity_id=world["synced"].pk, key="phone", by="X", times=[],
-        damped_until=sync_now() - timedelta(hours=1),
+        throttled_until=sync_now() - timedelta(hours=1),
     )  # fmt: skip
     html = html_of(browser_of_person)
     assert "Update loop: 1 field of 1 record On the board, the automation “Tidy” writes" in words_of(html)
-    assert 'href="/admin/sync/boardlink/held/?show=throttled"' in html
-    assert "محمد علي" in browser_of_person.get("/admin/sync/boardlink/held/?show=throttled").content.decode()
-    url = "/admin/sync/syncmetadata/?held=loop"
+    assert 'href="/admin/sync/boardlink/blocked/?show=throttled"' in html
+    assert "محمد علي" in browser_of_person.get("/admin/sync/boardlink/blocked/?show=throttled").content.decode()
+    url = "/admin/sync/syncmetadata/?blocked=loop"
     assert listed(browser_of_person, url) == 1
     assert "محمد علي" in browser_of_person.get(url).content.decode()
 
@@ -220,7 +220,7 @@ def test_a_column_that_is_gone_is_told_with_its_board(browser_of_person: Client)
     html = html_of(browser_of_person)
     assert "Contacts: Phone is blocked The column is gone." in words_of(html)
     assert "Gone, too." not in html
-    assert 'href="/admin/sync/boardlink/held/"' in html
+    assert 'href="/admin/sync/boardlink/blocked/"' in html
 
 
 def test_a_column_that_blocks_records_has_one_line_and_other_blocked_fields_theirs(browser_of_person: Client) -> None:
@@ -229,7 +229,7 @@ def test_a_column_that_blocks_records_has_one_line_and_other_blocked_fields_thei
     for number in range(2):
         gone = states.held(f"Gone {number}", f"70{number}")
         fields = {"phone": {"code": "column", "side": "npd", "reason": "The column is gone."}}
-        SyncMetadata.objects.filter(entity_id=gone.pk).update(held=fields)
+        SyncMetadata.objects.filter(entity_id=gone.pk).update(blocked_fields=fields)
     assert tasks_of(browser_of_person) == [("warn", "Contacts: Phone is blocked")]
     assert headline_of(browser_of_person) == "Syncing; 1 thing needs attention"
     states.held("Other", "702")
@@ -294,9 +294,9 @@ def test_the_gravest_comes_first_and_only_what_is_stopped_is_red(
         ("synced", {"phone": {"reason": "It waits.", "code": "relation", "side": "npd"}}),
         ("held", {"email": {"reason": "Monday rejects it.", "side": "monday"}}),
     ):
-        SyncMetadata.objects.filter(entity_id=str(world[name].pk)).update(held=held)
-    GuardedAct.objects.create(
-        entity_type="contact", entity_id=world["synced"].pk, kind="items", state="held", key="k", label="x"
+        SyncMetadata.objects.filter(entity_id=str(world[name].pk)).update(blocked_fields=held)
+    ApprovalRequest.objects.create(
+        entity_type="contact", entity_id=world["synced"].pk, kind="items", state="pending", key="k", label="x"
     )
     pauses.pause("anna", entity_type="contact", direction="to_npd")
     BoardLink.objects.filter(entity_type="organization").update(
@@ -439,7 +439,7 @@ def test_before_the_set_up_the_page_says_where_to_begin(browser_of_person: Clien
     assert "1 failed job" in text_of(browser_of_person)
     states.boards()
     assert "Get started" in text_of(browser_of_person)  # webhooks and the first sync are still to come
-    BoardLink.objects.update(webhooks={"1": {"event": "x", "fingerprint": "y"}}, last_look="2026-01-01T00:00Z")
+    BoardLink.objects.update(webhooks={"1": {"event": "x", "fingerprint": "y"}}, last_pass_at="2026-01-01T00:00Z")
     assert "Get started" not in text_of(browser_of_person)
 
 
@@ -453,14 +453,14 @@ def test_when_all_was_verified_names_the_board_for_which_that_is_the_longest_ago
     states.boards()
     now = sync_now()
 
-    def sampled(entity_type: str, ago: timedelta) -> None:
-        SyncAudit.objects.create(entity_type=entity_type, sampled=5, drifted=0, at=now - ago)
+    def compared(entity_type: str, ago: timedelta) -> None:
+        Verification.objects.create(entity_type=entity_type, compared=5, differed=0, at=now - ago)
 
-    sampled("contact", timedelta(minutes=4))
+    compared("contact", timedelta(minutes=4))
     assert "Oldest: Organizations, not verified yet." in words_of(html_of(browser_of_person))
-    sampled("organization", timedelta(hours=3))
+    compared("organization", timedelta(hours=3))
     assert "Oldest: Organizations, 3 hours ago." in words_of(html_of(browser_of_person))
-    sampled("organization", timedelta(minutes=4))
+    compared("organization", timedelta(minutes=4))
     assert "All boards alike." in words_of(html_of(browser_of_person))
 
 
@@ -473,7 +473,7 @@ def test_the_page_takes_at_most_fifteen_queries_however_much_there_is(
     today = sync_now().date()
     limits = {"day_limit": 1000, "minute_limit": 1000, "points_limit": 5_000_000, "day": today, "day_calls": 10}
     ApiBudget.objects.update_or_create(id=1, defaults=limits)
-    SyncAudit.objects.create(entity_type="contact", sampled=100, drifted=1)
+    Verification.objects.create(entity_type="contact", compared=100, differed=1)
 
     def queries() -> int:
         with CaptureQueriesContext(connection) as found:

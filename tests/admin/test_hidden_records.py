@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from npd.models import Contact, Organization
-from sync.models import Decision, GuardedAct, Intent, RefusedItem, SyncAudit, SyncMetadata, SyncQueue
+from sync.models import ApprovalRequest, Decision, IgnoredItem, Intent, SyncMetadata, SyncQueue, Verification
 from tests.admin import states
 from tests.admin.forms import values_of
 from tests.api.conftest import with_token
@@ -35,7 +35,7 @@ def sync_state(contact: Contact) -> Model:
     held = {"phone": {"reason": QUOTED, "code": "rejected"}}
     conflicts = {"fields": ["phone"], "values": {"phone": {"local": QUOTED}}}
     return SyncMetadata.objects.create(
-        entity_type="contact", entity_id=str(contact.pk), last_error=QUOTED, note=QUOTED, held=held,
+        entity_type="contact", entity_id=str(contact.pk), last_error=QUOTED, note=QUOTED, blocked_fields=held,
         base={"phone": [QUOTED]}, conflicts=conflicts,
     )  # fmt: skip
 
@@ -56,21 +56,21 @@ ROWS: dict[str, Callable[[Contact], Model]] = {
     "activity": lambda contact: Decision.objects.create(
         entity_type="contact", entity_id=contact.pk, kind="push", key="phone", sentence=QUOTED, values={"after": QUOTED}
     ),
-    "ignored item": lambda contact: RefusedItem.objects.create(
-        entity_type="contact", item_id="5", entity_id=contact.pk, reason=QUOTED, let_go=True
+    "ignored item": lambda contact: IgnoredItem.objects.create(
+        entity_type="contact", item_id="5", entity_id=contact.pk, reason=QUOTED, unlinked=True
     ),
-    "approval": lambda contact: GuardedAct.objects.create(
+    "approval": lambda contact: ApprovalRequest.objects.create(
         entity_type="contact",
         entity_id=contact.pk,
         kind="records",
-        state="held",
+        state="pending",
         label=QUOTED,
         values={"phone": QUOTED},
     ),
 }
 BY_API = {
     "failed job": "sync/queue/", "waiting job": "sync/queue/", "sync state": "sync/states/",
-    "ignored item": "sync/ignored-items/", "approval": "sync/guard/",
+    "ignored item": "sync/ignored-items/", "approval": "sync/approvals/",
 }  # fmt: skip
 
 
@@ -145,16 +145,16 @@ def test_blocked_values_quote_a_record_to_whoever_may_see_it_alone(client: Clien
     SyncMetadata.objects.update(conflicts={})
     for more, is_told in ([], False), (["change_contact"], True):
         client.force_login(reader_of(row, *more))
-        page = client.get("/admin/sync/boardlink/held/").content.decode()
+        page = client.get("/admin/sync/boardlink/blocked/").content.decode()
         assert (QUOTED in page, HIDDEN in page) == (is_told, not is_told)
 
 
 def test_what_a_verification_found_is_told_to_whoever_may_see_the_records(client: Client, contact: Contact) -> None:
     found = {"record": str(contact.pk), "name": "Ann", "fields": [{"field": "phone", "words": QUOTED}]}
-    row = SyncAudit.objects.create(entity_type="contact", sampled=3, drifted=1, details=[found])
+    row = Verification.objects.create(entity_type="contact", compared=3, differed=1, details=[found])
     for more, is_told in ([], False), (["view_contact"], True):
         client.force_login(reader_of(row, *more))
-        page = client.get(f"/admin/sync/syncaudit/{row.pk}/change/").content.decode()
+        page = client.get(f"/admin/sync/verification/{row.pk}/change/").content.decode()
         assert (QUOTED in page, HIDDEN in page) == (is_told, not is_told)
 
 

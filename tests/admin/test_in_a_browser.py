@@ -371,7 +371,7 @@ def test_the_field_that_monday_rejects_is_marked_in_the_form_and_its_mark_goes_b
     page.locator(".select2-results__option", has_text="Novus").click()
     assert save.evaluate(look) == primary
     page.reload()
-    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(held={})
+    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(blocked_fields={})
     states.mark(record, RecordSyncStatus.SYNCED, "75")
     page.wait_for_function("document.getElementById('npd-mark-email').textContent === ''")
     assert field.evaluate(border) == page.locator("#id_phone").evaluate(border)
@@ -429,7 +429,7 @@ def test_what_needs_attention_is_counted_once_for_all_open_pages_until_something
     # Without a pass, a job or a line of the history: of each table's change alone.
     rejected = {"email": {"reason": "No.", "side": "monday", "code": "rejected", "column": "email", "version": 1}}
     changes: tuple[Callable[[], Any], ...] = (
-        lambda: SyncMetadata.objects.filter(entity_id=str(record.pk)).update(held=rejected),
+        lambda: SyncMetadata.objects.filter(entity_id=str(record.pk)).update(blocked_fields=rejected),
         lambda: UnmatchedItem.objects.create(entity_type="contact", item_id="78", name="Stranger"),
         lambda: UnmatchedItem.objects.all().delete(),
         lambda: Contact.objects.filter(pk=record.pk).delete(),

@@ -168,7 +168,7 @@ def test_a_due_row_says_what_holds_it_beside_its_last_error(browser_of_person: C
 def test_an_account_that_is_paused_by_trouble_is_told_on_every_card(browser_of_person: Client) -> None:
     states.boards()
     MondayAccount.objects.update(
-        pause_reason="Monday refuses the token.", paused_until=sync_now() + timedelta(minutes=5)
+        stop_reason="Monday refuses the token.", stopped_until=sync_now() + timedelta(minutes=5)
     )
     for title in ("Organizations", "Contacts"):
         assert "Stopped Monday refuses the token." in card(browser_of_person, title)

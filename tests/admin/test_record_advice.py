@@ -11,7 +11,7 @@ from django.test import Client
 
 from npd.models import Contact
 from sync.choices import QueueStatus, RecordSyncStatus
-from sync.models import FieldMapping, GuardedAct, QueuePause, RefusedItem, SyncMetadata, SyncQueue
+from sync.models import ApprovalRequest, FieldMapping, IgnoredItem, QueuePause, SyncMetadata, SyncQueue
 from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.test_record_panel import act_url, page_of, posted
@@ -54,29 +54,31 @@ def asked(name: str, item: str) -> Contact:
 
 def unlinked(name: str) -> Contact:
     made = states.disabled(name)
-    RefusedItem.objects.create(entity_type="contact", item_id="99", entity_id=made.pk, reason="x", let_go=True)
+    IgnoredItem.objects.create(entity_type="contact", item_id="99", entity_id=made.pk, reason="x", unlinked=True)
     return made
 
 
 def awaiting_approval(name: str) -> Contact:
     made = states.contact(name)
     states.ledger(made, "pending")
-    GuardedAct.objects.create(entity_type="contact", entity_id=made.pk, kind="records", state="held", label=name)
+    ApprovalRequest.objects.create(
+        entity_type="contact", entity_id=made.pk, kind="records", state="pending", label=name
+    )
     return made
 
 
 def blocked(name: str) -> Contact:
     FieldMapping.objects.filter(key="phone").update(problem="The column is gone.")
     made = states.contact(name)
-    states.ledger(made, "completed", held=BLOCKED)
+    states.ledger(made, "completed", blocked_fields=BLOCKED)
     return made
 
 
 def both_problems(name: str, item: str) -> Contact:
     made = rejected_too(name, item)
     row = SyncMetadata.objects.get(entity_id=str(made.pk))
-    row.held |= BLOCKED
-    row.save(update_fields=["held"])
+    row.blocked_fields |= BLOCKED
+    row.save(update_fields=["blocked_fields"])
     return marked_pending(made, item)
 
 
@@ -207,7 +209,7 @@ def test_the_field_concerned_is_marked_in_the_form_and_read_with_it(browser_of_p
     described = html[html.index('id="id_email_helptext"') :]
     mark = described[: described.index("</div>")]
     assert "Rejected by Monday" in mark
-    assert f"/admin/conflicts/syncconflict/refused/contact/{record.pk}/email/" in mark
+    assert f"/admin/conflicts/syncconflict/rejected/contact/{record.pk}/email/" in mark
     assert '<span class="npd-mark" id="npd-mark-phone" data-live></span>' in html
     assert "Fix email" in page_of(browser_of_person, record)
 
@@ -216,7 +218,7 @@ def test_a_mark_escapes_what_it_says(browser_of_person: Client) -> None:
     states.boards()
     record = blocked("A")
     held = {"phone": BLOCKED["phone"] | {"reason": "<script>alert(1)</script>"}}
-    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(held=held)
+    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(blocked_fields=held)
     html = browser_of_person.get(change_page(record)).content.decode()
     assert "<script>alert(1)" not in html
     assert "&lt;script&gt;alert(1)" in html

@@ -16,7 +16,7 @@ from django.urls import reverse
 
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.models import FieldLoop, FieldMapping, GuardedAct, SyncMetadata, SyncQueue
+from sync.models import ApprovalRequest, FieldMapping, SyncMetadata, SyncQueue, WriteLoop
 from sync.operations import record_requests
 from tests.admin import states
 from tests.admin.test_records import change_page, post_action, words_of
@@ -216,20 +216,20 @@ def test_what_waits_for_approval_and_what_loops_stands_on_the_record_with_its_pa
     browser_of_person: Client, world: dict[str, Any]
 ) -> None:
     record = world["synced"]
-    GuardedAct.objects.create(
-        entity_type="contact", entity_id=record.pk, kind="records", state="held", label="Zoë Ångström"
+    ApprovalRequest.objects.create(
+        entity_type="contact", entity_id=record.pk, kind="records", state="pending", label="Zoë Ångström"
     )
-    FieldLoop.objects.create(
-        entity_type="contact", entity_id=record.pk, key="phone", by="Tidy", damped=1,
-        times=[{"at": "x", "write": "1"}] * 5, damped_until=sync_now() + timedelta(hours=1),
+    WriteLoop.objects.create(
+        entity_type="contact", entity_id=record.pk, key="phone", by="Tidy", throttle_count=1,
+        times=[{"at": "x", "write": "1"}] * 5, throttled_until=sync_now() + timedelta(hours=1),
     )  # fmt: skip
     html = browser_of_person.get(change_page(record)).content.decode()
     text = words_of(html)
     assert "Waits for approval: delete the record (Zoë Ångström)." in text
     assert "“Phone” was rewritten 5 times within an hour by Tidy on the board after our writes" in text
-    assert f'href="/admin/sync/guardedact/?state__exact=held&amp;q={record.pk}"' in html
-    assert 'href="/admin/sync/boardlink/held/?show=throttled"' in html
-    listed = browser_of_person.get(f"/admin/sync/guardedact/?state__exact=held&q={record.pk}")
+    assert f'href="/admin/sync/approvalrequest/?state__exact=pending&amp;q={record.pk}"' in html
+    assert 'href="/admin/sync/boardlink/blocked/?show=throttled"' in html
+    listed = browser_of_person.get(f"/admin/sync/approvalrequest/?state__exact=pending&q={record.pk}")
     assert listed.content.decode().count('<tr class="data-row') == 1
 
 
@@ -238,7 +238,9 @@ def test_who_may_only_look_has_the_table_and_none_of_the_acts(client: Client, wo
     reader.user_permissions.add(Permission.objects.get(codename="view_contact"))
     client.force_login(reader)
     record = world["synced"]
-    GuardedAct.objects.create(entity_type="contact", entity_id=record.pk, kind="records", state="held", label="Secret")
+    ApprovalRequest.objects.create(
+        entity_type="contact", entity_id=record.pk, kind="records", state="pending", label="Secret"
+    )
     html = client.get(change_page(record)).content.decode()
     assert "In sync" in html
     for act in ("pause", "resume", "direction", "read_monday", "sync_now"):
@@ -259,7 +261,7 @@ def test_the_panel_asks_no_more_with_more_fields_held_and_more_history(
     for number in range(20):
         states.decided(record, f"Line {number}")
     SyncMetadata.objects.filter(entity_id=str(record.pk)).update(
-        held={"phone": {"reason": "Refused."}, "email": {"reason": "Refused."}}
+        blocked_fields={"phone": {"reason": "Refused."}, "email": {"reason": "Refused."}}
     )
     with CaptureQueriesContext(connection) as many:
         browser_of_person.get(change_page(record))

@@ -35,7 +35,7 @@ def waits(name: str, *directions: str, **held: dict[str, Any]) -> Contact:
     for direction in directions:
         SyncQueue.objects.create(entity_type="contact", entity_id=made.pk, direction=direction)
     if held:
-        states.ledger(made, "pending", held=held)
+        states.ledger(made, "pending", blocked_fields=held)
     return made
 
 
@@ -115,7 +115,7 @@ def test_each_field_says_its_state_and_why(everything: None) -> None:
     record = Contact.objects.get(name="Synced")
     Contact.objects.filter(pk=record.pk).update(role_title="Chief")
     held = {"email": REJECTED, "phone": KEPT, "notes": BLOCKED}
-    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(held=held, conflicts={"fields": ["name"]})
+    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(blocked_fields=held, conflicts={"fields": ["name"]})
     FieldMapping.objects.filter(link__entity_type="contact", key="organization").update(direction="none")
     record.refresh_from_db()
     found = {one.key: one for one in SyncStateService().describe(record).fields}

@@ -16,7 +16,7 @@ from django.urls import reverse
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.choices import Cause, RecordSyncStatus
-from sync.models import BoardLink, MondayAccount, RefusedItem, SyncQueue
+from sync.models import BoardLink, IgnoredItem, MondayAccount, SyncQueue
 from tests.admin import states
 
 LIST = "/admin/npd/contact/"
@@ -219,7 +219,7 @@ def test_before_a_deletion_the_page_says_what_becomes_of_the_item(
     follows = "Its item is archived on Monday."
     assert follows in asked(world["synced"])
     assert follows not in asked(world["waiting"])
-    BoardLink.objects.update(record_gone="delete")
+    BoardLink.objects.update(deleted_record_policy="delete")
     assert "Its item is deleted on Monday." in asked(world["synced"])
     selected = post_action(browser_of_person, "delete_selected", world["synced"])
     assert "Their items are deleted on Monday." in selected
@@ -243,7 +243,7 @@ def test_an_action_on_what_can_be_no_row_says_so(browser_of_person: Client) -> N
 
 
 def test_sync_now_says_that_it_waits_while_monday_is_paused(browser_of_person: Client, world: dict[str, Any]) -> None:
-    MondayAccount.objects.update(paused_until="2999-01-01T00:00:00Z", pause_reason="Too many calls.")
+    MondayAccount.objects.update(stopped_until="2999-01-01T00:00:00Z", stop_reason="Too many calls.")
     url = reverse("admin:npd_contact_sync_now", args=[world["synced"].pk])
     text = words_of(browser_of_person.post(url, follow=True).content.decode())
     assert "It waits: Too many calls. Next attempt at 2999-01-01 00:00:00 UTC." in text
@@ -283,8 +283,8 @@ def test_all_of_a_list_is_asked_about_anew_where_a_record_came_since(
     item_ids = {"unlink": ("71", "72"), "link_again": (None, None)}[action]
     first, second = (Contact.objects.create(name=f"Angstrom {n}", monday_id=n) for n in item_ids)
     for number, record in enumerate((first, second) if action == "link_again" else (), start=77):
-        RefusedItem.objects.create(
-            entity_type="contact", item_id=str(number), reason="x", let_go=True, entity_id=record.pk
+        IgnoredItem.objects.create(
+            entity_type="contact", item_id=str(number), reason="x", unlinked=True, entity_id=record.pk
         )
     Contact.objects.filter(pk=second.pk).update(name="Zoe")
     filtered = f"{LIST}?q=Angstrom"

@@ -55,7 +55,7 @@ def test_a_stop_is_on_every_page_with_its_cause_and_one_button(
         html = browser_of_person.get(page.format(stopped["synced"].pk)).content.decode()
         assert "Daily limit exceeded" in words_of(stop_of(html)), page
         assert button_of(html) == TRY
-    MondayAccount.objects.update(paused_until=None, pause_reason="", pause_code="")
+    MondayAccount.objects.update(stopped_until=None, stop_reason="", stop_code="")
     for page in PAGES:
         assert not stop_of(browser_of_person.get(page.format(stopped["synced"].pk)).content.decode())
 
@@ -66,7 +66,7 @@ def test_a_token_that_monday_refuses_is_replaced_by_who_may(browser_of_person: C
     assert button_of(html).startswith("/admin/sync/boardlink/set-up/")
     assert browser_of_person.get(button_of(html)).status_code == 200
     # While the next probe is due, nothing is better yet.
-    MondayAccount.objects.update(paused_until=sync_now() - timedelta(minutes=1))
+    MondayAccount.objects.update(stopped_until=sync_now() - timedelta(minutes=1))
     assert button_of(html_of(browser_of_person)).startswith("/admin/sync/boardlink/set-up/")
     assert headline_of(browser_of_person) != "All syncing"
 
@@ -168,7 +168,7 @@ def test_a_stop_that_begins_or_ends_is_another_version_of_every_page(
     BoardLink.objects.update(blocked_reason="", blocked_until=None)
     breaker.trip_account(ConnectionLost("gone"))
     seen.append(version())
-    MondayAccount.objects.update(paused_until=None, needs_probe=False, pause_reason="")
+    MondayAccount.objects.update(stopped_until=None, needs_probe=False, stop_reason="")
     seen.append(version())
     assert all(one != other for one, other in pairwise(seen))
 

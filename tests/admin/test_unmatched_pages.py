@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from npd.models import Contact
-from sync.models import RefusedItem, SyncQueue, UnmatchedItem
+from sync.models import IgnoredItem, SyncQueue, UnmatchedItem
 from tests.admin import states
 from tests.admin.forms import values_of
 from tests.admin.test_records import words_of
@@ -91,7 +91,7 @@ def test_an_item_is_created_linked_ignored_and_listed_again_by_its_buttons(
     assert "Ignored “Item no_key”." in words_of(ignored.content.decode())
     sent = values_of(ignored, "npd-undo-1")
     assert words_of(browser_of_person.post(f"{LIST}undo/", sent, follow=True).content.decode()).count("listed again")
-    assert not RefusedItem.objects.exists()
+    assert not IgnoredItem.objects.exists()
     first.refresh_from_db()
     assert first.ignored_at is None
 
@@ -175,7 +175,7 @@ def test_an_ignored_item_that_is_considered_again_is_listed_again(
 ) -> None:
     browser_of_person.post(f"{LIST}{items[0].pk}/ignore/")
     assert "no_key" not in listed(browser_of_person)
-    ticked = {"_selected_action": RefusedItem.objects.get().pk, "action": "consider_again"}
-    browser_of_person.post("/admin/sync/refuseditem/", ticked)
+    ticked = {"_selected_action": IgnoredItem.objects.get().pk, "action": "consider_again"}
+    browser_of_person.post("/admin/sync/ignoreditem/", ticked)
     assert "no_key" in listed(browser_of_person)
     assert SyncQueue.objects.get(remote_id=items[0].item_id).status == "pending"

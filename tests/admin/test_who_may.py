@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -18,7 +17,6 @@ from uuid import uuid4
 
 import pytest
 from celery import current_app
-from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission, User
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -34,16 +32,16 @@ from npd.models import Contact, Organization
 from sync.clock import sync_now
 from sync.kernel import periodic_jobs
 from sync.models import (
+    ApprovalRequest,
     BoardLink,
     Decision,
-    FieldLoop,
     FieldMapping,
-    GuardedAct,
-    RefusedItem,
+    IgnoredItem,
     SetupDraft,
     SyncQueue,
     Tombstone,
     UnmatchedItem,
+    WriteLoop,
 )
 from sync.operations.setup.fields import stored_choices
 from sync.outbox import pauses
@@ -113,20 +111,20 @@ def paused_record(world: World) -> Callable[[Client], Any]:
     return record_act(world, "waiting", "resume_board", entity_type="contact")
 
 
-def held(world: World) -> GuardedAct:
-    return GuardedAct.objects.create(
-        entity_type="contact", entity_id=world["synced"].pk, kind="clear_monday", state="held", label="Phone"
+def held(world: World) -> ApprovalRequest:
+    return ApprovalRequest.objects.create(
+        entity_type="contact", entity_id=world["synced"].pk, kind="clear_monday", state="pending", label="Phone"
     )
 
 
 def guarded(world: World, how: str) -> Callable[[Client], Any]:
     act = held(world)
-    return ticked("/admin/sync/guardedact/", f"{how}_selected", act.pk, upto=str(act.pk))
+    return ticked("/admin/sync/approvalrequest/", f"{how}_selected", act.pk, upto=str(act.pk))
 
 
 def refused_item(world: World) -> Callable[[Client], Any]:
-    row = RefusedItem.objects.create(entity_type="contact", item_id="77", reason="why")
-    return ticked("/admin/sync/refuseditem/", "consider_again", row.pk)
+    row = IgnoredItem.objects.create(entity_type="contact", item_id="77", reason="why")
+    return ticked("/admin/sync/ignoreditem/", "consider_again", row.pk)
 
 
 def unmatched_row(world: World, *, ignored: bool = False) -> UnmatchedItem:
@@ -152,7 +150,7 @@ def choice(world: World) -> dict[str, str]:
 
 def linked_again(world: World) -> Callable[[Client], Any]:
     record = world["waiting"]
-    RefusedItem.objects.create(entity_type="contact", item_id="77", reason="x", let_go=True, entity_id=record.pk)
+    IgnoredItem.objects.create(entity_type="contact", item_id="77", reason="x", unlinked=True, entity_id=record.pk)
     return ticked("/admin/npd/contact/", "link_again", record.pk)
 
 
@@ -167,12 +165,12 @@ def renamed_noted(world: World) -> Callable[[Client], Any]:
     link.known_titles, link.shape = {"phone": "Phone"}, {"columns": {"phone": {"title": "Mobile"}}}
     link.save()
     form = {"link": str(link.pk), "column": "phone", "title": "Mobile"}
-    return lambda client: client.post("/admin/sync/boardlink/held/note/", form)
+    return lambda client: client.post("/admin/sync/boardlink/blocked/note/", form)
 
 
 def board_asked(world: World) -> Callable[[Client], Any]:
     form = {"link": str(BoardLink.objects.get(entity_type="contact").pk)}
-    return lambda client: client.post("/admin/sync/boardlink/held/check/", form)
+    return lambda client: client.post("/admin/sync/boardlink/blocked/check/", form)
 
 
 def column_chosen(world: World) -> Callable[[Client], Any]:
@@ -180,36 +178,36 @@ def column_chosen(world: World) -> Callable[[Client], Any]:
     BoardLink.objects.filter(entity_type="contact").update(shape=spare)
     shown = FieldMapping.objects.get(link__entity_type="contact", key="phone").column_id
     form = {**field(world), "shown": shown, "column": "spare"}
-    return lambda client: client.post("/admin/sync/boardlink/held/column/", form)
+    return lambda client: client.post("/admin/sync/boardlink/blocked/column/", form)
 
 
 def column_created(world: World) -> Callable[[Client], Any]:
     form = field(world, problem="The column was deleted.", problem_code="missing")
     shown = FieldMapping.objects.get(link__entity_type="contact", key="phone").column_id
-    return lambda client: client.post("/admin/sync/boardlink/held/create/", {**form, "shown": shown})
+    return lambda client: client.post("/admin/sync/boardlink/blocked/create/", {**form, "shown": shown})
 
 
 def direction_set(world: World, direction: str) -> Callable[[Client], Any]:
     form = {**field(world, problem="Gone."), "shown": "bidirectional", "direction": direction}
-    return lambda client: client.post("/admin/sync/boardlink/held/direction/", form)
+    return lambda client: client.post("/admin/sync/boardlink/blocked/direction/", form)
 
 
 def tried_again(world: World) -> Callable[[Client], Any]:
     form = field(world, "email") | {"code": "invalid"}
-    return lambda client: client.post("/admin/sync/boardlink/held/again/", form)
+    return lambda client: client.post("/admin/sync/boardlink/blocked/again/", form)
 
 
 def sent_again(world: World) -> Callable[[Client], Any]:
-    FieldLoop.objects.create(
-        entity_type="contact", entity_id=world["synced"].pk, key="phone", damped_until="2999-01-01T00:00Z"
+    WriteLoop.objects.create(
+        entity_type="contact", entity_id=world["synced"].pk, key="phone", throttled_until="2999-01-01T00:00Z"
     )
     form = {**field(world), "kind": "throttled"}
-    return lambda client: client.post("/admin/sync/boardlink/held/again/", form)
+    return lambda client: client.post("/admin/sync/boardlink/blocked/again/", form)
 
 
 def rule_of_loop(world: World) -> Callable[[Client], Any]:
     form = {**field(world), "shown": "ask"}
-    return lambda client: client.post("/admin/sync/boardlink/held/rule/", form)
+    return lambda client: client.post("/admin/sync/boardlink/blocked/rule/", form)
 
 
 def record_act(world: World, name: str, act: str, **form: str) -> Callable[[Client], Any]:
@@ -300,9 +298,9 @@ ACTS = (
     Act("Resume the sync", paused_record, STEER),
     Act("Resume the sync", paused, STEER),
     Act("Approve bulk deletions", lambda w: guarded(w, "approve"), STEER),
-    Act("Approve bulk deletions", lambda w: api("sync/guard/approve", {"ids": [held(w).pk]}), STEER, True),
+    Act("Approve bulk deletions", lambda w: api("sync/approvals/approve", {"ids": [held(w).pk]}), STEER, True),
     Act("Reject bulk deletions", lambda w: guarded(w, "reject"), STEER),
-    Act("Reject bulk deletions", lambda w: api("sync/guard/reject", {"ids": [held(w).pk]}), STEER, True),
+    Act("Reject bulk deletions", lambda w: api("sync/approvals/reject", {"ids": [held(w).pk]}), STEER, True),
     Act("Consider an ignored item again", refused_item, STEER),
     Act("Ignore an unmatched item", lambda w: unmatched(w, "ignore"), STEER),
     Act("Ignore an unmatched item", lambda w: ticked(UNMATCHED, "ignore_selected", unmatched_row(w).pk), STEER),
@@ -310,7 +308,7 @@ ACTS = (
     Act("List an ignored item again", lambda w: unmatched(w, "restore", ignored=True), STEER),
     Act("List an ignored item again", lambda w: unmatched_by_api(w, "restore", ignored=True), STEER, True),
     Act("Change the schedule", schedule_saved, STEER),
-    Act("Change a board's policies", lambda w: board_saved(w, item_gone="unlink"), MAPPINGS),
+    Act("Change a board's policies", lambda w: board_saved(w, removed_item_policy="unlink"), MAPPINGS),
     Act("Change a field's direction or rule", lambda w: board_saved(w, **{"mappings-1-rule": "npd_wins"}), MAPPINGS),
     Act("Confirm a renamed column", renamed_noted, MAPPINGS),
     Act("Check a board's columns now", board_asked, MAPPINGS),
@@ -356,11 +354,8 @@ ACTS = (
 
 
 @pytest.fixture(autouse=True)
-def groups(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The groups as an installation has them."""
-    import_module("npd.migrations.0005_groups").make(apps, None)
-    import_module("npd.migrations.0008_unmatched_items").permit(apps, None)
-    import_module("npd.migrations.0017_roles").narrow(apps, None)
+def nobody_works(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A click sends no task to a worker."""
     monkeypatch.setattr(current_app, "send_task", lambda name, **options: None)
 
 
@@ -381,7 +376,7 @@ class Member:
 
 
 @pytest.fixture
-def member(groups: None) -> Member:
+def member(nobody_works: None) -> Member:
     return Member()
 
 
@@ -392,9 +387,9 @@ def footprint() -> list[Any]:
         sorted(SyncQueue.objects.values_list("pk", "status", "causes", "priority", "attempts")),
         sorted(Contact.objects.values_list("pk", "name", "role_title", "monday_id", "sync_enabled")),
         ImportJob.objects.count(),
-        sorted(GuardedAct.objects.values_list("pk", "state")),
+        sorted(ApprovalRequest.objects.values_list("pk", "state")),
         sorted(UnmatchedItem.objects.values_list("pk", "ignored_by")),
-        BoardLink.objects.filter(item_gone="unlink").count(),
+        BoardLink.objects.filter(removed_item_policy="unlink").count(),
         sorted(FieldMapping.objects.values_list("pk", "column_id", "direction", "rule", "problem")),
         list(BoardLink.objects.order_by("pk").values_list("known_titles", flat=True)),
         list(SetupDraft.objects.values_list("sync_filter", flat=True)),
@@ -434,7 +429,7 @@ def batch_page(world: World) -> str:
 
 
 def group_page(world: World, how: str) -> str:
-    return f"/admin/sync/guardedact/decide/?how={how}&entity_type=contact&kind=clear_monday&upto={held(world).pk}"
+    return f"/admin/sync/approvalrequest/decide/?how={how}&entity_type=contact&kind=clear_monday&upto={held(world).pk}"
 
 
 def import_page(world: World) -> str:
@@ -483,7 +478,7 @@ def test_nobody_is_told_the_name_of_a_record_that_they_may_not_see(world: World,
     for number, record in enumerate([*Contact.objects.all(), *Organization.objects.all()]):
         type(record).objects.filter(pk=record.pk).update(name=f"{HUSHED} {number}")
     Tombstone.objects.update(data={"name": f"{HUSHED} and gone"})
-    GuardedAct.objects.update(label=f"Phone of {HUSHED}", values={"name": HUSHED})
+    ApprovalRequest.objects.update(label=f"Phone of {HUSHED}", values={"name": HUSHED})
     SyncQueue.objects.filter(status="failed").update(error_message=f"{HUSHED} is no email", payload={"was": HUSHED})
     states.told_by_webhook("5001", "An edit of a record's item")
     # Pages of what the sync keeps; others are not theirs to open.
@@ -492,12 +487,17 @@ def test_nobody_is_told_the_name_of_a_record_that_they_may_not_see(world: World,
     addresses += ["/admin/", "/admin/search/?s=Hushed", "/admin/search/?s=5001", "/admin/sync/syncmetadata/report/"]
     addresses += [f"/admin/inbox/{query}" for query in ("", "?kind=failed", "?kind=blocked", "?kind=approval")]
     addresses += [f"/admin/{one}/?q=Hushed" for one in ("sync/syncqueue", "sync/decision", "conflicts/syncconflict")]
-    addresses.append(f"/admin/conflicts/syncconflict/refused/contact/{world['held'].pk}/email/")
+    addresses.append(f"/admin/conflicts/syncconflict/rejected/contact/{world['held'].pk}/email/")
     lists = ("sync/syncqueue", "sync/decision", "conflicts/syncconflict")
-    by_api = "/api/v1/sync/guard/"
+    by_api = "/api/v1/sync/approvals/"
     addresses += [f"/api/v1/sync/{one}/" for one in ("queue", "inbox", "inbox/causes")]
-    group = {"how": "approve", "upto": GuardedAct.objects.latest("id").pk, "entity_type": "contact", "kind": "items"}
-    decide = f"/admin/sync/guardedact/decide/?{urlencode(group)}"
+    group = {
+        "how": "approve",
+        "upto": ApprovalRequest.objects.latest("id").pk,
+        "entity_type": "contact",
+        "kind": "items",
+    }
+    decide = f"/admin/sync/approvalrequest/decide/?{urlencode(group)}"
 
     def told(client: Client, pages: list[str]) -> set[str]:
         found = {one for one in pages if HUSHED in text_of(client.get(one, follow=True))}
@@ -526,19 +526,19 @@ def found_by(client: Client, list_name: str, text: str) -> int:
 
 def test_a_search_and_an_order_tell_nothing_of_a_record_that_somebody_may_not_see(db: None, person: User) -> None:
     for label in ("Phone of Bert", "Phone of Anna"):
-        GuardedAct.objects.create(
-            entity_type="contact", entity_id=uuid4(), remote_id="5001", kind="records", state="held", label=label
+        ApprovalRequest.objects.create(
+            entity_type="contact", entity_id=uuid4(), remote_id="5001", kind="records", state="pending", label=label
         )
     SyncQueue.objects.create(entity_type="contact", entity_id=uuid4(), status="failed", error_message="No email: a@b.c")
     keeper = User.objects.create_user("keeper", is_staff=True)
     keeper.user_permissions.set(Permission.objects.filter(content_type__app_label="sync"))
     client = Client()
     client.force_login(keeper)
-    told = [("guardedact", "Anna"), ("syncqueue", "a@b")]
+    told = [("approvalrequest", "Anna"), ("syncqueue", "a@b")]
     assert [found_by(client, *one) for one in told] == [0, 0]
-    assert found_by(client, "guardedact", "5001") == 2
+    assert found_by(client, "approvalrequest", "5001") == 2
     lists = [
-        [row.pk for row in client.get(f"/admin/sync/guardedact/?o={o}").context["cl"].result_list] for o in (2, -2)
+        [row.pk for row in client.get(f"/admin/sync/approvalrequest/?o={o}").context["cl"].result_list] for o in (2, -2)
     ]
     assert lists[0] == lists[1]
     client.force_login(person)

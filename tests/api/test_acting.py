@@ -10,10 +10,10 @@ from rest_framework.test import APIClient
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.models import (
+    ApprovalRequest,
     Assignment,
     BoardLink,
-    GuardedAct,
-    RefusedItem,
+    IgnoredItem,
     SyncMetadata,
     SyncQueue,
     UnmatchedItem,
@@ -33,8 +33,10 @@ def rejected(db: None) -> Contact:
     """A contact whose new email Monday has rejected."""
     states.boards()
     made = rejected_too("Ann", "75")
-    held = SyncMetadata.objects.get(entity_id=str(made.pk)).held
-    SyncMetadata.objects.filter(entity_id=str(made.pk)).update(held={"email": held["email"] | {"code": "rejected"}})
+    held = SyncMetadata.objects.get(entity_id=str(made.pk)).blocked_fields
+    SyncMetadata.objects.filter(entity_id=str(made.pk)).update(
+        blocked_fields={"email": held["email"] | {"code": "rejected"}}
+    )
     return made
 
 
@@ -161,18 +163,18 @@ def test_an_entry_is_assigned_and_noted_and_says_by_whom(api: APIClient, person:
 
 
 def test_an_ignored_item_is_considered_again(api: APIClient) -> None:
-    kept = {"entity_type": "contact", "reason": "ada ignored it.", "let_go": True}
-    ignored = RefusedItem.objects.create(item_id="800", **kept)
-    RefusedItem.objects.create(item_id="801", erased=True, **kept)
+    kept = {"entity_type": "contact", "reason": "ada ignored it.", "unlinked": True}
+    ignored = IgnoredItem.objects.create(item_id="800", **kept)
+    IgnoredItem.objects.create(item_id="801", erased=True, **kept)
     UnmatchedItem.objects.create(entity_type="contact", item_id="800", reason_code="no_key", ignored_by="ada")
     [listed] = results(api, IGNORED, monday_id="800", unlinked="true")
     assert (listed["monday_id"], listed["reason"]) == ("800", "ada ignored it.")
     assert len(results(api, IGNORED)) == 1
-    viewer = with_token(user_who_may("view_refuseditem"))
+    viewer = with_token(user_who_may("view_ignoreditem"))
     assert results(viewer, IGNORED)[0]["reason"] == "Contact that you may not see"
     assert viewer.delete(f"{IGNORED}{ignored.pk}/").status_code == 403
     assert api.delete(f"{IGNORED}{ignored.pk}/").status_code == 204
-    assert not RefusedItem.objects.filter(pk=ignored.pk).exists()
+    assert not IgnoredItem.objects.filter(pk=ignored.pk).exists()
     assert SyncQueue.objects.get(remote_id="800").status == "pending"
     assert (UnmatchedItem.objects.get().ignored_by, results(api, IGNORED)) == ("", [])
     assert LogEntry.objects.filter(object_id=str(ignored.pk), change_message__contains="by the API").exists()
@@ -182,7 +184,7 @@ def test_approvals_pauses_and_endpoints_are_filtered_and_ordered_as_every_list(
     api: APIClient, contact: Contact
 ) -> None:
     acts = [
-        GuardedAct.objects.create(entity_type="contact", entity_id=contact.pk, kind=kind, state="held", **more)
+        ApprovalRequest.objects.create(entity_type="contact", entity_id=contact.pk, kind=kind, state="pending", **more)
         for kind, more in (("records", {"remote_id": "7"}), ("clear_npd", {"key": "phone"}))
     ]
     guard, pauses, hooks = f"{SYNC}guard/", f"{SYNC}pauses/", "/api/v1/webhook-endpoints/"

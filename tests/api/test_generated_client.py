@@ -25,17 +25,17 @@ from npd.models import Contact, Organization
 from sync.clock import sync_now
 from sync.models import (
     ApiToken,
+    ApprovalRequest,
     Decision,
-    FieldLoop,
     FieldMapping,
-    GuardedAct,
+    IgnoredItem,
     QueuePause,
-    RefusedItem,
     SyncMetadata,
     SyncQueue,
     Tombstone,
     UnmatchedItem,
     WebhookDelivery,
+    WriteLoop,
 )
 from sync.models.followers import DeliveryState
 from sync.operations.outgoing_webhooks import make_endpoint
@@ -181,7 +181,7 @@ def calls(caller: Caller, ground: dict[str, Any]) -> Calls:
         ("undo_batch", (undone,), {}, 200, "Undone"),
         ("list_approvals", (), {}, 200, "PaginatedGuardedActList"),
         *(
-            (f"{how}_requests", (), body("GuardDecisionRequest", ids=[act.pk]), 200, "GuardDecided")
+            (f"{how}_requests", (), body("ApprovalDecisionRequest", ids=[act.pk]), 200, "ApprovalDecided")
             for how, act in zip(("approve", "reject"), ground["acts"], strict=True)
         ),
         ("get_approval", (ground["acts"][0].pk,), {}, 200, "GuardedActSelection"),
@@ -282,18 +282,18 @@ def ground(world: World) -> dict[str, Any]:
         "organization": Organization.objects.create(name="Co"),
     }
     for number, one in enumerate(made.values()):
-        RefusedItem.objects.create(
-            entity_type=one.entity_type(), item_id=f"77{number}", reason="why", let_go=True, entity_id=one.pk
+        IgnoredItem.objects.create(
+            entity_type=one.entity_type(), item_id=f"77{number}", reason="why", unlinked=True, entity_id=one.pk
         )
     held = {
         "email": {"reason": "why", "code": "rejected", "side": "monday", "local": {"email": ""}, "version": 1}
         | {"column": FieldMapping.objects.get(link__entity_type="contact", key="email").column_id}
     }
     SyncMetadata.objects.update_or_create(
-        entity_type="contact", entity_id=str(open_one.pk), system="monday", defaults={"held": held}
+        entity_type="contact", entity_id=str(open_one.pk), system="monday", defaults={"blocked_fields": held}
     )
     until = sync_now() + timedelta(hours=1)
-    FieldLoop.objects.create(entity_type="contact", entity_id=open_one.pk, key="email", damped_until=until)
+    WriteLoop.objects.create(entity_type="contact", entity_id=open_one.pk, key="email", throttled_until=until)
     stored = ConflictBatch.objects.create(
         by=person, resolution_type="keep_npd", state="done", total=1, made_at=sync_now() - timedelta(hours=1)
     )
@@ -301,7 +301,7 @@ def ground(world: World) -> dict[str, Any]:
     return made | {
         "person": person,
         "stored": stored,
-        "ignored": RefusedItem.objects.create(entity_type="contact", item_id="779", reason="why"),
+        "ignored": IgnoredItem.objects.create(entity_type="contact", item_id="779", reason="why"),
         "gone": Tombstone.objects.create(entity_type="contact", entity_id=uuid.uuid4(), data={"name": "Gone"}),
         "token": ApiToken.objects.issue(person, "newsletter")[0],
         "delivery": delivered(person),
@@ -316,7 +316,9 @@ def ground(world: World) -> dict[str, Any]:
             for number in range(3)
         ],
         "acts": [
-            GuardedAct.objects.create(entity_type="contact", entity_id=uuid.uuid4(), kind="records", state="held")
+            ApprovalRequest.objects.create(
+                entity_type="contact", entity_id=uuid.uuid4(), kind="records", state="pending"
+            )
             for _ in range(2)
         ],
         "rows": {
@@ -345,7 +347,7 @@ def test_every_operation_of_a_generated_client_gets_a_typed_answer(made: ModuleT
             answer = caller.call(name, *keys_now, **given)
             assert answer.status_code == code, (name, answer.content)
             assert type(answer.parsed).__name__ == (shape or "NoneType"), (name, answer.content)
-    assert SyncConflict.objects.get(pk=ground["conflict"].pk).choice
+    assert SyncConflict.objects.get(pk=ground["conflict"].pk).resolution
 
 
 @pytest.mark.parametrize(
@@ -361,7 +363,7 @@ def test_a_failure_is_a_problem(
 ) -> None:
     person = get_user_model().objects.create_superuser("lead", "lead@example.test", "x")
     with Caller(made, ApiToken.objects.issue(person, "tests")[1]) as caller:
-        bodies = {"create_contact": "ContactRequest", "approve_requests": "GuardDecisionRequest"}
+        bodies = {"create_contact": "ContactRequest", "approve_requests": "ApprovalDecisionRequest"}
         given = caller.body(bodies[operation], **named) if operation in bodies else named
         answer = caller.call(operation, **given)
     assert (answer.status_code, type(answer.parsed).__name__) == (code, "Problem"), answer.content

@@ -15,7 +15,7 @@ from rest_framework.test import APIClient
 
 from npd.models import Contact, Organization
 from sync.api.record_endpoints import RecordViewSet
-from sync.models import GuardedAct, StoredAnswer, SyncQueue
+from sync.models import ApprovalRequest, StoredAnswer, SyncQueue
 from sync.operations import retention
 from tests.api.conftest import QUEUE, row, user_who_may, with_token
 from tests.support.waiting import wait_for
@@ -176,6 +176,8 @@ def test_what_is_not_there_or_takes_no_post_is_refused_as_without_a_key(api: API
 
 
 def test_what_waits_for_approval_is_decided_once(api: APIClient) -> None:
-    act = GuardedAct.objects.create(entity_type="contact", entity_id=uuid.uuid4(), kind="clear_monday", state="held")
-    answers = [post(api, {"ids": [act.pk]}, "k", "/api/v1/sync/guard/approve") for _ in range(2)]
+    act = ApprovalRequest.objects.create(
+        entity_type="contact", entity_id=uuid.uuid4(), kind="clear_monday", state="pending"
+    )
+    answers = [post(api, {"ids": [act.pk]}, "k", "/api/v1/sync/approvals/approve") for _ in range(2)]
     assert [answer.json() for answer in answers] == [{"decided": 1}, {"decided": 1}]

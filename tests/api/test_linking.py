@@ -5,14 +5,14 @@ from django.contrib.admin.models import LogEntry
 from rest_framework.test import APIClient
 
 from npd.models import Contact, Organization
-from sync.models import RefusedItem, SyncQueue
+from sync.models import IgnoredItem, SyncQueue
 from sync.records.item_links import UNLINK_KEY
 from tests.api.conftest import url_of, user_who_may, with_token
 
 
 def let_go(record: Contact | Organization, item_id: str = "77") -> None:
-    RefusedItem.objects.create(
-        entity_type=record.entity_type(), item_id=item_id, reason="why", let_go=True, entity_id=record.pk
+    IgnoredItem.objects.create(
+        entity_type=record.entity_type(), item_id=item_id, reason="why", unlinked=True, entity_id=record.pk
     )
 
 
@@ -49,7 +49,7 @@ def test_a_record_is_linked_again_with_the_item_that_was_let_go_of_it(api: APICl
     assert answer.json() == {"message": "“Grace Hopper” is linked with its item again.", "monday_id": "77"}
     contact.refresh_from_db()
     assert (contact.monday_id, contact.sync_enabled) == ("77", True)
-    assert not RefusedItem.objects.exists()
+    assert not IgnoredItem.objects.exists()
 
 
 def test_an_item_that_has_another_record_by_now_answers_409(api: APIClient, contact: Contact) -> None:

@@ -343,7 +343,7 @@ def test_how_each_field_is_synced_is_told_with_its_reason_and_monday_is_not_aske
         entity_type="contact",
         entity_id=str(contact.pk),
         base={"email": {"local": {"email": "old@navy.test"}, "remote": raw, **base}},
-        held={"name": {"reason": "Monday rejected it.", "code": "rejected", "side": "monday"}},
+        blocked_fields={"name": {"reason": "Monday rejected it.", "code": "rejected", "side": "monday"}},
     )
     found = api.get(url_of(contact, "sync")).json()
     assert (found["id"], found["monday_id"]) == (str(contact.pk), "77")

@@ -77,7 +77,7 @@ def test_pushes_have_a_throttle_of_their_own(api: APIClient, contact: Contact, m
 
 
 def test_while_the_account_is_paused_the_answer_says_that_it_waits(api: APIClient, contact: Contact) -> None:
-    MondayAccount.objects.create(id=1, paused_until="2999-01-01T00:00:00Z", pause_reason="Too many calls.")
+    MondayAccount.objects.create(id=1, stopped_until="2999-01-01T00:00:00Z", stop_reason="Too many calls.")
     answer = api.post(url_of(contact, "sync-to-monday")).json()
     assert answer["sync_triggered"] is True
     assert answer["message"] == "It waits: Too many calls. Next attempt at 2999-01-01 00:00:00 UTC."
@@ -122,7 +122,7 @@ def test_the_next_try_is_not_before_the_end_of_a_pause(api: APIClient, contact: 
     assert api.get(url_of(contact)).json()["sync"]["next_try"] < "2999"
     BoardLink.objects.update(blocked_until="2999-01-01T00:00:00Z", blocked_reason="The board is archived.")
     assert api.get(url_of(contact)).json()["sync"]["next_try"] == "2999-01-01T00:00:00Z"
-    paused = {"paused_until": "2999-02-01T00:00:00Z", "pause_reason": "Too many calls."}
+    paused = {"stopped_until": "2999-02-01T00:00:00Z", "stop_reason": "Too many calls."}
     MondayAccount.objects.update_or_create(id=1, defaults=paused)
     assert api.get(url_of(contact)).json()["sync"]["next_try"] == "2999-02-01T00:00:00Z"
     SyncQueue.objects.update(next_retry="2999-03-01T00:00:00Z")

@@ -36,20 +36,20 @@ def test_the_queue_is_narrowed_by_status_type_direction_and_record(api: APIClien
 def test_candidates_are_items_that_no_record_has_with_reason_and_next_try(api: APIClient) -> None:
     row()
     candidate = row(entity_id=None, remote_id="55", reason="Waits until it was quiet for 10 seconds.")
-    answer = api.get(QUEUE, {"candidates": "true"}).json()
+    answer = api.get(QUEUE, {"unmatched_items": "true"}).json()
     [entry] = answer["results"]
     assert (entry["id"], entry["monday_id"], entry["entity_id"]) == (candidate.pk, "55", None)
     assert entry["reason"] == "Waits until it was quiet for 10 seconds."
     assert entry["next_retry"]
-    assert candidate.pk not in listed(api, candidates="false")
+    assert candidate.pk not in listed(api, unmatched_items="false")
 
 
 def test_an_item_that_a_record_has_by_now_is_no_candidate(api: APIClient) -> None:
     Contact.objects.create(name="Ann", monday_id="55")
     early = row(entity_id=None, remote_id="55")
     same_number = row(entity_type="organization", entity_id=None, remote_id="55")
-    assert listed(api, candidates="true") == [same_number.pk]
-    assert early.pk in listed(api, candidates="false")
+    assert listed(api, unmatched_items="true") == [same_number.pk]
+    assert early.pk in listed(api, unmatched_items="false")
 
 
 def test_one_row_tells_all_that_the_list_tells(api: APIClient) -> None:
@@ -116,12 +116,12 @@ def test_the_stats_say_why_and_until_when_monday_is_not_called(api: APIClient) -
     assert api.get("/api/v1/sync/stats").json()["paused"] == ""
     until = sync_now() + timedelta(minutes=5)
     MondayAccount.objects.update_or_create(
-        id=1, defaults={"paused_until": until, "pause_reason": "The token is wrong."}
+        id=1, defaults={"stopped_until": until, "stop_reason": "The token is wrong."}
     )
     stats = api.get("/api/v1/sync/stats").json()
     assert stats["paused"] == "The token is wrong."
     assert stats["paused_until"] == until.isoformat().replace("+00:00", "Z")
-    MondayAccount.objects.update(paused_until=sync_now() - timedelta(seconds=1))
+    MondayAccount.objects.update(stopped_until=sync_now() - timedelta(seconds=1))
     assert api.get("/api/v1/sync/stats").json()["paused_until"] is None
 
 

@@ -16,16 +16,16 @@ from conflicts.models import BatchEntry, ConflictBatch, SyncConflict
 from npd.models import Contact, Organization
 from sync.clock import sync_now
 from sync.models import (
+    ApprovalRequest,
     BoardLink,
     Decision,
-    FieldLoop,
     FieldMapping,
-    GuardedAct,
-    RefusedItem,
+    IgnoredItem,
     SyncMetadata,
     SyncQueue,
     Tombstone,
     UnmatchedItem,
+    WriteLoop,
 )
 from tests.api.conftest import results, row, url_of, user_who_may, with_token
 
@@ -45,7 +45,9 @@ def email(db: None) -> FieldMapping:
 
 def blocked(contact: Contact, **held: Any) -> SyncMetadata:
     entry = {"reason": "Monday rejected it.", "code": "rejected", "side": "monday", **held}
-    return SyncMetadata.objects.create(entity_type="contact", entity_id=str(contact.pk), held={"email": entry})
+    return SyncMetadata.objects.create(
+        entity_type="contact", entity_id=str(contact.pk), blocked_fields={"email": entry}
+    )
 
 
 def open_conflict(contact: Contact, **values: Any) -> SyncConflict:
@@ -98,9 +100,9 @@ def test_blocked_fields_are_listed_with_their_reason_and_tried_again(
 
 def test_update_loops_are_listed_and_sent_again(api: APIClient, contact: Contact, email: FieldMapping) -> None:
     until = sync_now() + timedelta(hours=1)
-    FieldLoop.objects.create(entity_type="contact", entity_id=contact.pk, key="email", by="Tom", damped_until=until)
-    ended = {"entity_type": "contact", "key": "phone", "damped_until": sync_now() - timedelta(hours=1)}
-    FieldLoop.objects.create(entity_id=contact.pk, **ended)
+    WriteLoop.objects.create(entity_type="contact", entity_id=contact.pk, key="email", by="Tom", throttled_until=until)
+    ended = {"entity_type": "contact", "key": "phone", "throttled_until": sync_now() - timedelta(hours=1)}
+    WriteLoop.objects.create(entity_id=contact.pk, **ended)
     [loop] = results(api, LOOPS, field="email")
     assert (loop["entity_id"], loop["field"], loop["by"]) == (str(contact.pk), "email", "Tom")
     assert len(results(api, LOOPS)) == 1
@@ -215,9 +217,9 @@ def grow(number: int, organization: Organization) -> None:
         blocked(contact)
         open_conflict(contact)
         UnmatchedItem.objects.create(entity_type="contact", item_id=str(uuid.uuid4()))
-        FieldLoop.objects.create(entity_type="contact", entity_id=contact.pk, key="email", damped_until=until)
+        WriteLoop.objects.create(entity_type="contact", entity_id=contact.pk, key="email", throttled_until=until)
         Tombstone.objects.create(entity_type="contact", entity_id=uuid.uuid4(), data={"name": "x"})
-        RefusedItem.objects.create(entity_type="contact", item_id=str(uuid.uuid4()), reason="r")
-        GuardedAct.objects.create(entity_type="contact", entity_id=contact.pk, kind="records", state="held")
+        IgnoredItem.objects.create(entity_type="contact", item_id=str(uuid.uuid4()), reason="r")
+        ApprovalRequest.objects.create(entity_type="contact", entity_id=contact.pk, kind="records", state="pending")
         of = {"entity_type": "contact", "entity_id": contact.pk, "sentence": "s", "kind": "push"}
         Decision.objects.create(batch_id=uuid.uuid4(), **of)

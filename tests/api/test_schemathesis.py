@@ -29,7 +29,7 @@ from schemathesis.specs.openapi.checks import (
 
 from npd.models import Contact, Organization
 from sync.api.request_limits import SharedThrottle
-from sync.models import ApiToken, GuardedAct, SyncQueue, UnmatchedItem
+from sync.models import ApiToken, ApprovalRequest, SyncQueue, UnmatchedItem
 from tests.support.api_schema import raw_document
 
 EXAMPLES = int(os.environ.get("SCHEMATHESIS", "2"))
@@ -67,7 +67,7 @@ def headers(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     organization = Organization.objects.create(name="Navy")
     Contact.objects.create(name="Grace", email="grace@navy.test", organization=organization)
     UnmatchedItem.objects.create(entity_type="contact", item_id="881", reason_code="no_key")
-    GuardedAct.objects.create(entity_type="contact", entity_id=organization.pk, kind="records", state="held")
+    ApprovalRequest.objects.create(entity_type="contact", entity_id=organization.pk, kind="records", state="pending")
     SyncQueue.objects.create(entity_type="contact", entity_id=organization.pk, status="failed")
     token = ApiToken.objects.issue(person, "tests")[1]
     # The client that calls the application itself doesn't unpack what is compressed.

@@ -15,7 +15,7 @@ from tests.api.conftest import QUEUE, row, url_of
 CONTACTS = "/api/v1/contacts/"
 CONFLICTS = "/api/v1/sync/conflicts/"
 NOBODY = "00000000-0000-4000-8000-000000000000"
-GUARD = "/api/v1/sync/guard/"
+GUARD = "/api/v1/sync/approvals/"
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ GUARD = "/api/v1/sync/guard/"
         (f"{CONFLICTS}?entity_type=contcat", "entity_type"),
         (f"{CONFLICTS}?field=emial", "field"),
         (f"{CONFLICTS}stats?resolved=true", "resolved"),
-        (f"{QUEUE}?candidates=abc", "candidates"),
+        (f"{QUEUE}?unmatched_items=abc", "unmatched_items"),
         (f"{QUEUE}?status=", "status"),
         (f"{QUEUE}?status=lost", "status"),
         (f"{GUARD}?entity_type=contcat", "entity_type"),
@@ -95,7 +95,14 @@ def test_a_bulk_act_by_a_filter_that_is_not_understood_touches_no_row(api: APICl
         row(entity_type="organization", status=status)
     before = sorted(SyncQueue.objects.values_list("pk", "status"))
     several = "entity_type=contact&entity_type=organization"
-    for query in ("entity_tpye=contact", "entity_type=", several, "candidates=maybe", "page_size=1", "status=lost"):
+    for query in (
+        "entity_tpye=contact",
+        "entity_type=",
+        several,
+        "unmatched_items=maybe",
+        "page_size=1",
+        "status=lost",
+    ):
         assert api.post(f"{QUEUE}{act}?{query}", {"expect": 2}).status_code == 400, query
     assert api.post(f"{QUEUE}{act}", {"expect": 2, "status": "failed"}).status_code == 400
     assert sorted(SyncQueue.objects.values_list("pk", "status")) == before

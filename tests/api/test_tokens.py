@@ -117,7 +117,7 @@ def test_a_token_made_with_drfs_own_model_works_and_is_hashed_by_its_first_use(p
         ("patch", "contact", "write"),
         ("post", "/api/v1/sync/queue/retry", "operate"),
         ("post", "/api/v1/sync/pauses/", "operate"),
-        ("post", "/api/v1/sync/guard/approve", "operate"),
+        ("post", "/api/v1/sync/approvals/approve", "operate"),
         ("post", "/api/v1/sync/history/1/undo", "operate"),
         ("get", "/api/v1/sync/history/1/undo", "read"),
         ("post", "/api/v1/sync/unmatched-items/1/ignore", "operate"),

@@ -4,7 +4,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from npd.models import Contact
-from sync.models import RefusedItem, SyncQueue, UnmatchedItem
+from sync.models import IgnoredItem, SyncQueue, UnmatchedItem
 from tests.api.conftest import user_who_may, with_token
 
 ITEMS = "/api/v1/sync/unmatched-items/"
@@ -36,7 +36,7 @@ def test_the_list_says_why_and_leaves_out_what_is_ignored(api: APIClient, item: 
     assert api.post(f"{ITEMS}{item.pk}/create").status_code == 409
     assert api.post(f"{ITEMS}{item.pk}/restore").json()["ignored_at"] is None
     assert api.post(f"{ITEMS}{item.pk}/restore").status_code == 409
-    assert not RefusedItem.objects.exists()
+    assert not IgnoredItem.objects.exists()
 
 
 def test_the_reason_names_records_to_whoever_may_see_them_alone(item: UnmatchedItem) -> None:

@@ -13,9 +13,17 @@ from django.test.utils import CaptureQueriesContext
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.choices import GuardKind, GuardState, RecordSyncStatus
+from sync.choices import ApprovalKind, ApprovalState, RecordSyncStatus
 from sync.clock import sync_now
-from sync.models import DisabledCode, FieldMapping, GuardedAct, SyncMetadata, SyncQueue, UnmatchedItem, WebhookEndpoint
+from sync.models import (
+    ApprovalRequest,
+    DisabledCode,
+    FieldMapping,
+    SyncMetadata,
+    SyncQueue,
+    UnmatchedItem,
+    WebhookEndpoint,
+)
 from sync.operations import attention
 from sync.operations.attention import AttentionKind
 from sync.operations.notifications.incidents import waiting
@@ -31,7 +39,7 @@ def blocked(name: str, item: str, key: str = "phone", **entry: Any) -> Contact:
     """A contact with one blocked field."""
     made = states.contact(name)
     states.mark(made, RecordSyncStatus.PENDING, item)
-    states.ledger(made, states.SyncStatus.COMPLETED, held={key: {"reason": "It can't be read.", **entry}})
+    states.ledger(made, states.SyncStatus.COMPLETED, blocked_fields={key: {"reason": "It can't be read.", **entry}})
     return made
 
 
@@ -50,11 +58,11 @@ def one_of_each_kind(db: None) -> dict[str, Any]:
     dead = states.dead("Bob")
     rejected = blocked("Cleo", "5003", "email", **REJECTED)
     unread = blocked("Dan", "5004", code="unknown", side="npd")
-    approval = GuardedAct.objects.create(
+    approval = ApprovalRequest.objects.create(
         entity_type="contact",
         entity_id=unread.pk,
-        kind=GuardKind.CLEAR_MONDAY,
-        state=GuardState.PENDING,
+        kind=ApprovalKind.CLEAR_MONDAY,
+        state=ApprovalState.PENDING,
         key="notes",
         label="Notes of Dan",
     )

@@ -18,8 +18,8 @@ from django.test.utils import CaptureQueriesContext
 from conflicts.models import BatchState, ConflictBatch, SyncConflict
 from npd.models import Contact
 from sync.admin.attention_pages import ENTRIES_ON_A_PAGE
-from sync.choices import GuardKind, GuardState
-from sync.models import Assignment, BoardLink, FieldMapping, GuardedAct, RefusedItem, SyncMetadata, SyncQueue
+from sync.choices import ApprovalKind, ApprovalState
+from sync.models import ApprovalRequest, Assignment, BoardLink, FieldMapping, IgnoredItem, SyncMetadata, SyncQueue
 from sync.operations import attention
 from sync.operations.attention import AttentionKind
 from sync.outbox import pauses
@@ -84,7 +84,7 @@ def test_one_side_is_used_for_the_values_shown_and_that_is_undone(
     seen = seen_of(page(browser_of_person), key)
     browser_of_person.post(ACT, {"one": f"keep_monday {key}", **seen})
     conflict = SyncConflict.objects.get(pk=key.partition(":")[2])
-    assert conflict.stored_choice.resolution_type == "keep_monday"
+    assert conflict.stored_resolution.resolution_type == "keep_monday"
     html = page(browser_of_person)
     assert key not in keys_of(html)
     assert "Monday’s value is used" in words_of(html)
@@ -105,7 +105,7 @@ def test_both_are_used_of_long_texts_and_of_nothing_else(
     assert f'value="both {short}"' not in html
     browser_of_person.post(ACT, {"one": f"both {key}", **seen_of(html, key)})
     conflict.refresh_from_db()
-    assert conflict.stored_choice.fields["notes"].value == "Met in May.\nCall her.\nSend the offer."
+    assert conflict.stored_resolution.fields["notes"].value == "Met in May.\nCall her.\nSend the offer."
     assert [row.name for row in ConflictBatch.objects.get().entries.all()] == ["Zoe"]
 
 
@@ -129,7 +129,7 @@ def test_a_value_that_changed_since_it_was_shown_is_not_overwritten(
     SyncConflict.objects.filter(pk=key.partition(":")[2]).update(monday_data={"phone": "another"})
     for form in (seen, {}):
         browser_of_person.post(ACT, {"one": f"keep_monday {key}", **form})
-        assert SyncConflict.objects.get(pk=key.partition(":")[2]).choice is None
+        assert SyncConflict.objects.get(pk=key.partition(":")[2]).resolution is None
 
 
 def test_ticked_entries_of_several_kinds_are_done_where_it_fits(
@@ -150,11 +150,11 @@ def test_an_approval_asks_first_and_is_decided_by_the_number_that_was_asked(
 ) -> None:
     key = one_of_each_kind[AttentionKind.APPROVAL][0]
     asked = browser_of_person.post(ACT, {"one": f"approve {key}"})
-    assert GuardedAct.objects.get().state == GuardState.PENDING
+    assert ApprovalRequest.objects.get().state == ApprovalState.PENDING
     hidden = dict(re.findall(r'type="hidden"\s+name="([^"]+)"\s+value="([^"]*)"', asked.content.decode()))
     assert hidden["key"] == key
     browser_of_person.post(ACT, hidden)
-    assert GuardedAct.objects.get().state == GuardState.APPROVED
+    assert ApprovalRequest.objects.get().state == ApprovalState.APPROVED
 
 
 def logged() -> list[str]:
@@ -166,11 +166,11 @@ def logged() -> list[str]:
 def test_an_ignored_item_comes_back_by_undo(browser_of_person: Client, one_of_each_kind: dict[str, Any]) -> None:
     key = one_of_each_kind[AttentionKind.UNMATCHED][0]
     browser_of_person.post(ACT, {"one": f"ignore {key}"})
-    assert RefusedItem.objects.get().item_id == "7001"
+    assert IgnoredItem.objects.get().item_id == "7001"
     assert logged() == ["Ignored."]
     assert key not in keys_of(page(browser_of_person))
     browser_of_person.post(UNDO)
-    assert not RefusedItem.objects.exists()
+    assert not IgnoredItem.objects.exists()
     assert logged() == ["Ignored.", "Listed again."]
     assert key in keys_of(page(browser_of_person))
 
@@ -209,9 +209,9 @@ def test_a_rejected_value_is_kept_different_and_asked_about_again_by_undo(
     assert re.search(rf'href="{attention.entries()[0].url}"\s+data-key="f"', html)
     browser_of_person.post(ACT, {"one": f"keep_npd {key}", **seen_of(html, key)})
     assert "Ann: kept different on both sides." in words_of(page(browser_of_person))
-    assert "kept_by" in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).held["email"]
+    assert "kept_by" in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).blocked_fields["email"]
     browser_of_person.post(UNDO)
-    assert "kept_by" not in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).held["email"]
+    assert "kept_by" not in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).blocked_fields["email"]
     assert key in keys_of(page(browser_of_person))
 
 
@@ -315,7 +315,7 @@ def test_sixty_gone_items_are_answered_together_on_a_page_that_asks(
     assert (batch.state, batch.resolution_type, batch.total) == (BatchState.PREPARED, act, 60)
     assert ("cfl-danger" in asked.content.decode()) == (act == "delete_record")
     assert f'href="{INBOX}?kind=conflict"' in asked.content.decode()
-    assert not SyncConflict.objects.filter(choice__isnull=False).exists()
+    assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
 
 
 def test_what_is_ticked_alone_is_answered_alone(browser_of_person: Client, db: None) -> None:
@@ -365,7 +365,7 @@ def test_who_may_only_look_is_offered_nothing_and_does_nothing(
     views = (
         "view_syncqueue",
         "view_syncconflict",
-        "view_guardedact",
+        "view_approvalrequest",
         "view_syncmetadata",
         "view_contact",
         "view_unmatcheditem",
@@ -391,8 +391,8 @@ def test_who_may_only_look_is_offered_nothing_and_does_nothing(
         client.post(ACT, {"action": name, "key": [key for key, _ in one_of_each_kind.values()], "confirmed": "yes"})
     assert list(SyncQueue.objects.order_by("id").values_list("id", "status")) == before
     assert not Assignment.objects.exists()
-    assert GuardedAct.objects.get().state == GuardState.PENDING
-    assert not SyncConflict.objects.filter(choice__resolution_type__isnull=False).exists()
+    assert ApprovalRequest.objects.get().state == ApprovalState.PENDING
+    assert not SyncConflict.objects.filter(resolution__resolution_type__isnull=False).exists()
 
 
 def test_who_may_see_nothing_is_told_so(client: Client, one_of_each_kind: dict[str, Any]) -> None:
@@ -465,14 +465,15 @@ def test_the_page_needs_as_many_queries_for_many_as_for_few(
             page(browser_of_person)
         return len(asked)
 
-    GuardedAct.objects.update(entity_id=uuid.uuid4())  # of a record that was deleted
+    ApprovalRequest.objects.update(entity_id=uuid.uuid4())  # of a record that was deleted
     page(browser_of_person)
     few = queries()
     for number in range(15):
         states.conflicting(f"Many {number}", f"8{number:03}")
         states.dead(f"More {number}", f"Failed in its {number} way")
-        GuardedAct.objects.create(
-            entity_type="contact", entity_id=uuid.uuid4(), kind=GuardKind.CLEAR_NPD, state="held", key=f"k{number}"
+        ApprovalRequest.objects.create(
+            entity_type="contact", entity_id=uuid.uuid4(), kind=ApprovalKind.CLEAR_NPD, state="pending",
+            key=f"k{number}",
         )  # fmt: skip
     assert queries() <= few
     assert few <= 16

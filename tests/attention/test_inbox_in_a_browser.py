@@ -122,7 +122,7 @@ def test_an_address_is_read_whole_before_a_side_is_used(open_page: Any, person: 
     address = "clemence.antoinette.becker8/office@example.net"
     Contact.objects.filter(pk=contact.pk).update(email=address)
     ledger = SyncMetadata.objects.get(entity_id=str(contact.pk))
-    ledger.held["email"]["local"]["email"] = address
+    ledger.blocked_fields["email"]["local"]["email"] = address
     ledger.save()
     page, errors = open_page(width, "light")
     page.goto(INBOX)

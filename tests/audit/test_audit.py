@@ -8,22 +8,22 @@ from django.db import connection
 
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.models import FieldMapping, SyncAudit, SyncMetadata, SyncQueue
+from sync.models import FieldMapping, SyncMetadata, SyncQueue, Verification
 from sync.operations.detect.comparison import BoardListing, compare_board, latest_verification
 from sync.registry import link_of
 from tests.support.waiting import wait_for
 from tests.support.world import World, staged
 
 
-def verify() -> SyncAudit:
+def verify() -> Verification:
     link = link_of("contact")
     assert link is not None
     compare_board(link)
-    return SyncAudit.objects.latest("id")
+    return Verification.objects.latest("id")
 
 
-def figures(found: SyncAudit) -> tuple[int, int]:
-    return found.sampled, found.drifted
+def figures(found: Verification) -> tuple[int, int]:
+    return found.compared, found.differed
 
 
 @staged
@@ -159,7 +159,7 @@ def test_a_comparison_that_could_not_be_read_verifies_nothing(world: World) -> N
     verify()
     world.sandbox.faults({"status": 500})
     verify()
-    assert SyncAudit.objects.count() == 1
+    assert Verification.objects.count() == 1
 
 
 def test_what_is_verified_is_said_in_words(world: World) -> None:

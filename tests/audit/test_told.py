@@ -8,7 +8,7 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from npd.models import Contact
-from sync.models import BoardLink, SyncAudit
+from sync.models import BoardLink, Verification
 from sync.operations import doctor
 from tests.admin import states
 
@@ -31,11 +31,11 @@ def browser(client: Client, mary: User) -> Client:
     return client
 
 
-def sampled(drifted: int = 0) -> SyncAudit:
+def compared(differed: int = 0) -> Verification:
     contact = Contact.objects.create(name="Ann")
     words = {"key": "phone", "words": "Phone: NPD says “1”, Monday “2”, last synced was “1”."}
-    details = [{"record": str(contact.pk), "name": "Ann", "fields": [words]}] if drifted else []
-    return SyncAudit.objects.create(entity_type="contact", sampled=300, drifted=drifted, details=details)
+    details = [{"record": str(contact.pk), "name": "Ann", "fields": [words]}] if differed else []
+    return Verification.objects.create(entity_type="contact", compared=300, differed=differed, details=details)
 
 
 def drift_finding() -> Any:
@@ -47,7 +47,7 @@ def test_the_first_page_says_what_was_verified(browser: Client) -> None:
     states.boards()
     Contact.objects.create(name="Bob")
     assert "Not verified yet" in browser.get("/admin/").content.decode()
-    sampled()
+    compared()
     answer = browser.get("/admin/")
     verified = {board.title: board.verified for board in answer.context["boards"]}
     assert "300 of 300 checked records were the same" in verified["Contacts"]
@@ -56,23 +56,23 @@ def test_the_first_page_says_what_was_verified(browser: Client) -> None:
 
 
 def test_drift_is_an_alarm_on_the_first_page_that_says_what_to_do(browser: Client) -> None:
-    sampled(drifted=2)
+    compared(differed=2)
     html = browser.get("/admin/").content.decode()
     assert "2 records said “synced” and differed" in html
     assert "manage.py sync_reconcile" in html
-    assert "/admin/sync/syncaudit/" in html
+    assert "/admin/sync/verification/" in html
 
 
 def test_the_board_says_when_it_was_verified(browser: Client) -> None:
     link = BoardLink.objects.create(entity_type="contact", board_id="1", match_key="email")
-    sampled()
+    compared()
     html = browser.get(f"/admin/sync/boardlink/{link.pk}/change/").content.decode()
     assert "300 of 300 checked records were the same" in html
 
 
 def test_a_verification_names_the_records_and_fields_that_differed(browser: Client) -> None:
-    found = sampled(drifted=1)
-    html = browser.get(f"/admin/sync/syncaudit/{found.pk}/change/").content.decode()
+    found = compared(differed=1)
+    html = browser.get(f"/admin/sync/verification/{found.pk}/change/").content.decode()
     assert "NPD says “1”, Monday “2”" in html
     assert f"/admin/npd/contact/{found.details[0]['record']}/change/" in html
 
@@ -80,10 +80,10 @@ def test_a_verification_names_the_records_and_fields_that_differed(browser: Clie
 def test_stats_tell_what_was_verified(mary: User) -> None:
     api = APIClient()
     api.force_authenticate(mary)
-    assert api.get("/api/v1/sync/stats").json()["verified"] == {"at": None, "sampled": 0, "drifted": 0}
-    sampled(drifted=1)
+    assert api.get("/api/v1/sync/stats").json()["verified"] == {"at": None, "compared": 0, "differed": 0}
+    compared(differed=1)
     told = api.get("/api/v1/sync/stats").json()["verified"]
-    assert (told["sampled"], told["drifted"]) == (300, 1)
+    assert (told["compared"], told["differed"]) == (300, 1)
     assert told["at"] is not None
 
 
@@ -91,8 +91,8 @@ def test_the_doctor_tells_drift_as_a_problem(settings: Any) -> None:
     settings.MONDAY_API_KEY = "t"
     settings.MONDAY_API_URL = "http://127.0.0.1:9/v2"
     assert (drift_finding().ok, drift_finding().message[:16]) == (True, "Not verified yet")
-    sampled()
+    compared()
     assert drift_finding().ok
-    sampled(drifted=1)
+    compared(differed=1)
     assert not drift_finding().ok
     assert "1 of 300" in drift_finding().message

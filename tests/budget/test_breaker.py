@@ -18,14 +18,14 @@ ANSWER = {"data": {"me": {"id": "7"}}, "extensions": {"request_id": "r"}}
 
 def rest() -> float:
     """Seconds that the account is still paused for."""
-    until = breaker.monday_account().paused_until
+    until = breaker.monday_account().stopped_until
     assert until is not None
     return (until - sync_now()).total_seconds()
 
 
 def time_passes() -> None:
     """The pause is over."""
-    MondayAccount.objects.update(paused_until=sync_now() - timedelta(seconds=1))
+    MondayAccount.objects.update(stopped_until=sync_now() - timedelta(seconds=1))
 
 
 def test_probes_come_after_5_10_20_40_seconds_then_each_minute_and_later_every_five(settings: Any) -> None:
@@ -64,17 +64,17 @@ def test_one_worker_probes_and_its_answer_ends_the_pause(settings: Any) -> None:
     assert breaker.probe_if_due()
     assert len(responses.calls) == 1
     row = breaker.monday_account()
-    assert (row.paused_until, row.needs_probe, row.failures, row.user_id) == (None, False, 0, "7")
+    assert (row.stopped_until, row.needs_probe, row.failures, row.user_id) == (None, False, 0, "7")
 
 
 def test_while_one_worker_probes_no_other_calls(settings: Any) -> None:
     breaker.trip_account(ConnectionLost("gone"))
     time_passes()
     until = sync_now() + timedelta(seconds=35)
-    MondayAccount.objects.update(paused_until=until)  # the turn of the one that probes
+    MondayAccount.objects.update(stopped_until=until)  # the turn of the one that probes
     assert not breaker.probe_if_due()
 
 
 def test_an_allowance_without_room_is_no_pause() -> None:
     breaker.trip_account(BudgetExhausted("no room", wait_seconds=30))
-    assert breaker.monday_account().paused_until is None
+    assert breaker.monday_account().stopped_until is None

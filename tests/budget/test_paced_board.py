@@ -27,7 +27,7 @@ def tight(world: World, monday: Planned) -> Contact:
     world.contact("Bob", role_title="Boss")
     contact = world.linked("Ann", role_title="Boss")
     monday.limits(plan="standard")
-    ApiUsage.objects.create(slot=sync_now() - timedelta(minutes=30), entity_type="contact", calls=100, looks=50)
+    ApiUsage.objects.create(slot=sync_now() - timedelta(minutes=30), entity_type="contact", calls=100, passes=50)
     return contact
 
 
@@ -38,7 +38,7 @@ def edit(contact: Contact, title: str) -> None:
 
 def gathering(world: World, contact: Contact) -> None:
     """A look was just made; another change waits."""
-    BoardLink.objects.filter(entity_type="contact").update(last_look=sync_now())
+    BoardLink.objects.filter(entity_type="contact").update(last_pass_at=sync_now())
     edit(contact, "Chair")
     world.work()
     assert world.status(contact) == "pending"
@@ -65,7 +65,7 @@ def test_changes_are_gathered_until_the_window_ends_and_then_go_out_together(wor
 def test_a_change_never_waits_for_more_than_one_window(world: World, tight: Contact) -> None:
     gathering(world, tight)
     world.pass_time(seconds=pass_budget.batching_delay() + 5)
-    BoardLink.objects.filter(entity_type="contact").update(last_look=sync_now())
+    BoardLink.objects.filter(entity_type="contact").update(last_pass_at=sync_now())
     world.work()
     assert world.status(tight) == "synced"
 
@@ -91,8 +91,8 @@ def test_a_full_batch_does_not_wait(world: World, tight: Contact) -> None:
 def test_a_click_does_not_beat_a_pause(world: World, tight: Contact) -> None:
     gathering(world, tight)
     row = breaker.monday_account()
-    row.paused_until, row.pause_reason = sync_now() + timedelta(minutes=5), "Monday asks to wait."
-    row.pause_code = StopCode.LIMIT
+    row.stopped_until, row.stop_reason = sync_now() + timedelta(minutes=5), "Monday asks to wait."
+    row.stop_code = StopCode.LIMIT
     row.save()
     assert "Monday asks to wait." in push_record(tight, "lead").wait_reason
     world.work()

@@ -40,7 +40,7 @@ def test_without_room_for_the_write_after_making_tags_rows_go_back_without_an_at
     reason = SyncQueue.objects.filter(entity_id=firms[0].pk).get().reason
     assert reason.startswith("This minute's calls to Monday are used up. It goes on by itself at ")
     assert "Monday asks" not in reason  # nobody asked it
-    assert breaker.monday_account().paused_until is None
+    assert breaker.monday_account().stopped_until is None
     assert ApiReservation.objects.count() == 0
     tagged.work(seconds=110)
     assert tagged.values(firms[2])["aliases"] == "Tag 2"

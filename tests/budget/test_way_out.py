@@ -53,7 +53,7 @@ def test_what_is_over_on_monday_is_over_here_as_soon_as_a_person_tries_again(
     world.sandbox.control("faults", "DELETE")
     assert breaker.ask_again().code is AskCode.RESUMED
     row = MondayAccount.objects.get()
-    assert (row.paused_until, row.paused_since, row.pause_code, row.needs_probe) == (None, None, "", False)
+    assert (row.stopped_until, row.stopped_since, row.stop_code, row.needs_probe) == (None, None, "", False)
     assert goes_on(world, contact)
 
 
@@ -66,9 +66,9 @@ def test_what_is_not_over_is_asked_once_said_and_stays(world: World) -> None:
     assert found[0].reason
     assert len(world.sandbox.calls()) == calls + 1
     row = MondayAccount.objects.get()
-    assert (row.pause_code, row.paused_since) == (StopCode.DAY_LIMIT, before.paused_since)
-    assert row.paused_until is not None
-    assert row.paused_until >= before.paused_until  # type: ignore[operator]
+    assert (row.stop_code, row.stopped_since) == (StopCode.DAY_LIMIT, before.stopped_since)
+    assert row.stopped_until is not None
+    assert row.stopped_until >= before.stopped_until  # type: ignore[operator]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -115,10 +115,10 @@ def test_the_wait_for_a_minutes_limit_that_monday_asked_for_is_not_beaten_by_a_c
     contact = world.linked("Ann", role_title="Boss")
     stopped_by(world, contact, limit="minute")
     world.sandbox.control("faults", "DELETE")
-    before, calls = MondayAccount.objects.get().paused_until, len(world.sandbox.calls())
+    before, calls = MondayAccount.objects.get().stopped_until, len(world.sandbox.calls())
     assert breaker.ask_again().code is AskCode.WAITING
     assert len(world.sandbox.calls()) == calls
-    assert MondayAccount.objects.get().paused_until == before
+    assert MondayAccount.objects.get().stopped_until == before
 
 
 def test_a_click_during_an_outage_waits_less_long_for_an_answer_than_a_worker(world: World, settings: Any) -> None:
@@ -205,12 +205,12 @@ def test_the_doors_of_api_and_command_ask_too(world: World, door: str) -> None:
 def test_what_monday_asked_to_wait_for_is_not_reworded_by_an_outage(world: World) -> None:
     contact = world.linked("Ann", role_title="Boss")
     stopped_by(world, contact, limit="daily")
-    reason = MondayAccount.objects.get().pause_reason
+    reason = MondayAccount.objects.get().stop_reason
     world.sandbox.control("faults", "DELETE")
     world.sandbox.faults({"status": 503, "count": 1})
     assert breaker.ask_again().code is AskCode.STOPPED
     row = MondayAccount.objects.get()
-    assert (row.pause_code, row.pause_reason) == (StopCode.DAY_LIMIT, reason)
+    assert (row.stop_code, row.stop_reason) == (StopCode.DAY_LIMIT, reason)
 
 
 @pytest.mark.django_db
@@ -220,5 +220,5 @@ def test_why_something_stops_is_stored_without_the_wait_that_shrinks() -> None:
         breaker.trip_account(DailyLimitReached("daily limit exceeded", wait_seconds=seconds))
         breaker.trip_board(link, BoardLocked("board is locked", wait_seconds=seconds))
         link.refresh_from_db()
-        stored = (MondayAccount.objects.get().pause_reason, link.blocked_reason)
+        stored = (MondayAccount.objects.get().stop_reason, link.blocked_reason)
         assert stored == (DailyLimitReached("daily limit exceeded").sentence, BoardLocked("board is locked").sentence)

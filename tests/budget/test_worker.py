@@ -42,16 +42,16 @@ def test_without_known_limits_nothing_is_reserved_and_calls_are_counted(world: W
 def test_a_look_spends_its_read_and_its_write_and_keeps_nothing_reserved(world: World, monday: Planned) -> None:
     contact = world.linked("Ann", role_title="Boss")
     monday.limits(plan="standard")
-    used, looks = quota.forecast().used, sum(ApiUsage.objects.values_list("looks", flat=True))
+    used, passes = quota.forecast().used, sum(ApiUsage.objects.values_list("passes", flat=True))
     edit(contact, "Chair")
     world.work()
     assert world.status(contact) == "synced"
     assert quota.forecast().used == used + 2
-    assert sum(ApiUsage.objects.values_list("looks", flat=True)) == looks + 1
+    assert sum(ApiUsage.objects.values_list("passes", flat=True)) == passes + 1
     assert ApiReservation.objects.count() == 0
     link = BoardLink.objects.get(entity_type="contact")
     assert link.write_points == 10_000
-    assert link.last_look is not None
+    assert link.last_pass_at is not None
 
 
 def test_our_count_of_the_minute_is_mondays(world: World, monday: Planned) -> None:
@@ -78,7 +78,7 @@ def test_a_board_without_room_for_a_read_and_a_write_is_passed_over(world: World
     assert (world.row(contact).status, world.row(contact).attempts) == ("pending", 0)
     stats = SyncQueueService().get_queue_stats()
     assert (stats["due"], stats["oldest_due_seconds"]) == (0, 0)
-    assert breaker.monday_account().paused_until is None
+    assert breaker.monday_account().stopped_until is None
     assert world.status(contact) == "pending"
     assert "minute" in SyncStateService().describe(contact).words
     world.work(seconds=110)
@@ -127,7 +127,7 @@ def test_without_room_in_the_middle_of_a_look_rows_go_back_without_an_attempt(wo
     world.work()
     assert {world.row(contact).status for contact in contacts} == {"pending"}
     assert {world.row(contact).attempts for contact in contacts} == {0}
-    assert breaker.monday_account().paused_until is None
+    assert breaker.monday_account().stopped_until is None
     assert ApiReservation.objects.count() == 0
     world.work(seconds=110)
     assert {world.status(contact) for contact in contacts} == {"synced"}

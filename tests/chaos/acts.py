@@ -234,10 +234,10 @@ def change_policy(cast: Cast) -> None:
     """What becomes of the one when the other is gone."""
     if cast.rng.random() < 0.5:
         value = cast.rng.choice(("ask", "unlink", "delete", "create"))
-        cast.do("change_policy", entity=cast.any_type(), name="item_gone", value=value)
+        cast.do("change_policy", entity=cast.any_type(), name="removed_item_policy", value=value)
     else:
         value = cast.rng.choice(("archive", "delete", "unlink", "ask"))
-        cast.do("change_policy", entity=cast.any_type(), name="record_gone", value=value)
+        cast.do("change_policy", entity=cast.any_type(), name="deleted_record_policy", value=value)
 
 
 @act(3)

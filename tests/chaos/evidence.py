@@ -8,12 +8,12 @@ from typing import Any
 
 from conflicts.models import SyncConflict
 from sync.models import (
+    ApprovalRequest,
     BoardLink,
     Decision,
     FieldMapping,
-    GuardedAct,
+    IgnoredItem,
     Intent,
-    RefusedItem,
     SyncedModel,
     SyncMetadata,
     Tombstone,
@@ -73,7 +73,7 @@ class Entity:
 
     def is_held(self, key: str) -> bool:
         """Whether the ledger says that this field waits, and why."""
-        return bool(self.ledger and (key in self.ledger.held or key in self.ledger.altered))
+        return bool(self.ledger and (key in self.ledger.blocked_fields or key in self.ledger.altered))
 
     def local(self, key: str) -> str:
         """What NPD holds."""
@@ -93,7 +93,7 @@ class Evidence:
         self.items = {item["id"]: (board["id"], item) for board in stage.sandbox.boards() for item in board["items"]}
         self.conflicts = list(SyncConflict.objects.all())
         self.stones = list(Tombstone.objects.all())
-        self.refused = {one.item_id: one for one in RefusedItem.objects.all()}
+        self.refused = {one.item_id: one for one in IgnoredItem.objects.all()}
         self.decisions = list(Decision.objects.order_by("id"))
         self.of_item = self._records_of_items()
         self.entities = self._entities()
@@ -150,11 +150,11 @@ class Evidence:
         parts: list[Any] = []
         for conflict in self.conflicts:
             parts += [conflict.npd_data, conflict.monday_data, conflict.base_data, conflict.resolved_data]
-            parts += [conflict.merge_selections, conflict.choice, conflict.notes, conflict.about]
+            parts += [conflict.merge_selections, conflict.resolution, conflict.notes, conflict.about]
         for decision in self.decisions:
             if decision.kind in TAKEN_BACK_FROM or decision.values.get("overridden"):
                 parts += [decision.values, decision.sentence]
-        parts += [act.values for act in GuardedAct.objects.all()]
+        parts += [act.values for act in ApprovalRequest.objects.all()]
         return flat(parts)
 
     def column(self, entity: Entity, key: str) -> str:

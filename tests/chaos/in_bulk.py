@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sync.choices import GuardKind
+from sync.choices import ApprovalKind
 from tests.chaos import people_npd
 from tests.chaos.journal import FIELDS, MONDAY, NPD
 from tests.chaos.people_npd import TIMEOUT
@@ -45,7 +45,7 @@ def look_what_went(stage: Stage, key: str = "") -> str | None:
 
 def decide_guarded(stage: Stage, how: str) -> str | None:
     """An administrator approves or rejects all that waits."""
-    url = stage.arena.path("/api/v1/sync/guard/")
+    url = stage.arena.path("/api/v1/sync/approvals/")
     waiting = stage.arena.api.get(url, params={"page_size": 500}, timeout=TIMEOUT).json()["results"]
     if not waiting:
         return SKIPPED
@@ -62,7 +62,7 @@ def _note_what_comes_back(stage: Stage, waiting: list[dict[str, Any]]) -> None:
     for act in waiting:
         handle = stage.handle_of(str(act["entity_id"]))
         if handle and act["key"] in FIELDS[stage.type_of(handle)]:
-            side = NPD if act["kind"] == GuardKind.CLEAR_MONDAY else MONDAY
+            side = NPD if act["kind"] == ApprovalKind.CLEAR_MONDAY else MONDAY
             value = str(act["values"]["value"])
             stage.wrote("an administrator", side, handle, act["key"], value, ("", value))
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from npd.models import Contact
 from sync.clock import SyncNow
-from sync.models import FieldLoop
+from sync.models import WriteLoop
 from tests.chaos import again, standing
 from tests.chaos import identity_checks as identity
 from tests.chaos import writing_rights as rights
@@ -64,12 +64,12 @@ def _is_agreed(entity: Entity, key: str, local: str, remote: str) -> bool:
 def excused(entity: Entity, key: str) -> bool:
     """Whether something visible says that this field waits for somebody."""
     waits_whole = entity.open_kinds() & {"delete"}
-    return entity.in_open_conflict(key) or entity.is_held(key) or bool(waits_whole) or damped(entity, key)
+    return entity.in_open_conflict(key) or entity.is_held(key) or bool(waits_whole) or throttled(entity, key)
 
 
-def damped(entity: Entity, key: str) -> bool:
+def throttled(entity: Entity, key: str) -> bool:
     """Whether a field that is rewritten again and again is left alone for now."""
-    return FieldLoop.objects.filter(entity_id=entity.record_id, key=key, damped_until__gt=SyncNow()).exists()
+    return WriteLoop.objects.filter(entity_id=entity.record_id, key=key, throttled_until__gt=SyncNow()).exists()
 
 
 def flow(evidence: Evidence, entity: Entity, key: str) -> str:
@@ -87,7 +87,7 @@ def state_of(entity: Entity) -> str:
     if entity.record is None:
         return "its record is deleted"
     note = entity.ledger.note if entity.ledger else "no ledger"
-    held = {**entity.ledger.held, **entity.ledger.altered} if entity.ledger else {}
+    held = {**entity.ledger.blocked_fields, **entity.ledger.altered} if entity.ledger else {}
     return f"it says {entity.record.sync_status!r}, {note!r}, held {held}, open {sorted(entity.open_kinds())}"
 
 
@@ -188,7 +188,7 @@ def base_is_both_sides(evidence: Evidence) -> Iterator[str]:
             continue
         assert entity.ledger
         for key in evidence.keys(entity):
-            if flow(evidence, entity, key) == "none" or damped(entity, key):
+            if flow(evidence, entity, key) == "none" or throttled(entity, key):
                 continue
             base = entity.ledger.base.get(key)
             local, remote = essence(key, entity.local(key)), essence(key, evidence.remote(entity, key))

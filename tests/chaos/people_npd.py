@@ -195,7 +195,7 @@ def change_mapping(stage: Stage, entity: str, key: str, name: str, value: Any) -
 
 
 def change_policy(stage: Stage, entity: str, name: str, value: str) -> str | None:
-    """An administrator changes what becomes of a record when its item is gone (item_gone), or the other way round."""
+    """An administrator changes what becomes of a record when its item is removed, or the other way round."""
     BoardLink.objects.filter(entity_type=entity).update(**{name: value})
     stage.journal.settings.append(Setting(stage.at, entity, name, value))
     return None

@@ -33,7 +33,7 @@ def the_status_is_true(evidence: Evidence) -> Iterator[str]:
 def reason_of(entity: Entity) -> str:
     """Why the record is not in sync, as the ledger says it; empty where it says nothing."""
     ledger = entity.ledger
-    return "" if ledger is None else ledger.note or str({**ledger.held, **ledger.altered} or "")
+    return "" if ledger is None else ledger.note or str({**ledger.blocked_fields, **ledger.altered} or "")
 
 
 def the_queue_is_at_rest(evidence: Evidence) -> Iterator[str]:

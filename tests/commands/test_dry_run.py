@@ -207,7 +207,7 @@ def test_batches_are_planned_in_parts_and_the_guard_counts_through_them(
     call_command("sync_reconcile", stdout=StringIO())
     emptied = sum(world.values(contact)["role_title"] == "" for contact in contacts)
     assert told.get("push", 0) == emptied
-    assert told.get("held", 0) == len(contacts) - emptied > 0
+    assert told.get("blocked", 0) == len(contacts) - emptied > 0
 
 
 def test_a_board_that_cannot_be_read_is_a_failure_in_words(world: World, settings: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from npd.models import Contact, ContactEvent  # type: ignore[attr-defined]
 from sync.clock import sync_now
-from sync.models import BoardLink, Decision, GuardedAct, Intent, SyncAudit, SyncQueue, Tombstone, WebhookEvent
+from sync.models import ApprovalRequest, BoardLink, Decision, Intent, SyncQueue, Tombstone, Verification, WebhookEvent
 from sync.operations import retention
 from sync.records.item_links import EXCLUDED_KIND
 from tests.setup.fixtures import run
@@ -81,32 +81,32 @@ def test_of_what_is_old_only_that_goes_which_nothing_needs_any_more(world: World
     kept: list[Any] = [
         intent(contact, "open", key="one"),
         intent(contact, key="one"),  # sent with an open one
-        lost := intent(contact, "void", looks=1, settled_at=sync_now()),  # its record has no item yet
+        lost := intent(contact, "void", lookups=1, settled_at=sync_now()),  # its record has no item yet
         delivery(),  # nobody has weighed it
         SyncQueue.objects.create(entity_type="contact", entity_id=uuid.uuid4(), status="failed"),
         SyncQueue.objects.get(entity_id=contact.pk),
         *(
-            GuardedAct.objects.create(
+            ApprovalRequest.objects.create(
                 entity_type="contact", entity_id=contact.pk, kind="clear_npd", key=state, state=state
             )
-            for state in ("held", "rejected")
+            for state in ("pending", "rejected")
         ),
         Tombstone.objects.create(entity_type="contact", entity_id=uuid.uuid4(), state="waiting"),
     ]
     gone: list[Any] = [
         intent(contact, key="other"),
-        delivery(weighed_at=sync_now()),
+        delivery(processed_at=sync_now()),
         SyncQueue.objects.create(
             entity_type="contact", entity_id=uuid.uuid4(), status="completed", finished_at=sync_now()
         ),
         *(
-            GuardedAct.objects.create(
+            ApprovalRequest.objects.create(
                 entity_type="contact", entity_id=contact.pk, kind="clear_npd", key=state, state=state
             )
             for state in ("done", "released")
         ),
-        SyncAudit.objects.create(entity_type="contact", sampled=3),
-        Tombstone.objects.create(entity_type="contact", entity_id=uuid.uuid4(), state="gone"),
+        Verification.objects.create(entity_type="contact", compared=3),
+        Tombstone.objects.create(entity_type="contact", entity_id=uuid.uuid4(), state="nothing_left"),
     ]
 
     def left(rows: list[Any]) -> list[Any]:
@@ -125,8 +125,8 @@ def test_of_what_is_old_only_that_goes_which_nothing_needs_any_more(world: World
 def test_what_a_boards_sweep_has_not_come_to_yet_stays_for_a_month(world: World, run: Run) -> None:
     board_id = world.board_id()
     BoardLink.objects.filter(board_id=board_id).update(swept_to=sync_now())
-    kept = delivery(board_id, weighed_at=sync_now())
-    delivery("other", weighed_at=sync_now())
+    kept = delivery(board_id, processed_at=sync_now())
+    delivery("other", processed_at=sync_now())
     world.pass_time(days=20)
     run("sync_prune")
     assert list(WebhookEvent.objects.all()) == [kept]

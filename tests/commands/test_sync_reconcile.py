@@ -11,7 +11,7 @@ from django.db import connection, connections
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.choices import Cause
-from sync.models import RefusedItem, SyncQueue
+from sync.models import IgnoredItem, SyncQueue
 from sync.queue import SyncQueueService
 from tests.support.world import World
 
@@ -89,7 +89,7 @@ def test_items_that_no_record_has_become_candidates_but_for_refused_ones(
     contact: Contact, world: World, run: Run
 ) -> None:
     refused, stranger = load(world, "Ignored", "Stranger")
-    RefusedItem.objects.create(entity_type="contact", item_id=refused, reason="not one of ours")
+    IgnoredItem.objects.create(entity_type="contact", item_id=refused, reason="not one of ours")
     said = run("sync_reconcile")
     assert "3 items on the board, 1 of them without a record." in said
     assert "Left: 1 contact pending." in said

@@ -94,6 +94,6 @@ def rejected_too(name: str, item: str) -> Contact:
     Contact.objects.filter(pk=made.pk).update(email=REFUSED)
     reason = {"side": "monday", "reason": f"Monday rejected “{REFUSED}”", "local": {"email": REFUSED}}
     held = {"email": reason | {"column": "email", "version": 1}}
-    SyncMetadata.objects.filter(entity_id=str(made.pk)).update(held=held)
+    SyncMetadata.objects.filter(entity_id=str(made.pk)).update(blocked_fields=held)
     SyncQueue.objects.all().delete()
     return made

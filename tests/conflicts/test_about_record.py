@@ -17,7 +17,7 @@ from conflicts.database_store import DatabaseConflictStore
 from conflicts.models import SyncConflict
 from conflicts.presenter import conflict_progress, screen_options
 from conflicts.resolution import resolve, undo, undo_problem
-from conflicts.validation import InvalidResolution, NotOpen, StaleResolution
+from conflicts.validation import InvalidResolution, NotAsSeen, NotOpen
 from npd.models import Contact
 from sync import registry
 from sync.choices import Cause, Priority
@@ -99,7 +99,7 @@ def test_a_chosen_option_is_stored_and_reaches_the_engine_with_what_was_seen(
 
 def test_one_side_names_the_option_by_which_it_stands(conflict: SyncConflict, ada: User) -> None:
     resolve(conflict.pk, by=ada, resolution_type="keep_monday", seen={**EDITED, **IT})
-    assert SyncConflict.objects.get().stored_choice.fields[RECORD_KEY].choose == "monday"
+    assert SyncConflict.objects.get().stored_resolution.fields[RECORD_KEY].choose == "monday"
 
 
 def test_an_option_that_was_carried_out_closes_it_with_all_its_values(
@@ -108,7 +108,7 @@ def test_an_option_that_was_carried_out_closes_it_with_all_its_values(
     resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=EDITED)
     record(over(contact, applied={RECORD_KEY: "The item was made again."}))
     settled = conflict_of(contact)
-    assert (settled.resolution_type, settled.resolved_by, settled.choice) == ("keep_npd", ada, None)
+    assert (settled.resolution_type, settled.resolved_by, settled.resolution) == ("keep_npd", ada, None)
     assert settled.resolved_data == {RECORD_KEY: "The item was made again."}
     assert settled.merge_selections[RECORD_KEY]["label"] == "Make the item again"
     assert (settled.what, settled.npd_data, settled.base_data) == (
@@ -125,7 +125,7 @@ def test_an_option_that_doesnt_hold_any_more_is_handed_back_and_stays_chosen(
     record(gone(contact, moved, rejected={RECORD_KEY: "The record was edited after you chose."}))
     back = conflict_of(contact)
     assert (back.is_open, back.is_being_applied) == (True, False)
-    assert back.stored_choice.handed_back[RECORD_KEY].choose == "monday"
+    assert back.stored_resolution.handed_back[RECORD_KEY].choose == "monday"
     assert "edited after you chose" in conflict_progress(back).sentence
     assert back.npd_data == {"role_title": "Commodore"}
 
@@ -156,7 +156,7 @@ def test_a_way_that_is_not_offered_is_refused_in_words(contact: Contact, ada: Us
         with pytest.raises(InvalidResolution) as bad:
             resolve(conflict_of(contact).pk, by=ada, resolution_type=type_, selections=selections, seen=EDITED)
         assert words in str(bad.value)
-    assert conflict_of(contact).choice is None
+    assert conflict_of(contact).resolution is None
 
 
 def test_what_was_not_seen_as_it_is_answers_with_the_present_values(conflict: SyncConflict, ada: User) -> None:
@@ -166,10 +166,10 @@ def test_what_was_not_seen_as_it_is_answers_with_the_present_values(conflict: Sy
         {**EDITED, RECORD_KEY: {"npd": "Something else happened.", "monday": None}},
         IT,
     ):
-        with pytest.raises(StaleResolution) as stale:
+        with pytest.raises(NotAsSeen) as stale:
             pick(conflict, ada, "npd", seen=seen)
         assert stale.value.current == {**EDITED, **IT}
-    assert SyncConflict.objects.get().choice is None
+    assert SyncConflict.objects.get().resolution is None
 
 
 def test_a_deleted_record_is_called_by_its_name_and_can_be_decided_on(contact: Contact, ada: User) -> None:
@@ -186,7 +186,7 @@ def test_a_deleted_record_is_called_by_its_name_and_can_be_decided_on(contact: C
 def test_who_is_this_is_settled_by_naming_the_candidate(contact: Contact, ada: User) -> None:
     record(who(contact))
     conflict = conflict_of(contact)
-    with pytest.raises(StaleResolution):
+    with pytest.raises(NotAsSeen):
         resolve(conflict.pk, by=ada, resolution_type="merge",
                 selections={RECORD_KEY: Resolution("custom", "8")},
                 seen={})  # fmt: skip
@@ -284,13 +284,13 @@ class TestOnTheScreen:
     def test_a_way_is_stored_by_the_form(self, browser: Client, conflict: SyncConflict) -> None:
         response = browser.post(self.screen(conflict), self.form("custom unlink"))
         assert (response.status_code, response["Location"]) == (303, self.screen(conflict))
-        choice = SyncConflict.objects.get().stored_choice
+        choice = SyncConflict.objects.get().stored_resolution
         assert (choice.resolution_type, choice.fields[RECORD_KEY].value) == ("merge", "unlink")
         assert "“Unlink”. Both stay as they are." in text_of(browser.get(self.screen(conflict)))
 
     def test_a_way_by_which_one_side_stands_is_kept_as_such(self, browser: Client, conflict: SyncConflict) -> None:
         browser.post(self.screen(conflict), self.form("npd"))
-        assert SyncConflict.objects.get().stored_choice.resolution_type == "keep_npd"
+        assert SyncConflict.objects.get().stored_resolution.resolution_type == "keep_npd"
 
     def test_a_stale_screen_shows_the_values_of_now_and_keeps_the_choice(
         self, browser: Client, conflict: SyncConflict
@@ -300,7 +300,7 @@ class TestOnTheScreen:
         assert "changed while you were deciding" in text_of(response)
         option = r'value="monday"\s+data-option\s+data-label="Delete the record"\s+data-deletes\s+checked'
         assert re.search(option, response.content.decode())
-        assert SyncConflict.objects.get().choice is None
+        assert SyncConflict.objects.get().resolution is None
 
     def test_candidates_stand_side_by_side_with_what_differs(self, browser: Client, contact: Contact) -> None:
         link = BoardLink.objects.create(entity_type="contact", board_id="1")
@@ -334,7 +334,7 @@ def test_an_address_may_choose_an_option_before_and_stores_nothing(client: Clien
     page = client.get(f"{url}?option={AGAIN.choose}").content.decode()
     assert re.search(r'value="npd"[^>]*checked', page)
     assert not re.search(r'name="option"[^>]*checked', client.get(f"{url}?option=nothing").content.decode())
-    assert conflict_of(contact).choice is None
+    assert conflict_of(contact).resolution is None
 
 
 def test_an_answer_that_merges_two_records_is_marked_as_deleting(contact: Contact) -> None:

@@ -58,7 +58,7 @@ def outcomes(batch: ConflictBatch) -> dict[str, str]:
 
 
 def chosen(contact: Contact) -> str:
-    return SyncConflict.objects.get(entity_id=contact.pk).stored_choice.resolution_type
+    return SyncConflict.objects.get(entity_id=contact.pk).stored_resolution.resolution_type
 
 
 def test_the_page_says_how_many_shows_samples_and_what_will_be_written_where(
@@ -72,7 +72,7 @@ def test_the_page_says_how_many_shows_samples_and_what_will_be_written_where(
     assert "about 2 calls to Monday" in page
     assert "Phone: “+44 20 7946 0812” on both sides; the other side’s value “+44 20 7946 0999” is overwritten." in page
     assert "D Left out This option is not possible there." in page
-    assert not SyncConflict.objects.filter(choice__isnull=False).exists()
+    assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
 
 
 def test_the_filters_of_the_list_decide_what_matches(browser: Client, contacts: list[Contact]) -> None:
@@ -86,7 +86,7 @@ def test_the_list_s_own_select_all_leads_to_the_same_page(browser: Client, conta
     sent = {"action": "keep_npd", "_selected_action": some, "select_across": "1"}
     answer = browser.post(f"{LIST}?field=phone", sent, follow=True)
     assert "Use NPD in 2 conflicts?" in text_of(answer)
-    assert not SyncConflict.objects.filter(choice__isnull=False).exists()
+    assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
 
 
 def test_those_that_were_ticked_go_the_same_way_alone(browser: Client, contacts: list[Contact]) -> None:
@@ -156,7 +156,7 @@ def test_what_is_gone_is_created_again_deleted_or_unlinked_in_bulk_from_the_list
     assert (batch.resolution_type, batch.total, outcomes(batch)["B"]) == (act, 3, "left_out")
     confirm(browser, batch)
     carry_on_batches()
-    picked = [SyncConflict.objects.get(entity_id=one.pk).stored_choice.fields for one in mixed]
+    picked = [SyncConflict.objects.get(entity_id=one.pk).stored_resolution.fields for one in mixed]
     assert [one["record"].choose if one else "" for one in picked] == ["", "", choose, choose, choose]
     batch.refresh_from_db()
     with pytest.raises(InvalidResolution):
@@ -231,7 +231,7 @@ def test_another_number_than_the_one_shown_confirms_nothing(browser: Client, con
     for number in (2, "nonsense"):
         assert "The number is not the one shown" in text_of(confirm(browser, batch, number))
     carry_on_batches()
-    assert not SyncConflict.objects.filter(choice__isnull=False).exists()
+    assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
 
 
 def test_nobody_confirms_what_another_was_shown(browser: Client, client: Client, contacts: list[Contact]) -> None:
@@ -494,7 +494,7 @@ def test_an_undo_that_waits_for_looks_asks_nothing_of_its_rows(
     assert queries(60) <= 4  # the batches, their rows that can get on, and whether any is left
     assert queries(-1) <= 4
     assert woken == []
-    SyncConflict.objects.update(choice=None)  # as a look that hands back what was chosen
+    SyncConflict.objects.update(resolution=None)  # as a look that hands back what was chosen
     assert bulk_resolution.work_batches() == 9
 
 

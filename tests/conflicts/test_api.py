@@ -49,7 +49,7 @@ def test_of_long_texts_both_sides_come_as_one_and_are_used_as_a_typed_value(api:
     chosen = {"notes": {"choose": "custom", "value": both["notes"]}}
     sent = {"resolution_type": "merge", "selections": chosen, "seen": seen(notes)}
     assert api.post(f"{url}resolve", sent, format="json").status_code == 200
-    assert conflict_of(contact).stored_choice.fields["notes"].value == both["notes"]
+    assert conflict_of(contact).stored_resolution.fields["notes"].value == both["notes"]
     record(finding(contact))
     assert api.get(url).json()["both_data"] == {}
 
@@ -118,7 +118,7 @@ def test_a_malformed_resolution_answers_400_and_says_where(api: APIClient, confl
         response = api.post(f"{LIST}{conflict.pk}/resolve", asked)
         assert response.status_code == 400
         assert any(error["pointer"].startswith(pointer) for error in response.json()["errors"])
-    assert SyncConflict.objects.get().choice is None
+    assert SyncConflict.objects.get().resolution is None
 
 
 def test_an_unknown_conflict_answers_404(api: APIClient) -> None:
@@ -149,7 +149,7 @@ def test_a_typed_value_asks_for_the_right_to_change_the_record(conflict: SyncCon
     refused = client_of(clerk).post(url, typed)
     assert (refused.status_code, refused.json()["code"]) == (403, "permission_denied")
     assert "Nothing was stored" in refused.json()["detail"]
-    assert SyncConflict.objects.get().choice is None
+    assert SyncConflict.objects.get().resolution is None
     clerk.user_permissions.add(Permission.objects.get(codename="change_contact"))
     fresh = client_of(type(clerk).objects.get(pk=clerk.pk))
     assert fresh.post(url, typed).status_code == 200

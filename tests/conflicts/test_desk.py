@@ -97,7 +97,7 @@ def test_an_applied_choice_resolves_the_conflict_in_its_authors_name(contact: Co
     assert (conflict.resolution_type, conflict.resolved_by) == ("keep_monday", ada)
     assert conflict.resolved_data == {"phone": PHONE.monday}
     assert conflict.merge_selections["phone"]["choose"] == "monday"
-    assert (conflict.choice, conflict.is_open) == (None, False)
+    assert (conflict.resolution, conflict.is_open) == (None, False)
 
 
 def test_what_people_settled_is_said_once_and_the_reason_of_its_end_is_left_out(contact: Contact, ada: User) -> None:
@@ -133,7 +133,7 @@ def test_what_was_applied_leaves_and_the_rest_stays_open(contact: Contact, ada: 
     record(finding(contact, ROLE, applied={"phone": PHONE.npd}))
 
     conflict = conflict_of(contact)
-    assert (conflict.is_open, conflict.conflict_fields, conflict.choice) == (True, ["role_title"], None)
+    assert (conflict.is_open, conflict.conflict_fields, conflict.resolution) == (True, ["role_title"], None)
     assert conflict.resolved_data == {"phone": PHONE.npd}
 
     choose(contact, ada, ROLE, role_title={"choose": "base"})
@@ -151,14 +151,14 @@ def test_a_rejected_choice_comes_back_the_others_wait_on_and_it_is_chosen_again(
     record(finding(contact, moved, ROLE, rejected={"phone": "The value on Monday changed."}))
 
     conflict = conflict_of(contact)
-    assert conflict.choice_problem == "The value on Monday changed."
+    assert conflict.resolution_problem == "The value on Monday changed."
     assert conflict.left_open == ["phone"]
     (found,) = DatabaseConflictStore().open_conflicts("contact", [contact.pk])[contact.pk]
     assert list(found.resolutions) == ["role_title"]
-    assert conflict.stored_choice.handed_back["phone"].choose == "npd"
+    assert conflict.stored_resolution.handed_back["phone"].choose == "npd"
     record(finding(contact, moved, applied={"role_title": ROLE.monday}))
     choose(contact, ada, moved, phone={"choose": "npd"})
-    assert (conflict_of(contact).choice_problem, conflict_of(contact).is_being_applied) == ("", True)
+    assert (conflict_of(contact).resolution_problem, conflict_of(contact).is_being_applied) == ("", True)
 
 
 def test_one_conflict_is_handed_back_with_a_line_in_the_history_and_the_records_others_wait_on(
@@ -172,9 +172,9 @@ def test_one_conflict_is_handed_back_with_a_line_in_the_history_and_the_records_
 
     DatabaseConflictStore().reject_resolutions("contact", [contact.pk], "Somebody has it by now.", only=other.pk)
     other.refresh_from_db()
-    assert other.choice_problem == "Somebody has it by now."
+    assert other.resolution_problem == "Somebody has it by now."
     assert other.left_open == ["role_title"]
-    assert list(SyncConflict.objects.get(kind="fields").stored_choice.fields) == ["phone"]
+    assert list(SyncConflict.objects.get(kind="fields").stored_resolution.fields) == ["phone"]
     (told,) = Decision.objects.filter(entity_id=contact.pk, kind="conflict_returned")
     assert (told.key, told.sentence.endswith("Somebody has it by now.")) == ("role_title", True)
 

@@ -49,7 +49,7 @@ def test_keys_walk_type_explain_and_undo(open_page: Any) -> None:
     assert summary == "Writes 1 field in NPD, 1 column on Monday. 1 field stays open."
     press(page, "Enter")
     page.get_by_text("Being applied: Role becomes").wait_for()
-    [(key, pick)] = conflict_of(first).stored_choice.fields.items()
+    [(key, pick)] = conflict_of(first).stored_resolution.fields.items()
     assert (key, pick.choose, pick.value) == ("role_title", "custom", "Admiral")
     button = page.get_by_role("button", name="Undo the resolution of first")
     assert not button.is_visible()
@@ -86,7 +86,7 @@ def test_keys_that_are_typed_elsewhere_or_open_something_choose_and_send_nothing
     equal.locator("summary").focus()
     press(page, "Enter")
     expect(equal).to_have_attribute("open", "")
-    assert not SyncConflict.objects.filter(choice__isnull=False).exists()
+    assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
     assert not errors
 
 
@@ -110,7 +110,7 @@ def test_what_was_chosen_or_typed_is_left_behind_only_after_a_question(open_page
     assert (page.url.split("?")[0].endswith(screen(conflict_of(first))), result.input_value()) == (True, "+44 1")
     press(page, "Enter")
     page.wait_for_url(f"**{screen(conflict_of(second))}**")
-    assert conflict_of(first).stored_choice.fields["phone"].value == "+44 1"
+    assert conflict_of(first).stored_resolution.fields["phone"].value == "+44 1"
     assert asked == ["beforeunload"] * 2
     assert not errors
 
@@ -135,7 +135,7 @@ def test_both_long_texts_are_used_by_one_key_and_edited(open_page: Any) -> None:
     page.keyboard.type(" Done.")
     press(page, "Escape", "Enter")
     page.get_by_text("Being applied: Notes becomes").wait_for()
-    [(key, pick)] = conflict_of(made).stored_choice.fields.items()
+    [(key, pick)] = conflict_of(made).stored_resolution.fields.items()
     assert (key, pick.choose, pick.value) == ("notes", "custom", f"{BOTH_NOTES} Done.")
     assert not errors
 
@@ -150,7 +150,7 @@ def test_the_list_is_worked_by_keys_and_a_toast_takes_the_last_one_back(open_pag
     toast.get_by_text("Nothing was resolved here yet").wait_for()
     press(page, "j", "j", "k", "3")
     toast.get_by_text("first: Being applied: Phone becomes").wait_for()
-    assert conflict_of(first).stored_choice.resolution_type == "keep_monday"
+    assert conflict_of(first).stored_resolution.resolution_type == "keep_monday"
     assert "second" in page.locator("tr.cfl-current").inner_text()
     press(page, "u")
     toast.get_by_text("It will be undone as soon as it is written.").wait_for()
@@ -161,7 +161,7 @@ def test_the_list_is_worked_by_keys_and_a_toast_takes_the_last_one_back(open_pag
     assert conflict_of(first).is_being_undone
     press(page, "1")
     toast.get_by_text("second: Being applied").wait_for()
-    assert conflict_of(second).stored_choice.resolution_type == "keep_npd"
+    assert conflict_of(second).stored_resolution.resolution_type == "keep_npd"
     press(page, "j", "1")
     toast.get_by_text("This conflict has several fields").wait_for()
     assert not conflict_of(two).is_being_applied
@@ -268,7 +268,7 @@ def test_a_batch_that_ends_while_stop_here_is_on_its_way_does_not_cut_it_off(
     route.fulfill(response=answer)
     page.get_by_text("Stopped. 3 conflicts are left as they were").wait_for()
     assert page.get_by_role("button", name="Stop here").count() == 0
-    assert not SyncConflict.objects.filter(choice__isnull=False).exists()
+    assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
     assert not errors
     assert cut_off == []
 

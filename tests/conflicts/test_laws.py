@@ -162,7 +162,7 @@ def _no_choice_lost(record: UUID, rows: list[SyncConflict], told: Told) -> None:
     lines = Decision.objects.filter(entity_id=record)
     chosen = lines.filter(kind="conflict_chosen").count()
     ended = lines.filter(kind__in=("conflict_settled", "conflict_returned")).count()
-    waiting = sum(len(row.stored_choice.fields) for row in rows if row.is_open)
+    waiting = sum(len(row.stored_resolution.fields) for row in rows if row.is_open)
     assert chosen == ended + waiting
     assert chosen >= told.choices
 

@@ -53,7 +53,7 @@ def test_a_row_about_one_field_is_settled_with_one_click(browser: Client, ada: U
     answer = browser.post(url, {"seen": sent}, HTTP_REFERER=f"http://testserver{back}", follow=True)
     assert answer.redirect_chain[0] == (back, 303)
     assert "Grace : Being applied: Phone becomes “+44 20 7946 0999”." in text_of(answer)
-    choice = SyncConflict.objects.get(pk=conflict.pk).stored_choice
+    choice = SyncConflict.objects.get(pk=conflict.pk).stored_resolution
     assert (choice.resolution_type, choice.by_id) == ("keep_monday", ada.pk)
     assert not buttons(browser)
 
@@ -114,8 +114,8 @@ def test_the_walk_goes_over_conflicts_rejected_values_and_blocked_fields_in_one_
     rejected = rejected_too("Ann", "75")
     blocked = states.synced("Bea", "76")
     held = {"phone": {"reason": "The column is gone.", "side": "npd", "code": "column"}}
-    SyncMetadata.objects.filter(entity_id=str(blocked.pk)).update(held=held)
-    page_of_blocked = "/admin/sync/boardlink/held/?show=blocked"
+    SyncMetadata.objects.filter(entity_id=str(blocked.pk)).update(blocked_fields=held)
+    page_of_blocked = "/admin/sync/boardlink/blocked/?show=blocked"
 
     def around(url: str) -> tuple[str, str]:
         page = browser.get(url).content.decode()

@@ -113,7 +113,7 @@ def test_its_resolution_tells_what_was_written_and_can_be_undone(
     contact.refresh_from_db()
     assert (contact.role_title, world.values(contact)["role_title"]) == ("Stands", "Stands")
     again = SyncConflict.objects.get()
-    assert (again.is_open, again.choice) == (True, None)
+    assert (again.is_open, again.resolution) == (True, None)
     assert (again.npd_data, again.monday_data) == ({"role_title": "Stands"}, {"role_title": "Lost"})
     assert world.status(contact) == "conflict"
     world.deliver()

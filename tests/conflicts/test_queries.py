@@ -57,7 +57,9 @@ def test_a_screen_with_all_that_it_can_tell_asks_at_most_sixteen_times(
         Contact.objects.filter(pk=contact.pk).update(phone=PHONE.npd, role_title=ROLE.npd)
     agreed = states.agreed(contact, "71")
     base = {key: agreed[key] for key in ("name", "email", "notes")}
-    SyncMetadata.objects.create(entity_type="contact", entity_id=str(contact.pk), base=base, held={}, altered={})
+    SyncMetadata.objects.create(
+        entity_type="contact", entity_id=str(contact.pk), base=base, blocked_fields={}, altered={}
+    )
     other = Contact.objects.create(name="Before", monday_id="72")
     record(finding(other, PHONE))
     record(finding(Contact.objects.create(name="After", monday_id="73"), PHONE))

@@ -16,7 +16,7 @@ from conflicts.admin.case_screen import parse_form
 from conflicts.models import SyncConflict
 from conflicts.rejections import answer_rejection, last_answer, undo_answer
 from conflicts.resolution import resolve
-from conflicts.validation import InvalidResolution, NotOpen, StaleResolution
+from conflicts.validation import InvalidResolution, NotAsSeen, NotOpen
 from npd.models import Contact
 from sync.choices import Cause
 from sync.ledger import SyncStateService
@@ -47,7 +47,7 @@ def named(contact: Contact, key: str = "email") -> blocked_fields.FieldRef:
 
 
 def page_of(contact: Contact, key: str = "email") -> str:
-    return f"{LIST}refused/contact/{contact.pk}/{key}/"
+    return f"{LIST}rejected/contact/{contact.pk}/{key}/"
 
 
 def form(choose: str, value: str = "", key: str = "email", seen: dict[str, str | None] | None = None) -> dict[str, str]:
@@ -98,7 +98,7 @@ def test_a_value_left_in_npd_flows_again_once_somebody_changes_it(world: World, 
     world.work()
     Contact.objects.filter(pk=contact.pk).update(email=GOOD)
     world.work()
-    assert (world.status(contact), world.ledger(contact).held) == ("synced", {})
+    assert (world.status(contact), world.ledger(contact).blocked_fields) == ("synced", {})
     Contact.objects.filter(pk=contact.pk).update(email=REFUSED)
     world.work()
     assert waits() == [("Ann", "email")]
@@ -141,7 +141,7 @@ def test_a_look_that_was_under_way_does_not_forget_that_a_value_was_left(world: 
 
 
 def test_stale_answers_and_answered_values_are_refused(rejected: Contact, ada: User) -> None:
-    with pytest.raises(StaleResolution):
+    with pytest.raises(NotAsSeen):
         choose(rejected, ada, "monday", seen={"npd": REFUSED, "monday": "older@example.com"})
     with pytest.raises(InvalidResolution):
         choose(rejected, ada, "")
@@ -186,7 +186,7 @@ def test_of_a_field_in_conflict_the_conflict_asks_and_not_this_list_too(world: W
     world.work()
     conflict.refresh_from_db()
     assert (conflict.is_open, world.status(contact)) == (True, "conflict")
-    assert "Monday rejected" in conflict.choice_problem
+    assert "Monday rejected" in conflict.resolution_problem
     assert not waits()
     with pytest.raises(NotOpen):
         choose(contact, ada, "npd", seen=seen["email"])
@@ -203,7 +203,7 @@ def test_records_without_sync_and_deleted_ones_wait_for_nobody(rejected: Contact
 
 def test_the_pages_show_what_was_refused_why_and_the_ways_out(rejected: Contact, browser: Client) -> None:
     assert "1 rejected by Monday" in text_of(browser.get(LIST))
-    listed = browser.get(f"{LIST}refused/")
+    listed = browser.get(f"{LIST}rejected/")
     fix = re.search(r'<a class="cfl-button" href="([^"]+)">Fix<span[^>]*>: Ann', listed.content.decode())
     assert fix is not None
     assert fix[1] == page_of(rejected)
@@ -212,7 +212,7 @@ def test_the_pages_show_what_was_refused_why_and_the_ways_out(rejected: Contact,
     for words in ("Monday’s reason for Email", "keep different, don’t sync this value", "use it", GOOD):
         assert words in page
     assert f'href="{page_of(rejected)}"' in browser.get(f"/admin/npd/contact/{rejected.pk}/change/").content.decode()
-    assert f'href="{LIST}refused/"' in browser.get("/admin/").content.decode()
+    assert f'href="{LIST}rejected/"' in browser.get("/admin/").content.decode()
 
 
 def test_the_form_answers_keeps_what_was_typed_and_says_what_is_wrong(rejected: Contact, browser: Client) -> None:
@@ -226,7 +226,7 @@ def test_the_form_answers_keeps_what_was_typed_and_says_what_is_wrong(rejected: 
     made = last_answer(*named(rejected))
     assert made is not None
     assert (done.status_code, done["Location"]) == (303, f"{page_of(rejected)}?answered={made.pk}")
-    status = f"{LIST}refused/answer/{made.pk}/"
+    status = f"{LIST}rejected/answer/{made.pk}/"
     assert browser.get(status).json()["state"] == "applying"
     SyncQueue.objects.all().delete()  # as after the look
     assert browser.get(status).json() | {"sentence": "", "waits": ""} == {
@@ -242,7 +242,7 @@ def test_a_correction_that_monday_refuses_again_comes_back_with_the_reason(rejec
     SyncQueue.objects.all().delete()  # as after a look, which found it refused
     made = last_answer(*named(rejected))
     assert made is not None
-    told = browser.get(f"{LIST}refused/answer/{made.pk}/").json()
+    told = browser.get(f"{LIST}rejected/answer/{made.pk}/").json()
     assert told["state"] == "handed_back"
     assert "Monday rejected" in told["sentence"]
     assert "Correct it, and send it again" in text_of(browser.get(page_of(rejected)))
@@ -263,21 +263,21 @@ def test_who_may_look_only_sees_it_and_can_not_answer(rejected: Contact, client:
     client.force_login(person_who_may("view_syncconflict"))
     assert "You may view conflicts, not resolve them" in text_of(client.get(page_of(rejected)))
     assert client.post(page_of(rejected), form("npd")).status_code == 403
-    assert client.get(f"{LIST}refused/nothing/{rejected.pk}/email/").status_code == 404
+    assert client.get(f"{LIST}rejected/nothing/{rejected.pk}/email/").status_code == 404
     client.force_login(User.objects.create_user("nobody", is_staff=True))
     assert client.get(page_of(rejected)).status_code == 403
 
 
 def test_who_may_not_see_contacts_reads_no_name_in_the_list(rejected: Contact, client: Client) -> None:
     client.force_login(person_who_may("view_syncconflict"))
-    assert "Ann" not in client.get(f"{LIST}refused/").content.decode()
-    assert "Contact that you may not see" in text_of(client.get(f"{LIST}refused/"))
+    assert "Ann" not in client.get(f"{LIST}rejected/").content.decode()
+    assert "Contact that you may not see" in text_of(client.get(f"{LIST}rejected/"))
     client.force_login(User.objects.create_superuser("both"))
-    assert "Ann" in text_of(client.get(f"{LIST}refused/"))
+    assert "Ann" in text_of(client.get(f"{LIST}rejected/"))
 
 
 def test_a_page_of_the_list_that_became_empty_shows_the_last_one(rejected: Contact, browser: Client) -> None:
-    page = browser.get(f"{LIST}refused/?p=2").content.decode()
+    page = browser.get(f"{LIST}rejected/?p=2").content.decode()
     assert f'href="{page_of(rejected)}"' in page
     assert "?p=" not in page
 
@@ -308,7 +308,7 @@ def test_the_list_and_the_screen_ask_at_most_fifteen_times(
 ) -> None:
     second = rejected_too("Bob", "72")
     gone_on = browser.post(page_of(rejected), form("custom", "new@example.com") | {"next": "1"})["Location"]
-    for url in (f"{LIST}refused/", page_of(second), gone_on):
+    for url in (f"{LIST}rejected/", page_of(second), gone_on):
         browser.get(url)
         with django_assert_max_num_queries(15):
             browser.get(url)
@@ -319,7 +319,7 @@ def test_who_may_not_answer_is_led_to_the_value_and_not_told_to_fix_it(
     rejected: Contact, client: Client, rights: tuple[str, ...], door: str
 ) -> None:
     client.force_login(person_who_may("view_contact", *(f"{one}_syncconflict" for one in rights)))
-    for page in (f"{LIST}refused/", f"/admin/npd/contact/{rejected.pk}/change/"):
+    for page in (f"{LIST}rejected/", f"/admin/npd/contact/{rejected.pk}/change/"):
         html = client.get(page).content.decode()
         link = rf'<a[^>]*href="{re.escape(page_of(rejected))}"[^>]*>\s*(?:<span[^>]*>\w+</span>)?\s*(\w+)'
         assert set(re.findall(link, html)) - {"Ann"} == {door}, page

@@ -48,7 +48,7 @@ def rule(name: str) -> None:
 
 
 def entry(world: World, contact: Contact) -> dict[str, Any]:
-    return dict(world.ledger(contact).held.get("email", {}))
+    return dict(world.ledger(contact).blocked_fields.get("email", {}))
 
 
 def test_a_column_that_is_gone_for_a_while_does_not_make_a_left_value_be_sent(
@@ -110,7 +110,7 @@ def test_npds_value_chosen_in_a_conflict_is_sent_though_it_was_left_before(world
     resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=seen)
     world.work()
     conflict.refresh_from_db()
-    assert "Monday rejected" in conflict.choice_problem
+    assert "Monday rejected" in conflict.resolution_problem
 
 
 def test_an_edit_on_monday_that_a_rule_overrules_is_told_and_no_record_in_sync_says_otherwise(
@@ -171,9 +171,11 @@ def test_leaving_one_value_sends_no_other_that_monday_refused(world: World, ada:
     mapping = FieldMapping.objects.get(link__entity_type="contact", key="phone")
     Contact.objects.filter(pk=contact.pk).update(phone="+4930123456")
     ledger = world.ledger(contact)
-    phone = ledger.held["email"] | {"column": mapping.column_id, "version": mapping.version}
+    phone = ledger.blocked_fields["email"] | {"column": mapping.column_id, "version": mapping.version}
     raw = stored_values(Contact.objects.get(pk=contact.pk), mapping)
-    SyncMetadata.objects.filter(pk=ledger.pk).update(held=ledger.held | {"phone": phone | {"local": raw}})
+    SyncMetadata.objects.filter(pk=ledger.pk).update(
+        blocked_fields=ledger.blocked_fields | {"phone": phone | {"local": raw}}
+    )
     world.work()
     assert waits() == [("Ann", "email"), ("Ann", "phone")]
     mutations = world.calls("mutation")

@@ -8,7 +8,7 @@ from django.db import connection, transaction
 
 from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
-from conflicts.validation import InvalidResolution, NotOpen, StaleResolution
+from conflicts.validation import InvalidResolution, NotAsSeen, NotOpen
 from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
 from sync.kernel.conflict_store import ConflictReport, FieldConflict
@@ -30,7 +30,7 @@ def test_one_side_can_be_chosen_for_all_fields(
     conflict: SyncConflict, ada: User, resolution_type: str, side: str
 ) -> None:
     resolve(conflict.pk, by=ada, resolution_type=resolution_type, seen=seen(PHONE, ROLE))
-    choice = SyncConflict.objects.get().stored_choice
+    choice = SyncConflict.objects.get().stored_resolution
     assert {key: pick.choose for key, pick in choice.fields.items()} == {"phone": side, "role_title": side}
     assert (choice.by, choice.by_id) == ("Ada", ada.pk)
 
@@ -61,10 +61,10 @@ def test_a_stale_screen_gets_the_values_of_now_and_nothing_is_stored(
     moved = replace(PHONE, monday="+44 20 7946 1111")
     record(finding(contact, moved, ROLE))
     SyncQueue.objects.all().delete()
-    with pytest.raises(StaleResolution) as stale:
+    with pytest.raises(NotAsSeen) as stale:
         merge(conflict, ada, PHONE, phone={"choose": "npd"})
     assert stale.value.current == seen(moved, ROLE)
-    assert SyncConflict.objects.get().choice is None
+    assert SyncConflict.objects.get().resolution is None
     assert not SyncQueue.objects.exists()
 
 
@@ -76,10 +76,10 @@ def test_what_moved_beside_the_choice_doesnt_make_it_stale(conflict: SyncConflic
 def test_one_side_for_all_is_stale_when_a_field_joined_or_left(
     conflict: SyncConflict, ada: User, contact: Contact
 ) -> None:
-    with pytest.raises(StaleResolution):
+    with pytest.raises(NotAsSeen):
         resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=seen(PHONE))
     record(finding(contact, PHONE))
-    with pytest.raises(StaleResolution):
+    with pytest.raises(NotAsSeen):
         resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=seen(PHONE, ROLE))
 
 
@@ -88,7 +88,7 @@ def test_an_empty_text_and_another_line_end_are_the_same_value(ada: User, contac
     record(finding(contact, notes))
     shown = {"notes": {"npd": "one\r\ntwo", "monday": ""}}
     resolve(conflict_of(contact).pk, by=ada, resolution_type="keep_npd", seen=shown)
-    pick = conflict_of(contact).stored_choice.fields["notes"]
+    pick = conflict_of(contact).stored_resolution.fields["notes"]
     assert (pick.npd, pick.monday) == ("one\ntwo", None)
 
 
@@ -97,7 +97,7 @@ def test_a_conflict_that_is_being_applied_takes_no_second_choice(conflict: SyncC
     with pytest.raises(NotOpen, match="Ada chose for Grace Hopper already") as waiting:
         merge(conflict, ada, PHONE, phone={"choose": "monday"})
     assert waiting.value.current == seen(PHONE, ROLE)
-    assert SyncConflict.objects.get().stored_choice.fields["phone"].choose == "npd"
+    assert SyncConflict.objects.get().stored_resolution.fields["phone"].choose == "npd"
 
 
 def test_a_settled_conflict_says_so(conflict: SyncConflict, ada: User, contact: Contact) -> None:
@@ -119,7 +119,7 @@ def test_a_choice_that_cant_be_stored_is_refused_by_field(conflict: SyncConflict
             merge(conflict, ada, PHONE, ROLE, phone=selection, role_title={"choose": "npd"})
         assert list(bad.value.problems) == ["phone"]
         assert words in bad.value.problems["phone"]
-    assert SyncConflict.objects.get().choice is None
+    assert SyncConflict.objects.get().resolution is None
 
 
 def test_a_choice_needs_the_values_seen_and_a_field_in_conflict(conflict: SyncConflict, ada: User) -> None:
@@ -155,7 +155,7 @@ def test_a_typed_value_is_validated_for_both_sides(
 
 def test_a_typed_empty_text_clears_a_field_that_may_be_empty(conflict: SyncConflict, ada: User) -> None:
     merge(conflict, ada, ROLE, role_title={"choose": "custom", "value": ""})
-    pick = SyncConflict.objects.get().stored_choice.fields["role_title"]
+    pick = SyncConflict.objects.get().stored_resolution.fields["role_title"]
     assert (pick.choose, pick.value) == ("custom", None)
 
 

@@ -45,7 +45,7 @@ def test_both_of_a_long_text_are_used_without_a_script_for_the_values_seen(brows
     answer = browser.post(url, form(replace(notes, npd="Other"), pick__notes="both"))
     assert answer.status_code == 409
     browser.post(url, form(notes, pick__notes="both"))
-    choice = conflict_of(contact).stored_choice.fields["notes"]
+    choice = conflict_of(contact).stored_resolution.fields["notes"]
     assert (choice.choose, choice.value) == ("custom", "Call.\nTuesday\nWednesday")
 
 
@@ -64,7 +64,7 @@ def test_the_screen_shows_both_sides_the_base_what_is_held_and_folds_what_is_equ
     }
     SyncMetadata.objects.create(
         entity_type="contact", entity_id=str(contact.pk), base=base,
-        held={"notes": {"reason": "Monday refused it."}}, altered={}, conflicts={},
+        blocked_fields={"notes": {"reason": "Monday refused it."}}, altered={}, conflicts={},
     )  # fmt: skip
     response = browser.get(screen(conflict))
     shown, page = text_of(response), response.content.decode()
@@ -95,7 +95,7 @@ def test_resolve_stores_the_choice_and_stays(browser: Client, conflict: SyncConf
         screen(conflict), form(PHONE, ROLE, pick__phone="monday", pick__role_title="npd", resolve="1")
     )
     assert (response.status_code, response["Location"]) == (303, screen(conflict))
-    choice = SyncConflict.objects.get().stored_choice
+    choice = SyncConflict.objects.get().stored_resolution
     assert (choice.resolution_type, choice.by_id) == ("merge", ada.pk)
     assert {key: pick.choose for key, pick in choice.fields.items()} == {"phone": "monday", "role_title": "npd"}
     assert "Being applied" in text_of(browser.get(screen(conflict)))
@@ -103,7 +103,7 @@ def test_resolve_stores_the_choice_and_stays(browser: Client, conflict: SyncConf
 
 def test_one_side_for_every_field_is_kept_as_such(browser: Client, conflict: SyncConflict) -> None:
     browser.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd", pick__role_title="npd"))
-    assert SyncConflict.objects.get().stored_choice.resolution_type == "keep_npd"
+    assert SyncConflict.objects.get().stored_resolution.resolution_type == "keep_npd"
 
 
 def test_resolve_and_next_goes_to_the_next_one_and_tells_how_far_this_is(
@@ -156,7 +156,7 @@ def test_a_stale_screen_shows_the_new_values_beside_the_choices_that_are_kept(
     assert re.search(r'name="pick-phone"\s+value="monday"\s+checked', html)
     assert re.search(r'name="pick-role_title"\s+value="custom"\s+checked', html)
     assert 'value="Rear Admiral"' in html
-    assert SyncConflict.objects.get().choice is None
+    assert SyncConflict.objects.get().resolution is None
 
     again = browser.post(screen(conflict), form(moved, ROLE, pick__phone="monday"))
     assert again.status_code == 303
@@ -176,7 +176,7 @@ def test_multi_line_values_survive_the_way_through_a_browser(browser: Client, co
     record(finding(contact, notes))
     typed = form(notes, pick__notes="custom", value__notes="five\r\nsix")
     assert browser.post(screen(conflict_of(contact)), typed).status_code == 303
-    assert conflict_of(contact).stored_choice.fields["notes"].value == "five\nsix"
+    assert conflict_of(contact).stored_resolution.fields["notes"].value == "five\nsix"
 
 
 def test_an_invalid_typed_value_is_explained_at_its_field_and_kept(browser: Client, conflict: SyncConflict) -> None:
@@ -188,7 +188,7 @@ def test_an_invalid_typed_value_is_explained_at_its_field_and_kept(browser: Clie
     assert 'value="no digits"' in html
     assert re.search(r'name="value-phone"[^>]*aria-describedby="[^"]*problem-phone"[^>]*aria-invalid="true"', html)
     assert re.search(r'name="pick-role_title"\s+value="npd"\s+checked', html)
-    assert SyncConflict.objects.get().choice is None
+    assert SyncConflict.objects.get().resolution is None
 
 
 def test_a_forged_seen_value_is_stale(browser: Client, conflict: SyncConflict) -> None:
@@ -226,7 +226,7 @@ def test_who_may_only_look_sees_the_values_and_can_choose_nothing(client: Client
     assert "You may view conflicts, not resolve them." in text_of(response)
     assert 'name="pick-phone"' not in response.content.decode()
     assert client.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd")).status_code == 403
-    assert SyncConflict.objects.get().choice is None
+    assert SyncConflict.objects.get().resolution is None
 
 
 def test_who_may_not_change_the_record_settles_with_the_values_shown_and_types_none(
@@ -241,9 +241,9 @@ def test_who_may_not_change_the_record_settles_with_the_values_shown_and_types_n
     refused = client.post(screen(conflict), typed)
     assert refused.status_code == 403
     assert "Nothing was stored" in text_of(refused)
-    assert SyncConflict.objects.get().choice is None
+    assert SyncConflict.objects.get().resolution is None
     assert client.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd")).status_code == 303
-    assert SyncConflict.objects.get().choice
+    assert SyncConflict.objects.get().resolution
 
 
 def test_an_option_that_deletes_is_asked_about_by_a_red_button_before_anything_is_stored(
@@ -260,10 +260,10 @@ def test_an_option_that_deletes_is_asked_about_by_a_red_button_before_anything_i
     assert asked.status_code == 200
     [button] = re.findall(r'<button\s+class="npd-button npd-button-danger"[^>]*>([^<]*)<', asked.content.decode())
     assert button.strip() == "Delete the record"
-    assert conflict_of(contact).choice is None
+    assert conflict_of(contact).resolution is None
     hidden = dict(re.findall(r'<input type="hidden" name="([\w-]+)" value="([^"]*)"', asked.content.decode()))
     assert browser.post(screen(conflict), {name: unescape(text) for name, text in hidden.items()}).status_code == 303
-    assert conflict_of(contact).stored_choice.resolution_type == "keep_monday"
+    assert conflict_of(contact).stored_resolution.resolution_type == "keep_monday"
 
 
 def test_the_counter_counts_what_still_waits(browser: Client, conflict: SyncConflict) -> None:

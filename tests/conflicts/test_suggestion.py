@@ -15,7 +15,7 @@ from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.merge import Resolution
-from sync.models import FieldLoop, FieldMapping, SyncMetadata, SyncQueue
+from sync.models import FieldMapping, SyncMetadata, SyncQueue, WriteLoop
 from tests.admin import states
 from tests.conflicts.conftest import PHONE, ROLE, finding, person_who_may, record, seen
 from tests.conflicts.test_screen import LIST, screen, text_of
@@ -134,10 +134,13 @@ def test_what_the_field_blocks_or_throttles_is_reconciled_too_as_from_the_page_o
 ) -> None:
     blocked, throttled = (Contact.objects.create(name=name, monday_id=name) for name in ("71", "72"))
     SyncMetadata.objects.create(
-        entity_type="contact", entity_id=str(blocked.pk), system="monday", held={"phone": {"reason": "Refused."}}
+        entity_type="contact",
+        entity_id=str(blocked.pk),
+        system="monday",
+        blocked_fields={"phone": {"reason": "Refused."}},
     )
-    FieldLoop.objects.create(
-        entity_type="contact", entity_id=throttled.pk, key="phone", damped_until="2999-01-01T00:00Z"
+    WriteLoop.objects.create(
+        entity_type="contact", entity_id=throttled.pk, key="phone", throttled_until="2999-01-01T00:00Z"
     )
     SyncQueue.objects.all().delete()
     browser.post(rule_page(mapping), {"rule": "monday_wins", "shown": "ask"})

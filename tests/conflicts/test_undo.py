@@ -63,7 +63,7 @@ def test_an_undone_choice_gives_each_side_its_value_back_stays_so_and_can_be_set
     assert conflict_progress(SyncConflict.objects.get(pk=conflict.pk)).state == "undoing"
     world.work()
     conflict.refresh_from_db()
-    assert (conflict.is_open, conflict.choice, conflict.resolution_type) == (True, None, None)
+    assert (conflict.is_open, conflict.resolution, conflict.resolution_type) == (True, None, None)
     assert conflict.npd_data == {"role_title": "NPD's"}
     assert conflict.monday_data == {"role_title": "Monday's"}
     assert conflict.base_data == {"role_title": "Old"}
@@ -177,7 +177,7 @@ def test_a_save_during_the_call_that_puts_back_is_kept(world: World, person: Any
     assert (contact.role_title, world.values(contact)["role_title"]) == ("Saved meanwhile", "Monday's")
     open_one = SyncConflict.objects.get(resolved_at=None)
     assert (open_one.npd_data, open_one.monday_data) == ({"role_title": "Saved meanwhile"}, {"role_title": "Monday's"})
-    assert not SyncConflict.objects.filter(resolved_at__isnull=False, choice__isnull=False).exists()
+    assert not SyncConflict.objects.filter(resolved_at__isnull=False, resolution__isnull=False).exists()
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -1,4 +1,4 @@
-"""The groups of permissions: on a fresh database, after an upgrade, and as an administrator left them."""
+"""The groups of permissions: on a fresh database, and as an administrator left them."""
 
 from __future__ import annotations
 
@@ -8,31 +8,24 @@ import pytest
 from django.apps import apps
 from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Group, Permission
-from django.core.management import call_command
+from django.db.migrations.loader import MigrationLoader
+
+pytestmark = pytest.mark.django_db
 
 NAMES = {"NPD Sync: view", "NPD Sync: resolve conflicts", "NPD Sync: steer the queue", "NPD Sync: change mappings"}
 
 
-def migrated(*target: str) -> None:
-    """To this migration; without one to the newest."""
-    call_command("migrate", "npd", *target, verbosity=0)
+def make_groups() -> None:
+    """By the migrations, each with the models as it knew them."""
+    known = MigrationLoader(None).project_state([("npd", "0001_initial")]).apps
+    import_module("npd.migrations.0001_initial").make_groups(known, None)
+    import_module("npd.migrations.0002_todays_words").rename(apps, None)
 
 
-@pytest.fixture
-def groups() -> None:
-    """The groups as the migrations make them; tests before this one may have emptied the tables."""
-    import_module("npd.migrations.0005_groups").make(apps, None)
-    import_module("npd.migrations.0007_vocabulary").rename(apps, None)
-    import_module("npd.migrations.0017_roles").narrow(apps, None)
-
-
-@pytest.mark.django_db
 def test_on_a_fresh_database_the_permissions_are_those_that_django_makes_later() -> None:
     Group.objects.all().delete()
     Permission.objects.all().delete()
-    import_module("npd.migrations.0005_groups").make(apps, None)
-    import_module("npd.migrations.0007_vocabulary").rename(apps, None)
-    import_module("npd.migrations.0017_roles").narrow(apps, None)
+    make_groups()
     assert set(Group.objects.values_list("name", flat=True)) == NAMES
     by_migration = all_permissions()
     for app in apps.get_app_configs():
@@ -55,25 +48,17 @@ def all_permissions() -> set[tuple[str, str, str]]:
     return {(one.content_type.app_label, one.codename, one.name) for one in found}
 
 
-@pytest.mark.django_db(transaction=True)
-def test_what_an_administrator_changed_is_kept(groups: None) -> None:
+def test_what_an_administrator_changed_is_kept() -> None:
     group = Group.objects.get(name="NPD Sync: view")
     group.permissions.clear()
     Group.objects.get(name="NPD Sync: change mappings").delete()
-    migrated("0004")
-    migrated()
+    make_groups()
     assert set(Group.objects.values_list("name", flat=True)) == NAMES
     assert not group.permissions.exists()
     assert Group.objects.get(name="NPD Sync: change mappings").permissions.filter(codename="change_boardlink").exists()
 
 
-@pytest.mark.django_db(transaction=True)
-def test_an_upgrade_of_a_database_in_use_makes_them_with_the_permissions_that_are_there(groups: None) -> None:
-    Group.objects.all().delete()
-    before = set(Permission.objects.values_list("pk", flat=True))
-    migrated("0004")
-    migrated()
-    assert set(Permission.objects.values_list("pk", flat=True)) == before
+def test_each_group_has_what_its_name_says() -> None:
     steer = Group.objects.get(name="NPD Sync: steer the queue")
     own = set(steer.permissions.exclude(codename__startswith="view_").values_list("codename", flat=True))
     assert own == {

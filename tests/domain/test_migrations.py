@@ -1,84 +1,52 @@
-"""Every migration goes down and up again."""
+"""Migrations go down and up again; a database that stands where the first of them stand goes on with what follows."""
 
-import json
-import uuid
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core.management import call_command
+from django.core.management.base import SystemCheckError
 from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.recorder import MigrationRecorder
 
+from sync.clock import sync_now
+from sync.models import ApiToken, SyncQueue, UnmatchedItem
 from tests.support import rows
 
 OURS = ("conflicts", "npd", "sync")
+SCHEMA = """
+    SELECT table_name, column_name, data_type || coalesce(column_default, '') || is_nullable
+    FROM information_schema.columns WHERE table_schema = 'public'
+    UNION SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
+    UNION SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) || convalidated FROM pg_constraint
+    UNION SELECT tgrelid::regclass::text, tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+    UNION SELECT 'function', proname, prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+    UNION SELECT 'persistence', relname, relpersistence::text FROM pg_class WHERE relnamespace = 'public'::regnamespace
+"""
 
 
-def tables() -> set[str]:
-    return set(connection.introspection.table_names())
+def schema() -> set[tuple[str, str, str]]:
+    with connection.cursor() as cursor:
+        cursor.execute(SCHEMA)
+        return set(cursor.fetchall())
 
 
 @pytest.mark.django_db(transaction=True)
-def test_migrations_go_up_down_and_up() -> None:
-    before = tables()
+def test_migrations_go_down_to_nothing_and_up_to_the_same_schema() -> None:
+    before = schema()
     try:
         for app in OURS:
             call_command("migrate", app, "zero", verbosity=0)
-        assert not {"contacts", "organizations", "sync_queue", "sync_metadata", "sync_conflicts"} & tables()
+        left = {table for table, _, _ in schema()}
+        assert not {table for table in left if table.startswith(("sync_", "npd_", "contacts", "organizations"))}
     finally:
         call_command("migrate", verbosity=0)
         rows.number_further_on()
-    assert tables() == before
-
-
-HIDDEN = "The column “Role” (role) is on the board, but Monday doesn't show its values to the token's user. Ask."
-RETYPED = "The column “Phone” (phone) is of the type text now; it was phone. Restore it."
-
-
-@pytest.mark.django_db(transaction=True)
-def test_sentences_about_blocked_fields_get_their_codes_and_back() -> None:
-    entries = {
-        "role_title": {"reason": HIDDEN, "side": "npd"},
-        "phone": {"reason": "Monday refused “x”.", "side": "monday"},
-        "email": {"reason": "NPD can't take it.", "side": "npd"},
-    }
-    record = str(uuid.uuid4())
-
-    def held() -> dict[str, dict[str, str]]:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT held FROM sync_metadata WHERE entity_id = %s", [record])
-            found: dict[str, dict[str, str]] = json.loads(cursor.fetchone()[0])
-            return found
-
-    try:
-        call_command("migrate", "sync", "0015", verbosity=0)
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "INSERT INTO sync_board_links (entity_type, match_key, sweep_problem) VALUES ('contact', 'email', %s)"
-                " RETURNING id",
-                ["It could not be asked. Monday listed 1,998 of the board's 2,001 items. Again."],
-            )
-            [link] = cursor.fetchone()
-            for key, problem in (("role_title", HIDDEN), ("phone", RETYPED), ("email", "")):
-                cursor.execute(
-                    "INSERT INTO sync_field_mappings (link_id, key, label, fields, converter, problem)"
-                    " VALUES (%s, %s, %s, %s, 'text', %s)",
-                    [link, key, key, [key], problem],
-                )
-            cursor.execute(
-                "INSERT INTO sync_metadata (entity_type, entity_id, held) VALUES ('contact', %s, %s)",
-                [record, json.dumps(entries)],
-            )
-        call_command("migrate", "sync", "0016", verbosity=0)
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT key, problem_code FROM sync_field_mappings")
-            assert dict(cursor.fetchall()) == {"role_title": "hidden", "phone": "retyped", "email": ""}
-            cursor.execute("SELECT sweep_shortfall FROM sync_board_links")
-            assert cursor.fetchall() == [(3,)]
-        codes = {key: entry["code"] for key, entry in held().items()}
-        assert codes == {"role_title": "column", "phone": "rejected", "email": "unknown"}
-        call_command("migrate", "sync", "0015", verbosity=0)
-        assert held() == entries
-    finally:
-        call_command("migrate", verbosity=0)
+    assert schema() == before
 
 
 @pytest.mark.django_db
@@ -87,34 +55,78 @@ def test_models_and_migrations_say_the_same() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_stored_sentences_that_logic_read_get_their_codes() -> None:
-    asking, too, other, deleted = (uuid.uuid4() for _ in range(4))
-    what = "2 items on the board could be this contact. Nothing was created."
-    items = {asking: ["71", "72"], too: ["81", "82"]}  # who asks in the same words about other items
+def test_a_filled_database_of_the_release_before_goes_on_with_what_follows_the_initial_state() -> None:
+    """Its recorder names the files that the initial ones replace."""
+    recorder = MigrationRecorder(connection)
     try:
-        call_command("migrate", "conflicts", "0004", verbosity=0)
-        call_command("migrate", "sync", "0013", verbosity=0)
-        with connection.cursor() as cursor:
-            for record, conflicts in ((asking, {"identity": [what]}), (too, {"identity": [what]}), (other, {})):
-                cursor.execute(
-                    "INSERT INTO sync_metadata (entity_type, entity_id, conflicts) VALUES ('contact', %s, %s)",
-                    [str(record), json.dumps(conflicts)],
-                )
-            for record, asked in items.items():
-                about = {"what": what, "candidates": [{"id": item} for item in asked]}
-                cursor.execute(
-                    "INSERT INTO sync_conflicts (entity_type, entity_id, monday_item_id, kind, npd_data, monday_data,"
-                    " conflict_fields, about) VALUES ('contact', %s, %s, 'identity', '{}', '{}', '{}', %s)",
-                    [record, asked[0], json.dumps(about)],
-                )
-            cursor.execute(
-                "INSERT INTO sync_tombstones (entity_type, entity_id, state, note) VALUES ('contact', %s, 'asked', %s)",
-                [deleted, "“Ada” was deleted in NPD. What should become of its item “Ada”?"],
-            )
+        for app in OURS:
+            call_command("migrate", app, "0001", verbosity=0)
+        executor = MigrationExecutor(connection)
+        replaced = {one for app in OURS for one in executor.loader.disk_migrations[app, "0001_initial"].replaces}
+        assert {*replaced, *((app, "0001_initial") for app in OURS)} == {
+            one for one in recorder.applied_migrations() if one[0] in OURS
+        }
+        plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        assert not [migration for migration, _ in plan if migration.initial]
+        fill(executor.loader.project_state([(app, "0001_initial") for app in OURS]).apps)
     finally:
         call_command("migrate", verbosity=0)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT entity_id, asked_items FROM sync_metadata")
-        assert dict(cursor.fetchall()) == {str(one): items.get(one, []) for one in (asking, too, other)}
-        cursor.execute("SELECT entity_id, reason_code FROM sync_tombstones")
-        assert cursor.fetchall() == [(deleted, "question")]
+        rows.number_further_on()
+    assert SyncQueue.objects.filter(claim_at_most=1).count() == 1
+    assert [len(token.start) for token in ApiToken.objects.all()] == [8]
+    assert UnmatchedItem.objects.get().reason_code == "queued"
+
+
+def fill(apps: Any) -> None:
+    """A row in each table of the release before, and in those that later migrations move what it had for them."""
+    made: dict[str, Any] = {"auth.User": apps.get_model("auth", "User").objects.create(username="ada")}
+    waiting = [model for app in OURS for model in apps.get_app_config(app).get_models() if not model._meta.proxy]
+    while waiting:
+        model = waiting.pop(0)
+        related = {field.name: field.related_model._meta.label for field in model._meta.fields if field.is_relation}
+        behind = {label for name, label in related.items() if not model._meta.get_field(name).null} - made.keys()
+        if behind - {"pghistory.Context"}:
+            waiting.append(model)
+            continue
+        label = model._meta.label
+        values = {name: made.get(to) for name, to in related.items()} | plain(model) | OWN.get(label, {})
+        made[label] = model.objects.create(**values)
+
+
+def plain(model: Any) -> dict[str, Any]:
+    """A value for each field that needs one."""
+    return {
+        field.name: field.choices[0][0] if field.choices else PLAIN.get(field.get_internal_type(), int)()
+        for field in model._meta.concrete_fields
+        if not (field.is_relation or field.null or field.has_default() or field.has_db_default())
+        and not field.get_internal_type().endswith("AutoField")
+    }
+
+
+PLAIN: dict[str, Callable[[], Any]] = {
+    "ArrayField": list, "BinaryField": bytes, "CharField": str, "DateTimeField": sync_now, "JSONField": dict,
+    "TextField": str, "UUIDField": uuid4,
+}  # fmt: skip
+OWN: dict[str, dict[str, Any]] = {
+    "npd.Contact": {"name": "Ada"}, "npd.Organization": {"name": "Engines"},
+    "sync.SyncQueue": {"entity_id": uuid4(), "claim_alone": True},
+    "sync.SyncMetadata": {"entity_type": "contact", "entity_id": str(uuid4()), "held": {"phone": {"code": "column"}}},
+    "sync.ApiToken": {"start": "npd_0123456789a", "digest": "0" * 128},
+    "sync.UnmatchedItem": {"item_id": "71", "reason_code": "waits_for_import"},
+}  # fmt: skip
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("app", "missing"), [("npd", "0017_roles"), ("sync", "0002_allowance_and_bulk"), ("sync", "0047_claimed_in_parts")]
+)
+def test_a_database_that_stands_between_is_left_alone_with_what_to_do(app: str, missing: str) -> None:
+    recorder = MigrationRecorder(connection)
+    recorder.record_unapplied(app, missing)
+    before = recorder.applied_migrations().keys()
+    try:
+        with pytest.raises(SystemCheckError, match=rf"(?s)sync\.E001.*{missing}.*with the release before"):
+            call_command("migrate", skip_checks=False, verbosity=0)
+        assert recorder.applied_migrations().keys() == before
+    finally:
+        recorder.record_applied(app, missing)

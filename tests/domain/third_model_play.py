@@ -104,7 +104,7 @@ def the_kinds_of_fields(ada: Client) -> None:
         assert (tunnel.stage, tunnel.sync_status) == (stage, "synced")
         assert sandbox.item(tunnel.monday_id)["values"]["stage"] == chosen
     choose_stage(tunnel, "Someday")
-    held = SyncMetadata.objects.get(entity_id=tunnel.pk).held["stage"]
+    held = SyncMetadata.objects.get(entity_id=tunnel.pk).blocked_fields["stage"]
     assert (tunnel.stage, held["code"]) == ("planned", BlockedCode.INVALID)
     assert "Planned, Running, Finished" in held["reason"]
     choose_stage(tunnel, "Running")

@@ -20,7 +20,7 @@ from celery.utils.imports import symbol_by_name
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.models import Group, Permission
-from django.core.management import BaseCommand, call_command, get_commands, load_command_class
+from django.core.management import BaseCommand, get_commands, load_command_class
 from django.db import connection
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import translation
@@ -35,7 +35,7 @@ from tests.docs.test_docs import ROOT, variables_read
 from tests.metrics.conftest import scrape
 from tests.metrics.test_page import everything_is_tight
 
-pytestmark = pytest.mark.django_db(transaction=True)  # a migration is undone and done again
+pytestmark = pytest.mark.django_db
 
 RECORDED = Path(__file__).parent / "recorded"
 OURS = ("config", "conflicts", "npd", "sync")
@@ -73,9 +73,6 @@ def _sorted(alternatives: re.Match[str]) -> str:
 
 def permissions() -> str:
     """Every permission, and what each group holds, as migrations make them."""
-    # A flush takes groups away and leaves permissions; here they are as after an upgrade.
-    call_command("migrate", "npd", "0004", verbosity=0)
-    call_command("migrate", verbosity=0)
     return lines(
         [
             # Another test may have gone back to a migration whose models are gone.

@@ -16,7 +16,7 @@ from tests.support.world import World
 
 
 def held(world: World, contact: Contact) -> dict[str, Any]:
-    return dict(world.ledger(contact).held)
+    return dict(world.ledger(contact).blocked_fields)
 
 
 def save(contact: Contact, **values: Any) -> None:
@@ -334,4 +334,4 @@ def test_records_without_sync_hold_nothing(world: World, owner: Owner) -> None:
     owner.column("role_title", "delete")
     owner.sweep()
     assert world.status(contact) == "disabled"
-    assert SyncMetadata.objects.get(entity_id=str(contact.pk)).held == {}
+    assert SyncMetadata.objects.get(entity_id=str(contact.pk)).blocked_fields == {}

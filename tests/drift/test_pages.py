@@ -139,7 +139,7 @@ def test_a_page_that_was_opened_before_somebody_elses_change_does_not_take_it_ba
     mapping, link = owner.mapping(), owner.link()
     remap(mapping.pk, "position")
     FieldMapping.objects.filter(pk=mapping.pk).update(direction="npd_to_monday", rule="npd_wins")
-    BoardLink.objects.filter(pk=link.pk).update(record_gone="unlink")
+    BoardLink.objects.filter(pk=link.pk).update(deleted_record_policy="unlink")
     (row,) = [
         key
         for key, value in form.items()
@@ -151,7 +151,7 @@ def test_a_page_that_was_opened_before_somebody_elses_change_does_not_take_it_ba
         if key.startswith("mappings") and key.endswith("column_id") and value == "phone"
     ]
     changed = {
-        "item_gone": "unlink",
+        "removed_item_policy": "unlink",
         row.replace("column_id", "rule"): "monday_wins",
         phone.replace("column_id", "rule"): "monday_wins",
     }
@@ -163,7 +163,7 @@ def test_a_page_that_was_opened_before_somebody_elses_change_does_not_take_it_ba
     after = owner.mapping()
     assert (after.column_id, after.direction, after.rule) == ("position", "npd_to_monday", "npd_wins")
     assert owner.mapping("phone").rule == "monday_wins"
-    assert (owner.link().item_gone, owner.link().record_gone) == ("unlink", "unlink")
+    assert (owner.link().removed_item_policy, owner.link().deleted_record_policy) == ("unlink", "unlink")
 
 
 def test_silence_and_sweeps_that_fail_are_on_the_first_page(world: World, owner: Owner, admin: Client) -> None:

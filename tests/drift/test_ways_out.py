@@ -20,14 +20,14 @@ from npd.models import Contact
 from sync.boards import board_columns
 from sync.boards.mapping import create_column, remap
 from sync.choices import Cause
-from sync.models import BoardLink, FieldLoop, FieldMapping, SyncQueue
+from sync.models import BoardLink, FieldMapping, SyncQueue, WriteLoop
 from sync.operations import attention
 from sync.operations.attention import AttentionKind
 from sync.outbox import pauses
 from tests.drift.conftest import Owner
 from tests.support.world import World
 
-HELD = "/admin/sync/boardlink/held/"
+HELD = "/admin/sync/boardlink/blocked/"
 BLOCKED, LOOPS = f"{HELD}?show=blocked", f"{HELD}?show=throttled"
 RENAMED = "“Role” on “Contacts” is now “Position”. The field is still synced."
 
@@ -174,7 +174,7 @@ def test_a_new_column_is_created_by_a_button_and_filled_with_what_npd_holds(
     world.work()
     contact.refresh_from_db()
     assert (contact.role_title, world.values(contact)[mapping.column_id]) == ("Analyst", "Analyst")
-    assert (world.status(contact), world.ledger(contact).held) == ("synced", {})
+    assert (world.status(contact), world.ledger(contact).blocked_fields) == ("synced", {})
     # Once more by the page that stood open: nothing.
     posted(admin, f"{HELD}create/", **create_form(owner), confirmed="yes")
     assert owner.mapping().column_id == mapping.column_id
@@ -276,7 +276,7 @@ def test_while_a_column_is_back_its_records_are_being_synced_again_and_nothing_i
     gone(owner)
     owner.column("role_title", "restore")
     posted(admin, f"{HELD}check/", link=owner.link().pk)
-    assert "role_title" in world.ledger(contact).held
+    assert "role_title" in world.ledger(contact).blocked_fields
     assert attention.entries() == []
     page = admin.get(BLOCKED).content.decode()
     assert "npd-badge-go" in page
@@ -295,7 +295,7 @@ def test_a_field_is_left_alone_from_then_on_and_its_record_is_in_sync(
     assert "Nothing is blocked on it any more." in asks
     assert "is “No sync” now; it was “Both ways”" in posted(admin, f"{HELD}direction/", **form, confirmed="yes")
     world.work()
-    assert (world.status(contact), world.ledger(contact).held) == ("synced", {})
+    assert (world.status(contact), world.ledger(contact).blocked_fields) == ("synced", {})
     assert "Nothing is blocked" in shown(admin)
     assert "was changed meanwhile, to “No sync”" in posted(admin, f"{HELD}direction/", **form, confirmed="yes")
 
@@ -313,7 +313,7 @@ def test_a_value_that_monday_refused_is_tried_again_when_a_person_asks(
     form = {"mapping": owner.mapping().pk, "code": "rejected"}
     assert "“Role” of 1 record is tried again now." in posted(admin, f"{HELD}again/", **form)
     world.work()
-    assert (world.status(contact), world.ledger(contact).held) == ("synced", {})
+    assert (world.status(contact), world.ledger(contact).blocked_fields) == ("synced", {})
     assert "“Role” isn't blocked there any more" in posted(admin, f"{HELD}again/", **form)
 
 
@@ -330,7 +330,7 @@ def held_so(world: World, contact: Contact, **more: Any) -> None:
     """The contact's role is held, as a look leaves it."""
     entry = {"reason": "Monday refused it.", "code": "rejected", "side": "monday", "local": {"role_title": ""}}
     ledger = world.ledger(contact)
-    ledger.held = {"role_title": entry | {"column": "role_title", "version": 1} | more}
+    ledger.blocked_fields = {"role_title": entry | {"column": "role_title", "version": 1} | more}
     ledger.save()
 
 
@@ -379,7 +379,7 @@ def test_what_a_column_can_not_hold_is_settled_value_by_value_and_not_tried_agai
     assert "Role on Contacts 1 record It is too long." in text
     assert "it isn't sent before the value or the column changes" in text
     assert "Retry" not in text
-    assert 'href="/admin/conflicts/syncconflict/refused/"' in admin.get(HELD).content.decode()
+    assert 'href="/admin/conflicts/syncconflict/rejected/"' in admin.get(HELD).content.decode()
     assert "Stop syncing it…" in text
 
 
@@ -395,7 +395,7 @@ def test_a_value_that_was_left_in_npd_is_not_tried_again_and_flows_by_another_di
     held_so(world, left, kept_by={"who": "Ada"})
     posted(admin, f"{HELD}direction/", **form, direction="none", shown="bidirectional", confirmed="yes")
     world.work()
-    assert world.ledger(left).held == {}
+    assert world.ledger(left).blocked_fields == {}
 
 
 def in_conflict(world: World) -> Contact:
@@ -488,7 +488,7 @@ def looping(world: World, settings: Any) -> Contact:
         world.sandbox.act("edit", item_id=contact.monday_id, column_id="role_title", value="AUTOMATIC", user_id=-4)
         world.deliver()
         world.work()
-    assert FieldLoop.objects.get().damped_until is not None
+    assert WriteLoop.objects.get().throttled_until is not None
     return contact
 
 
@@ -513,7 +513,7 @@ def test_a_loop_is_told_beside_other_kinds_and_sent_again_at_once(
     assert admin.post(f"{HELD}again/", form)["Location"] == LOOPS
     world.work()
     assert (world.values(contact)["role_title"], world.status(contact)) == ("Ours", "synced")
-    assert not FieldLoop.objects.filter(damped_until__isnull=False).exists()
+    assert not WriteLoop.objects.filter(throttled_until__isnull=False).exists()
     assert "“Role” isn't blocked there any more" in posted(admin, f"{HELD}again/", **form)
 
 
@@ -558,7 +558,7 @@ def test_blocks_of_columns_are_for_who_may_see_boards(world: World, owner: Owner
     gone(owner)
     problem = owner.mapping().problem.split(".")[0]
     ledger = world.ledger(contact)
-    ledger.held = {"phone": {"reason": "Monday refused it.", "side": "monday"}}
+    ledger.blocked_fields = {"phone": {"reason": "Monday refused it.", "side": "monday"}}
     ledger.save()
     reader = get_user_model().objects.create_user("reader", password="x", is_staff=True)
     client.force_login(reader)
@@ -613,10 +613,10 @@ def test_the_queries_of_the_page_do_not_grow_with_what_is_on_them(world: World, 
         contact = Contact.objects.create(name=f"Held {number}")
         world.work()
         ledger = world.ledger(contact)
-        ledger.held = {"phone": {"reason": f"Refused {number}.", "side": "monday"}}
+        ledger.blocked_fields = {"phone": {"reason": f"Refused {number}.", "side": "monday"}}
         ledger.save()
-        FieldLoop.objects.create(
-            entity_type="contact", entity_id=contact.pk, key="email", damped_until="2999-01-01T00:00Z", by="X"
+        WriteLoop.objects.create(
+            entity_type="contact", entity_id=contact.pk, key="email", throttled_until="2999-01-01T00:00Z", by="X"
         )
 
     gone(owner)

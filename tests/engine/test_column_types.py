@@ -40,7 +40,7 @@ def deal(world: World, **values: Any) -> Deal:
     made = Deal.objects.create(name="Big one", **values)
     world.work()
     world.hear(made)
-    assert made.sync_status == "synced", (world.ledger(made).held, world.ledger(made).altered)
+    assert made.sync_status == "synced", (world.ledger(made).blocked_fields, world.ledger(made).altered)
     return made
 
 
@@ -61,7 +61,7 @@ def test_a_field_of_every_kind_flows_both_ways_and_is_cleared_both_ways(sales: W
     empty = {field: Deal._meta.get_field(field).get_default() for field in fields}  # type: ignore[union-attr]
 
     def here() -> dict[str, Any]:
-        assert sales.status(record) == "synced", sales.ledger(record).held
+        assert sales.status(record) == "synced", sales.ledger(record).blocked_fields
         return {field: getattr(record, field) for field in fields}
 
     def there() -> dict[str, Any]:

@@ -53,7 +53,7 @@ def test_a_choice_is_written_on_both_sides(
     assert (conflict.resolution_type, conflict.resolved_by) == (type_, person)
     assert conflict.resolved_data == {"role_title": result}
     # Not as JSON's null either, which is not the column's.
-    assert not SyncConflict.objects.filter(choice__isnull=False).exists()
+    assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
 
 
 def test_a_choice_for_values_that_moved_on_is_handed_back(world: World, person: Any) -> None:
@@ -65,7 +65,7 @@ def test_a_choice_for_values_that_moved_on_is_handed_back(world: World, person: 
     assert conflict.resolved_at is None
     assert conflict.monday_data == {"role_title": "Edited after the choice"}
     assert world.values(contact)["role_title"] == "Edited after the choice"
-    assert "chose" in conflict.choice_problem
+    assert "chose" in conflict.resolution_problem
 
 
 def test_of_two_choices_the_one_that_still_holds_is_carried_out(world: World, person: Any) -> None:
@@ -199,7 +199,7 @@ def test_a_conflict_stays_with_its_choice_while_a_side_cannot_be_read(world: Wor
         world.delete_column("role_title")
     world.work(conflict)
     assert conflict.resolved_at is None
-    assert conflict.choice is not None
+    assert conflict.resolution is not None
     assert world.status(contact) == "conflict"
     if how == "archive":
         world.sandbox.act("restore", item_id=contact.monday_id)
@@ -214,8 +214,8 @@ def test_a_refused_choice_is_handed_back_with_the_value_that_was_refused(world: 
     conflict = SyncConflict.objects.get(entity_id=contact.pk)
     choose(conflict, person, "merge", phone={"choose": "custom", "value": "5"})
     world.work(conflict)
-    assert "“5”" in conflict.choice_problem
-    assert "Choose another value" in conflict.choice_problem
+    assert "“5”" in conflict.resolution_problem
+    assert "Choose another value" in conflict.resolution_problem
 
 
 def test_a_choice_is_handed_back_where_the_field_flows_one_way_by_now(world: World, person: Any) -> None:
@@ -251,4 +251,4 @@ def test_a_choice_of_the_last_agreed_value_comes_back_where_there_is_none_by_now
     FieldMapping.objects.filter(key="role_title", link__entity_type="contact").update(version=F("version") + 1)
     world.work(conflict)
     assert conflict.left_open == ["role_title"], "nobody can choose anew while it is being applied"
-    assert "no last synced value" in conflict.choice_problem
+    assert "no last synced value" in conflict.resolution_problem

@@ -22,7 +22,7 @@ def test_an_e_mail_that_monday_refuses_is_held_and_the_other_fields_flow(world: 
     contact.save()
     world.work()
     assert world.status(contact) == "pending"
-    assert list(world.ledger(contact).held) == ["email"]
+    assert list(world.ledger(contact).blocked_fields) == ["email"]
     assert world.values(contact)["role_title"] == "Chair"
     assert world.values(contact)["email"] == "ann@example.com"
 
@@ -34,7 +34,7 @@ def test_a_new_contact_with_a_refused_e_mail_is_created_without_it(world: World)
     values = world.values(contact)
     assert (values["email"], values["role_title"], values["notes"]) == ("", "Boss", "n")
     assert (world.status(contact), world.status(neighbour)) == ("pending", "synced")
-    assert "email" in world.ledger(contact).held
+    assert "email" in world.ledger(contact).blocked_fields
     assert len(world.sandbox.items()) == 2
 
 
@@ -62,7 +62,7 @@ def test_notes_that_are_too_long_for_monday_are_held_without_being_sent(world: W
     contact = world.contact(notes="x" * 2_500)
     world.work()
     assert world.status(contact) == "pending"
-    assert "2,500" in world.ledger(contact).held["notes"]["reason"]
+    assert "2,500" in world.ledger(contact).blocked_fields["notes"]["reason"]
     assert world.values(contact)["notes"] == ""
 
 
@@ -89,8 +89,8 @@ def test_a_wrong_token_pauses_the_account_and_costs_no_attempt(world: World, set
     world.save(contact, role_title="Chair")
     assert world.status(contact) == "pending"
     assert (world.row(contact).status, world.row(contact).attempts) == ("pending", 0)
-    assert "MONDAY_API_KEY" in world.mon_pause().pause_reason
-    assert "a-token-that-is-none" not in world.mon_pause().pause_reason
+    assert "MONDAY_API_KEY" in world.mon_pause().stop_reason
+    assert "a-token-that-is-none" not in world.mon_pause().stop_reason
     settings.MONDAY_API_KEY = world.sandbox.token
     world.settle()
     assert world.status(contact) == "synced"
@@ -272,7 +272,7 @@ def test_no_secret_stands_in_what_is_stored(world: World) -> None:
     world.sandbox.faults({"status": 500})
     world.save(contact, role_title="Chair")
     stored = json.dumps([*SyncQueue.objects.values("error_message", "reason", "payload")], default=str)
-    stored += world.mon_pause().pause_reason
+    stored += world.mon_pause().stop_reason
     assert world.sandbox.token not in stored
 
 
@@ -412,7 +412,7 @@ def test_a_record_that_monday_refuses_with_its_whole_document_stops_nobody(world
     world.sandbox.faults({"status": 422, "on": "mutation", "count": 3, "body": body})
     world.work()
     assert {world.row(first).attempts, world.row(second).attempts} == {1}
-    assert world.mon_pause().pause_reason == ""
+    assert world.mon_pause().stop_reason == ""
 
 
 def test_after_a_limit_nothing_more_is_sent_and_the_wait_is_not_shortened(world: World) -> None:
@@ -423,7 +423,7 @@ def test_after_a_limit_nothing_more_is_sent_and_the_wait_is_not_shortened(world:
     world.sandbox.faults({"status": 429, "retry_after": 40, "on": "mutation"}, {"status": 500, "on": "mutation"})
     world.work()
     assert world.calls("mutation") - before == 1
-    assert (world.mon_pause().paused_until - sync_now()).total_seconds() > 30  # type: ignore[operator]
+    assert (world.mon_pause().stopped_until - sync_now()).total_seconds() > 30  # type: ignore[operator]
 
 
 def test_a_daily_limit_is_waited_out_until_midnight_utc(world: World) -> None:
@@ -432,7 +432,7 @@ def test_a_daily_limit_is_waited_out_until_midnight_utc(world: World) -> None:
     body = {"errors": [{"message": "Daily limit exceeded", "extensions": {"code": "DAILY_LIMIT_EXCEEDED"}}]}
     world.sandbox.faults({"status": 429, "count": 50, "body": body})
     world.work()
-    until = world.mon_pause().paused_until
+    until = world.mon_pause().stopped_until
     assert until is not None
     assert (until.hour, until.minute, until > sync_now()) == (0, 0, True)
 

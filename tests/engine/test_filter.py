@@ -9,7 +9,7 @@ from npd.models import Contact, Organization
 from sync.choices import SyncDirection
 from sync.connectors.monday.items import item_fragment
 from sync.ledger.record_view import Part, RecordState, describe, filter_by_health
-from sync.models import BoardLink, Decision, GuardedAct, SyncQueue, Tombstone, UnmatchedItem, WebhookEvent
+from sync.models import ApprovalRequest, BoardLink, Decision, SyncQueue, Tombstone, UnmatchedItem, WebhookEvent
 from sync.operations.detect.comparison import compare_board
 from sync.operations.detect.sweep import sweep_board
 from sync.operations.preview.explanation import explain, find_record
@@ -339,7 +339,7 @@ def test_a_record_whose_item_is_left_out_and_that_is_deleted_leaves_it_alone(wor
 def test_an_item_that_is_left_out_and_removed_does_nothing_to_its_record(
     world: World, sync_filter: dict[str, Any], act: str
 ) -> None:
-    BoardLink.objects.update(item_gone="delete")
+    BoardLink.objects.update(removed_item_policy="delete")
     contact = world.linked(role_title="Customer")
     only(world, sync_filter, contact)
     world.edit(contact, "role_title", "Vendor")
@@ -463,12 +463,12 @@ def test_a_deletion_that_waits_for_approval_is_released_when_its_record_leaves(w
     for contact in contacts:
         world.edit(contact, "notes", "")
     world.hear(*contacts)
-    waiting = GuardedAct.objects.filter(state="held").values_list("entity_id", flat=True)
+    waiting = ApprovalRequest.objects.filter(state="pending").values_list("entity_id", flat=True)
     assert waiting
     Contact.objects.filter(pk__in=list(waiting)).update(role_title="Vendor")
     world.work()
     release_obsolete()
-    assert not GuardedAct.objects.filter(state="held").exists()
+    assert not ApprovalRequest.objects.filter(state="pending").exists()
     kept = Contact.objects.filter(pk__in=[contact.pk for contact in contacts], notes="n")
     assert set(kept.values_list("sync_status", flat=True)) == {"disabled"}
 
@@ -604,10 +604,10 @@ def test_a_pair_that_leaves_with_a_clear_that_waits_for_approval_waits_with_it(w
         world.edit(contact, "notes", "")
         world.edit(contact, "role_title", "Vendor")
     world.hear(*contacts)
-    waiting = set(GuardedAct.objects.filter(state="held").values_list("entity_id", flat=True))
+    waiting = set(ApprovalRequest.objects.filter(state="pending").values_list("entity_id", flat=True))
     assert waiting
     assert {world.ledger(contact).left_out for contact in contacts if contact.pk in waiting} == {""}
-    approve(GuardedAct.objects.filter(state="held"), world.administrator("pat"))
+    approve(ApprovalRequest.objects.filter(state="pending"), world.administrator("pat"))
     world.work(*contacts)
     assert {(contact.notes, contact.sync_status) for contact in contacts} == {("", "disabled")}
 

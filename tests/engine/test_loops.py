@@ -1,4 +1,4 @@
-"""A field that an automation on the board rewrites after each of our writes is answered a few times, then damped."""
+"""A field that an automation on the board rewrites after each of our writes is answered a few times, then throttled."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 
 from npd.models import Contact
 from sync.choices import Cause
-from sync.models import Decision, FieldLoop, FieldMapping
+from sync.models import Decision, FieldMapping, WriteLoop
 from tests.support.world import World
 
 AUTOMATIONS = -4
@@ -46,8 +46,8 @@ def test_a_field_that_is_rewritten_after_each_write_is_damped_before_it_burns_th
     assert mutations == LIMIT - 1
     assert (world.status(contact), world.values(contact)["role_title"]) == ("pending", "AUTOMATIC")
     assert Decision.objects.filter(entity_id=contact.pk, kind="loop").count() == 1
-    throttled = FieldLoop.objects.get(entity_id=contact.pk, key="role_title")
-    assert (throttled.damped_until is not None, throttled.by) == (True, "Monday user -4")
+    throttled = WriteLoop.objects.get(entity_id=contact.pk, key="role_title")
+    assert (throttled.throttled_until is not None, throttled.by) == (True, "Monday user -4")
     world.save(contact, notes="from NPD")
     assert (world.values(contact)["notes"], world.values(contact)["role_title"]) == ("from NPD", "AUTOMATIC")
 
@@ -79,7 +79,7 @@ def test_it_ends_when_the_field_stays_quiet(world: World) -> None:
     assert world.status(contact) == "synced"
     world.pass_time(hours=1, minutes=1)
     world.look(contact)
-    assert not FieldLoop.objects.exists()
+    assert not WriteLoop.objects.exists()
 
 
 def test_a_person_who_asks_for_the_record_ends_the_damping(world: World) -> None:
@@ -87,7 +87,7 @@ def test_a_person_who_asks_for_the_record_ends_the_damping(world: World) -> None
     loop(world, contact)
     world.look(contact, cause=Cause.PERSON)
     assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "Ours")
-    assert not FieldLoop.objects.exists()
+    assert not WriteLoop.objects.exists()
 
 
 def test_a_field_that_scripts_on_both_sides_fight_over_is_damped_too(world: World) -> None:
@@ -99,7 +99,7 @@ def test_a_field_that_scripts_on_both_sides_fight_over_is_damped_too(world: Worl
         if world.values(contact)["role_title"] == "Ours":
             rewrite(world, contact)
     assert world.calls("mutation") - before <= LIMIT
-    assert FieldLoop.objects.get(entity_id=contact.pk).damped_until is not None
+    assert WriteLoop.objects.get(entity_id=contact.pk).throttled_until is not None
     contact.refresh_from_db()
     assert (contact.role_title, world.values(contact)["role_title"]) == ("Ours", "AUTOMATIC")
 

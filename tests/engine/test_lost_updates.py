@@ -186,7 +186,7 @@ def test_our_own_echo_is_no_lost_update_and_costs_no_call(world: World, account_
     world.hear(times=2)
     assert (world.calls(), world.status(contact)) == (before, "synced")
     assert not SyncConflict.objects.exists()
-    assert not WebhookEvent.objects.filter(weighed_at=None).exists()
+    assert not WebhookEvent.objects.filter(processed_at=None).exists()
 
 
 def test_edits_that_looks_saw_are_no_lost_updates_however_late_they_are_told(world: World) -> None:
@@ -359,7 +359,7 @@ def test_a_choice_about_a_lost_edit_is_stale_when_a_side_left_what_stands(world:
         world.edit(contact, "role_title", "Newer")
     world.work(conflict)
     assert conflict.resolved_at is None
-    assert "changed after you chose" in conflict.choice_problem
+    assert "changed after you chose" in conflict.resolution_problem
     assert conflict.monday_data == {"role_title": "Theirs"}
     world.work()
     choose_again(world, contact, conflict, person)

@@ -131,7 +131,7 @@ def test_a_value_that_npd_cannot_hold_is_held_and_the_others_flow(world: World) 
     world.look(contact)
     assert world.status(contact) == "pending"
     assert (contact.role_title, contact.notes) == ("Boss", "new")
-    assert "role_title" in world.ledger(contact).held
+    assert "role_title" in world.ledger(contact).blocked_fields
 
 
 def test_one_way_to_monday_writes_an_edit_on_the_board_over_and_keeps_it_in_the_history(world: World) -> None:
@@ -203,7 +203,7 @@ def test_characters_that_npd_cannot_store_hold_their_field_alone(world: World) -
     world.edit(contact, "notes", "from the board")
     world.look(contact)
     assert (world.status(contact), contact.role_title, contact.notes) == ("pending", "Boss", "from the board")
-    assert "role_title" in world.ledger(contact).held
+    assert "role_title" in world.ledger(contact).blocked_fields
 
 
 def test_parts_of_an_address_typed_between_read_and_settle_stay(world: World) -> None:

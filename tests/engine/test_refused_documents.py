@@ -99,7 +99,7 @@ def test_a_value_that_the_tokens_user_may_not_write_is_held_alone_while_others_a
     world.sandbox.faults({"partial": forbidden, "on": "mutation", "count": 50})
     world.work()
     assert BoardLink.objects.get(entity_type="contact").blocked_reason == ""
-    held = world.ledger(first).held | world.ledger(second).held
+    held = world.ledger(first).blocked_fields | world.ledger(second).blocked_fields
     assert len(held) == 1
     (reason,) = (entry["reason"] for entry in held.values())
     assert "right to edit" in reason

@@ -144,7 +144,7 @@ ROWS = {
         LOST,
         "test_where_npd_wins_the_lost_value_goes_to_the_history_from_where_it_can_be_taken_back",
     ),
-    "the same field rewritten n times within an hour: damped and shown": (
+    "the same field rewritten n times within an hour: throttle_count and shown": (
         LOOPS,
         "test_a_field_that_is_rewritten_after_each_write_is_damped_before_it_burns_the_allowance",
     ),
@@ -205,7 +205,7 @@ def test_a_required_field_emptied_there_is_held(world: World) -> None:
     world.edit(contact, "role_title", "")
     world.look(contact)
     assert (sides(world, contact), world.status(contact)) == (("Old", ""), "pending")
-    assert "required in NPD" in world.ledger(contact).held["role_title"]["reason"]
+    assert "required in NPD" in world.ledger(contact).blocked_fields["role_title"]["reason"]
 
 
 def test_changed_on_both_sides_and_differ_the_rule(world: World) -> None:
@@ -316,7 +316,7 @@ def test_a_field_with_an_unknown_side_keeps_its_base_and_gives_its_reason(world:
     before = base_of(world, contact)
     world.save(contact, role_title="New", notes="changed too")
     assert (base_of(world, contact), world.values(contact)["notes"]) == (before, "changed too")
-    assert world.ledger(contact).held["role_title"]["reason"]
+    assert world.ledger(contact).blocked_fields["role_title"]["reason"]
     assert world.status(contact) == "pending"
 
 

@@ -134,7 +134,7 @@ def test_lists_are_united_what_either_added_joins_and_what_either_removed_goes(w
     world.hear(firm)
     assert sorted(firm.aliases) == ["Ours", "Theirs", "Two"]
     assert sorted(world.values(firm)["aliases"].split(", ")) == ["Ours", "Theirs", "Two"]
-    assert world.status(firm) == "synced", world.ledger(firm).held
+    assert world.status(firm) == "synced", world.ledger(firm).blocked_fields
 
 
 def board_value(world: World, kind: str, elements: list[str]) -> Any:
@@ -166,7 +166,7 @@ def test_an_element_that_the_column_cant_carry_is_held_and_nothing_is_lost(world
     world.edit(firm, "aliases", "One, Theirs")
     Organization.objects.filter(pk=firm.pk).update(aliases=["One", "Smith, Jones"])
     world.hear(firm)
-    assert "“Smith, Jones” holds a comma" in world.ledger(firm).held["aliases"]["reason"]
+    assert "“Smith, Jones” holds a comma" in world.ledger(firm).blocked_fields["aliases"]["reason"]
     assert (firm.aliases, world.values(firm)["aliases"]) == (["One", "Smith, Jones"], "One, Theirs")
     world.save(firm, aliases=["One", "Smith"])
     firm.refresh_from_db()

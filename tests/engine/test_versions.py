@@ -13,7 +13,7 @@ def test_a_replaced_version_pauses_the_account_and_costs_no_attempt(world: World
     contact = world.contact()
     world.work()
     pause = world.mon_pause()
-    assert f"API version {asked} was asked for" in pause.pause_reason
+    assert f"API version {asked} was asked for" in pause.stop_reason
     assert pause.needs_probe
     assert world.sandbox.item_named("Ann") is None
     row = world.row(contact)
@@ -29,4 +29,4 @@ def test_when_the_asked_version_answers_again_everything_goes_on(world: World, s
     settings.MONDAY_API_VERSION = "2026-10"
     world.settle()
     assert world.status(contact) == "synced"
-    assert world.mon_pause().pause_reason == ""
+    assert world.mon_pause().stop_reason == ""

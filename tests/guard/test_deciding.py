@@ -12,12 +12,12 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from npd.models import Contact
-from sync.choices import GuardKind, GuardState
-from sync.models import GuardedAct, SyncQueue
+from sync.choices import ApprovalKind, ApprovalState
+from sync.models import ApprovalRequest, SyncQueue
 from tests.support.waiting import wait_for
 
-LIST = "/admin/sync/guardedact/?state__exact=held"
-DECIDE = "/admin/sync/guardedact/decide/"
+LIST = "/admin/sync/approvalrequest/?state__exact=pending"
+DECIDE = "/admin/sync/approvalrequest/decide/"
 
 pytestmark = pytest.mark.django_db
 
@@ -46,19 +46,19 @@ def api(mary: User) -> APIClient:
 
 
 @pytest.fixture
-def hold() -> Callable[[int, GuardKind], list[GuardedAct]]:
+def hold() -> Callable[[int, ApprovalKind], list[ApprovalRequest]]:
     """So many emptied telephones that wait for approval."""
 
-    def make(number: int, kind: GuardKind = GuardKind.CLEAR_MONDAY) -> list[GuardedAct]:
+    def make(number: int, kind: ApprovalKind = ApprovalKind.CLEAR_MONDAY) -> list[ApprovalRequest]:
         contacts = [Contact.objects.create(name=f"Ann {n}") for n in range(number)]
         SyncQueue.objects.all().delete()
         return [
-            GuardedAct.objects.create(
+            ApprovalRequest.objects.create(
                 entity_type="contact",
                 entity_id=contact.pk,
                 kind=kind,
                 key="phone",
-                state=GuardState.PENDING,
+                state=ApprovalState.PENDING,
                 label=f"Phone “+44 {n}” of {contact}",
                 values={"value": f"+44 {n}"},
             )
@@ -69,7 +69,7 @@ def hold() -> Callable[[int, GuardKind], list[GuardedAct]]:
 
 
 def states() -> list[str]:
-    return list(GuardedAct.objects.order_by("id").values_list("state", flat=True))
+    return list(ApprovalRequest.objects.order_by("id").values_list("state", flat=True))
 
 
 def test_the_page_counts_what_waits_and_shows_examples(browser: Client, hold: Any) -> None:
@@ -86,7 +86,7 @@ def test_nothing_is_decided_before_the_count_was_confirmed(browser: Client, hold
     asked = {"how": "approve", "entity_type": "contact", "kind": "clear_monday", "upto": str(acts[-1].pk)}
     html = browser.get(DECIDE, asked).content.decode()
     assert "Approve 3 changes of 3 records?" in html
-    assert states() == ["held"] * 3
+    assert states() == ["pending"] * 3
 
 
 @pytest.mark.parametrize(("how", "state"), [("approve", "approved"), ("reject", "rejected")])
@@ -97,9 +97,9 @@ def test_all_of_a_kind_are_decided_as_far_as_they_were_counted(
     later = hold(1)
     asked = {"how": how, "entity_type": "contact", "kind": "clear_monday", "upto": str(acts[-1].pk)}
     browser.post(DECIDE, asked)
-    assert states() == [state] * 3 + ["held"]
+    assert states() == [state] * 3 + ["pending"]
     assert later[0].pk > acts[-1].pk
-    decided = GuardedAct.objects.get(pk=acts[0].pk)
+    decided = ApprovalRequest.objects.get(pk=acts[0].pk)
     assert decided.decided_by is not None
     assert decided.decided_by.username == "mary"
     assert SyncQueue.objects.filter(entity_id__in=[a.entity_id for a in acts], priority=10).count() == 3
@@ -109,22 +109,22 @@ def test_selected_ones_are_decided_after_a_page_that_names_their_number(browser:
     acts = hold(3)
     chosen = {"action": "reject_selected", "_selected_action": [str(acts[0].pk), str(acts[1].pk)]}
     assert "Reject 2 changes of 2 records?" in browser.post(LIST, chosen).content.decode()
-    assert states() == ["held"] * 3
+    assert states() == ["pending"] * 3
     browser.post(LIST, chosen | {"confirmed": "yes", "upto": str(acts[2].pk)})
-    assert states() == ["rejected", "rejected", "held"]
+    assert states() == ["rejected", "rejected", "pending"]
 
 
 def test_deletions_and_emptied_fields_are_approved_by_buttons_of_their_own(browser: Client, hold: Any) -> None:
-    acts = [*hold(2), *hold(1, GuardKind.RECORDS)]
+    acts = [*hold(2), *hold(1, ApprovalKind.RECORDS)]
     chosen = {"action": "approve_selected", "_selected_action": [str(act.pk) for act in acts]}
     html = browser.post(LIST, chosen).content.decode()
     assert re.findall(r'npd-button-danger"\s+type="submit"\s+name="only"\s+value="(\w+)"', html) == [
         "clear_monday", "records",
     ]  # fmt: skip
     browser.post(LIST, chosen | {"confirmed": "yes", "upto": str(acts[-1].pk), "only": "records"})
-    assert states() == ["held", "held", "approved"]
+    assert states() == ["pending", "pending", "approved"]
     browser.post(LIST, chosen | {"confirmed": "yes", "upto": str(acts[-1].pk), "only": "nothing"})
-    assert states() == ["held", "held", "approved"]
+    assert states() == ["pending", "pending", "approved"]
 
 
 def test_what_comes_after_the_page_was_shown_is_not_decided_with_the_selection(browser: Client, hold: Any) -> None:
@@ -137,7 +137,7 @@ def test_what_comes_after_the_page_was_shown_is_not_decided_with_the_selection(b
         re.findall(r'name="(upto|action|select_across|_selected_action)" value="([^"]*)"', page.content.decode())
     )
     browser.post(LIST, sent | {"confirmed": "yes"})
-    assert states() == ["approved"] * 3 + ["held"] * 2
+    assert states() == ["approved"] * 3 + ["pending"] * 2
 
 
 @pytest.mark.parametrize("strange", ["9" * 5_000, "9" * 30, "\0", "-1", ""])
@@ -146,7 +146,7 @@ def test_a_group_that_can_be_none_is_no_error(browser: Client, hold: Any, strang
     asked = {"how": "approve", "entity_type": "contact", "kind": "clear_monday", "upto": strange}
     assert browser.get(DECIDE, asked).status_code in ((400,) if "\0" in strange else (200, 302))
     assert browser.get(DECIDE, asked | {"upto": "1", "entity_type": f"{strange}\0"}).status_code == 400
-    assert states() == ["held"]
+    assert states() == ["pending"]
 
 
 def test_what_was_decided_once_is_not_decided_again(browser: Client, hold: Any) -> None:
@@ -160,13 +160,13 @@ def test_what_was_decided_once_is_not_decided_again(browser: Client, hold: Any) 
 def test_who_may_only_look_cannot_decide(client: Client, hold: Any) -> None:
     acts = hold(1)
     person = User.objects.create_user("ben", password="x", is_staff=True)
-    person.user_permissions.add(Permission.objects.get(codename="view_guardedact"))
+    person.user_permissions.add(Permission.objects.get(codename="view_approvalrequest"))
     client.force_login(person)
     html = client.get(LIST).content.decode()
     assert "You may view these, but not decide" in html
     asked = {"how": "approve", "entity_type": "contact", "kind": "clear_monday", "upto": str(acts[0].pk)}
     assert client.post(DECIDE, asked).status_code == 403
-    assert states() == ["held"]
+    assert states() == ["pending"]
 
 
 def test_the_first_page_says_that_something_waits(browser: Client, hold: Any) -> None:
@@ -179,28 +179,28 @@ def test_the_first_page_says_that_something_waits(browser: Client, hold: Any) ->
 
 def test_the_api_lists_what_waits(api: APIClient, hold: Any) -> None:
     acts = hold(2)
-    GuardedAct.objects.filter(pk=acts[0].pk).update(state=GuardState.DONE)
-    found = api.get("/api/v1/sync/guard/").json()
+    ApprovalRequest.objects.filter(pk=acts[0].pk).update(state=ApprovalState.DONE)
+    found = api.get("/api/v1/sync/approvals/").json()
     assert [row["id"] for row in found["results"]] == [acts[1].pk]
-    assert api.get("/api/v1/sync/guard/?state=done").json()["count"] == 1
+    assert api.get("/api/v1/sync/approvals/?state=done").json()["count"] == 1
     assert api.get("/api/v1/sync/stats").json()["waiting_for_approval"] == 1
 
 
 def test_the_api_decides_by_ids(api: APIClient, hold: Any) -> None:
     acts = hold(2)
-    answer = api.post("/api/v1/sync/guard/reject", {"ids": [acts[0].pk]}, format="json")
+    answer = api.post("/api/v1/sync/approvals/reject", {"ids": [acts[0].pk]}, format="json")
     assert (answer.status_code, answer.json()) == (200, {"decided": 1})
-    assert states() == ["rejected", "held"]
+    assert states() == ["rejected", "pending"]
 
 
 def test_the_api_decides_all_of_a_kind_where_their_number_is_the_one_seen(api: APIClient, hold: Any) -> None:
     hold(3)
     asked = {"entity_type": "contact", "kind": "clear_monday", "count": 2}
-    answer = api.post("/api/v1/sync/guard/approve", asked, format="json")
+    answer = api.post("/api/v1/sync/approvals/approve", asked, format="json")
     assert answer.status_code == 409
     assert "3 of them wait for approval now, not 2" in answer.content.decode()
-    assert states() == ["held"] * 3
-    answer = api.post("/api/v1/sync/guard/approve", asked | {"count": 3}, format="json")
+    assert states() == ["pending"] * 3
+    answer = api.post("/api/v1/sync/approvals/approve", asked | {"count": 3}, format="json")
     assert answer.json() == {"decided": 3}
     assert states() == ["approved"] * 3
 
@@ -211,17 +211,17 @@ def test_who_rejects_what_another_person_approves_at_that_moment_is_told(api: AP
 
     def decide() -> None:
         try:
-            answers.append(api.post("/api/v1/sync/guard/reject", {"ids": [act.pk]}, format="json").status_code)
+            answers.append(api.post("/api/v1/sync/approvals/reject", {"ids": [act.pk]}, format="json").status_code)
         finally:
             connection.close()
 
     late = threading.Thread(target=decide)
     with transaction.atomic():
-        GuardedAct.objects.filter(pk=act.pk).update(state=GuardState.APPROVED)
+        ApprovalRequest.objects.filter(pk=act.pk).update(state=ApprovalState.APPROVED)
         late.start()
         wait_for("the second waits for the first", is_somebody_waiting)
     late.join(60)
-    assert (answers, states()) == ([409], [GuardState.APPROVED])
+    assert (answers, states()) == ([409], [ApprovalState.APPROVED])
 
 
 def is_somebody_waiting() -> bool:
@@ -232,16 +232,16 @@ def is_somebody_waiting() -> bool:
 
 @pytest.mark.parametrize("asked", [{}, {"ids": [1], "count": 1}, {"entity_type": "contact", "count": 1}])
 def test_the_api_wants_to_know_which(api: APIClient, asked: dict[str, Any]) -> None:
-    assert api.post("/api/v1/sync/guard/approve", asked, format="json").status_code == 400
+    assert api.post("/api/v1/sync/approvals/approve", asked, format="json").status_code == 400
 
 
 def test_the_api_lets_nobody_decide_who_may_only_look(hold: Any) -> None:
     acts = hold(1)
     person = User.objects.create_user("ben", password="x")
-    person.user_permissions.add(Permission.objects.get(codename="view_guardedact"))
+    person.user_permissions.add(Permission.objects.get(codename="view_approvalrequest"))
     api = APIClient()
     api.force_authenticate(person)
-    assert api.get("/api/v1/sync/guard/").status_code == 200
-    answer = api.post("/api/v1/sync/guard/approve", {"ids": [acts[0].pk]}, format="json")
+    assert api.get("/api/v1/sync/approvals/").status_code == 200
+    answer = api.post("/api/v1/sync/approvals/approve", {"ids": [acts[0].pk]}, format="json")
     assert answer.status_code == 403
-    assert states() == ["held"]
+    assert states() == ["pending"]

@@ -7,8 +7,8 @@ from django.contrib.auth.models import User
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.choices import GuardState, ItemGone
-from sync.models import BoardLink, GuardedAct, Tombstone
+from sync.choices import ApprovalState, RemovedItemPolicy
+from sync.models import ApprovalRequest, BoardLink, Tombstone
 from sync.records.approvals import approve, reject, release_obsolete
 from tests.guard.test_fields import held, linked, states
 from tests.support.world import World
@@ -32,7 +32,7 @@ def deleted(world: World) -> list[str | None]:
 @pytest.fixture
 def archived(world: World, settings: Any) -> list[Contact]:
     """Three contacts whose items were archived at once, on a board whose policy deletes; the quiet time is over."""
-    BoardLink.objects.filter(entity_type="contact").update(item_gone=ItemGone.DELETE)
+    BoardLink.objects.filter(entity_type="contact").update(removed_item_policy=RemovedItemPolicy.DELETE)
     contacts = linked(world, 3)
     for contact in contacts:
         world.sandbox.act("archive", item_id=contact.monday_id)
@@ -45,8 +45,8 @@ def archived(world: World, settings: Any) -> list[Contact]:
 
 def test_a_mass_delete_in_npd_archives_nothing(world: World, deleted: list[str]) -> None:
     assert item_states(world, deleted) == ["active"] * 3
-    assert set(Tombstone.objects.values_list("state", flat=True)) == {"held"}
-    assert states() == [GuardState.PENDING] * 3
+    assert set(Tombstone.objects.values_list("state", flat=True)) == {"pending_approval"}
+    assert states() == [ApprovalState.PENDING] * 3
 
 
 def test_an_approved_delete_archives_the_items(world: World, deleted: list[str], mary: User) -> None:
@@ -54,7 +54,7 @@ def test_an_approved_delete_archives_the_items(world: World, deleted: list[str],
     world.work()
     assert item_states(world, deleted) == ["archived"] * 3
     release_obsolete()
-    assert states() == [GuardState.DONE] * 3
+    assert states() == [ApprovalState.DONE] * 3
 
 
 def test_a_rejected_delete_leaves_the_items_as_they_are(world: World, deleted: list[str], mary: User) -> None:
@@ -63,7 +63,7 @@ def test_a_rejected_delete_leaves_the_items_as_they_are(world: World, deleted: l
     assert item_states(world, deleted) == ["active"] * 3
     assert set(Tombstone.objects.values_list("state", flat=True)) == {"kept"}
     release_obsolete()
-    assert states() == [GuardState.KEPT] * 3
+    assert states() == [ApprovalState.KEPT] * 3
     world.deliver()
     world.pass_time(minutes=30)
     world.work()
@@ -83,7 +83,7 @@ def test_items_that_go_meanwhile_let_the_deletes_go(world: World, deleted: list[
 
 def test_a_mass_archive_on_monday_deletes_no_record(world: World, archived: list[Contact]) -> None:
     assert Contact.objects.count() == 3
-    assert states() == [GuardState.PENDING] * 3
+    assert states() == [ApprovalState.PENDING] * 3
 
 
 def test_an_approved_archive_deletes_the_records(world: World, archived: list[Contact], mary: User) -> None:
@@ -91,7 +91,7 @@ def test_an_approved_archive_deletes_the_records(world: World, archived: list[Co
     world.work()
     assert Contact.objects.count() == 0
     release_obsolete()
-    assert states() == [GuardState.DONE] * 3
+    assert states() == [ApprovalState.DONE] * 3
 
 
 def test_a_rejected_archive_keeps_the_records_and_asks(world: World, archived: list[Contact], mary: User) -> None:
@@ -107,5 +107,5 @@ def test_items_that_are_restored_let_the_deletes_go(world: World, archived: list
     world.deliver()
     world.work()
     release_obsolete()
-    assert set(GuardedAct.objects.values_list("state", flat=True)) == {GuardState.RELEASED}
+    assert set(ApprovalRequest.objects.values_list("state", flat=True)) == {ApprovalState.RELEASED}
     assert {world.status(contact) for contact in archived} == {"synced"}

@@ -7,8 +7,8 @@ import pytest
 from django.contrib.auth.models import User
 
 from npd.models import Contact
-from sync.choices import GuardState
-from sync.models import Decision, FieldMapping, GuardedAct
+from sync.choices import ApprovalState
+from sync.models import ApprovalRequest, Decision, FieldMapping
 from sync.records.approvals import approve, pending_approvals, reject, release_obsolete
 from tests.support.world import World, staged
 
@@ -38,11 +38,11 @@ def empty_on_monday(world: World, contacts: list[Contact], column: str = "phone"
 
 
 def states() -> list[str]:
-    return sorted(GuardedAct.objects.values_list("state", flat=True))
+    return sorted(ApprovalRequest.objects.values_list("state", flat=True))
 
 
 def held() -> Any:
-    return GuardedAct.objects.filter(state=GuardState.PENDING)
+    return ApprovalRequest.objects.filter(state=ApprovalState.PENDING)
 
 
 def phones_on_monday(world: World, contacts: list[Contact]) -> list[str]:
@@ -69,7 +69,7 @@ def test_a_look_that_would_empty_too_many_cells_holds_them_all_and_other_fields_
     assert {world.values(c)["role_title"] for c in contacts} == {"Chair"}
     assert all(phones_on_monday(world, contacts))
     assert [world.status(c) for c in contacts] == ["pending"] * 3
-    assert "phone" in world.ledger(contacts[0]).held
+    assert "phone" in world.ledger(contacts[0]).blocked_fields
     assert [(w.entity_type, w.kind, w.records, w.acts) for w in pending_approvals()] == [
         ("contact", "clear_monday", 3, 3)
     ]
@@ -93,7 +93,7 @@ def test_records_are_counted_and_not_fields(world: World) -> None:
     world.work()
     assert phones_on_monday(world, contacts) == ["", ""]
     assert [world.status(c) for c in contacts] == ["synced", "synced"]
-    assert states() == [GuardState.DONE] * 6
+    assert states() == [ApprovalState.DONE] * 6
 
 
 def test_what_was_let_through_within_the_hour_counts(world: World) -> None:
@@ -145,7 +145,7 @@ def test_an_approved_field_is_emptied_and_done(world: World, mary: User) -> None
     world.work()
     assert phones_on_monday(world, contacts) == ["", "", ""]
     assert [world.status(c) for c in contacts] == ["synced"] * 3
-    assert states() == [GuardState.DONE] * 3
+    assert states() == [ApprovalState.DONE] * 3
 
 
 def test_a_worker_that_dies_before_it_sends_has_counted_and_the_next_goes_on(
@@ -157,13 +157,13 @@ def test_a_worker_that_dies_before_it_sends_has_counted_and_the_next_goes_on(
         patched.setattr("sync.reconcile.mutations.commit_intents", killed)
         with pytest.raises(Killed):
             world.work()
-    assert states() == [GuardState.DONE] * 2
+    assert states() == [ApprovalState.DONE] * 2
     world.pass_time(minutes=4)
     world.work()
     empty_in_npd(contacts[2:])
     world.work()
     assert [bool(phone) for phone in phones_on_monday(world, contacts)] == [False, False, True]
-    assert states() == [GuardState.DONE, GuardState.DONE, GuardState.PENDING]
+    assert states() == [ApprovalState.DONE, ApprovalState.DONE, ApprovalState.PENDING]
 
 
 @pytest.mark.parametrize(("decide", "after"), [(approve, ""), (reject, "+442079460018")])
@@ -197,7 +197,7 @@ def test_an_approval_outlives_a_call_that_failed(world: World, mary: User) -> No
     world.pass_time(hours=3)
     world.work()
     assert phones_on_monday(world, contacts) == ["", "", ""]
-    assert states() == [GuardState.DONE] * 3
+    assert states() == [ApprovalState.DONE] * 3
 
 
 @pytest.mark.parametrize("side", ["npd", "monday"])
@@ -210,7 +210,7 @@ def test_a_rejected_field_gets_its_value_back(world: World, mary: User, side: st
     assert all(phones_on_monday(world, contacts))
     assert set(phones_in_npd(contacts)) == {"+442079460018"}
     assert [world.status(c) for c in contacts] == ["synced"] * 3
-    assert states() == [GuardState.KEPT] * 3
+    assert states() == [ApprovalState.KEPT] * 3
 
 
 def test_a_rejected_field_is_not_put_back_against_its_direction(world: World, mary: User) -> None:
@@ -222,7 +222,7 @@ def test_a_rejected_field_is_not_put_back_against_its_direction(world: World, ma
     world.work()
     assert set(phones_in_npd(contacts)) == {""}
     assert all(phones_on_monday(world, contacts))
-    assert "direction" in world.ledger(contacts[0]).held["phone"]["reason"]
+    assert "direction" in world.ledger(contacts[0]).blocked_fields["phone"]["reason"]
 
 
 def test_a_field_that_is_filled_again_lets_itself_go(world: World) -> None:
@@ -231,7 +231,7 @@ def test_a_field_that_is_filled_again_lets_itself_go(world: World) -> None:
     world.work()
     Contact.objects.update(phone="+442079460018")
     world.work()
-    assert states() == [GuardState.RELEASED] * 3
+    assert states() == [ApprovalState.RELEASED] * 3
     assert [world.status(c) for c in contacts] == ["synced"] * 3
 
 
@@ -241,7 +241,7 @@ def test_a_field_that_is_emptied_on_the_other_side_too_lets_itself_go(world: Wor
     world.work()
     empty_on_monday(world, contacts)
     world.work()
-    assert states() == [GuardState.RELEASED] * 3
+    assert states() == [ApprovalState.RELEASED] * 3
     assert [world.status(c) for c in contacts] == ["synced"] * 3
 
 
@@ -266,7 +266,7 @@ def test_a_field_that_becomes_a_conflict_lets_itself_go(world: World) -> None:
     world.deliver()
     world.work()
     assert world.status(contacts[0]) == "conflict"
-    assert GuardedAct.objects.get(entity_id=contacts[0].pk).state == GuardState.RELEASED
+    assert ApprovalRequest.objects.get(entity_id=contacts[0].pk).state == ApprovalState.RELEASED
 
 
 def test_what_is_held_of_a_record_that_is_switched_off_lets_itself_go(world: World) -> None:
@@ -276,7 +276,7 @@ def test_what_is_held_of_a_record_that_is_switched_off_lets_itself_go(world: Wor
     Contact.objects.filter(pk=contacts[0].pk).update(sync_enabled=False)
     world.work()
     assert release_obsolete() == 1
-    assert GuardedAct.objects.get(entity_id=contacts[0].pk).state == GuardState.RELEASED
+    assert ApprovalRequest.objects.get(entity_id=contacts[0].pk).state == ApprovalState.RELEASED
 
 
 def test_a_persons_choice_in_a_conflict_needs_no_second_approval(world: World, mary: User) -> None:
@@ -293,7 +293,7 @@ def test_a_persons_choice_in_a_conflict_needs_no_second_approval(world: World, m
         resolve(conflict.pk, by=mary, resolution_type="keep_npd", seen=current_values(conflict))
     world.work()
     assert phones_on_monday(world, contacts) == ["", "", ""]
-    assert not GuardedAct.objects.exists()
+    assert not ApprovalRequest.objects.exists()
 
 
 def test_every_decision_is_in_the_records_log(world: World, mary: User) -> None:
@@ -301,7 +301,7 @@ def test_every_decision_is_in_the_records_log(world: World, mary: User) -> None:
     empty_in_npd(contacts)
     world.work()
     approve(held().filter(entity_id=contacts[0].pk), mary)
-    lines = Decision.objects.filter(entity_id=contacts[0].pk, kind="guard").order_by("id")
+    lines = Decision.objects.filter(entity_id=contacts[0].pk, kind="approval").order_by("id")
     assert [line.actor for line in lines][-1] == "mary"
     assert "waits for approval" in lines[0].sentence
     assert "mary approved" in lines.reverse()[0].sentence

@@ -12,9 +12,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from npd.models import Contact
-from sync.choices import GuardKind, GuardState, ItemGone
+from sync.choices import ApprovalKind, ApprovalState, RemovedItemPolicy
 from sync.clock import SyncNow
-from sync.models import BoardLink, GuardedAct, SyncMetadata, Tombstone
+from sync.models import ApprovalRequest, BoardLink, SyncMetadata, Tombstone
 from sync.reconcile.restraints import DestructiveChange, allowed_changes, rejected_records, release_approvals
 from sync.records.approvals import ApprovalLimit, approve, reject, release_obsolete
 from tests.support.clock import move_clock, reset_clock
@@ -49,72 +49,72 @@ def deleted(number: int, state: str = "waiting") -> list[UUID]:
 
 
 def states() -> list[str]:
-    return sorted(GuardedAct.objects.values_list("state", flat=True))
+    return sorted(ApprovalRequest.objects.values_list("state", flat=True))
 
 
 def test_few_deletes_go_and_the_next_are_held(link: BoardLink) -> None:
     first, second = deleted(2), []
-    assert len(allowed_changes(link, GuardKind.ITEMS, acts(first))) == 2
+    assert len(allowed_changes(link, ApprovalKind.ITEMS, acts(first))) == 2
     Tombstone.objects.update(state="archived")
     second = deleted(1)
-    assert allowed_changes(link, GuardKind.ITEMS, acts(second)) == set()
-    assert states() == ["done", "done", "held"]
+    assert allowed_changes(link, ApprovalKind.ITEMS, acts(second)) == set()
+    assert states() == ["done", "done", "pending"]
 
 
 def test_a_mass_delete_is_held_from_its_first_document_on(link: BoardLink) -> None:
     """Also where documents carry one record: what waits with a tombstone is known to follow."""
     ids = deleted(3)
-    assert allowed_changes(link, GuardKind.ITEMS, acts(ids[:1])) == set()
+    assert allowed_changes(link, ApprovalKind.ITEMS, acts(ids[:1])) == set()
 
 
 def test_many_items_gone_at_once_are_known_to_follow_where_the_policy_deletes(link: BoardLink) -> None:
-    link.item_gone = ItemGone.DELETE
+    link.removed_item_policy = RemovedItemPolicy.DELETE
     link.save()
     ids = [uuid4() for _ in range(3)]
     SyncMetadata.objects.bulk_create(
-        SyncMetadata(entity_type="contact", entity_id=str(key), system="monday", gone_since=SyncNow()) for key in ids
+        SyncMetadata(entity_type="contact", entity_id=str(key), system="monday", removed_since=SyncNow()) for key in ids
     )
-    assert allowed_changes(link, GuardKind.RECORDS, acts(ids[:1])) == set()
-    link.item_gone = ItemGone.ASK
-    assert len(allowed_changes(link, GuardKind.RECORDS, acts([uuid4()]))) == 1, (
+    assert allowed_changes(link, ApprovalKind.RECORDS, acts(ids[:1])) == set()
+    link.removed_item_policy = RemovedItemPolicy.ASK
+    assert len(allowed_changes(link, ApprovalKind.RECORDS, acts([uuid4()]))) == 1, (
         "asked about one by one, they are no mass"
     )
 
 
 def test_what_was_let_through_goes_again_after_a_crash_and_counts_once(link: BoardLink) -> None:
     ids = deleted(2)
-    assert len(allowed_changes(link, GuardKind.ITEMS, acts(ids))) == 2
-    assert len(allowed_changes(link, GuardKind.ITEMS, acts(ids))) == 2
+    assert len(allowed_changes(link, ApprovalKind.ITEMS, acts(ids))) == 2
+    assert len(allowed_changes(link, ApprovalKind.ITEMS, acts(ids))) == 2
     assert states() == ["done", "done"]
 
 
 def test_boards_are_counted_apart(link: BoardLink) -> None:
     other = BoardLink.objects.create(entity_type="organization", board_id="2", match_key="name")
-    assert len(allowed_changes(link, GuardKind.ITEMS, acts([uuid4(), uuid4()]))) == 2
-    assert len(allowed_changes(other, GuardKind.ITEMS, acts([uuid4(), uuid4()]))) == 2
+    assert len(allowed_changes(link, ApprovalKind.ITEMS, acts([uuid4(), uuid4()]))) == 2
+    assert len(allowed_changes(other, ApprovalKind.ITEMS, acts([uuid4(), uuid4()]))) == 2
 
 
 def test_a_board_does_not_become_small_by_the_deletes_themselves(link: BoardLink, settings: object) -> None:
     settings.GUARD_RECORDS, settings.GUARD_PERCENT = 0, 10  # type: ignore[attr-defined]
     deleted(60)
-    assert allowed_changes(link, GuardKind.ITEMS, acts([uuid4()])) == set()
+    assert allowed_changes(link, ApprovalKind.ITEMS, acts([uuid4()])) == set()
 
 
 def test_both_settings_at_zero_switch_the_guard_off(link: BoardLink, settings: object) -> None:
     settings.GUARD_RECORDS = settings.GUARD_PERCENT = 0  # type: ignore[attr-defined]
-    assert len(allowed_changes(link, GuardKind.ITEMS, acts(deleted(200)))) == 200
+    assert len(allowed_changes(link, ApprovalKind.ITEMS, acts(deleted(200)))) == 200
 
 
 @pytest.mark.parametrize(
     ("before", "tombstone", "after"),
     [
-        ("held", "gone", "released"),
-        ("held", "restored", "released"),
-        ("held", "unlinked", "released"),
+        ("pending", "nothing_left", "released"),
+        ("pending", "restored", "released"),
+        ("pending", "unlinked", "released"),
         ("approved", "archived", "done"),
         ("approved", "deleted", "done"),
         ("rejected", "unlinked", "kept"),
-        ("held", "held", "held"),
+        ("pending", "pending_approval", "pending"),
         ("approved", "waiting", "approved"),
     ],
 )
@@ -122,8 +122,8 @@ def test_a_held_delete_of_an_item_ends_with_its_tombstone(
     link: BoardLink, before: str, tombstone: str, after: str
 ) -> None:
     ids = deleted(3)
-    allowed_changes(link, GuardKind.ITEMS, acts(ids))
-    GuardedAct.objects.update(state=before)
+    allowed_changes(link, ApprovalKind.ITEMS, acts(ids))
+    ApprovalRequest.objects.update(state=before)
     Tombstone.objects.update(state=tombstone)
     release_obsolete()
     assert states() == [after] * 3
@@ -133,22 +133,22 @@ def test_a_held_delete_of_a_record_ends_when_its_item_is_back(link: BoardLink) -
     contacts = [Contact.objects.create(name=f"Ann {n}", monday_id=f"i{n}") for n in range(3)]
     for contact in contacts:
         SyncMetadata.objects.update_or_create(
-            entity_type="contact", entity_id=str(contact.pk), system="monday", defaults={"gone_since": SyncNow()}
+            entity_type="contact", entity_id=str(contact.pk), system="monday", defaults={"removed_since": SyncNow()}
         )
-    allowed_changes(link, GuardKind.RECORDS, acts([c.pk for c in contacts]))
+    allowed_changes(link, ApprovalKind.RECORDS, acts([c.pk for c in contacts]))
     assert release_obsolete() == 0
-    SyncMetadata.objects.filter(entity_id=str(contacts[0].pk)).update(gone_since=None)
+    SyncMetadata.objects.filter(entity_id=str(contacts[0].pk)).update(removed_since=None)
     Contact.objects.filter(pk=contacts[1].pk).update(sync_enabled=False)
     assert release_obsolete() == 2
-    assert states() == ["held", "released", "released"]
+    assert states() == ["pending", "released", "released"]
 
 
 def test_an_approved_delete_of_a_record_is_done_when_the_record_is_gone(link: BoardLink, mary: User) -> None:
     contact = Contact.objects.create(name="Ann", monday_id="i1")
-    allowed_changes(link, GuardKind.RECORDS, acts([contact.pk, uuid4(), uuid4()]))
-    GuardedAct.objects.update(state=GuardState.APPROVED)
+    allowed_changes(link, ApprovalKind.RECORDS, acts([contact.pk, uuid4(), uuid4()]))
+    ApprovalRequest.objects.update(state=ApprovalState.APPROVED)
     SyncMetadata.objects.update_or_create(
-        entity_type="contact", entity_id=str(contact.pk), system="monday", defaults={"gone_since": SyncNow()}
+        entity_type="contact", entity_id=str(contact.pk), system="monday", defaults={"removed_since": SyncNow()}
     )
     release_obsolete()
     assert states() == ["approved", "done", "done"]
@@ -156,17 +156,17 @@ def test_an_approved_delete_of_a_record_is_done_when_the_record_is_gone(link: Bo
 
 def test_a_rejected_act_never_goes_and_is_told_of(link: BoardLink) -> None:
     ids = deleted(3)
-    allowed_changes(link, GuardKind.ITEMS, acts(ids))
-    GuardedAct.objects.filter(entity_id=ids[0]).update(state=GuardState.REJECTED)
-    assert rejected_records(link, GuardKind.ITEMS, ids) == {ids[0]}
-    assert allowed_changes(link, GuardKind.ITEMS, acts(ids)) == set()
+    allowed_changes(link, ApprovalKind.ITEMS, acts(ids))
+    ApprovalRequest.objects.filter(entity_id=ids[0]).update(state=ApprovalState.REJECTED)
+    assert rejected_records(link, ApprovalKind.ITEMS, ids) == {ids[0]}
+    assert allowed_changes(link, ApprovalKind.ITEMS, acts(ids)) == set()
 
 
 def test_a_look_that_wants_it_no_more_lets_it_go(link: BoardLink) -> None:
     ids = deleted(3)
-    allowed_changes(link, GuardKind.ITEMS, acts(ids))
-    release_approvals(link, GuardKind.ITEMS, ids[:1])
-    assert states() == ["held", "held", "released"]
+    allowed_changes(link, ApprovalKind.ITEMS, acts(ids))
+    release_approvals(link, ApprovalKind.ITEMS, ids[:1])
+    assert states() == ["pending", "pending", "released"]
 
 
 ANSWERS = {"approve": "archived", "reject": "unlinked", "restore": "restored"}
@@ -185,7 +185,7 @@ def test_nothing_goes_unasked_in_an_hour_in_which_more_than_the_limit_was_wanted
     """What waits, what was decided and what let itself go are all of the mass."""
     settings.GUARD_RECORDS, now, came = 3, 0, dict[UUID, int]()
     reset_clock()
-    for model in (GuardedAct, Tombstone):
+    for model in (ApprovalRequest, Tombstone):
         model.objects.all().delete()
     for step, number in steps:
         if step == "wait":
@@ -194,18 +194,18 @@ def test_nothing_goes_unasked_in_an_hour_in_which_more_than_the_limit_was_wanted
         elif step == "delete":
             ids = deleted(number)
             came |= dict.fromkeys(ids, now)
-            unasked = {act.entity_id for act in allowed_changes(link, GuardKind.ITEMS, acts(ids))}
+            unasked = {act.entity_id for act in allowed_changes(link, ApprovalKind.ITEMS, acts(ids))}
             end(unasked, "archived")
-            end(set(ids) - unasked, "held")
+            end(set(ids) - unasked, "pending_approval")
             within_hour = {one for one, at in came.items() if now - at < 60}
-            waiting = GuardedAct.objects.filter(state=GuardState.PENDING).values_list("entity_id", flat=True)
+            waiting = ApprovalRequest.objects.filter(state=ApprovalState.PENDING).values_list("entity_id", flat=True)
             assert not unasked or len(within_hour.union(waiting)) <= 3
         else:
-            chosen = GuardedAct.objects.filter(state=GuardState.PENDING).order_by("id")[:number]
+            chosen = ApprovalRequest.objects.filter(state=ApprovalState.PENDING).order_by("id")[:number]
             which = set(chosen.values_list("entity_id", flat=True))
             if step == "approve":
                 approve(chosen, mary)
-                assert {act.entity_id for act in allowed_changes(link, GuardKind.ITEMS, acts(list(which)))} == which
+                assert {act.entity_id for act in allowed_changes(link, ApprovalKind.ITEMS, acts(list(which)))} == which
             elif step == "reject":
                 reject(chosen, mary)
             end(which, ANSWERS[step])

@@ -55,7 +55,7 @@ def test_the_delivery_is_stored_as_received_and_not_weighed(linked: Contact) -> 
     assert event.trigger_id == delivery["event"]["triggerUuid"]
     assert (event.board_id, event.item_id, event.column_id, event.type) == (BOARD, ITEM, "email", "update_column_value")
     assert event.body == delivery
-    assert (event.weighed_at, event.outcome) == (None, "")
+    assert (event.processed_at, event.outcome) == (None, "")
 
 
 def test_an_item_that_no_record_has_becomes_a_candidate_due_in_ten_seconds(woken: list[str]) -> None:
@@ -110,7 +110,7 @@ def test_an_event_of_an_unknown_board_is_kept_with_the_reason_and_not_asked_for_
     assert take(raw(boardId=1)).status == 200
     event = WebhookEvent.objects.get()
     assert "no board link" in event.outcome
-    assert event.weighed_at is not None
+    assert event.processed_at is not None
     assert not SyncQueue.objects.exists()
 
 

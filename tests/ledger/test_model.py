@@ -1,17 +1,12 @@
 """The table of sync states: what may stand in it, its two names, and Jira's word for the remote id."""
 
-import json
-from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
 
-from sync.clock import sync_now
 from sync.models import SyncMetadata, SyncState
-from tests.support import rows
 
 SPRINT = {"entity_type": "sprint", "entity_id": "7"}
 
@@ -97,34 +92,3 @@ def test_a_success_was_an_attempt_whoever_writes_it_and_however_the_clock_steps(
         cursor.execute("ALTER TABLE sync_metadata ENABLE TRIGGER USER")
     made.refresh_from_db()
     assert made.last_sync_attempt == made.last_successful_sync is not None
-
-
-@pytest.mark.django_db(transaction=True)
-def test_migrating_down_and_up_over_a_filled_table_keeps_every_row_and_mends_old_times() -> None:
-    now = sync_now()
-    for number in range(50):
-        SyncState.objects.create(
-            entity_type="issue", entity_id=str(number), jira_id=f"J{number}", error_count=number,
-            last_sync_attempt=now, last_successful_sync=now,
-        )  # fmt: skip
-    SyncState.objects.filter(entity_id="9").update(conflicts={"fields": ["name"]})
-    before = list(SyncState.objects.order_by("id").values())
-    try:
-        call_command("migrate", "sync", "0016", verbosity=0)
-        with connection.cursor() as cursor:
-            # As the version before wrote it: the success some milliseconds after its attempt, and one without any.
-            cursor.execute("UPDATE sync_metadata SET last_successful_sync = %s", [now + timedelta(milliseconds=3)])
-            cursor.execute("UPDATE sync_metadata SET last_sync_attempt = NULL WHERE entity_id = '7'")
-            cursor.execute("SELECT count(*) FROM sync_metadata")
-            assert cursor.fetchone() == (50,)
-    finally:
-        call_command("migrate", verbosity=0)
-        rows.number_further_on()
-    after = list(SyncState.objects.order_by("id").values())
-    changed = [one["entity_id"] for one, other in zip(before, after, strict=True) if one != other]
-    assert changed == ["7", "9"], json.dumps(after[7], default=str)
-    assert after[7]["last_sync_attempt"] == after[7]["last_successful_sync"] == now + timedelta(milliseconds=3)
-    assert after[9] == before[9] | {"conflict_opened_at": now}
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_constraint WHERE conname LIKE 'sync_metadata%' AND NOT convalidated")
-        assert cursor.fetchone() == (0,)

@@ -8,7 +8,7 @@ import pytest
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
-from sync.models import BoardLink, RefusedItem, SyncQueue, Tombstone
+from sync.models import BoardLink, IgnoredItem, SyncQueue, Tombstone
 from sync.outbox.queue_rows import enqueue_item
 from sync.records.external_ids import external_ids_of, set_external_ids
 from tests.lifecycle.conftest import asked, choose
@@ -135,7 +135,7 @@ def test_an_answer_that_no_longer_applies_is_handed_back_with_its_reason(world: 
     free.delete()
     world.work(conflict)
     assert (conflict.entity_id, conflict.resolved_at) == (linked.pk, None)
-    assert "deleted meanwhile" in conflict.choice_problem
+    assert "deleted meanwhile" in conflict.resolution_problem
     assert str(free.pk) not in str(conflict.about["options"])
 
 
@@ -164,7 +164,7 @@ def test_none_there_an_item_that_can_make_no_record_is_refused_and_remembered(
     monkeypatch.setattr(new_items, "fill_from_item", lambda *_: ["Name: it can't be read"])
     item = world.add("Ann", email=mail("ann@example.com"))
     newcomers(world)
-    assert RefusedItem.objects.get(item_id=item).reason == "Name: it can't be read"
+    assert IgnoredItem.objects.get(item_id=item).reason == "Name: it can't be read"
     monkeypatch.undo()
     world.sandbox.act("rename", item_id=item, name="Ann B")
     newcomers(world)
@@ -215,7 +215,7 @@ def test_there_never_linked_none_of_the_hits_a_new_item_is_made_and_nobody_asks_
     assert not SyncConflict.objects.filter(kind="identity", resolved_at=None).exists()
     world.deliver()
     newcomers(world)
-    assert set(RefusedItem.objects.values_list("item_id", flat=True)) <= {one, two}
+    assert set(IgnoredItem.objects.values_list("item_id", flat=True)) <= {one, two}
     assert not SyncConflict.objects.filter(entity_id=contact.pk, resolved_at=None).exists()
 
 
@@ -283,7 +283,7 @@ def test_the_same_person_without_an_item_takes_the_made_records_item(world: Worl
     world.work(known)
     assert (known.monday_id, Contact.objects.count()) == (item, 1)
     assert world.values(known)["npd_id"] == str(known.pk)
-    assert Tombstone.objects.get(entity_id=made.pk).state == "gone"
+    assert Tombstone.objects.get(entity_id=made.pk).state == "nothing_left"
     assert len(world.sandbox.items()) == 1
 
 

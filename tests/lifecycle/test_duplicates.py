@@ -11,7 +11,7 @@ from npd.models import Contact
 from sync.clock import sync_now
 from sync.connectors.base.errors import AnswerWithoutData, ConnectorError, ItemNotFound
 from sync.limits import metered_client
-from sync.models import BoardLink, Decision, Intent, MondayAccount, RefusedItem, SyncQueue
+from sync.models import BoardLink, Decision, IgnoredItem, Intent, MondayAccount, SyncQueue
 from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD
 from tests.lifecycle.conftest import asked, choose, quiet_passes
 from tests.support.world import World
@@ -89,7 +89,7 @@ def test_a_copy_that_is_left_on_the_board_makes_no_record_and_is_not_asked_about
     assert world.sandbox.item(copy)["state"] == "active"
     assert Contact.objects.count() == 1
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
-    assert RefusedItem.objects.get(item_id=copy).let_go
+    assert IgnoredItem.objects.get(item_id=copy).unlinked
 
 
 def test_an_answer_about_a_copy_that_is_gone_by_then_closes_the_question(world: World, pat: Any) -> None:
@@ -108,7 +108,7 @@ def ran_twice(world: World) -> tuple[Contact, str]:
     contact = world.contact("Ann", email="ann@example.com", role_title="Boss")
     world.work()
     (first,) = world.sandbox.items()
-    Intent.objects.update(state="void", looks=1)
+    Intent.objects.update(state="void", lookups=1)
     world.sandbox.act("edit", item_id=first["id"], column_id="npd_id", text="")
     world.sandbox.act("edit", item_id=first["id"], column_id="email", value=None)
     world.settle()
@@ -153,11 +153,13 @@ def test_an_equal_item_that_somebody_else_made_is_asked_about(world: World) -> N
 def test_more_copies_than_the_guard_lets_through_are_asked_about(world: World, settings: Any) -> None:
     contact, copy = ran_twice(world)
     settings.GUARD_RECORDS = 1
-    from sync.choices import GuardKind, GuardState
-    from sync.models.state import GuardedAct
+    from sync.choices import ApprovalKind, ApprovalState
+    from sync.models.state import ApprovalRequest
 
     other = world.contact("Other", sync_enabled=False)
-    GuardedAct.objects.create(entity_type="contact", entity_id=other.pk, kind=GuardKind.ITEMS, state=GuardState.DONE)
+    ApprovalRequest.objects.create(
+        entity_type="contact", entity_id=other.pk, kind=ApprovalKind.ITEMS, state=ApprovalState.DONE
+    )
     hear(world)
     assert world.sandbox.item(copy)["state"] == "active"
     assert asked(contact.pk, "identity").monday_item_id == copy
@@ -197,7 +199,7 @@ def test_a_clearing_that_fails_as_a_whole_stops_no_board(
 
     monkeypatch.setattr(client, "execute", fails_once)
     world.work()
-    assert MondayAccount.objects.filter(id=1, paused_until__isnull=False).count() == 0
+    assert MondayAccount.objects.filter(id=1, stopped_until__isnull=False).count() == 0
     assert not SyncQueue.objects.filter(status="failed").exists()
     world.work(minutes=2)
     assert not SyncQueue.objects.filter(status__in=["pending", "in_progress"]).exists()
@@ -253,7 +255,7 @@ def test_a_board_whose_items_make_no_records_still_parts_copies(world: World) ->
 @pytest.mark.parametrize(("how", "policy"), [("archive", "ask"), ("delete", "delete"), ("archive", "create")])
 def test_a_second_item_takes_the_place_of_one_that_was_taken_away(world: World, how: str, policy: str) -> None:
     contact = world.linked("Ann", email="ann@example.com", role_title="Boss")
-    BoardLink.objects.filter(entity_type="contact").update(item_gone=policy)
+    BoardLink.objects.filter(entity_type="contact").update(removed_item_policy=policy)
     copy = str(world.sandbox.act("duplicate", item_id=contact.monday_id)["id"])
     world.sandbox.act("edit", item_id=copy, column_id="role_title", value="Chair")
     world.sandbox.act(how, item_id=contact.monday_id)

@@ -21,7 +21,7 @@ def settled(world: World) -> None:
 
 @pytest.mark.parametrize("how", ["archive", "delete"])
 def test_an_item_that_is_made_again_is_shown_by_those_that_named_the_old_one(connected: World, how: str) -> None:
-    BoardLink.objects.filter(entity_type="organization").update(item_gone="create")
+    BoardLink.objects.filter(entity_type="organization").update(removed_item_policy="create")
     acme = Organization.objects.create(name="Acme")
     contact = connected.linked(organization=acme)
     old = take_away(connected, acme, how)
@@ -30,7 +30,7 @@ def test_an_item_that_is_made_again_is_shown_by_those_that_named_the_old_one(con
     settled(connected)
     acme.refresh_from_db()
     assert acme.monday_id not in (None, old)
-    assert connected.status(contact) == "synced", connected.ledger(contact).held
+    assert connected.status(contact) == "synced", connected.ledger(contact).blocked_fields
     assert contact.organization == acme
     assert cell(connected, contact) == "Acme"
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
@@ -44,13 +44,13 @@ def test_a_deleted_record_is_named_by_nobody_any_more_on_either_side(connected: 
     choose(asked(acme.pk), pat, "monday")
     connected.work()
     settled(connected)
-    assert connected.status(contact) == "synced", connected.ledger(contact).held
+    assert connected.status(contact) == "synced", connected.ledger(contact).blocked_fields
     assert contact.organization is None
     assert cell(connected, contact) == ""
 
 
 def test_an_unlinked_record_stays_named_in_npd(connected: World) -> None:
-    BoardLink.objects.filter(entity_type="organization").update(item_gone="unlink")
+    BoardLink.objects.filter(entity_type="organization").update(removed_item_policy="unlink")
     acme = Organization.objects.create(name="Acme")
     contact = connected.linked(organization=acme)
     take_away(connected, acme)

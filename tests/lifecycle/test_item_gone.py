@@ -6,7 +6,7 @@ import pytest
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
-from sync.models import BoardLink, Decision, RefusedItem, SyncQueue, Tombstone, WebhookEvent
+from sync.models import BoardLink, Decision, IgnoredItem, SyncQueue, Tombstone, WebhookEvent
 from sync.records.authors import monday_editor_name, monday_users
 from sync.records.item_links import request_recreation, request_unlink
 from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
@@ -14,7 +14,7 @@ from tests.support.world import World
 
 
 def set_policy(policy: str) -> None:
-    BoardLink.objects.filter(entity_type="contact").update(item_gone=policy)
+    BoardLink.objects.filter(entity_type="contact").update(removed_item_policy=policy)
 
 
 def set_fields(record: Any, **values: Any) -> None:
@@ -61,7 +61,7 @@ def test_the_history_names_who_archived_an_item(world: World) -> None:
     contact = world.linked()
     take_away(world, contact)
     event = WebhookEvent.objects.filter(item_id=contact.monday_id).latest("id")
-    line = Decision.objects.get(entity_id=contact.pk, kind="gone")
+    line = Decision.objects.get(entity_id=contact.pk, kind="removed")
     assert line.actor == monday_editor_name(str(event.user_id), monday_users())
 
 
@@ -78,7 +78,7 @@ def test_an_item_restored_within_the_quiet_time_was_never_gone(world: World) -> 
     quiet_passes(world, 2)
     assert world.status(contact) == "synced"
     assert not SyncConflict.objects.exists()
-    assert world.ledger(contact).gone_since is None
+    assert world.ledger(contact).removed_since is None
 
 
 @pytest.mark.parametrize("is_asked", [False, True])
@@ -193,7 +193,7 @@ def test_there_as_the_base_archived_or_deleted_unlink(world: World) -> None:
     quiet_passes(world)
     assert world.status(contact) == "disabled"
     assert (contact.sync_enabled, contact.monday_id, contact.role_title) == (False, None, "Boss")
-    assert RefusedItem.objects.get(item_id=item).let_go
+    assert IgnoredItem.objects.get(item_id=item).unlinked
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 
@@ -207,7 +207,7 @@ def test_there_as_the_base_archived_or_deleted_delete_the_record(world: World, h
     quiet_passes(world)
     assert not Contact.objects.filter(pk=key).exists()
     stone = Tombstone.objects.get(entity_id=key)
-    assert (stone.state, stone.monday_id, stone.data["role_title"]) == ("gone", item, "Boss")
+    assert (stone.state, stone.monday_id, stone.data["role_title"]) == ("nothing_left", item, "Boss")
     assert not SyncQueue.objects.filter(entity_id=key, status__in=["pending", "in_progress"]).exists()
     assert any("deleted in NPD too" in sentence for sentence in log_of(key, "delete"))
     quiet_passes(world)
@@ -268,7 +268,7 @@ def test_a_lost_answer_while_the_item_is_made_again_makes_no_second_one(world: W
 
 
 def test_a_policy_that_deletes_asks_where_others_name_the_record(world: World) -> None:
-    BoardLink.objects.filter(entity_type="organization").update(item_gone="delete")
+    BoardLink.objects.filter(entity_type="organization").update(removed_item_policy="delete")
     acme = Organization.objects.create(name="Acme")
     world.work()
     Contact.objects.create(name="Ann", organization=acme, sync_enabled=False)
@@ -286,7 +286,7 @@ def test_a_record_that_others_cannot_be_without_is_never_offered_for_deletion(
 
     relation = Contact._meta.get_field("organization")
     monkeypatch.setattr(relation.remote_field, "on_delete", PROTECT)
-    BoardLink.objects.filter(entity_type="organization").update(item_gone="delete")
+    BoardLink.objects.filter(entity_type="organization").update(removed_item_policy="delete")
     acme = Organization.objects.create(name="Acme")
     world.work()
     Contact.objects.create(name="Ann", organization=acme, sync_enabled=False)
@@ -361,7 +361,7 @@ def test_a_choice_to_delete_deletes_the_record_and_sends_nothing(world: World, p
     world.work()
     assert not Contact.objects.filter(pk=key).exists()
     stone = Tombstone.objects.get(entity_id=key)
-    assert (stone.state, stone.data["role_title"]) == ("gone", "Chair")
+    assert (stone.state, stone.data["role_title"]) == ("nothing_left", "Chair")
     assert world.calls("mutation") == mutations
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
@@ -374,7 +374,7 @@ def test_a_choice_to_end_the_sync_unlinks_and_keeps_the_edits(world: World, pat:
     choose(asked(contact.pk), pat, "custom", "unlink")
     world.work()
     assert (world.status(contact), contact.role_title, contact.monday_id) == ("disabled", "Chair", None)
-    assert RefusedItem.objects.get(item_id=item).entity_id == contact.pk
+    assert IgnoredItem.objects.get(item_id=item).entity_id == contact.pk
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 
@@ -389,7 +389,7 @@ def test_a_choice_made_for_other_values_is_handed_back(world: World, pat: Any) -
     world.work(conflict)
     assert Contact.objects.get(pk=contact.pk).role_title == "President"
     assert conflict.resolved_at is None
-    assert "edited after you chose" in conflict.choice_problem
+    assert "edited after you chose" in conflict.resolution_problem
     assert conflict.npd_data == {"role_title": "President"}
 
 
@@ -430,7 +430,7 @@ def test_a_field_conflict_hands_its_choice_back_and_stays_while_the_item_is_gone
     quiet_passes(world)
     fields.refresh_from_db()
     assert fields.resolved_at is None
-    assert "item left the board" in fields.choice_problem
+    assert "item left the board" in fields.resolution_problem
     assert asked(contact.pk).monday_data == {"role_title": "Monday's"}
     world.sandbox.act("restore", item_id=item)
     world.hear()
@@ -471,10 +471,10 @@ def held(world: World, settings: Any) -> list[Contact]:
 def test_rejected_deletions_leave_the_records_and_ask_and_no_policy_deletes_them_later(
     world: World, held: list[Contact], pat: Any, settings: Any
 ) -> None:
-    from sync.models.state import GuardedAct
+    from sync.models.state import ApprovalRequest
     from sync.records.approvals import reject
 
-    reject(GuardedAct.objects.all(), pat)
+    reject(ApprovalRequest.objects.all(), pat)
     world.work()
     settings.GUARD_RECORDS = 100
     quiet_passes(world, 8)
@@ -568,7 +568,7 @@ def test_the_record_says_at_every_step_what_is_going_on(world: World) -> None:
     quiet_passes(world)
     assert "Edited since the last sync: Role" in words_of(contact)
     assert "You are asked what happens to the record" in words_of(contact)
-    assert log_of(contact.pk, "gone")
+    assert log_of(contact.pk, "removed")
 
 
 def test_a_deleted_records_dead_letters_end_with_it(world: World) -> None:

@@ -13,13 +13,13 @@ from django.test.utils import CaptureQueriesContext
 
 from npd.models import Contact, Organization
 from sync.clock import sync_now
-from sync.models import BoardLink, RefusedItem, SyncQueue, Tombstone
+from sync.models import BoardLink, IgnoredItem, SyncQueue, Tombstone
 from tests.admin.test_records import confirmed
 from tests.support.world import World
 
 CONTACTS = "/admin/npd/contact/"
 DELETED = "/admin/sync/tombstone/"
-REFUSED = "/admin/sync/refuseditem/"
+REFUSED = "/admin/sync/ignoreditem/"
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_deleted_records_are_listed_with_what_became_of_each_item(world: World, 
 
 def test_a_deleted_record_is_brought_back_from_its_page(world: World, admin_client: Client) -> None:
     contact = world.linked("Ann", role_title="Buyer")
-    BoardLink.objects.update(record_gone="ask")
+    BoardLink.objects.update(deleted_record_policy="ask")
     key, item = contact.pk, contact.monday_id
     contact.delete()
     world.work()
@@ -141,12 +141,12 @@ def test_the_permission_is_asked_for_every_type_of_a_long_selection(
 
 def test_an_item_that_was_refused_is_considered_again(world: World, admin_client: Client) -> None:
     contact = world.linked("Ann", email="ann@example.com")
-    BoardLink.objects.update(record_gone="unlink")
+    BoardLink.objects.update(deleted_record_policy="unlink")
     item = contact.monday_id
     contact.delete()
     world.work()
     assert "Unlinked" in admin_client.get(REFUSED).content.decode()
-    act(admin_client, REFUSED, "consider_again", RefusedItem.objects.get().pk)
+    act(admin_client, REFUSED, "consider_again", IgnoredItem.objects.get().pk)
     world.work(seconds=11)
     assert Contact.objects.get().monday_id == item
 
@@ -154,7 +154,7 @@ def test_an_item_that_was_refused_is_considered_again(world: World, admin_client
 def test_a_refusal_is_forgotten_and_its_item_asked_for_in_one_transaction(
     world: World, admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refused = RefusedItem.objects.create(entity_type="contact", item_id="4711", reason="No name.")
+    refused = IgnoredItem.objects.create(entity_type="contact", item_id="4711", reason="No name.")
 
     def dies(*args: object, **kwargs: object) -> None:
         raise RuntimeError("killed")

@@ -90,7 +90,7 @@ def given_up(world: World, **values: Any) -> tuple[Contact, Intent]:
     contact = world.contact(**values)
     world.work()
     world.pass_time(minutes=3)
-    Intent.objects.filter(entity_id=contact.pk).update(state="void", looks=1, settled_at=SyncNow())
+    Intent.objects.filter(entity_id=contact.pk).update(state="void", lookups=1, settled_at=SyncNow())
     return contact, Intent.objects.get(entity_id=contact.pk)
 
 
@@ -127,7 +127,7 @@ def test_what_both_sides_changed_of_an_item_without_an_answer_is_asked_about_wit
     )
 
 
-@pytest.mark.parametrize(("told", "state"), [(True, "void"), (False, "void"), (False, "landed")])
+@pytest.mark.parametrize(("told", "state"), [(True, "void"), (False, "void"), (False, "confirmed")])
 def test_an_item_that_lands_after_its_create_was_given_up_has_what_was_sent_as_the_base(
     world: World, told: bool, state: str
 ) -> None:

@@ -12,7 +12,7 @@ from sync.choices import Cause, Priority, TombstoneState
 from sync.kernel.action_errors import RestoreError
 from sync.limits import metered_client
 from sync.limits.metered_client import MeteredClient
-from sync.models import BoardLink, Decision, FieldMapping, Intent, RefusedItem, SyncMetadata, SyncQueue, Tombstone
+from sync.models import BoardLink, Decision, FieldMapping, IgnoredItem, Intent, SyncMetadata, SyncQueue, Tombstone
 from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import deleted_records
 from sync.records.tombstones import prune_tombstones, restore_by_person
@@ -23,7 +23,7 @@ POLICIES = [("archive", "archived", "archived"), ("delete", "deleted", "deleted"
 
 
 def policy(choice: str) -> None:
-    BoardLink.objects.filter(entity_type="contact").update(record_gone=choice)
+    BoardLink.objects.filter(entity_type="contact").update(deleted_record_policy=choice)
 
 
 def deleted(world: World, contact: Contact) -> tuple[str, Any]:
@@ -68,8 +68,8 @@ def test_deleted_there_as_the_base_unlinked_the_item_stays_without_its_npd_id_an
     item = world.sandbox.item(item_id)
     assert (item["state"], item["values"]["npd_id"]) == ("active", "")
     assert stone(key).state == "unlinked"
-    refused = RefusedItem.objects.get(item_id=item_id)
-    assert refused.let_go
+    refused = IgnoredItem.objects.get(item_id=item_id)
+    assert refused.unlinked
     world.sandbox.act("rename", item_id=item_id, name="Ann, still here")
     settle_newcomers(world)
     assert not Contact.objects.exists()
@@ -125,7 +125,7 @@ def test_deleted_gone_nothing_is_left_to_do_and_the_tombstone_stays(world: World
     mutations = world.calls("mutation")
     item_id, key = deleted(world, contact)
     assert world.calls("mutation") == mutations
-    assert (stone(key).state, stone(key).monday_id) == ("gone", item_id)
+    assert (stone(key).state, stone(key).monday_id) == ("nothing_left", item_id)
 
 
 def test_deleted_without_an_item_nothing_is_asked_of_monday(world: World) -> None:
@@ -134,7 +134,7 @@ def test_deleted_without_an_item_nothing_is_asked_of_monday(world: World) -> Non
     contact.delete()
     world.work()
     assert world.calls() == calls
-    assert stone(key).state == "gone"
+    assert stone(key).state == "nothing_left"
 
 
 def test_deleting_by_sql_alone_leaves_a_tombstone_and_archives_the_item_too(world: World) -> None:
@@ -173,7 +173,7 @@ def test_deleted_and_a_late_item_bears_the_tombstones_npd_id_it_goes_as_one_that
     key = contact.pk
     contact.delete()
     world.work()
-    assert stone(key).state == "gone"
+    assert stone(key).state == "nothing_left"
     late = world.sandbox.act(
         "add",
         board_id=world.board_id(),
@@ -221,7 +221,7 @@ def test_a_new_record_adopts_a_tombstones_item_and_the_tombstone_sends_nothing(w
     world.work(again, seconds=30)
     assert again.monday_id == item_id
     assert world.sandbox.item(str(item_id))["state"] == "active"
-    assert stone(key).state == "gone"
+    assert stone(key).state == "nothing_left"
     assert "Ann again" in stone(key).note
 
 
@@ -259,7 +259,7 @@ def test_archiving_whose_answer_was_lost_is_found_out_by_reading(world: World) -
         world.settle()
     assert world.sandbox.item(item_id)["state"] == "archived"
     assert stone(key).state == "archived"
-    assert Intent.objects.get(entity_id=key, body__removes="archive").state == "landed"
+    assert Intent.objects.get(entity_id=key, body__removes="archive").state == "confirmed"
 
 
 def test_archiving_that_did_not_take_effect_is_sent_again(world: World) -> None:
@@ -358,7 +358,7 @@ def test_a_choice_for_values_that_moved_on_is_handed_back_and_nothing_is_sent(wo
     conflict.refresh_from_db()
     assert conflict.resolved_at is None
     assert conflict.monday_data == {"role_title": "President"}
-    assert "edited after you chose" in conflict.choice_problem
+    assert "edited after you chose" in conflict.resolution_problem
 
 
 def test_an_open_question_about_a_deletion_follows_further_edits_and_closes_when_the_item_goes(world: World) -> None:
@@ -369,7 +369,7 @@ def test_an_open_question_about_a_deletion_follows_further_edits_and_closes_when
     world.sandbox.act("archive", item_id=item_id)
     world.queue.enqueue("contact", key, cause=Cause.SWEEP, priority=Priority.SWEEP)
     world.work()
-    assert stone(key).state == "gone"
+    assert stone(key).state == "nothing_left"
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 
@@ -401,7 +401,7 @@ def test_restored_after_we_archived_it_it_is_archived_again_when_a_person_says_s
 
 
 def test_a_deleted_record_is_brought_back_by_hand_under_its_own_id_and_linked(world: World) -> None:
-    BoardLink.objects.update(record_gone="ask")
+    BoardLink.objects.update(deleted_record_policy="ask")
     organization = Organization.objects.create(name="Example Ltd")
     world.work()
     contact = world.linked("Ann", email="ann@example.com", organization=organization, phone="+442079460018")

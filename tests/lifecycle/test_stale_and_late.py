@@ -8,8 +8,17 @@ from psycopg.errors import LockNotAvailable
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.choices import GuardKind, GuardState
-from sync.models import BoardLink, Decision, GuardedAct, MondayAccount, SyncMetadata, SyncQueue, Tombstone, WebhookEvent
+from sync.choices import ApprovalKind, ApprovalState
+from sync.models import (
+    ApprovalRequest,
+    BoardLink,
+    Decision,
+    MondayAccount,
+    SyncMetadata,
+    SyncQueue,
+    Tombstone,
+    WebhookEvent,
+)
 from sync.reconcile import new_items
 from sync.records.approvals import release_obsolete
 from sync.records.item_links import request_unlink
@@ -76,7 +85,7 @@ def test_a_record_deleted_by_hand_while_its_chosen_deletion_waits_stays_deleted(
     contacts[0].delete()
     world.work()
     assert not Contact.objects.filter(pk=key).exists()
-    assert Tombstone.objects.get(entity_id=key).state == "gone"
+    assert Tombstone.objects.get(entity_id=key).state == "nothing_left"
     assert not SyncConflict.objects.filter(entity_id=key, resolved_at=None).exists()
 
 
@@ -146,7 +155,7 @@ def test_an_item_never_returned_ends_its_deletion(world: World, monkeypatch: pyt
     contact.delete()
     world.work()
     quiet_passes(world, 3)
-    assert Tombstone.objects.get(entity_id=key).state == "gone"
+    assert Tombstone.objects.get(entity_id=key).state == "nothing_left"
     assert not SyncQueue.objects.filter(status="pending").exists()
 
 
@@ -156,12 +165,12 @@ def test_a_held_deletion_lets_itself_go_when_another_record_has_the_item(world: 
     items = [contact.monday_id for contact in contacts]
     Contact.objects.all().delete()
     world.work()
-    assert GuardedAct.objects.filter(state="held").count() == 3
+    assert ApprovalRequest.objects.filter(state="pending").count() == 3
     again = world.contact("Ann again", email="ann0@example.com")
     world.work(again)
     assert again.monday_id == items[0]
     release_obsolete()
-    assert GuardedAct.objects.filter(state="held").count() == 2
+    assert ApprovalRequest.objects.filter(state="pending").count() == 2
 
 
 def test_a_question_about_a_deletion_closes_when_another_record_has_the_item(world: World) -> None:
@@ -184,7 +193,7 @@ def test_copies_that_are_archived_count_for_the_guard(world: World, settings: An
     contact, copy = ran_twice(world)
     world.hear(seconds=11)
     assert world.sandbox.item(copy)["state"] == "archived"
-    acts = GuardedAct.objects.filter(kind=GuardKind.ITEMS, state=GuardState.DONE)
+    acts = ApprovalRequest.objects.filter(kind=ApprovalKind.ITEMS, state=ApprovalState.DONE)
     assert [act.entity_id for act in acts] == [contact.pk]
 
 
@@ -206,11 +215,11 @@ def test_a_held_deletion_of_a_record_lets_itself_go_when_the_record_is_edited(wo
         world.sandbox.act("archive", item_id=contact.monday_id)
     world.hear()
     quiet_passes(world)
-    assert GuardedAct.objects.filter(state="held").count() == 3
+    assert ApprovalRequest.objects.filter(state="pending").count() == 3
     Contact.objects.filter(pk=contacts[0].pk).update(role_title="Chair")
     world.work()
     assert asked(contacts[0].pk).conflict_fields == ["role_title"]
-    assert GuardedAct.objects.filter(state="held").count() == 2
+    assert ApprovalRequest.objects.filter(state="pending").count() == 2
 
 
 def test_an_unlink_that_a_person_wants_outlives_a_save_during_a_failed_look(world: World) -> None:
@@ -233,7 +242,7 @@ def test_an_item_that_its_second_record_let_go_asks_nothing_of_the_first_deleted
     second = world.contact("Ann again", email="ann@example.com")
     world.work()
     world.work(minutes=1)
-    assert Tombstone.objects.get(entity_id=key).state == "gone"
+    assert Tombstone.objects.get(entity_id=key).state == "nothing_left"
     second.refresh_from_db()
     assert second.monday_id == item
     request_unlink(second, "pat")
@@ -243,7 +252,7 @@ def test_an_item_that_its_second_record_let_go_asks_nothing_of_the_first_deleted
     world.sandbox.act("edit", item_id=item, column_id="role_title", text="Director")
     hear(world)
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
-    assert Tombstone.objects.get(entity_id=key).state == "gone"
+    assert Tombstone.objects.get(entity_id=key).state == "nothing_left"
     assert Contact.objects.count() == 1
 
 
@@ -271,7 +280,7 @@ def test_a_deleted_records_item_that_bears_another_records_npd_id_stays(world: W
     ann.delete()
     world.work()
     assert world.sandbox.item(item)["state"] == "active"
-    assert Tombstone.objects.get(monday_id=item).state == "gone"
+    assert Tombstone.objects.get(monday_id=item).state == "nothing_left"
     hear(world)
     # The other record has an item, though one that was archived: as any second bearer, it is parted and asked about.
     assert world.sandbox.item(item)["state"] == "active"
@@ -329,11 +338,11 @@ def test_a_deleted_record_whose_item_was_being_asked_about_as_a_copy_leaves_no_q
 
 def test_a_record_deleted_twice_the_second_time_before_it_was_linked_again_archives_its_item(world: World) -> None:
     contact = world.linked("Ann")
-    BoardLink.objects.update(record_gone="ask")
+    BoardLink.objects.update(deleted_record_policy="ask")
     item, key = str(contact.monday_id), contact.pk
     contact.delete()
     world.work()
-    BoardLink.objects.update(record_gone="archive")
+    BoardLink.objects.update(deleted_record_policy="archive")
     restore_by_person(Tombstone.objects.get(entity_id=key), "pat")
     Contact.objects.get(pk=key).delete()
     world.work()

@@ -7,7 +7,7 @@ import pytest
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.kernel.action_errors import Conflict
-from sync.models import Decision, RefusedItem, SyncQueue
+from sync.models import Decision, IgnoredItem, SyncQueue
 from sync.records.item_links import relink, request_unlink
 from tests.lifecycle.conftest import take_away
 from tests.support.world import World
@@ -32,8 +32,8 @@ def test_unlinked_by_a_person_sync_is_off_the_npd_id_cleared_and_the_item_rememb
     assert (contact.monday_id, contact.sync_enabled, contact.sync_status) == (None, False, "disabled")
     item = world.sandbox.item(item_id)
     assert (item["state"], item["name"], item["values"]["npd_id"]) == ("active", "Ann", "")
-    row = RefusedItem.objects.get(item_id=item_id)
-    assert (row.let_go, row.entity_id) == (True, contact.pk)
+    row = IgnoredItem.objects.get(item_id=item_id)
+    assert (row.unlinked, row.entity_id) == (True, contact.pk)
     said = Decision.objects.get(entity_id=contact.pk, kind="unlinked")
     assert "pat" in said.sentence
     assert said.actor == "pat"
@@ -123,7 +123,7 @@ def test_linked_again_what_changed_since_flows_and_only_what_both_changed_is_ask
     item = world.sandbox.item(item_id)
     assert (item["values"]["notes"], item["values"]["npd_id"]) == ("new", str(contact.pk))
     assert SyncConflict.objects.get(resolved_at=None).conflict_fields == ["name"]
-    assert not RefusedItem.objects.exists()
+    assert not IgnoredItem.objects.exists()
 
 
 def test_linking_again_is_refused_where_the_item_is_another_records_by_now(world: World) -> None:
@@ -147,7 +147,7 @@ def test_a_record_whose_sync_is_turned_on_again_is_asked_about_its_let_go_item(w
     choose(asked(contact.pk, "identity"), pat, "custom", item_id)
     world.work()
     assert world.status(contact) == "synced"
-    assert (contact.monday_id, RefusedItem.objects.count()) == (item_id, 0)
+    assert (contact.monday_id, IgnoredItem.objects.count()) == (item_id, 0)
 
 
 def test_a_record_that_gets_a_new_item_instead_leaves_the_old_one_let_go(world: World, pat: Any) -> None:
@@ -162,7 +162,7 @@ def test_a_record_that_gets_a_new_item_instead_leaves_the_old_one_let_go(world: 
     world.work()
     assert world.status(contact) == "synced"
     assert contact.monday_id not in (None, item_id)
-    assert RefusedItem.objects.get(item_id=item_id).let_go
+    assert IgnoredItem.objects.get(item_id=item_id).unlinked
     newcomers(world)
     assert not SyncQueue.objects.filter(status="pending").exists()
     assert Contact.objects.count() == 1

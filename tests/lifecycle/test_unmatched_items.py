@@ -17,7 +17,7 @@ from sync.clock import sync_now
 from sync.kernel.action_errors import Conflict
 from sync.kernel.db import fetch_rows, retry_on_lock_timeout
 from sync.kernel.messages import UnmatchedReason as Why
-from sync.models import BoardLink, FieldMapping, RefusedItem, SyncQueue, Tombstone, UnmatchedItem
+from sync.models import BoardLink, FieldMapping, IgnoredItem, SyncQueue, Tombstone, UnmatchedItem
 from sync.operations.detect.comparison import compare_board
 from sync.operations.detect.missed_webhooks import enqueue_items
 from sync.operations.detect.sweep import run_full_sweep
@@ -372,7 +372,7 @@ def test_ignoring_withdraws_what_was_asked_for_and_can_be_undone(world: World, s
     assert newest.ignored == 1
     assert undo_ignore(UnmatchedItem.objects.all(), "dora") == 1
     assert [why for _, why in rows()] == [Why.NO_KEY]
-    assert not RefusedItem.objects.exists()
+    assert not IgnoredItem.objects.exists()
 
 
 def test_ignoring_an_item_that_fits_two_closes_the_question_and_its_undo_asks_again(world: World) -> None:
@@ -395,7 +395,7 @@ def test_ignoring_an_item_whose_pass_reopens_it_at_that_moment_is_done_and_fails
     def reopened() -> None:
         with transaction.atomic():
             reason = {"reason": "It is another's."}
-            RefusedItem.objects.update_or_create(entity_type="contact", item_id="71", defaults=reason)
+            IgnoredItem.objects.update_or_create(entity_type="contact", item_id="71", defaults=reason)
             is_again = refused.is_set()
             refused.set()
             until = time.monotonic() + 20
@@ -415,7 +415,7 @@ def test_ignoring_an_item_whose_pass_reopens_it_at_that_moment_is_done_and_fails
         assert ignore_unmatched(UnmatchedItem.objects.all(), "dora") == 1
         passed.result(40)
     # Which of the two PostgreSQL makes give way, and so comes second, is a matter of moments.
-    assert (row("71").ignored_by, RefusedItem.objects.get().let_go) in (("dora", True), ("", True))
+    assert (row("71").ignored_by, IgnoredItem.objects.get().unlinked) in (("dora", True), ("", True))
 
 
 def _in_transaction(act: Any) -> None:
@@ -458,7 +458,7 @@ def test_whoever_takes_several_items_takes_them_in_one_order(act: Any) -> None:
         lambda: ignore_item("contact", "1", None, "Somebody said so."),
         lambda: ignore_unmatched(UnmatchedItem.objects.all(), "dora"),
         lambda: undo_ignore(UnmatchedItem.objects.all(), "dora"),
-        lambda: consider_again(RefusedItem.objects.all()),
+        lambda: consider_again(IgnoredItem.objects.all()),
         lambda: relink(Contact.objects.get(), "dora"),
         lambda: switch_board(BoardLink.objects.get(), "2", created=False),
     ],
@@ -468,14 +468,14 @@ def test_whoever_takes_an_unmatched_and_an_ignored_item_takes_the_unmatched_one_
     ignored_at = None if act.__code__.co_names[0] == "ignore_unmatched" else sync_now()
     contact = Contact.objects.create(name="Ann", sync_enabled=False)
     UnmatchedItem.objects.create(entity_type="contact", item_id="1", reason_code=Why.NO_KEY, ignored_at=ignored_at)
-    RefusedItem.objects.create(entity_type="contact", item_id="1", let_go=True, entity_id=contact.pk)
+    IgnoredItem.objects.create(entity_type="contact", item_id="1", unlinked=True, entity_id=contact.pk)
 
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
             assert UnmatchedItem.objects.select_for_update(nowait=True).get()
             other = pool.submit(_in_transaction, act)
             wait_for("the other waits", lambda: somebody_waits("= 'transactionid'"))
-            assert RefusedItem.objects.select_for_update(nowait=True).get()
+            assert IgnoredItem.objects.select_for_update(nowait=True).get()
         other.result(20)
 
 
@@ -483,7 +483,7 @@ def test_whoever_takes_an_unmatched_and_an_ignored_item_takes_the_unmatched_one_
 def test_items_are_considered_again_though_a_pass_takes_them_in_another_order_at_that_moment() -> None:
     for item in ("2", "1"):
         UnmatchedItem.objects.create(entity_type="contact", item_id=item, reason_code=Why.NO_KEY, ignored_at=sync_now())
-        RefusedItem.objects.create(entity_type="contact", item_id=item, let_go=True)
+        IgnoredItem.objects.create(entity_type="contact", item_id=item, unlinked=True)
     has_one = threading.Event()
 
     def passed() -> None:
@@ -504,9 +504,9 @@ def test_items_are_considered_again_though_a_pass_takes_them_in_another_order_at
     with ThreadPoolExecutor(1) as pool:
         a_pass = pool.submit(settle)
         assert has_one.wait(20)
-        assert consider_again(RefusedItem.objects.all()) == 2
+        assert consider_again(IgnoredItem.objects.all()) == 2
         a_pass.result(40)
-    assert not RefusedItem.objects.exists()
+    assert not IgnoredItem.objects.exists()
     assert set(SyncQueue.objects.values_list("remote_id", flat=True)) == {"1", "2"}
 
 

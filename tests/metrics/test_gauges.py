@@ -10,19 +10,19 @@ from django.contrib.auth.models import User
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
-from sync.choices import GuardKind, GuardState
+from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import sync_now
 from sync.models import (
     ApiBudget,
     ApiUsage,
+    ApprovalRequest,
     BoardLease,
     BoardLink,
-    GuardedAct,
     MondayAccount,
     QueuePause,
-    SyncAudit,
     SyncMetadata,
     SyncQueue,
+    Verification,
     WebhookEvent,
 )
 from sync.queue import SyncQueueService
@@ -72,11 +72,11 @@ def test_a_row_in_backoff_is_not_due(link: BoardLink) -> None:
 
 
 def account_is_paused(link: BoardLink) -> None:
-    MondayAccount.objects.create(id=1, paused_until=sync_now() + timedelta(minutes=3))
+    MondayAccount.objects.create(id=1, stopped_until=sync_now() + timedelta(minutes=3))
 
 
 def account_was_paused(link: BoardLink) -> None:
-    MondayAccount.objects.create(id=1, paused_until=sync_now() - timedelta(seconds=30))
+    MondayAccount.objects.create(id=1, stopped_until=sync_now() - timedelta(seconds=30))
 
 
 def board_is_blocked(link: BoardLink) -> None:
@@ -119,17 +119,17 @@ def minute_is_used_up(link: BoardLink) -> None:
 def minute_has_points_for_others_only(link: BoardLink) -> None:
     """There would be room for this board, but one that has waited longer wants what is left of the minute."""
     now = sync_now()
-    BoardLink.objects.update(last_look=now, read_points=1_000, write_points=100)
-    board("organization", last_look=now - timedelta(hours=1), read_points=45_000, write_points=200)
+    BoardLink.objects.update(last_pass_at=now, read_points=1_000, write_points=100)
+    board("organization", last_pass_at=now - timedelta(hours=1), read_points=45_000, write_points=200)
     row(entity_type="organization")
     ApiBudget.objects.create(id=1, points_limit=100_000, points=60_000, points_end=now + timedelta(seconds=40))
 
 
 def changes_are_gathered(link: BoardLink) -> None:
     now = sync_now()
-    BoardLink.objects.update(last_look=now)
+    BoardLink.objects.update(last_pass_at=now)
     ApiBudget.objects.create(id=1, day_limit=1000, day=now.date(), day_calls=900)
-    ApiUsage.objects.create(slot=now - timedelta(minutes=20), entity_type="contact", calls=400, looks=200)
+    ApiUsage.objects.create(slot=now - timedelta(minutes=20), entity_type="contact", calls=400, passes=200)
 
 
 def nothing(link: BoardLink) -> None:
@@ -200,7 +200,7 @@ def test_a_lease_is_held_until_it_ends(link: BoardLink) -> None:
 def test_looks_and_sweeps_tell_when_they_last_were(link: BoardLink) -> None:
     assert scrape().value("board_last_look_timestamp_seconds", **CONTACT) is None
     now = sync_now()
-    BoardLink.objects.update(last_look=now, swept_at=now, silence="No webhook came since Tuesday.")
+    BoardLink.objects.update(last_pass_at=now, swept_at=now, silence="No webhook came since Tuesday.")
     figures = scrape()
     for name in ("board_last_look_timestamp_seconds", "board_last_sweep_timestamp_seconds"):
         assert figures.value(name, **CONTACT) == pytest.approx(now.timestamp())
@@ -219,7 +219,7 @@ def test_a_pause_tells_since_when_and_of_what(link: BoardLink) -> None:
 
 def test_an_outage_and_a_limit_are_told_apart() -> None:
     account = MondayAccount.objects.create(
-        id=1, paused_until=sync_now() + timedelta(minutes=1), needs_probe=True, failures=3
+        id=1, stopped_until=sync_now() + timedelta(minutes=1), needs_probe=True, failures=3
     )
     figures = scrape()
     assert figures.by("kind", "account_paused") == {"outage": 1}
@@ -227,7 +227,7 @@ def test_an_outage_and_a_limit_are_told_apart() -> None:
     MondayAccount.objects.filter(pk=account.pk).update(needs_probe=False)
     assert scrape().by("kind", "account_paused") == {"limit": 1}
     # Nobody calls before a probe was answered, whatever the hour.
-    MondayAccount.objects.filter(pk=account.pk).update(needs_probe=True, paused_until=sync_now())
+    MondayAccount.objects.filter(pk=account.pk).update(needs_probe=True, stopped_until=sync_now())
     assert scrape().by("kind", "account_paused") == {"outage": 1}
 
 
@@ -256,12 +256,12 @@ def delivered(**values: Any) -> WebhookEvent:
 def test_the_inbox_lags_by_its_oldest_delivery_that_a_look_has_yet_to_weigh(link: BoardLink) -> None:
     old = delivered(item_id="1", received_at=sync_now() - timedelta(minutes=2))
     delivered(item_id="1")
-    delivered(item_id="2", weighed_at=sync_now(), received_at=sync_now() - timedelta(hours=2))
+    delivered(item_id="2", processed_at=sync_now(), received_at=sync_now() - timedelta(hours=2))
     row(entity_id=None, remote_id="1")
     figures = scrape()
     assert figures.value("inbox_events", **CONTACT) == 2
     assert 120 <= (figures.value("inbox_oldest_seconds", **CONTACT) or 0) < 150
-    WebhookEvent.objects.filter(pk=old.pk).update(weighed_at=sync_now())
+    WebhookEvent.objects.filter(pk=old.pk).update(processed_at=sync_now())
     assert scrape().value("inbox_events", **CONTACT) == 1
 
 
@@ -296,9 +296,9 @@ def test_records_are_counted_by_status() -> None:
 
 def test_what_waits_for_approval_is_counted_and_what_was_decided_is_not(link: BoardLink) -> None:
     person = User.objects.create_user("mary")
-    for state in (GuardState.PENDING, GuardState.PENDING, GuardState.DONE):
-        GuardedAct.objects.create(
-            entity_type="contact", entity_id=uuid.uuid4(), kind=GuardKind.ITEMS, state=state, decided_by=person
+    for state in (ApprovalState.PENDING, ApprovalState.PENDING, ApprovalState.DONE):
+        ApprovalRequest.objects.create(
+            entity_type="contact", entity_id=uuid.uuid4(), kind=ApprovalKind.ITEMS, state=state, decided_by=person
         )
     assert scrape().by("kind", "guard_held", **CONTACT) == {"items": 2}
 
@@ -306,8 +306,10 @@ def test_what_waits_for_approval_is_counted_and_what_was_decided_is_not(link: Bo
 def test_the_last_nights_verification_is_told(link: BoardLink) -> None:
     assert scrape().value("audit_drifted", **CONTACT) is None
     now = sync_now()
-    for hours, drifted in ((30, 9), (5, 1), (1, 0)):
-        SyncAudit.objects.create(entity_type="contact", sampled=50, drifted=drifted, at=now - timedelta(hours=hours))
+    for hours, differed in ((30, 9), (5, 1), (1, 0)):
+        Verification.objects.create(
+            entity_type="contact", compared=50, differed=differed, at=now - timedelta(hours=hours)
+        )
     figures = scrape()
     assert figures.value("audit_sampled", **CONTACT) == 50
     assert figures.value("audit_drifted", **CONTACT) == 0

@@ -12,7 +12,7 @@ import yaml
 
 from sync.clock import sync_now
 from sync.kernel.counters import MetricKind
-from sync.models import ApiBudget, BoardLink, QueuePause, SyncAudit, SyncMetadata
+from sync.models import ApiBudget, BoardLink, QueuePause, SyncMetadata, Verification
 from sync.records.metrics import METRICS
 from tests.metrics.conftest import scrape
 from tests.metrics.test_page import board
@@ -75,8 +75,8 @@ def everything(db: None) -> None:
     """An installation of which every series has a value."""
     for entity_type in ("contact", "organization"):
         link = board(entity_type)
-        BoardLink.objects.filter(pk=link.pk).update(last_look=sync_now(), swept_at=sync_now())
-        SyncAudit.objects.create(entity_type=entity_type, sampled=1)
+        BoardLink.objects.filter(pk=link.pk).update(last_pass_at=sync_now(), swept_at=sync_now())
+        Verification.objects.create(entity_type=entity_type, compared=1)
         SyncMetadata.objects.create(
             entity_type=entity_type, entity_id="1", sync_status="completed", last_sync_attempt=sync_now()
         )

@@ -12,7 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from npd.models import Contact, Organization
 from sync.clock import sync_now
-from sync.models import ApiBudget, BoardLink, QueuePause, SyncAudit, SyncMetadata, SyncQueue
+from sync.models import ApiBudget, BoardLink, QueuePause, SyncMetadata, SyncQueue, Verification
 from sync.records.metrics import METRICS
 from tests.metrics.conftest import bearer, scrape
 
@@ -31,8 +31,8 @@ def everything_is_tight() -> None:
     """Every limit is known, the day is nearly over, and two boards want more than this minute has."""
     now = sync_now()
     for minutes, entity_type in enumerate(("contact", "organization"), start=1):
-        board(entity_type, last_look=now - timedelta(minutes=minutes))
-        SyncAudit.objects.create(entity_type=entity_type, sampled=100)
+        board(entity_type, last_pass_at=now - timedelta(minutes=minutes))
+        Verification.objects.create(entity_type=entity_type, compared=100)
         SyncMetadata.objects.create(
             entity_type=entity_type, entity_id=str(minutes), sync_status="completed", last_sync_attempt=now
         )
@@ -117,7 +117,7 @@ def test_a_scrape_is_no_more_queries_with_more_boards_and_rows() -> None:
     BoardLink.objects.filter(entity_type="organization").delete()
     with CaptureQueriesContext(connection) as one_board:
         scrape()
-    board("organization", last_look=sync_now())
+    board("organization", last_pass_at=sync_now())
     SyncQueue.objects.bulk_create(SyncQueue(entity_type="organization", entity_id=uuid.uuid4()) for _ in range(50))
     with CaptureQueriesContext(connection) as two_boards:
         scrape()

@@ -86,13 +86,13 @@ def test_nobody_has_to_work_a_board_that_stands_still_for_a_reason(client: Clien
     pause = QueuePause.objects.create(paused_by="mary", entity_type="contact")
     assert reasons(client) == []
     pause.delete()
-    MondayAccount.objects.create(id=1, paused_until=sync_now() + timedelta(minutes=1))
+    MondayAccount.objects.create(id=1, stopped_until=sync_now() + timedelta(minutes=1))
     assert reasons(client) == []
 
 
 def test_a_row_is_young_again_when_its_board_could_not_be_worked_before(client: Client, link: BoardLink) -> None:
     overdue()
-    MondayAccount.objects.create(id=1, paused_until=sync_now() - timedelta(seconds=5))
+    MondayAccount.objects.create(id=1, stopped_until=sync_now() - timedelta(seconds=5))
     assert reasons(client) == []
 
 

@@ -13,11 +13,19 @@ from django.contrib.auth.models import Permission, User
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import connection, connections
 
-from sync.choices import GuardKind, GuardState
+from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import sync_now
 from sync.kernel.action_errors import ActionError
 from sync.kernel.secret_texts import decrypt
-from sync.models import GuardedAct, Incident, MondayAccount, Notification, NotificationReceiver, SyncAudit, SyncQueue
+from sync.models import (
+    ApprovalRequest,
+    Incident,
+    MondayAccount,
+    Notification,
+    NotificationReceiver,
+    SyncQueue,
+    Verification,
+)
 from sync.models.followers import Frequency, Medium
 from sync.operations import notifications, retention
 from sync.operations.notifications import MAX_FAILURES, Choice, choose, incidents, notify_people, send_test
@@ -124,7 +132,7 @@ def test_stop_difference_and_approval_come_at_once_to_who_wants_one_message_a_da
     fails("Ann")
     notify_people()
     assert not mail.mails
-    MondayAccount.objects.update(pause_reason="Monday rejects the token.", paused_until=sync_now() + timedelta(days=1))
+    MondayAccount.objects.update(stop_reason="Monday rejects the token.", stopped_until=sync_now() + timedelta(days=1))
     notify_people()
     assert not mail.mails  # it may go on by itself
     later(minutes=2)
@@ -132,10 +140,10 @@ def test_stop_difference_and_approval_come_at_once_to_who_wants_one_message_a_da
     assert "Sync stopped: " in subjects(mail)[0]
     assert "Monday rejects the token." in text(mail)
     assert "Ann" not in text(mail)
-    SyncAudit.objects.create(entity_type="contact", sampled=50, drifted=2)
+    Verification.objects.create(entity_type="contact", compared=50, differed=2)
     eve = states.contact("Eve").pk
-    GuardedAct.objects.create(
-        entity_type="contact", entity_id=eve, kind=GuardKind.ITEMS, state=GuardState.PENDING, label="Eve"
+    ApprovalRequest.objects.create(
+        entity_type="contact", entity_id=eve, kind=ApprovalKind.ITEMS, state=ApprovalState.PENDING, label="Eve"
     )  # fmt: skip
     notify_people()
     assert "A difference was found: Contacts" in text(mail)

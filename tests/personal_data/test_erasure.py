@@ -22,9 +22,9 @@ from sync.models import (
     Decision,
     Export,
     FieldMapping,
+    IgnoredItem,
     Incident,
     Intent,
-    RefusedItem,
     SyncMetadata,
     Tombstone,
     UnmatchedItem,
@@ -165,7 +165,7 @@ def test_an_item_that_is_left_on_the_board_makes_no_record_and_nothing_of_it_is_
     assert not Contact.objects.exists()
     assert not WebhookEvent.objects.filter(item_id=item_id).exists()
     assert found_in_the_database() == []
-    assert RefusedItem.objects.get(item_id=item_id).erased
+    assert IgnoredItem.objects.get(item_id=item_id).erased
 
 
 def test_the_export_has_the_record_its_rows_and_where_else_the_person_is_named(world: World, dora: User) -> None:

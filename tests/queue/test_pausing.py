@@ -84,7 +84,7 @@ def test_a_look_for_another_reason_holds_what_may_not_go_and_takes_over_the_rest
     world.hear(ann)
     assert (ann.notes, ann.sync_status) == ("new", "pending")
     assert world.ledger(ann).base["role_title"] == base
-    said = world.ledger(ann).held["role_title"]["reason"]
+    said = world.ledger(ann).blocked_fields["role_title"]["reason"]
     assert said.startswith("Writing to Monday is paused by mary since ")
     assert "(moving house)" in said
     assert SyncStateService().describe(ann).words.startswith("Writing to Monday is paused by mary")

@@ -9,7 +9,7 @@ from conflicts.presenter import conflict_progress
 from conflicts.resolution import resolve, undo
 from npd.models import Contact
 from sync.choices import Cause, Priority, QueueDirection
-from sync.models import BoardLink, GuardedAct, SyncQueue, Tombstone
+from sync.models import ApprovalRequest, BoardLink, SyncQueue, Tombstone
 from sync.reconcile.batch import Batch
 from sync.reconcile.identity import apply_identity_choices
 from sync.records.item_links import request_unlink
@@ -174,7 +174,7 @@ def test_a_record_comes_back_only_when_taking_over_is_resumed(world: World, pat:
 @pytest.mark.parametrize(("policy", "what"), [("delete", DOWN), ("create", UP), ("unlink", UP), ("unlink", DOWN)])
 def test_what_a_policy_does_about_a_gone_item_waits(world: World, policy: str, what: dict[str, str]) -> None:
     contact = world.linked("Ann", email="ann@example.test")
-    BoardLink.objects.filter(entity_type="contact").update(item_gone=policy)
+    BoardLink.objects.filter(entity_type="contact").update(removed_item_policy=policy)
     item = contact.monday_id
     before = paused(world, what)
     take_away(world, contact, "delete")
@@ -183,7 +183,7 @@ def test_what_a_policy_does_about_a_gone_item_waits(world: World, policy: str, w
     look_all_the_same(world, contact)
     contact.refresh_from_db()
     assert (world.calls("mutation"), contact.monday_id, contact.sync_enabled) == (before, item, True)
-    assert not GuardedAct.objects.exists()
+    assert not ApprovalRequest.objects.exists()
     assert not SyncConflict.objects.exists()
     resumed(world, what)
     found = Contact.objects.filter(pk=contact.pk).first()

@@ -175,7 +175,7 @@ def test_no_call_leaves_and_nothing_is_paused_for_it(boards: Sandbox) -> None:
         metered_client.client().execute("query { me { id } }", {})
     breaker.trip_account(refused.value)
     assert len(boards.calls()) == before
-    assert not MondayAccount.objects.exclude(paused_until=None).exists()
+    assert not MondayAccount.objects.exclude(stopped_until=None).exists()
     assert refused.value.sentence == SHUTDOWN_MESSAGE
 
 

@@ -17,7 +17,13 @@ def link(**values: Any) -> dict[str, BoardLink]:
     return {"contact": BoardLink(entity_type="contact", **values)}
 
 
-DONE = {"board_id": "1", "npd_id_column": "npd_id", "webhooks": {"7": {}}, "webhooks_problem": "", "last_look": "then"}
+DONE = {
+    "board_id": "1",
+    "npd_id_column": "npd_id",
+    "webhooks": {"7": {}},
+    "webhooks_problem": "",
+    "last_pass_at": "then",
+}
 
 
 @pytest.fixture
@@ -30,8 +36,8 @@ def boss(db: None) -> User:
     [
         (False, {"board_id": ""}, "Connect Monday"),
         (True, {"board_id": ""}, "Choose the boards"),
-        (True, DONE | {"npd_id_column": "", "last_look": None}, "Choose the boards"),
-        (True, DONE | {"last_look": None}, "First sync"),
+        (True, DONE | {"npd_id_column": "", "last_pass_at": None}, "Choose the boards"),
+        (True, DONE | {"last_pass_at": None}, "First sync"),
         (False, DONE, "Connect Monday"),
     ],
 )

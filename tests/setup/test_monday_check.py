@@ -67,7 +67,7 @@ def test_each_thing_that_is_wrong_with_the_boards_is_told_in_one_run(set_up: Boa
     FieldMapping.objects.create(
         link=set_up, key="owner", label="Owner", fields=["notes"], converter="people", column_id="notes"
     )
-    MondayAccount.objects.update(users={}, pause_reason="Blocked for now.", paused_until="2999-01-01T00:00:00Z")
+    MondayAccount.objects.update(users={}, stop_reason="Blocked for now.", stopped_until="2999-01-01T00:00:00Z")
     told = found("problem")
     assert {topic for topic, _ in told} == {"board", "columns", "webhooks", "pause"}
     for topic, part in [

@@ -11,7 +11,7 @@ from npd.models import Contact
 from sync.choices import Cause
 from sync.connectors.monday.board_events import WEBHOOK_EVENTS
 from sync.connectors.monday.client import MondayClient
-from sync.models import BoardLink, FieldMapping, MondayAccount, RefusedItem, SyncQueue, UnmatchedItem
+from sync.models import BoardLink, FieldMapping, IgnoredItem, MondayAccount, SyncQueue, UnmatchedItem
 from tests.support.sandbox import Sandbox
 
 pytestmark = pytest.mark.django_db
@@ -62,7 +62,7 @@ def a_board(monday: Sandbox, *columns: tuple[str, str, str]) -> str:
 
 def test_it_makes_both_boards_and_stores_what_the_engine_needs(monday: Sandbox, run: Run) -> None:
     MondayAccount.objects.create(
-        id=1, needs_probe=True, pause_reason="away", failures=9, paused_until="2999-01-01T00:00:00Z"
+        id=1, needs_probe=True, stop_reason="away", failures=9, stopped_until="2999-01-01T00:00:00Z"
     )
     run("monday_setup")
     link, organizations = contacts_link(), BoardLink.objects.get(entity_type="organization")
@@ -80,7 +80,7 @@ def test_it_makes_both_boards_and_stores_what_the_engine_needs(monday: Sandbox, 
         {"column_type": "email", "settings": {}},
     )
     account = MondayAccount.objects.get()
-    assert (account.paused_until, account.pause_reason, account.failures) == (None, "", 0)
+    assert (account.stopped_until, account.stop_reason, account.failures) == (None, "", 0)
     assert (account.version_answered, account.version_kind) == ("2026-10", "current")
     assert account.user_id == monday.query("{ me { id } }")["data"]["me"]["id"]
     assert account.users[account.user_id]["email"]
@@ -133,7 +133,7 @@ def test_a_board_named_in_the_settings_wins_and_is_used_with_the_columns_it_has(
     monday: Sandbox, run: Run, settings: Any
 ) -> None:
     run("monday_setup")
-    RefusedItem.objects.create(entity_type="contact", item_id="1", reason="on the old board")
+    IgnoredItem.objects.create(entity_type="contact", item_id="1", reason="on the old board")
     UnmatchedItem.objects.create(entity_type="contact", item_id="2", name="on the old board", reason_code="no_key")
     board_id = a_board(monday, ("mail_addr", "Email", "email"), ("phone", "Old phone", "text"))
     settings.MONDAY_CONTACTS_BOARD_ID = board_id
@@ -143,7 +143,7 @@ def test_a_board_named_in_the_settings_wins_and_is_used_with_the_columns_it_has(
     assert link.mappings.get(key="email").column_id == "mail_addr"
     assert columns_of(monday, board_id)[link.mappings.get(key="phone").column_id] == "phone"
     assert webhooks_of(monday, board_id) == sorted(WEBHOOK_EVENTS)
-    assert not RefusedItem.objects.exists()
+    assert not IgnoredItem.objects.exists()
     assert not UnmatchedItem.objects.exists()
 
 

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 from config.embedded.processes import Child
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.models import RefusedItem, SyncQueue
+from sync.models import IgnoredItem, SyncQueue
 from sync.operations import attention
 from tests.conftest import PAGE_TIMEOUT
 from tests.story.conftest import own_sandbox, sign_in, synced, worker_asleep
@@ -234,7 +234,7 @@ def test_a_clerk_empties_the_inbox_by_keys_alone(site: Site, admin_page: Page) -
     assert people["Grace"].email == items["Grace"]["email"] == "grace@okonkwo.example"
     assert (items["Dan"]["role_title"], items["Person 00"]["phone"]) == ("Retried", "")
     assert "A. Example" not in people
-    assert RefusedItem.objects.filter(reason__gt="").exists()
+    assert IgnoredItem.objects.filter(reason__gt="").exists()
 
 
 def listening(page: Page) -> None:

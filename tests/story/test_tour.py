@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 from config.embedded.processes import Child
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.models import BoardLink, GuardedAct, UnmatchedItem
+from sync.models import ApprovalRequest, BoardLink, UnmatchedItem
 from tests.story.conftest import own_sandbox, worker_asleep
 from tests.story.pictures import SIZES, WANTED, dress
 from tests.story.seed import HEROINE, seed
@@ -88,9 +88,9 @@ def both_sides_edit(site: Site) -> None:
 def many_fields_are_emptied() -> None:
     """As a script does that went wrong: the guard keeps it back. Of those in sync, written as the guard writes."""
     for contact in Contact.objects.filter(sync_status="synced").exclude(phone=""):
-        GuardedAct.objects.create(
+        ApprovalRequest.objects.create(
             entity_type="contact", entity_id=contact.pk, remote_id=contact.monday_id or "", kind="clear_monday",
-            key="phone", state="held", label=f"{contact.name}: Phone “{contact.phone}”",
+            key="phone", state="pending", label=f"{contact.name}: Phone “{contact.phone}”",
         )  # fmt: skip
 
 
@@ -130,9 +130,9 @@ def to_bulk(site: Site, page: Page) -> None:
 
 
 def to_refused(site: Site, page: Page) -> None:
-    page.goto("/admin/conflicts/syncconflict/refused/")
+    page.goto("/admin/conflicts/syncconflict/rejected/")
     page.get_by_role("link", name="Grace Okonkwo").first.click()
-    page.wait_for_url("**/refused/*/**")
+    page.wait_for_url("**/rejected/*/**")
 
 
 def to_wizard(site: Site, page: Page) -> None:
@@ -173,7 +173,7 @@ WAYS: dict[str, Callable[[Site, Page], None]] = {
     "refused": to_refused,
     "import": to_import,
     "queue": opened("/admin/sync/syncqueue/"),
-    "approval": opened("/admin/sync/guardedact/?state__exact=held"),
+    "approval": opened("/admin/sync/approvalrequest/?state__exact=pending"),
     "mapping": to_mapping,
     "wizard": to_wizard,
     "decisions": opened("/admin/sync/decision/"),

@@ -32,7 +32,7 @@ _UNREST = """
     UNION ALL
     SELECT 'an open intent of ' || entity_type || ' ' || entity_id FROM sync_intents WHERE state = 'open'
     UNION ALL
-    SELECT 'the account pauses: ' || pause_reason FROM sync_monday_account WHERE paused_until > sync_now()
+    SELECT 'the account pauses: ' || stop_reason FROM sync_monday_account WHERE stopped_until > sync_now()
 """
 
 

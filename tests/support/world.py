@@ -258,7 +258,7 @@ class World:
 
     def held(self, record: Any, key: str) -> str:
         """Why a field of the record is not synced."""
-        return str(self.ledger(record).held.get(key, {}).get("reason", ""))
+        return str(self.ledger(record).blocked_fields.get(key, {}).get("reason", ""))
 
     def board_id(self, entity_type: str = "contact") -> str:
         """The id of the type's board."""

@@ -13,7 +13,7 @@ from django.db.models import F
 from npd.models import Contact
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
-from sync.models import AwaitedRelation, BoardLink, FieldLoop, FieldMapping, Intent, SyncMetadata, SyncQueue
+from sync.models import AwaitedRelation, BoardLink, FieldMapping, Intent, SyncMetadata, SyncQueue, WriteLoop
 from sync.operations.detect.sweep import run_full_sweep
 from sync.outbox.queue_rows import enqueue_many
 from tests.support.world import World
@@ -23,7 +23,7 @@ Trouble = Callable[[World, Contact], object]
 
 TOLD = (
     *("contacts", "sync_metadata", "sync_decisions", "sync_conflicts", "sync_intents", "sync_webhook_events"),
-    *("sync_field_loops", "sync_awaited_relations", "sync_field_mappings", "sync_tombstones", "sync_guarded_acts"),
+    *("sync_write_loops", "sync_awaited_relations", "sync_field_mappings", "sync_tombstones", "sync_approval_requests"),
 )
 OF_THE_PASS = {
     *("monday_last_synced", "last_sync_attempt", "last_successful_sync"),
@@ -123,7 +123,9 @@ def with_a_conflict_that_is_over(world: World, contact: Contact) -> None:
 def with_a_loop_that_is_over(world: World, contact: Contact) -> None:
     over = sync_now() - timedelta(hours=3)
     names = {"entity_type": "contact", "entity_id": contact.pk, "key": "role_title"}
-    FieldLoop.objects.create(**names, times=[{"at": over.isoformat(), "write": ""}], damped=1, damped_until=over)
+    WriteLoop.objects.create(
+        **names, times=[{"at": over.isoformat(), "write": ""}], throttle_count=1, throttled_until=over
+    )
 
 
 def with_a_wait_that_is_over(world: World, contact: Contact) -> None:
@@ -148,11 +150,13 @@ TROUBLES: dict[str, Trouble] = {
     "a note": ledger(note="It waits."),
     "an error": ledger(error_count=1, last_error="A failure."),
     "a field that was blocked": ledger(
-        held={"role_title": {"reason": "no", "side": "npd", "local": {}, "column": "role_title", "version": 1}}
+        blocked_fields={
+            "role_title": {"reason": "no", "side": "npd", "local": {}, "column": "role_title", "version": 1}
+        }
     ),
     "a value that Monday altered": ledger(altered={"role_title": {"reason": "Monday made something of it."}}),
     "a conflict that the ledger alone knows": ledger(conflicts={"fields": ["role_title"]}),
-    "an item that was gone": ledger(remote_state="archived", gone_since="2026-01-01T00:00:00Z", gone_looks=2),
+    "an item that was gone": ledger(remote_state="archived", removed_since="2026-01-01T00:00:00Z", removed_passes=2),
     "values seen long ago": ledger(seen={"role_title": [["x", "2020-01-01T00:00:00+00:00"]]}),
     "a job in backoff": snoozed,
     "a failed job": job(status="failed", error_message="a failure"),

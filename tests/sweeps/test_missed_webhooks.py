@@ -9,7 +9,7 @@ from npd.models import Contact
 from sync.connectors.base.errors import BudgetExhausted, NotAuthenticated
 from sync.connectors.monday import board_events
 from sync.limits import breaker, metered_client
-from sync.models import BoardLink, Decision, RefusedItem, SyncQueue, WebhookEvent
+from sync.models import BoardLink, Decision, IgnoredItem, SyncQueue, WebhookEvent
 from sync.operations.detect.sweep import sweep_board, sweep_due_boards
 from sync.operations.preview.explanation import causes_by_decision, causes_text
 from tests.support.world import World, mail
@@ -76,7 +76,7 @@ def test_a_lost_webhook_s_row_of_the_log_is_taken_over_and_stored_once_however_o
     (row,) = post.stored(contact)
     event = row.body["event"]
     assert (event["value"], event["previousValue"]) == ({"value": "Countess"}, {"value": "Analyst"})
-    assert (row.type, row.column_id, row.weighed_at is None) == ("update_column_value", "role_title", False)
+    assert (row.type, row.column_id, row.processed_at is None) == ("update_column_value", "role_title", False)
     assert event["userId"].isdigit()
     pulled = Decision.objects.get(entity_id=contact.pk, kind="pull")
     assert "found by a check for missed changes" in causes_text(causes_by_decision([pulled])[pulled.pk])
@@ -147,7 +147,7 @@ def test_an_update_that_no_log_tells_is_found_by_the_items_last_update(world: Wo
 
 def test_items_that_were_refused_are_not_asked_again(world: World, post: Post) -> None:
     item = world.sandbox.act("add", board_id=int(world.board_id()), name="Stranger")
-    RefusedItem.objects.create(entity_type="contact", item_id=item["id"], reason="not one of ours")
+    IgnoredItem.objects.create(entity_type="contact", item_id=item["id"], reason="not one of ours")
     post.lose()
     post.sweep()
     assert not SyncQueue.objects.filter(remote_id=item["id"]).exists()
@@ -182,7 +182,7 @@ def test_a_listing_that_was_cut_short_moves_nothing_and_says_so(world: World, po
     world.sandbox.faults({"listing": shown, "on": "items_page"})
     found = post.sweep()
     assert f"Monday listed {shown} of the board's 3 items" in found.problem
-    assert world.mon_pause().paused_until is None  # nothing is wrong with the account
+    assert world.mon_pause().stopped_until is None  # nothing is wrong with the account
     assert post.link().swept_to == before
     assert Contact.objects.count() == 3
     assert post.sweep().problem == ""
@@ -265,7 +265,7 @@ def test_a_sweep_without_room_in_the_allowance_says_so_and_moves_nothing(
     found = sweep_board(post.link())
     assert "used up" in found.problem
     assert post.link().swept_to == before
-    assert breaker.monday_account().paused_until is None
+    assert breaker.monday_account().stopped_until is None
 
 
 def test_subitems_and_the_boards_own_rows_wake_nobody(world: World, post: Post) -> None:

@@ -95,6 +95,6 @@ def test_a_board_deleted_on_monday_between_the_steps_is_said(wizard: Wizard) -> 
     assert "The columns are those that were read last: The board “CRM”" in wizard.get("map/contact/")
     wizard.map("contact")
     wizard.work()
-    assert draft().state == "drawn"
+    assert draft().state == "draft"
     assert draft().problem
     assert draft().problem.split(".")[0] in wizard.get("match/")

@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import replace
-from importlib import import_module
 from typing import Any
 
 import jwt
 import pytest
-from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission, User
 from django.contrib.sessions.models import Session
@@ -105,11 +103,11 @@ def test_a_stored_token_that_monday_refuses_later_stops_the_sync_until_another_i
     MondayAccount.objects.update(user_id="77")
     breaker.refresh_quota()
     account = MondayAccount.objects.get()
-    assert (account.needs_probe, account.paused_until is not None, account.user_id) == (True, True, "77")
+    assert (account.needs_probe, account.stopped_until is not None, account.user_id) == (True, True, "77")
     assert not breaker.probe_if_due()
     assert "Connected" in bare.post("token/", token=bare.monday.token)
     account.refresh_from_db()
-    assert (account.needs_probe, account.paused_until) == (False, None)
+    assert (account.needs_probe, account.stopped_until) == (False, None)
     assert account.user_id not in ("", "77")
     assert breaker.probe_if_due()
 
@@ -123,11 +121,11 @@ def test_connected_is_said_of_an_answer_to_the_token_of_now_only(bare: Wizard, s
     bare.monday.faults({"status": 401, "count": 50})
     bare.client.post(START)  # tests it, and finds it revoked
     assert not is_said()
-    assert MondayAccount.objects.get().pause_code == "token"
+    assert MondayAccount.objects.get().stop_code == "token"
     bare.monday.control("faults", "DELETE")
     bare.client.post(START)
     assert is_said()
-    assert MondayAccount.objects.get().pause_code == ""
+    assert MondayAccount.objects.get().stop_code == ""
     settings.MONDAY_API_KEY = "a-token-that-was-never-asked-for"
     assert not is_said()
 
@@ -182,11 +180,11 @@ def test_a_removed_token_is_gone_and_everything_says_why_nothing_is_synced(bare:
 
 def test_another_token_ends_the_stop_of_the_one_before(bare: Wizard) -> None:
     MondayAccount.objects.update_or_create(
-        id=1, defaults={"needs_probe": True, "failures": 3, "pause_reason": "x", "paused_until": "2999-01-01T00:00Z"}
+        id=1, defaults={"needs_probe": True, "failures": 3, "stop_reason": "x", "stopped_until": "2999-01-01T00:00Z"}
     )
     bare.post("token/", token=bare.monday.token)
     account = MondayAccount.objects.get()
-    assert (account.needs_probe, account.failures, account.paused_until) == (False, 0, None)
+    assert (account.needs_probe, account.failures, account.stopped_until) == (False, 0, None)
 
 
 def test_after_the_key_was_changed_pages_say_so_and_an_older_key_brings_the_token_back(
@@ -219,7 +217,6 @@ def test_deliveries_come_in_by_the_secret_that_was_made_and_by_no_other(bare: Wi
 @pytest.fixture
 def mapper(db: None) -> Client:
     """Somebody who may set up the sync, but not say with which token."""
-    import_module("npd.migrations.0005_groups").make(apps, None)
     user = User.objects.create_user("mia", "mia@example.com", "x", is_staff=True)
     user.groups.add(Group.objects.get(name="NPD Sync: change mappings"))
     client = Client()

@@ -110,7 +110,7 @@ def test_settings_changed_between_confirmation_and_run_stop_it(wizard: Wizard) -
     wizard.confirm()
     FieldMapping.objects.filter(key="role_title").update(direction="npd_to_monday")
     wizard.work()
-    assert draft().state == "drawn"
+    assert draft().state == "draft"
     assert "Role: Direction Both ways → NPD to Monday only" in draft().problem
     assert FieldMapping.objects.get(key="role_title").direction == "npd_to_monday"
     assert FieldMapping.objects.get(key="phone").rule == "ask"
@@ -124,13 +124,13 @@ def test_a_relation_waits_for_the_board_that_another_worker_is_making(wizard: Wi
     wizard.work()
     wizard.confirm()
     # As long as the other worker has it.
-    SetupDraft.objects.filter(pk="organization").update(held_until=timezone.now() + timedelta(minutes=5))
+    SetupDraft.objects.filter(pk="organization").update(claimed_until=timezone.now() + timedelta(minutes=5))
     wizard.mark = wizard.last_call()
     wizard.work()
     assert not wizard.mutations()
     assert (draft().state, draft().problem) == ("running", "")
     assert "Waits for the board of the organization records" in wizard.get("run/")
-    SetupDraft.objects.filter(pk="organization").update(held_until=None)
+    SetupDraft.objects.filter(pk="organization").update(claimed_until=None)
     wizard.work()
     assert [draft(kind).state for kind in ("organization", "contact")] == ["done", "done"]
     assert len(wizard.monday.boards()) == 2
@@ -146,9 +146,9 @@ def test_each_call_to_monday_holds_the_draft_on(wizard: Wizard, monkeypatch: pyt
 
     def slow(held: SetupDraft, **values: Any) -> None:
         """Nearly all of the time for which it is held passes before each step."""
-        SetupDraft.objects.filter(pk=held.pk).update(held_until=timezone.now() + timedelta(seconds=1))
+        SetupDraft.objects.filter(pk=held.pk).update(claimed_until=timezone.now() + timedelta(seconds=1))
         keep(held, **values)
-        taken.append(SetupDraft.objects.get(pk=held.pk).held_until)
+        taken.append(SetupDraft.objects.get(pk=held.pk).claimed_until)
 
     monkeypatch.setattr(run, "_update_draft", slow)
     mark = wizard.last_call()
@@ -216,7 +216,9 @@ def test_a_record_with_a_rejected_value_needs_attention_and_is_not_counted_as_pe
     set_up(wizard)
     ann = Contact.objects.get(email="ann@x.org")
     Contact.objects.filter(pk=ann.pk).update(sync_status="pending")
-    SyncMetadata.objects.filter(entity_id=str(ann.pk)).update(held={"email": {"side": "monday", "reason": "No."}})
+    SyncMetadata.objects.filter(entity_id=str(ann.pk)).update(
+        blocked_fields={"email": {"side": "monday", "reason": "No."}}
+    )
     SyncQueue.objects.all().delete()
     progress = plan.setup_progress(draft())
     assert (progress.synced, progress.waiting, progress.attention, progress.total) == (1, 0, 1, 2)

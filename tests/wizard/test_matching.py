@@ -6,7 +6,7 @@ import re
 
 from npd.models import Contact, Organization
 from sync.kernel.messages import UnmatchedReason
-from sync.models import Decision, RefusedItem, UnmatchedItem
+from sync.models import Decision, IgnoredItem, UnmatchedItem
 from sync.operations.setup import draft as drafts
 from sync.operations.setup import plan
 from sync.operations.setup.fields import parse_choices
@@ -74,7 +74,7 @@ def test_a_pair_that_is_confirmed_is_linked_and_one_that_is_not_stays_out(wizard
     assert (other.sync_status, unsure.sync_status, unsure.monday_id) == ("synced", "disabled", None)
     names = sorted(item["name"] for item in wizard.monday.items())
     assert names == ["Ann Berg", "Ann Bergh", "John Stone", "Karl Roth"]
-    assert RefusedItem.objects.get(entity_id=unsure.pk).item_id == roth
+    assert IgnoredItem.objects.get(entity_id=unsure.pk).item_id == roth
     assert Decision.objects.filter(entity_id=unsure.pk, sentence__contains="Link again").exists()
     assert "sync off: 1" in wizard.get("run/")
 
@@ -223,7 +223,7 @@ def test_next_and_back_store_what_the_page_holds(wizard: Wizard) -> None:
     shown = wizard.plan_shown()
     assert (shown["from_items"], shown["link"], shown["out"]) == (1, 1, 1)
     wizard.match("contact", "back", first_match="npd_wins")
-    assert (draft().creates_records, draft().first_match, draft().state) == (False, "npd_wins", "drawn")
+    assert (draft().creates_records, draft().first_match, draft().state) == (False, "npd_wins", "draft")
     wizard.match("contact", "plan", threshold="7")
     assert (draft().threshold, draft().first_match) == (88, "npd_wins")
 

@@ -143,7 +143,7 @@ def test_one_that_is_being_applied_is_not_said_to_be_discarded(wizard: Wizard) -
     assert "was discarded" not in page
     page = wizard.boards(contact="", organization="new")
     assert "Organizations: which field is which column?" in page
-    assert (draft().state, draft("organization").state) == ("running", "drawn")
+    assert (draft().state, draft("organization").state) == ("running", "draft")
     wizard.post("discard/organization/")
     wizard.work()
     page = wizard.post("discard/contact/")

@@ -77,7 +77,7 @@ def test_a_column_deleted_after_the_plan_stops_the_run_before_it_writes(wizard: 
     wizard.monday.query('mutation ($b: ID!) { delete_column(board_id: $b, column_id: "job") { id } }', b=board)
     wizard.mark = wizard.last_call()
     wizard.work()
-    assert draft().state == "drawn"
+    assert draft().state == "draft"
     assert "Role can't have its column: It is not on the board any more. Choose another column." in draft().problem
     assert not wizard.mutations()
     assert not BoardLink.objects.filter(board_id=board).exists()
@@ -147,7 +147,7 @@ def test_a_worker_that_died_is_followed_by_another(wizard: Wizard, monkeypatch: 
             with pytest.raises(Died):
                 wizard.work()
         assert draft().state == "running"
-        SetupDraft.objects.update(held_until=None)
+        SetupDraft.objects.update(claimed_until=None)
     wizard.work()
     wizard.drain()
     assert draft().state == "done", draft().problem

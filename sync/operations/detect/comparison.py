@@ -28,7 +28,7 @@ from sync.connectors.base.errors import BoardNotFound, ConnectorError, ShuttingD
 from sync.kernel import humanize
 from sync.limits import breaker
 from sync.merge import FieldDirection, FieldSides, Unknown
-from sync.models import AwaitedRelation, BoardLink, FieldLoop, FieldMapping, SyncAudit, SyncQueue
+from sync.models import AwaitedRelation, BoardLink, FieldMapping, SyncQueue, Verification, WriteLoop
 from sync.models.synced_model import unsynced
 from sync.operations.detect.missed_webhooks import LONGEST_DELAY
 from sync.operations.detect.sweep_schedule import boards_to_compare
@@ -140,15 +140,15 @@ def _has_changed(board: BoardContext, record_sync: RecordSync, *, without: Colle
 
 
 _FINDINGS = (
-    "held",
+    "blocked_fields",
     "altered",
     "conflicts",
     "asked_items",
     "note",
     "error_count",
     "last_error",
-    "gone_since",
-    "gone_looks",
+    "removed_since",
+    "removed_passes",
 )
 """Columns of the ledger in which a pass says what it found; all are empty where it found nothing to say."""
 
@@ -166,7 +166,7 @@ def records_to_pass(items: Sequence[Item], batch: Batch) -> list[UUID]:
     now = batch.read_at or sync_now()
     # A pass has to say that a field counts as rewritten no more, and to look again for what a relation waits for.
     of_records = {"entity_type": batch.entity_type, "entity_id__in": [s.id for s in batch.record_syncs]}
-    released = {loop.entity_id for loop in FieldLoop.objects.filter(**of_records) if is_loop_over(loop, now)}
+    released = {loop.entity_id for loop in WriteLoop.objects.filter(**of_records) if is_loop_over(loop, now)}
     released |= set(AwaitedRelation.objects.filter(**of_records).values_list("entity_id", flat=True))
     busy = records_with_jobs(batch) | released
     # Values that passes read are kept for so long; the next one drops what is older.
@@ -251,7 +251,7 @@ def _compare(link: BoardLink) -> ComparisonResult:
     if structure is None:
         raise BoardNotFound("The board is missing, or not active")
     listing, linked, differing = BoardListing(link), 0, 0
-    audit = SyncAudit(entity_type=link.entity_type, sampled=0, drifted=0, details=[])
+    audit = Verification(entity_type=link.entity_type, compared=0, differed=0, details=[])
     for items, batch in listing.pages(structure.items_count):
         clear_column_problems(batch.board, items)
         changed = [s.id for s in batch.record_syncs if s.may_sync and _has_unexplained_change(batch.board, s)]
@@ -274,8 +274,8 @@ def _compare(link: BoardLink) -> ComparisonResult:
     if unmatched and (link.creates_records or without_item):
         enqueue_unmatched(registry.entity(link.entity_type), listing.matchable(unmatched))
     audit.save()
-    if audit.drifted:
-        log.error("drift", board=link.entity_type, sampled=audit.sampled, drifted=audit.drifted)
+    if audit.differed:
+        log.error("drift", board=link.entity_type, compared=audit.compared, differed=audit.differed)
     return ComparisonResult(
         len(listing.listed),
         linked,
@@ -304,7 +304,7 @@ def _has_unexplained_change(board: BoardContext, record_sync: RecordSync) -> boo
     if record_sync.filter_changed:
         return True
     problems = [mapping.key for mapping in board.mappings if mapping.problem]
-    explained = {*ledger.held, *problems, *(key for keys in ledger.conflicts.values() for key in keys)}
+    explained = {*ledger.blocked_fields, *problems, *(key for keys in ledger.conflicts.values() for key in keys)}
     return _has_changed(board, record_sync, without=explained)
 
 
@@ -323,29 +323,29 @@ class VerificationResult:
     """When both sides were last compared, how many `synced` records were, and how many of them differed."""
 
     at: datetime | None = None
-    sampled: int = 0
-    drifted: int = 0
+    compared: int = 0
+    differed: int = 0
 
     def summary(self, now: datetime) -> str:
         """Return it as a sentence, also where nothing was verified yet."""
-        if self.at is None or not self.sampled:
+        if self.at is None or not self.compared:
             return "Not verified yet: both sides are compared every night."
         span = humanize.time_span((now - self.at).total_seconds())
-        if not self.drifted:
-            checked = f"{self.sampled:,} of {self.sampled:,} checked records"
+        if not self.differed:
+            checked = f"{self.compared:,} of {self.compared:,} checked records"
             return f"Verified {span} ago: {checked} were the same on both sides."
         return (
-            f"Differences, found {span} ago: {self.drifted:,} of {self.sampled:,} checked records said “synced” and "
+            f"Differences, found {span} ago: {self.differed:,} of {self.compared:,} checked records said “synced” and "
             "differed. They are synced again, or you are asked."
         )
 
 
 def latest_verification(entity_type: str | None = None) -> VerificationResult:
     """Return what the last night found, of one type's board or of all."""
-    rows = SyncAudit.objects.order_by("entity_type", "-at").distinct("entity_type")
+    rows = Verification.objects.order_by("entity_type", "-at").distinct("entity_type")
     if entity_type is not None:
         rows = rows.filter(entity_type=entity_type)
-    return combine_results(VerificationResult(*row) for row in rows.values_list("at", "sampled", "drifted"))
+    return combine_results(VerificationResult(*row) for row in rows.values_list("at", "compared", "differed"))
 
 
 def combine_results(boards: Iterable[VerificationResult]) -> VerificationResult:
@@ -353,8 +353,8 @@ def combine_results(boards: Iterable[VerificationResult]) -> VerificationResult:
     boards = list(boards)
     return VerificationResult(
         at=max((one.at for one in boards if one.at), default=None),
-        sampled=sum(one.sampled for one in boards),
-        drifted=sum(one.drifted for one in boards),
+        compared=sum(one.compared for one in boards),
+        differed=sum(one.differed for one in boards),
     )
 
 
@@ -370,7 +370,7 @@ class Divergence:
     values: dict[str, str] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as stored in SyncAudit.details."""
+        """Return it as stored in Verification.details."""
         return {"key": self.key, "words": self.reason} | (self.values or {})
 
 
@@ -388,7 +388,7 @@ def divergences(board: BoardContext, sample: RecordSync, item: Item | None) -> l
         return [Divergence("Its item is on another board.")]
     found = []
     # A relation that is left out of the sync has its own note on the record, and is not compared.
-    for mapping, convert, sides in compared_fields(board, sample, item, without=sample.ledger.held):
+    for mapping, convert, sides in compared_fields(board, sample, item, without=sample.ledger.blocked_fields):
         known = {"npd": sides.local, "monday": sides.remote} | ({"agreed": sides.base[0]} if sides.base else {})
         for side in (*known.values(), *(sides.base or ())):
             if isinstance(side, Unknown):
@@ -406,7 +406,7 @@ PAGE = 500
 MAX_DETAILS = 20
 
 
-def _verify(audit: SyncAudit, batch: Batch, record_syncs: Iterable[RecordSync], changed: Collection[UUID]) -> None:
+def _verify(audit: Verification, batch: Batch, record_syncs: Iterable[RecordSync], changed: Collection[UUID]) -> None:
     """Add these records to the audit where they say `synced` and nothing of them is on its way."""
     board, differing, suspects = batch.board, {}, frozenset(changed)
     settled = _settled(batch, record_syncs)
@@ -417,7 +417,7 @@ def _verify(audit: SyncAudit, batch: Batch, record_syncs: Iterable[RecordSync], 
             continue
         if found and (_is_fresh(record_sync) or _is_left_out(board, record_sync)):
             continue
-        audit.sampled += 1
+        audit.compared += 1
         if found:
             differing[key] = found
     # A pass may have changed them since they were loaded.
@@ -425,9 +425,9 @@ def _verify(audit: SyncAudit, batch: Batch, record_syncs: Iterable[RecordSync], 
     later = _settled(again, again.record_syncs) if again else {}
     for key, found in differing.items():
         if key not in later or not _is_unchanged(board, settled[key], later[key]):
-            audit.sampled -= 1
+            audit.compared -= 1
             continue
-        audit.drifted += 1
+        audit.differed += 1
         if len(audit.details) < MAX_DETAILS:
             fields = [one.to_json() for one in found]
             audit.details.append({"record": str(key), "name": str(settled[key].record), "fields": fields})

@@ -21,7 +21,7 @@ from sync.choices import Cause, Priority, QueueDirection
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board import LOG_PREFIX, ActivityEntry, EventKind, InvalidEvent, ItemEvent, url_fingerprint
 from sync.limits import credentials, metered_client
-from sync.models import BoardLink, RefusedItem, WebhookEvent
+from sync.models import BoardLink, IgnoredItem, WebhookEvent
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_item_many, enqueue_many
 from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS, storable_json
@@ -40,12 +40,12 @@ CLOCKS_DIFFER = timedelta(minutes=10)
 FOUND_BY_SWEEP = "found by a check for missed changes: its items were read"
 
 _STORE_EVENTS = """
-    INSERT INTO sync_webhook_events (trigger_id, board_id, item_id, column_id, type, body, outcome, weighed_at)
+    INSERT INTO sync_webhook_events (trigger_id, board_id, item_id, column_id, type, body, outcome, processed_at)
     SELECT told.trigger_id, told.board_id, told.item_id, told.column_id, told.type, told.body, told.outcome,
         CASE WHEN told.outcome = '' THEN NULL ELSE sync_now() END
     FROM jsonb_to_recordset(%s::jsonb) AS told (trigger_id text, board_id text, item_id text, column_id text,
         type text, body jsonb, outcome text)
-    WHERE NOT EXISTS (SELECT FROM sync_refused_items AS item WHERE item.item_id = told.item_id AND item.erased)
+    WHERE NOT EXISTS (SELECT FROM sync_ignored_items AS item WHERE item.item_id = told.item_id AND item.erased)
     ON CONFLICT (trigger_id, item_id, column_id, type) DO NOTHING
     RETURNING item_id, outcome
 """
@@ -108,7 +108,7 @@ def enqueue_items(
         link.entity_type, sorted(owners.values()), cause=cause, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD
     )
     unmatched_ids = [item_id for item_id in ids if item_id not in owners]
-    ignored = RefusedItem.objects.filter(entity_type=link.entity_type, item_id__in=unmatched_ids)
+    ignored = IgnoredItem.objects.filter(entity_type=link.entity_type, item_id__in=unmatched_ids)
     ignored_ids = set(ignored.values_list("item_id", flat=True))
     new_ids = [item_id for item_id in unmatched_ids if item_id not in ignored_ids]
     enqueue_item_many(

@@ -86,7 +86,7 @@ def sight_of(user: Any) -> Sight:
     if not (user.is_active and user.is_staff):
         return Sight(frozenset(), frozenset())
     scope = attention.scope_of(user)
-    also = {STOPPED: "sync.view_boardlink", DIFFERENCE: "sync.view_syncaudit"}
+    also = {STOPPED: "sync.view_boardlink", DIFFERENCE: "sync.view_verification"}
     kinds = {kind.value for kind in scope.kinds} | {kind for kind, name in also.items() if user.has_perm(name)}
     return Sight(frozenset(kinds), frozenset(scope.named_types or ()))
 

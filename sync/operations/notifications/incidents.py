@@ -25,7 +25,7 @@ from django.urls import reverse
 from sync import registry
 from sync.clock import SyncNow
 from sync.kernel.humanize import without_request_id
-from sync.models import Incident, SyncAudit
+from sync.models import Incident, Verification
 from sync.models.followers import Alarm, Frequency
 from sync.models.state import VERIFICATION_WINDOW
 from sync.operations import attention
@@ -146,11 +146,11 @@ def stops() -> Iterator[Noticed]:
 
 def differences() -> Iterator[Noticed]:
     """Return the verifications of the last day that found records which said “synced” and differed."""
-    found = SyncAudit.objects.filter(drifted__gt=0, at__gt=SyncNow() - VERIFICATION_WINDOW)
-    for one in found.order_by("id").values("id", "entity_type", "drifted", "sampled"):
+    found = Verification.objects.filter(differed__gt=0, at__gt=SyncNow() - VERIFICATION_WINDOW)
+    for one in found.order_by("id").values("id", "entity_type", "differed", "compared"):
         title = registry.board_title(one["entity_type"])
-        cause = f"{one['drifted']:,} of {one['sampled']:,} checked records said “synced” and differed"
-        url = reverse("admin:sync_syncaudit_change", args=[one["id"]])
+        cause = f"{one['differed']:,} of {one['compared']:,} checked records said “synced” and differed"
+        url = reverse("admin:sync_verification_change", args=[one["id"]])
         yield Noticed(f"{DIFFERENCE}:{one['id']}", DIFFERENCE, one["entity_type"], title, "", cause, url)
 
 

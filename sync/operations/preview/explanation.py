@@ -14,7 +14,7 @@ from django.db import OperationalError
 from django.db.models import Q
 
 from sync import registry
-from sync.choices import GuardState, QueueStatus
+from sync.choices import ApprovalState, QueueStatus
 from sync.clock import sync_now
 from sync.connectors.base.board import LOG_PREFIX
 from sync.connectors.base.conversion import UnknownValue
@@ -25,16 +25,16 @@ from sync.ledger import SyncStateService
 from sync.ledger.record_view import FieldView
 from sync.limits import metered_client
 from sync.models import (
+    ApprovalRequest,
     BoardLink,
     Decision,
-    FieldLoop,
-    GuardedAct,
     Intent,
     IntentState,
     SyncedModel,
     SyncQueue,
     Tombstone,
     WebhookEvent,
+    WriteLoop,
 )
 from sync.operations.preview.planned_pass import PlannedChange, change_act, change_json, plan_record, read_only_client
 from sync.outbox.pauses import direction_pause_reason
@@ -211,15 +211,15 @@ def _open_items(reference: RecordReference) -> Iterator[str]:
         resolution_note = " A choice is waiting to be applied." if conflict.resolutions else ""
         about_fields = f" on {', '.join(conflict.fields)}" if conflict.fields else ""
         yield f"An open conflict ({conflict.kind}){about_fields}, {conflict.conflict_id}.{resolution_note}"
-    approvals = GuardedAct.objects.filter(
-        **about, state__in=(GuardState.PENDING, GuardState.APPROVED, GuardState.REJECTED)
+    approvals = ApprovalRequest.objects.filter(
+        **about, state__in=(ApprovalState.PENDING, ApprovalState.APPROVED, ApprovalState.REJECTED)
     )
     yield from (f"Approval: {act.label} · {act.get_state_display().lower()}." for act in approvals)
-    for write_loop in FieldLoop.objects.filter(**about, damped_until__gt=sync_now()):
+    for write_loop in WriteLoop.objects.filter(**about, throttled_until__gt=sync_now()):
         by = f" by {write_loop.by}" if write_loop.by else ""
         yield (
             f"{write_loop.key} is rewritten again and again{by}; nothing is sent until "
-            f"{write_loop.damped_until:%H:%M:%S} UTC."
+            f"{write_loop.throttled_until:%H:%M:%S} UTC."
         )
 
 

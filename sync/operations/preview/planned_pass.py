@@ -17,7 +17,7 @@ from uuid import UUID
 from django.db import OperationalError, connection, connections, transaction
 from django.db.models import Max
 
-from sync.choices import Cause, Operation, Priority, QueueDirection, QueueStatus, RecordGone, TombstoneState
+from sync.choices import Cause, DeletedRecordPolicy, Operation, Priority, QueueDirection, QueueStatus, TombstoneState
 from sync.clock import sync_now
 from sync.connectors.base.connector import CallReport
 from sync.connectors.base.conversion import UnknownValue
@@ -27,7 +27,7 @@ from sync.kernel.humanize import quote
 from sync.limits import metered_client
 from sync.limits.metered_client import MeteredClient
 from sync.limits.pass_budget import board_costs
-from sync.models import BoardLink, Decision, GuardedAct, RefusedItem, SyncedModel, SyncQueue
+from sync.models import ApprovalRequest, BoardLink, Decision, IgnoredItem, SyncedModel, SyncQueue
 from sync.outbox.claim import Claim
 from sync.outbox.lease import LOCK_TIMEOUT_MS, Lease
 from sync.reconcile import load_batch, read_and_plan
@@ -55,7 +55,7 @@ class ChangeKind(StrEnum):
     DELETE_ITEM = "delete item"
     DELETE_RECORD = "delete record"
     UNLINK = "unlink"
-    BLOCKED = "held"
+    BLOCKED = "blocked"
     LEFT = "left"
     FAILED = "failed"
 
@@ -66,9 +66,9 @@ WRITE_KINDS = frozenset(
 """Kinds that cost the points of a write on Monday."""
 
 _ITEM_REMOVALS = {
-    RecordGone.ARCHIVE: ChangeKind.ARCHIVE,
-    RecordGone.DELETE: ChangeKind.DELETE_ITEM,
-    RecordGone.UNLINK: ChangeKind.UNLINK,
+    DeletedRecordPolicy.ARCHIVE: ChangeKind.ARCHIVE,
+    DeletedRecordPolicy.DELETE: ChangeKind.DELETE_ITEM,
+    DeletedRecordPolicy.UNLINK: ChangeKind.UNLINK,
 }
 
 _REMOVED_ITEM_KINDS = {
@@ -393,7 +393,7 @@ class DryRunState:
     These are the approvals that they asked for, and the records that they linked: the item of one has a job, too.
     """
 
-    approvals: list[GuardedAct] = field(default_factory=list)
+    approvals: list[ApprovalRequest] = field(default_factory=list)
     linked: set[UUID | None] = field(default_factory=set)
 
 
@@ -406,8 +406,8 @@ def plan_pass(link: BoardLink, claims: Sequence[Claim], state: DryRunState) -> P
         for act in state.approvals:
             act.pk = None
             act._state.adding = True
-        GuardedAct.objects.bulk_create(state.approvals, ignore_conflicts=True)
-        last_pk = GuardedAct.objects.aggregate(last=Max("pk"))["last"] or 0
+        ApprovalRequest.objects.bulk_create(state.approvals, ignore_conflicts=True)
+        last_pk = ApprovalRequest.objects.aggregate(last=Max("pk"))["last"] or 0
         batch, read = _decide(link, claims)
         if not read and _all_released(batch):
             # The first try found a column missing: as a real next pass would, this one does without it.
@@ -420,7 +420,7 @@ def plan_pass(link: BoardLink, claims: Sequence[Claim], state: DryRunState) -> P
         if read and (owner_ids := list(owners.order_by("pk").values_list("pk", flat=True))):
             claimed = [sweep_claim(link.entity_type, pk, []) for pk in owner_ids]
             result.add(_summarize(*_decide(link, claimed)))
-        state.approvals += GuardedAct.objects.filter(pk__gt=last_pk, entity_type=link.entity_type)
+        state.approvals += ApprovalRequest.objects.filter(pk__gt=last_pk, entity_type=link.entity_type)
         transaction.set_rollback(True)
     result.records = len(claims)
     return result
@@ -494,7 +494,7 @@ def plan_link(record: SyncedModel, item_id: str) -> PlannedLink:
 def _plan_linked(link: BoardLink, record: SyncedModel, item_id: str) -> tuple[Batch, list[PlannedChange]]:
     with transaction.atomic():
         type(record)._default_manager.filter(pk=record.pk).update(monday_id=item_id)
-        RefusedItem.objects.filter(entity_type=link.entity_type, item_id=item_id).delete()
+        IgnoredItem.objects.filter(entity_type=link.entity_type, item_id=item_id).delete()
         batch, _ = _decide(link, [sweep_claim(link.entity_type, record.pk, [])])
         changes = list(batch_changes(batch))
         transaction.set_rollback(True)

@@ -677,7 +677,7 @@ def discard_draft(user: User, entity_type: str) -> None:
 def _save_change(draft: SetupDraft, user: User) -> None:
     # The comparison is based on these values, so its result is dropped, and a worker that compares now loses the draft.
     draft.state, draft.found, draft.found_at = SetupState.DRAFT, {}, None
-    draft.token = draft.held_until = None
+    draft.token = draft.claimed_until = None
     draft.problem = draft.progress = ""
     _set_owner(draft, user)
     draft.save()

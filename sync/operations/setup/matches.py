@@ -21,7 +21,7 @@ from sync.choices import SyncDirection
 from sync.connectors.base.board_items import BatchItems, Item
 from sync.connectors.base.conversion import UnknownValue
 from sync.kernel import humanize
-from sync.models import BoardLink, FieldMapping, RefusedItem, SetupDraft
+from sync.models import BoardLink, FieldMapping, IgnoredItem, SetupDraft
 from sync.models.synced_model import unsynced
 from sync.operations.setup.draft import link_of_draft, npd_id_column_of
 from sync.operations.setup.fields import NEW_COLUMN, mappable_fields, parse_choices
@@ -157,7 +157,7 @@ class ItemIndex:
 class MatchResult:
     """How many records are in each group, with samples `[name, why]`, and what the merge would do with them.
 
-    `to_monday`, `to_npd` and `conflicts` count records, `held` blocked fields; `near` are pairs that a person
+    `to_monday`, `to_npd` and `conflicts` count records, `blocked` blocked fields; `near` are pairs that a person
     may confirm, `unsure_of` gives by record the items that its name is like, where they are several, `free`
     are the unmatched items that the filter lets through, `keyless` those of them whose match key is empty, `names` what
     they are called. `concerned` are the records of
@@ -299,7 +299,7 @@ class _DraftComparison:
             self.result.add("create", str(record_sync.record))
         for one in record_sync.field_plans.values():
             if one.blocked_reason and not reason:
-                self.result.add("held", f"{record_sync.record}: {one.mapping.label}", one.blocked_reason)
+                self.result.add("blocked", f"{record_sync.record}: {one.mapping.label}", one.blocked_reason)
 
     def _add_changes(self, batch: Batch, record_sync: RecordSync, item: Item, group: str) -> None:
         """Count what a pass would do with both sides' values."""
@@ -307,7 +307,7 @@ class _DraftComparison:
         field_plans = list(record_sync.field_plans.values())
         for one in field_plans:
             if one.blocked_reason and not one.is_left_out:
-                self.result.add("held", f"{record_sync.record}: {one.mapping.label}", one.blocked_reason)
+                self.result.add("blocked", f"{record_sync.record}: {one.mapping.label}", one.blocked_reason)
         by_direction = {
             "to_monday": [p for p in field_plans if p.send_raw is not None],
             "to_npd": [p for p in field_plans if p.write_raw is not None],
@@ -373,7 +373,7 @@ class _DraftComparison:
             rows = spec.model._default_manager.exclude(monday_id=None).values_list("monday_id", flat=True)
             owned |= set(rows)
         kind = self.board.link.entity_type
-        ignored = set(RefusedItem.objects.filter(entity_type=kind).values_list("item_id", flat=True))
+        ignored = set(IgnoredItem.objects.filter(entity_type=kind).values_list("item_id", flat=True))
         return {
             item.id: item
             for item in self.index.items.values()

@@ -50,7 +50,7 @@ PLAN_LIFETIME = timedelta(minutes=30)
 """An older plan is compared again before it can be confirmed: people work on both sides meanwhile."""
 
 FILTER_KEYS = ("stops", "resumes", "kept_out", "stays_out", "items_out")
-LEFT_KEYS = ("different", "sync_off", "no_item", "held", "invalid", "missing")
+LEFT_KEYS = ("different", "sync_off", "no_item", "blocked", "invalid", "missing")
 COUNT_KEYS = ("linked", "to_monday", "to_npd", "conflicts", "ambiguous", *LEFT_KEYS, *FILTER_KEYS)
 
 SECONDS_PER_CALL = 2
@@ -81,7 +81,7 @@ def _request_comparison(drafts: QuerySet[SetupDraft]) -> list[str]:
     found = list(drafts.values_list("entity_type", flat=True))
     if found:
         comparable().filter(entity_type__in=found).update(
-            state=SetupState.COMPARING, problem="", progress="", token=None, held_until=None, changed_at=SyncNow()
+            state=SetupState.COMPARING, problem="", progress="", token=None, claimed_until=None, changed_at=SyncNow()
         )
         # Beat looks for such set-ups every ten seconds, so a broker that is away costs only time.
         transaction.on_commit(lambda: send_task("sync.set_up"), robust=True)
@@ -115,7 +115,7 @@ def confirm_setup(user: User, plans: Mapping[str, str]) -> None:
             SetupDraft.objects.filter(pk=draft.pk).update(
                 state=SetupState.RUNNING, owner=user, owned_at=draft.owned_at if draft.owner == user else SyncNow(),
                 changed_at=SyncNow(), progress="", problem="",
-                outcome={**draft.outcome, "by": user.get_username()}, token=None, held_until=None,
+                outcome={**draft.outcome, "by": user.get_username()}, token=None, claimed_until=None,
             )  # fmt: skip
             mapped = changes_text(mapping_changes_of(draft)) or "no field is mapped otherwise than before"
             mapped += f". Filter: {filter_text(draft.sync_filter, mappable_fields(draft.entity_type))}"
@@ -224,12 +224,12 @@ LEFT_ROWS = {
     "stays_out": "Left out by the filter, as before",
     "items_out": "Items left out by the filter: no record is created",
     "invalid": "Records that Monday would reject",
-    "held": "Fields that can't be synced (the records' other fields can)",
+    "blocked": "Fields that can't be synced (the records' other fields can)",
 }
 """What a plan counts, by its names in `found`; what there is none of isn't shown."""
 
-_SHOWN_WITH_REASON = ("to_monday", "to_npd", "conflicts", "invalid", "held", "stops", "kept_out", "items_out", "no_key",
-                      "different")  # fmt: skip
+_SHOWN_WITH_REASON = ("to_monday", "to_npd", "conflicts", "invalid", "blocked", "stops", "kept_out", "items_out",
+                      "no_key", "different")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from sync.models import (
     BoardLink,
     Decision,
     FieldMapping,
-    RefusedItem,
+    IgnoredItem,
     SetupDraft,
     SetupState,
     SyncedModel,
@@ -194,7 +194,7 @@ class DraftChoices(SetupChoices):
                 if record is None or self.spec.model._default_manager.filter(monday_id=pair["item"]).exists():
                     continue
                 self.spec.model._default_manager.filter(pk=record.pk).update(monday_id=pair["item"])
-                RefusedItem.objects.filter(entity_type=self.spec.entity_type, item_id=pair["item"]).delete()
+                IgnoredItem.objects.filter(entity_type=self.spec.entity_type, item_id=pair["item"]).delete()
                 sentence = f"{by} said in the set-up that it is the item “{pair['item_name']}”: their names are alike."
                 _log_decision(record, pair["item"], "link", sentence, by)
                 linked.append(record.pk)
@@ -240,7 +240,7 @@ def _exclude_records(
         # The likest last: it is the one that “Link again…” offers.
         for item in reversed(items):
             # Other records may be like it too: it stays ignored for the first; this one has its decision.
-            rows = RefusedItem.objects.filter(entity_type=spec.entity_type, item_id=item, let_go=True)
+            rows = IgnoredItem.objects.filter(entity_type=spec.entity_type, item_id=item, unlinked=True)
             if not rows.exclude(entity_id=None).exclude(entity_id=record.pk).exists():
                 ignore_item(spec.entity_type, item, record.pk, reason)
             alike.setdefault(item, f"“{record}”")
@@ -316,9 +316,9 @@ def advance_drafts() -> None:
             return
         # A draft that another worker has is passed over; one whose lock has run out is taken over.
         token = uuid.uuid4()
-        unlocked = Q(held_until=None) | Q(held_until__lt=SyncNow())
+        unlocked = Q(claimed_until=None) | Q(claimed_until__lt=SyncNow())
         locked = SetupDraft.objects.filter(unlocked, pk=spec.entity_type, state__in=WORKING_STATES).update(
-            token=token, held_until=SyncNow() + timedelta(seconds=LOCK_SECONDS)
+            token=token, claimed_until=SyncNow() + timedelta(seconds=LOCK_SECONDS)
         )
         if not locked:
             continue
@@ -339,7 +339,7 @@ def advance_drafts() -> None:
 def _update_draft(draft: SetupDraft, **values: Any) -> None:
     """Store values while the draft is still this worker's, and renew its lock; raises DraftLost."""
     own_draft = SetupDraft.objects.filter(pk=draft.pk, token=draft.token, state=draft.state)
-    if not own_draft.update(**values, held_until=SyncNow() + timedelta(seconds=LOCK_SECONDS)):
+    if not own_draft.update(**values, claimed_until=SyncNow() + timedelta(seconds=LOCK_SECONDS)):
         raise DraftLost
     if values:
         draft.refresh_from_db(fields=list(values))
@@ -351,7 +351,7 @@ def _release_draft(draft: SetupDraft, state: str, **values: Any) -> None:
     with transaction.atomic():
         if state == SetupState.DRAFT:
             join_open_drafts(draft)
-        own_draft.update(**{"state": state, "token": None, "held_until": None, "progress": ""} | values)
+        own_draft.update(**{"state": state, "token": None, "claimed_until": None, "progress": ""} | values)
 
 
 def _advance_draft(draft: SetupDraft) -> None:
@@ -373,7 +373,7 @@ def _advance_draft(draft: SetupDraft) -> None:
             draft.state,
             problem=f"{error.sentence} The set-up goes on by itself.",
             progress=draft.progress,
-            held_until=SyncNow() + timedelta(seconds=error.wait_seconds or 10),
+            claimed_until=SyncNow() + timedelta(seconds=error.wait_seconds or 10),
         )
 
 

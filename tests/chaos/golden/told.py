@@ -42,10 +42,10 @@ TABLES = {
     "sync_decisions": "entity_type, entity_id, remote_id, id",
     "sync_intents": "entity_type, entity_id, created_at",
     "sync_tombstones": "entity_type, entity_id",
-    "sync_guarded_acts": "entity_type, entity_id, kind, key, id",
-    "sync_refused_items": "item_id",
+    "sync_approval_requests": "entity_type, entity_id, kind, key, id",
+    "sync_ignored_items": "item_id",
     "sync_webhook_events": "item_id, id",
-    "sync_field_loops": "entity_type, entity_id, key",
+    "sync_write_loops": "entity_type, entity_id, key",
     "sync_awaited_relations": "entity_type, entity_id, key, target",
     "sync_monday_account": "id",
 }
