@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.db import models
 from import_export.fields import Field
 from import_export.resources import ModelResource, modelresource_factory
 from import_export.results import RowResult
@@ -316,7 +317,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         planned, names = self.current, [name for name in self.fields if name in row]
         after = stored_field_values(instance, names)
         now = {name: getattr(instance, _attname(instance, name)) for name in names}
-        changed = [name for name in names if not planned.record or (now[name] or None) != (self.was[name] or None)]
+        changed = [name for name in names if not planned.record or _said(now[name]) != _said(self.was[name])]
         planned.before = {name: planned.before[name] for name in changed if planned.record}
         planned.after = {name: after[name] for name in changed}
         known = self.known_ids.get(instance.pk, {}) if planned.record else {}
@@ -391,6 +392,11 @@ def resource_of(entity_type: str) -> type[RecordResource]:
     fields = {one.name: Field(one.name, one.name, FieldWidget(one)) for one in own}
     made: type[RecordResource] = modelresource_factory(model, RecordResource, {"fields": list(fields)}, fields)
     return made
+
+
+def _said(value: Any) -> Any:
+    """Return a value, None for each that is empty."""
+    return None if value in (None, "", []) else value
 
 
 def _attname(instance: SyncedModel, name: str) -> str:
