@@ -33,7 +33,7 @@ from sync.api.problems import ProblemSerializer, or_conflict, refusal
 from sync.api.request_rules import UUID_REGEX, ApiView, KnownFieldsMixin, MayChange, ModelPermissions, TrueOrFalse, act
 from sync.choices import TokenScope
 from sync.kernel.conflict_store import MERGE_RECORDS, OptionAct
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 from sync.models import FieldMapping
 from sync.registry import visible_types
 
@@ -363,7 +363,7 @@ class ConflictViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
         """Resolve. The resolution is stored at once and applied by the record's next sync."""
         self._must_exist(pk)
         wanted = ResolveSerializer.read(request)
-        chosen = {key: Resolution(**one) for key, one in wanted.pop("selections", {}).items()}
+        chosen = {key: FieldSelection(**one) for key, one in wanted.pop("selections", {}).items()}
         return _decision_response(partial(resolve, pk, by=cast("User", request.user), selections=chosen, **wanted))
 
     @act(responses=DECISION_RESPONSES, permission_classes=[MayChange])

@@ -12,7 +12,7 @@ from conflicts.models import BASE, CUSTOM, MONDAY, NPD, ConflictKind, SyncConfli
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 from sync.reconcile.field_plan import base_of
 from sync.reconcile.field_values import RelatedNotFound, clean_values, parse_input
 
@@ -118,7 +118,7 @@ def effect_of(
     )
 
 
-def selection_effect(conflict: SyncConflict, key: str, selection: Resolution) -> Effect:
+def selection_effect(conflict: SyncConflict, key: str, selection: FieldSelection) -> Effect:
     """Return what a field's choice leads to, from the values that it was made for."""
     return effect_of(
         selection.choose,
@@ -156,7 +156,7 @@ def fields_with_base(conflict: SyncConflict, context: ConflictContext) -> set[st
     return known | (stored & set(conflict.conflict_fields))
 
 
-def selection_problem(conflict: SyncConflict, context: ConflictContext, key: str, selection: Resolution) -> str:
+def selection_problem(conflict: SyncConflict, context: ConflictContext, key: str, selection: FieldSelection) -> str:
     """Return why this choice can't be stored, as a sentence; empty when it can.
 
     A value that a side has already is checked only for being required; the pass that applies it says what the

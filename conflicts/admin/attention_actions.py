@@ -27,7 +27,7 @@ from sync.admin.attention_pages import ActionResult, InboxAction, register_actio
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
 from sync.kernel.conflict_store import DELETING_ACTS, OptionAct
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping
 from sync.operations.attention import AttentionEntry, AttentionKind, SideValues, register_values
 
@@ -119,7 +119,7 @@ def _use_both(request: HttpRequest, entries: Sequence[AttentionEntry], seen: Map
     stored: list[SyncConflict] = []
     for one in entries:
         sides = {value.key: _seen_sides(seen.get(one.key), value.key) for value in one.values}
-        chosen = {key: Resolution(CUSTOM, text) for key, text in _both_of(one).items()}
+        chosen = {key: FieldSelection(CUSTOM, text) for key, text in _both_of(one).items()}
         try:
             merge = ResolutionType.MERGE
             stored.append(resolve(one.row_id, by=by, resolution_type=merge, selections=chosen, seen=sides))

@@ -598,7 +598,7 @@ class BlockedFieldFilter(RadioFilter):
     """Records of which a field can't flow."""
 
     title = "blocked fields"
-    parameter_name = "blocked_fields"
+    parameter_name = "blocked"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return held for whatever reason, and because somebody rewrites it."""

@@ -36,7 +36,7 @@ from sync.kernel.counters import PASSES, RECORDS_PROCESSED, Increment, Latency, 
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.kernel.secret_texts import without_secrets
-from sync.merge import Canonical, FieldDecision, Resolution
+from sync.merge import Canonical, FieldDecision, FieldSelection
 from sync.models import (
     ApprovalRequest,
     BoardLink,
@@ -159,7 +159,7 @@ class FieldPlan:
     resolves: OpenConflict | None = None
 
     @property
-    def resolution(self) -> Resolution:
+    def resolution(self) -> FieldSelection:
         """What a person decided, where it `resolves` a conflict."""
         assert self.resolves is not None
         return self.resolves.resolutions[self.mapping.key]
@@ -455,7 +455,7 @@ class RecordSync(WorkUnit):
         """Return the conflict of this kind in which a person decided on a field, or on the record itself."""
         return next((c for c in self.conflicts if c.kind == kind and key in c.resolutions), None)
 
-    def resolution_for(self, kind: str, key: str) -> Resolution | None:
+    def resolution_for(self, kind: str, key: str) -> FieldSelection | None:
         """Return what a person chose for a field, or for the record itself, in a conflict of this kind."""
         conflict = self.resolved_conflict(kind, key)
         return conflict.resolutions[key] if conflict else None
@@ -545,7 +545,7 @@ class DeletedRecord(RecordSync):
         return self.reason
 
     @property
-    def resolution(self) -> Resolution | None:
+    def resolution(self) -> FieldSelection | None:
         """What a person chose about this deletion, if anything waits to be carried out.
 
         A choice made while the record was there is not about its deletion.

@@ -73,6 +73,8 @@ BANNED = {
     r"\be-mails?\b": "email",
 }
 
+ANY = re.compile("|".join(BANNED), re.IGNORECASE)
+
 ALLOWED = {
     # What came of an import, and of its row.
     "npd/imports/models.py": ("Written",),
@@ -161,6 +163,8 @@ def test_no_word_comes_back_that_a_standard_term_has_replaced(texts: Texts) -> N
     found = []
     for path, text in texts():
         read = without_allowed(path, text)
+        if not ANY.search(read):
+            continue
         for pattern, instead in BANNED.items():
             for hit in re.finditer(pattern, read, re.IGNORECASE):
                 around = " ".join(read[max(0, hit.start() - 40) : hit.end() + 40].split())

@@ -150,16 +150,6 @@ def test_the_dashboard_can_be_imported() -> None:
         assert all(target["datasource"]["uid"] == "${datasource}" for target in panel["targets"])
 
 
-def test_panels_do_not_lie_on_each_other() -> None:
-    taken: set[tuple[int, int]] = set()
-    for panel in dashboard()["panels"]:
-        place = panel["gridPos"]
-        assert place["x"] + place["w"] <= 24
-        cells = {(place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])}
-        assert not cells & taken, panel["title"]
-        taken |= cells
-
-
 def test_every_alert_says_what_happened_how_bad_it_is_and_what_to_do() -> None:
     found = alerts()
     assert len({rule["alert"] for rule in found}) == len(found)

@@ -258,15 +258,6 @@ def test_nobody_waits_for_a_record_that_is_being_saved_and_its_time_stays(world:
     assert world.ledger(contact).last_sync_attempt == before
 
 
-def test_records_whose_items_are_not_listed_get_their_pass(world: World, post: Post) -> None:
-    archived, moved = world.linked("Ann"), world.linked("Bo")
-    world.sandbox.act("archive", item_id=archived.monday_id)
-    world.sandbox.act("delete", item_id=moved.monday_id)
-    post.lose()
-    run_full_sweep()
-    assert [world.ledger(contact).remote_state for contact in (archived, moved)] == ["archived", "deleted"]
-
-
 def test_where_a_listing_breaks_off_every_record_that_it_lacks_gets_its_pass(world: World, post: Post) -> None:
     contact = world.linked("Ann", role_title="Analyst")
     world.edit(contact, "role_title", "Countess")
