@@ -404,7 +404,7 @@ UNDER_UNDO = (EntryOutcome.UNDO_WANTED, EntryOutcome.UNDO_REQUESTED)
 
 _OPEN = Q(conflict__resolved_at=None)
 
-_AWAITS_PASS = Q(conflict__choice__isnull=False) & ~Q(conflict__choice__fields={})
+_AWAITS_PASS = Q(conflict__resolution__isnull=False) & ~Q(conflict__resolution__fields={})
 """The conflict has a resolution that the record's next pass applies, or undoes."""
 
 _STATUS = Case(

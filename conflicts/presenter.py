@@ -439,7 +439,7 @@ def blocked_sentences(conflict: SyncConflict, context: ConflictContext) -> list[
 def equal_fields(conflict: SyncConflict, context: ConflictContext) -> list[tuple[str, str]]:
     """The other fields that are the same on both sides, each with its value."""
     known = {*conflict.conflict_fields, *_problem_fields(context)}
-    others = [one for one in context.mappings if one.key not in known]
+    others = [mapping for mapping in context.mappings if mapping.key not in known]
     if context.record is None or context.link is None or context.ledger is None or not others:
         return []
     display, equal = FieldDisplay(context.link, others, [context.record]), []
@@ -499,13 +499,15 @@ def candidate_columns(conflict: SyncConflict, context: ConflictContext) -> list[
     candidates = conflict.about.get("candidates") or []
     if conflict.kind != ConflictKind.IDENTITY or not candidates:
         return []
-    keys = {key for one in candidates if (key := _record_id(one))}
+    keys = {key for candidate in candidates if (key := _record_id(candidate))}
     records = context.records(keys) if keys else {}
     in_npd = [*records.values(), *([context.record] if context.record else [])]
     display = FieldDisplay(context.link, context.mappings, in_npd) if context.link else None
 
     def of_record(record: SyncedModel, where: str, note: str = "") -> CandidateColumn:
-        values = {one.key: display.sides(record, one, None)[0] for one in context.mappings} if display else {}
+        values = (
+            {mapping.key: display.sides(record, mapping, None)[0] for mapping in context.mappings} if display else {}
+        )
         return CandidateColumn(str(record), where, record_url(conflict.entity_type, record.pk), note, values)
 
     def of_candidate(one: Mapping[str, Any]) -> CandidateColumn:
@@ -519,7 +521,7 @@ def candidate_columns(conflict: SyncConflict, context: ConflictContext) -> list[
         note = "Belongs to another record already." if note else ""
         return CandidateColumn(label, "On Monday", context.item_url(str(one.get("id") or "")), note, values)
 
-    found = [of_candidate(one) for one in candidates]
+    found = [of_candidate(candidate) for candidate in candidates]
     if conflict.about.get("item") or conflict.entity_id in keys:
         item = conflict.about.get("item") or {"id": conflict.monday_item_id}
         title, url = item.get("label") or f"Item {item['id']}", context.item_url(str(item["id"]))

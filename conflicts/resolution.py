@@ -187,7 +187,9 @@ def _offered_options(conflict: SyncConflict) -> str:
     options = offered_options(conflict)
     if not options:
         return "There are no options yet: the record's next sync lists them."
-    named = [(f"{one.choose} “{one.value}”" if one.value else one.choose, one.label) for one in options]
+    named = [
+        (f"{option.choose} “{option.value}”" if option.value else option.choose, option.label) for option in options
+    ]
     return f"Offered: {'; '.join(f'{name} ({label})' for name, label in named)}."
 
 

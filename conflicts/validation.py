@@ -151,8 +151,8 @@ def fields_with_base(conflict: SyncConflict, context: ConflictContext) -> set[st
     if context.ledger is None:
         return known
     # What has no mapping any more keeps its base.
-    stored = set(context.ledger.base) - {one.key for one in context.mappings}
-    stored |= {one.key for one in context.mappings if base_of(context.ledger, one, conflict.monday_item_id)}
+    stored = set(context.ledger.base) - {mapping.key for mapping in context.mappings}
+    stored |= {mapping.key for mapping in context.mappings if base_of(context.ledger, mapping, conflict.monday_item_id)}
     return known | (stored & set(conflict.conflict_fields))
 
 

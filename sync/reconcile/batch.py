@@ -205,7 +205,7 @@ def value_to_send(field_plan: FieldPlan) -> Any:
 
 def may_create_labels(field_plans: Iterable[FieldPlan]) -> bool:
     """Whether a value that is sent may be a label that its column doesn't have yet."""
-    return any(one.convert.creates_labels and one.send_raw is not None for one in field_plans)
+    return any(field_plan.convert.creates_labels and field_plan.send_raw is not None for field_plan in field_plans)
 
 
 # What a pass found out about a record whose item is not on its board any more.

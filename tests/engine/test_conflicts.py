@@ -18,7 +18,7 @@ def test_the_other_fields_of_a_record_in_conflict_still_flow(world: World) -> No
     contact, conflict = clash(world, notes="from NPD")
     assert (conflict.conflict_fields, conflict.base_data) == (["role_title"], {"role_title": "Old"})
     assert (conflict.npd_data, conflict.monday_data) == ({"role_title": "NPD's"}, {"role_title": "Monday's"})
-    assert (contact.role_title, world.values(contact)["role_title"]) == ("NPD's", "Monday's")
+    assert (world.values(contact)["role_title"], contact.role_title) == ("Monday's", "NPD's")
     world.edit(contact, "phone", {"phone": "+442079460999", "countryShortName": "GB"})
     world.hear()
     assert world.values(contact)["notes"] == "from NPD"

@@ -198,6 +198,18 @@ def test_a_pause_between_read_and_settle_takes_nothing_over(world: World) -> Non
     assert (ann.role_title, ann.sync_status) == ("Head", "synced")
 
 
+def test_two_pauses_hold_until_both_are_resumed(world: World) -> None:
+    contact = world.contact("Ann")
+    world.queue.pause("mary", **BOARD)
+    world.queue.pause("ben", **UP)
+    world.queue.resume("mary", **BOARD)
+    world.work()
+    assert world.status(contact) == "pending"
+    world.queue.resume("mary", **UP)
+    world.work()
+    assert world.status(contact) == "synced"
+
+
 def test_a_board_whose_directions_are_paused_one_by_one_stands_still(world: World) -> None:
     for direction in QueueDirection.values:
         world.queue.pause("mary", entity_type="contact", direction=direction)

@@ -43,3 +43,12 @@ def test_each_event_of_an_item_has_its_row_with_its_data(simulator: Simulator, b
         "create_column",
         "create_group",
     }
+
+
+def test_rows_can_be_late_as_published_probes_saw(simulator: Simulator, board: str) -> None:
+    item = simulator.item(board)
+    simulator.control("activity", {"late_seconds": 45})
+    simulator.change(board, item, {"role": "x"})
+    assert "update_column_value" not in [row["event"] for row in rows(simulator, board, l=100)]
+    simulator.control("clock", {"offset_seconds": 46})
+    assert rows(simulator, board, l=1)[0]["event"] == "update_column_value"
