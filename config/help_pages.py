@@ -179,7 +179,7 @@ def _address_of(href: str, name: str) -> str:
 
 
 CHANGELOG = "reference/api-changelog"
-PROBLEMS = "reference/problems"
+PROBLEMS = "reference/http"
 
 
 @require_safe

@@ -370,7 +370,7 @@ SPECTACULAR_SETTINGS = {
         "JobOperationEnum": "sync.choices.Operation",
         "JobPriorityEnum": "sync.choices.Priority",
         "BulkActionEnum": "sync.api.bulk_endpoints.BulkAction",
-        "UnmatchedReasonEnum": "sync.api.unmatched_endpoints.REASONS",
+        "UnmatchedReasonEnum": "sync.api.item_endpoints.REASONS",
         "LedgerResolutionEnum": "sync.choices.ResolutionStrategy",
         "ManualResolutionTypeEnum": "conflicts.api.MANUAL_CHOICES",
         "OptionChooseEnum": "conflicts.api.OPTION_CHOICES",

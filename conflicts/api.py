@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError as InvalidValue
 from django.db.models import Count, QuerySet
 from django.urls import reverse
 from django_filters.rest_framework import FilterSet
-from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_field
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound, ValidationError
@@ -29,16 +29,13 @@ from conflicts.resolution import MANUAL_TYPES, resolve, undo
 from conflicts.validation import DecidedTooLate, InvalidResolution
 from sync import registry
 from sync.api.lists import ShapedView, filtered_by
-from sync.api.problems import MEDIA_TYPE, ProblemSerializer, refusal
+from sync.api.problems import ProblemSerializer, or_conflict, refusal
 from sync.api.request_rules import UUID_REGEX, ApiView, KnownFieldsMixin, MayChange, ModelPermissions, TrueOrFalse, act
 from sync.choices import TokenScope
 from sync.kernel.conflict_store import MERGE_RECORDS, OptionAct
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 from sync.models import FieldMapping
 from sync.registry import visible_types
-
-# How conflicts and resolutions look.
-
 
 OPTION_CHOICES = (NPD, MONDAY, CUSTOM)
 
@@ -117,12 +114,10 @@ class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
 
     @extend_schema_field(serializers.DictField(child=serializers.CharField()))
     def get_both_data(self, conflict: SyncConflict) -> dict[str, str]:
-        """Both sides in one, while the conflict is open."""
         return both_values(conflict) if conflict.is_open else {}
 
     @extend_schema_field(serializers.ChoiceField(choices=list(STATE_LABELS)))
     def get_state(self, conflict: SyncConflict) -> str:
-        """Where it stands."""
         return state_of(conflict)
 
 
@@ -137,7 +132,6 @@ class ResolvedSerializer(SyncConflictResponseSerializer):
         read_only_fields = fields
 
     def get_message(self, conflict: SyncConflict) -> str:
-        """What happens next."""
         return conflict_progress(conflict).sentence
 
 
@@ -225,12 +219,7 @@ class ConflictStatsSerializer(serializers.Serializer[Any]):
     )
 
 
-DECISION_RESPONSES = {
-    200: ResolvedSerializer,
-    (409, MEDIA_TYPE): OpenApiResponse(ConflictProblemSerializer, description="Conflict"),
-}
-
-# The addresses, below /api/v1/sync/, and what answers there.
+DECISION_RESPONSES = or_conflict(ResolvedSerializer, ConflictProblemSerializer)
 
 
 def validate_field(value: str) -> None:
@@ -241,10 +230,7 @@ def validate_field(value: str) -> None:
         raise InvalidValue(f"There is no such field. Known: {known}.", code="unknown")
 
 
-_TIMES = ("detected_at", "resolved_at")
-
-
-@filtered_by(SyncConflict, ("entity_type", "entity_id", "kind", "resolution_type", *_TIMES), monday_id="monday_item_id")
+@filtered_by(SyncConflictResponseSerializer, order=False)
 class ConflictFilter(FilterSet):  # type: ignore[misc]
     """What the list can be narrowed by."""
 
@@ -260,13 +246,7 @@ class ConflictFilter(FilterSet):  # type: ignore[misc]
     )
 
     def about_field(self, queryset: QuerySet[SyncConflict], name: str, value: str) -> QuerySet[SyncConflict]:
-        """Conflicts on one field, among others."""
         return queryset.filter(conflict_fields__contains=[value])
-
-
-@filtered_by(SyncConflict, (), order=("kind", "resolution_type", *_TIMES))
-class ConflictListFilter(ConflictFilter):
-    """The same with an order, which means nothing to a resolution of all that match."""
 
 
 # One side for all that match: prepared, shown, confirmed by number, stopped, undone.
@@ -314,7 +294,6 @@ class BulkResolutionSerializer(serializers.ModelSerializer[ConflictBatch]):
 
     @extend_schema_field(serializers.DictField(child=serializers.IntegerField()))
     def get_outcomes(self, batch: ConflictBatch) -> dict[str, int]:
-        """How many of which outcome."""
         return dict(batch.entries.order_by().values_list("outcome").annotate(Count("pk")))
 
 
@@ -329,7 +308,7 @@ class ConflictViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
 
     queryset = SyncConflict.objects.select_related("resolved_by").order_by(*conflict_queries.OPEN_FIRST)
     serializer_class = SyncConflictResponseSerializer
-    filterset_class = ConflictListFilter
+    filterset_class: type[FilterSet] = filtered_by(SyncConflictResponseSerializer)(ConflictFilter)
     permission_classes = [ModelPermissions]
     narrowed: ClassVar[tuple[str, ...]] = ("list", "prepare")
     scope = TokenScope.RESOLVE
@@ -384,7 +363,7 @@ class ConflictViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
         """Resolve. The resolution is stored at once and applied by the record's next sync."""
         self._must_exist(pk)
         wanted = ResolveSerializer.read(request)
-        chosen = {key: Resolution(**one) for key, one in wanted.pop("selections", {}).items()}
+        chosen = {key: FieldSelection(**one) for key, one in wanted.pop("selections", {}).items()}
         return _decision_response(partial(resolve, pk, by=cast("User", request.user), selections=chosen, **wanted))
 
     @act(responses=DECISION_RESPONSES, permission_classes=[MayChange])

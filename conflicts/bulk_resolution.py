@@ -58,7 +58,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize, process
 from sync.kernel.action_errors import ActionError
 from sync.kernel.conflict_store import RECORD_KEY, Option, OptionAct
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 from sync.outbox.notify import send_task
 from sync.records.authors import actor_label
 from sync.registry import count_of_type, record_names
@@ -404,7 +404,7 @@ UNDER_UNDO = (EntryOutcome.UNDO_WANTED, EntryOutcome.UNDO_REQUESTED)
 
 _OPEN = Q(conflict__resolved_at=None)
 
-_AWAITS_PASS = Q(conflict__choice__isnull=False) & ~Q(conflict__choice__fields={})
+_AWAITS_PASS = Q(conflict__resolution__isnull=False) & ~Q(conflict__resolution__fields={})
 """The conflict has a resolution that the record's next pass applies, or undoes."""
 
 _STATUS = Case(
@@ -548,7 +548,7 @@ def _choice_of(row: BatchEntry, resolution_type: str) -> tuple[str, Selections |
     sides = {side: kind for kind, side in SIDE_OF_TYPE.items()}
     if option.choose in sides:
         return sides[option.choose], None
-    return ResolutionType.MERGE.value, {RECORD_KEY: Resolution(option.choose, option.value or None)}
+    return ResolutionType.MERGE.value, {RECORD_KEY: FieldSelection(option.choose, option.value or None)}
 
 
 def _undo(row: BatchEntry, batch: ConflictBatch) -> bool:

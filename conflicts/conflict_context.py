@@ -70,7 +70,7 @@ class ConflictContext:
         self._ids = [entity_id]
         if other is not None and other.entity_type == entity_type:
             self._ids.append(other.entity_id)
-        self._given_mappings = [one for one in mappings if one.link.entity_type == entity_type]
+        self._given_mappings = [mapping for mapping in mappings if mapping.link.entity_type == entity_type]
 
     @classmethod
     def of(

@@ -281,7 +281,7 @@ UNKNOWN_USER = "An unknown user"
 
 def monday_editors(conflict: SyncConflict, mappings: Sequence[FieldMapping]) -> dict[str, FieldEditor]:
     """The last edit of each field in conflict on Monday, by webhook events; our own writes are left out."""
-    keys = {one.column_id: one.key for one in mappings if one.key in conflict.conflict_fields}
+    keys = {mapping.column_id: mapping.key for mapping in mappings if mapping.key in conflict.conflict_fields}
     if not keys or not conflict.monday_item_id:
         return {}
     history = WebhookEvent.objects.filter(item_id=conflict.monday_item_id, column_id__in=list(keys))

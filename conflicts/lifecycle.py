@@ -14,7 +14,7 @@ from conflicts.messages import JOINED_ANOTHER_CODE, OVER_BEFORE
 from conflicts.models import AUTO, ConflictKind, ResolutionType, StoredResolution, SyncConflict
 from conflicts.validation import effect_of, quote_value, selection_effect
 from sync.kernel.conflict_store import RECORD_KEY, ConflictReport, FieldConflict, Option
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 from sync.models import Decision
 from sync.models.state import fold_alike
 from sync.records.authors import MAX_ACTOR_LENGTH, log_kind_action
@@ -58,7 +58,7 @@ def keep_applied(
         conflict.inverse = {**conflict.inverse, key: dict(inverse)}
 
 
-def drop_field(conflict: SyncConflict, key: str, now: datetime, unused: Resolution | None = None) -> None:
+def drop_field(conflict: SyncConflict, key: str, now: datetime, unused: FieldSelection | None = None) -> None:
     """Keep the values of a field that left its conflict by itself, and a resolution that was not needed."""
     entry = _new_entry(field_conflict(conflict, key), now, choose=AUTO)
     if unused is not None:
@@ -299,7 +299,7 @@ def offered_options(conflict: SyncConflict) -> list[Option]:
     return [Option(**option) for option in conflict.about.get("options", [])]
 
 
-def chosen_option(conflict: SyncConflict, chosen: Resolution) -> Option | None:
+def chosen_option(conflict: SyncConflict, chosen: FieldSelection) -> Option | None:
     """Return the option that a resolution names, or None where it is not offered."""
     named = (chosen.choose, chosen.value or "")
     return next((one for one in offered_options(conflict) if (one.choose, one.value) == named), None)

@@ -17,7 +17,7 @@ from sync import registry
 from sync.clock import SyncNow
 from sync.kernel.conflict_store import RECORD_KEY
 from sync.kernel.triggers import conflict_triggers
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 
 NPD, BASE, MONDAY, CUSTOM = "npd", "base", "monday", "custom"
 CHOICES = (NPD, BASE, MONDAY, CUSTOM)
@@ -40,8 +40,8 @@ class StoredResolution:
     by_id: int | None = None
     by: str = ""
     at: str = ""
-    fields: Mapping[str, Resolution] = field(default_factory=dict)
-    handed_back: Mapping[str, Resolution] = field(default_factory=dict)
+    fields: Mapping[str, FieldSelection] = field(default_factory=dict)
+    handed_back: Mapping[str, FieldSelection] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -50,7 +50,7 @@ class StoredResolution:
         if not stored:
             return cls()
         picks = {
-            name: {key: Resolution(**selection) for key, selection in stored[name].items()}
+            name: {key: FieldSelection(**selection) for key, selection in stored[name].items()}
             for name in ("fields", "handed_back")
         }
         return cls(**{**stored, **picks})

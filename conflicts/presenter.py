@@ -19,7 +19,7 @@ from conflicts.validation import Effect, Sides, effect_of, fields_with_base, quo
 from sync import connectors, registry
 from sync.choices import QueueDirection
 from sync.kernel.conflict_store import RECORD_KEY
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 from sync.models import FieldMapping, SyncedModel
 from sync.reconcile.field_plan import base_of
 from sync.reconcile.field_values import FieldDisplay
@@ -305,7 +305,7 @@ def _marked_parts(value: str | None, base: str | None, other: str | None) -> lis
 def new_row(
     key: str,
     label: str,
-    selection: Resolution,
+    selection: FieldSelection,
     *,
     npd: str | None,
     monday: str | None,
@@ -326,7 +326,7 @@ def both_values(conflict: SyncConflict) -> dict[str, str]:
     converters = {spec.key: spec.converter for mappings in specs for spec in mappings}
     fields = [] if conflict.is_about_record else conflict.conflict_fields
     rows = [
-        new_row(key, "", Resolution(""), **conflict.sides(key), converter=converters.get(key, "")) for key in fields
+        new_row(key, "", FieldSelection(""), **conflict.sides(key), converter=converters.get(key, "")) for key in fields
     ]
     return {row.key: row.both for row in rows if row.both}
 
@@ -336,7 +336,7 @@ class SubmittedForm:
     """What a person sent: the values seen, and a choice by field."""
 
     seen: Mapping[str, Sides] = field(default_factory=dict)
-    chosen: Mapping[str, Resolution] = field(default_factory=dict)
+    chosen: Mapping[str, FieldSelection] = field(default_factory=dict)
 
 
 def open_rows(
@@ -354,7 +354,7 @@ def open_rows(
     )
     rows = []
     for key in conflict.conflict_fields:
-        selection = chosen.get(key, Resolution(""))
+        selection = chosen.get(key, FieldSelection(""))
         row = _row(conflict, key, mapped, selection)
         row.has_base = key in with_base
         row.problem = (problems or {}).get(key, "" if form else resolution.reasons.get(key, ""))
@@ -372,7 +372,7 @@ def name_editors(rows: Sequence[FieldRow], conflict: SyncConflict, context: Conf
         row.npd_by, row.monday_by = in_npd.get(row.key), on_monday.get(row.key)
 
 
-def _row(conflict: SyncConflict, key: str, mapped: Mapping[str, FieldMapping], selection: Resolution) -> FieldRow:
+def _row(conflict: SyncConflict, key: str, mapped: Mapping[str, FieldMapping], selection: FieldSelection) -> FieldRow:
     known = mapped.get(key)
     return new_row(
         key,
@@ -403,7 +403,7 @@ def resolved_rows(conflict: SyncConflict, context: ConflictContext) -> list[Fiel
     for key, entry in conflict.merge_selections.items():
         if conflict.is_open and key in conflict.conflict_fields:
             continue
-        row = _row(conflict, key, mapped, Resolution(entry["choose"]))
+        row = _row(conflict, key, mapped, FieldSelection(entry["choose"]))
         row.npd, row.base, row.monday = entry["npd"], entry["base"], entry["monday"]
         row.value = conflict.resolved_data.get(key) or ""
         row.has_base = row.base is not None
@@ -415,7 +415,7 @@ def resolved_rows(conflict: SyncConflict, context: ConflictContext) -> list[Fiel
 def edited_rows(conflict: SyncConflict, context: ConflictContext) -> list[FieldRow]:
     """Of a delete, the fields that were edited on the side that still exists."""
     removed_side = NPD if context.record is None else MONDAY
-    rows = [_row(conflict, key, context.mapped, Resolution("")) for key in conflict.conflict_fields]
+    rows = [_row(conflict, key, context.mapped, FieldSelection("")) for key in conflict.conflict_fields]
     for row in rows:
         row.removed_side, row.has_base = removed_side, row.base is not None
     return rows
@@ -439,7 +439,7 @@ def blocked_sentences(conflict: SyncConflict, context: ConflictContext) -> list[
 def equal_fields(conflict: SyncConflict, context: ConflictContext) -> list[tuple[str, str]]:
     """The other fields that are the same on both sides, each with its value."""
     known = {*conflict.conflict_fields, *_problem_fields(context)}
-    others = [one for one in context.mappings if one.key not in known]
+    others = [mapping for mapping in context.mappings if mapping.key not in known]
     if context.record is None or context.link is None or context.ledger is None or not others:
         return []
     display, equal = FieldDisplay(context.link, others, [context.record]), []
@@ -470,11 +470,11 @@ class CandidateColumn:
     values: Mapping[str, str] = field(default_factory=dict)
 
 
-def screen_options(conflict: SyncConflict, form: Mapping[str, Resolution] | None = None) -> list[dict[str, Any]]:
+def screen_options(conflict: SyncConflict, form: Mapping[str, FieldSelection] | None = None) -> list[dict[str, Any]]:
     """The options, each with the `name` that the form sends; what was posted, chosen, or handed back stays chosen."""
     resolution = conflict.stored_resolution
     chosen = form if form is not None else {**resolution.handed_back, **resolution.fields}
-    selection = chosen.get(RECORD_KEY, Resolution(""))
+    selection = chosen.get(RECORD_KEY, FieldSelection(""))
     wanted = selection.choose, selection.value or ""
     return [
         {
@@ -499,13 +499,15 @@ def candidate_columns(conflict: SyncConflict, context: ConflictContext) -> list[
     candidates = conflict.about.get("candidates") or []
     if conflict.kind != ConflictKind.IDENTITY or not candidates:
         return []
-    keys = {key for one in candidates if (key := _record_id(one))}
+    keys = {key for candidate in candidates if (key := _record_id(candidate))}
     records = context.records(keys) if keys else {}
     in_npd = [*records.values(), *([context.record] if context.record else [])]
     display = FieldDisplay(context.link, context.mappings, in_npd) if context.link else None
 
     def of_record(record: SyncedModel, where: str, note: str = "") -> CandidateColumn:
-        values = {one.key: display.sides(record, one, None)[0] for one in context.mappings} if display else {}
+        values = (
+            {mapping.key: display.sides(record, mapping, None)[0] for mapping in context.mappings} if display else {}
+        )
         return CandidateColumn(str(record), where, record_url(conflict.entity_type, record.pk), note, values)
 
     def of_candidate(one: Mapping[str, Any]) -> CandidateColumn:
@@ -519,7 +521,7 @@ def candidate_columns(conflict: SyncConflict, context: ConflictContext) -> list[
         note = "Belongs to another record already." if note else ""
         return CandidateColumn(label, "On Monday", context.item_url(str(one.get("id") or "")), note, values)
 
-    found = [of_candidate(one) for one in candidates]
+    found = [of_candidate(candidate) for candidate in candidates]
     if conflict.about.get("item") or conflict.entity_id in keys:
         item = conflict.about.get("item") or {"id": conflict.monday_item_id}
         title, url = item.get("label") or f"Item {item['id']}", context.item_url(str(item["id"]))

@@ -8,7 +8,7 @@ from uuid import UUID
 import django_filters
 from django.contrib.auth.models import User
 from django_filters.rest_framework import FilterSet
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, viewsets
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
@@ -27,8 +27,8 @@ from conflicts.rejections import (
     undo_answer,
 )
 from conflicts.validation import DecidedTooLate, InvalidResolution
-from sync.api.lists import CountedRows
-from sync.api.problems import MEDIA_TYPE, refusal
+from sync.api.lists import CountedRows, NumberedPages
+from sync.api.problems import or_conflict, refusal
 from sync.api.request_rules import (
     UUID_REGEX,
     ApiView,
@@ -36,7 +36,6 @@ from sync.api.request_rules import (
     KnownFieldsMixin,
     MayChange,
     ModelPermissions,
-    PagePagination,
     act,
     asked_for,
 )
@@ -99,7 +98,6 @@ class RejectedValueAnswerSerializer(KnownFieldsMixin):
     seen = SeenSerializer(help_text="Both sides, as the list showed them.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """A value for custom, and for nothing else."""
         if (attrs["choose"] == CUSTOM) != ("value" in attrs):
             sentence = "Say the value." if attrs["choose"] == CUSTOM else "Only custom takes a value. Leave it out."
             raise serializers.ValidationError({"value": [sentence]}, code="invalid")
@@ -120,7 +118,7 @@ class RejectedValueViewSet(ApiView, viewsets.GenericViewSet[Any]):
     queryset = SyncConflict.objects.all()
     serializer_class = RejectedFieldSerializer
     filterset_class = RejectedValueFilter
-    pagination_class = PagePagination
+    pagination_class = NumberedPages
     permission_classes = [ModelPermissions]
     scope = TokenScope.RESOLVE
     lookup_regex = f"(?P<entity_type>[^/]+)/(?P<entity_id>{UUID_REGEX})/(?P<field>[^/]+)"
@@ -148,10 +146,7 @@ class RejectedValueViewSet(ApiView, viewsets.GenericViewSet[Any]):
 
     @act(
         request=RejectedValueAnswerSerializer,
-        responses={
-            200: RejectedFieldSerializer,
-            (409, MEDIA_TYPE): OpenApiResponse(ConflictProblemSerializer, description="Conflict"),
-        },
+        responses=or_conflict(RejectedFieldSerializer, ConflictProblemSerializer),
         permission_classes=[MayChange],
     )
     def answer(self, request: Request, entity_type: str, entity_id: str, field: str) -> Response:

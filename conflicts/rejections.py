@@ -32,7 +32,7 @@ from sync.choices import Cause, QueueDirection, QueueStatus
 from sync.clock import sync_now
 from sync.connectors.base.conversion import AmbiguousSplit, Converter, UnknownValue
 from sync.kernel.action_errors import ActionError
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 from sync.operations.decision_undo import undo_decisions
 from sync.reconcile.field_plan import AS_SENT, base_of
@@ -270,7 +270,7 @@ def _is_pending(decision: Decision, rejection: RejectionCase) -> bool:
 
 def rejected_row(rejection: RejectionCase, form: SubmittedForm | None = None, problem: str = "") -> FieldRow:
     """The row; what was posted stays chosen, and what changed meanwhile is marked."""
-    selection = form.chosen.get(rejection.key, Resolution("")) if form else Resolution("")
+    selection = form.chosen.get(rejection.key, FieldSelection("")) if form else FieldSelection("")
     row = new_row(
         rejection.key,
         rejection.field.label,

@@ -50,12 +50,12 @@ from conflicts.validation import (
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
 from sync.kernel.conflict_store import RECORD_KEY
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many
 from sync.reconcile.identity import SAME_AS, TAKES_ITEM
 
-Selections = Mapping[str, Resolution]
+Selections = Mapping[str, FieldSelection]
 SeenValues = Mapping[str, Sides]
 MANUAL_TYPES = (ResolutionType.KEEP_NPD, ResolutionType.KEEP_MONDAY, ResolutionType.MERGE)
 SIDE_OF_TYPE = {ResolutionType.KEEP_NPD.value: NPD, ResolutionType.KEEP_MONDAY.value: MONDAY}
@@ -81,7 +81,7 @@ def _is_fresh(conflict: SyncConflict, key: str, seen: SeenValues) -> bool:
 
 def _field_selections(
     conflict: SyncConflict, context: ConflictContext, resolution_type: str, selections: Selections, seen: SeenValues
-) -> dict[str, Resolution]:
+) -> dict[str, FieldSelection]:
     """Return the choice of each field; raises NotAsSeen or InvalidResolution."""
     # A field that has left the conflict makes the request stale, not invalid.
     known = {*conflict.conflict_fields, *context.mapped}
@@ -91,14 +91,14 @@ def _field_selections(
         raise InvalidResolution("Nothing was stored.", problems)
     wanted = dict(selections)
     if side := SIDE_OF_TYPE.get(resolution_type):
-        wanted = dict.fromkeys(conflict.conflict_fields, Resolution(side))
+        wanted = dict.fromkeys(conflict.conflict_fields, FieldSelection(side))
     elif not selections:
         raise InvalidResolution("No field has a choice yet. Choose a side, or type a value, for one at least.")
     elif problems := _only_problems({key: _form_problem(conflict, key, one, seen) for key, one in wanted.items()}):
         raise InvalidResolution("Some choices are not complete.", problems)
     # Bound to the stored values, under the conflict's lock; that these are the ones seen is checked next.
     chosen = {
-        key: Resolution(
+        key: FieldSelection(
             choose=one.choose,
             value=normalize_text(one.value) if one.choose == CUSTOM else None,
             npd=conflict.sides(key)[NPD],
@@ -132,7 +132,7 @@ def _only_problems(problems: Mapping[str, str]) -> dict[str, str]:
     return {key: problem for key, problem in problems.items() if problem}
 
 
-def _form_problem(conflict: SyncConflict, key: str, selection: Resolution, seen: SeenValues) -> str:
+def _form_problem(conflict: SyncConflict, key: str, selection: FieldSelection, seen: SeenValues) -> str:
     label, choose, value = conflict.label(key), selection.choose, selection.value
     if key not in seen:
         where = "" if key in conflict.conflict_fields else " It is not in conflict."
@@ -151,7 +151,7 @@ def _form_problem(conflict: SyncConflict, key: str, selection: Resolution, seen:
 
 def _record_selection(
     conflict: SyncConflict, resolution_type: str, selections: Selections, seen: SeenValues
-) -> dict[str, Resolution]:
+) -> dict[str, FieldSelection]:
     """Return the choice of an option that is offered; raises NotAsSeen or InvalidResolution."""
     if side := SIDE_OF_TYPE.get(resolution_type):
         option, requested = side_option(conflict, side), resolution_type
@@ -173,7 +173,7 @@ def _record_selection(
     if changed := [key for key in sorted(required | set(seen)) if not _is_fresh(conflict, key, seen)]:
         raise not_as_seen(conflict, changed)
     return {
-        RECORD_KEY: Resolution(
+        RECORD_KEY: FieldSelection(
             choose=option.choose,
             value=option.value or None,
             npd=conflict.what,
@@ -187,7 +187,9 @@ def _offered_options(conflict: SyncConflict) -> str:
     options = offered_options(conflict)
     if not options:
         return "There are no options yet: the record's next sync lists them."
-    named = [(f"{one.choose} “{one.value}”" if one.value else one.choose, one.label) for one in options]
+    named = [
+        (f"{option.choose} “{option.value}”" if option.value else option.choose, option.label) for option in options
+    ]
     return f"Offered: {'; '.join(f'{name} ({label})' for name, label in named)}."
 
 
@@ -244,7 +246,7 @@ def resolve(
     return conflict
 
 
-def resolution_by(by: AbstractBaseUser, resolution_type: str, chosen: dict[str, Resolution]) -> StoredResolution:
+def resolution_by(by: AbstractBaseUser, resolution_type: str, chosen: dict[str, FieldSelection]) -> StoredResolution:
     """Return what a person chose, with their name as screens show it."""
     full_name = getattr(by, "get_full_name", str)()
     return StoredResolution(
@@ -351,7 +353,7 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
             raise InvalidResolution(reason)
         entries = resolved_by_people(conflict)
         picks = {
-            key: Resolution(entry["choose"], entry["value"], entry["npd"], entry["monday"])
+            key: FieldSelection(entry["choose"], entry["value"], entry["npd"], entry["monday"])
             for key, entry in entries.items()
             if key in conflict.inverse
         }

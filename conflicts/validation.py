@@ -12,7 +12,7 @@ from conflicts.models import BASE, CUSTOM, MONDAY, NPD, ConflictKind, SyncConfli
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 from sync.reconcile.field_plan import base_of
 from sync.reconcile.field_values import RelatedNotFound, clean_values, parse_input
 
@@ -118,7 +118,7 @@ def effect_of(
     )
 
 
-def selection_effect(conflict: SyncConflict, key: str, selection: Resolution) -> Effect:
+def selection_effect(conflict: SyncConflict, key: str, selection: FieldSelection) -> Effect:
     """Return what a field's choice leads to, from the values that it was made for."""
     return effect_of(
         selection.choose,
@@ -151,12 +151,12 @@ def fields_with_base(conflict: SyncConflict, context: ConflictContext) -> set[st
     if context.ledger is None:
         return known
     # What has no mapping any more keeps its base.
-    stored = set(context.ledger.base) - {one.key for one in context.mappings}
-    stored |= {one.key for one in context.mappings if base_of(context.ledger, one, conflict.monday_item_id)}
+    stored = set(context.ledger.base) - {mapping.key for mapping in context.mappings}
+    stored |= {mapping.key for mapping in context.mappings if base_of(context.ledger, mapping, conflict.monday_item_id)}
     return known | (stored & set(conflict.conflict_fields))
 
 
-def selection_problem(conflict: SyncConflict, context: ConflictContext, key: str, selection: Resolution) -> str:
+def selection_problem(conflict: SyncConflict, context: ConflictContext, key: str, selection: FieldSelection) -> str:
     """Return why this choice can't be stored, as a sentence; empty when it can.
 
     A value that a side has already is checked only for being required; the pass that applies it says what the

@@ -10,7 +10,6 @@ from sandbox.control import Control
 from sandbox.http import Application, Guard, NpdAddress, route
 from sandbox.model import WorldEvent
 from sandbox.oauth import OAuth
-from sandbox.operations import item_changes
 from sandbox.pages.live import Live, Watcher
 from sandbox.pages.sidebar import Tools, call_line, delivery_line
 from sandbox.pages.views import Pages
@@ -64,7 +63,6 @@ def build(settings: Settings) -> Sandbox:
     world.listen(deliveries.on_events)
     world.listen(lambda happened: _notify_pages(live, happened))
     deliveries.start()
-    item_changes.resume_bulk(world)
 
     def history() -> list[tuple[str, Any]]:
         first = [("call", _call_message(call, api)) for call in calls.last(LINES)]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sandbox.model import Activity, Board, Hook, Item, Job, Row, Tag, Update, from_document, to_document
+from sandbox.model import Activity, Board, Hook, Item, Row, Tag, Update, from_document, to_document
 
 NAMES: dict[type[Any], str] = {
     Board: "boards",
@@ -19,9 +19,8 @@ NAMES: dict[type[Any], str] = {
     Activity: "activity",
     Tag: "tags",
     Update: "updates",
-    Job: "jobs",
 }
-DOCUMENTS = {name: "TEXT" if kind in (Activity, Job) else "INTEGER" for kind, name in NAMES.items()}
+DOCUMENTS = {name: "TEXT" if kind is Activity else "INTEGER" for kind, name in NAMES.items()}
 COUNTERS = "CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);"
 TABLES = "\n".join(
     f"CREATE TABLE IF NOT EXISTS {table} (id {kind} PRIMARY KEY, document TEXT NOT NULL);"

@@ -233,23 +233,7 @@ class Update:
     deleted: bool = False
 
 
-@dataclass
-class Job:
-    """A bulk operation: one of `bulk_archive_items` and `bulk_delete_items`."""
-
-    id: str
-    board_id: int
-    user_id: int
-    state: str
-    item_ids: list[int]
-    created_at: str
-    updated_at: str
-    status: str = "PENDING"
-    succeeded: list[int] = field(default_factory=list)
-    failed: list[int] = field(default_factory=list)
-
-
-Row = TypeVar("Row", Board, Item, Hook, Activity, Tag, Update, Job)
+Row = TypeVar("Row", Board, Item, Hook, Activity, Tag, Update)
 
 
 def to_document(row: Row) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 from sandbox import api_errors, model
 from sandbox.clock import Clock, ordered_id
 from sandbox.disk import NAMES, Disk, Kept
-from sandbox.model import Activity, Board, Hook, Item, Job, Names, Tag, Update, WorldEvent, from_document
+from sandbox.model import Activity, Board, Hook, Item, Names, Tag, Update, WorldEvent, from_document
 
 INDEXED_TYPES = ("name", "text", "email")
 Reader = Callable[[Item], str]
@@ -227,14 +227,12 @@ class World:
         self.activity: dict[int, list[Activity]] = {}
         self.tags: dict[int, Tag] = {}
         self.updates: dict[int, Update] = {}
-        self.jobs: dict[str, Job] = {}
         self._tables: dict[type[Any], dict[Any, Any]] = {
             Board: self.boards,
             Item: self.items,
             Hook: self.hooks,
             Tag: self.tags,
             Update: self.updates,
-            Job: self.jobs,
         }
         self.log_delay_seconds = 0.0
         self.names = Directory(self)
@@ -318,7 +316,7 @@ class World:
             for board_id, rows in self.activity.items() if new_logs else ():
                 self.activity[board_id] = [row for row in rows if row.id not in new_logs]
             # Items before boards: an item is taken out of its board's order, which goes with a board that never was.
-            for kind in (Update, Item, Board, Tag, Hook, Job):
+            for kind in (Update, Item, Board, Tag, Hook):
                 for row_id, document in before.get(NAMES[kind], {}).items():
                     self._put_back(self._tables[kind], row_id, document)
             return []
@@ -444,7 +442,7 @@ class World:
         else:
             active.discard(item.id)
 
-    def put(self, row: Hook | Tag | Job | Update) -> None:
+    def put(self, row: Hook | Tag | Update) -> None:
         """Keep what nothing but its own id finds, and updates."""
         if isinstance(row, Update) and row.id not in self.updates:
             self.children.add_update(row)

@@ -171,7 +171,7 @@ class Base:
 
 
 @dataclass(frozen=True)
-class Resolution:
+class FieldSelection:
     """A person's decision on one field, for exactly the values that they saw: one value from the screen to the merge.
 
     `choose` is npd, base, monday or custom, `value` the text typed for custom; `npd` and `monday` are the values as
@@ -223,7 +223,7 @@ class Field:
     required: bool = False
     unknown: str = ""
     left_base: Base | None = None
-    resolution: Resolution | None = None
+    resolution: FieldSelection | None = None
     typed: Canonical = None
     anew: bool = False
     edited: EditTimes = EditTimes()

@@ -27,7 +27,7 @@ from sync.admin.attention_pages import ActionResult, InboxAction, register_actio
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
 from sync.kernel.conflict_store import DELETING_ACTS, OptionAct
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping
 from sync.operations.attention import AttentionEntry, AttentionKind, SideValues, register_values
 
@@ -38,7 +38,7 @@ def rejected_sides(
     entries: Sequence[AttentionEntry], mappings: Sequence[FieldMapping]
 ) -> dict[str, Sequence[SideValues]]:
     """Return what each side has of rejected values, by key; a few queries for each type of record."""
-    fields = {(one.entity_type, one.entity_id, one.field): one.key for one in entries if one.entity_id}
+    fields = {(entry.entity_type, entry.entity_id, entry.field): entry.key for entry in entries if entry.entity_id}
     return {
         fields[field_ref]: [_with_excerpts(SideValues(case.key, case.field.label, case.sides[NPD], case.sides[MONDAY]))]
         for field_ref, case in rejection_cases(fields, mappings).items()
@@ -70,24 +70,24 @@ def _use(
     stored: list[SyncConflict] = []
     done: dict[str, list[AttentionEntry]] = {}
     is_npd = SIDE_OF_TYPE[resolution_type] == NPD
-    for one in entries:
-        shown = seen.get(one.key)
+    for entry in entries:
+        shown = seen.get(entry.key)
         try:
-            if one.kind is AttentionKind.CONFLICT:
-                sides = {value.key: _seen_sides(shown, value.key) for value in one.values}
-                stored.append(resolve(one.row_id, by=by, resolution_type=resolution_type, seen=sides))
-            elif one.entity_id:
+            if entry.kind is AttentionKind.CONFLICT:
+                sides = {value.key: _seen_sides(shown, value.key) for value in entry.values}
+                stored.append(resolve(entry.row_id, by=by, resolution_type=resolution_type, seen=sides))
+            elif entry.entity_id:
                 answer = answer_rejection(
-                    (one.entity_type, one.entity_id, one.field), by=by, choose=SIDE_OF_TYPE[resolution_type], value="",
-                    seen=_seen_sides(shown, one.field),
+                    (entry.entity_type, entry.entity_id, entry.field), by=by, choose=SIDE_OF_TYPE[resolution_type],
+                    value="", seen=_seen_sides(shown, entry.field),
                 )  # fmt: skip
                 undo.append(f"answer {answer.pk}")
         except ActionError as error:
-            problems.append(f"{one.name}: {error}")
+            problems.append(f"{entry.name}: {error}")
         else:
-            is_kept = is_npd and one.kind is AttentionKind.REJECTED
+            is_kept = is_npd and entry.kind is AttentionKind.REJECTED
             effect = "kept different on both sides" if is_kept else f"{'NPD' if is_npd else 'Monday'}’s value is used"
-            done.setdefault(effect, []).append(one)
+            done.setdefault(effect, []).append(entry)
     if stored:
         undo.append(_batch_token(stored, resolution_type, entries, by))
     sentence = " ".join(f"{_named(some)}: {effect}." for effect, some in done.items())
@@ -105,9 +105,9 @@ def _both_of(entry: AttentionEntry) -> dict[str, str]:
     shown = SyncConflict(
         entity_type=entry.entity_type,
         kind=entry.cause_code,
-        conflict_fields=[one.key for one in entry.values],
-        npd_data={one.key: one.npd for one in entry.values},
-        monday_data={one.key: one.monday for one in entry.values},
+        conflict_fields=[value.key for value in entry.values],
+        npd_data={value.key: value.npd for value in entry.values},
+        monday_data={value.key: value.monday for value in entry.values},
     )
     found = both_values(shown)
     return found if len(found) == len(entry.values) else {}
@@ -117,14 +117,14 @@ def _use_both(request: HttpRequest, entries: Sequence[AttentionEntry], seen: Map
     """Store both sides in one for these conflicts, each for the values that its row showed."""
     by, problems = cast("User", request.user), []
     stored: list[SyncConflict] = []
-    for one in entries:
-        sides = {value.key: _seen_sides(seen.get(one.key), value.key) for value in one.values}
-        chosen = {key: Resolution(CUSTOM, text) for key, text in _both_of(one).items()}
+    for entry in entries:
+        sides = {value.key: _seen_sides(seen.get(entry.key), value.key) for value in entry.values}
+        chosen = {key: FieldSelection(CUSTOM, text) for key, text in _both_of(entry).items()}
         try:
             merge = ResolutionType.MERGE
-            stored.append(resolve(one.row_id, by=by, resolution_type=merge, selections=chosen, seen=sides))
+            stored.append(resolve(entry.row_id, by=by, resolution_type=merge, selections=chosen, seen=sides))
         except ActionError as error:
-            problems.append(f"{one.name}: {error}")
+            problems.append(f"{entry.name}: {error}")
     undo = [_batch_token(stored, ResolutionType.MERGE, entries, by)] if stored else []
     what = entries[0].name if len(entries) == 1 else humanize.count_with_noun(len(stored), "entry", "entries")
     return ActionResult(len(stored), f"{what}: both values are used.", problems, undo)
@@ -133,7 +133,7 @@ def _use_both(request: HttpRequest, entries: Sequence[AttentionEntry], seen: Map
 def _batch_token(
     stored: Sequence[SyncConflict], resolution_type: str, entries: Sequence[AttentionEntry], by: User
 ) -> str:
-    names = {one.row_id: one.name for one in entries}
+    names = {entry.row_id: entry.name for entry in entries}
     return f"batch {bulk_resolution.batch_of_stored(stored, resolution_type, names, by=by).pk}"
 
 
@@ -159,7 +159,7 @@ def _undo(request: HttpRequest, tokens: Sequence[str]) -> ActionResult:
 
 def _prepare(resolution_type: str, request: HttpRequest, entries: Sequence[AttentionEntry], back_url: str) -> str:
     """Prepare it for the conflicts among these, on a page that shows and asks; values not with deletions."""
-    keys = [one.row_id for one in entries if one.kind is AttentionKind.CONFLICT]
+    keys = [entry.row_id for entry in entries if entry.kind is AttentionKind.CONFLICT]
     if rest := len(entries) - len(keys):
         noun = humanize.count_with_noun(rest, "rejected value is", "rejected values are")
         messages.warning(request, f"{noun} left alone: choose for them under “Rejected by Monday”.")

@@ -42,7 +42,7 @@ from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict, NotAllowed
 from sync.kernel.conflict_store import RECORD_KEY
 from sync.kernel.humanize import plural
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping
 from sync.records import blocked_fields
 from sync.records.blocked_fields import FieldRef
@@ -112,20 +112,20 @@ def parse_form(request: HttpRequest) -> SubmittedForm:
     Of a conflict about the record the field `option` names the chosen option: `choose`, or `choose value`.
     """
     seen: dict[str, Sides] = {}
-    chosen: dict[str, Resolution] = {}
+    chosen: dict[str, FieldSelection] = {}
     for name, raw in request.POST.items():
         prefix, _, key = name.partition("-")
         if prefix == "seen":
             seen[key] = parse_seen(str(raw))
         elif prefix == "pick" and raw in CHOICES:
             typed = request.POST.get(f"value-{key}", "") if raw == CUSTOM else None
-            chosen[key] = Resolution(choose=str(raw), value=typed)
+            chosen[key] = FieldSelection(choose=str(raw), value=typed)
         elif prefix == "pick" and raw == BOTH:
             sides = parse_seen(request.POST.get(f"seen-{key}", ""))
-            chosen[key] = Resolution(choose=CUSTOM, value=both_texts(sides["npd"], sides["monday"]))
+            chosen[key] = FieldSelection(choose=CUSTOM, value=both_texts(sides["npd"], sides["monday"]))
         elif name == "option":
             choose, _, value = str(raw).partition(" ")
-            chosen[RECORD_KEY] = Resolution(choose=choose, value=value or None)
+            chosen[RECORD_KEY] = FieldSelection(choose=choose, value=value or None)
     return SubmittedForm(seen=seen, chosen=chosen)
 
 
@@ -142,7 +142,7 @@ def resolution_type_of(conflict: SyncConflict, form: SubmittedForm) -> str:
     """One side for all fields is stored as that side, and not as a merge."""
     sides = ((NPD, ResolutionType.KEEP_NPD), (MONDAY, ResolutionType.KEEP_MONDAY))
     if conflict.is_about_record:
-        chosen = form.chosen.get(RECORD_KEY, Resolution(""))
+        chosen = form.chosen.get(RECORD_KEY, FieldSelection(""))
         offered = [(side_option(conflict, side), kind) for side, kind in sides]
         wanted = chosen.choose, chosen.value or ""
         named = [kind for one, kind in offered if one and (one.choose, one.value) == wanted]
@@ -296,10 +296,10 @@ class ConflictCase:
         }
 
 
-def _asked_option(request: HttpRequest) -> dict[str, Resolution] | None:
+def _asked_option(request: HttpRequest) -> dict[str, FieldSelection] | None:
     """The option that the address asks to choose, as the form would; nothing is stored by it."""
     choose, _, value = request.GET.get("option", "").partition(" ")
-    return {RECORD_KEY: Resolution(choose, value or None)} if choose else None
+    return {RECORD_KEY: FieldSelection(choose, value or None)} if choose else None
 
 
 class RejectedCase:
@@ -339,7 +339,7 @@ class RejectedCase:
 
     def apply(self, form: SubmittedForm, *, by: User, to_next: bool) -> str:
         following, key = self.neighbours().following if to_next else None, self.rejection.key
-        chosen = form.chosen.get(key, Resolution(""))
+        chosen = form.chosen.get(key, FieldSelection(""))
         decision = answer_rejection(
             self.field_ref, by=by, choose=chosen.choose, value=chosen.value or "", seen=form.seen.get(key, {})
         )

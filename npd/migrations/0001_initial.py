@@ -94,9 +94,6 @@ class Migration(migrations.Migration):
 
     replaces = [("npd", name) for name in REPLACED]
 
-    # Its groups know the models by the names that they had until then.
-    run_before = [("sync", "0003_todays_words")]
-
     dependencies = [
         ("sync", "0001_initial"),
         ("conflicts", "0001_initial"),

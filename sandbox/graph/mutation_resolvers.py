@@ -239,19 +239,3 @@ def edit_update(context: Context, id: str, body: str) -> Update:  # noqa: A002 -
 
 def delete_update(context: Context, id: str) -> Update:  # noqa: A002 -- the argument's name at Monday
     return item_changes.delete_update(context.world, context.user.id, number(id))
-
-
-def _start_bulk(context: Context, board_id: int, item_ids: list[str], *, state: str) -> dict[str, str]:
-    """A job in the background, to ask about and to undo."""
-    ids = [number(one) for one in item_ids]
-    return {"job_id": item_changes.start_bulk(context.world, context.user.id, board_id, ids, state).id}
-
-
-bulk_archive_items = partial(_start_bulk, state="archived")
-bulk_delete_items = partial(_start_bulk, state="deleted")
-
-
-def undo_action(context: Context, job_id: str) -> dict[str, Any]:
-    """Restores what the job took away; the second time there is nothing to undo."""
-    done = item_changes.undo_bulk(context.world, job_id)
-    return {"success": done, "message": None if done else "This action was undone before"}

@@ -30,7 +30,6 @@ from sandbox.model import (
     Update,
     person,
 )
-from sandbox.operations import item_changes
 from sandbox.world import World
 
 # Over all pages of one query (developer.monday.com/api-reference/reference/activity-logs).
@@ -396,21 +395,6 @@ def _requested_updates(found: list[Update], wanted: dict[str, Any]) -> list[Upda
         and (last is None or one.created_at[:10] <= str(last)[:10])
     ]
     return part(kept, wanted)
-
-
-# Jobs in the background.
-
-
-def job_status(_: Any, info: Any, job_id: str) -> dict[str, Any]:
-    """How far bulk archiving or deleting is."""
-    job = item_changes.bulk_status(_world(info), job_id)
-    result = {
-        "total": len(job.item_ids),
-        "succeeded": len(job.succeeded),
-        "failed": len(job.failed),
-        "details": {"failed_ids": [str(one) for one in job.failed]},
-    }
-    return vars(job) | {"result": result if job.status in item_changes.FINISHED else None}
 
 
 def always(value: Any) -> Resolver:

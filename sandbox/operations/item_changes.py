@@ -1,4 +1,4 @@
-"""Items are created, changed, moved, archived, deleted and restored, one by one or in bulk.
+"""Items are created, changed, moved, archived, deleted and restored.
 
 Their places are numbers with room between them. What people write under items, updates and replies, is here too.
 """
@@ -6,16 +6,13 @@ Their places are numbers with room between them. What people write under items, 
 import bisect
 import html
 import re
-import threading
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
 from sandbox import api_errors
-from sandbox.api_errors import FieldError
 from sandbox.columns import kind_of
 from sandbox.columns.kind import Writing
-from sandbox.model import NOBODY, Board, Cell, Group, Item, Job, PostedUpdate, Update
+from sandbox.model import NOBODY, Board, Cell, Group, Item, PostedUpdate, Update
 from sandbox.operations.cells import (
     Parsed,
     check_name,
@@ -26,7 +23,7 @@ from sandbox.operations.cells import (
     rename,
     write_cell,
 )
-from sandbox.operations.events import column_of, emit, emit_board, group_of, log, log_board, wanted_group
+from sandbox.operations.events import column_of, emit, emit_board, group_of, log, wanted_group
 from sandbox.world import STATES, World
 
 
@@ -169,7 +166,7 @@ def change_values(
     return item
 
 
-def set_state(world: World, user_id: int, item_id: int | None, state: str, *, logged: bool = True) -> Item:
+def set_state(world: World, user_id: int, item_id: int | None, state: str) -> Item:
     """Archive, delete or restore ("active") an item; the state it has already changes nothing."""
     with world.transaction():
         item = world.item(item_id)
@@ -180,8 +177,7 @@ def set_state(world: World, user_id: int, item_id: int | None, state: str, *, lo
             raise api_errors.item_inactive(item.board_id, item.id)
         item.state = state
         _touch(world, item, user_id)
-        if logged:
-            log(world, STATE_LOGS[state], item, user_id, value={}, previous_value={})
+        log(world, STATE_LOGS[state], item, user_id, value={}, previous_value={})
         emit(world, STATE_EVENTS[state], item, user_id, value=state, previous=previous)
         return item
 
@@ -284,86 +280,3 @@ def _emit_update(world: World, kind: str, update: Update, item: Item, user_id: i
     log(world, kind, item, user_id, update_id=update.id, body=update.body)
     posted = PostedUpdate(update.id, update.body, update.text_body, update.parent_id)
     emit(world, kind, item, user_id, update=posted)
-
-
-# Archive or delete many items in the background, as a job that can be asked for and undone.
-
-
-TOGETHER = 50
-EVENTS = {"archived": "batch_archive_pulses", "deleted": "batch_delete_pulses"}
-FINISHED = ("COMPLETED", "FAILED", "CANCELLED")
-
-
-def start_bulk(world: World, user_id: int, board_id: int, item_ids: list[int], state: str) -> Job:
-    """A job that puts these items of a board into a state; those that are not on it fail."""
-    if not item_ids:
-        raise api_errors.invalid_argument("item_ids must not be empty")
-    with world.transaction():
-        world.active_board(board_id)
-        stamp = world.clock.stamp()
-        ids = list(dict.fromkeys(item_ids))
-        job = Job(str(uuid.uuid4()), board_id, user_id, state, ids, stamp, stamp)
-        world.put(job)
-    threading.Thread(target=_work, args=(world, job.id), daemon=True, name="bulk").start()
-    return job
-
-
-def bulk_status(world: World, job_id: str) -> Job:
-    """The job; ResourceNotFoundException when there is none."""
-    with world.read_lock():
-        job = world.jobs.get(job_id)
-        if job is None:
-            raise FieldError("Job not found", "ResourceNotFoundException", 404, job_id=job_id)
-        return job
-
-
-def resume_bulk(world: World) -> None:
-    """Go on with the jobs that a stopped sandbox left unfinished."""
-    for job in list(world.jobs.values()):
-        if job.status not in FINISHED:
-            threading.Thread(target=_work, args=(world, job.id), daemon=True, name="bulk").start()
-
-
-def undo_bulk(world: World, job_id: str) -> bool:
-    """Restore what a job archived or deleted, or cancel what it has not done yet."""
-    with world.transaction():
-        job = bulk_status(world, job_id)
-        if job.status == "CANCELLED":
-            return False
-        job.status = "CANCELLED"
-        for item_id in job.succeeded:
-            if world.items[item_id].state == job.state:  # else somebody has done another thing to it since
-                set_state(world, job.user_id, item_id, "active")
-        _keep(world, job)
-        return True
-
-
-def _work(world: World, job_id: str) -> None:
-    """Piece by piece, so that others get their turn; each piece is kept with what it did."""
-    while True:
-        with world.transaction():
-            job = world.jobs.get(job_id)
-            if job is None or job.status in FINISHED:
-                return
-            done = len(job.succeeded) + len(job.failed)
-            some = job.item_ids[done : done + TOGETHER]
-            job.status = "RUNNING" if some else "COMPLETED"
-            gone = []
-            for item_id in some:
-                item = world.items.get(item_id)
-                if item is not None and item.board_id == job.board_id and item.state == "active":
-                    set_state(world, job.user_id, item_id, job.state, logged=False)
-                    job.succeeded.append(item_id)
-                    gone.append(item_id)
-                else:
-                    job.failed.append(item_id)
-            # One row in the activity log for all of them, as published probes of bulk operations saw.
-            if gone:
-                board = world.boards[job.board_id]
-                log_board(world, EVENTS[job.state], board, job.user_id, pulse_ids=gone)
-            _keep(world, job)
-
-
-def _keep(world: World, job: Job) -> None:
-    job.updated_at = world.clock.stamp()
-    world.put(job)

@@ -595,17 +595,17 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
 
 
 class BlockedFieldFilter(RadioFilter):
-    """Records of which a field can't flow."""
+    """Records of which a field is blocked."""
 
     title = "blocked fields"
-    parameter_name = "blocked_fields"
+    parameter_name = "blocked"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return held for whatever reason, and because somebody rewrites it."""
+        """Return blocked for whatever reason, and because somebody rewrites it."""
         return [("yes", "With blocked fields"), ("loop", "In an update loop")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the entries with held fields."""
+        """Return the entries with blocked fields."""
         if self.value() == "loop":
             return queryset.filter(Exists(throttled_fields().filter(ledger_record_condition())))
         return queryset.exclude(blocked_fields={}) if self.value() else queryset
@@ -625,7 +625,7 @@ class LedgerAdmin(ReportMixin, BoardNamesMixin, RecordLinkMixin, RecordSearchMix
     search_help_text = "A record’s name or NPD ID, an item’s number, or words of an error"
     ordering = ("-id",)
     json_fields = ("base", "blocked_fields", "altered", "conflicts", "seen")
-    summary = ("record", "kind_of_record", "state", "checked", "agreed", "item", "held_fields", "whole_trouble")
+    summary = ("record", "kind_of_record", "state", "checked", "agreed", "item", "reasons_of_blocks", "whole_trouble")
     empty_title = "There are no sync states"
     empty_words = "A record is listed here once it was synced for the first time."
 
@@ -668,12 +668,9 @@ class LedgerAdmin(ReportMixin, BoardNamesMixin, RecordLinkMixin, RecordSearchMix
         return humanize.without_request_id(row.last_error or row.note or "") or humanize.DASH
 
     @admin.display(description="Blocked fields")
-    def held_fields(self, row: SyncMetadata) -> str:
-        labels = labels_of(row)
-        lines = [
-            f"{labels.field(row.entity_type, key)}: {entry.get('reason', '')}"
-            for key, entry in row.blocked_fields.items()
-        ]
+    def reasons_of_blocks(self, row: SyncMetadata) -> str:
+        labels, kind, blocked = labels_of(row), row.entity_type, row.blocked_fields.items()
+        lines = [f"{labels.field(kind, key)}: {entry.get('reason', '')}" for key, entry in blocked]
         return humanize.without_request_id(" ".join(lines)) or humanize.DASH
 
 

@@ -4,6 +4,7 @@ synced until somebody acts, because they are blocked or throttled, with another 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -17,13 +18,12 @@ from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.exceptions import NotFound, PermissionDenied
-from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from sync import registry
 from sync.api.lists import ShapedView, filtered_by, list_filter
-from sync.api.request_rules import KnownFieldsMixin, MayViewOnPost, ModelPermissions, act
+from sync.api.request_rules import KnownFieldsMixin, MayViewOnPost, ModelPermissions, act, allowed
 from sync.boards.board_columns import column_type
 from sync.boards.mapping import blocked_records, retry_field
 from sync.boards.sync_filter import FilterOp, SyncFilter
@@ -44,17 +44,6 @@ from sync.records.blocked_fields import (
 from sync.registry import visible_types
 
 
-class MayViewBoards(BasePermission):
-    """For what the boards' page shows beside their rows."""
-
-    def has_permission(self, request: Any, view: Any) -> bool:
-        """Whether the caller may see the boards."""
-        return bool(request.user.is_authenticated) and request.user.has_perm("sync.view_boardlink")
-
-
-# Boards.
-
-
 class FieldMappingSerializer(serializers.ModelSerializer[FieldMapping]):
     """Which column a field has, which way it flows, and what decides where both sides changed it."""
 
@@ -73,7 +62,6 @@ class FieldMappingSerializer(serializers.ModelSerializer[FieldMapping]):
         read_only_fields = fields
 
     def get_column_type(self, mapping: FieldMapping) -> str:
-        """The column's type."""
         return str(mapping.options.get("column_type") or column_type(mapping.converter))
 
 
@@ -139,60 +127,52 @@ class BoardSerializer(serializers.ModelSerializer[BoardLink]):
         return self.context["boards"]  # type: ignore[no-any-return]  # put there by the view
 
     def get_title(self, link: BoardLink) -> str:
-        """What the board is called."""
         with suppress(registry.UnknownEntity):
             return registry.entity(link.entity_type).board_title
         return link.entity_type
 
     def get_board_url(self, link: BoardLink) -> str | None:
-        """Its page on Monday."""
         link = registry.with_configured_board(link) if registry.is_registered(link.entity_type) else link
         return registry.board_url(link) if link.board_id else None
 
     def get_reason_code(self, link: BoardLink) -> str:
-        """Why it isn't synced now."""
         return str(self._facts(link).standing(link).reason_code or "")
 
     def get_detail(self, link: BoardLink) -> str:
-        """The reason in words."""
         return self._facts(link).standing(link).waiting_reason
 
     @extend_schema_field(serializers.DateTimeField(allow_null=True))
     def get_until(self, link: BoardLink) -> Any:
-        """When it goes on."""
         return self._facts(link).standing(link).until
 
     @extend_schema_field(serializers.DateTimeField(allow_null=True))
     def get_last_synced(self, link: BoardLink) -> Any:
-        """When a record of it was last found in sync."""
         return self._facts(link).records[link.entity_type]["last_synced"]
 
     @extend_schema_field(BoardCountsSerializer)
     def get_counts(self, link: BoardLink) -> Any:
-        """Records, jobs and unmatched items."""
         return self._facts(link).counts(link.entity_type)
 
     @extend_schema_field(BoardFilterSerializer)
     def get_filter(self, link: BoardLink) -> Any:
-        """The conditions of both sides."""
         found = SyncFilter()
         with suppress(ValueError, KeyError):
             found = SyncFilter.parse(link.sync_filter)
         return BoardFilterSerializer(found).data
 
 
-_BOARD_FILTERS = (
-    *(
-        "entity_type",
-        "board_id",
-        "match_key",
-        "creates_records",
-        "removed_item_policy",
-        "deleted_record_policy",
-        "swept_at",
-        "compared_at",
-    ),
-)
+def records_in_numbers() -> dict[str, dict[str, Any]]:
+    """The records of each type: how many of which status and how many linked, and when the newest was last synced."""
+    found = {}
+    for spec in registry.entities():
+        by_status = spec.model._default_manager.order_by().values_list("sync_status")
+        rows = list(by_status.annotate(Count("pk"), Count("monday_id"), Max("monday_last_synced")))
+        found[spec.entity_type] = {
+            "by_status": {status: number for status, number, _, _ in rows},
+            "linked": sum(linked for _, _, linked, _ in rows),
+            "last_synced": max((last for *_, last in rows if last), default=None),
+        }
+    return found
 
 
 class BoardFacts:
@@ -200,36 +180,20 @@ class BoardFacts:
 
     @cached_property
     def overview(self) -> availability.Overview:
-        """How every board stands."""
         return availability.overview()
 
     def standing(self, link: BoardLink) -> availability.BoardAvailability:
-        """Whether a board can be worked."""
         return self.overview.by_type.get(link.entity_type) or availability.BoardAvailability(link.entity_type, link)
 
     @cached_property
     def records(self) -> Mapping[str, dict[str, Any]]:
-        """The records of each type in numbers."""
-        found: dict[str, dict[str, Any]] = {}
-        for link_type in BoardLink.objects.values_list("entity_type", flat=True):
-            found[link_type] = {"by_status": {}, "linked": 0, "last_synced": None}
-        for spec in registry.entities():
-            rows = spec.model._default_manager.order_by().values("sync_status")
-            one = found.setdefault(spec.entity_type, {"by_status": {}, "linked": 0, "last_synced": None})
-            for row in rows.annotate(Count("pk"), Count("monday_id"), Max("monday_last_synced")):
-                one["by_status"][row["sync_status"]] = row["pk__count"]
-                one["linked"] += row["monday_id__count"]
-                times = [one["last_synced"], row["monday_last_synced__max"]]
-                one["last_synced"] = max((time for time in times if time), default=None)
-        return found
+        return defaultdict(lambda: {"by_status": {}, "linked": 0, "last_synced": None}, records_in_numbers())
 
     @cached_property
     def unmatched(self) -> Mapping[str, int]:
-        """Items that no record has, by type."""
         return dict(UnmatchedItem.objects.listed().order_by().values_list("entity_type").annotate(Count("pk")))
 
     def counts(self, entity_type: str) -> dict[str, Any]:
-        """One board in numbers."""
         records, jobs = self.records[entity_type], self.overview.jobs(entity_type)
         phases = dict.fromkeys(one.phase for one in jobs)
         return {
@@ -246,16 +210,12 @@ class BoardViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[BoardLink]):
 
     queryset = BoardLink.objects.prefetch_related("mappings").order_by("entity_type")
     serializer_class = BoardSerializer
-    filterset_class = list_filter(BoardLink, _BOARD_FILTERS, order=_BOARD_FILTERS)
+    filterset_class = list_filter(BoardSerializer)
     permission_classes = [ModelPermissions]
     lookup_field = "entity_type"
 
     def get_serializer_context(self) -> dict[str, Any]:
-        """With what is read once for all boards."""
         return {**super().get_serializer_context(), "boards": BoardFacts()}
-
-
-# Blocked fields.
 
 
 CODES = [(code.value, code.value) for code in BlockedCode]
@@ -298,28 +258,22 @@ class BlockedRecordSerializer(serializers.ModelSerializer[SyncMetadata]):
 
     @extend_schema_field(BlockedFieldSerializer(many=True))
     def get_blocked(self, ledger: SyncMetadata) -> Any:
-        """Its blocked fields."""
         return blocked_fields_of(ledger)
 
 
-@filtered_by(
-    SyncMetadata, ("entity_type", "last_sync_attempt"), order=("id", "last_sync_attempt"), monday_id="remote_id"
-)
+@filtered_by(BlockedRecordSerializer)
 class BlockedFilter(FilterSet):  # type: ignore[misc]
     """The filters of records with blocked fields."""
 
     entity_id = django_filters.UUIDFilter()
-    field = django_filters.CharFilter(method="with_field", label="Field", help_text="Records on which it is blocked.")
+    field = django_filters.CharFilter(
+        field_name="blocked_fields", lookup_expr="has_key", label="Field", help_text="Records on which it is blocked."
+    )
     code = django_filters.ChoiceFilter(
         method="with_code", choices=CODES, label="Code", help_text="Records with a field blocked so."
     )
 
-    def with_field(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
-        """Records on which this field is blocked."""
-        return queryset.filter(blocked_fields__has_key=value)
-
     def with_code(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
-        """Records with a field that is blocked for this reason."""
         path = "$.* ? (@.code == $code)"
         sql = "jsonb_path_exists(blocked_fields, %s::jsonpath, jsonb_build_object('code', %s::text))"
         holds = RawSQL(sql, (path, value), BooleanField())  # noqa: S611 - a literal; what is asked are parameters
@@ -354,7 +308,6 @@ class WaitingFieldsView(ShapedView, mixins.ListModelMixin, viewsets.GenericViewS
     scope = TokenScope.OPERATE
 
     def get_queryset(self) -> QuerySet[Any]:
-        """Rows of the types that the caller may see."""
         return super().get_queryset().filter(entity_type__in=visible_types(self.request.user))
 
     def retry_on_all(self, request: Request, values: Mapping[str, Any], waiting: Any) -> Response:
@@ -382,7 +335,6 @@ class BlockedFieldViewSet(WaitingFieldsView):
     filterset_class = BlockedFilter
 
     def get_queryset(self) -> QuerySet[Any]:
-        """Ledger rows of which a field waits."""
         waiting = (waiting_fields_sql(rejected=rejected) for rejected in (True, False))
         sql = " UNION ALL ".join(f"SELECT ledger.id {one}" for one in waiting)
         return super().get_queryset().filter(pk__in=RawSQL(sql, ()))  # noqa: S611 - made of our own literals
@@ -412,7 +364,6 @@ class WriteLoopSerializer(serializers.ModelSerializer[WriteLoop]):
         read_only_fields = fields
 
     def get_rewritten(self, loop: WriteLoop) -> int:
-        """How often."""
         return len(loop.times)
 
 
@@ -421,14 +372,11 @@ class UpdateLoopViewSet(WaitingFieldsView):
 
     queryset = WriteLoop.objects.order_by("id")
     serializer_class = WriteLoopSerializer
-    filterset_class = list_filter(
-        WriteLoop, ("entity_type", "entity_id", "by"), order=("id", "throttled_until"), field="key"
-    )
+    filterset_class = list_filter(WriteLoopSerializer)
     # Whoever may see the boards may see them, as in the admin.
-    permission_classes = [MayViewBoards]
+    permission_classes = [allowed(lambda request, view: request.user.has_perm("sync.view_boardlink"))]
 
     def get_queryset(self) -> QuerySet[Any]:
-        """Those that are throttled now."""
         types = visible_types(self.request.user)
         return throttled_fields().filter(entity_type__in=types).order_by("id")
 

@@ -26,9 +26,9 @@ from rest_framework import exceptions, serializers, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from sync.api.preconditions import SameValue, WarningSerializer, check_tag, etag_of
-from sync.api.problems import MEDIA_TYPE, ActionProblem, PreconditionFailed, ProblemSerializer, problem_body, problem_of
-from sync.api.request_rules import KnownFieldsMixin, ModelPermissions, act
+from sync.api.preconditions import FAILED, SameValue, WarningSerializer, check_tag, etag_of
+from sync.api.problems import MEDIA_TYPE, ActionProblem, ProblemSerializer, Refused, problem_body, problem_of
+from sync.api.request_rules import KnownFieldsMixin, act, allowed
 from sync.kernel.action_errors import Conflict
 from sync.kernel.db import update_many
 from sync.models import SyncedModel
@@ -81,7 +81,6 @@ class BulkOperationSerializer(KnownFieldsMixin):
     record = serializers.DictField(required=False, help_text="The fields to write; not of a delete.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Just what the action takes."""
         action = BulkAction(attrs["action"])
         names, errors = [name for name in ("id", "external_id") if name in attrs], {}
         if len(names) != bool(NAMED_BY[action]) or not set(names) <= set(NAMED_BY[action]):
@@ -96,7 +95,6 @@ class BulkOperationSerializer(KnownFieldsMixin):
         return attrs
 
     def validate_external_id(self, value: str) -> Name:
-        """Its source and value."""
         try:
             return parse_name(value)
         except ValueError as wrong:
@@ -140,14 +138,12 @@ class BulkRefusedSerializer(ProblemSerializer):
     results = BulkResultSerializer(many=True, required=False)
 
 
-class MayChangeSome(ModelPermissions):
-    """For a request whose rows need one permission or another; each row is checked for its own."""
-
-    def has_permission(self, request: Any, view: Any) -> bool:
-        """Whether the caller may do anything at all with these records."""
-        return bool(request.user.is_authenticated) and any(
-            has_right(request.user, act, view.queryset.model._meta.label_lower) for act in ("add", "change", "delete")
-        )
+MayChangeSome = allowed(
+    lambda request, view: any(
+        has_right(request.user, act, view.queryset.model._meta.label_lower) for act in ("add", "change", "delete")
+    )
+)
+"""For a request whose rows need one permission or another; each row is checked for its own."""
 
 
 @dataclass
@@ -163,12 +159,10 @@ class _Row:
     problem: dict[str, Any] | None = None
 
     def refuse(self, error: exceptions.APIException) -> None:
-        """Leave it undone."""
         self.problem = problem_of(error)
 
     @property
     def named(self) -> Name | None:
-        """The external id that names the record."""
         return self.given.get("external_id")
 
 
@@ -193,12 +187,10 @@ class Bulk:
 
     @property
     def is_refused(self) -> bool:
-        """Whether a row is."""
         return any(row.problem is not None for row in self.rows)
 
     @property
     def open(self) -> Iterator[_Row]:
-        """The rows that are not refused."""
         return (row for row in self.rows if row.problem is None)
 
     def _read(self, row: _Row, operation: Any) -> None:
@@ -281,7 +273,7 @@ class Bulk:
 
     def _check_tag(self, row: _Row) -> None:
         if row.record is None:
-            raise PreconditionFailed("There is no such record, so it isn't the one that you read.")
+            raise Refused(FAILED, "There is no such record, so it isn't the one that you read.")
         check_tag(row.given.get("if_match"), row.record)
 
     def _check_external_ids(self) -> None:

@@ -5,19 +5,18 @@ systems that are sent them.
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any
 
 import django_filters
 from django.db.models import Q, QuerySet
 from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import OpenApiResponse, OpenApiWebhook, extend_schema, extend_schema_view
-from rest_framework import exceptions, serializers, viewsets
-from rest_framework.permissions import BasePermission
+from rest_framework import serializers, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from sync.api.lists import ShapedView, filtered_by
-from sync.api.problems import BadQuery
+from sync.api.problems import BadQuery, Refused
 from sync.api.request_rules import (
     ApiView,
     KnownFieldsMixin,
@@ -25,6 +24,7 @@ from sync.api.request_rules import (
     ModelPermissions,
     TrueOrFalse,
     act,
+    allowed,
     validate_entity_type,
 )
 from sync.api.token_auth import require_scope
@@ -40,28 +40,14 @@ from sync.records.authors import log_kind_action
 MAX_EVENTS = 500
 
 
-class CursorGone(exceptions.APIException):
-    """What follows the cursor isn't known any more."""
-
-    status_code = HTTPStatus.GONE
-    SENTENCES: ClassVar[dict[str, str]] = {
-        "expired": "This cursor is older than the events that are kept.",
-        "unknown": "This cursor is of events that this database does not know: a backup was restored.",
-    }
-
-    def __init__(self, code: str) -> None:
-        super().__init__(
-            f"{self.SENTENCES[code]} Read all records again, then follow the feed from a new cursor (start=now).",
-            f"cursor_{code}",
-        )
+LOST = {
+    "expired": "This cursor is older than the events that are kept.",
+    "unknown": "This cursor is of events that this database does not know: a backup was restored.",
+}
 
 
-class MayViewRecords(BasePermission):
-    """For whoever may view the records of a type at least; of the others nothing is shown."""
-
-    def has_permission(self, request: Any, view: Any) -> bool:
-        """Whether the caller may see anything of the feed."""
-        return bool(request.user.is_authenticated) and bool(feed_sight(request.user).entity_types)
+MayViewRecords = allowed(lambda request, view: feed_sight(request.user).entity_types)
+"""For whoever may view the records of a type at least; of the others nothing is shown."""
 
 
 class ValueChangeSerializer(serializers.Serializer[Any]):
@@ -116,17 +102,11 @@ class FeedQuerySerializer(serializers.Serializer[Any]):
     types = serializers.MultipleChoiceField(
         choices=EventType.choices, required=False, help_text="May be given several times."
     )
-    entity_type = serializers.CharField(required=False)
+    entity_type = serializers.CharField(required=False, validators=[validate_entity_type])
     entity_id = serializers.UUIDField(required=False)
     limit = serializers.IntegerField(required=False, default=100, min_value=1, max_value=MAX_EVENTS)
 
-    def validate_entity_type(self, value: str) -> str:
-        """A known type."""
-        validate_entity_type(value)
-        return value
-
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """A cursor says itself where to start."""
         if "cursor" in attrs and "start" in attrs:
             raise serializers.ValidationError({"start": ["A cursor says where to start. Leave one of them out."]})
         return attrs
@@ -142,7 +122,6 @@ class EventFeedView(ApiView):
     problem_codes = (410,)
 
     def query_parameters(self) -> dict[str, bool]:
-        """Those of the feed."""
         names = FeedQuerySerializer().fields
         return {**{str(name): str(name) == "types" for name in names}, "format": False}
 
@@ -151,12 +130,7 @@ class EventFeedView(ApiView):
         """Events after the cursor, oldest first: each comes once, and none is left out. An answer without has_more is
         the end for now: ask again later with its next_cursor. 410 where the cursor is too old.
         """
-        params: dict[str, Any] = {
-            name: request.query_params.get(name) for name in request.query_params if name != "types"
-        }
-        if types := request.query_params.getlist("types"):
-            params["types"] = types
-        query = FeedQuerySerializer(data=params)
+        query = FeedQuerySerializer(data=request.query_params)
         if not query.is_valid():
             raise BadQuery(query.errors)
         page = self._read(request, query.validated_data)
@@ -181,7 +155,8 @@ class EventFeedView(ApiView):
         except BadCursor as error:
             raise BadQuery({"cursor": ["This is no cursor of this feed."]}, code="invalid") from error
         except LostCursor as error:
-            raise CursorGone(error.code) from error
+            then = "Read all records again, then follow the feed from a new cursor (start=now)."
+            raise Refused(f"cursor_{error.code}", f"{LOST[error.code]} {then}") from error
 
 
 # Outgoing webhooks: the endpoints of other systems, and the log of what they were sent.
@@ -214,7 +189,6 @@ class WebhookEndpointSerializer(KnownFieldsMixin, serializers.ModelSerializer[We
         read_only_fields = fields[5:]
 
     def validate_address(self, value: str) -> str:
-        """An address to which something may be sent."""
         try:
             outgoing_webhooks.check_endpoint_address(value)
         except ActionError as why:
@@ -222,7 +196,6 @@ class WebhookEndpointSerializer(KnownFieldsMixin, serializers.ModelSerializer[We
         return value
 
     def validate_event_types(self, value: list[str]) -> list[str]:
-        """Each once."""
         return sorted(set(value))
 
 
@@ -259,17 +232,7 @@ class WebhookDeliverySerializer(serializers.ModelSerializer[WebhookDelivery]):
         read_only_fields = fields
 
 
-_ENDPOINT_FILTERS = (
-    *("address", "description", "enabled", "disabled_code", "disabled_at", "failing_since", "next_attempt"),
-    "created_at",
-)
-
-
-@filtered_by(
-    WebhookEndpoint,
-    _ENDPOINT_FILTERS,
-    order=("address", "enabled", "created_at", "disabled_at", "failing_since", "next_attempt"),
-)
+@filtered_by(WebhookEndpointSerializer)
 class EndpointFilter(FilterSet):  # type: ignore[misc]
     """The filters of endpoints."""
 
@@ -283,7 +246,6 @@ class EndpointFilter(FilterSet):  # type: ignore[misc]
     )
 
     def told_of(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
-        """Those that chose this type, or all types."""
         return queryset.filter(Q(event_types__contains=[value]) | Q(event_types=[]))
 
 
@@ -317,7 +279,6 @@ class WebhookEndpointViewSet(ShapedView, viewsets.ModelViewSet[WebhookEndpoint])
         )
 
     def perform_update(self, serializer: Any) -> None:
-        """Change it."""
         require_scope(self.request, TokenScope.READ)
         outgoing_webhooks.change_endpoint(serializer.instance, serializer.validated_data, self.request.user)
         serializer.instance.refresh_from_db()
@@ -325,7 +286,6 @@ class WebhookEndpointViewSet(ShapedView, viewsets.ModelViewSet[WebhookEndpoint])
         self._log(serializer.instance, f"Changed by the API: {fields}.")
 
     def perform_destroy(self, instance: WebhookEndpoint) -> None:
-        """Delete it."""
         # Before it is deleted: Django takes the key off the instance, and the line names it.
         self._log(instance, "Deleted by the API.")
         instance.delete()
@@ -353,12 +313,7 @@ class WebhookEndpointViewSet(ShapedView, viewsets.ModelViewSet[WebhookEndpoint])
         log_kind_action(self.request.user, WebhookEndpoint, sentence, key=endpoint.pk, name=str(endpoint))
 
 
-_DELIVERY_FILTERS = (
-    *("attempts", "status_code", "duration_ms", "created_at", "last_attempt", "next_attempt", "finished_at"),
-)
-
-
-@filtered_by(WebhookDelivery, ("endpoint", "state", "message_id", *_DELIVERY_FILTERS), order=("id", *_DELIVERY_FILTERS))
+@filtered_by(WebhookDeliverySerializer)
 class DeliveryFilter(FilterSet):  # type: ignore[misc]
     """The filters of the log."""
 
@@ -372,7 +327,6 @@ class DeliveryFilter(FilterSet):  # type: ignore[misc]
     is_test = TrueOrFalse(field_name="event", lookup_expr="isnull")
 
     def of_types(self, queryset: QuerySet[Any], name: str, value: list[str]) -> QuerySet[Any]:
-        """Those of these types; a test is of no event."""
         tests = Q(event=None) if PING in value else Q(pk__in=[])
         return queryset.filter(tests | Q(event__type__in=value))
 

@@ -10,7 +10,8 @@ from uuid import UUID
 from django.contrib.auth.models import User
 from django.contrib.postgres.aggregates import ArrayAgg
 from django.db.models import Count, Exists, Max, Min, OuterRef, QuerySet
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from django_filters.rest_framework import FilterSet
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound, PermissionDenied
@@ -19,8 +20,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from sync import registry
-from sync.api.lists import list_filter
-from sync.api.problems import MEDIA_TYPE, ProblemSerializer, refusal
+from sync.api.lists import filtered_by_columns
+from sync.api.problems import ProblemSerializer, or_conflict, refusal
 from sync.api.request_rules import UUID_REGEX, ApiView, ModelPermissions
 from sync.choices import TokenScope
 from sync.models import Decision
@@ -100,7 +101,6 @@ class UndoneSerializer(UndoPlanSerializer):
     decisions = serializers.SerializerMethodField()
 
     def get_decisions(self, undone: UndoResult) -> list[int]:
-        """The ids of its lines in the history."""
         return [line.pk for line in undone.lines]
 
 
@@ -127,10 +127,13 @@ class HistoryEntrySerializer(DecisionSerializer):
     monday_id = serializers.CharField(allow_null=True)
 
 
-# Undo.
-
-
-_UNDO_ANSWERS = {200: UndoneSerializer, (409, MEDIA_TYPE): OpenApiResponse(StaleUndoSerializer, description="Conflict")}
+_OF_BATCHES = {"entity_type": "entity_type", "at": "at"}
+_OF_ENTRIES = {
+    **{name: name for name in ("entity_id", "kind", "actor")},
+    "field": "key",
+    "monday_id": "remote_id",
+    "batch": "batch_id",
+}
 
 
 class UndoMixin(viewsets.GenericViewSet[Decision]):
@@ -141,16 +144,16 @@ class UndoMixin(viewsets.GenericViewSet[Decision]):
         raise NotImplementedError
 
     @extend_schema(responses=UndoPlanSerializer)
-    @action(detail=True, permission_classes=[IsAuthenticated])
-    def undo(self, request: Request, **kwargs: str) -> Response:
+    @action(detail=True, url_path="undo", permission_classes=[IsAuthenticated])
+    def undo_plan(self, request: Request, **kwargs: str) -> Response:
         """What an undo would write."""
         steps = plan_decision_undo(self._allowed(request))
         parts = {"done": [s for s in steps if not s.stale], "left": [s for s in steps if s.stale]}
         return Response(UndoPlanSerializer(parts).data)
 
-    @extend_schema(request=None, responses=_UNDO_ANSWERS)
-    @undo.mapping.post
-    def do_undo(self, request: Request, **kwargs: str) -> Response:
+    @extend_schema(request=None, responses=or_conflict(UndoneSerializer, StaleUndoSerializer))
+    @undo_plan.mapping.post
+    def undo(self, request: Request, **kwargs: str) -> Response:
         """Undo it in NPD, each value where it is unchanged; the next sync sends it to Monday. The rest is left alone;
         409 with the values of now where all of it is.
         """
@@ -180,7 +183,6 @@ class VisibleHistoryView(ApiView, UndoMixin):
     scope = TokenScope.OPERATE
 
     def get_queryset(self) -> QuerySet[Decision]:
-        """Those of types that aren't hidden."""
         hidden = {spec.entity_type for spec in registry.entities()} - visible_types(self.request.user)
         rows = super().get_queryset()
         return rows.exclude(entity_type__in=hidden) if hidden else rows
@@ -190,17 +192,10 @@ class HistoryViewSet(VisibleHistoryView):
     """The history of all records."""
 
     serializer_class = HistoryEntrySerializer
-    filterset_class = list_filter(
-        Decision,
-        ("entity_type", "entity_id", "kind", "actor", "at"),
-        field="key",
-        monday_id="remote_id",
-        batch="batch_id",
-    )
+    filterset_class = filtered_by_columns(Decision, {**_OF_ENTRIES, **_OF_BATCHES})(FilterSet)
     lookup_value_regex = "[0-9]{1,18}"
 
     def decisions(self) -> Sequence[Decision]:
-        """One."""
         return list(Decision.objects.filter(pk=self.kwargs["pk"]))
 
     def list(self, request: Request) -> Response:
@@ -236,12 +231,11 @@ class HistoryBatchViewSet(VisibleHistoryView):
     """Batches: what one pass, or one undo, did."""
 
     serializer_class = BatchSerializer
-    filterset_class = list_filter(Decision, ("entity_type", "at"))  # of a batch its first entry
+    filterset_class = filtered_by_columns(Decision, _OF_BATCHES)(FilterSet)  # of a batch its first entry
     lookup_field = "batch_id"
     lookup_value_regex = UUID_REGEX
 
     def decisions(self) -> Sequence[Decision]:
-        """All of it that can be undone."""
         return list(decisions_of_batch(UUID(self.kwargs["batch_id"])))
 
     def list(self, request: Request) -> Response:

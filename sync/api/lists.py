@@ -8,6 +8,7 @@ with `_since` (included) or `_before` (not included) cuts a range, as `_min` and
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,14 +25,17 @@ from django.db.models.expressions import OrderBy
 from django.db.models.functions import Lower
 from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import OpenApiParameter
+from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied
+from rest_framework.pagination import PageNumberPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import remove_query_param, replace_query_param
 
 from sync import registry
 from sync.api.problems import BadQuery
-from sync.api.request_rules import ApiView, EntityType, Moment, PagePagination, StableOrdering, TrueOrFalse
+from sync.api.request_rules import ApiView, EntityType, Moment, StableOrdering, TrueOrFalse
+from sync.kernel.db import OneScanPaginator
 from sync.models import SyncedModel
 from sync.reconcile.field_values import canonical_expression, canonical_value
 from sync.registry import may_view
@@ -56,7 +60,6 @@ class SaidAsMatched(django_filters.CharFilter):  # type: ignore[misc]
     """A filter by the field that records and items are matched by, compared as the sync compares it."""
 
     def filter(self, queryset: QuerySet[Any], value: Any) -> QuerySet[Any]:
-        """The records that say this; the index of the match is asked."""
         if not value:
             return queryset
         key = str(canonical_value(queryset.model.entity_type(), self.field_name, value))
@@ -69,44 +72,42 @@ class SaidAsMatched(django_filters.CharFilter):  # type: ignore[misc]
 Filters = dict[str, django_filters.Filter]
 
 
-def filters_of(model: type[models.Model], names: Iterable[str], *, matched: str | None = None) -> Filters:
-    """The filters of these columns, by what each holds; of JSON there is none.
+def filters_of(model: type[models.Model], columns: Mapping[str, str], *, matched: str | None = None) -> Filters:
+    """The filters of these columns, each by the name that it has here, by what it holds; of JSON there is none.
 
     `matched` is the one that is compared as the sync compares it.
     """
     found: Filters = {}
-    for name in names:
-        field = model._meta.get_field(name)
+    for name, column in columns.items():
+        field = model._meta.get_field(column)
         assert isinstance(field, models.Field)
-        label = str(field.verbose_name).capitalize()
-        if name == "entity_type":
-            found[name] = EntityType(field_name=name, label=label)
-        elif name == matched:
+        given = {"field_name": column, "label": str(field.verbose_name).capitalize()}
+        if column == "entity_type":
+            found[name] = EntityType(**given)
+        elif column == matched:
             said = "Compared as the sync compares it: without spaces around it, in any case."
-            found[name] = SaidAsMatched(field_name=name, label=label, help_text=said)
+            found[name] = SaidAsMatched(help_text=said, **given)
         elif isinstance(field, models.DateField):
             is_moment = isinstance(field, models.DateTimeField)
             made, what = (Moment, "time") if is_moment else (Day, "day")
             stem = name.removesuffix("_at") if is_moment else name
-            found |= {} if is_moment else {name: Day(field_name=name, label=label)}
-            found[f"{stem}_since"] = made(
-                field_name=name, lookup_expr="gte", label=label, help_text=f"`{name}` at this {what} or later."
-            )
-            found[f"{stem}_before"] = made(
-                field_name=name, lookup_expr="lt", label=label, help_text=f"`{name}` before this {what}."
-            )
-        elif (one := _filter_by_value(field, label)) is not None:
+            found |= {} if is_moment else {name: Day(**given)}
+            said = f"`{name}` at this {what} or later."
+            found[f"{stem}_since"] = made(lookup_expr="gte", help_text=said, **given)
+            found[f"{stem}_before"] = made(lookup_expr="lt", help_text=f"`{name}` before this {what}.", **given)
+        elif (one := _filter_by_value(field, given)) is not None:
             found[name] = one
             if isinstance(field, models.DecimalField | models.FloatField) and not field.choices:
-                for end, lookup, said in (("min", "gte", "more"), ("max", "lte", "less")):
-                    found[f"{name}_{end}"] = django_filters.NumberFilter(
-                        field_name=name, lookup_expr=lookup, label=label, help_text=f"`{name}` of this or {said}."
-                    )
+                for end, lookup, word in (("min", "gte", "more"), ("max", "lte", "less")):
+                    said = f"`{name}` of this or {word}."
+                    found[f"{name}_{end}"] = django_filters.NumberFilter(lookup_expr=lookup, help_text=said, **given)
     return found
 
 
-def _filter_by_value(field: Any, label: str) -> django_filters.Filter | None:
-    given = {"field_name": field.get_attname(), "label": label}
+def _filter_by_value(field: Any, given: dict[str, str]) -> django_filters.Filter | None:
+    given = {**given, "field_name": field.get_attname()}
+    if isinstance(field, models.JSONField):
+        return None
     if field.choices:
         said = "May be given several times."
         return django_filters.MultipleChoiceFilter(choices=[*field.choices], help_text=said, **given)
@@ -138,36 +139,43 @@ FilterClass = TypeVar("FilterClass", bound=type[FilterSet])
 
 
 def filtered_by(
-    model: type[models.Model], names: Iterable[str], *, order: Iterable[str] = (), **renamed: str
+    serializer: type[serializers.ModelSerializer[Any]], *, order: bool = True
 ) -> Callable[[FilterClass], FilterClass]:
-    """Add the filters of these columns to a class, and an order by those of `order` that have one.
+    """Add to a class the filters of every column that these answers show, and the order by them."""
+    return filtered_by_columns(serializer.Meta.model, _columns_of(serializer), order=order)
 
-    `renamed` has the column of each that has another name here.
-    """
-    found = filters_of(model, names)
-    for name, column in renamed.items():
-        [found[name]] = filters_of(model, [column]).values()
-    ordering = {"ordering": ordering_of(model, order)} if order else {}
+
+def filtered_by_columns(
+    model: type[models.Model], columns: Mapping[str, str], *, order: bool = False
+) -> Callable[[FilterClass], FilterClass]:
+    """The same of these columns, by the names that they have here."""
+    made: Filters = {**filters_of(model, columns), **({"ordering": ordering_of(model, columns)} if order else {})}
 
     def extend(base: FilterClass) -> FilterClass:
-        more = {name: one for name, one in found.items() if name not in base.base_filters}
-        return cast("FilterClass", type(base.__name__, (base,), {"__doc__": base.__doc__, **more, **ordering}))
+        more = {name: one for name, one in made.items() if name not in base.base_filters}
+        return cast("FilterClass", type(base.__name__, (base,), {"__doc__": base.__doc__, **more}))
 
     return extend
 
 
-def list_filter(
-    model: type[models.Model], names: Iterable[str], *, order: Iterable[str] = (), **renamed: str
-) -> type[FilterSet]:
+def list_filter(serializer: type[serializers.ModelSerializer[Any]]) -> type[FilterSet]:
     """The filters of a list that has none but those of its columns."""
-    made: type[FilterSet] = filtered_by(model, names, order=order, **renamed)(FilterSet)
+    made: type[FilterSet] = filtered_by(serializer)(FilterSet)
     return made
 
 
-def ordering_of(model: type[models.Model], names: Iterable[str], **renamed: str) -> StableOrdering:
-    """The order by any of these columns that has one; `renamed` has the column of each that has another name here."""
-    ordered = [name for name in names if name not in renamed and _has_order(model._meta.get_field(name))]
-    return StableOrdering(fields=[*((name, name) for name in ordered), *((to, name) for name, to in renamed.items())])
+def _columns_of(serializer: Any) -> dict[str, str]:
+    """The column of each member that is one; what may quote a record is told by no filter."""
+    columns = {field.name for field in serializer.Meta.model._meta.concrete_fields}
+    sources = {name: one.source or name for name, one in serializer._declared_fields.items()}
+    shown = {name: str(sources.get(name, name)) for name in serializer.Meta.fields}
+    return {name: column for name, column in shown.items() if column in columns - {*getattr(serializer, "quoting", ())}}
+
+
+def ordering_of(model: type[models.Model], columns: Mapping[str, str]) -> StableOrdering:
+    """The order by any of these columns that has one, by the name that it has here."""
+    ordered = {name: column for name, column in columns.items() if _has_order(model._meta.get_field(column))}
+    return StableOrdering(fields=[(column, name) for name, column in ordered.items()])
 
 
 def _has_order(field: Any) -> bool:
@@ -210,11 +218,9 @@ class OrderTerm:
 
     @property
     def name(self) -> str:
-        """The column's name in queries."""
         return self.field.get_attname()
 
     def same(self, value: Any) -> Q:
-        """Rows with this value."""
         return Q(**{f"{self.name}__isnull": True}) if value is None else Q(**{self.name: value})
 
     def behind(self, value: Any, *, or_same: bool = False) -> Q:
@@ -237,13 +243,20 @@ def rows_behind(terms: Sequence[OrderTerm], values: Sequence[Any]) -> Q:
     return first.behind(value, or_same=True) & (found | (first.same(value) & rows_behind(rest, others)))
 
 
-class Pages(PagePagination):
+_NUMBER = re.compile("0*[1-9][0-9]{0,8}")
+
+
+class Pages(PageNumberPagination):
     """Pages by number with their `count`; or by cursor, without it: as fast at the end of the list as at its beginning.
 
-    By cursor each row that keeps its place is given exactly once, whatever is added, changed or deleted meanwhile.
+    By cursor each row that keeps its place is given exactly once, whatever is added, changed or deleted meanwhile. A
+    `page_size` over 500 is cut to 500, one that is no number is refused.
     """
 
-    parameters: ClassVar[tuple[str, ...]] = (*PagePagination.parameters, "pagination", "cursor")
+    parameters: ClassVar[tuple[str, ...]] = ("page", "page_size", "pagination", "cursor")
+    page_size = 50
+    page_size_query_param = "page_size"
+    max_page_size = 500
     by_cursor = False
     after: str | None = None
 
@@ -251,7 +264,12 @@ class Pages(PagePagination):
         """The requested page; raises BadQuery (400), and NotFound where there is no such page."""
         asked = request.query_params
         self.by_cursor = "cursor" in asked or asked.get("pagination") == "cursor"
-        errors = {}
+        errors = {
+            name: ["This is no whole number from 1 on."]
+            for name in ("page", "page_size")
+            if (value := asked.get(name)) is not None and not _NUMBER.fullmatch(value)
+            if (name, value) != ("page", "last")
+        }
         if asked.get("pagination", "page") not in ("page", "cursor"):
             errors["pagination"] = ["Say page or cursor."]
         if "cursor" in asked and asked.get("pagination") == "page":
@@ -260,11 +278,12 @@ class Pages(PagePagination):
             errors["page"] = ["Pages by cursor have no numbers. Leave out page, or cursor and pagination."]
         if errors:
             raise BadQuery(errors, code="invalid")
-        if not self.by_cursor:
-            return super().paginate_queryset(queryset, request, view)
-        self.request = request
-        self.check_numbers(request)
-        return self._rows_behind_cursor(queryset, request)
+        if self.by_cursor:
+            self.request = request
+            return self._rows_behind_cursor(queryset, request)
+        if asked.get("search"):
+            self.django_paginator_class = OneScanPaginator
+        return super().paginate_queryset(queryset, request, view)
 
     def _rows_behind_cursor(self, queryset: QuerySet[Any], request: Request) -> list[Any]:
         order = [*(queryset.query.order_by or queryset.model._meta.ordering)]
@@ -293,7 +312,6 @@ class Pages(PagePagination):
         return [one.field.to_python(value) for one, value in zip(terms, values, strict=True)]
 
     def get_next_link(self) -> str | None:
-        """The address of the next page."""
         if not self.by_cursor:
             found: str | None = super().get_next_link()
             return found
@@ -301,7 +319,6 @@ class Pages(PagePagination):
         return replace_query_param(here, "cursor", self.after) if self.after else None
 
     def get_paginated_response(self, data: Any) -> Response:
-        """The page; its neighbours also as the header `Link` (RFC 8288)."""
         following = self.get_next_link()
         if self.by_cursor:
             preceding, answer = None, Response({"next": following, "previous": None, "results": data})
@@ -313,14 +330,16 @@ class Pages(PagePagination):
         return answer
 
     def get_paginated_response_schema(self, schema: Any) -> Any:
-        """The page, whose `count` pages by cursor leave out."""
         found = super().get_paginated_response_schema(schema)
-        found["required"] = ["results"]
-        found["properties"]["count"]["description"] = "How many there are; left out of pages by cursor."
+        # In words of OpenAPI 3.1: DRF's `nullable` is one of 3.0.
+        for neighbour in ("next", "previous"):
+            found["properties"][neighbour] = {"type": ["string", "null"], "format": "uri"}
+        if "cursor" in self.parameters:
+            found["required"] = ["results"]
+            found["properties"]["count"]["description"] = "How many there are; left out of pages by cursor."
         return found
 
     def get_schema_operation_parameters(self, view: Any) -> Any:
-        """The parameters, with those of pages by cursor."""
         about = {
             "pagination": "`cursor` asks for pages by cursor; follow `next`. They have no `count`, cost the same "
             "wherever in the list, and skip and repeat nothing when the list changes meanwhile.",
@@ -331,7 +350,14 @@ class Pages(PagePagination):
             for name, text in about.items()
         ]
         more[0]["schema"] = {"type": "string", "enum": ["page", "cursor"]}
-        return [*super().get_schema_operation_parameters(view), *more]
+        by_number = super().get_schema_operation_parameters(view)
+        return [*by_number, *more] if "cursor" in self.parameters else by_number
+
+
+class NumberedPages(Pages):
+    """Pages by number alone, of rows that no queryset gives."""
+
+    parameters = ("page", "page_size")
 
 
 Row = TypeVar("Row")
@@ -339,7 +365,7 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True)
 class CountedRows(Generic[Row]):
-    """Rows that no queryset gives, as PagePagination takes them: their number, and some of them by limit and offset."""
+    """Rows that no queryset gives, as NumberedPages takes them: their number, and some of them by limit and offset."""
 
     number: Callable[[], int]
     some: Callable[[int, int], Sequence[Row]]
@@ -371,13 +397,11 @@ class ShapedView(ApiView):
     expandable: ClassVar[tuple[str, ...]] = ()
 
     def query_parameters(self) -> dict[str, bool]:
-        """The parameters of this action."""
         more = ("fields", *(("expand",) if self.expandable else ()))
         return super().query_parameters() | (dict.fromkeys(more, False) if self.is_shaped else {})
 
     @property
     def is_shaped(self) -> bool:
-        """Whether the answers of this action can be."""
         return getattr(self, "action", "") in self.shaped
 
     def named_in(self, parameter: str, known: Collection[str]) -> list[str]:
@@ -390,7 +414,6 @@ class ShapedView(ApiView):
         return names
 
     def get_serializer(self, *args: Any, **kwargs: Any) -> Any:
-        """The serializer, cut to the fields that are asked for."""
         serializer: Any = super().get_serializer(*args, **kwargs)  # type: ignore[misc]  # of the view sets
         one = getattr(serializer, "child", serializer)
         if self.is_shaped and "fields" in self.request.query_params:
@@ -400,7 +423,6 @@ class ShapedView(ApiView):
         return serializer
 
     def expanded_serializers(self) -> Mapping[str, Any]:
-        """The serializer of the record that `expand` puts in place of its id, by the names of `expandable`."""
         return {}
 
     def shape_parameters(self) -> list[OpenApiParameter]:
@@ -432,7 +454,7 @@ def expand(
     rows: Sequence[dict[str, Any]],
     records: Sequence[SyncedModel],
     names: Sequence[str],
-    serializers: Mapping[type[SyncedModel], Any],
+    nested_by: Mapping[type[SyncedModel], Any],
     user: Any,
 ) -> None:
     """Put related records in place of their ids, in one query for each name; raises PermissionDenied.
@@ -447,7 +469,7 @@ def expand(
         if not may_view(user, target._meta.label_lower):
             raise PermissionDenied(f"You may not see {target._meta.verbose_name_plural}. Leave out expand={name}.")
         found = target._default_manager.in_bulk({getattr(one, field.attname) for one in records} - {None})
-        nested = serializers[target](list(found.values()), many=True)
+        nested = nested_by[target](list(found.values()), many=True)
         for left_out in NOT_EXPANDED:
             nested.child.fields.pop(left_out)
         answered = dict(zip(found, nested.data, strict=True))

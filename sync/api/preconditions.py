@@ -25,14 +25,14 @@ from django.db import connection, transaction
 from django.http import HttpResponse, HttpResponseBase
 from django.utils.crypto import salted_hmac
 from drf_spectacular.utils import OpenApiParameter
-from rest_framework import exceptions, serializers
+from rest_framework import serializers
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from sync import registry
-from sync.api.problems import BadQuery, PreconditionFailed
+from sync.api.problems import BadQuery, Refused
 from sync.api.token_auth import has_scope
 from sync.choices import TokenScope
 from sync.clock import sync_now
@@ -45,59 +45,16 @@ from sync.records.external_ids import advisory_key, lock_values
 HEADER, REPLAYED = "Idempotency-Key", "Idempotent-Replayed"
 LIFETIME = timedelta(hours=24)
 RETRY_SECONDS = 1
+FAILED = "precondition_failed"
 KEPT_HEADERS = ("Location", "ETag")
 _KEY = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
 
 
-class BadKey(exceptions.APIException):
-    """The header holds no key."""
-
-    status_code = HTTPStatus.BAD_REQUEST
-    default_detail = (
-        "An Idempotency-Key has 1 to 255 printable ASCII characters. Take a new UUID for each thing to be done."
-    )
-    default_code = "bad_idempotency_key"
-
-
-class KeyReused(exceptions.APIException):
-    """The key has been used for another request."""
-
-    status_code = HTTPStatus.UNPROCESSABLE_ENTITY
-    default_detail = (
-        "Another body or query was sent here under this Idempotency-Key. Nothing was done. Repeat that request as it "
-        "was, or take a new key for this one."
-    )
-    default_code = "idempotency_key_reused"
-
-
-class InProgress(exceptions.APIException):
-    """The first request under this key isn't done yet."""
-
-    status_code = HTTPStatus.CONFLICT
-    default_detail = "A request under this Idempotency-Key is being done. Wait a second, then send this one again."
-    default_code = "idempotency_in_progress"
-    wait = RETRY_SECONDS  # becomes Retry-After
-
-
-class AnswerNotKept(exceptions.APIException):
-    """It was done, and what it answered was a secret."""
-
-    status_code = HTTPStatus.CONFLICT
-    default_detail = (
-        "The request under this Idempotency-Key was done. Its answer showed a secret, which isn't kept. If you didn't "
-        "get it, delete what was made, then make it again under a new key."
-    )
-    default_code = "idempotency_answer_not_kept"
-
-
-NOT_KEPT_OF_ROTATION = (
-    "The request under this Idempotency-Key was done. Its answer showed a secret, which isn't kept. If you didn't get "
-    "it, rotate again under a new key."
-)
+NOT_KEPT = "It was done under this Idempotency-Key. Its answer showed a secret, which isn't kept. If you lack it, "
 
 
 def watch_repeats(view: APIView, request: Request) -> None:
-    """Let the view's POST be done once for its Idempotency-Key, where it bears one; raises BadKey.
+    """Let the view's POST be done once for its Idempotency-Key, where it bears one; raises Refused.
 
     Called when the caller is known and allowed: nobody gets an answer that isn't theirs.
     """
@@ -105,7 +62,10 @@ def watch_repeats(view: APIView, request: Request) -> None:
     if request.method != "POST" or key is None or handler is None:
         return
     if not _KEY.fullmatch(key):
-        raise BadKey
+        raise Refused(
+            "bad_idempotency_key",
+            "An Idempotency-Key has 1 to 255 printable ASCII characters. Take a new UUID for each thing to be done.",
+        )
     view.post = partial(_answer_once, view, handler, key)  # type: ignore[attr-defined]  # DRF looks it up next
 
 
@@ -118,7 +78,11 @@ def _answer_once(
     fingerprint = _fingerprint(request)
     with transaction.atomic():
         if not _try_lock(advisory_key("idempotency", str(request.user.pk), address, key)):
-            raise InProgress
+            raise Refused(
+                "idempotency_in_progress",
+                "A request under this Idempotency-Key is being done. Wait a second, then send this one again.",
+                wait=RETRY_SECONDS,
+            )
         stored = StoredAnswer.objects.filter(**whose).first()
         if stored is not None and stored.at > sync_now() - LIFETIME:
             return _replay(stored, fingerprint)
@@ -153,9 +117,15 @@ def _try_lock(key: int) -> bool:
 
 def _replay(stored: StoredAnswer, fingerprint: str) -> HttpResponse:
     if stored.fingerprint != fingerprint:
-        raise KeyReused
+        raise Refused(
+            "idempotency_key_reused",
+            "Another body or query was sent here under this Idempotency-Key. Nothing was done. Repeat that request as "
+            "it was, or take a new key for this one.",
+        )
     if stored.body is None:
-        raise AnswerNotKept if stored.status == HTTPStatus.CREATED else AnswerNotKept(NOT_KEPT_OF_ROTATION)
+        made = "delete what was made, then make it again under a new key."
+        what_to_do = made if stored.status == HTTPStatus.CREATED else "rotate again under a new key."
+        raise Refused("idempotency_answer_not_kept", NOT_KEPT + what_to_do)
     headers = {**stored.headers, REPLAYED: "true"}
     return HttpResponse(stored.body, status=stored.status, content_type=stored.content_type, headers=headers)
 
@@ -234,18 +204,14 @@ def matches_etag(if_match: str, etag: str) -> bool:
 
 
 def check_tag(if_match: str | None, record: SyncedModel) -> None:
-    """Compare a tag that a caller read with the record, whose row must be locked; raises PreconditionFailed."""
+    """Compare a tag that a caller read with the record, whose row must be locked; raises Refused (412)."""
     # Compared under the row's lock, so that nobody can change the record in between.
     if if_match is not None and not matches_etag(if_match, etag_of(record)):
-        raise PreconditionFailed(
+        raise Refused(
+            FAILED,
             f"“{record}” ({record.entity_type()} {record.pk}) changed since you read it; nothing was done. "
-            "GET it again, make your change on what it says now, and send that with the new ETag in If-Match."
+            "GET it again, make your change on what it says now, and send that with the new ETag in If-Match.",
         )
-
-
-def check_precondition(request: Request, record: SyncedModel) -> None:
-    """Compare If-Match with the record, whose row must be locked; raises PreconditionFailed (412)."""
-    check_tag(request.headers.get("If-Match"), record)
 
 
 def check_upsert_precondition(request: Request, record: SyncedModel | None, number: int) -> None:
@@ -256,17 +222,18 @@ def check_upsert_precondition(request: Request, record: SyncedModel | None, numb
     if_none_match = request.headers.get("If-None-Match")
     if number > 1:
         if if_none_match is not None and if_none_match.strip() == "*":
-            raise PreconditionFailed(f"{number} records fit already; nothing was done. Look at them first.")
+            raise Refused(FAILED, f"{number} records fit already; nothing was done. Look at them first.")
         return
     if record is None:
         if "If-Match" in request.headers:
-            raise PreconditionFailed("There is no such record, so it isn't the one that you read; nothing was done.")
+            raise Refused(FAILED, "There is no such record, so it isn't the one that you read; nothing was done.")
         return
-    check_precondition(request, record)
+    check_tag(request.headers.get("If-Match"), record)
     if if_none_match is not None and matches_etag(if_none_match, etag_of(record)):
-        raise PreconditionFailed(
+        raise Refused(
+            FAILED,
             f"There is “{record}” ({record.entity_type()} {record.pk}) already; nothing was done. Leave out "
-            "If-None-Match to change it."
+            "If-None-Match to change it.",
         )
 
 

@@ -17,6 +17,7 @@ from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.db import IntegrityError
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from drf_spectacular.utils import OpenApiResponse
 from drf_standardized_errors.formatter import ExceptionFormatter
 from drf_standardized_errors.handler import ExceptionHandler
 from drf_standardized_errors.types import ErrorResponse
@@ -30,8 +31,8 @@ from sync.kernel.db import gave_way
 from sync.kernel.humanize import shorten
 
 # Every code that the API answers: what it means, what to do, with which HTTP code.
-# A code is added here before it is answered, and is never renamed: programs branch on it. The pages and the list
-# in docs/reference/problems.md are made of this.
+# A code is added here before it is answered, and is never renamed: programs branch on it. The pages at
+# /api/problems/ are made of this.
 
 
 @dataclass(frozen=True)
@@ -45,104 +46,95 @@ class ProblemKind:
 
     @property
     def phrase(self) -> str:
-        """The HTTP code with its name."""
         return f"{self.status} {HTTPStatus(self.status).phrase}"
 
 
+def _kinds(status: int, *rows: tuple[str, str, str]) -> dict[str, ProblemKind]:
+    return {code: ProblemKind(code, status, meaning, act) for code, meaning, act in rows}
+
+
 KINDS = {
-    kind.code: kind
-    for kind in (
-        # 400: the request itself.
-        ProblemKind("invalid", 400, "A value or a parameter is refused.", "Correct what `errors` names."),
-        ProblemKind("parse_error", 400, "The body can't be read.", "Send JSON in UTF-8, not too deeply nested."),
-        ProblemKind("not_text", 400, "The address or a form is not text in UTF-8.", "Correct its encoding."),
-        ProblemKind(
-            "bad_idempotency_key", 400, "The Idempotency-Key is no key.", "Send 1 to 255 printable ASCII characters."
-        ),
-        ProblemKind("not_configured", 400, "Monday isn't connected, or the type has no board.", "Finish the set-up."),
-        ProblemKind("no_scope", 400, "A token needs a scope.", "Name one at least."),
-        ProblemKind("expired", 400, "A new token can't have expired.", "Give a later time."),
-        ProblemKind("long_grace", 400, "The old text can't stay valid that long.", "24 hours at most."),
-        ProblemKind("not_json", 400, "The webhook's body is not JSON.", "Send JSON."),
-        ProblemKind("not_an_event", 400, "The webhook's body is not an event.", "Send one of Monday's."),
-        ProblemKind("address", 400, "Nothing may be sent to the address.", "Correct it."),
-        # 401: who asks.
-        ProblemKind("not_authenticated", 401, "Nothing says who asks.", "Send `Authorization: Bearer …` with a token."),
-        ProblemKind("invalid_token", 401, "There is no such token.", "Check the token, or make a new one."),
-        ProblemKind("expired_token", 401, "The token has expired.", "Make a new one."),
-        ProblemKind("revoked_token", 401, "The token was revoked, or replaced by a rotation.", "Make a new one."),
-        ProblemKind("inactive_user", 401, "The token's user is switched off.", "Ask an administrator."),
-        ProblemKind("authentication_failed", 401, "Who asks can't be told.", "Check the credentials."),
-        ProblemKind("wrong_secret", 401, "The scheduler's secret is wrong.", "Send CRON_SECRET."),
-        ProblemKind("metrics_token", 401, "The secret is wrong.", "Send METRICS_TOKEN as Bearer."),
-        ProblemKind("wrong_token", 401, "The address doesn't end with the webhook token.", "Run monday_setup."),
-        ProblemKind("unsigned", 401, "The webhook is not signed.", "Sign it, or use the address with the token."),
-        ProblemKind("bad_signature", 401, "The webhook's signature is wrong, or its time is over.", "Sign it again."),
-        # 403: what one may.
-        ProblemKind("permission_denied", 403, "You may not do this.", "Ask an administrator for the permission."),
-        ProblemKind("insufficient_scope", 403, "The token is not for this.", "Use a token with the scope it names."),
-        ProblemKind(
-            "second_factor", 403, "The session lacks its second factor.", "Confirm it on a page, or use a token."
-        ),
-        ProblemKind("closed", 403, "The address is closed.", "Set its secret."),
-        ProblemKind("beyond_own_scopes", 403, "The token has less scopes than that one.", "Use another token."),
-        ProblemKind("beyond_own_expiry", 403, "The token expires earlier than that one.", "Give an earlier time."),
-        ProblemKind("not_own_token", 403, "The token has not made that one.", "Use that token, or the page."),
-        # 404 to 406: what is asked for.
-        ProblemKind("not_found", 404, "There is nothing at this address.", "Check the id, or the page's number."),
-        ProblemKind("method_not_allowed", 405, "The address doesn't take this method.", "See the header Allow."),
-        ProblemKind("not_acceptable", 406, "The format asked for isn't there.", "Accept application/json."),
-        # 409 to 412: how things are by now.
-        ProblemKind("conflict", 409, "It doesn't fit how things are by now.", "Read it again, then repeat."),
-        ProblemKind("stale", 409, "The values are others by now.", "Choose for those in `current`."),
-        ProblemKind("not_waiting", 409, "It doesn't wait for this any more.", "Read the conflict again."),
-        ProblemKind("ambiguous", 409, "Several records fit.", "Choose one of the ids that `detail` names."),
-        ProblemKind(
-            "external_id_taken",
-            409,
-            "The external id is another record's.",
-            "Take it away there first, or send another.",
-        ),
-        ProblemKind(
+    **_kinds(
+        400,
+        ("invalid", "A value or a parameter is refused.", "Correct what `errors` names."),
+        ("parse_error", "The body can't be read.", "Send JSON in UTF-8, not too deeply nested."),
+        ("not_text", "The address or a form is not text in UTF-8.", "Correct its encoding."),
+        ("bad_idempotency_key", "The Idempotency-Key is no key.", "Send 1 to 255 printable ASCII characters."),
+        ("not_configured", "Monday isn't connected, or the type has no board.", "Finish the set-up."),
+        ("no_scope", "A token needs a scope.", "Name one at least."),
+        ("expired", "A new token can't have expired.", "Give a later time."),
+        ("long_grace", "The old text can't stay valid that long.", "24 hours at most."),
+        ("not_json", "The webhook's body is not JSON.", "Send JSON."),
+        ("not_an_event", "The webhook's body is not an event.", "Send one of Monday's."),
+        ("address", "Nothing may be sent to the address.", "Correct it."),
+    ),
+    **_kinds(
+        401,
+        ("not_authenticated", "Nothing says who asks.", "Send `Authorization: Bearer …` with a token."),
+        ("invalid_token", "There is no such token.", "Check the token, or make a new one."),
+        ("expired_token", "The token has expired.", "Make a new one."),
+        ("revoked_token", "The token was revoked, or replaced by a rotation.", "Make a new one."),
+        ("inactive_user", "The token's user is switched off.", "Ask an administrator."),
+        ("authentication_failed", "Who asks can't be told.", "Check the credentials."),
+        ("wrong_secret", "The scheduler's secret is wrong.", "Send CRON_SECRET."),
+        ("metrics_token", "The secret is wrong.", "Send METRICS_TOKEN as Bearer."),
+        ("wrong_token", "The address doesn't end with the webhook token.", "Run monday_setup."),
+        ("unsigned", "The webhook is not signed.", "Sign it, or use the address with the token."),
+        ("bad_signature", "The webhook's signature is wrong, or its time is over.", "Sign it again."),
+    ),
+    **_kinds(
+        403,
+        ("permission_denied", "You may not do this.", "Ask an administrator for the permission."),
+        ("insufficient_scope", "The token is not for this.", "Use a token with the scope it names."),
+        ("second_factor", "The session lacks its second factor.", "Confirm it on a page, or use a token."),
+        ("closed", "The address is closed.", "Set its secret."),
+        ("beyond_own_scopes", "The token has less scopes than that one.", "Use another token."),
+        ("beyond_own_expiry", "The token expires earlier than that one.", "Give an earlier time."),
+        ("not_own_token", "The token has not made that one.", "Use that token, or the page."),
+    ),
+    **_kinds(404, ("not_found", "There is nothing at this address.", "Check the id, or the page's number.")),
+    **_kinds(405, ("method_not_allowed", "The address doesn't take this method.", "See the header Allow.")),
+    **_kinds(406, ("not_acceptable", "The format asked for isn't there.", "Accept application/json.")),
+    **_kinds(
+        409,
+        ("conflict", "It doesn't fit how things are by now.", "Read it again, then repeat."),
+        ("stale", "The values are others by now.", "Choose for those in `current`."),
+        ("not_waiting", "It doesn't wait for this any more.", "Read the conflict again."),
+        ("ambiguous", "Several records fit.", "Choose one of the ids that `detail` names."),
+        ("external_id_taken", "The external id is another record's.", "Take it away there first, or send another."),
+        (
             "possible_duplicate",
-            409,
-            "`unique` was asked, and another record says the same.",
-            "Change that one, or send it without `unique`.",
+            "Another record says the same, and `unique` was asked.",
+            "Change that, or drop `unique`.",
         ),
-        ProblemKind("named_twice", 409, "A bulk names the record twice.", "Send one operation for each."),
-        ProblemKind(
-            "idempotency_in_progress", 409, "The first request under the key isn't done.", "Repeat it after a second."
-        ),
-        ProblemKind(
+        ("named_twice", "A bulk names the record twice.", "Send one operation for each."),
+        ("idempotency_in_progress", "The first request under the key isn't done.", "Repeat it after a second."),
+        (
             "idempotency_answer_not_kept",
-            409,
-            "It was done, and its answer was a secret that isn't kept.",
+            "It was done; its answer, a secret, isn't kept.",
             "Delete what was made and make it again, or rotate again, under a new key.",
         ),
-        ProblemKind("too_many", 409, "There are as many as there may be.", "Delete one first."),
-        ProblemKind("in_progress", 409, "It is on its way just now.", "Repeat it in a minute."),
-        ProblemKind("endpoint_off", 409, "The endpoint is switched off.", "Switch it on first."),
-        ProblemKind("cursor_expired", 410, "The cursor is older than the events kept.", "Read all records again."),
-        ProblemKind("since_expired", 410, "Deletions since then are not all kept.", "Read all records again."),
-        ProblemKind("cursor_unknown", 410, "The cursor is of another database.", "Read all records again."),
-        ProblemKind("precondition_failed", 412, "The record changed since you read it.", "Read it again, then repeat."),
-        # 413 to 429: what can't be taken.
-        ProblemKind("too_large", 413, "The body is too large.", "Send less at once."),
-        ProblemKind("unsupported_media_type", 415, "The body is of another kind.", "Send the Content-Type declared."),
-        ProblemKind(
-            "idempotency_key_reused", 422, "Another request was sent under the key.", "Take a new key for this one."
-        ),
-        ProblemKind(
-            "bulk_refused",
-            422,
-            "A row of an atomic bulk is refused, so none was done.",
-            "Correct what `results` names.",
-        ),
-        ProblemKind("throttled", 429, "Too many requests.", "Wait as long as Retry-After says."),
-        # Ours, of type about:blank.
-        ProblemKind("error", 500, "We failed.", "Tell an administrator the `request_id`."),
-        ProblemKind("no_database", 503, "The database doesn't answer.", "Try again later."),
-    )
+        ("too_many", "There are as many as there may be.", "Delete one first."),
+        ("in_progress", "It is on its way just now.", "Repeat it in a minute."),
+        ("endpoint_off", "The endpoint is switched off.", "Switch it on first."),
+    ),
+    **_kinds(
+        410,
+        ("cursor_expired", "The cursor is older than the events kept.", "Read all records again."),
+        ("since_expired", "Deletions since then are not all kept.", "Read all records again."),
+        ("cursor_unknown", "The cursor is of another database.", "Read all records again."),
+    ),
+    **_kinds(412, ("precondition_failed", "The record changed since you read it.", "Read it again, then repeat.")),
+    **_kinds(413, ("too_large", "The body is too large.", "Send less at once.")),
+    **_kinds(415, ("unsupported_media_type", "The body is of another kind.", "Send the Content-Type declared.")),
+    **_kinds(
+        422,
+        ("idempotency_key_reused", "Another request was sent under the key.", "Take a new key for this one."),
+        ("bulk_refused", "A row of an atomic bulk is refused, so none was done.", "Correct what `results` names."),
+    ),
+    **_kinds(429, ("throttled", "Too many requests.", "Wait as long as Retry-After says.")),
+    **_kinds(500, ("error", "We failed.", "Tell an administrator the `request_id`.")),
+    **_kinds(503, ("no_database", "The database doesn't answer.", "Try again later.")),
 }
 """By their codes, ordered by their HTTP codes."""
 
@@ -179,7 +171,7 @@ VALUE_CODES = {
 
 
 def as_markdown() -> str:
-    """The two tables of docs/reference/problems.md."""
+    """The two tables of the page /api/problems/."""
     rows = [f"| `{kind.code}` | {kind.status} | {kind.meaning} | {kind.act} |" for kind in KINDS.values()]
     values = [f"| `{code}` | {meaning} |" for code, meaning in VALUE_CODES.items()]
     problems = ["| code | HTTP | means | what to do |", "| --- | --- | --- | --- |", *rows, ""]
@@ -195,12 +187,12 @@ CALLER_UNKNOWN = "Send an API token with the request, as in “Authorization: Be
 CHANGED_AT_ONCE = "Something else changed it at the same moment. Read it again, then repeat your change."
 
 
-class PreconditionFailed(exceptions.APIException):
-    """If-Match names an earlier state of the record."""
+class Refused(exceptions.APIException):
+    """A request that is not done, for the reason of a code of KINDS; `wait` becomes Retry-After, in seconds."""
 
-    status_code = HTTPStatus.PRECONDITION_FAILED
-    default_detail = "The record changed since you read it. Read it again, then repeat your change."
-    default_code = "precondition_failed"
+    def __init__(self, code: str, detail: str, *, wait: int | None = None) -> None:
+        super().__init__(detail, code)
+        self.status_code, self.wait = KINDS[code].status, wait
 
 
 class ActionProblem(exceptions.APIException):
@@ -212,14 +204,6 @@ class ActionProblem(exceptions.APIException):
             self.status_code = HTTPStatus.FORBIDDEN
         else:
             self.status_code = HTTPStatus.CONFLICT if isinstance(error, Conflict) else HTTPStatus.BAD_REQUEST
-
-
-class TooLarge(exceptions.APIException):
-    """The body is larger than this API reads."""
-
-    status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    default_detail = "The body is too large. Send less at once."
-    default_code = "too_large"
 
 
 class BadQuery(exceptions.ValidationError):
@@ -269,6 +253,11 @@ def refusal(code: str, detail: str, current: Any) -> Response:
     """A 409 that says how things are by now."""
     body = {**problem_body(HTTPStatus.CONFLICT, code, detail), "current": current}
     return Response(body, status=HTTPStatus.CONFLICT, content_type=MEDIA_TYPE)
+
+
+def or_conflict(answer: Any, conflict: Any) -> dict[Any, Any]:
+    """The answers, for the schema, of what may be refused with the values of now."""
+    return {200: answer, (409, MEDIA_TYPE): OpenApiResponse(conflict, description="Conflict")}
 
 
 def post_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -345,7 +334,7 @@ class ProblemHandler(ExceptionHandler):
             # In place: the exception carries what WWW-Authenticate says.
             exc.detail = exceptions.ErrorDetail(CALLER_UNKNOWN, exc.default_code)
         if isinstance(exc, RequestDataTooBig):
-            return TooLarge()
+            return Refused("too_large", "The body is too large. Send less at once.")
         if isinstance(exc, IntegrityError) or gave_way(exc):
             return ActionProblem(Conflict(CHANGED_AT_ONCE))
         if isinstance(exc, ActionError):
@@ -353,7 +342,6 @@ class ProblemHandler(ExceptionHandler):
         return super().convert_known_exceptions(exc)
 
     def format_exception(self, exc: exceptions.APIException) -> dict[str, Any]:
-        """The problem's members."""
         body: dict[str, Any] = ProblemFormatter(exc, self.context, self.exc).run()
         return body
 

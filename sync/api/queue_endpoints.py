@@ -1,33 +1,46 @@
-"""The queue by API: jobs and counts; retry, cancel and discard of one job or of all that match; pauses."""
+"""The queue and how sync stands, by API: jobs with retry, cancel and discard of one or of all that match; pauses; the
+sync state of everything in the ledger; and all in figures.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import Any, ClassVar
 
+import django_filters
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django_filters.rest_framework import FilterSet
-from drf_spectacular.utils import extend_schema
-from rest_framework import serializers, status, viewsets
+from drf_spectacular.utils import extend_schema, extend_schema_field
+from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
-from rest_framework.permissions import SAFE_METHODS, BasePermission
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from sync.api.board_endpoints import records_in_numbers
 from sync.api.lists import ShapedView, filtered_by, list_filter
-from sync.api.request_rules import KnownFieldsMixin, ModelPermissions, QuotingMixin, TrueOrFalse, act
-from sync.choices import QueueDirection, TokenScope
+from sync.api.problems import BadQuery
+from sync.api.request_rules import ApiView, KnownFieldsMixin, ModelPermissions, QuotingMixin, TrueOrFalse, act, allowed
+from sync.choices import ApprovalState, LedgerDirection, QueueDirection, RecordSyncStatus, SyncStatus, TokenScope
+from sync.clock import sync_now
 from sync.kernel.action_errors import Conflict, PartiallyDone
-from sync.models import QueuePause, SyncQueue
+from sync.limits import breaker, metered_client, pass_budget, quota
+from sync.models import ApprovalRequest, QueuePause, SyncMetadata, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
+from sync.operations import attention
+from sync.operations.detect.comparison import latest_verification
 from sync.outbox.operate import BulkResult, expected_rows
 from sync.outbox.pauses import pause_target
 from sync.queue import SyncQueueService
+from sync.records import availability
 from sync.records.authors import log_queue_action
 from sync.records.item_links import unmatched_condition
+from sync.records.ledger_statistics import MAX_HOURS, Selection, statistics, with_served_status
+from sync.registry import known_text, visible_types
 
 
 class QueueRowSerializer(QuotingMixin, serializers.ModelSerializer[SyncQueue]):
@@ -83,28 +96,15 @@ class SteeredSerializer(serializers.Serializer[Any]):
     left = serializers.IntegerField(help_text="Other jobs, which it doesn't fit.")
 
 
-_FILTERED = ("operation", "priority", "attempts", "last_attempt", "next_retry", "created_at", "finished_at")
-
-
-@filtered_by(SyncQueue, ("status", "entity_type", "direction", "entity_id", *_FILTERED), monday_id="remote_id")
+@filtered_by(QueueRowSerializer, order=False)
 class QueueFilter(FilterSet):  # type: ignore[misc]
     """The filters of the queue."""
 
     unmatched_items = TrueOrFalse(
-        method="of_new_items", label="Unmatched items", help_text="true: only items that no record has yet."
+        method=lambda rows, _, of_items: rows.filter(unmatched_condition() if of_items else ~unmatched_condition()),
+        label="Unmatched items",
+        help_text="true: only items that no record has yet.",
     )
-
-    def of_new_items(self, queryset: QuerySet[Any], name: str, value: bool) -> QuerySet[Any]:
-        """Rows about unmatched items, or the others."""
-        return queryset.filter(unmatched_condition()) if value else queryset.exclude(unmatched_condition())
-
-
-@filtered_by(SyncQueue, (), order=("id", "status", *_FILTERED))
-class QueueListFilter(QueueFilter):
-    """The same with an order, which means nothing to an action on all that match."""
-
-
-# The queue: pending and failed jobs; retry, cancel and discard of one job or of all that match.
 
 
 _DONE_VERBS = {"retry": "Retried", "cancel": "Cancelled", "discard": "Discarded"}
@@ -112,12 +112,8 @@ JobAction = Callable[[int, str], SyncQueue]
 BulkAction = Callable[[QuerySet[SyncQueue], str], BulkResult]
 
 
-class MaySteer(BasePermission):
-    """For an action on one job or on many, by its own permission."""
-
-    def has_permission(self, request: Any, view: Any) -> bool:
-        """Whether the caller is known and may do it."""
-        return bool(request.user.is_authenticated) and is_allowed(request.user, QueueAction(_action_name(view.action)))
+MaySteer = allowed(lambda request, view: is_allowed(request.user, QueueAction(_action_name(view.action))))
+"""For an action on one job or on many, by its own permission."""
 
 
 _one = partial(act, responses=QueueRowSerializer, permission_classes=[MaySteer])
@@ -127,7 +123,7 @@ _all = partial(
     request=ExpectedSerializer,
     responses=SteeredSerializer,
     permission_classes=[MaySteer],
-    filterset_class=QueueFilter,
+    filterset_class=QueueFilter,  # an order means nothing to these
 )
 
 
@@ -136,7 +132,7 @@ class QueueViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
 
     queryset = SyncQueue.objects.order_by("-id")
     serializer_class = QueueRowSerializer
-    filterset_class: type[FilterSet] = QueueListFilter
+    filterset_class: type[FilterSet] = filtered_by(QueueRowSerializer)(QueueFilter)
     permission_classes = [ModelPermissions]
     narrowed: ClassVar[tuple[str, ...]] = ("list", "retry_all", "cancel_all", "discard_all")
     scope = TokenScope.OPERATE
@@ -204,11 +200,7 @@ class QueueViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
 
 
 def _action_name(action: str) -> str:
-    """The action's name for one row or many."""
     return action.removesuffix("_all")
-
-
-# Pauses by API: what is paused, pause, resume.
 
 
 PAUSED_DIRECTIONS = [("", "Both directions"), *QueueDirection.choices]
@@ -243,13 +235,12 @@ class PauseRequestSerializer(KnownFieldsMixin):
     )
 
 
-class MayPause(BasePermission):
-    """For whoever may see the queue, or pause it."""
-
-    def has_permission(self, request: Any, view: Any) -> bool:
-        """Whether the caller is known and may."""
-        needed = QueueAction.VIEW if request.method in SAFE_METHODS else QueueAction.PAUSE
-        return bool(request.user.is_authenticated) and is_allowed(request.user, needed)
+MayPause = allowed(
+    lambda request, view: is_allowed(
+        request.user, QueueAction.VIEW if request.method in SAFE_METHODS else QueueAction.PAUSE
+    )
+)
+"""For whoever may see the queue, or pause it."""
 
 
 class PauseViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[QueuePause]):
@@ -258,11 +249,7 @@ class PauseViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[QueuePause]):
     queryset = QueuePause.objects.order_by("entity_type", "direction")
     serializer_class = PauseSerializer
     # One of every board, or of both directions, is not among those of one.
-    filterset_class = list_filter(
-        QueuePause,
-        ("entity_type", "direction", "paused_by", "paused_at"),
-        order=("id", "entity_type", "direction", "paused_at"),
-    )
+    filterset_class = list_filter(PauseSerializer)
     permission_classes = [MayPause]
     scope = TokenScope.OPERATE
 
@@ -290,3 +277,291 @@ class PauseViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[QueuePause]):
             raise Conflict(f"Nobody paused {target}, so there is nothing to resume. See GET sync/pauses/.")
         log_queue_action(request.user, f"Resumed {target} by the API.")
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+# `sync/states/`: the sync state of everything in the ledger.
+
+
+class SyncStateSerializer(QuotingMixin, serializers.ModelSerializer[SyncMetadata]):
+    """The sync state of one thing; `monday_id` and `jira_id` are the remote id where the system is Monday, or Jira."""
+
+    quoting = ("last_error", "note", "conflicts")
+
+    monday_id = serializers.SerializerMethodField(help_text="The item, where the system is Monday.")
+    jira_id = serializers.CharField(read_only=True, allow_null=True)
+    sync_status = serializers.ChoiceField(source="served_status", choices=SyncStatus.choices, read_only=True)
+
+    class Meta:
+        model = SyncMetadata
+        fields = [
+            *("id", "system", "entity_type", "entity_id", "remote_id", "monday_id", "jira_id"),
+            *("sync_status", "sync_direction"),
+            *("last_sync_attempt", "last_successful_sync", "error_count", "last_error", "note", "sync_batch_id"),
+            *("content_hash", "conflicts", "conflict_opened_at", "conflict_resolved_at", "resolution_strategy"),
+            *("sync_duration_ms", "api_calls_count", "local_modified", "remote_modified"),
+        ]
+        read_only_fields = fields
+
+    def get_monday_id(self, row: SyncMetadata) -> str | None:
+        return row.remote_id if row.system == "monday" else None
+
+
+STALE = "Only those whose last success is longer ago, or never was; skipped ones are never stale."
+
+
+@extend_schema_field({"type": "number", "minimum": 0, "maximum": MAX_HOURS, "description": STALE})
+class HoursFilter(django_filters.NumberFilter):  # type: ignore[misc]
+    """A number of hours; the schema says so, whatever column it is compared with."""
+
+
+@filtered_by(SyncStateSerializer)
+class SyncStateFilter(FilterSet):  # type: ignore[misc]
+    """The filters of sync states."""
+
+    entity_type = django_filters.CharFilter()  # of other code's things too
+    jira_id = django_filters.CharFilter(help_text="The remote id of a row of Jira’s.")
+    sync_status = django_filters.MultipleChoiceFilter(
+        field_name="served_status", choices=SyncStatus.choices, help_text="May be given several times."
+    )
+    conflicts = TrueOrFalse(
+        method=lambda rows, _, is_open: rows.filter(~Q(conflicts={}) if is_open else Q(conflicts={})),
+        label="Conflicts",
+        help_text="true: only those with an open one.",
+    )
+    stale_hours = HoursFilter(
+        method=lambda rows, _, hours: rows.stale(timedelta(hours=float(hours))),
+        min_value=0,
+        max_value=MAX_HOURS,
+        label="Stale",
+        help_text=STALE,
+    )
+    monday_id = django_filters.CharFilter(
+        method=lambda rows, _, item: rows.filter(system="monday", remote_id=item),
+        label="Monday item",
+        help_text="The item's id.",
+    )
+
+
+class SyncStateViewSet(ShapedView, mixins.ListModelMixin, viewsets.GenericViewSet[SyncMetadata]):
+    """Sync states, the newest first: of records, and of what other code keeps in sync."""
+
+    queryset = SyncMetadata.objects.order_by("-id")  # whose permission page and report ask for
+    serializer_class = SyncStateSerializer
+    filterset_class = SyncStateFilter
+    permission_classes = [ModelPermissions]
+
+    def get_queryset(self) -> QuerySet[SyncMetadata]:
+        return with_served_status(super().get_queryset())
+
+
+# The figures of sync states, a part of `sync/stats`.
+
+
+class LedgerStatsParams(serializers.Serializer[Any]):
+    """Which part of the ledger the figures are of."""
+
+    system = serializers.CharField(required=False, help_text="Of the sync states: one system, as monday, jira.")
+    entity_type = serializers.CharField(required=False, help_text="Of the sync states: one type.")
+    status = serializers.ChoiceField(SyncStatus.choices, required=False, help_text="Of the sync states.")
+    direction = serializers.ChoiceField(LedgerDirection.choices, required=False, help_text="Of the sync states.")
+    hours = serializers.IntegerField(
+        required=False, min_value=1, max_value=MAX_HOURS, help_text="The window of the sync states; 24 unless said."
+    )
+
+
+class LedgerGroupSerializer(serializers.Serializer[Any]):
+    """How many rows there are of one kind."""
+
+    system = serializers.CharField()
+    entity_type = serializers.CharField()
+    status = serializers.CharField()
+    direction = serializers.CharField()
+    number = serializers.IntegerField()
+
+
+class LedgerDurationSerializer(serializers.Serializer[Any]):
+    """Milliseconds of the pass or batch that carried a thing."""
+
+    median = serializers.IntegerField(allow_null=True)
+    p95 = serializers.IntegerField(allow_null=True)
+    p99 = serializers.IntegerField(allow_null=True)
+
+
+class LedgerConflictsSerializer(serializers.Serializer[Any]):
+    """Conflicts of the system and type: open now, opened and resolved within the window."""
+
+    open = serializers.IntegerField()
+    opened = serializers.IntegerField()
+    resolved = serializers.IntegerField()
+    median_wait_seconds = serializers.FloatField(allow_null=True)
+
+
+class LedgerErrorSerializer(serializers.Serializer[Any]):
+    """Errors that differ in numbers and ids alone, the newest as example."""
+
+    number = serializers.IntegerField()
+    example = serializers.CharField()
+    entity_type = serializers.CharField()
+    entity_id = serializers.CharField()
+    newest = serializers.DateTimeField()
+
+
+class LedgerUnsyncedSerializer(serializers.Serializer[Any]):
+    """The thing that waits longest since it was in sync."""
+
+    system = serializers.CharField()
+    entity_type = serializers.CharField()
+    entity_id = serializers.CharField()
+    status = serializers.CharField()
+    last_successful_sync = serializers.DateTimeField()
+
+
+class LedgerBarSerializer(serializers.Serializer[Any]):
+    """A part of the window."""
+
+    since = serializers.DateTimeField()
+    tried = serializers.IntegerField()
+    failed = serializers.IntegerField()
+
+
+class LedgerStatsSerializer(serializers.Serializer[Any]):
+    """The ledger in figures; a window counts each thing once, by when it was last tried."""
+
+    since = serializers.DateTimeField()
+    until = serializers.DateTimeField()
+    total = serializers.IntegerField(help_text="Rows, whenever they were tried.")
+    by_status = serializers.DictField(child=serializers.IntegerField())
+    groups = LedgerGroupSerializer(many=True)
+    tried = serializers.IntegerField(help_text="Rows last tried within the window.")
+    success_rate = serializers.FloatField(
+        allow_null=True, help_text="Of those that ended, the share not failed; 0 to 1."
+    )
+    per_hour = serializers.FloatField()
+    duration_ms = LedgerDurationSerializer()
+    api_calls = serializers.IntegerField()
+    api_calls_per_thing = serializers.FloatField(allow_null=True)
+    api_calls_per_batch = serializers.FloatField(allow_null=True)
+    batches = serializers.IntegerField()
+    conflicts = LedgerConflictsSerializer()
+    errors = LedgerErrorSerializer(many=True)  # type: ignore[assignment]  # the name of a property of serializers
+    oldest_unsynced = LedgerUnsyncedSerializer(allow_null=True)
+    never_synced = serializers.IntegerField()
+    hours = LedgerBarSerializer(many=True)
+
+
+# `sync/stats`: how sync stands as a whole.
+
+
+class RecordCountsSerializer(serializers.Serializer[Any]):
+    """Records of one type by their sync status."""
+
+    synced = serializers.IntegerField()
+    pending = serializers.IntegerField()
+    conflict = serializers.IntegerField()
+    disabled = serializers.IntegerField()
+    total = serializers.IntegerField()
+    last_synced = serializers.DateTimeField(allow_null=True)
+    board = serializers.CharField(help_text="Why the board can't be worked now; empty when it can.")
+    window_seconds = serializers.FloatField(
+        help_text="For how long changes are gathered before the next sync; 0: each goes out at once."
+    )
+
+
+class AllowanceSerializer(serializers.Serializer[Any]):
+    """Calls to Monday of the UTC day; null where the plan's limit isn't known."""
+
+    used = serializers.FloatField(help_text="By everyone who uses the account; a refused call counts a tenth.")
+    limit = serializers.IntegerField(allow_null=True)
+    left = serializers.FloatField(allow_null=True)
+    reserve = serializers.IntegerField(help_text="What is kept of it for what a person clicked.")
+    forecast_ends_at = serializers.DateTimeField(
+        source="ends_at", allow_null=True, help_text="At the rate of the last hour, if before midnight UTC."
+    )
+    words = serializers.CharField()
+    as_of = serializers.DateTimeField(allow_null=True, help_text="When Monday last reported its own figure.")
+
+
+class VerifiedSerializer(serializers.Serializer[Any]):
+    """Records that said `synced`, as the last nightly comparison of each board found them."""
+
+    at = serializers.DateTimeField(allow_null=True, help_text="The newest comparison; null: there was none yet.")
+    compared = serializers.IntegerField(help_text="Records that were compared.")
+    differed = serializers.IntegerField(help_text="Of these, records that differed: there should be none.")
+
+
+class SyncStatsSerializer(serializers.Serializer[Any]):
+    """How sync stands as a whole."""
+
+    records = serializers.DictField(child=RecordCountsSerializer(), help_text="By record type.")
+    queue = QueueStatsSerializer()
+    open_conflicts = serializers.IntegerField(help_text="Records that wait for a person.")
+    waiting_for_approval = serializers.IntegerField(help_text="Bulk deletions that wait for approval.")
+    needs_attention = serializers.DictField(
+        child=serializers.IntegerField(),
+        help_text="How many things of each kind wait for a person, as far as you may view them: the inbox’s tabs.",
+    )
+    verified = VerifiedSerializer()
+    budget = AllowanceSerializer()
+    monday_configured = serializers.BooleanField()
+    paused = serializers.CharField(help_text="Why Monday isn't called now; empty when it is.")
+    paused_until = serializers.DateTimeField(allow_null=True)
+    last_synced = serializers.DateTimeField(allow_null=True)
+    ledger = LedgerStatsSerializer(help_text="Sync states, other systems’ too, as far as the parameters choose.")
+
+
+class SyncStatsView(ApiView):
+    """How sync stands as a whole."""
+
+    queryset = SyncQueue.objects.none()  # its permission to view is the one needed here
+    permission_classes = [ModelPermissions]
+
+    def query_parameters(self) -> dict[str, bool]:
+        return super().query_parameters() | dict.fromkeys(LedgerStatsParams().fields, False)
+
+    @extend_schema(parameters=[LedgerStatsParams], responses=SyncStatsSerializer)
+    def get(self, request: Request) -> Response:
+        """Records by status, the queue, open conflicts, whether Monday is called, and the ledger in figures."""
+        params = LedgerStatsParams(data=request.query_params)
+        if not params.is_valid():
+            raise BadQuery(params.errors, code="invalid")
+        chosen = dict(params.validated_data)
+        ledger = statistics(Selection(window=timedelta(hours=chosen.pop("hours", 24)), **chosen)).to_json()
+        if not request.user.has_perm("sync.view_syncmetadata"):
+            ledger |= {"errors": [], "oldest_unsynced": None}  # these name single records, and say what went wrong
+        types = visible_types(request.user)
+        for error in ledger["errors"]:
+            error["example"] = known_text(types, error["entity_type"], error["example"])
+        attention_counts = attention.counts(attention.scope_of(request.user))
+        return Response(
+            SyncStatsSerializer(sync_stats() | {"ledger": ledger, "needs_attention": attention_counts}).data
+        )
+
+
+def sync_stats() -> dict[str, Any]:
+    """The figures that SyncStatsSerializer shows."""
+    records = {
+        entity_type: {
+            **dict.fromkeys(RecordSyncStatus.values, 0),
+            **numbers["by_status"],
+            "total": sum(numbers["by_status"].values()),
+            "last_synced": numbers["last_synced"],
+            "board": availability.of(entity_type).waiting_reason,
+            "window_seconds": pass_budget.batching_delay(),
+        }
+        for entity_type, numbers in records_in_numbers().items()
+    }
+    latest = [one["last_synced"] for one in records.values() if one["last_synced"]]
+    account = breaker.monday_account()
+    paused = account.stopped_until is not None and account.stopped_until > sync_now()
+    return {
+        "records": records,
+        "queue": SyncQueueService().get_queue_stats(),
+        "open_conflicts": sum(one[RecordSyncStatus.CONFLICT] for one in records.values()),
+        "waiting_for_approval": ApprovalRequest.objects.filter(state=ApprovalState.PENDING).count(),
+        "verified": latest_verification(),
+        "budget": quota.forecast(),
+        "monday_configured": metered_client.is_configured(),
+        "paused": account.stop_reason if paused else "",
+        "paused_until": account.stopped_until if paused else None,
+        "last_synced": max(latest, default=None),
+    }

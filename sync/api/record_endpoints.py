@@ -28,8 +28,8 @@ from rest_framework.response import Response
 
 from sync import registry
 from sync.api.bulk_endpoints import BulkMixin, bulk_schema
-from sync.api.deletion_endpoints import DeletionsMixin
 from sync.api.history_endpoints import DecisionSerializer, decision_data
+from sync.api.item_endpoints import DeletionsMixin
 from sync.api.lists import ShapedView, expand, filters_of, ordering_of
 from sync.api.preconditions import (
     ETAG_OUT,
@@ -37,7 +37,7 @@ from sync.api.preconditions import (
     IF_NONE_MATCH,
     SameValue,
     WarningSerializer,
-    check_precondition,
+    check_tag,
     check_upsert_precondition,
     etag_of,
     etag_of_answer,
@@ -119,7 +119,6 @@ class FieldSyncSerializer(serializers.Serializer[FieldView]):
     rule = serializers.ChoiceField(choices=RULES, help_text="What decides where both sides changed it.")
 
     def get_blocked(self, view: FieldView) -> bool:
-        """Whether its reason is a block."""
         return view.reason_code in (FieldReason.BLOCKED, FieldReason.REJECTED)
 
 
@@ -147,11 +146,9 @@ class ExternalIdsField(serializers.DictField):
     child = serializers.CharField(max_length=VALUE_LENGTH, allow_null=True, trim_whitespace=False)
 
     def get_attribute(self, instance: Any) -> Any:
-        """The record: its ids are another table's, which the view has read for a whole page at once."""
         return instance
 
     def to_representation(self, value: Any) -> dict[str, str]:
-        """The ids by source."""
         found: Mapping[UUID, dict[str, str]] = self.context["external_ids"]
         return found.get(value.pk, {})
 
@@ -170,11 +167,9 @@ class ETagField(serializers.CharField):
     """The tag of the record's fields, as If-Match takes it."""
 
     def get_attribute(self, instance: Any) -> Any:
-        """The record."""
         return instance
 
     def to_representation(self, value: Any) -> str:
-        """Its tag."""
         return etag_of(value)
 
 
@@ -237,7 +232,6 @@ class RecordSerializer(KnownFieldsMixin, serializers.ModelSerializer[Any]):
         return record
 
     def update(self, instance: Any, validated_data: dict[str, Any]) -> Any:
-        """The same for one that is there."""
         self._set_external_ids(instance, validated_data.pop("external_ids", {}))
         return super().update(instance, validated_data)
 
@@ -247,7 +241,6 @@ class RecordSerializer(KnownFieldsMixin, serializers.ModelSerializer[Any]):
 
     @extend_schema_field(RecordSyncSerializer)
     def get_sync(self, record: SyncedModel) -> Any:
-        """The state as the view read it, for a whole page at once."""
         states: dict[UUID, RecordView] = self.context["states"]
         return self._sync.to_representation(states[record.pk])
 
@@ -312,12 +305,10 @@ class RecordViewSet(ShapedView, BulkMixin, DeletionsMixin, viewsets.ModelViewSet
         return queryset.select_for_update() if self.action in LOCKING_ACTIONS else queryset
 
     def expanded_serializers(self) -> Mapping[str, Any]:
-        """Those of the models that the relations point at."""
         fields = {name: self.get_queryset().model._meta.get_field(name) for name in self.expandable}
         return {name: _SERIALIZERS[registry.target_of(field)] for name, field in fields.items()}
 
     def query_parameters(self) -> dict[str, bool]:
-        """The parameters of this action."""
         return super().query_parameters() | ({"unique": False} if self.action in (*WRITES, "bulk") else {})
 
     def shape_parameters(self) -> list[OpenApiParameter]:
@@ -388,7 +379,7 @@ class RecordViewSet(ShapedView, BulkMixin, DeletionsMixin, viewsets.ModelViewSet
         """Write what differs from the record."""
         with self._writing(request.data):
             record = self.get_object()
-            check_precondition(request, record)
+            check_tag(request.headers.get("If-Match"), record)
             return self._change(request, record, request.data, partial=kwargs.get("partial", False))
 
     def _change(self, request: Request, record: SyncedModel, data: Any, *, partial: bool) -> Response:
@@ -459,7 +450,7 @@ class RecordViewSet(ShapedView, BulkMixin, DeletionsMixin, viewsets.ModelViewSet
         """Delete a record."""
         with transaction.atomic():
             record = self.get_object()
-            check_precondition(request, record)
+            check_tag(request.headers.get("If-Match"), record)
             # Before the deletion: the log needs the record's id and name.
             log_action(request.user, record, "Deleted by the API.", flag=DELETION)
             record.delete()
@@ -516,9 +507,7 @@ class RecordViewSet(ShapedView, BulkMixin, DeletionsMixin, viewsets.ModelViewSet
         """
         record: SyncedModel = self.get_object()
         request_unlink(record, request.user.get_username())
-        log_action(request.user, record, "Unlink from Monday was asked for, by the API.")
-        message = f"“{record}” is unlinked by its next sync."
-        return Response({"message": message, "monday_id": record.monday_id})
+        return self._linked(record, "Unlink from Monday was asked for", "is unlinked by its next sync")
 
     @_link()
     def link_again(self, request: Request, pk: str) -> Response:
@@ -527,9 +516,7 @@ class RecordViewSet(ShapedView, BulkMixin, DeletionsMixin, viewsets.ModelViewSet
         """
         record: SyncedModel = self.get_object()
         item_id = relink(record, request.user.get_username())
-        log_action(request.user, record, f"Linked with item {item_id} again, by the API.")
-        message = f"“{record}” is linked with its item again."
-        return Response({"message": message, "monday_id": item_id})
+        return self._linked(record, f"Linked with item {item_id} again", "is linked with its item again", item_id)
 
     @_link()
     def create_item(self, request: Request, pk: str) -> Response:
@@ -538,9 +525,12 @@ class RecordViewSet(ShapedView, BulkMixin, DeletionsMixin, viewsets.ModelViewSet
         """
         record: SyncedModel = self.get_object()
         request_recreation(record, request.user.get_username())
-        log_action(request.user, record, "Creating its item again was asked for, by the API.")
-        message = f"The item of “{record}” is created again by its next sync."
-        return Response({"message": message, "monday_id": record.monday_id})
+        what = "gets a new item by its next sync"
+        return self._linked(record, "Creating its item again was asked for", what)
+
+    def _linked(self, record: SyncedModel, done: str, what: str, item_id: str | None = None) -> Response:
+        log_action(self.request.user, record, f"{done}, by the API.")
+        return Response({"message": f"“{record}” {what}.", "monday_id": item_id or record.monday_id})
 
     def _respond(
         self, record: SyncedModel, code: int = status.HTTP_200_OK, warnings: Sequence[Any] | None = None
@@ -639,14 +629,12 @@ def _upsert_by(key: str) -> Any:
 
 
 def _fields_serializer_of(name: str, serializer: type[RecordSerializer]) -> type[RecordSerializer]:
-    """The record's fields, none of which must be sent."""
     optional = {field: {"required": False} for field in serializer.Meta.fields}
     meta = type("Meta", (serializer.Meta,), {"extra_kwargs": optional})
     return type(f"{name}FieldsSerializer", (serializer,), {"Meta": meta, "__doc__": f"Fields of {name}."})
 
 
 def _written_serializer_of(name: str, serializer: type[RecordSerializer]) -> type[RecordSerializer]:
-    """What a write of a record answers."""
     meta = type("Meta", (serializer.Meta,), {"fields": [*serializer.Meta.fields, *RecordSerializer.ANSWERED]})
     own = {"warnings": WarningSerializer(many=True, read_only=True), "Meta": meta, "__doc__": f"{name}, as written."}
     return type(f"Written{name}Serializer", (serializer,), own)
@@ -671,9 +659,10 @@ def _filter_of(model: type[SyncedModel], base: type[RecordFilter]) -> type[Recor
     """The filters of every field that the list shows, besides those that `base` declares."""
     names = [field.name for field in registry.own_fields(model)]
     shown = ["id", *names, *(name for name in RecordSerializer.OWN_FIELDS if name not in UNFILTERED)]
-    filters = filters_of(model, shown, matched=registry.match_field(model))
+    columns = dict(zip(shown, shown, strict=True))
+    filters = filters_of(model, columns, matched=registry.match_field(model))
     # Lists are ordered by `name` in every API, whatever the model calls it.
-    ordering = ordering_of(model, shown, **({} if "name" in names else {"name": registry.name_field(model) or "pk"}))
+    ordering = ordering_of(model, {"name": registry.name_field(model) or "id", **columns})
     declared = {name: one for name, one in filters.items() if name not in base.declared_filters}
     searched = registry.searched_fields(model) if base is RecordFilter else base.searched
     own = {"searched": searched, "ordering": ordering}

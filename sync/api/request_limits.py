@@ -45,12 +45,10 @@ class Quota:
 
     @property
     def policy(self) -> str:
-        """Return it as an item of RateLimit-Policy."""
         return f'"{self.name}";q={self.limit};w={self.seconds}'
 
     @property
     def state(self) -> str:
-        """Return it as an item of RateLimit."""
         return f'"{self.name}";r={self.remaining};t={self.reset}'
 
 
@@ -71,11 +69,9 @@ class SharedThrottle(SimpleRateThrottle):
     quota: Quota | None = None
 
     def caller(self, request: Request | HttpRequest) -> str:
-        """Return whom a request is counted for."""
         return str(request.user.pk) if request.user.is_authenticated else address_of_caller(request)
 
     def allow_request(self, request: Request, view: APIView | None) -> bool:
-        """Count the request, and say whether it is within the limit."""
         if self.num_requests is None or self.duration is None:
             return True
         self.quota = count_request(str(self.scope), self.caller(request), self.num_requests, self.duration)
@@ -83,7 +79,6 @@ class SharedThrottle(SimpleRateThrottle):
         return not self.quota.is_used_up
 
     def wait(self) -> float | None:
-        """Return after how many seconds the window ends."""
         return float(self.quota.reset) if self.quota else None
 
 
@@ -93,7 +88,6 @@ class StrangerThrottle(SharedThrottle):
     scope = "anonymous"
 
     def caller(self, request: Request | HttpRequest) -> str:
-        """Return the address: who a wrong token belongs to isn't known."""
         return address_of_caller(request)
 
 
@@ -148,7 +142,6 @@ class LimitedView(APIView):
     """A view whose requests are counted, those too that are refused, and whose answers say what is left."""
 
     def perform_authentication(self, request: Request) -> None:
-        """Find the caller, then count the request; raises Throttled."""
         super().perform_authentication(request)
         if request.user.is_authenticated:
             self._count(request, SharedThrottle())

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hmac
 import json
-import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import IO, Any, ClassVar, TypeVar, cast
@@ -31,9 +30,8 @@ from rest_framework.decorators import action
 from rest_framework.exceptions import ParseError
 from rest_framework.fields import empty
 from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.pagination import PageNumberPagination
 from rest_framework.parsers import JSONParser
-from rest_framework.permissions import DjangoModelPermissions
+from rest_framework.permissions import BasePermission, DjangoModelPermissions
 from rest_framework.request import Request
 from rest_framework.routers import DynamicRoute, SimpleRouter
 
@@ -42,8 +40,7 @@ from sync.api.preconditions import watch_repeats
 from sync.api.problems import MEDIA_TYPE, BadQuery
 from sync.api.request_limits import LimitedView
 from sync.api.token_auth import check_scope
-from sync.choices import RecordSyncStatus, TokenScope
-from sync.kernel.db import OneScanPaginator
+from sync.choices import TokenScope
 from sync.kernel.humanize import shorten
 from sync.models import SyncedModel
 from sync.records.external_ids import parse_name, records_named
@@ -84,6 +81,16 @@ class MayViewOnPost(ModelPermissions):
     perms_map = {**ModelPermissions.perms_map, "POST": ModelPermissions.perms_map["GET"]}
 
 
+def allowed(check: Callable[[Any, Any], object]) -> type[BasePermission]:
+    """For whoever is signed in and for whom this holds, of the request and the view."""
+
+    class Allowed(BasePermission):
+        def has_permission(self, request: Request, view: Any) -> bool:
+            return request.user.is_authenticated and bool(check(request, view))
+
+    return Allowed
+
+
 # What is answered: JSON.
 
 
@@ -91,7 +98,6 @@ class JsonNegotiation(DefaultContentNegotiation):
     """JSON, also for who accepts problems alone; another format than asked for by the query is a 406, not a 404."""
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> tuple[Any, str]:
-        """The renderer and its media type; raises NotAcceptable."""
         try:
             chosen: tuple[Any, str] = super().select_renderer(request, renderers, format_suffix)
         except Http404 as unknown:
@@ -121,7 +127,6 @@ class StrictJSONParser(JSONParser):
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
-        """The body's value; raises ParseError (400)."""
         try:
             value = super().parse(stream, media_type, parser_context)
             # Half of a surrogate pair passes the parser and fails in the database.
@@ -163,7 +168,6 @@ class QuotingMixin(serializers.Serializer[Any]):
     quoting: ClassVar[tuple[str, ...]] = ()
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
-        """Say what the caller may know."""
         types = visible_types(self.context["request"].user)
         said: dict[str, Any] = super().to_representation(hide_quotes(instance, types, self.quoting))
         return said
@@ -180,7 +184,6 @@ class KnownFieldsMixin(serializers.Serializer[Any]):
         return dict(body.validated_data)
 
     def to_internal_value(self, data: Any) -> Any:
-        """The values, of known fields."""
         self.refuse_unknown(data)
         self._refuse_loose_truth(data)
         return super().to_internal_value(data)
@@ -210,7 +213,6 @@ class KnownFieldsMixin(serializers.Serializer[Any]):
 
 
 MAY_BE_EMPTY = ("search",)
-ORDERED_BY = ("name", "created_at", "updated_at", "monday_last_synced", "sync_status")
 MAX_SEARCH_WORDS = 10  # of a search; each costs a comparison of every row
 
 
@@ -243,7 +245,6 @@ class StrictFilters(DjangoFilterBackend):  # type: ignore[misc]
     """Filters whose invalid values are refused as query parameters."""
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
-        """The queryset, narrowed; raises BadQuery."""
         try:
             found: QuerySet[Any] = super().filter_queryset(request, queryset, view)
         # django-filter's error would read as one of the body's fields.
@@ -265,7 +266,6 @@ class TrueOrFalseField(forms.Field):
     """true or false; django-filter's own field takes anything else as "not asked"."""
 
     def to_python(self, value: Any) -> bool | None:
-        """The value; raises ValidationError."""
         if value in self.empty_values:
             return None
         found = {"true": True, "1": True, "false": False, "0": False}.get(str(value).lower())
@@ -294,7 +294,6 @@ class MomentField(forms.Field):
     """A moment in ISO 8601 with its offset from UTC: without it, it would be one of two dozen."""
 
     def to_python(self, value: Any) -> datetime | None:
-        """The moment; raises ValidationError."""
         if value in self.empty_values:
             return None
         found = parse_moment(str(value))
@@ -339,7 +338,6 @@ class StableOrdering(django_filters.OrderingFilter):  # type: ignore[misc]
     """Orders by the requested field and then by id, so that each row is on exactly one page."""
 
     def filter(self, queryset: QuerySet[Model], value: Any) -> QuerySet[Model]:
-        """The queryset in its order."""
         ordered: QuerySet[Model] = super().filter(queryset, value)
         return ordered.order_by(*ordered.query.order_by, "id") if value else ordered
 
@@ -349,9 +347,6 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
 
     searched: ClassVar[tuple[str, ...]] = ("name",)
 
-    sync_status = django_filters.MultipleChoiceFilter(
-        choices=RecordSyncStatus.choices, help_text="May be given several times."
-    )
     external_id = django_filters.CharFilter(
         method="called_by_others",
         validators=[validate_external_id],
@@ -366,15 +361,12 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
         lookup_expr="gte",
         help_text="Changed by people or the sync since then, this moment included; deleted ones are not among them.",
     )
-    ordering = StableOrdering(fields=[(name, name) for name in ORDERED_BY])
 
     def called_by_others(self, queryset: QuerySet[Model], name: str, value: str) -> QuerySet[Model]:
-        """The record with this external id, or none."""
         named = records_named(cast("type[SyncedModel]", queryset.model).entity_type(), [parse_name(value)])
         return queryset.filter(pk__in=list(named.values()))
 
     def containing(self, queryset: QuerySet[Model], name: str, value: str) -> QuerySet[Model]:
-        """Records in which every word of `value` occurs."""
         model = cast("type[SyncedModel]", queryset.model)
         # What it finds would tell the names of related records.
         hidden = registry.hidden_relations(self.request.user, model)
@@ -382,49 +374,6 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
         for word in value.split()[:MAX_SEARCH_WORDS]:
             queryset = queryset.filter(registry.containing(model, searched, word))
         return queryset
-
-
-# Pages of lists.
-
-
-_NUMBER = re.compile("0*[1-9][0-9]{0,8}")
-
-
-class PagePagination(PageNumberPagination):
-    """`{count, next, previous, results}`.
-
-    A `page_size` over 500 is cut to 500, one that is no number is refused.
-    """
-
-    parameters: ClassVar[tuple[str, ...]] = ("page", "page_size")
-    page_size = 50
-    page_size_query_param = "page_size"
-    max_page_size = 500
-
-    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> Any:
-        """The requested page; raises BadQuery (400), and NotFound where there is no such page."""
-        self.check_numbers(request)
-        if request.query_params.get("search"):
-            self.django_paginator_class = OneScanPaginator
-        return super().paginate_queryset(queryset, request, view)
-
-    def get_paginated_response_schema(self, schema: Any) -> Any:
-        """The page, in words of OpenAPI 3.1: DRF's `nullable` is one of 3.0."""
-        found = super().get_paginated_response_schema(schema)
-        for neighbour in ("next", "previous"):
-            found["properties"][neighbour] = {"type": ["string", "null"], "format": "uri"}
-        return found
-
-    def check_numbers(self, request: Request) -> None:
-        """Raise BadQuery for what is no number of a page, nor of its rows."""
-        params = {name: request.query_params.get(name) for name in (self.page_query_param, "page_size")}
-        errors = {
-            name: ["This is no whole number from 1 on."]
-            for name, value in params.items()
-            if value is not None and not _NUMBER.fullmatch(value) and (name, value) != ("page", "last")
-        }
-        if errors:
-            raise BadQuery(errors, code="invalid")
 
 
 # What every API view of this project shares.
@@ -472,7 +421,6 @@ class ApiView(LimitedView):
         watch_repeats(self, request)
 
     def query_parameters(self) -> dict[str, bool]:
-        """The parameters of this action, and for each whether it may be given several times."""
         action, filterset = getattr(self, "action", ""), getattr(self, "filterset_class", None)
         paginator = getattr(self, "pagination_class", None) if action in self.paged else None
         pages = dict.fromkeys(getattr(paginator, "parameters", ()), False)
@@ -522,6 +470,5 @@ class ApiRouter(SimpleRouter):
     ]
 
     def get_lookup_regex(self, viewset: Any, lookup_prefix: str = "") -> str:
-        """Return the part of an address that names one thing."""
         found: str = getattr(viewset, "lookup_regex", "") or super().get_lookup_regex(viewset, lookup_prefix)
         return found

@@ -1,8 +1,8 @@
 """How operations and views describe themselves in the OpenAPI schema: names, answers, and the problems that they can
 have.
 
-What an operation is called is made of its address and the view's action, and reads as a method's name; where that
-wouldn't read well, a row of NAMED says it. Its description is the docstring of the action, or else of the view.
+An operation is called as its collection and the view's action. Its description is the docstring of the action, or else
+of the view.
 """
 
 from __future__ import annotations
@@ -17,112 +17,10 @@ from drf_spectacular.plumbing import ComponentIdentity, ResolvedComponent
 from drf_spectacular.utils import Direction, OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
-from sync import registry
 from sync.api.lists import NOT_EXPANDED, ShapedView
 from sync.api.preconditions import HEADER, IF_MATCH
 from sync.api.problems import MEDIA_TYPE, ProblemSerializer
 from sync.api.request_rules import ApiView, KnownFieldsMixin
-
-# What each operation is called.
-
-
-ROOT = "/api/v1/"
-
-VERBS = {
-    "list": "list",
-    "retrieve": "get",
-    "create": "create",
-    "update": "replace",
-    "partial_update": "update",
-    "destroy": "delete",
-}
-"""Of a view set's own actions; any other action is a verb by itself."""
-
-NOUNS = {"queue": "job", "history": "change", "batches": "batch", "webhook-deliveries": "webhook_delivery"}
-"""One thing of a collection whose address is not the plural of its name."""
-
-PLURALS = {"batch": "batches", "webhook_delivery": "webhook_deliveries"}
-
-NAMED = {
-    ("GET", "me"): "get_me",
-    ("GET", "events"): "list_events",
-    ("GET", "conflicts/stats"): "get_conflict_stats",
-    ("GET", "conflicts/{id}/context"): "get_conflict_context",
-    ("POST", "conflicts/{id}/undo"): "undo_conflict_resolution",
-    ("POST", "conflicts/bulk-resolutions"): "prepare_bulk_resolution",
-    ("GET", "conflicts/bulk-resolutions/{id}"): "get_bulk_resolution",
-    ("POST", "conflicts/bulk-resolutions/{id}/confirm"): "confirm_bulk_resolution",
-    ("POST", "conflicts/bulk-resolutions/{id}/stop"): "stop_bulk_resolution",
-    ("POST", "conflicts/bulk-resolutions/{id}/undo"): "undo_bulk_resolution",
-    ("POST", "rejected-values/{entity_type}/{entity_id}/{field}/undo"): "undo_rejected_value_answer",
-    ("GET", "queue/stats"): "get_queue_stats",
-    ("GET", "stats"): "get_sync_stats",
-    ("GET", "states"): "list_sync_states",
-    ("GET", "history"): "list_history",
-    ("GET", "history/{id}"): "get_history_entry",
-    ("GET", "history/{id}/undo"): "get_undo_plan_of_change",
-    ("GET", "batches/{batch_id}/undo"): "get_undo_plan_of_batch",
-    ("POST", "approvals/approve"): "approve_requests",
-    ("POST", "approvals/reject"): "reject_requests",
-    ("POST", "unmatched-items/{id}/create"): "create_record_of_unmatched_item",
-    ("GET", "inbox"): "list_inbox_entries",
-    ("GET", "inbox/causes"): "list_inbox_causes",
-    ("POST", "inbox/assign"): "assign_inbox_entries",
-    ("GET", "inbox/entries/{key}"): "get_inbox_entry",
-    ("PATCH", "inbox/entries/{key}"): "update_inbox_entry",
-    ("POST", "blocked-fields/retry"): "retry_blocked_field",
-    ("POST", "update-loops/retry"): "retry_update_loop",
-    ("GET", "deleted-records"): "list_deleted_records",
-    ("GET", "deleted-records/{id}"): "get_deleted_record",
-    ("POST", "deleted-records/{id}/restore"): "restore_deleted_record",
-    ("POST", "webhook-endpoints/{id}/rotate-secret"): "rotate_webhook_secret",
-}
-"""By method and address (below /api/v1/ or /api/v1/sync/) what the rule doesn't say well."""
-
-NAMED_TAILS = {
-    "bulk": "bulk_{plural}",
-    "by-external-id/{source}/{value}": "{verb}_{noun}_by_external_id",
-    "deleted": "list_deleted_{plural}",
-    "sync": "get_{noun}_sync",
-    "history": "list_{noun}_history",
-    "sync-to-monday": "push_{noun}_to_monday",
-    "link-again": "link_{noun}_again",
-    "create-item": "create_item_of_{noun}",
-}
-"""The same by the end of the address, of every model's records."""
-
-
-def name_of(method: str, path: str, action: str) -> str:
-    """Return what an operation is called; `action` is the view's, or the method in lower case where it has none."""
-    collection, _, tail = path.removeprefix(ROOT).removeprefix("sync/").strip("/").partition("/")
-    if found := NAMED.get((method, f"{collection}/{tail}".rstrip("/"))):
-        return found
-    noun, plural = _nouns(collection)
-    fixed = "_".join(part for part in tail.split("/") if part and not part.startswith("{")).replace("-", "_")
-    verb = VERBS.get(action) or fixed or action
-    if collection in _collections():
-        verb = {"retrieve_by_external_id": "get"}.get(action, "upsert" if action.startswith("upsert") else verb)
-        if name := NAMED_TAILS.get(tail.removeprefix("{id}/")):
-            return name.format(verb=verb, noun=noun, plural=plural)
-        if verb == "upsert":
-            return f"upsert_{noun}_{fixed}"
-    return f"{verb}_{noun}" if "{" in tail or verb == "create" else f"{verb}_{plural}"
-
-
-def _nouns(collection: str) -> tuple[str, str]:
-    noun = _collections().get(collection) or NOUNS.get(collection, collection.removesuffix("s").replace("-", "_"))
-    plural = collection.replace("-", "_") if collection in _collections() else PLURALS.get(noun, f"{noun}s")
-    return noun, plural
-
-
-def _collections() -> dict[str, str]:
-    """What one record is called, by the last part of its collection's address."""
-    options = [spec.model._meta for spec in registry.entities()]
-    return {str(o.verbose_name_plural).replace(" ", "-"): str(o.verbose_name).replace(" ", "_") for o in options}
-
-
-# What the document says.
-
 
 BODY_METHODS = ("POST", "PUT", "PATCH")
 
@@ -148,7 +46,6 @@ class ApiTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped
     name = "apiToken"
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
-        """Return the scheme; “Token” is taken as well as “Bearer”."""
         about = "A token of /api/v1/tokens/, the admin's page API tokens or `manage.py drf_create_token USER`."
         return {"type": "http", "scheme": "bearer", "description": about}
 
@@ -168,7 +65,6 @@ class ProblemSchema(AutoSchema):
     """
 
     def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
-        """The operation; None where it is none."""
         operation: dict[str, Any] | None = super().get_operation(*args, **kwargs)
         if operation is not None and isinstance(self.view, ShapedView) and self.view.is_shaped:
             media = operation["responses"]["200"]["content"]["application/json"]
@@ -242,7 +138,6 @@ class ProblemSchema(AutoSchema):
         return bodies
 
     def get_override_parameters(self) -> list[Any]:
-        """The headers that every operation of its method has, and how a view's answers can be cut and filled."""
         shape: list[Any] = getattr(self.view, "shape_parameters", list)()
         cache = [IF_NONE_MATCH, BODY_ETAG] if self._is_cached else []
         return [*([IDEMPOTENCY_KEY] if self.method == "POST" else []), *cache, *shape]
@@ -259,26 +154,22 @@ class ProblemSchema(AutoSchema):
         return super()._get_paginator() if self._is_paged else None  # type: ignore[no-untyped-call]
 
     def get_filter_backends(self) -> list[Any]:
-        """The filters of this action, if the view says that it has them."""
         narrowed = self.view_action in getattr(self.view, "narrowed", ())
         return list(getattr(self.view, "filter_backends", ())) if narrowed else []
 
     def get_operation_id(self) -> str:
-        """What a client's method for it is called."""
-        return name_of(self.method, self.path, self.view_action)
+        collection = getattr(self.view, "basename", None) or self.path.strip("/").rpartition("/")[2]
+        return f"{collection.removeprefix('sync-')}_{self.view_action}".replace("-", "_")
 
     def get_summary(self) -> str:
-        """The same in words."""
         return self.get_operation_id().replace("_", " ").capitalize()
 
     def get_serializer_name(self, serializer: serializers.Serializer[Any], direction: Direction) -> str:
-        """What a shape is called; to a body's name “Request” is added, so none ends with it before."""
         name: str = super().get_serializer_name(serializer, direction)
         return name.removesuffix("Serializer").removesuffix("Request") if direction == "request" else name
 
     @property
     def view_action(self) -> str:
-        """The view's action, or its method in lower case where it is no view set."""
         return str(getattr(self.view, "action", None) or self.method.lower())
 
 

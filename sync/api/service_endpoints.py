@@ -21,12 +21,10 @@ from django.views.decorators.http import conditional_page, require_safe
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from prometheus_client.exposition import choose_encoder
 from rest_framework.exceptions import NotAuthenticated
-from rest_framework.permissions import BasePermission
-from rest_framework.request import Request
 
 from sync.api.problems import post_only, problem
 from sync.api.request_limits import LimitedView
-from sync.api.request_rules import has_bearer_token
+from sync.api.request_rules import allowed, has_bearer_token
 from sync.kernel import counters
 from sync.kernel.periodic_jobs import ClockProblem, wrong_clocks
 from sync.outbox import notify
@@ -178,12 +176,8 @@ def receive_webhook(request: HttpRequest, token: str | None = None) -> JsonRespo
 # The OpenAPI schema and its page, for those who are logged in or have a token.
 
 
-class HasAnyPermission(BasePermission):
-    """Anybody with at least one permission; an account without any has no business with the API."""
-
-    def has_permission(self, request: Request, view: Any) -> bool:
-        """Whether the caller is known and has at least one permission."""
-        return bool(request.user.is_authenticated and request.user.get_all_permissions())
+HasAnyPermission = allowed(lambda request, view: request.user.get_all_permissions())
+"""For an account with at least one permission; one without any has no business with the API."""
 
 
 @method_decorator(conditional_page, name="dispatch")

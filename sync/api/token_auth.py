@@ -36,7 +36,6 @@ class ApiTokenAuthentication(BaseAuthentication):
         return found.token.user, found.token
 
     def authenticate_header(self, request: Request) -> str:
-        """Return what a 401 asks for."""
         return "Bearer"
 
 
@@ -63,14 +62,9 @@ class InsufficientScope(exceptions.PermissionDenied):
         self.auth_header = f'Bearer error="insufficient_scope", scope="{needed}"'
 
 
-def needed_scope(view: Any, method: str) -> TokenScope:
-    """Return the scope that a request needs: to read, or else what the view says."""
-    return TokenScope.READ if method in SAFE_METHODS else TokenScope(view.scope)
-
-
 def check_scope(request: Request, view: Any) -> None:
     """Raise InsufficientScope where the request's token is not for this; who signed in on a page has all scopes."""
-    require_scope(request, needed_scope(view, request.method or ""))
+    require_scope(request, TokenScope.READ if request.method in SAFE_METHODS else TokenScope(view.scope))
 
 
 def require_scope(request: Request, needed: TokenScope) -> None:

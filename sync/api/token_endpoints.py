@@ -53,7 +53,6 @@ class ApiTokenSerializer(serializers.ModelSerializer[ApiToken]):
         }
 
     def get_state(self, token: ApiToken) -> TokenState:
-        """Whether it opens the API."""
         return token.state_at(self.context["now"])
 
 
@@ -126,10 +125,7 @@ class MeView(ApiView):
         return Response(MeSerializer(answer, context={"now": sync_now()}).data)
 
 
-_TOKEN_FILTERS = ("name", "created_at", "rotated_at", "last_used_at", "expires_at", "revoked_at")
-
-
-@filtered_by(ApiToken, (*_TOKEN_FILTERS, "scopes", "previous_until"), order=_TOKEN_FILTERS)
+@filtered_by(ApiTokenSerializer)
 class TokenFilter(FilterSet):  # type: ignore[misc]
     """The filters of one's tokens."""
 
@@ -138,7 +134,6 @@ class TokenFilter(FilterSet):  # type: ignore[misc]
     )
 
     def in_states(self, queryset: QuerySet[ApiToken], name: str, value: list[str]) -> QuerySet[ApiToken]:
-        """Those in one of these states now."""
         return (
             queryset.alias(state=ApiToken.state_expression(sync_now())).filter(state__in=value) if value else queryset
         )
@@ -154,11 +149,9 @@ class ApiTokenViewSet(ApiView, viewsets.ReadOnlyModelViewSet[ApiToken]):
     permission_classes = [IsAuthenticated]
 
     def get_queryset(self) -> QuerySet[ApiToken]:
-        """The caller's tokens."""
         return super().get_queryset().filter(user=cast("User", self.request.user))
 
     def get_serializer_context(self) -> dict[str, Any]:
-        """With the time that states are told for."""
         return {**super().get_serializer_context(), "now": sync_now()}
 
     @extend_schema(request=ApiTokenRequestSerializer, responses={201: NewApiTokenSerializer})

@@ -5,15 +5,13 @@ from __future__ import annotations
 from django.urls import path, re_path
 
 from sync.api.board_endpoints import BlockedFieldViewSet, BoardViewSet, UpdateLoopViewSet
-from sync.api.deletion_endpoints import ApprovalViewSet, IgnoredItemViewSet, TombstoneViewSet
 from sync.api.event_endpoints import EventFeedView, WebhookDeliveryViewSet, WebhookEndpointViewSet
 from sync.api.history_endpoints import HistoryBatchViewSet, HistoryViewSet
-from sync.api.inbox_endpoints import InboxEntryViewSet, InboxViewSet
-from sync.api.queue_endpoints import PauseViewSet, QueueViewSet
+from sync.api.inbox_endpoints import InboxViewSet
+from sync.api.item_endpoints import ApprovalViewSet, IgnoredItemViewSet, TombstoneViewSet, UnmatchedItemViewSet
+from sync.api.queue_endpoints import PauseViewSet, QueueViewSet, SyncStateViewSet, SyncStatsView
 from sync.api.request_rules import ApiRouter
-from sync.api.state_endpoints import SyncStateViewSet, SyncStatsView
 from sync.api.token_endpoints import ApiTokenViewSet, MeView
-from sync.api.unmatched_endpoints import UnmatchedItemViewSet
 
 programs = ApiRouter()
 programs.register("tokens", ApiTokenViewSet, "tokens")
@@ -31,7 +29,6 @@ for prefix, view in {
     "pauses": PauseViewSet,
     "unmatched-items": UnmatchedItemViewSet,
     "ignored-items": IgnoredItemViewSet,
-    "inbox/entries": InboxEntryViewSet,
     "inbox": InboxViewSet,
     "approvals": ApprovalViewSet,
     "history": HistoryViewSet,

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 
 KIND_FIELDS = "fields"
 KIND_IDENTITY = "identity"
@@ -79,7 +79,7 @@ class OpenConflict:
     kind: str
     monday_item_id: str
     fields: tuple[str, ...]
-    resolutions: Mapping[str, Resolution] = field(default_factory=dict)
+    resolutions: Mapping[str, FieldSelection] = field(default_factory=dict)
     resolved_kind: str = ""
     inverse: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     seeks_item: bool = False

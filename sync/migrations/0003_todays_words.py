@@ -61,11 +61,14 @@ class Migration(migrations.Migration):
         migrations.RenameField("mondayaccount", "paused_since", "stopped_since"),
         migrations.RenameField("apiusage", "looks", "passes"),
         migrations.RenameField("setupdraft", "held_until", "claimed_until"),
+        # A row that is updated twice waits for the check of its foreign keys, and a table of such rows can't be altered.
+        migrations.RunSQL(migrations.RunSQL.noop, "SET CONSTRAINTS ALL IMMEDIATE"),
         *(
             migrations.RunSQL(value_sql(table, column, old, new), value_sql(table, column, new, old))
             for table, column, old, new in VALUES
         ),
         migrations.RunSQL(FOUND.format("held", "blocked"), FOUND.format("blocked", "held")),
+        migrations.RunSQL("SET CONSTRAINTS ALL IMMEDIATE", migrations.RunSQL.noop),
         migrations.AlterField(
             "approvalrequest",
             "state",

@@ -158,7 +158,6 @@ def _copy_values(values: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, list) else value for name, value in values}
 
 
-def unsynced(alias: str = "") -> Q:
+def unsynced() -> Q:
     """Records that no pass may change: sync off, or direction none."""
-    prefix = f"{alias}__" if alias else ""
-    return Q(**{f"{prefix}sync_enabled": False}) | Q(**{f"{prefix}sync_direction": SyncDirection.NONE})
+    return Q(sync_enabled=False) | Q(sync_direction=SyncDirection.NONE)

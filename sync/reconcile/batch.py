@@ -36,7 +36,7 @@ from sync.kernel.counters import PASSES, RECORDS_PROCESSED, Increment, Latency, 
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.kernel.secret_texts import without_secrets
-from sync.merge import Canonical, FieldDecision, Resolution
+from sync.merge import Canonical, FieldDecision, FieldSelection
 from sync.models import (
     ApprovalRequest,
     BoardLink,
@@ -159,7 +159,7 @@ class FieldPlan:
     resolves: OpenConflict | None = None
 
     @property
-    def resolution(self) -> Resolution:
+    def resolution(self) -> FieldSelection:
         """What a person decided, where it `resolves` a conflict."""
         assert self.resolves is not None
         return self.resolves.resolutions[self.mapping.key]
@@ -205,7 +205,7 @@ def value_to_send(field_plan: FieldPlan) -> Any:
 
 def may_create_labels(field_plans: Iterable[FieldPlan]) -> bool:
     """Whether a value that is sent may be a label that its column doesn't have yet."""
-    return any(one.convert.creates_labels and one.send_raw is not None for one in field_plans)
+    return any(field_plan.convert.creates_labels and field_plan.send_raw is not None for field_plan in field_plans)
 
 
 # What a pass found out about a record whose item is not on its board any more.
@@ -455,7 +455,7 @@ class RecordSync(WorkUnit):
         """Return the conflict of this kind in which a person decided on a field, or on the record itself."""
         return next((c for c in self.conflicts if c.kind == kind and key in c.resolutions), None)
 
-    def resolution_for(self, kind: str, key: str) -> Resolution | None:
+    def resolution_for(self, kind: str, key: str) -> FieldSelection | None:
         """Return what a person chose for a field, or for the record itself, in a conflict of this kind."""
         conflict = self.resolved_conflict(kind, key)
         return conflict.resolutions[key] if conflict else None
@@ -545,7 +545,7 @@ class DeletedRecord(RecordSync):
         return self.reason
 
     @property
-    def resolution(self) -> Resolution | None:
+    def resolution(self) -> FieldSelection | None:
         """What a person chose about this deletion, if anything waits to be carried out.
 
         A choice made while the record was there is not about its deletion.

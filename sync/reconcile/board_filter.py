@@ -163,7 +163,7 @@ def exclude_records(batch: Batch) -> None:
     """End the records that the conditions on NPD's records leave out; no call is made for them."""
     if not batch.board.sync_filter:
         return
-    for record_sync in [one for one in batch.open_records if _is_filtered(one)]:
+    for record_sync in [open_record for open_record in batch.open_records if _is_filtered(open_record)]:
         verdict = record_verdict(batch.board, record_sync.record)
         was_out = record_sync.ledger.left_out == FilterSide.RECORD
         if verdict.leaves_out(was_out=was_out):
@@ -177,7 +177,11 @@ def exclude_records(batch: Batch) -> None:
 def exclude_items(batch: Batch) -> None:
     """End the records whose items the conditions on Monday's items leave out; what just left is noted as leaving."""
     board = batch.board
-    for record_sync in [one for one in batch.open_records if _is_filtered(one) and (one.item or one.creates)]:
+    for record_sync in [
+        open_record
+        for open_record in batch.open_records
+        if _is_filtered(open_record) and (open_record.item or open_record.creates)
+    ]:
         item, was_out = record_sync.item, bool(record_sync.ledger.left_out)
         if item is None:
             verdict = new_item_verdict(board, record_sync.record)
@@ -297,7 +301,9 @@ def keep_only_pulls(batch: Batch, record_sync: RecordSync) -> None:
 def _leaves_by_pull(board: BoardContext, record_sync: RecordSync) -> bool:
     """Whether the record fails its conditions once it has what this pass takes over."""
     plans = record_sync.field_plans
-    if not any(one.field in plans and plans[one.field].write_raw for one in board.sync_filter.records):
+    if not any(
+        condition.field in plans and plans[condition.field].write_raw for condition in board.sync_filter.records
+    ):
         return False
 
     def holds(one: FilterCondition) -> bool | None:

@@ -103,7 +103,11 @@ def log_lost_edits(board: BoardContext, deleted: DeletedRecord, item: Item) -> l
         # What NPD would hold had the value been taken over, and what it held; nothing where that can't be told.
         with suppress(AmbiguousSplit, UnknownValue, ValueError):
             raws = {"raw_before": dict(convert.to_local(remote_raw, local_raw)), "raw_after": local_raw}
-        users = [one.user_id for one in changes if one.key == mapping.key and one.value == value and one.user_id]
+        users = [
+            change.user_id
+            for change in changes
+            if change.key == mapping.key and change.value == value and change.user_id
+        ]
         who = monday_user_name(users[-1], monday_users()) if users else "Somebody"
         wrote = f"wrote “{lost_text}” into {mapping.label}" if lost_text else f"emptied {mapping.label}"
         deleted.log_decision(

@@ -26,7 +26,7 @@ from sync.kernel.conflict_store import (
     current_store,
 )
 from sync.limits.breaker import monday_account
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 from sync.models import BoardLink, Decision, FieldMapping, Intent, IntentState, SyncedModel, WebhookEvent
 from sync.reconcile.batch import Batch, Outcome, RecordSync, WorkUnit, end_jobs
 from sync.reconcile.field_values import ACTIVE, item_data
@@ -53,7 +53,7 @@ class DuplicateItem(WorkUnit):
     record: SyncedModel
     candidate: WorkUnit | None = None
     record_sync: RecordSync | None = None
-    resolution: Resolution | None = None
+    resolution: FieldSelection | None = None
     is_ours: bool = False
     is_cleared: bool = False
     is_archived: bool = False

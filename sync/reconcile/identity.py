@@ -25,7 +25,7 @@ from sync.kernel.conflict_store import (
     Option,
     current_store,
 )
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 from sync.models import Decision, IgnoredItem, Intent, IntentState, SyncedModel, SyncMetadata, WebhookEvent
 from sync.models.state import event_column_text, event_item_name
 from sync.outbox.pauses import locked_pauses
@@ -493,7 +493,7 @@ def apply_identity_choices(batch: Batch) -> None:
                 batch.in_transaction(partial(_apply_choice, batch, record_sync, conflict, resolution))
 
 
-def _apply_choice(batch: Batch, record_sync: RecordSync, conflict: OpenConflict, resolution: Resolution) -> None:
+def _apply_choice(batch: Batch, record_sync: RecordSync, conflict: OpenConflict, resolution: FieldSelection) -> None:
     kind = batch.entity_type
     try:
         done = _apply_answer(batch, record_sync, conflict, resolution)
@@ -513,7 +513,7 @@ def _apply_choice(batch: Batch, record_sync: RecordSync, conflict: OpenConflict,
     record_sync.conflicts = [c for c in record_sync.conflicts if c is not conflict]
 
 
-def _apply_answer(batch: Batch, record_sync: RecordSync, conflict: OpenConflict, resolution: Resolution) -> str:
+def _apply_answer(batch: Batch, record_sync: RecordSync, conflict: OpenConflict, resolution: FieldSelection) -> str:
     """Do what was chosen and return it as a sentence; an empty text where another module or the write does it."""
     value, item_id, by = str(resolution.value), conflict.monday_item_id, record_sync.by
     done = ""

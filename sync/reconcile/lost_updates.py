@@ -396,7 +396,8 @@ def _lost_update_report(
         and mapping.rule != Rule.NPD_WINS
         and record_sync.may_sync
         and not record_sync.leaving
-        and mapping.key not in {one.mapping.key for one in record_sync.lost_reports if one.needs_answer}
+        and mapping.key
+        not in {lost_report.mapping.key for lost_report in record_sync.lost_reports if lost_report.needs_answer}
     )
     current_value, value, raws = "", lost_update.value, {}
     with suppress(UnknownValue):
@@ -438,9 +439,15 @@ def lost_update_reports(record_sync: RecordSync) -> Iterator[ConflictReport]:
         return
     applied, rejected = _applied_resolutions(record_sync), record_sync.rejected_of(KIND_LOST_UPDATE)
     fields = [
-        FieldConflict(one.mapping.key, one.current_value or None, None, one.lost_value or None, one.sentence)
-        for one in record_sync.lost_reports
-        if one.needs_answer
+        FieldConflict(
+            lost_report.mapping.key,
+            lost_report.current_value or None,
+            None,
+            lost_report.lost_value or None,
+            lost_report.sentence,
+        )
+        for lost_report in record_sync.lost_reports
+        if lost_report.needs_answer
     ]
     for key, shown in record_sync.lost_current.items():
         resolution = record_sync.resolution_for(KIND_LOST_UPDATE, key)

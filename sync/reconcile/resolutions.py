@@ -36,8 +36,10 @@ class _CannotUndo(Exception):
 
 def undo_request_of(record_sync: RecordSync, key: str) -> OpenConflict | None:
     """Return the settled conflict in which this field is to be put back, if anybody wants that."""
-    requests = [one for one in record_sync.conflicts if one.kind == KIND_UNDO and key in one.resolutions]
-    return next((one for one in requests if one.inverse.get(key)), None)
+    requests = [
+        conflict for conflict in record_sync.conflicts if conflict.kind == KIND_UNDO and key in conflict.resolutions
+    ]
+    return next((request for request in requests if request.inverse.get(key)), None)
 
 
 def inverse_of(record_sync: RecordSync, field_plan: FieldPlan) -> dict[str, Any]:
@@ -282,7 +284,9 @@ _UNMAPPED = "The field is no longer mapped to a column, so nothing was put back.
 def undo_results(record_sync: RecordSync, kind: str) -> dict[str, str]:
     """Return the wishes about conflicts of a kind that this pass ended: an empty text where one was carried out."""
     found: dict[str, str] = {}
-    undos = [one for one in record_sync.conflicts if one.kind == KIND_UNDO and one.resolved_kind == kind]
+    undos = [
+        conflict for conflict in record_sync.conflicts if conflict.kind == KIND_UNDO and conflict.resolved_kind == kind
+    ]
     rejected = record_sync.rejected_of(KIND_UNDO) if undos else {}
     is_planned = bool(record_sync.field_plans) and record_sync.outcome is Outcome.SETTLED
     for key in [key for one in undos for key in one.resolutions]:
@@ -296,7 +300,7 @@ def undo_results(record_sync: RecordSync, kind: str) -> dict[str, str]:
 
 def reopened_lost_updates(record_sync: RecordSync) -> list[FieldConflict]:
     """Return overwritten edits that are in conflict again, and what a choice had overruled that can't be undone."""
-    kinds = {one.resolved_kind for one in record_sync.conflicts if one.kind == KIND_UNDO}
+    kinds = {conflict.resolved_kind for conflict in record_sync.conflicts if conflict.kind == KIND_UNDO}
     ended = {key for kind in kinds for key, reason in undo_results(record_sync, kind).items() if reason}
     overruled = [field for field in overruled_values(record_sync) if field.key in ended]
     return [*reopened_conflicts(record_sync, KIND_LOST_UPDATE), *overruled]
@@ -311,5 +315,5 @@ def undo_reports(record_sync: RecordSync) -> Iterator[ConflictReport]:
         reason = f"{record_sync.left_out} Nothing was put back."
     elif record_sync.removed_item is not None and record_sync.removed_item.needs_answer:
         reason = "The item left the board, so nothing was restored. First decide what happens to the record."
-    if reason and any(one.kind == KIND_UNDO for one in record_sync.conflicts):
+    if reason and any(conflict.kind == KIND_UNDO for conflict in record_sync.conflicts):
         yield record_sync.conflict_report(KIND_UNDO, closing_reason=reason)

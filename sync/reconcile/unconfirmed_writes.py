@@ -93,7 +93,7 @@ def _unconfirmed_creates(by_id: Mapping[UUID, RecordSync]) -> dict[UUID, list[In
     )
     for intent in ended.order_by("created_at") if by_id else ():
         found[intent.entity_id].append(intent)
-    creates = {entity_id: [one for one in rows if is_create(one)] for entity_id, rows in found.items()}
+    creates = {entity_id: [row for row in rows if is_create(row)] for entity_id, rows in found.items()}
     return {entity_id: rows for entity_id, rows in creates.items() if rows}
 
 

@@ -23,8 +23,7 @@ TAKEN = "external_id_taken"
 """The code of the Conflict that an id is another record's already."""
 
 SOURCE_PATTERN = f"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{SOURCE_LENGTH - 1}}}"
-NAME_PATTERN = rf"^{SOURCE_PATTERN}:\S$|^{SOURCE_PATTERN}:\S.{{0,{VALUE_LENGTH - 2}}}\S$"
-"""What source:value looks like, but for characters that can't be printed."""
+"""What a source looks like."""
 
 _SOURCE = re.compile(SOURCE_PATTERN)
 

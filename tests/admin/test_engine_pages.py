@@ -15,7 +15,6 @@ from npd.models import Contact
 from sync.admin.admin_base import ReadOnlyAdmin
 from sync.choices import Rule
 from sync.models import (
-    ApiBudget,
     ApiToken,
     BoardLink,
     FieldMapping,
@@ -53,19 +52,6 @@ def test_what_the_engine_writes_can_only_be_read(
             # A token is made on a page of its own, for whoever is signed in.
             added = browser_of_person.get(reverse(f"{stem}_add")).status_code
             assert added == (200 if model is ApiToken else 403), stem
-
-
-def test_the_queue_says_each_row_in_words(browser_of_person: Client, world: dict[str, Any]) -> None:
-    html = browser_of_person.get(QUEUE).content.decode()
-    assert re.search(r"Pending .*1 of 5 in [45] minutes Monday answered 500", row_of(html, "李小龍"))
-    assert "none until it is retried Monday refused the item" in row_of(html, "Petra Keller")
-    assert re.search(r"New item 7001 .*To NPD .*in [34] minutes It has no email yet", row_of(html, "7001"))
-
-
-def test_the_queue_is_searched_by_the_name_of_a_record(browser_of_person: Client, world: dict[str, Any]) -> None:
-    html = browser_of_person.get(QUEUE, {"q": "petra"}).content.decode()
-    assert row_of(html, "Petra Keller")
-    assert "7001" not in html
 
 
 def test_a_rows_page_is_called_by_its_record_and_says_why_and_which_item(
@@ -118,14 +104,6 @@ def test_a_rule_is_written_at_once_and_a_direction_only_through_a_plan(
     assert {m.pk: (m.version, m.column_id, m.converter) for m in link.mappings.all()} == before
 
 
-def test_a_blocked_board_says_why(browser_of_person: Client, world: dict[str, Any]) -> None:
-    BoardLink.objects.filter(entity_type="contact").update(
-        blocked_reason="The board was archived.", blocked_until=states.sync_now() + states.timedelta(minutes=1)
-    )
-    html = browser_of_person.get("/admin/sync/boardlink/").content.decode()
-    assert "The board was archived. Next attempt at" in row_of(html, "The board was archived")
-
-
 def test_a_board_says_how_many_items_it_has_and_leads_to_monday(
     browser_of_person: Client, world: dict[str, Any]
 ) -> None:
@@ -143,24 +121,6 @@ def test_deleting_a_refusal_asks_again(browser_of_person: Client, world: dict[st
     assert "1 item will be checked again." in words_of(answer.content.decode())
     assert not IgnoredItem.objects.exists()
     assert SyncQueue.objects.get(remote_id="8001").status == "pending"
-
-
-def test_the_ledger_finds_records_with_held_fields(browser_of_person: Client, world: dict[str, Any]) -> None:
-    html = browser_of_person.get("/admin/sync/syncmetadata/?blocked=yes").content.decode()
-    assert "Blocked: Email." in row_of(html, "محمد علي")
-    assert len(re.findall(r'<tr class="data-row', html)) == 1
-
-
-def test_the_first_page_shows_how_todays_calls_stand(browser_of_person: Client, world: dict[str, Any]) -> None:
-    page = browser_of_person.get("/admin/").content.decode()
-    assert "Monday reports no daily limit" in page
-    assert "<meter" not in page
-    today = states.sync_now().date()
-    ApiBudget.objects.update_or_create(id=1, defaults={"day_limit": 12_000, "day": today, "day_calls": 7_500})
-    page = browser_of_person.get("/admin/").content.decode()
-    assert re.search(r'max="12000"\s+value="7500.0"', page)
-    assert "7,500 of today&#x27;s 12,000 calls to Monday are used" in page
-    assert "600 of them are reserved for what people do by hand" in page
 
 
 def test_lists_name_boards_records_and_fields_and_details_fold_what_is_technical(

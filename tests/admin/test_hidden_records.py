@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.db.models import Model
 from django.test import Client
 from django.utils import timezone
@@ -17,6 +17,7 @@ from sync.models import ApprovalRequest, Decision, IgnoredItem, Intent, SyncMeta
 from tests.admin import states
 from tests.admin.forms import values_of
 from tests.api.conftest import with_token
+from tests.support.people import staff_who_may
 
 pytestmark = pytest.mark.django_db
 
@@ -76,10 +77,7 @@ BY_API = {
 
 def reader_of(row: Model, *more: str) -> User:
     """Somebody who may see rows like this one."""
-    user = User.objects.create_user(f"reader{len(more)}", is_staff=True)
-    names = [f"view_{row._meta.model_name}", *more]
-    user.user_permissions.set(Permission.objects.filter(codename__in=names))
-    return user
+    return staff_who_may(f"view_{row._meta.model_name}", *more, name=f"reader{len(more)}")
 
 
 @pytest.fixture
@@ -173,12 +171,6 @@ def test_what_other_code_keeps_in_sync_is_told_to_whoever_may_see_sync_states(cl
     assert QUOTED in client.get("/admin/sync/syncmetadata/", {"q": "Sophie"}).content.decode()
 
 
-def person_who_may(*rights: str) -> User:
-    user = User.objects.create_user(f"may{len(rights)}", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=rights))
-    return user
-
-
 @pytest.mark.parametrize(("kept", "other"), [("contact", "organization"), ("organization", "contact")])
 def test_a_record_names_the_one_it_points_at_to_whoever_may_see_that(
     client: Client, contact: Contact, kept: str, other: str
@@ -192,7 +184,7 @@ def test_a_record_names_the_one_it_points_at_to_whoever_may_see_that(
     relation = "organization" if kept == "contact" else "billing_contact"
     filtered = {f"{relation}__id__exact": str(getattr(record, f"{relation}_id"))}
     for more, is_told in ([], False), ([f"view_{other}"], True):
-        user = person_who_may(*rights, *more)
+        user = staff_who_may(*rights, *more, name=f"may{len(more)}")
         client.force_login(user)
         export = b"".join(client.post(f"{listed}export/", {"format": "csv"})).decode()  # type: ignore[arg-type]
         page = client.get(f"{listed}{record.pk}/change/").content.decode()
@@ -207,14 +199,18 @@ def test_a_record_names_the_one_it_points_at_to_whoever_may_see_that(
 def test_how_fields_are_synced_names_a_related_record_to_whoever_may_see_it(contact: Contact) -> None:
     Contact.objects.update(organization=Organization.objects.create(name="Quiet Works"))
     for more, is_told in ([], False), (["view_organization"], True):
-        answer = with_token(person_who_may("view_contact", *more)).get(f"/api/v1/contacts/{contact.pk}/sync/").json()
+        answer = (
+            with_token(staff_who_may("view_contact", *more, name=f"may{len(more)}"))
+            .get(f"/api/v1/contacts/{contact.pk}/sync/")
+            .json()
+        )
         assert ("Quiet Works" in [one["npd"] for one in answer["fields"]]) is is_told
 
 
 def test_a_form_without_the_relation_that_its_reader_may_not_see_keeps_it(client: Client, contact: Contact) -> None:
     organization = Organization.objects.create(name="Quiet Works")
     Contact.objects.update(organization=organization)
-    client.force_login(person_who_may("view_contact", "change_contact"))
+    client.force_login(staff_who_may("view_contact", "change_contact"))
     page = f"/admin/npd/contact/{contact.pk}/change/"
     client.post(page, {**values_of(client.get(page), "contact_form"), "role_title": "Buyer", "organization": ""})
     contact.refresh_from_db()

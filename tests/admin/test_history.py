@@ -16,15 +16,6 @@ from tests.admin import states
 from tests.admin.test_records import LIST, change_page, words_of
 
 
-def test_the_history_says_who_changed_what(browser_of_person: Client, world: dict[str, Any]) -> None:
-    record = world["synced"]
-    record.phone = "+46 9"
-    record.save()
-    page = words_of(browser_of_person.get(change_page(record)).content.decode())
-    assert "a script changed phone from “+46 8 123 45” to “+46 9”" in page
-    assert "changed organization from (empty) to “Example Ltd”" in page
-
-
 def test_a_pull_stands_once_in_the_history(browser_of_person: Client, world: dict[str, Any]) -> None:
     record, look, other = world["synced"], uuid.uuid4(), uuid.uuid4()
     for batch, phone in ((look, "+46 7"), (other, "+46 8")):

@@ -20,13 +20,14 @@ from hypothesis import HealthCheck, Phase, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from npd.models import Contact
 from sync.api.request_limits import SharedThrottle
 from sync.models import ApiToken
 from tests.accounts.test_closed_doors import routes
 from tests.admin.all_pages import furnish
 from tests.support.api_schema import raw_document
 
-WALK = int(os.environ.get("WALK", "200"))
+WALK = int(os.environ.get("WALK", "60"))
 """Addresses that the random walk asks for; `WALK=5000` asks for more, by hand."""
 
 
@@ -42,7 +43,7 @@ def test_every_list_refuses_nul_and_dates_of_no_calendar(patient: Client) -> Non
     answers: dict[str, int] = {}
     for model in admin.site._registry:
         address = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
-        dates = [field.name for field in model._meta.concrete_fields if isinstance(field, DateField)]
+        dates = [field.name for field in model._meta.concrete_fields if isinstance(field, DateField)][:1]
         asked = [f"?{name}__year=99999" for name in dates]
         asked += [f"?{model._meta.concrete_fields[1].name}__exact=%00", "%00/change/"]
         answers |= {address + one: patient.get(address + one).status_code for one in asked}
@@ -65,8 +66,9 @@ def test_what_is_no_text_is_refused_in_a_query_and_in_a_form(patient: Client) ->
 
 
 def test_the_door_from_any_row_to_its_own_page_is_closed(patient: Client) -> None:
-    for content_type in ContentType.objects.all():
-        for key in ("1", str(uuid.uuid4()), "%00"):
+    keys = [1, uuid.uuid4(), "%00", Contact.objects.create(name="Ann").pk, User.objects.get().pk]
+    for content_type in ContentType.objects.get_for_models(Contact, User).values():
+        for key in keys:
             assert patient.get(f"/admin/r/{content_type.pk}/{key}/").status_code in (400, 404)
 
 

@@ -17,7 +17,7 @@ from sync import choices
 from sync.admin import queue_pages
 from sync.choices import Operation, QueueStatus
 from sync.clock import sync_now
-from sync.models import BoardLink, MondayAccount, SyncQueue
+from sync.models import BoardLink, SyncQueue
 from sync.outbox import pauses
 from sync.queue import SyncQueueService
 from sync.records.availability import overview
@@ -56,12 +56,6 @@ def test_a_board_that_stands_still_says_why_and_holds_its_due_rows(browser_of_pe
     assert "Syncing" in card(browser_of_person, "Organizations")
 
 
-def test_without_a_board_the_card_says_what_to_do(browser_of_person: Client) -> None:
-    found = card(browser_of_person, "Contacts")
-    assert "Contacts Not set up Choose its board" in found
-    assert "manage.py" not in found
-
-
 def test_what_the_cards_call_due_is_what_the_api_calls_due(browser_of_person: Client) -> None:
     """A paused direction holds rows that are not due anywhere."""
     states.boards()
@@ -97,13 +91,6 @@ def test_the_chart_and_its_table_say_what_was_finished_hour_by_hour(browser_of_p
     assert cells == ["2", "5"]
 
 
-def test_without_anything_finished_there_is_a_sentence_and_no_chart(browser_of_person: Client) -> None:
-    states.boards()
-    html = listed(browser_of_person)
-    assert "<canvas" not in html
-    assert "No job was done in the last 24 hours." in words_of(html)
-
-
 # The list
 
 
@@ -116,14 +103,6 @@ def test_the_list_opens_with_the_rows_that_are_not_done(browser_of_person: Clien
     assert sorted(ticked) == ["failed", "in_progress", "pending"]
     assert "Clear all filters" not in html
     assert "Zoë Ångström" in listed(browser_of_person, "status__exact=completed")
-
-
-def test_an_empty_queue_says_so_and_offers_nothing(browser_of_person: Client) -> None:
-    states.boards()
-    finished(sync_now())
-    text = text_of(browser_of_person)
-    assert "No jobs No job is pending, in progress or failed." in text
-    assert "all…" not in text
 
 
 def test_the_queries_are_few_and_do_not_grow(browser_of_person: Client, world: dict[str, Any]) -> None:
@@ -163,12 +142,3 @@ def test_a_due_row_says_what_holds_it_beside_its_last_error(browser_of_person: C
     pauses.pause("anna", entity_type="contact", direction="to_monday", why="Clean-up")
     found = row_of(listed(browser_of_person), "Held Row")
     assert re.search(r"paused Monday answered 500\. Writing to Monday is paused by anna since .* \(Clean-up\)", found)
-
-
-def test_an_account_that_is_paused_by_trouble_is_told_on_every_card(browser_of_person: Client) -> None:
-    states.boards()
-    MondayAccount.objects.update(
-        stop_reason="Monday refuses the token.", stopped_until=sync_now() + timedelta(minutes=5)
-    )
-    for title in ("Organizations", "Contacts"):
-        assert "Stopped Monday refuses the token." in card(browser_of_person, title)

@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from npd.models import Contact
@@ -18,6 +17,7 @@ from tests.admin.test_record_panel import act_url, page_of, posted
 from tests.admin.test_records import change_page
 from tests.conflicts.conftest import rejected_too
 from tests.conflicts.test_about_record import AGAIN, gone
+from tests.support.people import staff_who_may
 
 pytestmark = pytest.mark.django_db
 BLOCKED = {"phone": {"reason": "The column is gone.", "side": "npd", "code": "column"}}
@@ -119,18 +119,6 @@ def test_in_each_state_one_act_is_primary_and_is_the_one_that_helps(browser_of_p
     assert acts_of(browser_of_person, make()) == expected
 
 
-def test_what_goes_on_waiting_after_a_resume_is_told(browser_of_person: Client) -> None:
-    states.boards()
-    record = states.contact("A")
-    SyncQueue.objects.create(entity_type="contact", entity_id=record.pk)
-    made, _ = pauses.pause("anna", entity_type="contact", direction="to_monday")
-    pauses.pause("berta", why="the audit")
-    form = {"entity_type": made.entity_type, "direction": made.direction}
-    told = posted(browser_of_person, record, "resume_board", **form)
-    assert "the audit" in told
-    assert "synced now" not in told
-
-
 def test_what_waits_for_a_pause_is_resumed_where_the_person_may(browser_of_person: Client, client: Client) -> None:
     states.boards()
     record = states.contact("A")
@@ -142,16 +130,10 @@ def test_what_waits_for_a_pause_is_resumed_where_the_person_may(browser_of_perso
     assert not QueuePause.objects.exists()
     assert "somebody else has resumed it" in posted(browser_of_person, record, "resume_board", **form)
     pauses.pause("anna", entity_type="contact", direction="to_monday")
-    client.force_login(clerk("view_contact", "change_contact"))
+    client.force_login(staff_who_may("view_contact", "change_contact"))
     assert acts_of(client, record) == []
     assert client.post(act_url(record, "resume_board"), form).status_code == 403
     assert QueuePause.objects.exists()
-
-
-def clerk(*codenames: str) -> User:
-    made = User.objects.create_user("clerk", is_staff=True)
-    made.user_permissions.set(Permission.objects.filter(codename__in=codenames))
-    return made
 
 
 @pytest.mark.parametrize(
@@ -166,7 +148,7 @@ def clerk(*codenames: str) -> User:
 )
 def test_who_may_less_is_offered_less(client: Client, rights: tuple[str, ...], expected: dict[str, list[str]]) -> None:
     states.boards()
-    client.force_login(clerk("view_contact", *rights))
+    client.force_login(staff_who_may("view_contact", *rights))
     for state in ("conflict", "failed", "rejected value", "blocked field", "sync off"):
         record = STATES[state][0]()
         want = expected.get(state, ["sync_now"] if state == "blocked field" and "change_contact" in rights else [])
@@ -190,14 +172,6 @@ def test_a_retry_while_all_is_paused_says_that_it_waits(browser_of_person: Clien
     assert "It waits: Paused by eve" in told
     told = posted(browser_of_person, removed("Gone", "5555", "archived"), "create_again", confirmed="yes")
     assert ("again now" in told, "It waits: Paused by eve" in told) == (False, True)
-
-
-def test_a_rejected_blocked_or_failed_record_is_never_pending(browser_of_person: Client, world: dict[str, Any]) -> None:
-    for state in ("rejected value", "blocked field", "failed", "rejected and blocked"):
-        record = STATES[state][0]()
-        html = browser_of_person.get(change_page(record)).content.decode()
-        assert "Needs attention" in html[html.index('id="npd-state"') :][:900], state
-        Contact.objects.filter(pk=record.pk).delete()
 
 
 def test_the_field_concerned_is_marked_in_the_form_and_read_with_it(browser_of_person: Client) -> None:

@@ -39,13 +39,6 @@ def text(answer: Any) -> str:
     return unescape(answer.content.decode())
 
 
-def test_the_list_says_what_runs_and_when(browser_of_person: Client) -> None:
-    html = text(browser_of_person.get(LIST))
-    for words in ("Start due jobs", "every 10 seconds", "daily at 02:40 UTC", "every hour"):
-        assert words in html
-    assert "/add/" not in html
-
-
 def test_another_interval_is_kept_and_beat_is_told(browser_of_person: Client) -> None:
     before = PeriodicTasks.last_change()
     save(browser_of_person, "sync.refresh_quota", every="2", period="hours")

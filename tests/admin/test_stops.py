@@ -21,6 +21,7 @@ from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.test_health import headline_of, html_of, tasks_of, text_of
 from tests.admin.test_records import words_of
+from tests.support.people import staff_who_may
 
 PAGES = ("/admin/", "/admin/inbox/", "/admin/npd/contact/", "/admin/npd/contact/{}/change/", "/admin/settings/",
          "/admin/sync/syncqueue/", "/admin/sync/boardlink/")  # fmt: skip
@@ -98,9 +99,7 @@ def test_a_token_that_is_gone_is_a_stop_where_boards_are_set_up(
 
 
 def test_who_may_not_act_is_told_the_cause_and_has_no_button(client: Client, stopped: dict[str, Any]) -> None:
-    reader = User.objects.create_user("reader", password="x", is_staff=True)
-    reader.user_permissions.add(Permission.objects.get(codename="view_contact"))
-    client.force_login(reader)
+    client.force_login(staff_who_may("view_contact"))
     html = html_of(client)
     assert "Daily limit exceeded" in words_of(stop_of(html))
     assert button_of(html) == ""

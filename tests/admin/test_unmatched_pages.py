@@ -168,14 +168,3 @@ def test_whoever_only_sees_them_is_offered_nothing(client: Client, items: list[U
     for act in ("create", "ignore", "restore", "link"):
         assert client.post(f"{LIST}{items[0].pk}/{act}/").status_code == 403
     assert client.post(f"{LIST}undo/", {"at": "2026-01-01T00:00:00Z"}).status_code == 403
-
-
-def test_an_ignored_item_that_is_considered_again_is_listed_again(
-    browser_of_person: Client, items: list[UnmatchedItem]
-) -> None:
-    browser_of_person.post(f"{LIST}{items[0].pk}/ignore/")
-    assert "no_key" not in listed(browser_of_person)
-    ticked = {"_selected_action": IgnoredItem.objects.get().pk, "action": "consider_again"}
-    browser_of_person.post("/admin/sync/ignoreditem/", ticked)
-    assert "no_key" in listed(browser_of_person)
-    assert SyncQueue.objects.get(remote_id=items[0].item_id).status == "pending"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -23,7 +22,6 @@ pytestmark = pytest.mark.django_db
 
 WINTER = datetime(2026, 1, 15, 12, 30, tzinfo=UTC)
 JUST_BEFORE, JUST_AFTER = datetime(2026, 3, 29, 0, 59, tzinfo=UTC), datetime(2026, 3, 29, 1, 1, tzinfo=UTC)
-TWICE = datetime(2026, 10, 25, 0, 30, tzinfo=UTC), datetime(2026, 10, 25, 1, 30, tzinfo=UTC)
 
 
 def decided(world: dict[str, Any], at: datetime) -> Decision:
@@ -83,20 +81,6 @@ def test_the_api_says_utc_whoever_asks(person: User, world: dict[str, Any]) -> N
     assert made.endswith("Z")
 
 
-@pytest.mark.parametrize(
-    ("moment", "said"),
-    [
-        (JUST_BEFORE, "29 Mar 2026, 01:59 CET"),
-        (JUST_AFTER, "29 Mar 2026, 03:01 CEST"),
-        (TWICE[0], "25 Oct 2026, 02:30 CEST"),
-        (TWICE[1], "25 Oct 2026, 02:30 CET"),
-    ],
-)
-def test_the_days_on_which_clocks_change_are_told_apart_by_the_zones_name(moment: datetime, said: str) -> None:
-    with timezone.override(ZoneInfo("Europe/Stockholm")):
-        assert humanize.day_and_time(moment) == said
-
-
 def test_what_is_fixed_in_utc_is_said_in_both() -> None:
     midnight = datetime(2026, 1, 15, tzinfo=UTC)
     assert humanize.utc_midnight(midnight) == "midnight UTC"
@@ -104,15 +88,6 @@ def test_what_is_fixed_in_utc_is_said_in_both() -> None:
     with timezone.override(ZoneInfo("America/New_York")):
         assert humanize.utc_midnight(midnight) == "midnight UTC (19:00 EST)"
         assert humanize.utc_and_local(midnight) == "00:00 UTC (19:00 EST)"
-
-
-def test_the_schedule_says_utc_and_what_that_is_here(browser_of_person: Client, world: dict[str, Any]) -> None:
-    from sync.kernel import periodic_jobs
-
-    periodic_jobs.ensure_periodic_jobs()
-    browser_of_person.cookies[unfold.ZONE_COOKIE] = "Asia/Tokyo"
-    text = words_of(browser_of_person.get("/admin/django_celery_beat/periodictask/").content.decode())
-    assert re.search(r"daily at 02:40 UTC \(11:40 JST\)", text)
 
 
 def test_a_zone_that_nobody_knows_stops_the_start() -> None:

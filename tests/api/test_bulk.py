@@ -184,10 +184,3 @@ def test_more_rows_take_no_more_statements(api: APIClient, organization: Organiz
             send(api, *({"action": "update", "id": one["id"], "record": {"notes": "n"}} for one in made))
         counts.append(len(queries))
     assert counts[1] == counts[2]  # the first fills caches
-
-
-def test_a_bulk_under_a_key_is_done_once(api: APIClient) -> None:
-    body = {"operations": [create("Ada"), create("")]}
-    answers = [api.post(BULK, body, headers={"Idempotency-Key": "k"}) for _ in range(2)]
-    assert answers[0].json() == answers[1].json()
-    assert Contact.objects.count() == 1

@@ -15,7 +15,7 @@ from rest_framework.test import APIClient
 
 from npd.models import Contact, Organization
 from sync.api.record_endpoints import RecordViewSet
-from sync.models import ApprovalRequest, StoredAnswer, SyncQueue
+from sync.models import StoredAnswer, SyncQueue
 from sync.operations import retention
 from tests.api.conftest import QUEUE, row, user_who_may, with_token
 from tests.support.waiting import wait_for
@@ -173,11 +173,3 @@ def test_a_crash_before_the_commit_leaves_neither_the_change_nor_a_lock(
 @pytest.mark.parametrize(("url", "code"), [(f"{CONTACTS}%00/unlink", 404), (f"{CONTACTS}{uuid.UUID(int=1)}/", 405)])
 def test_what_is_not_there_or_takes_no_post_is_refused_as_without_a_key(api: APIClient, url: str, code: int) -> None:
     assert [api.post(url, {}).status_code, post(api, {}, "k", url).status_code] == [code, code]
-
-
-def test_what_waits_for_approval_is_decided_once(api: APIClient) -> None:
-    act = ApprovalRequest.objects.create(
-        entity_type="contact", entity_id=uuid.uuid4(), kind="clear_monday", state="pending"
-    )
-    answers = [post(api, {"ids": [act.pk]}, "k", "/api/v1/sync/approvals/approve") for _ in range(2)]
-    assert [answer.json() for answer in answers] == [{"decided": 1}, {"decided": 1}]

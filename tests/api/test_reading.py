@@ -186,10 +186,15 @@ def test_every_list_costs_as_many_queries_for_thirty_rows_as_for_three(
     api: APIClient, organization: Organization, email: FieldMapping
 ) -> None:
     lists = [
-        *("/api/v1/contacts/?expand=organization", "/api/v1/contacts/?pagination=cursor", "/api/v1/organizations/"),
+        *(
+            "/api/v1/contacts/",
+            "/api/v1/contacts/?expand=organization",
+            "/api/v1/contacts/?pagination=cursor",
+            "/api/v1/organizations/",
+        ),
         *(f"{SYNC}{name}/" for name in ("queue", "conflicts", "states", "unmatched-items", "boards")),
         *(BLOCKED, LOOPS, DELETED, HISTORY, BATCHES),
-        *(f"{SYNC}{name}/" for name in ("rejected-values", "inbox/causes", "ignored-items", "guard")),
+        *(f"{SYNC}{name}/" for name in ("rejected-values", "ignored-items", "approvals")),
         f"{SYNC}inbox/?kind=rejected",
     ]
     grow(3, organization)

@@ -69,21 +69,14 @@ def test_sync_can_be_switched_off_and_its_direction_set(api: APIClient, contact:
     )
 
 
-def test_a_patch_writes_only_the_field_that_was_sent(api: APIClient, contact: Contact) -> None:
+@pytest.mark.parametrize("method", ["patch", "put"])
+def test_a_write_touches_only_what_differs_from_the_row(api: APIClient, contact: Contact, method: str) -> None:
+    whole = api.get(url_of(contact)).json() if method == "put" else {}
     with CaptureQueriesContext(connection) as queries:
-        api.patch(url_of(contact), {"notes": "new"})
-    [update] = updates_of(queries, "contacts")
-    assert '"notes" = ' in update
-    assert not any(f'"{name}" = ' in update for name in ("name", "email", "phone", "sync_status", "monday_id"))
-
-
-def test_a_put_writes_only_what_differs_from_the_row(api: APIClient, contact: Contact) -> None:
-    whole = api.get(url_of(contact)).json() | {"phone": "1"}
-    with CaptureQueriesContext(connection) as queries:
-        api.put(url_of(contact), whole)
+        assert getattr(api, method)(url_of(contact), whole | {"phone": "1"}).status_code == 200
     [update] = updates_of(queries, "contacts")
     assert '"phone" = ' in update
-    assert not any(f'"{name}" = ' in update for name in ("name", "email", "notes"))
+    assert not any(f'"{name}" = ' in update for name in ("name", "email", "notes", "sync_status", "monday_id"))
 
 
 def test_a_put_of_what_stands_there_writes_nothing(api: APIClient, contact: Contact) -> None:
@@ -171,27 +164,6 @@ def test_a_page_holds_at_most_500_records(api: APIClient) -> None:
     assert len(api.get(CONTACTS, {"page_size": 501}).json()["results"]) == 500
 
 
-def test_a_page_that_is_not_there_answers_404(api: APIClient, contact: Contact) -> None:
-    assert api.get(CONTACTS, {"page": 2}).status_code == 404
-
-
-def test_a_list_costs_as_many_queries_for_forty_records_as_for_two(api: APIClient) -> None:
-    organization = Organization.objects.create(name="Navy")
-
-    def queries() -> int:
-        with CaptureQueriesContext(connection) as captured:
-            assert api.get(CONTACTS, {"page_size": 100}).status_code == 200
-        return len(captured)
-
-    Contact.objects.bulk_create(Contact(name=f"a{n}", organization=organization) for n in range(2))
-    queries()  # the token's first use is written down
-    few = queries()
-    Contact.objects.bulk_create(Contact(name=f"b{n}", organization=organization) for n in range(38))
-    assert queries() == few
-    # The token, the request's count, the count, the page, external ids, and what describe_many needs.
-    assert few <= 9
-
-
 def test_lists_are_narrowed_by_status_organization_and_words(api: APIClient, organization: Organization) -> None:
     Contact.objects.create(name="Ada Lovelace", organization=organization, notes="engine")
     Contact.objects.create(name="Ada Byron", sync_enabled=False)
@@ -199,9 +171,8 @@ def test_lists_are_narrowed_by_status_organization_and_words(api: APIClient, org
     def found(**query: Any) -> list[str]:
         return [record["name"] for record in api.get(CONTACTS, query).json()["results"]]
 
-    assert found(sync_status="disabled") == ["Ada Byron"]
     assert found(sync_status=["disabled", "pending"]) == ["Ada Byron", "Ada Lovelace"]
-    assert found(organization=str(organization.pk)) == ["Ada Lovelace"]
+    assert found(sync_status="disabled") == ["Ada Byron"]
     assert found(organization=str(uuid.uuid4())) == []
     assert found(search="lovelace ENGINE") == ["Ada Lovelace"]
     assert found(search="navy") == ["Ada Lovelace"]
@@ -218,15 +189,6 @@ def test_lists_are_ordered_as_asked_and_then_by_id(api: APIClient) -> None:
     same = sorted(str(pk) for pk in Contact.objects.filter(name="Same").values_list("pk", flat=True))
     assert ids("name")[:5] == same
     assert ids("-name")[1:] == same
-
-
-@pytest.mark.parametrize(
-    "query", [{"sync_status": "nope"}, {"organization": "nope"}, {"ordering": "notes"}, {"search": "a\0"}]
-)
-def test_a_filter_that_means_nothing_is_refused_by_name(api: APIClient, query: dict[str, str]) -> None:
-    answer = api.get(CONTACTS, query)
-    assert answer.status_code == 400
-    assert answer.json()["errors"][0]["pointer"] == "/" + next(iter(query))
 
 
 @pytest.mark.parametrize(

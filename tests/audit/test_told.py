@@ -8,9 +8,8 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from npd.models import Contact
-from sync.models import BoardLink, Verification
+from sync.models import Verification
 from sync.operations import doctor
-from tests.admin import states
 
 pytestmark = pytest.mark.django_db
 
@@ -43,31 +42,12 @@ def drift_finding() -> Any:
     return found
 
 
-def test_the_first_page_says_what_was_verified(browser: Client) -> None:
-    states.boards()
-    Contact.objects.create(name="Bob")
-    assert "Not verified yet" in browser.get("/admin/").content.decode()
-    compared()
-    answer = browser.get("/admin/")
-    verified = {board.title: board.verified for board in answer.context["boards"]}
-    assert "300 of 300 checked records were the same" in verified["Contacts"]
-    assert verified["Organizations"].startswith("Not verified yet")
-    assert "said “synced” and differed" not in answer.content.decode()
-
-
 def test_drift_is_an_alarm_on_the_first_page_that_says_what_to_do(browser: Client) -> None:
     compared(differed=2)
     html = browser.get("/admin/").content.decode()
     assert "2 records said “synced” and differed" in html
     assert "manage.py sync_reconcile" in html
     assert "/admin/sync/verification/" in html
-
-
-def test_the_board_says_when_it_was_verified(browser: Client) -> None:
-    link = BoardLink.objects.create(entity_type="contact", board_id="1", match_key="email")
-    compared()
-    html = browser.get(f"/admin/sync/boardlink/{link.pk}/change/").content.decode()
-    assert "300 of 300 checked records were the same" in html
 
 
 def test_a_verification_names_the_records_and_fields_that_differed(browser: Client) -> None:

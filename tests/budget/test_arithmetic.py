@@ -143,15 +143,6 @@ def test_our_minute_does_not_drift_away_from_mondays_while_little_is_sent() -> N
         assert monday.refused == 0, quiet_minutes
 
 
-def test_a_call_that_monday_never_received_does_not_end_mondays_minute_early() -> None:
-    budget = QuotaBudget(SMALL).spend(1, 10, NOON)
-    later = NOON + timedelta(seconds=52)
-    answer = Answer(data={}, complexity=Complexity(10, 1_000, 990, 60), seconds=0.5)
-    after = budget.at_time(later, NOTHING).spend(1, 10, later).after_answer(answer, 10, later, NOTHING)
-    assert after.points.ends is not None
-    assert after.points.ends >= later + timedelta(seconds=60)
-
-
 def test_a_slow_answer_does_not_make_the_minute_longer() -> None:
     budget = QuotaBudget(SMALL).spend(1, 10, NOON)
     quick = Answer(data={}, complexity=Complexity(10, 1_000, 990, 60))
@@ -168,25 +159,6 @@ def test_an_answer_that_tells_an_impossible_end_of_the_minute_is_not_believed(re
     after = QuotaBudget(SMALL).spend(1, 10, NOON).after_answer(told, 10, NOON, NOTHING)
     assert after.points.ends is not None
     assert NOON < after.points.ends <= NOON + timedelta(seconds=61)
-
-
-def test_a_minute_of_ours_never_ends_before_mondays() -> None:
-    budget = QuotaBudget(SMALL, max_delay=10).spend(1, 10, NOON)
-    received = NOON + timedelta(seconds=3)
-    seen = Answer(data={}, complexity=Complexity(10, 1_000, 990, 59))
-    after = budget.after_answer(seen, 10, received + timedelta(seconds=1), NOTHING)
-    assert after.points.ends is not None
-    assert received + timedelta(seconds=60) <= after.points.ends <= received + timedelta(seconds=62)
-    assert after.minute.ends is not None
-    assert after.minute.ends >= received + timedelta(seconds=60)
-
-
-def test_a_call_in_the_air_when_the_minute_ends_counts_in_the_next() -> None:
-    budget = QuotaBudget(SMALL, max_delay=10).spend(5, 500, NOON)
-    later = NOON + timedelta(minutes=5)
-    assert budget.at_time(later, NOTHING).minute.spent == 0
-    carried = budget.at_time(later, InFlight(1, 2, 300))
-    assert (carried.minute.spent, carried.points.spent) == (2, 300)
 
 
 def test_the_reserve_is_for_what_a_person_clicked() -> None:
@@ -236,13 +208,6 @@ def test_another_tokens_calls_of_this_minute_are_seen_in_the_answer() -> None:
     answer = Answer(data={}, limits=told, complexity=Complexity(10, 300, 290, 50))
     seen = budget.after_answer(answer, 10, NOON + timedelta(seconds=1), NOTHING)
     assert (seen.minute.spent, seen.points.spent) == (16, 710)
-
-
-def test_what_is_in_the_air_is_added_to_what_monday_counts_of_others() -> None:
-    budget = QuotaBudget(SMALL, day=NOON.date()).spend(2, 310, NOON)
-    told = Answer(data={}, complexity=Complexity(10, 310, 300, 50))
-    seen = budget.after_answer(told, 10, NOON + timedelta(seconds=1), InFlight(1, 1, 300))
-    assert seen.required_wait(1, 300, NOON, InFlight(1, 1, 300), urgent=True) is not None
 
 
 def test_what_goes_back_unsent_after_a_refusal_makes_no_room() -> None:

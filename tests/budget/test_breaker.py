@@ -67,14 +67,6 @@ def test_one_worker_probes_and_its_answer_ends_the_pause(settings: Any) -> None:
     assert (row.stopped_until, row.needs_probe, row.failures, row.user_id) == (None, False, 0, "7")
 
 
-def test_while_one_worker_probes_no_other_calls(settings: Any) -> None:
-    breaker.trip_account(ConnectionLost("gone"))
-    time_passes()
-    until = sync_now() + timedelta(seconds=35)
-    MondayAccount.objects.update(stopped_until=until)  # the turn of the one that probes
-    assert not breaker.probe_if_due()
-
-
 def test_an_allowance_without_room_is_no_pause() -> None:
     breaker.trip_account(BudgetExhausted("no room", wait_seconds=30))
     assert breaker.monday_account().stopped_until is None

@@ -9,7 +9,6 @@ from django.core.management import call_command
 from django.test import Client
 
 from npd.models import Contact
-from sync.choices import StopCode
 from sync.clock import sync_now
 from sync.ledger import SyncStateService
 from sync.limits import breaker, pass_budget, quota
@@ -86,17 +85,6 @@ def test_a_full_batch_does_not_wait(world: World, tight: Contact) -> None:
     edit(other, "Chair")
     world.work()
     assert (world.status(tight), world.status(other)) == ("synced", "synced")
-
-
-def test_a_click_does_not_beat_a_pause(world: World, tight: Contact) -> None:
-    gathering(world, tight)
-    row = breaker.monday_account()
-    row.stopped_until, row.stop_reason = sync_now() + timedelta(minutes=5), "Monday asks to wait."
-    row.stop_code = StopCode.LIMIT
-    row.save()
-    assert "Monday asks to wait." in push_record(tight, "lead").wait_reason
-    world.work()
-    assert world.status(tight) == "pending"
 
 
 def test_pages_and_commands_say_until_when(world: World, tight: Contact, admin_client: Client) -> None:

@@ -93,11 +93,6 @@ def test_after_a_burst_the_window_closes_again() -> None:
     assert day.left > 500
 
 
-def test_the_first_change_after_a_quiet_time_goes_at_once() -> None:
-    day = Simulated(1_000, lambda now, board: now == 12 * 3_600).run()
-    assert day.waits == [0, 0]
-
-
 def _office_hours(chance: random.Random, edits: int) -> set[int]:
     return {chance.randrange(8 * 3_600, 18 * 3_600) // STEP * STEP for _ in range(edits)}
 

@@ -9,7 +9,6 @@ from sync.connectors.monday.graphql import Answer
 from sync.limits import breaker, quota
 from sync.limits.quota import apply_account_info
 from sync.limits.rate_limits import PLAN_QUOTAS
-from sync.models import ApiBudget
 from sync.operations.record_requests import push_record
 from sync.records import availability
 from tests.budget.conftest import Planned
@@ -66,12 +65,3 @@ def test_a_click_of_a_day_that_is_used_up_wholly_is_told_so(world: World, monday
     spent(day_calls=1_000)
     said = push_record(contact, "lead").wait_reason
     assert said.startswith("Today's calls to Monday are used up. It goes on by itself at 00:00:05 UTC.")
-
-
-def test_a_bigger_plan_is_noticed(world: World, monday: Planned) -> None:
-    monday.limits(plan="free")
-    assert ApiBudget.objects.get().points_limit == 1_000_000
-    monday.limits(plan="pro")
-    row = ApiBudget.objects.get()
-    assert (row.day_limit, row.minute_limit, row.points_limit) == (10_000, 2_500, 10_000_000)
-    assert breaker.monday_account().tier == "pro"

@@ -29,16 +29,6 @@ def spent(**values: Any) -> None:
     ApiBudget.objects.filter(id=1).update(**values)
 
 
-def test_without_known_limits_nothing_is_reserved_and_calls_are_counted(world: World) -> None:
-    before = world.calls()
-    used = quota.forecast().used
-    world.contact("Ann")
-    world.work()
-    assert ApiReservation.objects.count() == 0
-    assert quota.forecast().used - used == world.calls() - before
-    assert quota.forecast().limit is None
-
-
 def test_a_look_spends_its_read_and_its_write_and_keeps_nothing_reserved(world: World, monday: Planned) -> None:
     contact = world.linked("Ann", role_title="Boss")
     monday.limits(plan="standard")
@@ -52,18 +42,6 @@ def test_a_look_spends_its_read_and_its_write_and_keeps_nothing_reserved(world: 
     link = BoardLink.objects.get(entity_type="contact")
     assert link.write_points == 10_000
     assert link.last_pass_at is not None
-
-
-def test_our_count_of_the_minute_is_mondays(world: World, monday: Planned) -> None:
-    monday.limits(plan="standard")
-    for number in range(3):
-        world.contact(f"P{number}")
-        world.work()
-    counted = world.sandbox.control("plan", "GET")["used"]
-    row = ApiBudget.objects.get()
-    assert (row.minute_limit, row.concurrency_limit, row.points_limit) == (1_000, 40, 10_000_000)
-    assert row.points == counted["points"]
-    assert row.minute_calls == counted["minute"]
 
 
 def test_a_board_without_room_for_a_read_and_a_write_is_passed_over(world: World, monday: Planned) -> None:
@@ -100,20 +78,6 @@ def test_what_a_person_clicked_goes_out_of_the_reserve_and_takes_nothing_along(w
     world.work()
     assert (world.status(clicked), world.status(waiting)) == ("synced", "pending")
     assert (world.row(waiting).status, world.row(waiting).attempts) == ("pending", 0)
-
-
-def test_after_midnight_the_day_begins_anew(world: World, monday: Planned) -> None:
-    contact = world.linked("Ann", role_title="Boss")
-    monday.limits(plan="standard")
-    spent(day_calls=1_000)
-    edit(contact, "Chair")
-    world.work()
-    assert world.status(contact) == "pending"
-    until = availability.of("contact").until
-    assert until is not None
-    assert (until.hour, until.minute) == (0, 0)
-    world.work(hours=12, seconds=10)
-    assert world.status(contact) == "synced"
 
 
 def test_without_room_in_the_middle_of_a_look_rows_go_back_without_an_attempt(world: World, monday: Planned) -> None:
@@ -173,19 +137,6 @@ def test_a_connection_that_was_never_made_costs_nothing(world: World, monday: Pl
     settings.MONDAY_API_URL = "http://127.0.0.1:9/v2"
     world.work()
     assert quota.forecast().used == used
-
-
-def test_the_calls_of_the_accounts_other_tokens_are_taken_from_the_day(world: World, monday: Planned) -> None:
-    world.linked("Ann")
-    monday.limits(plan="standard")
-    before = quota.forecast()
-    world.sandbox.control("plan", others=120)
-    world.pass_time(minutes=10)  # Monday's figure is some minutes old
-    breaker.fetch_account_info()
-    after = quota.forecast()
-    assert 119 <= after.used - before.used <= 122
-    assert after.as_of is not None
-    assert after.limit == 1_000
 
 
 def test_our_own_calls_are_never_taken_for_another_tokens(world: World, monday: Planned) -> None:

@@ -8,7 +8,6 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
-from npd.models import Contact
 from sync.models import Decision, MondayAccount
 from tests.commands.test_dry_run import everything
 from tests.support.world import World
@@ -115,28 +114,6 @@ def test_without_monday_it_says_what_it_does_not_know(world: World, settings: An
     assert {field["monday"] for field in found["fields"]} == {"(not read)"}
     settings.MONDAY_API_URL = "http://127.0.0.1:18263/v2"
     assert "Monday" in told(str(contact.pk))
-
-
-def test_what_is_open_is_listed(world: World) -> None:
-    contact = world.linked("Ann", role_title="Boss")
-    contact.role_title = "In NPD"
-    contact.save()
-    world.edit(contact, "role_title", "On Monday")
-    world.work()
-    text = told(str(contact.pk))
-    assert "An open conflict (fields) on role_title" in text
-    assert "ask you: Ann · Role: NPD “In NPD”, Monday “On Monday” (changed on both sides)" in text
-    Contact.objects.filter(pk=contact.pk).update(notes="new")
-    assert "is pending until" in told(str(contact.pk))
-
-
-def test_a_record_without_sync_is_left_alone_without_a_call(world: World) -> None:
-    contact = world.linked("Ann")
-    world.save(contact, sync_enabled=False)
-    calls = world.calls()
-    text = told("Ann")
-    assert "Sync is off for this record." in text
-    assert world.calls() == calls
 
 
 def test_no_secret_is_told(world: World, settings: Any) -> None:

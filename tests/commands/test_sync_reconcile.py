@@ -10,8 +10,7 @@ from django.db import connection, connections
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.choices import Cause
-from sync.models import IgnoredItem, SyncQueue
+from sync.models import SyncQueue
 from sync.queue import SyncQueueService
 from tests.support.world import World
 
@@ -24,12 +23,6 @@ Run = Callable[..., str]
 def contact(world: World) -> Contact:
     """A contact that is on the board."""
     return world.linked("Ada Byron", email="ada@example.com", role_title="Analyst")
-
-
-def load(world: World, *names: str) -> list[str]:
-    items = [{"name": name, "values": {}} for name in names]
-    found: list[str] = world.sandbox.control("items", board_id=world.board_id(), items=items)
-    return found
 
 
 def test_an_edit_whose_webhook_was_lost_is_found(contact: Contact, world: World, run: Run) -> None:
@@ -65,36 +58,6 @@ def test_what_a_worker_looked_at_meanwhile_is_counted(contact: Contact, world: W
         said = run("sync_reconcile")
     assert beaten
     assert "1 checked: 1 done, 0 failed." in said
-
-
-def test_a_look_at_what_is_equal_changes_nothing(contact: Contact, world: World, run: Run) -> None:
-    mark = max((call["id"] for call in world.sandbox.calls()), default=0)
-    run("sync_reconcile")
-    kinds = {call["kind"] for call in world.sandbox.calls(since=mark)}
-    before = contact.updated_at
-    contact.refresh_from_db()
-    assert (kinds, contact.updated_at) == ({"query"}, before)
-
-
-def test_records_that_are_not_synced_are_left_alone(contact: Contact, world: World, run: Run) -> None:
-    contact.sync_enabled = False
-    contact.save()
-    world.edit(contact, "role_title", "Countess")
-    assert "0 linked records" in run("sync_reconcile")
-    contact.refresh_from_db()
-    assert contact.role_title == "Analyst"
-
-
-def test_items_that_no_record_has_become_candidates_but_for_refused_ones(
-    contact: Contact, world: World, run: Run
-) -> None:
-    refused, stranger = load(world, "Ignored", "Stranger")
-    IgnoredItem.objects.create(entity_type="contact", item_id=refused, reason="not one of ours")
-    said = run("sync_reconcile")
-    assert "3 items on the board, 1 of them without a record." in said
-    assert "Left: 1 contact pending." in said
-    row = SyncQueue.objects.get(entity_id=None)
-    assert (row.remote_id, bool(row.causes & Cause.SWEEP)) == (stranger, True)
 
 
 def test_an_open_conflict_is_no_failure(contact: Contact, world: World, run: Run) -> None:

@@ -22,7 +22,7 @@ from npd.models import Contact
 from sync import registry
 from sync.choices import Cause, Priority
 from sync.kernel.conflict_store import RECORD_KEY, ConflictReport, FieldConflict, Option
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 from sync.models import BoardLink, Decision, FieldMapping, SyncQueue
 from sync.reconcile.identity import duplicate_question
 from tests.conflicts.conftest import conflict_of, record
@@ -70,7 +70,7 @@ def conflict(contact: Contact) -> SyncConflict:
 
 
 def pick(conflict: SyncConflict, by: User, choose: str, value: str = "", seen: Any = None) -> SyncConflict:
-    chosen = {RECORD_KEY: Resolution(choose, value)}
+    chosen = {RECORD_KEY: FieldSelection(choose, value)}
     return resolve(conflict.pk, by=by, resolution_type="merge", selections=chosen, seen=seen or EDITED)
 
 
@@ -147,9 +147,9 @@ def test_a_way_that_is_not_offered_is_refused_in_words(contact: Contact, ada: Us
     record(gone(contact, ROLE, options=[DELETE]))
     refused: list[tuple[str, Any, str]] = [
         ("keep_npd", {}, "“keep_npd” is not offered here. Offered: monday (Delete the record)."),
-        ("merge", {RECORD_KEY: Resolution("custom", "nope")}, "“custom nope” is not offered here"),
+        ("merge", {RECORD_KEY: FieldSelection("custom", "nope")}, "“custom nope” is not offered here"),
         ("merge", {}, "Nothing is chosen yet"),
-        ("merge", {"role_title": Resolution("npd")}, "choose under “record”"),
+        ("merge", {"role_title": FieldSelection("npd")}, "choose under “record”"),
         ("auto", {}, "is no resolution of"),
     ]
     for type_, selections, words in refused:
@@ -188,7 +188,7 @@ def test_who_is_this_is_settled_by_naming_the_candidate(contact: Contact, ada: U
     conflict = conflict_of(contact)
     with pytest.raises(NotAsSeen):
         resolve(conflict.pk, by=ada, resolution_type="merge",
-                selections={RECORD_KEY: Resolution("custom", "8")},
+                selections={RECORD_KEY: FieldSelection("custom", "8")},
                 seen={})  # fmt: skip
     pick(conflict, ada, "custom", "8", seen=IT)
     record(who(contact, data={}, applied={RECORD_KEY: "Linked with the item “Grace H.”."}))
@@ -241,14 +241,6 @@ class TestByApi:
         assert (answer.status_code, answer.json()["state"]) == (200, "applying")
         assert answer.json()["message"] == "Being applied: “Unlink”. Both stay as they are."
 
-    def test_an_identity_shows_its_candidates_and_the_list_is_narrowed_by_kind(
-        self, api: APIClient, contact: Contact
-    ) -> None:
-        record(who(contact))
-        (found,) = api.get("/api/v1/sync/conflicts/?kind=identity").json()["results"]
-        assert [one["label"] for one in found["about"]["candidates"]] == ["Grace H.", "G. Hopper"]
-        assert api.get("/api/v1/sync/conflicts/stats").json()["by_kind"]["identity"] == 1
-
     def test_an_undo_that_cant_be_answers_400_and_an_open_one_409(
         self, api: APIClient, conflict: SyncConflict, contact: Contact, ada: User
     ) -> None:
@@ -272,35 +264,12 @@ class TestOnTheScreen:
             "seen-role_title": json.dumps([role, None]), "seen-record": json.dumps([what, None]),
         }  # fmt: skip
 
-    def test_it_shows_what_happened_the_edited_values_and_the_ways(
-        self, browser: Client, conflict: SyncConflict
-    ) -> None:
-        response = browser.get(self.screen(conflict))
-        page = text_of(response)
-        for words in (WHAT, "Admiral", "Captain", "removed", AGAIN.label, DELETE.effect, UNLINK.label):
-            assert words in page
-        assert 'value="custom unlink"' in response.content.decode()
-
     def test_a_way_is_stored_by_the_form(self, browser: Client, conflict: SyncConflict) -> None:
         response = browser.post(self.screen(conflict), self.form("custom unlink"))
         assert (response.status_code, response["Location"]) == (303, self.screen(conflict))
         choice = SyncConflict.objects.get().stored_resolution
         assert (choice.resolution_type, choice.fields[RECORD_KEY].value) == ("merge", "unlink")
         assert "“Unlink”. Both stay as they are." in text_of(browser.get(self.screen(conflict)))
-
-    def test_a_way_by_which_one_side_stands_is_kept_as_such(self, browser: Client, conflict: SyncConflict) -> None:
-        browser.post(self.screen(conflict), self.form("npd"))
-        assert SyncConflict.objects.get().stored_resolution.resolution_type == "keep_npd"
-
-    def test_a_stale_screen_shows_the_values_of_now_and_keeps_the_choice(
-        self, browser: Client, conflict: SyncConflict
-    ) -> None:
-        response = browser.post(self.screen(conflict), self.form("monday", role="Lieutenant"))
-        assert response.status_code == 409
-        assert "changed while you were deciding" in text_of(response)
-        option = r'value="monday"\s+data-option\s+data-label="Delete the record"\s+data-deletes\s+checked'
-        assert re.search(option, response.content.decode())
-        assert SyncConflict.objects.get().resolution is None
 
     def test_candidates_stand_side_by_side_with_what_differs(self, browser: Client, contact: Contact) -> None:
         link = BoardLink.objects.create(entity_type="contact", board_id="1")
@@ -315,16 +284,6 @@ class TestOnTheScreen:
         assert "Rear Admiral differs" in page
         assert "Belongs to another record already." in page
         assert page.count("grace@navy.test") == 2
-
-    def test_a_settled_one_says_why_it_cant_be_undone(
-        self, browser: Client, conflict: SyncConflict, contact: Contact, ada: User
-    ) -> None:
-        pick(conflict, ada, "npd")
-        record(over(contact, applied={RECORD_KEY: "The item was made again."}))
-        page = text_of(browser.get(self.screen(conflict)))
-        assert "Can’t be undone here." in page
-        assert "Archive the new item" in page
-        assert "Nothing was undone." in text_of(browser.post(self.screen(conflict, "undo"), follow=True))
 
 
 def test_an_address_may_choose_an_option_before_and_stores_nothing(client: Client, contact: Contact, ada: User) -> None:

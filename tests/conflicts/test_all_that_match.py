@@ -100,15 +100,6 @@ def test_those_that_were_ticked_go_the_same_way_alone(browser: Client, contacts:
     assert [chosen(contact) for contact in contacts] == ["keep_npd", "", "", ""]
 
 
-def test_a_way_about_the_record_is_offered_where_the_kind_has_it(browser: Client, contact: Contact) -> None:
-    record(gone(contact, options=[AGAIN]))
-    batch, answer = prepare(browser)
-    assert AGAIN.effect in text_of(answer)
-    confirm(browser, batch)
-    carry_on_batches()
-    assert chosen(contact) == "keep_npd"
-
-
 @pytest.fixture
 def mixed(db: None) -> list[Contact]:
     """Of two the phone differs, of three the item is gone."""
@@ -377,25 +368,6 @@ class TestUndo:
         made[1].refresh_from_db()
         assert made[1].role_title == "Later"
         assert SyncConflict.objects.get(kind="overwritten").entity_id == made[1].pk
-
-    def test_what_is_still_being_applied_is_undone_once_it_is_written(self, world: World, browser: Client) -> None:
-        contact = world.linked("c", role_title="Old")
-        world.edit(contact, "role_title", "Monday's")
-        Contact.objects.update(role_title="NPD's")
-        world.work()
-        batch, _ = prepare(browser, "keep_monday")
-        confirm(browser, batch)
-        carry_on_batches()
-        browser.post(address(batch), {"undo": "1"})
-        carry_on_batches()
-        assert "1 being undone" in text_of(browser.get(address(batch)))
-        world.work()
-        carry_on_batches()
-        world.work()
-        carry_on_batches()
-        contact.refresh_from_db()
-        assert contact.role_title == "NPD's"
-        assert SyncConflict.objects.get().is_open
 
 
 def half_stored(browser: Client, monkeypatch: pytest.MonkeyPatch) -> ConflictBatch:

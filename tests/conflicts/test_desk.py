@@ -13,7 +13,7 @@ from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.kernel.conflict_store import ConflictReport, FieldConflict, current_store
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 from sync.models import Decision
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, seen
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 
 def choose(contact: Contact, by: User, *fields: FieldConflict, **chosen: dict[str, Any]) -> None:
-    selections = {key: Resolution(**one) for key, one in chosen.items()}
+    selections = {key: FieldSelection(**one) for key, one in chosen.items()}
     resolve(conflict_of(contact).pk, by=by, resolution_type="merge", selections=selections, seen=seen(*fields))
 
 
@@ -60,7 +60,7 @@ def test_open_conflicts_tell_their_fields_and_a_stored_choice_with_the_values_se
     assert DatabaseConflictStore().open_conflicts("organization", [contact.pk]) == {}
     choose(contact, ada, PHONE, phone={"choose": "custom", "value": "+44 20 7946 0001"})
     (found,) = DatabaseConflictStore().open_conflicts("contact", [contact.pk])[contact.pk]
-    assert dict(found.resolutions) == {"phone": Resolution("custom", "+44 20 7946 0001", PHONE.npd, PHONE.monday)}
+    assert dict(found.resolutions) == {"phone": FieldSelection("custom", "+44 20 7946 0001", PHONE.npd, PHONE.monday)}
 
 
 def test_values_are_brought_up_to_date_and_fields_join_and_leave(contact: Contact) -> None:

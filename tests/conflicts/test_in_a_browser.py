@@ -1,4 +1,4 @@
-"""Conflicts in a real browser: the keys that the ten conflicts don't need, long texts, a batch that is stopped."""
+"""Conflicts in a real browser: keys, long texts, a batch that is stopped."""
 
 from __future__ import annotations
 
@@ -58,6 +58,17 @@ def test_keys_walk_type_explain_and_undo(open_page: Any) -> None:
     press(page, "u")
     page.get_by_text("Undo requested by Ada").wait_for()
     assert conflict_of(first).is_being_undone
+    assert not errors
+
+
+def test_one_key_chooses_a_side_for_the_field_or_for_all(open_page: Any) -> None:
+    made = of_fields("made", PHONE, ROLE)
+    page, errors = open_page()
+    page.goto(screen(conflict_of(made)))
+    picked = page.locator("input[name^=pick-]:checked")
+    for key, sides in (("m", ["monday"] * 2), ("a", ["npd"] * 2), ("2", ["base", "npd"])):
+        press(page, key)
+        assert picked.evaluate_all("all => all.map(one => one.value)") == sides, key
     assert not errors
 
 

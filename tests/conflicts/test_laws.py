@@ -16,7 +16,7 @@ from conflicts.resolution import current_values, resolve, undo
 from npd.models import Contact
 from sync.kernel.action_errors import ActionError
 from sync.kernel.conflict_store import RECORD_KEY, ConflictReport, FieldConflict, Option
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 from sync.models import Decision
 
 KEYS = ("role_title", "notes")
@@ -85,7 +85,7 @@ def choose(record: UUID, side: str, by: User, told: Told) -> None:
     for conflict in SyncConflict.objects.filter(entity_id=record, resolved_at=None).order_by("kind"):
         keys = [RECORD_KEY] if conflict.is_about_record else conflict.conflict_fields
         value = "unlink" if conflict.is_about_record else "typed"
-        picked = dict.fromkeys(keys, Resolution(side, value if side == "custom" else None))
+        picked = dict.fromkeys(keys, FieldSelection(side, value if side == "custom" else None))
         try:
             resolve(conflict.pk, by=by, resolution_type="merge", selections=picked, seen=current_values(conflict))
             told.choices += 1
@@ -123,7 +123,7 @@ def take_back(record: UUID, by: User, *, stands: bool) -> None:
 
 @pytest.mark.django_db
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(steps=STEPS)
 def test_one_is_open_a_kind_no_choice_is_lost_silently_and_no_value_is_forgotten(

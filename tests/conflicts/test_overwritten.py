@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.test import Client
 
 from conflicts.models import SyncConflict
 from conflicts.presenter import conflict_progress
@@ -13,10 +12,9 @@ from conflicts.resolution import resolve, undo
 from conflicts.validation import InvalidResolution
 from npd.models import Contact
 from sync.kernel.conflict_store import ConflictReport, FieldConflict
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping
 from tests.conflicts.conftest import conflict_of, record, seen
-from tests.conflicts.test_screen import screen, text_of
 from tests.support.world import World
 
 pytestmark = pytest.mark.django_db
@@ -56,7 +54,7 @@ def test_it_ends_with_its_reason_when_it_cant_be_settled_any_more(contact: Conta
 
 def test_of_two_losses_the_settled_one_leaves_and_the_other_stays(contact: Contact, ada: User) -> None:
     record(lost(contact, ROLE, PHONE))
-    resolve(conflict_of(contact).pk, by=ada, resolution_type="merge", selections={"phone": Resolution("npd")},
+    resolve(conflict_of(contact).pk, by=ada, resolution_type="merge", selections={"phone": FieldSelection("npd")},
             seen=seen(ROLE, PHONE))  # fmt: skip
     record(lost(contact, applied={"phone": PHONE.npd}))
     conflict = conflict_of(contact)
@@ -68,7 +66,7 @@ def test_there_is_no_last_agreed_value_to_go_back_to(contact: Contact, ada: User
     record(lost(contact, ROLE))
     with pytest.raises(InvalidResolution, match="the current value"):
         resolve(conflict_of(contact).pk, by=ada, resolution_type="merge",
-                selections={"role_title": Resolution("base")}, seen=seen(ROLE))  # fmt: skip
+                selections={"role_title": FieldSelection("base")}, seen=seen(ROLE))  # fmt: skip
 
 
 def test_a_lost_value_that_npd_cant_take_is_refused_in_words(contact: Contact, ada: User) -> None:
@@ -76,19 +74,6 @@ def test_a_lost_value_that_npd_cant_take_is_refused_in_words(contact: Contact, a
     with pytest.raises(InvalidResolution, match="not a telephone number"):
         resolve(conflict_of(contact).pk, by=ada, resolution_type="keep_monday",
                 seen={"phone": {"npd": PHONE.npd, "monday": "no digits"}})  # fmt: skip
-
-
-def test_the_screen_shows_what_stands_and_what_was_lost(client: Client, contact: Contact, ada: User) -> None:
-    client.force_login(ada)
-    record(lost(contact, ROLE))
-    response = client.get(screen(conflict_of(contact)))
-    page = text_of(response)
-    assert "Now on both sides Overwritten the edit that was overwritten" in page
-    assert "Grace wrote it while it was being sent." in page
-    assert "Restore all overwritten edits" in page
-    html = response.content.decode()
-    assert 'value="base"' not in html
-    assert "data-overwritten" in html
 
 
 @pytest.mark.django_db(transaction=True)

@@ -22,8 +22,8 @@ from sync.choices import Cause
 from sync.ledger import SyncStateService
 from sync.models import SyncQueue
 from sync.records import blocked_fields
-from tests.conflicts.conftest import GOOD, PHONE, REFUSED, conflict_of, finding, person_who_may, record, rejected_too
-from tests.conflicts.test_screen import LIST, screen, text_of
+from tests.conflicts.conftest import GOOD, REFUSED, person_who_may, rejected_too
+from tests.conflicts.test_screen import LIST, text_of
 from tests.support.world import World
 
 pytestmark = pytest.mark.django_db
@@ -201,20 +201,6 @@ def test_records_without_sync_and_deleted_ones_wait_for_nobody(rejected: Contact
         choose(rejected, ada, "npd")
 
 
-def test_the_pages_show_what_was_refused_why_and_the_ways_out(rejected: Contact, browser: Client) -> None:
-    assert "1 rejected by Monday" in text_of(browser.get(LIST))
-    listed = browser.get(f"{LIST}rejected/")
-    fix = re.search(r'<a class="cfl-button" href="([^"]+)">Fix<span[^>]*>: Ann', listed.content.decode())
-    assert fix is not None
-    assert fix[1] == page_of(rejected)
-    assert "Monday rejected “&quot;odd&quot;@example.com”" in text_of(listed)
-    page = text_of(browser.get(page_of(rejected)))
-    for words in ("Monday’s reason for Email", "keep different, don’t sync this value", "use it", GOOD):
-        assert words in page
-    assert f'href="{page_of(rejected)}"' in browser.get(f"/admin/npd/contact/{rejected.pk}/change/").content.decode()
-    assert f'href="{LIST}rejected/"' in browser.get("/admin/").content.decode()
-
-
 def test_the_form_answers_keeps_what_was_typed_and_says_what_is_wrong(rejected: Contact, browser: Client) -> None:
     wrong = browser.post(page_of(rejected), form("custom", "no address"))
     assert wrong.status_code == 400
@@ -274,33 +260,6 @@ def test_who_may_not_see_contacts_reads_no_name_in_the_list(rejected: Contact, c
     assert "Contact that you may not see" in text_of(client.get(f"{LIST}rejected/"))
     client.force_login(User.objects.create_superuser("both"))
     assert "Ann" in text_of(client.get(f"{LIST}rejected/"))
-
-
-def test_a_page_of_the_list_that_became_empty_shows_the_last_one(rejected: Contact, browser: Client) -> None:
-    page = browser.get(f"{LIST}rejected/?p=2").content.decode()
-    assert f'href="{page_of(rejected)}"' in page
-    assert "?p=" not in page
-
-
-def leads_to(page: Any, url: str, way: str) -> bool:
-    return re.search(rf'href="{re.escape(url)}"\s+data-{way}\b', page.content.decode()) is not None
-
-
-def test_the_walk_leads_from_the_last_conflict_to_what_is_refused_and_on_to_the_first(
-    rejected: Contact, contact: Contact, browser: Client
-) -> None:
-    record(finding(contact, PHONE))
-    second, conflict = rejected_too("Bob", "72"), screen(conflict_of(contact))
-    page = browser.get(conflict)
-    assert "1 of 3" in text_of(page), "as many as the arrows lead through"
-    assert leads_to(page, page_of(rejected), "after")
-    assert leads_to(page, page_of(second), "before")
-    page = browser.get(page_of(second))
-    assert "3 of 3" in text_of(page)
-    assert leads_to(page, conflict, "after")
-    gone_on = browser.post(page_of(rejected), form("npd") | {"next": "1"})
-    assert gone_on["Location"].startswith(f"{page_of(second)}?answered=")
-    assert "is kept different, as Ada chose" in text_of(browser.get(gone_on["Location"]))
 
 
 def test_the_list_and_the_screen_ask_at_most_fifteen_times(

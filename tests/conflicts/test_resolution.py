@@ -12,7 +12,7 @@ from conflicts.validation import InvalidResolution, NotAsSeen, NotOpen
 from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
 from sync.kernel.conflict_store import ConflictReport, FieldConflict
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 from sync.models import Decision, SyncMetadata, SyncQueue
 from sync.outbox import notify
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, seen
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 
 def merge(conflict: SyncConflict, by: User, *fields: FieldConflict, **selections: Any) -> SyncConflict:
-    chosen = {key: Resolution(**{"choose": "", **one}) for key, one in selections.items()}
+    chosen = {key: FieldSelection(**{"choose": "", **one}) for key, one in selections.items()}
     return resolve(conflict.pk, by=by, resolution_type="merge", selections=chosen, seen=seen(*fields))
 
 

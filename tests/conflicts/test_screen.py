@@ -12,7 +12,7 @@ from django.urls import reverse
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.kernel.conflict_store import ConflictReport, FieldConflict
-from sync.models import SyncMetadata, Tombstone
+from sync.models import SyncMetadata
 from tests.admin import states
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, person_who_may, record, seen
 
@@ -106,17 +106,6 @@ def test_one_side_for_every_field_is_kept_as_such(browser: Client, conflict: Syn
     assert SyncConflict.objects.get().stored_resolution.resolution_type == "keep_npd"
 
 
-def test_resolve_and_next_goes_to_the_next_one_and_tells_how_far_this_is(
-    browser: Client, conflict: SyncConflict
-) -> None:
-    other = Contact.objects.create(name="Alan Turing", monday_id="72")
-    record(finding(other, PHONE))
-    response = browser.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd", next="1"))
-    assert response["Location"] == f"{screen(conflict_of(other))}?after={conflict.pk}"
-    page = text_of(browser.get(response["Location"]))
-    assert "Grace Hopper Being applied: Phone becomes “+44 20 7946 0812”." in page
-
-
 def test_the_status_turns_from_being_applied_to_settled_and_says_what_was_written_where(
     browser: Client, conflict: SyncConflict, contact: Contact
 ) -> None:
@@ -131,13 +120,6 @@ def test_the_status_turns_from_being_applied_to_settled_and_says_what_was_writte
     assert settled["sentence"] == (
         "Resolved: Phone is “+44 20 7946 0999”, written in NPD; Role is “Admiral”, written in NPD and on Monday."
     )
-
-
-def test_a_waiting_choice_says_why_it_waits(browser: Client, conflict: SyncConflict, settings: Any) -> None:
-    settings.MONDAY_API_KEY = ""
-    browser.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd"))
-    assert "Monday isn't configured" in browser.get(screen(conflict, "status")).json()["waits"]
-    assert "Monday isn&#x27;t configured" in browser.get(screen(conflict)).content.decode()
 
 
 def test_a_stale_screen_shows_the_new_values_beside_the_choices_that_are_kept(
@@ -160,15 +142,6 @@ def test_a_stale_screen_shows_the_new_values_beside_the_choices_that_are_kept(
 
     again = browser.post(screen(conflict), form(moved, ROLE, pick__phone="monday"))
     assert again.status_code == 303
-
-
-def test_a_field_that_left_the_conflict_meanwhile_is_named(
-    browser: Client, conflict: SyncConflict, contact: Contact
-) -> None:
-    record(finding(contact, PHONE))
-    response = browser.post(screen(conflict), form(PHONE, ROLE, pick__role_title="npd"))
-    assert response.status_code == 409
-    assert "No longer in conflict: Role." in text_of(response)
 
 
 def test_multi_line_values_survive_the_way_through_a_browser(browser: Client, contact: Contact) -> None:
@@ -205,19 +178,6 @@ def test_a_handed_back_choice_is_shown_with_its_reason_and_stays_chosen(
     response = browser.get(screen(conflict))
     assert "Ada’s resolution was returned. Not applied: The values changed." in text_of(response)
     assert re.search(r'name="pick-phone"\s+value="npd"\s+checked', response.content.decode())
-
-
-def test_a_settled_conflict_is_shown_read_only_with_who_when_and_what(
-    browser: Client, conflict: SyncConflict, contact: Contact
-) -> None:
-    browser.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd", pick__role_title="monday"))
-    record(finding(contact, applied={"phone": PHONE.npd, "role_title": ROLE.monday}))
-    response = browser.get(screen(conflict))
-    page = text_of(response)
-    assert f"Ada, {SyncConflict.objects.get().resolved_at:%-d %b %Y, %H:%M} UTC" in page
-    assert "Chosen: NPD’s value. Written on Monday." in page
-    assert "Chosen: Monday’s value. Written in NPD." in page
-    assert '<form method="post" id="cfl-form"' not in response.content.decode()
 
 
 def test_who_may_only_look_sees_the_values_and_can_choose_nothing(client: Client, conflict: SyncConflict) -> None:
@@ -280,13 +240,6 @@ def test_the_counter_counts_what_still_waits(browser: Client, conflict: SyncConf
     assert counted == ["1 of 3", "1 of 2", "1 of 1"]
 
 
-def test_what_deletes_nothing_is_not_asked_about(browser: Client, contact: Contact) -> None:
-    what = {"what": "Gone.", "options": [{"choose": "npd", "label": "Again", "effect": "So.", "does": "create_item"}]}
-    record(ConflictReport("contact", contact.pk, "71", "delete", data=what))
-    sent = {"option": "npd", "seen-record": json.dumps(["Gone.", None])}
-    assert browser.post(screen(conflict_of(contact)), sent).status_code == 303
-
-
 def test_who_may_not_look_sees_nothing(client: Client, conflict: SyncConflict) -> None:
     assert "/admin/login/" in client.get(screen(conflict))["Location"]
     assert "/admin/login/" in client.get(screen(conflict, "status"))["Location"]
@@ -294,29 +247,11 @@ def test_who_may_not_look_sees_nothing(client: Client, conflict: SyncConflict) -
     assert client.get(screen(conflict)).status_code == client.get(screen(conflict, "status")).status_code == 403
 
 
-def test_who_is_this_tells_what_was_found_and_what_to_do(browser: Client, contact: Contact) -> None:
-    found = {"what": "Two items have this email address.", "candidates": [{"id": "8", "label": "Grace H."}]}
-    record(ConflictReport("contact", contact.pk, "8", "identity", data=found))
-    page = text_of(browser.get(screen(conflict_of(contact))))
-    assert "Two items have this email address." in page
-    assert "Grace H." in page
-    assert str(contact.pk) in page
-
-
 def test_the_default_form_leads_to_the_screen_and_an_unknown_conflict_nowhere(
     browser: Client, conflict: SyncConflict
 ) -> None:
     assert browser.get(f"{LIST}{conflict.pk}/change/")["Location"] == screen(conflict)
     assert browser.get(f"{LIST}{conflict.entity_id}/screen/").status_code == 404
-
-
-def test_the_record_may_be_gone(browser: Client, conflict: SyncConflict, contact: Contact) -> None:
-    contact.delete()
-    assert "Grace Hopper (deleted)" in text_of(browser.get(screen(conflict)))
-    assert "Grace Hopper (deleted)" in text_of(browser.get(LIST))
-    Tombstone.objects.all().delete()
-    assert "a contact that was deleted" in text_of(browser.get(screen(conflict)))
-    assert "contact, deleted" in text_of(browser.get(LIST))
 
 
 class TestList:
@@ -339,17 +274,6 @@ class TestList:
             page = text_of(browser.get(f"{LIST}?{query}"))
             assert "Grace Hopper" not in page
             assert "Nothing found" in page or "Nothing fits these filters" in page
-
-    def test_states_are_told_apart(self, browser: Client, conflict: SyncConflict, contact: Contact) -> None:
-        browser.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd"))
-        assert "1 open 1 being applied" in text_of(browser.get(f"{LIST}?state=applying"))
-        record(finding(contact, PHONE, ROLE, rejected={"phone": "No."}))
-        page = text_of(browser.get(f"{LIST}?state=handed_back"))
-        assert "1 open 0 being applied" in page
-        assert "Returned" in page
-
-    def test_the_empty_list_says_what_will_stand_here(self, browser: Client) -> None:
-        assert "No conflicts here When two people change the same field" in text_of(browser.get(LIST))
 
     def test_nobody_adds_or_deletes_conflicts(self, browser: Client, conflict: SyncConflict) -> None:
         assert browser.get(f"{LIST}add/").status_code == 403

@@ -14,7 +14,7 @@ from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 from sync.models import FieldMapping, SyncMetadata, SyncQueue, WriteLoop
 from tests.admin import states
 from tests.conflicts.conftest import PHONE, ROLE, finding, person_who_may, record, seen
@@ -39,7 +39,7 @@ def decide(by: User, *sides: str, applied: bool = True, field: Any = PHONE) -> l
         contact = Contact.objects.create(name=f"c{number}", monday_id=f"8{SyncConflict.objects.count()}")
         record(finding(contact, field))
         conflict = SyncConflict.objects.get(entity_id=contact.pk)
-        selection = {field.key: Resolution(side)}
+        selection = {field.key: FieldSelection(side)}
         resolve(conflict.pk, by=by, resolution_type="merge", selections=selection, seen=seen(field))
         if applied:
             record(finding(contact, applied={field.key: getattr(field, side)}))

@@ -146,11 +146,3 @@ def test_a_label_that_is_missing_is_refused_where_none_may_be_made(client: Monda
     made = [ItemCreate("c0", "Ada", {board._columns["status"]: {"label": "Never heard of"}})]
     document = monday_items.create_items_mutation(board.id, None, made, board.columns, TYPES)
     assert isinstance(parse_written_items(board.ask(document), ["c0"], board.columns)["c0"], FieldRejected)
-
-
-def test_a_tag_that_is_there_is_found_and_not_made_twice(client: MondayClient) -> None:
-    names = ["VIP", "Key account", "VIP"]
-    answers = [client.execute(*monday_items.create_tags_mutation(names)) for _ in range(2)]
-    first, second = (monday_items.parse_tags(answer, names) for answer in answers)
-    assert first == second
-    assert sorted(first.values()) == ["Key account", "VIP"]

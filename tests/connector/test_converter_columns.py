@@ -283,13 +283,6 @@ def test_a_person_whose_address_isn_t_known_is_unknown_and_not_nobody() -> None:
     assert convert.remote({"personsAndTeams": [SALES]}) is None
 
 
-def test_a_status_without_text_is_empty_whatever_its_index() -> None:
-    cell, convert = cell_for("status")
-    assert convert.remote(convert.stored_value(cell.write({"index": "5"}))) is None
-    named, convert = cell_for("status", {"labels": {"5": "Nothing yet", "1": "Done"}})
-    assert convert.remote(convert.stored_value(named.write({"index": "5"}))) == "Nothing yet"
-
-
 def test_the_empty_status_needs_no_label_to_be_read_as_empty() -> None:
     convert = make_converter("status", STATUS)
     blank = Reading("c", "status", value={"index": 5}, extra={"index": 5, "label": None})

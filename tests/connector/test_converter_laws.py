@@ -198,8 +198,8 @@ def test_teams_outlive_any_change_of_persons(before: list[str], after: list[str]
 KEYS = {
     "text": ["text", "value", "name"],
     "long_text": ["text", "value", "name"],
-    "list_text": ["text", "value"],
-    "relation_name": ["text", "value"],
+    "list_text": ["text", "value", "name"],
+    "relation_name": ["text", "value", "name"],
     "name": ["text", "value", "name"],
     "address": ["text", "value", "name"],
     "email": ["email"],

@@ -1,6 +1,5 @@
 """What holds of every value: what is pulled compares equal, what is pushed compares equal, nothing raises."""
 
-import json
 from typing import Any
 
 import phonenumbers
@@ -9,7 +8,7 @@ from hypothesis import strategies as st
 
 from npd.entity_specs import ADDRESS_FIELDS
 from sync.connectors.base.board_items import Reading
-from sync.connectors.base.conversion import AmbiguousSplit, Converter, UnknownValue
+from sync.connectors.base.conversion import AmbiguousSplit, Converter
 from sync.connectors.monday.columns import make_converter
 
 TEXTS = st.text(max_size=40) | st.text(alphabet=" ,\n\r\t\u00a0aä\u0308éZß.", max_size=20)
@@ -32,17 +31,6 @@ NUMBERS = st.one_of(
     ),
 )
 ADDRESSES = st.fixed_dictionaries(dict.fromkeys(ADDRESS_FIELDS, MAYBE))
-EVENT_KEYS = {"email": ("email",), "phone": ("phone",)}
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["value", "text", "email", "phone", "name", "countryShortName", "x"]), inner, max_size=3
-        )
-    ),
-    max_leaves=6,
-)
 
 
 def _readings() -> st.SearchStrategy[tuple[Converter, Reading]]:
@@ -75,13 +63,6 @@ def test_what_is_pulled_compares_equal_to_what_was_read(case: tuple[Converter, R
     raw = conversion.stored_value(reading)
     pulled = conversion.to_local(raw, {"field": current})
     assert conversion.local(pulled) == conversion.remote(raw)
-
-
-@given(_readings(), MAYBE)
-def test_a_base_survives_storage_as_json(case: tuple[Converter, Reading], current: str | None) -> None:
-    conversion, reading = case
-    raw = conversion.stored_value(reading)
-    assert conversion.remote(json.loads(json.dumps(raw))) == conversion.remote(raw)
 
 
 @given(
@@ -140,19 +121,3 @@ def test_an_address_that_was_pushed_and_read_back_changes_no_field(current: dict
 def test_a_typed_address_always_reads_as_typed(current: dict[str, str | None], typed: str) -> None:
     address = make_converter("address")
     assert address.local(address.from_text(typed, current)) == address.remote(typed)
-
-
-@given(
-    st.sampled_from(["name", "text", "long_text", "email", "phone", "address"]),
-    JSON,
-    st.sampled_from(["text", "long-text", "email", "phone", "name", "color", "numeric", ""]),
-)
-def test_any_webhook_value_is_read_or_unknown(name: str, value: Any, column_type: str) -> None:
-    try:
-        canonical = make_converter(name).from_event(value, column_type)
-    except UnknownValue:
-        return
-    assert canonical is None or isinstance(canonical, str)
-    if canonical is None and isinstance(value, dict) and value:
-        said = next(value[key] for key in EVENT_KEYS.get(name, ("text", "value", "name")) if key in value)
-        assert not (said or "").replace(",", " ").strip()

@@ -200,33 +200,6 @@ def test_labels_are_made_only_where_a_write_allows_it() -> None:
     assert "labels" not in plain.variables
 
 
-def test_a_look_asks_only_for_what_there_is_to_ask() -> None:
-    text = items.batch_query("7", ["1"], COLUMNS, "npd_id", [], EMAIL, []).text
-    assert "linked: items" in text
-    assert "by_npd_id" not in text
-    assert "by_match" not in text
-
-
-def test_linked_items_are_asked_for_with_the_removed_ones_and_beyond_the_default_page() -> None:
-    text = items.items_query(["1"], COLUMNS).text
-    assert "limit: 100" in text
-    assert "exclude_nonactive: false" in text
-
-
-def test_addresses_are_searched_as_text_because_equality_compares_the_label() -> None:
-    document = items.batch_query("7", [], COLUMNS, "npd_id", [], EMAIL, ["a@b.test", "c@d.test"])
-    rules = document.variables["by_match"]
-    assert rules["operator"] == "or"
-    assert [rule["operator"] for rule in rules["rules"]] == ["contains_text", "contains_text"]
-    assert [rule["compare_value"] for rule in rules["rules"]] == [["a@b.test"], ["c@d.test"]]
-
-
-def test_values_travel_as_json_in_a_string_and_keep_every_character() -> None:
-    document = items.change_items_mutation("7", [ItemChange("u0", "1", {"name": 'Zoë "Z"', "email_1": None})], COLUMNS)
-    assert json.loads(document.variables["values_u0"]) == {"name": 'Zoë "Z"', "email_1": None}
-    assert document.variables["item_u0"] == "1"
-
-
 def test_a_new_item_is_sent_without_its_empty_values() -> None:
     document = items.create_items_mutation("7", "topics", [ItemCreate("c0", "Ada", {"a": "x", "b": None})], COLUMNS)
     assert json.loads(document.variables["values_c0"]) == {"a": "x"}

@@ -5,16 +5,8 @@ from typing import Any
 import pytest
 
 from sync.connectors.base import errors
-from sync.connectors.monday.columns import BY_TYPE
 from sync.connectors.monday.graphql import Answer, translate_error
-from sync.connectors.monday.items import (
-    item_fragment,
-    parse_batch,
-    parse_items,
-    parse_items_at,
-    parse_page,
-    parse_written_items,
-)
+from sync.connectors.monday.items import parse_batch, parse_items, parse_items_at, parse_page, parse_written_items
 from tests.connector.bodies import COLUMN_IDS, column, failed, item
 
 
@@ -30,17 +22,6 @@ def test_an_item_has_a_reading_for_each_column_with_its_typed_fields() -> None:
     assert reading.value == {"phone": "+12025550169", "countryShortName": "US"}
     assert reading.extra == {"country_short_name": "US"}
     assert (read.id, read.state, read.board_id) == ("11", "active", "7")
-
-
-def test_the_name_is_read_like_a_column() -> None:
-    (read,) = parse_items_at([item()], COLUMN_IDS)
-    assert (read.reading("name").type, read.reading("name").value) == ("name", "Ada Lovelace")
-
-
-def test_a_null_value_is_a_known_empty_one() -> None:
-    (read,) = parse_items_at([item(columns=[column("email_1", "email", None)])], COLUMN_IDS)
-    assert read.reading("email_1").known
-    assert read.reading("email_1").value is None
 
 
 @pytest.mark.parametrize(
@@ -111,11 +92,6 @@ def test_a_look_gives_each_part_and_the_cursor_of_a_part_with_more() -> None:
     assert result.cursors == {"by_npd_id": "more"}
 
 
-def test_parts_that_were_not_asked_for_are_empty() -> None:
-    result = parse_batch(_answer({"by_match": {"cursor": None, "items": [item("13")]}}), COLUMN_IDS)
-    assert (result.linked, result.by_npd_id, len(result.by_match)) == ({}, [], 1)
-
-
 @pytest.mark.parametrize("part", ["linked", "by_npd_id", "by_match"])
 def test_a_part_that_failed_is_raised_and_not_taken_for_nothing_found(part: str) -> None:
     data = {"linked": [], "by_npd_id": {"cursor": None, "items": []}} | {part: None}
@@ -183,19 +159,6 @@ def test_a_written_item_with_an_unreadable_value_is_written_all_the_same() -> No
     assert not written.reading("npd_id").known
 
 
-def test_a_typed_column_s_own_fields_come_with_its_reading() -> None:
-    columns = [
-        column("s", "status", '{"index":1}', "Done", index=1, label="Done"),
-        column("d", "dropdown", '{"ids":[2]}', "a, b", values=[{"id": "2", "label": "a, b"}]),
-        column("r", "board_relation", None, linked_item_ids=["44"]),
-        column("t", "tags", '{"tag_ids":[3]}', "VIP", tags=[{"id": "3", "name": "VIP"}]),
-    ]
-    (read,) = parse_items_at([item(columns=columns)], ["s", "d", "r", "t"])
-    assert all(read.reading(column_id).known for column_id in ("s", "d", "r", "t"))
-    assert read.reading("d").extra == {"values": [{"id": "2", "label": "a, b"}]}
-    assert (read.reading("r").value, read.reading("r").extra) == (None, {"linked_item_ids": ["44"]})
-
-
 def test_a_label_that_can_t_be_stored_makes_its_value_unknown() -> None:
     values = [{"id": "2", "label": "a\x00b"}]
     (read,) = parse_items_at([item(columns=[column("d", "dropdown", '{"ids":[2]}', values=values)])], ["d"])
@@ -222,8 +185,3 @@ def test_an_item_that_doesn_t_tell_its_state_is_not_one_that_is_gone() -> None:
 def test_a_page_with_items_left_out_is_not_a_page_with_fewer(items: Any) -> None:
     with pytest.raises(errors.UnreadableAnswer, match="left items out"):
         parse_batch(_answer({"by_npd_id": {"cursor": None, "items": items}}), COLUMN_IDS)
-
-
-@pytest.mark.parametrize("kind", sorted(BY_TYPE))
-def test_documents_ask_what_a_type_of_column_declares(kind: str) -> None:
-    assert BY_TYPE[kind].fragment in item_fragment([kind])

@@ -95,12 +95,6 @@ def test_only_a_refused_id_is_tried_again_without_it(account: FakeAccount, error
     assert account.calls == 2
 
 
-def test_a_lost_answer_of_a_column_makes_it_once(account: FakeAccount) -> None:
-    account.lost_answers = {"create_column"}
-    assert len(_ensure(account).created) == 2
-    assert account.writes.count("column") == 2
-
-
 def test_a_lost_answer_of_a_board_makes_it_once(account: FakeAccount) -> None:
     account.lost_answers = {"create_board"}
     stored: list[str] = []
@@ -195,21 +189,6 @@ def test_a_new_address_makes_new_webhooks_before_the_old_ones_go(account: FakeAc
     assert {hook.fingerprint for hook in hooks} == {url_fingerprint("https://new.test/")}
     assert set(account.hooks) == {hook.id for hook in hooks}
     assert account.writes == ["webhook"] * 7 + ["webhook deleted"] * 7
-
-
-def test_webhooks_of_others_are_left_alone(account: FakeAccount) -> None:
-    account.hooks["5"] = {"id": "5", "event": "create_item"}
-    hooks, _ = ensure_webhooks(account, "7", URL, {})
-    assert "5" in account.hooks
-    assert "5" not in {hook.id for hook in hooks}
-
-
-def test_a_webhook_of_ours_that_someone_deleted_is_made_again(account: FakeAccount) -> None:
-    hooks, _ = ensure_webhooks(account, "7", URL, {})
-    del account.hooks[hooks[0].id]
-    again, words = ensure_webhooks(account, "7", URL, {hook.id: hook.fingerprint for hook in hooks})
-    assert len(again) == len(WEBHOOK_EVENTS)
-    assert words == [f"created webhook {hooks[0].event} on board 7"]
 
 
 def test_an_address_that_monday_can_t_reach_is_told_and_what_stands_is_kept(account: FakeAccount) -> None:

@@ -20,11 +20,6 @@ def test_no_name_is_nothing_to_send() -> None:
         create_tags_mutation([])
 
 
-def test_tags_come_with_the_names_that_monday_gave_them() -> None:
-    answer = Answer(data={"t0": {"id": 3, "name": "vip"}, "t1": {"id": "4", "name": None}})
-    assert parse_tags(answer, ["VIP", "Old"]) == {"3": "vip", "4": "Old"}
-
-
 def test_a_tag_that_was_refused_is_raised_as_its_own_error() -> None:
     failure = translate_error(failed("no permission", "UserUnauthorizedException", ["t1"]))
     answer = Answer(data={"t0": {"id": "3", "name": "VIP"}, "t1": None}, errors=(failure,))

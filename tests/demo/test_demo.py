@@ -71,25 +71,6 @@ def test_a_conflict_waits_in_both_fields_that_were_changed_on_both_sides(played:
     assert conflict.base_data["role_title"]
 
 
-def test_an_email_that_monday_refuses_is_held_alone(played: Played) -> None:
-    contact = Contact.objects.get(pk=demo_people().held)
-    state = SyncStateService().describe(contact)
-    assert "/" in contact.email
-    assert set(state.blocked_fields) == {"email"}
-    assert state.status == RecordSyncStatus.PENDING
-    assert "email" in state.words.lower()
-
-
-def test_a_record_is_disabled(played: Played) -> None:
-    assert Contact.objects.get(pk=demo_people().disabled).sync_status == RecordSyncStatus.DISABLED
-
-
-def test_a_row_has_failed_five_times_and_says_why(played: Played) -> None:
-    row = SyncQueue.objects.get(status=QueueStatus.FAILED)
-    assert (row.entity_id, row.attempts) == (demo_people().failed, 5)
-    assert "The item could not be saved" in row.error_message
-
-
 def test_a_stranger_is_on_the_board_without_npd_id_and_email(played: Played) -> None:
     strangers = [item for item in items(played, "contact") if not item["values"]["npd_id"]]
     assert [item["name"] for item in strangers] == [STRANGER]
@@ -98,11 +79,6 @@ def test_a_stranger_is_on_the_board_without_npd_id_and_email(played: Played) -> 
     assert (listed.item_id, listed.name) == (strangers[0]["id"], STRANGER)
     assert "email" in listed.reason_sentence
     assert listed.values["notes"] == "Wrote no email down."
-
-
-def test_nothing_else_waits_but_the_stranger(played: Played) -> None:
-    waiting = SyncQueue.objects.filter(status__in=[QueueStatus.PENDING, QueueStatus.IN_PROGRESS])
-    assert [row.entity_id for row in waiting] == [None]
 
 
 def test_the_administrator_can_sign_in(played: Played) -> None:

@@ -62,8 +62,8 @@ def test_each_group_has_what_its_name_says() -> None:
     steer = Group.objects.get(name="NPD Sync: steer the queue")
     own = set(steer.permissions.exclude(codename__startswith="view_").values_list("codename", flat=True))
     assert own == {
-        "retry_syncqueue", "cancel_syncqueue", "discard_syncqueue", "pause_syncqueue", "change_guardedact",
-        "delete_refuseditem", "change_unmatcheditem", "change_periodictask", "export_lists",
+        "retry_syncqueue", "cancel_syncqueue", "discard_syncqueue", "pause_syncqueue", "change_approvalrequest",
+        "delete_ignoreditem", "change_unmatcheditem", "change_periodictask", "export_lists",
     }  # fmt: skip
     resolvers = Group.objects.get(name="NPD Sync: resolve conflicts")
     assert set(resolvers.permissions.values_list("codename", flat=True)) == {

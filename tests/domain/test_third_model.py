@@ -76,11 +76,6 @@ def test_its_records_are_made_listed_pushed_and_unlinked_by_the_api(ada: Client)
     assert (refused.status_code, "has no item on Monday" in refused.json()["detail"]) == (409, True)
 
 
-def test_its_list_opens_in_the_admin(ada: Client) -> None:
-    Deal.objects.create(name="Boats")
-    assert b"Boats" in ada.get("/admin/deals/deal/").content
-
-
 FORM = {"name": "Boats", "stage": "Won", "due": "2026-12-24", "amount": "12.50", "won": "on", "owner": ""}
 MET = {"met": "2026-12-01 10:30:00"}
 PRODUCTS = {"products": "Sails, white\r\nRopes", "sync_enabled": "on", "sync_direction": "bidirectional"}

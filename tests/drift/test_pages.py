@@ -85,22 +85,6 @@ def test_saving_the_page_without_another_column_changes_no_mapping(world: World,
     assert after == before
 
 
-def test_a_column_that_does_not_fit_is_refused(world: World, owner: Owner, admin: Client) -> None:
-    owner.make("amount", "Amount", "numbers")
-    owner.make("position", "Position")
-    owner.sweep()
-    form = values_of(admin.get(board_page(owner)), "boardlink_form")
-    (name,) = [
-        key
-        for key, value in form.items()
-        if key.startswith("mappings") and key.endswith("column_id") and value == "role_title"
-    ]
-    answer = admin.post(board_page(owner), form | {name: "amount"})
-    assert answer.status_code == 200
-    assert "Select a valid choice" in answer.content.decode()
-    assert owner.mapping().column_id == "role_title"
-
-
 def test_two_fields_sent_to_the_same_column_at_once_is_refused_in_words(
     world: World, owner: Owner, admin: Client
 ) -> None:

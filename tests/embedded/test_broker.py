@@ -26,6 +26,7 @@ def broker_of(cluster: EmbeddedPostgres) -> str:
     return f"sqla+postgresql+psycopg://postgres@/broker?host={cluster.socket}"
 
 
+@pytest.mark.processes
 def test_worker_and_beat_go_on_after_postgresql_was_away(cluster: EmbeddedPostgres, open_folder: Path) -> None:
     marks = open_folder / "ticks"
     marks.touch()

@@ -7,7 +7,7 @@ import pytest
 from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 from tests.support.world import World
 
 
@@ -29,5 +29,5 @@ def choose(conflict: SyncConflict, person: Any, type_: str = "merge", **selectio
     """A person decides, having seen the conflict as it stands now."""
     conflict.refresh_from_db()
     seen = {k: {"npd": conflict.npd_data[k], "monday": conflict.monday_data[k]} for k in conflict.conflict_fields}
-    chosen = {key: Resolution(**one) for key, one in selections.items()}
+    chosen = {key: FieldSelection(**one) for key, one in selections.items()}
     resolve(conflict.pk, by=person, resolution_type=type_, selections=chosen, seen=seen)

@@ -14,18 +14,11 @@ from tests.engine.conftest import choose, clash
 from tests.support.world import World
 
 
-def test_a_clash_becomes_a_conflict_with_all_three_values(world: World) -> None:
-    contact, conflict = clash(world)
-    assert world.status(contact) == "conflict"
-    assert conflict.conflict_fields == ["role_title"]
-    assert conflict.npd_data == {"role_title": "NPD's"}
-    assert conflict.monday_data == {"role_title": "Monday's"}
-    assert conflict.base_data == {"role_title": "Old"}
-    assert (contact.role_title, world.values(contact)["role_title"]) == ("NPD's", "Monday's")
-
-
 def test_the_other_fields_of_a_record_in_conflict_still_flow(world: World) -> None:
-    contact, _ = clash(world, notes="from NPD")
+    contact, conflict = clash(world, notes="from NPD")
+    assert (conflict.conflict_fields, conflict.base_data) == (["role_title"], {"role_title": "Old"})
+    assert (conflict.npd_data, conflict.monday_data) == ({"role_title": "NPD's"}, {"role_title": "Monday's"})
+    assert (world.values(contact)["role_title"], contact.role_title) == ("Monday's", "NPD's")
     world.edit(contact, "phone", {"phone": "+442079460999", "countryShortName": "GB"})
     world.hear()
     assert world.values(contact)["notes"] == "from NPD"
@@ -122,36 +115,11 @@ def test_turning_sync_off_closes_the_conflict_and_keeps_its_values(world: World)
     assert conflict.monday_data == {"role_title": "Monday's"}
 
 
-def test_taking_the_items_unsplittable_address_puts_all_of_it_into_the_record(world: World, person: Any) -> None:
-    organization = Organization.objects.create(name="Ltd", address_street="12 Main St", address_city="Springfield")
-    world.work()
-    world.edit(organization, "address", "Floor 3, 14 Main St, Springfield, IL")
-    world.look(organization)
-    choose(SyncConflict.objects.get(entity_id=organization.pk), person, "keep_monday")
-    world.work()
-    assert world.status(organization) == "synced"
-    assert organization.address_street == "Floor 3, 14 Main St, Springfield, IL"
-    assert world.values(organization)["address"] == "Floor 3, 14 Main St, Springfield, IL"
-
-
-def test_a_first_match_that_differs_is_asked_about(world: World) -> None:
-    world.sandbox.act(
-        "add",
-        board_id=world.board_id(),
-        name="Ann",
-        values={"email": {"email": "a@example.com", "text": "a@example.com"}, "role_title": "M"},
-    )
-    contact = world.contact("Ann", email="a@example.com", role_title="N")
-    world.work()
-    assert world.status(contact) == "conflict"
-    assert len(world.sandbox.items()) == 1
-    assert SyncConflict.objects.get(entity_id=contact.pk).conflict_fields == ["role_title"]
-
-
 @pytest.mark.parametrize(
     ("type_", "selection", "result"),
     [
         ("keep_npd", {}, "12 Main St, Springfield"),
+        ("keep_monday", {}, "Floor 3, 14 Main St, Springfield, IL"),
         ("merge", {"address": {"choose": "base"}}, "12 Main St, Springfield"),
         ("merge", {"address": {"choose": "custom", "value": "A, B, C"}}, "A, B, C"),
     ],
@@ -175,15 +143,6 @@ def test_a_choice_whose_look_became_a_dead_letter_can_be_made_anew(world: World,
     choose(conflict, person, "keep_npd")
     with world.broken():
         world.give_up_on(contact)
-    choose(conflict, person, "keep_monday")
-    world.work()
-    assert (world.status(contact), contact.role_title) == ("synced", "Monday's")
-
-
-def test_a_choice_whose_look_was_cancelled_can_be_made_anew(world: World, person: Any) -> None:
-    contact, conflict = clash(world)
-    choose(conflict, person, "keep_npd")
-    world.queue.cancel(world.row(contact).pk, by="lead")
     choose(conflict, person, "keep_monday")
     world.work()
     assert (world.status(contact), contact.role_title) == ("synced", "Monday's")

@@ -1,6 +1,5 @@
 """When Monday refuses, fails or falls silent: nothing is lost, nothing is made twice, and the record says why."""
 
-import json
 from typing import Any
 
 import pytest
@@ -58,14 +57,6 @@ def test_a_held_value_is_not_sent_again_until_it_changes(world: World) -> None:
     assert world.values(contact)["email"] == "fine@example.com"
 
 
-def test_notes_that_are_too_long_for_monday_are_held_without_being_sent(world: World) -> None:
-    contact = world.contact(notes="x" * 2_500)
-    world.work()
-    assert world.status(contact) == "pending"
-    assert "2,500" in world.ledger(contact).blocked_fields["notes"]["reason"]
-    assert world.values(contact)["notes"] == ""
-
-
 @pytest.mark.parametrize("how", ["delete_board", "archive_board"])
 def test_a_board_that_is_gone_holds_its_records_with_the_reason(world: World, how: str) -> None:
     contact = world.linked(role_title="Boss")
@@ -107,19 +98,6 @@ def test_monday_down_costs_no_attempt_and_everything_arrives_afterwards(world: W
         world.work(minutes=1)
     assert {world.values(c)["role_title"] for c in contacts} == {"Chair"}
     assert {world.status(c) for c in contacts} == {"synced"}
-
-
-def test_a_rate_limit_is_waited_out_as_monday_asks(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
-    world.sandbox.faults({"status": 429, "retry_after": 40})
-    world.work()
-    assert (world.row(contact).status, world.row(contact).attempts) == ("pending", 0)
-    before = world.calls()
-    world.work(seconds=30)
-    assert world.calls() == before
-    world.work(seconds=15)
-    assert world.status(contact) == "synced"
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -173,16 +151,6 @@ def test_a_create_whose_answer_was_lost_makes_one_item(world: World, moment: str
     assert not Intent.objects.filter(state="open").exists()
 
 
-def test_a_lost_create_of_a_record_that_changed_meanwhile_is_brought_up_to_date(world: World) -> None:
-    contact = world.contact("Ann", role_title="Boss")
-    world.sandbox.faults({"timeout": "after"})
-    world.work()
-    Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
-    world.settle()
-    assert len(world.sandbox.items()) == 1
-    assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "Chair")
-
-
 def test_a_record_switched_off_after_a_lost_create_is_not_created_again(world: World) -> None:
     contact = world.contact("Ann")
     world.sandbox.faults({"timeout": "before"})
@@ -191,16 +159,6 @@ def test_a_record_switched_off_after_a_lost_create_is_not_created_again(world: W
     world.settle()
     assert world.sandbox.items() == []
     assert world.status(contact) == "disabled"
-
-
-def test_a_lost_create_after_the_replay_time_is_made_anew(world: World) -> None:
-    contact = world.contact("Ann")
-    world.sandbox.faults({"timeout": "before"})
-    world.work()
-    world.work(minutes=31)
-    world.work(minutes=2)
-    assert len(world.sandbox.items()) == 1
-    assert world.status(contact) == "synced"
 
 
 def test_a_poison_record_ends_as_a_dead_letter_and_holds_nobody(world: World) -> None:
@@ -232,21 +190,6 @@ def test_what_failed_is_stored_without_what_looks_like_a_token(world: World) -> 
     assert stored.count("access_token=[secret]") == 2
 
 
-def test_attempts_come_after_one_five_fifteen_and_sixty_minutes(world: World) -> None:
-    contact = world.linked()
-    Contact.objects.filter(pk=contact.pk).update(notes="new")
-    waits = []
-    for _ in range(4):
-        with world.broken():
-            world.work()
-        row = world.row(contact)
-        assert row.last_attempt is not None
-        waits.append((row.next_retry - row.last_attempt).total_seconds() / 60)
-        world.pass_time(minutes=70)
-    for wait, expected in zip(waits, (1, 5, 15, 60), strict=True):
-        assert expected * 0.9 <= wait <= expected * 1.1
-
-
 def test_a_save_makes_a_row_in_backoff_due_at_once_with_all_its_attempts(world: World) -> None:
     contact = world.linked()
     Contact.objects.filter(pk=contact.pk).update(notes="new")
@@ -267,15 +210,6 @@ def test_monday_not_configured_keeps_everything_waiting_in_words(world: World, s
     assert "configured" in SyncStateService().describe(contact).words
 
 
-def test_no_secret_stands_in_what_is_stored(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    world.sandbox.faults({"status": 500})
-    world.save(contact, role_title="Chair")
-    stored = json.dumps([*SyncQueue.objects.values("error_message", "reason", "payload")], default=str)
-    stored += world.mon_pause().stop_reason
-    assert world.sandbox.token not in stored
-
-
 def test_a_read_that_shows_what_our_write_replaced_is_read_once_more(world: World) -> None:
     contact = world.linked(role_title="Boss")
     world.save(contact, role_title="Chair")
@@ -288,33 +222,6 @@ def test_a_read_that_shows_what_our_write_replaced_is_read_once_more(world: Worl
     world.edit(contact, "role_title", "Chair")
     world.look(contact)
     assert world.calls("query") - reads == 3
-
-
-def test_a_lost_create_whose_webhook_came_first_takes_what_was_sent_as_its_base(world: World) -> None:
-    contact = world.contact("Ann", email="ann@example.com", role_title="Boss")
-    world.sandbox.faults({"timeout": "after"})
-    world.work()
-    world.hear(seconds=11)
-    Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
-    world.settle()
-    assert len(world.sandbox.items()) == 1
-    assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "Chair")
-
-
-def test_a_record_deleted_after_a_lost_create_leaves_a_tombstone_that_knows_the_item(world: World) -> None:
-    from sync.models.state import Tombstone
-
-    contact = world.contact("Ann")
-    world.sandbox.faults({"timeout": "after"})
-    world.work()
-    key = contact.pk
-    contact.delete()
-    world.settle()
-    world.contact("somebody else")
-    world.work()
-    items = world.sandbox.all_items()
-    [found] = [item["id"] for item in items if item["name"] == "Ann"]
-    assert Tombstone.objects.get(entity_id=key).monday_id == found
 
 
 def blind_search(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
@@ -424,17 +331,6 @@ def test_after_a_limit_nothing_more_is_sent_and_the_wait_is_not_shortened(world:
     world.work()
     assert world.calls("mutation") - before == 1
     assert (world.mon_pause().stopped_until - sync_now()).total_seconds() > 30  # type: ignore[operator]
-
-
-def test_a_daily_limit_is_waited_out_until_midnight_utc(world: World) -> None:
-    contact = world.linked("A", role_title="x")
-    Contact.objects.filter(pk=contact.pk).update(role_title="y")
-    body = {"errors": [{"message": "Daily limit exceeded", "extensions": {"code": "DAILY_LIMIT_EXCEEDED"}}]}
-    world.sandbox.faults({"status": 429, "count": 50, "body": body})
-    world.work()
-    until = world.mon_pause().stopped_until
-    assert until is not None
-    assert (until.hour, until.minute, until > sync_now()) == (0, 0, True)
 
 
 def test_a_lost_create_on_a_board_that_is_gone_holds_this_board_only(world: World) -> None:

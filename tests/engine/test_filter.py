@@ -6,12 +6,10 @@ import pytest
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
-from sync.choices import SyncDirection
 from sync.connectors.monday.items import item_fragment
 from sync.ledger.record_view import Part, RecordState, describe, filter_by_health
-from sync.models import ApprovalRequest, BoardLink, Decision, SyncQueue, Tombstone, UnmatchedItem, WebhookEvent
+from sync.models import ApprovalRequest, BoardLink, Decision, SyncQueue, Tombstone, UnmatchedItem
 from sync.operations.detect.comparison import compare_board
-from sync.operations.detect.sweep import sweep_board
 from sync.operations.preview.explanation import explain, find_record
 from sync.operations.record_requests import PushReason, push_record
 from sync.outbox import pauses
@@ -60,7 +58,7 @@ def move(world: World, record: Any, title: str) -> None:
 # A record without an item.
 
 
-def test_a_record_that_does_not_match_gets_no_item_and_costs_no_call(world: World) -> None:
+def test_a_record_gets_no_item_and_costs_no_call_until_it_matches(world: World) -> None:
     only(world, CUSTOMER)
     before = world.calls()
     contact = world.contact(role_title="Vendor")
@@ -68,19 +66,6 @@ def test_a_record_that_does_not_match_gets_no_item_and_costs_no_call(world: Worl
     assert (contact.sync_status, contact.monday_id, world.calls()) == ("disabled", None, before)
     assert contact.is_left_out
     assert "Role is not “Customer”" in world.ledger(contact).note
-
-
-def test_a_record_that_matches_gets_its_item(world: World) -> None:
-    only(world, CUSTOMER)
-    contact = world.contact(role_title="Customer")
-    world.work(contact)
-    assert contact.sync_status == "synced"
-
-
-def test_a_record_that_comes_to_match_gets_its_item(world: World) -> None:
-    only(world, CUSTOMER)
-    contact = world.contact(role_title="Vendor")
-    world.work()
     world.save(contact, role_title="Customer")
     assert world.status(contact) == "synced"
     assert world.ledger(contact).left_out == ""
@@ -165,22 +150,17 @@ def test_an_item_is_not_linked_with_a_record_that_is_left_out(creating: World) -
 # A pair that leaves by NPD: nothing is sent, and nothing is read.
 
 
-def test_an_edit_that_takes_the_record_out_is_not_sent(world: World) -> None:
-    contact = world.linked(role_title="Customer", phone="+442079460018")
+def test_of_a_record_that_leaves_nothing_is_sent_and_what_changed_meanwhile_is_merged_on_its_return(
+    world: World,
+) -> None:
+    contact = world.linked(role_title="Customer", phone="+442079460018", notes="n")
     only(world, CUSTOMER, contact)
     before = world.calls()
     world.save(contact, role_title="Vendor", phone="+442079460019")
     assert (world.status(contact), world.calls()) == ("disabled", before)
-    assert world.values(contact)["role_title"] == "Customer"
-    assert world.values(contact)["phone"] == "+442079460018"
-    assert world.values(contact)["npd_id"] == str(contact.pk)
+    shown = world.values(contact)
+    assert (shown["role_title"], shown["phone"], shown["npd_id"]) == ("Customer", "+442079460018", str(contact.pk))
     assert Decision.objects.filter(entity_id=contact.pk, kind="left_out").count() == 1
-
-
-def test_what_changed_meanwhile_is_merged_from_the_base_on_its_return(world: World) -> None:
-    contact = world.linked(role_title="Customer", phone="+442079460018", notes="n")
-    only(world, CUSTOMER, contact)
-    world.save(contact, role_title="Vendor", phone="+442079460019")
     world.edit(contact, "notes", "from Monday")
     world.hear(contact)
     assert (contact.sync_status, contact.notes) == ("disabled", "n")
@@ -188,18 +168,6 @@ def test_what_changed_meanwhile_is_merged_from_the_base_on_its_return(world: Wor
     contact.refresh_from_db()
     assert (contact.sync_status, contact.notes) == ("synced", "from Monday")
     assert world.values(contact)["phone"] == "+442079460019"
-
-
-def test_what_both_sides_changed_meanwhile_is_a_conflict_on_its_return(world: World) -> None:
-    contact = world.linked(role_title="Customer", notes="n")
-    only(world, CUSTOMER, contact)
-    world.save(contact, role_title="Vendor", notes="ours")
-    world.edit(contact, "notes", "theirs")
-    world.hear(contact)
-    assert not SyncConflict.objects.exists()
-    world.save(contact, role_title="Customer")
-    assert world.status(contact) == "conflict"
-    assert SyncConflict.objects.get().conflict_fields == ["notes"]
 
 
 def test_an_open_conflict_closes_and_its_values_stay_in_the_history(world: World) -> None:
@@ -323,17 +291,6 @@ def test_a_record_that_is_left_out_and_deleted_leaves_its_item_alone(world: Worl
     assert Tombstone.objects.get().reason_code == "left_out"
 
 
-def test_a_record_whose_item_is_left_out_and_that_is_deleted_leaves_it_alone(world: World) -> None:
-    contact = world.linked(role_title="Customer")
-    only(world, ON_MONDAY, contact)
-    world.edit(contact, "role_title", "Vendor")
-    world.hear(contact)
-    item = contact.monday_id
-    contact.delete()
-    world.work()
-    assert world.sandbox.item(str(item))["state"] == "active"
-
-
 @pytest.mark.parametrize("sync_filter", [CUSTOMER, ON_MONDAY])
 @pytest.mark.parametrize("act", ["archive", "delete"])
 def test_an_item_that_is_left_out_and_removed_does_nothing_to_its_record(
@@ -390,17 +347,6 @@ def test_a_filter_holds_for_a_push_by_name_of_a_record_whose_sync_is_off(world: 
     assert world.values(contact)["role_title"] == "Customer"
 
 
-def test_a_filter_that_is_taken_away_syncs_again_what_it_left_out(world: World) -> None:
-    contact, never = world.linked(role_title="Customer"), None
-    only(world, CUSTOMER, contact)
-    world.save(contact, role_title="Vendor")
-    never = world.contact("Never", role_title="Vendor")
-    world.work(never)
-    only(world, {}, contact, never)
-    assert (contact.sync_status, never.sync_status) == ("synced", "synced")
-    assert world.values(contact)["role_title"] == "Vendor"
-
-
 def test_a_filter_changed_while_a_worker_has_the_record_sends_nothing_any_more(world: World) -> None:
     contact = world.linked(role_title="Vendor")
     change = BoardLink.objects.filter(entity_type="contact")
@@ -410,39 +356,6 @@ def test_a_filter_changed_while_a_worker_has_the_record_sends_nothing_any_more(w
     assert world.calls("mutation") == writes
     world.settle(contact)
     assert (contact.sync_status, world.calls("mutation")) == ("disabled", writes)
-
-
-def test_an_item_that_changes_groups_during_the_pass_is_found_out_by_the_next(world: World) -> None:
-    contact = world.linked(role_title="r")
-    move(world, contact, "Active")
-    world.hear(contact)
-    only(world, in_group(world, "Active"), contact)
-    world.meanwhile(lambda: move(world, contact, "Archive"), after="read")
-    world.save(contact, role_title="sent as it left")
-    assert world.status(contact) == "disabled"
-    world.hear(contact)
-    assert contact.sync_status == "disabled"
-    world.save(contact, role_title="not sent")
-    assert world.values(contact)["role_title"] == "sent as it left"
-    assert SyncDirection(contact.sync_direction) is SyncDirection.BIDIRECTIONAL
-
-
-def test_a_move_whose_webhook_is_lost_is_found_by_a_sweep(world: World) -> None:
-    contact = world.linked()
-    only(world, in_group(world, "Archive", op="is_not"), contact)
-    link = link_of("contact")
-    assert link is not None
-    sweep_board(link)
-    move(world, contact, "Archive")
-    world.deliver()
-    WebhookEvent.objects.filter(type="move_pulse_into_group").delete()
-    SyncQueue.objects.filter(status="pending").delete()
-    world.pass_time(minutes=5)
-    link.refresh_from_db()
-    sweep_board(link)
-    assert WebhookEvent.objects.filter(type="move_pulse_into_group").count() == 1
-    world.work(contact)
-    assert contact.sync_status == "disabled"
 
 
 def test_items_outside_the_filter_get_no_pass_from_the_nightly_comparison(creating: World) -> None:
@@ -555,17 +468,6 @@ def test_the_copy_of_a_pair_that_is_left_out_keeps_what_it_bears(world: World) -
     assert world.sandbox.item(copy)["values"]["npd_id"] == str(contact.pk)
     assert (contact.sync_status, world.calls("mutation")) == ("disabled", writes)
     assert UnmatchedItem.objects.get(item_id=copy).reason_code == "left_out"
-
-
-def test_the_copy_of_a_pair_whose_item_is_left_out_keeps_what_it_bears(world: World) -> None:
-    contact = world.linked(email="ann@example.com", role_title="Customer")
-    only(world, ON_MONDAY, contact)
-    copy = world.sandbox.act("duplicate", item_id=contact.monday_id)["id"]
-    world.edit(contact, "role_title", "Vendor")
-    world.look(contact)
-    assert world.status(contact) == "disabled"
-    world.hear(contact, seconds=11)
-    assert world.sandbox.item(copy)["values"]["npd_id"] == str(contact.pk)
 
 
 def test_a_copy_is_left_alone_where_the_filter_changes_while_a_worker_has_it(world: World) -> None:

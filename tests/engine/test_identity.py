@@ -87,23 +87,6 @@ def test_two_records_of_one_batch_do_not_take_the_same_item(world: World) -> Non
     assert len(world.sandbox.items()) == 1
 
 
-def test_an_item_that_gets_its_e_mail_while_it_waits_is_matched(world: World, settings: Any) -> None:
-    settings.NEW_ITEM_WAIT_SECONDS = 300
-    contact = world.contact("Ann", email="ann@example.com", sync_enabled=False)
-    world.work()
-    Contact.objects.filter(pk=contact.pk).update(email="")
-    item = add(world, "Ann")
-    world.hear(seconds=11)
-    Contact.objects.filter(pk=contact.pk).update(
-        sync_enabled=True, sync_direction="monday_to_npd", email="ann@example.com"
-    )
-    world.work()
-    world.sandbox.act("edit", item_id=item["id"], column_id="email", value=mail("ann@example.com"))
-    world.hear(seconds=11)
-    assert (world.status(contact), contact.monday_id) == ("synced", item["id"])
-    assert Contact.objects.count() == 1
-
-
 def test_an_npd_id_that_someone_emptied_is_written_again(world: World) -> None:
     contact = world.linked()
     world.edit(contact, "npd_id", "")
@@ -181,14 +164,6 @@ def test_an_npd_id_that_cannot_be_read_is_not_an_empty_one(world: World, monkeyp
     assert len(world.sandbox.items()) == 1
     assert "NPD ID" in world.ledger(contact).note
     assert world.status(contact) == "pending"
-
-
-def test_the_question_whose_item_it_is_stays_open_until_it_is_answered(world: World) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    world.sandbox.act("add", board_id=world.board_id(), name="Ann again", values={"email": mail("ann@example.com")})
-    world.hear(seconds=11)
-    world.save(contact, notes="x")
-    assert SyncConflict.objects.get(entity_id=contact.pk).resolved_at is None
 
 
 @pytest.mark.parametrize("stored", ["Cafe\u0301 GmbH", "Café GmbH "])

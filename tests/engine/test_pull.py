@@ -18,13 +18,6 @@ def test_an_edit_on_the_board_comes_back(world: World) -> None:
     assert (world.status(contact), contact.role_title) == ("synced", "Chair")
 
 
-def test_a_renamed_item_renames_the_contact(world: World) -> None:
-    contact = world.linked("Old")
-    world.edit(contact, "name", "New")
-    world.hear()
-    assert (world.status(contact), contact.name) == ("synced", "New")
-
-
 def test_a_cell_emptied_on_the_board_empties_the_field(world: World) -> None:
     contact = world.linked(phone="+442079460018", notes="n")
     world.edit(contact, "phone", None)
@@ -52,28 +45,6 @@ def test_a_payload_is_never_written_only_what_was_read(world: World) -> None:
     assert not ContactEvent.objects.filter(role_title="Interim").exists()
 
 
-def test_deliveries_that_come_twice_change_nothing_more(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    world.edit(contact, "role_title", "Chair")
-    world.hear(times=3)
-    calls = world.calls()
-    world.hand_in(world.delivered)
-    world.work()
-    assert world.calls() == calls
-    assert world.status(contact) == "synced"
-
-
-def test_changes_of_different_fields_on_both_sides_both_arrive(world: World) -> None:
-    contact = world.linked(role_title="Boss", notes="old")
-    world.edit(contact, "notes", "from the board")
-    contact.role_title = "Chair"
-    contact.save()
-    world.work()
-    assert world.status(contact) == "synced"
-    assert contact.notes == "from the board"
-    assert world.values(contact)["role_title"] == "Chair"
-
-
 def test_the_same_change_on_both_sides_is_agreed_without_a_write(world: World) -> None:
     contact = world.linked(role_title="Boss")
     world.edit(contact, "role_title", "Chair")
@@ -95,14 +66,6 @@ def test_a_pulled_change_is_in_the_history_with_its_cause(world: World) -> None:
     assert Decision.objects.filter(entity_id=contact.pk, kind="pull", key="role_title").exists()
 
 
-def test_the_log_says_which_monday_user_edited(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    world.sandbox.act("edit", item_id=contact.monday_id, column_id="role_title", text="Chair", user_id=67210012)
-    world.hear()
-    line = Decision.objects.get(entity_id=contact.pk, kind="pull")
-    assert line.actor == "Monday user 67210012"
-
-
 def test_a_save_between_read_and_settle_is_not_overwritten(world: World) -> None:
     contact = world.linked(role_title="Boss")
     world.edit(contact, "role_title", "From Monday")
@@ -111,17 +74,6 @@ def test_a_save_between_read_and_settle_is_not_overwritten(world: World) -> None
     world.look(contact)
     assert (world.status(contact), contact.role_title) == ("conflict", "Typed meanwhile")
     assert world.values(contact)["role_title"] == "From Monday"
-
-
-def test_an_address_edited_on_the_board_comes_back_into_its_parts(world: World) -> None:
-    organization = Organization.objects.create(
-        name="Example Ltd", address_street="12 Main St", address_city="Springfield", address_country="USA"
-    )
-    world.work()
-    world.edit(organization, "address", "14 Main St, Springfield, USA")
-    world.look(organization)
-    assert world.status(organization) == "synced"
-    assert (organization.address_street, organization.address_city) == ("14 Main St", "Springfield")
 
 
 def test_a_value_that_npd_cannot_hold_is_held_and_the_others_flow(world: World) -> None:

@@ -16,7 +16,7 @@ from sync import registry
 from sync.boards.board_setup import set_up
 from sync.clock import SyncNow
 from sync.limits import metered_client
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 from sync.models import AwaitedRelation, BoardLink, FieldMapping, SyncQueue
 from sync.registry import check_dependency_triggers
 from tests.support.world import World
@@ -85,14 +85,6 @@ def choose_on_board(world: World, contact: Contact, *records: Any) -> None:
 # --- connected boards ------------------------------------------------------------------------------------------
 
 
-def test_a_contact_and_its_organization_saved_together_are_connected_on_monday(connected: World) -> None:
-    with transaction.atomic():
-        contact = connected.contact("Ann", organization=organization("Acme"))
-    connected.work()
-    assert cell(connected, contact) == "Acme"
-    assert connected.status(contact) == "synced"
-
-
 def test_only_the_relation_waits_for_an_organization_without_an_item(connected: World) -> None:
     contact = connected.contact("Ann", organization=organization("Acme"))
     SyncQueue.objects.filter(entity_type="organization").update(next_retry=SyncNow() + timedelta(days=1))
@@ -127,15 +119,6 @@ def test_a_relation_moves_and_is_cleared_both_ways(connected: World) -> None:
     assert connected.status(contact) == "synced"
 
 
-def test_a_deleted_organization_leaves_the_cell_empty(connected: World) -> None:
-    acme = organization("Acme")
-    contact = connected.linked(organization=acme)
-    acme.delete()
-    connected.work()
-    assert cell(connected, contact) == ""
-    assert connected.status(contact) == "synced"
-
-
 def test_an_organization_without_sync_is_left_out_said_so_and_in_nobodys_way(connected: World) -> None:
     contact = connected.linked(organization=organization("Acme", sync_enabled=False))
     assert cell(connected, contact) == ""
@@ -157,16 +140,6 @@ def test_an_organization_whose_sync_is_turned_on_is_connected_by_itself(connecte
     contact = connected.linked(organization=acme)
     connected.save(acme, sync_enabled=True)
     assert cell(connected, contact) == "Acme"
-    assert connected.status(contact) == "synced"
-
-
-def test_turning_an_organizations_sync_off_ends_the_wait_for_its_item(connected: World) -> None:
-    acme = organization("Acme")
-    SyncQueue.objects.filter(entity_type="organization").update(next_retry=SyncNow() + timedelta(days=1))
-    contact = connected.contact("Ann", organization=acme)
-    connected.work()
-    assert connected.status(contact) == "pending"
-    connected.save(acme, sync_enabled=False)
     assert connected.status(contact) == "synced"
 
 
@@ -240,7 +213,7 @@ def choose(conflict: SyncConflict, *, field: str = "organization", **choice: str
     """A person settles a field."""
     person = get_user_model().objects.get_or_create(username="pat", is_superuser=True)[0]
     sides = {key: {"npd": conflict.npd_data[key], "monday": conflict.monday_data[key]} for key in conflict.npd_data}
-    resolve(conflict.pk, by=person, resolution_type="merge", selections={field: Resolution(**choice)}, seen=sides)
+    resolve(conflict.pk, by=person, resolution_type="merge", selections={field: FieldSelection(**choice)}, seen=sides)
 
 
 def _clash(
@@ -392,15 +365,6 @@ def test_a_new_name_is_shown_by_every_contact_whichever_way_the_row_changed(name
     named.work()
     assert {cell(named, contact) for contact in contacts} == {"Acme & Sons"}
     assert {named.status(contact) for contact in contacts} == {"synced"}
-
-
-def test_a_name_changed_on_the_organizations_board_reaches_the_contacts_too(named: World) -> None:
-    acme = organization("Acme")
-    contact = named.linked(organization=acme)
-    named.edit(acme, "name", "Acme & Sons")
-    named.hear()
-    assert cell(named, contact) == "Acme & Sons"
-    assert named.status(contact) == "synced"
 
 
 def test_a_new_name_wakes_nobody_where_no_column_shows_it(world: World) -> None:

@@ -91,7 +91,10 @@ ROWS = {
         PUSH,
         "test_a_value_that_differs_in_form_only_is_not_written",
     ),
-    "None, empty and white space are ∅": (HERE, "test_white_space_is_empty"),
+    "None, empty and white space are ∅": (
+        "tests/connector/test_converters.py",
+        "test_nothing_an_empty_text_and_whitespace_are_all_empty",
+    ),
     "a push replaces only the mapped part of a cell": (
         COLUMNS,
         "test_a_time_that_monday_has_beside_the_date_stays_there",
@@ -296,14 +299,6 @@ def test_the_npd_id_is_written_whatever_the_mapping_directions_say(world: World)
 
 
 # --- canonical form, and what is unknown ----------------------------------------------------------------------------
-
-
-def test_white_space_is_empty(world: World) -> None:
-    contact = world.linked(role_title="")
-    npd(contact, "  \n ")
-    before = writes(world)
-    world.work()
-    assert (writes(world), world.values(contact)["role_title"], world.status(contact)) == (before, "", "synced")
 
 
 def test_a_field_with_an_unknown_side_keeps_its_base_and_gives_its_reason(world: World) -> None:

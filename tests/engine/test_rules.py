@@ -64,17 +64,6 @@ def test_by_the_rule_newest_mondays_later_edit_wins(world: World) -> None:
     assert (line.values["before"], "newer" in line.sentence) == ("Ours", True)
 
 
-def test_by_the_rule_newest_npds_later_edit_wins(world: World) -> None:
-    contact = world.linked(role_title="Old")
-    rule("role_title", "newest")
-    world.edit(contact, "role_title", "Theirs")
-    world.deliver()
-    world.pass_time(seconds=10)
-    world.save(contact, role_title="Ours")
-    contact.refresh_from_db()
-    assert (contact.role_title, world.values(contact)["role_title"]) == ("Ours", "Ours")
-
-
 def test_an_edit_of_another_field_makes_this_one_no_newer(world: World) -> None:
     """A record's updated_at is no field's time."""
     contact = world.linked(role_title="Old")

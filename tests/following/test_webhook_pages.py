@@ -106,8 +106,9 @@ def test_an_act_that_gave_way_to_another_is_told_and_may_be_repeated(
 
 @pytest.mark.django_db(transaction=True)
 def test_a_form_whose_rows_somebody_keeps_locked_is_told_so_and_does_not_hang(
-    browser: Client, endpoint: WebhookEndpoint
+    browser: Client, endpoint: WebhookEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("sync.kernel.db.LOCK_WAIT_SECONDS", 1)
     contact = Contact.objects.create(name="Maya Lind")
     pages = {
         f"{LIST}{endpoint.pk}/change/": {"address": endpoint.address, "description": "Other", "enabled": "on"},

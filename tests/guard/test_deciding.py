@@ -149,14 +149,6 @@ def test_a_group_that_can_be_none_is_no_error(browser: Client, hold: Any, strang
     assert states() == ["pending"]
 
 
-def test_what_was_decided_once_is_not_decided_again(browser: Client, hold: Any) -> None:
-    acts = hold(1)
-    asked = {"entity_type": "contact", "kind": "clear_monday", "upto": str(acts[0].pk)}
-    browser.post(DECIDE, asked | {"how": "approve"})
-    browser.post(DECIDE, asked | {"how": "reject"})
-    assert states() == ["approved"]
-
-
 def test_who_may_only_look_cannot_decide(client: Client, hold: Any) -> None:
     acts = hold(1)
     person = User.objects.create_user("ben", password="x", is_staff=True)

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.choices import ApprovalState, RemovedItemPolicy
 from sync.models import ApprovalRequest, BoardLink, Tombstone
@@ -43,12 +42,6 @@ def archived(world: World, settings: Any) -> list[Contact]:
     return contacts
 
 
-def test_a_mass_delete_in_npd_archives_nothing(world: World, deleted: list[str]) -> None:
-    assert item_states(world, deleted) == ["active"] * 3
-    assert set(Tombstone.objects.values_list("state", flat=True)) == {"pending_approval"}
-    assert states() == [ApprovalState.PENDING] * 3
-
-
 def test_an_approved_delete_archives_the_items(world: World, deleted: list[str], mary: User) -> None:
     approve(held(), mary)
     world.work()
@@ -57,7 +50,12 @@ def test_an_approved_delete_archives_the_items(world: World, deleted: list[str],
     assert states() == [ApprovalState.DONE] * 3
 
 
-def test_a_rejected_delete_leaves_the_items_as_they_are(world: World, deleted: list[str], mary: User) -> None:
+def test_a_mass_delete_archives_nothing_and_a_rejected_one_leaves_the_items(
+    world: World, deleted: list[str], mary: User
+) -> None:
+    assert item_states(world, deleted) == ["active"] * 3
+    assert set(Tombstone.objects.values_list("state", flat=True)) == {"pending_approval"}
+    assert states() == [ApprovalState.PENDING] * 3
     reject(held(), mary)
     world.work()
     assert item_states(world, deleted) == ["active"] * 3
@@ -81,24 +79,15 @@ def test_items_that_go_meanwhile_let_the_deletes_go(world: World, deleted: list[
     assert held().count() == 0
 
 
-def test_a_mass_archive_on_monday_deletes_no_record(world: World, archived: list[Contact]) -> None:
-    assert Contact.objects.count() == 3
-    assert states() == [ApprovalState.PENDING] * 3
-
-
-def test_an_approved_archive_deletes_the_records(world: World, archived: list[Contact], mary: User) -> None:
+def test_a_mass_archive_deletes_no_record_before_it_is_approved(
+    world: World, archived: list[Contact], mary: User
+) -> None:
+    assert (Contact.objects.count(), states()) == (3, [ApprovalState.PENDING] * 3)
     approve(held(), mary)
     world.work()
     assert Contact.objects.count() == 0
     release_obsolete()
     assert states() == [ApprovalState.DONE] * 3
-
-
-def test_a_rejected_archive_keeps_the_records_and_asks(world: World, archived: list[Contact], mary: User) -> None:
-    reject(held(), mary)
-    world.work()
-    assert Contact.objects.count() == 3
-    assert SyncConflict.objects.filter(kind="delete", resolved_at=None).count() == 3
 
 
 def test_items_that_are_restored_let_the_deletes_go(world: World, archived: list[Contact]) -> None:

@@ -96,26 +96,6 @@ def test_records_are_counted_and_not_fields(world: World) -> None:
     assert states() == [ApprovalState.DONE] * 6
 
 
-def test_what_was_let_through_within_the_hour_counts(world: World) -> None:
-    contacts = linked(world, 3)
-    empty_in_npd(contacts[:2])
-    world.work()
-    empty_in_npd(contacts[2:])
-    world.work()
-    assert phones_on_monday(world, contacts)[:2] == ["", ""]
-    assert world.values(contacts[2])["phone"]
-
-
-def test_what_was_let_through_longer_ago_counts_no_more(world: World) -> None:
-    contacts = linked(world, 3)
-    empty_in_npd(contacts[:2])
-    world.work()
-    world.pass_time(minutes=61)
-    empty_in_npd(contacts[2:])
-    world.work()
-    assert phones_on_monday(world, contacts) == ["", "", ""]
-
-
 def test_what_waits_counts_as_long_as_it_waits(world: World) -> None:
     contacts = linked(world, 4)
     empty_in_npd(contacts[:3])
@@ -315,11 +295,3 @@ def test_a_share_of_a_board_of_fifty_counts(world: World, settings: Any) -> None
     empty_in_npd(contacts[2:3])
     world.work()
     assert [bool(phone) for phone in phones_on_monday(world, contacts[:3])] == [False, False, True]
-
-
-def test_of_a_small_board_no_share_counts(world: World, settings: Any) -> None:
-    settings.GUARD_RECORDS, settings.GUARD_PERCENT = 0, 10
-    contacts = linked(world, 3)
-    empty_in_npd(contacts)
-    world.work()
-    assert phones_on_monday(world, contacts) == ["", "", ""]

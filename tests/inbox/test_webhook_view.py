@@ -25,12 +25,6 @@ def test_a_signed_webhook_is_taken_at_the_bare_door(monday: Client, settings: Se
     assert WebhookEvent.objects.count() == SyncQueue.objects.count() == 1
 
 
-def test_the_challenge_is_answered_with_itself(monday: Client) -> None:
-    for path in (BARE, WITH_TOKEN):
-        answer = monday.post(path, b'{"challenge":"abc"}', content_type="application/json")
-        assert (answer.status_code, answer.json()) == (200, {"challenge": "abc"})
-
-
 def test_a_refusal_is_a_problem_in_words(monday: Client) -> None:
     answer = monday.post(BARE, raw(), content_type="application/json")
     assert answer.status_code == 401

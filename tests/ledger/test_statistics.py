@@ -327,11 +327,3 @@ def test_what_the_queue_says_is_looked_up_by_the_queues_own_columns(ledger: None
     assert '"entity_id")::text' not in str(found.query)
     SyncQueue.objects.update(status="in_progress")
     assert [row.entity_type for row in found if row.served_status == "in_progress"] == ["contact"]
-
-
-def test_the_list_in_the_admin_shows_other_systems_rows(ledger: None, client: Client) -> None:
-    client.force_login(User.objects.create_superuser("ada", "ada@example.test", "long-enough-1"))
-    listed = words_of(client.get("/admin/sync/syncmetadata/").content.decode())
-    assert re.search(r"ABC-7.* 7 Issue jira|7 Issue jira ABC-7", listed)
-    row = service.get("sprint", "1")
-    assert client.get(f"/admin/sync/syncmetadata/{row.pk}/change/").status_code == 200

@@ -79,13 +79,3 @@ def test_auto_takes_lists_of_anything_else_by_time() -> None:
 @pytest.mark.parametrize("strategy", ResolutionStrategy.values)
 def test_a_side_that_is_not_known_is_never_overwritten_by_a_strategy(strategy: str) -> None:
     assert value_of(strategy, FieldSides("here", Unknown("hidden"), ("old", "old"))) == OPEN
-
-
-def test_each_field_is_decided_by_itself() -> None:
-    conflicts = {
-        "name": FieldSides("here", "there", ("old", "old")),
-        "points": FieldSides(5, 3, (3, 3)),
-        "labels": FieldSides(["x"], [], ([], [])),
-    }
-    found = choose("manual", conflicts)
-    assert {key: choice.open for key, choice in found.items()} == {"name": True, "points": False, "labels": False}

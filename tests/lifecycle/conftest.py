@@ -6,7 +6,7 @@ import pytest
 
 from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
-from sync.merge import Resolution
+from sync.merge import FieldSelection
 from tests.support.world import World
 
 __all__ = ["asked", "choose", "pat", "quiet_passes", "take_away"]
@@ -47,5 +47,5 @@ def choose(conflict: SyncConflict, person: Any, choose: str, value: str = "") ->
     }
     if conflict.kind == "identity":
         seen = {"record": {"npd": conflict.npd_data["what"], "monday": None}}
-    picked = Resolution(choose, value or None)
+    picked = FieldSelection(choose, value or None)
     resolve(conflict.pk, by=person, resolution_type="merge", selections={"record": picked}, seen=seen)

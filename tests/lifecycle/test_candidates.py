@@ -60,23 +60,6 @@ def test_none_there_never_linked_one_hit_by_the_match_rule_links(world: World) -
     assert Contact.objects.count() == 1
 
 
-def test_none_there_never_linked_several_hits_are_asked_about(world: World) -> None:
-    for name in ("One", "Two"):
-        world.contact(name, email="ann@example.com")
-    SyncQueue.objects.all().delete()
-    item = world.add("Ann", email=mail("ann@example.com"))
-    newcomers(world)
-    conflict = SyncConflict.objects.get(monday_item_id=item, resolved_at=None)
-    assert conflict.kind == "identity"
-    assert {option["label"] for option in conflict.about["options"]} == {
-        "It is “One”",
-        "It is “Two”",
-        "It is somebody else: create a new record",
-        "Leave the item alone",
-    }
-    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"conflict"}
-
-
 def several(world: World) -> tuple[SyncConflict, str, list[Contact]]:
     """An item that could be either of two records, asked about."""
     records = [world.contact(name, email="ann@example.com") for name in ("One", "Two")]
@@ -86,8 +69,18 @@ def several(world: World) -> tuple[SyncConflict, str, list[Contact]]:
     return SyncConflict.objects.get(monday_item_id=item, resolved_at=None), item, records
 
 
-def test_whose_item_this_is_a_person_says_and_the_two_are_linked(world: World, pat: Any) -> None:
+def test_none_there_never_linked_several_hits_are_asked_about_and_the_one_that_a_person_says_is_linked(
+    world: World, pat: Any
+) -> None:
     conflict, item, (other, chosen) = several(world)
+    assert conflict.kind == "identity"
+    assert {option["label"] for option in conflict.about["options"]} == {
+        "It is “One”",
+        "It is “Two”",
+        "It is somebody else: create a new record",
+        "Leave the item alone",
+    }
+    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"conflict"}
     choose(conflict, pat, "custom", str(chosen.pk))
     world.work(chosen)
     assert chosen.monday_id == item
@@ -113,17 +106,6 @@ def test_an_item_that_is_nobodys_becomes_a_record_when_a_person_says_so(world: W
     assert asked(two.pk, "identity").monday_item_id == one.monday_id
 
 
-def test_an_item_that_is_left_alone_makes_no_record_and_is_not_matched(world: World, pat: Any) -> None:
-    conflict, item, _ = several(world)
-    choose(conflict, pat, "custom", "leave alone")
-    world.work()
-    assert not Contact.objects.filter(monday_id=item).exists()
-    world.sandbox.act("rename", item_id=item, name="Ann again")
-    newcomers(world)
-    assert not Contact.objects.filter(monday_id=item).exists()
-    assert not SyncConflict.objects.filter(monday_item_id=item, resolved_at=None).exists()
-
-
 def test_an_answer_that_no_longer_applies_is_handed_back_with_its_reason(world: World, pat: Any) -> None:
     linked = world.linked("Ann", email="ann@example.com")
     free = world.contact("Bob", email="ann@example.com")
@@ -147,13 +129,6 @@ def test_none_there_a_hit_that_has_an_item_is_asked_about(world: World) -> None:
     assert conflict.monday_item_id == item
     assert world.status(contact) == "synced"
     assert Contact.objects.count() == 1
-
-
-def test_none_there_nothing_is_created_where_the_board_link_does_not_allow_it(world: World) -> None:
-    BoardLink.objects.update(creates_records=False)
-    world.add("Ann", email=mail("ann@example.com"))
-    newcomers(world)
-    assert not Contact.objects.exists()
 
 
 def test_none_there_an_item_that_can_make_no_record_is_refused_and_remembered(
@@ -195,15 +170,6 @@ def two_items(world: World) -> tuple[Contact, str, str]:
     world.work()
     assert (world.status(contact), len(world.sandbox.items())) == ("conflict", 2)
     return contact, one, two
-
-
-def test_there_never_linked_several_hits_a_person_says_which_item_it_is(world: World, pat: Any) -> None:
-    contact, _, two = two_items(world)
-    choose(asked(contact.pk, "identity"), pat, "custom", two)
-    world.work(contact)
-    assert contact.monday_id == two
-    assert world.values(contact)["npd_id"] == str(contact.pk)
-    assert not SyncConflict.objects.filter(kind="identity", resolved_at=None).exists()
 
 
 def test_there_never_linked_none_of_the_hits_a_new_item_is_made_and_nobody_asks_again(world: World, pat: Any) -> None:

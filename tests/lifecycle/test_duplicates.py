@@ -8,10 +8,11 @@ import pytest
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
+from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import sync_now
 from sync.connectors.base.errors import AnswerWithoutData, ConnectorError, ItemNotFound
 from sync.limits import metered_client
-from sync.models import BoardLink, Decision, IgnoredItem, Intent, MondayAccount, SyncQueue
+from sync.models import ApprovalRequest, BoardLink, Decision, IgnoredItem, Intent, MondayAccount, SyncQueue
 from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD
 from tests.lifecycle.conftest import asked, choose, quiet_passes
 from tests.support.world import World
@@ -28,20 +29,6 @@ def hear(world: World) -> None:
     world.hear(seconds=11)
 
 
-def test_a_persons_duplicate_loses_the_npd_id_and_a_person_is_asked(world: World) -> None:
-    contact = world.linked("Ann", email="ann@example.com", role_title="Boss")
-    before = contact.monday_id
-    copy = duplicate(world, contact)
-    assert world.sandbox.item(copy)["values"]["npd_id"] == ""
-    assert world.sandbox.item(copy)["state"] == "active"
-    assert (world.status(contact), contact.monday_id) == ("synced", before)
-    assert world.values(contact)["npd_id"] == str(contact.pk)
-    conflict = asked(contact.pk, "identity")
-    assert conflict.monday_item_id == copy
-    assert [o["value"] for o in conflict.about["options"]] == ["archive", NEW_RECORD, LEAVE_ALONE]
-    assert Contact.objects.count() == 1
-
-
 def test_the_question_stays_one_while_webhooks_and_looks_go_on(world: World) -> None:
     contact = world.linked("Ann", email="ann@example.com")
     copy = duplicate(world, contact)
@@ -54,9 +41,18 @@ def test_the_question_stays_one_while_webhooks_and_looks_go_on(world: World) -> 
     assert world.status(contact) == "synced"
 
 
-def test_a_copy_that_a_person_calls_a_copy_is_archived(world: World, pat: Any) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
+def test_a_persons_duplicate_loses_the_npd_id_and_is_archived_when_a_person_calls_it_a_copy(
+    world: World, pat: Any
+) -> None:
+    contact = world.linked("Ann", email="ann@example.com", role_title="Boss")
+    before = contact.monday_id
     copy = duplicate(world, contact)
+    assert (world.sandbox.item(copy)["values"]["npd_id"], world.sandbox.item(copy)["state"]) == ("", "active")
+    assert (world.status(contact), contact.monday_id, Contact.objects.count()) == ("synced", before, 1)
+    assert world.values(contact)["npd_id"] == str(contact.pk)
+    asks = asked(contact.pk, "identity")
+    assert asks.monday_item_id == copy
+    assert [o["value"] for o in asks.about["options"]] == ["archive", NEW_RECORD, LEAVE_ALONE]
     choose(asked(contact.pk, "identity"), pat, "custom", "archive")
     world.work()
     assert world.sandbox.item(copy)["state"] == "archived"
@@ -130,32 +126,27 @@ def test_a_create_that_ran_twice_leaves_one_item_the_untouched_copy_is_archived(
     assert world.status(contact) == "synced"
     line = Decision.objects.get(entity_id=contact.pk, kind="archived")
     assert "whose answer was lost" in line.sentence
+    acts = ApprovalRequest.objects.filter(kind=ApprovalKind.ITEMS, state=ApprovalState.DONE)
+    assert [act.entity_id for act in acts] == [contact.pk]
     assert not SyncConflict.objects.exists()
 
 
-def test_a_create_that_ran_twice_is_asked_about_once_somebody_touched_the_copy(world: World) -> None:
+@pytest.mark.parametrize("somebody", ["touched it", "made it"])
+def test_a_second_item_that_somebody_touched_or_made_is_asked_about(world: World, somebody: str) -> None:
     contact, copy = ran_twice(world)
-    world.sandbox.act("edit", item_id=copy, column_id="role_title", text="somebody's")
+    if somebody == "touched it":
+        world.sandbox.act("edit", item_id=copy, column_id="role_title", text="somebody's")
+    else:
+        MondayAccount.objects.update_or_create(id=1, defaults={"user_id": "4711"})
     hear(world)
-    assert world.sandbox.item(copy)["state"] == "active"
-    assert world.sandbox.item(copy)["values"]["npd_id"] == ""
-    assert asked(contact.pk, "identity").monday_item_id == copy
-
-
-def test_an_equal_item_that_somebody_else_made_is_asked_about(world: World) -> None:
-    contact, copy = ran_twice(world)
-    MondayAccount.objects.update_or_create(id=1, defaults={"user_id": "4711"})
-    hear(world)
-    assert world.sandbox.item(copy)["state"] == "active"
+    item = world.sandbox.item(copy)
+    assert (item["state"], item["values"]["npd_id"]) == ("active", "")
     assert asked(contact.pk, "identity").monday_item_id == copy
 
 
 def test_more_copies_than_the_guard_lets_through_are_asked_about(world: World, settings: Any) -> None:
     contact, copy = ran_twice(world)
     settings.GUARD_RECORDS = 1
-    from sync.choices import ApprovalKind, ApprovalState
-    from sync.models.state import ApprovalRequest
-
     other = world.contact("Other", sync_enabled=False)
     ApprovalRequest.objects.create(
         entity_type="contact", entity_id=other.pk, kind=ApprovalKind.ITEMS, state=ApprovalState.DONE
@@ -234,22 +225,6 @@ def test_the_copy_of_a_record_without_sync_is_left_alone(world: World) -> None:
     assert world.sandbox.item(copy)["values"]["npd_id"] == str(contact.pk)
     assert world.calls("mutation") == mutations
     assert Contact.objects.count() == 1
-
-
-def test_the_npd_id_of_a_copy_is_cleared_whatever_the_records_direction(world: World) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    world.save(contact, sync_direction="monday_to_npd")
-    copy = duplicate(world, contact)
-    assert world.sandbox.item(copy)["values"]["npd_id"] == ""
-    assert world.values(contact)["npd_id"] == str(contact.pk)
-
-
-def test_a_board_whose_items_make_no_records_still_parts_copies(world: World) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    BoardLink.objects.update(creates_records=False)
-    copy = duplicate(world, contact)
-    assert world.sandbox.item(copy)["values"]["npd_id"] == ""
-    assert asked(contact.pk, "identity").monday_item_id == copy
 
 
 @pytest.mark.parametrize(("how", "policy"), [("archive", "ask"), ("delete", "delete"), ("archive", "create")])

@@ -255,18 +255,6 @@ def test_an_item_that_is_made_again_is_looked_for_first(world: World) -> None:
     assert len(world.sandbox.items()) == 1
 
 
-def test_a_lost_answer_while_the_item_is_made_again_makes_no_second_one(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    set_policy("create")
-    take_away(world, contact)
-    world.pass_time(seconds=601)
-    world.sandbox.faults({"timeout": "after", "on": "create_item"})
-    world.work()
-    world.settle()
-    assert world.status(contact) == "synced"
-    assert len(world.sandbox.items()) == 1
-
-
 def test_a_policy_that_deletes_asks_where_others_name_the_record(world: World) -> None:
     BoardLink.objects.filter(entity_type="organization").update(removed_item_policy="delete")
     acme = Organization.objects.create(name="Acme")
@@ -350,22 +338,6 @@ def test_a_choice_to_keep_makes_the_item_again_with_the_edits(world: World, pat:
     assert conflict.resolved_by == pat
 
 
-def test_a_choice_to_delete_deletes_the_record_and_sends_nothing(world: World, pat: Any) -> None:
-    contact = world.linked(role_title="Boss")
-    key = contact.pk
-    take_away(world, contact)
-    set_fields(contact, role_title="Chair")
-    quiet_passes(world)
-    conflict, mutations = asked(key), world.calls("mutation")
-    choose(conflict, pat, "monday")
-    world.work()
-    assert not Contact.objects.filter(pk=key).exists()
-    stone = Tombstone.objects.get(entity_id=key)
-    assert (stone.state, stone.data["role_title"]) == ("nothing_left", "Chair")
-    assert world.calls("mutation") == mutations
-    assert not SyncConflict.objects.filter(resolved_at=None).exists()
-
-
 def test_a_choice_to_end_the_sync_unlinks_and_keeps_the_edits(world: World, pat: Any) -> None:
     contact = world.linked(role_title="Boss")
     item = take_away(world, contact)
@@ -438,16 +410,6 @@ def test_a_field_conflict_hands_its_choice_back_and_stays_while_the_item_is_gone
     assert not SyncConflict.objects.filter(kind="delete", resolved_at=None).exists()
 
 
-def test_turning_sync_off_ends_the_question(world: World) -> None:
-    contact = world.linked()
-    take_away(world, contact)
-    quiet_passes(world)
-    conflict = asked(contact.pk)
-    set_fields(contact, sync_enabled=False)
-    world.work(conflict)
-    assert (world.status(contact), conflict.resolution_type) == ("disabled", "auto")
-
-
 # --- the guard --------------------------------------------------------------------------------------------------
 
 
@@ -506,19 +468,6 @@ def test_there_not_returned_when_asked_by_id_is_held_then_asked_and_never_delete
     assert [(o["choose"], o["value"]) for o in conflict.about["options"]] == [("npd", ""), ("custom", "unlink")]
     quiet_passes(world, 3)
     assert Contact.objects.filter(pk=contact.pk).exists()
-
-
-def test_an_item_that_is_shown_again_closes_the_question(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    contact = world.linked(role_title="Boss")
-    with monkeypatch.context() as hidden:
-        hide(world, hidden, contact.monday_id)
-        world.look(contact)
-        quiet_passes(world, 3)
-        set_fields(contact, role_title="Chair")
-        world.work()
-        assert asked(contact.pk).conflict_fields == ["role_title"]
-    world.look(contact)
-    assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "Chair")
 
 
 def test_a_deleted_item_that_monday_forgets_stays_deleted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -605,19 +554,6 @@ def test_a_record_that_only_sends_is_never_deleted_from_the_board(world: World) 
     quiet_passes(world)
     assert [o["choose"] for o in asked(contact.pk).about["options"]] == ["npd", "custom"]
     assert Contact.objects.filter(pk=contact.pk).exists()
-
-
-def test_a_record_without_sync_is_not_looked_at(world: World) -> None:
-    contact = world.linked()
-    set_policy("delete")
-    set_fields(contact, sync_enabled=False)
-    world.work()
-    calls = world.calls()
-    take_away(world, contact)
-    quiet_passes(world, 2)
-    assert Contact.objects.filter(pk=contact.pk).exists()
-    assert world.calls() == calls
-    assert world.status(contact) == "disabled"
 
 
 # --- between the read and the write -----------------------------------------------------------------------------

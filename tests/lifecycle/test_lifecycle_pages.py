@@ -67,21 +67,6 @@ def test_the_page_of_an_unlinked_record_says_so_and_links_it_again(world: World,
     assert (contact.monday_id, contact.sync_status) == (item, "synced")
 
 
-def test_what_can_t_be_unlinked_or_linked_again_is_said_so(world: World, admin_client: Client) -> None:
-    contact = world.contact("Ann", sync_enabled=False)
-    assert "has no item on Monday" in act(admin_client, CONTACTS, "unlink", contact.pk)
-    assert "was not unlinked" in act(admin_client, CONTACTS, "link_again", contact.pk)
-
-
-def test_deleted_records_are_listed_with_what_became_of_each_item(world: World, admin_client: Client) -> None:
-    contact = world.linked("Ann")
-    contact.delete()
-    world.work()
-    page = admin_client.get(DELETED).content.decode()
-    assert "Its item was archived" in page
-    assert "was archived on Monday" in page
-
-
 def test_a_deleted_record_is_brought_back_from_its_page(world: World, admin_client: Client) -> None:
     contact = world.linked("Ann", role_title="Buyer")
     BoardLink.objects.update(deleted_record_policy="ask")
@@ -110,16 +95,6 @@ def test_all_of_the_deleted_records_are_asked_about_anew_where_one_came_since(
     for status, left in ((409, 0), (302, 2)):
         asks = admin_client.post(DELETED, confirmed(asks.content.decode()))
         assert (asks.status_code, Contact.objects.count()) == (status, left)
-
-
-def test_bringing_back_needs_the_permission_to_add_such_records(world: World, client: Client) -> None:
-    contact = world.contact("Ann")
-    contact.delete()
-    reader = get_user_model().objects.create_user("reader", password="x", is_staff=True)
-    reader.user_permissions.add(*Permission.objects.filter(codename__in=("view_tombstone", "view_contact")))
-    client.force_login(reader)
-    assert "needs the permission" in act(client, DELETED, "bring_back", Tombstone.objects.get().pk)
-    assert not Contact.objects.exists()
 
 
 def test_the_permission_is_asked_for_every_type_of_a_long_selection(

@@ -9,7 +9,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.clock import SyncNow
 from sync.models import BoardLink, Intent
-from tests.lifecycle.conftest import asked, choose, quiet_passes
+from tests.lifecycle.conftest import asked, quiet_passes
 from tests.support.waiting import wait_for
 from tests.support.world import World
 
@@ -45,18 +45,6 @@ def test_an_item_taken_away_of_which_only_the_removal_was_told_is_found_by_its_n
     assert world.deliver() == 1
     world.work(contact, minutes=45)
     assert contact.monday_id == item
-
-
-def test_what_a_person_wants_made_again_is_made_again_all_the_same(world: World, pat: Any) -> None:
-    contact, item = lost_create(world, role_title="Boss")
-    world.sandbox.act("archive", item_id=item)
-    world.hear(minutes=45)
-    quiet_passes(world, 2)
-    choose(asked(contact.pk), pat, "npd")
-    world.work()
-    assert world.status(contact) == "synced"
-    assert contact.monday_id != item
-    assert len(world.sandbox.all_items()) == 2
 
 
 def test_without_any_word_of_the_first_item_the_record_still_gets_one(world: World) -> None:
@@ -160,15 +148,6 @@ def test_of_two_creates_that_sent_different_values_neither_is_taken_for_the_base
     world.work()
     conflict = asked(contact.pk, "fields")
     assert (conflict.npd_data, conflict.monday_data) == ({"role_title": "Chair"}, {"role_title": "Countess"})
-
-
-def test_an_item_that_somebody_else_made_with_the_npd_id_is_a_first_match(world: World) -> None:
-    contact, _ = given_up(world, role_title="Boss", email="ann@example.com")
-    values = {"npd_id": str(contact.pk), "role_title": "Countess"}
-    world.add("Ann", **values)
-    world.hear(seconds=20)
-    conflict = asked(contact.pk, "fields")
-    assert (conflict.npd_data, conflict.monday_data) == ({"role_title": "Boss"}, {"role_title": "Countess"})
 
 
 def test_of_two_items_of_one_create_whichever_is_linked_has_what_was_sent_as_the_base(world: World) -> None:

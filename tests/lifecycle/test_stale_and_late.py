@@ -8,7 +8,6 @@ from psycopg.errors import LockNotAvailable
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.choices import ApprovalKind, ApprovalState
 from sync.models import (
     ApprovalRequest,
     BoardLink,
@@ -121,18 +120,6 @@ def test_an_item_behind_a_question_about_a_deletion_is_not_read_every_minute(wor
     assert world.calls() - calls <= 2
 
 
-def test_a_question_whose_item_leaves_the_board_closes_and_its_records_go_on(world: World) -> None:
-    records = [world.contact(name, email="ann@example.com") for name in ("One", "Two")]
-    SyncQueue.objects.all().delete()
-    item = world.sandbox.act("add", board_id=world.board_id(), name="Ann", values={"email": mail("ann@example.com")})
-    hear(world)
-    assert SyncConflict.objects.get(resolved_at=None).monday_item_id == item["id"]
-    world.sandbox.act("archive", item_id=item["id"])
-    hear(world)
-    assert not SyncConflict.objects.filter(monday_item_id=item["id"], resolved_at=None).exists()
-    assert world.status(records[0]) == "synced"
-
-
 def test_an_item_not_returned_once_is_looked_for_again_before_its_deletion_is_settled(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,16 +172,6 @@ def test_a_question_about_a_deletion_closes_when_another_record_has_the_item(wor
     assert again.monday_id == item
     world.work(minutes=1)
     assert not SyncConflict.objects.filter(entity_id=key, resolved_at=None).exists()
-
-
-def test_copies_that_are_archived_count_for_the_guard(world: World, settings: Any) -> None:
-    from tests.lifecycle.test_duplicates import ran_twice
-
-    contact, copy = ran_twice(world)
-    world.hear(seconds=11)
-    assert world.sandbox.item(copy)["state"] == "archived"
-    acts = ApprovalRequest.objects.filter(kind=ApprovalKind.ITEMS, state=ApprovalState.DONE)
-    assert [act.entity_id for act in acts] == [contact.pk]
 
 
 def test_a_policy_that_a_person_changes_during_a_run_counts_at_once(world: World) -> None:
@@ -287,24 +264,6 @@ def test_a_deleted_records_item_that_bears_another_records_npd_id_stays(world: W
     assert asked(bob.pk, "identity").monday_item_id == item
 
 
-def test_five_hundred_records_are_unlinked_in_a_few_statements(
-    world: World, admin_client: Any, django_assert_max_num_queries: Any
-) -> None:
-    Contact.objects.bulk_create([Contact(name=f"C{n}", monday_id=str(9000 + n)) for n in range(500)])
-    with django_assert_max_num_queries(40):
-        admin_client.post(
-            "/admin/npd/contact/",
-            {
-                "action": "unlink",
-                "confirmed": "1",
-                "select_across": "1",
-                "expect": "500",
-                "_selected_action": [str(Contact.objects.all()[0].pk)],
-            },
-        )
-    assert SyncQueue.objects.filter(payload__has_key="unlink", status="pending").count() == 500
-
-
 def test_the_answer_that_none_of_the_items_is_it_ends_also_when_the_creates_answer_was_lost(
     world: World, pat: Any
 ) -> None:
@@ -347,36 +306,4 @@ def test_a_record_deleted_twice_the_second_time_before_it_was_linked_again_archi
     Contact.objects.get(pk=key).delete()
     world.work()
     assert world.sandbox.item(item)["state"] == "archived"
-    assert not SyncConflict.objects.filter(resolved_at=None).exists()
-
-
-def test_an_item_restored_right_after_the_record_was_deleted_by_choice_is_asked_about(world: World, pat: Any) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    item, key = take_away(world, contact), contact.pk
-    quiet_passes(world)
-    choose(asked(key), pat, "monday")
-    world.work()
-    assert not Contact.objects.exists()
-    hear(world)
-    world.sandbox.act("restore", item_id=item)
-    hear(world)
-    assert not Contact.objects.exists()
-    assert world.sandbox.item(item)["state"] == "active"
-    choose(asked(key), pat, "monday")
-    world.work()
-    back = Contact.objects.get(pk=key)
-    assert (back.monday_id, world.status(back)) == (item, "synced")
-
-
-def test_which_item_a_record_has_is_also_answered_by_its_npd_id_on_the_board(world: World) -> None:
-    BoardLink.objects.update(creates_records=False)
-    values = {"email": mail("ann@example.com")}
-    items = [world.add("Ann", **values) for _ in range(2)]
-    hear(world)
-    contact = world.contact("Ann", email="ann@example.com")
-    world.work()
-    assert asked(contact.pk, "identity")
-    world.sandbox.act("edit", item_id=items[1], column_id="npd_id", text=str(contact.pk))
-    hear(world)
-    assert (world.status(contact), contact.monday_id) == ("synced", items[1])
     assert not SyncConflict.objects.filter(resolved_at=None).exists()

@@ -7,7 +7,7 @@ import pytest
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.kernel.action_errors import Conflict
-from sync.models import Decision, IgnoredItem, SyncQueue
+from sync.models import Decision, IgnoredItem
 from sync.records.item_links import relink, request_unlink
 from tests.lifecycle.conftest import take_away
 from tests.support.world import World
@@ -26,7 +26,7 @@ def newcomers(world: World) -> None:
     world.hear(minutes=6)
 
 
-def test_unlinked_by_a_person_sync_is_off_the_npd_id_cleared_and_the_item_remembered(world: World) -> None:
+def test_unlinked_by_a_person_sync_is_off_and_the_item_is_neither_matched_nor_made_into_a_record(world: World) -> None:
     contact = world.linked("Ann", email="ann@example.com")
     item_id = unlinked(world, contact)
     assert (contact.monday_id, contact.sync_enabled, contact.sync_status) == (None, False, "disabled")
@@ -35,30 +35,13 @@ def test_unlinked_by_a_person_sync_is_off_the_npd_id_cleared_and_the_item_rememb
     row = IgnoredItem.objects.get(item_id=item_id)
     assert (row.unlinked, row.entity_id) == (True, contact.pk)
     said = Decision.objects.get(entity_id=contact.pk, kind="unlinked")
-    assert "pat" in said.sentence
-    assert said.actor == "pat"
-
-
-def test_an_item_that_was_let_go_is_neither_matched_nor_made_into_a_record(world: World) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    item_id = unlinked(world, contact)
+    assert ("pat" in said.sentence, said.actor) == (True, "pat")
     world.sandbox.act("rename", item_id=item_id, name="Ann, edited")
     newcomers(world)
     assert Contact.objects.get().monday_id is None
     twin = world.contact("Ann Twin", email="ann@example.com")
     world.work(twin)
     assert twin.monday_id not in (None, item_id)
-
-
-def test_the_clearing_is_done_before_sync_goes_off(world: World) -> None:
-    contact = world.linked("Ann")
-    world.sandbox.faults({"status": 503, "on": "change_multiple_column_values"})
-    unlinked(world, contact)
-    assert (contact.sync_enabled, contact.monday_id is not None) == (True, True)
-    for _ in range(2):
-        world.settle()
-    contact.refresh_from_db()
-    assert (contact.sync_enabled, contact.monday_id) == (False, None)
 
 
 def test_a_clearing_without_an_answer_is_found_out_and_the_record_unlinked(world: World) -> None:
@@ -94,15 +77,6 @@ def test_a_record_whose_item_is_gone_is_unlinked_without_writing(world: World) -
     unlinked(world, contact)
     assert world.calls("mutation") == mutations
     assert (contact.monday_id, contact.sync_enabled) == (None, False)
-
-
-def test_open_conflicts_of_an_unlinked_record_close_with_their_values_kept(world: World) -> None:
-    contact = world.linked("Ann", role_title="Buyer")
-    world.edit(contact, "role_title", "Director")
-    world.save(contact, role_title="Owner")
-    unlinked(world, contact)
-    conflict = SyncConflict.objects.get(entity_id=contact.pk)
-    assert (conflict.resolution_type, conflict.monday_data) == ("auto", {"role_title": "Director"})
 
 
 def test_a_record_without_an_item_can_t_be_unlinked(world: World) -> None:
@@ -148,21 +122,3 @@ def test_a_record_whose_sync_is_turned_on_again_is_asked_about_its_let_go_item(w
     world.work()
     assert world.status(contact) == "synced"
     assert (contact.monday_id, IgnoredItem.objects.count()) == (item_id, 0)
-
-
-def test_a_record_that_gets_a_new_item_instead_leaves_the_old_one_let_go(world: World, pat: Any) -> None:
-    from tests.lifecycle.conftest import asked, choose
-
-    contact = world.linked("Ann", email="ann@example.com")
-    item_id = unlinked(world, contact)
-    contact.sync_enabled = True
-    contact.save()
-    world.work()
-    choose(asked(contact.pk, "identity"), pat, "custom", "new")
-    world.work()
-    assert world.status(contact) == "synced"
-    assert contact.monday_id not in (None, item_id)
-    assert IgnoredItem.objects.get(item_id=item_id).unlinked
-    newcomers(world)
-    assert not SyncQueue.objects.filter(status="pending").exists()
-    assert Contact.objects.count() == 1

@@ -20,7 +20,6 @@ from sync.kernel.messages import UnmatchedReason as Why
 from sync.models import BoardLink, FieldMapping, IgnoredItem, SyncQueue, Tombstone, UnmatchedItem
 from sync.operations.detect.comparison import compare_board
 from sync.operations.detect.missed_webhooks import enqueue_items
-from sync.operations.detect.sweep import run_full_sweep
 from sync.operations.preview.planned_pass import plan_link
 from sync.outbox import pauses
 from sync.records.item_links import ignore_item, relink
@@ -38,7 +37,6 @@ from sync.records.unmatched_items import (
     undo_ignore,
 )
 from sync.registry import link_of
-from tests.lifecycle.conftest import choose
 from tests.support.waiting import somebody_waits, wait_for
 from tests.support.world import World, mail
 
@@ -78,13 +76,6 @@ def test_a_webhook_lists_an_item_at_once_by_its_name(world: World) -> None:
     assert rows() == [("Ann", Why.QUEUED)]
     assert not UnmatchedItem.objects.needing_attention().exists()
     assert row(item).board_id == contact_link().board_id
-
-
-def test_an_item_that_is_being_filled_in_says_so_and_becomes_a_contact(world: World) -> None:
-    world.add("Ann", email=mail("ann@example.com"))
-    world.hear(seconds=11)
-    assert rows() == []
-    assert Contact.objects.get().name == "Ann"
 
 
 def test_without_an_email_it_waits_and_says_for_what(world: World) -> None:
@@ -140,15 +131,6 @@ def test_a_comparison_lists_what_no_webhook_told_without_a_call_of_its_own(world
     compare_board(contact_link())
     assert sorted(rows()) == [("Old one", Why.NO_KEY), ("Old one with an address", Why.CREATION_OFF)]
     assert not SyncQueue.objects.filter(entity_id=None, status="pending").exists()
-
-
-def test_a_full_sweep_lists_them_and_finds_out_why(world: World) -> None:
-    BoardLink.objects.update(creates_records=False)
-    world.add("Old one", email=mail("old@example.com"))
-    world.pass_time(seconds=11)
-    run_full_sweep()
-    world.work(seconds=11)
-    assert rows() == [("Old one", Why.CREATION_OFF)]
 
 
 def test_a_check_for_missed_changes_lists_them_in_one_step(world: World, django_assert_max_num_queries: Any) -> None:
@@ -237,24 +219,6 @@ def test_what_a_person_ignores_stays_ignored_until_a_record_has_it(world: World,
     assert list(UnmatchedItem.objects.values_list("item_id", flat=True)) == ["123456789"]
 
 
-def test_an_item_in_another_group_stays_listed_under_its_new_name(world: World, stranger: str) -> None:
-    new_group = 'mutation ($b: ID!) { create_group(board_id: $b, group_name: "Old") { id } }'
-    made = world.sandbox.query(new_group, b=contact_link().board_id)
-    world.sandbox.act("move", item_id=stranger, group_id=made["data"]["create_group"]["id"])
-    world.sandbox.act("rename", item_id=stranger, name="Somebody else")
-    world.hear(seconds=11)
-    world.work(seconds=301)
-    assert rows() == [("Somebody else", Why.NO_KEY)]
-
-
-def test_an_item_left_alone_by_an_answer_is_off_the_list(world: World) -> None:
-    person, item = world.administrator("pat"), ambiguous(world)
-    choose(SyncConflict.objects.get(monday_item_id=item, resolved_at=None), person, "custom", "leave alone")
-    world.work()
-    assert rows() == []
-    assert row(item).ignored_at is not None
-
-
 # What a person does.
 
 
@@ -276,20 +240,6 @@ def test_a_contact_is_created_of_an_item_whose_board_creates_none(world: World, 
     (request,) = recent_requests("dora", sync_now())
     assert request.record == made
     assert recent_requests("eve", sync_now()) == []
-
-
-def test_creating_links_the_one_contact_that_fits(world: World) -> None:
-    BoardLink.objects.update(creates_records=False)
-    contact = world.contact("Ann", email="ann@example.com")
-    SyncQueue.objects.all().delete()
-    pauses.pause("dora", entity_type="contact")
-    item = world.add("Ann", email=mail("ann@example.com"))
-    world.hear(seconds=11)
-    request_creation([row(item)], "dora")
-    pauses.resume("dora", entity_type="contact")
-    world.work(contact)
-    assert contact.monday_id == item
-    assert Contact.objects.count() == 1
 
 
 def test_creating_of_an_item_that_fits_two_makes_a_third_and_closes_the_question(world: World) -> None:
@@ -351,14 +301,6 @@ def test_what_one_person_asked_of_an_item_no_other_replaces_unsaid(world: World,
     assert [one.row.payload["link_to"] for one in recent_requests("dora", sync_now()) if one.row] == [str(ann.pk)]
     request_link(row(stranger), bob, "dora")  # her own second thought
     assert [one.row.payload["link_to"] for one in recent_requests("dora", sync_now()) if one.row] == [str(bob.pk)]
-
-
-def test_a_wanted_contact_is_not_made_of_an_item_that_was_deleted_meanwhile(world: World, stranger: str) -> None:
-    request_creation([row(stranger)], "dora")
-    world.sandbox.act("delete", item_id=stranger)
-    world.work()
-    assert not Contact.objects.exists()
-    assert rows() == []
 
 
 def test_ignoring_withdraws_what_was_asked_for_and_can_be_undone(world: World, stranger: str) -> None:
@@ -508,19 +450,6 @@ def test_items_are_considered_again_though_a_pass_takes_them_in_another_order_at
         a_pass.result(40)
     assert not IgnoredItem.objects.exists()
     assert set(SyncQueue.objects.values_list("remote_id", flat=True)) == {"1", "2"}
-
-
-def test_unlinked_items_are_no_unmatched_items_until_they_are_considered_again(world: World) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    item = str(contact.monday_id)
-    from sync.records.item_links import request_unlink
-
-    request_unlink(contact, "dora")
-    world.work(contact)
-    world.hear(seconds=11)
-    assert (contact.monday_id, rows()) == (None, [])
-    relink(contact, "dora")
-    assert Contact.objects.get().monday_id == item
 
 
 def test_a_webhook_of_our_own_new_item_leaves_nothing_on_the_list(world: World) -> None:

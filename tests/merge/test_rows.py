@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from sync.merge import Action, Base, Field, FieldDirection, Resolution, Rule, decide_field
+from sync.merge import Action, Base, Field, FieldDirection, FieldSelection, Rule, decide_field
 
 B = Base("old", "old")
 
@@ -102,22 +102,22 @@ def test_a_field_without_direction_is_left_alone() -> None:
     ],
 )
 def test_a_persons_choice_is_carried_out(choose: str, typed: str | None, action: Action, value: str | None) -> None:
-    decision = decide_field(field("mine", "theirs", resolution=Resolution(choose), typed=typed))
+    decision = decide_field(field("mine", "theirs", resolution=FieldSelection(choose), typed=typed))
     assert (decision.action, decision.value) == (action, value)
 
 
 def test_a_choice_counts_also_where_only_one_side_moved() -> None:
     """As with an address that was edited on the board and can't be split."""
-    assert decide_field(field("old", "theirs", resolution=Resolution("npd"))).action is Action.PUSH
-    assert decide_field(field("mine", "old", resolution=Resolution("monday"))).action is Action.PULL
+    assert decide_field(field("old", "theirs", resolution=FieldSelection("npd"))).action is Action.PUSH
+    assert decide_field(field("mine", "old", resolution=FieldSelection("monday"))).action is Action.PULL
 
 
 @pytest.mark.parametrize("way", [FieldDirection.TO_MONDAY, FieldDirection.TO_NPD])
 def test_a_choice_writes_nothing_against_a_direction(way: FieldDirection) -> None:
     mirrored = decide_field(field("mine", "theirs", way=way)).action
-    chosen = field("mine", "theirs", way=way, resolution=Resolution("custom"), typed="typed")
+    chosen = field("mine", "theirs", way=way, resolution=FieldSelection("custom"), typed="typed")
     assert decide_field(chosen).action is mirrored
 
 
 def test_choosing_the_last_agreed_value_where_there_was_none_asks_again() -> None:
-    assert decide_field(field("mine", "theirs", None, resolution=Resolution("base"))).action is Action.CONFLICT
+    assert decide_field(field("mine", "theirs", None, resolution=FieldSelection("base"))).action is Action.CONFLICT

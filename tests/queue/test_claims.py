@@ -49,13 +49,6 @@ def taken(link: BoardLink) -> lease.Lease:
     return found
 
 
-def test_only_one_worker_gets_a_board(link: BoardLink) -> None:
-    first = taken(link)
-    assert lease.acquire(link) is None
-    first.release()
-    assert lease.acquire(link) is not None
-
-
 def test_a_lease_that_ran_out_is_taken_over_and_its_owner_learns_it(link: BoardLink, clock: Any) -> None:
     first = taken(link)
     clock(61)
@@ -139,19 +132,6 @@ def test_many_whose_worker_died_come_together_once_more_then_in_quarters_until_o
     assert sizes == [40, 40, 10, 2, 1]
 
 
-def test_of_many_whose_worker_died_twice_all_come_in_parts(link: BoardLink, clock: Any) -> None:
-    Contact.objects.bulk_create([Contact(name=f"P{n}") for n in range(40)])
-    for n in range(2):
-        clock(n * 61)
-        assert len(claim(taken(link), 100)) == 40
-    clock(122)
-    Contact.objects.create(name="New")
-    held, sizes = taken(link), []
-    while claimed := claim(held, 100):
-        sizes.append(len(claimed))
-    assert sorted(sizes) == [1, 10, 10, 10, 10]
-
-
 def test_a_row_that_kills_its_worker_when_it_comes_alone_ends_after_five(link: BoardLink, clock: Any) -> None:
     Contact.objects.create(name="Poison")
     for n in range(1, 6):
@@ -190,21 +170,6 @@ def test_a_returned_row_hands_its_attempts_to_a_row_that_no_save_wrote(link: Boa
     assert claim(held, 100) == []
 
 
-def test_a_dead_letter_is_retried_with_all_its_attempts(link: BoardLink) -> None:
-    Contact.objects.create(name="Ann")
-    row = SyncQueue.objects.get()
-    SyncQueue.objects.update(status="failed", attempts=5, error_message="it failed")
-    retried = SyncQueueService().manual_retry(row.pk, by="lead")
-    assert (retried.status, retried.attempts, retried.error_message) == ("pending", 0, "")
-    assert SyncQueue.objects.get(pk=row.pk).error_message == "retried by lead"
-
-
-def test_a_row_can_be_cancelled_and_says_by_whom(link: BoardLink) -> None:
-    Contact.objects.create(name="Ann")
-    row = SyncQueueService().cancel(SyncQueue.objects.get().pk, by="lead")
-    assert (row.status, row.error_message) == ("completed", "cancelled by lead")
-
-
 @pytest.mark.parametrize("act", ["manual_retry", "cancel"])
 def test_a_row_in_flight_can_not_be_steered(link: BoardLink, act: str) -> None:
     Contact.objects.create(name="Ann")
@@ -214,11 +179,6 @@ def test_a_row_in_flight_can_not_be_steered(link: BoardLink, act: str) -> None:
         getattr(SyncQueueService(), act)(before.pk, by="lead")
     after = SyncQueue.objects.get()
     assert (after.status, after.lease_token) == (QueueStatus.IN_PROGRESS, before.lease_token)
-
-
-def test_steering_a_row_that_is_not_there_says_so() -> None:
-    with pytest.raises(Conflict, match="no job 4711"):
-        SyncQueueService().cancel(4711, by="lead")
 
 
 def test_saves_while_workers_claim_lose_no_change(link: BoardLink) -> None:
@@ -247,16 +207,6 @@ def test_saves_while_workers_claim_lose_no_change(link: BoardLink) -> None:
     done.set()
     worker.join()
     assert seen == {contact.pk: str(290 + n) for n, contact in enumerate(contacts)}
-
-
-def test_a_claim_brings_what_its_rows_carry(link: BoardLink) -> None:
-    contact = Contact.objects.create(name="Ann")
-    SyncQueueService().enqueue(
-        "contact", contact.pk, cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": "lead"}
-    )
-    (claimed,) = claim(taken(link), 100)
-    (row,) = claimed.rows
-    assert (claimed.payload, row.operation, row.max_attempts) == ({"by": "lead"}, "create", 5)
 
 
 def test_an_item_without_a_record_comes_with_the_time_its_row_was_written(

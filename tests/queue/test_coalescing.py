@@ -11,7 +11,6 @@ from sync.clock import sync_now
 from sync.models import BoardLink, SyncQueue
 from sync.outbox import finish, lease
 from sync.outbox.claim import claim
-from sync.outbox.lease import LeaseLost
 from sync.outbox.queue_rows import enqueue_item
 from sync.queue import SyncQueueService
 
@@ -79,12 +78,3 @@ def test_a_deferral_costs_no_attempt(held: lease.Lease) -> None:
     row = SyncQueue.objects.get()
     assert (row.attempts, row.reason) == (0, "Somebody is still filling it in.")
     assert row.next_retry > sync_now() + timedelta(seconds=50)
-
-
-def test_a_worker_that_lost_its_board_finishes_nothing(held: lease.Lease) -> None:
-    asked_for()
-    [claimed] = claim(held, 1)
-    held.release()
-    with pytest.raises(LeaseLost), held.transaction():
-        finish.complete(claimed.rows, held.token)
-    assert SyncQueue.objects.get().status == "in_progress"

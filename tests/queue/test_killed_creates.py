@@ -11,7 +11,7 @@ from sync.models import Intent, SyncQueue
 from sync.operations.worker import work
 from tests.support.world import World
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.hostile]
 
 POINTS = range(1, 40, 4)
 """A pass over twelve new records has some forty of them."""

@@ -7,19 +7,18 @@ import pytest
 from django.core.management import call_command
 from django.db import connection, transaction
 
-from npd.models import Contact, Organization
+from npd.models import Contact
 from sync.choices import QueueDirection
 from sync.ledger import SyncStateService
 from sync.limits import breaker
 from sync.models import BoardLink, QueuePause, SyncQueue
-from sync.operations.detect.comparison import compare_board, compare_due_boards
+from sync.operations.detect.comparison import compare_due_boards
 from sync.operations.detect.sweep import run_full_sweep, sweep_due_boards
 from sync.operations.preview.explanation import explain, find_record
 from sync.operations.record_requests import push_record
 from sync.outbox import lease, pauses
 from sync.queue import Conflict, SyncQueueService
 from sync.reconcile import mutations, unconfirmed_writes
-from sync.records import availability
 from tests.support.waiting import somebody_waits, wait_for
 from tests.support.world import World
 
@@ -143,30 +142,6 @@ def test_while_everything_is_paused_the_allowance_is_not_asked_for(world: World)
     assert world.calls() > before
 
 
-def test_the_other_board_goes_on(world: World) -> None:
-    world.queue.pause("mary", **BOARD)
-    organization = Organization.objects.create(name="Navy")
-    contact = world.contact("Ann")
-    world.work()
-    assert world.status(organization) == "synced"
-    assert world.status(contact) == "pending"
-
-
-def test_what_is_paused_is_not_due_and_is_due_from_the_resume_on(world: World) -> None:
-    world.contact("Ann")
-    for what, said in [(BOARD, "Paused by mary"), ({**BOARD, "direction": "to_monday"}, "Writing to Monday")]:
-        world.queue.pause("mary", **what)
-        world.pass_time(hours=3)
-        stats = world.queue.get_queue_stats()
-        assert (stats["due"], stats["oldest_due_seconds"]) == (0, 0)
-        assert availability.of("contact").waiting_reason.startswith(said)
-        world.queue.resume("mary", **what)
-        stats = world.queue.get_queue_stats()
-        assert stats["due"] == 1
-        assert stats["oldest_due_seconds"] < 60
-    assert availability.of("contact").waiting_reason == ""
-
-
 def test_sync_drain_ends_and_says_what_is_paused(world: World, capsys: Any) -> None:
     world.contact("Ann")
     world.queue.pause("mary", **UP, why="moving house.")
@@ -241,19 +216,6 @@ def test_a_board_whose_directions_are_paused_one_by_one_stands_still(world: Worl
     assert pauses.active_pause("contact") is not None
     assert pauses.active_pause("organization") is None
     assert pauses.active_pause("") is None
-
-
-def test_a_comparison_while_reading_is_paused_enqueues_and_changes_nothing(world: World) -> None:
-    ann = world.linked("Ann", role_title="Buyer")
-    world.edit(ann, "role_title", "Head")
-    world.queue.pause("mary", **DOWN)
-    link = BoardLink.objects.get(entity_type="contact")
-    assert compare_board(link).differing == 1
-    world.work(ann)
-    assert ann.role_title == "Buyer"
-    world.queue.resume("mary", **DOWN)
-    world.work(ann)
-    assert ann.role_title == "Head"
 
 
 def test_who_pauses_what_is_paused_changes_nothing(db: None) -> None:

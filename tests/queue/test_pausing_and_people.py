@@ -86,19 +86,6 @@ def test_a_choice_to_be_sent_stays_stored_until_writing_is_resumed(world: World,
     assert world.status(contact) == "synced"
 
 
-def test_a_choice_to_be_taken_over_stays_stored_until_that_is_resumed(world: World, pat: Any) -> None:
-    contact, conflict = in_conflict(world)
-    paused(world, DOWN)
-    settle(conflict, pat, "keep_monday")
-    world.work()
-    assert roles(world, contact) == ("NPD's", "Monday's")
-    now = conflict_progress(SyncConflict.objects.get(pk=conflict.pk))
-    assert (now.state, "Updating from Monday is paused by mary" in now.delay_reason) == ("applying", True)
-    resumed(world, DOWN)
-    assert roles(world, contact) == ("Monday's", "Monday's")
-    assert world.status(contact) == "synced"
-
-
 def test_an_undo_waits_until_both_sides_may_be_written(world: World, pat: Any) -> None:
     contact, conflict = in_conflict(world)
     settle(conflict, pat, "keep_monday")
@@ -192,17 +179,6 @@ def test_what_a_policy_does_about_a_gone_item_waits(world: World, policy: str, w
     assert found is None or found.monday_id != item
 
 
-def test_two_records_are_united_only_when_taking_over_is_resumed(world: World, pat: Any) -> None:
-    known, made = twins(world)
-    paused(world, DOWN)
-    choose(asked(made.pk, "identity"), pat, "custom", f"same:{known.pk}")
-    world.work()
-    assert Contact.objects.count() == 2
-    assert asked(made.pk, "identity").is_being_applied
-    resumed(world, DOWN)
-    assert list(Contact.objects.all()) == [known]
-
-
 def test_a_pause_right_before_two_records_are_united_keeps_them_apart(
     world: World, pat: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,21 +212,6 @@ def test_a_copy_keeps_the_npd_id_until_writing_is_resumed(world: World) -> None:
     resumed(world, UP)
     assert asked(contact.pk, "identity").monday_item_id == copy
     assert world.values(contact)["npd_id"] == str(contact.pk)
-
-
-def test_the_answer_that_an_item_is_a_copy_is_carried_out_after_the_pause(world: World, pat: Any) -> None:
-    contact = world.linked("Ann", email="ann@example.test")
-    copy = str(world.sandbox.act("duplicate", item_id=contact.monday_id)["id"])
-    world.hear(seconds=11)
-    conflict = asked(contact.pk, "identity")
-    before = paused(world, UP)
-    choose(conflict, pat, "custom", "archive")
-    touched(world, contact)
-    assert world.calls("mutation") == before
-    assert asked(contact.pk, "identity").is_being_applied
-    resumed(world, UP)
-    states = {i["id"]: i["state"] for i in world.sandbox.all_items()}
-    assert states[copy] == "archived"
 
 
 def test_an_item_that_waited_for_writing_makes_no_record_while_taking_over_is_paused(world: World) -> None:

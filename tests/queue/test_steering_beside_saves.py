@@ -48,14 +48,6 @@ class Saves:
         return self.error is None and Contact.objects.filter(notes="saved").count() == 2
 
 
-def test_rows_are_cancelled_beside_a_save_that_wants_them_in_another_order() -> None:
-    saves = Saves()
-    saves.begin()
-    steered = SyncQueueService().cancel_all(SyncQueue.objects.filter(status="pending"), "mary")
-    assert saves.ended_well()
-    assert steered == BulkResult(2, 0, 0)
-
-
 def test_all_that_match_are_cancelled_beside_such_a_save_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sync.outbox.operate.CHUNK", 1)
     saves = Saves()

@@ -118,43 +118,6 @@ def test_while_it_reads_the_batch_is_given_back_with_its_attempt_and_no_other_is
     assert woken == ["contact"]
 
 
-def test_while_it_writes_the_answer_is_settled_and_no_other_batch_is_begun(
-    boards: Sandbox, woken: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    Contact.objects.bulk_create(Contact(name=f"P{n:03}") for n in range(150))
-    made = stop_after(monkeypatch, 2)
-    summary = SyncQueueService().process("contact")
-    assert made == ["read", "write"]
-    assert (summary.completed, summary.failed) == (len(boards.items()), 0)
-    assert Contact.objects.exclude(monday_id=None).count() == len(boards.items()) > 0
-    assert in_hand() == 0
-    assert woken == ["contact"]
-
-
-def test_the_next_worker_finishes_it_and_makes_nothing_twice(
-    boards: Sandbox, woken: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    Contact.objects.bulk_create(Contact(name=f"P{n:03}") for n in range(120))
-    for calls in (1, 2):
-        with monkeypatch.context() as patch:
-            stop_after(patch, calls)
-            SyncQueueService().process("contact")
-        process.cancel_shutdown()
-    SyncQueueService().process("contact")
-    assert sorted(item["name"] for item in boards.items()) == [f"P{n:03}" for n in range(120)]
-    assert not Contact.objects.exclude(sync_status="synced").exists()
-    assert not SyncQueue.objects.filter(status=QueueStatus.FAILED).exists()
-
-
-def test_a_board_that_has_not_been_begun_is_handed_on(boards: Sandbox, woken: list[str]) -> None:
-    Contact.objects.create(name="Ann")
-    woken.clear()
-    made = len(boards.calls())
-    process.request_shutdown()
-    summary = SyncQueueService().process(linger=True)
-    assert (summary.claimed, woken, len(boards.calls())) == (0, ["contact"], made)
-
-
 def test_it_does_not_linger_nor_wait_for_another_workers_lease(boards: Sandbox, woken: list[str]) -> None:
     Contact.objects.create(name="Ann")
     woken.clear()

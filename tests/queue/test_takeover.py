@@ -245,13 +245,6 @@ def test_beat_wakes_a_worker_for_a_board_whose_holder_was_killed_until_one_has_t
     assert ticks() == []
 
 
-def test_a_board_that_was_given_back_wakes_nobody(link: BoardLink, worker: Worker) -> None:
-    held = worker.takes(link)
-    worker.do(held.release)
-    worker.dies()
-    assert lease.orphaned_boards() == []
-
-
 def test_of_many_that_would_take_over_one_does(link: BoardLink, worker: Worker) -> None:
     worker.takes(link)
     worker.dies()

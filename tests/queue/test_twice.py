@@ -42,14 +42,6 @@ def test_due_rows_are_worked_once(world: World) -> None:
     assert not BoardLease.objects.exclude(token=None).exists()
 
 
-def test_each_board_is_asked_once_what_webhooks_missed(world: World) -> None:
-    long_ago = sync_now() - timedelta(hours=2)
-    BoardLink.objects.update(swept_at=long_ago, swept_to=long_ago)
-    before = world.calls()
-    at_once(tasks.sweep_boards)
-    assert world.calls() - before == BoardLink.objects.count()
-
-
 def test_each_board_is_compared_once(world: World) -> None:
     BoardLink.objects.update(compared_at=sync_now() - timedelta(hours=30))
     before = world.calls()

@@ -5,8 +5,6 @@ from urllib.parse import urlsplit
 from sandbox.http import NpdAddress
 from tests.sandbox.conftest import Receiver, Simulator
 
-BOARD = "query ($b: [ID!]) { boards(ids: $b) { url groups { id } } }"
-
 
 def test_webhooks_go_by_the_inner_address_and_name_the_public_one(receiver: Receiver) -> None:
     inner = "http://" + urlsplit(receiver.url).netloc
@@ -26,14 +24,3 @@ def test_another_hosts_webhooks_go_where_they_say(receiver: Receiver) -> None:
     one.control("actions", {"action": "add", "board_id": board, "name": "Ada"})
     receiver.wait()
     assert "X-Forwarded-Proto" not in receiver.headers[0]
-
-
-def test_links_are_for_browsers_and_both_addresses_are_ours() -> None:
-    one = Simulator(site_url="http://sandbox.inner:8001", page_url="http://boards.example:9000")
-    board = one.board()
-    found = one.data(BOARD, b=[board])["boards"][0]
-    assert found["url"] == f"http://boards.example:9000/board/{board}"
-    for address in ("http://sandbox.inner:8001", "http://boards.example:9000"):
-        headers = {"Host": urlsplit(address).netloc, "Origin": address}
-        answer = one.session.post(f"{one.url}/_control/reset", json={}, headers=headers, timeout=5)
-        assert answer.status_code == 200

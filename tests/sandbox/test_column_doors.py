@@ -32,14 +32,6 @@ def test_a_deleted_column_comes_back_with_its_values(simulator: Simulator, board
     assert values(simulator, item)["role"] == ("text", "Buyer")
 
 
-def test_a_hidden_column_is_on_the_board_but_in_no_items_answer(simulator: Simulator, board: str) -> None:
-    item = simulator.item(board, role="Buyer")
-    change(simulator, board, "role", "hide")
-    assert ("role" in columns(simulator, board), "role" in values(simulator, item)) == (True, False)
-    change(simulator, board, "role", "show")
-    assert values(simulator, item)["role"] == ("text", "Buyer")
-
-
 def test_a_column_of_another_type_is_empty_until_it_is_changed_back(simulator: Simulator, board: str) -> None:
     item = simulator.item(board, role="Buyer")
     change(simulator, board, "role", "retype", type="numbers")

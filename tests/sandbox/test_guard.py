@@ -61,21 +61,6 @@ def test_the_page_of_another_site_changes_nothing(simulator: Simulator, headers:
     assert simulator.session.get(f"{simulator.url}/_control/faults", headers=headers, timeout=5).ok
 
 
-def test_the_boards_own_page_may_change(simulator: Simulator) -> None:
-    headers = {"Origin": simulator.url, "Sec-Fetch-Site": "same-origin"}
-    address = f"{simulator.url}/_control/reset"
-    assert simulator.session.post(address, json={}, headers=headers, timeout=5).ok
-
-
-def test_tokens_come_from_the_environment_but_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MONDAY_API_KEY", "of-the-environment")
-    monkeypatch.setenv("NPD_TOKEN", "of-npd")
-    found = arguments(["--port", "1"])
-    assert (found.token, found.npd_token) == ("of-the-environment", "of-npd")
-    found = arguments(["--port", "1", "--token", "typed", "--npd-token", "typed-too"])
-    assert (found.token, found.npd_token) == ("typed", "typed-too")
-
-
 def test_the_environments_signing_secret_signs_only_when_asked_to(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,10 +1,7 @@
 """Activity logs: what is written for which event, who sees it when, and the filters."""
 
 import json
-from datetime import UTC, datetime
 from typing import Any
-
-import pytest
 
 from tests.sandbox.conftest import Simulator
 
@@ -16,10 +13,6 @@ LOGS = """query ($b: [ID!], $f: ISO8601DateTime, $t: ISO8601DateTime, $c: [Strin
 def rows(simulator: Simulator, board: str, **asked: Any) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = simulator.data(LOGS, b=[board], **asked)["boards"][0]["activity_logs"]
     return found
-
-
-def events(simulator: Simulator, board: str, **asked: Any) -> list[str]:
-    return [row["event"] for row in rows(simulator, board, **asked)]
 
 
 def test_each_event_of_an_item_has_its_row_with_its_data(simulator: Simulator, board: str) -> None:
@@ -52,57 +45,10 @@ def test_each_event_of_an_item_has_its_row_with_its_data(simulator: Simulator, b
     }
 
 
-def test_filters_leave_rows_out_but_board_rows_pass_the_one_on_items(simulator: Simulator, board: str) -> None:
-    ada, bo = simulator.item(board, "Ada"), simulator.item(board, "Bo")
-    simulator.change(board, ada, {"role": "x"})
-    simulator.control(
-        "actions", {"action": "edit", "user_id": 67210012, "item_id": bo, "column_id": "amount", "text": "5"}
-    )
-    pulses = [row for row in rows(simulator, board, i=[ada], l=100) if row["entity"] == "pulse"]
-    assert [row["event"] for row in pulses] == ["update_column_value", "create_pulse"]
-    assert "create_column" in events(simulator, board, i=[ada], l=100)
-    assert events(simulator, board, c=["role"], i=[ada]) == ["update_column_value", "create_column"]
-    assert [row["user_id"] for row in rows(simulator, board, u=["67210012"])] == ["67210012"]
-    assert set(events(simulator, board, g=["topics"])) == {"update_column_value", "create_pulse"}
-
-
-def test_pages_go_from_the_newest_row_to_the_oldest(simulator: Simulator, board: str) -> None:
+def test_rows_can_be_late_as_published_probes_saw(simulator: Simulator, board: str) -> None:
     item = simulator.item(board)
-    for number in range(5):
-        simulator.change(board, item, {"amount": str(number)})
-    values = [
-        json.loads(row["data"])["textual_value"]
-        for page in (1, 2, 3)
-        for row in rows(simulator, board, c=["amount"], i=[item], l=2, p=page)
-        if row["event"] == "update_column_value"
-    ]
-    assert values == ["4", "3", "2", "1", "0"]
-    stamps = [int(row["created_at"]) for row in rows(simulator, board, l=100)]
-    assert stamps == sorted(stamps, reverse=True)
-    assert all(len(str(stamp)) == 17 for stamp in stamps)
-
-
-def test_times_bound_what_is_shown(simulator: Simulator, board: str) -> None:
-    item = simulator.item(board, "early")
-    simulator.control("clock", {"offset_seconds": 3600})
-    simulator.change(board, item, {"role": "late"})
-    between = datetime.fromtimestamp(datetime.now(UTC).timestamp() + 1800, UTC).isoformat()
-    assert events(simulator, board, f=between) == ["update_column_value"]
-    assert "update_column_value" not in events(simulator, board, t=between, l=100)
-
-
-@pytest.mark.parametrize("late", [45])
-def test_rows_can_be_late_as_published_probes_saw(simulator: Simulator, board: str, late: int) -> None:
-    item = simulator.item(board)
-    simulator.control("activity", {"late_seconds": late})
+    simulator.control("activity", {"late_seconds": 45})
     simulator.change(board, item, {"role": "x"})
-    assert "update_column_value" not in events(simulator, board, l=100)
-    simulator.control("clock", {"offset_seconds": late + 1})
-    assert events(simulator, board, l=1) == ["update_column_value"]
-
-
-def test_what_changes_nothing_is_not_logged(simulator: Simulator, board: str) -> None:
-    item = simulator.item(board, role="Buyer")
-    before = len(rows(simulator, board, l=100))
-    simulator.change(board, item, {"role": "Buyer", "name": "Ada"})
-    assert len(rows(simulator, board, l=100)) == before
+    assert "update_column_value" not in [row["event"] for row in rows(simulator, board, l=100)]
+    simulator.control("clock", {"offset_seconds": 46})
+    assert rows(simulator, board, l=1)[0]["event"] == "update_column_value"

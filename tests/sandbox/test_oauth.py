@@ -73,11 +73,6 @@ def test_who_authorizes_comes_back_with_a_code_for_tokens_of_an_hour(sandbox: Sa
     assert status(sandbox, body["access_token"]) == 401
 
 
-def test_who_cancels_comes_back_without_a_code(sandbox: Sandbox) -> None:
-    back = answered(sandbox, 1)
-    assert (back["error"], back["state"], "code" in back) == (["access_denied"], ["st&te"], False)
-
-
 @pytest.mark.parametrize(
     ("change", "error"),
     [({"code_verifier": "w" * 64}, "invalid_grant"), ({"redirect_uri": "http://127.0.0.1:9/"}, "invalid_grant"),

@@ -25,13 +25,6 @@ def test_names_and_cells_are_escaped(simulator: Simulator, board: str) -> None:
     assert "script-src" not in text
 
 
-def test_an_open_page_does_not_hold_up_the_end(start: Callable[..., Process]) -> None:
-    one = start()
-    with requests.get(f"{one.url}/events", stream=True, timeout=10) as stream:
-        assert next(stream.iter_lines(chunk_size=1)) == b"retry: 1000"
-        assert one.stop() == 0
-
-
 @pytest.fixture
 def npd() -> Iterator[tuple[str, list[str]]]:
     """An NPD whose queue holds one candidate, and the Authorization headers it saw."""

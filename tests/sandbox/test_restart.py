@@ -64,9 +64,3 @@ def test_a_snapshot_comes_back_as_often_as_one_likes_and_ids_go_on(simulator: Si
     events = "query ($b: [ID!]) { boards(ids: $b) { activity_logs { event } } }"
     logged = simulator.data(events, b=[board])["boards"][0]["activity_logs"]
     assert [row["event"] for row in logged].count("create_pulse") == 2
-
-
-def test_without_a_snapshot_there_is_nothing_to_restore(simulator: Simulator) -> None:
-    answer = simulator.session.post(f"{simulator.url}/_control/restore", json={"name": "none"})
-    assert answer.status_code == 400
-    assert "snapshot" in answer.json()["error"]

@@ -11,15 +11,6 @@ CREATE = """mutation ($b: ID!, $i: String, $t: ColumnType!, $d: JSON) {
   create_column(board_id: $b, title: "Stage", id: $i, column_type: $t, defaults: $d) { id settings settings_str } }"""
 
 
-def test_labels_stand_in_the_settings_by_id_and_by_place(simulator: Simulator, board: str) -> None:
-    made = simulator.data(CREATE, b=board, i="phase", t="status", d={"labels": {"7": "New", "2": "Old"}})
-    labels = made["create_column"]["settings"]["labels"]
-    assert [(one["id"], one["label"], one["index"]) for one in labels] == [(7, "New", 0), (2, "Old", 1)]
-    assert json.loads(made["create_column"]["settings_str"])["labels"] == {"7": "New", "2": "Old"}
-    item = simulator.item(board, phase={"index": 7})
-    assert simulator.cell(item, "phase")["label"] == "New"
-
-
 @pytest.mark.parametrize(
     "defaults",
     [

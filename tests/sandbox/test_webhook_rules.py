@@ -53,16 +53,6 @@ def settled(simulator: Simulator, count: int) -> list[str]:
     return states(simulator)
 
 
-def test_the_next_delivery_is_dropped_and_the_one_after_it_sent(
-    simulator: Simulator, board: str, heard: Receiver
-) -> None:
-    rule(simulator, rule="drop")
-    add(simulator, board, "Ada", "Bo")
-    assert settled(simulator, 2) == ["dropped", "delivered"]
-    assert names(heard) == ["Bo"]
-    assert simulator.read("webhooks")["rules"] == []
-
-
 def test_a_rule_looks_only_at_the_event_and_the_webhook_that_it_names(
     simulator: Simulator, board: str, heard: Receiver
 ) -> None:
@@ -121,20 +111,6 @@ def test_reordered_deliveries_leave_together_in_an_order_that_the_seed_gives(
     assert orders[0] == orders[1] != orders[2]
     assert sorted(orders[0]) == list(NAMES)
     assert orders[0] != list(NAMES)
-
-
-def test_held_deliveries_wait_for_their_release_and_come_in_order(
-    simulator: Simulator, board: str, heard: Receiver
-) -> None:
-    rule(simulator, rule="hold")
-    add(simulator, board, *NAMES)
-    simulator.control("clock", {"offset_seconds": 86_400})
-    assert settled(simulator, 6) == ["held"] * 6
-    assert release(simulator) == 6
-    heard.wait(6)
-    assert names(heard) == list(NAMES)
-    add(simulator, board, "Gus")
-    heard.wait(7)
 
 
 @pytest.mark.parametrize(

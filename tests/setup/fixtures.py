@@ -1,45 +1,34 @@
 """What set-up needs: a sandbox, settings that point at it, and an address that answers Monday's challenge."""
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from io import StringIO
 from typing import Any
 
 import pytest
 from django.core.management import call_command
 
+from tests.support import serving as support
 from tests.support.sandbox import Sandbox
+from tests.support.serving import Quiet, local
 
 
-class _Echo(BaseHTTPRequestHandler):
+class _Echo(Quiet):
     """Answers every delivery with its own body, as the handshake wants it."""
 
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+    def reply(self) -> None:
         self.server.paths.append(self.path)  # type: ignore[attr-defined]
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: Any) -> None:
-        """Keep quiet."""
+        self.answer(self.body())
 
 
 @contextmanager
 def serving() -> Iterator[ThreadingHTTPServer]:
     """A web server that answers the challenge; `paths` lists where it was called."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Echo)
+    server = local(_Echo)
     server.paths = []  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with support.serving(server):
+        yield server
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt, is_current
@@ -13,6 +14,7 @@ from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt, is_current
 OLD, NEW = "an-old-key-0123456789", "a-new-key-0123456789"
 
 
+@settings_of_hypothesis(max_examples=20)
 @given(st.text())
 def test_what_is_encrypted_comes_back_and_is_never_stored_twice_the_same(text: str) -> None:
     first, second = encrypt(text), encrypt(text)

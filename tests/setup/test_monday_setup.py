@@ -233,12 +233,6 @@ def test_another_board_is_worked_only_once_its_columns_are_stored(
     assert BoardLink.objects.get(entity_type="contact").board_id == settings.MONDAY_CONTACTS_BOARD_ID
 
 
-def test_without_a_token_it_says_where_to_get_one(run: Run, settings: Any) -> None:
-    settings.MONDAY_API_KEY = ""
-    with pytest.raises(CommandError, match="Set MONDAY_API_KEY"):
-        run("monday_setup")
-
-
 def test_a_wrong_token_is_said_with_what_to_do(monday: Sandbox, run: Run, settings: Any) -> None:
     settings.MONDAY_API_KEY = "not-the-token"
     with pytest.raises(CommandError, match="Set MONDAY_API_KEY to a valid API token") as refused:

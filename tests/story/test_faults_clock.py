@@ -9,10 +9,8 @@ import requests
 from django.conf import settings as used
 
 from config.embedded.supervisor import beat_command
-from npd.models import Contact
 from sync.clock import sync_now
-from sync.limits import breaker
-from sync.models import BoardLease, BoardLink, SyncQueue
+from sync.models import BoardLease
 from tests.chaos.points import QUERY
 from tests.chaos.workers import Hand
 from tests.story.conftest import read, save, sweep_every_second, synced
@@ -131,39 +129,4 @@ def test_a_lease_ends_by_the_databases_clock(
     assert claimed(other) >= len(NAMES)  # a webhook of the first of the new items may have come by then
     assert owner.let_go(stopped).told["result"]["completed"] == 0
     rest_by(other)
-    all_arrived(quiet_site.sandbox)
-
-
-def test_a_backoff_ends_by_the_databases_clock(quiet_site: Site, two: Two, later: Callable[[float], None]) -> None:
-    Writers().new(NAMES[:1])
-    quiet_site.sandbox.faults({"partial": {"every": 1, "code": "RecordInvalidException"}, "on": "create_item"})
-    two.wrong.run("work")
-    row = SyncQueue.objects.get(entity_type="contact", status="pending")
-    assert (row.attempts, bool(row.error_message)) == (1, True)
-    assert 50 <= (row.next_retry - sync_now()).total_seconds() <= 66
-    assert claimed(two.wrong) == 0
-    later(70)
-    assert claimed(two.wrong) >= 1  # the webhook of its item may come within the same run
-    rest_by(two.wrong)
-    all_arrived(quiet_site.sandbox)
-
-
-def test_a_minutes_allowance_ends_by_the_databases_clock(
-    quiet_site: Site, two: Two, later: Callable[[float], None]
-) -> None:
-    later(100)  # past the minute in which the boards were set up
-    quiet_site.sandbox.control("plan", plan="enterprise", minute=10)
-    breaker.fetch_account_info()
-    BoardLink.objects.filter(entity_type="contact").update(batch_limit=1)  # it grows by one with each quick answer
-    Writers().new(f"Person {number}" for number in range(15))
-    two.wrong.run("work")
-    assert 0 < Contact.objects.filter(sync_status="pending").count() < 15
-    calls = quiet_site.sandbox.calls()
-    assert claimed(two.wrong) == 0
-    assert quiet_site.sandbox.calls(calls[-1]["id"]) == []
-    for seconds in (200, 300):
-        later(seconds)
-        two.wrong.run("work")
-    assert set(quiet_site.sandbox.control("plan", "GET")["refused"].values()) <= {0}
-    rest_by(two.right)
     all_arrived(quiet_site.sandbox)

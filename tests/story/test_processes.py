@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 import psutil
@@ -12,7 +12,7 @@ from django.conf import settings as used
 
 from config.embedded.processes import Child
 from npd.models import Contact
-from sync.models import Intent, WebhookEvent
+from sync.models import WebhookEvent
 from sync.outbox import notify
 from tests.story.conftest import (
     Held,
@@ -68,34 +68,6 @@ def there_and_back(site: Site) -> None:
     assert WebhookEvent.objects.filter(item_id=item["id"], column_id="role_title").exists()
 
 
-@pytest.mark.parametrize("applied", [True, False], ids=["the creates took effect", "they never arrived"])
-def test_a_worker_killed_in_the_middle_of_its_call_loses_and_doubles_nothing(
-    site: Site, later: Callable[[float], None], applied: bool
-) -> None:
-    if applied:
-        site.sandbox.control("latency", mutation_ms=50)
-    else:
-        site.sandbox.faults({"timeout": "before", "seconds": 30, "on": "create_item"})
-    Contact.objects.bulk_create(Contact(name=name) for name in PEOPLE)
-    notify.notify_now("contact")
-    site.wait_for("the creates are announced", lambda: Intent.objects.filter(state="open").count() == len(PEOPLE))
-    # An intent is committed before its call is sent: only Monday can tell that the call has arrived.
-    begun = names_on_board if applied else fault_is_taken
-    site.wait_for("the call is on its way", lambda: begun(site))
-    site.processes.end("worker", signal.SIGKILL)
-    site.wait_for("Monday is done with the call", lambda: creates(site), 60)
-    assert len(names_on_board(site)) == (len(PEOPLE) if applied else 0)
-    assert Contact.objects.filter(monday_id=None).count() == len(PEOPLE)
-    site.sandbox.control("latency", mutation_ms=0)
-
-    later(used.MONDAY_TIMEOUT_SECONDS * 2 + used.MONDAY_SETTLE_SECONDS + 5)
-    site.processes.work()
-    notify.notify_now("contact")
-    site.wait_for("everybody is synced", synced, 30)
-    assert names_on_board(site) == PEOPLE
-    assert len(creates(site)) == (1 if applied else 2)
-
-
 @pytest.mark.parametrize("whole", [False, True], ids=["a process of the only worker", "one of two workers"])
 def test_a_board_goes_on_at_once_when_what_worked_on_it_is_killed(quiet_site: Site, staff: Staff, whole: bool) -> None:
     site = quiet_site
@@ -127,16 +99,6 @@ def calling(workers: Sequence[Child]) -> tuple[int, int] | None:
                 if used.SANDBOX_PORT in [one.raddr.port for one in process.net_connections() if one.raddr]:
                     return worker.pid, process.pid
     return None
-
-
-def creates(site: Site) -> list[object]:
-    """The calls with creates that Monday has finished with, whatever became of them."""
-    return [call for call in site.sandbox.calls() if "create_item" in call["fields"]]
-
-
-def fault_is_taken(site: Site) -> bool:
-    """Whether the call that is to go wrong has come."""
-    return not site.sandbox.control("faults", "GET")
 
 
 def test_without_the_broker_a_save_succeeds_at_once_and_a_sweep_sends_it(site: Site) -> None:

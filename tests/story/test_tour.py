@@ -16,7 +16,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.models import ApprovalRequest, BoardLink, UnmatchedItem
 from tests.story.conftest import own_sandbox, worker_asleep
-from tests.story.pictures import SIZES, WANTED, dress
+from tests.story.pictures import SIZES, WANTED, changed_since, dress, note
 from tests.story.seed import HEROINE, seed
 from tests.story.tour_page import PAGE, PICTURES, SCREENS, Screen, text
 from tests.support.sandbox import Sandbox
@@ -61,6 +61,8 @@ def test_the_tour_shows_every_screen(site: Site, admin_page: Page, tmp_path: Pat
         if WANTED or not number:  # one shows that pictures can be taken; the others would be thrown away
             picture(admin_page, screen, folder)
             assert {path.name for path in folder.glob(f"{screen.name}-*.png")} == set(screen.files())
+        if WANTED:
+            note(admin_page)
     if WANTED:
         PAGE.write_text(text())
 
@@ -71,6 +73,10 @@ def test_the_page_is_the_scripts_and_every_picture_is_there_and_small() -> None:
     assert set(sizes) == {name for screen in SCREENS for name in screen.files()}
     assert not {name: size for name, size in sizes.items() if size > LARGEST}
     assert sum(sizes.values()) < TOGETHER
+
+
+def test_the_pictured_pages_are_as_they_were_when_the_pictures_were_taken() -> None:
+    assert not changed_since(), "these have changed since, so run: make pictures"
 
 
 def both_sides_edit(site: Site) -> None:

@@ -1,15 +1,19 @@
-"""Every answer that a test gets from the API, held against the OpenAPI schema: its code, media type and members."""
+"""The OpenAPI schema: every answer that a test gets is held against it, and it is recorded so that each line is a
+promise.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 from drf_spectacular.generators import SchemaGenerator
 from jsonschema import Draft202012Validator, FormatChecker
 
+from sync.api.problems import KINDS, MEDIA_TYPE, VALUE_CODES
 from sync.api.schema import SELECTION
 
 
@@ -34,6 +38,10 @@ def check(method: str, path: str, answer: Any, *, is_cut: bool = False) -> None:
         return
     found = list(_validator(json.dumps(kinds[kind]["schema"]), is_cut).iter_errors(answer.json()))
     assert not found, f"{said}, against its schema: {found[0].json_path}: {found[0].message[:500]}"
+    if kind == MEDIA_TYPE:
+        body = answer.json()
+        assert body["code"] in KINDS, f"{said} with a code that KINDS hasn't"
+        assert {one["code"] for one in body.get("errors", ())} <= set(VALUE_CODES), f"{said}: {body['errors']}"
 
 
 def operation_at(method: str, path: str) -> dict[str, Any] | None:
@@ -88,3 +96,80 @@ def _validator(schema: str, is_cut: bool) -> Draft202012Validator:
     shapes = document()["components"]["schemas"] if is_cut else _whole_shapes()
     whole = json.loads(schema) | {"components": {"schemas": shapes}}
     return Draft202012Validator(whole, format_checker=FormatChecker())
+
+
+# The record: a line an operation, with all that may be sent and is answered, and a line a member of a shape.
+
+
+SAID = ("description", "title", "example", "examples", "summary")
+"""What people read and no program relies on."""
+
+
+def recorded(made: dict[str, Any]) -> list[str]:
+    """The document's promises, in order; what breaks a program changes one of these lines."""
+    shapes = made["components"]["schemas"]
+    operations = [
+        _operation(f"{method.upper()} {path}", one)
+        for path, item in made["paths"].items()
+        for method, one in item.items()
+    ]
+    sent = [_operation(f"WEBHOOK {name}", one) for name, item in made["webhooks"].items() for one in item.values()]
+    return [*sorted(operations), *sent, *(line for name in sorted(shapes) for line in _shape(name, shapes))]
+
+
+def _operation(place: str, operation: dict[str, Any]) -> str:
+    parts = [f"{place} {operation['operationId']}"]
+    for one in sorted(operation.get("parameters", ()), key=lambda one: (one["in"], one["name"])):
+        # What `fields` may name stands with the answer's shape.
+        form = "" if one["name"] == "fields" else f":{_form(one['schema'])}"
+        parts.append(f"{one['in']} {one['name']}{'!' if one.get('required') else ''}{form}")
+    if body := operation.get("requestBody"):
+        parts += [f"body{'!' if body.get('required') else ''} {_content(body)}"]
+    parts += [f"{code} {_content(answer)}".strip() for code, answer in sorted(operation["responses"].items())]
+    return "; ".join(parts)
+
+
+def _content(holder: dict[str, Any]) -> str:
+    found = {kind: _form(media["schema"]) for kind, media in holder.get("content", {}).items()}
+    names = {"application/json": "", "application/problem+json": ""}
+    said = [f"{form}{names.get(kind, f' as {kind}')}" for kind, form in found.items()]
+    headers = [f"+{name}" for name in sorted(holder.get("headers", {}))]
+    return " ".join([*said, *headers])
+
+
+def _shape(name: str, shapes: dict[str, Any]) -> Iterator[str]:
+    shape = shapes[name]
+    whole = shapes.get(name.removesuffix(SELECTION), {}).get("properties", {})
+    required = shape.get("required", ())
+    rest = {key: value for key, value in shape.items() if key not in ("properties", "required", *SAID)}
+    yield f"{name}: {_form(rest)}"
+    for member, form in sorted(shape.get("properties", {}).items()):
+        line = f"{name}.{member}{'!' if member in required else ''}: {_form(form)}"
+        # Of a selection, only what it says else than the shape of which it is one.
+        if not name.endswith(SELECTION) or _form(whole.get(member)) != _form(form):
+            yield line
+
+
+def _form(schema: Any) -> str:
+    """A shape in a few characters; every keyword that isn't said otherwise stands as it is."""
+    if not isinstance(schema, dict):
+        return json.dumps(schema)
+    parts = []
+    for key, value in sorted(schema.items(), key=lambda item: (item[0] != "type", item[0])):
+        if key in SAID:
+            continue
+        if key == "$ref":
+            parts.append(value.rpartition("/")[2])
+        elif key == "type":
+            parts.append(value if isinstance(value, str) else "|".join(value))
+        elif key == "enum":
+            parts.append("=" + "|".join(map(str, value)))
+        elif key in ("anyOf", "oneOf", "allOf"):
+            parts.append(f"{key}({', '.join(_form(one) for one in value)})")
+        elif key == "items":
+            parts.append(f"[{_form(value)}]")
+        elif key == "properties":
+            parts.append("{" + ", ".join(f"{name}: {_form(one)}" for name, one in sorted(value.items())) + "}")
+        else:
+            parts.append(f"{key}={_form(value)}")
+    return " ".join(parts) or "any"

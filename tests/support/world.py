@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import wraps
 from http.server import ThreadingHTTPServer
+from inspect import signature
 from typing import Any, TypeVar, cast
 
 import pytest
@@ -49,9 +50,14 @@ class _Keep(Quiet):
 def staged(function: Made) -> Made:
     """What a function of a world does, and returns, is a stage; it is asked by its name and what it is given."""
 
+    asked = signature(function)
+
     @wraps(function)
     def reached(world: World, *given: Any, **more: Any) -> Any:
-        name = f"{function.__module__}.{function.__qualname__} {_told(given)} {_told(list(more.items()))}"
+        bound = asked.bind(world, *given, **more)
+        bound.apply_defaults()  # who names a default reaches the same as who doesn't
+        said = [(key, list(v.items()) if isinstance(v, dict) else v) for key, v in bound.arguments.items()][1:]
+        name = f"{function.__module__}.{function.__qualname__} {_told(said)}"
         return _read(world.stage(name, lambda: _told(function(world, *given, **more))))
 
     return cast(Made, reached)

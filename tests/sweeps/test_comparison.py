@@ -4,7 +4,7 @@ import pytest
 
 from npd.models import Contact
 from sync.choices import Cause
-from sync.models import SyncMetadata, SyncQueue
+from sync.models import SyncQueue
 from sync.operations.detect.comparison import ComparisonResult, compare_board
 from tests.support.world import World
 from tests.sweeps.conftest import Post
@@ -41,23 +41,6 @@ def test_an_edit_that_nobody_told_of_is_looked_at(world: World, post: Post) -> N
     assert compared(post).differing == 0
 
 
-def test_a_record_changed_behind_the_outbox_is_looked_at(world: World, post: Post) -> None:
-    contact = world.linked(role_title="Analyst")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Countess")
-    SyncQueue.objects.filter(entity_id=contact.pk, status="pending").delete()
-    assert compared(post).differing == 1
-    world.work()
-    assert world.values(contact)["role_title"] == "Countess"
-
-
-def test_a_base_that_is_wrong_is_noticed_although_both_sides_are_equal(world: World, post: Post) -> None:
-    contact = world.linked(role_title="Analyst")
-    ledger = world.ledger(contact)
-    base = ledger.base | {"role_title": ledger.base["role_title"] | {"local": {"role_title": "Other"}}}
-    SyncMetadata.objects.filter(pk=ledger.pk).update(base=base)
-    assert compared(post).differing == 1
-
-
 def test_an_item_without_a_record_becomes_one(world: World, post: Post) -> None:
     values = {"email": {"email": "bo@x.test", "text": "bo@x.test"}}
     world.sandbox.control("items", board_id=world.board_id(), items=[{"name": "Bo", "values": values}])
@@ -66,14 +49,6 @@ def test_an_item_without_a_record_becomes_one(world: World, post: Post) -> None:
     world.work(minutes=1)
     assert Contact.objects.filter(name="Bo").count() == 1
     assert compared(post).without_record == 0
-
-
-def test_items_of_which_nothing_could_come_cost_nothing(world: World, post: Post) -> None:
-    link = post.link()
-    type(link).objects.filter(pk=link.pk).update(creates_records=False)
-    world.sandbox.control("items", board_id=world.board_id(), items=[{"name": "Bo", "values": {}}])
-    assert compared(post).without_record == 1
-    assert not SyncQueue.objects.filter(entity_id=None).exists()
 
 
 def test_a_record_without_an_item_gets_one(world: World, post: Post) -> None:

@@ -47,14 +47,6 @@ def test_webhooks_that_were_deleted_are_made_again_by_the_next_sweep(world: Worl
     assert contact.role_title == "Countess"
 
 
-def test_webhooks_that_are_there_cost_no_call_and_are_left_alone(world: World, post: Post) -> None:
-    world.linked()
-    before, calls = on_the_board(world), world.calls()
-    post.sweep()
-    assert world.calls() - calls == 1
-    assert on_the_board(world) == before
-
-
 def test_webhooks_that_cannot_be_made_are_said_in_words_and_tried_once_an_hour(
     world: World, post: Post, settings: Any
 ) -> None:

@@ -24,26 +24,6 @@ def test_an_item_whose_webhooks_were_lost_becomes_a_record(world: World, post: P
     assert Contact.objects.filter(name="Bo", email="bo@x.test").count() == 1
 
 
-def test_an_archived_item_whose_webhook_was_lost_is_looked_at(world: World, post: Post) -> None:
-    contact = world.linked()
-    post.swept()
-    world.sandbox.act("archive", item_id=contact.monday_id)
-    post.lose()
-    post.sweep()
-    assert world.ledger(contact).remote_state == "archived"
-    assert world.status(contact) != "synced"
-
-
-def test_when_nothing_happened_a_sweep_is_one_call_and_changes_nothing(world: World, post: Post) -> None:
-    contact = world.linked()
-    post.swept()
-    calls, rows, before = world.calls(), SyncQueue.objects.count(), contact.updated_at
-    found = post.sweep(after=20)
-    contact.refresh_from_db()
-    assert (world.calls() - calls, SyncQueue.objects.count() - rows) == (1, 0)
-    assert (found.rows, found.updated, contact.updated_at) == (0, 0, before)
-
-
 def test_what_webhooks_told_is_not_told_again_by_the_log(world: World, post: Post) -> None:
     contact = world.linked(role_title="Analyst")
     world.edit(contact, "role_title", "Countess")
@@ -82,19 +62,6 @@ def test_a_lost_webhook_s_row_of_the_log_is_taken_over_and_stored_once_however_o
     assert "found by a check for missed changes" in causes_text(causes_by_decision([pulled])[pulled.pk])
     contact.refresh_from_db()
     assert contact.role_title == "Countess"
-
-
-def test_a_webhook_that_comes_after_its_row_of_the_log_changes_nothing(world: World, post: Post) -> None:
-    contact = world.linked(role_title="Analyst")
-    post.swept()
-    world.edit(contact, "role_title", "Countess")
-    post.sweep()
-    contact.refresh_from_db()
-    assert contact.role_title == "Countess"
-    before, mutations = contact.updated_at, world.calls("mutation")
-    world.hear(contact)
-    assert (contact.updated_at, world.calls("mutation")) == (before, mutations)
-    assert world.status(contact) == "synced"
 
 
 def test_what_is_only_seconds_old_is_left_to_its_webhook(world: World, post: Post) -> None:

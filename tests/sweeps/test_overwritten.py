@@ -22,14 +22,3 @@ def test_the_log_shows_what_we_overwrote_and_late_webhooks_open_no_second_confli
     post.sweep()
     assert len(overwritten()) == 1
     assert SyncConflict.objects.count() == 1
-
-
-def test_where_one_of_the_two_webhooks_came_the_log_tells_the_other(world: World, post: Post) -> None:
-    contact = world.linked(role_title="Analyst")
-    post.swept()
-    world.overwrite(contact)
-    post.lose()
-    post.hand_in(-1)
-    found = post.sweep()
-    assert found.rows == 1
-    assert len(overwritten()) == 1

@@ -74,35 +74,11 @@ def test_a_stale_undo_is_409_with_the_values_of_now(world: World, api: APIClient
     assert [(step["field"], step["now"]) for step in body["current"]] == [("role_title", "President")]
 
 
-def test_a_batch_is_undone_and_redone_by_api(world: World, api: APIClient, line: Line) -> None:
-    contact = pulled(world)
-    url = "/api/v1/sync/batches/{}/undo"
-    first = api.post(url.format(line(contact, "pull").batch_id)).json()
-    assert api.post(url.format(first["batch"])).status_code == 200
-    contact.refresh_from_db()
-    assert contact.role_title == "Chair"
-
-
 def test_what_is_not_kept_is_404(api: APIClient) -> None:
     assert api.post("/api/v1/sync/history/987654/undo").status_code == 404
     assert api.post(f"/api/v1/sync/batches/{uuid.uuid4()}/undo").status_code == 404
 
 
-def test_who_may_not_change_the_record_may_not_undo(world: World, line: Line) -> None:
-    contact = pulled(world)
-    clerk = may("view_contact", "view_decision", "change_organization")
-    assert clerk.get(f"/api/v1/contacts/{contact.pk}/history/").status_code == 200
-    url = f"/api/v1/sync/history/{line(contact, 'pull').pk}/undo"
-    assert (clerk.get(url).status_code, clerk.post(url).status_code) == (403, 403)
-    contact.refresh_from_db()
-    assert contact.role_title == "Chair"
-
-
 def test_history_needs_the_right_to_view(world: World) -> None:
     contact: Any = pulled(world)
     assert may("view_organization").get(f"/api/v1/contacts/{contact.pk}/history/").status_code == 403
-
-
-def test_a_number_that_no_line_can_have_is_404(api: APIClient) -> None:
-    assert api.get(f"/api/v1/sync/history/{10**20}/undo").status_code == 404
-    assert api.post(f"/api/v1/sync/history/{10**20}/undo").status_code == 404

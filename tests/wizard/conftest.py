@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Sequence
 from html import unescape
-from http.server import ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -22,11 +21,11 @@ from sync.operations.setup.fields import parse_choices
 from sync.operations.setup.run import advance_drafts
 from sync.outbox import notify
 from sync.queue import SyncQueueService
-from tests.setup.fixtures import receiver
+from tests.setup.fixtures import monday, receiver
 from tests.support.clock import move_clock, reset_clock
 from tests.support.sandbox import Sandbox
 
-__all__ = ["receiver"]
+__all__ = ["monday", "receiver"]
 
 START = "/admin/sync/boardlink/set-up/"
 
@@ -46,15 +45,6 @@ def quiet(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 def person(db: None) -> User:
     """An administrator."""
     return User.objects.create_superuser("dora", "dora@example.com", "x")
-
-
-@pytest.fixture
-def monday(sandbox: Sandbox, settings: Any, receiver: ThreadingHTTPServer) -> Sandbox:
-    """An empty Monday account that can reach this installation."""
-    settings.MONDAY_API_URL = sandbox.api_url
-    settings.SITE_URL = f"http://127.0.0.1:{receiver.server_address[1]}"
-    settings.MONDAY_CONTACTS_BOARD_ID = settings.MONDAY_ORGANIZATIONS_BOARD_ID = ""
-    return sandbox
 
 
 class Wizard:

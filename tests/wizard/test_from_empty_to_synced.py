@@ -69,14 +69,3 @@ def test_a_board_that_is_there_is_mapped_matched_and_linked(wizard: Wizard) -> N
     assert (link.board_id, link.creates_records) == (board, False)
     assert link.webhooks
     assert not SetupDraft.objects.filter(entity_type="organization").exists()
-
-
-def test_many_new_records_are_created_by_ordinary_passes_a_hundred_a_call(wizard: Wizard) -> None:
-    Contact.objects.bulk_create(Contact(name=f"Person {n}", email=f"p{n}@x.org") for n in range(120))
-    wizard.compared("new")
-    assert "about " in wizard.get("plan/")
-    wizard.apply()
-    assert sorted(item["name"] for item in wizard.monday.items()) == sorted(f"Person {n}" for n in range(120))
-    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
-    documents = [call["fields"] for call in wizard.monday.calls(since=wizard.mark)]
-    assert [fields.count("create_item") for fields in documents if "create_item" in fields] == [100, 20]

@@ -183,14 +183,6 @@ def test_whoever_goes_on_with_a_set_up_without_owner_has_it_from_then_on(wizard:
         assert draft().owned_at > before
 
 
-def test_a_plan_of_somebody_else_is_looked_at_before_it_is_begun(wizard: Wizard, other: Wizard) -> None:
-    drafted(wizard)
-    page = taken_over(other.client, "plan/", **plans_shown())
-    assert "taken over from dora: check the plan." in page
-    assert (draft().state, draft().owner) == ("compared", User.objects.get(username="otto"))
-    assert "being applied" in other.confirm()
-
-
 def test_one_set_up_is_one_persons_whatever_kind_it_is_about(wizard: Wizard, other: Wizard) -> None:
     drafted(wizard)
     assert "dora is working on this set-up" in other.post("boards/", contact=draft().board_id, organization="new")

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
-from django.urls import reverse
 
 from npd.models import Contact
 from sync.connectors.monday.board_events import WEBHOOK_EVENTS
@@ -180,27 +179,6 @@ def test_only_who_may_change_boards_and_mappings_comes_in(wizard: Wizard) -> Non
     assert draft().state == "compared"
     user.user_permissions.set(Permission.objects.filter(codename__in=names))
     assert {client.get(START + end).status_code for end in ENDS} == {200}
-
-
-def test_every_step_by_post_wants_the_csrf_token(wizard: Wizard) -> None:
-    planned(wizard)
-    strict = Client(enforce_csrf_checks=True)
-    strict.force_login(wizard_user())
-    for end in ("", "boards/", "map/contact/", "match/", "plan/", "change/contact/", "owner/"):
-        assert strict.post(START + end).status_code == 403, end
-    assert draft().state == "compared"
-
-
-def test_the_list_of_boards_and_the_first_page_lead_here(wizard: Wizard) -> None:
-    listed = wizard.client.get(reverse("admin:sync_boardlink_changelist")).content.decode()
-    assert reverse("admin:sync_boardlink_set_up") in listed
-    assert wizard.client.get(reverse("admin:sync_boardlink_set_up"))["Location"] == START
-    assert START in wizard.client.get("/admin/").content.decode()
-    assert START in wizard.client.get("/admin/sync/mondayaccount/connect/").content.decode()
-
-
-def test_unknown_kinds_are_no_page(wizard: Wizard) -> None:
-    assert wizard.client.get(START + "map/nothing/").status_code == 404
 
 
 def test_a_mail_told_meanwhile_is_seen_by_the_run(wizard: Wizard) -> None:

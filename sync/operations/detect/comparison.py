@@ -352,9 +352,9 @@ def combine_results(boards: Iterable[VerificationResult]) -> VerificationResult:
     """Return the results of several boards as one."""
     boards = list(boards)
     return VerificationResult(
-        at=max((one.at for one in boards if one.at), default=None),
-        compared=sum(one.compared for one in boards),
-        differed=sum(one.differed for one in boards),
+        at=max((board.at for board in boards if board.at), default=None),
+        compared=sum(board.compared for board in boards),
+        differed=sum(board.differed for board in boards),
     )
 
 

@@ -178,7 +178,7 @@ def _is_same_event(event: ItemEvent, other: ItemEvent) -> bool:
     if event.kind not in (EventKind.COLUMN, EventKind.RENAMED):
         return True
     values, others = (event.value, event.previous_value), (other.value, other.previous_value)
-    return [_without_time(one) for one in values] == [_without_time(one) for one in others]
+    return [_without_time(value) for value in values] == [_without_time(one) for one in others]
 
 
 def _without_time(value: Any) -> Any:

@@ -302,7 +302,7 @@ def run_full_sweep(progress: DrainProgress | None = None) -> FullSweepResult:
         completed=Count("id", filter=Q(status=QueueStatus.COMPLETED)),
         failed=Count("id", filter=failed),
     )
-    problems = [f"{one.entity.board_title}: {one.problem}" for one in boards if one.problem]
+    problems = [f"{board.entity.board_title}: {board.problem}" for board in boards if board.problem]
     for one in boards:
         problems += _unfinished_lines(one.entity, started)
     return FullSweepResult(boards, WorkSummary(**attempted), problems)

@@ -180,7 +180,7 @@ def available_boards(term: str = "") -> tuple[list[ListedBoard], bool]:
     query = term.strip().casefold()
     hits = [one for one in found if query in one.name.casefold() or query in one.id]
     is_number = query.isascii() and query.isdecimal()
-    if not complete and is_number and query not in {one.id for one in hits}:
+    if not complete and is_number and query not in {hit.id for hit in hits}:
         # The account has more boards than are listed: any other is found by its number.
         board = connector.read_boards([query]).get(query)
         hits += [ListedBoard(board.id, board.name)] if board is not None and board.is_active else []
@@ -392,7 +392,7 @@ def _sample_pairs(
     """Return some records with their items, in one call; none where no record is found on both sides."""
     spec, fields = registry.entity(entity_type), mappable_fields(entity_type)
     npd_id = find_npd_id_column(link_of(entity_type), columns)
-    key = next(one for one in fields if one.key == spec.match_key)
+    key = next(field for field in fields if field.key == spec.match_key)
     if key.is_name:
         match_column, kind = NAME_TYPE, NAME_TYPE
     else:
@@ -482,9 +482,10 @@ def _begun_choices(draft: SetupDraft, link: BoardLink | None) -> dict[str, Field
     fields, stored = mappable_fields(draft.entity_type), stored_choices(link)
     used = {choice.column for choice in stored.values()}
     free = {column: details for column, details in draft.columns.items() if column not in used}
-    found = suggest_columns([one for one in fields if one.key not in stored], free, npd_id_column_of(draft))
+    found = suggest_columns([field for field in fields if field.key not in stored], free, npd_id_column_of(draft))
     return {
-        one.key: stored.get(one.key) or FieldChoice(found[one.key].column if one.key in found else "") for one in fields
+        field.key: stored.get(field.key) or FieldChoice(found[field.key].column if field.key in found else "")
+        for field in fields
     }
 
 
@@ -556,7 +557,7 @@ def choose_fields(
         summary = changes_text(diff_choices(fields, before, chosen, draft.columns))
         if not is_done and not diff_choices(fields, stored, chosen, draft.columns):
             return {}
-        draft.fields = {one.key: chosen.get(one.key, FieldChoice()).to_json() for one in fields}
+        draft.fields = {field.key: chosen.get(field.key, FieldChoice()).to_json() for field in fields}
         draft.mapped = draft.mapped or is_done
         _save_change(draft, user)
         summary = summary or "no field is mapped otherwise than before"

@@ -93,8 +93,8 @@ def mappable_fields(entity_type: str) -> list[MappableField]:
     spec = registry.entity(entity_type)
     sample = link_of(entity_type) or BoardLink(entity_type=entity_type)
     found = []
-    for one in spec.mappings:
-        relation = relation_of(spec.model, one.fields)
+    for mapping in spec.mappings:
+        relation = relation_of(spec.model, mapping.fields)
         target = target_of(relation).entity_type() if relation is not None else ""
         board = None
         if target:
@@ -104,19 +104,19 @@ def mappable_fields(entity_type: str) -> list[MappableField]:
                 board = draft.board_id
             elif (link := link_of(target)) is not None:
                 board = link.board_id or None
-        created_types = [kind for kind, name in one.column_types.items() if name == one.converter]
+        created_types = [kind for kind, name in mapping.column_types.items() if name == mapping.converter]
         found.append(
             MappableField(
-                key=one.key,
-                label=one.label,
-                fields=one.fields,
-                types=dict(one.column_types) or {column_type(one.converter): one.converter},
-                made_type=created_types[0] if created_types else column_type(one.converter),
-                preferred_id=one.column_id,
-                required=one.required,
-                optional=one.optional,
-                is_match_key=one.key == spec.match_key,
-                rules=rules_for(FieldMapping(link=sample, fields=list(one.fields), converter=one.converter)),
+                key=mapping.key,
+                label=mapping.label,
+                fields=mapping.fields,
+                types=dict(mapping.column_types) or {column_type(mapping.converter): mapping.converter},
+                made_type=created_types[0] if created_types else column_type(mapping.converter),
+                preferred_id=mapping.column_id,
+                required=mapping.required,
+                optional=mapping.optional,
+                is_match_key=mapping.key == spec.match_key,
+                rules=rules_for(FieldMapping(link=sample, fields=list(mapping.fields), converter=mapping.converter)),
                 target=target if board is not None else "",
                 target_board=board or "",
             )

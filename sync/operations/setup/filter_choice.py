@@ -105,7 +105,7 @@ def _values_offered(offered: FilterableField | None) -> Sequence[str]:
 
 def text_of_values(values: Sequence[str], offered: Sequence[str]) -> str:
     """Return the values as a person would type them, so that `values_of_text` reads the same ones."""
-    text = f"{SEPARATOR} ".join(one.replace(SEPARATOR, SEPARATOR * 2) for one in values)
+    text = f"{SEPARATOR} ".join(value.replace(SEPARATOR, SEPARATOR * 2) for value in values)
     # Where the whole is itself the name of one value, an empty value behind it says that it isn't meant.
     while text in offered and values_of_text(text, offered) != list(values):
         text += f" {SEPARATOR}"
@@ -160,12 +160,12 @@ def _condition_of(
     values = list(dict.fromkeys(one for one in sent if one))
     if not values:
         raise ValueError(f"Say what {offered.label} {op.label}: type a value.")
-    if len(values) > MAX_VALUES or any(len(one) > MAX_VALUE_LENGTH for one in values):
+    if len(values) > MAX_VALUES or any(len(value) > MAX_VALUE_LENGTH for value in values):
         raise ValueError(
             f"There can be {MAX_VALUES:d} values at most, of {MAX_VALUE_LENGTH:d} characters each. Shorten the list."
         )
     if row.field == GROUP:
-        named = {one: _groups_of_text(draft, one) for one in values}
+        named = {value: _groups_of_text(draft, value) for value in values}
         if unknown := [one for one, groups in named.items() if not groups]:
             known = ", ".join(dict.fromkeys(draft.groups.values()))
             raise ValueError(f"The board has no group “{unknown[0]}”. Choose one of its groups: {known}.")

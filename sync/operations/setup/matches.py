@@ -96,7 +96,7 @@ def draft_board(draft: SetupDraft) -> BoardContext:
                 position=position, options=options, **NO_PROBLEM,
             )
         )  # fmt: skip
-    directory = Directory.of({one.converter for one in mappings if one.column_id}, draft.board_id)
+    directory = Directory.of({mapping.converter for mapping in mappings if mapping.column_id}, draft.board_id)
     return BoardContext(link, mappings, spec.model, directory)
 
 
@@ -318,7 +318,7 @@ class _DraftComparison:
                 self.result.add(direction, str(record_sync.record), ", ".join(p.mapping.label for p in moving))
             for one in moving:
                 self.result.fields[f"{direction} {one.mapping.label}"] += 1
-        if different := [one.mapping.label for one in field_plans if _stays_different(one)]:
+        if different := [field_plan.mapping.label for field_plan in field_plans if _stays_different(field_plan)]:
             self.result.add("different", str(record_sync.record), ", ".join(different))
         if any(by_direction.values()) or record_sync.write_npd_id or group == "link":
             self.result.counts["looks_that_write"] += 1
@@ -343,7 +343,7 @@ class _DraftComparison:
             for one in pairs
             for item, score in one.items[:1]
         ]  # fmt: skip
-        self._discard_created([one.record for one in pairs])
+        self._discard_created([pair.record for pair in pairs])
         for one in [*result.ambiguous, *beyond]:
             self.result.unsure_of[one.record] = [item for item, _score in one.items]
             options = " / ".join(f"“{unmatched[item].name}” ({score} %)" for item, score in one.items[:3])

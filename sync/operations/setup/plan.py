@@ -182,7 +182,7 @@ def plan_summary(draft: SetupDraft) -> str:
 def plan_totals(draft: SetupDraft) -> dict[str, int]:
     """Return how many records of each kind a plan has, with the answers about similar names."""
     counts, pairs = draft.found.get("counts", {}), draft.found.get("near", [])
-    answers = [draft.answers.get(one["record"]) for one in pairs]
+    answers = [draft.answers.get(pair["record"]) for pair in pairs]
     linked = sum(answer == one["item"] for answer, one in zip(answers, pairs, strict=True))
     new = answers.count(ANSWER_NEW)
     free, keyless = _unmatched_items(draft), set(draft.found.get("keyless", []))

@@ -106,32 +106,34 @@ class DraftChoices(SetupChoices):
 
     def columns(self, board: Board) -> Sequence[ColumnSpec]:
         chosen, new = [], []
-        for one in self._fields:
-            choice, target = self._chosen.get(one.key, FieldChoice()), one.target_board or None
-            if not choice.is_synced or one.is_name:
+        for field in self._fields:
+            choice, target = self._chosen.get(field.key, FieldChoice()), field.target_board or None
+            if not choice.is_synced or field.is_name:
                 continue
             if choice.column == NEW_COLUMN:
-                if one.target and target is None:
+                if field.target and target is None:
                     raise ActionError(
-                        f"{one.label} needs the board of the {one.target} records, which isn't set up. Set it up, too, "
-                        "or leave the field out."
+                        f"{field.label} needs the board of the {field.target} records, which isn't set up. "
+                        "Set it up, too, or leave the field out."
                     )
                 # A column with the id that this one should get, and another title, stays: Monday assigns an id then.
-                same_id = board.column(one.preferred_id)
-                is_free = same_id is None or same_id.title.strip().casefold() == one.label.strip().casefold()
-                preferred = one.preferred_id if is_free else None
-                labels = registry.choice_labels(self.spec.model, one.fields)
-                new.append(ColumnSpec(one.key, one.label, one.made_type, preferred, target_board=target, labels=labels))
+                same_id = board.column(field.preferred_id)
+                is_free = same_id is None or same_id.title.strip().casefold() == field.label.strip().casefold()
+                preferred = field.preferred_id if is_free else None
+                labels = registry.choice_labels(self.spec.model, field.fields)
+                new.append(
+                    ColumnSpec(field.key, field.label, field.made_type, preferred, target_board=target, labels=labels)
+                )
                 continue
             column = board.column(choice.column)
             if column is None:
                 reason = "It is not on the board any more."
             else:
                 details = {"title": column.title, "type": column.type, "settings": column.settings}
-                reason = column_problem(one, details)
-                chosen.append(ColumnSpec(one.key, column.title, column.type, column.id, target_board=target))
+                reason = column_problem(field, details)
+                chosen.append(ColumnSpec(field.key, column.title, column.type, column.id, target_board=target))
             if reason:
-                raise ActionError(f"{one.label} can't have its column: {reason} Choose another column.")
+                raise ActionError(f"{field.label} can't have its column: {reason} Choose another column.")
         npd_id = ColumnSpec(NPD_ID_KEY, NPD_ID_TITLE, "text", npd_id_column_of(self.draft) or NPD_ID_KEY)
         # Chosen columns first: one that exists must not be taken for one that is missing.
         return [*chosen, npd_id, *new]

@@ -16,7 +16,9 @@ worker, Beat and the broker are played without these, and without the steps on t
 
 **What is compared**: every call in its order, under the step that made it: kind, fields, whom it is about, a hash of
 the document and one of the variables, whether it carries the idempotency key of an earlier call, its status, fault and
-errors. And at the end the boards with their items, and the rows of `told.TABLES`; of long columns a hash.
+errors. And at the end the boards with their items, and the rows of `told.TABLES`; of long columns a hash. Of a step
+that calls nothing only its share of the first line's hash is kept (`generate` and `regressions/` have all steps), of an
+empty table nothing; equal lines that follow each other are one, with their number.
 
 **What isn't**: races of two workers, of a worker and a webhook, and the tests of `tests/story`, which play with Celery
 and Beat on the real clock: what a run of these does when differs each time. Times are only “TIME”; ids have the

@@ -10,7 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
@@ -112,23 +112,24 @@ class Told:
     def _lines(self, name: str, result: Result) -> Iterator[Line]:
         calls = list(self._calls())
         ends = [*(at for _, at in self.steps[1:]), len(calls)]
-        yield Line(f"{name}: {len(self.steps)} steps, {len(calls)} calls, {len(result.violations)} violations")
+        asked = _hash("\n".join(str(step) for step, _ in self.steps))
+        counts = f"{len(self.steps)} steps {asked}, {len(calls)} calls, {len(result.violations)} violations"
+        yield Line(f"{name}: {counts}")
         yield from (Line(f"violation: {self._plain(str(one))}") for one in result.violations)
         first = self.steps[0][1]
         setup = "\n".join(f"{call.text}\n{call.whole}" for call in calls[:first])
-        yield Line(f"\nset-up: {first} calls {_hash(setup)}", setup)
+        yield Line(f"set-up: {first} calls {_hash(setup)}", setup)
         for number, ((step, begin), end) in enumerate(zip(self.steps, ends, strict=True)):
             last = number == len(self.steps) - 1
-            yield Line(f"{number:3} {step}" + (", and all that comes until it is quiet" if last else ""))
-            yield from calls[begin:end]
+            if begin < end:
+                yield Line(f"{number:3} {step}" + (", and all that comes until it is quiet" if last else ""))
+            yield from _once(calls[begin:end], "      ")
         for board in self._by_name():
-            yield Line(f"\nboard {board['name']}")
-            for item in sorted(board["items"], key=lambda one: int(one["id"])):
-                yield Line(f"  {self._json(item)}")
+            items = sorted(board["items"], key=lambda one: int(one["id"]))
+            yield from _headed(f"board {board['name']}", [Line(f"  {self._json(item)}") for item in items])
         for table, order in TABLES.items():
-            yield Line(f"\n{table}")
             rows = [self._row(table, row) for row in _rows(table, order)]
-            yield from (Line(f"  {_times(len(list(same)))}{row.text}", row.whole) for row, same in groupby(rows))
+            yield from _headed(table, list(_once(rows, "  ")))
 
     # --- who is who ---------------------------------------------------------------------------------------
 
@@ -186,7 +187,7 @@ class Told:
             about = [name for name in quoted if name in set(self.names.values())]
             key = call["idempotency_key"]
             words = [
-                f"      {call['kind'] or '?'}",
+                call["kind"] or "?",
                 ", ".join(_counted(name for name in call["fields"] if name != "complexity")),
                 f"of {', '.join(about)}" if about else "",
                 f"{_hash(document)} {_hash(variables)}",
@@ -198,7 +199,7 @@ class Told:
             ]
             if key:
                 keys.setdefault(key, number)
-            yield Line(" ".join(filter(None, words)), f"{document}\n{variables}")
+            yield Line("      " + " ".join(filter(None, words)), f"{document}\n{variables}")
 
     # --- what is left -------------------------------------------------------------------------------------
 
@@ -208,9 +209,20 @@ class Told:
         said = {key: value for key, value in row.items() if key not in left_out and value not in NOTHING}
         hashed = {key: self._json(said[key]) for key in HASHED.get(table, ()) if key in said}
         return Line(
-            self._json(said | {key: _hash(text) for key, text in hashed.items()}),
+            "  " + self._json(said | {key: _hash(text) for key, text in hashed.items()}),
             "\n".join(f"      {key}: {text}" for key, text in hashed.items()),
         )
+
+
+def _headed(head: str, lines: list[Line]) -> list[Line]:
+    return [Line(head), *lines] if lines else []
+
+
+def _once(lines: Iterable[Line], indent: str) -> Iterator[Line]:
+    """Lines that follow each other and are the same, as one with their number."""
+    for line, same in groupby(lines, key=lambda one: one.text):
+        equal = list(same)
+        yield replace(equal[0], text=f"{indent}{_times(len(equal))}{line.strip()}")
 
 
 def _asked() -> list[dict[str, Any]]:

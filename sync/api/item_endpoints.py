@@ -1,9 +1,10 @@
-"""Deletions by API: what was deleted in NPD, with its restore; deletes and clears over the limit, which wait for a
-person, with the person's decision; and ignored items.
+"""Records and items that lack their other half, by API: what was deleted in NPD, with its restore; deletes and clears
+over the limit, with a person's decision; items that no record has, and those that are ignored.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,14 +15,15 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import extend_schema
-from rest_framework import mixins, serializers, status, viewsets
+from rest_framework import mixins, serializers, viewsets
 from rest_framework.decorators import action
-from rest_framework.exceptions import APIException, PermissionDenied
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from sync import registry
 from sync.api.lists import ShapedView, filtered_by, list_filter
+from sync.api.problems import Refused
 from sync.api.request_rules import (
     KnownFieldsMixin,
     MayChange,
@@ -29,17 +31,27 @@ from sync.api.request_rules import (
     ModelPermissions,
     Moment,
     QuotingMixin,
+    TrueOrFalse,
     act,
     parse_moment,
 )
 from sync.choices import ApprovalKind, ApprovalState, TokenScope, TombstoneState
 from sync.kernel.action_errors import Conflict
-from sync.models import ApprovalRequest, IgnoredItem, Tombstone
+from sync.kernel.messages import UNMATCHED_LABELS
+from sync.models import ApprovalRequest, IgnoredItem, Tombstone, UnmatchedItem
 from sync.operations.event_feed import deleted_records, unknown_deletions_before
 from sync.records.approvals import approve, reject
 from sync.records.authors import log_action
 from sync.records.tombstones import restore_by_person
-from sync.records.unmatched_items import consider_again
+from sync.records.unmatched_items import (
+    consider_again,
+    ignore_unmatched,
+    planned_otherwise,
+    request_creation,
+    request_link,
+    request_wait_text,
+    undo_ignore,
+)
 from sync.registry import visible_types
 
 
@@ -59,21 +71,15 @@ class TombstoneSerializer(serializers.ModelSerializer[Tombstone]):
         read_only_fields = fields
 
     def get_name(self, row: Tombstone) -> str:
-        """What it was called."""
         field = registry.name_field(registry.entity(row.entity_type).model)
         return str(row.data.get(field or "name") or row.entity_id)
 
     def get_values(self, row: Tombstone) -> dict[str, Any]:
-        """Its fields, as the record's own answer names them."""
         own = registry.own_fields(registry.entity(row.entity_type).model)
         return {one.name: row.data.get(one.column) for one in own}
 
 
-@filtered_by(
-    Tombstone,
-    ("entity_type", "entity_id", "monday_id", "deleted_at", "settled_at", "state"),
-    order=("id", "deleted_at", "settled_at"),
-)
+@filtered_by(TombstoneSerializer)
 class TombstoneFilter(FilterSet):  # type: ignore[misc]
     """The filters of deleted records."""
 
@@ -121,17 +127,18 @@ class TombstoneViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[Tombstone]):
 
 
 class ApprovalRequestSerializer(QuotingMixin, serializers.ModelSerializer[ApprovalRequest]):
-    """A delete or an emptied field: held until a person decides or its cause is gone, or done."""
+    """A delete or an emptied field: pending until a person decides or its cause is gone, or done."""
 
     quoting = ("label", "values")
 
     monday_id = serializers.CharField(source="remote_id", read_only=True, help_text="The item; empty where none was.")
+    field = serializers.CharField(source="key", read_only=True, help_text="The field, of a clear.")
     decided_by = serializers.CharField(source="decided_by.username", default=None, allow_null=True, read_only=True)
 
     class Meta:
         model = ApprovalRequest
         fields = [
-            *("id", "entity_type", "entity_id", "monday_id", "kind", "key", "state", "label", "values"),
+            *("id", "entity_type", "entity_id", "monday_id", "kind", "field", "state", "label", "values"),
             *("at", "decided_at", "decided_by"),
         ]
         read_only_fields = fields
@@ -148,7 +155,6 @@ class ApprovalDecisionSerializer(KnownFieldsMixin):
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Either ids, or a type and kind with their number."""
         group = {"entity_type", "kind", "count"}
         given = set(attrs)
         # The count is required, so that nobody decides on more requests than they saw.
@@ -163,13 +169,7 @@ class ApprovalDecidedSerializer(serializers.Serializer[Any]):
     decided = serializers.IntegerField()
 
 
-@filtered_by(
-    ApprovalRequest,
-    ("kind", "entity_type", "entity_id", "at", "decided_at"),
-    order=("id", "at", "decided_at"),
-    field="key",
-    monday_id="remote_id",
-)
+@filtered_by(ApprovalRequestSerializer)
 class ApprovalFilter(FilterSet):  # type: ignore[misc]
     """The filters of the list."""
 
@@ -179,7 +179,6 @@ class ApprovalFilter(FilterSet):  # type: ignore[misc]
     decided_by = django_filters.CharFilter(field_name="decided_by__username", label="Decided by")
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Pending approvals, unless other states are asked for."""
         found: QuerySet[Any] = super().filter_queryset(queryset)
         # Without a state the list shows what a person has to decide.
         return found if self.form.cleaned_data.get("state") else found.filter(state=ApprovalState.PENDING)
@@ -265,14 +264,11 @@ class IgnoredItemViewSet(ShapedView, mixins.DestroyModelMixin, viewsets.ReadOnly
     # Of one whose person was erased nobody is told, and it can't be considered again.
     queryset = IgnoredItem.objects.filter(erased=False).order_by("-id")
     serializer_class = IgnoredItemSerializer
-    filterset_class = list_filter(
-        IgnoredItem, ("entity_type", "entity_id", "unlinked", "at"), order=("id", "at"), monday_id="item_id"
-    )
+    filterset_class = list_filter(IgnoredItemSerializer)
     permission_classes = [ModelPermissions]
     scope = TokenScope.OPERATE
 
     def perform_destroy(self, instance: IgnoredItem) -> None:
-        """Consider it again, and log who asked for it."""
         with transaction.atomic():
             log_action(self.request.user, instance, "To be considered again, by the API.", flag=DELETION)
             consider_again(IgnoredItem.objects.filter(pk=instance.pk))
@@ -294,17 +290,6 @@ class DeletedFilter(FilterSet):  # type: ignore[misc]
     since = Moment(field_name="at", lookup_expr="gte", help_text="Deleted since then, this moment included.")
 
 
-class DeletionsGone(APIException):
-    """Deletions since then are not all known any more."""
-
-    status_code = status.HTTP_410_GONE
-    default_detail = (
-        "This is longer ago than deletions are kept. Read all records again; those that you have and that are not "
-        "there were deleted."
-    )
-    default_code = "since_expired"
-
-
 class DeletionsMixin(viewsets.GenericViewSet[Any]):
     """Which records of a view set's model were deleted, as long as events are kept."""
 
@@ -316,7 +301,131 @@ class DeletionsMixin(viewsets.GenericViewSet[Any]):
         """
         since, known_from = parse_moment(request.query_params.get("since")), unknown_deletions_before()
         if since is not None and known_from is not None and since < known_from:
-            raise DeletionsGone
+            raise Refused(
+                "since_expired",
+                "This is longer ago than deletions are kept. Read all records again; those that you have and that are "
+                "not there were deleted.",
+            )
         found = self.filter_queryset(deleted_records(self.get_queryset().model.entity_type()))
         page = self.paginate_queryset(found) or []
         return self.get_paginated_response(DeletedRecordSerializer(page, many=True).data)
+
+
+# Unmatched items: the list with its reasons, and what a person wants: create, link, ignore, list again.
+
+
+REASONS = [(str(code), label) for code, label in UNMATCHED_LABELS.items()]
+
+
+class UnmatchedItemSerializer(serializers.ModelSerializer[UnmatchedItem]):
+    """An item that no record has; `reason` says `reason_code` as a sentence, `values` what the item says, by field."""
+
+    monday_id = serializers.CharField(source="item_id", read_only=True, help_text="The item.")
+    reason = serializers.SerializerMethodField()
+    reason_code = serializers.ChoiceField(choices=REASONS, read_only=True)
+
+    class Meta:
+        model = UnmatchedItem
+        fields = [
+            *("id", "entity_type", "board_id", "monday_id", "name", "reason_code", "reason", "values"),
+            *("first_seen", "last_seen", "ignored_at", "ignored_by"),
+        ]
+        read_only_fields = fields
+
+    def get_reason(self, row: UnmatchedItem) -> str:
+        return row.reason_to(registry.visible_types(self.context["request"].user))
+
+
+class UnmatchedLinkSerializer(KnownFieldsMixin):
+    """The record that an item is to be linked with."""
+
+    record = serializers.UUIDField(help_text="The id of a record of the item's type, without an item.")
+
+
+class UnmatchedRequestSerializer(serializers.Serializer[Any]):
+    """What was asked for; the item's next sync does it: `GET sync/queue/?unmatched_items=true` says what came of it."""
+
+    message = serializers.CharField()
+    monday_id = serializers.CharField()
+
+
+@filtered_by(UnmatchedItemSerializer)
+class UnmatchedItemFilter(FilterSet):  # type: ignore[misc]
+    """The filters of the list."""
+
+    reason_code = django_filters.MultipleChoiceFilter(choices=REASONS, help_text="May be given several times.")
+    ignored = TrueOrFalse(
+        field_name="ignored_at", lookup_expr="isnull", exclude=True, label="Ignored", help_text="false if not given."
+    )
+
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        found: QuerySet[Any] = super().filter_queryset(queryset)
+        return found.filter(ignored_at=None) if self.form.cleaned_data.get("ignored") is None else found
+
+
+class UnmatchedItemViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[UnmatchedItem]):
+    """Items of the boards that no record has, the newest first; 404 once a record has it, or it has left the board."""
+
+    queryset = UnmatchedItem.objects.order_by("-first_seen", "-id")
+    serializer_class = UnmatchedItemSerializer
+    filterset_class = UnmatchedItemFilter
+    # Creating and linking ask for the permission on the records, of the item's type.
+    permission_classes = [MayViewOnPost]
+    scope = TokenScope.OPERATE
+
+    @act(responses=UnmatchedRequestSerializer, path="create")
+    def create_record(self, request: Request, pk: int) -> Response:
+        """Create a record of the item by its next sync. One that a single free record fits is linked with it; one that
+        fits several becomes a record of its own. Needs the permission to add such records.
+        """
+        row = self._row_for(request, "add")
+        with transaction.atomic():
+            if not request_creation([row], request.user.get_username()):
+                raise Conflict(f"“{row}” is ignored. Undo that first." if row.ignored_at else planned_otherwise(row))
+            log_action(request.user, row, "Asked to create a record from it, by the API.")
+        return self._answer(row, f"“{row}” becomes a record by its next sync.")
+
+    @act(request=UnmatchedLinkSerializer, responses=UnmatchedRequestSerializer)
+    def link(self, request: Request, pk: int) -> Response:
+        """Link the item with a record that has none, by the item's next sync. Needs the permission to change such
+        records.
+        """
+        row = self._row_for(request, "change")
+        wanted = UnmatchedLinkSerializer.read(request)["record"]
+        record = registry.entity(row.entity_type).model._default_manager.filter(pk=wanted).first()
+        if record is None:
+            raise serializers.ValidationError({"record": ["There is no such record."]})
+        with transaction.atomic():
+            request_link(row, record, request.user.get_username())
+            log_action(request.user, row, f"Asked to link it with “{record}”, by the API.")
+        return self._answer(row, f"“{row}” is linked with “{record}” by its next sync.")
+
+    @act(responses=UnmatchedItemSerializer, permission_classes=[MayChange])
+    def ignore(self, request: Request, pk: int) -> Response:
+        """Leave the item alone: it is neither matched nor made into a record."""
+        return self._moved(ignore_unmatched, "Ignored", "is ignored already")
+
+    @act(responses=UnmatchedItemSerializer, permission_classes=[MayChange])
+    def restore(self, request: Request, pk: int) -> Response:
+        """List an ignored item again."""
+        return self._moved(undo_ignore, "Listed again", "isn't ignored")
+
+    def _moved(self, move: Callable[[QuerySet[Any], str], int], done: str, refusal: str) -> Response:
+        row = self.get_object()
+        with transaction.atomic():
+            if not move(UnmatchedItem.objects.filter(pk=row.pk), self.request.user.get_username()):
+                raise Conflict(f"“{row}” {refusal}.")
+            log_action(self.request.user, row, f"{done}, by the API.")
+        row.refresh_from_db()
+        return Response(self.get_serializer(row).data)
+
+    def _row_for(self, request: Request, act: str) -> UnmatchedItem:
+        row: UnmatchedItem = self.get_object()
+        if not registry.may_act(request.user, act, row.entity_type):
+            raise PermissionDenied
+        return row
+
+    def _answer(self, row: UnmatchedItem, message: str) -> Response:
+        wait = request_wait_text(row.entity_type)
+        said = f"{message} It waits: {wait}" if wait else message
+        return Response(UnmatchedRequestSerializer({"message": said, "monday_id": row.item_id}).data)
