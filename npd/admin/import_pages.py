@@ -21,7 +21,6 @@ from unfold.decorators import action
 
 from npd.imports.files import ImportFileError
 from npd.imports.import_jobs import (
-    LEASE_SECONDS,
     RETENTION_DAYS,
     clean_file_name,
     confirm_import,
@@ -33,8 +32,6 @@ from npd.imports.import_jobs import (
     start_undo,
     upload,
 )
-from npd.imports.import_lookup import MODELS, labels_of
-from npd.imports.import_plan import ImportOptions
 from npd.imports.import_writer import undo_preview
 from npd.imports.messages import (
     ENCODINGS,
@@ -46,12 +43,14 @@ from npd.imports.messages import (
     row_reason,
 )
 from npd.imports.models import ImportJob, ImportState, Result, RowOutcome
+from npd.imports.resources import ImportOptions, labels_of
 from sync.admin import admin_base
 from sync.admin.confirmed_action import Question, Report, run_action
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import Conflict
-from sync.registry import hidden_relations, record_url
+from sync.operations.attempts import LEASE_SECONDS
+from sync.registry import entity, hidden_relations, record_url
 
 LISTED_ROWS = 100
 """Rows of each kind that a page lists; the counts are of all."""
@@ -86,7 +85,7 @@ JobUrl = Callable[[str, ImportJob], str]
 
 def import_job_context(job: ImportJob, url: JobUrl, reader: Any) -> dict[str, Any]:
     """Everything that the page of one import shows to this reader, whatever its state."""
-    hidden = hidden_relations(reader, MODELS[job.entity_type])
+    hidden = hidden_relations(reader, entity(job.entity_type).model)
     bad = rejected_rows(job).order_by("number")
     results = dict(job.rows.order_by().values_list("result").annotate(number=Count("id")))
     is_undo = job.state in (ImportState.UNDOING, ImportState.UNDONE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import PurePath
@@ -20,16 +19,17 @@ from django.db.models import Q
 from npd.imports import files
 from npd.imports.files import FileTable, ImportFileError, ReaderDied
 from npd.imports.files.reader import MAX_BYTES
-from npd.imports.import_lookup import MODELS, known_titles, recognize_columns
-from npd.imports.import_plan import ImportOptions, ImportPlan
 from npd.imports.import_writer import undo_batch, write_batch
 from npd.imports.messages import reading_summary
 from npd.imports.models import ImportFile, ImportJob, ImportRow, ImportState, Result, RowOutcome
+from npd.imports.resources import ImportOptions, RecordResource, counts_of, known_titles, recognize_columns, resource_of
 from sync.clock import SyncNow, sync_now
 from sync.kernel import process
+from sync.operations import attempts
+from sync.operations.attempts import Attempt, Interrupted
 from sync.outbox.notify import send_task
 from sync.records import authors
-from sync.registry import hidden_relations, may_act
+from sync.registry import entity, hidden_relations, may_act
 
 UNCONFIRMED = (ImportState.READING, ImportState.FAILED, ImportState.SHOWN)
 
@@ -119,23 +119,12 @@ def may_undo(user: Any, job: ImportJob) -> bool:
 
 
 # From a file to a stored plan: at once for the command, by a worker for the page.
-#
-# A worker claims a file and counts the attempt first, so that a file which kills every reader is given up. It
-# stores its progress every second; one that hasn't for LEASE_SECONDS counts as dead, and another attempt
-# follows.
 
 
 log = structlog.get_logger(__name__)
-LEASE_SECONDS = 60
-# A file at which three workers ended is the cause itself.
-ATTEMPTS = 3
 
 MAX_WAITING = 10
 """Files of one person that wait to be read: each is up to 10 MB of the database."""
-
-
-class _ReadStopped(Exception):
-    """This worker is shutting down, or the file isn't to be read any more."""
 
 
 def read_import_now(
@@ -212,36 +201,26 @@ def read_pending() -> None:
 
 
 def _claim_file() -> ImportJob | None:
-    """Claim a file that nobody reads, for one more attempt; files with all attempts used are given up."""
-    due = Q(attempts=0) | Q(moved_at__lt=sync_now() - timedelta(seconds=LEASE_SECONDS))
-    with transaction.atomic():
-        # One that another worker claims, or its owner discards, at this moment is theirs.
-        waiting = ImportJob.objects.select_for_update(skip_locked=True, of=("self",))
-        waiting = waiting.filter(due, state=ImportState.READING).order_by("made_at")
-        while (job := waiting.first()) is not None and job.attempts >= ATTEMPTS:
-            _fail(job, ImportFileError("reader_died", attempts=job.attempts))
-        if job is not None:
-            job.attempts += 1
-            ImportJob.objects.filter(pk=job.pk).update(
-                attempts=job.attempts, rows_read=0, rows_compared=0, moved_at=SyncNow()
-            )
-        return job
+    """Claim a file that nobody reads."""
+    due = ImportJob.objects.filter(Q(attempts=0) | attempts.silent(), state=ImportState.READING)
+    return attempts.claim(due, _give_up, rows_read=0, rows_compared=0)
 
 
 def _read_file(job: ImportJob) -> None:
-    progress = _ReadProgress(job)
+    attempt = Attempt(job, ImportState.READING)
     content = ImportFile.objects.filter(job=job).values_list("content", flat=True).first()
     if content is None:  # discarded since
         return
     try:
-        table = _table(job, bytes(content), progress)
-        plan = _plan_import(job, table, progress)
+        table = _table(job, bytes(content), lambda rows: attempt.tell(rows_read=rows))
+        ImportJob.objects.filter(pk=job.pk).update(rows_read=len(table.rows), moved_at=SyncNow())
+        plan = _plan_import(job, table, lambda rows: attempt.tell(rows_compared=rows))
         with transaction.atomic():
-            if _is_current_attempt(job):
+            if attempt.is_current():
                 _store(job, table, plan)
     except ImportFileError as error:
         with transaction.atomic():
-            if _is_current_attempt(job):
+            if attempt.is_current():
                 _fail(job, error)
     except ReaderDied as error:
         log.warning(
@@ -249,19 +228,14 @@ def _read_file(job: ImportJob) -> None:
         )
         with transaction.atomic():
             # Something outside may have killed the reader, so the file is tried again before it is given up.
-            if job.attempts >= ATTEMPTS and _is_current_attempt(job):
-                _fail(job, ImportFileError("reader_died", attempts=job.attempts))
-    except _ReadStopped:
-        # No fault of the file: the attempt doesn't count.
-        ImportJob.objects.filter(pk=job.pk, state=ImportState.READING, attempts=job.attempts).update(
-            attempts=job.attempts - 1
-        )
+            if job.attempts >= attempts.ATTEMPTS and attempt.is_current():
+                _give_up(job)
+    except Interrupted:
+        attempt.give_back()
 
 
-def _is_current_attempt(job: ImportJob) -> bool:
-    """Whether this attempt is the one that counts, in a transaction that keeps it so."""
-    mine = ImportJob.objects.select_for_update().filter(pk=job.pk, state=ImportState.READING, attempts=job.attempts)
-    return mine.first() is not None
+def _give_up(job: ImportJob) -> None:
+    _fail(job, ImportFileError("reader_died", attempts=job.attempts))
 
 
 def _fail(job: ImportJob, error: ImportFileError) -> None:
@@ -270,65 +244,39 @@ def _fail(job: ImportJob, error: ImportFileError) -> None:
     ImportFile.objects.filter(job=job).delete()
 
 
-class _ReadProgress:
-    """Stores the progress at most once a second, and learns there whether to go on."""
-
-    def __init__(self, job: ImportJob) -> None:
-        self.job, self.stored_at = job, time.monotonic()
-
-    def store(self, **figures: int) -> None:
-        """Store the progress; raises _ReadStopped."""
-        if process.is_shutting_down():
-            raise _ReadStopped
-        if time.monotonic() < self.stored_at + 1:
-            return
-        self.stored_at = time.monotonic()
-        mine = ImportJob.objects.filter(pk=self.job.pk, state=ImportState.READING, attempts=self.job.attempts)
-        if not mine.update(moved_at=SyncNow(), **figures):
-            raise _ReadStopped
-
-    def rows_read(self, rows: int) -> None:
-        """Store how many rows are read."""
-        self.store(rows_read=rows)
-
-    def rows_compared(self, rows: int) -> None:
-        """Store how many rows are compared with the records."""
-        self.store(rows_compared=rows)
-
-
 # --- for both ---
-
-
-def _table(job: ImportJob, content: bytes, progress: _ReadProgress | None = None) -> FileTable:
-    return files.read_table(
-        content,
-        titles=known_titles(),
-        encoding=job.options["encoding"],
-        limits=files.ReadLimits(settings.IMPORT_READ_SECONDS, settings.IMPORT_READ_MEMORY_MB),
-        on_rows=progress.rows_read if progress else _ignore_progress,
-    )
 
 
 def _ignore_progress(rows: int) -> None:
     """Ignore the progress."""
 
 
-def _plan_import(job: ImportJob, table: FileTable, progress: _ReadProgress | None = None) -> ImportPlan:
-    columns = recognize_columns(job.entity_type, table.titles, hidden_relations(job.by, MODELS[job.entity_type]))
-    options = ImportOptions(job.options["clear_empty"], job.options["make_organizations"])
-    if progress:
-        ImportJob.objects.filter(pk=job.pk).update(rows_read=len(table.rows), moved_at=SyncNow())
-    return ImportPlan(
-        job.entity_type, table, columns, options, progress.rows_compared if progress else _ignore_progress
+def _table(job: ImportJob, content: bytes, on_rows: Callable[[int], None] = _ignore_progress) -> FileTable:
+    return files.read_table(
+        content,
+        titles=known_titles(),
+        encoding=job.options["encoding"],
+        limits=files.ReadLimits(settings.IMPORT_READ_SECONDS, settings.IMPORT_READ_MEMORY_MB),
+        on_rows=on_rows,
     )
 
 
-def _store(job: ImportJob, table: FileTable, plan: ImportPlan) -> None:
+def _plan_import(job: ImportJob, table: FileTable, on_rows: Callable[[int], None] = _ignore_progress) -> RecordResource:
+    hidden = hidden_relations(job.by, entity(job.entity_type).model)
+    columns = recognize_columns(job.entity_type, table.titles, hidden)
+    options = ImportOptions(job.options["clear_empty"], job.options["make_organizations"])
+    resource = resource_of(job.entity_type)(job.entity_type, table, columns, options, on_rows)
+    resource.plan()
+    return resource
+
+
+def _store(job: ImportJob, table: FileTable, plan: RecordResource) -> None:
     """Store what the file would write; the file itself is deleted."""
     job.state, job.how, job.rows_read = (ImportState.SHOWN, reading_summary(table.reading)[:255], len(table.rows))
     job.columns = [[column.title, column.label] for column in plan.columns]
     job.options = job.options | {"fields": [column.field for column in plan.columns]}
-    job.counts, job.organizations, job.moved_at = plan.counts, plan.organizations, SyncNow()
+    planned_rows = plan.planned.values()
+    job.counts, job.organizations, job.moved_at = counts_of(planned_rows), plan.organizations, SyncNow()
     job.rows_compared = len(table.rows)
     job.save()
     rows = (
@@ -343,7 +291,7 @@ def _store(job: ImportJob, table: FileTable, plan: ImportPlan) -> None:
             after=planned.after,
             problems=planned.problems,
         )
-        for planned in plan.rows
+        for planned in planned_rows
     )
     ImportRow.objects.bulk_create(rows, batch_size=1000)
     ImportFile.objects.filter(job=job).delete()

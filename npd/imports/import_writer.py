@@ -1,4 +1,4 @@
-"""Writes a confirmed import batch by batch: each value only where the record still has what was shown; and undoes it.
+"""Writes a confirmed import batch by batch, each row only where planning it again gives what was shown; and undoes it.
 
 A batch is one transaction, so an import that was cut off continues where it ended. Triggers, history and
 outbox see its bulk writes as they see saves.
@@ -6,7 +6,7 @@ outbox see its bulk writes as they see saves.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -19,28 +19,39 @@ from django.db import DatabaseError, OperationalError, transaction
 from django.db.models import Count
 from pghistory.core import event_models
 
-from npd.imports.import_lookup import FIELDS, MODELS, NPD_ID, RecordMatcher, labels_of
+from npd.imports.files import FileRow, FileTable
+from npd.imports.matching import EXTERNAL_ID
 from npd.imports.messages import display_value
 from npd.imports.models import ImportJob, ImportRow, Result, RowOutcome
+from npd.imports.resources import (
+    FileColumn,
+    ImportOptions,
+    PlannedRow,
+    RecordResource,
+    labels_of,
+    resource_of,
+    same_value,
+)
 from npd.models import Organization
 from sync import registry
 from sync.choices import Priority, QueueStatus
+from sync.kernel.action_errors import Conflict
 from sync.kernel.db import update_many
 from sync.models import Decision, SyncedModel, SyncQueue
 from sync.models.state import fold_alike
 from sync.operations.decision_undo import decisions_of_batch, plan_decision_undo, undo_decisions
 from sync.outbox import notify
-from sync.reconcile.field_values import still_holds, stored_field_values, update_values
+from sync.reconcile.field_values import match_key, stored_field_values, update_values
 from sync.records.authors import actor_label
+from sync.records.external_ids import external_ids_of, lock_sources, set_external_ids
 
 
 @dataclass
 class WrittenRecord:
-    """A written record, its values before and after; without a row where it was made as a reference."""
+    """A written record, its values after; without a row where it was made as a reference."""
 
     target: SyncedModel
     row: ImportRow | None
-    before: Mapping[str, Any]
     after: Mapping[str, Any]
     touched_before: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -53,11 +64,11 @@ class WrittenRecord:
     @property
     def is_new(self) -> bool:
         """Whether the import created the record."""
-        return not self.before
+        return self.row is None or self.row.outcome == RowOutcome.NEW
 
     def keep_before(self) -> None:
         """Keep, before anything is set, the values of each touched mapping's fields."""
-        if self.before:
+        if not self.is_new:
             self.touched_before = {
                 key: stored_field_values(self.target, fields) for key, fields in self.touched_mappings()
             }
@@ -88,7 +99,9 @@ def log_written(job: ImportJob, written: Sequence[WrittenRecord], *, queued: Col
     entries = []
     for one in written:
         message = f"Imported: row {one.row.number} of" if one.row else "Imported: named in"
-        changed = "" if one.is_new else f" Changed {', '.join(labels[name] for name in one.after)}."
+        changed = (
+            "" if one.row is None or one.is_new else f" Changed {', '.join(labels[name] for name in one.row.after)}."
+        )
         entries.append(
             LogEntry(
                 user_id=by.pk,
@@ -122,15 +135,16 @@ def _decisions(job: ImportJob, by: User, one: WrittenRecord) -> Iterator[Decisio
     if one.is_new:
         yield Decision(sentence=f"Made by the import of {where}.", **common)
         return
-    labels = labels_of(job.entity_type) | {
-        mapping.key: mapping.label for mapping in registry.entity(job.entity_type).mappings
-    }
+    labels = labels_of(job.entity_type)
+    labels.update({mapping.key: mapping.label for mapping in registry.entity(job.entity_type).mappings})
+    for name, value in _external_ids(one.file_row).items():
+        yield Decision(key=name, sentence=f"{labels[name]} set to {_quote(value)} by the import of {where}.", **common)
     for key, before in one.touched_before.items():
         after = stored_field_values(one.target, before)
         old, new = _display_values(before), _display_values(after)
         yield Decision(
             key=key,
-            sentence=f"{labels.get(key, key)} set to {_quote(new)} (was {_quote(old)}) by the import of {where}.",
+            sentence=f"{labels[key]} set to {_quote(new)} (was {_quote(old)}) by the import of {where}.",
             values={"before": old, "after": new, "raw_before": before, "raw_after": after},
             **common,
         )
@@ -153,196 +167,160 @@ WRITE_BATCH = 500
 
 def write_batch(job: ImportJob) -> int:
     """Write the next rows in the caller's transaction; return how many were decided, 0 when none is left."""
-    create_organizations(job)
     waiting = job.rows.filter(outcome__in=(RowOutcome.NEW, RowOutcome.CHANGED), result=Result.WAITING)
     rows = list(waiting.order_by("number")[:WRITE_BATCH])
-    # A reference to an organization that was to be created gets the id that it has now.
-    made: Mapping[str, str] = job.options.get("made", {})
-    for row in rows:
-        for name, raw in row.after.items():
-            if isinstance(raw, dict) and raw["id"] in made:
-                row.after[name] = raw | {"id": made[raw["id"]]}
     if rows:
-        _WriteBatch(job, rows).write()
+        _write_rows(job, rows)
         update_many(rows, ["result", "note", "record_id"])
         transaction.on_commit(partial(notify.notify_board, job.entity_type), robust=True)
     return len(rows)
 
 
-def create_organizations(job: ImportJob) -> None:
-    """Create, once, the missing organizations that rows name; one that was created meanwhile is used."""
-    if not job.organizations or "made" in job.options:
+def _create_organizations(job: ImportJob, new: Mapping[str, str]) -> None:
+    """Create the missing organizations, {id: name}, that rows name."""
+    if not new:
         return
-    known = RecordMatcher("organization", "name", job.organizations.values())
-    ids: dict[str, str] = {}
-    new: list[SyncedModel] = []
-    for key, name in job.organizations.items():
-        existing = known.exact_matches(name) or known.near_matches(name)
-        if existing:
-            ids[key] = str(existing[0].pk)
-        else:
-            ids[key] = key
-            new.append(Organization(id=UUID(key), name=name))
-    Organization.objects.bulk_create(new)  # type: ignore[arg-type]
-    log_written(job, [WrittenRecord(one, None, {}, {}) for one in new])
-    job.options = job.options | {"made": ids, "organizations_made": [str(one.pk) for one in new]}
+    made: list[SyncedModel] = [Organization(id=UUID(key), name=name) for key, name in new.items()]
+    Organization.objects.bulk_create(made)  # type: ignore[arg-type]
+    log_written(job, [WrittenRecord(one, None, {}) for one in made])
+    job.options = job.options | {"organizations_made": [*job.options.get("organizations_made", []), *new]}
     job.save(update_fields=["options"])
     transaction.on_commit(partial(notify.notify_board, "organization"), robust=True)
 
 
-class _WriteBatch:
-    def __init__(self, job: ImportJob, rows: Sequence[ImportRow]) -> None:
-        self.job, self.rows = job, rows
-        self.entity_type = job.entity_type
-        self.model: Any = MODELS[job.entity_type]
-        self.labels = labels_of(job.entity_type)
-        self.existing_targets: set[str] = set()
-        self.matches: dict[int, set[Any]] = {}
+def _write_rows(job: ImportJob, rows: Sequence[ImportRow]) -> None:
+    """Decide each row under the records' locks, write, and log what was written."""
+    model: Any = registry.entity(job.entity_type).model
+    lock_sources(job.entity_type, {name.partition(":")[2] for row in rows for name in _external_ids(row)})
+    records = _lock_records(job.entity_type, rows)
+    queued = queued_records(job.entity_type, records)
+    resource = _plan_again(job, rows)
+    changed, created = [], []
+    for row in rows:
+        now = resource.planned[row.number]
+        if reason := _obstacle(job, row, now, records):
+            skip_row(row, reason)
+            now.after = {}
+        elif row.outcome == RowOutcome.NEW:
+            created.append(_apply(row, now, model()))
+        elif row.record_id:
+            changed.append(_apply(row, now, records[row.record_id]))
+    _create_organizations(job, resource.organizations)
 
-    def write(self) -> None:
-        """Decide each row under the records' locks, write, and log what was written."""
-        # Organizations before contacts, as saves and passes lock them: another order could deadlock.
-        if self.entity_type != "organization":
-            self.existing_targets = self._existing_targets()
-        ids = [row.record_id for row in self.rows if row.outcome == RowOutcome.CHANGED]
-        locked = self.model._default_manager.select_for_update(no_key=True, of=("self",)).filter(pk__in=ids)
-        records = {one.pk: one for one in locked.order_by("pk")}
-        if self.entity_type == "organization":
-            self.existing_targets = self._existing_targets()
-        queued = queued_records(self.entity_type, records)
-        self.matches = self._key_matches()
-        changed = [w for row in self._changed_rows() if (w := self._change(row, records.get(row.record_id)))]
-        created = [self._apply(row, self.model()) for row in self._new_rows() if not self._lacks_target(row)]
+    def update(some: Sequence[WrittenRecord]) -> None:
+        update_many([one.target for one in some], sorted({name for one in some for name in one.after}))
+        set_external_ids(job.entity_type, {one.target.pk: _external_ids(one.file_row, bare=True) for one in some})
 
-        def update(some: Sequence[WrittenRecord]) -> None:
-            update_many([one.target for one in some], sorted({name for one in some for name in one.after}))
+    def insert(some: Sequence[WrittenRecord]) -> None:
+        model._default_manager.bulk_create([one.target for one in some])
+        set_external_ids(job.entity_type, {one.target.pk: _external_ids(one.file_row, bare=True) for one in some})
 
-        def insert(some: Sequence[WrittenRecord]) -> None:
-            self.model._default_manager.bulk_create([one.target for one in some])
-
-        written = [*self._store(changed, update), *self._store(created, insert)]
-        log_written(self.job, written, queued=queued)
-
-    def _key_matches(self) -> dict[int, set[Any]]:
-        """Return which records the key of each row without an NPD ID fits now, by the row's number."""
-        field, columns = registry.entity(self.entity_type).match_key, self.job.options.get("fields", [])
-        keys = {
-            row.number: text
-            for row in self._changed_rows()
-            if not _cell(row, columns, NPD_ID) and (text := _cell(row, columns, field))
-        }
-        known = RecordMatcher(self.entity_type, field, keys.values())
-        return {number: {one.pk for one in known.exact_matches(text)} for number, text in keys.items()}
-
-    def _changed_rows(self) -> Iterable[ImportRow]:
-        return (row for row in self.rows if row.outcome == RowOutcome.CHANGED)
-
-    def _new_rows(self) -> Iterable[ImportRow]:
-        """Return the rows whose record nobody has created meanwhile."""
-        rows = [row for row in self.rows if row.outcome == RowOutcome.NEW]
-        field = registry.entity(self.entity_type).match_key
-        for name in dict.fromkeys((field, "name")):
-            with_value = [row for row in rows if row.after.get(name) and (name == field or not row.after.get(field))]
-            known = RecordMatcher(self.entity_type, name, [str(row.after[name]) for row in with_value])
-            matches = {row.number: {one.pk for one in known.near_matches(str(row.after[name]))} for row in with_value}
-            # Records that earlier rows of this file created: the preview took them for different people.
-            found = {pk for pks in matches.values() for pk in pks}
-            earlier = self.job.rows.filter(outcome=RowOutcome.NEW, result=Result.WRITTEN, record_id__in=list(found))
-            created_here = set(earlier.values_list("record_id", flat=True)) if found else set()
-            for row in with_value:
-                if matches[row.number] - created_here:
-                    skip_row(
-                        row,
-                        f"A {self.entity_type} with this {self.labels[name].lower()} was made since the preview. "
-                        "Import the row again to change that one.",
-                    )
-        return [row for row in rows if row.result == Result.WAITING]
-
-    def _existing_targets(self) -> set[str]:
-        """Return the ids of related records that still exist."""
-        found: set[str] = set()
-        for name in FIELDS[self.entity_type]:
-            field = self.model._meta.get_field(name)
-            if field.is_relation:
-                ids = {raw["id"] for row in self.rows if isinstance(raw := row.after.get(name), dict)}
-                # Locked, so that none is deleted before the row that points at it is written.
-                existing = field.related_model._default_manager.select_for_update(no_key=True).filter(pk__in=ids)
-                found |= {str(pk) for pk in existing.order_by("pk").values_list("pk", flat=True)}
-        return found
-
-    def _lacks_target(self, row: ImportRow) -> bool:
-        for name, raw in row.after.items():
-            if isinstance(raw, dict) and raw["id"] not in self.existing_targets:
-                skip_row(
-                    row, f"{self.labels[name]} “{raw['name']}” was deleted since the preview. Import the row again."
-                )
-                return True
-        return False
-
-    def _change(self, row: ImportRow, target: SyncedModel | None) -> WrittenRecord | None:
-        if target is None:
-            skip_row(
-                row, f"The {self.entity_type} was deleted since the preview. Import the row again to create it again."
-            )
-            return None
-        if self._lacks_target(row):
-            return None
-        # A row found by its key must be found by it again, and only this record.
-        if self.matches.get(row.number, {target.pk}) != {target.pk}:
-            key = self.labels[registry.entity(self.entity_type).match_key].lower()
-            skip_row(
-                row,
-                f"The {key} by which it was found was changed since the preview, here or at another "
-                f"{self.entity_type}. "
-                "Import the row again.",
-            )
-            return None
-        if still_holds(target, row.after):
-            skip_row(row, "It says so already: somebody made the same change since the preview.")
-            return None
-        # Only what was shown is written: a record that was edited since the preview is left alone as a whole.
-        changed = [name for name in row.before if not still_holds(target, {name: row.before[name]})]
-        if changed:
-            now = {name: getattr(target, name) for name in changed}
-            texts = {name: display_value(raw if isinstance(raw, list) else str(raw or "")) for name, raw in now.items()}
-            current = "; ".join(f"{self.labels[name]} is now “{text}”" for name, text in texts.items())
-            skip_row(
-                row, f"It was changed since the preview: {current}. Nothing of this row was written. Import it again."
-            )
-            return None
-        return self._apply(row, target)
-
-    def _apply(self, row: ImportRow, target: SyncedModel) -> WrittenRecord:
-        written = WrittenRecord(target, row, row.before, row.after)
-        written.keep_before()
-        for name, value in update_values(self.model, row.after).items():
-            setattr(target, name, value)
-        return written
-
-    def _store(self, written: Sequence[WrittenRecord], write: Any) -> list[WrittenRecord]:
-        # Written together; where the database rejects one, one by one, so that one bad row stops no other.
-        if not written:
-            return []
-        try:
-            with transaction.atomic():
-                write(written)
-        except OperationalError:  # a lock, or the connection: no row is to blame
-            raise
-        except DatabaseError as error:
-            if len(written) > 1:
-                return [stored for one in written for stored in self._store([one], write)]
-            reason = str(error).strip().splitlines()[0]
-            skip_row(written[0].file_row, f"NPD's database rejected it: {reason}. Correct the row and import it again.")
-            return []
-        for one in written:
-            one.file_row.result, one.file_row.record_id = Result.WRITTEN, one.target.pk
-        return list(written)
+    written = [*_store(changed, update), *_store(created, insert)]
+    log_written(job, written, queued=queued)
 
 
-def _cell(row: ImportRow, columns: Sequence[str], field: str) -> str:
-    """Return what a row has in the column that is read as this field; empty where there is none."""
-    position = columns.index(field) if field in columns else len(row.cells)
-    return str(row.cells[position]) if position < len(row.cells) else ""
+def _external_ids(row: ImportRow, *, bare: bool = False) -> dict[str, str]:
+    """Return the external ids that a row gives, by field; `bare`: by source."""
+    given = {name: str(raw) for name, raw in row.after.items() if name.startswith(f"{EXTERNAL_ID}:")}
+    return {name.partition(":")[2]: value for name, value in given.items()} if bare else given
+
+
+def _lock_records(entity_type: str, rows: Sequence[ImportRow]) -> dict[UUID, SyncedModel]:
+    """Lock the records to be changed, and those that rows point at; return the former."""
+    wanted = {entity_type: {row.record_id for row in rows if row.outcome == RowOutcome.CHANGED}}
+    targets: dict[str, set[Any]] = {}
+    for one in registry.own_relations(registry.entity(entity_type).model):
+        ids = {raw["id"] for row in rows if isinstance(raw := row.after.get(one.name), dict)}
+        targets.setdefault(registry.target_of(one).entity_type(), set()).update(ids)
+    found: dict[str, dict[UUID, SyncedModel]] = {}
+    # Organizations before contacts, as saves and passes lock them: another order could deadlock.
+    for kind in sorted({*wanted, *targets}, reverse=True):
+        model: Any = registry.entity(kind).model
+        locked = model._default_manager.select_for_update(no_key=True, of=("self",)).order_by("pk")
+        found[kind] = {one.pk: one for one in locked.filter(pk__in=wanted.get(kind, set()) | targets.get(kind, set()))}
+    return found[entity_type]
+
+
+def _plan_again(job: ImportJob, rows: Sequence[ImportRow]) -> RecordResource:
+    """Return what the rows would write now."""
+    titles = [title for title, _label in job.columns]
+    fields = zip(titles, job.options["fields"], job.columns, strict=True)
+    columns = [FileColumn(at, title, name, label) for at, (title, name, (_, label)) in enumerate(fields)]
+    options = ImportOptions(job.options["clear_empty"], job.options["make_organizations"])
+    table = FileTable(titles, [FileRow(row.number, row.cells) for row in rows], {})
+    # Records that earlier rows of this file created: the preview took them for different people.
+    own = job.rows.filter(outcome=RowOutcome.NEW, result=Result.WRITTEN, record_id__isnull=False).values("record_id")
+    make = resource_of(job.entity_type)
+    resource = make(job.entity_type, table, columns, options, apart=own, new_ids=job.organizations)
+    resource.plan()
+    return resource
+
+
+def _obstacle(job: ImportJob, row: ImportRow, now: PlannedRow, records: Mapping[UUID, SyncedModel]) -> str:
+    """Return why a row isn't written: what it would write now isn't what was shown. Empty where it is."""
+    labels, noun = labels_of(job.entity_type), job.entity_type
+    problems = " ".join(f"{label}: {what}" if label else what for label, what in now.problems)
+    moved = [name for name in row.before if not same_value(row.before[name], now.before.get(name))]
+    why = ""
+    if row.outcome == RowOutcome.NEW and (now.record is not None or now.outcome == RowOutcome.AMBIGUOUS):
+        why = f"A {noun} that it may be about was made since the preview. {problems or 'Import the row again.'}"
+    elif row.outcome == RowOutcome.CHANGED and row.record_id not in records:
+        why = f"The {noun} was deleted since the preview. Import the row again to create it again."
+    elif row.outcome == RowOutcome.CHANGED and (now.record is None or now.record.pk != row.record_id):
+        key = labels[registry.entity(noun).match_key].lower()
+        why = f"The {key} by which it was found was changed since the preview, or is another's too. Import it again."
+    elif problems:
+        why = f"Since the preview this became wrong: {problems}"
+    elif now.outcome == RowOutcome.UNCHANGED:
+        why = "It says so already: somebody made the same change since the preview."
+    elif moved:
+        current = "; ".join(f"{labels[name]} is now “{_value_now(now, name)}”" for name in moved)
+        why = f"It was changed since the preview: {current}. Nothing of this row was written. Import it again."
+    # What it would change now, but wasn't shown, is left alone: only what was shown is written.
+    elif not all(_was_shown(job, raw, now.after.get(name)) for name, raw in row.after.items()):
+        why = "It would write something else now than was shown. Import the row again."
+    return why
+
+
+def _was_shown(job: ImportJob, raw: Any, now: Any) -> bool:
+    if isinstance(raw, dict) and isinstance(now, dict) and raw["id"] in job.organizations:
+        # It was to be created, and may have been, by this import or by somebody else.
+        return match_key("organization", "name", raw["name"]) == match_key("organization", "name", now["name"])
+    return same_value(raw, now)
+
+
+def _value_now(now: PlannedRow, name: str) -> str:
+    assert now.record is not None
+    return display_value(now.before[name] if name in now.before else stored_field_values(now.record, [name])[name])
+
+
+def _apply(row: ImportRow, now: PlannedRow, target: SyncedModel) -> WrittenRecord:
+    values = {name: now.after[name] for name in row.after if not name.startswith(f"{EXTERNAL_ID}:")}
+    written = WrittenRecord(target, row, values)
+    written.keep_before()
+    for name, value in update_values(type(target), values).items():
+        setattr(target, name, value)
+    return written
+
+
+def _store(written: Sequence[WrittenRecord], write: Callable[[Sequence[WrittenRecord]], None]) -> list[WrittenRecord]:
+    # Written together; where the database rejects one, one by one, so that one bad row stops no other.
+    if not written:
+        return []
+    try:
+        with transaction.atomic():
+            write(written)
+    except OperationalError:  # a lock, or the connection: no row is to blame
+        raise
+    except (DatabaseError, Conflict) as error:
+        if len(written) > 1:
+            return [stored for one in written for stored in _store([one], write)]
+        reason = str(error).strip().splitlines()[0]
+        skip_row(written[0].file_row, f"NPD's database rejected it: {reason}. Correct the row and import it again.")
+        return []
+    for one in written:
+        one.file_row.result, one.file_row.record_id = Result.WRITTEN, one.target.pk
+    return list(written)
 
 
 def skip_row(row: ImportRow, reason: str) -> None:
@@ -376,7 +354,8 @@ class UndoPreview:
 def undo_preview(job: ImportJob) -> UndoPreview:
     """Return what undoing the import would do now."""
     decisions = _decisions_of(job)
-    forgotten = _pruned_fields(_written_rows(job, RowOutcome.CHANGED), decisions)
+    rows = list(_written_rows(job, RowOutcome.CHANGED))
+    forgotten, external = _pruned_fields(rows, decisions), _external_ids_to_remove(job, rows)
     steps = plan_decision_undo(decisions)
     undoable_steps = sum(1 for step in steps if not step.stale)
     created = [row.record_id for row in _written_rows(job, RowOutcome.NEW) if row.record_id]
@@ -385,7 +364,7 @@ def undo_preview(job: ImportJob) -> UndoPreview:
     deleted_with = set(created) if job.entity_type == "contact" else set()
     deletable_others = len(untouched_records("organization", others, deleted_with=deleted_with))
     return UndoPreview(
-        undoable_steps,
+        undoable_steps + sum(map(len, external.values())),
         len(steps) - undoable_steps,
         sum(map(len, forgotten.values())),
         deletable + deletable_others,
@@ -419,7 +398,7 @@ def untouched_records(entity_type: str, ids: Iterable[UUID], *, deleted_with: It
 
     `deleted_with` are records that are deleted together with them, and so keep none of them.
     """
-    model: Any = MODELS[entity_type]
+    model: Any = registry.entity(entity_type).model
     wanted = list(ids)
     if not wanted:
         return []
@@ -451,8 +430,18 @@ def _pruned_fields(rows: Iterable[ImportRow], decisions: Iterable[Decision]) -> 
     recorded: dict[UUID | None, set[str]] = {}
     for move in decisions:
         recorded.setdefault(move.entity_id, set()).update(move.values.get("raw_before") or {})
-    found = {row.pk: [name for name in row.after if name not in recorded.get(row.record_id, ())] for row in rows}
+    found = {row.pk: [name for name in row.before if name not in recorded.get(row.record_id, ())] for row in rows}
     return {key: names for key, names in found.items() if names}
+
+
+def _external_ids_to_remove(job: ImportJob, rows: Iterable[ImportRow]) -> dict[UUID, dict[str, None]]:
+    """Return which external ids, by record and source, rows gave that the records still have."""
+    given = {row.record_id: ids for row in rows if row.record_id and (ids := _external_ids(row, bare=True))}
+    known = external_ids_of(job.entity_type, given) if given else {}
+    return {
+        pk: {source: None for source, value in ids.items() if known.get(pk, {}).get(source) == value}
+        for pk, ids in given.items()
+    }
 
 
 def _restore_values(job: ImportJob, rows: Sequence[ImportRow]) -> None:
@@ -461,6 +450,7 @@ def _restore_values(job: ImportJob, rows: Sequence[ImportRow]) -> None:
     kept: dict[UUID | None, list[str]] = {}
     for step in undone.left:
         kept.setdefault(step.decision.entity_id, []).append(f"{step.label}: {step.stale}")
+    set_external_ids(job.entity_type, _external_ids_to_remove(job, rows))
     pruned_fields, labels = _pruned_fields(rows, decisions), labels_of(job.entity_type)
     for row in rows:
         reasons = kept.get(row.record_id, [])
@@ -477,7 +467,7 @@ def _restore_values(job: ImportJob, rows: Sequence[ImportRow]) -> None:
 
 def _delete_untouched(job: ImportJob, entity_type: str, ids: Sequence[UUID]) -> set[UUID]:
     """Delete the untouched ones of these under their locks; return which were deleted."""
-    model: Any = MODELS[entity_type]
+    model: Any = registry.entity(entity_type).model
     # With the key's lock, for they are deleted: no row may begin to point at one between the check and that.
     locked = list(model._default_manager.select_for_update().filter(pk__in=ids).order_by("pk"))
     deletable = set(untouched_records(entity_type, [one.pk for one in locked]))

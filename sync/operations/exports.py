@@ -28,6 +28,8 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import process
 from sync.kernel.action_errors import Conflict
 from sync.models import Export, ExportFormat, ExportPart, ExportState
+from sync.operations import attempts
+from sync.operations.attempts import Attempt, Interrupted
 from sync.outbox.notify import send_task
 from sync.registry import visible_types
 
@@ -42,14 +44,8 @@ MAX_FINISHED = 5
 MAX_UNFINISHED = 3
 """Exports of one person that wait or are being written."""
 
-# A list at which three workers ended is the cause itself.
-ATTEMPTS = 3
-LEASE_SECONDS = 60
-"""So long after its last sign of life a worker counts as ended, and another one begins anew."""
-
 # A file is stored and sent part by part: never as a whole in a process's memory.
 PART_BYTES = 1_000_000
-PROGRESS_ROWS = 500
 XLSX_ROWS = 1_048_575
 """Rows below the titles that a sheet can have."""
 XLSX_CHARACTERS = 32_767
@@ -212,67 +208,42 @@ def write_exports() -> None:
         _attempt(export)
 
 
-def write_at_once(export: Export) -> None:
-    """Write a short one that was just asked for, while its person waits; one that a worker has by now is left to it."""
-    if Export.objects.filter(pk=export.pk, state=ExportState.WAITING).update(
-        state=ExportState.WRITING, attempts=1, moved_at=SyncNow()
-    ):
-        export.attempts = 1
-        _attempt(export)
-
-
 def _attempt(export: Export) -> None:
+    attempt = Attempt(export, ExportState.WRITING)
     try:
-        _write(export)
+        _write(export, attempt)
         # What the person has of this list already is kept, up to a number: files are large.
         finished = Export.objects.filter(owner=export.owner, model=export.model, state=ExportState.DONE)
         # By when they were done: a long one that shorter ones overtook is not deleted just then.
         surplus = finished.exclude(pk=export.pk).order_by("-moved_at").values_list("pk", flat=True)[MAX_FINISHED - 1 :]
         Export.objects.filter(pk__in=list(surplus)).delete()
-    except _Interrupted:
-        # No fault of the list: the attempt doesn't count, and the next worker begins anew.
-        _mine(export).update(attempts=export.attempts - 1, state=ExportState.WAITING, rows=0)
+    except Interrupted:
+        # The next worker begins from its first row.
+        attempt.give_back(state=ExportState.WAITING, rows=0)
     except SoftTimeLimitExceeded:
         raise
     except PermissionDenied:
-        _mine(export).update(state=ExportState.FAILED, problem="You may not export this list any more.")
+        attempt.row.update(state=ExportState.FAILED, problem="You may not export this list any more.")
     except Exception as error:  # an unknown error of one list must not stop those behind it
         log.exception("an export could not be written", export=str(export.pk), attempts=export.attempts)
-        _mine(export).update(problem=type(error).__name__)
+        attempt.row.update(problem=type(error).__name__)
 
 
 def _claim() -> Export | None:
-    """Claim an export that nobody writes, for one more attempt; those with all attempts used are given up."""
-    silent = Q(state=ExportState.WRITING, moved_at__lt=sync_now() - timedelta(seconds=LEASE_SECONDS))
-    with transaction.atomic():
-        due = Export.objects.select_for_update(skip_locked=True, of=("self",)).select_related("owner")
-        due = due.filter(Q(state=ExportState.WAITING) | silent).order_by("made_at")
-        while (export := due.first()) is not None and export.attempts >= ATTEMPTS:
-            export.state = ExportState.FAILED
-            export.save(update_fields=["state"])
-        if export is not None:
-            export.attempts += 1
-            Export.objects.filter(pk=export.pk).update(
-                state=ExportState.WRITING, attempts=export.attempts, rows=0, moved_at=SyncNow()
-            )
-        return export
+    """Claim an export that nobody writes."""
+    due = Q(state=ExportState.WAITING) | Q(attempts.silent(), state=ExportState.WRITING)
+    waiting = Export.objects.select_related("owner").filter(due)
+    return attempts.claim(waiting, _give_up, state=ExportState.WRITING, rows=0)
 
 
-def _mine(export: Export) -> QuerySet[Export]:
-    """The export, as long as this attempt is the one that counts."""
-    return Export.objects.filter(pk=export.pk, state=ExportState.WRITING, attempts=export.attempts)
+def _give_up(export: Export) -> None:
+    export.state = ExportState.FAILED
+    export.save(update_fields=["state"])
 
 
-class _Interrupted(Exception):
-    """This worker is shutting down, or another one has begun with the export."""
-
-
-def _write(export: Export) -> None:
+def _write(export: Export, attempt: Attempt) -> None:
     def progress(rows: int) -> None:
-        if rows % PROGRESS_ROWS:
-            return
-        if process.is_shutting_down() or not _mine(export).update(rows=rows, moved_at=SyncNow()):
-            raise _Interrupted
+        attempt.tell(rows=rows)
 
     shown_types = sorted(visible_types(export.owner))
     table, written = _table_of(export), 0
@@ -293,13 +264,13 @@ def _write(export: Export) -> None:
         file.seek(0)
         with transaction.atomic():
             # A worker that was thought dead may come back: only whoever has the claim now replaces the parts.
-            if not _mine(export).select_for_update().exists():
-                raise _Interrupted
+            if not attempt.is_current():
+                raise Interrupted
             export.parts.all().delete()
             for number, content in enumerate(iter(lambda: file.read(PART_BYTES), b"")):
                 ExportPart.objects.create(export=export, number=number, content=content)
             done = {"rows": written, "size": size, "shown_types": shown_types}
-            _mine(export).update(state=ExportState.DONE, problem="", moved_at=SyncNow(), **done)
+            attempt.row.update(state=ExportState.DONE, problem="", moved_at=SyncNow(), **done)
 
 
 def _table_of(export: Export) -> ListTable:

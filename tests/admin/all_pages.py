@@ -21,8 +21,8 @@ from conflicts.models import SyncConflict
 from conflicts.rejections import answer_rejection
 from conflicts.tasks import carry_on_batches
 from npd.imports.import_jobs import confirm_import, read_import_now, run_all, upload
-from npd.imports.import_plan import ImportOptions
 from npd.imports.models import ImportJob
+from npd.imports.resources import ImportOptions
 from npd.models import Contact, Organization
 from sync.clock import sync_now
 from sync.kernel import periodic_jobs

@@ -26,8 +26,8 @@ from django.urls import reverse
 from django_celery_beat.models import PeriodicTask
 
 from npd.imports.import_jobs import confirm_import, read_import_now, run_all
-from npd.imports.import_plan import ImportOptions
 from npd.imports.models import ImportJob
+from npd.imports.resources import ImportOptions
 from npd.models import Contact, Organization
 from sync.clock import sync_now
 from sync.kernel import periodic_jobs

@@ -12,8 +12,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from npd.imports.import_jobs import confirm_import, read_import_now, run_all
-from npd.imports.import_plan import ImportOptions
 from npd.imports.models import ImportJob
+from npd.imports.resources import ImportOptions
 from sync.outbox import notify
 
 

@@ -14,9 +14,9 @@ from django.contrib.auth.models import User
 from npd.imports.files import ImportFileError
 from npd.imports.files.reader import unescape_formula
 from npd.imports.import_jobs import read_import_now
-from npd.imports.import_plan import ImportOptions
 from npd.imports.messages import rejection_of_error
 from npd.imports.models import ImportJob
+from npd.imports.resources import ImportOptions
 from npd.models import Contact
 from sync.operations.exports import escape_formula
 from tests.importing.conftest import offered, outcomes, said

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from npd.imports.files import ImportFileError
 from npd.imports.files.reader import MAX_TITLE, unescape_formula
 from npd.imports.import_jobs import MAX_WAITING, clean_file_name, run_all, upload
-from npd.imports.import_plan import ImportOptions
 from npd.imports.models import ImportFile, ImportJob
+from npd.imports.resources import ImportOptions
 from npd.models import Contact, Organization
 from sync.clock import sync_now
 from sync.operations.exports import escape_formula

@@ -13,6 +13,7 @@ from django.db import connection
 
 from npd.imports.import_jobs import run_all
 from npd.models import Contact
+from sync.records.external_ids import set_external_ids
 
 if TYPE_CHECKING:
     pass
@@ -38,21 +39,31 @@ def a_worker() -> Iterator[None]:
     worker.join()
 
 
-def test_a_file_is_imported_with_the_keyboard_and_the_page_follows_by_itself(open_page: Any, tmp_path: Path) -> None:
+def test_a_file_is_previewed_imported_and_undone_with_the_keyboard(open_page: Any, tmp_path: Path) -> None:
+    ann = Contact.objects.create(name="Ann", email="ann@x.org")
+    set_external_ids("contact", {ann.pk: {"crm": "1"}})
     file = tmp_path / "people.csv"
-    file.write_text("Name,Email\nAnn,ann@x.org\nBob,bob@x.org\n")
+    file.write_text("External ID (crm),Name,Email\n1,Anne,\n2,Bob,bob@x.org\n3,Eve,no address\n")
     page, errors = open_page(390, "light")
     page.goto("/admin/npd/contact/import/")
     page.get_by_label("File", exact=True).set_input_files(file)
     page.get_by_role("button", name="Preview").press("Enter")
     page.get_by_text("The file waits for a worker to read it.").wait_for()
     with a_worker():
-        page.get_by_role("button", name="Import 2 rows").press("Enter")
+        page.get_by_text("becomes Anne").wait_for()
+    page.get_by_role("link", name="Download 1 row not imported (CSV)").wait_for()
+    page.get_by_role("button", name="Import 2 rows").press("Enter")
     page.get_by_text("0 of 2 rows").wait_for()
-    assert not Contact.objects.exists()
+    assert list(Contact.objects.values_list("name", flat=True)) == ["Ann"]
     with a_worker():
         page.get_by_text("2 rows were written.").wait_for()
-    assert set(Contact.objects.values_list("name", flat=True)) == {"Ann", "Bob"}
+    assert set(Contact.objects.values_list("name", flat=True)) == {"Anne", "Bob"}
+    page.get_by_role("link", name="Undo…").press("Enter")
+    page.get_by_text("1 record that the import created is deleted.").wait_for()
+    page.get_by_role("button", name="Undo it and delete 1 record").press("Enter")
+    with a_worker():
+        page.get_by_text("2 rows were undone.").wait_for()
+    assert list(Contact.objects.values_list("name", flat=True)) == ["Ann"]
     assert not errors
 
 

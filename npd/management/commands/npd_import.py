@@ -13,11 +13,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from npd.imports.files import ImportFileError
 from npd.imports.import_jobs import confirm_import, discard_import, read_import_now, rows_to_write, run_import
-from npd.imports.import_lookup import MODELS, labels_of
-from npd.imports.import_plan import ImportOptions
 from npd.imports.messages import ENCODINGS, display_value, rejected_file, rejected_rows, rejection_of_error, row_reason
 from npd.imports.models import ImportJob, ImportState, Result, RowOutcome
+from npd.imports.resources import ImportOptions, labels_of
 from npd.management import user_named
+from sync import registry
 from sync.records.authors import actor_label
 
 SAMPLES = 10
@@ -35,7 +35,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path, help="the file, with titles in its first row")
-        parser.add_argument("--model", choices=list(MODELS), default="contact", help="what the rows are (contact)")
+        parser.add_argument(
+            "--model",
+            choices=sorted(spec.entity_type for spec in registry.entities()),
+            default="contact",
+            help="what the rows are (contact)",
+        )
         parser.add_argument("--yes", action="store_true", help="write without asking")
         parser.add_argument("--dry-run", action="store_true", help="print what it would do, and end")
         parser.add_argument("--clear-empty", action="store_true", help="an empty cell empties the field")

@@ -1,0 +1,430 @@
+"""What a file would write: the resource of django-import-export that every registered model has, and a plan made by it.
+
+Nothing is written here. A plan is made twice: to be shown, and under the records' locks, to see that it still holds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, NoReturn
+
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.db import models
+from import_export.fields import Field
+from import_export.resources import ModelResource, modelresource_factory
+from import_export.results import RowResult
+from import_export.widgets import Widget
+from tablib import Dataset
+
+from npd.imports.files import FileRow, FileTable, ImportFileError
+from npd.imports.files.reader import plain_title
+from npd.imports.matching import (
+    AMBIGUOUS,
+    EXTERNAL_ID,
+    NPD_ID,
+    NUMBER,
+    RecordLoader,
+    RelatedWidget,
+    external_field,
+    external_names,
+)
+from npd.imports.messages import broken_cell_text
+from npd.imports.models import RowOutcome
+from sync import registry
+from sync.choices import SyncDirection
+from sync.models import SyncedModel
+from sync.reconcile.field_values import BoardContext, canonical_value, field_of, stored_field_values, stored_values
+
+_TITLE_ALIASES: Mapping[str, tuple[str, ...]] = {
+    NPD_ID: ("NPD ID", "id"),
+    "name": ("full name", "contact name", "contact", "organization name", "company name", "account name"),
+    "email": ("email address", "mail", "email 1"),
+    "organization": ("organisation", "company", "account", "employer"),
+    "role_title": ("job title", "title", "position", "function"),
+    "phone": ("phone number", "telephone", "tel", "mobile", "mobile phone", "business phone"),
+    "notes": ("note", "comments", "comment", "remarks"),
+    "aliases": ("alias", "other names", "also known as"),
+    "billing_contact": ("billing", "invoice contact"),
+    "address_street": ("street address", "address", "address line 1"),
+    "address_city": ("town",),
+    "address_state": ("region", "province", "county", "state/region"),
+    "address_zip": ("zip", "postal code", "postcode", "zip/postal code"),
+    "address_country": ("country/region",),
+    "inventory_url": ("inventory url", "url", "website", "web site"),
+}
+"""Titles that other programs give these fields; one that could mean two fields of a type is listed once."""
+
+
+# --- columns ---
+
+
+@dataclass(frozen=True)
+class FileColumn:
+    """One column of a file: its position, title, and the field it is read into; without one it is ignored."""
+
+    position: int
+    title: str
+    field: str = ""
+    label: str = ""
+
+
+class Labels(dict[str, str]):
+    """The label of each field that can be imported, that of external ids of any source too."""
+
+    def __missing__(self, name: str) -> str:
+        return f"External ID ({name.partition(':')[2]})"
+
+
+def labels_of(entity_type: str) -> Labels:
+    """Return the labels by field."""
+    own = registry.own_fields(registry.entity(entity_type).model)
+    labels = {one.name: str(one.verbose_name) for one in own}
+    labels = {name: text[:1].upper() + text[1:] for name, text in labels.items()}
+    return Labels({NPD_ID: "NPD ID", EXTERNAL_ID: "External ID"} | labels)
+
+
+def titles_of(entity_type: str) -> dict[str, str]:
+    """Return the field for each known title, in plain form: ours, the board's columns', usual ones."""
+    found: dict[str, str] = {}
+    for name, label in labels_of(entity_type).items():
+        for title in (name, label, *_TITLE_ALIASES.get(name, ())):
+            found.setdefault(plain_title(title), name)
+    for mapping in registry.entity(entity_type).mappings:
+        if len(mapping.fields) == 1:
+            found.setdefault(plain_title(mapping.label), mapping.fields[0])
+    return found
+
+
+def known_titles() -> set[str]:
+    """Return the titles that any type has a field for, in their plain form."""
+    return {title for spec in registry.entities() for title in titles_of(spec.entity_type)}
+
+
+def recognize_columns(entity_type: str, titles: Sequence[str], hidden: Collection[str] = ()) -> list[FileColumn]:
+    """Return each column's field; raises ImportFileError for a field twice, or none that identifies.
+
+    Columns of `hidden` fields are ignored: by trying names a person would learn of records that they may not see.
+    """
+    field_by_title, labels = titles_of(entity_type), labels_of(entity_type)
+    columns = []
+    for position, title in enumerate(titles):
+        name = field_by_title.get(plain_title(title), "") or external_field(title)
+        name = "" if name in hidden else name
+        columns.append(FileColumn(position, title, name, labels[name] if name else ""))
+    listed = ", ".join(labels.values())
+    fields = [column.field for column in columns if column.field]
+    if not fields:
+        raise ImportFileError("no_known_column", titles=listed)
+    if repeated := next((name for name in fields if fields.count(name) > 1), ""):
+        both = ", ".join(f"“{column.title}”" for column in columns if column.field == repeated)
+        raise ImportFileError("column_twice", field=labels[repeated], titles=both)
+    keys = [NPD_ID, EXTERNAL_ID, registry.entity(entity_type).match_key, "name"]
+    if not set(keys) & {name.partition(":")[0] for name in fields}:
+        wanted = ", ".join(dict.fromkeys(labels[key] for key in keys))
+        noun = str(registry.entity(entity_type).model._meta.verbose_name)
+        raise ImportFileError("no_key_column", type=noun, titles=wanted)
+    return columns
+
+
+# --- rows ---
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """A person's options: whether empty cells empty fields, and whether missing organizations are created."""
+
+    clear_empty: bool = False
+    make_organizations: bool = False
+
+
+@dataclass
+class PlannedRow:
+    """What a row comes to; see ImportRow for its parts."""
+
+    row: FileRow
+    texts: Mapping[str, str]
+    outcome: RowOutcome = RowOutcome.UNCHANGED
+    record: SyncedModel | None = None
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+
+    def reject(self, faults: ValidationError, labels: Mapping[str, str]) -> None:
+        """Let nothing be written for this row, with the reasons."""
+        by_field = getattr(faults, "error_dict", None) or {NON_FIELD_ERRORS: faults.error_list}
+        all_faults = [(name, one) for name, some in by_field.items() for one in some]
+        is_ambiguous = any(one.code == AMBIGUOUS for _name, one in all_faults)
+        self.outcome = RowOutcome.AMBIGUOUS if is_ambiguous else RowOutcome.INVALID
+        self.before, self.after = {}, {}
+        self.problems = [
+            ("" if name == NON_FIELD_ERRORS else labels[name], " ".join(one.messages)) for name, one in all_faults
+        ]
+
+
+class FieldWidget(Widget):  # type: ignore[misc]  # import_export has no types
+    """A cell as the model's own field reads it; what that can't read stays as it is, for its validation to say so.
+
+    The library's own widgets guess: “yes” is False to them, and 03/04/2026 the fourth of March.
+    """
+
+    def __init__(self, model_field: Any) -> None:
+        super().__init__()
+        self.field = model_field
+        # As an export writes them.
+        labels = model_field.flatchoices or ([(True, "yes"), (False, "no")] if _is_bool(model_field) else [])
+        self.values = {str(label).casefold(): value for value, label in labels}
+
+    def clean(self, value: str, row: Any = None, **kwargs: Any) -> Any:
+        """Return the cell's value."""
+        if isinstance(self.field, ArrayField):
+            return [part.strip() for part in value.replace("\n", ";").split(";") if part.strip()]
+        try:
+            return self.field.to_python(self.values.get(value.casefold(), value))
+        except ValidationError:
+            return value
+
+
+def _is_bool(model_field: Any) -> bool:
+    return isinstance(model_field, models.BooleanField)
+
+
+def _raise(error: Exception, *_: Any, **__: Any) -> NoReturn:
+    raise error
+
+
+class RecordResource(ModelResource):  # type: ignore[misc]
+    """The rows of a table as records of one registered model; `plan` says what they would write."""
+
+    class Meta:
+        instance_loader_class = RecordLoader
+        import_id_fields = ()  # the loader finds records by one of several
+        use_transactions = False  # nothing is written
+        use_bulk = True  # so there is no savepoint for each row
+        skip_diff = True  # of whole records; what changes is compared as the sync compares it
+
+    known_ids: Mapping[Any, Mapping[str, str]]
+    """The external ids of the records that the rows are about, as the loader found them."""
+
+    def __init__(
+        self,
+        entity_type: str,
+        table: FileTable,
+        columns: Sequence[FileColumn],
+        options: ImportOptions,
+        on_progress: Callable[[int], None] = lambda rows: None,
+        apart: Iterable[Any] = (),
+        new_ids: Mapping[str, str] | None = None,
+    ) -> None:
+        """`on_progress` is called, row by row, with how many are compared. Records `apart` count as not there.
+
+        `new_ids` are the organizations that an earlier plan would create, {id: name}.
+        """
+        super().__init__()
+        self.entity_type, self.options, self.on_progress, self.apart = entity_type, options, on_progress, apart
+        self.new_ids = new_ids or {}
+        self.columns, self.labels = columns, labels_of(entity_type)
+        link = registry.link_of(entity_type)
+        self.board = BoardContext.load(link) if link else None
+        read = {column.field: column.position for column in columns if column.field}
+        self.planned = {
+            row.number: PlannedRow(row, {name: _cell(row, at) for name, at in read.items()}) for row in table.rows
+        }
+        titles = [plain_title(title) for title in table.titles]
+        self.faults = {
+            number: faults
+            for number, one in self.planned.items()
+            if (faults := _shape_faults(one.row, titles, columns))
+        }
+        self.texts = {number: one.texts for number, one in self.planned.items() if number not in self.faults}
+        self.headers = [*read, NUMBER]
+
+    def plan(self) -> list[PlannedRow]:
+        """Return what each row would write, or what is wrong with it."""
+        rows = [(*one.texts.values(), number) for number, one in self.planned.items()]
+        found = self.import_data(Dataset(*rows, headers=self.headers)).rows
+        for planned, result in zip(self.planned.values(), found, strict=True):
+            if result.validation_error:
+                planned.reject(result.validation_error, self.labels)
+                if any(planned.texts.get(name) in widget.ambiguous for name, widget in self.relations.items()):
+                    planned.outcome = RowOutcome.AMBIGUOUS
+            else:
+                planned.outcome = _OUTCOMES[result.import_type]
+        return list(self.planned.values())
+
+    @property
+    def organizations(self) -> dict[str, str]:
+        """Return the organizations that the planned rows would create, {id: name}."""
+        wanted = {
+            str(raw["id"]) for one in self.planned.values() for raw in one.after.values() if isinstance(raw, dict)
+        }
+        made = {key: name for widget in self.relations.values() for key, name in widget.to_create.items()}
+        return {key: name for key, name in made.items() if key in wanted}
+
+    # --- what django-import-export asks, in its order ---
+
+    @classmethod
+    def get_error_result_class(cls) -> Any:
+        """An error that isn't about a row's values is no row's fault, and ends the plan."""
+        return _raise
+
+    def before_import(self, dataset: Any, **kwargs: Any) -> None:
+        """Find at once what the cells of relations name."""
+        self.relations: dict[str, RelatedWidget] = {}
+        for one in registry.own_relations(self._meta.model):
+            if one.name in dataset.headers:
+                target: str = registry.target_of(one).entity_type()
+                create = self.new_ids if self.options.make_organizations and target == "organization" else None
+                texts = [row[one.name] for row in self.texts.values()]
+                self.relations[one.name] = widget = RelatedWidget(target, texts, create_missing=create)
+                self.fields[one.name] = Field(one.name, one.name, widget)
+
+    def before_import_row(self, row: Any, **kwargs: Any) -> None:
+        """Stop at what is wrong with the row itself."""
+        self.on_progress(kwargs["row_number"] - 1)
+        if faults := self.faults.get(row[NUMBER]):
+            raise ValidationError(faults)
+
+    def after_init_instance(self, instance: SyncedModel, new: bool, row: Any, **kwargs: Any) -> None:
+        """Take the cells out of the row that say nothing, or what the record says already."""
+        self.current = planned = self.planned[row[NUMBER]]
+        planned.record = None if new else instance
+        for name in [name for name in self.fields if name in row]:
+            row[name] = row[name].replace("\r\n", "\n").replace("\r", "\n")
+            if not row[name]:
+                is_kept = not new and self.options.clear_empty
+            else:
+                is_kept = new or name in self.relations or not self._is_said(instance, name, row[name])
+            if not is_kept:
+                del row[name]
+        if not new:
+            planned.before = stored_field_values(instance, [name for name in self.fields if name in row])
+        self.was = {name: getattr(instance, _attname(instance, name)) for name in self.fields}
+
+    def _is_said(self, instance: SyncedModel, name: str, text: str) -> bool:
+        now = getattr(instance, name)
+        if not isinstance(now, str):
+            return False
+        return bool(
+            now == text or canonical_value(self.entity_type, name, now) == canonical_value(self.entity_type, name, text)
+        )
+
+    def skip_row(self, instance: SyncedModel, original: Any, row: Any, import_validation_errors: Any = None) -> bool:
+        """Whether there is nothing to write: the record says it already."""
+        planned, names = self.current, [name for name in self.fields if name in row]
+        after = stored_field_values(instance, names)
+        now = {name: getattr(instance, _attname(instance, name)) for name in names}
+        changed = [name for name in names if not planned.record or _said(now[name]) != _said(self.was[name])]
+        planned.before = {name: planned.before[name] for name in changed if planned.record}
+        planned.after = {name: after[name] for name in changed}
+        known = self.known_ids.get(instance.pk, {}) if planned.record else {}
+        for _field, (source, value) in external_names(planned.texts):
+            if known.get(source) != value:
+                planned.after[f"{EXTERNAL_ID}:{source}"] = value
+        return planned.record is not None and not import_validation_errors and not planned.after
+
+    def validate_instance(
+        self, instance: SyncedModel, import_validation_errors: Any = None, validate_unique: bool = True
+    ) -> None:
+        """Check what would be written by the model's own rules, and by those of the other system."""
+        planned, errors = self.current, dict(import_validation_errors or {})
+        changed = {name for name in planned.after if name in self.fields}
+        # Relations were checked when they were looked up.
+        checked = {*changed, *(() if planned.record else ("name",))} - {*self.relations, *errors}
+        exclude = {one.name for one in instance._meta.concrete_fields if one.name not in checked}
+        try:
+            # Each constraint would be a query a row. The database checks them when the row is written.
+            instance.full_clean(exclude=exclude, validate_unique=False, validate_constraints=False)
+        except ValidationError as refused:
+            for name, messages in refused.message_dict.items():
+                text, hint = planned.texts.get(name, ""), "Fill the cell."
+                if text:
+                    hint = f"The cell says “{text[:80]}”. Correct it and import the row again."
+                errors[name] = ValidationError(f"{' '.join(messages)} {hint}")
+        if not errors:
+            errors = self._refused_by_connector(instance, changed.difference(self.relations))
+        if errors:
+            raise ValidationError(errors)
+
+    def _refused_by_connector(self, instance: SyncedModel, names: set[str]) -> dict[str, Any]:
+        """Return what the other system would certainly refuse, by the reasons of its own connector."""
+        reasons = [
+            self.board.converter(mapping).rejection_reason(stored_values(instance, mapping))
+            for mapping in (self.board.mappings if self.board else ())
+            if self.board
+            and mapping.column_id
+            and mapping.direction not in _UNSENT
+            and names.intersection(mapping.fields)
+        ]
+        faults = [f"{reason}. Correct it and import the row again." for reason in reasons if reason]
+        return {NON_FIELD_ERRORS: ValidationError(faults)} if faults else {}
+
+    def save_instance(self, instance: SyncedModel, is_create: bool, row: Any, **kwargs: Any) -> None:
+        """Keep what would be written, as the model's rules have left it."""
+        own = [name for name in self.current.after if name in self.fields and name not in self.relations]
+        self.current.after |= stored_field_values(instance, own)
+
+
+_OUTCOMES = {
+    RowResult.IMPORT_TYPE_NEW: RowOutcome.NEW,
+    RowResult.IMPORT_TYPE_UPDATE: RowOutcome.CHANGED,
+    RowResult.IMPORT_TYPE_SKIP: RowOutcome.UNCHANGED,
+}
+_UNSENT = (SyncDirection.NONE, SyncDirection.MONDAY_TO_NPD)
+
+
+def same_value(raw: Any, other: Any) -> bool:
+    """Whether two raw values are the same; a related record may be called otherwise by now."""
+    if isinstance(raw, dict) and isinstance(other, dict):
+        return bool(raw["id"] == other["id"])
+    return bool(raw == other)
+
+
+@cache
+def resource_of(entity_type: str) -> type[RecordResource]:
+    """Return the resource of a registered model, with its own fields."""
+    model = registry.entity(entity_type).model
+    relations = {one.name for one in registry.own_relations(model)}
+    own = [one for one in registry.own_fields(model) if not one.is_relation or one.name in relations]
+    fields = {one.name: Field(one.name, one.name, FieldWidget(one)) for one in own}
+    made: type[RecordResource] = modelresource_factory(model, RecordResource, {"fields": list(fields)}, fields)
+    return made
+
+
+def _said(value: Any) -> Any:
+    """Return a value, None for each that is empty."""
+    return None if value in (None, "", []) else value
+
+
+def _attname(instance: SyncedModel, name: str) -> str:
+    return str(field_of(instance, name).attname)
+
+
+def counts_of(rows: Iterable[PlannedRow]) -> dict[str, int]:
+    """Return how many rows come to what."""
+    counted = Counter(str(planned.outcome.value) for planned in rows)
+    return {outcome: counted.get(outcome, 0) for outcome in RowOutcome.values}
+
+
+def _cell(row: FileRow, position: int) -> str:
+    return row.cells[position] if position < len(row.cells) else ""
+
+
+def _shape_faults(row: FileRow, titles: Sequence[str], columns: Sequence[FileColumn]) -> dict[str, Any]:
+    """Return what is wrong with a row before its values are looked at, by field."""
+    faults: dict[str, Any] = {}
+    if any(row.cells[len(titles) :]):
+        faults[NON_FIELD_ERRORS] = (
+            f"The row has more cells ({len(row.cells)}) than there are titles ({len(titles)}). Probably a value holds "
+            "the separator: put it into quotation marks."
+        )
+    # No further than it fits: to bring a row into plain form takes long.
+    elif len(row.cells) == len(titles) and all(plain_title(c) == t for c, t in zip(row.cells, titles, strict=True)):
+        faults[NON_FIELD_ERRORS] = "The row repeats the titles. Remove it."
+    for column in columns:
+        if column.field and column.position in row.problems:
+            faults[column.field] = broken_cell_text(row.number, column.position, row.problems[column.position])
+    return faults
