@@ -72,7 +72,7 @@ def screen_url(pk: UUID | None) -> str:
 
 def rejection_url(field_ref: FieldRef | None) -> str:
     """The address of the screen of a rejected value; empty without one."""
-    return reverse(f"{URL_NAME}_refused_screen", args=field_ref) if field_ref else ""
+    return reverse(f"{URL_NAME}_rejected_screen", args=field_ref) if field_ref else ""
 
 
 def case_url(case: CaseRef | None) -> str:
@@ -362,7 +362,7 @@ class RejectedCase:
             "two_sides": True,
             "field": self.rejection.field.label,
             "tags": [(REFUSED, "cfl-warn") if self.is_waiting else tag],
-            "list_url": reverse(f"{URL_NAME}_refused"),
+            "list_url": reverse(f"{URL_NAME}_rejected"),
             "reason": admin_base.with_request_id(self.rejection.reason),
             "kept_by": kept_by,
             "done": None if self.is_waiting else own,
@@ -405,7 +405,7 @@ def _answer_strip(
             str(rejection.record) if rejection else ConflictContext(*field_ref[:2], mappings).name,
         ),
         rejection_url(field_ref),
-        "_refused",
+        "_rejected",
         decision.pk,
         rejections.rejection_progress(decision, rejection, with_delay=False),
         may_undo=may_undo and rejections.can_undo(decision, rejection),
