@@ -33,7 +33,7 @@ from django.urls import reverse
 
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
+from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt, encrypted_anew
 from sync.operations.notifications import message_id
 from sync.operations.notifications.letters import Letter, Outcome, person_letter, send_email
 from sync.records.authors import log_kind_action
@@ -79,6 +79,14 @@ class Locked(WrongCode):
 
 class KeyLost(Exception):
     """The app's key can't be read, as ENCRYPTION_KEY was changed: only recovery codes are accepted."""
+
+
+def encrypt_anew(**kwargs: Any) -> None:
+    """Encrypt the apps' keys with the key of now, so that an older one can go."""
+    for app in Authenticator.objects.filter(type=APP):
+        if sealed := encrypted_anew(app.data["secret"]):
+            # Where somebody is signing in just now, the next night does it.
+            Authenticator.objects.filter(pk=app.pk, data=app.data).update(data={**app.data, "secret": sealed})
 
 
 def has_second_factor(user: Any) -> bool:

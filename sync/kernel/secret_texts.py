@@ -35,13 +35,20 @@ def decrypt(stored: str) -> str:
     return _decrypted(stored, tuple(settings.ENCRYPTION_KEYS))
 
 
-def is_current(stored: str) -> bool:
-    """Whether the key of now made it, so that older keys may be taken out of the settings."""
+def encrypted_anew(stored: str) -> str | None:
+    """The same by the key of now where an older one made it, so that the older can go; None where none has to, or can.
+
+    That is so of what the key of now made, and of what no key of now opens.
+    """
+    keys = tuple(settings.ENCRYPTION_KEYS)
     try:
-        _decrypted(stored, tuple(settings.ENCRYPTION_KEYS[:1]))
+        _decrypted(stored, keys[:1])
     except KeyChanged:
-        return False
-    return True
+        try:
+            return encrypt(_decrypted(stored, keys))
+        except KeyChanged:
+            pass
+    return None
 
 
 # Pure, so that a cache can't be stale: every call of Monday reads its token, and a key takes a millisecond to derive.

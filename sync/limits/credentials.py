@@ -27,7 +27,7 @@ from sync.connectors.base.connector import OAuthApp, OAuthGrant
 from sync.connectors.base.errors import AuthorizationRejected, ConnectorError
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.kernel.messages import TOKEN_SENTENCES, TokenProblem
-from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt, is_current
+from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.models import MondayAccount, StoredSecret
 from sync.registry import is_sandbox, monday_web_url
 
@@ -406,12 +406,3 @@ def _refresh_if_due() -> None:
         # Where a person disconnected meanwhile, these are nobody's; where one connected again, theirs stand.
         problem = _revoke(grant) if present is None else ""
         log.info("token refreshed", used=is_wanted, not_revoked=problem)
-
-
-def reseal() -> int:
-    """Encrypt with the key of now what an older key made; return how many, so that the older one can go."""
-    changed = 0
-    for row in StoredSecret.objects.all():
-        if not is_current(row.sealed) and (text := _decrypted(row)):
-            changed += StoredSecret.objects.filter(name=row.name, sealed=row.sealed).update(sealed=encrypt(text))
-    return changed

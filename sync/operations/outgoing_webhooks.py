@@ -10,7 +10,6 @@ from __future__ import annotations
 import secrets
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -21,7 +20,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel.action_errors import ActionError, Conflict, NotAllowed
 from sync.kernel.db import brief_transaction
 from sync.kernel.outgoing_calls import AddressError, check_address
-from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt, is_current
+from sync.kernel.secret_texts import decrypt, encrypt
 from sync.models import DeliveryState, DisabledCode, FeedEvent, WebhookDelivery, WebhookEndpoint
 from sync.operations.event_feed import feed_sight, place_events
 from sync.outbox.notify import send_task
@@ -130,20 +129,10 @@ def signing_secrets(endpoint: WebhookEndpoint, now: Any) -> list[str]:
     return found
 
 
-def reseal_webhook_secrets() -> int:
-    """Forget secrets whose grace is over, and encrypt the others with the key of now; return how many that was."""
+def forget_replaced_secrets() -> None:
+    """Those whose grace is over."""
     over = WebhookEndpoint.objects.filter(previous_until__lte=SyncNow())
     over.update(previous_secret="", previous_until=None)
-    changed = 0
-    for row in WebhookEndpoint.objects.only("secret", "previous_secret"):
-        for name in ("secret", "previous_secret"):
-            stored = getattr(row, name)
-            if stored and not is_current(stored):
-                with suppress(KeyChanged):
-                    sealed = encrypt(decrypt(stored))
-                    # Where it was rotated meanwhile, the new one stands.
-                    changed += WebhookEndpoint.objects.filter(pk=row.pk, **{name: stored}).update(**{name: sealed})
-    return changed
 
 
 # What a person sends.

@@ -8,21 +8,32 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import connection
+from django.db import connection, models
+from django.dispatch import Signal
 from pghistory.core import event_models
 
 from sync import registry
 from sync.kernel import process
 from sync.kernel.counters import HOURLY_DAYS
-from sync.limits import credentials
+from sync.kernel.secret_texts import encrypted_anew
+from sync.models import NotificationReceiver, StoredSecret, WebhookEndpoint
 from sync.operations.event_feed import place_events
-from sync.operations.notifications import reseal_addresses
-from sync.operations.outgoing_webhooks import reseal_webhook_secrets
+from sync.operations.outgoing_webhooks import forget_replaced_secrets
 from sync.records.approvals import OPEN_REQUEST_STATES
 from sync.records.item_links import EXCLUDED_KIND
 from sync.records.tombstones import prunable_tombstones, prune_tombstones
 
 log = structlog.get_logger(__name__)
+
+pruning = Signal()
+"""Sent in each run, not in a dry one: who keeps secrets and old rows elsewhere does the same with them."""
+
+_ENCRYPTED: tuple[tuple[type[models.Model], str], ...] = (
+    (StoredSecret, "sealed"),
+    (NotificationReceiver, "address"),
+    (WebhookEndpoint, "secret"),
+    (WebhookEndpoint, "previous_secret"),
+)
 
 BATCH_SIZE = 1_000
 """Rows per transaction: few enough that nobody waits long for its locks."""
@@ -86,9 +97,9 @@ def prune(*, dry_run: bool = False, progress: Callable[[PruneResult], None] | No
     """Delete what is old enough, or only count it; `progress` is called with each kind when it is done."""
     found = []
     if not dry_run:
-        credentials.reseal()  # what an old key encrypted is old, too
-        reseal_addresses()
-        reseal_webhook_secrets()
+        forget_replaced_secrets()
+        encrypt_anew()
+        pruning.send(None)
     place_events()  # events are deleted, and counted, by their places, which nobody gave where nobody follows
     for rule in retention_rules():
         found.append(PruneResult(rule.name, count_rows(rule) if dry_run else delete_rows(rule)))
@@ -101,6 +112,18 @@ def prune(*, dry_run: bool = False, progress: Callable[[PruneResult], None] | No
     if not dry_run:
         log.info("pruned", **{one.name.lower().replace(" ", "_"): one.rows for one in found})
     return found
+
+
+def encrypt_anew() -> int:
+    """Encrypt with the key of now what an older key made; return how many, so that the older one can go."""
+    changed = 0
+    for model, column in _ENCRYPTED:
+        rows = model._default_manager
+        for key, stored in rows.exclude(**{column: ""}).values_list("pk", column):
+            if sealed := encrypted_anew(stored):
+                # Where somebody entered another one meanwhile, theirs stands.
+                changed += rows.filter(pk=key, **{column: stored}).update(**{column: sealed})
+    return changed
 
 
 def retention_rules() -> list[RetentionRule]:

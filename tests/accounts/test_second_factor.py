@@ -439,6 +439,19 @@ def test_a_key_that_one_session_was_shown_is_never_that_of_another(ada: User) ->
     assert key_of(ada) == key
 
 
+def test_a_former_encryption_key_can_go_after_a_night_and_the_app_still_signs_in(ada: User, settings: Any) -> None:
+    settings.ENCRYPTION_KEYS = ["old"]
+    enrolled(ada)
+    ended = Client()
+    ended.force_login(ada)
+    Session.objects.filter(pk=ended.session.session_key).update(expire_date=sync_now() - timedelta(days=2))
+    settings.ENCRYPTION_KEYS = ["new", "old"]
+    call_command("sync_prune", verbosity=0)
+    settings.ENCRYPTION_KEYS = ["new"]
+    assert with_password().post(CODE, {"code": code_of(ada)}).status_code == 302
+    assert not Session.objects.filter(pk=ended.session.session_key).exists()
+
+
 def test_after_the_encryption_key_was_lost_a_recovery_code_and_a_new_set_up_work(ada: User, settings: Any) -> None:
     codes = enrolled(ada)
     begun = Client()

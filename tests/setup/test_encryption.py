@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 
-from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt, is_current
+from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt, encrypted_anew
 
 OLD, NEW = "an-old-key-0123456789", "a-new-key-0123456789"
 
@@ -28,8 +28,12 @@ def test_an_older_key_still_opens_and_the_first_one_encrypts(settings: Any) -> N
     stored = encrypt("text")
     settings.ENCRYPTION_KEYS = [NEW, OLD]
     assert decrypt(stored) == "text"
-    assert not is_current(stored)
-    assert is_current(encrypt("text"))
+    anew = encrypted_anew(stored)
+    assert anew is not None
+    assert encrypted_anew(anew) is None
+    settings.ENCRYPTION_KEYS = [NEW]
+    assert decrypt(anew) == "text"
+    assert encrypted_anew(stored) is None
 
 
 @pytest.mark.parametrize("stored", ["", "no cipher", "gAAAA", "ключ"])

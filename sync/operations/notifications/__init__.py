@@ -11,7 +11,6 @@ import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,7 +26,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from sync.clock import sync_now
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.kernel.outgoing_calls import TOO_SLOW
-from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt, is_current
+from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.limits.credentials import conceal
 from sync.models import Incident, Notification, NotificationReceiver
 from sync.models.followers import Alarm, Frequency, Medium
@@ -348,18 +347,6 @@ def _choose_one(row: NotificationReceiver, choice: Choice, now: datetime) -> Non
     if choice.address or row.stopped_at or row.frequency == Frequency.OFF:
         wanted |= _WELL
     NotificationReceiver.objects.update_or_create(user=row.user, medium=row.medium, defaults=wanted)
-
-
-def reseal_addresses() -> int:
-    """Encrypt with the key of now what an older key made; return how many, so that the older one can go."""
-    changed = 0
-    for row in NotificationReceiver.objects.exclude(address="").only("address"):
-        if not is_current(row.address):
-            with suppress(KeyChanged):
-                sealed = encrypt(decrypt(row.address))
-                # Where somebody entered another one meanwhile, theirs stands.
-                changed += NotificationReceiver.objects.filter(pk=row.pk, address=row.address).update(address=sealed)
-    return changed
 
 
 def address_host(receiver: NotificationReceiver) -> str:
