@@ -163,7 +163,7 @@ def test_conflicts_are_told_by_field_and_the_button_opens_the_oldest(browser_of_
     SyncConflict.objects.filter(pk=first.pk).update(detected_at=sync_now() - timedelta(days=2))
     _, chosen = states.conflicting("Chosen", "5201", "email")
     SyncConflict.objects.filter(pk=chosen.pk).update(
-        choice={"fields": {"email": {"choose": "npd"}}, "by": None}, detected_at=sync_now() - timedelta(days=9)
+        resolution={"fields": {"email": {"choose": "npd"}}, "by": None}, detected_at=sync_now() - timedelta(days=9)
     )
     html = html_of(browser_of_person)
     told = "Phone changed on both sides (3), Role changed on both sides (1). The oldest has waited for 2 days."
@@ -409,6 +409,7 @@ def test_the_page_takes_at_most_fifteen_queries_however_much_there_is(
             html_of(browser_of_person)
         return len(found)
 
+    queries()  # a session's first page also writes the session down
     few = queries()
     assert few <= 15
     for number in range(20):
