@@ -363,7 +363,7 @@ class Member:
     """Somebody who has signed in, now of this group and now of that."""
 
     def __init__(self) -> None:
-        self.user = User.objects.create_user("member", is_staff=True)
+        self.user = User.objects.create_user("member", password="right", is_staff=True)
         self.client = Client()
         self.client.force_login(self.user)
 
