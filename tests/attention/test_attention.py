@@ -89,7 +89,7 @@ def one_of_each_kind(db: None) -> dict[str, Any]:
     unmatched("7011", ignored_at=states.sync_now())
     _, applied = states.conflicting("Applied", "5014")
     SyncConflict.objects.filter(pk=applied.pk).update(
-        choice={"fields": {"phone": {"choose": "npd"}}, "handed_back": {}}
+        resolution={"fields": {"phone": {"choose": "npd"}}, "handed_back": {}}
     )
     return {
         AttentionKind.CONFLICT: (f"conflict:{conflict.pk}", "Ann"),

@@ -142,6 +142,7 @@ def test_a_refusal_is_forgotten_and_its_item_asked_for_in_one_transaction(
 
 def test_the_queries_of_the_list_of_deleted_records_do_not_grow_with_it(world: World, admin_client: Client) -> None:
     counts = []
+    admin_client.get(DELETED)  # a session's first page writes it down
     for number in (1, 5):
         for one in range(number):
             Tombstone.objects.create(
