@@ -27,7 +27,7 @@ from sync.records.authors import MAX_EDITS, last_edit, latest_edits, monday_user
 _COUNTS = """
     SELECT count(*), count(*) FILTER (WHERE resolution IS NOT NULL AND resolution -> 'fields' <> '{}'),
         (SELECT count(*) FROM sync_conflicts WHERE resolved_at >= (SELECT sync_now()) - interval '30 days'),
-        (SELECT count(*) FROM ({refused}) AS stuck),
+        (SELECT count(*) FROM ({rejected}) AS stuck),
         array(SELECT DISTINCT option ->> 'does' FROM sync_conflicts, jsonb_array_elements(about -> 'options') AS option
             WHERE resolved_at IS NULL AND kind = 'delete' AND (resolution IS NULL OR resolution -> 'fields' = '{}'))
     FROM sync_conflicts WHERE resolved_at IS NULL
@@ -169,10 +169,10 @@ def conflict_counts() -> dict[str, int]:
 def counts_and_acts() -> tuple[dict[str, int], list[OptionAct]]:
     """Return the same, and what the options of open conflicts about a deletion do; one query."""
     with connection.cursor() as cursor:
-        sql = _COUNTS.replace("{refused}", blocked_fields.rejected_values_sql())
+        sql = _COUNTS.replace("{rejected}", blocked_fields.rejected_values_sql())
         cursor.execute(sql, {"types": blocked_fields.synced_types()})
         open_ones, applying, settled, rejected, offered = cursor.fetchone()
-    counts = {"open": open_ones, "applying": applying, "settled": settled, "refused": rejected}
+    counts = {"open": open_ones, "applying": applying, "settled": settled, "rejected": rejected}
     return counts, [act for act in OptionAct if act.value in offered]
 
 

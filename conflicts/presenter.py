@@ -165,7 +165,7 @@ VALUE_LABELS = {
 
 LOST_UPDATE_LABELS = {**VALUE_LABELS, "npd": "the value on both sides", "monday": "the overwritten value"}
 
-REJECTED = "refused"
+REJECTED = "rejected"
 """Stands in place of a conflict's kind for a field whose value Monday rejected."""
 
 

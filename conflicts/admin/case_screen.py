@@ -358,7 +358,7 @@ class RejectedCase:
         tag = ("Kept different", "") if kept_by else ("Not rejected any more", "cfl-ok")
         own = _answer_strip(self.request, self.answer, self, may_undo=may_change) if self.answer else None
         return {
-            "refused": True,
+            "rejected": True,
             "two_sides": True,
             "field": self.rejection.field.label,
             "tags": [(REFUSED, "cfl-warn") if self.is_waiting else tag],
@@ -599,7 +599,7 @@ class CaseMixin:
             "number": number,
             "has_next": len(found) > REJECTED_ON_A_PAGE,
         }  # fmt: skip
-        return TemplateResponse(request, "conflicts/refused_list.html", context)
+        return TemplateResponse(request, "conflicts/rejected_list.html", context)
 
 
 def _status(progress: Progress) -> HttpResponse:

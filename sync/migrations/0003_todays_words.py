@@ -29,6 +29,7 @@ class Migration(migrations.Migration):
     dependencies = [("sync", "0002_less")]
 
     operations = [
+        migrations.RemoveField("boardlink", "made_by_setup"),  # nothing read it
         migrations.RenameModel("GuardedAct", "ApprovalRequest"),
         migrations.AlterModelTable("approvalrequest", "sync_approval_requests"),
         migrations.RenameModel("RefusedItem", "IgnoredItem"),

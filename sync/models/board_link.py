@@ -33,7 +33,6 @@ class BoardLink(models.Model):
     npd_id_column = models.CharField(max_length=50, blank=True, db_default="")
     match_key = models.CharField("records and items are matched by", max_length=50)
     creates_records = models.BooleanField("create records from new Monday items", db_default=False)
-    made_by_setup = models.BooleanField(db_default=False)
     sync_filter: models.JSONField[Any, Any] = models.JSONField(
         "which records and items are synced", db_default=EMPTY, blank=True
     )

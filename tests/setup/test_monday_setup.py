@@ -70,7 +70,7 @@ def test_it_makes_both_boards_and_stores_what_the_engine_needs(monday: Sandbox, 
     assert columns_of(monday, organizations.board_id) == {"address": "text", "notes": "long_text", "npd_id": "text"}
     for one in (link, organizations):
         assert webhooks_of(monday, one.board_id) == sorted(WEBHOOK_EVENTS)
-        assert (one.made_by_setup, one.creates_records, bool(one.group_id)) == (True, True, True)
+        assert (one.creates_records, bool(one.group_id)) == (True, True)
     assert (link.npd_id_column, link.match_key, link.shape["name"]) == ("npd_id", "email", "Contacts")
     assert link.shape["columns"]["npd_id"]["title"] == "NPD ID"
     mapped = {mapping.key: (mapping.column_id, mapping.version) for mapping in link.mappings.all()}
@@ -139,7 +139,7 @@ def test_a_board_named_in_the_settings_wins_and_is_used_with_the_columns_it_has(
     settings.MONDAY_CONTACTS_BOARD_ID = board_id
     run("monday_setup")
     link = contacts_link()
-    assert (link.board_id, link.made_by_setup, link.creates_records) == (board_id, False, False)
+    assert (link.board_id, link.creates_records) == (board_id, False)
     assert link.mappings.get(key="email").column_id == "mail_addr"
     assert columns_of(monday, board_id)[link.mappings.get(key="phone").column_id] == "phone"
     assert webhooks_of(monday, board_id) == sorted(WEBHOOK_EVENTS)
@@ -187,7 +187,7 @@ def test_a_run_that_failed_after_making_the_board_goes_on_with_that_board(
     assert len(monday.boards()) == 1
     run("monday_setup")
     assert sorted(board["name"] for board in monday.boards()) == ["Contacts", "Organizations"]
-    assert BoardLink.objects.filter(made_by_setup=True, creates_records=True).exclude(group_id="").count() == 2
+    assert BoardLink.objects.filter(creates_records=True).exclude(group_id="").count() == 2
 
 
 def test_a_run_that_was_killed_among_the_webhooks_remembers_those_it_made(
