@@ -177,12 +177,17 @@ def test_each_secret_may_come_from_a_file(tmp_path: Path) -> None:
     for name, value in said.items():
         (tmp_path / name).write_text(value + "\n")
     files = {f"{name}_FILE": str(tmp_path / name) for name in said}
-    plain = [name for name in said if name not in ("DATABASE_URL", "DATABASE_PASSWORD", "REDIS_URL")]
-    found = settings_of(*plain, "DATABASES", "SECRET_TEXTS", **dict.fromkeys((*SERVERS, "SECRET_KEY"), ""), **files)
+    plain = [
+        name for name in said if name not in ("DATABASE_URL", "DATABASE_PASSWORD", "REDIS_URL", "OIDC_CLIENT_SECRET")
+    ]
+    without = dict.fromkeys((*SERVERS, "SECRET_KEY"), "") | {"OIDC_SERVER_URL": "https://sign-in.example"}
+    found = settings_of(*plain, "DATABASES", "SECRET_TEXTS", "SOCIALACCOUNT_PROVIDERS", **without, **files)
     assert {name: found[name] for name in plain} == {name: said[name] for name in plain}
     database = found["DATABASES"]["default"]  # type: ignore[index]
     assert (database["NAME"], database["PASSWORD"]) == ("of_a_file", HARD)
-    assert HARD in found["SECRET_TEXTS"]  # type: ignore[operator]
+    (provider,) = found["SOCIALACCOUNT_PROVIDERS"]["openid_connect"]["APPS"]  # type: ignore[index]
+    assert provider["secret"] == said["OIDC_CLIENT_SECRET"]
+    assert {HARD, provider["secret"]} <= set(found["SECRET_TEXTS"])  # type: ignore[call-overload]
 
 
 @pytest.fixture
