@@ -315,7 +315,10 @@ class ImportMixin:
             return Report(problems=[] if done else ["It was confirmed already; this is its state."])
 
         may_make = not job.organizations or may_make_organizations(request.user)
-        return run_action(self, request, run, back_url=self._url("job", job), allowed=may_make, atomic=False)
+        # Nobody confirms what the page didn't show them.
+        sees_all = hidden_relations(request.user, self.model).isdisjoint(job.options.get("fields", ()))
+        allowed = may_make and sees_all
+        return run_action(self, request, run, back_url=self._url("job", job), allowed=allowed, atomic=False)
 
     def import_discard(self, request: HttpRequest, job: ImportJob) -> HttpResponse:
         """Delete an import that was not confirmed."""

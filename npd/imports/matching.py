@@ -54,9 +54,15 @@ def external_names(texts: Texts) -> list[tuple[str, Name]]:
             continue
         source = field.partition(":")[2]
         try:
-            names.append((field, parse_name(f"{source}:{text}" if source else text)))
+            name = parse_name(f"{source}:{text}" if source else text)
         except ValueError as wrong:
             faults[field] = f"{wrong} The cell says “{text[:80]}”. Correct it and import the row again."
+            continue
+        if other := next((value for _, (known, value) in names if known == name[0] and value != name[1]), ""):
+            faults[field] = (
+                f"The row has two ids of “{name[0]}”: “{other[:80]}” and “{name[1][:80]}”. Keep one of them."
+            )
+        names.append((field, name))
     if faults:
         raise ValidationError(faults)
     return names
@@ -305,7 +311,8 @@ class RecordLoader(BaseInstanceLoader):  # type: ignore[misc]
     def _identities(self, number: int, texts: Texts, names: list[tuple[str, Name]]) -> list[str]:
         """Return what rows about the same record share."""
         record, key = self._found.get(number), texts.get(self.key_field, "")
-        identities = [f"external {source}:{value}" for _, (source, value) in names]
+        # Two columns may say the same id.
+        identities = list(dict.fromkeys(f"external {source}:{value}" for _, (source, value) in names))
         if isinstance(record, SyncedModel):
             identities.append(str(record.pk))
         # What is no email address names nobody, so two of them are not one person.

@@ -72,6 +72,16 @@ def test_what_is_no_external_id_stops_its_row_alone(person: User) -> None:
     assert said(job, 2).startswith("External ID: Write source:value")
 
 
+def test_a_row_with_two_ids_of_one_source_is_rejected_for_a_record_has_one(person: User) -> None:
+    job = imported(person, "External ID,External ID (crm),Name\ncrm:1,2,Ann\ncrm:3,3,Bob\nerp:4,4,Cid\n")
+    assert outcomes(job) == {2: "invalid", 3: "new", 4: "new"}
+    assert said(job, 2).startswith("External ID (crm): ")
+    assert {one.name: ids(one) for one in Contact.objects.all()} == {
+        "Bob": {"crm": "3"},
+        "Cid": {"crm": "4", "erp": "4"},
+    }
+
+
 def test_an_id_that_somebody_got_since_the_preview_makes_nobody_twice(person: User) -> None:
     job = offered(person, "External ID,Name\ncrm:1,Ann\ncrm:2,Bob\n")
     contact("Anne", crm="1")

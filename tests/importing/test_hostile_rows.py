@@ -188,3 +188,7 @@ def test_an_import_names_no_related_record_to_who_may_not_see_it(client: Client,
     others = offered(person, text.replace("Nobody Ltd", ""), clear_empty=True)
     page = client.get(f"/admin/npd/contact/import/{others.pk}/").content.decode()
     assert ("Anne" in page, "Secret Corp" in page) == (True, False)
+    assert client.post(f"/admin/npd/contact/import/{others.pk}/confirm/").status_code == 403
+    # What it shows them wholly, they may confirm.
+    whole = offered(person, "Name,Email\nAnne,ann@x.org\n")
+    assert client.post(f"/admin/npd/contact/import/{whole.pk}/confirm/").status_code == 302
