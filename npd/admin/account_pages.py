@@ -33,6 +33,7 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.db import DataError
 from django.forms import CharField
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -78,6 +79,11 @@ KEY_LOST = _(
     "Codes from the app can't be checked, because this server's ENCRYPTION_KEY was changed. Use a recovery code, or "
     "ask an administrator to reset two-factor authentication."
 )
+
+NO_ANSWER = (
+    RequestException, DataError, LookupError, ValueError, TypeError, AttributeError, ImproperlyConfigured
+)  # fmt: skip
+"""What the library lets through of an identity provider's answer that isn't what one should be."""
 
 CODES_A_DAY = 10
 """Tried on the page of a session that is signed in; so who has got hold of one can't guess there."""
@@ -219,16 +225,20 @@ class Overview(IndexView):
         return super().get_context_data(**kwargs) | state
 
 
-class Changing:
-    """A page that changes the second factor: after a proof of who it is, in one session alone."""
-
-    done = ""
+class Proven:
+    """A page that asks for a proof of who it is."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """Ask for the proof with an empty form: the library would store what was typed, in the session."""
-        if request.user.is_authenticated and request.method == "POST" and not did_recently_reauthenticate(request):
-            return redirect(request.path)
+        """Ask with an empty form: the library would store what was typed in the session, of strangers, too."""
+        if request.method == "POST" and not did_recently_reauthenticate(request):
+            return redirect(request.path if request.user.is_authenticated else "account_login")
         return never_cache(super().dispatch)(request, *args, **kwargs)  # type: ignore[misc]
+
+
+class Changing(Proven):
+    """A page that changes the second factor, in one session alone."""
+
+    done = ""
 
     def form_valid(self, form: Any) -> Any:
         """Change it."""
@@ -275,7 +285,7 @@ class RemovePasskey(Changing, RemoveWebAuthnView):
     success_url = reverse_lazy("mfa_index")
 
 
-class RenamePasskey(EditWebAuthnView):
+class RenamePasskey(Proven, EditWebAuthnView):
     """Its name here."""
 
     success_url = reverse_lazy("mfa_index")
@@ -333,8 +343,7 @@ def answer_of_provider(request: HttpRequest, provider_id: str) -> HttpResponse:
 def _in_words(view: Callable[[HttpRequest, str], HttpResponse], request: HttpRequest, provider_id: str) -> HttpResponse:
     try:
         return view(request, provider_id)
-    # What the library lets through of an answer that isn't what one should be.
-    except (RequestException, KeyError, ValueError, TypeError, ImproperlyConfigured) as error:
+    except NO_ANSWER as error:
         log.warning("the identity provider did not answer as one", kind=type(error).__name__)
         ProviderAdapter(request).on_authentication_error(request, None)
         raise
