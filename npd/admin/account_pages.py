@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from struct import error as NotWhole  # noqa: N812 - a class, under another's name
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 from allauth.account import views as account_views
@@ -25,6 +27,7 @@ from allauth.mfa.webauthn.forms import (
     LoginWebAuthnForm,
     ReauthenticateWebAuthnForm,
 )
+from allauth.mfa.webauthn.internal.auth import get_state
 from allauth.mfa.webauthn.views import AddWebAuthnView, EditWebAuthnView, RemoveWebAuthnView
 from allauth.socialaccount.providers.openid_connect import views as provider_views
 from allauth.usersessions.models import UserSession
@@ -44,10 +47,12 @@ from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
+from fido2.utils import websafe_decode
+from fido2.webauthn import CollectedClientData
 from requests import RequestException
 
 from npd.accounts import limits, second_factor
-from npd.accounts.adapters import DAY_SECONDS, ProviderAdapter, count_password
+from npd.accounts.adapters import DAY_SECONDS, MFAAdapter, ProviderAdapter, count_password
 from npd.accounts.second_factor import KeyLost, Locked, WrongCode
 from sync.api.request_limits import count_request
 from sync.clock import sync_now
@@ -177,12 +182,29 @@ class _WholePasskey:
     def full_clean(self) -> None:
         try:
             super().full_clean()  # type: ignore[misc]
+            if self.is_bound and not self.errors:  # type: ignore[attr-defined]
+                self.check_site(json.loads(self.data["credential"]))  # type: ignore[attr-defined]
         except (KeyError, ValueError, TypeError, AttributeError, IndexError, NotWhole):
             self.add_error("credential", WRONG_PASSKEY)  # type: ignore[attr-defined]
+
+    def check_site(self, credential: dict[str, Any]) -> None:
+        """Take none from a page of a subdomain, as the library does: it may be somebody else's."""
+        said = CollectedClientData(websafe_decode(credential["response"]["clientDataJSON"]))
+        if urlsplit(said.origin).hostname != MFAAdapter().get_public_key_credential_rp_entity()["id"]:
+            raise ValueError
 
 
 class SignInPasskeyForm(_WholePasskey, LoginWebAuthnForm):
     """A passkey in place of name and password."""
+
+    def clean_credential(self) -> Authenticator:
+        """Take none that was added to stand beside the password, nor what was asked beside it: without a finger."""
+        if (get_state() or {}).get("user_verification") != "required":
+            raise ValidationError(WRONG_PASSKEY)
+        found: Authenticator = super().clean_credential()
+        if found.wrap().is_passwordless is False:  # not every browser says it
+            raise ValidationError(WRONG_PASSKEY)
+        return found
 
 
 class BesidePasswordForm(_WholePasskey, AuthenticateWebAuthnForm):
