@@ -38,7 +38,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import DataError
 from django.forms import CharField
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse_lazy
@@ -352,8 +352,14 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_POST
 def begin_at_provider(request: HttpRequest) -> HttpResponse:
-    """Send somebody to the identity provider."""
-    return _in_words(provider_views.login, request, "company")
+    """Send somebody to the identity provider, by a page: of a redirect browsers ask the form's policy, at each step.
+
+    The provider's addresses may be many: not all ask at the issuer's, and some lead on to another provider.
+    """
+    answer = _in_words(provider_views.login, request, "company")
+    if not isinstance(answer, HttpResponseRedirect):
+        return answer
+    return TemplateResponse(request, "npd/to_provider.html", {"address": answer.url, "provider": settings.OIDC_NAME})
 
 
 @never_cache
