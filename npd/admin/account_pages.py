@@ -251,7 +251,7 @@ class Proven:
     """A page that asks for a proof of who it is."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """Ask with an empty form: the library would store what was typed in the session, of strangers, too."""
+        """Ask with an empty form: the library would store in the session what anybody typed."""
         if request.method == "POST" and not did_recently_reauthenticate(request):
             return redirect(request.path if request.user.is_authenticated else "account_login")
         return never_cache(super().dispatch)(request, *args, **kwargs)  # type: ignore[misc]
