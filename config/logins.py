@@ -24,6 +24,8 @@ from sync.kernel.outgoing_calls import own_address
 MAX_CONCURRENT_LOGINS = 3
 """How many of the web process's threads logins may use: one hashes a password, the others wait for it."""
 # Hashing a password takes some tenths of a second, so that a place is soon free.
+MAX_AT_PROVIDER = 3
+"""How many threads may wait for the identity provider, which may be slow: places of their own, for passwords go on."""
 BUSY_SECONDS = 2
 SEEN_KEY = "seen"
 SEEN_EVERY = timedelta(minutes=5)
@@ -41,22 +43,36 @@ class LoginGate:
         self.get_response = get_response
         self.seats = threading.BoundedSemaphore(MAX_CONCURRENT_LOGINS)
         self.hashing = threading.Lock()
+        self.at_provider = threading.BoundedSemaphore(MAX_AT_PROVIDER)
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path_info.startswith(reverse("npd-provider")):
+            return self.ask_provider(request)
         if request.method != "POST" or request.path_info != reverse("admin:login"):
             return self.get_response(request)
         if not self.seats.acquire(blocking=False):
-            counters.increment([counters.Increment(counters.LOGINS, label=counters.LOGIN_REFUSED)])
-            sentence = (
-                "Too many people are signing in right now, so your password was not checked. Try again in a "
-                "few seconds."
-            )
-            return wait_response(request, 503, BUSY_SECONDS, "Try again in a moment", sentence)
+            return busy(request, "your password was not checked")
         try:
             with self.hashing:
                 return self.get_response(request)
         finally:
             self.seats.release()
+
+    def ask_provider(self, request: HttpRequest) -> HttpResponse:
+        """Answer what may wait for the identity provider."""
+        if not self.at_provider.acquire(blocking=False):
+            return busy(request, "the identity provider was not asked")
+        try:
+            return self.get_response(request)
+        finally:
+            self.at_provider.release()
+
+
+def busy(request: HttpRequest, what: str) -> HttpResponse:
+    """Return the page of who finds no place."""
+    counters.increment([counters.Increment(counters.LOGINS, label=counters.LOGIN_REFUSED)])
+    sentence = f"Too many people are signing in right now, so {what}. Try again in a few seconds."
+    return wait_response(request, 503, BUSY_SECONDS, "Try again in a moment", sentence)
 
 
 class SecondFactorGate:

@@ -3,7 +3,7 @@
 import os
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -275,8 +275,7 @@ CONTENT_SECURITY_POLICY = {
     "img-src": "'self' data:",
     "object-src": "'none'",
     "base-uri": "'self'",
-    # Chromium asks it for where a form's answer leads, too: to the identity provider.
-    "form-action": f"'self' {OIDC_SERVER_URL and urljoin(OIDC_SERVER_URL, '/')}".strip(),
+    "form-action": "'self'",
     "frame-ancestors": "'none'",
 }
 # Of the pages in the admin's frame alone, which are shown to who is signed in: unfold's Alpine evaluates its

@@ -111,7 +111,8 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         if not self.get_reauthentication_methods(request.user):
             records = get_authentication_records(request, request.user)
             if not records or time() - records[-1]["at"] > account_settings.REAUTHENTICATION_TIMEOUT:
-                refuse(request, _("To change this, sign out, sign in again, and come back within five minutes."))
+                sentence = _("To change this, sign out, sign in again, and come back within five minutes.")
+                refuse(request, sentence, heading=_("Sign in again"))
         return True
 
     def pre_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> HttpResponse | None:
@@ -120,6 +121,8 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
             clear_login(request)
             messages.error(request, NOT_HERE)
             return redirect("account_login")
+        # Until the code comes the library would keep it in the session: the user's password, the provider's token.
+        (kwargs.get("signal_kwargs") or {}).clear()
         request.session.cycle_key()
         request.session[MARK_KEY] = mark_of(user)
         return None
@@ -234,7 +237,7 @@ class ProviderAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
         )
 
 
-def refuse(request: HttpRequest, sentence: Any) -> None:
-    """Raise the page that says why nobody was signed in."""
-    context_ = {"heading": _("You are not signed in"), "sentence": sentence}
+def refuse(request: HttpRequest, sentence: Any, heading: Any = None) -> None:
+    """Raise the page that says why nobody was signed in; with a heading, of somebody who is."""
+    context_ = {"heading": heading or _("You are not signed in"), "sentence": sentence, "is_in": bool(heading)}
     raise ImmediateHttpResponse(render(request, "registration/wait.html", context_, status=403))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from struct import error as NotWhole  # noqa: N812 - a class, under another's name
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 from allauth.account import views as account_views
@@ -25,6 +27,7 @@ from allauth.mfa.webauthn.forms import (
     LoginWebAuthnForm,
     ReauthenticateWebAuthnForm,
 )
+from allauth.mfa.webauthn.internal.auth import get_state
 from allauth.mfa.webauthn.views import AddWebAuthnView, EditWebAuthnView, RemoveWebAuthnView
 from allauth.socialaccount.providers.openid_connect import views as provider_views
 from allauth.usersessions.models import UserSession
@@ -33,8 +36,9 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.db import DataError
 from django.forms import CharField
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse_lazy
@@ -43,10 +47,12 @@ from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
+from fido2.utils import websafe_decode
+from fido2.webauthn import CollectedClientData
 from requests import RequestException
 
 from npd.accounts import limits, second_factor
-from npd.accounts.adapters import DAY_SECONDS, ProviderAdapter, count_password
+from npd.accounts.adapters import DAY_SECONDS, MFAAdapter, ProviderAdapter, count_password
 from npd.accounts.second_factor import KeyLost, Locked, WrongCode
 from sync.api.request_limits import count_request
 from sync.clock import sync_now
@@ -78,6 +84,11 @@ KEY_LOST = _(
     "Codes from the app can't be checked, because this server's ENCRYPTION_KEY was changed. Use a recovery code, or "
     "ask an administrator to reset two-factor authentication."
 )
+
+NO_ANSWER = (
+    RequestException, DataError, LookupError, ValueError, TypeError, AttributeError, ImproperlyConfigured
+)  # fmt: skip
+"""What the library lets through of an identity provider's answer that isn't what one should be."""
 
 CODES_A_DAY = 10
 """Tried on the page of a session that is signed in; so who has got hold of one can't guess there."""
@@ -171,12 +182,29 @@ class _WholePasskey:
     def full_clean(self) -> None:
         try:
             super().full_clean()  # type: ignore[misc]
+            if self.is_bound and not self.errors:  # type: ignore[attr-defined]
+                self.check_site(json.loads(self.data["credential"]))  # type: ignore[attr-defined]
         except (KeyError, ValueError, TypeError, AttributeError, IndexError, NotWhole):
             self.add_error("credential", WRONG_PASSKEY)  # type: ignore[attr-defined]
+
+    def check_site(self, credential: dict[str, Any]) -> None:
+        """Take none from a page of a subdomain, as the library does: it may be somebody else's."""
+        said = CollectedClientData(websafe_decode(credential["response"]["clientDataJSON"]))
+        if urlsplit(said.origin).hostname != MFAAdapter().get_public_key_credential_rp_entity()["id"]:
+            raise ValueError
 
 
 class SignInPasskeyForm(_WholePasskey, LoginWebAuthnForm):
     """A passkey in place of name and password."""
+
+    def clean_credential(self) -> Authenticator:
+        """Take none that was added to stand beside the password, nor what was asked beside it: without a finger."""
+        if (get_state() or {}).get("user_verification") != "required":
+            raise ValidationError(WRONG_PASSKEY)
+        found: Authenticator = super().clean_credential()
+        if found.wrap().is_passwordless is False:  # not every browser says it
+            raise ValidationError(WRONG_PASSKEY)
+        return found
 
 
 class BesidePasswordForm(_WholePasskey, AuthenticateWebAuthnForm):
@@ -219,16 +247,20 @@ class Overview(IndexView):
         return super().get_context_data(**kwargs) | state
 
 
-class Changing:
-    """A page that changes the second factor: after a proof of who it is, in one session alone."""
-
-    done = ""
+class Proven:
+    """A page that asks for a proof of who it is."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """Ask for the proof with an empty form: the library would store what was typed, in the session."""
-        if request.user.is_authenticated and request.method == "POST" and not did_recently_reauthenticate(request):
-            return redirect(request.path)
+        """Ask with an empty form: the library would store in the session what anybody typed."""
+        if request.method == "POST" and not did_recently_reauthenticate(request):
+            return redirect(request.path if request.user.is_authenticated else "account_login")
         return never_cache(super().dispatch)(request, *args, **kwargs)  # type: ignore[misc]
+
+
+class Changing(Proven):
+    """A page that changes the second factor, in one session alone."""
+
+    done = ""
 
     def form_valid(self, form: Any) -> Any:
         """Change it."""
@@ -275,7 +307,7 @@ class RemovePasskey(Changing, RemoveWebAuthnView):
     success_url = reverse_lazy("mfa_index")
 
 
-class RenamePasskey(EditWebAuthnView):
+class RenamePasskey(Proven, EditWebAuthnView):
     """Its name here."""
 
     success_url = reverse_lazy("mfa_index")
@@ -320,8 +352,14 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_POST
 def begin_at_provider(request: HttpRequest) -> HttpResponse:
-    """Send somebody to the identity provider."""
-    return _in_words(provider_views.login, request, "company")
+    """Send somebody to the identity provider, by a page: of a redirect browsers ask the form's policy, at each step.
+
+    The provider's addresses may be many: not all ask at the issuer's, and some lead on to another provider.
+    """
+    answer = _in_words(provider_views.login, request, "company")
+    if not isinstance(answer, HttpResponseRedirect):
+        return answer
+    return TemplateResponse(request, "npd/to_provider.html", {"address": answer.url, "provider": settings.OIDC_NAME})
 
 
 @never_cache
@@ -333,8 +371,7 @@ def answer_of_provider(request: HttpRequest, provider_id: str) -> HttpResponse:
 def _in_words(view: Callable[[HttpRequest, str], HttpResponse], request: HttpRequest, provider_id: str) -> HttpResponse:
     try:
         return view(request, provider_id)
-    # What the library lets through of an answer that isn't what one should be.
-    except (RequestException, KeyError, ValueError, TypeError, ImproperlyConfigured) as error:
+    except NO_ANSWER as error:
         log.warning("the identity provider did not answer as one", kind=type(error).__name__)
         ProviderAdapter(request).on_authentication_error(request, None)
         raise

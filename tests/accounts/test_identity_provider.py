@@ -6,7 +6,7 @@ import hashlib
 import json
 import threading
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import time
 from typing import Any
@@ -16,10 +16,13 @@ import jwt
 import pytest
 from allauth.socialaccount.models import SocialAccount, SocialToken
 from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from django.core.management import call_command
+from django.db import connection
 from django.test import Client
 
 from tests.accounts.test_second_factor import CODE, INDEX, LOGIN, code_of, enrolled, everything_stored
+from tests.support.waiting import wait_for
 
 BEGIN, ANSWER = f"{LOGIN}company/", f"{LOGIN}company/callback/"
 
@@ -31,6 +34,7 @@ class Provider(BaseHTTPRequestHandler):
     said_by_userinfo: dict[str, Any] = {}
     challenge = ""
     breaks = ""
+    broken: Any = b"<html>"
 
     def do_GET(self) -> None:
         at = f"http://{self.headers['Host']}"
@@ -44,7 +48,7 @@ class Provider(BaseHTTPRequestHandler):
             },
             "/userinfo": self.said_by_userinfo or {"sub": self.claims.get("sub")},
         }
-        self.answer(pages[self.path])
+        self.answer(pages.get(self.path, "Who are you?"))
 
     def do_POST(self) -> None:
         sent = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
@@ -57,7 +61,7 @@ class Provider(BaseHTTPRequestHandler):
         self.answer({"access_token": "an-access-token", "token_type": "Bearer", "id_token": signed})
 
     def answer(self, data: Any, status: int = 200) -> None:
-        body = b"<html>" if self.path == self.breaks else json.dumps(data).encode()
+        body = self.broken if self.path == self.breaks else json.dumps(data).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -86,11 +90,16 @@ def ada(db: None) -> User:
     return User.objects.create_superuser("ada", "ada@example.test", "right")
 
 
+def sent_to(client: Client, **sent: str) -> str:
+    """Where the browser goes from our page."""
+    return str(client.post(BEGIN, sent).context["address"])
+
+
 def sign_in(provider: type[Provider], client: Client | None = None, **claims: Any) -> tuple[Client, Any]:
     """Go to the provider and come back with what it says."""
     client = client or Client()
     provider.claims = {"sub": "42", "email": "Ada@example.test", "email_verified": True, **claims}
-    asked = parse_qs(urlsplit(client.post(BEGIN, {"next": "/admin/npd/contact/"}).url).query)
+    asked = parse_qs(urlsplit(sent_to(client, next="/admin/npd/contact/")).query)
     assert asked["code_challenge_method"] == ["S256"]
     provider.challenge = asked["code_challenge"][0]
     return client, client.get(ANSWER, {"code": "good", "state": asked["state"][0]})
@@ -118,7 +127,7 @@ def test_a_user_signs_in_by_a_verified_address_and_nothing_of_it_is_kept(ada: Us
         {"email": "ada@example.teſt"},
         {"email_verified": False}, {"email_verified": "false"}, {"email_verified": None}, {"email": None},
         {"email": ["ada@example.test"]}, {"email": "nobody@example.test"}, {"sub": ""}, {"aud": "another"},
-        {"exp": 1}, {"iss": "https://evil.example"},
+        {"exp": 1}, {"iss": "https://evil.example"}, {"sub": "4\x002"}, {"sub": "4" * 300},
     ],
 )  # fmt: skip
 def test_nobody_else_gets_in_nor_gets_an_account(ada: User, provider: type[Provider], claims: dict[str, Any]) -> None:
@@ -171,14 +180,14 @@ def test_an_address_that_another_person_got_opens_nothing_until_it_is_reset(
 
 def test_an_answer_counts_once_and_for_who_asked_alone(ada: User, provider: type[Provider]) -> None:
     client, _ = sign_in(provider)
-    state = parse_qs(urlsplit(client.post(BEGIN).url).query)["state"][0]
+    state = parse_qs(urlsplit(sent_to(client)).query)["state"][0]
     stranger = Client()
     for who, sent in ((stranger, {"code": "good", "state": state}), (stranger, {"code": "good"}), (stranger, {})):
         assert who.get(ANSWER, sent).status_code == 403
         assert not is_in(who)
     # A code of somebody else's sign-in: the verifier is another one.
     hers = Client()
-    asked = parse_qs(urlsplit(hers.post(BEGIN).url).query)
+    asked = parse_qs(urlsplit(sent_to(hers)).query)
     assert hers.get(ANSWER, {"code": "good", "state": asked["state"][0]}).status_code == 403
     assert hers.get(ANSWER, {"error": "access_denied", "state": asked["state"][0]}).status_code == 403
 
@@ -188,7 +197,7 @@ def test_an_account_is_never_linked_from_within(ada: User, provider: type[Provid
     client.force_login(ada)
     provider.claims = {"sub": "42", "email": "mallory@example.test", "email_verified": True}
     for process in ("connect", "redirect"):
-        asked = parse_qs(urlsplit(client.post(BEGIN, {"process": process, "next": "/admin/"}).url).query)
+        asked = parse_qs(urlsplit(sent_to(client, process=process, next="/admin/")).query)
         provider.challenge = asked["code_challenge"][0]
         assert client.get(ANSWER, {"code": "good", "state": asked["state"][0]}).status_code == 403
     assert not SocialAccount.objects.exists()
@@ -204,6 +213,10 @@ def test_the_second_factor_is_asked_for_unless_the_provider_is_said_to_ask(
     client, answer = sign_in(provider)
     assert answer.url == CODE
     assert not is_in(client)
+    # Nor is anything kept in between: neither what the provider said, nor the user's password.
+    ada.refresh_from_db()
+    kept = json.dumps([one.get_decoded() for one in Session.objects.all()])
+    assert not any(one in kept for one in ("an-access-token", "Ada@example.test", ada.password))
     client.post(CODE, {"code": code_of(ada)})
     assert is_in(client)
     settings.OIDC_TWO_FACTOR = True
@@ -212,9 +225,10 @@ def test_the_second_factor_is_asked_for_unless_the_provider_is_said_to_ask(
     assert Client().post(LOGIN, {"username": "ada", "password": "right"}).url == CODE
 
 
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b"null"])
 @pytest.mark.parametrize("page", ["/.well-known/openid-configuration", "/token", "/userinfo"])
-def test_a_provider_out_of_order_is_told_in_words(ada: User, provider: type[Provider], page: str) -> None:
-    provider.breaks = page
+def test_a_provider_out_of_order_is_told_in_words(ada: User, provider: type[Provider], page: str, body: bytes) -> None:
+    provider.breaks, provider.broken = page, body
     if page.startswith("/."):
         assert Client().post(BEGIN).status_code == 403
     else:
@@ -236,4 +250,47 @@ def test_who_has_neither_password_nor_second_factor_changes_it_only_after_a_fres
     session = client.session
     session["account_authentication_methods"] = [{"method": "socialaccount", "at": time() - 400}]
     session.save()
-    assert client.get(f"{INDEX}app/").status_code == 403
+    answer = client.get(f"{INDEX}app/")
+    assert answer.status_code == 403
+    assert "You are not signed in" not in answer.content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_provider_that_hangs_holds_few_threads(provider: type[Provider]) -> None:
+    go_on, ask = threading.Event(), provider.do_GET
+    provider.do_GET = lambda self: go_on.wait(60) and ask(self)  # type: ignore[method-assign]
+    site, codes = Client(), []
+    assert site.get(LOGIN).status_code == 200  # one gate for all: the first request loads it
+
+    def begin() -> None:
+        codes.append(site.post(BEGIN).status_code)
+        connection.close()
+
+    threads = [threading.Thread(target=begin) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_for("those that found no seat are answered", lambda: len(codes) == 5)
+        assert codes == [503] * 5
+    finally:
+        go_on.set()
+        for thread in threads:
+            thread.join(60)
+    assert sorted(codes) == [200] * 3 + [503] * 5
+
+
+@pytest.fixture
+def person(transactional_db: None) -> User:
+    return User.objects.create_superuser("ada", "ada@example.test", "right")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_browser_gets_there_at_whatever_address_the_provider_asks(
+    provider: type[Provider], open_page: Callable[..., tuple[Any, list[str]]]
+) -> None:
+    page, errors = open_page(1280, "light")
+    page.context.clear_cookies()
+    page.goto(LOGIN)
+    page.get_by_role("button", name="Sign in with your company account").click()
+    page.wait_for_url("**/authorize?**")
+    assert not errors

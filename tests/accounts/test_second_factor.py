@@ -186,6 +186,9 @@ def test_a_code_that_was_typed_is_stored_nowhere(ada: User) -> None:
     bo = Client()
     bo.force_login(User.objects.create_superuser("bo", "bo@example.test", "right"))
     assert bo.post(APP, {"code": "EFGH"}).url == APP
+    # Nor of somebody whose session has ended, or who never had one.
+    for address in (APP, NEW_CODES, f"{INDEX}passkey/", f"{INDEX}passkey/1/", f"{INDEX}passkey/1/off/"):
+        assert Client().post(address, {"code": "EFGH", "name": "EFGH"}).url.startswith(LOGIN)
     assert "EFGH" not in everything_stored()
 
 
