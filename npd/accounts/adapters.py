@@ -177,7 +177,9 @@ class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]
 
     def get_public_key_credential_rp_entity(self) -> dict[str, str]:
         """Return the site that a passkey is of, which is SITE_URL's, by whatever name it was asked."""
-        return {"id": urlsplit(settings.SITE_URL).hostname or "localhost", "name": "NPD Sync"}
+        host = urlsplit(settings.SITE_URL).hostname or ""
+        # Browsers keep none for an address in figures; `make run` is reached as localhost, too.
+        return {"id": "localhost" if host in ("", "127.0.0.1", "::1") else host, "name": "NPD Sync"}
 
 
 class ProviderAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
