@@ -121,7 +121,7 @@ SECTIONS = (
     Section(SETTINGS, "API writes", "send", "sync_intent", block=ADVANCED,
             about="For technical questions: each call that changed something on Monday."),
     Section(SETTINGS, "Verification", "verified", "sync_verification", block=ADVANCED,
-            about="Proof that synced records are the same: random ones are read again."),
+            about="What the nightly comparison of all synced records found."),
     Section(SETTINGS, "Webhooks received", "webhook", "sync_webhookevent", block=ADVANCED,
             about="For technical questions: what Monday reported, and the outcome."),
     Section(SETTINGS, "API tokens", "vpn_key", url="admin:sync_apitoken_changelist", block=ADVANCED,

@@ -6,6 +6,7 @@ from time import time
 from typing import Any
 from urllib.parse import urlsplit
 
+import structlog
 from allauth.account import app_settings as account_settings
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.internal.flows.login import get_authentication_records
@@ -17,6 +18,7 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.stages import AuthenticateStage
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialAccount
+from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.models import User
@@ -31,6 +33,8 @@ from sync.api.request_limits import address_of_caller, count_request
 from sync.kernel import counters
 from sync.kernel.outgoing_calls import own_address
 from sync.kernel.secret_texts import decrypt, encrypt
+
+log = structlog.get_logger(__name__)
 
 MARK_KEY = "sign_in_mark"
 """In the session of a sign-in under way: what it depends on."""
@@ -180,7 +184,9 @@ class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]
 
     def get_public_key_credential_rp_entity(self) -> dict[str, str]:
         """Return the site that a passkey is of, which is SITE_URL's, by whatever name it was asked."""
-        return {"id": urlsplit(settings.SITE_URL).hostname or "localhost", "name": "NPD Sync"}
+        host = urlsplit(settings.SITE_URL).hostname or ""
+        # Browsers keep none for an address in figures; `make run` is reached as localhost, too.
+        return {"id": "localhost" if host in ("", "127.0.0.1", "::1") else host, "name": "NPD Sync"}
 
 
 class ProviderAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
@@ -230,7 +236,16 @@ class ProviderAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
         sociallogin.account, sociallogin.user = bound, user
 
     def on_authentication_error(self, request: HttpRequest, provider: Any, **kwargs: Any) -> None:
-        """Say it in words, with the way back."""
+        """Say it in words, with the way back; the log has what an administrator can do."""
+        exception = kwargs.get("exception")
+        # Its text may quote what was exchanged.
+        log.warning(
+            "sign-in by the identity provider failed",
+            kind=type(exception).__name__ if exception else str(kwargs.get("error") or "state"),
+            check="OIDC_CLIENT_ID and OIDC_CLIENT_SECRET"
+            if isinstance(exception, OAuth2Error)
+            else "the provider's log",
+        )
         refuse(
             request,
             _("Signing in with the identity provider was cancelled or didn't work. Try again, or use your password."),

@@ -89,7 +89,7 @@ def _message(event: str, content: Any) -> bytes:
 
 
 POLL_SECONDS = 3.0
-PATH = "/api/v1/sync/queue/?candidates=true&status=pending&page_size=100"
+PATH = "/api/v1/sync/queue/?unmatched_items=true&status=pending&page_size=100"
 State = dict[str, Any]
 
 
@@ -126,9 +126,9 @@ class Watcher:
             answer.raise_for_status()
             rows = answer.json()["results"]
             waiting = {
-                str(row["remote_id"]): {"reason": row.get("reason") or "waiting", "until": row.get("next_retry")}
+                str(row["monday_id"]): {"reason": row.get("reason") or "waiting", "until": row.get("next_retry")}
                 for row in rows
-                if row.get("remote_id")
+                if row.get("monday_id")
             }
         # What answers there may be no NPD at all, with JSON of any shape.
         except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError):

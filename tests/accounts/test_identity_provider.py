@@ -20,6 +20,7 @@ from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
+from structlog.testing import capture_logs
 
 from tests.accounts.test_second_factor import CODE, INDEX, LOGIN, code_of, enrolled, everything_stored
 from tests.support.waiting import wait_for
@@ -233,6 +234,18 @@ def test_a_provider_out_of_order_is_told_in_words(ada: User, provider: type[Prov
         assert Client().post(BEGIN).status_code == 403
     else:
         assert sign_in(provider)[1].status_code == 403
+
+
+def test_the_log_says_what_to_check_where_the_provider_refuses_us_and_quotes_nothing(
+    ada: User, provider: type[Provider]
+) -> None:
+    client = Client()
+    state = parse_qs(urlsplit(sent_to(client)).query)["state"][0]
+    with capture_logs() as lines:
+        assert client.get(ANSWER, {"code": "bad", "state": state}).status_code == 403
+    (line,) = [one for one in lines if "identity provider" in one["event"]]
+    assert (line["kind"], "OIDC_CLIENT_SECRET" in line["check"]) == ("OAuth2Error", True)
+    assert not any(text in str(lines) for text in ("s3cret", "invalid_grant", state))
 
 
 def test_without_a_provider_there_is_no_such_way(ada: User) -> None:

@@ -69,6 +69,13 @@ def test_a_passkey_alone_signs_in(page: Any, person: User, settings: Any) -> Non
     page.wait_for_selector("#nav-sidebar", state="attached")
 
 
+def test_a_site_at_127_0_0_1_takes_passkeys_by_the_name_localhost(
+    page: Any, person: User, live_server: Any, settings: Any
+) -> None:
+    settings.SITE_URL = live_server.url.replace("localhost", "127.0.0.1")
+    add(page)
+
+
 def test_a_security_key_stands_beside_the_password_and_confirms_a_change(page: Any, person: User) -> None:
     add(page, alone=False)
     page.context.clear_cookies()

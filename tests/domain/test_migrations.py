@@ -55,7 +55,7 @@ def test_a_filled_database_of_the_release_before_goes_on_and_then_down_to_nothin
         call_command("migrate", verbosity=0)
         assert schema() == before
         assert SyncQueue.objects.filter(claim_at_most=1).count() == 1
-        assert [len(token.start) for token in ApiToken.objects.all()] == [8]
+        assert [(len(token.start), str(token.expires_at)[:7]) for token in ApiToken.objects.all()] == [(8, "2027-07")]
         assert UnmatchedItem.objects.get().reason_code == "queued"
         MigrationExecutor(connection).migrate([(app, None) for app in OURS])
         assert not {
@@ -101,7 +101,7 @@ OWN: dict[str, dict[str, Any]] = {
     "npd.Contact": {"name": "Ada"}, "npd.Organization": {"name": "Engines"},
     "sync.SyncQueue": {"entity_id": uuid4(), "claim_alone": True},
     "sync.SyncMetadata": {"entity_type": "contact", "entity_id": str(uuid4()), "held": {"phone": {"code": "column"}}},
-    "sync.ApiToken": {"start": "npd_0123456789a", "digest": "0" * 128},
+    "sync.ApiToken": {"start": "npd_0123456789a", "digest": "0" * 128, "is_legacy": True},
     "sync.UnmatchedItem": {"item_id": "71", "reason_code": "waits_for_import"},
 }  # fmt: skip
 

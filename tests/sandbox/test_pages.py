@@ -1,13 +1,17 @@
 """The board page as the server sends it, and its live updates."""
 
 import json
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import requests
+from django.contrib.auth.models import User
 
+from sync.models import ApiToken
+from tests.api.conftest import row
 from tests.sandbox.conftest import Process, Simulator, wait_until
-from tests.support.serving import Quiet, local, serving
 
 
 def page(simulator: Simulator, path: str) -> str:
@@ -25,41 +29,29 @@ def test_names_and_cells_are_escaped(simulator: Simulator, board: str) -> None:
     assert "script-src" not in text
 
 
-@pytest.fixture
-def npd() -> Iterator[tuple[str, list[str]]]:
-    """An NPD whose queue holds one candidate, and the Authorization headers it saw."""
-    seen: list[str] = []
-
-    class Handler(Quiet):
-        def reply(self) -> None:
-            seen.append(self.headers.get("Authorization", ""))
-            row = {"remote_id": "8000000001", "reason": "waits for a name", "next_retry": None}
-            self.answer(json.dumps({"results": [row]}).encode())
-
-    with serving(local(Handler)) as server:
-        yield f"http://127.0.0.1:{server.server_port}", seen
-
-
 def events(simulator: Simulator, wanted: str) -> str:
+    ends = time.monotonic() + 20
     with requests.get(f"{simulator.url}/events", stream=True, timeout=20) as stream:
         for line in stream.iter_lines(chunk_size=1, decode_unicode=True):
             if wanted in line:
                 return str(line)
-    raise AssertionError(f"the stream ended without {wanted}")
+            if time.monotonic() > ends:
+                break
+    raise AssertionError(f"the stream did not say {wanted}")
 
 
-def test_items_link_to_their_records_and_say_why_they_wait(
-    start: Callable[..., Process], npd: tuple[str, list[str]]
-) -> None:
-    url, seen = npd
-    one = start("--npd-url", url, "--npd-token", "secret")
+@pytest.mark.django_db(transaction=True)
+def test_items_link_to_their_records_and_say_why_they_wait(start: Callable[..., Process], live_server: Any) -> None:
+    _token, text = ApiToken.objects.issue(User.objects.create_superuser("simulator"), "simulator")
+    one = start("--npd-url", live_server.url, "--npd-token", text)
     board = one.board()
-    one.item(board, "New")
+    new = one.item(board, "New")
+    row(entity_id=None, remote_id=str(new), reason="waits for a name")
     item = one.item(board, "Known", npd_id="8f3c-1")
-    assert f'href="{url}/go/8f3c-1"' in page(one, f"/board/{board}/row/{item}")
-    assert seen == []
-    assert "waits for a name" in events(one, "waits for a name")
-    assert set(seen) == {"Token secret"}
+    assert f'href="{live_server.url}/go/8f3c-1"' in page(one, f"/board/{board}/row/{item}")
+    state = json.loads(events(one, '"waiting": {"').removeprefix("data: "))
+    assert state["reachable"]
+    assert state["waiting"][str(new)]["reason"] == "waits for a name"
 
 
 def test_an_npd_that_cannot_be_reached_is_said_once(start: Callable[..., Process]) -> None:
