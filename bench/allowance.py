@@ -69,7 +69,7 @@ def play(allowance: int, pattern: Pattern, seed: int) -> Played:
 def lines(played: Sequence[Played]) -> list[str]:
     """The figures as a table for a page, which reads in a terminal too."""
     head = "| calls a day | edits of the day | synced by midnight | wait p95 | calls spent | had no room |"
-    return [head, "|" + " --- |" * 6, *map(_line, played)]
+    return [head, "|" + "---|" * 6, *map(_line, played)]
 
 
 def _line(one: Played) -> str:

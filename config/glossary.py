@@ -88,6 +88,6 @@ def glossary_markdown() -> str:
         "The words of the pages, the API and these papers. In the admin: the book at the top of every page.",
     ]
     for title, words in SECTIONS:
-        lines += ["", f"## {title}", "", "| word | means |", "| --- | --- |"]
+        lines += ["", f"## {title}", "", "| word | means |", "|---|---|"]
         lines += [f"| **{word}** | {meaning} |" for word, meaning in words]
     return "\n".join([*lines, ""])

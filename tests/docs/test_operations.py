@@ -25,7 +25,7 @@ def listed() -> str:
             rest = path.removeprefix(subject)
             rows.setdefault(subject, []).append(f"`{rest}` {methods}" if rest else methods)
     written = [f"| `{subject}` | {' · '.join(found)} |" for subject, found in rows.items()]
-    return "\n".join(["", "| under | addresses |", "| --- | --- |", *written, "", ""])
+    return "\n".join(["", "| under | addresses |", "|---|---|", *written, "", ""])
 
 
 def test_the_reference_lists_every_address_of_the_api() -> None:
