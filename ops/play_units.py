@@ -148,9 +148,8 @@ def make_base() -> None:
         }
         for source, target in places.items():
             there = BASE / target.lstrip("/")
-            if Path(source).is_dir():
-                there.mkdir(parents=True, exist_ok=True)
-            else:
+            (there if Path(source).is_dir() else there.parent).mkdir(parents=True, exist_ok=True)
+            if Path(source).is_file():
                 there.touch()
         binds = " && ".join(f"mount --bind {source} {BASE}{target}" for source, target in places.items())
         pip = "/srv/npd/.venv/bin/pip install --quiet --disable-pip-version-check -r /srv/requirements.txt"
