@@ -55,6 +55,7 @@ from sync.outbox import finish
 from sync.outbox.claim import Claim
 from sync.outbox.lease import Lease
 from sync.outbox.queue_rows import enqueue_many
+from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_values import BoardContext, RelatedRecords, related_name
 
 if TYPE_CHECKING:
@@ -428,6 +429,21 @@ class RecordSync(WorkUnit):
         )
 
     @property
+    def facts(self) -> RecordFacts:
+        """What is so, without what was decided of it; its sync state is the one that the pass brings up to date."""
+        return RecordFacts(
+            self.claim,
+            self.record,
+            self.ledger,
+            tuple(self.intents),
+            tuple(self.conflicts),
+            tuple(self.events),
+            self.has_failed_job,
+            frozenset(self.owned_items),
+            self.item,
+        )
+
+    @property
     def causes(self) -> Cause:
         """Everything that gave a reason for a pass."""
         return self.claim.causes
@@ -435,12 +451,12 @@ class RecordSync(WorkUnit):
     @property
     def is_push_by_name(self) -> bool:
         """Whether a person asked for this one push by name."""
-        return bool(self.claim.payload.get("by_name"))
+        return self.facts.is_push_by_name
 
     @property
     def is_webhook_only(self) -> bool:
         """Whether nothing but webhooks gave a reason for a pass."""
-        return self.causes == Cause.WEBHOOK and all(r.direction == QueueDirection.TO_NPD for r in self.claim.rows)
+        return self.facts.is_webhook_only
 
     def conflict_report(self, kind: str, item_id: str | None = None, **values: Any) -> ConflictReport:
         """Return what this pass tells the store of conflicts about it; `item_id` where it isn't the record's own."""
@@ -453,12 +469,11 @@ class RecordSync(WorkUnit):
 
     def resolved_conflict(self, kind: str, key: str) -> OpenConflict | None:
         """Return the conflict of this kind in which a person decided on a field, or on the record itself."""
-        return next((c for c in self.conflicts if c.kind == kind and key in c.resolutions), None)
+        return self.facts.resolved_conflict(kind, key)
 
     def resolution_for(self, kind: str, key: str) -> FieldSelection | None:
         """Return what a person chose for a field, or for the record itself, in a conflict of this kind."""
-        conflict = self.resolved_conflict(kind, key)
-        return conflict.resolutions[key] if conflict else None
+        return self.facts.resolution_for(kind, key)
 
     def carried_out_of(self, kind: str) -> dict[str, str | None]:
         """Return the fields of which a person's decision was carried out, with the value that stands now."""
@@ -472,7 +487,7 @@ class RecordSync(WorkUnit):
 
     def open_fields(self, *kinds: str) -> list[str]:
         """Return the fields in the open conflicts of these kinds."""
-        return [key for conflict in self.conflicts if conflict.kind in kinds for key in conflict.fields]
+        return self.facts.open_fields(*kinds)
 
     @property
     def result(self) -> str:
