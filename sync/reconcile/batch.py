@@ -4,7 +4,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -119,6 +119,21 @@ def change_events(board: BoardContext, record: SyncedModel, events: Iterable[Web
             is_new = stored.processed_at is None
             changes.append(ChangeEvent(mapping.key, value, previous, has_previous, user, at, is_new))
     return sorted(changes, key=lambda change: change.at)
+
+
+@dataclass(frozen=True)
+class HistoryLine:
+    """A line of a record's history: what happened to a field (`key`), or to the record, as a sentence.
+
+    `actor` is who did it, empty where that is whoever asked for the pass; `item_id` the item that it was about.
+    """
+
+    kind: str
+    sentence: str
+    key: str = ""
+    item_id: str = ""
+    actor: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
 
 
 def new_ledger(entity_type: str, entity_id: UUID) -> SyncMetadata:
@@ -387,7 +402,7 @@ class RecordSync(WorkUnit):
     carried_out: dict[tuple[str, str], str | None] = field(default_factory=dict)
     handed_back: dict[tuple[str, str], str] = field(default_factory=dict)
     identity_conflict: dict[str, Any] | None = None
-    log: list[DecisionRow] = field(default_factory=list)
+    log: list[HistoryLine] = field(default_factory=list)
     confirmed_intents: dict[UUID, str] = field(default_factory=dict)
     late_writes: dict[str, dict[str, Any]] = field(default_factory=dict)
     create_bases: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -524,18 +539,8 @@ class RecordSync(WorkUnit):
 
     def log_decision(self, kind: str, sentence: str, key: str = "", *, actor: str = "", **values: Any) -> None:
         """Add a line to the record's history; without an actor it is whoever asked for the pass."""
-        self.log.append(
-            DecisionRow(
-                entity_type=self.record.entity_type(),
-                entity_id=self.id,
-                remote_id=(self.item.id if self.item else self.record.monday_id) or "",
-                key=key,
-                kind=kind,
-                sentence=sentence,
-                values=values,
-                actor=actor or self.by,
-            )
-        )
+        item_id = (self.item.id if self.item else self.record.monday_id) or ""
+        self.log.append(HistoryLine(kind, sentence, key, item_id, actor or self.by, values))
 
 
 @dataclass

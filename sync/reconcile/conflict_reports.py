@@ -25,7 +25,7 @@ from sync.kernel.conflict_store import (
 from sync.merge import Action
 from sync.models import Decision, WebhookEvent
 from sync.outbox.claim import Claim
-from sync.reconcile.batch import Batch, FieldPlan, Outcome, RecordSync
+from sync.reconcile.batch import Batch, FieldPlan, HistoryLine, Outcome, RecordSync
 from sync.reconcile.field_plan import is_kept_different
 from sync.reconcile.field_values import ACTIVE, field_of
 from sync.reconcile.lost_updates import lost_update_reports
@@ -55,16 +55,16 @@ class Authors:
     people: Mapping[str, Any] = field(default_factory=dict)
 
 
-def decisions_with_cause(batch: Batch, record_syncs: Sequence[RecordSync]) -> list[Decision]:
-    """Return the history lines of these records with the pass, Monday's request and their cause, to be stored."""
-    rows = [(record_sync, row) for record_sync in record_syncs for row in record_sync.log if row.key]
+def history_rows(batch: Batch, record_syncs: Sequence[RecordSync]) -> list[Decision]:
+    """Return what is stored of these records' history lines: with the pass, Monday's request and their cause."""
+    lines = [(record_sync, line) for record_sync in record_syncs for line in record_sync.log if line.key]
     # Histories and people are read in a few queries, and only where somebody's edit moved.
-    edited = {s.id for s, row in rows if row.kind in _FROM_NPD or row.values.get("overridden")}
+    edited = {s.id for s, line in lines if line.kind in _FROM_NPD or line.values.get("overridden")}
     history = latest_edits(batch.board.model, edited, without_batch=str(batch.id))
     users = users_of(event for events in history.values() for event in events)
-    people = monday_users() if any(record_sync.events for record_sync, _ in rows) else {}
+    people = monday_users() if any(record_sync.events for record_sync, _ in lines) else {}
     authors = Authors(history, users, people)
-    return [_add_cause(row, batch, record_sync, authors) for record_sync in record_syncs for row in record_sync.log]
+    return [_history_row(line, batch, one, authors) for one in record_syncs for line in one.log]
 
 
 def cause_of_claim(claim: Claim) -> dict[str, Any]:
@@ -85,51 +85,59 @@ def cause_of_item(claim: Claim, rule: str, read: str) -> dict[str, Any]:
     return cause_data | ({"read": read} if read else {})
 
 
-def _add_cause(row: Decision, batch: Batch, record_sync: RecordSync, authors: Authors) -> Decision:
-    field_plan, events = record_sync.field_plans.get(row.key), []
+def _history_row(line: HistoryLine, batch: Batch, record_sync: RecordSync, authors: Authors) -> Decision:
+    field_plan, events = record_sync.field_plans.get(line.key), []
     for stored in record_sync.events:
         with suppress(InvalidEvent):
             event = connectors.get().parse_event(stored.body)
             if field_plan is None or event.column_id in (None, field_plan.mapping.column_id):
                 events.append((stored.pk, event))
-    cause_data = cause_of_claim(record_sync.claim) | {"events": [pk for pk, _ in events]}
+    cause = cause_of_claim(record_sync.claim) | {"events": [pk for pk, _ in events]}
     if field_plan is not None and field_plan.decision.reason:
-        cause_data |= {"rule": field_plan.decision.reason, "action": str(field_plan.decision.action)}
+        cause |= {"rule": field_plan.decision.reason, "action": str(field_plan.decision.action)}
     if batch.read_request:
-        cause_data["read"] = batch.read_request
-    row.batch_id, row.request_id = batch.id, batch.read_request
-    if record_sync.intent is not None and row.kind not in _FROM_MONDAY:
-        row.request_id = record_sync.intent.request_id
-        cause_data |= {"intent": str(record_sync.intent.pk), "alias": record_sync.intent.alias}
+        cause["read"] = batch.read_request
+    request_id, actor = batch.read_request, line.actor
+    if record_sync.intent is not None and line.kind not in _FROM_MONDAY:
+        request_id = record_sync.intent.request_id
+        cause |= {"intent": str(record_sync.intent.pk), "alias": record_sync.intent.alias}
     if field_plan is not None:
-        _add_editors(row, record_sync, field_plan, [event for _, event in events], authors, cause_data)
-    row.cause = cause_data | row.cause if isinstance(row.cause, dict) else cause_data
-    return row
+        editors, actor = _editors(line, record_sync, field_plan, [event for _, event in events], authors)
+        cause |= editors
+    return Decision(
+        entity_type=record_sync.record.entity_type(),
+        entity_id=record_sync.id,
+        remote_id=line.item_id,
+        key=line.key,
+        kind=line.kind,
+        sentence=line.sentence,
+        values=line.values,
+        actor=actor,
+        batch_id=batch.id,
+        request_id=request_id,
+        cause=cause,
+    )
 
 
-def _add_editors(
-    row: Decision,
-    record_sync: RecordSync,
-    field_plan: FieldPlan,
-    events: Sequence[ItemEvent],
-    authors: Authors,
-    cause_data: dict[str, Any],
-) -> None:
-    """Say who edited on either side, as far as it is known; a value taken over names its editor as the actor."""
-    attnames = [field_of(record_sync.record, name).attname for name in field_plan.mapping.fields]
-    needs_history = row.kind in _FROM_NPD or bool(row.values.get("overridden"))
-    history = authors.history.get(record_sync.id, []) if needs_history else []
+def _editors(
+    line: HistoryLine, record_sync: RecordSync, field_plan: FieldPlan, events: Sequence[ItemEvent], authors: Authors
+) -> tuple[dict[str, Any], str]:
+    """Who edited on either side, as far as it is known, and the actor: of a value taken over its editor."""
+    attnames, actor = [field_of(record_sync.record, name).attname for name in field_plan.mapping.fields], line.actor
+    needs_history = line.kind in _FROM_NPD or bool(line.values.get("overridden"))
+    history, found = authors.history.get(record_sync.id, []) if needs_history else [], dict[str, Any]()
     if (edit := last_edit(history, attnames, authors.users)) is not None:
-        cause_data["npd"] = {"who": edit.who, "way": edit.way, "at": edit.at.isoformat()}
-        if row.kind == PUSH and not row.actor and edit.who != SYNC_ACTOR:
-            row.actor = edit.who[:MAX_ACTOR_LENGTH]
+        found["npd"] = {"who": edit.who, "way": edit.way, "at": edit.at.isoformat()}
+        if line.kind == PUSH and not actor and edit.who != SYNC_ACTOR:
+            actor = edit.who[:MAX_ACTOR_LENGTH]
     last = next((event for event in reversed(events) if event.user_id), None)
     if last is not None and last.user_id and field_plan.decision.action is not Action.NOTHING:
-        cause_data["monday"] = {"who": monday_user_name(last.user_id, authors.people), "user": last.user_id}
+        found["monday"] = {"who": monday_user_name(last.user_id, authors.people), "user": last.user_id}
         if last.happened_at is not None:
-            cause_data["monday"]["at"] = last.happened_at.isoformat()
-        if row.kind in _FROM_MONDAY:
-            row.actor = monday_editor_name(last.user_id, authors.people)
+            found["monday"]["at"] = last.happened_at.isoformat()
+        if line.kind in _FROM_MONDAY:
+            actor = monday_editor_name(last.user_id, authors.people)
+    return found, actor
 
 
 # What a pass tells the store of conflicts about a record whose item is gone, or is back.

@@ -49,7 +49,7 @@ from sync.reconcile.batch import (
     new_ledger,
 )
 from sync.reconcile.board_filter import deleted_exclusion
-from sync.reconcile.conflict_reports import decisions_with_cause
+from sync.reconcile.conflict_reports import history_rows
 from sync.reconcile.field_plan import base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, stored_values
 from sync.reconcile.mutations import Mutation
@@ -208,7 +208,7 @@ def _settle_all_deleted(batch: Batch, deleted_records: Sequence[DeletedRecord]) 
             _restore_record(batch, deleted, tombstone)
         _store_deleted(deleted, tombstone)
     current_store().save_reports([report for deleted in deleted_records for report in _deletion_reports(deleted)])
-    Decision.objects.bulk_create(fold_alike(decisions_with_cause(batch, deleted_records)))
+    Decision.objects.bulk_create(fold_alike(history_rows(batch, deleted_records)))
     end_intents(deleted_records, [deleted for deleted in deleted_records if deleted.outcome is Outcome.SETTLED])
     end_jobs(batch, [*deleted_records, *batch.unknown_jobs])
     enqueue_paused(batch.entity_type, deleted_records)

@@ -26,9 +26,9 @@ from sync.merge import Action, FieldDirection
 from sync.models import Decision, Intent, IntentState, SyncedModel, SyncMetadata, SyncQueue, WebhookEvent
 from sync.models.state import fold_alike
 from sync.outbox import finish
-from sync.reconcile.batch import Batch, FieldPlan, Outcome, RecordSync, count_pass, end_jobs
+from sync.reconcile.batch import Batch, FieldPlan, HistoryLine, Outcome, RecordSync, count_pass, end_jobs
 from sync.reconcile.board_filter import leave_after_write
-from sync.reconcile.conflict_reports import conflict_reports, decisions_with_cause, fields_in_conflict, undecided_fields
+from sync.reconcile.conflict_reports import conflict_reports, fields_in_conflict, history_rows, undecided_fields
 from sync.reconcile.field_plan import AS_SENT, new_base, way_of, with_kept_different
 from sync.reconcile.field_values import ACTIVE, still_holds, update_values
 from sync.reconcile.identity import exclude_matches
@@ -368,7 +368,7 @@ def _settle_all(batch: Batch, started: float) -> list[RecordSync]:
     if linked_items := [s.link_to for s in existing if s.link_to]:
         enqueue_tombstones(batch.entity_type, linked_items)
     finish_jobs(batch)
-    Decision.objects.bulk_create(fold_alike(decisions_with_cause(batch, present)))
+    Decision.objects.bulk_create(fold_alike(history_rows(batch, present)))
     write_statuses(batch, existing)
     return settled
 
@@ -395,9 +395,8 @@ def _settled(batch: Batch, record_sync: RecordSync, record: SyncedModel | None, 
 
 
 def _write_record(record_sync: RecordSync, record: SyncedModel, read_at: datetime | None) -> None:
-    values: dict[str, Any] = {}
-    for field_plan in record_sync.field_plans.values():
-        values |= _write_field(record_sync, field_plan, settled_field(record_sync, field_plan, record), read_at)
+    found = settled_fields(record_sync, record, read_at)
+    values = _apply_fields(record_sync, found)
     values |= settle_unlink(record_sync) | apply_removed_item(record_sync, record)
     note_unlinked(record_sync)
     exclude_matches(record_sync)
@@ -409,6 +408,22 @@ def _write_record(record_sync: RecordSync, record: SyncedModel, read_at: datetim
         for name, value in values.items():
             setattr(record, name, value)
     record_sync.record = record
+
+
+def _apply_fields(record_sync: RecordSync, found: FieldsSettlement) -> dict[str, Any]:
+    """Take what becomes of the fields over, and return the columns to write."""
+    record_sync.ledger.base, record_sync.ledger.altered = found.base, found.altered
+    for line in found.lines:
+        record_sync.log_decision(line.kind, line.sentence, line.key, **line.values)
+    record_sync.carried_out |= found.results
+    if found.overtaken:
+        record_sync.overtaken = True
+        record_sync.enqueue()
+    record_sync.unconfirmed = record_sync.unconfirmed or found.keeps_intent
+    if found.recheck and record_sync.outcome is Outcome.SETTLED:
+        record_sync.wait_seconds = RECHECK_SECONDS
+        record_sync.end(Outcome.DEFERRED, found.recheck)
+    return dict(found.values)
 
 
 @dataclass(frozen=True)
@@ -440,15 +455,18 @@ _OVERTAKEN = FieldSettlement(overtaken=True)
 
 
 def settled_field(  # noqa: PLR0911 - a table
-    record_sync: RecordSync, field_plan: FieldPlan, record: SyncedModel
+    field_plan: FieldPlan, record: SyncedModel, read: Item | None, written: Item | None, *, creates: bool = False
 ) -> FieldSettlement:
-    """Return what becomes of a field, of which `record` is what NPD holds now."""
-    item = record_sync.answers.get(field_plan.mapping.key) or record_sync.written_item or record_sync.item
+    """Return what becomes of a field: `record` is what NPD holds now, `written` the item as the answer showed it.
+
+    `read` is the item before; `creates` says that the call made it.
+    """
+    item = written or read
     if item is None or field_plan.blocked_reason or field_plan.conflict or not field_plan.mapping.column_id:
         # A blocked field or one in conflict keeps its base, as the intents left it.
-        return FieldSettlement(base=field_plan.base if record_sync.item is not None else None)
+        return FieldSettlement(base=field_plan.base if read is not None else None)
     action = field_plan.decision.action
-    sent = field_plan.send_raw is not None and record_sync.written_item is not None
+    sent = field_plan.send_raw is not None and written is not None
     if field_plan.resolves is not None and field_plan.resolved_kind == KIND_UNDO:
         inverse = field_plan.resolves.inverse[field_plan.mapping.key]
         return _settle_undo(field_plan, inverse["before"]["base"], record, item, sent=sent)
@@ -457,7 +475,7 @@ def settled_field(  # noqa: PLR0911 - a table
     if action is Action.PULL or (action is Action.BOTH and sent):
         return _settle_pull(field_plan, record, item, sent=sent)
     if action is Action.AGREED:
-        return _settle_agreed(field_plan, item, creates=record_sync.creates)
+        return _settle_agreed(field_plan, item, creates=creates)
     if action is Action.NOTHING and field_plan.base is not None:
         confirmed = field_plan.confirmed_entry is not None
         result = field_plan.display_local(field_plan.local_raw) if confirmed else ""
@@ -534,45 +552,61 @@ def _answered_value(field_plan: FieldPlan, item: Item) -> Any:
     return raw
 
 
-def _write_field(
-    record_sync: RecordSync, field_plan: FieldPlan, found: FieldSettlement, read_at: datetime | None
-) -> Mapping[str, Any]:
-    """Write what was computed of a field, but for the record's own values: these are returned."""
-    key, ledger = field_plan.mapping.key, record_sync.ledger
-    if found.base is not None:
-        _move_base(ledger, key, found.base, read_at)
-    if found.altered is not None:
-        ledger.altered.pop(key, None)
-        if found.altered:
-            ledger.altered[key] = {"reason": found.altered}
-    if not field_plan.resolves and found.moved is not None:
+@dataclass(frozen=True)
+class FieldsSettlement:
+    """What becomes of all fields of a record: the columns to write, both halves of the sync state, the history.
+
+    `results` are the values to which a person's decisions led, by the conflict's kind and the field; the rest is as
+    FieldSettlement has it.
+    """
+
+    values: Mapping[str, Any]
+    base: dict[str, Any]
+    altered: dict[str, Any]
+    lines: tuple[HistoryLine, ...]
+    results: Mapping[tuple[str, str], str | None]
+    overtaken: bool
+    recheck: str
+    keeps_intent: bool
+
+
+def settled_fields(record_sync: RecordSync, record: SyncedModel, read_at: datetime | None) -> FieldsSettlement:
+    """Return what becomes of the record's fields, of which `record` is what NPD holds now."""
+    plans, ledger = record_sync.field_plans, record_sync.ledger
+    base, altered, found = dict(ledger.base), dict(ledger.altered), dict[str, FieldSettlement]()
+    for key, plan in plans.items():
+        written = record_sync.answers.get(key) or record_sync.written_item
+        one = found[key] = settled_field(plan, record, record_sync.item, written, creates=record_sync.creates)
+        if one.base and one.base != base.get(key):
+            # By its time a page tells whether what a pass read is older than what it then wrote.
+            base[key] = {**one.base, **({"at": read_at.isoformat()} if read_at else {})}
+        elif one.base is not None and not one.base:
+            base.pop(key, None)
+        if one.altered is not None:
+            altered.pop(key, None)
+            altered |= {key: {"reason": one.altered}} if one.altered else {}
+    return FieldsSettlement(
+        values={name: value for one in found.values() for name, value in one.values.items()},
+        base=base,
+        altered=altered,
         # What a person chose stands in the history of its conflict already.
-        kind, how, before, after = found.moved
-        was = f" (was “{before}”)" if before else ""
-        record_sync.log_decision(
-            kind,
-            f"{field_plan.mapping.label} “{after}”{was} {how}: {field_plan.decision.reason}.",
-            key,
-            before=before,
-            after=after,
-            overridden=field_plan.decision.overrides,
-            **(values_of_pull(field_plan) if kind == "pull" else values_of_push(field_plan)),
-        )
-    if field_plan.resolves and found.resolved:
-        record_sync.carried_out[field_plan.resolved_kind, key] = found.result or None
-    if found.overtaken:
-        record_sync.overtaken = True
-        record_sync.enqueue()
-    record_sync.unconfirmed = record_sync.unconfirmed or found.keeps_intent
-    if found.recheck and record_sync.outcome is Outcome.SETTLED:
-        record_sync.wait_seconds = RECHECK_SECONDS
-        record_sync.end(Outcome.DEFERRED, found.recheck)
-    return found.values
+        lines=tuple(_moved_line(plans[k], one) for k, one in found.items() if one.moved and not plans[k].resolves),
+        results={
+            (plans[k].resolved_kind, k): one.result or None
+            for k, one in found.items()
+            if one.resolved and plans[k].resolves
+        },
+        overtaken=any(one.overtaken for one in found.values()),
+        recheck=next((one.recheck for one in found.values() if one.recheck), ""),
+        keeps_intent=any(one.keeps_intent for one in found.values()),
+    )
 
 
-def _move_base(ledger: SyncMetadata, key: str, base: Mapping[str, Any], read_at: datetime | None) -> None:
-    if base and base != ledger.base.get(key):
-        # By its time a page tells whether what a pass read is older than what it then wrote.
-        ledger.base[key] = {**base, **({"at": read_at.isoformat()} if read_at else {})}
-    elif not base:
-        ledger.base.pop(key, None)
+def _moved_line(plan: FieldPlan, found: FieldSettlement) -> HistoryLine:
+    assert found.moved is not None
+    kind, how, before, after = found.moved
+    was = f" (was “{before}”)" if before else ""
+    sentence = f"{plan.mapping.label} “{after}”{was} {how}: {plan.decision.reason}."
+    values = {"before": before, "after": after, "overridden": plan.decision.overrides}
+    raws = values_of_pull(plan) if kind == "pull" else values_of_push(plan)
+    return HistoryLine(kind, sentence, plan.mapping.key, values=values | raws)

@@ -26,12 +26,9 @@ def item(value: str | None, *, known: bool = True) -> Item:
 
 
 def settled(action: Action, *, now: str = "Boss", answer: Item | None = None, **field_plan: Any) -> FieldSettlement:
-    record = Contact(role_title="Boss")
-    record_sync = RecordSync(Claim(record.pk, None, []), record, SyncMetadata(base={}, altered={}))
-    record_sync.item, record_sync.written_item = item("Chair"), answer
     remote = TEXT.stored_value(item("Chair").reading("role"))
     plan = FieldPlan(MAPPING, TEXT, FieldDecision("role_title", action), {"role_title": "Boss"}, remote)
-    return settled_field(record_sync, replace(plan, **field_plan), Contact(role_title=now))
+    return settled_field(replace(plan, **field_plan), Contact(role_title=now), item("Chair"), answer)
 
 
 def pair(found: FieldSettlement) -> tuple[Any, Any]:
