@@ -187,6 +187,10 @@ class Phone(ColumnKind):
     def choices(self, column: Column, raw: Any) -> set[str]:
         return {raw["countryShortName"]} - {""} if raw else set()
 
+    def payload(self, column: Column, raw: Any) -> Any:
+        """Deliveries tell no country: recorded in 2024-10 (community 100330) and 2025-06 (a published log)."""
+        return None if raw is None else {"phone": raw["phone"]}
+
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
         return {"phone": raw["phone"], "country_short_name": raw["countryShortName"] or None} if raw else {}
 

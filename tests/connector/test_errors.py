@@ -114,7 +114,8 @@ def test_an_error_names_its_alias_and_its_column() -> None:
     error = translate_error(body, request_id="req-1")
     assert (error.path_alias, error.column_id, error.column_type) == ("u3", "status1", "color")
     assert error.sentence == (
-        "Label does not exist (column status1). Correct the value in NPD, or change the column on the board."
+        "Label does not exist (column status1). Add the label to the column on Monday (to a managed column where the"
+        " account manages its columns), or choose another value."
         " [Monday request req-1]"
     )
 

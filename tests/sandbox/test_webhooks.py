@@ -44,7 +44,7 @@ def common(event: dict[str, Any]) -> None:
         ("amount", "numeric", "7", {"value": 7, "unit": None}),
         ("notes", "long-text", "hello", {"text": "hello"}),
         ("email", "email", "a@b.test", {"email": "a@b.test", "text": "a@b.test"}),
-        ("phone", "phone", "+12025550169 US", {"phone": "+12025550169", "countryShortName": "US"}),
+        ("phone", "phone", "+12025550169 US", {"phone": "+12025550169"}),
         ("day", "date", "2026-01-31", {"date": "2026-01-31", "time": None, "icon": None}),
         ("owner", "multiple-person", "Tom Okafor", {"personsAndTeams": [{"id": TOM, "kind": "person"}]}),
         ("land", "country", "Sweden", {"countryCode": "SE", "countryName": "Sweden"}),

@@ -3,9 +3,12 @@
 ConnectorError
 ├── RecordRejected           RECORD       this record alone; the others of the document are fine
 │   ├── ItemNotFound                      no such item, or it is not on the named board
-│   └── ItemInactive                      the item is archived or deleted
+│   ├── ItemInactive                      the item is archived or deleted
+│   └── ItemLocked                        the item, or one that it is connected with, is being changed
 ├── FieldRejected            FIELD        one value of one record
-│   └── NameRejected                      the item's name is too long or empty
+│   ├── NameRejected                      the item's name is too long or empty
+│   ├── PersonRejected                    a person or team that may not be assigned on the board
+│   └── LabelUnknown                      a label that the column doesn't have
 ├── ColumnRejected           COLUMN       one column of the board
 │   ├── ColumnNotFound                    the column id doesn't exist on the board
 │   └── ColumnUnsupported                 the API can't write columns of this type
@@ -179,6 +182,10 @@ class ItemInactive(RecordRejected):
     advice = "The item is archived or deleted on Monday; restore it there, or decide here what becomes of it."
 
 
+class ItemLocked(RecordRejected):
+    advice = "Something else changes the item at this moment; it is tried again by itself."
+
+
 class FieldRejected(ConnectorError):
     """Monday rejected one value; only this field is blocked."""
 
@@ -188,6 +195,17 @@ class FieldRejected(ConnectorError):
 
 class NameRejected(FieldRejected):
     advice = "An item's name has 1 to 255 characters; change the name in NPD."
+
+
+class PersonRejected(FieldRejected):
+    advice = "Give this person, or team, access to the board on Monday, or choose another."
+
+
+class LabelUnknown(FieldRejected):
+    advice = (
+        "Add the label to the column on Monday (to a managed column where the account manages its columns), or choose "
+        "another value."
+    )
 
 
 class ColumnRejected(ConnectorError):
@@ -306,6 +324,11 @@ class DocumentRejected(ConnectorError):
 
     scope = Scope.DOCUMENT
     advice = "This is most likely a fault of NPD Sync: please report it with the request id."
+
+    def name_document(self, name: str, version: str) -> None:
+        """Say which of our documents it was, and to which version of the API it was sent."""
+        self.message = f"{self.message.rstrip(' .')} (document {name or 'without a name'}, API version {version})"
+        self.args = (self.message,)
 
 
 class TooComplex(DocumentRejected):

@@ -32,6 +32,7 @@ from sync.connectors.base.errors import (
     AnswerWithoutData,
     ConnectionLost,
     ConnectorError,
+    DocumentRejected,
     FirewallRejected,
     Scope,
     TimedOut,
@@ -189,6 +190,7 @@ def _innermost_type(error: BaseException) -> str:
 _CHUNK_BYTES = 65_536
 # Shorter than an answer's: without a connection nothing was sent, so that trying again is safe.
 _CONNECT_SECONDS = 10.0
+_DOCUMENT_NAME = re.compile(r"\s*(?:query|mutation)\s+(\w+)")
 _VERSION = re.compile(r"\d{4}-\d{2}")
 
 # Errors of one field: in a mutation they say nothing about the other aliases.
@@ -271,13 +273,18 @@ class MondayClient:
         started = time.monotonic()
         status, headers, content = self._send(body, key)
         payload = _decode(content, status)
-        if status != 200:
-            raise _failure_of(payload, status, headers, is_mutation=is_mutation)
-        if payload is None:
-            raise UnreadableAnswer(
-                "Monday's answer was not JSON", http_status=status, request_id=request_id_of(headers)
-            )
-        answer = _parse_answer(payload, headers, time.monotonic() - started, is_mutation=is_mutation)
+        try:
+            if status != 200:
+                raise _failure_of(payload, status, headers, is_mutation=is_mutation)
+            if payload is None:
+                message = "Monday's answer was not JSON"
+                raise UnreadableAnswer(message, http_status=status, request_id=request_id_of(headers))
+            answer = _parse_answer(payload, headers, time.monotonic() - started, is_mutation=is_mutation)
+        except DocumentRejected as refused:
+            if type(refused) is DocumentRejected:
+                name = _DOCUMENT_NAME.match(document)
+                refused.name_document(name.group(1) if name else "", headers.get("API-Version") or self.version)
+            raise
         # A mutation's results stand whatever version answered, so it raises nothing.
         if not is_mutation:
             self._check_version(answer)
@@ -392,6 +399,9 @@ def _parse_answer(
         if not errors:
             request_id = _request_id_of_answer(payload, headers)
             raise UnreadableAnswer("Monday's answer has neither data nor errors", request_id=request_id)
+        # Of an invalid document nothing ran, though some of these errors have a path.
+        if refused := [error for error in errors if error.scope is Scope.DOCUMENT]:
+            raise refused[0]
         # An error with a path, or of execution: the mutation may have run in part.
         executed = [error for error in errors if error.scope in _SCOPES_OF_EXECUTION or error.path]
         raise _no_results_error(executed[0], errors, 200) if is_mutation and executed else errors[0]

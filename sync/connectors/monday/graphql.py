@@ -11,7 +11,7 @@ import json
 import math
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
@@ -169,6 +169,7 @@ DOCS = SITE + "docs/error-handling"
 # Fixtures of Monday's own tool: the spelling on the wire, where the documentation differs.
 MCP = "github.com/mondaycom/mcp packages/agent-toolkit/src/utils/tests/error.utils.test.ts"
 COMMUNITY = "community.monday.com topic "
+RECORDED = "published recordings of github.com/sanifhimani/monday_ruby, "
 
 # From a team's notes on live answers, not from Monday.
 NOTES = "published notes of users on live answers, 2026-07"
@@ -227,6 +228,9 @@ PUBLISHED: tuple[KnownCode, ...] = (
     KnownCode("ColumnValueException", errors.FieldRejected, DOCS),
     KnownCode("CorrectedValueException", errors.FieldRejected, DOCS),
     KnownCode("InvalidUserIdException", errors.FieldRejected, DOCS),
+    KnownCode("DATA_VALIDATIONS_ERROR", errors.FieldRejected, COMMUNITY + "116170, 2025-07"),
+    KnownCode("InvalidColumnTypeException", errors.ColumnUnsupported, COMMUNITY + "104534 and 113689"),
+    KnownCode("FIELD_MINUTE_RATE_LIMIT_EXCEEDED", errors.FieldLimitReached, NOTES),
     KnownCode("ASSET_UNAVAILABLE", errors.RecordRejected, DOCS),
     KnownCode("ResourceNotFoundException", errors.RecordRejected, DOCS),
     KnownCode(
@@ -244,7 +248,13 @@ PUBLISHED: tuple[KnownCode, ...] = (
     KnownCode("GRAPHQL_VALIDATION_FAILED", errors.DocumentRejected, COMMUNITY + "116967, HTTP 400"),
     KnownCode("GRAPHQL_PARSE_FAILED", errors.DocumentRejected, "not published: the usual code beside the one above"),
     KnownCode("INVALID_GRAPHQL_REQUEST", errors.DocumentRejected, COMMUNITY + "118566, HTTP 400"),
+    KnownCode("PARSING_ERROR", errors.DocumentRejected, COMMUNITY + "106532"),
     KnownCode("undefinedField", errors.DocumentRejected, COMMUNITY + "101399, 2024-10 and earlier, HTTP 200"),
+    KnownCode("argumentNotAccepted", errors.DocumentRejected, RECORDED + "2024-07, HTTP 200"),
+    KnownCode("argumentLiteralsIncompatible", errors.DocumentRejected, RECORDED + "2024-07, HTTP 200"),
+    KnownCode("variableMismatch", errors.DocumentRejected, "not published: graphql-ruby's code beside the two above"),
+    KnownCode("VALIDATION_INVALID_TYPE_VARIABLE", errors.DocumentRejected, COMMUNITY + "108135"),
+    KnownCode("INVALID_CONTENT_TYPE_HEADER", errors.DocumentRejected, COMMUNITY + "107402"),
     KnownCode("JsonParseException", errors.DocumentRejected, DOCS),
     KnownCode("INTERNAL_SERVER_ERROR", errors.ServerFailed, DOCS),
     KnownCode("InternalServerError", errors.ServerFailed, DOCS + ", older spelling"),
@@ -328,14 +338,25 @@ def _parse_details(error: Any) -> _ErrorDetails:
     # The message's pointer to the API's documentation doesn't help somebody who only edits a record.
     message = str(error.get("message") or error.get("error_message") or "").split(" Please check our API doc")[0]
     path, status = error.get("path"), extensions.get("status_code", error.get("status_code"))
+    data = extensions.get("error_data") or error.get("error_data")
+    if isinstance(data, list):
+        message, data = _validation_details(message, [one for one in data if isinstance(one, Mapping)])
     return _ErrorDetails(
-        code=str(extensions.get("code") or error.get("error_code") or ""),
+        # Internal errors come with `error_code` in the extensions, too (recorded, 2025-10).
+        code=str(extensions.get("code") or extensions.get("error_code") or error.get("error_code") or ""),
         message=f"{message}: {detail_text}" if detail_text else message,
-        data=mapping_or_empty(extensions.get("error_data") or error.get("error_data")),
+        data=mapping_or_empty(data),
         extensions=extensions,
         path=tuple(path) if isinstance(path, list) else (),
         status=status if isinstance(status, int) else None,
     )
+
+
+def _validation_details(message: str, broken: Sequence[Mapping[str, Any]]) -> tuple[str, Mapping[str, Any]]:
+    """What DATA_VALIDATIONS_ERROR lists: the broken rules in Monday's words, and the column where it is one alone."""
+    told = dict.fromkeys(str(rule["message"]) for rule in broken if rule.get("message"))
+    columns = {str(column) for rule in broken for column in rule.get("columnIds") or ()}
+    return "; ".join(told) or message, {"column_id": columns.pop()} if len(columns) == 1 else {}
 
 
 def _error_class(details: _ErrorDetails, http_status: int | None) -> type[ConnectorError]:
@@ -345,10 +366,7 @@ def _error_class(details: _ErrorDetails, http_status: int | None) -> type[Connec
     if known is not None:
         return (narrower(details) if narrower else None) or known
     return (
-        _class_by_message(details.message)
-        or _class_by_status(http_status)
-        or _class_of_inner_status(details)
-        or RecordRejected
+        _class_by_message(details) or _class_by_status(http_status) or _class_of_inner_status(details) or RecordRejected
     )
 
 
@@ -374,13 +392,26 @@ def _class_of_inner_status(details: _ErrorDetails) -> type[ConnectorError] | Non
     return INNER_STATUSES.get(details.status or 0)
 
 
-def _class_by_message(message: str) -> type[ConnectorError] | None:
-    """Errors without a code: a syntax error (community 82381), the old 401 (82701), a blocked IP address."""
-    if message.startswith("Parse error"):
+# What libraries of GraphQL say of a document that they don't run. Since 2025-10 Monday sends such an error without a
+# code, with HTTP 200; what a value that was run is to blame for has a path, or a code of Monday's own.
+_INVALID_DOCUMENT = re.compile(
+    r"^Parse error|^parsing error|^Unexpected end of document|^No query string was present|^Unsupported query"
+    r"|^Cannot query field|^Unknown (argument|type|directive|fragment|operation)|^List dimension mismatch"
+    r"|doesn't (exist on type|accept argument)|cannot represent|^Variable \S+ |^invalid type for variable|Expected type"
+)
+
+
+def _class_by_message(details: _ErrorDetails) -> type[ConnectorError] | None:
+    """Errors without a code: an invalid document, the old 401 (community 82701), a blocked IP address."""
+    if not details.path and _INVALID_DOCUMENT.search(details.message):
         return DocumentRejected
-    if "ip is restricted" in message.lower():
+    if details.message.startswith("Query has complexity of"):
+        return errors.TooComplex  # community 43638, before there was a code
+    if details.message.startswith("Complexity budget exhausted"):
+        return errors.ComplexityExhausted
+    if "ip is restricted" in details.message.lower():
         return AddressForbidden  # developer.monday.com/api-reference/docs/error-handling, HTTP 401
-    return NotAuthenticated if message.lower() == "not authenticated" else None
+    return NotAuthenticated if details.message.lower() == "not authenticated" else None
 
 
 def _narrow_unauthorized(details: _ErrorDetails) -> type[ConnectorError] | None:
@@ -412,6 +443,12 @@ def _narrow_column_value(details: _ErrorDetails) -> type[ConnectorError] | None:
     """Removed items (community 117322) and unwritable column types (56466) come with this code too."""
     if "inactive_pulse_ids" in details.data or "inactive items" in details.message:
         return ItemInactive
+    if "max locks exceeded" in details.message:
+        return errors.ItemLocked  # community 46018
+    if "unable to assign" in details.message or "invalidPersonAssignment" in details.message:
+        return errors.PersonRejected
+    if re.search(r"label .*(does not|doesn't) exist", details.message):
+        return errors.LabelUnknown  # community 34196
     return ColumnUnsupported if "not supported" in details.message else None
 
 

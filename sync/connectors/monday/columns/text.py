@@ -13,6 +13,7 @@ from sync.connectors.base.conversion import (
     ConverterOptions,
     ListConverter,
     Local,
+    UnknownValue,
     canonical_text,
     field_label,
     fold_whitespace,
@@ -23,6 +24,7 @@ from sync.connectors.base.conversion import (
 from sync.connectors.monday.columns.raw_values import (
     MondayColumn,
     complete_value,
+    event_value,
     known_value,
     object_or_empty,
     text_under,
@@ -267,6 +269,18 @@ class PhoneConverter(MondayColumn):
         extension = f" ext. {number.extension}" if number.extension else ""
         phone = phonenumbers.format_number(number, _E164) + extension
         return {"phone": phone, "countryShortName": self._country_for(number, existing_remote_raw)}
+
+    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
+        """Webhooks tell no country (recorded in 2024 and 2025), by which the cell's digits are read.
+
+        Raises UnknownValue where the number says none either, so that the item is read.
+        """
+        told = event_value(payload_value, column_type, "phone")
+        if isinstance(told, Mapping) and not _country_in(told):
+            number = fold_whitespace(text_under(told, "phone"))
+            if number and not number.startswith("+"):
+                raise UnknownValue("the event's telephone number has no country; the item has it")
+        return super().from_event(payload_value, column_type)
 
     def changed_value(self, remote_raw: Any, current: Any) -> Any:
         canonical, spelling = self.remote(remote_raw), fold_whitespace(text_under(remote_raw, "phone"))
