@@ -31,9 +31,10 @@ from sync.connectors.base.errors import (
     Scope,
     UserDenied,
 )
-from sync.limits import credentials, pass_budget, quota
-from sync.limits.metered_client import connector, is_configured
-from sync.limits.rate_limits import FULL_BATCH, PASS_CALLS
+from sync.kernel.db import fetch_rows
+from sync.limits import credentials, quota
+from sync.limits.metered_client import connector, limits_request
+from sync.limits.rate_limits import DAY_RESERVE, FULL_BATCH, PASS_CALLS
 from sync.models import BoardLink, FieldMapping, MondayAccount, SyncMetadata
 from sync.outbox import notify, pauses
 from sync.outbox.queue_rows import enqueue_many
@@ -236,6 +237,19 @@ def _stopped_links() -> list[BoardLink]:
     return [link for link in stopped if link.board_id and not pauses.active_pause(link.entity_type)]
 
 
+_MAY_BE_STOPPED = f"""
+    SELECT EXISTS (SELECT FROM sync_monday_account WHERE needs_probe OR stopped_until > sync_now())
+        OR EXISTS (SELECT FROM sync_board_links WHERE blocked_until > sync_now())
+        OR EXISTS (SELECT FROM sync_api_budget
+            WHERE day_calls + others_calls >= day_limit * {1 - DAY_RESERVE} - {PASS_CALLS + 1})
+"""  # noqa: S608 - made of numbers of our own
+
+
+def may_be_stopped() -> bool:
+    """Whether anything of the account's, a board's or the day's may stop a board: one query, for every page."""
+    return bool(fetch_rows(_MAY_BE_STOPPED)[0][0])
+
+
 def _is_waiting(row: MondayAccount) -> bool:
     return row.stopped_until is not None and row.stopped_until > sync_now()
 
@@ -265,7 +279,7 @@ def fetch_account_info(*, urgent: bool = False, timeout: float | None = None) ->
 
 def read_account_info(*, urgent: bool = False, timeout: float | None = None) -> AccountInfo:
     """Ask Monday for the same and store nothing, as of a token that may not be kept; raises ConnectorError."""
-    with pass_budget.limits_request() if urgent else nullcontext():
+    with limits_request() if urgent else nullcontext():
         return connector(urgent=urgent, timeout=timeout).account_info()
 
 
@@ -299,7 +313,7 @@ def refresh_quota() -> None:
     While everything is paused, Monday isn't called for this either.
     """
     quota.delete_old_usage()
-    if not is_configured() or pauses.active_pause("") or not probe_if_due():
+    if not credentials.is_configured() or pauses.active_pause("") or not probe_if_due():
         return
     try:
         # Out of the reserve, too: a limit that was raised is learned here.
@@ -367,7 +381,7 @@ def refresh_users_if_due() -> None:
         .exclude(column_id="")
         .select_related("link")
     )
-    if not people_mappings or not is_configured() or pauses.active_pause("") or not probe_if_due():
+    if not people_mappings or not credentials.is_configured() or pauses.active_pause("") or not probe_if_due():
         return
     before, blocked = monday_account(), []
     for mapping in people_mappings:

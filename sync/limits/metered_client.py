@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -35,8 +35,9 @@ from sync.connectors.monday.client import MondayClient
 from sync.connectors.monday.graphql import Answer
 from sync.kernel import process
 from sync.limits import credentials, pass_budget, quota
-from sync.limits.pass_budget import CallCost, CallGrant, current_cost, current_grant, wait_reason
+from sync.limits.pass_budget import wait_reason
 from sync.limits.rate_limits import READ_POINTS, REJECTED_CALL_COST, WRITE_POINTS, LimitKind
+from sync.models import BoardLink
 
 log = structlog.get_logger(__name__)
 
@@ -52,14 +53,90 @@ _LIMIT_KINDS: Mapping[type[ConnectorError], LimitKind] = {
 }
 
 
+@dataclass(frozen=True)
+class CallCost:
+    """What the next call is: for which board, for how many records, a read or a write."""
+
+    link_id: int | None = None
+    entity_type: str = ""
+    records: int = 0
+    writes: bool = False
+    reads_limits: bool = False
+
+    @property
+    def kind(self) -> str:
+        """Read or write of a board, or a call of the account, which belongs to no board."""
+        if self.link_id is None:
+            return "account"
+        return "write" if self.writes else "read"
+
+
+@dataclass
+class Reservation:
+    """A pass over so many records, and the calls that were spent for it: what runs inside sends these.
+
+    `only_urgent`: of the records that a person clicked, for they came out of the reserve. `calls` and `points` are
+    unsent. Without an `id` (no limit is known, or nothing was due) each call is metered by itself.
+    """
+
+    size: int
+    read_points: float
+    write_points: float
+    urgent: bool = False
+    only_urgent: bool = False
+    id: uuid.UUID | None = None
+    calls: int = 0
+    points: int = 0
+    sent: int = 0
+
+    def __enter__(self) -> Reservation:
+        self._token = _reservation.set(self)
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        # What was reserved and not sent is given back at once, also after a failure.
+        _reservation.reset(self._token)
+        if self.id is not None:
+            with quota.lock_budget() as state:
+                state.release(self.id)
+            self.id = None
+
+
+_reservation: ContextVar[Reservation | None] = ContextVar("reservation", default=None)
+_cost: ContextVar[CallCost | None] = ContextVar("cost", default=None)
+
+
+@contextmanager
+def call_cost(link: BoardLink, records: int, *, writes: bool = False) -> Iterator[None]:
+    """Declare the calls inside: how many records of which board they read or write."""
+    token = _cost.set(CallCost(link.pk, link.entity_type, records, writes))
+    try:
+        yield
+    finally:
+        _cost.reset(token)
+
+
+@contextmanager
+def limits_request() -> Iterator[None]:
+    """A person asks for the account's limits: the known limit of the day doesn't stop that call.
+
+    The limit may have been raised since, and while the day counts as used up nothing else would find out.
+    """
+    token = _cost.set(CallCost(reads_limits=True))
+    try:
+        yield
+    finally:
+        _cost.reset(token)
+
+
 @dataclass
 class _MeteredCall:
     """A call that may be sent: what was spent for it, and the reservation that holds it."""
 
     cost: CallCost
     points: int
-    grant: CallGrant | None
-    reservation: uuid.UUID | None
+    reserved: Reservation | None
+    reservation_id: uuid.UUID | None
 
 
 class MeteredClient:
@@ -102,55 +179,55 @@ class MeteredClient:
 
 
 def _begin_call(urgent: bool) -> _MeteredCall:
-    grant, cost = current_grant(), current_cost()
-    points = _estimated_points(grant, cost)
-    # Reserved by the grant, so the budget's row need not be locked.
-    if grant is not None and grant.calls > 0 and points <= grant.points:
-        grant.calls -= 1
-        grant.points -= points
-        return _MeteredCall(cost, points, grant, grant.reservation)
+    reserved, cost = _reservation.get(), _cost.get() or CallCost()
+    points = _estimated_points(reserved, cost)
+    # Reserved with the pass, so the budget's row need not be locked.
+    if reserved is not None and reserved.calls > 0 and points <= reserved.points:
+        reserved.calls -= 1
+        reserved.points -= points
+        return _MeteredCall(cost, points, reserved, reserved.id)
     # Without a known limit there is nothing to enforce.
     if quota.read_limited_budget() is None:
-        return _MeteredCall(cost, points, grant, None)
-    return _reserve_more(grant, cost, points, urgent or (grant is not None and grant.urgent))
+        return _MeteredCall(cost, points, reserved, None)
+    return _reserve_more(reserved, cost, points, urgent or (reserved is not None and reserved.urgent))
 
 
-def _estimated_points(grant: CallGrant | None, cost: CallCost) -> int:
+def _estimated_points(reserved: Reservation | None, cost: CallCost) -> int:
     """The points of the next call, as learned from the board's last ones."""
     if cost.link_id is None:
         return ACCOUNT_CALL_POINTS
-    if grant is None:
+    if reserved is None:
         return cost.records * WRITE_POINTS if cost.writes else READ_POINTS
-    return int(cost.records * grant.write_points if cost.writes else grant.read_points)
+    return int(cost.records * reserved.write_points if cost.writes else reserved.read_points)
 
 
-def _reserve_more(grant: CallGrant | None, cost: CallCost, points: int, urgent: bool) -> _MeteredCall:
-    """Spend for a call that no grant covers: a further page, half of a document, a call of the account."""
-    calls = 0 if grant is not None and grant.calls > 0 else 1
-    more = max(0, points - grant.points) if grant is not None else points
+def _reserve_more(reserved: Reservation | None, cost: CallCost, points: int, urgent: bool) -> _MeteredCall:
+    """Spend for a call that nothing reserved covers: a further page, half of a document, a call of the account."""
+    own_id = reserved.id if reserved is not None else None
+    calls, more = 1, points
+    if reserved is not None:
+        calls, more = int(not reserved.calls), max(0, points - reserved.points)
     with quota.lock_budget() as state:
         in_flight = state.in_flight
-        if grant is not None and grant.reservation is not None:
-            # The grant's own reservation must not count against the account's concurrent calls.
-            in_flight = type(in_flight)(max(0, in_flight.number - 1), in_flight.calls, in_flight.points)
+        if own_id is not None:
+            # The pass's own reservation must not count against the account's concurrent calls.
+            in_flight = replace(in_flight, number=max(0, in_flight.number - 1))
         # A call that asks for the limits goes out although the day is used up: the limit may have been
         # raised.
         budget = state.budget.without_day_limit() if cost.reads_limits else state.budget
         wait = budget.required_wait(calls, more, state.now, in_flight, urgent=urgent)
-        if wait is None and grant is not None and grant.reservation is not None:
-            state.extend(grant.reservation, calls, more)
-            reservation = grant.reservation
-        elif wait is None:
-            reservation = state.reserve(cost.entity_type, calls, more)
+        if wait is None:
+            if own_id is not None:
+                state.extend(own_id, calls, more)
+            reservation_id = own_id or state.reserve(cost.entity_type, calls, more)
         now = state.now
     if wait is not None:
         seconds = max(0.0, (wait.until - now).total_seconds())
         raise BudgetExhausted(wait_reason(wait, urgent=urgent), wait_seconds=seconds)
-    if grant is not None and grant.reservation is None:
-        grant.reservation = reservation
-    if grant is not None:
-        grant.calls, grant.points = max(0, grant.calls + calls - 1), max(0, grant.points + more - points)
-    return _MeteredCall(cost, points, grant, reservation)
+    if reserved is not None:
+        reserved.id = reservation_id
+        reserved.calls, reserved.points = max(0, reserved.calls + calls - 1), max(0, reserved.points + more - points)
+    return _MeteredCall(cost, points, reserved, reservation_id)
 
 
 def _record_answer(call: _MeteredCall, answer: Answer) -> None:
@@ -223,28 +300,23 @@ def _record_failure(call: _MeteredCall, error: ConnectorError) -> None:
 
 def _release_call(state: quota.BudgetState, call: _MeteredCall) -> None:
     """The call is over: its reservation no longer holds it; a call without a reservation is spent now."""
-    if call.reservation is None:
+    if call.reservation_id is None:
         state.budget = state.budget.spend(1, call.points, state.now)
         return
-    state.finish_call(call.reservation, call.points)
-    if call.grant is None:
-        state.release(call.reservation)
+    state.finish_call(call.reservation_id, call.points)
+    if call.reserved is None:
+        state.release(call.reservation_id)
 
 
 def _mark_sent(call: _MeteredCall) -> bool:
     """Whether this is the first call of a pass."""
-    if call.grant is None:
+    if call.reserved is None:
         return False
-    call.grant.sent += 1
-    return call.grant.sent == 1
+    call.reserved.sent += 1
+    return call.reserved.sent == 1
 
 
 _override: ContextVar[MeteredClient | None] = ContextVar("instead", default=None)
-
-
-def is_configured() -> bool:
-    """Whether there is a token to call Monday with."""
-    return bool(credentials.api_token())
 
 
 def client(*, urgent: bool = False, timeout: float | None = None) -> MeteredClient:
@@ -278,12 +350,6 @@ def connector(
     return connectors.get(system)(sender)
 
 
-def client_of_token(token: str) -> MeteredClient:
-    """Return a client for a token that isn't in use yet; raises ValueError where it can't be one."""
-    url, version, timeout = settings.MONDAY_API_URL, settings.MONDAY_API_VERSION, settings.MONDAY_TIMEOUT_SECONDS
-    return MeteredClient(MondayClient(url, token, version=version, timeout=timeout), urgent=True)
-
-
 @contextmanager
 def client_override(override: MeteredClient) -> Iterator[None]:
     """Have everything inside call Monday by this client, as a preview does with one that only reads."""
@@ -292,6 +358,15 @@ def client_override(override: MeteredClient) -> Iterator[None]:
         yield
     finally:
         _override.reset(token)
+
+
+@contextmanager
+def urgent_calls(token: str = "") -> Iterator[None]:
+    """Have everything inside call Monday for a person: out of the reserve, too; by a token not in use yet, if given."""
+    url, version, timeout = settings.MONDAY_API_URL, settings.MONDAY_API_VERSION, settings.MONDAY_TIMEOUT_SECONDS
+    new = MeteredClient(MondayClient(url, token, version=version, timeout=timeout), urgent=True) if token else None
+    with client_override(new or client(urgent=True)):
+        yield
 
 
 @lru_cache(maxsize=8)

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
 from django.db.models import Count, Max, Min, Q
 
 from sync import registry
@@ -24,7 +22,7 @@ from sync.connectors.base.errors import ConnectorError
 from sync.kernel import humanize, process
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.process import pass_log_context
-from sync.limits import breaker, pass_budget
+from sync.limits import Grant, Wait, breaker, grant
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.outbox import finish, lease, notify
 from sync.outbox.claim import Claim, claim, has_due_rows
@@ -33,7 +31,6 @@ from sync.reconcile import reconcile
 from sync.reconcile.batch import PassResult
 from sync.reconcile.unconfirmed_writes import settle_unconfirmed_creates
 from sync.records import availability
-from sync.records.availability import BoardAvailability
 from sync.registry import EntitySpec, link_of
 
 log = structlog.get_logger(__name__)
@@ -82,28 +79,21 @@ class WorkerRun:
             return
         if not has_due_rows(entity_type):
             return
-        board = availability.of(entity_type)
-        if board.link is None or not board.may_be_probed or not breaker.probe_if_due():
-            return
-        while (board_lease := lease.acquire(board.link)) is None:
-            if not self.wait_for_lease or time.monotonic() >= self.until or process.wait(LEASE_WAIT_SECONDS):
+        while True:
+            found = grant(entity_type)
+            if isinstance(found, Wait):
+                self._notify_after(found, entity_type)
                 return
-            board = availability.of(entity_type)
-            if board.link is None:
+            if (board_lease := lease.acquire(found.link)) is not None:
+                break
+            if not self.wait_for_lease or time.monotonic() >= self.until or process.wait(LEASE_WAIT_SECONDS):
                 return
         finished = False
         try:
-            finished = self._work_batches(board_lease, board)
+            with board_lease:
+                finished = self._work_batches(board_lease, found)
         except LeaseLost as lost:
             log.warning("board lost", board=entity_type, reason=str(lost))
-        finally:
-            # Where PostgreSQL has ended our connection a new one is tried; else the lease expires by itself.
-            try:
-                board_lease.release()
-            except (OperationalError, InterfaceError):
-                connection.close()
-                with suppress(OperationalError, InterfaceError):
-                    board_lease.release()
         # Only after the release: a worker that is notified while the lease is taken ends at once.
         if not finished or process.is_shutting_down():
             self._notify_others(entity_type)
@@ -113,38 +103,43 @@ class WorkerRun:
         if has_due_rows(entity_type):
             notify.notify_now(entity_type)
 
-    def _work_batches(self, board_lease: Lease, board: BoardAvailability) -> bool:
+    def _notify_after(self, wait: Wait, entity_type: str) -> None:
+        """Where a minute's quota ended the work, it goes on as soon as the next begins, not at the next sweep."""
+        if self.summary.claimed and wait.is_temporary and wait.until:
+            seconds = (wait.until - sync_now()).total_seconds()
+            if 0 < seconds <= MAX_NOTIFY_SECONDS:
+                notify.notify_later(entity_type, seconds)
+
+    def _work_batches(self, board_lease: Lease, found: Grant | Wait) -> bool:
         """Reconcile batch after batch; return False where another run has to go on with the board.
 
-        `board` is how it stood when the lease was taken; it is read anew before each further batch.
+        `found` is what was granted when the lease was taken; it is asked for again before each further batch.
         """
-        link = board_lease.link
-        lingered = not self.linger
-        while True:
+        entity_type, lingered = board_lease.link.entity_type, not self.linger
+        while isinstance(found, Grant):
             if process.is_shutting_down() or time.monotonic() > self.until:
                 return False
-            if not board.is_available or not _settle_unconfirmed(board_lease):
+            if not _settle_unconfirmed(board_lease):
+                found = grant(entity_type)
                 break
-            if (grant := pass_budget.grant_calls(link)) is None:
+            reserved = found.reserve()
+            if isinstance(reserved, Wait):
+                found = reserved
                 break
-            with grant:
-                claimed = claim(board_lease, grant.size, only_urgent=grant.only_urgent)
+            with reserved:
+                claimed = claim(board_lease, reserved.size, only_urgent=reserved.only_urgent)
                 if claimed:
                     self._run_pass(board_lease, claimed)
             # A claim that came out short has mostly left nothing, and to ask costs a tenth of a further round.
-            if len(claimed) < grant.size and not (claimed and has_due_rows(link.entity_type)):
+            if len(claimed) < reserved.size and not (claimed and has_due_rows(entity_type)):
                 if lingered:
                     return True
                 board_lease.renew()
                 process.wait(LINGER_SECONDS)
                 lingered = True
-            board = availability.of(link)
-        # Where a minute's quota ended the work, it goes on as soon as the next begins, not at the next sweep.
-        board = availability.of(link)
-        if self.summary.claimed and board.is_temporary and board.until:
-            seconds = (board.until - sync_now()).total_seconds()
-            if 0 < seconds <= MAX_NOTIFY_SECONDS:
-                notify.notify_later(link.entity_type, seconds)
+            found = grant(entity_type)
+        if isinstance(found, Wait):
+            self._notify_after(found, entity_type)
         return True
 
     def _run_pass(self, board_lease: Lease, claimed: list[Claim]) -> None:

@@ -14,14 +14,13 @@ from conflicts.models import SyncConflict
 from sync.choices import StopCode
 from sync.clock import sync_now
 from sync.connectors.base.errors import BoardLocked, DailyLimitReached
-from sync.limits import breaker, quota
+from sync.limits import BlockedKind, breaker, quota
 from sync.limits.breaker import AskCode
 from sync.models import BoardLink, MondayAccount
 from sync.operations import doctor
 from sync.operations.record_requests import push_record
 from sync.outbox import pauses
 from sync.records import availability
-from sync.records.availability import BlockedKind
 from tests.admin import states
 from tests.budget.conftest import Planned
 from tests.budget.test_worker import edit

@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 
 from sync.clock import sync_now
-from sync.limits.breaker import monday_account
+from sync.limits import BlockedKind, monday_account
 from sync.models import BoardLink
 from sync.outbox import pauses
 from sync.records import availability
-from sync.records.availability import BlockedKind
 from tests.admin import states
 from tests.metrics.test_gauges import changes_are_gathered, noon
 
