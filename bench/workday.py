@@ -123,14 +123,14 @@ def company(allowance: Allowance, calls: Counter[str]) -> Iterator[None]:
             swept_to=yesterday,
             compared_at=yesterday - timedelta(hours=21),
         )
-    _forget_clients()
+    metered_client._shared_client.cache_clear()
     with (
         patch.object(metered_client, "MondayClient", lambda *parts, **named: Monday(calls)),
         patch.object(breaker, "connector", _Asked),
         patch.object(breaker, "store_account_info", lambda found: None),
     ):
         yield
-    _forget_clients()
+    metered_client._shared_client.cache_clear()
 
 
 class _Asked:
@@ -141,11 +141,6 @@ class _Asked:
 
     def account_info(self) -> Any:
         return self.system.api.execute("account", {})
-
-
-def _forget_clients() -> None:
-    metered_client._shared_metered_client.cache_clear()
-    metered_client._shared_client.cache_clear()
 
 
 def turn_to(second: float) -> None:

@@ -156,7 +156,7 @@ def try_again(model_admin: Any, request: HttpRequest) -> HttpResponse:
     user = cast("User", request.user)
 
     def run() -> Report:
-        said = _ASKED_SENTENCES[code := breaker.ask_again().code]
+        said = _ASKED_SENTENCES[code := breaker.ask_again()]
         authors.log_kind_action(user, MondayAccount, f"Tried again. {said}", name="Monday")
         return (
             Report(said) if code in (breaker.AskCode.RESUMED, breaker.AskCode.NOT_STOPPED) else Report(problems=[said])
@@ -207,7 +207,7 @@ def _trip_after(tested: ConnectionTest) -> None:
         breaker.trip_if_shared(tested.error)
 
 
-def _asked_of_monday(ask: Callable[..., AccountInfo], then: Callable[[], None] = lambda: None) -> ConnectionTest:
+def _asked_of_monday(ask: Callable[..., AccountInfo], then: Callable[[], object] = lambda: None) -> ConnectionTest:
     """Test the token; `ask` is the way in which the account is read: with it stored, or not. `then` follows."""
     try:
         info = ask(urgent=True)

@@ -4,9 +4,8 @@ smaller calls after failures; and the account's users, which are read once it an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import nullcontext
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
@@ -176,60 +175,50 @@ class AskCode(StrEnum):
     PAUSED = "paused"
 
 
-@dataclass(frozen=True)
-class AskResult:
-    """What came of it; `reason` is what still stands in the way, as a sentence."""
-
-    code: AskCode
-    reason: str = ""
-
-
-def ask_again() -> AskResult:  # noqa: PLR0911 - one for each code
+def ask_again() -> AskCode:  # noqa: PLR0911 - one for each code
     """Because a person tries again: ask Monday whether what stops the account or boards is over, and end what is.
 
     One call for the account, and one for the boards that are stopped; none where nothing is stopped, people paused it,
     or Monday asked to wait for its minute.
     """
-    row, links = monday_account(), _stopped_links()
+    row = monday_account()
     is_waiting = _is_waiting(row)
     is_account = row.needs_probe or is_waiting or _is_day_used_up()
-    if not (is_account or links):
-        return AskResult(AskCode.NOT_STOPPED)
+    if not (is_account or _stopped_links()):
+        return AskCode.NOT_STOPPED
     if pauses.active_pause(""):
-        return AskResult(AskCode.PAUSED)
-    if missing := credentials.missing_reason():
-        return AskResult(AskCode.STOPPED, missing)
+        return AskCode.PAUSED
+    if not credentials.is_configured():
+        return AskCode.STOPPED
     if is_waiting and row.stop_code == StopCode.LIMIT:
-        return AskResult(AskCode.WAITING, row.stop_reason)
+        return AskCode.WAITING
     free = MondayAccount.objects.filter(id=1).filter(Q(asked_at=None) | Q(asked_at__lte=SyncNow() - ASK_INTERVAL))
     # The update elects who asks: it matches for the first only.
     if not free.update(asked_at=SyncNow()):
-        return AskResult(AskCode.JUST_ASKED)
+        return AskCode.JUST_ASKED
     try:
         if is_account:
             fetch_account_info(urgent=True, timeout=ASK_SECONDS)
-        reason = _ask_for_boards(links, timeout=ASK_SECONDS)
+        is_over = ask_for_boards(timeout=ASK_SECONDS)
     except ConnectorError as error:
         trip_if_shared(error)
-        return AskResult(AskCode.STOPPED, error.sentence)
+        return AskCode.STOPPED
     row.refresh_from_db()
-    if _is_waiting(row):
-        reason = row.stop_reason
-    return AskResult(AskCode.STOPPED if reason else AskCode.RESUMED, reason)
+    return AskCode.RESUMED if is_over and not _is_waiting(row) else AskCode.STOPPED
 
 
-def ask_for_boards() -> None:
-    """Read the boards that are stopped, and end the stop of those that are there; raises ConnectorError."""
-    _ask_for_boards(_stopped_links())
+def ask_for_boards(timeout: float | None = None) -> bool:
+    """Read the boards that are stopped, and end the stop of those that are there; return whether that are all.
 
-
-def _ask_for_boards(links: Sequence[BoardLink], timeout: float | None = None) -> str:
+    Raises ConnectorError.
+    """
+    links = _stopped_links()
     found = connector(urgent=True, timeout=timeout).read_boards([link.board_id for link in links]) if links else {}
     there = [link for link in links if (board := found.get(link.board_id)) is not None and board.is_active]
     for link in there:
         reset_board(link)
     _notify(there)
-    return " ".join(link.blocked_reason for link in links if link not in there)
+    return len(there) == len(links)
 
 
 def _stopped_links() -> list[BoardLink]:

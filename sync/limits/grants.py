@@ -28,7 +28,7 @@ from sync.limits.rate_limits import (
     midnight_after,
     window_seconds,
 )
-from sync.models import ApiBudget, BoardLink, MondayAccount, QueuePause
+from sync.models import BoardLink, MondayAccount, QueuePause
 from sync.outbox.pauses import active_pauses, board_pause, pause_sentence, pauses_by_direction
 
 
@@ -51,11 +51,6 @@ class Wait:
     kind: BlockedKind
     reason: str
     until: datetime | None = None
-
-    @property
-    def is_temporary(self) -> bool:
-        """Whether nothing is wrong: it gathers changes to save calls of the day, or waits out a minute."""
-        return self.kind is BlockedKind.BATCHING
 
 
 @dataclass(frozen=True)
@@ -85,15 +80,8 @@ class Grant:
             if isinstance(found, LimitWait):
                 return _limit_wait(found, demand)
             reserved = state.reserve(entity_type, PASS_CALLS, found.points)
-        return replace(
-            unlimited,
-            size=found.size,
-            urgent=found.urgent,
-            only_urgent=found.only_urgent,
-            id=reserved,
-            calls=PASS_CALLS,
-            points=found.points,
-        )
+        each = costs.read_points, costs.write_points
+        return Reservation(found.size, *each, found.urgent, found.only_urgent, reserved, PASS_CALLS, found.points)
 
 
 def grant(entity_type: str) -> Grant | Wait:
@@ -143,7 +131,7 @@ class LimitFacts:
     @cached_property
     def budget_state(self) -> BudgetState:
         """What is spent and left of the quota."""
-        return self._limited_state or quota.load_state(self._budget_row)
+        return self._limited_state or quota.read_budget()
 
     @property
     def budget(self) -> QuotaBudget:
@@ -152,11 +140,7 @@ class LimitFacts:
 
     @cached_property
     def _limited_state(self) -> BudgetState | None:
-        return quota.load_state(self._budget_row) if quota.is_limited(self._budget_row) else None
-
-    @cached_property
-    def _budget_row(self) -> ApiBudget:
-        return quota.budget_row()
+        return quota.read_limited_budget()
 
     @cached_property
     def last_hour(self) -> LastHour:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from copy import copy
 from dataclasses import dataclass, replace
@@ -73,7 +73,7 @@ class CallCost:
 
 @dataclass
 class Reservation:
-    """A pass over so many records, and the calls that were spent for it: what runs inside sends these.
+    """A pass over so many records (0: a call outside of any), and the calls that were spent for it: those sent inside.
 
     `only_urgent`: of the records that a person clicked, for they came out of the reserve. `calls` and `points` are
     unsent. Without an `id` (no limit is known, or nothing was due) each call is metered by itself.
@@ -106,23 +106,22 @@ _reservation: ContextVar[Reservation | None] = ContextVar("reservation", default
 _cost: ContextVar[CallCost | None] = ContextVar("cost", default=None)
 
 
-@contextmanager
-def call_cost(link: BoardLink, records: int, *, writes: bool = False) -> Iterator[None]:
+def call_cost(link: BoardLink, records: int, *, writes: bool = False) -> AbstractContextManager[None]:
     """Declare the calls inside: how many records of which board they read or write."""
-    token = _cost.set(CallCost(link.pk, link.entity_type, records, writes))
-    try:
-        yield
-    finally:
-        _cost.reset(token)
+    return _declare(CallCost(link.pk, link.entity_type, records, writes))
 
 
-@contextmanager
-def limits_request() -> Iterator[None]:
+def limits_request() -> AbstractContextManager[None]:
     """A person asks for the account's limits: the known limit of the day doesn't stop that call.
 
     The limit may have been raised since, and while the day counts as used up nothing else would find out.
     """
-    token = _cost.set(CallCost(reads_limits=True))
+    return _declare(CallCost(reads_limits=True))
+
+
+@contextmanager
+def _declare(cost: CallCost) -> Iterator[None]:
+    token = _cost.set(cost)
     try:
         yield
     finally:
@@ -135,8 +134,7 @@ class _MeteredCall:
 
     cost: CallCost
     points: int
-    reserved: Reservation | None
-    reservation_id: uuid.UUID | None
+    reserved: Reservation
 
 
 class MeteredClient:
@@ -179,55 +177,43 @@ class MeteredClient:
 
 
 def _begin_call(urgent: bool) -> _MeteredCall:
-    reserved, cost = _reservation.get(), _cost.get() or CallCost()
-    points = _estimated_points(reserved, cost)
+    cost = _cost.get() or CallCost()
+    # A call outside of a pass is reserved by itself.
+    reserved = _reservation.get() or Reservation(0, READ_POINTS, WRITE_POINTS)
+    points = int(cost.records * reserved.write_points if cost.writes else reserved.read_points)
+    if cost.link_id is None:
+        points = ACCOUNT_CALL_POINTS
     # Reserved with the pass, so the budget's row need not be locked.
-    if reserved is not None and reserved.calls > 0 and points <= reserved.points:
+    if reserved.calls > 0 and points <= reserved.points:
         reserved.calls -= 1
         reserved.points -= points
-        return _MeteredCall(cost, points, reserved, reserved.id)
     # Without a known limit there is nothing to enforce.
-    if quota.read_limited_budget() is None:
-        return _MeteredCall(cost, points, reserved, None)
-    return _reserve_more(reserved, cost, points, urgent or (reserved is not None and reserved.urgent))
+    elif quota.read_limited_budget() is not None:
+        _reserve_more(reserved, cost, points, urgent or reserved.urgent)
+    return _MeteredCall(cost, points, reserved)
 
 
-def _estimated_points(reserved: Reservation | None, cost: CallCost) -> int:
-    """The points of the next call, as learned from the board's last ones."""
-    if cost.link_id is None:
-        return ACCOUNT_CALL_POINTS
-    if reserved is None:
-        return cost.records * WRITE_POINTS if cost.writes else READ_POINTS
-    return int(cost.records * reserved.write_points if cost.writes else reserved.read_points)
-
-
-def _reserve_more(reserved: Reservation | None, cost: CallCost, points: int, urgent: bool) -> _MeteredCall:
-    """Spend for a call that nothing reserved covers: a further page, half of a document, a call of the account."""
-    own_id = reserved.id if reserved is not None else None
-    calls, more = 1, points
-    if reserved is not None:
-        calls, more = int(not reserved.calls), max(0, points - reserved.points)
+def _reserve_more(reserved: Reservation, cost: CallCost, points: int, urgent: bool) -> None:
+    """Spend for a call that is not reserved yet: a further page, half of a document, a call of the account."""
+    calls, more = int(not reserved.calls), max(0, points - reserved.points)
     with quota.lock_budget() as state:
         in_flight = state.in_flight
-        if own_id is not None:
+        if reserved.id is not None:
             # The pass's own reservation must not count against the account's concurrent calls.
             in_flight = replace(in_flight, number=max(0, in_flight.number - 1))
         # A call that asks for the limits goes out although the day is used up: the limit may have been
         # raised.
         budget = state.budget.without_day_limit() if cost.reads_limits else state.budget
         wait = budget.required_wait(calls, more, state.now, in_flight, urgent=urgent)
-        if wait is None:
-            if own_id is not None:
-                state.extend(own_id, calls, more)
-            reservation_id = own_id or state.reserve(cost.entity_type, calls, more)
+        if wait is None and reserved.id is not None:
+            state.extend(reserved.id, calls, more)
+        elif wait is None:
+            reserved.id = state.reserve(cost.entity_type, calls, more)
         now = state.now
     if wait is not None:
         seconds = max(0.0, (wait.until - now).total_seconds())
         raise BudgetExhausted(wait_reason(wait, urgent=urgent), wait_seconds=seconds)
-    if reserved is not None:
-        reserved.id = reservation_id
-        reserved.calls, reserved.points = max(0, reserved.calls + calls - 1), max(0, reserved.points + more - points)
-    return _MeteredCall(cost, points, reserved, reservation_id)
+    reserved.calls, reserved.points = max(0, reserved.calls + calls - 1), max(0, reserved.points + more - points)
 
 
 def _record_answer(call: _MeteredCall, answer: Answer) -> None:
@@ -300,38 +286,34 @@ def _record_failure(call: _MeteredCall, error: ConnectorError) -> None:
 
 def _release_call(state: quota.BudgetState, call: _MeteredCall) -> None:
     """The call is over: its reservation no longer holds it; a call without a reservation is spent now."""
-    if call.reservation_id is None:
+    if call.reserved.id is None:
         state.budget = state.budget.spend(1, call.points, state.now)
         return
-    state.finish_call(call.reservation_id, call.points)
-    if call.reserved is None:
-        state.release(call.reservation_id)
+    state.finish_call(call.reserved.id, call.points)
+    if not call.reserved.size:
+        state.release(call.reserved.id)
 
 
 def _mark_sent(call: _MeteredCall) -> bool:
     """Whether this is the first call of a pass."""
-    if call.reserved is None:
-        return False
     call.reserved.sent += 1
-    return call.reserved.sent == 1
+    return call.reserved.size > 0 and call.reserved.sent == 1
 
 
 _override: ContextVar[MeteredClient | None] = ContextVar("instead", default=None)
 
 
 def client(*, urgent: bool = False, timeout: float | None = None) -> MeteredClient:
-    """Return the process's client for the configured token, metered by the quota that all workers share.
+    """Return a client for the configured token, metered by the quota that all workers share.
 
     Its `execute` raises BudgetExhausted, before anything is sent, where there is no room; `urgent` calls may
     use what is reserved for what a person clicked. `timeout`: the seconds of one call, where less than usual.
     """
-    return _override.get() or _shared_metered_client(
-        settings.MONDAY_API_URL,
-        credentials.fresh_api_token(),
-        settings.MONDAY_API_VERSION,
-        min(timeout or settings.MONDAY_TIMEOUT_SECONDS, settings.MONDAY_TIMEOUT_SECONDS),
-        urgent,
-    )
+    if (override := _override.get()) is not None:
+        return override
+    url, version, most = settings.MONDAY_API_URL, settings.MONDAY_API_VERSION, settings.MONDAY_TIMEOUT_SECONDS
+    inner = _shared_client(url, credentials.fresh_api_token(), version, min(timeout or most, most))
+    return MeteredClient(inner, urgent=urgent)
 
 
 def connector(
@@ -344,7 +326,7 @@ def connector(
     """Return the system's connector, whose calls are sent by `client`; `before_call` is called before each of them."""
     sender = client(urgent=urgent, timeout=timeout)
     if before_call is not None:
-        # The client is the process's own: others' calls have nothing to do with this one's.
+        # An override is others' too, whose calls have nothing to do with this one's.
         sender = copy(sender)
         sender.before_call = before_call
     return connectors.get(system)(sender)
@@ -367,11 +349,6 @@ def urgent_calls(token: str = "") -> Iterator[None]:
     new = MeteredClient(MondayClient(url, token, version=version, timeout=timeout), urgent=True) if token else None
     with client_override(new or client(urgent=True)):
         yield
-
-
-@lru_cache(maxsize=8)
-def _shared_metered_client(url: str, token: str, version: str, timeout: float, urgent: bool) -> MeteredClient:
-    return MeteredClient(_shared_client(url, token, version, timeout), urgent=urgent)
 
 
 @lru_cache(maxsize=4)

@@ -22,7 +22,7 @@ from sync.connectors.base.errors import ConnectorError
 from sync.kernel import humanize, process
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.process import pass_log_context
-from sync.limits import Grant, Wait, breaker, grant
+from sync.limits import BlockedKind, Grant, Wait, breaker, grant
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.outbox import finish, lease, notify
 from sync.outbox.claim import Claim, claim, has_due_rows
@@ -31,7 +31,7 @@ from sync.reconcile import reconcile
 from sync.reconcile.batch import PassResult
 from sync.reconcile.unconfirmed_writes import settle_unconfirmed_creates
 from sync.records import availability
-from sync.registry import EntitySpec, link_of
+from sync.registry import EntitySpec
 
 log = structlog.get_logger(__name__)
 
@@ -105,7 +105,7 @@ class WorkerRun:
 
     def _notify_after(self, wait: Wait, entity_type: str) -> None:
         """Where a minute's quota ended the work, it goes on as soon as the next begins, not at the next sweep."""
-        if self.summary.claimed and wait.is_temporary and wait.until:
+        if self.summary.claimed and wait.kind is BlockedKind.BATCHING and wait.until:
             seconds = (wait.until - sync_now()).total_seconds()
             if 0 < seconds <= MAX_NOTIFY_SECONDS:
                 notify.notify_later(entity_type, seconds)
@@ -231,9 +231,9 @@ def drain(
 
 def _has_other_workers(entity_type: str | None) -> bool:
     """Whether another worker has leased a board with due jobs."""
-    links = [link_of(spec.entity_type) for spec in registry.entities() if entity_type in (None, spec.entity_type)]
-    busy = [link for link in links if link and availability.of(link).is_available and has_due_rows(link.entity_type)]
-    leases = BoardLease.objects.filter(link__in=busy, token__isnull=False, expires__gt=SyncNow())
+    types = [spec.entity_type for spec in registry.entities() if entity_type in (None, spec.entity_type)]
+    busy = [kind for kind in types if availability.of(kind).is_available and has_due_rows(kind)]
+    leases = BoardLease.objects.filter(link__entity_type__in=busy, token__isnull=False, expires__gt=SyncNow())
     return leases.exists()
 
 

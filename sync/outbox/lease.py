@@ -186,8 +186,8 @@ class Lease:
 
     def lock_params(self, seconds: float = 0) -> dict[str, Any]:
         """Return the parameters with which `LOCK_LEASE` finds this lease if it lasts so much longer."""
-        timeout = f"{LOCK_TIMEOUT_MS}ms"
-        return {"link": self.link.pk, "token": self.token, "lock_timeout": timeout, "seconds": seconds}
+        board = {"link": self.link.pk, "entity_type": self.link.entity_type, "token": self.token}
+        return board | {"lock_timeout": f"{LOCK_TIMEOUT_MS}ms", "seconds": seconds}
 
     def _seconds_left(self) -> float | None:
         """Lock the lease row for this transaction; None where it is another's, or has run out."""

@@ -92,41 +92,29 @@ class JobCount:
 
 @dataclass(frozen=True)
 class BoardAvailability:
-    """How a board stands for its readers: why it waits, if it does, and what people paused, by direction.
+    """Whether a board can be worked, and if not, the kind of reason, and the reason as a sentence.
 
-    `since` is when it could be worked first, None: long since.
+    `until` is when it can be again at the earliest, None where that is when somebody acts; `since` when it could be
+    worked first, None: long since. `paused` has people's pauses by the direction that they stop.
     """
 
     entity_type: str
     link: BoardLink | None
-    wait: Wait | None = None
+    reason_code: BlockedKind | None = None
+    detail: str = ""
+    until: datetime | None = None
     since: datetime | None = None
     paused: Mapping[str, QueuePause] = field(default_factory=dict)
 
     @property
-    def reason_code(self) -> BlockedKind | None:
-        """The kind of reason why it isn't worked."""
-        return self.wait.kind if self.wait else None
-
-    @property
-    def detail(self) -> str:
-        """The reason as a sentence."""
-        return self.wait.reason if self.wait else ""
-
-    @property
-    def until(self) -> datetime | None:
-        """When it can be worked again at the earliest, None where that is when somebody acts."""
-        return self.wait.until if self.wait else None
-
-    @property
     def is_available(self) -> bool:
         """Whether jobs of it can be worked."""
-        return self.wait is None
+        return self.reason_code is None
 
     @property
     def is_temporary(self) -> bool:
         """Whether nothing is wrong: it gathers changes to save calls, or waits out a minute."""
-        return self.wait is not None and self.wait.is_temporary
+        return self.reason_code is BlockedKind.BATCHING
 
     @property
     def is_paused(self) -> bool:
@@ -159,7 +147,7 @@ class BoardAvailability:
         pause = self.paused.get(direction)
         if pause is None or self.blocked_reason:
             return self
-        return replace(self, wait=Wait(BlockedKind.PAUSED, pause_sentence(pause, direction)))
+        return replace(self, reason_code=BlockedKind.PAUSED, detail=pause_sentence(pause, direction), until=None)
 
 
 def of(board: BoardLink | str, *, urgent: bool = False, unblocked: bool = False) -> BoardAvailability:
@@ -219,16 +207,23 @@ class Overview(LimitFacts):
     @cached_property
     def shown(self) -> list[BoardAvailability]:
         """The same for people: a stop goes on until Monday has answered, also while its next probe is due."""
-        if (untested := self.untested) is None:
+        if (stop := self.untested) is None:
             return self.boards
-        return [replace(one, wait=untested) if one.is_available or one.is_temporary else one for one in self.boards]
+        return [
+            replace(one, reason_code=stop.kind, detail=stop.reason, until=None)
+            if one.is_available or one.is_temporary
+            else one
+            for one in self.boards
+        ]
 
     def of(self, entity_type: str, *, urgent: bool = False, unblocked: bool = False) -> BoardAvailability:
         """Return how one of these boards stands; the arguments are those of the function of this name."""
         found = self.answer(entity_type, urgent=urgent, unblocked=unblocked)
-        wait, since = (found, None) if isinstance(found, Wait) else (None, found.since)
         paused = pauses_by_direction(entity_type, self.pauses)
-        return BoardAvailability(entity_type, self.links.get(entity_type), wait, since, paused)
+        board = BoardAvailability(entity_type, self.links.get(entity_type), paused=paused)
+        if isinstance(found, Wait):
+            return replace(board, reason_code=found.kind, detail=found.reason, until=found.until)
+        return replace(board, since=found.since)
 
     @cached_property
     def all_jobs(self) -> Sequence[JobCount]:
