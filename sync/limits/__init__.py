@@ -8,25 +8,17 @@ are the package's own.
 from sync.limits import breaker, credentials, metered_client, quota
 from sync.limits.breaker import monday_account
 from sync.limits.grants import BlockedKind, Grant, LimitFacts, Wait, grant
-from sync.limits.metered_client import MeteredClient, call_cost, client, client_override, connector, urgent_calls
+from sync.limits.metered_client import (
+    MeteredClient,
+    Reservation,
+    call_cost,
+    client,
+    client_override,
+    connector,
+    urgent_calls,
+)
 from sync.limits.pass_budget import board_costs
 
-__all__ = [
-    "BlockedKind",
-    "Grant",
-    "LimitFacts",
-    "MeteredClient",
-    "Wait",
-    "board_costs",
-    "breaker",
-    "call_cost",
-    "client",
-    "client_override",
-    "connector",
-    "credentials",
-    "grant",
-    "metered_client",
-    "monday_account",
-    "quota",
-    "urgent_calls",
-]
+__all__ = ["BlockedKind", "Grant", "LimitFacts", "Reservation", "Wait", "board_costs", "grant"]
+__all__ += ["MeteredClient", "call_cost", "client", "client_override", "connector", "metered_client", "urgent_calls"]
+__all__ += ["breaker", "credentials", "monday_account", "quota"]

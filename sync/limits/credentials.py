@@ -177,9 +177,7 @@ def is_configured() -> bool:
 
 def missing_reason() -> str:
     """Why Monday can't be called, as a sentence; empty where there is a token."""
-    if is_configured():
-        return ""
-    return unusable_reason() or TOKEN_SENTENCES[TokenProblem.NONE]
+    return "" if is_configured() else unusable_reason() or TOKEN_SENTENCES[TokenProblem.NONE]
 
 
 def unusable_reason() -> str:

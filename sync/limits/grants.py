@@ -15,19 +15,11 @@ from sync import registry
 from sync.choices import Priority
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.limits import breaker, credentials, pass_budget, quota
+from sync.limits import breaker, credentials, pass_budget, quota, rate_limits
 from sync.limits.metered_client import Reservation
 from sync.limits.pass_budget import BoardCosts, Demand, next_offer
 from sync.limits.quota import BudgetState, LastHour
-from sync.limits.rate_limits import (
-    PASS_CALLS,
-    DayUsage,
-    LimitKind,
-    LimitWait,
-    QuotaBudget,
-    midnight_after,
-    window_seconds,
-)
+from sync.limits.rate_limits import PASS_CALLS, LimitKind, LimitWait, QuotaBudget, midnight_after
 from sync.models import BoardLink, MondayAccount, QueuePause
 from sync.outbox.pauses import active_pauses, board_pause, pause_sentence, pauses_by_direction
 
@@ -154,7 +146,8 @@ class LimitFacts:
         if left is None or limit is None:
             return 0.0
         rest = (midnight_after(self.now) - self.now).total_seconds()
-        return window_seconds(DayUsage(limit, left, self.last_hour.calls, self.last_hour.boards, rest))
+        usage = rate_limits.DayUsage(limit, left, self.last_hour.calls, self.last_hour.boards, rest)
+        return rate_limits.window_seconds(usage)
 
     @cached_property
     def _demands(self) -> dict[str, Demand]:

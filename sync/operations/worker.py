@@ -22,7 +22,7 @@ from sync.connectors.base.errors import ConnectorError
 from sync.kernel import humanize, process
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.process import pass_log_context
-from sync.limits import BlockedKind, Grant, Wait, breaker, grant
+from sync.limits import BlockedKind, Grant, Reservation, Wait, breaker, grant
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.outbox import finish, lease, notify
 from sync.outbox.claim import Claim, claim, has_due_rows
@@ -119,10 +119,7 @@ class WorkerRun:
         while isinstance(found, Grant):
             if process.is_shutting_down() or time.monotonic() > self.until:
                 return False
-            if not _settle_unconfirmed(board_lease):
-                found = grant(entity_type)
-                break
-            reserved = found.reserve()
+            reserved = _reserve(board_lease, found)
             if isinstance(reserved, Wait):
                 found = reserved
                 break
@@ -138,8 +135,7 @@ class WorkerRun:
                 process.wait(LINGER_SECONDS)
                 lingered = True
             found = grant(entity_type)
-        if isinstance(found, Wait):
-            self._notify_after(found, entity_type)
+        self._notify_after(found, entity_type)
         return True
 
     def _run_pass(self, board_lease: Lease, claimed: list[Claim]) -> None:
@@ -166,16 +162,17 @@ class WorkerRun:
                 self.summary.failed += len(claimed) == 1
 
 
-def _settle_unconfirmed(board_lease: Lease) -> bool:
-    """Settle what is known only now; return False where Monday can't be asked."""
-    if board_lease.link.npd_id_problem:
-        return True  # they are found by that column: until it is back, nothing is created again
-    try:
-        settle_unconfirmed_creates(board_lease)
-    except ConnectorError as error:
-        breaker.trip(board_lease.link, error)
-        return False
-    return True
+def _reserve(board_lease: Lease, found: Grant) -> Reservation | Wait:
+    """Settle what is known only now, then reserve the next pass; a wait where Monday can't be asked."""
+    # Creates without an answer are found by the NPD ID column: until it is back, nothing is created again.
+    if not board_lease.link.npd_id_problem:
+        try:
+            settle_unconfirmed_creates(board_lease)
+        except ConnectorError as error:
+            breaker.trip(board_lease.link, error)
+            stop = grant(board_lease.link.entity_type)
+            return stop if isinstance(stop, Wait) else Wait(BlockedKind.BLOCKED, error.sentence)
+    return found.reserve()
 
 
 def work(
