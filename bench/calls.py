@@ -61,7 +61,7 @@ def naive() -> None:
     from sync.connectors.base.board_items import ItemChange
     from sync.connectors.monday.columns import make_converter
     from sync.connectors.monday.items import change_items_mutation
-    from sync.limits.metered_client import client
+    from sync.limits import client
     from sync.registry import columns_of, link_of, mappings_of
 
     link = link_of("contact")

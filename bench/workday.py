@@ -29,8 +29,7 @@ from sync.choices import Cause, Priority, QueueDirection
 from sync.clock import sync_now
 from sync.connectors.base.errors import BudgetExhausted
 from sync.connectors.monday.graphql import Answer
-from sync.limits import breaker, metered_client, pass_budget
-from sync.limits.pass_budget import call_cost
+from sync.limits import Wait, breaker, call_cost, client, grant, metered_client
 from sync.models import ApiBudget, ApiReservation, ApiUsage, BoardLink, MondayAccount, SyncQueue
 from sync.operations.detect import sweep_schedule
 from sync.outbox.queue_rows import enqueue_many
@@ -124,14 +123,14 @@ def company(allowance: Allowance, calls: Counter[str]) -> Iterator[None]:
             swept_to=yesterday,
             compared_at=yesterday - timedelta(hours=21),
         )
-    _forget_clients()
+    metered_client._shared_client.cache_clear()
     with (
         patch.object(metered_client, "MondayClient", lambda *parts, **named: Monday(calls)),
         patch.object(breaker, "connector", _Asked),
         patch.object(breaker, "store_account_info", lambda found: None),
     ):
         yield
-    _forget_clients()
+    metered_client._shared_client.cache_clear()
 
 
 class _Asked:
@@ -142,11 +141,6 @@ class _Asked:
 
     def account_info(self) -> Any:
         return self.system.api.execute("account", {})
-
-
-def _forget_clients() -> None:
-    metered_client._shared_metered_client.cache_clear()
-    metered_client._shared_client.cache_clear()
 
 
 def turn_to(second: float) -> None:
@@ -210,12 +204,14 @@ class Workday:
         """What a worker does that was woken: looks until nothing is due or nothing may be sent; else Beat's next."""
         link = link_of(entity_type)
         assert link is not None
-        found = availability.of(link)
-        while found.is_available and (turn := pass_budget.grant_calls(link)) is not None:
-            with turn:
-                if self._look(link, turn.size) < turn.size:
+        while not isinstance(found := grant(entity_type), Wait):
+            reserved = found.reserve()
+            if isinstance(reserved, Wait):
+                found = reserved
+                break
+            with reserved:
+                if self._look(link, reserved.size) < reserved.size:
                     return  # what was due is done
-            found = availability.of(link)
         self._come_back(entity_type, found.until)
 
     def _come_back(self, entity_type: str, until: datetime | None) -> None:
@@ -233,11 +229,11 @@ class Workday:
         changed = {edit.record for edit in edits if edit.in_npd}
         if edits:
             with call_cost(link, len(records)):
-                metered_client.client().execute("edits", {})
+                client().execute("edits", {})
         if changed:
             with call_cost(link, len(changed), writes=True):
-                metered_client.client().execute("edits", {})
-            if pass_budget.batching_delay():
+                client().execute("edits", {})
+            if availability.overview().batching_delay:
                 self._at(self.now + ECHO_SECONDS, partial(self._echo, link.entity_type, changed))
         self.result.waits += [self.now - edit.at for edit in edits]
         return len(records)
@@ -282,6 +278,6 @@ class Workday:
 
     def _call(self, what: str) -> None:
         try:
-            metered_client.client().execute(what, {})
+            client().execute(what, {})
         except BudgetExhausted:
             self.result.turned_away[what] += 1

@@ -38,7 +38,7 @@ from sync.kernel import humanize
 from sync.kernel.action_errors import Conflict
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
-from sync.limits import metered_client
+from sync.limits import connector
 from sync.models import BoardLink, Export, IgnoredItem, Intent, IntentState, SyncQueue, Tombstone
 from sync.outbox import lease
 from sync.records import availability
@@ -189,10 +189,8 @@ def _leased(link: BoardLink | None) -> Iterator[lease.Lease | None]:
     held = lease.acquire(link, LEASE_SECONDS)
     if held is None:
         raise _refused(ErasureProblem.BOARD_BUSY)
-    try:
+    with held:
         yield held
-    finally:
-        held.release()
 
 
 def _refused(problem: ErasureProblem, **params: str) -> Conflict:
@@ -216,7 +214,7 @@ def _delete_items(link: BoardLink, person: Person) -> None:
     removals = [ItemRemoval(f"e{n}", item_id) for n, item_id in enumerate(person.item_ids)]
     request = connectors.get(link.system).prepare_delete(removals, [])
     try:
-        result = metered_client.connector(link.system, urgent=True).write(request, uuid.uuid4().hex)
+        result = connector(link.system, urgent=True).write(request, uuid.uuid4().hex)
     except ConnectorError as error:
         raise _refused(ErasureProblem.ITEM_NOT_DELETED, why=error.sentence) from error
     for outcome in result.by_alias.values():

@@ -34,7 +34,7 @@ from sync.boards.sync_filter import SyncFilter
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
-from sync.limits.credentials import token_mark
+from sync.limits import credentials
 from sync.models import BoardLink, FieldMapping, MondayAccount, UnmatchedItem, Verification
 from sync.operations.detect import sweep_schedule
 from sync.operations.detect.comparison import latest_verification
@@ -406,7 +406,7 @@ class MondayAccountAdmin(ReadOnlyAdmin):
             )
         if account.needs_probe:
             return admin_base.badge("wait", "schedule", "Tested before the next call")
-        if not account.answered_mark or account.answered_mark != token_mark():
+        if not account.answered_mark or account.answered_mark != credentials.token_mark():
             return admin_base.badge("off", "help", "Not tested with this token yet")
         return admin_base.badge("ok", "check_circle", "Connected")
 

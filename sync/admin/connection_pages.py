@@ -33,10 +33,7 @@ from sync.connectors.base.errors import ConnectorError, NotAuthenticated, Scope,
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
 from sync.kernel.outgoing_calls import own_address
-from sync.limits import breaker, credentials, quota
-from sync.limits.breaker import AskCode, monday_account
-from sync.limits.credentials import Source
-from sync.limits.metered_client import client_of_token, client_override, connector, is_configured
+from sync.limits import breaker, connector, credentials, monday_account, quota, urgent_calls
 from sync.models import BoardLink, MondayAccount
 from sync.models.jobs import QueueAction, is_allowed
 from sync.records import authors
@@ -125,7 +122,7 @@ class StopBanner:
 
 def banner_context(request: HttpRequest) -> dict[str, Any]:
     """Return what stands above every page: what is stopped, read where it is shown, and which Monday this is."""
-    is_connected = is_configured()
+    is_connected = credentials.is_configured()
     found: dict[str, Any] = {"stopped": SimpleLazyObject(lambda: _stop_banner(request, is_connected=is_connected))}
     if not is_connected:
         return found | {"monday_banner": "missing", "token_problem": credentials.unusable_reason()}
@@ -144,13 +141,13 @@ def _stop_banner(request: HttpRequest, *, is_connected: bool) -> StopBanner:
 
 
 # What a stop says besides, of which the banner goes on to say the cause.
-_ASKED_SENTENCES: Mapping[AskCode, str] = {
-    AskCode.RESUMED: "Monday answers, and sync goes on.",
-    AskCode.STOPPED: "Monday was asked just now, and the cause is still there: see above.",
-    AskCode.WAITING: "Monday asked for this wait, so it was not asked again. Sync goes on by itself.",
-    AskCode.JUST_ASKED: "Monday was asked a few seconds ago. See above what it said.",
-    AskCode.NOT_STOPPED: "Nothing is stopped any more: sync goes on.",
-    AskCode.PAUSED: "Monday was not asked, because everything is paused. Resume it first.",
+_ASKED_SENTENCES: Mapping[breaker.AskCode, str] = {
+    breaker.AskCode.RESUMED: "Monday answers, and sync goes on.",
+    breaker.AskCode.STOPPED: "Monday was asked just now, and the cause is still there: see above.",
+    breaker.AskCode.WAITING: "Monday asked for this wait, so it was not asked again. Sync goes on by itself.",
+    breaker.AskCode.JUST_ASKED: "Monday was asked a few seconds ago. See above what it said.",
+    breaker.AskCode.NOT_STOPPED: "Nothing is stopped any more: sync goes on.",
+    breaker.AskCode.PAUSED: "Monday was not asked, because everything is paused. Resume it first.",
 }
 
 
@@ -159,9 +156,11 @@ def try_again(model_admin: Any, request: HttpRequest) -> HttpResponse:
     user = cast("User", request.user)
 
     def run() -> Report:
-        said = _ASKED_SENTENCES[code := breaker.ask_again().code]
+        said = _ASKED_SENTENCES[code := breaker.ask_again()]
         authors.log_kind_action(user, MondayAccount, f"Tried again. {said}", name="Monday")
-        return Report(said) if code in (AskCode.RESUMED, AskCode.NOT_STOPPED) else Report(problems=[said])
+        return (
+            Report(said) if code in (breaker.AskCode.RESUMED, breaker.AskCode.NOT_STOPPED) else Report(problems=[said])
+        )
 
     back_url = own_address(request, request.POST.get("back")) or reverse("admin:index")
     allowed = is_allowed(user, QueueAction.RETRY)
@@ -194,7 +193,7 @@ def examine_connection(user: User) -> ConnectionTest:
 
     What is over of a stop ends; what is found to stop everything does so from here on.
     """
-    if not is_configured():
+    if not credentials.is_configured():
         tested = ConnectionTest(False, credentials.missing_reason())
     else:
         tested = _asked_of_monday(breaker.fetch_account_info, then=breaker.ask_for_boards)
@@ -208,7 +207,7 @@ def _trip_after(tested: ConnectionTest) -> None:
         breaker.trip_if_shared(tested.error)
 
 
-def _asked_of_monday(ask: Callable[..., AccountInfo], then: Callable[[], None] = lambda: None) -> ConnectionTest:
+def _asked_of_monday(ask: Callable[..., AccountInfo], then: Callable[[], object] = lambda: None) -> ConnectionTest:
     """Test the token; `ask` is the way in which the account is read: with it stored, or not. `then` follows."""
     try:
         info = ask(urgent=True)
@@ -301,7 +300,7 @@ def _removal_question() -> Question:
         return Question("There is no stored token any more", ["It was removed meanwhile."])
     effects = [
         "Nothing changes in the sync: it uses the token of the environment."
-        if token.source is Source.ENVIRONMENT
+        if token.source is credentials.Source.ENVIRONMENT
         else "Nothing is synced any more until a token is entered or Monday is connected again. Then it goes on."
     ]
     if token.is_app:
@@ -364,8 +363,8 @@ class ConnectionPagesMixin:
             "token": token,
             "token_problem": credentials.unusable_reason(),
             "app_ready": all(one.is_usable for one in app.values()),
-            "app_of_environment": any(one.source is Source.ENVIRONMENT for one in app.values()),
-            "app_unreadable": any(one.source is Source.UNREADABLE for one in app.values()),
+            "app_of_environment": any(one.source is credentials.Source.ENVIRONMENT for one in app.values()),
+            "app_unreadable": any(one.source is credentials.Source.UNREADABLE for one in app.values()),
             "signing": states[SecretName.SIGNING_SECRET],
             "redirect_uri": _redirect_uri(),
             "may_connect": may_connect(request.user),
@@ -403,7 +402,7 @@ class ConnectionPagesMixin:
             token = credentials.check_secret(request.POST.get("token", ""), "API token")
         except ActionError as error:
             return self._connect_page(request, None, str(error))
-        with client_override(client_of_token(token)):
+        with urgent_calls(token):
             # Nothing of it is stored before it is kept: the one in use goes on as it was.
             tested = _asked_of_monday(breaker.read_account_info)
         if tested.is_refused:
@@ -519,7 +518,7 @@ def setup_checklist(
     `running`: a worker applies a set-up, and does what is left of it.
     """
     opens_wizard = may_set_up(user)
-    boards = [link for link in links.values() if link.board_id and link.npd_id_column]
+    boards = [link for link in links.values() if link.has_board]
     is_hooked = bool(boards) and all(link.webhooks and not link.webhooks_problem for link in boards)
     slow = "Without it, edits on Monday arrive only by the check for missed changes, every 10 minutes at best."
 

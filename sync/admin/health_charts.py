@@ -18,7 +18,7 @@ from sync.admin.board_cards import MEDIAN, P95, Bar, hour_label, precise_duratio
 from sync.choices import QueueDirection
 from sync.kernel import humanize
 from sync.kernel.counters import FAILED_ATTEMPTS, FAILED_JOBS, quantile
-from sync.limits.quota import QUOTA_CALLS, Forecast
+from sync.limits import quota
 
 WIDTH, HEIGHT = 600.0, 120.0
 BAR_SHARE = 0.8
@@ -163,11 +163,13 @@ class Figure:
 
 def figure_params(period: Period, now: datetime) -> dict[str, Any]:
     """Return what FIGURES asks for."""
-    names = [FAILED_ATTEMPTS.name, FAILED_JOBS.name, QUOTA_CALLS]
+    names = [FAILED_ATTEMPTS.name, FAILED_JOBS.name, quota.QUOTA_CALLS]
     return {"unit": period.unit, "since": period.starts(now)[0], "names": names}
 
 
-def time_charts(period: Period, now: datetime, figures: Sequence[Figure], forecast: Forecast | None) -> list[TimeChart]:
+def time_charts(
+    period: Period, now: datetime, figures: Sequence[Figure], forecast: quota.Forecast | None
+) -> list[TimeChart]:
     """Return the charts of a period up to now."""
     found: dict[str, dict[datetime, Counter[int]]] = {}
     for one in figures:
@@ -259,18 +261,18 @@ class _Drawing:
         )
         return self._chart(title, f"{words} in the last {self.period.label}.", series)
 
-    def calls(self, forecast: Forecast | None) -> TimeChart:
+    def calls(self, forecast: quota.Forecast | None) -> TimeChart:
         """How many calls of the API quota were used."""
         title = f"API calls, by {self.period.step_label}"
-        series = [Series("API calls", "main", self._numbers(QUOTA_CALLS))]
+        series = [Series("API calls", "main", self._numbers(quota.QUOTA_CALLS))]
         limit = forecast.limit if forecast else None
-        quota = f" {round(forecast.used):,} of today's {limit:,} are used." if forecast and limit else ""
+        used = f" {round(forecast.used):,} of today's {limit:,} are used." if forecast and limit else ""
         total = round(sum(series[0].values))
         if not total:
-            return self._nothing(title, f"No call was made in the last {{period}}.{quota}")
+            return self._nothing(title, f"No call was made in the last {{period}}.{used}")
         allowed = (limit or 0) / (24 if self.period is DAY else 1)
         # A quota far above all bars would press them to the ground: then the sentence alone says it.
         line = ("Quota, spread evenly" if self.period is DAY else "Quota", allowed)
         drawn = line if 0 < allowed <= 4 * max(series[0].values) else ("", 0.0)
-        sentence = f"{humanize.count_with_noun(total, 'call')} in the last {self.period.label}.{quota}"
+        sentence = f"{humanize.count_with_noun(total, 'call')} in the last {self.period.label}.{used}"
         return self._chart(title, sentence, series, line=drawn)

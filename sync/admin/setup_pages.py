@@ -30,7 +30,7 @@ from sync.clock import sync_now
 from sync.connectors.base.errors import ConnectorError
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict
-from sync.limits.metered_client import is_configured
+from sync.limits import credentials
 from sync.models import BoardLink, SetupDraft, SetupState
 from sync.operations.setup import draft as drafts
 from sync.operations.setup import plan
@@ -508,7 +508,7 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
         has_run = running or SetupDraft.objects.filter(state=SetupState.DONE).exists()
         rows = [
             ("connect", "Connect", step_url("connect"), True),
-            ("boards", "Boards", step_url("boards"), is_configured() and not running),
+            ("boards", "Boards", step_url("boards"), credentials.is_configured() and not running),
             ("map", "Map", step_url("map", first) if first else "", bool(first) and not running),
             ("match", "Match", step_url("match"), mapped and not running),
             ("plan", "Plan", step_url("plan"), mapped and not running),
@@ -534,7 +534,7 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
 
     def wizard_boards(self, request: HttpRequest) -> HttpResponse:
         """A board for each kind of records."""
-        if not is_configured():
+        if not credentials.is_configured():
             return _redirect_to("connect")
         params = request.POST if "search" in request.POST else request.GET
         term = "" if params.get("search") == "all" else params.get("q", "")[:100]

@@ -29,10 +29,11 @@ from sync.boards.mapping import blocked_records, retry_field
 from sync.boards.sync_filter import FilterOp, SyncFilter
 from sync.choices import RULES, BlockedCode, TokenScope
 from sync.kernel.action_errors import Conflict
+from sync.limits import BlockedKind
 from sync.models import BoardLink, FieldMapping, SyncMetadata, UnmatchedItem, WriteLoop
 from sync.records import availability
 from sync.records.authors import log_action
-from sync.records.availability import BlockedKind, number_of
+from sync.records.availability import number_of
 from sync.records.blocked_fields import (
     WAITING_BY_ITSELF,
     is_blocking,

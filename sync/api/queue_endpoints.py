@@ -28,7 +28,7 @@ from sync.api.request_rules import ApiView, KnownFieldsMixin, ModelPermissions, 
 from sync.choices import ApprovalState, LedgerDirection, QueueDirection, RecordSyncStatus, SyncStatus, TokenScope
 from sync.clock import sync_now
 from sync.kernel.action_errors import Conflict, PartiallyDone
-from sync.limits import breaker, metered_client, pass_budget, quota
+from sync.limits import credentials, monday_account, quota
 from sync.models import ApprovalRequest, QueuePause, SyncMetadata, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations import attention
@@ -539,19 +539,20 @@ class SyncStatsView(ApiView):
 
 def sync_stats() -> dict[str, Any]:
     """The figures that SyncStatsSerializer shows."""
+    boards = availability.overview()
     records = {
         entity_type: {
             **dict.fromkeys(RecordSyncStatus.values, 0),
             **numbers["by_status"],
             "total": sum(numbers["by_status"].values()),
             "last_synced": numbers["last_synced"],
-            "board": availability.of(entity_type).waiting_reason,
-            "window_seconds": pass_budget.batching_delay(),
+            "board": boards.by_type[entity_type].waiting_reason,
+            "window_seconds": boards.batching_delay,
         }
         for entity_type, numbers in records_in_numbers().items()
     }
     latest = [one["last_synced"] for one in records.values() if one["last_synced"]]
-    account = breaker.monday_account()
+    account = monday_account()
     paused = account.stopped_until is not None and account.stopped_until > sync_now()
     return {
         "records": records,
@@ -560,7 +561,7 @@ def sync_stats() -> dict[str, Any]:
         "waiting_for_approval": ApprovalRequest.objects.filter(state=ApprovalState.PENDING).count(),
         "verified": latest_verification(),
         "budget": quota.forecast(),
-        "monday_configured": metered_client.is_configured(),
+        "monday_configured": credentials.is_configured(),
         "paused": account.stop_reason if paused else "",
         "paused_until": account.stopped_until if paused else None,
         "last_synced": max(latest, default=None),

@@ -14,7 +14,7 @@ import structlog
 from django.db import connection, transaction
 from django.db.models import F, QuerySet
 
-from sync import connectors, registry
+from sync import connectors, limits, registry
 from sync.choices import (
     BlockedCode,
     Cause,
@@ -30,7 +30,6 @@ from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board import RELATION, Board, BoardColumn, BoardSetup, ColumnSpec
 from sync.connectors.base.connector import Connector
 from sync.kernel.action_errors import Conflict
-from sync.limits import metered_client
 from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue
 from sync.models.synced_model import unsynced
 from sync.outbox.queue_rows import enqueue_many
@@ -381,7 +380,7 @@ def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:
 
 def inspect_board(link: BoardLink, connector: Connector | None = None) -> Board | None:
     """Read the board in one call and check its columns; None where it isn't shown. Raises ConnectorError."""
-    board = (connector or metered_client.connector(link.system)).read_boards([link.board_id]).get(link.board_id)
+    board = (connector or limits.connector(link.system)).read_boards([link.board_id]).get(link.board_id)
     if board is not None and board.is_active:
         check_columns(link, board)
         return board

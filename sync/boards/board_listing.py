@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from sync import limits
 from sync.choices import Cause, Priority
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.errors import CursorExpired
-from sync.limits import metered_client
 from sync.models import BoardLink, IgnoredItem
 from sync.outbox.queue_rows import enqueue_item_many
 from sync.registry import EntitySpec
@@ -24,7 +24,7 @@ def item_pages(
     Without `columns` only the NPD ID is read. A listing of fewer than `expected` items may have been cut
     short and is read twice, so an item may come twice. Raises ConnectorError.
     """
-    connector = metered_client.connector(link.system)
+    connector = limits.connector(link.system)
     columns = [link.npd_id_column] if columns is None else columns
     shortest: int | None = None
     for listing in range(MAX_LISTINGS):

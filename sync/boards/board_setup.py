@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.db import transaction
 
-from sync import registry
+from sync import limits, registry
 from sync.boards import board_columns
 from sync.boards.board_columns import (
     NPD_ID_KEY,
@@ -29,7 +29,7 @@ from sync.choices import Cause, Priority, QueueDirection
 from sync.connectors.base.board import Board, BoardSetup, ColumnSpec, OwnWebhook, WebhooksIncomplete
 from sync.connectors.base.connector import Connector
 from sync.kernel.action_errors import ActionError
-from sync.limits import breaker, credentials, metered_client
+from sync.limits import breaker, credentials
 from sync.models import BoardLink, IgnoredItem, UnmatchedItem
 from sync.models.synced_model import unsynced
 from sync.outbox.queue_rows import enqueue_many, mark_many_pending
@@ -56,7 +56,7 @@ def set_up_all(requested: Collection[str] = ()) -> Iterator[SetupOutcome]:
 
     `requested` names optional columns to be created, such as "contact.organization".
     """
-    if not metered_client.is_configured():
+    if not credentials.is_configured():
         raise ActionError(NOT_CONFIGURED)
     known = optional_keys()
     if unknown := [name for name in requested if name not in known]:
@@ -64,7 +64,7 @@ def set_up_all(requested: Collection[str] = ()) -> Iterator[SetupOutcome]:
             f"There is no optional column “{unknown[0]}”. Those that can be made: {', '.join(known) or 'none'}."
         )
     breaker.fetch_account_info(urgent=True)
-    connector = metered_client.connector(urgent=True)
+    connector = limits.connector(urgent=True)
     breaker.refresh_users(connector)
     for spec in registry.entities():
         yield set_up(spec, connector, requested)

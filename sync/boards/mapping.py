@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
-from sync import registry
+from sync import limits, registry
 from sync.boards import board_columns
 from sync.boards.board_columns import (
     NAME_COLUMN_ID,
@@ -27,7 +27,6 @@ from sync.boards.sync_filter import SyncFilter
 from sync.choices import Cause, ColumnProblem, Priority, QueueDirection, RecordSyncStatus, Rule, SyncDirection
 from sync.connectors.base.board import RELATION, target_boards
 from sync.kernel.action_errors import ActionError, Conflict
-from sync.limits import metered_client
 from sync.models import BoardLink, FieldMapping, SyncMetadata
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many, mark_many_pending
@@ -102,7 +101,7 @@ def create_column(mapping: FieldMapping, *, expected: str) -> str:
         raise Conflict(f"The column of {mapping.label} was changed meanwhile, or is back. Check again.")
     if reason := availability.of(link, urgent=True, unblocked=True).detail:
         raise Conflict(f"Monday was not asked: {reason}")
-    connector = metered_client.connector(link.system, urgent=True)
+    connector = limits.connector(link.system, urgent=True)
     title = registry.entity(link.entity_type).board_title
     setup = connector.ensure_columns(link.board_id, title, [board_columns.new_column_spec(mapping)])
     # The board is stored with the new column, and a column that was restored meanwhile ends its problem.
@@ -256,7 +255,7 @@ def check_board(link: BoardLink) -> str:
         raise Conflict(f"Monday was not asked: {reason}")
     before = _problem_labels(link)
     # A person waits for the answer, so it may use the reserve.
-    with metered_client.client_override(metered_client.client(urgent=True)):
+    with limits.urgent_calls():
         board = board_columns.inspect_board(link)
     if board is None:
         raise Conflict(

@@ -4,9 +4,8 @@ smaller calls after failures; and the account's users, which are read once it an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import nullcontext
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
@@ -31,9 +30,10 @@ from sync.connectors.base.errors import (
     Scope,
     UserDenied,
 )
-from sync.limits import credentials, pass_budget, quota
-from sync.limits.metered_client import connector, is_configured
-from sync.limits.rate_limits import FULL_BATCH, PASS_CALLS
+from sync.kernel.db import fetch_rows
+from sync.limits import credentials, quota
+from sync.limits.metered_client import connector, limits_request
+from sync.limits.rate_limits import DAY_RESERVE, FULL_BATCH, PASS_CALLS
 from sync.models import BoardLink, FieldMapping, MondayAccount, SyncMetadata
 from sync.outbox import notify, pauses
 from sync.outbox.queue_rows import enqueue_many
@@ -175,65 +175,68 @@ class AskCode(StrEnum):
     PAUSED = "paused"
 
 
-@dataclass(frozen=True)
-class AskResult:
-    """What came of it; `reason` is what still stands in the way, as a sentence."""
-
-    code: AskCode
-    reason: str = ""
-
-
-def ask_again() -> AskResult:  # noqa: PLR0911 - one for each code
+def ask_again() -> AskCode:  # noqa: PLR0911 - one for each code
     """Because a person tries again: ask Monday whether what stops the account or boards is over, and end what is.
 
     One call for the account, and one for the boards that are stopped; none where nothing is stopped, people paused it,
     or Monday asked to wait for its minute.
     """
-    row, links = monday_account(), _stopped_links()
+    row = monday_account()
     is_waiting = _is_waiting(row)
     is_account = row.needs_probe or is_waiting or _is_day_used_up()
-    if not (is_account or links):
-        return AskResult(AskCode.NOT_STOPPED)
+    if not (is_account or _stopped_links()):
+        return AskCode.NOT_STOPPED
     if pauses.active_pause(""):
-        return AskResult(AskCode.PAUSED)
-    if missing := credentials.missing_reason():
-        return AskResult(AskCode.STOPPED, missing)
+        return AskCode.PAUSED
+    if not credentials.is_configured():
+        return AskCode.STOPPED
     if is_waiting and row.stop_code == StopCode.LIMIT:
-        return AskResult(AskCode.WAITING, row.stop_reason)
+        return AskCode.WAITING
     free = MondayAccount.objects.filter(id=1).filter(Q(asked_at=None) | Q(asked_at__lte=SyncNow() - ASK_INTERVAL))
     # The update elects who asks: it matches for the first only.
     if not free.update(asked_at=SyncNow()):
-        return AskResult(AskCode.JUST_ASKED)
+        return AskCode.JUST_ASKED
     try:
         if is_account:
             fetch_account_info(urgent=True, timeout=ASK_SECONDS)
-        reason = _ask_for_boards(links, timeout=ASK_SECONDS)
+        is_over = ask_for_boards(timeout=ASK_SECONDS)
     except ConnectorError as error:
         trip_if_shared(error)
-        return AskResult(AskCode.STOPPED, error.sentence)
+        return AskCode.STOPPED
     row.refresh_from_db()
-    if _is_waiting(row):
-        reason = row.stop_reason
-    return AskResult(AskCode.STOPPED if reason else AskCode.RESUMED, reason)
+    return AskCode.RESUMED if is_over and not _is_waiting(row) else AskCode.STOPPED
 
 
-def ask_for_boards() -> None:
-    """Read the boards that are stopped, and end the stop of those that are there; raises ConnectorError."""
-    _ask_for_boards(_stopped_links())
+def ask_for_boards(timeout: float | None = None) -> bool:
+    """Read the boards that are stopped, and end the stop of those that are there; return whether that are all.
 
-
-def _ask_for_boards(links: Sequence[BoardLink], timeout: float | None = None) -> str:
+    Raises ConnectorError.
+    """
+    links = _stopped_links()
     found = connector(urgent=True, timeout=timeout).read_boards([link.board_id for link in links]) if links else {}
     there = [link for link in links if (board := found.get(link.board_id)) is not None and board.is_active]
     for link in there:
         reset_board(link)
     _notify(there)
-    return " ".join(link.blocked_reason for link in links if link not in there)
+    return len(there) == len(links)
 
 
 def _stopped_links() -> list[BoardLink]:
     stopped = [registry.with_configured_board(link) for link in BoardLink.objects.filter(blocked_until__gt=SyncNow())]
     return [link for link in stopped if link.board_id and not pauses.active_pause(link.entity_type)]
+
+
+_MAY_BE_STOPPED = f"""
+    SELECT EXISTS (SELECT FROM sync_monday_account WHERE needs_probe OR stopped_until > sync_now())
+        OR EXISTS (SELECT FROM sync_board_links WHERE blocked_until > sync_now())
+        OR EXISTS (SELECT FROM sync_api_budget
+            WHERE day_calls + others_calls >= day_limit * {1 - DAY_RESERVE} - {PASS_CALLS + 1})
+"""  # noqa: S608 - made of numbers of our own
+
+
+def may_be_stopped() -> bool:
+    """Whether anything of the account's, a board's or the day's may stop a board: one query, for every page."""
+    return bool(fetch_rows(_MAY_BE_STOPPED)[0][0])
 
 
 def _is_waiting(row: MondayAccount) -> bool:
@@ -265,7 +268,7 @@ def fetch_account_info(*, urgent: bool = False, timeout: float | None = None) ->
 
 def read_account_info(*, urgent: bool = False, timeout: float | None = None) -> AccountInfo:
     """Ask Monday for the same and store nothing, as of a token that may not be kept; raises ConnectorError."""
-    with pass_budget.limits_request() if urgent else nullcontext():
+    with limits_request() if urgent else nullcontext():
         return connector(urgent=urgent, timeout=timeout).account_info()
 
 
@@ -299,7 +302,7 @@ def refresh_quota() -> None:
     While everything is paused, Monday isn't called for this either.
     """
     quota.delete_old_usage()
-    if not is_configured() or pauses.active_pause("") or not probe_if_due():
+    if not credentials.is_configured() or pauses.active_pause("") or not probe_if_due():
         return
     try:
         # Out of the reserve, too: a limit that was raised is learned here.
@@ -367,7 +370,7 @@ def refresh_users_if_due() -> None:
         .exclude(column_id="")
         .select_related("link")
     )
-    if not people_mappings or not is_configured() or pauses.active_pause("") or not probe_if_due():
+    if not people_mappings or not credentials.is_configured() or pauses.active_pause("") or not probe_if_due():
         return
     before, blocked = monday_account(), []
     for mapping in people_mappings:

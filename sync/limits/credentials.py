@@ -170,11 +170,14 @@ def oauth_app() -> OAuthApp | None:
     return OAuthApp(found[SecretName.CLIENT_ID], found[SecretName.CLIENT_SECRET], url, page_url)
 
 
+def is_configured() -> bool:
+    """Whether there is a token to call Monday with."""
+    return bool(api_token())
+
+
 def missing_reason() -> str:
     """Why Monday can't be called, as a sentence; empty where there is a token."""
-    if api_token():
-        return ""
-    return unusable_reason() or TOKEN_SENTENCES[TokenProblem.NONE]
+    return "" if is_configured() else unusable_reason() or TOKEN_SENTENCES[TokenProblem.NONE]
 
 
 def unusable_reason() -> str:

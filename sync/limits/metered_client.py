@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -35,8 +35,9 @@ from sync.connectors.monday.client import MondayClient
 from sync.connectors.monday.graphql import Answer
 from sync.kernel import process
 from sync.limits import credentials, pass_budget, quota
-from sync.limits.pass_budget import CallCost, CallGrant, current_cost, current_grant, wait_reason
+from sync.limits.pass_budget import wait_reason
 from sync.limits.rate_limits import READ_POINTS, REJECTED_CALL_COST, WRITE_POINTS, LimitKind
+from sync.models import BoardLink
 
 log = structlog.get_logger(__name__)
 
@@ -52,14 +53,88 @@ _LIMIT_KINDS: Mapping[type[ConnectorError], LimitKind] = {
 }
 
 
+@dataclass(frozen=True)
+class CallCost:
+    """What the next call is: for which board, for how many records, a read or a write."""
+
+    link_id: int | None = None
+    entity_type: str = ""
+    records: int = 0
+    writes: bool = False
+    reads_limits: bool = False
+
+    @property
+    def kind(self) -> str:
+        """Read or write of a board, or a call of the account, which belongs to no board."""
+        if self.link_id is None:
+            return "account"
+        return "write" if self.writes else "read"
+
+
+@dataclass
+class Reservation:
+    """A pass over so many records (0: a call outside of any), and the calls that were spent for it: those sent inside.
+
+    `only_urgent`: of the records that a person clicked, for they came out of the reserve. `calls` and `points` are
+    unsent. Without an `id` (no limit is known, or nothing was due) each call is metered by itself.
+    """
+
+    size: int
+    read_points: float
+    write_points: float
+    urgent: bool = False
+    only_urgent: bool = False
+    id: uuid.UUID | None = None
+    calls: int = 0
+    points: int = 0
+    sent: int = 0
+
+    def __enter__(self) -> Reservation:
+        self._token = _reservation.set(self)
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        # What was reserved and not sent is given back at once, also after a failure.
+        _reservation.reset(self._token)
+        if self.id is not None:
+            with quota.lock_budget() as state:
+                state.release(self.id)
+            self.id = None
+
+
+_reservation: ContextVar[Reservation | None] = ContextVar("reservation", default=None)
+_cost: ContextVar[CallCost | None] = ContextVar("cost", default=None)
+
+
+def call_cost(link: BoardLink, records: int, *, writes: bool = False) -> AbstractContextManager[None]:
+    """Declare the calls inside: how many records of which board they read or write."""
+    return _declare(CallCost(link.pk, link.entity_type, records, writes))
+
+
+def limits_request() -> AbstractContextManager[None]:
+    """A person asks for the account's limits: the known limit of the day doesn't stop that call.
+
+    The limit may have been raised since, and while the day counts as used up nothing else would find out.
+    """
+    return _declare(CallCost(reads_limits=True))
+
+
+@contextmanager
+def _declare(cost: CallCost) -> Iterator[None]:
+    token = _cost.set(cost)
+    try:
+        yield
+    finally:
+        _cost.reset(token)
+
+
 @dataclass
 class _MeteredCall:
     """A call that may be sent: what was spent for it, and the reservation that holds it."""
 
     cost: CallCost
     points: int
-    grant: CallGrant | None
-    reservation: uuid.UUID | None
+    reserved: Reservation
 
 
 class MeteredClient:
@@ -102,55 +177,43 @@ class MeteredClient:
 
 
 def _begin_call(urgent: bool) -> _MeteredCall:
-    grant, cost = current_grant(), current_cost()
-    points = _estimated_points(grant, cost)
-    # Reserved by the grant, so the budget's row need not be locked.
-    if grant is not None and grant.calls > 0 and points <= grant.points:
-        grant.calls -= 1
-        grant.points -= points
-        return _MeteredCall(cost, points, grant, grant.reservation)
-    # Without a known limit there is nothing to enforce.
-    if quota.read_limited_budget() is None:
-        return _MeteredCall(cost, points, grant, None)
-    return _reserve_more(grant, cost, points, urgent or (grant is not None and grant.urgent))
-
-
-def _estimated_points(grant: CallGrant | None, cost: CallCost) -> int:
-    """The points of the next call, as learned from the board's last ones."""
+    cost = _cost.get() or CallCost()
+    # A call outside of a pass is reserved by itself.
+    reserved = _reservation.get() or Reservation(0, READ_POINTS, WRITE_POINTS)
+    points = int(cost.records * reserved.write_points if cost.writes else reserved.read_points)
     if cost.link_id is None:
-        return ACCOUNT_CALL_POINTS
-    if grant is None:
-        return cost.records * WRITE_POINTS if cost.writes else READ_POINTS
-    return int(cost.records * grant.write_points if cost.writes else grant.read_points)
+        points = ACCOUNT_CALL_POINTS
+    # Reserved with the pass, so the budget's row need not be locked.
+    if reserved.calls > 0 and points <= reserved.points:
+        reserved.calls -= 1
+        reserved.points -= points
+    # Without a known limit there is nothing to enforce.
+    elif quota.read_limited_budget() is not None:
+        _reserve_more(reserved, cost, points, urgent or reserved.urgent)
+    return _MeteredCall(cost, points, reserved)
 
 
-def _reserve_more(grant: CallGrant | None, cost: CallCost, points: int, urgent: bool) -> _MeteredCall:
-    """Spend for a call that no grant covers: a further page, half of a document, a call of the account."""
-    calls = 0 if grant is not None and grant.calls > 0 else 1
-    more = max(0, points - grant.points) if grant is not None else points
+def _reserve_more(reserved: Reservation, cost: CallCost, points: int, urgent: bool) -> None:
+    """Spend for a call that is not reserved yet: a further page, half of a document, a call of the account."""
+    calls, more = int(not reserved.calls), max(0, points - reserved.points)
     with quota.lock_budget() as state:
         in_flight = state.in_flight
-        if grant is not None and grant.reservation is not None:
-            # The grant's own reservation must not count against the account's concurrent calls.
-            in_flight = type(in_flight)(max(0, in_flight.number - 1), in_flight.calls, in_flight.points)
+        if reserved.id is not None:
+            # The pass's own reservation must not count against the account's concurrent calls.
+            in_flight = replace(in_flight, number=max(0, in_flight.number - 1))
         # A call that asks for the limits goes out although the day is used up: the limit may have been
         # raised.
         budget = state.budget.without_day_limit() if cost.reads_limits else state.budget
         wait = budget.required_wait(calls, more, state.now, in_flight, urgent=urgent)
-        if wait is None and grant is not None and grant.reservation is not None:
-            state.extend(grant.reservation, calls, more)
-            reservation = grant.reservation
+        if wait is None and reserved.id is not None:
+            state.extend(reserved.id, calls, more)
         elif wait is None:
-            reservation = state.reserve(cost.entity_type, calls, more)
+            reserved.id = state.reserve(cost.entity_type, calls, more)
         now = state.now
     if wait is not None:
         seconds = max(0.0, (wait.until - now).total_seconds())
         raise BudgetExhausted(wait_reason(wait, urgent=urgent), wait_seconds=seconds)
-    if grant is not None and grant.reservation is None:
-        grant.reservation = reservation
-    if grant is not None:
-        grant.calls, grant.points = max(0, grant.calls + calls - 1), max(0, grant.points + more - points)
-    return _MeteredCall(cost, points, grant, reservation)
+    reserved.calls, reserved.points = max(0, reserved.calls + calls - 1), max(0, reserved.points + more - points)
 
 
 def _record_answer(call: _MeteredCall, answer: Answer) -> None:
@@ -223,43 +286,34 @@ def _record_failure(call: _MeteredCall, error: ConnectorError) -> None:
 
 def _release_call(state: quota.BudgetState, call: _MeteredCall) -> None:
     """The call is over: its reservation no longer holds it; a call without a reservation is spent now."""
-    if call.reservation is None:
+    if call.reserved.id is None:
         state.budget = state.budget.spend(1, call.points, state.now)
         return
-    state.finish_call(call.reservation, call.points)
-    if call.grant is None:
-        state.release(call.reservation)
+    state.finish_call(call.reserved.id, call.points)
+    if not call.reserved.size:
+        state.release(call.reserved.id)
 
 
 def _mark_sent(call: _MeteredCall) -> bool:
     """Whether this is the first call of a pass."""
-    if call.grant is None:
-        return False
-    call.grant.sent += 1
-    return call.grant.sent == 1
+    call.reserved.sent += 1
+    return call.reserved.size > 0 and call.reserved.sent == 1
 
 
 _override: ContextVar[MeteredClient | None] = ContextVar("instead", default=None)
 
 
-def is_configured() -> bool:
-    """Whether there is a token to call Monday with."""
-    return bool(credentials.api_token())
-
-
 def client(*, urgent: bool = False, timeout: float | None = None) -> MeteredClient:
-    """Return the process's client for the configured token, metered by the quota that all workers share.
+    """Return a client for the configured token, metered by the quota that all workers share.
 
     Its `execute` raises BudgetExhausted, before anything is sent, where there is no room; `urgent` calls may
     use what is reserved for what a person clicked. `timeout`: the seconds of one call, where less than usual.
     """
-    return _override.get() or _shared_metered_client(
-        settings.MONDAY_API_URL,
-        credentials.fresh_api_token(),
-        settings.MONDAY_API_VERSION,
-        min(timeout or settings.MONDAY_TIMEOUT_SECONDS, settings.MONDAY_TIMEOUT_SECONDS),
-        urgent,
-    )
+    if (override := _override.get()) is not None:
+        return override
+    url, version, most = settings.MONDAY_API_URL, settings.MONDAY_API_VERSION, settings.MONDAY_TIMEOUT_SECONDS
+    inner = _shared_client(url, credentials.fresh_api_token(), version, min(timeout or most, most))
+    return MeteredClient(inner, urgent=urgent)
 
 
 def connector(
@@ -272,16 +326,10 @@ def connector(
     """Return the system's connector, whose calls are sent by `client`; `before_call` is called before each of them."""
     sender = client(urgent=urgent, timeout=timeout)
     if before_call is not None:
-        # The client is the process's own: others' calls have nothing to do with this one's.
+        # An override is others' too, whose calls have nothing to do with this one's.
         sender = copy(sender)
         sender.before_call = before_call
     return connectors.get(system)(sender)
-
-
-def client_of_token(token: str) -> MeteredClient:
-    """Return a client for a token that isn't in use yet; raises ValueError where it can't be one."""
-    url, version, timeout = settings.MONDAY_API_URL, settings.MONDAY_API_VERSION, settings.MONDAY_TIMEOUT_SECONDS
-    return MeteredClient(MondayClient(url, token, version=version, timeout=timeout), urgent=True)
 
 
 @contextmanager
@@ -294,9 +342,13 @@ def client_override(override: MeteredClient) -> Iterator[None]:
         _override.reset(token)
 
 
-@lru_cache(maxsize=8)
-def _shared_metered_client(url: str, token: str, version: str, timeout: float, urgent: bool) -> MeteredClient:
-    return MeteredClient(_shared_client(url, token, version, timeout), urgent=urgent)
+@contextmanager
+def urgent_calls(token: str = "") -> Iterator[None]:
+    """Have everything inside call Monday for a person: out of the reserve, too; by a token not in use yet, if given."""
+    url, version, timeout = settings.MONDAY_API_URL, settings.MONDAY_API_VERSION, settings.MONDAY_TIMEOUT_SECONDS
+    new = MeteredClient(MondayClient(url, token, version=version, timeout=timeout), urgent=True) if token else None
+    with client_override(new or client(urgent=True)):
+        yield
 
 
 @lru_cache(maxsize=4)

@@ -1,14 +1,9 @@
-"""What one board's pass may spend now: the costs learned from its calls, whether there is room for a read and
-a write, and the grant that reserves both.
-"""
+"""What one board's pass costs, as learned from its calls, and how large a one there is room for."""
 
 from __future__ import annotations
 
 import math
-import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,7 +15,7 @@ from sync.choices import Priority
 from sync.clock import SyncNow
 from sync.connectors.base.connector import CallReport
 from sync.kernel import humanize
-from sync.limits import quota, rate_limits
+from sync.limits import rate_limits
 from sync.limits.quota import BudgetState
 from sync.limits.rate_limits import (
     DOCUMENT_POINTS,
@@ -30,7 +25,6 @@ from sync.limits.rate_limits import (
     WRITE_POINTS,
     LimitKind,
     LimitWait,
-    midnight_after,
     reserve,
 )
 from sync.models import BoardLink, MondayAccount
@@ -50,8 +44,8 @@ _DEMANDS = """
     ) AS few) AS due
 """.format(paused=PAUSED_DIRECTIONS.format(entity_type="asked.entity_type"))  # noqa: S608
 
-_POINTS_BEFORE_BOARD = """
-    SELECT coalesce(sum(coalesce(link.read_points, %s)
+_POINTS_BEFORE = """
+    SELECT mine.id, coalesce(sum(coalesce(link.read_points, %s)
         + least(due.rows, coalesce(link.batch_limit, due.rows)) * coalesce(link.write_points, %s)), 0)
     FROM sync_board_links AS mine
     JOIN sync_board_links AS link ON link.id <> mine.id AND link.board_id <> ''
@@ -63,12 +57,8 @@ _POINTS_BEFORE_BOARD = """
           AND direction <> ALL ({paused})
         LIMIT %s
     ) AS few) AS due
-    WHERE mine.id = %s AND due.rows > 0
+    WHERE due.rows > 0 GROUP BY mine.id
 """.format(paused=PAUSED_DIRECTIONS.format(entity_type="link.entity_type"))  # noqa: S608
-
-_POINTS_BEFORE_ALL = _POINTS_BEFORE_BOARD.replace("SELECT ", "SELECT mine.id, ", 1).replace(
-    "mine.id = %s AND due.rows > 0", "due.rows > 0 GROUP BY mine.id"
-)
 
 
 @dataclass(frozen=True)
@@ -120,17 +110,13 @@ def demands_of(max_rows: Mapping[str, int]) -> dict[str, Demand]:
 
 
 def points_before_all() -> dict[int, int]:
-    """`points_before` of every link, by id; links with 0 are left out. One query."""
+    """The points of one pass for each board that has due rows and whose last pass was before a link's, by its id.
+
+    Links with 0 are left out; one query.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(_POINTS_BEFORE_ALL, [READ_POINTS, WRITE_POINTS, rate_limits.FULL_BATCH])
+        cursor.execute(_POINTS_BEFORE, [READ_POINTS, WRITE_POINTS, rate_limits.FULL_BATCH])
         return {int(link_id): math.ceil(float(points)) for link_id, points in cursor.fetchall()}
-
-
-def points_before(link_id: int) -> int:
-    """The points of one pass for each board that has due rows and whose last pass was before this one's."""
-    with connection.cursor() as cursor:
-        cursor.execute(_POINTS_BEFORE_BOARD, [READ_POINTS, WRITE_POINTS, rate_limits.FULL_BATCH, link_id])
-        return math.ceil(float(cursor.fetchone()[0]))
 
 
 def learn_costs(link_id: int, records: int, answer: CallReport, *, writes: bool, first: bool) -> None:
@@ -174,8 +160,7 @@ def learn_higher_cost(link_id: int, *, writes: bool) -> None:
     BoardLink.objects.filter(pk=link_id).update(**{name: min(DOCUMENT_POINTS, 2 * (known or first_guess))})
 
 
-# Whether a board may have a pass now: room for a read and a write, and the window in which changes are
-# gathered.
+# How large a pass there is room for.
 
 
 @dataclass(frozen=True)
@@ -186,85 +171,25 @@ class Offer:
     points: int
     urgent: bool = False
     only_urgent: bool = False
-    calls: int = PASS_CALLS
-
-
-@dataclass(frozen=True)
-class Throttled:
-    """Why a board has no pass now, as a sentence, and until when.
-
-    `is_temporary` where nothing is wrong: the board gathers changes to save calls of the day, or the minute's
-    quota is used up.
-    """
-
-    reason: str
-    until: datetime
-    is_temporary: bool = True
-
-
-def board_throttle(
-    state: BudgetState, costs: BoardCosts, demand: Demand, facts: BudgetFacts | None = None
-) -> Throttled | None:
-    """Why a board is ignored for the quota or to gather changes; None where a pass may begin."""
-    facts = facts or BudgetFacts()
-    found = next_offer(state, costs, demand, facts)
-    # A used up day is no temporary wait; a minute's limits are.
-    if isinstance(found, LimitWait):
-        reason = wait_reason(found, urgent=demand.priority == Priority.PERSON)
-        return Throttled(reason, found.until, found.kind is not LimitKind.DAY)
-    return None if found.urgent else _batching_throttle(state, costs, demand, facts)
-
-
-def quota_available_since(state: BudgetState, costs: BoardCosts, facts: BudgetFacts | None = None) -> datetime:
-    """Since when the quota has let this board be worked, at the earliest.
-
-    A board that was just worked is gone on with, in the portions that a minute allows.
-    """
-    today = midnight_after(state.now) - timedelta(days=1)
-    if costs.last_pass is None:
-        return today
-    # While a board gathers changes it is not available, so its rows are not late.
-    delay = (facts or BudgetFacts()).delay(state)
-    return max(today, costs.last_pass + timedelta(seconds=delay))
-
-
-def batching_delay(
-    state: BudgetState | None = None, last_hour: Callable[[], quota.LastHour] = quota.last_hour
-) -> float:
-    """The seconds for which every board gathers changes before its next pass; 0: none."""
-    state = state or quota.read_budget()
-    left = state.budget.day_left()
-    if left is None:
-        return 0.0
-    hour = last_hour()
-    rest = (midnight_after(state.now) - state.now).total_seconds()
-    limit = state.budget.quota.day or 0
-    return rate_limits.window_seconds(rate_limits.DayUsage(limit, left, hour.calls, hour.boards, rest))
-
-
-@dataclass(frozen=True)
-class BudgetFacts:
-    """Facts that are read only where a decision depends on them.
-
-    A caller with many boards caches the answers.
-    """
-
-    points_before_board: Callable[[int], int] = points_before
-    delay: Callable[[BudgetState], float] = batching_delay
 
 
 def next_offer(
-    state: BudgetState, costs: BoardCosts, demand: Demand, facts: BudgetFacts | None = None
+    state: BudgetState,
+    costs: BoardCosts,
+    demand: Demand,
+    points_before: Callable[[], Mapping[int, int]] = points_before_all,
 ) -> Offer | LimitWait:
-    """The next pass of a board, as large as there is room for, or the limit that leaves no room."""
-    facts = facts or BudgetFacts()
+    """The next pass of a board, as large as there is room for, or the limit that leaves no room.
+
+    `points_before` is called where the decision depends on it; a caller with many boards caches its answer.
+    """
     # Without the reserve first, so that a person's click uses the reserve only when nothing else is left.
-    found = _offer_within(state, costs, demand.rows, facts, urgent=False)
+    found = _offer_within(state, costs, demand.rows, points_before, urgent=False)
     if demand.priority != Priority.PERSON:
         return found
     if isinstance(found, Offer):
         return Offer(found.size, found.points, urgent=True)
-    urgent_offer = _offer_within(state, costs, demand.rows, facts, urgent=True)
+    urgent_offer = _offer_within(state, costs, demand.rows, points_before, urgent=True)
     return (
         urgent_offer
         if isinstance(urgent_offer, LimitWait)
@@ -273,7 +198,7 @@ def next_offer(
 
 
 def _offer_within(
-    state: BudgetState, costs: BoardCosts, rows: int, facts: BudgetFacts, *, urgent: bool
+    state: BudgetState, costs: BoardCosts, rows: int, points_before: Callable[[], Mapping[int, int]], *, urgent: bool
 ) -> Offer | LimitWait:
     budget = state.budget
     wanted = min(costs.size, max(1, rows))
@@ -283,14 +208,14 @@ def _offer_within(
     own = costs.read_points + wanted * costs.write_points
     # Where half a minute is left after this pass, nobody has to be asked how much they need.
     if not urgent and room is not None and room - own < half:
-        reserved = min(half, facts.points_before_board(costs.link_id))
+        reserved = min(half, points_before().get(costs.link_id, 0))
     fits = rate_limits.fitting_batch_size(
         None if room is None else room - reserved, costs.read_points, costs.write_points
     )
     # Nothing is spent yet of this minute: a later one would have no more room, so the pass takes it now.
     if not fits and reserved and not budget.points.spent:
         fits = rate_limits.fitting_batch_size(room, costs.read_points, costs.write_points)
-    full = min(wanted, _full_minute_size(state, costs))
+    full = min(wanted, full_minute_size(state, costs))
     size = min(wanted, fits)
     # A document far below a full one waits for the next minute, because it costs the day the same call.
     if size < full and (size == 0 or (not urgent and rate_limits.is_too_small(size, full))):
@@ -301,7 +226,7 @@ def _offer_within(
     return found or Offer(size, points)
 
 
-def _full_minute_size(state: BudgetState, costs: BoardCosts) -> int:
+def full_minute_size(state: BudgetState, costs: BoardCosts) -> int:
     """How many records would fit into a minute of which nothing is spent."""
     return rate_limits.fitting_batch_size(_full_minute_points(state), costs.read_points, costs.write_points)
 
@@ -310,38 +235,6 @@ def _full_minute_points(state: BudgetState) -> int | None:
     """The points of a minute of which nothing is spent."""
     limit = state.budget.quota.points
     return None if limit is None else limit - reserve(limit, MINUTE_RESERVE)
-
-
-def _batching_throttle(state: BudgetState, costs: BoardCosts, demand: Demand, facts: BudgetFacts) -> Throttled | None:
-    # A full batch never waits: gathering more changes would save no call.
-    if costs.last_pass is None or not demand.rows or demand.rows >= min(costs.size, _full_minute_size(state, costs)):
-        return None
-    delay = timedelta(seconds=facts.delay(state))
-    if not delay:
-        return None
-    until = costs.last_pass + delay
-    # Nor does a change wait longer than one window, even if the board had a pass meanwhile.
-    if demand.oldest is not None:
-        until = min(until, demand.oldest + delay)
-    # At midnight UTC the day's calls are new.
-    until = min(until, midnight_after(state.now))
-    if until <= state.now:
-        return None
-    every, at = interval_text(delay.total_seconds()), humanize.time_of_day(until, seconds=True)
-    reason = f"The day's API quota is tight: changes of this board go out every {every}; the next at {at}."
-    return Throttled(reason, until)
-
-
-def interval_text(seconds: float) -> str:
-    """A length of time as after "every": seconds below two minutes, else minutes or hours."""
-    if seconds < 1.5:
-        return "second"
-    if seconds < 120:
-        return humanize.count_with_noun(round(seconds), "second")
-    minutes, hours = round(seconds / 60), round(seconds / 3600)
-    if minutes < 120:
-        return humanize.count_with_noun(minutes, "minute")
-    return humanize.count_with_noun(hours, "hour")
 
 
 def wait_reason(wait: LimitWait, *, urgent: bool) -> str:
@@ -357,116 +250,3 @@ def wait_reason(wait: LimitWait, *, urgent: bool) -> str:
     }
     again = f"It goes on by itself at {humanize.time_of_day(wait.until, seconds=True)}."
     return f"{reasons[wait.kind]} {again}"
-
-
-# Grants: a pass's right to its read and its write, reserved together; and what one call costs.
-
-
-@dataclass(frozen=True)
-class CallCost:
-    """What the next call is: for which board, for how many records, a read or a write."""
-
-    link_id: int | None = None
-    entity_type: str = ""
-    records: int = 0
-    writes: bool = False
-    reads_limits: bool = False
-
-    @property
-    def kind(self) -> str:
-        """Read or write of a board, or a call of the account, which belongs to no board."""
-        if self.link_id is None:
-            return "account"
-        return "write" if self.writes else "read"
-
-
-@dataclass
-class CallGrant:
-    """What a pass may do: so many records, and calls that are spent already; `calls` and `points` are unsent.
-
-    Without a reservation (no limit is known, or nothing was due) each call is metered by itself.
-    """
-
-    link: BoardLink
-    size: int
-    urgent: bool = False
-    only_urgent: bool = False
-    read_points: float = 0.0
-    write_points: float = 0.0
-    reservation: uuid.UUID | None = None
-    calls: int = 0
-    points: int = 0
-    sent: int = 0
-
-    def __enter__(self) -> CallGrant:
-        self._token = _grant.set(self)
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        # What the pass reserved and didn't send is given back at once, also after a failure.
-        _grant.reset(self._token)
-        if self.reservation is not None:
-            with quota.lock_budget() as state:
-                state.release(self.reservation)
-            self.reservation = None
-
-
-_grant: ContextVar[CallGrant | None] = ContextVar("turn", default=None)
-_cost: ContextVar[CallCost | None] = ContextVar("cost", default=None)
-
-
-def current_grant() -> CallGrant | None:
-    """The grant of the pass in which this code runs, if any."""
-    return _grant.get()
-
-
-def current_cost() -> CallCost:
-    """What `call_cost` said of the next call; a call of the account where nothing was said."""
-    return _cost.get() or CallCost()
-
-
-@contextmanager
-def call_cost(link: BoardLink, records: int, *, writes: bool = False) -> Iterator[None]:
-    """Declare the calls inside: how many records of which board they read or write."""
-    token = _cost.set(CallCost(link.pk, link.entity_type, records, writes))
-    try:
-        yield
-    finally:
-        _cost.reset(token)
-
-
-@contextmanager
-def limits_request() -> Iterator[None]:
-    """A person asks for the account's limits: the known limit of the day doesn't stop that call.
-
-    The limit may have been raised since, and while the day counts as used up nothing else would find out.
-    """
-    token = _cost.set(CallCost(reads_limits=True))
-    try:
-        yield
-    finally:
-        _cost.reset(token)
-
-
-def grant_calls(link: BoardLink) -> CallGrant | None:
-    """Reserve a read and a write of the board's next batch; None where there is no room for them."""
-    costs = board_costs(link.pk)
-    if quota.read_limited_budget() is None:
-        return _new_grant(link, costs, costs.size)
-    demand = demands_of({link.entity_type: costs.size})[link.entity_type]
-    if not demand.rows:
-        return _new_grant(link, costs, costs.size)
-    with quota.lock_budget() as state:
-        quota.delete_expired_reservations()
-        found = next_offer(state, costs, demand)
-        if not isinstance(found, Offer):
-            return None
-        reservation = state.reserve(link.entity_type, found.calls, found.points)
-    grant = _new_grant(link, costs, found.size)
-    grant.urgent, grant.only_urgent = found.urgent, found.only_urgent
-    grant.reservation, grant.calls, grant.points = reservation, found.calls, found.points
-    return grant
-
-
-def _new_grant(link: BoardLink, costs: BoardCosts, size: int) -> CallGrant:
-    return CallGrant(link, size, read_points=costs.read_points, write_points=costs.write_points)

@@ -148,7 +148,7 @@ class BudgetState:
 
 def read_budget() -> BudgetState:
     """The budget now."""
-    return load_state(budget_row())
+    return _load_state(_budget_row())
 
 
 def share_of_day(calls: int) -> float | None:
@@ -159,18 +159,12 @@ def share_of_day(calls: int) -> float | None:
 
 def read_limited_budget() -> BudgetState | None:
     """The budget now; None, after one query, where no limit is known and so none is enforced."""
-    row = budget_row()
-    return load_state(row) if is_limited(row) else None
+    row = _budget_row()
+    return _load_state(row) if _quota(row).is_known else None
 
 
-def budget_row() -> ApiBudget:
-    """The stored budget, or an empty one."""
+def _budget_row() -> ApiBudget:
     return ApiBudget.objects.filter(id=1).first() or ApiBudget(id=1, **_EMPTY_BUDGET)
-
-
-def is_limited(row: ApiBudget) -> bool:
-    """Whether any limit of it is known."""
-    return _quota(row).is_known
 
 
 @contextmanager
@@ -182,7 +176,7 @@ def lock_budget() -> Iterator[BudgetState]:
         if row is None:
             ApiBudget.objects.get_or_create(id=1, defaults=_EMPTY_BUDGET)
             row = ApiBudget.objects.select_for_update().get(id=1)
-        state = load_state(row)
+        state = _load_state(row)
         yield state
         budget = state.budget
         ApiBudget.objects.filter(id=1).update(
@@ -209,7 +203,7 @@ def delete_expired_reservations() -> None:
 _EMPTY_BUDGET = {"minute_calls": 0, "points": 0, "day_calls": 0, "others_calls": 0}
 
 
-def load_state(row: ApiBudget) -> BudgetState:
+def _load_state(row: ApiBudget) -> BudgetState:
     """Return a stored budget with the calls that are on their way; one query."""
     with connection.cursor() as cursor:
         cursor.execute(_IN_FLIGHT)

@@ -89,6 +89,11 @@ class BoardLink(models.Model):
     def __str__(self) -> str:
         return f"Board {self.board_id or '(none)'} of {self.entity_type} records"
 
+    @property
+    def has_board(self) -> bool:
+        """Whether its board was set up."""
+        return bool(self.board_id and self.npd_id_column)
+
 
 class FieldMapping(models.Model):
     """One or several NPD fields ↔ one Monday column; a new `version` invalidates the old base.

@@ -16,7 +16,7 @@ from sync.clock import sync_now
 from sync.connectors.base.board import BoardCheck, CheckResult, ColumnCheck, url_fingerprint
 from sync.connectors.base.errors import ConnectorError, Scope, WrongVersion
 from sync.kernel.humanize import count_with_noun, utc_minute
-from sync.limits import breaker, credentials, metered_client, quota
+from sync.limits import breaker, connector, credentials, quota
 from sync.models import FieldMapping, Intent, IntentState
 from sync.operations.detect import sweep_schedule
 from sync.operations.detect.comparison import latest_verification
@@ -34,7 +34,7 @@ _TOPICS = {Scope.ACCOUNT: "token", Scope.LIMIT: "allowance"}
 
 def run_checks() -> list[CheckResult]:
     """Check everything; what can't be asked of Monday becomes a finding too."""
-    if not metered_client.is_configured():
+    if not credentials.is_configured():
         unusable = credentials.unusable_reason()
         return [
             CheckResult(False, unusable or "There is no API token.", "" if unusable else NOT_CONFIGURED, "token"),
@@ -106,7 +106,7 @@ def _monday_findings() -> list[CheckResult]:
         hooks = [hook_id for hook_id, webhook in link.webhooks.items() if webhook["fingerprint"] == fingerprint]
         foreign = [hook_id for hook_id in link.webhooks if hook_id not in hooks]
         boards.append(BoardCheck(spec.board_title, link.board_id or None, columns, hooks, foreign, link.group_id))
-    return metered_client.connector(urgent=True).check_connection(account_info, api_version, boards)
+    return connector(urgent=True).check_connection(account_info, api_version, boards)
 
 
 def _column(mapping: FieldMapping) -> ColumnCheck:

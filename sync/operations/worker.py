@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
 from django.db.models import Count, Max, Min, Q
 
 from sync import registry
@@ -24,7 +22,7 @@ from sync.connectors.base.errors import ConnectorError
 from sync.kernel import humanize, process
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.process import pass_log_context
-from sync.limits import breaker, pass_budget
+from sync.limits import BlockedKind, Grant, Reservation, Wait, breaker, grant
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.outbox import finish, lease, notify
 from sync.outbox.claim import Claim, claim, has_due_rows
@@ -33,8 +31,7 @@ from sync.reconcile import reconcile
 from sync.reconcile.batch import PassResult
 from sync.reconcile.unconfirmed_writes import settle_unconfirmed_creates
 from sync.records import availability
-from sync.records.availability import BoardAvailability
-from sync.registry import EntitySpec, link_of
+from sync.registry import EntitySpec
 
 log = structlog.get_logger(__name__)
 
@@ -82,28 +79,21 @@ class WorkerRun:
             return
         if not has_due_rows(entity_type):
             return
-        board = availability.of(entity_type)
-        if board.link is None or not board.may_be_probed or not breaker.probe_if_due():
-            return
-        while (board_lease := lease.acquire(board.link)) is None:
-            if not self.wait_for_lease or time.monotonic() >= self.until or process.wait(LEASE_WAIT_SECONDS):
+        while True:
+            found = grant(entity_type)
+            if isinstance(found, Wait):
+                self._notify_after(found, entity_type)
                 return
-            board = availability.of(entity_type)
-            if board.link is None:
+            if (board_lease := lease.acquire(found.link)) is not None:
+                break
+            if not self.wait_for_lease or time.monotonic() >= self.until or process.wait(LEASE_WAIT_SECONDS):
                 return
         finished = False
         try:
-            finished = self._work_batches(board_lease, board)
+            with board_lease:
+                finished = self._work_batches(board_lease, found)
         except LeaseLost as lost:
             log.warning("board lost", board=entity_type, reason=str(lost))
-        finally:
-            # Where PostgreSQL has ended our connection a new one is tried; else the lease expires by itself.
-            try:
-                board_lease.release()
-            except (OperationalError, InterfaceError):
-                connection.close()
-                with suppress(OperationalError, InterfaceError):
-                    board_lease.release()
         # Only after the release: a worker that is notified while the lease is taken ends at once.
         if not finished or process.is_shutting_down():
             self._notify_others(entity_type)
@@ -113,38 +103,39 @@ class WorkerRun:
         if has_due_rows(entity_type):
             notify.notify_now(entity_type)
 
-    def _work_batches(self, board_lease: Lease, board: BoardAvailability) -> bool:
+    def _notify_after(self, wait: Wait, entity_type: str) -> None:
+        """Where a minute's quota ended the work, it goes on as soon as the next begins, not at the next sweep."""
+        if self.summary.claimed and wait.kind is BlockedKind.BATCHING and wait.until:
+            seconds = (wait.until - sync_now()).total_seconds()
+            if 0 < seconds <= MAX_NOTIFY_SECONDS:
+                notify.notify_later(entity_type, seconds)
+
+    def _work_batches(self, board_lease: Lease, found: Grant | Wait) -> bool:
         """Reconcile batch after batch; return False where another run has to go on with the board.
 
-        `board` is how it stood when the lease was taken; it is read anew before each further batch.
+        `found` is what was granted when the lease was taken; it is asked for again before each further batch.
         """
-        link = board_lease.link
-        lingered = not self.linger
-        while True:
+        entity_type, lingered = board_lease.link.entity_type, not self.linger
+        while isinstance(found, Grant):
             if process.is_shutting_down() or time.monotonic() > self.until:
                 return False
-            if not board.is_available or not _settle_unconfirmed(board_lease):
+            reserved = _reserve(board_lease, found)
+            if isinstance(reserved, Wait):
+                found = reserved
                 break
-            if (grant := pass_budget.grant_calls(link)) is None:
-                break
-            with grant:
-                claimed = claim(board_lease, grant.size, only_urgent=grant.only_urgent)
+            with reserved:
+                claimed = claim(board_lease, reserved.size, only_urgent=reserved.only_urgent)
                 if claimed:
                     self._run_pass(board_lease, claimed)
             # A claim that came out short has mostly left nothing, and to ask costs a tenth of a further round.
-            if len(claimed) < grant.size and not (claimed and has_due_rows(link.entity_type)):
+            if len(claimed) < reserved.size and not (claimed and has_due_rows(entity_type)):
                 if lingered:
                     return True
                 board_lease.renew()
                 process.wait(LINGER_SECONDS)
                 lingered = True
-            board = availability.of(link)
-        # Where a minute's quota ended the work, it goes on as soon as the next begins, not at the next sweep.
-        board = availability.of(link)
-        if self.summary.claimed and board.is_temporary and board.until:
-            seconds = (board.until - sync_now()).total_seconds()
-            if 0 < seconds <= MAX_NOTIFY_SECONDS:
-                notify.notify_later(link.entity_type, seconds)
+            found = grant(entity_type)
+        self._notify_after(found, entity_type)
         return True
 
     def _run_pass(self, board_lease: Lease, claimed: list[Claim]) -> None:
@@ -171,16 +162,17 @@ class WorkerRun:
                 self.summary.failed += len(claimed) == 1
 
 
-def _settle_unconfirmed(board_lease: Lease) -> bool:
-    """Settle what is known only now; return False where Monday can't be asked."""
-    if board_lease.link.npd_id_problem:
-        return True  # they are found by that column: until it is back, nothing is created again
-    try:
-        settle_unconfirmed_creates(board_lease)
-    except ConnectorError as error:
-        breaker.trip(board_lease.link, error)
-        return False
-    return True
+def _reserve(board_lease: Lease, found: Grant) -> Reservation | Wait:
+    """Settle what is known only now, then reserve the next pass; a wait where Monday can't be asked."""
+    # Creates without an answer are found by the NPD ID column: until it is back, nothing is created again.
+    if not board_lease.link.npd_id_problem:
+        try:
+            settle_unconfirmed_creates(board_lease)
+        except ConnectorError as error:
+            breaker.trip(board_lease.link, error)
+            stop = grant(board_lease.link.entity_type)
+            return stop if isinstance(stop, Wait) else Wait(BlockedKind.BLOCKED, error.sentence)
+    return found.reserve()
 
 
 def work(
@@ -236,9 +228,9 @@ def drain(
 
 def _has_other_workers(entity_type: str | None) -> bool:
     """Whether another worker has leased a board with due jobs."""
-    links = [link_of(spec.entity_type) for spec in registry.entities() if entity_type in (None, spec.entity_type)]
-    busy = [link for link in links if link and availability.of(link).is_available and has_due_rows(link.entity_type)]
-    leases = BoardLease.objects.filter(link__in=busy, token__isnull=False, expires__gt=SyncNow())
+    types = [spec.entity_type for spec in registry.entities() if entity_type in (None, spec.entity_type)]
+    busy = [kind for kind in types if availability.of(kind).is_available and has_due_rows(kind)]
+    leases = BoardLease.objects.filter(link__entity_type__in=busy, token__isnull=False, expires__gt=SyncNow())
     return leases.exists()
 
 

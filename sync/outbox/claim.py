@@ -157,7 +157,7 @@ def claim_records(lease: Lease, ids: Sequence[UUID]) -> list[Claim]:
     def claim_rows() -> list[SyncQueue]:
         with lease.transaction(seconds=STEP_SECONDS), connection.cursor() as cursor:
             _release_orphaned(lease)
-            cursor.execute(_CLAIM_RECORDS, _claim_params(lease, 0) | {"ids": list(ids)})
+            cursor.execute(_CLAIM_RECORDS, lease.lock_params() | {"ids": list(ids)})
             return [_load_row(values) for values in cursor.fetchall()]
 
     claimed = {one.entity_id: one for one in _group_by_record(retry_on_lock_timeout(claim_rows))}
@@ -191,15 +191,11 @@ def _run_claim(
     """
     since = lease.claim_cursor.start_times(priorities)
     params = {"priorities": [int(one) for one in priorities], "since": since, "size": size, "others": skip_isolated}
-    found = fetch_prepared(_CLAIM, _claim_params(lease, seconds_left) | params)
+    found = fetch_prepared(_CLAIM, lease.lock_params(seconds_left) | params)
     if found:
         *_, isolated, due, positions = found[0]
         lease.claim_cursor.advance(json.loads(positions), short=isolated or due < size, isolated=isolated)
     return [_load_row(values) for values in found]
-
-
-def _claim_params(lease: Lease, seconds_left: float) -> dict[str, Any]:
-    return lease.lock_params(seconds_left) | {"entity_type": lease.link.entity_type}
 
 
 def _load_row(values: Sequence[Any]) -> SyncQueue:

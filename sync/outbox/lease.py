@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Greatest
 
@@ -145,11 +145,23 @@ class LeaseLost(RuntimeError):
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to write to one board until another worker takes it."""
+    """The right to write to one board until another worker takes it; released at the end of its `with`."""
 
     link: BoardLink
     token: uuid.UUID = field(default_factory=uuid.uuid4)
     claim_cursor: ClaimCursor = field(default_factory=ClaimCursor, compare=False, repr=False)
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        # Where PostgreSQL has ended our connection a new one is tried; else the lease expires by itself.
+        try:
+            self.release()
+        except (OperationalError, InterfaceError):
+            connection.close()
+            with suppress(OperationalError, InterfaceError):
+                self.release()
 
     def renew(self, seconds: float = STEP_SECONDS) -> None:
         """Prolong the lease to at least so many seconds from now; raises LeaseLost."""
@@ -174,8 +186,8 @@ class Lease:
 
     def lock_params(self, seconds: float = 0) -> dict[str, Any]:
         """Return the parameters with which `LOCK_LEASE` finds this lease if it lasts so much longer."""
-        timeout = f"{LOCK_TIMEOUT_MS}ms"
-        return {"link": self.link.pk, "token": self.token, "lock_timeout": timeout, "seconds": seconds}
+        board = {"link": self.link.pk, "entity_type": self.link.entity_type, "token": self.token}
+        return board | {"lock_timeout": f"{LOCK_TIMEOUT_MS}ms", "seconds": seconds}
 
     def _seconds_left(self) -> float | None:
         """Lock the lease row for this transaction; None where it is another's, or has run out."""

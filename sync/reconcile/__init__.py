@@ -9,8 +9,7 @@ from collections.abc import Sequence
 import structlog
 
 from sync.connectors.base.errors import ConnectorError, Scope, TooComplex
-from sync.limits import breaker
-from sync.limits.pass_budget import board_costs
+from sync.limits import board_costs, breaker
 from sync.outbox.claim import Claim
 from sync.outbox.lease import Lease
 from sync.outbox.pauses import pauses_by_direction

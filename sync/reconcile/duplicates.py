@@ -25,7 +25,7 @@ from sync.kernel.conflict_store import (
     OptionAct,
     current_store,
 )
-from sync.limits.breaker import monday_account
+from sync.limits import monday_account
 from sync.merge import FieldSelection
 from sync.models import BoardLink, Decision, FieldMapping, Intent, IntentState, SyncedModel, WebhookEvent
 from sync.reconcile.batch import Batch, Outcome, RecordSync, WorkUnit, end_jobs

@@ -28,8 +28,7 @@ from sync.connectors.base.errors import (
     NameRejected,
     Scope,
 )
-from sync.limits import breaker, metered_client
-from sync.limits.pass_budget import call_cost
+from sync.limits import breaker, call_cost, metered_client
 from sync.merge import Action
 from sync.models import FieldMapping, Intent, IntentState
 from sync.outbox.lease import LeaseLost

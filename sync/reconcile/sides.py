@@ -23,8 +23,7 @@ from sync.connectors.base.board_items import BatchItems, Item, MatchColumn
 from sync.connectors.base.conversion import AmbiguousSplit, UnknownValue
 from sync.connectors.base.errors import ColumnRejected, ConnectorError
 from sync.kernel.conflict_store import KIND_IDENTITY, current_store
-from sync.limits.metered_client import connector
-from sync.limits.pass_budget import board_costs, call_cost
+from sync.limits import board_costs, call_cost, connector
 from sync.models import (
     AwaitedRelation,
     FieldMapping,

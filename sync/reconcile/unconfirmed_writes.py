@@ -17,9 +17,7 @@ from sync.connectors.base.board_items import Item, WriteRequest
 from sync.connectors.base.conversion import UnknownValue
 from sync.connectors.base.errors import AnswerWithoutData, ConnectorError, Scope
 from sync.kernel.db import retry_on_lock_timeout
-from sync.limits import breaker, metered_client
-from sync.limits.breaker import monday_account
-from sync.limits.pass_budget import call_cost
+from sync.limits import breaker, call_cost, metered_client, monday_account
 from sync.models import FieldMapping, Intent, IntentState, SyncQueue, WebhookEvent
 from sync.outbox import finish
 from sync.outbox.claim import claim_records

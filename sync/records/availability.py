@@ -5,24 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from enum import StrEnum
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import product
 from typing import Any
 
 from django.db.models import Count
 
 from sync import registry
-from sync.choices import Cause, Operation, Priority, QueueDirection, QueueStatus, StopCode
-from sync.clock import sync_now
+from sync.choices import Cause, Operation, QueueDirection, QueueStatus, StopCode
 from sync.kernel import humanize
 from sync.kernel.db import fetch_rows
-from sync.limits import credentials, pass_budget, quota
-from sync.limits.pass_budget import BoardCosts, BudgetFacts, Demand
-from sync.limits.quota import LastHour
-from sync.limits.rate_limits import DAY_RESERVE, PASS_CALLS
-from sync.models import ApiBudget, BoardLease, BoardLink, MondayAccount, QueuePause, SyncQueue
-from sync.outbox.pauses import active_pauses, board_pause, pause_sentence, pauses_by_direction
+from sync.limits import BlockedKind, LimitFacts, Wait, breaker
+from sync.models import BoardLease, BoardLink, QueuePause, SyncQueue
+from sync.outbox.pauses import pause_sentence, pauses_by_direction
 
 READY, BACKOFF, DEFERRED = "ready", "backoff", "deferred"
 
@@ -95,18 +90,6 @@ class JobCount:
     in_inbox: int = 0
 
 
-class BlockedKind(StrEnum):
-    """For what kind of reason a board is not worked; the values are those of a metric's label."""
-
-    NOT_CONFIGURED = "not_configured"
-    NO_BOARD = "no_board"
-    PAUSED = "paused"
-    ACCOUNT = "account"
-    BLOCKED = "blocked"
-    QUOTA = "allowance"
-    BATCHING = "gathering"
-
-
 @dataclass(frozen=True)
 class BoardAvailability:
     """Whether a board can be worked, and if not, the kind of reason, and the reason as a sentence.
@@ -146,12 +129,7 @@ class BoardAvailability:
     @property
     def has_board(self) -> bool:
         """Whether its board was set up; the token may have gone since."""
-        return self.link is not None and bool(self.link.board_id and self.link.npd_id_column)
-
-    @property
-    def may_be_probed(self) -> bool:
-        """Whether it is worth asking the breaker: nothing is in the way but the account and its quota."""
-        return self.is_set_up and self.reason_code not in (BlockedKind.PAUSED, BlockedKind.BLOCKED)
+        return self.link is not None and self.link.has_board
 
     @property
     def blocked_reason(self) -> str:
@@ -169,8 +147,7 @@ class BoardAvailability:
         pause = self.paused.get(direction)
         if pause is None or self.blocked_reason:
             return self
-        sentence = pause_sentence(pause, direction)
-        return replace(self, reason_code=BlockedKind.PAUSED, detail=sentence, until=None)
+        return replace(self, reason_code=BlockedKind.PAUSED, detail=pause_sentence(pause, direction), until=None)
 
 
 def of(board: BoardLink | str, *, urgent: bool = False, unblocked: bool = False) -> BoardAvailability:
@@ -180,7 +157,7 @@ def of(board: BoardLink | str, *, urgent: bool = False, unblocked: bool = False)
     `unblocked`: for finding out whether what blocks the board itself is over.
     """
     entity_type = board if isinstance(board, str) else board.entity_type
-    return _read([entity_type]).of(entity_type, urgent=urgent, unblocked=unblocked)
+    return Overview([entity_type]).of(entity_type, urgent=urgent, unblocked=unblocked)
 
 
 def wait_sentence(number: int, wanted: Iterable[tuple[str, str]]) -> str:
@@ -189,7 +166,7 @@ def wait_sentence(number: int, wanted: Iterable[tuple[str, str]]) -> str:
     `wanted` has the types of their records, each with the direction of the job.
     """
     asked = set(wanted)
-    boards = _read(sorted({entity_type for entity_type, _ in asked}))
+    boards = Overview(sorted({entity_type for entity_type, _ in asked}))
     found = (boards.of(one, urgent=True).toward(direction).detail for one, direction in sorted(asked))
     reasons = " ".join(dict.fromkeys(filter(None, found)))
     return f"{humanize.plural(number, 'It waits', 'They wait')}: {reasons}" if reasons else ""
@@ -208,55 +185,14 @@ def overview(*, finished: bool = False) -> Overview:
 
     `finished`: count the jobs that were completed in the last 24 hours, too.
     """
-    return _read([spec.entity_type for spec in registry.entities()], finished=finished)
-
-
-def _read(types: Sequence[str], *, finished: bool = False) -> Overview:
-    rows = BoardLink.objects.filter(entity_type__in=types).select_related("lease")
-    return Overview(types, {row.entity_type: registry.with_configured_board(row) for row in rows}, finished)
+    return Overview([spec.entity_type for spec in registry.entities()], finished)
 
 
 @dataclass
-class Overview:
-    """How these types' boards stand. What that rests on is read once, and where it is asked for."""
+class Overview(LimitFacts):
+    """How these types' boards stand, and what waits for them."""
 
-    types: Sequence[str]
-    links: Mapping[str, BoardLink]
     finished: bool = False
-
-    @cached_property
-    def now(self) -> datetime:
-        """The database's time of all that is told."""
-        return self._limited_state.now if self._limited_state else sync_now()
-
-    @cached_property
-    def account(self) -> MondayAccount:
-        """The account's row, or one that says nothing."""
-        row = MondayAccount.objects.filter(id=1).first()
-        return row or MondayAccount(id=1, stopped_until=None, needs_probe=False, failures=0, batch_limit=None)
-
-    @cached_property
-    def missing_token(self) -> str:
-        """Why Monday can't be called; empty where there is a token."""
-        return credentials.missing_reason()
-
-    @cached_property
-    def pauses(self) -> Sequence[QueuePause]:
-        """People's pauses, the widest first."""
-        return active_pauses()
-
-    @cached_property
-    def budget_state(self) -> quota.BudgetState:
-        """What is spent and left of the quota."""
-        return self._limited_state or quota.load_state(self._budget_row)
-
-    @cached_property
-    def _limited_state(self) -> quota.BudgetState | None:
-        return quota.load_state(self._budget_row) if quota.is_limited(self._budget_row) else None
-
-    @cached_property
-    def _budget_row(self) -> ApiBudget:
-        return quota.budget_row()
 
     @cached_property
     def boards(self) -> list[BoardAvailability]:
@@ -271,69 +207,23 @@ class Overview:
     @cached_property
     def shown(self) -> list[BoardAvailability]:
         """The same for people: a stop goes on until Monday has answered, also while its next probe is due."""
-        if not self.account.needs_probe:
+        if (stop := self.untested) is None:
             return self.boards
-        detail = f"{self.account.stop_reason} It is tested before the next call.".strip()
         return [
-            replace(one, reason_code=BlockedKind.ACCOUNT, detail=detail, until=None)
+            replace(one, reason_code=stop.kind, detail=stop.reason, until=None)
             if one.is_available or one.is_temporary
             else one
             for one in self.boards
         ]
 
-    @cached_property
-    def last_hour(self) -> LastHour:
-        """What the last hour took of the quota; one query, made where it is asked for."""
-        return quota.last_hour()
-
-    @property
-    def batching_delay(self) -> float:
-        """For how many seconds boards gather changes now."""
-        return self._facts.delay(self.budget_state)
-
     def of(self, entity_type: str, *, urgent: bool = False, unblocked: bool = False) -> BoardAvailability:
         """Return how one of these boards stands; the arguments are those of the function of this name."""
-        link = self.links.get(entity_type)
-        found = BoardAvailability(entity_type, link, paused=pauses_by_direction(entity_type, self.pauses))
-        if self.missing_token:
-            return replace(found, reason_code=BlockedKind.NOT_CONFIGURED, detail=self.missing_token)
-        if link is None or not found.has_board:
-            detail = f"There is no board for {entity_type} records yet: run `manage.py monday_setup`."
-            return replace(found, reason_code=BlockedKind.NO_BOARD, detail=detail)
-        if (pause := board_pause(found.paused)) is not None:
-            return replace(found, reason_code=BlockedKind.PAUSED, detail=pause_sentence(pause))
-        errors = [(self.account.stopped_until, BlockedKind.ACCOUNT, self.account.stop_reason)]
-        if not unblocked:
-            errors.append((link.blocked_until, BlockedKind.BLOCKED, link.blocked_reason))
-        if stops := [(until, kind, reason) for until, kind, reason in errors if until and until > self.now]:
-            # Of two stops the one that lasts longer is what a person has to wait for, or to end.
-            until, kind, reason = max(stops)
-            detail = f"{reason} Next attempt at {humanize.time_or_day(until, sync_now())}."
-            return replace(found, reason_code=kind, detail=detail, until=until)
-        moments = [self.account.stopped_until, link.blocked_until]
-        if self._limited_state is not None:
-            costs, demand = self._costs(link), self._demands[entity_type]
-            if urgent:
-                demand = Demand(max(1, demand.rows), int(Priority.PERSON), demand.oldest)
-            throttle = pass_budget.board_throttle(self._limited_state, costs, demand, self._facts)
-            if throttle is not None:
-                kind = BlockedKind.BATCHING if throttle.is_temporary else BlockedKind.QUOTA
-                return replace(found, reason_code=kind, detail=throttle.reason, until=throttle.until)
-            moments.append(pass_budget.quota_available_since(self._limited_state, costs, self._facts))
-        return replace(found, since=max((moment for moment in moments if moment is not None), default=None))
-
-    def _costs(self, link: BoardLink) -> BoardCosts:
-        return pass_budget.board_costs_from(link, self.account.batch_limit)
-
-    @cached_property
-    def _demands(self) -> dict[str, Demand]:
-        return pass_budget.demands_of({kind: self._costs(link).size for kind, link in self.links.items()})
-
-    @cached_property
-    def _facts(self) -> BudgetFacts:
-        points_before = cache(pass_budget.points_before_all)
-        delay = cache(lambda: pass_budget.batching_delay(self.budget_state, lambda: self.last_hour))
-        return BudgetFacts(lambda link_id: points_before().get(link_id, 0), lambda _: delay())
+        found = self.answer(entity_type, urgent=urgent, unblocked=unblocked)
+        paused = pauses_by_direction(entity_type, self.pauses)
+        board = BoardAvailability(entity_type, self.links.get(entity_type), paused=paused)
+        if isinstance(found, Wait):
+            return replace(board, reason_code=found.kind, detail=found.reason, until=found.until)
+        return replace(board, since=found.since)
 
     @cached_property
     def all_jobs(self) -> Sequence[JobCount]:
@@ -377,20 +267,12 @@ class Stop:
     """Changes that wait for it."""
 
 
-_MAYBE_STOPPED = f"""
-    SELECT EXISTS (SELECT FROM sync_monday_account WHERE needs_probe OR stopped_until > sync_now())
-        OR EXISTS (SELECT FROM sync_board_links WHERE blocked_until > sync_now())
-        OR EXISTS (SELECT FROM sync_api_budget
-            WHERE day_calls + others_calls >= day_limit * {1 - DAY_RESERVE} - {PASS_CALLS + 1})
-"""  # noqa: S608 - made of numbers of our own
-
-
 def stops_of(entity_types: Collection[str], *, is_connected: bool, now: Overview | None = None) -> list[Stop]:
     """Return what stops these types' boards, those of one reason together; one query where nothing is stopped.
 
     `now`: how the boards stand, where that was read already.
     """
-    if now is None and is_connected and not fetch_rows(_MAYBE_STOPPED)[0][0]:
+    if now is None and is_connected and not breaker.may_be_stopped():
         return []
     now, by_reason = now or overview(), dict[str, list[BoardAvailability]]()
     set_up = [board for board in now.shown if board.has_board]

@@ -20,14 +20,13 @@ from sync.choices import ApprovalKind, QueueDirection, QueueStatus, RecordSyncSt
 from sync.kernel.conflict_store import current_store
 from sync.kernel.counters import BOARD, COUNTERS, INFINITE, LATENCY, LATENCY_BOUNDS, SUM, Metric
 from sync.kernel.db import fetch_rows
-from sync.limits.rate_limits import QuotaBudget
+from sync.limits import BlockedKind
 from sync.models import BoardLink
 from sync.records import ledger_statistics
 from sync.records.availability import (
     BACKOFF,
     DEFERRED,
     READY,
-    BlockedKind,
     BoardAvailability,
     Overview,
     is_leased,
@@ -154,12 +153,12 @@ def _by_link(value: Callable[[BoardLink, datetime], Amount]) -> Callable[[Scrape
     return lambda scrape: [([kind], value(link, scrape.status.now)) for kind, link in scrape.status.links.items()]
 
 
-def _by_budget(value: Callable[[QuotaBudget], Amount]) -> Callable[[Scrape], Series]:
-    return lambda scrape: [([], value(scrape.status.budget_state.budget))]
+def _by_budget(value: Callable[[Overview], Amount]) -> Callable[[Scrape], Series]:
+    return lambda scrape: [([], value(scrape.status))]
 
 
-def _by_unit(values: Callable[[QuotaBudget], tuple[Amount, Amount]]) -> Callable[[Scrape], Series]:
-    return lambda scrape: list(zip((["calls"], ["points"]), values(scrape.status.budget_state.budget), strict=True))
+def _by_unit(values: Callable[[Overview], tuple[Amount, Amount]]) -> Callable[[Scrape], Series]:
+    return lambda scrape: list(zip((["calls"], ["points"]), values(scrape.status), strict=True))
 
 
 def _by_inbox(value: Callable[[Scrape, int, datetime | None], Amount]) -> Callable[[Scrape], Series]:
@@ -286,34 +285,34 @@ GAUGES = (
     Gauge(
         "api_day_limit_calls",
         "Calls of a UTC day; absent where the limit isn't known.",
-        query=_by_budget(lambda budget: budget.quota.day),
+        query=_by_budget(lambda now: now.budget.quota.day),
     ),
     Gauge(
         "api_day_used_calls",
         "Calls of today by everyone who uses the account.",
-        query=_by_budget(lambda budget: float(budget.used_today)),
+        query=_by_budget(lambda now: float(now.budget.used_today)),
     ),
     Gauge(
         "api_day_left_calls",
         "Calls left today; absent where the limit isn't known.",
-        query=_by_budget(lambda budget: budget.day_left(urgent=True)),
+        query=_by_budget(lambda now: now.budget.day_left(urgent=True)),
     ),
     Gauge(
         "api_day_reserve_calls",
         "Of these, kept for what people click.",
-        query=_by_budget(lambda budget: None if budget.quota.day is None else budget.day_reserve),
+        query=_by_budget(lambda now: None if now.budget.quota.day is None else now.budget.day_reserve),
     ),
     Gauge(
         "api_minute_used",
         "Spent of this minute, by unit: calls, points.",
         ("unit",),
-        query=_by_unit(lambda budget: (budget.minute.spent, budget.points.spent)),
+        query=_by_unit(lambda now: (now.budget.minute.spent, now.budget.points.spent)),
     ),
     Gauge(
         "api_minute_limit",
         "What a minute allows, by unit: calls, points; absent where unknown.",
         ("unit",),
-        query=_by_unit(lambda budget: (budget.quota.minute, budget.quota.points)),
+        query=_by_unit(lambda now: (now.budget.quota.minute, now.budget.quota.points)),
     ),
     Gauge(
         "api_calls_in_air",

@@ -10,10 +10,10 @@ from npd.models import Contact
 from sync.choices import QueueStatus, RecordSyncStatus, SyncDirection
 from sync.ledger import SyncStateService
 from sync.ledger.record_view import FieldReason, Part, RecordState, RecordView, filter_by_health, health_counts
+from sync.limits import BlockedKind
 from sync.models import BoardLink, FieldMapping, QueuePause, SyncMetadata, SyncQueue
 from sync.outbox import pauses
 from sync.records import availability
-from sync.records.availability import BlockedKind
 from sync.registry import entity
 from tests.admin import states
 from tests.metrics.test_gauges import changes_are_gathered, noon

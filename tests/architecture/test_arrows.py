@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from sync import limits
+
 ROOT = Path(__file__).resolve().parents[2]
 OURS = ("config", "npd", "sync", "conflicts", "sandbox", "tests", "bench")
 ALLOWED = {"npd": {"npd", "sync"}, "conflicts": {"conflicts", "sync"}, "sync": {"sync"}, "sandbox": {"sandbox"}}
@@ -148,6 +150,20 @@ def entries_of_sync(path: Path) -> set[str]:
         elif isinstance(node, ast.Import):
             found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("sync.")}
     return found
+
+
+def test_the_limits_are_used_by_their_face_alone() -> None:
+    private = [
+        f"{path.relative_to(ROOT)} imports {node.module}.{alias.name}"
+        for room in (*ALLOWED, "config")
+        for path in modules(room)
+        if not path.is_relative_to(ROOT / "sync/limits")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("sync.limits.")
+        for alias in node.names
+        if node.module != "sync.limits" or alias.name not in limits.__all__
+    ]
+    assert not private
 
 
 def test_who_knows_a_modules_name_knows_its_room() -> None:

@@ -7,10 +7,9 @@ import pytest
 from sync.connectors.base.connector import Complexity
 from sync.connectors.base.errors import ComplexityExhausted, TimedOut
 from sync.connectors.monday.graphql import Answer
-from sync.limits import metered_client, pass_budget, quota
-from sync.limits.pass_budget import call_cost
+from sync.limits import board_costs, call_cost, metered_client, quota
 from sync.models import ApiBudget, BoardLink, SyncQueue
-from tests.budget.test_shared import Answering, board, known
+from tests.budget.test_shared import Answering, Reservation, board, known, reserve
 
 pytestmark = pytest.mark.django_db
 
@@ -38,8 +37,8 @@ def wait_out_the_minute() -> None:
 
 def write(client: Answering, link: BoardLink) -> int:
     """Write as many records as the allowance gives room for; return how many, 0 where they were refused."""
-    turn = pass_budget.grant_calls(link)
-    assert turn is not None
+    turn = reserve(link)
+    assert isinstance(turn, Reservation)
     with turn, call_cost(link, turn.size, writes=True):
         try:
             metered_client.MeteredClient(client).execute("mutation { … }", {"records": turn.size})
@@ -70,7 +69,7 @@ def test_a_single_record_without_an_answer_in_time_says_nothing_of_larger_docume
     for records, size in ((1, 100), (40, 10)):
         with pytest.raises(TimedOut), call_cost(link, records, writes=True):
             metered_client.MeteredClient(Slow(1)).execute("mutation { … }", {})
-        assert pass_budget.board_costs(link.pk).size == size
+        assert board_costs(link.pk).size == size
 
 
 def test_an_answer_for_a_board_that_was_removed_meanwhile_is_still_an_answer() -> None:

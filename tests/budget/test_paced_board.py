@@ -11,7 +11,7 @@ from django.test import Client
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.ledger import SyncStateService
-from sync.limits import breaker, pass_budget, quota
+from sync.limits import breaker, quota
 from sync.models import ApiUsage, BoardLink
 from sync.operations.record_requests import push_record
 from sync.records import availability
@@ -51,7 +51,7 @@ def stand_still() -> None:
 def test_changes_are_gathered_until_the_window_ends_and_then_go_out_together(world: World, tight: Contact) -> None:
     gathering(world, tight)
     calls = world.calls()
-    window = pass_budget.batching_delay()
+    window = availability.overview().batching_delay
     assert 60 < window < 600
     edit(tight, "Chief")
     world.work(seconds=window / 2)
@@ -63,7 +63,7 @@ def test_changes_are_gathered_until_the_window_ends_and_then_go_out_together(wor
 
 def test_a_change_never_waits_for_more_than_one_window(world: World, tight: Contact) -> None:
     gathering(world, tight)
-    world.pass_time(seconds=pass_budget.batching_delay() + 5)
+    world.pass_time(seconds=availability.overview().batching_delay + 5)
     BoardLink.objects.filter(entity_type="contact").update(last_pass_at=sync_now())
     world.work()
     assert world.status(tight) == "synced"

@@ -10,7 +10,8 @@ from sync.connectors.base.connector import Complexity, Limits
 from sync.connectors.base.errors import BudgetExhausted
 from sync.connectors.monday.client import MondayClient
 from sync.connectors.monday.graphql import Answer
-from sync.limits import metered_client, pass_budget, quota
+from sync.limits import Grant, Wait, metered_client, quota
+from sync.limits.metered_client import Reservation
 from sync.models import ApiBudget, ApiReservation, ApiUsage, BoardLink, SyncQueue
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -48,6 +49,11 @@ def board() -> BoardLink:
     return link
 
 
+def reserve(link: BoardLink) -> Reservation | Wait:
+    """Reserve the calls of a pass, as a worker does whose board may be worked."""
+    return Grant(link, is_limited=True).reserve()
+
+
 def known(**limits: int) -> None:
     """The limits of the account."""
     ApiBudget.objects.update_or_create(
@@ -60,7 +66,7 @@ def test_workers_that_reserve_at_once_never_spend_the_same_call_twice() -> None:
     known(minute_limit=102)  # 3 of which are kept for people
 
     def turns() -> int:
-        return sum(pass_budget.grant_calls(link) is not None for _ in range(15))
+        return sum(isinstance(reserve(link), Reservation) for _ in range(15))
 
     assert sum(many(turns)) == 49
     assert ApiBudget.objects.get().minute_calls == 98
@@ -70,7 +76,7 @@ def test_workers_that_reserve_at_once_never_spend_the_same_call_twice() -> None:
 def test_workers_in_the_air_are_no_more_than_may_be_at_once() -> None:
     link = board()
     known(concurrency_limit=4)
-    assert sum(turn is not None for turn in many(lambda: pass_budget.grant_calls(link))) == 4
+    assert sum(isinstance(turn, Reservation) for turn in many(lambda: reserve(link))) == 4
 
 
 def test_calls_outside_of_looks_spend_from_the_same_allowance() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from npd.models import Contact
 from sync.ledger import SyncStateService
-from sync.limits import breaker, pass_budget, quota
+from sync.limits import Wait, breaker, quota
 from sync.models import ApiBudget, ApiReservation, ApiUsage, BoardLink
 from sync.operations.record_requests import push_record
 from sync.outbox import notify
@@ -14,6 +14,7 @@ from sync.queue import SyncQueueService
 from sync.records import availability
 from sync.registry import link_of
 from tests.budget.conftest import Planned
+from tests.budget.test_shared import Reservation, reserve
 from tests.support.world import World
 
 
@@ -104,9 +105,8 @@ def test_the_reservation_of_a_dead_worker_ends_by_itself(world: World, monday: P
     edit(contact, "Chair")
     link = link_of("contact")
     assert link is not None
-    dead = pass_budget.grant_calls(link)
-    assert dead is not None
-    assert pass_budget.grant_calls(link) is None
+    assert isinstance(reserve(link), Reservation)
+    assert isinstance(reserve(link), Wait)
     world.work(minutes=5)
     assert world.status(contact) == "synced"
     assert ApiReservation.objects.count() == 0
@@ -119,8 +119,8 @@ def test_a_turn_that_is_not_used_goes_back_whole(world: World, monday: Planned) 
     before = quota.read_budget().budget
     link = link_of("contact")
     assert link is not None
-    turn = pass_budget.grant_calls(link)
-    assert turn is not None
+    turn = reserve(link)
+    assert isinstance(turn, Reservation)
     assert quota.read_budget().budget.day_calls == before.day_calls + 2
     with turn:
         pass

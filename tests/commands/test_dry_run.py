@@ -13,8 +13,7 @@ from django.db import connection
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.limits import metered_client
-from sync.limits.pass_budget import board_costs
+from sync.limits import board_costs, metered_client
 from sync.models import ApiBudget, BoardLink, Decision, FieldMapping, SyncQueue, Tombstone
 from sync.operations.preview.planned_pass import WriteAttempted, read_only_client
 from sync.operations.preview.sync_plan import plan_sync

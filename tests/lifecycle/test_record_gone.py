@@ -10,8 +10,7 @@ from npd.models import Contact, Organization
 from sync.admin.deletion_pages import RestoredItem, restored_item
 from sync.choices import Cause, Priority, TombstoneState
 from sync.kernel.action_errors import RestoreError
-from sync.limits import metered_client
-from sync.limits.metered_client import MeteredClient
+from sync.limits import MeteredClient, metered_client
 from sync.models import BoardLink, Decision, FieldMapping, IgnoredItem, Intent, SyncMetadata, SyncQueue, Tombstone
 from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import deleted_records

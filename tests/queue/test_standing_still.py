@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from sync.clock import sync_now
-from sync.limits.breaker import monday_account
-from sync.models import BoardLink
+from sync.connectors.base.errors import ConnectionLost
+from sync.limits import BlockedKind, Grant, Wait, breaker, grant, monday_account, quota
+from sync.limits.rate_limits import Quota
+from sync.models import BoardLink, MondayAccount
 from sync.outbox import pauses
 from sync.records import availability
-from sync.records.availability import BlockedKind
 from tests.admin import states
 from tests.metrics.test_gauges import changes_are_gathered, noon
 
@@ -73,6 +76,29 @@ def test_what_is_wrong_with_a_board_comes_before_a_paused_direction() -> None:
     found = availability.of("contact")
     assert found.reason_code is BlockedKind.BLOCKED
     assert found.toward("to_monday") == found.toward("to_npd") == found
+
+
+def test_a_worker_is_told_what_the_pages_say(gathering: None) -> None:
+    found, wait = availability.of("contact"), grant("contact")
+    assert isinstance(wait, Wait)
+    assert (wait.kind, wait.reason, wait.until) == (found.reason_code, found.detail, found.until)
+
+
+def test_the_permission_to_work_is_four_statements(django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(4):  # link and lease, pauses, account, quota
+        assert isinstance(grant("contact"), Grant)
+
+
+def test_where_our_own_quota_has_no_room_for_the_probe_the_account_stays_stopped() -> None:
+    breaker.trip_account(ConnectionLost("no answer"))
+    MondayAccount.objects.update(stopped_until=sync_now() - timedelta(seconds=1))
+    with quota.lock_budget() as state:
+        state.budget = replace(state.budget, quota=Quota(day=10), day_calls=Decimal(10))
+    assert availability.of("contact").reason_code is BlockedKind.QUOTA
+    wait = grant("contact")
+    assert isinstance(wait, Wait)
+    assert wait.kind is BlockedKind.ACCOUNT
+    assert wait.reason.endswith("It is tested before the next call.")
 
 
 def test_a_board_is_asked_about_as_it_is_and_not_as_it_was_read(boards: dict[str, BoardLink]) -> None:

@@ -17,7 +17,6 @@ from sync import connectors
 from sync.choices import SecretName
 from sync.connectors.base.errors import CodeNotExchanged
 from sync.limits import credentials, metered_client
-from sync.limits.credentials import Source
 from sync.models import StoredSecret
 from tests.support.sandbox import Sandbox
 from tests.support.serving import Quiet, local, serving
@@ -58,7 +57,7 @@ def test_a_token_that_is_about_to_end_is_replaced_before_the_next_call(connected
     assert after != before
     connected.control("clock", offset_seconds=3_700)  # the first one has ended by now
     assert metered_client.connector(urgent=True).probe().user_id
-    assert credentials.token_state().source is Source.STORED
+    assert credentials.token_state().source is credentials.Source.STORED
 
 
 def test_a_token_with_time_left_stays(connected: Sandbox) -> None:
@@ -80,7 +79,7 @@ def test_many_processes_replace_it_once(connected: Sandbox) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert credentials.token_state().source is Source.STORED
+    assert credentials.token_state().source is credentials.Source.STORED
     assert metered_client.connector(urgent=True).probe().user_id
 
 
@@ -88,9 +87,9 @@ def test_an_authorization_that_monday_ended_is_said_and_not_asked_for_again(conn
     connected.reset()  # Monday knows nothing of it any more
     nearly_ended()
     assert credentials.fresh_api_token() == ""
-    assert credentials.token_state().source is Source.ENDED
+    assert credentials.token_state().source is credentials.Source.ENDED
     assert "Connect with Monday again" in credentials.missing_reason()
-    assert not metered_client.is_configured()
+    assert not credentials.is_configured()
 
 
 def test_while_monday_does_not_answer_the_refresh_token_is_kept(connected: Sandbox, settings: Any) -> None:

@@ -11,8 +11,7 @@ from sync.connectors.base.board import UpdatedItem, UpdatedItemsPage
 from sync.connectors.base.errors import ListingTruncated, UnreadableAnswer
 from sync.connectors.monday.board_events import UPDATED_PAGE
 from sync.connectors.monday.graphql import Answer
-from sync.limits import metered_client
-from sync.limits.metered_client import MeteredClient
+from sync.limits import MeteredClient, metered_client
 from sync.operations.detect.sweep import SweepResult, sweep_board, updated_since
 from tests.support.world import World
 from tests.sweeps.conftest import Post

@@ -18,7 +18,6 @@ from django.test import Client
 from sync.choices import SecretName
 from sync.kernel.secret_texts import decrypt
 from sync.limits import breaker, credentials, metered_client
-from sync.limits.credentials import Source
 from sync.models import MondayAccount, StoredSecret
 from sync.operations.retention import encrypt_anew
 from sync.records import availability, inbox
@@ -47,11 +46,11 @@ def everything_stored() -> str:
 
 
 def test_a_token_that_is_entered_is_tested_kept_and_used_at_once(bare: Wizard, settings: Any) -> None:
-    assert not metered_client.is_configured()
+    assert not credentials.is_configured()
     page = bare.post("token/", token=f"  {bare.monday.token}\n")
     assert "Connected" in page
     assert "Set by dora" in page
-    assert metered_client.is_configured()
+    assert credentials.is_configured()
     assert metered_client.connector(urgent=True).probe().user_id == MondayAccount.objects.get().user_id
     assert "Next: boards" in page
     # Deliveries need a secret too: it is made, and part of the address that boards are told.
@@ -178,8 +177,8 @@ def test_after_the_key_was_changed_pages_say_so_and_an_older_key_brings_the_toke
     bare.post("token/", token=bare.monday.token)
     old = settings.ENCRYPTION_KEYS
     settings.ENCRYPTION_KEYS = ["another-key"]
-    assert not metered_client.is_configured()
-    assert credentials.token_state().source is Source.UNREADABLE
+    assert not credentials.is_configured()
+    assert credentials.token_state().source is credentials.Source.UNREADABLE
     for page in (bare.get(), words_of(bare.client.get("/admin/").content.decode())):
         assert "ENCRYPTION_KEY" in page
     assert "ENCRYPTION_KEY" in availability.of("contact").blocked_reason
@@ -384,9 +383,9 @@ def test_an_apps_token_without_the_app_is_not_said_to_be_renewed(app: Wizard) ->
     assert "renewed by itself" not in page
     assert "can't be renewed" in page
     StoredSecret.objects.filter(name=SecretName.API_TOKEN).update(expires_at="2000-01-01T00:00Z")
-    assert credentials.token_state().source is Source.ENDED
+    assert credentials.token_state().source is credentials.Source.ENDED
     assert not credentials.api_token()
-    assert not metered_client.is_configured()
+    assert not credentials.is_configured()
     for text in (app.get(), availability.of("contact").blocked_reason):
         assert "Connect with Monday again" in text
 

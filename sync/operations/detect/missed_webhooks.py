@@ -14,13 +14,13 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Max
 
-from sync import connectors, registry
+from sync import connectors, limits, registry
 from sync.boards.board_setup import register_webhooks, webhook_url
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import Cause, Priority, QueueDirection
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board import LOG_PREFIX, ActivityEntry, EventKind, InvalidEvent, ItemEvent, url_fingerprint
-from sync.limits import credentials, metered_client
+from sync.limits import credentials
 from sync.models import BoardLink, IgnoredItem, WebhookEvent
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_item_many, enqueue_many
@@ -227,7 +227,7 @@ def check_webhooks(link: BoardLink, existing: Mapping[str, str] | None) -> None:
     if not missing:
         _store_problem(link, "")
     elif not link.webhooks_problem or checked_at is None or checked_at <= sync_now() - RETRY_AFTER:
-        connector = metered_client.connector(link.system)
+        connector = limits.connector(link.system)
         done, problems = register_webhooks(registry.entity(link.entity_type), link, connector)
         log.warning("webhooks were deleted", board=link.entity_type, missing=missing, done=done, problems=problems)
         _store_problem(link, " ".join(problems))

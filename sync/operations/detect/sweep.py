@@ -32,7 +32,7 @@ from sync.connectors.base.errors import (
     ShuttingDown,
     UnreadableAnswer,
 )
-from sync.limits import breaker, metered_client
+from sync.limits import breaker, connector
 from sync.models import BoardLink, MondayAccount, SyncMetadata, SyncQueue, WebhookEvent
 from sync.operations.detect import missed_webhooks
 from sync.operations.detect.comparison import BoardListing, records_to_pass, records_without_item
@@ -197,7 +197,7 @@ class _Sweep:
     """One sweep of one board."""
 
     def __init__(self, link: BoardLink, grace: timedelta) -> None:
-        self.link, self.connector = link, metered_client.connector(link.system)
+        self.link, self.connector = link, connector(link.system)
         now = sync_now()
         # A board without a cursor begins here, by our clock; from then on Monday's own times move it.
         self.newest = link.swept_to or now

@@ -86,9 +86,9 @@ def boards_to_compare() -> Iterator[BoardLink]:
 def _available_boards() -> Iterator[BoardLink]:
     """Boards that can be read: set up, not paused, with quota left."""
     for spec in registry.entities():
-        link = link_of(spec.entity_type)
-        if link is not None and link.board_id and not availability.of(link).blocked_reason:
-            yield link
+        board = availability.of(spec.entity_type)
+        if board.link is not None and not board.blocked_reason:
+            yield board.link
 
 
 # Findings of sweeps and comparisons as sentences, for the admin and for `monday_check`.

@@ -27,7 +27,7 @@ from sync.clock import sync_now
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.kernel.outgoing_calls import TOO_SLOW
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
-from sync.limits.credentials import conceal
+from sync.limits import credentials
 from sync.models import Incident, Notification, NotificationReceiver
 from sync.models.followers import Alarm, Frequency, Medium
 from sync.models.jobs import backoff
@@ -263,7 +263,7 @@ def _conceal_address(address: str) -> None:
     parts = urlsplit(address)
     if len(parts.path) >= SHORTEST_HIDDEN:
         texts = {parts.path, parts.query, f"{parts.path}?{parts.query}".rstrip("?")}
-        conceal(*(text for text in texts if len(text) >= SHORTEST_HIDDEN))
+        credentials.conceal(*(text for text in texts if len(text) >= SHORTEST_HIDDEN))
 
 
 def _record(message: _Message, outcome: Outcome) -> None:

@@ -23,7 +23,7 @@ from sync.kernel.conflict_store import current_store
 from sync.kernel.humanize import shorten
 from sync.ledger import SyncStateService
 from sync.ledger.record_view import FieldView
-from sync.limits import metered_client
+from sync.limits import urgent_calls
 from sync.models import (
     ApprovalRequest,
     BoardLink,
@@ -368,7 +368,7 @@ def read_live(record: SyncedModel) -> LiveReading:
     spec = registry.entity(record.entity_type())
     try:
         # A person's click may use the urgent reserve of calls.
-        with metered_client.client_override(metered_client.client(urgent=True)):
+        with urgent_calls():
             explanation = explain(RecordReference(spec, record.pk, record))
     except ConnectorError as error:
         return LiveReading(unread_reason=error.sentence)

@@ -24,9 +24,7 @@ from sync.connectors.base.conversion import UnknownValue
 from sync.connectors.base.errors import ConnectorError
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE
 from sync.kernel.humanize import quote
-from sync.limits import metered_client
-from sync.limits.metered_client import MeteredClient
-from sync.limits.pass_budget import board_costs
+from sync.limits import MeteredClient, board_costs, client, client_override, urgent_calls
 from sync.models import ApprovalRequest, BoardLink, Decision, IgnoredItem, SyncedModel, SyncQueue
 from sync.outbox.claim import Claim
 from sync.outbox.lease import LOCK_TIMEOUT_MS, Lease
@@ -333,12 +331,12 @@ class ReadOnlyClient(MeteredClient):
 @contextmanager
 def read_only_client() -> Iterator[ReadOnlyClient]:
     """Let everything inside read from Monday and write nothing there."""
-    client = ReadOnlyClient(metered_client.client())
+    reading = ReadOnlyClient(client())
     try:
-        with metered_client.client_override(client):
-            yield client
+        with client_override(reading):
+            yield reading
     finally:
-        client.close()
+        reading.close()
 
 
 def _set_lock_timeout() -> None:
@@ -479,7 +477,7 @@ def plan_link(record: SyncedModel, item_id: str) -> PlannedLink:
         return PlannedLink(problem=reason)
     try:
         # A person's click may use the urgent reserve of calls.
-        with metered_client.client_override(metered_client.client(urgent=True)), read_only_client():
+        with urgent_calls(), read_only_client():
             batch, changes = _plan_linked(link, record, item_id)
     except ConnectorError as error:
         return PlannedLink(problem=error.sentence)

@@ -16,8 +16,7 @@ from sync.choices import QueueStatus, RecordSyncStatus
 from sync.clock import SyncNow
 from sync.connectors.base.errors import ConnectorError
 from sync.kernel.humanize import count_with_noun
-from sync.limits.pass_budget import board_costs
-from sync.limits.quota import share_of_day
+from sync.limits import board_costs, quota
 from sync.models import BoardLink, Intent, IntentState, SyncQueue
 from sync.operations.detect.comparison import BoardListing, records_to_pass, records_without_item
 from sync.operations.preview.planned_pass import (
@@ -269,6 +268,6 @@ def _cost_as_json(cost: RunCost) -> dict[str, Any]:
 
 def _cost_text(cost: RunCost) -> str:
     points = f" and {round(cost.points):,} points of complexity" if cost.points else ""
-    share = share_of_day(cost.calls)
+    share = quota.share_of_day(cost.calls)
     of_day = f" ({share:.1%} of the day's API quota)" if share is not None else ""
     return f"{count_with_noun(cost.calls, 'call')}{of_day}{points}"

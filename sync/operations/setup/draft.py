@@ -15,7 +15,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Q, QuerySet
 
-from sync import registry
+from sync import limits, registry
 from sync.boards.board_columns import NAME_TYPE
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import Rule
@@ -25,7 +25,6 @@ from sync.connectors.base.board_items import GROUP, Item, MatchColumn
 from sync.connectors.base.connector import Connector
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.kernel.humanize import plural
-from sync.limits import metered_client
 from sync.models import BoardLink, SetupDraft, SetupState, SyncedModel
 from sync.operations.setup.fields import (
     MAX_SAMPLE_LENGTH,
@@ -175,7 +174,7 @@ SAMPLE_ITEMS = 3
 
 def available_boards(term: str = "") -> tuple[list[ListedBoard], bool]:
     """Return the boards whose name or number holds `term`, and whether all boards were asked; raises ConnectorError."""
-    connector = metered_client.connector(urgent=True)
+    connector = limits.connector(urgent=True)
     found, complete = connector.list_boards()
     query = term.strip().casefold()
     hits = [one for one in found if query in one.name.casefold() or query in one.id]
@@ -200,7 +199,7 @@ def choose_boards(user: User, choices: Mapping[str, str]) -> None:
         )
     if not any(choice for _spec, choice in selected):
         raise ActionError("No board was chosen. Choose one for at least one kind of records.")
-    connector = metered_client.connector(urgent=True)
+    connector = limits.connector(urgent=True)
     boards = connector.read_boards(ids) if ids else {}
     for spec, choice in selected:
         _check_board(spec, choice, boards)
@@ -233,7 +232,7 @@ def begin_change(user: User, entity_type: str) -> SetupDraft:
     if link is None or not link.board_id:
         raise ActionError("There is no board yet. Choose one.")
     if draft is None or draft.state == SetupState.DONE:
-        connector = metered_client.connector(urgent=True)
+        connector = limits.connector(urgent=True)
         boards = connector.read_boards([link.board_id])
         spec = registry.entity(entity_type)
         _check_board(spec, link.board_id, boards)
@@ -351,7 +350,7 @@ def read_columns(draft: SetupDraft) -> tuple[dict[str, dict[str, Any]], str, dic
     """
     if not draft.board_id:
         return None
-    connector = metered_client.connector(urgent=True)
+    connector = limits.connector(urgent=True)
     board = connector.read_boards([draft.board_id]).get(draft.board_id)
     if board is None or not board.is_active:
         raise ActionError(_removed_board_text(draft.board_name, draft.board_id, board))

@@ -18,7 +18,7 @@ from sync.choices import QueueStatus, Rule, SyncDirection
 from sync.clock import SyncNow, sync_now
 from sync.kernel.action_errors import ActionError, Conflict, RefusalNoted
 from sync.ledger.record_view import PARTS, Part, RecordState, health_counts
-from sync.limits.quota import share_of_day
+from sync.limits import quota
 from sync.models import SetupDraft, SetupState, SyncQueue
 from sync.operations.setup.draft import (
     ANSWER_NEW,
@@ -327,7 +327,7 @@ class WorkCost:
     @property
     def share_of_day(self) -> float | None:
         """Return the calls as a share of the day's quota; None where that isn't known."""
-        return share_of_day(self.calls)
+        return quota.share_of_day(self.calls)
 
 
 def plan_cost(plans: Sequence[SetupDraft]) -> WorkCost:

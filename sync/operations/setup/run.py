@@ -27,7 +27,7 @@ from sync.connectors.base.errors import ConnectorError, Scope
 from sync.kernel import process
 from sync.kernel.action_errors import ActionError
 from sync.kernel.messages import UnmatchedReason
-from sync.limits import breaker, metered_client
+from sync.limits import breaker, connector
 from sync.models import (
     BoardLink,
     Decision,
@@ -224,7 +224,7 @@ def apply_setup(draft: SetupDraft, save: SaveDraft) -> dict[str, Any]:
     """
     choices = DraftChoices(draft, save)
     # Each call renews the draft's lock: many slow ones take longer than the lock lasts.
-    result = apply_choices(choices, metered_client.connector(urgent=True, before_call=save))
+    result = apply_choices(choices, connector(urgent=True, before_call=save))
     _enqueue_records(draft, choices.spec)
     return {**draft.outcome, "done": result.done, "problems": list(result.problems)}
 
