@@ -249,7 +249,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 def oldest_conflict(request: HttpRequest) -> HttpResponse:
     """Go to the screen of the conflict that waits the longest, at which "Resolve and next" begins; else to the list."""
-    from conflicts.conflict_queries import unresolved_conflicts
+    from conflicts.models import unresolved_conflicts
     from sync.registry import may_view
 
     if not may_view(request.user, "conflicts.syncconflict"):

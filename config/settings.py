@@ -352,7 +352,7 @@ SPECTACULAR_SETTINGS = {
         "EventTypeEnum": "sync.models.EventType",
         "ResolutionTypeEnum": "conflicts.models.ResolutionType",
         "ConflictKindEnum": "conflicts.models.ConflictKind",
-        "ConflictStateEnum": "conflicts.presenter.STATE_LABELS",
+        "ConflictStateEnum": "conflicts.case.STATE_LABELS",
         "ApprovalKindEnum": "sync.choices.ApprovalKind",
         "ApprovalStateEnum": "sync.choices.ApprovalState",
         "TokenScopeEnum": "sync.choices.TokenScope",

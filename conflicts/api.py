@@ -20,13 +20,22 @@ from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from conflicts import bulk_resolution, conflict_queries
+from conflicts import bulk_resolution
 from conflicts.bulk_resolution import BULK_TYPES
-from conflicts.conflict_context import ConflictContext
-from conflicts.models import CHOICES, CUSTOM, MONDAY, NPD, ConflictBatch, SyncConflict
-from conflicts.presenter import STATE_LABELS, both_values, conflict_progress, state_of
-from conflicts.resolution import MANUAL_TYPES, resolve, undo
-from conflicts.validation import DecidedTooLate, InvalidResolution
+from conflicts.case import STATE_LABELS, ConflictContext, conflict_progress, described_case, listed_case, state_of
+from conflicts.models import (
+    BEING_APPLIED,
+    CHOICES,
+    CUSTOM,
+    MONDAY,
+    NPD,
+    OPEN_FIRST,
+    ConflictBatch,
+    SyncConflict,
+    conflict_counts,
+    counts_by_kind,
+)
+from conflicts.resolution import MANUAL_TYPES, DecidedTooLate, InvalidResolution, resolve, undo
 from sync import registry
 from sync.api.lists import ShapedView, filtered_by
 from sync.api.problems import ProblemSerializer, or_conflict, refusal
@@ -114,7 +123,8 @@ class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
 
     @extend_schema_field(serializers.DictField(child=serializers.CharField()))
     def get_both_data(self, conflict: SyncConflict) -> dict[str, str]:
-        return both_values(conflict) if conflict.is_open else {}
+        rows = listed_case(conflict, "").rows
+        return {row.key: row.both for row in rows if row.both}
 
     @extend_schema_field(serializers.ChoiceField(choices=list(STATE_LABELS)))
     def get_state(self, conflict: SyncConflict) -> str:
@@ -306,7 +316,7 @@ class ConfirmSerializer(KnownFieldsMixin):
 class ConflictViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
     """Conflicts: open ones first, of these the oldest first."""
 
-    queryset = SyncConflict.objects.select_related("resolved_by").order_by(*conflict_queries.OPEN_FIRST)
+    queryset = SyncConflict.objects.select_related("resolved_by").order_by(*OPEN_FIRST)
     serializer_class = SyncConflictResponseSerializer
     filterset_class: type[FilterSet] = filtered_by(SyncConflictResponseSerializer)(ConflictFilter)
     permission_classes = [ModelPermissions]
@@ -318,14 +328,14 @@ class ConflictViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
     @action(detail=False)
     def stats(self, request: Request) -> Response:
         """Conflicts in numbers."""
-        counted = conflict_queries.conflict_counts()
+        counted = conflict_counts()
         return Response(
             {
                 "unresolved": counted["open"],
                 "resolved": counted["settled"],
                 "total": counted["open"] + counted["settled"],
                 "applying": counted["applying"],
-                "by_kind": conflict_queries.counts_by_kind(),
+                "by_kind": counts_by_kind(),
             }
         )
 
@@ -336,24 +346,22 @@ class ConflictViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
         NPD's history and webhook events are kept. Monday isn't asked.
         """
         conflict: SyncConflict = self.get_object()
-        context = ConflictContext.of(conflict)
-        in_npd = conflict_queries.npd_editors(conflict, context.mapped)
-        on_monday = conflict_queries.monday_editors(conflict, context.mappings)
+        case = described_case(conflict, ConflictContext.of(conflict))
         may_see = conflict.entity_type in visible_types(request.user)
         answer = {
             "id": conflict.pk,
-            "record": context.name if may_see else "",
+            "record": case.name if may_see else "",
             "monday_id": conflict.monday_item_id,
-            "item_url": context.item_url(conflict.monday_item_id) or None,
+            "item_url": case.item_url or None,
             "fields": [
                 {
-                    "field": key,
-                    "label": conflict.label(key),
-                    "npd": {"value": conflict.npd_data.get(key), "editor": in_npd.get(key)},
-                    "monday": {"value": conflict.monday_data.get(key), "editor": on_monday.get(key)},
-                    "base": conflict.base_data.get(key),
+                    "field": one.key,
+                    "label": one.label,
+                    "npd": {"value": one.npd, "editor": one.npd_by},
+                    "monday": {"value": one.monday, "editor": one.monday_by},
+                    "base": one.base,
                 }
-                for key in conflict.conflict_fields
+                for one in case.fields
             ],
         }
         return Response(ConflictContextSerializer(answer).data)
@@ -389,7 +397,7 @@ class ConflictViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
         resolution_type = BulkResolutionRequestSerializer.read(request)["resolution_type"]
         found = self.filter_queryset(self.get_queryset()).order_by().filter(resolved_at=None)
         batch = bulk_resolution.prepare_batch(
-            found.exclude(conflict_queries.BEING_APPLIED),
+            found.exclude(BEING_APPLIED),
             resolution_type,
             by=cast("User", request.user),
             address=request.META.get("QUERY_STRING", ""),

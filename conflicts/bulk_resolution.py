@@ -20,8 +20,15 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import OperationalError, connection, transaction
 from django.db.models import Case, CharField, Count, Q, QuerySet, Value, When
 
-from conflicts.conflict_context import deleted_record_names
-from conflicts.lifecycle import act_option, has_joined_another, log_admin_action, resolved_by_people, side_option
+from conflicts.case import conflict_progress, listed_case
+from conflicts.lifecycle import (
+    act_option,
+    effect_of,
+    has_joined_another,
+    log_admin_action,
+    resolved_by_people,
+    side_option,
+)
 from conflicts.messages import (
     ALREADY_REOPENED,
     APPLYING,
@@ -51,9 +58,7 @@ from conflicts.models import (
     ResolutionType,
     SyncConflict,
 )
-from conflicts.presenter import conflict_progress
-from conflicts.resolution import SIDE_OF_TYPE, Selections, current_values, resolve, undo
-from conflicts.validation import InvalidResolution, effect_of
+from conflicts.resolution import SIDE_OF_TYPE, InvalidResolution, Selections, current_values, resolve, undo
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize, process
 from sync.kernel.action_errors import ActionError
@@ -61,6 +66,7 @@ from sync.kernel.conflict_store import RECORD_KEY, Option, OptionAct
 from sync.merge import FieldSelection
 from sync.outbox.notify import send_task
 from sync.records.authors import actor_label
+from sync.records.tombstones import deleted_record_names
 from sync.registry import count_of_type, record_names
 
 log = structlog.get_logger(__name__)
@@ -125,16 +131,13 @@ def effect_lines(conflict: SyncConflict, resolution_type: str) -> list[str]:
         option = bulk_option(conflict, resolution_type)
         return [conflict.what, *([f"{option.label}: {option.effect}"] if option else [])]
     side = SIDE_OF_TYPE[resolution_type]
-    winner, loser = (conflict.npd_data, conflict.monday_data)
-    if side != NPD:
-        winner, loser = loser, winner
     lost = "the other side’s value"
     if conflict.kind == ConflictKind.OVERWRITTEN:
         lost = "the overwritten edit" if side == NPD else "the current value"
     return [
-        f"{conflict.label(key)}: {humanize.quote(winner.get(key))} on both sides; {lost} "
-        f"{humanize.quote(loser.get(key))} is overwritten."
-        for key in conflict.conflict_fields
+        f"{one.label}: {humanize.quote(one.npd if side == NPD else one.monday)} on both sides; {lost} "
+        f"{humanize.quote(one.monday if side == NPD else one.npd)} is overwritten."
+        for one in listed_case(conflict, "").fields
     ]
 
 

@@ -1,8 +1,9 @@
-"""How a conflict follows the reports of passes, what it keeps of resolved fields, and how that is logged."""
+"""How a conflict follows the reports of passes, what a choice leads to, what it keeps of resolved fields, its log."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,9 +12,19 @@ import pghistory
 from django.contrib.auth.base_user import AbstractBaseUser
 
 from conflicts.messages import JOINED_ANOTHER_CODE, OVER_BEFORE
-from conflicts.models import AUTO, ConflictKind, ResolutionType, StoredResolution, SyncConflict
-from conflicts.validation import effect_of, quote_value, selection_effect
-from sync.kernel.conflict_store import RECORD_KEY, ConflictReport, FieldConflict, Option
+from conflicts.models import (
+    AUTO,
+    BASE,
+    CUSTOM,
+    MONDAY,
+    NPD,
+    ConflictKind,
+    ResolutionType,
+    StoredResolution,
+    SyncConflict,
+)
+from sync.kernel import humanize
+from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE, RECORD_KEY, ConflictReport, FieldConflict, Option
 from sync.merge import FieldSelection
 from sync.models import Decision
 from sync.models.state import fold_alike
@@ -21,6 +32,95 @@ from sync.records.authors import MAX_ACTOR_LENGTH, log_kind_action
 
 CLOSING_NOTE = "*"
 """The key of `notes` for the reason why the conflict was closed."""
+
+MAX_QUOTED_LENGTH = 60
+
+Sides = Mapping[str, str | None]
+"""The values of one field on both sides, by "npd" and "monday"; None is empty."""
+
+
+# What a resolution leads to: the value that both sides will have, and which of them changes. Pure.
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The value that both sides will have, and the sides that change."""
+
+    value: str | None
+    npd_changes: bool
+    monday_changes: bool
+
+    @property
+    def where(self) -> str:
+        """The sides that change, in words."""
+        if self.npd_changes and self.monday_changes:
+            return "NPD and Monday change"
+        if self.npd_changes:
+            return "NPD changes, Monday stays"
+        if self.monday_changes:
+            return "Monday changes, NPD stays"
+        return "Nothing changes"
+
+    @property
+    def written(self) -> str:
+        """The sides that were changed, in words."""
+        if self.npd_changes and self.monday_changes:
+            return "written in NPD and on Monday"
+        if self.npd_changes:
+            return "written in NPD"
+        return "written on Monday" if self.monday_changes else "nothing had to be written"
+
+
+def same_text(one: str | None, other: str | None) -> bool:
+    """Whether two displayed values are the same; an empty text is empty, line ends count as one kind."""
+    return normalize_text(one) == normalize_text(other)
+
+
+def is_same(seen: Sides, now: Sides) -> bool:
+    """Whether both sides still have what was seen of them."""
+    return all(same_text(seen.get(side), now[side]) for side in (NPD, MONDAY))
+
+
+def normalize_text(text: str | None) -> str | None:
+    """The text with \\n as line end, or None where it is empty."""
+    return text.replace("\r\n", "\n").replace("\r", "\n") or None if text else None
+
+
+def effect_of(
+    choose: str, *, npd: str | None, base: str | None, monday: str | None, value: str | None, kind: str = KIND_FIELDS
+) -> Effect:
+    """Return what choosing this leads to; until an overwritten edit is resolved, both sides have NPD's."""
+    result = {NPD: npd, BASE: base, MONDAY: monday, CUSTOM: value}[choose]
+    if kind == KIND_LOST_UPDATE:
+        both_change = not same_text(result, npd)
+        return Effect(normalize_text(result), npd_changes=both_change, monday_changes=both_change)
+    return Effect(
+        normalize_text(result),
+        npd_changes=choose != NPD and not same_text(result, npd),
+        monday_changes=choose != MONDAY and not same_text(result, monday),
+    )
+
+
+def selection_effect(conflict: SyncConflict, key: str, selection: FieldSelection) -> Effect:
+    """Return what a field's choice leads to, from the values that it was made for."""
+    return effect_of(
+        selection.choose,
+        npd=selection.npd,
+        base=conflict.base_data.get(key),
+        monday=selection.monday,
+        value=selection.value,
+        kind=conflict.kind,
+    )
+
+
+def quote_value(value: str | None) -> str:
+    """A value inside a sentence: quoted, on one line, shortened."""
+    if not value:
+        return "(empty)"
+    return f"“{humanize.shorten(' '.join(value.split()), MAX_QUOTED_LENGTH)}”"
+
+
+# What is kept of a field, and the conflict's own values.
 
 
 def field_conflict(conflict: SyncConflict, key: str) -> FieldConflict:

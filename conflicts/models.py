@@ -10,14 +10,15 @@ import pgtrigger
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import RandomUUID
-from django.db import models
-from django.db.models import Q
+from django.db import connection, models
+from django.db.models import CharField, Count, F, Func, Q, QuerySet
 
 from sync import registry
 from sync.clock import SyncNow
-from sync.kernel.conflict_store import RECORD_KEY
+from sync.kernel.conflict_store import RECORD_KEY, OptionAct
 from sync.kernel.triggers import conflict_triggers
 from sync.merge import FieldSelection
+from sync.records import blocked_fields
 
 NPD, BASE, MONDAY, CUSTOM = "npd", "base", "monday", "custom"
 CHOICES = (NPD, BASE, MONDAY, CUSTOM)
@@ -302,7 +303,7 @@ class SyncConflict(models.Model):
                 condition=Q(resolved_at=None) & (Q(resolution__isnull=True) | Q(resolution__fields={})),
                 name="sync_conflicts_counted",
             ),
-            # Serves the list in its own order (conflict_queries.OPEN_FIRST), so that a page is read without
+            # Serves the list in its own order (OPEN_FIRST), so that a page is read without
             # sorting all; and, by its first column, the counts of recently resolved ones and the rules
             # suggested from them.
             models.Index(
@@ -363,3 +364,59 @@ class SyncConflict(models.Model):
         """Return what has no resolution yet: fields, or the record itself under the key "record"."""
         chosen, asked = (self.stored_resolution.fields, [RECORD_KEY] if self.is_about_record else self.conflict_fields)
         return [key for key in asked if self.is_open and key not in chosen]
+
+
+# Which are open and in which order, and how many there are.
+
+# Resolved ones are counted 30 days back: of years there may be more than a page should wait for.
+# sync_now() is volatile: only as a sub-select is it asked once, and can an index be searched for it.
+_COUNTS = """
+    SELECT count(*), count(*) FILTER (WHERE resolution IS NOT NULL AND resolution -> 'fields' <> '{}'),
+        (SELECT count(*) FROM sync_conflicts WHERE resolved_at >= (SELECT sync_now()) - interval '30 days'),
+        (SELECT count(*) FROM ({rejected}) AS stuck),
+        array(SELECT DISTINCT option ->> 'does' FROM sync_conflicts, jsonb_array_elements(about -> 'options') AS option
+            WHERE resolved_at IS NULL AND kind = 'delete' AND (resolution IS NULL OR resolution -> 'fields' = '{}'))
+    FROM sync_conflicts WHERE resolved_at IS NULL
+"""
+
+BEING_APPLIED = Q(resolved_at=None, resolution__isnull=False) & ~Q(resolution__fields={})
+"""Open, with a resolution: one whose fields were all handed back doesn't count."""
+
+
+def unresolved_conflicts() -> QuerySet[SyncConflict]:
+    """Return open conflicts without a resolution, oldest first."""
+    return SyncConflict.objects.filter(resolved_at=None).exclude(BEING_APPLIED).order_by("detected_at", "id")
+
+
+def conflict_counts() -> dict[str, int]:
+    """Return how many are open, being applied, resolved in 30 days, and rejected values; one query."""
+    return counts_and_acts()[0]
+
+
+def counts_and_acts() -> tuple[dict[str, int], list[OptionAct]]:
+    """Return the same, and what the options of open conflicts about a deletion do; one query."""
+    with connection.cursor() as cursor:
+        sql = _COUNTS.replace("{rejected}", blocked_fields.rejected_values_sql())
+        cursor.execute(sql, {"types": blocked_fields.synced_types()})
+        open_ones, applying, settled, rejected, offered = cursor.fetchone()
+    counts = {"open": open_ones, "applying": applying, "settled": settled, "rejected": rejected}
+    return counts, [act for act in OptionAct if act.value in offered]
+
+
+def open_by_field() -> list[tuple[str, str, int]]:
+    """Return how many open conflicts each field has: type, field, number; the most first, one query."""
+    rows = SyncConflict.objects.filter(resolved_at=None).order_by()
+    fields = rows.annotate(field=Func(F("conflict_fields"), function="unnest", output_field=CharField()))
+    counted = fields.values_list("entity_type", "field").annotate(Count("pk"))
+    return sorted(counted, key=lambda one: (-one[2], one[0], one[1]))
+
+
+def counts_by_kind() -> dict[str, int]:
+    """Return how many are open of each kind."""
+    open_ones = SyncConflict.objects.filter(resolved_at=None).order_by()
+    counted = dict(open_ones.values_list("kind").annotate(Count("pk")))
+    return {kind.value: counted.get(kind.value, 0) for kind in ConflictKind}
+
+
+OPEN_FIRST = (F("resolved_at").desc(nulls_first=True), F("detected_at").asc(), "id")
+"""The order of the list: open ones first, the oldest first, then what was resolved last."""

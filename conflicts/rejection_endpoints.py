@@ -15,8 +15,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from conflicts.api import OPTION_CHOICES, ConflictProblemSerializer, SeenSerializer, validate_field
+from conflicts.case import STATE_LABELS
 from conflicts.models import CUSTOM, SyncConflict
-from conflicts.presenter import STATE_LABELS
 from conflicts.rejections import (
     RejectionCase,
     answer_rejection,
@@ -26,7 +26,7 @@ from conflicts.rejections import (
     rejection_progress,
     undo_answer,
 )
-from conflicts.validation import DecidedTooLate, InvalidResolution
+from conflicts.resolution import DecidedTooLate, InvalidResolution
 from sync.api.lists import CountedRows, NumberedPages
 from sync.api.problems import or_conflict, refusal
 from sync.api.request_rules import (

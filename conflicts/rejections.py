@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -12,21 +13,22 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import DataError, IntegrityError, transaction
 
-from conflicts.conflict_context import ConflictContext, check_may_type
-from conflicts.models import CUSTOM, MONDAY, NPD
-from conflicts.presenter import (
+from conflicts.case import (
     APPLYING,
     HANDED_BACK,
+    OPEN,
     REJECTED,
     SETTLED,
-    FieldRow,
+    Case,
+    CaseField,
+    Choice,
+    ConflictContext,
     Progress,
     SubmittedForm,
-    mark_changes,
-    new_row,
 )
-from conflicts.resolution import request_pass
-from conflicts.validation import InvalidResolution, NotAsSeen, NotOpen, Sides, is_same, quote_value, text_problem
+from conflicts.lifecycle import Sides, is_same, quote_value
+from conflicts.models import CUSTOM, MONDAY, NPD
+from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, check_may_type, request_pass, text_problem
 from sync import registry
 from sync.choices import Cause, QueueDirection, QueueStatus
 from sync.clock import sync_now
@@ -265,24 +267,38 @@ def _is_pending(decision: Decision, rejection: RejectionCase) -> bool:
     return rows.filter(status__in=(QueueStatus.PENDING, QueueStatus.IN_PROGRESS)).exists()
 
 
-# A rejected value as the row in which a person answers it.
+# A rejected value as its screen shows it.
 
 
-def rejected_row(rejection: RejectionCase, form: SubmittedForm | None = None, problem: str = "") -> FieldRow:
-    """The row; what was posted stays chosen, and what changed meanwhile is marked."""
-    selection = form.chosen.get(rejection.key, FieldSelection("")) if form else FieldSelection("")
-    row = new_row(
-        rejection.key,
-        rejection.field.label,
-        selection,
-        **rejection.sides,
-        converter=rejection.field.converter,
-        kind=REJECTED,
-        problem=problem,
-        monday_problem=rejection.monday_problem(),
+def rejected_case(
+    rejection: RejectionCase, answer: Decision | None, form: SubmittedForm | None = None, problem: str = ""
+) -> Case:
+    """Return what is displayed; what was posted stays chosen, and what changed meanwhile is marked."""
+    progress = rejection_progress(answer, rejection, with_delay=False) if answer else Progress(OPEN, "")
+    is_waiting, context = rejection.needs_answer and progress.state != APPLYING, rejection.context
+    shown = CaseField(rejection.key, rejection.field.label, None, None, kind=REJECTED)
+    if is_waiting:
+        submitted = form or SubmittedForm()
+        selection, seen = submitted.chosen.get(shown.key, FieldSelection("")), submitted.seen.get(shown.key)
+        shown = replace(
+            shown,
+            npd=rejection.npd,
+            monday=rejection.monday,
+            converter=rejection.field.converter,
+            choice=Choice.of(selection, problem=problem, seen=seen),
+            monday_problem=rejection.monday_problem(),
+        )
+    return Case(
+        REJECTED,
+        context.entity_type,
+        context.name,
+        [shown],
+        progress,
+        is_waiting=is_waiting,
+        item_url=context.item_url(rejection.record.monday_id or ""),
+        reason=rejection.reason,
+        kept_by=str(rejection.kept_by.get("who", "")),
     )
-    mark_changes(row, form.seen if form else {})
-    return row
 
 
 # A person's answer to a rejection: send another value, use Monday's, keep the difference; and the undo.

@@ -6,22 +6,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q
 
-from conflicts.conflict_context import ConflictContext, check_may_type
+from conflicts.case import ConflictContext, fields_with_base
 from conflicts.lifecycle import (
     CLOSING_NOTE,
     ConflictHistory,
+    Sides,
     annotate,
     chosen_option,
+    is_same,
     log_admin_action,
+    normalize_text,
     offered_options,
     resolved_by_people,
     restore_fields,
+    selection_effect,
     side_option,
 )
 from conflicts.messages import JOINED_ANOTHER, JOINED_ANOTHER_CODE
@@ -37,28 +43,110 @@ from conflicts.models import (
     StoredResolution,
     SyncConflict,
 )
-from conflicts.validation import (
-    InvalidResolution,
-    NotAsSeen,
-    NotOpen,
-    Sides,
-    fields_with_base,
-    is_same,
-    normalize_text,
-    selection_problem,
-)
+from sync import registry
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
+from sync.kernel.action_errors import ActionError, Conflict, NotAllowed
 from sync.kernel.conflict_store import RECORD_KEY
 from sync.merge import FieldSelection
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many
+from sync.reconcile.field_values import RelatedNotFound, clean_values, parse_input
 from sync.reconcile.identity import SAME_AS, TAKES_ITEM
 
 Selections = Mapping[str, FieldSelection]
 SeenValues = Mapping[str, Sides]
 MANUAL_TYPES = (ResolutionType.KEEP_NPD, ResolutionType.KEEP_MONDAY, ResolutionType.MERGE)
 SIDE_OF_TYPE = {ResolutionType.KEEP_NPD.value: NPD, ResolutionType.KEEP_MONDAY.value: MONDAY}
+
+
+class InvalidResolution(ActionError):
+    """Nothing was stored. `problems` has a sentence for each field concerned, none where all is meant."""
+
+    def __init__(self, sentence: str, problems: Mapping[str, str] | None = None) -> None:
+        self.problems = dict(problems or {})
+        super().__init__(" ".join([sentence, *self.problems.values()]))
+        self.sentence = sentence
+
+
+class DecidedTooLate(Conflict):
+    """Nothing was stored, for it is not as the person saw it; `current` has the present values by field."""
+
+    def __init__(self, sentence: str, current: Mapping[str, Sides]) -> None:
+        super().__init__(sentence)
+        self.current = dict(current)
+
+
+class NotAsSeen(DecidedTooLate):
+    """The values are no longer those that were seen."""
+
+    default_code = "stale"
+
+    @classmethod
+    def of(cls, labels: str, current: Mapping[str, Sides]) -> NotAsSeen:
+        """Return the error about these fields."""
+        return cls(f"{labels} changed while you were deciding. Check the current values, then choose again.", current)
+
+
+class NotOpen(DecidedTooLate):
+    """Nothing waits for a decision."""
+
+    default_code = "not_waiting"
+
+
+# Who may choose, and whether what was chosen can be stored: as the mapping's converter and the model's field see it.
+
+
+def may_type(user: Any, entity_type: str) -> bool:
+    """Whether somebody may write a value that neither side has: who may change the record may."""
+    return registry.may_act(user, "change", entity_type)
+
+
+def check_may_type(user: Any, entity_type: str) -> None:
+    """Raise NotAllowed with what is missing: a value of one's own is a change of the record."""
+    if not may_type(user, entity_type):
+        kind = registry.type_name(entity_type)
+        raise NotAllowed(
+            f"Nothing was stored: typing a value changes the {kind} itself, which your account isn't allowed to do. "
+            "Choose one of the values shown, or ask an administrator for the permission to change it."
+        )
+
+
+def selection_problem(conflict: SyncConflict, context: ConflictContext, key: str, selection: FieldSelection) -> str:
+    """Return why this choice can't be stored, as a sentence; empty when it can.
+
+    A value that a side has already is checked only for being required; the pass that applies it says what the
+    other side makes of it.
+    """
+    mapped, record = context.mapped.get(key), context.record
+    if mapped is None or record is None:
+        return f"{key}: this field is no longer mapped to a column, so the next sync closes its conflict."
+    if mapped.required and selection_effect(conflict, key, selection).value is None:
+        return f"{mapped.label} of {record} can't be empty. Choose a side that has a value, or type one."
+    if selection.choose == CUSTOM:
+        return text_problem(context, key, selection.value or "")
+    if selection.choose == MONDAY and conflict.kind == ConflictKind.OVERWRITTEN:
+        return text_problem(context, key, selection.monday or "")  # no side has it: as if it were typed
+    return ""
+
+
+def text_problem(context: ConflictContext, key: str, text: str) -> str:
+    """Return why a typed text can't be stored in NPD or on Monday, as a sentence; empty when it can."""
+    mapped, record, converter = context.mapped[key], context.record, context.converter(key)
+    assert record is not None
+    try:
+        raw = parse_input(converter, record, mapped.fields, text)
+        limit = converter.rejection_reason(raw)
+    except (ValueError, RelatedNotFound) as error:
+        return f"{mapped.label}: {error}"
+    try:
+        clean_values(record, raw)
+    except ValidationError as error:
+        return f"{mapped.label} of {record}: {' '.join(error.messages)} Correct it, or choose a side."
+    return f"{mapped.label}: Monday won't take it ({limit}). Shorten it, or choose a side." if limit else ""
+
+
+# Whether a choice of fields is for exactly the values seen.
 
 
 def current_values(conflict: SyncConflict) -> dict[str, Sides]:

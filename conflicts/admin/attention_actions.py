@@ -15,14 +15,13 @@ from django.http import HttpRequest
 from conflicts import bulk_resolution
 from conflicts.admin.bulk_pages import prepared_url
 from conflicts.admin.case_screen import parse_seen
-from conflicts.conflict_context import may_type
+from conflicts.case import value_field
+from conflicts.lifecycle import Sides
 from conflicts.messages import ACT_EFFECTS, ACT_LABELS
 from conflicts.models import CUSTOM, MONDAY, NPD, ConflictBatch, ConflictKind, ResolutionType, SyncConflict
-from conflicts.presenter import both_values
 from conflicts.rejections import DECISION_KIND, answer_rejection, rejection_cases, undo_answer
-from conflicts.resolution import SIDE_OF_TYPE, resolve
+from conflicts.resolution import SIDE_OF_TYPE, may_type, resolve
 from conflicts.text_diff import excerpts
-from conflicts.validation import Sides
 from sync.admin.attention_pages import ActionResult, InboxAction, register_action
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
@@ -102,14 +101,8 @@ def _both_of(entry: AttentionEntry) -> dict[str, str]:
     """Both sides in one, where each field in conflict is a long text; else nothing."""
     if not _has_values(entry) or entry.kind is not AttentionKind.CONFLICT:
         return {}
-    shown = SyncConflict(
-        entity_type=entry.entity_type,
-        kind=entry.cause_code,
-        conflict_fields=[value.key for value in entry.values],
-        npd_data={value.key: value.npd for value in entry.values},
-        monday_data={value.key: value.monday for value in entry.values},
-    )
-    found = both_values(shown)
+    fields = [value_field(entry.entity_type, one.key, npd=one.npd, monday=one.monday) for one in entry.values]
+    found = {one.key: one.both for one in fields if one.both}
     return found if len(found) == len(entry.values) else {}
 
 

@@ -26,10 +26,9 @@ from django.views.decorators.http import require_POST
 from conflicts import bulk_resolution
 from conflicts.admin.case_screen import check_permission
 from conflicts.bulk_resolution import BULK_TYPES, MOVING_STATUSES, bulk_title, effect_lines
-from conflicts.conflict_queries import BEING_APPLIED
 from conflicts.messages import APPLYING, LEFT_OUT, NOT_UNDONE, PLAN_LINES, SETTLED, STATUS_LABELS, WAITING, WAYS_BACK
-from conflicts.models import BatchState, ConflictBatch, EntryOutcome, SyncConflict
-from conflicts.validation import InvalidResolution
+from conflicts.models import BEING_APPLIED, BatchState, ConflictBatch, EntryOutcome, SyncConflict
+from conflicts.resolution import InvalidResolution
 from sync.admin.admin_base import see_other
 from sync.kernel.conflict_store import DELETING_ACTS
 from sync.kernel.humanize import plural

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, Protocol, cast
 from uuid import UUID
@@ -14,6 +16,7 @@ from django.contrib import messages
 from django.contrib.auth.models import User
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.exceptions import PermissionDenied
+from django.db import connection
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -22,17 +25,14 @@ from django.views.decorators.http import require_POST
 from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
-from conflicts import conflict_queries, presenter, rejections
+from conflicts import rejections
 from conflicts.admin.rule_page import suggestion_items
-from conflicts.conflict_context import ConflictContext, may_type
-from conflicts.conflict_queries import CaseKind, CaseRef, Neighbours
-from conflicts.lifecycle import chosen_option, side_option
+from conflicts.case import UNDOING, Case, ConflictContext, Progress, SubmittedForm, conflict_progress, screen_case
+from conflicts.lifecycle import Effect, Sides, chosen_option, is_same, side_option
 from conflicts.models import BOTH, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
-from conflicts.presenter import FieldRow, Progress, SubmittedForm
-from conflicts.rejections import DECISION_KIND, RejectionCase, answer_rejection, last_answer, undo_answer
-from conflicts.resolution import current_values, resolve, undo, undo_problem
+from conflicts.rejections import DECISION_KIND, RejectionCase, answer_rejection, last_answer, rejected_case, undo_answer
+from conflicts.resolution import InvalidResolution, current_values, may_type, resolve, undo, undo_problem
 from conflicts.text_diff import both_texts
-from conflicts.validation import Effect, InvalidResolution, Sides, is_same
 from sync.admin import admin_base
 from sync.admin.admin_base import see_other
 from sync.admin.confirmed_action import Question, question_page
@@ -62,7 +62,136 @@ def all_mappings(request: HttpRequest) -> list[FieldMapping]:
     return known
 
 
-# The walk from case to case (conflict_queries) has an address for each.
+# The walk from case to case, over all that waits for a person's decision on a value: conflicts, the oldest first, then
+# rejected values, then the page of blocked fields, which asks about all of them; after it the first conflict again.
+
+
+class CaseKind(StrEnum):
+    """What waits, in the order in which it is decided."""
+
+    CONFLICT = "conflict"
+    REJECTED = "rejected"
+    BLOCKED = "blocked"
+
+
+@dataclass(frozen=True)
+class CaseRef:
+    """A case: a conflict's id, the field of a rejected value, nothing of blocked fields."""
+
+    kind: CaseKind
+    conflict_id: UUID | None = None
+    field_ref: blocked_fields.FieldRef | None = None
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Which of all cases one is, 0 where it waits for nobody any more, and what is before and behind it."""
+
+    number: int
+    total: int
+    following: CaseRef | None
+    preceding: CaseRef | None
+
+    @property
+    def next_url(self) -> str:
+        """The address of the next one; empty without one."""
+        return case_url(self.following)
+
+    @property
+    def previous_url(self) -> str:
+        """The address of the one before; empty without one."""
+        return case_url(self.preceding)
+
+
+# Counted are those without a resolution, as the inbox counts them: one that is being applied waits for nobody.
+# NOT MATERIALIZED, for PostgreSQL stores what is read more than once: all open ones, where each of the four needs
+# one row of the index by time.
+_POSITION = """
+    WITH waiting AS NOT MATERIALIZED (
+        SELECT id, detected_at FROM sync_conflicts
+        WHERE resolved_at IS NULL AND (resolution IS NULL OR resolution -> 'fields' = '{}')
+    )
+    SELECT count(*), count(*) FILTER (WHERE (detected_at, id) > (%(at)s, %(id)s)),
+        coalesce(bool_or(id = %(id)s), false),
+        (SELECT id FROM waiting WHERE (detected_at, id) > (%(at)s, %(id)s) ORDER BY detected_at, id LIMIT 1),
+        (SELECT id FROM waiting WHERE (detected_at, id) < (%(at)s, %(id)s) ORDER BY detected_at DESC, id DESC LIMIT 1),
+        (SELECT id FROM waiting WHERE id <> %(id)s ORDER BY detected_at, id LIMIT 1),
+        (SELECT id FROM waiting WHERE id <> %(id)s ORDER BY detected_at DESC, id DESC LIMIT 1)
+    FROM waiting
+"""
+
+
+def conflict_position(conflict: SyncConflict | None) -> blocked_fields.Position[UUID]:
+    """Return the place among those without a resolution, oldest first; without a conflict their number and ends."""
+    at, key = (conflict.detected_at, conflict.pk) if conflict else (datetime.min.replace(tzinfo=UTC), UUID(int=0))
+    with connection.cursor() as cursor:
+        cursor.execute(_POSITION, {"at": at, "id": key})
+        total, later, waits, *neighbours = cursor.fetchone()
+    return blocked_fields.Position(total - later if waits else 0, total, *neighbours)
+
+
+def conflict_walk(request: HttpRequest, conflict: SyncConflict) -> Walk:
+    """The walk from a conflict."""
+    position = conflict_position(conflict)
+    here = [CaseRef(CaseKind.CONFLICT, key) if key else None for key in _ends(position)]
+    return _walk(request, CaseKind.CONFLICT, position, here)
+
+
+def rejection_walk(request: HttpRequest, ledger_id: int, key: str) -> Walk:
+    """The walk from a rejected value."""
+    position = blocked_fields.position_of(ledger_id, key)
+    here = [CaseRef(CaseKind.REJECTED, field_ref=ref) if ref else None for ref in _ends(position)]
+    return _walk(request, CaseKind.REJECTED, position, here)
+
+
+def first_case() -> CaseRef | None:
+    """The first conflict or rejected value that waits."""
+    ends = _ends_by_kind()
+    return ends[CaseKind.CONFLICT].first or ends[CaseKind.REJECTED].first
+
+
+def _ends(position: blocked_fields.Position[Any]) -> tuple[Any, Any, Any, Any]:
+    return position.following, position.preceding, position.first, position.last
+
+
+def _walk(
+    request: HttpRequest, kind: CaseKind, position: blocked_fields.Position[Any], here: Sequence[CaseRef | None]
+) -> Walk:
+    following, preceding, first, last = here
+    # The page of blocked fields is in it for those who may see it.
+    with_blocked = request.user.has_perm("sync.view_syncmetadata")
+    kinds = [one for one in CaseKind if with_blocked or one is not CaseKind.BLOCKED]
+    place = kinds.index(kind)
+    others = {one: ends for one, ends in _ends_by_kind(but=kind).items() if one in kinds}
+    ahead = [others[one] for one in (*kinds[place + 1 :], *kinds[:place])]
+    after = next((one.first for one in ahead if one.first), first)
+    before = next((one.last for one in reversed(ahead) if one.last), last)
+    earlier = sum(others[one].total for one in kinds[:place])
+    total = position.total + sum(one.total for one in others.values())
+    number = earlier + position.number if position.number else 0
+    return Walk(number, total, following or after, preceding or before)
+
+
+@dataclass(frozen=True)
+class _Ends:
+    """How many cases of a kind wait, and the first and the last of them."""
+
+    total: int
+    first: CaseRef | None
+    last: CaseRef | None
+
+
+def _ends_by_kind(but: CaseKind | None = None) -> dict[CaseKind, _Ends]:
+    """How many cases of each kind but one there are, with the first and the last, in one query or two."""
+    first, last, number, is_blocked = blocked_fields.waiting_ends()
+    rejected = [CaseRef(CaseKind.REJECTED, field_ref=ref) if ref else None for ref in (first, last)]
+    page = CaseRef(CaseKind.BLOCKED) if is_blocked else None
+    found = {CaseKind.REJECTED: _Ends(number, *rejected), CaseKind.BLOCKED: _Ends(int(is_blocked), page, page)}
+    if but is not CaseKind.CONFLICT:
+        ends = conflict_position(None)
+        conflicts = [CaseRef(CaseKind.CONFLICT, key) if key else None for key in (ends.first, ends.last)]
+        found[CaseKind.CONFLICT] = _Ends(ends.total, *conflicts)
+    return {kind: ends for kind, ends in found.items() if kind is not but}
 
 
 def screen_url(pk: UUID | None) -> str:
@@ -90,11 +219,6 @@ def _onward(request: HttpRequest, following: CaseRef | None, parameter: str, dec
         messages.success(request, said)  # that page has no place for it
         return case_url(following)
     return f"{case_url(following)}?{parameter}={decided}" if following else ""
-
-
-def _walks_to_blocked(request: HttpRequest) -> bool:
-    """Whether this person may see the page of blocked fields."""
-    return bool(request.user.has_perm("sync.view_syncmetadata"))
 
 
 def check_permission(model_admin: Any, request: HttpRequest, action: str) -> None:
@@ -152,32 +276,67 @@ def resolution_type_of(conflict: SyncConflict, form: SubmittedForm) -> str:
     return named[0] if named else ResolutionType.MERGE
 
 
-# A case as its screen needs it. What it is about stays where it is: a conflict's row, the record's ledger.
+# The screen of a case: what is shown besides it, and what a person does there. What a case is about stays where it is:
+# a conflict's row, the record's ledger.
 
 
-class Case(Protocol):
-    """What waits for a person. `is_waiting` is whether one can decide now, `progress` how far the last decision is.
+@dataclass(frozen=True)
+class Strip:
+    """What was decided about a case, with its undo, where that is possible; `reload` for the page's own case."""
 
-    `last` is the conflict that was resolved just before, where the address names one.
+    name: str
+    url: str
+    status_url: str
+    progress: Progress
+    undo_url: str = ""
+    reload: bool = False
+
+
+@dataclass(frozen=True)
+class Screen:
+    """The page around a case: where it leads, what this person may do, what was decided just before.
+
+    `tags` are texts with their looks, `answer` is what was decided about a rejected value, `problem` why nothing was
+    stored.
     """
 
+    tags: Sequence[tuple[str, str]]
+    list_url: str
+    status_url: str = ""
+    undo_url: str = ""
+    undo_problem: str = ""
+    age: str = ""
+    suggestions: Sequence[Mapping[str, str]] = ()
+    answer: Strip | None = None
+    before: Strip | None = None
+    record_url: str = ""
+    may_choose: bool = False
+    may_type: bool = False
+    may_undo: bool = False
+    problem: str = ""
+    keeps_choices: bool = False
+
+
+class Desk(Protocol):
+    """A case at its address: `last` is the conflict that was resolved just before, where the address names one."""
+
     context: ConflictContext
-    item_id: str
     url: str
     title: str
-    is_waiting: bool
-    progress: Progress
     last: SyncConflict | None
 
     @classmethod
-    def find(cls, request: HttpRequest, **named: Any) -> Case:
-        """Return the case that an address names; raises Http404."""
+    def find(cls, request: HttpRequest, **named: Any) -> Desk:
+        """Return the desk of the case that an address names; raises Http404."""
 
-    def neighbours(self) -> Neighbours:
+    def case(self, form: SubmittedForm | None, problems: Mapping[str, str]) -> Case:
+        """What is displayed, with what was chosen."""
+
+    def screen(self, case: Case, *, may_change: bool) -> Screen:
+        """What the page of this kind of case shows besides."""
+
+    def walk(self) -> Walk:
         """Its place among the others."""
-
-    def rows(self, form: SubmittedForm | None, problems: Mapping[str, str]) -> list[FieldRow]:
-        """The sides of each field to choose among, with what was chosen."""
 
     def apply(self, form: SubmittedForm, *, by: User, to_next: bool) -> str:
         """Store what was chosen, for the values seen; return the address to go to. Raises ActionError."""
@@ -187,9 +346,6 @@ class Case(Protocol):
 
     def undo(self, *, by: User) -> str:
         """Take the last decision back; return what was done, where it is done already. Raises ActionError."""
-
-    def page(self, form: SubmittedForm | None, *, may_change: bool) -> dict[str, Any]:
-        """What the screen shows of this kind of case alone: for a conflict about the record its options, too."""
 
 
 CONFLICT_PARAMETER, ANSWER_PARAMETER = "after", "answered"
@@ -206,19 +362,16 @@ def _name_for_reader(request: HttpRequest, entity_type: str, name: str) -> str:
     return name if entity_type in visible_types(request.user) else HiddenName.of(entity_type)
 
 
-class ConflictCase:
+class ConflictDesk:
     """A conflict."""
 
     def __init__(self, request: HttpRequest, conflict: SyncConflict, last: SyncConflict | None = None) -> None:
         self.request, self.conflict, self.last = request, conflict, last
         self.context = _for_reader(request, ConflictContext.of(conflict, all_mappings(request), last))
-        self.item_id, self.url = conflict.monday_item_id, screen_url(conflict.pk)
-        self.title = f"Conflict of {self.context.name}"
-        self.is_waiting = conflict.is_open and not conflict.is_being_applied
-        self.progress = presenter.conflict_progress(conflict, self.context)
+        self.url, self.title = screen_url(conflict.pk), f"Conflict of {self.context.name}"
 
     @classmethod
-    def find(cls, request: HttpRequest, **named: Any) -> ConflictCase:
+    def find(cls, request: HttpRequest, **named: Any) -> ConflictDesk:
         """Read it and the one resolved just before with one query."""
         pk, last = named["pk"], _last_conflict_id(request)
         rows = SyncConflict.objects.select_related("resolved_by").annotate(page_now=SyncNow())
@@ -227,28 +380,43 @@ class ConflictCase:
             raise Http404(f"There is no conflict {pk}.")
         return cls(request, found[pk], found.get(last) if last else None)
 
-    def neighbours(self) -> Neighbours:
-        return conflict_queries.conflict_neighbours(self.conflict, with_blocked=_walks_to_blocked(self.request))
+    def case(self, form: SubmittedForm | None, problems: Mapping[str, str]) -> Case:
+        # The option that the address asks to choose, as the form would; nothing is stored by it.
+        choose, _, value = self.request.GET.get("option", "").partition(" ")
+        asked = {RECORD_KEY: FieldSelection(choose, value or None)} if choose else None
+        return screen_case(self.conflict, self.context, form, problems, asked)
 
-    def rows(self, form: SubmittedForm | None, problems: Mapping[str, str]) -> list[FieldRow]:
-        if not self.conflict.is_open or self.conflict.is_about_record:
-            return []
-        rows = presenter.open_rows(self.conflict, self.context, form, problems)
-        if self.is_waiting:
-            presenter.name_editors(rows, self.conflict, self.context)
-        return rows
+    def screen(self, case: Case, *, may_change: bool) -> Screen:
+        conflict = self.conflict
+        tags = [] if conflict.kind == ConflictKind.FIELDS else [(conflict.get_kind_display(), "cfl-warn")]
+        if conflict.is_open and conflict.kind == ConflictKind.FIELDS:
+            number = len(case.fields)
+            tags = [(f"{number} field differs" if number == 1 else f"{number} fields differ", "cfl-warn")]
+        fields = {(one.entity_type, key) for one in (conflict, self.last) if one for key in one.conflict_fields}
+        mappings = [one for one in all_mappings(self.request) if (one.link.entity_type, one.key) in fields]
+        return Screen(
+            tags if conflict.is_open else [*tags, ("Resolved", "cfl-ok")],
+            reverse(f"{URL_NAME}_changelist"),
+            status_url=reverse(f"{URL_NAME}_status", args=[conflict.pk]),
+            undo_url=reverse(f"{URL_NAME}_undo", args=[conflict.pk]),
+            undo_problem=undo_problem(conflict, self.context) if case.progress.is_undoable else "",
+            age=humanize.relative_time(conflict.detected_at, conflict.page_now),  # type: ignore[attr-defined]
+            suggestions=suggestion_items(self.request, mappings),
+        )
+
+    def walk(self) -> Walk:
+        return conflict_walk(self.request, self.conflict)
 
     def apply(self, form: SubmittedForm, *, by: User, to_next: bool) -> str:
         kind = resolution_type_of(self.conflict, form)
         stored = resolve(self.conflict.pk, by=by, resolution_type=kind, selections=form.chosen, seen=form.seen)
-        walk = conflict_queries.conflict_neighbours(stored, with_blocked=_walks_to_blocked(self.request))
-        following = walk.following if to_next else None
-        said = presenter.conflict_progress(stored, self.context, with_delay=False).sentence
+        following = conflict_walk(self.request, stored).following if to_next else None
+        said = conflict_progress(stored, self.context, with_delay=False).sentence
         return _onward(self.request, following, CONFLICT_PARAMETER, stored.pk, said) or self.url
 
     def asks(self, form: SubmittedForm) -> Question | None:
-        chosen = form.chosen.get(RECORD_KEY)
-        option = chosen_option(self.conflict, chosen) if chosen and self.is_waiting else None
+        chosen, is_waiting = form.chosen.get(RECORD_KEY), self.conflict.is_open and not self.conflict.is_being_applied
+        option = chosen_option(self.conflict, chosen) if chosen and is_waiting else None
         now = current_values(self.conflict)
         is_fresh = all(key in now and is_same(seen, now[key]) for key, seen in form.seen.items())
         # What has changed since is refused, with what it is now.
@@ -261,48 +429,8 @@ class ConflictCase:
         undo(self.conflict.pk, by=by)
         return ""
 
-    def page(self, form: SubmittedForm | None, *, may_change: bool) -> dict[str, Any]:
-        conflict, context = self.conflict, self.context
-        tags = [] if conflict.kind == ConflictKind.FIELDS else [(conflict.get_kind_display(), "cfl-warn")]
-        if conflict.is_open and conflict.kind == ConflictKind.FIELDS:
-            number = len(conflict.conflict_fields)
-            tags = [(f"{number} field differs" if number == 1 else f"{number} fields differ", "cfl-warn")]
-        shows_fields = conflict.is_open and not conflict.is_about_record
-        columns = presenter.candidate_columns(conflict, context) if conflict.is_about_record else []
-        fields = {(one.entity_type, key) for one in (conflict, self.last) if one for key in one.conflict_fields}
-        mappings = [one for one in all_mappings(self.request) if (one.link.entity_type, one.key) in fields]
-        return {
-            "conflict": conflict,
-            "tags": tags if conflict.is_open else [*tags, ("Resolved", "cfl-ok")],
-            "both": conflict.kind == ConflictKind.OVERWRITTEN,
-            "two_sides": conflict.kind == ConflictKind.OVERWRITTEN,
-            "list_url": reverse(f"{URL_NAME}_changelist"),
-            "age": humanize.relative_time(conflict.detected_at, conflict.page_now),  # type: ignore[attr-defined]
-            "gone": presenter.closed_fields(conflict, form),
-            "settled": presenter.resolved_rows(conflict, context),
-            "others": presenter.blocked_sentences(conflict, context) if shows_fields else [],
-            "equal": presenter.equal_fields(conflict, context) if shows_fields else [],
-            "suggestions": suggestion_items(self.request, mappings),
-            "status_url": reverse(f"{URL_NAME}_status", args=[conflict.pk]),
-            "undo_url": reverse(f"{URL_NAME}_undo", args=[conflict.pk]),
-            "why_not_undone": undo_problem(conflict, context) if self.progress.is_undoable else "",
-            "about_record": conflict.is_about_record,
-            "what": conflict.what,
-            "edited": presenter.edited_rows(conflict, context) if conflict.is_about_record else [],
-            "columns": columns,
-            "lines": presenter.comparison_lines(context, columns),
-            "ways": presenter.screen_options(conflict, form.chosen if form else _asked_option(self.request)),
-            "seen": presenter.seen_values(conflict),
-        }
 
-
-def _asked_option(request: HttpRequest) -> dict[str, FieldSelection] | None:
-    """The option that the address asks to choose, as the form would; nothing is stored by it."""
-    choose, _, value = request.GET.get("option", "").partition(" ")
-    return {RECORD_KEY: FieldSelection(choose, value or None)} if choose else None
-
-
-class RejectedCase:
+class RejectionDesk:
     """A field whose value Monday rejected, with an answer that somebody gave about it: the last one, if no other."""
 
     def __init__(self, request: HttpRequest, rejection: RejectionCase, answer: Decision | None = None) -> None:
@@ -310,35 +438,37 @@ class RejectedCase:
         self.context = _for_reader(request, rejection.context)
         last = _last_conflict_id(request)
         self.last = SyncConflict.objects.filter(pk=last).first() if last else None
-        self.item_id = rejection.record.monday_id or ""
         self.field_ref: FieldRef = (self.context.entity_type, self.context.entity_id, rejection.key)
         self.url = rejection_url(self.field_ref)
         self.title = f"{rejection.field.label} of {self.context.name}, rejected by Monday"
         self.answer = answer or last_answer(*self.field_ref)
-        self.progress = Progress(presenter.OPEN, "")
-        if self.answer:
-            self.progress = rejections.rejection_progress(self.answer, rejection, with_delay=False)
-        self.is_waiting = rejection.needs_answer and self.progress.state != presenter.APPLYING
 
     @classmethod
-    def find(cls, request: HttpRequest, **named: Any) -> RejectedCase:
+    def find(cls, request: HttpRequest, **named: Any) -> RejectionDesk:
         field_ref = named["entity_type"], named["entity_id"], named["key"]
         rejection = RejectionCase.of(*field_ref, all_mappings(request))
         if rejection is None:
             raise Http404("There is no such record, or no such field on its board.")
         return cls(request, rejection, named.get("answer"))
 
-    def neighbours(self) -> Neighbours:
-        ledger_id = self.context.ledger.pk if self.context.ledger else 0
-        with_blocked = _walks_to_blocked(self.request)
-        return conflict_queries.rejection_neighbours(ledger_id, self.rejection.key, with_blocked=with_blocked)
+    def case(self, form: SubmittedForm | None, problems: Mapping[str, str]) -> Case:
+        case = rejected_case(self.rejection, self.answer, form, problems.get(self.rejection.key, ""))
+        return replace(case, reason=admin_base.with_request_id(case.reason))
 
-    def rows(self, form: SubmittedForm | None, problems: Mapping[str, str]) -> list[FieldRow]:
-        problem = problems.get(self.rejection.key, "")
-        return [rejections.rejected_row(self.rejection, form, problem)] if self.is_waiting else []
+    def screen(self, case: Case, *, may_change: bool) -> Screen:
+        tag = ("Kept different", "") if case.kept_by else ("Not rejected any more", "cfl-ok")
+        answered = None if case.is_waiting or self.answer is None else self.answer
+        return Screen(
+            [(REFUSED, "cfl-warn") if case.is_waiting else tag],
+            reverse(f"{URL_NAME}_rejected"),
+            answer=_answer_strip(self.request, answered, self, may_undo=may_change) if answered else None,
+        )
+
+    def walk(self) -> Walk:
+        return rejection_walk(self.request, self.context.ledger.pk if self.context.ledger else 0, self.rejection.key)
 
     def apply(self, form: SubmittedForm, *, by: User, to_next: bool) -> str:
-        following, key = self.neighbours().following if to_next else None, self.rejection.key
+        following, key = self.walk().following if to_next else None, self.rejection.key
         chosen = form.chosen.get(key, FieldSelection(""))
         decision = answer_rejection(
             self.field_ref, by=by, choose=chosen.choose, value=chosen.value or "", seen=form.seen.get(key, {})
@@ -353,23 +483,8 @@ class RejectedCase:
         assert self.answer is not None
         return undo_answer(self.answer, by=by)
 
-    def page(self, form: SubmittedForm | None, *, may_change: bool) -> dict[str, Any]:
-        kept_by = self.rejection.kept_by
-        tag = ("Kept different", "") if kept_by else ("Not rejected any more", "cfl-ok")
-        own = _answer_strip(self.request, self.answer, self, may_undo=may_change) if self.answer else None
-        return {
-            "rejected": True,
-            "two_sides": True,
-            "field": self.rejection.field.label,
-            "tags": [(REFUSED, "cfl-warn") if self.is_waiting else tag],
-            "list_url": reverse(f"{URL_NAME}_rejected"),
-            "reason": admin_base.with_request_id(self.rejection.reason),
-            "kept_by": kept_by,
-            "done": None if self.is_waiting else own,
-        }
 
-
-# What a screen shows of what was decided just before, with its undo; the address names it.
+# What was decided just before, which the address names.
 
 
 def _last_conflict_id(request: HttpRequest) -> UUID | None:
@@ -379,51 +494,34 @@ def _last_conflict_id(request: HttpRequest) -> UUID | None:
         return None
 
 
-def _decided_before(request: HttpRequest, case: Case, *, may_change: bool) -> dict[str, Any] | None:
+def _decided_before(request: HttpRequest, desk: Desk, *, may_change: bool) -> Strip | None:
     """The strip above the page; None where nothing was decided just before, or this very value."""
-    if case.last is not None:
-        progress, name = presenter.conflict_progress(case.last), case.context.name_of_other(case.last)
-        name = _name_for_reader(request, case.last.entity_type, name)
-        return _strip(name, screen_url(case.last.pk), "", case.last.pk, progress, may_undo=may_change)
+    if (last := desk.last) is not None:
+        name = _name_for_reader(request, last.entity_type, desk.context.name_of_other(last))
+        undo_url = reverse(f"{URL_NAME}_undo", args=[last.pk]) if may_change else ""
+        status_url = reverse(f"{URL_NAME}_status", args=[last.pk])
+        return Strip(name, screen_url(last.pk), status_url, conflict_progress(last), undo_url)
     text = request.GET.get(ANSWER_PARAMETER, "")
     decision = Decision.objects.filter(pk=int(text[:18]), kind=DECISION_KIND).first() if text.isdecimal() else None
-    if decision is None or rejection_url(_field_ref(decision)) == case.url:
+    if decision is None or rejection_url(_field_ref(decision)) == desk.url:
         return None
     return _answer_strip(request, decision, None, may_undo=may_change)
 
 
-def _answer_strip(
-    request: HttpRequest, decision: Decision, case: RejectedCase | None, *, may_undo: bool
-) -> dict[str, Any]:
-    """The strip of an answered rejection: of the page's own `case`, or of another one, whose record may be deleted."""
+def _answer_strip(request: HttpRequest, decision: Decision, desk: RejectionDesk | None, *, may_undo: bool) -> Strip:
+    """The strip of an answered rejection: of the page's own `desk`, or of another one, whose record may be deleted."""
     field_ref, mappings = _field_ref(decision), all_mappings(request)
-    rejection = case.rejection if case else RejectionCase.of(*field_ref, mappings)
-    return _strip(
-        _name_for_reader(
-            request,
-            field_ref[0],
-            str(rejection.record) if rejection else ConflictContext(*field_ref[:2], mappings).name,
-        ),
+    rejection = desk.rejection if desk else RejectionCase.of(*field_ref, mappings)
+    name = str(rejection.record) if rejection else ConflictContext(*field_ref[:2], mappings).name
+    can_undo = may_undo and rejections.can_undo(decision, rejection)
+    return Strip(
+        _name_for_reader(request, field_ref[0], name),
         rejection_url(field_ref),
-        "_rejected",
-        decision.pk,
+        reverse(f"{URL_NAME}_rejected_status", args=[decision.pk]),
         rejections.rejection_progress(decision, rejection, with_delay=False),
-        may_undo=may_undo and rejections.can_undo(decision, rejection),
-        reload=case is not None,
+        reverse(f"{URL_NAME}_rejected_undo", args=[decision.pk]) if can_undo else "",
+        reload=desk is not None,
     )
-
-
-def _strip(
-    name: Any, url: str, kind: str, pk: Any, progress: Progress, *, may_undo: bool, reload: bool = False
-) -> dict[str, Any]:
-    return {
-        "name": name,
-        "url": url,
-        "status_url": reverse(f"{URL_NAME}{kind}_status", args=[pk]),
-        "progress": progress,
-        "reload": reload,
-        "undo_url": reverse(f"{URL_NAME}{kind}_undo", args=[pk]) if may_undo else "",
-    }
 
 
 def _field_ref(decision: Decision) -> FieldRef:
@@ -439,7 +537,7 @@ class CaseScreen(UnfoldModelAdminViewMixin, TemplateView):
 
     template_name = "conflicts/screen.html"
     title: str = "Conflict"
-    case_type: type[Case] = ConflictCase
+    desk_type: type[Desk] = ConflictDesk
 
     def has_permission(self) -> bool:
         """Whether the person may see this page; the admin's own permissions decide."""
@@ -450,60 +548,50 @@ class CaseScreen(UnfoldModelAdminViewMixin, TemplateView):
 
     def get(self, request: HttpRequest, **named: Any) -> HttpResponse:
         """Show the case as it is now."""
-        return self._render(self.case_type.find(request, **named))
+        return self._render(self.desk_type.find(request, **named))
 
     def post(self, request: HttpRequest, **named: Any) -> HttpResponse:
         """Store the decision, or show again what is wrong with it with the choices kept."""
         check_permission(self.model_admin, request, "change")
-        case, form = self.case_type.find(request, **named), parse_form(request)
-        if "confirmed" not in request.POST and (question := case.asks(form)):
+        desk, form = self.desk_type.find(request, **named), parse_form(request)
+        if "confirmed" not in request.POST and (question := desk.asks(form)):
             sent = [(name, value) for name, value in request.POST.items() if name != "csrfmiddlewaretoken"]
-            return question_page(self.model_admin, request, replace(question, hidden=sent), case.url)
+            return question_page(self.model_admin, request, replace(question, hidden=sent), desk.url)
         try:
-            return see_other(case.apply(form, by=cast("User", request.user), to_next="next" in request.POST))
+            return see_other(desk.apply(form, by=cast("User", request.user), to_next="next" in request.POST))
         except NotAllowed as error:
-            return self._render(case, problem=str(error), status=HTTPStatus.FORBIDDEN)
+            return self._render(desk, problem=str(error), status=HTTPStatus.FORBIDDEN)
         except Conflict as error:
-            now = self.case_type.find(request, **named)
+            now = self.desk_type.find(request, **named)
             return self._render(now, form, problem=str(error), status=HTTPStatus.CONFLICT)
         except InvalidResolution as error:
-            return self._render(case, form, error.problems, problem=error.sentence, status=HTTPStatus.BAD_REQUEST)
+            return self._render(desk, form, error.problems, problem=error.sentence, status=HTTPStatus.BAD_REQUEST)
 
     def _render(
         self,
-        case: Case,
+        desk: Desk,
         form: SubmittedForm | None = None,
         problems: Mapping[str, str] | None = None,
         *,
         problem: str = "",
         status: int = HTTPStatus.OK,
     ) -> HttpResponse:
-        self.title = case.title
-        may_change, rows = self.model_admin.has_change_permission(self.request), case.rows(form, problems or {})
-        entity_type, name, item_id = case.context.entity_type, case.context.name, case.item_id
-        walk = case.neighbours()
-        is_linked = case.context.record is not None and entity_type in visible_types(self.request.user)
-        context = self.get_context_data(
-            entity_type=entity_type,
-            name=name,
-            page_name=name,
-            record_url=record_url(entity_type, case.context.entity_id) if is_linked else "",
-            monday_url=case.context.item_url(item_id),
-            done_before=_decided_before(self.request, case, may_change=may_change),
-            rows=rows,
-            progress=case.progress,
-            walk=walk,
-            next_url=case_url(walk.following),
-            previous_url=case_url(walk.preceding),
-            choosing=case.is_waiting,
+        self.title, user = desk.title, self.request.user
+        may_change, case = self.model_admin.has_change_permission(self.request), desk.case(form, problems or {})
+        is_linked = desk.context.record is not None and case.entity_type in visible_types(user)
+        screen = replace(
+            desk.screen(case, may_change=may_change),
+            before=_decided_before(self.request, desk, may_change=may_change),
+            record_url=record_url(case.entity_type, desk.context.entity_id) if is_linked else "",
             may_choose=case.is_waiting and may_change,
-            may_type=may_type(self.request.user, entity_type),
+            may_type=may_type(user, case.entity_type),
             may_undo=may_change,
-            has_both=any(row.both for row in rows),
-            trouble=problem,
-            posted_kept=bool(form and form.chosen and case.is_waiting),
-            script_words=script_texts(len(rows)),
-            **case.page(form, may_change=may_change),
+            problem=problem,
+            keeps_choices=bool(form and form.chosen and case.is_waiting),
+        )
+        words = script_texts(len(case.rows))
+        context = self.get_context_data(
+            page_name=case.name, case=case, screen=screen, walk=desk.walk(), script_words=words
         )
         return self.render_to_response(context, status=status)
 
@@ -518,8 +606,8 @@ class CaseMixin:
         """The addresses of both kinds of cases."""
         view, name = self.admin_site.admin_view, "conflicts_syncconflict"
         field = "rejected/<slug:entity_type>/<uuid:entity_id>/<slug:key>/"
-        conflict_screen = CaseScreen.as_view(model_admin=self, case_type=ConflictCase)
-        rejected_screen = CaseScreen.as_view(model_admin=self, case_type=RejectedCase)
+        conflict_screen = CaseScreen.as_view(model_admin=self, desk_type=ConflictDesk)
+        rejected_screen = CaseScreen.as_view(model_admin=self, desk_type=RejectionDesk)
         return [
             path("<uuid:pk>/screen/", view(conflict_screen), name=f"{name}_screen"),
             path("<uuid:pk>/status/", view(self.conflict_status), name=f"{name}_status"),
@@ -535,12 +623,12 @@ class CaseMixin:
     def first_case(self, request: HttpRequest) -> HttpResponse:
         """Go to the first case that waits; to the list of conflicts where none does."""
         check_permission(self, request, "view")
-        return HttpResponseRedirect(case_url(conflict_queries.first_case()) or reverse(f"{URL_NAME}_changelist"))
+        return HttpResponseRedirect(case_url(first_case()) or reverse(f"{URL_NAME}_changelist"))
 
     def conflict_status(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """Answer, as JSON, how far a conflict's resolution is."""
         check_permission(self, request, "view")
-        return _status(presenter.conflict_progress(get_object_or_404(SyncConflict, pk=pk)))
+        return _status(conflict_progress(get_object_or_404(SyncConflict, pk=pk)))
 
     def answer_status(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Answer, as JSON, how far the answer to a rejection is."""
@@ -550,28 +638,28 @@ class CaseMixin:
 
     def conflict_undo(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """Store the wish to undo a resolution, and show the conflict."""
-        return self._undo(request, ConflictCase(request, get_object_or_404(SyncConflict, pk=pk)))
+        return self._undo(request, ConflictDesk(request, get_object_or_404(SyncConflict, pk=pk)))
 
     def answer_undo(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Take the answer to a rejection back, and show the value."""
         decision = get_object_or_404(Decision, pk=pk, kind=DECISION_KIND)
         entity_type, entity_id, key = _field_ref(decision)
-        case = RejectedCase.find(request, entity_type=entity_type, entity_id=entity_id, key=key, answer=decision)
-        return self._undo(request, case)
+        desk = RejectionDesk.find(request, entity_type=entity_type, entity_id=entity_id, key=key, answer=decision)
+        return self._undo(request, desk)
 
-    def _undo(self, request: HttpRequest, case: Case) -> HttpResponse:
+    def _undo(self, request: HttpRequest, desk: Desk) -> HttpResponse:
         check_permission(self, request, "change")
         say, said, done = messages.success, "", True
         try:
-            said = case.undo(by=cast("User", request.user))
+            said = desk.undo(by=cast("User", request.user))
         except ActionError as error:
             say, said, done = messages.error, f"Nothing was undone. {error}", False
         if asks_for_json(request):
-            progress = Progress(presenter.UNDOING, said) if done else None
-            return json_answer(f"{case.context.name}: {said or 'its resolution is being undone.'}", progress)
+            progress = Progress(UNDOING, said) if done else None
+            return json_answer(f"{desk.context.name}: {said or 'its resolution is being undone.'}", progress)
         if said:
             say(request, said)
-        return see_other(case.url)
+        return see_other(desk.url)
 
     def rejection_list(self, request: HttpRequest) -> HttpResponse:
         """Show the rejected values, the longest rejected first."""

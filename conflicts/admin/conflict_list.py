@@ -12,7 +12,8 @@ from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.contrib.humanize.templatetags.humanize import intcomma
-from django.db.models import Q, QuerySet, Value
+from django.db.models import BooleanField, Q, QuerySet, Value
+from django.db.models.expressions import RawSQL
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import path, reverse
@@ -20,8 +21,9 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
+from pghistory.core import event_models
 
-from conflicts import bulk_resolution, conflict_queries, presenter
+from conflicts import bulk_resolution
 from conflicts.admin.bulk_pages import BatchMixin, batch_url, list_query
 from conflicts.admin.case_screen import (
     CaseMixin,
@@ -33,15 +35,36 @@ from conflicts.admin.case_screen import (
     screen_url,
 )
 from conflicts.admin.rule_page import RuleMixin, active_rules, suggestion_items
-from conflicts.conflict_context import ConflictContext, deleted_record_names
-from conflicts.conflict_queries import BEING_APPLIED, edited_in_npd, edited_on_monday
+from conflicts.case import (
+    APPLYING,
+    HANDED_BACK,
+    OPEN,
+    PARTLY,
+    SETTLED,
+    STATE_LABELS,
+    UNDOING,
+    Case,
+    ConflictContext,
+    conflict_progress,
+    listed_case,
+)
+from conflicts.lifecycle import Sides
 from conflicts.messages import ACT_LABELS
-from conflicts.models import MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict, default_label
-from conflicts.presenter import conflict_progress
-from conflicts.resolution import SIDE_OF_TYPE, resolve
-from conflicts.text_diff import excerpts
-from conflicts.validation import InvalidResolution, Sides
-from sync import registry
+from conflicts.models import (
+    BASE,
+    BEING_APPLIED,
+    MONDAY,
+    NPD,
+    OPEN_FIRST,
+    ConflictKind,
+    ResolutionType,
+    SyncConflict,
+    counts_and_acts,
+    default_label,
+    open_by_field,
+)
+from conflicts.resolution import SIDE_OF_TYPE, InvalidResolution, resolve
+from sync import connectors, registry
 from sync.admin import admin_base
 from sync.admin.admin_base import PageAdmin, ReaderMixin, names_for_reader, record_ids_by_name, see_other
 from sync.admin.list_exports import ExportColumn, ExportMixin
@@ -52,7 +75,8 @@ from sync.kernel.conflict_store import DELETING_ACTS, OptionAct
 from sync.kernel.humanize import plural
 from sync.kernel.outgoing_calls import own_address
 from sync.models import BoardLink
-from sync.records.authors import monday_user_name, monday_users
+from sync.records.authors import MAX_EDITS, column_names, monday_user_name, monday_users
+from sync.records.tombstones import deleted_record_names
 from sync.registry import type_name
 
 Choices = Iterable[tuple[str, str]]
@@ -82,7 +106,7 @@ ALL = "all"
 
 def default_state(request: HttpRequest) -> str:
     """The state that is listed where the address names none: who asks what somebody has resolved doesn't mean open."""
-    return ALL if request.GET.get(WhoFilter.parameter_name) else presenter.OPEN
+    return ALL if request.GET.get(WhoFilter.parameter_name) else OPEN
 
 
 class StateFilter(ConditionFilter):
@@ -96,7 +120,7 @@ class StateFilter(ConditionFilter):
         self.default = default_state(request)
 
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
-        states = [one for one in presenter.STATE_LABELS.items() if one[0] != presenter.PARTLY]
+        states = [one for one in STATE_LABELS.items() if one[0] != PARTLY]
         return [(ALL, "All"), *((state, capfirst(label)) for state, label in states)]
 
     def value(self) -> str | None:
@@ -108,11 +132,11 @@ class StateFilter(ConditionFilter):
 
     def condition(self, value: str) -> Q:
         conditions = {
-            presenter.OPEN: Q(resolved_at=None),
-            presenter.APPLYING: BEING_APPLIED,
-            presenter.HANDED_BACK: Q(resolved_at=None) & ~BEING_APPLIED & ~Q(resolution_problem=""),
-            presenter.SETTLED: Q(resolved_at__isnull=False),
-            presenter.UNDOING: Q(resolved_at__isnull=False, resolution__isnull=False),
+            OPEN: Q(resolved_at=None),
+            APPLYING: BEING_APPLIED,
+            HANDED_BACK: Q(resolved_at=None) & ~BEING_APPLIED & ~Q(resolution_problem=""),
+            SETTLED: Q(resolved_at__isnull=False),
+            UNDOING: Q(resolved_at__isnull=False, resolution__isnull=False),
         }
         return conditions.get(value, Q())
 
@@ -239,6 +263,51 @@ def staff_choices(request: HttpRequest) -> list[tuple[str, str]]:
     return known
 
 
+# Which conflicts somebody's edits concern: in NPD by the records' history, on Monday by webhook events.
+#
+# Conditions for the list: each is checked per conflict by an index, so a page needs few of them.
+
+
+_EDITED_IN_NPD = """(sync_conflicts.entity_type = %s AND EXISTS (
+    SELECT 1 FROM (
+        SELECT context.metadata ->> 'user' AS who, context.metadata ->> 'cause' AS cause, to_jsonb(event) AS now,
+            lead(to_jsonb(event)) OVER (ORDER BY event.pgh_id DESC) AS before
+        FROM {table} AS event LEFT JOIN pghistory_context AS context ON context.id = event.pgh_context_id
+        WHERE event.pgh_obj_id = sync_conflicts.entity_id ORDER BY event.pgh_id DESC LIMIT {edits}) AS edit,
+        unnest(sync_conflicts.conflict_fields) AS field, jsonb_array_elements_text(%s::jsonb -> field) AS name
+    WHERE edit.who = %s AND edit.cause IS DISTINCT FROM 'sync'
+        AND edit.now ->> name IS DISTINCT FROM edit.before ->> name))"""
+
+_EDITED_ON_MONDAY = """EXISTS (
+    SELECT 1 FROM sync_webhook_events AS event
+    JOIN sync_field_mappings AS mapping ON mapping.column_id = event.column_id
+    JOIN sync_board_links AS link ON link.id = mapping.link_id AND link.entity_type = sync_conflicts.entity_type
+    WHERE event.item_id = sync_conflicts.monday_item_id AND mapping.key = ANY(sync_conflicts.conflict_fields)
+        AND event.body #>> %s = %s)"""
+
+
+def edited_in_npd(user_id: str) -> Q:
+    """Conflicts about a field that this user of NPD has edited, within the last changes of the record."""
+    found = Q(pk__in=[])
+    for spec in registry.entities():
+        history = event_models(tracks_model=spec.model)
+        if history:
+            names = {one.key: column_names(spec.model, one.fields) for one in spec.mappings}
+            sql = _EDITED_IN_NPD.format(table=history[0]._meta.db_table, edits=MAX_EDITS)
+            found |= _sql_condition(sql, [spec.entity_type, json.dumps(names), user_id])
+    return found
+
+
+def edited_on_monday(user_id: str) -> Q:
+    """Conflicts about a column that this user of Monday has edited, as far as webhook events are kept."""
+    return _sql_condition(_EDITED_ON_MONDAY, [list(connectors.get().event_paths.user_id), user_id])
+
+
+def _sql_condition(sql: str, params: list[Any]) -> Q:
+    """The SQL as a condition of a query on conflicts."""
+    return Q(RawSQL(sql, params, BooleanField()))  # noqa: S611 - literals of this module; what is asked are parameters
+
+
 # The list's rows: what differs, and the buttons of which one click resolves a conflict for the values shown.
 
 
@@ -247,10 +316,10 @@ VALUE_KINDS = (ConflictKind.FIELDS, ConflictKind.OVERWRITTEN)
 
 def resolve_button(conflict: Any, resolution_type: str) -> SafeString:
     """The button that uses a side."""
-    key, shortcut = conflict.conflict_fields[0], "1" if SIDE_OF_TYPE[resolution_type] == NPD else "3"
-    side = "NPD" if SIDE_OF_TYPE[resolution_type] == NPD else "Monday"
-    seen = json.dumps({key: list(conflict.sides(key).values())})
-    values = {"side": side, "field": conflict.label(key), "name": conflict.page_name}
+    case, [field] = conflict.page_case, conflict.page_case.fields
+    side, shortcut = ("NPD", "1") if SIDE_OF_TYPE[resolution_type] == NPD else ("Monday", "3")
+    seen = json.dumps({field.key: [field.npd, field.monday]})
+    values = {"side": side, "field": field.label, "name": case.name}
     return format_html(
         '<button class="cfl-button cfl-take" type="submit" formmethod="post" formnovalidate formaction="{}"'
         ' name="seen" value="{}" aria-label="{}" data-status="{}" data-undo="{}" data-key="{}">Use {}'
@@ -285,12 +354,12 @@ WHAT_CHARACTERS = 80
 """Characters of the sentence that says in the list what a conflict about a record is."""
 
 BADGES = {
-    presenter.OPEN: ("warn", "call_split"),
-    presenter.APPLYING: ("go", "sync"),
-    presenter.HANDED_BACK: ("bad", "undo"),
-    presenter.PARTLY: ("warn", "rule"),
-    presenter.SETTLED: ("ok", "check_circle"),
-    presenter.UNDOING: ("go", "undo"),
+    OPEN: ("warn", "call_split"),
+    APPLYING: ("go", "sync"),
+    HANDED_BACK: ("bad", "undo"),
+    PARTLY: ("warn", "rule"),
+    SETTLED: ("ok", "check_circle"),
+    UNDOING: ("go", "undo"),
 }
 
 
@@ -309,7 +378,7 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
     search_fields = ("monday_item_id",)
     search_help_text = "A record’s name, or the number of its item on Monday"
     actions = ("keep_npd", "keep_monday", "create_item", "delete_record", "unlink")
-    ordering = conflict_queries.OPEN_FIRST
+    ordering = OPEN_FIRST
     change_list_template = "conflicts/list.html"
     empty_title = "No conflicts here"
     empty_words = (
@@ -372,10 +441,8 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
         deleted = deleted_record_names(keys - set(names))
         for row in rows:
             key = (row.entity_type, row.entity_id)
-            row.page_gone = "monday" if key in names else "npd"
-            row.page_name = names.get(key) or deleted.get(key) or f"{type_name(row.entity_type)}, deleted"
-            sides = row.sides(row.conflict_fields[0]) if row.conflict_fields else {NPD: None, MONDAY: None}
-            row.page_excerpts = dict(zip((NPD, MONDAY), excerpts(sides[NPD], sides[MONDAY]), strict=True))
+            name = names.get(key) or deleted.get(key) or f"{type_name(row.entity_type)}, deleted"
+            row.page_case = listed_case(row, name, removed_side=MONDAY if key in names else NPD)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[SyncConflict], search_term: str
@@ -388,12 +455,12 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the counts, suggested rules, and what can be done with all that match, above the list."""
-        mappings, (counts, acts) = all_mappings(request), conflict_queries.counts_and_acts()
+        mappings, (counts, acts) = all_mappings(request), counts_and_acts()
         context = {
             "counts": counts,
             "by_field": [
                 (entity_type, key, default_label(entity_type, key), number)
-                for entity_type, key, number in conflict_queries.open_by_field()[:COUNTED_FIELDS]
+                for entity_type, key, number in open_by_field()[:COUNTED_FIELDS]
             ],
             "suggestions": suggestion_items(request, mappings),
             "rules": active_rules(request, mappings),
@@ -405,9 +472,9 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
             "may_settle": self.has_change_permission(request),
             "state": request.GET.get(StateFilter.parameter_name) or default_state(request),
             "script_words": {
-                "applying": capfirst(presenter.STATE_LABELS[presenter.APPLYING]),
-                "resolved": capfirst(presenter.STATE_LABELS[presenter.SETTLED]),
-                "undoing": capfirst(presenter.STATE_LABELS[presenter.UNDOING]),
+                "applying": capfirst(STATE_LABELS[APPLYING]),
+                "resolved": capfirst(STATE_LABELS[SETTLED]),
+                "undoing": capfirst(STATE_LABELS[UNDOING]),
                 "offline": "NPD didn’t answer, so it isn’t known whether this was saved. Reload the page.",
                 "more": "This conflict has several fields, or is about the whole record. Press Enter to open it.",
                 "nothing": "Nothing was resolved here yet, so there is nothing to undo.",
@@ -433,22 +500,22 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
         return format_html(
             '<a class="cfl-name" href="{}">{}</a><span class="cfl-sub">{}</span>',
             screen_url(conflict.pk),
-            conflict.page_name,
+            conflict.page_case.name,
             type_name(conflict.entity_type),
         )
 
     def export_columns(self, user: Any) -> list[ExportColumn]:
         """Both sides of each conflict with the last synced value, and how it was resolved."""
         return [
-            ("Record", lambda row: row.page_name),
+            ("Record", lambda row: row.page_case.name),
             ("Type", lambda row: registry.type_label(row.entity_type)),
             ("Kind", lambda row: row.get_kind_display()),
             ("In conflict", lambda row: row.labels(row.conflict_fields)),
-            ("NPD", lambda row: _side_text(row, row.npd_data)),
-            ("Monday", lambda row: _side_text(row, row.monday_data)),
-            ("Last synced value", lambda row: _side_text(row, row.base_data)),
+            ("NPD", lambda row: _side_text(row.page_case, NPD)),
+            ("Monday", lambda row: _side_text(row.page_case, MONDAY)),
+            ("Last synced value", lambda row: _side_text(row.page_case, BASE)),
             ("Found (UTC)", lambda row: row.detected_at),
-            ("State", lambda row: capfirst(str(presenter.STATE_LABELS[presenter.state_of(row)]))),
+            ("State", lambda row: capfirst(str(STATE_LABELS[row.page_case.progress.state]))),
             ("Resolution", lambda row: row.get_resolution_type_display() or ""),
             ("Resolved (UTC)", lambda row: row.resolved_at),
             ("Resolved by", lambda row: str(row.resolved_by or "")),
@@ -504,18 +571,18 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
     @admin.display(description="NPD")
     def npd_says(self, conflict: Any) -> SafeString | str:
         """NPD's value of the first field, around what differs."""
-        return _first_value(conflict, NPD)
+        return _first_value(conflict.page_case, NPD)
 
     @admin.display(description="Monday")
     def monday_says(self, conflict: Any) -> SafeString | str:
         """Monday's value of the first field, around what differs."""
-        return _first_value(conflict, MONDAY)
+        return _first_value(conflict.page_case, MONDAY)
 
     @admin.display(description="Found", ordering="detected_at")
     def since(self, conflict: Any) -> SafeString:
         """Whether it is open, being applied or resolved, and how long ago it was found."""
-        state = presenter.state_of(conflict)
-        label = capfirst(str(presenter.STATE_LABELS[state]))
+        state = conflict.page_case.progress.state
+        label = capfirst(str(STATE_LABELS[state]))
         badge = admin_base.badge(*BADGES[state], label, title=conflict.resolution_problem)
         found = admin_base.time_tag(conflict.detected_at, conflict.page_now)
         return format_html('{}<span class="cfl-sub">{}</span>', badge, found)
@@ -528,7 +595,7 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
         if conflict.kind in VALUE_KINDS and len(conflict.conflict_fields) == 1:
             buttons = [resolve_button(conflict, kept) for kept in SIDE_OF_TYPE]
             return format_html('<span class="cfl-sides">{}{}</span>', *buttons)
-        about = format_html('<span class="cfl-sr">: {}</span>', conflict.page_name)
+        about = format_html('<span class="cfl-sr">: {}</span>', conflict.page_case.name)
         return format_html(
             '<span class="cfl-sides"><a class="cfl-button cfl-take" href="{}">Compare…{}</a></span>',
             screen_url(conflict.pk),
@@ -536,25 +603,25 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
         )
 
 
-def _side_text(conflict: SyncConflict, data: dict[str, Any]) -> str:
-    """One side's values of the fields in conflict, each with its label where there are several."""
-    values = [(conflict.label(key), data.get(key) or "") for key in conflict.conflict_fields]
+def _side_text(case: Case, side: str) -> str:
+    """One side's values, or the base, of the fields in conflict, each with its label where there are several."""
+    values = [(one.label, getattr(one, side) or "") for one in case.fields]
     if len(values) == 1:
         return str(values[0][1])
     return "; ".join(f"{label}: {value}" for label, value in values)
 
 
-def _first_value(conflict: Any, side: str) -> SafeString | str:
+def _first_value(case: Case, side: str) -> SafeString | str:
     """The first field's value around what differs, and how many more there are; of a delete, the deleted side."""
-    if conflict.kind == ConflictKind.DELETE and conflict.is_open and side == conflict.page_gone:
+    if case.removed_side == side:
         return "removed"
-    if not conflict.conflict_fields:
+    if not case.fields:
         return humanize.DASH
-    value, excerpt = conflict.sides(conflict.conflict_fields[0])[side], conflict.page_excerpts[side]
-    pieces = (format_html("<ins>{}</ins>", part.text) if part.marked else part.text for part in excerpt)
+    first, more = case.fields[0], len(case.fields) - 1
+    pieces = (format_html("<ins>{}</ins>", part.text) if part.marked else part.text for part in first.excerpts[side])
     marked = format_html_join("", "{}", ((piece,) for piece in pieces)) or "(empty)"
-    shown = format_html('<span class="cfl-value" dir="auto" title="{}">{}</span>', value or "", marked)
-    more = len(conflict.conflict_fields) - 1
+    value = getattr(first, side) or ""
+    shown = format_html('<span class="cfl-value" dir="auto" title="{}">{}</span>', value, marked)
     if not more:
         return shown
     others = plural(more, "and %(number)s more", "and %(number)s more") % {"number": intcomma(more)}

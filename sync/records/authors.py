@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 from pghistory.core import event_models
 
-from sync.models import MondayAccount, SyncedModel, SyncQueue
+from sync.models import MondayAccount, SyncedModel, SyncQueue, WebhookEvent
 
 SYNC_ACTOR = "NPD Sync"
 MAX_ACTOR_LENGTH = 200
@@ -34,13 +34,18 @@ _LATEST_EVENTS = """
     ) AS event
 """
 
+EVENTS_READ = 50
+"""How many of an item's last webhook events are searched for who edited a column."""
+
+UNKNOWN_USER = "An unknown user"
+
 # The sync's own edits have no way: SYNC_ACTOR says it all.
 _WAY_TEXTS = {"api": "by the API", "undo": "by an undo", "import": "by an import", "sync": ""}
 
 
 @dataclass(frozen=True)
 class Edit:
-    """Who gave a field its value in NPD, by which way (a phrase, as "by the API"), and when."""
+    """Who gave a field its value, by which way (a phrase, as "by the API", or empty), and when."""
 
     who: str
     way: str
@@ -97,6 +102,37 @@ def last_edit(history: Sequence[Any], attnames: Iterable[str], users: Mapping[An
             continue
         return Edit(actor_name(metadata, users), edit_way(metadata), event.pgh_created_at)
     return None
+
+
+def npd_editors(model: type[SyncedModel], entity_id: UUID, fields: Mapping[str, Iterable[str]]) -> dict[str, Edit]:
+    """Return who last edited each of these fields of a record, by key, as far as its history is kept; three queries."""
+    history = latest_edits(model, [entity_id]).get(entity_id, [])
+    users = users_of(history)
+    edits = {key: last_edit(history, column_names(model, names), users) for key, names in fields.items()}
+    # A way that names who it was says nothing more.
+    return {key: replace(one, way="" if one.who in one.way else one.way) for key, one in edits.items() if one}
+
+
+def monday_editors(item_id: str, keys: Mapping[str, str]) -> dict[str, Edit]:
+    """Return who last edited each of an item's columns, by the key that `keys` has for it, without our own writes."""
+    if not keys or not item_id:
+        return {}
+    history = WebhookEvent.objects.filter(item_id=item_id, column_id__in=list(keys))
+    account = MondayAccount.objects.filter(id=1).only("users", "user_id").first()
+    people, own_user_id = (account.users, account.user_id) if account else ({}, "")
+    found: dict[str, Edit] = {}
+    for event in history.order_by("-received_at")[:EVENTS_READ]:
+        user, key = event.user_id, keys[str(event.column_id)]
+        if user and user != own_user_id and key not in found:
+            # Until it is known which user is ours, one whom nobody named may be ourselves.
+            is_known = own_user_id or people.get(user, {}).get("name")
+            found[key] = Edit(monday_user_name(user, people) if is_known else UNKNOWN_USER, "", event.received_at)
+    return found
+
+
+def column_names(model: type[SyncedModel], fields: Iterable[str]) -> list[str]:
+    """Return the columns of a model's fields, under which its history has their values."""
+    return [str(model._meta.get_field(name).attname) for name in fields]  # type: ignore[union-attr]
 
 
 def actor_name(context: Mapping[str, Any], users: Mapping[Any, Any]) -> str:

@@ -196,3 +196,21 @@ def items_consequence(entity_type: str) -> str:
 def _deleted_record_policy(entity_type: str) -> DeletedRecordPolicy:
     link = link_of(entity_type)
     return DeletedRecordPolicy(link.deleted_record_policy) if link else DeletedRecordPolicy.ARCHIVE
+
+
+def deleted_record_names(keys: Iterable[tuple[str, UUID]]) -> dict[tuple[str, UUID], str]:
+    """Return the last names of deleted records, by type and id; one query."""
+    wanted = list(keys)
+    if not wanted:
+        return {}
+    columns = {
+        entity.entity_type: mapping.fields[0]
+        for entity in registry.entities()
+        for mapping in entity.mappings
+        if mapping.converter == "name"
+    }
+    found = {}
+    for tombstone in Tombstone.objects.filter(entity_id__in=[entity_id for _, entity_id in wanted]):
+        if name := tombstone.data.get(columns.get(tombstone.entity_type, "name")):
+            found[tombstone.entity_type, tombstone.entity_id] = f"{name} (deleted)"
+    return found

@@ -11,13 +11,10 @@ from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
-from conflicts.conflict_context import ConflictContext
-from conflicts.conflict_queries import counts_and_acts
+from conflicts.case import ConflictContext, case_options, conflict_progress
 from conflicts.database_store import DatabaseConflictStore
-from conflicts.models import SyncConflict
-from conflicts.presenter import conflict_progress, screen_options
-from conflicts.resolution import resolve, undo, undo_problem
-from conflicts.validation import InvalidResolution, NotAsSeen, NotOpen
+from conflicts.models import SyncConflict, counts_and_acts
+from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve, undo, undo_problem
 from npd.models import Contact
 from sync import registry
 from sync.choices import Cause, Priority
@@ -300,6 +297,6 @@ def test_an_answer_that_merges_two_records_is_marked_as_deleting(contact: Contac
     other = Contact.objects.create(name="Grace B. Hopper")
     question = duplicate_question(contact, [other], "email")
     record(ConflictReport("contact", contact.pk, "8", "identity", data=question))
-    ways = {way["label"]: way["deletes"] for way in screen_options(conflict_of(contact))}
+    ways = {way.label: way.deletes for way in case_options(conflict_of(contact))}
     assert ways == {f"The same as “Grace B. Hopper”: delete “{contact}”": True, "They are two": False}
     assert not counts_and_acts()[1]  # and is no act for many at once

@@ -17,9 +17,8 @@ from rest_framework.test import APIClient
 
 from conflicts import bulk_resolution, resolution
 from conflicts.models import BatchEntry, ConflictBatch, SyncConflict
-from conflicts.resolution import resolve, undo
+from conflicts.resolution import InvalidResolution, resolve, undo
 from conflicts.tasks import carry_on_batches
-from conflicts.validation import InvalidResolution
 from npd.models import Contact
 from sync.kernel import process
 from tests.conflicts.conftest import PHONE, ROLE, finding, person_who_may, record, seen

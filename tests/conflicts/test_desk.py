@@ -6,9 +6,9 @@ import pghistory
 import pytest
 from django.contrib.auth.models import User
 
+from conflicts.case import conflict_progress
 from conflicts.database_store import DatabaseConflictStore
 from conflicts.models import SyncConflict
-from conflicts.presenter import conflict_progress
 from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.clock import sync_now

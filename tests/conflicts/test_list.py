@@ -16,8 +16,8 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from conflicts import bulk_resolution, conflict_queries
-from conflicts.models import SyncConflict
+from conflicts import bulk_resolution
+from conflicts.models import OPEN_FIRST, SyncConflict, conflict_counts
 from conflicts.resolution import resolve
 from npd.models import Contact, Organization
 from sync.clock import sync_now
@@ -102,7 +102,7 @@ def test_the_list_counts_what_is_being_applied_as_open_and_the_screen_what_still
         assert "3 open" in listed
         assert f"1 of {3 - applied}" in shown
         assert SyncConflict.objects.filter(resolved_at=None).count() == 3
-        assert conflict_queries.conflict_counts()["open"] == 3
+        assert conflict_counts()["open"] == 3
         resolve(made[applied].pk, by=ada, resolution_type="keep_npd", seen=seen(PHONE))
 
 
@@ -229,13 +229,13 @@ def test_a_full_list_with_every_filter_asks_at_most_sixteen_questions(
 def test_counting_what_was_settled_lately_reads_an_index_and_not_the_table() -> None:
     """By the planner's own word, told that a scan of the table is dear: with a volatile bound it had no choice."""
     with CaptureQueriesContext(connection) as sent:
-        conflict_queries.conflict_counts()
+        conflict_counts()
     plan = explained(sent.captured_queries[0]["sql"])
     assert re.search(r"Index Cond: \(+resolved_at >= ", plan)
 
 
 def test_a_page_of_the_list_is_read_in_the_order_of_its_index_and_not_sorted() -> None:
-    rows = SyncConflict.objects.order_by(*conflict_queries.OPEN_FIRST)
+    rows = SyncConflict.objects.order_by(*OPEN_FIRST)
     plan = explained(str(rows.query))
     assert "sync_conflicts_in_order" in plan
     assert "Sort" not in plan

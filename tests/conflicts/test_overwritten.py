@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
+from conflicts.case import conflict_progress
 from conflicts.models import SyncConflict
-from conflicts.presenter import conflict_progress
-from conflicts.resolution import resolve, undo
-from conflicts.validation import InvalidResolution
+from conflicts.resolution import InvalidResolution, resolve, undo
 from npd.models import Contact
 from sync.kernel.conflict_store import ConflictReport, FieldConflict
 from sync.merge import FieldSelection

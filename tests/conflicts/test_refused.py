@@ -15,8 +15,7 @@ from django.test import Client
 from conflicts.admin.case_screen import parse_form
 from conflicts.models import SyncConflict
 from conflicts.rejections import answer_rejection, last_answer, undo_answer
-from conflicts.resolution import resolve
-from conflicts.validation import InvalidResolution, NotAsSeen, NotOpen
+from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve
 from npd.models import Contact
 from sync.choices import Cause
 from sync.ledger import SyncStateService

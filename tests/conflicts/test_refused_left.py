@@ -9,8 +9,7 @@ from django.contrib.auth.models import User
 
 from conflicts.models import SyncConflict
 from conflicts.rejections import RejectionCase, answer_rejection, last_answer, undo_answer
-from conflicts.resolution import resolve
-from conflicts.validation import InvalidResolution, NotOpen
+from conflicts.resolution import InvalidResolution, NotOpen, resolve
 from npd.models import Contact
 from sync.choices import Cause
 from sync.models import FieldMapping, SyncMetadata

@@ -7,8 +7,7 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 
 from conflicts.models import SyncConflict
-from conflicts.resolution import resolve
-from conflicts.validation import InvalidResolution, NotAsSeen, NotOpen
+from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve
 from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
 from sync.kernel.conflict_store import ConflictReport, FieldConflict

@@ -5,12 +5,9 @@ from typing import Any
 import pghistory
 import pytest
 
-from conflicts.conflict_context import ConflictContext
-from conflicts.conflict_queries import npd_editors
+from conflicts.case import ConflictContext, conflict_progress, described_case
 from conflicts.models import SyncConflict
-from conflicts.presenter import conflict_progress
-from conflicts.resolution import resolve, undo
-from conflicts.validation import InvalidResolution, NotOpen
+from conflicts.resolution import InvalidResolution, NotOpen, resolve, undo
 from npd.models import Contact, Organization
 from sync.merge import FieldSelection
 from sync.models import Decision
@@ -119,8 +116,9 @@ def test_a_value_that_an_undo_put_back_is_still_the_work_of_who_wrote_it(world: 
     contact.refresh_from_db()
     assert contact.role_title == "NPD's"
     reopened = SyncConflict.objects.get(pk=conflict.pk)
-    wrote = npd_editors(reopened, ConflictContext.of(reopened).mapped)
-    assert wrote["role_title"].who == "lead"
+    [shown] = described_case(reopened, ConflictContext.of(reopened)).fields
+    assert shown.npd_by is not None
+    assert (shown.key, shown.npd_by.who) == ("role_title", "lead")
 
 
 def test_of_a_typed_value_that_cant_be_undone_both_lost_values_are_told(world: World, person: Any) -> None:

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from django.db.models import F
 
+from conflicts.case import conflict_progress
 from conflicts.models import SyncConflict
-from conflicts.presenter import conflict_progress
-from conflicts.validation import InvalidResolution
+from conflicts.resolution import InvalidResolution
 from npd.models import Organization
 from sync.models import Decision, FieldMapping, Intent
 from tests.engine.conftest import choose, clash

@@ -9,8 +9,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from conflicts.models import SyncConflict
-from conflicts.resolution import resolve
-from conflicts.validation import InvalidResolution
+from conflicts.resolution import InvalidResolution, resolve
 from npd.models import Contact, Organization
 from sync import registry
 from sync.boards.board_setup import set_up

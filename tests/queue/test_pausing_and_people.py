@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from conflicts.case import conflict_progress
 from conflicts.models import SyncConflict
-from conflicts.presenter import conflict_progress
 from conflicts.resolution import resolve, undo
 from npd.models import Contact
 from sync.choices import Cause, Priority, QueueDirection

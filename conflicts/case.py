@@ -1,0 +1,781 @@
+"""What is displayed of a conflict, or of a value that Monday rejected: one `Case`, whoever shows it.
+
+What a reader needs decides how it is made: `listed_case` of the stored row alone, `described_case` with who gave each
+side its value, `screen_case` with all that stands around a choice. None of them asks more where there are more fields.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+from conflicts.lifecycle import (
+    CLOSING_NOTE,
+    Effect,
+    Sides,
+    chosen_option,
+    effect_of,
+    offered_options,
+    quote_value,
+    resolved_by_people,
+    same_text,
+    selection_effect,
+)
+from conflicts.models import AUTO, BASE, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, SyncConflict, default_label
+from conflicts.text_diff import DiffPart, base_diff_parts, both_texts, diff_parts, excerpts
+from sync import connectors, registry
+from sync.choices import QueueDirection
+from sync.connectors.base.conversion import Converter
+from sync.kernel.conflict_store import RECORD_KEY
+from sync.merge import FieldSelection
+from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
+from sync.reconcile.field_plan import base_of
+from sync.reconcile.field_values import FieldDisplay, converter_for
+from sync.records import availability
+from sync.records.authors import Edit, monday_editors, npd_editors
+from sync.records.tombstones import deleted_record_names
+from sync.registry import item_url, link_of, mappings_of, record_url, type_name, with_configured_board
+
+# What a page reads of a record: its board link with mappings, the record itself, its ledger entry; each once.
+
+
+class ConflictContext:
+    """Each part is read when first asked for; `mappings` are those that were read already, with their links.
+
+    `other` is another conflict that the page names: its record is read with this one's where both have one
+    type.
+    """
+
+    def __init__(
+        self,
+        entity_type: str,
+        entity_id: UUID,
+        mappings: Sequence[FieldMapping] = (),
+        other: SyncConflict | None = None,
+    ) -> None:
+        self.entity_type, self.entity_id = entity_type, entity_id
+        self._ids = [entity_id]
+        if other is not None and other.entity_type == entity_type:
+            self._ids.append(other.entity_id)
+        self._given_mappings = [mapping for mapping in mappings if mapping.link.entity_type == entity_type]
+
+    @classmethod
+    def of(
+        cls, conflict: SyncConflict, mappings: Sequence[FieldMapping] = (), other: SyncConflict | None = None
+    ) -> ConflictContext:
+        """Return the context of a conflict's record."""
+        return cls(conflict.entity_type, conflict.entity_id, mappings, other)
+
+    @cached_property
+    def link(self) -> BoardLink | None:
+        """The board link, with the board id that counts."""
+        return (
+            with_configured_board(self._given_mappings[0].link) if self._given_mappings else link_of(self.entity_type)
+        )
+
+    @cached_property
+    def mappings(self) -> Sequence[FieldMapping]:
+        """The field mappings, in their order; none without a board link."""
+        if self._given_mappings:
+            return sorted(self._given_mappings, key=lambda one: (one.position, one.pk))
+        return mappings_of(self.link) if self.link is not None else []
+
+    @cached_property
+    def mapped(self) -> Mapping[str, FieldMapping]:
+        """The mapped fields by key, as the board's mappings say, else as their application proposes."""
+        if self.link is not None:
+            return {mapping.key: mapping for mapping in self.mappings}
+        return {
+            spec.key: FieldMapping(
+                key=spec.key, label=spec.label, fields=list(spec.fields), converter=spec.converter,
+                required=spec.required, options={},
+            )
+            for spec in registry.entity(self.entity_type).mappings
+        }  # fmt: skip
+
+    def converter(self, key: str) -> Converter:
+        """Return a mapped field's converter for the record, which has to exist."""
+        assert self.record is not None
+        mapping, board_id = self.mapped[key], self.link.board_id if self.link is not None else ""
+        return converter_for(mapping, board_id, self.record)
+
+    @cached_property
+    def record(self) -> SyncedModel | None:
+        """The record with what its fields point at; None where it was deleted or its type is not synced."""
+        return self._records.get(self.entity_id)
+
+    @cached_property
+    def _records(self) -> dict[UUID, SyncedModel]:
+        return self.records(self._ids)
+
+    def name_of_other(self, other: SyncConflict) -> str:
+        """Return the name of another conflict's record, read with this one's where both have one type."""
+        if other.entity_type == self.entity_type and (found := self._records.get(other.entity_id)):
+            return str(found)
+        return ConflictContext.of(other, self._given_mappings).name
+
+    def records(self, keys: Iterable[UUID]) -> dict[UUID, SyncedModel]:
+        """Return records of this type by their ids, with what their fields point at; one query."""
+        try:
+            model = registry.entity(self.entity_type).model
+        except registry.UnknownEntity:
+            return {}
+        mapped_names = [name for one in self.mapped.values() for name in one.fields]
+        names = dict.fromkeys([*model.sync_related, *mapped_names])
+        related = [name for name in names if model._meta.get_field(name).is_relation]
+        rows = model._default_manager.select_related(*related)
+        return {row.pk: row for row in rows.filter(pk__in=list(keys))}
+
+    @cached_property
+    def name(self) -> str:
+        """The record's name; of a deleted one its last name, or words for an unknown one."""
+        if self.record is not None:
+            return str(self.record)
+        last_names = deleted_record_names([(self.entity_type, self.entity_id)]).values()
+        return next(iter(last_names), f"a {registry.type_name(self.entity_type)} that was deleted")
+
+    @cached_property
+    def ledger(self) -> SyncMetadata | None:
+        """What the last pass found, or None before the first one."""
+        return SyncMetadata.objects.of(self.entity_type, [self.entity_id]).first()
+
+    def item_url(self, item_id: str) -> str:
+        """Return the item's page on Monday; empty where there is no board or item."""
+        has_item = self.link is not None and self.link.board_id and item_id
+        return item_url(self.link, item_id) if has_item and self.link else ""
+
+
+# How far it is, as a state and a sentence.
+
+
+OPEN, APPLYING, HANDED_BACK, PARTLY = "open", "applying", "handed_back", "partly"
+SETTLED, UNDOING = "settled", "undoing"
+
+STATE_LABELS: dict[str, str] = {
+    OPEN: "open",
+    APPLYING: "being applied",
+    HANDED_BACK: "returned",
+    PARTLY: "partly resolved",
+    SETTLED: "resolved",
+    UNDOING: "being undone",
+}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`state` is one of the constants above; `sentence` says it; `delay_reason` is why it takes longer."""
+
+    state: str
+    sentence: str
+    delay_reason: str = ""
+    is_undoable: bool = False
+
+    @property
+    def is_final(self) -> bool:
+        """Whether asking again can't tell anything new."""
+        return self.state not in (APPLYING, UNDOING)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the script of a page asks for."""
+        return {
+            "state": self.state,
+            "sentence": self.sentence,
+            "waits": self.delay_reason,
+            "final": self.is_final,
+            "undo": self.is_undoable,
+        }
+
+
+def state_of(conflict: SyncConflict) -> str:
+    """Return the state alone; no query."""
+    if not conflict.is_open:
+        return UNDOING if conflict.is_being_undone else SETTLED
+    if conflict.is_being_applied:
+        return APPLYING
+    if conflict.stored_resolution.handed_back or conflict.resolution_problem:
+        return HANDED_BACK
+    return PARTLY if set(conflict.merge_selections) - set(conflict.conflict_fields) else OPEN
+
+
+def conflict_progress(
+    conflict: SyncConflict, context: ConflictContext | None = None, *, with_delay: bool = True
+) -> Progress:
+    """Return the state with its sentence; without `with_delay` there is no query."""
+    state = state_of(conflict)
+    if state == SETTLED:
+        return Progress(state, _resolved_sentence(conflict), is_undoable=True)
+    if state == UNDOING:
+        keys = conflict.labels(conflict.stored_resolution.fields)
+        return Progress(
+            state,
+            f"Being undone: {keys}. The next sync checks that neither side has changed since.",
+            _delay_reason(conflict, context) if with_delay else "",
+        )
+    if state == APPLYING:
+        delay_reason = _delay_reason(conflict, context) if with_delay else ""
+        return Progress(state, f"Being applied: {_resolution_sentence(conflict)}", delay_reason)
+    if state == HANDED_BACK:
+        sentences = [_applied_sentence(conflict), "Not applied:", conflict.resolution_problem.replace("\n", " ")]
+        return Progress(state, " ".join(filter(None, sentences)))
+    if conflict.is_about_record:
+        return Progress(state, f"Still open: {conflict.what}")
+    still_open = f"Still open: {conflict.labels(conflict.conflict_fields)}."
+    return Progress(state, f"{_applied_sentence(conflict)} {still_open}" if state == PARTLY else still_open)
+
+
+def _delay_reason(conflict: SyncConflict, context: ConflictContext | None) -> str:
+    """What keeps a look from carrying out what was chosen: the account, the board, or a field that can't be read."""
+    if reason := availability.of(conflict.entity_type).toward(QueueDirection.TO_MONDAY).blocked_reason:
+        return reason
+    ledger = (context or ConflictContext.of(conflict)).ledger
+    blocked = ledger.blocked_fields if ledger else {}
+    return " ".join(blocked[key]["reason"] for key in conflict.stored_resolution.fields if key in blocked)
+
+
+def _resolved_sentence(conflict: SyncConflict) -> str:
+    note = str(conflict.notes.get(CLOSING_NOTE, ""))
+    by_itself = [key for key, entry in conflict.merge_selections.items() if entry["choose"] == AUTO]
+    ended = f"{conflict.labels(by_itself)}: closed by itself." if by_itself else ""
+    if not conflict.merge_selections:
+        ended = "It closed by itself."
+    elif not by_itself:
+        note = ""  # it would repeat that everything was resolved
+    reasons = {key: entry["undo"] for key, entry in conflict.merge_selections.items() if entry.get("undo")}
+    not_undone = [f"Undo of {conflict.label(key)}: {reason}" for key, reason in reasons.items()]
+    return " ".join(filter(None, [_applied_sentence(conflict), ended, note, *not_undone]))
+
+
+def _applied_sentence(conflict: SyncConflict) -> str:
+    """What was written where, for the fields that people resolved."""
+    if conflict.is_about_record:
+        entry = conflict.merge_selections.get(RECORD_KEY, {})
+        label = f"“{entry['label']}” was chosen." if entry.get("label") else ""
+        return f"{label} {conflict.resolved_data.get(RECORD_KEY) or ''}".strip()
+    phrases = []
+    for key, entry in resolved_by_people(conflict).items():
+        if conflict.is_open and key in conflict.conflict_fields:
+            continue  # it was resolved, and that was undone
+        result = conflict.resolved_data.get(key)
+        sides = {side: entry[side] for side in ("npd", "base", "monday")}
+        effect = effect_of(entry["choose"], **sides, value=result, kind=conflict.kind)
+        phrases.append(f"{conflict.label(key)} is {quote_value(result)}, {effect.written}")
+    return f"Resolved: {'; '.join(phrases)}." if phrases else ""
+
+
+def _resolution_sentence(conflict: SyncConflict) -> str:
+    if conflict.is_about_record:
+        selection = conflict.stored_resolution.fields[RECORD_KEY]
+        option = chosen_option(conflict, selection)
+        return f"“{option.label}”. {option.effect}" if option else f"{selection.choose}."
+    phrases = [
+        f"{conflict.label(key)} becomes {quote_value(selection_effect(conflict, key, selection).value)}"
+        for key, selection in conflict.stored_resolution.fields.items()
+    ]
+    return f"{'; '.join(phrases)}."
+
+
+# One field as it is displayed: its sides with what differs in them, what is chosen, and what that leads to.
+
+
+VALUE_LABELS = {
+    "npd": "NPD’s value",
+    "base": "the last synced value",
+    "monday": "Monday’s value",
+    "custom": "a typed value",
+    "auto": "closed by itself",
+}
+
+LOST_UPDATE_LABELS = {**VALUE_LABELS, "npd": "the value on both sides", "monday": "the overwritten value"}
+
+REJECTED = "rejected"
+"""Stands in place of a conflict's kind for a field whose value Monday rejected."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a field: what it holds, and `off`, why it can't be chosen, where it can't.
+
+    `hint` says what choosing it means and `leads` what it leads to, where the page's script can't tell; `before` is the
+    value that the person saw, where that is another now.
+    """
+
+    name: str
+    heading: str
+    value: str | None
+    parts: Sequence[DiffPart] = ()
+    hint: str = ""
+    leads: str = ""
+    off: str = ""
+    is_empty: bool = False
+    editor: Edit | None = None
+    changed: bool = False
+    before: str | None = None
+
+    @property
+    def shortcut(self) -> str:
+        """The key that chooses it."""
+        return {NPD: "1", BASE: "2", MONDAY: "3"}[self.name]
+
+    @property
+    def mark(self) -> str:
+        """The element around what differs: of the base what a side lacks, of a side what is new in it."""
+        return "del" if self.name == BASE else "ins"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a person chose, or a pass handed back: `problem` is what is wrong with it, `seen` the values it was for."""
+
+    pick: str = ""
+    value: str = ""
+    problem: str = ""
+    seen: Sides | None = None
+    is_new: bool = False
+
+    @classmethod
+    def of(cls, selection: FieldSelection, **more: Any) -> Choice:
+        """Return the choice of what a form or a pass names; a side brings no value of its own."""
+        return cls(selection.choose, selection.value or "" if selection.choose == CUSTOM else "", **more)
+
+
+@dataclass(frozen=True)
+class CaseField:
+    """A field with both sides' values and their base, as people read them.
+
+    `removed_side` is the side, npd or monday, that has nothing any more since the record or its item was
+    deleted; `monday_problem` is why the value that Monday has instead of a rejected one can't be used.
+    """
+
+    key: str
+    label: str
+    npd: str | None
+    monday: str | None
+    base: str | None = None
+    kind: str = ConflictKind.FIELDS
+    converter: str = ""
+    has_base: bool = True
+    note: str = ""
+    choice: Choice = Choice()
+    removed_side: str = ""
+    monday_problem: str = ""
+    npd_by: Edit | None = None
+    monday_by: Edit | None = None
+
+    @property
+    def long(self) -> bool:
+        """Whether it takes an input of several lines."""
+        has_lines = any("\n" in (text or "") for text in (self.npd, self.base, self.monday))
+        return has_lines or self.converter in connectors.get().multiline_converters
+
+    @property
+    def sides(self) -> list[Side]:
+        """The sides to choose among, in the order of the page: with the base where the two sides have one."""
+        npd = self._side(NPD, self.npd, self.monday, self.npd_by)
+        monday = self._side(MONDAY, self.monday, self.npd, self.monday_by)
+        if self.kind == REJECTED:
+            stays = "Kept different: it isn’t sent until it or its column changes"
+            npd = replace(npd, hint="keep different, don’t sync this value", leads=stays)
+            monday = replace(monday, hint="use it", leads="NPD changes, Monday stays", off=self.monday_problem)
+        if self.kind in (ConflictKind.OVERWRITTEN, REJECTED):
+            return [npd, monday]
+        parts = () if self.removed_side else base_diff_parts(self.base, self.npd, self.monday)
+        return [npd, Side(BASE, "Last synced", self.base, parts, is_empty=not self.has_base), monday]
+
+    def _side(self, name: str, value: str | None, other: str | None, editor: Edit | None) -> Side:
+        names = ("Now", "Overwritten") if self.kind == ConflictKind.OVERWRITTEN else ("NPD", "Monday")
+        base = self.base if self.has_base and self.kind == ConflictKind.FIELDS else None
+        parts = diff_parts(value, base) if not self.removed_side else []
+        if parts and not any(part.marked for part in parts):
+            parts = diff_parts(value, other)  # against the base nothing is marked where the two are nothing alike
+        seen, is_empty = self.choice.seen, self.removed_side == name
+        before = seen.get(name) if seen else None
+        changed, label = seen is not None and not same_text(value, before), names[name == MONDAY]
+        return Side(name, label, value, parts, is_empty=is_empty, editor=editor, changed=changed, before=before)
+
+    @property
+    def excerpts(self) -> dict[str, list[DiffPart]]:
+        """Both sides on one line around their first difference, by side."""
+        npd, monday = excerpts(self.npd, self.monday)
+        return {NPD: npd, MONDAY: monday}
+
+    @cached_property
+    def both(self) -> str:
+        """Of a long text both sides in one, where that says more than either; else empty."""
+        if not self.long or self.kind == REJECTED or self.removed_side:
+            return ""
+        found = both_texts(self.npd, self.monday)
+        return "" if any(same_text(found, side) for side in (self.npd, self.monday)) else found
+
+    @property
+    def seen(self) -> str:
+        """The values on the screen, as they travel with the form."""
+        return json.dumps([self.npd, self.monday])
+
+    @property
+    def effect(self) -> Effect | None:
+        """What the present choice leads to; None while nothing is chosen, and of a rejected value."""
+        if self.choice.pick not in CHOICES or self.kind == REJECTED:
+            return None
+        sides = {"npd": self.npd, "base": self.base, "monday": self.monday}
+        return effect_of(self.choice.pick, **sides, value=self.choice.value, kind=self.kind)
+
+    @property
+    def input_value(self) -> str:
+        """The text in the input: what the choice leads to; of a rejected value at first NPD's, to be corrected."""
+        if self.kind == REJECTED:
+            return {CUSTOM: self.choice.value, MONDAY: self.monday or ""}.get(self.choice.pick, self.npd or "")
+        return (self.effect.value or "") if self.effect else ""
+
+    @property
+    def selected_label(self) -> str:
+        """The choice in words."""
+        labels = LOST_UPDATE_LABELS if self.kind == ConflictKind.OVERWRITTEN else VALUE_LABELS
+        return labels.get(self.choice.pick, "")
+
+
+def value_field(entity_type: str, key: str, **values: Any) -> CaseField:
+    """Return a field with these values, named as its application proposes; no query."""
+    specs = (spec for entity in registry.entities() if entity.entity_type == entity_type for spec in entity.mappings)
+    converter = next((spec.converter for spec in specs if spec.key == key), "")
+    return CaseField(key, default_label(entity_type, key), converter=converter, **values)
+
+
+# A conflict about the record itself as it is displayed: its options, and possible duplicates side by side.
+
+
+@dataclass(frozen=True)
+class CaseOption:
+    """One of the options, with the `name` that the form sends."""
+
+    name: str
+    label: str
+    effect: str
+    deletes: bool
+    is_chosen: bool
+
+
+@dataclass(frozen=True)
+class CandidateColumn:
+    """One record or item among those that could be the same."""
+
+    title: str
+    where: str
+    url: str = ""
+    note: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ComparedField:
+    """A field in which a candidate has a value: each column's text, and whether it differs from the first one's."""
+
+    label: str
+    cells: Sequence[tuple[str, bool]]
+
+
+@dataclass(frozen=True)
+class AboutRecord:
+    """What happened to a record or its item, and the options; `seen` is what travels with the form, a name and JSON."""
+
+    what: str
+    options: Sequence[CaseOption]
+    columns: Sequence[CandidateColumn]
+    lines: Sequence[ComparedField]
+    seen: Sequence[tuple[str, str]]
+
+
+def case_options(conflict: SyncConflict, chosen: Mapping[str, FieldSelection] | None = None) -> list[CaseOption]:
+    """The options that are offered; what was posted, chosen, or handed back stays chosen."""
+    resolution = conflict.stored_resolution
+    selections = chosen if chosen is not None else {**resolution.handed_back, **resolution.fields}
+    selection = selections.get(RECORD_KEY, FieldSelection(""))
+    wanted = selection.choose, selection.value or ""
+    return [
+        CaseOption(
+            f"{one.choose} {one.value}".strip(), one.label, one.effect, one.deletes, (one.choose, one.value) == wanted
+        )
+        for one in offered_options(conflict)
+    ]
+
+
+def _about_record(
+    conflict: SyncConflict, context: ConflictContext, chosen: Mapping[str, FieldSelection] | None
+) -> AboutRecord:
+    columns, lines = _candidate_columns(conflict, context), []
+    for key, known in context.mapped.items():
+        texts = [column.values.get(key, "") for column in columns]
+        if any(texts):
+            lines.append(ComparedField(known.label, [(text, text != texts[0]) for text in texts]))
+    values = {key: list(conflict.sides(key).values()) for key in conflict.conflict_fields}
+    seen = [(key, json.dumps(pair)) for key, pair in (values | {RECORD_KEY: [conflict.what, None]}).items()]
+    return AboutRecord(conflict.what, case_options(conflict, chosen), columns, lines, seen)
+
+
+def _candidate_columns(conflict: SyncConflict, context: ConflictContext) -> list[CandidateColumn]:
+    """The record (or the item) in question, and beside it every possible duplicate; those in NPD by one query."""
+    candidates = conflict.about.get("candidates") or []
+    if conflict.kind != ConflictKind.IDENTITY or not candidates:
+        return []
+    keys = {key for candidate in candidates if (key := _record_id(candidate))}
+    records = context.records(keys) if keys else {}
+    in_npd = [*records.values(), *([context.record] if context.record else [])]
+    display = FieldDisplay(context.link, context.mappings, in_npd) if context.link else None
+
+    def of_record(record: SyncedModel, where: str, note: str = "") -> CandidateColumn:
+        values = (
+            {mapping.key: display.sides(record, mapping, None)[0] for mapping in context.mappings} if display else {}
+        )
+        return CandidateColumn(str(record), where, record_url(conflict.entity_type, record.pk), note, values)
+
+    def of_candidate(one: Mapping[str, Any]) -> CandidateColumn:
+        key, values = _record_id(one), one.get("values") or {}
+        note = f"Has the item {one['linked_to']} already." if one.get("linked_to") else ""
+        if key in records:
+            return of_record(records[key], "In NPD", note)
+        label = str(one.get("label") or one.get("id"))
+        if key:
+            return CandidateColumn(label, "In NPD", note=note, values=values)
+        note = "Belongs to another record already." if note else ""
+        return CandidateColumn(label, "On Monday", context.item_url(str(one.get("id") or "")), note, values)
+
+    found = [of_candidate(candidate) for candidate in candidates]
+    if conflict.about.get("item") or conflict.entity_id in keys:
+        item = conflict.about.get("item") or {"id": conflict.monday_item_id}
+        title, url = item.get("label") or f"Item {item['id']}", context.item_url(str(item["id"]))
+        return [CandidateColumn(title, "The item on Monday", url, values=item.get("values") or {}), *found]
+    if context.record is None:
+        return found
+    return [of_record(context.record, f"This {type_name(conflict.entity_type)} in NPD"), *found]
+
+
+def _record_id(candidate: Mapping[str, Any]) -> UUID | None:
+    try:
+        return UUID(str(candidate.get("id", "")))
+    except ValueError:
+        return None  # an item of the board
+
+
+# The case itself, and who makes it of what.
+
+
+@dataclass(frozen=True)
+class SubmittedForm:
+    """What a person sent: the values seen, and a choice by field."""
+
+    seen: Mapping[str, Sides] = field(default_factory=dict)
+    chosen: Mapping[str, FieldSelection] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A conflict, or a rejected value: `kind` says which, `is_waiting` whether one can decide now.
+
+    `fields` are those in conflict. `resolved` are those that left it, `closed` the labels of those that did since the
+    person saw them; `equal` and `blocked` are about the record's other fields. `reason` and `kept_by` are Monday's for
+    a rejected value, and who kept it different.
+    """
+
+    kind: str
+    entity_type: str
+    name: str
+    fields: Sequence[CaseField]
+    progress: Progress
+    is_waiting: bool
+    item_url: str = ""
+    conflict: SyncConflict | None = None
+    removed_side: str = ""
+    about: AboutRecord | None = None
+    resolved: Sequence[CaseField] = ()
+    closed: Sequence[str] = ()
+    equal: Sequence[tuple[str, str]] = ()
+    blocked: Sequence[str] = ()
+    reason: str = ""
+    kept_by: str = ""
+
+    @property
+    def is_rejected(self) -> bool:
+        """Whether it is about a value that Monday rejected, and no conflict."""
+        return self.kind == REJECTED
+
+    @property
+    def is_overwritten(self) -> bool:
+        """Whether an edit was overwritten: both sides have one value now."""
+        return self.kind == ConflictKind.OVERWRITTEN
+
+    @property
+    def has_two_sides(self) -> bool:
+        """Whether there is no base to choose."""
+        return self.is_rejected or self.is_overwritten
+
+    @property
+    def rows(self) -> Sequence[CaseField]:
+        """The fields to choose in, or in which something is chosen; none where the record as a whole is asked about."""
+        if self.conflict is not None:
+            return () if self.conflict.is_about_record or not self.conflict.is_open else self.fields
+        return self.fields if self.is_waiting else ()
+
+    @property
+    def has_both(self) -> bool:
+        """Whether of any field both sides can be used."""
+        return any(row.both for row in self.rows)
+
+
+def listed_case(conflict: SyncConflict, name: str, *, removed_side: str = "") -> Case:
+    """Return what a row of a list shows: the stored values, named as the application proposes; no query.
+
+    `removed_side` is the one on which nothing is found any more.
+    """
+    fields = []
+    for key in conflict.conflict_fields:
+        values = {**conflict.sides(key), "base": conflict.base_data.get(key), "kind": conflict.kind}
+        fields.append(value_field(conflict.entity_type, key, **values))
+    is_removed = conflict.kind == ConflictKind.DELETE and conflict.is_open
+    progress = conflict_progress(conflict, with_delay=False)
+    return _case(conflict, name, fields, progress, removed_side=removed_side if is_removed else "")
+
+
+def described_case(conflict: SyncConflict, context: ConflictContext) -> Case:
+    """Return the fields in conflict with both sides, the base, and who gave each side its value."""
+    fields = [_field(conflict, context, key, set()) for key in conflict.conflict_fields]
+    progress = conflict_progress(conflict, with_delay=False)
+    item_url = context.item_url(conflict.monday_item_id)
+    return _case(conflict, context.name, _with_editors(fields, conflict, context), progress, item_url=item_url)
+
+
+def screen_case(
+    conflict: SyncConflict,
+    context: ConflictContext,
+    form: SubmittedForm | None = None,
+    problems: Mapping[str, str] | None = None,
+    asked: Mapping[str, FieldSelection] | None = None,
+) -> Case:
+    """Return all that the screen shows; what was posted, `asked` for, or handed back by a pass, stays chosen."""
+    resolution = conflict.stored_resolution
+    chosen = form.chosen if form else {**resolution.handed_back, **resolution.fields}
+    returned = {key: {NPD: one.npd, MONDAY: one.monday} for key, one in resolution.handed_back.items()}
+    seen = form.seen if form else returned
+    by_field = conflict.is_open and not conflict.is_about_record
+    with_base = fields_with_base(conflict, context) if by_field else set()
+    fields = []
+    for key in conflict.conflict_fields:
+        problem = (problems or {}).get(key, "" if form else resolution.reasons.get(key, ""))
+        is_new = form is not None and key not in seen
+        selection = chosen.get(key, FieldSelection(""))
+        choice = Choice.of(selection, problem=problem, seen=seen.get(key), is_new=is_new)
+        fields.append(_field(conflict, context, key, with_base, choice))
+    still = (*conflict.conflict_fields, RECORD_KEY)
+    case = _case(
+        conflict,
+        context.name,
+        fields,
+        conflict_progress(conflict, context),
+        item_url=context.item_url(conflict.monday_item_id),
+        resolved=_resolved_fields(conflict, context),
+        closed=[conflict.label(key) for key in form.seen if key not in still] if form else (),
+    )
+    if conflict.is_about_record:
+        removed_side = NPD if context.record is None else MONDAY
+        edited = [replace(one, removed_side=removed_side, has_base=one.base is not None) for one in fields]
+        options = form.chosen if form else asked
+        return replace(case, fields=edited, about=_about_record(conflict, context, options))
+    if not by_field:
+        return case
+    fields = _with_editors(fields, conflict, context) if case.is_waiting else fields
+    equal, blocked = _equal_fields(conflict, context), _blocked_sentences(conflict, context)
+    return replace(case, fields=fields, equal=equal, blocked=blocked)
+
+
+def _case(conflict: SyncConflict, name: str, fields: Sequence[CaseField], progress: Progress, **more: Any) -> Case:
+    is_waiting = conflict.is_open and not conflict.is_being_applied
+    return Case(
+        conflict.kind, conflict.entity_type, name, fields, progress, is_waiting=is_waiting, conflict=conflict, **more
+    )
+
+
+def _field(
+    conflict: SyncConflict, context: ConflictContext, key: str, with_base: set[str], choice: Choice = Choice()
+) -> CaseField:
+    known = context.mapped.get(key)
+    return CaseField(
+        key,
+        known.label if known else conflict.label(key),
+        npd=conflict.npd_data.get(key),
+        monday=conflict.monday_data.get(key),
+        base=conflict.base_data.get(key),
+        kind=conflict.kind,
+        converter=known.converter if known else "",
+        has_base=key in with_base,
+        note=conflict.notes.get(key, ""),
+        choice=choice,
+    )
+
+
+def _with_editors(fields: Sequence[CaseField], conflict: SyncConflict, context: ConflictContext) -> list[CaseField]:
+    keys, in_npd = conflict.conflict_fields, {}
+    if registry.is_registered(conflict.entity_type):
+        names = {key: context.mapped[key].fields if key in context.mapped else () for key in keys}
+        in_npd = npd_editors(registry.entity(conflict.entity_type).model, conflict.entity_id, names)
+    columns = {mapping.column_id: mapping.key for mapping in context.mappings if mapping.key in keys}
+    on_monday = monday_editors(conflict.monday_item_id, columns)
+    return [replace(one, npd_by=in_npd.get(one.key), monday_by=on_monday.get(one.key)) for one in fields]
+
+
+def fields_with_base(conflict: SyncConflict, context: ConflictContext) -> set[str]:
+    """Return the fields in conflict that have a base, also an empty one.
+
+    Of an overwritten edit none: both sides have the same value now.
+    """
+    if conflict.kind == ConflictKind.OVERWRITTEN:
+        return set()
+    known = {key for key in conflict.conflict_fields if conflict.base_data.get(key) is not None}
+    if context.ledger is None:
+        return known
+    # What has no mapping any more keeps its base.
+    stored = set(context.ledger.base) - {mapping.key for mapping in context.mappings}
+    stored |= {mapping.key for mapping in context.mappings if base_of(context.ledger, mapping, conflict.monday_item_id)}
+    return known | (stored & set(conflict.conflict_fields))
+
+
+def _resolved_fields(conflict: SyncConflict, context: ConflictContext) -> list[CaseField]:
+    """The fields that left the conflict, with their resolution and its result."""
+    found = []
+    for key, entry in () if conflict.is_about_record else conflict.merge_selections.items():
+        if conflict.is_open and key in conflict.conflict_fields:
+            continue  # it was resolved, and that was undone
+        shown = _field(conflict, context, key, set(), Choice(entry["choose"], conflict.resolved_data.get(key) or ""))
+        values = {side: entry[side] for side in (NPD, BASE, MONDAY)}
+        has_base, note = entry["base"] is not None, str(entry.get("undo") or "")
+        found.append(replace(shown, **values, has_base=has_base, note=note))
+    return found
+
+
+def _blocked_sentences(conflict: SyncConflict, context: ConflictContext) -> list[str]:
+    """Sentences about the other fields that are blocked, as the last pass found them."""
+    problems = _problem_fields(context)
+    others = [known for key, known in context.mapped.items() if key not in conflict.conflict_fields]
+    reasons = {known.label: problems.get(known.key, {}).get("reason") for known in others}
+    return [f"{label} is blocked: {reason}" for label, reason in reasons.items() if reason]
+
+
+def _equal_fields(conflict: SyncConflict, context: ConflictContext) -> list[tuple[str, str]]:
+    """The labels of the other fields that are the same on both sides, each with its value."""
+    known = {*conflict.conflict_fields, *_problem_fields(context)}
+    others = [mapping for mapping in context.mappings if mapping.key not in known]
+    if context.record is None or context.link is None or context.ledger is None or not others:
+        return []
+    display, equal = FieldDisplay(context.link, others, [context.record]), []
+    for one in others:
+        if (base := base_of(context.ledger, one, context.record.monday_id or "")) is not None:
+            local, agreed, _ = display.sides(context.record, one, base)
+            # One that was edited since the last pass is not known to be equal.
+            if local == agreed:
+                equal.append((one.label, local))
+    return equal
+
+
+def _problem_fields(context: ConflictContext) -> dict[str, Any]:
+    return {**context.ledger.altered, **context.ledger.blocked_fields} if context.ledger else {}
