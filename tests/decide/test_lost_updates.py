@@ -80,6 +80,22 @@ FIRST_WRITE = wrote("Ours")
         pytest.param(
             [told("Theirs", seconds=-60.5, column_id="other")], [FIRST_WRITE], [], id="a column that isn't mapped"
         ),
+        pytest.param(
+            [
+                told("Ours", seconds=-59, is_new=False, **OURS),
+                told("Theirs", "Ours", seconds=-30, **OURS),
+                told("Ours", "Theirs", seconds=-20, **OURS),
+            ],
+            [FIRST_WRITE],
+            [],
+            id="a person with the token's account set our value again: our one write has its own event already",
+        ),
+        pytest.param(
+            [told("New", "Ours", seconds=-30), told("Ours", "New", seconds=-20)],
+            [wrote("Ours", seconds=-9_000)],
+            [],
+            id="somebody set again what we wrote long ago",
+        ),
         pytest.param([ReceivedEvent(1, None, NOW)], [FIRST_WRITE], [], id="a delivery that can't be read"),
     ],
 )
