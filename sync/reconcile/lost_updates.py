@@ -7,7 +7,7 @@ It decides these rows of docs/reference/merge.md (“After a write”, “Confli
   followed by another such event before it: we overwrote someone's edit → a conflict of the kind "overwritten" with
   both values (on a one-way field, or where NPD wins: into the history).
 - An answer that equals an event that isn't ours is someone's edit, not a change by Monday.
-- "Overwritten" keeps its values until a person settles it, or its record is disabled, unlinked or unmapped.
+- "Overwritten" keeps its values until a person resolves it, or its record is disabled, unlinked or unmapped.
 """
 
 from __future__ import annotations

@@ -185,7 +185,7 @@ def defer_item_if_paused(batch: Batch, item: WorkUnit, direction: QueueDirection
 # Fields that something on the board rewrites again and again are slowed down.
 #
 # It decides this row of docs/reference/merge.md (“After a write”): the same field rewritten by someone n times within
-# an hour after our writes (also on one-way fields): a loop, damped and shown.
+# an hour after our writes (also on one-way fields): an update loop, throttled and shown.
 
 
 # Each block is twice as long as the one before, but once a day it is tried: the automation may be gone.

@@ -16,7 +16,7 @@ from sync.reconcile.unconfirmed_writes import create_bases, lacks_base, landed_w
 from tests.decide import builders
 from tests.decide.builders import TOKEN_USER, TOM, base, contact, created, facts, history, item, told, values_of, wrote
 
-# --- writes that land late ------------------------------------------------------------------------------------------
+# --- late writes ------------------------------------------------------------------------------------------
 
 
 def void(sent: str, **differs: Any) -> Intent:
