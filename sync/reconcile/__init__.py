@@ -21,7 +21,7 @@ from sync.reconcile.duplicates import split_duplicates
 from sync.reconcile.field_plan import plan
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import apply_identity_choices, find_possible_duplicates, identify
-from sync.reconcile.lost_updates import detect_lost_updates, report_lost_updates
+from sync.reconcile.lost_updates import note_lost_reports, note_lost_updates
 from sync.reconcile.mutations import create_missing_tags, end_failed_call, send
 from sync.reconcile.new_items import settle_unmatched_items
 from sync.reconcile.removed_items import find_replacements
@@ -38,7 +38,7 @@ from sync.reconcile.sides import (
     reread_stale,
     skip_unchanged,
 )
-from sync.reconcile.unconfirmed_writes import find_create_bases, find_late_writes
+from sync.reconcile.unconfirmed_writes import note_create_bases, note_late_writes
 
 log = structlog.get_logger(__name__)
 
@@ -83,7 +83,7 @@ def load_batch(batch: Batch, claims: Sequence[Claim]) -> bool:
     apply_identity_choices(batch)
     deleted_records.prepare_deleted(batch)
     exclude_records(batch)
-    detect_lost_updates(batch)
+    note_lost_updates(batch)
     skip_unchanged(batch.board, batch.record_syncs)
     return bool(batch.open_records or batch.unmatched_claims or batch.open_deleted)
 
@@ -106,8 +106,8 @@ def read_and_plan(batch: Batch) -> bool:
         _end_unread(batch, error)
         return False
     breaker.reset_board(batch.link)
-    find_late_writes(batch)
-    find_create_bases(batch)
+    note_late_writes(batch)
+    note_create_bases(batch)
     load_related(batch, found)
     deleted_records.plan_and_send_deleted(batch, found)
     settle_unmatched_items(batch, found)
@@ -117,7 +117,7 @@ def read_and_plan(batch: Batch) -> bool:
             plan(batch, record_sync, record_sync.item)
             keep_only_pulls(batch, record_sync)
     defer_paused(batch)
-    report_lost_updates(batch)
+    note_lost_reports(batch)
     throttle_write_loops(batch)
     request_approvals(batch)
     return True

@@ -5,7 +5,6 @@ them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -15,10 +14,8 @@ from uuid import UUID
 import pghistory
 from django.db import models
 
-from sync import connectors
 from sync.choices import BlockedCode, Cause, DeletedRecordPolicy, Priority, QueueDirection, TombstoneState
 from sync.clock import sync_now
-from sync.connectors.base.board import EventKind, InvalidEvent
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import Converter, UnknownValue
 from sync.kernel.conflict_store import (
@@ -36,7 +33,7 @@ from sync.kernel.counters import PASSES, RECORDS_PROCESSED, Increment, Latency, 
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.kernel.secret_texts import without_secrets
-from sync.merge import Canonical, FieldDecision, FieldSelection
+from sync.merge import FieldDecision, FieldSelection
 from sync.models import (
     ApprovalRequest,
     BoardLink,
@@ -47,93 +44,22 @@ from sync.models import (
     SyncMetadata,
     SyncQueue,
     Tombstone,
-    WebhookEvent,
-    WriteLoop,
 )
 from sync.models import Decision as DecisionRow
 from sync.outbox import finish
 from sync.outbox.claim import Claim
 from sync.outbox.lease import Lease
 from sync.outbox.queue_rows import enqueue_many
-from sync.reconcile.facts import RecordFacts
+from sync.reconcile.facts import HistoryLine, ReceivedEvent, RecordFacts, RecordHistory
 from sync.reconcile.field_values import BoardContext, RelatedRecords, related_name
 
 if TYPE_CHECKING:
     from sync.reconcile.duplicates import DuplicateItem
-    from sync.reconcile.lost_updates import LostUpdateReport
+    from sync.reconcile.lost_updates import LostUpdate, LostUpdateReport
+    from sync.reconcile.restraints import LoopPlan
 
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class ChangeEvent:
-    """One change of one field on Monday, as it was told, by a webhook or by the activity log.
-
-    `previous` counts only where `has_previous`. `at` is Monday's time of the change; `is_new` says that no pass has
-    checked it yet; `user_id` is empty where nobody is named.
-    """
-
-    key: str
-    value: Canonical
-    previous: Canonical
-    has_previous: bool
-    user_id: str
-    at: datetime
-    is_new: bool
-
-
-@dataclass(frozen=True)
-class LostUpdate:
-    """A value that somebody wrote on Monday and that our write went over, unread.
-
-    `writes` are the intents that went over it; `is_unconfirmed` says that their outcome is not known yet.
-    """
-
-    key: str
-    value: Canonical
-    user_id: str
-    at: datetime
-    writes: tuple[str, ...]
-    is_unconfirmed: bool = False
-
-
-def change_events(board: BoardContext, record: SyncedModel, events: Iterable[WebhookEvent]) -> list[ChangeEvent]:
-    """Return the changes of mapped fields among these events, oldest first; what can't be read tells nothing."""
-    by_column = {mapping.column_id: mapping for mapping in board.mappings if mapping.column_id}
-    changes = []
-    for stored in events:
-        with suppress(InvalidEvent, UnknownValue):
-            event = connectors.get().parse_event(stored.body)
-            mapping = by_column.get(event.column_id or "")
-            if mapping is None or event.kind not in (EventKind.COLUMN, EventKind.RENAMED):
-                continue
-            convert = board.converter(mapping, record)
-            column_type = event.column_type or convert.column_type
-            value, previous, has_previous = convert.from_event(event.value, column_type), None, event.has_previous
-            try:
-                previous = convert.from_event(event.previous_value, column_type) if has_previous else None
-            except UnknownValue:
-                has_previous = False
-            at, user = event.changed_at or event.happened_at or stored.received_at, event.user_id or ""
-            is_new = stored.processed_at is None
-            changes.append(ChangeEvent(mapping.key, value, previous, has_previous, user, at, is_new))
-    return sorted(changes, key=lambda change: change.at)
-
-
-@dataclass(frozen=True)
-class HistoryLine:
-    """A line of a record's history: what happened to a field (`key`), or to the record, as a sentence.
-
-    `actor` is who did it, empty where that is whoever asked for the pass; `item_id` the item that it was about.
-    """
-
-    kind: str
-    sentence: str
-    key: str = ""
-    item_id: str = ""
-    actor: str = ""
-    values: Mapping[str, Any] = field(default_factory=dict)
 
 
 def new_ledger(entity_type: str, entity_id: UUID) -> SyncMetadata:
@@ -376,7 +302,7 @@ class RecordSync(WorkUnit):
     ledger: SyncMetadata
     intents: list[Intent] = field(default_factory=list)
     conflicts: list[OpenConflict] = field(default_factory=list)
-    events: list[WebhookEvent] = field(default_factory=list)
+    events: list[ReceivedEvent] = field(default_factory=list)
     processed: bool = False
     has_failed_job: bool = False
     owned_items: set[str] = field(default_factory=set)
@@ -407,9 +333,10 @@ class RecordSync(WorkUnit):
     late_writes: dict[str, dict[str, Any]] = field(default_factory=dict)
     create_bases: dict[str, dict[str, Any]] = field(default_factory=dict)
     answers: dict[str, Item] = field(default_factory=dict)
-    lost_updates: list[LostUpdate] = field(default_factory=list)
-    lost_reports: list[LostUpdateReport] = field(default_factory=list)
-    write_loops: dict[str, WriteLoop] = field(default_factory=dict)
+    history: RecordHistory = field(default_factory=RecordHistory)
+    lost_updates: tuple[LostUpdate, ...] = ()
+    lost_reports: tuple[LostUpdateReport, ...] = ()
+    write_loops: dict[str, LoopPlan] = field(default_factory=dict)
     lost_current: dict[str, str | None] = field(default_factory=dict)
     paused_directions: set[str] = field(default_factory=set)
 
@@ -456,6 +383,7 @@ class RecordSync(WorkUnit):
             self.has_failed_job,
             frozenset(self.owned_items),
             self.item,
+            self.history,
         )
 
     @property
@@ -540,7 +468,7 @@ class RecordSync(WorkUnit):
     def log_decision(self, kind: str, sentence: str, key: str = "", *, actor: str = "", **values: Any) -> None:
         """Add a line to the record's history; without an actor it is whoever asked for the pass."""
         item_id = (self.item.id if self.item else self.record.monday_id) or ""
-        self.log.append(HistoryLine(kind, sentence, key, item_id, actor or self.by, values))
+        self.log.append(HistoryLine(kind, sentence, key, actor or self.by, values, item_id))
 
 
 @dataclass
@@ -661,6 +589,11 @@ class Batch:
                 return work()
 
         return retry_on_lock_timeout(attempt)
+
+    def add_history(self, histories: Mapping[UUID, RecordHistory]) -> None:
+        """Let the records know what was read of what happened to them before."""
+        for record_sync in self.record_syncs if histories else ():
+            record_sync.history = histories.get(record_sync.id, record_sync.history)
 
     @property
     def open_records(self) -> list[RecordSync]:

@@ -5,14 +5,12 @@ decision.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sync import connectors
 from sync.choices import Cause
-from sync.connectors.base.board import InvalidEvent, ItemEvent
+from sync.connectors.base.board import ItemEvent
 from sync.kernel.conflict_store import (
     KIND_DELETE,
     KIND_FIELDS,
@@ -25,7 +23,8 @@ from sync.kernel.conflict_store import (
 from sync.merge import Action
 from sync.models import Decision, WebhookEvent
 from sync.outbox.claim import Claim
-from sync.reconcile.batch import Batch, FieldPlan, HistoryLine, Outcome, RecordSync
+from sync.reconcile.batch import Batch, FieldPlan, Outcome, RecordSync
+from sync.reconcile.facts import HistoryLine
 from sync.reconcile.field_plan import is_kept_different
 from sync.reconcile.field_values import ACTIVE, field_of
 from sync.reconcile.lost_updates import lost_update_reports
@@ -86,12 +85,9 @@ def cause_of_item(claim: Claim, rule: str, read: str) -> dict[str, Any]:
 
 
 def _history_row(line: HistoryLine, batch: Batch, record_sync: RecordSync, authors: Authors) -> Decision:
-    field_plan, events = record_sync.field_plans.get(line.key), []
-    for stored in record_sync.events:
-        with suppress(InvalidEvent):
-            event = connectors.get().parse_event(stored.body)
-            if field_plan is None or event.column_id in (None, field_plan.mapping.column_id):
-                events.append((stored.pk, event))
+    field_plan = record_sync.field_plans.get(line.key)
+    columns = (None, field_plan.mapping.column_id) if field_plan else ()
+    events = [(r.pk, r.event) for r in record_sync.events if r.event and (not columns or r.event.column_id in columns)]
     cause = cause_of_claim(record_sync.claim) | {"events": [pk for pk, _ in events]}
     if field_plan is not None and field_plan.decision.reason:
         cause |= {"rule": field_plan.decision.reason, "action": str(field_plan.decision.action)}

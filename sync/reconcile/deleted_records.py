@@ -38,18 +38,10 @@ from sync.merge import FieldDirection, Unknown
 from sync.models import BoardLink, Decision, FieldMapping, Intent, IntentState, SyncMetadata, Tombstone, WebhookEvent
 from sync.models.state import fold_alike
 from sync.outbox.queue_rows import enqueue_item
-from sync.reconcile.batch import (
-    Batch,
-    DeletedRecord,
-    Outcome,
-    RecordSync,
-    WorkUnit,
-    change_events,
-    end_jobs,
-    new_ledger,
-)
+from sync.reconcile.batch import Batch, DeletedRecord, Outcome, RecordSync, WorkUnit, end_jobs, new_ledger
 from sync.reconcile.board_filter import deleted_exclusion
 from sync.reconcile.conflict_reports import history_rows
+from sync.reconcile.facts import ReceivedEvent, change_events
 from sync.reconcile.field_plan import base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, stored_values
 from sync.reconcile.mutations import Mutation
@@ -84,7 +76,7 @@ def log_lost_edits(board: BoardContext, deleted: DeletedRecord, item: Item) -> l
     ways = (FieldDirection.BOTH, FieldDirection.TO_NPD, FieldDirection.TO_MONDAY)
     edits = {edit.key: edit for edit in edits_since_base(board, deleted, item, ways)}
     events = WebhookEvent.objects.filter(board_id=board.link.board_id, item_id=item.id)
-    changes = change_events(board, deleted.record, events) if edits else []
+    changes = change_events(board, deleted.record, map(ReceivedEvent.of, events)) if edits else []
     labels = []
     for mapping in [mapping for mapping in board.mappings if mapping.key in edits]:
         _, seen_monday = seen_values.get(mapping.key, (None, None))

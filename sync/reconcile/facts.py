@@ -2,15 +2,135 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
+from sync import connectors
 from sync.choices import Cause, QueueDirection
+from sync.connectors.base.board import EventKind, InvalidEvent, ItemEvent
 from sync.connectors.base.board_items import Item
+from sync.connectors.base.conversion import UnknownValue
 from sync.kernel.conflict_store import OpenConflict
-from sync.merge import FieldSelection
-from sync.models import Intent, SyncedModel, SyncMetadata, WebhookEvent
+from sync.merge import Canonical, FieldSelection
+from sync.models import Intent, SyncedModel, SyncMetadata, WebhookEvent, WriteLoop
 from sync.outbox.claim import Claim
+from sync.reconcile.field_values import BoardContext
+
+# What happened before a pass: what Monday told, and what we wrote.
+
+
+EVENT_WINDOW = timedelta(days=1)
+"""So long are events checked together, and a mutation without an answer known as ours when it lands late."""
+
+STALE_READ_WINDOW = timedelta(minutes=2)
+"""Monday answers plain reads from replicas that may lag behind (its schema's `latest` argument says so)."""
+
+LOOP_WINDOW = timedelta(hours=1)
+"""So long does a rewrite after a write of ours count towards a loop."""
+
+
+@dataclass(frozen=True)
+class ReceivedEvent:
+    """A delivery of the inbox, parsed: `event` is None where it can't be read. `is_new`: no pass has checked it yet."""
+
+    pk: int
+    event: ItemEvent | None
+    received_at: datetime
+    is_new: bool = True
+
+    @classmethod
+    def of(cls, row: WebhookEvent) -> ReceivedEvent:
+        """Parse a stored delivery."""
+        event = None
+        with suppress(InvalidEvent):
+            event = connectors.get().parse_event(row.body)
+        return cls(row.pk, event, row.received_at, row.processed_at is None)
+
+
+@dataclass(frozen=True)
+class ChangeEvent:
+    """One change of one field on Monday, as it was told, by a webhook or by the activity log.
+
+    `previous` counts only where `has_previous`. `at` is Monday's time of the change; `is_new` says that no pass has
+    checked it yet; `user_id` is empty where nobody is named.
+    """
+
+    key: str
+    value: Canonical
+    previous: Canonical
+    has_previous: bool
+    user_id: str
+    at: datetime
+    is_new: bool
+
+
+def change_events(board: BoardContext, record: SyncedModel, events: Iterable[ReceivedEvent]) -> list[ChangeEvent]:
+    """Return the changes of mapped fields among these events, oldest first; what can't be read tells nothing."""
+    by_column = {mapping.column_id: mapping for mapping in board.mappings if mapping.column_id}
+    changes = []
+    for received in events:
+        event = received.event
+        mapping = by_column.get(event.column_id or "") if event else None
+        if event is None or mapping is None or event.kind not in (EventKind.COLUMN, EventKind.RENAMED):
+            continue
+        convert = board.converter(mapping, record)
+        column_type = event.column_type or convert.column_type
+        with suppress(UnknownValue):
+            value, previous, has_previous = convert.from_event(event.value, column_type), None, event.has_previous
+            try:
+                previous = convert.from_event(event.previous_value, column_type) if has_previous else None
+            except UnknownValue:
+                has_previous = False
+            at, user = event.changed_at or event.happened_at or received.received_at, event.user_id or ""
+            changes.append(ChangeEvent(mapping.key, value, previous, has_previous, user, at, received.is_new))
+    return sorted(changes, key=lambda change: change.at)
+
+
+@dataclass(frozen=True)
+class RecordHistory:
+    """What happened to a record and its item before the pass; each part is read only for records whose rule wants it.
+
+    `events` are the item's of the last day, and all new ones. Of our intents, oldest first: `writes` are those of the
+    last days that may have taken effect, `applied` those of the last minutes, `void` those of the last day that were
+    found to have come to nothing, `ended_creates` those without an item that were given up or found to have made one,
+    `changes` all that were about an item. `maker` made the item, as far as told, and `is_npd_id_typed` says that
+    somebody wrote its NPD ID later; `token_user` is the user as whom we write. `loops` and our `last_writes` within
+    the hour are by field.
+    """
+
+    events: tuple[ReceivedEvent, ...] = ()
+    writes: tuple[Intent, ...] = ()
+    applied: tuple[Intent, ...] = ()
+    void: tuple[Intent, ...] = ()
+    ended_creates: tuple[Intent, ...] = ()
+    changes: tuple[Intent, ...] = ()
+    maker: str = ""
+    is_npd_id_typed: bool = False
+    token_user: str = ""
+    loops: Mapping[str, WriteLoop] = field(default_factory=dict)
+    last_writes: Mapping[str, Intent] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HistoryLine:
+    """A line of a record's history: what happened to a field (`key`), or to the record, as a sentence.
+
+    `actor` is who did it, empty where that is whoever asked for the pass; `item_id` the item that it was about.
+    """
+
+    kind: str
+    sentence: str
+    key: str = ""
+    actor: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    item_id: str = ""
+
+
+# A record.
 
 
 @dataclass(frozen=True)
@@ -18,7 +138,8 @@ class RecordFacts:
     """A claimed record as NPD has it, what is open about it, and its item as it was read.
 
     `ledger` is its sync state, `intents` are those without an answer, `events` those that no pass has checked;
-    `owned_items` are the items in its open questions that a record has by now. Nobody changes any of them.
+    `owned_items` are the items in its open questions that a record has by now, `history` is what happened before.
+    Nobody changes any of them.
     """
 
     claim: Claim
@@ -26,10 +147,11 @@ class RecordFacts:
     ledger: SyncMetadata
     intents: tuple[Intent, ...] = ()
     conflicts: tuple[OpenConflict, ...] = ()
-    events: tuple[WebhookEvent, ...] = ()
+    events: tuple[ReceivedEvent, ...] = ()
     has_failed_job: bool = False
     owned_items: frozenset[str] = field(default_factory=frozenset)
     item: Item | None = None
+    history: RecordHistory = field(default_factory=RecordHistory)
 
     @property
     def id(self) -> UUID:

@@ -32,7 +32,8 @@ from sync.merge import (
     decide_field,
 )
 from sync.models import FieldMapping, SyncMetadata, WebhookEvent
-from sync.reconcile.batch import Batch, FieldPlan, RecordSync, change_events
+from sync.reconcile.batch import Batch, FieldPlan, RecordSync
+from sync.reconcile.facts import ReceivedEvent, RecordFacts, change_events
 from sync.reconcile.field_values import RelatedNotFound, clean_values, field_of, stored_values
 from sync.reconcile.resolutions import as_conflict, plan_undo, typed_values, with_resolution
 from sync.records.authors import latest_edits
@@ -73,7 +74,11 @@ def _monday_edit_time(batch: Batch, record_sync: RecordSync, field_plan: FieldPl
         board_id=batch.link.board_id,
         received_at__gt=SyncNow() - timedelta(days=settings.JOURNAL_DAYS),
     )
-    changes = [event for event in change_events(batch.board, record_sync.record, rows) if event.key == field.key]
+    changes = [
+        event
+        for event in change_events(batch.board, record_sync.record, map(ReceivedEvent.of, rows))
+        if event.key == field.key
+    ]
     newest = max((event.at for event in changes), default=None)
     if any(event.value == field.remote for event in changes if event.at == newest):
         return newest
@@ -314,7 +319,7 @@ def plan(batch: Batch, record_sync: RecordSync, item: Item | None) -> None:
         )
 
 
-def way_of(record_sync: RecordSync, mapping: FieldMapping) -> FieldDirection:
+def way_of(record_sync: RecordSync | RecordFacts, mapping: FieldMapping) -> FieldDirection:
     """Return the ways that both the record's and the mapping's direction allow."""
     directions = {record_sync.record.sync_direction, mapping.direction}
     up = SyncDirection.NONE not in directions and SyncDirection.MONDAY_TO_NPD not in directions

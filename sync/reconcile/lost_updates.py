@@ -1,27 +1,37 @@
-"""Whether change events show that a write of ours covered somebody's edit, and what that person is told."""
+"""Whether change events show that a write of ours covered somebody's edit, and what that person is told.
+
+It decides these rows of docs/reference/merge.md (“After a write”, “Conflicts”):
+
+- Lost update: an event with a value that intents of ours sent, but a previous value that none of these had read, or an
+  event whose value no intent of ours sent and no pass of ours saw, older than our last write to the field and not
+  followed by another such event before it: we overwrote someone's edit → a conflict of the kind "overwritten" with
+  both values (on a one-way field, or where NPD wins: into the history).
+- An answer that equals an event that isn't ours is someone's edit, not a change by Monday.
+- "Overwritten" keeps its values until a person resolves it, or its record is disabled, unlinked or unmapped.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 
-from sync.clock import SyncNow, sync_now
+from sync.clock import sync_now
 from sync.connectors.base.conversion import AmbiguousSplit, Converter, ListConverter, UnknownValue
 from sync.kernel.conflict_store import KIND_LOST_UPDATE, ConflictReport, FieldConflict
 from sync.merge import CLOCK_TOLERANCE, Action, Canonical, FieldDirection, Rule
-from sync.models import FieldMapping, Intent, IntentState, MondayAccount, SyncMetadata, WebhookEvent
-from sync.reconcile.batch import Batch, ChangeEvent, LostUpdate, Outcome, RecordSync, change_events
+from sync.models import FieldMapping, Intent, IntentState, SyncMetadata
+from sync.reconcile import gather
+from sync.reconcile.batch import Batch, FieldPlan, Outcome, RecordSync
+from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, RecordFacts, change_events
 from sync.reconcile.field_plan import AS_SENT, UNREAD, base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import BoardContext, stored_values
 from sync.reconcile.resolutions import inverse_of, reopened_lost_updates, undo_results
-from sync.reconcile.sides import STALE_READ_WINDOW
 from sync.records.authors import monday_editor_name, monday_users
 
 MAX_ENTRIES = 10
@@ -31,6 +41,33 @@ _UNINFORMATIVE = (Action.NOTHING, Action.UNDECIDED)
 
 _REPORT_LENGTH = 3
 """An entry of so many parts says that a value was lost, and to which write."""
+
+
+@dataclass(frozen=True)
+class LostUpdate:
+    """A value that somebody wrote on Monday and that our write went over, unread.
+
+    `writes` are the intents that went over it; `is_unconfirmed` says that their outcome is not known yet.
+    """
+
+    key: str
+    value: Canonical
+    user_id: str
+    at: datetime
+    writes: tuple[str, ...]
+    is_unconfirmed: bool = False
+
+
+@dataclass(frozen=True)
+class LostUpdates:
+    """What events tell of our writes to a record: the values that these went over, and which answers were edits.
+
+    Of the fields in `as_sent` what Monday answered was somebody's edit: their base counts as sent, and what the sync
+    state says of Monday's change goes.
+    """
+
+    found: tuple[LostUpdate, ...] = ()
+    as_sent: tuple[str, ...] = ()
 
 
 def was_observed(ledger: SyncMetadata, key: str, convert: Converter, value: Canonical, since: datetime) -> bool:
@@ -57,32 +94,38 @@ def was_reported(ledger: SyncMetadata, key: str, value: Canonical, writes: Itera
     return any(entry[0] == stored and write in writes for entry in ledger.seen.get(key, []) for write in entry[2:])
 
 
-def store_observed(record_sync: RecordSync, at: datetime) -> None:
-    """Keep what this pass read, where it was more than the base said, and what it found lost; drop what is old.
+def observed(
+    ledger: SyncMetadata,
+    plans: Mapping[str, FieldPlan],
+    lost_updates: Iterable[LostUpdate],
+    at: datetime,
+    oldest: datetime,
+) -> dict[str, list[Any]]:
+    """Return the sync state's `seen` with what a pass read, where it was more than the base said, and found lost.
 
-    A pass that came to nothing has told nobody what was lost: the next one checks the same events again.
+    Of an item that this pass creates nothing was read: `plans` is empty then. What is older than `oldest` is dropped.
     """
-    observed = {key: list(entries) for key, entries in record_sync.ledger.seen.items()}
-    for key, field_plan in record_sync.field_plans.items():
-        if field_plan.decision.action not in _UNINFORMATIVE and not record_sync.creates:
-            entries, entry = observed.setdefault(key, []), [field_plan.remote_raw, at.isoformat()]
+    found = {key: list(entries) for key, entries in ledger.seen.items()}
+    for key, field_plan in plans.items():
+        if field_plan.decision.action not in _UNINFORMATIVE:
+            entries, entry = found.setdefault(key, []), [field_plan.remote_raw, at.isoformat()]
             # The newest entry moves on where it is the same value; else the value joins.
             if entries and len(entries[-1]) < _REPORT_LENGTH and entries[-1][0] == entry[0]:
                 entries[-1] = entry
             else:
                 entries.append(entry)
-    for lost_update in record_sync.lost_updates if record_sync.outcome is Outcome.SETTLED else ():
+    for lost_update in lost_updates:
         value = list(lost_update.value) if isinstance(lost_update.value, tuple) else lost_update.value
         reports = [[value, at.isoformat(), write] for write in lost_update.writes]
-        observed.setdefault(lost_update.key, []).extend(reports)
-    oldest = at - timedelta(days=settings.JOURNAL_DAYS)
-    record_sync.ledger.seen = {}
-    for key, entries in observed.items():
+        found.setdefault(lost_update.key, []).extend(reports)
+    kept = {}
+    for key, entries in found.items():
         recent = [entry for entry in entries if datetime.fromisoformat(entry[1]) >= oldest]
         # The newest of each sort: what was seen since must not crowd out what was reported.
         reports = [entry for entry in recent if len(entry) == _REPORT_LENGTH][-MAX_ENTRIES:]
-        if kept := [*reports, *[entry for entry in recent if len(entry) < _REPORT_LENGTH][-MAX_ENTRIES:]]:
-            record_sync.ledger.seen[key] = kept
+        if newest := [*reports, *[entry for entry in recent if len(entry) < _REPORT_LENGTH][-MAX_ENTRIES:]]:
+            kept[key] = newest
+    return kept
 
 
 # Detection: whether events show that a write of ours went over somebody's edit, before they pass as
@@ -92,13 +135,6 @@ def store_observed(record_sync: RecordSync, at: datetime) -> None:
 # Monday has no write that says "only if it still holds …", so this is found out afterwards: by our
 # own write's event, whose previous value we had not read; or by the other person's event, of a
 # value that no pass of ours saw.
-
-
-EVENT_WINDOW = timedelta(days=1)
-"""So long are events checked together, and a mutation without an answer known as ours when it lands late."""
-
-MAX_EVENTS = 2_000
-"""So many of a pass's newest events count; a field that is rewritten more often is a loop, and shown as one."""
 
 
 @dataclass(frozen=True)
@@ -128,45 +164,29 @@ class FieldWrite:
         return self.wrote(event.value) and in_time and event.at >= self.intended_at - STALE_READ_WINDOW
 
 
-def detect_lost_updates(batch: Batch) -> None:
-    """Note on every record which values our writes went over, and which answers were somebody's edit.
+def wants_events(facts: RecordFacts, left_out: str) -> bool:
+    """Whether what happened to the record has to be checked: something new was told, and it is synced."""
+    return bool(facts.events) and not left_out and (facts.record.may_sync or facts.is_push_by_name)
+
+
+def detect_lost_updates(board: BoardContext, facts: RecordFacts, now: datetime) -> LostUpdates:
+    """Return which values our writes went over, and which answers were somebody's edit.
 
     All events of a record's last day count, also those that earlier passes checked; only new ones raise a question.
     """
-    batch.read_at = sync_now()
-    with_events = [
-        s for s in batch.record_syncs if s.events and not s.left_out and (s.record.may_sync or s.is_push_by_name)
-    ]
-    if not with_events:
-        return
-    user = MondayAccount.objects.filter(id=1).values_list("user_id", flat=True).first() or ""
-    events = _recent_events(batch.board, with_events)
-    # Our writes of the last days that may have taken effect; one that Monday refused has not.
-    rows = Intent.objects.filter(
-        entity_id__in=[record_sync.id for record_sync in with_events],
-        created_at__gt=SyncNow() - timedelta(days=settings.JOURNAL_DAYS),
-    ).exclude(state=IntentState.REJECTED)
-    intents: dict[UUID, list[Intent]] = {}
-    for row in rows.order_by("created_at"):
-        intents.setdefault(row.entity_id, []).append(row)
-    for record_sync in with_events:
-        changes = change_events(batch.board, record_sync.record, events.get(record_sync.record.monday_id or "", ()))
-        for mapping in batch.board.mappings:
-            of_field = [change for change in changes if change.key == mapping.key]
-            if any(change.is_new for change in of_field):
-                convert = batch.board.converter(mapping, record_sync.record)
-                writes = _field_writes(mapping, convert, intents.get(record_sync.id, ()), batch.read_at)
-                _FieldHistory(record_sync, mapping, convert, of_field, writes, user).detect()
-
-
-def _recent_events(board: BoardContext, record_syncs: Iterable[RecordSync]) -> dict[str, list[WebhookEvent]]:
-    items = [record_sync.record.monday_id for record_sync in record_syncs]
-    events = WebhookEvent.objects.filter(item_id__in=items, board_id=board.link.board_id)
-    recent = events.filter(received_at__gt=SyncNow() - EVENT_WINDOW).order_by("-received_at")[:MAX_EVENTS]
-    found: dict[str, list[WebhookEvent]] = {}
-    for row in {row.pk: row for row in [*recent, *events.filter(processed_at=None)]}.values():
-        found.setdefault(row.item_id or "", []).append(row)
-    return found
+    changes = change_events(board, facts.record, facts.history.events)
+    found: list[LostUpdate] = []
+    as_sent = []
+    for mapping in board.mappings:
+        of_field = [change for change in changes if change.key == mapping.key]
+        if any(change.is_new for change in of_field):
+            convert = board.converter(mapping, facts.record)
+            writes = _field_writes(mapping, convert, facts.history.writes, now)
+            history = _FieldHistory(facts, mapping, convert, of_field, writes)
+            found += history.lost_updates()
+            if history.is_answer_an_edit:
+                as_sent.append(mapping.key)
+    return LostUpdates(tuple(found), tuple(as_sent))
 
 
 def _field_writes(
@@ -199,28 +219,31 @@ class _FieldHistory:
 
     def __init__(
         self,
-        record_sync: RecordSync,
+        facts: RecordFacts,
         mapping: FieldMapping,
         convert: Converter,
         changes: Sequence[ChangeEvent],
         writes: Sequence[FieldWrite],
-        user: str,
     ) -> None:
-        self.record_sync, self.mapping, self.convert = record_sync, mapping, convert
-        self.changes, self.writes, self.user = changes, writes, user
+        self.facts, self.mapping, self.convert = facts, mapping, convert
+        self.changes, self.writes, self.user = changes, writes, facts.history.token_user
         self.foreign = [event for event in changes if not self._is_own(event)]
 
-    def detect(self) -> None:
-        """Note what was lost, each value once, and whether an answer was somebody's edit."""
-        noted, ledger, key = self.record_sync.lost_updates, self.record_sync.ledger, self.mapping.key
+    def lost_updates(self) -> list[LostUpdate]:
+        """Return what was lost and not reported yet, each value once."""
+        found: list[LostUpdate] = []
         for lost_update in [*self._overwritten_values(), *self._unobserved_values()]:
-            is_known = any((other.key, other.value) == (key, lost_update.value) for other in noted)
-            if not is_known and not was_reported(ledger, key, lost_update.value, lost_update.writes):
-                noted.append(lost_update)
-        if any(event.is_new and self._is_answered_value(event) for event in self.foreign):
-            # What Monday answered was no change of ours by Monday: the pass is to take it for the edit that it is.
-            ledger.base = ledger.base | {key: ledger.base[key] | {AS_SENT: True}}
-            ledger.altered = {name: entry for name, entry in ledger.altered.items() if name != key}
+            is_known = any(other.value == lost_update.value for other in found)
+            if not is_known and not was_reported(
+                self.facts.ledger, self.mapping.key, lost_update.value, lost_update.writes
+            ):
+                found.append(lost_update)
+        return found
+
+    @property
+    def is_answer_an_edit(self) -> bool:
+        """Whether what Monday answered was no change of ours by Monday, but an edit: the pass is to take it as one."""
+        return any(event.is_new and self._is_answered_value(event) for event in self.foreign)
 
     def _may_be_own(self, event: ChangeEvent) -> bool:
         """By its user, its value and its time; an event that names another user is never ours."""
@@ -256,8 +279,9 @@ class _FieldHistory:
         return {(e.value, e.previous) for e in self.changes if e.has_previous and self._may_be_own(e)}
 
     def _is_answered_value(self, event: ChangeEvent) -> bool:
-        base = base_of(self.record_sync.ledger, self.mapping, self.record_sync.record.monday_id or "")
-        if base is None or self.mapping.key not in self.record_sync.ledger.altered:
+        ledger = self.facts.ledger
+        base = base_of(ledger, self.mapping, self.facts.record.monday_id or "")
+        if base is None or self.mapping.key not in ledger.altered:
             return False
         try:
             return event.value == self.convert.remote(base["remote"])
@@ -299,7 +323,7 @@ class _FieldHistory:
     def _is_observed(self, event: ChangeEvent) -> bool:
         if any(w.read == event.value and w.intended_at >= event.at - CLOCK_TOLERANCE for w in self.writes):
             return True
-        return was_observed(self.record_sync.ledger, event.key, self.convert, event.value, event.at)
+        return was_observed(self.facts.ledger, event.key, self.convert, event.value, event.at)
 
     def _overwriting_write(self, event: ChangeEvent) -> FieldWrite | None:
         """The first of our writes after the event, unless its own event tells what it replaced.
@@ -355,50 +379,64 @@ class LostUpdateReport:
         )
 
 
-def report_lost_updates(batch: Batch) -> None:
-    """Keep of what detection suspected only what stands on neither side; put it into words.
+def report_lost_updates(
+    board: BoardContext,
+    facts: RecordFacts,
+    plans: Mapping[str, FieldPlan],
+    lost_updates: Sequence[LostUpdate],
+    people: Mapping[str, Any],
+    *,
+    asks: bool,
+) -> tuple[LostUpdateReport, ...]:
+    """Put into words what is lost, the newest first; `asks` says whether people are asked anything of the record.
 
     Of several lost values of one field the newest is asked about, the others go to the history.
     """
-    suspected = [s for s in batch.record_syncs if s.lost_updates and s.outcome in (Outcome.OPEN, Outcome.SETTLED)]
-    people = monday_users() if suspected else {}
-    mappings = {mapping.key: mapping for mapping in batch.board.mappings}
-    for record_sync in suspected:
-        record_sync.lost_updates = [
-            one for one in record_sync.lost_updates if _is_lost(batch, record_sync, one, mappings[one.key])
-        ]
-        for lost_update in sorted(record_sync.lost_updates, key=lambda one: one.at, reverse=True):
-            report = _lost_update_report(batch, record_sync, lost_update, mappings[lost_update.key], people)
-            record_sync.lost_reports.append(report)
+    mappings = {mapping.key: mapping for mapping in board.mappings}
+    reports: list[LostUpdateReport] = []
+    for lost_update in sorted(lost_updates, key=lambda one: one.at, reverse=True):
+        is_asked = any(report.needs_answer and report.mapping.key == lost_update.key for report in reports)
+        mapping, field_plan = mappings[lost_update.key], plans.get(lost_update.key)
+        reports.append(_report(board, facts, mapping, field_plan, lost_update, people, asks=asks and not is_asked))
+    return tuple(reports)
 
 
-def _is_lost(batch: Batch, record_sync: RecordSync, lost_update: LostUpdate, mapping: FieldMapping) -> bool:
-    """Whether the value is on neither side now; a write without an answer may not have gone over anything."""
-    confirmed = {str(intent_id) for intent_id in record_sync.confirmed_intents}
-    if lost_update.is_unconfirmed and not confirmed & set(lost_update.writes):
-        return False
-    convert, item = batch.board.converter(mapping, record_sync.record), record_sync.item
-    remote = cell_of(convert, mapping, item) if item is not None else UNREAD
-    sides = sides_of(convert, None, local=stored_values(record_sync.record, mapping), remote=remote)
-    return lost_update.value not in (sides.local, sides.remote)
+def really_lost(
+    board: BoardContext, facts: RecordFacts, suspected: Iterable[LostUpdate], confirmed: Collection[str]
+) -> tuple[LostUpdate, ...]:
+    """Return those of the suspected values that are on neither side now.
+
+    A write without an answer may not have gone over anything, unless this pass found it `confirmed`.
+    """
+    mappings = {mapping.key: mapping for mapping in board.mappings}
+    found = []
+    for lost_update in suspected:
+        mapping = mappings[lost_update.key]
+        if lost_update.is_unconfirmed and not set(confirmed) & set(lost_update.writes):
+            continue
+        convert = board.converter(mapping, facts.record)
+        remote = cell_of(convert, mapping, facts.item) if facts.item is not None else UNREAD
+        sides = sides_of(convert, None, local=stored_values(facts.record, mapping), remote=remote)
+        if lost_update.value not in (sides.local, sides.remote):
+            found.append(lost_update)
+    return tuple(found)
 
 
-def _lost_update_report(
-    batch: Batch, record_sync: RecordSync, lost_update: LostUpdate, mapping: FieldMapping, people: Any
+def _report(
+    board: BoardContext,
+    facts: RecordFacts,
+    mapping: FieldMapping,
+    field_plan: FieldPlan | None,
+    lost_update: LostUpdate,
+    people: Mapping[str, Any],
+    *,
+    asks: bool,
 ) -> LostUpdateReport:
-    convert = batch.board.converter(mapping, record_sync.record)
+    convert = board.converter(mapping, facts.record)
     # What NPD holds once this pass is done: it may take over what somebody wrote after our write.
-    field_plan = record_sync.field_plans.get(mapping.key)
     taken = field_plan.write_raw if field_plan is not None and not field_plan.blocked_reason else None
-    local_raw = dict(taken) if taken is not None else stored_values(record_sync.record, mapping)
-    asks = (
-        way_of(record_sync, mapping) is FieldDirection.BOTH
-        and mapping.rule != Rule.NPD_WINS
-        and record_sync.may_sync
-        and not record_sync.leaving
-        and mapping.key
-        not in {lost_report.mapping.key for lost_report in record_sync.lost_reports if lost_report.needs_answer}
-    )
+    local_raw = dict(taken) if taken is not None else stored_values(facts.record, mapping)
+    is_asked = asks and way_of(facts, mapping) is FieldDirection.BOTH and mapping.rule != Rule.NPD_WINS
     current_value, value, raws = "", lost_update.value, {}
     with suppress(UnknownValue):
         current_value = convert.display(convert.local(local_raw))
@@ -410,13 +448,128 @@ def _lost_update_report(
             raw_lost = dict(convert.from_text(convert.display(value), local_raw))
         raws = {"raw_before": raw_lost, "raw_after": local_raw}
     who = monday_editor_name(lost_update.user_id, people) if lost_update.user_id else "Somebody"
-    return LostUpdateReport(mapping, convert.display(value), current_value, who, asks, raws)
+    return LostUpdateReport(mapping, convert.display(value), current_value, who, is_asked, raws)
+
+
+# What becomes of a record's conflict about overwritten edits, and what its sync state says of it.
+
+
+@dataclass(frozen=True)
+class ResolutionResults:
+    """What a pass made of people's decisions on overwritten edits.
+
+    `rejected` has the reasons of those handed back, `current` what stands where that is no longer what a person saw;
+    `undone` the wishes to undo that ended; `reopened` are fields that are in conflict again; `inverse` undoes what was
+    applied.
+    """
+
+    rejected: Mapping[str, str] = field(default_factory=dict)
+    current: Mapping[str, str | None] = field(default_factory=dict)
+    undone: Mapping[str, str] = field(default_factory=dict)
+    reopened: tuple[FieldConflict, ...] = ()
+    inverse: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LostUpdateConflict:
+    """A record's conflict about overwritten edits as its pass ends: what joins it, what was answered, what stays open.
+
+    `carried_out` are the choices that were, with what stands now. `off_reason` says why the record isn't synced, if it
+    isn't; `is_settled`, that its pass came to an end.
+    """
+
+    facts: RecordFacts
+    plans: Mapping[str, FieldPlan]
+    reports: Sequence[LostUpdateReport]
+    carried_out: Mapping[str, str | None]
+    off_reason: str
+    has_item: bool
+    is_settled: bool
+
+    @property
+    def waiting(self) -> list[str]:
+        """The fields that were open when the pass began."""
+        return self.facts.open_fields(KIND_LOST_UPDATE)
+
+    @property
+    def unmapped(self) -> list[str]:
+        """The fields that wait and that no mapping carries any more: no pass can take a choice for them anywhere."""
+        return [key for key in self.waiting if self.plans and key not in self.plans]
+
+    @property
+    def applied(self) -> dict[str, str | None]:
+        """The choices that were carried out, also those that both sides turned out to agree on."""
+        restored = {
+            key: p.convert.display(p.convert.local(p.local_raw)) or None
+            for key, p in self.plans.items()
+            if p.resolved_kind == KIND_LOST_UPDATE and p.decision.action is Action.AGREED and not p.blocked_reason
+        }
+        return {**self.carried_out, **restored}
+
+    @property
+    def closing_reason(self) -> str:
+        """Why the conflict ends without an answer, if it does."""
+        if self.off_reason:
+            return self.off_reason
+        if not self.has_item:
+            return "The record has no item any more."
+        all_unmapped = self.waiting and set(self.unmapped) == set(self.waiting)
+        return "None of its fields is mapped to a column any more." if all_unmapped else ""
+
+    @property
+    def open_fields(self) -> list[str]:
+        """The fields whose lost value waits for a person after this pass."""
+        if self.closing_reason:
+            return []
+        if not self.is_settled:
+            return list(dict.fromkeys(self.waiting))
+        ended = {*self.applied, *self.unmapped}
+        new = [report.mapping.key for report in self.reports if report.needs_answer]
+        return list(dict.fromkeys([*(key for key in self.waiting if key not in ended), *new]))
+
+    def report(self, results: ResolutionResults) -> ConflictReport | None:
+        """Return what the store is told: the values that join, the choices carried out or handed back."""
+        record = self.facts.record
+        about = (record.entity_type(), self.facts.id, record.monday_id or "", KIND_LOST_UPDATE)
+        if self.waiting and self.closing_reason:
+            return ConflictReport(*about, closing_reason=self.closing_reason)
+        if not self.is_settled:
+            return None
+        fields = [
+            FieldConflict(
+                report.mapping.key, report.current_value or None, None, report.lost_value or None, report.sentence
+            )
+            for report in self.reports
+            if report.needs_answer
+        ]
+        for key, shown in results.current.items():
+            resolution = self.facts.resolution_for(KIND_LOST_UPDATE, key)
+            fields.append(FieldConflict(key, shown, None, resolution.monday if resolution else None))
+        new = {one.key for one in fields}
+        fields += [one for one in results.reopened if one.key not in new]
+        ended = dict.fromkeys(self.unmapped, "The field is not mapped to a column any more.")
+        if not (fields or self.applied or results.rejected or results.undone or ended):
+            return None
+        return ConflictReport(
+            *about,
+            fields=fields,
+            applied=self.applied,
+            rejected=results.rejected,
+            inverse=results.inverse,
+            undone=results.undone,
+            ended=ended,
+        )
+
+
+# In settle.
 
 
 def store_lost_updates(batch: Batch, record_syncs: Sequence[RecordSync]) -> None:
     """In settle: write what was lost into the history, and remember what this pass saw and said."""
     for record_sync in record_syncs:
-        for report in record_sync.lost_reports if record_sync.outcome is Outcome.SETTLED else ():
+        # A pass that came to nothing has told nobody what was lost: the next one checks the same events again.
+        is_settled = record_sync.outcome is Outcome.SETTLED
+        for report in record_sync.lost_reports if is_settled else ():
             record_sync.log_decision(
                 "overwritten" if report.needs_answer else "overridden",
                 report.sentence,
@@ -427,79 +580,68 @@ def store_lost_updates(batch: Batch, record_syncs: Sequence[RecordSync]) -> None
                 **report.values,
             )
         if batch.read_at is not None:
-            store_observed(record_sync, batch.read_at)
+            oldest = batch.read_at - timedelta(days=settings.JOURNAL_DAYS)
+            plans = {} if record_sync.creates else record_sync.field_plans
+            lost_updates = record_sync.lost_updates if is_settled else ()
+            record_sync.ledger.seen = observed(record_sync.ledger, plans, lost_updates, batch.read_at, oldest)
+
+
+# The old sequence, which still passes a batch from step to step.
+
+
+def note_lost_updates(batch: Batch) -> None:
+    """Note on every record which values our writes went over, and take answers that were edits for these."""
+    batch.read_at = sync_now()
+    wanted = [s.facts for s in batch.record_syncs if s.events and wants_events(s.facts, s.left_out)]
+    histories = gather.with_events_and_writes(batch.board, wanted)
+    batch.add_history(histories)
+    for record_sync in [record_sync for record_sync in batch.record_syncs if record_sync.id in histories]:
+        lost_updates, ledger = detect_lost_updates(batch.board, record_sync.facts, batch.read_at), record_sync.ledger
+        record_sync.lost_updates = lost_updates.found
+        for key in lost_updates.as_sent:
+            ledger.base = ledger.base | {key: ledger.base[key] | {AS_SENT: True}}
+            ledger.altered = {name: entry for name, entry in ledger.altered.items() if name != key}
+
+
+def note_lost_reports(batch: Batch) -> None:
+    """Keep of what detection suspected only what stands on neither side, and put it into words."""
+    suspected = [s for s in batch.record_syncs if s.lost_updates and s.outcome in (Outcome.OPEN, Outcome.SETTLED)]
+    people = monday_users() if suspected else {}
+    for record_sync in suspected:
+        facts, confirmed = record_sync.facts, {str(intent_id) for intent_id in record_sync.confirmed_intents}
+        record_sync.lost_updates = really_lost(batch.board, facts, record_sync.lost_updates, confirmed)
+        record_sync.lost_reports = report_lost_updates(
+            batch.board,
+            facts,
+            record_sync.field_plans,
+            record_sync.lost_updates,
+            people,
+            asks=record_sync.may_sync and not record_sync.leaving,
+        )
+
+
+def lost_update_conflict(record_sync: RecordSync) -> LostUpdateConflict:
+    """Return what becomes of a record's conflict about overwritten edits."""
+    return LostUpdateConflict(
+        record_sync.facts,
+        record_sync.field_plans,
+        record_sync.lost_reports,
+        record_sync.carried_out_of(KIND_LOST_UPDATE),
+        off_reason="" if record_sync.may_sync else record_sync.off_reason,
+        has_item=bool(record_sync.record.monday_id or record_sync.link_to),
+        is_settled=record_sync.outcome is Outcome.SETTLED and not record_sync.left_out,
+    )
 
 
 def lost_update_reports(record_sync: RecordSync) -> Iterator[ConflictReport]:
-    """Yield what this pass says of lost values: those that join, the choices it carried out or hands back."""
-    if record_sync.open_fields(KIND_LOST_UPDATE) and (reason := _closing_reason(record_sync)):
-        yield record_sync.conflict_report(KIND_LOST_UPDATE, closing_reason=reason)
-        return
-    if record_sync.outcome is not Outcome.SETTLED or record_sync.left_out:
-        return
-    applied, rejected = _applied_resolutions(record_sync), record_sync.rejected_of(KIND_LOST_UPDATE)
-    fields = [
-        FieldConflict(
-            lost_report.mapping.key,
-            lost_report.current_value or None,
-            None,
-            lost_report.lost_value or None,
-            lost_report.sentence,
-        )
-        for lost_report in record_sync.lost_reports
-        if lost_report.needs_answer
-    ]
-    for key, shown in record_sync.lost_current.items():
-        resolution = record_sync.resolution_for(KIND_LOST_UPDATE, key)
-        fields.append(FieldConflict(key, shown, None, resolution.monday if resolution else None))
-    new = {field.key for field in fields}
-    fields += [field for field in reopened_lost_updates(record_sync) if field.key not in new]
-    undone = undo_results(record_sync, KIND_LOST_UPDATE)
-    ended = dict.fromkeys(_unmapped_fields(record_sync), "The field is not mapped to a column any more.")
-    if fields or applied or rejected or undone or ended:
-        yield record_sync.conflict_report(
-            KIND_LOST_UPDATE,
-            fields=fields,
-            applied=applied,
-            rejected=rejected,
-            inverse={key: inverse_of(record_sync, record_sync.field_plans[key]) for key in applied},
-            undone=undone,
-            ended=ended,
-        )
-
-
-def open_lost_updates(record_sync: RecordSync) -> list[str]:
-    """Return the fields whose lost value waits for a person after this pass."""
-    waiting = record_sync.open_fields(KIND_LOST_UPDATE)
-    if not record_sync.may_sync or _closing_reason(record_sync):
-        return []
-    if record_sync.outcome is not Outcome.SETTLED:
-        return list(dict.fromkeys(waiting))
-    ended = {*_applied_resolutions(record_sync), *_unmapped_fields(record_sync)}
-    new = [report.mapping.key for report in record_sync.lost_reports if report.needs_answer]
-    return list(dict.fromkeys([*(key for key in waiting if key not in ended), *new]))
-
-
-def _closing_reason(record_sync: RecordSync) -> str:
-    if not record_sync.may_sync:
-        return record_sync.off_reason
-    if not (record_sync.record.monday_id or record_sync.link_to):
-        return "The record has no item any more."
-    waiting = set(record_sync.open_fields(KIND_LOST_UPDATE))
-    all_unmapped = waiting and set(_unmapped_fields(record_sync)) == waiting
-    return "None of its fields is mapped to a column any more." if all_unmapped else ""
-
-
-def _unmapped_fields(record_sync: RecordSync) -> list[str]:
-    """The fields that wait and that no mapping carries any more: no pass can take a choice for them to both sides."""
-    plans = record_sync.field_plans
-    return [key for key in record_sync.open_fields(KIND_LOST_UPDATE) if plans and key not in plans]
-
-
-def _applied_resolutions(record_sync: RecordSync) -> dict[str, str | None]:
-    restored = {
-        key: p.convert.display(p.convert.local(p.local_raw)) or None
-        for key, p in record_sync.field_plans.items()
-        if p.resolved_kind == KIND_LOST_UPDATE and p.decision.action is Action.AGREED and not p.blocked_reason
-    }
-    return record_sync.carried_out_of(KIND_LOST_UPDATE) | restored
+    """Yield what this pass says of lost values."""
+    conflict = lost_update_conflict(record_sync)
+    results = ResolutionResults(
+        record_sync.rejected_of(KIND_LOST_UPDATE),
+        record_sync.lost_current,
+        undo_results(record_sync, KIND_LOST_UPDATE),
+        tuple(reopened_lost_updates(record_sync)),
+        {key: inverse_of(record_sync, p) for key, p in record_sync.field_plans.items() if key in conflict.applied},
+    )
+    if (report := conflict.report(results)) is not None:
+        yield report

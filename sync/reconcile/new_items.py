@@ -27,6 +27,7 @@ from sync.reconcile.batch import REPORTED_STATES, Batch, Outcome, WorkUnit, end_
 from sync.reconcile.board_filter import exclusion_sentence, item_verdict, record_verdict
 from sync.reconcile.conflict_reports import cause_of_item
 from sync.reconcile.duplicates import add_duplicate
+from sync.reconcile.facts import STALE_READ_WINDOW
 from sync.reconcile.field_values import (
     BoardContext,
     RelatedNotFound,
@@ -40,7 +41,6 @@ from sync.reconcile.identity import AnswerOutdated, ask_item_owner, close_identi
 from sync.reconcile.removed_items import relink_to_replacement
 from sync.reconcile.restraints import defer_item_if_paused
 from sync.reconcile.sides import (
-    STALE_READ_WINDOW,
     as_uuid,
     is_npd_id_known,
     match_text_of_item,

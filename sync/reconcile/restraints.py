@@ -8,12 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import Any, TypeVar
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import Q
 
-from sync import connectors
 from sync.choices import (
     UNCERTAIN_CAUSES,
     ApprovalKind,
@@ -26,14 +28,15 @@ from sync.choices import (
     QueueStatus,
 )
 from sync.clock import SyncNow
-from sync.connectors.base.board import InvalidEvent
 from sync.connectors.base.conversion import UnknownValue
 from sync.kernel.conflict_store import KIND_DELETE
 from sync.merge import Action, Field, FieldDecision, FieldDirection
-from sync.models import ApprovalRequest, BoardLink, Intent, IntentState, SyncQueue, WriteLoop
+from sync.models import ApprovalRequest, BoardLink, Intent, SyncQueue, WriteLoop
 from sync.outbox.pauses import locked_pauses, pause_sentence
 from sync.outbox.queue_rows import enqueue_many
+from sync.reconcile import gather
 from sync.reconcile.batch import Batch, DeletedRecord, FieldPlan, Outcome, RecordAction, RecordSync, WorkUnit, end_jobs
+from sync.reconcile.facts import LOOP_WINDOW, RecordFacts
 from sync.reconcile.field_plan import apply_decision, sides_of, way_of
 from sync.reconcile.field_values import stored_values
 from sync.records.approvals import OPEN_REQUEST_STATES, is_over_limit, states_by_field
@@ -180,48 +183,94 @@ def defer_item_if_paused(batch: Batch, item: WorkUnit, direction: QueueDirection
 
 
 # Fields that something on the board rewrites again and again are slowed down.
+#
+# It decides this row of docs/reference/merge.md (“After a write”): the same field rewritten by someone n times within
+# an hour after our writes (also on one-way fields): an update loop, throttled and shown.
 
 
-LOOP_WINDOW = timedelta(hours=1)
 # Each block is twice as long as the one before, but once a day it is tried: the automation may be gone.
 MAX_THROTTLE = timedelta(days=1)
-_EFFECTIVE_STATES = (IntentState.APPLIED, IntentState.CONFIRMED)
 
 
-def throttle_write_loops(batch: Batch) -> None:
-    """Count the fields that were rewritten since our last write, and block those for which it was too often."""
-    record_syncs = [s for s in batch.open_records if s.item is not None and not s.creates]
-    if not record_syncs or batch.read_at is None:
-        return
-    rows = WriteLoop.objects.filter(entity_type=batch.entity_type, entity_id__in=[s.id for s in record_syncs])
-    known_loops = {(row.entity_id, row.key): row for row in rows}
-    writes = _last_writes({s.id for s in record_syncs if any(_is_rewritten(p) for p in s.field_plans.values())})
-    for record_sync in record_syncs:
-        for key, field_plan in list(record_sync.field_plans.items()):
-            loop, write = known_loops.get((record_sync.id, key)), writes.get((record_sync.id, key))
-            if loop is None and write is None:
-                continue  # nearly all fields: a look at unchanged records must not build anything for them
-            if loop is None:
-                names = {"entity_type": batch.entity_type, "entity_id": record_sync.id, "key": key}
-                loop = WriteLoop(**names, times=[], by="", throttle_count=0)
-            _LoopCheck(record_sync, field_plan, loop, batch.read_at).check(write)
+@dataclass(frozen=True)
+class LoopPlan:
+    """What becomes of one field that somebody rewrites after our writes.
+
+    `times`, `by`, `throttle_count` and `throttled_until` are what WriteLoop stores; one that ended is stored no more.
+    `blocked_reason` says why nothing is sent to the field in this pass, `line` is for the record's history.
+    """
+
+    key: str
+    times: tuple[Mapping[str, str], ...] = ()
+    by: str = ""
+    throttle_count: int = 0
+    throttled_until: datetime | None = None
+    blocked_reason: str = ""
+    line: str = ""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the field counts as a loop no more."""
+        return not self.times and self.throttled_until is None
+
+    def throttle_reason(self, label: str) -> str:
+        """Why nothing is sent to the field, until when, and what can be done about it."""
+        often = f"{len(self.times)} times within an hour" if len(self.times) > 1 else "again"
+        return (
+            f"“{label}” was rewritten {often} by {self.by or 'somebody'} on the board after our writes, so "
+            f"nothing is sent to it until {self.throttled_until:%Y-%m-%d %H:%M} UTC. Stop the automation that rewrites "
+            "it, or change the field's direction; then press “Sync now”."
+        )
 
 
-def _is_rewritten(field_plan: FieldPlan) -> bool:
+def plan_loop(
+    facts: RecordFacts, field_plan: FieldPlan, now: datetime, loop_times: int, people: Mapping[str, Any]
+) -> LoopPlan | None:
+    """Count a rewrite since our last write, throttle the field for which it was too often, or end its loop.
+
+    None where nothing is known of the field, or nothing becomes of it. `loop_times` rewrites within an hour are a loop.
+    """
+    mapping, loop = field_plan.mapping, facts.history.loops.get(field_plan.mapping.key)
+    plan = known = LoopPlan(mapping.key)
+    if loop is not None:
+        plan = known = LoopPlan(mapping.key, tuple(loop.times), loop.by, loop.throttle_count, loop.throttled_until)
+    if loop is not None and (facts.causes & Cause.PERSON or field_plan.resolves):
+        plan = _ended(plan, mapping.label, "a person acted")
+    elif write := uncounted_write(facts, field_plan):
+        by = rewriter(facts, mapping.column_id)
+        plan = _counted(plan, write, monday_editor_name(by, people) if by else "", now)
+        if loop_times > 0 and (plan.throttle_count or len(plan.times) >= loop_times):
+            plan = _throttled(plan, mapping.label, now)
+    elif loop is not None and not is_rewritten(field_plan) and is_loop_over(loop, now):
+        plan = _ended(plan, mapping.label, "it stayed as it was for an hour")
+    if plan.throttled_until is not None and plan.throttled_until > now and field_plan.send_raw is not None:
+        plan = replace(plan, blocked_reason=plan.throttle_reason(mapping.label))
+    return None if plan is known else plan
+
+
+def is_rewritten(field_plan: FieldPlan) -> bool:
     """Whether Monday's side left its half of the base."""
     sides = sides_of(field_plan.convert, field_plan.base, remote=field_plan.remote_raw)
     return sides.base is not None and sides.remote_changed
 
 
-def _last_writes(ids: Iterable[UUID]) -> dict[tuple[UUID, str], Intent]:
-    """Our last write of each field within the hour."""
-    wanted = list(ids)
-    if not wanted:
-        return {}
-    rows = Intent.objects.filter(
-        entity_id__in=wanted, state__in=_EFFECTIVE_STATES, created_at__gt=SyncNow() - LOOP_WINDOW
-    ).order_by("created_at")
-    return {(row.entity_id, key): row for row in rows for key in row.values}
+def uncounted_write(facts: RecordFacts, field_plan: FieldPlan) -> Intent | None:
+    """Return our last write of a field where it was rewritten since.
+
+    Each of our writes counts once, and only while the base is what it left behind.
+    """
+    key, base = field_plan.mapping.key, field_plan.base
+    write, loop = facts.history.last_writes.get(key), facts.history.loops.get(key)
+    if write is None or base is None or base["local"] != write.values[key]["local"] or not is_rewritten(field_plan):
+        return None
+    is_counted = loop is not None and any(rewrite["write"] == str(write.pk) for rewrite in loop.times)
+    return None if is_counted else write
+
+
+def rewriter(facts: RecordFacts, column_id: str) -> str:
+    """Return the Monday user of whom the newest event on this column tells; empty where none does."""
+    events = [received.event for received in reversed(facts.events) if received.event]
+    return next((event.user_id for event in events if event.column_id == column_id and event.user_id), "")
 
 
 def is_loop_over(loop: WriteLoop, now: datetime) -> bool:
@@ -230,85 +279,91 @@ def is_loop_over(loop: WriteLoop, now: datetime) -> bool:
     return now - max(newest, loop.throttled_until or newest) > LOOP_WINDOW
 
 
-class _LoopCheck:
-    """One field of one record in a pass, with what is known of its rewriting."""
+def _counted(plan: LoopPlan, write: Intent, by: str, now: datetime) -> LoopPlan:
+    recent = [one for one in plan.times if datetime.fromisoformat(one["at"]) > now - LOOP_WINDOW]
+    return replace(plan, times=(*recent, {"at": now.isoformat(), "write": str(write.pk)}), by=by or plan.by)
 
-    def __init__(self, record_sync: RecordSync, field_plan: FieldPlan, loop: WriteLoop, now: datetime) -> None:
-        self.record_sync, self.field_plan, self.loop, self.now = record_sync, field_plan, loop, now
-        self.key, self.label = field_plan.mapping.key, field_plan.mapping.label
 
-    def check(self, write: Intent | None) -> None:
-        """Count, throttle, or end."""
-        loop, plan = self.loop, self.field_plan
-        is_stored, is_rewritten = loop.pk is not None, _is_rewritten(plan)
-        if is_stored and (self.record_sync.causes & Cause.PERSON or plan.resolves):
-            self._end_loop("a person acted")
-        elif is_rewritten and write is not None and self._is_uncounted(write):
-            self._count_rewrite(write)
-        elif is_stored and not is_rewritten and is_loop_over(loop, self.now):
-            self._end_loop("it stayed as it was for an hour")
-        until = loop.throttled_until
-        if until is not None and until > self.now and plan.send_raw is not None:
-            self.record_sync.field_plans[self.key] = plan.block(BlockedCode.THROTTLED, self._throttle_reason(until))
-            self.record_sync.write_loops[self.key] = loop
+def _throttled(plan: LoopPlan, label: str, now: datetime) -> LoopPlan:
+    # Longer each time: a field that is rewritten once more after its pause is blocked twice as long.
+    until = now + min(LOOP_WINDOW * 2**plan.throttle_count, MAX_THROTTLE)
+    plan = replace(plan, throttled_until=until, throttle_count=min(plan.throttle_count + 1, 10))
+    return replace(plan, line=plan.throttle_reason(label))
 
-    def _is_uncounted(self, write: Intent) -> bool:
-        """Each of our writes counts once, and only while the base is what it left behind."""
-        entry, base = write.values[self.key], self.field_plan.base
-        counted = {rewrite["write"] for rewrite in self.loop.times}
-        return base is not None and base["local"] == entry["local"] and str(write.pk) not in counted
 
-    def _count_rewrite(self, write: Intent) -> None:
-        loop, oldest = self.loop, self.now - LOOP_WINDOW
-        recent = [rewrite for rewrite in loop.times if datetime.fromisoformat(rewrite["at"]) > oldest]
-        loop.times = [*recent, {"at": self.now.isoformat(), "write": str(write.pk)}]
-        loop.by = self._rewriter() or loop.by
-        self.record_sync.write_loops[self.key] = loop
-        if settings.LOOP_TIMES > 0 and (loop.throttle_count or len(loop.times) >= settings.LOOP_TIMES):
-            # Longer each time: a field that is rewritten once more after its pause is blocked twice as long.
-            loop.throttled_until = self.now + min(LOOP_WINDOW * 2**loop.throttle_count, MAX_THROTTLE)
-            loop.throttle_count = min(loop.throttle_count + 1, 10)
-            self.record_sync.log_decision("loop", self._throttle_reason(loop.throttled_until), self.key)
-
-    def _throttle_reason(self, until: datetime) -> str:
-        times = len(self.loop.times)
-        often = f"{times} times within an hour" if times > 1 else "again"
-        return (
-            f"“{self.label}” was rewritten {often} by {self.loop.by or 'somebody'} on the board after our writes, so "
-            f"nothing is sent to it until {until:%Y-%m-%d %H:%M} UTC. Stop the automation that rewrites it, or change "
-            "the field's direction; then press “Sync now”."
-        )
-
-    def _end_loop(self, why: str) -> None:
-        if self.loop.throttle_count:
-            detail = f"{self.label}: what is written there counts as no loop any more; {why}."
-            self.record_sync.log_decision("loop", detail, self.key)
-        self.loop.times, self.loop.throttle_count, self.loop.throttled_until = [], 0, None
-        self.record_sync.write_loops[self.key] = self.loop
-
-    def _rewriter(self) -> str:
-        for stored in reversed(self.record_sync.events):
-            with suppress(InvalidEvent):
-                event = connectors.get().parse_event(stored.body)
-                if event.column_id == self.field_plan.mapping.column_id and event.user_id:
-                    return monday_editor_name(event.user_id, monday_users())
-        return ""
+def _ended(plan: LoopPlan, label: str, why: str) -> LoopPlan:
+    line = f"{label}: what is written there counts as no loop any more; {why}." if plan.throttle_count else ""
+    return LoopPlan(plan.key, by=plan.by, line=line)
 
 
 def store_write_loops(batch: Batch, record_syncs: Sequence[RecordSync]) -> None:
     """In settle: store what was counted, forget what is over, and come back when a pause ends."""
+    settled = [record_sync for record_sync in record_syncs if record_sync.outcome is Outcome.SETTLED]
+    loops = [(record_sync.id, loop) for record_sync in settled for loop in record_sync.write_loops.values()]
+    over = [Q(entity_id=entity_id, key=loop.key) for entity_id, loop in loops if loop.has_ended]
+    if over:
+        WriteLoop.objects.filter(reduce(or_, over), entity_type=batch.entity_type).delete()
+    rows = [
+        WriteLoop(
+            entity_type=batch.entity_type,
+            entity_id=entity_id,
+            key=loop.key,
+            times=list(loop.times),
+            by=loop.by,
+            throttle_count=loop.throttle_count,
+            throttled_until=loop.throttled_until,
+        )
+        for entity_id, loop in loops
+        if not loop.has_ended
+    ]
+    WriteLoop.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["entity_type", "entity_id", "key"],
+        update_fields=["times", "by", "throttle_count", "throttled_until"],
+    )
+    waits: dict[float, list[UUID]] = {}
+    for row in rows:
+        if row.throttled_until is not None and batch.read_at is not None:
+            wait = max((row.throttled_until - batch.read_at).total_seconds(), 0) + 1
+            waits.setdefault(wait, []).append(row.entity_id)
+    for wait, ids in waits.items():
+        enqueue_many(
+            batch.entity_type,
+            list(dict.fromkeys(ids)),
+            cause=Cause.SWEEP,
+            priority=Priority.SWEEP,
+            direction=QueueDirection.TO_NPD,
+            due_in_seconds=wait,
+        )
+
+
+def throttle_write_loops(batch: Batch) -> None:
+    """Of the old sequence: plan the loops of all open records, and block the fields that are throttled."""
+    record_syncs = [s for s in batch.open_records if s.item is not None and not s.creates]
+    if not record_syncs or batch.read_at is None:
+        return
+    loops = gather.write_loops(batch.entity_type, [s.id for s in record_syncs])
+    rewritten = [s.id for s in record_syncs if any(map(is_rewritten, s.field_plans.values()))]
+    writes = gather.last_writes(rewritten)
+    # Nearly all records have neither: a look at unchanged ones must not build anything for them.
+    record_syncs = [s for s in record_syncs if s.id in loops or s.id in writes]
+    for s in record_syncs:
+        s.history = replace(s.history, loops=loops.get(s.id, {}), last_writes=writes.get(s.id, {}))
+    planned = [(s.facts, field_plan) for s in record_syncs for field_plan in s.field_plans.values()]
+    is_told = any(uncounted_write(facts, p) and rewriter(facts, p.mapping.column_id) for facts, p in planned)
+    people = monday_users() if is_told else {}
     for record_sync in record_syncs:
-        for loop in record_sync.write_loops.values() if record_sync.outcome is Outcome.SETTLED else ():
-            which: dict[str, Any] = {"entity_type": loop.entity_type, "entity_id": loop.entity_id, "key": loop.key}
-            if loop.times or loop.throttled_until is not None:
-                values = {name: getattr(loop, name) for name in ("times", "by", "throttle_count", "throttled_until")}
-                WriteLoop.objects.update_or_create(**which, defaults=values)
-            else:
-                WriteLoop.objects.filter(**which).delete()
-            if loop.throttled_until is not None and batch.read_at is not None:
-                wait = max((loop.throttled_until - batch.read_at).total_seconds(), 0) + 1
-                direction = QueueDirection.TO_NPD
-                record_sync.enqueue(Cause.SWEEP, Priority.SWEEP, direction=direction, due_in_seconds=wait)
+        facts = record_sync.facts
+        for key, field_plan in list(record_sync.field_plans.items()):
+            loop = plan_loop(facts, field_plan, batch.read_at, settings.LOOP_TIMES, people)
+            if loop is None:
+                continue
+            record_sync.write_loops[key] = loop
+            if loop.line:
+                record_sync.log_decision("loop", loop.line, key)
+            if loop.blocked_reason:
+                record_sync.field_plans[key] = field_plan.block(BlockedCode.THROTTLED, loop.blocked_reason)
 
 
 # Deletes and clears over the limit wait for a person's approval.

@@ -26,13 +26,14 @@ from sync.merge import Action, FieldDirection
 from sync.models import Decision, Intent, IntentState, SyncedModel, SyncMetadata, SyncQueue, WebhookEvent
 from sync.models.state import fold_alike
 from sync.outbox import finish
-from sync.reconcile.batch import Batch, FieldPlan, HistoryLine, Outcome, RecordSync, count_pass, end_jobs
+from sync.reconcile.batch import Batch, FieldPlan, Outcome, RecordSync, count_pass, end_jobs
 from sync.reconcile.board_filter import leave_after_write
 from sync.reconcile.conflict_reports import conflict_reports, fields_in_conflict, history_rows, undecided_fields
+from sync.reconcile.facts import HistoryLine
 from sync.reconcile.field_plan import AS_SENT, new_base, way_of, with_kept_different
 from sync.reconcile.field_values import ACTIVE, still_holds, update_values
 from sync.reconcile.identity import exclude_matches
-from sync.reconcile.lost_updates import open_lost_updates, store_lost_updates
+from sync.reconcile.lost_updates import lost_update_conflict, store_lost_updates
 from sync.reconcile.removed_items import apply_removed_item, finish_deleted, note_unlinked
 from sync.reconcile.resolutions import reopened_lost_updates, undo_context
 from sync.reconcile.restraints import (
@@ -170,7 +171,10 @@ def blocked_fields(record_sync: RecordSync) -> dict[str, Any]:
 def _ledger_conflicts(record_sync: RecordSync, before: dict[str, Any]) -> dict[str, Any]:
     if not record_sync.may_sync:
         return {}
-    lost_fields = [*open_lost_updates(record_sync), *(field.key for field in reopened_lost_updates(record_sync))]
+    lost_fields = [
+        *lost_update_conflict(record_sync).open_fields,
+        *(field.key for field in reopened_lost_updates(record_sync)),
+    ]
     kinds = {kind: named for kind, named in before.items() if kind != KIND_LOST_UPDATE}
     if record_sync.removed_item is not None:
         # What is open about its values stays as it was; whether it is asked what becomes of the record is known anew.

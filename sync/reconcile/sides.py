@@ -4,9 +4,8 @@ of items, relations and columns.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +17,7 @@ from sync import connectors, registry
 from sync.boards import board_columns
 from sync.choices import Cause, Operation, Priority, QueueDirection, QueueStatus, TombstoneState
 from sync.clock import SyncNow
-from sync.connectors.base.board import EventKind, InvalidEvent, ItemEvent
+from sync.connectors.base.board import EventKind, ItemEvent
 from sync.connectors.base.board_items import BatchItems, Item, MatchColumn
 from sync.connectors.base.conversion import AmbiguousSplit, UnknownValue
 from sync.connectors.base.errors import ColumnRejected, ConnectorError
@@ -33,11 +32,12 @@ from sync.models import (
     SyncMetadata,
     SyncQueue,
     Tombstone,
-    WebhookEvent,
 )
 from sync.outbox.claim import Claim
 from sync.outbox.queue_rows import enqueue_many
+from sync.reconcile import gather
 from sync.reconcile.batch import Batch, Outcome, RecordSync, WorkUnit, new_ledger
+from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_plan import AS_SENT, base_of, sides_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, canonical_expression, stored_values
 from sync.records.blocked_fields import LEFT_OUT
@@ -101,10 +101,8 @@ def _attach_details(batch: Batch) -> None:
         owned = set(map(str, batch.records.filter(monday_id__in=asked_items).values_list("monday_id", flat=True)))
         for record_sync in batch.record_syncs:
             record_sync.owned_items = owned
-    events = WebhookEvent.objects.filter(processed_at=None, item_id__in=by_item, board_id=batch.link.board_id)
-    for event in events.order_by("id"):
-        if event.item_id in by_item:
-            by_item[event.item_id].events.append(event)
+    for item_id, events in gather.new_events(batch.link.board_id, by_item).items():
+        by_item[item_id].events = events
 
 
 # Passes that end without a call: nothing left its half of the base, so there is nothing to ask
@@ -161,10 +159,7 @@ def _is_echo(board: BoardContext, record_sync: RecordSync) -> bool:
     """Whether every value that webhooks told is the base's: our own write, mostly. No payload is written."""
     if not record_sync.events or not _is_local_unchanged(board, record_sync):
         return False
-    try:
-        told = [_event_values(board, connectors.get().parse_event(event.body)) for event in record_sync.events]
-    except InvalidEvent:
-        return False
+    told = [_event_values(board, received.event) for received in record_sync.events]
     if any(values is None for values in told):
         return False
     for mapping, value, column_type in [one for values in told for one in values or ()]:
@@ -179,8 +174,10 @@ def _is_echo(board: BoardContext, record_sync: RecordSync) -> bool:
     return True
 
 
-def _event_values(board: BoardContext, event: ItemEvent) -> list[tuple[FieldMapping, object, str]] | None:
-    """The mapped values that an event tells; None where it tells more than values (archived, restored …)."""
+def _event_values(board: BoardContext, event: ItemEvent | None) -> list[tuple[FieldMapping, object, str]] | None:
+    """The mapped values that an event tells; None where it tells more (archived, restored …), or can't be read."""
+    if event is None:
+        return None
     by_column = {mapping.column_id: mapping for mapping in board.mappings if mapping.column_id}
     if event.kind in (EventKind.COLUMN, EventKind.RENAMED):
         column = "name" if event.kind is EventKind.RENAMED else event.column_id or ""
@@ -431,39 +428,34 @@ def settle_unlink(record_sync: RecordSync) -> dict[str, Any]:
 # Reads that may be stale: one that shows what our own write has just replaced is read once more.
 
 
-STALE_READ_WINDOW = timedelta(minutes=2)
-"""Monday answers plain reads from replicas that may lag behind (its schema's `latest` argument says so)."""
+def is_stale(board: BoardContext, facts: RecordFacts) -> bool:
+    """Whether the item still shows, in any field, exactly the value that our last write of the field replaced."""
+    latest = {key: intent.values[key] for intent in facts.history.applied for key in intent.values}
+    return any(_shows_replaced(board, facts, key, entry) for key, entry in latest.items())
+
+
+def _shows_replaced(board: BoardContext, facts: RecordFacts, key: str, entry: Mapping[str, Any]) -> bool:
+    """Whether the item shows exactly the value that this write replaced, and not the one it wrote."""
+    mapping = next((m for m in board.mappings if (m.key, m.column_id) == (key, entry["column"])), None)
+    if facts.item is None or mapping is None:
+        return False
+    convert = board.converter(mapping, facts.record)
+    try:
+        now = convert.remote(convert.stored_value(facts.item.reading(entry["column"])))
+        return now == convert.remote(entry["read"]) and now != convert.local(entry["local"])
+    except UnknownValue:
+        return False
 
 
 def reread_stale(batch: Batch) -> None:
     """Read once more, in one call, the items that still show a value we replaced; raises ConnectorError."""
-    by_id = {record_sync.id: record_sync for record_sync in batch.open_records if record_sync.item is not None}
-    recent = Intent.objects.filter(
-        entity_id__in=by_id, state=IntentState.APPLIED, settled_at__gt=SyncNow() - STALE_READ_WINDOW
-    ).exclude(item_id="")
-    latest = {(intent.entity_id, key): intent for intent in recent.order_by("created_at") for key in intent.values}
-    stale = {
-        entity_id for (entity_id, key), intent in latest.items() if _is_stale(batch, by_id[entity_id], intent, key)
-    }
-    suspects = [record_sync for record_sync in by_id.values() if record_sync.id in stale]
+    read_items = [record_sync for record_sync in batch.open_records if record_sync.item is not None]
+    batch.add_history(gather.with_settled_writes([record_sync.facts for record_sync in read_items]))
+    suspects = [s for s in read_items if s.history.applied and is_stale(batch.board, s.facts)]
     items = read_by_id(batch, [record_sync.item.id for record_sync in suspects if record_sync.item])
     for record_sync in suspects:
         if record_sync.item is not None:
             record_sync.item = items.get(record_sync.item.id, record_sync.item)
-
-
-def _is_stale(batch: Batch, record_sync: RecordSync, intent: Intent, key: str) -> bool:
-    """Whether the item shows exactly the value that this write replaced, and not the one it wrote."""
-    entry = intent.values[key]
-    mapping = next((m for m in batch.board.mappings if (m.key, m.column_id) == (key, entry["column"])), None)
-    if record_sync.item is None or mapping is None:
-        return False
-    convert = batch.board.converter(mapping, record_sync.record)
-    try:
-        now = convert.remote(convert.stored_value(record_sync.item.reading(entry["column"])))
-        return now == convert.remote(entry["read"]) and now != convert.local(entry["local"])
-    except UnknownValue:
-        return False
 
 
 # Relations in a pass: what their two sides name, and who waits for whom.

@@ -1,15 +1,22 @@
-"""Mutations without an answer: whether they took effect after all, creates above all, so that nothing is made twice."""
+"""Mutations without an answer: whether they took effect after all, creates above all, so that nothing is made twice.
+
+It decides this row of docs/reference/merge.md (“After a write”):
+
+- An intent without an answer: R equal to the value sent is our own write: the base takes it, and an L that moved on is
+  pushed (so also for a create found by NPD ID). It is remembered for a day, so that a late write is known as ours,
+  unless an event names another user.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db.models import F, Q
+from django.db.models import Q
 
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus
 from sync.clock import SyncNow, sync_now
@@ -17,103 +24,128 @@ from sync.connectors.base.board_items import Item, WriteRequest
 from sync.connectors.base.conversion import UnknownValue
 from sync.connectors.base.errors import AnswerWithoutData, ConnectorError, Scope
 from sync.kernel.db import retry_on_lock_timeout
-from sync.limits import breaker, call_cost, metered_client, monday_account
-from sync.models import FieldMapping, Intent, IntentState, SyncQueue, WebhookEvent
+from sync.limits import breaker, call_cost, metered_client
+from sync.merge import FieldSides, Side
+from sync.models import FieldMapping, Intent, IntentState, SyncQueue
 from sync.outbox import finish
 from sync.outbox.claim import claim_records
 from sync.outbox.lease import Lease
 from sync.outbox.pauses import active_pause, locked_pauses
 from sync.outbox.queue_rows import enqueue_many
-from sync.reconcile.batch import Batch, RecordSync, change_events
+from sync.reconcile import gather
+from sync.reconcile.batch import Batch
 from sync.reconcile.board_filter import may_have_new_item
-from sync.reconcile.duplicates import creator_of
+from sync.reconcile.facts import RecordFacts, change_events
 from sync.reconcile.field_plan import AS_SENT, base_of, cell_of, new_base, sides_of
 from sync.reconcile.field_values import BoardContext, stored_values
-from sync.reconcile.lost_updates import EVENT_WINDOW
 from sync.reconcile.mutations import IDEMPOTENCY_MINUTES, is_create
 from sync.reconcile.sides import items_with_npd_ids, npd_id_of
 from sync.records.tombstones import set_late_item
 
+# What a mutation without an answer left on Monday after all: late writes, and what a create gave its item.
 
-def find_late_writes(batch: Batch) -> None:
-    """Note on every record which values on Monday are writes of ours that were thought to have come to nothing."""
-    by_id = {record_sync.id: record_sync for record_sync in batch.open_records if record_sync.item is not None}
-    # Of unknown outcome, and found void by a pass; one known not to be carried out ended before its deadline.
-    void = Intent.objects.filter(
-        entity_id__in=list(by_id),
-        state=IntentState.VOID,
-        settled_at__gt=SyncNow() - EVENT_WINDOW,
-        settled_at__gte=F("deadline"),
-    )
-    for intent in void.exclude(item_id="").order_by("created_at"):
-        record_sync = by_id[intent.entity_id]
-        for mapping in batch.board.mappings:
+
+def late_writes(board: BoardContext, facts: RecordFacts) -> dict[str, dict[str, Any]]:
+    """Return the fields whose value on Monday is a write of ours that was thought to have come to nothing: its entry.
+
+    The newest event that tells this value may name another user than the token's: then it is an edit.
+    """
+    found, user = landed_writes(board, facts), facts.history.token_user
+    if not found or not user:
+        return {key: entry for key, (entry, _) in found.items()}
+    # As they came: of several at one time the last one counts.
+    events = sorted(facts.history.events, key=lambda received: received.pk)
+    changes = change_events(board, facts.record, events)
+    users: dict[tuple[str, Side], str] = {(event.key, event.value): event.user_id for event in changes}
+    return {key: entry for key, (entry, value) in found.items() if users.get((key, value), "") in ("", user)}
+
+
+def landed_writes(board: BoardContext, facts: RecordFacts) -> dict[str, tuple[dict[str, Any], Side]]:
+    """Return what void intents seem to have written after all, with the value, before any event is asked."""
+    found = {}
+    for intent in facts.history.void:
+        for mapping in board.mappings:
             entry = intent.values.get(mapping.key)
-            if entry and _is_late_write(batch, record_sync, intent, mapping, entry):
-                record_sync.late_writes[mapping.key] = entry
+            if entry and (sides := _landed(board, facts, intent, mapping, entry)):
+                found[mapping.key] = (entry, sides.remote)
+    return found
 
 
-def find_create_bases(batch: Batch) -> None:
-    """Note on every record what a create of ours without an answer gave its item, where a field has no base."""
-    mapped = [mapping for mapping in batch.board.mappings if mapping.column_id]
-    without_base = {
-        record_sync.id: record_sync
-        for record_sync in batch.open_records
-        if (item := record_sync.item) and any(base_of(record_sync.ledger, m, item.id) is None for m in mapped)
-    }
-    found = _unconfirmed_creates(without_base)
-    # Items that a change of ours met without any base: linked by their match or a person, they bear the NPD ID since.
-    # What a create had made had its base by then, so its NPD ID says nothing of who made one of these.
-    changes = Intent.objects.filter(entity_id__in=list(found)).exclude(item_id="")
-    adopted = {
-        (change.entity_id, change.item_id)
-        for change in (changes if found else ())
-        if not is_create(change) and not any(entry.get("base") for entry in change.values.values())
-    }
-    for entity_id, creates in found.items():
-        record_sync = without_base[entity_id]
-        item = record_sync.item
-        may_have_made = [intent for intent in creates if item and _may_be_created_by(batch, intent, item, adopted)]
-        for mapping in batch.board.mappings if item and may_have_made else ():
-            if item and (base := _base_from_creates(batch, record_sync, item, mapping, may_have_made)):
-                record_sync.create_bases[mapping.key] = base
+def _landed(
+    board: BoardContext, facts: RecordFacts, intent: Intent, mapping: FieldMapping, entry: dict[str, Any]
+) -> FieldSides | None:
+    """Both sides, where the cell says what this intent sent, and neither the base nor NPD does.
+
+    A list that was united holds what somebody on Monday added, so it is merged as any other (mutations.py).
+    """
+    item, convert = facts.item, board.converter(mapping, facts.record)
+    base = base_of(facts.ledger, mapping, item.id) if item is not None else None
+    is_same = mapping.is_current(entry) and not entry.get("united")
+    if item is None or base is None or intent.item_id != item.id or not is_same:
+        return None
+    cell, local_raw = cell_of(convert, mapping, item), stored_values(facts.record, mapping)
+    sides = sides_of(convert, base, local=local_raw, remote=cell)
+    sent = sides_of(convert, None, local=entry["local"], remote=cell)
+    return sides if sent.equal and sides.remote_changed and sides.differ else None
 
 
-def _unconfirmed_creates(by_id: Mapping[UUID, RecordSync]) -> dict[UUID, list[Intent]]:
-    """Creates of unknown outcome: linked with an item since, given up, or found with another item than the record's."""
-    found = {entity_id: [one for one in s.intents if one.item_id] for entity_id, s in by_id.items()}
-    given_up = Q(state=IntentState.VOID, lookups__gt=0)
-    ended = Intent.objects.filter(
-        given_up | Q(state=IntentState.CONFIRMED),
-        entity_id__in=list(by_id),
-        item_id="",
-        created_at__gt=SyncNow() - EVENT_WINDOW,
+def lacks_base(board: BoardContext, facts: RecordFacts) -> bool:
+    """Whether a field of the record's item has no base, which a create without an answer may have left."""
+    item = facts.item
+    return item is not None and any(
+        mapping.column_id and base_of(facts.ledger, mapping, item.id) is None for mapping in board.mappings
     )
-    for intent in ended.order_by("created_at") if by_id else ():
-        found[intent.entity_id].append(intent)
-    creates = {entity_id: [row for row in rows if is_create(row)] for entity_id, rows in found.items()}
-    return {entity_id: rows for entity_id, rows in creates.items() if rows}
 
 
-def _may_be_created_by(batch: Batch, intent: Intent, item: Item, adopted: Collection[tuple[UUID, str]]) -> bool:
+def unconfirmed_creates(facts: RecordFacts) -> list[Intent]:
+    """Creates of unknown outcome: linked with an item since, given up, or found with another item than the record's."""
+    linked = [intent for intent in facts.intents if intent.item_id]
+    return [intent for intent in (*linked, *facts.history.ended_creates) if is_create(intent)]
+
+
+def wants_maker(board: BoardContext, facts: RecordFacts) -> bool:
+    """Whether it matters who made the item: it bears the NPD ID of a create that knows no item.
+
+    An item that a change of ours met without any base was linked by its match or a person, and bears the NPD ID since.
+    What a create had made had its base by then, so its NPD ID says nothing of who made it.
+    """
+    item = facts.item
+    if item is None or all(intent.item_id for intent in unconfirmed_creates(facts)):
+        return False
+    is_adopted = any(
+        change.item_id == item.id
+        and not is_create(change)
+        and not any(entry.get("base") for entry in change.values.values())
+        for change in facts.history.changes
+    )
+    return not is_adopted and npd_id_of(board, item) == str(facts.id)
+
+
+def create_bases(board: BoardContext, facts: RecordFacts) -> dict[str, dict[str, Any]]:
+    """Return what a create of ours without an answer gave the record's item, as the bases of its fields."""
+    item = facts.item
+    may_have_made = [intent for intent in unconfirmed_creates(facts) if _may_be_created_by(board, facts, intent)]
+    if item is None or not may_have_made:
+        return {}
+    bases = {m.key: _base_from_creates(board, facts, item, m, may_have_made) for m in board.mappings}
+    return {key: base for key, base in bases.items() if base}
+
+
+def _may_be_created_by(board: BoardContext, facts: RecordFacts, intent: Intent) -> bool:
     """Whether the item can be this create's: the one it was linked with, or one with its NPD ID that no other made."""
     if intent.item_id:
-        return intent.item_id == item.id
+        return facts.item is not None and intent.item_id == facts.item.id
     # What our creates make bears its NPD ID from the beginning: it was not typed into it.
-    events = WebhookEvent.objects.filter(item_id=item.id, board_id=batch.link.board_id)
-    got_npd_id_later = events.filter(column_id=batch.link.npd_id_column)
-    if (intent.entity_id, item.id) in adopted or got_npd_id_later.exists():
-        return False
-    maker, us = creator_of(item.id), monday_account().user_id
-    ours = not maker or not us or maker == us
-    return ours and npd_id_of(batch.board, item) == str(intent.entity_id)
+    maker, us = facts.history.maker, facts.history.token_user
+    is_ours = not maker or not us or maker == us
+    return wants_maker(board, facts) and not facts.history.is_npd_id_typed and is_ours
 
 
 def _base_from_creates(
-    batch: Batch, record_sync: RecordSync, item: Item, mapping: FieldMapping, creates: Sequence[Intent]
+    board: BoardContext, facts: RecordFacts, item: Item, mapping: FieldMapping, creates: Sequence[Intent]
 ) -> dict[str, Any] | None:
     """The base that these creates leave: what the cell says and one of them sent, else what all of them sent."""
-    convert = batch.board.converter(mapping, record_sync.record)
+    convert = board.converter(mapping, facts.record)
     entries = [intent.values.get(mapping.key) for intent in creates]
     if any(entry is not None and not mapping.is_current(entry) for entry in entries):
         return None
@@ -131,31 +163,27 @@ def _base_from_creates(
     return new_base(mapping, item.id, raw, remote_raw) | {AS_SENT: True} if is_unanimous else None
 
 
-def _is_late_write(
-    batch: Batch, record_sync: RecordSync, intent: Intent, mapping: FieldMapping, entry: dict[str, Any]
-) -> bool:
-    """Whether the cell says what this intent sent, and neither the base nor NPD does.
+# The old sequence, which still passes a batch from step to step.
 
-    A list that was united holds what somebody on Monday added, so it is merged as any other (mutations.py).
-    """
-    item, convert = record_sync.item, batch.board.converter(mapping, record_sync.record)
-    base = base_of(record_sync.ledger, mapping, item.id) if item is not None else None
-    is_same = mapping.is_current(entry) and not entry.get("united")
-    if item is None or base is None or intent.item_id != item.id or not is_same:
-        return False
-    cell, local_raw = cell_of(convert, mapping, item), stored_values(record_sync.record, mapping)
-    sides = sides_of(convert, base, local=local_raw, remote=cell)
-    sent = sides_of(convert, None, local=entry["local"], remote=cell)
-    if not (sent.equal and sides.remote_changed and sides.differ):
-        return False
-    # The newest event that tells this value may name another user than the token's.
-    rows = WebhookEvent.objects.filter(
-        item_id=record_sync.record.monday_id, board_id=batch.link.board_id, received_at__gt=SyncNow() - EVENT_WINDOW
-    )
-    changes = change_events(batch.board, record_sync.record, rows)
-    users = [event.user_id for event in changes if (event.key, event.value) == (mapping.key, sides.remote)]
-    user = monday_account().user_id
-    return not user or not users or users[-1] in ("", user)
+
+def note_late_writes(batch: Batch) -> None:
+    """Note on every record which values on Monday are writes of ours that were thought to have come to nothing."""
+    with_void = [s for s in batch.open_records if s.history.void]
+    landed = [facts for s in with_void if landed_writes(batch.board, facts := s.facts)]
+    batch.add_history(gather.with_recent_events(batch.board, landed))
+    for record_sync in with_void:
+        record_sync.late_writes = late_writes(batch.board, record_sync.facts)
+
+
+def note_create_bases(batch: Batch) -> None:
+    """Note on every record what a create of ours without an answer gave its item, where a field has no base."""
+    board = batch.board
+    without_base = [record_sync for record_sync in batch.open_records if lacks_base(board, record_sync.facts)]
+    batch.add_history(gather.with_ended_creates([record_sync.facts for record_sync in without_base]))
+    batch.add_history(gather.with_changes([f for s in without_base if wants_maker(board, f := s.facts)]))
+    batch.add_history(gather.with_makers(board, [f for s in without_base if wants_maker(board, f := s.facts)]))
+    for record_sync in without_base:
+        record_sync.create_bases = create_bases(board, record_sync.facts)
 
 
 # Creates whose answer was lost: found by their NPD ID, or sent again under their own key, never

@@ -135,13 +135,16 @@ ROWS = {
         "test_an_edit_on_the_board_after_a_lost_answer_is_merged_against_the_old_base",
     ),
     "a late landing is known as ours": (LOST, "test_a_write_that_lands_late_is_known_as_ours"),
-    "unless an event names another user": (LOST, "test_a_late_landing_that_another_user_did_is_not_ours"),
+    "unless an event names another user": (
+        "tests/decide/test_unconfirmed_writes.py",
+        "test_unless_an_event_names_another_user",
+    ),
     "a local save during the call keeps its row": (HERE, "test_a_save_during_the_call_is_seen_by_the_next_look"),
     "lost update: our event's previous value was not read": (LOST, "test_one_of_the_two_events_is_enough"),
     "lost update: a value nobody saw, older than our write": (LOST, "test_one_of_the_two_events_is_enough"),
     "lost update: followed by another such event before it": (
-        LOST,
-        "test_what_an_edit_replaced_before_our_write_is_not_lost_by_us",
+        "tests/decide/test_lost_updates.py",
+        "test_what_our_writes_went_over",
     ),
     "lost update: one way, or where NPD wins, into the history": (
         LOST,

@@ -9,7 +9,6 @@ from typing import Any
 from sync.clock import SyncNow
 from sync.connectors.base.board import ItemEvent
 from sync.connectors.base.board_items import BatchItems, Item, Reading
-from sync.connectors.monday.board_events import parse_event
 from sync.merge import Base, Field
 from sync.models import Intent, MondayAccount
 from tests.chaos import drills
@@ -25,8 +24,8 @@ def _believes_the_payload(right: Wrong, batch: Any, found: BatchItems) -> None:
     right(batch, found)
     for subject in batch.record_syncs:
         for stored in subject.events:
-            event = parse_event(stored.body)
-            if subject.item is not None and event.column_id and isinstance(event.value, dict):
+            event = stored.event
+            if subject.item is not None and event is not None and event.column_id and isinstance(event.value, dict):
                 subject.item = _as_told(subject.item, event)
 
 
@@ -50,7 +49,7 @@ no_echo_check = bug(
 @instead_of(no_echo_check, "sync.reconcile.field_plan:_merge_field")
 def _takes_echoes_for_changes(right: Wrong, batch: Any, subject: Any, *args: Any) -> Field:
     given: Field = right(batch, subject, *args)
-    told = {parse_event(stored.body).column_id for stored in subject.events}
+    told = {stored.event.column_id for stored in subject.events if stored.event}
     mapping = next(m for m in batch.board.mappings if m.key == given.key)
     if given.base is None or mapping.column_id not in told:
         return given

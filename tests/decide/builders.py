@@ -1,0 +1,157 @@
+"""Facts by hand: each builder makes a plain value, and what its caller says is what differs from it. No database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.db.models import Model
+
+from npd.models import Contact
+from sync.choices import Cause
+from sync.connectors.base.board import EventKind, ItemEvent
+from sync.connectors.base.board_items import Item, Reading
+from sync.merge import Action, FieldDecision
+from sync.models import BoardLink, FieldMapping, Intent, IntentState, SyncedModel, SyncMetadata, SyncQueue
+from sync.outbox.claim import Claim
+from sync.reconcile.batch import FieldPlan, new_ledger
+from sync.reconcile.facts import ReceivedEvent, RecordFacts, RecordHistory
+from sync.reconcile.field_plan import new_base
+from sync.reconcile.field_values import BoardContext, stored_values
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+ITEM, BOARD, NPD_ID_COLUMN = "7", "100", "npd_id"
+TOKEN_USER, TOM, ANN = "1", "2", "3"
+"""The user as whom we write, and two people."""
+
+M = TypeVar("M", bound=Model)
+
+
+def at(seconds: float) -> datetime:
+    """So many seconds after now; before it where negative."""
+    return NOW + timedelta(seconds=seconds)
+
+
+def plain(model: type[M], **values: Any) -> M:
+    """An unsaved row; what the database would fill in is filled in."""
+    for field in model._meta.concrete_fields:
+        default = getattr(field.db_default, "value", field.db_default)
+        if field.has_db_default() and not hasattr(default, "resolve_expression"):
+            values.setdefault(field.attname, default)
+    return model(**values)
+
+
+# The board.
+
+
+def mapping(key: str = "role_title", **differs: Any) -> FieldMapping:
+    """A text field of its own column, synced both ways."""
+    values = {"label": key.capitalize(), "fields": [key], "column_id": key, "converter": "text"} | differs
+    return plain(FieldMapping, key=key, **values)
+
+
+def board(*mappings: FieldMapping, **differs: Any) -> BoardContext:
+    """The contacts' board, with these fields, or a role and notes."""
+    values = {"entity_type": "contact", "board_id": BOARD, "npd_id_column": NPD_ID_COLUMN, "match_key": "email"}
+    link = plain(BoardLink, **values | differs)
+    return BoardContext(link, mappings or (mapping(), mapping("notes")), Contact)
+
+
+# A record, its item, and what both sides last agreed on.
+
+
+def contact(**differs: Any) -> Contact:
+    """A contact with an item."""
+    return plain(Contact, **{"name": "Ann", "monday_id": ITEM, "role_title": "Ours"} | differs)
+
+
+def item(record: SyncedModel, **texts: str | None) -> Item:
+    """The record's item, with its NPD ID and these texts in its columns."""
+    readings = {key: Reading(key, "text", text=text, value=text) for key, text in texts.items()}
+    npd_id = Reading(NPD_ID_COLUMN, "text", text=str(record.pk), value=str(record.pk))
+    return Item(ITEM, "Ann", "active", board_id=BOARD, values={NPD_ID_COLUMN: npd_id, **readings})
+
+
+def base(local: str, remote: str | None = None, *, key: str = "role_title", **differs: Any) -> dict[str, Any]:
+    """The base of a field: what both sides said, or each of them."""
+    return new_base(mapping(key), ITEM, {key: local}, local if remote is None else remote) | differs
+
+
+def facts(record: SyncedModel | None = None, *, cause: Cause = Cause.SAVE, **differs: Any) -> RecordFacts:
+    """A record that was saved, whose item was read; `ledger` are values of its sync state."""
+    record = record or contact()
+    ledger: SyncMetadata = new_ledger(record.entity_type(), record.pk)
+    for name, value in differs.pop("ledger", {}).items():
+        setattr(ledger, name, value)
+    job = plain(SyncQueue, entity_type=record.entity_type(), entity_id=record.pk, causes=cause)
+    claim = Claim(record.pk, None, [job])
+    return RecordFacts(claim, record, ledger, **{"item": item(record, role_title="Theirs", notes="")} | differs)
+
+
+def field_plan(record: SyncedModel, read: str | None, action: Action = Action.PUSH, **differs: Any) -> FieldPlan:
+    """What a pass does with a contact's role: it is sent."""
+    of, raw = mapping(), stored_values(record, mapping())
+    convert = board(of).converter(of, record)
+    sent = {"send_raw": raw} if action is Action.PUSH else {}
+    decision = FieldDecision("role_title", action)
+    return FieldPlan(of, convert, decision, raw, **{"remote_raw": read, "base": base("Ours")} | sent | differs)
+
+
+# What happened before.
+
+
+def told(value: str | None, previous: str | None = "Old", *, seconds: float = -60, **differs: Any) -> ReceivedEvent:
+    """An event of this minute: Tom wrote the role. `previous` of “?” isn't told."""
+    texts = {"value": value} if value else None, {"value": previous} if previous else None
+    has_previous = previous != "?"
+    new = {name: differs.pop(name) for name in ("pk", "is_new") if name in differs}
+    values = {"kind": EventKind.COLUMN, "column_id": "role_title", "column_type": "text", "user_id": TOM} | differs
+    event = ItemEvent(
+        type="update_column_value",
+        trigger_id=None,
+        board_id=BOARD,
+        item_id=ITEM,
+        value=texts[0],
+        previous_value=texts[1] if has_previous else None,
+        has_previous=has_previous,
+        changed_at=at(seconds),
+        **values,
+    )
+    return ReceivedEvent(**{"pk": int(1_000 + seconds), "event": event, "received_at": at(seconds)} | new)
+
+
+def wrote(sent: str | None, read: str | None = "Old", *, seconds: float = -60, **differs: Any) -> Intent:
+    """An intent of ours about the role that was carried out within a second."""
+    entry = {"local": {"role_title": sent}, "read": read, "base": {}, "column": "role_title", "version": 1}
+    entry |= differs.pop("entry", {})
+    values = {"state": IntentState.APPLIED, "settled_at": at(seconds + 1), "item_id": ITEM, "entity_type": "contact"}
+    return plain(
+        Intent, created_at=at(seconds), deadline=at(seconds + 90), values={"role_title": entry}, **values | differs
+    )
+
+
+def created(sent: str | None, *, name: str = "Ann", **differs: Any) -> Intent:
+    """A create without an answer that was given up."""
+    named = {"local": {"name": name}, "read": None, "base": None, "column": "name", "version": 1}
+    intent = wrote(sent, None, **{"state": IntentState.VOID, "item_id": "", "lookups": 1} | differs)
+    intent.values |= {"name": named}
+    return intent
+
+
+def history(**differs: Any) -> RecordHistory:
+    """What was read of what happened before; we write as the token's user."""
+    return RecordHistory(
+        **{"token_user": TOKEN_USER} | {k: tuple(v) if isinstance(v, list) else v for k, v in differs.items()}
+    )
+
+
+def seen(value: Any, seconds: float, *reported: UUID) -> list[Any]:
+    """An entry of what passes saw; with an intent, of what they reported lost."""
+    return [value, at(seconds).isoformat(), *map(str, reported)]
+
+
+def values_of(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """NPD's halves of these bases or entries, as texts."""
+    return {key: entry["local"][key] for key, entry in entries.items()}

@@ -1,0 +1,284 @@
+"""What docs/reference/merge.md says of lost updates (“After a write”): decided from facts alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sync.kernel.conflict_store import KIND_LOST_UPDATE, OpenConflict
+from sync.merge import Action, FieldSelection
+from sync.models import Intent, IntentState
+from sync.reconcile.facts import ReceivedEvent, RecordFacts
+from sync.reconcile.lost_updates import (
+    MAX_ENTRIES,
+    LostUpdate,
+    LostUpdateConflict,
+    ResolutionResults,
+    detect_lost_updates,
+    observed,
+    really_lost,
+    report_lost_updates,
+    wants_events,
+)
+from tests.decide import builders
+from tests.decide.builders import NOW, TOKEN_USER, TOM, at, base, contact, facts, field_plan, item, seen, told, wrote
+
+OURS = {"user_id": TOKEN_USER}
+"""Of an event: it names the user as whom we write."""
+NO_ANSWER = {"state": IntentState.CONFIRMED}
+
+
+def lost(events: list[ReceivedEvent], writes: list[Intent], **ledger: Any) -> list[Any]:
+    found = facts(history=builders.history(events=events, writes=writes), ledger=ledger)
+    return [one.value for one in detect_lost_updates(builders.board(), found, NOW).found]
+
+
+OUR_ECHO = told("Ours", seconds=-59, **OURS)
+HASTY = told("Theirs", seconds=-60.5)
+"""Somebody's edit between our read and our write."""
+OVER_THEIRS = told("Ours", "Theirs", seconds=-59, **OURS)
+FIRST_WRITE = wrote("Ours")
+
+
+@pytest.mark.parametrize(
+    ("events", "writes", "expected"),
+    [
+        pytest.param([OUR_ECHO], [FIRST_WRITE], [], id="our own echo replaced what we had read"),
+        pytest.param([OVER_THEIRS], [FIRST_WRITE], ["Theirs"], id="our own event replaced what we had not read"),
+        pytest.param([HASTY], [FIRST_WRITE], ["Theirs"], id="somebody's value that no pass saw, just before our write"),
+        pytest.param([HASTY, OVER_THEIRS], [FIRST_WRITE], ["Theirs"], id="both events tell of one lost value"),
+        pytest.param(
+            [told("First", seconds=-60.8), told("Second", "First", seconds=-60.5)],
+            [FIRST_WRITE],
+            ["Second"],
+            id="what another edit replaced before our write is not lost by us",
+        ),
+        pytest.param([told("Theirs", seconds=-600)], [FIRST_WRITE], [], id="our read came long after the edit"),
+        pytest.param([told("Theirs", "Ours", seconds=-30)], [FIRST_WRITE], [], id="the edit came after our write"),
+        pytest.param(
+            [told("Theirs", seconds=-60.5, is_new=False)], [FIRST_WRITE], [], id="an event that was checked before"
+        ),
+        pytest.param([HASTY], [wrote("Ours", "Theirs")], [], id="our pass had read the value"),
+        pytest.param([HASTY], [], [], id="nothing was written"),
+        pytest.param(
+            [told("Ours", "First", seconds=-59, **OURS)],
+            [wrote("First", seconds=-400, **NO_ANSWER), FIRST_WRITE],
+            [],
+            id="what we replaced was a late landing of our own",
+        ),
+        pytest.param(
+            [told("First", seconds=-60.5), told("Ours", "First", seconds=-59, **OURS)],
+            [wrote("First", seconds=-400, state=IntentState.VOID), FIRST_WRITE],
+            ["First"],
+            id="another user wrote what a write of ours, found void, had sent",
+        ),
+        pytest.param(
+            [told("Ours", "?", seconds=-59, **OURS), HASTY], [FIRST_WRITE], ["Theirs"], id="previous value not told"
+        ),
+        pytest.param([told(None, seconds=-60.5)], [FIRST_WRITE], [None], id="an edit that emptied the cell"),
+        pytest.param(
+            [told("Theirs", seconds=-60.5, column_id="other")], [FIRST_WRITE], [], id="a column that isn't mapped"
+        ),
+        pytest.param(
+            [
+                told("Ours", seconds=-59, is_new=False, **OURS),
+                told("Theirs", "Ours", seconds=-30, **OURS),
+                told("Ours", "Theirs", seconds=-20, **OURS),
+            ],
+            [FIRST_WRITE],
+            [],
+            id="a person with the token's account set our value again: our one write has its own event already",
+        ),
+        pytest.param(
+            [told("New", "Ours", seconds=-30), told("Ours", "New", seconds=-20)],
+            [wrote("Ours", seconds=-9_000)],
+            [],
+            id="somebody set again what we wrote long ago",
+        ),
+        pytest.param([ReceivedEvent(1, None, NOW)], [FIRST_WRITE], [], id="a delivery that can't be read"),
+    ],
+)
+def test_what_our_writes_went_over(events: list[ReceivedEvent], writes: list[Intent], expected: list[Any]) -> None:
+    assert lost(events, writes) == expected
+
+
+def test_a_value_that_a_pass_saw_or_reported_is_not_lost_again() -> None:
+    assert lost([HASTY], [FIRST_WRITE], seen={"role_title": [seen("Theirs", -58)]}) == []
+    assert lost([HASTY], [FIRST_WRITE], seen={"role_title": [seen("Theirs", -400)]}) == ["Theirs"]
+    assert lost([HASTY], [FIRST_WRITE], seen={"role_title": [seen("Theirs", -400, FIRST_WRITE.pk)]}) == []
+
+
+def test_a_write_whose_outcome_is_open_lost_something_only_perhaps() -> None:
+    write = wrote("Ours", state=IntentState.OPEN, settled_at=None)
+    found = facts(history=builders.history(events=[HASTY], writes=[write]))
+    [lost_update] = detect_lost_updates(builders.board(), found, NOW).found
+    assert (lost_update.is_unconfirmed, lost_update.writes) == (True, (str(write.pk),))
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        pytest.param([told("Theirs", "Ours", seconds=-59)], ("role_title",), id="its event names somebody"),
+        pytest.param([OUR_ECHO], (), id="no event tells the answered value"),
+        pytest.param([told("Theirs", "Ours", seconds=-59, is_new=False)], (), id="its event was checked before"),
+    ],
+)
+def test_an_answer_that_equals_somebody_s_event_is_their_edit(
+    events: list[ReceivedEvent], expected: tuple[str, ...]
+) -> None:
+    write = wrote("Ours", answer={"role_title": "Theirs"})
+    ledger = {"base": {"role_title": base("Ours", "Theirs")}, "altered": {"role_title": {"reason": "…"}}}
+    found = facts(history=builders.history(events=events, writes=[write]), ledger=ledger)
+    assert detect_lost_updates(builders.board(), found, NOW).as_sent == expected
+
+
+def test_only_what_is_synced_and_was_told_something_new_is_checked() -> None:
+    assert wants_events(facts(events=(HASTY,)), "")
+    assert not wants_events(facts(), "")
+    assert not wants_events(facts(events=(HASTY,)), "The filter leaves it out.")
+    assert not wants_events(facts(contact(sync_enabled=False), events=(HASTY,)), "")
+
+
+# --- which values are really gone, and in what words ----------------------------------------------------------------
+
+
+def lost_update(value: Any = "Theirs", seconds: float = -60, **differs: Any) -> LostUpdate:
+    values = {"key": "role_title", "user_id": TOM, "at": at(seconds), "writes": ("w",)} | differs
+    return LostUpdate(value=value, **values)
+
+
+@pytest.mark.parametrize(
+    ("local", "remote", "update", "confirmed", "is_lost"),
+    [
+        pytest.param("Ours", "Ours", lost_update(), set(), True, id="it stands on neither side"),
+        pytest.param("Ours", "Theirs", lost_update(), set(), False, id="it stands on Monday again"),
+        pytest.param("Theirs", "Ours", lost_update(), set(), False, id="it stands in NPD"),
+        pytest.param("Ours", "Ours", lost_update(is_unconfirmed=True), set(), False, id="perhaps nothing went over it"),
+        pytest.param("Ours", "Ours", lost_update(is_unconfirmed=True), {"w"}, True, id="the write turned out to be so"),
+    ],
+)
+def test_a_suspected_value_is_lost_where_it_is_on_neither_side(
+    local: str, remote: str, update: LostUpdate, confirmed: set[str], is_lost: bool
+) -> None:
+    record = contact(role_title=local)
+    found = facts(record, item=item(record, role_title=remote))
+    assert bool(really_lost(builders.board(), found, [update], confirmed)) is is_lost
+
+
+@pytest.mark.parametrize(
+    ("mapping", "asks", "expected"),
+    [
+        pytest.param({}, True, [True, False], id="of several values of a field the newest is asked about"),
+        pytest.param({"direction": "npd_to_monday"}, True, [False, False], id="one way: the history keeps it"),
+        pytest.param({"rule": "npd_wins"}, True, [False, False], id="where NPD wins the history keeps it"),
+        pytest.param({}, False, [False, False], id="nothing is asked of a record that isn't synced"),
+    ],
+)
+def test_who_is_asked_about_a_lost_value(mapping: dict[str, str], asks: bool, expected: list[bool]) -> None:
+    updates = [lost_update("First", -90), lost_update("Second", -60)]
+    board, people = builders.board(builders.mapping(**mapping)), {TOM: {"name": "Tom"}}
+    reports = report_lost_updates(board, facts(), {}, updates, people, asks=asks)
+    assert [(one.lost_value, one.needs_answer) for one in reports] == list(
+        zip(["Second", "First"], expected, strict=True)
+    )
+    assert reports[0].sentence.startswith("Tom on Monday wrote “Second” into Role_title on Monday while “Ours”")
+    assert reports[0].values == {"raw_before": {"role_title": "Second"}, "raw_after": {"role_title": "Ours"}}
+
+
+def test_what_stands_is_what_npd_holds_after_the_pass() -> None:
+    record = contact()
+    plans = {"role_title": field_plan(record, "Later", Action.PULL, write_raw={"role_title": "Later"})}
+    [report] = report_lost_updates(builders.board(), facts(record), plans, [lost_update()], {}, asks=True)
+    assert (report.current_value, report.editor) == ("Later", f"Monday user {TOM}")
+
+
+# --- the conflict ---------------------------------------------------------------------------------------------------
+
+
+def conflict(found: RecordFacts, **differs: Any) -> LostUpdateConflict:
+    values = {"plans": {"role_title": field_plan(contact(), "Ours", Action.NOTHING)}, "reports": (), "carried_out": {}}
+    values |= {"off_reason": "", "has_item": True, "is_settled": True}
+    return LostUpdateConflict(found, **values | differs)
+
+
+def open_conflict(*keys: str, **resolutions: FieldSelection) -> OpenConflict:
+    return OpenConflict(builders.contact().pk, KIND_LOST_UPDATE, builders.ITEM, keys, resolutions)
+
+
+WAITS = facts(conflicts=(open_conflict("role_title"),))
+REPORT = report_lost_updates(builders.board(), facts(), {}, [lost_update()], {}, asks=True)
+
+
+@pytest.mark.parametrize(
+    ("found", "differs", "still_open"),
+    [
+        pytest.param(facts(), {}, [], id="nothing was lost"),
+        pytest.param(WAITS, {}, ["role_title"], id="it waits until a person settles it"),
+        pytest.param(facts(), {"reports": REPORT}, ["role_title"], id="a lost value joins"),
+        pytest.param(
+            facts(), {"reports": REPORT, "is_settled": False}, [], id="a pass that came to nothing says nothing"
+        ),
+        pytest.param(WAITS, {"is_settled": False}, ["role_title"], id="and leaves what waits"),
+        pytest.param(WAITS, {"carried_out": {"role_title": "Ours"}}, [], id="a choice was carried out"),
+        pytest.param(WAITS, {"off_reason": "Sync is off."}, [], id="sync off closes it"),
+        pytest.param(WAITS, {"has_item": False}, [], id="a record without an item closes it"),
+        pytest.param(WAITS, {"plans": {"notes": None}}, [], id="a field that is not mapped any more closes it"),
+    ],
+)
+def test_what_waits_for_a_person_after_the_pass(found: RecordFacts, differs: Any, still_open: list[str]) -> None:
+    assert conflict(found, **differs).open_fields == still_open
+
+
+def test_what_the_store_is_told_of_it() -> None:
+    assert conflict(facts()).report(ResolutionResults()) is None
+    assert conflict(facts(), reports=REPORT, is_settled=False).report(ResolutionResults()) is None
+    joined = conflict(facts(), reports=REPORT).report(ResolutionResults())
+    assert joined
+    assert [(one.key, one.npd, one.monday) for one in joined.fields] == [("role_title", "Ours", "Theirs")]
+    ended = conflict(WAITS, off_reason="Sync is off.").report(ResolutionResults())
+    assert ended
+    assert (ended.closing_reason, ended.fields) == ("Sync is off.", ())
+    applied = conflict(WAITS, carried_out={"role_title": "Ours"}).report(ResolutionResults(inverse={"role_title": {}}))
+    assert applied
+    assert (applied.applied, applied.inverse) == ({"role_title": "Ours"}, {"role_title": {}})
+    two = facts(conflicts=(open_conflict("role_title", "phone"),))
+    unmapped = conflict(two).report(ResolutionResults())
+    assert unmapped
+    assert unmapped.ended == {"phone": "The field is not mapped to a column any more."}
+
+
+def test_a_choice_whose_values_changed_stays_with_what_stands_now() -> None:
+    waits = facts(
+        conflicts=(open_conflict("role_title", role_title=FieldSelection("monday", npd="Ours", monday="Theirs")),)
+    )
+    results = ResolutionResults(rejected={"role_title": "It changed."}, current={"role_title": "Newer"})
+    report = conflict(waits).report(results)
+    assert report
+    assert [(one.npd, one.monday) for one in report.fields] == [("Newer", "Theirs")]
+    assert report.rejected == {"role_title": "It changed."}
+
+
+# --- what a pass saw ------------------------------------------------------------------------------------------------
+
+
+def test_what_a_pass_read_is_kept_where_it_was_more_than_the_base_said() -> None:
+    record, oldest = contact(), at(-9_000)
+    ledger = facts(ledger={"seen": {"role_title": [seen("Old", -10_000), seen("Theirs", -60)]}}).ledger
+
+    def kept(read: str, action: Action, *updates: LostUpdate) -> list[Any]:
+        plans = {"role_title": field_plan(record, read, action)}
+        return observed(ledger, plans, updates, NOW, oldest)["role_title"]
+
+    assert kept("Theirs", Action.NOTHING) == [seen("Theirs", -60)]
+    assert kept("Theirs", Action.PUSH) == [seen("Theirs", 0)]
+    assert kept("Newer", Action.PULL) == [seen("Theirs", -60), seen("Newer", 0)]
+    assert kept("Theirs", Action.NOTHING, lost_update()) == [["Theirs", NOW.isoformat(), "w"], seen("Theirs", -60)]
+
+
+def test_what_was_seen_since_does_not_crowd_out_what_was_reported() -> None:
+    report = ["Theirs", at(-500).isoformat(), "w"]
+    ledger = facts(ledger={"seen": {"role_title": [report, *(seen(f"{n}", -n) for n in range(30))]}}).ledger
+    kept = observed(ledger, {}, [], NOW, at(-9_000))["role_title"]
+    assert (kept[0], len(kept)) == (report, MAX_ENTRIES + 1)
+    assert observed(ledger, {}, [], NOW, at(1)) == {}

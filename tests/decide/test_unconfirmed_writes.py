@@ -1,0 +1,178 @@
+"""What docs/reference/merge.md says of intents without an answer, and of reads that may be stale: from facts alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sync.connectors.base.board_items import Reading
+from sync.models import Intent, IntentState
+from sync.reconcile.facts import ReceivedEvent
+from sync.reconcile.field_plan import AS_SENT
+from sync.reconcile.sides import is_stale
+from sync.reconcile.unconfirmed_writes import create_bases, lacks_base, landed_writes, late_writes, wants_maker
+from tests.decide import builders
+from tests.decide.builders import TOKEN_USER, TOM, base, contact, created, facts, history, item, told, values_of, wrote
+
+# --- late writes ------------------------------------------------------------------------------------------
+
+
+def void(sent: str, **differs: Any) -> Intent:
+    return wrote(sent, seconds=-7_200, **{"state": IntentState.VOID} | differs)
+
+
+OTHER_ITEM, OTHER_COLUMN, UNITED = {"item_id": "8"}, {"entry": {"column": "old"}}, {"entry": {"united": True}}
+
+
+@pytest.mark.parametrize(
+    ("intents", "local", "remote", "agreed", "expected"),
+    [
+        pytest.param([void("First")], "Second", "First", "Second", {"role_title": "First"}, id="it landed hours later"),
+        pytest.param([void("First")], "Second", "Second", "Second", {}, id="it never landed"),
+        pytest.param([void("First")], "Second", "Theirs", "Second", {}, id="somebody wrote another value"),
+        pytest.param([void("First")], "First", "First", "Old", {}, id="NPD says so, too: they agree"),
+        pytest.param([void("First")], "Second", "First", "First", {}, id="it stood when both agreed"),
+        pytest.param([void("First")], "Second", "First", None, {}, id="without a base nothing is known"),
+        pytest.param([void("First", **OTHER_ITEM)], "Second", "First", "Second", {}, id="it was about another item"),
+        pytest.param([void("First", **OTHER_COLUMN)], "Second", "First", "Second", {}, id="it was another column"),
+        pytest.param([void("First", **UNITED)], "Second", "First", "Second", {}, id="a united list is merged"),
+    ],
+)
+def test_a_write_thought_to_have_come_to_nothing_is_known_as_ours(
+    intents: list[Intent], local: str, remote: str, agreed: str | None, expected: dict[str, str]
+) -> None:
+    record = contact(role_title=local)
+    ledger = {"base": {"role_title": base(agreed)} if agreed else {}}
+    found = facts(record, item=item(record, role_title=remote), ledger=ledger, history=history(void=intents))
+    assert values_of(late_writes(builders.board(), found)) == expected
+    assert {key: value for key, (_, value) in landed_writes(builders.board(), found).items()} == expected
+
+
+@pytest.mark.parametrize(
+    ("events", "user", "is_ours"),
+    [
+        pytest.param([], TOKEN_USER, True, id="nobody told of it"),
+        pytest.param([told("First", user_id=TOKEN_USER)], TOKEN_USER, True, id="its event names the token's user"),
+        pytest.param([told("First", user_id=None)], TOKEN_USER, True, id="its event names nobody"),
+        pytest.param([told("First")], TOKEN_USER, False, id="its event names another user"),
+        pytest.param([told("First")], "", True, id="as whom we write isn't known"),
+        pytest.param([told("Other")], TOKEN_USER, True, id="another value's event says nothing of it"),
+        pytest.param(
+            [told("First", user_id=TOKEN_USER, seconds=-10), told("First", seconds=-20)],
+            TOKEN_USER,
+            True,
+            id="the newest event counts",
+        ),
+    ],
+)
+def test_unless_an_event_names_another_user(events: list[ReceivedEvent], user: str, is_ours: bool) -> None:
+    record = contact(role_title="Second")
+    before = history(void=[void("First")], events=events, token_user=user)
+    ledger = {"base": {"role_title": base("Second")}}
+    found = facts(record, item=item(record, role_title="First"), ledger=ledger, history=before)
+    assert bool(late_writes(builders.board(), found)) is is_ours
+
+
+# --- what a create without an answer left ---------------------------------------------------------------------------
+
+
+LINKED = {"state": IntentState.OPEN, "item_id": builders.ITEM}
+
+
+@pytest.mark.parametrize(
+    ("creates", "remote", "before", "expected"),
+    [
+        pytest.param([created("Ours")], "Ours", {}, "Ours", id="the cell says what was sent"),
+        pytest.param([created("Ours")], "Theirs", {}, "Ours as sent", id="somebody edited it since"),
+        pytest.param([created("First"), created("Ours")], "Ours", {}, "Ours", id="one of two creates sent it"),
+        pytest.param([created("First"), created("Ours")], "Theirs", {}, None, id="which of two made it isn't known"),
+        pytest.param([], "Ours", {}, None, id="nothing was created"),
+        pytest.param([wrote("Ours", state=IntentState.VOID, item_id="")], "Ours", {}, None, id="it was no create"),
+        pytest.param([created("Ours", **LINKED)], "Ours", {"maker": TOM}, "Ours", id="it was linked with this item"),
+        pytest.param([created("Ours", **LINKED | {"item_id": "8"})], "Ours", {}, None, id="it was linked with another"),
+        pytest.param([created("Ours")], "Ours", {"maker": TOM}, None, id="somebody else made the item"),
+        pytest.param([created("Ours")], "Ours", {"maker": TOKEN_USER}, "Ours", id="we made the item"),
+        pytest.param([created("Ours")], "Ours", {"maker": TOM, "token_user": ""}, "Ours", id="who we are isn't known"),
+        pytest.param([created("Ours")], "Ours", {"is_npd_id_typed": True}, None, id="its NPD ID was typed into it"),
+        pytest.param(
+            [created("Ours")], "Ours", {"changes": [wrote("x")]}, None, id="a change had met it without a base"
+        ),
+        pytest.param(
+            [created("Ours")],
+            "Ours",
+            {"changes": [wrote("x", entry={"base": {"local": {}}})]},
+            "Ours",
+            id="a change had met it with its base",
+        ),
+        pytest.param(
+            [created("Ours", entry={"version": 0})], "Ours", {}, None, id="the field has another column since then"
+        ),
+    ],
+)
+def test_what_a_create_gave_its_item(
+    creates: list[Intent], remote: str, before: dict[str, Any], expected: str | None
+) -> None:
+    record = contact()
+    linked = tuple(create for create in creates if create.item_id)
+    ended = tuple(create for create in creates if not create.item_id)
+    found = facts(
+        record,
+        item=item(record, role_title=remote),
+        intents=linked,
+        history=history(**{"ended_creates": ended} | before),
+    )
+    board = builders.board(builders.mapping())
+    bases = {
+        key: values_of({key: one})[key] + " as sent" * (AS_SENT in one)
+        for key, one in create_bases(board, found).items()
+    }
+    assert bases == ({"role_title": expected} if expected else {})
+
+
+def test_who_made_an_item_is_asked_only_of_one_that_bears_the_create_s_npd_id() -> None:
+    record, board = contact(), builders.board()
+    ended = history(ended_creates=[created("Ours")])
+    assert wants_maker(board, facts(record, history=ended))
+    assert not wants_maker(board, facts(record))
+    assert not wants_maker(board, facts(record, item=item(contact()), history=ended))
+    assert not wants_maker(board, facts(record, item=None, history=ended))
+
+
+def test_creates_matter_only_where_a_field_has_no_base() -> None:
+    board = builders.board(builders.mapping(), builders.mapping("notes", column_id=""))
+    assert lacks_base(board, facts())
+    assert not lacks_base(board, facts(ledger={"base": {"role_title": base("Ours")}}))
+    assert lacks_base(board, facts(ledger={"base": {"role_title": base("Ours", item="8")}}))
+    assert not lacks_base(board, facts(item=None))
+
+
+# --- reads that may be stale ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("writes", "remote", "expected"),
+    [
+        pytest.param([wrote("Ours")], "Old", True, id="it shows what we replaced"),
+        pytest.param([wrote("Ours")], "Ours", False, id="it shows what we wrote"),
+        pytest.param([wrote("Ours")], "Theirs", False, id="it shows an edit"),
+        pytest.param([wrote("Old")], "Old", False, id="we wrote what stood there"),
+        pytest.param([wrote("Ours"), wrote("Newer", "Ours", seconds=-30)], "Old", False, id="the last write counts"),
+        pytest.param([wrote("Ours", entry={"column": "old"})], "Old", False, id="it was another column"),
+        pytest.param([], "Old", False, id="nothing was written of late"),
+    ],
+)
+def test_a_read_of_what_our_own_write_has_just_replaced_is_made_again(
+    writes: list[Intent], remote: str, expected: bool
+) -> None:
+    record = contact()
+    found = facts(record, item=item(record, role_title=remote), history=history(applied=writes))
+    assert is_stale(builders.board(), found) is expected
+
+
+def test_what_can_t_be_read_is_not_stale() -> None:
+    shown = item(contact())
+    unread = Reading.unknown("role_title", "text", "hidden")
+    found = facts(item=replace(shown, values={"role_title": unread}), history=history(applied=[wrote("Ours")]))
+    assert not is_stale(builders.board(), found)

@@ -1,0 +1,141 @@
+"""What docs/reference/merge.md says of a field that somebody rewrites again and again: decided from facts alone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sync.choices import Cause
+from sync.kernel.conflict_store import KIND_FIELDS, OpenConflict
+from sync.models import Intent, WriteLoop
+from sync.reconcile.facts import RecordFacts
+from sync.reconcile.restraints import MAX_THROTTLE, LoopPlan, is_loop_over, plan_loop
+from tests.decide import builders
+from tests.decide.builders import NOW, TOM, at, contact, facts, field_plan, history, plain, told, wrote
+
+LIMIT = 3
+WRITE = wrote("Ours")
+
+
+def rewritten(*seconds: float) -> list[dict[str, str]]:
+    return [{"at": at(one).isoformat(), "write": f"write {one}"} for one in seconds]
+
+
+def loop(*seconds: float, **differs: Any) -> WriteLoop:
+    """A field that was rewritten then."""
+    values = {"times": rewritten(*seconds), "by": "Tom", "throttle_count": 0} | differs
+    return plain(WriteLoop, entity_type="contact", key="role_title", **values)
+
+
+def before(stored: WriteLoop | None = None, write: Intent | None = WRITE, **differs: Any) -> RecordFacts:
+    loops, writes = {"role_title": stored} if stored else {}, {"role_title": write} if write else {}
+    return facts(history=history(loops=loops, last_writes=writes), **differs)
+
+
+def planned(found: RecordFacts, read: str = "AUTOMATIC", limit: int = LIMIT, **differs: Any) -> LoopPlan | None:
+    return plan_loop(found, field_plan(contact(), read, **differs), NOW, limit, {TOM: {"name": "Tom"}})
+
+
+def test_nothing_is_made_of_a_field_that_nobody_rewrote() -> None:
+    assert planned(before()) is not None
+    assert planned(before(write=None)) is None
+    assert planned(before(), read="Ours") is None
+    assert planned(before(), base=None) is None
+    assert planned(before(), base=builders.base("Older")) is None, "the base is not what the write left"
+
+
+def test_each_of_our_writes_counts_once() -> None:
+    counted = loop(times=[{"at": at(-60).isoformat(), "write": str(WRITE.pk)}])
+    assert planned(before(counted)) is None
+
+
+def test_a_rewrite_within_the_hour_is_counted_with_who_did_it() -> None:
+    plan = planned(before(loop(-4_000, -600, by="Ann"), events=(told("AUTOMATIC"),)))
+    assert plan
+    assert [one["write"] for one in plan.times] == ["write -600", str(WRITE.pk)]
+    assert (plan.by, plan.throttled_until, plan.blocked_reason, plan.line) == ("Tom on Monday", None, "", "")
+    unheard = planned(before(loop(-600, by="Ann"), events=(told("AUTOMATIC", column_id="notes"),)))
+    assert unheard
+    assert unheard.by == "Ann"
+
+
+@pytest.mark.parametrize(
+    ("stored", "limit", "waits"),
+    [
+        pytest.param(loop(-600), LIMIT, None, id="too seldom"),
+        pytest.param(loop(-600, -300), LIMIT, timedelta(hours=1), id="the third time within an hour: an hour"),
+        pytest.param(loop(-600, -300), 0, None, id="switched off"),
+        pytest.param(loop(throttle_count=1), LIMIT, timedelta(hours=2), id="once more after its pause: twice as long"),
+        pytest.param(loop(throttle_count=9), LIMIT, MAX_THROTTLE, id="but once a day it is tried"),
+    ],
+)
+def test_a_loop_is_throttled_for_longer_each_time(stored: WriteLoop, limit: int, waits: timedelta | None) -> None:
+    plan = planned(before(stored), limit=limit)
+    assert plan
+    assert plan.throttled_until == (None if waits is None else NOW + waits)
+    assert plan.throttle_count == stored.throttle_count + (waits is not None)
+    assert bool(plan.blocked_reason) is bool(plan.line) is (waits is not None)
+
+
+def test_the_reason_says_who_how_often_and_until_when() -> None:
+    plan = planned(before(loop(-600, -300)))
+    assert plan
+    assert plan.blocked_reason == plan.line
+    assert plan.line.startswith(
+        "“Role_title” was rewritten 3 times within an hour by Tom on the board after our writes, so nothing is sent to "
+        "it until 2026-11-20 13:00 UTC."
+    )
+    again = planned(before(loop(throttle_count=1, by="")))
+    assert again
+    assert "was rewritten again by somebody on the board" in again.line
+
+
+def test_what_is_throttled_is_not_sent_and_everything_else_goes_on() -> None:
+    throttled = loop(-600, throttled_until=at(60), throttle_count=1)
+    waiting = planned(before(throttled, write=None))
+    assert waiting
+    assert (waiting.times, waiting.throttle_count, waiting.line) == (tuple(throttled.times), 1, "")
+    assert waiting.blocked_reason
+    assert planned(before(throttled, write=None), send_raw=None) is None, "nothing would be sent"
+    over = loop(-600, throttled_until=at(-60), throttle_count=1)
+    assert planned(before(over, write=None)) is None, "its pause is over"
+
+
+@pytest.mark.parametrize(
+    ("found", "read", "differs", "why"),
+    [
+        pytest.param(
+            before(loop(-60, throttle_count=1), cause=Cause.PERSON), "AUTOMATIC", {}, "a person acted", id="asked"
+        ),
+        pytest.param(
+            before(loop(-60, throttle_count=1)),
+            "AUTOMATIC",
+            {"resolves": OpenConflict(contact().pk, KIND_FIELDS, builders.ITEM, ("role_title",))},
+            "a person acted",
+            id="resolved",
+        ),
+        pytest.param(
+            before(loop(-3_700, throttle_count=1)), "Ours", {}, "it stayed as it was for an hour", id="it stayed quiet"
+        ),
+    ],
+)
+def test_it_ends(found: RecordFacts, read: str, differs: dict[str, Any], why: str) -> None:
+    plan = planned(found, read, **differs)
+    assert plan
+    assert (plan.has_ended, plan.blocked_reason) == (True, "")
+    assert plan.line == f"Role_title: what is written there counts as no loop any more; {why}."
+
+
+def test_one_that_was_never_throttled_ends_without_a_word() -> None:
+    plan = planned(before(loop(-3_700)), read="Ours")
+    assert plan
+    assert (plan.has_ended, plan.line) == (True, "")
+    assert planned(before(loop(-3_500)), read="Ours") is None
+
+
+def test_a_loop_is_over_an_hour_after_we_were_last_free_to_write() -> None:
+    assert is_loop_over(loop(-3_700), NOW)
+    assert not is_loop_over(loop(-3_700, throttled_until=at(-60)), NOW)
+    assert not is_loop_over(loop(-3_700, -60), NOW)
