@@ -31,8 +31,9 @@ from sync.merge import (
     Unknown,
     decide_field,
 )
-from sync.models import FieldMapping, SyncMetadata, WebhookEvent
+from sync.models import FieldMapping, Intent, SyncMetadata, WebhookEvent
 from sync.reconcile.batch import Batch, FieldPlan, RecordSync, change_events
+from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_values import RelatedNotFound, clean_values, field_of, stored_values
 from sync.reconcile.resolutions import as_conflict, plan_undo, typed_values, with_resolution
 from sync.records.authors import latest_edits
@@ -314,7 +315,7 @@ def plan(batch: Batch, record_sync: RecordSync, item: Item | None) -> None:
         )
 
 
-def way_of(record_sync: RecordSync, mapping: FieldMapping) -> FieldDirection:
+def way_of(record_sync: RecordSync | RecordFacts, mapping: FieldMapping) -> FieldDirection:
     """Return the ways that both the record's and the mapping's direction allow."""
     directions = {record_sync.record.sync_direction, mapping.direction}
     up = SyncDirection.NONE not in directions and SyncDirection.MONDAY_TO_NPD not in directions
@@ -487,21 +488,35 @@ def _plan_create(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, w
 def base_after_intents(
     record_sync: RecordSync, mapping: FieldMapping, convert: Converter, remote_raw: Any, item: Item
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Return the base as open intents leave it, and the entry of the one whose value Monday shows: our own write.
-
-    A united list is no base before NPD holds it too: what it has from Monday would count as removed here.
-    """
+    """Return the base as open intents leave it, and the entry of the one whose value Monday shows: our own write."""
     base, confirmed = base_of(record_sync.ledger, mapping, item.id) or record_sync.create_bases.get(mapping.key), None
     if late_write := record_sync.late_writes.get(mapping.key):
         base = new_base(mapping, item.id, late_write["local"], remote_raw)
     for intent in record_sync.intents:
-        entry = intent.values.get(mapping.key)
-        if entry and mapping.is_current(entry) and convert.local(entry["local"]) == convert.remote(remote_raw):
-            if not entry.get("united"):
-                base = new_base(mapping, item.id, entry["local"], remote_raw)
-            confirmed = entry
+        if (entry := confirmed_entry(intent, mapping, convert, remote_raw)) is not None:
+            base, confirmed = base_as_sent(base, entry, mapping, remote_raw, item), entry
             record_sync.confirmed_intents[intent.pk] = item.id
     return base, confirmed
+
+
+def confirmed_entry(
+    intent: Intent, mapping: FieldMapping, convert: Converter, remote_raw: Any
+) -> dict[str, Any] | None:
+    """Return what an intent without an answer sent to the field, where Monday shows just that; else None."""
+    entry: dict[str, Any] | None = intent.values.get(mapping.key)
+    if entry and mapping.is_current(entry) and convert.local(entry["local"]) == convert.remote(remote_raw):
+        return entry
+    return None
+
+
+def base_as_sent(
+    base: dict[str, Any] | None, entry: Mapping[str, Any], mapping: FieldMapping, remote_raw: Any, item: Item
+) -> dict[str, Any] | None:
+    """Return the base after a call of ours that took effect.
+
+    A united list is no base before NPD holds it too: what it has from Monday would count as removed here.
+    """
+    return base if entry.get("united") else new_base(mapping, item.id, entry["local"], remote_raw)
 
 
 def _merge_field(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, way: FieldDirection) -> Field:
