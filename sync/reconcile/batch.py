@@ -21,7 +21,6 @@ from sync.clock import sync_now
 from sync.connectors.base.board import EventKind, InvalidEvent
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import Converter, UnknownValue
-from sync.connectors.base.errors import ConnectorError
 from sync.kernel.conflict_store import (
     KIND_LOST_UPDATE,
     KIND_UNDO,
@@ -57,7 +56,7 @@ from sync.reconcile.facts import DeletedFacts, RecordFacts
 from sync.reconcile.field_values import BoardContext, RelatedRecords, related_name
 
 if TYPE_CHECKING:
-    from sync.reconcile.deleted_records import DeletedPlan
+    from sync.reconcile.deleted_records import DeletedPlan, RemovalAnswer
     from sync.reconcile.duplicates import DuplicateItem
     from sync.reconcile.lost_updates import LostUpdateReport
 
@@ -582,7 +581,7 @@ class DeletedRecord(WorkUnit):
 
     facts: DeletedFacts
     plan: DeletedPlan
-    answer: Item | ConnectorError | None = None
+    answer: RemovalAnswer | None = None
 
     @property
     def id(self) -> UUID:

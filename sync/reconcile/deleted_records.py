@@ -36,7 +36,7 @@ from sync.choices import (
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board_items import ARCHIVED, BatchItems, Item, ItemChange, ItemRemoval, WriteRequest
 from sync.connectors.base.conversion import AmbiguousSplit, Converter, UnknownValue
-from sync.connectors.base.errors import ConnectorError, ItemInactive, ItemNotFound
+from sync.connectors.base.errors import ConnectorError
 from sync.kernel.action_errors import RestoreError
 from sync.kernel.conflict_store import (
     KIND_DELETE,
@@ -501,20 +501,30 @@ def approve_removals(
 # After Monday's answer.
 
 
-def after_removal(
-    board: BoardContext, facts: DeletedFacts, plan: DeletedPlan, answer: Item | ConnectorError
-) -> DeletedPlan:
-    """Return what the answer makes of a planned removal; an item is shown as it left, or without its NPD ID."""
-    if isinstance(answer, ItemNotFound | ItemInactive):
+@dataclass(frozen=True)
+class RemovalAnswer:
+    """What became of a removal: the item as it left, or without its NPD ID, else why it was refused.
+
+    `is_gone`: the item had left the board after it was read.
+    """
+
+    item: Item | None = None
+    refusal: str = ""
+    is_gone: bool = False
+
+
+def after_removal(board: BoardContext, facts: DeletedFacts, plan: DeletedPlan, answer: RemovalAnswer) -> DeletedPlan:
+    """Return what the answer makes of a planned removal."""
+    if answer.is_gone:
         state, reason = TombstoneState.NOTHING_LEFT, TombstoneReason.REMOVED_MEANWHILE
-        return _settled(facts, plan, state, reason, error=answer.sentence)
-    if isinstance(answer, ConnectorError):
-        detail = f"Deleted in NPD. Its item could not be removed from the board: {answer.sentence}"
-        return replace(plan, ending=Ending(Outcome.FAILED, answer.sentence), reason=detail)
+        return _settled(facts, plan, state, reason, error=answer.refusal)
+    if answer.item is None:
+        detail = f"Deleted in NPD. Its item could not be removed from the board: {answer.refusal}"
+        return replace(plan, ending=Ending(Outcome.FAILED, answer.refusal), reason=detail)
     if plan.removal in _STATE_AFTER:
-        return _removed(board, facts, plan, _STATE_AFTER[plan.removal], answer)
+        return _removed(board, facts, plan, _STATE_AFTER[plan.removal], answer.item)
     state, reason = TombstoneState.UNLINKED, TombstoneReason.UNLINKED
-    return _by_choice(facts, _settled(facts, plan, state, reason, kind="unlinked", item=answer.name))
+    return _by_choice(facts, _settled(facts, plan, state, reason, kind="unlinked", item=answer.item.name))
 
 
 # The calls that take a deleted record's item off the board, or take its NPD ID from it.
@@ -578,13 +588,13 @@ class Removals(Mutation[DeletedRecord]):
         return wanted
 
     def done(self, unit: DeletedRecord, item: Item) -> None:
-        unit.answer = item
+        unit.answer = RemovalAnswer(item)
 
     def item_gone(self, unit: DeletedRecord, error: ConnectorError) -> None:
-        unit.answer = error
+        unit.answer = RemovalAnswer(refusal=error.sentence, is_gone=True)
 
     def failed(self, unit: DeletedRecord, error: ConnectorError) -> None:
-        unit.answer = error
+        unit.answer = RemovalAnswer(refusal=error.sentence)
 
 
 def send_removals(batch: Batch) -> None:
@@ -595,8 +605,8 @@ def send_removals(batch: Batch) -> None:
     leaving = [
         deleted.facts
         for deleted, answer in answered
-        if isinstance(answer, Item) and deleted.plan.removal in _STATE_AFTER
-        if wants_editors(batch.board, deleted.facts, answer)
+        if answer.item is not None and deleted.plan.removal in _STATE_AFTER
+        if wants_editors(batch.board, deleted.facts, answer.item)
     ]
     with_editors = {facts.id: facts for facts in gather_editors(batch.board, leaving)}
     for deleted, answer in answered:

@@ -37,7 +37,6 @@ from sync.choices import (
 )
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board_items import BatchItems, Item
-from sync.connectors.base.conversion import UnknownValue
 from sync.kernel import humanize
 from sync.kernel.conflict_store import (
     KIND_DELETE,
@@ -78,7 +77,7 @@ from sync.reconcile.batch import (
     shown_of,
 )
 from sync.reconcile.facts import RecordFacts, RemovalFacts, Settings
-from sync.reconcile.field_plan import UNREAD, base_as_sent, base_of, cell_of, confirmed_entry, sides_of, way_of
+from sync.reconcile.field_plan import UNREAD, base_of, base_with_intents, cell_of, sides_of, way_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, record_name, stored_values
 from sync.reconcile.gather import (
     current_removal_policy,
@@ -369,8 +368,8 @@ def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) 
     base = base_of(facts.ledger, mapping, facts.record.monday_id or "")
     shown = cell_of(convert, mapping, item) if item is not None else UNREAD
     if item is not None and not isinstance(sides_of(convert, None, remote=shown).remote, Unknown):
-        cell = shown
-        base = _base_after_intents(facts, mapping, board, cell, item)
+        cell, after = shown, base_with_intents(facts, mapping, convert, shown, item)
+        base = base if after.unknown else after.base
     sides = sides_of(convert, base, local=local_raw, remote=cell)
     if isinstance(sides.local, Unknown) or (sides.base and isinstance(sides.base[0], Unknown)):
         is_local_edited = _comparable(local_raw) != (_comparable(base["local"]) if base else None)
@@ -391,21 +390,6 @@ def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) 
         monday=(convert.display(convert.remote(cell)) or None) if is_remote_edited else None,
         reason=MISSED_EDIT if is_remote_edited else "",
     )
-
-
-def _base_after_intents(
-    facts: RecordFacts, mapping: FieldMapping, board: BoardContext, cell: Any, item: Item
-) -> dict[str, Any] | None:
-    """The base as calls without an answer left it, which took effect before the item left."""
-    convert = board.converter(mapping, facts.record)
-    before = base = base_of(facts.ledger, mapping, item.id)
-    try:
-        for intent in facts.intents:
-            if (entry := confirmed_entry(intent, mapping, convert, cell)) is not None:
-                base = base_as_sent(base, entry, mapping, cell, item)
-    except UnknownValue:
-        return before
-    return base
 
 
 def _comparable(raw: dict[str, Any]) -> list[Any]:
