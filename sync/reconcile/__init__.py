@@ -13,10 +13,9 @@ from sync.limits import board_costs, breaker
 from sync.outbox.claim import Claim
 from sync.outbox.lease import Lease
 from sync.outbox.pauses import pauses_by_direction
-from sync.reconcile import deleted_records
 from sync.reconcile.batch import Batch, Outcome, PassResult, end_jobs, pass_result
 from sync.reconcile.board_filter import exclude_items, exclude_records, keep_only_pulls
-from sync.reconcile.deleted_records import settle_deleted
+from sync.reconcile.deleted_records import plan_deleted, prepare_deleted, send_removals, settle_deleted
 from sync.reconcile.duplicates import split_duplicates
 from sync.reconcile.field_plan import plan
 from sync.reconcile.field_values import BoardContext
@@ -51,6 +50,7 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID) -> Pas
     started = time.monotonic()
     batch = Batch(lease, BoardContext.load(lease.link), batch_id)
     if load_batch(batch, claims) and read_and_plan(batch):
+        send_removals(batch)
         create_missing_tags(batch)
         send(batch)
         split_duplicates(batch)
@@ -81,7 +81,7 @@ def load_batch(batch: Batch, claims: Sequence[Claim]) -> bool:
     load(batch, claims)
     batch.pauses = pauses_by_direction(batch.entity_type)
     apply_identity_choices(batch)
-    deleted_records.prepare_deleted(batch)
+    prepare_deleted(batch)
     exclude_records(batch)
     note_lost_updates(batch)
     skip_unchanged(batch.board, batch.record_syncs)
@@ -91,7 +91,7 @@ def load_batch(batch: Batch, claims: Sequence[Claim]) -> bool:
 def read_and_plan(batch: Batch) -> bool:
     """Read both sides and decide everything; return False where Monday could not be read.
 
-    Of a batch that only plans (a dry run) nothing is sent, and whoever calls it takes back what it writes.
+    Whoever only plans (a dry run) takes back what it writes.
     """
     end_unmatchable(batch)
     try:
@@ -109,7 +109,7 @@ def read_and_plan(batch: Batch) -> bool:
     note_late_writes(batch)
     note_create_bases(batch)
     load_related(batch, found)
-    deleted_records.plan_and_send_deleted(batch, found)
+    plan_deleted(batch, found)
     settle_unmatched_items(batch, found)
     find_possible_duplicates(batch)
     for record_sync in batch.open_records:

@@ -14,15 +14,13 @@ from uuid import UUID
 import pghistory
 from django.db import models
 
-from sync.choices import BlockedCode, Cause, DeletedRecordPolicy, Priority, QueueDirection, TombstoneState
+from sync.choices import ApprovalState, BlockedCode, Cause, Priority, QueueDirection
 from sync.clock import sync_now
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import Converter, UnknownValue
 from sync.kernel.conflict_store import (
-    KIND_DELETE,
     KIND_LOST_UPDATE,
     KIND_UNDO,
-    RECORD_KEY,
     ConflictReport,
     FieldConflict,
     OpenConflict,
@@ -31,7 +29,6 @@ from sync.kernel.conflict_store import (
 )
 from sync.kernel.counters import PASSES, RECORDS_PROCESSED, Increment, Latency, increment, observe_latency
 from sync.kernel.db import retry_on_lock_timeout
-from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.kernel.secret_texts import without_secrets
 from sync.merge import FieldDecision, FieldSelection
 from sync.models import (
@@ -50,10 +47,11 @@ from sync.outbox import finish
 from sync.outbox.claim import Claim
 from sync.outbox.lease import Lease
 from sync.outbox.queue_rows import enqueue_many
-from sync.reconcile.facts import HistoryLine, ReceivedEvent, RecordFacts, RecordHistory
+from sync.reconcile.facts import DeletedFacts, HistoryLine, ReceivedEvent, RecordFacts, RecordHistory
 from sync.reconcile.field_values import BoardContext, RelatedRecords, related_name
 
 if TYPE_CHECKING:
+    from sync.reconcile.deleted_records import DeletedPlan, RemovalAnswer
     from sync.reconcile.duplicates import DuplicateItem
     from sync.reconcile.lost_updates import LostUpdate, LostUpdateReport
     from sync.reconcile.restraints import LoopPlan
@@ -177,6 +175,9 @@ class RemovedItem:
     `what` says what happened, in a sentence; with `options` a person is asked. `by` is who decided on `act`, as a
     phrase; `chosen`, that it was a person, by the record's conflict or on its page. `result` is what was done,
     `problem` why a choice can't be carried out; both are sentences.
+
+    `approval` is what is to be stored about its deletion in NPD: counted as done, or waiting, or an open request
+    released; `was_rejected`, that a person's rejection is followed by this pass for the first time.
     """
 
     state: str
@@ -188,6 +189,12 @@ class RemovedItem:
     chosen: bool = False
     result: str = ""
     problem: str = ""
+    approval: ApprovalState | None = None
+    was_rejected: bool = False
+
+    def undecided(self, *, is_asked: bool) -> RemovedItem:
+        """Return it with nothing done, and asked about only where that was asked before."""
+        return replace(self, act=RecordAction.NOTHING, options=self.options if is_asked else ())
 
     @property
     def needs_answer(self) -> bool:
@@ -214,6 +221,16 @@ class Outcome(StrEnum):
     DEFERRED = "snoozed"
     PAUSED = "paused"
     """Its rows wait in the `paused_directions`, which somebody paused."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How what was claimed together ends; `paused` are the directions whose pauses keep something of it waiting."""
+
+    outcome: Outcome = Outcome.OPEN
+    detail: str = ""
+    wait_seconds: float = 0
+    paused: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -465,6 +482,11 @@ class RecordSync(WorkUnit):
         copied.ledger = ledger
         return copied
 
+    def log_lines(self, lines: Iterable[HistoryLine]) -> None:
+        """Add lines to the record's history."""
+        for line in lines:
+            self.log_decision(line.kind, line.sentence, line.key, actor=line.actor, **line.values)
+
     def log_decision(self, kind: str, sentence: str, key: str = "", *, actor: str = "", **values: Any) -> None:
         """Add a line to the record's history; without an actor it is whoever asked for the pass."""
         item_id = (self.item.id if self.item else self.record.monday_id) or ""
@@ -472,54 +494,39 @@ class RecordSync(WorkUnit):
 
 
 @dataclass
-class DeletedRecord(RecordSync):
-    """A record that was deleted in NPD, as it was; `reason` says in words what became of its item.
+class DeletedRecord(WorkUnit):
+    """A deleted record in a pass: what is so, what was decided of it, and Monday's `answer` to its removal."""
 
-    `new_state` and `reason_code` are the tombstone's (empty ones leave it). `question` is what a person is asked;
-    `restores` that the record is to come back. `planned_removal` is what is done with the item, or would be.
-    """
+    facts: DeletedFacts
+    plan: DeletedPlan
+    answer: RemovalAnswer | None = None
 
-    tombstone: Tombstone = field(kw_only=True)
-    new_state: TombstoneState | None = None
-    reason_code: str = ""
-    question: ConflictReport | None = None
-    restores: bool = False
-    planned_removal: DeletedRecordPolicy | None = None
-    edits: tuple[FieldConflict, ...] = ()
+    @property
+    def id(self) -> UUID:
+        """The record's id."""
+        return self.facts.id
+
+    @property
+    def tombstone(self) -> Tombstone:
+        """What is remembered of it."""
+        return self.facts.tombstone
+
+    @property
+    def item_id(self) -> str:
+        """The id of the item that was read, or an empty text."""
+        return self.facts.item.id if self.facts.item else ""
 
     @property
     def result(self) -> str:
         """How the item stands."""
-        return self.reason
+        return self.plan.reason
 
-    @property
-    def resolution(self) -> FieldSelection | None:
-        """What a person chose about this deletion, if anything waits to be carried out.
-
-        A choice made while the record was there is not about its deletion.
-        """
-        if self.tombstone.state != TombstoneState.ASKED:
-            return None
-        return self.resolution_for(KIND_DELETE, RECORD_KEY)
-
-    def settle(
-        self,
-        new_state: TombstoneState,
-        reason: TombstoneReason,
-        *,
-        kind: str = "delete",
-        more: str = "",
-        **params: object,
-    ) -> None:
-        """End the deleted record's pass: nothing is left to do for now, and `reason` says how the item stands.
-
-        `params` are what its sentence names, `more` what follows it.
-        """
-        is_news = reason != self.tombstone.reason_code or new_state != self.tombstone.state
-        self.new_state, self.reason_code = new_state, reason
-        self.end(Outcome.SETTLED, reason=tombstone_sentence(reason, **params) + more)
-        if is_news:
-            self.log_decision(kind, self.reason)
+    def follow(self, plan: DeletedPlan) -> None:
+        """Go on as planned; how its jobs end stays, once that is known."""
+        self.plan = plan
+        if self.is_open:
+            self.wait_seconds = plan.ending.wait_seconds
+            self.end(plan.ending.outcome, plan.ending.detail)
 
 
 @dataclass

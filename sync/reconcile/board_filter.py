@@ -28,6 +28,7 @@ from sync.connectors.base.conversion import Canonical, Converter, UnknownValue, 
 from sync.merge import Action, FieldDecision, Side, Unknown
 from sync.models import FieldMapping, SyncedModel
 from sync.reconcile.batch import Batch, FieldPlan, Outcome, RecordSync
+from sync.reconcile.facts import DeletedFacts
 from sync.reconcile.field_plan import cell_of, sides_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, related_name, stored_values
 from sync.records.item_links import UNLINK_KEY
@@ -241,7 +242,7 @@ def is_removed_item_excluded(batch: Batch, record_sync: RecordSync, item: Item |
     return True
 
 
-def deleted_exclusion(board: BoardContext, deleted: RecordSync, item: Item | None = None) -> str:
+def deleted_exclusion(board: BoardContext, deleted: DeletedFacts, item: Item | None = None) -> str:
     """Return why a deleted record, or its item, is left out; empty where it isn't. What isn't known stays as it was."""
     if not board.sync_filter:
         return ""

@@ -1,17 +1,31 @@
-"""What becomes of an item whose record was deleted in NPD, and how such a pass ends."""
+"""What becomes of an item whose record was deleted in NPD, and how such a pass ends.
+
+| record | item | decision |
+|---|---|---|
+| deleted | there, as the base | policy: archive the item (default), delete it, unlink it, ask |
+| deleted | there, changed since the base | conflict "gone here, edited there" |
+| deleted | gone | nothing left to do; the tombstone stays its 30 days |
+| deleted | new or late, bearing the tombstone's NPD ID | as deleted / there: never a new record by itself |
+| deleted | restored by someone after we archived it | ask: bring the record back, or archive again |
+
+The tombstone knows the record as it was, the sync state what both sides last agreed on. An item that stands as agreed
+goes the board link's way; one that somebody edited since is asked about; nothing is sent for a record whose settings
+let nothing be sent.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
-
-from django.conf import settings
 
 from sync import connectors
 from sync.choices import (
     ApprovalKind,
+    ApprovalState,
     Cause,
     DeletedRecordPolicy,
     Priority,
@@ -33,32 +47,299 @@ from sync.kernel.conflict_store import (
     OptionAct,
     current_store,
 )
-from sync.kernel.messages import TombstoneReason
+from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.merge import FieldDirection, Unknown
-from sync.models import BoardLink, Decision, FieldMapping, Intent, IntentState, SyncMetadata, Tombstone, WebhookEvent
+from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping, QueuePause, SyncMetadata, Tombstone
 from sync.models.state import fold_alike
 from sync.outbox.queue_rows import enqueue_item
-from sync.reconcile.batch import Batch, DeletedRecord, Outcome, RecordSync, WorkUnit, end_jobs, new_ledger
+from sync.reconcile.batch import Batch, DeletedRecord, Ending, Outcome, RecordSync, WorkUnit, end_jobs
 from sync.reconcile.board_filter import deleted_exclusion
 from sync.reconcile.conflict_reports import history_rows
-from sync.reconcile.facts import ReceivedEvent, change_events
+from sync.reconcile.facts import DeletedFacts, HistoryLine, Settings, change_events
 from sync.reconcile.field_plan import base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, stored_values
+from sync.reconcile.gather import current_deletion_policy, gather_bearers, gather_deleted, gather_editors, load_settings
 from sync.reconcile.mutations import Mutation
 from sync.reconcile.restraints import (
     DestructiveChange,
-    allowed_changes,
-    defer_deleted_records,
+    approval_verdicts,
     enqueue_paused,
-    rejected_records,
+    new_request,
+    pause_ending,
     unpaused_records,
 )
 from sync.reconcile.settlement import end_intents
-from sync.reconcile.sides import record_of_npd_id
-from sync.records.authors import monday_user_name, monday_users
+from sync.reconcile.sides import as_uuid, npd_id_of
+from sync.records.approvals import ApprovalFacts, approval_facts
+from sync.records.authors import monday_user_name
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import ignore_item
-from sync.records.tombstones import NEW_ITEM, OPEN_TOMBSTONE_STATES, REMOVED_STATES, rebuild_record, restore_record
+from sync.records.tombstones import NEW_ITEM, OPEN_TOMBSTONE_STATES, REMOVED_STATES, restore_record
+
+FINAL_STATES = (TombstoneState.KEPT, TombstoneState.UNLINKED, TombstoneState.RESTORED)
+"""States that no pass changes: the item was left where it is on purpose."""
+
+RESTORED_STATE = "restored"
+"""The sync state's word for an item that somebody restored after it had left the board."""
+
+UNLINK_ITEM = "unlink"
+"""The value of the choice that lets the item go."""
+
+NEXT_PASS_SECONDS = 5.0
+"""Seconds until a pass finds out whether the record that was being linked with the item has it."""
+
+_STATE_AFTER = {
+    DeletedRecordPolicy.ARCHIVE: TombstoneState.ARCHIVED,
+    DeletedRecordPolicy.DELETE: TombstoneState.DELETED,
+}
+_ALL_WAYS = (FieldDirection.BOTH, FieldDirection.TO_NPD, FieldDirection.TO_MONDAY)
+
+
+@dataclass(frozen=True)
+class DeletedPlan:
+    """What becomes of a deleted record and its item; `reason` says in words how the item stands.
+
+    `new_state` and `reason_code` are the tombstone's (empty ones leave it). `removal` is what is to be done with the
+    item, `approval` what is to be stored about that: counted as done, or waiting. `question` is what a person is asked
+    about the item and the `edits` on it; `restores`, that the record is to come back; `carried_out`, what was done by a
+    person's choice. `removed_since` and `remote_state` are the sync state's. `frees_item`: it is treated as any item
+    that no record has.
+    """
+
+    ending: Ending = field(default_factory=Ending)
+    reason: str = ""
+    new_state: TombstoneState | None = None
+    reason_code: str = ""
+    history: tuple[HistoryLine, ...] = ()
+    removal: DeletedRecordPolicy | None = None
+    approval: ApprovalState | None = None
+    question: ConflictReport | None = None
+    edits: tuple[FieldConflict, ...] = ()
+    restores: bool = False
+    carried_out: str = ""
+    confirmed_intents: frozenset[UUID] = frozenset()
+    removed_since: datetime | None = None
+    remote_state: str = ""
+    frees_item: bool = False
+
+
+def decide_deleted(  # noqa: PLR0911 - a table
+    board: BoardContext,
+    facts: DeletedFacts,
+    policy: DeletedRecordPolicy,
+    settings: Settings,
+    now: datetime,
+    linked_now: Collection[str] = (),
+) -> DeletedPlan:
+    """Decide by the item as it was read; `linked_now` are the items that this pass links with other records."""
+    if (plan := decide_unread(board, facts)) is not None:
+        return plan
+    plan, item, choice = _unchanged(facts), facts.item, facts.resolution
+    if item is not None:
+        plan = replace(plan, removed_since=None)
+    if (item is None or item.state != ACTIVE) and choice is not None and choice.choose == "monday":
+        return replace(plan, restores=True, ending=Ending(Outcome.SETTLED))
+    if item is None:
+        return _not_shown(facts, plan, settings, now)
+    if item.state != ACTIVE:
+        return _removed_already(board, facts, plan, item)
+    if not _is_on_board(board, item):
+        return _settled(facts, plan, TombstoneState.KEPT, TombstoneReason.MOVED, item=item.name, board=item.board_id)
+    if facts.bearer is not None:
+        state, reason = TombstoneState.NOTHING_LEFT, TombstoneReason.OTHER_NPD_ID
+        return replace(_settled(facts, plan, state, reason, item=item.name, owner=facts.bearer), frees_item=True)
+    if excluded := deleted_exclusion(board, facts, item):
+        return _settled(facts, plan, TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
+    if item.id in linked_now:
+        waits = Ending(Outcome.DEFERRED, "Another record is being linked with its item.", NEXT_PASS_SECONDS)
+        return replace(plan, ending=waits)
+    return _by_policy(board, facts, plan, item, policy)
+
+
+def decide_unread(board: BoardContext, facts: DeletedFacts) -> DeletedPlan | None:  # noqa: PLR0911 - a table
+    """Decide that for which Monday needn't be asked; None where its item has to be read."""
+    plan, tombstone, record = _unchanged(facts), facts.tombstone, facts.record
+    if tombstone.state in FINAL_STATES:
+        return replace(plan, reason=tombstone.note, ending=Ending(Outcome.SETTLED))
+    if tombstone.monday_id is None:
+        return _settled(facts, plan, TombstoneState.NOTHING_LEFT, TombstoneReason.NO_ITEM)
+    if facts.owner is not None:
+        return _settled(facts, plan, TombstoneState.NOTHING_LEFT, TombstoneReason.OTHER_OWNER, owner=facts.owner)
+    if not record.may_sync:
+        return _settled(facts, plan, TombstoneState.KEPT, TombstoneReason.SYNC_OFF)
+    if excluded := deleted_exclusion(board, facts):
+        return _settled(facts, plan, TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
+    if record.sync_direction == SyncDirection.MONDAY_TO_NPD:
+        return _settled(facts, plan, TombstoneState.KEPT, TombstoneReason.ONE_WAY)
+    return None
+
+
+def wanted_bearer(board: BoardContext, facts: DeletedFacts) -> UUID | None:
+    """Return the NPD ID that the item bears, where it matters whether there is such a record."""
+    item = facts.item
+    is_here = item is not None and item.state == ACTIVE and _is_on_board(board, item)
+    return as_uuid(npd_id_of(board, item) or "") if item is not None and is_here else None
+
+
+def wants_editors(board: BoardContext, facts: DeletedFacts, left: Item | None = None) -> bool:
+    """Whether edits leave with the item, of which the history has to say whose they are.
+
+    `left` is the item as the answer to our call showed it; without one, it had left before it was read.
+    """
+    item = left or facts.item
+    if item is None or (left is None and not (item.state != ACTIVE and _is_removed_by_us(facts, item))):
+        return False
+    is_news = left is not None or facts.tombstone.state != _state_of(item)
+    return is_news and bool(edits_since_base(board, facts, item, _ALL_WAYS))
+
+
+def _unchanged(facts: DeletedFacts) -> DeletedPlan:
+    return DeletedPlan(removed_since=facts.ledger.removed_since, remote_state=facts.ledger.remote_state)
+
+
+def _is_on_board(board: BoardContext, item: Item) -> bool:
+    return item.board_id in (None, board.link.board_id)
+
+
+def _settled(
+    facts: DeletedFacts,
+    plan: DeletedPlan,
+    new_state: TombstoneState,
+    reason: TombstoneReason,
+    *,
+    kind: str = "delete",
+    more: str = "",
+    **params: object,
+) -> DeletedPlan:
+    """End the deleted record's pass: nothing is left to do for now, and `reason` says how the item stands.
+
+    `params` are what its sentence names, `more` what follows it.
+    """
+    sentence = tombstone_sentence(reason, **params) + more
+    is_news = reason != facts.tombstone.reason_code or new_state != facts.tombstone.state
+    return replace(
+        plan,
+        ending=Ending(Outcome.SETTLED),
+        reason=sentence,
+        new_state=new_state,
+        reason_code=reason,
+        removal=None,
+        history=(*plan.history, HistoryLine(kind, sentence)) if is_news else plan.history,
+    )
+
+
+def _not_shown(facts: DeletedFacts, plan: DeletedPlan, settings: Settings, now: datetime) -> DeletedPlan:
+    """Monday may just have failed to show the item: it is believed when it says so after the quiet time too."""
+    since = plan.removed_since or now
+    plan, left = replace(plan, removed_since=since), settings.gone_quiet_seconds - (now - since).total_seconds()
+    if facts.tombstone.state in OPEN_TOMBSTONE_STATES and left > 0:
+        detail = "Deleted in NPD. Monday doesn't show its item; it is looked for once more in a few minutes."
+        return replace(plan, ending=Ending(Outcome.DEFERRED, detail, left), reason=detail)
+    return _settled(facts, plan, TombstoneState.NOTHING_LEFT, TombstoneReason.NOT_SHOWN)
+
+
+def _removed_already(board: BoardContext, facts: DeletedFacts, plan: DeletedPlan, item: Item) -> DeletedPlan:
+    """The item has left the board: by us, where a call of ours got no answer, or by somebody."""
+    if _is_removed_by_us(facts, item):
+        plan = replace(plan, confirmed_intents=frozenset(_removing_intents(facts)))
+        return _removed(board, facts, plan, _state_of(item), item)
+    state, reason = TombstoneState.NOTHING_LEFT, TombstoneReason.REMOVED_BEFORE
+    return _settled(facts, plan, state, reason, item=item.name, state=item.state)
+
+
+def _is_removed_by_us(facts: DeletedFacts, item: Item) -> bool:
+    return bool(_removing_intents(facts)) or facts.tombstone.state == _state_of(item)
+
+
+def _removing_intents(facts: DeletedFacts) -> list[UUID]:
+    return [intent.pk for intent in facts.intents if (intent.body or {}).get("removes")]
+
+
+def _state_of(item: Item) -> TombstoneState:
+    return TombstoneState.ARCHIVED if item.state == ARCHIVED else TombstoneState.DELETED
+
+
+def _removed(
+    board: BoardContext, facts: DeletedFacts, plan: DeletedPlan, state: TombstoneState, item: Item
+) -> DeletedPlan:
+    """The item has left the board by our call; what it took with it stands in the history."""
+    is_archived, more = state == TombstoneState.ARCHIVED, ""
+    if facts.tombstone.state != state and (edits := lost_edits(board, facts, item)):
+        more = f" What was edited there before is in its activity: {', '.join(edits)}."
+        plan = replace(plan, history=(*plan.history, *edits.values()))
+    reason = TombstoneReason.ARCHIVED if is_archived else TombstoneReason.DELETED
+    kind = "archived" if is_archived else "deleted"
+    return _by_choice(facts, _settled(facts, plan, state, reason, kind=kind, more=more, item=item.name))
+
+
+def _by_choice(facts: DeletedFacts, plan: DeletedPlan) -> DeletedPlan:
+    return replace(plan, carried_out=plan.reason) if facts.resolution else plan
+
+
+def _by_policy(
+    board: BoardContext, facts: DeletedFacts, plan: DeletedPlan, item: Item, policy: DeletedRecordPolicy
+) -> DeletedPlan:
+    """A choice holds where the item still says what its author saw; the policy, where nobody edited the item."""
+    is_restored = facts.tombstone.state in REMOVED_STATES or plan.remote_state == RESTORED_STATE
+    if is_restored:
+        plan = replace(plan, remote_state=RESTORED_STATE)
+    plan = replace(plan, edits=edits_since_base(board, facts, item))
+    choice, problem = facts.resolution, ""
+    if choice is None and not (is_restored or plan.edits or policy is DeletedRecordPolicy.ASK):
+        return replace(plan, removal=policy)
+    if choice is not None:
+        now = {edit.key: (edit.npd or None, edit.monday or None) for edit in plan.edits}
+        deletes = policy is DeletedRecordPolicy.DELETE
+        if now != choice.seen_values:
+            problem = "The item was edited after you chose. Check it and choose again."
+        elif choice.choose == "npd":
+            return replace(plan, removal=policy if deletes else DeletedRecordPolicy.ARCHIVE)
+        elif choice.choose == "monday":
+            return replace(plan, restores=True, ending=Ending(Outcome.SETTLED))
+        elif choice.value == UNLINK_ITEM:
+            return replace(plan, removal=DeletedRecordPolicy.UNLINK)
+        else:
+            problem = "That is not one of the options. Choose one of them."
+    return ask_about_deletion(facts, plan, policy, problem)
+
+
+def ask_about_deletion(
+    facts: DeletedFacts, plan: DeletedPlan, policy: DeletedRecordPolicy, problem: str = ""
+) -> DeletedPlan:
+    """Ask what becomes of the item; the deleted record's pass ends. `problem` is why a choice can't be carried out."""
+    if facts.resolution is None:
+        problem = "The record was deleted in NPD since you chose. Choose again."
+    reason, again = TombstoneReason.QUESTION_EDITED if plan.edits else TombstoneReason.QUESTION, ""
+    if plan.remote_state == RESTORED_STATE:
+        reason, again = TombstoneReason.QUESTION_RESTORED, " again"
+    called = f"“{facts.item.name}”" if facts.item else "its item"
+    plan, state = replace(plan, restores=False), TombstoneState.ASKED
+    plan = _settled(facts, plan, state, reason, kind="conflict_delete", record=facts.record, item=called)
+    removes, restorable, removal = "Archive", ".", OptionAct.ARCHIVE_ITEM
+    if policy is DeletedRecordPolicy.DELETE:
+        removes, restorable, removal = "Delete", " for 30 days.", OptionAct.DELETE_ITEM
+    leaves = f"The deletion stays. The item leaves the board; people can restore it on Monday{restorable}"
+    comes_back = "The record comes back as it was, linked with its item, and is updated with what was edited on Monday."
+    stays = "The record stays deleted; the item stays on the board without an NPD ID, and makes no new record."
+    options = [
+        Option("npd", f"{removes} the item{again}", leaves, does=removal),
+        Option("monday", "Restore the record", comes_back, does=OptionAct.RESTORE_RECORD),
+        Option("custom", "Unlink the item", stays, UNLINK_ITEM, OptionAct.UNLINK),
+    ]
+    question = _report(
+        facts,
+        KIND_DELETE,
+        facts.tombstone.monday_id or "",
+        fields=plan.edits,
+        rejected={RECORD_KEY: problem} if problem else {},
+        data={"what": plan.reason, "options": [option.to_json() for option in options]},
+    )
+    return replace(plan, question=question)
+
+
+def _report(facts: DeletedFacts, kind: str, item_id: str, **values: Any) -> ConflictReport:
+    return ConflictReport(facts.tombstone.entity_type, facts.id, item_id, kind, **values)
+
 
 # What somebody changed on Monday since both sides agreed, of a record that is no more in NPD.
 #
@@ -66,23 +347,21 @@ from sync.records.tombstones import NEW_ITEM, OPEN_TOMBSTONE_STATES, REMOVED_STA
 # go to the history.
 
 
-def log_lost_edits(board: BoardContext, deleted: DeletedRecord, item: Item) -> list[str]:
-    """Write the edits into the history that leave with the item, and return the names of their fields.
+def lost_edits(board: BoardContext, facts: DeletedFacts, item: Item) -> dict[str, HistoryLine]:
+    """Return the lines about edits that leave with the item, by the names of their fields; `item` is as it left.
 
     Of a field that flows to Monday only an edit is overwritten unseen, as in every pass; of the others only those that
-    came after the pass had read the item, or that the author of the choice was not shown. `item` is as it left.
+    came after the pass had read the item, or that the author of the choice was not shown.
     """
-    seen_values = deleted.resolution.seen if deleted.resolution else {}
-    ways = (FieldDirection.BOTH, FieldDirection.TO_NPD, FieldDirection.TO_MONDAY)
-    edits = {edit.key: edit for edit in edits_since_base(board, deleted, item, ways)}
-    events = WebhookEvent.objects.filter(board_id=board.link.board_id, item_id=item.id)
-    changes = change_events(board, deleted.record, map(ReceivedEvent.of, events)) if edits else []
-    labels = []
+    seen_values = facts.resolution.seen if facts.resolution else {}
+    edits = {edit.key: edit for edit in edits_since_base(board, facts, item, _ALL_WAYS)}
+    changes = change_events(board, facts.record, facts.events) if edits else []
+    lines = {}
     for mapping in [mapping for mapping in board.mappings if mapping.key in edits]:
         _, seen_monday = seen_values.get(mapping.key, (None, None))
         if mapping.key in seen_values and (seen_monday or None) == edits[mapping.key].monday:
             continue
-        convert, local_raw = board.converter(mapping, deleted.record), stored_values(deleted.record, mapping)
+        convert, local_raw = board.converter(mapping, facts.record), stored_values(facts.record, mapping)
         try:
             remote_raw = convert.stored_value(item.reading(mapping.column_id))
             value = convert.remote(remote_raw)
@@ -100,25 +379,21 @@ def log_lost_edits(board: BoardContext, deleted: DeletedRecord, item: Item) -> l
             for change in changes
             if change.key == mapping.key and change.value == value and change.user_id
         ]
-        who = monday_user_name(users[-1], monday_users()) if users else "Somebody"
+        who = monday_user_name(users[-1], facts.users) if users else "Somebody"
         wrote = f"wrote “{lost_text}” into {mapping.label}" if lost_text else f"emptied {mapping.label}"
-        deleted.log_decision(
+        lines[mapping.label] = HistoryLine(
             "overridden",
             f"{who} {wrote} on Monday, and the item left the board with that, because its record was deleted in NPD. "
             "Once the record is restored, that can be undone here.",
             mapping.key,
-            before=lost_text,
-            after=after,
-            overridden=True,
-            **raws,
+            values={"before": lost_text, "after": after, "overridden": True, **raws},
         )
-        labels.append(mapping.label)
-    return labels
+    return lines
 
 
 def edits_since_base(
     board: BoardContext,
-    record_sync: RecordSync,
+    facts: DeletedFacts,
     item: Item,
     ways: Collection[FieldDirection] = (FieldDirection.BOTH, FieldDirection.TO_NPD),
 ) -> tuple[FieldConflict, ...]:
@@ -127,16 +402,16 @@ def edits_since_base(
     A field that only flows to Monday is NPD's, so that an edit of its cell is nothing to ask about. Without a base a
     cell counts that says something else than the record said.
     """
-    mapped = [mapping for mapping in board.mappings if mapping.column_id and way_of(record_sync, mapping) in ways]
-    edits = (_edit_since_base(board.converter(m, record_sync.record), record_sync, m, item) for m in mapped)
+    mapped = [mapping for mapping in board.mappings if mapping.column_id and way_of(facts, mapping) in ways]
+    edits = (_edit_since_base(board.converter(m, facts.record), facts, m, item) for m in mapped)
     return tuple(edit for edit in edits if edit is not None)
 
 
 def _edit_since_base(
-    convert: Converter, record_sync: RecordSync, mapping: FieldMapping, item: Item
+    convert: Converter, facts: DeletedFacts, mapping: FieldMapping, item: Item
 ) -> FieldConflict | None:
-    base = base_of(record_sync.ledger, mapping, item.id)
-    cell, local_raw = cell_of(convert, mapping, item), stored_values(record_sync.record, mapping)
+    base = base_of(facts.ledger, mapping, item.id)
+    cell, local_raw = cell_of(convert, mapping, item), stored_values(facts.record, mapping)
     sides = sides_of(convert, base, local=local_raw, remote=cell)
     remote, agreed = sides.remote, sides.base[1] if sides.base else None
     if isinstance(remote, Unknown):
@@ -151,7 +426,7 @@ def _edit_since_base(
     if not sides.remote_changed or sides.equal or vanished:
         return None
     # A value that a call of ours without an answer sent is nobody's edit.
-    entries = [intent.values.get(mapping.key) for intent in record_sync.intents]
+    entries = [intent.values.get(mapping.key) for intent in facts.intents]
     with suppress(UnknownValue):
         if any(convert.local(entry["local"]) == remote for entry in entries if entry and mapping.is_current(entry)):
             return None
@@ -161,113 +436,85 @@ def _edit_since_base(
     return FieldConflict(mapping.key, None, convert.display(agreed) or None, shown, detail)
 
 
-# How a pass over deleted records ends: tombstones, questions, log, intents and jobs, in one
-# transaction.
+# What must wait: what is paused, and removals over the limit.
 
 
-def settle_removed(batch: Batch, deleted: DeletedRecord, state: TombstoneState, item: Item) -> None:
-    """The item has left the board by our call; what it took with it stands in the history."""
-    is_archived, more = state == TombstoneState.ARCHIVED, ""
-    if deleted.tombstone.state != state and (edited_labels := log_lost_edits(batch.board, deleted, item)):
-        more = f" What was edited there before is in its activity: {', '.join(edited_labels)}."
-    reason = TombstoneReason.ARCHIVED if is_archived else TombstoneReason.DELETED
-    deleted.settle(state, reason, kind="archived" if is_archived else "deleted", more=more, item=item.name)
-    if deleted.resolution:
-        deleted.carried_out[KIND_DELETE, RECORD_KEY] = deleted.reason
+def wait_if_paused(plan: DeletedPlan, pauses: Mapping[str, QueuePause]) -> DeletedPlan:
+    """Leave the tombstone as it is where what is to be done would be written in a paused direction."""
+    ending = None
+    if plan.restores:
+        ending = pause_ending(pauses, QueueDirection.TO_NPD)
+    elif plan.removal is not None:
+        ending = pause_ending(pauses, QueueDirection.TO_MONDAY)
+    if ending is None:
+        return plan
+    return replace(plan, ending=ending, reason=ending.detail, restores=False, removal=None)
 
 
-def settle_deleted(batch: Batch) -> None:
-    """Store what became of the pass's deleted records and end their jobs; raises LeaseLost."""
-
-    def attempt() -> list[DeletedRecord]:
-        deleted_records = [deleted.copy() for deleted in batch.deleted_records]
-        _settle_all_deleted(batch, deleted_records)
-        return deleted_records
-
-    if batch.deleted_claims:
-        batch.deleted_records = batch.in_transaction(attempt)
+def wants_approval(facts: DeletedFacts, plan: DeletedPlan) -> bool:
+    """Whether the item's removal counts: not one that a person chose for this record, nor an unlinking."""
+    return plan.removal in _STATE_AFTER and facts.resolution is None
 
 
-def _settle_all_deleted(batch: Batch, deleted_records: Sequence[DeletedRecord]) -> None:
-    ids = [deleted.tombstone.pk for deleted in deleted_records]
-    tombstones = {s.pk: s for s in Tombstone.objects.select_for_update().filter(pk__in=ids).order_by("pk")}
-    for deleted in deleted_records:
-        tombstone = tombstones.get(deleted.tombstone.pk)
-        if tombstone is None or tombstone.state == TombstoneState.RESTORED:
-            deleted.new_state = deleted.question = None
-            continue
-        if deleted.restores and unpaused_records(batch, [deleted], QueueDirection.TO_NPD):
-            _restore_record(batch, deleted, tombstone)
-        _store_deleted(deleted, tombstone)
-    current_store().save_reports([report for deleted in deleted_records for report in _deletion_reports(deleted)])
-    Decision.objects.bulk_create(fold_alike(history_rows(batch, deleted_records)))
-    end_intents(deleted_records, [deleted for deleted in deleted_records if deleted.outcome is Outcome.SETTLED])
-    end_jobs(batch, [*deleted_records, *batch.unknown_jobs])
-    enqueue_paused(batch.entity_type, deleted_records)
-
-
-def _store_deleted(deleted: DeletedRecord, tombstone: Tombstone) -> None:
-    """The sync state keeps the base as long as the tombstone stands; of the rest it says what is asked."""
-    if deleted.new_state is not None:
-        tombstone.state = deleted.new_state
-        tombstone.settled_at = None if deleted.new_state in OPEN_TOMBSTONE_STATES else SyncNow()
-    if deleted.reason:
-        tombstone.note = deleted.reason
-    tombstone.reason_code = deleted.reason_code or tombstone.reason_code
-    tombstone.save(update_fields=["state", "settled_at", "note", "reason_code"])
-    if deleted.new_state == TombstoneState.UNLINKED and tombstone.monday_id:
-        why = f"Its record “{deleted.record}” was deleted in NPD, and the item was unlinked."
-        ignore_item(tombstone.entity_type, tombstone.monday_id, tombstone.entity_id, why)
-    ledger = deleted.ledger
-    conflicts = {"delete": [edit.key for edit in deleted.edits] or [RECORD_KEY]} if deleted.question else {}
-    is_worth_a_row = ledger.pk is not None or conflicts or ledger.removed_since
-    if deleted.new_state != TombstoneState.RESTORED and is_worth_a_row:
-        key = {"entity_type": tombstone.entity_type, "entity_id": str(tombstone.entity_id), "system": "monday"}
-        values: dict[str, Any] = {
-            "conflicts": conflicts,
-            "asked_items": [],
-            "note": deleted.reason,
-            "removed_since": ledger.removed_since,
-        }
-        SyncMetadata.objects.update_or_create(
-            **key,
-            defaults={**values, "remote_state": ledger.remote_state if conflicts else ""},
-            create_defaults={**key, **values, "remote_state": ledger.remote_state},
-        )
-
-
-def _restore_record(batch: Batch, deleted: DeletedRecord, tombstone: Tombstone) -> None:
-    item_id, detail = (
-        NEW_ITEM,
-        (
-            "Restored as a person chose, as it was when it was deleted: its item has left the board meanwhile, so "
-            "it gets a new one. What was edited there is in the conflict."
-        ),
+def removal_change(facts: DeletedFacts) -> DestructiveChange:
+    """Return the item's removal as approvals keep it."""
+    return DestructiveChange(
+        facts.id,
+        facts.tombstone.monday_id or "",
+        "",
+        f"The item of “{facts.record}”, which was deleted in NPD",
+        {"record": str(facts.record)},
     )
-    if deleted.item is not None and deleted.item.state == ACTIVE:
-        item_id, detail = deleted.item.id, "Restored with what was edited on Monday, as a person chose."
-    try:
-        restore_record(tombstone, item_id=item_id, sentence=detail)
-    except RestoreError as error:
-        ask_about_deletion(deleted, DeletedRecordPolicy(batch.link.deleted_record_policy), str(error))
-        return
-    deleted.new_state, deleted.reason = TombstoneState.RESTORED, detail
-    deleted.carried_out[KIND_DELETE, RECORD_KEY] = detail
-    deleted.log_decision("restored", detail)
 
 
-def _deletion_reports(deleted: DeletedRecord) -> Iterator[ConflictReport]:
-    if deleted.question is not None:
-        yield deleted.question
-    for conflict in deleted.conflicts if deleted.outcome is Outcome.SETTLED else ():
-        if conflict.kind != KIND_DELETE:
-            why = "The record was deleted in NPD."
-            yield deleted.conflict_report(conflict.kind, conflict.monday_item_id, closing_reason=why)
-        elif deleted.question is None:
-            applied = deleted.carried_out_of(KIND_DELETE)
-            yield deleted.conflict_report(
-                KIND_DELETE, conflict.monday_item_id, applied=applied, closing_reason=deleted.reason
-            )
+def approve_removals(
+    planned: Sequence[tuple[DeletedFacts, DeletedPlan]], approvals: ApprovalFacts
+) -> list[DeletedPlan]:
+    """What a person chose for one record goes; the rest only as long as it isn't more than is plausible."""
+    rejected = {entity_id for (entity_id, _), state in approvals.states.items() if state == ApprovalState.REJECTED}
+    changes = [removal_change(facts) for facts, plan in planned if wants_approval(facts, plan)]
+    verdicts = approval_verdicts(approvals, [change for change in changes if change.entity_id not in rejected])
+    plans = []
+    for facts, plan in planned:
+        if not wants_approval(facts, plan):
+            plans.append(plan)
+        elif facts.id in rejected:
+            plans.append(_settled(facts, plan, TombstoneState.KEPT, TombstoneReason.REMOVAL_REJECTED))
+        else:
+            verdict = verdicts[removal_change(facts)]
+            state, reason = TombstoneState.PENDING_APPROVAL, TombstoneReason.PENDING_APPROVAL
+            decided = plan if verdict.may_go else _settled(facts, plan, state, reason, kind="approval")
+            plans.append(replace(decided, approval=verdict.new_state))
+    return plans
+
+
+# After Monday's answer.
+
+
+@dataclass(frozen=True)
+class RemovalAnswer:
+    """What became of a removal: the item as it left, or without its NPD ID, else why it was refused.
+
+    `is_gone`: the item had left the board after it was read.
+    """
+
+    item: Item | None = None
+    refusal: str = ""
+    is_gone: bool = False
+
+
+def after_removal(board: BoardContext, facts: DeletedFacts, plan: DeletedPlan, answer: RemovalAnswer) -> DeletedPlan:
+    """Return what the answer makes of a planned removal."""
+    if answer.is_gone:
+        state, reason = TombstoneState.NOTHING_LEFT, TombstoneReason.REMOVED_MEANWHILE
+        return _settled(facts, plan, state, reason, error=answer.refusal)
+    if answer.item is None:
+        detail = f"Deleted in NPD. Its item could not be removed from the board: {answer.refusal}"
+        return replace(plan, ending=Ending(Outcome.FAILED, answer.refusal), reason=detail)
+    if plan.removal in _STATE_AFTER:
+        return _removed(board, facts, plan, _STATE_AFTER[plan.removal], answer.item)
+    state, reason = TombstoneState.UNLINKED, TombstoneReason.UNLINKED
+    return _by_choice(facts, _settled(facts, plan, state, reason, kind="unlinked", item=answer.item.name))
 
 
 # The calls that take a deleted record's item off the board, or take its NPD ID from it.
@@ -275,47 +522,6 @@ def _deletion_reports(deleted: DeletedRecord) -> Iterator[ConflictReport]:
 # As every write: announced by intents under the lease, an alias a record, divided only where Monday
 # refused the document before it ran; what became of a call without an answer is read by the next
 # pass.
-
-
-_STATE_AFTER = {
-    DeletedRecordPolicy.ARCHIVE: TombstoneState.ARCHIVED,
-    DeletedRecordPolicy.DELETE: TombstoneState.DELETED,
-}
-
-
-def send_removals(batch: Batch, wanted: Mapping[DeletedRecordPolicy, Sequence[DeletedRecord]]) -> None:
-    """Send what was decided, as far as the limit lets it go; raises LeaseLost."""
-    for act in (DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE, DeletedRecordPolicy.UNLINK):
-        found = wanted.get(act, ())
-        leaving = found if act is DeletedRecordPolicy.UNLINK else _approved(batch, found)
-        if not batch.is_preview:
-            Removals(batch, act).send(leaving)
-        for deleted in leaving:
-            deleted.planned_removal = act
-
-
-def _approved(batch: Batch, deleted_records: Sequence[DeletedRecord]) -> list[DeletedRecord]:
-    """What a person chose for one record goes; the rest only as long as it isn't more than is plausible."""
-    unresolved = [deleted for deleted in deleted_records if deleted.resolution is None]
-    rejected_ids = rejected_records(batch.link, ApprovalKind.ITEMS, [deleted.id for deleted in unresolved])
-    changes = {
-        deleted.id: DestructiveChange(
-            deleted.id,
-            deleted.tombstone.monday_id or "",
-            "",
-            f"The item of “{deleted.record}”, which was deleted in NPD",
-            {"record": str(deleted.record)},
-        )
-        for deleted in unresolved
-        if deleted.id not in rejected_ids
-    }
-    approved = allowed_changes(batch.link, ApprovalKind.ITEMS, list(changes.values()))
-    for deleted in unresolved:
-        if deleted.id in rejected_ids:
-            deleted.settle(TombstoneState.KEPT, TombstoneReason.REMOVAL_REJECTED)
-        elif changes[deleted.id] not in approved:
-            deleted.settle(TombstoneState.PENDING_APPROVAL, TombstoneReason.PENDING_APPROVAL, kind="approval")
-    return [deleted for deleted in deleted_records if deleted.resolution or changes.get(deleted.id) in approved]
 
 
 class Removals(Mutation[DeletedRecord]):
@@ -344,13 +550,16 @@ class Removals(Mutation[DeletedRecord]):
         return {"removes": str(self.act)}
 
     def still_wanted(self, units: Sequence[DeletedRecord]) -> Sequence[DeletedRecord]:
-        """Read again what may have changed since the decision: the policy, the record, the item's owner."""
+        """Read again what may have changed since the decision: the policy, the record, the item's owner.
+
+        What goes is counted in the transaction that announces it, so that a crash leaves it counted.
+        """
         records, items = self.batch.records, [str(deleted.tombstone.monday_id) for deleted in units]
         restored_ids = set(records.filter(pk__in=[deleted.id for deleted in units]).values_list("pk", flat=True))
         owned = set(records.filter(monday_id__in=items).values_list("monday_id", flat=True))
         tombstones = Tombstone.objects.filter(pk__in=[deleted.tombstone.pk for deleted in units])
         items_now = dict(tombstones.values_list("pk", "monday_id"))
-        policy, sync_filter = _current_policy(self.batch)
+        policy, sync_filter = current_deletion_policy(self.batch.link)
         same_filter = sync_filter == self.batch.link.sync_filter
         for deleted in units:
             tombstone = deleted.tombstone
@@ -359,232 +568,216 @@ class Removals(Mutation[DeletedRecord]):
                 deleted.id in restored_ids
                 or is_moved
                 or not same_filter
-                or (deleted.resolution is None and policy != self.act)
+                or (deleted.facts.resolution is None and policy != self.act)
             ):
                 deleted.end(Outcome.RELEASED, "It changed while it was synced.")
-        return [deleted for deleted in units if deleted.is_open]
+        wanted = [deleted for deleted in units if deleted.is_open]
+        ApprovalRequest.objects.bulk_create(_new_requests(self.batch.link, wanted))
+        for deleted in wanted:
+            deleted.plan = replace(deleted.plan, approval=None)
+        return wanted
 
     def done(self, unit: DeletedRecord, item: Item) -> None:
-        if self.act is not DeletedRecordPolicy.UNLINK:
-            return settle_removed(self.batch, unit, _STATE_AFTER[self.act], item)
-        unit.settle(TombstoneState.UNLINKED, TombstoneReason.UNLINKED, kind="unlinked", item=item.name)
-        if unit.resolution:
-            unit.carried_out[KIND_DELETE, RECORD_KEY] = unit.reason
-        return None
+        unit.answer = RemovalAnswer(item)
 
     def item_gone(self, unit: DeletedRecord, error: ConnectorError) -> None:
-        unit.settle(TombstoneState.NOTHING_LEFT, TombstoneReason.REMOVED_MEANWHILE, error=error.sentence)
+        unit.answer = RemovalAnswer(refusal=error.sentence, is_gone=True)
 
     def failed(self, unit: DeletedRecord, error: ConnectorError) -> None:
-        detail = f"Deleted in NPD. Its item could not be removed from the board: {error.sentence}"
-        unit.end(Outcome.FAILED, error.sentence, reason=detail)
+        unit.answer = RemovalAnswer(refusal=error.sentence)
 
 
-# What becomes of an item whose record was deleted in NPD: the rows "deleted | …" of a record
-# and its item.
-#
-# The tombstone knows the record as it was, the sync state what both sides last agreed on. An item that
-# stands as agreed goes the board link's way (archive, delete, unlink, ask); one that somebody
-# edited since is asked about; nothing is sent for a record whose settings let nothing be sent.
+def send_removals(batch: Batch) -> None:
+    """Send the removals that were planned, and note what the answers make of them; raises LeaseLost."""
+    for act in (DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE, DeletedRecordPolicy.UNLINK):
+        Removals(batch, act).send([deleted for deleted in batch.open_deleted if deleted.plan.removal is act])
+    answered = [(deleted, deleted.answer) for deleted in batch.open_deleted if deleted.answer is not None]
+    leaving = [
+        deleted.facts
+        for deleted, answer in answered
+        if answer.item is not None and deleted.plan.removal in _STATE_AFTER
+        if wants_editors(batch.board, deleted.facts, answer.item)
+    ]
+    with_editors = {facts.id: facts for facts in gather_editors(batch.board, leaving)}
+    for deleted, answer in answered:
+        deleted.facts = with_editors.get(deleted.id, deleted.facts)
+        deleted.follow(after_removal(batch.board, deleted.facts, deleted.plan, answer))
 
 
-FINAL_STATES = (TombstoneState.KEPT, TombstoneState.UNLINKED, TombstoneState.RESTORED)
-"""States that no pass changes: the item was left where it is on purpose."""
+def new_removal_requests(batch: Batch) -> list[ApprovalRequest]:
+    """Return the rows by which the planned removals count, yet to be stored."""
+    return _new_requests(batch.link, batch.deleted_records)
 
-RESTORED_STATE = "restored"
-"""The sync state's word for an item that somebody restored after it had left the board."""
 
-UNLINK_ITEM = "unlink"
-"""The value of the choice that lets the item go."""
+def _new_requests(link: BoardLink, deleted_records: Sequence[DeletedRecord]) -> list[ApprovalRequest]:
+    return [
+        new_request(link, ApprovalKind.ITEMS, removal_change(deleted.facts), deleted.plan.approval)
+        for deleted in deleted_records
+        if deleted.plan.approval is not None
+    ]
 
-NEXT_PASS_SECONDS = 5.0
-"""Seconds until a pass finds out whether the record that was being linked with the item has it."""
+
+# How a pass over deleted records ends: tombstones, questions, log, intents and jobs, in one
+# transaction.
+
+
+def settle_deleted(batch: Batch) -> None:
+    """Store what became of the pass's deleted records and end their jobs; raises LeaseLost."""
+
+    def attempt() -> list[DeletedRecord]:
+        deleted_records = [replace(deleted) for deleted in batch.deleted_records]
+        _settle_all_deleted(batch, deleted_records)
+        return deleted_records
+
+    if batch.deleted_claims:
+        batch.deleted_records = batch.in_transaction(attempt)
+
+
+def _settle_all_deleted(batch: Batch, deleted_records: Sequence[DeletedRecord]) -> None:
+    ids = [deleted.tombstone.pk for deleted in deleted_records]
+    tombstones = {s.pk: s for s in Tombstone.objects.select_for_update().filter(pk__in=ids).order_by("pk")}
+    for deleted in deleted_records:
+        tombstone = tombstones.get(deleted.tombstone.pk)
+        if tombstone is None or tombstone.state == TombstoneState.RESTORED:
+            deleted.plan = replace(deleted.plan, new_state=None, question=None, approval=None)
+            continue
+        if deleted.plan.restores and unpaused_records(batch, [deleted], QueueDirection.TO_NPD):
+            deleted.plan = _restored(batch, deleted.facts, deleted.plan, tombstone)
+        _store_deleted(deleted.facts, deleted.plan, tombstone)
+    # What went is counted already, and what didn't is decided anew.
+    held = [deleted for deleted in deleted_records if deleted.outcome is Outcome.SETTLED]
+    ApprovalRequest.objects.bulk_create(_new_requests(batch.link, held))
+    current_store().save_reports([report for deleted in deleted_records for report in _deletion_reports(deleted)])
+    settled = [_as_record_sync(deleted) for deleted in deleted_records]
+    Decision.objects.bulk_create(fold_alike(history_rows(batch, settled)))
+    end_intents(settled, [record_sync for record_sync in settled if record_sync.outcome is Outcome.SETTLED])
+    end_jobs(batch, [*deleted_records, *batch.unknown_jobs])
+    enqueue_paused(batch.entity_type, settled)
+
+
+def _store_deleted(facts: DeletedFacts, plan: DeletedPlan, tombstone: Tombstone) -> None:
+    """The sync state keeps the base as long as the tombstone stands; of the rest it says what is asked."""
+    if plan.new_state is not None:
+        tombstone.state = plan.new_state
+        tombstone.settled_at = None if plan.new_state in OPEN_TOMBSTONE_STATES else SyncNow()
+    if plan.reason:
+        tombstone.note = plan.reason
+    tombstone.reason_code = plan.reason_code or tombstone.reason_code
+    tombstone.save(update_fields=["state", "settled_at", "note", "reason_code"])
+    if plan.new_state == TombstoneState.UNLINKED and tombstone.monday_id:
+        why = f"Its record “{facts.record}” was deleted in NPD, and the item was unlinked."
+        ignore_item(tombstone.entity_type, tombstone.monday_id, tombstone.entity_id, why)
+    if plan.frees_item and facts.item is not None:
+        enqueue_item(
+            tombstone.entity_type,
+            facts.item.id,
+            cause=Cause.DEPENDENCY,
+            priority=Priority.EDIT,
+            due_in_seconds=UNMATCHED_ITEM_WAIT_SECONDS,
+        )
+    conflicts = {"delete": [edit.key for edit in plan.edits] or [RECORD_KEY]} if plan.question else {}
+    is_worth_a_row = facts.ledger.pk is not None or conflicts or plan.removed_since
+    if plan.new_state != TombstoneState.RESTORED and is_worth_a_row:
+        key = {"entity_type": tombstone.entity_type, "entity_id": str(tombstone.entity_id), "system": "monday"}
+        values: dict[str, Any] = {
+            "conflicts": conflicts,
+            "asked_items": [],
+            "note": plan.reason,
+            "removed_since": plan.removed_since,
+        }
+        SyncMetadata.objects.update_or_create(
+            **key,
+            defaults={**values, "remote_state": plan.remote_state if conflicts else ""},
+            create_defaults={**key, **values, "remote_state": plan.remote_state},
+        )
+
+
+def _restored(batch: Batch, facts: DeletedFacts, plan: DeletedPlan, tombstone: Tombstone) -> DeletedPlan:
+    """Store the record again as a person chose; a person is asked anew where NPD can't take it back."""
+    item_id, detail = (
+        NEW_ITEM,
+        (
+            "Restored as a person chose, as it was when it was deleted: its item has left the board meanwhile, so "
+            "it gets a new one. What was edited there is in the conflict."
+        ),
+    )
+    if facts.item is not None and facts.item.state == ACTIVE:
+        item_id, detail = facts.item.id, "Restored with what was edited on Monday, as a person chose."
+    try:
+        restore_record(tombstone, item_id=item_id, sentence=detail)
+    except RestoreError as error:
+        return ask_about_deletion(facts, plan, DeletedRecordPolicy(batch.link.deleted_record_policy), str(error))
+    history = (*plan.history, HistoryLine("restored", detail))
+    return replace(plan, new_state=TombstoneState.RESTORED, reason=detail, carried_out=detail, history=history)
+
+
+def _deletion_reports(deleted: DeletedRecord) -> Iterator[ConflictReport]:
+    facts, plan = deleted.facts, deleted.plan
+    if plan.question is not None:
+        yield plan.question
+    for conflict in facts.conflicts if deleted.outcome is Outcome.SETTLED else ():
+        if conflict.kind != KIND_DELETE:
+            yield _report(
+                facts, conflict.kind, conflict.monday_item_id, closing_reason="The record was deleted in NPD."
+            )
+        elif plan.question is None:
+            applied = {RECORD_KEY: plan.carried_out} if plan.carried_out else {}
+            yield _report(facts, KIND_DELETE, conflict.monday_item_id, applied=applied, closing_reason=plan.reason)
+
+
+# The pass's blackboard: what a batch still holds of deleted records.
 
 
 def prepare_deleted(batch: Batch) -> None:
     """Load the pass's deleted records, and end those for which Monday needn't be asked."""
     if not batch.deleted_claims:
         return
-    load_deleted_records(batch)
-    items = [deleted.tombstone.monday_id for deleted in batch.deleted_records if deleted.tombstone.monday_id]
-    owners = {str(record.monday_id): record for record in batch.records.filter(monday_id__in=items)}
-    for deleted in batch.deleted_records:
-        record, item_id = deleted.record, deleted.tombstone.monday_id
-        if deleted.tombstone.state in FINAL_STATES:
-            deleted.leave_open(deleted.tombstone.note)
-        elif item_id is None:
-            deleted.settle(TombstoneState.NOTHING_LEFT, TombstoneReason.NO_ITEM)
-        elif item_id in owners:
-            deleted.settle(TombstoneState.NOTHING_LEFT, TombstoneReason.OTHER_OWNER, owner=owners[item_id])
-        elif not record.may_sync:
-            deleted.settle(TombstoneState.KEPT, TombstoneReason.SYNC_OFF)
-        elif (excluded := deleted_exclusion(batch.board, deleted)) != "":
-            deleted.settle(TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
-        elif record.sync_direction == SyncDirection.MONDAY_TO_NPD:
-            deleted.settle(TombstoneState.KEPT, TombstoneReason.ONE_WAY)
-
-
-def plan_and_send_deleted(batch: Batch, found: BatchItems) -> None:
-    """Decide every open deleted record by its item, and send what the decisions ask for; raises LeaseLost."""
-    linked_now = {record_sync.link_to for record_sync in batch.record_syncs if record_sync.link_to}
-    wanted: dict[DeletedRecordPolicy, list[DeletedRecord]] = {}
-    policy = _current_policy(batch)[0] if batch.open_deleted else DeletedRecordPolicy.ASK
-    for deleted in batch.open_deleted:
-        deleted.item = found.linked.get(str(deleted.tombstone.monday_id))
-        if (removal := _decide_removal(batch, deleted, linked_now, policy)) is not None:
-            wanted.setdefault(removal, []).append(deleted)
-    send_removals(batch, defer_deleted_records(batch, wanted))
-
-
-def _current_policy(batch: Batch) -> tuple[DeletedRecordPolicy, dict[str, Any]]:
-    """Return what becomes of items and the filter, as they are now and not when the board was taken, minutes ago."""
-    links = BoardLink.objects.filter(pk=batch.link.pk)
-    policy, sync_filter = links.values_list("deleted_record_policy", "sync_filter").get()
-    return DeletedRecordPolicy(policy), sync_filter
-
-
-def load_deleted_records(batch: Batch) -> None:
-    """Read what is known of the deleted records of this pass; rows of what never was a record end."""
-    entity_type = batch.entity_type
-    ids = [claim.entity_id for claim in batch.deleted_claims if claim.entity_id]
-    tombstone_by_id = {s.entity_id: s for s in Tombstone.objects.filter(entity_type=entity_type, entity_id__in=ids)}
-    ledgers = {row.entity_id: row for row in SyncMetadata.objects.of(entity_type, tombstone_by_id)}
-    conflicts = current_store().open_conflicts(entity_type, tombstone_by_id)
-    intents: dict[UUID, list[Intent]] = {}
-    open_intents = Intent.objects.filter(entity_id__in=list(tombstone_by_id), state=IntentState.OPEN)
-    for intent in open_intents.exclude(item_id="").order_by("created_at"):
-        intents.setdefault(intent.entity_id, []).append(intent)
+    known = gather_deleted(batch.board, batch.deleted_claims)
+    for facts in known:
+        deleted = DeletedRecord(facts.claim, facts, DeletedPlan())
+        if (plan := decide_unread(batch.board, facts)) is not None:
+            deleted.follow(plan)
+        batch.deleted_records.append(deleted)
+    remembered = {facts.id for facts in known}
     for claim in batch.deleted_claims:
-        tombstone = tombstone_by_id.get(claim.entity_id) if claim.entity_id else None
-        if tombstone is None:
+        if claim.entity_id not in remembered:
             unknown = WorkUnit(claim)
             unknown.end(Outcome.SETTLED, "There is no such record, and none is remembered.")
             batch.unknown_jobs.append(unknown)
-            continue
-        entity_id = tombstone.entity_id
-        deleted = DeletedRecord(
-            claim,
-            rebuild_record(batch.board.model, tombstone),
-            ledgers.get(str(entity_id)) or new_ledger(entity_type, entity_id),
-            intents=intents.get(entity_id, []),
-            conflicts=list(conflicts.get(entity_id, [])),
-            tombstone=tombstone,
-        )
-        batch.deleted_records.append(deleted)
 
 
-def _decide_removal(
-    batch: Batch, deleted: DeletedRecord, linked_now: set[str], policy: DeletedRecordPolicy
-) -> DeletedRecordPolicy | None:
-    """End the deleted record, ask, or return what is to be done with its item."""
-    item = deleted.item
-    if item is not None:
-        deleted.ledger.removed_since = None
-    if (item is None or item.state != ACTIVE) and deleted.resolution and deleted.resolution.choose == "monday":
-        deleted.restores = True
-        deleted.end(Outcome.SETTLED)
-    elif item is None:
-        _end_not_shown(deleted)
-    elif item.state != ACTIVE:
-        _end_already_removed(batch, deleted, item)
-    elif item.board_id not in (None, batch.link.board_id):
-        deleted.settle(TombstoneState.KEPT, TombstoneReason.MOVED, item=item.name, board=item.board_id)
-    elif (other := record_of_npd_id(batch, item)) is not None:
-        deleted.settle(TombstoneState.NOTHING_LEFT, TombstoneReason.OTHER_NPD_ID, item=item.name, owner=other)
-        # The item is treated as any that no record has.
-        enqueue_item(
-            batch.entity_type,
-            item.id,
-            cause=Cause.DEPENDENCY,
-            priority=Priority.EDIT,
-            due_in_seconds=UNMATCHED_ITEM_WAIT_SECONDS,
-        )
-    elif (excluded := deleted_exclusion(batch.board, deleted, item)) != "":
-        deleted.settle(TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
-    elif item.id in linked_now:
-        deleted.wait_seconds = NEXT_PASS_SECONDS
-        deleted.end(Outcome.DEFERRED, "Another record is being linked with its item.")
-    else:
-        return _removal_by_policy(batch, deleted, item, policy)
-    return None
+def plan_deleted(batch: Batch, found: BatchItems) -> None:
+    """Decide every open deleted record by its item; what is to be sent is sent with all else."""
+    units, board = batch.open_deleted, batch.board
+    if not units:
+        return
+    linked_now = {record_sync.link_to for record_sync in batch.record_syncs if record_sync.link_to}
+    shown = [replace(unit.facts, item=found.linked.get(str(unit.tombstone.monday_id))) for unit in units]
+    npd_ids = {facts.id: npd_id for facts in shown if (npd_id := wanted_bearer(board, facts)) is not None}
+    edited = {facts.id: facts for facts in gather_editors(board, [f for f in shown if wants_editors(board, f)])}
+    known = [edited.get(facts.id, facts) for facts in gather_bearers(board, shown, npd_ids)]
+    policy, _ = current_deletion_policy(batch.link)
+    now = sync_now() if any(facts.item is None for facts in known) else batch.read_at or sync_now()
+    settings = load_settings()
+    plans = [decide_deleted(board, facts, policy, settings, now, linked_now) for facts in known]
+    planned = [(f, wait_if_paused(plan, batch.pauses)) for f, plan in zip(known, plans, strict=True)]
+    changes = [removal_change(facts) for facts, plan in planned if wants_approval(facts, plan)]
+    plans = approve_removals(planned, approval_facts(batch.link, ApprovalKind.ITEMS, changes))
+    for unit, facts, plan in zip(units, known, plans, strict=True):
+        unit.facts = facts
+        unit.follow(plan)
 
 
-def _end_not_shown(deleted: DeletedRecord) -> None:
-    """Monday may just have failed to show the item: it is believed when it says so after the quiet time too."""
-    ledger, now = deleted.ledger, sync_now()
-    ledger.removed_since = ledger.removed_since or now
-    left = settings.GONE_QUIET_SECONDS - (now - ledger.removed_since).total_seconds()
-    if deleted.tombstone.state in OPEN_TOMBSTONE_STATES and left > 0:
-        detail = "Deleted in NPD. Monday doesn't show its item; it is looked for once more in a few minutes."
-        deleted.wait_seconds = left
-        return deleted.end(Outcome.DEFERRED, detail, reason=detail)
-    return deleted.settle(TombstoneState.NOTHING_LEFT, TombstoneReason.NOT_SHOWN)
-
-
-def _end_already_removed(batch: Batch, deleted: DeletedRecord, item: Item) -> None:
-    """The item has left the board: by us, where a call of ours got no answer, or by somebody."""
-    state = TombstoneState.ARCHIVED if item.state == ARCHIVED else TombstoneState.DELETED
-    ours = [intent for intent in deleted.intents if (intent.body or {}).get("removes")]
-    if ours or deleted.tombstone.state == state:
-        deleted.confirmed_intents |= {intent.pk: item.id for intent in ours}
-        return settle_removed(batch, deleted, state, item)
-    reason = TombstoneReason.REMOVED_BEFORE
-    return deleted.settle(TombstoneState.NOTHING_LEFT, reason, item=item.name, state=item.state)
-
-
-def _removal_by_policy(
-    batch: Batch, deleted: DeletedRecord, item: Item, policy: DeletedRecordPolicy
-) -> DeletedRecordPolicy | None:
-    """A choice holds where the item still says what its author saw; the policy, where nobody edited the item."""
-    is_restored = deleted.tombstone.state in REMOVED_STATES or deleted.ledger.remote_state == RESTORED_STATE
-    if is_restored:
-        deleted.ledger.remote_state = RESTORED_STATE
-    deleted.edits = edits_since_base(batch.board, deleted, item)
-    choice, problem = deleted.resolution, ""
-    if choice is None and not (is_restored or deleted.edits or policy is DeletedRecordPolicy.ASK):
-        return policy
-    if choice is not None:
-        now = {edit.key: (edit.npd or None, edit.monday or None) for edit in deleted.edits}
-        if now != choice.seen_values:
-            problem = "The item was edited after you chose. Check it and choose again."
-        elif choice.choose == "npd":
-            return DeletedRecordPolicy.DELETE if policy is DeletedRecordPolicy.DELETE else DeletedRecordPolicy.ARCHIVE
-        elif choice.choose == "monday":
-            deleted.restores = True
-            deleted.end(Outcome.SETTLED)
-            return None
-        elif choice.value == UNLINK_ITEM:
-            return DeletedRecordPolicy.UNLINK
-        else:
-            problem = "That is not one of the options. Choose one of them."
-    ask_about_deletion(deleted, policy, problem)
-    return None
-
-
-def ask_about_deletion(deleted: DeletedRecord, policy: DeletedRecordPolicy, problem: str = "") -> None:
-    """Ask what becomes of the item; the deleted record's pass ends. `problem` is why a choice can't be carried out."""
-    if deleted.resolution is None:
-        problem = "The record was deleted in NPD since you chose. Choose again."
-    reason, again = TombstoneReason.QUESTION_EDITED if deleted.edits else TombstoneReason.QUESTION, ""
-    if deleted.ledger.remote_state == RESTORED_STATE:
-        reason, again = TombstoneReason.QUESTION_RESTORED, " again"
-    called = f"“{deleted.item.name}”" if deleted.item else "its item"
-    deleted.settle(TombstoneState.ASKED, reason, kind="conflict_delete", record=deleted.record, item=called)
-    removes, restorable, removal = "Archive", ".", OptionAct.ARCHIVE_ITEM
-    if policy is DeletedRecordPolicy.DELETE:
-        removes, restorable, removal = "Delete", " for 30 days.", OptionAct.DELETE_ITEM
-    leaves = f"The deletion stays. The item leaves the board; people can restore it on Monday{restorable}"
-    comes_back = "The record comes back as it was, linked with its item, and is updated with what was edited on Monday."
-    stays = "The record stays deleted; the item stays on the board without an NPD ID, and makes no new record."
-    options = [
-        Option("npd", f"{removes} the item{again}", leaves, does=removal),
-        Option("monday", "Restore the record", comes_back, does=OptionAct.RESTORE_RECORD),
-        Option("custom", "Unlink the item", stays, UNLINK_ITEM, OptionAct.UNLINK),
-    ]
-    deleted.question = deleted.conflict_report(
-        KIND_DELETE,
-        deleted.tombstone.monday_id or "",
-        fields=deleted.edits,
-        rejected={RECORD_KEY: problem} if problem else {},
-        data={"what": deleted.reason, "options": [option.to_json() for option in options]},
+def _as_record_sync(deleted: DeletedRecord) -> RecordSync:
+    """As whoever stores histories, intents and paused jobs takes it."""
+    facts, plan = deleted.facts, deleted.plan
+    record_sync = RecordSync(deleted.claim, facts.record, facts.ledger, list(facts.intents), item=facts.item)
+    record_sync.outcome, record_sync.intent, record_sync.written_item = (
+        deleted.outcome,
+        deleted.intent,
+        deleted.written_item,
     )
+    record_sync.confirmed_intents = dict.fromkeys(plan.confirmed_intents, record_sync.item_id)
+    record_sync.paused_directions = set(plan.ending.paused)
+    record_sync.log_lines(plan.history)
+    return record_sync

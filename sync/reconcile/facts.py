@@ -10,13 +10,13 @@ from typing import Any
 from uuid import UUID
 
 from sync import connectors
-from sync.choices import Cause, QueueDirection
+from sync.choices import Cause, QueueDirection, TombstoneState
 from sync.connectors.base.board import EventKind, InvalidEvent, ItemEvent
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import UnknownValue
-from sync.kernel.conflict_store import OpenConflict
+from sync.kernel.conflict_store import KIND_DELETE, RECORD_KEY, OpenConflict
 from sync.merge import Canonical, FieldSelection
-from sync.models import Intent, SyncedModel, SyncMetadata, WebhookEvent, WriteLoop
+from sync.models import Intent, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
 from sync.outbox.claim import Claim
 from sync.reconcile.field_values import BoardContext
 
@@ -134,6 +134,17 @@ class HistoryLine:
 
 
 @dataclass(frozen=True)
+class Settings:
+    """The installation's settings that rules read (config/settings.py says what each is)."""
+
+    gone_quiet_seconds: float = 600
+    tombstone_days: int = 30
+    loop_times: int = 5
+    journal_days: int = 7
+    new_item_wait_seconds: float = 300
+
+
+@dataclass(frozen=True)
 class RecordFacts:
     """A claimed record as NPD has it, what is open about it, and its item as it was read.
 
@@ -190,3 +201,51 @@ class RecordFacts:
     def open_fields(self, *kinds: str) -> list[str]:
         """Return the fields in the open conflicts of these kinds."""
         return [key for conflict in self.conflicts if conflict.kind in kinds for key in conflict.fields]
+
+
+@dataclass(frozen=True)
+class DeletedFacts(RecordFacts):
+    """A record that was deleted in NPD, as it was, with what the tombstone says of it.
+
+    `events` are all that came about its item, and `users` Monday's users by id: both are read only where somebody's
+    edit has to be told. `owner` is the record that has its item now, `bearer` the one whose NPD ID the item bears.
+    """
+
+    tombstone: Tombstone = field(kw_only=True)
+    owner: SyncedModel | None = None
+    bearer: SyncedModel | None = None
+    users: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def resolution(self) -> FieldSelection | None:
+        """What a person chose about this deletion, if anything waits to be carried out.
+
+        A choice made while the record was there is not about its deletion.
+        """
+        if self.tombstone.state != TombstoneState.ASKED:
+            return None
+        return self.resolution_for(KIND_DELETE, RECORD_KEY)
+
+
+@dataclass(frozen=True)
+class RemovalFacts:
+    """A record that is there while its item isn't: `state` is archived, deleted, missing or moved.
+
+    `actor` is who took the item away and `editor` the same for the history, as far as webhooks told. `rejected` is the
+    state of the approval that a person refused since. `needed_by` and `loss` say what keeps the record from being
+    deleted, and what others would lose by that; both are read only where the answer is wanted.
+    """
+
+    record: RecordFacts
+    state: str
+    actor: str = ""
+    editor: str = ""
+    rejected: str = ""
+    is_removed_too_often: bool = False
+    needed_by: str = ""
+    loss: str = ""
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether a person is asked already what becomes of the record."""
+        return any(conflict.kind == KIND_DELETE for conflict in self.record.conflicts)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -319,9 +320,9 @@ def plan(batch: Batch, record_sync: RecordSync, item: Item | None) -> None:
         )
 
 
-def way_of(record_sync: RecordSync | RecordFacts, mapping: FieldMapping) -> FieldDirection:
+def way_of(facts: RecordSync | RecordFacts, mapping: FieldMapping) -> FieldDirection:
     """Return the ways that both the record's and the mapping's direction allow."""
-    directions = {record_sync.record.sync_direction, mapping.direction}
+    directions = {facts.record.sync_direction, mapping.direction}
     up = SyncDirection.NONE not in directions and SyncDirection.MONDAY_TO_NPD not in directions
     down = SyncDirection.NONE not in directions and SyncDirection.NPD_TO_MONDAY not in directions
     if up:
@@ -489,24 +490,60 @@ def _plan_create(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, w
     return field_plan.block(BlockedCode.REJECTED, reason) if reason else replace(field_plan, send_raw=local_raw)
 
 
-def base_after_intents(
-    record_sync: RecordSync, mapping: FieldMapping, convert: Converter, remote_raw: Any, item: Item
-) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Return the base as open intents leave it, and the entry of the one whose value Monday shows: our own write.
+@dataclass(frozen=True)
+class BaseAfterIntents:
+    """A base as open intents leave it, and the entry of the one whose value Monday shows: our own write.
+
+    `intents` are all those whose value it shows; `unknown` says that what one of them had sent can't be told any more.
+    """
+
+    base: dict[str, Any] | None
+    entry: dict[str, Any] | None = None
+    intents: tuple[UUID, ...] = ()
+    unknown: UnknownValue | None = None
+
+
+def base_with_intents(
+    facts: RecordFacts,
+    mapping: FieldMapping,
+    convert: Converter,
+    remote_raw: Any,
+    item: Item,
+    *,
+    late_write: Mapping[str, Any] | None = None,
+    create_base: dict[str, Any] | None = None,
+) -> BaseAfterIntents:
+    """Return what open intents, and writes of ours that had no answer, make of a field that says this on Monday.
 
     A united list is no base before NPD holds it too: what it has from Monday would count as removed here.
     """
-    base, confirmed = base_of(record_sync.ledger, mapping, item.id) or record_sync.create_bases.get(mapping.key), None
-    if late_write := record_sync.late_writes.get(mapping.key):
-        base = new_base(mapping, item.id, late_write["local"], remote_raw)
-    for intent in record_sync.intents:
+    found = BaseAfterIntents(base_of(facts.ledger, mapping, item.id) or create_base)
+    if late_write:
+        found = BaseAfterIntents(new_base(mapping, item.id, late_write["local"], remote_raw))
+    for intent in facts.intents:
         entry = intent.values.get(mapping.key)
-        if entry and mapping.is_current(entry) and convert.local(entry["local"]) == convert.remote(remote_raw):
-            if not entry.get("united"):
-                base = new_base(mapping, item.id, entry["local"], remote_raw)
-            confirmed = entry
-            record_sync.confirmed_intents[intent.pk] = item.id
-    return base, confirmed
+        if not entry or not mapping.is_current(entry):
+            continue
+        try:
+            is_ours = convert.local(entry["local"]) == convert.remote(remote_raw)
+        except UnknownValue as unknown:
+            return replace(found, unknown=unknown)
+        if is_ours:
+            base = found.base if entry.get("united") else new_base(mapping, item.id, entry["local"], remote_raw)
+            found = BaseAfterIntents(base, entry, (*found.intents, intent.pk))
+    return found
+
+
+def base_after_intents(
+    record_sync: RecordSync, mapping: FieldMapping, convert: Converter, remote_raw: Any, item: Item
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Return the base as open intents leave it, and the entry of the confirmed one; raises UnknownValue."""
+    late, made = record_sync.late_writes.get(mapping.key), record_sync.create_bases.get(mapping.key)
+    after = base_with_intents(record_sync.facts, mapping, convert, remote_raw, item, late_write=late, create_base=made)
+    record_sync.confirmed_intents |= dict.fromkeys(after.intents, item.id)
+    if after.unknown is not None:
+        raise after.unknown
+    return after.base, after.entry
 
 
 def _merge_field(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, way: FieldDirection) -> Field:

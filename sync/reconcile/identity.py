@@ -411,8 +411,8 @@ def identify(batch: Batch, found: BatchItems) -> None:
 
 
 def _identify_linked(batch: Batch, record_sync: RecordSync, item: Item | None) -> None:
-    state = removed_state(batch, record_sync, item)
     record_sync.item = item
+    state = removed_state(batch.board, record_sync.facts)
     if state and is_removed_item_excluded(batch, record_sync, item):
         return
     if state:

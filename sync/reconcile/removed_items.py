@@ -1,28 +1,42 @@
 """Linked records whose item is gone from its board: left alone for a while, then the link's policy or a person
 decides.
+
+| record | item | decision |
+|---|---|---|
+| there, as the base | archived or deleted | policy: ask (default), unlink, delete the record, create the item again |
+| there, changed since the base | archived or deleted | conflict "edited here, gone there" |
+| there | not returned when asked by id | "Monday doesn't show this item"; later a person is asked; never a delete |
+| there | on another board | as gone from this board, but said so: ask |
+| unlinked by policy or a person | there | sync goes off, the item's NPD ID is cleared, its id is remembered |
+
+“Gone” is what the item says of itself when it is asked for by its id, while the board itself answers `active`, and
+still says after the quiet time: Monday has an undo. What Monday doesn't show is never deleted here.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
-from django.db import DatabaseError, OperationalError, models, transaction
-from django.db.models import Count, ProtectedError, RestrictedError
-from django.db.models.deletion import Collector
+from django.db import DatabaseError, OperationalError, transaction
+from django.db.models import ProtectedError, RestrictedError
 
-from sync.choices import ApprovalKind, ApprovalState, Cause, Priority, RemovedItemPolicy, SyncDirection, TombstoneState
+from sync.choices import (
+    ApprovalKind,
+    ApprovalState,
+    Cause,
+    Priority,
+    QueueDirection,
+    RemovedItemPolicy,
+    SyncDirection,
+    TombstoneState,
+)
 from sync.clock import SyncNow, sync_now
-from sync.connectors.base.board import EventKind
 from sync.connectors.base.board_items import BatchItems, Item
-from sync.connectors.base.conversion import UnknownValue
 from sync.kernel import humanize
 from sync.kernel.conflict_store import (
     KIND_DELETE,
@@ -33,21 +47,19 @@ from sync.kernel.conflict_store import (
     Option,
     OptionAct,
 )
-from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import FieldDirection, Unknown
 from sync.models import (
     ApprovalRequest,
     AwaitedRelation,
-    BoardLink,
     FieldMapping,
     Intent,
     IntentState,
+    QueuePause,
     SyncedModel,
+    SyncMetadata,
     Tombstone,
-    WebhookEvent,
 )
-from sync.models import Decision as LoggedDecision
 from sync.reconcile.batch import (
     ARCHIVED,
     DELETED,
@@ -56,17 +68,33 @@ from sync.reconcile.batch import (
     REMOVED_STATES,
     REPORTED_STATES,
     Batch,
+    Ending,
     Outcome,
     RecordAction,
     RecordSync,
     RemovedItem,
     shown_of,
 )
-from sync.reconcile.field_plan import UNREAD, base_after_intents, base_of, cell_of, sides_of, way_of
-from sync.reconcile.field_values import ACTIVE, record_name, stored_values
-from sync.reconcile.restraints import DestructiveChange, allowed_changes, defer_removed_items, release_approvals
+from sync.reconcile.facts import HistoryLine, RecordFacts, RemovalFacts, Settings
+from sync.reconcile.field_plan import UNREAD, base_of, base_with_intents, cell_of, sides_of, way_of
+from sync.reconcile.field_values import ACTIVE, BoardContext, record_name, stored_values
+from sync.reconcile.gather import (
+    current_removal_policy,
+    deletion_obstacles,
+    gather_obstacles,
+    gather_removals,
+    load_settings,
+)
+from sync.reconcile.restraints import (
+    BOTH_DIRECTIONS,
+    DestructiveChange,
+    approval_verdicts,
+    new_request,
+    pause_ending,
+    release_approvals,
+)
 from sync.reconcile.sides import match_text_of_item, match_text_of_record, read_by_id, record_of_npd_id, unlink
-from sync.records.authors import monday_editor_name, monday_user_name, monday_users
+from sync.records.approvals import ApprovalFacts, approval_facts
 from sync.records.item_links import RECREATE_KEY, UNLINK_KEY
 
 UNLINK_OPTION = "unlink"
@@ -75,17 +103,17 @@ UNLINK_OPTION = "unlink"
 DAYS_IN_TRASH = 30
 """How long a person can restore a deleted item on Monday (support.monday.com, “the recycle bin”)."""
 
+PASSES_BEFORE_ASKING = 3
+"""How often an item has to be missing from Monday's answers before a person is asked; passes are a quiet time apart."""
 
-def removal_sentence(record_sync: RecordSync, state: str, who: str, board: str = "") -> str:
-    """Return what happened to the record's item, as a sentence; `who` did it, as a name, where that is known."""
-    name = record_sync.item.name if record_sync.item else record_name(record_sync.record)
-    if state == MISSING:
-        seen = "it may be deleted permanently, or hidden from the token's user"
-        return f"Monday doesn't show the item of “{name}” any more: {seen}."
-    if state == MOVED:
-        return f"The item “{name}” is on another board now ({board})."
-    return f"The item “{name}” was {state} on Monday{f' by {who}' if who else ''}."
+MISSED_EDIT = "It was changed on Monday before the item left the board, and never synced."
+"""Said of a field whose last value on Monday is not NPD's."""
 
+REMOVED_TOO_OFTEN = (
+    "It was created several times within a day, and removed each time: look for an automation on the board that "
+    "archives or deletes it."
+)
+"""Said of what an automation on the board takes away, mostly, and no mistake."""
 
 RESTORE_HINTS = {
     ARCHIVED: "restore it from Monday's archive",
@@ -95,10 +123,163 @@ RESTORE_HINTS = {
 }
 """What a person may do on Monday instead, as a clause."""
 
+_OPTION_ACTIONS = {"npd": RecordAction.CREATE, "monday": RecordAction.DELETE, "custom": RecordAction.UNLINK}
+_POLICY_ACTIONS = {
+    RemovedItemPolicy.UNLINK: RecordAction.UNLINK,
+    RemovedItemPolicy.DELETE: RecordAction.DELETE,
+    RemovedItemPolicy.CREATE: RecordAction.CREATE,
+}
+_NEEDED_DIRECTIONS = {
+    RecordAction.CREATE: (QueueDirection.TO_MONDAY,),
+    RecordAction.DELETE: (QueueDirection.TO_NPD,),
+    RecordAction.UNLINK: BOTH_DIRECTIONS,
+}
 
-def removal_options(record_sync: RecordSync, state: str) -> tuple[Option, ...]:
+
+@dataclass(frozen=True)
+class RemovalPlan:
+    """What becomes of a record whose item is gone, and how its pass ends.
+
+    `since` and `passes` are what its sync state says of the absence from now on; `unlinks` is why it is unlinked.
+    """
+
+    removed: RemovedItem
+    since: datetime
+    passes: int
+    ending: Ending = field(default_factory=Ending)
+    reason: str = ""
+    history: tuple[HistoryLine, ...] = ()
+    unlinks: str = ""
+
+
+def removed_state(board: BoardContext, facts: RecordFacts) -> str:
+    """Return in which way a linked record's item is gone, an empty text where it is on its board.
+
+    An item that was deleted when it was last seen, and is not shown any more, is deleted: Monday forgets it in time.
+    """
+    item = facts.item
+    if item is None:
+        return DELETED if facts.ledger.remote_state == DELETED else MISSING
+    if item.state != ACTIVE:
+        return item.state if item.state in REPORTED_STATES else MISSING
+    return MOVED if item.board_id and item.board_id != board.link.board_id else ""
+
+
+def return_lines(ledger: SyncMetadata) -> tuple[HistoryLine, ...]:
+    """Return what the history says of an item that is on its board: that it is there again, if it wasn't."""
+    if ledger.removed_since and ledger.remote_state in REMOVED_STATES:
+        return (HistoryLine("restored", "Its item is on the board again."),)
+    return ()
+
+
+def removal_of(
+    board: BoardContext, facts: RemovalFacts, policy: RemovedItemPolicy, settings: Settings, now: datetime
+) -> RemovalPlan:
+    """Decide what becomes of a record whose item is gone: quiet for now, acted on, or asked about."""
+    plan, record, state = _noticed(facts, now), facts.record, facts.state
+    sentence = removal_sentence(facts)
+    if plan.since == now and record.record.may_sync:
+        plan = replace(plan, history=(HistoryLine("removed", sentence, actor=facts.editor),))
+    if not record.record.may_sync:
+        return replace(plan, ending=Ending(Outcome.SETTLED), reason=f"{sentence} Nothing was sent.")
+    if not _is_quiet_over(facts, settings, now):
+        wait = _quiet_seconds(facts, plan, settings, now)
+        until = humanize.time_of_day(now + timedelta(seconds=wait))
+        detail = (
+            f"{sentence} Nothing was changed in NPD, and nothing is sent. You may {RESTORE_HINTS[state]} until "
+            f"{until}. Otherwise {_after_quiet_time(policy, state)}."
+        )
+        return replace(plan, ending=Ending(Outcome.DEFERRED, detail, wait), reason=detail)
+    removed = _with_action(facts, policy, _described(board, facts, sentence, settings))
+    if facts.is_removed_too_often and removed.act is RecordAction.CREATE and not removed.chosen:
+        # What takes the item away takes every new one away too: a person has to say what becomes of it.
+        what = f"{removed.what} {REMOVED_TOO_OFTEN}"
+        removed = replace(removed, act=RecordAction.NOTHING, by="", what=what)
+    plan = replace(plan, removed=removed, ending=Ending(Outcome.SETTLED))
+    if not removed.act:
+        return replace(plan, reason=f"{removed.what} You are asked what happens to the record.")
+    if removed.act is RecordAction.UNLINK:
+        happened = f"was {state}" if state in REPORTED_STATES else "was removed"
+        return replace(plan, unlinks=f"its item {happened}, {removed.by}")
+    return plan
+
+
+def wants_obstacles(facts: RemovalFacts, settings: Settings, now: datetime) -> bool:
+    """Whether it matters what keeps the record from being deleted in NPD."""
+    record = facts.record.record
+    if not record.may_sync or not _is_quiet_over(facts, settings, now):
+        return False
+    choice = facts.record.resolution_for(KIND_DELETE, RECORD_KEY)
+    may_delete = facts.state != MISSING and record.sync_direction != SyncDirection.NPD_TO_MONDAY
+    return may_delete or (choice is not None and choice.choose == "monday")
+
+
+def _noticed(facts: RemovalFacts, now: datetime) -> RemovalPlan:
+    """It was found gone once more."""
+    ledger = facts.record.ledger
+    known = ledger.removed_since if ledger.remote_state in REMOVED_STATES else None
+    passes = (ledger.removed_passes or 0) + 1 if known and ledger.remote_state == facts.state else 1
+    return RemovalPlan(RemovedItem(facts.state), known or now, passes)
+
+
+def _quiet_seconds(facts: RemovalFacts, plan: RemovalPlan, settings: Settings, now: datetime) -> float:
+    """How long the record is left alone; what Monday merely doesn't show has to be missed several times."""
+    wait = settings.gone_quiet_seconds - (now - plan.since).total_seconds()
+    if facts.state == MISSING and plan.passes < PASSES_BEFORE_ASKING and not facts.is_asked:
+        wait = max(wait, settings.gone_quiet_seconds)
+    return wait
+
+
+def _is_quiet_over(facts: RemovalFacts, settings: Settings, now: datetime) -> bool:
+    return _is_recreation(facts) or _quiet_seconds(facts, _noticed(facts, now), settings, now) <= 0
+
+
+def _is_recreation(facts: RemovalFacts) -> bool:
+    """Whether a person wants a new item; of two at once, who unlinks it is followed: that takes nothing away."""
+    payload = facts.record.claim.payload
+    return facts.state != MISSING and bool(payload.get(RECREATE_KEY)) and not payload.get(UNLINK_KEY)
+
+
+def removal_sentence(facts: RemovalFacts) -> str:
+    """Return what happened to the record's item, as a sentence."""
+    item, state = facts.record.item, facts.state
+    name = item.name if item else record_name(facts.record.record)
+    if state == MISSING:
+        seen = "it may be deleted permanently, or hidden from the token's user"
+        return f"Monday doesn't show the item of “{name}” any more: {seen}."
+    if state == MOVED:
+        return f"The item “{name}” is on another board now ({(item.board_id if item else '') or ''})."
+    return f"The item “{name}” was {state} on Monday{f' by {facts.actor}' if facts.actor else ''}."
+
+
+def _after_quiet_time(policy: RemovedItemPolicy, state: str) -> str:
+    """What happens then, as a clause; where the board's setting decides, for a record that nobody edited."""
+    acts = {
+        RemovedItemPolicy.UNLINK: "the record is unlinked",
+        RemovedItemPolicy.DELETE: "the record is deleted in NPD too",
+        RemovedItemPolicy.CREATE: "its item is created again",
+    }
+    act = acts.get(policy) if state in REPORTED_STATES else None
+    if act is None:
+        return "you are then asked in the Inbox what happens to the record"
+    return f"{act} then, as the board's setting says; where it was edited since, you are asked in the Inbox"
+
+
+def _described(board: BoardContext, facts: RemovalFacts, sentence: str, settings: Settings) -> RemovedItem:
+    """What happened, what was edited since, and the options."""
+    fields = edits_since_agreed(board, facts.record)
+    labels = {mapping.key: mapping.label for mapping in board.mappings}
+    what = f"{sentence} Nothing was edited since the last sync."
+    if fields:
+        edited = ", ".join(labels.get(conflict.key, conflict.key) for conflict in fields)
+        what = f"{sentence} Edited since the last sync: {edited}."
+    return RemovedItem(facts.state, what, fields, removal_options(facts, settings))
+
+
+def removal_options(facts: RemovalFacts, settings: Settings) -> tuple[Option, ...]:
     """Return the options that the record's direction and NPD's other records leave."""
-    name, direction = record_name(record_sync.record), record_sync.record.sync_direction
+    record, state = facts.record.record, facts.state
+    name, direction = record_name(record), record.sync_direction
     found = []
     if direction != SyncDirection.MONDAY_TO_NPD:
         effect = (
@@ -107,80 +288,87 @@ def removal_options(record_sync: RecordSync, state: str) -> tuple[Option, ...]:
             "itself."
         )
         found.append(Option("npd", "Keep the record and create its item again", effect, does=OptionAct.CREATE_ITEM))
-    if state != MISSING and direction != SyncDirection.NPD_TO_MONDAY:
-        needed, loss = deletion_obstacles(record_sync.record)
+    if state != MISSING and direction != SyncDirection.NPD_TO_MONDAY and not facts.needed_by:
         effect = (
-            f"“{name}” is deleted in NPD, with what was edited here.{loss} For {settings.TOMBSTONE_DAYS} days it can "
-            "be restored from the list of deleted records."
+            f"“{name}” is deleted in NPD, with what was edited here.{facts.loss} For {settings.tombstone_days} days it "
+            "can be restored from the list of deleted records."
         )
-        if not needed:
-            found.append(Option("monday", "Delete the record in NPD too", effect, does=OptionAct.DELETE_RECORD))
+        found.append(Option("monday", "Delete the record in NPD too", effect, does=OptionAct.DELETE_RECORD))
     effect = (
         f"“{name}” stays in NPD as it is, and its sync is turned off. The item is unlinked: restored, it is neither "
         "matched nor made into a record until a person says so."
     )
-    unlink = Option("custom", "Keep the record and end its sync", effect, UNLINK_OPTION, OptionAct.UNLINK)
-    return (*found, unlink)
+    unlink_option = Option("custom", "Keep the record and end its sync", effect, UNLINK_OPTION, OptionAct.UNLINK)
+    return (*found, unlink_option)
 
 
-def deletion_obstacles(record: models.Model) -> tuple[str, str]:
-    """Return why a record can't be deleted in NPD, and what others would lose by it; empty texts where nothing.
-
-    What would be deleted with it (a cascade) counts as a reason too: nobody meant these.
-    """
-    collector = Collector(using="default", origin=record)
-    try:
-        collector.collect([record])
-    except (ProtectedError, RestrictedError) as needed:
-        objects = getattr(needed, "protected_objects", None) or getattr(needed, "restricted_objects", [])
-        return f"{_count_by_kind(list(objects))} in NPD can't be without “{record}”.", ""
-    others = [one for rows in collector.data.values() for one in rows if one != record]
-    others += [one for rows in collector.fast_deletes for one in rows]
-    if others:
-        return f"{_count_by_kind(others)} in NPD would be deleted with “{record}”.", ""
-    emptied: list[models.Model] = []
-    groups: list[Any] = [group for rows in collector.field_updates.values() for group in rows]
-    for group in groups:
-        emptied += [group] if isinstance(group, models.Model) else list(group)
-    return "", f" {_count_by_kind(emptied)} in NPD would no longer name it." if emptied else ""
+def _with_action(facts: RemovalFacts, policy: RemovedItemPolicy, removed: RemovedItem) -> RemovedItem:
+    """Decide by what a person chose, else by the policy where nothing was edited."""
+    if _is_recreation(facts) and facts.record.record.sync_direction != SyncDirection.MONDAY_TO_NPD:
+        removed = replace(removed, act=RecordAction.CREATE, by="as a person chose", chosen=True)
+    elif facts.record.resolution_for(KIND_DELETE, RECORD_KEY) is not None:
+        removed = _by_choice(facts, removed)
+    elif act := _action_by_policy(facts, policy, removed):
+        removed = replace(removed, act=act, by="as this board's setting says")
+    # What a person didn't approve stays undone until the item is back; a choice made later is a new wish.
+    is_new_wish = removed.chosen and facts.rejected != ApprovalState.REJECTED
+    if facts.rejected and removed.act is RecordAction.DELETE and not is_new_wish:
+        problem = "Deleting this record was not approved." if removed.chosen else ""
+        removed = replace(removed, act=RecordAction.NOTHING, problem=problem)
+    return removed
 
 
-def _count_by_kind(records: list[models.Model]) -> str:
-    """So many records by their kind, as “3 contacts and 1 organization”."""
-    counts = Counter(record._meta for record in records)
-    return " and ".join(f"{n} {m.verbose_name if n == 1 else m.verbose_name_plural}" for m, n in counts.items())
+def _by_choice(facts: RemovalFacts, removed: RemovedItem) -> RemovedItem:
+    """A choice holds for exactly the values that its author saw, and while its option is open."""
+    choice = facts.record.resolution_for(KIND_DELETE, RECORD_KEY)
+    assert choice is not None
+    if choice.seen_values != {conflict.key: (conflict.npd, conflict.monday) for conflict in removed.fields}:
+        problem = "The record was edited after you chose. Check the current values, then choose again."
+    elif (choice.choose, choice.value or "") in {(option.choose, option.value) for option in removed.options}:
+        return replace(removed, act=_OPTION_ACTIONS[choice.choose], by="as a person chose", chosen=True)
+    else:
+        needed = facts.needed_by if choice.choose == "monday" else ""
+        problem = needed or "This is not possible any more. Choose another option."
+    return replace(removed, problem=problem)
+
+
+def _action_by_policy(facts: RemovalFacts, policy: RemovedItemPolicy, removed: RemovedItem) -> RecordAction:
+    """What the board link says of a record that stands as both sides agreed; nothing where it can't decide."""
+    act = _POLICY_ACTIONS.get(policy, RecordAction.NOTHING)
+    # A conflict about the record's values is a person's to decide first.
+    has_conflict = any(conflict.kind in (KIND_FIELDS, KIND_LOST_UPDATE) for conflict in facts.record.conflicts)
+    is_surely_gone = facts.state in REPORTED_STATES and facts.record.item is not None
+    against = {RecordAction.CREATE: SyncDirection.MONDAY_TO_NPD, RecordAction.DELETE: SyncDirection.NPD_TO_MONDAY}
+    if removed.fields or has_conflict or not is_surely_gone:
+        return RecordAction.NOTHING
+    if facts.record.record.sync_direction == against.get(act):
+        return RecordAction.NOTHING
+    is_needed = act is RecordAction.DELETE and bool(facts.needed_by or facts.loss)
+    return RecordAction.NOTHING if is_needed else act
 
 
 # What was edited, on either side, since a record and its gone item last agreed.
 
 
-MISSED_EDIT = "It was changed on Monday before the item left the board, and never synced."
-"""Said of a field whose last value on Monday is not NPD's."""
-
-
-def edits_since_agreed(batch: Batch, record_sync: RecordSync, item: Item | None) -> tuple[FieldConflict, ...]:
+def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[FieldConflict, ...]:
     """Return the fields that left what both sides last agreed on; None stands for a side that has nothing more.
 
-    `item` is the gone item as it was read, None where it wasn't shown. Monday's side of a field is there only where
-    it was edited too, and never reached NPD.
+    Monday's side of a field is there only where it was edited too, and never reached NPD.
     """
-    found = (_field_edit(batch, record_sync, mapping, item) for mapping in batch.board.mappings if mapping.column_id)
+    found = (_field_edit(board, facts, mapping) for mapping in board.mappings if mapping.column_id)
     return tuple(edit for edit in found if edit is not None)
 
 
-def _field_edit(
-    batch: Batch, record_sync: RecordSync, mapping: FieldMapping, item: Item | None
-) -> FieldConflict | None:
-    way, convert = way_of(record_sync, mapping), batch.board.converter(mapping, record_sync.record)
+def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) -> FieldConflict | None:
+    way, convert, item = way_of(facts, mapping), board.converter(mapping, facts.record), facts.item
     if way is FieldDirection.NONE:
         return None
-    local_raw, cell = stored_values(record_sync.record, mapping), UNREAD
-    base = base_of(record_sync.ledger, mapping, record_sync.record.monday_id or "")
+    local_raw, cell = stored_values(facts.record, mapping), UNREAD
+    base = base_of(facts.ledger, mapping, facts.record.monday_id or "")
     shown = cell_of(convert, mapping, item) if item is not None else UNREAD
     if item is not None and not isinstance(sides_of(convert, None, remote=shown).remote, Unknown):
-        cell = shown
-        with suppress(UnknownValue):
-            base, _ = base_after_intents(record_sync, mapping, convert, cell, item)
+        cell, after = shown, base_with_intents(facts, mapping, convert, shown, item)
+        base = base if after.unknown else after.base
     sides = sides_of(convert, base, local=local_raw, remote=cell)
     if isinstance(sides.local, Unknown) or (sides.base and isinstance(sides.base[0], Unknown)):
         is_local_edited = _comparable(local_raw) != (_comparable(base["local"]) if base else None)
@@ -208,274 +396,68 @@ def _comparable(raw: dict[str, Any]) -> list[Any]:
     return [value.get("id") if isinstance(value, dict) else value for value in raw.values()]
 
 
-# Items that are taken away each time they are made again: an automation on the board, mostly, and
-# not a mistake.
+# What must wait: what is paused, and deletions in NPD over the limit.
 
 
-DAY = timedelta(days=1)
-
-REMOVED_TOO_OFTEN = (
-    "It was created several times within a day, and removed each time: look for an automation on the board that "
-    "archives or deletes it."
-)
-
-
-def recreated_too_often(record_syncs: Sequence[RecordSync]) -> set[UUID]:
-    """Return the records whose item was made again by the board's setting LOOP_TIMES times within a day; 0 is never."""
-    if settings.LOOP_TIMES <= 0:
-        return set()
-    made = LoggedDecision.objects.filter(
-        entity_id__in=[s.id for s in record_syncs], kind="unlinked", values__again=True, at__gt=SyncNow() - DAY
-    )
-    often = made.order_by().values("entity_id").annotate(times=Count("id")).filter(times__gte=settings.LOOP_TIMES)
-    return {row["entity_id"] for row in often if row["entity_id"]}
+def hold_if_paused(facts: RemovalFacts, plan: RemovalPlan, pauses: Mapping[str, QueuePause]) -> RemovalPlan:
+    """Leave undone what would be written in a paused direction; a choice that led to it stays with its conflict."""
+    act = plan.removed.act
+    ending = pause_ending(pauses, *_NEEDED_DIRECTIONS[act]) if act else None
+    if ending is None:
+        return plan
+    removed = plan.removed.undecided(is_asked=facts.is_asked)
+    return replace(plan, removed=removed, ending=ending, reason=ending.detail, unlinks="")
 
 
-# Records whose items are gone are deleted in NPD only as far as the limit lets them go.
+def deletion_change(facts: RecordFacts, removed: RemovedItem) -> DestructiveChange:
+    """Return the record's deletion as approvals keep it."""
+    values = {conflict.key: conflict.npd for conflict in removed.fields}
+    name = record_name(facts.record)
+    return DestructiveChange(facts.id, facts.record.monday_id or "", label=name, values=values)
 
 
-def rejected_deletions(batch: Batch, record_syncs: Sequence[RecordSync]) -> dict[UUID, str]:
-    """Return the records whose deletion a person rejected since their items are gone: `rejected`, later `kept`.
-
-    Until the item is back no policy deletes these; what a person chooses afterwards is a new wish.
-    """
-    since = {s.id: s.ledger.removed_since for s in record_syncs if s.ledger.removed_since}
-    acts = ApprovalRequest.objects.filter(
-        entity_type=batch.entity_type,
-        kind=ApprovalKind.RECORDS,
-        entity_id__in=since,
-        state__in=(ApprovalState.REJECTED, ApprovalState.KEPT),
-    )
-    found = {a.entity_id: a.state for a in acts.order_by("id") if a.at >= since[a.entity_id]}
-    acts.filter(state=ApprovalState.REJECTED, entity_id__in=found).update(state=ApprovalState.KEPT, at=SyncNow())
-    return found
-
-
-def request_deletions(batch: Batch, record_syncs: Sequence[RecordSync]) -> None:
-    """Request approval of these deletions in NPD, and block those that have to wait for it."""
-    wanted = {
-        s.id: DestructiveChange(
-            s.id,
-            s.record.monday_id or "",
-            label=record_name(s.record),
-            values={conflict.key: conflict.npd for conflict in s.removed_item.fields} if s.removed_item else {},
-        )
-        for s in record_syncs
-    }
-    changes = list(wanted.values())
-    allowed = batch.in_transaction(lambda: allowed_changes(batch.link, ApprovalKind.RECORDS, changes))
-    for record_sync in record_syncs:
-        removed_item = record_sync.removed_item
-        if removed_item is None or wanted[record_sync.id] in allowed:
-            continue
-        # Neither asked nor done: a choice that led here stays with its conflict.
-        options = removed_item.options if is_asked(record_sync) else ()
-        record_sync.removed_item = replace(removed_item, act=RecordAction.NOTHING, options=options)
-        record_sync.leave_open(
-            f"{removed_item.what} Its deletion in NPD waits for approval: too many records would go at once. See "
-            "“Waiting for approval” in the admin."
-        )
-
-
-# Linked records whose item is gone: left alone for a while, then the board link's policy or a
-# person decides.
-#
-# “Gone” is what the item says of itself when it is asked for by its id, while the board itself
-# answers `active`, and still says after the quiet time: Monday has an undo. What
-# Monday doesn't show is never deleted here.
-
-
-PASSES_BEFORE_ASKING = 3
-"""How often an item has to be missing from Monday's answers before a person is asked; passes are a quiet time apart."""
-
-_OPTION_ACTIONS = {"npd": RecordAction.CREATE, "monday": RecordAction.DELETE, "custom": RecordAction.UNLINK}
-_POLICY_ACTIONS = {
-    RemovedItemPolicy.UNLINK: RecordAction.UNLINK,
-    RemovedItemPolicy.DELETE: RecordAction.DELETE,
-    RemovedItemPolicy.CREATE: RecordAction.CREATE,
-}
-
-
-def removed_state(batch: Batch, record_sync: RecordSync, item: Item | None) -> str:
-    """Return in which way a linked record's item is gone, an empty text where it is on its board.
-
-    An item that was deleted when it was last seen, and is not shown any more, is deleted: Monday forgets it in time.
-    """
-    if item is None:
-        return DELETED if record_sync.ledger.remote_state == DELETED else MISSING
-    if item.state != "active":
-        return item.state if item.state in REPORTED_STATES else MISSING
-    elsewhere = item.board_id and item.board_id != batch.link.board_id
-    return MOVED if elsewhere else ""
-
-
-def clear_removed_state(record_sync: RecordSync) -> None:
-    """The item is on its board: whatever was known of its absence is over."""
-    if record_sync.ledger.removed_since and record_sync.ledger.remote_state in REMOVED_STATES:
-        record_sync.log_decision("restored", "Its item is on the board again.")
-    record_sync.ledger.removed_since, record_sync.ledger.removed_passes = None, 0
-    record_sync.ledger.remote_state = "active"
-
-
-def plan_removed_items(batch: Batch) -> None:
-    """End every open record whose item is gone: quiet for now, acted on, blocked, or asked about."""
-    record_syncs = [record_sync for record_sync in batch.open_records if record_sync.removed_item]
-    if not record_syncs:
-        return
-    # As it is now, and not as it was when the board was taken: a run may last for minutes.
-    batch.link.removed_item_policy = BoardLink.objects.values_list("removed_item_policy", flat=True).get(
-        pk=batch.link.pk
-    )
-    now, rejected = sync_now(), rejected_deletions(batch, record_syncs)
-    # Who archived or deleted these items, by name, as far as webhooks told.
-    ids = [record_sync.record.monday_id for record_sync in record_syncs]
-    events = WebhookEvent.objects.filter(item_id__in=ids).of_kind(EventKind.ARCHIVED, EventKind.DELETED)
-    users = {str(event.item_id): event.user_id for event in events.order_by("id")}
-    people = monday_users() if users else {}
-    actors = {
-        item: (monday_user_name(user, people), monday_editor_name(user, people)) for item, user in users.items() if user
-    }
-    repeated = (
-        recreated_too_often(record_syncs) if batch.link.removed_item_policy == RemovedItemPolicy.CREATE else set()
-    )
-    for record_sync in record_syncs:
-        actor = actors.get(record_sync.record.monday_id or "", ("", ""))
-        _plan_removed_item(batch, record_sync, now, actor, rejected.get(record_sync.id, ""))
-        removed_item = record_sync.removed_item
-        is_remade = removed_item and removed_item.act is RecordAction.CREATE and not removed_item.chosen
-        if removed_item and is_remade and record_sync.id in repeated:
-            # What takes the item away takes every new one away too: a person has to say what becomes of it.
-            what = f"{removed_item.what} {REMOVED_TOO_OFTEN}"
-            record_sync.removed_item = replace(removed_item, act=RecordAction.NOTHING, by="", what=what)
-            _apply_or_ask(record_sync, record_sync.removed_item)
-    defer_removed_items(batch, record_syncs)
-    found = [(s, s.removed_item) for s in record_syncs if s.removed_item]
-    # Deletions that wait for approval are over where by now it is to be something else, or is asked.
-    asked = [s.id for s, removed in found if removed.needs_answer and removed.act is not RecordAction.DELETE]
-    if asked:
-        retry_on_lock_timeout(lambda: release_approvals(batch.link, ApprovalKind.RECORDS, asked))
-    if deletions := [s for s, removed in found if removed.act is RecordAction.DELETE]:
-        request_deletions(batch, deletions)
-
-
-def _plan_removed_item(
-    batch: Batch, record_sync: RecordSync, now: datetime, actor: tuple[str, str], rejected: str
-) -> None:
-    assert record_sync.removed_item is not None
-    state, ledger = record_sync.removed_item.state, record_sync.ledger
-    # It was found gone once more.
-    known = ledger.removed_since if ledger.remote_state in REMOVED_STATES else None
-    ledger.removed_passes = (ledger.removed_passes or 0) + 1 if known and ledger.remote_state == state else 1
-    ledger.removed_since, ledger.remote_state = known or now, state
-    board = record_sync.item.board_id if record_sync.item else ""
-    name, editor = actor
-    sentence = removal_sentence(record_sync, state, name, board or "")
-    if ledger.removed_since == now and record_sync.record.may_sync:
-        record_sync.log_decision("removed", sentence, actor=editor)
-    if not record_sync.record.may_sync:
-        return record_sync.leave_open(f"{sentence} Nothing was sent.")
-    # What Monday merely doesn't show has to be missed several times.
-    quiet = float(settings.GONE_QUIET_SECONDS)
-    wait = quiet - (now - ledger.removed_since).total_seconds()
-    if state == MISSING and ledger.removed_passes < PASSES_BEFORE_ASKING and not is_asked(record_sync):
-        wait = max(wait, quiet)
-    payload = record_sync.claim.payload
-    # Of two people at once, who unlinks it is followed: that takes nothing away, and can be undone.
-    is_recreation = state != MISSING and bool(payload.get(RECREATE_KEY)) and not payload.get(UNLINK_KEY)
-    if wait > 0 and not is_recreation:
-        record_sync.wait_seconds, until = wait, humanize.time_of_day(now + timedelta(seconds=wait))
-        detail = (
-            f"{sentence} Nothing was changed in NPD, and nothing is sent. You may {RESTORE_HINTS[state]} until "
-            f"{until}. Otherwise {_after_quiet_time(batch, state)}."
-        )
-        return record_sync.end(Outcome.DEFERRED, detail, reason=detail)
-    fields = edits_since_agreed(batch, record_sync, record_sync.item)
-    labels = {mapping.key: mapping.label for mapping in batch.board.mappings}
-    what = f"{sentence} Nothing was edited since the last sync."
-    if fields:
-        edited = ", ".join(labels.get(conflict.key, conflict.key) for conflict in fields)
-        what = f"{sentence} Edited since the last sync: {edited}."
-    options = removal_options(record_sync, state)
-    removed_item = replace(record_sync.removed_item, what=what, fields=fields, options=options)
-    if is_recreation and record_sync.record.sync_direction != SyncDirection.MONDAY_TO_NPD:
-        removed_item = replace(removed_item, act=RecordAction.CREATE, by="as a person chose", chosen=True)
-    else:
-        removed_item = _with_action(batch, record_sync, removed_item)
-    # What a person didn't approve stays undone (`rejected` as rejected_deletions() says); a choice made later is new.
-    is_new_wish = removed_item.chosen and rejected != ApprovalState.REJECTED
-    if rejected and removed_item.act is RecordAction.DELETE and not is_new_wish:
-        problem = "Deleting this record was not approved." if removed_item.chosen else ""
-        removed_item = replace(removed_item, act=RecordAction.NOTHING, problem=problem)
-    record_sync.removed_item = removed_item
-    return _apply_or_ask(record_sync, removed_item)
-
-
-def _after_quiet_time(batch: Batch, state: str) -> str:
-    """What happens then, as a clause; where the board's setting decides, for a record that nobody edited."""
-    acts = {
-        RemovedItemPolicy.UNLINK: "the record is unlinked",
-        RemovedItemPolicy.DELETE: "the record is deleted in NPD too",
-        RemovedItemPolicy.CREATE: "its item is created again",
-    }
-    act = acts.get(RemovedItemPolicy(batch.link.removed_item_policy)) if state in REPORTED_STATES else None
-    if act is None:
-        return "you are then asked in the Inbox what happens to the record"
-    return f"{act} then, as the board's setting says; where it was edited since, you are asked in the Inbox"
-
-
-def is_asked(record_sync: RecordSync) -> bool:
-    """Whether a person is asked already what becomes of the record."""
-    return any(conflict.kind == KIND_DELETE for conflict in record_sync.conflicts)
-
-
-def _with_action(batch: Batch, record_sync: RecordSync, removed_item: RemovedItem) -> RemovedItem:
-    """Decide by what a person chose, else by the policy where nothing was edited.
-
-    A choice holds for exactly the values that its author saw, and while its option is open.
-    """
-    choice = record_sync.resolution_for(KIND_DELETE, RECORD_KEY)
-    if choice is None:
-        act = _action_by_policy(batch, record_sync, removed_item)
-        return replace(removed_item, act=act, by="as this board's setting says" if act else "")
-    if choice.seen_values != {conflict.key: (conflict.npd, conflict.monday) for conflict in removed_item.fields}:
-        problem = "The record was edited after you chose. Check the current values, then choose again."
-    elif (choice.choose, choice.value or "") in {(option.choose, option.value) for option in removed_item.options}:
-        return replace(removed_item, act=_OPTION_ACTIONS[choice.choose], by="as a person chose", chosen=True)
-    else:
-        needed = deletion_obstacles(record_sync.record)[0] if choice.choose == "monday" else ""
-        problem = needed or "This is not possible any more. Choose another option."
-    return replace(removed_item, problem=problem)
-
-
-def _apply_or_ask(record_sync: RecordSync, removed_item: RemovedItem) -> None:
-    if not removed_item.act:
-        return record_sync.leave_open(f"{removed_item.what} You are asked what happens to the record.")
-    record_sync.leave_open("")
-    if removed_item.act is RecordAction.UNLINK:
-        happened = f"was {removed_item.state}" if removed_item.state in (ARCHIVED, DELETED) else "was removed"
-        unlink(record_sync, f"its item {happened}, {removed_item.by}")
-    return None
-
-
-def _action_by_policy(batch: Batch, record_sync: RecordSync, removed_item: RemovedItem) -> RecordAction:
-    """What the board link says of a record that stands as both sides agreed; nothing where it can't decide."""
-    act = _POLICY_ACTIONS.get(RemovedItemPolicy(batch.link.removed_item_policy), RecordAction.NOTHING)
-    # A conflict about the record's values is a person's to decide first.
-    has_conflict = any(conflict.kind in (KIND_FIELDS, KIND_LOST_UPDATE) for conflict in record_sync.conflicts)
-    is_surely_gone = removed_item.state in REPORTED_STATES and record_sync.item is not None
-    against = {RecordAction.CREATE: SyncDirection.MONDAY_TO_NPD, RecordAction.DELETE: SyncDirection.NPD_TO_MONDAY}
-    if removed_item.fields or has_conflict or not is_surely_gone:
-        return RecordAction.NOTHING
-    if record_sync.record.sync_direction == against.get(act):
-        return RecordAction.NOTHING
-    is_needed = act is RecordAction.DELETE and any(deletion_obstacles(record_sync.record))
-    return RecordAction.NOTHING if is_needed else act
+def approve_deletions(
+    planned: Sequence[tuple[RemovalFacts, RemovalPlan]], approvals: ApprovalFacts
+) -> list[RemovalPlan]:
+    """Let go what isn't too much at once, hold the rest; what waits is over where it is to be something else by now."""
+    wanted = [(f, p) for f, p in planned if p.removed.act is RecordAction.DELETE]
+    verdicts = approval_verdicts(approvals, [deletion_change(f.record, p.removed) for f, p in wanted])
+    plans = []
+    for facts, plan in planned:
+        removed, decided = replace(plan.removed, was_rejected=facts.rejected == ApprovalState.REJECTED), plan
+        if removed.act is RecordAction.DELETE:
+            verdict = verdicts[deletion_change(facts.record, removed)]
+            removed = replace(removed, approval=verdict.new_state)
+            if not verdict.may_go:
+                # Neither asked nor done: a choice that led here stays with its conflict.
+                held = (
+                    f"{removed.what} Its deletion in NPD waits for approval: too many records would go at once. See "
+                    "“Waiting for approval” in the admin."
+                )
+                removed = removed.undecided(is_asked=facts.is_asked)
+                decided = replace(plan, ending=Ending(Outcome.SETTLED), reason=held)
+        elif removed.needs_answer:
+            removed = replace(removed, approval=ApprovalState.RELEASED)
+        plans.append(replace(decided, removed=removed))
+    return plans
 
 
 # What settling does with a record whose item is gone: let it make a new item, or delete it in NPD.
 #
 # Unlinking (sides.py) goes its own way; here it is only said that it was
 # done.
+
+
+def store_deletion_approvals(batch: Batch) -> None:
+    """Count the deletions before they are carried out, and end the requests that are over."""
+    ApprovalRequest.objects.bulk_create(new_deletion_requests(batch))
+    removed: list[tuple[UUID, RemovedItem]] = [(s.id, s.removed_item) for s in batch.record_syncs if s.removed_item]
+    requests = ApprovalRequest.objects.filter(entity_type=batch.entity_type, kind=ApprovalKind.RECORDS)
+    if rejected := [entity_id for entity_id, one in removed if one.was_rejected]:
+        kept = requests.filter(state=ApprovalState.REJECTED, entity_id__in=rejected)
+        kept.update(state=ApprovalState.KEPT, at=SyncNow())
+    if asked := [entity_id for entity_id, one in removed if one.approval == ApprovalState.RELEASED]:
+        release_approvals(batch.link, ApprovalKind.RECORDS, asked)
 
 
 def apply_removed_item(record_sync: RecordSync, record: SyncedModel) -> dict[str, Any]:
@@ -565,6 +547,55 @@ def _delete_record(record_sync: RecordSync, removed_item: RemovedItem, record: S
     result = f"{removed_item.what} So it was deleted in NPD too, {removed_item.by}."
     record_sync.log_decision("delete", result)
     record_sync.removed_item = replace(removed_item, result=result)
+
+
+# The pass's blackboard: what a batch still holds of records whose items are gone.
+
+
+def clear_removed_state(record_sync: RecordSync) -> None:
+    """The item is on its board: whatever was known of its absence is over."""
+    record_sync.log_lines(return_lines(record_sync.ledger))
+    record_sync.ledger.removed_since, record_sync.ledger.removed_passes = None, 0
+    record_sync.ledger.remote_state = ACTIVE
+
+
+def plan_removed_items(batch: Batch) -> None:
+    """End every open record whose item is gone: quiet for now, acted on, blocked, or asked about."""
+    record_syncs = {record_sync.id: record_sync for record_sync in batch.open_records if record_sync.removed_item}
+    if not record_syncs:
+        return
+    settings, now = load_settings(), batch.read_at or sync_now()
+    # As it is now, and not as it was when the board was taken: a run may last for minutes.
+    policy = batch.link.removed_item_policy = current_removal_policy(batch.link)
+    removed = [(s.facts, s.removed_item.state) for s in record_syncs.values() if s.removed_item]
+    known = gather_removals(batch.board, removed, policy, settings.loop_times)
+    known = gather_obstacles(known, {facts.record.id for facts in known if wants_obstacles(facts, settings, now)})
+    plans = [removal_of(batch.board, facts, policy, settings, now) for facts in known]
+    planned = [(f, hold_if_paused(f, plan, batch.pauses)) for f, plan in zip(known, plans, strict=True)]
+    changes = [deletion_change(f.record, p.removed) for f, p in planned if p.removed.act is RecordAction.DELETE]
+    plans = approve_deletions(planned, approval_facts(batch.link, ApprovalKind.RECORDS, changes))
+    for facts, plan in zip(known, plans, strict=True):
+        _follow(record_syncs[facts.record.id], plan)
+
+
+def _follow(record_sync: RecordSync, plan: RemovalPlan) -> None:
+    ledger, ending = record_sync.ledger, plan.ending
+    ledger.removed_since, ledger.removed_passes, ledger.remote_state = plan.since, plan.passes, plan.removed.state
+    record_sync.log_lines(plan.history)
+    record_sync.removed_item, record_sync.wait_seconds = plan.removed, ending.wait_seconds
+    record_sync.paused_directions |= ending.paused
+    record_sync.end(ending.outcome, ending.detail, reason=plan.reason)
+    if plan.unlinks:
+        unlink(record_sync, plan.unlinks)
+
+
+def new_deletion_requests(batch: Batch) -> list[ApprovalRequest]:
+    """Return the rows by which the planned deletions in NPD count, or wait, yet to be stored."""
+    return [
+        new_request(batch.link, ApprovalKind.RECORDS, deletion_change(s.facts, s.removed_item), s.removed_item.approval)
+        for s in batch.record_syncs
+        if s.removed_item and s.removed_item.approval in (ApprovalState.DONE, ApprovalState.PENDING)
+    ]
 
 
 # Items that took a gone one's place: they bear the NPD ID of a record whose own item was archived

@@ -4,7 +4,7 @@ would delete or empty too much.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -22,7 +22,6 @@ from sync.choices import (
     ApprovalState,
     BlockedCode,
     Cause,
-    DeletedRecordPolicy,
     Priority,
     QueueDirection,
     QueueStatus,
@@ -31,15 +30,15 @@ from sync.clock import SyncNow
 from sync.connectors.base.conversion import UnknownValue
 from sync.kernel.conflict_store import KIND_DELETE
 from sync.merge import Action, Field, FieldDecision, FieldDirection
-from sync.models import ApprovalRequest, BoardLink, Intent, SyncQueue, WriteLoop
+from sync.models import ApprovalRequest, BoardLink, Intent, QueuePause, SyncQueue, WriteLoop
 from sync.outbox.pauses import locked_pauses, pause_sentence
 from sync.outbox.queue_rows import enqueue_many
 from sync.reconcile import gather
-from sync.reconcile.batch import Batch, DeletedRecord, FieldPlan, Outcome, RecordAction, RecordSync, WorkUnit, end_jobs
+from sync.reconcile.batch import Batch, Ending, FieldPlan, Outcome, RecordAction, RecordSync, WorkUnit, end_jobs
 from sync.reconcile.facts import LOOP_WINDOW, RecordFacts
 from sync.reconcile.field_plan import apply_decision, sides_of, way_of
 from sync.reconcile.field_values import stored_values
-from sync.records.approvals import OPEN_REQUEST_STATES, is_over_limit, states_by_field
+from sync.records.approvals import OPEN_REQUEST_STATES, ApprovalFacts, approval_facts, states_by_field
 from sync.records.authors import monday_editor_name, monday_users
 
 # Paused directions: what would be written that way waits, the rest goes on.
@@ -47,11 +46,6 @@ from sync.records.authors import monday_editor_name, monday_users
 
 S = TypeVar("S", bound=WorkUnit)
 BOTH_DIRECTIONS = (QueueDirection.TO_MONDAY, QueueDirection.TO_NPD)
-_NEEDED_DIRECTIONS = {
-    RecordAction.CREATE: (QueueDirection.TO_MONDAY,),
-    RecordAction.DELETE: (QueueDirection.TO_NPD,),
-    RecordAction.UNLINK: BOTH_DIRECTIONS,
-}
 
 
 def defer_paused(batch: Batch) -> None:
@@ -81,31 +75,29 @@ def defer_paused(batch: Batch) -> None:
                 record_sync.paused_directions.add(QueueDirection.TO_MONDAY)
 
 
-def defer_removed_items(batch: Batch, record_syncs: Iterable[RecordSync]) -> None:
-    """Leave undone what becomes of records whose items are gone; a choice that led to it stays with its conflict."""
-    for record_sync in record_syncs:
-        removed = record_sync.removed_item
-        if removed and removed.act and end_if_paused(batch, record_sync, *_NEEDED_DIRECTIONS[removed.act]):
-            _leave_undecided(record_sync)
-
-
 def _leave_undecided(record_sync: RecordSync) -> None:
     """Do nothing about the record's item, and ask about it only where that was asked before."""
     record_sync.unlink_reason = record_sync.unlink_actor = ""
     if record_sync.removed_item is not None:
         is_asked = any(conflict.kind == KIND_DELETE for conflict in record_sync.conflicts)
-        options = record_sync.removed_item.options if is_asked else ()
-        record_sync.removed_item = replace(record_sync.removed_item, act=RecordAction.NOTHING, options=options)
+        record_sync.removed_item = record_sync.removed_item.undecided(is_asked=is_asked)
+
+
+def pause_ending(pauses: Mapping[str, QueuePause], *directions: QueueDirection) -> Ending | None:
+    """Return how the jobs end of what would be written in these directions; None where none of them is paused."""
+    paused = [direction for direction in directions if direction in pauses]
+    if not paused:
+        return None
+    return Ending(Outcome.PAUSED, pause_sentence(pauses[paused[0]], paused[0]), paused=frozenset(paused))
 
 
 def end_if_paused(batch: Batch, record_sync: RecordSync, *directions: QueueDirection) -> bool:
     """Leave the record as it is where one of these directions is paused; return whether it is."""
-    paused = [direction for direction in directions if direction in batch.pauses]
-    if not paused:
+    ending = pause_ending(batch.pauses, *directions)
+    if ending is None:
         return False
-    record_sync.paused_directions |= set(paused)
-    why = pause_sentence(batch.pauses[paused[0]], paused[0])
-    record_sync.end(Outcome.PAUSED, why, reason=why)
+    record_sync.paused_directions |= ending.paused
+    record_sync.end(Outcome.PAUSED, ending.detail, reason=ending.detail)
     return True
 
 
@@ -149,22 +141,7 @@ def has_local_writes(record_sync: RecordSync) -> bool:
     return record_sync.outcome is Outcome.SETTLED and (pulls or acts)
 
 
-# Paused directions in a pass over deleted records and at items without a record: they wait as they
-# are.
-
-
-def defer_deleted_records(
-    batch: Batch, wanted: Mapping[DeletedRecordPolicy, Sequence[DeletedRecord]]
-) -> Mapping[DeletedRecordPolicy, Sequence[DeletedRecord]]:
-    """Return what may be done with the items of deleted records; the tombstones of the others wait."""
-    for deleted in batch.deleted_records:
-        if deleted.restores and end_if_paused(batch, deleted, QueueDirection.TO_NPD):
-            deleted.restores = False
-    if QueueDirection.TO_MONDAY not in batch.pauses:
-        return wanted
-    for deleted in [deleted for deleted_records in wanted.values() for deleted in deleted_records]:
-        end_if_paused(batch, deleted, QueueDirection.TO_MONDAY)
-    return {}
+# Paused directions in a pass at items without a record: they wait as they are.
 
 
 def defer_item_if_paused(batch: Batch, item: WorkUnit, direction: QueueDirection) -> bool:
@@ -389,20 +366,33 @@ def allowed_changes(link: BoardLink, kind: ApprovalKind, wanted: Sequence[Destru
 
     Call it under the board's lease, once a pass and kind, right before the acts are announced. What goes is counted
     before it is sent, so a crash leaves it counted; asked again within the hour it goes, and counts once. An approved
-    act goes without counting. Of acts that a person rejected, `rejected_records` tells.
+    act goes without counting.
     """
-    if not wanted:
-        return set()
-    state = states_by_field(link, kind, wanted)
-    allowed = {
-        act for act in wanted if state.get((act.entity_id, act.key)) in (ApprovalState.APPROVED, ApprovalState.DONE)
+    verdicts = approval_verdicts(approval_facts(link, kind, wanted), wanted)
+    new = [new_request(link, kind, act, v.new_state) for act, v in verdicts.items() if v.new_state is not None]
+    ApprovalRequest.objects.bulk_create(new)
+    return {act for act, verdict in verdicts.items() if verdict.may_go}
+
+
+@dataclass(frozen=True)
+class ApprovalVerdict:
+    """Whether an act may go now; `new_state` is what is to be stored of one that wasn't counted yet."""
+
+    may_go: bool
+    new_state: ApprovalState | None = None
+
+
+def approval_verdicts(
+    facts: ApprovalFacts, wanted: Sequence[DestructiveChange]
+) -> dict[DestructiveChange, ApprovalVerdict]:
+    """Decide which of these acts may go: those let through before, and the new ones where they aren't too many."""
+    unknown = {act for act in wanted if (act.entity_id, act.key) not in facts.states}
+    is_over = bool(unknown) and facts.is_over_limit({act.entity_id for act in unknown})
+    new = ApprovalVerdict(not is_over, ApprovalState.PENDING if is_over else ApprovalState.DONE)
+    gone = (ApprovalState.APPROVED, ApprovalState.DONE)
+    return {
+        act: new if act in unknown else ApprovalVerdict(facts.states[act.entity_id, act.key] in gone) for act in wanted
     }
-    unknown = [act for act in wanted if (act.entity_id, act.key) not in state]
-    if unknown and is_over_limit(link, kind, {act.entity_id for act in unknown}):
-        _store_approvals(link, kind, unknown, ApprovalState.PENDING)
-        return allowed
-    _store_approvals(link, kind, unknown, ApprovalState.DONE)
-    return allowed | set(unknown)
 
 
 def count_without_asking(link: BoardLink, kind: ApprovalKind, acts: Sequence[DestructiveChange]) -> None:
@@ -410,15 +400,8 @@ def count_without_asking(link: BoardLink, kind: ApprovalKind, acts: Sequence[Des
     if not acts:
         return
     state = states_by_field(link, kind, acts)
-    _store_approvals(link, kind, [act for act in acts if (act.entity_id, act.key) not in state], ApprovalState.DONE)
-
-
-def rejected_records(link: BoardLink, kind: ApprovalKind, ids: Sequence[UUID]) -> set[UUID]:
-    """Return those records whose act of this kind a person rejected: it is not to be carried out."""
-    acts = ApprovalRequest.objects.filter(
-        entity_type=link.entity_type, kind=kind, entity_id__in=ids, state=ApprovalState.REJECTED
-    )
-    return set(acts.values_list("entity_id", flat=True))
+    new = [act for act in acts if (act.entity_id, act.key) not in state]
+    ApprovalRequest.objects.bulk_create(new_request(link, kind, act, ApprovalState.DONE) for act in new)
 
 
 def release_approvals(link: BoardLink, kind: ApprovalKind, ids: Sequence[UUID]) -> None:
@@ -429,21 +412,17 @@ def release_approvals(link: BoardLink, kind: ApprovalKind, ids: Sequence[UUID]) 
     acts.update(state=ApprovalState.RELEASED, at=SyncNow())
 
 
-def _store_approvals(
-    link: BoardLink, kind: ApprovalKind, acts: Sequence[DestructiveChange], state: ApprovalState
-) -> None:
-    ApprovalRequest.objects.bulk_create(
-        ApprovalRequest(
-            entity_type=link.entity_type,
-            entity_id=act.entity_id,
-            remote_id=act.remote_id,
-            kind=kind,
-            key=act.key,
-            label=act.label,
-            values=act.values,
-            state=state,
-        )
-        for act in acts
+def new_request(link: BoardLink, kind: ApprovalKind, act: DestructiveChange, state: ApprovalState) -> ApprovalRequest:
+    """Return the row, yet to be stored, of an act that is counted or waits for approval."""
+    return ApprovalRequest(
+        entity_type=link.entity_type,
+        entity_id=act.entity_id,
+        remote_id=act.remote_id,
+        kind=kind,
+        key=act.key,
+        label=act.label,
+        values=act.values,
+        state=state,
     )
 
 

@@ -34,7 +34,7 @@ from sync.reconcile.field_plan import AS_SENT, new_base, way_of, with_kept_diffe
 from sync.reconcile.field_values import ACTIVE, still_holds, update_values
 from sync.reconcile.identity import exclude_matches
 from sync.reconcile.lost_updates import lost_update_conflict, store_lost_updates
-from sync.reconcile.removed_items import apply_removed_item, finish_deleted, note_unlinked
+from sync.reconcile.removed_items import apply_removed_item, finish_deleted, note_unlinked, store_deletion_approvals
 from sync.reconcile.resolutions import reopened_lost_updates, undo_context
 from sync.reconcile.restraints import (
     enqueue_paused,
@@ -342,6 +342,7 @@ def _settle_all(batch: Batch, started: float) -> list[RecordSync]:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     locked = {r.pk: r for r in batch.records.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk")}
     ledgers = lock_ledgers(batch, ids)
+    store_deletion_approvals(batch)
     copies = [record_sync.copy() for record_sync in planned]
     unpaused_records(batch, [s for s in copies if has_local_writes(s)], QueueDirection.TO_NPD)
     settled = [_settled(batch, s, locked.get(s.id), before) for s, before in zip(copies, planned, strict=True)]

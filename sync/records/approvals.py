@@ -4,8 +4,8 @@ request is obsolete.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
@@ -95,12 +95,40 @@ def approval_limit(link: BoardLink) -> ApprovalLimit:
     return ApprovalLimit(settings.GUARD_RECORDS or None, settings.GUARD_PERCENT or None, size)
 
 
-def is_over_limit(link: BoardLink, kind: ApprovalKind, entity_ids: set[UUID]) -> bool:
+@dataclass(frozen=True)
+class ApprovalFacts:
+    """What is known of one kind of deletes or clears on a board.
+
+    `states` are those of open requests, and of what was let through within the hour, by record and field. `counted` are
+    the records that count against the `limit` already, or are foreseen; empty where every state is known.
+    """
+
+    states: Mapping[tuple[UUID, str], str] = field(default_factory=dict)
+    counted: Set[UUID] = frozenset()
+    limit: ApprovalLimit = ApprovalLimit(None, None, 0)
+
+    def is_over_limit(self, entity_ids: Set[UUID]) -> bool:
+        """Whether these records, with those counted already and those foreseen, are over the limit of an hour."""
+        # A set of records: one that is asked for again after a crash counts once.
+        return self.limit.is_exceeded_by(len(entity_ids | self.counted))
+
+
+def approval_facts(link: BoardLink, kind: ApprovalKind, acts: Sequence[RecordField]) -> ApprovalFacts:
+    """Read what decides on these acts; the limit only where one of them is new."""
+    states = states_by_field(link, kind, acts) if acts else {}
+    if all((act.entity_id, act.key) in states for act in acts):
+        return ApprovalFacts(states)
+    return ApprovalFacts(states, _counted_records(link, kind), approval_limit(link))
+
+
+def is_over_limit(link: BoardLink, kind: ApprovalKind, entity_ids: Set[UUID]) -> bool:
     """Whether these records, with those counted already and those foreseen, are over the limit of an hour."""
+    return ApprovalFacts({}, _counted_records(link, kind), approval_limit(link)).is_over_limit(entity_ids)
+
+
+def _counted_records(link: BoardLink, kind: ApprovalKind) -> frozenset[UUID]:
     counted = _requests(link, kind).filter(_COUNTED)
-    # A set of records: one that is asked for again after a crash counts once.
-    records = entity_ids.union(counted.values_list("entity_id", flat=True), foreseen_records(link, kind))
-    return approval_limit(link).is_exceeded_by(len(records))
+    return frozenset(counted.values_list("entity_id", flat=True)).union(foreseen_records(link, kind))
 
 
 def states_by_field(link: BoardLink, kind: ApprovalKind, acts: Iterable[RecordField]) -> dict[tuple[UUID, str], str]:

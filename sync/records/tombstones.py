@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -36,16 +37,27 @@ PRUNE_BATCH = 1000
 
 def rebuild_record(model: type[SyncedModel], tombstone: Tombstone) -> SyncedModel:
     """Return the deleted record as an unsaved instance; a relation to a record deleted since is empty."""
-    record = model(id=tombstone.entity_id)
+    return rebuild_records(model, [tombstone])[tombstone.entity_id]
+
+
+def rebuild_records(model: type[SyncedModel], tombstones: Sequence[Tombstone]) -> dict[UUID, SyncedModel]:
+    """Return deleted records as unsaved instances, by id, with their related records; a query a relation."""
+    records = {tombstone.entity_id: model(id=tombstone.entity_id) for tombstone in tombstones}
     for field in model._meta.concrete_fields:
         # By column, because the trigger stored the row's columns; a column added since has its default.
-        if field.column in tombstone.data and field.name != "id":
-            value, target = field.to_python(tombstone.data[field.column]), field.related_model
+        values = {
+            tombstone.entity_id: field.to_python(tombstone.data[field.column])
+            for tombstone in tombstones
+            if field.column in tombstone.data and field.name != "id"
+        }
+        target, wanted = field.related_model, {value for value in values.values() if value is not None}
+        related: dict[Any, Any] = {}
+        if wanted and isinstance(target, type):
+            related = target._default_manager.in_bulk(list(wanted))
+        for entity_id, value in values.items():
             # A foreign key to a record deleted since would make the insert fail.
-            if value is not None and isinstance(target, type) and not target._default_manager.filter(pk=value).exists():
-                value = None
-            setattr(record, field.attname, value)
-    return record
+            setattr(records[entity_id], field.name, related.get(value) if isinstance(target, type) else value)
+    return records
 
 
 def set_late_item(entity_type: str, entity_id: UUID, item_id: str) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.db.models import Model
 
@@ -13,11 +14,12 @@ from npd.models import Contact
 from sync.choices import Cause
 from sync.connectors.base.board import EventKind, ItemEvent
 from sync.connectors.base.board_items import Item, Reading
-from sync.merge import Action, FieldDecision
-from sync.models import BoardLink, FieldMapping, Intent, IntentState, SyncedModel, SyncMetadata, SyncQueue
+from sync.kernel.conflict_store import KIND_DELETE, RECORD_KEY, OpenConflict
+from sync.merge import Action, FieldDecision, FieldSelection
+from sync.models import BoardLink, FieldMapping, Intent, IntentState, SyncedModel, SyncMetadata, SyncQueue, Tombstone
 from sync.outbox.claim import Claim
-from sync.reconcile.batch import FieldPlan, new_ledger
-from sync.reconcile.facts import ReceivedEvent, RecordFacts, RecordHistory
+from sync.reconcile.batch import ARCHIVED, FieldPlan, new_ledger
+from sync.reconcile.facts import DeletedFacts, ReceivedEvent, RecordFacts, RecordHistory, RemovalFacts
 from sync.reconcile.field_plan import new_base
 from sync.reconcile.field_values import BoardContext, stored_values
 
@@ -155,3 +157,50 @@ def seen(value: Any, seconds: float, *reported: UUID) -> list[Any]:
 def values_of(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """NPD's halves of these bases or entries, as texts."""
     return {key: entry["local"][key] for key, entry in entries.items()}
+
+
+# A record that was deleted, or whose item is gone.
+
+
+def decided(choose: str, value: str | None = None, **seen: tuple[str | None, str | None]) -> OpenConflict:
+    """A question what becomes of record or item, which somebody answered; `seen` are the edits that they were shown."""
+    selection = FieldSelection(choose, value, seen=seen)
+    return OpenConflict(uuid4(), KIND_DELETE, ITEM, tuple(seen), {RECORD_KEY: selection})
+
+
+def asked() -> OpenConflict:
+    """The same question, without an answer."""
+    return OpenConflict(uuid4(), KIND_DELETE, ITEM, ())
+
+
+def removing(policy: str) -> Intent:
+    """A call without an answer that was to take the item off the board."""
+    return plain(Intent, item_id=ITEM, body={"removes": policy}, values={})
+
+
+def deletion(
+    record: SyncedModel | None = None, *, role: str = "Ours", state: str = "active", **differs: Any
+) -> DeletedFacts:
+    """A contact that was deleted, whose item says what both sides agreed; `tombstone` are values of what remains."""
+    record = record or contact()
+    values = {"entity_type": "contact", "entity_id": record.pk, "monday_id": record.monday_id}
+    tombstone = plain(Tombstone, **values | differs.pop("tombstone", {}))
+    more = {name: differs.pop(name) for name in ("owner", "bearer") if name in differs}
+    ledger = {"base": {"role_title": base("Ours")}} | differs.pop("ledger", {})
+    shown = replace(item(record, role_title=role, notes=""), state=state)
+    return DeletedFacts(
+        **vars(facts(record, **{"item": shown, "ledger": ledger} | differs)), tombstone=tombstone, **more
+    )
+
+
+def removal(
+    record: SyncedModel | None = None, *, role: str = "Ours", state: str = ARCHIVED, since: float = -700, **differs: Any
+) -> RemovalFacts:
+    """A contact whose item was seen archived for longer than the quiet time, and says what both sides agreed."""
+    record = record or contact()
+    seen_gone = {"removed_since": at(since), "removed_passes": 3, "remote_state": state}
+    ledger = {"base": {"role_title": base("Ours")}} | seen_gone | differs.pop("ledger", {})
+    shown = replace(item(record, role_title=role, notes=""), state=state if state == "deleted" else ARCHIVED)
+    names = ("item", "conflicts", "intents", "claim")
+    of_record = {"item": None if state == "missing" else shown} | {n: differs.pop(n) for n in names if n in differs}
+    return RemovalFacts(facts(record, ledger=ledger, **of_record), state, **differs)

@@ -408,13 +408,13 @@ def test_a_policy_that_changed_between_decision_and_call_is_not_overtaken(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contact = world.linked("Ann")
-    original = deleted_records._approved
+    original = deleted_records.approve_removals
 
     def changed(*args: Any) -> Any:
         policy("ask")
         return original(*args)
 
-    monkeypatch.setattr(deleted_records, "_approved", changed)
+    monkeypatch.setattr(deleted_records, "approve_removals", changed)
     item_id, key = deleted(world, contact)
     assert world.sandbox.item(item_id)["state"] == "active"
     assert stone(key).state == "asked"

@@ -31,8 +31,10 @@ from sync.outbox.lease import LOCK_TIMEOUT_MS, Lease
 from sync.reconcile import load_batch, read_and_plan
 from sync.reconcile.batch import Batch, DeletedRecord, FieldPlan, Outcome, RecordAction, RecordSync
 from sync.reconcile.conflict_reports import conflict_reports
+from sync.reconcile.deleted_records import new_removal_requests
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.mutations import TAGS_PER_CALL, count_calls, missing_tags
+from sync.reconcile.removed_items import new_deletion_requests
 from sync.records import availability
 from sync.registry import link_of
 
@@ -184,22 +186,21 @@ def _conflict_changes(record_sync: RecordSync) -> Iterator[PlannedChange]:
 
 
 def _deletion_changes(deleted_record: DeletedRecord) -> Iterator[PlannedChange]:
+    tombstone, plan = deleted_record.tombstone, deleted_record.plan
     about: Mapping[str, Any] = {
-        "entity_type": deleted_record.tombstone.entity_type,
-        "name": str(deleted_record.record),
-        "entity_id": deleted_record.tombstone.entity_id,
-        "item_id": deleted_record.tombstone.monday_id or "",
+        "entity_type": tombstone.entity_type,
+        "name": str(deleted_record.facts.record),
+        "entity_id": tombstone.entity_id,
+        "item_id": tombstone.monday_id or "",
     }
-    if deleted_record.planned_removal is not None:
-        yield PlannedChange(
-            _ITEM_REMOVALS[deleted_record.planned_removal], **about, reason="Its record was deleted in NPD."
-        )
-    elif deleted_record.question is not None:
-        yield PlannedChange(ChangeKind.ASK, **about, reason=str(deleted_record.question.data.get("what", "")))
-    elif deleted_record.restores:
+    if plan.removal is not None:
+        yield PlannedChange(_ITEM_REMOVALS[plan.removal], **about, reason="Its record was deleted in NPD.")
+    elif plan.question is not None:
+        yield PlannedChange(ChangeKind.ASK, **about, reason=str(plan.question.data.get("what", "")))
+    elif plan.restores:
         yield PlannedChange(ChangeKind.NEW_RECORD, **about, reason="A person chose to restore it.")
-    elif deleted_record.new_state is TombstoneState.PENDING_APPROVAL:
-        yield PlannedChange(ChangeKind.BLOCKED, **about, reason=deleted_record.reason)
+    elif plan.new_state is TombstoneState.PENDING_APPROVAL:
+        yield PlannedChange(ChangeKind.BLOCKED, **about, reason=plan.reason)
     elif deleted_record.outcome in (Outcome.FAILED, Outcome.RELEASED):
         yield PlannedChange(ChangeKind.FAILED, **about, reason=deleted_record.detail)
 
@@ -417,8 +418,11 @@ def plan_pass(link: BoardLink, claims: Sequence[Claim], state: DryRunState) -> P
         owners = batch.board.model._default_manager.filter(monday_id__in=items).exclude(pk__in=known_ids)
         if read and (owner_ids := list(owners.order_by("pk").values_list("pk", flat=True))):
             claimed = [sweep_claim(link.entity_type, pk, []) for pk in owner_ids]
-            result.add(_summarize(*_decide(link, claimed)))
+            following, is_read = _decide(link, claimed)
+            result.add(_summarize(following, read=is_read))
+            state.approvals += [*new_removal_requests(following), *new_deletion_requests(following)]
         state.approvals += ApprovalRequest.objects.filter(pk__gt=last_pk, entity_type=link.entity_type)
+        state.approvals += [*new_removal_requests(batch), *new_deletion_requests(batch)]
         transaction.set_rollback(True)
     result.records = len(claims)
     return result
@@ -529,13 +533,7 @@ def _summarize(batch: Batch, read: bool) -> PlannedPass:
     result = PlannedPass(reads=batch.calls)
     if read:
         tags = -(-len(missing_tags(batch)) // TAGS_PER_CALL)
-        removals = len(
-            {
-                deleted_record.planned_removal
-                for deleted_record in batch.deleted_records
-                if deleted_record.planned_removal is not None
-            }
-        )
+        removals = len({deleted.plan.removal for deleted in batch.deleted_records} - {None})
         result.writes = count_calls(batch) + tags + removals
     else:
         failed = [s.detail for s in batch.record_syncs if s.outcome is Outcome.FAILED]

@@ -1,0 +1,312 @@
+"""MERGE.md, the rows "deleted | …" of a record and its item, by facts alone."""
+
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from sync.choices import ApprovalState, DeletedRecordPolicy, TombstoneState
+from sync.kernel.messages import TombstoneReason
+from sync.models import QueuePause
+from sync.reconcile.batch import Outcome
+from sync.reconcile.deleted_records import (
+    DeletedPlan,
+    RemovalAnswer,
+    after_removal,
+    approve_removals,
+    ask_about_deletion,
+    decide_deleted,
+    decide_unread,
+    wait_if_paused,
+    wanted_bearer,
+    wants_approval,
+    wants_editors,
+)
+from sync.reconcile.facts import DeletedFacts, Settings
+from sync.records.approvals import ApprovalFacts, ApprovalLimit
+from tests.decide.builders import ITEM, NOW, at, board, contact, decided, deletion, item, mapping, plain, removing
+
+ARCHIVE, DELETE = DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE
+UNLINK, ASK = DeletedRecordPolicy.UNLINK, DeletedRecordPolicy.ASK
+EDITED = {"role_title": (None, "Director")}
+ASKED = {"state": TombstoneState.ASKED}
+
+
+def decide(facts: DeletedFacts, policy: DeletedRecordPolicy = ARCHIVE, **more: Any) -> DeletedPlan:
+    return decide_deleted(board(), facts, policy, Settings(), NOW, **more)
+
+
+def chosen(*choice: str, role: str = "Director", **seen: tuple[str | None, str | None]) -> DeletedFacts:
+    """Its item was edited since, and somebody has decided."""
+    return deletion(role=role, tombstone=ASKED, conflicts=(decided(*choice, **seen or EDITED),))
+
+
+# deleted | there, as the base | policy: archive the item (default), delete it, unlink it, ask
+
+
+@pytest.mark.parametrize("policy", [ARCHIVE, DELETE, UNLINK])
+def test_deleted_there_as_the_base_goes_by_the_policy(policy: DeletedRecordPolicy) -> None:
+    plan = decide(deletion(), policy)
+    assert (plan.removal, plan.ending.outcome, plan.question) == (policy, Outcome.OPEN, None)
+
+
+def test_deleted_there_as_the_base_is_asked_about_where_the_policy_says_so() -> None:
+    plan = decide(deletion(), ASK)
+    assert (plan.removal, plan.new_state, plan.reason_code) == (None, "asked", TombstoneReason.QUESTION)
+    assert plan.question is not None
+    assert [option["choose"] for option in plan.question.data["options"]] == ["npd", "monday", "custom"]
+
+
+# deleted | there, changed since the base | conflict "gone here, edited there"
+
+
+@pytest.mark.parametrize("policy", [ARCHIVE, DELETE, UNLINK, ASK])
+def test_deleted_there_changed_since_the_base_is_a_conflict_whatever_the_policy(policy: DeletedRecordPolicy) -> None:
+    plan = decide(deletion(role="Director"), policy)
+    assert (plan.removal, plan.reason_code) == (None, TombstoneReason.QUESTION_EDITED)
+    assert plan.question is not None
+    (edit,) = plan.question.fields
+    assert (edit.key, edit.npd, edit.base, edit.monday) == ("role_title", None, "Ours", "Director")
+
+
+def test_an_edit_of_a_field_that_flows_to_monday_only_is_nothing_to_ask_about() -> None:
+    one_way = board(mapping(direction="npd_to_monday"))
+    assert decide_deleted(one_way, deletion(role="Director"), ARCHIVE, Settings(), NOW).removal is ARCHIVE
+
+
+@pytest.mark.parametrize(("policy", "removal"), [(ARCHIVE, ARCHIVE), (ASK, ARCHIVE), (DELETE, DELETE)])
+def test_the_deletion_stands_and_the_item_goes_as_a_person_chose(
+    policy: DeletedRecordPolicy, removal: DeletedRecordPolicy
+) -> None:
+    assert decide(chosen("npd"), policy).removal is removal
+
+
+def test_the_record_comes_back_as_a_person_chose() -> None:
+    plan = decide(chosen("monday"))
+    assert (plan.restores, plan.removal, plan.ending.outcome) == (True, None, Outcome.SETTLED)
+
+
+def test_the_record_comes_back_also_where_its_item_left_meanwhile() -> None:
+    facts = chosen("monday")
+    assert facts.item is not None
+    assert decide(replace(facts, item=replace(facts.item, state="archived"))).restores
+    assert decide(replace(facts, item=None)).restores
+
+
+def test_the_item_is_unlinked_as_a_person_chose() -> None:
+    assert decide(chosen("custom", "unlink")).removal is UNLINK
+
+
+@pytest.mark.parametrize(
+    ("facts", "problem"),
+    [
+        (chosen("npd", role="President"), "The item was edited after you chose. Check it and choose again."),
+        (chosen("custom", "other"), "That is not one of the options. Choose one of them."),
+        (deletion(role="Director", conflicts=(decided("npd", **EDITED),)), "deleted in NPD since you"),
+    ],
+    ids=["of other values", "of another option", "made while the record was there"],
+)
+def test_a_choice_that_does_not_hold_is_handed_back_and_asked_anew(facts: DeletedFacts, problem: str) -> None:
+    plan = decide(facts)
+    assert plan.removal is None
+    assert plan.question is not None
+    assert problem in plan.question.rejected["record"]
+
+
+# deleted | gone | nothing left to do
+
+
+@pytest.mark.parametrize("state", ["archived", "deleted"])
+def test_deleted_gone_leaves_nothing_to_do(state: str) -> None:
+    plan = decide(deletion(state=state))
+    assert (plan.new_state, plan.reason_code) == ("nothing_left", TombstoneReason.REMOVED_BEFORE)
+    assert len(plan.history) == 1
+
+
+def test_an_item_that_monday_does_not_show_is_looked_for_once_more_and_then_believed_gone() -> None:
+    plan = decide(deletion(item=None))
+    assert (plan.ending.outcome, plan.ending.wait_seconds, plan.removed_since) == (Outcome.DEFERRED, 600, NOW)
+    plan = decide(deletion(item=None, ledger={"removed_since": at(-600)}))
+    assert (plan.new_state, plan.reason_code) == ("nothing_left", TombstoneReason.NOT_SHOWN)
+
+
+def test_an_item_that_left_by_a_call_of_ours_without_an_answer_was_archived_by_us() -> None:
+    call = removing("archive")
+    plan = decide(deletion(state="archived", intents=(call,)))
+    assert (plan.new_state, plan.confirmed_intents) == ("archived", {call.pk})
+
+
+def test_deciding_again_what_was_decided_says_nothing_new() -> None:
+    decided_before = {"state": "nothing_left", "reason_code": TombstoneReason.REMOVED_BEFORE}
+    assert decide(deletion(state="archived", tombstone=decided_before)).history == ()
+
+
+# deleted | new or late, bearing the tombstone's NPD ID | as deleted / there
+
+
+def test_an_item_that_bears_another_records_npd_id_is_no_longer_this_ones() -> None:
+    facts, other = deletion(), contact(name="Bea")
+    assert wanted_bearer(board(), facts) == facts.id
+    plan = decide(replace(facts, item=item(other, role_title="Ours"), bearer=other))
+    assert (plan.new_state, plan.removal, plan.frees_item) == ("nothing_left", None, True)
+    assert "“Bea”" in plan.reason
+
+
+# deleted | restored by someone after we archived it | ask
+
+
+def test_deleted_restored_after_we_archived_it_is_asked_about() -> None:
+    plan = decide(deletion(tombstone={"state": "archived"}))
+    assert (plan.reason_code, plan.remote_state) == (TombstoneReason.QUESTION_RESTORED, "restored")
+    assert plan.question is not None
+    assert plan.question.data["options"][0]["label"] == "Archive the item again"
+
+
+# Nothing is sent against the record's settings, nor of what is another's.
+
+
+@pytest.mark.parametrize(
+    ("facts", "state", "reason"),
+    [
+        (deletion(contact(sync_enabled=False)), "kept", TombstoneReason.SYNC_OFF),
+        (deletion(contact(sync_direction="none")), "kept", TombstoneReason.SYNC_OFF),
+        (deletion(contact(sync_direction="monday_to_npd")), "kept", TombstoneReason.ONE_WAY),
+        (deletion(contact(monday_id=None)), "nothing_left", TombstoneReason.NO_ITEM),
+        (deletion(owner=contact(name="Bea")), "nothing_left", TombstoneReason.OTHER_OWNER),
+    ],
+)
+def test_what_needs_no_look_at_the_item_is_decided_before_monday_is_asked(
+    facts: DeletedFacts, state: str, reason: TombstoneReason
+) -> None:
+    plan = decide_unread(board(), facts)
+    assert plan is not None
+    assert (plan.new_state, plan.reason_code) == (state, reason)
+    assert decide(facts) == plan
+
+
+@pytest.mark.parametrize("state", ["kept", "unlinked", "restored"])
+def test_an_item_that_was_left_where_it_is_on_purpose_stays(state: str) -> None:
+    plan = decide_unread(board(), deletion(tombstone={"state": state, "note": "It stays."}))
+    assert plan is not None
+    assert (plan.new_state, plan.reason, plan.history) == (None, "It stays.", ())
+
+
+def test_an_item_on_another_board_stays_there() -> None:
+    facts = deletion()
+    assert facts.item is not None
+    plan = decide(replace(facts, item=replace(facts.item, board_id="2")))
+    assert (plan.new_state, plan.reason_code) == ("kept", TombstoneReason.MOVED)
+
+
+def test_an_item_that_is_being_linked_with_another_record_waits() -> None:
+    plan = decide(deletion(), linked_now={ITEM})
+    assert (plan.ending.outcome, plan.ending.wait_seconds, plan.new_state) == (Outcome.DEFERRED, 5, None)
+
+
+# What must wait.
+
+
+@pytest.mark.parametrize(
+    ("facts", "direction"), [(deletion(), "to_monday"), (chosen("npd"), "to_monday"), (chosen("monday"), "to_npd")]
+)
+def test_what_would_be_written_in_a_paused_direction_waits(facts: DeletedFacts, direction: str) -> None:
+    pause = plain(QueuePause, direction=direction, paused_by="pat", paused_at=NOW, why="")
+    plan = wait_if_paused(decide(facts), {direction: pause})
+    assert (plan.ending.outcome, plan.ending.paused) == (Outcome.PAUSED, {direction})
+    assert (plan.removal, plan.restores, plan.new_state) == (None, False, None)
+    other = "to_npd" if direction == "to_monday" else "to_monday"
+    assert wait_if_paused(decide(facts), {other: pause}) == decide(facts)
+
+
+def approved(approvals: ApprovalFacts, *many: DeletedFacts) -> list[DeletedPlan]:
+    return approve_removals([(facts, decide(facts)) for facts in many], approvals)
+
+
+def test_more_than_the_limit_waits_for_approval_all_together() -> None:
+    limit = ApprovalFacts(counted={uuid4()}, limit=ApprovalLimit(2, None, 0))
+    (one,) = approved(limit, deletion())
+    assert (one.removal, one.approval) == (ARCHIVE, ApprovalState.DONE)
+    held = approved(limit, deletion(), deletion())
+    assert {(plan.removal, plan.approval, plan.new_state) for plan in held} == {
+        (None, ApprovalState.PENDING, TombstoneState.PENDING_APPROVAL)
+    }
+
+
+def test_what_a_person_chose_for_one_record_and_an_unlinking_go_uncounted() -> None:
+    none = ApprovalFacts(limit=ApprovalLimit(0, None, 0))
+    unlinked = deletion()
+    assert not wants_approval(unlinked, decide(unlinked, UNLINK))
+    (plan,) = approved(none, chosen("npd"))
+    assert (plan.removal, plan.approval) == (ARCHIVE, None)
+
+
+@pytest.mark.parametrize(
+    ("state", "removal", "new_state"),
+    [
+        ("approved", ARCHIVE, None),
+        ("done", ARCHIVE, None),
+        ("pending", None, "pending_approval"),
+        ("rejected", None, "kept"),
+    ],
+)
+def test_a_removal_follows_what_was_said_of_it(state: str, removal: Any, new_state: str | None) -> None:
+    facts = deletion()
+    (plan,) = approved(ApprovalFacts({(facts.id, ""): state}), facts)
+    assert (plan.removal, plan.new_state, plan.approval) == (removal, new_state, None)
+
+
+# After Monday's answer.
+
+
+def test_an_item_that_left_as_planned_is_said_so_once() -> None:
+    facts = deletion()
+    assert facts.item is not None
+    plan = after_removal(board(), facts, decide(facts), RemovalAnswer(replace(facts.item, state="archived")))
+    assert (plan.ending.outcome, plan.new_state, plan.carried_out) == (Outcome.SETTLED, "archived", "")
+    assert [line.kind for line in plan.history] == ["archived"]
+
+
+def test_a_persons_choice_is_carried_out_once_the_item_has_left() -> None:
+    facts = chosen("npd")
+    assert facts.item is not None
+    plan = after_removal(board(), facts, decide(facts), RemovalAnswer(replace(facts.item, state="archived")))
+    assert plan.carried_out == plan.reason
+    assert [line.kind for line in plan.history] == ["archived"]  # its author saw the edit
+
+
+def test_an_edit_that_nobody_saw_goes_to_the_history_with_the_item() -> None:
+    facts = deletion()
+    left = replace(item(facts.record, role_title="Director", notes=""), state="archived")
+    assert wants_editors(board(), facts, left)
+    plan = after_removal(board(), facts, decide(facts), RemovalAnswer(left))
+    lost, archived = plan.history
+    assert (lost.kind, lost.key, lost.values["before"], lost.values["after"]) == (
+        "overridden",
+        "role_title",
+        "Director",
+        "Ours",
+    )
+    assert lost.sentence.startswith("Somebody wrote “Director” into Role_title")
+    assert "Role_title" in archived.sentence
+
+
+def test_an_item_that_was_gone_before_our_call_leaves_nothing_to_do() -> None:
+    facts = deletion()
+    plan = after_removal(board(), facts, decide(facts), RemovalAnswer(refusal="It is not there.", is_gone=True))
+    assert (plan.new_state, plan.reason_code) == ("nothing_left", TombstoneReason.REMOVED_MEANWHILE)
+
+
+def test_a_removal_that_monday_refuses_fails_and_changes_nothing() -> None:
+    facts = deletion()
+    plan = after_removal(board(), facts, decide(facts), RemovalAnswer(refusal="It can't be archived."))
+    assert (plan.ending.outcome, plan.new_state, plan.history) == (Outcome.FAILED, None, ())
+
+
+def test_a_record_that_npd_cannot_take_back_is_asked_about_with_the_reason() -> None:
+    facts = chosen("monday")
+    plan = ask_about_deletion(facts, decide(facts), ARCHIVE, "Its number is taken.")
+    assert (plan.restores, plan.new_state) == (False, "asked")
+    assert plan.question is not None
+    assert plan.question.rejected == {"record": "Its number is taken."}
+    assert [edit.key for edit in plan.question.fields] == ["role_title"]

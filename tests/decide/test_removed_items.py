@@ -1,0 +1,309 @@
+"""MERGE.md, the rows of a record that is there while its item isn't, by facts alone."""
+
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from sync.choices import ApprovalState, RemovedItemPolicy
+from sync.connectors.base.board_items import Item
+from sync.kernel.conflict_store import KIND_FIELDS, OpenConflict
+from sync.models import QueuePause
+from sync.reconcile.batch import Outcome, RecordAction
+from sync.reconcile.facts import RemovalFacts, Settings
+from sync.reconcile.removed_items import (
+    RemovalPlan,
+    approve_deletions,
+    hold_if_paused,
+    removal_of,
+    removed_state,
+    return_lines,
+    wants_obstacles,
+)
+from sync.records.approvals import ApprovalFacts, ApprovalLimit
+from sync.records.item_links import RECREATE_KEY, UNLINK_KEY
+from tests.decide.builders import BOARD, ITEM, NOW, asked, at, board, contact, decided, facts, plain, removal
+
+ASK, UNLINK = RemovedItemPolicy.ASK, RemovedItemPolicy.UNLINK
+DELETE, CREATE = RemovedItemPolicy.DELETE, RemovedItemPolicy.CREATE
+POLICIES = [ASK, UNLINK, DELETE, CREATE]
+NOTHING = RecordAction.NOTHING
+
+
+def decide(known: RemovalFacts, policy: RemovedItemPolicy = ASK) -> RemovalPlan:
+    return removal_of(board(), known, policy, Settings(), NOW)
+
+
+def options(plan: RemovalPlan) -> list[str]:
+    return [option.choose for option in plan.removed.options]
+
+
+# In which way an item is gone.
+
+
+@pytest.mark.parametrize(
+    ("shown", "before", "state"),
+    [
+        (Item(ITEM, "Ann", "active", board_id=BOARD), "archived", ""),
+        (Item(ITEM, "Ann", "active"), "active", ""),
+        (Item(ITEM, "Ann", "active", board_id="2"), "active", "moved"),
+        (Item(ITEM, "Ann", "archived", board_id=BOARD), "active", "archived"),
+        (Item(ITEM, "Ann", "deleted", board_id=BOARD), "active", "deleted"),
+        (Item(ITEM, "Ann", "hidden", board_id=BOARD), "active", "missing"),
+        (None, "active", "missing"),
+        (None, "archived", "missing"),
+        (None, "deleted", "deleted"),
+    ],
+)
+def test_an_item_is_gone_as_it_says_itself(shown: Item | None, before: str, state: str) -> None:
+    assert removed_state(board(), facts(item=shown, ledger={"remote_state": before})) == state
+
+
+def test_an_item_that_is_back_is_said_so_once() -> None:
+    gone = facts(ledger={"removed_since": at(-60), "remote_state": "archived"})
+    assert [line.kind for line in return_lines(gone.ledger)] == ["restored"]
+    assert return_lines(facts(ledger={"remote_state": "active"}).ledger) == ()
+
+
+# there, as the base | archived or deleted | policy: ask (default), unlink, delete the record, create the item again
+
+
+@pytest.mark.parametrize("state", ["archived", "deleted"])
+@pytest.mark.parametrize(
+    ("policy", "act"),
+    [(ASK, NOTHING), (UNLINK, RecordAction.UNLINK), (DELETE, RecordAction.DELETE), (CREATE, RecordAction.CREATE)],
+)
+def test_there_as_the_base_whose_item_is_gone_goes_by_the_policy(
+    policy: RemovedItemPolicy, act: RecordAction, state: str
+) -> None:
+    plan = decide(removal(state=state), policy)
+    assert (plan.removed.act, plan.ending.outcome) == (act, Outcome.SETTLED)
+    assert bool(plan.unlinks) is (act is RecordAction.UNLINK)
+    assert ("You are asked" in plan.reason) is (act is NOTHING)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_nothing_happens_before_the_quiet_time_is_over(policy: RemovedItemPolicy) -> None:
+    fresh = removal(actor="Tom", editor="Tom on Monday", ledger={"removed_since": None, "remote_state": "active"})
+    plan = decide(fresh, policy)
+    assert (plan.removed.act, plan.ending.outcome, plan.ending.wait_seconds) == (NOTHING, Outcome.DEFERRED, 600)
+    assert (plan.since, plan.passes) == (NOW, 1)
+    (line,) = plan.history
+    assert (line.kind, line.actor, line.sentence) == (
+        "removed",
+        "Tom on Monday",
+        "The item “Ann” was archived on Monday by Tom.",
+    )
+    again = decide(removal(since=-599), policy)
+    assert (again.ending.outcome, again.ending.wait_seconds, again.history) == (Outcome.DEFERRED, 1, ())
+
+
+# there, changed since the base | archived or deleted | conflict "edited here, gone there"
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_there_changed_since_the_base_is_asked_about_whatever_the_policy(policy: RemovedItemPolicy) -> None:
+    plan = decide(removal(contact(role_title="Director")), policy)
+    assert (plan.removed.act, options(plan)) == (NOTHING, ["npd", "monday", "custom"])
+    (edit,) = plan.removed.fields
+    assert (edit.key, edit.npd, edit.base, edit.monday) == ("role_title", "Director", "Ours", None)
+
+
+def test_an_edit_on_monday_that_never_came_over_is_asked_about_too() -> None:
+    plan = decide(removal(role="Director"), DELETE)
+    (edit,) = plan.removed.fields
+    assert (plan.removed.act, edit.npd, edit.monday) == (NOTHING, "Ours", "Director")
+
+
+def test_a_conflict_about_its_values_is_a_persons_to_decide_first() -> None:
+    conflict = OpenConflict(uuid4(), KIND_FIELDS, ITEM, ("role_title",))
+    assert decide(removal(conflicts=(conflict,)), DELETE).removed.act is NOTHING
+
+
+# there | not returned when asked by id | "Monday doesn't show this item"; later a person is asked; never a delete
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_what_monday_does_not_show_is_asked_about_after_several_passes_and_never_deleted(
+    policy: RemovedItemPolicy,
+) -> None:
+    waits = decide(removal(state="missing", ledger={"removed_passes": 1}), policy)
+    assert (waits.ending.outcome, waits.ending.wait_seconds, waits.passes) == (Outcome.DEFERRED, 600, 2)
+    plan = decide(removal(state="missing", ledger={"removed_passes": 2}), policy)
+    assert (plan.passes, plan.removed.act, options(plan)) == (3, NOTHING, ["npd", "custom"])
+    assert plan.removed.what.startswith("Monday doesn't show the item of “Ann” any more")
+
+
+# there | on another board | as gone from this board, but said so: ask
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_an_item_on_another_board_is_asked_about(policy: RemovedItemPolicy) -> None:
+    plan = decide(removal(state="moved"), policy)
+    assert (plan.removed.act, options(plan)) == (NOTHING, ["npd", "monday", "custom"])
+    assert plan.removed.what.startswith(f"The item “Ann” is on another board now ({BOARD}).")
+
+
+# What the record's direction, NPD's other records and an automation leave.
+
+
+@pytest.mark.parametrize(
+    ("differs", "left"),
+    [
+        ({"record": contact(sync_direction="monday_to_npd")}, ["monday", "custom"]),
+        ({"record": contact(sync_direction="npd_to_monday")}, ["npd", "custom"]),
+        ({"needed_by": "3 sprints in NPD can't be without “Ann”."}, ["npd", "custom"]),
+        ({"loss": " 3 contacts in NPD would no longer name it."}, ["npd", "monday", "custom"]),
+    ],
+)
+def test_options_and_policies_are_those_that_are_left(differs: dict[str, Any], left: list[str]) -> None:
+    plan = decide(removal(**differs))
+    assert options(plan) == left
+    policy = CREATE if "npd" not in left else DELETE
+    assert decide(removal(**differs), policy).removed.act is NOTHING
+
+
+def test_an_item_that_is_removed_each_time_it_is_made_again_is_asked_about() -> None:
+    plan = decide(removal(is_removed_too_often=True), CREATE)
+    assert plan.removed.act is NOTHING
+    assert "look for an automation" in plan.reason
+    assert decide(removal(is_removed_too_often=True), DELETE).removed.act is RecordAction.DELETE
+
+
+def test_of_a_record_without_sync_nothing_is_sent() -> None:
+    plan = decide(removal(contact(sync_enabled=False), since=-1), DELETE)
+    assert (plan.ending.outcome, plan.removed.options, plan.history) == (Outcome.SETTLED, (), ())
+    assert plan.reason.endswith("Nothing was sent.")
+
+
+@pytest.mark.parametrize(
+    ("known", "wanted"),
+    [
+        (removal(), True),
+        (removal(since=-1), False),
+        (removal(state="missing"), False),
+        (removal(contact(sync_direction="npd_to_monday")), False),
+        (removal(contact(sync_enabled=False)), False),
+    ],
+    ids=["quiet is over", "quiet", "not shown", "to Monday only", "sync off"],
+)
+def test_what_keeps_a_record_from_being_deleted_is_asked_only_where_it_matters(
+    known: RemovalFacts, wanted: bool
+) -> None:
+    assert wants_obstacles(known, Settings(), NOW) is wanted
+
+
+# What a person chose.
+
+
+@pytest.mark.parametrize(
+    ("choice", "act"),
+    [(("npd",), RecordAction.CREATE), (("monday",), RecordAction.DELETE), (("custom", "unlink"), RecordAction.UNLINK)],
+)
+def test_a_choice_is_carried_out_whatever_was_edited(choice: tuple[str, ...], act: RecordAction) -> None:
+    conflict = decided(*choice, role_title=("Director", None))
+    plan = decide(removal(contact(role_title="Director"), conflicts=(conflict,)))
+    assert (plan.removed.act, plan.removed.chosen, plan.removed.by) == (act, True, "as a person chose")
+
+
+@pytest.mark.parametrize(
+    ("choice", "differs", "problem"),
+    [
+        (decided("monday", role_title=("Other", None)), {}, "The record was edited after you chose."),
+        (decided("monday"), {"needed_by": "1 sprint in NPD can't be without “Ann”."}, "1 sprint in NPD can't be"),
+        (decided("npd"), {"record": contact(sync_direction="monday_to_npd")}, "This is not possible any more."),
+    ],
+)
+def test_a_choice_that_does_not_hold_is_handed_back(
+    choice: OpenConflict, differs: dict[str, Any], problem: str
+) -> None:
+    plan = decide(removal(conflicts=(choice,), **differs), DELETE)
+    assert plan.removed.act is NOTHING
+    assert plan.removed.problem.startswith(problem)
+
+
+def requested(**payload: Any) -> dict[str, Any]:
+    """A job by which a person wants something of the record."""
+    claim = facts().claim
+    (job,) = claim.rows
+    job.payload = payload
+    return {"claim": claim}
+
+
+def with_payload(known: RemovalFacts, **payload: Any) -> RemovalFacts:
+    return replace(known, record=replace(known.record, **requested(**payload)))
+
+
+def test_a_new_item_that_a_person_asked_for_is_made_at_once() -> None:
+    plan = decide(with_payload(removal(since=-1), **{RECREATE_KEY: True}))
+    assert (plan.removed.act, plan.removed.chosen) == (RecordAction.CREATE, True)
+    unlinked_too = with_payload(removal(since=-1), **{RECREATE_KEY: True, UNLINK_KEY: "pat unlinked it"})
+    assert decide(unlinked_too).ending.outcome is Outcome.DEFERRED
+
+
+# What must wait: pauses, and what a person didn't approve.
+
+
+@pytest.mark.parametrize(
+    ("policy", "direction"), [(CREATE, "to_monday"), (DELETE, "to_npd"), (UNLINK, "to_monday"), (UNLINK, "to_npd")]
+)
+def test_what_would_be_written_in_a_paused_direction_waits(policy: RemovedItemPolicy, direction: str) -> None:
+    known = removal()
+    pause = plain(QueuePause, direction=direction, paused_by="pat", paused_at=NOW, why="")
+    plan = hold_if_paused(known, decide(known, policy), {direction: pause})
+    assert (plan.removed.act, plan.ending.outcome, plan.unlinks) == (NOTHING, Outcome.PAUSED, "")
+    assert not plan.removed.needs_answer
+    assert hold_if_paused(known, decide(known, ASK), {direction: pause}) == decide(known, ASK)
+
+
+def test_a_question_that_is_open_stays_open_while_its_answer_waits() -> None:
+    known = removal(conflicts=(asked(),))
+    pause = plain(QueuePause, direction="to_npd", paused_by="pat", paused_at=NOW, why="")
+    assert hold_if_paused(known, decide(known, DELETE), {"to_npd": pause}).removed.needs_answer
+
+
+def approved(approvals: ApprovalFacts, *many: RemovalFacts, policy: RemovedItemPolicy = DELETE) -> list[RemovalPlan]:
+    return approve_deletions([(known, decide(known, policy)) for known in many], approvals)
+
+
+def test_more_deletions_than_the_limit_wait_for_approval_all_together() -> None:
+    limit = ApprovalFacts(counted={uuid4()}, limit=ApprovalLimit(2, None, 0))
+    (one,) = approved(limit, removal())
+    assert (one.removed.act, one.removed.approval) == (RecordAction.DELETE, ApprovalState.DONE)
+    held = approved(limit, removal(), removal())
+    assert {(plan.removed.act, plan.removed.approval) for plan in held} == {(NOTHING, ApprovalState.PENDING)}
+    assert all("waits for approval" in plan.reason and not plan.removed.needs_answer for plan in held)
+
+
+@pytest.mark.parametrize(
+    ("state", "act"), [("approved", RecordAction.DELETE), ("done", RecordAction.DELETE), ("pending", NOTHING)]
+)
+def test_a_deletion_follows_what_was_said_of_it(state: str, act: RecordAction) -> None:
+    known = removal()
+    (plan,) = approved(ApprovalFacts({(known.record.id, ""): state}), known)
+    assert (plan.removed.act, plan.removed.approval) == (act, None)
+
+
+def test_a_request_is_over_where_a_person_is_asked_by_now() -> None:
+    (plan,) = approved(ApprovalFacts(), removal(), policy=ASK)
+    assert plan.removed.approval is ApprovalState.RELEASED
+
+
+@pytest.mark.parametrize(
+    ("rejected", "choices", "act", "problem"),
+    [
+        ("rejected", (), NOTHING, ""),
+        ("kept", (), NOTHING, ""),
+        ("rejected", (decided("monday"),), NOTHING, "Deleting this record was not approved."),
+        ("kept", (decided("monday"),), RecordAction.DELETE, ""),
+    ],
+    ids=["by the policy", "by the policy, later", "chosen before", "chosen afterwards"],
+)
+def test_a_deletion_that_was_not_approved_stays_undone_until_a_person_wants_it_anew(
+    rejected: str, choices: tuple[OpenConflict, ...], act: RecordAction, problem: str
+) -> None:
+    known = removal(rejected=rejected, conflicts=choices)
+    (plan,) = approved(ApprovalFacts(), known)
+    assert (plan.removed.act, plan.removed.problem) == (act, problem)
+    assert plan.removed.was_rejected is (rejected == "rejected")
