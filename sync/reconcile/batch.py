@@ -381,7 +381,8 @@ class RecordSync(WorkUnit):
     unlink_reason: str = ""
     unlink_actor: str = ""
     as_new: bool = False
-    excluded_items: list[str] = field(default_factory=list)
+    excluded_items: tuple[str, ...] = ()
+    needs_pass: bool = False
     possible_duplicate: dict[str, Any] | None = None
     reason: str = ""
     carried_out: dict[tuple[str, str], str | None] = field(default_factory=dict)
@@ -594,6 +595,7 @@ class Batch:
     """All records of one pass over one board, under one lease; `is_preview`: a dry run, in which nothing is sent.
 
     `pauses` are the directions that were paused when the pass began, each with its pause (restraints.py).
+    `known_items` are claimed items that a record has by now.
     `unknown_jobs` are jobs of what is no record, nor remembered as one. `successors` are the unmatched items that take
     a removed item's place: item → the removed one (removed_items.py).
     """
@@ -607,6 +609,7 @@ class Batch:
     deleted_records: list[DeletedRecord] = field(default_factory=list)
     unknown_jobs: list[WorkUnit] = field(default_factory=list)
     unmatched_claims: list[WorkUnit] = field(default_factory=list)
+    known_items: tuple[str, ...] = ()
     duplicate_items: list[DuplicateItem] = field(default_factory=list)
     successors: dict[str, str] = field(default_factory=dict)
     calls: int = 0
