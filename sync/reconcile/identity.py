@@ -214,19 +214,16 @@ def wants_unedited(plans: Iterable[IdentityPlan]) -> frozenset[UUID]:
 
 
 def link_lost_creates(
-    board: BoardContext, lost: LostCreates, items: Iterable[Item], creating: Collection[UUID]
+    board: BoardContext, lost: LostCreates, items: Iterable[Item], creating: Mapping[UUID, IdentityPlan]
 ) -> dict[UUID, IdentityPlan]:
-    """Link records that are about to get a second item with the first, whatever its state."""
+    """Link records that are about to get a second item, as was planned, with the first, whatever its state."""
     plans: dict[UUID, IdentityPlan] = {}
     for item in items:
         npd_id = as_uuid(npd_id_of(board, item) or "")
         if npd_id not in lost.records or npd_id not in creating or (npd_id, item.id) in lost.unlinked:
             continue
-        plan = IdentityPlan(
-            item=item,
-            linked=f"Linked with the item “{item.name}”, which was created by a call whose answer was lost.",
-            remote_state=item.state,
-        )
+        linked = f"Linked with the item “{item.name}”, which was created by a call whose answer was lost."
+        plan = replace(creating[npd_id], item=item, creates=False, linked=linked, remote_state=item.state)
         if not is_active_on(board, item):
             # The record's next pass decides what becomes of the two.
             reason = f"Its item “{item.name}” was {item.state} before it was linked."
@@ -731,7 +728,7 @@ def identify_records(batch: Batch, found: BatchItems) -> None:
     creating = {record_sync.id: record_sync for record_sync in batch.open_records if record_sync.creates}
     lost = gather.lost_creates(board, list(creating)) if creating else LostCreates()
     items = read_by_id(batch, lost.items).values() if lost.items else ()
-    for key, plan in link_lost_creates(board, lost, items, creating).items():
+    for key, plan in link_lost_creates(board, lost, items, {key: plans[key] for key in creating}).items():
         _note_identity(creating[key], plan)
 
 

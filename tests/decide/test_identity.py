@@ -276,22 +276,26 @@ def test_no_item_is_given_twice_whatever_the_order_of_the_claims(
 # Creates whose answer was lost.
 
 
+CREATES = IdentityPlan(creates=True, excluded_items=("9",))
+
+
 @pytest.mark.parametrize(("state", "goes_on"), [("active", True), ("archived", False), ("deleted", False)])
 def test_an_item_that_a_lost_call_made_is_linked_whatever_became_of_it(state: str, goes_on: bool) -> None:
     record = ann()
     lost = LostCreates(frozenset({record.pk}), ("7",))
     item = shown(npd_id=record.pk, state=state)
-    plan = link_lost_creates(BY_EMAIL, lost, [item, shown("8", npd_id=record.pk)], {record.pk})[record.pk]
+    plan = link_lost_creates(BY_EMAIL, lost, [item, shown("8", npd_id=record.pk)], {record.pk: CREATES})[record.pk]
     assert (plan.item, plan.needs_pass, plan.reason == "") == (item, not goes_on, goes_on)
-    assert plan.remote_state == ("active" if goes_on else "")
+    assert (plan.remote_state, plan.creates) == ("active" if goes_on else "", False)
+    assert plan.excluded_items == ("9",)
 
 
 def test_an_item_that_is_somebody_elses_or_was_unlinked_is_not_the_lost_one() -> None:
     record = ann()
     lost = LostCreates(frozenset({record.pk}), ("7", "8"), frozenset({(record.pk, "7")}))
     items = [shown(npd_id=record.pk), shown("8", npd_id=uuid4()), shown("9", npd_id=None)]
-    assert link_lost_creates(BY_EMAIL, lost, items, {record.pk}) == {}
-    assert link_lost_creates(BY_EMAIL, replace(lost, unlinked=frozenset()), items, set()) == {}
+    assert link_lost_creates(BY_EMAIL, lost, items, {record.pk: CREATES}) == {}
+    assert link_lost_creates(BY_EMAIL, replace(lost, unlinked=frozenset()), items, {}) == {}
 
 
 # A record made from an item whose match key meets another record's.
