@@ -350,7 +350,7 @@ class RecordSync(WorkUnit):
     `left_out` says why the board's filter leaves it out, `leaving` why it does so from this pass on, which only takes
     over what was changed on Monday until now; `filter_changed`, that the sync state doesn't say yet what the filter
     does, and `dropped_fields`, of which a pair that leaves sends and asks nothing any more. `overtaken`: somebody saved
-    it during the pass, so that another one follows.
+    it during the pass, so that another one follows; `needs_pass`: one follows for what this one found.
 
     `paused_directions` are those in which something of it is left to be done. What became of a person's decisions
     stands in `carried_out`, with the value that stands now, and `handed_back`, with the reason, by the conflict's kind
