@@ -7,7 +7,7 @@ of identity mean.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -101,11 +101,7 @@ class IdentityPlan:
 
 
 def identify_in_turn(
-    board: BoardContext,
-    records: Iterable[RecordFacts],
-    candidates: Candidates,
-    facts: IdentityFacts,
-    as_new: Collection[UUID] = (),
+    board: BoardContext, records: Iterable[RecordFacts], candidates: Candidates, facts: IdentityFacts
 ) -> dict[UUID, IdentityPlan]:
     """Decide about every record without an item; no item is given twice.
 
@@ -117,7 +113,7 @@ def identify_in_turn(
     named = {item_id: npd_id for item_id, npd_id in candidates.npd_ids.items() if npd_id in facts.existing}
     owners, plans = named | dict(facts.owners), {}
     for one in sorted(records, key=lambda record: (record.record.created_at, record.id)):
-        plan = identify(board, one.record, candidates, owners, facts, as_new=one.id in as_new)
+        plan = identify(board, one.record, candidates, owners, facts, as_new=wants_new_item(one))
         if plan.item is not None:
             owners[plan.item.id] = one.id
         plans[one.id] = plan
@@ -458,6 +454,11 @@ def answers_of(facts: RecordFacts) -> list[Answer]:
     return found
 
 
+def wants_new_item(facts: RecordFacts) -> bool:
+    """Whether a person said that none of the items found is the record's; its own pass makes it one."""
+    return any(answer.kind is AnswerKind.NEW_ITEM for answer in answers_of(facts))
+
+
 def decide_answer(answer: Answer, facts: AnswerFacts) -> AnswerPlan:
     """Decide what becomes of an answer: whether what it chose can still be done."""
     if answer.kind is AnswerKind.MERGE:
@@ -684,12 +685,13 @@ def _merge_records(batch: Batch, plan: AnswerPlan, facts: AnswerFacts, by: str) 
 
 def apply_identity_choices(batch: Batch) -> None:
     """Carry out every stored answer to a question of identity; raises LeaseLost."""
-    by_id = {record_sync.id: record_sync for record_sync in batch.record_syncs}
-    answers = [answer for key in sorted(by_id) if by_id[key].conflicts for answer in answers_of(by_id[key].facts)]
-    own = [AnswerPlan(answer) for answer in answers if answer.kind is AnswerKind.NEW_ITEM]
-    others = [answer for answer in answers if answer.kind is not AnswerKind.NEW_ITEM]
-    settled = batch.in_transaction(lambda: settle_answers(batch, others)) if others else []
-    for plan in [*own, *settled]:
+    by_id = {record_sync.id: record_sync for record_sync in batch.record_syncs if record_sync.conflicts}
+    answers = [answer for key in sorted(by_id) for answer in answers_of(by_id[key].facts)]
+    for record_sync in by_id.values():
+        record_sync.as_new = wants_new_item(record_sync.facts)
+    # That one is its own pass's to carry out.
+    answers = [answer for answer in answers if answer.kind is not AnswerKind.NEW_ITEM]
+    for plan in batch.in_transaction(lambda: settle_answers(batch, answers)) if answers else ():
         _note_answer(batch, by_id[plan.answer.asked_of], plan)
 
 
@@ -712,13 +714,12 @@ def _note_answer(batch: Batch, record_sync: RecordSync, plan: AnswerPlan) -> Non
             linked.record.monday_id = answer.item_id
         if answer.record_id == answer.asked_of:
             record_sync.log_decision("link", plan.done)
-    record_sync.as_new = record_sync.as_new or answer.kind is AnswerKind.NEW_ITEM
 
 
 def identify_records(batch: Batch, found: BatchItems) -> None:
     """Give every open record its item, mark it as one to be created, or end it with the reason."""
     board, unlinked = batch.board, [s for s in batch.open_records if not s.record.monday_id]
-    plans = _identify_unlinked(board, [s.facts for s in unlinked], found, [s.id for s in unlinked if s.as_new])
+    plans = _identify_unlinked(board, [s.facts for s in unlinked], found)
     for record_sync in batch.open_records:
         if record_sync.id in plans:
             _note_identity(record_sync, plans[record_sync.id])
@@ -733,7 +734,7 @@ def identify_records(batch: Batch, found: BatchItems) -> None:
 
 
 def _identify_unlinked(
-    board: BoardContext, records: Sequence[RecordFacts], found: BatchItems, as_new: Collection[UUID]
+    board: BoardContext, records: Sequence[RecordFacts], found: BatchItems
 ) -> dict[UUID, IdentityPlan]:
     if not records:
         return {}
@@ -746,10 +747,10 @@ def _identify_unlinked(
         gather.existing_records(board, set(candidates.npd_ids.values())),
         exclusions,
     )
-    plans = identify_in_turn(board, records, candidates, facts, as_new)
+    plans = identify_in_turn(board, records, candidates, facts)
     if wanted := wants_unedited(plans.values()):
         facts = replace(facts, unedited=gather.unedited_from_items(board, wanted))
-        plans = identify_in_turn(board, records, candidates, facts, as_new)
+        plans = identify_in_turn(board, records, candidates, facts)
     return plans
 
 

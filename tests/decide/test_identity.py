@@ -58,6 +58,12 @@ def shown(item_id: str = "7", npd_id: UUID | str | None = "", email: str | None 
     return Item(item_id, f"Item {item_id}", board_id=BOARD, values=readings, **{"state": "active"} | differs)
 
 
+def asked(value: str | None, *, kind: str = KIND_IDENTITY) -> OpenConflict:
+    """A question about the item 7, with its answer."""
+    resolutions = {RECORD_KEY: FieldSelection("custom", value)} if value is not None else {}
+    return OpenConflict(uuid4(), kind, "7", (), resolutions)
+
+
 def identified(
     *records: Contact,
     by_npd_id: Sequence[Item] = (),
@@ -70,10 +76,9 @@ def identified(
     found = BatchItems(by_npd_id=list(by_npd_id), by_match=list(by_match))
     plans = identify_in_turn(
         on,
-        [facts(record, item=None) for record in records],
+        [facts(record, item=None, conflicts=(asked(NEW_ITEM if as_new else None),)) for record in records],
         Candidates.of(on, found),
         IdentityFacts(**known),
-        [record.pk for record in records] if as_new else (),
     )
     return [plans[record.pk] for record in records]
 
@@ -315,10 +320,10 @@ def test_same_person(case: str, made_from_item: bool, email: str, is_unedited: b
     one = facts(made, item=shown(email=email), ledger={"made_from_item": made_from_item})
     keys = duplicate_keys(BY_EMAIL, [one])
     others = others_with_key(keys, {EMAIL: [made, known]})
-    asked = possible_duplicates(BY_EMAIL, [one], others, {made.pk} if is_unedited else set())
-    assert bool(asked) is is_asked, case
+    questions = possible_duplicates(BY_EMAIL, [one], others, {made.pk} if is_unedited else set())
+    assert bool(questions) is is_asked, case
     if is_asked:
-        question = asked[made.pk]
+        question = questions[made.pk]
         assert question["what"] == "“Ann”, which was made from an item on the board, has the same email as “Known”."
         assert [one["value"] for one in question["options"]] == [f"{SAME_AS}{known.pk}", DIFFERENT_RECORDS]
 
@@ -331,14 +336,8 @@ def test_a_record_is_no_duplicate_of_itself() -> None:
 # Answers.
 
 
-def asked(record: Contact, value: str | None, *, item_id: str = "7", kind: str = KIND_IDENTITY) -> OpenConflict:
-    """A question about an item that stands at a record, with its answer."""
-    resolutions = {RECORD_KEY: FieldSelection("custom", value)} if value is not None else {}
-    return OpenConflict(uuid4(), kind, item_id, (), resolutions)
-
-
 def answer(record: Contact, value: str) -> Answer:
-    [found] = answers_of(facts(record, conflicts=(asked(record, value),)))
+    [found] = answers_of(facts(record, conflicts=(asked(value),)))
     return found
 
 
@@ -369,7 +368,7 @@ def test_what_an_answer_means(value: str, kind: AnswerKind, gets: Any, item_id: 
 @pytest.mark.parametrize("value", [None, "", "archive"])
 def test_what_is_no_answer_to_a_question_of_identity(value: str | None) -> None:
     record = ann()
-    assert answers_of(facts(record, conflicts=(asked(record, value), asked(record, "8", kind=KIND_FIELDS)))) == []
+    assert answers_of(facts(record, conflicts=(asked(value), asked("8", kind=KIND_FIELDS)))) == []
 
 
 def known(*records: Contact, **differs: Any) -> AnswerFacts:
