@@ -16,10 +16,10 @@ from sync.outbox.pauses import pauses_by_direction
 from sync.reconcile.batch import Batch, Outcome, PassResult, end_jobs, pass_result
 from sync.reconcile.board_filter import exclude_items, exclude_records, keep_only_pulls
 from sync.reconcile.deleted_records import plan_deleted, prepare_deleted, send_removals, settle_deleted
-from sync.reconcile.duplicates import split_duplicates
+from sync.reconcile.duplicates import find_possible_duplicates, split_duplicates
 from sync.reconcile.field_plan import plan
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.identity import apply_identity_choices, find_possible_duplicates, identify
+from sync.reconcile.identity import apply_identity_choices, identify_records
 from sync.reconcile.lost_updates import note_lost_reports, note_lost_updates
 from sync.reconcile.mutations import create_missing_tags, end_failed_call, send
 from sync.reconcile.new_items import settle_unmatched_items
@@ -97,7 +97,7 @@ def read_and_plan(batch: Batch) -> bool:
     try:
         found = read(batch)
         check_read_columns(batch, found)
-        identify(batch, found)
+        identify_records(batch, found)
         apply_unlinks(batch)
         reread_stale(batch)
         exclude_items(batch)

@@ -308,7 +308,7 @@ class RecordSync(WorkUnit):
     `left_out` says why the board's filter leaves it out, `leaving` why it does so from this pass on, which only takes
     over what was changed on Monday until now; `filter_changed`, that the sync state doesn't say yet what the filter
     does, and `dropped_fields`, of which a pair that leaves sends and asks nothing any more. `overtaken`: somebody saved
-    it during the pass, so that another one follows.
+    it during the pass, so that another one follows; `needs_pass`: one follows for what this one found.
 
     `paused_directions` are those in which something of it is left to be done. What became of a person's decisions
     stands in `carried_out`, with the value that stands now, and `handed_back`, with the reason, by the conflict's kind
@@ -339,7 +339,8 @@ class RecordSync(WorkUnit):
     unlink_reason: str = ""
     unlink_actor: str = ""
     as_new: bool = False
-    excluded_items: list[str] = field(default_factory=list)
+    excluded_items: tuple[str, ...] = ()
+    needs_pass: bool = False
     possible_duplicate: dict[str, Any] | None = None
     reason: str = ""
     carried_out: dict[tuple[str, str], str | None] = field(default_factory=dict)
@@ -534,6 +535,7 @@ class Batch:
     """All records of one pass over one board, under one lease; `is_preview`: a dry run, in which nothing is sent.
 
     `pauses` are the directions that were paused when the pass began, each with its pause (restraints.py).
+    `known_items` are claimed items that a record has by now.
     `unknown_jobs` are jobs of what is no record, nor remembered as one. `successors` are the unmatched items that take
     a removed item's place: item → the removed one (removed_items.py).
     """
@@ -547,6 +549,7 @@ class Batch:
     deleted_records: list[DeletedRecord] = field(default_factory=list)
     unknown_jobs: list[WorkUnit] = field(default_factory=list)
     unmatched_claims: list[WorkUnit] = field(default_factory=list)
+    known_items: tuple[str, ...] = ()
     duplicate_items: list[DuplicateItem] = field(default_factory=list)
     successors: dict[str, str] = field(default_factory=dict)
     calls: int = 0

@@ -8,7 +8,7 @@ known leaves a pair as it was (docs/reference/merge.md has the table).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sync.boards.sync_filter import (
@@ -203,26 +203,32 @@ def exclude_items(batch: Batch) -> None:
             _note_return(record_sync)
 
 
-def matching_items(batch: Batch, record_sync: RecordSync, hits: Sequence[Item]) -> list[Item]:
-    """Return those of the items found for a record that the filter doesn't leave out.
+@dataclass(frozen=True)
+class FilteredMatches:
+    """Those of the items found for a record that the filter doesn't leave out.
 
-    Where it leaves out all of them, or that isn't known, the record's pass ends: none of them is linked, and a new one
-    would be a second one.
+    Where it leaves out all of them, or that isn't known, `sentence` says so, and the record's pass ends: none of them
+    is linked, and a new one would be a second one. `leaves_out`: so the record itself is left out.
     """
-    if not batch.board.sync_filter.items or not hits:
-        return list(hits)
-    verdicts = [(item, item_verdict(batch.board, item, record_sync.record)) for item in hits]
-    kept = [item for item, verdict in verdicts if verdict.holds is True]
+
+    kept: tuple[Item, ...] = ()
+    sentence: str = ""
+    leaves_out: bool = False
+
+
+def matching_items(board: BoardContext, record: SyncedModel, hits: Sequence[Item]) -> FilteredMatches:
+    """Return which of these items may be the record's."""
+    if not board.sync_filter.items or not hits:
+        return FilteredMatches(tuple(hits))
+    verdicts = [(item, item_verdict(board, item, record)) for item in hits]
+    kept = tuple(item for item, verdict in verdicts if verdict.holds is True)
     unknown = next(((item, verdict) for item, verdict in verdicts if verdict.holds is None), None)
+    if unknown is None and kept:
+        return FilteredMatches(kept)
     item, verdict = unknown or verdicts[0]
-    if unknown is not None or not kept:
-        sentence = exclusion_sentence(batch.board, FilterSide.ITEM, verdict)
-        sentence += f" The item “{item.name}” may be this record's, so none was linked or created."
-        if unknown is None:
-            leave_out(record_sync, FilterSide.ITEM, sentence)
-        else:
-            record_sync.leave_open(sentence)
-    return kept
+    sentence = exclusion_sentence(board, FilterSide.ITEM, verdict)
+    sentence += f" The item “{item.name}” may be this record's, so none was linked or created."
+    return FilteredMatches(kept, sentence, leaves_out=unknown is None)
 
 
 def is_removed_item_excluded(batch: Batch, record_sync: RecordSync, item: Item | None) -> bool:

@@ -1,8 +1,10 @@
-"""Several items that bear the NPD ID of one record: the link stays, the others lose the NPD ID."""
+"""Several items that bear the NPD ID of one record: the link stays, the others lose the NPD ID. And a record made from
+an item that may be another one: a person is asked.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -28,12 +30,14 @@ from sync.kernel.conflict_store import (
 from sync.limits import monday_account
 from sync.merge import FieldSelection
 from sync.models import BoardLink, Decision, FieldMapping, Intent, IntentState, SyncedModel, WebhookEvent
+from sync.reconcile import gather
 from sync.reconcile.batch import Batch, Outcome, RecordSync, WorkUnit, end_jobs
-from sync.reconcile.field_values import ACTIVE, item_data
-from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD
+from sync.reconcile.facts import RecordFacts
+from sync.reconcile.field_values import ACTIVE, BoardContext, item_data
+from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD, duplicate_question
 from sync.reconcile.mutations import Mutation, close_intent, is_create
 from sync.reconcile.restraints import DestructiveChange, count_without_asking, defer_item_if_paused
-from sync.reconcile.sides import owner_of_other_type, read_by_id
+from sync.reconcile.sides import match_text_of_item, owner_of_other_type, read_by_id
 from sync.records.approvals import is_over_limit
 from sync.records.unmatched_items import clear_unmatched
 
@@ -350,3 +354,47 @@ class ArchiveDuplicates(_OfDuplicate):
     def done(self, unit: DuplicateItem, item: Item) -> None:
         super().done(unit, item)
         unit.is_archived = True
+
+
+# A record that was made from an item, and that nobody touched in NPD, may turn out to be another
+# record's possible duplicate.
+#
+# Somebody adds a row on the board without an email address, it becomes a record, and the address
+# that is filled in later is one that NPD knows already. A person says whether the two are one.
+
+
+def duplicate_keys(board: BoardContext, records: Iterable[RecordFacts]) -> dict[UUID, str]:
+    """Return the match keys of the items from which these records were made, by record."""
+    made = [(one.id, one.item) for one in records if one.ledger.made_from_item and one.item is not None]
+    return {key: text for key, item in made if (text := match_text_of_item(board, item))}
+
+
+def others_with_key(
+    keys: Mapping[UUID, str], found: Mapping[str, Sequence[SyncedModel]]
+) -> dict[UUID, list[SyncedModel]]:
+    """Return for each of these records the other ones with its key, where there are any."""
+    others = {pk: [record for record in found.get(key, ()) if record.pk != pk] for pk, key in keys.items()}
+    return {pk: records for pk, records in others.items() if records}
+
+
+def possible_duplicates(
+    board: BoardContext,
+    records: Iterable[RecordFacts],
+    others: Mapping[UUID, Sequence[SyncedModel]],
+    unedited: Collection[UUID],
+) -> dict[UUID, dict[str, Any]]:
+    """Return what is to be asked about those records whose item's key is another record's by now."""
+    label = board.match_mapping.label.lower() if board.match_mapping else "name"
+    asked = [one for one in records if one.id in others and one.id in unedited]
+    return {one.id: duplicate_question(one.record, others[one.id], label) for one in asked}
+
+
+def find_possible_duplicates(batch: Batch) -> None:
+    """Ask about every record made from an item whose item's match key is another record's by now."""
+    records = [record_sync.facts for record_sync in batch.open_records if record_sync.ledger.made_from_item]
+    keys = duplicate_keys(batch.board, records)
+    others = others_with_key(keys, gather.records_by_match_key(batch.board, keys.values()))
+    unedited = gather.unedited_records(batch.board.model, list(others))
+    questions = possible_duplicates(batch.board, records, others, unedited)
+    for record_sync in batch.open_records:
+        record_sync.possible_duplicate = questions.get(record_sync.id, record_sync.possible_duplicate)

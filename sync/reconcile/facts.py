@@ -16,7 +16,7 @@ from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import UnknownValue
 from sync.kernel.conflict_store import KIND_DELETE, RECORD_KEY, OpenConflict
 from sync.merge import Canonical, FieldSelection
-from sync.models import Intent, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
+from sync.models import IgnoredItem, Intent, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
 from sync.outbox.claim import Claim
 from sync.reconcile.field_values import BoardContext
 
@@ -249,3 +249,74 @@ class RemovalFacts:
     def is_asked(self) -> bool:
         """Whether a person is asked already what becomes of the record."""
         return any(conflict.kind == KIND_DELETE for conflict in self.record.conflicts)
+
+
+@dataclass(frozen=True)
+class ClaimedFacts:
+    """What was claimed: records that are there, records that are not, and items that no record has.
+
+    `known_items` are claimed items that a record has by now: they are that record's wake-ups.
+    """
+
+    records: tuple[RecordFacts, ...] = ()
+    deleted: tuple[Claim, ...] = ()
+    unmatched: tuple[Claim, ...] = ()
+    known_items: tuple[str, ...] = ()
+
+
+# Which item is which record.
+
+
+@dataclass(frozen=True)
+class MatchExclusions:
+    """What is remembered of items that are not to be matched: by item, and what was unlinked from a record."""
+
+    by_item: Mapping[str, IgnoredItem] = field(default_factory=dict)
+    unlinked: Mapping[UUID, IgnoredItem] = field(default_factory=dict)
+
+    def may_match(self, item_id: str, record_id: UUID) -> bool:
+        """Whether nothing is known that keeps this item from being this record's."""
+        row = self.by_item.get(item_id)
+        return row is None or not (row.unlinked or row.entity_id == record_id)
+
+
+@dataclass(frozen=True)
+class IdentityFacts:
+    """Whose the items are that a pass found for records without one, and what is remembered of both.
+
+    `owners` are the linked records by their items, of any type, for items move. `existing` are those records that are
+    there, among the ones whose NPD IDs the items bear. `unedited` are records made from an item, and untouched in NPD,
+    among those that a question names.
+    """
+
+    owners: Mapping[str, UUID] = field(default_factory=dict)
+    existing: frozenset[UUID] = frozenset()
+    exclusions: MatchExclusions = field(default_factory=MatchExclusions)
+    unedited: Mapping[UUID, SyncedModel] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LostCreates:
+    """Records whose create was given up, for no item of theirs was found, and items that may be theirs all the same.
+
+    `items` are those that webhooks named since then, as made with one of the NPD IDs, or as taken away under one of the
+    names; `unlinked` are pairs of a record and an item from which it was parted already.
+    """
+
+    records: frozenset[UUID] = frozenset()
+    items: tuple[str, ...] = ()
+    unlinked: frozenset[tuple[UUID, str]] = frozenset()
+
+
+@dataclass(frozen=True)
+class AnswerFacts:
+    """What answers to questions of identity rest on: the records and items that they name, as NPD has them now.
+
+    `owners` are the records that have these items; of records to be merged, `unedited` are those that nobody touched in
+    NPD, and `is_paused` says that writing to NPD is.
+    """
+
+    records: Mapping[UUID, SyncedModel] = field(default_factory=dict)
+    owners: Mapping[str, SyncedModel] = field(default_factory=dict)
+    unedited: frozenset[UUID] = frozenset()
+    is_paused: bool = False

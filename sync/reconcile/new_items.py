@@ -146,7 +146,7 @@ def listed_finding(batch: Batch, item: Item) -> UnmatchedFinding:
         reason = UnmatchedReason.LEFT_OUT
         details["filter"] = exclusion_sentence(batch.board, FilterSide.ITEM, verdict)
     elif not batch.link.creates_records:
-        reason = UnmatchedReason.NO_KEY if match_text_of_item(batch, item) == "" else UnmatchedReason.CREATION_OFF
+        reason = UnmatchedReason.NO_KEY if match_text_of_item(batch.board, item) == "" else UnmatchedReason.CREATION_OFF
     return UnmatchedFinding(item.id, item.name, reason, details, item_values(batch.board, item))
 
 
@@ -249,7 +249,7 @@ class UnmatchedClaim:
 
     @property
     def _match_key(self) -> str | None:
-        return match_text_of_item(self.batch, self.item) if self.item else ""
+        return match_text_of_item(self.batch.board, self.item) if self.item else ""
 
     @property
     def _match_label(self) -> str:

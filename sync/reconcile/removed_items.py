@@ -619,11 +619,11 @@ def find_replacements(batch: Batch, found: BatchItems) -> None:
     firsts = {item.id: item for item in found.linked.values()}
     firsts |= read_by_id(batch, sorted({str(record.monday_id) for _, record in second} - set(firsts)))
     for item, record in second:
-        first, key = firsts.get(str(record.monday_id)), match_text_of_item(batch, item)
+        first, key = firsts.get(str(record.monday_id)), match_text_of_item(batch.board, item)
         if first is None or first.state not in REPORTED_STATES or key is None:
             continue
         # It shows the match key of the record, or the one with which the first item left.
-        if key in (match_text_of_record(batch, record), match_text_of_item(batch, first)):
+        if key in (match_text_of_record(batch.board, record), match_text_of_item(batch.board, first)):
             batch.successors[item.id] = first.id
 
 

@@ -32,7 +32,7 @@ from sync.reconcile.conflict_reports import conflict_reports, fields_in_conflict
 from sync.reconcile.facts import HistoryLine
 from sync.reconcile.field_plan import AS_SENT, new_base, way_of, with_kept_different
 from sync.reconcile.field_values import ACTIVE, still_holds, update_values
-from sync.reconcile.identity import exclude_matches
+from sync.reconcile.identity import settle_identity
 from sync.reconcile.lost_updates import lost_update_conflict, store_lost_updates
 from sync.reconcile.removed_items import apply_removed_item, finish_deleted, note_unlinked, store_deletion_approvals
 from sync.reconcile.resolutions import reopened_lost_updates, undo_context
@@ -43,7 +43,7 @@ from sync.reconcile.restraints import (
     store_write_loops,
     unpaused_records,
 )
-from sync.reconcile.sides import enqueue_pointing, settle_unlink, store_awaited
+from sync.reconcile.sides import enqueue_pointing, settle_claimed, settle_unlink, store_awaited
 from sync.records.blocked_fields import KEPT_BY, SIDE_NPD, SIDES, is_blocking
 from sync.records.tombstones import enqueue_tombstones, set_late_item
 
@@ -343,6 +343,7 @@ def _settle_all(batch: Batch, started: float) -> list[RecordSync]:
     locked = {r.pk: r for r in batch.records.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk")}
     ledgers = lock_ledgers(batch, ids)
     store_deletion_approvals(batch)
+    settle_claimed(batch, locked)
     copies = [record_sync.copy() for record_sync in planned]
     unpaused_records(batch, [s for s in copies if has_local_writes(s)], QueueDirection.TO_NPD)
     settled = [_settled(batch, s, locked.get(s.id), before) for s, before in zip(copies, planned, strict=True)]
@@ -401,7 +402,7 @@ def _write_record(record_sync: RecordSync, record: SyncedModel, read_at: datetim
     values = _apply_fields(record_sync, found)
     values |= settle_unlink(record_sync) | apply_removed_item(record_sync, record)
     note_unlinked(record_sync)
-    exclude_matches(record_sync)
+    settle_identity(record_sync)
     if record_sync.link_to and record.monday_id != record_sync.link_to:
         values["monday_id"] = record_sync.link_to
     if values:

@@ -4,136 +4,118 @@ of items, relations and columns.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Value
-from django.db.models.functions import Lower
 
 from sync import connectors, registry
 from sync.boards import board_columns
-from sync.choices import Cause, Operation, Priority, QueueDirection, QueueStatus, TombstoneState
+from sync.choices import Cause, Operation, Priority, QueueDirection, TombstoneState
 from sync.clock import SyncNow
 from sync.connectors.base.board import EventKind, ItemEvent
 from sync.connectors.base.board_items import BatchItems, Item, MatchColumn
 from sync.connectors.base.conversion import AmbiguousSplit, UnknownValue
 from sync.connectors.base.errors import ColumnRejected, ConnectorError
-from sync.kernel.conflict_store import KIND_IDENTITY, current_store
 from sync.limits import board_costs, call_cost, connector
-from sync.models import (
-    AwaitedRelation,
-    FieldMapping,
-    Intent,
-    IntentState,
-    SyncedModel,
-    SyncMetadata,
-    SyncQueue,
-    Tombstone,
-)
+from sync.models import AwaitedRelation, FieldMapping, SyncedModel, Tombstone
 from sync.outbox.claim import Claim
 from sync.outbox.queue_rows import enqueue_many
 from sync.reconcile import gather
-from sync.reconcile.batch import Batch, Outcome, RecordSync, WorkUnit, new_ledger
+from sync.reconcile.batch import Batch, Outcome, RecordSync, WorkUnit
 from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_plan import AS_SENT, base_of, sides_of
-from sync.reconcile.field_values import ACTIVE, BoardContext, canonical_expression, stored_values
+from sync.reconcile.field_values import ACTIVE, BoardContext, stored_values
+from sync.reconcile.gather import claimed_facts, records_by_match_key
 from sync.records.blocked_fields import LEFT_OUT
 from sync.records.item_links import UNLINK_KEY, ignore_item
 from sync.records.unmatched_items import clear_unmatched
 from sync.registry import relation_of, target_of
+
+if TYPE_CHECKING:
+    from sync.reconcile.lost_updates import LostUpdate
 
 # NPD's side: what is known of the claimed records.
 
 
 def load(batch: Batch, claims: Sequence[Claim]) -> None:
     """Read what NPD knows of the claimed records, in a handful of queries whatever their number."""
-    model, entity_type = batch.board.model, batch.entity_type
-    items = [c.remote_id for c in claims if c.entity_id is None]
-    owners = dict(model._default_manager.filter(monday_id__in=items).values_list("monday_id", "pk"))
-    rows: dict[UUID, list[Any]] = {}
-    for claim in claims:
-        owner = claim.entity_id or owners.get(claim.remote_id)
-        if owner is None:
-            batch.unmatched_claims.append(WorkUnit(claim))
-        else:
-            rows.setdefault(owner, []).extend(claim.rows)
-    if owners and not batch.is_preview:
+    facts = claimed_facts(batch.board, claims)
+    batch.record_syncs += [
+        RecordSync(
+            one.claim,
+            one.record,
+            one.ledger,
+            intents=list(one.intents),
+            conflicts=list(one.conflicts),
+            events=list(one.events),
+            has_failed_job=one.has_failed_job,
+            owned_items=set(one.owned_items),
+        )
+        for one in facts.records
+    ]
+    batch.deleted_claims += facts.deleted
+    batch.unmatched_claims += [WorkUnit(claim) for claim in facts.unmatched]
+    batch.known_items = facts.known_items
+
+
+def settle_claimed(batch: Batch, locked: Collection[UUID]) -> None:
+    """In settle, with the lock of those records that are there: no item of theirs is unmatched, and none is deleted."""
+    if batch.known_items:
         # Its webhook may have come while it was being linked.
-        clear_unmatched(entity_type, map(str, owners))
-    relations = batch.board.joined_relations
-    # Without a name select_related would follow every relation.
-    found = model._default_manager.select_related(*relations) if relations else model._default_manager.all()
-    records = found.in_bulk(list(rows))
-    ledgers = {ledger.entity_id: ledger for ledger in SyncMetadata.objects.of(entity_type, records)}
-    for entity_id, jobs in rows.items():
-        claim = Claim(entity_id, None, jobs)
-        if entity_id not in records:
-            batch.deleted_claims.append(claim)
-            continue
-        ledger = ledgers.get(str(entity_id)) or new_ledger(entity_type, entity_id)
-        batch.record_syncs.append(RecordSync(claim, records[entity_id], ledger))
-    _attach_details(batch)
+        clear_unmatched(batch.entity_type, batch.known_items)
     # A record that was made again under the id of a deleted one: its tombstone sends nothing any more.
-    created = [s.id for s in batch.record_syncs if any(row.operation != Operation.UPDATE for row in s.claim.rows)]
+    present = [record_sync for record_sync in batch.record_syncs if record_sync.id in locked]
+    created = [s.id for s in present if any(row.operation != Operation.UPDATE for row in s.claim.rows)]
     if created:
-        tombstones = Tombstone.objects.filter(entity_type=entity_type, entity_id__in=created)
+        tombstones = Tombstone.objects.filter(entity_type=batch.entity_type, entity_id__in=created)
         tombstones.exclude(state=TombstoneState.RESTORED).update(
             state=TombstoneState.RESTORED, settled_at=SyncNow(), note="The record is there again.", reason_code=""
         )
-
-
-def _attach_details(batch: Batch) -> None:
-    by_id = {record_sync.id: record_sync for record_sync in batch.record_syncs}
-    by_item = {s.record.monday_id: s for s in batch.record_syncs if s.record.monday_id}
-    for intent in Intent.objects.filter(entity_id__in=by_id, state=IntentState.OPEN).order_by("created_at"):
-        by_id[intent.entity_id].intents.append(intent)
-    for entity_id, conflicts in current_store().open_conflicts(batch.entity_type, by_id).items():
-        by_id[entity_id].conflicts = list(conflicts)
-    failed = SyncQueue.objects.filter(entity_type=batch.entity_type, entity_id__in=by_id, status=QueueStatus.FAILED)
-    for failed_id in failed.values_list("entity_id", flat=True):
-        if failed_id is not None:
-            by_id[failed_id].has_failed_job = True
-    asked_items = {c.monday_item_id for s in batch.record_syncs for c in s.conflicts if c.kind == KIND_IDENTITY}
-    if asked_items:
-        owned = set(map(str, batch.records.filter(monday_id__in=asked_items).values_list("monday_id", flat=True)))
-        for record_sync in batch.record_syncs:
-            record_sync.owned_items = owned
-    for item_id, events in gather.new_events(batch.link.board_id, by_item).items():
-        by_item[item_id].events = events
 
 
 # Passes that end without a call: nothing left its half of the base, so there is nothing to ask
 # Monday.
 
 
-def skip_unchanged(board: BoardContext, record_syncs: Iterable[RecordSync]) -> None:
-    """End every record that needs no call: an unchanged save, a record without sync, our own echo."""
-    for record_sync in record_syncs:
-        is_unlink = bool(record_sync.claim.payload.get(UNLINK_KEY))
-        if record_sync.left_out:
-            continue
-        if not record_sync.record.may_sync and not record_sync.is_push_by_name and not is_unlink:
-            # What Monday says meanwhile is not read: the first pass after it is on again reads the item.
-            record_sync.ledger.remote_state = ""
-            record_sync.end(Outcome.SETTLED, "Sync is off for this record.", reason="")
-        elif record_sync.causes == Cause.SAVE and not record_sync.events and _is_local_unchanged(board, record_sync):
-            record_sync.end(Outcome.SETTLED, "Nothing that is synced changed.")
-        elif record_sync.is_webhook_only and _is_echo(board, record_sync):
-            record_sync.processed = True
-            record_sync.end(Outcome.SETTLED, "Monday reported what was known already.")
+@dataclass(frozen=True)
+class EndWithoutCall:
+    """Why a pass ends before anything is read: `detail` is what its jobs say.
+
+    `is_off`: the record isn't synced, so what Monday says meanwhile is not read, and the first pass after it is on
+    again reads the item. `processed`: its events told nothing new.
+    """
+
+    detail: str
+    is_off: bool = False
+    processed: bool = False
 
 
-def has_open_work(record_sync: RecordSync) -> bool:
+def end_without_call(
+    board: BoardContext, facts: RecordFacts, lost_updates: Sequence[LostUpdate] = ()
+) -> EndWithoutCall | None:
+    """Return why a record needs no call, an unchanged save, a record without sync, our own echo; None where it does."""
+    is_unlink = bool(facts.claim.payload.get(UNLINK_KEY))
+    if not facts.record.may_sync and not facts.is_push_by_name and not is_unlink:
+        return EndWithoutCall("Sync is off for this record.", is_off=True)
+    if facts.causes == Cause.SAVE and not facts.events and _is_local_unchanged(board, facts, lost_updates):
+        return EndWithoutCall("Nothing that is synced changed.")
+    if facts.is_webhook_only and _is_echo(board, facts, lost_updates):
+        return EndWithoutCall("Monday reported what was known already.", processed=True)
+    return None
+
+
+def has_open_work(facts: RecordFacts, lost_updates: Sequence[LostUpdate] = ()) -> bool:
     """Whether a pass would have something to find out or to say, even where no value has changed."""
-    ledger = record_sync.ledger
+    ledger = facts.ledger
     return bool(
-        record_sync.conflicts
-        or record_sync.intents
-        or record_sync.lost_updates
-        or record_sync.has_failed_job
+        facts.conflicts
+        or facts.intents
+        or lost_updates
+        or facts.has_failed_job
         or any(entry.get("side") != LEFT_OUT for entry in ledger.blocked_fields.values())
         or ledger.note
         or ledger.left_out
@@ -141,30 +123,30 @@ def has_open_work(record_sync: RecordSync) -> bool:
     )
 
 
-def _is_local_unchanged(board: BoardContext, record_sync: RecordSync) -> bool:
+def _is_local_unchanged(board: BoardContext, facts: RecordFacts, lost_updates: Sequence[LostUpdate]) -> bool:
     """Whether NPD's half of every base is what the record says now, and nothing else is open."""
-    item_id, ledger = record_sync.record.monday_id, record_sync.ledger
-    if not item_id or has_open_work(record_sync):
+    record, ledger = facts.record, facts.ledger
+    if not record.monday_id or has_open_work(facts, lost_updates):
         return False
     for mapping in [mapping for mapping in board.mappings if mapping.column_id]:
-        base, convert = base_of(ledger, mapping, item_id), board.converter(mapping, record_sync.record)
+        base, convert = base_of(ledger, mapping, record.monday_id), board.converter(mapping, record)
         if base is None or base.get(AS_SENT):
             return False
-        if not sides_of(convert, base, local=stored_values(record_sync.record, mapping)).local_stands:
+        if not sides_of(convert, base, local=stored_values(record, mapping)).local_stands:
             return False
     return True
 
 
-def _is_echo(board: BoardContext, record_sync: RecordSync) -> bool:
+def _is_echo(board: BoardContext, facts: RecordFacts, lost_updates: Sequence[LostUpdate]) -> bool:
     """Whether every value that webhooks told is the base's: our own write, mostly. No payload is written."""
-    if not record_sync.events or not _is_local_unchanged(board, record_sync):
+    if not facts.events or not _is_local_unchanged(board, facts, lost_updates):
         return False
-    told = [_event_values(board, received.event) for received in record_sync.events]
+    told = [_event_values(board, received.event) for received in facts.events]
     if any(values is None for values in told):
         return False
     for mapping, value, column_type in [one for values in told for one in values or ()]:
-        base = base_of(record_sync.ledger, mapping, record_sync.record.monday_id or "")
-        convert = board.converter(mapping, record_sync.record)
+        base = base_of(facts.ledger, mapping, facts.record.monday_id or "")
+        convert = board.converter(mapping, facts.record)
         try:
             stored = convert.from_event(value, column_type or convert.column_type)
             if base is None or stored != convert.remote(base["remote"]):
@@ -192,6 +174,18 @@ def _event_values(board: BoardContext, event: ItemEvent | None) -> list[tuple[Fi
     return [] if event.kind in (EventKind.MOVED, EventKind.OTHER) else None
 
 
+def skip_unchanged(board: BoardContext, record_syncs: Iterable[RecordSync]) -> None:
+    """End every record that needs no call; one that the filter left out has ended."""
+    for record_sync in record_syncs:
+        if record_sync.left_out:
+            continue
+        if end := end_without_call(board, record_sync.facts, record_sync.lost_updates):
+            record_sync.processed = record_sync.processed or end.processed
+            if end.is_off:
+                record_sync.ledger.remote_state = ""
+            record_sync.end(Outcome.SETTLED, end.detail, reason="" if end.is_off else None)
+
+
 # Monday's side: the one read call.
 
 
@@ -210,7 +204,7 @@ def read(batch: Batch) -> BatchItems:
     linked += [str(deleted_record.tombstone.monday_id) for deleted_record in batch.open_deleted]
     unlinked = [s for s in batch.open_records if not s.record.monday_id]
     match = board.match_mapping
-    values = [text for s in unlinked if (text := match_text_of_record(batch, s.record))]
+    values = [text for s in unlinked if (text := match_text_of_record(board, s.record))]
     if not linked and not unlinked:
         return BatchItems()
     batch.calls += 1
@@ -243,20 +237,20 @@ def read_by_id(batch: Batch, ids: Sequence[str]) -> dict[str, Item]:
     return found
 
 
-def match_text_of_record(batch: Batch, record: SyncedModel) -> str:
+def match_text_of_record(board: BoardContext, record: SyncedModel) -> str:
     """Return the record's match key in canonical form, or an empty text."""
-    match = batch.board.match_mapping
+    match = board.match_mapping
     if match is None:
         return ""
-    return str(batch.board.converter(match, record).local(stored_values(record, match)) or "")
+    return str(board.converter(match, record).local(stored_values(record, match)) or "")
 
 
-def match_text_of_item(batch: Batch, item: Item) -> str | None:
+def match_text_of_item(board: BoardContext, item: Item) -> str | None:
     """Return the item's match key in canonical form, an empty text where it has none, None where it can't be read."""
-    match = batch.board.match_mapping
+    match = board.match_mapping
     if match is None:
         return ""
-    convert = batch.board.converter(match)
+    convert = board.converter(match)
     try:
         return str(convert.remote(convert.stored_value(item.reading(match.column_id))) or "")
     except UnknownValue:
@@ -353,21 +347,8 @@ def tombstone_of(batch: Batch, item: Item) -> Tombstone | None:
 
 def records_matching(batch: Batch, item: Item) -> list[SyncedModel]:
     """Return the records with the item's match key; none where it has no key."""
-    key = match_text_of_item(batch, item)
-    return records_by_match_key(batch, [key]).get(key, []) if key else []
-
-
-def records_by_match_key(batch: Batch, keys: Iterable[str]) -> dict[str, list[SyncedModel]]:
-    """Return the records with these match keys in canonical form, by key; one query."""
-    wanted, match = sorted(set(keys)), batch.board.match_mapping
-    if match is None or not wanted:
-        return {}
-    convert = batch.board.converter(match)
-    records = batch.records.annotate(match_key=Lower(canonical_expression(match.fields[0])))
-    found: dict[str, list[SyncedModel]] = {}
-    for record in records.filter(match_key__in=[Lower(Value(key)) for key in wanted]):
-        found.setdefault(str(convert.local(stored_values(record, match))), []).append(record)
-    return {key: found[key] for key in wanted if key in found}
+    key = match_text_of_item(batch.board, item)
+    return records_by_match_key(batch.board, [key]).get(key, []) if key else []
 
 
 # A record lets go of its item: the item's NPD ID is cleared, then sync goes off, and the item is
@@ -391,18 +372,22 @@ def unlink(record_sync: RecordSync, why: str, *, actor: str = "") -> None:
         record_sync.leave_open("")
 
 
+def requested_unlink(facts: RecordFacts) -> str:
+    """Return why a person wants the record unlinked, as a clause; empty where nobody does, or it has no item."""
+    return str(facts.claim.payload.get(UNLINK_KEY, "")) if facts.record.monday_id else ""
+
+
 def apply_unlinks(batch: Batch) -> None:
     """Unlink those records of which a person asked for it; what became of the item doesn't matter."""
     for record_sync in batch.record_syncs:
-        why = str(record_sync.claim.payload.get(UNLINK_KEY, ""))
-        if why and record_sync.record.monday_id:
+        if why := requested_unlink(record_sync.facts):
             unlink(record_sync, why, actor=record_sync.by)
 
 
 def cleared_columns(batch: Batch, record_sync: RecordSync) -> dict[str, Any]:
     """Return what an unlinked record's write is: its item's NPD ID emptied, where it bears one."""
     column, item = batch.link.npd_id_column, record_sync.item
-    is_here = item is not None and item.state == ACTIVE and item.board_id in (None, batch.link.board_id)
+    is_here = item is not None and is_active_on(batch.board, item)
     if not column or item is None or not is_here or npd_id_of(batch.board, item) == "":
         return {}
     return {column: None}
@@ -557,18 +542,87 @@ def enqueue_pointing(batch: Batch, ids: Sequence[UUID]) -> None:
 # What a pass notices of the board's columns, and what it leaves alone while one of them is missing.
 
 
-def end_unmatchable(batch: Batch) -> None:
-    """End records without an item while the board lacks a column by which an item of theirs would be known.
+def unmatchable_reason(board: BoardContext) -> str:
+    """Return why no record without an item can get one, while a column is missing by which its item would be known.
 
     To make one all the same could make a second one; they are looked at as soon as the column is there.
     """
-    reason, match = batch.link.npd_id_problem, batch.board.match_mapping
-    if not reason and match is not None and match.problem:
-        why = "Records and items are matched by it, so no item is created until then: it could be a second one."
-        reason = f"{match.problem} {why}"
-    for record_sync in batch.open_records if reason else ():
-        if not record_sync.record.monday_id:
-            record_sync.leave_open(reason)
+    match = board.match_mapping
+    if board.link.npd_id_problem or match is None or not match.problem:
+        return board.link.npd_id_problem
+    return (
+        f"{match.problem} Records and items are matched by it, so no item is created until then: it could be a second "
+        "one."
+    )
+
+
+@dataclass(frozen=True)
+class ColumnFindings:
+    """What items show of their board's columns: fields whose columns they lack, or show as another type, and fields
+    that were said to have a problem and have none any more.
+    """
+
+    missing: tuple[FieldMapping, ...] = ()
+    healed: tuple[FieldMapping, ...] = ()
+
+
+def column_findings(board: BoardContext, read_items: Iterable[Item]) -> ColumnFindings:
+    """Compare the columns that items show with those that they should show.
+
+    Only those count that stand on this board and are active; others may have other columns.
+    """
+    items = [item for item in read_items if is_active_on(board, item)]
+    if not items:
+        return ColumnFindings()
+    mapped = [m for m in board.mappings if m.column_id not in ("", board_columns.NAME_COLUMN_ID)]
+    missing, healed = [], []
+    for mapping in mapped:
+        cells = [item.values[mapping.column_id] for item in items if mapping.column_id in item.values]
+        is_retyped = _is_retyped(mapping, {cell.type for cell in cells})
+        if mapping.problem and any(cell.known for cell in cells) and not is_retyped:
+            healed.append(mapping)
+        elif not mapping.problem and (not cells or is_retyped):
+            missing.append(mapping)
+    return ColumnFindings(tuple(missing), tuple(healed))
+
+
+def _is_retyped(mapping: FieldMapping, types: set[str]) -> bool:
+    expected = mapping.options.get("column_type")
+    return bool(expected) and bool(types - {"", expected}) and not board_columns.reads_type(mapping, types)
+
+
+def is_active_on(board: BoardContext, item: Item) -> bool:
+    """Whether the item stands on this board, and is neither archived nor deleted."""
+    return item.state == ACTIVE and item.board_id in (None, board.link.board_id)
+
+
+# What is found of a column is stored at once, and not by settle: it is about the board and all its records, of which
+# whole tables are updated (no pass holds its own records' locks meanwhile), it stands whatever becomes of this pass,
+# and the pass itself goes by it: a blocked field is neither sent nor taken over.
+
+
+def store_healed(board: BoardContext, findings: ColumnFindings) -> None:
+    """Let those fields go whose columns items show again."""
+    for mapping in findings.healed:
+        board_columns.set_problem(board.link, mapping, None)
+
+
+def check_read_columns(batch: Batch, found: BatchItems) -> None:
+    """Compare the columns that an answer shows with those that it should show; flag and heal mappings.
+
+    A column that no item shows is looked up on the board, by one call the first time. Where the board has it all
+    the same, the token's user doesn't see it.
+    """
+    findings = column_findings(batch.board, [*found.linked.values(), *found.by_npd_id, *found.by_match])
+    store_healed(batch.board, findings)
+    if not findings.missing:
+        return
+    batch.calls += 1
+    board_columns.inspect_board(batch.link)
+    _reload_problems(batch)
+    for mapping in findings.missing:
+        if not mapping.problem:
+            board_columns.set_hidden(batch.link, mapping)
 
 
 def is_missing_column_error(batch: Batch, error: ConnectorError) -> bool:
@@ -578,66 +632,27 @@ def is_missing_column_error(batch: Batch, error: ConnectorError) -> bool:
     """
     if not isinstance(error, ColumnRejected):
         return False
-    known_problems = _column_problems(batch)
+    known_problems = _column_problems(batch.board)
     try:
         batch.calls += 1
         board_columns.inspect_board(batch.link)
     except ConnectorError:
         return False
     _reload_problems(batch)
-    return bool(_column_problems(batch) - known_problems)
+    return bool(_column_problems(batch.board) - known_problems)
 
 
-def _column_problems(batch: Batch) -> set[str]:
-    found = {mapping.key for mapping in batch.board.mappings if mapping.problem}
-    return found | ({"npd_id"} if batch.link.npd_id_problem else set())
+def _column_problems(board: BoardContext) -> set[str]:
+    found = {mapping.key for mapping in board.mappings if mapping.problem}
+    return found | ({"npd_id"} if board.link.npd_id_problem else set())
 
 
-def check_read_columns(batch: Batch, found: BatchItems) -> None:
-    """Compare the columns that an answer shows with those that it should show; flag and heal mappings.
-
-    A column that no item shows is looked up on the board, by one call the first time. Where the board has it all
-    the same, the token's user doesn't see it.
-    """
-    # Items that stand on this board and are active; others may have other columns.
-    read_items: Iterable[Item] = [*found.linked.values(), *found.by_npd_id, *found.by_match]
-    items = [item for item in read_items if item.state == ACTIVE and item.board_id in (None, batch.link.board_id)]
-    if not items:
-        return
-    clear_column_problems(batch.board, items)
-    missing = missing_columns(batch.board, items)
-    if not missing:
-        return
-    batch.calls += 1
-    board_columns.inspect_board(batch.link)
-    _reload_problems(batch)
-    for mapping in missing:
-        if not mapping.problem:
-            board_columns.set_hidden(batch.link, mapping)
-
-
-def missing_columns(board: BoardContext, items: Sequence[Item]) -> list[FieldMapping]:
-    """Return the fields not known to have a problem whose columns none of these items shows, or as another type."""
-    unflagged = [m for m in _mapped_columns(board) if not m.problem]
-    return [m for m in unflagged if all(m.column_id not in item.values for item in items) or _is_retyped(m, items)]
-
-
-def clear_column_problems(board: BoardContext, items: list[Item]) -> None:
-    """Let those fields go whose columns these items show again; they are items of the board, and active."""
-    for mapping in [mapping for mapping in _mapped_columns(board) if mapping.problem]:
-        is_shown = any(mapping.column_id in i.values and i.values[mapping.column_id].known for i in items)
-        if is_shown and not _is_retyped(mapping, items):
-            board_columns.set_problem(board.link, mapping, None)
-
-
-def _mapped_columns(board: BoardContext) -> list[FieldMapping]:
-    return [m for m in board.mappings if m.column_id not in ("", board_columns.NAME_COLUMN_ID)]
-
-
-def _is_retyped(mapping: FieldMapping, items: Sequence[Item]) -> bool:
-    expected = mapping.options.get("column_type")
-    types = {item.values[mapping.column_id].type for item in items if mapping.column_id in item.values}
-    return bool(expected) and bool(types - {"", expected}) and not board_columns.reads_type(mapping, types)
+def end_unmatchable(batch: Batch) -> None:
+    """End the records without an item while none can get one."""
+    reason = unmatchable_reason(batch.board)
+    for record_sync in batch.open_records if reason else ():
+        if not record_sync.record.monday_id:
+            record_sync.leave_open(reason)
 
 
 def _reload_problems(batch: Batch) -> None:

@@ -76,17 +76,6 @@ def test_an_item_moved_here_from_another_types_board_stays_that_records(world: W
     assert (world.status(contact), contact.monday_id) == ("conflict", None)
 
 
-def test_two_records_of_one_batch_do_not_take_the_same_item(world: World) -> None:
-    add(world, "Ann", email=mail("ann@example.com"))
-    one, two = world.contact("One", email="ann@example.com"), world.contact("Two", email="ann@example.com")
-    world.work()
-    assert (
-        sorted([world.status(one), world.status(two)]) == ["conflict", "conflict"]
-        or len({one.monday_id, two.monday_id} - {None}) == 1
-    )
-    assert len(world.sandbox.items()) == 1
-
-
 def test_an_npd_id_that_someone_emptied_is_written_again(world: World) -> None:
     contact = world.linked()
     world.edit(contact, "npd_id", "")
@@ -146,24 +135,6 @@ def test_a_new_item_waits_while_its_match_key_cannot_be_read(
     monkeypatch.undo()
     world.work(minutes=2)
     assert Contact.objects.count() == 1
-
-
-def test_an_npd_id_that_cannot_be_read_is_not_an_empty_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sync.connectors.monday import items
-
-    contact = Contact(name="Ann")
-    world.sandbox.act("add", board_id=world.board_id(), name="Ann", values={"npd_id": str(contact.pk)})
-    contact.save()
-    original = items._parse_reading
-
-    def blind(node: Any, error: Any) -> Any:
-        return Reading.unknown("npd_id", "text", "an error") if node["id"] == "npd_id" else original(node, error)
-
-    monkeypatch.setattr(items, "_parse_reading", blind)
-    world.work()
-    assert len(world.sandbox.items()) == 1
-    assert "NPD ID" in world.ledger(contact).note
-    assert world.status(contact) == "pending"
 
 
 @pytest.mark.parametrize("stored", ["Cafe\u0301 GmbH", "Café GmbH "])

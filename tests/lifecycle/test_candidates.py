@@ -302,3 +302,15 @@ def test_an_item_that_bears_the_npd_id_of_no_record_becomes_the_record_of_that_i
     assert world.values(contact)["npd_id"] == str(contact.pk)
     if not of_another_type:
         assert world.calls("mutation") == writes
+
+
+def test_an_item_that_another_record_has_is_not_given_away_by_a_typed_npd_id(world: World) -> None:
+    owner = world.linked("Ann", email="ann@example.test")
+    item = str(owner.monday_id)
+    world.edit(owner, "email", mail("bea@example.test"))
+    late = world.contact("Bea", email="bea@example.test")
+    world.sandbox.act("edit", item_id=item, column_id="npd_id", value=str(late.pk))
+    world.work(late)
+    assert "belongs to another record" in asked(late.pk, "identity").about["what"]
+    owner.refresh_from_db()
+    assert (owner.monday_id, late.monday_id) == (item, None)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from conflicts.case import conflict_progress
 from conflicts.models import SyncConflict
@@ -10,8 +11,6 @@ from conflicts.resolution import resolve, undo
 from npd.models import Contact
 from sync.choices import Cause, Priority, QueueDirection
 from sync.models import ApprovalRequest, BoardLink, SyncQueue, Tombstone
-from sync.reconcile.batch import Batch
-from sync.reconcile.identity import apply_identity_choices
 from sync.records.item_links import request_unlink
 from tests.lifecycle.conftest import asked, choose, pat, take_away
 from tests.lifecycle.test_candidates import twins
@@ -179,19 +178,20 @@ def test_what_a_policy_does_about_a_gone_item_waits(world: World, policy: str, w
     assert found is None or found.monday_id != item
 
 
-def test_a_pause_right_before_two_records_are_united_keeps_them_apart(
-    world: World, pat: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pause_right_before_two_records_are_united_keeps_them_apart(world: World, pat: Any) -> None:
     known, made = twins(world)
     choose(asked(made.pk, "identity"), pat, "custom", f"same:{known.pk}")
+    before: list[int] = []
 
-    def late(batch: Batch) -> None:
-        paused(world, DOWN)
-        apply_identity_choices(batch)
+    def late(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if "pg_advisory_xact_lock_shared" in sql and not before:
+            # The pass read before that nothing is paused, and asks once more, with the lock.
+            before.append(paused(world, DOWN))
+        return execute(sql, params, many, context)
 
-    with monkeypatch.context() as patch:
-        patch.setattr("sync.reconcile.apply_identity_choices", late)
+    with connection.execute_wrapper(late):
         world.work()
+    assert before
     assert Contact.objects.count() == 2
     assert asked(made.pk, "identity").is_being_applied
     resumed(world, DOWN)

@@ -37,12 +37,12 @@ from sync.outbox.lease import Lease
 from sync.outbox.queue_rows import enqueue_many
 from sync.reconcile.batch import Batch, RecordSync
 from sync.reconcile.board_filter import compare_filter, item_verdict, record_verdict
+from sync.reconcile.duplicates import find_possible_duplicates
 from sync.reconcile.field_plan import base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import BoardContext, still_holds, stored_values
-from sync.reconcile.identity import find_possible_duplicates
 from sync.reconcile.new_items import listed_finding
 from sync.reconcile.restraints import is_loop_over
-from sync.reconcile.sides import clear_column_problems, has_open_work, load, missing_columns, npd_id_of
+from sync.reconcile.sides import column_findings, has_open_work, load, npd_id_of, store_healed
 from sync.records.unmatched_items import clear_unlisted, note_unmatched
 from sync.registry import EntitySpec
 
@@ -160,7 +160,7 @@ def records_to_pass(items: Sequence[Item], batch: Batch) -> list[UUID]:
     unusable = any(
         not mapping.has_usable_column for mapping in board.mappings if mapping.direction != SyncDirection.NONE
     )
-    if unusable or (syncing and missing_columns(board, items)):
+    if unusable or (syncing and column_findings(board, items).missing):
         return [record_sync.id for record_sync in syncing]
     find_possible_duplicates(batch)
     now = batch.read_at or sync_now()
@@ -188,7 +188,7 @@ def records_with_jobs(batch: Batch) -> set[UUID]:
 def _is_at_rest(record_sync: RecordSync, oldest: datetime) -> bool:
     """Whether nothing is open about the record, and its ledger says what a pass without a finding leaves."""
     record, ledger = record_sync.record, record_sync.ledger
-    if has_open_work(record_sync) or record_sync.events or record_sync.possible_duplicate:
+    if has_open_work(record_sync.facts) or record_sync.events or record_sync.possible_duplicate:
         return False
     if record.sync_status != RecordSyncStatus.SYNCED or ledger.sync_status != SyncStatus.COMPLETED:
         return False
@@ -253,7 +253,7 @@ def _compare(link: BoardLink) -> ComparisonResult:
     listing, linked, differing = BoardListing(link), 0, 0
     audit = Verification(entity_type=link.entity_type, compared=0, differed=0, details=[])
     for items, batch in listing.pages(structure.items_count):
-        clear_column_problems(batch.board, items)
+        store_healed(batch.board, column_findings(batch.board, items))
         changed = [s.id for s in batch.record_syncs if s.may_sync and _has_unexplained_change(batch.board, s)]
         _verify(audit, batch, [s for s in batch.record_syncs if s.item and s.may_sync], changed)
         _enqueue_passes(link, changed)

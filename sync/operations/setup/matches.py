@@ -31,7 +31,7 @@ from sync.reconcile.batch import Batch, FieldPlan, RecordSync
 from sync.reconcile.board_filter import LEFT_OUT, exclude_items, exclude_records, exclusion_sentence, item_verdict
 from sync.reconcile.field_plan import plan
 from sync.reconcile.field_values import BoardContext, Directory, record_name
-from sync.reconcile.identity import identify
+from sync.reconcile.identity import identify_records
 from sync.reconcile.mutations import create_problem
 from sync.reconcile.sides import as_uuid, load, load_related, match_text_of_item, match_text_of_record, npd_id_of
 from sync.registry import link_of
@@ -139,13 +139,13 @@ class ItemIndex:
         self.items[item.id] = item
         if npd_id := npd_id_of(self.batch.board, item):
             self._by_npd_id.setdefault(npd_id, []).append(item)
-        if key := match_text_of_item(self.batch, item):
+        if key := match_text_of_item(self.batch.board, item):
             self._by_match.setdefault(key, []).append(item)
 
     def find_matches(self, record_syncs: Sequence[RecordSync]) -> BatchItems:
         """Return what a pass over these records would find: by NPD ID, and by the match rule."""
         named = [item for s in record_syncs for item in self._by_npd_id.get(str(s.id), ())]
-        keys = dict.fromkeys(match_text_of_record(self.batch, s.record) for s in record_syncs)
+        keys = dict.fromkeys(match_text_of_record(self.batch.board, s.record) for s in record_syncs)
         matched = [item for key in keys if key for item in self._by_match.get(key, ())]
         return BatchItems(by_npd_id=named, by_match=matched)
 
@@ -233,7 +233,7 @@ class _DraftComparison:
             record_sync.item = self.index.items.get(str(record_sync.record.monday_id))
         exclude_records(batch)
         batch.record_syncs = unlinked
-        identify(batch, self.index.find_matches([s for s in unlinked if s.is_open]))
+        identify_records(batch, self.index.find_matches([s for s in unlinked if s.is_open]))
         batch.record_syncs = [*linked, *unlinked]
         exclude_items(batch)
         for record_sync in batch.record_syncs:
@@ -285,7 +285,7 @@ class _DraftComparison:
             self.result.add("no_item", str(record_sync.record))
             return
         plan(batch, record_sync, None)
-        key = match_text_of_record(batch, record_sync.record)
+        key = match_text_of_record(batch.board, record_sync.record)
         reason = create_problem(record_sync)
         if reason:
             self.result.add("invalid", str(record_sync.record), reason)
@@ -350,9 +350,9 @@ class _DraftComparison:
             self.result.add("ambiguous", self.created[one.record], options)
         self._discard_created([one.record for one in [*result.ambiguous, *beyond]])
         like = {item for one in [*result.pairs, *result.ambiguous] for item, _score in one.items}
-        batch, label = unclaimed_batch(self.board), self.board.match_mapping.label if self.board.match_mapping else ""
+        label = self.board.match_mapping.label if self.board.match_mapping else ""
         # Their pass waits for somebody to fill it in, also where the column can't be read.
-        self.result.keyless = [item.id for item in unmatched.values() if not match_text_of_item(batch, item)]
+        self.result.keyless = [item.id for item in unmatched.values() if not match_text_of_item(self.board, item)]
         wait = humanize.time_span(settings.NEW_ITEM_WAIT_SECONDS)
         why = dict.fromkeys(self.result.keyless, f"{label} is empty; without one it becomes a record in {wait}")
         for item in [one for one in unmatched.values() if one.id not in like]:

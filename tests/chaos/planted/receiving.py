@@ -19,7 +19,7 @@ payload_trusted = bug(
 )
 
 
-@instead_of(payload_trusted, "sync.reconcile:identify")
+@instead_of(payload_trusted, "sync.reconcile:identify_records")
 def _believes_the_payload(right: Wrong, batch: Any, found: BatchItems) -> None:
     right(batch, found)
     for subject in batch.record_syncs:

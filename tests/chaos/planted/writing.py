@@ -6,10 +6,10 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from sync.connectors.base.board_items import BatchItems
 from sync.models import BoardLease, Intent, IntentState
 from sync.outbox.lease import Lease
 from sync.reconcile import mutations
+from sync.reconcile.identity import Candidates
 from tests.chaos import drills
 from tests.chaos.generating import Cast
 from tests.chaos.planted import Wrong, bug, instead_of
@@ -21,11 +21,9 @@ intents_ignored = bug(
 )
 
 
-@instead_of(intents_ignored, "sync.reconcile.sides:_attach_details")
-def _forgets_intents(right: Wrong, batch: Any) -> None:
-    right(batch)
-    for subject in batch.record_syncs:
-        subject.intents = []
+@instead_of(intents_ignored, "sync.reconcile.gather:_open_intents")
+def _forgets_intents(right: Wrong, ids: Any) -> list[Intent]:
+    return []
 
 
 create_retried_blindly = bug(
@@ -45,10 +43,10 @@ def _never_again_by_its_key(right: Wrong, *args: Any) -> bool:
     return False
 
 
-@instead_of(create_retried_blindly, "sync.reconcile.identity:_identify_unlinked")
-def _makes_it_anew(right: Wrong, batch: Any, subject: Any, found: BatchItems, *args: Any) -> None:
-    tried = Intent.objects.filter(entity_id=subject.id, item_id="").exclude(state=IntentState.REJECTED).exists()
-    right(batch, subject, BatchItems() if tried else found, *args)
+@instead_of(create_retried_blindly, "sync.reconcile.identity:identify")
+def _makes_it_anew(right: Wrong, board: Any, record: Any, candidates: Candidates, *args: Any, **more: Any) -> Any:
+    tried = Intent.objects.filter(entity_id=record.pk, item_id="").exclude(state=IntentState.REJECTED).exists()
+    return right(board, record, Candidates({}, (), {}, {}) if tried else candidates, *args, **more)
 
 
 bisects_after_timeout = bug(

@@ -1,0 +1,451 @@
+"""What docs/reference/merge.md says of which item is which record, and of the answers to such questions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from npd.models import Contact
+from sync.connectors.base.board_items import BatchItems, Item, Reading
+from sync.kernel.conflict_store import KIND_FIELDS, KIND_IDENTITY, RECORD_KEY, OpenConflict
+from sync.merge import FieldSelection
+from sync.models import IgnoredItem
+from sync.reconcile.duplicates import duplicate_keys, others_with_key, possible_duplicates
+from sync.reconcile.facts import AnswerFacts, IdentityFacts, LostCreates, MatchExclusions
+from sync.reconcile.field_values import BoardContext
+from sync.reconcile.identity import (
+    DIFFERENT_RECORDS,
+    LEAVE_ALONE,
+    NEW_ITEM,
+    NEW_RECORD,
+    SAME_AS,
+    TAKES_ITEM,
+    Answer,
+    AnswerKind,
+    Candidates,
+    IdentityPlan,
+    answers_of,
+    decide_answer,
+    facts_after,
+    identify_in_turn,
+    link_lost_creates,
+    wants_unedited,
+)
+from tests.decide.builders import BOARD, NPD_ID_COLUMN, at, board, contact, facts, mapping, plain
+
+EMAIL = "ann@example.test"
+BY_EMAIL = board(mapping("email"))
+
+
+def ann(seconds: float = 0, **differs: Any) -> Contact:
+    """A contact without an item, made so many seconds after now."""
+    return contact(**{"monday_id": None, "email": EMAIL, "created_at": at(seconds)} | differs)
+
+
+def shown(item_id: str = "7", npd_id: UUID | str | None = "", email: str | None = EMAIL, **differs: Any) -> Item:
+    """An item with this email address; an NPD ID or address of None can't be read."""
+    cells = {NPD_ID_COLUMN: npd_id, "email": email}
+    readings = {
+        key: Reading.unknown(key, "text", "hidden") if value is None else Reading(key, "text", text=str(value))
+        for key, value in cells.items()
+    }
+    return Item(item_id, f"Item {item_id}", board_id=BOARD, values=readings, **{"state": "active"} | differs)
+
+
+def asked(value: str | None, *, kind: str = KIND_IDENTITY) -> OpenConflict:
+    """A question about the item 7, with its answer."""
+    resolutions = {RECORD_KEY: FieldSelection("custom", value)} if value is not None else {}
+    return OpenConflict(uuid4(), kind, "7", (), resolutions)
+
+
+def identified(
+    *records: Contact,
+    by_npd_id: Sequence[Item] = (),
+    by_match: Sequence[Item] = (),
+    on: BoardContext = BY_EMAIL,
+    as_new: bool = False,
+    **known: Any,
+) -> list[IdentityPlan]:
+    """What becomes of these records, where the read found these items."""
+    found = BatchItems(by_npd_id=list(by_npd_id), by_match=list(by_match))
+    plans = identify_in_turn(
+        on,
+        [facts(record, item=None, conflicts=(asked(NEW_ITEM if as_new else None),)) for record in records],
+        Candidates.of(on, found),
+        IdentityFacts(**known),
+    )
+    return [plans[record.pk] for record in records]
+
+
+def ignored(item_id: str, record: Contact | None = None, *, unlinked: bool = True) -> IgnoredItem:
+    return plain(
+        IgnoredItem, item_id=item_id, entity_id=record.pk if record else None, unlinked=unlinked, reason="Mary did."
+    )
+
+
+def candidates_of(plan: IdentityPlan) -> list[tuple[str, str | None]]:
+    """The items that the question names, and whose they are."""
+    assert plan.question is not None
+    return [(one["id"], one["linked_to"]) for one in plan.question["candidates"]]
+
+
+# There, never linked | not known.
+
+
+def test_one_free_hit_by_npd_id_is_linked() -> None:
+    record = ann()
+    [plan] = identified(record, by_npd_id=[shown(npd_id=record.pk, email="other@example.test")])
+    assert (plan.item and plan.item.id, plan.creates, plan.reason) == ("7", False, "")
+    assert plan.linked == "Linked with the item “Item 7” on the board."
+
+
+def test_one_free_hit_by_the_match_rule_is_linked() -> None:
+    [plan] = identified(ann(), by_match=[shown(), shown("8", email="other@example.test")])
+    assert (plan.item and plan.item.id, plan.remote_state) == ("7", "active")
+
+
+def test_an_npd_id_counts_more_than_a_key() -> None:
+    record = ann()
+    [plan] = identified(record, by_npd_id=[shown("8", npd_id=record.pk, email="")], by_match=[shown()])
+    assert plan.item is not None
+    assert plan.item.id == "8"
+
+
+@pytest.mark.parametrize(
+    ("case", "items", "known"),
+    [
+        ("nothing is found", [], {}),
+        ("an archived item is no hit", [shown(state="archived")], {}),
+        ("an empty key is none", [shown(email="")], {}),
+        ("an ignored item", [shown()], {"exclusions": MatchExclusions({"7": ignored("7")})}),
+    ],
+)
+def test_none_the_item_is_created(case: str, items: list[Item], known: dict[str, Any]) -> None:
+    assert identified(ann(), by_match=items, **known) == [IdentityPlan(creates=True)], case
+
+
+def test_an_item_that_a_person_said_is_not_the_records_stays_another_ones() -> None:
+    one, other = ann(), ann(5)
+    exclusions = MatchExclusions({"7": ignored("7", one, unlinked=False)})
+    plans = identified(one, other, by_match=[shown()], exclusions=exclusions)
+    assert [(plan.creates, plan.item is not None) for plan in plans] == [(True, False), (False, True)]
+
+
+def test_several_hits_are_asked_about() -> None:
+    [plan] = identified(ann(), by_match=[shown(), shown("8")])
+    assert plan.question is not None
+    assert plan.question["what"] == "2 items on the board could be this contact. Nothing was created."
+    assert candidates_of(plan) == [("7", None), ("8", None)]
+    assert [option["value"] for option in plan.question["options"]] == ["7", "8", NEW_ITEM]
+    assert plan.reason.startswith("Who is this? 2 items on the board could be")
+
+
+def test_several_items_with_its_npd_id_are_asked_about() -> None:
+    record = ann()
+    [plan] = identified(record, by_npd_id=[shown(npd_id=record.pk), shown("8", npd_id=record.pk)])
+    assert [item for item, _ in candidates_of(plan)] == ["7", "8"]
+
+
+@pytest.mark.parametrize("how", ["by its link", "by its NPD ID", "by its link, whatever NPD ID is in it"])
+def test_a_hit_linked_elsewhere_is_asked_about(how: str) -> None:
+    record, owner = ann(), uuid4()
+    npd_id = {"by its NPD ID": owner, "by its link, whatever NPD ID is in it": record.pk}.get(how, "")
+    owners = {} if how == "by its NPD ID" else {"7": owner}
+    item = shown(npd_id=npd_id)
+    by_npd_id = [item] if npd_id == record.pk else []
+    known = {"owners": owners, "existing": frozenset({record.pk, owner})}
+    [plan] = identified(record, by_npd_id=by_npd_id, by_match=[item], **known)
+    assert candidates_of(plan) == [("7", str(owner))]
+    assert plan.question is not None
+    assert plan.question["what"].startswith("The item with the same key belongs to another record already")
+    assert [option["value"] for option in plan.question["options"]] == [NEW_ITEM]
+
+
+def test_an_npd_id_of_a_record_that_is_there_no_more_keeps_nobody_away() -> None:
+    [plan] = identified(ann(), by_match=[shown(npd_id=uuid4())])
+    assert plan.item is not None
+
+
+def test_a_question_offers_to_delete_a_record_that_was_made_from_the_item_and_not_touched() -> None:
+    made = ann(monday_id="7")
+    found: dict[str, Any] = {"by_match": [shown()], "owners": {"7": made.pk}}
+    [plan] = identified(ann(5), **found)
+    assert wants_unedited([plan]) == {made.pk}
+    [plan] = identified(ann(5), **found, unedited={made.pk: made})
+    assert plan.question is not None
+    assert [option["value"] for option in plan.question["options"]] == [f"{TAKES_ITEM}{made.pk}", NEW_ITEM]
+
+
+def test_nothing_is_wanted_for_a_plan_without_an_owner() -> None:
+    assert wants_unedited([IdentityPlan(creates=True), *identified(ann(), by_match=[shown(), shown("8")])]) == set()
+
+
+@pytest.mark.parametrize(
+    ("by_npd_id", "by_match", "reason"),
+    [
+        ([], [shown(email=None)], "Email of the item “Item 7” on the board can't be read"),
+        ([], [shown(npd_id=None)], "The NPD ID of the item “Item 7” on the board can't be read"),
+        ([shown(npd_id=None)], [], "The NPD ID of the item “Item 7” on the board can't be read"),
+    ],
+)
+def test_what_cant_be_read_makes_nothing(by_npd_id: list[Item], by_match: list[Item], reason: str) -> None:
+    [plan] = identified(ann(), by_npd_id=by_npd_id, by_match=by_match)
+    assert plan.reason.startswith(reason)
+    assert (plan.item, plan.creates, plan.question) == (None, False, None)
+
+
+def test_a_key_that_cant_be_read_is_nothing_beside_one_that_fits_or_where_the_item_has_a_record() -> None:
+    [plan] = identified(ann(), by_match=[shown(email=None), shown("8")])
+    assert plan.item is not None
+    assert identified(ann(), by_match=[shown(email=None)], owners={"7": uuid4()}) == [IdentityPlan(creates=True)]
+
+
+def test_a_record_that_was_unlinked_is_asked_whether_it_takes_its_item_back() -> None:
+    record = ann()
+    exclusions = MatchExclusions(unlinked={record.pk: ignored("9", record)})
+    [plan] = identified(record, exclusions=exclusions)
+    assert candidates_of(plan) == [("9", None)]
+    [plan] = identified(record, exclusions=exclusions, as_new=True)
+    assert plan.creates
+
+
+def test_none_of_them_makes_an_item_of_its_own_and_remembers_the_others() -> None:
+    [plan] = identified(ann(), by_match=[shown(), shown("8"), shown("9")], as_new=True, owners={"9": uuid4()})
+    assert plan == IdentityPlan(creates=True, excluded_items=("7", "8"))
+
+
+def test_none_of_them_doesnt_leave_an_item_that_bears_its_npd_id() -> None:
+    record = ann()
+    [plan] = identified(record, by_npd_id=[shown(npd_id=record.pk)], as_new=True)
+    assert plan.item is not None
+
+
+def test_an_item_that_the_filter_leaves_out_is_neither_linked_nor_made_twice() -> None:
+    only_boss = {"items": [{"field": "role_title", "op": "is", "values": ["Boss"], "labels": []}]}
+    filtered = board(mapping("email"), mapping("role_title"), sync_filter=only_boss)
+    role = {"role_title": Reading("role_title", "text", text="Clerk", value="Clerk")}
+    item = shown()
+    [plan] = identified(ann(), by_match=[replace(item, values={**item.values, **role})], on=filtered)
+    assert (plan.is_left_out, plan.creates, plan.item) == (True, False, None)
+    role = {"role_title": Reading.unknown("role_title", "text", "hidden")}
+    [plan] = identified(ann(), by_match=[replace(item, values={**item.values, **role})], on=filtered)
+    assert (plan.is_left_out, plan.creates, plan.item) == (False, False, None)
+    assert "may be this record's, so none was linked or created" in plan.reason
+
+
+# A pass of several.
+
+
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_the_oldest_record_gets_the_item_that_two_would_get(is_turned: bool) -> None:
+    oldest, later = ann(0), ann(5)
+    claimed = [later, oldest] if is_turned else [oldest, later]
+    plans = dict(zip(claimed, identified(*claimed, by_match=[shown()]), strict=True))
+    assert plans[oldest].item is not None
+    assert candidates_of(plans[later]) == [("7", str(oldest.pk))]
+
+
+KEYS = ("a@example.test", "b@example.test", "")
+
+
+@given(
+    keys=st.lists(st.sampled_from(KEYS), min_size=1, max_size=5),
+    items=st.lists(st.tuples(st.sampled_from(KEYS), st.integers(-1, 5)), max_size=5),
+    order=st.randoms(use_true_random=False),
+)
+def test_no_item_is_given_twice_whatever_the_order_of_the_claims(
+    keys: list[str], items: list[tuple[str, int]], order: Any
+) -> None:
+    records = [ann(seconds, pk=UUID(int=seconds + 1), email=key) for seconds, key in enumerate(keys)]
+    ids: Mapping[int, UUID | str] = {-1: "", **{place: record.pk for place, record in enumerate(records)}}
+    found = [shown(str(n), ids.get(named, UUID(int=99)), key) for n, (key, named) in enumerate(items)]
+    by_npd_id = [item for item in found if item.values[NPD_ID_COLUMN].text in map(str, ids.values())]
+    known = {"by_npd_id": by_npd_id, "by_match": found, "existing": frozenset(record.pk for record in records)}
+    plans = identified(*records, **known)
+    taken = [plan.item.id for plan in plans if plan.item is not None]
+    assert len(taken) == len(set(taken))
+    for plan in plans:
+        assert [plan.creates, plan.item is not None, bool(plan.reason)].count(True) == 1
+    turned = list(enumerate(records))
+    order.shuffle(turned)
+    again = identified(*(record for _, record in turned), **known)
+    assert [plans[place] for place, _ in turned] == again
+
+
+# Creates whose answer was lost.
+
+
+CREATES = IdentityPlan(creates=True, excluded_items=("9",))
+
+
+@pytest.mark.parametrize(("state", "goes_on"), [("active", True), ("archived", False), ("deleted", False)])
+def test_an_item_that_a_lost_call_made_is_linked_whatever_became_of_it(state: str, goes_on: bool) -> None:
+    record = ann()
+    lost = LostCreates(frozenset({record.pk}), ("7",))
+    item = shown(npd_id=record.pk, state=state)
+    plan = link_lost_creates(BY_EMAIL, lost, [item, shown("8", npd_id=record.pk)], {record.pk: CREATES})[record.pk]
+    assert (plan.item, plan.needs_pass, plan.reason == "") == (item, not goes_on, goes_on)
+    assert (plan.remote_state, plan.creates) == ("active" if goes_on else "", False)
+    assert plan.excluded_items == ("9",)
+
+
+def test_an_item_that_is_somebody_elses_or_was_unlinked_is_not_the_lost_one() -> None:
+    record = ann()
+    lost = LostCreates(frozenset({record.pk}), ("7", "8"), frozenset({(record.pk, "7")}))
+    items = [shown(npd_id=record.pk), shown("8", npd_id=uuid4()), shown("9", npd_id=None)]
+    assert link_lost_creates(BY_EMAIL, lost, items, {record.pk: CREATES}) == {}
+    assert link_lost_creates(BY_EMAIL, replace(lost, unlinked=frozenset()), items, {}) == {}
+
+
+# A record made from an item whose match key meets another record's.
+
+
+@pytest.mark.parametrize(
+    ("case", "made_from_item", "email", "is_unedited", "is_asked"),
+    [
+        ("untouched, with another's key", True, EMAIL, True, True),
+        ("touched in NPD", True, EMAIL, False, False),
+        ("not made from an item", False, EMAIL, True, False),
+        ("its item has no key", True, "", True, False),
+    ],
+)
+def test_same_person(case: str, made_from_item: bool, email: str, is_unedited: bool, is_asked: bool) -> None:
+    made, known = ann(monday_id="7", email=""), ann(name="Known")
+    one = facts(made, item=shown(email=email), ledger={"made_from_item": made_from_item})
+    keys = duplicate_keys(BY_EMAIL, [one])
+    others = others_with_key(keys, {EMAIL: [made, known]})
+    questions = possible_duplicates(BY_EMAIL, [one], others, {made.pk} if is_unedited else set())
+    assert bool(questions) is is_asked, case
+    if is_asked:
+        question = questions[made.pk]
+        assert question["what"] == "“Ann”, which was made from an item on the board, has the same email as “Known”."
+        assert [one["value"] for one in question["options"]] == [f"{SAME_AS}{known.pk}", DIFFERENT_RECORDS]
+
+
+def test_a_record_is_no_duplicate_of_itself() -> None:
+    made = ann(monday_id="7")
+    assert others_with_key({made.pk: EMAIL}, {EMAIL: [made]}) == {}
+
+
+# Answers.
+
+
+def answer(record: Contact, value: str) -> Answer:
+    [found] = answers_of(facts(record, conflicts=(asked(value),)))
+    return found
+
+
+OTHER = UUID(int=5)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "gets", "item_id"),
+    [
+        (str(OTHER), AnswerKind.LINK, OTHER, "7"),
+        ("8", AnswerKind.LINK, "own", "8"),
+        (f"{SAME_AS}{OTHER}", AnswerKind.MERGE, OTHER, "7"),
+        (f"{TAKES_ITEM}{OTHER}", AnswerKind.MERGE, "own", "7"),
+        (NEW_ITEM, AnswerKind.NEW_ITEM, None, "7"),
+        (NEW_RECORD, AnswerKind.NEW_RECORD, None, "7"),
+        (LEAVE_ALONE, AnswerKind.LEAVE_ALONE, None, "7"),
+        (DIFFERENT_RECORDS, AnswerKind.TWO_RECORDS, None, "7"),
+    ],
+)
+def test_what_an_answer_means(value: str, kind: AnswerKind, gets: Any, item_id: str) -> None:
+    record = ann()
+    found = answer(record, value)
+    assert (found.kind, found.record_id, found.item_id) == (kind, record.pk if gets == "own" else gets, item_id)
+    if kind is AnswerKind.MERGE:
+        assert {found.made_id, found.record_id} == {record.pk, OTHER}
+
+
+@pytest.mark.parametrize("value", [None, "", "archive"])
+def test_what_is_no_answer_to_a_question_of_identity(value: str | None) -> None:
+    record = ann()
+    assert answers_of(facts(record, conflicts=(asked(value), asked("8", kind=KIND_FIELDS)))) == []
+
+
+def known(*records: Contact, **differs: Any) -> AnswerFacts:
+    return AnswerFacts({record.pk: record for record in records}, **differs)
+
+
+@pytest.mark.parametrize(
+    ("case", "record", "differs", "problem"),
+    [
+        ("free", ann(), {}, ""),
+        ("deleted", None, {}, "That record was deleted meanwhile."),
+        ("has an item by now", ann(monday_id="9"), {}, "“Ann” now has another item."),
+        ("its sync is off", ann(sync_enabled=False), {}, "Sync is off for “Ann”. Turn it on, then choose again."),
+        ("taken", ann(), {"owners": {"8": ann(name="Bea")}}, "The item now belongs to “Bea”."),
+    ],
+)
+def test_an_item_is_given_where_it_still_can_be(
+    case: str, record: Contact | None, differs: dict[str, Any], problem: str
+) -> None:
+    plan = decide_answer(answer(record or ann(), "8"), known(*filter(None, [record]), **differs))
+    done = "" if problem else "Linked “Ann” with the item 8, as a person chose."
+    assert (plan.outdated, plan.done) == (problem, done), case
+
+
+@pytest.mark.parametrize(
+    ("case", "differs", "outdated", "done"),
+    [
+        ("the other takes the item", {}, "", "and its item 7 is the item of “Known” now."),
+        ("the other has one", {"monday_id": "9"}, "", "its item goes as the items of deleted records do."),
+        ("the other's sync is off", {"sync_enabled": False}, "", "its item goes as the items of deleted records do."),
+        ("it was edited", {"edited": True}, "was changed in NPD meanwhile, so it isn't deleted. Choose again.", ""),
+        ("the other is gone", {"gone": True}, "one of the two records was deleted meanwhile.", ""),
+    ],
+)
+def test_two_that_are_the_same_become_one(case: str, differs: dict[str, Any], outdated: str, done: str) -> None:
+    made, is_gone, is_edited = ann(monday_id="7"), differs.pop("gone", False), differs.pop("edited", False)
+    other = ann(name="Known", **differs)
+    records = [made] if is_gone else [made, other]
+    rest = known(*records, unedited=frozenset() if is_edited else frozenset({made.pk}))
+    plan = decide_answer(answer(made, f"{SAME_AS}{other.pk}"), rest)
+    assert plan.outdated.endswith(outdated), case
+    assert plan.done.endswith(done), case
+    assert bool(plan.outdated) is bool(outdated)
+    assert plan.hands_over is ("is the item of" in done)
+    assert decide_answer(plan.answer, replace(rest, is_paused=True)).is_paused
+
+
+def test_an_answer_without_a_record_says_so() -> None:
+    plan = decide_answer(answer(ann(), SAME_AS), known())
+    assert plan.outdated == "the answer names no record."
+
+
+def test_a_new_record_is_made_of_an_item_that_nobody_has() -> None:
+    said = answer(ann(), NEW_RECORD)
+    assert decide_answer(said, known()).done == "The item becomes a record of its own."
+    assert decide_answer(said, known(owners={"7": ann(name="Bea")})).outdated == "The item now belongs to “Bea”."
+
+
+def test_what_the_records_own_pass_does_is_not_done_before() -> None:
+    plan = decide_answer(answer(ann(), NEW_ITEM), known())
+    assert (plan.done, plan.outdated) == ("", "")
+
+
+def test_an_item_is_given_to_one_of_two_answers() -> None:
+    one, other = ann(), ann(5, name="Bea")
+    before = known(one, other)
+    first = decide_answer(answer(one, "8"), before)
+    after = facts_after(before, first)
+    assert decide_answer(answer(other, "8"), after).outdated == "The item now belongs to “Ann”."
+    assert decide_answer(answer(one, "9"), after).outdated == "“Ann” now has another item."
+    assert before.records[one.pk].monday_id is None
+
+
+def test_a_record_is_deleted_for_one_of_two_answers() -> None:
+    made, other = ann(monday_id="7"), ann(name="Known")
+    before = known(made, other, unedited=frozenset({made.pk}))
+    after = facts_after(before, decide_answer(answer(made, f"{SAME_AS}{other.pk}"), before))
+    again = decide_answer(answer(other, f"{TAKES_ITEM}{made.pk}"), after)
+    assert again.outdated == "one of the two records was deleted meanwhile."
+    assert after.owners["7"].pk == other.pk

@@ -1,0 +1,134 @@
+"""Passes that end without a call, and what items show of their board's columns: decided from facts alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sync.choices import Cause, ColumnProblem
+from sync.connectors.base.board_items import Item, Reading
+from sync.kernel.conflict_store import KIND_FIELDS, OpenConflict
+from sync.models import FieldMapping, Intent
+from sync.reconcile.facts import RecordFacts
+from sync.reconcile.field_values import BoardContext
+from sync.reconcile.sides import column_findings, end_without_call, has_open_work, requested_unlink, unmatchable_reason
+from sync.records.item_links import UNLINK_KEY
+from tests.decide.builders import BOARD, base, board, contact, facts, mapping, plain
+
+ROLE = board(mapping())
+OFF = contact(sync_enabled=False)
+AT_REST = {"remote_state": "active", "base": {"role_title": base("Ours")}}
+
+
+def settled(cause: Cause = Cause.SAVE, *, payload: dict[str, Any] | None = None, **differs: Any) -> RecordFacts:
+    """A record that stands as both sides agreed."""
+    values = {"ledger": AT_REST | differs.pop("ledger", {}), "item": None} | differs
+    found = facts(values.pop("record", None), cause=cause, **values)
+    found.claim.rows[0].payload = payload or {}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("case", "found", "detail"),
+    [
+        ("an unchanged save", settled(), "Nothing that is synced changed."),
+        ("a save that changed something", settled(record=contact(role_title="New")), None),
+        ("a sweep looks all the same", settled(Cause.SWEEP), None),
+        ("without a base", settled(ledger={"base": {}}), None),
+        ("something is blocked", settled(ledger={"blocked_fields": {"notes": {"side": "npd"}}}), None),
+        ("a note is open", settled(ledger={"note": "Why."}), None),
+        ("Monday's side is not known to stand", settled(ledger={"remote_state": ""}), None),
+        ("a failed job", settled(has_failed_job=True), None),
+        ("an open intent", settled(intents=(plain(Intent),)), None),
+        ("without an item", settled(record=contact(monday_id=None)), None),
+        ("sync is off", settled(record=OFF), "Sync is off for this record."),
+        ("sync is off, and it is pushed by name", settled(Cause.PERSON, record=OFF, payload={"by_name": 1}), None),
+        ("sync is off, and it is to be unlinked", settled(Cause.PERSON, record=OFF, payload={UNLINK_KEY: "x"}), None),
+    ],
+)
+def test_a_pass_without_a_call(case: str, found: RecordFacts, detail: str | None) -> None:
+    end = end_without_call(ROLE, found)
+    assert (end.detail if end else None) == detail, case
+
+
+def test_an_open_conflict_is_open_work() -> None:
+    conflict = OpenConflict(contact().pk, KIND_FIELDS, "7", ("role_title",))
+    assert not has_open_work(settled())
+    assert has_open_work(settled(conflicts=(conflict,)))
+
+
+def test_what_a_person_wants_unlinked() -> None:
+    assert requested_unlink(settled(payload={UNLINK_KEY: "Mary unlinked it"})) == "Mary unlinked it"
+    assert requested_unlink(settled()) == ""
+    assert requested_unlink(settled(record=contact(monday_id=None), payload={UNLINK_KEY: "x"})) == ""
+
+
+# Columns.
+
+
+def shown(kind: str = "text", *, column: str = "role_title", **differs: Any) -> Item:
+    cell = Reading(column, kind, text="Boss", known=differs.pop("known", True))
+    return Item("7", "Ann", differs.pop("state", "active"), board_id=BOARD, values={column: cell}, **differs)
+
+
+def role(**differs: Any) -> FieldMapping:
+    """The role's field; its link is needed where its column has another type."""
+    found = mapping(options={"column_type": "text"}, **differs)
+    found.link = ROLE.link
+    return found
+
+
+@pytest.mark.parametrize(
+    ("case", "item", "is_missing"),
+    [
+        ("its column is shown", shown(), False),
+        ("it is not", shown(column="other"), True),
+        ("it is of another type, which the field can't read", shown("numbers"), True),
+        ("an archived item proves nothing", shown(column="other", state="archived"), False),
+        ("nor does one on another board", replace(shown(column="other"), board_id="9"), False),
+    ],
+)
+def test_a_column_that_no_item_shows_is_missing(case: str, item: Item, is_missing: bool) -> None:
+    of = role()
+    findings = column_findings(board(of), [item])
+    assert findings.missing == ((of,) if is_missing else ()), case
+    assert findings.healed == ()
+
+
+def test_one_item_that_shows_the_column_is_enough() -> None:
+    assert column_findings(board(role()), [shown(column="other"), shown()]).missing == ()
+
+
+@pytest.mark.parametrize(
+    ("case", "item", "is_healed"),
+    [
+        ("it is shown again", shown(), True),
+        ("its value can't be read", shown(known=False), False),
+        ("it is of another type", shown("numbers"), False),
+        ("it is still not shown", shown(column="other"), False),
+    ],
+)
+def test_a_column_that_is_shown_again_is_healed(case: str, item: Item, is_healed: bool) -> None:
+    of = role(problem="It was deleted.", problem_code=ColumnProblem.MISSING)
+    findings = column_findings(board(of), [item])
+    assert findings.healed == ((of,) if is_healed else ()), case
+    assert findings.missing == ()
+
+
+@pytest.mark.parametrize(
+    ("on", "reason"),
+    [
+        (board(mapping("email")), ""),
+        (board(mapping("email"), npd_id_problem="The NPD ID is gone."), "The NPD ID is gone."),
+        (
+            board(mapping("email", problem="The email is gone.")),
+            "The email is gone. Records and items are matched by it",
+        ),
+        (board(mapping("notes", problem="The notes are gone.")), ""),
+    ],
+)
+def test_without_the_columns_by_which_items_are_known_none_is_created(on: BoardContext, reason: str) -> None:
+    assert unmatchable_reason(on).startswith(reason)
+    assert bool(unmatchable_reason(on)) is bool(reason)
