@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -21,11 +22,11 @@ from sync.reconcile.deleted_records import settle_deleted
 from sync.reconcile.duplicates import split_duplicates
 from sync.reconcile.field_plan import plan
 from sync.reconcile.field_values import BoardContext
+from sync.reconcile.gather import gather_items, item_context, related_of_items
 from sync.reconcile.identity import apply_identity_choices, find_possible_duplicates, identify
 from sync.reconcile.lost_updates import detect_lost_updates, report_lost_updates
 from sync.reconcile.mutations import create_missing_tags, end_failed_call, send
-from sync.reconcile.new_items import settle_unmatched_items
-from sync.reconcile.removed_items import find_replacements
+from sync.reconcile.new_items import plan_items, settle_items
 from sync.reconcile.restraints import defer_paused, request_approvals, throttle_write_loops
 from sync.reconcile.settlement import settle
 from sync.reconcile.sides import (
@@ -95,6 +96,7 @@ def read_and_plan(batch: Batch) -> bool:
     Of a batch that only plans (a dry run) nothing is sent, and whoever calls it takes back what it writes.
     """
     end_unmatchable(batch)
+    context = item_context(batch)
     try:
         found = read(batch)
         check_read_columns(batch, found)
@@ -102,7 +104,7 @@ def read_and_plan(batch: Batch) -> bool:
         apply_unlinks(batch)
         reread_stale(batch)
         exclude_items(batch)
-        find_replacements(batch, found)
+        batch.item_facts = gather_items(batch, context, found)
     except ConnectorError as error:
         _end_unread(batch, error)
         return False
@@ -111,7 +113,9 @@ def read_and_plan(batch: Batch) -> bool:
     find_create_bases(batch)
     load_related(batch, found)
     deleted_records.plan_and_send_deleted(batch, found)
-    settle_unmatched_items(batch, found)
+    plan_items(batch, replace(context, related=related_of_items(batch, context)))
+    if not batch.is_preview:
+        settle_items(batch)
     find_possible_duplicates(batch)
     for record_sync in batch.open_records:
         if not record_sync.unlink_reason:

@@ -4,7 +4,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -61,6 +61,7 @@ from sync.reconcile.field_values import BoardContext, RelatedRecords, related_na
 if TYPE_CHECKING:
     from sync.reconcile.duplicates import DuplicateItem
     from sync.reconcile.lost_updates import LostUpdateReport
+    from sync.reconcile.new_items import ItemFacts, ItemPlan
 
 
 T = TypeVar("T")
@@ -594,8 +595,9 @@ class Batch:
     """All records of one pass over one board, under one lease; `is_preview`: a dry run, in which nothing is sent.
 
     `pauses` are the directions that were paused when the pass began, each with its pause (restraints.py).
-    `unknown_jobs` are jobs of what is no record, nor remembered as one. `successors` are the unmatched items that take
-    a removed item's place: item → the removed one (removed_items.py).
+    `unknown_jobs` are jobs of what is no record, nor remembered as one. Of the unmatched items, in
+    the order of their claims, `item_facts` are what is so and `item_plans` what becomes of them. `planned_records` are
+    what an earlier pass of a dry run would have made of records, which stand in for what is stored.
     """
 
     lease: Lease
@@ -608,7 +610,9 @@ class Batch:
     unknown_jobs: list[WorkUnit] = field(default_factory=list)
     unmatched_claims: list[WorkUnit] = field(default_factory=list)
     duplicate_items: list[DuplicateItem] = field(default_factory=list)
-    successors: dict[str, str] = field(default_factory=dict)
+    item_facts: Sequence[ItemFacts] = ()
+    item_plans: Sequence[ItemPlan] = ()
+    planned_records: dict[UUID, SyncedModel] = field(default_factory=dict)
     calls: int = 0
     stop_reason: str = ""
     intended_at: float = 0.0

@@ -164,8 +164,8 @@ DIFFERENT_RECORDS = "different"
 """Answer: they are two, and nobody is to ask again."""
 
 
-def ask_item_owner(entity_type: str, hits: Sequence[SyncedModel], item: Item, details: Mapping[str, Any]) -> str:
-    """Ask which of these records the item is, in the caller's transaction; return what is asked.
+def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the question which of these records the item is.
 
     `details` is what the screen shows of the item (field_values.py).
     """
@@ -174,31 +174,41 @@ def ask_item_owner(entity_type: str, hits: Sequence[SyncedModel], item: Item, de
     if known:
         what += f", which {'has' if len(known) == 1 else 'have'} an item already"
     what += ". Nothing was created."
-    waiting = [record for record in hits if record.monday_id is None and record.may_sync]
     linking = f"is linked with the item “{item.name}”; what differs is synced field by field."
     new = f"A new record is made of “{item.name}” and linked with it."
     alone = "The item stays on the board; it is not matched, and no record is created from it."
+    waiting = [record for record in hits if _waits_for_item(record)]
     options = [
         *(Option("custom", f"It is “{record}”", f"“{record}” {linking}", str(record.pk)) for record in waiting),
         Option("custom", "It is somebody else: create a new record", new, NEW_RECORD),
         Option("custom", "Leave the item alone", alone, LEAVE_ALONE),
     ]
-    data = {
+    return {
         "what": what,
         "item": dict(details),
         "candidates": [{"id": str(r.pk), "label": str(r), "linked_to": r.monday_id} for r in hits],
         "options": [option.to_json() for option in options],
     }
-    current_store().save_reports([ConflictReport(entity_type, hits[0].pk, item.id, KIND_IDENTITY, data=data)])
-    for record in waiting:
+
+
+def _waits_for_item(record: SyncedModel) -> bool:
+    return record.monday_id is None and record.may_sync
+
+
+def store_owner_question(
+    entity_type: str, hits: Sequence[SyncedModel], item_id: str, question: Mapping[str, Any]
+) -> None:
+    """Ask which of these records the item is, in the caller's transaction, which has locked them."""
+    report = ConflictReport(entity_type, hits[0].pk, item_id, KIND_IDENTITY, data=dict(question))
+    current_store().save_reports([report])
+    for record in filter(_waits_for_item, hits):
         # The record waits for the answer; its other conflicts stay.
         key = {"entity_type": entity_type, "entity_id": str(record.pk), "system": "monday"}
         ledger, _ = SyncMetadata.objects.get_or_create(**key, defaults={"base": {}})
         ledger.refresh_from_db(fields=["conflicts"])
-        ledger.conflicts, ledger.asked_items = {**ledger.conflicts, "identity": [what]}, [item.id]
+        ledger.conflicts, ledger.asked_items = {**ledger.conflicts, "identity": [question["what"]]}, [item_id]
         ledger.save(update_fields=["conflicts", "asked_items"])
         type(record)._default_manager.filter(pk=record.pk).update(sync_status="conflict")
-    return what
 
 
 def close_identity_conflicts(entity_type: str, item_id: str, reason: str) -> None:
@@ -317,7 +327,7 @@ class CannotMergeRecords(RuntimeError):
 def find_possible_duplicates(batch: Batch) -> None:
     """Ask about every record made from an item whose item's match key is another record's by now."""
     made = [s for s in batch.open_records if s.ledger.made_from_item and s.item]
-    keys = {s.id: key for s in made if s.item and (key := match_text_of_item(batch, s.item))}
+    keys = {s.id: key for s in made if s.item and (key := match_text_of_item(batch.board, s.item))}
     found = records_by_match_key(batch, keys.values())
     for record_sync in [s for s in made if s.id in keys]:
         others = [record for record in found.get(keys[record_sync.id], []) if record.pk != record_sync.id]
@@ -425,10 +435,10 @@ def _identify_unlinked(
     batch: Batch, record_sync: RecordSync, found: BatchItems, owner_by_item: dict[str, str], exclusions: MatchExclusions
 ) -> None:
     hits = [item for item in found.by_npd_id if npd_id_of(batch.board, item) == str(record_sync.id)]
-    if not hits and (key := match_text_of_record(batch, record_sync.record)):
+    if not hits and (key := match_text_of_record(batch.board, record_sync.record)):
         free = [i for i in found.by_match if i.state == ACTIVE and exclusions.may_match(i.id, record_sync.id)]
-        hits = [item for item in free if match_text_of_item(batch, item) == key]
-        unreadable = [i for i in free if i.id not in owner_by_item and match_text_of_item(batch, i) is None]
+        hits = [item for item in free if match_text_of_item(batch.board, item) == key]
+        unreadable = [i for i in free if i.id not in owner_by_item and match_text_of_item(batch.board, i) is None]
         if unreadable and not hits:
             label = batch.board.match_mapping.label if batch.board.match_mapping else "key"
             return record_sync.leave_open(
@@ -566,15 +576,25 @@ def _link_item(batch: Batch, record_sync: RecordSync, record_id: UUID, item_id: 
     return detail
 
 
+RECORD_DELETED = "That record was deleted meanwhile."
+
+
+def link_problem(record: SyncedModel, owner: SyncedModel | None = None) -> str:
+    """Return why a record can't get the item that a person chose for it, and which `owner` has; empty where it can."""
+    if record.monday_id is not None:
+        return f"“{record}” now has another item."
+    if not record.may_sync:
+        return f"Sync is off for “{record}”. Turn it on, then choose again."
+    return f"The item now belongs to “{owner}”." if owner is not None else ""
+
+
 def give_item(batch: Batch, record_id: UUID, item_id: str) -> SyncedModel:
     """Give a record the item that a person chose for it, in the caller's transaction; raises AnswerOutdated."""
     record = batch.records.select_for_update(no_key=True, of=("self",)).filter(pk=record_id).first()
     if record is None:
-        raise AnswerOutdated("That record was deleted meanwhile.")
-    if record.monday_id is not None:
-        raise AnswerOutdated(f"“{record}” now has another item.")
-    if not record.may_sync:
-        raise AnswerOutdated(f"Sync is off for “{record}”. Turn it on, then choose again.")
+        raise AnswerOutdated(RECORD_DELETED)
+    if problem := link_problem(record):
+        raise AnswerOutdated(problem)
     _check_unlinked(batch, item_id)
     batch.records.filter(pk=record.pk).update(monday_id=item_id)
     # What was remembered against the item is overruled.

@@ -67,7 +67,7 @@ def load(batch: Batch, claims: Sequence[Claim]) -> None:
     relations = batch.board.joined_relations
     # Without a name select_related would follow every relation.
     found = model._default_manager.select_related(*relations) if relations else model._default_manager.all()
-    records = found.in_bulk(list(rows))
+    records = found.in_bulk(list(rows)) | batch.planned_records
     ledgers = {ledger.entity_id: ledger for ledger in SyncMetadata.objects.of(entity_type, records)}
     for entity_id, jobs in rows.items():
         claim = Claim(entity_id, None, jobs)
@@ -75,6 +75,8 @@ def load(batch: Batch, claims: Sequence[Claim]) -> None:
             batch.deleted_claims.append(claim)
             continue
         ledger = ledgers.get(str(entity_id)) or new_ledger(entity_type, entity_id)
+        if records[entity_id]._state.adding:  # a dry run's, of an item that would become a record
+            ledger.made_from_item = True
         batch.record_syncs.append(RecordSync(claim, records[entity_id], ledger))
     _attach_details(batch)
     # A record that was made again under the id of a deleted one: its tombstone sends nothing any more.
@@ -214,7 +216,7 @@ def read(batch: Batch) -> BatchItems:
     linked += [str(deleted_record.tombstone.monday_id) for deleted_record in batch.open_deleted]
     unlinked = [s for s in batch.open_records if not s.record.monday_id]
     match = board.match_mapping
-    values = [text for s in unlinked if (text := match_text_of_record(batch, s.record))]
+    values = [text for s in unlinked if (text := match_text_of_record(board, s.record))]
     if not linked and not unlinked:
         return BatchItems()
     batch.calls += 1
@@ -247,20 +249,20 @@ def read_by_id(batch: Batch, ids: Sequence[str]) -> dict[str, Item]:
     return found
 
 
-def match_text_of_record(batch: Batch, record: SyncedModel) -> str:
+def match_text_of_record(board: BoardContext, record: SyncedModel) -> str:
     """Return the record's match key in canonical form, or an empty text."""
-    match = batch.board.match_mapping
+    match = board.match_mapping
     if match is None:
         return ""
-    return str(batch.board.converter(match, record).local(stored_values(record, match)) or "")
+    return str(board.converter(match, record).local(stored_values(record, match)) or "")
 
 
-def match_text_of_item(batch: Batch, item: Item) -> str | None:
+def match_text_of_item(board: BoardContext, item: Item) -> str | None:
     """Return the item's match key in canonical form, an empty text where it has none, None where it can't be read."""
-    match = batch.board.match_mapping
+    match = board.match_mapping
     if match is None:
         return ""
-    convert = batch.board.converter(match)
+    convert = board.converter(match)
     try:
         return str(convert.remote(convert.stored_value(item.reading(match.column_id))) or "")
     except UnknownValue:
@@ -325,11 +327,6 @@ def record_of_npd_id(batch: Batch, item: Item) -> SyncedModel | None:
     return batch.records.filter(pk=npd_id).first() if npd_id is not None else None
 
 
-def is_npd_id_known(npd_id: UUID) -> bool:
-    """Whether a record of any type has this NPD ID."""
-    return any(spec.model._default_manager.filter(pk=npd_id).exists() for spec in registry.entities())
-
-
 def owner_of_other_type(batch: Batch, item: Item) -> SyncedModel | None:
     """Return the record of another type whose item this is: it was moved here from that type's board.
 
@@ -338,27 +335,6 @@ def owner_of_other_type(batch: Batch, item: Item) -> SyncedModel | None:
     others = [spec.model for spec in registry.entities() if spec.entity_type != batch.entity_type]
     owners = (model._default_manager.filter(monday_id=item.id).first() for model in others)
     return next((owner for owner in owners if owner is not None), None)
-
-
-def tombstone_of(batch: Batch, item: Item) -> Tombstone | None:
-    """Return the deleted record to which the item belongs, by its NPD ID, else as the item that it had.
-
-    An item that bears the NPD ID of a record that is there belongs to that one.
-    """
-    tombstones = Tombstone.objects.filter(entity_type=batch.entity_type).exclude(state="restored")
-    npd_id = as_uuid(npd_id_of(batch.board, item) or "")
-    if npd_id is not None:
-        if batch.records.filter(pk=npd_id).exists():
-            return None
-        if tombstone := tombstones.filter(entity_id=npd_id).first():
-            return tombstone
-    return tombstones.filter(monday_id=item.id).first()
-
-
-def records_matching(batch: Batch, item: Item) -> list[SyncedModel]:
-    """Return the records with the item's match key; none where it has no key."""
-    key = match_text_of_item(batch, item)
-    return records_by_match_key(batch, [key]).get(key, []) if key else []
 
 
 def records_by_match_key(batch: Batch, keys: Iterable[str]) -> dict[str, list[SyncedModel]]:

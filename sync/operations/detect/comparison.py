@@ -80,7 +80,7 @@ class BoardListing:
             ownerless = [fresh[str(unmatched.claim.remote_id)] for unmatched in batch.unmatched_claims]
             self._ownerless += [item.id for item in ownerless]
             if self._notes_unmatched:
-                note_unmatched(board.link, [listed_finding(batch, item) for item in ownerless])
+                note_unmatched(board.link, [listed_finding(board, item) for item in ownerless])
             for record_sync in batch.record_syncs:
                 record_sync.item = fresh.get(record_sync.record.monday_id or "")
             compare_filter(batch)

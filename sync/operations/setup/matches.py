@@ -139,13 +139,13 @@ class ItemIndex:
         self.items[item.id] = item
         if npd_id := npd_id_of(self.batch.board, item):
             self._by_npd_id.setdefault(npd_id, []).append(item)
-        if key := match_text_of_item(self.batch, item):
+        if key := match_text_of_item(self.batch.board, item):
             self._by_match.setdefault(key, []).append(item)
 
     def find_matches(self, record_syncs: Sequence[RecordSync]) -> BatchItems:
         """Return what a pass over these records would find: by NPD ID, and by the match rule."""
         named = [item for s in record_syncs for item in self._by_npd_id.get(str(s.id), ())]
-        keys = dict.fromkeys(match_text_of_record(self.batch, s.record) for s in record_syncs)
+        keys = dict.fromkeys(match_text_of_record(self.batch.board, s.record) for s in record_syncs)
         matched = [item for key in keys if key for item in self._by_match.get(key, ())]
         return BatchItems(by_npd_id=named, by_match=matched)
 
@@ -285,7 +285,7 @@ class _DraftComparison:
             self.result.add("no_item", str(record_sync.record))
             return
         plan(batch, record_sync, None)
-        key = match_text_of_record(batch, record_sync.record)
+        key = match_text_of_record(batch.board, record_sync.record)
         reason = create_problem(record_sync)
         if reason:
             self.result.add("invalid", str(record_sync.record), reason)
@@ -352,7 +352,7 @@ class _DraftComparison:
         like = {item for one in [*result.pairs, *result.ambiguous] for item, _score in one.items}
         batch, label = unclaimed_batch(self.board), self.board.match_mapping.label if self.board.match_mapping else ""
         # Their pass waits for somebody to fill it in, also where the column can't be read.
-        self.result.keyless = [item.id for item in unmatched.values() if not match_text_of_item(batch, item)]
+        self.result.keyless = [item.id for item in unmatched.values() if not match_text_of_item(batch.board, item)]
         wait = humanize.time_span(settings.NEW_ITEM_WAIT_SECONDS)
         why = dict.fromkeys(self.result.keyless, f"{label} is empty; without one it becomes a record in {wait}")
         for item in [one for one in unmatched.values() if one.id not in like]:
