@@ -55,13 +55,13 @@ from sync.outbox import finish
 from sync.outbox.claim import Claim
 from sync.outbox.lease import Lease
 from sync.outbox.queue_rows import enqueue_many
-from sync.reconcile.facts import RecordFacts
+from sync.reconcile.facts import ItemFacts, RecordFacts
 from sync.reconcile.field_values import BoardContext, RelatedRecords, related_name
 
 if TYPE_CHECKING:
     from sync.reconcile.duplicates import DuplicateItem
     from sync.reconcile.lost_updates import LostUpdateReport
-    from sync.reconcile.new_items import ItemFacts, ItemPlan
+    from sync.reconcile.new_items import ItemPlan
 
 
 T = TypeVar("T")

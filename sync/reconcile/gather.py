@@ -22,8 +22,9 @@ from sync.connectors.base.conversion import AmbiguousSplit, UnknownValue
 from sync.models import IgnoredItem, Intent, IntentState, SyncedModel, SyncQueue, Tombstone, WebhookEvent
 from sync.outbox.pauses import pause_sentence
 from sync.reconcile.batch import Batch
+from sync.reconcile.facts import ItemContext, ItemEvents, ItemFacts
 from sync.reconcile.field_values import ACTIVE, BoardContext, RelatedNotFound, canonical_expression, stored_values
-from sync.reconcile.new_items import ItemContext, ItemEvents, ItemFacts, key_of_record, wanted_first_item, wants_records
+from sync.reconcile.new_items import key_of_record, wanted_first_item, wants_records
 from sync.reconcile.sides import as_uuid, match_text_of_item, npd_id_of, read_by_id
 from sync.registry import target_of
 

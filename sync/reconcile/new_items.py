@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -31,12 +31,12 @@ from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import AmbiguousSplit, UnknownValue
 from sync.kernel.messages import UnmatchedReason, unmatched_sentence
 from sync.models import IgnoredItem, SyncedModel, SyncMetadata, Tombstone, WebhookEvent
-from sync.outbox.claim import Claim
 from sync.outbox.queue_rows import enqueue_many
 from sync.reconcile.batch import REPORTED_STATES, Batch, Outcome, WorkUnit, end_jobs
 from sync.reconcile.board_filter import exclusion_sentence, item_verdict, record_verdict
 from sync.reconcile.conflict_reports import cause_of_item
 from sync.reconcile.duplicates import add_duplicate
+from sync.reconcile.facts import ItemContext, ItemFacts
 from sync.reconcile.field_values import (
     ACTIVE,
     BoardContext,
@@ -63,107 +63,21 @@ from sync.reconcile.sides import STALE_READ_WINDOW, as_uuid, match_text_of_item,
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import ignore_item
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_STATES
-from sync.records.unmatched_items import (
-    AS_NEW,
-    IGNORED,
-    LINK_TO,
-    MAY_CREATE,
-    UnmatchedFinding,
-    clear_unmatched,
-    linkable_records,
-    note_unmatched,
-)
-
-
-@dataclass(frozen=True)
-class ItemEvents:
-    """What webhooks told of an item: when the first and the last came, and those that no pass has checked."""
-
-    first: datetime | None = None
-    last: datetime | None = None
-    new: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class ItemFacts:
-    """An item that no record had when its job was claimed, and what is so of it; gathered by gather.py.
-
-    It is `known_since` it was first heard of, and until `unconfirmed_until` a call about it is in the air. `owner` is
-    the record that has it by now, of whatever type. `ignored` is what is remembered of it, and `tombstones` those whose
-    item it was, or whose NPD ID it bears. Of the board's records `named` has the NPD ID that it bears, `matching` have
-    its match key, `chosen` is the one with which a person wants it linked. `first_item` is the named record's own item,
-    whose place it may take. A record made from it gets `new_id`, unless it bears the NPD ID of one that is gone.
-    """
-
-    claim: Claim
-    item: Item | None
-    events: ItemEvents = field(default_factory=ItemEvents)
-    known_since: datetime | None = None
-    unconfirmed_until: datetime | None = None
-    owner: SyncedModel | None = None
-    ignored: IgnoredItem | None = None
-    tombstones: tuple[Tombstone, ...] = ()
-    named: SyncedModel | None = None
-    matching: tuple[SyncedModel, ...] = ()
-    chosen: SyncedModel | None = None
-    first_item: Item | None = None
-    new_id: UUID | None = None
-    is_npd_id_taken: bool = False
-
-    @property
-    def item_id(self) -> str:
-        """The item's id, also of one that Monday doesn't show."""
-        return self.claim.remote_id or ""
-
-    @property
-    def as_new(self) -> bool:
-        """Whether a person wants it to become a record of its own."""
-        return bool(self.claim.payload.get(AS_NEW))
-
-    @property
-    def may_create(self) -> bool:
-        """Whether a person wants a record of it, whatever the board's setting says."""
-        return self.as_new or bool(self.claim.payload.get(MAY_CREATE))
-
-    @property
-    def chosen_id(self) -> UUID | None:
-        """The id of the record with which a person wants it linked."""
-        return as_uuid(str(self.claim.payload.get(LINK_TO, "")))
-
-
-@dataclass(frozen=True)
-class ItemContext:
-    """What is so for all items of a pass.
-
-    An item without a match key becomes a record `nameless_wait` after it was first heard of. `pause` says why nothing
-    is written to NPD, in words. `deleted_items` are those of which the pass has decided as a deleted record's.
-    `related` are the records that an item's relations name, by item and field, or why there is none.
-    """
-
-    board: BoardContext
-    now: datetime
-    nameless_wait: timedelta = timedelta()
-    pause: str = ""
-    deleted_items: Collection[str] = ()
-    related: Mapping[str, Mapping[str, SyncedModel | str]] = field(default_factory=dict)
+from sync.records.unmatched_items import IGNORED, UnmatchedFinding, clear_unmatched, linkable_records, note_unmatched
 
 
 class ItemAct(StrEnum):
-    """What becomes of an item: nothing, or nothing yet, where it is empty."""
+    """What becomes of an item: nothing yet; a record has it by now, gets it, or gets it instead of its removed one; it
+    becomes a record; a person is asked whose it is; or it is a second item of a linked record.
+    """
 
     NOTHING = ""
     OWNED = "owned"
-    """A record has it by now."""
     LINK = "link"
-    """A record without an item gets it."""
     REPLACE = "replace"
-    """It takes the place of a record's own item, which has left the board."""
     CREATE = "create"
-    """It becomes a record."""
     ASK = "ask"
-    """A person is asked whose it is."""
     DUPLICATE = "duplicate"
-    """It is a second item of a linked record."""
 
 
 GIVING = (ItemAct.LINK, ItemAct.REPLACE, ItemAct.CREATE)
@@ -321,9 +235,11 @@ class _ItemRule:
     def _settle_unowned(self) -> ItemPlan:
         if (owner := self.facts.owner) is not None:
             return ItemPlan(self.facts, detail=f"It is the item of “{owner}” by now.", act=ItemAct.OWNED, record=owner)
-        tombstone = self._tombstone
+        tombstone, ignored = self._tombstone, self.facts.ignored
+        # By this deleted record, or by another one that had the item after it.
+        was_unlinked = tombstone and (tombstone.state == TombstoneState.UNLINKED or (ignored and ignored.unlinked))
         # One that was unlinked bears no NPD ID: what is remembered of it decides, as of any item.
-        if tombstone and (npd_id_of(self.board, self.item) or not self._was_unlinked(tombstone)):
+        if tombstone and (npd_id_of(self.board, self.item) or not was_unlinked):
             return self._settle_deleted(tombstone)
         verdict = item_verdict(self.board, self.item)
         if verdict.holds is not True:
@@ -334,7 +250,8 @@ class _ItemRule:
         if not self._match_key:
             named = (self.facts.known_since or named) + self.context.nameless_wait
         if named > self.context.now and not self.facts.may_create:
-            return self._left(UnmatchedReason.NO_KEY_YET, until=named, label=self._match_label)
+            label = _type_words(self.board)["label"]
+            return self._left(UnmatchedReason.NO_KEY_YET, until=named, label=label)
         return self._match_or_create()
 
     # What was so when the pass began, as the plans before this one leave it.
@@ -386,18 +303,9 @@ class _ItemRule:
         by_npd_id = next((tombstone for tombstone in own if npd_id and tombstone.entity_id == npd_id), None)
         return by_npd_id or next((tombstone for tombstone in own if tombstone.monday_id == self.item.id), None)
 
-    def _was_unlinked(self, tombstone: Tombstone) -> bool:
-        """By this deleted record, or by another one that had the item after it."""
-        ignored = self.facts.ignored
-        return tombstone.state == TombstoneState.UNLINKED or (ignored is not None and ignored.unlinked)
-
     @property
     def _match_key(self) -> str | None:
         return match_text_of_item(self.board, self.item)
-
-    @property
-    def _match_label(self) -> str:
-        return _type_words(self.board)["label"]
 
     # How its job ends.
 
@@ -425,11 +333,11 @@ class _ItemRule:
         last = facts.events.last
         if last and (quiet := last + timedelta(seconds=UNMATCHED_ITEM_WAIT_SECONDS)) > now:
             return self._left(UnmatchedReason.BEING_EDITED, until=quiet)
-        unreadable_until = now + self._unreadable_wait
         if self._match_key is None:
-            return self._left(UnmatchedReason.KEY_UNREADABLE, until=unreadable_until, label=self._match_label)
+            label = _type_words(self.board)["label"]
+            return self._left(UnmatchedReason.KEY_UNREADABLE, until=now + self._unreadable_wait, label=label)
         if npd_id_of(self.board, self.item) is None:
-            return self._left(UnmatchedReason.NPD_ID_UNREADABLE, until=unreadable_until)
+            return self._left(UnmatchedReason.NPD_ID_UNREADABLE, until=now + self._unreadable_wait)
         return None
 
     @property

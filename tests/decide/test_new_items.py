@@ -18,18 +18,9 @@ from sync.kernel.messages import UnmatchedReason
 from sync.models import BoardLink, FieldMapping, IgnoredItem, SyncedModel, SyncQueue, Tombstone
 from sync.outbox.claim import Claim
 from sync.reconcile.batch import Outcome
+from sync.reconcile.facts import ItemContext, ItemEvents, ItemFacts
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.new_items import (
-    ItemAct,
-    ItemContext,
-    ItemEvents,
-    ItemFacts,
-    ItemPlan,
-    decide_item,
-    decide_items,
-    wanted_first_item,
-    wants_records,
-)
+from sync.reconcile.new_items import ItemAct, ItemPlan, decide_item, decide_items, wanted_first_item, wants_records
 from sync.registry import entity
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
