@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -19,11 +20,12 @@ from sync.reconcile.deleted_records import plan_deleted, prepare_deleted, send_r
 from sync.reconcile.duplicates import find_possible_duplicates, split_duplicates
 from sync.reconcile.field_plan import plan
 from sync.reconcile.field_values import BoardContext
+from sync.reconcile.gather import gather_items, item_context, related_of_items
 from sync.reconcile.identity import apply_identity_choices, identify_records
 from sync.reconcile.lost_updates import note_lost_reports, note_lost_updates
 from sync.reconcile.mutations import create_missing_tags, end_failed_call, send
-from sync.reconcile.new_items import settle_unmatched_items
-from sync.reconcile.removed_items import find_replacements
+from sync.reconcile.new_items import plan_items, settle_items, wants_records
+from sync.reconcile.reads import read
 from sync.reconcile.restraints import defer_paused, request_approvals, throttle_write_loops
 from sync.reconcile.settlement import settle
 from sync.reconcile.sides import (
@@ -33,7 +35,6 @@ from sync.reconcile.sides import (
     is_missing_column_error,
     load,
     load_related,
-    read,
     reread_stale,
     skip_unchanged,
 )
@@ -94,6 +95,7 @@ def read_and_plan(batch: Batch) -> bool:
     Whoever only plans (a dry run) takes back what it writes.
     """
     end_unmatchable(batch)
+    context = item_context(batch)
     try:
         found = read(batch)
         check_read_columns(batch, found)
@@ -101,7 +103,7 @@ def read_and_plan(batch: Batch) -> bool:
         apply_unlinks(batch)
         reread_stale(batch)
         exclude_items(batch)
-        find_replacements(batch, found)
+        batch.item_facts = gather_items(batch, context, found, wants_records)
     except ConnectorError as error:
         _end_unread(batch, error)
         return False
@@ -110,7 +112,9 @@ def read_and_plan(batch: Batch) -> bool:
     note_create_bases(batch)
     load_related(batch, found)
     plan_deleted(batch, found)
-    settle_unmatched_items(batch, found)
+    plan_items(batch, replace(context, related=related_of_items(batch, context, wants_records)))
+    if not batch.is_preview:
+        settle_items(batch)
     find_possible_duplicates(batch)
     for record_sync in batch.open_records:
         if not record_sync.unlink_reason:

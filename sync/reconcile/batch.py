@@ -4,7 +4,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -47,13 +47,14 @@ from sync.outbox import finish
 from sync.outbox.claim import Claim
 from sync.outbox.lease import Lease
 from sync.outbox.queue_rows import enqueue_many
-from sync.reconcile.facts import DeletedFacts, HistoryLine, ReceivedEvent, RecordFacts, RecordHistory
+from sync.reconcile.facts import DeletedFacts, HistoryLine, ItemFacts, ReceivedEvent, RecordFacts, RecordHistory
 from sync.reconcile.field_values import BoardContext, RelatedRecords, related_name
 
 if TYPE_CHECKING:
     from sync.reconcile.deleted_records import DeletedPlan, RemovalAnswer
     from sync.reconcile.duplicates import DuplicateItem
     from sync.reconcile.lost_updates import LostUpdate, LostUpdateReport
+    from sync.reconcile.new_items import ItemPlan
     from sync.reconcile.restraints import LoopPlan
 
 
@@ -536,8 +537,9 @@ class Batch:
 
     `pauses` are the directions that were paused when the pass began, each with its pause (restraints.py).
     `known_items` are claimed items that a record has by now.
-    `unknown_jobs` are jobs of what is no record, nor remembered as one. `successors` are the unmatched items that take
-    a removed item's place: item → the removed one (removed_items.py).
+    `unknown_jobs` are jobs of what is no record, nor remembered as one. Of the unmatched items, in
+    the order of their claims, `item_facts` are what is so and `item_plans` what becomes of them. `planned_records` are
+    what an earlier pass of a dry run would have made of records, which stand in for what is stored.
     """
 
     lease: Lease
@@ -551,7 +553,9 @@ class Batch:
     unmatched_claims: list[WorkUnit] = field(default_factory=list)
     known_items: tuple[str, ...] = ()
     duplicate_items: list[DuplicateItem] = field(default_factory=list)
-    successors: dict[str, str] = field(default_factory=dict)
+    item_facts: Sequence[ItemFacts] = ()
+    item_plans: Sequence[ItemPlan] = ()
+    planned_records: dict[UUID, SyncedModel] = field(default_factory=dict)
     calls: int = 0
     stop_reason: str = ""
     intended_at: float = 0.0

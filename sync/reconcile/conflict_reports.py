@@ -21,7 +21,7 @@ from sync.kernel.conflict_store import (
     OpenConflict,
 )
 from sync.merge import Action
-from sync.models import Decision, WebhookEvent
+from sync.models import Decision
 from sync.outbox.claim import Claim
 from sync.reconcile.batch import Batch, FieldPlan, Outcome, RecordSync
 from sync.reconcile.facts import HistoryLine
@@ -77,10 +77,9 @@ def cause_of_claim(claim: Claim) -> dict[str, Any]:
     return cause_data
 
 
-def cause_of_item(claim: Claim, rule: str, read: str) -> dict[str, Any]:
+def cause_of_item(claim: Claim, events: Sequence[int], rule: str, read: str) -> dict[str, Any]:
     """Return the cause of a decision on an item that no record had; `read` is the id of the request that read it."""
-    events = WebhookEvent.objects.filter(item_id=claim.remote_id, processed_at=None)
-    cause_data = cause_of_claim(claim) | {"events": sorted(events.values_list("pk", flat=True)), "rule": rule}
+    cause_data = cause_of_claim(claim) | {"events": list(events), "rule": rule}
     return cause_data | ({"read": read} if read else {})
 
 

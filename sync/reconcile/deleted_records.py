@@ -57,7 +57,7 @@ from sync.reconcile.board_filter import deleted_exclusion
 from sync.reconcile.conflict_reports import history_rows
 from sync.reconcile.facts import DeletedFacts, HistoryLine, Settings, change_events
 from sync.reconcile.field_plan import base_of, cell_of, sides_of, way_of
-from sync.reconcile.field_values import ACTIVE, BoardContext, stored_values
+from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid, npd_id_of, stored_values
 from sync.reconcile.gather import current_deletion_policy, gather_bearers, gather_deleted, gather_editors, load_settings
 from sync.reconcile.mutations import Mutation
 from sync.reconcile.restraints import (
@@ -69,7 +69,6 @@ from sync.reconcile.restraints import (
     unpaused_records,
 )
 from sync.reconcile.settlement import end_intents
-from sync.reconcile.sides import as_uuid, npd_id_of
 from sync.records.approvals import ApprovalFacts, approval_facts
 from sync.records.authors import monday_user_name
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS

@@ -33,11 +33,12 @@ from sync.models import BoardLink, Decision, FieldMapping, Intent, IntentState, 
 from sync.reconcile import gather
 from sync.reconcile.batch import Batch, Outcome, RecordSync, WorkUnit, end_jobs
 from sync.reconcile.facts import RecordFacts
-from sync.reconcile.field_values import ACTIVE, BoardContext, item_data
+from sync.reconcile.field_values import ACTIVE, BoardContext, item_data, match_text_of_item
 from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD, duplicate_question
 from sync.reconcile.mutations import Mutation, close_intent, is_create
+from sync.reconcile.reads import read_by_id
 from sync.reconcile.restraints import DestructiveChange, count_without_asking, defer_item_if_paused
-from sync.reconcile.sides import match_text_of_item, owner_of_other_type, read_by_id
+from sync.reconcile.sides import owner_of_other_type
 from sync.records.approvals import is_over_limit
 from sync.records.unmatched_items import clear_unmatched
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,7 +18,8 @@ from sync.kernel.conflict_store import KIND_DELETE, RECORD_KEY, OpenConflict
 from sync.merge import Canonical, FieldSelection
 from sync.models import IgnoredItem, Intent, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
 from sync.outbox.claim import Claim
-from sync.reconcile.field_values import BoardContext
+from sync.reconcile.field_values import ACTIVE, BoardContext
+from sync.records.unmatched_items import AS_NEW, LINK_TO, MAY_CREATE
 
 # What happened before a pass: what Monday told, and what we wrote.
 
@@ -320,3 +321,91 @@ class AnswerFacts:
     owners: Mapping[str, SyncedModel] = field(default_factory=dict)
     unedited: frozenset[UUID] = frozenset()
     is_paused: bool = False
+
+
+# Items that no record has.
+
+
+@dataclass(frozen=True)
+class ItemEvents:
+    """What webhooks told of an item: when the first and the last came, and those that no pass has checked."""
+
+    first: datetime | None = None
+    last: datetime | None = None
+    new: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class ItemFacts:
+    """An item that no record had when its job was claimed, and what is so of it.
+
+    It is `known_since` it was first heard of, and until `unconfirmed_until` a call about it is in the air. `owner` is
+    the record that has it by now, of whatever type. `ignored` is what is remembered of it, and `tombstones` those whose
+    item it was, or whose NPD ID it bears. Of the board's records `named` has the NPD ID that it bears, `matching` have
+    its match key, `chosen` is the one with which a person wants it linked. `first_item` is the named record's own item,
+    whose place it may take. A record made from it gets `new_id`, unless it bears the NPD ID of one that is gone.
+    """
+
+    claim: Claim
+    item: Item | None
+    events: ItemEvents = field(default_factory=ItemEvents)
+    known_since: datetime | None = None
+    unconfirmed_until: datetime | None = None
+    owner: SyncedModel | None = None
+    ignored: IgnoredItem | None = None
+    tombstones: tuple[Tombstone, ...] = ()
+    named: SyncedModel | None = None
+    matching: tuple[SyncedModel, ...] = ()
+    chosen: SyncedModel | None = None
+    first_item: Item | None = None
+    new_id: UUID | None = None
+    is_npd_id_taken: bool = False
+
+    @property
+    def item_id(self) -> str:
+        """The item's id, also of one that Monday doesn't show."""
+        return self.claim.remote_id or ""
+
+    @property
+    def first_item_id(self) -> str:
+        """The id of the item whose place it may take, as its NPD ID says; empty where there is none.
+
+        One that was a deleted record's item shows somebody else, whatever was typed into it since: it is asked about.
+        """
+        was_deleted = any(tombstone.monday_id == self.item_id for tombstone in self.tombstones)
+        if self.item is None or self.item.state != ACTIVE or was_deleted or self.named is None:
+            return ""
+        return self.named.monday_id or ""
+
+    @property
+    def as_new(self) -> bool:
+        """Whether a person wants it to become a record of its own."""
+        return bool(self.claim.payload.get(AS_NEW))
+
+    @property
+    def may_create(self) -> bool:
+        """Whether a person wants a record of it, whatever the board's setting says."""
+        return self.as_new or bool(self.claim.payload.get(MAY_CREATE))
+
+    @property
+    def chosen_id(self) -> UUID | None:
+        """The id of the record with which a person wants it linked."""
+        chosen = self.claim.payload.get(LINK_TO)
+        return UUID(str(chosen)) if chosen else None
+
+
+@dataclass(frozen=True)
+class ItemContext:
+    """What is so for all items of a pass.
+
+    An item without a match key becomes a record `nameless_wait` after it was first heard of. `pause` says why nothing
+    is written to NPD, in words. `deleted_items` are those of which the pass has decided as a deleted record's.
+    `related` are the records that an item's relations name, by item and field, or why there is none.
+    """
+
+    board: BoardContext
+    now: datetime
+    nameless_wait: timedelta = timedelta()
+    pause: str = ""
+    deleted_items: Collection[str] = ()
+    related: Mapping[str, Mapping[str, SyncedModel | str]] = field(default_factory=dict)

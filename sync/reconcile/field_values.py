@@ -542,3 +542,46 @@ def related_name(raw_local: dict[str, Any] | None) -> str:
     """Return the name of the related record in these raw values, or an empty text."""
     values = [value for value in (raw_local or {}).values() if isinstance(value, dict)]
     return str(values[0].get("name") or "") if values else ""
+
+
+# By what records and items are matched: the NPD ID, and the board link's match key.
+
+
+def as_uuid(text: str) -> UUID | None:
+    """Return the NPD ID in a text, or None where it is none."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def npd_id_of(board: BoardContext, item: Item) -> str | None:
+    """Return the NPD ID that the item bears, an empty text where it bears none, None where it can't be read."""
+    reading = item.reading(board.link.npd_id_column)
+    return (reading.text or "").strip() if reading.known else None
+
+
+def match_text_of_record(board: BoardContext, record: SyncedModel) -> str:
+    """Return the record's match key in canonical form, or an empty text."""
+    match = board.match_mapping
+    if match is None:
+        return ""
+    return str(board.converter(match, record).local(stored_values(record, match)) or "")
+
+
+def match_text_of_item(board: BoardContext, item: Item) -> str | None:
+    """Return the item's match key in canonical form, an empty text where it has none, None where it can't be read."""
+    match = board.match_mapping
+    if match is None:
+        return ""
+    convert = board.converter(match)
+    try:
+        return str(convert.remote(convert.stored_value(item.reading(match.column_id))) or "")
+    except UnknownValue:
+        return None
+
+
+def key_of_record(board: BoardContext, record: SyncedModel) -> str:
+    """Return a record's match key in the form in which an item's is read, which has no region of its own."""
+    match = board.match_mapping
+    return str(board.converter(match).local(stored_values(record, match))) if match else ""

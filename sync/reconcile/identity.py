@@ -36,10 +36,19 @@ from sync.reconcile.batch import Batch, Outcome, RecordSync, RemovedItem
 from sync.reconcile.board_filter import is_removed_item_excluded, leave_out, matching_items
 from sync.reconcile.conflict_reports import cause_of_claim, identity_report
 from sync.reconcile.facts import AnswerFacts, IdentityFacts, LostCreates, RecordFacts
-from sync.reconcile.field_values import ACTIVE, BoardContext, item_values
+from sync.reconcile.field_values import (
+    ACTIVE,
+    BoardContext,
+    as_uuid,
+    item_values,
+    match_text_of_item,
+    match_text_of_record,
+    npd_id_of,
+)
+from sync.reconcile.reads import read_by_id
 from sync.reconcile.removed_items import clear_removed_state, plan_removed_items, removed_state
 from sync.reconcile.restraints import end_if_paused
-from sync.reconcile.sides import as_uuid, is_active_on, match_text_of_item, match_text_of_record, npd_id_of, read_by_id
+from sync.reconcile.sides import is_active_on
 from sync.records.external_ids import inherit_external_ids
 from sync.records.item_links import exclude_match, ignore_item
 from sync.records.unmatched_items import AS_NEW, UnmatchedFinding, reopen_items
@@ -264,6 +273,7 @@ def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str
     linking = f"is linked with the item “{item.name}”; what differs is synced field by field."
     new = f"A new record is made of “{item.name}” and linked with it."
     alone = "The item stays on the board; it is not matched, and no record is created from it."
+    waiting = _waiting(hits)
     options = [
         *(Option("custom", f"It is “{record}”", f"“{record}” {linking}", str(record.pk)) for record in waiting),
         Option("custom", "It is somebody else: create a new record", new, NEW_RECORD),
@@ -535,23 +545,20 @@ def facts_after(facts: AnswerFacts, plan: AnswerPlan) -> AnswerFacts:
 # What is written of all this, in the caller's transaction.
 
 
-def ask_item_owner(entity_type: str, hits: Sequence[SyncedModel], item: Item, details: Mapping[str, Any]) -> str:
-    """Ask which of these records the item is, in the caller's transaction; return what is asked.
-
-    `details` is what the screen shows of the item (field_values.py).
-    """
-    data = owner_question(hits, item, details)
-    what: str = data["what"]
-    current_store().save_reports([ConflictReport(entity_type, hits[0].pk, item.id, KIND_IDENTITY, data=data)])
+def store_owner_question(
+    entity_type: str, hits: Sequence[SyncedModel], item_id: str, question: Mapping[str, Any]
+) -> None:
+    """Ask which of these records the item is, in the caller's transaction, which has locked them."""
+    report = ConflictReport(entity_type, hits[0].pk, item_id, KIND_IDENTITY, data=dict(question))
+    current_store().save_reports([report])
     for record in _waiting(hits):
         # The record waits for the answer; its other conflicts stay.
         key = {"entity_type": entity_type, "entity_id": str(record.pk), "system": "monday"}
         ledger, _ = SyncMetadata.objects.get_or_create(**key, defaults={"base": {}})
         ledger.refresh_from_db(fields=["conflicts"])
-        ledger.conflicts, ledger.asked_items = {**ledger.conflicts, "identity": [what]}, [item.id]
+        ledger.conflicts, ledger.asked_items = {**ledger.conflicts, "identity": [question["what"]]}, [item_id]
         ledger.save(update_fields=["conflicts", "asked_items"])
         type(record)._default_manager.filter(pk=record.pk).update(sync_status="conflict")
-    return what
 
 
 def close_identity_conflicts(entity_type: str, item_id: str, reason: str) -> None:

@@ -34,8 +34,9 @@ from sync.models import FieldMapping, Intent, IntentState
 from sync.outbox.lease import LeaseLost
 from sync.outbox.pauses import active_pause
 from sync.reconcile.batch import Batch, FieldPlan, Outcome, RecordSync, WorkUnit, may_create_labels, value_to_send
+from sync.reconcile.reads import items_with_npd_ids
 from sync.reconcile.restraints import unpaused_records
-from sync.reconcile.sides import cleared_columns, items_with_npd_ids
+from sync.reconcile.sides import cleared_columns
 
 INTENT_SECONDS = 10
 """A call is sent within milliseconds of its announcement, or not at all."""

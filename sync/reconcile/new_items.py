@@ -1,91 +1,662 @@
-"""Items that no record has: they wait until they are quiet and named, then are linked, asked about, or become
-records.
+"""Decides of an item that no record has (rows of “A record and its item”, docs/reference/merge.md):
+
+- none | there, never linked: wait until it was quiet for 10 s and its match key is filled (without one: 5 minutes);
+  then by NPD ID, then by the match rule, among records without an item: one hit → link; several, or a hit that has an
+  item → "who is this?"; none → create the record, if the board link allows; ignored items are remembered.
+- there, linked | a second item bears its NPD ID: the link stays, and the item is a duplicate (duplicates.py); where the
+  record's own item was archived or deleted, it takes that one's place.
+- none | archived, deleted, or not returned when asked by id: nothing; the job ends with the reason.
+- deleted | new or late, bearing the tombstone's NPD ID: as deleted / there; never a new record by itself.
 """
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 from functools import partial
 from typing import Any
+from uuid import UUID
 
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, OperationalError, connection, transaction
-from django.db.models import Max, Min
+from django.db.models import Exists, Q, QuerySet
 
 from sync.boards.sync_filter import FilterSide
 from sync.choices import Cause, Priority, QueueDirection, SyncDirection, TombstoneState
-from sync.clock import SyncNow, sync_now
-from sync.connectors.base.board_items import BatchItems, Item
+from sync.clock import SyncNow
+from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import AmbiguousSplit, UnknownValue
 from sync.kernel.messages import UnmatchedReason, unmatched_sentence
-from sync.models import IgnoredItem, Intent, IntentState, SyncedModel, SyncMetadata, Tombstone, WebhookEvent
+from sync.models import IgnoredItem, SyncedModel, SyncMetadata, Tombstone, WebhookEvent
 from sync.outbox.queue_rows import enqueue_many
 from sync.reconcile.batch import REPORTED_STATES, Batch, Outcome, WorkUnit, end_jobs
 from sync.reconcile.board_filter import exclusion_sentence, item_verdict, record_verdict
 from sync.reconcile.conflict_reports import cause_of_item
 from sync.reconcile.duplicates import add_duplicate
-from sync.reconcile.facts import STALE_READ_WINDOW
+from sync.reconcile.facts import STALE_READ_WINDOW, ItemContext, ItemFacts
 from sync.reconcile.field_values import (
+    ACTIVE,
     BoardContext,
     RelatedNotFound,
+    as_uuid,
     clean_values,
     item_data,
     item_values,
+    key_of_record,
+    match_text_of_item,
+    match_text_of_record,
+    npd_id_of,
+    related_reference,
     stored_values,
     update_values,
 )
-from sync.reconcile.identity import AnswerOutdated, ask_item_owner, close_identity_conflicts, give_item, quoted_names
-from sync.reconcile.removed_items import relink_to_replacement
-from sync.reconcile.restraints import defer_item_if_paused
-from sync.reconcile.sides import (
-    as_uuid,
-    is_npd_id_known,
-    match_text_of_item,
-    npd_id_of,
-    owner_of_other_type,
-    record_of_npd_id,
-    records_matching,
-    tombstone_of,
+from sync.reconcile.identity import (
+    AnswerOutdated,
+    close_identity_conflicts,
+    give_item,
+    link_problem,
+    owner_question,
+    quoted_names,
+    store_owner_question,
 )
+from sync.reconcile.restraints import defer_item_if_paused
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import ignore_item
-from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_STATES, enqueue_tombstones
-from sync.records.unmatched_items import (
-    AS_NEW,
-    IGNORED,
-    LINK_TO,
-    MAY_CREATE,
-    UnmatchedFinding,
-    clear_unmatched,
-    note_unmatched,
-)
+from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_STATES
+from sync.records.unmatched_items import IGNORED, UnmatchedFinding, clear_unmatched, linkable_records, note_unmatched
 
 
-def fill_from_item(batch: Batch, record: SyncedModel, item: Item) -> list[str]:
-    """Give a new record the item's values; return why it can't be made, in sentences.
-
-    A value that NPD can't take stays on the board and is blocked there, but for those that NPD requires.
+class ItemAct(StrEnum):
+    """What becomes of an item: nothing yet; a record has it by now, gets it, or gets it instead of its removed one; it
+    becomes a record; a person is asked whose it is; or it is a second item of a linked record.
     """
-    problems: list[str] = []
-    for mapping in batch.board.mappings:
+
+    NOTHING = ""
+    OWNED = "owned"
+    LINK = "link"
+    REPLACE = "replace"
+    CREATE = "create"
+    ASK = "ask"
+    DUPLICATE = "duplicate"
+
+
+GIVING = (ItemAct.LINK, ItemAct.REPLACE, ItemAct.CREATE)
+"""What gives the item to a record."""
+
+
+@dataclass(frozen=True)
+class ItemPlan:
+    """What becomes of an item that no record has.
+
+    Its job ends by `outcome`, `detail` and `wait_seconds`. `record` is the one that gets it or has it, as it will be;
+    of a duplicate, the one that it is a copy of. `asked` are those among which a person is to choose, by the
+    `question`. `tombstone` is that of its deleted record, as it will be, and `woken` are deleted records that get a
+    pass. `finding` is what people are shown of it; without one what was noted is cleared, unless it `keeps_finding`.
+    `problems` are remembered of an item that can't become a record, `closes` is why there is nothing to ask about it
+    any more, and `sentence` stands in the record's history.
+    """
+
+    facts: ItemFacts
+    outcome: Outcome = Outcome.SETTLED
+    detail: str = ""
+    wait_seconds: float = 0
+    act: ItemAct = ItemAct.NOTHING
+    record: SyncedModel | None = None
+    asked: tuple[SyncedModel, ...] = ()
+    tombstone: Tombstone | None = None
+    woken: tuple[UUID, ...] = ()
+    finding: UnmatchedFinding | None = None
+    keeps_finding: bool = False
+    problems: str = ""
+    closes: str = ""
+    sentence: str = ""
+    question: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def names(self) -> set[UUID]:
+        """The records on which it rests."""
+        return {record.pk for record in (self.record, *self.asked) if record is not None}
+
+
+# What is noted of an item that no record has.
+
+
+def _finding(board: BoardContext, facts: ItemFacts, reason: UnmatchedReason, **details: str) -> UnmatchedFinding:
+    """Return why no record has the item."""
+    name, values = (facts.item.name, item_values(board, facts.item)) if facts.item else ("", {})
+    return UnmatchedFinding(facts.item_id, name, reason, details, values)
+
+
+def listed_finding(board: BoardContext, item: Item) -> UnmatchedFinding:
+    """Return what a listing says of an item that no record has, until its pass finds out why."""
+    reason, details = UnmatchedReason.QUEUED, _type_words(board)
+    verdict = item_verdict(board, item)
+    if verdict.holds is False:
+        reason = UnmatchedReason.LEFT_OUT
+        details["filter"] = exclusion_sentence(board, FilterSide.ITEM, verdict)
+    elif not board.link.creates_records:
+        reason = UnmatchedReason.NO_KEY if match_text_of_item(board, item) == "" else UnmatchedReason.CREATION_OFF
+    return UnmatchedFinding(item.id, item.name, reason, details, item_values(board, item))
+
+
+def _type_words(board: BoardContext) -> dict[str, str]:
+    """Return how sentences call the board's records, and what they are matched by."""
+    opts = board.model._meta
+    label = board.match_mapping.label.lower() if board.match_mapping else "key"
+    return {"label": label, "type": str(opts.verbose_name), "types": str(opts.verbose_name_plural)}
+
+
+# The rule. Items are decided one after another: a later one sees the record that an earlier one became, or was linked
+# with, as if that were written already.
+
+
+def decide_items(context: ItemContext, items: Sequence[ItemFacts]) -> tuple[ItemPlan, ...]:
+    """Return what becomes of each of these items, in their order."""
+    plans: list[ItemPlan] = []
+    for facts in items:
+        plans.append(decide_item(context, facts, plans))
+    return tuple(plans)
+
+
+def decide_item(context: ItemContext, facts: ItemFacts, before: Sequence[ItemPlan] = ()) -> ItemPlan:
+    """Return what becomes of an item; `before` is what was decided of the pass's items before it."""
+    if context.pause:
+        finding = _finding(context.board, facts, UnmatchedReason.PAUSED, pause=context.pause)
+        return ItemPlan(facts, Outcome.RELEASED, context.pause, finding=finding)
+    if not is_on_board(context.board, facts.item):
+        return _gone(context.board, facts)
+    assert facts.item is not None
+    return _ItemRule(context, facts, facts.item, before).decide()
+
+
+def is_on_board(board: BoardContext, item: Item | None) -> bool:
+    """Whether it is an active item of the board."""
+    return item is not None and item.state == ACTIVE and item.board_id in (None, board.link.board_id)
+
+
+def wants_records(context: ItemContext, facts: ItemFacts) -> bool:
+    """Whether it has to be known which records the item could be; not of one that waits, or is not on the board."""
+    if context.pause or facts.item is None or not is_on_board(context.board, facts.item):
+        return False
+    rule = _ItemRule(context, facts, facts.item)
+    return rule.owner_of_other_type is None and rule.wait() is None
+
+
+def _gone(board: BoardContext, facts: ItemFacts) -> ItemPlan:
+    """The deleted records whose item it was find out what that means."""
+    item, closes = facts.item, ""
+    own = [tombstone for tombstone in facts.tombstones if tombstone.entity_type == board.link.entity_type]
+    waiting = [t for t in own if t.monday_id == facts.item_id and t.state in OPEN_TOMBSTONE_STATES]
+    if item is not None and item.state in REPORTED_STATES:
+        closes = f"The item “{item.name}” was {item.state} on Monday, so there is nothing to ask any more."
+    woken = tuple(tombstone.entity_id for tombstone in waiting)
+    return ItemPlan(facts, detail="There is no such active item on the board.", woken=woken, closes=closes)
+
+
+@dataclass(frozen=True)
+class _ItemRule:
+    """The table “a record and its item” for one active item of the board."""
+
+    context: ItemContext
+    facts: ItemFacts
+    item: Item
+    before: Sequence[ItemPlan] = ()
+
+    @property
+    def board(self) -> BoardContext:
+        return self.context.board
+
+    def decide(self) -> ItemPlan:
+        if (owner := self.owner_of_other_type) is not None:
+            kind = owner._meta.verbose_name
+            detail = f"It is the item of the {kind} “{owner}”, moved here; what becomes of it is asked there."
+            return ItemPlan(self.facts, detail=detail)
+        if (waiting := self.wait()) is not None:
+            return waiting
+        return self._link_chosen() if self.facts.chosen_id is not None else self._settle_unowned()
+
+    def _settle_unowned(self) -> ItemPlan:
+        if (owner := self.facts.owner) is not None:
+            return ItemPlan(self.facts, detail=f"It is the item of “{owner}” by now.", act=ItemAct.OWNED, record=owner)
+        tombstone, ignored = self._tombstone, self.facts.ignored
+        # By this deleted record, or by another one that had the item after it.
+        was_unlinked = tombstone and (tombstone.state == TombstoneState.UNLINKED or (ignored and ignored.unlinked))
+        # One that was unlinked bears no NPD ID: what is remembered of it decides, as of any item.
+        if tombstone and (npd_id_of(self.board, self.item) or not was_unlinked):
+            return self._settle_deleted(tombstone)
+        verdict = item_verdict(self.board, self.item)
+        if verdict.holds is not True:
+            detail = exclusion_sentence(self.board, FilterSide.ITEM, verdict)
+            until = self.context.now + self._unreadable_wait if verdict.holds is None else None
+            return self._left(UnmatchedReason.LEFT_OUT, until=until, filter=detail)
+        named = self.context.now
+        if not self._match_key:
+            named = (self.facts.known_since or named) + self.context.nameless_wait
+        if named > self.context.now and not self.facts.may_create:
+            label = _type_words(self.board)["label"]
+            return self._left(UnmatchedReason.NO_KEY_YET, until=named, label=label)
+        return self._match_or_create()
+
+    # What was so when the pass began, as the plans before this one leave it.
+
+    @property
+    def owner_of_other_type(self) -> SyncedModel | None:
+        """It stays that record's until a person has said what becomes of it."""
+        owner = self.facts.owner
+        return owner if owner is not None and not isinstance(owner, self.board.model) else None
+
+    def _as_given(self, record: SyncedModel) -> SyncedModel:
+        given = (plan.record for plan in self.before if plan.act in GIVING and plan.record)
+        return next((one for one in given if one.pk == record.pk), record)
+
+    @property
+    def _named(self) -> SyncedModel | None:
+        """The record whose NPD ID the item bears."""
+        if self.facts.named is not None:
+            return self._as_given(self.facts.named)
+        npd_id = as_uuid(npd_id_of(self.board, self.item) or "")
+        return next((one for one in self._made if one.pk == npd_id), None)
+
+    @property
+    def _matching(self) -> list[SyncedModel]:
+        """The records with the item's match key."""
+        found, key = [self._as_given(record) for record in self.facts.matching], self._match_key
+        return found + [one for one in self._made if key and key_of_record(self.board, one) == key]
+
+    @property
+    def _made(self) -> list[SyncedModel]:
+        return [plan.record for plan in self.before if plan.act is ItemAct.CREATE and plan.record]
+
+    @property
+    def _tombstone(self) -> Tombstone | None:
+        """The deleted record to which the item belongs, by its NPD ID, else as the item that it had.
+
+        An item that bears the NPD ID of a record that is there belongs to that one.
+        """
+        if self._named is not None:
+            return None
+        changed = {plan.tombstone.pk: plan.tombstone for plan in self.before if plan.tombstone}
+        known = [changed.get(tombstone.pk, tombstone) for tombstone in self.facts.tombstones]
+        own = [
+            tombstone
+            for tombstone in known
+            if tombstone.entity_type == self.board.link.entity_type and tombstone.state != TombstoneState.RESTORED
+        ]
+        npd_id = as_uuid(npd_id_of(self.board, self.item) or "")
+        by_npd_id = next((tombstone for tombstone in own if npd_id and tombstone.entity_id == npd_id), None)
+        return by_npd_id or next((tombstone for tombstone in own if tombstone.monday_id == self.item.id), None)
+
+    @property
+    def _match_key(self) -> str | None:
+        return match_text_of_item(self.board, self.item)
+
+    # How its job ends.
+
+    def _left(
+        self, reason: UnmatchedReason, *, detail: str = "", until: datetime | None = None, **details: str
+    ) -> ItemPlan:
+        """No record has it, for this reason; it is left alone, for good or for a while."""
+        finding = _finding(self.board, self.facts, reason, **details)
+        return self._end(detail or unmatched_sentence(reason, **details), until, finding)
+
+    def _end(self, detail: str, until: datetime | None = None, finding: UnmatchedFinding | None = None) -> ItemPlan:
+        if until is None:
+            return ItemPlan(self.facts, detail=detail, finding=finding)
+        seconds = (until - self.context.now).total_seconds()
+        return ItemPlan(self.facts, Outcome.DEFERRED, detail, seconds, finding=finding)
+
+    def wait(self) -> ItemPlan | None:
+        """It is left alone for a while: a call is in the air, it isn't quiet, or can't be read."""
+        facts, now = self.facts, self.context.now
+        # The call may part a duplicate from its record: until it has landed, or can't any more, it looks unmatched.
+        if facts.unconfirmed_until:
+            return self._left(UnmatchedReason.UNCONFIRMED, until=facts.unconfirmed_until)
+        if facts.chosen_id is not None:
+            return None
+        last = facts.events.last
+        if last and (quiet := last + timedelta(seconds=UNMATCHED_ITEM_WAIT_SECONDS)) > now:
+            return self._left(UnmatchedReason.BEING_EDITED, until=quiet)
+        if self._match_key is None:
+            label = _type_words(self.board)["label"]
+            return self._left(UnmatchedReason.KEY_UNREADABLE, until=now + self._unreadable_wait, label=label)
+        if npd_id_of(self.board, self.item) is None:
+            return self._left(UnmatchedReason.NPD_ID_UNREADABLE, until=now + self._unreadable_wait)
+        return None
+
+    @property
+    def _unreadable_wait(self) -> timedelta:
+        """A column known to be gone wakes its items when it is back (board_columns.py); until then it is left alone."""
+        match = self.board.match_mapping
+        is_missing = self.board.link.npd_id_problem or (match is not None and match.problem)
+        return timedelta(minutes=30 if is_missing else 1)
+
+    # Which record it is.
+
+    def _match_or_create(self) -> ItemPlan:  # noqa: PLR0911 - a table
+        ignored, facts = self.facts.ignored, self.facts
+        if ignored and not facts.may_create and (ignored.unlinked or ignored.entity_id is None):
+            return self._ignored(ignored)
+        owner = self._named
+        if owner is not None and (detail := self._owner_exclusion(owner)):
+            return self._left(UnmatchedReason.LEFT_OUT, filter=detail)
+        if owner is not None:
+            return self._settle_with_npd_id(owner)
+        found = self._matching if not facts.as_new else []
+        found = [record for record in found if not ignored or record.pk != ignored.entity_id]
+        hits = [record for record in found if not self._record_exclusion(record)]
+        if found and not hits:
+            return self._left(UnmatchedReason.LEFT_OUT, filter=self._record_exclusion(found[0]))
+        if len(hits) == 1 and hits[0].monday_id is None and hits[0].may_sync:
+            return self._link(hits[0])
+        if hits:
+            return self._ask(hits)
+        if not self.board.link.creates_records and not facts.may_create:
+            detail = "No record matches, and new items of this board don't become records (a setting of the board)."
+            reason = UnmatchedReason.CREATION_OFF if self._match_key else UnmatchedReason.NO_KEY
+            return self._end(detail, finding=_finding(self.board, facts, reason, **_type_words(self.board)))
+        return self._create()
+
+    def _ignored(self, ignored: IgnoredItem) -> ItemPlan:
+        plan = replace(self._end(f"It is ignored: {ignored.reason}"), keeps_finding=True)
+        if not ignored.unlinked:
+            finding = _finding(self.board, self.facts, UnmatchedReason.INVALID, problems=ignored.reason)
+            return replace(plan, finding=finding)
+        if self.facts.claim.payload.get(IGNORED):
+            return replace(plan, closes=f"The item “{self.item.name}” is ignored, so there is nothing to ask any more.")
+        return plan
+
+    def _record_exclusion(self, record: SyncedModel) -> str:
+        """Why the filter lets the item not be this record's; empty where it does."""
+        verdict = record_verdict(self.board, record)
+        if verdict.holds is True:
+            return ""
+        detail = exclusion_sentence(self.board, FilterSide.RECORD, verdict)
+        return f"{detail} That is so of “{record}”, whose item it would be."
+
+    def _owner_exclusion(self, owner: SyncedModel) -> str:
+        """Why the filter leaves the record alone whose NPD ID the item bears; a pair is out by its own item, too."""
+        if owner.monday_id is not None and owner.is_left_out:
+            return f"The filter leaves “{owner}” out, whose NPD ID it has. Both items keep it."
+        return self._record_exclusion(owner)
+
+    def _settle_with_npd_id(self, owner: SyncedModel) -> ItemPlan:
+        """The item bears the NPD ID of a record that is there."""
+        if owner.monday_id is None and owner.may_sync:
+            return self._link(owner)
+        if owner.monday_id is not None and not owner.may_sync:
+            detail = f"It has the NPD ID of “{owner}”, whose sync is off. Nothing was done."
+            return self._left(UnmatchedReason.SYNC_OFF, detail=detail, names=f"“{owner}”")
+        if self._takes_place(owner):
+            sentence = f"Its item left the board; “{self.item.name}” has its NPD ID, and is its item now."
+            return self._give(owner, ItemAct.REPLACE, sentence)
+        if owner.monday_id is not None:
+            plan = self._left(UnmatchedReason.DUPLICATE, names=f"“{owner}”")
+            return replace(plan, outcome=Outcome.OPEN, act=ItemAct.DUPLICATE, record=owner)
+        return self._ask([owner])
+
+    def _takes_place(self, owner: SyncedModel) -> bool:
+        """Whether it takes the place of the record's own item, which was archived or deleted.
+
+        A person duplicated the item and archived the first; or a restored database knows only the item of before.
+        Taken for duplicates, the living ones would lose their NPD ID, or leave the board after the first. One that says
+        by its match key that it is somebody else by now (duplicated as a form to fill in) is a duplicate all the same:
+        a person is asked.
+        """
+        first, key = self.facts.first_item, self._match_key
+        if first is None or first.id != owner.monday_id or first.state not in REPORTED_STATES or key is None:
+            return False
+        # It shows the match key of the record, or the one with which the first item left.
+        return key in (match_text_of_record(self.board, owner), match_text_of_item(self.board, first))
+
+    def _settle_deleted(self, tombstone: Tombstone) -> ItemPlan:
+        """Never a new record by itself: the deleted record's own pass decides, as of an item that is there."""
+        now, item = self.context.now, self.item
+        name = tombstone.data.get("name", "a record")
+        detail = f"It belongs to “{name}”, which was deleted in NPD."
+        if item.id in self.context.deleted_items:
+            return self._end(f"{detail} This sync decided what happens to it.")
+        if tombstone.state in (TombstoneState.KEPT, TombstoneState.UNLINKED):
+            return self._end(f"{detail} The item stays, and makes no new record.")
+        stale_until = tombstone.settled_at and tombstone.settled_at + STALE_READ_WINDOW
+        if stale_until and stale_until > now:
+            # Monday may still show it as it was before our call.
+            return self._end(f"{detail} It has left the board, as far as is known.", stale_until)
+        changed = None
+        if item.id != tombstone.monday_id:
+            if tombstone.state in OPEN_TOMBSTONE_STATES and tombstone.monday_id:
+                # How long to leave a second item of a deletion: one that waits for a person, or fails, may take days.
+                soon = tombstone.state == TombstoneState.WAITING and tombstone.deleted_at + timedelta(hours=1) > now
+                return self._end(f"{detail} Its first item comes first.", now + timedelta(minutes=1 if soon else 30))
+            # A deletion that was settled waits again: it was not this item that left the board.
+            changed = copy(tombstone)
+            changed.monday_id = item.id
+            changed.state = TombstoneState.WAITING if tombstone.state in REMOVED_STATES else tombstone.state
+        plan = self._end(f"{detail} It is synced with that record.")
+        return replace(plan, tombstone=changed, woken=(tombstone.entity_id,))
+
+    def _link_chosen(self) -> ItemPlan:
+        """A person chose the record: it is linked where it still can be; else the item stands as before."""
+        chosen = self._as_given(self.facts.chosen) if self.facts.chosen else None
+        problem = link_problem(chosen, self.facts.owner)
+        if chosen is None or problem:
+            return _not_linked(self.facts, problem)
+        plan = self._give(chosen, ItemAct.LINK, f"Linked with the item “{self.item.name}”, as a person chose.")
+        closes = f"The item “{self.item.name}” was linked with “{chosen}”, so there is nothing to ask any more."
+        return replace(plan, closes=closes)
+
+    def _link(self, record: SyncedModel) -> ItemPlan:
+        return self._give(record, ItemAct.LINK, f"Linked with the item “{self.item.name}” on the board.")
+
+    def _give(self, record: SyncedModel, act: ItemAct, sentence: str) -> ItemPlan:
+        """The record's own pass merges the two sides and writes the NPD ID."""
+        given = copy(record)
+        given.monday_id = self.item.id
+        return replace(self._end(f"Linked with {record}."), act=act, record=given, sentence=sentence)
+
+    def _ask(self, hits: Sequence[SyncedModel]) -> ItemPlan:
+        question = owner_question(hits, self.item, item_data(self.board, self.item))
+        detail = f"Who is this? {question['what']}"
+        plan = self._left(UnmatchedReason.AMBIGUOUS, detail=detail, names=quoted_names(hits))
+        return replace(plan, act=ItemAct.ASK, asked=tuple(hits), question=question)
+
+    def _create(self) -> ItemPlan:
+        # The NPD ID that it bears was a record's that is here no more (a restored database); else it is a new one.
+        npd_id = as_uuid(npd_id_of(self.board, self.item) or "")
+        new_id = self.facts.new_id if npd_id is None or self.facts.as_new or self.facts.is_npd_id_taken else npd_id
+        assert new_id is not None
+        record, found = record_from_item(self.board, self.item, new_id, self.context.related.get(self.item.id, {}))
+        if problems := " ".join(found):
+            return replace(self._left(UnmatchedReason.INVALID, problems=problems), problems=problems)
+        if (verdict := record_verdict(self.board, record)).holds is not True:
+            detail = exclusion_sentence(self.board, FilterSide.RECORD, verdict)
+            detail = f"{detail} A record made of it would not match, so none was made."
+            return self._left(UnmatchedReason.LEFT_OUT, filter=detail)
+        closes = f"“{self.item.name}” became a record of its own, so there is nothing to ask any more."
+        sentence = f"Made from the item “{self.item.name}” on the board."
+        return replace(
+            self._end(f"Became {record}."),
+            act=ItemAct.CREATE,
+            record=record,
+            sentence=sentence,
+            closes=closes if self.facts.as_new else "",
+        )
+
+
+def record_from_item(
+    board: BoardContext, item: Item, new_id: UUID, related: Mapping[str, SyncedModel | str]
+) -> tuple[SyncedModel, list[str]]:
+    """Return a record with the item's values, and why it can't be made, in sentences.
+
+    A value that NPD can't take stays on the board and is blocked there, but for those that NPD requires. `related` are
+    the records that its relations name, by field, or why there is none.
+    """
+    record, problems = board.model(id=new_id, monday_id=item.id), list[str]()
+    for mapping in board.mappings:
         one_way = mapping.direction in (SyncDirection.NPD_TO_MONDAY, SyncDirection.NONE)
         if not mapping.column_id or (one_way and not mapping.required):
             continue
-        convert = batch.board.converter(mapping, record)
+        convert = board.converter(mapping, record)
         try:
-            raw_values = convert.to_local(
+            raw = convert.to_local(
                 convert.stored_value(item.reading(mapping.column_id)), stored_values(record, mapping)
             )
-            values = clean_values(record, batch.related.resolve(batch.board.model, raw_values))
-            for name, value in update_values(batch.board.model, values).items():
+            named = {name: _related(related[name]) for name, value in raw.items() if value and name in related}
+            references = {name: related_reference(one) for name, one in named.items()}
+            values = clean_values(record, {**raw, **references})
+            for name, value in (update_values(board.model, values) | named).items():
                 setattr(record, name, value)
         except (UnknownValue, AmbiguousSplit, ValidationError, RelatedNotFound) as invalid:
             if mapping.required:
                 problems.append(f"{mapping.label}: {invalid}")
-    return problems
+    return record, problems
+
+
+def _related(found: SyncedModel | str) -> SyncedModel:
+    if isinstance(found, str):
+        raise RelatedNotFound(found)
+    return found
+
+
+def _not_linked(facts: ItemFacts, why: object) -> ItemPlan:
+    return ItemPlan(facts, detail=f"It could not be linked. {why}", keeps_finding=True)
+
+
+# The writes. What a plan rests on may have changed since it was gathered: it is checked again where it is written, and
+# where it is no longer so the job goes back, for its next pass to decide anew.
+
+
+CHANGED_MEANWHILE = "It changed while it was synced."
+
+
+def settle_items(batch: Batch) -> None:
+    """Write what becomes of the pass's unmatched items, each in a transaction of its own; raises LeaseLost."""
+    undone: set[UUID] = set()
+    for unit, plan in zip(batch.unmatched_claims, batch.item_plans, strict=True):
+        # An item before it was to give these a record or an item, and that came to nothing.
+        wanted = _released(plan) if plan.names & undone else plan
+        done = batch.in_transaction(partial(_settle_item, batch, unit, wanted))
+        if plan.act in GIVING and done.act is not plan.act:
+            undone |= plan.names
+        if plan.act is ItemAct.DUPLICATE and done.act is not plan.act:
+            batch.duplicate_items = [one for one in batch.duplicate_items if one.candidate is not unit]
+
+
+def _settle_item(batch: Batch, unit: WorkUnit, plan: ItemPlan) -> ItemPlan:
+    """Carry a plan out as far as it still holds; return what was carried out."""
+    unit.end(Outcome.OPEN)  # whatever an attempt before this one came to
+    if defer_item_if_paused(batch, unit, QueueDirection.TO_NPD):
+        finding = _finding(batch.board, plan.facts, UnmatchedReason.PAUSED, pause=unit.detail)
+        done = _released(plan, unit.detail, finding)
+    else:
+        done = _carry_out(batch, plan)
+        unit.wait_seconds, unit.is_question = done.wait_seconds, done.act is ItemAct.ASK
+        unit.end(done.outcome, done.detail)
+        if done.outcome is Outcome.SETTLED and done.facts.events.new:
+            events = WebhookEvent.objects.filter(pk__in=done.facts.events.new, processed_at=None)
+            events.update(processed_at=SyncNow(), outcome=done.detail[:200])
+        end_jobs(batch, [unit])
+    if not done.problems:
+        _note(batch, done)
+    return done
+
+
+def _note(batch: Batch, plan: ItemPlan) -> None:
+    """Note what was found of the item for people, who are shown why it has no record; it decides nothing."""
+    if plan.finding is not None:
+        note_unmatched(batch.link, [plan.finding], decided=True)
+    elif not plan.keeps_finding:
+        clear_unmatched(batch.entity_type, [plan.facts.item_id])
+
+
+def _released(plan: ItemPlan, detail: str = CHANGED_MEANWHILE, finding: UnmatchedFinding | None = None) -> ItemPlan:
+    return ItemPlan(plan.facts, Outcome.RELEASED, detail, finding=finding, keeps_finding=True)
+
+
+def _carry_out(batch: Batch, plan: ItemPlan) -> ItemPlan:
+    """Write what a plan says of records, questions and what is remembered."""
+    facts, entity_type = plan.facts, batch.entity_type
+    if plan.act in GIVING:
+        plan = _give_to_record(batch, plan)
+    elif plan.act is ItemAct.ASK:
+        plan = _ask_owner(batch, plan)
+    elif plan.tombstone is not None:
+        plan = _change_tombstone(plan, plan.tombstone)
+    if plan.problems:
+        _note(batch, plan)  # now: the unmatched item is taken before the ignored one
+        IgnoredItem.objects.update_or_create(
+            entity_type=entity_type, item_id=facts.item_id, defaults={"reason": plan.problems}
+        )
+    if plan.closes:
+        close_identity_conflicts(entity_type, facts.item_id, plan.closes)
+    if plan.act in (*GIVING, ItemAct.OWNED) and plan.record:
+        enqueue_many(entity_type, [plan.record.pk], cause=Cause.DEPENDENCY, priority=Priority.EDIT)
+    if plan.woken:
+        enqueue_many(
+            entity_type, plan.woken, cause=Cause.WEBHOOK, priority=Priority.EDIT, direction=QueueDirection.TO_NPD
+        )
+    return plan
+
+
+def _give_to_record(batch: Batch, plan: ItemPlan) -> ItemPlan:
+    """Give the item to the plan's record, or make that, and say so in its history."""
+    assert plan.record is not None
+    facts, record, kind = plan.facts, plan.record, "link"
+    if plan.act is ItemAct.CREATE:
+        kind = "create"
+        if (stored := _store_new_record(batch, plan, record)) is not plan:
+            return stored
+    elif facts.chosen_id is not None:
+        try:
+            give_item(batch, record.pk, facts.item_id)
+        except AnswerOutdated as why:
+            return _not_linked(facts, why)
+    elif not _linkable(batch, plan).filter(pk=record.pk).update(monday_id=facts.item_id):
+        return _released(plan)
+    cause = cause_of_item(facts.claim, facts.events.new, f"an item without a record: {kind}", batch.read_request)
+    said = {"actor": str(facts.claim.payload.get("by", "")), "request_id": batch.read_request}
+    batch.log_decision(record.pk, facts.item_id, kind, plan.sentence, cause=cause, **said)
+    return plan
+
+
+def _linkable(batch: Batch, plan: ItemPlan) -> QuerySet[SyncedModel]:
+    """The records that may still get the item as it was planned."""
+    facts, records = plan.facts, linkable_records(batch.entity_type)
+    if plan.act is ItemAct.REPLACE and facts.first_item is not None:
+        records = batch.records.filter(monday_id=facts.first_item.id)
+    records = records.filter(~Exists(batch.records.filter(monday_id=facts.item_id)))
+    # Somebody may have ignored it since.
+    return records if facts.ignored else records.filter(~Exists(_ignored(batch, facts)))
+
+
+def _ignored(batch: Batch, facts: ItemFacts) -> QuerySet[IgnoredItem]:
+    return IgnoredItem.objects.filter(entity_type=batch.entity_type, item_id=facts.item_id)
+
+
+def _store_new_record(batch: Batch, plan: ItemPlan, record: SyncedModel) -> ItemPlan:
+    """Store the record made from the item; return the plan, or another where that can't be."""
+    facts, ignored = plan.facts, _ignored(batch, plan.facts)
+    if facts.ignored is None and ignored.exists():
+        return _released(plan)
+    try:
+        store_new_record(copy(record), is_automatic=not facts.as_new)
+    except OperationalError:  # a lock, or the connection: nothing that the item is to blame for
+        raise
+    except DatabaseError as error:
+        if batch.records.filter(Q(pk=record.pk) | Q(monday_id=facts.item_id)).exists():
+            return _released(plan)
+        problem = str(error).splitlines()[0]
+        finding = _finding(batch.board, facts, UnmatchedReason.DATABASE_REJECTED, problems=problem)
+        detail = unmatched_sentence(UnmatchedReason.DATABASE_REJECTED, problems=problem)
+        return ItemPlan(facts, detail=detail, finding=finding)
+    if facts.as_new:
+        # It stays remembered: none of the records with its key is to find it by that key again.
+        ignore_item(batch.entity_type, facts.item_id, None, "A person said that it is a record of its own.")
+    elif facts.ignored is not None:
+        ignored.delete()
+    return plan
 
 
 def store_new_record(record: SyncedModel, *, is_automatic: bool = True) -> None:
@@ -102,330 +673,35 @@ def store_new_record(record: SyncedModel, *, is_automatic: bool = True) -> None:
         SyncMetadata.objects.update_or_create(**key, defaults={"made_from_item": is_automatic})
 
 
-# Items that no record has: wait until they are quiet and named, then link, ask, or make a record of
-# them.
+def _ask_owner(batch: Batch, plan: ItemPlan) -> ItemPlan:
+    """Ask about records that still stand as the question says."""
+    asked = {record.pk: record.monday_id for record in plan.asked}
+    locked = batch.records.select_for_update(no_key=True, of=("self",)).filter(pk__in=asked).order_by("pk")
+    if dict(locked.values_list("pk", "monday_id")) != asked:
+        return _released(plan)
+    store_owner_question(batch.entity_type, plan.asked, plan.facts.item_id, plan.question)
+    return plan
 
 
-def settle_unmatched_items(batch: Batch, found: BatchItems) -> None:
-    """Decide every claimed item without a record; raises LeaseLost."""
-    if not batch.unmatched_claims:
-        return
-    ids = [unit.claim.remote_id for unit in batch.unmatched_claims if unit.claim.remote_id]
-    events = WebhookEvent.objects.filter(item_id__in=ids, board_id=batch.link.board_id)
-    rows = events.order_by().values("item_id").annotate(last=Max("received_at"), first=Min("received_at"))
-    times = {str(row["item_id"]): (row["last"], row["first"]) for row in rows}
-    # A call about the item was announced whose outcome nobody knows. It may part a duplicate from its record; until it
-    # has landed, or can't any more, the item looks unmatched.
-    calls = Intent.objects.filter(state=IntentState.OPEN, item_id__in=ids, deadline__gt=SyncNow())
-    unconfirmed = dict(calls.order_by("deadline").values_list("item_id", "deadline"))
-    for unit in batch.unmatched_claims:
-        item_id = unit.claim.remote_id or ""
-        # Claims don't read when a row was written: it is asked for only where no event tells.
-        last_event, first_event = times.get(item_id) or (None, unit.claim.rows[0].created_at)
-        unmatched_item = UnmatchedClaim(batch, unit, found.linked.get(item_id), unconfirmed.get(item_id))
-        batch.in_transaction(partial(_settle_item, unmatched_item, last_event, first_event))
+def _change_tombstone(plan: ItemPlan, changed: Tombstone) -> ItemPlan:
+    known = next(tombstone for tombstone in plan.facts.tombstones if tombstone.pk == changed.pk)
+    tombstones = Tombstone.objects.filter(pk=known.pk, state=known.state, monday_id=known.monday_id)
+    updated = tombstones.update(monday_id=changed.monday_id, state=changed.state)
+    return plan if updated else _released(plan)
 
 
-def _settle_item(unmatched_item: UnmatchedClaim, last_event: datetime | None, first_event: datetime) -> None:
-    batch, unit = unmatched_item.batch, unmatched_item.unit
-    unit.end(Outcome.OPEN)  # whatever an attempt before this one came to
-    unit.is_question = False
-    if defer_item_if_paused(batch, unit, QueueDirection.TO_NPD):
-        unmatched_item.find(UnmatchedReason.PAUSED, pause=unit.detail)
-    else:
-        unmatched_item.settle(last_event, first_event)
-        end_jobs(batch, [unit])
-    unmatched_item.note()
+# The pass as it is now: what was decided is put where its other steps look for it.
 
 
-def listed_finding(batch: Batch, item: Item) -> UnmatchedFinding:
-    """Return what a listing says of an item that no record has, until its pass finds out why."""
-    reason, details = UnmatchedReason.QUEUED, _type_words(batch.board)
-    verdict = item_verdict(batch.board, item)
-    if verdict.holds is False:
-        reason = UnmatchedReason.LEFT_OUT
-        details["filter"] = exclusion_sentence(batch.board, FilterSide.ITEM, verdict)
-    elif not batch.link.creates_records:
-        reason = UnmatchedReason.NO_KEY if match_text_of_item(batch.board, item) == "" else UnmatchedReason.CREATION_OFF
-    return UnmatchedFinding(item.id, item.name, reason, details, item_values(batch.board, item))
-
-
-def _type_words(board: BoardContext) -> dict[str, str]:
-    """Return how sentences call the board's records, and what they are matched by."""
-    opts = board.model._meta
-    label = board.match_mapping.label.lower() if board.match_mapping else "key"
-    return {"label": label, "type": str(opts.verbose_name), "types": str(opts.verbose_name_plural)}
-
-
-class UnmatchedClaim:
-    """One item that no record had when its job was written."""
-
-    def __init__(
-        self, batch: Batch, unit: WorkUnit, item: Item | None, unconfirmed_until: datetime | None = None
-    ) -> None:
-        self.batch, self.unit, self.item, self.unconfirmed_until = batch, unit, item, unconfirmed_until
-        self.claim = unit.claim
-        self.link, self.model = batch.link, batch.board.model
-        self.as_new = bool(unit.claim.payload.get(AS_NEW))
-        self.may_create = self.as_new or bool(unit.claim.payload.get(MAY_CREATE))
-        self.chosen_record = as_uuid(str(unit.claim.payload.get(LINK_TO, "")))
-        self.finding: UnmatchedFinding | None = None
-        self.is_known = False
-
-    def find(self, reason: UnmatchedReason, **details: str) -> str:
-        """Say why no record has the item; return it as a sentence."""
-        name, item_id = self.item.name if self.item else "", self.claim.remote_id or ""
-        values = item_values(self.batch.board, self.item) if self.item else {}
-        self.finding = UnmatchedFinding(item_id, name, reason, details, values)
-        return unmatched_sentence(reason, **details)
-
-    def note(self) -> None:
-        """Note what was found of the item for people, who are shown why it has no record; it decides nothing."""
-        if self.finding is not None:
-            note_unmatched(self.link, [self.finding], decided=True)
-        elif not self.is_known:
-            clear_unmatched(self.link.entity_type, [self.claim.remote_id or ""])
-
-    def settle(self, last_event: datetime | None, first_event: datetime) -> None:
-        """Decide by the table “a record and its item”; ends or defers its job."""
-        item, now = self.item, sync_now()
-        if item is None or item.state != "active" or item.board_id not in (None, self.link.board_id):
-            enqueue_tombstones(self.link.entity_type, [self.claim.remote_id or ""])
-            if item is not None and item.state in REPORTED_STATES:
-                reason = f"The item “{item.name}” was {item.state} on Monday, so there is nothing to ask any more."
-                close_identity_conflicts(self.link.entity_type, item.id, reason)
-            return self._complete("There is no such active item on the board.")
-        if owner := owner_of_other_type(self.batch, item):
-            kind = owner._meta.verbose_name
-            return self._complete(
-                f"It is the item of the {kind} “{owner}”, moved here; what becomes of it is asked there."
-            )
-        if wait := self._wait_reason(item, last_event, now):
-            return self._defer(*wait)
-        if self.chosen_record is not None:
-            return self._link_chosen(self.chosen_record, item)
-        return self._settle_unowned(item, first_event, now)
-
-    def _settle_unowned(self, item: Item, first_event: datetime, now: datetime) -> None:
-        tombstone = tombstone_of(self.batch, item)
-        # One that was unlinked bears no NPD ID: what is remembered of it decides, as of any item.
-        if tombstone and (npd_id_of(self.batch.board, item) or not self._was_unlinked(tombstone)):
-            return self._settle_deleted(tombstone, item, now)
-        verdict = item_verdict(self.batch.board, item)
-        if verdict.holds is not True:
-            detail = exclusion_sentence(self.batch.board, FilterSide.ITEM, verdict)
-            detail = self.find(UnmatchedReason.LEFT_OUT, filter=detail)
-            if verdict.holds is None:
-                return self._defer(now + self._unreadable_wait, now, detail)
-            return self._complete(detail)
-        named = now if self._match_key else first_event + timedelta(seconds=settings.NEW_ITEM_WAIT_SECONDS)
-        if named > now and not self.may_create:
-            return self._defer(named, now, self.find(UnmatchedReason.NO_KEY_YET, label=self._match_label))
-        return self._decide(item)
-
-    def _wait_reason(
-        self, item: Item, last_event: datetime | None, now: datetime
-    ) -> tuple[datetime, datetime, str] | None:
-        """Until when it is left alone, from when and why: a call is in the air, it isn't quiet, or can't be read."""
-        if self.unconfirmed_until:
-            return self.unconfirmed_until, now, self.find(UnmatchedReason.UNCONFIRMED)
-        if self.chosen_record is not None:
-            return None
-        if last_event and (quiet := last_event + timedelta(seconds=UNMATCHED_ITEM_WAIT_SECONDS)) > now:
-            return quiet, now, self.find(UnmatchedReason.BEING_EDITED)
-        if self._match_key is None:
-            reason = self.find(UnmatchedReason.KEY_UNREADABLE, label=self._match_label)
-            return now + self._unreadable_wait, now, reason
-        if npd_id_of(self.batch.board, item) is None:
-            return now + self._unreadable_wait, now, self.find(UnmatchedReason.NPD_ID_UNREADABLE)
-        return None
-
-    @property
-    def _unreadable_wait(self) -> timedelta:
-        """A column known to be gone wakes its items when it is back (board_columns.py); until then it is left alone."""
-        match = self.batch.board.match_mapping
-        is_missing = self.link.npd_id_problem or (match is not None and match.problem)
-        return timedelta(minutes=30 if is_missing else 1)
-
-    @property
-    def _match_key(self) -> str | None:
-        return match_text_of_item(self.batch.board, self.item) if self.item else ""
-
-    @property
-    def _match_label(self) -> str:
-        return _type_words(self.batch.board)["label"]
-
-    def _decide(self, item: Item) -> None:  # noqa: PLR0911 - a table
-        exclusion = IgnoredItem.objects.filter(entity_type=self.link.entity_type, item_id=item.id).first()
-        if exclusion and not self.may_create and (exclusion.unlinked or exclusion.entity_id is None):
-            if not exclusion.unlinked:
-                self.find(UnmatchedReason.INVALID, problems=exclusion.reason)
-            elif self.claim.payload.get(IGNORED):
-                reason = f"The item “{item.name}” is ignored, so there is nothing to ask any more."
-                close_identity_conflicts(self.link.entity_type, item.id, reason)
-            self.is_known = True
-            return self._complete(f"It is ignored: {exclusion.reason}")
-        owner = record_of_npd_id(self.batch, item)
-        if owner is not None and (detail := self._owner_exclusion(owner)):
-            return self._complete(self.find(UnmatchedReason.LEFT_OUT, filter=detail))
-        if owner is not None:
-            return self._settle_with_npd_id(owner, item)
-        found = records_matching(self.batch, item) if not self.as_new else []
-        found = [record for record in found if not exclusion or record.pk != exclusion.entity_id]
-        hits = [record for record in found if not self._record_exclusion(record)]
-        if found and not hits:
-            return self._complete(self.find(UnmatchedReason.LEFT_OUT, filter=self._record_exclusion(found[0])))
-        if len(hits) == 1 and hits[0].monday_id is None and hits[0].may_sync:
-            return self._link_record(hits[0], item)
-        if hits:
-            return self._ask_owner(hits, item)
-        if not self.link.creates_records and not self.may_create:
-            reason = UnmatchedReason.CREATION_OFF if self._match_key else UnmatchedReason.NO_KEY
-            self.find(reason, **_type_words(self.batch.board))
-            return self._complete(
-                "No record matches, and new items of this board don't become records (a setting of the board)."
-            )
-        return self._create_record(item)
-
-    def _record_exclusion(self, record: SyncedModel) -> str:
-        """Why the filter lets the item not be this record's; empty where it does."""
-        verdict = record_verdict(self.batch.board, record)
-        if verdict.holds is True:
-            return ""
-        detail = exclusion_sentence(self.batch.board, FilterSide.RECORD, verdict)
-        return f"{detail} That is so of “{record}”, whose item it would be."
-
-    def _owner_exclusion(self, owner: SyncedModel) -> str:
-        """Why the filter leaves the record alone whose NPD ID the item bears; a pair is out by its own item, too."""
-        if owner.monday_id is not None and owner.is_left_out:
-            return f"The filter leaves “{owner}” out, whose NPD ID it has. Both items keep it."
-        return self._record_exclusion(owner)
-
-    def _was_unlinked(self, tombstone: Tombstone) -> bool:
-        """By this deleted record, or by another one that had the item after it."""
-        items = IgnoredItem.objects.filter(entity_type=self.link.entity_type, item_id=self.claim.remote_id)
-        return tombstone.state == TombstoneState.UNLINKED or items.filter(unlinked=True).exists()
-
-    def _settle_with_npd_id(self, owner: SyncedModel, item: Item) -> None:
-        """The item bears the NPD ID of a record that is there."""
-        if owner.monday_id is None and owner.may_sync:
-            return self._link_record(owner, item)
-        if owner.monday_id is not None and not owner.may_sync:
-            self.find(UnmatchedReason.SYNC_OFF, names=f"“{owner}”")
-            return self._complete(f"It has the NPD ID of “{owner}”, whose sync is off. Nothing was done.")
-        if relink_to_replacement(self.batch, owner, item):
-            detail = f"Its item left the board; “{item.name}” has its NPD ID, and is its item now."
-            return self._end_linked(owner, detail)
-        if owner.monday_id is not None:
-            self.find(UnmatchedReason.DUPLICATE, names=f"“{owner}”")
-            return add_duplicate(self.batch, self.unit, item, owner)
-        return self._ask_owner([owner], item)
-
-    def _settle_deleted(self, tombstone: Tombstone, item: Item, now: datetime) -> None:
-        """Never a new record by itself: the deleted record's own pass decides, as of an item that is there."""
-        name = tombstone.data.get("name", "a record")
-        detail = f"It belongs to “{name}”, which was deleted in NPD."
-        if any(deleted_record.item_id == item.id for deleted_record in self.batch.deleted_records):
-            return self._complete(f"{detail} This sync decided what happens to it.")
-        if tombstone.state in (TombstoneState.KEPT, TombstoneState.UNLINKED):
-            return self._complete(f"{detail} The item stays, and makes no new record.")
-        stale_until = tombstone.settled_at and tombstone.settled_at + STALE_READ_WINDOW
-        if stale_until and stale_until > now:
-            # Monday may still show it as it was before our call.
-            return self._defer(stale_until, now, f"{detail} It has left the board, as far as is known.")
-        if item.id != tombstone.monday_id:
-            if tombstone.state in OPEN_TOMBSTONE_STATES and tombstone.monday_id:
-                # How long to leave a second item of a deletion: one that waits for a person, or fails, may take days.
-                soon = tombstone.state == TombstoneState.WAITING and tombstone.deleted_at + timedelta(hours=1) > now
-                return self._defer(
-                    now + timedelta(minutes=1 if soon else 30), now, f"{detail} Its first item comes first."
-                )
-            # A deletion that was settled waits again: it was not this item that left the board.
-            state = TombstoneState.WAITING if tombstone.state in REMOVED_STATES else tombstone.state
-            Tombstone.objects.filter(pk=tombstone.pk).update(monday_id=item.id, state=state)
-        enqueue_many(
-            self.link.entity_type,
-            [tombstone.entity_id],
-            cause=Cause.WEBHOOK,
-            priority=Priority.EDIT,
-            direction=QueueDirection.TO_NPD,
-        )
-        return self._complete(f"{detail} It is synced with that record.")
-
-    def _link_chosen(self, record_id: uuid.UUID, item: Item) -> None:
-        """A person chose the record: it is linked where it still can be; else the item stands as before."""
-        try:
-            record = give_item(self.batch, record_id, item.id)
-        except AnswerOutdated as why:
-            self.is_known = True
-            return self._complete(f"It could not be linked. {why}")
-        reason = f"The item “{item.name}” was linked with “{record}”, so there is nothing to ask any more."
-        close_identity_conflicts(self.link.entity_type, item.id, reason)
-        return self._end_linked(record, f"Linked with the item “{item.name}”, as a person chose.")
-
-    def _link_record(self, record: SyncedModel, item: Item) -> None:
-        self.model._default_manager.filter(pk=record.pk, monday_id=None).update(monday_id=item.id)
-        self._end_linked(record, f"Linked with the item “{item.name}” on the board.")
-
-    def _end_linked(self, record: SyncedModel, detail: str) -> None:
-        self._log_decision(record, "link", detail)
-        self._enqueue_record(record)
-        self._complete(f"Linked with {record}.")
-
-    def _enqueue_record(self, record: SyncedModel) -> None:
-        """The record's own pass merges the two sides and writes the NPD ID."""
-        enqueue_many(self.link.entity_type, [record.pk], cause=Cause.DEPENDENCY, priority=Priority.EDIT)
-
-    def _ask_owner(self, hits: Sequence[SyncedModel], item: Item) -> None:
-        details, self.unit.is_question = item_data(self.batch.board, item), True
-        self.find(UnmatchedReason.AMBIGUOUS, names=quoted_names(hits))
-        self._complete(f"Who is this? {ask_item_owner(self.link.entity_type, hits, item, details)}")
-
-    def _create_record(self, item: Item) -> None:
-        # The NPD ID that it bears was a record's that is here no more (a restored database); else it is a new one.
-        npd_id = None if self.as_new else as_uuid(npd_id_of(self.batch.board, item) or "")
-        new_id = uuid.uuid4() if npd_id is None or is_npd_id_known(npd_id) else npd_id
-        record, refused = self.model(id=new_id, monday_id=item.id), IgnoredItem.objects
-        if problems := " ".join(fill_from_item(self.batch, record, item)):
-            detail = self.find(UnmatchedReason.INVALID, problems=problems)
-            self.note()  # now: the unmatched item is taken before the ignored one
-            refused.update_or_create(entity_type=self.link.entity_type, item_id=item.id, defaults={"reason": problems})
-            return self._complete(detail)
-        if (verdict := record_verdict(self.batch.board, record)).holds is not True:
-            detail = exclusion_sentence(self.batch.board, FilterSide.RECORD, verdict)
-            detail = f"{detail} A record made of it would not match, so none was made."
-            return self._complete(self.find(UnmatchedReason.LEFT_OUT, filter=detail))
-        try:
-            store_new_record(record, is_automatic=not self.as_new)
-        except OperationalError:  # a lock, or the connection: nothing that the item is to blame for
-            raise
-        except DatabaseError as error:
-            problem = str(error).splitlines()[0]
-            return self._complete(self.find(UnmatchedReason.DATABASE_REJECTED, problems=problem))
-        if not self.as_new:
-            refused.filter(entity_type=self.link.entity_type, item_id=item.id).delete()
-        else:
-            # It stays remembered: none of the records with its key is to find it by that key again.
-            ignore_item(self.link.entity_type, item.id, None, "A person said that it is a record of its own.")
-            reason = f"“{item.name}” became a record of its own, so there is nothing to ask any more."
-            close_identity_conflicts(self.link.entity_type, item.id, reason)
-        self._log_decision(record, "create", f"Made from the item “{item.name}” on the board.")
-        self._enqueue_record(record)
-        return self._complete(f"Became {record}.")
-
-    def _log_decision(self, record: SyncedModel, kind: str, sentence: str) -> None:
-        batch, item_id = self.batch, self.claim.remote_id or ""
-        cause = cause_of_item(self.claim, f"an item without a record: {kind}", batch.read_request)
-        batch.log_decision(
-            record.pk, item_id, kind, sentence, actor=self.unit.by, request_id=batch.read_request, cause=cause
-        )
-
-    def _defer(self, until: datetime, now: datetime, reason: str) -> None:
-        self.unit.wait_seconds = (until - now).total_seconds()
-        self.unit.end(Outcome.DEFERRED, reason)
-
-    def _complete(self, detail: str) -> None:
-        self.unit.end(Outcome.SETTLED, detail)
-        WebhookEvent.objects.filter(item_id=self.claim.remote_id, processed_at=None).update(
-            processed_at=sync_now(), outcome=detail[:200]
-        )
+def plan_items(batch: Batch, context: ItemContext) -> None:
+    """Decide what becomes of the pass's unmatched items."""
+    deleted_items = frozenset(deleted_record.item_id for deleted_record in batch.deleted_records)
+    batch.item_plans = decide_items(replace(context, deleted_items=deleted_items), batch.item_facts)
+    for unit, plan in zip(batch.unmatched_claims, batch.item_plans, strict=True):
+        if plan.act is ItemAct.DUPLICATE and plan.facts.item and plan.record:
+            add_duplicate(batch, unit, plan.facts.item, plan.record)
+    replaced = {plan.record.pk for plan in batch.item_plans if plan.act is ItemAct.REPLACE and plan.record}
+    for record_sync in [one for one in batch.record_syncs if one.id in replaced and one.removed_item]:
+        # Whatever was to follow from the first item's absence: the record has an item.
+        record_sync.removed_item = None
+        record_sync.drop(Outcome.RELEASED, "It is linked with another item now.")

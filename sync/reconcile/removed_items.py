@@ -36,7 +36,6 @@ from sync.choices import (
     TombstoneState,
 )
 from sync.clock import SyncNow, sync_now
-from sync.connectors.base.board_items import BatchItems, Item
 from sync.kernel import humanize
 from sync.kernel.conflict_store import (
     KIND_DELETE,
@@ -93,7 +92,7 @@ from sync.reconcile.restraints import (
     pause_ending,
     release_approvals,
 )
-from sync.reconcile.sides import match_text_of_item, match_text_of_record, read_by_id, record_of_npd_id, unlink
+from sync.reconcile.sides import unlink
 from sync.records.approvals import ApprovalFacts, approval_facts
 from sync.records.item_links import RECREATE_KEY, UNLINK_KEY
 
@@ -596,45 +595,3 @@ def new_deletion_requests(batch: Batch) -> list[ApprovalRequest]:
         for s in batch.record_syncs
         if s.removed_item and s.removed_item.approval in (ApprovalState.DONE, ApprovalState.PENDING)
     ]
-
-
-# Items that took a gone one's place: they bear the NPD ID of a record whose own item was archived
-# or deleted.
-#
-# A person duplicated the item and archived the first; or a restored database knows only the item of
-# before. Taken for duplicates, the living ones would lose their NPD ID, or leave the board after the
-# first. One that says by its match key that it is somebody else by now (duplicated as a form to
-# fill in) is a duplicate all the same: a person is asked.
-
-
-def find_replacements(batch: Batch, found: BatchItems) -> None:
-    """Note which unmatched items take the place of their record's own item; raises ConnectorError."""
-    unmatched = [found.linked.get(one.claim.remote_id or "") for one in batch.unmatched_claims]
-    active = [item for item in unmatched if item is not None and item.state == ACTIVE]
-    # One that was a deleted record's item shows somebody else, whatever was typed into it since: it is asked about.
-    tombstones = Tombstone.objects.filter(monday_id__in=[item.id for item in active])
-    deleted_items = set(tombstones.values_list("monday_id", flat=True))
-    named = [(item, record_of_npd_id(batch, item)) for item in active if item.id not in deleted_items]
-    second = [(item, record) for item, record in named if record is not None and record.monday_id]
-    firsts = {item.id: item for item in found.linked.values()}
-    firsts |= read_by_id(batch, sorted({str(record.monday_id) for _, record in second} - set(firsts)))
-    for item, record in second:
-        first, key = firsts.get(str(record.monday_id)), match_text_of_item(batch.board, item)
-        if first is None or first.state not in REPORTED_STATES or key is None:
-            continue
-        # It shows the match key of the record, or the one with which the first item left.
-        if key in (match_text_of_record(batch.board, record), match_text_of_item(batch.board, first)):
-            batch.successors[item.id] = first.id
-
-
-def relink_to_replacement(batch: Batch, record: SyncedModel, item: Item) -> bool:
-    """Move the record's link to the item that took its own one's place; False where that is not so (any more)."""
-    first_id = batch.successors.get(item.id)
-    records = batch.records.filter(pk=record.pk, monday_id=first_id)
-    if first_id is None or not records.update(monday_id=item.id):
-        return False
-    for record_sync in [s for s in batch.record_syncs if s.id == record.pk and s.removed_item]:
-        # Whatever was to follow from the first item's absence: the record has an item.
-        record_sync.removed_item = None
-        record_sync.drop(Outcome.RELEASED, "It is linked with another item now.")
-    return True

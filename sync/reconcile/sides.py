@@ -12,15 +12,14 @@ from uuid import UUID
 
 from django.db import connection
 
-from sync import connectors, registry
+from sync import registry
 from sync.boards import board_columns
 from sync.choices import Cause, Operation, Priority, QueueDirection, TombstoneState
 from sync.clock import SyncNow
 from sync.connectors.base.board import EventKind, ItemEvent
-from sync.connectors.base.board_items import BatchItems, Item, MatchColumn
+from sync.connectors.base.board_items import BatchItems, Item
 from sync.connectors.base.conversion import AmbiguousSplit, UnknownValue
 from sync.connectors.base.errors import ColumnRejected, ConnectorError
-from sync.limits import board_costs, call_cost, connector
 from sync.models import AwaitedRelation, FieldMapping, SyncedModel, Tombstone
 from sync.outbox.claim import Claim
 from sync.outbox.queue_rows import enqueue_many
@@ -28,8 +27,9 @@ from sync.reconcile import gather
 from sync.reconcile.batch import Batch, Outcome, RecordSync, WorkUnit
 from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_plan import AS_SENT, base_of, sides_of
-from sync.reconcile.field_values import ACTIVE, BoardContext, stored_values
-from sync.reconcile.gather import claimed_facts, records_by_match_key
+from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid, npd_id_of, stored_values
+from sync.reconcile.gather import claimed_facts
+from sync.reconcile.reads import read_by_id
 from sync.records.blocked_fields import LEFT_OUT
 from sync.records.item_links import UNLINK_KEY, ignore_item
 from sync.records.unmatched_items import clear_unmatched
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 def load(batch: Batch, claims: Sequence[Claim]) -> None:
     """Read what NPD knows of the claimed records, in a handful of queries whatever their number."""
-    facts = claimed_facts(batch.board, claims)
+    facts = claimed_facts(batch.board, claims, batch.planned_records)
     batch.record_syncs += [
         RecordSync(
             one.claim,
@@ -189,122 +189,6 @@ def skip_unchanged(board: BoardContext, record_syncs: Iterable[RecordSync]) -> N
 # Monday's side: the one read call.
 
 
-MAX_PAGES = 20
-"""Further pages that a pass follows; a match key that more items than this hold is no key."""
-
-
-def read(batch: Batch) -> BatchItems:
-    """Ask Monday once for everything that the open records and the unmatched items need; raises ConnectorError.
-
-    Where a part has more pages, they are read too: a part of the hits would look like few hits.
-    """
-    board = batch.board
-    linked = [s.record.monday_id for s in batch.open_records if s.record.monday_id]
-    linked += [c.claim.remote_id for c in batch.unmatched_claims if c.claim.remote_id]
-    linked += [str(deleted_record.tombstone.monday_id) for deleted_record in batch.open_deleted]
-    unlinked = [s for s in batch.open_records if not s.record.monday_id]
-    match = board.match_mapping
-    values = [text for s in unlinked if (text := match_text_of_record(board, s.record))]
-    if not linked and not unlinked:
-        return BatchItems()
-    batch.calls += 1
-    with call_cost(board.link, len(linked) + len(unlinked)):
-        result = connector(board.link.system).read_batch(
-            board.link.board_id,
-            [str(item_id) for item_id in dict.fromkeys(linked)],
-            board.columns,
-            board.link.npd_id_column,
-            [str(s.id) for s in unlinked],
-            MatchColumn(match.column_id, board.converter(match).column_type) if match else None,
-            sorted(set(values)),
-            board.types,
-        )
-    batch.read_request = result.request_id
-    return _with_further_pages(batch, result)
-
-
-def read_by_id(batch: Batch, ids: Sequence[str]) -> dict[str, Item]:
-    """Return these items, whatever became of them, as far as Monday shows them; raises ConnectorError."""
-    found: dict[str, Item] = {}
-    board = batch.board
-    size = connectors.get(board.link.system).items_per_read
-    for start in range(0, len(ids), size):
-        asked_ids = ids[start : start + size]
-        batch.calls += 1
-        with call_cost(batch.link, len(asked_ids)):
-            items = connector(batch.link.system).read_items(asked_ids, batch.board.columns, batch.board.types)
-        found |= {item.id: item for item in items}
-    return found
-
-
-def match_text_of_record(board: BoardContext, record: SyncedModel) -> str:
-    """Return the record's match key in canonical form, or an empty text."""
-    match = board.match_mapping
-    if match is None:
-        return ""
-    return str(board.converter(match, record).local(stored_values(record, match)) or "")
-
-
-def match_text_of_item(board: BoardContext, item: Item) -> str | None:
-    """Return the item's match key in canonical form, an empty text where it has none, None where it can't be read."""
-    match = board.match_mapping
-    if match is None:
-        return ""
-    convert = board.converter(match)
-    try:
-        return str(convert.remote(convert.stored_value(item.reading(match.column_id))) or "")
-    except UnknownValue:
-        return None
-
-
-def npd_id_of(board: BoardContext, item: Item) -> str | None:
-    """Return the NPD ID that the item bears, an empty text where it bears none, None where it can't be read."""
-    reading = item.reading(board.link.npd_id_column)
-    return (reading.text or "").strip() if reading.known else None
-
-
-def items_with_npd_ids(board: BoardContext, ids: Sequence[str]) -> dict[str, Item] | None:
-    """Return the items that bear these NPD IDs, by NPD ID; None where one can't be read. Raises ConnectorError."""
-    found: dict[str, Item] = {}
-    size = min(connectors.get(board.link.system).items_per_read, board_costs(board.link.pk).size)
-    for start in range(0, len(ids), size):
-        asked_ids = ids[start : start + size]
-        with call_cost(board.link, len(asked_ids)):
-            result = connector(board.link.system).read_batch(
-                board.link.board_id, [], board.columns, board.link.npd_id_column, asked_ids, types=board.types
-            )
-        for item in result.by_npd_id:
-            npd_id = npd_id_of(board, item)
-            if npd_id is None:
-                return None
-            if npd_id in asked_ids:
-                found.setdefault(npd_id, item)
-    return found
-
-
-def as_uuid(text: str) -> UUID | None:
-    """Return the NPD ID in a text, or None where it is none."""
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
-
-
-def _with_further_pages(batch: Batch, result: BatchItems) -> BatchItems:
-    found = {"by_npd_id": result.by_npd_id, "by_match": result.by_match}
-    for part, first in result.cursors.items():
-        cursor: str | None = first
-        for _ in range(MAX_PAGES):
-            if cursor is None:
-                break
-            batch.calls += 1
-            with call_cost(batch.link, 0):
-                page = connector(batch.link.system).next_page(cursor, batch.board.columns, batch.board.types)
-            found[part] = [*found[part], *page.items]
-            cursor = page.cursor
-    return BatchItems(linked=result.linked, by_npd_id=found["by_npd_id"], by_match=found["by_match"])
-
-
 # Which record an item without one could be: by the NPD ID that it bears, else by the board link's
 # match rule.
 
@@ -315,11 +199,6 @@ def record_of_npd_id(batch: Batch, item: Item) -> SyncedModel | None:
     return batch.records.filter(pk=npd_id).first() if npd_id is not None else None
 
 
-def is_npd_id_known(npd_id: UUID) -> bool:
-    """Whether a record of any type has this NPD ID."""
-    return any(spec.model._default_manager.filter(pk=npd_id).exists() for spec in registry.entities())
-
-
 def owner_of_other_type(batch: Batch, item: Item) -> SyncedModel | None:
     """Return the record of another type whose item this is: it was moved here from that type's board.
 
@@ -328,27 +207,6 @@ def owner_of_other_type(batch: Batch, item: Item) -> SyncedModel | None:
     others = [spec.model for spec in registry.entities() if spec.entity_type != batch.entity_type]
     owners = (model._default_manager.filter(monday_id=item.id).first() for model in others)
     return next((owner for owner in owners if owner is not None), None)
-
-
-def tombstone_of(batch: Batch, item: Item) -> Tombstone | None:
-    """Return the deleted record to which the item belongs, by its NPD ID, else as the item that it had.
-
-    An item that bears the NPD ID of a record that is there belongs to that one.
-    """
-    tombstones = Tombstone.objects.filter(entity_type=batch.entity_type).exclude(state="restored")
-    npd_id = as_uuid(npd_id_of(batch.board, item) or "")
-    if npd_id is not None:
-        if batch.records.filter(pk=npd_id).exists():
-            return None
-        if tombstone := tombstones.filter(entity_id=npd_id).first():
-            return tombstone
-    return tombstones.filter(monday_id=item.id).first()
-
-
-def records_matching(batch: Batch, item: Item) -> list[SyncedModel]:
-    """Return the records with the item's match key; none where it has no key."""
-    key = match_text_of_item(batch.board, item)
-    return records_by_match_key(batch.board, [key]).get(key, []) if key else []
 
 
 # A record lets go of its item: the item's NPD ID is cleared, then sync goes off, and the item is

@@ -37,9 +37,9 @@ from sync.reconcile.batch import Batch
 from sync.reconcile.board_filter import may_have_new_item
 from sync.reconcile.facts import RecordFacts, change_events
 from sync.reconcile.field_plan import AS_SENT, base_of, cell_of, new_base, sides_of
-from sync.reconcile.field_values import BoardContext, stored_values
+from sync.reconcile.field_values import BoardContext, npd_id_of, stored_values
 from sync.reconcile.mutations import IDEMPOTENCY_MINUTES, is_create
-from sync.reconcile.sides import items_with_npd_ids, npd_id_of
+from sync.reconcile.reads import items_with_npd_ids
 from sync.records.tombstones import set_late_item
 
 # What a mutation without an answer left on Monday after all: late writes, and what a create gave its item.

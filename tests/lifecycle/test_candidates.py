@@ -10,6 +10,7 @@ from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
 from sync.models import BoardLink, IgnoredItem, SyncQueue, Tombstone
 from sync.outbox.queue_rows import enqueue_item
+from sync.reconcile import new_items
 from sync.records.external_ids import external_ids_of, set_external_ids
 from tests.lifecycle.conftest import asked, choose
 from tests.support.world import World, mail, staged
@@ -90,6 +91,19 @@ def test_none_there_never_linked_several_hits_are_asked_about_and_the_one_that_a
     assert conflict.resolved_at is not None
 
 
+def test_an_item_that_an_answer_gives_to_a_record_is_not_asked_about_by_the_same_pass(world: World, pat: Any) -> None:
+    conflict, item, (other, chosen) = several(world)
+    enqueue_item("contact", item, cause=Cause.WEBHOOK, priority=Priority.EDIT, due_in_seconds=0)
+    choose(conflict, pat, "custom", str(chosen.pk))
+    world.work(chosen)
+    assert chosen.monday_id == item
+    open_questions = SyncConflict.objects.filter(kind="identity", resolved_at=None)
+    # The other one, with the same email, is asked about; not the item.
+    assert [question.entity_id for question in open_questions] == [other.pk]
+    assert "could be" not in open_questions[0].about["what"]
+    assert "by now" in SyncQueue.objects.filter(remote_id=item).latest("pk").error_message
+
+
 def test_an_item_that_is_nobodys_becomes_a_record_when_a_person_says_so(world: World, pat: Any) -> None:
     conflict, item, (one, two) = several(world)
     BoardLink.objects.update(creates_records=False)
@@ -134,9 +148,7 @@ def test_none_there_a_hit_that_has_an_item_is_asked_about(world: World) -> None:
 def test_none_there_an_item_that_can_make_no_record_is_refused_and_remembered(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sync.reconcile import new_items
-
-    monkeypatch.setattr(new_items, "fill_from_item", lambda *_: ["Name: it can't be read"])
+    monkeypatch.setattr(new_items, "record_from_item", lambda *_: (Contact(), ["Name: it can't be read"]))
     item = world.add("Ann", email=mail("ann@example.com"))
     newcomers(world)
     assert IgnoredItem.objects.get(item_id=item).reason == "Name: it can't be read"

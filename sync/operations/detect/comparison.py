@@ -39,10 +39,10 @@ from sync.reconcile.batch import Batch, RecordSync
 from sync.reconcile.board_filter import compare_filter, item_verdict, record_verdict
 from sync.reconcile.duplicates import find_possible_duplicates
 from sync.reconcile.field_plan import base_of, cell_of, sides_of, way_of
-from sync.reconcile.field_values import BoardContext, still_holds, stored_values
+from sync.reconcile.field_values import BoardContext, npd_id_of, still_holds, stored_values
 from sync.reconcile.new_items import listed_finding
 from sync.reconcile.restraints import is_loop_over
-from sync.reconcile.sides import column_findings, has_open_work, load, npd_id_of, store_healed
+from sync.reconcile.sides import column_findings, has_open_work, load, store_healed
 from sync.records.unmatched_items import clear_unlisted, note_unmatched
 from sync.registry import EntitySpec
 
@@ -80,7 +80,7 @@ class BoardListing:
             ownerless = [fresh[str(unmatched.claim.remote_id)] for unmatched in batch.unmatched_claims]
             self._ownerless += [item.id for item in ownerless]
             if self._notes_unmatched:
-                note_unmatched(board.link, [listed_finding(batch, item) for item in ownerless])
+                note_unmatched(board.link, [listed_finding(board, item) for item in ownerless])
             for record_sync in batch.record_syncs:
                 record_sync.item = fresh.get(record_sync.record.monday_id or "")
             compare_filter(batch)

@@ -25,7 +25,7 @@ from sync.connectors.base.errors import ConnectorError
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE
 from sync.kernel.humanize import quote
 from sync.limits import MeteredClient, board_costs, client, client_override, urgent_calls
-from sync.models import ApprovalRequest, BoardLink, Decision, IgnoredItem, SyncedModel, SyncQueue
+from sync.models import ApprovalRequest, BoardLink, IgnoredItem, SyncedModel, SyncQueue
 from sync.outbox.claim import Claim
 from sync.outbox.lease import LOCK_TIMEOUT_MS, Lease
 from sync.reconcile import load_batch, read_and_plan
@@ -34,6 +34,7 @@ from sync.reconcile.conflict_reports import conflict_reports
 from sync.reconcile.deleted_records import new_removal_requests
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.mutations import TAGS_PER_CALL, count_calls, missing_tags
+from sync.reconcile.new_items import GIVING, ItemAct
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.records import availability
 from sync.registry import link_of
@@ -76,7 +77,11 @@ _REMOVED_ITEM_KINDS = {
     RecordAction.DELETE: ChangeKind.DELETE_RECORD,
     RecordAction.UNLINK: ChangeKind.UNLINK,
 }
-_NEW_ITEM_KINDS = {"create": ChangeKind.NEW_RECORD, "link": ChangeKind.LINK}
+_NEW_ITEM_KINDS = {
+    ItemAct.CREATE: ChangeKind.NEW_RECORD,
+    ItemAct.LINK: ChangeKind.LINK,
+    ItemAct.REPLACE: ChangeKind.LINK,
+}
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,7 @@ class PlannedChange:
 
 
 def batch_changes(batch: Batch) -> Iterator[PlannedChange]:
-    """Yield what the batch decided; to be called in the transaction in which it was decided."""
+    """Yield what the batch decided."""
     for record_sync in batch.record_syncs:
         yield from _record_changes(record_sync)
     for deleted_record in batch.deleted_records:
@@ -206,26 +211,16 @@ def _deletion_changes(deleted_record: DeletedRecord) -> Iterator[PlannedChange]:
 
 
 def _new_item_changes(batch: Batch) -> Iterator[PlannedChange]:
-    """What became of items without a record: by the lines that were written for them, else by how their rows ended."""
-    units = {candidate.claim.rows[0].pk: candidate for candidate in batch.unmatched_claims}
-    if not units:
-        return
-    entity_type = batch.entity_type
-    decisions = {
-        line.remote_id: line
-        for line in Decision.objects.filter(batch_id=batch.id, kind__in=_NEW_ITEM_KINDS, remote_id__gt="")
-    }
-    for row in SyncQueue.objects.filter(pk__in=units).order_by("pk"):
-        item = row.remote_id or ""
-        if line := decisions.get(item):
-            record = batch.board.model._default_manager.filter(monday_id=item).first()
-            kind = _NEW_ITEM_KINDS[line.kind]
-            yield PlannedChange(kind, entity_type, str(record), line.entity_id, item, reason=line.sentence)
-        elif units[row.pk].is_question:
-            yield PlannedChange(ChangeKind.ASK, entity_type, f"item {item}", None, item, reason=row.error_message)
+    """What becomes of items without a record."""
+    for plan in batch.item_plans:
+        item, entity_type = plan.facts.item_id, batch.entity_type
+        if plan.act in _NEW_ITEM_KINDS:
+            kind, record = _NEW_ITEM_KINDS[plan.act], plan.record
+            entity_id = record.pk if record else None
+            yield PlannedChange(kind, entity_type, str(record), entity_id, item, reason=plan.sentence)
         else:
-            reason = row.error_message if row.status == QueueStatus.COMPLETED else row.reason or row.error_message
-            yield PlannedChange(ChangeKind.LEFT, entity_type, f"item {item}", None, item, reason=reason)
+            kind = ChangeKind.ASK if plan.act is ItemAct.ASK else ChangeKind.LEFT
+            yield PlannedChange(kind, entity_type, f"item {item}", None, item, reason=plan.detail)
 
 
 # How a change reads: counted in a plan, and by itself as an act, for people and for programs.
@@ -413,12 +408,10 @@ def plan_pass(link: BoardLink, claims: Sequence[Claim], state: DryRunState) -> P
             batch, read = _decide(link, claims)
         result = _summarize(batch, read=read)
         # The passes of the records that items were linked with or became follow at once.
-        items = [unmatched.claim.remote_id for unmatched in batch.unmatched_claims]
-        known_ids = [record_sync.id for record_sync in batch.record_syncs]
-        owners = batch.board.model._default_manager.filter(monday_id__in=items).exclude(pk__in=known_ids)
-        if read and (owner_ids := list(owners.order_by("pk").values_list("pk", flat=True))):
-            claimed = [sweep_claim(link.entity_type, pk, []) for pk in owner_ids]
-            following, is_read = _decide(link, claimed)
+        given = {plan.record.pk: plan.record for plan in batch.item_plans if plan.act in GIVING and plan.record}
+        known_ids = {record_sync.id for record_sync in batch.record_syncs}
+        if claimed := [sweep_claim(link.entity_type, pk, []) for pk in sorted(given.keys() - known_ids)]:
+            following, is_read = _decide(link, claimed, given)
             result.add(_summarize(following, read=is_read))
             state.approvals += [*new_removal_requests(following), *new_deletion_requests(following)]
         state.approvals += ApprovalRequest.objects.filter(pk__gt=last_pk, entity_type=link.entity_type)
@@ -428,27 +421,13 @@ def plan_pass(link: BoardLink, claims: Sequence[Claim], state: DryRunState) -> P
     return result
 
 
-def _decide(link: BoardLink, claims: Sequence[Claim]) -> tuple[Batch, bool]:
+def _decide(
+    link: BoardLink, claims: Sequence[Claim], records: Mapping[UUID, SyncedModel] | None = None
+) -> tuple[Batch, bool]:
+    """Decide a pass; `records` stand in for those that are stored."""
     batch = Batch(NullLease(link), BoardContext.load(link), uuid.uuid4(), is_preview=True)
-    claimed = []
-    for claim in claims:
-        if claim.entity_id is not None:
-            claimed.append(claim)
-            continue
-        # An unmatched item's outcome is written on its job, so it needs a stored one, in progress.
-        row = SyncQueue.objects.create(
-            entity_type=link.entity_type,
-            remote_id=claim.remote_id,
-            causes=int(Cause.SWEEP),
-            status=QueueStatus.IN_PROGRESS,
-            lease_token=batch.lease.token,
-            operation=Operation.CREATE,
-            direction=QueueDirection.TO_NPD,
-            priority=Priority.SWEEP,
-        )
-        row.refresh_from_db()
-        claimed.append(Claim(None, claim.remote_id, [row]))
-    return batch, read_and_plan(batch) if load_batch(batch, claimed) else True
+    batch.planned_records.update(records or {})
+    return batch, read_and_plan(batch) if load_batch(batch, claims) else True
 
 
 def _all_released(batch: Batch) -> bool:

@@ -30,10 +30,18 @@ from sync.outbox.lease import Lease
 from sync.reconcile.batch import Batch, FieldPlan, RecordSync
 from sync.reconcile.board_filter import LEFT_OUT, exclude_items, exclude_records, exclusion_sentence, item_verdict
 from sync.reconcile.field_plan import plan
-from sync.reconcile.field_values import BoardContext, Directory, record_name
+from sync.reconcile.field_values import (
+    BoardContext,
+    Directory,
+    as_uuid,
+    match_text_of_item,
+    match_text_of_record,
+    npd_id_of,
+    record_name,
+)
 from sync.reconcile.identity import identify_records
 from sync.reconcile.mutations import create_problem
-from sync.reconcile.sides import as_uuid, load, load_related, match_text_of_item, match_text_of_record, npd_id_of
+from sync.reconcile.sides import load, load_related
 from sync.registry import link_of
 
 SAMPLES_PER_OUTCOME = 5

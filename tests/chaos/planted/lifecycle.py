@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sync.connectors.base.board_items import Item
 from sync.reconcile.batch import Outcome
-from sync.reconcile.new_items import UnmatchedClaim
-from sync.reconcile.sides import records_matching
+from sync.reconcile.new_items import ItemAct
 from tests.chaos import acts, drills
 from tests.chaos.planted import Wrong, bug, instead_of
 
@@ -40,11 +40,10 @@ match_to_linked = bug(
 )
 
 
-@instead_of(match_to_linked, "sync.reconcile.new_items:UnmatchedClaim._decide")
-def _takes_over(right: Wrong, candidate: UnmatchedClaim, item: Item) -> Any:
-    hits = records_matching(candidate.batch, item)
+@instead_of(match_to_linked, "sync.reconcile.new_items:_ItemRule._match_or_create")
+def _takes_over(right: Wrong, rule: Any) -> Any:
+    hits = rule._matching
     if len(hits) == 1 and hits[0].monday_id and hits[0].may_sync:
-        candidate.model._default_manager.filter(pk=hits[0].pk).update(monday_id=item.id)
-        candidate._enqueue_record(hits[0])
-        return candidate._complete(f"Linked with {hits[0]}.")
-    return right(candidate, item)
+        wrong = replace(rule, facts=replace(rule.facts, first_item=replace(rule.item, id=hits[0].monday_id)))
+        return wrong._give(hits[0], ItemAct.REPLACE, f"Linked with {hits[0]}.")
+    return right(rule)

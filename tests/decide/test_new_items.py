@@ -1,0 +1,374 @@
+"""Items without a record, by facts alone: merge.md, rows "none | …", and those of duplicates and deleted records."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import pytest
+from django.db.models import Model
+
+from npd.models import Contact, Organization
+from sync.choices import Cause, TombstoneState
+from sync.connectors.base.board_items import Item, Reading
+from sync.kernel.messages import UnmatchedReason
+from sync.models import BoardLink, FieldMapping, IgnoredItem, SyncedModel, SyncQueue, Tombstone
+from sync.outbox.claim import Claim
+from sync.reconcile.batch import Outcome
+from sync.reconcile.facts import ItemContext, ItemEvents, ItemFacts
+from sync.reconcile.field_values import BoardContext
+from sync.reconcile.new_items import ItemAct, ItemPlan, decide_item, decide_items, wants_records
+from sync.registry import entity
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+BOARD, NPD_ID_COLUMN, EMAIL = "100", "npd_id", "ann@example.com"
+
+M = TypeVar("M", bound=Model)
+
+
+def plain(model: type[M], **values: Any) -> M:
+    """An unsaved row; what the database would fill in is filled in."""
+    for field in model._meta.concrete_fields:
+        default = getattr(field.db_default, "value", field.db_default)
+        if field.has_db_default() and not hasattr(default, "resolve_expression"):
+            values.setdefault(field.attname, default)
+    return model(**values)
+
+
+def board(*, mappings: Any = None, **differs: Any) -> BoardContext:
+    """The contacts' board as the set-up maps it; new items become records."""
+    values = {"entity_type": "contact", "board_id": BOARD, "npd_id_column": NPD_ID_COLUMN, "match_key": "email"}
+    link = plain(BoardLink, **values | {"creates_records": True, "sync_filter": {}} | differs)
+    mapped = [
+        plain(
+            FieldMapping,
+            key=spec.key,
+            label=spec.label,
+            fields=list(spec.fields),
+            column_id=spec.column_id,
+            converter=spec.converter,
+            required=spec.required,
+            options={},
+        )
+        for spec in entity("contact").mappings
+        if spec.key in ("name", "email", "role_title")
+    ]
+    return BoardContext(link, mappings or mapped, Contact)
+
+
+def context(**differs: Any) -> ItemContext:
+    """What is so for all items of a pass."""
+    return ItemContext(**{"board": board(), "now": NOW, "nameless_wait": timedelta(minutes=5)} | differs)
+
+
+def contact(**differs: Any) -> Contact:
+    """A contact with the item's address, and without an item."""
+    return plain(Contact, **{"name": "Ann", "email": EMAIL} | differs)
+
+
+def an_item(email: str | None = EMAIL, npd_id: str | None = "", **differs: Any) -> Item:
+    """An active item of the board; of a value None nothing is known."""
+    address = {"email": email, "text": email} if email else None
+    values = {
+        "email": Reading("email", "email", text=email, value=address, extra={"email": email or None}),
+        NPD_ID_COLUMN: Reading(NPD_ID_COLUMN, "text", text=npd_id, value=npd_id),
+        "role_title": Reading("role_title", "text", text="Buyer", value="Buyer"),
+    }
+    if email is None:
+        values["email"] = Reading.unknown("email", "email", "hidden")
+    if npd_id is None:
+        values[NPD_ID_COLUMN] = Reading.unknown(NPD_ID_COLUMN, "text", "hidden")
+    return Item(**{"id": "7", "name": "Ann", "state": "active", "board_id": BOARD, "values": values} | differs)
+
+
+def facts(item: Item | None = None, *, payload: dict[str, Any] | None = None, **differs: Any) -> ItemFacts:
+    """An item with an address that was quiet for an hour, and of which nothing is known."""
+    item = an_item() if item is None else item
+    job = plain(SyncQueue, id=1, entity_type="contact", remote_id=item.id, causes=Cause.WEBHOOK, payload=payload or {})
+    hour_ago = NOW - timedelta(hours=1)
+    events = ItemEvents(hour_ago, hour_ago, (5,))
+    plain_values = {"events": events, "known_since": hour_ago, "new_id": uuid.UUID(int=99)}
+    return ItemFacts(Claim(None, item.id, [job]), item, **plain_values | differs)
+
+
+def tombstone(**differs: Any) -> Tombstone:
+    """Of a contact that was deleted a minute ago, and whose item is checked next."""
+    values = {"entity_type": "contact", "entity_id": uuid.UUID(int=1), "state": TombstoneState.WAITING, "id": 3}
+    return plain(Tombstone, **values | {"data": {"name": "Ann"}, "deleted_at": NOW - timedelta(minutes=1)} | differs)
+
+
+def ignored(**differs: Any) -> IgnoredItem:
+    return plain(IgnoredItem, **{"entity_type": "contact", "item_id": "7", "reason": "Pat ignored it."} | differs)
+
+
+def named(record: SyncedModel, **differs: Any) -> ItemFacts:
+    """An item that bears this record's NPD ID."""
+    return facts(an_item(npd_id=str(record.pk)), named=record, **differs)
+
+
+def short(plan: ItemPlan) -> tuple[Any, ...]:
+    """How its job ends, what becomes of it, and what people are shown."""
+    return plan.outcome, plan.act, plan.finding.reason if plan.finding else None
+
+
+ENDED, WAITS, GOES_BACK, GOES_ON = Outcome.SETTLED, Outcome.DEFERRED, Outcome.RELEASED, Outcome.OPEN
+NOTHING, LINK, CREATE, ASK = ItemAct.NOTHING, ItemAct.LINK, ItemAct.CREATE, ItemAct.ASK
+R = UnmatchedReason
+LINKED, DISABLED, SECOND = contact(monday_id="6"), contact(sync_enabled=False), contact(name="Bob")
+GONE = an_item(id="6", state="archived")
+
+ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
+    "none matches: it becomes a record": (facts(), (ENDED, CREATE, None)),
+    "one record without an item matches: linked": (facts(matching=(contact(),)), (ENDED, LINK, None)),
+    "two match: who is this?": (facts(matching=(contact(), SECOND)), (ENDED, ASK, R.AMBIGUOUS)),
+    "one matches that has an item: who is this?": (facts(matching=(LINKED,)), (ENDED, ASK, R.AMBIGUOUS)),
+    "one matches whose sync is off: who is this?": (facts(matching=(DISABLED,)), (ENDED, ASK, R.AMBIGUOUS)),
+    "the NPD ID of a record without an item: linked": (named(contact()), (ENDED, LINK, None)),
+    "the NPD ID counts before the match key": (named(contact(), matching=(LINKED,)), (ENDED, LINK, None)),
+    "the NPD ID of a linked record: a duplicate": (named(LINKED), (GOES_ON, ItemAct.DUPLICATE, R.DUPLICATE)),
+    "the NPD ID of a linked record whose sync is off": (
+        named(contact(monday_id="6", sync_enabled=False)),
+        (ENDED, NOTHING, R.SYNC_OFF),
+    ),
+    "the NPD ID of a record whose sync is off, without an item": (named(DISABLED), (ENDED, ASK, R.AMBIGUOUS)),
+    "the linked record's item was archived: it takes its place": (
+        named(LINKED, first_item=GONE),
+        (ENDED, ItemAct.REPLACE, None),
+    ),
+    "it was archived, but another key was typed here": (
+        replace(named(LINKED, first_item=GONE), item=an_item("bob@example.com", str(LINKED.pk))),
+        (GOES_ON, ItemAct.DUPLICATE, R.DUPLICATE),
+    ),
+    "the linked record's item is there": (
+        named(LINKED, first_item=an_item(id="6")),
+        (GOES_ON, ItemAct.DUPLICATE, R.DUPLICATE),
+    ),
+    "somebody still types": (
+        facts(events=ItemEvents(NOW, NOW - timedelta(seconds=4))),
+        (WAITS, NOTHING, R.BEING_EDITED),
+    ),
+    "a call about it is in the air": (facts(unconfirmed_until=NOW), (WAITS, NOTHING, R.UNCONFIRMED)),
+    "its key can't be read": (facts(an_item(None)), (WAITS, NOTHING, R.KEY_UNREADABLE)),
+    "its NPD ID can't be read": (facts(an_item(npd_id=None)), (WAITS, NOTHING, R.NPD_ID_UNREADABLE)),
+    "no key yet": (facts(an_item(""), known_since=NOW), (WAITS, NOTHING, R.NO_KEY_YET)),
+    "no key for five minutes": (facts(an_item("")), (ENDED, CREATE, None)),
+    "no key, but a person wants a record": (
+        facts(an_item(""), known_since=NOW, payload={"create": True}),
+        (ENDED, CREATE, None),
+    ),
+    "a person wants a record of its own, whoever matches": (
+        facts(matching=(LINKED,), payload={"as_new": True}),
+        (ENDED, CREATE, None),
+    ),
+    "it was archived": (facts(an_item(state="archived")), (ENDED, NOTHING, None)),
+    "Monday doesn't show it": (replace(facts(), item=None), (ENDED, NOTHING, None)),
+    "it is on another board": (facts(an_item(board_id="200")), (ENDED, NOTHING, None)),
+    "another type's record has it, for it was moved here": (
+        facts(owner=plain(Organization, name="Acme")),
+        (ENDED, NOTHING, None),
+    ),
+    "a record got it meanwhile": (facts(owner=contact(monday_id="7")), (ENDED, ItemAct.OWNED, None)),
+    "it is ignored": (facts(ignored=ignored(unlinked=True)), (ENDED, NOTHING, None)),
+    "it could become no record before": (facts(ignored=ignored()), (ENDED, NOTHING, R.INVALID)),
+    "it is not this record's, as a person said": (
+        facts(matching=(LINKED,), ignored=ignored(entity_id=LINKED.pk)),
+        (ENDED, CREATE, None),
+    ),
+    "a person chose the record": (facts(chosen=LINKED, payload={"link_to": str(LINKED.pk)}), (ENDED, NOTHING, None)),
+    "a person chose a record without an item": (
+        facts(chosen=SECOND, matching=(LINKED,), payload={"link_to": str(SECOND.pk)}),
+        (ENDED, LINK, None),
+    ),
+    "the chosen record was deleted": (facts(payload={"link_to": str(SECOND.pk)}), (ENDED, NOTHING, None)),
+    "its name is required, and can't be read": (facts(an_item(name_known=False)), (ENDED, NOTHING, R.INVALID)),
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_an_item_without_a_record(row: str) -> None:
+    item, decision = ROWS[row]
+    assert short(decide_item(context(), item)) == decision
+
+
+@pytest.mark.parametrize(
+    ("item", "decision"),
+    [
+        (facts(), (ENDED, NOTHING, R.CREATION_OFF)),
+        (facts(an_item("")), (ENDED, NOTHING, R.NO_KEY)),
+        (facts(payload={"create": True}), (ENDED, CREATE, None)),
+        (facts(matching=(contact(),)), (ENDED, LINK, None)),
+    ],
+)
+def test_where_the_board_makes_no_records_only_a_person_does(item: ItemFacts, decision: tuple[Any, ...]) -> None:
+    assert short(decide_item(context(board=board(creates_records=False)), item)) == decision
+
+
+def filtered(side: str, field: str, *values: str) -> ItemContext:
+    condition = {"field": field, "op": "is", "values": list(values), "labels": list(values)}
+    return context(board=board(sync_filter={side: [condition]}))
+
+
+def test_the_filter_leaves_items_and_records_out() -> None:
+    buyers, sellers = (filtered("items", "role_title", role) for role in ("Buyer", "Seller"))
+    assert short(decide_item(buyers, facts())) == (ENDED, CREATE, None)
+    assert short(decide_item(sellers, facts())) == (ENDED, NOTHING, R.LEFT_OUT)
+    of_records = filtered("records", "role_title", "Seller")
+    assert short(decide_item(of_records, facts())) == (ENDED, NOTHING, R.LEFT_OUT)
+    assert short(decide_item(of_records, facts(matching=(contact(),)))) == (ENDED, NOTHING, R.LEFT_OUT)
+    assert short(decide_item(of_records, facts(matching=(contact(role_title="Seller"),)))) == (ENDED, LINK, None)
+    assert short(decide_item(of_records, named(contact()))) == (ENDED, NOTHING, R.LEFT_OUT)
+
+
+def test_while_writing_to_npd_is_paused_it_goes_back() -> None:
+    plan = decide_item(context(pause="Paused by Pat."), facts())
+    assert short(plan) == (GOES_BACK, NOTHING, R.PAUSED)
+    assert plan.detail == "Paused by Pat."
+
+
+def test_the_record_gets_the_items_values() -> None:
+    plan = decide_item(context(), facts())
+    record = plan.record
+    assert isinstance(record, Contact)
+    assert (record.name, record.email, record.role_title, record.monday_id) == ("Ann", EMAIL, "Buyer", "7")
+    assert (record.pk, plan.sentence) == (uuid.UUID(int=99), "Made from the item “Ann” on the board.")
+
+
+@pytest.mark.parametrize(
+    ("differs", "is_new"), [({}, False), ({"is_npd_id_taken": True}, True), ({"payload": {"as_new": True}}, True)]
+)
+def test_the_npd_id_of_a_record_that_is_gone_is_used_again_unless_another_has_it(
+    differs: dict[str, Any], is_new: bool
+) -> None:
+    lost = uuid.UUID(int=4)
+    record = decide_item(context(), facts(an_item(npd_id=str(lost)), **differs)).record
+    assert record is not None
+    assert record.pk == (uuid.UUID(int=99) if is_new else lost)
+
+
+@pytest.mark.parametrize("known", [plain(Organization, name="Acme", address_country="SE"), "No organization …"])
+def test_a_relation_is_taken_over_where_its_record_is_known(known: Organization | str) -> None:
+    values = {"key": "organization", "fields": ["organization"], "column_id": "org", "converter": "relation_name"}
+    relation = plain(FieldMapping, label="Organization", options={}, **values)
+    named_there, item = board(mappings=[relation, *board().mappings]), an_item()
+    item = replace(item, values={**item.values, "org": Reading("org", "text", text="Acme", value="Acme")})
+    plan = decide_item(context(board=named_there, related={"7": {"organization": known}}), facts(item))
+    assert isinstance(plan.record, Contact)
+    assert plan.record.organization is (None if isinstance(known, str) else known)
+
+
+DELETED = uuid.UUID(int=1)
+
+
+@pytest.mark.parametrize(
+    ("known", "outcome", "is_woken", "moves"),
+    [
+        (tombstone(monday_id="7"), ENDED, True, None),
+        (tombstone(monday_id=None), ENDED, True, TombstoneState.WAITING),
+        (tombstone(monday_id="6"), WAITS, False, None),
+        (tombstone(monday_id="6", state=TombstoneState.ARCHIVED), ENDED, True, TombstoneState.WAITING),
+        (tombstone(monday_id="7", state=TombstoneState.ARCHIVED, settled_at=NOW), WAITS, False, None),
+        (tombstone(monday_id="7", state=TombstoneState.KEPT), ENDED, False, None),
+    ],
+    ids=[
+        "the first item's pass decides",
+        "it had none: this is its item",
+        "its first item comes first",
+        "its first item has left the board",
+        "just archived: a stale read",
+        "it stays on the board",
+    ],
+)
+def test_an_item_with_a_deleted_records_npd_id_makes_no_record(
+    known: Tombstone, outcome: Outcome, is_woken: bool, moves: TombstoneState | None
+) -> None:
+    plan = decide_item(context(), facts(an_item(npd_id=str(DELETED)), tombstones=(known,)))
+    assert (plan.outcome, plan.act, plan.woken) == (outcome, NOTHING, (DELETED,) if is_woken else ())
+    assert (plan.tombstone and (plan.tombstone.monday_id, plan.tombstone.state)) == (moves and ("7", moves))
+
+
+def test_a_deletion_that_this_pass_decided_is_not_decided_once_more() -> None:
+    item = facts(an_item(npd_id=str(DELETED)), tombstones=(tombstone(monday_id="7"),))
+    plan = decide_item(context(deleted_items={"7"}), item)
+    assert (plan.outcome, plan.woken) == (ENDED, ())
+
+
+def test_an_unlinked_item_of_a_deleted_record_is_as_any_other() -> None:
+    unlinked = tombstone(monday_id="7", state=TombstoneState.UNLINKED)
+    assert decide_item(context(), facts(tombstones=(unlinked,))).act is CREATE
+    assert decide_item(context(), facts(tombstones=(unlinked,), ignored=ignored(unlinked=True))).act is NOTHING
+
+
+def test_an_item_that_is_gone_wakes_its_deleted_record() -> None:
+    gone = facts(an_item(state="deleted"), tombstones=(tombstone(monday_id="7"),))
+    plan = decide_item(context(), gone)
+    assert plan.woken == (DELETED,)
+    assert plan.closes == "The item “Ann” was deleted on Monday, so there is nothing to ask any more."
+    settled = replace(gone, tombstones=(tombstone(monday_id="7", state=TombstoneState.KEPT),))
+    assert decide_item(context(), settled).woken == ()
+
+
+# Items of one pass, one after another.
+
+
+def second(**differs: Any) -> ItemFacts:
+    return facts(an_item(id="8", name="Ann again"), **{"new_id": uuid.UUID(int=98)} | differs)
+
+
+def acts(items: Sequence[ItemFacts]) -> list[ItemAct]:
+    return [plan.act for plan in decide_items(context(), items)]
+
+
+def test_a_later_item_sees_the_record_that_an_earlier_one_became() -> None:
+    first, then = decide_items(context(), [facts(), second()])
+    assert (first.act, then.act) == (CREATE, ASK)
+    assert then.asked == (first.record,)
+    assert then.names == {uuid.UUID(int=99)}
+    assert "which has an item already" in then.detail
+
+
+def test_a_later_item_sees_that_an_earlier_one_was_linked() -> None:
+    record = contact()
+    assert acts([facts(matching=(record,)), second(matching=(record,))]) == [LINK, ASK]
+    assert record.monday_id is None
+
+
+def test_of_two_items_that_could_take_a_place_the_later_one_is_a_duplicate() -> None:
+    copies = [named(LINKED, first_item=GONE), replace(second(), item=an_item(id="8", npd_id=str(LINKED.pk)))]
+    copies[1] = replace(copies[1], named=LINKED, first_item=GONE)
+    assert acts(copies) == [ItemAct.REPLACE, ItemAct.DUPLICATE]
+
+
+def test_two_items_with_a_lost_npd_id_make_one_record_and_a_duplicate() -> None:
+    lost = str(uuid.UUID(int=4))
+    items = [facts(an_item(npd_id=lost)), replace(second(), item=an_item(id="8", npd_id=lost))]
+    assert acts(items) == [CREATE, ItemAct.DUPLICATE]
+
+
+def test_the_second_item_of_a_deletion_waits_for_the_first_of_the_same_pass() -> None:
+    known = tombstone(monday_id=None)
+    items = [facts(an_item(npd_id=str(DELETED)), tombstones=(known,))]
+    items.append(replace(second(tombstones=(known,)), item=an_item(id="8", npd_id=str(DELETED))))
+    plans = decide_items(context(), items)
+    assert [plan.outcome for plan in plans] == [ENDED, WAITS]
+    assert known.monday_id is None
+
+
+# What gather is to read.
+
+
+def test_records_are_read_for_items_that_do_not_wait() -> None:
+    assert wants_records(context(), facts())
+    assert not wants_records(context(pause="Paused."), facts())
+    assert not wants_records(context(), facts(an_item(state="archived")))
+    assert not wants_records(context(), facts(unconfirmed_until=NOW))
+    assert not wants_records(context(), facts(owner=plain(Organization, name="Acme")))
+
+
+def test_the_first_item_is_read_where_a_linked_record_has_the_npd_id() -> None:
+    assert named(LINKED).first_item_id == "6"
+    assert named(contact()).first_item_id == ""
+    assert facts().first_item_id == ""
+    assert named(LINKED, tombstones=(tombstone(monday_id="7"),)).first_item_id == ""
