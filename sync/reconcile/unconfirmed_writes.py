@@ -3,8 +3,8 @@
 It decides this row of docs/reference/merge.md (“After a write”):
 
 - An intent without an answer: R equal to the value sent is our own write: the base takes it, and an L that moved on is
-  pushed (so also for a create found by NPD ID). It is remembered for a day, so that a late write is known as ours, unless
-  an event names another user.
+  pushed (so also for a create found by NPD ID). It is remembered for a day, so that a late write is known as ours,
+  unless an event names another user.
 """
 
 from __future__ import annotations
