@@ -560,10 +560,7 @@ class Removals(Mutation[DeletedRecord]):
         return {"removes": str(self.act)}
 
     def still_wanted(self, units: Sequence[DeletedRecord]) -> Sequence[DeletedRecord]:
-        """Read again what may have changed since the decision: the policy, the record, the item's owner.
-
-        What goes is counted in the transaction that announces it, so that a crash leaves it counted.
-        """
+        """Read again what may have changed since the decision: the policy, the record, the item's owner."""
         records, items = self.batch.records, [str(deleted.tombstone.monday_id) for deleted in units]
         restored_ids = set(records.filter(pk__in=[deleted.id for deleted in units]).values_list("pk", flat=True))
         owned = set(records.filter(monday_id__in=items).values_list("monday_id", flat=True))
@@ -582,9 +579,7 @@ class Removals(Mutation[DeletedRecord]):
             ):
                 deleted.end(Outcome.RELEASED, "It changed while it was synced.")
         wanted = [deleted for deleted in units if deleted.is_open]
-        ApprovalRequest.objects.bulk_create(_new_requests(self.batch.link, wanted))
-        for deleted in wanted:
-            deleted.plan = replace(deleted.plan, approval=None)
+        _count(self.batch, wanted)
         return wanted
 
     def done(self, unit: DeletedRecord, item: Item) -> None:
@@ -595,6 +590,13 @@ class Removals(Mutation[DeletedRecord]):
 
     def failed(self, unit: DeletedRecord, error: ConnectorError) -> None:
         unit.answer = RemovalAnswer(refusal=error.sentence)
+
+
+def _count(batch: Batch, announced: Sequence[DeletedRecord]) -> None:
+    """What goes is counted in the transaction that announces it, so that a crash leaves it counted."""
+    ApprovalRequest.objects.bulk_create(_new_requests(batch.link, announced))
+    for deleted in announced:
+        deleted.plan = replace(deleted.plan, approval=None)
 
 
 def send_removals(batch: Batch) -> None:
@@ -767,8 +769,7 @@ def plan_deleted(batch: Batch, found: BatchItems) -> None:
     edited = {facts.id: facts for facts in gather_editors(board, [f for f in shown if wants_editors(board, f)])}
     known = [edited.get(facts.id, facts) for facts in gather_bearers(board, shown, npd_ids)]
     policy, _ = current_deletion_policy(batch.link)
-    now = sync_now() if any(facts.item is None for facts in known) else batch.read_at or sync_now()
-    settings = load_settings()
+    settings, now = load_settings(), batch.read_at or sync_now()
     plans = [decide_deleted(board, facts, policy, settings, now, linked_now) for facts in known]
     planned = [(f, wait_if_paused(plan, batch.pauses)) for f, plan in zip(known, plans, strict=True)]
     changes = [removal_change(facts) for facts, plan in planned if wants_approval(facts, plan)]
