@@ -33,7 +33,7 @@ from sync.choices import (
     SyncDirection,
     TombstoneState,
 )
-from sync.clock import SyncNow, sync_now
+from sync.clock import sync_now
 from sync.connectors.base.board_items import ARCHIVED, BatchItems, Item, ItemChange, ItemRemoval, WriteRequest
 from sync.connectors.base.conversion import AmbiguousSplit, Converter, UnknownValue
 from sync.connectors.base.errors import ConnectorError
@@ -47,6 +47,7 @@ from sync.kernel.conflict_store import (
     OptionAct,
     current_store,
 )
+from sync.kernel.db import update_many
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.merge import FieldDirection, Unknown
 from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping, QueuePause, SyncMetadata, Tombstone
@@ -549,10 +550,7 @@ class Removals(Mutation[DeletedRecord]):
         return {"removes": str(self.act)}
 
     def still_wanted(self, units: Sequence[DeletedRecord]) -> Sequence[DeletedRecord]:
-        """Read again what may have changed since the decision: the policy, the record, the item's owner.
-
-        What goes is counted in the transaction that announces it, so that a crash leaves it counted.
-        """
+        """Read again what may have changed since the decision: the policy, the record, the item's owner."""
         records, items = self.batch.records, [str(deleted.tombstone.monday_id) for deleted in units]
         restored_ids = set(records.filter(pk__in=[deleted.id for deleted in units]).values_list("pk", flat=True))
         owned = set(records.filter(monday_id__in=items).values_list("monday_id", flat=True))
@@ -571,9 +569,7 @@ class Removals(Mutation[DeletedRecord]):
             ):
                 deleted.end(Outcome.RELEASED, "It changed while it was synced.")
         wanted = [deleted for deleted in units if deleted.is_open]
-        ApprovalRequest.objects.bulk_create(_new_requests(self.batch.link, wanted))
-        for deleted in wanted:
-            deleted.plan = replace(deleted.plan, approval=None)
+        _count(self.batch, wanted)
         return wanted
 
     def done(self, unit: DeletedRecord, item: Item) -> None:
@@ -584,6 +580,13 @@ class Removals(Mutation[DeletedRecord]):
 
     def failed(self, unit: DeletedRecord, error: ConnectorError) -> None:
         unit.answer = RemovalAnswer(refusal=error.sentence)
+
+
+def _count(batch: Batch, announced: Sequence[DeletedRecord]) -> None:
+    """What goes is counted in the transaction that announces it, so that a crash leaves it counted."""
+    ApprovalRequest.objects.bulk_create(_new_requests(batch.link, announced))
+    for deleted in announced:
+        deleted.plan = replace(deleted.plan, approval=None)
 
 
 def send_removals(batch: Batch) -> None:
@@ -635,14 +638,24 @@ def settle_deleted(batch: Batch) -> None:
 def _settle_all_deleted(batch: Batch, deleted_records: Sequence[DeletedRecord]) -> None:
     ids = [deleted.tombstone.pk for deleted in deleted_records]
     tombstones = {s.pk: s for s in Tombstone.objects.select_for_update().filter(pk__in=ids).order_by("pk")}
+    ledgers, now = [], sync_now()
     for deleted in deleted_records:
         tombstone = tombstones.get(deleted.tombstone.pk)
         if tombstone is None or tombstone.state == TombstoneState.RESTORED:
             deleted.plan = replace(deleted.plan, new_state=None, question=None, approval=None)
+            tombstones.pop(deleted.tombstone.pk, None)
             continue
         if deleted.plan.restores and unpaused_records(batch, [deleted], QueueDirection.TO_NPD):
             deleted.plan = _restored(batch, deleted.facts, deleted.plan, tombstone)
-        _store_deleted(deleted.facts, deleted.plan, tombstone)
+        _set_tombstone(tombstone, deleted.plan, now)
+        _free_item(deleted.facts, deleted.plan)
+        if (ledger := ledger_after(deleted.facts, deleted.plan)) is not None:
+            ledgers.append(ledger)
+    update_many(list(tombstones.values()), ["state", "settled_at", "note", "reason_code"])
+    # The sync state keeps the base as long as the tombstone stands; of the rest it says what is asked.
+    names = ["conflicts", "asked_items", "note", "removed_since", "remote_state"]
+    key = ["entity_type", "entity_id", "system"]
+    SyncMetadata.objects.bulk_create(ledgers, update_conflicts=True, unique_fields=key, update_fields=names)
     # What went is counted already, and what didn't is decided anew.
     held = [deleted for deleted in deleted_records if deleted.outcome is Outcome.SETTLED]
     ApprovalRequest.objects.bulk_create(_new_requests(batch.link, held))
@@ -654,41 +667,41 @@ def _settle_all_deleted(batch: Batch, deleted_records: Sequence[DeletedRecord]) 
     enqueue_paused(batch.entity_type, settled)
 
 
-def _store_deleted(facts: DeletedFacts, plan: DeletedPlan, tombstone: Tombstone) -> None:
-    """The sync state keeps the base as long as the tombstone stands; of the rest it says what is asked."""
+def _set_tombstone(tombstone: Tombstone, plan: DeletedPlan, now: datetime) -> None:
     if plan.new_state is not None:
         tombstone.state = plan.new_state
-        tombstone.settled_at = None if plan.new_state in OPEN_TOMBSTONE_STATES else SyncNow()
-    if plan.reason:
-        tombstone.note = plan.reason
+        tombstone.settled_at = None if plan.new_state in OPEN_TOMBSTONE_STATES else now
+    tombstone.note = plan.reason or tombstone.note
     tombstone.reason_code = plan.reason_code or tombstone.reason_code
-    tombstone.save(update_fields=["state", "settled_at", "note", "reason_code"])
-    if plan.new_state == TombstoneState.UNLINKED and tombstone.monday_id:
+
+
+def _free_item(facts: DeletedFacts, plan: DeletedPlan) -> None:
+    """An item that is unlinked makes no record; one that is another's by now is as any that no record has."""
+    kind, item_id = facts.tombstone.entity_type, facts.tombstone.monday_id
+    if plan.new_state == TombstoneState.UNLINKED and item_id:
         why = f"Its record “{facts.record}” was deleted in NPD, and the item was unlinked."
-        ignore_item(tombstone.entity_type, tombstone.monday_id, tombstone.entity_id, why)
-    if plan.frees_item and facts.item is not None:
-        enqueue_item(
-            tombstone.entity_type,
-            facts.item.id,
-            cause=Cause.DEPENDENCY,
-            priority=Priority.EDIT,
-            due_in_seconds=UNMATCHED_ITEM_WAIT_SECONDS,
-        )
+        ignore_item(kind, item_id, facts.id, why)
+    if plan.frees_item and item_id:
+        wait = UNMATCHED_ITEM_WAIT_SECONDS
+        enqueue_item(kind, item_id, cause=Cause.DEPENDENCY, priority=Priority.EDIT, due_in_seconds=wait)
+
+
+def ledger_after(facts: DeletedFacts, plan: DeletedPlan) -> SyncMetadata | None:
+    """Return what the sync state says after the pass, where that is worth a row."""
+    is_stored, tombstone = facts.ledger.pk is not None, facts.tombstone
     conflicts = {"delete": [edit.key for edit in plan.edits] or [RECORD_KEY]} if plan.question else {}
-    is_worth_a_row = facts.ledger.pk is not None or conflicts or plan.removed_since
-    if plan.new_state != TombstoneState.RESTORED and is_worth_a_row:
-        key = {"entity_type": tombstone.entity_type, "entity_id": str(tombstone.entity_id), "system": "monday"}
-        values: dict[str, Any] = {
-            "conflicts": conflicts,
-            "asked_items": [],
-            "note": plan.reason,
-            "removed_since": plan.removed_since,
-        }
-        SyncMetadata.objects.update_or_create(
-            **key,
-            defaults={**values, "remote_state": plan.remote_state if conflicts else ""},
-            create_defaults={**key, **values, "remote_state": plan.remote_state},
-        )
+    if plan.new_state == TombstoneState.RESTORED or not (is_stored or conflicts or plan.removed_since):
+        return None
+    return SyncMetadata(
+        entity_type=tombstone.entity_type,
+        entity_id=str(tombstone.entity_id),
+        system="monday",
+        conflicts=conflicts,
+        asked_items=[],
+        note=plan.reason,
+        removed_since=plan.removed_since,
+        remote_state=plan.remote_state if conflicts or not is_stored else "",
+    )
 
 
 def _restored(batch: Batch, facts: DeletedFacts, plan: DeletedPlan, tombstone: Tombstone) -> DeletedPlan:
@@ -696,8 +709,8 @@ def _restored(batch: Batch, facts: DeletedFacts, plan: DeletedPlan, tombstone: T
     item_id, detail = (
         NEW_ITEM,
         (
-            "Restored as a person chose, as it was when it was deleted: its item has left the board meanwhile, so "
-            "it gets a new one. What was edited there is in the conflict."
+            "Restored as a person chose, as it was when it was deleted: its item has left the board meanwhile, so it gets "
+            "a new one. What was edited there is in the conflict."
         ),
     )
     if facts.item is not None and facts.item.state == ACTIVE:
@@ -716,9 +729,8 @@ def _deletion_reports(deleted: DeletedRecord) -> Iterator[ConflictReport]:
         yield plan.question
     for conflict in facts.conflicts if deleted.outcome is Outcome.SETTLED else ():
         if conflict.kind != KIND_DELETE:
-            yield _report(
-                facts, conflict.kind, conflict.monday_item_id, closing_reason="The record was deleted in NPD."
-            )
+            why = "The record was deleted in NPD."
+            yield _report(facts, conflict.kind, conflict.monday_item_id, closing_reason=why)
         elif plan.question is None:
             applied = {RECORD_KEY: plan.carried_out} if plan.carried_out else {}
             yield _report(facts, KIND_DELETE, conflict.monday_item_id, applied=applied, closing_reason=plan.reason)
@@ -756,8 +768,7 @@ def plan_deleted(batch: Batch, found: BatchItems) -> None:
     edited = {facts.id: facts for facts in gather_editors(board, [f for f in shown if wants_editors(board, f)])}
     known = [edited.get(facts.id, facts) for facts in gather_bearers(board, shown, npd_ids)]
     policy, _ = current_deletion_policy(batch.link)
-    now = sync_now() if any(facts.item is None for facts in known) else batch.read_at or sync_now()
-    settings = load_settings()
+    settings, now = load_settings(), batch.read_at or sync_now()
     plans = [decide_deleted(board, facts, policy, settings, now, linked_now) for facts in known]
     planned = [(f, wait_if_paused(plan, batch.pauses)) for f, plan in zip(known, plans, strict=True)]
     changes = [removal_change(facts) for facts, plan in planned if wants_approval(facts, plan)]
@@ -771,11 +782,8 @@ def _as_record_sync(deleted: DeletedRecord) -> RecordSync:
     """As whoever stores histories, intents and paused jobs takes it."""
     facts, plan = deleted.facts, deleted.plan
     record_sync = RecordSync(deleted.claim, facts.record, facts.ledger, list(facts.intents), item=facts.item)
-    record_sync.outcome, record_sync.intent, record_sync.written_item = (
-        deleted.outcome,
-        deleted.intent,
-        deleted.written_item,
-    )
+    record_sync.outcome, record_sync.intent = deleted.outcome, deleted.intent
+    record_sync.written_item = deleted.written_item
     record_sync.confirmed_intents = dict.fromkeys(plan.confirmed_intents, record_sync.item_id)
     record_sync.paused_directions = set(plan.ending.paused)
     record_sync.log_lines(plan.history)

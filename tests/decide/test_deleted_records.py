@@ -18,6 +18,7 @@ from sync.reconcile.deleted_records import (
     ask_about_deletion,
     decide_deleted,
     decide_unread,
+    lost_edits,
     wait_if_paused,
     wanted_bearer,
     wants_approval,
@@ -25,7 +26,7 @@ from sync.reconcile.deleted_records import (
 )
 from sync.reconcile.facts import DeletedFacts, Settings
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
-from tests.decide.builders import ITEM, NOW, at, board, contact, decided, deletion, item, mapping, plain, removing
+from tests.decide.builders import ITEM, NOW, at, base, board, contact, decided, deletion, item, mapping, plain, removing
 
 ARCHIVE, DELETE = DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE
 UNLINK, ASK = DeletedRecordPolicy.UNLINK, DeletedRecordPolicy.ASK
@@ -73,6 +74,12 @@ def test_deleted_there_changed_since_the_base_is_a_conflict_whatever_the_policy(
 def test_an_edit_of_a_field_that_flows_to_monday_only_is_nothing_to_ask_about() -> None:
     one_way = board(mapping(direction="npd_to_monday"))
     assert decide_deleted(one_way, deletion(role="Director"), ARCHIVE, Settings(), NOW).removal is ARCHIVE
+
+
+def test_an_edit_that_came_as_the_answer_to_our_own_write_is_an_edit_there_too() -> None:
+    ours = {"role_title": base("Ours", "Director", as_sent=True)}
+    plan = decide(deletion(role="Director", ledger={"base": ours}))
+    assert [(edit.base, edit.monday) for edit in plan.edits] == [("Ours", "Director")]
 
 
 @pytest.mark.parametrize(("policy", "removal"), [(ARCHIVE, ARCHIVE), (ASK, ARCHIVE), (DELETE, DELETE)])
@@ -289,6 +296,15 @@ def test_an_edit_that_nobody_saw_goes_to_the_history_with_the_item() -> None:
     )
     assert lost.sentence.startswith("Somebody wrote “Director” into Role_title")
     assert "Role_title" in archived.sentence
+
+
+def test_a_cell_that_somebody_emptied_is_told_too_and_one_that_nobody_edited_is_not() -> None:
+    agreed = {"role_title": base("Ours"), "notes": base("", key="notes")}
+    facts = deletion(contact(notes="newer, not sent yet", sync_direction="npd_to_monday"), ledger={"base": agreed})
+    left = item(facts.record, role_title="", notes="")
+    (line,) = lost_edits(board(), facts, left).values()
+    assert (line.key, line.values["before"]) == ("role_title", "")
+    assert line.sentence.startswith("Somebody emptied Role_title on Monday")
 
 
 def test_an_item_that_was_gone_before_our_call_leaves_nothing_to_do() -> None:

@@ -312,17 +312,6 @@ def test_there_changed_since_the_base_archived_or_deleted_is_a_conflict(world: W
     assert "Role" in conflict.about["what"]
 
 
-def test_an_edit_on_monday_that_was_never_taken_over_is_asked_about(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    set_policy("delete")
-    world.edit(contact, "role_title", "Monday's")
-    take_away(world, contact)
-    quiet_passes(world)
-    conflict = asked(contact.pk)
-    assert conflict.monday_data == {"role_title": "Monday's"}
-    assert "never synced" in conflict.notes["role_title"]
-
-
 def test_a_choice_to_keep_makes_the_item_again_with_the_edits(world: World, pat: Any) -> None:
     contact = world.linked(role_title="Boss")
     old = take_away(world, contact)
@@ -531,29 +520,6 @@ def test_a_deleted_records_dead_letters_end_with_it(world: World) -> None:
 
 
 # --- directions -------------------------------------------------------------------------------------------------
-
-
-def test_a_record_that_only_receives_is_never_made_again_on_the_board(world: World) -> None:
-    contact = world.linked()
-    set_policy("create")
-    set_fields(contact, sync_direction="monday_to_npd")
-    world.work()
-    mutations = world.calls("mutation")
-    take_away(world, contact)
-    quiet_passes(world)
-    assert [o["choose"] for o in asked(contact.pk).about["options"]] == ["monday", "custom"]
-    assert world.calls("mutation") == mutations
-
-
-def test_a_record_that_only_sends_is_never_deleted_from_the_board(world: World) -> None:
-    contact = world.linked()
-    set_policy("delete")
-    set_fields(contact, sync_direction="npd_to_monday")
-    world.work()
-    take_away(world, contact)
-    quiet_passes(world)
-    assert [o["choose"] for o in asked(contact.pk).about["options"]] == ["npd", "custom"]
-    assert Contact.objects.filter(pk=contact.pk).exists()
 
 
 # --- between the read and the write -----------------------------------------------------------------------------

@@ -79,14 +79,6 @@ def settle_newcomers(world: World) -> None:
     world.hear(minutes=6)
 
 
-def test_deleted_there_as_the_base_asked_nothing_is_sent_until_a_person_answers(world: World) -> None:
-    policy("ask")
-    item_id, key = deleted(world, world.linked("Ann"))
-    assert world.sandbox.item(item_id)["state"] == "active"
-    assert stone(key).state == "asked"
-    assert "Ann" in question(key).about["what"]
-
-
 def test_deleted_there_changed_since_the_base_is_a_conflict_gone_here_edited_there(world: World) -> None:
     contact = world.linked("Ann", role_title="Buyer", notes="old")
     world.edit(contact, "role_title", "Director")
@@ -100,31 +92,6 @@ def test_deleted_there_changed_since_the_base_is_a_conflict_gone_here_edited_the
         {"role_title": "Director"},
     )
     assert stone(key).state == "asked"
-
-
-def test_an_edit_that_came_as_the_answer_to_our_own_write_is_an_edit_there_too(world: World) -> None:
-    contact = world.linked("Ann", role_title="Buyer")
-    world.edit(contact, "role_title", "Director")
-    world.hear()
-    # As weighing leaves it where “Director” went over our “Buyer” before the answer to that came.
-    ledger = SyncMetadata.objects.get(entity_id=str(contact.pk))
-    ours = {**ledger.base["role_title"], "local": {"role_title": "Buyer"}, "as_sent": True}
-    SyncMetadata.objects.filter(pk=ledger.pk).update(base={**ledger.base, "role_title": ours})
-    Contact.objects.filter(pk=contact.pk).update(role_title="Buyer")
-    item_id, key = deleted(world, contact)
-    assert world.sandbox.item(item_id)["state"] == "active"
-    conflict = question(key)
-    assert (conflict.conflict_fields, conflict.base_data) == (["role_title"], {"role_title": "Buyer"})
-    assert conflict.monday_data == {"role_title": "Director"}
-
-
-def test_deleted_gone_nothing_is_left_to_do_and_the_tombstone_stays(world: World) -> None:
-    contact = world.linked("Ann")
-    world.sandbox.act("delete", item_id=contact.monday_id)
-    mutations = world.calls("mutation")
-    item_id, key = deleted(world, contact)
-    assert world.calls("mutation") == mutations
-    assert (stone(key).state, stone(key).monday_id) == ("nothing_left", item_id)
 
 
 def test_deleting_by_sql_alone_leaves_a_tombstone_and_archives_the_item_too(world: World) -> None:
@@ -165,19 +132,6 @@ def test_deleted_and_a_late_item_bears_the_tombstones_npd_id_it_goes_as_one_that
     assert not Contact.objects.exists()
     assert world.sandbox.item(late["id"])["state"] == "archived"
     assert (stone(key).state, stone(key).monday_id) == ("archived", late["id"])
-
-
-@pytest.mark.parametrize(
-    "settings_of", [{"sync_direction": "monday_to_npd"}, {"sync_direction": "none"}, {"sync_enabled": False}]
-)
-def test_nothing_is_sent_for_a_deleted_record_against_its_settings(world: World, settings_of: dict[str, Any]) -> None:
-    contact = world.linked("Ann")
-    world.save(contact, **settings_of)
-    mutations = world.calls("mutation")
-    item_id, key = deleted(world, contact)
-    assert world.calls("mutation") == mutations
-    assert world.sandbox.item(item_id)["state"] == "active"
-    assert (stone(key).state, "stays" in stone(key).note) == ("kept", True)
 
 
 def test_a_new_record_adopts_a_tombstones_item_and_the_tombstone_sends_nothing(world: World) -> None:
@@ -518,17 +472,6 @@ def test_what_left_with_an_item_is_taken_back_once_the_record_is_there_again(wor
     world.work(back)
     assert (back.role_title, world.values(back)["role_title"]) == ("Chair", "Chair")
     assert back.sync_status == "synced"
-
-
-def test_a_cell_that_somebody_emptied_is_told_too_and_one_that_nobody_edited_is_not(world: World) -> None:
-    contact = world.linked("Ann", role_title="Buyer", notes="n", email="ann@example.com")
-    one_way(contact, "record")
-    world.work()
-    Contact.objects.filter(pk=contact.pk).update(notes="newer, not sent yet")
-    world.edit(contact, "role_title", "")
-    _, key = deleted(world, contact)
-    (line,) = left_with_item(key)
-    assert (line.key, line.values["before"]) == ("role_title", "")
 
 
 def test_a_person_lets_a_deletion_stand_and_what_they_were_not_shown_goes_to_the_history(
