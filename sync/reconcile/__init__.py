@@ -15,15 +15,15 @@ from sync.outbox.claim import Claim
 from sync.outbox.lease import Lease
 from sync.outbox.pauses import pauses_by_direction
 from sync.reconcile import deleted_records
+from sync.reconcile.act import create_missing_tags, end_failed_call, send
 from sync.reconcile.batch import Batch, Outcome, PassResult, end_jobs, pass_result
 from sync.reconcile.board_filter import exclude_items, exclude_records, keep_only_pulls
 from sync.reconcile.deleted_records import settle_deleted
-from sync.reconcile.duplicates import split_duplicates
+from sync.reconcile.duplicates import find_duplicates, split_duplicates
 from sync.reconcile.field_plan import plan
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import apply_identity_choices, find_possible_duplicates, identify
 from sync.reconcile.lost_updates import detect_lost_updates, report_lost_updates
-from sync.reconcile.mutations import create_missing_tags, end_failed_call, send
 from sync.reconcile.new_items import settle_unmatched_items
 from sync.reconcile.removed_items import find_replacements
 from sync.reconcile.restraints import defer_paused, request_approvals, throttle_write_loops
@@ -52,9 +52,10 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID) -> Pas
     started = time.monotonic()
     batch = Batch(lease, BoardContext.load(lease.link), batch_id)
     if load_batch(batch, claims) and read_and_plan(batch):
+        duplicates = find_duplicates(batch)
         create_missing_tags(batch)
         send(batch)
-        split_duplicates(batch)
+        split_duplicates(batch, duplicates)
         if all(record_sync.outcome is not Outcome.RELEASED for record_sync in batch.record_syncs):
             breaker.grow_batches()
     for record_sync in batch.record_syncs:

@@ -199,16 +199,6 @@ def shown_of(convert: Converter, raw_local: dict[str, Any] | None) -> str:
         return related_name(raw_local)
 
 
-def value_to_send(field_plan: FieldPlan) -> Any:
-    """Return what is sent to the field's column."""
-    return field_plan.convert.to_remote(field_plan.send_raw or {}, field_plan.remote_raw)
-
-
-def may_create_labels(field_plans: Iterable[FieldPlan]) -> bool:
-    """Whether a value that is sent may be a label that its column doesn't have yet."""
-    return any(field_plan.convert.creates_labels and field_plan.send_raw is not None for field_plan in field_plans)
-
-
 # What a pass found out about a record whose item is not on its board any more.
 
 
@@ -607,11 +597,10 @@ class Batch:
     deleted_records: list[DeletedRecord] = field(default_factory=list)
     unknown_jobs: list[WorkUnit] = field(default_factory=list)
     unmatched_claims: list[WorkUnit] = field(default_factory=list)
-    duplicate_items: list[DuplicateItem] = field(default_factory=list)
+    duplicate_items: list[tuple[WorkUnit, DuplicateItem]] = field(default_factory=list)
     successors: dict[str, str] = field(default_factory=dict)
     calls: int = 0
     stop_reason: str = ""
-    intended_at: float = 0.0
     read_at: datetime | None = None
     read_request: str = ""
     approvals: dict[tuple[UUID, str, str], ApprovalRequest] = field(default_factory=dict)

@@ -9,7 +9,6 @@ from uuid import UUID
 
 from django.conf import settings
 
-from sync import connectors
 from sync.choices import (
     ApprovalKind,
     Cause,
@@ -20,9 +19,8 @@ from sync.choices import (
     TombstoneState,
 )
 from sync.clock import SyncNow, sync_now
-from sync.connectors.base.board_items import ARCHIVED, BatchItems, Item, ItemChange, ItemRemoval, WriteRequest
+from sync.connectors.base.board_items import ARCHIVED, BatchItems, Item
 from sync.connectors.base.conversion import AmbiguousSplit, Converter, UnknownValue
-from sync.connectors.base.errors import ConnectorError
 from sync.kernel.action_errors import RestoreError
 from sync.kernel.conflict_store import (
     KIND_DELETE,
@@ -38,6 +36,7 @@ from sync.merge import FieldDirection, Unknown
 from sync.models import BoardLink, Decision, FieldMapping, Intent, IntentState, SyncMetadata, Tombstone, WebhookEvent
 from sync.models.state import fold_alike
 from sync.outbox.queue_rows import enqueue_item
+from sync.reconcile.act import OUTCOMES, Answer, Call, Expected, Kind, Verdict, Write, changed_deletions, executor_of
 from sync.reconcile.batch import (
     Batch,
     DeletedRecord,
@@ -52,7 +51,6 @@ from sync.reconcile.board_filter import deleted_exclusion
 from sync.reconcile.conflict_reports import decisions_with_cause
 from sync.reconcile.field_plan import base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, stored_values
-from sync.reconcile.mutations import Mutation
 from sync.reconcile.restraints import (
     DestructiveChange,
     allowed_changes,
@@ -289,6 +287,11 @@ _STATE_AFTER = {
     DeletedRecordPolicy.ARCHIVE: TombstoneState.ARCHIVED,
     DeletedRecordPolicy.DELETE: TombstoneState.DELETED,
 }
+_KINDS = {
+    DeletedRecordPolicy.ARCHIVE: Kind.ARCHIVE,
+    DeletedRecordPolicy.DELETE: Kind.DELETE,
+    DeletedRecordPolicy.UNLINK: Kind.CHANGE,
+}
 
 
 def send_removals(batch: Batch, wanted: Mapping[DeletedRecordPolicy, Sequence[DeletedRecord]]) -> None:
@@ -326,66 +329,42 @@ def _approved(batch: Batch, deleted_records: Sequence[DeletedRecord]) -> list[De
     return [deleted for deleted in deleted_records if deleted.resolution or changes.get(deleted.id) in approved]
 
 
-class Removals(Mutation[DeletedRecord]):
+class Removals:
     """Items leave the board, or lose their NPD ID, because their records were deleted in NPD."""
 
     def __init__(self, batch: Batch, act: DeletedRecordPolicy) -> None:
-        super().__init__(batch)
-        self.act = act
+        self.batch, self.act = batch, act
 
-    def request(self, units: Sequence[DeletedRecord]) -> WriteRequest:
-        board = self.batch.board
-        ids = [(f"r{n}", str(deleted_record.tombstone.monday_id)) for n, deleted_record in enumerate(units)]
-        if self.act is DeletedRecordPolicy.UNLINK:
-            return self.changes(
-                [ItemChange(alias, item_id, {board.link.npd_id_column: None}) for alias, item_id in ids]
-            )
-        removals = [ItemRemoval(alias, item_id) for alias, item_id in ids]
-        connector = connectors.get(board.link.system)
-        prepare = connector.prepare_delete if self.act is DeletedRecordPolicy.DELETE else connector.prepare_archive
-        return prepare(removals, board.columns, board.types)
+    def send(self, units: Sequence[DeletedRecord]) -> None:
+        """Send it, and note on each deleted record what became of it; raises LeaseLost."""
+        call = Call(_KINDS[self.act], changed_deletions, {"removes": str(self.act)})
+        with executor_of(self.batch) as executor:
+            answers = executor.send(call, [self._write(unit) for unit in units])
+        for unit in units:
+            self._note(unit, answers[str(unit.id)])
 
-    def target(self, unit: DeletedRecord) -> tuple[UUID, str]:
-        return unit.id, str(unit.tombstone.monday_id)
+    def _write(self, deleted: DeletedRecord) -> Write:
+        tombstone = deleted.tombstone
+        columns = {self.batch.link.npd_id_column: None} if self.act is DeletedRecordPolicy.UNLINK else {}
+        expected = Expected(tombstone=tombstone.pk, policy=None if deleted.resolution else self.act)
+        return Write(str(deleted.id), deleted.id, str(tombstone.monday_id), columns=columns, expected=expected)
 
-    def body(self) -> dict[str, Any]:
-        return {"removes": str(self.act)}
-
-    def still_wanted(self, units: Sequence[DeletedRecord]) -> Sequence[DeletedRecord]:
-        """Read again what may have changed since the decision: the policy, the record, the item's owner."""
-        records, items = self.batch.records, [str(deleted.tombstone.monday_id) for deleted in units]
-        restored_ids = set(records.filter(pk__in=[deleted.id for deleted in units]).values_list("pk", flat=True))
-        owned = set(records.filter(monday_id__in=items).values_list("monday_id", flat=True))
-        tombstones = Tombstone.objects.filter(pk__in=[deleted.tombstone.pk for deleted in units])
-        items_now = dict(tombstones.values_list("pk", "monday_id"))
-        policy, sync_filter = _current_policy(self.batch)
-        same_filter = sync_filter == self.batch.link.sync_filter
-        for deleted in units:
-            tombstone = deleted.tombstone
-            is_moved = items_now.get(tombstone.pk) != tombstone.monday_id or tombstone.monday_id in owned
-            if (
-                deleted.id in restored_ids
-                or is_moved
-                or not same_filter
-                or (deleted.resolution is None and policy != self.act)
-            ):
-                deleted.end(Outcome.RELEASED, "It changed while it was synced.")
-        return [deleted for deleted in units if deleted.is_open]
-
-    def done(self, unit: DeletedRecord, item: Item) -> None:
-        if self.act is not DeletedRecordPolicy.UNLINK:
-            return settle_removed(self.batch, unit, _STATE_AFTER[self.act], item)
-        unit.settle(TombstoneState.UNLINKED, TombstoneReason.UNLINKED, kind="unlinked", item=item.name)
-        if unit.resolution:
-            unit.carried_out[KIND_DELETE, RECORD_KEY] = unit.reason
-        return None
-
-    def item_gone(self, unit: DeletedRecord, error: ConnectorError) -> None:
-        unit.settle(TombstoneState.NOTHING_LEFT, TombstoneReason.REMOVED_MEANWHILE, error=error.sentence)
-
-    def failed(self, unit: DeletedRecord, error: ConnectorError) -> None:
-        detail = f"Deleted in NPD. Its item could not be removed from the board: {error.sentence}"
-        unit.end(Outcome.FAILED, error.sentence, reason=detail)
+    def _note(self, deleted: DeletedRecord, answer: Answer) -> None:
+        deleted.intent, deleted.written_item = answer.intent, answer.item
+        deleted.isolate = answer.verdict is Verdict.DIVIDED
+        if answer.item is not None and self.act is not DeletedRecordPolicy.UNLINK:
+            settle_removed(self.batch, deleted, _STATE_AFTER[self.act], answer.item)
+        elif answer.item is not None:
+            name = answer.item.name
+            deleted.settle(TombstoneState.UNLINKED, TombstoneReason.UNLINKED, kind="unlinked", item=name)
+            if deleted.resolution:
+                deleted.carried_out[KIND_DELETE, RECORD_KEY] = deleted.reason
+        elif answer.verdict is Verdict.GONE:
+            deleted.settle(TombstoneState.NOTHING_LEFT, TombstoneReason.REMOVED_MEANWHILE, error=answer.detail)
+        else:
+            refused = f"Deleted in NPD. Its item could not be removed from the board: {answer.detail}"
+            reason = refused if answer.verdict is Verdict.REFUSED else None
+            deleted.end(OUTCOMES[answer.verdict], answer.detail, reason=reason)
 
 
 # What becomes of an item whose record was deleted in NPD: the rows "deleted | …" of a record

@@ -68,3 +68,9 @@ class RecordFacts:
     def open_fields(self, *kinds: str) -> list[str]:
         """Return the fields in the open conflicts of these kinds."""
         return [key for conflict in self.conflicts if conflict.kind in kinds for key in conflict.fields]
+
+
+def is_create(intent: Intent) -> bool:
+    """Return whether it announced a new item: it sends a name and has read nothing before."""
+    entries = intent.values.values()
+    return all(entry.get("read") is None for entry in entries) and any(entry["column"] == "name" for entry in entries)

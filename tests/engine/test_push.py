@@ -9,7 +9,7 @@ from npd.models import Contact, Organization
 from sync.limits import metered_client
 from sync.models import Intent, SyncQueue
 from sync.operations.record_requests import push_record
-from sync.reconcile import mutations
+from sync.reconcile import act
 from tests.support.world import World
 
 
@@ -130,15 +130,15 @@ def test_a_process_that_stood_still_after_its_announcement_sends_nothing(
 ) -> None:
     contact = world.linked(role_title="Boss")
     Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
-    original = mutations.commit_intents
+    original = act.commit_intents
 
-    def frozen(mutation: Any, *args: Any, **kwargs: Any) -> Any:
-        found = original(mutation, *args, **kwargs)
-        mutation.batch.announced -= 600
+    def frozen(executor: Any, *args: Any, **kwargs: Any) -> Any:
+        found = original(executor, *args, **kwargs)
+        executor.intended_at -= 600
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(mutations, "commit_intents", frozen)
+        patch.setattr(act, "commit_intents", frozen)
         before = world.calls("mutation")
         world.work()
         assert world.calls("mutation") == before

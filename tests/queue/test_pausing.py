@@ -18,7 +18,7 @@ from sync.operations.preview.explanation import explain, find_record
 from sync.operations.record_requests import push_record
 from sync.outbox import lease, pauses
 from sync.queue import Conflict, SyncQueueService
-from sync.reconcile import mutations, unconfirmed_writes
+from sync.reconcile import act, unconfirmed_writes
 from tests.support.waiting import somebody_waits, wait_for
 from tests.support.world import World
 
@@ -168,7 +168,7 @@ def test_a_push_by_name_waits_out_a_paused_direction_and_says_so(world: World) -
 def test_a_pause_between_decision_and_call_sends_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     ann = world.linked("Ann", role_title="Buyer")
     Contact.objects.filter(pk=ann.pk).update(role_title="Head")
-    announce = mutations.commit_intents
+    announce = act.commit_intents
 
     def late(*args: Any, **kwargs: Any) -> Any:
         SyncQueueService().pause("mary", **UP)
@@ -176,7 +176,7 @@ def test_a_pause_between_decision_and_call_sends_nothing(world: World, monkeypat
 
     before = world.calls("mutation")
     with monkeypatch.context() as patch:
-        patch.setattr(mutations, "commit_intents", late)
+        patch.setattr(act, "commit_intents", late)
         world.work()
     assert world.calls("mutation") == before
     assert [(row.status, row.attempts) for row in SyncQueue.objects.exclude(status="completed")] == [("pending", 0)]

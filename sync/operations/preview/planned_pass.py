@@ -31,10 +31,10 @@ from sync.models import ApprovalRequest, BoardLink, Decision, IgnoredItem, Synce
 from sync.outbox.claim import Claim
 from sync.outbox.lease import LOCK_TIMEOUT_MS, Lease
 from sync.reconcile import load_batch, read_and_plan
+from sync.reconcile.act import TAGS_PER_CALL, count_calls, missing_tags
 from sync.reconcile.batch import Batch, DeletedRecord, FieldPlan, Outcome, RecordAction, RecordSync
 from sync.reconcile.conflict_reports import conflict_reports
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.mutations import TAGS_PER_CALL, count_calls, missing_tags
 from sync.records import availability
 from sync.registry import link_of
 
@@ -530,7 +530,8 @@ def _summarize(batch: Batch, read: bool) -> PlannedPass:
     costs = board_costs(batch.link.pk)
     result = PlannedPass(reads=batch.calls)
     if read:
-        tags = -(-len(missing_tags(batch)) // TAGS_PER_CALL)
+        names = missing_tags(plan for record_sync in batch.open_records for plan in record_sync.field_plans.values())
+        tags = -(-len(names) // TAGS_PER_CALL)
         removals = len(
             {
                 deleted_record.planned_removal

@@ -27,12 +27,12 @@ from sync.operations.setup.draft import link_of_draft, npd_id_column_of
 from sync.operations.setup.fields import NEW_COLUMN, mappable_fields, parse_choices
 from sync.outbox.claim import Claim
 from sync.outbox.lease import Lease
+from sync.reconcile.act import create_problem
 from sync.reconcile.batch import Batch, FieldPlan, RecordSync
 from sync.reconcile.board_filter import LEFT_OUT, exclude_items, exclude_records, exclusion_sentence, item_verdict
 from sync.reconcile.field_plan import plan
 from sync.reconcile.field_values import BoardContext, Directory, record_name
 from sync.reconcile.identity import identify
-from sync.reconcile.mutations import create_problem
 from sync.reconcile.sides import as_uuid, load, load_related, match_text_of_item, match_text_of_record, npd_id_of
 from sync.registry import link_of
 
@@ -286,7 +286,7 @@ class _DraftComparison:
             return
         plan(batch, record_sync, None)
         key = match_text_of_record(batch, record_sync.record)
-        reason = create_problem(record_sync)
+        reason = create_problem(record_sync.field_plans)
         if reason:
             self.result.add("invalid", str(record_sync.record), reason)
         elif key and key in self.match_keys:
