@@ -45,7 +45,7 @@ from sync.connectors.base.errors import (
 from sync.limits import breaker, metered_client
 from sync.limits.pass_budget import call_cost
 from sync.merge import Action
-from sync.models import BoardLink, FieldMapping, Intent, IntentState, SyncedModel, Tombstone
+from sync.models import FieldMapping, Intent, IntentState, SyncedModel
 from sync.outbox.lease import Lease, LeaseLost
 from sync.outbox.pauses import active_pause, locked_pauses, pause_sentence
 from sync.reconcile.batch import Batch, FieldPlan, Outcome, RecordSync, WorkUnit
@@ -141,11 +141,8 @@ class Call:
         aliased = [(f"r{number}", write) for number, write in enumerate(writes)]
         labels = any(one.creates_labels for write in writes for one in write.fields)
         if self.kind is Kind.CREATE:
-            creates = [
-                ItemCreate(alias, w.name, {c: value for c, value in w.values.items() if c != NAME_COLUMN})
-                for alias, w in aliased
-            ]
-            group = link.group_id or None
+            named = [(alias, w.name, {c: v for c, v in w.values.items() if c != NAME_COLUMN}) for alias, w in aliased]
+            creates, group = [ItemCreate(*one) for one in named], link.group_id or None
             return connector.prepare_creates(
                 link.board_id, group, creates, board.columns, board.types, create_labels=labels
             )
@@ -188,36 +185,8 @@ def changed_records(board: BoardContext, writes: Sequence[Write]) -> dict[str, s
     return {write.unit: "Its settings changed while it was synced." for write in writes if not is_same(write)}
 
 
-def changed_deletions(board: BoardContext, writes: Sequence[Write]) -> dict[str, str]:
-    """Return the deletions of which the policy, the filter, the record or the item's owner changed since."""
-    records, items = board.model._default_manager, [write.item_id for write in writes]
-    restored_ids = set(records.filter(pk__in=[write.record_id for write in writes]).values_list("pk", flat=True))
-    owned = set(records.filter(monday_id__in=items).values_list("monday_id", flat=True))
-    tombstones = Tombstone.objects.filter(pk__in=[write.expected.tombstone for write in writes])
-    items_now: dict[int | None, str | None] = dict(tombstones.values_list("pk", "monday_id"))
-    links = BoardLink.objects.filter(pk=board.link.pk)
-    policy, sync_filter = links.values_list("deleted_record_policy", "sync_filter").get()
-
-    def is_same(write: Write) -> bool:
-        expected = write.expected
-        is_there = items_now.get(expected.tombstone) == write.item_id and write.item_id not in owned
-        same_policy = expected.policy in (None, policy) and sync_filter == board.link.sync_filter
-        return is_there and same_policy and write.record_id not in restored_ids
-
-    return {write.unit: "It changed while it was synced." for write in writes if not is_same(write)}
-
-
-def changed_filter(board: BoardContext, writes: Sequence[Write]) -> dict[str, str]:
-    """Return all where the filter was changed since it was read: it may leave their records out now."""
-    if BoardLink.objects.filter(pk=board.link.pk, sync_filter=board.link.sync_filter).exists():
-        return {}
-    return {write.unit: "The filter changed while it was synced." for write in writes}
-
-
 RECORD_CHANGES = Call(Kind.CHANGE, changed_records, has_values=True)
 RECORD_CREATES = Call(Kind.CREATE, changed_records, has_values=True)
-CLEAR_DUPLICATES = Call(Kind.CHANGE, changed_filter, {"copy": True})
-ARCHIVE_DUPLICATES = Call(Kind.ARCHIVE, changed_filter, {"copy": True})
 
 # What Monday answered.
 
@@ -329,11 +298,8 @@ class Executor:
         for write in [write for write in writes if write.unit in retried]:
             answers |= self.send(RECORD_CREATES, [write])
         bare = [bare_write(write) for write in writes if answers[write.unit].verdict is Verdict.NAME_ONLY]
-        if bare and not self.stop_reason:
-            found = self._existing_items(bare)
-            made = found | self.send(RECORD_CREATES, [write for write in bare if write.unit not in found])
-        else:
-            made = self.send(RECORD_CREATES, bare)
+        found = self._existing_items(bare) if bare and not self.stop_reason else {}
+        made = found | self.send(RECORD_CREATES, [write for write in bare if write.unit not in found])
         for unit, answer in made.items():
             rejected = {**answers[unit].rejected, **answer.rejected}
             # Refused for a value once more, which isn't the name: nothing is left to leave out.
@@ -489,12 +455,13 @@ class Executor:
         try:
             found = items_with_npd_ids(self.board, [str(write.record_id) for write in writes])
         except ConnectorError as error:
-            return dict.fromkeys((write.unit for write in writes), self.failed_call(error, len(writes)))
+            answer = self.failed_call(error, len(writes))
+            return {write.unit: answer for write in writes}
         if found is None:
             unread = Answer(Verdict.STOPPED, "The NPD IDs on the board can't be read.")
-            return dict.fromkeys((write.unit for write in writes), unread)
-        items = {write.unit: found[str(write.record_id)] for write in writes if str(write.record_id) in found}
-        return {unit: Answer(Verdict.DONE, item=item) for unit, item in items.items()}
+            return {write.unit: unread for write in writes}
+        items = {write.unit: found.get(str(write.record_id)) for write in writes}
+        return {unit: Answer(Verdict.DONE, item=item) for unit, item in items.items() if item is not None}
 
     def _create_tags_of(self, names: Sequence[str]) -> dict[str, ConnectorError]:
         try:
@@ -534,12 +501,9 @@ def commit_intents(
     lease, board, deadline_seconds = executor.lease, executor.board, _deadline_seconds()
     executor.intended_at = time.monotonic()
     with lease.transaction(seconds=deadline_seconds + settings.MONDAY_TIMEOUT_SECONDS):
-        if (pause := locked_pauses(board.link.entity_type).get(QueueDirection.TO_MONDAY)) is not None:
-            why: Mapping[str, str] = dict.fromkeys(
-                (write.unit for write in writes), pause_sentence(pause, QueueDirection.TO_MONDAY)
-            )
-        else:
-            why = call.unwanted(board, writes)
+        pause = locked_pauses(board.link.entity_type).get(QueueDirection.TO_MONDAY)
+        paused = pause_sentence(pause, QueueDirection.TO_MONDAY) if pause else ""
+        why = {write.unit: paused for write in writes} if pause else call.unwanted(board, writes)
         unsent = {unit: Answer(Verdict.WITHDRAWN, detail) for unit, detail in why.items()}
         allowed = [write for write in writes if write.unit not in unsent]
         if not allowed:

@@ -36,7 +36,7 @@ from sync.merge import FieldDirection, Unknown
 from sync.models import BoardLink, Decision, FieldMapping, Intent, IntentState, SyncMetadata, Tombstone, WebhookEvent
 from sync.models.state import fold_alike
 from sync.outbox.queue_rows import enqueue_item
-from sync.reconcile.act import OUTCOMES, Answer, Call, Expected, Kind, Verdict, Write, changed_deletions, executor_of
+from sync.reconcile.act import OUTCOMES, Answer, Call, Expected, Kind, Verdict, Write, executor_of
 from sync.reconcile.batch import (
     Batch,
     DeletedRecord,
@@ -337,7 +337,7 @@ class Removals:
 
     def send(self, units: Sequence[DeletedRecord]) -> None:
         """Send it, and note on each deleted record what became of it; raises LeaseLost."""
-        call = Call(_KINDS[self.act], changed_deletions, {"removes": str(self.act)})
+        call = Call(_KINDS[self.act], _changed_deletions, {"removes": str(self.act)})
         with executor_of(self.batch) as executor:
             answers = executor.send(call, [self._write(unit) for unit in units])
         for unit in units:
@@ -365,6 +365,25 @@ class Removals:
             refused = f"Deleted in NPD. Its item could not be removed from the board: {answer.detail}"
             reason = refused if answer.verdict is Verdict.REFUSED else None
             deleted.end(OUTCOMES[answer.verdict], answer.detail, reason=reason)
+
+
+def _changed_deletions(board: BoardContext, writes: Sequence[Write]) -> dict[str, str]:
+    """Return the deletions of which the policy, the filter, the record or the item's owner changed since."""
+    records, items = board.model._default_manager, [write.item_id for write in writes]
+    restored_ids = set(records.filter(pk__in=[write.record_id for write in writes]).values_list("pk", flat=True))
+    owned = set(records.filter(monday_id__in=items).values_list("monday_id", flat=True))
+    tombstones = Tombstone.objects.filter(pk__in=[write.expected.tombstone for write in writes])
+    items_now: dict[int | None, str | None] = dict(tombstones.values_list("pk", "monday_id"))
+    links = BoardLink.objects.filter(pk=board.link.pk)
+    policy, sync_filter = links.values_list("deleted_record_policy", "sync_filter").get()
+
+    def is_same(write: Write) -> bool:
+        expected = write.expected
+        is_there = items_now.get(expected.tombstone) == write.item_id and write.item_id not in owned
+        same_policy = expected.policy in (None, policy) and sync_filter == board.link.sync_filter
+        return is_there and same_policy and write.record_id not in restored_ids
+
+    return {write.unit: "It changed while it was synced." for write in writes if not is_same(write)}
 
 
 # What becomes of an item whose record was deleted in NPD: the rows "deleted | …" of a record

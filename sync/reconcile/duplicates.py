@@ -27,8 +27,8 @@ from sync.kernel.conflict_store import (
     current_store,
 )
 from sync.limits.breaker import monday_account
-from sync.models import FieldMapping, Intent, IntentState, SyncedModel, WebhookEvent
-from sync.reconcile.act import ARCHIVE_DUPLICATES, CLEAR_DUPLICATES, OUTCOMES, Answer, Verdict, Write, executor_of
+from sync.models import BoardLink, FieldMapping, Intent, IntentState, SyncedModel, WebhookEvent
+from sync.reconcile.act import OUTCOMES, Answer, Call, Kind, Verdict, Write, executor_of
 from sync.reconcile.batch import Batch, Outcome, RecordSync, WorkUnit, end_jobs
 from sync.reconcile.facts import is_create
 from sync.reconcile.field_values import ACTIVE, BoardContext, item_data
@@ -83,7 +83,7 @@ class DuplicatePlan:
     archives: bool = False
 
     @property
-    def write(self) -> Write:
+    def about(self) -> Write:
         """What either call is about."""
         item_id, record_id = self.duplicate.item.id, self.duplicate.record.pk
         return Write(
@@ -149,6 +149,16 @@ def duplicate_options(duplicate: DuplicateItem) -> list[Option]:
         Option("custom", "Leave the item alone", stays, LEAVE_ALONE),
     ]
 
+
+def _changed_filter(board: BoardContext, writes: Sequence[Write]) -> dict[str, str]:
+    """Return all where the filter was changed since it was read: it may leave their records out now."""
+    if BoardLink.objects.filter(pk=board.link.pk, sync_filter=board.link.sync_filter).exists():
+        return {}
+    return {write.unit: "The filter changed while it was synced." for write in writes}
+
+
+_CLEAR = Call(Kind.CHANGE, _changed_filter, {"copy": True})
+_ARCHIVE = Call(Kind.ARCHIVE, _changed_filter, {"copy": True})
 
 # What the answers mean.
 
@@ -298,14 +308,14 @@ def split_duplicates(batch: Batch, planned: PlannedDuplicates) -> None:
     if not found:
         return None
     count_without_asking(batch.link, ApprovalKind.ITEMS, [_change(plan.duplicate) for _, plan in found if plan.is_ours])
-    clears = [replace(plan.write, columns={batch.link.npd_id_column: None}) for _, plan in found if plan.clears]
+    clears = [replace(plan.about, columns={batch.link.npd_id_column: None}) for _, plan in found if plan.clears]
     with executor_of(batch) as executor:
-        cleared = executor.send(CLEAR_DUPLICATES, clears)
-        leaving = [plan.write for _, plan in found if plan.archives and _is_cleared(plan, cleared)]
-        archived = executor.send(ARCHIVE_DUPLICATES, leaving)
+        cleared = executor.send(_CLEAR, clears)
+        leaving = [plan.about for _, plan in found if plan.archives and _is_cleared(plan, cleared)]
+        archived = executor.send(_ARCHIVE, leaving)
     results = []
     for unit, plan in found:
-        answers = [answer for sent in (cleared, archived) if (answer := sent.get(plan.write.unit))]
+        answers = [answer for sent in (cleared, archived) if (answer := sent.get(plan.about.unit))]
         results.append((unit, plan.duplicate, duplicate_result(plan, answers)))
     return settle_duplicates(batch, results)
 
@@ -316,7 +326,7 @@ def _goes_on(unit: WorkUnit) -> bool:
 
 
 def _is_cleared(plan: DuplicatePlan, cleared: Mapping[str, Answer]) -> bool:
-    return not plan.clears or cleared[plan.write.unit].verdict is Verdict.DONE
+    return not plan.clears or cleared[plan.about.unit].verdict is Verdict.DONE
 
 
 def _change(duplicate: DuplicateItem) -> DestructiveChange:

@@ -232,9 +232,9 @@ def test_who_pauses_what_is_paused_changes_nothing(db: None) -> None:
     ("what", "said"), [({"entity_type": "deals"}, "no board for “deals”"), ({"direction": "up"}, "no direction “up”")]
 )
 def test_what_can_not_be_paused_is_refused_with_what_can(db: None, what: dict[str, str], said: str) -> None:
-    for act in (SyncQueueService().pause, SyncQueueService().resume):
+    for steer in (SyncQueueService().pause, SyncQueueService().resume):
         with pytest.raises(Conflict, match=said):
-            act("mary", **what)
+            steer("mary", **what)
     assert not QueuePause.objects.exists()
 
 
