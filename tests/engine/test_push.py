@@ -144,3 +144,21 @@ def test_a_process_that_stood_still_after_its_announcement_sends_nothing(
         assert world.calls("mutation") == before
     world.settle()
     assert world.values(contact)["role_title"] == "Chair"
+
+
+def test_a_process_that_stood_still_before_it_sends_a_create_again_sends_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contact = world.contact("Ann")
+    world.sandbox.faults({"timeout": "before"})
+    world.work()
+    world.wait_out()
+    with monkeypatch.context() as patch:
+        patch.setattr(act, "INTENT_SECONDS", -1)
+        before = world.calls("mutation")
+        world.work()
+        assert world.calls("mutation") == before
+    world.wait_out()
+    world.settle()
+    assert world.status(contact) == "synced"
+    assert [item["name"] for item in world.sandbox.items()] == ["Ann"]
