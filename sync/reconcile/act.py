@@ -747,31 +747,34 @@ def count_calls(batch: Batch) -> int:
 
 
 def _changes_of(batch: Batch) -> list[Write]:
-    writes = [_write_of(batch, record_sync) for record_sync in batch.open_records if not record_sync.creates]
+    writes = [_write_of(batch, s) for s in batch.open_records if not s.creates and _may_write(s)]
     return [write for write in writes if write.fields or write.columns]
 
 
+def _may_write(record_sync: RecordSync) -> bool:
+    # Nearly all records of a sweep send nothing: for them nothing is built.
+    plans = record_sync.field_plans.values()
+    return bool(record_sync.unlink_reason) or record_sync.write_npd_id or any(p.send_raw is not None for p in plans)
+
+
 def _creates_of(batch: Batch) -> list[Write]:
-    new = [record_sync for record_sync in batch.open_records if record_sync.creates]
-    for record_sync in new:
+    for record_sync in [record_sync for record_sync in batch.open_records if record_sync.creates]:
         if reason := create_problem(record_sync.field_plans):
             record_sync.leave_open(f"It can't be put on the board: {reason}.")
-    return [_write_of(batch, record_sync) for record_sync in new if record_sync.is_open]
+    return [_write_of(batch, record_sync) for record_sync in batch.open_records if record_sync.creates]
 
 
 def _write_of(batch: Batch, record_sync: RecordSync) -> Write:
-    columns: dict[str, Any] = {}
+    has_npd_id = record_sync.write_npd_id or record_sync.creates
+    columns = {batch.link.npd_id_column: str(record_sync.id)} if has_npd_id else {}
     if record_sync.unlink_reason:
         columns = cleared_columns(batch, record_sync)
-    elif record_sync.write_npd_id or record_sync.creates:
-        columns = {batch.link.npd_id_column: str(record_sync.id)}
     plans = record_sync.field_plans
     return write_of(record_sync.record, record_sync.item, plans, columns, creates=record_sync.creates)
 
 
 def _retried(batch: Batch) -> set[str]:
-    ids = unconfirmed_before(record_sync.id for record_sync in batch.open_records if record_sync.creates)
-    return {str(entity_id) for entity_id in ids}
+    return {str(entity_id) for entity_id in unconfirmed_before(s.id for s in batch.open_records if s.creates)}
 
 
 def _note_answer(record_sync: RecordSync, write: Write, answer: Answer) -> None:
