@@ -31,11 +31,11 @@ MORE_CALLS = 20  # than a read and a write for each pass
 PARTS = 10  # a worker dies whenever another tenth of the records is done
 CALL_MS = 1_000  # of the call in whose middle a worker dies
 OUTCOME_SECONDS = 300  # by then the outcome of a call without an answer is looked for
-RECONCILE, MUTATIONS = "sync.reconcile", "sync.reconcile.mutations"
+RECONCILE, ACT = "sync.reconcile", "sync.reconcile.act"
 DEATHS = {
     "when records are claimed and nothing is read": (f"{RECONCILE}.read_and_plan", 0.0),
-    "when a call is announced and not sent": (f"{MUTATIONS}.check_intent_age", 0.0),
-    "while Monday works": (f"{MUTATIONS}.check_intent_age", CALL_MS / 2_000),
+    "when a call is announced and not sent": (f"{ACT}.check_intent_age", 0.0),
+    "while Monday works": (f"{ACT}.check_intent_age", CALL_MS / 2_000),
     "when Monday has answered, before that is stored": (f"{RECONCILE}.split_duplicates", 0.0),
     "before a pass is settled": (f"{RECONCILE}.settle", 0.0),
 }

@@ -14,16 +14,16 @@ from sync.limits import board_costs, breaker
 from sync.outbox.claim import Claim
 from sync.outbox.lease import Lease
 from sync.outbox.pauses import pauses_by_direction
+from sync.reconcile.act import create_missing_tags, end_failed_call, send
 from sync.reconcile.batch import Batch, Outcome, PassResult, end_jobs, pass_result
 from sync.reconcile.board_filter import exclude_items, exclude_records, keep_only_pulls
 from sync.reconcile.deleted_records import plan_deleted, prepare_deleted, send_removals, settle_deleted
-from sync.reconcile.duplicates import find_possible_duplicates, split_duplicates
+from sync.reconcile.duplicates import find_duplicates, find_possible_duplicates, split_duplicates
 from sync.reconcile.field_plan import plan
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import gather_items, item_context, related_of_items
 from sync.reconcile.identity import apply_identity_choices, identify_records
 from sync.reconcile.lost_updates import note_lost_reports, note_lost_updates
-from sync.reconcile.mutations import create_missing_tags, end_failed_call, send
 from sync.reconcile.new_items import plan_items, settle_items, wants_records
 from sync.reconcile.reads import read
 from sync.reconcile.restraints import defer_paused, request_approvals, throttle_write_loops
@@ -52,9 +52,10 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID) -> Pas
     batch = Batch(lease, BoardContext.load(lease.link), batch_id)
     if load_batch(batch, claims) and read_and_plan(batch):
         send_removals(batch)
+        duplicates = find_duplicates(batch)
         create_missing_tags(batch)
         send(batch)
-        split_duplicates(batch)
+        split_duplicates(batch, duplicates)
         if all(record_sync.outcome is not Outcome.RELEASED for record_sync in batch.record_syncs):
             breaker.grow_batches()
     for record_sync in batch.record_syncs:

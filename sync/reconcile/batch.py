@@ -51,7 +51,7 @@ from sync.reconcile.facts import DeletedFacts, HistoryLine, ItemFacts, ReceivedE
 from sync.reconcile.field_values import BoardContext, RelatedRecords, related_name
 
 if TYPE_CHECKING:
-    from sync.reconcile.deleted_records import DeletedPlan, RemovalAnswer
+    from sync.reconcile.deleted_records import DeletedPlan
     from sync.reconcile.duplicates import DuplicateItem
     from sync.reconcile.lost_updates import LostUpdate, LostUpdateReport
     from sync.reconcile.new_items import ItemPlan
@@ -137,16 +137,6 @@ def shown_of(convert: Converter, raw_local: dict[str, Any] | None) -> str:
         return convert.display(convert.local(raw_local or {}))
     except UnknownValue:
         return related_name(raw_local)
-
-
-def value_to_send(field_plan: FieldPlan) -> Any:
-    """Return what is sent to the field's column."""
-    return field_plan.convert.to_remote(field_plan.send_raw or {}, field_plan.remote_raw)
-
-
-def may_create_labels(field_plans: Iterable[FieldPlan]) -> bool:
-    """Whether a value that is sent may be a label that its column doesn't have yet."""
-    return any(field_plan.convert.creates_labels and field_plan.send_raw is not None for field_plan in field_plans)
 
 
 # What a pass found out about a record whose item is not on its board any more.
@@ -497,11 +487,10 @@ class RecordSync(WorkUnit):
 
 @dataclass
 class DeletedRecord(WorkUnit):
-    """A deleted record in a pass: what is so, what was decided of it, and Monday's `answer` to its removal."""
+    """A deleted record in a pass: what is so, and what was decided of it."""
 
     facts: DeletedFacts
     plan: DeletedPlan
-    answer: RemovalAnswer | None = None
 
     @property
     def id(self) -> UUID:
@@ -552,13 +541,12 @@ class Batch:
     unknown_jobs: list[WorkUnit] = field(default_factory=list)
     unmatched_claims: list[WorkUnit] = field(default_factory=list)
     known_items: tuple[str, ...] = ()
-    duplicate_items: list[DuplicateItem] = field(default_factory=list)
+    duplicate_items: list[tuple[WorkUnit, DuplicateItem]] = field(default_factory=list)
     item_facts: Sequence[ItemFacts] = ()
     item_plans: Sequence[ItemPlan] = ()
     planned_records: dict[UUID, SyncedModel] = field(default_factory=dict)
     calls: int = 0
     stop_reason: str = ""
-    intended_at: float = 0.0
     read_at: datetime | None = None
     read_request: str = ""
     approvals: dict[tuple[UUID, str, str], ApprovalRequest] = field(default_factory=dict)

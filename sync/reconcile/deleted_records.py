@@ -15,14 +15,13 @@ let nothing be sent.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sync import connectors
 from sync.choices import (
     ApprovalKind,
     ApprovalState,
@@ -34,9 +33,8 @@ from sync.choices import (
     TombstoneState,
 )
 from sync.clock import sync_now
-from sync.connectors.base.board_items import ARCHIVED, BatchItems, Item, ItemChange, ItemRemoval, WriteRequest
+from sync.connectors.base.board_items import ARCHIVED, BatchItems, Item
 from sync.connectors.base.conversion import AmbiguousSplit, Converter, UnknownValue
-from sync.connectors.base.errors import ConnectorError
 from sync.kernel.action_errors import RestoreError
 from sync.kernel.conflict_store import (
     KIND_DELETE,
@@ -53,6 +51,7 @@ from sync.merge import FieldDirection, Unknown
 from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping, QueuePause, SyncMetadata, Tombstone
 from sync.models.state import fold_alike
 from sync.outbox.queue_rows import enqueue_item
+from sync.reconcile.act import OUTCOMES, Answer, Answers, Call, Expected, Kind, Verdict, Write, executor_of
 from sync.reconcile.batch import Batch, DeletedRecord, Ending, Outcome, RecordSync, WorkUnit, end_jobs
 from sync.reconcile.board_filter import deleted_exclusion
 from sync.reconcile.conflict_reports import history_rows
@@ -60,7 +59,6 @@ from sync.reconcile.facts import DeletedFacts, HistoryLine, Settings, change_eve
 from sync.reconcile.field_plan import base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid, npd_id_of, stored_values
 from sync.reconcile.gather import current_deletion_policy, gather_bearers, gather_deleted, gather_editors, load_settings
-from sync.reconcile.mutations import Mutation
 from sync.reconcile.restraints import (
     DestructiveChange,
     approval_verdicts,
@@ -491,26 +489,16 @@ def approve_removals(
 # After Monday's answer.
 
 
-@dataclass(frozen=True)
-class RemovalAnswer:
-    """What became of a removal: the item as it left, or without its NPD ID, else why it was refused.
-
-    `is_gone`: the item had left the board after it was read.
-    """
-
-    item: Item | None = None
-    refusal: str = ""
-    is_gone: bool = False
-
-
-def after_removal(board: BoardContext, facts: DeletedFacts, plan: DeletedPlan, answer: RemovalAnswer) -> DeletedPlan:
-    """Return what the answer makes of a planned removal."""
-    if answer.is_gone:
+def after_removal(board: BoardContext, facts: DeletedFacts, plan: DeletedPlan, answer: Answer) -> DeletedPlan:
+    """Return what the answer makes of a planned removal; what was announced is counted."""
+    plan = replace(plan, approval=None)
+    if answer.verdict is Verdict.GONE:
         state, reason = TombstoneState.NOTHING_LEFT, TombstoneReason.REMOVED_MEANWHILE
-        return _settled(facts, plan, state, reason, error=answer.refusal)
+        return _settled(facts, plan, state, reason, error=answer.detail)
     if answer.item is None:
-        detail = f"Deleted in NPD. Its item could not be removed from the board: {answer.refusal}"
-        return replace(plan, ending=Ending(Outcome.FAILED, answer.refusal), reason=detail)
+        refused = f"Deleted in NPD. Its item could not be removed from the board: {answer.detail}"
+        ending = Ending(OUTCOMES[answer.verdict], answer.detail)
+        return replace(plan, ending=ending, reason=refused if answer.verdict is Verdict.REFUSED else plan.reason)
     if plan.removal in _STATE_AFTER:
         return _removed(board, facts, plan, _STATE_AFTER[plan.removal], answer.item)
     state, reason = TombstoneState.UNLINKED, TombstoneReason.UNLINKED
@@ -524,86 +512,66 @@ def after_removal(board: BoardContext, facts: DeletedFacts, plan: DeletedPlan, a
 # pass.
 
 
-class Removals(Mutation[DeletedRecord]):
-    """Items leave the board, or lose their NPD ID, because their records were deleted in NPD."""
-
-    def __init__(self, batch: Batch, act: DeletedRecordPolicy) -> None:
-        super().__init__(batch)
-        self.act = act
-
-    def request(self, units: Sequence[DeletedRecord]) -> WriteRequest:
-        board = self.batch.board
-        ids = [(f"r{n}", str(deleted_record.tombstone.monday_id)) for n, deleted_record in enumerate(units)]
-        if self.act is DeletedRecordPolicy.UNLINK:
-            return self.changes(
-                [ItemChange(alias, item_id, {board.link.npd_id_column: None}) for alias, item_id in ids]
-            )
-        removals = [ItemRemoval(alias, item_id) for alias, item_id in ids]
-        connector = connectors.get(board.link.system)
-        prepare = connector.prepare_delete if self.act is DeletedRecordPolicy.DELETE else connector.prepare_archive
-        return prepare(removals, board.columns, board.types)
-
-    def target(self, unit: DeletedRecord) -> tuple[UUID, str]:
-        return unit.id, str(unit.tombstone.monday_id)
-
-    def body(self) -> dict[str, Any]:
-        return {"removes": str(self.act)}
-
-    def still_wanted(self, units: Sequence[DeletedRecord]) -> Sequence[DeletedRecord]:
-        """Read again what may have changed since the decision: the policy, the record, the item's owner."""
-        records, items = self.batch.records, [str(deleted.tombstone.monday_id) for deleted in units]
-        restored_ids = set(records.filter(pk__in=[deleted.id for deleted in units]).values_list("pk", flat=True))
-        owned = set(records.filter(monday_id__in=items).values_list("monday_id", flat=True))
-        tombstones = Tombstone.objects.filter(pk__in=[deleted.tombstone.pk for deleted in units])
-        items_now = dict(tombstones.values_list("pk", "monday_id"))
-        policy, sync_filter = current_deletion_policy(self.batch.link)
-        same_filter = sync_filter == self.batch.link.sync_filter
-        for deleted in units:
-            tombstone = deleted.tombstone
-            is_moved = items_now.get(tombstone.pk) != tombstone.monday_id or tombstone.monday_id in owned
-            if (
-                deleted.id in restored_ids
-                or is_moved
-                or not same_filter
-                or (deleted.facts.resolution is None and policy != self.act)
-            ):
-                deleted.end(Outcome.RELEASED, "It changed while it was synced.")
-        wanted = [deleted for deleted in units if deleted.is_open]
-        _count(self.batch, wanted)
-        return wanted
-
-    def done(self, unit: DeletedRecord, item: Item) -> None:
-        unit.answer = RemovalAnswer(item)
-
-    def item_gone(self, unit: DeletedRecord, error: ConnectorError) -> None:
-        unit.answer = RemovalAnswer(refusal=error.sentence, is_gone=True)
-
-    def failed(self, unit: DeletedRecord, error: ConnectorError) -> None:
-        unit.answer = RemovalAnswer(refusal=error.sentence)
+_KINDS = {
+    DeletedRecordPolicy.ARCHIVE: Kind.ARCHIVE,
+    DeletedRecordPolicy.DELETE: Kind.DELETE,
+    DeletedRecordPolicy.UNLINK: Kind.CHANGE,
+}
 
 
-def _count(batch: Batch, announced: Sequence[DeletedRecord]) -> None:
-    """What goes is counted in the transaction that announces it, so that a crash leaves it counted."""
-    ApprovalRequest.objects.bulk_create(_new_requests(batch.link, announced))
-    for deleted in announced:
-        deleted.plan = replace(deleted.plan, approval=None)
+def removal_write(board: BoardContext, facts: DeletedFacts, plan: DeletedPlan) -> Write:
+    """Return what is sent of a planned removal; where a person chose it, the policy may change meanwhile."""
+    return Write(
+        str(facts.id),
+        facts.id,
+        str(facts.tombstone.monday_id),
+        columns={board.link.npd_id_column: None} if plan.removal is DeletedRecordPolicy.UNLINK else {},
+        expected=Expected(tombstone=facts.tombstone.pk, policy=None if facts.resolution else plan.removal),
+        approval=removal_request(board.link, facts, plan),
+    )
+
+
+def removal_request(link: BoardLink, facts: DeletedFacts, plan: DeletedPlan) -> ApprovalRequest | None:
+    """Return the row by which the removal counts, yet to be stored; None where none is wanted, or it is stored."""
+    if plan.approval is None:
+        return None
+    return new_request(link, ApprovalKind.ITEMS, removal_change(facts), plan.approval)
+
+
+def _changed_deletions(board: BoardContext, writes: Sequence[Write]) -> dict[str, str]:
+    """Return the deletions of which the policy, the filter, the record or the item's owner changed since."""
+    records, items = board.model._default_manager, [write.item_id for write in writes]
+    restored_ids = set(records.filter(pk__in=[write.record_id for write in writes]).values_list("pk", flat=True))
+    owned = set(records.filter(monday_id__in=items).values_list("monday_id", flat=True))
+    tombstones = Tombstone.objects.filter(pk__in=[write.expected.tombstone for write in writes])
+    items_now: dict[int | None, str | None] = dict(tombstones.values_list("pk", "monday_id"))
+    policy, sync_filter = current_deletion_policy(board.link)
+
+    def is_same(write: Write) -> bool:
+        expected = write.expected
+        is_there = items_now.get(expected.tombstone) == write.item_id and write.item_id not in owned
+        same_policy = expected.policy in (None, policy) and sync_filter == board.link.sync_filter
+        return is_there and same_policy and write.record_id not in restored_ids
+
+    return {write.unit: "It changed while it was synced." for write in writes if not is_same(write)}
 
 
 def send_removals(batch: Batch) -> None:
     """Send the removals that were planned, and note what the answers make of them; raises LeaseLost."""
-    for act in (DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE, DeletedRecordPolicy.UNLINK):
-        Removals(batch, act).send([deleted for deleted in batch.open_deleted if deleted.plan.removal is act])
-    answered = [(deleted, deleted.answer) for deleted in batch.open_deleted if deleted.answer is not None]
-    leaving = [
-        deleted.facts
-        for deleted, answer in answered
-        if answer.item is not None and deleted.plan.removal in _STATE_AFTER
-        if wants_editors(batch.board, deleted.facts, answer.item)
-    ]
-    with_editors = {facts.id: facts for facts in gather_editors(batch.board, leaving)}
-    for deleted, answer in answered:
-        deleted.facts = with_editors.get(deleted.id, deleted.facts)
-        deleted.follow(after_removal(batch.board, deleted.facts, deleted.plan, answer))
+    board, answers, leaving = batch.board, Answers(), [one for one in batch.open_deleted if one.plan.removal]
+    with executor_of(batch) as executor:
+        for act, kind in _KINDS.items():
+            call = Call(kind, _changed_deletions, {"removes": str(act)})
+            planned = [deleted for deleted in leaving if deleted.plan.removal is act]
+            answers |= executor.send(call, [removal_write(board, one.facts, one.plan) for one in planned])
+    left = [one.facts for one in leaving if one.plan.removal in _STATE_AFTER]
+    wanted = [facts for facts in left if (item := answers[str(facts.id)].item) and wants_editors(board, facts, item)]
+    with_editors = {facts.id: facts for facts in gather_editors(board, wanted)}
+    for deleted in leaving:
+        answer, deleted.facts = answers[str(deleted.id)], with_editors.get(deleted.id, deleted.facts)
+        deleted.intent, deleted.written_item = answer.intent, answer.item
+        deleted.isolate = answer.verdict is Verdict.DIVIDED
+        deleted.follow(after_removal(board, deleted.facts, deleted.plan, answer))
 
 
 def new_removal_requests(batch: Batch) -> list[ApprovalRequest]:
@@ -611,12 +579,8 @@ def new_removal_requests(batch: Batch) -> list[ApprovalRequest]:
     return _new_requests(batch.link, batch.deleted_records)
 
 
-def _new_requests(link: BoardLink, deleted_records: Sequence[DeletedRecord]) -> list[ApprovalRequest]:
-    return [
-        new_request(link, ApprovalKind.ITEMS, removal_change(deleted.facts), deleted.plan.approval)
-        for deleted in deleted_records
-        if deleted.plan.approval is not None
-    ]
+def _new_requests(link: BoardLink, deleted_records: Iterable[DeletedRecord]) -> list[ApprovalRequest]:
+    return [one for deleted in deleted_records if (one := removal_request(link, deleted.facts, deleted.plan))]
 
 
 # How a pass over deleted records ends: tombstones, questions, log, intents and jobs, in one
@@ -706,12 +670,10 @@ def ledger_after(facts: DeletedFacts, plan: DeletedPlan) -> SyncMetadata | None:
 
 def _restored(batch: Batch, facts: DeletedFacts, plan: DeletedPlan, tombstone: Tombstone) -> DeletedPlan:
     """Store the record again as a person chose; a person is asked anew where NPD can't take it back."""
-    item_id, detail = (
-        NEW_ITEM,
-        (
-            "Restored as a person chose, as it was when it was deleted: its item has left the board meanwhile, so it gets "
-            "a new one. What was edited there is in the conflict."
-        ),
+    item_id = NEW_ITEM
+    detail = (
+        "Restored as a person chose, as it was when it was deleted: its item has left the board meanwhile, so it gets "
+        "a new one. What was edited there is in the conflict."
     )
     if facts.item is not None and facts.item.state == ACTIVE:
         item_id, detail = facts.item.id, "Restored with what was edited on Monday, as a person chose."

@@ -204,6 +204,12 @@ class RecordFacts:
         return [key for conflict in self.conflicts if conflict.kind in kinds for key in conflict.fields]
 
 
+def is_create(intent: Intent) -> bool:
+    """Return whether it announced a new item: it sends a name and has read nothing before."""
+    entries = intent.values.values()
+    return all(entry.get("read") is None for entry in entries) and any(entry["column"] == "name" for entry in entries)
+
+
 @dataclass(frozen=True)
 class DeletedFacts(RecordFacts):
     """A record that was deleted in NPD, as it was, with what the tombstone says of it.

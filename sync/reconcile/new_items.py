@@ -541,7 +541,7 @@ def settle_items(batch: Batch) -> None:
         if plan.act in GIVING and done.act is not plan.act:
             undone |= plan.names
         if plan.act is ItemAct.DUPLICATE and done.act is not plan.act:
-            batch.duplicate_items = [one for one in batch.duplicate_items if one.candidate is not unit]
+            batch.duplicate_items = [(one, found) for one, found in batch.duplicate_items if one is not unit]
 
 
 def _settle_item(batch: Batch, unit: WorkUnit, plan: ItemPlan) -> ItemPlan:

@@ -20,14 +20,14 @@ from sync.connectors.base.board import EventKind, ItemEvent
 from sync.connectors.base.board_items import BatchItems, Item
 from sync.connectors.base.conversion import AmbiguousSplit, UnknownValue
 from sync.connectors.base.errors import ColumnRejected, ConnectorError
-from sync.models import AwaitedRelation, FieldMapping, SyncedModel, Tombstone
+from sync.models import AwaitedRelation, FieldMapping, Tombstone
 from sync.outbox.claim import Claim
 from sync.outbox.queue_rows import enqueue_many
 from sync.reconcile import gather
 from sync.reconcile.batch import Batch, Outcome, RecordSync, WorkUnit
 from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_plan import AS_SENT, base_of, sides_of
-from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid, npd_id_of, stored_values
+from sync.reconcile.field_values import ACTIVE, BoardContext, npd_id_of, stored_values
 from sync.reconcile.gather import claimed_facts
 from sync.reconcile.reads import read_by_id
 from sync.records.blocked_fields import LEFT_OUT
@@ -184,29 +184,6 @@ def skip_unchanged(board: BoardContext, record_syncs: Iterable[RecordSync]) -> N
             if end.is_off:
                 record_sync.ledger.remote_state = ""
             record_sync.end(Outcome.SETTLED, end.detail, reason="" if end.is_off else None)
-
-
-# Monday's side: the one read call.
-
-
-# Which record an item without one could be: by the NPD ID that it bears, else by the board link's
-# match rule.
-
-
-def record_of_npd_id(batch: Batch, item: Item) -> SyncedModel | None:
-    """Return the record whose NPD ID the item bears, if there is such a record."""
-    npd_id = as_uuid(npd_id_of(batch.board, item) or "")
-    return batch.records.filter(pk=npd_id).first() if npd_id is not None else None
-
-
-def owner_of_other_type(batch: Batch, item: Item) -> SyncedModel | None:
-    """Return the record of another type whose item this is: it was moved here from that type's board.
-
-    It stays that record's until a person has said what becomes of it.
-    """
-    others = [spec.model for spec in registry.entities() if spec.entity_type != batch.entity_type]
-    owners = (model._default_manager.filter(monday_id=item.id).first() for model in others)
-    return next((owner for owner in owners if owner is not None), None)
 
 
 # A record lets go of its item: the item's NPD ID is cleared, then sync goes off, and the item is

@@ -9,8 +9,9 @@ It decides this row of docs/reference/merge.md (“After a write”):
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -20,25 +21,25 @@ from django.db.models import Q
 
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus
 from sync.clock import SyncNow, sync_now
-from sync.connectors.base.board_items import Item, WriteRequest
+from sync.connectors.base.board_items import Item, WriteResult
 from sync.connectors.base.conversion import UnknownValue
 from sync.connectors.base.errors import AnswerWithoutData, ConnectorError, Scope
 from sync.kernel.db import retry_on_lock_timeout
-from sync.limits import breaker, call_cost, metered_client
+from sync.limits import breaker
 from sync.merge import FieldSides, Side
-from sync.models import FieldMapping, Intent, IntentState, SyncQueue
+from sync.models import FieldMapping, Intent, IntentState, SyncedModel, SyncQueue
 from sync.outbox import finish
 from sync.outbox.claim import claim_records
 from sync.outbox.lease import Lease
-from sync.outbox.pauses import active_pause, locked_pauses
+from sync.outbox.pauses import active_pause
 from sync.outbox.queue_rows import enqueue_many
 from sync.reconcile import gather
+from sync.reconcile.act import IDEMPOTENCY_MINUTES, Executor
 from sync.reconcile.batch import Batch
 from sync.reconcile.board_filter import may_have_new_item
-from sync.reconcile.facts import RecordFacts, change_events
+from sync.reconcile.facts import RecordFacts, change_events, is_create
 from sync.reconcile.field_plan import AS_SENT, base_of, cell_of, new_base, sides_of
 from sync.reconcile.field_values import BoardContext, npd_id_of, stored_values
-from sync.reconcile.mutations import IDEMPOTENCY_MINUTES, is_create
 from sync.reconcile.reads import items_with_npd_ids
 from sync.records.tombstones import set_late_item
 
@@ -76,7 +77,7 @@ def _landed(
 ) -> FieldSides | None:
     """Both sides, where the cell says what this intent sent, and neither the base nor NPD does.
 
-    A list that was united holds what somebody on Monday added, so it is merged as any other (mutations.py).
+    A list that was united holds what somebody on Monday added, so it is merged as any other (act.py).
     """
     item, convert = facts.item, board.converter(mapping, facts.record)
     base = base_of(facts.ledger, mapping, item.id) if item is not None else None
@@ -290,10 +291,19 @@ def _update_intents(lease: Lease, intents: Sequence[Intent], **values: Any) -> N
 
 
 def _may_resend(board: BoardContext, intents: Sequence[Intent]) -> bool:
-    """Only within the replay time, and only while every record of the document may still be created."""
-    whole = Intent.objects.filter(idempotency_key=intents[0].idempotency_key).count() == len(intents)
-    young = intents[0].created_at + timedelta(minutes=IDEMPOTENCY_MINUTES) > sync_now()
+    whole = Intent.objects.filter(idempotency_key=intents[0].idempotency_key).count()
     records = board.model._default_manager.in_bulk([intent.entity_id for intent in intents])
+    return is_resendable(board, intents, records, whole, sync_now())
+
+
+def is_resendable(
+    board: BoardContext, intents: Sequence[Intent], records: Mapping[UUID, SyncedModel], whole: int, now: datetime
+) -> bool:
+    """Whether a document of so many creates may be sent again, of which these are without an answer.
+
+    Only within the replay time, and only while every record of the document may still be created.
+    """
+    young = intents[0].created_at + timedelta(minutes=IDEMPOTENCY_MINUTES) > now
     creatable = all(
         (record := records.get(intent.entity_id)) is not None
         and record.may_sync
@@ -302,7 +312,8 @@ def _may_resend(board: BoardContext, intents: Sequence[Intent]) -> bool:
         and may_have_new_item(board, record)
         for intent in intents
     )
-    return whole and young and creatable and any(intent.body for intent in intents) and intents[0].lookups == 0
+    has_body = any(intent.body for intent in intents)
+    return whole == len(intents) and young and creatable and has_body and intents[0].lookups == 0
 
 
 def _are_jobs_due(intents: Sequence[Intent]) -> bool:
@@ -312,35 +323,45 @@ def _are_jobs_due(intents: Sequence[Intent]) -> bool:
     return ids <= set(SyncQueue.objects.filter(due, entity_id__in=ids).values_list("entity_id", flat=True))
 
 
+@dataclass(frozen=True)
+class ResentCreates:
+    """What a create that was sent again has come to: items by NPD ID, and creates by what becomes of them.
+
+    `void` were certainly not made; of the others, each with the reason, nothing is known yet.
+    """
+
+    made: Mapping[str, Item]
+    void: Sequence[Intent]
+    unknown: Sequence[tuple[Intent, str]]
+
+
+def resent_creates(intents: Sequence[Intent], result: WriteResult) -> ResentCreates:
+    """Return what the answer says; a replay says what became of the first sending, and nothing was carried out."""
+    written = [(intent, result.by_alias[intent.alias]) for intent in intents]
+    failed = [(intent, error) for intent, error in written if isinstance(error, ConnectorError)]
+    return ResentCreates(
+        {str(intent.entity_id): item for intent, item in written if isinstance(item, Item)},
+        [intent for intent, error in failed if result.replayed or not error.outcome_unknown],
+        [(intent, error.sentence) for intent, error in failed if not result.replayed and error.outcome_unknown],
+    )
+
+
 def _resend(lease: Lease, board: BoardContext, intents: Sequence[Intent]) -> None:
-    body = next(intent.body for intent in intents if intent.body)
-    deadline_seconds = settings.MONDAY_TIMEOUT_SECONDS + settings.MONDAY_SETTLE_SECONDS
-    lease.renew(deadline_seconds + settings.MONDAY_TIMEOUT_SECONDS)
-    with lease.transaction():
-        is_paused_now = QueueDirection.TO_MONDAY in locked_pauses(lease.link.entity_type)
-        wait = PAUSED_WAIT_SECONDS if is_paused_now else deadline_seconds
-        Intent.objects.filter(pk__in=[i.pk for i in intents]).update(deadline=SyncNow() + timedelta(seconds=wait))
-    if is_paused_now:
-        return
-    aliases = {intent.alias: intent for intent in intents}
     try:
-        with call_cost(board.link, len(intents), writes=True):
-            request = WriteRequest(body, list(aliases), board.columns)
-            result = metered_client.connector(board.link.system).write(request, intents[0].idempotency_key)
+        result = Executor(lease, board).resend(intents, PAUSED_WAIT_SECONDS)
     except AnswerWithoutData as error:
         _defer_failed_resend(lease, intents, error.sentence, counts_attempt=len(intents) == 1)
         return
     except ConnectorError as error:
         _end_failed_resend(lease, board, intents, error)
         raise
-    created = {str(aliases[a].entity_id): item for a, item in result.by_alias.items() if isinstance(item, Item)}
-    _link_found(lease, board, intents, created)
-    failed = {alias: error for alias, error in result.by_alias.items() if isinstance(error, ConnectorError)}
-    # A replay says what became of the first sending, and nothing was carried out for it.
-    known = [alias for alias, error in failed.items() if result.replayed or not error.outcome_unknown]
-    _void_creates(lease, [aliases[alias] for alias in known])
-    for alias in failed.keys() - known:
-        _defer_failed_resend(lease, [aliases[alias]], failed[alias].sentence, counts_attempt=True)
+    if result is None:
+        return
+    resent = resent_creates(intents, result)
+    _link_found(lease, board, intents, dict(resent.made))
+    _void_creates(lease, resent.void)
+    for intent, sentence in resent.unknown:
+        _defer_failed_resend(lease, [intent], sentence, counts_attempt=True)
 
 
 def _end_failed_resend(lease: Lease, board: BoardContext, intents: Sequence[Intent], error: ConnectorError) -> None:

@@ -7,18 +7,20 @@ from uuid import uuid4
 import pytest
 
 from sync.choices import ApprovalState, DeletedRecordPolicy, TombstoneState
+from sync.connectors.base.board_items import Item
 from sync.kernel.messages import TombstoneReason
 from sync.models import QueuePause
+from sync.reconcile.act import Answer, Verdict
 from sync.reconcile.batch import Outcome
 from sync.reconcile.deleted_records import (
     DeletedPlan,
-    RemovalAnswer,
     after_removal,
     approve_removals,
     ask_about_deletion,
     decide_deleted,
     decide_unread,
     lost_edits,
+    removal_write,
     wait_if_paused,
     wanted_bearer,
     wants_approval,
@@ -26,7 +28,21 @@ from sync.reconcile.deleted_records import (
 )
 from sync.reconcile.facts import DeletedFacts, Settings
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
-from tests.decide.builders import ITEM, NOW, at, base, board, contact, decided, deletion, item, mapping, plain, removing
+from tests.decide.builders import (
+    ITEM,
+    NOW,
+    NPD_ID_COLUMN,
+    at,
+    base,
+    board,
+    contact,
+    decided,
+    deletion,
+    item,
+    mapping,
+    plain,
+    removing,
+)
 
 ARCHIVE, DELETE = DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE
 UNLINK, ASK = DeletedRecordPolicy.UNLINK, DeletedRecordPolicy.ASK
@@ -263,13 +279,33 @@ def test_a_removal_follows_what_was_said_of_it(state: str, removal: Any, new_sta
     assert (plan.removal, plan.new_state, plan.approval) == (removal, new_state, None)
 
 
-# After Monday's answer.
+# What is sent, and what Monday's answer makes of it.
+
+
+def done(left: Item) -> Answer:
+    return Answer(Verdict.DONE, item=left)
+
+
+def test_what_is_sent_is_counted_with_its_announcement_and_holds_only_under_its_policy() -> None:
+    facts = deletion()
+    (plan,) = approved(ApprovalFacts(limit=ApprovalLimit(2, None, 0)), facts)
+    sent = removal_write(board(), facts, plan)
+    assert (sent.item_id, sent.values, sent.expected.policy) == (ITEM, {}, ARCHIVE)
+    assert sent.approval is not None
+    assert (sent.approval.entity_id, sent.approval.state) == (facts.id, ApprovalState.DONE)
+    assert after_removal(board(), facts, plan, Answer(Verdict.GONE, "It is not there.")).approval is None
+
+
+def test_an_unlinking_empties_the_npd_id_and_a_persons_choice_holds_under_any_policy() -> None:
+    facts = chosen("custom", "unlink")
+    sent = removal_write(board(), facts, decide(facts))
+    assert (sent.values, sent.expected.policy, sent.approval) == ({NPD_ID_COLUMN: None}, None, None)
 
 
 def test_an_item_that_left_as_planned_is_said_so_once() -> None:
     facts = deletion()
     assert facts.item is not None
-    plan = after_removal(board(), facts, decide(facts), RemovalAnswer(replace(facts.item, state="archived")))
+    plan = after_removal(board(), facts, decide(facts), done(replace(facts.item, state="archived")))
     assert (plan.ending.outcome, plan.new_state, plan.carried_out) == (Outcome.SETTLED, "archived", "")
     assert [line.kind for line in plan.history] == ["archived"]
 
@@ -277,7 +313,7 @@ def test_an_item_that_left_as_planned_is_said_so_once() -> None:
 def test_a_persons_choice_is_carried_out_once_the_item_has_left() -> None:
     facts = chosen("npd")
     assert facts.item is not None
-    plan = after_removal(board(), facts, decide(facts), RemovalAnswer(replace(facts.item, state="archived")))
+    plan = after_removal(board(), facts, decide(facts), done(replace(facts.item, state="archived")))
     assert plan.carried_out == plan.reason
     assert [line.kind for line in plan.history] == ["archived"]  # its author saw the edit
 
@@ -286,7 +322,7 @@ def test_an_edit_that_nobody_saw_goes_to_the_history_with_the_item() -> None:
     facts = deletion()
     left = replace(item(facts.record, role_title="Director", notes=""), state="archived")
     assert wants_editors(board(), facts, left)
-    plan = after_removal(board(), facts, decide(facts), RemovalAnswer(left))
+    plan = after_removal(board(), facts, decide(facts), done(left))
     lost, archived = plan.history
     assert (lost.kind, lost.key, lost.values["before"], lost.values["after"]) == (
         "overridden",
@@ -309,14 +345,27 @@ def test_a_cell_that_somebody_emptied_is_told_too_and_one_that_nobody_edited_is_
 
 def test_an_item_that_was_gone_before_our_call_leaves_nothing_to_do() -> None:
     facts = deletion()
-    plan = after_removal(board(), facts, decide(facts), RemovalAnswer(refusal="It is not there.", is_gone=True))
+    plan = after_removal(board(), facts, decide(facts), Answer(Verdict.GONE, "It is not there."))
     assert (plan.new_state, plan.reason_code) == ("nothing_left", TombstoneReason.REMOVED_MEANWHILE)
 
 
 def test_a_removal_that_monday_refuses_fails_and_changes_nothing() -> None:
     facts = deletion()
-    plan = after_removal(board(), facts, decide(facts), RemovalAnswer(refusal="It can't be archived."))
+    plan = after_removal(board(), facts, decide(facts), Answer(Verdict.REFUSED, "It can't be archived."))
     assert (plan.ending.outcome, plan.new_state, plan.history) == (Outcome.FAILED, None, ())
+    assert plan.reason.endswith("could not be removed from the board: It can't be archived.")
+
+
+@pytest.mark.parametrize("verdict", [Verdict.STOPPED, Verdict.DIVIDED, Verdict.WITHDRAWN])
+def test_a_removal_that_was_not_sent_after_all_leaves_everything_as_it_is(verdict: Verdict) -> None:
+    facts = deletion()
+    plan = after_removal(board(), facts, decide(facts), Answer(verdict, "Why."))
+    assert (plan.ending.outcome, plan.ending.detail, plan.new_state, plan.reason) == (
+        Outcome.RELEASED,
+        "Why.",
+        None,
+        "",
+    )
 
 
 def test_a_record_that_npd_cannot_take_back_is_asked_about_with_the_reason() -> None:

@@ -276,7 +276,7 @@ def test_creates_answered_without_data_are_looked_for_before_they_are_made_again
 
     world.contact("Ann", email="a@example.com")
     world.contact("Bob", email="b@example.com")
-    client = metered_client.client()
+    client = metered_client.client().inner
     real, first = client.execute, [True]
 
     def without_data(document: str, variables: Any, **more: Any) -> Any:

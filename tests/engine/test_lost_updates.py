@@ -10,7 +10,7 @@ import pytest
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.models import Decision, FieldMapping, MondayAccount, WebhookEvent
-from sync.reconcile import mutations
+from sync.reconcile import act
 from tests.engine.conftest import choose
 from tests.support.waiting import wait_for
 from tests.support.world import TOM, World
@@ -185,17 +185,17 @@ def test_an_answer_that_shows_an_edit_is_taken_for_that_edit_once_its_event_tell
 
     contact = world.linked(role_title="Old")
     Contact.objects.filter(pk=contact.pk).update(role_title="Ours")
-    confirm = mutations.Mutation.confirm
+    confirm = act.Executor.confirm
 
-    def answered(mutation: Any, subjects: Any, result: Any) -> None:
+    def answered(executor: Any, call: Any, announced: Any, result: Any) -> Any:
         world.edit(contact, "role_title", "Theirs")
         [(alias, item)] = result.by_alias.items()
         theirs = replace(item.values["role_title"], text="Theirs", value="Theirs")
         shown = replace(item, values=item.values | {"role_title": theirs})
-        confirm(mutation, subjects, replace(result, by_alias={alias: shown}))
+        return confirm(executor, call, announced, replace(result, by_alias={alias: shown}))
 
     with monkeypatch.context() as patched:
-        patched.setattr(mutations.Mutation, "confirm", answered)
+        patched.setattr(act.Executor, "confirm", answered)
         world.work()
     assert "Monday made “Theirs” of “Ours”" in world.ledger(contact).altered["role_title"]["reason"]
     world.hear(contact)

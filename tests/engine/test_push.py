@@ -9,7 +9,7 @@ from npd.models import Contact, Organization
 from sync.limits import metered_client
 from sync.models import Intent, SyncQueue
 from sync.operations.record_requests import push_record
-from sync.reconcile import mutations
+from sync.reconcile import act
 from tests.support.world import World
 
 
@@ -110,7 +110,7 @@ def test_what_monday_fills_into_a_new_item_by_itself_is_taken_over(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contact = world.contact("Ann")
-    client = metered_client.client()
+    client = metered_client.client().inner
     real = client.execute
 
     def filled(document: str, variables: Any, **more: Any) -> Any:
@@ -130,17 +130,35 @@ def test_a_process_that_stood_still_after_its_announcement_sends_nothing(
 ) -> None:
     contact = world.linked(role_title="Boss")
     Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
-    original = mutations.commit_intents
+    original = act.commit_intents
 
-    def frozen(mutation: Any, *args: Any, **kwargs: Any) -> Any:
-        found = original(mutation, *args, **kwargs)
-        mutation.batch.announced -= 600
+    def frozen(executor: Any, *args: Any, **kwargs: Any) -> Any:
+        found = original(executor, *args, **kwargs)
+        executor.intended_at -= 600
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(mutations, "commit_intents", frozen)
+        patch.setattr(act, "commit_intents", frozen)
         before = world.calls("mutation")
         world.work()
         assert world.calls("mutation") == before
     world.settle()
     assert world.values(contact)["role_title"] == "Chair"
+
+
+def test_a_process_that_stood_still_before_it_sends_a_create_again_sends_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contact = world.contact("Ann")
+    world.sandbox.faults({"timeout": "before"})
+    world.work()
+    world.wait_out()
+    with monkeypatch.context() as patch:
+        patch.setattr(act, "INTENT_SECONDS", -1)
+        before = world.calls("mutation")
+        world.work()
+        assert world.calls("mutation") == before
+    world.wait_out()
+    world.settle()
+    assert world.status(contact) == "synced"
+    assert [item["name"] for item in world.sandbox.items()] == ["Ann"]

@@ -134,7 +134,7 @@ def test_a_worker_that_dies_before_it_sends_has_counted_and_the_next_goes_on(
     contacts = linked(world, 3)
     empty_in_npd(contacts[:2])
     with monkeypatch.context() as patched:
-        patched.setattr("sync.reconcile.mutations.commit_intents", killed)
+        patched.setattr("sync.reconcile.act.commit_intents", killed)
         with pytest.raises(Killed):
             world.work()
     assert states() == [ApprovalState.DONE] * 2

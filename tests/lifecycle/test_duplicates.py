@@ -180,7 +180,7 @@ def test_a_clearing_that_fails_as_a_whole_stops_no_board(
     made = world.sandbox.act("duplicate", item_id=contact.monday_id)
     world.deliver()
     world.pass_time(seconds=11)
-    client = metered_client.client()
+    client = metered_client.client().inner
     right, failed = client.execute, [error("It failed")]
 
     def fails_once(document: str, variables: Any, **more: Any) -> Any:

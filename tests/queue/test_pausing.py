@@ -18,7 +18,7 @@ from sync.operations.preview.explanation import explain, find_record
 from sync.operations.record_requests import push_record
 from sync.outbox import lease, pauses
 from sync.queue import Conflict, SyncQueueService
-from sync.reconcile import mutations, unconfirmed_writes
+from sync.reconcile import act, unconfirmed_writes
 from tests.support.waiting import somebody_waits, wait_for
 from tests.support.world import World
 
@@ -168,7 +168,7 @@ def test_a_push_by_name_waits_out_a_paused_direction_and_says_so(world: World) -
 def test_a_pause_between_decision_and_call_sends_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     ann = world.linked("Ann", role_title="Buyer")
     Contact.objects.filter(pk=ann.pk).update(role_title="Head")
-    announce = mutations.commit_intents
+    announce = act.commit_intents
 
     def late(*args: Any, **kwargs: Any) -> Any:
         SyncQueueService().pause("mary", **UP)
@@ -176,7 +176,7 @@ def test_a_pause_between_decision_and_call_sends_nothing(world: World, monkeypat
 
     before = world.calls("mutation")
     with monkeypatch.context() as patch:
-        patch.setattr(mutations, "commit_intents", late)
+        patch.setattr(act, "commit_intents", late)
         world.work()
     assert world.calls("mutation") == before
     assert [(row.status, row.attempts) for row in SyncQueue.objects.exclude(status="completed")] == [("pending", 0)]
@@ -232,9 +232,9 @@ def test_who_pauses_what_is_paused_changes_nothing(db: None) -> None:
     ("what", "said"), [({"entity_type": "deals"}, "no board for “deals”"), ({"direction": "up"}, "no direction “up”")]
 )
 def test_what_can_not_be_paused_is_refused_with_what_can(db: None, what: dict[str, str], said: str) -> None:
-    for act in (SyncQueueService().pause, SyncQueueService().resume):
+    for steer in (SyncQueueService().pause, SyncQueueService().resume):
         with pytest.raises(Conflict, match=said):
-            act("mary", **what)
+            steer("mary", **what)
     assert not QueuePause.objects.exists()
 
 

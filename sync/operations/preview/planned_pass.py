@@ -29,11 +29,11 @@ from sync.models import ApprovalRequest, BoardLink, IgnoredItem, SyncedModel, Sy
 from sync.outbox.claim import Claim
 from sync.outbox.lease import LOCK_TIMEOUT_MS, Lease
 from sync.reconcile import load_batch, read_and_plan
+from sync.reconcile.act import TAGS_PER_CALL, count_calls, missing_tags
 from sync.reconcile.batch import Batch, DeletedRecord, FieldPlan, Outcome, RecordAction, RecordSync
 from sync.reconcile.conflict_reports import conflict_reports
 from sync.reconcile.deleted_records import new_removal_requests
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.mutations import TAGS_PER_CALL, count_calls, missing_tags
 from sync.reconcile.new_items import GIVING, ItemAct
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.records import availability
@@ -511,7 +511,8 @@ def _summarize(batch: Batch, read: bool) -> PlannedPass:
     costs = board_costs(batch.link.pk)
     result = PlannedPass(reads=batch.calls)
     if read:
-        tags = -(-len(missing_tags(batch)) // TAGS_PER_CALL)
+        names = missing_tags(plan for record_sync in batch.open_records for plan in record_sync.field_plans.values())
+        tags = -(-len(names) // TAGS_PER_CALL)
         removals = len({deleted.plan.removal for deleted in batch.deleted_records} - {None})
         result.writes = count_calls(batch) + tags + removals
     else:

@@ -27,6 +27,7 @@ from sync.operations.setup.draft import link_of_draft, npd_id_column_of
 from sync.operations.setup.fields import NEW_COLUMN, mappable_fields, parse_choices
 from sync.outbox.claim import Claim
 from sync.outbox.lease import Lease
+from sync.reconcile.act import create_problem
 from sync.reconcile.batch import Batch, FieldPlan, RecordSync
 from sync.reconcile.board_filter import LEFT_OUT, exclude_items, exclude_records, exclusion_sentence, item_verdict
 from sync.reconcile.field_plan import plan
@@ -40,7 +41,6 @@ from sync.reconcile.field_values import (
     record_name,
 )
 from sync.reconcile.identity import identify_records
-from sync.reconcile.mutations import create_problem
 from sync.reconcile.sides import load, load_related
 from sync.registry import link_of
 
@@ -294,7 +294,7 @@ class _DraftComparison:
             return
         plan(batch, record_sync, None)
         key = match_text_of_record(batch.board, record_sync.record)
-        reason = create_problem(record_sync)
+        reason = create_problem(record_sync.field_plans)
         if reason:
             self.result.add("invalid", str(record_sync.record), reason)
         elif key and key in self.match_keys:

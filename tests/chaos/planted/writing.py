@@ -8,7 +8,6 @@ from typing import Any
 
 from sync.models import BoardLease, Intent, IntentState
 from sync.outbox.lease import Lease
-from sync.reconcile import mutations
 from sync.reconcile.identity import Candidates
 from tests.chaos import drills
 from tests.chaos.generating import Cast
@@ -56,15 +55,18 @@ bisects_after_timeout = bug(
 )
 
 
-@instead_of(bisects_after_timeout, "sync.reconcile.mutations:_end_failed_document")
-def _divides_whatever_failed(right: Wrong, mutation: Any, units: Sequence[Any], error: Any) -> None:
+@instead_of(bisects_after_timeout, "sync.reconcile.act:Executor.end_failed_document")
+def _divides_whatever_failed(right: Wrong, executor: Any, call: Any, announced: Sequence[Any], error: Any) -> Any:
     if not error.outcome_unknown:
-        right(mutation, units, error)
-        return
-    mutations.void_intents(units)
-    half = max(len(units) // 2, 1)
-    for part in filter(None, (units[:half], units[half:])):
-        mutation.send(part)
+        return right(executor, call, announced, error)
+    intents = [intent.pk for _, intent in announced]
+    Intent.objects.filter(pk__in=intents, state=IntentState.OPEN).update(state=IntentState.VOID)
+    writes = [write for write, _ in announced]
+    half = max(len(writes) // 2, 1)
+    answers: dict[str, Any] = {}
+    for part in filter(None, (writes[:half], writes[half:])):
+        answers |= executor.send(call, part)
+    return answers
 
 
 def _two_send_one_field(cast: Cast) -> None:

@@ -1,0 +1,78 @@
+"""One executor: nothing under sync/ but act and the connectors names a call that writes to Monday's items."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sync.connectors.base.connector import Connector
+from tests.architecture.test_arrows import ROOT, modules
+
+EXECUTOR = "sync/reconcile/act.py"
+BEHIND_THE_PORT = ROOT / "sync/connectors"
+MUTATIONS = {name for name in vars(Connector) if name.startswith("prepare_")} | {"write", "create_tags"}
+"""What the port has to write to items; boards, columns and webhooks are made by the set-up."""
+
+NO_CONNECTOR = {"stdout", "stderr", "bulk"}
+"""What else has a `write`: a command's output, and a file of the API's import."""
+
+HANDLES = {"client", "connector", "metered_client"}
+"""Names under which a module may have a connector, or get one."""
+
+
+def named(tree: ast.AST) -> Iterator[str]:
+    """Every mutation that a module names: as an attribute, or by its name as a text.
+
+    Of `write`, which other things have too, a call of it on anything but these, and a connector's in any way.
+    """
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in MUTATIONS:
+            owner = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
+            is_call = id(node) in called and owner not in NO_CONNECTOR
+            if node.attr != "write" or is_call or mentions(node.value, HANDLES):
+                yield ast.unparse(node)
+        elif isinstance(node, ast.Constant) and node.value in MUTATIONS - {"write"}:
+            yield repr(node.value)
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "getattr" and mentions(node, HANDLES):
+            yield ast.unparse(node)
+
+
+def mentions(node: ast.AST, names: set[str]) -> bool:
+    return any(getattr(part, "id", getattr(part, "attr", "")) in names for part in ast.walk(node))
+
+
+def test_only_the_executor_names_a_call_that_writes_to_items() -> None:
+    found = {
+        f"{path.relative_to(ROOT)} names {name}"
+        for path in modules("sync")
+        if path != ROOT / EXECUTOR and not path.is_relative_to(BEHIND_THE_PORT)
+        for name in named(ast.parse(path.read_text()))
+    }
+    assert not found
+
+
+def test_the_executor_names_them_all() -> None:
+    found = {name.rsplit(".", 1)[-1] for name in named(ast.parse(Path(ROOT, EXECUTOR).read_text()))}
+    assert found == MUTATIONS
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "metered_client.connector(link.system).write(request, key)",
+        "send = connector.write",
+        "connectors.get(system).prepare_delete(removals, [])",
+        "connector.create_tags(names, board_id, key)",
+        "getattr(connector, name)(request, key)",
+        "getattr(board, 'prepare_archive')",
+    ],
+)
+def test_a_new_one_would_be_caught(line: str) -> None:
+    assert list(named(ast.parse(line)))
+
+
+@pytest.mark.parametrize("line", ["self.stdout.write('Done.')", "bulk.write(batch)", "connector.read_items(ids, [])"])
+def test_what_writes_no_item_is_let_be(line: str) -> None:
+    assert not list(named(ast.parse(line)))

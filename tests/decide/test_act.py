@@ -1,0 +1,220 @@
+"""What an answer of Monday's means: merge.md, "a field … held" where a value is refused, and "create the item"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sync.choices import BlockedCode
+from sync.connectors.base.board_items import Item
+from sync.connectors.base.errors import BoardForbidden, ColumnNotFound, ConnectorError, FieldRejected, NameRejected
+from sync.merge import Action, FieldDecision
+from sync.reconcile.act import (
+    OUTCOMES,
+    RECORD_CHANGES,
+    RECORD_CREATES,
+    Answer,
+    Call,
+    Kind,
+    Verdict,
+    Write,
+    answered_record,
+    bare_write,
+    changed_records,
+    create_problem,
+    is_value_rejection,
+    rejected_field,
+    write_of,
+)
+from sync.reconcile.batch import FieldPlan, Outcome
+from sync.reconcile.field_values import stored_values
+from tests.decide.builders import NPD_ID_COLUMN, board, contact, item, mapping
+
+NAME, ROLE, NOTES = mapping("name", converter="name"), mapping(), mapping("notes")
+ANN = contact(name="Ann", role_title="Boss", notes="Tall")
+
+
+def plans(**sends: bool) -> dict[str, FieldPlan]:
+    """Plans of name, role and notes, all of which are sent unless it is said of one."""
+    found = {}
+    for one in (NAME, ROLE, NOTES):
+        raw, convert = stored_values(ANN, one), board(NAME, ROLE, NOTES).converter(one, ANN)
+        send = raw if sends.get(one.key, True) else None
+        found[one.key] = FieldPlan(one, convert, FieldDecision(one.key, Action.PUSH), raw, send_raw=send)
+    return found
+
+
+def write(*, creates: bool = False, **sends: bool) -> Write:
+    found = None if creates else item(ANN)
+    return write_of(ANN, found, plans(**sends), {NPD_ID_COLUMN: str(ANN.pk)}, creates=creates)
+
+
+REFUSED = FieldRejected("too long", request_id="r-1")
+MADE = Item("8", "Ann", "active")
+
+
+# --- what is sent -----------------------------------------------------------------------------------------------------
+
+
+def test_a_write_says_what_is_sent_and_what_its_intent_says() -> None:
+    sent = write(notes=False)
+    assert sent.values == {"name": "Ann", "role_title": "Boss", NPD_ID_COLUMN: str(ANN.pk)}
+    assert [one.entry["local"] for one in sent.fields] == [{"name": "Ann"}, {"role_title": "Boss"}]
+    assert sent.expected.mappings == dict.fromkeys(("name", "role_title", "notes"), (1, "bidirectional"))
+    assert sent.expected.settings == (True, "bidirectional", ANN.monday_id)
+
+
+def test_a_united_list_is_no_later_edit_of_the_record() -> None:
+    planned = plans()
+    both = FieldDecision("role_title", Action.BOTH)
+    planned["role_title"] = FieldPlan(ROLE, planned["role_title"].convert, both, {}, send_raw={"role_title": "Boss"})
+    sent = write_of(ANN, item(ANN), planned, {}, creates=False)
+    assert [one.key for one in sent.fields if one.entry["united"]] == ["role_title"]
+
+
+def test_a_create_is_named_and_its_name_is_no_column() -> None:
+    assert write(creates=True).name == "Ann"
+    body = RECORD_CREATES.request(board(NAME, ROLE, NOTES), [write(creates=True)]).body
+    assert body["variables"]["name_r0"] == "Ann"
+    assert '"name"' not in body["variables"]["values_r0"]
+
+
+def test_a_bare_create_sends_the_name_and_the_npd_id_alone() -> None:
+    assert bare_write(write(creates=True)).values == {"name": "Ann", NPD_ID_COLUMN: str(ANN.pk)}
+
+
+@pytest.mark.parametrize(
+    ("call", "aliases"),
+    [
+        (RECORD_CHANGES, ["r0"]),
+        (RECORD_CREATES, ["r0"]),
+        (Call(Kind.ARCHIVE, changed_records), ["r0"]),
+        (Call(Kind.DELETE, changed_records), ["r0"]),
+        (Call(Kind.CHANGE, changed_records, alone=True), ["v0", "v1", "v2", "npdid"]),
+    ],
+)
+def test_every_unit_has_an_alias_and_every_value_that_is_sent_alone(call: Call, aliases: list[str]) -> None:
+    sent = write(creates=call.kind is Kind.CREATE)
+    assert list(call.request(board(NAME, ROLE, NOTES), [sent]).aliases) == aliases
+
+
+@pytest.mark.parametrize(
+    ("blocked", "problem"),
+    [({}, ""), ({"name": "it is empty"}, "it is empty"), ({"notes": "anything"}, "")],
+    ids=["nothing is blocked", "the name is blocked", "another field is blocked"],
+)
+def test_an_item_is_made_where_its_name_is_known(blocked: dict[str, str], problem: str) -> None:
+    planned = {key: p.block(BlockedCode.REJECTED, blocked[key]) if key in blocked else p for key, p in plans().items()}
+    assert create_problem(planned) == problem
+    del planned["name"]
+    assert create_problem(planned) == "no name is mapped"
+
+
+# --- which value was refused ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "key"),
+    [
+        (FieldRejected("no", column_id="notes"), "notes"),
+        (FieldRejected("no", column_id="elsewhere"), ""),
+        (FieldRejected("no"), ""),
+        (NameRejected("too long"), "name"),
+        (NameRejected("too long", column_id="notes"), "name"),
+    ],
+    ids=str,
+)
+def test_the_refused_value_is_the_one_whose_column_monday_names(error: ConnectorError, key: str) -> None:
+    assert rejected_field(write(), error) == key
+
+
+def test_the_only_value_that_was_sent_is_the_refused_one() -> None:
+    only = write(name=False, notes=False)
+    assert rejected_field(only, FieldRejected("no", column_id="elsewhere")) == "role_title"
+    assert rejected_field(only, NameRejected("too long")) == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "others_done", "only_value"),
+    [
+        (REFUSED, False, True),
+        (ColumnNotFound("gone"), False, True),
+        (BoardForbidden("no"), True, True),
+        (BoardForbidden("no"), False, False),
+        (ConnectorError("no"), True, False),
+    ],
+)
+def test_a_board_is_closed_where_it_took_nothing(error: ConnectorError, others_done: bool, only_value: bool) -> None:
+    assert is_value_rejection(error, others_done=others_done) is only_value
+
+
+# --- what an answer means for a record --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("verdict", "outcome"),
+    [
+        (Verdict.DONE, Outcome.OPEN),
+        (Verdict.GONE, Outcome.FAILED),
+        (Verdict.REFUSED, Outcome.FAILED),
+        (Verdict.FAILED, Outcome.FAILED),
+        (Verdict.STOPPED, Outcome.RELEASED),
+        (Verdict.DIVIDED, Outcome.RELEASED),
+        (Verdict.WITHDRAWN, Outcome.RELEASED),
+    ],
+)
+def test_what_is_not_the_records_fault_costs_no_attempt(verdict: Verdict, outcome: Outcome) -> None:
+    assert OUTCOMES[verdict] is outcome
+    found = answered_record(plans(), write(), Answer(verdict, "Why."))
+    assert (found.outcome, found.detail, found.item_gone) == (outcome, "Why.", verdict is Verdict.GONE)
+
+
+def test_a_refused_value_is_blocked_with_mondays_words_and_the_rest_goes_on() -> None:
+    found = answered_record(plans(), write(), Answer(Verdict.DONE, item=MADE, rejected={"role_title": REFUSED}))
+    role = found.plans["role_title"]
+    assert (found.outcome, role.blocked_code, role.send_raw) == (Outcome.OPEN, BlockedCode.REJECTED, None)
+    assert "Monday rejected “Boss”: too long. Correct the value" in role.blocked_reason
+    assert found.blocked == {"role_title": (f"Role_title: {role.blocked_reason}", "r-1")}
+    assert found.plans["notes"].send_raw == {"notes": "Tall"}
+
+
+def test_values_behind_one_that_failed_otherwise_were_not_sent() -> None:
+    answer = Answer(Verdict.REFUSED, "No.", item=MADE, unsent=frozenset({"role_title", "notes"}))
+    found = answered_record(plans(), write(), answer)
+    assert [key for key, p in found.plans.items() if p.send_raw is not None] == ["name"]
+    assert (found.outcome, found.blocked) == (Outcome.FAILED, {})
+
+
+ROWS: dict[str, tuple[Answer, dict[str, Any]]] = {
+    "refused for its name: it waits for another name": (
+        Answer(Verdict.REFUSED, "Too long.", rejected={"name": NameRejected("too long")}),
+        {"outcome": Outcome.SETTLED, "reason": "It can't be put on the board: Too long."},
+    ),
+    "refused for another value, made with its name alone": (
+        Answer(Verdict.DONE, item=MADE, rejected={"role_title": REFUSED}, is_bare=True),
+        {"outcome": Outcome.OPEN, "reason": None},
+    ),
+    "refused for a value that Monday doesn't name, and again with its name alone": (
+        Answer(Verdict.REFUSED, "No.", is_bare=True),
+        {"outcome": Outcome.FAILED, "reason": None, "detail": "No."},
+    ),
+    "found on the board, though its create was refused": (
+        Answer(Verdict.DONE, item=MADE, is_bare=True),
+        {"outcome": Outcome.OPEN, "reason": None},
+    ),
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_new_item(row: str) -> None:
+    answer, said = ROWS[row]
+    found = answered_record(plans(), write(creates=True), answer)
+    assert {name: getattr(found, name) for name in said} == said
+    if answer.is_bare:
+        assert [key for key, p in found.plans.items() if p.send_raw is not None] == ["name"]
+
+
+def test_a_change_that_is_refused_for_its_name_goes_on() -> None:
+    answer = Answer(Verdict.DONE, item=MADE, rejected={"name": NameRejected("too long")})
+    assert answered_record(plans(), write(), answer).outcome is Outcome.OPEN

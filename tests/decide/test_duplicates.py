@@ -1,0 +1,139 @@
+"""merge.md: "there, linked | a second item bears its NPD ID": the link stays, the copy's NPD ID is cleared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sync.connectors.base.board_items import Item
+from sync.models import Intent, IntentState
+from sync.reconcile.act import Answer, Verdict
+from sync.reconcile.batch import Outcome
+from sync.reconcile.duplicates import (
+    ARCHIVE_OPTION,
+    DuplicateItem,
+    DuplicatePlan,
+    duplicate_options,
+    duplicate_plan,
+    duplicate_result,
+    is_own_create,
+)
+from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD
+from tests.decide.builders import TOKEN_USER, TOM, board, contact, item, mapping, plain
+
+ANN = contact(name="Ann", monday_id="7", role_title="Boss")
+BOARD = board(mapping("name", converter="name"), mapping())
+COPY = replace(item(ANN, role_title="Boss"), id="8")
+
+
+def sent(state: IntentState = IntentState.VOID, **differs: Any) -> Intent:
+    """A create of ours without an answer, that was looked for and given up."""
+    entry = {"read": None, "base": None, "version": 1}
+    name = entry | {"local": {"name": "Ann"}, "column": "name"}
+    role = entry | {"local": {"role_title": differs.pop("role", "Boss")}, "column": "role_title"}
+    return plain(Intent, state=state, values={"name": name, "role_title": role}, **{"lookups": 1} | differs)
+
+
+def duplicate(**differs: Any) -> DuplicateItem:
+    """A second item of Ann's, which says what a create of ours sent."""
+    return DuplicateItem(**{"item": COPY, "record": ANN, "writes": (sent(),)} | differs)
+
+
+OURS: dict[str, tuple[DuplicateItem, bool]] = {
+    "a create without an answer says what it says": (duplicate(), True),
+    "and its webhook names us": (duplicate(maker=TOKEN_USER), True),
+    "we made it, by a create that was answered": (
+        duplicate(maker=TOKEN_USER, writes=(sent(IntentState.APPLIED),)),
+        True,
+    ),
+    "a create was answered, and nobody knows who made this one": (
+        duplicate(writes=(sent(IntentState.APPLIED),)),
+        False,
+    ),
+    "no create was ever looked for": (duplicate(writes=(sent(lookups=0),)), False),
+    "somebody else made it": (duplicate(maker=TOM), False),
+    "somebody touched it": (duplicate(item=replace(COPY, name="Anna")), False),
+    "the create sent something else": (duplicate(writes=(sent(role="Chair"),)), False),
+    "nothing was sent": (duplicate(writes=()), False),
+    "the record was linked with it once": (duplicate(was_linked=True), False),
+    "we wrote to it once": (duplicate(writes=(sent(), sent(item_id="8"))), False),
+    "a person was asked about it": (duplicate(is_answered=True), False),
+}
+
+
+@pytest.mark.parametrize("row", OURS)
+def test_whose_the_second_item_is(row: str) -> None:
+    found, ours = OURS[row]
+    assert is_own_create(BOARD, found, TOKEN_USER) is ours
+
+
+def test_without_our_own_user_only_a_lost_answer_makes_it_ours() -> None:
+    assert is_own_create(BOARD, duplicate(maker=TOM), "")
+    assert not is_own_create(BOARD, duplicate(maker=TOKEN_USER, writes=(sent(IntentState.APPLIED),)), "")
+
+
+GONE = Item("8", "8", "missing")
+PLANS: dict[str, tuple[DuplicateItem, bool, tuple[bool, bool]]] = {
+    "ours and untouched: cleared, and archived": (duplicate(), True, (True, True)),
+    "else: cleared, and asked about": (duplicate(), False, (True, False)),
+    "a copy, as a person said: archived": (duplicate(is_answered=True), False, (False, True)),
+    "a copy that has a record by now: nothing": (duplicate(is_answered=True, owner="Bob"), False, (False, False)),
+    "a copy that left the board: nothing": (duplicate(is_answered=True, item=GONE), False, (False, False)),
+}
+
+
+@pytest.mark.parametrize("row", PLANS)
+def test_what_becomes_of_it(row: str) -> None:
+    found, is_ours, (clears, archives) = PLANS[row]
+    plan = duplicate_plan(found, is_ours=is_ours)
+    assert (plan.clears, plan.archives) == (clears, archives)
+
+
+DONE, REMOVED = Answer(Verdict.DONE, item=COPY, intent=Intent()), Answer(Verdict.GONE, "No such item.")
+FOUND, OWN = duplicate_plan(duplicate(), is_ours=False), duplicate_plan(duplicate(), is_ours=True)
+
+
+def answered(**differs: Any) -> DuplicatePlan:
+    return duplicate_plan(duplicate(is_answered=True, **differs), is_ours=False)
+
+
+RESULTS: dict[str, tuple[DuplicatePlan, list[Answer], str, str]] = {
+    "cleared: a person is asked": (FOUND, [DONE], "conflict_identity", "It was removed from that one; the link stays."),
+    "it left the board meanwhile": (FOUND, [REMOVED], "archived", "it is not on the board any more."),
+    "ours is archived": (OWN, [DONE, DONE], "archived", "nobody had touched it, so it was archived."),
+    "ours left the board before it was archived": (OWN, [DONE, REMOVED], "archived", "so it was archived."),
+    "a person's copy is archived": (answered(), [DONE], "archived", "was a copy of “Ann”; it was archived on Monday."),
+    "a person's copy left the board": (answered(item=GONE), [], "archived", "nothing was left to do."),
+    "a person's copy has a record": (answered(owner="Bob"), [], "conflict_identity", "now belongs to “Bob”"),
+}
+
+
+@pytest.mark.parametrize("row", RESULTS)
+def test_what_is_said_of_it(row: str) -> None:
+    plan, answers, kind, detail = RESULTS[row]
+    found = duplicate_result(plan, answers)
+    assert (found.outcome, found.kind) == (Outcome.SETTLED, kind)
+    assert detail in found.detail
+    assert bool(found.asks) is (row == "cleared: a person is asked")
+    assert len(found.intents) == answers.count(DONE)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "outcome"),
+    [
+        (Verdict.STOPPED, Outcome.RELEASED),
+        (Verdict.WITHDRAWN, Outcome.RELEASED),
+        (Verdict.DIVIDED, Outcome.RELEASED),
+        (Verdict.REFUSED, Outcome.FAILED),
+    ],
+)
+def test_one_whose_call_failed_is_neither_asked_about_nor_logged(verdict: Verdict, outcome: Outcome) -> None:
+    for answers in ([Answer(verdict, "Why.")], [DONE, Answer(verdict, "Why.")]):
+        found = duplicate_result(OWN, answers)
+        assert (found.outcome, found.detail, found.kind, found.asks) == (outcome, "Why.", "", "")
+
+
+def test_a_person_may_say_copy_somebody_else_or_neither() -> None:
+    assert [option.value for option in duplicate_options(duplicate())] == [ARCHIVE_OPTION, NEW_RECORD, LEAVE_ALONE]

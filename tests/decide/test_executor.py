@@ -1,0 +1,269 @@
+"""How the executor divides what Monday refuses, and what it never sends twice: a Monday by hand, and no database."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from sync.connectors.base.board_items import Item, WriteRequest, WriteResult
+from sync.connectors.base.errors import (
+    AnswerWithoutData,
+    BoardForbidden,
+    ConnectorError,
+    DocumentRejected,
+    FieldRejected,
+    ItemNotFound,
+    NotAuthenticated,
+    ServerFailed,
+    TimedOut,
+)
+from sync.models import Intent
+from sync.reconcile import act
+from sync.reconcile.act import RECORD_CHANGES, Call, Executor, FieldWrite, Verdict, Write
+from tests.decide.builders import NPD_ID_COLUMN, board, mapping
+
+Said = Item | ConnectorError
+NAME, ROLE, NOTES = (FieldWrite(key, key, key.upper(), {"local": {}}) for key in ("name", "role_title", "notes"))
+OK = Item("7", "Ann", "active")
+
+
+@dataclass
+class Monday:
+    """What it was sent, by units and aliases, and what it says to a document and to each alias."""
+
+    sent: list[str] = field(default_factory=list)
+    looked_for: list[str] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+    existing: dict[str, Item] | None = field(default_factory=dict)
+    of_document: Callable[[str], ConnectorError | None] = lambda units: None
+    of_alias: Callable[[str, str], Said] = lambda units, alias: OK
+    size: int = 100
+
+    def commit(self, executor: Executor, call: Call, writes: Sequence[Write], key: str) -> Any:
+        executor.intended_at = time.monotonic()
+        self.units = "".join(write.unit for write in writes)
+        return {}, [(write, Intent(item_id=write.item_id)) for write in writes], call.request(executor.board, writes)
+
+    def write(self, request: WriteRequest, key: str) -> WriteResult:
+        self.sent.append(f"{self.units}: {' '.join(request.aliases)}")
+        if error := self.of_document(self.units):
+            raise error
+        return WriteResult({alias: self.of_alias(self.units, alias) for alias in request.aliases}, "r-1")
+
+    def look_up(self, _: Any, ids: Sequence[str]) -> dict[str, Item] | None:
+        self.looked_for += ids
+        return self.existing
+
+    # The breaker's part.
+
+    def trip(self, link: Any, error: ConnectorError) -> None:
+        self.stopped.append(type(error).__name__)
+
+    trip_board = trip
+
+    def batch_size(self) -> int:
+        return self.size
+
+    def shrink_batches(self, size: int) -> None:
+        self.stopped.append(f"smaller than {size}")
+
+
+@pytest.fixture
+def monday(monkeypatch: pytest.MonkeyPatch) -> Monday:
+    """In place of the connector, the breaker, the announcements and the look-up."""
+    monday = Monday()
+    monkeypatch.setattr(act, "commit_intents", monday.commit)
+    monkeypatch.setattr(act, "_close_intents", lambda intents, state: None)
+    monkeypatch.setattr(act, "breaker", monday)
+    monkeypatch.setattr(act.metered_client, "connector", lambda system: monday)
+    monkeypatch.setattr(act, "items_with_npd_ids", monday.look_up)
+    return monday
+
+
+def executor(**differs: Any) -> Executor:
+    lease: Any = None
+    context = board(mapping("name"), mapping(), mapping("notes"))
+    return Executor(lease, context, **{"size": 4} | differs)
+
+
+def change(unit: str, *fields: FieldWrite, npd_id: bool = False) -> Write:
+    columns = {NPD_ID_COLUMN: unit} if npd_id else {}
+    return Write(unit, uuid4(), f"item {unit}", fields or (ROLE, NOTES), columns)
+
+
+def create(unit: str, *fields: FieldWrite) -> Write:
+    made = change(unit, *(fields or (NAME, ROLE, NOTES)), npd_id=True)
+    return replace(made, item_id="", name="Ann")
+
+
+def verdicts(answers: act.Answers) -> dict[str, Verdict]:
+    return {unit: answer.verdict for unit, answer in answers.items()}
+
+
+# --- documents --------------------------------------------------------------------------------------------------------
+
+
+def test_a_document_that_was_refused_is_halved_until_the_bad_one_is_alone(monday: Monday) -> None:
+    monday.of_document = lambda units: DocumentRejected("no") if "c" in units else None
+    found = executor().send(RECORD_CHANGES, [change(unit) for unit in "abcd"])
+    assert [sent.split(":")[0] for sent in monday.sent] == ["abcd", "ab", "cd", "c", "d"]
+    assert verdicts(found) == {"a": Verdict.DONE, "b": Verdict.DONE, "c": Verdict.REFUSED, "d": Verdict.DONE}
+    assert found["a"].intent is not None
+    assert found["a"].intent.request_id == "r-1"
+    assert found["c"].intent is None
+
+
+@pytest.mark.parametrize(
+    "error", [TimedOut("late"), ServerFailed("500"), NotAuthenticated("no")], ids=lambda e: e.scope
+)
+def test_one_whose_outcome_is_unknown_or_that_fails_for_all_is_never_divided(
+    monday: Monday, error: ConnectorError
+) -> None:
+    monday.of_document = lambda units: error
+    act_now = executor()
+    assert set(verdicts(act_now.send(RECORD_CHANGES, [change("a"), change("b")])).values()) == {Verdict.STOPPED}
+    later = act_now.send(RECORD_CHANGES, [change("c")])
+    assert (later["c"].verdict, later["c"].detail) == (Verdict.STOPPED, error.sentence)
+    assert len(monday.sent) == act_now.calls == 1
+
+
+def test_an_intent_whose_outcome_is_unknown_stands_open(monday: Monday) -> None:
+    monday.of_document = lambda units: TimedOut("late")
+    assert executor().send(RECORD_CHANGES, [change("a")])["a"].intent is not None
+    monday.of_document = lambda units: NotAuthenticated("no")
+    assert executor().send(RECORD_CHANGES, [change("a")])["a"].intent is None
+
+
+@pytest.mark.parametrize(
+    ("error", "number", "size", "verdict", "stopped"),
+    [
+        (TimedOut("late"), 1, 1, Verdict.FAILED, ["TimedOut", "smaller than 4"]),
+        (TimedOut("late"), 1, 100, Verdict.STOPPED, ["TimedOut", "smaller than 4"]),
+        (TimedOut("late"), 2, 1, Verdict.STOPPED, ["TimedOut", "smaller than 4"]),
+        (NotAuthenticated("no"), 1, 1, Verdict.STOPPED, ["NotAuthenticated"]),
+        (AnswerWithoutData("errors"), 2, 1, Verdict.DIVIDED, []),
+        (AnswerWithoutData("errors"), 1, 100, Verdict.FAILED, []),
+    ],
+)
+def test_what_fails_alone_after_a_good_probe_counts(
+    monday: Monday, error: ConnectorError, number: int, size: int, verdict: Verdict, stopped: list[str]
+) -> None:
+    monday.size = size
+    assert executor().failed_call(error, number).verdict is verdict
+    assert monday.stopped == stopped
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict", "stopped"),
+    [
+        (ItemNotFound("no item"), Verdict.GONE, []),
+        (ConnectorError("no"), Verdict.REFUSED, []),
+        (NotAuthenticated("no"), Verdict.STOPPED, ["NotAuthenticated"]),
+    ],
+)
+def test_one_that_is_refused_leaves_the_others_as_they_are(
+    monday: Monday, error: ConnectorError, verdict: Verdict, stopped: list[str]
+) -> None:
+    monday.of_alias = lambda units, alias: error if alias == "r1" else OK
+    found = executor().send(RECORD_CHANGES, [change("a"), change("b")])
+    assert verdicts(found) == {"a": Verdict.DONE, "b": verdict}
+    assert (monday.stopped, len(monday.sent)) == (stopped, 1)
+
+
+# --- values -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_other_values_of_a_refused_change_are_sent_one_by_one(monday: Monday) -> None:
+    answers: dict[str, Said] = {"r0": FieldRejected("no"), "v1": FieldRejected("too long")}
+    monday.of_alias = lambda units, alias: answers.get(alias, OK)
+    found = executor().send(RECORD_CHANGES, [change("a", npd_id=True)])["a"]
+    assert monday.sent == ["a: r0", "a: v0 v1 npdid"]
+    assert (found.verdict, found.item, list(found.alone), list(found.rejected)) == (
+        Verdict.DONE,
+        OK,
+        ["role_title"],
+        ["notes"],
+    )
+
+
+def test_a_value_that_monday_names_by_its_column_is_not_sent_again(monday: Monday) -> None:
+    monday.of_alias = lambda units, alias: FieldRejected("no", column_id="notes") if alias == "r0" else OK
+    found = executor().send(RECORD_CHANGES, [change("a"), change("b", NOTES)])
+    assert monday.sent == ["ab: r0 r1", "a: v0"]
+    assert (list(found["a"].alone), list(found["a"].rejected)) == (["role_title"], ["notes"])
+
+
+def test_the_only_value_of_a_refused_change_is_blocked_and_nothing_more_is_sent(monday: Monday) -> None:
+    monday.of_alias = lambda units, alias: FieldRejected("no")
+    found = executor().send(RECORD_CHANGES, [change("a", ROLE)])["a"]
+    assert (monday.sent, found.verdict, found.item, list(found.rejected)) == (
+        ["a: r0"],
+        Verdict.DONE,
+        None,
+        ["role_title"],
+    )
+
+
+def test_values_behind_one_that_fails_otherwise_are_not_believed(monday: Monday) -> None:
+    answers: dict[str, Said] = {"r0": FieldRejected("no"), "v1": ItemNotFound("no item")}
+    monday.of_alias = lambda units, alias: answers.get(alias, OK)
+    found = executor().send(RECORD_CHANGES, [change("a")])["a"]
+    assert (found.verdict, found.item, found.unsent) == (Verdict.GONE, OK, {"notes"})
+
+
+def test_a_column_that_is_closed_to_the_user_is_one_value_where_the_board_took_others(monday: Monday) -> None:
+    answers: dict[str, Said] = {"r1": BoardForbidden("no", column_id="notes")}
+    monday.of_alias = lambda units, alias: answers.get(alias, OK)
+    assert list(executor().send(RECORD_CHANGES, [change("a"), change("b")])["b"].rejected) == ["notes"]
+    assert not monday.stopped
+    monday.of_alias = lambda units, alias: BoardForbidden("no", column_id="notes")
+    assert executor().send(RECORD_CHANGES, [change("a")])["a"].verdict is Verdict.STOPPED
+
+
+def test_a_refused_npd_id_stops_the_board(monday: Monday) -> None:
+    monday.of_alias = lambda units, alias: FieldRejected("no", column_id=NPD_ID_COLUMN)
+    assert executor().send(RECORD_CHANGES, [change("a"), change("b")])["b"].verdict is Verdict.STOPPED
+    assert len(monday.sent) == 1
+
+
+# --- new items --------------------------------------------------------------------------------------------------------
+
+
+def test_a_create_without_a_known_outcome_goes_alone_and_last(monday: Monday) -> None:
+    executor().create([create(unit) for unit in "abc"], {"b"})
+    assert monday.sent == ["ac: r0 r1", "b: r0"]
+
+
+def test_a_new_item_that_is_refused_for_a_value_is_looked_for_and_made_with_its_name_alone(monday: Monday) -> None:
+    one = create("a")
+    monday.of_alias = lambda units, alias: FieldRejected("no", column_id="notes") if len(monday.sent) == 1 else OK
+    found = executor().create([one], ())["a"]
+    assert (monday.sent, monday.looked_for) == (["a: r0", "a: r0"], [str(one.record_id)])
+    assert (found.verdict, found.item, found.is_bare, list(found.rejected)) == (Verdict.DONE, OK, True, ["notes"])
+
+
+def test_one_that_was_made_though_a_value_was_refused_is_not_made_again(monday: Monday) -> None:
+    one = create("a")
+    monday.existing = {str(one.record_id): OK}
+    monday.of_alias = lambda units, alias: FieldRejected("no", column_id="notes")
+    found = executor().create([one], ())["a"]
+    assert (len(monday.sent), found.verdict, found.item, found.is_bare) == (1, Verdict.DONE, OK, True)
+
+
+def test_where_the_npd_ids_can_not_be_read_nothing_is_made_again(monday: Monday) -> None:
+    monday.existing = None
+    monday.of_alias = lambda units, alias: FieldRejected("no", column_id="notes")
+    found = executor().create([create("a")], ())["a"]
+    assert (len(monday.sent), found.verdict) == (1, Verdict.STOPPED)
+
+
+def test_without_its_name_no_item_is_made(monday: Monday) -> None:
+    monday.of_alias = lambda units, alias: FieldRejected("no", column_id="name")
+    found = executor().create([create("a")], ())["a"]
+    assert (len(monday.sent), monday.looked_for, found.verdict) == (1, [], Verdict.REFUSED)
+    assert (list(found.rejected), found.is_bare) == (["name"], False)
