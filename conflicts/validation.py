@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from django.core.exceptions import ValidationError
 
@@ -15,6 +16,7 @@ from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE
 from sync.merge import FieldSelection
 from sync.reconcile.field_plan import base_of
 from sync.reconcile.field_values import RelatedNotFound, clean_values, parse_input
+from sync.reconcile.gather import read_until
 
 MAX_QUOTED_LENGTH = 60
 
@@ -179,7 +181,7 @@ def text_problem(context: ConflictContext, key: str, text: str) -> str:
     mapped, record, converter = context.mapped[key], context.record, context.converter(key)
     assert record is not None
     try:
-        raw = parse_input(converter, record, mapped.fields, text)
+        raw = read_until(partial(parse_input, converter, record, mapped.fields, text))
         limit = converter.rejection_reason(raw)
     except (ValueError, RelatedNotFound) as error:
         return f"{mapped.label}: {error}"

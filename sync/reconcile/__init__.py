@@ -19,7 +19,6 @@ from sync.reconcile.batch import Batch, Outcome, PassResult, end_jobs, pass_resu
 from sync.reconcile.board_filter import exclude_items, exclude_records, keep_only_pulls
 from sync.reconcile.deleted_records import settle_deleted
 from sync.reconcile.duplicates import split_duplicates
-from sync.reconcile.field_plan import plan
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import apply_identity_choices, find_possible_duplicates, identify
 from sync.reconcile.lost_updates import detect_lost_updates, report_lost_updates
@@ -35,6 +34,7 @@ from sync.reconcile.sides import (
     is_missing_column_error,
     load,
     load_related,
+    plan_fields,
     read,
     reread_stale,
     skip_unchanged,
@@ -113,10 +113,10 @@ def read_and_plan(batch: Batch) -> bool:
     deleted_records.plan_and_send_deleted(batch, found)
     settle_unmatched_items(batch, found)
     find_possible_duplicates(batch)
-    for record_sync in batch.open_records:
-        if not record_sync.unlink_reason:
-            plan(batch, record_sync, record_sync.item)
-            keep_only_pulls(batch, record_sync)
+    planned = [record_sync for record_sync in batch.open_records if not record_sync.unlink_reason]
+    plan_fields(batch, planned)
+    for record_sync in planned:
+        keep_only_pulls(batch, record_sync)
     defer_paused(batch)
     report_lost_updates(batch)
     throttle_write_loops(batch)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from sync.choices import Cause, QueueDirection
@@ -68,3 +70,14 @@ class RecordFacts:
     def open_fields(self, *kinds: str) -> list[str]:
         """Return the fields in the open conflicts of these kinds."""
         return [key for conflict in self.conflicts if conflict.kind in kinds for key in conflict.fields]
+
+
+@dataclass(frozen=True)
+class HistoryLine:
+    """A line for the record's history; without an actor it is whoever asked for the pass."""
+
+    kind: str
+    sentence: str
+    key: str = ""
+    actor: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)

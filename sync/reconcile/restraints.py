@@ -507,7 +507,7 @@ def _restore_cleared(batch: Batch, clear: FieldClear) -> None:
     decision = FieldDecision(key, action, "a person decided that it is not emptied")
     field_plan = replace(field_plan, send_raw=None, write_raw=None, decision=decision)
     field = Field(key, convert.local(field_plan.local_raw), convert.remote(field_plan.remote_raw), way=way)
-    record_sync.field_plans[key] = apply_decision(batch, record_sync, field_plan, field)
+    record_sync.field_plans[key] = apply_decision(batch.field_facts(record_sync), field_plan, field)
 
 
 def finish_approvals(batch: Batch, record_syncs: Sequence[RecordSync]) -> None:

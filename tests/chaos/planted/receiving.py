@@ -48,10 +48,10 @@ no_echo_check = bug(
 
 
 @instead_of(no_echo_check, "sync.reconcile.field_plan:_merge_field")
-def _takes_echoes_for_changes(right: Wrong, batch: Any, subject: Any, *args: Any) -> Field:
-    given: Field = right(batch, subject, *args)
-    told = {parse_event(stored.body).column_id for stored in subject.events}
-    mapping = next(m for m in batch.board.mappings if m.key == given.key)
+def _takes_echoes_for_changes(right: Wrong, known: Any, *args: Any) -> Field:
+    given: Field = right(known, *args)
+    told = {parse_event(stored.body).column_id for stored in known.facts.events}
+    mapping = next(m for m in known.board.mappings if m.key == given.key)
     if given.base is None or mapping.column_id not in told:
         return given
     return replace(given, base=Base(given.base.local, "what nobody wrote"))
