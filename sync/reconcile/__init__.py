@@ -25,7 +25,7 @@ from sync.reconcile.lost_updates import detect_lost_updates, report_lost_updates
 from sync.reconcile.mutations import create_missing_tags, end_failed_call, send
 from sync.reconcile.new_items import settle_unmatched_items
 from sync.reconcile.removed_items import find_replacements
-from sync.reconcile.restraints import defer_paused, request_approvals, throttle_write_loops
+from sync.reconcile.restraints import count_clears, defer_paused, request_approvals, throttle_write_loops
 from sync.reconcile.settlement import settle
 from sync.reconcile.sides import (
     apply_unlinks,
@@ -52,6 +52,7 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID) -> Pas
     started = time.monotonic()
     batch = Batch(lease, BoardContext.load(lease.link), batch_id)
     if load_batch(batch, claims) and read_and_plan(batch):
+        count_clears(batch)
         create_missing_tags(batch)
         send(batch)
         split_duplicates(batch)

@@ -36,7 +36,6 @@ from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.kernel.secret_texts import without_secrets
 from sync.merge import Canonical, FieldSelection
 from sync.models import (
-    ApprovalRequest,
     BoardLink,
     Intent,
     QueuePause,
@@ -64,6 +63,7 @@ from sync.reconcile.resolutions import ResolutionResults
 if TYPE_CHECKING:
     from sync.reconcile.duplicates import DuplicateItem
     from sync.reconcile.lost_updates import LostUpdateReport
+    from sync.reconcile.restraints import ClearsPlan
 
 
 T = TypeVar("T")
@@ -575,7 +575,7 @@ class Batch:
     intended_at: float = 0.0
     read_at: datetime | None = None
     read_request: str = ""
-    approvals: dict[tuple[UUID, str, str], ApprovalRequest] = field(default_factory=dict)
+    clears: ClearsPlan | None = None
     related: RelatedFacts = field(default_factory=RelatedFacts)
     edits: EditFacts = field(default_factory=EditFacts)
     pauses: dict[str, QueuePause] = field(default_factory=dict)
