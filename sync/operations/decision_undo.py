@@ -32,7 +32,7 @@ from sync.reconcile.field_values import (
     update_values,
     wants_of,
 )
-from sync.reconcile.gather import read_related
+from sync.reconcile.gather import read_related, read_until
 from sync.records.authors import actor_label, log_action_each
 from sync.registry import link_of, mappings_of
 
@@ -219,7 +219,8 @@ class _UndoContext:
     def _validate(self, step: UndoStep, record: SyncedModel, before: Mapping[str, Any]) -> UndoStep:
         """Give the step what it writes, if the value still passes NPD's own validation."""
         try:
-            return replace(step, write=clean_values(record, self.related.resolve(type(record), before)))
+            full = read_until(lambda related: related.resolve(type(record), before), self.related)
+            return replace(step, write=clean_values(record, full))
         except RelatedNotFound as gone:
             return replace(step, stale=str(gone))
         except ValidationError as refused:

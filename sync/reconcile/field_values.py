@@ -430,6 +430,9 @@ class RelatedFacts:
         return self.answers[want]
 
 
+NOTHING_RELATED = RelatedFacts()
+
+
 def want_of(target: type[SyncedModel], reference_data: RelatedReference) -> Want:
     """Return what has to be known for a reference: the record of its id, else of its item, else of its name."""
     if entity_id := reference_data.get("id"):

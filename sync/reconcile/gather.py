@@ -23,6 +23,7 @@ from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_plan import EditFacts
 from sync.reconcile.field_values import (
     ACTIVE,
+    NOTHING_RELATED,
     BoardContext,
     Lacking,
     RelatedFacts,
@@ -144,14 +145,13 @@ def _has_board(model: type[SyncedModel]) -> bool:
     return False
 
 
-def read_until(rule: Callable[[RelatedFacts], T]) -> T:
+def read_until(rule: Callable[[RelatedFacts], T], known: RelatedFacts = NOTHING_RELATED) -> T:
     """Return what a rule says once everything that it finds lacking of related records was read; outside a pass."""
-    related = RelatedFacts()
     while True:
         try:
-            return rule(related)
+            return rule(known)
         except Lacking as lacking:
-            related = read_related(lacking.wants, related)
+            known = read_related(lacking.wants, known)
 
 
 def read_edits(board: BoardContext, records: Mapping[UUID, SyncedModel], known: EditFacts) -> EditFacts:
