@@ -572,20 +572,35 @@ def _decide_field(known: FieldFacts, mapping: FieldMapping) -> _DecidedField:
     if item is None:
         return _decide_create(known, field_plan, way)
     try:
-        field_plan = replace(field_plan, remote_raw=convert.stored_value(item.reading(mapping.column_id)))
-        convert.remote(field_plan.remote_raw)
+        remote_raw = convert.stored_value(item.reading(mapping.column_id))
+        field_plan = FieldPlan(mapping, convert, field_plan.decision, local_raw, remote_raw)
+        remote = convert.remote(remote_raw)
     except UnknownValue as unknown:
         detail = f"Its value on Monday is not known: {unknown}. Fix it there, or choose another column."
         code = BlockedCode.COLUMN if mapping.problem else BlockedCode.UNKNOWN
         return _DecidedField(_plan_unknown(field_plan, way, code, mapping.problem or detail))
     try:
-        convert.local(local_raw)
+        local = convert.local(local_raw)
     except UnknownValue as unknown:
         return _decide_unknown_local(known, field_plan, way, unknown)
-    return _decide_merged(known, field_plan, way, item)
+    base = base_of(known.facts.ledger, mapping, item.id)
+    if way is not FieldDirection.NONE and _is_at_rest(known, field_plan, base):
+        nothing = FieldDecision(mapping.key, Action.NOTHING)
+        return _DecidedField(FieldPlan(mapping, convert, nothing, local_raw, remote_raw, base=base))
+    return _decide_merged(known, field_plan, way, item, Base(local, remote))
 
 
-def _decide_merged(known: FieldFacts, field_plan: FieldPlan, way: FieldDirection, item: Item) -> _DecidedField:
+def _is_at_rest(known: FieldFacts, field_plan: FieldPlan, base: dict[str, Any] | None) -> bool:
+    """Whether both sides say just what they last agreed on, and nothing is open: so nearly all fields are found."""
+    is_same = base is not None and (base["local"], base["remote"]) == (field_plan.local_raw, field_plan.remote_raw)
+    is_open = known.facts.intents or known.facts.conflicts or known.late_writes
+    return is_same and not is_open and not (base or {}).get(AS_SENT)
+
+
+def _decide_merged(
+    known: FieldFacts, field_plan: FieldPlan, way: FieldDirection, item: Item, now: Base
+) -> _DecidedField:
+    """Decide a field of which both sides say something that is known: `now`."""
     key, remote_raw = field_plan.mapping.key, field_plan.remote_raw
     earlier = {"late_write": known.late_writes.get(key), "create_base": known.create_bases.get(key)}
     after = base_with_intents(known.facts, field_plan.mapping, field_plan.convert, remote_raw, item, **earlier)
@@ -593,7 +608,7 @@ def _decide_merged(known: FieldFacts, field_plan: FieldPlan, way: FieldDirection
         if after.unknown is not None:
             raise after.unknown
         field_plan = replace(field_plan, base=after.base, confirmed_entry=after.entry)
-        field = _merge_field(known, field_plan, way)
+        field = _merge_field(known, field_plan, way, now)
         resolved, field, results = with_resolution(known, field_plan, field)
     except UnknownValue as unknown:
         detail = f"The last synced value is not known any more: {unknown}."
@@ -721,21 +736,20 @@ def base_after_intents(
     return after.base, after.entry
 
 
-def _merge_field(known: FieldFacts, field_plan: FieldPlan, way: FieldDirection) -> Field:
+def _merge_field(known: FieldFacts, field_plan: FieldPlan, way: FieldDirection, now: Base) -> Field:
     mapping, convert, base = field_plan.mapping, field_plan.convert, field_plan.base
-    local, remote = convert.local(field_plan.local_raw), convert.remote(field_plan.remote_raw)
     agreed = _canonical_base(convert, base)
-    if base and agreed and convert.names_items and remote is None:
+    if base and agreed and convert.names_items and now.remote is None:
         # The related record, the same as before, may have another item by now: a cell that a removed item left empty
         # counts as emptied by nobody.
-        now: Any = next(iter(field_plan.local_raw.values()), None)
+        related: Any = next(iter(field_plan.local_raw.values()), None)
         then: Any = next(iter(base["local"].values()), None)
-        if now and then and now["id"] == then["id"] and now["item"] != then["item"]:
+        if related and then and related["id"] == then["id"] and related["item"] != then["item"]:
             agreed = Base(agreed.local, None)
     field = Field(
         key=mapping.key,
-        local=local,
-        remote=remote,
+        local=now.local,
+        remote=now.remote,
         base=agreed,
         way=way,
         rule=Rule(mapping.rule),
@@ -745,7 +759,7 @@ def _merge_field(known: FieldFacts, field_plan: FieldPlan, way: FieldDirection) 
     )
     # Whether the rule “newest” has to decide.
     rule = field.first_match if base is None else field.rule
-    if rule is not Rule.NEWEST or way is not FieldDirection.BOTH or local == remote:
+    if rule is not Rule.NEWEST or way is not FieldDirection.BOTH or now.local == now.remote:
         return field
     if base is not None and not (field.sides.local_changed and field.sides.remote_changed):
         return field

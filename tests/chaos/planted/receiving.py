@@ -57,6 +57,12 @@ def _takes_echoes_for_changes(right: Wrong, known: Any, *args: Any) -> Field:
     return replace(given, base=Base(given.base.local, "what nobody wrote"))
 
 
+@instead_of(no_echo_check, "sync.reconcile.field_plan:_is_at_rest")
+def _leaves_no_echo_at_rest(right: Wrong, known: Any, field_plan: Any, *args: Any) -> bool:
+    told = {parse_event(stored.body).column_id for stored in known.facts.events}
+    return field_plan.mapping.column_id not in told and bool(right(known, field_plan, *args))
+
+
 echo_dropped = bug(
     "echo_dropped_on_arrival",
     "what Monday tells within a minute of our write of the item is thrown away",
