@@ -353,19 +353,18 @@ def _waits_for_pull(plan: FieldPlan, paused: Collection[str]) -> bool:
 # Beside a board's listing: what the sync states say already, and what a pass has to find.
 
 
-def compare_filter(batch: Batch) -> None:
-    """Note of each listed record whether the filter leaves it out, as its sync state says, or a pass has to say so."""
-    board = batch.board
-    for record_sync in [s for s in batch.record_syncs if board.sync_filter or s.ledger.left_out]:
-        stored, side = record_sync.ledger.left_out, FilterSide.RECORD
-        verdict = record_verdict(board, record_sync.record)
-        if verdict.holds is True and record_sync.item is not None:
-            side, verdict = FilterSide.ITEM, item_verdict(board, record_sync.item, record_sync.record)
-        is_out = verdict.holds is False or (verdict.holds is None and bool(stored))
-        if is_out and stored and record_sync.record.is_left_out:
-            record_sync.left_out = record_sync.ledger.note or exclusion_sentence(board, side, verdict)
-        elif record_sync.record.may_sync:
-            record_sync.filter_changed = is_out or bool(stored)
+def decide_listed(board: BoardContext, facts: RecordFacts) -> tuple[str, bool]:
+    """Return why a listed record is left out, as its sync state says, and whether a pass has to say something else."""
+    stored, side = facts.ledger.left_out, FilterSide.RECORD
+    if not board.sync_filter and not stored:
+        return "", False
+    verdict = record_verdict(board, facts.record)
+    if verdict.holds is True and facts.item is not None:
+        side, verdict = FilterSide.ITEM, item_verdict(board, facts.item, facts.record)
+    is_out = verdict.holds is False or (verdict.holds is None and bool(stored))
+    if is_out and stored and facts.record.is_left_out:
+        return facts.ledger.note or exclusion_sentence(board, side, verdict), False
+    return "", facts.record.may_sync and (is_out or bool(stored))
 
 
 # The same for the records of a batch, which keep what was decided.
@@ -398,6 +397,12 @@ def is_removed_item_excluded(batch: Batch, record_sync: RecordSync, item: Item |
     plan = decide_removed_item(batch.board, record_sync.facts, item, is_unlinked=is_unlinked)
     _take(record_sync, plan)
     return plan.side is not None
+
+
+def compare_filter(batch: Batch) -> None:
+    """Note of each listed record whether the filter leaves it out, as its sync state says, or a pass has to say so."""
+    for record_sync in batch.record_syncs:
+        record_sync.left_out, record_sync.filter_changed = decide_listed(batch.board, record_sync.facts)
 
 
 def keep_only_pulls(batch: Batch, record_sync: RecordSync) -> None:

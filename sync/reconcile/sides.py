@@ -4,7 +4,7 @@ of items, relations and columns.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -38,7 +38,7 @@ from sync.models import (
 from sync.outbox.claim import Claim
 from sync.outbox.queue_rows import enqueue_many
 from sync.reconcile.batch import Batch, Outcome, RecordSync, WorkUnit, new_ledger
-from sync.reconcile.field_plan import AS_SENT, base_of, decide_fields, sides_of
+from sync.reconcile.field_plan import AS_SENT, FieldPlan, base_of, decide_fields, sides_of
 from sync.reconcile.field_values import (
     ACTIVE,
     BoardContext,
@@ -533,20 +533,27 @@ def plan_fields(batch: Batch, record_syncs: Sequence[RecordSync]) -> None:
         waiting = again
 
 
+def awaited_relations(
+    board: BoardContext, plans: Mapping[UUID, Mapping[str, FieldPlan]]
+) -> list[tuple[UUID, str, str, str]]:
+    """Return which relations wait, each with the type and the item or name of the record that has to come. Pure."""
+    targets = {mapping.key: target_of(field).entity_type() for mapping, field in board.relations}
+    return [
+        (entity_id, key, targets[key], field_plan.awaits)
+        for entity_id, of_record in plans.items()
+        for key, field_plan in of_record.items()
+        if field_plan.awaits and key in targets
+    ]
+
+
 def store_awaited(batch: Batch, record_syncs: Sequence[RecordSync]) -> None:
     """Write down which relations wait for a record, in the settle transaction; the others wait no more."""
-    fields = {mapping.key: field for mapping, field in batch.board.relations}
-    planned = [record_sync for record_sync in record_syncs if record_sync.field_plans]
-    if not fields or not planned:
+    planned = {record_sync.id: record_sync.field_plans for record_sync in record_syncs if record_sync.field_plans}
+    if not batch.board.relations or not planned:
         return
-    waiting = [
-        (record_sync.id, key, target_of(fields[key]).entity_type(), field_plan.awaits)
-        for record_sync in planned
-        for key, field_plan in record_sync.field_plans.items()
-        if field_plan.awaits and key in fields
-    ]
+    waiting = awaited_relations(batch.board, planned)
     current = {(entity_id, key) for entity_id, key, _, _ in waiting}
-    known = AwaitedRelation.objects.filter(entity_type=batch.entity_type, entity_id__in=[s.id for s in planned])
+    known = AwaitedRelation.objects.filter(entity_type=batch.entity_type, entity_id__in=list(planned))
     outdated = [row.pk for row in known if (row.entity_id, row.key) not in current]
     AwaitedRelation.objects.filter(pk__in=outdated).delete()
     if not waiting:

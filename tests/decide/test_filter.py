@@ -14,6 +14,7 @@ from sync.reconcile.board_filter import (
     FilterPlan,
     decide_after_write,
     decide_item_filter,
+    decide_listed,
     decide_matches,
     decide_record_filter,
     decide_removed_item,
@@ -129,3 +130,17 @@ def test_after_a_write(row: str, of: BoardContext, leaving: str, written: Any, s
     facts = record_facts()
     found: FilterPlan = decide_after_write(of, facts, FieldsPlan(), facts.record, leaving=leaving, written=written)
     assert found.side is side, row
+
+
+@pytest.mark.parametrize(
+    ("row", "facts", "why", "changed"),
+    [
+        ("it matches, and did", record_facts(shown=item()), "", False),
+        ("it is left out, as its state says", {"sync_status": "disabled"}, "It was left out.", False),
+        ("it fails, and was synced", record_facts(shown=CHAIR), "", True),
+        ("it matches again", record_facts(shown=item(), ledger=OUT), "", True),
+    ],
+)
+def test_beside_a_listing(row: str, facts: Any, why: str, changed: bool) -> None:
+    given = record_facts(shown=CHAIR, record=facts, ledger=OUT) if isinstance(facts, dict) else facts
+    assert decide_listed(ITEMS, given) == (why, changed), row
