@@ -63,6 +63,7 @@ from sync.reconcile.gather import current_deletion_policy, gather_bearers, gathe
 from sync.reconcile.mutations import Mutation
 from sync.reconcile.restraints import (
     DestructiveChange,
+    approval_facts,
     approval_verdicts,
     enqueue_paused,
     new_request,
@@ -70,7 +71,7 @@ from sync.reconcile.restraints import (
     unpaused_records,
 )
 from sync.reconcile.settlement import end_intents
-from sync.records.approvals import ApprovalFacts, approval_facts
+from sync.records.approvals import ApprovalFacts
 from sync.records.authors import monday_user_name
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import ignore_item
@@ -471,9 +472,15 @@ def approve_removals(
     planned: Sequence[tuple[DeletedFacts, DeletedPlan]], approvals: ApprovalFacts
 ) -> list[DeletedPlan]:
     """What a person chose for one record goes; the rest only as long as it isn't more than is plausible."""
-    rejected = {entity_id for (entity_id, _), state in approvals.states.items() if state == ApprovalState.REJECTED}
+    rejected = {
+        entity_id
+        for (entity_id, _), state in approvals.states(ApprovalKind.ITEMS).items()
+        if state == ApprovalState.REJECTED
+    }
     changes = [removal_change(facts) for facts, plan in planned if wants_approval(facts, plan)]
-    verdicts = approval_verdicts(approvals, [change for change in changes if change.entity_id not in rejected])
+    verdicts = approval_verdicts(
+        approvals, ApprovalKind.ITEMS, [change for change in changes if change.entity_id not in rejected]
+    )
     plans = []
     for facts, plan in planned:
         if not wants_approval(facts, plan):
@@ -709,8 +716,8 @@ def _restored(batch: Batch, facts: DeletedFacts, plan: DeletedPlan, tombstone: T
     item_id, detail = (
         NEW_ITEM,
         (
-            "Restored as a person chose, as it was when it was deleted: its item has left the board meanwhile, so it gets "
-            "a new one. What was edited there is in the conflict."
+            "Restored as a person chose, as it was when it was deleted: its item has left the board meanwhile, so it "
+            "gets a new one. What was edited there is in the conflict."
         ),
     )
     if facts.item is not None and facts.item.state == ACTIVE:

@@ -33,7 +33,8 @@ from sync.merge import Action
 from sync.models import FieldMapping, Intent, IntentState
 from sync.outbox.lease import LeaseLost
 from sync.outbox.pauses import active_pause
-from sync.reconcile.batch import Batch, FieldPlan, Outcome, RecordSync, WorkUnit, may_create_labels, value_to_send
+from sync.reconcile.batch import Batch, Outcome, RecordSync, WorkUnit
+from sync.reconcile.field_plan import FieldPlan, may_create_labels, value_to_send
 from sync.reconcile.reads import items_with_npd_ids
 from sync.reconcile.restraints import unpaused_records
 from sync.reconcile.sides import cleared_columns

@@ -18,9 +18,9 @@ from sync.kernel.conflict_store import KIND_DELETE, RECORD_KEY, OpenConflict
 from sync.merge import Action, FieldDecision, FieldSelection
 from sync.models import BoardLink, FieldMapping, Intent, IntentState, SyncedModel, SyncMetadata, SyncQueue, Tombstone
 from sync.outbox.claim import Claim
-from sync.reconcile.batch import ARCHIVED, FieldPlan, new_ledger
+from sync.reconcile.batch import ARCHIVED, new_ledger
 from sync.reconcile.facts import DeletedFacts, ReceivedEvent, RecordFacts, RecordHistory, RemovalFacts
-from sync.reconcile.field_plan import new_base
+from sync.reconcile.field_plan import FieldPlan, new_base
 from sync.reconcile.field_values import BoardContext, stored_values
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -29,9 +29,10 @@ from sync.models import ApprovalRequest, BoardLink, IgnoredItem, SyncedModel, Sy
 from sync.outbox.claim import Claim
 from sync.outbox.lease import LOCK_TIMEOUT_MS, Lease
 from sync.reconcile import load_batch, read_and_plan
-from sync.reconcile.batch import Batch, DeletedRecord, FieldPlan, Outcome, RecordAction, RecordSync
+from sync.reconcile.batch import Batch, DeletedRecord, Outcome, RecordAction, RecordSync
 from sync.reconcile.conflict_reports import conflict_reports
 from sync.reconcile.deleted_records import new_removal_requests
+from sync.reconcile.field_plan import FieldPlan
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.mutations import TAGS_PER_CALL, count_calls, missing_tags
 from sync.reconcile.new_items import GIVING, ItemAct
