@@ -20,7 +20,7 @@ from sync.limits.metered_client import Reservation
 from sync.limits.pass_budget import BoardCosts, Demand, next_offer
 from sync.limits.quota import BudgetState, LastHour
 from sync.limits.rate_limits import PASS_CALLS, LimitKind, LimitWait, QuotaBudget, midnight_after
-from sync.models import BoardLink, MondayAccount, QueuePause
+from sync.models import ApiBudget, BoardLink, MondayAccount, QueuePause
 from sync.outbox.pauses import active_pauses, board_pause, pause_sentence, pauses_by_direction
 
 
@@ -123,7 +123,7 @@ class LimitFacts:
     @cached_property
     def budget_state(self) -> BudgetState:
         """What is spent and left of the quota."""
-        return self._limited_state or quota.read_budget()
+        return quota.read_budget(self._budget_row)
 
     @property
     def budget(self) -> QuotaBudget:
@@ -132,7 +132,11 @@ class LimitFacts:
 
     @cached_property
     def _limited_state(self) -> BudgetState | None:
-        return quota.read_limited_budget()
+        return self.budget_state if quota.is_limited(self._budget_row) else None
+
+    @cached_property
+    def _budget_row(self) -> ApiBudget:
+        return quota.budget_row()
 
     @cached_property
     def last_hour(self) -> LastHour:
