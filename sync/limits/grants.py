@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import cached_property
+
+# Django's: that of functools has one lock for all instances before Python 3.12, and queries would wait for each other.
+from django.utils.functional import cached_property
 
 from sync import registry
 from sync.choices import Priority
