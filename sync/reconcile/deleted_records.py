@@ -709,12 +709,10 @@ def ledger_after(facts: DeletedFacts, plan: DeletedPlan) -> SyncMetadata | None:
 
 def _restored(batch: Batch, facts: DeletedFacts, plan: DeletedPlan, tombstone: Tombstone) -> DeletedPlan:
     """Store the record again as a person chose; a person is asked anew where NPD can't take it back."""
-    item_id, detail = (
-        NEW_ITEM,
-        (
-            "Restored as a person chose, as it was when it was deleted: its item has left the board meanwhile, so it gets "
-            "a new one. What was edited there is in the conflict."
-        ),
+    item_id = NEW_ITEM
+    detail = (
+        "Restored as a person chose, as it was when it was deleted: its item has left the board meanwhile, so "
+        "it gets a new one. What was edited there is in the conflict."
     )
     if facts.item is not None and facts.item.state == ACTIVE:
         item_id, detail = facts.item.id, "Restored with what was edited on Monday, as a person chose."
