@@ -375,11 +375,7 @@ def lost_edits(board: BoardContext, facts: DeletedFacts, item: Item) -> dict[str
         # What NPD would hold had the value been taken over, and what it held; nothing where that can't be told.
         with suppress(AmbiguousSplit, UnknownValue, ValueError):
             raws = {"raw_before": dict(convert.to_local(remote_raw, local_raw)), "raw_after": local_raw}
-        users = [
-            change.user_id
-            for change in changes
-            if change.key == mapping.key and change.value == value and change.user_id
-        ]
+        users = [one.user_id for one in changes if (one.key, one.value) == (mapping.key, value) and one.user_id]
         who = monday_user_name(users[-1], facts.users) if users else "Somebody"
         wrote = f"wrote “{lost_text}” into {mapping.label}" if lost_text else f"emptied {mapping.label}"
         lines[mapping.label] = HistoryLine(
@@ -568,12 +564,8 @@ class Removals(Mutation[DeletedRecord]):
         for deleted in units:
             tombstone = deleted.tombstone
             is_moved = items_now.get(tombstone.pk) != tombstone.monday_id or tombstone.monday_id in owned
-            if (
-                deleted.id in restored_ids
-                or is_moved
-                or not same_filter
-                or (deleted.facts.resolution is None and policy != self.act)
-            ):
+            is_other_policy = deleted.facts.resolution is None and policy != self.act
+            if deleted.id in restored_ids or is_moved or not same_filter or is_other_policy:
                 deleted.end(Outcome.RELEASED, "It changed while it was synced.")
         wanted = [deleted for deleted in units if deleted.is_open]
         _count(self.batch, wanted)
@@ -713,12 +705,10 @@ def ledger_after(facts: DeletedFacts, plan: DeletedPlan) -> SyncMetadata | None:
 
 def _restored(batch: Batch, facts: DeletedFacts, plan: DeletedPlan, tombstone: Tombstone) -> DeletedPlan:
     """Store the record again as a person chose; a person is asked anew where NPD can't take it back."""
-    item_id, detail = (
-        NEW_ITEM,
-        (
-            "Restored as a person chose, as it was when it was deleted: its item has left the board meanwhile, so it "
-            "gets a new one. What was edited there is in the conflict."
-        ),
+    item_id = NEW_ITEM
+    detail = (
+        "Restored as a person chose, as it was when it was deleted: its item has left the board meanwhile, so "
+        "it gets a new one. What was edited there is in the conflict."
     )
     if facts.item is not None and facts.item.state == ACTIVE:
         item_id, detail = facts.item.id, "Restored with what was edited on Monday, as a person chose."

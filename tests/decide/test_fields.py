@@ -13,7 +13,7 @@ from npd.models import Organization
 from sync.choices import BlockedCode, Cause, SyncDirection
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE, KIND_UNDO
 from sync.merge import Action, FieldSelection
-from sync.reconcile.batch import ChangeEvent
+from sync.reconcile.facts import ChangeEvent
 from sync.reconcile.field_plan import EditFacts, FieldFacts, FieldPlan, decide_fields, new_base
 from sync.reconcile.field_values import Lacking, RelatedFacts, Want, WantKind
 from tests.decide.field_builders import board, chosen, field_facts, intent, organization

@@ -11,13 +11,14 @@ from sync.boards.sync_filter import FilterSide
 from sync.merge import Action
 from sync.reconcile.board_filter import (
     SYNCED,
+    FilteredMatches,
     FilterPlan,
     decide_after_write,
     decide_item_filter,
     decide_listed,
-    decide_matches,
     decide_record_filter,
     decide_removed_item,
+    matching_items,
     only_pulls,
 )
 from sync.reconcile.field_plan import FieldsPlan, decide_fields
@@ -85,11 +86,11 @@ def test_an_item_is_weighed_by_what_it_says(row: str, facts: Any, plan: Any) -> 
 
 def test_of_items_found_for_a_record_those_that_match_are_kept() -> None:
     facts, ours = record_facts(), item(id="8")
-    assert decide_matches(ITEMS, facts, [CHAIR, ours]) == ([ours], SYNCED)
-    kept, plan = decide_matches(ITEMS, facts, [CHAIR])
-    assert (kept, plan.side) == ([], FilterSide.ITEM)
-    _, plan = decide_matches(ITEMS, facts, [ours, UNREAD])
-    assert (plan.waits, "may be this record's" in plan.unknown) == (True, True)
+    assert matching_items(ITEMS, facts.record, [CHAIR, ours]) == FilteredMatches((ours,))
+    found = matching_items(ITEMS, facts.record, [CHAIR])
+    assert (found.kept, found.leaves_out) == ((), True)
+    found = matching_items(ITEMS, facts.record, [ours, UNREAD])
+    assert (found.leaves_out, "may be this record's" in found.sentence) == (False, True)
 
 
 def test_an_item_that_left_the_board_while_the_filter_left_it_out_stays_out() -> None:
