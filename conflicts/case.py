@@ -17,6 +17,7 @@ from conflicts.lifecycle import (
     CLOSING_NOTE,
     Effect,
     Sides,
+    applied_effect,
     chosen_option,
     effect_of,
     offered_options,
@@ -256,13 +257,11 @@ def _applied_sentence(conflict: SyncConflict) -> str:
         label = f"“{entry['label']}” was chosen." if entry.get("label") else ""
         return f"{label} {conflict.resolved_data.get(RECORD_KEY) or ''}".strip()
     phrases = []
-    for key, entry in resolved_by_people(conflict).items():
+    for key in resolved_by_people(conflict):
         if conflict.is_open and key in conflict.conflict_fields:
             continue  # it was resolved, and that was undone
-        result = conflict.resolved_data.get(key)
-        sides = {side: entry[side] for side in ("npd", "base", "monday")}
-        effect = effect_of(entry["choose"], **sides, value=result, kind=conflict.kind)
-        phrases.append(f"{conflict.label(key)} is {quote_value(result)}, {effect.written}")
+        result = quote_value(conflict.resolved_data.get(key))
+        phrases.append(f"{conflict.label(key)} is {result}, {applied_effect(conflict, key).written}")
     return f"Resolved: {'; '.join(phrases)}." if phrases else ""
 
 
@@ -479,9 +478,8 @@ class ComparedField:
 
 @dataclass(frozen=True)
 class AboutRecord:
-    """What happened to a record or its item, and the options; `seen` is what travels with the form, a name and JSON."""
+    """What can be done with a record or its item; `seen` is what travels with the form, a name and JSON."""
 
-    what: str
     options: Sequence[CaseOption]
     columns: Sequence[CandidateColumn]
     lines: Sequence[ComparedField]
@@ -512,7 +510,7 @@ def _about_record(
             lines.append(ComparedField(known.label, [(text, text != texts[0]) for text in texts]))
     values = {key: list(conflict.sides(key).values()) for key in conflict.conflict_fields}
     seen = [(key, json.dumps(pair)) for key, pair in (values | {RECORD_KEY: [conflict.what, None]}).items()]
-    return AboutRecord(conflict.what, case_options(conflict, chosen), columns, lines, seen)
+    return AboutRecord(case_options(conflict, chosen), columns, lines, seen)
 
 
 def _candidate_columns(conflict: SyncConflict, context: ConflictContext) -> list[CandidateColumn]:

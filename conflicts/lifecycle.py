@@ -113,6 +113,13 @@ def selection_effect(conflict: SyncConflict, key: str, selection: FieldSelection
     )
 
 
+def applied_effect(conflict: SyncConflict, key: str) -> Effect:
+    """Return what a field's applied resolution led to, from the values that it was made for."""
+    entry, result = conflict.merge_selections[key], conflict.resolved_data.get(key)
+    sides = {side: entry[side] for side in (NPD, BASE, MONDAY)}
+    return effect_of(entry["choose"], **sides, value=result, kind=conflict.kind)
+
+
 def quote_value(value: str | None) -> str:
     """A value inside a sentence: quoted, on one line, shortened."""
     if not value:
@@ -280,14 +287,7 @@ class ConflictHistory:
     def log_applied(self, conflict: SyncConflict, key: str) -> None:
         """Log an applied resolution; the sync applied it, so the sync is the line's actor."""
         entry, result = conflict.merge_selections[key], conflict.resolved_data.get(key)
-        effect = effect_of(
-            entry["choose"],
-            npd=entry["npd"],
-            base=entry["base"],
-            monday=entry["monday"],
-            value=result,
-            kind=conflict.kind,
-        )
+        effect = applied_effect(conflict, key)
         sentence = f"Resolved {conflict.label(key)} as {entry['by']} chose: {quote_value(result)}, {effect.written}."
         self._add(conflict, key, "conflict_settled", sentence, values={**entry, "result": result})
 

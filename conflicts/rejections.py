@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 from uuid import UUID
 
@@ -42,7 +42,6 @@ from sync.reconcile.field_values import (
     NOT_KNOWN,
     FieldDisplay,
     RelatedNotFound,
-    RelatedRecords,
     clean_values,
     parse_input,
     still_holds,
@@ -51,6 +50,7 @@ from sync.reconcile.field_values import (
     update_values,
 )
 from sync.reconcile.lost_updates import last_observed
+from sync.reconcile.related import read_until
 from sync.records import availability
 from sync.records.authors import actor_label, log_action
 from sync.records.blocked_fields import KEPT_BY, KEPT_REMOTE, FieldRef, is_rejected, mark_kept_different
@@ -167,7 +167,7 @@ class RejectionCase:
         now = stored_values(self.record, self.field)
         try:
             raw = self._local_from_monday(now)
-            return clean_values(self.record, RelatedRecords().resolve(type(self.record), raw))
+            return clean_values(self.record, read_until(lambda related: related.resolve(type(self.record), raw)))
         except (UnknownValue, RelatedNotFound) as unknown:
             raise ActionError(f"Monday’s value can’t be used: {unknown}") from unknown
         except ValidationError as invalid:
@@ -196,7 +196,8 @@ class RejectionCase:
             raise ActionError(f"{self.field.label} can’t be empty in NPD. Type another value.")
         if problem := text_problem(self.context, self.key, text):
             raise ActionError(problem)
-        return clean_values(self.record, parse_input(self.converter, self.record, self.field.fields, text))
+        typed = read_until(partial(parse_input, self.converter, self.record, self.field.fields, text))
+        return clean_values(self.record, typed)
 
     def monday_problem(self) -> str:
         """Why Monday's value can't be taken, as a sentence; empty where it can."""

@@ -53,6 +53,7 @@ from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many
 from sync.reconcile.field_values import RelatedNotFound, clean_values, parse_input
 from sync.reconcile.identity import SAME_AS, TAKES_ITEM
+from sync.reconcile.related import read_until
 
 Selections = Mapping[str, FieldSelection]
 SeenValues = Mapping[str, Sides]
@@ -135,7 +136,7 @@ def text_problem(context: ConflictContext, key: str, text: str) -> str:
     mapped, record, converter = context.mapped[key], context.record, context.converter(key)
     assert record is not None
     try:
-        raw = parse_input(converter, record, mapped.fields, text)
+        raw = read_until(partial(parse_input, converter, record, mapped.fields, text))
         limit = converter.rejection_reason(raw)
     except (ValueError, RelatedNotFound) as error:
         return f"{mapped.label}: {error}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Any, Protocol, cast
+from typing import Any, cast
 from uuid import UUID
 
 from django.contrib import messages
@@ -121,27 +121,30 @@ _POSITION = """
 """
 
 
-def conflict_position(conflict: SyncConflict | None) -> blocked_fields.Position[UUID]:
+def conflict_position(conflict: SyncConflict | None) -> blocked_fields.Position[CaseRef]:
     """Return the place among those without a resolution, oldest first; without a conflict their number and ends."""
     at, key = (conflict.detected_at, conflict.pk) if conflict else (datetime.min.replace(tzinfo=UTC), UUID(int=0))
     with connection.cursor() as cursor:
         cursor.execute(_POSITION, {"at": at, "id": key})
         total, later, waits, *neighbours = cursor.fetchone()
-    return blocked_fields.Position(total - later if waits else 0, total, *neighbours)
+    refs = [CaseRef(CaseKind.CONFLICT, key) if key else None for key in neighbours]
+    return blocked_fields.Position(total - later if waits else 0, total, *refs)
 
 
 def conflict_walk(request: HttpRequest, conflict: SyncConflict) -> Walk:
     """The walk from a conflict."""
-    position = conflict_position(conflict)
-    here = [CaseRef(CaseKind.CONFLICT, key) if key else None for key in _ends(position)]
-    return _walk(request, CaseKind.CONFLICT, position, here)
+    return _walk(request, CaseKind.CONFLICT, conflict_position(conflict))
 
 
 def rejection_walk(request: HttpRequest, ledger_id: int, key: str) -> Walk:
     """The walk from a rejected value."""
-    position = blocked_fields.position_of(ledger_id, key)
-    here = [CaseRef(CaseKind.REJECTED, field_ref=ref) if ref else None for ref in _ends(position)]
-    return _walk(request, CaseKind.REJECTED, position, here)
+    here = blocked_fields.position_of(ledger_id, key)
+    refs = [_rejected(ref) for ref in (here.following, here.preceding, here.first, here.last)]
+    return _walk(request, CaseKind.REJECTED, blocked_fields.Position(here.number, here.total, *refs))
+
+
+def _rejected(field_ref: FieldRef | None) -> CaseRef | None:
+    return CaseRef(CaseKind.REJECTED, field_ref=field_ref) if field_ref else None
 
 
 def first_case() -> CaseRef | None:
@@ -150,47 +153,31 @@ def first_case() -> CaseRef | None:
     return ends[CaseKind.CONFLICT].first or ends[CaseKind.REJECTED].first
 
 
-def _ends(position: blocked_fields.Position[Any]) -> tuple[Any, Any, Any, Any]:
-    return position.following, position.preceding, position.first, position.last
-
-
-def _walk(
-    request: HttpRequest, kind: CaseKind, position: blocked_fields.Position[Any], here: Sequence[CaseRef | None]
-) -> Walk:
-    following, preceding, first, last = here
+def _walk(request: HttpRequest, kind: CaseKind, here: blocked_fields.Position[CaseRef]) -> Walk:
     # The page of blocked fields is in it for those who may see it.
     with_blocked = request.user.has_perm("sync.view_syncmetadata")
     kinds = [one for one in CaseKind if with_blocked or one is not CaseKind.BLOCKED]
     place = kinds.index(kind)
     others = {one: ends for one, ends in _ends_by_kind(but=kind).items() if one in kinds}
     ahead = [others[one] for one in (*kinds[place + 1 :], *kinds[:place])]
-    after = next((one.first for one in ahead if one.first), first)
-    before = next((one.last for one in reversed(ahead) if one.last), last)
+    after = next((one.first for one in ahead if one.first), here.first)
+    before = next((one.last for one in reversed(ahead) if one.last), here.last)
     earlier = sum(others[one].total for one in kinds[:place])
-    total = position.total + sum(one.total for one in others.values())
-    number = earlier + position.number if position.number else 0
-    return Walk(number, total, following or after, preceding or before)
+    total = here.total + sum(one.total for one in others.values())
+    number = earlier + here.number if here.number else 0
+    return Walk(number, total, here.following or after, here.preceding or before)
 
 
-@dataclass(frozen=True)
-class _Ends:
-    """How many cases of a kind wait, and the first and the last of them."""
-
-    total: int
-    first: CaseRef | None
-    last: CaseRef | None
-
-
-def _ends_by_kind(but: CaseKind | None = None) -> dict[CaseKind, _Ends]:
+def _ends_by_kind(but: CaseKind | None = None) -> dict[CaseKind, blocked_fields.Position[CaseRef]]:
     """How many cases of each kind but one there are, with the first and the last, in one query or two."""
     first, last, number, is_blocked = blocked_fields.waiting_ends()
-    rejected = [CaseRef(CaseKind.REJECTED, field_ref=ref) if ref else None for ref in (first, last)]
     page = CaseRef(CaseKind.BLOCKED) if is_blocked else None
-    found = {CaseKind.REJECTED: _Ends(number, *rejected), CaseKind.BLOCKED: _Ends(int(is_blocked), page, page)}
+    found = {
+        CaseKind.REJECTED: blocked_fields.Position(0, number, None, None, _rejected(first), _rejected(last)),
+        CaseKind.BLOCKED: blocked_fields.Position(0, int(is_blocked), None, None, page, page),
+    }
     if but is not CaseKind.CONFLICT:
-        ends = conflict_position(None)
-        conflicts = [CaseRef(CaseKind.CONFLICT, key) if key else None for key in (ends.first, ends.last)]
-        found[CaseKind.CONFLICT] = _Ends(ends.total, *conflicts)
+        found[CaseKind.CONFLICT] = conflict_position(None)
     return {kind: ends for kind, ends in found.items() if kind is not but}
 
 
@@ -317,37 +304,6 @@ class Screen:
     keeps_choices: bool = False
 
 
-class Desk(Protocol):
-    """A case at its address: `last` is the conflict that was resolved just before, where the address names one."""
-
-    context: ConflictContext
-    url: str
-    title: str
-    last: SyncConflict | None
-
-    @classmethod
-    def find(cls, request: HttpRequest, **named: Any) -> Desk:
-        """Return the desk of the case that an address names; raises Http404."""
-
-    def case(self, form: SubmittedForm | None, problems: Mapping[str, str]) -> Case:
-        """What is displayed, with what was chosen."""
-
-    def screen(self, case: Case, *, may_change: bool) -> Screen:
-        """What the page of this kind of case shows besides."""
-
-    def walk(self) -> Walk:
-        """Its place among the others."""
-
-    def apply(self, form: SubmittedForm, *, by: User, to_next: bool) -> str:
-        """Store what was chosen, for the values seen; return the address to go to. Raises ActionError."""
-
-    def asks(self, form: SubmittedForm) -> Question | None:
-        """What has to be confirmed before that is applied: what deletes; None where nothing has."""
-
-    def undo(self, *, by: User) -> str:
-        """Take the last decision back; return what was done, where it is done already. Raises ActionError."""
-
-
 CONFLICT_PARAMETER, ANSWER_PARAMETER = "after", "answered"
 """Query parameters that name what was decided just before: a conflict's id, the id of an answer's decision."""
 
@@ -363,7 +319,7 @@ def _name_for_reader(request: HttpRequest, entity_type: str, name: str) -> str:
 
 
 class ConflictDesk:
-    """A conflict."""
+    """A conflict at its address: `last` is the one that was resolved just before, where the address names one."""
 
     def __init__(self, request: HttpRequest, conflict: SyncConflict, last: SyncConflict | None = None) -> None:
         self.request, self.conflict, self.last = request, conflict, last
@@ -381,12 +337,14 @@ class ConflictDesk:
         return cls(request, found[pk], found.get(last) if last else None)
 
     def case(self, form: SubmittedForm | None, problems: Mapping[str, str]) -> Case:
+        """What is displayed, with what was chosen."""
         # The option that the address asks to choose, as the form would; nothing is stored by it.
         choose, _, value = self.request.GET.get("option", "").partition(" ")
         asked = {RECORD_KEY: FieldSelection(choose, value or None)} if choose else None
         return screen_case(self.conflict, self.context, form, problems, asked)
 
     def screen(self, case: Case, *, may_change: bool) -> Screen:
+        """What the page of this kind of case shows besides."""
         conflict = self.conflict
         tags = [] if conflict.kind == ConflictKind.FIELDS else [(conflict.get_kind_display(), "cfl-warn")]
         if conflict.is_open and conflict.kind == ConflictKind.FIELDS:
@@ -405,9 +363,11 @@ class ConflictDesk:
         )
 
     def walk(self) -> Walk:
+        """Its place among the others."""
         return conflict_walk(self.request, self.conflict)
 
     def apply(self, form: SubmittedForm, *, by: User, to_next: bool) -> str:
+        """Store what was chosen, for the values seen; return the address to go to. Raises ActionError."""
         kind = resolution_type_of(self.conflict, form)
         stored = resolve(self.conflict.pk, by=by, resolution_type=kind, selections=form.chosen, seen=form.seen)
         following = conflict_walk(self.request, stored).following if to_next else None
@@ -415,6 +375,7 @@ class ConflictDesk:
         return _onward(self.request, following, CONFLICT_PARAMETER, stored.pk, said) or self.url
 
     def asks(self, form: SubmittedForm) -> Question | None:
+        """What has to be confirmed before that is applied: what deletes; None where nothing has."""
         chosen, is_waiting = form.chosen.get(RECORD_KEY), self.conflict.is_open and not self.conflict.is_being_applied
         option = chosen_option(self.conflict, chosen) if chosen and is_waiting else None
         now = current_values(self.conflict)
@@ -426,6 +387,7 @@ class ConflictDesk:
         return Question(f"{option.label}?", effects, option.label, page_name=self.context.name, deletes=True)
 
     def undo(self, *, by: User) -> str:
+        """Take the last decision back; return what was done, where it is done already. Raises ActionError."""
         undo(self.conflict.pk, by=by)
         return ""
 
@@ -484,6 +446,9 @@ class RejectionDesk:
         return undo_answer(self.answer, by=by)
 
 
+Desk = ConflictDesk | RejectionDesk
+
+
 # What was decided just before, which the address names.
 
 
@@ -537,7 +502,7 @@ class CaseScreen(UnfoldModelAdminViewMixin, TemplateView):
 
     template_name = "conflicts/screen.html"
     title: str = "Conflict"
-    desk_type: type[Desk] = ConflictDesk
+    desk_type: type[ConflictDesk] | type[RejectionDesk] = ConflictDesk
 
     def has_permission(self) -> bool:
         """Whether the person may see this page; the admin's own permissions decide."""

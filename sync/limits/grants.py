@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import cached_property
+
+# Django's: that of functools has one lock for all instances before Python 3.12, and queries would wait for each other.
+from django.utils.functional import cached_property
 
 from sync import registry
 from sync.choices import Priority
@@ -20,7 +22,7 @@ from sync.limits.metered_client import Reservation
 from sync.limits.pass_budget import BoardCosts, Demand, next_offer
 from sync.limits.quota import BudgetState, LastHour
 from sync.limits.rate_limits import PASS_CALLS, LimitKind, LimitWait, QuotaBudget, midnight_after
-from sync.models import BoardLink, MondayAccount, QueuePause
+from sync.models import ApiBudget, BoardLink, MondayAccount, QueuePause
 from sync.outbox.pauses import active_pauses, board_pause, pause_sentence, pauses_by_direction
 
 
@@ -123,7 +125,7 @@ class LimitFacts:
     @cached_property
     def budget_state(self) -> BudgetState:
         """What is spent and left of the quota."""
-        return self._limited_state or quota.read_budget()
+        return quota.read_budget(self._budget_row)
 
     @property
     def budget(self) -> QuotaBudget:
@@ -132,7 +134,11 @@ class LimitFacts:
 
     @cached_property
     def _limited_state(self) -> BudgetState | None:
-        return quota.read_limited_budget()
+        return self.budget_state if quota.is_limited(self._budget_row) else None
+
+    @cached_property
+    def _budget_row(self) -> ApiBudget:
+        return quota.budget_row()
 
     @cached_property
     def last_hour(self) -> LastHour:

@@ -146,9 +146,9 @@ class BudgetState:
             self.budget = self.budget.spend(-remaining[0], -remaining[1], self.now)
 
 
-def read_budget() -> BudgetState:
-    """The budget now."""
-    return _load_state(_budget_row())
+def read_budget(row: ApiBudget | None = None) -> BudgetState:
+    """The budget now; `row` where it is already read."""
+    return _load_state(row or budget_row())
 
 
 def share_of_day(calls: int) -> float | None:
@@ -159,11 +159,17 @@ def share_of_day(calls: int) -> float | None:
 
 def read_limited_budget() -> BudgetState | None:
     """The budget now; None, after one query, where no limit is known and so none is enforced."""
-    row = _budget_row()
-    return _load_state(row) if _quota(row).is_known else None
+    row = budget_row()
+    return _load_state(row) if is_limited(row) else None
 
 
-def _budget_row() -> ApiBudget:
+def is_limited(row: ApiBudget) -> bool:
+    """Whether any limit of it is known."""
+    return _quota(row).is_known
+
+
+def budget_row() -> ApiBudget:
+    """The stored budget, or an empty one."""
     return ApiBudget.objects.filter(id=1).first() or ApiBudget(id=1, **_EMPTY_BUDGET)
 
 

@@ -24,13 +24,15 @@ from sync.models import Decision, FieldMapping, SyncedModel
 from sync.outbox import notify
 from sync.reconcile.field_values import (
     FieldDisplay,
+    RelatedFacts,
     RelatedNotFound,
-    RelatedRecords,
     clean_values,
     still_holds,
     stored_field_values,
     update_values,
+    wants_of,
 )
+from sync.reconcile.related import read_related, read_until
 from sync.records.authors import actor_label, log_action_each
 from sync.registry import link_of, mappings_of
 
@@ -141,7 +143,7 @@ class _UndoContext:
         self.conflicts: dict[UUID, list[OpenConflict]] = current_store().open_conflicts(
             entity_type, [r.pk for r in records]
         )
-        self.related = RelatedRecords()
+        self.related = RelatedFacts()
 
     def prefetch(self, rows: Iterable[Decision], records: Sequence[SyncedModel]) -> None:
         """Read in few queries the records that these point at now and those that the earlier values name."""
@@ -153,7 +155,7 @@ class _UndoContext:
         raws = [raw for raw in raws if set(raw) <= set(fields)]
         relations = sorted({name for raw in raws for name in raw if fields[name].is_relation})
         prefetch_related_objects(list(records), *relations)
-        self.related.load_by_id(model, raws)
+        self.related = read_related(wants_of(model, raws), self.related)
 
     def plan_step(self, row: Decision, record: SyncedModel | None) -> UndoStep:
         mapping = self.mappings.get(row.key)
@@ -217,7 +219,8 @@ class _UndoContext:
     def _validate(self, step: UndoStep, record: SyncedModel, before: Mapping[str, Any]) -> UndoStep:
         """Give the step what it writes, if the value still passes NPD's own validation."""
         try:
-            return replace(step, write=clean_values(record, self.related.resolve(type(record), before)))
+            full = read_until(lambda related: related.resolve(type(record), before), self.related)
+            return replace(step, write=clean_values(record, full))
         except RelatedNotFound as gone:
             return replace(step, stale=str(gone))
         except ValidationError as refused:

@@ -19,14 +19,13 @@ from sync.reconcile.batch import Batch, Outcome, PassResult, end_jobs, pass_resu
 from sync.reconcile.board_filter import exclude_items, exclude_records, keep_only_pulls
 from sync.reconcile.deleted_records import plan_deleted, prepare_deleted, send_removals, settle_deleted
 from sync.reconcile.duplicates import find_duplicates, find_possible_duplicates, split_duplicates
-from sync.reconcile.field_plan import plan
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import gather_items, item_context, related_of_items
 from sync.reconcile.identity import apply_identity_choices, identify_records
 from sync.reconcile.lost_updates import note_lost_reports, note_lost_updates
 from sync.reconcile.new_items import plan_items, settle_items, wants_records
 from sync.reconcile.reads import read
-from sync.reconcile.restraints import defer_paused, request_approvals, throttle_write_loops
+from sync.reconcile.restraints import count_clears, defer_paused, request_approvals, throttle_write_loops
 from sync.reconcile.settlement import settle
 from sync.reconcile.sides import (
     apply_unlinks,
@@ -35,6 +34,7 @@ from sync.reconcile.sides import (
     is_missing_column_error,
     load,
     load_related,
+    plan_fields,
     reread_stale,
     skip_unchanged,
 )
@@ -53,6 +53,7 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID) -> Pas
     if load_batch(batch, claims) and read_and_plan(batch):
         send_removals(batch)
         duplicates = find_duplicates(batch)
+        count_clears(batch)
         create_missing_tags(batch)
         send(batch)
         split_duplicates(batch, duplicates)
@@ -117,10 +118,10 @@ def read_and_plan(batch: Batch) -> bool:
     if not batch.is_preview:
         settle_items(batch)
     find_possible_duplicates(batch)
-    for record_sync in batch.open_records:
-        if not record_sync.unlink_reason:
-            plan(batch, record_sync, record_sync.item)
-            keep_only_pulls(batch, record_sync)
+    planned = [record_sync for record_sync in batch.open_records if not record_sync.unlink_reason]
+    plan_fields(batch, planned)
+    for record_sync in planned:
+        keep_only_pulls(batch, record_sync)
     defer_paused(batch)
     note_lost_reports(batch)
     throttle_write_loops(batch)

@@ -47,7 +47,8 @@ from sync.merge import Action
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, SyncedModel
 from sync.outbox.lease import Lease, LeaseLost
 from sync.outbox.pauses import active_pause, locked_pauses, pause_sentence
-from sync.reconcile.batch import Batch, FieldPlan, Outcome, RecordSync, WorkUnit
+from sync.reconcile.batch import Batch, Outcome, RecordSync, WorkUnit
+from sync.reconcile.field_plan import FieldPlan
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import unconfirmed_before
 from sync.reconcile.reads import items_with_npd_ids

@@ -14,48 +14,31 @@ from uuid import UUID
 import pghistory
 from django.db import models
 
-from sync.choices import ApprovalState, BlockedCode, Cause, Priority, QueueDirection
+from sync.choices import ApprovalState, Cause, Priority, QueueDirection
 from sync.clock import sync_now
 from sync.connectors.base.board_items import Item
-from sync.connectors.base.conversion import Converter, UnknownValue
-from sync.kernel.conflict_store import (
-    KIND_LOST_UPDATE,
-    KIND_UNDO,
-    ConflictReport,
-    FieldConflict,
-    OpenConflict,
-    Option,
-    current_store,
-)
+from sync.kernel.conflict_store import ConflictReport, FieldConflict, OpenConflict, Option, current_store
 from sync.kernel.counters import PASSES, RECORDS_PROCESSED, Increment, Latency, increment, observe_latency
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.secret_texts import without_secrets
-from sync.merge import FieldDecision, FieldSelection
-from sync.models import (
-    ApprovalRequest,
-    BoardLink,
-    FieldMapping,
-    Intent,
-    QueuePause,
-    SyncedModel,
-    SyncMetadata,
-    SyncQueue,
-    Tombstone,
-)
+from sync.merge import FieldSelection
+from sync.models import BoardLink, Intent, QueuePause, SyncedModel, SyncMetadata, SyncQueue, Tombstone
 from sync.models import Decision as DecisionRow
 from sync.outbox import finish
 from sync.outbox.claim import Claim
 from sync.outbox.lease import Lease
 from sync.outbox.queue_rows import enqueue_many
 from sync.reconcile.facts import DeletedFacts, HistoryLine, ItemFacts, ReceivedEvent, RecordFacts, RecordHistory
-from sync.reconcile.field_values import BoardContext, RelatedRecords, related_name
+from sync.reconcile.field_plan import EditFacts, FieldFacts, FieldPlan, FieldsPlan
+from sync.reconcile.field_values import BoardContext, RelatedFacts
+from sync.reconcile.resolutions import ResolutionResults
 
 if TYPE_CHECKING:
     from sync.reconcile.deleted_records import DeletedPlan
     from sync.reconcile.duplicates import DuplicateItem
     from sync.reconcile.lost_updates import LostUpdate, LostUpdateReport
     from sync.reconcile.new_items import ItemPlan
-    from sync.reconcile.restraints import LoopPlan
+    from sync.reconcile.restraints import ClearsPlan, LoopPlan
 
 
 T = TypeVar("T")
@@ -68,75 +51,6 @@ def new_ledger(entity_type: str, entity_id: UUID) -> SyncMetadata:
     return SyncMetadata(
         entity_type=entity_type, entity_id=str(entity_id), error_count=0, removed_passes=0, **empty, **texts
     )
-
-
-# What a pass does with one field.
-
-
-@dataclass(frozen=True)
-class FieldPlan:
-    """What a pass does with one field: the decision with the raw values that it rests on.
-
-    `conflict` is there when a person has to decide; `resolves` when one has, and this pass carries that out: the
-    conflict in which they did, or, of an undo, the one that was resolved.
-    `blocked_reason` is why nothing is done with it, in words; logic asks `blocked_code`. `confirmed_entry` is the entry
-    of an intent without an answer whose value Monday now shows. `awaits` names, as AwaitedRelation does, the item or
-    name for which a record has to come first.
-    """
-
-    mapping: FieldMapping
-    convert: Converter
-    decision: FieldDecision
-    local_raw: dict[str, Any]
-    remote_raw: Any = None
-    send_raw: dict[str, Any] | None = None
-    write_raw: dict[str, Any] | None = None
-    base: dict[str, Any] | None = None
-    blocked_reason: str = ""
-    blocked_code: BlockedCode | None = None
-    awaits: str = ""
-    conflict: FieldConflict | None = None
-    confirmed_entry: dict[str, Any] | None = None
-    resolves: OpenConflict | None = None
-
-    @property
-    def resolution(self) -> FieldSelection:
-        """What a person decided, where it `resolves` a conflict."""
-        assert self.resolves is not None
-        return self.resolves.resolutions[self.mapping.key]
-
-    @property
-    def resolved_kind(self) -> str:
-        """Of what kind the conflict is that it resolves; mostly empty."""
-        return self.resolves.kind if self.resolves else ""
-
-    @property
-    def choose(self) -> str:
-        """What a person chose: npd, monday, base, undo, or custom, as which also counts what is taken back."""
-        if self.resolved_kind in (KIND_UNDO, KIND_LOST_UPDATE):
-            return "undo" if self.resolved_kind == KIND_UNDO else "custom"
-        return self.resolution.choose if self.resolves else ""
-
-    def display_local(self, raw_local: dict[str, Any] | None) -> str:
-        """Return NPD's raw values for people."""
-        return shown_of(self.convert, raw_local)
-
-    @property
-    def is_left_out(self) -> bool:
-        """Whether it is blocked in a way that doesn't keep its record from being in sync."""
-        return self.blocked_code is BlockedCode.LEFT_OUT
-
-    def block(self, code: BlockedCode, reason: str) -> FieldPlan:
-        """Do nothing with the field, and say why; what Monday refused is not tried again until something changes."""
-        return replace(self, blocked_reason=reason, blocked_code=code, send_raw=None, write_raw=None)
-
-
-def shown_of(convert: Converter, raw_local: dict[str, Any] | None) -> str:
-    """Return NPD's raw values for people; of a related record without an item, its name."""
-    try:
-        return convert.display(convert.local(raw_local or {}))
-    except UnknownValue:
-        return related_name(raw_local)
 
 
 # What a pass found out about a record whose item is not on its board any more.
@@ -250,6 +164,11 @@ class WorkUnit:
     def by(self) -> str:
         """The person who asked for it, or an empty text."""
         return str(self.claim.payload.get("by", ""))
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether its pass came to an end that is to be stored."""
+        return self.outcome is Outcome.SETTLED
 
     @property
     def result(self) -> str:
@@ -474,6 +393,33 @@ class RecordSync(WorkUnit):
         copied.ledger = ledger
         return copied
 
+    @property
+    def fields(self) -> FieldsPlan:
+        """What is planned of its fields until now."""
+        return FieldsPlan(
+            dict(self.field_plans),
+            dict(self.confirmed_intents),
+            ResolutionResults(dict(self.carried_out), dict(self.handed_back), dict(self.lost_current)),
+            (),
+            self.write_npd_id,
+            "",
+            frozenset(self.dropped_fields),
+            frozenset(self.paused_directions),
+        )
+
+    def take_fields(self, fields: FieldsPlan) -> None:
+        """Keep what was decided of its fields where later steps still look for it."""
+        self.field_plans, self.write_npd_id = dict(fields.plans), fields.write_npd_id
+        self.confirmed_intents |= fields.confirmed_intents
+        self.carried_out |= fields.results.carried_out
+        self.handed_back |= fields.results.handed_back
+        self.lost_current |= fields.results.lost_current
+        self.dropped_fields |= fields.dropped
+        self.paused_directions |= fields.paused
+        self.log_lines(fields.log)
+        if fields.reason:
+            self.leave_open(fields.reason)
+
     def log_lines(self, lines: Iterable[HistoryLine]) -> None:
         """Add lines to the record's history."""
         for line in lines:
@@ -549,8 +495,9 @@ class Batch:
     stop_reason: str = ""
     read_at: datetime | None = None
     read_request: str = ""
-    approvals: dict[tuple[UUID, str, str], ApprovalRequest] = field(default_factory=dict)
-    related: RelatedRecords = field(default_factory=RelatedRecords)
+    clears: ClearsPlan | None = None
+    related: RelatedFacts = field(default_factory=RelatedFacts)
+    edits: EditFacts = field(default_factory=EditFacts)
     pauses: dict[str, QueuePause] = field(default_factory=dict)
 
     @property
@@ -562,6 +509,18 @@ class Batch:
     def entity_type(self) -> str:
         """Of what type all its records are."""
         return self.board.link.entity_type
+
+    def field_facts(self, record_sync: RecordSync) -> FieldFacts:
+        """Return everything from which the record's fields are decided."""
+        return FieldFacts(
+            self.board,
+            record_sync.facts,
+            self.related,
+            self.edits,
+            record_sync.late_writes,
+            record_sync.create_bases,
+            record_sync.creates,
+        )
 
     @property
     def records(self) -> models.QuerySet[SyncedModel]:

@@ -7,7 +7,7 @@ known leaves a pair as it was (docs/reference/merge.md has the table).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,9 +27,9 @@ from sync.connectors.base.board_items import GROUP, Item
 from sync.connectors.base.conversion import Canonical, Converter, UnknownValue, fold_whitespace
 from sync.merge import Action, FieldDecision, Side, Unknown
 from sync.models import FieldMapping, SyncedModel
-from sync.reconcile.batch import Batch, FieldPlan, Outcome, RecordSync
-from sync.reconcile.facts import DeletedFacts
-from sync.reconcile.field_plan import cell_of, sides_of
+from sync.reconcile.batch import Batch, Outcome, RecordSync
+from sync.reconcile.facts import HistoryLine, RecordFacts
+from sync.reconcile.field_plan import FieldPlan, FieldsPlan, cell_of, sides_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, related_name, stored_values
 from sync.records.item_links import UNLINK_KEY
 from sync.registry import relation_of
@@ -160,47 +160,61 @@ def _canonical_text(convert: Converter, empty: Mapping[str, Any], text: str) -> 
 # A pass's records: left out before anything is read, and by their items once these are.
 
 
-def exclude_records(batch: Batch) -> None:
-    """End the records that the conditions on NPD's records leave out; no call is made for them."""
-    if not batch.board.sync_filter:
-        return
-    for record_sync in [open_record for open_record in batch.open_records if _is_filtered(open_record)]:
-        verdict = record_verdict(batch.board, record_sync.record)
-        was_out = record_sync.ledger.left_out == FilterSide.RECORD
-        if verdict.leaves_out(was_out=was_out):
-            leave_out(record_sync, FilterSide.RECORD, exclusion_sentence(batch.board, FilterSide.RECORD, verdict))
-        elif verdict.holds is None:
-            record_sync.reason = exclusion_sentence(batch.board, FilterSide.RECORD, verdict)
-            if not record_sync.record.monday_id:
-                record_sync.leave_open(f"{record_sync.reason} No item was searched or made.")
+@dataclass(frozen=True)
+class FilterPlan:
+    """What the filter makes of a record in this pass; an empty one: it is synced, and was.
+
+    `side` is whose conditions leave it out, and `sentence` why. `leaving` says why it leaves with this pass, which
+    still takes over what was changed on Monday until now; `returns`, that it matches again. `unknown` is what its sync
+    state says where nobody can tell, and `waits` that nothing is searched or made because of that.
+    """
+
+    side: FilterSide | None = None
+    sentence: str = ""
+    leaving: str = ""
+    returns: bool = False
+    unknown: str = ""
+    waits: bool = False
+    log: tuple[HistoryLine, ...] = ()
 
 
-def exclude_items(batch: Batch) -> None:
-    """End the records whose items the conditions on Monday's items leave out; what just left is noted as leaving."""
-    board = batch.board
-    for record_sync in [
-        open_record
-        for open_record in batch.open_records
-        if _is_filtered(open_record) and (open_record.item or open_record.creates)
-    ]:
-        item, was_out = record_sync.item, bool(record_sync.ledger.left_out)
-        if item is None:
-            verdict = new_item_verdict(board, record_sync.record)
-        else:
-            verdict = item_verdict(board, item, record_sync.record)
-        sentence = exclusion_sentence(board, FilterSide.ITEM, verdict)
-        was_synced = item is not None and not was_out and not record_sync.link_to and record_sync.ledger.base
-        if verdict.holds is False and was_synced:
-            record_sync.leaving = sentence
-        elif verdict.leaves_out(was_out=was_out):
-            leave_out(record_sync, FilterSide.ITEM, sentence if item else f"{sentence} {_WOULD_NOT_MATCH}")
-        elif verdict.holds is None and item is None:
-            record_sync.creates = False
-            record_sync.leave_open(f"{sentence} No item was made.")
-        elif verdict.holds is None:
-            record_sync.reason = sentence
-        elif was_out:
-            _note_return(record_sync)
+SYNCED = FilterPlan()
+_RETURNS = FilterPlan(returns=True, log=(HistoryLine("returned", "It matches the filter again, and is synced again."),))
+
+
+def decide_record_filter(board: BoardContext, facts: RecordFacts, *, is_unlinked: bool = False) -> FilterPlan:
+    """Return whether the conditions on NPD's records leave it out, before any call is made for it."""
+    if not board.sync_filter or not _is_filtered(facts, is_unlinked):
+        return SYNCED
+    verdict = record_verdict(board, facts.record)
+    sentence = exclusion_sentence(board, FilterSide.RECORD, verdict)
+    if verdict.leaves_out(was_out=facts.ledger.left_out == FilterSide.RECORD):
+        return _leaves_out(facts, FilterSide.RECORD, sentence)
+    if verdict.holds is not None:
+        return SYNCED
+    if facts.record.monday_id:
+        return FilterPlan(unknown=sentence)
+    return FilterPlan(unknown=f"{sentence} No item was searched or made.", waits=True)
+
+
+def decide_item_filter(
+    board: BoardContext, facts: RecordFacts, *, is_linking: bool = False, is_unlinked: bool = False
+) -> FilterPlan:
+    """Return whether the conditions on Monday's items leave a record out: by its item, or by the one to be created."""
+    if not _is_filtered(facts, is_unlinked):
+        return SYNCED
+    item, was_out = facts.item, bool(facts.ledger.left_out)
+    verdict = new_item_verdict(board, facts.record) if item is None else item_verdict(board, item, facts.record)
+    sentence = exclusion_sentence(board, FilterSide.ITEM, verdict)
+    if verdict.holds is False and item is not None and not was_out and not is_linking and facts.ledger.base:
+        return FilterPlan(leaving=sentence)
+    if verdict.leaves_out(was_out=was_out):
+        return _leaves_out(facts, FilterSide.ITEM, sentence if item else f"{sentence} {_WOULD_NOT_MATCH}")
+    if verdict.holds is None and item is None:
+        return FilterPlan(unknown=f"{sentence} No item was made.", waits=True)
+    if verdict.holds is None:
+        return FilterPlan(unknown=sentence)
+    return _RETURNS if was_out else SYNCED
 
 
 @dataclass(frozen=True)
@@ -231,24 +245,25 @@ def matching_items(board: BoardContext, record: SyncedModel, hits: Sequence[Item
     return FilteredMatches(kept, sentence, leaves_out=unknown is None)
 
 
-def is_removed_item_excluded(batch: Batch, record_sync: RecordSync, item: Item | None) -> bool:
+def decide_removed_item(
+    board: BoardContext, facts: RecordFacts, item: Item | None, *, is_unlinked: bool = False
+) -> FilterPlan:
     """Leave a record out whose item has left the board while the filter left it out, or by what it says now."""
-    was_out = bool(record_sync.ledger.left_out)
-    if not (batch.board.sync_filter or was_out) or not _is_filtered(record_sync):
-        return False
-    verdict = HOLDS if item is None else item_verdict(batch.board, item, record_sync.record)
-    if item is None and batch.board.sync_filter.items:
+    was_out = bool(facts.ledger.left_out)
+    if not (board.sync_filter or was_out) or not _is_filtered(facts, is_unlinked):
+        return SYNCED
+    verdict = HOLDS if item is None else item_verdict(board, item, facts.record)
+    if item is None and board.sync_filter.items:
         verdict = FilterVerdict(None)
-    if verdict.holds is True and was_out:
-        _note_return(record_sync)
-    if verdict.holds is True or (verdict.holds is None and not was_out):
-        return False
-    sentence = exclusion_sentence(batch.board, FilterSide.ITEM, verdict) or record_sync.ledger.note
-    leave_out(record_sync, FilterSide.ITEM, sentence)
-    return True
+    if verdict.holds is True:
+        return _RETURNS if was_out else SYNCED
+    if verdict.holds is None and not was_out:
+        return SYNCED
+    sentence = exclusion_sentence(board, FilterSide.ITEM, verdict) or facts.ledger.note
+    return _leaves_out(facts, FilterSide.ITEM, sentence)
 
 
-def deleted_exclusion(board: BoardContext, deleted: DeletedFacts, item: Item | None = None) -> str:
+def deleted_exclusion(board: BoardContext, deleted: RecordFacts, item: Item | None = None) -> str:
     """Return why a deleted record, or its item, is left out; empty where it isn't. What isn't known stays as it was."""
     if not board.sync_filter:
         return ""
@@ -259,55 +274,49 @@ def deleted_exclusion(board: BoardContext, deleted: DeletedFacts, item: Item | N
     return ""
 
 
-def leave_out(record_sync: RecordSync, side: FilterSide, sentence: str) -> None:
-    """End the record's pass: nothing is done with it as long as the filter leaves it out."""
-    if not record_sync.ledger.left_out:
-        kept = " Both sides keep what they have." if record_sync.record.monday_id else ""
-        record_sync.log_decision("left_out", f"{sentence}{kept}")
-    record_sync.left_out, record_sync.ledger.left_out = sentence, side
-    record_sync.creates = False
-    record_sync.identity_conflict = record_sync.possible_duplicate = None
-    # What Monday says meanwhile is not read: the first pass after its return reads the item.
-    record_sync.ledger.remote_state = ""
-    record_sync.ledger.removed_since, record_sync.ledger.removed_passes = None, 0
-    record_sync.end(Outcome.SETTLED, sentence, reason=sentence)
+def _leaves_out(facts: RecordFacts, side: FilterSide, sentence: str) -> FilterPlan:
+    """Nothing is done with it as long as the filter leaves it out."""
+    kept = " Both sides keep what they have." if facts.record.monday_id else ""
+    log = () if facts.ledger.left_out else (HistoryLine("left_out", f"{sentence}{kept}"),)
+    return FilterPlan(side, sentence, log=log)
 
 
-def _note_return(record_sync: RecordSync) -> None:
-    record_sync.log_decision("returned", "It matches the filter again, and is synced again.")
-    record_sync.ledger.left_out = ""
-
-
-def _is_filtered(record_sync: RecordSync) -> bool:
+def _is_filtered(facts: RecordFacts, is_unlinked: bool) -> bool:
     """Whether the filter decides: not of a record whose sync is off, nor of one that a person unlinks."""
-    is_unlink = bool(record_sync.claim.payload.get(UNLINK_KEY) or record_sync.unlink_reason)
-    return (record_sync.record.may_sync or record_sync.is_push_by_name) and not is_unlink
+    is_unlink = bool(facts.claim.payload.get(UNLINK_KEY)) or is_unlinked
+    return (facts.record.may_sync or facts.is_push_by_name) and not is_unlink
 
 
 # A pair that leaves by a value of this pass: what Monday says is still taken over, nothing is sent any more.
 
 
-def keep_only_pulls(batch: Batch, record_sync: RecordSync) -> None:
+def only_pulls(board: BoardContext, facts: RecordFacts, fields: FieldsPlan, leaving: str) -> FieldsPlan:
     """Of a pair that leaves with this pass, drop all plans but those that take Monday's edits over."""
-    board = batch.board
-    if not record_sync.leaving and not _leaves_by_pull(board, record_sync):
-        return
-    chosen = not record_sync.leaving
-    record_sync.write_npd_id = False
-    for key, plan in list(record_sync.field_plans.items()):
+    if not leaving and not _leaves_by_pull(board, facts.record, fields.plans):
+        return fields
+    chosen = not leaving
+    dropped = {
         # What a person chose while the pair was in is still done; else what sends nothing and asks nobody.
-        stays = chosen if plan.resolves is not None else plan.send_raw is None and plan.conflict is None
-        if not stays:
-            nothing = FieldDecision(plan.mapping.key, Action.NOTHING, "left out by the filter")
-            record_sync.field_plans[key] = replace(
-                plan, decision=nothing, send_raw=None, write_raw=None, conflict=None, resolves=None
-            )
-            record_sync.dropped_fields.add(key)
+        key: plan
+        for key, plan in fields.plans.items()
+        if not (chosen if plan.resolves is not None else plan.send_raw is None and plan.conflict is None)
+    }
+    plans = {
+        key: replace(
+            plan,
+            decision=FieldDecision(plan.mapping.key, Action.NOTHING, "left out by the filter"),
+            send_raw=None,
+            write_raw=None,
+            conflict=None,
+            resolves=None,
+        )
+        for key, plan in dropped.items()
+    }
+    return replace(fields, plans={**fields.plans, **plans}, dropped=fields.dropped | dropped.keys(), write_npd_id=False)
 
 
-def _leaves_by_pull(board: BoardContext, record_sync: RecordSync) -> bool:
+def _leaves_by_pull(board: BoardContext, record: SyncedModel, plans: Mapping[str, FieldPlan]) -> bool:
     """Whether the record fails its conditions once it has what this pass takes over."""
-    plans = record_sync.field_plans
     if not any(
         condition.field in plans and plans[condition.field].write_raw for condition in board.sync_filter.records
     ):
@@ -315,51 +324,126 @@ def _leaves_by_pull(board: BoardContext, record_sync: RecordSync) -> bool:
 
     def holds(one: FilterCondition) -> bool | None:
         taken = plans[one.field].write_raw if one.field in plans else None
-        return _record_holds(board, one, record_sync.record, taken)
+        return _record_holds(board, one, record, taken)
 
     return verdict_of(board.sync_filter.records, holds).holds is False
 
 
-def _waits_for_pull(plan: FieldPlan, record_sync: RecordSync) -> bool:
-    """Whether what Monday says is taken over only once a pause ends, or a person lets it be emptied."""
-    if plan.blocked_code is BlockedCode.PAUSED:
-        return QueueDirection.TO_NPD in record_sync.paused_directions
-    return plan.blocked_code is BlockedCode.APPROVAL and plan.decision.action is not Action.PUSH
-
-
-def leave_after_write(batch: Batch, record_sync: RecordSync, record: SyncedModel) -> None:
-    """In settle: leave a record out that this pass brought out of the filter; `record` is as it was just written."""
-    board = batch.board
-    if not board.sync_filter or record_sync.outcome is not Outcome.SETTLED or record_sync.left_out:
-        return
-    if not record.may_sync or record_sync.unlink_reason or record_sync.overtaken or record_sync.removed_item:
-        return
-    if any(_waits_for_pull(plan, record_sync) for plan in record_sync.field_plans.values()):
-        return  # out of the filter it would never be taken over
-    side, sentence = FilterSide.ITEM, record_sync.leaving
-    written = [*record_sync.answers.values(), *([record_sync.written_item] if record_sync.written_item else [])]
-    has_pulled = any(plan.write_raw is not None for plan in record_sync.field_plans.values())
+def decide_after_write(
+    board: BoardContext,
+    facts: RecordFacts,
+    fields: FieldsPlan,
+    record: SyncedModel,
+    *,
+    leaving: str = "",
+    written: Item | None = None,
+) -> FilterPlan:
+    """Leave a record out that this pass brought out of the filter: `record` and `written` are as they stand now."""
+    if any(_waits_for_pull(plan, fields.paused) for plan in fields.plans.values()):
+        return SYNCED  # out of the filter it would never be taken over
+    side, sentence = FilterSide.ITEM, leaving
+    has_pulled = any(plan.write_raw is not None for plan in fields.plans.values())
     if not sentence and has_pulled and (found := record_verdict(board, record)).holds is False:
         side, sentence = FilterSide.RECORD, exclusion_sentence(board, FilterSide.RECORD, found)
-    if not sentence and written and (found := item_verdict(board, written[-1], record)).holds is False:
+    if not sentence and written and (found := item_verdict(board, written, record)).holds is False:
         sentence = exclusion_sentence(board, FilterSide.ITEM, found)
-    if sentence:
-        leave_out(record_sync, side, sentence)
+    return _leaves_out(facts, side, sentence) if sentence else SYNCED
+
+
+def _waits_for_pull(plan: FieldPlan, paused: Collection[str]) -> bool:
+    """Whether what Monday says is taken over only once a pause ends, or a person lets it be emptied."""
+    if plan.blocked_code is BlockedCode.PAUSED:
+        return QueueDirection.TO_NPD in paused
+    return plan.blocked_code is BlockedCode.APPROVAL and plan.decision.action is not Action.PUSH
 
 
 # Beside a board's listing: what the sync states say already, and what a pass has to find.
 
 
+def decide_listed(board: BoardContext, facts: RecordFacts) -> tuple[str, bool]:
+    """Return why a listed record is left out, as its sync state says, and whether a pass has to say something else."""
+    stored, side = facts.ledger.left_out, FilterSide.RECORD
+    if not board.sync_filter and not stored:
+        return "", False
+    verdict = record_verdict(board, facts.record)
+    if verdict.holds is True and facts.item is not None:
+        side, verdict = FilterSide.ITEM, item_verdict(board, facts.item, facts.record)
+    is_out = verdict.holds is False or (verdict.holds is None and bool(stored))
+    if is_out and stored and facts.record.is_left_out:
+        return facts.ledger.note or exclusion_sentence(board, side, verdict), False
+    return "", facts.record.may_sync and (is_out or bool(stored))
+
+
+# The same for the records of a batch, which keep what was decided.
+
+
+def exclude_records(batch: Batch) -> None:
+    """End the records that the conditions on NPD's records leave out."""
+    for record_sync in batch.open_records:
+        is_unlinked = bool(record_sync.unlink_reason)
+        _take(record_sync, decide_record_filter(batch.board, record_sync.facts, is_unlinked=is_unlinked))
+
+
+def exclude_items(batch: Batch) -> None:
+    """End the records whose items the conditions on Monday's items leave out; what just left is noted as leaving."""
+    for record_sync in [s for s in batch.open_records if s.item or s.creates]:
+        how = {"is_linking": bool(record_sync.link_to), "is_unlinked": bool(record_sync.unlink_reason)}
+        _take(record_sync, decide_item_filter(batch.board, record_sync.facts, **how))
+
+
+def is_removed_item_excluded(batch: Batch, record_sync: RecordSync, item: Item | None) -> bool:
+    """Leave a record out whose item has left the board while the filter left it out, or by what it says now."""
+    is_unlinked = bool(record_sync.unlink_reason)
+    plan = decide_removed_item(batch.board, record_sync.facts, item, is_unlinked=is_unlinked)
+    _take(record_sync, plan)
+    return plan.side is not None
+
+
 def compare_filter(batch: Batch) -> None:
     """Note of each listed record whether the filter leaves it out, as its sync state says, or a pass has to say so."""
-    board = batch.board
-    for record_sync in [s for s in batch.record_syncs if board.sync_filter or s.ledger.left_out]:
-        stored, side = record_sync.ledger.left_out, FilterSide.RECORD
-        verdict = record_verdict(board, record_sync.record)
-        if verdict.holds is True and record_sync.item is not None:
-            side, verdict = FilterSide.ITEM, item_verdict(board, record_sync.item, record_sync.record)
-        is_out = verdict.holds is False or (verdict.holds is None and bool(stored))
-        if is_out and stored and record_sync.record.is_left_out:
-            record_sync.left_out = record_sync.ledger.note or exclusion_sentence(board, side, verdict)
-        elif record_sync.record.may_sync:
-            record_sync.filter_changed = is_out or bool(stored)
+    for record_sync in batch.record_syncs:
+        record_sync.left_out, record_sync.filter_changed = decide_listed(batch.board, record_sync.facts)
+
+
+def keep_only_pulls(batch: Batch, record_sync: RecordSync) -> None:
+    """Of a pair that leaves with this pass, drop all plans but those that take Monday's edits over."""
+    fields = record_sync.fields
+    if (kept := only_pulls(batch.board, record_sync.facts, fields, record_sync.leaving)) is not fields:
+        record_sync.take_fields(kept)
+
+
+def leave_after_write(batch: Batch, record_sync: RecordSync, record: SyncedModel) -> None:
+    """In settle: leave a record out that this pass brought out of the filter; `record` is as it was just written."""
+    if not batch.board.sync_filter or not record_sync.is_settled or record_sync.left_out:
+        return
+    if not record.may_sync or record_sync.unlink_reason or record_sync.overtaken or record_sync.removed_item:
+        return
+    written = [*record_sync.answers.values(), *([record_sync.written_item] if record_sync.written_item else [])]
+    facts, fields, leaving = record_sync.facts, record_sync.fields, record_sync.leaving
+    shown = written[-1] if written else None
+    _take(record_sync, decide_after_write(batch.board, facts, fields, record, leaving=leaving, written=shown))
+
+
+def leave_out(record_sync: RecordSync, side: FilterSide, sentence: str) -> None:
+    """End the record's pass: nothing is done with it as long as the filter leaves it out."""
+    _take(record_sync, _leaves_out(record_sync.facts, side, sentence))
+
+
+def _take(record_sync: RecordSync, plan: FilterPlan) -> None:
+    record_sync.log_lines(plan.log)
+    if plan.returns:
+        record_sync.ledger.left_out = ""
+    record_sync.leaving = plan.leaving or record_sync.leaving
+    if plan.waits:
+        record_sync.creates = False
+        record_sync.leave_open(plan.unknown)
+    elif plan.unknown:
+        record_sync.reason = plan.unknown
+    if plan.side is not None:
+        record_sync.left_out, record_sync.ledger.left_out = plan.sentence, plan.side
+        record_sync.creates = False
+        record_sync.identity_conflict = record_sync.possible_duplicate = None
+        # What Monday says meanwhile is not read: the first pass after its return reads the item.
+        record_sync.ledger.remote_state = ""
+        record_sync.ledger.removed_since, record_sync.ledger.removed_passes = None, 0
+        record_sync.end(Outcome.SETTLED, plan.sentence, reason=plan.sentence)

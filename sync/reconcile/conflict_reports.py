@@ -23,9 +23,9 @@ from sync.kernel.conflict_store import (
 from sync.merge import Action
 from sync.models import Decision
 from sync.outbox.claim import Claim
-from sync.reconcile.batch import Batch, FieldPlan, Outcome, RecordSync
+from sync.reconcile.batch import Batch, Outcome, RecordSync
 from sync.reconcile.facts import HistoryLine
-from sync.reconcile.field_plan import is_kept_different
+from sync.reconcile.field_plan import FieldPlan, is_kept_different
 from sync.reconcile.field_values import ACTIVE, field_of
 from sync.reconcile.lost_updates import lost_update_reports
 from sync.reconcile.resolutions import as_conflict, inverse_of, reopened_conflicts, undo_reports, undo_results

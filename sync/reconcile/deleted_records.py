@@ -61,6 +61,7 @@ from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid, npd_id_of
 from sync.reconcile.gather import current_deletion_policy, gather_bearers, gather_deleted, gather_editors, load_settings
 from sync.reconcile.restraints import (
     DestructiveChange,
+    approval_facts,
     approval_verdicts,
     enqueue_paused,
     new_request,
@@ -68,7 +69,7 @@ from sync.reconcile.restraints import (
     unpaused_records,
 )
 from sync.reconcile.settlement import end_intents
-from sync.records.approvals import ApprovalFacts, approval_facts
+from sync.records.approvals import ApprovalFacts
 from sync.records.authors import monday_user_name
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import ignore_item
@@ -372,11 +373,7 @@ def lost_edits(board: BoardContext, facts: DeletedFacts, item: Item) -> dict[str
         # What NPD would hold had the value been taken over, and what it held; nothing where that can't be told.
         with suppress(AmbiguousSplit, UnknownValue, ValueError):
             raws = {"raw_before": dict(convert.to_local(remote_raw, local_raw)), "raw_after": local_raw}
-        users = [
-            change.user_id
-            for change in changes
-            if change.key == mapping.key and change.value == value and change.user_id
-        ]
+        users = [one.user_id for one in changes if (one.key, one.value) == (mapping.key, value) and one.user_id]
         who = monday_user_name(users[-1], facts.users) if users else "Somebody"
         wrote = f"wrote “{lost_text}” into {mapping.label}" if lost_text else f"emptied {mapping.label}"
         lines[mapping.label] = HistoryLine(
@@ -469,9 +466,15 @@ def approve_removals(
     planned: Sequence[tuple[DeletedFacts, DeletedPlan]], approvals: ApprovalFacts
 ) -> list[DeletedPlan]:
     """What a person chose for one record goes; the rest only as long as it isn't more than is plausible."""
-    rejected = {entity_id for (entity_id, _), state in approvals.states.items() if state == ApprovalState.REJECTED}
+    rejected = {
+        entity_id
+        for (entity_id, _), state in approvals.states(ApprovalKind.ITEMS).items()
+        if state == ApprovalState.REJECTED
+    }
     changes = [removal_change(facts) for facts, plan in planned if wants_approval(facts, plan)]
-    verdicts = approval_verdicts(approvals, [change for change in changes if change.entity_id not in rejected])
+    verdicts = approval_verdicts(
+        approvals, ApprovalKind.ITEMS, [change for change in changes if change.entity_id not in rejected]
+    )
     plans = []
     for facts, plan in planned:
         if not wants_approval(facts, plan):
@@ -672,8 +675,8 @@ def _restored(batch: Batch, facts: DeletedFacts, plan: DeletedPlan, tombstone: T
     """Store the record again as a person chose; a person is asked anew where NPD can't take it back."""
     item_id = NEW_ITEM
     detail = (
-        "Restored as a person chose, as it was when it was deleted: its item has left the board meanwhile, so it gets "
-        "a new one. What was edited there is in the conflict."
+        "Restored as a person chose, as it was when it was deleted: its item has left the board meanwhile, so "
+        "it gets a new one. What was edited there is in the conflict."
     )
     if facts.item is not None and facts.item.state == ACTIVE:
         item_id, detail = facts.item.id, "Restored with what was edited on Monday, as a person chose."

@@ -1,23 +1,24 @@
-"""From both sides' values to what goes where, field by field: merge, a person's resolution, and what can't go there."""
+"""What becomes of a record's fields: merge, a person's resolution, and what can't go where it should.
+
+Decides of MERGE.md: “A field, both ways” and “A field, one way” (the comparison itself is merge.py's), “Unknown is not
+∅”, of “After a write” the rows on an intent without an answer, and what a new item is given.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import connection
 
 from sync.choices import BlockedCode, Cause, SyncDirection
-from sync.clock import SyncNow
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import AmbiguousSplit, Converter, ListConverter, UnknownValue
-from sync.kernel.conflict_store import KIND_FIELDS
+from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE, KIND_UNDO, FieldConflict, OpenConflict
 from sync.merge import (
     Action,
     Base,
@@ -26,28 +27,175 @@ from sync.merge import (
     Field,
     FieldDecision,
     FieldDirection,
+    FieldSelection,
     FieldSides,
     Rule,
     Side,
     Unknown,
     decide_field,
 )
-from sync.models import FieldMapping, SyncMetadata, WebhookEvent
-from sync.reconcile.batch import Batch, FieldPlan, RecordSync
-from sync.reconcile.facts import ReceivedEvent, RecordFacts, change_events
-from sync.reconcile.field_values import RelatedNotFound, clean_values, field_of, stored_values
-from sync.reconcile.resolutions import as_conflict, plan_undo, typed_values, with_resolution
-from sync.records.authors import latest_edits
+from sync.models import FieldMapping, SyncMetadata
+from sync.reconcile.facts import ChangeEvent, HistoryLine, RecordFacts
+from sync.reconcile.field_values import (
+    BoardContext,
+    Lacking,
+    RelatedFacts,
+    RelatedNotFound,
+    Want,
+    WantKind,
+    clean_values,
+    field_of,
+    related_name,
+    stored_values,
+)
+from sync.reconcile.resolutions import (
+    NO_RESULTS,
+    ResolutionResults,
+    as_conflict,
+    plan_undo,
+    typed_values,
+    with_resolution,
+)
 from sync.records.blocked_fields import KEPT_BY, KEPT_ENTRY, KEPT_REMOTE, LEFT_OUT, SIDE_MONDAY, is_rejected, kept_entry
 from sync.registry import relation_of
+
+if TYPE_CHECKING:
+    from sync.reconcile.batch import RecordSync
+
+# What a pass does with one field.
+
+
+@dataclass(frozen=True)
+class FieldPlan:
+    """What a pass does with one field: the decision with the raw values that it rests on.
+
+    `conflict` is there when a person has to decide; `resolves` when one has, and this pass carries that out: the
+    conflict in which they did, or, of an undo, the one that was resolved.
+    `blocked_reason` is why nothing is done with it, in words; logic asks `blocked_code`. `confirmed_entry` is the entry
+    of an intent without an answer whose value Monday now shows. `awaits` names, as AwaitedRelation does, the item or
+    name for which a record has to come first.
+    """
+
+    mapping: FieldMapping
+    convert: Converter
+    decision: FieldDecision
+    local_raw: dict[str, Any]
+    remote_raw: Any = None
+    send_raw: dict[str, Any] | None = None
+    write_raw: dict[str, Any] | None = None
+    base: dict[str, Any] | None = None
+    blocked_reason: str = ""
+    blocked_code: BlockedCode | None = None
+    awaits: str = ""
+    conflict: FieldConflict | None = None
+    confirmed_entry: dict[str, Any] | None = None
+    resolves: OpenConflict | None = None
+
+    @property
+    def resolution(self) -> FieldSelection:
+        """What a person decided, where it `resolves` a conflict."""
+        assert self.resolves is not None
+        return self.resolves.resolutions[self.mapping.key]
+
+    @property
+    def resolved_kind(self) -> str:
+        """Of what kind the conflict is that it resolves; mostly empty."""
+        return self.resolves.kind if self.resolves else ""
+
+    @property
+    def choose(self) -> str:
+        """What a person chose: npd, monday, base, undo, or custom, as which also counts what is taken back."""
+        if self.resolved_kind in (KIND_UNDO, KIND_LOST_UPDATE):
+            return "undo" if self.resolved_kind == KIND_UNDO else "custom"
+        return self.resolution.choose if self.resolves else ""
+
+    def display_local(self, raw_local: dict[str, Any] | None) -> str:
+        """Return NPD's raw values for people."""
+        return shown_of(self.convert, raw_local)
+
+    @property
+    def is_left_out(self) -> bool:
+        """Whether it is blocked in a way that doesn't keep its record from being in sync."""
+        return self.blocked_code is BlockedCode.LEFT_OUT
+
+    def block(self, code: BlockedCode, reason: str) -> FieldPlan:
+        """Do nothing with the field, and say why; what Monday refused is not tried again until something changes."""
+        return replace(self, blocked_reason=reason, blocked_code=code, send_raw=None, write_raw=None)
+
+
+def shown_of(convert: Converter, raw_local: dict[str, Any] | None) -> str:
+    """Return NPD's raw values for people; of a related record without an item, its name."""
+    try:
+        return convert.display(convert.local(raw_local or {}))
+    except UnknownValue:
+        return related_name(raw_local)
+
+
+@dataclass(frozen=True)
+class FieldsPlan:
+    """What a pass does with a record's fields: each one's plan, and what becomes of what was open about them.
+
+    `confirmed_intents` are those without an answer whose value Monday shows, each with its item. `write_npd_id`: the
+    item lacks the record's NPD ID. `reason` is why no item can be made for it. `dropped` are the fields of which a pair
+    that leaves the filter sends and asks nothing any more, `paused` the directions in which something is left undone.
+    """
+
+    plans: Mapping[str, FieldPlan] = field(default_factory=dict)
+    confirmed_intents: Mapping[UUID, str] = field(default_factory=dict)
+    results: ResolutionResults = NO_RESULTS
+    log: tuple[HistoryLine, ...] = ()
+    write_npd_id: bool = False
+    reason: str = ""
+    dropped: frozenset[str] = frozenset()
+    paused: frozenset[str] = frozenset()
+
+
+# What is known when a record's fields are decided.
+
+
+@dataclass(frozen=True)
+class EditFacts:
+    """When fields were edited, of the records for which that was asked: NPD's history of each, its newest change first,
+    and what Monday told of each. `ahead`: how much later it is for the sync than for NPD's history.
+    """
+
+    history: Mapping[UUID, Sequence[Any]] = field(default_factory=dict)
+    changes: Mapping[UUID, Sequence[ChangeEvent]] = field(default_factory=dict)
+    ahead: timedelta = timedelta()
+
+
+@dataclass(frozen=True)
+class FieldFacts:
+    """Everything from which a record's fields are decided; `related` and `edits` are of the whole pass.
+
+    `late_writes` and `create_bases` are what writes of ours that had no answer left of a field (unconfirmed_writes.py).
+    `creates`: it is to get an item.
+    """
+
+    board: BoardContext
+    facts: RecordFacts
+    related: RelatedFacts = field(default_factory=RelatedFacts)
+    edits: EditFacts = field(default_factory=EditFacts)
+    late_writes: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    create_bases: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    creates: bool = False
+
 
 # When a field was edited on each side, as far as NPD's history and Monday's own times tell.
 
 
-def _npd_edit_time(record_sync: RecordSync, field_plan: FieldPlan) -> datetime | None:
+def _edit_times(known: FieldFacts, field_plan: FieldPlan, field: Field) -> EditTimes:
+    """When both sides got the values that they have now; only the rule “newest” asks, for it costs queries."""
+    facts = known.facts
+    if facts.id not in known.edits.history:
+        raise Lacking(Want(WantKind.EDITS, type(facts.record), facts.id))
+    return EditTimes(_npd_edit_time(known, field_plan), _monday_edit_time(known, field_plan, field))
+
+
+def _npd_edit_time(known: FieldFacts, field_plan: FieldPlan) -> datetime | None:
     """The change in NPD's history that gave the field its value; what the sync itself wrote is nobody's edit."""
-    history = latest_edits(type(record_sync.record), [record_sync.id]).get(record_sync.id, [])
-    names = [field_of(record_sync.record, name).attname for name in field_plan.mapping.fields]
+    record, history, ahead = known.facts.record, known.edits.history[known.facts.id], known.edits.ahead
+    names = [field_of(record, name).attname for name in field_plan.mapping.fields]
     for event, before in zip(history, [*history[1:], None], strict=True):
         if before is None and event.pgh_label != "insert":
             return None
@@ -55,35 +203,23 @@ def _npd_edit_time(record_sync: RecordSync, field_plan: FieldPlan) -> datetime |
             context = event.pgh_context.metadata if event.pgh_context else {}
             if context.get("cause") == "sync":
                 return None
-            # History takes PostgreSQL's own time, everything else `sync_now()`, which tests move.
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT sync_now() - clock_timestamp()")
-                ahead: timedelta = cursor.fetchone()[0]
-            # The two are read a moment apart; what is left then is no difference of clocks.
+            # The two clocks are read a moment apart; what is left then is no difference of clocks.
             at: datetime = event.pgh_created_at
             return at + ahead if abs(ahead) > timedelta(seconds=1) else at
     return None
 
 
-def _monday_edit_time(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, field: Field) -> datetime | None:
+def _monday_edit_time(known: FieldFacts, field_plan: FieldPlan, field: Field) -> datetime | None:
     """When the newest event told just this value, else the time that the column itself keeps, as dates do.
 
     A later event of another value says that the one which brought this value back never came.
     """
-    rows = WebhookEvent.objects.filter(
-        item_id=record_sync.record.monday_id,
-        board_id=batch.link.board_id,
-        received_at__gt=SyncNow() - timedelta(days=settings.JOURNAL_DAYS),
-    )
-    changes = [
-        event
-        for event in change_events(batch.board, record_sync.record, map(ReceivedEvent.of, rows))
-        if event.key == field.key
-    ]
+    facts = known.facts
+    changes = [event for event in known.edits.changes.get(facts.id, ()) if event.key == field.key]
     newest = max((event.at for event in changes), default=None)
     if any(event.value == field.remote for event in changes if event.at == newest):
         return newest
-    value = record_sync.item.reading(field_plan.mapping.column_id).value if record_sync.item else None
+    value = facts.item.reading(field_plan.mapping.column_id).value if facts.item else None
     changed_at = value.get("changed_at") if isinstance(value, Mapping) else None
     try:
         at = datetime.fromisoformat(changed_at) if isinstance(changed_at, str) else None
@@ -100,32 +236,32 @@ def _monday_edit_time(batch: Batch, record_sync: RecordSync, field_plan: FieldPl
 # are asked anew.
 
 
-def rejection_reason(record_sync: RecordSync, field_plan: FieldPlan) -> str:
+def rejection_reason(facts: RecordFacts, field_plan: FieldPlan) -> str:
     """Why a value that Monday refused isn't sent again, until it, its column or a person changes that; else empty.
 
     A value that a person left in NPD stays there, whatever else a person asks of the record; one that is chosen in a
     conflict goes.
     """
-    entry = record_sync.ledger.blocked_fields.get(field_plan.mapping.key)
+    entry = facts.ledger.blocked_fields.get(field_plan.mapping.key)
     kept = kept_entry(entry)
     known = kept or entry
     if not known or known["side"] != SIDE_MONDAY or not _is_same_value(known, field_plan):
         return ""
-    by_person = bool(record_sync.causes & Cause.PERSON)
+    by_person = bool(facts.causes & Cause.PERSON)
     if kept is None:
         return "" if by_person else str(known["reason"])
-    is_requested = (by_person or bool(field_plan.choose)) and not _is_monday_unchanged(kept, record_sync, field_plan)
+    is_requested = (by_person or bool(field_plan.choose)) and not _is_monday_unchanged(kept, facts.item, field_plan)
     return "" if is_requested else str(known["reason"])
 
 
-def is_kept_different(record_sync: RecordSync, field_plan: FieldPlan) -> bool:
+def is_kept_different(facts: RecordFacts | RecordSync, field_plan: FieldPlan) -> bool:
     """Whether the value stays in NPD alone as a person said: the field is decided, though its sides differ."""
-    kept = kept_entry(record_sync.ledger.blocked_fields.get(field_plan.mapping.key))
+    kept = kept_entry(facts.ledger.blocked_fields.get(field_plan.mapping.key))
     return (
         kept is not None
         and field_plan.blocked_code in (BlockedCode.REJECTED, BlockedCode.LIMIT)
         and _is_same_value(kept, field_plan)
-        and _is_monday_unchanged(kept, record_sync, field_plan)
+        and _is_monday_unchanged(kept, facts.item, field_plan)
     )
 
 
@@ -140,7 +276,7 @@ def with_kept_different(record_sync: RecordSync, found: dict[str, Any], before: 
                 found[key] = kept
         elif not is_rejected(entry):
             entry[KEPT_ENTRY] = kept
-        elif _is_monday_unchanged(kept, record_sync, field_plan):
+        elif _is_monday_unchanged(kept, record_sync.item, field_plan):
             mark = {name: value for name, value in kept[KEPT_BY].items() if record_sync.item or name != KEPT_REMOTE}
             shown = {KEPT_REMOTE: field_plan.remote_raw} if record_sync.item else {}
             entry[KEPT_BY] = {**shown, **mark}
@@ -151,10 +287,10 @@ def _is_same_value(entry: Mapping[str, Any], field_plan: FieldPlan) -> bool:
     return bool(entry["local"] == field_plan.local_raw) and field_plan.mapping.is_current(entry)
 
 
-def _is_monday_unchanged(kept: Mapping[str, Any], record_sync: RecordSync, field_plan: FieldPlan) -> bool:
+def _is_monday_unchanged(kept: Mapping[str, Any], item: Item | None, field_plan: FieldPlan) -> bool:
     """Whether Monday shows what it showed when the value was left; an item that is new has shown nothing yet."""
     mark = kept[KEPT_BY]
-    if record_sync.item is None or KEPT_REMOTE not in mark:
+    if item is None or KEPT_REMOTE not in mark:
         return True
     try:
         return field_plan.convert.remote(mark[KEPT_REMOTE]) == field_plan.convert.remote(field_plan.remote_raw)
@@ -165,51 +301,51 @@ def _is_monday_unchanged(kept: Mapping[str, Any], record_sync: RecordSync, field
 # From the merge's decision to the raw values that go to either side; what can't go there is blocked.
 
 
-def apply_decision(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, field: Field) -> FieldPlan:  # noqa: PLR0911 - a table
-    """Give the decision its raw values, and block what can't be written on the side it should go to."""
+def apply_decision(known: FieldFacts, field_plan: FieldPlan, field: Field) -> FieldPlan:  # noqa: PLR0911 - a table
+    """Give the decision its raw values, and block what can't be written on the side it should go to; raises Lacking."""
     action = field_plan.decision.action
-    if not record_sync.record.may_sync:
+    if not known.facts.record.may_sync:
         return _plan_push_by_name(replace(field_plan, resolves=None))
     if field_plan.resolved_kind == KIND_FIELDS:
         is_carried_out = action in (Action.PUSH, Action.PULL, Action.BOTH) or field_plan.confirmed_entry is not None
         field_plan = field_plan if is_carried_out else replace(field_plan, resolves=None)
     match action:
         case Action.PUSH:
-            return _plan_push(record_sync, field_plan, field_plan.local_raw)
+            return _plan_push(known, field_plan, field_plan.local_raw)
         case Action.PULL:
-            return _plan_pull(batch, record_sync, field_plan, field)
+            return _plan_pull(known, field_plan, field)
         case Action.BOTH:
             # Both sides are written; lists that are united, only where each of them can hold every element.
             try:
-                raw = _resolved_raw(batch, record_sync, field_plan, field)
+                raw = _resolved_raw(known, field_plan, field)
             except UnknownValue as unknown:
                 return field_plan.block(
                     BlockedCode.INVALID, f"The lists can't be merged: {unknown}. Change that element on either side."
                 )
-            written = _plan_local_write(batch, record_sync, field_plan, raw)
-            return written if written.blocked_reason else _plan_push(record_sync, written, written.write_raw or {})
+            written = _plan_local_write(known, field_plan, raw)
+            return written if written.blocked_reason else _plan_push(known, written, written.write_raw or {})
         case Action.CONFLICT:
-            return _plan_conflict(batch, field_plan)
+            return _plan_conflict(known, field_plan)
         case Action.HOLD | Action.UNDECIDED:
             return field_plan.block(BlockedCode.REQUIRED, field_plan.decision.reason)
         case _:
             return field_plan
 
 
-def _plan_push(record_sync: RecordSync, field_plan: FieldPlan, raw: dict[str, Any]) -> FieldPlan:
-    if rejection := rejection_reason(record_sync, field_plan):
+def _plan_push(known: FieldFacts, field_plan: FieldPlan, raw: dict[str, Any]) -> FieldPlan:
+    if rejection := rejection_reason(known.facts, field_plan):
         return field_plan.block(BlockedCode.REJECTED, rejection)
     if reason := field_plan.convert.rejection_reason(raw):
         return field_plan.block(BlockedCode.LIMIT, reason)
     return replace(field_plan, send_raw=raw)
 
 
-def _plan_pull(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, field: Field) -> FieldPlan:
+def _plan_pull(known: FieldFacts, field_plan: FieldPlan, field: Field) -> FieldPlan:
     convert = field_plan.convert
     if field.remote is None and convert.names_items:
         # An item that is gone leaves every cell of connected boards empty, though nobody emptied it.
-        related = getattr(record_sync.record, field_plan.mapping.fields[0])
-        if related is not None and batch.related.has_removed_item(related):
+        related = getattr(known.facts.record, field_plan.mapping.fields[0])
+        if related is not None and known.related.has_removed_item(related):
             kind = related._meta.verbose_name
             return _block_undecided(
                 field_plan,
@@ -227,26 +363,24 @@ def _plan_pull(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, fie
         return field_plan.block(
             BlockedCode.INVALID, f"NPD can't take Monday's value: {unknown}. Correct it on the board."
         )
-    return _plan_local_write(batch, record_sync, field_plan, raw)
+    return _plan_local_write(known, field_plan, raw)
 
 
-def _resolved_raw(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, field: Field) -> Mapping[str, Any]:
+def _resolved_raw(known: FieldFacts, field_plan: FieldPlan, field: Field) -> Mapping[str, Any]:
     if not field.resolution and isinstance(field_plan.convert, ListConverter):
         return field_plan.convert.merge_elements(field_plan.decision.value, field_plan.remote_raw, field_plan.local_raw)
     if field_plan.resolves is None:
         return field_plan.local_raw
     if field_plan.choose == "base" and field_plan.base is not None:
         return dict(field_plan.base["local"])
-    return typed_values(batch, record_sync, field_plan)
+    return typed_values(known, field_plan)
 
 
-def _plan_local_write(
-    batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, raw: Mapping[str, Any]
-) -> FieldPlan:
+def _plan_local_write(known: FieldFacts, field_plan: FieldPlan, raw: Mapping[str, Any]) -> FieldPlan:
     """Take a value over if NPD's own constraints allow it, else block it with the reason."""
     try:
-        full = batch.related.resolve(type(record_sync.record), raw)
-        return replace(field_plan, write_raw=clean_values(record_sync.record, full))
+        full = known.related.resolve(type(known.facts.record), raw)
+        return replace(field_plan, write_raw=clean_values(known.facts.record, full))
     except RelatedNotFound as unknown:
         return _await_related(field_plan, unknown)
     except ValidationError as invalid:
@@ -260,12 +394,12 @@ def _await_related(field_plan: FieldPlan, unknown: RelatedNotFound) -> FieldPlan
     return replace(_block_undecided(field_plan, BlockedCode.RELATION, str(unknown)), awaits=unknown.awaits)
 
 
-def _plan_conflict(batch: Batch, field_plan: FieldPlan) -> FieldPlan:
+def _plan_conflict(known: FieldFacts, field_plan: FieldPlan) -> FieldPlan:
     """A conflict needs two known sides: whom Monday's relation names has to be known."""
-    if relation_of(batch.board.model, field_plan.mapping.fields) is not None:
+    if relation_of(known.board.model, field_plan.mapping.fields) is not None:
         try:
             raw = field_plan.convert.to_local(field_plan.remote_raw, field_plan.local_raw)
-            batch.related.resolve(batch.board.model, raw)
+            known.related.resolve(known.board.model, raw)
         except UnknownValue as unknown:
             return field_plan.block(BlockedCode.UNKNOWN, f"Monday's value is not known: {unknown}.")
         except RelatedNotFound as unknown:
@@ -301,26 +435,52 @@ AS_SENT = "as_sent"
 """Marks a base whose Monday half is what we sent: what Monday answered was somebody's edit (lost_updates.py)."""
 
 
-def plan(batch: Batch, record_sync: RecordSync, item: Item | None) -> None:
-    """Decide every mapped field of a record against its item; None is an item that is to be created.
+def decide_fields(known: FieldFacts) -> FieldsPlan:
+    """Decide every mapped field of a record against its item, or against none where one is to be created.
 
-    A record that may only take over from Monday makes no item there.
+    Raises Lacking, with all that has to be read before.
     """
-    for mapping in batch.board.mappings:
-        field_plan = _plan_field(batch, record_sync, mapping, item)
-        if field_plan is not None:
-            record_sync.field_plans[mapping.key] = field_plan
-    if item is not None and batch.link.npd_id_column:
-        reading = item.reading(batch.link.npd_id_column)
-        record_sync.write_npd_id = reading.known and (reading.text or "").strip() != str(record_sync.id)
-    if record_sync.creates and record_sync.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
-        record_sync.leave_open(
+    decided, wants = [], set[Want]()
+    for mapping in known.board.mappings:
+        try:
+            decided.append(_decide_field(known, mapping))
+        except Lacking as lacking:
+            wants |= lacking.wants
+    if wants:
+        raise Lacking(*wants)
+    facts, npd_id_column, write_npd_id, reason = known.facts, known.board.link.npd_id_column, False, ""
+    if facts.item is not None and npd_id_column:
+        reading = facts.item.reading(npd_id_column)
+        write_npd_id = reading.known and (reading.text or "").strip() != str(facts.id)
+    if known.creates and facts.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
+        reason = (
             "There is no item for it on Monday, and its direction lets nothing be sent. "
             "Create the item on the board, or change the direction."
         )
+    results = NO_RESULTS
+    for one in decided:
+        results = results if one.results is NO_RESULTS else results | one.results
+    return FieldsPlan(
+        plans={one.plan.mapping.key: one.plan for one in decided if one.plan is not None},
+        confirmed_intents={pk: facts.item.id for one in decided for pk in one.confirmed if facts.item is not None},
+        results=results,
+        log=tuple(line for one in decided for line in one.log),
+        write_npd_id=write_npd_id,
+        reason=reason,
+    )
 
 
-def way_of(facts: RecordSync | RecordFacts, mapping: FieldMapping) -> FieldDirection:
+@dataclass(frozen=True)
+class _DecidedField:
+    """One field's plan, if it has any, with what it says of intents, of people's choices, and in the history."""
+
+    plan: FieldPlan | None
+    confirmed: tuple[UUID, ...] = ()
+    results: ResolutionResults = NO_RESULTS
+    log: tuple[HistoryLine, ...] = ()
+
+
+def way_of(facts: RecordFacts | RecordSync, mapping: FieldMapping) -> FieldDirection:
     """Return the ways that both the record's and the mapping's direction allow."""
     directions = {facts.record.sync_direction, mapping.direction}
     up = SyncDirection.NONE not in directions and SyncDirection.MONDAY_TO_NPD not in directions
@@ -391,46 +551,63 @@ def _side_of(read: Callable[[Any], Canonical], raw: Any) -> Side:
         return Unknown(str(unknown))
 
 
-def _plan_field(batch: Batch, record_sync: RecordSync, mapping: FieldMapping, item: Item | None) -> FieldPlan | None:
-    convert = batch.board.converter(mapping, record_sync.record)
-    local_raw = stored_values(record_sync.record, mapping)
+def _decide_field(known: FieldFacts, mapping: FieldMapping) -> _DecidedField:
+    record, item = known.facts.record, known.facts.item
+    convert, local_raw = known.board.converter(mapping, record), stored_values(record, mapping)
     field_plan = FieldPlan(mapping, convert, FieldDecision(mapping.key, Action.UNDECIDED), local_raw)
-    way = way_of(record_sync, mapping)
+    way = way_of(known.facts, mapping)
     if not mapping.column_id:
         missing = "It has no column on the board. Create one under “Blocked fields”."
-        return _plan_unknown(field_plan, way, BlockedCode.COLUMN, missing)
+        return _DecidedField(_plan_unknown(field_plan, way, BlockedCode.COLUMN, missing))
     if item is None:
-        return _plan_create(batch, record_sync, field_plan, way)
+        return _decide_create(known, field_plan, way)
     try:
-        field_plan = replace(field_plan, remote_raw=convert.stored_value(item.reading(mapping.column_id)))
-        convert.remote(field_plan.remote_raw)
+        remote_raw = convert.stored_value(item.reading(mapping.column_id))
+        field_plan = FieldPlan(mapping, convert, field_plan.decision, local_raw, remote_raw)
+        remote = convert.remote(remote_raw)
     except UnknownValue as unknown:
         detail = f"Its value on Monday is not known: {unknown}. Fix it there, or choose another column."
         code = BlockedCode.COLUMN if mapping.problem else BlockedCode.UNKNOWN
-        return _plan_unknown(field_plan, way, code, mapping.problem or detail)
+        return _DecidedField(_plan_unknown(field_plan, way, code, mapping.problem or detail))
     try:
-        convert.local(local_raw)
+        local = convert.local(local_raw)
     except UnknownValue as unknown:
-        return _plan_unknown_local(batch, record_sync, field_plan, way, unknown)
-    return _plan_merged(batch, record_sync, field_plan, way, item)
+        return _decide_unknown_local(known, field_plan, way, unknown)
+    base = base_of(known.facts.ledger, mapping, item.id)
+    if way is not FieldDirection.NONE and _is_at_rest(known, field_plan, base):
+        nothing = FieldDecision(mapping.key, Action.NOTHING)
+        return _DecidedField(FieldPlan(mapping, convert, nothing, local_raw, remote_raw, base=base))
+    return _decide_merged(known, field_plan, way, item, Base(local, remote))
 
 
-def _plan_merged(
-    batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, way: FieldDirection, item: Item
-) -> FieldPlan:
+def _is_at_rest(known: FieldFacts, field_plan: FieldPlan, base: dict[str, Any] | None) -> bool:
+    """Whether both sides say just what they last agreed on, and nothing is open: so nearly all fields are found."""
+    is_same = base is not None and (base["local"], base["remote"]) == (field_plan.local_raw, field_plan.remote_raw)
+    is_open = known.facts.intents or known.facts.conflicts or known.late_writes
+    return is_same and not is_open and not (base or {}).get(AS_SENT)
+
+
+def _decide_merged(
+    known: FieldFacts, field_plan: FieldPlan, way: FieldDirection, item: Item, now: Base
+) -> _DecidedField:
+    """Decide a field of which both sides say something that is known: `now`."""
+    key, remote_raw = field_plan.mapping.key, field_plan.remote_raw
+    earlier = {"late_write": known.late_writes.get(key), "create_base": known.create_bases.get(key)}
+    after = base_with_intents(known.facts, field_plan.mapping, field_plan.convert, remote_raw, item, **earlier)
     try:
-        base, confirmed_entry = base_after_intents(
-            record_sync, field_plan.mapping, field_plan.convert, field_plan.remote_raw, item
-        )
-        field_plan = replace(field_plan, base=base, confirmed_entry=confirmed_entry)
-        field = _merge_field(batch, record_sync, field_plan, way)
-        resolved, field = with_resolution(batch, record_sync, field_plan, field)
+        if after.unknown is not None:
+            raise after.unknown
+        field_plan = replace(field_plan, base=after.base, confirmed_entry=after.entry)
+        field = _merge_field(known, field_plan, way, now)
+        resolved, field, results = with_resolution(known, field_plan, field)
     except UnknownValue as unknown:
         detail = f"The last synced value is not known any more: {unknown}."
-        return _plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail)
-    if (undone := plan_undo(batch, record_sync, field_plan, field, item)) is not None:
-        return undone
-    return apply_decision(batch, record_sync, replace(resolved, decision=decide_field(field)), field)
+        return _DecidedField(_plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail), after.intents)
+    undone, of_undo = plan_undo(known, field_plan, field, item)
+    results = results if of_undo is NO_RESULTS else results | of_undo
+    if undone is None:
+        undone = apply_decision(known, replace(resolved, decision=decide_field(field)), field)
+    return _DecidedField(undone, after.intents, results)
 
 
 def _plan_unknown(field_plan: FieldPlan, way: FieldDirection, code: BlockedCode, detail: str) -> FieldPlan:
@@ -446,48 +623,52 @@ def _block_undecided(field_plan: FieldPlan, code: BlockedCode, reason: str) -> F
     return replace(field_plan, decision=decision).block(code, reason)
 
 
-def _plan_unknown_local(
-    batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, way: FieldDirection, unknown: UnknownValue
-) -> FieldPlan:
+def _decide_unknown_local(
+    known: FieldFacts, field_plan: FieldPlan, way: FieldDirection, unknown: UnknownValue
+) -> _DecidedField:
     """A related record without an item: the relation waits for it, or is left out where it will get none."""
-    mapping, key = field_plan.mapping, field_plan.mapping.key
+    facts, mapping, key = known.facts, field_plan.mapping, field_plan.mapping.key
     if way is FieldDirection.TO_NPD:
         # One way to NPD the source alone counts: it is mirrored over a value that could not be sent.
         remote, shown = field_plan.convert.remote(field_plan.remote_raw), "(a value that Monday can't show)"
-        item = record_sync.item
-        had_base = item is not None and base_of(record_sync.ledger, mapping, item.id) is not None
+        had_base = facts.item is not None and base_of(facts.ledger, mapping, facts.item.id) is not None
         base = Base(None, None) if had_base else None
         field = Field(key, local=shown, remote=remote, base=base, way=way, required=mapping.required)
-        return apply_decision(batch, record_sync, replace(field_plan, decision=decide_field(field)), field)
-    is_relation = relation_of(type(record_sync.record), mapping.fields) is not None
-    related = getattr(record_sync.record, mapping.fields[0]) if is_relation else None
+        return _DecidedField(apply_decision(known, replace(field_plan, decision=decide_field(field)), field))
+    is_relation = relation_of(type(facts.record), mapping.fields) is not None
+    related = getattr(facts.record, mapping.fields[0]) if is_relation else None
     if related is None or way is FieldDirection.NONE:
-        return _plan_unknown(field_plan, way, BlockedCode.UNKNOWN, f"NPD's value can't be sent: {unknown}.")
-    detail, left_out = batch.related.missing_item_reason(related)
-    before = record_sync.ledger.blocked_fields.get(key)
+        detail = f"NPD's value can't be sent: {unknown}."
+        return _DecidedField(_plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail))
+    detail, left_out = known.related.missing_item_reason(related)
+    before = facts.ledger.blocked_fields.get(key)
     is_news = before is None or before["side"] != LEFT_OUT or not _is_same_value(before, field_plan)
-    if left_out and is_news:
-        record_sync.log_decision("blocked", f"{mapping.label}: {detail}", key)
-    return _block_undecided(field_plan, BlockedCode.LEFT_OUT if left_out else BlockedCode.RELATION, detail)
+    log = (HistoryLine("blocked", f"{mapping.label}: {detail}", key),) if left_out and is_news else ()
+    code = BlockedCode.LEFT_OUT if left_out else BlockedCode.RELATION
+    return _DecidedField(_block_undecided(field_plan, code, detail), log=log)
 
 
-def _plan_create(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, way: FieldDirection) -> FieldPlan | None:
+def _decide_create(known: FieldFacts, field_plan: FieldPlan, way: FieldDirection) -> _DecidedField:
     mapping, convert, local_raw = field_plan.mapping, field_plan.convert, field_plan.local_raw
     if way not in (FieldDirection.BOTH, FieldDirection.TO_MONDAY) and mapping.column_id != "name":
-        return None
+        return _DecidedField(None)
     field_plan = replace(field_plan, decision=FieldDecision(mapping.key, Action.PUSH, "new on Monday"))
     if mapping.problem:
-        return _block_undecided(field_plan, BlockedCode.COLUMN, mapping.problem)
+        return _DecidedField(_block_undecided(field_plan, BlockedCode.COLUMN, mapping.problem))
     try:
         empty = convert.local(local_raw) is None
     except UnknownValue as unknown:
-        return _plan_unknown_local(batch, record_sync, field_plan, way, unknown)
+        return _decide_unknown_local(known, field_plan, way, unknown)
     if reason := convert.rejection_reason(local_raw):
-        return field_plan.block(BlockedCode.LIMIT, reason)
+        return _DecidedField(field_plan.block(BlockedCode.LIMIT, reason))
     if empty:
-        return replace(field_plan, decision=FieldDecision(mapping.key, Action.AGREED, "empty on both sides"))
-    reason = rejection_reason(record_sync, field_plan)
-    return field_plan.block(BlockedCode.REJECTED, reason) if reason else replace(field_plan, send_raw=local_raw)
+        return _DecidedField(
+            replace(field_plan, decision=FieldDecision(mapping.key, Action.AGREED, "empty on both sides"))
+        )
+    reason = rejection_reason(known.facts, field_plan)
+    return _DecidedField(
+        field_plan.block(BlockedCode.REJECTED, reason) if reason else replace(field_plan, send_raw=local_raw)
+    )
 
 
 @dataclass(frozen=True)
@@ -534,48 +715,34 @@ def base_with_intents(
     return found
 
 
-def base_after_intents(
-    record_sync: RecordSync, mapping: FieldMapping, convert: Converter, remote_raw: Any, item: Item
-) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Return the base as open intents leave it, and the entry of the confirmed one; raises UnknownValue."""
-    late, made = record_sync.late_writes.get(mapping.key), record_sync.create_bases.get(mapping.key)
-    after = base_with_intents(record_sync.facts, mapping, convert, remote_raw, item, late_write=late, create_base=made)
-    record_sync.confirmed_intents |= dict.fromkeys(after.intents, item.id)
-    if after.unknown is not None:
-        raise after.unknown
-    return after.base, after.entry
-
-
-def _merge_field(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, way: FieldDirection) -> Field:
+def _merge_field(known: FieldFacts, field_plan: FieldPlan, way: FieldDirection, now: Base) -> Field:
     mapping, convert, base = field_plan.mapping, field_plan.convert, field_plan.base
-    local, remote = convert.local(field_plan.local_raw), convert.remote(field_plan.remote_raw)
     agreed = _canonical_base(convert, base)
-    if base and agreed and convert.names_items and remote is None:
+    if base and agreed and convert.names_items and now.remote is None:
         # The related record, the same as before, may have another item by now: a cell that a removed item left empty
         # counts as emptied by nobody.
-        now: Any = next(iter(field_plan.local_raw.values()), None)
+        related: Any = next(iter(field_plan.local_raw.values()), None)
         then: Any = next(iter(base["local"].values()), None)
-        if now and then and now["id"] == then["id"] and now["item"] != then["item"]:
+        if related and then and related["id"] == then["id"] and related["item"] != then["item"]:
             agreed = Base(agreed.local, None)
     field = Field(
         key=mapping.key,
-        local=local,
-        remote=remote,
+        local=now.local,
+        remote=now.remote,
         base=agreed,
         way=way,
         rule=Rule(mapping.rule),
         first_match=Rule(mapping.first_match),
         required=mapping.required,
-        left_base=_canonical_base(convert, record_sync.ledger.base.get(mapping.key)) if base is None else None,
+        left_base=_canonical_base(convert, known.facts.ledger.base.get(mapping.key)) if base is None else None,
     )
-    # Whether the rule “newest” has to decide: the times cost queries, record by record.
+    # Whether the rule “newest” has to decide.
     rule = field.first_match if base is None else field.rule
-    if rule is not Rule.NEWEST or way is not FieldDirection.BOTH or local == remote:
+    if rule is not Rule.NEWEST or way is not FieldDirection.BOTH or now.local == now.remote:
         return field
     if base is not None and not (field.sides.local_changed and field.sides.remote_changed):
         return field
-    there = _monday_edit_time(batch, record_sync, field_plan, field)
-    return replace(field, edited=EditTimes(_npd_edit_time(record_sync, field_plan), there))
+    return replace(field, edited=_edit_times(known, field_plan, field))
 
 
 def _canonical_base(convert: Converter, entry: dict[str, Any] | None) -> Base | None:

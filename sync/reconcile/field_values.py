@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from enum import StrEnum
 from functools import cached_property
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -22,12 +23,11 @@ from django.db.models.functions import Lower, RowNumber
 from sync import connectors, registry
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import SyncDirection
-from sync.connectors.base.board import EventKind
 from sync.connectors.base.board_items import GROUP, Item
 from sync.connectors.base.conversion import Converter, ConverterOptions, UnknownValue, fold_whitespace
 from sync.kernel.triggers import NAME_AS_COMPARED
-from sync.models import BoardLink, FieldMapping, MondayAccount, SyncedModel, SyncMetadata, WebhookEvent
-from sync.registry import ModelField, UnknownEntity, columns_of, link_of, name_field, relation_of, target_of
+from sync.models import BoardLink, FieldMapping, MondayAccount, SyncedModel
+from sync.registry import ModelField, columns_of, relation_of, target_of
 
 Raw: TypeAlias = Mapping[str, Any]
 
@@ -195,10 +195,11 @@ class Directory:
     """What a pass knows by id: people's email addresses, tags' names, and related records' names by item.
 
     Tags are kept by board, for a private board has tags of its own
-    (developer.monday.com/api-reference/reference/tags-1).
+    (developer.monday.com/api-reference/reference/tags-1). `region` is the country of telephone numbers without one.
     """
 
     board_id: str = ""
+    region: str = "US"
     people: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     items: dict[str, str] = field(default_factory=dict)
@@ -209,10 +210,11 @@ class Directory:
         connector = connectors.get()
         is_needed = not converters.isdisjoint({*connector.people_converters, *connector.tag_converters})
         row = MondayAccount.objects.filter(id=1).only("users", "tags").first() if is_needed else None
+        region = settings.DEFAULT_PHONE_REGION
         if row is None:
-            return cls(board_id)
+            return cls(board_id, region)
         people = {str(user): str(known["email"]) for user, known in row.users.items() if known.get("email")}
-        return cls(board_id, people, dict(row.tags.get(board_id, {})))
+        return cls(board_id, region, people, dict(row.tags.get(board_id, {})))
 
     def learn_tags(self, learned: Mapping[str, str]) -> None:
         """Remember tags' names by id, for this pass and later ones; another worker's are kept."""
@@ -229,7 +231,7 @@ def converter_options(
 ) -> ConverterOptions:
     """Return what a mapping's converter needs to know besides the value."""
     return ConverterOptions(
-        region=connectors.get().country_code(region) or settings.DEFAULT_PHONE_REGION,
+        region=connectors.get().country_code(region) or directory.region,
         settings=mapping.options.get("settings") or {},
         people=directory.people,
         tags=directory.tags,
@@ -316,11 +318,40 @@ class BoardContext:
         return self._converters[key]
 
 
-# The records that relations on a board name: found by item or by name, in one query for a batch.
+# The records that relations on a board name: rules look them up in facts, which gather reads; what a rule finds lacking
+# there it names.
 
 
 RelatedReference = Mapping[str, Any]
 ACTIVE = "active"
+
+
+class WantKind(StrEnum):
+    """What may be wanted: a related record, what is known of one, or when a record's fields were edited."""
+
+    ID = "record of this id"
+    ITEM = "record of this item"
+    NAME = "record of this name"
+    REMOVED = "whether the item of this record, of this id and item, left its board"
+    BOARD = "whether records of this type have a board"
+    EDITS = "edits of the record of this id, on both sides"
+
+
+@dataclass(frozen=True)
+class Want:
+    """One thing that has to be read before a rule can decide."""
+
+    kind: WantKind
+    model: type[SyncedModel]
+    value: Any = ""
+
+
+class Lacking(Exception):
+    """A rule can't decide before these wants are read; whoever asked it reads on and asks again."""
+
+    def __init__(self, *wants: Want) -> None:
+        super().__init__(*wants)
+        self.wants = frozenset(wants)
 
 
 class RelatedNotFound(LookupError):
@@ -334,45 +365,15 @@ class RelatedNotFound(LookupError):
         self.awaits = awaits
 
 
-class RelatedRecords:
-    """What a batch has found out about the records that its relations name."""
+@dataclass(frozen=True)
+class RelatedFacts:
+    """What was found out about the records that relations name: those found, and the answers that are yes or no.
 
-    def __init__(self) -> None:
-        self._by_id: dict[tuple[type[SyncedModel], str], SyncedModel] = {}
-        self._by_item: dict[tuple[type[SyncedModel], str], SyncedModel | None] = {}
-        self._by_name: dict[tuple[type[SyncedModel], str], list[SyncedModel]] = {}
-        self._board_by_type: dict[str, bool] = {}
-        self._removed_by_id: dict[Any, bool] = {}
+    Whatever was asked for is in it, with nothing where nothing was found. Raises Lacking for what wasn't.
+    """
 
-    def look_up(self, target: type[SyncedModel], references: Iterable[RelatedReference]) -> None:
-        """Look up everything that these references name by item or by name and that isn't known yet."""
-        listed, field = list(references), name_field(target)
-        items = {str(r["item"]) for r in listed if r.get("item")}
-        new_items = {item for item in items if (target, item) not in self._by_item}
-        if new_items:
-            owners = {record.monday_id: record for record in target._default_manager.filter(monday_id__in=new_items)}
-            self._by_item |= {(target, item): owners.get(item) for item in new_items}
-        names = {_folded_name(r["name"]) for r in listed if not r.get("item") and r.get("name")}
-        new_names = {name for name in names if (target, name) not in self._by_name}
-        if new_names and field is not None:
-            records = target._default_manager.annotate(called=Lower(comparable_name(field)))
-            found: list[SyncedModel] = list(
-                records.filter(called__in=[Lower(Value(name)) for name in sorted(new_names)])
-            )
-            for name in new_names:
-                same = [r for r in found if _folded_name(record_name(r)).lower() == name.lower()]
-                self._by_name[target, name] = same
-
-    def load_by_id(self, model: type[models.Model], raws: Iterable[Mapping[str, Any]]) -> None:
-        """Read all records that these raw values name by their ids, in one query a type, for `resolve`."""
-        wanted: dict[type[SyncedModel], set[str]] = {}
-        for raw in raws:
-            for name, value in raw.items():
-                if isinstance(value, Mapping) and value.get("id") and field_of(model, name).is_relation:
-                    wanted.setdefault(target_of(field_of(model, name)), set()).add(str(value["id"]))
-        for target, ids in wanted.items():
-            found = target._default_manager.filter(pk__in=ids)
-            self._by_id |= {(target, str(record.pk)): record for record in found}
+    records: Mapping[Want, Sequence[SyncedModel]] = field(default_factory=dict)
+    answers: Mapping[Want, bool] = field(default_factory=dict)
 
     def resolve(self, model: type[models.Model], raw: Mapping[str, Any]) -> dict[str, Any]:
         """Return raw values whose related records are ones that are there; raises RelatedNotFound."""
@@ -384,39 +385,25 @@ class RelatedRecords:
 
     def find(self, target: type[SyncedModel], reference_data: RelatedReference) -> SyncedModel:
         """Return the one record that a reference names: by id, else by item, else by name; raises RelatedNotFound."""
-        kind, item = target._meta.verbose_name, str(reference_data.get("item") or "")
-        if entity_id := reference_data.get("id"):
-            record = self._by_id.get((target, str(entity_id))) or target._default_manager.filter(pk=entity_id).first()
-            if record is None:
-                name = reference_data.get("name") or entity_id
-                raise RelatedNotFound(f"The {kind} “{name}” was deleted in NPD.")
-            return record
-        self.look_up(target, [reference_data])
-        if not item:
-            return self._record_of_name(target, str(reference_data.get("name") or ""))
-        record = self._by_item.get((target, item))
-        if record is None:
-            raise RelatedNotFound(
-                f"On Monday it is the item {item}, which no {kind} in NPD has yet. NPD is updated as soon as one has "
-                "it.",
-                f"item {item}",
-            )
-        return record
-
-    def names_of_items(self, target: type[SyncedModel], items: set[str]) -> dict[str, str]:
-        """Return the names of the records of these items, as far as they were asked for and found."""
-        found = {item: self._by_item.get((target, item)) for item in items}
-        return {item: record_name(record) for item, record in found.items() if record is not None}
+        kind, want = target._meta.verbose_name, want_of(target, reference_data)
+        found = self._found(want)
+        if want.kind is WantKind.NAME:
+            return _record_of_name(target, want.value, found)
+        if found:
+            return found[0]
+        if want.kind is WantKind.ID:
+            name = reference_data.get("name") or want.value
+            raise RelatedNotFound(f"The {kind} “{name}” was deleted in NPD.")
+        raise RelatedNotFound(
+            f"On Monday it is the item {want.value}, which no {kind} in NPD has yet. NPD is updated as soon as one has "
+            "it.",
+            f"item {want.value}",
+        )
 
     def missing_item_reason(self, record: SyncedModel) -> tuple[str, bool]:
         """Why a related record has no item, in words, and whether it will get none as things stand."""
-        kind, name, entity_type = record._meta.verbose_name, record_name(record), record.entity_type()
-        if entity_type not in self._board_by_type:
-            self._board_by_type[entity_type] = False
-            with suppress(UnknownEntity):
-                link = link_of(entity_type)
-                self._board_by_type[entity_type] = link is not None and bool(link.board_id)
-        if not self._board_by_type[entity_type]:
+        kind, name = record._meta.verbose_name, record_name(record)
+        if not self._answer(Want(WantKind.BOARD, type(record))):
             detail = f"The {kind} “{name}” has no item on Monday: there is no board for it. The relation is left out."
         elif record.is_left_out:
             detail = f"The filter leaves the {kind} “{name}” out, so it has no item. The relation is left out."
@@ -430,28 +417,55 @@ class RelatedRecords:
 
     def has_removed_item(self, record: SyncedModel) -> bool:
         """Whether the record's item was last seen archived, deleted or elsewhere, or a webhook just said so."""
-        if record.pk not in self._removed_by_id:
-            ledger = SyncMetadata.objects.of(record.entity_type(), [record.pk])
-            events = WebhookEvent.objects.filter(item_id=record.monday_id, processed_at=None)
-            removals = events.of_kind(EventKind.ARCHIVED, EventKind.DELETED)
-            is_gone = ledger.exclude(remote_state__in=("", ACTIVE)).exists() or removals.exists()
-            self._removed_by_id[record.pk] = is_gone
-        return self._removed_by_id[record.pk]
+        return self._answer(Want(WantKind.REMOVED, type(record), (str(record.pk), record.monday_id)))
 
-    def _record_of_name(self, target: type[SyncedModel], name: str) -> SyncedModel:
-        plain, meta = _folded_name(name), target._meta
-        found = self._by_name.get((target, plain), [])
-        same = [record for record in found if _folded_name(record_name(record)) == plain] or found
-        if len(same) == 1:
-            return same[0]
-        detail = f"No {meta.verbose_name} in NPD is called “{plain}”. Add it in NPD, or correct the name on the board."
-        if same:
-            many = f"{len(same)} {meta.verbose_name_plural}"
-            detail = f"{many} in NPD are called “{plain}”. Choose the right one in NPD."
-        raise RelatedNotFound(detail, f"name {plain}")
+    def _found(self, want: Want) -> Sequence[SyncedModel]:
+        if want not in self.records:
+            raise Lacking(want)
+        return self.records[want]
+
+    def _answer(self, want: Want) -> bool:
+        if want not in self.answers:
+            raise Lacking(want)
+        return self.answers[want]
 
 
-def _folded_name(name: Any) -> str:
+NOTHING_RELATED = RelatedFacts()
+
+
+def want_of(target: type[SyncedModel], reference_data: RelatedReference) -> Want:
+    """Return what has to be known for a reference: the record of its id, else of its item, else of its name."""
+    if entity_id := reference_data.get("id"):
+        return Want(WantKind.ID, target, str(entity_id))
+    if item := reference_data.get("item"):
+        return Want(WantKind.ITEM, target, str(item))
+    return Want(WantKind.NAME, target, fold_name(reference_data.get("name") or ""))
+
+
+def wants_of(model: type[models.Model], raws: Iterable[Mapping[str, Any]]) -> set[Want]:
+    """Return what has to be known for `resolve` of these raw values."""
+    return {
+        want_of(target_of(field_of(model, name)), value)
+        for raw in raws
+        for name, value in raw.items()
+        if isinstance(value, Mapping) and field_of(model, name).is_relation and relation_of(model, [name])
+    }
+
+
+def _record_of_name(target: type[SyncedModel], name: str, found: Sequence[SyncedModel]) -> SyncedModel:
+    meta = target._meta
+    same = [record for record in found if fold_name(record_name(record)) == name] or found
+    if len(same) == 1:
+        return same[0]
+    detail = f"No {meta.verbose_name} in NPD is called “{name}”. Add it in NPD, or correct the name on the board."
+    if same:
+        many = f"{len(same)} {meta.verbose_name_plural}"
+        detail = f"{many} in NPD are called “{name}”. Choose the right one in NPD."
+    raise RelatedNotFound(detail, f"name {name}")
+
+
+def fold_name(name: Any) -> str:
+    """Return a record's name as relations compare it, but for its case."""
     return fold_whitespace(str(name)) or ""
 
 
@@ -459,12 +473,12 @@ def _folded_name(name: Any) -> str:
 
 
 def parse_input(
-    convert: Converter, record: SyncedModel, fields: Sequence[str], text: str, related: RelatedRecords | None = None
+    convert: Converter, record: SyncedModel, fields: Sequence[str], text: str, related: RelatedFacts
 ) -> dict[str, Any]:
     """Return the raw values for a typed text; a related record is named by its name.
 
     Raises ValueError for a text that the field or column can't be given, RelatedNotFound where no record, or more than
-    one, has the name; both say so in words.
+    one, has the name; both say so in words. Raises Lacking where the name was not looked up.
     """
     current = stored_field_values(record, fields)
     if relation_of(type(record), fields) is None:
@@ -475,7 +489,7 @@ def parse_input(
         return {field: None}
     if now and fold_whitespace(now["name"]) == name:
         return current
-    return (related or RelatedRecords()).resolve(type(record), {field: {"name": name}})
+    return related.resolve(type(record), {field: {"name": name}})
 
 
 # The values of a record's fields as pages show them, outside a pass.

@@ -320,8 +320,6 @@ def _by_record(intents: Iterable[Intent]) -> Mapping[UUID, Sequence[Intent]]:
     return found
 
 
-# Relations and edit times.
-
 # Identity: who could be whose.
 
 

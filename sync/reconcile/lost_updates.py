@@ -27,9 +27,9 @@ from sync.kernel.conflict_store import KIND_LOST_UPDATE, ConflictReport, FieldCo
 from sync.merge import CLOCK_TOLERANCE, Action, Canonical, FieldDirection, Rule
 from sync.models import FieldMapping, Intent, IntentState, SyncMetadata
 from sync.reconcile import gather
-from sync.reconcile.batch import Batch, FieldPlan, Outcome, RecordSync
+from sync.reconcile.batch import Batch, Outcome, RecordSync
 from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, RecordFacts, change_events
-from sync.reconcile.field_plan import AS_SENT, UNREAD, base_of, cell_of, sides_of, way_of
+from sync.reconcile.field_plan import AS_SENT, UNREAD, FieldPlan, base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import BoardContext, stored_values
 from sync.reconcile.resolutions import inverse_of, reopened_lost_updates, undo_results
 from sync.records.authors import monday_editor_name, monday_users

@@ -72,10 +72,9 @@ from sync.reconcile.batch import (
     RecordAction,
     RecordSync,
     RemovedItem,
-    shown_of,
 )
 from sync.reconcile.facts import HistoryLine, RecordFacts, RemovalFacts, Settings
-from sync.reconcile.field_plan import UNREAD, base_of, base_with_intents, cell_of, sides_of, way_of
+from sync.reconcile.field_plan import UNREAD, base_of, base_with_intents, cell_of, shown_of, sides_of, way_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, record_name, stored_values
 from sync.reconcile.gather import (
     current_removal_policy,
@@ -87,13 +86,14 @@ from sync.reconcile.gather import (
 from sync.reconcile.restraints import (
     BOTH_DIRECTIONS,
     DestructiveChange,
+    approval_facts,
     approval_verdicts,
     new_request,
     pause_ending,
     release_approvals,
 )
 from sync.reconcile.sides import unlink
-from sync.records.approvals import ApprovalFacts, approval_facts
+from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECREATE_KEY, UNLINK_KEY
 
 UNLINK_OPTION = "unlink"
@@ -420,7 +420,9 @@ def approve_deletions(
 ) -> list[RemovalPlan]:
     """Let go what isn't too much at once, hold the rest; what waits is over where it is to be something else by now."""
     wanted = [(f, p) for f, p in planned if p.removed.act is RecordAction.DELETE]
-    verdicts = approval_verdicts(approvals, [deletion_change(f.record, p.removed) for f, p in wanted])
+    verdicts = approval_verdicts(
+        approvals, ApprovalKind.RECORDS, [deletion_change(f.record, p.removed) for f, p in wanted]
+    )
     plans = []
     for facts, plan in planned:
         removed, decided = replace(plan.removed, was_rejected=facts.rejected == ApprovalState.REJECTED), plan

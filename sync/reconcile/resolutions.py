@@ -1,11 +1,16 @@
-"""A person's decisions on fields: in a conflict, about an edit that our write covered, or to undo one of these."""
+"""What becomes of a person's decisions on fields: in a conflict, about an edit that our write covered, or to undo one.
+
+Decides of MERGE.md, under “Conflicts”: a resolution is a choice for exactly the values seen, applied where they still
+stand, else handed back with the reason; an overwritten value is kept or taken back to both sides; an undo goes through
+as long as neither side moved.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 
@@ -20,9 +25,12 @@ from sync.kernel.conflict_store import (
     OpenConflict,
 )
 from sync.merge import Action, Canonical, Field, FieldDecision, FieldDirection
-from sync.reconcile.batch import Batch, FieldPlan, Outcome, RecordSync
 from sync.reconcile.field_values import RelatedNotFound, clean_values, field_of, parse_input
 from sync.records.authors import RESTORED_KEY
+
+if TYPE_CHECKING:
+    from sync.reconcile.batch import RecordSync
+    from sync.reconcile.field_plan import FieldFacts, FieldPlan
 
 _AGREEING = (Action.NOTHING, Action.AGREED, Action.PUSH, Action.PULL)
 """After these both sides hold the same value."""
@@ -30,15 +38,36 @@ _AGREEING = (Action.NOTHING, Action.AGREED, Action.PUSH, Action.PULL)
 _UNDO_REASON = "restored as it was before the conflict was resolved"
 
 
+@dataclass(frozen=True)
+class ResolutionResults:
+    """What became of people's decisions before anything is written, by the conflict's kind and the field.
+
+    `carried_out` has the value that stands now, `handed_back` the reason. `lost_current` is, by field, what stands in
+    NPD where a choice about a lost value is outdated.
+    """
+
+    carried_out: Mapping[tuple[str, str], str | None] = field(default_factory=dict)
+    handed_back: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    lost_current: Mapping[str, str | None] = field(default_factory=dict)
+
+    def __or__(self, other: ResolutionResults) -> ResolutionResults:
+        return ResolutionResults(
+            {**self.carried_out, **other.carried_out},
+            {**self.handed_back, **other.handed_back},
+            {**self.lost_current, **other.lost_current},
+        )
+
+
+NO_RESULTS = ResolutionResults()
+
+
 class _CannotUndo(Exception):
     """The inverse can't be carried out; the message says why."""
 
 
-def undo_request_of(record_sync: RecordSync, key: str) -> OpenConflict | None:
+def undo_request_of(conflicts: Iterable[OpenConflict], key: str) -> OpenConflict | None:
     """Return the settled conflict in which this field is to be put back, if anybody wants that."""
-    requests = [
-        conflict for conflict in record_sync.conflicts if conflict.kind == KIND_UNDO and key in conflict.resolutions
-    ]
+    requests = (conflict for conflict in conflicts if conflict.kind == KIND_UNDO and key in conflict.resolutions)
     return next((request for request in requests if request.inverse.get(key)), None)
 
 
@@ -50,25 +79,24 @@ def inverse_of(record_sync: RecordSync, field_plan: FieldPlan) -> dict[str, Any]
 
 
 def plan_undo(
-    batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, field: Field, item: Item
-) -> FieldPlan | None:
-    """Plan the inverse of a settled choice; None where none is wanted, or where the field goes its usual way."""
-    request = undo_request_of(record_sync, field.key)
+    known: FieldFacts, field_plan: FieldPlan, field: Field, item: Item
+) -> tuple[FieldPlan | None, ResolutionResults]:
+    """Plan the inverse of a settled choice; no plan where none is wanted, or where the field goes its usual way."""
+    request = undo_request_of(known.facts.conflicts, field.key)
     if request is None:
-        return None
+        return None, NO_RESULTS
     try:
-        _check_unchanged(record_sync, field_plan, field, request.inverse[field.key], item)
-        return _plan_inverse(batch, record_sync, field_plan, field, request)
+        _check_unchanged(known, field_plan, field, request.inverse[field.key], item)
+        return _plan_inverse(known, field_plan, field, request), NO_RESULTS
     except UnknownValue as unknown:
         reason = f"A value of then is not known any more: {unknown}."
     except (_CannotUndo, RelatedNotFound, ValueError) as why:
         reason = str(why)
-    record_sync.handed_back[KIND_UNDO, field.key] = reason
-    return None
+    return None, ResolutionResults(handed_back={(KIND_UNDO, field.key): reason})
 
 
 def _check_unchanged(
-    record_sync: RecordSync, field_plan: FieldPlan, field: Field, inverse: Mapping[str, Any], item: Item
+    known: FieldFacts, field_plan: FieldPlan, field: Field, inverse: Mapping[str, Any], item: Item
 ) -> None:
     mapping, convert, after = field_plan.mapping, field_plan.convert, inverse["after"]
     if not after or after["item"] != item.id or not mapping.is_current(after):
@@ -77,27 +105,25 @@ def _check_unchanged(
         )
     if field.way is not FieldDirection.BOTH:
         raise _CannotUndo(f"{mapping.label} is synced one way only now, so nothing was restored.")
-    if field.key in record_sync.open_fields(KIND_FIELDS, KIND_LOST_UPDATE):
+    if field.key in known.facts.open_fields(KIND_FIELDS, KIND_LOST_UPDATE):
         raise _CannotUndo("It is in conflict again already. Resolve that conflict.")
     if field.local != convert.local(after["local"]):
         raise _CannotUndo("NPD's value has changed since, so nothing was put back.")
     if field.remote != convert.remote(after["remote"]):
         # Our own call, whose answer was lost, may have put back Monday's half already.
-        sent = [entry for intent in record_sync.intents if (entry := intent.values.get(field.key))]
+        sent = [entry for intent in known.facts.intents if (entry := intent.values.get(field.key))]
         is_half_undone = field.remote == convert.remote(inverse["before"]["remote"])
         if not is_half_undone or all(convert.local(entry["local"]) != field.remote for entry in sent):
             raise _CannotUndo("Monday's value has changed since, so nothing was put back.")
 
 
-def _plan_inverse(
-    batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, field: Field, request: OpenConflict
-) -> FieldPlan:
+def _plan_inverse(known: FieldFacts, field_plan: FieldPlan, field: Field, request: OpenConflict) -> FieldPlan:
     """Give the field the raw values that go to either side; raises _CannotUndo, RelatedNotFound, UnknownValue, …"""
-    convert, record, before = field_plan.convert, record_sync.record, request.inverse[field.key]["before"]
+    convert, record, before = field_plan.convert, known.facts.record, request.inverse[field.key]["before"]
     local, remote = convert.local(before["local"]), convert.remote(before["remote"])
     write_raw = send_raw = None
     if local != field.local:
-        full = batch.related.resolve(type(record), before["local"])
+        full = known.related.resolve(type(record), before["local"])
         try:
             write_raw = clean_values(record, full)
         except ValidationError as error:
@@ -109,7 +135,7 @@ def _plan_inverse(
                 sent = convert.to_local(before["remote"], before["local"])
             except AmbiguousSplit:
                 sent = convert.from_text(convert.display(remote), before["local"])
-        send_raw = batch.related.resolve(type(record), sent)
+        send_raw = known.related.resolve(type(record), sent)
         if reason := convert.rejection_reason(send_raw):
             raise _CannotUndo(f"Monday won't take the value of then: {reason}")
     if send_raw is not None:
@@ -152,7 +178,7 @@ def reopened_conflicts(record_sync: RecordSync, kind: str) -> list[FieldConflict
 def overruled_values(record_sync: RecordSync) -> Iterator[FieldConflict]:
     """Yield what the resolutions that can't be undone any more had overruled, beside what stands on both sides now."""
     for key, p in record_sync.field_plans.items():
-        request = undo_request_of(record_sync, key)
+        request = undo_request_of(record_sync.conflicts, key)
         is_agreed = not p.blocked_reason and not p.conflict and p.decision.action in _AGREEING
         if (KIND_UNDO, key) not in record_sync.handed_back or request is None or not is_agreed:
             continue
@@ -178,27 +204,39 @@ class _NotNow(Exception):
     """A choice can't be carried out; the message says why."""
 
 
+class _Outdated(_NotNow):
+    """A choice about a lost value was made for other values than those that stand; `current` is NPD's."""
+
+    def __init__(self, current: str | None) -> None:
+        super().__init__(STALE_RESOLUTION)
+        self.current = current
+
+
 def with_resolution(
-    batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, field: Field
-) -> tuple[FieldPlan, Field]:
+    known: FieldFacts, field_plan: FieldPlan, field: Field
+) -> tuple[FieldPlan, Field, ResolutionResults]:
     """Give the field what a person decided of it, if anybody has and what they saw still stands."""
+    results = NO_RESULTS
     for kind, check in ((KIND_LOST_UPDATE, _check_lost), (KIND_FIELDS, _check_conflict)):
-        conflict = record_sync.resolved_conflict(kind, field.key)
+        conflict = known.facts.resolved_conflict(kind, field.key)
         if conflict is None:
             continue
         resolved, resolution = replace(field_plan, resolves=conflict), conflict.resolutions[field.key]
+        is_lost = kind == KIND_LOST_UPDATE
         try:
-            typed = check(batch, record_sync, resolved, field)
+            typed = check(known, resolved, field)
         except (_NotNow, ValueError, RelatedNotFound) as reason:
-            record_sync.handed_back[kind, field.key] = str(reason)
+            current = {field.key: reason.current} if isinstance(reason, _Outdated) else {}
+            results |= ResolutionResults(handed_back={(kind, field.key): str(reason)}, lost_current=current)
             continue
-        if (kind, field.key) not in record_sync.carried_out:
-            is_lost = kind == KIND_LOST_UPDATE
-            return resolved, replace(field, resolution=resolution, typed=typed, anew=is_lost)
-    return field_plan, field
+        if not is_lost or resolution.choose != "npd":
+            return resolved, replace(field, resolution=resolution, typed=typed, anew=is_lost), results
+        # What was lost stays lost: nothing has to be written for that.
+        results |= ResolutionResults({(kind, field.key): resolution.npd or None})
+    return field_plan, field, results
 
 
-def _check_conflict(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, field: Field) -> Canonical:
+def _check_conflict(known: FieldFacts, field_plan: FieldPlan, field: Field) -> Canonical:
     """A choice holds for exactly the values that its author saw, or for what our own call has made of Monday's.
 
     Return the value that was typed; raises _NotNow, ValueError, RelatedNotFound.
@@ -216,42 +254,40 @@ def _check_conflict(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan
         raise _NotNow("The values changed after you chose. Check them and choose again.")
     if choose == "base" and field.base is None:
         raise _NotNow("It was never synced with this column, so there is no last synced value. Choose another.")
-    return field_plan.convert.local(typed_values(batch, record_sync, field_plan)) if choose == "custom" else None
+    return field_plan.convert.local(typed_values(known, field_plan)) if choose == "custom" else None
 
 
 _SOURCE = {FieldDirection.TO_MONDAY: ("npd", "NPD"), FieldDirection.TO_NPD: ("monday", "Monday")}
 
 
-def _check_lost(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, field: Field) -> Canonical:
+def _check_lost(known: FieldFacts, field_plan: FieldPlan, field: Field) -> Canonical:
     """What was lost stays lost, or is written anew to both sides: return that value; raises as above."""
     resolution = field_plan.resolution
     shown = {field_plan.convert.display(value) or None for value in (field.local, field.remote)}
     current = resolution.npd or None
     if resolution.choose == "npd":
-        _must_show(record_sync, field_plan, field, shown == {current})
-        record_sync.carried_out[KIND_LOST_UPDATE, field.key] = current
+        _must_show(field_plan, field, shown == {current})
         return None
     if resolution.choose not in ("monday", "custom"):
         raise _NotNow("There is no last synced value.")
     if field.way is not FieldDirection.BOTH:
         raise _NotNow("The field is synced one way only; change its direction first.")
-    value = field_plan.convert.local(typed_values(batch, record_sync, field_plan))
+    value = field_plan.convert.local(typed_values(known, field_plan))
     # Half of it may stand already, where the call's answer was lost.
-    _must_show(record_sync, field_plan, field, shown <= {current, field_plan.convert.display(value) or None})
+    _must_show(field_plan, field, shown <= {current, field_plan.convert.display(value) or None})
     return value
 
 
-def _must_show(record_sync: RecordSync, field_plan: FieldPlan, field: Field, is_unchanged: bool) -> None:
+def _must_show(field_plan: FieldPlan, field: Field, is_unchanged: bool) -> None:
     if not is_unchanged:
-        record_sync.lost_current[field.key] = field_plan.convert.display(field.local) or None
-        raise _NotNow(STALE_RESOLUTION)
+        raise _Outdated(field_plan.convert.display(field.local) or None)
 
 
-def typed_values(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan) -> dict[str, Any]:
+def typed_values(known: FieldFacts, field_plan: FieldPlan) -> dict[str, Any]:
     """Return the raw values of what a person typed, or takes back; raises ValueError, RelatedNotFound, in words."""
     resolution, mapping = field_plan.resolution, field_plan.mapping
     text = (resolution.monday if resolution.choose == "monday" else resolution.value) or ""
-    return parse_input(field_plan.convert, record_sync.record, mapping.fields, text, batch.related)
+    return parse_input(field_plan.convert, known.facts.record, mapping.fields, text, known.related)
 
 
 def as_conflict(field_plan: FieldPlan, reason: str = "") -> FieldConflict:
@@ -288,7 +324,7 @@ def undo_results(record_sync: RecordSync, kind: str) -> dict[str, str]:
         conflict for conflict in record_sync.conflicts if conflict.kind == KIND_UNDO and conflict.resolved_kind == kind
     ]
     rejected = record_sync.rejected_of(KIND_UNDO) if undos else {}
-    is_planned = bool(record_sync.field_plans) and record_sync.outcome is Outcome.SETTLED
+    is_planned = bool(record_sync.field_plans) and record_sync.is_settled
     for key in [key for one in undos for key in one.resolutions]:
         unmapped = "" if key in record_sync.field_plans else _UNMAPPED
         if (KIND_UNDO, key) in record_sync.carried_out:

@@ -4,7 +4,7 @@ would delete or empty too much.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -34,11 +34,11 @@ from sync.models import ApprovalRequest, BoardLink, Intent, QueuePause, SyncQueu
 from sync.outbox.pauses import locked_pauses, pause_sentence
 from sync.outbox.queue_rows import enqueue_many
 from sync.reconcile import gather
-from sync.reconcile.batch import Batch, Ending, FieldPlan, Outcome, RecordAction, RecordSync, WorkUnit, end_jobs
-from sync.reconcile.facts import LOOP_WINDOW, RecordFacts
-from sync.reconcile.field_plan import apply_decision, sides_of, way_of
+from sync.reconcile.batch import Batch, Ending, Outcome, RecordAction, RecordSync, WorkUnit, end_jobs
+from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, RecordFacts
+from sync.reconcile.field_plan import FieldFacts, FieldPlan, FieldsPlan, apply_decision, sides_of, way_of
 from sync.reconcile.field_values import stored_values
-from sync.records.approvals import OPEN_REQUEST_STATES, ApprovalFacts, approval_facts, states_by_field
+from sync.records.approvals import OPEN_REQUEST_STATES, ApprovalFacts, known_requests, with_counts
 from sync.records.authors import monday_editor_name, monday_users
 
 # Paused directions: what would be written that way waits, the rest goes on.
@@ -62,17 +62,25 @@ def defer_paused(batch: Batch) -> None:
         if record_sync.creates:
             end_if_paused(batch, record_sync, QueueDirection.TO_MONDAY)
         else:
-            for key, field_plan in record_sync.field_plans.items():
-                written = {QueueDirection.TO_MONDAY: field_plan.send_raw, QueueDirection.TO_NPD: field_plan.write_raw}
-                for direction in BOTH_DIRECTIONS:
-                    if direction in batch.pauses and written[direction] is not None:
-                        # Neither applied nor handed back: what a person chose for it is planned again by a later pass.
-                        held = field_plan.block(BlockedCode.PAUSED, pause_sentence(batch.pauses[direction], direction))
-                        record_sync.field_plans[key] = replace(held, resolves=None)
-                        record_sync.paused_directions.add(direction)
-            if record_sync.write_npd_id and QueueDirection.TO_MONDAY in batch.pauses:
-                record_sync.write_npd_id = False
-                record_sync.paused_directions.add(QueueDirection.TO_MONDAY)
+            record_sync.take_fields(without_paused(record_sync.fields, batch.pauses))
+
+
+def without_paused(fields: FieldsPlan, pauses: Mapping[str, QueuePause]) -> FieldsPlan:
+    """Block the fields that would be written in a paused direction."""
+    plans, paused = dict(fields.plans), set(fields.paused)
+    for key, field_plan in fields.plans.items():
+        written = {QueueDirection.TO_MONDAY: field_plan.send_raw, QueueDirection.TO_NPD: field_plan.write_raw}
+        for direction in BOTH_DIRECTIONS:
+            if direction in pauses and written[direction] is not None:
+                # Neither applied nor handed back: what a person chose for it is planned again by a later pass.
+                held = field_plan.block(BlockedCode.PAUSED, pause_sentence(pauses[direction], direction))
+                plans[key] = replace(held, resolves=None)
+                paused.add(direction)
+    write_npd_id = fields.write_npd_id
+    if write_npd_id and QueueDirection.TO_MONDAY in pauses:
+        write_npd_id = False
+        paused.add(QueueDirection.TO_MONDAY)
+    return replace(fields, plans=plans, paused=frozenset(paused), write_npd_id=write_npd_id)
 
 
 def _leave_undecided(record_sync: RecordSync) -> None:
@@ -361,17 +369,63 @@ class DestructiveChange:
     values: dict[str, Any] = field(default_factory=dict, compare=False)
 
 
+@dataclass(frozen=True)
+class ApprovalsPlan:
+    """Which of some deletes or clears may go now, and what is to be stored of them.
+
+    `counted` go without asking, and are stored before the call is announced, so that a crash leaves them counted;
+    `pending` wait for a person.
+    """
+
+    allowed: frozenset[DestructiveChange] = frozenset()
+    counted: tuple[DestructiveChange, ...] = ()
+    pending: tuple[DestructiveChange, ...] = ()
+
+
+def new_changes(
+    facts: ApprovalFacts, kind: ApprovalKind, wanted: Iterable[DestructiveChange]
+) -> tuple[DestructiveChange, ...]:
+    """Return those that nothing is known of: only for these the limit has to be known."""
+    states = facts.states(kind)
+    return tuple(act for act in wanted if (act.entity_id, act.key) not in states)
+
+
+def plan_approvals(facts: ApprovalFacts, kind: ApprovalKind, wanted: Sequence[DestructiveChange]) -> ApprovalsPlan:
+    """Return which of those wanted may go: asked again within the hour one goes, and counts once; so does an approved.
+
+    Of what a person rejected, `rejected_records` tells.
+    """
+    states = facts.states(kind)
+    goes = (ApprovalState.APPROVED, ApprovalState.DONE)
+    allowed = frozenset(act for act in wanted if states.get((act.entity_id, act.key)) in goes)
+    unknown = new_changes(facts, kind, wanted)
+    if unknown and facts.is_over_limit(kind, {act.entity_id for act in unknown}):
+        return ApprovalsPlan(allowed, pending=unknown)
+    return ApprovalsPlan(allowed.union(unknown), counted=unknown)
+
+
 def allowed_changes(link: BoardLink, kind: ApprovalKind, wanted: Sequence[DestructiveChange]) -> set[DestructiveChange]:
     """Return those acts that may go now, and hold the others for approval.
 
-    Call it under the board's lease, once a pass and kind, right before the acts are announced. What goes is counted
-    before it is sent, so a crash leaves it counted; asked again within the hour it goes, and counts once. An approved
-    act goes without counting.
+    Call it under the board's lease, once a pass and kind, right before the acts are announced.
     """
-    verdicts = approval_verdicts(approval_facts(link, kind, wanted), wanted)
-    new = [new_request(link, kind, act, v.new_state) for act, v in verdicts.items() if v.new_state is not None]
-    ApprovalRequest.objects.bulk_create(new)
-    return {act for act, verdict in verdicts.items() if verdict.may_go}
+    if not wanted:
+        return set()
+    facts = known_requests(link, [kind], {act.entity_id for act in wanted})
+    if new_changes(facts, kind, wanted):
+        facts = with_counts(facts, link, [kind])
+    plan = plan_approvals(facts, kind, wanted)
+    _store_approvals(link, kind, plan.pending, ApprovalState.PENDING)
+    _store_approvals(link, kind, plan.counted, ApprovalState.DONE)
+    return set(plan.allowed)
+
+
+def approval_facts(link: BoardLink, kind: ApprovalKind, acts: Sequence[DestructiveChange]) -> ApprovalFacts:
+    """Read what decides on these acts; the limit only where one of them is new."""
+    if not acts:
+        return ApprovalFacts()
+    facts = known_requests(link, [kind], {act.entity_id for act in acts})
+    return with_counts(facts, link, [kind]) if new_changes(facts, kind, acts) else facts
 
 
 @dataclass(frozen=True)
@@ -383,25 +437,19 @@ class ApprovalVerdict:
 
 
 def approval_verdicts(
-    facts: ApprovalFacts, wanted: Sequence[DestructiveChange]
+    facts: ApprovalFacts, kind: ApprovalKind, wanted: Sequence[DestructiveChange]
 ) -> dict[DestructiveChange, ApprovalVerdict]:
     """Decide which of these acts may go: those let through before, and the new ones where they aren't too many."""
-    unknown = {act for act in wanted if (act.entity_id, act.key) not in facts.states}
-    is_over = bool(unknown) and facts.is_over_limit({act.entity_id for act in unknown})
-    new = ApprovalVerdict(not is_over, ApprovalState.PENDING if is_over else ApprovalState.DONE)
-    gone = (ApprovalState.APPROVED, ApprovalState.DONE)
-    return {
-        act: new if act in unknown else ApprovalVerdict(facts.states[act.entity_id, act.key] in gone) for act in wanted
-    }
+    plan = plan_approvals(facts, kind, wanted)
+    new = dict.fromkeys(plan.counted, ApprovalState.DONE) | dict.fromkeys(plan.pending, ApprovalState.PENDING)
+    return {act: ApprovalVerdict(act in plan.allowed, new.get(act)) for act in wanted}
 
 
 def count_without_asking(link: BoardLink, kind: ApprovalKind, acts: Sequence[DestructiveChange]) -> None:
     """Count acts that go without asking, because the caller asked `is_over_limit` itself; in the caller's pass."""
-    if not acts:
-        return
-    state = states_by_field(link, kind, acts)
-    new = [act for act in acts if (act.entity_id, act.key) not in state]
-    ApprovalRequest.objects.bulk_create(new_request(link, kind, act, ApprovalState.DONE) for act in new)
+    if acts:
+        facts = known_requests(link, [kind], {act.entity_id for act in acts})
+        _store_approvals(link, kind, new_changes(facts, kind, acts), ApprovalState.DONE)
 
 
 def release_approvals(link: BoardLink, kind: ApprovalKind, ids: Sequence[UUID]) -> None:
@@ -426,6 +474,13 @@ def new_request(link: BoardLink, kind: ApprovalKind, act: DestructiveChange, sta
     )
 
 
+def _store_approvals(
+    link: BoardLink, kind: ApprovalKind, acts: Sequence[DestructiveChange], state: ApprovalState
+) -> None:
+    if acts:
+        ApprovalRequest.objects.bulk_create(new_request(link, kind, act, state) for act in acts)
+
+
 # Fields that a pass would empty need approval where they are too many; what it holds stays on the side where it still
 # stands.
 #
@@ -436,119 +491,193 @@ def new_request(link: BoardLink, kind: ApprovalKind, act: DestructiveChange, sta
 CLEARS = (ApprovalKind.CLEAR_MONDAY, ApprovalKind.CLEAR_NPD)
 _EMPTIED_SIDE = {ApprovalKind.CLEAR_MONDAY: "in NPD", ApprovalKind.CLEAR_NPD: "on Monday"}
 _SIDE_TO_EMPTY = {ApprovalKind.CLEAR_MONDAY: "on Monday", ApprovalKind.CLEAR_NPD: "in NPD"}
-ApprovalKey = tuple[UUID, str, str]
 
 
 @dataclass(frozen=True)
 class FieldClear:
     """A field that this pass would empty on one side, with what stands there."""
 
-    record_sync: RecordSync
+    facts: RecordFacts
     field_plan: FieldPlan
     kind: ApprovalKind
     value: str
 
     @property
-    def key(self) -> ApprovalKey:
+    def key(self) -> tuple[UUID, str, str]:
         """What names its act among all."""
-        return self.record_sync.id, self.kind, self.field_plan.mapping.key
+        return self.facts.id, self.kind, self.field_plan.mapping.key
 
     @property
     def as_change(self) -> DestructiveChange:
         """As approvals keep it."""
-        label = self.field_plan.mapping.label
+        label, record = self.field_plan.mapping.label, self.facts.record
         return DestructiveChange(
-            self.record_sync.id,
-            self.record_sync.item_id,
+            self.facts.id,
+            self.facts.item.id if self.facts.item else "",
             self.field_plan.mapping.key,
-            f"{label} “{self.value}” of {self.record_sync.record}",
-            {"record": str(self.record_sync.record), "label": label, "value": self.value},
+            f"{label} “{self.value}” of {record}",
+            {"record": str(record), "label": label, "value": self.value},
         )
 
 
-def request_approvals(batch: Batch) -> None:
-    """Block the fields that would be emptied where they are too many; carry out what a person rejected."""
-    clears = [clear for record_sync in batch.open_records for clear in _field_clears(record_sync)]
-    ids = {s.id for s in batch.open_records if s.ledger.blocked_fields} | {clear.record_sync.id for clear in clears}
-    if not ids:
-        return
-    acts = ApprovalRequest.objects.filter(
-        entity_type=batch.entity_type, entity_id__in=ids, kind__in=CLEARS, state__in=OPEN_REQUEST_STATES
-    )
-    batch.approvals = {(act.entity_id, act.kind, act.key): act for act in acts}
-    for kind in CLEARS:
-        wanted = []
-        for clear in [clear for clear in clears if clear.kind == kind]:
-            act = batch.approvals.get(clear.key)
-            if act is not None and act.values.get("value") != clear.value:
-                # What a person sees, approves or rejects is one value: another one is another act.
-                ApprovalRequest.objects.filter(pk=act.pk).update(state=ApprovalState.RELEASED, at=SyncNow())
-                del batch.approvals[clear.key]
-                act = None
-            if act is not None and act.state == ApprovalState.REJECTED:
-                _restore_cleared(batch, clear)
-            else:
-                wanted.append(clear)
-        allowed = allowed_changes(batch.link, kind, [clear.as_change for clear in wanted])
-        for clear in wanted:
-            if clear.as_change not in allowed:
-                _block_clear(batch, clear)
+@dataclass(frozen=True)
+class ClearsPlan:
+    """What becomes of the clears of a pass: `fields` are its records' plans that it changes.
+
+    `requests` stay open for now; `released` are of another value than the one that stands now, and end. The clears in
+    `counted` go, those in `pending` wait.
+    """
+
+    fields: Mapping[UUID, FieldsPlan] = field(default_factory=dict)
+    requests: tuple[ApprovalRequest, ...] = ()
+    released: tuple[ApprovalRequest, ...] = ()
+    counted: tuple[FieldClear, ...] = ()
+    pending: tuple[FieldClear, ...] = ()
 
 
-def _field_clears(record_sync: RecordSync) -> Iterator[FieldClear]:
-    if record_sync.is_push_by_name or record_sync.item is None:
+def find_clears(facts: RecordFacts, plans: Iterable[FieldPlan]) -> Iterator[FieldClear]:
+    """Yield the fields that these plans would empty on one side."""
+    if facts.is_push_by_name or facts.item is None:
         return
-    for p in record_sync.field_plans.values():
+    for p in plans:
         if p.choose or (p.send_raw is None and p.write_raw is None):
             continue
         # Where nothing that is known stands there, nothing is emptied.
         with suppress(UnknownValue):
             local, remote = p.convert.local(p.local_raw), p.convert.remote(p.remote_raw)
             if p.send_raw is not None and p.convert.local(p.send_raw) is None and remote is not None:
-                yield FieldClear(record_sync, p, ApprovalKind.CLEAR_MONDAY, p.convert.display(remote))
+                yield FieldClear(facts, p, ApprovalKind.CLEAR_MONDAY, p.convert.display(remote))
             if p.write_raw is not None and p.convert.local(p.write_raw) is None and local is not None:
-                yield FieldClear(record_sync, p, ApprovalKind.CLEAR_NPD, p.convert.display(local))
+                yield FieldClear(facts, p, ApprovalKind.CLEAR_NPD, p.convert.display(local))
 
 
-def _block_clear(batch: Batch, clear: FieldClear) -> None:
-    record_sync, field_plan, value = clear.record_sync, clear.field_plan, clear.value
+def outdated_requests(asked: ApprovalFacts, clears: Iterable[FieldClear]) -> tuple[ApprovalRequest, ...]:
+    """Return the open requests about another value than a clear's: what a person approves or rejects is one value."""
+    requests = asked.open_requests
+    found = [(clear, requests.get(clear.key)) for clear in clears]
+    return tuple(act for clear, act in found if act is not None and act.values.get("value") != clear.value)
+
+
+def kinds_to_count(asked: ApprovalFacts, clears: Sequence[FieldClear]) -> list[ApprovalKind]:
+    """Return the kinds of which some clear is new, so that the limit has to be known."""
+    valid = _without(asked, outdated_requests(asked, clears))
+    return [kind for kind in CLEARS if new_changes(valid, kind, [c.as_change for c in clears if c.kind == kind])]
+
+
+def _without(asked: ApprovalFacts, released: Sequence[ApprovalRequest]) -> ApprovalFacts:
+    return replace(asked, requests=tuple(one for one in asked.requests if one not in released))
+
+
+def decide_clears(
+    asked: ApprovalFacts,
+    clears: Sequence[FieldClear],
+    known: Mapping[UUID, FieldFacts],
+    fields: Mapping[UUID, FieldsPlan],
+) -> ClearsPlan:
+    """Block the fields that would be emptied where they are too many; carry out what a person rejected.
+
+    `known` and `fields` are those of the records with clears.
+    """
+    released = outdated_requests(asked, clears)
+    asked = _without(asked, released)
+    requests = asked.open_requests
+    changed, counted, pending = dict(fields), [], []
+    for kind in CLEARS:
+        of_kind = [clear for clear in clears if clear.kind == kind]
+        rejected = {c.key for c in of_kind if c.key in requests and requests[c.key].state == ApprovalState.REJECTED}
+        wanted = {clear.as_change: clear for clear in of_kind if clear.key not in rejected}
+        plan = plan_approvals(asked, kind, list(wanted))
+        counted += [wanted[change] for change in plan.counted]
+        pending += [wanted[change] for change in plan.pending]
+        for clear in of_kind:
+            entity_id = clear.facts.id
+            log: tuple[HistoryLine, ...] = ()
+            if clear.key in rejected:
+                field_plan = _restored(known[entity_id], clear)
+            elif clear.as_change in plan.allowed:
+                continue
+            else:
+                field_plan, log = _blocked_clear(clear, is_news=clear.key not in requests)
+            before = changed[entity_id]
+            plans = {**before.plans, field_plan.mapping.key: field_plan}
+            changed[entity_id] = replace(before, plans=plans, log=(*before.log, *log))
+    return ClearsPlan(changed, tuple(requests.values()), released, tuple(counted), tuple(pending))
+
+
+def _blocked_clear(clear: FieldClear, *, is_news: bool) -> tuple[FieldPlan, tuple[HistoryLine, ...]]:
+    field_plan, value = clear.field_plan, clear.value
     key, label = field_plan.mapping.key, field_plan.mapping.label
     emptied, to_empty = _EMPTIED_SIDE[clear.kind], _SIDE_TO_EMPTY[clear.kind]
-    record_sync.field_plans[key] = field_plan.block(
+    blocked = field_plan.block(
         BlockedCode.APPROVAL,
         f"It was emptied {emptied}, with the fields of many records within an hour. It still says “{value}” "
         f"{to_empty}, and is emptied there when somebody approves it under “Approvals”. Or fill it in "
         "again.",
     )
-    if clear.key not in batch.approvals:
-        waits = f"that “{value}” is emptied {to_empty} too waits for approval: too many at once."
-        record_sync.log_decision("approval", f"{label} was emptied {emptied}; {waits}", key, before=value)
+    waits = f"that “{value}” is emptied {to_empty} too waits for approval: too many at once."
+    line = HistoryLine("approval", f"{label} was emptied {emptied}; {waits}", key, values={"before": value})
+    return blocked, (line,) if is_news else ()
 
 
-def _restore_cleared(batch: Batch, clear: FieldClear) -> None:
+def _restored(known: FieldFacts, clear: FieldClear) -> FieldPlan:
     """A person said that this field is not to be emptied: the side where it was gets the value back."""
-    field_plan, record_sync, key = clear.field_plan, clear.record_sync, clear.field_plan.mapping.key
-    way, convert = way_of(record_sync, field_plan.mapping), field_plan.convert
+    field_plan, key = clear.field_plan, clear.field_plan.mapping.key
+    way, convert = way_of(known.facts, field_plan.mapping), field_plan.convert
     is_pull = clear.kind == ApprovalKind.CLEAR_MONDAY
     if way not in (FieldDirection.BOTH, FieldDirection.TO_NPD if is_pull else FieldDirection.TO_MONDAY):
-        record_sync.field_plans[key] = field_plan.block(
+        return field_plan.block(
             BlockedCode.DIRECTION,
             f"Somebody decided that “{clear.value}” stays {_SIDE_TO_EMPTY[clear.kind]}; its direction lets nothing be "
             f"put back {_EMPTIED_SIDE[clear.kind]}. Fill it in there, or change the direction.",
         )
-        return
     action = Action.PULL if is_pull else Action.PUSH
     decision = FieldDecision(key, action, "a person decided that it is not emptied")
     field_plan = replace(field_plan, send_raw=None, write_raw=None, decision=decision)
     field = Field(key, convert.local(field_plan.local_raw), convert.remote(field_plan.remote_raw), way=way)
-    record_sync.field_plans[key] = apply_decision(batch, record_sync, field_plan, field)
+    return apply_decision(known, field_plan, field)
+
+
+def request_approvals(batch: Batch) -> None:
+    """Decide on the fields that the open records' plans would empty."""
+    by_id = {record_sync.id: record_sync for record_sync in batch.open_records}
+    clears = [clear for s in by_id.values() for clear in find_clears(s.facts, s.field_plans.values())]
+    ids = {s.id for s in by_id.values() if s.ledger.blocked_fields} | {clear.facts.id for clear in clears}
+    if not ids:
+        return
+    asked = known_requests(batch.link, CLEARS, ids)
+    if kinds := kinds_to_count(asked, clears):
+        asked = with_counts(asked, batch.link, kinds)
+    concerned = {clear.facts.id: by_id[clear.facts.id] for clear in clears}
+    known = {pk: batch.field_facts(record_sync) for pk, record_sync in concerned.items()}
+    fields = {pk: record_sync.fields for pk, record_sync in concerned.items()}
+    batch.clears = decide_clears(asked, clears, known, fields)
+    for pk, plan in batch.clears.fields.items():
+        by_id[pk].take_fields(plan)
+
+
+def count_clears(batch: Batch) -> None:
+    """Count what goes before it is announced: a crash leaves it counted."""
+    if batch.clears is not None:
+        _store_clears(batch.link, batch.clears.counted, ApprovalState.DONE)
+
+
+def _store_clears(link: BoardLink, clears: Sequence[FieldClear], state: ApprovalState) -> None:
+    for kind in CLEARS:
+        _store_approvals(link, kind, [clear.as_change for clear in clears if clear.kind == kind], state)
 
 
 def finish_approvals(batch: Batch, record_syncs: Sequence[RecordSync]) -> None:
-    """In the settle transaction: acts that were carried out, or whose cause is gone, are over."""
+    """In the settle transaction: store what waits; acts that were carried out, or whose cause is gone, are over."""
+    clears = batch.clears
+    if clears is None:
+        return
+    if clears.released:
+        outdated = ApprovalRequest.objects.filter(pk__in=[act.pk for act in clears.released])
+        outdated.filter(state__in=OPEN_REQUEST_STATES).update(state=ApprovalState.RELEASED, at=SyncNow())
+    _store_clears(batch.link, clears.pending, ApprovalState.PENDING)
     by_id = {record_sync.id: record_sync for record_sync in record_syncs if record_sync.field_plans}
     finished: dict[ApprovalState, list[ApprovalRequest]] = {}
-    for act in batch.approvals.values():
+    for act in clears.requests:
         record_sync = by_id.get(act.entity_id)
         state = _final_state(record_sync, act) if record_sync else None
         if record_sync and state:

@@ -26,11 +26,11 @@ from sync.merge import Action, FieldDirection
 from sync.models import Decision, Intent, IntentState, SyncedModel, SyncMetadata, SyncQueue, WebhookEvent
 from sync.models.state import fold_alike
 from sync.outbox import finish
-from sync.reconcile.batch import Batch, FieldPlan, Outcome, RecordSync, count_pass, end_jobs
+from sync.reconcile.batch import Batch, Outcome, RecordSync, count_pass, end_jobs
 from sync.reconcile.board_filter import leave_after_write
 from sync.reconcile.conflict_reports import conflict_reports, fields_in_conflict, history_rows, undecided_fields
 from sync.reconcile.facts import HistoryLine
-from sync.reconcile.field_plan import AS_SENT, new_base, way_of, with_kept_different
+from sync.reconcile.field_plan import AS_SENT, FieldPlan, new_base, way_of, with_kept_different
 from sync.reconcile.field_values import ACTIVE, still_holds, update_values
 from sync.reconcile.identity import settle_identity
 from sync.reconcile.lost_updates import lost_update_conflict, store_lost_updates

@@ -5,7 +5,6 @@ of items, relations and columns.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -18,7 +17,7 @@ from sync.choices import Cause, Operation, Priority, QueueDirection, TombstoneSt
 from sync.clock import SyncNow
 from sync.connectors.base.board import EventKind, ItemEvent
 from sync.connectors.base.board_items import BatchItems, Item
-from sync.connectors.base.conversion import AmbiguousSplit, UnknownValue
+from sync.connectors.base.conversion import UnknownValue
 from sync.connectors.base.errors import ColumnRejected, ConnectorError
 from sync.models import AwaitedRelation, FieldMapping, Tombstone
 from sync.outbox.claim import Claim
@@ -26,10 +25,20 @@ from sync.outbox.queue_rows import enqueue_many
 from sync.reconcile import gather
 from sync.reconcile.batch import Batch, Outcome, RecordSync, WorkUnit
 from sync.reconcile.facts import RecordFacts
-from sync.reconcile.field_plan import AS_SENT, base_of, sides_of
-from sync.reconcile.field_values import ACTIVE, BoardContext, npd_id_of, stored_values
+from sync.reconcile.field_plan import AS_SENT, FieldPlan, base_of, decide_fields, sides_of
+from sync.reconcile.field_values import (
+    ACTIVE,
+    BoardContext,
+    Lacking,
+    RelatedFacts,
+    Want,
+    WantKind,
+    npd_id_of,
+    stored_values,
+)
 from sync.reconcile.gather import claimed_facts
 from sync.reconcile.reads import read_by_id
+from sync.reconcile.related import item_names, known_related, read_edits, read_related, related_wants
 from sync.records.blocked_fields import LEFT_OUT
 from sync.records.item_links import UNLINK_KEY, ignore_item
 from sync.records.unmatched_items import clear_unmatched
@@ -303,48 +312,59 @@ _UPSERT_AWAITED = """
 
 
 def load_related(batch: Batch, found: BatchItems) -> None:
-    """Find the records that the batch's relations name on Monday, in one query a relation."""
-    if not batch.board.relations:
+    """Find the records that the batch's relations name on Monday, and by whose names items are shown."""
+    board, open_records = batch.board, batch.open_records
+    if not board.relations:
         return
-    read = [(s.record, s.item) for s in batch.open_records if s.item is not None]
+    read = [(s.record, s.item) for s in open_records if s.item is not None]
     new = [item for c in batch.unmatched_claims if (item := found.linked.get(c.claim.remote_id or ""))]
-    read += [(batch.board.model(), item) for item in new]
-    for mapping, field in batch.board.relations:
-        references = []
-        for record, item in read:
-            # What the item's column names, where it is another record than NPD's.
-            convert, local = batch.board.converter(mapping, record), stored_values(record, mapping)
-            with suppress(UnknownValue, AmbiguousSplit):
-                value = convert.to_local(convert.stored_value(item.reading(mapping.column_id)), local)
-                reference = value.get(mapping.fields[0])
-                if isinstance(reference, dict) and reference != local[mapping.fields[0]]:
-                    references.append(reference)
-        batch.related.look_up(target_of(field), references)
-        for record_sync in batch.open_records:
-            # Items are shown by their records' names: of NPD's value, and of the one last agreed.
-            base = record_sync.ledger.base.get(mapping.key)
-            for raw in (stored_values(record_sync.record, mapping), base["local"] if base else {}):
-                reference = raw.get(mapping.fields[0])
-                if isinstance(reference, dict) and reference.get("item"):
-                    batch.board.directory.items.setdefault(str(reference["item"]), str(reference["name"]))
-        items = {str(reference["item"]) for reference in references if reference.get("item")}
-        batch.board.directory.items.update(batch.related.names_of_items(target_of(field), items))
+    read += [(board.model(), item) for item in new]
+    wants = {want for record, item in read for want in related_wants(board, record, item)}
+    known = {**batch.related.records, **known_related(board, [s.record for s in open_records])}
+    batch.related = read_related(wants - known.keys(), RelatedFacts(known, batch.related.answers))
+    board.directory.items.update(item_names(board, batch.related, [s.facts for s in open_records]))
+
+
+def plan_fields(batch: Batch, record_syncs: Sequence[RecordSync]) -> None:
+    """Decide the fields of these records; what that finds lacking is read for all of them together."""
+    waiting = list(record_syncs)
+    while waiting:
+        wants, again = set[Want](), []
+        for record_sync in waiting:
+            try:
+                record_sync.take_fields(decide_fields(batch.field_facts(record_sync)))
+            except Lacking as lacking:
+                wants |= lacking.wants
+                again.append(record_sync)
+        if wants:
+            batch.related = read_related(wants, batch.related)
+            edited = {want.value for want in wants if want.kind is WantKind.EDITS}
+            records = {s.id: s.record for s in again if s.id in edited}
+            batch.edits = read_edits(batch.board, records, batch.edits) if records else batch.edits
+        waiting = again
+
+
+def awaited_relations(
+    board: BoardContext, plans: Mapping[UUID, Mapping[str, FieldPlan]]
+) -> list[tuple[UUID, str, str, str]]:
+    """Return which relations wait, each with the type and the item or name of the record that has to come. Pure."""
+    targets = {mapping.key: target_of(field).entity_type() for mapping, field in board.relations}
+    return [
+        (entity_id, key, targets[key], field_plan.awaits)
+        for entity_id, of_record in plans.items()
+        for key, field_plan in of_record.items()
+        if field_plan.awaits and key in targets
+    ]
 
 
 def store_awaited(batch: Batch, record_syncs: Sequence[RecordSync]) -> None:
     """Write down which relations wait for a record, in the settle transaction; the others wait no more."""
-    fields = {mapping.key: field for mapping, field in batch.board.relations}
-    planned = [record_sync for record_sync in record_syncs if record_sync.field_plans]
-    if not fields or not planned:
+    planned = {record_sync.id: record_sync.field_plans for record_sync in record_syncs if record_sync.field_plans}
+    if not batch.board.relations or not planned:
         return
-    waiting = [
-        (record_sync.id, key, target_of(fields[key]).entity_type(), field_plan.awaits)
-        for record_sync in planned
-        for key, field_plan in record_sync.field_plans.items()
-        if field_plan.awaits and key in fields
-    ]
+    waiting = awaited_relations(batch.board, planned)
     current = {(entity_id, key) for entity_id, key, _, _ in waiting}
-    known = AwaitedRelation.objects.filter(entity_type=batch.entity_type, entity_id__in=[s.id for s in planned])
+    known = AwaitedRelation.objects.filter(entity_type=batch.entity_type, entity_id__in=list(planned))
     outdated = [row.pk for row in known if (row.entity_id, row.key) not in current]
     AwaitedRelation.objects.filter(pk__in=outdated).delete()
     if not waiting:

@@ -4,10 +4,9 @@ request is obsolete.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Protocol
 from uuid import UUID
 
 from django.conf import settings
@@ -48,18 +47,6 @@ _COUNTED = Q(state__in=OPEN_REQUEST_STATES) | Q(state__in=ENDED_REQUEST_STATES, 
 """An answer to a part of a mass, or a cause that is gone, says nothing of the rest, which may be yet to come."""
 
 
-class RecordField(Protocol):
-    """Anything that names a record and one of its fields."""
-
-    @property
-    def entity_id(self) -> UUID:
-        """The record's id."""
-
-    @property
-    def key(self) -> str:
-        """The field, or an empty text for the record itself."""
-
-
 @dataclass(frozen=True)
 class ApprovalLimit:
     """What one hour may delete or empty: `records`, and `percent` of `board_size` linked records.
@@ -97,51 +84,56 @@ def approval_limit(link: BoardLink) -> ApprovalLimit:
 
 @dataclass(frozen=True)
 class ApprovalFacts:
-    """What is known of one kind of deletes or clears on a board.
+    """What was asked about before some deletes or clears, and what counts toward the limit.
 
-    `states` are those of open requests, and of what was let through within the hour, by record and field. `counted` are
-    the records that count against the `limit` already, or are foreseen; empty where every state is known.
+    `requests` are those that are open or were let through within the hour, in the order in which they were stored.
+    `counted` are the records that count already, by kind; they and the limit are read only where something is new.
     """
 
-    states: Mapping[tuple[UUID, str], str] = field(default_factory=dict)
-    counted: Set[UUID] = frozenset()
-    limit: ApprovalLimit = ApprovalLimit(None, None, 0)
+    requests: tuple[ApprovalRequest, ...] = ()
+    counted: Mapping[ApprovalKind, frozenset[UUID]] = field(default_factory=dict)
+    limit: ApprovalLimit | None = None
 
-    def is_over_limit(self, entity_ids: Set[UUID]) -> bool:
+    @property
+    def open_requests(self) -> dict[tuple[UUID, str, str], ApprovalRequest]:
+        """Those that wait, or that a person decided, by record, kind and field."""
+        found = [one for one in self.requests if one.state in OPEN_REQUEST_STATES]
+        return {(one.entity_id, one.kind, one.key): one for one in found}
+
+    def states(self, kind: ApprovalKind) -> dict[tuple[UUID, str], str]:
+        """Return how the requests of a kind stand, by record and field."""
+        # An open request is stored after one that was done, so the later row wins.
+        return {(one.entity_id, one.key): one.state for one in self.requests if one.kind == kind}
+
+    def is_over_limit(self, kind: ApprovalKind, entity_ids: Set[UUID]) -> bool:
         """Whether these records, with those counted already and those foreseen, are over the limit of an hour."""
+        assert self.limit is not None
         # A set of records: one that is asked for again after a crash counts once.
-        return self.limit.is_exceeded_by(len(entity_ids | self.counted))
+        return self.limit.is_exceeded_by(len(entity_ids | self.counted[kind]))
 
 
-def approval_facts(link: BoardLink, kind: ApprovalKind, acts: Sequence[RecordField]) -> ApprovalFacts:
-    """Read what decides on these acts; the limit only where one of them is new."""
-    states = states_by_field(link, kind, acts) if acts else {}
-    if all((act.entity_id, act.key) in states for act in acts):
-        return ApprovalFacts(states)
-    return ApprovalFacts(states, _counted_records(link, kind), approval_limit(link))
-
-
-def is_over_limit(link: BoardLink, kind: ApprovalKind, entity_ids: Set[UUID]) -> bool:
-    """Whether these records, with those counted already and those foreseen, are over the limit of an hour."""
-    return ApprovalFacts({}, _counted_records(link, kind), approval_limit(link)).is_over_limit(entity_ids)
-
-
-def _counted_records(link: BoardLink, kind: ApprovalKind) -> frozenset[UUID]:
-    counted = _requests(link, kind).filter(_COUNTED)
-    return frozenset(counted.values_list("entity_id", flat=True)).union(foreseen_records(link, kind))
-
-
-def states_by_field(link: BoardLink, kind: ApprovalKind, acts: Iterable[RecordField]) -> dict[tuple[UUID, str], str]:
-    """Return the state, by record and field, of requests that are open or were let through within the hour."""
-    found = _requests(link, kind).filter(
-        _DONE_UNASKED_WITHIN_HOUR | Q(state__in=OPEN_REQUEST_STATES), entity_id__in={a.entity_id for a in acts}
+def known_requests(link: BoardLink, kinds: Iterable[ApprovalKind], ids: Iterable[UUID]) -> ApprovalFacts:
+    """Read what was asked about these records, in one query."""
+    of_records = ApprovalRequest.objects.filter(
+        entity_type=link.entity_type, kind__in=list(kinds), entity_id__in=set(ids)
     )
-    # An open request is stored after one that was done, so the later row wins.
-    return {(i, key): state for i, key, state in found.order_by("id").values_list("entity_id", "key", "state")}
+    return ApprovalFacts(
+        tuple(of_records.filter(_DONE_UNASKED_WITHIN_HOUR | Q(state__in=OPEN_REQUEST_STATES)).order_by("id"))
+    )
 
 
-def _requests(link: BoardLink, kind: ApprovalKind) -> QuerySet[ApprovalRequest]:
-    return ApprovalRequest.objects.filter(entity_type=link.entity_type, kind=kind)
+def with_counts(facts: ApprovalFacts, link: BoardLink, kinds: Iterable[ApprovalKind]) -> ApprovalFacts:
+    """Read what counts toward the limit, too: what was wanted within the hour, what is foreseen, the board's size."""
+    counted = {kind: set(foreseen_records(link, kind)) for kind in kinds}
+    rows = ApprovalRequest.objects.filter(_COUNTED, entity_type=link.entity_type, kind__in=list(counted))
+    for kind, entity_id in rows.values_list("kind", "entity_id"):
+        counted[ApprovalKind(kind)].add(entity_id)
+    return replace(facts, counted={kind: frozenset(ids) for kind, ids in counted.items()}, limit=approval_limit(link))
+
+
+def is_over_limit(link: BoardLink, kind: ApprovalKind, entity_ids: set[UUID]) -> bool:
+    """Whether these records, with those counted already and those foreseen, are over the limit of an hour."""
+    return with_counts(ApprovalFacts(), link, [kind]).is_over_limit(kind, entity_ids)
 
 
 def foreseen_records(link: BoardLink, kind: ApprovalKind) -> Iterable[UUID]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property
 from itertools import product
 from typing import Any
 
 from django.db.models import Count
+from django.utils.functional import cached_property
 
 from sync import registry
 from sync.choices import Cause, Operation, QueueDirection, QueueStatus, StopCode

@@ -215,14 +215,9 @@ def deleted_record_names(keys: Iterable[tuple[str, UUID]]) -> dict[tuple[str, UU
     wanted = list(keys)
     if not wanted:
         return {}
-    columns = {
-        entity.entity_type: mapping.fields[0]
-        for entity in registry.entities()
-        for mapping in entity.mappings
-        if mapping.converter == "name"
-    }
+    columns = {entity.entity_type: entity.name_field for entity in registry.entities()}
     found = {}
     for tombstone in Tombstone.objects.filter(entity_id__in=[entity_id for _, entity_id in wanted]):
-        if name := tombstone.data.get(columns.get(tombstone.entity_type, "name")):
+        if name := tombstone.data.get(columns.get(tombstone.entity_type) or "name"):
             found[tombstone.entity_type, tombstone.entity_id] = f"{name} (deleted)"
     return found

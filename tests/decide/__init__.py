@@ -1,0 +1,1 @@
+"""What a pass decides, by facts alone: no database, no simulator, milliseconds each."""

@@ -11,17 +11,28 @@ from uuid import UUID, uuid4
 from django.db.models import Model
 
 from npd.models import Contact
-from sync.choices import Cause
+from sync.choices import ApprovalKind, Cause
 from sync.connectors.base.board import EventKind, ItemEvent
 from sync.connectors.base.board_items import Item, Reading
 from sync.kernel.conflict_store import KIND_DELETE, RECORD_KEY, OpenConflict
 from sync.merge import Action, FieldDecision, FieldSelection
-from sync.models import BoardLink, FieldMapping, Intent, IntentState, SyncedModel, SyncMetadata, SyncQueue, Tombstone
+from sync.models import (
+    ApprovalRequest,
+    BoardLink,
+    FieldMapping,
+    Intent,
+    IntentState,
+    SyncedModel,
+    SyncMetadata,
+    SyncQueue,
+    Tombstone,
+)
 from sync.outbox.claim import Claim
-from sync.reconcile.batch import ARCHIVED, FieldPlan, new_ledger
+from sync.reconcile.batch import ARCHIVED, new_ledger
 from sync.reconcile.facts import DeletedFacts, ReceivedEvent, RecordFacts, RecordHistory, RemovalFacts
-from sync.reconcile.field_plan import new_base
+from sync.reconcile.field_plan import FieldPlan, new_base
 from sync.reconcile.field_values import BoardContext, stored_values
+from sync.records.approvals import ApprovalFacts, ApprovalLimit
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ITEM, BOARD, NPD_ID_COLUMN = "7", "100", "npd_id"
@@ -204,3 +215,10 @@ def removal(
     names = ("item", "conflicts", "intents", "claim")
     of_record = {"item": None if state == "missing" else shown} | {n: differs.pop(n) for n in names if n in differs}
     return RemovalFacts(facts(record, ledger=ledger, **of_record), state, **differs)
+
+
+def let_go(kind: ApprovalKind, *states: tuple[UUID, str], counted: int = 0, most: int | None = None) -> ApprovalFacts:
+    """What was asked about removals of these records, and how many of how many count within the hour."""
+    requests = tuple(plain(ApprovalRequest, entity_id=pk, kind=kind, key="", state=state) for pk, state in states)
+    ids = frozenset(uuid4() for _ in range(counted))
+    return ApprovalFacts(requests, {kind: ids}, ApprovalLimit(most, None, 0))

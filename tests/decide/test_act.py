@@ -27,7 +27,8 @@ from sync.reconcile.act import (
     rejected_field,
     write_of,
 )
-from sync.reconcile.batch import FieldPlan, Outcome
+from sync.reconcile.batch import Outcome
+from sync.reconcile.field_plan import FieldPlan
 from sync.reconcile.field_values import stored_values
 from tests.decide.builders import NPD_ID_COLUMN, board, contact, item, mapping
 

@@ -2,11 +2,10 @@
 
 from dataclasses import replace
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
-from sync.choices import ApprovalState, DeletedRecordPolicy, TombstoneState
+from sync.choices import ApprovalKind, ApprovalState, DeletedRecordPolicy, TombstoneState
 from sync.connectors.base.board_items import Item
 from sync.kernel.messages import TombstoneReason
 from sync.models import QueuePause
@@ -27,7 +26,7 @@ from sync.reconcile.deleted_records import (
     wants_editors,
 )
 from sync.reconcile.facts import DeletedFacts, Settings
-from sync.records.approvals import ApprovalFacts, ApprovalLimit
+from sync.records.approvals import ApprovalFacts
 from tests.decide.builders import (
     ITEM,
     NOW,
@@ -39,6 +38,7 @@ from tests.decide.builders import (
     decided,
     deletion,
     item,
+    let_go,
     mapping,
     plain,
     removing,
@@ -247,7 +247,7 @@ def approved(approvals: ApprovalFacts, *many: DeletedFacts) -> list[DeletedPlan]
 
 
 def test_more_than_the_limit_waits_for_approval_all_together() -> None:
-    limit = ApprovalFacts(counted={uuid4()}, limit=ApprovalLimit(2, None, 0))
+    limit = let_go(ApprovalKind.ITEMS, counted=1, most=2)
     (one,) = approved(limit, deletion())
     assert (one.removal, one.approval) == (ARCHIVE, ApprovalState.DONE)
     held = approved(limit, deletion(), deletion())
@@ -257,7 +257,7 @@ def test_more_than_the_limit_waits_for_approval_all_together() -> None:
 
 
 def test_what_a_person_chose_for_one_record_and_an_unlinking_go_uncounted() -> None:
-    none = ApprovalFacts(limit=ApprovalLimit(0, None, 0))
+    none = let_go(ApprovalKind.ITEMS, most=0)
     unlinked = deletion()
     assert not wants_approval(unlinked, decide(unlinked, UNLINK))
     (plan,) = approved(none, chosen("npd"))
@@ -275,7 +275,7 @@ def test_what_a_person_chose_for_one_record_and_an_unlinking_go_uncounted() -> N
 )
 def test_a_removal_follows_what_was_said_of_it(state: str, removal: Any, new_state: str | None) -> None:
     facts = deletion()
-    (plan,) = approved(ApprovalFacts({(facts.id, ""): state}), facts)
+    (plan,) = approved(let_go(ApprovalKind.ITEMS, (facts.id, state)), facts)
     assert (plan.removal, plan.new_state, plan.approval) == (removal, new_state, None)
 
 
@@ -288,7 +288,7 @@ def done(left: Item) -> Answer:
 
 def test_what_is_sent_is_counted_with_its_announcement_and_holds_only_under_its_policy() -> None:
     facts = deletion()
-    (plan,) = approved(ApprovalFacts(limit=ApprovalLimit(2, None, 0)), facts)
+    (plan,) = approved(let_go(ApprovalKind.ITEMS, most=2), facts)
     sent = removal_write(board(), facts, plan)
     assert (sent.item_id, sent.values, sent.expected.policy) == (ITEM, {}, ARCHIVE)
     assert sent.approval is not None

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from sync.choices import ApprovalState, RemovedItemPolicy
+from sync.choices import ApprovalKind, ApprovalState, RemovedItemPolicy
 from sync.connectors.base.board_items import Item
 from sync.kernel.conflict_store import KIND_FIELDS, OpenConflict
 from sync.models import QueuePause
@@ -21,9 +21,9 @@ from sync.reconcile.removed_items import (
     return_lines,
     wants_obstacles,
 )
-from sync.records.approvals import ApprovalFacts, ApprovalLimit
+from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECREATE_KEY, UNLINK_KEY
-from tests.decide.builders import BOARD, ITEM, NOW, asked, at, board, contact, decided, facts, plain, removal
+from tests.decide.builders import BOARD, ITEM, NOW, asked, at, board, contact, decided, facts, let_go, plain, removal
 
 ASK, UNLINK = RemovedItemPolicy.ASK, RemovedItemPolicy.UNLINK
 DELETE, CREATE = RemovedItemPolicy.DELETE, RemovedItemPolicy.CREATE
@@ -268,7 +268,7 @@ def approved(approvals: ApprovalFacts, *many: RemovalFacts, policy: RemovedItemP
 
 
 def test_more_deletions_than_the_limit_wait_for_approval_all_together() -> None:
-    limit = ApprovalFacts(counted={uuid4()}, limit=ApprovalLimit(2, None, 0))
+    limit = let_go(ApprovalKind.RECORDS, counted=1, most=2)
     (one,) = approved(limit, removal())
     assert (one.removed.act, one.removed.approval) == (RecordAction.DELETE, ApprovalState.DONE)
     held = approved(limit, removal(), removal())
@@ -281,12 +281,12 @@ def test_more_deletions_than_the_limit_wait_for_approval_all_together() -> None:
 )
 def test_a_deletion_follows_what_was_said_of_it(state: str, act: RecordAction) -> None:
     known = removal()
-    (plan,) = approved(ApprovalFacts({(known.record.id, ""): state}), known)
+    (plan,) = approved(let_go(ApprovalKind.RECORDS, (known.record.id, state)), known)
     assert (plan.removed.act, plan.removed.approval) == (act, None)
 
 
 def test_a_request_is_over_where_a_person_is_asked_by_now() -> None:
-    (plan,) = approved(ApprovalFacts(), removal(), policy=ASK)
+    (plan,) = approved(let_go(ApprovalKind.RECORDS), removal(), policy=ASK)
     assert plan.removed.approval is ApprovalState.RELEASED
 
 
@@ -304,6 +304,6 @@ def test_a_deletion_that_was_not_approved_stays_undone_until_a_person_wants_it_a
     rejected: str, choices: tuple[OpenConflict, ...], act: RecordAction, problem: str
 ) -> None:
     known = removal(rejected=rejected, conflicts=choices)
-    (plan,) = approved(ApprovalFacts(), known)
+    (plan,) = approved(let_go(ApprovalKind.RECORDS), known)
     assert (plan.removed.act, plan.removed.problem) == (act, problem)
     assert plan.removed.was_rejected is (rejected == "rejected")

@@ -1,11 +1,13 @@
 """What an answer, an approval or an item meets that comes late: the record, its item or the setting has moved on."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import DatabaseError, OperationalError
 from psycopg.errors import LockNotAvailable
 
+import sync.reconcile
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.models import (
@@ -19,8 +21,9 @@ from sync.models import (
     WebhookEvent,
 )
 from sync.reconcile import new_items
+from sync.reconcile.batch import Batch
 from sync.records.approvals import release_obsolete
-from sync.records.item_links import request_unlink
+from sync.records.item_links import ignore_item, request_unlink
 from sync.records.tombstones import restore_by_person
 from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
 from tests.lifecycle.test_item_gone import hide, set_policy
@@ -86,6 +89,58 @@ def test_a_record_deleted_by_hand_while_its_chosen_deletion_waits_stays_deleted(
     assert not Contact.objects.filter(pk=key).exists()
     assert Tombstone.objects.get(entity_id=key).state == "nothing_left"
     assert not SyncConflict.objects.filter(entity_id=key, resolved_at=None).exists()
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Any]) -> None:
+    """Somebody does this once, after a pass has decided about its items and before it writes that."""
+    real, done = sync.reconcile.settle_items, []
+
+    def settle_late(batch: Batch) -> None:
+        if not done:
+            done.append(act())
+        real(batch)
+
+    monkeypatch.setattr(sync.reconcile, "settle_items", settle_late)
+
+
+def test_a_record_that_got_another_item_meanwhile_is_not_linked_but_asked_about(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contact = world.contact("Ann", email="ann@example.com")
+    SyncQueue.objects.all().delete()
+    item = world.add("Ann there", email=mail("ann@example.com"))
+    meanwhile(monkeypatch, lambda: Contact.objects.filter(pk=contact.pk).update(monday_id="999"))
+    hear(world)
+    contact.refresh_from_db()
+    assert contact.monday_id == "999"
+    assert not Decision.objects.filter(remote_id=item, kind="link").exists()
+    assert SyncConflict.objects.get(entity_id=contact.pk, kind="identity").monday_item_id == item
+
+
+def test_an_item_that_is_ignored_meanwhile_becomes_no_record(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    item = world.add("Ann", email=mail("ann@example.com"))
+    meanwhile(monkeypatch, lambda: ignore_item("contact", item, None, "Pat ignored it."))
+    hear(world)
+    assert not Contact.objects.exists()
+    assert SyncQueue.objects.get(remote_id=item).error_message == "It is ignored: Pat ignored it."
+
+
+def test_where_a_record_could_not_be_made_the_next_item_with_its_key_is_decided_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, rejected = new_items.store_new_record, []
+
+    def reject_first(record: Any, *, is_automatic: bool = True) -> None:
+        if not rejected:
+            rejected.append(record.monday_id)
+            raise DatabaseError("a trigger of NPD's")
+        real(record, is_automatic=is_automatic)
+
+    monkeypatch.setattr(new_items, "store_new_record", reject_first)
+    items = {world.add(f"Ann {n}", email=mail("ann@example.com")) for n in (1, 2)}
+    hear(world)
+    assert {Contact.objects.get().monday_id} == items - set(rejected)
+    assert not SyncConflict.objects.exists()
 
 
 def test_a_lock_that_npd_waits_for_too_long_does_not_end_a_new_item(

@@ -14,7 +14,8 @@ from sync.connectors.monday.columns import make_converter
 from sync.merge import Action, FieldDecision
 from sync.models import FieldMapping, SyncMetadata
 from sync.outbox.claim import Claim
-from sync.reconcile.batch import FieldPlan, Outcome, RecordSync
+from sync.reconcile.batch import Outcome, RecordSync
+from sync.reconcile.field_plan import FieldPlan
 from sync.reconcile.settlement import FieldSettlement, settled_field
 
 MAPPING = FieldMapping(key="role_title", fields=["role_title"], column_id="role", version=1, label="Role")

@@ -30,9 +30,10 @@ from sync.outbox.claim import Claim
 from sync.outbox.lease import LOCK_TIMEOUT_MS, Lease
 from sync.reconcile import load_batch, read_and_plan
 from sync.reconcile.act import TAGS_PER_CALL, count_calls, missing_tags
-from sync.reconcile.batch import Batch, DeletedRecord, FieldPlan, Outcome, RecordAction, RecordSync
+from sync.reconcile.batch import Batch, DeletedRecord, Outcome, RecordAction, RecordSync
 from sync.reconcile.conflict_reports import conflict_reports
 from sync.reconcile.deleted_records import new_removal_requests
+from sync.reconcile.field_plan import FieldPlan
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.new_items import GIVING, ItemAct
 from sync.reconcile.removed_items import new_deletion_requests
@@ -211,9 +212,13 @@ def _deletion_changes(deleted_record: DeletedRecord) -> Iterator[PlannedChange]:
 
 
 def _new_item_changes(batch: Batch) -> Iterator[PlannedChange]:
-    """What becomes of items without a record."""
+    """What becomes of items without a record; where Monday could not be read, why that is."""
+    entity_type = batch.entity_type
+    for unread in batch.unmatched_claims if not batch.item_plans else ():
+        item = unread.claim.remote_id or ""
+        yield PlannedChange(ChangeKind.LEFT, entity_type, f"item {item}", None, item, reason=unread.detail)
     for plan in batch.item_plans:
-        item, entity_type = plan.facts.item_id, batch.entity_type
+        item = plan.facts.item_id
         if plan.act in _NEW_ITEM_KINDS:
             kind, record = _NEW_ITEM_KINDS[plan.act], plan.record
             entity_id = record.pk if record else None

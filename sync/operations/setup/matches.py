@@ -28,9 +28,9 @@ from sync.operations.setup.fields import NEW_COLUMN, mappable_fields, parse_choi
 from sync.outbox.claim import Claim
 from sync.outbox.lease import Lease
 from sync.reconcile.act import create_problem
-from sync.reconcile.batch import Batch, FieldPlan, RecordSync
+from sync.reconcile.batch import Batch, RecordSync
 from sync.reconcile.board_filter import LEFT_OUT, exclude_items, exclude_records, exclusion_sentence, item_verdict
-from sync.reconcile.field_plan import plan
+from sync.reconcile.field_plan import FieldPlan
 from sync.reconcile.field_values import (
     BoardContext,
     Directory,
@@ -41,7 +41,7 @@ from sync.reconcile.field_values import (
     record_name,
 )
 from sync.reconcile.identity import identify_records
-from sync.reconcile.sides import load, load_related
+from sync.reconcile.sides import load, load_related, plan_fields
 from sync.registry import link_of
 
 SAMPLES_PER_OUTCOME = 5
@@ -255,7 +255,7 @@ class _DraftComparison:
                 self.result.add("missing", str(record_sync.record))
             else:
                 self.result.counts["linked"] += 1
-                self._add_changes(batch, record_sync, record_sync.item, "linked")
+                self._add_changes(batch, record_sync, "linked")
         for record_sync in [s for s in unlinked if not s.left_out]:
             self._add_unlinked(batch, record_sync)
 
@@ -282,7 +282,7 @@ class _DraftComparison:
             label = "NPD ID" if by_id else self.board.match_mapping.label if self.board.match_mapping else ""
             self.result.fields[f"by {'npd_id' if by_id else 'key'}"] += 1
             self.result.add("link", str(record), f"“{record_sync.item.name}” · {label}")
-            self._add_changes(batch, record_sync, record_sync.item, "link")
+            self._add_changes(batch, record_sync, "link")
         else:
             taken = "The item with the same key belongs to another record." if record_sync.link_to else ""
             self.result.add("ambiguous", str(record), record_sync.reason or taken)
@@ -292,7 +292,7 @@ class _DraftComparison:
         if record_sync.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
             self.result.add("no_item", str(record_sync.record))
             return
-        plan(batch, record_sync, None)
+        plan_fields(batch, [record_sync])
         key = match_text_of_record(batch.board, record_sync.record)
         reason = create_problem(record_sync.field_plans)
         if reason:
@@ -309,9 +309,9 @@ class _DraftComparison:
             if one.blocked_reason and not reason:
                 self.result.add("blocked", f"{record_sync.record}: {one.mapping.label}", one.blocked_reason)
 
-    def _add_changes(self, batch: Batch, record_sync: RecordSync, item: Item, group: str) -> None:
+    def _add_changes(self, batch: Batch, record_sync: RecordSync, group: str) -> None:
         """Count what a pass would do with both sides' values."""
-        plan(batch, record_sync, item)
+        plan_fields(batch, [record_sync])
         field_plans = list(record_sync.field_plans.values())
         for one in field_plans:
             if one.blocked_reason and not one.is_left_out:

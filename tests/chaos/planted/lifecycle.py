@@ -28,7 +28,7 @@ def _deletes(right: Wrong, batch: Any, subject: Any, item: Item | None) -> None:
 guard_off = bug("guard_off", "any number of records may be deleted or emptied at once", act=acts.deletes_in_bulk)
 
 
-@instead_of(guard_off, "sync.records.approvals:ApprovalFacts.is_over_limit")
+@instead_of(guard_off, "sync.records.approvals:ApprovalLimit.is_exceeded_by")
 def _never_too_many(right: Wrong, *args: Any) -> bool:
     return False
 

@@ -47,13 +47,19 @@ no_echo_check = bug(
 
 
 @instead_of(no_echo_check, "sync.reconcile.field_plan:_merge_field")
-def _takes_echoes_for_changes(right: Wrong, batch: Any, subject: Any, *args: Any) -> Field:
-    given: Field = right(batch, subject, *args)
-    told = {stored.event.column_id for stored in subject.events if stored.event}
-    mapping = next(m for m in batch.board.mappings if m.key == given.key)
+def _takes_echoes_for_changes(right: Wrong, known: Any, *args: Any) -> Field:
+    given: Field = right(known, *args)
+    told = {stored.event.column_id for stored in known.facts.events if stored.event}
+    mapping = next(m for m in known.board.mappings if m.key == given.key)
     if given.base is None or mapping.column_id not in told:
         return given
     return replace(given, base=Base(given.base.local, "what nobody wrote"))
+
+
+@instead_of(no_echo_check, "sync.reconcile.field_plan:_is_at_rest")
+def _leaves_no_echo_at_rest(right: Wrong, known: Any, field_plan: Any, *args: Any) -> bool:
+    told = {stored.event.column_id for stored in known.facts.events if stored.event}
+    return field_plan.mapping.column_id not in told and bool(right(known, field_plan, *args))
 
 
 echo_dropped = bug(

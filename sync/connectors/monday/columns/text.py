@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple
 
 import phonenumbers
@@ -325,6 +326,7 @@ def canonical_phone(text: str | None, region: str) -> str | None:
     return phonenumbers.format_number(number, _E164) + extension
 
 
+@lru_cache(maxsize=1_000)  # each side of a field asks for the same number several times, and one takes 50 µs
 def _parse_phone(text: str, region: str) -> phonenumbers.PhoneNumber | None:
     try:
         number = phonenumbers.parse(text, region)

@@ -1,0 +1,162 @@
+"""Facts for rules: a plain contact whose two sides say what they last agreed on; a test says what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import UUID, uuid4
+
+from npd.models import Contact, Organization
+from sync import registry
+from sync.choices import Cause, QueueDirection, SyncDirection
+from sync.connectors.base.board_items import Item, Reading
+from sync.kernel.conflict_store import KIND_FIELDS, OpenConflict
+from sync.merge import FieldSelection
+from sync.models import BoardLink, FieldMapping, Intent, SyncedModel, SyncQueue
+from sync.outbox.claim import Claim
+from sync.reconcile.batch import new_ledger
+from sync.reconcile.facts import RecordFacts
+from sync.reconcile.field_plan import FieldFacts, new_base
+from sync.reconcile.field_values import BoardContext, stored_values
+
+ITEM = "7"
+PLAIN: Mapping[str, Any] = {
+    "name": "Ann",
+    "email": "ann@example.com",
+    "phone": "+442079460018",
+    "role_title": "Boss",
+    "notes": "Likes tea",
+    "organization": None,
+}
+"""What a plain contact says on both sides; of its organization an item is named, or a record given."""
+
+
+def board(fields: Mapping[str, Mapping[str, Any]] | None = None, **link: Any) -> BoardContext:
+    """The contacts' board; `fields` says of mappings, by key, what is different, and `link` of the board link."""
+    plain: dict[str, Any] = {"board_id": "1", "group_id": "", "npd_id_column": "npd_id", "match_key": "email"}
+    board_link = BoardLink(entity_type="contact", **plain | {"sync_filter": {}, "npd_id_problem": ""} | link)
+    mappings = []
+    for spec in registry.entity("contact").mappings:
+        values: dict[str, Any] = {
+            "column_id": spec.column_id,
+            "converter": spec.converter,
+            "direction": SyncDirection.BIDIRECTIONAL,
+            "rule": "ask",
+            "first_match": "ask",
+            "required": spec.required,
+            "version": 1,
+            "options": {},
+            "problem": "",
+        }
+        values |= (fields or {}).get(spec.key, {})
+        names = {"key": spec.key, "label": spec.label, "fields": list(spec.fields)}
+        mappings.append(FieldMapping(link=board_link, **names, **values))
+    return BoardContext(board_link, mappings, Contact)
+
+
+def organization(item: str | None = "70", name: str = "Acme", **values: Any) -> Organization:
+    """An organization, with its item."""
+    plain = {"sync_enabled": True, "sync_direction": SyncDirection.BIDIRECTIONAL, "sync_status": "synced"}
+    return Organization(id=uuid4(), name=name, monday_id=item, **plain | values)
+
+
+def contact(said: Mapping[str, Any] | None = None, **more: Any) -> Contact:
+    """A contact that says what a plain one does but for this; `more` are its own columns."""
+    values = {**PLAIN, **(said or {})}
+    plain = {
+        "id": UUID(int=1),
+        "monday_id": ITEM,
+        "sync_enabled": True,
+        "sync_direction": SyncDirection.BIDIRECTIONAL,
+        "sync_status": "synced",
+    }
+    named = values.pop("organization")
+    found = Contact(**{key: value or "" for key, value in values.items()}, **plain | more)
+    found.organization = named if isinstance(named, Organization) else None
+    return found
+
+
+def item(said: Mapping[str, Any] | None = None, *, unknown: Sequence[str] = (), **more: Any) -> Item:
+    """The item that says this; the fields in `unknown` can't be read."""
+    values = {**PLAIN, **(said or {})}
+    named = values["organization"]
+    ids = [named.monday_id if isinstance(named, Organization) else named] if named else []
+    email, phone = values["email"], values["phone"]
+    readings = [
+        Reading("email", "email", value={"email": email, "text": email} if email else None),
+        Reading("phone", "phone", value={"phone": phone, "countryShortName": "GB"} if phone else None),
+        Reading("role_title", "text", text=values["role_title"], value=values["role_title"]),
+        Reading("notes", "long_text", text=values["notes"], value={"text": values["notes"]}),
+        Reading("organization", "board_relation", extra={"linked_item_ids": ids}),
+        Reading("npd_id", "text", text=str(UUID(int=1)), value=str(UUID(int=1))),
+    ]
+    cells = {one.column_id: one for one in readings}
+    cells |= {key: Reading.unknown(key, cells[key].type, "nobody may see it") for key in unknown}
+    return replace(Item(ITEM, values["name"], "active", board_id="1", values=cells), **more)
+
+
+def claim(record: SyncedModel, *causes: Cause, **payload: Any) -> Claim:
+    """A claim of one job for each cause."""
+    rows = [
+        SyncQueue(id=number, causes=int(cause), payload=payload, direction=QueueDirection.TO_MONDAY)
+        for number, cause in enumerate(causes, start=1)
+    ]
+    return Claim(record.pk, None, rows)
+
+
+def record_facts(
+    local: Mapping[str, Any] | None = None,
+    *,
+    of: BoardContext | None = None,
+    shown: Item | None = None,
+    agreed: Mapping[str, Any] | None = None,
+    without_base: Sequence[str] = (),
+    causes: Sequence[Cause] = (Cause.SAVE,),
+    record: Mapping[str, Any] | None = None,
+    ledger: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> RecordFacts:
+    """A plain contact, but for what NPD says (`local`), and what both sides last agreed on (`agreed`)."""
+    given, found = contact(local, **record or {}), of or board()
+    base_record, base_item, base = contact(agreed), item(agreed), {}
+    for mapping in found.mappings:
+        if mapping.column_id and mapping.key not in without_base:
+            remote = found.converter(mapping, given).stored_value(base_item.reading(mapping.column_id))
+            base[mapping.key] = new_base(mapping, ITEM, stored_values(base_record, mapping), remote)
+    state = new_ledger("contact", given.pk)
+    state.base = base
+    for name, value in (ledger or {}).items():
+        setattr(state, name, value)
+    return RecordFacts(claim(given, *causes), given, state, item=shown, **more)
+
+
+def field_facts(
+    local: Mapping[str, Any] | None = None,
+    remote: Mapping[str, Any] | None = None,
+    *,
+    of: BoardContext | None = None,
+    unknown: Sequence[str] = (),
+    creates: bool = False,
+    known: Mapping[str, Any] | None = None,
+    **record: Any,
+) -> FieldFacts:
+    """Everything from which a plain contact's fields are decided: what NPD and Monday say that differs.
+
+    `known` is what else is known of the pass; the rest is `record_facts`'.
+    """
+    found = of or board()
+    shown = None if creates else item(remote, unknown=unknown)
+    facts = record_facts(local, of=found, shown=shown, **record)
+    return FieldFacts(found, facts, creates=creates, **known or {})
+
+
+def intent(key: str, column: str, local: Mapping[str, Any], read: Any = None, **values: Any) -> Intent:
+    """An intent without an answer that sent this of one field."""
+    entry = {"column": column, "version": 1, "local": dict(local), "read": read, "base": None} | values
+    return Intent(id=uuid4(), entity_type="contact", entity_id=UUID(int=1), item_id=ITEM, values={key: entry})
+
+
+def chosen(key: str, selection: FieldSelection, kind: str = KIND_FIELDS, **more: Any) -> OpenConflict:
+    """An open conflict on one field in which a person decided."""
+    return OpenConflict(uuid4(), kind, ITEM, (key,), {key: selection}, **more)

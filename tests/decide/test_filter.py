@@ -1,0 +1,147 @@
+"""The board's filter in a pass: what leaves, what returns, what can't be told, from facts alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sync.boards.sync_filter import FilterSide
+from sync.merge import Action
+from sync.reconcile.board_filter import (
+    SYNCED,
+    FilteredMatches,
+    FilterPlan,
+    decide_after_write,
+    decide_item_filter,
+    decide_listed,
+    decide_record_filter,
+    decide_removed_item,
+    matching_items,
+    only_pulls,
+)
+from sync.reconcile.field_plan import FieldsPlan, decide_fields
+from sync.reconcile.field_values import BoardContext
+from sync.records.item_links import UNLINK_KEY
+from tests.decide.field_builders import board, claim, field_facts, item, record_facts
+
+OUT = {"left_out": FilterSide.RECORD, "note": "It was left out."}
+
+
+def filtered(side: str, value: str = "Boss") -> BoardContext:
+    """A board of which only those of one role are synced, as NPD or as Monday says it."""
+    condition = {"field": "role_title", "op": "is", "values": [value], "labels": [value]}
+    return board(sync_filter={side: [condition]})
+
+
+RECORDS, ITEMS = filtered("records"), filtered("items")
+CHAIR, UNREAD = item({"role_title": "Chair"}), item(unknown=["role_title"])
+
+
+def test_a_record_that_fails_is_left_out_with_one_line_in_its_history() -> None:
+    found = decide_record_filter(RECORDS, record_facts({"role_title": "Chair"}))
+    assert (found.side, "Role is not “Boss”" in found.sentence) == (FilterSide.RECORD, True)
+    assert [line.sentence for line in found.log] == [f"{found.sentence} Both sides keep what they have."]
+    again = decide_record_filter(RECORDS, record_facts({"role_title": "Chair"}, ledger=OUT))
+    assert (again.side, again.log) == (FilterSide.RECORD, ())
+
+
+@pytest.mark.parametrize(
+    ("row", "more"),
+    [("it matches", {}), ("its sync is off", {"local": {"role_title": "x"}, "record": {"sync_enabled": False}})],
+)
+def test_the_filter_lets_a_record_be(row: str, more: dict[str, Any]) -> None:
+    assert decide_record_filter(RECORDS, record_facts(**more)) == SYNCED, row
+
+
+def test_one_that_a_person_unlinks_is_not_asked_about() -> None:
+    facts = record_facts({"role_title": "Chair"})
+    assert decide_record_filter(RECORDS, facts, is_unlinked=True) == SYNCED
+    facts.claim.rows[0].payload[UNLINK_KEY] = "why"
+    assert decide_record_filter(RECORDS, replace(facts, claim=claim(facts.record))).side is FilterSide.RECORD
+    assert decide_record_filter(RECORDS, facts) == SYNCED
+
+
+@pytest.mark.parametrize(
+    ("row", "facts", "plan"),
+    [
+        ("it matches", record_facts(shown=item()), SYNCED),
+        ("it matches again", record_facts(shown=item(), ledger=OUT), "returns"),
+        ("a pair that was synced leaves", record_facts(shown=CHAIR), "leaving"),
+        ("one without a base was never in", record_facts(shown=CHAIR, ledger={"base": {}}), "side"),
+        ("one that is out stays out", record_facts(shown=CHAIR, ledger=OUT), "side"),
+        ("what can't be read leaves a pair in", record_facts(shown=UNREAD), "unknown"),
+        ("what can't be read leaves a pair out", record_facts(shown=UNREAD, ledger=OUT), "side"),
+        ("no item is made to be left out", record_facts({"role_title": "Chair"}), "side"),
+    ],
+)
+def test_an_item_is_weighed_by_what_it_says(row: str, facts: Any, plan: Any) -> None:
+    found = decide_item_filter(ITEMS, facts)
+    if isinstance(plan, str):
+        assert [name for name in ("side", "leaving", "returns", "unknown") if getattr(found, name)] == [plan], row
+    else:
+        assert found == plan, row
+
+
+def test_of_items_found_for_a_record_those_that_match_are_kept() -> None:
+    facts, ours = record_facts(), item(id="8")
+    assert matching_items(ITEMS, facts.record, [CHAIR, ours]) == FilteredMatches((ours,))
+    found = matching_items(ITEMS, facts.record, [CHAIR])
+    assert (found.kept, found.leaves_out) == ((), True)
+    found = matching_items(ITEMS, facts.record, [ours, UNREAD])
+    assert (found.leaves_out, "may be this record's" in found.sentence) == (False, True)
+
+
+def test_an_item_that_left_the_board_while_the_filter_left_it_out_stays_out() -> None:
+    assert decide_removed_item(ITEMS, record_facts(), None) == SYNCED
+    assert decide_removed_item(ITEMS, record_facts(ledger=OUT), None).side is FilterSide.ITEM
+    assert decide_removed_item(board(), record_facts(ledger=OUT), None).returns
+
+
+def test_a_pair_that_leaves_takes_over_what_monday_says_and_sends_nothing() -> None:
+    given = field_facts({"role_title": "Mine", "notes": "a"}, {"notes": "b", "phone": "+442079460019"})
+    fields = replace(decide_fields(given), write_npd_id=True)
+    assert only_pulls(given.board, given.facts, fields, "") is fields
+    kept = only_pulls(given.board, given.facts, fields, "It leaves.")
+    assert kept.plans["phone"].write_raw == {"phone": "+442079460019"}
+    dropped = [kept.plans[key] for key in ("role_title", "notes")]
+    assert [(one.decision.action, one.send_raw, one.conflict) for one in dropped] == [(Action.NOTHING, None, None)] * 2
+    assert (kept.dropped, kept.write_npd_id) == ({"role_title", "notes"}, False)
+
+
+def test_a_record_leaves_by_the_value_that_it_takes_over() -> None:
+    given = field_facts({"notes": "mine"}, {"role_title": "Chair"}, of=RECORDS)
+    kept = only_pulls(RECORDS, given.facts, decide_fields(given), "")
+    assert kept.plans["role_title"].write_raw == {"role_title": "Chair"}
+    assert kept.dropped == {"notes"}
+    facts = record_facts({"role_title": "Chair"})
+    assert decide_after_write(RECORDS, facts, kept, facts.record).side is FilterSide.RECORD
+
+
+@pytest.mark.parametrize(
+    ("row", "of", "leaving", "written", "side"),
+    [
+        ("what was noted as leaving leaves", ITEMS, "It leaves.", None, FilterSide.ITEM),
+        ("the answer shows an item that fails", ITEMS, "", CHAIR, FilterSide.ITEM),
+        ("nothing was written", ITEMS, "", None, None),
+    ],
+)
+def test_after_a_write(row: str, of: BoardContext, leaving: str, written: Any, side: FilterSide | None) -> None:
+    facts = record_facts()
+    found: FilterPlan = decide_after_write(of, facts, FieldsPlan(), facts.record, leaving=leaving, written=written)
+    assert found.side is side, row
+
+
+@pytest.mark.parametrize(
+    ("row", "facts", "why", "changed"),
+    [
+        ("it matches, and did", record_facts(shown=item()), "", False),
+        ("it is left out, as its state says", {"sync_status": "disabled"}, "It was left out.", False),
+        ("it fails, and was synced", record_facts(shown=CHAIR), "", True),
+        ("it matches again", record_facts(shown=item(), ledger=OUT), "", True),
+    ],
+)
+def test_beside_a_listing(row: str, facts: Any, why: str, changed: bool) -> None:
+    given = record_facts(shown=CHAIR, record=facts, ledger=OUT) if isinstance(facts, dict) else facts
+    assert decide_listed(ITEMS, given) == (why, changed), row

@@ -1,0 +1,121 @@
+"""What a plan may not write yet: paused directions, and clears over the limit, from facts alone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import pytest
+
+from sync.choices import ApprovalKind, ApprovalState, BlockedCode, QueueDirection, SyncDirection
+from sync.merge import Action
+from sync.models import ApprovalRequest, QueuePause
+from sync.reconcile.field_plan import FieldFacts, decide_fields
+from sync.reconcile.restraints import (
+    ClearsPlan,
+    DestructiveChange,
+    decide_clears,
+    find_clears,
+    kinds_to_count,
+    plan_approvals,
+    without_paused,
+)
+from sync.records.approvals import ApprovalFacts, ApprovalLimit
+from tests.decide.field_builders import board, field_facts
+
+ANN = UUID(int=1)
+MONDAY, NPD = ApprovalKind.CLEAR_MONDAY, ApprovalKind.CLEAR_NPD
+NONE_COUNTED = {kind: frozenset[UUID]() for kind in ApprovalKind}
+
+
+def request(state: ApprovalState, value: str = "Boss", kind: ApprovalKind = MONDAY) -> ApprovalRequest:
+    named = {"entity_id": ANN, "key": "role_title", "label": "Role “Boss” of Ann"}
+    return ApprovalRequest(id=1, kind=kind, state=state, values={"value": value}, **named)
+
+
+def asked(*requests: ApprovalRequest, most: int = 100, before: int = 0) -> ApprovalFacts:
+    """What was asked, where so many records may be emptied in an hour and so many were before."""
+    counted = NONE_COUNTED | {MONDAY: frozenset(uuid4() for _ in range(before))}
+    return ApprovalFacts(requests, counted, ApprovalLimit(most, None, 1_000))
+
+
+EMPTIED_IN_NPD = field_facts({"role_title": ""})
+EMPTIED_ON_MONDAY = field_facts(None, {"role_title": ""})
+
+
+def decided(facts: ApprovalFacts, given: FieldFacts = EMPTIED_IN_NPD) -> ClearsPlan:
+    fields = decide_fields(given)
+    clears = list(find_clears(given.facts, fields.plans.values()))
+    return decide_clears(facts, clears, {ANN: given}, {ANN: fields})
+
+
+def test_a_clear_within_the_limit_goes_and_is_counted() -> None:
+    found = decided(asked())
+    assert found.fields[ANN].plans["role_title"].send_raw == {"role_title": ""}
+    assert [clear.as_change.label for clear in found.counted] == ["Role “Boss” of Ann"]
+    assert found.pending == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "emptied", "stands"),
+    [(EMPTIED_IN_NPD, "in NPD", "on Monday"), (EMPTIED_ON_MONDAY, "on Monday", "in NPD")],
+)
+def test_one_too_many_waits_and_is_said_once(given: FieldFacts, emptied: str, stands: str) -> None:
+    found = decided(asked(most=0), given)
+    plan = found.fields[ANN].plans["role_title"]
+    assert (plan.blocked_code, plan.send_raw, plan.write_raw) == (BlockedCode.APPROVAL, None, None)
+    assert f"It was emptied {emptied}" in plan.blocked_reason
+    assert f"It still says “Boss” {stands}" in plan.blocked_reason
+    assert ([clear.value for clear in found.pending], len(found.fields[ANN].log)) == (["Boss"], 1)
+    kind = MONDAY if given is EMPTIED_IN_NPD else NPD
+    again = decided(asked(request(ApprovalState.PENDING, kind=kind), most=0), given)
+    assert (again.pending, again.fields[ANN].log, len(again.requests)) == ((), (), 1)
+    assert again.fields[ANN].plans["role_title"].blocked_code is BlockedCode.APPROVAL
+
+
+@pytest.mark.parametrize("state", [ApprovalState.APPROVED, ApprovalState.DONE])
+def test_what_was_approved_or_let_through_within_the_hour_goes_without_counting(state: ApprovalState) -> None:
+    found = decided(asked(request(state), most=0))
+    assert found.fields[ANN].plans["role_title"].send_raw is not None
+    assert found.counted == ()
+
+
+def test_what_a_person_rejected_gets_its_value_back() -> None:
+    plan = decided(asked(request(ApprovalState.REJECTED))).fields[ANN].plans["role_title"]
+    assert (plan.decision.action, plan.write_raw) == (Action.PULL, {"role_title": "Boss"})
+    rejected = asked(request(ApprovalState.REJECTED, kind=NPD))
+    plan = decided(rejected, EMPTIED_ON_MONDAY).fields[ANN].plans["role_title"]
+    assert (plan.decision.action, plan.send_raw) == (Action.PUSH, {"role_title": "Boss"})
+    one_way = field_facts({"role_title": ""}, of=board({"role_title": {"direction": SyncDirection.NPD_TO_MONDAY}}))
+    plan = decided(asked(request(ApprovalState.REJECTED)), one_way).fields[ANN].plans["role_title"]
+    assert plan.blocked_code is BlockedCode.DIRECTION
+
+
+def test_a_request_about_another_value_ends_and_the_clear_is_asked_about_anew() -> None:
+    before = request(ApprovalState.APPROVED, "Chief")
+    found = decided(asked(before, most=0))
+    assert (found.released, found.requests, len(found.pending)) == ((before,), (), 1)
+
+
+def test_the_limit_is_wanted_only_for_what_is_new() -> None:
+    fields = decide_fields(EMPTIED_IN_NPD)
+    clears = list(find_clears(EMPTIED_IN_NPD.facts, fields.plans.values()))
+    assert kinds_to_count(ApprovalFacts(), clears) == [MONDAY]
+    assert kinds_to_count(ApprovalFacts((request(ApprovalState.PENDING),)), clears) == []
+    assert kinds_to_count(ApprovalFacts((request(ApprovalState.PENDING, "Chief"),)), clears) == [MONDAY]
+
+
+def test_records_count_once_and_with_those_of_the_hour() -> None:
+    acts = [DestructiveChange(ANN, key="role_title"), DestructiveChange(ANN, key="notes")]
+    assert plan_approvals(asked(most=1), MONDAY, acts).counted == tuple(acts)
+    assert plan_approvals(asked(most=1, before=1), MONDAY, acts).pending == tuple(acts)
+
+
+def test_a_paused_direction_blocks_what_would_be_written_that_way_alone() -> None:
+    fields = decide_fields(field_facts({"role_title": "Mine"}, {"notes": "Theirs"}))
+    since = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    pause = QueuePause(direction=QueueDirection.TO_MONDAY, paused_by="lead", why="", paused_at=since)
+    found = without_paused(fields, {QueueDirection.TO_MONDAY: pause})
+    assert found.plans["role_title"].blocked_code is BlockedCode.PAUSED
+    assert found.plans["notes"].write_raw == {"notes": "Theirs"}
+    assert found.paused == {QueueDirection.TO_MONDAY}
