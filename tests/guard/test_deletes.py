@@ -9,7 +9,7 @@ from npd.models import Contact
 from sync.choices import ApprovalState, RemovedItemPolicy
 from sync.models import ApprovalRequest, BoardLink, Tombstone
 from sync.records.approvals import approve, reject, release_obsolete
-from tests.guard.test_fields import held, linked, states
+from tests.guard.test_fields import Killed, held, killed, linked, states
 from tests.support.world import World
 
 
@@ -66,6 +66,38 @@ def test_a_mass_delete_archives_nothing_and_a_rejected_one_leaves_the_items(
     world.pass_time(minutes=30)
     world.work()
     assert not Contact.objects.exists()
+
+
+@pytest.fixture
+def two_gone(world: World) -> list[str | None]:
+    """The items of two contacts out of three that were deleted in NPD; so many go without asking."""
+    contacts = linked(world, 3)[:2]
+    Contact.objects.filter(pk__in=[c.pk for c in contacts]).delete()
+    return [contact.monday_id for contact in contacts]
+
+
+def test_a_worker_that_dies_as_its_removals_are_announced_has_counted_them(
+    world: World, two_gone: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("sync.reconcile.act.check_intent_age", killed)
+        with pytest.raises(Killed):
+            world.work()
+    assert states() == [ApprovalState.DONE] * 2
+    world.pass_time(minutes=4)
+    world.work()
+    assert item_states(world, two_gone) == ["archived"] * 2
+    assert states() == [ApprovalState.DONE] * 2
+
+
+def test_removals_that_are_sent_again_in_halves_count_once(world: World, two_gone: list[str]) -> None:
+    body = {"errors": [{"message": "bad", "extensions": {"code": "RecordInvalidException"}}]}
+    world.sandbox.faults({"status": 422, "on": "archive_item", "body": body})
+    before = world.calls()
+    world.work()
+    assert world.calls() - before == 4, "a read, the document, and its halves in the same pass"
+    assert item_states(world, two_gone) == ["archived"] * 2
+    assert states() == [ApprovalState.DONE] * 2
 
 
 def test_items_that_go_meanwhile_let_the_deletes_go(world: World, deleted: list[str]) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 from sync.connectors.base.board_items import Reading
 from sync.merge import Action, Field, FieldDecision
+from sync.reconcile.batch import RecordSync
+from sync.reconcile.settlement import FieldsSettlement
 from tests.chaos import acts, drills
 from tests.chaos.planted import Wrong, bug, instead_of
 
@@ -41,9 +43,9 @@ base_not_updated = bug(
 )
 
 
-@instead_of(base_not_updated, "sync.reconcile.settlement:_move_base")
-def _keeps_the_old_base(right: Wrong, *args: Any) -> None:
-    pass
+@instead_of(base_not_updated, "sync.reconcile.settlement:settled_fields")
+def _keeps_the_old_base(right: Wrong, record_sync: RecordSync, *args: Any) -> FieldsSettlement:
+    return replace(right(record_sync, *args), base=record_sync.ledger.base)
 
 
 unknown_read_as_empty = bug(
