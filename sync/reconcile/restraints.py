@@ -612,6 +612,12 @@ def count_clears(batch: Batch) -> None:
         _store_clears(batch.link, batch.clears.counted, ApprovalState.DONE)
 
 
+def hold_clears(batch: Batch) -> None:
+    """Store what waits for approval; in settle, or for the later passes of a dry run."""
+    if batch.clears is not None:
+        _store_clears(batch.link, batch.clears.pending, ApprovalState.PENDING)
+
+
 def _store_clears(link: BoardLink, clears: Sequence[FieldClear], state: ApprovalState) -> None:
     for kind in CLEARS:
         _store_approvals(link, kind, [clear.as_change for clear in clears if clear.kind == kind], state)
@@ -625,7 +631,7 @@ def finish_approvals(batch: Batch, record_syncs: Sequence[RecordSync]) -> None:
     if clears.released:
         outdated = ApprovalRequest.objects.filter(pk__in=[act.pk for act in clears.released])
         outdated.filter(state__in=OPEN_REQUEST_STATES).update(state=ApprovalState.RELEASED, at=SyncNow())
-    _store_clears(batch.link, clears.pending, ApprovalState.PENDING)
+    hold_clears(batch)
     by_id = {record_sync.id: record_sync for record_sync in record_syncs if record_sync.field_plans}
     finished: dict[ApprovalState, list[ApprovalRequest]] = {}
     for act in clears.requests:

@@ -35,6 +35,7 @@ from sync.reconcile.batch import Batch, DeletedRecord, FieldPlan, Outcome, Recor
 from sync.reconcile.conflict_reports import conflict_reports
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.mutations import TAGS_PER_CALL, count_calls, missing_tags
+from sync.reconcile.restraints import count_clears, hold_clears
 from sync.records import availability
 from sync.registry import link_of
 
@@ -446,7 +447,11 @@ def _decide(link: BoardLink, claims: Sequence[Claim]) -> tuple[Batch, bool]:
         )
         row.refresh_from_db()
         claimed.append(Claim(None, claim.remote_id, [row]))
-    return batch, read_and_plan(batch) if load_batch(batch, claimed) else True
+    read = read_and_plan(batch) if load_batch(batch, claimed) else True
+    # The later passes of this dry run count them, too.
+    count_clears(batch)
+    hold_clears(batch)
+    return batch, read
 
 
 def _all_released(batch: Batch) -> bool:
