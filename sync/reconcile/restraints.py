@@ -661,6 +661,14 @@ def count_clears(batch: Batch) -> None:
         _store_clears(batch.link, batch.clears.counted, ApprovalState.DONE)
 
 
+def new_clear_requests(batch: Batch) -> list[ApprovalRequest]:
+    """Return the rows by which the planned clears count, or wait, yet to be stored."""
+    if batch.clears is None:
+        return []
+    states = ((batch.clears.counted, ApprovalState.DONE), (batch.clears.pending, ApprovalState.PENDING))
+    return [new_request(batch.link, c.kind, c.as_change, state) for clears, state in states for c in clears]
+
+
 def _store_clears(link: BoardLink, clears: Sequence[FieldClear], state: ApprovalState) -> None:
     for kind in CLEARS:
         _store_approvals(link, kind, [clear.as_change for clear in clears if clear.kind == kind], state)

@@ -234,15 +234,15 @@ class World:
     @contextmanager
     def broken(self, record: Any = None) -> Iterator[None]:
         """NPD's own code fails in every look meanwhile, or in those at one record."""
-        plan = reconcile.plan
+        plan_fields = reconcile.plan_fields
 
-        def fails(board: Any, subject: Any, item: Any) -> None:
-            if record is None or subject.id == record.pk:
+        def fails(batch: Any, subjects: Any) -> None:
+            if any(record is None or subject.id == record.pk for subject in subjects):
                 raise ValueError("boom")
-            plan(board, subject, item)
+            plan_fields(batch, subjects)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(reconcile, "plan", fails)
+            patch.setattr(reconcile, "plan_fields", fails)
             yield
 
     def overwrite(self, record: Any, lost: str = "Theirs", column: str = "role_title") -> None:

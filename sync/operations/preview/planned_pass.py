@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import OperationalError, connection, connections, transaction
-from django.db.models import Max
 
 from sync.choices import Cause, DeletedRecordPolicy, Operation, Priority, QueueDirection, QueueStatus, TombstoneState
 from sync.clock import sync_now
@@ -37,6 +36,7 @@ from sync.reconcile.field_plan import FieldPlan
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.new_items import GIVING, ItemAct
 from sync.reconcile.removed_items import new_deletion_requests
+from sync.reconcile.restraints import new_clear_requests
 from sync.records import availability
 from sync.registry import link_of
 
@@ -406,7 +406,6 @@ def plan_pass(link: BoardLink, claims: Sequence[Claim], state: DryRunState) -> P
             act.pk = None
             act._state.adding = True
         ApprovalRequest.objects.bulk_create(state.approvals, ignore_conflicts=True)
-        last_pk = ApprovalRequest.objects.aggregate(last=Max("pk"))["last"] or 0
         batch, read = _decide(link, claims)
         if not read and _all_released(batch):
             # The first try found a column missing: as a real next pass would, this one does without it.
@@ -418,12 +417,16 @@ def plan_pass(link: BoardLink, claims: Sequence[Claim], state: DryRunState) -> P
         if claimed := [sweep_claim(link.entity_type, pk, []) for pk in sorted(given.keys() - known_ids)]:
             following, is_read = _decide(link, claimed, given)
             result.add(_summarize(following, read=is_read))
-            state.approvals += [*new_removal_requests(following), *new_deletion_requests(following)]
-        state.approvals += ApprovalRequest.objects.filter(pk__gt=last_pk, entity_type=link.entity_type)
-        state.approvals += [*new_removal_requests(batch), *new_deletion_requests(batch)]
+            state.approvals += _new_requests(following)
+        state.approvals += _new_requests(batch)
         transaction.set_rollback(True)
     result.records = len(claims)
     return result
+
+
+def _new_requests(batch: Batch) -> list[ApprovalRequest]:
+    """What would count, or wait, for the later passes of this dry run."""
+    return [*new_removal_requests(batch), *new_deletion_requests(batch), *new_clear_requests(batch)]
 
 
 def _decide(
