@@ -7,6 +7,7 @@ import pytest
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.connectors.monday import items
+from sync.limits import MeteredClient
 from sync.models import BoardLink, Intent, SyncQueue, Tombstone
 from sync.records import availability
 from tests.support.world import World, mail
