@@ -7,7 +7,7 @@ import pytest
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.connectors.monday import items
-from sync.limits import metered_client
+from sync.limits import MeteredClient
 from sync.models import BoardLink, Intent, SyncQueue, Tombstone
 from sync.records import availability
 from tests.support.world import World, mail
@@ -276,17 +276,16 @@ def test_creates_answered_without_data_are_looked_for_before_they_are_made_again
 
     world.contact("Ann", email="a@example.com")
     world.contact("Bob", email="b@example.com")
-    client = metered_client.client().inner
-    real, first = client.execute, [True]
+    real, first = MeteredClient.execute, [True]
 
-    def without_data(document: str, variables: Any, **more: Any) -> Any:
-        answer = real(document, variables, **more)
+    def without_data(client: MeteredClient, document: str, variables: Any, **more: Any) -> Any:
+        answer = real(client, document, variables, **more)
         if "create_item" in document and first.pop() if first else False:
             blind_search(monkeypatch, 2)
             raise AnswerWithoutData("Monday answered without results")
         return answer
 
-    monkeypatch.setattr(client, "execute", without_data)
+    monkeypatch.setattr(MeteredClient, "execute", without_data)
     for _ in range(3):
         world.work()
         world.wait_out()

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from npd.models import Contact, Organization
-from sync.limits import metered_client
+from sync.limits import MeteredClient
 from sync.models import Intent, SyncQueue
 from sync.operations.record_requests import push_record
 from sync.reconcile import act
@@ -110,15 +110,14 @@ def test_what_monday_fills_into_a_new_item_by_itself_is_taken_over(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contact = world.contact("Ann")
-    client = metered_client.client().inner
-    real = client.execute
+    real = MeteredClient.execute
 
-    def filled(document: str, variables: Any, **more: Any) -> Any:
+    def filled(client: MeteredClient, document: str, variables: Any, **more: Any) -> Any:
         if "create_item" in document:
             variables = {**variables, "values_r0": variables["values_r0"][:-1] + ',"role_title":"Default"}'}
-        return real(document, variables, **more)
+        return real(client, document, variables, **more)
 
-    monkeypatch.setattr(client, "execute", filled)
+    monkeypatch.setattr(MeteredClient, "execute", filled)
     world.work()
     assert world.status(contact) == "pending"
     world.work(seconds=11)

@@ -11,7 +11,7 @@ from npd.models import Contact
 from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import sync_now
 from sync.connectors.base.errors import AnswerWithoutData, ConnectorError, ItemNotFound
-from sync.limits import metered_client
+from sync.limits import MeteredClient
 from sync.models import ApprovalRequest, BoardLink, Decision, IgnoredItem, Intent, MondayAccount, SyncQueue
 from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD
 from tests.lifecycle.conftest import asked, choose, quiet_passes
@@ -180,15 +180,14 @@ def test_a_clearing_that_fails_as_a_whole_stops_no_board(
     made = world.sandbox.act("duplicate", item_id=contact.monday_id)
     world.deliver()
     world.pass_time(seconds=11)
-    client = metered_client.client().inner
-    right, failed = client.execute, [error("It failed")]
+    right, failed = MeteredClient.execute, [error("It failed")]
 
-    def fails_once(document: str, variables: Any, **more: Any) -> Any:
+    def fails_once(client: MeteredClient, document: str, variables: Any, **more: Any) -> Any:
         if document.lstrip().startswith("mutation") and failed:
             raise failed.pop()
-        return right(document, variables, **more)
+        return right(client, document, variables, **more)
 
-    monkeypatch.setattr(client, "execute", fails_once)
+    monkeypatch.setattr(MeteredClient, "execute", fails_once)
     world.work()
     assert MondayAccount.objects.filter(id=1, stopped_until__isnull=False).count() == 0
     assert not SyncQueue.objects.filter(status="failed").exists()
