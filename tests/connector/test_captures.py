@@ -42,8 +42,8 @@ def entry(message: str, path: list[str | int] | None = None, **extensions: Any) 
 
 def invalid(source: str, message: str, path: list[str | int] | None = None, **extensions: Any) -> Capture:
     """A document that was refused before it ran: for a mutation as certain as for a query."""
-    body = {"errors": [entry(message, path, **extensions)]}
-    return Capture(source, 200, body, errors.DocumentRejected, errors.DocumentRejected)
+    kind = errors.DocumentRejected if "ariable" in message or "cannot represent" in message else errors.InvalidDocument
+    return Capture(source, 200, {"errors": [entry(message, path, **extensions)]}, kind, kind)
 
 
 CAPTURES = (

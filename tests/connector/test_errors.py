@@ -63,7 +63,7 @@ def test_every_scope_has_an_error() -> None:
         (failed("This column type is not supported yet in the api", "ColumnValueException"), errors.ColumnUnsupported),
         (failed("User unauthorized", "UserUnauthorizedException", status_code=403), errors.BoardForbidden),
         (failed("Rate limit already blocked", "tooManyRequests", status_code=400), errors.FieldLimitReached),
-        ({"message": 'Parse error on ":" (STRING) at [1, 166]'}, errors.DocumentRejected),
+        ({"message": 'Parse error on ":" (STRING) at [1, 166]'}, errors.InvalidDocument),
         ("Not Authenticated", errors.NotAuthenticated),
         (failed("something new", "BrandNewException"), errors.RecordRejected),
     ],

@@ -9,6 +9,7 @@ from sync.connectors.base.errors import ConnectorError, DocumentRejected, Firewa
 from sync.connectors.monday import items
 from sync.connectors.monday.client import MondayClient
 from sync.models import BoardLink, SyncQueue
+from sync.records import availability
 from tests.budget.conftest import Planned, monday
 from tests.support.world import World
 
@@ -130,3 +131,20 @@ def test_a_value_that_a_firewall_before_monday_refuses_holds_nobody(
     others = [contact for contact in contacts if contact != contacts[1]]
     assert {world.status(contact) for contact in others} == {"synced"}
     assert world.row(contacts[1]).attempts > 0
+
+
+def test_a_document_that_is_no_longer_valid_stops_its_board_and_costs_no_record_an_attempt(world: World) -> None:
+    contacts = [world.linked(f"P{number}", role_title="x") for number in range(4)]
+    Contact.objects.update(role_title="y")
+    calls = world.calls()
+    invalid = {"errors": [{"message": 'Cannot query field "change_multiple_column_values" on type "Mutation".'}]}
+    world.sandbox.faults({"status": 200, "on": "mutation", "count": 1, "body": invalid})
+    world.work()
+    # A read and the refused write: in parts it would be refused as well.
+    assert world.calls() - calls == 2
+    assert {(world.row(contact).status, world.row(contact).attempts) for contact in contacts} == {("pending", 0)}
+    reason = availability.of("contact").blocked_reason
+    assert "document Write" in reason
+    assert "API version" in reason
+    world.work(minutes=10)
+    assert {world.status(contact) for contact in contacts} == {"synced"}

@@ -52,6 +52,7 @@ ConnectorError
 │   └── AnswerWithoutData                 a mutation answered by errors only: some aliases may have run
 ├── Unreachable              UNREACHABLE  no connection was made: certainly not applied
 └── DocumentRejected         DOCUMENT     rejected as a whole before it ran: certainly not applied
+    ├── InvalidDocument      BOARD        no document of this kind is valid for the version that answers
     ├── TooComplex                        one request over the points that a request may cost
     └── CursorExpired                     a page's cursor is older than an hour
 
@@ -329,6 +330,13 @@ class DocumentRejected(ConnectorError):
         """Say which of our documents it was, and to which version of the API it was sent."""
         self.message = f"{self.message.rstrip(' .')} (document {name or 'without a name'}, API version {version})"
         self.args = (self.message,)
+
+
+class InvalidDocument(DocumentRejected):
+    """The document itself is invalid, whatever values it holds: in parts, or once more, it would be refused as well."""
+
+    scope = Scope.BOARD
+    advice = "NPD Sync doesn't fit this version of Monday's API: please report it, or set MONDAY_API_VERSION back."
 
 
 class TooComplex(DocumentRejected):

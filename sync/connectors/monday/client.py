@@ -34,6 +34,7 @@ from sync.connectors.base.errors import (
     ConnectorError,
     DocumentRejected,
     FirewallRejected,
+    InvalidDocument,
     Scope,
     TimedOut,
     Unreachable,
@@ -281,7 +282,7 @@ class MondayClient:
                 raise UnreadableAnswer(message, http_status=status, request_id=request_id_of(headers))
             answer = _parse_answer(payload, headers, time.monotonic() - started, is_mutation=is_mutation)
         except DocumentRejected as refused:
-            if type(refused) is DocumentRejected:
+            if type(refused) in (DocumentRejected, InvalidDocument):
                 name = _DOCUMENT_NAME.match(document)
                 refused.name_document(name.group(1) if name else "", headers.get("API-Version") or self.version)
             raise
@@ -369,6 +370,7 @@ def _failure_of(
     errors = _parse_errors(payload or {}, status, headers)
     # Other aliases may have run before the error of one alias, or before the server failed.
     executed = [e for e in errors if e.scope in _SCOPES_OF_EXECUTION and (e.path or status >= 500)]
+    executed = [e for e in executed if not isinstance(e, DocumentRejected)]
     if is_mutation and executed:
         return _no_results_error(executed[0], errors, status)
     if errors:
@@ -400,7 +402,7 @@ def _parse_answer(
             request_id = _request_id_of_answer(payload, headers)
             raise UnreadableAnswer("Monday's answer has neither data nor errors", request_id=request_id)
         # Of an invalid document nothing ran, though some of these errors have a path.
-        if refused := [error for error in errors if error.scope is Scope.DOCUMENT]:
+        if refused := [error for error in errors if isinstance(error, DocumentRejected)]:
             raise refused[0]
         # An error with a path, or of execution: the mutation may have run in part.
         executed = [error for error in errors if error.scope in _SCOPES_OF_EXECUTION or error.path]

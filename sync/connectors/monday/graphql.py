@@ -245,13 +245,13 @@ PUBLISHED: tuple[KnownCode, ...] = (
     KnownCode(
         "CursorExpiredError", errors.CursorExpired, "developer.monday.com/api-reference/docs/querying-board-items"
     ),
-    KnownCode("GRAPHQL_VALIDATION_FAILED", errors.DocumentRejected, COMMUNITY + "116967, HTTP 400"),
-    KnownCode("GRAPHQL_PARSE_FAILED", errors.DocumentRejected, "not published: the usual code beside the one above"),
+    KnownCode("GRAPHQL_VALIDATION_FAILED", errors.InvalidDocument, COMMUNITY + "116967, HTTP 400"),
+    KnownCode("GRAPHQL_PARSE_FAILED", errors.InvalidDocument, "not published: the usual code beside the one above"),
     KnownCode("INVALID_GRAPHQL_REQUEST", errors.DocumentRejected, COMMUNITY + "118566, HTTP 400"),
-    KnownCode("PARSING_ERROR", errors.DocumentRejected, COMMUNITY + "106532"),
-    KnownCode("undefinedField", errors.DocumentRejected, COMMUNITY + "101399, 2024-10 and earlier, HTTP 200"),
-    KnownCode("argumentNotAccepted", errors.DocumentRejected, RECORDED + "2024-07, HTTP 200"),
-    KnownCode("argumentLiteralsIncompatible", errors.DocumentRejected, RECORDED + "2024-07, HTTP 200"),
+    KnownCode("PARSING_ERROR", errors.InvalidDocument, COMMUNITY + "106532"),
+    KnownCode("undefinedField", errors.InvalidDocument, COMMUNITY + "101399, 2024-10 and earlier, HTTP 200"),
+    KnownCode("argumentNotAccepted", errors.InvalidDocument, RECORDED + "2024-07, HTTP 200"),
+    KnownCode("argumentLiteralsIncompatible", errors.InvalidDocument, RECORDED + "2024-07, HTTP 200"),
     KnownCode("variableMismatch", errors.DocumentRejected, "not published: graphql-ruby's code beside the two above"),
     KnownCode("VALIDATION_INVALID_TYPE_VARIABLE", errors.DocumentRejected, COMMUNITY + "108135"),
     KnownCode("INVALID_CONTENT_TYPE_HEADER", errors.DocumentRejected, COMMUNITY + "107402"),
@@ -404,7 +404,7 @@ _INVALID_DOCUMENT = re.compile(
 def _class_by_message(details: _ErrorDetails) -> type[ConnectorError] | None:
     """Errors without a code: an invalid document, the old 401 (community 82701), a blocked IP address."""
     if not details.path and _INVALID_DOCUMENT.search(details.message):
-        return DocumentRejected
+        return _narrow_invalid(details) or errors.InvalidDocument
     if details.message.startswith("Query has complexity of"):
         return errors.TooComplex  # community 43638, before there was a code
     if details.message.startswith("Complexity budget exhausted"):
@@ -412,6 +412,11 @@ def _class_by_message(details: _ErrorDetails) -> type[ConnectorError] | None:
     if "ip is restricted" in details.message.lower():
         return AddressForbidden  # developer.monday.com/api-reference/docs/error-handling, HTTP 401
     return NotAuthenticated if details.message.lower() == "not authenticated" else None
+
+
+def _narrow_invalid(details: _ErrorDetails) -> type[ConnectorError] | None:
+    """A value that doesn't fit its variable may be one record's; without it the document is as valid as any."""
+    return DocumentRejected if re.search(r"cannot represent|^Variable |variable", details.message) else None
 
 
 def _narrow_unauthorized(details: _ErrorDetails) -> type[ConnectorError] | None:
@@ -453,6 +458,7 @@ def _narrow_column_value(details: _ErrorDetails) -> type[ConnectorError] | None:
 
 
 _NARROWERS: dict[str, Callable[[_ErrorDetails], type[ConnectorError] | None]] = {
+    "GRAPHQL_VALIDATION_FAILED": _narrow_invalid,
     "UserUnauthorizedException": _narrow_unauthorized,
     "USER_UNAUTHORIZED": _narrow_unauthorized,
     "ResourceNotFoundException": _narrow_not_found,

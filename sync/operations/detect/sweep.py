@@ -26,6 +26,7 @@ from sync.connectors.base.connector import Connector
 from sync.connectors.base.errors import (
     ConnectorError,
     DocumentRejected,
+    InvalidDocument,
     ListingTruncated,
     LogShapeChanged,
     Scope,
@@ -231,7 +232,7 @@ class _Sweep:
         try:
             changes = self.connector.board_activity(self.link.board_id, self.begin)
         except DocumentRejected as refused:
-            if type(refused) is not DocumentRejected:
+            if type(refused) not in (DocumentRejected, InvalidDocument):
                 raise
             changes = self.connector.board_activity(self.link.board_id, self.begin, with_log=False)
             problem = f"Monday doesn't tell the activity log as asked: {refused.message.rstrip(' .')}"
