@@ -257,6 +257,8 @@ def find_duplicates(batch: Batch) -> PlannedDuplicates:
     except ConnectorError as error:
         log.warning("copies not read", reason=error.sentence)
         unread = error.sentence
+    if not found:
+        return PlannedDuplicates(unread=unread)
     duplicates = _with_history(batch, [duplicate for _, duplicate in found])
     us = monday_account().user_id if any(sent_same(batch.board, duplicate) for duplicate in duplicates) else ""
     ours = [is_own_create(batch.board, duplicate, us) for duplicate in duplicates]
