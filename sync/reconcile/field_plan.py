@@ -196,7 +196,7 @@ def _npd_edit_time(known: FieldFacts, field_plan: FieldPlan) -> datetime | None:
     """The change in NPD's history that gave the field its value; what the sync itself wrote is nobody's edit."""
     record, history, ahead = known.facts.record, known.edits.history[known.facts.id], known.edits.ahead
     names = [field_of(record, name).attname for name in field_plan.mapping.fields]
-    for event, before in zip(history, [*history[1:], None], strict=True):
+    for event, before in zip(history, [*history[1:], None], strict=False):
         if before is None and event.pgh_label != "insert":
             return None
         if before is None or any(getattr(event, name) != getattr(before, name) for name in names):

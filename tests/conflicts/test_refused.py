@@ -91,18 +91,6 @@ def test_a_value_left_in_npd_is_not_sent_again_and_keeps_its_record_from_nothing
     assert told.words == "Email differs from Monday’s: Ada kept it different."
 
 
-def test_a_value_left_in_npd_flows_again_once_somebody_changes_it(world: World, ada: User) -> None:
-    contact = refuse(world)
-    choose(contact, ada, "npd")
-    world.work()
-    Contact.objects.filter(pk=contact.pk).update(email=GOOD)
-    world.work()
-    assert (world.status(contact), world.ledger(contact).blocked_fields) == ("synced", {})
-    Contact.objects.filter(pk=contact.pk).update(email=REFUSED)
-    world.work()
-    assert waits() == [("Ann", "email")]
-
-
 def test_each_answer_is_carried_out_and_can_be_taken_back(world: World, ada: User) -> None:
     contact = refuse(world)
     for side, value, stored, sent in (

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 
 from conflicts.models import SyncConflict
 from conflicts.rejections import RejectionCase, answer_rejection, last_answer, undo_answer
-from conflicts.resolution import InvalidResolution, NotOpen, resolve
+from conflicts.resolution import InvalidResolution, NotOpen
 from npd.models import Contact
 from sync.choices import Cause
 from sync.models import FieldMapping, SyncMetadata
@@ -97,19 +97,6 @@ def test_a_conflict_that_closes_by_itself_does_not_make_a_left_value_be_sent(wor
     assert world.calls("mutation") == mutations
     assert not SyncConflict.objects.filter(resolved_at=None)
     assert world.status(contact) == "synced"
-
-
-def test_npds_value_chosen_in_a_conflict_is_sent_though_it_was_left_before(world: World, ada: User) -> None:
-    contact = leave(world, ada)
-    write(world, contact, OTHER)
-    world.look(contact)
-    conflict = SyncConflict.objects.get(resolved_at=None)
-    assert (conflict.npd_data, conflict.monday_data) == ({"email": REFUSED}, {"email": OTHER})
-    seen = {"email": {"npd": REFUSED, "monday": OTHER}}
-    resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=seen)
-    world.work()
-    conflict.refresh_from_db()
-    assert "Monday rejected" in conflict.resolution_problem
 
 
 def test_an_edit_on_monday_that_a_rule_overrules_is_told_and_no_record_in_sync_says_otherwise(

@@ -32,12 +32,11 @@ PLAIN: Mapping[str, Any] = {
 """What a plain contact says on both sides; of its organization an item is named, or a record given."""
 
 
-def board(fields: Mapping[str, Mapping[str, Any]] | None = None, **link: Any) -> BoardContext:
-    """The contacts' board; `fields` says of mappings, by key, what is different, and `link` of the board link."""
-    plain: dict[str, Any] = {"board_id": "1", "group_id": "", "npd_id_column": "npd_id", "match_key": "email"}
-    board_link = BoardLink(entity_type="contact", **plain | {"sync_filter": {}, "npd_id_problem": ""} | link)
-    mappings = []
-    for spec in registry.entity("contact").mappings:
+def _mappings(
+    entity_type: str, link: BoardLink, fields: Mapping[str, Mapping[str, Any]] | None = None
+) -> list[FieldMapping]:
+    found = []
+    for spec in registry.entity(entity_type).mappings:
         values: dict[str, Any] = {
             "column_id": spec.column_id,
             "converter": spec.converter,
@@ -51,8 +50,15 @@ def board(fields: Mapping[str, Mapping[str, Any]] | None = None, **link: Any) ->
         }
         values |= (fields or {}).get(spec.key, {})
         names = {"key": spec.key, "label": spec.label, "fields": list(spec.fields)}
-        mappings.append(FieldMapping(link=board_link, **names, **values))
-    return BoardContext(board_link, mappings, Contact)
+        found.append(FieldMapping(link=link, **names, **values))
+    return found
+
+
+def board(fields: Mapping[str, Mapping[str, Any]] | None = None, **link: Any) -> BoardContext:
+    """The contacts' board; `fields` says of mappings, by key, what is different, and `link` of the board link."""
+    plain: dict[str, Any] = {"board_id": "1", "group_id": "", "npd_id_column": "npd_id", "match_key": "email"}
+    board_link = BoardLink(entity_type="contact", **plain | {"sync_filter": {}, "npd_id_problem": ""} | link)
+    return BoardContext(board_link, _mappings("contact", board_link, fields), Contact)
 
 
 def organization(item: str | None = "70", name: str = "Acme", **values: Any) -> Organization:
@@ -81,7 +87,8 @@ def item(said: Mapping[str, Any] | None = None, *, unknown: Sequence[str] = (), 
     """The item that says this; the fields in `unknown` can't be read."""
     values = {**PLAIN, **(said or {})}
     named = values["organization"]
-    ids = [named.monday_id if isinstance(named, Organization) else named] if named else []
+    connected = named if isinstance(named, list) else [named] if named else []
+    ids = [one.monday_id if isinstance(one, Organization) else one for one in connected]
     email, phone = values["email"], values["phone"]
     readings = [
         Reading("email", "email", value={"email": email, "text": email} if email else None),
@@ -149,6 +156,29 @@ def field_facts(
     shown = None if creates else item(remote, unknown=unknown)
     facts = record_facts(local, of=found, shown=shown, **record)
     return FieldFacts(found, facts, creates=creates, **known or {})
+
+
+def of_organization(
+    key: str,
+    local: Mapping[str, Any],
+    remote: str,
+    *,
+    agreed: tuple[Mapping[str, Any], str] | None = None,
+    of_field: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> FieldFacts:
+    """An organization of which one field is mapped, to a column that says this text; `agreed` is its base."""
+    link = BoardLink(entity_type="organization", board_id="1", npd_id_column="", sync_filter={})
+    [mapping] = [one for one in _mappings("organization", link, {key: of_field or {}}) if one.key == key]
+    record = organization(ITEM, **local)
+    cells = {key: Reading(key, "text", text=remote, value=remote)}
+    shown = Item(ITEM, record.name, "active", board_id="1", values=cells)
+    state = new_ledger("organization", record.pk)
+    if agreed is not None:
+        before = organization(ITEM, **agreed[0])
+        state.base = {key: new_base(mapping, ITEM, stored_values(before, mapping), agreed[1])}
+    facts = RecordFacts(claim(record, Cause.SAVE), record, state, item=shown, **more)
+    return FieldFacts(BoardContext(link, [mapping], Organization), facts)
 
 
 def intent(key: str, column: str, local: Mapping[str, Any], read: Any = None, **values: Any) -> Intent:

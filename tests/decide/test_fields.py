@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -11,14 +10,16 @@ import pytest
 
 from npd.models import Organization
 from sync.choices import BlockedCode, Cause, SyncDirection
+from sync.connectors.base.board_items import Reading
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE, KIND_UNDO
 from sync.merge import Action, FieldSelection
-from sync.reconcile.facts import ChangeEvent
-from sync.reconcile.field_plan import EditFacts, FieldFacts, FieldPlan, decide_fields, new_base
+from sync.reconcile.field_plan import FieldFacts, FieldPlan, decide_fields, new_base
 from sync.reconcile.field_values import Lacking, RelatedFacts, Want, WantKind
-from tests.decide.field_builders import board, chosen, field_facts, intent, organization
+from sync.records.blocked_fields import LEFT_OUT
+from tests.decide.field_builders import board, chosen, field_facts, intent, item, organization
 
 ACME = organization()
+UP_AND_DOWN = (SyncDirection.NPD_TO_MONDAY, SyncDirection.MONDAY_TO_NPD)
 
 
 def planned(key: str, given: FieldFacts) -> FieldPlan:
@@ -53,6 +54,27 @@ def role(**of_field: Any) -> Any:
             None,
         ),
         (
+            "equal in canonical form: neither side is rewritten",
+            field_facts({"role_title": " Boss\u00a0"}),
+            Action.NOTHING,
+            None,
+            None,
+        ),
+        (
+            "no base, empty in NPD",
+            field_facts({"role_title": ""}, without_base=["role_title"]),
+            Action.PULL,
+            None,
+            "Boss",
+        ),
+        (
+            "no base, both, differ: the side that was chosen for first matches",
+            field_facts({"role_title": "Mine"}, of=role(first_match="monday_wins"), without_base=["role_title"]),
+            Action.PULL,
+            None,
+            "Boss",
+        ),
+        (
             "one way to NPD: Monday's value is mirrored over an edit in NPD",
             field_facts({"role_title": "Mine"}, of=role(direction=SyncDirection.MONDAY_TO_NPD)),
             Action.PULL,
@@ -73,12 +95,50 @@ def role(**of_field: Any) -> Any:
             None,
             None,
         ),
+        *(
+            (
+                "the record's and the mapping's direction both have to allow a way",
+                field_facts(
+                    {"role_title": "Mine"},
+                    {"role_title": "Theirs"},
+                    of=role(direction=of_mapping),
+                    record={"sync_direction": of_record},
+                ),
+                Action.NOTHING,
+                None,
+                None,
+            )
+            for of_record, of_mapping in (UP_AND_DOWN, UP_AND_DOWN[::-1])
+        ),
     ],
 )
 def test_a_field_is_decided_by_its_row(row: str, given: FieldFacts, action: Action, sent: Any, written: Any) -> None:
     found = planned("role_title", given)
     raws = [None if raw is None else raw["role_title"] for raw in (found.send_raw, found.write_raw)]
     assert (found.decision.action, *raws) == (action, sent, written), row
+
+
+def test_a_number_in_another_form_is_the_same_number() -> None:
+    assert planned("phone", field_facts({"phone": "+44 (0)20 7946-0018"})).decision.action is Action.NOTHING
+
+
+@pytest.mark.parametrize(
+    ("direction", "sent", "written"),
+    [
+        (SyncDirection.NPD_TO_MONDAY, {"role_title": "Mine"}, None),
+        (SyncDirection.MONDAY_TO_NPD, None, {"role_title": "Theirs"}),
+    ],
+)
+def test_one_way_the_target_s_own_edit_is_said_to_be_overridden(direction: str, sent: Any, written: Any) -> None:
+    """For the history, from where it can be taken back."""
+    given = field_facts({"role_title": "Mine"}, {"role_title": "Theirs"}, of=role(direction=direction))
+    found = planned("role_title", given)
+    assert (found.send_raw, found.write_raw, found.decision.overrides) == (sent, written, True)
+
+
+def test_without_a_base_what_differs_is_asked_about() -> None:
+    given = field_facts({"role_title": "Mine"}, of=role(rule="npd_wins"), without_base=["role_title"])
+    assert planned("role_title", given).conflict is not None
 
 
 def test_a_base_of_another_mapping_version_counts_as_none() -> None:
@@ -110,6 +170,13 @@ def test_what_both_sides_changed_differently_is_a_conflict_with_its_three_values
             "invalid",
         ),
         ("a field without a column", "phone", field_facts(of=board({"phone": {"column_id": ""}})), "column"),
+        ("what is too long for NPD", "role_title", field_facts(None, {"role_title": "x" * 300}), "invalid"),
+        (
+            "several connected items where NPD holds one are not decided",
+            "organization",
+            field_facts(None, {"organization": ["70", "71"]}),
+            "unknown",
+        ),
     ],
 )
 def test_what_can_not_be_written_is_blocked_with_its_reason(row: str, key: str, given: FieldFacts, code: str) -> None:
@@ -125,6 +192,39 @@ def test_what_monday_refused_is_not_sent_again_until_it_or_a_person_changes_that
     by_person = field_facts({"role_title": "x"}, ledger=refused, causes=[Cause.PERSON])
     assert planned("role_title", by_person).send_raw == {"role_title": "x"}
     assert planned("role_title", field_facts({"role_title": "y"}, ledger=refused)).send_raw == {"role_title": "y"}
+
+
+KEPT = {"reason": "No.", "side": "monday", "code": "rejected", "column": "role_title", "version": 1}
+KEPT |= {"local": {"role_title": "x"}, "kept_by": {"who": "Ada", "remote": "Boss"}}
+
+
+@pytest.mark.parametrize(
+    ("row", "given", "sent"),
+    [
+        ("it stays left", field_facts({"role_title": "x"}), None),
+        ("whatever else a person asks", field_facts({"role_title": "x"}, causes=[Cause.PERSON]), None),
+        ("it flows once somebody changes it", field_facts({"role_title": "y"}), "y"),
+        ("its column changed", field_facts({"role_title": "x"}, of=role(version=2)), "x"),
+        (
+            "NPD's value is chosen in a conflict",
+            field_facts(
+                {"role_title": "x"},
+                {"role_title": "z"},
+                conflicts=(chosen("role_title", FieldSelection("npd", None, "x", "z")),),
+            ),
+            "x",
+        ),
+        (
+            "somebody's edit on Monday, which a rule overrules",
+            field_facts({"role_title": "x"}, {"role_title": "z"}, of=role(rule="npd_wins")),
+            None,
+        ),
+    ],
+)
+def test_a_value_that_a_person_left_in_npd(row: str, given: FieldFacts, sent: str | None) -> None:
+    given.facts.ledger.blocked_fields = {"role_title": KEPT}
+    found = planned("role_title", given)
+    assert (found.send_raw and found.send_raw["role_title"]) == sent, row
 
 
 def test_a_record_without_sync_that_is_pushed_by_name_sends_what_npd_changed_and_nothing_else() -> None:
@@ -148,9 +248,21 @@ def test_a_record_that_only_takes_over_gets_no_item_and_its_reason() -> None:
     assert "lets nothing be sent" in decide_fields(given).reason
 
 
-def test_an_item_without_the_npd_id_gets_it() -> None:
+def test_a_new_item_gets_nothing_of_a_field_that_comes_from_monday() -> None:
+    given = field_facts(creates=True, of=role(direction=SyncDirection.MONDAY_TO_NPD))
+    assert "role_title" not in decide_fields(given).plans
+
+
+def test_an_item_without_the_npd_id_gets_it_whatever_the_directions_say() -> None:
     assert not decide_fields(field_facts()).write_npd_id
     assert decide_fields(field_facts(record={"id": UUID(int=2)})).write_npd_id
+    one_way = board({key: {"direction": SyncDirection.MONDAY_TO_NPD} for key in ("email", "phone", "role_title")})
+    assert decide_fields(field_facts(of=one_way, record={"id": UUID(int=2)})).write_npd_id
+    emptied = field_facts()
+    assert emptied.facts.item is not None
+    cells = {**emptied.facts.item.values, "npd_id": Reading("npd_id", "text", text="", value="")}
+    without = replace(emptied, facts=replace(emptied.facts, item=replace(emptied.facts.item, values=cells)))
+    assert decide_fields(without).write_npd_id
 
 
 # --- an intent without an answer ------------------------------------------------------------------------------------
@@ -212,15 +324,37 @@ def test_what_was_not_read_is_named_all_at_once_and_nothing_is_asked() -> None:
         ("only the relation waits for a record that will get its item", True, {}, BlockedCode.RELATION, 0),
         ("one whose sync is off gets none: left out", True, {"sync_enabled": False}, BlockedCode.LEFT_OUT, 1),
         ("without a board there is none: left out", False, {}, BlockedCode.LEFT_OUT, 1),
+        ("one that the filter leaves out", True, {"sync_status": "disabled"}, BlockedCode.LEFT_OUT, 1),
     ],
 )
 def test_a_related_record_without_an_item(
     row: str, has_board: bool, values: dict[str, Any], code: BlockedCode, lines: int
 ) -> None:
-    other = organization(item=None, name="New", sync_status="pending", **{"sync_enabled": True} | values)
+    other = organization(item=None, name="New", **{"sync_status": "pending"} | values)
     known = RelatedFacts(answers={Want(WantKind.BOARD, Organization): has_board})
-    found = decide_fields(field_facts({"organization": other}, known={"related": known}))
-    assert (found.plans["organization"].blocked_code, len(found.log)) == (code, lines), row
+    given = field_facts({"organization": other}, known={"related": known})
+    found = decide_fields(given)
+    plan = found.plans["organization"]
+    assert (plan.blocked_code, len(found.log)) == (code, lines), row
+    if lines:
+        entry = {"side": LEFT_OUT, "local": plan.local_raw, "column": "organization", "version": 1}
+        given.facts.ledger.blocked_fields = {"organization": entry}
+        assert decide_fields(given).log == (), "it is said once"
+
+
+def test_one_way_from_monday_is_mirrored_over_an_organization_without_an_item() -> None:
+    of = board({"organization": {"direction": SyncDirection.MONDAY_TO_NPD}})
+    local = organization(item=None, name="Local", sync_enabled=False)
+    given = field_facts(
+        {"organization": local},
+        {"organization": ACME},
+        of=of,
+        agreed={"organization": ACME},
+        known={"related": related(i70=ACME)},
+    )
+    written = planned("organization", given).write_raw
+    assert written is not None
+    assert written["organization"]["id"] == str(ACME.pk)
 
 
 @pytest.mark.parametrize(("is_removed", "action"), [(True, Action.UNDECIDED), (False, Action.PULL)])
@@ -230,43 +364,6 @@ def test_a_cell_that_a_removed_item_left_empty_was_emptied_by_nobody(is_removed:
         {"organization": ACME}, agreed={"organization": ACME}, known={"related": RelatedFacts(answers=answers)}
     )
     assert planned("organization", given).decision.action is action
-
-
-# --- the rule “newest” ----------------------------------------------------------------------------------------------
-
-NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
-
-
-def edits(seconds: int, *, cause: str = "") -> EditFacts:
-    """NPD's edit so many seconds after Monday's."""
-    context = SimpleNamespace(metadata={"cause": cause})
-    at = NOON + timedelta(seconds=seconds)
-    event = SimpleNamespace(pgh_label="insert", pgh_created_at=at, pgh_context=context, role_title="Mine")
-    told = ChangeEvent("role_title", "Theirs", "Boss", True, "", NOON, True)
-    return EditFacts({UUID(int=1): [event]}, {UUID(int=1): [told]})
-
-
-@pytest.mark.parametrize(
-    ("row", "edited", "action"),
-    [
-        ("NPD's edit is the newer one", edits(10), Action.PUSH),
-        ("Monday's edit is the newer one", edits(-10), Action.PULL),
-        ("within five seconds the order is not known", edits(4), Action.CONFLICT),
-        ("what the sync wrote is nobody's edit", edits(10, cause="sync"), Action.CONFLICT),
-    ],
-)
-def test_by_the_rule_newest_the_newer_edit_wins(row: str, edited: EditFacts, action: Action) -> None:
-    given = field_facts(
-        {"role_title": "Mine"}, {"role_title": "Theirs"}, of=role(rule="newest"), known={"edits": edited}
-    )
-    assert planned("role_title", given).decision.action is action, row
-
-
-def test_edit_times_are_wanted_only_where_the_rule_newest_has_to_decide() -> None:
-    decide_fields(field_facts({"role_title": "Mine"}, of=role(rule="newest")))
-    with pytest.raises(Lacking) as lacking:
-        decide_fields(field_facts({"role_title": "Mine"}, {"role_title": "Theirs"}, of=role(rule="newest")))
-    assert [want.kind for want in lacking.value.wants] == [WantKind.EDITS]
 
 
 # --- a person's decisions -------------------------------------------------------------------------------------------
@@ -301,6 +398,54 @@ def test_a_choice_made_for_other_values_is_handed_back() -> None:
     assert found.plans["role_title"].conflict is not None
 
 
+def test_of_two_choices_the_one_that_still_holds_is_carried_out() -> None:
+    choices = {
+        "role_title": FieldSelection("npd", None, "Mine", "Theirs"),
+        "notes": FieldSelection("npd", None, "m", "older"),
+    }
+    conflict = replace(chosen("role_title", choices["role_title"]), fields=tuple(choices), resolutions=choices)
+    sides = {"role_title": "Mine", "notes": "m"}, {"role_title": "Theirs", "notes": "t"}
+    found = decide_fields(field_facts(*sides, conflicts=(conflict,)))
+    assert found.plans["role_title"].send_raw == {"role_title": "Mine"}
+    assert (found.plans["notes"].conflict is not None, set(found.results.handed_back)) == (
+        True,
+        {(KIND_FIELDS, "notes")},
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "selection", "more", "words"),
+    [
+        (
+            "the field flows one way by now",
+            FieldSelection("monday", None, "Mine", "Theirs"),
+            {"of": role(direction=SyncDirection.NPD_TO_MONDAY)},
+            "only NPD's value can be chosen",
+        ),
+        (
+            "there is no last agreed value by now",
+            FieldSelection("base", None, "Mine", "Theirs"),
+            {"without_base": ["role_title"]},
+            "no last synced value",
+        ),
+    ],
+)
+def test_a_choice_that_can_not_be_carried_out_is_handed_back(
+    row: str, selection: FieldSelection, more: dict[str, Any], words: str
+) -> None:
+    both = {"role_title": "Mine"}, {"role_title": "Theirs"}
+    found = decide_fields(field_facts(*both, conflicts=(chosen("role_title", selection),), **more))
+    assert words in found.results.handed_back[KIND_FIELDS, "role_title"], row
+    assert found.plans["role_title"].resolves is None
+
+
+def test_a_choice_stays_while_a_side_can_not_be_read() -> None:
+    conflict = chosen("role_title", FieldSelection("npd", None, "Mine", "Theirs"))
+    found = decide_fields(field_facts({"role_title": "Mine"}, unknown=["role_title"], conflicts=(conflict,)))
+    assert found.plans["role_title"].blocked_code is BlockedCode.UNKNOWN
+    assert not found.results.handed_back
+
+
 def lost(selection: FieldSelection, **values: str) -> FieldFacts:
     return field_facts(values, values, conflicts=(chosen("role_title", selection, KIND_LOST_UPDATE),))
 
@@ -311,10 +456,20 @@ def test_a_lost_value_stays_lost_or_goes_back_to_both_sides() -> None:
     back = planned("role_title", lost(FieldSelection("monday", None, "Boss", "Lost")))
     assert (back.send_raw, back.write_raw) == ({"role_title": "Lost"}, {"role_title": "Lost"})
 
+    typed = planned("role_title", lost(FieldSelection("custom", "Typed", "Boss", "Lost")))
+    assert (typed.send_raw, typed.write_raw) == ({"role_title": "Typed"}, {"role_title": "Typed"})
 
-def test_a_choice_on_a_lost_value_is_outdated_when_what_stands_was_left() -> None:
-    found = decide_fields(lost(FieldSelection("npd", None, "Boss", "Lost"), role_title="Newer"))
-    assert found.results.lost_current == {"role_title": "Newer"}
+
+@pytest.mark.parametrize("choose", ["npd", "monday"])
+@pytest.mark.parametrize(
+    ("local", "remote"), [("Newer", "Newer"), ("Newer", "Boss"), ("Boss", "Newer")], ids=["both", "NPD", "Monday"]
+)
+def test_a_choice_on_a_lost_value_is_outdated_when_a_side_left_what_stands(
+    choose: str, local: str, remote: str
+) -> None:
+    conflict = chosen("role_title", FieldSelection(choose, None, "Boss", "Lost"), KIND_LOST_UPDATE)
+    found = decide_fields(field_facts({"role_title": local}, {"role_title": remote}, conflicts=(conflict,)))
+    assert found.results.lost_current == {"role_title": local}
     assert (KIND_LOST_UPDATE, "role_title") in found.results.handed_back
 
 
@@ -332,13 +487,5 @@ def test_an_undo_puts_both_sides_back_while_neither_moved() -> None:
     assert (plan.send_raw, plan.write_raw) == ({"role_title": "Theirs"}, {"role_title": "Mine"})
     late = decide_fields(undo(board(), role_title="Newer"))
     assert "changed since" in late.results.handed_back[KIND_UNDO, "role_title"]
-
-
-# --- whole plans ----------------------------------------------------------------------------------------------------
-
-
-def test_deciding_twice_is_the_same_and_changes_nothing_that_is_known() -> None:
-    given = field_facts({"role_title": "Mine", "notes": "x"}, {"role_title": "Theirs"})
-    before = repr(given.facts.ledger.base)
-    assert decide_fields(given) == decide_fields(given)
-    assert repr(given.facts.ledger.base) == before
+    moved = replace(undo(board()), facts=replace(undo(board()).facts, item=item({"role_title": "Newer"})))
+    assert "Monday's value has changed since" in decide_fields(moved).results.handed_back[KIND_UNDO, "role_title"]

@@ -47,6 +47,11 @@ def test_a_record_that_fails_is_left_out_with_one_line_in_its_history() -> None:
     assert (again.side, again.log) == (FilterSide.RECORD, ())
 
 
+def test_a_condition_on_a_field_that_is_not_mapped_is_not_known() -> None:
+    of = board({"role_title": {"column_id": ""}}, sync_filter=ITEMS.link.sync_filter)
+    assert decide_item_filter(of, record_facts(shown=item(), of=of)).unknown
+
+
 @pytest.mark.parametrize(
     ("row", "more"),
     [("it matches", {}), ("its sync is off", {"local": {"role_title": "x"}, "record": {"sync_enabled": False}})],

@@ -200,6 +200,13 @@ def test_what_cant_be_read_makes_nothing(by_npd_id: list[Item], by_match: list[I
     assert (plan.item, plan.creates, plan.question) == (None, False, None)
 
 
+def test_a_key_in_a_column_of_another_type_cant_be_read() -> None:
+    turned = shown()
+    turned = replace(turned, values={**turned.values, "email": Reading("email", "numbers", text="7", value="7")})
+    [plan] = identified(ann(), by_match=[turned])
+    assert (plan.item, plan.creates, bool(plan.reason)) == (None, False, True)
+
+
 def test_a_key_that_cant_be_read_is_nothing_beside_one_that_fits_or_where_the_item_has_a_record() -> None:
     [plan] = identified(ann(), by_match=[shown(email=None), shown("8")])
     assert plan.item is not None

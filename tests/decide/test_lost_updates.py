@@ -48,6 +48,7 @@ FIRST_WRITE = wrote("Ours")
         pytest.param([OVER_THEIRS], [FIRST_WRITE], ["Theirs"], id="our own event replaced what we had not read"),
         pytest.param([HASTY], [FIRST_WRITE], ["Theirs"], id="somebody's value that no pass saw, just before our write"),
         pytest.param([HASTY, OVER_THEIRS], [FIRST_WRITE], ["Theirs"], id="both events tell of one lost value"),
+        pytest.param([OVER_THEIRS, HASTY], [FIRST_WRITE], ["Theirs"], id="in whatever order they come"),
         pytest.param(
             [told("First", seconds=-60.8), told("Second", "First", seconds=-60.5)],
             [FIRST_WRITE],
@@ -101,6 +102,24 @@ FIRST_WRITE = wrote("Ours")
 )
 def test_what_our_writes_went_over(events: list[ReceivedEvent], writes: list[Intent], expected: list[Any]) -> None:
     assert lost(events, writes) == expected
+
+
+@pytest.mark.parametrize("token_user", ["", TOKEN_USER])
+def test_the_token_s_user_need_not_be_known(token_user: str) -> None:
+    for events, expected in ([OUR_ECHO], []), ([OVER_THEIRS], ["Theirs"]), ([HASTY], ["Theirs"]):
+        before = builders.history(events=events, writes=[FIRST_WRITE], token_user=token_user)
+        found = detect_lost_updates(builders.board(), facts(history=before), NOW).found
+        assert [one.value for one in found] == expected
+
+
+def test_two_lost_fields_are_two_values() -> None:
+    notes = wrote("Our notes", "n")
+    entry = notes.values.pop("role_title")
+    notes.values = {"notes": entry | {"local": {"notes": "Our notes"}, "column": "notes"}}
+    events = [HASTY, told("Their notes", "n", seconds=-60.5, column_id="notes")]
+    found = facts(history=builders.history(events=events, writes=[FIRST_WRITE, notes]))
+    lost_updates = detect_lost_updates(builders.board(), found, NOW).found
+    assert {one.key: one.value for one in lost_updates} == {"role_title": "Theirs", "notes": "Their notes"}
 
 
 def test_a_value_that_a_pass_saw_or_reported_is_not_lost_again() -> None:

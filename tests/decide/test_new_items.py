@@ -236,6 +236,15 @@ def test_the_record_gets_the_items_values() -> None:
     assert (record.pk, plan.sentence) == (uuid.UUID(int=99), "Made from the item “Ann” on the board.")
 
 
+def test_a_new_record_takes_nothing_over_against_a_fields_direction() -> None:
+    mappings = list(board().mappings)
+    for mapping in mappings:
+        mapping.direction = "npd_to_monday" if mapping.key == "role_title" else "bidirectional"
+    record = decide_item(context(board=board(mappings=mappings)), facts()).record
+    assert isinstance(record, Contact)
+    assert (record.email, record.role_title) == (EMAIL, "")
+
+
 @pytest.mark.parametrize(
     ("differs", "is_new"), [({}, False), ({"is_npd_id_taken": True}, True), ({"payload": {"as_new": True}}, True)]
 )

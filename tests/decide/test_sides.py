@@ -18,7 +18,8 @@ from sync.records.item_links import UNLINK_KEY
 from tests.decide.builders import BOARD, base, board, contact, facts, mapping, plain
 
 ROLE = board(mapping())
-OFF = contact(sync_enabled=False)
+OFF, EDITED_OFF = contact(sync_enabled=False), contact(sync_enabled=False, role_title="New")
+OFF_DETAIL = "Sync is off for this record."
 AT_REST = {"remote_state": "active", "base": {"role_title": base("Ours")}}
 
 
@@ -44,6 +45,9 @@ def settled(cause: Cause = Cause.SAVE, *, payload: dict[str, Any] | None = None,
         ("an open intent", settled(intents=(plain(Intent),)), None),
         ("without an item", settled(record=contact(monday_id=None)), None),
         ("sync is off", settled(record=OFF), "Sync is off for this record."),
+        ("its direction is none", settled(record=contact(sync_direction="none")), "Sync is off for this record."),
+        ("sync is off, without an item", settled(record=contact(sync_enabled=False, monday_id=None)), OFF_DETAIL),
+        ("sync is off, and both sides were edited", settled(Cause.WEBHOOK, record=EDITED_OFF), OFF_DETAIL),
         ("sync is off, and it is pushed by name", settled(Cause.PERSON, record=OFF, payload={"by_name": 1}), None),
         ("sync is off, and it is to be unlinked", settled(Cause.PERSON, record=OFF, payload={UNLINK_KEY: "x"}), None),
     ],

@@ -120,9 +120,6 @@ def test_somebody_who_joins_the_account_is_learned_within_the_hour_by_itself(sal
     assert sales.calls() == calls + 1
 
 
-# --- texts of contacts in columns of other types -----------------------------------------------------------------
-
-
 # --- aliases and the inventory's address --------------------------------------------------------------------------
 
 
@@ -172,16 +169,10 @@ def test_a_tag_that_monday_refuses_holds_its_own_field_alone(world: World) -> No
 # --- the country of telephone numbers ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("country", "setting", "expected"), [("United Kingdom", "US", "+442079460018"), ("", "GB", "+442079460018")]
-)
-def test_a_number_without_a_country_is_its_organizations_then_the_settings(
-    world: World, settings: Any, country: str, setting: str, expected: str
-) -> None:
-    settings.DEFAULT_PHONE_REGION = setting
-    firm = Organization.objects.create(name="Acme", address_country=country)
-    contact = world.linked(phone="020 7946 0018", organization=firm)
-    assert world.values(contact)["phone"] == expected
+def test_a_number_without_a_country_is_of_the_settings_country(world: World, settings: Any) -> None:
+    settings.DEFAULT_PHONE_REGION = "GB"
+    contact = world.linked(phone="020 7946 0018", organization=Organization.objects.create(name="Acme"))
+    assert world.values(contact)["phone"] == "+442079460018"
 
 
 def test_an_organization_that_moves_abroad_changes_no_number_by_that(world: World) -> None:

@@ -8,8 +8,7 @@ from django.db.models import F
 from conflicts.case import conflict_progress
 from conflicts.models import SyncConflict
 from conflicts.resolution import InvalidResolution
-from npd.models import Organization
-from sync.models import Decision, FieldMapping, Intent
+from sync.models import FieldMapping, Intent
 from tests.engine.conftest import choose, clash
 from tests.support.world import World
 
@@ -25,26 +24,15 @@ def test_the_other_fields_of_a_record_in_conflict_still_flow(world: World) -> No
     assert (world.status(contact), contact.phone) == ("conflict", "+442079460999")
 
 
-@pytest.mark.parametrize(
-    ("type_", "selection", "result"),
-    [
-        ("keep_npd", {}, "NPD's"),
-        ("keep_monday", {}, "Monday's"),
-        ("merge", {"role_title": {"choose": "base"}}, "Old"),
-        ("merge", {"role_title": {"choose": "custom", "value": "Typed"}}, "Typed"),
-    ],
-)
-def test_a_choice_is_written_on_both_sides(
-    world: World, person: Any, type_: str, selection: dict[str, Any], result: str
-) -> None:
+def test_a_choice_is_written_on_both_sides(world: World, person: Any) -> None:
     contact, conflict = clash(world)
-    choose(conflict, person, type_, **selection)
+    choose(conflict, person, "merge", role_title={"choose": "base"})
     world.work(conflict)
-    assert (world.status(contact), contact.role_title) == ("synced", result)
-    assert world.values(contact)["role_title"] == result
+    assert (world.status(contact), contact.role_title) == ("synced", "Old")
+    assert world.values(contact)["role_title"] == "Old"
     assert conflict.resolved_at is not None
-    assert (conflict.resolution_type, conflict.resolved_by) == (type_, person)
-    assert conflict.resolved_data == {"role_title": result}
+    assert (conflict.resolution_type, conflict.resolved_by) == ("merge", person)
+    assert conflict.resolved_data == {"role_title": "Old"}
     # Not as JSON's null either, which is not the column's.
     assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
 
@@ -59,20 +47,6 @@ def test_a_choice_for_values_that_moved_on_is_handed_back(world: World, person: 
     assert conflict.monday_data == {"role_title": "Edited after the choice"}
     assert world.values(contact)["role_title"] == "Edited after the choice"
     assert "chose" in conflict.resolution_problem
-
-
-def test_of_two_choices_the_one_that_still_holds_is_carried_out(world: World, person: Any) -> None:
-    contact = world.linked(role_title="Old", notes="old")
-    world.edit(contact, "role_title", "M role")
-    world.edit(contact, "notes", "M notes")
-    world.save(contact, role_title="N role", notes="N notes")
-    conflict = SyncConflict.objects.get(entity_id=contact.pk)
-    choose(conflict, person, "keep_npd")
-    world.edit(contact, "notes", "M notes, later")
-    world.work(conflict)
-    assert conflict.conflict_fields == ["notes"]
-    assert world.values(contact)["role_title"] == "N role"
-    assert world.values(contact)["notes"] == "M notes, later"
 
 
 def test_a_conflict_that_people_settle_by_hand_closes_by_itself(world: World) -> None:
@@ -115,29 +89,6 @@ def test_turning_sync_off_closes_the_conflict_and_keeps_its_values(world: World)
     assert conflict.monday_data == {"role_title": "Monday's"}
 
 
-@pytest.mark.parametrize(
-    ("type_", "selection", "result"),
-    [
-        ("keep_npd", {}, "12 Main St, Springfield"),
-        ("keep_monday", {}, "Floor 3, 14 Main St, Springfield, IL"),
-        ("merge", {"address": {"choose": "base"}}, "12 Main St, Springfield"),
-        ("merge", {"address": {"choose": "custom", "value": "A, B, C"}}, "A, B, C"),
-    ],
-)
-def test_an_address_that_cannot_be_split_is_settled_by_any_choice(
-    world: World, person: Any, type_: str, selection: dict[str, Any], result: str
-) -> None:
-    organization = Organization.objects.create(name="Ltd", address_street="12 Main St", address_city="Springfield")
-    world.work()
-    world.edit(organization, "address", "Floor 3, 14 Main St, Springfield, IL")
-    world.look(organization)
-    conflict = SyncConflict.objects.get(entity_id=organization.pk)
-    choose(conflict, person, type_, **selection)
-    world.work(conflict)
-    assert conflict.resolved_at is not None
-    assert (world.status(organization), world.values(organization)["address"]) == ("synced", result)
-
-
 def test_a_choice_whose_look_became_a_dead_letter_can_be_made_anew(world: World, person: Any) -> None:
     contact, conflict = clash(world)
     choose(conflict, person, "keep_npd")
@@ -148,22 +99,17 @@ def test_a_choice_whose_look_became_a_dead_letter_can_be_made_anew(world: World,
     assert (world.status(contact), contact.role_title) == ("synced", "Monday's")
 
 
-@pytest.mark.parametrize("how", ["archive", "column"])
-def test_a_conflict_stays_with_its_choice_while_a_side_cannot_be_read(world: World, person: Any, how: str) -> None:
+def test_a_conflict_stays_with_its_choice_while_a_side_cannot_be_read(world: World, person: Any) -> None:
     contact, conflict = clash(world)
     choose(conflict, person, "keep_npd")
-    if how == "archive":
-        world.sandbox.act("archive", item_id=contact.monday_id)
-    else:
-        world.delete_column("role_title")
+    world.sandbox.act("archive", item_id=contact.monday_id)
     world.work(conflict)
     assert conflict.resolved_at is None
     assert conflict.resolution is not None
     assert world.status(contact) == "conflict"
-    if how == "archive":
-        world.sandbox.act("restore", item_id=contact.monday_id)
-        world.look(contact)
-        assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "NPD's")
+    world.sandbox.act("restore", item_id=contact.monday_id)
+    world.look(contact)
+    assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "NPD's")
 
 
 def test_a_refused_choice_is_handed_back_with_the_value_that_was_refused(world: World, person: Any) -> None:
@@ -175,15 +121,6 @@ def test_a_refused_choice_is_handed_back_with_the_value_that_was_refused(world: 
     world.work(conflict)
     assert "“5”" in conflict.resolution_problem
     assert "Choose another value" in conflict.resolution_problem
-
-
-def test_a_choice_is_handed_back_where_the_field_flows_one_way_by_now(world: World, person: Any) -> None:
-    contact, conflict = clash(world)
-    choose(conflict, person, "keep_monday")
-    FieldMapping.objects.filter(key="role_title", link__entity_type="contact").update(direction="npd_to_monday")
-    world.work(conflict)
-    assert conflict.resolution_type == "auto"
-    assert Decision.objects.filter(entity_id=contact.pk, values__overridden=True).exists()
 
 
 def test_a_choice_that_waits_for_a_held_field_says_so(world: World, person: Any) -> None:
@@ -202,12 +139,3 @@ def test_the_last_agreed_value_of_another_column_can_not_be_chosen(world: World,
     world.look(contact)
     with pytest.raises(InvalidResolution, match="no last synced value"):
         choose(conflict, person, "merge", role_title={"choose": "base"})
-
-
-def test_a_choice_of_the_last_agreed_value_comes_back_where_there_is_none_by_now(world: World, person: Any) -> None:
-    _, conflict = clash(world)
-    choose(conflict, person, "merge", role_title={"choose": "base"})
-    FieldMapping.objects.filter(key="role_title", link__entity_type="contact").update(version=F("version") + 1)
-    world.work(conflict)
-    assert conflict.left_open == ["role_title"], "nobody can choose anew while it is being applied"
-    assert "no last synced value" in conflict.resolution_problem

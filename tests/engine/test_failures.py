@@ -46,17 +46,6 @@ def test_an_item_that_was_made_though_its_value_was_refused_is_not_made_again(wo
     assert [world.status(contact) for contact in contacts] == ["synced", "synced"]
 
 
-def test_a_held_value_is_not_sent_again_until_it_changes(world: World) -> None:
-    contact = world.linked(email="ann@example.com")
-    world.save(contact, email=REFUSED_EMAIL)
-    before = world.calls("mutation")
-    world.save(contact, notes="something else")
-    assert world.calls("mutation") == before + 1
-    world.save(contact, email="fine@example.com")
-    assert world.status(contact) == "synced"
-    assert world.values(contact)["email"] == "fine@example.com"
-
-
 @pytest.mark.parametrize("how", ["delete_board", "archive_board"])
 def test_a_board_that_is_gone_holds_its_records_with_the_reason(world: World, how: str) -> None:
     contact = world.linked(role_title="Boss")
@@ -114,27 +103,6 @@ def test_a_change_whose_answer_was_lost_is_found_out_about(world: World, moment:
     assert world.status(contact) == "synced"
     assert (world.values(contact)["role_title"], world.values(contact)["notes"]) == ("Chair", "edited meanwhile")
     assert not Intent.objects.filter(state="open").exists()
-
-
-def test_an_edit_in_npd_after_a_lost_answer_is_pushed_and_is_no_conflict(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
-    world.sandbox.faults({"timeout": "after"})
-    world.work()
-    Contact.objects.filter(pk=contact.pk).update(role_title="Director")
-    world.settle()
-    assert world.status(contact) == "synced"
-    assert world.values(contact)["role_title"] == "Director"
-
-
-def test_an_edit_on_the_board_after_a_lost_answer_is_merged_against_the_old_base(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
-    world.sandbox.faults({"timeout": "before"})
-    world.work()
-    world.edit(contact, "role_title", "Somebody's")
-    world.settle()
-    assert world.status(contact) == "conflict"
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

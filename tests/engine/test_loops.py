@@ -9,7 +9,6 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from npd.models import Contact
-from sync.choices import Cause
 from sync.clock import sync_now
 from sync.models import BoardLink, Decision, FieldMapping, SyncQueue, WriteLoop
 from sync.outbox.claim import Claim
@@ -81,26 +80,6 @@ def test_looks_write_nothing_to_it_for_an_hour_then_once_then_for_two(world: Wor
     assert world.calls("mutation") == before + 2
 
 
-def test_it_ends_when_the_field_stays_quiet(world: World) -> None:
-    contact = one_way(world)
-    loop(world, contact)
-    world.work(hours=1, minutes=1)
-    assert world.values(contact)["role_title"] == "Ours"
-    world.hear()
-    assert world.status(contact) == "synced"
-    world.pass_time(hours=1, minutes=1)
-    world.look(contact)
-    assert not WriteLoop.objects.exists()
-
-
-def test_a_person_who_asks_for_the_record_ends_the_damping(world: World) -> None:
-    contact = one_way(world)
-    loop(world, contact)
-    world.look(contact, cause=Cause.PERSON)
-    assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "Ours")
-    assert not WriteLoop.objects.exists()
-
-
 def test_a_field_that_scripts_on_both_sides_fight_over_is_damped_too(world: World) -> None:
     """Both ways each edit of Monday's is taken over; it is NPD's script that has us write again."""
     contact = world.linked(role_title="Ours")
@@ -113,18 +92,6 @@ def test_a_field_that_scripts_on_both_sides_fight_over_is_damped_too(world: Worl
     assert WriteLoop.objects.get(entity_id=contact.pk).throttled_until is not None
     contact.refresh_from_db()
     assert (contact.role_title, world.values(contact)["role_title"]) == ("Ours", "AUTOMATIC")
-
-
-def test_people_who_edit_a_field_now_and_then_are_no_loop(world: World) -> None:
-    contact = world.linked(role_title="Ours")
-    for number in range(LIMIT + 1):
-        world.save(contact, role_title=f"NPD {number}")
-        rewrite(world, contact, f"Monday {number}")
-        contact.refresh_from_db()
-        assert contact.role_title == f"Monday {number}"
-        world.pass_time(minutes=40)
-    assert not Decision.objects.filter(kind="loop").exists()
-    assert world.status(contact) == "synced"
 
 
 def test_the_loops_of_a_pass_are_stored_forgotten_and_waited_for_at_once(world: World) -> None:

@@ -16,7 +16,7 @@ from sync.boards.board_setup import set_up
 from sync.clock import SyncNow
 from sync.limits import metered_client
 from sync.merge import FieldSelection
-from sync.models import AwaitedRelation, BoardLink, FieldMapping, SyncQueue
+from sync.models import AwaitedRelation, FieldMapping, SyncQueue
 from sync.registry import check_dependency_triggers
 from tests.support.world import World
 
@@ -118,34 +118,12 @@ def test_a_relation_moves_and_is_cleared_both_ways(connected: World) -> None:
     assert connected.status(contact) == "synced"
 
 
-def test_an_organization_without_sync_is_left_out_said_so_and_in_nobodys_way(connected: World) -> None:
-    contact = connected.linked(organization=organization("Acme", sync_enabled=False))
-    assert cell(connected, contact) == ""
-    assert "Sync is off for the organization “Acme”" in connected.held(contact, "organization")
-    said = [line.sentence for line in _log(contact) if "left out" in line.sentence]
-    assert len(said) == 1
-    connected.look(contact)
-    assert len([line for line in _log(contact) if "left out" in line.sentence]) == 1
-
-
-def _log(contact: Contact) -> list[Any]:
-    from sync.ledger import SyncStateService
-
-    return SyncStateService().history(contact)
-
-
 def test_an_organization_whose_sync_is_turned_on_is_connected_by_itself(connected: World) -> None:
     acme = organization("Acme", sync_enabled=False)
     contact = connected.linked(organization=acme)
     connected.save(acme, sync_enabled=True)
     assert cell(connected, contact) == "Acme"
     assert connected.status(contact) == "synced"
-
-
-def test_an_organization_type_without_a_board_is_left_out(connected: World) -> None:
-    BoardLink.objects.filter(entity_type="organization").update(board_id="", npd_id_column="")
-    contact = connected.linked(organization=organization("Acme"))
-    assert "there is no board for it" in connected.held(contact, "organization")
 
 
 def test_an_item_that_is_no_record_yet_is_not_decided_and_taken_over_when_it_is_one(connected: World) -> None:
@@ -179,19 +157,6 @@ def test_a_relation_is_looked_for_once_more_in_case_its_record_came_during_the_l
     assert connected.status(contact) == "pending"
     connected.work(contact, seconds=61)
     assert contact.organization == late
-
-
-def test_several_connected_items_where_npd_holds_one_are_not_decided(connected: World) -> None:
-    acme, beta = organization("Acme"), organization("Beta")
-    contact = connected.linked(organization=acme)
-    choose_on_board(connected, contact, acme, beta)
-    connected.hear(contact)
-    assert contact.organization == acme
-    assert "2 items where NPD holds one" in connected.held(contact, "organization")
-    choose_on_board(connected, contact, beta)
-    connected.hear(contact)
-    assert contact.organization == beta
-    assert connected.status(contact) == "synced"
 
 
 def test_a_conflict_of_organizations_shows_names_and_takes_every_choice(connected: World) -> None:
@@ -236,19 +201,6 @@ def test_two_organizations_of_one_name_are_told_apart_in_a_conflict(connected: W
     conflict = _clash(connected, contact, start=acme, npd=one, monday=other)
     assert conflict.npd_data == {"organization": f"Twin (item {one.monday_id})"}
     assert conflict.monday_data == {"organization": f"Twin (item {item['id']})"}
-
-
-def test_an_item_becomes_a_contact_with_its_organization(connected: World) -> None:
-    acme = organization("Acme")
-    connected.work(acme)
-    connected.sandbox.act(
-        "add",
-        board_id=connected.board_id("contact"),
-        name="Zoë",
-        values={"email": {"email": "zoe@example.com", "text": "z"}, "organization": {"item_ids": [acme.monday_id]}},
-    )
-    connected.hear(seconds=30)
-    assert Contact.objects.get(email="zoe@example.com").organization == acme
 
 
 def test_many_relations_cost_as_many_queries_as_few_and_two_calls_whichever_way_they_go(connected: World) -> None:
@@ -428,15 +380,3 @@ def test_one_way_from_npd_mirrors_over_a_name_of_nobody(named: World) -> None:
     named.hear()
     assert cell(named, contact) == "Acme"
     assert named.status(contact) == "synced"
-
-
-def test_one_way_from_monday_is_mirrored_over_an_organization_without_an_item(connected: World) -> None:
-    FieldMapping.objects.filter(key="organization").update(direction="monday_to_npd")
-    acme = organization("Acme")
-    contact = connected.linked(organization=acme)
-    choose_on_board(connected, contact, acme)
-    connected.hear()
-    connected.save(contact, organization=organization("Local", sync_enabled=False))
-    contact.refresh_from_db()
-    assert contact.organization == acme
-    assert connected.status(contact) == "synced"

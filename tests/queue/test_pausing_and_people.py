@@ -142,27 +142,11 @@ def test_the_item_of_a_deleted_record_stays_until_writing_is_resumed(world: Worl
     assert Tombstone.objects.get(entity_id=key).state == "archived"
 
 
-def test_a_record_comes_back_only_when_taking_over_is_resumed(world: World, pat: Any) -> None:
-    contact = world.linked("Ann", role_title="Buyer")
-    key = contact.pk
-    world.edit(contact, "role_title", "Director")
-    contact.delete()
-    world.work()
-    paused(world, DOWN)
-    choose(asked(key), pat, "monday")
-    world.work()
-    assert not Contact.objects.exists()
-    resumed(world, DOWN)
-    assert Contact.objects.get(pk=key).role_title == "Director"
-    assert world.status(Contact.objects.get(pk=key)) == "synced"
-
-
-@pytest.mark.parametrize(("policy", "what"), [("delete", DOWN), ("create", UP), ("unlink", UP), ("unlink", DOWN)])
-def test_what_a_policy_does_about_a_gone_item_waits(world: World, policy: str, what: dict[str, str]) -> None:
+def test_what_a_policy_does_about_a_gone_item_waits(world: World) -> None:
     contact = world.linked("Ann", email="ann@example.test")
-    BoardLink.objects.filter(entity_type="contact").update(removed_item_policy=policy)
+    BoardLink.objects.filter(entity_type="contact").update(removed_item_policy="unlink")
     item = contact.monday_id
-    before = paused(world, what)
+    before = paused(world, DOWN)
     take_away(world, contact, "delete")
     look_all_the_same(world, contact)
     world.pass_time(seconds=601)
@@ -171,11 +155,9 @@ def test_what_a_policy_does_about_a_gone_item_waits(world: World, policy: str, w
     assert (world.calls("mutation"), contact.monday_id, contact.sync_enabled) == (before, item, True)
     assert not ApprovalRequest.objects.exists()
     assert not SyncConflict.objects.exists()
-    resumed(world, what)
-    found = Contact.objects.filter(pk=contact.pk).first()
-    after = {"delete": None, "create": True, "unlink": False}[policy]
-    assert (found and found.sync_enabled) == after
-    assert found is None or found.monday_id != item
+    resumed(world, DOWN)
+    contact.refresh_from_db()
+    assert (contact.monday_id, contact.sync_enabled) == (None, False)
 
 
 def test_a_pause_right_before_two_records_are_united_keeps_them_apart(world: World, pat: Any) -> None:

@@ -7,7 +7,6 @@ import pghistory.models
 import pytest
 from django.contrib.auth.models import User
 
-from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.models import Decision, FieldMapping
 from sync.operations.decision_undo import decisions_of_batch, plan_decision_undo, undo_decisions
@@ -68,17 +67,6 @@ def test_an_undo_of_a_value_that_moved_on_changes_nothing_and_says_what_stands_n
     )
     contact.refresh_from_db()
     assert contact.role_title == "President"
-
-
-def test_an_undo_where_monday_moved_on_asks_a_person(world: World, dora: User, line: Line) -> None:
-    contact = pulled(world)
-    world.edit(contact, "role_title", "President")
-    undo_decisions([line(contact, "pull")], by=dora)
-    world.work()
-    assert world.status(contact) == "conflict"
-    assert world.values(contact)["role_title"] == "President"
-    conflict = SyncConflict.objects.get(resolved_at=None)
-    assert (conflict.npd_data, conflict.monday_data) == ({"role_title": "Boss"}, {"role_title": "President"})
 
 
 def test_a_sent_change_is_taken_back_on_both_sides(world: World, dora: User, line: Line) -> None:

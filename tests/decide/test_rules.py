@@ -1,0 +1,206 @@
+"""What rules decide where both sides changed a field, and what a column makes of lists, addresses and numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from sync.choices import BlockedCode
+from sync.merge import Action, FieldSelection
+from sync.reconcile.facts import ChangeEvent
+from sync.reconcile.field_plan import EditFacts, FieldFacts, FieldPlan, decide_fields, value_to_send
+from sync.reconcile.field_values import BoardContext, Directory, Lacking, WantKind
+from tests.decide.field_builders import board, chosen, field_facts, of_organization, organization
+
+
+def role(rule: str) -> BoardContext:
+    return board({"role_title": {"rule": rule}})
+
+
+def planned(given: FieldFacts, key: str = "role_title") -> FieldPlan:
+    return decide_fields(given).plans[key]
+
+
+def clash(rule: str, **more: Any) -> FieldPlan:
+    return planned(field_facts({"role_title": "Mine"}, {"role_title": "Theirs"}, of=role(rule), **more))
+
+
+@pytest.mark.parametrize(
+    ("rule", "sent", "written"),
+    [("npd_wins", {"role_title": "Mine"}, None), ("monday_wins", None, {"role_title": "Theirs"})],
+)
+def test_a_side_that_wins_is_written_and_the_other_value_is_said_to_be_overridden(
+    rule: str, sent: Any, written: Any
+) -> None:
+    found = clash(rule)
+    assert (found.send_raw, found.write_raw, found.decision.overrides) == (sent, written, True)
+
+
+def test_a_text_that_is_no_list_is_asked_about_under_the_rule_union() -> None:
+    found = clash("union").conflict
+    assert found is not None
+    assert "only lists" in found.reason
+
+
+# The newer edit.
+
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+TOLD = ChangeEvent("role_title", "Theirs", "Boss", True, "", NOON, True)
+
+
+def change(seconds: int, role: str = "Mine", *, cause: str = "", label: str = "update", notes: str = "") -> Any:
+    """A change in NPD's history, so many seconds after Monday's."""
+    context = SimpleNamespace(metadata={"cause": cause})
+    values = {"role_title": role, "notes": notes, "name": "Ann", "email": "ann@example.com"}
+    at = NOON + timedelta(seconds=seconds)
+    return SimpleNamespace(pgh_label=label, pgh_created_at=at, pgh_context=context, **values)
+
+
+def edits(*history: Any, told: tuple[ChangeEvent, ...] = (TOLD,)) -> EditFacts:
+    """NPD's changes, the newest first, and what Monday told."""
+    return EditFacts({UUID(int=1): history}, {UUID(int=1): told})
+
+
+FIRST = change(-600, "Boss", label="insert")
+OTHER = ChangeEvent("role_title", "Other", "Theirs", True, "", NOON + timedelta(minutes=5), True)
+
+
+@pytest.mark.parametrize(
+    ("row", "edited", "action", "why"),
+    [
+        ("NPD's edit is the newer one", edits(change(10), FIRST), Action.PUSH, "newer"),
+        ("Monday's edit is the newer one", edits(change(-10), FIRST), Action.PULL, "newer"),
+        ("within five seconds the order is not known", edits(change(4), FIRST), Action.CONFLICT, "within 5 seconds"),
+        ("what the sync wrote is nobody's edit", edits(change(10, cause="sync"), FIRST), Action.CONFLICT, "in NPD"),
+        (
+            "a later edit of another field makes this one no newer",
+            edits(change(20, notes="later"), change(-10), FIRST),
+            Action.PULL,
+            "newer",
+        ),
+        (
+            "without an event Monday's time is not known",
+            edits(change(10), FIRST, told=()),
+            Action.CONFLICT,
+            "on Monday is not known",
+        ),
+        (
+            "the event that gave the present value never came: a later one told of another",
+            edits(change(600), FIRST, told=(TOLD, OTHER)),
+            Action.CONFLICT,
+            "on Monday is not known",
+        ),
+        ("of a record without a history nothing is known", edits(), Action.CONFLICT, "in NPD is not known"),
+        ("a history that was pruned tells no time", edits(change(10)), Action.CONFLICT, "in NPD is not known"),
+    ],
+)
+def test_by_the_rule_newest_the_newer_edit_wins(row: str, edited: EditFacts, action: Action, why: str) -> None:
+    found = clash("newest", known={"edits": edited}).decision
+    assert (found.action, why in found.reason) == (action, True), (row, found.reason)
+    assert found.overrides is (action is not Action.CONFLICT)
+
+
+def test_edit_times_are_wanted_only_where_the_rule_newest_has_to_decide() -> None:
+    decide_fields(field_facts({"role_title": "Mine"}, of=role("newest")))
+    with pytest.raises(Lacking) as lacking:
+        clash("newest")
+    assert [want.kind for want in lacking.value.wants] == [WantKind.EDITS]
+
+
+# Lists that are united.
+
+
+def united(here: list[str], there: str, agreed: list[str] | None = None, **rule: str) -> FieldPlan:
+    """The aliases of an organization, as NPD and as the column's text says them."""
+    base = None if agreed is None else ({"aliases": agreed}, ", ".join(agreed))
+    given = of_organization("aliases", {"aliases": here}, there, agreed=base, of_field=rule or {"rule": "union"})
+    return planned(given, "aliases")
+
+
+@pytest.mark.parametrize(
+    ("row", "found"),
+    [
+        (
+            "base plus what either side added, minus what either removed",
+            united(["One", "Two", "Ours"], "Two, Three, Theirs", ["One", "Two", "Three"]),
+        ),
+        ("no base: both", united(["Two", "Ours"], "Theirs, Two", first_match="union")),
+    ],
+)
+def test_lists_are_united_on_both_sides(row: str, found: FieldPlan) -> None:
+    assert found.decision.action is Action.BOTH, row
+    assert found.write_raw is not None
+    assert sorted(found.write_raw["aliases"]) == ["Ours", "Theirs", "Two"]
+    assert sorted(value_to_send(found).split(", ")) == ["Ours", "Theirs", "Two"]
+    assert not found.decision.overrides
+
+
+def test_an_element_that_the_column_cant_carry_is_held() -> None:
+    found = united(["One", "Smith, Jones"], "One, Theirs", ["One"])
+    assert (found.send_raw, found.write_raw) == (None, None)
+    assert found.blocked_code in (BlockedCode.INVALID, BlockedCode.UNKNOWN, BlockedCode.LIMIT)
+    assert "“Smith, Jones” holds a comma" in found.blocked_reason
+
+
+# An address in one column.
+
+
+UNDIVIDED = "Floor 3, 14 Main St, Springfield, IL"
+PARTS = {"address_street": "12 Main St", "address_city": "Springfield"}
+WHOLE = "12 Main St, Springfield"
+
+
+def address(there: str, *conflicts: Any) -> FieldPlan:
+    given = of_organization("address", PARTS, there, agreed=(PARTS, WHOLE), conflicts=conflicts)
+    return planned(given, "address")
+
+
+def test_an_address_is_divided_only_where_it_changed() -> None:
+    assert address(WHOLE).decision.action is Action.NOTHING
+    written = address("14 Main St, Springfield").write_raw
+    assert written is not None
+    assert (written["address_street"], written["address_city"]) == ("14 Main St", "Springfield")
+
+
+@pytest.mark.parametrize(
+    ("choose", "typed", "sent", "street"),
+    [
+        ("npd", None, WHOLE, None),
+        ("monday", None, None, UNDIVIDED),
+        ("base", None, WHOLE, None),
+        ("custom", "A, B, C", "A, B, C", "A, B, C"),
+    ],
+)
+def test_an_address_that_cannot_be_divided_is_settled_by_any_choice(
+    choose: str, typed: str | None, sent: str | None, street: str | None
+) -> None:
+    assert address(UNDIVIDED).conflict is not None
+    choice = chosen("address", FieldSelection(choose, typed, WHOLE, UNDIVIDED))
+    found = address(UNDIVIDED, choice)
+    assert (found.conflict, found.resolves) == (None, choice)
+    assert (found.send_raw and value_to_send(found)) == sent
+    assert (found.write_raw and found.write_raw["address_street"]) == street
+
+
+# Numbers without a country.
+
+
+@pytest.mark.parametrize(
+    ("country", "setting", "expected"), [("United Kingdom", "US", "+442079460018"), ("", "GB", "+442079460018")]
+)
+def test_a_number_without_a_country_is_its_organizations_then_the_settings(
+    country: str, setting: str, expected: str
+) -> None:
+    firm = organization(None, address_country=country, sync_enabled=False)
+    of = replace(board({"organization": {"column_id": ""}}), directory=Directory(region=setting))
+    plan = planned(
+        field_facts({"phone": "020 7946 0018", "organization": firm}, {"phone": None}, of=of, agreed={"phone": ""}),
+        "phone",
+    )
+    assert value_to_send(plan)["phone"] == expected
