@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 
 from npd.models import Contact
 from sync.choices import ApprovalState, RemovedItemPolicy
-from sync.models import ApprovalRequest, BoardLink, Tombstone
+from sync.models import BoardLink, Tombstone
 from sync.records.approvals import approve, reject, release_obsolete
 from tests.guard.test_fields import held, linked, states
 from tests.support.world import World
@@ -68,17 +68,6 @@ def test_a_mass_delete_archives_nothing_and_a_rejected_one_leaves_the_items(
     assert not Contact.objects.exists()
 
 
-def test_items_that_go_meanwhile_let_the_deletes_go(world: World, deleted: list[str]) -> None:
-    for item in deleted:
-        world.sandbox.act("delete", item_id=item)
-    world.deliver()
-    world.work()
-    world.pass_time(minutes=30)
-    world.work()
-    release_obsolete()
-    assert held().count() == 0
-
-
 def test_a_mass_archive_deletes_no_record_before_it_is_approved(
     world: World, archived: list[Contact], mary: User
 ) -> None:
@@ -88,13 +77,3 @@ def test_a_mass_archive_deletes_no_record_before_it_is_approved(
     assert Contact.objects.count() == 0
     release_obsolete()
     assert states() == [ApprovalState.DONE] * 3
-
-
-def test_items_that_are_restored_let_the_deletes_go(world: World, archived: list[Contact]) -> None:
-    for contact in archived:
-        world.sandbox.act("restore", item_id=contact.monday_id)
-    world.deliver()
-    world.work()
-    release_obsolete()
-    assert set(ApprovalRequest.objects.values_list("state", flat=True)) == {ApprovalState.RELEASED}
-    assert {world.status(contact) for contact in archived} == {"synced"}
