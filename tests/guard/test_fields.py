@@ -90,17 +90,6 @@ def test_what_waits_counts_as_long_as_it_waits(world: World) -> None:
     assert held().count() == 4
 
 
-def test_an_approved_field_is_emptied_and_done(world: World, mary: User) -> None:
-    contacts = linked(world, 3)
-    empty_in_npd(contacts)
-    world.work()
-    assert approve(held(), mary) == 3
-    world.work()
-    assert phones_on_monday(world, contacts) == ["", "", ""]
-    assert [world.status(c) for c in contacts] == ["synced"] * 3
-    assert states() == [ApprovalState.DONE] * 3
-
-
 def test_a_worker_that_dies_before_it_sends_has_counted_and_the_next_goes_on(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
