@@ -703,12 +703,14 @@ def executor_of(batch: Batch) -> Iterator[Executor]:
 def create_missing_tags(batch: Batch) -> None:
     """Make the tags that are missing before they are named; a value with a tag that Monday refuses is blocked alone."""
     # The items' tags are remembered: by them their webhooks are understood without a call.
-    plans_read = [field_plan for record_sync in batch.record_syncs for field_plan in record_sync.field_plans.values()]
-    batch.board.directory.learn_tags(
-        {tag: name for plan in plans_read for tag, name in plan.convert.tag_names(plan.remote_raw).items()}
-    )
+    read = [field_plan for record_sync in batch.record_syncs for field_plan in record_sync.field_plans.values()]
+    batch.board.directory.learn_tags({t: name for p in read for t, name in p.convert.tag_names(p.remote_raw).items()})
     waiting = [s for s in batch.open_records if missing_tags(s.field_plans.values())]
-    if not waiting or active_pause(batch.entity_type, QueueDirection.TO_MONDAY):
+    if waiting and (pause := active_pause(batch.entity_type, QueueDirection.TO_MONDAY)):
+        for record_sync in waiting:  # their values name tags that are not made now
+            record_sync.drop(Outcome.RELEASED, pause_sentence(pause, QueueDirection.TO_MONDAY))
+        waiting = []
+    if not waiting:
         return
     names = missing_tags(p for record_sync in waiting for p in record_sync.field_plans.values())
     try:
@@ -732,7 +734,7 @@ def end_failed_call(batch: Batch, units: Sequence[WorkUnit], error: ConnectorErr
 
 def send(batch: Batch) -> None:
     """Send what the plans ask for and note on every record what became of it; raises LeaseLost."""
-    changes, creates = _changes_of(batch), _creates_of(batch)
+    changes, creates = ([_write_of(batch, s) for s in units] for units in (_changed(batch), _created(batch)))
     with executor_of(batch) as executor:
         answers = executor.send(RECORD_CHANGES, changes)
         answers |= executor.create(creates, _retried(batch))
@@ -744,27 +746,25 @@ def send(batch: Batch) -> None:
 
 def count_calls(batch: Batch) -> int:
     """Return how many documents `send` would send, where Monday takes them all; ends what can't be created."""
-    changes, creates = _changes_of(batch), _creates_of(batch)
-    alone = _retried(batch) & {write.unit for write in creates}
+    changes, creates = _changed(batch), _created(batch)  # no value is built: one may name a tag that is not made yet
+    alone = _retried(batch) & {str(record_sync.id) for record_sync in creates}
     return int(bool(changes)) + len(alone) + int(len(creates) > len(alone))
 
 
-def _changes_of(batch: Batch) -> list[Write]:
-    writes = [_write_of(batch, s) for s in batch.open_records if not s.creates and _may_write(s)]
-    return [write for write in writes if write.fields or write.columns]
+def _changed(batch: Batch) -> list[RecordSync]:
+    def sends(s: RecordSync) -> bool:
+        if s.unlink_reason:
+            return bool(cleared_columns(batch, s))
+        return s.write_npd_id or any(p.send_raw is not None for p in s.field_plans.values())
+
+    return [record_sync for record_sync in batch.open_records if not record_sync.creates and sends(record_sync)]
 
 
-def _may_write(record_sync: RecordSync) -> bool:
-    # Nearly all records of a sweep send nothing: for them nothing is built.
-    plans = record_sync.field_plans.values()
-    return bool(record_sync.unlink_reason) or record_sync.write_npd_id or any(p.send_raw is not None for p in plans)
-
-
-def _creates_of(batch: Batch) -> list[Write]:
+def _created(batch: Batch) -> list[RecordSync]:
     for record_sync in [record_sync for record_sync in batch.open_records if record_sync.creates]:
         if reason := create_problem(record_sync.field_plans):
             record_sync.leave_open(f"It can't be put on the board: {reason}.")
-    return [_write_of(batch, record_sync) for record_sync in batch.open_records if record_sync.creates]
+    return [record_sync for record_sync in batch.open_records if record_sync.creates]
 
 
 def _write_of(batch: Batch, record_sync: RecordSync) -> Write:

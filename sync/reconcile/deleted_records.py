@@ -710,7 +710,7 @@ def prepare_deleted(batch: Batch) -> None:
         return
     known = gather_deleted(batch.board, batch.deleted_claims)
     for facts in known:
-        deleted = DeletedRecord(facts.claim, facts, DeletedPlan())
+        deleted = DeletedRecord(facts.claim, facts, _unchanged(facts))
         if (plan := decide_unread(batch.board, facts)) is not None:
             deleted.follow(plan)
         batch.deleted_records.append(deleted)

@@ -159,8 +159,15 @@ def _changed_filter(board: BoardContext, writes: Sequence[Write]) -> dict[str, s
     return {write.unit: "The filter changed while it was synced." for write in writes}
 
 
+def _changed_owner(board: BoardContext, writes: Sequence[Write]) -> dict[str, str]:
+    """Return also those that a record has by now: they stay on the board."""
+    owned = gather.owners_of(board.link.entity_type, [write.item_id for write in writes])
+    changed = {write.unit: "It was linked while it was synced." for write in writes if write.item_id in owned}
+    return changed | _changed_filter(board, writes)
+
+
 _CLEAR = Call(Kind.CHANGE, _changed_filter, {"copy": True})
-_ARCHIVE = Call(Kind.ARCHIVE, _changed_filter, {"copy": True})
+_ARCHIVE = Call(Kind.ARCHIVE, _changed_owner, {"copy": True})
 
 # What the answers mean.
 
@@ -264,7 +271,8 @@ def find_duplicates(batch: Batch) -> PlannedDuplicates:
     ours = [is_own_create(batch.board, duplicate, us) for duplicate in duplicates]
     records = {duplicate.record.pk for duplicate, is_ours in zip(duplicates, ours, strict=True) if is_ours}
     # More at once than the limit are asked about.
-    is_allowed = not records or not is_over_limit(batch.link, ApprovalKind.ITEMS, records)
+    held = {deleted.id for deleted in batch.deleted_records if deleted.plan.approval}
+    is_allowed = not records or not is_over_limit(batch.link, ApprovalKind.ITEMS, records | held)
     plans = [duplicate_plan(one, is_ours=is_ours and is_allowed) for one, is_ours in zip(duplicates, ours, strict=True)]
     return PlannedDuplicates(plans, [unit for unit, _ in found], unread)
 

@@ -18,7 +18,7 @@ from sync.kernel.conflict_store import KIND_DELETE, RECORD_KEY, OpenConflict
 from sync.merge import Canonical, FieldSelection
 from sync.models import IgnoredItem, Intent, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
 from sync.outbox.claim import Claim
-from sync.reconcile.field_values import ACTIVE, BoardContext
+from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid
 from sync.records.unmatched_items import AS_NEW, LINK_TO, MAY_CREATE
 
 # What happened before a pass: what Monday told, and what we wrote.
@@ -397,7 +397,7 @@ class ItemFacts:
     def chosen_id(self) -> UUID | None:
         """The id of the record with which a person wants it linked."""
         chosen = self.claim.payload.get(LINK_TO)
-        return UUID(str(chosen)) if chosen else None
+        return as_uuid(str(chosen)) if chosen else None
 
 
 @dataclass(frozen=True)

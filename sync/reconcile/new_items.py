@@ -32,6 +32,7 @@ from sync.connectors.base.conversion import AmbiguousSplit, UnknownValue
 from sync.kernel.messages import UnmatchedReason, unmatched_sentence
 from sync.models import IgnoredItem, SyncedModel, SyncMetadata, Tombstone, WebhookEvent
 from sync.outbox.queue_rows import enqueue_many
+from sync.reconcile import gather
 from sync.reconcile.batch import REPORTED_STATES, Batch, Outcome, WorkUnit, end_jobs
 from sync.reconcile.board_filter import exclusion_sentence, item_verdict, record_verdict
 from sync.reconcile.conflict_reports import cause_of_item
@@ -613,7 +614,9 @@ def _give_to_record(batch: Batch, plan: ItemPlan) -> ItemPlan:
             give_item(batch, record.pk, facts.item_id)
         except AnswerOutdated as why:
             return _not_linked(facts, why)
-    elif not _linkable(batch, plan).filter(pk=record.pk).update(monday_id=facts.item_id):
+    elif not _still_matches(batch, plan) or not _linkable(batch, plan).filter(pk=record.pk).update(
+        monday_id=facts.item_id
+    ):
         return _released(plan)
     cause = cause_of_item(facts.claim, facts.events.new, f"an item without a record: {kind}", batch.read_request)
     said = {"actor": str(facts.claim.payload.get("by", "")), "request_id": batch.read_request}
@@ -638,7 +641,7 @@ def _ignored(batch: Batch, facts: ItemFacts) -> QuerySet[IgnoredItem]:
 def _store_new_record(batch: Batch, plan: ItemPlan, record: SyncedModel) -> ItemPlan:
     """Store the record made from the item; return the plan, or another where that can't be."""
     facts, ignored = plan.facts, _ignored(batch, plan.facts)
-    if facts.ignored is None and ignored.exists():
+    if (facts.ignored is None and ignored.exists()) or (not facts.as_new and _has_new_match(batch, facts)):
         return _released(plan)
     try:
         store_new_record(copy(record), is_automatic=not facts.as_new)
@@ -659,6 +662,18 @@ def _store_new_record(batch: Batch, plan: ItemPlan, record: SyncedModel) -> Item
     return plan
 
 
+def _still_matches(batch: Batch, plan: ItemPlan) -> bool:
+    """Whether a record that was found by its match key alone is still the only one."""
+    return plan.act is not ItemAct.LINK or plan.facts.named is not None or not _has_new_match(batch, plan.facts)
+
+
+def _has_new_match(batch: Batch, facts: ItemFacts) -> bool:
+    """Whether a record has the item's match key by now that had it not, or wasn't there, when this was decided."""
+    key = match_text_of_item(batch.board, facts.item) if facts.item else ""
+    found = gather.records_by_match_key(batch.board, [key]).get(key, []) if key else []
+    return not {record.pk for record in found} <= {record.pk for record in facts.matching}
+
+
 def store_new_record(record: SyncedModel, *, is_automatic: bool = True) -> None:
     """Store a record made from an item; raises DatabaseError.
 
@@ -675,9 +690,9 @@ def store_new_record(record: SyncedModel, *, is_automatic: bool = True) -> None:
 
 def _ask_owner(batch: Batch, plan: ItemPlan) -> ItemPlan:
     """Ask about records that still stand as the question says."""
-    asked = {record.pk: record.monday_id for record in plan.asked}
+    asked = {record.pk: (record.monday_id, record.may_sync) for record in plan.asked}
     locked = batch.records.select_for_update(no_key=True, of=("self",)).filter(pk__in=asked).order_by("pk")
-    if dict(locked.values_list("pk", "monday_id")) != asked:
+    if {record.pk: (record.monday_id, record.may_sync) for record in locked} != asked:
         return _released(plan)
     store_owner_question(batch.entity_type, plan.asked, plan.facts.item_id, plan.question)
     return plan

@@ -334,6 +334,20 @@ def test_an_edit_that_nobody_saw_goes_to_the_history_with_the_item() -> None:
     assert "Role_title" in archived.sentence
 
 
+def test_of_a_deletion_that_a_person_let_stand_only_edits_that_they_were_not_shown_go_to_the_history() -> None:
+    unseen, seen = chosen("npd", notes=(None, "seen")), chosen("npd")
+    assert seen.item is not None
+    assert list(lost_edits(board(), unseen, seen.item)) == ["Role_title"]
+    assert lost_edits(board(), seen, seen.item) == {}
+
+
+def test_an_item_that_is_let_go_keeps_its_edit_on_the_board() -> None:
+    facts = deletion()
+    left = item(facts.record, role_title="Director", notes="")
+    plan = after_removal(board(), facts, decide(facts, UNLINK), done(left))
+    assert (plan.new_state, [line.kind for line in plan.history]) == ("unlinked", ["unlinked"])
+
+
 def test_a_cell_that_somebody_emptied_is_told_too_and_one_that_nobody_edited_is_not() -> None:
     agreed = {"role_title": base("Ours"), "notes": base("", key="notes")}
     facts = deletion(contact(notes="newer, not sent yet", sync_direction="npd_to_monday"), ledger={"base": agreed})

@@ -147,6 +147,14 @@ def test_a_base_of_another_mapping_version_counts_as_none() -> None:
     assert planned("role_title", given).decision.action is Action.CONFLICT
 
 
+def test_a_field_that_npd_emptied_while_it_was_held_is_not_filled_from_a_new_column() -> None:
+    given = field_facts({"role_title": ""}, {"role_title": "Chair"}, of=role(version=2))
+    given.facts.ledger.base["role_title"]["version"] = 1
+    assert planned("role_title", given).decision.action is Action.CONFLICT
+    never_agreed = field_facts({"role_title": ""}, {"role_title": "Chair"}, without_base=["role_title"])
+    assert planned("role_title", never_agreed).decision.action is Action.PULL
+
+
 def test_what_both_sides_changed_differently_is_a_conflict_with_its_three_values() -> None:
     found = planned("role_title", field_facts({"role_title": "Mine"}, {"role_title": "Theirs"})).conflict
     assert found is not None
@@ -241,6 +249,12 @@ def test_a_new_item_gets_what_is_filled() -> None:
     plans = decide_fields(field_facts({"phone": ""}, creates=True)).plans
     assert {key for key, plan in plans.items() if plan.send_raw is not None} == {"name", "email", "role_title", "notes"}
     assert plans["phone"].decision.action is Action.AGREED
+
+
+def test_a_new_item_is_made_without_a_column_that_is_gone() -> None:
+    plans = decide_fields(field_facts(of=role(problem="It was deleted."), creates=True)).plans
+    assert (plans["role_title"].blocked_code, plans["role_title"].blocked_reason) == ("column", "It was deleted.")
+    assert plans["notes"].send_raw is not None
 
 
 def test_a_record_that_only_takes_over_gets_no_item_and_its_reason() -> None:

@@ -305,7 +305,7 @@ def test_an_item_that_a_lost_call_made_is_linked_whatever_became_of_it(state: st
 def test_an_item_that_is_somebody_elses_or_was_unlinked_is_not_the_lost_one() -> None:
     record = ann()
     lost = LostCreates(frozenset({record.pk}), ("7", "8"), frozenset({(record.pk, "7")}))
-    items = [shown(npd_id=record.pk), shown("8", npd_id=uuid4()), shown("9", npd_id=None)]
+    items = [shown(npd_id=record.pk), shown("8", npd_id=uuid4()), shown("9", npd_id=None), shown("10")]
     assert link_lost_creates(BY_EMAIL, lost, items, {record.pk: CREATES}) == {}
     assert link_lost_creates(BY_EMAIL, replace(lost, unlinked=frozenset()), items, {}) == {}
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from datetime import timedelta
+from typing import Any
 
 import pytest
-from django.db.models import Model
 
 from npd.models import Contact, Organization
 from sync.choices import Cause, TombstoneState
@@ -22,20 +21,9 @@ from sync.reconcile.facts import ItemContext, ItemEvents, ItemFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.new_items import ItemAct, ItemPlan, decide_item, decide_items, wants_records
 from sync.registry import entity
+from tests.decide.builders import BOARD, NOW, NPD_ID_COLUMN, plain
 
-NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
-BOARD, NPD_ID_COLUMN, EMAIL = "100", "npd_id", "ann@example.com"
-
-M = TypeVar("M", bound=Model)
-
-
-def plain(model: type[M], **values: Any) -> M:
-    """An unsaved row; what the database would fill in is filled in."""
-    for field in model._meta.concrete_fields:
-        default = getattr(field.db_default, "value", field.db_default)
-        if field.has_db_default() and not hasattr(default, "resolve_expression"):
-            values.setdefault(field.attname, default)
-    return model(**values)
+EMAIL = "ann@example.com"
 
 
 def board(*, mappings: Any = None, **differs: Any) -> BoardContext:
@@ -138,6 +126,10 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
         named(LINKED, first_item=GONE),
         (ENDED, ItemAct.REPLACE, None),
     ),
+    "the linked record's item was deleted: it takes its place": (
+        named(LINKED, first_item=replace(GONE, state="deleted")),
+        (ENDED, ItemAct.REPLACE, None),
+    ),
     "it was archived, but another key was typed here": (
         replace(named(LINKED, first_item=GONE), item=an_item("bob@example.com", str(LINKED.pk))),
         (GOES_ON, ItemAct.DUPLICATE, R.DUPLICATE),
@@ -199,6 +191,7 @@ def test_an_item_without_a_record(row: str) -> None:
         (facts(), (ENDED, NOTHING, R.CREATION_OFF)),
         (facts(an_item("")), (ENDED, NOTHING, R.NO_KEY)),
         (facts(payload={"create": True}), (ENDED, CREATE, None)),
+        (facts(payload={"as_new": True}, matching=(LINKED,)), (ENDED, CREATE, None)),
         (facts(matching=(contact(),)), (ENDED, LINK, None)),
     ],
 )

@@ -240,6 +240,8 @@ def test_a_new_item_that_a_person_asked_for_is_made_at_once() -> None:
     assert (plan.removed.act, plan.removed.chosen) == (RecordAction.CREATE, True)
     unlinked_too = with_payload(removal(since=-1), **{RECREATE_KEY: True, UNLINK_KEY: "pat unlinked it"})
     assert decide(unlinked_too).ending.outcome is Outcome.DEFERRED
+    not_shown = with_payload(removal(state="missing", since=-1), **{RECREATE_KEY: True})
+    assert decide(not_shown).ending.outcome is Outcome.DEFERRED
 
 
 # What must wait: pauses, and what a person didn't approve.

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from sync.choices import ApprovalKind, ApprovalState, BlockedCode, QueueDirection, SyncDirection
-from sync.merge import Action
+from sync.merge import Action, FieldSelection
 from sync.models import ApprovalRequest, QueuePause
 from sync.reconcile.field_plan import FieldFacts, decide_fields
 from sync.reconcile.restraints import (
@@ -21,7 +21,7 @@ from sync.reconcile.restraints import (
     without_paused,
 )
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
-from tests.decide.field_builders import board, field_facts
+from tests.decide.field_builders import board, chosen, field_facts
 
 ANN = UUID(int=1)
 MONDAY, NPD = ApprovalKind.CLEAR_MONDAY, ApprovalKind.CLEAR_NPD
@@ -109,6 +109,20 @@ def test_records_count_once_and_with_those_of_the_hour() -> None:
     acts = [DestructiveChange(ANN, key="role_title"), DestructiveChange(ANN, key="notes")]
     assert plan_approvals(asked(most=1), MONDAY, acts).counted == tuple(acts)
     assert plan_approvals(asked(most=1, before=1), MONDAY, acts).pending == tuple(acts)
+
+
+def test_what_waits_counts_with_what_goes_and_the_two_ways_are_counted_apart() -> None:
+    act = DestructiveChange(ANN, key="role_title")
+    assert plan_approvals(asked(most=1, before=1), MONDAY, [act]).pending == (act,)
+    assert plan_approvals(asked(most=1, before=1), NPD, [act]).counted == (act,)
+
+
+def test_what_a_person_chose_in_a_conflict_needs_no_second_approval() -> None:
+    selection = FieldSelection("npd", None, None, "Theirs")
+    given = field_facts({"role_title": ""}, {"role_title": "Theirs"}, conflicts=(chosen("role_title", selection),))
+    plans = decide_fields(given).plans
+    assert plans["role_title"].send_raw == {"role_title": ""}
+    assert list(find_clears(given.facts, plans.values())) == []
 
 
 def test_a_paused_direction_blocks_what_would_be_written_that_way_alone() -> None:

@@ -13,9 +13,14 @@ import pytest
 from sync.choices import BlockedCode
 from sync.merge import Action, FieldSelection
 from sync.reconcile.facts import ChangeEvent
-from sync.reconcile.field_plan import EditFacts, FieldFacts, FieldPlan, decide_fields, value_to_send
+from sync.reconcile.field_plan import EditFacts, FieldFacts, FieldPlan, decide_fields
 from sync.reconcile.field_values import BoardContext, Directory, Lacking, WantKind
 from tests.decide.field_builders import board, chosen, field_facts, of_organization, organization
+
+
+def value_to_send(plan: FieldPlan) -> Any:
+    """What the field's column is given."""
+    return plan.convert.to_remote(plan.send_raw or {}, plan.remote_raw)
 
 
 def role(rule: str) -> BoardContext:

@@ -3,10 +3,12 @@
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client
 
 from sync.models import BoardLink, FieldMapping
 from sync.operations.detect.sweep import sweep_board
-from sync.registry import link_of
+from sync.registry import entity, link_of
 from tests.support.world import World
 
 
@@ -66,3 +68,17 @@ def owner(world: World) -> Owner:
     found = Owner(world)
     world.stage("swept once", found.sweep)
     return found
+
+
+@pytest.fixture
+def mapped(transactional_db: None, client: Client) -> Client:
+    """The browser of an administrator, beside a contacts' board that isn't asked."""
+    link = BoardLink.objects.create(entity_type="contact", board_id="1", match_key="email", npd_id_column="npd_id")
+    titles = {"role_title": "Role", "position": "Position", "rank": "Rank"}
+    link.shape = {"columns": {key: {"title": title, "type": "text"} for key, title in titles.items()}}
+    link.save()
+    for spec in entity("contact").mappings:
+        names = {"key": spec.key, "label": spec.label, "fields": list(spec.fields), "column_id": spec.column_id}
+        FieldMapping.objects.create(link=link, converter=spec.converter, required=spec.required, **names)
+    client.force_login(get_user_model().objects.create_superuser("lead", password="x"))
+    return client

@@ -30,8 +30,8 @@ def html(client: Client, url: str) -> str:
     return response.content.decode()
 
 
-def board_page(owner: Owner) -> str:
-    return reverse("admin:sync_boardlink_change", args=[owner.link().pk])
+def board_page(link: BoardLink) -> str:
+    return reverse("admin:sync_boardlink_change", args=[link.pk])
 
 
 def test_a_missing_column_is_told_on_every_page_that_is_about_it(world: World, owner: Owner, admin: Client) -> None:
@@ -41,11 +41,11 @@ def test_a_missing_column_is_told_on_every_page_that_is_about_it(world: World, o
     record = reverse("admin:npd_contact_change", args=[contact.pk])
     problem = owner.mapping().problem.split(".")[0]
     assert owner.mapping().problem_code == "missing"
-    for url in (board_page(owner), record, reverse("admin:index")):
+    for url in (board_page(owner.link()), record, reverse("admin:index")):
         assert problem in unescape(html(admin, url)), url
     owner.column("role_title", "restore")
     owner.sweep()
-    for url in (board_page(owner), record, reverse("admin:index")):
+    for url in (board_page(owner.link()), record, reverse("admin:index")):
         assert problem not in unescape(html(admin, url)), url
 
 
@@ -61,27 +61,28 @@ def test_a_person_maps_a_field_to_another_column_on_the_boards_page(world: World
     owner.make("position", "Position")
     owner.make("amount", "Amount", "numbers")
     owner.sweep()
-    page = html(admin, board_page(owner))
+    page = html(admin, board_page(owner.link()))
     assert 'value="position"' in page
     assert 'value="amount"' not in page
-    form = values_of(admin.get(board_page(owner)), "boardlink_form")
+    form = values_of(admin.get(board_page(owner.link())), "boardlink_form")
     (name,) = [
         key
         for key, value in form.items()
         if key.startswith("mappings") and key.endswith("column_id") and value == "role_title"
     ]
-    answer = admin.post(board_page(owner), form | {name: "position"}, follow=True)
+    answer = admin.post(board_page(owner.link()), form | {name: "position"}, follow=True)
     assert "is in the column Position (position) now" in answer.content.decode()
     world.work()
     assert world.values(contact)["position"] == "Analyst"
     assert world.status(contact) == "synced"
 
 
-def test_saving_the_page_without_another_column_changes_no_mapping(world: World, owner: Owner, admin: Client) -> None:
-    before = list(owner.link().mappings.values("key", "column_id", "version", "converter", "options"))
-    form: dict[str, Any] = values_of(admin.get(board_page(owner)), "boardlink_form")
-    assert admin.post(board_page(owner), form).status_code == 302
-    after = list(owner.link().mappings.values("key", "column_id", "version", "converter", "options"))
+def test_saving_the_page_without_another_column_changes_no_mapping(mapped: Client) -> None:
+    link = BoardLink.objects.get()
+    before = list(link.mappings.values("key", "column_id", "version", "converter", "options"))
+    form: dict[str, Any] = values_of(mapped.get(board_page(link)), "boardlink_form")
+    assert mapped.post(board_page(link), form).status_code == 302
+    after = list(link.mappings.values("key", "column_id", "version", "converter", "options"))
     assert after == before
 
 
@@ -119,7 +120,7 @@ def test_a_page_that_was_opened_before_somebody_elses_change_does_not_take_it_ba
 ) -> None:
     owner.make("position", "Position")
     owner.sweep()
-    form = values_of(admin.get(board_page(owner)), "boardlink_form")
+    form = values_of(admin.get(board_page(owner.link())), "boardlink_form")
     mapping, link = owner.mapping(), owner.link()
     remap(mapping.pk, "position")
     FieldMapping.objects.filter(pk=mapping.pk).update(direction="npd_to_monday", rule="npd_wins")
@@ -139,41 +140,38 @@ def test_a_page_that_was_opened_before_somebody_elses_change_does_not_take_it_ba
         row.replace("column_id", "rule"): "monday_wins",
         phone.replace("column_id", "rule"): "monday_wins",
     }
-    answer = admin.post(board_page(owner), form | changed)
+    answer = admin.post(board_page(owner.link()), form | changed)
     assert "changed meanwhile" in answer.content.decode()
     assert owner.mapping().rule == "npd_wins"
     untouched = {row.replace("column_id", "rule"): form[row.replace("column_id", "rule")]}
-    assert admin.post(board_page(owner), form | changed | untouched).status_code == 302
+    assert admin.post(board_page(owner.link()), form | changed | untouched).status_code == 302
     after = owner.mapping()
     assert (after.column_id, after.direction, after.rule) == ("position", "npd_to_monday", "npd_wins")
     assert owner.mapping("phone").rule == "monday_wins"
     assert (owner.link().removed_item_policy, owner.link().deleted_record_policy) == ("unlink", "unlink")
 
 
-def test_silence_and_sweeps_that_fail_are_on_the_first_page(world: World, owner: Owner, admin: Client) -> None:
+def test_silence_and_sweeps_that_fail_are_on_the_first_page(admin_client: Client) -> None:
     problems = {
         "silence": "People changed the board 3 times, but no webhook ever came.",
         "sweep_problem": "What changed on the board could not be asked.",
         "webhooks_problem": "The webhooks could not be registered.",
         "npd_id_problem": "The column “NPD ID” was deleted from the board.",
     }
-    BoardLink.objects.filter(pk=owner.link().pk).update(**problems)
-    page = html(admin, reverse("admin:index"))
+    BoardLink.objects.create(entity_type="contact", board_id="1", match_key="email", **problems)
+    page = html(admin_client, reverse("admin:index"))
     for problem in problems.values():
         assert problem in page
 
 
-def test_the_queries_of_the_boards_page_do_not_grow_with_the_boards_columns(
-    world: World, owner: Owner, admin: Client
-) -> None:
-    owner.sweep()
-    html(admin, board_page(owner))
+def test_the_queries_of_the_boards_page_do_not_grow_with_the_boards_columns(mapped: Client) -> None:
+    link = BoardLink.objects.get()
+    html(mapped, board_page(link))
     counts = []
     for number in (1, 30):
-        link = owner.link()
         link.shape["columns"] |= {f"c{n}": {"title": f"C{n}", "type": "text"} for n in range(number)}
         link.save()
         with CaptureQueriesContext(connection) as queries:
-            html(admin, board_page(owner))
+            html(mapped, board_page(link))
         counts.append(len(queries))
     assert counts[0] == counts[1]

@@ -20,7 +20,7 @@ from npd.models import Contact
 from sync.boards import board_columns
 from sync.boards.mapping import create_column, remap
 from sync.choices import Cause
-from sync.models import BoardLink, FieldMapping, SyncQueue, WriteLoop
+from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue, WriteLoop
 from sync.operations import attention
 from sync.operations.attention import AttentionKind
 from sync.outbox import pauses
@@ -36,6 +36,20 @@ RENAMED = "“Role” on “Contacts” is now “Position”. The field is stil
 @pytest.fixture
 def admin(world: World) -> Client:
     return world.browser(world.administrator("lead"))
+
+
+def role() -> FieldMapping:
+    """The mapping of the contacts' role."""
+    return FieldMapping.objects.get(key="role_title", link__entity_type="contact")
+
+
+def in_sync(name: str) -> Contact:
+    """A contact with an item, whose last pass found nothing."""
+    contact = Contact.objects.create(name=name, monday_id=name)
+    SyncMetadata.objects.update_or_create(entity_type="contact", entity_id=str(contact.pk), system="monday")
+    Contact.objects.filter(pk=contact.pk).update(sync_status="synced")
+    SyncQueue.objects.all().delete()
+    return contact
 
 
 def words_of(response: Any) -> str:
@@ -204,11 +218,7 @@ def test_of_people_who_ask_for_a_new_column_at_once_one_gets_it(world: World, ow
     assert [one["id"] for one in columns if one["title"] == "Role"] == [owner.mapping().column_id]
 
 
-@pytest.mark.parametrize(
-    ("door", "direction"),
-    [("button", "bidirectional"), ("button", "monday_to_npd"), ("button", "npd_to_monday"),
-     ("monday_setup", "monday_to_npd")],
-)  # fmt: skip
+@pytest.mark.parametrize(("door", "direction"), [("button", "bidirectional"), ("monday_setup", "monday_to_npd")])
 def test_a_new_and_so_empty_column_clears_nothing_in_npd(world: World, owner: Owner, direction: str, door: str) -> None:
     contact = world.linked(role_title="Analyst")
     FieldMapping.objects.filter(pk=owner.mapping().pk).update(direction=direction)
@@ -226,7 +236,7 @@ def test_a_new_and_so_empty_column_clears_nothing_in_npd(world: World, owner: Ow
     world.deliver()
     world.work()
     contact.refresh_from_db()
-    assert contact.role_title == ("Analyst" if direction == "npd_to_monday" else "Head")
+    assert contact.role_title == "Head"
 
 
 def test_a_column_that_is_back_by_the_time_is_used_and_none_is_created(
@@ -261,13 +271,14 @@ def test_a_deleted_column_is_one_entry_of_the_inbox_that_is_answered_there(
     assert attention.entries() == []
 
 
-def test_who_may_not_change_mappings_creates_no_column(world: World, owner: Owner, client: Client) -> None:
-    gone(owner)
+def test_who_may_not_change_mappings_creates_no_column(mapped: Client, client: Client) -> None:
+    FieldMapping.objects.filter(key="role_title").update(problem="It was deleted.", problem_code="missing")
     client.force_login(staff_who_may("view_syncmetadata", "view_contact", "change_contact", "view_boardlink"))
     key = "blocked:contact:role_title"
-    assert client.post(f"{HELD}create/", {**create_form(owner), "confirmed": "yes"}).status_code == 403
+    form = {"mapping": role().pk, "shown": "role_title", "confirmed": "yes"}
+    assert client.post(f"{HELD}create/", form).status_code == 403
     client.post("/admin/inbox/act/", {"action": "create_column", "key": key, "confirmed": "yes"})
-    assert owner.mapping().column_id == "role_title"
+    assert role().column_id == "role_title"
 
 
 def test_while_a_column_is_back_its_records_are_being_synced_again_and_nothing_is_to_do(
@@ -306,7 +317,7 @@ def test_a_value_that_monday_refused_is_tried_again_when_a_person_asks(
 ) -> None:
     contact = world.linked("Ann", email="ann@example.com")
     reason = "Monday refused it."
-    held_so(world, contact, reason=reason)
+    held_so(contact, reason=reason)
     Contact.objects.filter(pk=contact.pk).update(sync_status="pending")
     text = shown(admin)
     assert "Role on Contacts 1 record Monday refused it." in text
@@ -318,55 +329,49 @@ def test_a_value_that_monday_refused_is_tried_again_when_a_person_asks(
     assert "“Role” isn't blocked there any more" in posted(admin, f"{HELD}again/", **form)
 
 
-def test_a_field_that_is_tried_again_while_all_is_paused_says_what_it_waits_for(
-    world: World, owner: Owner, admin: Client
-) -> None:
-    held_so(world, world.linked("Ann"))
+def test_a_field_that_is_tried_again_while_all_is_paused_says_what_it_waits_for(mapped: Client) -> None:
+    held_so(in_sync("Ann"))
     pauses.pause("eve")
-    said = posted(admin, f"{HELD}again/", mapping=owner.mapping().pk, code="rejected")
+    said = posted(mapped, f"{HELD}again/", mapping=role().pk, code="rejected")
     assert ("again now" in said, "It waits: Paused by eve" in said) == (False, True)
 
 
-def held_so(world: World, contact: Contact, **more: Any) -> None:
+def held_so(contact: Contact, **more: Any) -> None:
     """The contact's role is held, as a look leaves it."""
     entry = {"reason": "Monday refused it.", "code": "rejected", "side": "monday", "local": {"role_title": ""}}
-    ledger = world.ledger(contact)
-    ledger.blocked_fields = {"role_title": entry | {"column": "role_title", "version": 1} | more}
-    ledger.save()
+    ledger = SyncMetadata.objects.filter(entity_id=str(contact.pk))
+    ledger.update(blocked_fields={"role_title": entry | {"column": "role_title", "version": 1} | more})
 
 
-def test_values_that_are_blocked_for_reasons_of_one_code_stand_together(
-    world: World, owner: Owner, admin: Client
-) -> None:
+def test_values_that_are_blocked_for_reasons_of_one_code_stand_together(mapped: Client) -> None:
     for name in ("Ann", "Bob"):
-        held_so(world, world.linked(name), reason=f"Monday rejected “{name}”.")
-    held_so(world, world.linked("Cy"), code="invalid", side="npd", reason="NPD can't take it.")
-    text = shown(admin)
+        held_so(in_sync(name), reason=f"Monday rejected “{name}”.")
+    held_so(in_sync("Cy"), code="invalid", side="npd", reason="NPD can't take it.")
+    text = shown(mapped)
     assert "Role on Contacts 2 records" in text
     assert "Role on Contacts 1 record NPD can't take it." in text
-    off = world.linked("Off")
-    held_so(world, off)
+    off = in_sync("Off")
+    held_so(off)
     Contact.objects.filter(pk=off.pk).update(sync_enabled=False)
-    said = posted(admin, f"{HELD}again/", mapping=owner.mapping().pk, code="rejected")
+    said = posted(mapped, f"{HELD}again/", mapping=role().pk, code="rejected")
     assert "“Role” of 2 records is tried again now. 1 other record is left out: sync is off there." in said
     again = SyncQueue.objects.filter(status="pending", causes=Cause.PERSON).values_list("entity_id", flat=True)
     assert {Contact.objects.get(pk=one).name for one in again} == {"Ann", "Bob"}
 
 
-def test_the_page_counts_what_the_inbox_counts(world: World, owner: Owner, admin: Client) -> None:
+def test_the_page_counts_what_the_inbox_counts(mapped: Client) -> None:
     for name, code, side in (
         ("Blocked", "invalid", "npd"), ("Rejected", "rejected", "monday"), ("Disabled", "invalid", "npd"),
         ("Refused and disabled", "rejected", "monday"), ("In conflict", "invalid", "npd"),
         ("Paused", "paused", "npd"), ("Held", "approval", "npd"), ("Left out", "left_out", "left out"),
     ):  # fmt: skip
-        held_so(world, world.linked(name), code=code, side=side, reason=f"{name}.")
+        held_so(in_sync(name), code=code, side=side, reason=f"{name}.")
     Contact.objects.filter(name__endswith="isabled").update(sync_status="disabled")
-    ledger = world.ledger(Contact.objects.get(name="In conflict"))
-    ledger.conflicts = {"fields": ["role_title"]}
-    ledger.save()
+    ledger = SyncMetadata.objects.filter(entity_id=str(Contact.objects.get(name="In conflict").pk))
+    ledger.update(conflicts={"fields": ["role_title"]})
     counts = attention.counts()
     assert (counts[AttentionKind.BLOCKED], counts[AttentionKind.REJECTED]) == (1, 1)
-    assert re.findall(r"Role on Contacts (\d+ records?) (\S+)", shown(admin)) == [
+    assert re.findall(r"Role on Contacts (\d+ records?) (\S+)", shown(mapped)) == [
         ("1 record", "Blocked."),
         ("1 record", "Rejected."),
     ]
@@ -376,12 +381,12 @@ def test_a_value_that_was_left_in_npd_is_not_tried_again_and_flows_by_another_di
     world: World, owner: Owner, admin: Client
 ) -> None:
     left, refused = world.linked("Ann"), world.linked("Bob")
-    held_so(world, left, kept_by={"who": "Ada"})
-    held_so(world, refused)
+    held_so(left, kept_by={"who": "Ada"})
+    held_so(refused)
     form = {"mapping": owner.mapping().pk}
     assert "“Role” of 1 record is tried again now." in posted(admin, f"{HELD}again/", **form, code="rejected")
     world.work()
-    held_so(world, left, kept_by={"who": "Ada"})
+    held_so(left, kept_by={"who": "Ada"})
     posted(admin, f"{HELD}direction/", **form, direction="none", shown="bidirectional", confirmed="yes")
     world.work()
     assert world.ledger(left).blocked_fields == {}
@@ -417,12 +422,9 @@ def test_a_field_that_is_left_alone_asks_nothing_any_more(world: World, admin: C
 
 
 def test_a_column_that_is_changed_while_another_is_chosen_stays(
-    world: World, owner: Owner, admin: Client, monkeypatch: pytest.MonkeyPatch
+    mapped: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for column in ("position", "rank"):
-        owner.make(column, column.title())
-    owner.sweep()
-    mapping = owner.mapping()
+    mapping = role()
 
     def somebody_was_faster(*_args: Any) -> list[tuple[str, str]]:
         remap(mapping.pk, "rank")
@@ -430,8 +432,8 @@ def test_a_column_that_is_changed_while_another_is_chosen_stays(
 
     monkeypatch.setattr("sync.admin.blocked_field_pages.column_choices", somebody_was_faster)
     form = {"mapping": mapping.pk, "shown": "role_title", "column": "position", "confirmed": "yes"}
-    assert "Nothing was done. The column of Role was changed meanwhile." in posted(admin, f"{HELD}column/", **form)
-    assert owner.mapping().column_id == "rank"
+    assert "Nothing was done. The column of Role was changed meanwhile." in posted(mapped, f"{HELD}column/", **form)
+    assert role().column_id == "rank"
     assert not LogEntry.objects.exists()
 
 
@@ -443,18 +445,15 @@ def test_a_column_that_is_changed_while_another_is_chosen_stays(
     ],
 )
 def test_what_can_not_be_noted_is_not_done(
-    world: World, owner: Owner, admin: Client, monkeypatch: pytest.MonkeyPatch, act: str, more: dict[str, str]
+    mapped: Client, monkeypatch: pytest.MonkeyPatch, act: str, more: dict[str, str]
 ) -> None:
-    owner.make("position", "Position")
-    owner.sweep()
-
     def full(*_args: Any, **_more: Any) -> None:
         raise OSError("No space is left.")
 
     monkeypatch.setattr("sync.admin.blocked_field_pages.log_action", full)
     with pytest.raises(OSError, match="No space"):
-        admin.post(f"{HELD}{act}/", {"mapping": owner.mapping().pk, "confirmed": "yes", **more})
-    assert (owner.mapping().direction, owner.mapping().column_id) == ("bidirectional", "role_title")
+        mapped.post(f"{HELD}{act}/", {"mapping": role().pk, "confirmed": "yes", **more})
+    assert (role().direction, role().column_id) == ("bidirectional", "role_title")
 
 
 def test_whoever_asks_for_the_board_again_and_again_waits(
@@ -506,49 +505,47 @@ def test_a_loop_is_told_beside_other_kinds_and_sent_again_at_once(
     assert "“Role” isn't blocked there any more" in posted(admin, f"{HELD}again/", **form)
 
 
-@pytest.mark.parametrize(
-    ("direction", "ours", "theirs"), [("monday_to_npd", "AUTOMATIC", "AUTOMATIC"), ("none", "Ours", "AUTOMATIC")]
-)
-def test_monday_decides_a_field_that_loops_or_it_is_left_alone(
-    world: World, admin: Client, settings: Any, direction: str, ours: str, theirs: str
-) -> None:
+def test_monday_decides_a_field_that_loops(world: World, admin: Client, settings: Any) -> None:
     contact = looping(world, settings)
     mapping = FieldMapping.objects.get(key="role_title", link__entity_type="contact")
-    form = {"mapping": mapping.pk, "shown": "npd_to_monday", "direction": direction, "kind": "throttled"}
+    form = {"mapping": mapping.pk, "shown": "npd_to_monday", "direction": "monday_to_npd", "kind": "throttled"}
     posted(admin, f"{HELD}direction/", **form)
     assert FieldMapping.objects.get(pk=mapping.pk).direction == "npd_to_monday"  # the page asks first
     posted(admin, f"{HELD}direction/", **form, confirmed="yes")
     world.work()
     contact.refresh_from_db()
-    assert (contact.role_title, world.values(contact)["role_title"]) == (ours, theirs)
+    assert (contact.role_title, world.values(contact)["role_title"]) == ("AUTOMATIC", "AUTOMATIC")
     assert world.status(contact) == "synced"
     assert "Nothing is blocked" in shown(admin, LOOPS)
     assert LogEntry.objects.latest("id").change_message.endswith("because of an update loop.")
     assert "was changed meanwhile" in posted(admin, f"{HELD}direction/", **form, confirmed="yes")
 
 
-def test_monday_wins_is_offered_where_a_rule_decides(world: World, admin: Client, settings: Any) -> None:
-    looping(world, settings)
-    FieldMapping.objects.filter(key="role_title").update(direction="bidirectional", rule="npd_wins")
-    text = shown(admin, LOOPS)
+def test_monday_wins_is_offered_where_a_rule_decides(mapped: Client) -> None:
+    throttled(in_sync("Ann"), "role_title")
+    FieldMapping.objects.filter(key="role_title").update(rule="npd_wins")
+    text = shown(mapped, LOOPS)
     assert "Monday wins…" in text
     assert "What the board shows still updates NPD" in text
-    mapping = FieldMapping.objects.get(key="role_title", link__entity_type="contact")
-    form = {"mapping": mapping.pk, "shown": "npd_wins"}
-    assert "Let Monday win on “Role”?" in posted(admin, f"{HELD}rule/", **form)
-    assert "Monday wins from now on" in posted(admin, f"{HELD}rule/", **form, confirmed="yes")
-    mapping.refresh_from_db()
-    assert mapping.rule == "monday_wins"
-    assert "was changed meanwhile, to “Monday wins”" in posted(admin, f"{HELD}rule/", **form, confirmed="yes")
+    form = {"mapping": role().pk, "shown": "npd_wins"}
+    assert "Let Monday win on “Role”?" in posted(mapped, f"{HELD}rule/", **form)
+    assert "Monday wins from now on" in posted(mapped, f"{HELD}rule/", **form, confirmed="yes")
+    assert role().rule == "monday_wins"
+    assert "was changed meanwhile, to “Monday wins”" in posted(mapped, f"{HELD}rule/", **form, confirmed="yes")
 
 
-def test_blocks_of_columns_are_for_who_may_see_boards(world: World, owner: Owner, client: Client) -> None:
-    contact = world.linked("Ann")
-    gone(owner)
-    problem = owner.mapping().problem.split(".")[0]
-    ledger = world.ledger(contact)
-    ledger.blocked_fields = {"phone": {"reason": "Monday refused it.", "side": "monday"}}
-    ledger.save()
+def throttled(contact: Contact, key: str) -> None:
+    """The field was rewritten on the board too often; nothing is sent to it for now."""
+    WriteLoop.objects.create(
+        entity_type="contact", entity_id=contact.pk, key=key, throttled_until="2999-01-01T00:00Z", by="X"
+    )
+
+
+def test_blocks_of_columns_are_for_who_may_see_boards(mapped: Client, client: Client) -> None:
+    contact, problem = in_sync("Ann"), "The column “Role” was deleted"
+    FieldMapping.objects.filter(key="role_title").update(problem=f"{problem}.", problem_code="missing")
+    blocked = {"phone": {"reason": "Monday refused it.", "side": "monday"}}
+    SyncMetadata.objects.filter(entity_id=str(contact.pk)).update(blocked_fields=blocked)
     reader = get_user_model().objects.create_user("reader", password="x", is_staff=True)
     client.force_login(reader)
     assert client.get(HELD).status_code == 403
@@ -565,24 +562,20 @@ def test_blocks_of_columns_are_for_who_may_see_boards(world: World, owner: Owner
     assert "Ann" in text
 
 
-def test_the_queries_of_the_page_do_not_grow_with_what_is_on_them(world: World, owner: Owner, admin: Client) -> None:
+def test_the_queries_of_the_page_do_not_grow_with_what_is_on_them(mapped: Client) -> None:
     def asked(url: str) -> int:
-        admin.get(url)
+        mapped.get(url)
         with CaptureQueriesContext(connection) as queries:
-            assert admin.get(url).status_code == 200
+            assert mapped.get(url).status_code == 200
         return len(queries)
 
     def trouble(number: int) -> None:
-        contact = Contact.objects.create(name=f"Held {number}")
-        world.work()
-        ledger = world.ledger(contact)
-        ledger.blocked_fields = {"phone": {"reason": f"Refused {number}.", "side": "monday"}}
-        ledger.save()
-        WriteLoop.objects.create(
-            entity_type="contact", entity_id=contact.pk, key="email", throttled_until="2999-01-01T00:00Z", by="X"
-        )
+        contact = in_sync(f"Held {number}")
+        blocked = {"phone": {"reason": f"Refused {number}.", "side": "monday"}}
+        SyncMetadata.objects.filter(entity_id=str(contact.pk)).update(blocked_fields=blocked)
+        throttled(contact, "email")
 
-    gone(owner)
+    FieldMapping.objects.filter(key="role_title").update(problem="It was deleted.", problem_code="missing")
     trouble(0)
     few = asked(HELD)
     for number in range(1, 8):

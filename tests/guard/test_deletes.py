@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 
 from npd.models import Contact
 from sync.choices import ApprovalState, RemovedItemPolicy
-from sync.models import ApprovalRequest, BoardLink, Tombstone
+from sync.models import BoardLink, Tombstone
 from sync.records.approvals import approve, reject, release_obsolete
 from tests.guard.test_fields import Killed, held, killed, linked, states
 from tests.support.world import World
@@ -120,13 +120,3 @@ def test_a_mass_archive_deletes_no_record_before_it_is_approved(
     assert Contact.objects.count() == 0
     release_obsolete()
     assert states() == [ApprovalState.DONE] * 3
-
-
-def test_items_that_are_restored_let_the_deletes_go(world: World, archived: list[Contact]) -> None:
-    for contact in archived:
-        world.sandbox.act("restore", item_id=contact.monday_id)
-    world.deliver()
-    world.work()
-    release_obsolete()
-    assert set(ApprovalRequest.objects.values_list("state", flat=True)) == {ApprovalState.RELEASED}
-    assert {world.status(contact) for contact in archived} == {"synced"}

@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 
 from npd.models import Contact
 from sync.choices import ApprovalState
-from sync.models import ApprovalRequest, Decision, FieldMapping
+from sync.models import ApprovalRequest, Decision
 from sync.records.approvals import approve, pending_approvals, reject, release_obsolete
 from tests.support.world import World, staged
 
@@ -79,23 +79,6 @@ def test_a_look_that_would_empty_too_many_cells_holds_them_all_and_other_fields_
     assert {world.values(c)["notes"] for c in contacts} == {"old"}
 
 
-def test_a_look_that_would_empty_too_many_fields_of_npd_holds_them_all(world: World) -> None:
-    contacts = linked(world, 3)
-    empty_on_monday(world, contacts)
-    world.work()
-    assert all(phones_in_npd(contacts))
-    assert [(w.kind, w.records) for w in pending_approvals()] == [("clear_npd", 3)]
-
-
-def test_records_are_counted_and_not_fields(world: World) -> None:
-    contacts = linked(world, 2)
-    Contact.objects.update(phone="", role_title="", notes="")
-    world.work()
-    assert phones_on_monday(world, contacts) == ["", ""]
-    assert [world.status(c) for c in contacts] == ["synced", "synced"]
-    assert states() == [ApprovalState.DONE] * 6
-
-
 def test_what_waits_counts_as_long_as_it_waits(world: World) -> None:
     contacts = linked(world, 4)
     empty_in_npd(contacts[:3])
@@ -105,27 +88,6 @@ def test_what_waits_counts_as_long_as_it_waits(world: World) -> None:
     world.work()
     assert all(phones_on_monday(world, contacts))
     assert held().count() == 4
-
-
-def test_the_two_ways_are_counted_apart(world: World) -> None:
-    contacts = linked(world, 4)
-    empty_in_npd(contacts[:2])
-    world.work()
-    world.deliver()
-    empty_on_monday(world, contacts[2:])
-    world.work()
-    assert sorted(phones_in_npd(contacts)) == ["", "", "", ""]
-
-
-def test_an_approved_field_is_emptied_and_done(world: World, mary: User) -> None:
-    contacts = linked(world, 3)
-    empty_in_npd(contacts)
-    world.work()
-    assert approve(held(), mary) == 3
-    world.work()
-    assert phones_on_monday(world, contacts) == ["", "", ""]
-    assert [world.status(c) for c in contacts] == ["synced"] * 3
-    assert states() == [ApprovalState.DONE] * 3
 
 
 def test_a_worker_that_dies_before_it_sends_has_counted_and_the_next_goes_on(
@@ -180,29 +142,17 @@ def test_an_approval_outlives_a_call_that_failed(world: World, mary: User) -> No
     assert states() == [ApprovalState.DONE] * 3
 
 
-@pytest.mark.parametrize("side", ["npd", "monday"])
-def test_a_rejected_field_gets_its_value_back(world: World, mary: User, side: str) -> None:
+def test_a_rejected_field_gets_its_value_back(world: World, mary: User) -> None:
     contacts = linked(world, 3)
-    empty_in_npd(contacts) if side == "npd" else empty_on_monday(world, contacts)
+    empty_on_monday(world, contacts)
     world.work()
+    assert [(w.kind, w.records) for w in pending_approvals()] == [("clear_npd", 3)]
     assert reject(held(), mary) == 3
     world.work()
     assert all(phones_on_monday(world, contacts))
     assert set(phones_in_npd(contacts)) == {"+442079460018"}
     assert [world.status(c) for c in contacts] == ["synced"] * 3
     assert states() == [ApprovalState.KEPT] * 3
-
-
-def test_a_rejected_field_is_not_put_back_against_its_direction(world: World, mary: User) -> None:
-    contacts = linked(world, 3)
-    FieldMapping.objects.filter(key="phone").update(direction="npd_to_monday")
-    empty_in_npd(contacts)
-    world.work()
-    reject(held(), mary)
-    world.work()
-    assert set(phones_in_npd(contacts)) == {""}
-    assert all(phones_on_monday(world, contacts))
-    assert "direction" in world.ledger(contacts[0]).blocked_fields["phone"]["reason"]
 
 
 def test_a_field_that_is_filled_again_lets_itself_go(world: World) -> None:
@@ -223,19 +173,6 @@ def test_a_field_that_is_emptied_on_the_other_side_too_lets_itself_go(world: Wor
     world.work()
     assert states() == [ApprovalState.RELEASED] * 3
     assert [world.status(c) for c in contacts] == ["synced"] * 3
-
-
-def test_an_approval_is_for_the_value_that_was_shown(world: World, mary: User) -> None:
-    contacts = linked(world, 3)
-    FieldMapping.objects.filter(key="notes").update(direction="npd_to_monday")
-    empty_in_npd(contacts, "notes")
-    world.work()
-    for contact in contacts:
-        world.edit(contact, "notes", "typed meanwhile")
-    approve(held(), mary)
-    world.work()
-    assert {world.values(c)["notes"] for c in contacts} == {"typed meanwhile"}
-    assert {act.values["value"] for act in held()} == {"typed meanwhile"}
 
 
 def test_a_field_that_becomes_a_conflict_lets_itself_go(world: World) -> None:
@@ -259,23 +196,6 @@ def test_what_is_held_of_a_record_that_is_switched_off_lets_itself_go(world: Wor
     assert ApprovalRequest.objects.get(entity_id=contacts[0].pk).state == ApprovalState.RELEASED
 
 
-def test_a_persons_choice_in_a_conflict_needs_no_second_approval(world: World, mary: User) -> None:
-    from conflicts.models import SyncConflict
-    from conflicts.resolution import current_values, resolve
-
-    contacts = linked(world, 3)
-    for contact in contacts:
-        world.edit(contact, "phone", "+442079460099")
-    empty_in_npd(contacts)
-    world.deliver()
-    world.work()
-    for conflict in SyncConflict.objects.filter(resolved_at=None):
-        resolve(conflict.pk, by=mary, resolution_type="keep_npd", seen=current_values(conflict))
-    world.work()
-    assert phones_on_monday(world, contacts) == ["", "", ""]
-    assert not ApprovalRequest.objects.exists()
-
-
 def test_every_decision_is_in_the_records_log(world: World, mary: User) -> None:
     contacts = linked(world, 3)
     empty_in_npd(contacts)
@@ -285,13 +205,3 @@ def test_every_decision_is_in_the_records_log(world: World, mary: User) -> None:
     assert [line.actor for line in lines][-1] == "mary"
     assert "waits for approval" in lines[0].sentence
     assert "mary approved" in lines.reverse()[0].sentence
-
-
-def test_a_share_of_a_board_of_fifty_counts(world: World, settings: Any) -> None:
-    settings.GUARD_RECORDS, settings.GUARD_PERCENT = 0, 4
-    contacts = linked(world, 50)
-    empty_in_npd(contacts[:2])
-    world.work()
-    empty_in_npd(contacts[2:3])
-    world.work()
-    assert [bool(phone) for phone in phones_on_monday(world, contacts[:3])] == [False, False, True]

@@ -216,23 +216,12 @@ def test_a_copy_about_which_a_call_may_be_in_the_air_is_left_alone_until_its_dea
     assert not SyncQueue.objects.filter(status__in=["pending", "in_progress"]).exists()
 
 
-def test_the_copy_of_a_record_without_sync_is_left_alone(world: World) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    world.save(contact, sync_enabled=False)
-    mutations = world.calls("mutation")
-    copy = duplicate(world, contact)
-    assert world.sandbox.item(copy)["values"]["npd_id"] == str(contact.pk)
-    assert world.calls("mutation") == mutations
-    assert Contact.objects.count() == 1
-
-
-@pytest.mark.parametrize(("how", "policy"), [("archive", "ask"), ("delete", "delete"), ("archive", "create")])
-def test_a_second_item_takes_the_place_of_one_that_was_taken_away(world: World, how: str, policy: str) -> None:
+def test_a_second_item_takes_the_place_of_one_that_was_taken_away(world: World) -> None:
     contact = world.linked("Ann", email="ann@example.com", role_title="Boss")
-    BoardLink.objects.filter(entity_type="contact").update(removed_item_policy=policy)
+    BoardLink.objects.filter(entity_type="contact").update(removed_item_policy="delete")
     copy = str(world.sandbox.act("duplicate", item_id=contact.monday_id)["id"])
     world.sandbox.act("edit", item_id=copy, column_id="role_title", value="Chair")
-    world.sandbox.act(how, item_id=contact.monday_id)
+    world.sandbox.act("delete", item_id=contact.monday_id)
     hear(world)
     quiet_passes(world, 2)
     contact.refresh_from_db()
@@ -244,11 +233,9 @@ def test_a_second_item_takes_the_place_of_one_that_was_taken_away(world: World, 
     assert Contact.objects.count() == 1
 
 
-@pytest.mark.parametrize("direction", ["bidirectional", "monday_to_npd", "npd_to_monday"])
-def test_a_second_item_that_became_somebody_else_takes_nobodys_place(world: World, direction: str) -> None:
+def test_a_second_item_that_became_somebody_else_takes_nobodys_place(world: World) -> None:
     """Duplicated as a form to fill in, for who comes after the one whose item is archived."""
     contact = world.linked("Ann", email="ann@example.com", role_title="Boss")
-    Contact.objects.filter(pk=contact.pk).update(sync_direction=direction)
     first, copy = contact.monday_id, str(world.sandbox.act("duplicate", item_id=contact.monday_id)["id"])
     world.sandbox.act("rename", item_id=copy, name="Bob")
     email = {"email": "bob@example.com", "text": "bob@example.com"}

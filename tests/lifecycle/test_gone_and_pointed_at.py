@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from conflicts.models import SyncConflict
 from npd.models import Organization
 from sync.models import BoardLink
@@ -19,12 +17,11 @@ def settled(world: World) -> None:
         world.hear()
 
 
-@pytest.mark.parametrize("how", ["archive", "delete"])
-def test_an_item_that_is_made_again_is_shown_by_those_that_named_the_old_one(connected: World, how: str) -> None:
+def test_an_item_that_is_made_again_is_shown_by_those_that_named_the_old_one(connected: World) -> None:
     BoardLink.objects.filter(entity_type="organization").update(removed_item_policy="create")
     acme = Organization.objects.create(name="Acme")
     contact = connected.linked(organization=acme)
-    old = take_away(connected, acme, how)
+    old = take_away(connected, acme)
     connected.look(contact)
     quiet_passes(connected)
     settled(connected)

@@ -42,21 +42,6 @@ def hide(world: World, monkeypatch: pytest.MonkeyPatch, item_id: str) -> None:
 # --- the quiet time ---------------------------------------------------------------------------------------------
 
 
-def test_nothing_is_done_before_the_quiet_time_is_over(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    set_policy("delete")
-    take_away(world, contact)
-    mutations = world.calls("mutation")
-    world.pass_time(seconds=500)
-    world.look(contact)
-    assert world.status(contact) == "pending"
-    assert not SyncConflict.objects.exists()
-    assert world.calls("mutation") == mutations
-    note = world.ledger(contact).note
-    assert "archived on Monday" in note
-    assert "restore it" in note
-
-
 def test_the_history_names_who_archived_an_item(world: World) -> None:
     contact = world.linked()
     take_away(world, contact)
@@ -65,30 +50,12 @@ def test_the_history_names_who_archived_an_item(world: World) -> None:
     assert line.actor == monday_editor_name(str(event.user_id), monday_users())
 
 
-def test_an_item_restored_within_the_quiet_time_was_never_gone(world: World) -> None:
+def test_a_person_has_the_item_made_again_at_once_and_nobody_is_asked_any_more(world: World) -> None:
     contact = world.linked(role_title="Boss")
-    set_policy("delete")
     item = take_away(world, contact)
     set_fields(contact, role_title="Chair")
-    world.work()
-    world.sandbox.act("restore", item_id=item)
-    world.hear()
-    assert (world.status(contact), contact.monday_id) == ("synced", item)
-    assert world.values(contact)["role_title"] == "Chair"
-    quiet_passes(world, 2)
-    assert world.status(contact) == "synced"
-    assert not SyncConflict.objects.exists()
-    assert world.ledger(contact).removed_since is None
-
-
-@pytest.mark.parametrize("is_asked", [False, True])
-def test_a_person_has_the_item_made_again_at_once_and_nobody_is_asked_any_more(world: World, is_asked: bool) -> None:
-    contact = world.linked(role_title="Boss")
-    item = take_away(world, contact)
-    if is_asked:
-        set_fields(contact, role_title="Chair")
-        quiet_passes(world)
-        assert asked(contact.pk)
+    quiet_passes(world)
+    assert asked(contact.pk)
     contact.refresh_from_db()
     request_recreation(contact, "pat")
     world.work()
@@ -100,20 +67,20 @@ def test_a_person_has_the_item_made_again_at_once_and_nobody_is_asked_any_more(w
     assert len(log_of(contact.pk, "unlinked")) == 1
 
 
-@pytest.mark.parametrize("order", [("recreate", "unlink"), ("unlink", "recreate")])
 def test_where_one_has_it_made_again_and_another_unlinks_it_at_once_it_is_unlinked_and_no_more_is_told(
-    world: World, order: tuple[str, str]
+    world: World,
 ) -> None:
     contact = world.linked(role_title="Boss")
     take_away(world, contact)
     contact.refresh_from_db()
-    acts = {"recreate": request_recreation, "unlink": request_unlink}
-    for act in order:  # each as its page was shown before the other
-        acts[act](contact, act)
+    request_recreation(contact, "pat")
+    request_unlink(contact, "ada")  # as its page was shown before
+    mutations = world.calls("mutation")
     for _ in range(3):
         world.work()
     contact.refresh_from_db()
     assert (contact.monday_id, contact.sync_status) == (None, "disabled")
+    assert world.calls("mutation") == mutations
     assert len(log_of(contact.pk, "unlinked")) == 1
 
 
@@ -125,18 +92,6 @@ def test_an_item_that_is_back_is_not_made_again(world: World) -> None:
     world.sandbox.act("restore", item_id=item)
     world.hear()
     assert (world.status(contact), contact.monday_id) == ("synced", item)
-
-
-def test_an_item_that_monday_only_doesnt_show_is_not_made_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    contact = world.linked(role_title="Boss")
-    hide(world, monkeypatch, str(contact.monday_id))
-    world.look(contact)
-    contact.refresh_from_db()
-    item, mutations = contact.monday_id, world.calls("mutation")
-    request_recreation(contact, "pat")
-    world.work()
-    contact.refresh_from_db()
-    assert (contact.monday_id, world.calls("mutation")) == (item, mutations)
 
 
 def test_an_item_taken_away_again_is_waited_for_anew(world: World) -> None:
@@ -169,40 +124,11 @@ def test_a_board_that_is_gone_takes_no_record_with_it(world: World, how: str) ->
 # --- there, as the base | archived or deleted: the board link's policy ------------------------------------------
 
 
-@pytest.mark.parametrize(("how", "word"), [("archive", "archived"), ("delete", "deleted")])
-def test_there_as_the_base_archived_or_deleted_ask(world: World, how: str, word: str) -> None:
-    contact = world.linked(role_title="Boss")
-    take_away(world, contact, how)
-    quiet_passes(world)
-    conflict = asked(contact.pk)
-    assert world.status(contact) == "conflict"
-    assert f"was {word} on Monday" in conflict.about["what"]
-    assert [(o["choose"], o["value"]) for o in conflict.about["options"]] == [
-        ("npd", ""),
-        ("monday", ""),
-        ("custom", "unlink"),
-    ]
-    assert conflict.conflict_fields == []
-    assert contact.role_title == "Boss"
-
-
-def test_there_as_the_base_archived_or_deleted_unlink(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    set_policy("unlink")
-    item = take_away(world, contact)
-    quiet_passes(world)
-    assert world.status(contact) == "disabled"
-    assert (contact.sync_enabled, contact.monday_id, contact.role_title) == (False, None, "Boss")
-    assert IgnoredItem.objects.get(item_id=item).unlinked
-    assert not SyncConflict.objects.filter(resolved_at=None).exists()
-
-
-@pytest.mark.parametrize("how", ["archive", "delete"])
-def test_there_as_the_base_archived_or_deleted_delete_the_record(world: World, how: str) -> None:
+def test_there_as_the_base_archived_or_deleted_delete_the_record(world: World) -> None:
     contact = world.linked(role_title="Boss")
     set_policy("delete")
     key = contact.pk
-    item = take_away(world, contact, how)
+    item = take_away(world, contact, "delete")
     mutations = world.calls("mutation")
     quiet_passes(world)
     assert not Contact.objects.filter(pk=key).exists()
@@ -298,20 +224,6 @@ def test_a_record_that_somebody_edits_while_it_is_to_be_deleted_stays(world: Wor
 # --- there, changed since the base | archived or deleted --------------------------------------------------------
 
 
-def test_there_changed_since_the_base_archived_or_deleted_is_a_conflict(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    set_policy("delete")
-    take_away(world, contact)
-    set_fields(contact, role_title="Chair")
-    quiet_passes(world)
-    conflict = asked(contact.pk)
-    assert world.status(contact) == "conflict"
-    assert conflict.npd_data == {"role_title": "Chair"}
-    assert conflict.base_data == {"role_title": "Boss"}
-    assert conflict.monday_data == {"role_title": None}
-    assert "Role" in conflict.about["what"]
-
-
 def test_a_choice_to_keep_makes_the_item_again_with_the_edits(world: World, pat: Any) -> None:
     contact = world.linked(role_title="Boss")
     old = take_away(world, contact)
@@ -364,17 +276,6 @@ def test_an_item_restored_while_a_person_is_asked_closes_the_question_and_edits_
     world.hear(conflict)
     assert conflict.resolution_type == "auto"
     assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "Chair")
-
-
-def test_a_choice_is_not_needed_any_more_when_the_item_came_back_first(world: World, pat: Any) -> None:
-    contact = world.linked(role_title="Boss")
-    item = take_away(world, contact)
-    quiet_passes(world)
-    choose(asked(contact.pk), pat, "monday")
-    world.sandbox.act("restore", item_id=item)
-    world.work()
-    assert world.status(contact) == "synced"
-    assert Contact.objects.filter(pk=contact.pk).exists()
 
 
 def test_a_field_conflict_hands_its_choice_back_and_stays_while_the_item_is_gone(world: World, pat: Any) -> None:
@@ -457,16 +358,6 @@ def test_there_not_returned_when_asked_by_id_is_held_then_asked_and_never_delete
     assert [(o["choose"], o["value"]) for o in conflict.about["options"]] == [("npd", ""), ("custom", "unlink")]
     quiet_passes(world, 3)
     assert Contact.objects.filter(pk=contact.pk).exists()
-
-
-def test_a_deleted_item_that_monday_forgets_stays_deleted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    contact = world.linked()
-    take_away(world, contact, "delete")
-    quiet_passes(world)
-    hide(world, monkeypatch, contact.monday_id)
-    world.look(contact)
-    assert "deleted on Monday" in asked(contact.pk).about["what"]
-    assert "monday" in [o["choose"] for o in asked(contact.pk).about["options"]]
 
 
 # --- there | on another board -----------------------------------------------------------------------------------

@@ -10,19 +10,9 @@ from psycopg.errors import LockNotAvailable
 import sync.reconcile
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.models import (
-    ApprovalRequest,
-    BoardLink,
-    Decision,
-    MondayAccount,
-    SyncMetadata,
-    SyncQueue,
-    Tombstone,
-    WebhookEvent,
-)
+from sync.models import BoardLink, Decision, MondayAccount, SyncMetadata, SyncQueue, Tombstone, WebhookEvent
 from sync.reconcile import new_items
 from sync.reconcile.batch import Batch
-from sync.records.approvals import release_obsolete
 from sync.records.item_links import ignore_item, request_unlink
 from sync.records.tombstones import restore_by_person
 from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
@@ -175,21 +165,6 @@ def test_an_item_behind_a_question_about_a_deletion_is_not_read_every_minute(wor
     assert world.calls() - calls <= 2
 
 
-def test_an_item_not_returned_once_is_looked_for_again_before_its_deletion_is_settled(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    contact = world.linked("Ann")
-    item_id, key = str(contact.monday_id), contact.pk
-    with monkeypatch.context() as patch:
-        hide(world, patch, item_id)
-        contact.delete()
-        world.work()
-        assert Tombstone.objects.get(entity_id=key).state == "waiting"
-    quiet_passes(world)
-    assert world.sandbox.item(item_id)["state"] == "archived"
-    assert Tombstone.objects.get(entity_id=key).state == "archived"
-
-
 def test_an_item_never_returned_ends_its_deletion(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     contact = world.linked("Ann")
     key = contact.pk
@@ -199,20 +174,6 @@ def test_an_item_never_returned_ends_its_deletion(world: World, monkeypatch: pyt
     quiet_passes(world, 3)
     assert Tombstone.objects.get(entity_id=key).state == "nothing_left"
     assert not SyncQueue.objects.filter(status="pending").exists()
-
-
-def test_a_held_deletion_lets_itself_go_when_another_record_has_the_item(world: World, settings: Any) -> None:
-    settings.GUARD_RECORDS = 1
-    contacts = [world.linked(f"Ann {n}", email=f"ann{n}@example.com") for n in range(3)]
-    items = [contact.monday_id for contact in contacts]
-    Contact.objects.all().delete()
-    world.work()
-    assert ApprovalRequest.objects.filter(state="pending").count() == 3
-    again = world.contact("Ann again", email="ann0@example.com")
-    world.work(again)
-    assert again.monday_id == items[0]
-    release_obsolete()
-    assert ApprovalRequest.objects.filter(state="pending").count() == 2
 
 
 def test_a_question_about_a_deletion_closes_when_another_record_has_the_item(world: World) -> None:
@@ -237,21 +198,6 @@ def test_a_policy_that_a_person_changes_during_a_run_counts_at_once(world: World
     quiet_passes(world)
     assert Contact.objects.filter(pk=contact.pk).exists()
     assert asked(contact.pk)
-
-
-def test_a_held_deletion_of_a_record_lets_itself_go_when_the_record_is_edited(world: World, settings: Any) -> None:
-    settings.GUARD_RECORDS = 1
-    set_policy("delete")
-    contacts = [world.linked(f"Ann {n}") for n in range(3)]
-    for contact in contacts:
-        world.sandbox.act("archive", item_id=contact.monday_id)
-    world.hear()
-    quiet_passes(world)
-    assert ApprovalRequest.objects.filter(state="pending").count() == 3
-    Contact.objects.filter(pk=contacts[0].pk).update(role_title="Chair")
-    world.work()
-    assert asked(contacts[0].pk).conflict_fields == ["role_title"]
-    assert ApprovalRequest.objects.filter(state="pending").count() == 2
 
 
 def test_an_unlink_that_a_person_wants_outlives_a_save_during_a_failed_look(world: World) -> None:

@@ -32,11 +32,13 @@ def forecast(limit: int | None, *, tight: bool = False) -> Forecast:
         (100, False, 360),
     ],
 )
+@pytest.mark.django_db
 def test_the_interval_follows_from_the_days_calls(
-    world: World, monkeypatch: pytest.MonkeyPatch, limit: int | None, tight: bool, minutes: float
+    monkeypatch: pytest.MonkeyPatch, limit: int | None, tight: bool, minutes: float
 ) -> None:
     monkeypatch.setattr(quota, "forecast", lambda: forecast(limit, tight=tight))
-    assert BoardLink.objects.count() == 2
+    for number, entity_type in enumerate(("contact", "organization")):
+        BoardLink.objects.create(entity_type=entity_type, board_id=str(number))
     assert sweep_schedule.sweep_interval() == timedelta(minutes=minutes)
     calls = 2 * 86_400 / sweep_schedule.sweep_interval().total_seconds()
     assert limit is None or limit < 1_000 or calls <= limit * sweep_schedule.QUOTA_SHARE * 1.01
