@@ -10,7 +10,10 @@ import pytest
 from npd.models import Contact, Organization
 from sync.clock import sync_now
 from sync.limits import breaker
-from sync.models import FieldMapping, MondayAccount
+from sync.models import FieldMapping, MondayAccount, SyncQueue
+from sync.operations.preview.planned_pass import ChangeKind
+from sync.operations.preview.sync_plan import plan_sync
+from sync.outbox.pauses import pause
 from sync.tasks import refresh_quota
 from tests.engine.test_relations import add_column, adopt
 from tests.support.deals import Deal, deals
@@ -121,6 +124,25 @@ def test_somebody_who_joins_the_account_is_learned_within_the_hour_by_itself(sal
 
 
 # --- aliases and the inventory's address --------------------------------------------------------------------------
+
+
+def test_a_dry_run_counts_the_tags_that_it_would_make(world: World) -> None:
+    add_column(world, "organization", "Aliases", "tags")
+    adopt("organization")
+    Organization.objects.create(name="Firm", aliases=["Old", "New"])
+    board = next(one for one in plan_sync().boards if one.entity_type == "organization")
+    assert (board.problem, board.counts[ChangeKind.CREATE]) == ("", 1)
+    assert board.cost.calls >= 3  # read, make both tags, create
+
+
+def test_a_create_whose_new_tags_wait_for_a_pause_costs_no_attempt(world: World) -> None:
+    add_column(world, "organization", "Aliases", "tags")
+    adopt("organization")
+    firm = Organization.objects.create(name="Firm", aliases=["Old"])
+    world.meanwhile(lambda: pause("pat", entity_type="organization", direction="to_monday"), after="read")
+    world.work()
+    row = SyncQueue.objects.get(entity_id=firm.pk)
+    assert (row.status, row.attempts) == ("pending", 0)
 
 
 def test_tags_that_monday_lacks_are_made_once_for_the_whole_batch(world: World) -> None:

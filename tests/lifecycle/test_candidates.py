@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.db.models.signals import post_save
+
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
@@ -206,3 +208,24 @@ def test_an_item_that_bears_the_npd_id_of_another_types_record_becomes_a_record_
     contact = Contact.objects.get()
     assert (contact.monday_id, contact.pk == borne) == (item, False)
     assert world.values(contact)["npd_id"] == str(contact.pk)
+
+
+def test_a_record_with_the_items_key_that_comes_while_others_become_records_is_not_doubled(world: World) -> None:
+    others = {"ann@example.com": "bob@example.com", "bob@example.com": "ann@example.com"}
+
+    def add_the_other(sender: Any, instance: Contact, **_: Any) -> None:
+        if instance.email in others:
+            email = others.pop(instance.email)
+            others.clear()
+            Contact.objects.create(name="By the API", email=email)
+
+    world.add("Ann", email=mail("ann@example.com"))
+    world.add("Bob", email=mail("bob@example.com"))
+    post_save.connect(add_the_other, sender=Contact)
+    try:
+        newcomers(world)
+    finally:
+        post_save.disconnect(add_the_other, sender=Contact)
+    newcomers(world)
+    assert sorted(Contact.objects.values_list("email", flat=True)) == ["ann@example.com", "bob@example.com"]
+    assert not Contact.objects.filter(monday_id=None).exists()

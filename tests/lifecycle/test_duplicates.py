@@ -63,6 +63,19 @@ def test_a_persons_duplicate_loses_the_npd_id_and_is_archived_when_a_person_call
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 
+def test_a_copy_that_a_record_got_while_its_answer_was_carried_out_stays_on_the_board(world: World, pat: Any) -> None:
+    contact = world.linked("Ann", email="ann@example.com", role_title="Boss")
+    copy, other = duplicate(world, contact), Contact.objects.create(name="Bea", sync_enabled=False)
+    choose(asked(contact.pk, "identity"), pat, "custom", "archive")
+    contact.role_title = "Chair"
+    contact.save()
+    world.meanwhile(lambda: Contact.objects.filter(pk=other.pk).update(monday_id=copy), before="mutation")
+    world.work()
+    assert world.sandbox.item(copy)["state"] == "active"
+    world.work()
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()
+
+
 def test_a_copy_that_is_another_one_becomes_a_record_of_its_own(world: World, pat: Any) -> None:
     contact = world.linked("Ann", email="ann@example.com")
     copy = duplicate(world, contact)

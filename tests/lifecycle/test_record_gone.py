@@ -16,6 +16,7 @@ from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import deleted_records
 from sync.records.tombstones import prune_tombstones, restore_by_person
 from tests.lifecycle.conftest import choose, quiet_passes, take_away
+from tests.lifecycle.test_item_gone import hide
 from tests.support.world import World
 
 
@@ -435,3 +436,19 @@ def test_the_page_of_a_deleted_record_shows_its_history(world: World, pat: Any, 
     assert "“Chair” into Role" in page
     assert f"/admin/sync/decision/{line.pk}/undo/" in page
     assert client.get(f"/admin/sync/decision/{line.pk}/undo/").status_code == 200
+
+
+def test_a_read_that_fails_forgets_not_since_when_an_item_is_not_shown(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contact = world.linked("Ann")
+    key, item = contact.pk, str(contact.monday_id)
+    hide(world, monkeypatch, item)
+    contact.delete()
+    world.work()
+    since = SyncMetadata.objects.get(entity_id=str(key)).removed_since
+    assert since is not None
+    world.pass_time(minutes=11)
+    world.sandbox.faults({"status": 500, "on": "query", "count": 1})
+    world.work()
+    assert SyncMetadata.objects.get(entity_id=str(key)).removed_since == since
