@@ -5,7 +5,7 @@
 are the package's own.
 """
 
-from sync.limits import breaker, credentials, metered_client, quota
+from sync.limits import breaker, credentials, quota
 from sync.limits.breaker import monday_account
 from sync.limits.grants import BlockedKind, Grant, LimitFacts, Wait, grant
 from sync.limits.metered_client import (
@@ -20,5 +20,5 @@ from sync.limits.metered_client import (
 from sync.limits.pass_budget import board_costs
 
 __all__ = ["BlockedKind", "Grant", "LimitFacts", "Reservation", "Wait", "board_costs", "grant"]
-__all__ += ["MeteredClient", "call_cost", "client", "client_override", "connector", "metered_client", "urgent_calls"]
+__all__ += ["MeteredClient", "call_cost", "client", "client_override", "connector", "urgent_calls"]
 __all__ += ["breaker", "credentials", "monday_account", "quota"]

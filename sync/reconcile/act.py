@@ -42,7 +42,7 @@ from sync.connectors.base.errors import (
     NameRejected,
     Scope,
 )
-from sync.limits import breaker, call_cost, metered_client
+from sync.limits import breaker, call_cost, connector
 from sync.merge import Action
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, SyncedModel
 from sync.outbox.lease import Lease, LeaseLost
@@ -469,8 +469,8 @@ class Executor:
 
     def _create_tags_of(self, names: Sequence[str]) -> dict[str, ConnectorError]:
         try:
-            with self._connector(len(names)) as connector:
-                tags = connector.create_tags(names, self.board.link.board_id, uuid.uuid4().hex)
+            with self._connector(len(names)) as monday:
+                tags = monday.create_tags(names, self.board.link.board_id, uuid.uuid4().hex)
             self.board.directory.learn_tags(tags)
         except ConnectorError as error:
             if error.scope not in _TAG_REJECTIONS:
@@ -483,15 +483,15 @@ class Executor:
 
     def _write(self, request: WriteRequest, key: str, size: int) -> WriteResult:
         check_intent_age(self)
-        with self._connector(size) as connector:
-            return connector.write(request, key)
+        with self._connector(size) as monday:
+            return monday.write(request, key)
 
     @contextmanager
     def _connector(self, size: int) -> Iterator[Connector]:
         """The connector for one call that writes, about so many records."""
         self.calls += 1
         with call_cost(self.board.link, size, writes=True):
-            yield metered_client.connector(self.board.link.system)
+            yield connector(self.board.link.system)
 
 
 def commit_intents(

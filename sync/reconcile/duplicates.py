@@ -196,7 +196,10 @@ def duplicate_result(plan: DuplicatePlan, answers: Sequence[Answer]) -> Duplicat
     if failed is not None:
         return DuplicateResult(OUTCOMES[failed.verdict], failed.detail, intents=done)
     is_gone = any(one.verdict is Verdict.GONE for one in answers)
-    kind, detail = (_answered if plan.duplicate.is_answered else _found)(plan, is_off_board=is_gone or plan.archives)
+    if plan.duplicate.is_answered:
+        kind, detail = _answered(plan)
+    else:
+        kind, detail = _found(plan, is_off_board=is_gone or plan.archives)
     asks = "" if kind == "archived" or plan.duplicate.is_answered else plan.duplicate.question
     return DuplicateResult(Outcome.SETTLED, detail, kind, asks, done)
 
@@ -216,7 +219,7 @@ def _found(plan: DuplicatePlan, *, is_off_board: bool) -> tuple[str, str]:
     return "archived", f"A second item “{name}” had this NPD ID; it is not on the board any more."
 
 
-def _answered(plan: DuplicatePlan, *, is_off_board: bool) -> tuple[str, str]:
+def _answered(plan: DuplicatePlan) -> tuple[str, str]:
     item, owner = plan.duplicate.item, plan.duplicate.owner
     if owner:
         detail = f"The item “{item.name}” now belongs to “{owner}”, so it stays on the board."

@@ -141,8 +141,6 @@ class Settings:
     gone_quiet_seconds: float = 600
     tombstone_days: int = 30
     loop_times: int = 5
-    journal_days: int = 7
-    new_item_wait_seconds: float = 300
 
 
 @dataclass(frozen=True)

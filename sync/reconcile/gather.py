@@ -97,8 +97,6 @@ def load_settings() -> Settings:
         gone_quiet_seconds=float(settings.GONE_QUIET_SECONDS),
         tombstone_days=settings.TOMBSTONE_DAYS,
         loop_times=settings.LOOP_TIMES,
-        journal_days=settings.JOURNAL_DAYS,
-        new_item_wait_seconds=settings.NEW_ITEM_WAIT_SECONDS,
     )
 
 
@@ -331,15 +329,6 @@ def match_exclusions(entity_type: str, items: Iterable[str], records: Iterable[U
     """Return what is remembered of these items, and of what was unlinked from these records; a few queries."""
     rows = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=set(items))
     return MatchExclusions({row.item_id: row for row in rows}, unlinked_items(entity_type, list(records)))
-
-
-def item_owners(items: Collection[str]) -> dict[str, UUID]:
-    """Return the records of any type that are linked with these items, for items move; one query a type."""
-    owners: dict[str, UUID] = {}
-    for spec in registry.entities():
-        rows = spec.model._default_manager.filter(monday_id__in=items).values_list("monday_id", "pk")
-        owners |= {str(item_id): key for item_id, key in rows}
-    return owners
 
 
 def existing_records(board: BoardContext, ids: Collection[UUID]) -> frozenset[UUID]:

@@ -749,8 +749,9 @@ def _identify_unlinked(
     exclusions = gather.match_exclusions(
         board.link.entity_type, [item.id for item in found.by_match], [one.id for one in records]
     )
+    owners = gather.owners_of(board.link.entity_type, {item.id for item in [*found.by_npd_id, *found.by_match]})
     facts = IdentityFacts(
-        gather.item_owners({item.id for item in [*found.by_npd_id, *found.by_match]}),
+        {item_id: owner.pk for item_id, owner in owners.items()},
         gather.existing_records(board, set(candidates.npd_ids.values())),
         exclusions,
     )

@@ -404,22 +404,6 @@ def plan_approvals(facts: ApprovalFacts, kind: ApprovalKind, wanted: Sequence[De
     return ApprovalsPlan(allowed.union(unknown), counted=unknown)
 
 
-def allowed_changes(link: BoardLink, kind: ApprovalKind, wanted: Sequence[DestructiveChange]) -> set[DestructiveChange]:
-    """Return those acts that may go now, and hold the others for approval.
-
-    Call it under the board's lease, once a pass and kind, right before the acts are announced.
-    """
-    if not wanted:
-        return set()
-    facts = known_requests(link, [kind], {act.entity_id for act in wanted})
-    if new_changes(facts, kind, wanted):
-        facts = with_counts(facts, link, [kind])
-    plan = plan_approvals(facts, kind, wanted)
-    _store_approvals(link, kind, plan.pending, ApprovalState.PENDING)
-    _store_approvals(link, kind, plan.counted, ApprovalState.DONE)
-    return set(plan.allowed)
-
-
 def approval_facts(link: BoardLink, kind: ApprovalKind, acts: Sequence[DestructiveChange]) -> ApprovalFacts:
     """Read what decides on these acts; the limit only where one of them is new."""
     if not acts:

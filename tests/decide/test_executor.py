@@ -80,7 +80,7 @@ def monday(monkeypatch: pytest.MonkeyPatch) -> Monday:
     monkeypatch.setattr(act, "commit_intents", monday.commit)
     monkeypatch.setattr(act, "_close_intents", lambda intents, state: None)
     monkeypatch.setattr(act, "breaker", monday)
-    monkeypatch.setattr(act.metered_client, "connector", lambda system: monday)
+    monkeypatch.setattr(act, "connector", lambda system: monday)
     monkeypatch.setattr(act, "items_with_npd_ids", monday.look_up)
     return monday
 

@@ -15,7 +15,13 @@ from npd.models import Contact
 from sync.choices import ApprovalKind, ApprovalState, RemovedItemPolicy
 from sync.clock import SyncNow
 from sync.models import ApprovalRequest, BoardLink, SyncMetadata, Tombstone
-from sync.reconcile.restraints import DestructiveChange, allowed_changes, release_approvals
+from sync.reconcile.restraints import (
+    DestructiveChange,
+    approval_facts,
+    approval_verdicts,
+    new_request,
+    release_approvals,
+)
 from sync.records.approvals import ApprovalLimit, approve, reject, release_obsolete
 from tests.support.clock import move_clock, reset_clock
 
@@ -37,6 +43,15 @@ def moved_clock(transactional_db: None) -> Iterator[None]:
 
 def acts(ids: list[UUID]) -> list[DestructiveChange]:
     return [DestructiveChange(key, remote_id=f"i{n}", label=f"Contact {n}") for n, key in enumerate(ids)]
+
+
+def allowed_changes(link: BoardLink, kind: ApprovalKind, wanted: list[DestructiveChange]) -> set[DestructiveChange]:
+    """Decide as a pass does, store what it counts or holds, and return what may go."""
+    verdicts = approval_verdicts(approval_facts(link, kind, wanted), kind, wanted)
+    ApprovalRequest.objects.bulk_create(
+        new_request(link, kind, act, verdict.new_state) for act, verdict in verdicts.items() if verdict.new_state
+    )
+    return {act for act, verdict in verdicts.items() if verdict.may_go}
 
 
 def deleted(number: int, state: str = "waiting") -> list[UUID]:
