@@ -339,10 +339,10 @@ class WantKind(StrEnum):
 
 @dataclass(frozen=True)
 class Want:
-    """One thing that has to be read before a rule can decide."""
+    """One thing that has to be read before a rule can decide: of a related record of this model, or of the pass."""
 
-    kind: WantKind
-    model: type[SyncedModel]
+    kind: StrEnum
+    model: type[SyncedModel] | None = None
     value: Any = ""
 
 

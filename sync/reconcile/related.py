@@ -82,7 +82,8 @@ def read_related(wants: Collection[Want], known: RelatedFacts) -> RelatedFacts:
     """Read what is wanted of related records, in a query or two for each kind and model."""
     by_kind: dict[tuple[WantKind, type[SyncedModel]], list[Want]] = {}
     for want in wants:
-        by_kind.setdefault((want.kind, want.model), []).append(want)
+        assert want.model is not None
+        by_kind.setdefault((WantKind(want.kind), want.model), []).append(want)
     records: dict[Want, Sequence[SyncedModel]] = {}
     answers: dict[Want, bool] = {}
     for (kind, model), of_kind in by_kind.items():
