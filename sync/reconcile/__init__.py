@@ -22,10 +22,10 @@ from sync.outbox.lease import Lease
 from sync.reconcile.act import Executor, Sent, send
 from sync.reconcile.conflict_reports import PassId
 from sync.reconcile.decide import first_plan, unread
-from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer, claimed
 from sync.reconcile.identity import ANSWERED, carry_out_answers
-from sync.reconcile.plan import Outcome, PassFacts, Plan, Unread, ending
+from sync.reconcile.lookups import load_board
+from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, Unread, ending
 from sync.reconcile.settle_rest import (
     PassRun,
     settle_answers,
@@ -45,7 +45,7 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID) -> Pas
 
     `batch_id` names this pass in the sync state, the history and the log.
     """
-    started, board, gatherer = time.monotonic(), BoardContext.load(lease.link), Gatherer()
+    started, board, gatherer = time.monotonic(), load_board(lease.link), Gatherer()
     facts = claimed(board, claims)
     run = PassRun(lease, board, PassId(batch_id), facts.now, started)
     # What people answered is NPD's own, as a save is: it is written before anything is read.

@@ -54,7 +54,8 @@ from sync.reconcile.deleted_records import (
 from sync.reconcile.duplicates import DuplicatePlan, DuplicateResult, duplicate_change, duplicate_result
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import items_with_npd_ids
-from sync.reconcile.plan import DeletedRecord, Outcome, PassFacts, Plan, RecordPlan
+from sync.reconcile.lookups import learn_tags
+from sync.reconcile.pass_plan import DeletedRecord, Outcome, PassFacts, Plan, RecordPlan
 from sync.reconcile.restraints import new_changes, new_clear_requests, new_request
 from sync.reconcile.writes import (
     Answer,
@@ -432,7 +433,7 @@ class Executor:
         try:
             with self._connector(len(names)) as monday:
                 tags = monday.create_tags(names, self.board.link.board_id, uuid.uuid4().hex)
-            self.board.directory.learn_tags(tags)
+            learn_tags(self.board.directory, tags)
         except ConnectorError as error:
             if error.scope not in _TAG_REJECTIONS:
                 raise
@@ -560,7 +561,7 @@ def create_missing_tags(executor: Executor, board: BoardContext, plan: Plan) -> 
     """Make the tags that are missing before they are named; a value with a tag that Monday refuses is blocked alone."""
     # The items' tags are remembered: by them their webhooks are understood without a call.
     read = [field_plan for one in plan.records.values() for field_plan in one.plans.values()]
-    board.directory.learn_tags({t: name for p in read for t, name in p.convert.tag_names(p.remote_raw).items()})
+    learn_tags(board.directory, {t: name for p in read for t, name in p.convert.tag_names(p.remote_raw).items()})
     waiting = [one for one in plan.open_records if missing_tags(one.plans.values())]
     if not waiting:
         return plan

@@ -30,7 +30,7 @@ from sync.models import FieldMapping, SyncedModel
 from sync.reconcile.facts import HistoryLine, RecordFacts
 from sync.reconcile.field_plan import FieldPlan, FieldsPlan, cell_of, sides_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, related_name, stored_values
-from sync.reconcile.plan import Outcome, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordPlan
 from sync.records.item_links import UNLINK_KEY
 from sync.registry import relation_of
 

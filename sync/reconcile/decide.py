@@ -16,7 +16,7 @@ from sync.reconcile.field_values import Lacking, Want
 from sync.reconcile.identity import carry_out_answers, find_lost_creates, identify_records, read_items
 from sync.reconcile.lost_updates import earlier_writes, find_lost_updates, know_late_writes, report_what_is_lost
 from sync.reconcile.new_items import decide_unmatched
-from sync.reconcile.plan import DeletedRecord, Ending, Job, Outcome, PassFacts, Plan, PlanRule, RecordPlan
+from sync.reconcile.pass_plan import DeletedRecord, Ending, Job, Outcome, PassFacts, Plan, PlanRule, RecordPlan
 from sync.reconcile.removed_items import decide_removals
 from sync.reconcile.restraints import defer_paused, request_approvals, throttle_write_loops
 from sync.reconcile.sides import (

@@ -33,7 +33,7 @@ from sync.reconcile.board_filter import deleted_exclusion
 from sync.reconcile.facts import DeletedFacts, HistoryLine, ReceivedEvent, Settings, change_events
 from sync.reconcile.field_plan import FieldsPlan, base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid, npd_id_of, stored_values
-from sync.reconcile.plan import Ask, DeletedRecord, Ending, Outcome, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import Ask, DeletedRecord, Ending, Outcome, PassFacts, Plan, RecordPlan
 from sync.reconcile.restraints import DestructiveChange, approval_facts, approval_verdicts, new_request, pause_ending
 from sync.reconcile.writes import OUTCOMES, Answer, Expected, Kind, Verdict, Write
 from sync.records.approvals import ApprovalFacts

@@ -22,7 +22,7 @@ from sync.reconcile.facts import RecordFacts, is_create
 from sync.reconcile.field_values import ACTIVE, BoardContext, item_data, match_text_of_item
 from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD, duplicate_question
 from sync.reconcile.new_items import ItemAct
-from sync.reconcile.plan import Ask, Outcome, PassFacts, Plan
+from sync.reconcile.pass_plan import Ask, Outcome, PassFacts, Plan
 from sync.reconcile.restraints import DestructiveChange, with_limit
 from sync.reconcile.writes import OUTCOMES, Answer, Verdict, Write
 from sync.records.approvals import ApprovalFacts

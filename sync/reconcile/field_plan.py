@@ -60,7 +60,7 @@ from sync.records.blocked_fields import KEPT_BY, KEPT_ENTRY, KEPT_REMOTE, LEFT_O
 from sync.registry import relation_of
 
 if TYPE_CHECKING:
-    from sync.reconcile.plan import RecordPlan
+    from sync.reconcile.pass_plan import RecordPlan
 
 # What a pass does with one field.
 

@@ -24,9 +24,9 @@ from sync.outbox.pauses import pauses_by_direction
 from sync.reconcile import queries
 from sync.reconcile.decide import RULES, first_plan
 from sync.reconcile.field_values import ACTIVE, BoardContext, Lacking, RelatedFacts, Want, WantKind, npd_id_of
+from sync.reconcile.lookups import item_names, known_related, read_edits, read_related, related_wants
 from sync.reconcile.new_items import item_context
-from sync.reconcile.plan import Ask, PassFacts, Plan, PlanRule, Unread
-from sync.reconcile.related import item_names, known_related, read_edits, read_related, related_wants
+from sync.reconcile.pass_plan import Ask, PassFacts, Plan, PlanRule, Unread
 from sync.reconcile.sides import InspectedColumns
 from sync.records.approvals import ApprovalFacts, known_requests, with_counts
 from sync.records.authors import monday_users

@@ -29,7 +29,7 @@ from sync.reconcile.field_values import (
     match_text_of_record,
     npd_id_of,
 )
-from sync.reconcile.plan import Ask, IdentityPlan, Outcome, PassFacts, Plan, RecordPlan, RemovedItem
+from sync.reconcile.pass_plan import Ask, IdentityPlan, Outcome, PassFacts, Plan, RecordPlan, RemovedItem
 from sync.reconcile.removed_items import removed_state, return_lines
 from sync.reconcile.restraints import ended_if_paused
 from sync.reconcile.sides import is_active_on

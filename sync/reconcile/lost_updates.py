@@ -36,7 +36,16 @@ from sync.reconcile.facts import (
 )
 from sync.reconcile.field_plan import AS_SENT, UNREAD, FieldPlan, base_of, cell_of, new_base, sides_of, way_of
 from sync.reconcile.field_values import BoardContext, npd_id_of, stored_values
-from sync.reconcile.plan import Ask, LostUpdate, LostUpdateReport, LostUpdates, Outcome, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import (
+    Ask,
+    LostUpdate,
+    LostUpdateReport,
+    LostUpdates,
+    Outcome,
+    PassFacts,
+    Plan,
+    RecordPlan,
+)
 from sync.reconcile.resolutions import inverse_of, reopened_lost_updates, undo_results
 from sync.records.authors import monday_editor_name
 

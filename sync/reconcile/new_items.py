@@ -48,7 +48,7 @@ from sync.reconcile.field_values import (
     update_values,
 )
 from sync.reconcile.identity import link_problem, owner_question, quoted_names
-from sync.reconcile.plan import REPORTED_STATES, Ask, Outcome, PassFacts, Plan
+from sync.reconcile.pass_plan import REPORTED_STATES, Ask, Outcome, PassFacts, Plan
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_STATES
 from sync.records.unmatched_items import IGNORED, UnmatchedFinding

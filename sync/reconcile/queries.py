@@ -66,12 +66,12 @@ from sync.reconcile.field_values import (
     ACTIVE,
     BoardContext,
     as_uuid,
-    canonical_expression,
     key_of_record,
     match_text_of_item,
     npd_id_of,
     stored_values,
 )
+from sync.reconcile.lookups import canonical_expression
 from sync.reconcile.new_items import wants_records
 from sync.records.authors import monday_editor_name, monday_user_name, monday_users
 from sync.records.item_links import unlinked_items

@@ -36,7 +36,7 @@ from sync.models import ApprovalRequest, BoardLink, FieldMapping, QueuePause, Sy
 from sync.reconcile.facts import HistoryLine, RecordFacts, RemovalFacts, Settings
 from sync.reconcile.field_plan import UNREAD, base_of, base_with_intents, cell_of, shown_of, sides_of, way_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, record_name, stored_values
-from sync.reconcile.plan import (
+from sync.reconcile.pass_plan import (
     ARCHIVED,
     DELETED,
     MISSING,

@@ -30,7 +30,7 @@ from sync.records.authors import RESTORED_KEY
 
 if TYPE_CHECKING:
     from sync.reconcile.field_plan import FieldFacts, FieldPlan
-    from sync.reconcile.plan import RecordPlan
+    from sync.reconcile.pass_plan import RecordPlan
 
 _AGREEING = (Action.NOTHING, Action.AGREED, Action.PUSH, Action.PULL)
 """After these both sides hold the same value."""

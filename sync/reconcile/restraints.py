@@ -20,7 +20,7 @@ from sync.outbox.pauses import pause_sentence
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, RecordFacts
 from sync.reconcile.field_plan import FieldFacts, FieldPlan, FieldsPlan, apply_decision, sides_of, way_of
 from sync.reconcile.field_values import stored_values
-from sync.reconcile.plan import Ask, Ending, Outcome, PassFacts, Plan, RecordAction, RecordPlan
+from sync.reconcile.pass_plan import Ask, Ending, Outcome, PassFacts, Plan, RecordAction, RecordPlan
 from sync.records.approvals import ApprovalFacts
 from sync.records.authors import monday_editor_name
 

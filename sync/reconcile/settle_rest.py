@@ -76,7 +76,7 @@ from sync.reconcile.facts import AnswerFacts, DeletedFacts, HistoryLine, ItemFac
 from sync.reconcile.field_values import ACTIVE, BoardContext, match_text_of_item
 from sync.reconcile.identity import AnswerKind, AnswerPlan, asked_by, decide_answer, facts_after, link_problem, linkable
 from sync.reconcile.new_items import GIVING, ItemAct, ItemPlan, item_finding, not_linked, released
-from sync.reconcile.plan import DeletedRecord, Ending, Job, Outcome, Plan, RecordPlan, ending
+from sync.reconcile.pass_plan import DeletedRecord, Ending, Job, Outcome, Plan, RecordPlan, ending
 from sync.reconcile.sides import InspectedColumns
 from sync.records.authors import latest_edits, monday_users, users_of
 from sync.records.external_ids import inherit_external_ids

@@ -20,7 +20,7 @@ from sync.models import SyncedModel
 from sync.reconcile.facts import HistoryLine
 from sync.reconcile.field_plan import AS_SENT, FieldPlan, new_base
 from sync.reconcile.field_values import still_holds, update_values
-from sync.reconcile.plan import RecordPlan
+from sync.reconcile.pass_plan import RecordPlan
 
 _NOT_SHOWN = object()
 

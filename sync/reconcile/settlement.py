@@ -62,7 +62,7 @@ from sync.reconcile.field_plan import FieldPlan, way_of, with_kept_different
 from sync.reconcile.field_values import ACTIVE, BoardContext
 from sync.reconcile.identity import wants_new_item
 from sync.reconcile.lost_updates import lost_lines, lost_update_conflict, seen_after
-from sync.reconcile.plan import Job, Outcome, PassFacts, Plan, RecordAction, RecordPlan
+from sync.reconcile.pass_plan import Job, Outcome, PassFacts, Plan, RecordAction, RecordPlan
 from sync.reconcile.queries import deletion_obstacles
 from sync.reconcile.removed_items import deleted, new_deletion_requests, note_unlinked, recreated
 from sync.reconcile.resolutions import reopened_lost_updates, undo_context

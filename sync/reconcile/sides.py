@@ -20,7 +20,7 @@ from sync.models import FieldMapping
 from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_plan import AS_SENT, base_of, sides_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, npd_id_of, stored_values
-from sync.reconcile.plan import Ask, LostUpdate, Outcome, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import Ask, LostUpdate, Outcome, PassFacts, Plan, RecordPlan
 from sync.records.blocked_fields import LEFT_OUT
 from sync.records.item_links import UNLINK_KEY
 

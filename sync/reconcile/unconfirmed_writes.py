@@ -34,6 +34,7 @@ from sync.reconcile.act import IDEMPOTENCY_MINUTES, Executor
 from sync.reconcile.board_filter import may_have_new_item
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import items_with_npd_ids
+from sync.reconcile.lookups import load_board
 from sync.records.tombstones import set_late_item
 
 log = structlog.get_logger(__name__)
@@ -50,7 +51,7 @@ def settle_unconfirmed_creates(lease: Lease) -> None:
     keys = list(unconfirmed.order_by().values_list("idempotency_key", flat=True).distinct())
     if not keys:
         return
-    board = BoardContext.load(lease.link)
+    board = load_board(lease.link)
     for key in keys:
         intents = list(Intent.objects.filter(idempotency_key=key, state=IntentState.OPEN, item_id="").order_by("pk"))
         if intents:

@@ -20,7 +20,7 @@ from sync.models import ApprovalRequest, Intent, SyncedModel
 from sync.reconcile.facts import HistoryLine
 from sync.reconcile.field_plan import FieldPlan
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.plan import Outcome, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordPlan
 from sync.reconcile.sides import cleared_columns
 
 # What is sent.

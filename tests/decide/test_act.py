@@ -21,7 +21,7 @@ from sync.reconcile.act import (
 )
 from sync.reconcile.field_plan import FieldPlan
 from sync.reconcile.field_values import stored_values
-from sync.reconcile.plan import Outcome
+from sync.reconcile.pass_plan import Outcome
 from sync.reconcile.writes import OUTCOMES, Answer, Kind, Verdict, Write, answered_record, create_problem, write_of
 from tests.decide.builders import NPD_ID_COLUMN, board, contact, item, mapping
 

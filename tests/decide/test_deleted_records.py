@@ -24,7 +24,7 @@ from sync.reconcile.deleted_records import (
     wants_editors,
 )
 from sync.reconcile.facts import DeletedFacts, Settings
-from sync.reconcile.plan import Outcome
+from sync.reconcile.pass_plan import Outcome
 from sync.reconcile.writes import Answer, Verdict
 from sync.records.approvals import ApprovalFacts
 from tests.decide.builders import (

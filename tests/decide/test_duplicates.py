@@ -19,7 +19,7 @@ from sync.reconcile.duplicates import (
     is_own_create,
 )
 from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD
-from sync.reconcile.plan import Outcome
+from sync.reconcile.pass_plan import Outcome
 from sync.reconcile.writes import Answer, Verdict
 from tests.decide.builders import TOKEN_USER, TOM, board, contact, item, mapping, plain
 

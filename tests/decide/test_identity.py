@@ -35,7 +35,7 @@ from sync.reconcile.identity import (
     link_lost_creates,
     wants_unedited,
 )
-from sync.reconcile.plan import IdentityPlan
+from sync.reconcile.pass_plan import IdentityPlan
 from sync.reconcile.writes import Answer
 from tests.decide.builders import BOARD, NPD_ID_COLUMN, at, board, contact, facts, mapping, plain
 

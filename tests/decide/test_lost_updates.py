@@ -20,7 +20,7 @@ from sync.reconcile.lost_updates import (
     report_lost_updates,
     wants_events,
 )
-from sync.reconcile.plan import LostUpdate
+from sync.reconcile.pass_plan import LostUpdate
 from tests.decide import builders
 from tests.decide.builders import NOW, TOKEN_USER, TOM, at, base, contact, facts, field_plan, item, seen, told, wrote
 

@@ -19,7 +19,7 @@ from sync.outbox.claim import Claim
 from sync.reconcile.facts import ItemContext, ItemEvents, ItemFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.new_items import ItemAct, ItemPlan, decide_item, decide_items, wants_records
-from sync.reconcile.plan import Outcome
+from sync.reconcile.pass_plan import Outcome
 from sync.registry import entity
 from tests.decide.builders import BOARD, NOW, NPD_ID_COLUMN, plain
 

@@ -48,6 +48,7 @@ from sync.reconcile.duplicates import duplicate_keys, others_with_key, possible_
 from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_plan import base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import BoardContext, npd_id_of, still_holds, stored_values
+from sync.reconcile.lookups import load_board
 from sync.reconcile.new_items import listed_finding
 from sync.reconcile.restraints import is_loop_over
 from sync.reconcile.settle_rest import store_columns
@@ -116,7 +117,7 @@ class BoardListing:
     """
 
     def __init__(self, link: BoardLink, *, is_preview: bool = False) -> None:
-        self.board, self._notes_unmatched = BoardContext.load(link), not is_preview
+        self.board, self._notes_unmatched = load_board(link), not is_preview
         self.listed: set[str] = set()
         self.started_at = sync_now()
         self._filtered: set[str] = set()

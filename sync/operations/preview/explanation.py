@@ -38,7 +38,7 @@ from sync.models import (
 )
 from sync.operations.preview.planned_pass import PlannedChange, change_act, change_json, plan_record, read_only_client
 from sync.outbox.pauses import direction_pause_reason
-from sync.reconcile.plan import RecordPlan
+from sync.reconcile.pass_plan import RecordPlan
 from sync.records import availability
 from sync.registry import EntitySpec, link_of, mappings_of
 

@@ -38,8 +38,9 @@ from sync.reconcile.field_plan import FieldPlan
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer, claimed
 from sync.reconcile.identity import ANSWERED, AnswerKind, AnswerPlan
+from sync.reconcile.lookups import load_board
 from sync.reconcile.new_items import GIVING, ItemAct
-from sync.reconcile.plan import DeletedRecord, Outcome, PassFacts, Plan, RecordAction, RecordPlan, Unread, ending
+from sync.reconcile.pass_plan import DeletedRecord, Outcome, PassFacts, Plan, RecordAction, RecordPlan, Unread, ending
 from sync.reconcile.queries import unconfirmed_before
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
@@ -399,7 +400,7 @@ class DryRunState:
 
 def plan_pass(link: BoardLink, claims: Sequence[Claim], state: DryRunState) -> PlannedPass:
     """Plan one pass over these records and items, with those that follow from it at once."""
-    planned = _decide(BoardContext.load(link), claims, state.approvals)
+    planned = _decide(load_board(link), claims, state.approvals)
     result = _summarize(planned)
     given = _given(planned.plan)
     if claimed_next := [sweep_claim(link.entity_type, pk, []) for pk in sorted(given)]:
@@ -468,7 +469,7 @@ def plan_record(link: BoardLink, entity_id: UUID) -> tuple[PlannedRun, list[Plan
     """Return what a pass over one record (or a deleted one's tombstone) would find and do."""
     rows = SyncQueue.objects.filter(entity_type=link.entity_type, entity_id=entity_id, status=QueueStatus.PENDING)
     record_claim = sweep_claim(link.entity_type, entity_id, list(rows.order_by("priority", "id")))
-    planned = _decide(BoardContext.load(link), [record_claim])
+    planned = _decide(load_board(link), [record_claim])
     return planned, list(plan_changes(planned))
 
 
@@ -490,7 +491,7 @@ def plan_link(record: SyncedModel, item_id: str) -> PlannedLink:
     # A person's click may use the urgent reserve of calls.
     with urgent_calls(), read_only_client():
         record_claim = sweep_claim(link.entity_type, record.pk, [])
-        planned = _decide(BoardContext.load(link), [record_claim], records={record.pk: linked})
+        planned = _decide(load_board(link), [record_claim], records={record.pk: linked})
     [one] = planned.plan.records.values()
     if one.item is None:
         return PlannedLink(problem=planned.unread or one.ending.detail or "Monday doesn't show the item any more.")

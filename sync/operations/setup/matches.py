@@ -30,7 +30,6 @@ from sync.reconcile.decide import decide_record_fields, first_plan
 from sync.reconcile.field_plan import FieldPlan
 from sync.reconcile.field_values import (
     BoardContext,
-    Directory,
     Want,
     as_uuid,
     match_text_of_item,
@@ -40,7 +39,8 @@ from sync.reconcile.field_values import (
 )
 from sync.reconcile.gather import Gatherer, claimed
 from sync.reconcile.identity import find_lost_creates, identify_records
-from sync.reconcile.plan import Ask, PassFacts, Plan, RecordPlan
+from sync.reconcile.lookups import load_directory
+from sync.reconcile.pass_plan import Ask, PassFacts, Plan, RecordPlan
 from sync.reconcile.sides import know_related
 from sync.reconcile.writes import create_problem
 from sync.registry import link_of
@@ -105,7 +105,7 @@ def draft_board(draft: SetupDraft) -> BoardContext:
                 position=position, options=options, **NO_PROBLEM,
             )
         )  # fmt: skip
-    directory = Directory.of({mapping.converter for mapping in mappings if mapping.column_id}, draft.board_id)
+    directory = load_directory({mapping.converter for mapping in mappings if mapping.column_id}, draft.board_id)
     return BoardContext(link, mappings, spec.model, directory)
 
 

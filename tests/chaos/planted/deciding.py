@@ -7,7 +7,7 @@ from typing import Any
 
 from sync.connectors.base.board_items import Reading
 from sync.merge import Action, Field, FieldDecision
-from sync.reconcile.plan import RecordPlan
+from sync.reconcile.pass_plan import RecordPlan
 from sync.reconcile.settled_fields import FieldsSettlement
 from tests.chaos import acts, drills
 from tests.chaos.planted import Wrong, bug, instead_of

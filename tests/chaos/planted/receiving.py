@@ -11,7 +11,7 @@ from sync.connectors.base.board import ItemEvent
 from sync.connectors.base.board_items import Item, Reading
 from sync.merge import Base, Field
 from sync.models import Intent, MondayAccount
-from sync.reconcile.plan import RecordPlan
+from sync.reconcile.pass_plan import RecordPlan
 from tests.chaos import drills
 from tests.chaos.planted import Wrong, bug, instead_of
 

@@ -530,7 +530,7 @@ class Ask(StrEnum):
     LIMIT = "what counts toward the limit of these kinds"
     SETTLED_WRITES = "what we wrote lately, and what came to nothing"
     RECENT_EVENTS = "events of the last day"
-    ENDED_CREATES = "creates that were given up"
+    ENDED_CREATES = "creates without an answer that ended"
     CHANGES = "all our writes to an item of the record"
     MAKER = "who made the record's item"
     RELATED = "the records that relations name, and by what names items are shown"
