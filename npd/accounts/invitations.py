@@ -18,7 +18,7 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group, User
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
@@ -87,15 +87,24 @@ class Invitation:
 
 def invite(by: User, email: str, group: Group, *, first_name: str = "", last_name: str = "") -> Invitation:
     """Make an account for the person with this address, and send the link; raises ValidationError."""
+    known = ValidationError(_("There is a user with this address already. Find them under Users."))
+    if User.objects.filter(Q(username__iexact=email) | Q(email__iexact=email)).exists():
+        raise known
+    try:
+        user = _create(by, email, group, first_name, last_name)
+    except IntegrityError as at_once:  # somebody else invited them just now
+        raise known from at_once
+    return _send(user, by)
+
+
+def _create(by: User, email: str, group: Group, first_name: str, last_name: str) -> User:
     with transaction.atomic():
-        if User.objects.filter(Q(username__iexact=email) | Q(email__iexact=email)).exists():
-            raise ValidationError(_("There is a user with this address already. Find them under Users."))
         user = User.objects.create_user(
-            email, email, None, first_name=first_name, last_name=last_name, is_staff=True
+            email.lower(), email, None, first_name=first_name, last_name=last_name, is_staff=True
         )  # without a password
         user.groups.add(group)
         log_action(by, user, f"Invited, as “{group.name}”.", flag=ADDITION)
-    return _send(user, by)
+    return user
 
 
 def is_invited(user: User) -> bool:

@@ -36,7 +36,7 @@ def link() -> str:
 
 def send(admin: Client, **more: Any) -> Any:
     role = Group.objects.get(name="NPD Sync: resolve conflicts")
-    form = {"email": "rosa@example.com", "first_name": "Rosa", "last_name": "", "role": role.pk}
+    form = {"email": "Rosa@example.com", "first_name": "Rosa", "last_name": "", "role": role.pk}
     return admin.post(INVITE, form | more)
 
 
@@ -47,7 +47,7 @@ def test_an_invitation_makes_an_account_that_its_person_alone_opens(admin: Clien
     assert (rosa.is_staff, rosa.has_usable_password()) == (True, False)
     assert [one.name for one in rosa.groups.all()] == ["NPD Sync: resolve conflicts"]
     [letter] = mail.outbox
-    assert letter.to == ["rosa@example.com"]
+    assert letter.to == ["Rosa@example.com"]
     assert "/admin/notifications/" not in letter.body
     told = [*LogEntry.objects.values_list("change_message", flat=True), *admin.session.values()]
     assert not any(link().split("/")[-2] in str(one) for one in told)
