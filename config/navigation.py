@@ -21,7 +21,7 @@ from sync.apps import LIVE_ROWS
 
 CONFLICTS, QUEUE, GUARD = "conflicts_syncconflict", "sync_syncqueue", "sync_approvalrequest"
 INBOX, RECORDS, SETTINGS = "Inbox", "Records", "Settings"
-ADVANCED = "Advanced"
+CONNECTIONS, ADVANCED = "Connections", "Advanced"
 ANY_RIGHT = "*"
 
 
@@ -44,6 +44,8 @@ class Section:
     permission: str = ""
     block: str = ""
     about: str = ""
+    is_shortcut: bool = False
+    """Whether its pages belong to another section, which the settings' page leads into."""
 
     @property
     def path(self) -> str:
@@ -86,10 +88,9 @@ SECTIONS = (
     Section("", "Deleted records", "delete", "sync_tombstone"),
     Section("", "Boards", "view_kanban", "sync_boardlink"),
     Section("", SETTINGS, "settings", url="npd-settings"),
-    Section(SETTINGS, "Monday account", "key", "sync_mondayaccount", block="Account and connection",
-            about="Whether Monday is connected, or why it is stopped."),
-    Section(SETTINGS, "Connect Monday", "power", url="admin:connect_monday", permission="sync.mondayaccount",
-            block="Account and connection", about="The steps of the connection, with what is set and what is missing."),
+    Section(SETTINGS, "Monday connection", "power", url="admin:sync_wizard_connect", permission="sync.mondayaccount",
+            block=CONNECTIONS, is_shortcut=True,
+            about="Whether Monday is connected, with which token, and what is missing."),
     Section(SETTINGS, "Notifications", "notifications", url="npd-notifications", block="Your account",
             about="By email, Slack or Teams: what needs attention, as often as you like."),
     Section(SETTINGS, "Change password", "password", url="admin:password_change", block="Your account",
@@ -98,16 +99,18 @@ SECTIONS = (
             about="Sign in with a passkey, or with a code from your phone as well."),
     Section(SETTINGS, "Where you are signed in", "devices", url="usersessions_list", block="Your account",
             about="The browsers in which you are signed in; sign out of the others."),
+    # Rights that nobody can be given: administrators alone have them, here and of personal data.
+    Section(SETTINGS, "Invite a colleague", "forward_to_inbox", url="admin:auth_user_invite_colleague",
+            permission="npd.invitation", block="People", is_shortcut=True, about="By mail, with a role."),
     Section(SETTINGS, "Users", "badge", "auth_user", block="People", about="Who may sign in."),
     Section(SETTINGS, "Groups", "group", "auth_group", block="People", about="Who may do what."),
     Section(SETTINGS, "Notification receivers", "notifications_active", "sync_notificationreceiver", block="People",
             about="How each person is notified, and whose messages don’t arrive."),
-    # A right that nobody can be given: administrators alone have it.
     Section(SETTINGS, "Personal data", "person_remove", url="npd-personal-data", permission="npd.personaldata",
             block="People", about="Export or erase everything that NPD holds of one person."),
-    Section(SETTINGS, "Webhook endpoints", "webhook", "sync_webhookendpoint", block="Other systems",
+    Section(SETTINGS, "Webhook endpoints", "webhook", "sync_webhookendpoint", block=CONNECTIONS,
             about="Other systems that get a webhook when something happens here."),
-    Section(SETTINGS, "Webhook deliveries", "outbox", "sync_webhookdelivery", block="Other systems",
+    Section(SETTINGS, "Webhook deliveries", "outbox", "sync_webhookdelivery", block=CONNECTIONS,
             about="What was sent to them and what they answered; send it again."),
     Section(SETTINGS, "Glossary", "menu_book", url="npd-glossary", block="Help", about="What the words mean."),
     Section(SETTINGS, "API reference", "api", url="docs", permission=ANY_RIGHT, block="Help",
@@ -131,7 +134,7 @@ SECTIONS = (
 )  # fmt: skip
 """All pages but the records'. An application's page of settings is one line more, with a `block`."""
 
-BLOCKS = ("Account and connection", "Your account", "People", "Other systems", "Help", ADVANCED)
+BLOCKS = (CONNECTIONS, "Your account", "People", "Help", ADVANCED)
 """The parts of the settings' page, in their order."""
 
 
@@ -163,7 +166,9 @@ def _section_at(address: str) -> Section | None:
     if address == HEALTH.path:
         return HEALTH
     found = [
-        (len(path), one) for one in sections() if one != HEALTH and (path := one.path) and address.startswith(path)
+        (len(path), one)
+        for one in sections()
+        if one != HEALTH and not one.is_shortcut and (path := one.path) and address.startswith(path)
     ]
     return max(found, key=lambda one: one[0], default=(0, None))[1]
 

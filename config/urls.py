@@ -59,6 +59,7 @@ urlpatterns = [
         name="openid_connect_callback",
     ),
     path("admin/login/code/", authenticate, name="mfa_authenticate"),
+    path("admin/invitation/<uidb64>/<token>/", account_pages.AcceptInvitation.as_view(), name="npd-invitation"),
     path("admin/logout/", account_pages.sign_out, name="account_logout"),
     path("admin/password_change/", admin.site.admin_view(account_pages.change_password)),
     path("admin/sessions/", account_pages.Sessions.as_view(), name="usersessions_list"),

@@ -11,8 +11,10 @@ from urllib.parse import urlsplit
 import structlog
 from allauth.account import views as account_views
 from allauth.account.forms import LoginForm
+from allauth.account.internal.flows.login import perform_password_login
 from allauth.account.internal.flows.logout import logout
 from allauth.account.internal.flows.reauthentication import did_recently_reauthenticate
+from allauth.account.models import Login
 from allauth.core import context
 from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
 from allauth.mfa.base.views import IndexView
@@ -35,13 +37,15 @@ from allauth.usersessions.views import ListUserSessionsView
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
+from django.contrib.auth.views import INTERNAL_RESET_SESSION_TOKEN, PasswordResetConfirmView
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import DataError
 from django.forms import CharField
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import reverse_lazy
+from django.urls import reverse, reverse_lazy
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
@@ -51,13 +55,14 @@ from fido2.utils import websafe_decode
 from fido2.webauthn import CollectedClientData
 from requests import RequestException
 
-from npd.accounts import limits, second_factor
+from npd.accounts import invitations, limits, second_factor
 from npd.accounts.adapters import DAY_SECONDS, MFAAdapter, ProviderAdapter, count_password
 from npd.accounts.second_factor import KeyLost, Locked, WrongCode
 from sync.api.request_limits import count_request
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
+from sync.records.authors import log_action
 
 log = structlog.get_logger(__name__)
 
@@ -99,6 +104,28 @@ class SignInForm(LoginForm):
 
     def add_prefix(self, field_name: str) -> str:
         return "username" if field_name == "login" else str(super().add_prefix(field_name))
+
+
+class AcceptInvitation(PasswordResetConfirmView):
+    """The page of an invitation's link: its person sets a password, and is signed in."""
+
+    template_name = "npd/accept_invitation.html"
+    token_generator = invitations.tokens
+    reset_url_token = "set"  # noqa: S105 - a word in the address, in place of the token
+
+    def get_user(self, uidb64: str) -> User | None:
+        """Return who was invited, until they have set a password."""
+        user: Any = super().get_user(uidb64)
+        return user if user is not None and invitations.is_invited(user) else None
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        """Set the password, and sign the person in as the sign-in page does."""
+        user = form.save()
+        del self.request.session[INTERNAL_RESET_SESSION_TOKEN]
+        log_action(user, user, "Accepted the invitation, and set a password.")
+        login = Login(user=user, redirect_url=reverse("npd-inbox"))
+        answer: HttpResponse = perform_password_login(self.request, {"username": user.get_username()}, login)
+        return answer
 
 
 class SignInCodeForm(AuthenticateForm):

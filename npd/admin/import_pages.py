@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
@@ -21,7 +22,9 @@ from unfold.decorators import action
 
 from npd.imports.files import ImportFileError
 from npd.imports.import_jobs import (
+    CHOOSING,
     RETENTION_DAYS,
+    choose_columns,
     clean_file_name,
     confirm_import,
     discard_import,
@@ -30,6 +33,7 @@ from npd.imports.import_jobs import (
     may_undo,
     rows_to_write,
     start_undo,
+    titles_of_file,
     upload,
 )
 from npd.imports.import_writer import undo_preview
@@ -43,12 +47,14 @@ from npd.imports.messages import (
     row_reason,
 )
 from npd.imports.models import ImportJob, ImportState, Result, RowOutcome
-from npd.imports.resources import ImportOptions, labels_of
+from npd.imports.resources import ImportOptions, labels_of, offered_fields
 from sync.admin import admin_base
 from sync.admin.confirmed_action import Question, Report, run_action
+from sync.admin.list_exports import MEDIA_TYPES
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import Conflict
+from sync.models import ExportFormat
 from sync.operations.attempts import LEASE_SECONDS
 from sync.registry import entity, hidden_relations, record_url
 
@@ -73,6 +79,7 @@ OUTCOME_ICONS = {
 STATE_BADGES = {
     ImportState.READING: ("wait", "schedule"),
     ImportState.FAILED: ("bad", "error"),
+    ImportState.COLUMNS: ("warn", "view_column"),
     ImportState.SHOWN: ("warn", "front_hand"),
     ImportState.RUNNING: ("wait", "schedule"),
     ImportState.DONE: ("ok", "check_circle"),
@@ -103,15 +110,21 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any) -> dict[str, An
         "job": job,
         "state_badge": admin_base.badge(*STATE_BADGES[ImportState(job.state)], job.get_state_display()),
         "reading": job.state == ImportState.READING,
-        "why": rejection_text(job.file_name, job.reason, job.facts) if job.state == ImportState.FAILED else "",
-        "columns": job.columns,
+        "why": rejection_text(job.file_name, job.reason, job.facts) if job.reason else "",
+        "asks_columns": job.state == ImportState.COLUMNS,
+        "columns": [] if job.state == ImportState.READING else _file_columns(job, hidden),
+        "may_choose": job.state in CHOOSING,
         "tiles": [
             (RowOutcome(kind).label, *OUTCOME_ICONS[RowOutcome(kind)], job.counts.get(kind, 0))
             for kind in RowOutcome.values
         ],
         "bad": [(row, RowOutcome(row.outcome).label, row_reason(row)) for row in bad[:LISTED_ROWS]],
         "count_bad": count_bad,
-        "bad_rest": f"The first {LISTED_ROWS} of {count_bad:,}; the CSV file holds all.",
+        "bad_rest": f"The first {LISTED_ROWS} of {count_bad:,}; the file to download holds all.",
+        # First in the form in which the file came.
+        "downloads": [
+            (kind.upper(), url(kind, job)) for kind in sorted(ExportFormat.values, reverse=job.how.startswith("XLSX"))
+        ],
         "row_tables": [_row_table(job, outcome, hidden) for outcome in (RowOutcome.CHANGED, RowOutcome.NEW)],
         "to_write": rows_to_write(job),
         "organizations": sorted(job.organizations.values()),
@@ -122,8 +135,28 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any) -> dict[str, An
         "busy": is_busy,
         "undoing": is_undo,
         "stalled": is_busy and (sync_now() - job.moved_at).total_seconds() > stall_seconds,
-        **{f"{name}_url": url(name, job) for name in ("progress", "csv", "confirm", "discard", "undo", "job")},
+        **{f"{name}_url": url(name, job) for name in ("progress", "columns", "confirm", "discard", "undo", "job")},
     }
+
+
+SAMPLED_ROWS, SAMPLES_PER_COLUMN = 20, 2
+
+
+def _file_columns(job: ImportJob, hidden: frozenset[str]) -> list[dict[str, Any]]:
+    """The file's columns, each with what it is read as, what it may become, and its first values."""
+    titles = titles_of_file(job)
+    offered = offered_fields(job.entity_type, titles, hidden)
+    first_rows = list(job.rows.order_by("number").values_list("cells", flat=True)[:SAMPLED_ROWS])
+    found = []
+    for position, ((title, label), field) in enumerate(zip(job.columns, job.options.get("fields", []), strict=True)):
+        texts = dict.fromkeys(cells[position] for cells in first_rows if position < len(cells) and cells[position])
+        # Of the relation to a record that this reader may not see, neither name nor value.
+        samples = [] if field in hidden else [humanize.shorten(text, 40) for text in list(texts)[:SAMPLES_PER_COLUMN]]
+        found.append({
+            "position": position, "title": title, "label": "" if field in hidden else label, "field": field,
+            "samples": samples, "offered": list(offered.items()),
+        })  # fmt: skip
+    return found
 
 
 def _row_table(job: ImportJob, outcome: RowOutcome, hidden: frozenset[str]) -> dict[str, Any]:
@@ -246,7 +279,11 @@ class ImportMixin:
         return [
             self._path("", "job", require_GET(self.import_job)),
             self._path("progress/", "progress", require_GET(self.import_progress)),
-            self._path("not-imported.csv", "csv", require_GET(self.import_csv)),
+            self._path("columns/", "columns", require_POST(self.import_columns)),
+            *(
+                self._path(f"not-imported.{kind}", kind, require_GET(partial(self.import_rejected, kind)))
+                for kind in ExportFormat.values
+            ),
             self._path("confirm/", "confirm", require_POST(self.import_confirm)),
             self._path("discard/", "discard", require_POST(self.import_discard)),
             self._path("undo/", "undo", self.import_undo),
@@ -341,11 +378,26 @@ class ImportMixin:
             question=lambda: _undo_question(job), asked_by_get=True, atomic=False,
         )  # fmt: skip
 
-    def import_csv(self, request: HttpRequest, job: ImportJob) -> HttpResponse:
-        """Return the rows that were not imported, with the reasons, as a CSV file to import again."""
-        answer = HttpResponse(b"".join(rejected_file(job)), content_type="text/csv; charset=utf-8")
-        name = job.file_name.rsplit(".", 1)[0]
-        answer.headers["Content-Disposition"] = str(content_disposition_header(True, f"{name} - not imported.csv"))
+    def import_columns(self, request: HttpRequest, job: ImportJob) -> HttpResponse:
+        """Have the file compared anew with the columns that were chosen."""
+        hidden = hidden_relations(request.user, self.model)
+        chosen = [request.POST.get(f"column-{position}", "") for position in range(len(job.columns))]
+        # What this person may not see is not theirs to change.
+        fields = [
+            was if was in hidden else one for was, one in zip(job.options.get("fields", chosen), chosen, strict=True)
+        ]
+        try:
+            if not choose_columns(job, fields, by=cast("User", request.user)):
+                messages.warning(request, "Its columns can't be chosen any more; this is its state.")
+        except ImportFileError as error:
+            messages.error(request, f"Not changed. {rejection_of_error(job.file_name, error)}")
+        return HttpResponseRedirect(self._url("job", job))
+
+    def import_rejected(self, kind: str, request: HttpRequest, job: ImportJob) -> HttpResponse:
+        """Return the rows that were not imported, with the reasons, as a file to correct and import again."""
+        answer = HttpResponse(b"".join(rejected_file(job, kind)), content_type=MEDIA_TYPES[ExportFormat(kind)])
+        name = f"{job.file_name.rsplit('.', 1)[0]} - not imported.{kind}"
+        answer.headers["Content-Disposition"] = str(content_disposition_header(True, name))
         return answer
 
 

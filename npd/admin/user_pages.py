@@ -9,6 +9,7 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from allauth.usersessions.models import UserSession
+from django import forms
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
@@ -16,11 +17,15 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.hashers import is_password_usable
 from django.contrib.auth.models import Group, Permission, User
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Field, ManyToManyField, Q, QuerySet
-from django.forms import ModelMultipleChoiceField
+from django.core.exceptions import ValidationError
+from django.db.models import Case, Field, ManyToManyField, Q, QuerySet, When
+from django.forms import ModelChoiceField, ModelMultipleChoiceField
 from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.cache import add_never_cache_headers
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from rest_framework.authtoken.models import Token, TokenProxy
@@ -29,10 +34,11 @@ from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UnfoldReadOnlyPasswordHashWidget, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from npd.accounts.invitations import ROLES, Invitation, invite, invite_again, is_invited
 from npd.accounts.second_factor import end_sessions, remove
-from sync.admin.admin_base import ValidIdsMixin, see_other
-from sync.admin.confirmed_action import Question, Report, run_action
-from sync.kernel.humanize import DASH
+from sync.admin.admin_base import ValidIdsMixin, badge, see_other
+from sync.admin.confirmed_action import Question, Report, question_page, run_action
+from sync.kernel.humanize import DASH, day_and_time
 from sync.models import ApiToken, Export, FieldMapping, NotificationReceiver
 from sync.records.authors import log_action
 
@@ -40,9 +46,11 @@ if TYPE_CHECKING:
     _DjangoUserAdmin = DjangoUserAdmin[User]
     _PermissionField = ModelMultipleChoiceField[Permission]
     _GroupField = ModelMultipleChoiceField[Group]
+    _RoleField = ModelChoiceField[Group]
 else:
     _DjangoUserAdmin = DjangoUserAdmin
     _PermissionField = _GroupField = ModelMultipleChoiceField
+    _RoleField = ModelChoiceField
 
 
 _END_SESSIONS = (
@@ -73,13 +81,7 @@ _LABELS = {
     "permissions": (_("Permissions"), _SEVERAL),
 }
 
-_OF_GROUPS = {
-    "NPD Sync: view": _("sees every page of the sync and the records, and exports lists; changes nothing."),
-    "NPD Sync: resolve conflicts": _("resolves conflicts and rejected values; sees those, their records and activity."),
-    "NPD Sync: steer the queue": _("sees everything; retries jobs, pauses the sync, approves deletions."),
-    "NPD Sync: change mappings": _("sees everything; sets up boards, and says what is synced with which column."),
-}
-"""What the members of the groups that we make may do; of others only an administrator knows."""
+_OF_GROUPS = {role.group: role.about for role in ROLES}
 
 admin.site.unregister(User)
 
@@ -131,6 +133,42 @@ class UserForm(UserChangeForm):
             self.fields["password"].help_text = change
 
 
+INVITE = _("Invite a colleague")
+
+
+class RoleField(_RoleField):
+    """The groups that are a role, each with what its members may do in a sentence."""
+
+    def label_from_instance(self, group: Any) -> Any:
+        """Return the label of one."""
+        role = next(one for one in ROLES if one.group == group.name)
+        return format_html("<span><strong>{}</strong>: {}</span>", role.title, role.about)
+
+
+class InvitationForm(forms.Form):
+    """Who is invited, and as what."""
+
+    email = forms.EmailField(
+        label=_("Email"), max_length=150, help_text=_("The invitation goes there; it becomes their username.")
+    )
+    first_name = forms.CharField(label=_("First name"), max_length=150, required=False)
+    last_name = forms.CharField(label=_("Last name"), max_length=150, required=False)
+    role = RoleField(
+        Group.objects.none(),
+        label=_("Role"),
+        empty_label=None,
+        widget=forms.RadioSelect,
+        help_text=_("You can change it later on their page, and add further permissions there."),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        offered: Any = self.fields["role"]
+        order = Case(*(When(name=one.group, then=place) for place, one in enumerate(ROLES)))
+        offered.queryset = Group.objects.filter(name__in=_OF_GROUPS).order_by(order)
+        self.initial.setdefault("role", offered.queryset.first())
+
+
 class AdministratorsMixin:
     """Changed by administrators alone, whatever permissions somebody has: by these pages one becomes one of them."""
 
@@ -180,7 +218,8 @@ class UserAdmin(AdministratorsMixin, PlainFields, ValidIdsMixin, _DjangoUserAdmi
     form = UserForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
-    actions_detail = ("end_sessions", "reset_two_factor")
+    actions_list = ("invite_colleague",)
+    actions_detail = ("invite_once_more", "end_sessions", "reset_two_factor")
     list_display = ("sign_in_name", "address", "full_name", "may_sign_in")
     search_help_text = _("A name, or an email address")
     # Django's two-box chooser has neither room on a phone nor names for a screen reader.
@@ -188,11 +227,8 @@ class UserAdmin(AdministratorsMixin, PlainFields, ValidIdsMixin, _DjangoUserAdmi
     fieldsets = (
         (None, {"fields": ("username", "password")}),
         (_("Person"), {"fields": ("first_name", "last_name", "email")}),
-        (
-            _("What the user may do"),
-            {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")},
-        ),
-        (_("Dates"), {"fields": ("last_login", "date_joined")}),
+        (_("What the user may do"), {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
+        (_("Further permissions"), {"fields": ("user_permissions",), "classes": ("collapse",)}),
     )
     add_fieldsets = (
         (None, {"fields": ("username", "email", "password1", "password2")}),
@@ -211,14 +247,87 @@ class UserAdmin(AdministratorsMixin, PlainFields, ValidIdsMixin, _DjangoUserAdmi
     def full_name(self, user: User) -> str:
         return user.get_full_name() or DASH
 
-    @admin.display(description=_("May sign in here"), boolean=True)
-    def may_sign_in(self, user: User) -> bool:
+    @admin.display(description=_("May sign in here"))
+    def may_sign_in(self, user: User) -> SafeString:
         """Whether these pages are for them: of an account of a program, they are not."""
-        return user.is_active and user.is_staff
+        if is_invited(user):
+            return badge("wait", "forward_to_inbox", str(_("Invited")))
+        if user.is_active and user.is_staff:
+            return badge("ok", "check_circle", str(_("Yes")))
+        return badge("off", "block", str(_("No")))
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Whom an administrator adds here is a colleague, who signs in; a program is the exception."""
         return {"is_staff": "on"} | super().get_changeform_initial_data(request)
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        """Without the button that saves and goes on to a new one: people come one by one."""
+        more = {"show_save_and_add_another": False} | (extra_context or {})
+        return super().changeform_view(request, object_id, form_url, more)
+
+    @action(  # type: ignore[untyped-decorator]  # unfold has no types
+        description=_("Invite a colleague"), url_path="invite", permissions=["administrator"], icon="forward_to_inbox"
+    )
+    def invite_colleague(self, request: HttpRequest) -> HttpResponse:
+        """Ask whom, and as what; make the account and send the link."""
+        form = InvitationForm(request.POST if request.method == "POST" else None)
+        if form.is_valid():
+            chosen = form.cleaned_data
+            try:
+                by: Any = request.user
+                made = invite(
+                    by, chosen["email"], chosen["role"], first_name=chosen["first_name"], last_name=chosen["last_name"]
+                )
+            except ValidationError as refused:
+                form.add_error("email", refused)
+            else:
+                return self._invited(request, made)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": INVITE,
+            "page_name": INVITE,
+            "form": form,
+            "button": _("Send the invitation"),
+            "back_url": reverse("admin:auth_user_changelist"),
+        }
+        return TemplateResponse(request, "sync/token_form.html", context)
+
+    def has_invite_again_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Whether there is somebody to be invited again: whoever has set no password yet."""
+        user = self.get_object(request, str(object_id)) if object_id else None
+        return user is not None and is_invited(user) and self.has_administrator_permission(request)
+
+    @action(  # type: ignore[untyped-decorator]  # unfold has no types
+        description=_("Invite again…"), url_path="invite-again", permissions=["invite_again"]
+    )
+    def invite_once_more(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Send another link, after a question; the one before ends."""
+        user = self.get_object(request, object_id)
+        if user is None:
+            raise Http404
+        by: Any = request.user
+        back = reverse("admin:auth_user_change", args=[user.pk])
+        if request.method == "POST":
+            return self._invited(request, invite_again(by, user))
+        effects = [str(_("They get another mail. The link that they have does not work any more."))]
+        question = Question(f"{_('Invite again:')} {user}", effects, str(_("Send another link")))
+        return question_page(self, request, question, back)
+
+    def _invited(self, request: HttpRequest, made: Invitation) -> HttpResponse:
+        """Say that the mail is on its way; of one that is not, why, and the link on this answer alone."""
+        until = day_and_time(made.until)
+        if made.link:
+            context = {**self.admin_site.each_context(request), "opts": self.opts, "title": INVITE,
+                       "page_name": INVITE, "made": made, "until": until}  # fmt: skip
+            answer = TemplateResponse(request, "npd/invitation_link.html", context)
+            add_never_cache_headers(answer)
+            return answer
+        told = _("%(user)s is invited: a mail went to %(email)s. Its link works once, until %(until)s.")
+        self.message_user(request, told % {"user": made.user, "email": made.user.email, "until": until})
+        return see_other(reverse("admin:auth_user_change", args=[made.user.pk]))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         """Return the users by name."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import timedelta
 from pathlib import PurePath
 from typing import Any, BinaryIO
@@ -17,12 +17,24 @@ from django.db import connection, transaction
 from django.db.models import Q
 
 from npd.imports import files
-from npd.imports.files import FileTable, ImportFileError, ReaderDied
+from npd.imports.files import FileRow, FileTable, ImportFileError, ReaderDied
 from npd.imports.files.reader import MAX_BYTES
 from npd.imports.import_writer import undo_batch, write_batch
 from npd.imports.messages import reading_summary
 from npd.imports.models import ImportFile, ImportJob, ImportRow, ImportState, Result, RowOutcome
-from npd.imports.resources import ImportOptions, RecordResource, counts_of, known_titles, recognize_columns, resource_of
+from npd.imports.resources import (
+    CHOICE_CODES,
+    FileColumn,
+    ImportOptions,
+    PlannedRow,
+    RecordResource,
+    check_columns,
+    columns_of,
+    counts_of,
+    known_titles,
+    recognize_fields,
+    resource_of,
+)
 from sync.clock import SyncNow, sync_now
 from sync.kernel import process
 from sync.operations import attempts
@@ -31,7 +43,9 @@ from sync.outbox.notify import send_task
 from sync.records import authors
 from sync.registry import entity, hidden_relations, may_act
 
-UNCONFIRMED = (ImportState.READING, ImportState.FAILED, ImportState.SHOWN)
+UNCONFIRMED = (ImportState.READING, ImportState.FAILED, ImportState.COLUMNS, ImportState.SHOWN)
+CHOOSING = (ImportState.COLUMNS, ImportState.SHOWN)
+"""The states in which a person may say which column becomes which field."""
 
 RETENTION_DAYS = 30
 """How long an import can be seen and undone; its rows are personal data, so no longer."""
@@ -61,6 +75,39 @@ def _start(job: ImportJob, state: ImportState, new_state: ImportState, by: User,
         transaction.on_commit(notify_import_worker, robust=True)
     job.refresh_from_db()
     return True
+
+
+def choose_columns(job: ImportJob, fields: Sequence[str], *, by: User) -> bool:
+    """Have the file compared anew with its columns read into these fields ("": ignored); return whether that could be.
+
+    Raises ImportFileError where a field is there twice, or none tells which record a row is about.
+    """
+    columns = columns_of(job.entity_type, titles_of_file(job), fields, _hidden(job, by))
+    check_columns(job.entity_type, columns)
+    chosen = [column.field for column in columns]
+    with transaction.atomic():
+        waiting = ImportJob.objects.filter(pk=job.pk, state__in=CHOOSING)
+        options = job.options | {"chosen": chosen}
+        if not waiting.update(
+            state=ImportState.READING, attempts=0, options=options, counts={}, organizations={}, reason="", facts={},
+            columns=_columns_json(columns), rows_read=0, rows_compared=0, moved_at=SyncNow(),
+        ):  # fmt: skip
+            return False
+        read_as = "; ".join(f"“{one.title}” is {one.label}" for one in columns if one.field)
+        log_import(job, by, f"Columns chosen: {read_as}."[:1000])
+        transaction.on_commit(notify_import_worker, robust=True)
+    return True
+
+
+def titles_of_file(job: ImportJob) -> list[str]:
+    """Return the titles of a file's columns."""
+    return [title for title, _label in job.columns]
+
+
+def _hidden(job: ImportJob, *people: User) -> Collection[str]:
+    """The fields that one of these people, or who chose the file, may not see."""
+    model = entity(job.entity_type).model
+    return frozenset[str]().union(*(hidden_relations(one, model) for one in (job.by, *people)))
 
 
 def discard_import(job: ImportJob, *, by: User) -> bool:
@@ -209,10 +256,11 @@ def _claim_file() -> ImportJob | None:
 def _read_file(job: ImportJob) -> None:
     attempt = Attempt(job, ImportState.READING)
     content = ImportFile.objects.filter(job=job).values_list("content", flat=True).first()
-    if content is None:  # discarded since
+    table = _stored_table(job) if content is None else None
+    if content is None and not (table and table.rows):  # discarded since
         return
     try:
-        table = _table(job, bytes(content), lambda rows: attempt.tell(rows_read=rows))
+        table = table or _table(job, bytes(content or b""), lambda rows: attempt.tell(rows_read=rows))
         ImportJob.objects.filter(pk=job.pk).update(rows_read=len(table.rows), moved_at=SyncNow())
         plan = _plan_import(job, table, lambda rows: attempt.tell(rows_compared=rows))
         with transaction.atomic():
@@ -220,7 +268,9 @@ def _read_file(job: ImportJob) -> None:
                 _store(job, table, plan)
     except ImportFileError as error:
         with transaction.atomic():
-            if attempt.is_current():
+            if attempt.is_current() and table is not None and error.code in CHOICE_CODES:
+                _ask_for_columns(job, table, error)
+            elif attempt.is_current():
                 _fail(job, error)
     except ReaderDied as error:
         log.warning(
@@ -262,37 +312,72 @@ def _table(job: ImportJob, content: bytes, on_rows: Callable[[int], None] = _ign
 
 
 def _plan_import(job: ImportJob, table: FileTable, on_rows: Callable[[int], None] = _ignore_progress) -> RecordResource:
-    hidden = hidden_relations(job.by, entity(job.entity_type).model)
-    columns = recognize_columns(job.entity_type, table.titles, hidden)
+    columns = _columns_of(job, table)
+    check_columns(job.entity_type, columns)
     options = ImportOptions(job.options["clear_empty"], job.options["make_organizations"])
     resource = resource_of(job.entity_type)(job.entity_type, table, columns, options, on_rows)
     resource.plan()
     return resource
 
 
+def _columns_of(job: ImportJob, table: FileTable) -> list[FileColumn]:
+    """The file's columns as a person chose them, else as their titles say."""
+    fields = job.options.get("chosen") or recognize_fields(job.entity_type, table.titles)
+    return columns_of(job.entity_type, table.titles, fields, _hidden(job))
+
+
+def _columns_json(columns: Iterable[FileColumn]) -> list[list[str]]:
+    return [[column.title, column.label] for column in columns]
+
+
+def _stored_table(job: ImportJob) -> FileTable:
+    """The file, as its rows were stored when it was first read."""
+    rows = job.rows.order_by("number").only("number", "cells", "broken")
+    stored = (FileRow(row.number, row.cells, {int(at): what for at, what in row.broken.items()}) for row in rows)
+    return FileTable(titles_of_file(job), list(stored), {})
+
+
+def _ask_for_columns(job: ImportJob, table: FileTable, error: ImportFileError) -> None:
+    """Store the file without a plan: a person says which column becomes which field."""
+    columns = _columns_of(job, table)
+    job.state, job.reason, job.facts = ImportState.COLUMNS, error.code, error.facts
+    _store_rows(job, table, columns, [PlannedRow(row, {}) for row in table.rows])
+
+
 def _store(job: ImportJob, table: FileTable, plan: RecordResource) -> None:
-    """Store what the file would write; the file itself is deleted."""
-    job.state, job.how, job.rows_read = (ImportState.SHOWN, reading_summary(table.reading)[:255], len(table.rows))
-    job.columns = [[column.title, column.label] for column in plan.columns]
-    job.options = job.options | {"fields": [column.field for column in plan.columns]}
+    """Store what the file would write."""
     planned_rows = plan.planned.values()
-    job.counts, job.organizations, job.moved_at = counts_of(planned_rows), plan.organizations, SyncNow()
-    job.rows_compared = len(table.rows)
+    job.state, job.reason, job.facts = ImportState.SHOWN, "", {}
+    job.counts, job.organizations = counts_of(planned_rows), plan.organizations
+    _store_rows(job, table, plan.columns, planned_rows)
+
+
+def _store_rows(
+    job: ImportJob, table: FileTable, columns: Sequence[FileColumn], planned_rows: Iterable[PlannedRow]
+) -> None:
+    """Store the import with its rows, in place of those that it had; the file itself is deleted."""
+    is_planned = job.state == ImportState.SHOWN
+    job.how = reading_summary(table.reading)[:255] if table.reading else job.how
+    job.rows_read = job.rows_compared = len(table.rows)
+    job.columns, job.moved_at = _columns_json(columns), SyncNow()
+    job.options = job.options | {"fields": [column.field for column in columns]}
     job.save()
     rows = (
         ImportRow(
             job=job,
             number=planned.row.number,
-            outcome=planned.outcome,
+            outcome=planned.outcome if is_planned else "",
             record_id=planned.record.pk if planned.record else None,
             name=str(planned.texts.get("name") or planned.record or "")[:255],
             cells=list(planned.row.cells),
+            broken=planned.row.problems,
             before=planned.before,
             after=planned.after,
             problems=planned.problems,
         )
         for planned in planned_rows
     )
+    job.rows.all().delete()
     ImportRow.objects.bulk_create(rows, batch_size=1000)
     ImportFile.objects.filter(job=job).delete()
 

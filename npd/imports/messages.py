@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,7 +14,8 @@ from django.utils.translation import gettext_lazy
 from npd.imports.files import ImportFileError
 from npd.imports.files.reader import FORMULA
 from npd.imports.models import ImportJob, ImportRow, ImportState, Result, RowOutcome
-from sync.operations.exports import ListTable, csv_lines
+from sync.models import ExportFormat
+from sync.operations.exports import ListTable, csv_lines, escape_formula, xlsx_file
 
 ENCODINGS = {
     "utf-8": "UTF-8",
@@ -191,6 +193,14 @@ def row_reason(row: ImportRow) -> str:
     return " ".join([*parts, row.note]).strip()
 
 
+_NUMBER = re.compile(r"[+-]\d[\d ().,/-]*")
+
+
+def _as_it_came(cell: str) -> str:
+    """Return a cell as it is where no spreadsheet can take it for more than a number: a phone number needs no sign."""
+    return cell if _NUMBER.fullmatch(cell) else escape_formula(cell)
+
+
 def _rejected_lines(job: ImportJob) -> Iterator[list[str]]:
     """Yield the titles, then each row that was not imported, with its number and the reason at its end."""
     titles = [title for title, _label in job.columns]
@@ -202,10 +212,11 @@ def _rejected_lines(job: ImportJob) -> Iterator[list[str]]:
         yield [*cells, f"Row {row.number}: {row_reason(row)}", *surplus]
 
 
-def rejected_file(job: ImportJob) -> Iterator[bytes]:
-    """Return those lines as the lines of a CSV file."""
+def rejected_file(job: ImportJob, file_format: str = ExportFormat.CSV) -> Iterator[bytes]:
+    """Return those lines as a file, to be corrected and imported again."""
     lines = _rejected_lines(job)
-    return csv_lines(ListTable("", next(lines), lines))
+    table = ListTable("Not imported", next(lines), lines)
+    return csv_lines(table, escape=_as_it_came) if file_format == ExportFormat.CSV else iter(xlsx_file(table))
 
 
 def display_value(raw: Any) -> str:

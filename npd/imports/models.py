@@ -18,6 +18,7 @@ class ImportState(models.TextChoices):
 
     READING = "reading", "Being read"
     FAILED = "failed", "Could not be read"
+    COLUMNS = "columns", "Columns to be chosen"
     SHOWN = "shown", "Not confirmed yet"
     RUNNING = "running", "Being written"
     DONE = "done", "Written"
@@ -48,7 +49,8 @@ class Result(models.TextChoices):
 class ImportJob(models.Model):
     """One file: read by a worker, shown, and written when a person has confirmed it.
 
-    `options` is {clear_empty, make_organizations, encoding, fields: [field of each column or nothing, …]},
+    `options` is {clear_empty, make_organizations, encoding, fields: [field of each column or nothing, …], chosen: the
+    same, where a person chose it},
     `columns` [[title, label of the field or nothing], …], `counts` how many rows come to what,
     `organizations` those that are to be created, {id given beforehand: name}. Of one that could not be read,
     `reason` and `facts` are the code of the sentence and its values (messages.rejection_text).
@@ -106,18 +108,21 @@ class ImportRow(models.Model):
     """One row of the file: what it comes to, and what became of it.
 
     `before` and `after` are raw values by field, of a changed record only of the fields that change;
-    `problems` are [[label of the field or nothing, what is wrong and what to do], …].
+    `problems` are [[label of the field or nothing, what is wrong and what to do], …]. The rows are the file, which may
+    be read again with other columns: `broken` says which cells can't be read, {position: what is wrong}. Until its
+    columns are chosen, a row has no outcome.
     """
 
     id = models.BigAutoField(primary_key=True)
     job = models.ForeignKey(ImportJob, on_delete=models.CASCADE, related_name="rows")
     number = models.IntegerField()
-    outcome = models.CharField(max_length=20, choices=RowOutcome.choices)
+    outcome = models.CharField(max_length=20, choices=RowOutcome.choices, blank=True, db_default="")
     record_id = models.UUIDField(null=True, blank=True)
     name = models.CharField(max_length=255, blank=True, db_default="")
     cells: models.JSONField[Any, Any] = models.JSONField(default=list, blank=True)
     before: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     after: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    broken: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     problems: models.JSONField[Any, Any] = models.JSONField(default=list, blank=True)
     result = models.CharField(max_length=20, choices=Result.choices, blank=True, db_default="")
     note = models.TextField(blank=True, db_default="")

@@ -36,6 +36,7 @@ from npd.imports.messages import broken_cell_text
 from npd.imports.models import RowOutcome
 from sync import registry
 from sync.choices import SyncDirection
+from sync.connectors.base.conversion import field_label
 from sync.models import SyncedModel
 from sync.reconcile.field_values import field_of, stored_field_values, stored_values
 from sync.reconcile.lookups import canonical_value, load_board
@@ -105,17 +106,36 @@ def known_titles() -> set[str]:
     return {title for spec in registry.entities() for title in titles_of(spec.entity_type)}
 
 
-def recognize_columns(entity_type: str, titles: Sequence[str], hidden: Collection[str] = ()) -> list[FileColumn]:
-    """Return each column's field; raises ImportFileError for a field twice, or none that identifies.
+def recognize_fields(entity_type: str, titles: Sequence[str]) -> list[str]:
+    """Return the field of each title, empty where nothing is called so."""
+    field_by_title = titles_of(entity_type)
+    return [field_by_title.get(plain_title(title), "") or external_field(title) for title in titles]
 
-    Columns of `hidden` fields are ignored: by trying names a person would learn of records that they may not see.
+
+def offered_fields(entity_type: str, titles: Sequence[str], hidden: Collection[str] = ()) -> dict[str, str]:
+    """Return the fields that a column may become, with their labels.
+
+    Not the `hidden` ones: by trying names a person would learn of records that they may not see.
     """
-    field_by_title, labels = titles_of(entity_type), labels_of(entity_type)
-    columns = []
-    for position, title in enumerate(titles):
-        name = field_by_title.get(plain_title(title), "") or external_field(title)
-        name = "" if name in hidden else name
-        columns.append(FileColumn(position, title, name, labels[name] if name else ""))
+    labels = labels_of(entity_type)
+    names = dict.fromkeys([*labels, *filter(None, map(external_field, titles))])
+    return {name: labels[name] for name in names if name not in hidden}
+
+
+def columns_of(
+    entity_type: str, titles: Sequence[str], fields: Sequence[str], hidden: Collection[str] = ()
+) -> list[FileColumn]:
+    """Return the columns with these fields, those that aren't offered left out."""
+    offered = offered_fields(entity_type, titles, hidden)
+    return [
+        FileColumn(position, title, name if name in offered else "", offered.get(name, ""))
+        for position, (title, name) in enumerate(zip(titles, fields, strict=True))
+    ]
+
+
+def check_columns(entity_type: str, columns: Sequence[FileColumn]) -> None:
+    """Check what a person can mend by choosing; raises ImportFileError for a field twice, or none that identifies."""
+    labels = labels_of(entity_type)
     listed = ", ".join(labels.values())
     fields = [column.field for column in columns if column.field]
     if not fields:
@@ -128,7 +148,10 @@ def recognize_columns(entity_type: str, titles: Sequence[str], hidden: Collectio
         wanted = ", ".join(dict.fromkeys(labels[key] for key in keys))
         noun = str(registry.entity(entity_type).model._meta.verbose_name)
         raise ImportFileError("no_key_column", type=noun, titles=wanted)
-    return columns
+
+
+CHOICE_CODES = ("no_known_column", "column_twice", "no_key_column")
+"""What `check_columns` raises."""
 
 
 # --- rows ---
@@ -154,16 +177,19 @@ class PlannedRow:
     after: dict[str, Any] = field(default_factory=dict)
     problems: list[tuple[str, str]] = field(default_factory=list)
 
-    def reject(self, faults: ValidationError, labels: Mapping[str, str]) -> None:
-        """Let nothing be written for this row, with the reasons."""
-        by_field = getattr(faults, "error_dict", None) or {NON_FIELD_ERRORS: faults.error_list}
-        all_faults = [(name, one) for name, some in by_field.items() for one in some]
-        is_ambiguous = any(one.code == AMBIGUOUS for _name, one in all_faults)
+    def reject(self, faults: ValidationError, labels: Mapping[str, str], ambiguous: Collection[str]) -> None:
+        """Let nothing be written for this row, with the reasons; `ambiguous` are fields that name several records."""
+        all_faults = [(name, one) for name, some in _faults_by_field(faults).items() for one in some]
+        is_ambiguous = all(one.code == AMBIGUOUS or name in ambiguous for name, one in all_faults)
         self.outcome = RowOutcome.AMBIGUOUS if is_ambiguous else RowOutcome.INVALID
         self.before, self.after = {}, {}
         self.problems = [
             ("" if name == NON_FIELD_ERRORS else labels[name], " ".join(one.messages)) for name, one in all_faults
         ]
+
+
+def _faults_by_field(faults: ValidationError) -> dict[str, list[ValidationError]]:
+    return getattr(faults, "error_dict", None) or {NON_FIELD_ERRORS: faults.error_list}
 
 
 class FieldWidget(Widget):  # type: ignore[misc]  # import_export has no types
@@ -207,6 +233,9 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         use_bulk = True  # so there is no savepoint for each row
         skip_diff = True  # of whole records; what changes is compared as the sync compares it
 
+    row_faults: dict[str, list[ValidationError]]
+    """What is wrong with the present row before its values are checked, by field."""
+
     known_ids: Mapping[Any, Mapping[str, str]]
     """The external ids of the records that the rows are about, as the loader found them."""
 
@@ -240,8 +269,17 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             for number, one in self.planned.items()
             if (faults := _shape_faults(one.row, titles, columns))
         }
-        self.texts = {number: one.texts for number, one in self.planned.items() if number not in self.faults}
+        self.texts = {
+            number: {name: text for name, text in one.texts.items() if name not in self.faults.get(number, ())}
+            for number, one in self.planned.items()
+            if not any(map(self._identifies, self.faults.get(number, ())))
+        }
         self.headers = [*read, NUMBER]
+
+    def _identifies(self, name: str) -> bool:
+        """Whether a row with a fault there can't tell whom it means: in what identifies a record, or in its shape."""
+        key = registry.entity(self.entity_type).match_key
+        return name.partition(":")[0] in (NON_FIELD_ERRORS, NPD_ID, EXTERNAL_ID, key, "name")
 
     def plan(self) -> list[PlannedRow]:
         """Return what each row would write, or what is wrong with it."""
@@ -249,9 +287,10 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         found = self.import_data(Dataset(*rows, headers=self.headers)).rows
         for planned, result in zip(self.planned.values(), found, strict=True):
             if result.validation_error:
-                planned.reject(result.validation_error, self.labels)
-                if any(planned.texts.get(name) in widget.ambiguous for name, widget in self.relations.items()):
-                    planned.outcome = RowOutcome.AMBIGUOUS
+                several = [
+                    name for name, widget in self.relations.items() if planned.texts.get(name) in widget.ambiguous
+                ]
+                planned.reject(result.validation_error, self.labels, several)
             else:
                 planned.outcome = _OUTCOMES[result.import_type]
         return list(self.planned.values())
@@ -279,20 +318,34 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             if one.name in dataset.headers:
                 target: str = registry.target_of(one).entity_type()
                 create = self.new_ids if self.options.make_organizations and target == "organization" else None
-                texts = [row[one.name] for row in self.texts.values()]
+                texts = [row.get(one.name, "") for row in self.texts.values()]
                 self.relations[one.name] = widget = RelatedWidget(target, texts, create_missing=create)
                 self.fields[one.name] = Field(one.name, one.name, widget)
 
     def before_import_row(self, row: Any, **kwargs: Any) -> None:
-        """Stop at what is wrong with the row itself."""
+        """Stop at a row whose cells may not be those of its titles; all else that is wrong with it is told together."""
         self.on_progress(kwargs["row_number"] - 1)
-        if faults := self.faults.get(row[NUMBER]):
-            raise ValidationError(faults)
+        faults = self.faults.get(row[NUMBER], {})
+        self.row_faults = {name: [ValidationError(text)] for name, text in faults.items()}
+        if NON_FIELD_ERRORS in faults:
+            raise ValidationError(self.row_faults)
+
+    def get_or_init_instance(self, instance_loader: Any, row: Any) -> tuple[Any, bool]:
+        """Check a row's values also where nobody can tell whom it means."""
+        try:
+            found: tuple[Any, bool] = super().get_or_init_instance(instance_loader, row)
+        except ValidationError as doubt:
+            for name, some in _faults_by_field(doubt).items():
+                self.row_faults.setdefault(name, []).extend(some)
+            return self.init_instance(row), True
+        return found
 
     def after_init_instance(self, instance: SyncedModel, new: bool, row: Any, **kwargs: Any) -> None:
         """Take the cells out of the row that say nothing, or what the record says already."""
         self.current = planned = self.planned[row[NUMBER]]
         planned.record = None if new else instance
+        for name in self.row_faults:
+            row.pop(name, None)
         for name in [name for name in self.fields if name in row]:
             row[name] = row[name].replace("\r\n", "\n").replace("\r", "\n")
             if not row[name]:
@@ -325,7 +378,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         for _field, (source, value) in external_names(planned.texts):
             if known.get(source) != value:
                 planned.after[f"{EXTERNAL_ID}:{source}"] = value
-        return planned.record is not None and not import_validation_errors and not planned.after
+        is_sound = not import_validation_errors and not self.row_faults
+        return planned.record is not None and is_sound and not planned.after
 
     def validate_instance(
         self, instance: SyncedModel, import_validation_errors: Any = None, validate_unique: bool = True
@@ -334,7 +388,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         planned, errors = self.current, dict(import_validation_errors or {})
         changed = {name for name in planned.after if name in self.fields}
         # Relations were checked when they were looked up.
-        checked = {*changed, *(() if planned.record else ("name",))} - {*self.relations, *errors}
+        is_new = planned.record is None and not self.row_faults
+        checked = {*changed, *(("name",) if is_new else ())} - {*self.relations, *errors}
         exclude = {one.name for one in instance._meta.concrete_fields if one.name not in checked}
         try:
             # Each constraint would be a query a row. The database checks them when the row is written.
@@ -345,23 +400,24 @@ class RecordResource(ModelResource):  # type: ignore[misc]
                 if text:
                     hint = f"The cell says “{text[:80]}”. Correct it and import the row again."
                 errors[name] = ValidationError(f"{' '.join(messages)} {hint}")
-        if not errors:
-            errors = self._refused_by_connector(instance, changed.difference(self.relations))
-        if errors:
-            raise ValidationError(errors)
+        errors |= self._refused_by_connector(instance, changed.difference(self.relations, errors))
+        found = {name: list(some) for name, some in self.row_faults.items()}
+        for name, some in _faults_by_field(ValidationError(errors)).items() if errors else ():
+            found.setdefault(name, []).extend(some)
+        if found:
+            raise ValidationError(found)
 
     def _refused_by_connector(self, instance: SyncedModel, names: set[str]) -> dict[str, Any]:
         """Return what the other system would certainly refuse, by the reasons of its own connector."""
-        reasons = [
-            self.board.converter(mapping).rejection_reason(stored_values(instance, mapping))
-            for mapping in (self.board.mappings if self.board else ())
-            if self.board
-            and mapping.column_id
-            and mapping.direction not in _UNSENT
-            and names.intersection(mapping.fields)
-        ]
-        faults = [f"{reason}. Correct it and import the row again." for reason in reasons if reason]
-        return {NON_FIELD_ERRORS: ValidationError(faults)} if faults else {}
+        faults = {}
+        for mapping in self.board.mappings if self.board else ():
+            given = [name for name in mapping.fields if name in names]
+            if not given or not self.board or not mapping.column_id or mapping.direction in _UNSENT:
+                continue
+            if reason := self.board.converter(mapping).rejection_reason(stored_values(instance, mapping)):
+                reason = reason.removeprefix(f"{field_label(given[0])}: ")
+                faults[given[0]] = ValidationError(f"{reason}. Correct it and import the row again.")
+        return faults
 
     def save_instance(self, instance: SyncedModel, is_create: bool, row: Any, **kwargs: Any) -> None:
         """Keep what would be written, as the model's rules have left it."""

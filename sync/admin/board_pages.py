@@ -9,15 +9,14 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count
-from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern, path
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
-from django.views.generic import TemplateView
 from unfold.admin import TabularInline
-from unfold.views import UnfoldModelAdminViewMixin
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from sync import registry
@@ -25,7 +24,7 @@ from sync.admin import admin_base
 from sync.admin.admin_base import EntityFilter, PageAdmin, ReadOnlyAdmin
 from sync.admin.blocked_field_pages import BlockedFieldPagesMixin
 from sync.admin.concurrent_edits import ConcurrentSettingsForm
-from sync.admin.connection_pages import environment_settings, try_again
+from sync.admin.connection_pages import try_again
 from sync.admin.setup_pages import SetupWizardMixin
 from sync.boards import board_columns
 from sync.boards.board_columns import column_type
@@ -227,7 +226,7 @@ class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
     row_names = ("board", "boards")
     list_before_template = "sync/held_doors.html"
     empty_title = "No boards yet"
-    empty_words = "Run `manage.py monday_setup`: it creates the boards, or uses existing ones."
+    empty_words = "“Set up…” above creates the boards, or uses existing ones."
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Say below a policy what it decides."""
@@ -377,26 +376,24 @@ class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
 
 @admin.register(MondayAccount)
 class MondayAccountAdmin(ReadOnlyAdmin):
-    """The account's state for all workers, and how a real one is connected."""
+    """The account's state for all workers, as technical details of the page that connects Monday."""
 
     list_display = ("state", "paused")
     row_names = ("account", "accounts")
     summary = ("state", "paused")
     told_columns = ("answered_mark",)
     json_fields = ("users", "tags")
-    list_before_template = "sync/account_guide.html"
-    empty_title = "Nothing known of the account yet"
-    empty_words = "It is written by the first call to Monday."
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the page that says how Monday is connected, and what the button of a stop sends to."""
-        guide = self.admin_site.admin_view(ConnectMonday.as_view(model_admin=self))
+        """Add what the button of a stop sends to."""
         tries = self.admin_site.admin_view(require_POST(partial(try_again, self)))
-        return [
-            path("connect/", guide, name="connect_monday"),
-            path("try-again/", tries, name="sync_try_again"),
-            *super().get_urls(),
-        ]
+        return [path("try-again/", tries, name="sync_try_again"), *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Lead to the page of the connection: a list of the one account would say less."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return HttpResponseRedirect(reverse("admin:sync_wizard_connect"))
 
     @admin.display(description="State")
     def state(self, account: MondayAccount) -> SafeString:
@@ -456,27 +453,3 @@ class VerificationAdmin(admin_base.ReaderMixin, ReadOnlyAdmin):
         ]
         links = format_html_join(SafeString("<br>"), '<a class="npd-link" href="{}">{}</a> {}', lines)
         return links or humanize.DASH
-
-
-class ConnectMonday(UnfoldModelAdminViewMixin, TemplateView):
-    """How Monday is connected, step by step."""
-
-    title = "Connect Monday"
-    template_name = "sync/connect.html"
-
-    def has_permission(self) -> bool:
-        """For whoever may see the account."""
-        return registry.may_view(self.request.user, "sync.mondayaccount")
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Add what is set, and what stands in the way of each board."""
-        boards = [
-            (
-                registry.entity(one.entity_type).board_title,
-                one.has_board,
-                humanize.without_request_id(one.blocked_reason),
-            )
-            for one in availability.overview().shown
-        ]
-        context: dict[str, Any] = super().get_context_data(variables=environment_settings(), boards=boards, **kwargs)
-        return context

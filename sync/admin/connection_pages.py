@@ -36,8 +36,9 @@ from sync.kernel.outgoing_calls import own_address
 from sync.limits import breaker, connector, credentials, monday_account, quota, urgent_calls
 from sync.models import BoardLink, MondayAccount
 from sync.models.jobs import QueueAction, is_allowed
+from sync.operations.setup.draft import may_set_up
 from sync.records import authors
-from sync.records.availability import Stop, stops_of
+from sync.records.availability import Stop, overview, stops_of
 from sync.registry import is_sandbox
 
 
@@ -104,9 +105,9 @@ def may_connect(user: Any) -> bool:
 # What every page says of the connection: a stop with its one button, else which Monday the site talks to.
 
 
-def may_set_up(user: Any) -> bool:
-    """Whether this user may open the wizard."""
-    return all(user.has_perm(name) for name in ("sync.change_boardlink", "sync.change_fieldmapping"))
+def may_see_connection(user: Any) -> bool:
+    """Whether this user may open the page of the connection."""
+    return registry.may_view(user, "sync.mondayaccount")
 
 
 @dataclass(frozen=True)
@@ -315,11 +316,26 @@ def _not_ended(problem: str) -> str:
     return f"Monday didn't end the app's former authorization, so end it there too. {problem}"
 
 
+def _board_states() -> list[tuple[str, bool, str]]:
+    """Each board's title, whether it is set up, and what stops it."""
+    return [
+        (registry.entity(one.entity_type).board_title, one.has_board, humanize.without_request_id(one.blocked_reason))
+        for one in overview().shown
+    ]
+
+
 Step = Callable[..., HttpResponse]
 
 
+CONNECTION_TITLE = "Monday connection"
+
+
 class ConnectionPagesMixin:
-    """Adds the wizard's first step to the admin of board links; `_page` and `_guard` are the wizard's own."""
+    """Adds the page of the connection, the wizard's first step, to the admin of board links.
+
+    `_page` and `_guard` are the wizard's own. Whoever may see the account may open the page; it has the buttons that
+    they may use.
+    """
 
     admin_site: AdminSite
 
@@ -357,6 +373,9 @@ class ConnectionPagesMixin:
         # Of the token of now: an answer to the one before says nothing of it.
         is_known = token.is_usable and account.answered_mark == credentials.token_mark() and not is_stopped
         return self._page(request, "connect", {
+            "title": CONNECTION_TITLE,
+            "page_name": CONNECTION_TITLE,
+            "boards": [] if tested else _board_states(),
             "tested": tested,
             "wrong": wrong,
             "configured": token.is_usable,
@@ -368,7 +387,9 @@ class ConnectionPagesMixin:
             "signing": states[SecretName.SIGNING_SECRET],
             "redirect_uri": _redirect_uri(),
             "may_connect": may_connect(request.user),
+            "may_set_up": may_set_up(request.user),
             "settings": environment_settings(),
+            "account": account,
             "known": account if is_known else None,
             "is_stopped": is_stopped and token.is_usable,
             "allowance": quota.forecast().words if is_known else "",
@@ -525,13 +546,13 @@ def setup_checklist(
     def url(step: str) -> str:
         return reverse(f"admin:sync_wizard_{step}") if opens_wizard else ""
 
-    guide = reverse("admin:connect_monday") if user.has_perm("sync.view_mondayaccount") else ""
+    guide = reverse("admin:sync_wizard_connect") if may_see_connection(user) else ""
     steps = [
         ChecklistStep(
             "Connect Monday",
             "With an API token, or by an app. It is tested at once.",
             connected,
-            url("connect"),
+            guide if opens_wizard else "",
             "Connect",
         ),
         ChecklistStep(

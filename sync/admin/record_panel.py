@@ -417,7 +417,7 @@ class RecordAdvice:
             yield self._listed(ActCode.UNLINK, "link_off", "Unlink…", "unlink")
         elif not state.is_connected:
             if self.user.has_perm("sync.view_mondayaccount"):
-                guide = reverse("admin:connect_monday")
+                guide = reverse("admin:sync_wizard_connect")
                 yield PanelAct(ActCode.CONNECT, "link", "Connect Monday", guide, is_link=True)
         elif direction != SyncDirection.MONDAY_TO_NPD:
             yield self._own(ActCode.SYNC_NOW, "sync", "Sync now", "sync_now")

@@ -22,7 +22,7 @@ from django.views.decorators.http import require_GET, require_POST
 from unfold.decorators import action
 
 from sync import registry
-from sync.admin.connection_pages import ConnectionPagesMixin
+from sync.admin.connection_pages import ConnectionPagesMixin, may_see_connection
 from sync.admin.filter_page import FilterPageMixin, draft_filter_lines, next_after_map
 from sync.api.request_limits import monday_throttle_reason
 from sync.choices import DeletedRecordPolicy, RemovedItemPolicy, Rule, SyncDirection
@@ -425,7 +425,7 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
     )
     def set_up(self, request: HttpRequest) -> HttpResponse:
         """Lead to the wizard's first page."""
-        return _redirect_to("connect")
+        return _redirect_to("connect" if may_see_connection(request.user) else "boards")
 
     def get_urls(self) -> list[URLPattern]:
         """Add the wizard's pages."""
@@ -454,13 +454,16 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
         """The view, for those who may; what is sent to somebody else's set-up waits until it is taken over."""
 
         def guarded(request: HttpRequest, **kwargs: str) -> HttpResponse:
-            if not drafts.may_set_up(request.user):
+            is_connection = step == "connect"
+            if is_connection and not may_see_connection(request.user):
+                raise PermissionDenied
+            if not (is_connection and request.method != "POST") and not drafts.may_set_up(request.user):
                 raise PermissionDenied
             entity_type = kwargs.get("entity_type")
             if entity_type is not None and entity_type not in {spec.entity_type for spec in registry.entities()}:
                 raise Http404("There are no records of that kind.")
             is_search = step == "boards" and "search" in request.POST
-            changes_nothing = request.method != "POST" or step == "connect" or is_search
+            changes_nothing = request.method != "POST" or is_connection or is_search
             user = _request_user(request)
             if changes_nothing or not (others := list(drafts.drafts_of_others(user))):
                 return view(request, **kwargs)
@@ -506,8 +509,9 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
         running = any(draft.state == SetupState.RUNNING for draft in found)
         first = found[0].entity_type if found else ""
         has_run = running or SetupDraft.objects.filter(state=SetupState.DONE).exists()
+        is_for_steps = drafts.may_set_up(request.user)  # others see the connection alone
         rows = [
-            ("connect", "Connect", step_url("connect"), True),
+            ("connect", "Connect", step_url("connect"), may_see_connection(request.user)),
             ("boards", "Boards", step_url("boards"), credentials.is_configured() and not running),
             ("map", "Map", step_url("map", first) if first else "", bool(first) and not running),
             ("match", "Match", step_url("match"), mapped and not running),
@@ -525,9 +529,9 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
                     "url": url if open_ and name != step else "",
                     "here": name == _SHOWN_AS.get(step, step),
                 }
-                for name, label, url, open_ in rows
+                for name, label, url, open_ in (rows if is_for_steps else ())
             ],
-            "draft_of_another": drafts.drafts_of_others(_request_user(request)).first(),
+            "draft_of_another": drafts.drafts_of_others(_request_user(request)).first() if is_for_steps else None,
             **context,
         }
         return TemplateResponse(request, f"sync/wizard_{step}.html", common, status=status)

@@ -471,7 +471,7 @@ def npd_id_problem(link: BoardLink, board: Board) -> str:
     return (
         f"The column “{title}” ({link.npd_id_column}), which holds the NPD ID, {state}. Until it is back, no item and "
         "no record is created, because a copy could not be recognized; linked records are synced. Restore it on the "
-        "board, or run `manage.py monday_setup`, which creates a new one."
+        "board, or run the set-up again (Boards, “Set up…”), which creates a new one."
     )
 
 

@@ -25,7 +25,7 @@ def time_of_day(moment: datetime, *, seconds: bool = False) -> str:
 
 
 def time_or_day(moment: datetime, now: datetime) -> str:
-    """Return the time to the second, "14:05:09 CET", of another day than today with it: "2026-11-21 14:05:09 CET"."""
+    """Return the time to the second, "14:05:09 CET", of another day than today with it: "21 Nov 2026, 14:05:09 CET"."""
     is_today = timezone.localtime(moment).date() == timezone.localtime(now).date()
     return time_of_day(moment, seconds=True) if is_today else timestamp(moment)
 
@@ -37,16 +37,19 @@ def day_and_time(moment: datetime) -> str:
 
 
 def day_name(day: date, today: date) -> str:
-    """Return a day as people say it: "Today", "Yesterday", else "Friday, 20 November 2026"."""
+    """Return a day as people say it: "Today", "Yesterday", else "Friday, 20 Nov 2026"."""
     if (today - day).days in (0, 1):
         return "Yesterday" if day < today else "Today"
-    return date_format(day, "l, j F Y")
+    return f"{date_format(day, 'l')}, {date_format(day, 'DATE_FORMAT')}"
 
 
 def timestamp(moment: datetime) -> str:
-    """Return a moment to the second: "2026-11-21 14:05:09 CET"."""
-    here = timezone.localtime(moment)
-    return f"{here:%Y-%m-%d %H:%M:%S} {zone_name(here)}"
+    """Return a moment to the second: "21 Nov 2026, 14:05:09 CET"."""
+    return _to_the_second(here := timezone.localtime(moment), zone_name(here))
+
+
+def _to_the_second(moment: datetime, zone: str) -> str:
+    return f"{date_format(moment, 'DATE_FORMAT')}, {moment:%H:%M:%S} {zone}"
 
 
 def time_element(moment: datetime, text: str = "") -> SafeString:
@@ -60,8 +63,8 @@ def time_element(moment: datetime, text: str = "") -> SafeString:
 
 
 def timestamp_and_utc(moment: datetime) -> str:
-    """Return a moment to the second, here and in UTC: "2026-11-21 14:05:09 CET · 2026-11-21 13:05:09 UTC"."""
-    here, there = timestamp(moment), f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    """Return a moment to the second, here and in UTC: "21 Nov 2026, 14:05:09 CET · 21 Nov 2026, 13:05:09 UTC"."""
+    here, there = timestamp(moment), _to_the_second(moment.astimezone(UTC), "UTC")
     return there if here == there else f"{here} · {there}"
 
 

@@ -182,7 +182,7 @@ class LimitFacts:
         if self.missing_token:
             return Wait(BlockedKind.NOT_CONFIGURED, self.missing_token)
         if link is None or not link.has_board:
-            reason = f"There is no board for {entity_type} records yet: run `manage.py monday_setup`."
+            reason = f"There is no board for {entity_type} records yet: choose one under Boards, “Set up…”."
             return Wait(BlockedKind.NO_BOARD, reason)
         if (pause := board_pause(pauses_by_direction(entity_type, self.pauses))) is not None:
             return Wait(BlockedKind.PAUSED, pause_sentence(pause))

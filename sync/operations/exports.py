@@ -79,13 +79,15 @@ def escape_formula(cell: str) -> str:
     return f"'{cell}" if cell.lstrip("' \u00a0\u200b\ufeff")[:1] in _FORMULA_SIGNS else cell
 
 
-def csv_lines(table: ListTable, progress: Callable[[int], None] = lambda rows: None) -> Iterator[bytes]:
+def csv_lines(
+    table: ListTable, progress: Callable[[int], None] = lambda rows: None, escape: Callable[[str], str] = escape_formula
+) -> Iterator[bytes]:
     """Return a table as the lines of a CSV file in UTF-8; moments are in UTC."""
     # Where a semicolon separates, as in German and Swedish Excel, an unquoted one in a name would begin a cell.
     writer = csv.writer(_Echo(), quoting=csv.QUOTE_ALL)
-    yield (_BOM + writer.writerow([escape_formula(head) for head in table.heads])).encode()
+    yield (_BOM + writer.writerow([escape(head) for head in table.heads])).encode()
     for number, row in enumerate(table.rows, 1):
-        yield writer.writerow([escape_formula(_csv_cell(value)) for value in row]).encode()
+        yield writer.writerow([escape(_csv_cell(value)) for value in row]).encode()
         progress(number)
 
 

@@ -68,7 +68,7 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
         raise ActionError(missing, code="not_configured")
     if link is None or not link.board_id:
         raise ActionError(
-            f"There is no board for {record.entity_type()} records: run `manage.py monday_setup`.",
+            f"There is no board for {record.entity_type()} records: choose one under Boards, “Set up…”.",
             code="not_configured",
         )
     if record.sync_direction in (SyncDirection.NONE, SyncDirection.MONDAY_TO_NPD):

@@ -18,7 +18,7 @@ from tests.admin import states
 from tests.admin.test_records import words_of
 from tests.support.people import staff_who_may
 
-GUIDE = "/admin/sync/mondayaccount/connect/"
+GUIDE = "/admin/sync/boardlink/set-up/"
 
 
 def test_an_unmatched_item_is_called_by_its_name_with_why_and_since_when(
@@ -116,7 +116,9 @@ def test_the_sidebar_has_eight_entries_and_the_settings_lead_to_all_other_pages(
     }
     linked = {*entries, *re.findall(r'href="([^"?]+)', html), *behind_the_inbox}
     lists = {reverse(f"admin:{m._meta.app_label}_{m._meta.model_name}_changelist") for m in admin.site._registry}
-    assert not lists - linked
+    assert lists - linked == {"/admin/sync/mondayaccount/"}
+    led = browser_of_person.get("/admin/sync/mondayaccount/")
+    assert led.headers["Location"] == GUIDE in linked
 
 
 @pytest.mark.parametrize(
@@ -174,6 +176,20 @@ def test_the_guide_says_what_is_set_and_never_the_value(
     assert "MONDAY_SIGNING_SECRET Not set" in text
     assert "manage.py monday_setup" in text
     assert "that-no-page-may-show" not in html
+
+
+def test_who_may_see_the_account_sees_the_connection_and_none_of_its_buttons(
+    client: Client, world: dict[str, Any]
+) -> None:
+    client.force_login(staff_who_may("view_mondayaccount"))
+    answer = client.get(GUIDE)
+    main = re.search(r'<div class="npd-wizard">.*', answer.content.decode(), re.DOTALL)
+    assert main
+    assert "npd-connection-boards" in main[0]
+    assert not re.findall(r"<form|npd-button|Next: boards|npd-wizard-steps", main[0].partition("</main>")[0])
+    assert client.post(GUIDE).status_code == 403
+    client.force_login(staff_who_may("change_boardlink", "change_fieldmapping", name="mapper"))
+    assert client.get(GUIDE).status_code == 403
 
 
 def test_tokens_that_are_kept_in_clear_have_no_page() -> None:

@@ -62,11 +62,11 @@ def test_without_a_token_for_monday_it_says_what_to_set(api: APIClient, contact:
     assert "MONDAY_API_KEY" in answer.json()["detail"]
 
 
-def test_without_a_board_it_says_what_to_run(api: APIClient, contact: Contact) -> None:
+def test_without_a_board_it_is_refused_as_not_set_up(api: APIClient, contact: Contact) -> None:
     BoardLink.objects.all().delete()
     answer = api.post(url_of(contact, "sync-to-monday"))
     assert answer.status_code == 400
-    assert "monday_setup" in answer.json()["detail"]
+    assert answer.json()["code"] == "not_configured"
 
 
 def test_pushes_have_a_throttle_of_their_own(api: APIClient, contact: Contact, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +80,7 @@ def test_while_the_account_is_paused_the_answer_says_that_it_waits(api: APIClien
     MondayAccount.objects.create(id=1, stopped_until="2999-01-01T00:00:00Z", stop_reason="Too many calls.")
     answer = api.post(url_of(contact, "sync-to-monday")).json()
     assert answer["sync_triggered"] is True
-    assert answer["message"] == "It waits: Too many calls. Next attempt at 2999-01-01 00:00:00 UTC."
+    assert answer["message"] == "It waits: Too many calls. Next attempt at 1 Jan 2999, 00:00:00 UTC."
     assert answer["reason_code"] == "board"
 
 

@@ -45,7 +45,7 @@ def test_without_a_token_it_leaves_the_rows_and_counts_what_is_left(contact: Con
 
 def test_without_a_board_it_leaves_the_rows_and_says_what_to_run(run: Run) -> None:
     Contact.objects.create(name="Ada Byron")
-    assert "There is no board for contact records yet: run `manage.py monday_setup`." in run("sync_drain")
+    assert "There is no board for contact records yet: choose one under Boards, “Set up…”." in run("sync_drain")
 
 
 def test_while_monday_is_away_it_ends_and_says_that_sync_is_paused(contact: Contact, run: Run, settings: Any) -> None:

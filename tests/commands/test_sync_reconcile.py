@@ -77,8 +77,8 @@ def test_a_board_that_cannot_be_listed_is_a_failure_in_words(
         run("sync_reconcile")
 
 
-def test_without_set_up_it_says_what_to_run(run: Run) -> None:
-    with pytest.raises(CommandError, match=r"run `manage\.py monday_setup`"):
+def test_without_set_up_it_says_of_each_board_where_it_is_chosen(run: Run) -> None:
+    with pytest.raises(CommandError, match=r"Organizations: .*Set up…(.|\n)*Contacts: .*Set up…"):
         run("sync_reconcile")
 
 

@@ -49,6 +49,22 @@ def test_both_of_a_long_text_are_used_without_a_script_for_the_values_seen(brows
     assert (choice.choose, choice.value) == ("custom", "Call.\nTuesday\nWednesday")
 
 
+def test_the_columns_say_of_which_moment_their_values_are(browser: Client, contact: Contact) -> None:
+    def moments() -> set[str]:
+        page = browser.get(screen(conflict_of(contact))).content.decode()
+        return {word for word in ("current value", "when it was resolved") if f"<small>{word}</small>" in page}
+
+    record(finding(contact, PHONE, ROLE))
+    assert moments() == {"current value"}
+    chosen = {"phone": PHONE.npd}
+    browser.post(screen(conflict_of(contact)), form(PHONE, ROLE, pick__phone="npd"))
+    record(finding(contact, ROLE, applied=chosen))
+    assert moments() == {"current value", "when it was resolved"}
+    browser.post(screen(conflict_of(contact)), form(ROLE, pick__role_title="npd"))
+    record(finding(contact, applied={"role_title": ROLE.npd}))
+    assert moments() == {"when it was resolved"}
+
+
 def test_both_are_not_offered_where_one_says_it_all_or_a_text_is_short(browser: Client, contact: Contact) -> None:
     longer = FieldConflict("notes", "Call.\nTuesday", "Call.", "Call.")
     record(finding(contact, longer, PHONE))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from openpyxl import load_workbook
 
 from npd.imports.import_jobs import confirm_import, discard_import
 from npd.imports.models import ImportJob
@@ -68,6 +69,9 @@ def test_rows_left_out_are_told_kept_in_a_file_and_end_with_three(person: User, 
     assert "1 row was not imported" in said
     assert Contact.objects.get().name == "Ann"
     assert errors.read_text("utf-8-sig").splitlines()[1].startswith('"Bob","nowhere",')
+    sheet = tmp_path / "errors.xlsx"
+    run(path, "--dry-run", "--errors", str(sheet))
+    assert [cell.value for cell in next(load_workbook(sheet).active.iter_rows(min_row=2))][:2] == ["Bob", "nowhere"]
 
 
 def test_organizations_and_the_options(person: User, tmp_path: Path) -> None:

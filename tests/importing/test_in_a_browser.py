@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import connection
+from openpyxl import load_workbook
 
 from npd.imports.import_jobs import run_all
 from npd.models import Contact
 from sync.records.external_ids import set_external_ids
+from tests.admin import states
+from tests.support.pages import barriers
 
 if TYPE_CHECKING:
     pass
@@ -70,16 +74,71 @@ def test_a_file_is_previewed_imported_and_undone_with_the_keyboard(open_page: An
 def test_a_refused_file_is_told_to_a_screen_reader_and_another_can_be_chosen_there(
     open_page: Any, tmp_path: Path
 ) -> None:
-    file = tmp_path / "people.csv"
-    file.write_text("x\n1\n")
+    file = tmp_path / "people.xlsx"
+    file.write_bytes(b"PK\x03\x04 no spreadsheet")
     page, _ = open_page(1280, "light")
     page.goto("/admin/npd/contact/import/")
     page.get_by_label("File", exact=True).set_input_files(file)
     page.get_by_role("button", name="Preview").click()
     with a_worker():
-        page.get_by_role("alert").get_by_text("The first row of people.csv names no column that is known").wait_for()
+        page.get_by_role("alert").get_by_text("people.xlsx is damaged").wait_for()
+    file = tmp_path / "people.csv"
     file.write_text("Name,Email\nAnn,ann@x.org\n")
     page.get_by_label("File", exact=True).set_input_files(file)
     page.get_by_role("button", name="Preview").click()
     with a_worker():
         page.get_by_role("button", name="Import 1 row").wait_for()
+
+
+FAULTY = (
+    "Person,Mailbox,Company,Handy,Job title\n"
+    "Ann,ann@x.org,,+46 8 123 45,\n"
+    "Bob,not an address,,,\n"
+    "Cleo,cleo@x.org,Nobody knows,,\n"
+    "Dan,dan@x.org,,call me maybe,\n"
+    f"Eve,eve@x.org,,,{'x' * 300}\n"
+    "Fay,fay@x.org,,,\n"
+    "Fay,fay@x.org,,,\n"
+)
+NAMES = {3: "Email: ", 4: "Organization: ", 5: "Phone: ", 6: "Role: ", 7: "more than once", 8: "more than once"}
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark"), (1280, "dark"), (390, "light")])
+def test_five_kinds_of_faults_are_named_given_back_as_a_spreadsheet_and_the_rest_imported(
+    open_page: Any, tmp_path: Path, width: int, scheme: str
+) -> None:
+    states.boards()
+    file = tmp_path / "people.csv"
+    file.write_text(FAULTY)
+    page, errors = open_page(width, scheme)
+    page.goto("/admin/npd/contact/import/")
+    page.get_by_label("File", exact=True).set_input_files(file)
+    page.get_by_role("button", name="Preview").press("Enter")
+    with a_worker():
+        page.get_by_role("alert").get_by_text("No column of people.csv tells which contact").wait_for()
+    assert not barriers(page)
+    page.get_by_label("Person is read as").select_option("Name")
+    page.get_by_label("Mailbox is read as").select_option("Email")
+    page.get_by_role("button", name="Use these columns").press("Enter")
+    with a_worker():
+        page.get_by_role("button", name="Import 2 rows").wait_for()
+    handy = page.get_by_label("Handy is read as")
+    handy.select_option("Phone")
+    assert page.get_by_role("button", name="Import 2 rows").is_disabled()
+    page.get_by_text("You have changed columns").wait_for()
+    page.get_by_role("button", name="Use these columns").press("Enter")
+    with a_worker():
+        page.get_by_role("button", name="Import 1 row").wait_for()
+    for number, name in NAMES.items():
+        header = page.get_by_role("rowheader", name=f"Row {number}", exact=True)
+        assert name in page.get_by_role("row").filter(has=header).inner_text()
+    assert not barriers(page)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download 6 rows not imported (XLSX)").click()
+    sheet = load_workbook(io.BytesIO(download.value.path().read_bytes())).active
+    assert [row[0].value for row in sheet.rows] == ["Person", "Bob", "Cleo", "Dan", "Eve", "Fay", "Fay"]
+    page.get_by_role("button", name="Import 1 row").press("Enter")
+    with a_worker():
+        page.get_by_text("1 row was written.").wait_for()
+    assert list(Contact.objects.values_list("name", "phone")) == [("Ann", "+46 8 123 45")]
+    assert not errors

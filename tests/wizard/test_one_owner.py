@@ -72,7 +72,7 @@ def test_another_person_is_told_who_works_on_it_since_when_and_may_look(wizard: 
     drafted(wizard)
     for end in ("boards/", "map/contact/", "match/", "plan/"):
         page = other.get(end)
-        assert re.search(r"dora has worked on this set-up since \d+ \w+, \d\d:\d\d \w+; last change", page)
+        assert re.search(r"dora has worked on this set-up since \d+ \w+ \d{4}, \d\d:\d\d \w+ ?; last change", page)
         assert "To change it, take it over." in page
         assert "has worked on this set-up" not in wizard.get(end)
 

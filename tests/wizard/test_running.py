@@ -177,7 +177,7 @@ def test_only_who_may_change_boards_and_mappings_comes_in(wizard: Wizard) -> Non
     assert {client.get(START + end).status_code for end in ENDS} == {403}
     assert client.post(START + "plan/", plans_shown()).status_code == 403
     assert draft().state == "compared"
-    user.user_permissions.set(Permission.objects.filter(codename__in=names))
+    user.user_permissions.set(Permission.objects.filter(codename__in=[*names, "view_mondayaccount"]))
     assert {client.get(START + end).status_code for end in ENDS} == {200}
 
 

@@ -48,7 +48,7 @@ class Command(BaseCommand):
             "--make-organizations", action="store_true", help="make organizations that contacts name and NPD lacks"
         )
         parser.add_argument("--encoding", choices=list(ENCODINGS), default="", help="of a CSV file; else detected")
-        parser.add_argument("--errors", type=Path, help="write the rows that were not imported to this CSV file")
+        parser.add_argument("--errors", type=Path, help="write the rows not imported to this CSV or XLSX file")
         parser.add_argument(
             "--by", help="the user in whose name it is done; needed where there are several administrators"
         )
@@ -71,7 +71,7 @@ class Command(BaseCommand):
         left = rejected_rows(job).count()
         if errors is not None:
             with errors:
-                errors.writelines(rejected_file(job))
+                errors.writelines(rejected_file(job, "xlsx" if options["errors"].suffix.lower() == ".xlsx" else "csv"))
             self.stdout.write(f"The rows that were not imported are in {options['errors']}.")
         if not write:
             if not discard_import(job, by=by):

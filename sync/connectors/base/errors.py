@@ -251,7 +251,7 @@ class BoardLocked(BoardRejected):
 class GroupNotFound(BoardRejected):
     """The group for new items doesn't exist any more, so none can be created."""
 
-    advice = "Run `manage.py monday_setup`: it chooses another group for new items."
+    advice = "Run the set-up again (Boards, “Set up…”): it chooses another group for new items."
 
 
 class WebhookAddressUnreachable(BoardRejected):

@@ -76,12 +76,12 @@ def test_letter(user: str) -> Letter:
 
 
 def person_letter(subject: str, sentence: str, link_text: str, path: str) -> Letter:
-    """Return a message about somebody's own account, with the page on which they act."""
-    return _plain_letter(f"NPD Sync: {subject}", clean(sentence), Entry(link_text, _absolute(path)))
+    """Return a message about somebody's own account, with the page on which they act; nobody can switch it off."""
+    return Letter(f"NPD Sync: {subject}", clean(sentence, 600), (), Entry(link_text, _absolute(path)), "")
 
 
-def _plain_letter(subject: str, sentence: str, link: Entry | None = None) -> Letter:
-    return Letter(subject, sentence, (), link or _inbox_link(), _absolute(reverse("npd-notifications")))
+def _plain_letter(subject: str, sentence: str) -> Letter:
+    return Letter(subject, sentence, (), _inbox_link(), _absolute(reverse("npd-notifications")))
 
 
 def _groups(news: Iterable[Noticed], named_types: frozenset[str]) -> list[tuple[Group, Sequence[Noticed]]]:
@@ -165,7 +165,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Letter:
-    """What a message says: a subject, a sentence, the groups, and two links: to what is to be done, and to settings."""
+    """What a message says: a subject, a sentence, the groups, and two links: to what is to be done, and to settings.
+
+    Without `settings_url` it is one that nobody has switched on.
+    """
 
     subject: str
     sentence: str
@@ -191,8 +194,8 @@ SETTINGS_LINK = "Change your notifications"
 
 def email_text(letter: Letter) -> str:
     """Return the plain text of the email."""
-    return "\n".join([*_text_lines(letter), "", f"{letter.link.text}: {letter.link.url}", "", "-- ",
-                      f"{FOOTER} {SETTINGS_LINK}: {letter.settings_url}", ""])  # fmt: skip
+    footer = ["-- ", f"{FOOTER} {SETTINGS_LINK}: {letter.settings_url}", ""] if letter.settings_url else []
+    return "\n".join([*_text_lines(letter), "", f"{letter.link.text}: {letter.link.url}", "", *footer])
 
 
 def _text_lines(letter: Letter) -> Iterator[str]:
@@ -222,8 +225,9 @@ def email_html(letter: Letter) -> str:
     )
     body.append(f'<p style="margin:20px 0"><a style="{button}" href="{escape(letter.link.url)}">'
                 f"{escape(letter.link.text)}</a></p>")  # fmt: skip
-    body.append(f'<p style="color:#4b5563;font-size:13px">{escape(FOOTER)} '
-                f"{_anchor(Entry(SETTINGS_LINK, letter.settings_url))}</p>")  # fmt: skip
+    if letter.settings_url:
+        body.append(f'<p style="color:#4b5563;font-size:13px">{escape(FOOTER)} '
+                    f"{_anchor(Entry(SETTINGS_LINK, letter.settings_url))}</p>")  # fmt: skip
     page = "font:15px/1.5 -apple-system,Segoe UI,Roboto,Helvetica,Arial,sans-serif;color:#111827;max-width:600px"
     return f'<!doctype html><html lang="en"><body><div style="{page}">{"".join(body)}</div></body></html>'
 

@@ -1,0 +1,139 @@
+"""Inviting a colleague: an account without a password, with a role, and a link by mail by which its person sets one.
+
+The link is Django's token of a password reset, under a salt of its own: it works once, for some days, and until another
+one is sent. It stands in the mail alone, unless no mail can be sent: then who invites is shown it, once.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.admin.models import ADDITION
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import Group, User
+from django.contrib.auth.tokens import PasswordResetTokenGenerator
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
+from django.utils.translation import gettext_lazy as _
+
+from sync.kernel import humanize
+from sync.operations.notifications import message_id
+from sync.operations.notifications.letters import person_letter, send_email
+from sync.records.authors import log_action
+
+
+@dataclass(frozen=True)
+class Role:
+    """A group that the migrations make, as an invitation offers it: a title, and what its members may do."""
+
+    group: str
+    title: Any
+    about: Any
+
+
+ROLES: Sequence[Role] = (
+    Role(
+        "NPD Sync: resolve conflicts",
+        _("Resolve conflicts"),
+        _("resolves conflicts and rejected values; sees those, their records and activity."),
+    ),
+    Role(
+        "NPD Sync: view",
+        _("View"),
+        _("sees every page of the sync and the records, and exports lists; changes nothing."),
+    ),
+    Role(
+        "NPD Sync: steer the queue",
+        _("Operate the sync"),
+        _("sees everything; retries jobs, pauses the sync, approves deletions."),
+    ),
+    Role(
+        "NPD Sync: change mappings",
+        _("Set up the sync"),
+        _("sees everything; sets up boards, and says what is synced with which column."),
+    ),
+)
+"""What is offered, by what is needed most; other groups are an administrator's own."""
+
+
+class _InvitationTokens(PasswordResetTokenGenerator):
+    """A token that another password ends: it is made of the stored one."""
+
+    key_salt = "npd.accounts.invitations"
+
+
+tokens = _InvitationTokens()
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """An invitation that was made: until when its link works; of one that no mail could bring, why, and the link."""
+
+    user: User
+    until: datetime
+    problem: str = ""
+    link: str = ""
+
+
+def invite(by: User, email: str, group: Group, *, first_name: str = "", last_name: str = "") -> Invitation:
+    """Make an account for the person with this address, and send the link; raises ValidationError."""
+    known = ValidationError(_("There is a user with this address already. Find them under Users."))
+    if User.objects.filter(Q(username__iexact=email) | Q(email__iexact=email)).exists():
+        raise known
+    try:
+        user = _create(by, email, group, first_name, last_name)
+    except IntegrityError as at_once:  # somebody else invited them just now
+        raise known from at_once
+    return _send(user, by)
+
+
+def _create(by: User, email: str, group: Group, first_name: str, last_name: str) -> User:
+    with transaction.atomic():
+        user = User.objects.create_user(
+            email.lower(), email, None, first_name=first_name, last_name=last_name, is_staff=True
+        )  # without a password
+        user.groups.add(group)
+        log_action(by, user, f"Invited, as “{group.name}”.", flag=ADDITION)
+    return user
+
+
+def is_invited(user: User) -> bool:
+    """Whether somebody was invited and has set no password yet."""
+    return user.is_active and user.is_staff and not user.has_usable_password() and user.last_login is None
+
+
+def invite_again(by: User, user: User) -> Invitation:
+    """Send another link; the one before ends."""
+    user.password = make_password(None)
+    user.save(update_fields=["password"])
+    log_action(by, user, "Invited again.")
+    return _send(user, by)
+
+
+def _send(user: User, by: User) -> Invitation:
+    until = timezone.now() + timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT)
+    key = urlsafe_base64_encode(force_bytes(user.pk))
+    path = reverse("npd-invitation", args=[key, tokens.make_token(user)])
+    provider = f" With {settings.OIDC_NAME} you can sign in without one." if settings.OIDC_SERVER_URL else ""
+    letter = person_letter(
+        f"{by.get_full_name() or by.get_username()} invites you",
+        f"You have an account on NPD Sync, which keeps contacts and organizations the same here and on Monday. Your "
+        f"username is {user.get_username()}. Set a password to sign in: the link works once, until "
+        f"{humanize.day_and_time(until)}.{provider}",
+        "Set your password",
+        path,
+    )
+    outcome = send_email(user.email, letter, message_id("invitation", user.pk, uuid.uuid4()))
+    if outcome.is_sent:
+        return Invitation(user, until)
+    return Invitation(user, until, outcome.problem, f"{settings.SITE_URL}{path}")

@@ -1,0 +1,125 @@
+"""Which column of a file becomes which field: recognized, shown, and chosen by a person."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from openpyxl import load_workbook
+
+from npd.imports.import_jobs import choose_columns, run_all
+from npd.imports.models import ImportFile, ImportJob
+from npd.models import Contact
+from tests.importing.conftest import imported, offered, outcomes, said, upload
+from tests.importing.test_pages import url
+from tests.support.people import staff_who_may
+
+pytestmark = pytest.mark.django_db
+FILE = b"Person,Mailbox,Handy,Name\nAnn,ann@x.org,+46 8 1,nickname\nBob,bob@x.org,+46 8 2,nick\n"
+
+
+def choose(client: Client, job: ImportJob, *fields: str) -> Any:
+    """Choose the fields on the page, and let a worker compare the file anew."""
+    data = {f"column-{position}": name for position, name in enumerate(fields)}
+    answer = client.post(url(job, "columns"), data)
+    run_all()
+    job.refresh_from_db()
+    return answer
+
+
+def test_columns_that_are_chosen_replace_what_was_recognized(admin: Client) -> None:
+    page = upload(admin, FILE)
+    job = ImportJob.objects.get()
+    assert [(one["title"], one["field"], one["samples"]) for one in page.context["columns"]] == [
+        ("Person", "", ["Ann", "Bob"]), ("Mailbox", "", ["ann@x.org", "bob@x.org"]),
+        ("Handy", "", ["+46 8 1", "+46 8 2"]), ("Name", "name", ["nickname", "nick"]),
+    ]  # fmt: skip
+    choose(admin, job, "name", "email", "phone", "")
+    assert (job.state, job.counts["new"], job.rows.count()) == ("shown", 2, 2)
+    admin.post(url(job, "confirm"))
+    run_all()
+    assert set(Contact.objects.values_list("name", "email", "phone")) == {
+        ("Ann", "ann@x.org", "+46 8 1"), ("Bob", "bob@x.org", "+46 8 2"),
+    }  # fmt: skip
+
+
+def test_a_file_whose_columns_say_nothing_or_say_it_twice_waits_for_a_choice(admin: Client) -> None:
+    for titles, code in (("x,y", "no_known_column"), ("Name,Full name", "column_twice"), ("y,Phone", "no_key_column")):
+        upload(admin, f"{titles}\nAnn,ann@x.org\n".encode(), f"{code}.csv")
+        job = ImportJob.objects.get(file_name=f"{code}.csv")
+        assert (job.state, job.reason, job.counts) == ("columns", code, {})
+        assert not ImportFile.objects.exists()
+        admin.post(url(job, "confirm"))
+        choose(admin, job, "name", "email")
+        assert (job.state, job.reason, outcomes(job)) == ("shown", "", {2: "new"})
+    assert not Contact.objects.exists()
+
+
+def test_a_choice_that_names_a_field_twice_or_nobody_changes_nothing(admin: Client) -> None:
+    upload(admin, FILE)
+    job = ImportJob.objects.get()
+    for fields in (("name", "name", "", ""), ("", "", "phone", ""), ("", "", "", ""), ("no field", "", "", "")):
+        choose(admin, job, *fields)
+        assert (job.state, job.options["fields"]) == ("shown", ["", "", "", "name"])
+        assert "chosen" not in job.options
+
+
+def test_a_cell_that_could_not_be_read_is_still_known_after_another_choice(admin: Client, person: User) -> None:
+    upload(admin, FILE)
+    job = ImportJob.objects.get()
+    job.rows.filter(number=3).update(broken={"2": "#REF!"})
+    choose(admin, job, "name", "email", "phone", "")
+    assert outcomes(job) == {2: "new", 3: "invalid"}
+    assert "Cell C3 shows the error #REF!" in said(job, 3)
+
+
+def test_the_columns_of_what_was_confirmed_stay(admin: Client, person: User) -> None:
+    job = imported(person, "Name,Email\nAnn,ann@x.org\n")
+    assert not choose_columns(job, ["email", "name"], by=person)
+    choose(admin, job, "email", "name")
+    assert (job.state, job.options["fields"]) == ("done", ["name", "email"])
+
+
+def test_nobody_reads_a_column_as_what_they_may_not_see(client: Client, person: User) -> None:
+    job = offered(person, "Name,Email,Employer\nAnn,ann@x.org,Acme\n")
+    rights = ("view_contact", "add_contact", "change_contact")
+    client.force_login(staff_who_may(*rights))
+    columns = client.get(url(job)).context["columns"]
+    assert (columns[2]["label"], columns[2]["samples"]) == ("", [])
+    assert all("organization" not in dict(one["offered"]) for one in columns)
+    choose(client, job, "name", "email", "")
+    # It is read as before: by whoever chose the file, and not confirmed by who can't see it.
+    assert job.options["fields"] == ["name", "email", ""]
+
+
+def test_all_faults_of_a_row_are_told_each_by_its_name(person: User) -> None:
+    Contact.objects.create(name="Ann", email="same@x.org")
+    Contact.objects.create(name="Ann Two", email="same@x.org")
+    text = (
+        "NPD ID,Name,Email,Organization,Role\n"
+        f"nope,A,not an address,Nobody,{'x' * 300}\n"
+        f",B,same@x.org,,{'x' * 300}\n"
+        ",C,same@x.org,,\n"
+    )
+    job = offered(person, text)
+    told = {row.number: [label for label, _what in row.problems] for row in job.rows.order_by("number")}
+    assert told == {2: ["NPD ID", "Organization", "Email", "Role"], 3: ["Email", "Role"], 4: ["Email"]}
+    assert outcomes(job) == {2: "invalid", 3: "invalid", 4: "ambiguous"}
+
+
+def test_rejected_rows_come_back_as_they_came_as_csv_and_xlsx(admin: Client, person: User) -> None:
+    job = imported(person, "Name,Email,Phone\nBob,not an address,+46 8 123 45\n=Eve,nowhere,-1\n")
+    csv = admin.get(url(job, "csv")).content.decode("utf-8-sig").splitlines()
+    assert csv[1].startswith('"Bob","not an address","+46 8 123 45"')
+    assert csv[2].startswith('"\'=Eve","nowhere","-1"')
+    answer = admin.get(url(job, "xlsx"))
+    assert answer.headers["Content-Disposition"].endswith('"people - not imported.xlsx"')
+    sheet = load_workbook(io.BytesIO(answer.content)).active
+    rows = [[cell.value for cell in row] for row in sheet.rows]
+    assert rows[1][:3] == ["Bob", "not an address", "+46 8 123 45"]
+    assert rows[2][:3] == ["=Eve", "nowhere", "-1"]
+    fixed = offered(person, answer.content, name="again.xlsx")
+    assert [row.cells[:3] for row in fixed.rows.order_by("number")] == [row[:3] for row in rows[1:]]
