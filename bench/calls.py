@@ -97,7 +97,7 @@ def prepare(records: int) -> None:
 
 
 def decisions() -> float:
-    """How many milliseconds of the processor a thousand plans for one changed contact take, once all that they rest on is read."""
+    """How many milliseconds of the processor a thousand plans for one changed contact take, by what was read of it."""
     from npd.models import Contact
     from sync.choices import Cause
     from sync.models import SyncQueue
