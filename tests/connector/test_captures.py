@@ -42,20 +42,42 @@ def entry(message: str, path: list[str | int] | None = None, **extensions: Any) 
 
 def invalid(source: str, message: str, path: list[str | int] | None = None, **extensions: Any) -> Capture:
     """A document that was refused before it ran: for a mutation as certain as for a query."""
-    kind = errors.DocumentRejected if "ariable" in message or "cannot represent" in message else errors.InvalidDocument
+    kind = errors.InvalidDocument
     return Capture(source, 200, {"errors": [entry(message, path, **extensions)]}, kind, kind)
+
+
+def misfit(source: str, message: str, **extensions: Any) -> Capture:
+    """A value that doesn't fit: refused before anything ran, and perhaps for one record's sake."""
+    kind = errors.DocumentRejected
+    return Capture(source, 200, {"errors": [entry(message, **extensions)]}, kind, kind)
 
 
 CAPTURES = (
     invalid(RUBY + "2025-10", 'Cannot query field "invalid_field" on type "Item".'),
-    invalid(TOPIC + "116967", "CompareValue cannot represent value: null"),
+    invalid(TOPIC + "116967", 'Unknown argument "to_date" on field "Board.updates".', code="GRAPHQL_VALIDATION_FAILED"),
+    misfit(TOPIC + "101224", "CompareValue cannot represent value: null", code="GRAPHQL_VALIDATION_FAILED"),
+    invalid(TOPIC + "18407", "List dimension mismatch on variable $board and argument ids (Int! / [Int])"),
+    invalid(
+        "graphql-ruby, whose words these are",
+        "Nullability mismatch on variable $board and argument board_id (ID / ID!)",
+        ["query Look", "boards"],
+        code="variableMismatch",
+    ),
+    invalid(
+        "graphql-js, whose words these are since 2025-10",
+        'Variable "$board" of type "ID" used in position expecting type "ID!".',
+    ),
+    misfit(
+        "graphql-js, whose words these are since 2025-10",
+        'Variable "$from" got invalid value "x"; Expected type "Int". Int cannot represent non-integer value: "x"',
+    ),
     invalid(TOPIC + "39721", "Field 'ids' doesn't exist on type 'Team'"),
     invalid(TOPIC + "13299", 'Parse error on ":" (STRING) at [3, 11]'),
     invalid(TOPIC + "43017", "Unexpected end of document"),
     invalid(TOPIC + "6453", "No query string was present"),
-    invalid(TOPIC + "37987", "Variable file of type File! was provided invalid value"),
+    misfit(TOPIC + "37987", "Variable file of type File! was provided invalid value"),
     invalid(TOPIC + "106532", "parsing error: syntax error: expected definition", code="PARSING_ERROR"),
-    invalid(TOPIC + "108135", "invalid type for variable: 'type'", code="VALIDATION_INVALID_TYPE_VARIABLE"),
+    misfit(TOPIC + "108135", "invalid type for variable: 'type'", code="VALIDATION_INVALID_TYPE_VARIABLE"),
     invalid(
         RUBY + "2024-07",
         "Field 'create_folder' doesn't accept argument 'invalid_field'",
@@ -128,7 +150,7 @@ OF_ONE_ALIAS = (
             status_code=422,
             error_data=[{"itemId": None, "columnIds": ["numbers__1"], "message": "Numbers should not be empty"}],
         ),
-        errors.FieldRejected,
+        errors.RulesBroken,
         "numbers__1",
     ),
     (
@@ -147,6 +169,35 @@ OF_ONE_ALIAS = (
         ),
         errors.LabelUnknown,
         "dropdown_1",
+    ),
+    (
+        TOPIC + "19867",
+        entry(
+            "Validation failed: user cant subscribe to a pulse without being exposed to it",
+            ["r0"],
+            code="RecordInvalidException",
+            status_code=422,
+        ),
+        errors.PersonRejected,
+        None,
+    ),
+    (
+        TOPIC + "67850",
+        entry("There are items that are not in the connected boards", ["r0"], code="ColumnValueException"),
+        errors.ItemNotConnected,
+        None,
+    ),
+    (
+        TOPIC + "111320",
+        entry(
+            "CellLimitExceededException: Validation of column values failed: Exceeded cell limit.",
+            ["r0"],
+            code="CellLimitExceededException",
+            status_code=422,
+            error_data={"limit": 500, "limit_type": "count", "column_type": "subtasks"},
+        ),
+        errors.FieldRejected,
+        None,
     ),
     (
         TOPIC + "46018",
@@ -181,16 +232,26 @@ def test_a_refusal_of_one_alias_says_whose_fault_it_is(
 
 
 @responses.activate
-def test_broken_rules_of_several_columns_are_told_in_mondays_words() -> None:
+def test_broken_rules_are_told_of_each_column_in_mondays_words() -> None:
     rules = [
-        {"itemId": None, "columnIds": ["status"], "message": "Status should not be empty"},
+        {"itemId": None, "columnIds": ["status"], "message": "Status 1 should not be empty"},
         {"itemId": None, "columnIds": ["numbers"], "message": "Numbers should not be empty"},
+        {"itemId": None, "columnIds": ["numbers"], "message": "Numbers should be at least 5"},
     ]
     told = entry("data_validation_error", ["r0"], code="DATA_VALIDATIONS_ERROR", error_data=rules)
     responses.post(URL, json={"data": {"r0": None}, "errors": [told]})
     [error] = MondayClient(URL, "token").execute(MUTATION, {}).errors
-    assert "Status should not be empty; Numbers should not be empty" in error.sentence
+    assert isinstance(error, errors.RulesBroken)
+    assert "Status 1 should not be empty; Numbers should not be empty; Numbers should be at least 5" in error.sentence
     assert error.column_id is None
+    assert error.columns == {
+        "status": "Status 1 should not be empty",
+        "numbers": "Numbers should not be empty; Numbers should be at least 5",
+    }
+    assert (error.of_column("status").message, error.of_column("status").column_id) == (
+        "Status 1 should not be empty",
+        "status",
+    )
 
 
 PHONE = make_converter("phone", ConverterOptions(region="GB"))
