@@ -106,10 +106,11 @@ class ConnectorError(Exception):
 
     `wait_seconds` is the wait that Monday asked for; `path` is the GraphQL path of the error and `path_alias`
     its first element, the alias of the mutation that it concerns; `errors` are the single errors of an answer
-    that failed as a whole.
+    that failed as a whole; `columns` has Monday's words on each column, where it lists them.
     """
 
     scope: ClassVar[Scope] = Scope.RECORD
+    columns: Mapping[str, str] = {}
     outcome_unknown: ClassVar[bool] = False
     retryable: ClassVar[bool] = False
     advice: ClassVar[str] = "Check the record and its item on the board."
@@ -144,6 +145,10 @@ class ConnectorError(Exception):
         self.args = (self.message,)
         for error in self.errors:
             error.redact(secret, replacement)
+
+    def of_column(self, column_id: str) -> ConnectorError:
+        """The same of one column alone, in Monday's words on it."""
+        return self
 
     @property
     def path_alias(self) -> str | None:
@@ -209,13 +214,11 @@ class ItemNotConnected(FieldRejected):
 
 
 class RulesBroken(FieldRejected):
-    """The board's validation rules refuse values; `columns` has Monday's words on each column that they name."""
+    """The board's validation rules refuse values, perhaps of several columns."""
 
     advice = "Correct the value in NPD, or change the board's validation rules on Monday."
-    columns: Mapping[str, str] = {}
 
-    def of_column(self, column_id: str) -> RulesBroken:
-        """The same of one of its columns, in Monday's words on it."""
+    def of_column(self, column_id: str) -> ConnectorError:
         words = self.columns[column_id]
         return RulesBroken(words, code=self.code, request_id=self.request_id, path=self.path, column_id=column_id)
 
