@@ -316,9 +316,9 @@ class ActivityEntry:
 class BoardActivity:
     """The answer to `board_activity_query`.
 
-    `log` is the newest page, and a full one may have more behind it; None where the log has another shape,
-    and `log_problem` then says what is wrong. `hooks` is None where they can't be read. `user_id` is the
-    token's user.
+    `log` is the newest page, and a full one may have more behind it, as one with a `log_cursor` has; None where the log
+    has another shape, and `log_problem` then says what is wrong. `hooks` is None where they can't be read. `user_id` is
+    the token's user.
     """
 
     board: Board
@@ -327,3 +327,4 @@ class BoardActivity:
     hooks: Mapping[str, str] | None
     log_problem: str = ""
     user_id: str = ""
+    log_cursor: str | None = None

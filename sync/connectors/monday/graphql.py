@@ -61,6 +61,10 @@ class Answer(CallReport):
 class Api(Protocol):
     """Sends a document to Monday: MondayClient, or a wrapper of it that meters the account's quota."""
 
+    @property
+    def version(self) -> str:
+        """The API version that is asked for."""
+
     def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Answer:
         """Send one document and return its answer; raises ConnectorError where it failed as a whole."""
 
