@@ -326,6 +326,11 @@ def webhooks(_: Any, info: Any, board_id: str, **wanted: Any) -> list[Hook]:
     return [hook for hook in world.hooks.values() if hook.board_id == board.id and not hook.deleted]
 
 
+def validations(_: Any, info: Any, id: str, **wanted: Any) -> dict[str, Any]:  # noqa: A002 - Monday's name
+    board = _world(info).board(number(id))
+    return {"required_column_ids": board.required or None, "rules": board.rules or None}
+
+
 def board_columns(board: Board, info: Any, **wanted: Any) -> list[Column]:
     ids, types = wanted.get("ids"), wanted.get("types")
     found = [c for c in board.visible_columns() if ids is None or c.id in ids]
