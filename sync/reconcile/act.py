@@ -237,10 +237,10 @@ Announced = tuple[Write, Intent | None]
 
 def rejected_fields(write: Write, error: ConnectorError) -> dict[str, ConnectorError]:
     """Return why each value was refused: by the columns that Monday names, else as the only one that was sent."""
-    is_name = isinstance(error, NameRejected)
-    columns = error.columns or {NAME_COLUMN if is_name else error.column_id}
+    columns = error.columns or {NAME_COLUMN if isinstance(error, NameRejected) else error.column_id}
     named = {one.key: error.of_column(one.column_id) for one in write.fields if one.column_id in columns}
-    return named or ({write.fields[0].key: error} if len(write.fields) == 1 and not is_name else {})
+    only = len(write.fields) == 1 and not (error.columns or isinstance(error, NameRejected))
+    return named or ({write.fields[0].key: error} if only else {})
 
 
 def is_value_rejection(error: ConnectorError, *, others_done: bool) -> bool:
@@ -603,8 +603,10 @@ def write_of(
 
 def create_problem(plans: Mapping[str, FieldPlan]) -> str:
     """Return why no item can be made of a planned record; empty where one can."""
-    name = _name_plan(plans.values())
-    return name.blocked_reason if name else "no name is mapped"
+    name, limited = _name_plan(plans.values()), [p for p in plans.values() if p.blocked_code is BlockedCode.LIMIT]
+    # Without a value that is blocked an item can be made, but not without one that the board requires.
+    missing = next((p.blocked_reason for p in limited if p.convert.local(p.local_raw) is None), "")
+    return (name.blocked_reason or missing) if name else "no name is mapped"
 
 
 def _name_plan(plans: Iterable[FieldPlan]) -> FieldPlan | None:

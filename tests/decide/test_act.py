@@ -153,6 +153,7 @@ def test_broken_rules_refuse_the_values_of_all_columns_that_they_name() -> None:
     }
     error.columns = {"elsewhere": "Should not be empty"}
     assert rejected_fields(write(), error) == {}
+    assert rejected_fields(write(name=False, notes=False), error) == {}
 
 
 @pytest.mark.parametrize(
