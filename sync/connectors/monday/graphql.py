@@ -79,7 +79,11 @@ def query_root(api: Api, document: Document, alias: str) -> Any:
     Raises its error or one below it, except for fields that set-up can do without; UnreadableAnswer where it
     is null without an error.
     """
-    answer = api.execute(*document)
+    return checked_root(api.execute(*document), alias)
+
+
+def checked_root(answer: Answer, alias: str) -> Any:
+    """The same of an answer that has more than this root."""
     for error in answer.errors_of(alias):
         # Set-up works without these fields, so their errors are no failure.
         if error.path[-1] not in _OPTIONAL_FIELDS:
