@@ -74,6 +74,25 @@ def test_a_change_that_monday_always_fails_at_ends_as_a_failed_job(world: World)
     assert world.calls() == calls
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"partial": {"every": 1, "message": "Item link max locks exceeded"}},
+        {"partial": {"every": 1, "code": "TooManyConcurrentRequestsException"}},
+        {"status": 423},
+    ],
+    ids=["links are locked", "the item is locked", "the board is locked"],
+)
+def test_what_is_locked_on_monday_is_tried_again_and_blocks_no_field(world: World, fault: dict[str, Any]) -> None:
+    contact = world.linked(role_title="Boss")
+    world.sandbox.faults({"on": "mutation", "count": 1, **fault})
+    world.save(contact, role_title="Chair")
+    assert (world.values(contact)["role_title"], world.status(contact)) == ("Boss", "pending")
+    assert world.ledger(contact).blocked_fields == {}
+    world.work(minutes=2)
+    assert (world.values(contact)["role_title"], world.status(contact)) == ("Chair", "synced")
+
+
 def test_an_item_that_was_made_though_its_value_was_refused_is_not_made_again(world: World) -> None:
     contacts = [world.contact(name, email=f"{name}@example.com", role_title="Boss") for name in ("Ann", "Bob")]
     world.sandbox.faults({"partial": {"every": 1, "applied": True}, "on": "create_item"})
