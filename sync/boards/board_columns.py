@@ -220,7 +220,7 @@ def _update_mapping(result: StoredColumns, mapping: FieldMapping, column: BoardC
         changed["problem"] = ""
         result.needs_resync = True
     # Labels and settings change without a new version, because the column is the same.
-    if mapping.column_id != NAME_TYPE and (options := with_validation(_options(column), mapping)) != mapping.options:
+    if mapping.column_id != NAME_TYPE and (options := _with_validation(_options(column), mapping)) != mapping.options:
         changed["options"] = options
     if changed:
         FieldMapping.objects.filter(pk=mapping.pk).update(**changed)
@@ -230,7 +230,7 @@ def _options(column: BoardColumn) -> dict[str, Any]:
     return {"column_type": column.type, "settings": dict(column.settings)}
 
 
-def with_validation(options: dict[str, Any], known: FieldMapping) -> dict[str, Any]:
+def _with_validation(options: dict[str, Any], known: FieldMapping) -> dict[str, Any]:
     """A column's options, with what the board's rules asked of it when they were told last."""
     validation = (known.options.get("settings") or {}).get(VALIDATION)
     return options | {"settings": options["settings"] | {VALIDATION: validation}} if validation else options

@@ -64,6 +64,7 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
     yield "archive", items.removal_mutation("archive_item", leaving, COLUMNS, TYPED)
     yield "delete", items.removal_mutation("delete_item", leaving, COLUMNS)
     yield "read boards", board_structure.boards_query(["7", "8"])
+    yield "read boards without their rules", board_structure.boards_query(["7", "8"], with_rules=False)
     yield "create board", Document(board_structure.CREATE_BOARD, {"title": "Contacts"})
     yield "create group", Document(board_structure.CREATE_GROUP, {"board": "7", "title": "Contacts"})
     column = {"board": "7", "title": "Email", "type": "email"}

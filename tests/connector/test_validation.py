@@ -1,12 +1,17 @@
 """What a board's validation rules ask of values, and which value they will certainly refuse."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from sync.connectors.base.conversion import ConverterOptions
+from sync.connectors.base.errors import PermissionMissing
+from sync.connectors.monday.board_structure import read_boards
 from sync.connectors.monday.columns import make_converter
+from sync.connectors.monday.graphql import Answer
 from sync.connectors.monday.validation import parse_rules
+from tests.connector.fake_account import FakeAccount
 
 LABELS = {"labels": {"1": "New", "2": "Won", "3": "Lost"}}
 
@@ -95,3 +100,30 @@ def test_a_rule_that_is_not_understood_refuses_nothing(rule: tuple[str, list[Any
     operator, values = rule
     assert reason("numbers", "4", operator, *values) is None
     assert reason("date", "2026-01-01", operator, *values) is None or operator == "GREATER_THAN"
+
+
+class Refusing(FakeAccount):
+    """An account whose token may not ask for rules: the whole query is refused."""
+
+    def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Answer:
+        if "validations" in document:
+            raise PermissionMissing("Unauthorized field or type", code="UNAUTHORIZED_FIELD_OR_TYPE")
+        return super().execute(document, variables, idempotency_key=idempotency_key)
+
+
+def test_a_board_whose_rules_may_not_be_asked_for_is_read_without_them() -> None:
+    account = Refusing()
+    account.add_board("7")
+    assert read_boards(account, ["7"])["7"].rules is None
+
+
+def test_boards_are_read_with_their_own_rules() -> None:
+    account = FakeAccount()
+    account.add_board("7")
+    account.add_board("8")
+    account.rules["8"] = {"required_column_ids": ["email"], "rules": None}
+    found = read_boards(account, ["8", "7", "9"])
+    assert {board_id: board.rules and dict(board.rules.columns) for board_id, board in found.items()} == {
+        "8": {"email": {"required": True}},
+        "7": None,
+    }

@@ -8,7 +8,15 @@ from dataclasses import replace
 from typing import Any
 
 from sync.connectors.base.board import RELATION, Board, BoardColumn, BoardSetup, ColumnSpec, ListedBoard
-from sync.connectors.base.errors import BoardNotFound, ConnectorError, Scope, UnreadableAnswer
+from sync.connectors.base.errors import (
+    BoardForbidden,
+    BoardNotFound,
+    ConnectorError,
+    DocumentRejected,
+    PermissionMissing,
+    Scope,
+    UnreadableAnswer,
+)
 from sync.connectors.monday import validation
 from sync.connectors.monday.columns.labels import label_settings
 from sync.connectors.monday.graphql import (
@@ -43,9 +51,9 @@ CREATE_COLUMN = """mutation CreateColumn(
 }"""
 
 
-def boards_query(board_ids: Sequence[str]) -> Document:
+def boards_query(board_ids: Sequence[str], *, with_rules: bool = True) -> Document:
     """Boards by id, and what the validation of each asks (developer.monday.com/api-reference/reference/validations)."""
-    numbers = range(len(board_ids))
+    numbers = range(len(board_ids) if with_rules else 0)
     declared = "".join(f", $board{n}: ID!" for n in numbers)
     rules = "".join(f"\n  rules{n}: validations(id: $board{n}) {{ {validation.FIELDS} }}" for n in numbers)
     text = f"""query Boards($ids: [ID!]!{declared}) {{
@@ -64,7 +72,11 @@ def read_boards(api: Api, board_ids: Sequence[str]) -> dict[str, Board]:
     """
     if not board_ids:
         return {}
-    answer = api.execute(*boards_query(board_ids))
+    try:
+        answer = api.execute(*boards_query(board_ids))
+    # For want of a scope Monday may reject the whole query, and a set-up needs no rules.
+    except (BoardForbidden, DocumentRejected, PermissionMissing):
+        answer = api.execute(*boards_query(board_ids, with_rules=False))
     told = answer.data or {}
     rules = {board_id: validation.parse_rules(told.get(f"rules{n}")) for n, board_id in enumerate(board_ids)}
     boards = [parse_board(node) for node in checked_root(answer, "boards") if isinstance(node, Mapping)]
