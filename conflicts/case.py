@@ -35,7 +35,7 @@ from sync.kernel.conflict_store import RECORD_KEY
 from sync.merge import FieldSelection
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
 from sync.reconcile.field_plan import base_of
-from sync.reconcile.field_values import FieldDisplay, converter_for
+from sync.reconcile.lookups import FieldDisplay, converter_for
 from sync.records import availability
 from sync.records.authors import Edit, monday_editors, npd_editors
 from sync.records.tombstones import deleted_record_names

@@ -39,8 +39,6 @@ from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQ
 from sync.operations.decision_undo import undo_decisions
 from sync.reconcile.field_plan import AS_SENT, base_of
 from sync.reconcile.field_values import (
-    NOT_KNOWN,
-    FieldDisplay,
     RelatedNotFound,
     clean_values,
     parse_input,
@@ -49,8 +47,8 @@ from sync.reconcile.field_values import (
     stored_values,
     update_values,
 )
+from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay, read_until
 from sync.reconcile.lost_updates import last_observed
-from sync.reconcile.related import read_until
 from sync.records import availability
 from sync.records.authors import actor_label, log_action
 from sync.records.blocked_fields import KEPT_BY, KEPT_REMOTE, FieldRef, is_rejected, mark_kept_different

@@ -53,7 +53,7 @@ from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many
 from sync.reconcile.field_values import RelatedNotFound, clean_values, parse_input
 from sync.reconcile.identity import SAME_AS, TAKES_ITEM
-from sync.reconcile.related import read_until
+from sync.reconcile.lookups import read_until
 
 Selections = Mapping[str, FieldSelection]
 SeenValues = Mapping[str, Sides]

@@ -10,7 +10,7 @@ from django.db import models
 from npd.imports.models import ImportFile, ImportJob, ImportRow
 from sync.kernel.triggers import dependency_triggers
 from sync.models import SyncedModel, track_history
-from sync.reconcile.field_values import canonical_expression
+from sync.reconcile.lookups import canonical_expression
 
 __all__ = ["Contact", "ImportFile", "ImportJob", "ImportRow", "Organization"]
 

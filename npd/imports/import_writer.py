@@ -41,7 +41,8 @@ from sync.models import Decision, SyncedModel, SyncQueue
 from sync.models.state import fold_alike
 from sync.operations.decision_undo import decisions_of_batch, plan_decision_undo, undo_decisions
 from sync.outbox import notify
-from sync.reconcile.field_values import match_key, stored_field_values, update_values
+from sync.reconcile.field_values import stored_field_values, update_values
+from sync.reconcile.lookups import match_key
 from sync.records.authors import actor_label
 from sync.records.external_ids import external_ids_of, lock_sources, set_external_ids
 

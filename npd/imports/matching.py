@@ -17,7 +17,7 @@ from import_export.widgets import ForeignKeyWidget
 
 from sync import registry
 from sync.models import SyncedModel
-from sync.reconcile.field_values import canonical_expression, canonical_value
+from sync.reconcile.lookups import canonical_expression, canonical_value
 from sync.records.external_ids import Name, external_ids_of, parse_name, records_named
 
 NPD_ID = "id"

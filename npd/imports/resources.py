@@ -37,7 +37,8 @@ from npd.imports.models import RowOutcome
 from sync import registry
 from sync.choices import SyncDirection
 from sync.models import SyncedModel
-from sync.reconcile.field_values import BoardContext, canonical_value, field_of, stored_field_values, stored_values
+from sync.reconcile.field_values import field_of, stored_field_values, stored_values
+from sync.reconcile.lookups import canonical_value, load_board
 
 _TITLE_ALIASES: Mapping[str, tuple[str, ...]] = {
     NPD_ID: ("NPD ID", "id"),
@@ -228,7 +229,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         self.new_ids = new_ids or {}
         self.columns, self.labels = columns, labels_of(entity_type)
         link = registry.link_of(entity_type)
-        self.board = BoardContext.load(link) if link else None
+        self.board = load_board(link) if link else None
         read = {column.field: column.position for column in columns if column.field}
         self.planned = {
             row.number: PlannedRow(row, {name: _cell(row, at) for name, at in read.items()}) for row in table.rows

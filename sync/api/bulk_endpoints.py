@@ -33,7 +33,7 @@ from sync.kernel.action_errors import Conflict
 from sync.kernel.db import update_many
 from sync.models import SyncedModel
 from sync.outbox.notify import notify_board
-from sync.reconcile.field_values import match_key
+from sync.reconcile.lookups import match_key
 from sync.records.authors import log_action_each
 from sync.records.external_ids import Name, lock_sources, parse_name, records_named, set_external_ids, taken
 from sync.registry import has_right

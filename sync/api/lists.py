@@ -37,7 +37,7 @@ from sync.api.problems import BadQuery
 from sync.api.request_rules import ApiView, EntityType, Moment, StableOrdering, TrueOrFalse
 from sync.kernel.db import OneScanPaginator
 from sync.models import SyncedModel
-from sync.reconcile.field_values import canonical_expression, canonical_value
+from sync.reconcile.lookups import canonical_expression, canonical_value
 from sync.registry import may_view
 
 # Filters and order, made from the model.

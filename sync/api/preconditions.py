@@ -39,7 +39,7 @@ from sync.clock import sync_now
 from sync.kernel.action_errors import Conflict, PartiallyDone, RefusalNoted
 from sync.kernel.triggers import BOOKKEEPING
 from sync.models import StoredAnswer, SyncedModel
-from sync.reconcile.field_values import match_key, records_sharing
+from sync.reconcile.lookups import match_key, records_sharing
 from sync.records.external_ids import advisory_key, lock_values
 
 HEADER, REPLAYED = "Idempotency-Key", "Idempotent-Replayed"

@@ -61,7 +61,7 @@ from sync.ledger.record_view import FieldReason, FieldView, Part, RecordState, R
 from sync.models import Decision, SyncedModel
 from sync.models.api_clients import VALUE_LENGTH
 from sync.operations.record_requests import PushReason, push_record
-from sync.reconcile.field_values import canonical_value, match_key, records_saying
+from sync.reconcile.lookups import canonical_value, match_key, records_saying
 from sync.records.authors import log_action
 from sync.records.external_ids import (
     Name,

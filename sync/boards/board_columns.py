@@ -366,9 +366,8 @@ def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:
 
     Returns the mappings with a problem.
     """
-    problem_mappings = []
-    for mapping in link.mappings.all():
-        code, problem = _column_problem(link, mapping, board)
+    problem_mappings, mappings = [], list(link.mappings.all())
+    for mapping, (code, problem) in zip(mappings, column_problems(link, mappings, board), strict=True):
         if code:
             problem_mappings.append(mapping)
         # Also when one problem replaces another: the sentence must say what is wrong now.
@@ -381,7 +380,7 @@ def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:
             latest = sync_now() - HIDDEN_RECHECK
             if blocked is not None and (blocked.last_sync_attempt or latest) <= latest:
                 _enqueue_records(link, [blocked.entity_id])
-    set_npd_id_problem(link, _npd_id_problem(link, board))
+    set_npd_id_problem(link, npd_id_problem(link, board))
     _store_shape(link, board)
     if board.rules is not None:
         _store_rules(link, board.rules)
@@ -414,13 +413,24 @@ def unmapped_requirements(link: BoardLink, board: Board) -> list[str]:
     return [f"“{column.title}” ({column.id})" for column in required if column.id not in sent]
 
 
+def column_problems(
+    link: BoardLink, mappings: Iterable[FieldMapping], board: Board
+) -> list[tuple[ColumnProblem | None, str]]:
+    """Return what is wrong with each mapping's column on this board, as a code and in words; asks nobody."""
+    return [_column_problem(link, mapping, board) for mapping in mappings]
+
+
+def read_board(link: BoardLink, connector: Connector | None = None) -> Board | None:
+    """Read the board in one call; None where it isn't shown, or not active. Raises ConnectorError."""
+    board = (connector or limits.connector(link.system)).read_boards([link.board_id]).get(link.board_id)
+    return board if board is not None and board.is_active else None
+
+
 def inspect_board(link: BoardLink, connector: Connector | None = None) -> Board | None:
     """Read the board in one call and check its columns; None where it isn't shown. Raises ConnectorError."""
-    board = (connector or limits.connector(link.system)).read_boards([link.board_id]).get(link.board_id)
-    if board is not None and board.is_active:
+    if (board := read_board(link, connector)) is not None:
         check_columns(link, board)
-        return board
-    return None
+    return board
 
 
 def _column_problem(link: BoardLink, mapping: FieldMapping, board: Board) -> tuple[ColumnProblem | None, str]:
@@ -446,12 +456,16 @@ def set_hidden(link: BoardLink, mapping: FieldMapping) -> None:
 
     Others may be shown it.
     """
-    sentence = (
+    set_problem(link, mapping, ColumnProblem.HIDDEN, hidden_problem(link, mapping), everywhere=False)
+
+
+def hidden_problem(link: BoardLink, mapping: FieldMapping) -> str:
+    """Return what is wrong with a column that the board has and its items don't show, in words."""
+    return (
         f"{_column_name(link, mapping)} is on the board, but Monday doesn't show its values to the token's user. The "
         "field is blocked: edits are kept on both sides. Give the user the right to see the column, or choose "
         "another one under “Blocked fields”."
     )
-    set_problem(link, mapping, ColumnProblem.HIDDEN, sentence, everywhere=False)
 
 
 def _is_watched(mapping: FieldMapping) -> bool:
@@ -480,7 +494,8 @@ def column_label(link: BoardLink, column_id: str) -> str:
     return f"{title} ({column_id})" if title else column_id
 
 
-def _npd_id_problem(link: BoardLink, board: Board) -> str:
+def npd_id_problem(link: BoardLink, board: Board) -> str:
+    """Return what is wrong with the NPD ID column on this board, in words; empty where nothing is."""
     if not link.npd_id_column:
         return ""
     column = board.column(link.npd_id_column)

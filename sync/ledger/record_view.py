@@ -37,7 +37,7 @@ from sync.choices import BlockedCode, QueueDirection, QueueStatus, RecordSyncSta
 from sync.connectors.base.conversion import UnknownValue
 from sync.models import BoardLink, FieldMapping, QueuePause, SyncedModel, SyncMetadata, SyncQueue
 from sync.outbox.pauses import active_pauses, pauses_by_direction
-from sync.reconcile.field_values import NOT_KNOWN, FieldDisplay
+from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay
 from sync.records import availability
 from sync.records.availability import BoardAvailability
 from sync.records.blocked_fields import KEPT_BY, blocked_field_reason, is_blocking, is_rejected

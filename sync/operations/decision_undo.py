@@ -23,7 +23,6 @@ from sync.kernel.db import update_many
 from sync.models import Decision, FieldMapping, SyncedModel
 from sync.outbox import notify
 from sync.reconcile.field_values import (
-    FieldDisplay,
     RelatedFacts,
     RelatedNotFound,
     clean_values,
@@ -32,7 +31,7 @@ from sync.reconcile.field_values import (
     update_values,
     wants_of,
 )
-from sync.reconcile.related import read_related, read_until
+from sync.reconcile.lookups import FieldDisplay, read_related, read_until
 from sync.records.authors import actor_label, log_action_each
 from sync.registry import link_of, mappings_of
 

@@ -25,7 +25,7 @@ from sync.models import BoardLink, Decision, SyncedModel, SyncMetadata
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many, mark_pending
 from sync.reconcile.board_filter import exclusion_sentence, new_item_verdict, record_verdict
-from sync.reconcile.field_values import BoardContext
+from sync.reconcile.lookups import load_board
 from sync.records import availability
 from sync.records.authors import actor_name, users_of
 from sync.registry import link_of
@@ -117,7 +117,7 @@ def _exclusion(link: BoardLink, record: SyncedModel, ledger: SyncMetadata | None
     """Return why the filter leaves a record out by what is known without a call; empty where it doesn't."""
     if not link.sync_filter:
         return ""
-    board, left_out = BoardContext.load(link), ledger.left_out if ledger is not None else ""
+    board, left_out = load_board(link), ledger.left_out if ledger is not None else ""
     verdict = record_verdict(board, record)
     # What isn't known stays as it was, and without an item none is searched or made.
     if verdict.holds is False or (verdict.holds is None and (left_out == FilterSide.RECORD or not record.monday_id)):

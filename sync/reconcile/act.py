@@ -1,8 +1,6 @@
 """Act, the one executor: announces what was planned, sends it, divides what Monday refuses, answers what was done.
 
-Nothing else under sync/ calls a mutation. What is sent (`Write`) and what became of it (`Answer`) are frozen values.
-Decides of MERGE.md: what an answer means, "a field … held" where Monday refuses its value, "never linked … none →
-create the item" where it is made with its name alone.
+Nothing else under sync/ calls a mutation. What is sent and what an answer means say writes.py and the rules.
 """
 
 from __future__ import annotations
@@ -11,17 +9,15 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from enum import StrEnum
 from typing import Any
-from uuid import UUID
 
 import structlog
 from django.conf import settings
 
 from sync import connectors
-from sync.choices import BlockedCode, DeletedRecordPolicy, QueueDirection
+from sync.choices import ApprovalKind, ApprovalState, QueueDirection
 from sync.clock import SyncNow
 from sync.connectors.base.board_items import (
     NAME_COLUMN,
@@ -43,16 +39,40 @@ from sync.connectors.base.errors import (
     Scope,
 )
 from sync.limits import breaker, call_cost, connector
-from sync.merge import Action
-from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, SyncedModel
+from sync.models import ApprovalRequest, BoardLink, FieldMapping, Intent, IntentState, Tombstone
 from sync.outbox.lease import Lease, LeaseLost
 from sync.outbox.pauses import active_pause, locked_pauses, pause_sentence
-from sync.reconcile.batch import Batch, Outcome, RecordSync, WorkUnit
-from sync.reconcile.field_plan import FieldPlan
+from sync.reconcile import queries
+from sync.reconcile.deleted_records import (
+    REMOVAL_KINDS,
+    STATE_AFTER,
+    after_removal,
+    removal_write,
+    wants_editors,
+    with_editors,
+)
+from sync.reconcile.duplicates import DuplicatePlan, DuplicateResult, duplicate_change, duplicate_result
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.gather import unconfirmed_before
-from sync.reconcile.reads import items_with_npd_ids
-from sync.reconcile.sides import cleared_columns
+from sync.reconcile.gather import items_with_npd_ids
+from sync.reconcile.lookups import learn_tags
+from sync.reconcile.pass_plan import DeletedRecord, Outcome, PassFacts, Plan, RecordPlan
+from sync.reconcile.restraints import new_changes, new_clear_requests, new_request
+from sync.reconcile.writes import (
+    Answer,
+    Answers,
+    Kind,
+    Verdict,
+    Write,
+    after_answer,
+    changed_records_of,
+    created_records_of,
+    ended_by,
+    missing_tags,
+    settings_of,
+    without_rejected_tags,
+    write_of_record,
+)
+from sync.records.approvals import known_requests
 
 INTENT_SECONDS = 10
 """A call is sent within milliseconds of its announcement, or not at all."""
@@ -65,63 +85,7 @@ TAGS_PER_CALL = 50
 
 log = structlog.get_logger(__name__)
 
-# What is sent.
-
-
-@dataclass(frozen=True)
-class FieldWrite:
-    """A field's value as its column takes it; `entry` is what the intent says of it."""
-
-    key: str
-    column_id: str
-    value: Any
-    entry: Mapping[str, Any]
-    creates_labels: bool = False
-
-
-@dataclass(frozen=True)
-class Expected:
-    """What was so when a write was decided, and must be so still when it is announced.
-
-    Of a record its own `settings` and each mapping's version and direction, by key; of a deleted record its tombstone,
-    and the policy where no person chose.
-    """
-
-    settings: tuple[bool, str, str | None] = (True, "", None)
-    mappings: Mapping[str, tuple[int, str]] = field(default_factory=dict)
-    tombstone: int | None = None
-    policy: DeletedRecordPolicy | None = None
-
-
-@dataclass(frozen=True)
-class Write:
-    """What is sent about one unit: the values of its fields, other columns by id, and a new item's name.
-
-    `approval` counts it, stored where it is announced, so that a crash leaves it counted; once, however it is divided.
-    """
-
-    unit: str
-    record_id: UUID
-    item_id: str = ""
-    fields: tuple[FieldWrite, ...] = ()
-    columns: Mapping[str, Any] = field(default_factory=dict)
-    name: str = ""
-    expected: Expected = field(default_factory=Expected)
-    approval: ApprovalRequest | None = None
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """All values by column id."""
-        return {one.column_id: one.value for one in self.fields} | dict(self.columns)
-
-
-class Kind(StrEnum):
-    """What a call does with items."""
-
-    CHANGE = "change"
-    CREATE = "create"
-    ARCHIVE = "archive"
-    DELETE = "delete"
+# The calls, and what must still be so as one is announced.
 
 
 @dataclass(frozen=True)
@@ -167,7 +131,7 @@ def _single_changes(write: Write) -> Iterator[ItemChange]:
         yield ItemChange("npdid", write.item_id, write.columns)
 
 
-# What must still be so as a call is announced; asked under the lease, so that what changed since is not sent.
+# Asked under the lease, so that what changed since is not sent.
 
 
 def changed_records(board: BoardContext, writes: Sequence[Write]) -> dict[str, str]:
@@ -193,44 +157,42 @@ def changed_records(board: BoardContext, writes: Sequence[Write]) -> dict[str, s
 RECORD_CHANGES = Call(Kind.CHANGE, changed_records, has_values=True)
 RECORD_CREATES = Call(Kind.CREATE, changed_records, has_values=True)
 
-# What Monday answered.
+
+def _changed_deletions(board: BoardContext, writes: Sequence[Write]) -> dict[str, str]:
+    """Return the deletions of which the policy, the filter, the record or the item's owner changed since."""
+    records, items = board.model._default_manager, [write.item_id for write in writes]
+    restored_ids = set(records.filter(pk__in=[write.record_id for write in writes]).values_list("pk", flat=True))
+    owned = set(records.filter(monday_id__in=items).values_list("monday_id", flat=True))
+    tombstones = Tombstone.objects.filter(pk__in=[write.expected.tombstone for write in writes])
+    items_now: dict[int | None, str | None] = dict(tombstones.values_list("pk", "monday_id"))
+    policy, sync_filter = queries.current_deletion_policy(board.link)
+
+    def is_same(write: Write) -> bool:
+        expected = write.expected
+        is_there = items_now.get(expected.tombstone) == write.item_id and write.item_id not in owned
+        same_policy = expected.policy in (None, policy) and sync_filter == board.link.sync_filter
+        return is_there and same_policy and write.record_id not in restored_ids
+
+    return {write.unit: "It changed while it was synced." for write in writes if not is_same(write)}
 
 
-class Verdict(StrEnum):
-    """What became of a write."""
-
-    DONE = "done"
-    GONE = "the item left the board"
-    REFUSED = "refused for the unit's own sake"
-    FAILED = "the call failed for the unit's own sake"
-    STOPPED = "stopped by account or board"
-    DIVIDED = "to be sent alone"
-    WITHDRAWN = "not wanted any more"
-    """Nothing of what was planned holds: paused or changed meanwhile."""
-    NAME_ONLY = "refused for a value"
-    """A new item, of which the name alone is sent next."""
+def _changed_filter(board: BoardContext, writes: Sequence[Write]) -> dict[str, str]:
+    """Return all where the filter was changed since it was read: it may leave their records out now."""
+    if BoardLink.objects.filter(pk=board.link.pk, sync_filter=board.link.sync_filter).exists():
+        return {}
+    return {write.unit: "The filter changed while it was synced." for write in writes}
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What became of one write; `detail` says why it was not done.
-
-    `item` is the item as the last answer shows it, `alone` by field where a value was sent alone. `rejected` are the
-    values that Monday refused, `unsent` those that were not sent after all; `is_bare`: the item was made, or was to be
-    made, with its name alone. `intent` is the announcement, where it stands open.
-    """
-
-    verdict: Verdict
-    detail: str = ""
-    item: Item | None = None
-    intent: Intent | None = None
-    alone: Mapping[str, Item] = field(default_factory=dict)
-    rejected: Mapping[str, ConnectorError] = field(default_factory=dict)
-    unsent: frozenset[str] = frozenset()
-    is_bare: bool = False
+def _changed_owner(board: BoardContext, writes: Sequence[Write]) -> dict[str, str]:
+    """Return also those that a record has by now: they stay on the board."""
+    owned = queries.owners_of(board.link.entity_type, [write.item_id for write in writes])
+    changed = {write.unit: "It was linked while it was synced." for write in writes if write.item_id in owned}
+    return changed | _changed_filter(board, writes)
 
 
-Answers = dict[str, Answer]
+_CLEAR = Call(Kind.CHANGE, _changed_filter, {"copy": True})
+_ARCHIVE = Call(Kind.ARCHIVE, _changed_owner, {"copy": True})
+
 Announced = tuple[Write, Intent | None]
 """A write with its intent; without one, where the intent is closed already."""
 
@@ -469,7 +431,7 @@ class Executor:
         try:
             with self._connector(len(names)) as monday:
                 tags = monday.create_tags(names, self.board.link.board_id, uuid.uuid4().hex)
-            self.board.directory.learn_tags(tags)
+            learn_tags(self.board.directory, tags)
         except ConnectorError as error:
             if error.scope not in _TAG_REJECTIONS:
                 raise
@@ -556,245 +518,107 @@ def _close_intents(intents: Iterable[Intent | None], state: IntentState) -> None
     Intent.objects.filter(pk__in=ids, state=IntentState.OPEN).update(state=state, **void)
 
 
-# What is sent of a record, from its plan.
-
-
-def settings_of(record: SyncedModel) -> tuple[bool, str, str | None]:
-    """Return what of a record must not change between its plan and its call."""
-    return record.sync_enabled, record.sync_direction, record.monday_id
-
-
-def write_of(
-    record: SyncedModel, item: Item | None, plans: Mapping[str, FieldPlan], columns: Mapping[str, Any], *, creates: bool
-) -> Write:
-    """Return what is sent of a record: the planned values, and in `columns` what is bookkeeping."""
-    fields = [
-        FieldWrite(
-            key,
-            p.mapping.column_id,
-            p.convert.to_remote(p.send_raw or {}, p.remote_raw),
-            {
-                "local": p.send_raw,
-                "read": p.remote_raw,
-                "base": p.base,
-                "column": p.mapping.column_id,
-                "version": p.mapping.version,
-                # The record takes a united list only with the answer: until then its own is no later edit of it.
-                "united": p.decision.action is Action.BOTH and not p.choose,
-            },
-            p.convert.creates_labels,
-        )
-        for key, p in plans.items()
-        if p.send_raw is not None
-    ]
-    name = _name_plan(plans.values()) if creates else None
-    return Write(
-        str(record.pk),
-        record.pk,
-        item.id if item else "",
-        tuple(fields),
-        columns,
-        str(name.convert.to_remote(name.local_raw, None)) if name else "",
-        Expected(
-            settings_of(record), {p.mapping.key: (p.mapping.version, p.mapping.direction) for p in plans.values()}
-        ),
-    )
-
-
-def create_problem(plans: Mapping[str, FieldPlan]) -> str:
-    """Return why no item can be made of a planned record; empty where one can."""
-    name, limited = _name_plan(plans.values()), [p for p in plans.values() if p.blocked_code is BlockedCode.LIMIT]
-    # Without a value that is blocked an item can be made, but not without one that the board requires.
-    missing = next((p.blocked_reason for p in limited if p.convert.local(p.local_raw) is None), "")
-    return (name.blocked_reason or missing) if name else "no name is mapped"
-
-
-def _name_plan(plans: Iterable[FieldPlan]) -> FieldPlan | None:
-    return next((p for p in plans if p.mapping.column_id == NAME_COLUMN), None)
-
-
-def missing_tags(plans: Iterable[FieldPlan]) -> list[str]:
-    """Return the names of the tags that would have to be made before these plans are sent."""
-    return sorted({name for p in plans if p.send_raw is not None for name in p.convert.missing_tags(p.send_raw)})
-
-
-# What an answer means for a record.
-
-OUTCOMES = {
-    Verdict.DONE: Outcome.OPEN,
-    Verdict.GONE: Outcome.FAILED,
-    Verdict.REFUSED: Outcome.FAILED,
-    Verdict.FAILED: Outcome.FAILED,
-    Verdict.STOPPED: Outcome.RELEASED,
-    Verdict.DIVIDED: Outcome.RELEASED,
-    Verdict.WITHDRAWN: Outcome.RELEASED,
-}
-"""How the jobs of a unit end by its answer: a failure counts as an attempt, what is released costs none."""
+# What a pass sends, in its order.
 
 
 @dataclass(frozen=True)
-class AnsweredRecord:
-    """What an answer means for a record: its plans, and how its pass ends, or that it goes on.
+class Sent:
+    """A pass's plan as Monday's answers leave it, and what became of second items."""
 
-    `blocked` are the lines of its history, by field, with Monday's request. `reason` says why it is not in sync.
-    """
-
-    plans: Mapping[str, FieldPlan]
-    blocked: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)
-    outcome: Outcome = Outcome.OPEN
-    detail: str = ""
-    reason: str | None = None
-    item_gone: bool = False
+    plan: Plan
+    duplicates: tuple[tuple[DuplicatePlan, DuplicateResult], ...] = ()
 
 
-def answered_record(plans: Mapping[str, FieldPlan], write: Write, answer: Answer) -> AnsweredRecord:
-    """Return what became of a record: a refused value is blocked, the others are sent or not as the answer says.
-
-    Without its name an item can't be made; without another value it is made with the name alone, and the rest follows.
-    """
-    found, blocked = dict(plans), dict[str, tuple[str, str | None]]()
-    for key, error in answer.rejected.items():
-        found[key] = rejected_value(found[key], error)
-        blocked[key] = (f"{found[key].mapping.label}: {found[key].blocked_reason}", error.request_id)
-    for key, p in found.items():
-        if key in answer.unsent or (answer.is_bare and p.mapping.column_id != NAME_COLUMN):
-            found[key] = replace(p, send_raw=None)
-    after = AnsweredRecord(found, blocked, OUTCOMES[answer.verdict], answer.detail)
-    if not write.item_id and any(found[key].mapping.column_id == NAME_COLUMN for key in answer.rejected):
-        why = f"It can't be put on the board: {answer.detail}"
-        return replace(after, outcome=Outcome.SETTLED, detail="", reason=why)
-    # It left the board after it was read: the next pass, a minute later, reads its state and decides by that.
-    return replace(after, item_gone=answer.verdict is Verdict.GONE)
+def send(executor: Executor, facts: PassFacts, plan: Plan) -> Sent:
+    """Send all that was planned; raises LeaseLost."""
+    plan = send_removals(executor, facts, plan)
+    # Counted before it is announced: a crash leaves it counted.
+    ApprovalRequest.objects.bulk_create(new_clear_requests(facts.board.link, plan, ApprovalState.DONE))
+    plan = send_records(executor, facts.board, create_missing_tags(executor, facts.board, plan))
+    return Sent(plan, send_duplicates(executor, facts.board, plan))
 
 
-def rejected_value(field_plan: FieldPlan, error: ConnectorError) -> FieldPlan:
-    """Return the plan of a field whose value Monday refused."""
-    value = field_plan.display_local(field_plan.send_raw or field_plan.local_raw)
-    advice = "Choose another value." if field_plan.choose else error.advice
-    why = error.message.rstrip(" .")
-    hold = f"Monday rejected “{value}”: {why}. {advice} The record's other fields are synced."
-    return field_plan.block(BlockedCode.REJECTED, hold)
+def send_removals(executor: Executor, facts: PassFacts, plan: Plan) -> Plan:
+    """Send what takes deleted records' items off the board, or their NPD ID from them; raises LeaseLost."""
+    board, answers, leaving = facts.board, Answers(), [one for one in plan.open_deleted if one.plan.removal]
+    for policy, kind in REMOVAL_KINDS.items():
+        call = Call(kind, _changed_deletions, {"removes": str(policy)})
+        planned = [one for one in leaving if one.plan.removal is policy]
+        answers |= executor.send(call, [removal_write(board, one.facts, one.plan) for one in planned])
+    left = [one.facts for one in leaving if one.plan.removal in STATE_AFTER]
+    wanted = [one for one in left if (item := answers[str(one.id)].item) and wants_editors(board, one, item)]
+    editors = queries.editors_of(board, wanted)
+    sent = []
+    for one in leaving:
+        answer, known = answers[str(one.id)], with_editors(one.facts, editors)
+        sent.append(DeletedRecord(known, after_removal(board, known, one.plan, answer), answer))
+    return plan.with_deleted(sent)
 
 
-def rejected_tag(field_plan: FieldPlan, rejections: Mapping[str, ConnectorError]) -> FieldPlan:
-    """Return the plan of a field that names tags of which Monday refused one; the same where it refused none."""
-    missing = field_plan.convert.missing_tags(field_plan.send_raw) if field_plan.send_raw is not None else []
-    left = [name for name in missing if name in rejections]
-    if not left:
-        return field_plan
-    why = rejections[left[0]]
-    detail = f"Monday rejected the tag “{left[0]}”: {why.message.rstrip(' .')}. {why.advice}"
-    return field_plan.block(BlockedCode.REJECTED, detail)
-
-
-# Adapters: from the batch to writes, and from answers to the batch.
-
-
-@contextmanager
-def executor_of(batch: Batch) -> Iterator[Executor]:
-    """The executor of a pass, which goes on where the last one stopped."""
-    executor = Executor(batch.lease, batch.board, len(batch.record_syncs) or 1, batch.stop_reason)
-    try:
-        yield executor
-    finally:
-        batch.calls, batch.stop_reason = batch.calls + executor.calls, executor.stop_reason
-
-
-def create_missing_tags(batch: Batch) -> None:
+def create_missing_tags(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
     """Make the tags that are missing before they are named; a value with a tag that Monday refuses is blocked alone."""
     # The items' tags are remembered: by them their webhooks are understood without a call.
-    read = [field_plan for record_sync in batch.record_syncs for field_plan in record_sync.field_plans.values()]
-    batch.board.directory.learn_tags({t: name for p in read for t, name in p.convert.tag_names(p.remote_raw).items()})
-    waiting = [s for s in batch.open_records if missing_tags(s.field_plans.values())]
-    if waiting and (pause := active_pause(batch.entity_type, QueueDirection.TO_MONDAY)):
-        for record_sync in waiting:  # their values name tags that are not made now
-            record_sync.drop(Outcome.RELEASED, pause_sentence(pause, QueueDirection.TO_MONDAY))
-        waiting = []
+    read = [field_plan for one in plan.records.values() for field_plan in one.plans.values()]
+    learn_tags(board.directory, {t: name for p in read for t, name in p.convert.tag_names(p.remote_raw).items()})
+    waiting = [one for one in plan.open_records if missing_tags(one.plans.values())]
     if not waiting:
-        return
-    names = missing_tags(p for record_sync in waiting for p in record_sync.field_plans.values())
+        return plan
+    if pause := active_pause(board.link.entity_type, QueueDirection.TO_MONDAY):
+        # Their values name tags that are not made now.
+        paused = pause_sentence(pause, QueueDirection.TO_MONDAY)
+        return plan.with_records(one.drop(Outcome.RELEASED, paused) for one in waiting)
     try:
-        with executor_of(batch) as executor:
-            rejections = executor.create_tags(names)
+        rejections = executor.create_tags(missing_tags(p for one in waiting for p in one.plans.values()))
     except ConnectorError as error:
-        end_failed_call(batch, [s for s in waiting if missing_tags(s.field_plans.values())], error)
-        return
-    for record_sync in waiting:
-        record_sync.field_plans = {key: rejected_tag(p, rejections) for key, p in record_sync.field_plans.items()}
+        # Some of them may be made by now.
+        failed = [one for one in waiting if missing_tags(one.plans.values())]
+        answer = executor.failed_call(error, len(failed))
+        return plan.with_records(ended_by(answer, one) for one in failed)
+    return plan.with_records(without_rejected_tags(one, rejections) for one in waiting)
 
 
-def end_failed_call(batch: Batch, units: Sequence[WorkUnit], error: ConnectorError) -> None:
-    """End units whose call failed as a whole."""
-    with executor_of(batch) as executor:
-        answer = executor.failed_call(error, len(units))
-    for unit in units:
-        unit.isolate = answer.verdict is Verdict.DIVIDED
-        unit.end(OUTCOMES[answer.verdict], answer.detail)
+def send_records(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
+    """Send the records' values and make their items; raises LeaseLost."""
+    changes = [write_of_record(board, one) for one in changed_records_of(board, plan)]
+    creates = [write_of_record(board, one) for one in created_records_of(plan)]
+    retried = {str(pk) for pk in queries.unconfirmed_before(write.record_id for write in creates)}
+    answers = executor.send(RECORD_CHANGES, changes) | executor.create(creates, retried)
+    writes = [*changes, *creates]
+    return plan.with_records(
+        after_answer(plan.records[write.record_id], write, answers[write.unit]) for write in writes
+    )
 
 
-def send(batch: Batch) -> None:
-    """Send what the plans ask for and note on every record what became of it; raises LeaseLost."""
-    changes, creates = ([_write_of(batch, s) for s in units] for units in (_changed(batch), _created(batch)))
-    with executor_of(batch) as executor:
-        answers = executor.send(RECORD_CHANGES, changes)
-        answers |= executor.create(creates, _retried(batch))
-    writes = {write.unit: write for write in [*changes, *creates]}
-    for record_sync in batch.record_syncs:
-        if (answer := answers.get(str(record_sync.id))) is not None:
-            _note_answer(record_sync, writes[str(record_sync.id)], answer)
+def send_duplicates(
+    executor: Executor, board: BoardContext, plan: Plan
+) -> tuple[tuple[DuplicatePlan, DuplicateResult], ...]:
+    """Take the NPD ID from second items, or archive them; raises LeaseLost."""
+    found = [one for one in plan.duplicates if _goes_on(plan, one)]
+    acts = [duplicate_change(one.duplicate) for one in found if one.is_ours]
+    if acts:
+        known = known_requests(board.link, [ApprovalKind.ITEMS], {one.entity_id for one in acts})
+        ApprovalRequest.objects.bulk_create(
+            new_request(board.link, ApprovalKind.ITEMS, one, ApprovalState.DONE)
+            for one in new_changes(known, ApprovalKind.ITEMS, acts)
+        )
+    clears = [replace(one.about, columns={board.link.npd_id_column: None}) for one in found if one.clears]
+    cleared = executor.send(_CLEAR, clears)
+    leaving = [one.about for one in found if one.archives and _is_cleared(one, cleared)]
+    archived = executor.send(_ARCHIVE, leaving)
+    results = []
+    for one in found:
+        answers = [answer for sent in (cleared, archived) if (answer := sent.get(one.about.unit))]
+        results.append((one, duplicate_result(one, answers)))
+    return tuple(results)
 
 
-def count_calls(batch: Batch) -> int:
-    """Return how many documents `send` would send, where Monday takes them all; ends what can't be created."""
-    changes, creates = _changed(batch), _created(batch)  # no value is built: one may name a tag that is not made yet
-    alone = _retried(batch) & {str(record_sync.id) for record_sync in creates}
-    return int(bool(changes)) + len(alone) + int(len(creates) > len(alone))
+def _goes_on(plan: Plan, duplicate: DuplicatePlan) -> bool:
+    """A record's answered duplicates wait where the record itself was not synced."""
+    if not duplicate.duplicate.is_answered:
+        return True
+    one: RecordPlan = plan.records[duplicate.duplicate.record.pk]
+    return one.is_open and (one.item is not None or bool(duplicate.duplicate.problem))
 
 
-def _changed(batch: Batch) -> list[RecordSync]:
-    def sends(s: RecordSync) -> bool:
-        if s.unlink_reason:
-            return bool(cleared_columns(batch, s))
-        return s.write_npd_id or any(p.send_raw is not None for p in s.field_plans.values())
-
-    return [record_sync for record_sync in batch.open_records if not record_sync.creates and sends(record_sync)]
-
-
-def _created(batch: Batch) -> list[RecordSync]:
-    for record_sync in [record_sync for record_sync in batch.open_records if record_sync.creates]:
-        if reason := create_problem(record_sync.field_plans):
-            record_sync.leave_open(f"It can't be put on the board: {reason}.")
-    return [record_sync for record_sync in batch.open_records if record_sync.creates]
-
-
-def _write_of(batch: Batch, record_sync: RecordSync) -> Write:
-    has_npd_id = record_sync.write_npd_id or record_sync.creates
-    columns = {batch.link.npd_id_column: str(record_sync.id)} if has_npd_id else {}
-    if record_sync.unlink_reason:
-        columns = cleared_columns(batch, record_sync)
-    return write_of(record_sync.record, record_sync.item, record_sync.field_plans, columns, creates=record_sync.creates)
-
-
-def _retried(batch: Batch) -> set[str]:
-    return {str(entity_id) for entity_id in unconfirmed_before(s.id for s in batch.open_records if s.creates)}
-
-
-def _note_answer(record_sync: RecordSync, write: Write, answer: Answer) -> None:
-    after = answered_record(record_sync.field_plans, write, answer)
-    record_sync.field_plans, record_sync.create_only = dict(after.plans), answer.is_bare
-    for key, (sentence, request_id) in after.blocked.items():
-        record_sync.log_decision("blocked", sentence, key, request=request_id)
-    record_sync.intent, record_sync.answers = answer.intent, dict(answer.alone)
-    record_sync.isolate = answer.verdict is Verdict.DIVIDED
-    if answer.item is not None:
-        record_sync.written_item = answer.item
-        if record_sync.creates:
-            record_sync.link_to, record_sync.item = answer.item.id, answer.item
-            record_sync.ledger.remote_state = answer.item.state
-            record_sync.log_decision("create", f"Made the item “{answer.item.name}” on the board.")
-    if after.item_gone:
-        record_sync.ledger.remote_state = "inactive"
-    if answer.verdict is Verdict.WITHDRAWN:
-        record_sync.drop(after.outcome, after.detail)
-    elif after.outcome is not Outcome.OPEN:
-        record_sync.end(after.outcome, after.detail, reason=after.reason)
+def _is_cleared(plan: DuplicatePlan, cleared: Mapping[str, Answer]) -> bool:
+    return not plan.clears or cleared[plan.about.unit].verdict is Verdict.DONE

@@ -27,10 +27,10 @@ from sync.connectors.base.board_items import GROUP, Item
 from sync.connectors.base.conversion import Canonical, Converter, UnknownValue, fold_whitespace
 from sync.merge import Action, FieldDecision, Side, Unknown
 from sync.models import FieldMapping, SyncedModel
-from sync.reconcile.batch import Batch, Outcome, RecordSync
 from sync.reconcile.facts import HistoryLine, RecordFacts
 from sync.reconcile.field_plan import FieldPlan, FieldsPlan, cell_of, sides_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, related_name, stored_values
+from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordPlan
 from sync.records.item_links import UNLINK_KEY
 from sync.registry import relation_of
 
@@ -374,76 +374,72 @@ def decide_listed(board: BoardContext, facts: RecordFacts) -> tuple[str, bool]:
     return "", facts.record.may_sync and (is_out or bool(stored))
 
 
-# The same for the records of a batch, which keep what was decided.
+# The rules of a pass.
 
 
-def exclude_records(batch: Batch) -> None:
+def exclude_records(facts: PassFacts, plan: Plan) -> Plan:
     """End the records that the conditions on NPD's records leave out."""
-    for record_sync in batch.open_records:
-        is_unlinked = bool(record_sync.unlink_reason)
-        _take(record_sync, decide_record_filter(batch.board, record_sync.facts, is_unlinked=is_unlinked))
+    found = [(one, decide_record_filter(facts.board, one.facts)) for one in plan.open_records]
+    return plan.with_records(filtered(one, verdict) for one, verdict in found if verdict is not SYNCED)
 
 
-def exclude_items(batch: Batch) -> None:
+def exclude_items(facts: PassFacts, plan: Plan) -> Plan:
     """End the records whose items the conditions on Monday's items leave out; what just left is noted as leaving."""
-    for record_sync in [s for s in batch.open_records if s.item or s.creates]:
-        how = {"is_linking": bool(record_sync.link_to), "is_unlinked": bool(record_sync.unlink_reason)}
-        _take(record_sync, decide_item_filter(batch.board, record_sync.facts, **how))
+    return plan.with_records(
+        filtered(
+            one,
+            decide_item_filter(
+                facts.board, one.facts, is_linking=bool(one.link_to), is_unlinked=one.unlink is not None
+            ),
+        )
+        for one in plan.open_records
+        if one.item or one.creates
+    )
 
 
-def is_removed_item_excluded(batch: Batch, record_sync: RecordSync, item: Item | None) -> bool:
-    """Leave a record out whose item has left the board while the filter left it out, or by what it says now."""
-    is_unlinked = bool(record_sync.unlink_reason)
-    plan = decide_removed_item(batch.board, record_sync.facts, item, is_unlinked=is_unlinked)
-    _take(record_sync, plan)
-    return plan.side is not None
+def keep_only_pulls(facts: PassFacts, plan: Plan) -> Plan:
+    """Of pairs that leave with this pass, drop all plans but those that take Monday's edits over."""
+    kept = []
+    for one in plan.open_records:
+        fields = only_pulls(facts.board, one.facts, one.fields, one.leaving)
+        if fields is not one.fields:
+            kept.append(replace(one, fields=fields))
+    return plan.with_records(kept)
 
 
-def compare_filter(batch: Batch) -> None:
-    """Note of each listed record whether the filter leaves it out, as its sync state says, or a pass has to say so."""
-    for record_sync in batch.record_syncs:
-        record_sync.left_out, record_sync.filter_changed = decide_listed(batch.board, record_sync.facts)
+def left_after_write(board: BoardContext, plan: RecordPlan) -> RecordPlan:
+    """Leave a settled record out that this pass brought out of the filter."""
+    record = plan.record
+    if not board.sync_filter or not plan.is_settled or plan.left_out:
+        return plan
+    if not record.may_sync or plan.unlink or plan.is_overtaken or plan.removal:
+        return plan
+    alone = list(plan.answer.alone.values()) if plan.answer else []
+    written = plan.written_item or (alone[-1] if alone else None)
+    found = decide_after_write(board, plan.facts, plan.fields, record, leaving=plan.leaving, written=written)
+    return filtered(plan, found)
 
 
-def keep_only_pulls(batch: Batch, record_sync: RecordSync) -> None:
-    """Of a pair that leaves with this pass, drop all plans but those that take Monday's edits over."""
-    fields = record_sync.fields
-    if (kept := only_pulls(batch.board, record_sync.facts, fields, record_sync.leaving)) is not fields:
-        record_sync.take_fields(kept)
+def filtered(plan: RecordPlan, found: FilterPlan) -> RecordPlan:
+    """Return the record's plan as the filter leaves it; where it leaves it out, its pass ends."""
+    plan = plan.logged(*found.log)
+    if found.returns:
+        plan = plan.with_state(left_out="")
+    if found.leaving:
+        plan = replace(plan, leaving=found.leaving)
+    if found.waits:
+        plan = replace(plan, identity=replace(plan.identity, creates=False)).leave_open(found.unknown)
+    elif found.unknown:
+        plan = replace(plan, reason=found.unknown)
+    if found.side is None:
+        return plan
+    # What Monday says meanwhile is not read: the first pass after its return reads the item.
+    plan = plan.with_state(left_out=str(found.side), remote_state="", removed_since=None, removed_passes=0)
+    identity = replace(plan.identity, creates=False, question=None)
+    out = replace(plan, left_out=found.sentence, identity=identity, duplicate=None)
+    return out.end(Outcome.SETTLED, found.sentence, reason=found.sentence)
 
 
-def leave_after_write(batch: Batch, record_sync: RecordSync, record: SyncedModel) -> None:
-    """In settle: leave a record out that this pass brought out of the filter; `record` is as it was just written."""
-    if not batch.board.sync_filter or not record_sync.is_settled or record_sync.left_out:
-        return
-    if not record.may_sync or record_sync.unlink_reason or record_sync.overtaken or record_sync.removed_item:
-        return
-    written = [*record_sync.answers.values(), *([record_sync.written_item] if record_sync.written_item else [])]
-    facts, fields, leaving = record_sync.facts, record_sync.fields, record_sync.leaving
-    shown = written[-1] if written else None
-    _take(record_sync, decide_after_write(batch.board, facts, fields, record, leaving=leaving, written=shown))
-
-
-def leave_out(record_sync: RecordSync, side: FilterSide, sentence: str) -> None:
-    """End the record's pass: nothing is done with it as long as the filter leaves it out."""
-    _take(record_sync, _leaves_out(record_sync.facts, side, sentence))
-
-
-def _take(record_sync: RecordSync, plan: FilterPlan) -> None:
-    record_sync.log_lines(plan.log)
-    if plan.returns:
-        record_sync.ledger.left_out = ""
-    record_sync.leaving = plan.leaving or record_sync.leaving
-    if plan.waits:
-        record_sync.creates = False
-        record_sync.leave_open(plan.unknown)
-    elif plan.unknown:
-        record_sync.reason = plan.unknown
-    if plan.side is not None:
-        record_sync.left_out, record_sync.ledger.left_out = plan.sentence, plan.side
-        record_sync.creates = False
-        record_sync.identity_conflict = record_sync.possible_duplicate = None
-        # What Monday says meanwhile is not read: the first pass after its return reads the item.
-        record_sync.ledger.remote_state = ""
-        record_sync.ledger.removed_since, record_sync.ledger.removed_passes = None, 0
-        record_sync.end(Outcome.SETTLED, plan.sentence, reason=plan.sentence)
+def leaves_out_by_item(facts: RecordFacts, sentence: str) -> FilterPlan:
+    """Return that the conditions on Monday's items leave it out, for this reason."""
+    return _leaves_out(facts, FilterSide.ITEM, sentence)

@@ -15,65 +15,30 @@ let nothing be sent.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sync.choices import (
-    ApprovalKind,
-    ApprovalState,
-    Cause,
-    DeletedRecordPolicy,
-    Priority,
-    QueueDirection,
-    SyncDirection,
-    TombstoneState,
-)
-from sync.clock import sync_now
-from sync.connectors.base.board_items import ARCHIVED, BatchItems, Item
+from sync.choices import ApprovalKind, ApprovalState, DeletedRecordPolicy, QueueDirection, SyncDirection, TombstoneState
+from sync.connectors.base.board_items import ARCHIVED, Item
 from sync.connectors.base.conversion import AmbiguousSplit, Converter, UnknownValue
-from sync.kernel.action_errors import RestoreError
-from sync.kernel.conflict_store import (
-    KIND_DELETE,
-    RECORD_KEY,
-    ConflictReport,
-    FieldConflict,
-    Option,
-    OptionAct,
-    current_store,
-)
-from sync.kernel.db import update_many
+from sync.kernel.conflict_store import KIND_DELETE, RECORD_KEY, ConflictReport, FieldConflict, Option, OptionAct
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.merge import FieldDirection, Unknown
-from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping, QueuePause, SyncMetadata, Tombstone
-from sync.models.state import fold_alike
-from sync.outbox.queue_rows import enqueue_item
-from sync.reconcile.act import OUTCOMES, Answer, Answers, Call, Expected, Kind, Verdict, Write, executor_of
-from sync.reconcile.batch import Batch, DeletedRecord, Ending, Outcome, RecordSync, WorkUnit, end_jobs
+from sync.models import ApprovalRequest, BoardLink, FieldMapping, QueuePause, SyncMetadata
 from sync.reconcile.board_filter import deleted_exclusion
-from sync.reconcile.conflict_reports import history_rows
-from sync.reconcile.facts import DeletedFacts, HistoryLine, Settings, change_events
-from sync.reconcile.field_plan import base_of, cell_of, sides_of, way_of
+from sync.reconcile.facts import DeletedFacts, HistoryLine, ReceivedEvent, Settings, change_events
+from sync.reconcile.field_plan import FieldsPlan, base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid, npd_id_of, stored_values
-from sync.reconcile.gather import current_deletion_policy, gather_bearers, gather_deleted, gather_editors, load_settings
-from sync.reconcile.restraints import (
-    DestructiveChange,
-    approval_facts,
-    approval_verdicts,
-    enqueue_paused,
-    new_request,
-    pause_ending,
-    unpaused_records,
-)
-from sync.reconcile.settlement import end_intents
+from sync.reconcile.pass_plan import Ask, DeletedRecord, Ending, Outcome, PassFacts, Plan, RecordPlan
+from sync.reconcile.restraints import DestructiveChange, approval_facts, approval_verdicts, new_request, pause_ending
+from sync.reconcile.writes import OUTCOMES, Answer, Expected, Kind, Verdict, Write
 from sync.records.approvals import ApprovalFacts
 from sync.records.authors import monday_user_name
-from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
-from sync.records.item_links import ignore_item
-from sync.records.tombstones import NEW_ITEM, OPEN_TOMBSTONE_STATES, REMOVED_STATES, restore_record
+from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_STATES
 
 FINAL_STATES = (TombstoneState.KEPT, TombstoneState.UNLINKED, TombstoneState.RESTORED)
 """States that no pass changes: the item was left where it is on purpose."""
@@ -87,10 +52,7 @@ UNLINK_ITEM = "unlink"
 NEXT_PASS_SECONDS = 5.0
 """Seconds until a pass finds out whether the record that was being linked with the item has it."""
 
-_STATE_AFTER = {
-    DeletedRecordPolicy.ARCHIVE: TombstoneState.ARCHIVED,
-    DeletedRecordPolicy.DELETE: TombstoneState.DELETED,
-}
+STATE_AFTER = {DeletedRecordPolicy.ARCHIVE: TombstoneState.ARCHIVED, DeletedRecordPolicy.DELETE: TombstoneState.DELETED}
 _ALL_WAYS = (FieldDirection.BOTH, FieldDirection.TO_NPD, FieldDirection.TO_MONDAY)
 
 
@@ -133,7 +95,7 @@ def decide_deleted(  # noqa: PLR0911 - a table
     """Decide by the item as it was read; `linked_now` are the items that this pass links with other records."""
     if (plan := decide_unread(board, facts)) is not None:
         return plan
-    plan, item, choice = _unchanged(facts), facts.item, facts.resolution
+    plan, item, choice = unchanged(facts), facts.item, facts.resolution
     if item is not None:
         plan = replace(plan, removed_since=None)
     if (item is None or item.state != ACTIVE) and choice is not None and choice.choose == "monday":
@@ -157,7 +119,7 @@ def decide_deleted(  # noqa: PLR0911 - a table
 
 def decide_unread(board: BoardContext, facts: DeletedFacts) -> DeletedPlan | None:  # noqa: PLR0911 - a table
     """Decide that for which Monday needn't be asked; None where its item has to be read."""
-    plan, tombstone, record = _unchanged(facts), facts.tombstone, facts.record
+    plan, tombstone, record = unchanged(facts), facts.tombstone, facts.record
     if tombstone.state in FINAL_STATES:
         return replace(plan, reason=tombstone.note, ending=Ending(Outcome.SETTLED))
     if tombstone.monday_id is None:
@@ -192,7 +154,8 @@ def wants_editors(board: BoardContext, facts: DeletedFacts, left: Item | None = 
     return is_news and bool(edits_since_base(board, facts, item, _ALL_WAYS))
 
 
-def _unchanged(facts: DeletedFacts) -> DeletedPlan:
+def unchanged(facts: DeletedFacts) -> DeletedPlan:
+    """Return that nothing becomes of it."""
     return DeletedPlan(removed_since=facts.ledger.removed_since, remote_state=facts.ledger.remote_state)
 
 
@@ -448,7 +411,7 @@ def wait_if_paused(plan: DeletedPlan, pauses: Mapping[str, QueuePause]) -> Delet
 
 def wants_approval(facts: DeletedFacts, plan: DeletedPlan) -> bool:
     """Whether the item's removal counts: not one that a person chose for this record, nor an unlinking."""
-    return plan.removal in _STATE_AFTER and facts.resolution is None
+    return plan.removal in STATE_AFTER and facts.resolution is None
 
 
 def removal_change(facts: DeletedFacts) -> DestructiveChange:
@@ -502,8 +465,8 @@ def after_removal(board: BoardContext, facts: DeletedFacts, plan: DeletedPlan, a
         refused = f"Deleted in NPD. Its item could not be removed from the board: {answer.detail}"
         ending = Ending(OUTCOMES[answer.verdict], answer.detail)
         return replace(plan, ending=ending, reason=refused if answer.verdict is Verdict.REFUSED else plan.reason)
-    if plan.removal in _STATE_AFTER:
-        return _removed(board, facts, plan, _STATE_AFTER[plan.removal], answer.item)
+    if plan.removal in STATE_AFTER:
+        return _removed(board, facts, plan, STATE_AFTER[plan.removal], answer.item)
     state, reason = TombstoneState.UNLINKED, TombstoneReason.UNLINKED
     return _by_choice(facts, _settled(facts, plan, state, reason, kind="unlinked", item=answer.item.name))
 
@@ -515,7 +478,7 @@ def after_removal(board: BoardContext, facts: DeletedFacts, plan: DeletedPlan, a
 # pass.
 
 
-_KINDS = {
+REMOVAL_KINDS = {
     DeletedRecordPolicy.ARCHIVE: Kind.ARCHIVE,
     DeletedRecordPolicy.DELETE: Kind.DELETE,
     DeletedRecordPolicy.UNLINK: Kind.CHANGE,
@@ -541,116 +504,12 @@ def removal_request(link: BoardLink, facts: DeletedFacts, plan: DeletedPlan) -> 
     return new_request(link, ApprovalKind.ITEMS, removal_change(facts), plan.approval)
 
 
-def _changed_deletions(board: BoardContext, writes: Sequence[Write]) -> dict[str, str]:
-    """Return the deletions of which the policy, the filter, the record or the item's owner changed since."""
-    records, items = board.model._default_manager, [write.item_id for write in writes]
-    restored_ids = set(records.filter(pk__in=[write.record_id for write in writes]).values_list("pk", flat=True))
-    owned = set(records.filter(monday_id__in=items).values_list("monday_id", flat=True))
-    tombstones = Tombstone.objects.filter(pk__in=[write.expected.tombstone for write in writes])
-    items_now: dict[int | None, str | None] = dict(tombstones.values_list("pk", "monday_id"))
-    policy, sync_filter = current_deletion_policy(board.link)
-
-    def is_same(write: Write) -> bool:
-        expected = write.expected
-        is_there = items_now.get(expected.tombstone) == write.item_id and write.item_id not in owned
-        same_policy = expected.policy in (None, policy) and sync_filter == board.link.sync_filter
-        return is_there and same_policy and write.record_id not in restored_ids
-
-    return {write.unit: "It changed while it was synced." for write in writes if not is_same(write)}
-
-
-def send_removals(batch: Batch) -> None:
-    """Send the removals that were planned, and note what the answers make of them; raises LeaseLost."""
-    board, answers, leaving = batch.board, Answers(), [one for one in batch.open_deleted if one.plan.removal]
-    with executor_of(batch) as executor:
-        for act, kind in _KINDS.items():
-            call = Call(kind, _changed_deletions, {"removes": str(act)})
-            planned = [deleted for deleted in leaving if deleted.plan.removal is act]
-            answers |= executor.send(call, [removal_write(board, one.facts, one.plan) for one in planned])
-    left = [one.facts for one in leaving if one.plan.removal in _STATE_AFTER]
-    wanted = [facts for facts in left if (item := answers[str(facts.id)].item) and wants_editors(board, facts, item)]
-    with_editors = {facts.id: facts for facts in gather_editors(board, wanted)}
-    for deleted in leaving:
-        answer, deleted.facts = answers[str(deleted.id)], with_editors.get(deleted.id, deleted.facts)
-        deleted.intent, deleted.written_item = answer.intent, answer.item
-        deleted.isolate = answer.verdict is Verdict.DIVIDED
-        deleted.follow(after_removal(board, deleted.facts, deleted.plan, answer))
-
-
-def new_removal_requests(batch: Batch) -> list[ApprovalRequest]:
+def new_removal_requests(link: BoardLink, plan: Plan) -> list[ApprovalRequest]:
     """Return the rows by which the planned removals count, yet to be stored."""
-    return _new_requests(batch.link, batch.deleted_records)
+    return [found for one in plan.deleted.values() if (found := removal_request(link, one.facts, one.plan))]
 
 
-def _new_requests(link: BoardLink, deleted_records: Iterable[DeletedRecord]) -> list[ApprovalRequest]:
-    return [one for deleted in deleted_records if (one := removal_request(link, deleted.facts, deleted.plan))]
-
-
-# How a pass over deleted records ends: tombstones, questions, log, intents and jobs, in one
-# transaction.
-
-
-def settle_deleted(batch: Batch) -> None:
-    """Store what became of the pass's deleted records and end their jobs; raises LeaseLost."""
-
-    def attempt() -> list[DeletedRecord]:
-        deleted_records = [replace(deleted) for deleted in batch.deleted_records]
-        _settle_all_deleted(batch, deleted_records)
-        return deleted_records
-
-    if batch.deleted_claims:
-        batch.deleted_records = batch.in_transaction(attempt)
-
-
-def _settle_all_deleted(batch: Batch, deleted_records: Sequence[DeletedRecord]) -> None:
-    ids = [deleted.tombstone.pk for deleted in deleted_records]
-    tombstones = {s.pk: s for s in Tombstone.objects.select_for_update().filter(pk__in=ids).order_by("pk")}
-    ledgers, now = [], sync_now()
-    for deleted in deleted_records:
-        tombstone = tombstones.get(deleted.tombstone.pk)
-        if tombstone is None or tombstone.state == TombstoneState.RESTORED:
-            deleted.plan = replace(deleted.plan, new_state=None, question=None, approval=None)
-            tombstones.pop(deleted.tombstone.pk, None)
-            continue
-        if deleted.plan.restores and unpaused_records(batch, [deleted], QueueDirection.TO_NPD):
-            deleted.plan = _restored(batch, deleted.facts, deleted.plan, tombstone)
-        _set_tombstone(tombstone, deleted.plan, now)
-        _free_item(deleted.facts, deleted.plan)
-        if (ledger := ledger_after(deleted.facts, deleted.plan)) is not None:
-            ledgers.append(ledger)
-    update_many(list(tombstones.values()), ["state", "settled_at", "note", "reason_code"])
-    # The sync state keeps the base as long as the tombstone stands; of the rest it says what is asked.
-    names = ["conflicts", "asked_items", "note", "removed_since", "remote_state"]
-    key = ["entity_type", "entity_id", "system"]
-    SyncMetadata.objects.bulk_create(ledgers, update_conflicts=True, unique_fields=key, update_fields=names)
-    # What went is counted already, and what didn't is decided anew.
-    held = [deleted for deleted in deleted_records if deleted.outcome is Outcome.SETTLED]
-    ApprovalRequest.objects.bulk_create(_new_requests(batch.link, held))
-    current_store().save_reports([report for deleted in deleted_records for report in _deletion_reports(deleted)])
-    settled = [_as_record_sync(deleted) for deleted in deleted_records]
-    Decision.objects.bulk_create(fold_alike(history_rows(batch, settled)))
-    end_intents(settled, [record_sync for record_sync in settled if record_sync.outcome is Outcome.SETTLED])
-    end_jobs(batch, [*deleted_records, *batch.unknown_jobs])
-    enqueue_paused(batch.entity_type, settled)
-
-
-def _set_tombstone(tombstone: Tombstone, plan: DeletedPlan, now: datetime) -> None:
-    if plan.new_state is not None:
-        tombstone.state = plan.new_state
-        tombstone.settled_at = None if plan.new_state in OPEN_TOMBSTONE_STATES else now
-    tombstone.note = plan.reason or tombstone.note
-    tombstone.reason_code = plan.reason_code or tombstone.reason_code
-
-
-def _free_item(facts: DeletedFacts, plan: DeletedPlan) -> None:
-    """An item that is unlinked makes no record; one that is another's by now is as any that no record has."""
-    kind, item_id = facts.tombstone.entity_type, facts.tombstone.monday_id
-    if plan.new_state == TombstoneState.UNLINKED and item_id:
-        why = f"Its record “{facts.record}” was deleted in NPD, and the item was unlinked."
-        ignore_item(kind, item_id, facts.id, why)
-    if plan.frees_item and item_id:
-        wait = UNMATCHED_ITEM_WAIT_SECONDS
-        enqueue_item(kind, item_id, cause=Cause.DEPENDENCY, priority=Priority.EDIT, due_in_seconds=wait)
+# What is stored of it.
 
 
 def ledger_after(facts: DeletedFacts, plan: DeletedPlan) -> SyncMetadata | None:
@@ -671,28 +530,12 @@ def ledger_after(facts: DeletedFacts, plan: DeletedPlan) -> SyncMetadata | None:
     )
 
 
-def _restored(batch: Batch, facts: DeletedFacts, plan: DeletedPlan, tombstone: Tombstone) -> DeletedPlan:
-    """Store the record again as a person chose; a person is asked anew where NPD can't take it back."""
-    item_id = NEW_ITEM
-    detail = (
-        "Restored as a person chose, as it was when it was deleted: its item has left the board meanwhile, so "
-        "it gets a new one. What was edited there is in the conflict."
-    )
-    if facts.item is not None and facts.item.state == ACTIVE:
-        item_id, detail = facts.item.id, "Restored with what was edited on Monday, as a person chose."
-    try:
-        restore_record(tombstone, item_id=item_id, sentence=detail)
-    except RestoreError as error:
-        return ask_about_deletion(facts, plan, DeletedRecordPolicy(batch.link.deleted_record_policy), str(error))
-    history = (*plan.history, HistoryLine("restored", detail))
-    return replace(plan, new_state=TombstoneState.RESTORED, reason=detail, carried_out=detail, history=history)
-
-
-def _deletion_reports(deleted: DeletedRecord) -> Iterator[ConflictReport]:
+def deletion_reports(deleted: DeletedRecord) -> Iterator[ConflictReport]:
+    """Yield what the pass tells the store of conflicts about a deleted record."""
     facts, plan = deleted.facts, deleted.plan
     if plan.question is not None:
         yield plan.question
-    for conflict in facts.conflicts if deleted.outcome is Outcome.SETTLED else ():
+    for conflict in facts.conflicts if plan.ending.outcome is Outcome.SETTLED else ():
         if conflict.kind != KIND_DELETE:
             why = "The record was deleted in NPD."
             yield _report(facts, conflict.kind, conflict.monday_item_id, closing_reason=why)
@@ -701,55 +544,47 @@ def _deletion_reports(deleted: DeletedRecord) -> Iterator[ConflictReport]:
             yield _report(facts, KIND_DELETE, conflict.monday_item_id, applied=applied, closing_reason=plan.reason)
 
 
-# The pass's blackboard: what a batch still holds of deleted records.
-
-
-def prepare_deleted(batch: Batch) -> None:
-    """Load the pass's deleted records, and end those for which Monday needn't be asked."""
-    if not batch.deleted_claims:
-        return
-    known = gather_deleted(batch.board, batch.deleted_claims)
-    for facts in known:
-        deleted = DeletedRecord(facts.claim, facts, _unchanged(facts))
-        if (plan := decide_unread(batch.board, facts)) is not None:
-            deleted.follow(plan)
-        batch.deleted_records.append(deleted)
-    remembered = {facts.id for facts in known}
-    for claim in batch.deleted_claims:
-        if claim.entity_id not in remembered:
-            unknown = WorkUnit(claim)
-            unknown.end(Outcome.SETTLED, "There is no such record, and none is remembered.")
-            batch.unknown_jobs.append(unknown)
-
-
-def plan_deleted(batch: Batch, found: BatchItems) -> None:
-    """Decide every open deleted record by its item; what is to be sent is sent with all else."""
-    units, board = batch.open_deleted, batch.board
-    if not units:
-        return
-    linked_now = {record_sync.link_to for record_sync in batch.record_syncs if record_sync.link_to}
-    shown = [replace(unit.facts, item=found.linked.get(str(unit.tombstone.monday_id))) for unit in units]
-    npd_ids = {facts.id: npd_id for facts in shown if (npd_id := wanted_bearer(board, facts)) is not None}
-    edited = {facts.id: facts for facts in gather_editors(board, [f for f in shown if wants_editors(board, f)])}
-    known = [edited.get(facts.id, facts) for facts in gather_bearers(board, shown, npd_ids)]
-    policy, _ = current_deletion_policy(batch.link)
-    settings, now = load_settings(), batch.read_at or sync_now()
-    plans = [decide_deleted(board, facts, policy, settings, now, linked_now) for facts in known]
-    planned = [(f, wait_if_paused(plan, batch.pauses)) for f, plan in zip(known, plans, strict=True)]
-    changes = [removal_change(facts) for facts, plan in planned if wants_approval(facts, plan)]
-    plans = approve_removals(planned, approval_facts(batch.link, ApprovalKind.ITEMS, changes))
-    for unit, facts, plan in zip(units, known, plans, strict=True):
-        unit.facts = facts
-        unit.follow(plan)
-
-
-def _as_record_sync(deleted: DeletedRecord) -> RecordSync:
-    """As whoever stores histories, intents and paused jobs takes it."""
+def as_record_plan(deleted: DeletedRecord) -> RecordPlan:
+    """Return it as whoever stores histories, intents and paused jobs takes it."""
     facts, plan = deleted.facts, deleted.plan
-    record_sync = RecordSync(deleted.claim, facts.record, facts.ledger, list(facts.intents), item=facts.item)
-    record_sync.outcome, record_sync.intent = deleted.outcome, deleted.intent
-    record_sync.written_item = deleted.written_item
-    record_sync.confirmed_intents = dict.fromkeys(plan.confirmed_intents, record_sync.item_id)
-    record_sync.paused_directions = set(plan.ending.paused)
-    record_sync.log_lines(plan.history)
-    return record_sync
+    known = replace(facts, events=())
+    confirmed = dict.fromkeys(plan.confirmed_intents, deleted.item_id)
+    found = RecordPlan(known, plan.ending, fields=FieldsPlan(confirmed_intents=confirmed), answer=deleted.answer)
+    return found.logged(*plan.history)
+
+
+# The rules of a pass.
+
+
+def end_unread_deleted(facts: PassFacts, plan: Plan) -> Plan:
+    """End the deleted records for which Monday needn't be asked."""
+    decided = [(one, decide_unread(facts.board, one.facts)) for one in plan.open_deleted]
+    return plan.with_deleted(replace(one, plan=found) for one, found in decided if found is not None)
+
+
+def decide_deleted_records(facts: PassFacts, plan: Plan) -> Plan:
+    """Decide every open deleted record by its item; what is to be sent is sent with all else."""
+    board, units, found = facts.board, plan.open_deleted, facts.found
+    if not units:
+        return plan
+    linked_now = {one.link_to for one in plan.records.values() if one.link_to}
+    shown = [replace(unit.facts, item=found.linked.get(str(unit.facts.tombstone.monday_id))) for unit in units]
+    npd_ids = {one.id: npd_id for one in shown if (npd_id := wanted_bearer(board, one)) is not None}
+    bearers = facts.ask(Ask.BEARER, npd_ids.values())
+    editors = facts.ask(Ask.EDITORS, [one.id for one in shown if wants_editors(board, one)])
+    known = [replace(one, bearer=bearers.get(npd_ids.get(one.id))) for one in shown]
+    known = [with_editors(one, editors) for one in known]
+    policy, _ = facts.ask_one(Ask.DELETION_POLICY)
+    plans = [decide_deleted(board, one, policy, facts.settings, facts.now, linked_now) for one in known]
+    planned = [(one, wait_if_paused(p, facts.pauses)) for one, p in zip(known, plans, strict=True)]
+    changes = [removal_change(one) for one, p in planned if wants_approval(one, p)]
+    plans = approve_removals(planned, approval_facts(facts, ApprovalKind.ITEMS, changes))
+    return plan.with_deleted(DeletedRecord(one, p) for one, p in zip(known, plans, strict=True))
+
+
+def with_editors(facts: DeletedFacts, editors: Mapping[UUID, tuple[tuple[ReceivedEvent, ...], Any]]) -> DeletedFacts:
+    """Return it with who edited its item, as webhooks told, where that was asked."""
+    if facts.id not in editors:
+        return facts
+    events, users = editors[facts.id]
+    return replace(facts, events=events, users=users)

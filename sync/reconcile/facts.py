@@ -134,6 +134,15 @@ class HistoryLine:
 # A record.
 
 
+def new_ledger(entity_type: str, entity_id: UUID) -> SyncMetadata:
+    """Return a sync state that is not stored yet, with plain values where it would hold database defaults."""
+    empty: dict[str, Any] = {name: {} for name in ("base", "blocked_fields", "altered", "conflicts", "seen")}
+    texts: dict[str, Any] = dict.fromkeys(("note", "remote_state", "last_error", "left_out"), "")
+    return SyncMetadata(
+        entity_type=entity_type, entity_id=str(entity_id), error_count=0, removed_passes=0, **empty, **texts
+    )
+
+
 @dataclass(frozen=True)
 class Settings:
     """The installation's settings that rules read (config/settings.py says what each is)."""
@@ -141,6 +150,8 @@ class Settings:
     gone_quiet_seconds: float = 600
     tombstone_days: int = 30
     loop_times: int = 5
+    new_item_wait_seconds: float = 300
+    journal_days: int = 7
 
 
 @dataclass(frozen=True)
@@ -258,13 +269,15 @@ class RemovalFacts:
 
 @dataclass(frozen=True)
 class ClaimedFacts:
-    """What was claimed: records that are there, records that are not, and items that no record has.
+    """What was claimed: records that are there, deleted ones, and items that no record has.
 
-    `known_items` are claimed items that a record has by now: they are that record's wake-ups.
+    `unknown` are neither records nor remembered as such. `known_items` are claimed items that a record has by now: they
+    are that record's wake-ups.
     """
 
     records: tuple[RecordFacts, ...] = ()
-    deleted: tuple[Claim, ...] = ()
+    deleted: tuple[DeletedFacts, ...] = ()
+    unknown: tuple[Claim, ...] = ()
     unmatched: tuple[Claim, ...] = ()
     known_items: tuple[str, ...] = ()
 

@@ -60,7 +60,7 @@ from sync.records.blocked_fields import KEPT_BY, KEPT_ENTRY, KEPT_REMOTE, LEFT_O
 from sync.registry import relation_of
 
 if TYPE_CHECKING:
-    from sync.reconcile.batch import RecordSync
+    from sync.reconcile.pass_plan import RecordPlan
 
 # What a pass does with one field.
 
@@ -254,7 +254,7 @@ def rejection_reason(facts: RecordFacts, field_plan: FieldPlan) -> str:
     return "" if is_requested else str(known["reason"])
 
 
-def is_kept_different(facts: RecordFacts | RecordSync, field_plan: FieldPlan) -> bool:
+def is_kept_different(facts: RecordFacts | RecordPlan, field_plan: FieldPlan) -> bool:
     """Whether the value stays in NPD alone as a person said: the field is decided, though its sides differ."""
     kept = kept_entry(facts.ledger.blocked_fields.get(field_plan.mapping.key))
     return (
@@ -265,9 +265,9 @@ def is_kept_different(facts: RecordFacts | RecordSync, field_plan: FieldPlan) ->
     )
 
 
-def with_kept_different(record_sync: RecordSync, found: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+def with_kept_different(plan: RecordPlan, found: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
     """What a pass found blocked, with what stays left of what was blocked `before`."""
-    for key, field_plan in record_sync.field_plans.items():
+    for key, field_plan in plan.plans.items():
         kept, entry = kept_entry(before.get(key)), found.get(key)
         if kept is None or not _is_same_value(kept, field_plan):
             continue
@@ -276,9 +276,9 @@ def with_kept_different(record_sync: RecordSync, found: dict[str, Any], before: 
                 found[key] = kept
         elif not is_rejected(entry):
             entry[KEPT_ENTRY] = kept
-        elif _is_monday_unchanged(kept, record_sync.item, field_plan):
-            mark = {name: value for name, value in kept[KEPT_BY].items() if record_sync.item or name != KEPT_REMOTE}
-            shown = {KEPT_REMOTE: field_plan.remote_raw} if record_sync.item else {}
+        elif _is_monday_unchanged(kept, plan.item, field_plan):
+            mark = {name: value for name, value in kept[KEPT_BY].items() if plan.item or name != KEPT_REMOTE}
+            shown = {KEPT_REMOTE: field_plan.remote_raw} if plan.item else {}
             entry[KEPT_BY] = {**shown, **mark}
     return found
 
@@ -480,7 +480,7 @@ class _DecidedField:
     log: tuple[HistoryLine, ...] = ()
 
 
-def way_of(facts: RecordFacts | RecordSync, mapping: FieldMapping) -> FieldDirection:
+def way_of(facts: RecordFacts | RecordPlan, mapping: FieldMapping) -> FieldDirection:
     """Return the ways that both the record's and the mapping's direction allow."""
     directions = {facts.record.sync_direction, mapping.direction}
     up = SyncDirection.NONE not in directions and SyncDirection.MONDAY_TO_NPD not in directions

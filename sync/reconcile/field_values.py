@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,20 +12,16 @@ from functools import cached_property
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
-from django.db import connection, models
-from django.db.models import F, Func, TextField, Value, Window, prefetch_related_objects
-from django.db.models.functions import Lower, RowNumber
+from django.db import models
 
 from sync import connectors, registry
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import SyncDirection
 from sync.connectors.base.board_items import GROUP, Item
 from sync.connectors.base.conversion import Converter, ConverterOptions, UnknownValue, fold_whitespace
-from sync.kernel.triggers import NAME_AS_COMPARED
-from sync.models import BoardLink, FieldMapping, MondayAccount, SyncedModel
+from sync.models import BoardLink, FieldMapping, SyncedModel
 from sync.registry import ModelField, columns_of, relation_of, target_of
 
 Raw: TypeAlias = Mapping[str, Any]
@@ -127,67 +122,7 @@ def still_holds(record: models.Model, raw: Raw) -> bool:
     return True
 
 
-def comparable_name(field: str) -> Func:
-    """A record's name as relations compare it, white space folded; sync/kernel/triggers.py does the same."""
-    return Func(F(field), template=NAME_AS_COMPARED.replace("__NAME__", "%(expressions)s"), output_field=TextField())
-
-
-def canonical_expression(field: str) -> Func:
-    """The field as the merge compares texts, whatever form it is stored in."""
-    composed = Func(F(field), function="normalize", output_field=TextField())
-    return Func(composed, Value(" \t\n\r\f\v\u00a0"), function="btrim", output_field=TextField())
-
-
-def canonical_value(entity_type: str, field: str, value: Any) -> Any:
-    """Return a field's value as the sync compares it; two values equal in this form are no change."""
-    for mapping in registry.entity(entity_type).mappings:
-        if mapping.fields == (field,) and mapping.converter in ("name", "email", "phone", "text", "long_text"):
-            options = ConverterOptions(region=settings.DEFAULT_PHONE_REGION)
-            return connectors.get().converter(mapping.converter, options).local({field: value}) or ""
-    return value.strip() if isinstance(value, str) else value
-
-
-def records_saying(model: type[SyncedModel], field: str, text: str) -> Sequence[SyncedModel]:
-    """Return the records whose field says this, as items are matched; case counts where one says just so."""
-    key = str(canonical_value(model.entity_type(), field, text))
-    records = model._default_manager.annotate(match_key=Lower(canonical_expression(field)))
-    found = list(records.filter(match_key=Lower(Value(key))).order_by("pk")) if key else []
-    exact = [one for one in found if str(canonical_value(model.entity_type(), field, getattr(one, field))) == key]
-    return exact or found
-
-
-def match_key(entity_type: str, field: str, value: Any) -> str:
-    """Return by what two records that say this count as one, in whichever case; empty for no value."""
-    return str(canonical_value(entity_type, field, value)).lower()
-
-
-def records_sharing(
-    model: type[SyncedModel], field: str, values: Iterable[Any], most: int
-) -> Mapping[str, Sequence[UUID]]:
-    """Return which records say each of these values, by its match key, at most so many of one; one query for all."""
-    entity_type = model.entity_type()
-    keys = {key for value in values if (key := match_key(entity_type, field, value))}
-    found: dict[str, list[UUID]] = {key: [] for key in keys}
-    if not keys:
-        return found
-    said = model._default_manager.annotate(match_key=Lower(canonical_expression(field)))
-    # Ten thousand may share an address.
-    numbered = said.filter(match_key__in=[Lower(Value(key)) for key in keys]).annotate(
-        number=Window(RowNumber(), partition_by=F("match_key"), order_by="pk")
-    )
-    for pk, value in numbered.filter(number__lte=most).order_by("pk").values_list("pk", field):
-        found.setdefault(match_key(entity_type, field, value), []).append(pk)
-    return found
-
-
 # A board link with its mappings, and their converters, as one pass uses them.
-
-
-_LEARN = """
-    UPDATE sync_monday_account SET tags = tags || jsonb_build_object(
-        %(board)s::text, coalesce(tags -> %(board)s::text, '{}'::jsonb) || %(new)s::jsonb)
-    WHERE id = 1
-"""
 
 
 @dataclass(frozen=True)
@@ -204,27 +139,6 @@ class Directory:
     tags: dict[str, str] = field(default_factory=dict)
     items: dict[str, str] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, converters: set[str], board_id: str) -> Directory:
-        """Read what these converters need."""
-        connector = connectors.get()
-        is_needed = not converters.isdisjoint({*connector.people_converters, *connector.tag_converters})
-        row = MondayAccount.objects.filter(id=1).only("users", "tags").first() if is_needed else None
-        region = settings.DEFAULT_PHONE_REGION
-        if row is None:
-            return cls(board_id, region)
-        people = {str(user): str(known["email"]) for user, known in row.users.items() if known.get("email")}
-        return cls(board_id, region, people, dict(row.tags.get(board_id, {})))
-
-    def learn_tags(self, learned: Mapping[str, str]) -> None:
-        """Remember tags' names by id, for this pass and later ones; another worker's are kept."""
-        new = {tag: name for tag, name in learned.items() if self.tags.get(tag) != name}
-        if new:
-            self.tags.update(new)
-            MondayAccount.objects.get_or_create(id=1)
-            with connection.cursor() as cursor:
-                cursor.execute(_LEARN, {"board": self.board_id, "new": json.dumps(new)})
-
 
 def converter_options(
     mapping: FieldMapping, model: type[models.Model], region: str, directory: Directory
@@ -240,14 +154,6 @@ def converter_options(
     )
 
 
-def converter_for(mapping: FieldMapping, board_id: str, record: SyncedModel) -> Converter:
-    """Return the converter for one record's field outside a pass, as pages need it."""
-    options = converter_options(
-        mapping, type(record), record.sync_region(), Directory.of({mapping.converter}, board_id)
-    )
-    return connectors.get().converter(mapping.converter, options)
-
-
 @dataclass(frozen=True)
 class BoardContext:
     """A board link with its mappings, as a pass uses them."""
@@ -259,16 +165,6 @@ class BoardContext:
     _converters: dict[tuple[str, str], Converter] = field(default_factory=dict, compare=False)
     filter_values: dict[tuple[Any, int], frozenset[str]] = field(default_factory=dict, compare=False)
     """The canonical values of the filter's conditions, by condition and converter (board_filter.py)."""
-
-    @classmethod
-    def load(cls, link: BoardLink, mappings: Sequence[FieldMapping] | None = None) -> BoardContext:
-        """Read the link's mappings and filter, where they aren't given, and what their converters need to know."""
-        if mappings is None:
-            # A worker has the link for minutes: the filter is the one of now, read in the same query.
-            mappings = list(link.mappings.annotate(filter_now=F("link__sync_filter")))
-            link.sync_filter = getattr(mappings[0], "filter_now") if mappings else link.sync_filter  # noqa: B009 - untyped
-        directory = Directory.of({m.converter for m in mappings if m.column_id}, link.board_id)
-        return cls(link, mappings, registry.entity(link.entity_type).model, directory)
 
     @property
     def columns(self) -> list[str]:
@@ -339,10 +235,10 @@ class WantKind(StrEnum):
 
 @dataclass(frozen=True)
 class Want:
-    """One thing that has to be read before a rule can decide."""
+    """One thing that has to be read before a rule can decide: of a related record of this model, or of the pass."""
 
-    kind: WantKind
-    model: type[SyncedModel]
+    kind: StrEnum
+    model: type[SyncedModel] | None = None
     value: Any = ""
 
 
@@ -490,48 +386,6 @@ def parse_input(
     if now and fold_whitespace(now["name"]) == name:
         return current
     return related.resolve(type(record), {field: {"name": name}})
-
-
-# The values of a record's fields as pages show them, outside a pass.
-
-
-NOT_KNOWN = "(not known)"
-
-
-class FieldDisplay:
-    """What the fields of some records of one model say; asks for their relations in one query each."""
-
-    def __init__(self, link: BoardLink, mappings: Sequence[FieldMapping], records: Sequence[SyncedModel]) -> None:
-        self.board = BoardContext.load(link, mappings)
-        prefetch_related_objects(list(records), *self.board.joined_relations)
-
-    def sides(self, record: SyncedModel, mapping: FieldMapping, base: Mapping[str, Any] | None) -> tuple[str, str, str]:
-        """Return NPD's value now and both halves of the base, as a person reads them."""
-        convert, now = self.board.converter(mapping, record), stored_values(record, mapping)
-        self._learn_names(now, base["local"] if base else {})
-        local, remote = self._display_local(convert, now), NOT_KNOWN
-        if base is None:
-            return local, "", ""
-        with suppress(UnknownValue):
-            remote = convert.display(convert.remote(base["remote"]))
-        return local, self._display_local(convert, base["local"]), remote
-
-    def local(self, record: SyncedModel, mapping: FieldMapping, raw: Mapping[str, Any]) -> str:
-        """Return raw values of NPD's, of now or of another time, as a person reads them."""
-        self._learn_names(raw)
-        return related_name(dict(raw)) or self._display_local(self.board.converter(mapping, record), dict(raw))
-
-    def _learn_names(self, *raws: Mapping[str, Any]) -> None:
-        """Items of related records are shown by these records' names."""
-        for value in (value for raw in raws for value in raw.values()):
-            if isinstance(value, dict) and value.get("item"):
-                self.board.directory.items[str(value["item"])] = str(value.get("name") or "")
-
-    def _display_local(self, convert: Converter, raw: dict[str, Any]) -> str:
-        try:
-            return convert.display(convert.local(raw))
-        except UnknownValue:
-            return related_name(raw) or NOT_KNOWN
 
 
 # What an item's mapped columns say, for the screen on which a person decides whose item it is.

@@ -1,766 +1,341 @@
-"""Gather: the queries and the calls by which a pass learns what is so. It decides nothing and writes nothing."""
+"""Gather: reads what is so, and on, until no rule lacks anything. It decides nothing and writes nothing in NPD."""
 
 from __future__ import annotations
 
-import uuid
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from copy import copy
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
-from django.contrib.postgres.aggregates import ArrayAgg
-from django.db import models
-from django.db.models import Count, F, Max, Min, ProtectedError, Q, RestrictedError, Value
-from django.db.models.deletion import Collector
-from django.db.models.functions import Lower
-from pghistory.core import event_models
+import structlog
 
-from sync import connectors, registry
-from sync.choices import (
-    ApprovalKind,
-    ApprovalState,
-    DeletedRecordPolicy,
-    QueueDirection,
-    QueueStatus,
-    RemovedItemPolicy,
-)
-from sync.clock import SyncNow, sync_now
-from sync.connectors.base.board import EventKind
-from sync.connectors.base.board_items import BatchItems
-from sync.connectors.base.conversion import AmbiguousSplit, UnknownValue
-from sync.kernel.conflict_store import KIND_IDENTITY, current_store
-from sync.models import (
-    ApprovalRequest,
-    BoardLink,
-    Decision,
-    IgnoredItem,
-    Intent,
-    IntentState,
-    MondayAccount,
-    SyncedModel,
-    SyncMetadata,
-    SyncQueue,
-    Tombstone,
-    WebhookEvent,
-    WriteLoop,
-)
-from sync.models.state import event_column_text, event_item_name
+from sync import connectors
+from sync.boards import board_columns
+from sync.choices import ColumnProblem
+from sync.clock import sync_now
+from sync.connectors.base.board_items import BatchItems, Item, MatchColumn
+from sync.connectors.base.errors import ColumnRejected, ConnectorError
+from sync.limits import board_costs, call_cost, connector, monday_account
+from sync.models import ApprovalRequest, SyncedModel
 from sync.outbox.claim import Claim
-from sync.outbox.pauses import pause_sentence
-from sync.reconcile.batch import Batch, new_ledger
-from sync.reconcile.facts import (
-    EVENT_WINDOW,
-    LOOP_WINDOW,
-    STALE_READ_WINDOW,
-    AnswerFacts,
-    ClaimedFacts,
-    DeletedFacts,
-    ItemContext,
-    ItemEvents,
-    ItemFacts,
-    LostCreates,
-    MatchExclusions,
-    ReceivedEvent,
-    RecordFacts,
-    RecordHistory,
-    RemovalFacts,
-    Settings,
-)
-from sync.reconcile.field_values import (
-    ACTIVE,
-    BoardContext,
-    RelatedNotFound,
-    as_uuid,
-    canonical_expression,
-    key_of_record,
-    match_text_of_item,
-    npd_id_of,
-    stored_values,
-)
-from sync.reconcile.reads import read_by_id
-from sync.records.authors import monday_editor_name, monday_user_name, monday_users
-from sync.records.item_links import unlinked_items
-from sync.records.tombstones import rebuild_records
-from sync.registry import target_of
+from sync.outbox.pauses import pauses_by_direction
+from sync.reconcile import queries
+from sync.reconcile.decide import RULES, first_plan
+from sync.reconcile.field_values import ACTIVE, BoardContext, Lacking, RelatedFacts, Want, WantKind, npd_id_of
+from sync.reconcile.lookups import item_names, known_related, read_edits, read_related, related_wants
+from sync.reconcile.new_items import item_context
+from sync.reconcile.pass_plan import Ask, PassFacts, Plan, PlanRule, Unread
+from sync.reconcile.sides import InspectedColumns
+from sync.records.approvals import ApprovalFacts, known_requests, with_counts
+from sync.records.authors import monday_users
 
-DAY = timedelta(days=1)
+MAX_PAGES = 20
+"""Further pages that a pass follows; a match key that more items than this hold is no key."""
+
+log = structlog.get_logger(__name__)
 
 
-def load_settings() -> Settings:
-    """Return the settings that rules read, as they are now."""
-    return Settings(
-        gone_quiet_seconds=float(settings.GONE_QUIET_SECONDS),
-        tombstone_days=settings.TOMBSTONE_DAYS,
-        loop_times=settings.LOOP_TIMES,
-    )
-
-
-# Records.
-
-
-def claimed_facts(
+def claimed(
     board: BoardContext, claims: Sequence[Claim], planned: Mapping[UUID, SyncedModel] = MappingProxyType({})
-) -> ClaimedFacts:
-    """Read what NPD knows of the claimed records, in a handful of queries whatever their number.
+) -> PassFacts:
+    """Read what NPD knows of what was claimed.
 
     `planned` are what an earlier pass of a dry run would have made of records, which stand in for what is stored.
     """
-    model = board.model
-    items = [claim.remote_id for claim in claims if claim.entity_id is None]
-    owners = dict(model._default_manager.filter(monday_id__in=items).values_list("monday_id", "pk"))
-    unmatched: list[Claim] = []
-    rows: dict[UUID, list[SyncQueue]] = {}
-    for claim in claims:
-        owner = claim.entity_id or owners.get(claim.remote_id)
-        if owner is None:
-            unmatched.append(claim)
-        else:
-            rows.setdefault(owner, []).extend(claim.rows)
-    relations = board.joined_relations
-    # Without a name select_related would follow every relation.
-    found = model._default_manager.select_related(*relations) if relations else model._default_manager.all()
-    records = found.in_bulk(list(rows)) | dict(planned)
-    merged = {entity_id: Claim(entity_id, None, jobs) for entity_id, jobs in rows.items()}
-    return ClaimedFacts(
-        records=_record_facts(board, {key: claim for key, claim in merged.items() if key in records}, records),
-        deleted=tuple(claim for key, claim in merged.items() if key not in records),
-        unmatched=tuple(unmatched),
-        known_items=tuple(map(str, owners)),
-    )
+    known = queries.claimed_facts(board, claims, planned)
+    pauses = pauses_by_direction(board.link.entity_type)
+    return PassFacts(board, known, sync_now(), queries.load_settings(), pauses)
 
 
-def _record_facts(
-    board: BoardContext, claims: Mapping[UUID, Claim], records: Mapping[UUID, SyncedModel]
-) -> tuple[RecordFacts, ...]:
-    entity_type = board.link.entity_type
-    ledgers = {ledger.entity_id: ledger for ledger in SyncMetadata.objects.of(entity_type, claims)}
-    intents = _by_record(_open_intents(claims))
-    conflicts = current_store().open_conflicts(entity_type, claims)
-    failed = SyncQueue.objects.filter(entity_type=entity_type, entity_id__in=claims, status=QueueStatus.FAILED)
-    with_failed_job = set(failed.values_list("entity_id", flat=True))
-    asked_items = {c.monday_item_id for found in conflicts.values() for c in found if c.kind == KIND_IDENTITY}
-    owned: frozenset[str] = frozenset()
-    if asked_items:
-        linked = board.model._default_manager.filter(monday_id__in=asked_items)
-        owned = frozenset(map(str, linked.values_list("monday_id", flat=True)))
-    for key in [key for key, record in records.items() if record._state.adding]:
-        # A dry run's, of an item that would become a record.
-        ledgers[str(key)] = new_ledger(entity_type, key)
-        ledgers[str(key)].made_from_item = True
-    item_ids = [record.monday_id for record in records.values() if record.monday_id]
-    events = new_events(board.link.board_id, item_ids)
-    return tuple(
-        RecordFacts(
-            claim,
-            records[key],
-            ledgers.get(str(key)) or new_ledger(entity_type, key),
-            tuple(intents.get(key, ())),
-            tuple(conflicts.get(key, ())),
-            tuple(events.get(records[key].monday_id or "", ())),
-            has_failed_job=key in with_failed_job,
-            owned_items=owned,
-        )
-        for key, claim in claims.items()
-    )
+class Gatherer:
+    """Reads for one pass; `calls` counts those to Monday, `read_request` is the id of the one that read the items.
 
-
-def _open_intents(ids: Collection[UUID]) -> Iterable[Intent]:
-    return Intent.objects.filter(entity_id__in=ids, state=IntentState.OPEN).order_by("created_at")
-
-
-# Their history: recent events, writes of ours, loops.
-
-
-MAX_EVENTS = 2_000
-"""So many of a pass's newest events count; a field that is rewritten more often is a loop, and shown as one."""
-
-_EFFECTIVE_STATES = (IntentState.APPLIED, IntentState.CONFIRMED)
-
-
-def new_events(board_id: str, items: Collection[str]) -> dict[str, list[ReceivedEvent]]:
-    """Read the events of these items that no pass has checked, by item, as they came."""
-    found: dict[str, list[ReceivedEvent]] = {}
-    rows = WebhookEvent.objects.filter(processed_at=None, item_id__in=items, board_id=board_id)
-    for row in rows.order_by("id"):
-        found.setdefault(row.item_id or "", []).append(ReceivedEvent.of(row))
-    return found
-
-
-def with_recent_events(board: BoardContext, wanted: Sequence[RecordFacts]) -> dict[UUID, RecordHistory]:
-    """Read the items' events of the last day, and as whom we write."""
-    if not wanted:
-        return {}
-    rows = WebhookEvent.objects.filter(
-        item_id__in=[facts.record.monday_id for facts in wanted],
-        board_id=board.link.board_id,
-        received_at__gt=SyncNow() - EVENT_WINDOW,
-    )
-    found: dict[str | None, list[ReceivedEvent]] = {}
-    for row in rows.order_by("-received_at")[:MAX_EVENTS]:
-        found.setdefault(row.item_id, []).append(ReceivedEvent.of(row))
-    user = _token_user()
-    return {
-        facts.id: replace(facts.history, events=tuple(found.get(facts.record.monday_id, ())), token_user=user)
-        for facts in wanted
-    }
-
-
-def with_events_and_writes(board: BoardContext, wanted: Sequence[RecordFacts]) -> dict[UUID, RecordHistory]:
-    """Read these, and our intents of the last days that may have taken effect; one that Monday refused has not.
-
-    An event that no pass has checked counts however old it is.
+    `foreseen` are acts that earlier passes of a dry run would have counted, or asked to be approved.
     """
-    histories = with_recent_events(board, wanted)
-    rows = Intent.objects.filter(
-        entity_id__in=histories, created_at__gt=SyncNow() - timedelta(days=settings.JOURNAL_DAYS)
-    ).exclude(state=IntentState.REJECTED)
-    writes = _by_record(rows.order_by("created_at"))
-    found = {}
-    for facts in wanted:
-        history = histories[facts.id]
-        events = {event.pk: event for event in (*history.events, *facts.events)}
-        found[facts.id] = replace(history, events=tuple(events.values()), writes=tuple(writes.get(facts.id, ())))
-    return found
 
-
-def with_settled_writes(wanted: Sequence[RecordFacts]) -> dict[UUID, RecordHistory]:
-    """Read what we wrote in the last minutes, and what was found void within the last day, of records with any."""
-    histories = {facts.id: facts.history for facts in wanted}
-    is_applied = Q(state=IntentState.APPLIED, settled_at__gt=SyncNow() - STALE_READ_WINDOW)
-    # Of unknown outcome, and found void by a pass; one known not to be carried out ended before its deadline.
-    is_void = Q(state=IntentState.VOID, settled_at__gt=SyncNow() - EVENT_WINDOW, settled_at__gte=F("deadline"))
-    rows = Intent.objects.filter(is_applied | is_void, entity_id__in=histories).exclude(item_id="")
-    found = {}
-    for key, intents in _by_record(rows.order_by("created_at")).items():
-        applied = tuple(intent for intent in intents if intent.state == IntentState.APPLIED)
-        void = tuple(intent for intent in intents if intent.state == IntentState.VOID)
-        found[key] = replace(histories[key], applied=applied, void=void)
-    return found
-
-
-def with_ended_creates(wanted: Sequence[RecordFacts]) -> dict[UUID, RecordHistory]:
-    """Read which intents without an item were given up, or found to have made one, of records with any."""
-    histories = {facts.id: facts.history for facts in wanted}
-    rows = Intent.objects.filter(
-        Q(state=IntentState.VOID, lookups__gt=0) | Q(state=IntentState.CONFIRMED),
-        entity_id__in=histories,
-        item_id="",
-        created_at__gt=SyncNow() - EVENT_WINDOW,
-    )
-    ended = _by_record(rows.order_by("created_at"))
-    return {key: replace(histories[key], ended_creates=tuple(intents)) for key, intents in ended.items()}
-
-
-def with_changes(wanted: Sequence[RecordFacts]) -> dict[UUID, RecordHistory]:
-    """Read all our intents about an item of these records."""
-    histories = {facts.id: facts.history for facts in wanted}
-    changes = _by_record(Intent.objects.filter(entity_id__in=histories).exclude(item_id=""))
-    return {key: replace(histories[key], changes=tuple(intents)) for key, intents in changes.items()}
-
-
-def with_makers(board: BoardContext, wanted: Sequence[RecordFacts]) -> dict[UUID, RecordHistory]:
-    """Read, as far as events tell, who made these records' items, whether NPD IDs were typed, and as whom we write."""
-    items = {facts.id: facts.item.id for facts in wanted if facts.item}
-    if not items:
-        return {}
-    creation_types = connectors.get().event_types[EventKind.CREATED]
-    npd_id_told = Q(board_id=board.link.board_id, column_id=board.link.npd_id_column)
-    rows = WebhookEvent.objects.filter(npd_id_told | Q(type__in=creation_types), item_id__in=set(items.values()))
-    makers: dict[str | None, str] = {}
-    typed = set()
-    for row in rows.order_by("id"):
-        if row.type in creation_types:
-            makers.setdefault(row.item_id, row.user_id)
-        if (row.board_id, row.column_id) == (board.link.board_id, board.link.npd_id_column):
-            typed.add(row.item_id)
-    user = _token_user() if any(maker and item_id not in typed for item_id, maker in makers.items()) else ""
-    return {
-        facts.id: replace(
-            facts.history,
-            maker=makers.get(items[facts.id], ""),
-            is_npd_id_typed=items[facts.id] in typed,
-            token_user=user,
-        )
-        for facts in wanted
-        if facts.id in items
-    }
-
-
-def write_loops(entity_type: str, ids: Collection[UUID]) -> dict[UUID, dict[str, WriteLoop]]:
-    """Read the write loops of these records, by field."""
-    found: dict[UUID, dict[str, WriteLoop]] = {}
-    for row in WriteLoop.objects.filter(entity_type=entity_type, entity_id__in=ids):
-        found.setdefault(row.entity_id, {})[row.key] = row
-    return found
-
-
-def last_writes(ids: Collection[UUID]) -> dict[UUID, dict[str, Intent]]:
-    """Read our last write of each field of these records within the hour."""
-    rows = Intent.objects.filter(
-        entity_id__in=ids, state__in=_EFFECTIVE_STATES, created_at__gt=SyncNow() - LOOP_WINDOW
-    ).order_by("created_at")
-    return {key: {name: row for row in found for name in row.values} for key, found in _by_record(rows).items()}
-
-
-def _token_user() -> str:
-    return MondayAccount.objects.filter(id=1).values_list("user_id", flat=True).first() or ""
-
-
-def _by_record(intents: Iterable[Intent]) -> Mapping[UUID, Sequence[Intent]]:
-    found: dict[UUID, list[Intent]] = {}
-    for intent in intents:
-        found.setdefault(intent.entity_id, []).append(intent)
-    return found
-
-
-# Identity: who could be whose.
-
-
-MAX_ITEMS = 500
-"""So many items at most are asked for; a name that more of them bear in so short a time says nothing."""
-
-
-def match_exclusions(entity_type: str, items: Iterable[str], records: Iterable[UUID]) -> MatchExclusions:
-    """Return what is remembered of these items, and of what was unlinked from these records; a few queries."""
-    rows = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=set(items))
-    return MatchExclusions({row.item_id: row for row in rows}, unlinked_items(entity_type, list(records)))
-
-
-def existing_records(board: BoardContext, ids: Collection[UUID]) -> frozenset[UUID]:
-    """Return which of these records are there."""
-    return frozenset(board.model._default_manager.filter(pk__in=ids).values_list("pk", flat=True))
-
-
-def records_by_match_key(board: BoardContext, keys: Iterable[str]) -> dict[str, list[SyncedModel]]:
-    """Return the records with these match keys in canonical form, by key; one query."""
-    wanted, match = sorted(set(keys)), board.match_mapping
-    if match is None or not wanted:
-        return {}
-    convert = board.converter(match)
-    records = board.model._default_manager.annotate(match_key=Lower(canonical_expression(match.fields[0])))
-    found: dict[str, list[SyncedModel]] = {}
-    for record in records.filter(match_key__in=[Lower(Value(key)) for key in wanted]):
-        found.setdefault(str(convert.local(stored_values(record, match))), []).append(record)
-    return {key: found[key] for key in wanted if key in found}
-
-
-def unedited_records(model: type[SyncedModel], ids: Collection[UUID]) -> frozenset[UUID]:
-    """Return those of these records that nobody changed in NPD, and at which nothing in NPD points.
-
-    One query for each history and each relation to them.
-    """
-    left = set(ids)
-    for events in event_models(tracks_model=model) if left else ():
-        edits = events._default_manager.filter(pgh_obj_id__in=left).exclude(pgh_context__metadata__cause="sync")
-        left -= set(edits.values_list("pgh_obj_id", flat=True))
-    histories = set(event_models())
-    for relation in [r for r in model._meta.related_objects if r.related_model not in histories] if left else ():
-        name = relation.field.name
-        pointing: Any = relation.related_model._default_manager.filter(**{f"{name}__in": left})
-        left -= set(pointing.values_list(name, flat=True))
-    return frozenset(left)
-
-
-def unedited_from_items(board: BoardContext, ids: Collection[UUID]) -> dict[UUID, SyncedModel]:
-    """Return those of these records that were made from an item, and that nobody touched in NPD."""
-    made = SyncMetadata.objects.of(board.link.entity_type, ids).filter(made_from_item=True)
-    unedited = unedited_records(board.model, [UUID(key) for key in made.values_list("entity_id", flat=True)])
-    return board.model._default_manager.in_bulk(unedited)
-
-
-def lost_creates(board: BoardContext, ids: Collection[UUID]) -> LostCreates:
-    """Return what webhooks told of creates of these records that were given up."""
-    void = Intent.objects.filter(entity_id__in=ids, item_id="", state=IntentState.VOID, lookups__gt=0)
-    lost = list(void.order_by("created_at"))
-    items = _items_in_events(board, lost) if lost else ()
-    if not items:
-        return LostCreates()
-    records = {intent.entity_id for intent in lost}
-    # Items from which these records were parted already: they are not to come back by themselves.
-    rows = Decision.objects.filter(entity_id__in=records, kind="unlinked").exclude(remote_id="")
-    unlinked = frozenset((key, item_id) for key, item_id in rows.values_list("entity_id", "remote_id") if key)
-    return LostCreates(frozenset(records), items, unlinked)
-
-
-def _items_in_events(board: BoardContext, lost: Sequence[Intent]) -> tuple[str, ...]:
-    """Items that webhooks named since then as made with one of the NPD IDs, or as taken away under one of the names."""
-    ids = {str(intent.entity_id) for intent in lost}
-    sent = [entry for intent in lost for entry in intent.values.values() if entry["column"] == "name"]
-    names = {str(value) for entry in sent for value in entry["local"].values()}
-    events = WebhookEvent.objects.filter(board_id=board.link.board_id, received_at__gte=lost[0].created_at)
-    told = events.of_kind(EventKind.CREATED, EventKind.ARCHIVED, EventKind.DELETED).annotate(
-        npd_id=event_column_text(board.link.npd_id_column), called=event_item_name()
-    )
-    named = told.filter(Q(npd_id__in=ids) | Q(called__in=names))
-    item_ids = named.order_by("-id").values_list("item_id", flat=True)[:MAX_ITEMS]
-    found = [str(item_id) for item_id in dict.fromkeys(item_ids) if item_id]
-    owned = set(board.model._default_manager.filter(monday_id__in=found).values_list("monday_id", flat=True))
-    return tuple(item_id for item_id in found if item_id not in owned)
-
-
-def answer_facts(
-    board: BoardContext, records: Collection[UUID], items: Collection[str], merged: Collection[UUID], *, is_paused: bool
-) -> AnswerFacts:
-    """Lock the records that answers name, in the order of their ids, and read what else the answers rest on."""
-    # With the key's lock where one of them may be deleted.
-    rows = board.model._default_manager.select_for_update(no_key=not merged, of=("self",)).filter(pk__in=records)
-    locked = {record.pk: record for record in rows.order_by("pk")}
-    linked = board.model._default_manager.filter(monday_id__in=items)
-    owners = {str(record.monday_id): record for record in linked} if items else {}
-    return AnswerFacts(locked, owners, unedited_records(board.model, merged), is_paused)
-
-
-# Removed items and deleted records.
-
-
-def gather_deleted(board: BoardContext, claims: Sequence[Claim]) -> list[DeletedFacts]:
-    """Return what is known of deleted records before their items are read; of what never was a record, nothing."""
-    entity_type = board.link.entity_type
-    ids = [claim.entity_id for claim in claims if claim.entity_id]
-    tombstones = {t.entity_id: t for t in Tombstone.objects.filter(entity_type=entity_type, entity_id__in=ids)}
-    ledgers = {row.entity_id: row for row in SyncMetadata.objects.of(entity_type, tombstones)}
-    conflicts = current_store().open_conflicts(entity_type, tombstones)
-    intents: dict[UUID, list[Intent]] = {}
-    open_intents = Intent.objects.filter(entity_id__in=list(tombstones), state=IntentState.OPEN)
-    for intent in open_intents.exclude(item_id="").order_by("created_at"):
-        intents.setdefault(intent.entity_id, []).append(intent)
-    records = rebuild_records(board.model, list(tombstones.values()))
-    items = [tombstone.monday_id for tombstone in tombstones.values() if tombstone.monday_id]
-    owners = {str(owner.monday_id): owner for owner in board.model._default_manager.filter(monday_id__in=items)}
-    return [
-        DeletedFacts(
-            claim,
-            records[claim.entity_id],
-            ledgers.get(str(claim.entity_id)) or new_ledger(entity_type, claim.entity_id),
-            tuple(intents.get(claim.entity_id, ())),
-            tuple(conflicts.get(claim.entity_id, ())),
-            tombstone=tombstones[claim.entity_id],
-            owner=owners.get(tombstones[claim.entity_id].monday_id or ""),
-        )
-        for claim in claims
-        if claim.entity_id in tombstones
-    ]
-
-
-def gather_bearers(
-    board: BoardContext, deleted: Sequence[DeletedFacts], npd_ids: Mapping[UUID, UUID]
-) -> list[DeletedFacts]:
-    """Add the records whose NPD IDs the items bear; `npd_ids` are these, by the deleted record."""
-    bearers = board.model._default_manager.in_bulk(list(set(npd_ids.values()))) if npd_ids else {}
-    return [replace(facts, bearer=bearers.get(npd_ids.get(facts.id))) for facts in deleted]
-
-
-def gather_editors(board: BoardContext, deleted: Sequence[DeletedFacts]) -> list[DeletedFacts]:
-    """Add who edited these items on Monday, as webhooks told."""
-    if not deleted:
-        return []
-    events: dict[str, list[ReceivedEvent]] = {}
-    items = [facts.tombstone.monday_id for facts in deleted]
-    for row in WebhookEvent.objects.filter(board_id=board.link.board_id, item_id__in=items):
-        events.setdefault(str(row.item_id), []).append(ReceivedEvent.of(row))
-    users = monday_users()
-    return [
-        replace(facts, events=tuple(events.get(str(facts.tombstone.monday_id), ())), users=users) for facts in deleted
-    ]
-
-
-def current_deletion_policy(link: BoardLink) -> tuple[DeletedRecordPolicy, dict[str, Any]]:
-    """Return what becomes of items and the filter, as they are now and not when the board was taken, minutes ago."""
-    links = BoardLink.objects.filter(pk=link.pk)
-    policy, sync_filter = links.values_list("deleted_record_policy", "sync_filter").get()
-    return DeletedRecordPolicy(policy), sync_filter
-
-
-def gather_removals(
-    board: BoardContext, removed: Sequence[tuple[RecordFacts, str]], policy: RemovedItemPolicy, loop_times: int
-) -> list[RemovalFacts]:
-    """Return what is known of records whose items are gone, each with the state of its item."""
-    rejected = _rejected_deletions(board, [record for record, _ in removed])
-    # Who archived or deleted these items, by name, as far as webhooks told.
-    ids = [record.record.monday_id for record, _ in removed]
-    events = WebhookEvent.objects.filter(item_id__in=ids).of_kind(EventKind.ARCHIVED, EventKind.DELETED)
-    users = {str(event.item_id): event.user_id for event in events.order_by("id")}
-    people = monday_users() if users else {}
-    too_often = (
-        _recreated_too_often([r.id for r, _ in removed], loop_times) if policy == RemovedItemPolicy.CREATE else set()
-    )
-    return [
-        RemovalFacts(
-            record,
-            state,
-            actor=monday_user_name(user, people) if user else "",
-            editor=monday_editor_name(user, people) if user else "",
-            rejected=rejected.get(record.id, ""),
-            is_removed_too_often=record.id in too_often,
-        )
-        for record, state in removed
-        for user in [users.get(record.record.monday_id or "")]
-    ]
-
-
-def _rejected_deletions(board: BoardContext, records: Sequence[RecordFacts]) -> dict[UUID, str]:
-    """The records whose deletion a person rejected since their items are gone: `rejected`, later `kept`."""
-    since = {facts.id: facts.ledger.removed_since for facts in records if facts.ledger.removed_since}
-    acts = ApprovalRequest.objects.filter(
-        entity_type=board.link.entity_type,
-        kind=ApprovalKind.RECORDS,
-        entity_id__in=since,
-        state__in=(ApprovalState.REJECTED, ApprovalState.KEPT),
-    )
-    return {act.entity_id: act.state for act in acts.order_by("id") if act.at >= since[act.entity_id]}
-
-
-def _recreated_too_often(ids: Sequence[UUID], times: int) -> set[UUID]:
-    """The records whose item was made again by the board's setting so many times within a day; 0 is never."""
-    if times <= 0:
-        return set()
-    made = Decision.objects.filter(entity_id__in=ids, kind="unlinked", values__again=True, at__gt=SyncNow() - DAY)
-    often = made.order_by().values("entity_id").annotate(times=Count("id")).filter(times__gte=times)
-    return {row["entity_id"] for row in often if row["entity_id"]}
-
-
-def current_removal_policy(link: BoardLink) -> RemovedItemPolicy:
-    """Return what becomes of records whose items are gone, as it is now and not when the board was taken."""
-    return RemovedItemPolicy(BoardLink.objects.values_list("removed_item_policy", flat=True).get(pk=link.pk))
-
-
-def gather_obstacles(removals: Sequence[RemovalFacts], wanted: Collection[UUID]) -> list[RemovalFacts]:
-    """Add what keeps the wanted records from being deleted in NPD; a few queries each."""
-    found = {one.record.id: deletion_obstacles(one.record.record) for one in removals if one.record.id in wanted}
-    return [
-        replace(facts, needed_by=found[facts.record.id][0], loss=found[facts.record.id][1])
-        if facts.record.id in found
-        else facts
-        for facts in removals
-    ]
-
-
-def deletion_obstacles(record: models.Model) -> tuple[str, str]:
-    """Return why a record can't be deleted in NPD, and what others would lose by it; empty texts where nothing.
-
-    What would be deleted with it (a cascade) counts as a reason too: nobody meant these.
-    """
-    collector = Collector(using="default", origin=record)
-    try:
-        collector.collect([record])
-    except (ProtectedError, RestrictedError) as needed:
-        objects = getattr(needed, "protected_objects", None) or getattr(needed, "restricted_objects", [])
-        return f"{_count_by_kind(list(objects))} in NPD can't be without “{record}”.", ""
-    others = [one for rows in collector.data.values() for one in rows if one != record]
-    others += [one for rows in collector.fast_deletes for one in rows]
-    if others:
-        return f"{_count_by_kind(others)} in NPD would be deleted with “{record}”.", ""
-    emptied: list[models.Model] = []
-    groups: list[Any] = [group for rows in collector.field_updates.values() for group in rows]
-    for group in groups:
-        emptied += [group] if isinstance(group, models.Model) else list(group)
-    return "", f" {_count_by_kind(emptied)} in NPD would no longer name it." if emptied else ""
-
-
-def _count_by_kind(records: list[models.Model]) -> str:
-    """So many records by their kind, as “3 contacts and 1 organization”."""
-    counts = Counter(record._meta for record in records)
-    return " and ".join(f"{n} {m.verbose_name if n == 1 else m.verbose_name_plural}" for m, n in counts.items())
-
-
-# Items without a record.
-
-
-WantsRecords = Callable[[ItemContext, ItemFacts], bool]
-"""Whether it has to be known which records an item could be (new_items.py)."""
-
-
-def item_context(batch: Batch) -> ItemContext:
-    """Read what is so for all unmatched items of a pass."""
-    pause = batch.pauses.get(QueueDirection.TO_NPD)
-    return ItemContext(
-        batch.board,
-        sync_now() if batch.unmatched_claims else datetime.min.replace(tzinfo=UTC),
-        timedelta(seconds=settings.NEW_ITEM_WAIT_SECONDS),
-        pause_sentence(pause, QueueDirection.TO_NPD) if pause else "",
-    )
-
-
-def gather_items(
-    batch: Batch, context: ItemContext, found: BatchItems, wants_records: WantsRecords
-) -> tuple[ItemFacts, ...]:
-    """Read what NPD knows of the claimed items that no record has; a handful of queries whatever their number.
-
-    Costs a call where an item may take the place of one that wasn't read; raises ConnectorError.
-    """
-    claims = [unit.claim for unit in batch.unmatched_claims]
-    if not claims:
-        return ()
-    ids = [claim.remote_id for claim in claims if claim.remote_id]
-    events = _item_events(context, ids)
-    # A call about the item was announced whose outcome nobody knows.
-    calls = Intent.objects.filter(state=IntentState.OPEN, item_id__in=ids, deadline__gt=SyncNow())
-    unconfirmed = dict(calls.order_by("deadline").values_list("item_id", "deadline"))
-    items = [
-        ItemFacts(
-            claim,
-            found.linked.get(claim.remote_id or ""),
-            events.get(claim.remote_id or "", ItemEvents()),
-            unconfirmed_until=unconfirmed.get(claim.remote_id or ""),
-        )
-        for claim in claims
-    ]
-    if context.pause:
-        return tuple(items)
-    items = _with_records(context, _with_other_types(context, items), wants_records)
-    firsts = {item.id: item for item in found.linked.values()}
-    firsts |= read_by_id(batch, sorted({first for item in items if (first := item.first_item_id)} - set(firsts)))
-    return tuple(replace(item, first_item=firsts.get(item.first_item_id)) for item in items)
-
-
-def _item_events(context: ItemContext, ids: Sequence[str]) -> dict[str, ItemEvents]:
-    """What webhooks told of these items; how long they are quiet is told by those of the board."""
-    here = Q(board_id=context.board.link.board_id)
-    told = WebhookEvent.objects.filter(item_id__in=ids).order_by().values("item_id")
-    rows = told.annotate(
-        first=Min("received_at", filter=here),
-        last=Max("received_at", filter=here),
-        new=ArrayAgg("pk", filter=Q(processed_at=None), order_by="pk", default=Value([])),
-    )
-    return {str(row["item_id"]): ItemEvents(row["first"], row["last"], tuple(row["new"])) for row in rows}
-
-
-def _npd_id(context: ItemContext, facts: ItemFacts) -> UUID | None:
-    return as_uuid(npd_id_of(context.board, facts.item) or "") if facts.item else None
-
-
-def _with_other_types(context: ItemContext, items: Sequence[ItemFacts]) -> list[ItemFacts]:
-    """Add the records of other types that have the items, or the NPD IDs that they bear; a query for each type."""
-    ids, npd_ids = [item.item_id for item in items], {one for item in items if (one := _npd_id(context, item))}
-    owners, taken = dict[str, SyncedModel](), set[UUID]()
-    for spec in registry.entities():
-        if spec.entity_type != context.board.link.entity_type:
-            for record in spec.model._default_manager.filter(Q(monday_id__in=ids) | Q(pk__in=npd_ids)):
-                owners.setdefault(str(record.monday_id), record)
-                taken.add(record.pk)
-    return [
-        replace(item, owner=owners.get(item.item_id), is_npd_id_taken=_npd_id(context, item) in taken) for item in items
-    ]
-
-
-def _with_records(context: ItemContext, items: Sequence[ItemFacts], wants_records: WantsRecords) -> list[ItemFacts]:
-    """Add the records and deleted records that the items could be, and what is remembered of the items."""
-    board, entity_type = context.board, context.board.link.entity_type
-    wanting = {item.item_id: item for item in items if wants_records(context, item)}
-    unchosen = {item_id: item for item_id, item in wanting.items() if item.chosen_id is None}
-    npd_ids = {i.item_id: one for i in items if i.item and i.item.state == ACTIVE and (one := _npd_id(context, i))}
-    keys = {k: match_text_of_item(board, i.item) or "" for k, i in unchosen.items() if i.item and not i.as_new}
-    remembered = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=list(unchosen))
-    ignored = {row.item_id: row for row in remembered}
-    # Claims don't read when a row was written: it is asked for only where no event tells.
-    jobs = [i.claim.rows[0].pk for k, i in unchosen.items() if not keys.get(k) and i.events.first is None]
-    written = dict(SyncQueue.objects.filter(pk__in=jobs).values_list("pk", "created_at")) if jobs else {}
-    deleted = Q(monday_id__in=[item.item_id for item in items]) | Q(entity_id__in=list(npd_ids.values()))
-    types = [spec.entity_type for spec in registry.entities()]
-    tombstones = list(Tombstone.objects.filter(deleted, entity_type__in=types).order_by("pk"))
-    chosen = [one for item in wanting.values() if (one := item.chosen_id)]
-    records = _records(board, [*npd_ids.values(), *chosen], list(wanting), keys.values())
-    by_id, by_item = {record.pk: record for record in records}, {record.monday_id: record for record in records}
-    by_key: dict[str, list[SyncedModel]] = {}
-    for record in records:
-        by_key.setdefault(key_of_record(board, record), []).append(record)
-    found = []
-    for item in items:
-        npd_id, key = _npd_id(context, item), keys.get(item.item_id)
-        found.append(
-            replace(
-                item,
-                owner=item.owner or by_item.get(item.item_id),
-                known_since=item.events.first or written.get(item.claim.rows[0].pk),
-                ignored=ignored.get(item.item_id),
-                tombstones=tuple(t for t in tombstones if t.monday_id == item.item_id or t.entity_id == npd_id),
-                named=by_id.get(npd_id) if npd_id else None,
-                matching=tuple(by_key.get(key, ())) if key else (),
-                chosen=by_id.get(item.chosen_id) if item.chosen_id else None,
-                new_id=uuid.uuid4() if item.item_id in unchosen else None,
+    def __init__(self, foreseen: Sequence[ApprovalRequest] = ()) -> None:
+        self.foreseen = foreseen
+        self.calls = 0
+        self.read_request = ""
+
+    def gather(self, facts: PassFacts, rules: Iterable[PlanRule] = RULES) -> tuple[PassFacts, Plan]:
+        """Read on until nothing is wanted; return what is so, and what the rules decide by it. Raises Unread."""
+        plan = first_plan(facts)
+        for rule in rules:
+            facts, plan = self.follow(rule, facts, plan)
+        return facts, plan
+
+    def follow(self, rule: PlanRule, facts: PassFacts, plan: Plan) -> tuple[PassFacts, Plan]:
+        """Return what one rule makes of the plan, once all that it lacks is read; raises Unread."""
+        while True:
+            try:
+                return facts, rule(facts, plan)
+            except Lacking as lacking:
+                wants = lacking.wants
+            try:
+                facts = self._read(facts, plan, wants)
+            except ConnectorError as error:
+                raise Unread(facts, plan, error) from error
+
+    def missing_columns(self, facts: PassFacts, error: ConnectorError) -> tuple[PassFacts, InspectedColumns] | None:
+        """Return what is known of the columns once a read failed because one is gone that was not known to be.
+
+        None where that isn't why it failed. Costs one call, the first time only.
+        """
+        if not isinstance(error, ColumnRejected):
+            return None
+        try:
+            board, found = self._inspect(facts.board, (), ())
+        except ConnectorError:
+            return None
+        is_new = _column_problems(board) - _column_problems(facts.board)
+        return (replace(facts, board=board), found) if is_new else None
+
+    def _read(self, facts: PassFacts, plan: Plan, wants: Collection[Want]) -> PassFacts:
+        by_kind: dict[Any, list[Any]] = {}
+        for want in wants:
+            by_kind.setdefault(want.kind, []).append(want.value)
+        known: dict[Want, Any] = {}
+        for kind, values in by_kind.items():
+            if isinstance(kind, WantKind):
+                continue
+            if kind is Ask.COLUMNS:
+                board, found = self._inspect(facts.board, *values[0])
+                facts, known = replace(facts, board=board), known | {Want(kind, None, values[0]): found}
+            elif kind is Ask.RELATED:
+                facts, known = _with_related(facts, plan), known | {Want(kind, None, values[0]): True}
+            else:
+                found_values = _READERS[kind](self, facts, plan, values)
+                known |= {Want(kind, None, value): found_values.get(value) for value in values}
+        return _with_lacking(replace(facts, known={**facts.known, **known}), plan, wants)
+
+    # Monday's side.
+
+    def _items(self, facts: PassFacts, _: Plan, values: Sequence[Any]) -> dict[Any, BatchItems]:
+        """Ask Monday once for everything that a pass needs; where a part has more pages, they are read too: a part of
+        the hits would look like few hits.
+        """
+        board, [(linked, npd_ids, keys, size)] = facts.board, values
+        match = board.match_mapping
+        self.calls += 1
+        with call_cost(board.link, size + len(npd_ids)):
+            result = connector(board.link.system).read_batch(
+                board.link.board_id,
+                [str(item_id) for item_id in linked],
+                board.columns,
+                board.link.npd_id_column,
+                list(npd_ids),
+                MatchColumn(match.column_id, board.converter(match).column_type) if match else None,
+                list(keys),
+                board.types,
             )
-        )
+        self.read_request = result.request_id
+        return {values[0]: self._with_further_pages(board, result)}
+
+    def _with_further_pages(self, board: BoardContext, result: BatchItems) -> BatchItems:
+        found = {"by_npd_id": result.by_npd_id, "by_match": result.by_match}
+        for part, first in result.cursors.items():
+            cursor: str | None = first
+            for _ in range(MAX_PAGES):
+                if cursor is None:
+                    break
+                self.calls += 1
+                with call_cost(board.link, 0):
+                    page = connector(board.link.system).next_page(cursor, board.columns, board.types)
+                found[part] = [*found[part], *page.items]
+                cursor = page.cursor
+        return BatchItems(linked=result.linked, by_npd_id=found["by_npd_id"], by_match=found["by_match"])
+
+    def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
+        """Return these items, whatever became of them, as far as Monday shows them; raises ConnectorError."""
+        found: dict[str, Item] = {}
+        size = connectors.get(board.link.system).items_per_read
+        for start in range(0, len(ids), size):
+            asked_ids = ids[start : start + size]
+            self.calls += 1
+            with call_cost(board.link, len(asked_ids)):
+                items = connector(board.link.system).read_items(asked_ids, board.columns, board.types)
+            found |= {item.id: item for item in items}
+        return found
+
+    def _unmatched(self, facts: PassFacts, plan: Plan, _: Sequence[Any]) -> dict[Any, Any]:
+        """Costs a call where an item may take the place of one that wasn't read."""
+        items = queries.item_facts(item_context(facts, plan), facts.claimed.unmatched, facts.found)
+        firsts = {item.id: item for item in facts.found.linked.values()}
+        missing = sorted({first for item in items if (first := item.first_item_id)} - set(firsts))
+        firsts |= self.items_by_id(facts.board, missing)
+        return {"": tuple(replace(item, first_item=firsts.get(item.first_item_id)) for item in items)}
+
+    def _copies(self, facts: PassFacts, _: Plan, values: Sequence[Any]) -> dict[Any, Any]:
+        """Where they can't be read, the rest of the pass goes on."""
+        try:
+            items = self.items_by_id(facts.board, list(values[0]))
+        except ConnectorError as error:
+            log.warning("copies not read", reason=error.sentence)
+            return {values[0]: error}
+        # It may belong to a record by now; an answer about a duplicate is not one about that record's item.
+        active = [item.id for item in items.values() if item.state == ACTIVE]
+        owners = queries.owners_of(facts.board.link.entity_type, active)
+        return {values[0]: {key: (item, str(owners.get(key) or "")) for key, item in items.items()}}
+
+    def _inspect(
+        self, board: BoardContext, missing: Collection[str], healed: Collection[str]
+    ) -> tuple[BoardContext, InspectedColumns]:
+        """Return the board with what is wrong with its columns now; it is read, but where something only healed."""
+        link, mappings, shown = board.link, [copy(mapping) for mapping in board.mappings], None
+        for mapping in mappings:
+            if mapping.key in healed:
+                mapping.problem = mapping.problem_code = ""
+        if missing or not healed:
+            self.calls += 1
+            shown = board_columns.read_board(link)
+        if shown is not None:
+            problems = board_columns.column_problems(link, mappings, shown)
+            for mapping, (code, problem) in zip(mappings, problems, strict=True):
+                mapping.problem, mapping.problem_code = problem, code or ""
+            link = copy(link)
+            link.npd_id_problem = board_columns.npd_id_problem(link, shown)
+        hidden = [mapping for mapping in mappings if mapping.key in missing and not mapping.problem]
+        for mapping in hidden:
+            mapping.problem, mapping.problem_code = (board_columns.hidden_problem(link, mapping), ColumnProblem.HIDDEN)
+        inspected = InspectedColumns(shown, tuple(mapping.key for mapping in hidden), tuple(healed))
+        return replace(board, link=link, mappings=mappings), inspected
+
+
+def items_with_npd_ids(board: BoardContext, ids: Sequence[str]) -> dict[str, Item] | None:
+    """Return the items that bear these NPD IDs, by NPD ID; None where one can't be read. Raises ConnectorError."""
+    found: dict[str, Item] = {}
+    size = min(connectors.get(board.link.system).items_per_read, board_costs(board.link.pk).size)
+    for start in range(0, len(ids), size):
+        asked_ids = ids[start : start + size]
+        with call_cost(board.link, len(asked_ids)):
+            result = connector(board.link.system).read_batch(
+                board.link.board_id, [], board.columns, board.link.npd_id_column, asked_ids, types=board.types
+            )
+        for item in result.by_npd_id:
+            npd_id = npd_id_of(board, item)
+            if npd_id is None:
+                return None
+            if npd_id in asked_ids:
+                found.setdefault(npd_id, item)
     return found
 
 
-def _records(
-    board: BoardContext, ids: Collection[UUID], items: Collection[str], keys: Iterable[str]
-) -> list[SyncedModel]:
-    """Return the board's records with one of these ids, items or match keys, and with their relations."""
-    match, wanted = board.match_mapping, sorted(set(filter(None, keys)))
-    if not ids and not items:
-        return []
-    records, condition = board.model._default_manager.all(), Q(pk__in=list(ids)) | Q(monday_id__in=list(items))
-    if board.joined_relations:
-        records = records.select_related(*board.joined_relations)
-    if match is not None and wanted:
-        records = records.annotate(match_key=Lower(canonical_expression(match.fields[0])))
-        condition |= Q(match_key__in=[Lower(Value(key)) for key in wanted])
-    return list(records.filter(condition))
+def _column_problems(board: BoardContext) -> set[str]:
+    found = {mapping.key for mapping in board.mappings if mapping.problem}
+    return found | ({"npd_id"} if board.link.npd_id_problem else set())
 
 
-def related_of_items(
-    batch: Batch, context: ItemContext, wants_records: WantsRecords
-) -> dict[str, dict[str, SyncedModel | str]]:
-    """Return the records that the relations of the unmatched items name, by item and field, or why there is none.
-
-    They have been looked up for all items of the pass by now (load_related in sides.py).
-    """
-    board, found = context.board, dict[str, dict[str, SyncedModel | str]]()
-    for facts in batch.item_facts:
-        for mapping, field in board.relations if facts.item and wants_records(context, facts) else ():
-            assert facts.item is not None
-            convert, empty = board.converter(mapping), stored_values(board.model(), mapping)
-            with suppress(UnknownValue, AmbiguousSplit):
-                reading = convert.stored_value(facts.item.reading(mapping.column_id))
-                reference = convert.to_local(reading, empty).get(field.name)
-                if isinstance(reference, Mapping):
-                    of_item = found.setdefault(facts.item_id, {})
-                    try:
-                        of_item[field.name] = batch.related.find(target_of(field), reference)
-                    except RelatedNotFound as missing:
-                        of_item[field.name] = str(missing)
-    return found
+# Related records and edits, which the decision on fields asks for.
 
 
-# Duplicates.
+def _with_related(facts: PassFacts, plan: Plan) -> PassFacts:
+    """Add the records that relations name on Monday; items are shown by their names from then on."""
+    board, open_records = facts.board, plan.open_records
+    read = [(one.record, one.item) for one in open_records if one.item is not None]
+    found = facts.found.linked
+    read += [(board.model(), item) for c in facts.claimed.unmatched if (item := found.get(c.remote_id or ""))]
+    wants = {want for record, item in read for want in related_wants(board, record, item)}
+    known = {**facts.related.records, **known_related(board, [one.record for one in open_records])}
+    related = read_related(wants - known.keys(), RelatedFacts(known, facts.related.answers))
+    board.directory.items.update(item_names(board, related, [one.facts for one in open_records]))
+    return replace(facts, related=related)
 
 
-def unconfirmed_before(ids: Iterable[UUID]) -> set[UUID]:
-    """Return which of these records had a create that was given up without its outcome being known."""
-    given_up = Intent.objects.filter(entity_id__in=list(ids), item_id="", state=IntentState.VOID, lookups__gt=0)
-    return set(given_up.values_list("entity_id", flat=True))
+def _with_lacking(facts: PassFacts, plan: Plan, wants: Collection[Want]) -> PassFacts:
+    lacking = [want for want in wants if isinstance(want.kind, WantKind)]
+    if not lacking:
+        return facts
+    edited = {want.value for want in lacking if want.kind is WantKind.EDITS}
+    records = {key: plan.records[key].record for key in edited}
+    edits = read_edits(facts.board, records, facts.edits) if records else facts.edits
+    return replace(facts, related=read_related(lacking, facts.related), edits=edits)
 
 
-def writes_about(ids: Collection[UUID]) -> dict[UUID, list[Intent]]:
-    """Return everything that was announced about these records and is still remembered."""
-    found: dict[UUID, list[Intent]] = {}
-    for intent in Intent.objects.filter(entity_id__in=ids) if ids else ():
-        found.setdefault(intent.entity_id, []).append(intent)
-    return found
+# Who reads what a rule asks for, for all values together. What isn't in the answer is None.
 
 
-def unlinked_pairs(ids: Collection[UUID]) -> set[tuple[UUID, str]]:
-    """Return which items each of these records has been unlinked from."""
-    unlinked = Decision.objects.filter(entity_id__in=ids, kind="unlinked") if ids else ()
-    return {(line.entity_id, line.remote_id) for line in unlinked if line.entity_id}
+def _answers(_: Gatherer, facts: PassFacts, __: Plan, values: Sequence[Any]) -> dict[Any, Any]:
+    return {value: queries.answer_facts(facts.board, *value, locks=False) for value in values}
 
 
-def creators_of(item_ids: Collection[str]) -> dict[str, str]:
-    """Return the Monday user who made each item, as its webhook told; of the others none has come."""
-    rows = WebhookEvent.objects.filter(item_id__in=item_ids).of_kind(EventKind.CREATED).order_by("-id")
-    return {str(row.item_id): row.user_id for row in rows} if item_ids else {}
+def _removals(_: Gatherer, facts: PassFacts, plan: Plan, values: Sequence[Any]) -> dict[Any, Any]:
+    by_id = {value[0]: value for value in values}
+    removed = [(plan.records[key].facts, value[1]) for key, value in by_id.items()]
+    found = queries.removal_facts(facts.board, removed, values[0][2], facts.settings.loop_times)
+    return {by_id[one.record.id]: one for one in found}
 
 
-def owners_of(entity_type: str, item_ids: Collection[str]) -> dict[str, SyncedModel]:
-    """Return the records whose items these are: of this type, else of another one, from whose board they came."""
-    found: dict[str, SyncedModel] = {}
-    for spec in sorted(registry.entities(), key=lambda spec: spec.entity_type != entity_type):
-        if left := [item_id for item_id in item_ids if item_id not in found]:
-            found |= {str(owner.monday_id): owner for owner in spec.model._default_manager.filter(monday_id__in=left)}
-    return found
+def _removal_policy(_: Gatherer, facts: PassFacts, __: Plan, ___: Sequence[Any]) -> dict[Any, Any]:
+    # As it is now, and not as it was when the board was taken: a run may last for minutes.
+    link = facts.board.link
+    link.removed_item_policy = policy = queries.current_removal_policy(link)
+    return {"": policy}
+
+
+def _editors(_: Gatherer, facts: PassFacts, plan: Plan, values: Sequence[Any]) -> dict[Any, Any]:
+    return queries.editors_of(facts.board, [plan.deleted[key].facts for key in values])
+
+
+def _limits(self: Gatherer, facts: PassFacts, _: Plan, values: Sequence[Any]) -> dict[Any, Any]:
+    return {kinds: with_counts(ApprovalFacts(), facts.board.link, kinds, self.foreseen) for kinds in values}
+
+
+def _approvals(self: Gatherer, facts: PassFacts, _: Plan, values: Sequence[Any]) -> dict[Any, Any]:
+    return {(kinds, ids): known_requests(facts.board.link, kinds, ids, self.foreseen) for kinds, ids in values}
+
+
+def _item_ids(plan: Plan, values: Sequence[UUID]) -> dict[UUID, str]:
+    return {key: item.id for key in values if (item := plan.records[key].item)}
+
+
+_Reader = Callable[[Gatherer, PassFacts, Plan, Sequence[Any]], Mapping[Any, Any]]
+
+_READERS: dict[Ask, _Reader] = {
+    Ask.ANSWERS: _answers,
+    Ask.EVENTS_AND_WRITES: lambda _, facts, plan, ids: queries.events_and_writes(
+        facts.board, [plan.records[key].facts for key in ids]
+    ),
+    Ask.ITEMS: Gatherer._items,
+    Ask.IDENTITY: lambda _, facts, __, values: {one: queries.identity_facts(facts.board, *one) for one in values},
+    Ask.UNEDITED: lambda _, facts, __, ids: queries.unedited_from_items(facts.board, ids),
+    Ask.ITEM: lambda self, facts, _, ids: self.items_by_id(facts.board, ids),
+    Ask.LOST_CREATES: lambda _, facts, __, values: {ids: queries.lost_creates(facts.board, ids) for ids in values},
+    Ask.REMOVAL_POLICY: _removal_policy,
+    Ask.REMOVAL: _removals,
+    Ask.OBSTACLES: lambda _, __, plan, ids: {key: queries.deletion_obstacles(plan.records[key].record) for key in ids},
+    Ask.APPROVALS: _approvals,
+    Ask.LIMIT: _limits,
+    Ask.SETTLED_WRITES: lambda _, __, ___, ids: queries.settled_writes(ids),
+    Ask.RECENT_EVENTS: lambda _, facts, plan, ids: queries.recent_events(
+        facts.board, {key: plan.records[key].record.monday_id or "" for key in ids}
+    ),
+    Ask.ENDED_CREATES: lambda _, __, ___, ids: {**dict.fromkeys(ids, ()), **_tuples(queries.ended_creates(ids))},
+    Ask.CHANGES: lambda _, __, ___, ids: {**dict.fromkeys(ids, ()), **_tuples(queries.changes_of(ids))},
+    Ask.MAKER: lambda _, facts, plan, ids: queries.makers_of(facts.board, _item_ids(plan, ids)),
+    Ask.UNMATCHED: Gatherer._unmatched,
+    Ask.DELETION_POLICY: lambda _, facts, __, ___: {"": queries.current_deletion_policy(facts.board.link)},
+    Ask.BEARER: lambda _, facts, __, ids: facts.board.model._default_manager.in_bulk(list(set(ids))),
+    Ask.EDITORS: _editors,
+    Ask.SAME_KEY: lambda _, facts, __, keys: {
+        **dict.fromkeys(keys, ()),
+        **queries.records_by_match_key(facts.board, keys),
+    },
+    Ask.UNTOUCHED: lambda _, facts, __, ids: dict.fromkeys(queries.unedited_records(facts.board.model, ids), True),
+    Ask.LOOPS: lambda _, facts, __, ids: {
+        **{key: {} for key in ids},
+        **queries.write_loops(facts.board.link.entity_type, ids),
+    },
+    Ask.LAST_WRITES: lambda _, __, ___, ids: queries.last_writes(ids),
+    Ask.PEOPLE: lambda *_: {"": monday_users()},
+    Ask.COPIES: Gatherer._copies,
+    Ask.COPY_HISTORY: lambda _, __, ___, ids: queries.copy_history(ids),
+    Ask.CREATOR: lambda _, __, ___, ids: queries.creators_of(ids),
+    Ask.WRITER: lambda *_: {"": monday_account().user_id},
+}
+
+
+def _tuples(found: Mapping[Any, Sequence[Any]]) -> dict[Any, tuple[Any, ...]]:
+    return {key: tuple(values) for key, values in found.items()}

@@ -14,28 +14,12 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from django.db.models import ProtectedError, RestrictedError
-
-from sync.boards.sync_filter import FilterSide
-from sync.choices import Cause, Priority, QueueDirection
+from sync.choices import QueueDirection
 from sync.connectors.base.board_items import BatchItems, Item
-from sync.kernel.conflict_store import (
-    KIND_IDENTITY,
-    MERGE_RECORDS,
-    RECORD_KEY,
-    ConflictReport,
-    OpenConflict,
-    Option,
-    current_store,
-)
-from sync.models import IgnoredItem, SyncedModel, SyncMetadata
-from sync.outbox.pauses import locked_pauses
-from sync.outbox.queue_rows import enqueue_item, enqueue_many
-from sync.reconcile import gather
-from sync.reconcile.batch import Batch, Outcome, RecordSync, RemovedItem
-from sync.reconcile.board_filter import is_removed_item_excluded, leave_out, matching_items
-from sync.reconcile.conflict_reports import cause_of_claim, identity_report
-from sync.reconcile.facts import AnswerFacts, IdentityFacts, LostCreates, RecordFacts
+from sync.kernel.conflict_store import KIND_IDENTITY, MERGE_RECORDS, RECORD_KEY, OpenConflict, Option
+from sync.models import IgnoredItem, QueuePause, SyncedModel
+from sync.reconcile.board_filter import decide_removed_item, filtered, leaves_out_by_item, matching_items
+from sync.reconcile.facts import AnswerFacts, HistoryLine, IdentityFacts, LostCreates, RecordFacts
 from sync.reconcile.field_values import (
     ACTIVE,
     BoardContext,
@@ -45,13 +29,10 @@ from sync.reconcile.field_values import (
     match_text_of_record,
     npd_id_of,
 )
-from sync.reconcile.reads import read_by_id
-from sync.reconcile.removed_items import clear_removed_state, plan_removed_items, removed_state
-from sync.reconcile.restraints import end_if_paused
+from sync.reconcile.pass_plan import Ask, IdentityPlan, Outcome, PassFacts, Plan, RecordPlan, RemovedItem
+from sync.reconcile.removed_items import removed_state, return_lines
+from sync.reconcile.restraints import ended_if_paused
 from sync.reconcile.sides import is_active_on
-from sync.records.external_ids import inherit_external_ids
-from sync.records.item_links import exclude_match, ignore_item
-from sync.records.unmatched_items import AS_NEW, UnmatchedFinding, reopen_items
 
 # Which item belongs to a record that has none: found by NPD ID, by the match rule, or none.
 
@@ -87,26 +68,6 @@ class Candidates:
                 keyed.setdefault(match_text_of_item(board, item), []).append(item)
         npd_ids = {item.id: key for item in found.by_match if (key := as_uuid(npd_id_of(board, item) or ""))}
         return cls(named, unnamed, keyed, npd_ids)
-
-
-@dataclass(frozen=True)
-class IdentityPlan:
-    """What is known of a record that had no item: its `item`, that it `creates` one, or the `question` which it is.
-
-    `linked` is the line of its history about the link, `remote_state` how the item stands. `excluded_items` are those
-    that a person said are not the record's, to be remembered once its own is made. `reason` ends its pass, as left out
-    by the filter where it `is_left_out`; `needs_pass`: another one follows at once.
-    """
-
-    item: Item | None = None
-    creates: bool = False
-    question: dict[str, Any] | None = None
-    linked: str = ""
-    remote_state: str = ""
-    excluded_items: tuple[str, ...] = ()
-    reason: str = ""
-    is_left_out: bool = False
-    needs_pass: bool = False
 
 
 def identify_in_turn(
@@ -269,11 +230,10 @@ def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str
     if known:
         what += f", which {'has' if len(known) == 1 else 'have'} an item already"
     what += ". Nothing was created."
-    waiting = _waiting(hits)
     linking = f"is linked with the item “{item.name}”; what differs is synced field by field."
     new = f"A new record is made of “{item.name}” and linked with it."
     alone = "The item stays on the board; it is not matched, and no record is created from it."
-    waiting = _waiting(hits)
+    waiting = linkable(hits)
     options = [
         *(Option("custom", f"It is “{record}”", f"“{record}” {linking}", str(record.pk)) for record in waiting),
         Option("custom", "It is somebody else: create a new record", new, NEW_RECORD),
@@ -287,7 +247,7 @@ def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str
     }
 
 
-def _waiting(hits: Sequence[SyncedModel]) -> list[SyncedModel]:
+def linkable(hits: Sequence[SyncedModel]) -> list[SyncedModel]:
     """Those of these records that could take the item."""
     return [record for record in hits if record.monday_id is None and record.may_sync]
 
@@ -383,11 +343,7 @@ def quoted_names(records: Sequence[SyncedModel]) -> str:
 
 # What a person answered to a question of identity.
 #
-# It is carried out before the pass reads anything: all of it is NPD's side alone, who is linked with
-# which item, and the other rules of the pass ask NPD for just that (whose a deleted record's item is,
-# whether an item without a record may be this one's). So it is no plan yet, but a fact that a person
-# made, as a save is; the records' passes do the rest. An answer that no longer applies is handed back
-# with the reason.
+# An answer that no longer applies is handed back with the reason.
 
 
 class AnswerOutdated(RuntimeError):
@@ -542,246 +498,139 @@ def facts_after(facts: AnswerFacts, plan: AnswerPlan) -> AnswerFacts:
     return replace(facts, records=records, owners={**facts.owners, item_id: owner})
 
 
-# What is written of all this, in the caller's transaction.
+# The rules of a pass.
 
 
-def store_owner_question(
-    entity_type: str, hits: Sequence[SyncedModel], item_id: str, question: Mapping[str, Any]
-) -> None:
-    """Ask which of these records the item is, in the caller's transaction, which has locked them."""
-    report = ConflictReport(entity_type, hits[0].pk, item_id, KIND_IDENTITY, data=dict(question))
-    current_store().save_reports([report])
-    for record in _waiting(hits):
-        # The record waits for the answer; its other conflicts stay.
-        key = {"entity_type": entity_type, "entity_id": str(record.pk), "system": "monday"}
-        ledger, _ = SyncMetadata.objects.get_or_create(**key, defaults={"base": {}})
-        ledger.refresh_from_db(fields=["conflicts"])
-        ledger.conflicts, ledger.asked_items = {**ledger.conflicts, "identity": [question["what"]]}, [item_id]
-        ledger.save(update_fields=["conflicts", "asked_items"])
-        type(record)._default_manager.filter(pk=record.pk).update(sync_status="conflict")
+def carry_out_answers(facts: PassFacts, plan: Plan) -> Plan:
+    """Let every stored answer to a question of identity be carried out, and the records' next passes do the rest.
 
-
-def close_identity_conflicts(entity_type: str, item_id: str, reason: str) -> None:
-    """End the questions about an item of which there is nothing to ask, and enqueue the records that waited."""
-    if closed := current_store().close_identity_conflicts(entity_type, item_id, reason):
-        ids = set(closed) | _records_asking(entity_type, [item_id])
-        enqueue_many(entity_type, ids, cause=Cause.DEPENDENCY, priority=Priority.EDIT)
-
-
-def _records_asking(entity_type: str, items: Sequence[str]) -> set[UUID]:
-    """Return the records that wait for an answer about one of these items."""
-    ledgers = SyncMetadata.objects.of(entity_type).filter(asked_items__overlap=list(items))
-    return {UUID(entity_id) for entity_id in ledgers.values_list("entity_id", flat=True)}
-
-
-def settle_identity(record_sync: RecordSync) -> None:
-    """In settle: remember which items a person said are not the record's, once its own item is made."""
-    if record_sync.needs_pass:
-        record_sync.enqueue()
-    if not record_sync.as_new:
-        return
-    own = record_sync.link_to or record_sync.record.monday_id
-    # Where a pass after the answer found the item that a lost call had made, only the question names the others.
-    answered = [c for c in record_sync.conflicts if c.kind == KIND_IDENTITY and RECORD_KEY in c.resolutions]
-    for item_id in record_sync.excluded_items or [c.monday_item_id for c in answered]:
-        if own and item_id and item_id != own:
-            why = f"A person said that it is not the item of “{record_sync.record}”."
-            exclude_match(record_sync.record.entity_type(), item_id, record_sync.id, why)
-
-
-def give_item(batch: Batch, record_id: UUID, item_id: str) -> SyncedModel:
-    """Give a record the item that a person chose for it, in the caller's transaction; raises AnswerOutdated."""
-    record = batch.records.select_for_update(no_key=True, of=("self",)).filter(pk=record_id).first()
-    if problem := link_problem(record, batch.records.filter(monday_id=item_id).first()):
-        raise AnswerOutdated(problem)
-    assert record is not None
-    _store_link(batch, record_id, item_id)
-    return record
-
-
-def _store_link(batch: Batch, record_id: UUID, item_id: str) -> None:
-    batch.records.filter(pk=record_id).update(monday_id=item_id)
-    # What was remembered against the item is overruled.
-    IgnoredItem.objects.filter(entity_type=batch.entity_type, item_id=item_id).delete()
-
-
-def settle_answers(batch: Batch, answers: Sequence[Answer]) -> list[AnswerPlan]:
-    """Carry out these answers, as far as they still can be; what is decided rests on rows that are locked."""
-    kind, by_id = batch.entity_type, {record_sync.id: record_sync for record_sync in batch.record_syncs}
-    merged = [answer.made_id for answer in answers if answer.made_id is not None]
-    if any(answer.kind is AnswerKind.MERGE for answer in answers):
-        batch.pauses = locked_pauses(kind)
-    named = {key for answer in answers for key in (answer.record_id, answer.made_id) if key is not None}
-    items = {answer.item_id for answer in answers}
-    is_paused = QueueDirection.TO_NPD in batch.pauses
-    facts = gather.answer_facts(batch.board, named, items, merged, is_paused=is_paused)
-    plans = []
-    for answer in answers:
-        plan = _carry_out(batch, by_id[answer.asked_of], decide_answer(answer, facts), facts)
-        plans.append(plan)
-        facts = facts_after(facts, plan)
-    for plan in plans:
-        if plan.outdated:
-            detail, conflict = f"It could not be done: {plan.outdated}", plan.answer.conflict
-            current_store().reject_resolutions(kind, [plan.answer.asked_of], detail, only=conflict.conflict_id)
-            urgent: dict[str, Any] = {"priority": Priority.PERSON, "due_in_seconds": 0}
-            enqueue_item(kind, conflict.monday_item_id, cause=Cause.DEPENDENCY, **urgent)
-    done = [(by_id[plan.answer.asked_of], plan) for plan in plans if plan.done]
-    if done:
-        current_store().save_reports([identity_report(one, plan.answer.conflict, plan.done) for one, plan in done])
-        # Records that waited for the same answer say so until their next pass.
-        asked_items = {plan.answer.conflict.monday_item_id for _, plan in done}
-        asked_items = asked_items.union(*(one.ledger.asked_items for one, _ in done)) - {""}
-        others = _records_asking(kind, sorted(asked_items)) - {other.id for other in batch.open_records}
-        enqueue_many(kind, others, cause=Cause.DEPENDENCY, priority=Priority.EDIT)
-    return plans
-
-
-def _carry_out(batch: Batch, record_sync: RecordSync, plan: AnswerPlan, facts: AnswerFacts) -> AnswerPlan:
-    """Write what an answer means; return what became of it."""
-    answer, entity_type = plan.answer, batch.entity_type
-    if not plan.done:
+    An answer is NPD's side alone, who is linked with which item, and rules ask NPD for just that: so it is settled
+    before anything is read, as a save is.
+    """
+    asking = [plan.records[key] for key in sorted(plan.records) if plan.records[key].facts.conflicts]
+    # “None of them” is its own pass's to carry out.
+    answers = [a for one in asking for a in answers_of(one.facts) if a.kind is not AnswerKind.NEW_ITEM]
+    if not answers:
         return plan
-    if answer.kind is AnswerKind.MERGE:
-        return _merge_records(batch, plan, facts, record_sync.by)
-    if answer.kind is AnswerKind.LINK and answer.record_id is not None:
-        _store_link(batch, answer.record_id, answer.item_id)
-        if answer.record_id != answer.asked_of:
-            cause = cause_of_claim(record_sync.claim)
-            batch.log_decision(answer.record_id, answer.item_id, "link", plan.done, actor=record_sync.by, cause=cause)
-            enqueue_many(entity_type, [answer.record_id], cause=Cause.DEPENDENCY, priority=Priority.PERSON)
-    elif answer.kind is AnswerKind.TWO_RECORDS:
-        SyncMetadata.objects.of(entity_type, [answer.asked_of]).update(made_from_item=False)
-    elif answer.kind is AnswerKind.NEW_RECORD:
-        # It stays remembered: none of the records with its key is to find it by that key again.
-        why = "A person said that it is none of the records with the same key."
-        ignore_item(entity_type, answer.item_id, None, why)
-        reopen_items(batch.link, [UnmatchedFinding(answer.item_id)])
-        urgent: dict[str, Any] = {"cause": Cause.PERSON, "priority": Priority.PERSON, "due_in_seconds": 0}
-        enqueue_item(entity_type, answer.item_id, **urgent, payload={AS_NEW: True, "by": record_sync.by})
-    elif answer.kind is AnswerKind.LEAVE_ALONE:
-        ignore_item(entity_type, answer.item_id, None, "A person said that it has nothing to do with NPD.")
+    found: AnswerFacts = facts.ask_one(Ask.ANSWERS, asked_by(answers))
+    is_paused = any(a.kind is AnswerKind.MERGE for a in answers) and QueueDirection.TO_NPD in facts.pauses
+    known, decided = replace(found, is_paused=is_paused), list[AnswerPlan]()
+    for answer in answers:
+        decided.append(decide_answer(answer, known))
+        known = facts_after(known, decided[-1])
+    changed: dict[UUID, RecordPlan] = {}
+    for one in decided:
+        asked_of = one.answer.asked_of
+        changed[asked_of] = _answered(changed.get(asked_of, plan.records[asked_of]), one, facts.pauses)
+    named, _, _ = asked_by(one.answer for one in decided if one.done)
+    for key in named & plan.records.keys():
+        # Whose item it is, or that it is there at all, may be otherwise by now.
+        if key not in changed:
+            changed[key] = plan.records[key].end(Outcome.RELEASED, ANSWERED)
+    return replace(plan.with_records(changed.values()), answers=tuple(decided))
+
+
+def asked_by(answers: Iterable[Answer]) -> tuple[frozenset[UUID], frozenset[str], frozenset[UUID]]:
+    """Return what answers name: records, items, and records that were made from an item and would go."""
+    answers = list(answers)
+    named = frozenset(key for answer in answers for key in (answer.record_id, answer.made_id) if key is not None)
+    merged = frozenset(answer.made_id for answer in answers if answer.made_id is not None)
+    return named, frozenset(answer.item_id for answer in answers), merged
+
+
+def _answered(plan: RecordPlan, answer: AnswerPlan, pauses: Mapping[str, QueuePause]) -> RecordPlan:
+    if answer.is_paused:
+        return ended_if_paused(pauses, plan, QueueDirection.TO_NPD)
+    if not (answer.done or answer.outdated):
+        return plan
+    asked = answer.answer.conflict
+    left = [c for c in plan.facts.conflicts if answer.outdated or c is not asked]
+    plan = plan.with_facts(conflicts=tuple(replace(c, resolutions={}) if c is asked else c for c in left))
+    return plan.end(Outcome.RELEASED, ANSWERED)
+
+
+ANSWERED = "A person's answer comes first; what follows from it is synced next."
+
+
+def read_items(facts: PassFacts, plan: Plan) -> Plan:
+    """Let the items be read of all that goes on: by their ids, and for records without one by NPD ID and match key."""
+    open_records, board = plan.open_records, facts.board
+    linked = [one.record.monday_id for one in open_records if one.record.monday_id]
+    linked += [claim.remote_id for claim in facts.claimed.unmatched if claim.remote_id]
+    linked += [str(one.facts.tombstone.monday_id) for one in plan.open_deleted]
+    unlinked = [one.record for one in open_records if not one.record.monday_id]
+    keys = {text for record in unlinked if (text := match_text_of_record(board, record))}
+    if linked or unlinked:
+        npd_ids = tuple(str(record.pk) for record in unlinked)
+        facts.ask_one(Ask.ITEMS, (tuple(dict.fromkeys(linked)), npd_ids, tuple(sorted(keys)), len(linked)))
     return plan
 
 
-def _merge_records(batch: Batch, plan: AnswerPlan, facts: AnswerFacts, by: str) -> AnswerPlan:
-    """Make two records one; NPD may still need the one that would go."""
-    made_id, other_id = plan.answer.made_id, plan.answer.record_id
-    assert made_id is not None
-    assert other_id is not None
-    made = facts.records[made_id]
-    name, item_id = str(made), made.monday_id
-    try:
-        copy(made).delete()
-    except (ProtectedError, RestrictedError):
-        problem = f"“{name}” can't be deleted: something else in NPD needs it."
-        return AnswerPlan(plan.answer, outdated=problem)
-    # Else a system that knows the deleted one would make it anew.
-    inherit_external_ids(batch.entity_type, made_id, other_id)
-    if plan.hands_over:
-        batch.records.filter(pk=other_id).update(monday_id=item_id)
-    cause = {"by": by, "causes": ["person"], "rule": "they are the same"}
-    for entity_id in (made_id, other_id):
-        batch.log_decision(entity_id, item_id or "", "link", plan.done, actor=by, cause=cause)
-    enqueue_many(batch.entity_type, [other_id], cause=Cause.DEPENDENCY, priority=Priority.PERSON)
-    return plan
-
-
-# The steps of a pass as they still are: each reads, lets the rules above decide, and notes it with the records.
-
-
-def apply_identity_choices(batch: Batch) -> None:
-    """Carry out every stored answer to a question of identity; raises LeaseLost."""
-    by_id = {record_sync.id: record_sync for record_sync in batch.record_syncs if record_sync.conflicts}
-    answers = [answer for key in sorted(by_id) for answer in answers_of(by_id[key].facts)]
-    for record_sync in by_id.values():
-        record_sync.as_new = wants_new_item(record_sync.facts)
-    # That one is its own pass's to carry out.
-    answers = [answer for answer in answers if answer.kind is not AnswerKind.NEW_ITEM]
-    for plan in batch.in_transaction(lambda: settle_answers(batch, answers)) if answers else ():
-        _note_answer(batch, by_id[plan.answer.asked_of], plan)
-
-
-def _note_answer(batch: Batch, record_sync: RecordSync, plan: AnswerPlan) -> None:
-    answer = plan.answer
-    asked = [c for c in record_sync.conflicts if c is answer.conflict]
-    if plan.outdated:
-        record_sync.conflicts = [replace(c, resolutions={}) if c in asked else c for c in record_sync.conflicts]
-    elif plan.is_paused:
-        end_if_paused(batch, record_sync, QueueDirection.TO_NPD)
-    elif plan.done:
-        record_sync.conflicts = [c for c in record_sync.conflicts if c not in asked]
-    if plan.done and answer.kind is AnswerKind.MERGE:
-        record_sync.end(Outcome.SETTLED, plan.done)
-    elif plan.done and answer.kind is AnswerKind.TWO_RECORDS:
-        record_sync.ledger.made_from_item = False
-    elif plan.done and answer.kind is AnswerKind.LINK:
-        # The record counts as linked from now on, also where the question stands at another one.
-        for linked in [one for one in batch.record_syncs if one.id == answer.record_id]:
-            linked.record.monday_id = answer.item_id
-        if answer.record_id == answer.asked_of:
-            record_sync.log_decision("link", plan.done)
-
-
-def identify_records(batch: Batch, found: BatchItems) -> None:
+def identify_records(facts: PassFacts, plan: Plan) -> Plan:
     """Give every open record its item, mark it as one to be created, or end it with the reason."""
-    board, unlinked = batch.board, [s for s in batch.open_records if not s.record.monday_id]
-    plans = _identify_unlinked(board, [s.facts for s in unlinked], found)
-    for record_sync in batch.open_records:
-        if record_sync.id in plans:
-            _note_identity(record_sync, plans[record_sync.id])
+    unlinked = [one for one in plan.open_records if not one.record.monday_id]
+    plans = _identify_unlinked(facts, [one.facts for one in unlinked])
+    identified = []
+    for one in plan.open_records:
+        if one.id in plans:
+            identified.append(_identified(one, plans[one.id]))
         else:
-            _identify_linked(batch, record_sync, found.linked.get(record_sync.record.monday_id or ""))
-    plan_removed_items(batch)
-    creating = {record_sync.id: record_sync for record_sync in batch.open_records if record_sync.creates}
-    lost = gather.lost_creates(board, list(creating)) if creating else LostCreates()
-    items = read_by_id(batch, lost.items).values() if lost.items else ()
-    for key, plan in link_lost_creates(board, lost, items, {key: plans[key] for key in creating}).items():
-        _note_identity(creating[key], plan)
+            identified.append(_linked(facts.board, one, facts.found.linked.get(one.record.monday_id or "")))
+    return plan.with_records(identified)
 
 
-def _identify_unlinked(
-    board: BoardContext, records: Sequence[RecordFacts], found: BatchItems
-) -> dict[UUID, IdentityPlan]:
+def find_lost_creates(facts: PassFacts, plan: Plan) -> Plan:
+    """Link records that are about to get a second item with the one that a lost call had made."""
+    creating = {one.id: one for one in plan.open_records if one.creates}
+    if not creating:
+        return plan
+    lost: LostCreates = facts.ask_one(Ask.LOST_CREATES, tuple(creating))
+    items = [item for item in facts.ask(Ask.ITEM, lost.items).values() if item is not None]
+    identities = {key: one.identity for key, one in creating.items()}
+    found = link_lost_creates(facts.board, lost, items, identities)
+    return plan.with_records(_identified(creating[key], identity) for key, identity in found.items())
+
+
+def _identify_unlinked(facts: PassFacts, records: Sequence[RecordFacts]) -> dict[UUID, IdentityPlan]:
     if not records:
         return {}
+    board, found = facts.board, facts.found
     candidates = Candidates.of(board, found)
-    exclusions = gather.match_exclusions(
-        board.link.entity_type, [item.id for item in found.by_match], [one.id for one in records]
+    known: IdentityFacts = facts.ask_one(
+        Ask.IDENTITY,
+        (
+            frozenset(item.id for item in [*found.by_npd_id, *found.by_match]),
+            frozenset(item.id for item in found.by_match),
+            frozenset(one.id for one in records),
+            frozenset(candidates.npd_ids.values()),
+        ),
     )
-    owners = gather.owners_of(board.link.entity_type, {item.id for item in [*found.by_npd_id, *found.by_match]})
-    facts = IdentityFacts(
-        {item_id: owner.pk for item_id, owner in owners.items()},
-        gather.existing_records(board, set(candidates.npd_ids.values())),
-        exclusions,
-    )
-    plans = identify_in_turn(board, records, candidates, facts)
+    plans = identify_in_turn(board, records, candidates, known)
     if wanted := wants_unedited(plans.values()):
-        facts = replace(facts, unedited=gather.unedited_from_items(board, wanted))
-        plans = identify_in_turn(board, records, candidates, facts)
+        unedited = facts.ask(Ask.UNEDITED, wanted)
+        known = replace(known, unedited={key: record for key, record in unedited.items() if record is not None})
+        plans = identify_in_turn(board, records, candidates, known)
     return plans
 
 
-def _note_identity(record_sync: RecordSync, plan: IdentityPlan) -> None:
-    record_sync.creates, record_sync.excluded_items = plan.creates, plan.excluded_items
-    record_sync.needs_pass = plan.needs_pass
-    if plan.item is not None:
-        record_sync.item, record_sync.link_to = plan.item, plan.item.id
-        record_sync.ledger.remote_state = plan.remote_state
-        record_sync.log_decision("link", plan.linked)
-    record_sync.identity_conflict = plan.question
-    if plan.is_left_out:
-        leave_out(record_sync, FilterSide.ITEM, plan.reason)
-    elif plan.reason:
-        record_sync.leave_open(plan.reason)
+def _identified(plan: RecordPlan, identity: IdentityPlan) -> RecordPlan:
+    plan = replace(plan, identity=identity)
+    if identity.item is not None:
+        plan = plan.with_facts(item=identity.item).with_state(remote_state=identity.remote_state)
+        plan = plan.logged(HistoryLine("link", identity.linked))
+    if identity.is_left_out:
+        return filtered(plan, leaves_out_by_item(plan.facts, identity.reason))
+    return plan.leave_open(identity.reason) if identity.reason else plan
 
 
-def _identify_linked(batch: Batch, record_sync: RecordSync, item: Item | None) -> None:
-    record_sync.item = item
-    state = removed_state(batch.board, record_sync.facts)
-    if state and is_removed_item_excluded(batch, record_sync, item):
-        return
-    if state:
-        record_sync.removed_item = RemovedItem(state)
-    else:
-        clear_removed_state(record_sync)
+def _linked(board: BoardContext, plan: RecordPlan, item: Item | None) -> RecordPlan:
+    """Give a linked record its item, or say in which way it is gone."""
+    if item is not None:
+        plan = plan.with_facts(item=item)
+    if state := removed_state(board, plan.facts):
+        excluded = decide_removed_item(board, plan.facts, item)
+        plan = filtered(plan, excluded)
+        return plan if excluded.side is not None else replace(plan, removal=RemovedItem(state))
+    # Whatever was known of its absence is over.
+    returned = plan.logged(*return_lines(plan.ledger))
+    return returned.with_state(removed_since=None, removed_passes=0, remote_state=ACTIVE)

@@ -8,31 +8,46 @@ It decides these rows of docs/reference/merge.md (“After a write”, “Confli
   both values (on a one-way field, or where NPD wins: into the history).
 - An answer that equals an event that isn't ours is someone's edit, not a change by Monday.
 - "Overwritten" keeps its values until a person resolves it, or its record is disabled, unlinked or unmapped.
+- An intent without an answer: R equal to the value sent is our own write (so also for a create found by NPD ID).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from django.conf import settings
-
-from sync.clock import sync_now
+from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import AmbiguousSplit, Converter, ListConverter, UnknownValue
 from sync.kernel.conflict_store import KIND_LOST_UPDATE, ConflictReport, FieldConflict
-from sync.merge import CLOCK_TOLERANCE, Action, Canonical, FieldDirection, Rule
+from sync.merge import CLOCK_TOLERANCE, Action, Canonical, FieldDirection, FieldSides, Rule, Side
 from sync.models import FieldMapping, Intent, IntentState, SyncMetadata
-from sync.reconcile import gather
-from sync.reconcile.batch import Batch, Outcome, RecordSync
-from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, RecordFacts, change_events
-from sync.reconcile.field_plan import AS_SENT, UNREAD, FieldPlan, base_of, cell_of, sides_of, way_of
-from sync.reconcile.field_values import BoardContext, stored_values
+from sync.reconcile.facts import (
+    STALE_READ_WINDOW,
+    ChangeEvent,
+    HistoryLine,
+    RecordFacts,
+    Settings,
+    change_events,
+    is_create,
+)
+from sync.reconcile.field_plan import AS_SENT, UNREAD, FieldPlan, base_of, cell_of, new_base, sides_of, way_of
+from sync.reconcile.field_values import BoardContext, npd_id_of, stored_values
+from sync.reconcile.pass_plan import (
+    Ask,
+    LostUpdate,
+    LostUpdateReport,
+    LostUpdates,
+    Outcome,
+    PassFacts,
+    Plan,
+    RecordPlan,
+)
 from sync.reconcile.resolutions import inverse_of, reopened_lost_updates, undo_results
-from sync.records.authors import monday_editor_name, monday_users
+from sync.records.authors import monday_editor_name
 
 MAX_ENTRIES = 10
 
@@ -41,33 +56,6 @@ _UNINFORMATIVE = (Action.NOTHING, Action.UNDECIDED)
 
 _REPORT_LENGTH = 3
 """An entry of so many parts says that a value was lost, and to which write."""
-
-
-@dataclass(frozen=True)
-class LostUpdate:
-    """A value that somebody wrote on Monday and that our write went over, unread.
-
-    `writes` are the intents that went over it; `is_unconfirmed` says that their outcome is not known yet.
-    """
-
-    key: str
-    value: Canonical
-    user_id: str
-    at: datetime
-    writes: tuple[str, ...]
-    is_unconfirmed: bool = False
-
-
-@dataclass(frozen=True)
-class LostUpdates:
-    """What events tell of our writes to a record: the values that these went over, and which answers were edits.
-
-    Of the fields in `as_sent` what Monday answered was somebody's edit: their base counts as sent, and what the sync
-    state says of Monday's change goes.
-    """
-
-    found: tuple[LostUpdate, ...] = ()
-    as_sent: tuple[str, ...] = ()
 
 
 def was_observed(ledger: SyncMetadata, key: str, convert: Converter, value: Canonical, since: datetime) -> bool:
@@ -358,27 +346,6 @@ class _FieldHistory:
 # both. npd_data of such a conflict is what stands on both sides, monday_data what was lost.
 
 
-@dataclass(frozen=True)
-class LostUpdateReport:
-    """A lost value in words: what it was, what stands in its place, who wrote it, and whether a person is asked."""
-
-    mapping: FieldMapping
-    lost_value: str
-    current_value: str
-    editor: str
-    needs_answer: bool
-    values: dict[str, Any]
-
-    @property
-    def sentence(self) -> str:
-        """What happened and what is to be done, for the record's history and the conflict's screen."""
-        todo = "Choose which of them is right." if self.needs_answer else "It can be taken back from here."
-        return (
-            f"{self.editor} wrote “{self.lost_value}” into {self.mapping.label} on Monday while “{self.current_value}” "
-            f"was being sent, which went over it. {todo}"
-        )
-
-
 def report_lost_updates(
     board: BoardContext,
     facts: RecordFacts,
@@ -561,87 +528,243 @@ class LostUpdateConflict:
         )
 
 
-# In settle.
+# The rules of a pass, and what it tells the store of conflicts.
 
 
-def store_lost_updates(batch: Batch, record_syncs: Sequence[RecordSync]) -> None:
-    """In settle: write what was lost into the history, and remember what this pass saw and said."""
-    for record_sync in record_syncs:
-        # A pass that came to nothing has told nobody what was lost: the next one checks the same events again.
-        is_settled = record_sync.outcome is Outcome.SETTLED
-        for report in record_sync.lost_reports if is_settled else ():
-            record_sync.log_decision(
-                "overwritten" if report.needs_answer else "overridden",
-                report.sentence,
-                report.mapping.key,
-                before=report.lost_value,
-                after=report.current_value,
-                overridden=True,
-                **report.values,
-            )
-        if batch.read_at is not None:
-            oldest = batch.read_at - timedelta(days=settings.JOURNAL_DAYS)
-            plans = {} if record_sync.creates else record_sync.field_plans
-            lost_updates = record_sync.lost_updates if is_settled else ()
-            record_sync.ledger.seen = observed(record_sync.ledger, plans, lost_updates, batch.read_at, oldest)
+def find_lost_updates(facts: PassFacts, plan: Plan) -> Plan:
+    """Note of every record which values our writes went over, and take answers that were edits for these."""
+    wanted = [one for one in plan.records.values() if one.facts.events and wants_events(one.facts, one.left_out)]
+    histories, found = facts.ask(Ask.EVENTS_AND_WRITES, [one.id for one in wanted]), []
+    for one in wanted:
+        known = one.with_facts(history=histories[one.id])
+        lost = detect_lost_updates(facts.board, known.facts, facts.now)
+        base, altered = one.ledger.base, one.ledger.altered
+        for key in lost.as_sent:
+            base = base | {key: base[key] | {AS_SENT: True}}
+            altered = {name: entry for name, entry in altered.items() if name != key}
+        found.append(replace(known.with_state(base=base, altered=altered), lost=lost))
+    return plan.with_records(found)
 
 
-# The old sequence, which still passes a batch from step to step.
-
-
-def note_lost_updates(batch: Batch) -> None:
-    """Note on every record which values our writes went over, and take answers that were edits for these."""
-    batch.read_at = sync_now()
-    wanted = [s.facts for s in batch.record_syncs if s.events and wants_events(s.facts, s.left_out)]
-    histories = gather.with_events_and_writes(batch.board, wanted)
-    batch.add_history(histories)
-    for record_sync in [record_sync for record_sync in batch.record_syncs if record_sync.id in histories]:
-        lost_updates, ledger = detect_lost_updates(batch.board, record_sync.facts, batch.read_at), record_sync.ledger
-        record_sync.lost_updates = lost_updates.found
-        for key in lost_updates.as_sent:
-            ledger.base = ledger.base | {key: ledger.base[key] | {AS_SENT: True}}
-            ledger.altered = {name: entry for name, entry in ledger.altered.items() if name != key}
-
-
-def note_lost_reports(batch: Batch) -> None:
+def report_what_is_lost(facts: PassFacts, plan: Plan) -> Plan:
     """Keep of what detection suspected only what stands on neither side, and put it into words."""
-    suspected = [s for s in batch.record_syncs if s.lost_updates and s.outcome in (Outcome.OPEN, Outcome.SETTLED)]
-    people = monday_users() if suspected else {}
-    for record_sync in suspected:
-        facts, confirmed = record_sync.facts, {str(intent_id) for intent_id in record_sync.confirmed_intents}
-        record_sync.lost_updates = really_lost(batch.board, facts, record_sync.lost_updates, confirmed)
-        record_sync.lost_reports = report_lost_updates(
-            batch.board,
-            facts,
-            record_sync.field_plans,
-            record_sync.lost_updates,
-            people,
-            asks=record_sync.may_sync and not record_sync.leaving,
+    endings = (Outcome.OPEN, Outcome.SETTLED)
+    suspected = [one for one in plan.records.values() if one.lost.found and one.outcome in endings]
+    people = facts.ask_one(Ask.PEOPLE) if suspected else {}
+    reported = []
+    for one in suspected:
+        confirmed = {str(intent_id) for intent_id in one.fields.confirmed_intents}
+        found = really_lost(facts.board, one.facts, one.lost.found, confirmed)
+        asks = one.may_sync and not one.leaving
+        reports = report_lost_updates(facts.board, one.facts, one.plans, found, people, asks=asks)
+        reported.append(replace(one, lost=replace(one.lost, found=found, reports=reports)))
+    return plan.with_records(reported)
+
+
+def seen_after(plan: RecordPlan, settings: Settings, read_at: datetime) -> dict[str, list[Any]]:
+    """Return the sync state's `seen` after this pass."""
+    oldest = read_at - timedelta(days=settings.journal_days)
+    # A pass that came to nothing has told nobody what was lost: the next one checks the same events again.
+    found = plan.lost.found if plan.is_settled else ()
+    return observed(plan.ledger, {} if plan.creates else plan.plans, found, read_at, oldest)
+
+
+def lost_lines(plan: RecordPlan) -> list[HistoryLine]:
+    """Return what the history says of values that were lost."""
+    return [
+        HistoryLine(
+            "overwritten" if report.needs_answer else "overridden",
+            report.sentence,
+            report.mapping.key,
+            values={"before": report.lost_value, "after": report.current_value, "overridden": True, **report.values},
         )
+        for report in (plan.lost.reports if plan.is_settled else ())
+    ]
 
 
-def lost_update_conflict(record_sync: RecordSync) -> LostUpdateConflict:
+def lost_update_conflict(plan: RecordPlan) -> LostUpdateConflict:
     """Return what becomes of a record's conflict about overwritten edits."""
     return LostUpdateConflict(
-        record_sync.facts,
-        record_sync.field_plans,
-        record_sync.lost_reports,
-        record_sync.carried_out_of(KIND_LOST_UPDATE),
-        off_reason="" if record_sync.may_sync else record_sync.off_reason,
-        has_item=bool(record_sync.record.monday_id or record_sync.link_to),
-        is_settled=record_sync.outcome is Outcome.SETTLED and not record_sync.left_out,
+        plan.facts,
+        plan.plans,
+        plan.lost.reports,
+        plan.carried_out_of(KIND_LOST_UPDATE),
+        off_reason="" if plan.may_sync else plan.off_reason,
+        has_item=bool(plan.record.monday_id or plan.link_to),
+        is_settled=plan.is_settled and not plan.left_out,
     )
 
 
-def lost_update_reports(record_sync: RecordSync) -> Iterator[ConflictReport]:
+def lost_update_reports(plan: RecordPlan) -> Iterator[ConflictReport]:
     """Yield what this pass says of lost values."""
-    conflict = lost_update_conflict(record_sync)
+    conflict = lost_update_conflict(plan)
     results = ResolutionResults(
-        record_sync.rejected_of(KIND_LOST_UPDATE),
-        record_sync.lost_current,
-        undo_results(record_sync, KIND_LOST_UPDATE),
-        tuple(reopened_lost_updates(record_sync)),
-        {key: inverse_of(record_sync, p) for key, p in record_sync.field_plans.items() if key in conflict.applied},
+        plan.rejected_of(KIND_LOST_UPDATE),
+        plan.fields.results.lost_current,
+        undo_results(plan, KIND_LOST_UPDATE),
+        tuple(reopened_lost_updates(plan)),
+        {key: inverse_of(plan, p) for key, p in plan.plans.items() if key in conflict.applied},
     )
     if (report := conflict.report(results)) is not None:
         yield report
+
+
+# What a mutation without an answer left on Monday after all: late writes, and what a create gave its item.
+#
+# An intent without an answer: R equal to the value sent is our own write: the base takes it, and an L that moved on is
+# pushed (so also for a create found by NPD ID). It is remembered for a day, so that a late write is known as ours,
+# unless an event names another user.
+
+
+def late_writes(board: BoardContext, facts: RecordFacts) -> dict[str, dict[str, Any]]:
+    """Return the fields whose value on Monday is a write of ours that was thought to have come to nothing: its entry.
+
+    The newest event that tells this value may name another user than the token's: then it is an edit.
+    """
+    found, user = landed_writes(board, facts), facts.history.token_user
+    if not found or not user:
+        return {key: entry for key, (entry, _) in found.items()}
+    # As they came: of several at one time the last one counts.
+    events = sorted(facts.history.events, key=lambda received: received.pk)
+    changes = change_events(board, facts.record, events)
+    users: dict[tuple[str, Side], str] = {(event.key, event.value): event.user_id for event in changes}
+    return {key: entry for key, (entry, value) in found.items() if users.get((key, value), "") in ("", user)}
+
+
+def landed_writes(board: BoardContext, facts: RecordFacts) -> dict[str, tuple[dict[str, Any], Side]]:
+    """Return what void intents seem to have written after all, with the value, before any event is asked."""
+    found = {}
+    for intent in facts.history.void:
+        for mapping in board.mappings:
+            entry = intent.values.get(mapping.key)
+            if entry and (sides := _landed(board, facts, intent, mapping, entry)):
+                found[mapping.key] = (entry, sides.remote)
+    return found
+
+
+def _landed(
+    board: BoardContext, facts: RecordFacts, intent: Intent, mapping: FieldMapping, entry: dict[str, Any]
+) -> FieldSides | None:
+    """Both sides, where the cell says what this intent sent, and neither the base nor NPD does.
+
+    A list that was united holds what somebody on Monday added, so it is merged as any other (act.py).
+    """
+    item, convert = facts.item, board.converter(mapping, facts.record)
+    base = base_of(facts.ledger, mapping, item.id) if item is not None else None
+    is_same = mapping.is_current(entry) and not entry.get("united")
+    if item is None or base is None or intent.item_id != item.id or not is_same:
+        return None
+    cell, local_raw = cell_of(convert, mapping, item), stored_values(facts.record, mapping)
+    sides = sides_of(convert, base, local=local_raw, remote=cell)
+    sent = sides_of(convert, None, local=entry["local"], remote=cell)
+    return sides if sent.equal and sides.remote_changed and sides.differ else None
+
+
+def lacks_base(board: BoardContext, facts: RecordFacts) -> bool:
+    """Whether a field of the record's item has no base, which a create without an answer may have left."""
+    item = facts.item
+    return item is not None and any(
+        mapping.column_id and base_of(facts.ledger, mapping, item.id) is None for mapping in board.mappings
+    )
+
+
+def unconfirmed_creates(facts: RecordFacts) -> list[Intent]:
+    """Creates of unknown outcome: linked with an item since, given up, or found with another item than the record's."""
+    linked = [intent for intent in facts.intents if intent.item_id]
+    return [intent for intent in (*linked, *facts.history.ended_creates) if is_create(intent)]
+
+
+def wants_maker(board: BoardContext, facts: RecordFacts) -> bool:
+    """Whether it matters who made the item: it bears the NPD ID of a create that knows no item.
+
+    An item that a change of ours met without any base was linked by its match or a person, and bears the NPD ID since.
+    What a create had made had its base by then, so its NPD ID says nothing of who made it.
+    """
+    item = facts.item
+    if item is None or all(intent.item_id for intent in unconfirmed_creates(facts)):
+        return False
+    is_adopted = any(
+        change.item_id == item.id
+        and not is_create(change)
+        and not any(entry.get("base") for entry in change.values.values())
+        for change in facts.history.changes
+    )
+    return not is_adopted and npd_id_of(board, item) == str(facts.id)
+
+
+def create_bases(board: BoardContext, facts: RecordFacts) -> dict[str, dict[str, Any]]:
+    """Return what a create of ours without an answer gave the record's item, as the bases of its fields."""
+    item = facts.item
+    may_have_made = [intent for intent in unconfirmed_creates(facts) if _may_be_created_by(board, facts, intent)]
+    if item is None or not may_have_made:
+        return {}
+    bases = {m.key: _base_from_creates(board, facts, item, m, may_have_made) for m in board.mappings}
+    return {key: base for key, base in bases.items() if base}
+
+
+def _may_be_created_by(board: BoardContext, facts: RecordFacts, intent: Intent) -> bool:
+    """Whether the item can be this create's: the one it was linked with, or one with its NPD ID that no other made."""
+    if intent.item_id:
+        return facts.item is not None and intent.item_id == facts.item.id
+    # What our creates make bears its NPD ID from the beginning: it was not typed into it.
+    maker, us = facts.history.maker, facts.history.token_user
+    is_ours = not maker or not us or maker == us
+    return wants_maker(board, facts) and not facts.history.is_npd_id_typed and is_ours
+
+
+def _base_from_creates(
+    board: BoardContext, facts: RecordFacts, item: Item, mapping: FieldMapping, creates: Sequence[Intent]
+) -> dict[str, Any] | None:
+    """The base that these creates leave: what the cell says and one of them sent, else what all of them sent."""
+    convert = board.converter(mapping, facts.record)
+    entries = [intent.values.get(mapping.key) for intent in creates]
+    if any(entry is not None and not mapping.is_current(entry) for entry in entries):
+        return None
+    try:
+        remote_raw = convert.stored_value(item.reading(mapping.column_id)) if mapping.column_id else None
+        current = convert.remote(remote_raw)
+        sent = [(entry["local"], convert.local(entry["local"])) if entry else (None, None) for entry in entries]
+    except UnknownValue:
+        return None
+    same = next((raw for raw, value in sent if raw and value == current), None)
+    if same is not None:
+        return new_base(mapping, item.id, same, remote_raw)
+    raw, value = sent[0]
+    is_unanimous = raw is not None and all(other == value for _, other in sent)
+    return new_base(mapping, item.id, raw, remote_raw) | {AS_SENT: True} if is_unanimous else None
+
+
+def know_late_writes(facts: PassFacts, plan: Plan) -> Plan:
+    """Let be known of every record what tells writes of ours that were thought to have come to nothing."""
+    board, read = facts.board, plan.open_records
+    landed = [one for one in read if one.facts.history.void and landed_writes(board, one.facts)]
+    told = facts.ask(Ask.RECENT_EVENTS, [one.id for one in landed])
+    plan = plan.with_records(
+        one.with_facts(history=replace(one.facts.history, events=told[one.id][0], token_user=told[one.id][1]))
+        for one in landed
+    )
+    lacking = [one for one in plan.open_records if lacks_base(board, one.facts)]
+    ended = facts.ask(Ask.ENDED_CREATES, [one.id for one in lacking])
+    with_ended = [one.with_facts(history=replace(one.facts.history, ended_creates=ended[one.id])) for one in lacking]
+    changes = facts.ask(Ask.CHANGES, [one.id for one in with_ended if wants_maker(board, one.facts)])
+    with_changes = [
+        one.with_facts(history=replace(one.facts.history, changes=changes[one.id])) if one.id in changes else one
+        for one in with_ended
+    ]
+    makers = facts.ask(Ask.MAKER, [one.id for one in with_changes if wants_maker(board, one.facts)])
+    known = []
+    for one in with_changes:
+        if one.id in makers:
+            maker, is_typed, user = makers[one.id]
+            history = replace(one.facts.history, maker=maker, is_npd_id_typed=is_typed, token_user=user)
+            one = one.with_facts(history=history)  # noqa: PLW2901 - one more thing known of it
+        known.append(one)
+    return plan.with_records(known)
+
+
+def earlier_writes(board: BoardContext, plan: RecordPlan) -> dict[str, Mapping[str, dict[str, Any]]]:
+    """Return what writes of ours that had no answer left of the record's fields, as FieldFacts has it."""
+    return {
+        "late_writes": late_writes(board, plan.facts) if plan.facts.history.void else {},
+        "create_bases": create_bases(board, plan.facts) if lacks_base(board, plan.facts) else {},
+    }

@@ -12,31 +12,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.db import DatabaseError, OperationalError, connection, transaction
-from django.db.models import Exists, Q, QuerySet
 
 from sync.boards.sync_filter import FilterSide
-from sync.choices import Cause, Priority, QueueDirection, SyncDirection, TombstoneState
-from sync.clock import SyncNow
+from sync.choices import QueueDirection, SyncDirection, TombstoneState
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import AmbiguousSplit, UnknownValue
 from sync.kernel.messages import UnmatchedReason, unmatched_sentence
-from sync.models import IgnoredItem, SyncedModel, SyncMetadata, Tombstone, WebhookEvent
-from sync.outbox.queue_rows import enqueue_many
-from sync.reconcile import gather
-from sync.reconcile.batch import REPORTED_STATES, Batch, Outcome, WorkUnit, end_jobs
+from sync.models import IgnoredItem, SyncedModel, Tombstone
+from sync.outbox.pauses import pause_sentence
 from sync.reconcile.board_filter import exclusion_sentence, item_verdict, record_verdict
-from sync.reconcile.conflict_reports import cause_of_item
-from sync.reconcile.duplicates import add_duplicate
 from sync.reconcile.facts import STALE_READ_WINDOW, ItemContext, ItemFacts
 from sync.reconcile.field_values import (
     ACTIVE,
@@ -54,20 +47,12 @@ from sync.reconcile.field_values import (
     stored_values,
     update_values,
 )
-from sync.reconcile.identity import (
-    AnswerOutdated,
-    close_identity_conflicts,
-    give_item,
-    link_problem,
-    owner_question,
-    quoted_names,
-    store_owner_question,
-)
-from sync.reconcile.restraints import defer_item_if_paused
+from sync.reconcile.identity import link_problem, owner_question, quoted_names
+from sync.reconcile.pass_plan import REPORTED_STATES, Ask, Outcome, PassFacts, Plan
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
-from sync.records.item_links import ignore_item
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_STATES
-from sync.records.unmatched_items import IGNORED, UnmatchedFinding, clear_unmatched, linkable_records, note_unmatched
+from sync.records.unmatched_items import IGNORED, UnmatchedFinding
+from sync.registry import target_of
 
 
 class ItemAct(StrEnum):
@@ -125,7 +110,7 @@ class ItemPlan:
 # What is noted of an item that no record has.
 
 
-def _finding(board: BoardContext, facts: ItemFacts, reason: UnmatchedReason, **details: str) -> UnmatchedFinding:
+def item_finding(board: BoardContext, facts: ItemFacts, reason: UnmatchedReason, **details: str) -> UnmatchedFinding:
     """Return why no record has the item."""
     name, values = (facts.item.name, item_values(board, facts.item)) if facts.item else ("", {})
     return UnmatchedFinding(facts.item_id, name, reason, details, values)
@@ -165,7 +150,7 @@ def decide_items(context: ItemContext, items: Sequence[ItemFacts]) -> tuple[Item
 def decide_item(context: ItemContext, facts: ItemFacts, before: Sequence[ItemPlan] = ()) -> ItemPlan:
     """Return what becomes of an item; `before` is what was decided of the pass's items before it."""
     if context.pause:
-        finding = _finding(context.board, facts, UnmatchedReason.PAUSED, pause=context.pause)
+        finding = item_finding(context.board, facts, UnmatchedReason.PAUSED, pause=context.pause)
         return ItemPlan(facts, Outcome.RELEASED, context.pause, finding=finding)
     if not is_on_board(context.board, facts.item):
         return _gone(context.board, facts)
@@ -300,7 +285,7 @@ class _ItemRule:
         self, reason: UnmatchedReason, *, detail: str = "", until: datetime | None = None, **details: str
     ) -> ItemPlan:
         """No record has it, for this reason; it is left alone, for good or for a while."""
-        finding = _finding(self.board, self.facts, reason, **details)
+        finding = item_finding(self.board, self.facts, reason, **details)
         return self._end(detail or unmatched_sentence(reason, **details), until, finding)
 
     def _end(self, detail: str, until: datetime | None = None, finding: UnmatchedFinding | None = None) -> ItemPlan:
@@ -357,13 +342,13 @@ class _ItemRule:
         if not self.board.link.creates_records and not facts.may_create:
             detail = "No record matches, and new items of this board don't become records (a setting of the board)."
             reason = UnmatchedReason.CREATION_OFF if self._match_key else UnmatchedReason.NO_KEY
-            return self._end(detail, finding=_finding(self.board, facts, reason, **_type_words(self.board)))
+            return self._end(detail, finding=item_finding(self.board, facts, reason, **_type_words(self.board)))
         return self._create()
 
     def _ignored(self, ignored: IgnoredItem) -> ItemPlan:
         plan = replace(self._end(f"It is ignored: {ignored.reason}"), keeps_finding=True)
         if not ignored.unlinked:
-            finding = _finding(self.board, self.facts, UnmatchedReason.INVALID, problems=ignored.reason)
+            finding = item_finding(self.board, self.facts, UnmatchedReason.INVALID, problems=ignored.reason)
             return replace(plan, finding=finding)
         if self.facts.claim.payload.get(IGNORED):
             return replace(plan, closes=f"The item “{self.item.name}” is ignored, so there is nothing to ask any more.")
@@ -443,7 +428,7 @@ class _ItemRule:
         chosen = self._as_given(self.facts.chosen) if self.facts.chosen else None
         problem = link_problem(chosen, self.facts.owner)
         if chosen is None or problem:
-            return _not_linked(self.facts, problem)
+            return not_linked(self.facts, problem)
         plan = self._give(chosen, ItemAct.LINK, f"Linked with the item “{self.item.name}”, as a person chose.")
         closes = f"The item “{self.item.name}” was linked with “{chosen}”, so there is nothing to ask any more."
         return replace(plan, closes=closes)
@@ -521,202 +506,67 @@ def _related(found: SyncedModel | str) -> SyncedModel:
     return found
 
 
-def _not_linked(facts: ItemFacts, why: object) -> ItemPlan:
+def not_linked(facts: ItemFacts, why: object) -> ItemPlan:
+    """Return that an item could not be linked as a person chose; it stands as before."""
     return ItemPlan(facts, detail=f"It could not be linked. {why}", keeps_finding=True)
-
-
-# The writes. What a plan rests on may have changed since it was gathered: it is checked again where it is written, and
-# where it is no longer so the job goes back, for its next pass to decide anew.
 
 
 CHANGED_MEANWHILE = "It changed while it was synced."
 
 
-def settle_items(batch: Batch) -> None:
-    """Write what becomes of the pass's unmatched items, each in a transaction of its own; raises LeaseLost."""
-    undone: set[UUID] = set()
-    for unit, plan in zip(batch.unmatched_claims, batch.item_plans, strict=True):
-        # An item before it was to give these a record or an item, and that came to nothing.
-        wanted = _released(plan) if plan.names & undone else plan
-        done = batch.in_transaction(partial(_settle_item, batch, unit, wanted))
-        if plan.act in GIVING and done.act is not plan.act:
-            undone |= plan.names
-        if plan.act is ItemAct.DUPLICATE and done.act is not plan.act:
-            batch.duplicate_items = [(one, found) for one, found in batch.duplicate_items if one is not unit]
-
-
-def _settle_item(batch: Batch, unit: WorkUnit, plan: ItemPlan) -> ItemPlan:
-    """Carry a plan out as far as it still holds; return what was carried out."""
-    unit.end(Outcome.OPEN)  # whatever an attempt before this one came to
-    if defer_item_if_paused(batch, unit, QueueDirection.TO_NPD):
-        finding = _finding(batch.board, plan.facts, UnmatchedReason.PAUSED, pause=unit.detail)
-        done = _released(plan, unit.detail, finding)
-    else:
-        done = _carry_out(batch, plan)
-        unit.wait_seconds, unit.is_question = done.wait_seconds, done.act is ItemAct.ASK
-        unit.end(done.outcome, done.detail)
-        if done.outcome is Outcome.SETTLED and done.facts.events.new:
-            events = WebhookEvent.objects.filter(pk__in=done.facts.events.new, processed_at=None)
-            events.update(processed_at=SyncNow(), outcome=done.detail[:200])
-        end_jobs(batch, [unit])
-    if not done.problems:
-        _note(batch, done)
-    return done
-
-
-def _note(batch: Batch, plan: ItemPlan) -> None:
-    """Note what was found of the item for people, who are shown why it has no record; it decides nothing."""
-    if plan.finding is not None:
-        note_unmatched(batch.link, [plan.finding], decided=True)
-    elif not plan.keeps_finding:
-        clear_unmatched(batch.entity_type, [plan.facts.item_id])
-
-
-def _released(plan: ItemPlan, detail: str = CHANGED_MEANWHILE, finding: UnmatchedFinding | None = None) -> ItemPlan:
+def released(plan: ItemPlan, detail: str = CHANGED_MEANWHILE, finding: UnmatchedFinding | None = None) -> ItemPlan:
+    """Return that nothing was done with an item after all, so that its next pass decides anew."""
     return ItemPlan(plan.facts, Outcome.RELEASED, detail, finding=finding, keeps_finding=True)
 
 
-def _carry_out(batch: Batch, plan: ItemPlan) -> ItemPlan:
-    """Write what a plan says of records, questions and what is remembered."""
-    facts, entity_type = plan.facts, batch.entity_type
-    if plan.act in GIVING:
-        plan = _give_to_record(batch, plan)
-    elif plan.act is ItemAct.ASK:
-        plan = _ask_owner(batch, plan)
-    elif plan.tombstone is not None:
-        plan = _change_tombstone(plan, plan.tombstone)
-    if plan.problems:
-        _note(batch, plan)  # now: the unmatched item is taken before the ignored one
-        IgnoredItem.objects.update_or_create(
-            entity_type=entity_type, item_id=facts.item_id, defaults={"reason": plan.problems}
-        )
-    if plan.closes:
-        close_identity_conflicts(entity_type, facts.item_id, plan.closes)
-    if plan.act in (*GIVING, ItemAct.OWNED) and plan.record:
-        enqueue_many(entity_type, [plan.record.pk], cause=Cause.DEPENDENCY, priority=Priority.EDIT)
-    if plan.woken:
-        enqueue_many(
-            entity_type, plan.woken, cause=Cause.WEBHOOK, priority=Priority.EDIT, direction=QueueDirection.TO_NPD
-        )
-    return plan
+# The rule of a pass.
 
 
-def _give_to_record(batch: Batch, plan: ItemPlan) -> ItemPlan:
-    """Give the item to the plan's record, or make that, and say so in its history."""
-    assert plan.record is not None
-    facts, record, kind = plan.facts, plan.record, "link"
-    if plan.act is ItemAct.CREATE:
-        kind = "create"
-        if (stored := _store_new_record(batch, plan, record)) is not plan:
-            return stored
-    elif facts.chosen_id is not None:
-        try:
-            give_item(batch, record.pk, facts.item_id)
-        except AnswerOutdated as why:
-            return _not_linked(facts, why)
-    elif not _still_matches(batch, plan) or not _linkable(batch, plan).filter(pk=record.pk).update(
-        monday_id=facts.item_id
-    ):
-        return _released(plan)
-    cause = cause_of_item(facts.claim, facts.events.new, f"an item without a record: {kind}", batch.read_request)
-    said = {"actor": str(facts.claim.payload.get("by", "")), "request_id": batch.read_request}
-    batch.log_decision(record.pk, facts.item_id, kind, plan.sentence, cause=cause, **said)
-    return plan
+def item_context(facts: PassFacts, plan: Plan) -> ItemContext:
+    """Return what is so for all unmatched items of a pass."""
+    pause = facts.pauses.get(QueueDirection.TO_NPD)
+    shown = {one.facts.tombstone.monday_id for one in plan.open_deleted} & facts.found.linked.keys()
+    return ItemContext(
+        facts.board,
+        facts.now,
+        timedelta(seconds=facts.settings.new_item_wait_seconds),
+        pause_sentence(pause, QueueDirection.TO_NPD) if pause else "",
+        frozenset(map(str, shown)),
+    )
 
 
-def _linkable(batch: Batch, plan: ItemPlan) -> QuerySet[SyncedModel]:
-    """The records that may still get the item as it was planned."""
-    facts, records = plan.facts, linkable_records(batch.entity_type)
-    if plan.act is ItemAct.REPLACE and facts.first_item is not None:
-        records = batch.records.filter(monday_id=facts.first_item.id)
-    records = records.filter(~Exists(batch.records.filter(monday_id=facts.item_id)))
-    # Somebody may have ignored it since.
-    return records if facts.ignored else records.filter(~Exists(_ignored(batch, facts)))
-
-
-def _ignored(batch: Batch, facts: ItemFacts) -> QuerySet[IgnoredItem]:
-    return IgnoredItem.objects.filter(entity_type=batch.entity_type, item_id=facts.item_id)
-
-
-def _store_new_record(batch: Batch, plan: ItemPlan, record: SyncedModel) -> ItemPlan:
-    """Store the record made from the item; return the plan, or another where that can't be."""
-    facts, ignored = plan.facts, _ignored(batch, plan.facts)
-    if (facts.ignored is None and ignored.exists()) or (not facts.as_new and _has_new_match(batch, facts)):
-        return _released(plan)
-    try:
-        store_new_record(copy(record), is_automatic=not facts.as_new)
-    except OperationalError:  # a lock, or the connection: nothing that the item is to blame for
-        raise
-    except DatabaseError as error:
-        if batch.records.filter(Q(pk=record.pk) | Q(monday_id=facts.item_id)).exists():
-            return _released(plan)
-        problem = str(error).splitlines()[0]
-        finding = _finding(batch.board, facts, UnmatchedReason.DATABASE_REJECTED, problems=problem)
-        detail = unmatched_sentence(UnmatchedReason.DATABASE_REJECTED, problems=problem)
-        return ItemPlan(facts, detail=detail, finding=finding)
-    if facts.as_new:
-        # It stays remembered: none of the records with its key is to find it by that key again.
-        ignore_item(batch.entity_type, facts.item_id, None, "A person said that it is a record of its own.")
-    elif facts.ignored is not None:
-        ignored.delete()
-    return plan
-
-
-def _still_matches(batch: Batch, plan: ItemPlan) -> bool:
-    """Whether a record that was found by its match key alone is still the only one."""
-    return plan.act is not ItemAct.LINK or plan.facts.named is not None or not _has_new_match(batch, plan.facts)
-
-
-def _has_new_match(batch: Batch, facts: ItemFacts) -> bool:
-    """Whether a record has the item's match key by now that had it not, or wasn't there, when this was decided."""
-    key = match_text_of_item(batch.board, facts.item) if facts.item else ""
-    found = gather.records_by_match_key(batch.board, [key]).get(key, []) if key else []
-    return not {record.pk for record in found} <= {record.pk for record in facts.matching}
-
-
-def store_new_record(record: SyncedModel, *, is_automatic: bool = True) -> None:
-    """Store a record made from an item; raises DatabaseError.
-
-    One that a person wanted to be a record of its own (not `is_automatic`) is not asked about once more. Its own pass,
-    which merges the two sides and writes the NPD ID, is written by the caller.
-    """
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('npd.settling', %s, true)", [str(record.pk)])
-        record.save(force_insert=True)
-        key: dict[str, Any] = {"entity_type": record.entity_type(), "entity_id": str(record.pk), "system": "monday"}
-        SyncMetadata.objects.update_or_create(**key, defaults={"made_from_item": is_automatic})
-
-
-def _ask_owner(batch: Batch, plan: ItemPlan) -> ItemPlan:
-    """Ask about records that still stand as the question says."""
-    asked = {record.pk: (record.monday_id, record.may_sync) for record in plan.asked}
-    locked = batch.records.select_for_update(no_key=True, of=("self",)).filter(pk__in=asked).order_by("pk")
-    if {record.pk: (record.monday_id, record.may_sync) for record in locked} != asked:
-        return _released(plan)
-    store_owner_question(batch.entity_type, plan.asked, plan.facts.item_id, plan.question)
-    return plan
-
-
-def _change_tombstone(plan: ItemPlan, changed: Tombstone) -> ItemPlan:
-    known = next(tombstone for tombstone in plan.facts.tombstones if tombstone.pk == changed.pk)
-    tombstones = Tombstone.objects.filter(pk=known.pk, state=known.state, monday_id=known.monday_id)
-    updated = tombstones.update(monday_id=changed.monday_id, state=changed.state)
-    return plan if updated else _released(plan)
-
-
-# The pass as it is now: what was decided is put where its other steps look for it.
-
-
-def plan_items(batch: Batch, context: ItemContext) -> None:
+def decide_unmatched(facts: PassFacts, plan: Plan) -> Plan:
     """Decide what becomes of the pass's unmatched items."""
-    deleted_items = frozenset(deleted_record.item_id for deleted_record in batch.deleted_records)
-    batch.item_plans = decide_items(replace(context, deleted_items=deleted_items), batch.item_facts)
-    for unit, plan in zip(batch.unmatched_claims, batch.item_plans, strict=True):
-        if plan.act is ItemAct.DUPLICATE and plan.facts.item and plan.record:
-            add_duplicate(batch, unit, plan.facts.item, plan.record)
-    replaced = {plan.record.pk for plan in batch.item_plans if plan.act is ItemAct.REPLACE and plan.record}
-    for record_sync in [one for one in batch.record_syncs if one.id in replaced and one.removed_item]:
-        # Whatever was to follow from the first item's absence: the record has an item.
-        record_sync.removed_item = None
-        record_sync.drop(Outcome.RELEASED, "It is linked with another item now.")
+    if not facts.claimed.unmatched:
+        return plan
+    items: Sequence[ItemFacts] = facts.ask_one(Ask.UNMATCHED)
+    context = item_context(facts, plan)
+    context = replace(context, related=_related_of_items(facts, context, items))
+    plan = replace(plan, items=decide_items(context, items))
+    replaced = {one.record.pk for one in plan.items if one.act is ItemAct.REPLACE and one.record}
+    # Whatever was to follow from the first item's absence: the record has an item.
+    gone = [plan.records[pk] for pk in replaced if pk in plan.records and plan.records[pk].removal]
+    return plan.with_records(
+        replace(one, removal=None).drop(Outcome.RELEASED, "It is linked with another item now.") for one in gone
+    )
+
+
+def _related_of_items(
+    facts: PassFacts, context: ItemContext, items: Sequence[ItemFacts]
+) -> dict[str, dict[str, SyncedModel | str]]:
+    """The records that the relations of the unmatched items name, by item and field, or why there is none."""
+    board, found = facts.board, dict[str, dict[str, SyncedModel | str]]()
+    for one in items:
+        for mapping, related_field in board.relations if one.item and wants_records(context, one) else ():
+            assert one.item is not None
+            convert, empty = board.converter(mapping), stored_values(board.model(), mapping)
+            with suppress(UnknownValue, AmbiguousSplit):
+                reading = convert.stored_value(one.item.reading(mapping.column_id))
+                reference = convert.to_local(reading, empty).get(related_field.name)
+                if isinstance(reference, Mapping):
+                    of_item = found.setdefault(one.item_id, {})
+                    try:
+                        of_item[related_field.name] = facts.related.find(target_of(related_field), reference)
+                    except RelatedNotFound as missing:
+                        of_item[related_field.name] = str(missing)
+    return found

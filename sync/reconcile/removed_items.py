@@ -16,26 +16,11 @@ still says after the quiet time: Monday has an undo. What Monday doesn't show is
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
-from django.db import DatabaseError, OperationalError, transaction
-from django.db.models import ProtectedError, RestrictedError
-
-from sync.choices import (
-    ApprovalKind,
-    ApprovalState,
-    Cause,
-    Priority,
-    QueueDirection,
-    RemovedItemPolicy,
-    SyncDirection,
-    TombstoneState,
-)
-from sync.clock import SyncNow, sync_now
+from sync.choices import ApprovalKind, ApprovalState, QueueDirection, RemovedItemPolicy, SyncDirection
 from sync.kernel import humanize
 from sync.kernel.conflict_store import (
     KIND_DELETE,
@@ -46,42 +31,26 @@ from sync.kernel.conflict_store import (
     Option,
     OptionAct,
 )
-from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import FieldDirection, Unknown
-from sync.models import (
-    ApprovalRequest,
-    AwaitedRelation,
-    FieldMapping,
-    Intent,
-    IntentState,
-    QueuePause,
-    SyncedModel,
-    SyncMetadata,
-    Tombstone,
-)
-from sync.reconcile.batch import (
+from sync.models import ApprovalRequest, BoardLink, FieldMapping, QueuePause, SyncMetadata
+from sync.reconcile.facts import HistoryLine, RecordFacts, RemovalFacts, Settings
+from sync.reconcile.field_plan import UNREAD, base_of, base_with_intents, cell_of, shown_of, sides_of, way_of
+from sync.reconcile.field_values import ACTIVE, BoardContext, record_name, stored_values
+from sync.reconcile.pass_plan import (
     ARCHIVED,
     DELETED,
     MISSING,
     MOVED,
     REMOVED_STATES,
     REPORTED_STATES,
-    Batch,
+    Ask,
     Ending,
     Outcome,
+    PassFacts,
+    Plan,
     RecordAction,
-    RecordSync,
+    RecordPlan,
     RemovedItem,
-)
-from sync.reconcile.facts import HistoryLine, RecordFacts, RemovalFacts, Settings
-from sync.reconcile.field_plan import UNREAD, base_of, base_with_intents, cell_of, shown_of, sides_of, way_of
-from sync.reconcile.field_values import ACTIVE, BoardContext, record_name, stored_values
-from sync.reconcile.gather import (
-    current_removal_policy,
-    deletion_obstacles,
-    gather_obstacles,
-    gather_removals,
-    load_settings,
 )
 from sync.reconcile.restraints import (
     BOTH_DIRECTIONS,
@@ -90,9 +59,7 @@ from sync.reconcile.restraints import (
     approval_verdicts,
     new_request,
     pause_ending,
-    release_approvals,
 )
-from sync.reconcile.sides import unlink
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECREATE_KEY, UNLINK_KEY
 
@@ -443,157 +410,79 @@ def approve_deletions(
     return plans
 
 
-# What settling does with a record whose item is gone: let it make a new item, or delete it in NPD.
-#
-# Unlinking (sides.py) goes its own way; here it is only said that it was
-# done.
+# The rule of a pass.
 
 
-def store_deletion_approvals(batch: Batch) -> None:
-    """Count the deletions before they are carried out, and end the requests that are over."""
-    ApprovalRequest.objects.bulk_create(new_deletion_requests(batch))
-    removed: list[tuple[UUID, RemovedItem]] = [(s.id, s.removed_item) for s in batch.record_syncs if s.removed_item]
-    requests = ApprovalRequest.objects.filter(entity_type=batch.entity_type, kind=ApprovalKind.RECORDS)
-    if rejected := [entity_id for entity_id, one in removed if one.was_rejected]:
-        kept = requests.filter(state=ApprovalState.REJECTED, entity_id__in=rejected)
-        kept.update(state=ApprovalState.KEPT, at=SyncNow())
-    if asked := [entity_id for entity_id, one in removed if one.approval == ApprovalState.RELEASED]:
-        release_approvals(batch.link, ApprovalKind.RECORDS, asked)
+def decide_removals(facts: PassFacts, plan: Plan) -> Plan:
+    """End every open record whose item is gone: quiet for now, acted on, blocked, or asked about."""
+    gone = {one.id: one for one in plan.open_records if one.removal}
+    if not gone:
+        return plan
+    board, settings, now = facts.board, facts.settings, facts.now
+    policy: RemovedItemPolicy = facts.ask_one(Ask.REMOVAL_POLICY)
+    states = {one.id: (one.id, one.removal.state, policy) for one in gone.values() if one.removal}
+    found = facts.ask(Ask.REMOVAL, states.values())
+    known = [replace(found[states[key]], record=one.facts) for key, one in gone.items()]
+    obstacles = facts.ask(Ask.OBSTACLES, [one.record.id for one in known if wants_obstacles(one, settings, now)])
+    known = [
+        replace(one, needed_by=obstacles[one.record.id][0], loss=obstacles[one.record.id][1])
+        if one.record.id in obstacles
+        else one
+        for one in known
+    ]
+    plans = [removal_of(board, one, policy, settings, now) for one in known]
+    planned = [(one, hold_if_paused(one, p, facts.pauses)) for one, p in zip(known, plans, strict=True)]
+    changes = [deletion_change(one.record, p.removed) for one, p in planned if p.removed.act is RecordAction.DELETE]
+    plans = approve_deletions(planned, approval_facts(facts, ApprovalKind.RECORDS, changes))
+    return plan.with_records(_removed(gone[one.record.id], p) for one, p in zip(known, plans, strict=True))
 
 
-def apply_removed_item(record_sync: RecordSync, record: SyncedModel) -> dict[str, Any]:
-    """Do what was decided, under the record's lock; return what else is to be written to it."""
-    removed_item = record_sync.removed_item
-    if removed_item is None or not removed_item.act or record_sync.outcome is not Outcome.SETTLED:
-        return {}
-    # Anything of it, mapped or not, may differ from what the pass read.
-    names = [f.attname for f in record._meta.concrete_fields if f.attname not in BOOKKEEPING]
-    is_edited = any(getattr(record, name) != getattr(record_sync.record, name) for name in names)
-    is_linked_anew = record.monday_id != record_sync.record.monday_id
-    if is_linked_anew or (removed_item.act is RecordAction.DELETE and is_edited):
-        record_sync.removed_item = None
-        record_sync.drop(Outcome.RELEASED, "It changed while it was synced.")
-    elif removed_item.act is RecordAction.CREATE:
-        return _recreate_item(record_sync, removed_item)
-    elif removed_item.act is RecordAction.DELETE:
-        _delete_record(record_sync, removed_item, record)
-    return {}
+def _removed(plan: RecordPlan, found: RemovalPlan) -> RecordPlan:
+    plan = plan.with_state(removed_since=found.since, removed_passes=found.passes, remote_state=found.removed.state)
+    plan = replace(plan.logged(*found.history), removal=found.removed, ending=found.ending, reason=found.reason)
+    return plan.unlinked(found.unlinks) if found.unlinks else plan
 
 
-def note_unlinked(record_sync: RecordSync) -> None:
-    """The record is unlinked from its removed item: the question is answered."""
-    removed_item = record_sync.removed_item
-    if removed_item is not None and record_sync.unlink_reason and record_sync.outcome is Outcome.SETTLED:
-        result = "The record stays in NPD; its sync is off, and its item was unlinked."
-        record_sync.removed_item = replace(removed_item, result=result)
-        _clear_removed(record_sync)
+def new_deletion_requests(link: BoardLink, plan: Plan) -> list[ApprovalRequest]:
+    """Return the rows by which the planned deletions in NPD count, or wait, yet to be stored."""
+    return [
+        new_request(link, ApprovalKind.RECORDS, deletion_change(one.facts, one.removal), one.removal.approval)
+        for one in plan.records.values()
+        if one.removal and one.removal.approval in (ApprovalState.DONE, ApprovalState.PENDING)
+    ]
 
 
-def finish_deleted(batch: Batch, deleted: list[RecordSync]) -> None:
-    """Their tombstones send nothing to items that are gone already, and nothing waits for these records any more."""
-    entity_type, ids = batch.entity_type, [record_sync.id for record_sync in deleted]
-    for record_sync in deleted:
-        assert record_sync.removed_item is not None
-        Tombstone.objects.filter(entity_type=entity_type, entity_id=record_sync.id).update(
-            state=TombstoneState.NOTHING_LEFT,
-            note=record_sync.removed_item.result,
-            reason_code="",
-            settled_at=SyncNow(),
-        )
-    AwaitedRelation.objects.filter(entity_type=entity_type, entity_id__in=ids).delete()
-    open_intents = [intent.pk for record_sync in deleted for intent in record_sync.intents]
-    Intent.objects.filter(pk__in=open_intents).update(state=IntentState.VOID, settled_at=SyncNow())
-
-
-def _recreate_item(record_sync: RecordSync, removed_item: RemovedItem) -> dict[str, Any]:
-    """Unlink, and look again at once: a record without an item is looked up on the board, and made there if need be.
+def recreated(plan: RecordPlan, removed: RemovedItem) -> RecordPlan:
+    """Return a record that was unlinked to get a new item: it is looked up on the board, and made there if need be.
 
     The old base stays in the sync state; it belongs to the old item, and holds again should that one be linked again.
     """
-    result, is_chosen = "The record is kept, and its item is created again from what NPD says now.", removed_item.chosen
-    by = "" if is_chosen else removed_item.by
-    record_sync.log_decision("unlinked", f"{removed_item.what} {result}", actor=by, again=not is_chosen)
-    record_sync.removed_item = replace(removed_item, result=result)
-    _clear_removed(record_sync)
-    record_sync.reason = "Its item is created again at the next sync."
-    if is_chosen:
-        record_sync.enqueue(Cause.PERSON, Priority.PERSON)
-    else:
-        record_sync.enqueue()
-    return {"monday_id": None}
+    result, is_chosen = "The record is kept, and its item is created again from what NPD says now.", removed.chosen
+    by = "" if is_chosen else removed.by
+    line = HistoryLine("unlinked", f"{removed.what} {result}", actor=by, values={"again": not is_chosen})
+    done = replace(plan.logged(line), removal=replace(removed, result=result))
+    return replace(_without_absence(done), reason="Its item is created again at the next sync.")
 
 
-def _clear_removed(record_sync: RecordSync) -> None:
-    record_sync.ledger.remote_state = ""
-    record_sync.ledger.removed_since, record_sync.ledger.removed_passes = None, 0
-
-
-def _delete_record(record_sync: RecordSync, removed_item: RemovedItem, record: SyncedModel) -> None:
-    needed = deletion_obstacles(record)[0]
-    if not needed:
-        try:
-            with transaction.atomic():
-                copy(record).delete()
-        except OperationalError:
-            raise
-        except (ProtectedError, RestrictedError, DatabaseError) as error:
-            needed = f"NPD's database rejected it: {str(error).splitlines()[0]}"
+def deleted(plan: RecordPlan, removed: RemovedItem, needed: str) -> RecordPlan:
+    """Return a record that was deleted in NPD because its item is gone; `needed` is why it could not be."""
     if needed:
         # A person is asked, and of a choice told why it can't be carried out.
-        options = tuple(option for option in removed_item.options if option.choose != "monday")
-        problem = needed if removed_item.chosen else ""
-        record_sync.removed_item = replace(removed_item, act=RecordAction.NOTHING, options=options, problem=problem)
-        record_sync.reason = f"{removed_item.what} It can't be deleted in NPD: {needed}"
-        return
-    result = f"{removed_item.what} So it was deleted in NPD too, {removed_item.by}."
-    record_sync.log_decision("delete", result)
-    record_sync.removed_item = replace(removed_item, result=result)
+        options = tuple(option for option in removed.options if option.choose != "monday")
+        problem = needed if removed.chosen else ""
+        asked = replace(removed, act=RecordAction.NOTHING, options=options, problem=problem)
+        return replace(plan, removal=asked, reason=f"{removed.what} It can't be deleted in NPD: {needed}")
+    result = f"{removed.what} So it was deleted in NPD too, {removed.by}."
+    return replace(plan.logged(HistoryLine("delete", result)), removal=replace(removed, result=result))
 
 
-# The pass's blackboard: what a batch still holds of records whose items are gone.
+def note_unlinked(plan: RecordPlan) -> RecordPlan:
+    """Return a record that is unlinked from its removed item: the question is answered."""
+    if plan.removal is None or plan.unlink is None or not plan.is_settled:
+        return plan
+    result = "The record stays in NPD; its sync is off, and its item was unlinked."
+    return _without_absence(replace(plan, removal=replace(plan.removal, result=result)))
 
 
-def clear_removed_state(record_sync: RecordSync) -> None:
-    """The item is on its board: whatever was known of its absence is over."""
-    record_sync.log_lines(return_lines(record_sync.ledger))
-    record_sync.ledger.removed_since, record_sync.ledger.removed_passes = None, 0
-    record_sync.ledger.remote_state = ACTIVE
-
-
-def plan_removed_items(batch: Batch) -> None:
-    """End every open record whose item is gone: quiet for now, acted on, blocked, or asked about."""
-    record_syncs = {record_sync.id: record_sync for record_sync in batch.open_records if record_sync.removed_item}
-    if not record_syncs:
-        return
-    settings, now = load_settings(), batch.read_at or sync_now()
-    # As it is now, and not as it was when the board was taken: a run may last for minutes.
-    policy = batch.link.removed_item_policy = current_removal_policy(batch.link)
-    removed = [(s.facts, s.removed_item.state) for s in record_syncs.values() if s.removed_item]
-    known = gather_removals(batch.board, removed, policy, settings.loop_times)
-    known = gather_obstacles(known, {facts.record.id for facts in known if wants_obstacles(facts, settings, now)})
-    plans = [removal_of(batch.board, facts, policy, settings, now) for facts in known]
-    planned = [(f, hold_if_paused(f, plan, batch.pauses)) for f, plan in zip(known, plans, strict=True)]
-    changes = [deletion_change(f.record, p.removed) for f, p in planned if p.removed.act is RecordAction.DELETE]
-    plans = approve_deletions(planned, approval_facts(batch.link, ApprovalKind.RECORDS, changes))
-    for facts, plan in zip(known, plans, strict=True):
-        _follow(record_syncs[facts.record.id], plan)
-
-
-def _follow(record_sync: RecordSync, plan: RemovalPlan) -> None:
-    ledger, ending = record_sync.ledger, plan.ending
-    ledger.removed_since, ledger.removed_passes, ledger.remote_state = plan.since, plan.passes, plan.removed.state
-    record_sync.log_lines(plan.history)
-    record_sync.removed_item, record_sync.wait_seconds = plan.removed, ending.wait_seconds
-    record_sync.paused_directions |= ending.paused
-    record_sync.end(ending.outcome, ending.detail, reason=plan.reason)
-    if plan.unlinks:
-        unlink(record_sync, plan.unlinks)
-
-
-def new_deletion_requests(batch: Batch) -> list[ApprovalRequest]:
-    """Return the rows by which the planned deletions in NPD count, or wait, yet to be stored."""
-    return [
-        new_request(batch.link, ApprovalKind.RECORDS, deletion_change(s.facts, s.removed_item), s.removed_item.approval)
-        for s in batch.record_syncs
-        if s.removed_item and s.removed_item.approval in (ApprovalState.DONE, ApprovalState.PENDING)
-    ]
+def _without_absence(plan: RecordPlan) -> RecordPlan:
+    return plan.with_state(remote_state="", removed_since=None, removed_passes=0)

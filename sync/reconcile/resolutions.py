@@ -29,8 +29,8 @@ from sync.reconcile.field_values import RelatedNotFound, clean_values, field_of,
 from sync.records.authors import RESTORED_KEY
 
 if TYPE_CHECKING:
-    from sync.reconcile.batch import RecordSync
     from sync.reconcile.field_plan import FieldFacts, FieldPlan
+    from sync.reconcile.pass_plan import RecordPlan
 
 _AGREEING = (Action.NOTHING, Action.AGREED, Action.PUSH, Action.PULL)
 """After these both sides hold the same value."""
@@ -71,11 +71,11 @@ def undo_request_of(conflicts: Iterable[OpenConflict], key: str) -> OpenConflict
     return next((request for request in requests if request.inverse.get(key)), None)
 
 
-def inverse_of(record_sync: RecordSync, field_plan: FieldPlan) -> dict[str, Any]:
+def inverse_of(plan: RecordPlan, field_plan: FieldPlan) -> dict[str, Any]:
     """Return what would undo the choice just settled: both sides' raw values and the base, before and after."""
     entry = field_plan.confirmed_entry or {"read": field_plan.remote_raw, "base": field_plan.base}
     before = {"local": field_plan.local_raw, "remote": entry["read"], "base": entry["base"]}
-    return {"before": before, "after": record_sync.ledger.base.get(field_plan.mapping.key)}
+    return {"before": before, "after": plan.ledger.base.get(field_plan.mapping.key)}
 
 
 def plan_undo(
@@ -146,27 +146,27 @@ def _plan_inverse(known: FieldFacts, field_plan: FieldPlan, field: Field, reques
     return replace(field_plan, decision=decision, send_raw=send_raw, write_raw=write_raw, resolves=request)
 
 
-def undo_context(record_syncs: Iterable[RecordSync]) -> dict[str, Any]:
+def undo_context(plans: Iterable[RecordPlan]) -> dict[str, Any]:
     """Say, for the context of what is written, which columns an undo gives the values of before."""
     found = {
-        str(record_sync.id): [
-            field_of(record_sync.record, name).attname
-            for field_plan in record_sync.field_plans.values()
+        str(plan.id): [
+            field_of(plan.record, name).attname
+            for field_plan in plan.plans.values()
             if field_plan.resolved_kind == KIND_UNDO and field_plan.write_raw is not None
             for name in field_plan.mapping.fields
         ]
-        for record_sync in record_syncs
+        for plan in plans
     }
     undone_columns = {key: names for key, names in found.items() if names}
     return {RESTORED_KEY: undone_columns} if undone_columns else {}
 
 
-def reopened_conflicts(record_sync: RecordSync, kind: str) -> list[FieldConflict]:
+def reopened_conflicts(plan: RecordPlan, kind: str) -> list[FieldConflict]:
     """Return the fields of this kind that this pass has put back: they are in conflict again."""
     found = []
-    for key, field_plan in record_sync.field_plans.items():
+    for key, field_plan in plan.plans.items():
         request, shown = field_plan.resolves, None
-        if request and request.resolved_kind == kind and (KIND_UNDO, key) in record_sync.carried_out:
+        if request and request.resolved_kind == kind and (KIND_UNDO, key) in plan.carried_out:
             base = request.inverse[key]["before"]["base"] if kind == KIND_FIELDS else None
             with suppress(UnknownValue):
                 shown = field_plan.convert.display(field_plan.convert.local(base["local"])) if base else None
@@ -175,12 +175,12 @@ def reopened_conflicts(record_sync: RecordSync, kind: str) -> list[FieldConflict
     return found
 
 
-def overruled_values(record_sync: RecordSync) -> Iterator[FieldConflict]:
+def overruled_values(plan: RecordPlan) -> Iterator[FieldConflict]:
     """Yield what the resolutions that can't be undone any more had overruled, beside what stands on both sides now."""
-    for key, p in record_sync.field_plans.items():
-        request = undo_request_of(record_sync.conflicts, key)
+    for key, p in plan.plans.items():
+        request = undo_request_of(plan.facts.conflicts, key)
         is_agreed = not p.blocked_reason and not p.conflict and p.decision.action in _AGREEING
-        if (KIND_UNDO, key) not in record_sync.handed_back or request is None or not is_agreed:
+        if (KIND_UNDO, key) not in plan.fields.results.handed_back or request is None or not is_agreed:
             continue
         current = p.display_local(p.write_raw if p.decision.action is Action.PULL else p.local_raw) or None
         choice = request.resolutions[key]
@@ -317,39 +317,39 @@ def as_conflict(field_plan: FieldPlan, reason: str = "") -> FieldConflict:
 _UNMAPPED = "The field is no longer mapped to a column, so nothing was put back."
 
 
-def undo_results(record_sync: RecordSync, kind: str) -> dict[str, str]:
+def undo_results(plan: RecordPlan, kind: str) -> dict[str, str]:
     """Return the wishes about conflicts of a kind that this pass ended: an empty text where one was carried out."""
     found: dict[str, str] = {}
     undos = [
-        conflict for conflict in record_sync.conflicts if conflict.kind == KIND_UNDO and conflict.resolved_kind == kind
+        conflict for conflict in plan.facts.conflicts if conflict.kind == KIND_UNDO and conflict.resolved_kind == kind
     ]
-    rejected = record_sync.rejected_of(KIND_UNDO) if undos else {}
-    is_planned = bool(record_sync.field_plans) and record_sync.is_settled
+    rejected = plan.rejected_of(KIND_UNDO) if undos else {}
+    is_planned = bool(plan.plans) and plan.is_settled
     for key in [key for one in undos for key in one.resolutions]:
-        unmapped = "" if key in record_sync.field_plans else _UNMAPPED
-        if (KIND_UNDO, key) in record_sync.carried_out:
+        unmapped = "" if key in plan.plans else _UNMAPPED
+        if (KIND_UNDO, key) in plan.carried_out:
             found[key] = ""
         elif is_planned and (reason := rejected.get(key, unmapped)):
             found[key] = reason
     return found
 
 
-def reopened_lost_updates(record_sync: RecordSync) -> list[FieldConflict]:
+def reopened_lost_updates(plan: RecordPlan) -> list[FieldConflict]:
     """Return overwritten edits that are in conflict again, and what a choice had overruled that can't be undone."""
-    kinds = {conflict.resolved_kind for conflict in record_sync.conflicts if conflict.kind == KIND_UNDO}
-    ended = {key for kind in kinds for key, reason in undo_results(record_sync, kind).items() if reason}
-    overruled = [field for field in overruled_values(record_sync) if field.key in ended]
-    return [*reopened_conflicts(record_sync, KIND_LOST_UPDATE), *overruled]
+    kinds = {conflict.resolved_kind for conflict in plan.facts.conflicts if conflict.kind == KIND_UNDO}
+    ended = {key for kind in kinds for key, reason in undo_results(plan, kind).items() if reason}
+    overruled = [field for field in overruled_values(plan) if field.key in ended]
+    return [*reopened_conflicts(plan, KIND_LOST_UPDATE), *overruled]
 
 
-def undo_reports(record_sync: RecordSync) -> Iterator[ConflictReport]:
+def undo_reports(plan: RecordPlan) -> Iterator[ConflictReport]:
     """Yield the end of all wishes to undo; of the single ones the reports of their conflict's kind tell."""
     reason = ""
-    if not record_sync.record.may_sync:
+    if not plan.record.may_sync:
         reason = "Sync was turned off for this record, so nothing was put back."
-    elif record_sync.left_out:
-        reason = f"{record_sync.left_out} Nothing was put back."
-    elif record_sync.removed_item is not None and record_sync.removed_item.needs_answer:
+    elif plan.left_out:
+        reason = f"{plan.left_out} Nothing was put back."
+    elif plan.removal is not None and plan.removal.needs_answer:
         reason = "The item left the board, so nothing was restored. First decide what happens to the record."
-    if reason and any(conflict.kind == KIND_UNDO for conflict in record_sync.conflicts):
-        yield record_sync.conflict_report(KIND_UNDO, closing_reason=reason)
+    if reason and any(conflict.kind == KIND_UNDO for conflict in plan.facts.conflicts):
+        yield plan.conflict_report(KIND_UNDO, closing_reason=reason)

@@ -8,61 +8,44 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import reduce
-from operator import or_
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-from django.conf import settings
-from django.db.models import Q
-
-from sync.choices import (
-    UNCERTAIN_CAUSES,
-    ApprovalKind,
-    ApprovalState,
-    BlockedCode,
-    Cause,
-    Priority,
-    QueueDirection,
-    QueueStatus,
-)
-from sync.clock import SyncNow
+from sync.choices import ApprovalKind, ApprovalState, BlockedCode, Cause, QueueDirection
 from sync.connectors.base.conversion import UnknownValue
 from sync.kernel.conflict_store import KIND_DELETE
 from sync.merge import Action, Field, FieldDecision, FieldDirection
-from sync.models import ApprovalRequest, BoardLink, Intent, QueuePause, SyncQueue, WriteLoop
-from sync.outbox.pauses import locked_pauses, pause_sentence
-from sync.outbox.queue_rows import enqueue_many
-from sync.reconcile import gather
-from sync.reconcile.batch import Batch, Ending, Outcome, RecordAction, RecordSync, WorkUnit, end_jobs
+from sync.models import ApprovalRequest, BoardLink, Intent, QueuePause, WriteLoop
+from sync.outbox.pauses import pause_sentence
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, RecordFacts
 from sync.reconcile.field_plan import FieldFacts, FieldPlan, FieldsPlan, apply_decision, sides_of, way_of
 from sync.reconcile.field_values import stored_values
-from sync.records.approvals import OPEN_REQUEST_STATES, ApprovalFacts, known_requests, with_counts
-from sync.records.authors import monday_editor_name, monday_users
+from sync.reconcile.pass_plan import Ask, Ending, Outcome, PassFacts, Plan, RecordAction, RecordPlan
+from sync.records.approvals import ApprovalFacts
+from sync.records.authors import monday_editor_name
 
 # Paused directions: what would be written that way waits, the rest goes on.
 
 
-S = TypeVar("S", bound=WorkUnit)
 BOTH_DIRECTIONS = (QueueDirection.TO_MONDAY, QueueDirection.TO_NPD)
 
 
-def defer_paused(batch: Batch) -> None:
+def defer_paused(facts: PassFacts, plan: Plan) -> Plan:
     """Block what the plans would write in a paused direction."""
-    if not batch.pauses:
-        return
-    for record_sync in batch.record_syncs:
+    if not facts.pauses:
+        return plan
+    held = []
+    for one in plan.records.values():
         # One whose item is gone has been ended by that, and is unlinked all the same: in NPD alone.
         needed = {Outcome.OPEN: BOTH_DIRECTIONS, Outcome.SETTLED: (QueueDirection.TO_NPD,)}
-        directions = needed.get(record_sync.outcome, ()) if record_sync.unlink_reason else ()
-        if end_if_paused(batch, record_sync, *directions):
-            _leave_undecided(record_sync)
-    for record_sync in batch.open_records:
-        if record_sync.creates:
-            end_if_paused(batch, record_sync, QueueDirection.TO_MONDAY)
-        else:
-            record_sync.take_fields(without_paused(record_sync.fields, batch.pauses))
+        directions = needed.get(one.outcome, ()) if one.unlink else ()
+        if (paused := ended_if_paused(facts.pauses, one, *directions)) is not one:
+            held.append(_undecided(paused))
+        elif one.is_open and one.creates:
+            held.append(ended_if_paused(facts.pauses, one, QueueDirection.TO_MONDAY))
+        elif one.is_open:
+            held.append(replace(one, fields=without_paused(one.fields, facts.pauses)))
+    return plan.with_records(held)
 
 
 def without_paused(fields: FieldsPlan, pauses: Mapping[str, QueuePause]) -> FieldsPlan:
@@ -83,12 +66,13 @@ def without_paused(fields: FieldsPlan, pauses: Mapping[str, QueuePause]) -> Fiel
     return replace(fields, plans=plans, paused=frozenset(paused), write_npd_id=write_npd_id)
 
 
-def _leave_undecided(record_sync: RecordSync) -> None:
+def _undecided(plan: RecordPlan) -> RecordPlan:
     """Do nothing about the record's item, and ask about it only where that was asked before."""
-    record_sync.unlink_reason = record_sync.unlink_actor = ""
-    if record_sync.removed_item is not None:
-        is_asked = any(conflict.kind == KIND_DELETE for conflict in record_sync.conflicts)
-        record_sync.removed_item = record_sync.removed_item.undecided(is_asked=is_asked)
+    removal = plan.removal
+    if removal is not None:
+        is_asked = any(conflict.kind == KIND_DELETE for conflict in plan.facts.conflicts)
+        removal = removal.undecided(is_asked=is_asked)
+    return replace(plan, unlink=None, removal=removal)
 
 
 def pause_ending(pauses: Mapping[str, QueuePause], *directions: QueueDirection) -> Ending | None:
@@ -99,72 +83,20 @@ def pause_ending(pauses: Mapping[str, QueuePause], *directions: QueueDirection) 
     return Ending(Outcome.PAUSED, pause_sentence(pauses[paused[0]], paused[0]), paused=frozenset(paused))
 
 
-def end_if_paused(batch: Batch, record_sync: RecordSync, *directions: QueueDirection) -> bool:
-    """Leave the record as it is where one of these directions is paused; return whether it is."""
-    ending = pause_ending(batch.pauses, *directions)
-    if ending is None:
-        return False
-    record_sync.paused_directions |= ending.paused
-    record_sync.end(Outcome.PAUSED, ending.detail, reason=ending.detail)
-    return True
+def ended_if_paused(pauses: Mapping[str, QueuePause], plan: RecordPlan, *directions: QueueDirection) -> RecordPlan:
+    """Return the record left as it is where one of these directions is paused; else the same."""
+    found = pause_ending(pauses, *directions)
+    if found is None:
+        return plan
+    return plan.end(Outcome.PAUSED, found.detail, reason=found.detail, paused=found.paused)
 
 
-def enqueue_paused(entity_type: str, record_syncs: Sequence[RecordSync]) -> None:
-    """In settle: put a row into each direction in which something was left to be done, with what its own rows said.
-
-    As urgent as the pass was, and never of webhooks or sweeps alone: it is known that something is to be done.
-    """
-    for record_sync in record_syncs:
-        for direction in sorted(record_sync.paused_directions):
-            enqueue_many(
-                entity_type,
-                [record_sync.id],
-                direction=QueueDirection(direction),
-                cause=(record_sync.causes & ~(UNCERTAIN_CAUSES | Cause.FAILURE)) | Cause.DEPENDENCY,
-                priority=Priority(min((row.priority for row in record_sync.claim.rows), default=Priority.SWEEP)),
-                payload=record_sync.claim.payload,
-            )
-
-
-def unpaused_records(batch: Batch, units: Sequence[S], direction: QueueDirection) -> list[S]:
-    """Return the units where this direction wasn't paused since the pass began; else release them all.
-
-    In a transaction under the lease, right before something is written that way: `pause` waits for its end.
-    """
-    if not units:
-        return []
-    found_pause = locked_pauses(batch.entity_type).get(direction)
-    if found_pause is None:
-        return list(units)
-    for unit in units:
-        unit.drop(Outcome.RELEASED, pause_sentence(found_pause, direction))
-    return []
-
-
-def has_local_writes(record_sync: RecordSync) -> bool:
+def has_local_writes(plan: RecordPlan) -> bool:
     """Whether settling would write more of the record than its bookkeeping."""
-    pulls = any(field_plan.write_raw is not None for field_plan in record_sync.field_plans.values())
-    act = record_sync.removed_item.act if record_sync.removed_item else RecordAction.NOTHING
-    acts = act in (RecordAction.DELETE, RecordAction.UNLINK) or bool(record_sync.unlink_reason)
-    return record_sync.outcome is Outcome.SETTLED and (pulls or acts)
-
-
-# Paused directions in a pass at items without a record: they wait as they are.
-
-
-def defer_item_if_paused(batch: Batch, item: WorkUnit, direction: QueueDirection) -> bool:
-    """Let the row of an item without a record wait in a direction that is paused now; return whether it does.
-
-    In a transaction under the lease. Its direction says which pause holds it: the claim goes by that.
-    """
-    found_pause = locked_pauses(batch.entity_type).get(direction)
-    if found_pause is None:
-        return False
-    item.end(Outcome.RELEASED, pause_sentence(found_pause, direction))
-    end_jobs(batch, [item])
-    rows = SyncQueue.objects.filter(entity_type=batch.entity_type, entity_id=None, remote_id=item.claim.remote_id)
-    rows.filter(status=QueueStatus.PENDING).update(direction=direction)
-    return True
+    pulls = any(field_plan.write_raw is not None for field_plan in plan.plans.values())
+    act = plan.removal.act if plan.removal else RecordAction.NOTHING
+    acts = act in (RecordAction.DELETE, RecordAction.UNLINK) or plan.unlink is not None
+    return plan.is_settled and (pulls or acts)
 
 
 # Fields that something on the board rewrites again and again are slowed down.
@@ -281,74 +213,36 @@ def _ended(plan: LoopPlan, label: str, why: str) -> LoopPlan:
     return LoopPlan(plan.key, by=plan.by, line=line)
 
 
-def store_write_loops(batch: Batch, record_syncs: Sequence[RecordSync]) -> None:
-    """In settle: store what was counted, forget what is over, and come back when a pause ends."""
-    settled = [record_sync for record_sync in record_syncs if record_sync.outcome is Outcome.SETTLED]
-    loops = [(record_sync.id, loop) for record_sync in settled for loop in record_sync.write_loops.values()]
-    over = [Q(entity_id=entity_id, key=loop.key) for entity_id, loop in loops if loop.has_ended]
-    if over:
-        WriteLoop.objects.filter(reduce(or_, over), entity_type=batch.entity_type).delete()
-    rows = [
-        WriteLoop(
-            entity_type=batch.entity_type,
-            entity_id=entity_id,
-            key=loop.key,
-            times=list(loop.times),
-            by=loop.by,
-            throttle_count=loop.throttle_count,
-            throttled_until=loop.throttled_until,
-        )
-        for entity_id, loop in loops
-        if not loop.has_ended
-    ]
-    WriteLoop.objects.bulk_create(
-        rows,
-        update_conflicts=True,
-        unique_fields=["entity_type", "entity_id", "key"],
-        update_fields=["times", "by", "throttle_count", "throttled_until"],
-    )
-    waits: dict[float, list[UUID]] = {}
-    for row in rows:
-        if row.throttled_until is not None and batch.read_at is not None:
-            wait = max((row.throttled_until - batch.read_at).total_seconds(), 0) + 1
-            waits.setdefault(wait, []).append(row.entity_id)
-    for wait, ids in waits.items():
-        enqueue_many(
-            batch.entity_type,
-            list(dict.fromkeys(ids)),
-            cause=Cause.SWEEP,
-            priority=Priority.SWEEP,
-            direction=QueueDirection.TO_NPD,
-            due_in_seconds=wait,
-        )
-
-
-def throttle_write_loops(batch: Batch) -> None:
-    """Of the old sequence: plan the loops of all open records, and block the fields that are throttled."""
-    record_syncs = [s for s in batch.open_records if s.item is not None and not s.creates]
-    if not record_syncs or batch.read_at is None:
-        return
-    loops = gather.write_loops(batch.entity_type, [s.id for s in record_syncs])
-    rewritten = [s.id for s in record_syncs if any(map(is_rewritten, s.field_plans.values()))]
-    writes = gather.last_writes(rewritten)
+def throttle_write_loops(facts: PassFacts, plan: Plan) -> Plan:
+    """Plan the loops of all open records, and block the fields that are throttled."""
+    read = [one for one in plan.open_records if one.item is not None and not one.creates]
+    loops = facts.ask(Ask.LOOPS, [one.id for one in read])
+    rewritten = [one.id for one in read if any(map(is_rewritten, one.plans.values()))]
+    writes = facts.ask(Ask.LAST_WRITES, rewritten)
     # Nearly all records have neither: a look at unchanged ones must not build anything for them.
-    record_syncs = [s for s in record_syncs if s.id in loops or s.id in writes]
-    for s in record_syncs:
-        s.history = replace(s.history, loops=loops.get(s.id, {}), last_writes=writes.get(s.id, {}))
-    planned = [(s.facts, field_plan) for s in record_syncs for field_plan in s.field_plans.values()]
-    is_told = any(uncounted_write(facts, p) and rewriter(facts, p.mapping.column_id) for facts, p in planned)
-    people = monday_users() if is_told else {}
-    for record_sync in record_syncs:
-        facts = record_sync.facts
-        for key, field_plan in list(record_sync.field_plans.items()):
-            loop = plan_loop(facts, field_plan, batch.read_at, settings.LOOP_TIMES, people)
-            if loop is None:
-                continue
-            record_sync.write_loops[key] = loop
-            if loop.line:
-                record_sync.log_decision("loop", loop.line, key)
-            if loop.blocked_reason:
-                record_sync.field_plans[key] = field_plan.block(BlockedCode.THROTTLED, loop.blocked_reason)
+    known = [
+        one.with_facts(history=replace(one.facts.history, loops=loops[one.id], last_writes=writes.get(one.id) or {}))
+        for one in read
+        if loops[one.id] or writes.get(one.id)
+    ]
+    planned = [(one.facts, field_plan) for one in known for field_plan in one.plans.values()]
+    is_told = any(uncounted_write(of, p) and rewriter(of, p.mapping.column_id) for of, p in planned)
+    people = facts.ask_one(Ask.PEOPLE) if is_told else {}
+    return plan.with_records(_throttled_fields(one, facts, people) for one in known)
+
+
+def _throttled_fields(plan: RecordPlan, facts: PassFacts, people: Mapping[str, Any]) -> RecordPlan:
+    found, plans, lines = dict(plan.loops), dict(plan.plans), []
+    for key, field_plan in plan.plans.items():
+        loop = plan_loop(plan.facts, field_plan, facts.now, facts.settings.loop_times, people)
+        if loop is None:
+            continue
+        found[key] = loop
+        if loop.line:
+            lines.append(HistoryLine("loop", loop.line, key))
+        if loop.blocked_reason:
+            plans[key] = field_plan.block(BlockedCode.THROTTLED, loop.blocked_reason)
+    return replace(plan, loops=found, fields=replace(plan.fields, plans=plans)).logged(*lines)
 
 
 # Deletes and clears over the limit wait for a person's approval.
@@ -393,7 +287,7 @@ def new_changes(
 def plan_approvals(facts: ApprovalFacts, kind: ApprovalKind, wanted: Sequence[DestructiveChange]) -> ApprovalsPlan:
     """Return which of those wanted may go: asked again within the hour one goes, and counts once; so does an approved.
 
-    Of what a person rejected, `rejected_records` tells.
+    Of what a person rejected, the request tells.
     """
     states = facts.states(kind)
     goes = (ApprovalState.APPROVED, ApprovalState.DONE)
@@ -404,12 +298,18 @@ def plan_approvals(facts: ApprovalFacts, kind: ApprovalKind, wanted: Sequence[De
     return ApprovalsPlan(allowed.union(unknown), counted=unknown)
 
 
-def approval_facts(link: BoardLink, kind: ApprovalKind, acts: Sequence[DestructiveChange]) -> ApprovalFacts:
-    """Read what decides on these acts; the limit only where one of them is new."""
+def approval_facts(facts: PassFacts, kind: ApprovalKind, acts: Sequence[DestructiveChange]) -> ApprovalFacts:
+    """Return what decides on these acts, with the limit only where one of them is new; raises Lacking."""
     if not acts:
         return ApprovalFacts()
-    facts = known_requests(link, [kind], {act.entity_id for act in acts})
-    return with_counts(facts, link, [kind]) if new_changes(facts, kind, acts) else facts
+    asked: ApprovalFacts = facts.ask_one(Ask.APPROVALS, ((kind,), frozenset(act.entity_id for act in acts)))
+    return with_limit(facts, asked, [kind]) if new_changes(asked, kind, acts) else asked
+
+
+def with_limit(facts: PassFacts, asked: ApprovalFacts, kinds: Sequence[ApprovalKind]) -> ApprovalFacts:
+    """Return them with what counts toward the limit of these kinds; raises Lacking."""
+    known: ApprovalFacts = facts.ask_one(Ask.LIMIT, tuple(kinds))
+    return replace(asked, counted=known.counted, limit=known.limit)
 
 
 @dataclass(frozen=True)
@@ -429,21 +329,6 @@ def approval_verdicts(
     return {act: ApprovalVerdict(act in plan.allowed, new.get(act)) for act in wanted}
 
 
-def count_without_asking(link: BoardLink, kind: ApprovalKind, acts: Sequence[DestructiveChange]) -> None:
-    """Count acts that go without asking, because the caller asked `is_over_limit` itself; in the caller's pass."""
-    if acts:
-        facts = known_requests(link, [kind], {act.entity_id for act in acts})
-        _store_approvals(link, kind, new_changes(facts, kind, acts), ApprovalState.DONE)
-
-
-def release_approvals(link: BoardLink, kind: ApprovalKind, ids: Sequence[UUID]) -> None:
-    """End what is open of these records: a pass found that it wants none of this kind any more."""
-    acts = ApprovalRequest.objects.filter(
-        entity_type=link.entity_type, kind=kind, entity_id__in=ids, state__in=OPEN_REQUEST_STATES
-    )
-    acts.update(state=ApprovalState.RELEASED, at=SyncNow())
-
-
 def new_request(link: BoardLink, kind: ApprovalKind, act: DestructiveChange, state: ApprovalState) -> ApprovalRequest:
     """Return the row, yet to be stored, of an act that is counted or waits for approval."""
     return ApprovalRequest(
@@ -456,13 +341,6 @@ def new_request(link: BoardLink, kind: ApprovalKind, act: DestructiveChange, sta
         values=act.values,
         state=state,
     )
-
-
-def _store_approvals(
-    link: BoardLink, kind: ApprovalKind, acts: Sequence[DestructiveChange], state: ApprovalState
-) -> None:
-    if acts:
-        ApprovalRequest.objects.bulk_create(new_request(link, kind, act, state) for act in acts)
 
 
 # Fields that a pass would empty need approval where they are too many; what it holds stays on the side where it still
@@ -621,83 +499,54 @@ def _restored(known: FieldFacts, clear: FieldClear) -> FieldPlan:
     return apply_decision(known, field_plan, field)
 
 
-def request_approvals(batch: Batch) -> None:
+def request_approvals(facts: PassFacts, plan: Plan) -> Plan:
     """Decide on the fields that the open records' plans would empty."""
-    by_id = {record_sync.id: record_sync for record_sync in batch.open_records}
-    clears = [clear for s in by_id.values() for clear in find_clears(s.facts, s.field_plans.values())]
-    ids = {s.id for s in by_id.values() if s.ledger.blocked_fields} | {clear.facts.id for clear in clears}
+    open_records = plan.open_records
+    clears = [clear for one in open_records for clear in find_clears(one.facts, one.plans.values())]
+    ids = {one.id for one in open_records if one.ledger.blocked_fields} | {clear.facts.id for clear in clears}
     if not ids:
-        return
-    asked = known_requests(batch.link, CLEARS, ids)
+        return plan
+    asked: ApprovalFacts = facts.ask_one(Ask.APPROVALS, (CLEARS, frozenset(ids)))
     if kinds := kinds_to_count(asked, clears):
-        asked = with_counts(asked, batch.link, kinds)
-    concerned = {clear.facts.id: by_id[clear.facts.id] for clear in clears}
-    known = {pk: batch.field_facts(record_sync) for pk, record_sync in concerned.items()}
-    fields = {pk: record_sync.fields for pk, record_sync in concerned.items()}
-    batch.clears = decide_clears(asked, clears, known, fields)
-    for pk, plan in batch.clears.fields.items():
-        by_id[pk].take_fields(plan)
+        asked = with_limit(facts, asked, kinds)
+    concerned = {clear.facts.id: plan.records[clear.facts.id] for clear in clears}
+    known = {pk: facts.field_facts(one) for pk, one in concerned.items()}
+    found = decide_clears(asked, clears, known, {pk: one.fields for pk, one in concerned.items()})
+    plan = plan.with_records(plan.records[pk].with_fields(fields) for pk, fields in found.fields.items())
+    return replace(plan, clears=found)
 
 
-def count_clears(batch: Batch) -> None:
-    """Count what goes before it is announced: a crash leaves it counted."""
-    if batch.clears is not None:
-        _store_clears(batch.link, batch.clears.counted, ApprovalState.DONE)
-
-
-def new_clear_requests(batch: Batch) -> list[ApprovalRequest]:
-    """Return the rows by which the planned clears count, or wait, yet to be stored."""
-    if batch.clears is None:
+def new_clear_requests(link: BoardLink, plan: Plan, *states: ApprovalState) -> list[ApprovalRequest]:
+    """Return the rows, yet to be stored, by which the planned clears count, or wait."""
+    if plan.clears is None:
         return []
-    states = ((batch.clears.counted, ApprovalState.DONE), (batch.clears.pending, ApprovalState.PENDING))
-    return [new_request(batch.link, c.kind, c.as_change, state) for clears, state in states for c in clears]
+    found = {ApprovalState.DONE: plan.clears.counted, ApprovalState.PENDING: plan.clears.pending}
+    return [new_request(link, c.kind, c.as_change, state) for state in states for c in found[state]]
 
 
-def _store_clears(link: BoardLink, clears: Sequence[FieldClear], state: ApprovalState) -> None:
-    for kind in CLEARS:
-        _store_approvals(link, kind, [clear.as_change for clear in clears if clear.kind == kind], state)
+def ended_requests(plan: Plan) -> Iterator[tuple[ApprovalRequest, ApprovalState, RecordPlan]]:
+    """Yield the open requests that this pass ended: carried out, or of which the cause is gone."""
+    for act in plan.clears.requests if plan.clears else ():
+        one = plan.records.get(act.entity_id)
+        state = _final_state(one, act) if one and one.plans else None
+        if one and state:
+            yield act, state, one
 
 
-def finish_approvals(batch: Batch, record_syncs: Sequence[RecordSync]) -> None:
-    """In the settle transaction: store what waits; acts that were carried out, or whose cause is gone, are over."""
-    clears = batch.clears
-    if clears is None:
-        return
-    if clears.released:
-        outdated = ApprovalRequest.objects.filter(pk__in=[act.pk for act in clears.released])
-        outdated.filter(state__in=OPEN_REQUEST_STATES).update(state=ApprovalState.RELEASED, at=SyncNow())
-    _store_clears(batch.link, clears.pending, ApprovalState.PENDING)
-    by_id = {record_sync.id: record_sync for record_sync in record_syncs if record_sync.field_plans}
-    finished: dict[ApprovalState, list[ApprovalRequest]] = {}
-    for act in clears.requests:
-        record_sync = by_id.get(act.entity_id)
-        state = _final_state(record_sync, act) if record_sync else None
-        if record_sync and state:
-            finished.setdefault(state, []).append(act)
-            if state is ApprovalState.RELEASED:
-                record_sync.log_decision("approval", f"Nothing waits for approval any more: {act.label}.", act.key)
-    for state, acts in finished.items():
-        # Only those that nobody decided meanwhile: the next pass ends the others.
-        remaining = ApprovalRequest.objects.filter(
-            pk__in=[act.pk for act in acts], state__in={act.state for act in acts}
-        )
-        remaining.update(state=state, at=SyncNow())
-
-
-def _final_state(record_sync: RecordSync, act: ApprovalRequest) -> ApprovalState | None:
+def _final_state(plan: RecordPlan, act: ApprovalRequest) -> ApprovalState | None:
     """What became of an act by this pass; None where it stands as it did, or both sides don't stand on the base."""
-    p = record_sync.field_plans.get(act.key)
+    p = plan.plans.get(act.key)
     if p is None or p.conflict:
         return ApprovalState.RELEASED
-    base = record_sync.ledger.base.get(act.key)
+    base = plan.ledger.base.get(act.key)
     if p.blocked_reason or base is None:
         return None
     try:
         local, remote = p.convert.local(base["local"]), p.convert.remote(base["remote"])
-        is_on_monday = record_sync.written_item is not None
+        is_on_monday = plan.written_item is not None
         if p.send_raw is None:
             is_on_monday = p.convert.remote(p.remote_raw) == remote
-        is_in_npd = p.convert.local(stored_values(record_sync.record, p.mapping)) == local
+        is_in_npd = p.convert.local(stored_values(plan.record, p.mapping)) == local
     except UnknownValue:
         return None
     if not is_on_monday or not is_in_npd or (local is None) is not (remote is None):

@@ -4,7 +4,7 @@ request is obsolete.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from uuid import UUID
@@ -112,28 +112,30 @@ class ApprovalFacts:
         return self.limit.is_exceeded_by(len(entity_ids | self.counted[kind]))
 
 
-def known_requests(link: BoardLink, kinds: Iterable[ApprovalKind], ids: Iterable[UUID]) -> ApprovalFacts:
-    """Read what was asked about these records, in one query."""
+def known_requests(
+    link: BoardLink, kinds: Iterable[ApprovalKind], ids: Iterable[UUID], foreseen: Sequence[ApprovalRequest] = ()
+) -> ApprovalFacts:
+    """Read what was asked about these records, in one query; `foreseen` counts as if it were stored after the rest."""
+    asked_kinds, asked_ids = list(kinds), set(ids)
     of_records = ApprovalRequest.objects.filter(
-        entity_type=link.entity_type, kind__in=list(kinds), entity_id__in=set(ids)
+        entity_type=link.entity_type, kind__in=asked_kinds, entity_id__in=asked_ids
     )
-    return ApprovalFacts(
-        tuple(of_records.filter(_DONE_UNASKED_WITHIN_HOUR | Q(state__in=OPEN_REQUEST_STATES)).order_by("id"))
-    )
+    stored = of_records.filter(_DONE_UNASKED_WITHIN_HOUR | Q(state__in=OPEN_REQUEST_STATES)).order_by("id")
+    later = [one for one in foreseen if one.kind in asked_kinds and one.entity_id in asked_ids]
+    return ApprovalFacts((*stored, *later))
 
 
-def with_counts(facts: ApprovalFacts, link: BoardLink, kinds: Iterable[ApprovalKind]) -> ApprovalFacts:
+def with_counts(
+    facts: ApprovalFacts, link: BoardLink, kinds: Iterable[ApprovalKind], foreseen: Sequence[ApprovalRequest] = ()
+) -> ApprovalFacts:
     """Read what counts toward the limit, too: what was wanted within the hour, what is foreseen, the board's size."""
     counted = {kind: set(foreseen_records(link, kind)) for kind in kinds}
     rows = ApprovalRequest.objects.filter(_COUNTED, entity_type=link.entity_type, kind__in=list(counted))
-    for kind, entity_id in rows.values_list("kind", "entity_id"):
-        counted[ApprovalKind(kind)].add(entity_id)
+    known = [*rows.values_list("kind", "entity_id"), *((one.kind, one.entity_id) for one in foreseen)]
+    for kind, entity_id in known:
+        if kind in counted:
+            counted[ApprovalKind(kind)].add(entity_id)
     return replace(facts, counted={kind: frozenset(ids) for kind, ids in counted.items()}, limit=approval_limit(link))
-
-
-def is_over_limit(link: BoardLink, kind: ApprovalKind, entity_ids: set[UUID]) -> bool:
-    """Whether these records, with those counted already and those foreseen, are over the limit of an hour."""
-    return with_counts(ApprovalFacts(), link, [kind]).is_over_limit(kind, entity_ids)
 
 
 def foreseen_records(link: BoardLink, kind: ApprovalKind) -> Iterable[UUID]:

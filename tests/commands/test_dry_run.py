@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable
 from io import StringIO
 from typing import Any
 
@@ -16,7 +15,6 @@ from npd.models import Contact
 from sync.limits import board_costs, metered_client
 from sync.models import ApiBudget, BoardLink, Decision, FieldMapping, SyncQueue, Tombstone
 from sync.operations.preview.planned_pass import WriteAttempted, read_only_client
-from sync.operations.preview.sync_plan import plan_sync
 from tests.support.world import World, staged
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -220,37 +218,6 @@ def test_a_mutation_never_leaves(world: World) -> None:
 def test_json_needs_the_dry_run(world: World) -> None:
     with pytest.raises(CommandError, match="add --dry-run"):
         call_command("sync_reconcile", "--json", stdout=StringIO())
-
-
-def test_a_save_during_the_dry_run_waits_for_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    contact = world.linked("Ann", role_title="Boss")
-    world.edit(contact, "notes", {"text": "…"})
-    from sync.operations.preview import planned_pass
-
-    original: Callable[..., Any] = planned_pass.batch_changes
-
-    def save_meanwhile(batch: Any) -> Any:
-        import threading
-
-        from django.db import connection as theirs
-
-        def save() -> None:
-            with theirs.cursor() as cursor:
-                cursor.execute("SET lock_timeout = '1s'")
-            Contact.objects.filter(pk=contact.pk).update(role_title="Saved meanwhile")
-            theirs.close()
-
-        saver = threading.Thread(target=save)
-        saver.start()
-        saver.join(5)
-        assert not saver.is_alive()
-        return original(batch)
-
-    monkeypatch.setattr(planned_pass, "batch_changes", save_meanwhile)
-    plan_sync()
-    contact.refresh_from_db()
-    assert contact.role_title == "Saved meanwhile"
-    assert SyncQueue.objects.filter(entity_id=contact.pk, status="pending").exists()
 
 
 def test_a_first_load_is_planned_with_its_price_and_done_a_hundred_records_a_call(world: World) -> None:

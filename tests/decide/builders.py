@@ -28,10 +28,10 @@ from sync.models import (
     Tombstone,
 )
 from sync.outbox.claim import Claim
-from sync.reconcile.batch import ARCHIVED, new_ledger
-from sync.reconcile.facts import DeletedFacts, ReceivedEvent, RecordFacts, RecordHistory, RemovalFacts
+from sync.reconcile.facts import DeletedFacts, ReceivedEvent, RecordFacts, RecordHistory, RemovalFacts, new_ledger
 from sync.reconcile.field_plan import FieldPlan, new_base
 from sync.reconcile.field_values import BoardContext, stored_values
+from sync.reconcile.pass_plan import ARCHIVED
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -15,8 +15,7 @@ from sync.kernel.conflict_store import KIND_FIELDS, OpenConflict
 from sync.merge import FieldSelection
 from sync.models import BoardLink, FieldMapping, Intent, SyncedModel, SyncQueue
 from sync.outbox.claim import Claim
-from sync.reconcile.batch import new_ledger
-from sync.reconcile.facts import RecordFacts
+from sync.reconcile.facts import RecordFacts, new_ledger
 from sync.reconcile.field_plan import FieldFacts, new_base
 from sync.reconcile.field_values import BoardContext, stored_values
 

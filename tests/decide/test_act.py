@@ -18,25 +18,18 @@ from sync.connectors.base.errors import (
 )
 from sync.merge import Action, FieldDecision
 from sync.reconcile.act import (
-    OUTCOMES,
     RECORD_CHANGES,
     RECORD_CREATES,
-    Answer,
     Call,
-    Kind,
-    Verdict,
-    Write,
-    answered_record,
     bare_write,
     changed_records,
-    create_problem,
     is_value_rejection,
     rejected_fields,
-    write_of,
 )
-from sync.reconcile.batch import Outcome
 from sync.reconcile.field_plan import FieldPlan
 from sync.reconcile.field_values import stored_values
+from sync.reconcile.pass_plan import Outcome
+from sync.reconcile.writes import OUTCOMES, Answer, Kind, Verdict, Write, answered_record, create_problem, write_of
 from tests.decide.builders import NPD_ID_COLUMN, board, contact, item, mapping
 
 NAME, ROLE, NOTES = mapping("name", converter="name"), mapping(), mapping("notes")

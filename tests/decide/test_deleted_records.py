@@ -9,8 +9,6 @@ from sync.choices import ApprovalKind, ApprovalState, DeletedRecordPolicy, Tombs
 from sync.connectors.base.board_items import Item
 from sync.kernel.messages import TombstoneReason
 from sync.models import QueuePause
-from sync.reconcile.act import Answer, Verdict
-from sync.reconcile.batch import Outcome
 from sync.reconcile.deleted_records import (
     DeletedPlan,
     after_removal,
@@ -26,6 +24,8 @@ from sync.reconcile.deleted_records import (
     wants_editors,
 )
 from sync.reconcile.facts import DeletedFacts, Settings
+from sync.reconcile.pass_plan import Outcome
+from sync.reconcile.writes import Answer, Verdict
 from sync.records.approvals import ApprovalFacts
 from tests.decide.builders import (
     ITEM,

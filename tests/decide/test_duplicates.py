@@ -9,8 +9,6 @@ import pytest
 
 from sync.connectors.base.board_items import Item
 from sync.models import Intent, IntentState
-from sync.reconcile.act import Answer, Verdict
-from sync.reconcile.batch import Outcome
 from sync.reconcile.duplicates import (
     ARCHIVE_OPTION,
     DuplicateItem,
@@ -21,6 +19,8 @@ from sync.reconcile.duplicates import (
     is_own_create,
 )
 from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD
+from sync.reconcile.pass_plan import Outcome
+from sync.reconcile.writes import Answer, Verdict
 from tests.decide.builders import TOKEN_USER, TOM, board, contact, item, mapping, plain
 
 ANN = contact(name="Ann", monday_id="7", role_title="Boss")

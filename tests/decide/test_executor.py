@@ -24,7 +24,8 @@ from sync.connectors.base.errors import (
 )
 from sync.models import Intent
 from sync.reconcile import act
-from sync.reconcile.act import RECORD_CHANGES, Call, Executor, FieldWrite, Verdict, Write
+from sync.reconcile.act import RECORD_CHANGES, Call, Executor
+from sync.reconcile.writes import FieldWrite, Verdict, Write
 from tests.decide.builders import NPD_ID_COLUMN, board, mapping
 
 Said = Item | ConnectorError

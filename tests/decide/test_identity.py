@@ -26,10 +26,8 @@ from sync.reconcile.identity import (
     NEW_RECORD,
     SAME_AS,
     TAKES_ITEM,
-    Answer,
     AnswerKind,
     Candidates,
-    IdentityPlan,
     answers_of,
     decide_answer,
     facts_after,
@@ -37,6 +35,8 @@ from sync.reconcile.identity import (
     link_lost_creates,
     wants_unedited,
 )
+from sync.reconcile.pass_plan import IdentityPlan
+from sync.reconcile.writes import Answer
 from tests.decide.builders import BOARD, NPD_ID_COLUMN, at, board, contact, facts, mapping, plain
 
 EMAIL = "ann@example.test"

@@ -12,7 +12,6 @@ from sync.models import Intent, IntentState
 from sync.reconcile.facts import ReceivedEvent, RecordFacts
 from sync.reconcile.lost_updates import (
     MAX_ENTRIES,
-    LostUpdate,
     LostUpdateConflict,
     ResolutionResults,
     detect_lost_updates,
@@ -21,6 +20,7 @@ from sync.reconcile.lost_updates import (
     report_lost_updates,
     wants_events,
 )
+from sync.reconcile.pass_plan import LostUpdate
 from tests.decide import builders
 from tests.decide.builders import NOW, TOKEN_USER, TOM, at, base, contact, facts, field_plan, item, seen, told, wrote
 

@@ -16,10 +16,10 @@ from sync.connectors.base.board_items import Item, Reading
 from sync.kernel.messages import UnmatchedReason
 from sync.models import BoardLink, FieldMapping, IgnoredItem, SyncedModel, SyncQueue, Tombstone
 from sync.outbox.claim import Claim
-from sync.reconcile.batch import Outcome
 from sync.reconcile.facts import ItemContext, ItemEvents, ItemFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.new_items import ItemAct, ItemPlan, decide_item, decide_items, wants_records
+from sync.reconcile.pass_plan import Outcome
 from sync.registry import entity
 from tests.decide.builders import BOARD, NOW, NPD_ID_COLUMN, plain
 

@@ -10,8 +10,8 @@ from sync.choices import ApprovalKind, ApprovalState, RemovedItemPolicy
 from sync.connectors.base.board_items import Item
 from sync.kernel.conflict_store import KIND_FIELDS, OpenConflict
 from sync.models import QueuePause
-from sync.reconcile.batch import Outcome, RecordAction
 from sync.reconcile.facts import RemovalFacts, Settings
+from sync.reconcile.pass_plan import Outcome, RecordAction
 from sync.reconcile.removed_items import (
     RemovalPlan,
     approve_deletions,

@@ -11,8 +11,8 @@ from sync.connectors.base.board_items import Reading
 from sync.models import Intent, IntentState
 from sync.reconcile.facts import ReceivedEvent
 from sync.reconcile.field_plan import AS_SENT
+from sync.reconcile.lost_updates import create_bases, lacks_base, landed_writes, late_writes, wants_maker
 from sync.reconcile.sides import is_stale
-from sync.reconcile.unconfirmed_writes import create_bases, lacks_base, landed_writes, late_writes, wants_maker
 from tests.decide import builders
 from tests.decide.builders import TOKEN_USER, TOM, base, contact, created, facts, history, item, told, values_of, wrote
 

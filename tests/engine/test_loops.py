@@ -1,22 +1,11 @@
 """A field that an automation on the board rewrites after each of our writes is answered a few times, then throttled."""
 
-import uuid
-from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
-from django.test.utils import CaptureQueriesContext
 
 from npd.models import Contact
-from sync.clock import sync_now
-from sync.models import BoardLink, Decision, FieldMapping, SyncQueue, WriteLoop
-from sync.outbox.claim import Claim
-from sync.outbox.lease import Lease
-from sync.reconcile.batch import Batch, Outcome
-from sync.reconcile.field_values import BoardContext
-from sync.reconcile.restraints import LoopPlan, store_write_loops
-from sync.reconcile.sides import load
+from sync.models import Decision, FieldMapping, WriteLoop
 from tests.support.world import World
 
 AUTOMATIONS = -4
@@ -92,27 +81,3 @@ def test_a_field_that_scripts_on_both_sides_fight_over_is_damped_too(world: Worl
     assert WriteLoop.objects.get(entity_id=contact.pk).throttled_until is not None
     contact.refresh_from_db()
     assert (contact.role_title, world.values(contact)["role_title"]) == ("Ours", "AUTOMATIC")
-
-
-def test_the_loops_of_a_pass_are_stored_forgotten_and_waited_for_at_once(world: World) -> None:
-    contacts = [world.linked(f"Contact {number}", role_title="Ours") for number in range(3)]
-    link = BoardLink.objects.get(entity_type="contact")
-    batch = Batch(Lease(link), BoardContext.load(link), uuid.uuid4(), read_at=sync_now())
-    load(batch, [Claim(contact.pk, None, []) for contact in contacts])
-    until = batch.read_at + timedelta(hours=1) if batch.read_at else None
-    rewrite_told = {"at": sync_now().isoformat(), "write": "x"}
-    throttled = LoopPlan("role_title", (rewrite_told,), "Tom", 1, until)
-    WriteLoop.objects.bulk_create(
-        WriteLoop(entity_type="contact", entity_id=contact.pk, key="role_title", times=[]) for contact in contacts[1:]
-    )
-    for record_sync, loop in zip(batch.record_syncs, (throttled, throttled, LoopPlan("role_title")), strict=True):
-        record_sync.write_loops["role_title"] = loop
-        record_sync.end(Outcome.SETTLED)
-    with transaction.atomic(), CaptureQueriesContext(connection) as queries:
-        store_write_loops(batch, batch.record_syncs)
-    written = [query["sql"].split()[:3] for query in queries if "SELECT" not in query["sql"].split()[0]]
-    assert [words[0] for words in written] == ["DELETE", "INSERT", "INSERT"], "forgotten, stored, waited for"
-    waiting = {record_sync.id for record_sync in batch.record_syncs[:2]}
-    assert set(WriteLoop.objects.filter(throttled_until=until).values_list("entity_id", flat=True)) == waiting
-    assert WriteLoop.objects.count() == len(waiting)
-    assert set(SyncQueue.objects.filter(status="pending").values_list("entity_id", flat=True)) == waiting

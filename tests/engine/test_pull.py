@@ -7,7 +7,6 @@ import pytest
 from npd.models import Contact, ContactEvent, Organization
 from sync import reconcile
 from sync.models import Decision, FieldMapping
-from sync.reconcile import sides
 from tests.support.world import World
 
 
@@ -95,14 +94,14 @@ def test_a_save_of_an_unmapped_field_does_not_swallow_a_webhook_that_comes_betwe
     organization = Organization.objects.create(name="O", sync_enabled=False)
     Contact.objects.filter(pk=contact.pk).update(organization=organization)
     world.edit(contact, "role_title", "Edited")
-    original = sides.load
+    original = reconcile.claimed
 
-    def late(*args: Any) -> None:
-        monkeypatch.setattr(reconcile, "load", original)
+    def late(*args: Any) -> Any:
+        monkeypatch.setattr(reconcile, "claimed", original)
         world.deliver()
-        original(*args)
+        return original(*args)
 
-    monkeypatch.setattr(reconcile, "load", late)
+    monkeypatch.setattr(reconcile, "claimed", late)
     world.work()
     assert (world.status(contact), contact.role_title) == ("synced", "Edited")
 

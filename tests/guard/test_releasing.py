@@ -15,14 +15,8 @@ from npd.models import Contact
 from sync.choices import ApprovalKind, ApprovalState, RemovedItemPolicy
 from sync.clock import SyncNow
 from sync.models import ApprovalRequest, BoardLink, SyncMetadata, Tombstone
-from sync.reconcile.restraints import (
-    DestructiveChange,
-    approval_facts,
-    approval_verdicts,
-    new_request,
-    release_approvals,
-)
-from sync.records.approvals import ApprovalLimit, approve, reject, release_obsolete
+from sync.reconcile.restraints import DestructiveChange, approval_verdicts, new_request
+from sync.records.approvals import ApprovalLimit, approve, known_requests, reject, release_obsolete, with_counts
 from tests.support.clock import move_clock, reset_clock
 
 pytestmark = pytest.mark.django_db
@@ -47,7 +41,8 @@ def acts(ids: list[UUID]) -> list[DestructiveChange]:
 
 def allowed_changes(link: BoardLink, kind: ApprovalKind, wanted: list[DestructiveChange]) -> set[DestructiveChange]:
     """Decide as a pass does, store what it counts or holds, and return what may go."""
-    verdicts = approval_verdicts(approval_facts(link, kind, wanted), kind, wanted)
+    asked = with_counts(known_requests(link, [kind], {act.entity_id for act in wanted}), link, [kind])
+    verdicts = approval_verdicts(asked, kind, wanted)
     ApprovalRequest.objects.bulk_create(
         new_request(link, kind, act, verdict.new_state) for act, verdict in verdicts.items() if verdict.new_state
     )
@@ -165,13 +160,6 @@ def test_a_rejected_act_never_goes(link: BoardLink) -> None:
     allowed_changes(link, ApprovalKind.ITEMS, acts(ids))
     ApprovalRequest.objects.filter(entity_id=ids[0]).update(state=ApprovalState.REJECTED)
     assert allowed_changes(link, ApprovalKind.ITEMS, acts(ids)) == set()
-
-
-def test_a_look_that_wants_it_no_more_lets_it_go(link: BoardLink) -> None:
-    ids = deleted(3)
-    allowed_changes(link, ApprovalKind.ITEMS, acts(ids))
-    release_approvals(link, ApprovalKind.ITEMS, ids[:1])
-    assert states() == ["pending", "pending", "released"]
 
 
 ANSWERS = {"approve": "archived", "reject": "unlinked", "restore": "restored"}

@@ -11,8 +11,7 @@ import sync.reconcile
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.models import BoardLink, Decision, MondayAccount, SyncMetadata, SyncQueue, Tombstone, WebhookEvent
-from sync.reconcile import new_items
-from sync.reconcile.batch import Batch
+from sync.reconcile import settle_rest
 from sync.records.item_links import ignore_item, request_unlink
 from sync.records.tombstones import restore_by_person
 from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
@@ -85,10 +84,10 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Any]) -> None:
     """Somebody does this once, after a pass has decided about its items and before it writes that."""
     real, done = sync.reconcile.settle_items, []
 
-    def settle_late(batch: Batch) -> None:
+    def settle_late(*args: Any) -> Any:
         if not done:
             done.append(act())
-        real(batch)
+        return real(*args)
 
     monkeypatch.setattr(sync.reconcile, "settle_items", settle_late)
 
@@ -118,7 +117,7 @@ def test_an_item_that_is_ignored_meanwhile_becomes_no_record(world: World, monke
 def test_where_a_record_could_not_be_made_the_next_item_with_its_key_is_decided_anew(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, rejected = new_items.store_new_record, []
+    real, rejected = settle_rest.store_new_record, []
 
     def reject_first(record: Any, *, is_automatic: bool = True) -> None:
         if not rejected:
@@ -126,7 +125,7 @@ def test_where_a_record_could_not_be_made_the_next_item_with_its_key_is_decided_
             raise DatabaseError("a trigger of NPD's")
         real(record, is_automatic=is_automatic)
 
-    monkeypatch.setattr(new_items, "store_new_record", reject_first)
+    monkeypatch.setattr(settle_rest, "store_new_record", reject_first)
     items = {world.add(f"Ann {n}", email=mail("ann@example.com")) for n in (1, 2)}
     hear(world)
     assert {Contact.objects.get().monday_id} == items - set(rejected)
@@ -136,7 +135,7 @@ def test_where_a_record_could_not_be_made_the_next_item_with_its_key_is_decided_
 def test_a_lock_that_npd_waits_for_too_long_does_not_end_a_new_item(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, told = new_items.store_new_record, []
+    real, told = settle_rest.store_new_record, []
 
     def locked_once(record: Any, *, is_automatic: bool = True) -> None:
         if not told:
@@ -144,7 +143,7 @@ def test_a_lock_that_npd_waits_for_too_long_does_not_end_a_new_item(
             raise OperationalError("canceling statement due to lock timeout") from LockNotAvailable()
         real(record, is_automatic=is_automatic)
 
-    monkeypatch.setattr(new_items, "store_new_record", locked_once)
+    monkeypatch.setattr(settle_rest, "store_new_record", locked_once)
     item = world.sandbox.act("add", board_id=world.board_id(), name="Ann", values={"email": mail("ann@example.com")})
     hear(world)
     assert told

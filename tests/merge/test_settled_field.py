@@ -12,11 +12,9 @@ from sync.connectors.base.board_items import Item, Reading
 from sync.connectors.base.conversion import ConverterOptions
 from sync.connectors.monday.columns import make_converter
 from sync.merge import Action, FieldDecision
-from sync.models import FieldMapping, SyncMetadata
-from sync.outbox.claim import Claim
-from sync.reconcile.batch import Outcome, RecordSync
+from sync.models import FieldMapping
 from sync.reconcile.field_plan import FieldPlan
-from sync.reconcile.settlement import FieldSettlement, settled_field
+from sync.reconcile.settled_fields import FieldSettlement, settled_field
 
 MAPPING = FieldMapping(key="role_title", fields=["role_title"], column_id="role", version=1, label="Role")
 TEXT = make_converter("text", ConverterOptions())
@@ -88,19 +86,3 @@ def test_a_field_that_waits_keeps_the_base_that_its_intents_left(why: dict[str, 
     base = {"local": {"role_title": "Old"}, "remote": "Old"}
     found = settled(Action.PULL, base=base, **TAKEN, **why)
     assert found == FieldSettlement(base=base)
-
-
-def test_an_attempt_at_settling_changes_a_copy_and_nothing_that_was_decided() -> None:
-    record = Contact(role_title="Boss")
-    decided = RecordSync(Claim(record.pk, None, []), record, SyncMetadata(base={}, seen={}, remote_state=""))
-    attempt = decided.copy()
-    attempt.ledger.base["role_title"] = {"local": {}}
-    attempt.ledger.seen["role_title"] = [["Boss", "now"]]
-    attempt.ledger.remote_state = "archived"
-    attempt.paused_directions.add("to_npd")
-    attempt.carried_out["fields", "role_title"] = "Boss"
-    attempt.log_decision("push", "It was sent.")
-    attempt.drop(Outcome.RELEASED, "It changed.")
-    assert (decided.ledger.base, decided.ledger.seen, decided.ledger.remote_state) == ({}, {}, "")
-    assert (decided.paused_directions, decided.carried_out, decided.log) == (set(), {}, [])
-    assert decided.is_open

@@ -20,12 +20,13 @@ from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 
 from npd.models import Contact
-from sync import connectors, reconcile, registry
+from sync import connectors, registry
 from sync.boards.board_setup import set_up
 from sync.choices import Cause, Priority, QueueDirection
 from sync.limits import breaker, metered_client
 from sync.models import Intent, MondayAccount, SyncMetadata, SyncQueue
 from sync.queue import SyncQueueService, WorkSummary
+from sync.reconcile import decide
 from sync.records import inbox
 from tests.support.clock import move_clock
 from tests.support.prepared import Stages
@@ -234,15 +235,15 @@ class World:
     @contextmanager
     def broken(self, record: Any = None) -> Iterator[None]:
         """NPD's own code fails in every look meanwhile, or in those at one record."""
-        plan_fields = reconcile.plan_fields
+        decide_fields = decide.decide_fields
 
-        def fails(batch: Any, subjects: Any) -> None:
-            if any(record is None or subject.id == record.pk for subject in subjects):
+        def fails(known: Any) -> Any:
+            if record is None or known.facts.id == record.pk:
                 raise ValueError("boom")
-            plan_fields(batch, subjects)
+            return decide_fields(known)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(reconcile, "plan_fields", fails)
+            patch.setattr(decide, "decide_fields", fails)
             yield
 
     def overwrite(self, record: Any, lost: str = "Theirs", column: str = "role_title") -> None:

@@ -6,9 +6,8 @@ only what differs, or has something open, gets a pass. It is also the proof that
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -28,21 +27,32 @@ from sync.connectors.base.errors import BoardNotFound, ConnectorError, ShuttingD
 from sync.kernel import humanize
 from sync.limits import breaker
 from sync.merge import FieldDirection, FieldSides, Unknown
-from sync.models import AwaitedRelation, BoardLink, FieldMapping, SyncQueue, Verification, WriteLoop
+from sync.models import (
+    AwaitedRelation,
+    BoardLink,
+    FieldMapping,
+    SyncedModel,
+    SyncMetadata,
+    SyncQueue,
+    Verification,
+    WriteLoop,
+)
 from sync.models.synced_model import unsynced
 from sync.operations.detect.missed_webhooks import LONGEST_DELAY
 from sync.operations.detect.sweep_schedule import boards_to_compare
 from sync.outbox.claim import Claim
-from sync.outbox.lease import Lease
 from sync.outbox.queue_rows import enqueue_many
-from sync.reconcile.batch import Batch, RecordSync
-from sync.reconcile.board_filter import compare_filter, item_verdict, record_verdict
-from sync.reconcile.duplicates import find_possible_duplicates
+from sync.reconcile import queries
+from sync.reconcile.board_filter import decide_listed, item_verdict, record_verdict
+from sync.reconcile.duplicates import duplicate_keys, others_with_key, possible_duplicates
+from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_plan import base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import BoardContext, npd_id_of, still_holds, stored_values
+from sync.reconcile.lookups import load_board
 from sync.reconcile.new_items import listed_finding
 from sync.reconcile.restraints import is_loop_over
-from sync.reconcile.sides import column_findings, has_open_work, load, store_healed
+from sync.reconcile.settle_rest import store_columns
+from sync.reconcile.sides import InspectedColumns, column_findings, has_open_work
 from sync.records.unmatched_items import clear_unlisted, note_unmatched
 from sync.registry import EntitySpec
 
@@ -52,6 +62,54 @@ log = structlog.get_logger(__name__)
 # A board's listing, page by page, beside what a pass would know of the same records.
 
 
+@dataclass(frozen=True)
+class ListedRecord:
+    """A listed record as a pass would know it, with its item where that was listed.
+
+    `left_out` is why the filter leaves it out, as its sync state says; `filter_changed`, that a pass has to say
+    something else of that.
+    """
+
+    facts: RecordFacts
+    left_out: str = ""
+    filter_changed: bool = False
+
+    @property
+    def id(self) -> UUID:
+        """The record's id."""
+        return self.facts.id
+
+    @property
+    def record(self) -> SyncedModel:
+        """The record."""
+        return self.facts.record
+
+    @property
+    def ledger(self) -> SyncMetadata:
+        """Its sync state."""
+        return self.facts.ledger
+
+    @property
+    def item(self) -> Item | None:
+        """Its item, where it was listed."""
+        return self.facts.item
+
+    @property
+    def may_sync(self) -> bool:
+        """Whether it is synced: its own settings let it, and the filter doesn't leave it out."""
+        return self.record.may_sync and not self.left_out
+
+
+@dataclass(frozen=True)
+class ListedPage:
+    """A page of a board's items that were not listed before, and the records that have them; read after `read_at`."""
+
+    board: BoardContext
+    items: Sequence[Item]
+    records: Sequence[ListedRecord]
+    read_at: datetime
+
+
 class BoardListing:
     """A board's items with their records; it keeps ids only, and never more than a page of anything else.
 
@@ -59,13 +117,13 @@ class BoardListing:
     """
 
     def __init__(self, link: BoardLink, *, is_preview: bool = False) -> None:
-        self.board, self._notes_unmatched = BoardContext.load(link), not is_preview
+        self.board, self._notes_unmatched = load_board(link), not is_preview
         self.listed: set[str] = set()
         self.started_at = sync_now()
         self._filtered: set[str] = set()
         self._ownerless: list[str] = []
 
-    def pages(self, expected: int | None = None) -> Iterator[tuple[list[Item], Batch]]:
+    def pages(self, expected: int | None = None) -> Iterator[ListedPage]:
         """Yield each page with its records, loaded as a pass loads them; raises ConnectorError.
 
         An item that was listed before is left out, also by an earlier call. `expected` is as item_pages takes it.
@@ -75,18 +133,19 @@ class BoardListing:
         for page in item_pages(board.link, board.columns, board.types, expected=expected):
             fresh = {item.id: item for item in page if item.id not in self.listed}
             self.listed |= set(fresh)
-            batch = Batch(Lease(board.link), board, uuid.uuid4(), is_preview=True, read_at=read_at)
-            load(batch, [Claim(None, item_id, []) for item_id in fresh])
-            ownerless = [fresh[str(unmatched.claim.remote_id)] for unmatched in batch.unmatched_claims]
+            claimed = queries.claimed_facts(board, [Claim(None, item_id, []) for item_id in fresh])
+            ownerless = [fresh[str(unmatched.remote_id)] for unmatched in claimed.unmatched]
             self._ownerless += [item.id for item in ownerless]
             if self._notes_unmatched:
                 note_unmatched(board.link, [listed_finding(board, item) for item in ownerless])
-            for record_sync in batch.record_syncs:
-                record_sync.item = fresh.get(record_sync.record.monday_id or "")
-            compare_filter(batch)
+            records = [
+                ListedRecord(known, *decide_listed(board, known))
+                for facts in claimed.records
+                for known in [replace(facts, item=fresh.get(facts.record.monday_id or ""))]
+            ]
             if board.sync_filter.items:
                 self._filtered |= {key for key, item in fresh.items() if item_verdict(board, item).holds is False}
-            yield list(fresh.values()), batch
+            yield ListedPage(board, list(fresh.values()), records, read_at)
             read_at = sync_now()
 
     def forget_unlisted(self, expected: int | None) -> None:
@@ -114,23 +173,23 @@ class BoardListing:
 
 
 def compared_fields(
-    board: BoardContext, record_sync: RecordSync, item: Item, *, without: Collection[str] = ()
+    board: BoardContext, facts: RecordFacts, item: Item, *, without: Collection[str] = ()
 ) -> Iterator[tuple[FieldMapping, Converter, FieldSides]]:
     """Yield every field that flows, as NPD, the item and the base say it."""
     for mapping in board.mappings:
-        if not mapping.column_id or mapping.key in without or way_of(record_sync, mapping) is FieldDirection.NONE:
+        if not mapping.column_id or mapping.key in without or way_of(facts, mapping) is FieldDirection.NONE:
             continue
-        base, convert = base_of(record_sync.ledger, mapping, item.id), board.converter(mapping, record_sync.record)
-        local, cell = stored_values(record_sync.record, mapping), cell_of(convert, mapping, item)
+        base, convert = base_of(facts.ledger, mapping, item.id), board.converter(mapping, facts.record)
+        local, cell = stored_values(facts.record, mapping), cell_of(convert, mapping, item)
         yield mapping, convert, sides_of(convert, base, local=local, remote=cell)
 
 
-def _has_changed(board: BoardContext, record_sync: RecordSync, *, without: Collection[str] = ()) -> bool:
+def _has_changed(board: BoardContext, facts: RecordFacts, *, without: Collection[str] = ()) -> bool:
     """Whether a side differs from its half of the base, or the item doesn't bear the record's NPD ID."""
-    item = record_sync.item
-    if item is None or npd_id_of(board, item) not in (None, str(record_sync.id)):
+    item = facts.item
+    if item is None or npd_id_of(board, item) not in (None, str(facts.id)):
         return True
-    return not all(sides.stand for _, _, sides in compared_fields(board, record_sync, item, without=without))
+    return not all(sides.stand for _, _, sides in compared_fields(board, facts, item, without=without))
 
 
 # Which records a pass would change, or say something new of: `sync_reconcile` passes over these alone.
@@ -153,42 +212,44 @@ _FINDINGS = (
 """Columns of the ledger in which a pass says what it found; all are empty where it found nothing to say."""
 
 
-def records_to_pass(items: Sequence[Item], batch: Batch) -> list[UUID]:
+def records_to_pass(page: ListedPage) -> list[UUID]:
     """Return those of a page's records that may be synced and of which a pass might find more than that all stands."""
-    board, syncing = batch.board, [s for s in batch.record_syncs if s.may_sync]
+    board, syncing = page.board, [one for one in page.records if one.may_sync]
     # What is wrong with a column every record's pass has to say, and whether it still is.
     unusable = any(
         not mapping.has_usable_column for mapping in board.mappings if mapping.direction != SyncDirection.NONE
     )
-    if unusable or (syncing and column_findings(board, items).missing):
-        return [record_sync.id for record_sync in syncing]
-    find_possible_duplicates(batch)
-    now = batch.read_at or sync_now()
+    if unusable or (syncing and column_findings(board, page.items).missing):
+        return [one.id for one in syncing]
+    made = [one.facts for one in page.records if one.ledger.made_from_item]
+    keys = duplicate_keys(board, made)
+    others = others_with_key(keys, queries.records_by_match_key(board, keys.values()))
+    asked = possible_duplicates(board, made, others, queries.unedited_records(board.model, list(others)))
     # A pass has to say that a field counts as rewritten no more, and to look again for what a relation waits for.
-    of_records = {"entity_type": batch.entity_type, "entity_id__in": [s.id for s in batch.record_syncs]}
-    released = {loop.entity_id for loop in WriteLoop.objects.filter(**of_records) if is_loop_over(loop, now)}
+    of_records = {"entity_type": board.link.entity_type, "entity_id__in": [one.id for one in page.records]}
+    released = {loop.entity_id for loop in WriteLoop.objects.filter(**of_records) if is_loop_over(loop, page.read_at)}
     released |= set(AwaitedRelation.objects.filter(**of_records).values_list("entity_id", flat=True))
-    busy = records_with_jobs(batch) | released
+    busy = _records_with_jobs(board, page.records) | released | asked.keys()
     # Values that passes read are kept for so long; the next one drops what is older.
-    oldest = now - timedelta(days=settings.JOURNAL_DAYS)
+    oldest = page.read_at - timedelta(days=settings.JOURNAL_DAYS)
     return [
-        s.id
-        for s in syncing
-        if s.filter_changed or s.id in busy or not _is_at_rest(s, oldest) or _has_changed(board, s)
+        one.id
+        for one in syncing
+        if one.filter_changed or one.id in busy or not _is_at_rest(one.facts, oldest) or _has_changed(board, one.facts)
     ]
 
 
-def records_with_jobs(batch: Batch) -> set[UUID]:
-    """Return the records with a job that waits or is in a worker's hands."""
-    ids, states = [s.id for s in batch.record_syncs], (QueueStatus.PENDING, QueueStatus.IN_PROGRESS)
-    rows = SyncQueue.objects.filter(entity_type=batch.entity_type, entity_id__in=ids, status__in=states)
+def _records_with_jobs(board: BoardContext, records: Iterable[ListedRecord]) -> set[UUID]:
+    """The records with a job that waits or is in a worker's hands."""
+    ids, states = [one.id for one in records], (QueueStatus.PENDING, QueueStatus.IN_PROGRESS)
+    rows = SyncQueue.objects.filter(entity_type=board.link.entity_type, entity_id__in=ids, status__in=states)
     return {pk for pk in rows.values_list("entity_id", flat=True) if pk}
 
 
-def _is_at_rest(record_sync: RecordSync, oldest: datetime) -> bool:
+def _is_at_rest(facts: RecordFacts, oldest: datetime) -> bool:
     """Whether nothing is open about the record, and its ledger says what a pass without a finding leaves."""
-    record, ledger = record_sync.record, record_sync.ledger
-    if has_open_work(record_sync.facts) or record_sync.events or record_sync.possible_duplicate:
+    record, ledger = facts.record, facts.ledger
+    if has_open_work(facts) or facts.events:
         return False
     if record.sync_status != RecordSyncStatus.SYNCED or ledger.sync_status != SyncStatus.COMPLETED:
         return False
@@ -251,20 +312,22 @@ def _compare(link: BoardLink) -> ComparisonResult:
     if structure is None:
         raise BoardNotFound("The board is missing, or not active")
     listing, linked, differing = BoardListing(link), 0, 0
-    audit = Verification(entity_type=link.entity_type, compared=0, differed=0, details=[])
-    for items, batch in listing.pages(structure.items_count):
-        store_healed(batch.board, column_findings(batch.board, items))
-        changed = [s.id for s in batch.record_syncs if s.may_sync and _has_unexplained_change(batch.board, s)]
-        _verify(audit, batch, [s for s in batch.record_syncs if s.item and s.may_sync], changed)
+    audit, healed = Verification(entity_type=link.entity_type, compared=0, differed=0, details=[]), set[str]()
+    for page in listing.pages(structure.items_count):
+        if new := {mapping.key for mapping in column_findings(page.board, page.items).healed} - healed:
+            store_columns(link, InspectedColumns(healed=tuple(new)))
+            healed |= new
+        changed = [one.id for one in page.records if one.may_sync and _has_unexplained_change(page.board, one)]
+        _verify(audit, page.board, page.records, [one for one in page.records if one.item and one.may_sync], changed)
         _enqueue_passes(link, changed)
-        linked, differing = linked + len(batch.record_syncs), differing + len(changed)
+        linked, differing = linked + len(page.records), differing + len(changed)
     # A listing doesn't tell whether an item is gone: linked records that it lacks are asked for by id.
     # In a shortened listing items are missing that are still on the board.
     is_complete = structure.items_count is None or len(listing.listed) >= structure.items_count
     unlisted = listing.unlisted() if is_complete else []
     for start in range(0, len(unlisted), PAGE):
-        batch = _loaded(listing.board, unlisted[start : start + PAGE])
-        _verify(audit, batch, [s for s in batch.record_syncs if s.may_sync], unlisted)
+        records = _loaded(listing.board, unlisted[start : start + PAGE])
+        _verify(audit, listing.board, records, [one for one in records if one.may_sync], unlisted)
     _enqueue_passes(link, unlisted)
     listing.forget_unlisted(structure.items_count)
     without_item = records_without_item(registry.entity(link.entity_type))
@@ -295,17 +358,17 @@ def records_without_item(spec: EntitySpec) -> list[UUID]:
     return list(unlinked.exclude(pk__in=busy).values_list("pk", flat=True))
 
 
-def _has_unexplained_change(board: BoardContext, record_sync: RecordSync) -> bool:
+def _has_unexplained_change(board: BoardContext, listed: ListedRecord) -> bool:
     """Whether a side differs from its half of the base, unexplained by what is blocked, or by a conflict.
 
     A pair that has to leave or return by the filter counts too.
     """
-    ledger = record_sync.ledger
-    if record_sync.filter_changed:
+    ledger = listed.ledger
+    if listed.filter_changed:
         return True
     problems = [mapping.key for mapping in board.mappings if mapping.problem]
     explained = {*ledger.blocked_fields, *problems, *(key for keys in ledger.conflicts.values() for key in keys)}
-    return _has_changed(board, record_sync, without=explained)
+    return _has_changed(board, listed.facts, without=explained)
 
 
 def _enqueue_passes(link: BoardLink, ids: Sequence[UUID]) -> None:
@@ -378,7 +441,7 @@ class UnreadableValue(LookupError):
     """A value can't be read now, so nothing can be said of the record."""
 
 
-def divergences(board: BoardContext, sample: RecordSync, item: Item | None) -> list[Divergence]:
+def divergences(board: BoardContext, sample: RecordFacts, item: Item | None) -> list[Divergence]:
     """Return what differs between base, NPD and Monday; raises UnreadableValue."""
     if item is None:
         return [Divergence("Monday doesn't show its item.")]
@@ -406,23 +469,29 @@ PAGE = 500
 MAX_DETAILS = 20
 
 
-def _verify(audit: Verification, batch: Batch, record_syncs: Iterable[RecordSync], changed: Collection[UUID]) -> None:
-    """Add these records to the audit where they say `synced` and nothing of them is on its way."""
-    board, differing, suspects = batch.board, {}, frozenset(changed)
-    settled = _settled(batch, record_syncs)
-    for key, record_sync in settled.items():
+def _verify(
+    audit: Verification,
+    board: BoardContext,
+    page: Sequence[ListedRecord],
+    records: Iterable[ListedRecord],
+    changed: Collection[UUID],
+) -> None:
+    """Add these records of a page to the audit where they say `synced` and nothing of them is on its way."""
+    differing, suspects = {}, frozenset(changed)
+    settled = _settled(board, page, records)
+    for key, listed in settled.items():
         try:
-            found = divergences(board, record_sync, record_sync.item) if key in suspects else []
+            found = divergences(board, listed.facts, listed.item) if key in suspects else []
         except UnreadableValue:
             continue
-        if found and (_is_fresh(record_sync) or _is_left_out(board, record_sync)):
+        if found and (_is_fresh(listed) or _is_left_out(board, listed)):
             continue
         audit.compared += 1
         if found:
             differing[key] = found
     # A pass may have changed them since they were loaded.
-    again = _loaded(board, differing) if differing else None
-    later = _settled(again, again.record_syncs) if again else {}
+    again = _loaded(board, differing) if differing else []
+    later = _settled(board, again, again)
     for key, found in differing.items():
         if key not in later or not _is_unchanged(board, settled[key], later[key]):
             audit.compared -= 1
@@ -433,38 +502,41 @@ def _verify(audit: Verification, batch: Batch, record_syncs: Iterable[RecordSync
             audit.details.append({"record": str(key), "name": str(settled[key].record), "fields": fields})
 
 
-def _loaded(board: BoardContext, ids: Iterable[UUID]) -> Batch:
-    batch = Batch(Lease(board.link), board, uuid.uuid4(), is_preview=True)
-    load(batch, [Claim(key, None, []) for key in sorted(ids)])
-    return batch
+def _loaded(board: BoardContext, ids: Iterable[UUID]) -> list[ListedRecord]:
+    facts = queries.claimed_facts(board, [Claim(key, None, []) for key in sorted(ids)])
+    return [ListedRecord(one) for one in facts.records]
 
 
-def _settled(batch: Batch, record_syncs: Iterable[RecordSync]) -> dict[UUID, RecordSync]:
+def _settled(
+    board: BoardContext, page: Sequence[ListedRecord], records: Iterable[ListedRecord]
+) -> dict[UUID, ListedRecord]:
     """Return those of these records that say `synced` and have no job, intent or event under way."""
-    busy = records_with_jobs(batch) | {s.id for s in batch.record_syncs if s.intents or s.events}
+    if not page:
+        return {}
+    busy = _records_with_jobs(board, page) | {one.id for one in page if one.facts.intents or one.facts.events}
     return {
-        s.id: s
-        for s in record_syncs
-        if s.id not in busy and s.record.monday_id and s.record.sync_status == RecordSyncStatus.SYNCED
+        one.id: one
+        for one in records
+        if one.id not in busy and one.record.monday_id and one.record.sync_status == RecordSyncStatus.SYNCED
     }
 
 
-def _is_left_out(board: BoardContext, record_sync: RecordSync) -> bool:
+def _is_left_out(board: BoardContext, listed: ListedRecord) -> bool:
     """Whether either side says now that the pair is left out by the filter: then a difference proves nothing."""
-    item = record_sync.item
-    verdicts = [record_verdict(board, record_sync.record), *([item_verdict(board, item)] if item else [])]
+    item = listed.item
+    verdicts = [record_verdict(board, listed.record), *([item_verdict(board, item)] if item else [])]
     return any(verdict.holds is False for verdict in verdicts)
 
 
-def _is_fresh(record_sync: RecordSync) -> bool:
+def _is_fresh(listed: ListedRecord) -> bool:
     """Whether a side was touched so lately that the change, or its webhook, may still be on its way."""
-    item = record_sync.item
+    item = listed.item
     edited = parse_datetime(item.updated_at) if item and item.updated_at else None
-    moments = (edited, record_sync.ledger.last_sync_attempt)
+    moments = (edited, listed.ledger.last_sync_attempt)
     return any(moment is not None and sync_now() - moment < LONGEST_DELAY for moment in moments)
 
 
-def _is_unchanged(board: BoardContext, before: RecordSync, later: RecordSync) -> bool:
+def _is_unchanged(board: BoardContext, before: ListedRecord, later: ListedRecord) -> bool:
     """Whether NPD still had the same values when it was read again."""
     same = all(still_holds(later.record, stored_values(before.record, m)) for m in board.mappings)
     return same and later.record.monday_id == before.record.monday_id and later.ledger.base == before.ledger.base

@@ -36,12 +36,11 @@ from sync.connectors.base.errors import (
 from sync.limits import breaker, connector
 from sync.models import BoardLink, MondayAccount, SyncMetadata, SyncQueue, WebhookEvent
 from sync.operations.detect import missed_webhooks
-from sync.operations.detect.comparison import BoardListing, records_to_pass, records_without_item
+from sync.operations.detect.comparison import BoardListing, ListedPage, records_to_pass, records_without_item
 from sync.operations.detect.missed_webhooks import CLOCKS_DIFFER, ITEM_UPDATED, replay_entries, store_events, update_row
 from sync.operations.detect.sweep_schedule import boards_to_sweep
 from sync.operations.worker import SLICE_SECONDS, DrainProgress, WorkSummary, drain, record_count_text
 from sync.outbox.queue_rows import enqueue_many
-from sync.reconcile.batch import Batch
 from sync.records import availability
 from sync.registry import EntitySpec, link_of
 
@@ -344,11 +343,11 @@ def enqueue_full_sweep(spec: EntitySpec, progress: DrainProgress | None = None) 
 def _compare(listing: BoardListing, linked: int, progress: DrainProgress | None) -> int:
     """Enqueue of what is listed now all that needs a pass; return how many of the records don't."""
     spec, compared, same, told = registry.entity(listing.board.link.entity_type), 0, 0, time.monotonic()
-    for items, batch in listing.pages():
-        needed = set(records_to_pass(items, batch))
-        equal = [s.id for s in batch.record_syncs if s.may_sync and s.id not in needed]
+    for page in listing.pages():
+        needed = set(records_to_pass(page))
+        equal = [one.id for one in page.records if one.may_sync and one.id not in needed]
         _enqueue(spec, needed)
-        _store_found_same(batch, equal)
+        _store_found_same(page, equal)
         compared, same = compared + len(needed) + len(equal), same + len(equal)
         if progress and time.monotonic() - told >= SLICE_SECONDS:
             told = time.monotonic()
@@ -361,16 +360,17 @@ def _enqueue(spec: EntitySpec, ids: Collection[UUID]) -> None:
         enqueue_many(spec.entity_type, sorted(ids), cause=Cause.SWEEP, priority=Priority.SWEEP)
 
 
-def _store_found_same(batch: Batch, ids: Sequence[UUID]) -> None:
+def _store_found_same(page: ListedPage, ids: Sequence[UUID]) -> None:
     """Note when these were found in sync, as their passes would have, but of none that somebody writes just now."""
+    all_records, read_at = page.board.model._default_manager, page.read_at
     with transaction.atomic():
-        records = batch.records.filter(pk__in=ids, sync_status=RecordSyncStatus.SYNCED).order_by("pk")
+        records = all_records.filter(pk__in=ids, sync_status=RecordSyncStatus.SYNCED).order_by("pk")
         free = set(records.select_for_update(of=("self",), skip_locked=True).values_list("pk", flat=True))
-        rows = SyncMetadata.objects.of(batch.entity_type, free).order_by("entity_id")
+        rows = SyncMetadata.objects.of(page.board.link.entity_type, free).order_by("entity_id")
         row_ids = list(rows.select_for_update(skip_locked=True).values_list("pk", flat=True))
         # A pass that ended since the page was read knows a later time.
-        batch.records.filter(pk__in=free).update(monday_last_synced=Greatest("monday_last_synced", batch.read_at))
-        found = {name: Greatest(name, batch.read_at) for name in ("last_sync_attempt", "last_successful_sync")}
+        all_records.filter(pk__in=free).update(monday_last_synced=Greatest("monday_last_synced", read_at))
+        found = {name: Greatest(name, read_at) for name in ("last_sync_attempt", "last_successful_sync")}
         SyncMetadata.objects.filter(pk__in=row_ids).update(**found)
 
 

@@ -38,7 +38,7 @@ from sync.models import (
 )
 from sync.operations.preview.planned_pass import PlannedChange, change_act, change_json, plan_record, read_only_client
 from sync.outbox.pauses import direction_pause_reason
-from sync.reconcile.batch import RecordSync
+from sync.reconcile.pass_plan import RecordPlan
 from sync.records import availability
 from sync.registry import EntitySpec, link_of, mappings_of
 
@@ -144,12 +144,12 @@ def explain(reference: RecordReference, *, offline: bool = False) -> Explanation
     )
     if not explanation.unread_reason and link is not None:
         with read_only_client():
-            batch, explanation.next_changes = plan_record(link, reference.entity_id)
-        record_sync = batch.record_syncs[0] if batch.record_syncs else None
-        if record_sync is not None and record_sync.item is not None:
-            explanation.live_values = _live_values(link, record_sync) if batch.calls else {}
-        elif record_sync is not None and not record_sync.field_plans and not explanation.next_changes:
-            explanation.unread_reason = record_sync.detail or record_sync.reason
+            planned, explanation.next_changes = plan_record(link, reference.entity_id)
+        one = next(iter(planned.plan.records.values()), None)
+        if one is not None and one.item is not None:
+            explanation.live_values = _live_values(link, one) if planned.calls else {}
+        elif one is not None and not one.plans and not explanation.next_changes:
+            explanation.unread_reason = one.ending.detail or one.reason
     explanation.open_items = list(_open_items(reference))
     rows = Decision.objects.filter(entity_type=reference.spec.entity_type, entity_id=reference.entity_id)
     decisions = list(rows.order_by("at", "id"))
@@ -179,15 +179,15 @@ def _describe_state(reference: RecordReference) -> Explanation:
     )
 
 
-def _live_values(link: BoardLink, record_sync: RecordSync) -> dict[str, str]:
+def _live_values(link: BoardLink, of: RecordPlan) -> dict[str, str]:
     """What the item shows now, by field, as the pass has read it; nothing where the cell is empty."""
     found = {}
     for mapping in mappings_of(link):
-        plan = record_sync.field_plans.get(mapping.key)
-        if record_sync.item is None or plan is None or not mapping.column_id:
+        plan = of.plans.get(mapping.key)
+        if of.item is None or plan is None or not mapping.column_id:
             continue
         try:
-            raw = plan.convert.stored_value(record_sync.item.reading(mapping.column_id))
+            raw = plan.convert.stored_value(of.item.reading(mapping.column_id))
             found[mapping.key] = plan.convert.display(plan.convert.remote(raw))
         except UnknownValue as unknown:
             found[mapping.key] = f"(not known: {unknown})"

@@ -1,46 +1,54 @@
-"""One pass that only plans: reconcile's steps up to the decision, read-only, in a transaction rolled back; and what it
-would change, line by line.
-"""
+"""One pass that only plans: what reconcile's rules decide, read-only; and what that would change, line by line."""
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from contextvars import copy_context
+from copy import copy
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import OperationalError, connection, connections, transaction
-
-from sync.choices import Cause, DeletedRecordPolicy, Operation, Priority, QueueDirection, QueueStatus, TombstoneState
+from sync.choices import (
+    ApprovalState,
+    Cause,
+    DeletedRecordPolicy,
+    Operation,
+    Priority,
+    QueueDirection,
+    QueueStatus,
+    TombstoneState,
+)
 from sync.clock import sync_now
 from sync.connectors.base.connector import CallReport
 from sync.connectors.base.conversion import UnknownValue
-from sync.connectors.base.errors import ConnectorError
+from sync.connectors.base.errors import Scope
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE
 from sync.kernel.humanize import quote
 from sync.limits import MeteredClient, board_costs, client, client_override, urgent_calls
-from sync.models import ApprovalRequest, BoardLink, IgnoredItem, SyncedModel, SyncQueue
+from sync.models import ApprovalRequest, BoardLink, SyncedModel, SyncQueue
 from sync.outbox.claim import Claim
-from sync.outbox.lease import LOCK_TIMEOUT_MS, Lease
-from sync.reconcile import load_batch, read_and_plan
-from sync.reconcile.act import TAGS_PER_CALL, count_calls, missing_tags
-from sync.reconcile.batch import Batch, DeletedRecord, Outcome, RecordAction, RecordSync
+from sync.reconcile.act import TAGS_PER_CALL
 from sync.reconcile.conflict_reports import conflict_reports
+from sync.reconcile.decide import unread
 from sync.reconcile.deleted_records import new_removal_requests
 from sync.reconcile.field_plan import FieldPlan
 from sync.reconcile.field_values import BoardContext
+from sync.reconcile.gather import Gatherer, claimed
+from sync.reconcile.identity import ANSWERED, AnswerKind, AnswerPlan
+from sync.reconcile.lookups import load_board
 from sync.reconcile.new_items import GIVING, ItemAct
+from sync.reconcile.pass_plan import DeletedRecord, Outcome, PassFacts, Plan, RecordAction, RecordPlan, Unread, ending
+from sync.reconcile.queries import unconfirmed_before
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
+from sync.reconcile.writes import changed_records_of, created_records_of, missing_tags
 from sync.records import availability
 from sync.registry import link_of
 
-# What a pass would change, line by line, read off the batch that was decided and never written.
+# What a pass would change, line by line, read off a plan.
 
 
 class ChangeKind(StrEnum):
@@ -100,65 +108,81 @@ class PlannedChange:
     reason: str = ""
 
 
-def batch_changes(batch: Batch) -> Iterator[PlannedChange]:
-    """Yield what the batch decided."""
-    for record_sync in batch.record_syncs:
-        yield from _record_changes(record_sync)
-    for deleted_record in batch.deleted_records:
-        yield from _deletion_changes(deleted_record)
-    yield from _new_item_changes(batch)
+def plan_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
+    """Yield what was decided."""
+    entity_type, plan = planned.facts.board.link.entity_type, planned.plan
+    for answer in plan.answers:
+        yield from _answer_changes(entity_type, plan, answer)
+    for one in plan.records.values():
+        yield from _record_changes(one)
+    for deleted in plan.deleted.values():
+        yield from _deletion_changes(deleted)
+    yield from _new_item_changes(planned)
 
 
-def _record_changes(record_sync: RecordSync) -> Iterator[PlannedChange]:
+def _answer_changes(entity_type: str, plan: Plan, answer: AnswerPlan) -> Iterator[PlannedChange]:
+    """Yield what a person's answer to “who is this?” does by itself."""
+    kinds = {
+        AnswerKind.LINK: ChangeKind.LINK,
+        AnswerKind.MERGE: ChangeKind.DELETE_RECORD,
+        AnswerKind.NEW_RECORD: ChangeKind.NEW_RECORD,
+    }
+    about, asked = answer.answer, plan.records[answer.answer.asked_of]
+    kind = kinds.get(about.kind, ChangeKind.LEFT) if answer.done else ChangeKind.ASK
+    if reason := answer.done or answer.outdated:
+        entity_id = about.made_id or about.record_id or asked.id
+        yield PlannedChange(kind, entity_type, str(asked.record), entity_id, about.item_id, reason=reason)
+
+
+def _record_changes(plan: RecordPlan) -> Iterator[PlannedChange]:
     """Yield what the pass would do with one record; nothing where both sides equal their base."""
-    changes = [*_lifecycle_changes(record_sync), *_conflict_changes(record_sync)]
-    if record_sync.is_open:
-        changes += _field_changes(record_sync)
+    if plan.ending.detail == ANSWERED:
+        return
+    changes = [*_lifecycle_changes(plan), *_conflict_changes(plan)]
+    if plan.is_open:
+        changes += _field_changes(plan)
     changes += [
-        _record_change(record_sync, ChangeKind.BLOCKED, field_plan, reason=field_plan.blocked_reason)
-        for field_plan in record_sync.field_plans.values()
+        _record_change(plan, ChangeKind.BLOCKED, field_plan, reason=field_plan.blocked_reason)
+        for field_plan in plan.plans.values()
         if field_plan.blocked_reason and not field_plan.is_left_out and not field_plan.conflict
     ]
     yield from changes
-    if record_sync.outcome in (Outcome.FAILED, Outcome.RELEASED):
-        yield _record_change(record_sync, ChangeKind.FAILED, reason=record_sync.detail)
-    elif not changes and record_sync.reason:
-        yield _record_change(record_sync, ChangeKind.LEFT, reason=record_sync.reason)
+    if plan.outcome in (Outcome.FAILED, Outcome.RELEASED):
+        yield _record_change(plan, ChangeKind.FAILED, reason=plan.ending.detail)
+    elif not changes and plan.reason:
+        yield _record_change(plan, ChangeKind.LEFT, reason=plan.reason)
 
 
 def _record_change(
-    record_sync: RecordSync, kind: ChangeKind, field_plan: FieldPlan | None = None, **values: str
+    plan: RecordPlan, kind: ChangeKind, field_plan: FieldPlan | None = None, **values: str
 ) -> PlannedChange:
     return PlannedChange(
         kind,
-        record_sync.record.entity_type(),
-        str(record_sync.record),
-        record_sync.id,
-        record_sync.record.monday_id or record_sync.item_id,
+        plan.record.entity_type(),
+        str(plan.record),
+        plan.id,
+        plan.record.monday_id or plan.item_id,
         field_plan.mapping.label if field_plan else "",
         **values,
     )
 
 
-def _lifecycle_changes(record_sync: RecordSync) -> Iterator[PlannedChange]:
-    if record_sync.removed_item is not None and record_sync.removed_item.act:
-        yield _record_change(
-            record_sync,
-            _REMOVED_ITEM_KINDS[record_sync.removed_item.act],
-            reason=f"{record_sync.removed_item.what} {record_sync.removed_item.by}".strip(),
-        )
-    elif record_sync.unlink_reason:
-        yield _record_change(record_sync, ChangeKind.UNLINK, reason="It is to be unlinked.")
-    elif record_sync.is_open and record_sync.creates:
-        yield _record_change(record_sync, ChangeKind.CREATE, reason="It has no item on the board.")
-    elif record_sync.link_to:
-        name = record_sync.item.name if record_sync.item else record_sync.link_to
-        yield _record_change(record_sync, ChangeKind.LINK, after=name, reason="Its item was found on the board.")
+def _lifecycle_changes(plan: RecordPlan) -> Iterator[PlannedChange]:
+    if plan.removal is not None and plan.removal.act:
+        reason = f"{plan.removal.what} {plan.removal.by}".strip()
+        yield _record_change(plan, _REMOVED_ITEM_KINDS[plan.removal.act], reason=reason)
+    elif plan.unlink:
+        yield _record_change(plan, ChangeKind.UNLINK, reason="It is to be unlinked.")
+    elif plan.is_open and plan.creates:
+        yield _record_change(plan, ChangeKind.CREATE, reason="It has no item on the board.")
+    elif plan.link_to:
+        name = plan.item.name if plan.item else plan.link_to
+        yield _record_change(plan, ChangeKind.LINK, after=name, reason="Its item was found on the board.")
 
 
-def _field_changes(record_sync: RecordSync) -> Iterator[PlannedChange]:
+def _field_changes(plan: RecordPlan) -> Iterator[PlannedChange]:
     # A created item's fields are part of its creation, and no changes of their own.
-    for field_plan in record_sync.field_plans.values():
+    for field_plan in plan.plans.values():
         local, remote = field_plan.display_local(field_plan.local_raw), ""
         if field_plan.remote_raw is not None:
             try:
@@ -166,36 +190,36 @@ def _field_changes(record_sync: RecordSync) -> Iterator[PlannedChange]:
             except UnknownValue:
                 remote = "(not known)"
         reason = field_plan.decision.reason
-        if field_plan.send_raw is not None and not record_sync.creates:
+        if field_plan.send_raw is not None and not plan.creates:
             after = field_plan.display_local(field_plan.send_raw)
-            yield _record_change(record_sync, ChangeKind.PUSH, field_plan, before=remote, after=after, reason=reason)
+            yield _record_change(plan, ChangeKind.PUSH, field_plan, before=remote, after=after, reason=reason)
         if field_plan.write_raw is not None:
             after = field_plan.display_local(field_plan.write_raw)
-            yield _record_change(record_sync, ChangeKind.PULL, field_plan, before=local, after=after, reason=reason)
+            yield _record_change(plan, ChangeKind.PULL, field_plan, before=local, after=after, reason=reason)
 
 
-def _conflict_changes(record_sync: RecordSync) -> Iterator[PlannedChange]:
+def _conflict_changes(plan: RecordPlan) -> Iterator[PlannedChange]:
     """Return the conflicts that would be open, new or not."""
-    labels = {key: field_plan.mapping.label for key, field_plan in record_sync.field_plans.items()}
-    for report in conflict_reports(record_sync):
+    labels = {key: field_plan.mapping.label for key, field_plan in plan.plans.items()}
+    for report in conflict_reports(plan):
         if report.kind in (KIND_FIELDS, KIND_LOST_UPDATE):
             for one in report.fields:
-                field_plan = record_sync.field_plans.get(one.key)
+                field_plan = plan.plans.get(one.key)
                 if field_plan is not None and field_plan.choose:
                     continue
                 change = _record_change(
-                    record_sync, ChangeKind.CONFLICT, before=one.npd or "", after=one.monday or "", reason=one.reason
+                    plan, ChangeKind.CONFLICT, before=one.npd or "", after=one.monday or "", reason=one.reason
                 )
                 yield replace(change, field=labels.get(one.key, one.key))
         elif report.data:
-            yield _record_change(record_sync, ChangeKind.ASK, reason=str(report.data.get("what", "")))
+            yield _record_change(plan, ChangeKind.ASK, reason=str(report.data.get("what", "")))
 
 
-def _deletion_changes(deleted_record: DeletedRecord) -> Iterator[PlannedChange]:
-    tombstone, plan = deleted_record.tombstone, deleted_record.plan
+def _deletion_changes(deleted: DeletedRecord) -> Iterator[PlannedChange]:
+    tombstone, plan = deleted.facts.tombstone, deleted.plan
     about: Mapping[str, Any] = {
         "entity_type": tombstone.entity_type,
-        "name": str(deleted_record.facts.record),
+        "name": str(deleted.facts.record),
         "entity_id": tombstone.entity_id,
         "item_id": tombstone.monday_id or "",
     }
@@ -207,25 +231,25 @@ def _deletion_changes(deleted_record: DeletedRecord) -> Iterator[PlannedChange]:
         yield PlannedChange(ChangeKind.NEW_RECORD, **about, reason="A person chose to restore it.")
     elif plan.new_state is TombstoneState.PENDING_APPROVAL:
         yield PlannedChange(ChangeKind.BLOCKED, **about, reason=plan.reason)
-    elif deleted_record.outcome in (Outcome.FAILED, Outcome.RELEASED):
-        yield PlannedChange(ChangeKind.FAILED, **about, reason=deleted_record.detail)
+    elif plan.ending.outcome in (Outcome.FAILED, Outcome.RELEASED):
+        yield PlannedChange(ChangeKind.FAILED, **about, reason=plan.ending.detail)
 
 
-def _new_item_changes(batch: Batch) -> Iterator[PlannedChange]:
+def _new_item_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
     """What becomes of items without a record; where Monday could not be read, why that is."""
-    entity_type = batch.entity_type
-    for unread in batch.unmatched_claims if not batch.item_plans else ():
-        item = unread.claim.remote_id or ""
-        yield PlannedChange(ChangeKind.LEFT, entity_type, f"item {item}", None, item, reason=unread.detail)
-    for plan in batch.item_plans:
-        item = plan.facts.item_id
-        if plan.act in _NEW_ITEM_KINDS:
-            kind, record = _NEW_ITEM_KINDS[plan.act], plan.record
+    entity_type, plan = planned.facts.board.link.entity_type, planned.plan
+    for job in plan.other_jobs:
+        if item := job.claim.remote_id:
+            yield PlannedChange(ChangeKind.LEFT, entity_type, f"item {item}", None, item, reason=job.ending.detail)
+    for one in plan.items:
+        item = one.facts.item_id
+        if one.act in _NEW_ITEM_KINDS:
+            kind, record = _NEW_ITEM_KINDS[one.act], one.record
             entity_id = record.pk if record else None
-            yield PlannedChange(kind, entity_type, str(record), entity_id, item, reason=plan.sentence)
+            yield PlannedChange(kind, entity_type, str(record), entity_id, item, reason=one.sentence)
         else:
-            kind = ChangeKind.ASK if plan.act is ItemAct.ASK else ChangeKind.LEFT
-            yield PlannedChange(kind, entity_type, f"item {item}", None, item, reason=plan.detail)
+            kind = ChangeKind.ASK if one.act is ItemAct.ASK else ChangeKind.LEFT
+            yield PlannedChange(kind, entity_type, f"item {item}", None, item, reason=one.detail)
 
 
 # How a change reads: counted in a plan, and by itself as an act, for people and for programs.
@@ -293,72 +317,51 @@ def change_json(change: PlannedChange) -> dict[str, Any]:
     }
 
 
-BOOKING_LOCK_TIMEOUT = "5s"
-"""A call's quota row must never wait for a lock of the transaction in which the call is made."""
-
-
 class WriteAttempted(RuntimeError):
     """A dry run came to a mutation: an error of this program. Nothing was sent."""
 
 
 class ReadOnlyClient(MeteredClient):
-    """Counts its calls and their points. Each uses, and is recorded over, a database connection of its own.
-
-    A dry run rolls its transaction back, but the calls that it made still count against the quota.
-    """
+    """Counts its calls and their points, and refuses to write."""
 
     def __init__(self, metered: MeteredClient) -> None:
         super().__init__(metered.inner, urgent=metered.urgent)
         self.calls = 0
         self.points = 0
-        self._executor = ThreadPoolExecutor(1, "dry-run", initializer=_set_lock_timeout)
 
     def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Any:
         """Send a query; raises WriteAttempted for a mutation, ConnectorError as the metered client does."""
         if document.lstrip().startswith("mutation"):
             raise WriteAttempted("A dry run came to a call that writes. It was not sent. Please report it.")
         self.calls += 1
-        context, send = copy_context(), super().execute
-        answer: CallReport = self._executor.submit(context.run, send, document, variables).result()
+        answer: CallReport = super().execute(document, variables)
         self.points += answer.complexity.query if answer.complexity else 0
         return answer
-
-    def close(self) -> None:
-        """Close the connection over which calls were recorded."""
-        self._executor.submit(connections.close_all).result()
-        self._executor.shutdown()
 
 
 @contextmanager
 def read_only_client() -> Iterator[ReadOnlyClient]:
     """Let everything inside read from Monday and write nothing there."""
     reading = ReadOnlyClient(client())
-    try:
-        with client_override(reading):
-            yield reading
-    finally:
-        reading.close()
+    with client_override(reading):
+        yield reading
 
 
-def _set_lock_timeout() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('lock_timeout', %s, false)", [BOOKING_LOCK_TIMEOUT])
+# One planned pass: what is so, and what reconcile's rules decide by it. Nothing is written.
 
 
-# One planned pass: reconcile's own steps up to the decision, in a transaction that is rolled back.
+@dataclass(frozen=True)
+class PlannedRun:
+    """What a pass would find and decide, by so many calls; `unread` is why Monday could not be read.
 
+    `rejected`: Monday rejected the document as a whole, and may accept parts of it.
+    """
 
-class NullLease(Lease):
-    """Stands in for a lease where nothing will be written: it locks no board, and nobody waits for it."""
-
-    def renew(self, seconds: float = 0) -> None:
-        """Do nothing."""
-
-    @contextmanager
-    def transaction(self, *, seconds: float = 0) -> Iterator[None]:
-        """Open a transaction (a savepoint of the one that is rolled back); there is nothing to renew."""
-        with transaction.atomic():
-            yield
+    facts: PassFacts
+    plan: Plan
+    calls: int = 0
+    unread: str = ""
+    rejected: bool = False
 
 
 @dataclass
@@ -387,9 +390,8 @@ class PlannedPass:
 
 @dataclass
 class DryRunState:
-    """What passes of one dry run know of earlier ones, although their transactions are rolled back.
-
-    These are the approvals that they asked for, and the records that they linked: the item of one has a job, too.
+    """What passes of one dry run know of earlier ones: what these would have counted, or asked to be approved, and
+    the records that they would have linked, for the item of one has a job, too.
     """
 
     approvals: list[ApprovalRequest] = field(default_factory=list)
@@ -397,60 +399,78 @@ class DryRunState:
 
 
 def plan_pass(link: BoardLink, claims: Sequence[Claim], state: DryRunState) -> PlannedPass:
-    """Plan one pass over these records and items. Nothing stays in the database."""
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{LOCK_TIMEOUT_MS}ms"])
-        # Approvals that earlier passes of this dry run asked for count in this one too.
-        for act in state.approvals:
-            act.pk = None
-            act._state.adding = True
-        ApprovalRequest.objects.bulk_create(state.approvals, ignore_conflicts=True)
-        batch, read = _decide(link, claims)
-        if not read and _all_released(batch):
-            # The first try found a column missing: as a real next pass would, this one does without it.
-            batch, read = _decide(link, claims)
-        result = _summarize(batch, read=read)
-        # The passes of the records that items were linked with or became follow at once.
-        given = {plan.record.pk: plan.record for plan in batch.item_plans if plan.act in GIVING and plan.record}
-        known_ids = {record_sync.id for record_sync in batch.record_syncs}
-        if claimed := [sweep_claim(link.entity_type, pk, []) for pk in sorted(given.keys() - known_ids)]:
-            following, is_read = _decide(link, claimed, given)
-            result.add(_summarize(following, read=is_read))
-            state.approvals += _new_requests(following)
-        state.approvals += _new_requests(batch)
-        transaction.set_rollback(True)
+    """Plan one pass over these records and items, with those that follow from it at once."""
+    planned = _decide(load_board(link), claims, state.approvals)
+    result = _summarize(planned)
+    given = _given(planned.plan)
+    if claimed_next := [sweep_claim(link.entity_type, pk, []) for pk in sorted(given)]:
+        following = _decide(planned.facts.board, claimed_next, state.approvals, given, planned.plan)
+        result.add(_summarize(following))
+        state.approvals += _new_requests(following)
+    state.approvals += _new_requests(planned)
     result.records = len(claims)
     return result
 
 
-def _new_requests(batch: Batch) -> list[ApprovalRequest]:
+def _given(plan: Plan) -> dict[UUID, SyncedModel]:
+    """The records whose passes follow at once, as this one would leave them: linked with an item, made, answered."""
+    given = {one.record.pk: one.record for one in plan.items if one.act in GIVING and one.record}
+    given = {key: record for key, record in given.items() if key not in plan.records}
+    given |= {key: one.record for key, one in plan.records.items() if one.ending.detail == ANSWERED}
+    for answer in plan.answers:
+        about = answer.answer
+        if answer.done and about.record_id in given and about.kind is AnswerKind.LINK:
+            linked = copy(given[about.record_id])
+            linked.monday_id = about.item_id
+            given[about.record_id] = linked
+    return given
+
+
+def _new_requests(planned: PlannedRun) -> list[ApprovalRequest]:
     """What would count, or wait, for the later passes of this dry run."""
-    return [*new_removal_requests(batch), *new_deletion_requests(batch), *new_clear_requests(batch)]
+    link, plan = planned.facts.board.link, planned.plan
+    clears = new_clear_requests(link, plan, ApprovalState.DONE, ApprovalState.PENDING)
+    return [*new_removal_requests(link, plan), *new_deletion_requests(link, plan), *clears]
 
 
 def _decide(
-    link: BoardLink, claims: Sequence[Claim], records: Mapping[UUID, SyncedModel] | None = None
-) -> tuple[Batch, bool]:
-    """Decide a pass; `records` stand in for those that are stored."""
-    batch = Batch(NullLease(link), BoardContext.load(link), uuid.uuid4(), is_preview=True)
-    batch.planned_records.update(records or {})
-    return batch, read_and_plan(batch) if load_batch(batch, claims) else True
+    board: BoardContext,
+    claims: Sequence[Claim],
+    foreseen: Sequence[ApprovalRequest] = (),
+    records: Mapping[UUID, SyncedModel] = MappingProxyType({}),
+    answered: Plan | None = None,
+) -> PlannedRun:
+    """Decide a pass; `records` stand in for those that are stored, and of those `answered` before no answer is left."""
+    facts = claimed(board, claims, records)
+    if answered is not None:
+        known = [
+            replace(one, conflicts=answered.records[one.id].facts.conflicts) if one.id in answered.records else one
+            for one in facts.claimed.records
+        ]
+        facts = replace(facts, claimed=replace(facts.claimed, records=tuple(known)))
+    gatherer = Gatherer(foreseen)
+    try:
+        facts, plan = gatherer.gather(facts)
+    except Unread as error:
+        explained = gatherer.missing_columns(error.facts, error.error)
+        if explained is not None:
+            # As a real next pass would, this one does without the column that is missing.
+            again = _decide(explained[0].board, claims, foreseen, records, answered)
+            return replace(again, calls=gatherer.calls + again.calls)
+        cause = error.error
+        how = ending(Outcome.RELEASED, cause.sentence)
+        rejected = cause.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
+        plan = unread(error.facts, error.plan, how, how)
+        return PlannedRun(error.facts, plan, gatherer.calls, cause.sentence, rejected and len(claims) > 1)
+    return PlannedRun(facts, plan, gatherer.calls)
 
 
-def _all_released(batch: Batch) -> bool:
-    return all(record_sync.outcome is Outcome.RELEASED for record_sync in batch.record_syncs)
-
-
-def plan_record(link: BoardLink, entity_id: UUID) -> tuple[Batch, list[PlannedChange]]:
-    """Return what a pass over one record (or a deleted one's tombstone) would find and do. Nothing stays."""
-    with transaction.atomic():
-        rows = SyncQueue.objects.filter(entity_type=link.entity_type, entity_id=entity_id, status=QueueStatus.PENDING)
-        record_claim = sweep_claim(link.entity_type, entity_id, list(rows.order_by("priority", "id")))
-        batch, _ = _decide(link, [record_claim])
-        changes = list(batch_changes(batch))
-        transaction.set_rollback(True)
-    return batch, changes
+def plan_record(link: BoardLink, entity_id: UUID) -> tuple[PlannedRun, list[PlannedChange]]:
+    """Return what a pass over one record (or a deleted one's tombstone) would find and do."""
+    rows = SyncQueue.objects.filter(entity_type=link.entity_type, entity_id=entity_id, status=QueueStatus.PENDING)
+    record_claim = sweep_claim(link.entity_type, entity_id, list(rows.order_by("priority", "id")))
+    planned = _decide(load_board(link), [record_claim])
+    return planned, list(plan_changes(planned))
 
 
 @dataclass(frozen=True)
@@ -462,32 +482,21 @@ class PlannedLink:
 
 
 def plan_link(record: SyncedModel, item_id: str) -> PlannedLink:
-    """Return what the first pass after linking them would do, by one read of the item. Nothing stays."""
+    """Return what the first pass after linking them would do, by one read of the item."""
     link, reason = link_of(record.entity_type()), availability.of(record.entity_type(), urgent=True).blocked_reason
     if link is None or reason:
         return PlannedLink(problem=reason)
-    try:
-        # A person's click may use the urgent reserve of calls.
-        with urgent_calls(), read_only_client():
-            batch, changes = _plan_linked(link, record, item_id)
-    except ConnectorError as error:
-        return PlannedLink(problem=error.sentence)
-    except OperationalError:
-        return PlannedLink(problem="The record is being synced at this moment. Try again in a few seconds.")
-    (record_sync,) = batch.record_syncs
-    if record_sync.item is None:
-        return PlannedLink(problem=batch.stop_reason or record_sync.detail or "Monday doesn't show the item any more.")
-    return PlannedLink([change for change in changes if change.kind is not ChangeKind.LEFT])
-
-
-def _plan_linked(link: BoardLink, record: SyncedModel, item_id: str) -> tuple[Batch, list[PlannedChange]]:
-    with transaction.atomic():
-        type(record)._default_manager.filter(pk=record.pk).update(monday_id=item_id)
-        IgnoredItem.objects.filter(entity_type=link.entity_type, item_id=item_id).delete()
-        batch, _ = _decide(link, [sweep_claim(link.entity_type, record.pk, [])])
-        changes = list(batch_changes(batch))
-        transaction.set_rollback(True)
-    return batch, changes
+    linked = copy(record)
+    linked.monday_id = item_id
+    # A person's click may use the urgent reserve of calls.
+    with urgent_calls(), read_only_client():
+        record_claim = sweep_claim(link.entity_type, record.pk, [])
+        planned = _decide(load_board(link), [record_claim], records={record.pk: linked})
+    [one] = planned.plan.records.values()
+    if one.item is None:
+        return PlannedLink(problem=planned.unread or one.ending.detail or "Monday doesn't show the item any more.")
+    changes = [change for change in plan_changes(planned) if change.kind is not ChangeKind.LEFT]
+    return PlannedLink(changes)
 
 
 def sweep_claim(entity_type: str, entity_id: UUID, rows: Sequence[SyncQueue], *, by_sweep: bool = True) -> Claim:
@@ -515,21 +524,26 @@ def _sweep_job(entity_type: str, entity_id: UUID | None, item_id: str | None) ->
     )  # fmt: skip
 
 
-def _summarize(batch: Batch, read: bool) -> PlannedPass:
-    costs = board_costs(batch.link.pk)
-    result = PlannedPass(reads=batch.calls)
-    if read:
-        names = missing_tags(plan for record_sync in batch.open_records for plan in record_sync.field_plans.values())
-        tags = -(-len(names) // TAGS_PER_CALL)
-        removals = len({deleted.plan.removal for deleted in batch.deleted_records} - {None})
-        result.writes = count_calls(batch) + tags + removals
+def _summarize(planned: PlannedRun) -> PlannedPass:
+    board, plan = planned.facts.board, planned.plan
+    costs, result = board_costs(board.link.pk), PlannedPass(reads=planned.calls)
+    if planned.unread:
+        result.stop_reason, result.rejected = planned.unread, planned.rejected
     else:
-        failed = [s.detail for s in batch.record_syncs if s.outcome is Outcome.FAILED]
-        result.stop_reason = batch.stop_reason or (failed[0] if failed else "")
-        result.rejected = _all_released(batch) and bool(batch.record_syncs)
-    result.changes = list(batch_changes(batch))
+        result.writes = _count_calls(board, plan)
+    result.changes = list(plan_changes(planned))
     written_ids = {change.entity_id for change in result.changes if change.kind in WRITE_KINDS}
-    result.points = batch.calls * costs.read_points + len(written_ids) * costs.write_points
+    result.points = planned.calls * costs.read_points + len(written_ids) * costs.write_points
     changed_ids = {change.entity_id for change in result.changes if change.entity_id}
-    result.unchanged = sum(s.id not in changed_ids for s in batch.record_syncs)
+    result.unchanged = sum(key not in changed_ids for key in plan.records)
     return result
+
+
+def _count_calls(board: BoardContext, plan: Plan) -> int:
+    """How many documents would be sent, where Monday takes them all."""
+    names = missing_tags(field_plan for one in plan.open_records for field_plan in one.plans.values())
+    creates = [one.id for one in created_records_of(plan)]
+    alone = unconfirmed_before(creates)
+    documents = int(bool(changed_records_of(board, plan))) + len(alone) + int(len(creates) > len(alone))
+    removals = len({deleted.plan.removal for deleted in plan.deleted.values()} - {None})
+    return documents + -(-len(names) // TAGS_PER_CALL) + removals

@@ -158,9 +158,9 @@ def _plan_board(
         return
     before, listing, ids = RunCost(client.calls, client.points), BoardListing(link, is_preview=True), list[UUID]()
     try:
-        for page, batch in listing.pages():
-            needed = records_to_pass(page, batch)
-            board.checked += (same := sum(s.may_sync for s in batch.record_syncs) - len(needed))
+        for page in listing.pages():
+            needed = records_to_pass(page)
+            board.checked += (same := sum(one.may_sync for one in page.records) - len(needed))
             board.unchanged += same
             ids += needed
     except ConnectorError as error:  # linked records alone are planned

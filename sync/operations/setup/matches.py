@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -21,27 +20,29 @@ from sync.choices import SyncDirection
 from sync.connectors.base.board_items import BatchItems, Item
 from sync.connectors.base.conversion import UnknownValue
 from sync.kernel import humanize
-from sync.models import BoardLink, FieldMapping, IgnoredItem, SetupDraft
+from sync.models import BoardLink, FieldMapping, IgnoredItem, SetupDraft, SyncedModel
 from sync.models.synced_model import unsynced
 from sync.operations.setup.draft import link_of_draft, npd_id_column_of
 from sync.operations.setup.fields import NEW_COLUMN, mappable_fields, parse_choices
 from sync.outbox.claim import Claim
-from sync.outbox.lease import Lease
-from sync.reconcile.act import create_problem
-from sync.reconcile.batch import Batch, RecordSync
 from sync.reconcile.board_filter import LEFT_OUT, exclude_items, exclude_records, exclusion_sentence, item_verdict
+from sync.reconcile.decide import decide_record_fields, first_plan
 from sync.reconcile.field_plan import FieldPlan
 from sync.reconcile.field_values import (
     BoardContext,
-    Directory,
+    Want,
     as_uuid,
     match_text_of_item,
     match_text_of_record,
     npd_id_of,
     record_name,
 )
-from sync.reconcile.identity import identify_records
-from sync.reconcile.sides import load, load_related, plan_fields
+from sync.reconcile.gather import Gatherer, claimed
+from sync.reconcile.identity import find_lost_creates, identify_records
+from sync.reconcile.lookups import load_directory
+from sync.reconcile.pass_plan import Ask, PassFacts, Plan, RecordPlan
+from sync.reconcile.sides import know_related
+from sync.reconcile.writes import create_problem
 from sync.registry import link_of
 
 SAMPLES_PER_OUTCOME = 5
@@ -104,7 +105,7 @@ def draft_board(draft: SetupDraft) -> BoardContext:
                 position=position, options=options, **NO_PROBLEM,
             )
         )  # fmt: skip
-    directory = Directory.of({mapping.converter for mapping in mappings if mapping.column_id}, draft.board_id)
+    directory = load_directory({mapping.converter for mapping in mappings if mapping.column_id}, draft.board_id)
     return BoardContext(link, mappings, spec.model, directory)
 
 
@@ -126,16 +127,11 @@ def _fill_new_columns(board: BoardContext, item: Item) -> Item:
 # A board's items by what a record could find them by.
 
 
-def unclaimed_batch(board: BoardContext) -> Batch:
-    """Return a batch that is only looked at: it takes no lease and writes nothing."""
-    return Batch(Lease(board.link), board, uuid.uuid4(), is_preview=True)
-
-
 @dataclass
 class ItemIndex:
     """A board's items by their NPD ID and their match key."""
 
-    batch: Batch
+    board: BoardContext
     items: dict[str, Item] = field(default_factory=dict)
     _by_npd_id: dict[str, list[Item]] = field(default_factory=dict)
     _by_match: dict[str, list[Item]] = field(default_factory=dict)
@@ -145,15 +141,15 @@ class ItemIndex:
         if item.id in self.items:
             return
         self.items[item.id] = item
-        if npd_id := npd_id_of(self.batch.board, item):
+        if npd_id := npd_id_of(self.board, item):
             self._by_npd_id.setdefault(npd_id, []).append(item)
-        if key := match_text_of_item(self.batch.board, item):
+        if key := match_text_of_item(self.board, item):
             self._by_match.setdefault(key, []).append(item)
 
-    def find_matches(self, record_syncs: Sequence[RecordSync]) -> BatchItems:
+    def find_matches(self, records: Sequence[SyncedModel]) -> BatchItems:
         """Return what a pass over these records would find: by NPD ID, and by the match rule."""
-        named = [item for s in record_syncs for item in self._by_npd_id.get(str(s.id), ())]
-        keys = dict.fromkeys(match_text_of_record(self.batch.board, s.record) for s in record_syncs)
+        named = [item for record in records for item in self._by_npd_id.get(str(record.pk), ())]
+        keys = dict.fromkeys(match_text_of_record(self.board, record) for record in records)
         matched = [item for key in keys if key for item in self._by_match.get(key, ())]
         return BatchItems(by_npd_id=named, by_match=matched)
 
@@ -206,7 +202,7 @@ class _DraftComparison:
     def __init__(self, board: BoardContext, threshold: int, on_progress: CompareCallback) -> None:
         self.board, self.threshold, self.on_progress = board, threshold, on_progress
         self.result = MatchResult()
-        self.index = ItemIndex(unclaimed_batch(board))
+        self.index = ItemIndex(board)
         self.taken_items: set[str] = set()
         self.match_keys: set[str] = set()
         self.created: dict[str, str] = {}
@@ -232,90 +228,96 @@ class _DraftComparison:
             self.on_progress(min(start + CHUNK_SIZE, len(ids)), len(ids))
 
     def _plan_chunk(self, ids: Iterable[UUID]) -> None:
-        batch = unclaimed_batch(self.board)
-        load(batch, [Claim(entity_id, None, []) for entity_id in ids])
-        linked = [record_sync for record_sync in batch.record_syncs if record_sync.record.monday_id]
-        unlinked = [record_sync for record_sync in batch.record_syncs if not record_sync.record.monday_id]
-        was_out = {s.id: s.ledger.note if s.record.may_sync and s.ledger.left_out else "" for s in batch.record_syncs}
-        for record_sync in linked:
-            record_sync.item = self.index.items.get(str(record_sync.record.monday_id))
-        exclude_records(batch)
-        batch.record_syncs = unlinked
-        identify_records(batch, self.index.find_matches([s for s in unlinked if s.is_open]))
-        batch.record_syncs = [*linked, *unlinked]
-        exclude_items(batch)
-        for record_sync in batch.record_syncs:
-            self._add_filtered(record_sync, was_out[record_sync.id])
-        load_related(batch, BatchItems())
-        for record_sync in linked:
-            self.taken_items.add(str(record_sync.record.monday_id))
-            if record_sync.left_out or record_sync.leaving:
+        facts = claimed(self.board, [Claim(entity_id, None, []) for entity_id in ids])
+        plan = exclude_records(facts, first_plan(facts))
+        linked = [one for one in plan.records.values() if one.record.monday_id]
+        items = self.index.items
+        plan = plan.with_records(one.with_facts(item=items.get(str(one.record.monday_id))) for one in linked)
+        facts, plan = self._identified(facts, plan)
+        for rule in (exclude_items, know_related, decide_record_fields):
+            facts, plan = Gatherer().follow(rule, facts, plan)
+        for known in facts.claimed.records:
+            was_out = known.ledger.note if known.record.may_sync and known.ledger.left_out else ""
+            self._add_filtered(plan.records[known.id], was_out)
+        for one in [plan.records[one.id] for one in linked]:
+            self.taken_items.add(str(one.record.monday_id))
+            if one.left_out or one.leaving:
                 continue
-            if record_sync.item is None:
-                self.result.add("missing", str(record_sync.record))
+            if one.item is None:
+                self.result.add("missing", str(one.record))
             else:
                 self.result.counts["linked"] += 1
-                self._add_changes(batch, record_sync, "linked")
-        for record_sync in [s for s in unlinked if not s.left_out]:
-            self._add_unlinked(batch, record_sync)
+                self._add_changes(one, "linked")
+        linked_ids = {one.id for one in linked}
+        for one in plan.records.values():
+            if one.id not in linked_ids and not one.left_out:
+                self._add_unlinked(one)
 
-    def _add_filtered(self, record_sync: RecordSync, was_out: str) -> None:
+    def _identified(self, facts: PassFacts, plan: Plan) -> tuple[PassFacts, Plan]:
+        """Find out which item is which record's, among those without one, by the listing instead of a call."""
+        unlinked = {key: one for key, one in plan.records.items() if not one.record.monday_id}
+        among = replace(plan, records=unlinked)
+        found = self.index.find_matches([one.record for one in among.open_records])
+        facts = replace(facts, known={**facts.known, Want(Ask.ITEMS): found})
+        for rule in (identify_records, find_lost_creates):
+            facts, among = Gatherer().follow(rule, facts, among)
+        return facts, plan.with_records(among.records.values())
+
+    def _add_filtered(self, plan: RecordPlan, was_out: str) -> None:
         """Count what the filter leaves out or lets in again; `was_out` is why it was left out until now."""
-        is_out, name = record_sync.left_out or record_sync.leaving, str(record_sync.record)
+        is_out, name = plan.left_out or plan.leaving, str(plan.record)
         reason = is_out.removeprefix(LEFT_OUT).strip()
         if is_out != was_out:
-            self.result.concerned.append(str(record_sync.id))
+            self.result.concerned.append(str(plan.id))
         if was_out and not is_out:
             self.result.add("resumes", name)
         elif is_out and not was_out:
-            self.result.add("stops" if record_sync.record.monday_id else "kept_out", name, reason)
+            self.result.add("stops" if plan.record.monday_id else "kept_out", name, reason)
         elif is_out:
             self.result.add("stays_out", name, reason)
 
-    def _add_unlinked(self, batch: Batch, record_sync: RecordSync) -> None:
-        record = record_sync.record
-        if record_sync.creates:
-            self._add_created(batch, record_sync)
-        elif record_sync.link_to and record_sync.item is not None and record_sync.link_to not in self.taken_items:
-            self.taken_items.add(record_sync.link_to)
-            by_id = npd_id_of(self.board, record_sync.item) == str(record_sync.id)
+    def _add_unlinked(self, plan: RecordPlan) -> None:
+        record = plan.record
+        if plan.creates:
+            self._add_created(plan)
+        elif plan.link_to and plan.item is not None and plan.link_to not in self.taken_items:
+            self.taken_items.add(plan.link_to)
+            by_id = npd_id_of(self.board, plan.item) == str(plan.id)
             label = "NPD ID" if by_id else self.board.match_mapping.label if self.board.match_mapping else ""
             self.result.fields[f"by {'npd_id' if by_id else 'key'}"] += 1
-            self.result.add("link", str(record), f"“{record_sync.item.name}” · {label}")
-            self._add_changes(batch, record_sync, "link")
+            self.result.add("link", str(record), f"“{plan.item.name}” · {label}")
+            self._add_changes(plan, "link")
         else:
-            taken = "The item with the same key belongs to another record." if record_sync.link_to else ""
-            self.result.add("ambiguous", str(record), record_sync.reason or taken)
+            taken = "The item with the same key belongs to another record." if plan.link_to else ""
+            self.result.add("ambiguous", str(record), plan.reason or taken)
 
-    def _add_created(self, batch: Batch, record_sync: RecordSync) -> None:
+    def _add_created(self, plan: RecordPlan) -> None:
         # In this direction a record never gets an item.
-        if record_sync.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
-            self.result.add("no_item", str(record_sync.record))
+        if plan.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
+            self.result.add("no_item", str(plan.record))
             return
-        plan_fields(batch, [record_sync])
-        key = match_text_of_record(batch.board, record_sync.record)
-        reason = create_problem(record_sync.field_plans)
+        key = match_text_of_record(self.board, plan.record)
+        reason = create_problem(plan.plans)
         if reason:
-            self.result.add("invalid", str(record_sync.record), reason)
+            self.result.add("invalid", str(plan.record), reason)
         elif key and key in self.match_keys:
             label = self.board.match_mapping.label if self.board.match_mapping else ""
             why = f"Another record has the same {label} and gets an item first; then you are asked."
-            self.result.add("ambiguous", str(record_sync.record), why)
+            self.result.add("ambiguous", str(plan.record), why)
         else:
             self.match_keys.add(key)
-            self.created[str(record_sync.id)] = record_name(record_sync.record)
-            self.result.add("create", str(record_sync.record))
-        for one in record_sync.field_plans.values():
+            self.created[str(plan.id)] = record_name(plan.record)
+            self.result.add("create", str(plan.record))
+        for one in plan.plans.values():
             if one.blocked_reason and not reason:
-                self.result.add("blocked", f"{record_sync.record}: {one.mapping.label}", one.blocked_reason)
+                self.result.add("blocked", f"{plan.record}: {one.mapping.label}", one.blocked_reason)
 
-    def _add_changes(self, batch: Batch, record_sync: RecordSync, group: str) -> None:
+    def _add_changes(self, plan: RecordPlan, group: str) -> None:
         """Count what a pass would do with both sides' values."""
-        plan_fields(batch, [record_sync])
-        field_plans = list(record_sync.field_plans.values())
+        field_plans = list(plan.plans.values())
         for one in field_plans:
             if one.blocked_reason and not one.is_left_out:
-                self.result.add("blocked", f"{record_sync.record}: {one.mapping.label}", one.blocked_reason)
+                self.result.add("blocked", f"{plan.record}: {one.mapping.label}", one.blocked_reason)
         by_direction = {
             "to_monday": [p for p in field_plans if p.send_raw is not None],
             "to_npd": [p for p in field_plans if p.write_raw is not None],
@@ -323,12 +325,12 @@ class _DraftComparison:
         }
         for direction, moving in by_direction.items():
             if moving:
-                self.result.add(direction, str(record_sync.record), ", ".join(p.mapping.label for p in moving))
+                self.result.add(direction, str(plan.record), ", ".join(p.mapping.label for p in moving))
             for one in moving:
                 self.result.fields[f"{direction} {one.mapping.label}"] += 1
         if different := [field_plan.mapping.label for field_plan in field_plans if _stays_different(field_plan)]:
-            self.result.add("different", str(record_sync.record), ", ".join(different))
-        if any(by_direction.values()) or record_sync.write_npd_id or group == "link":
+            self.result.add("different", str(plan.record), ", ".join(different))
+        if any(by_direction.values()) or plan.fields.write_npd_id or group == "link":
             self.result.counts["looks_that_write"] += 1
 
     def match_names(self) -> None:

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from sync.connectors.base.board_items import Item
-from sync.reconcile.batch import Outcome
 from sync.reconcile.new_items import ItemAct
+from sync.reconcile.pass_plan import Outcome, RecordPlan
 from tests.chaos import acts, drills
 from tests.chaos.planted import Wrong, bug, instead_of
 
@@ -16,13 +16,13 @@ delete_on_absence = bug(
 )
 
 
-@instead_of(delete_on_absence, "sync.reconcile.identity:_identify_linked")
-def _deletes(right: Wrong, batch: Any, subject: Any, item: Item | None) -> None:
+@instead_of(delete_on_absence, "sync.reconcile.identity:_linked")
+def _deletes(right: Wrong, board: Any, plan: RecordPlan, item: Item | None) -> RecordPlan:
     if item is not None:
-        right(batch, subject, item)
-        return
-    subject.record.delete()
-    subject.end(Outcome.SETTLED)
+        found: RecordPlan = right(board, plan, item)
+        return found
+    plan.record.delete()
+    return plan.end(Outcome.SETTLED)
 
 
 guard_off = bug("guard_off", "any number of records may be deleted or emptied at once", act=acts.deletes_in_bulk)

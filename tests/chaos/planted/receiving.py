@@ -8,9 +8,10 @@ from typing import Any
 
 from sync.clock import SyncNow
 from sync.connectors.base.board import ItemEvent
-from sync.connectors.base.board_items import BatchItems, Item, Reading
+from sync.connectors.base.board_items import Item, Reading
 from sync.merge import Base, Field
 from sync.models import Intent, MondayAccount
+from sync.reconcile.pass_plan import RecordPlan
 from tests.chaos import drills
 from tests.chaos.planted import Wrong, bug, instead_of
 
@@ -19,14 +20,14 @@ payload_trusted = bug(
 )
 
 
-@instead_of(payload_trusted, "sync.reconcile:identify_records")
-def _believes_the_payload(right: Wrong, batch: Any, found: BatchItems) -> None:
-    right(batch, found)
-    for subject in batch.record_syncs:
-        for stored in subject.events:
-            event = stored.event
-            if subject.item is not None and event is not None and event.column_id and isinstance(event.value, dict):
-                subject.item = _as_told(subject.item, event)
+@instead_of(payload_trusted, "sync.reconcile.identity:_linked")
+def _believes_the_payload(right: Wrong, board: Any, plan: RecordPlan, item: Item | None) -> RecordPlan:
+    for stored in plan.facts.events:
+        event = stored.event
+        if item is not None and event is not None and event.column_id and isinstance(event.value, dict):
+            item = _as_told(item, event)
+    believed: RecordPlan = right(board, plan, item)
+    return believed
 
 
 def _as_told(item: Item, event: ItemEvent) -> Item:

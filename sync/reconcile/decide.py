@@ -1,0 +1,123 @@
+"""Decide: what a pass does, as a pure function of what is so. The rules stand here in their order, and why in that one.
+
+Each rule takes what is so and what was planned before it, and returns the plan with its own part; what it lacks it
+names, and gather.py reads that and asks it again. Whoever only wants to know what a pass would do calls `decide`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sync.reconcile.board_filter import exclude_items, exclude_records, keep_only_pulls
+from sync.reconcile.deleted_records import decide_deleted_records, end_unread_deleted, unchanged
+from sync.reconcile.duplicates import decide_duplicates, find_possible_duplicates
+from sync.reconcile.field_plan import FieldsPlan, decide_fields
+from sync.reconcile.field_values import Lacking, Want
+from sync.reconcile.identity import carry_out_answers, find_lost_creates, identify_records, read_items
+from sync.reconcile.lost_updates import earlier_writes, find_lost_updates, know_late_writes, report_what_is_lost
+from sync.reconcile.new_items import decide_unmatched
+from sync.reconcile.pass_plan import DeletedRecord, Ending, Job, Outcome, PassFacts, Plan, PlanRule, RecordPlan
+from sync.reconcile.removed_items import decide_removals
+from sync.reconcile.restraints import defer_paused, request_approvals, throttle_write_loops
+from sync.reconcile.sides import (
+    apply_unlinks,
+    check_columns,
+    end_unchanged,
+    end_unmatchable,
+    know_related,
+    reread_stale,
+)
+from sync.reconcile.writes import end_uncreatable
+
+
+def decide_record_fields(facts: PassFacts, plan: Plan) -> Plan:
+    """Decide the fields of every record that goes on; what that lacks is named for all of them together."""
+    decided, wants = list[tuple[RecordPlan, FieldsPlan]](), set[Want]()
+    for one in plan.open_records:
+        if one.unlink:
+            continue
+        try:
+            decided.append((one, decide_fields(facts.field_facts(one, **earlier_writes(facts.board, one)))))
+        except Lacking as lacking:
+            wants |= lacking.wants
+    if wants:
+        raise Lacking(*wants)
+    return plan.with_records(one.with_fields(fields) for one, fields in decided)
+
+
+BEFORE_READING: tuple[PlanRule, ...] = (
+    # An answer to “who is this?” changes whose item is whose, which everything below asks.
+    carry_out_answers,
+    # What needs no call ends before one is made: what is settled without the item, what the filter leaves out, and,
+    # only after events were checked for edits that we wrote over, what brought nothing new.
+    end_unread_deleted,
+    exclude_records,
+    find_lost_updates,
+    end_unchanged,
+    end_unmatchable,
+)
+
+IDENTITY: tuple[PlanRule, ...] = (
+    # Which item is whose comes before everything that compares the two; a column that is gone before that, for by it an
+    # item could not be known. Whose item is gone is decided before anybody gets a new one.
+    read_items,
+    check_columns,
+    identify_records,
+    decide_removals,
+    find_lost_creates,
+)
+
+RULES: tuple[PlanRule, ...] = (
+    *BEFORE_READING,
+    *IDENTITY,
+    # A person's wish to unlink goes over whatever became of the item. The filter looks at the item as it is: a read
+    # that shows what we have replaced since is done once more first.
+    apply_unlinks,
+    reread_stale,
+    exclude_items,
+    # The last that may read on Monday for records: from here on only NPD is asked. Items without a record come before
+    # deleted records: one of them may take the place of a gone one.
+    know_related,
+    decide_unmatched,
+    know_late_writes,
+    decide_deleted_records,
+    find_possible_duplicates,
+    # Fields, by all that is known of earlier writes; then, in turn, what may not be done with what they decided: what
+    # leaves the filter only takes over, what is paused waits, what loops is slowed, what empties too much is asked
+    # about. Of values that are lost people are told by what the fields became.
+    decide_record_fields,
+    keep_only_pulls,
+    defer_paused,
+    report_what_is_lost,
+    throttle_write_loops,
+    request_approvals,
+    # Second items go by what the records became, and nothing is made of a record that has no name to send.
+    decide_duplicates,
+    end_uncreatable,
+)
+
+
+def first_plan(facts: PassFacts) -> Plan:
+    """Return the plan before any rule: everything goes on, but for jobs of what is no record."""
+    nothing = Ending(Outcome.SETTLED, "There is no such record, and none is remembered.")
+    return Plan(
+        {one.id: RecordPlan(one) for one in facts.claimed.records},
+        {one.id: DeletedRecord(one, unchanged(one)) for one in facts.claimed.deleted},
+        other_jobs=tuple(Job(claim, nothing) for claim in facts.claimed.unknown),
+    )
+
+
+def decide(facts: PassFacts) -> Plan:
+    """Return what a pass does; raises Lacking where something has to be read before that can be told."""
+    plan = first_plan(facts)
+    for rule in RULES:
+        plan = rule(facts, plan)
+    return plan
+
+
+def unread(facts: PassFacts, plan: Plan, how: Ending, how_items: Ending) -> Plan:
+    """Return the plan where Monday could not be read: what still went on ends so; what had ended stands."""
+    plan = plan.with_records(one.end(how.outcome, how.detail, isolate=how.isolate) for one in plan.open_records)
+    plan = plan.with_deleted(replace(one, plan=replace(one.plan, ending=how)) for one in plan.open_deleted)
+    jobs = tuple(Job(claim, how_items) for claim in facts.claimed.unmatched) if not plan.items else ()
+    return replace(plan, other_jobs=(*plan.other_jobs, *jobs), unread=how.detail)

@@ -1,0 +1,329 @@
+"""Lookups in NPD's database: a board with its mappings, records by what they say, related records and edit times; and
+how pages show a record's fields, outside a pass.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import F, Func, TextField, Value, Window, prefetch_related_objects
+from django.db.models.functions import Lower, RowNumber
+
+from sync import connectors, registry
+from sync.clock import SyncNow
+from sync.connectors.base.board import EventKind
+from sync.connectors.base.board_items import Item
+from sync.connectors.base.conversion import AmbiguousSplit, Converter, ConverterOptions, UnknownValue
+from sync.kernel.triggers import NAME_AS_COMPARED
+from sync.models import BoardLink, FieldMapping, MondayAccount, SyncedModel, SyncMetadata, WebhookEvent
+from sync.reconcile.facts import ReceivedEvent, RecordFacts, change_events
+from sync.reconcile.field_plan import EditFacts
+from sync.reconcile.field_values import (
+    ACTIVE,
+    NOTHING_RELATED,
+    BoardContext,
+    Directory,
+    Lacking,
+    RelatedFacts,
+    Want,
+    WantKind,
+    converter_options,
+    fold_name,
+    record_name,
+    related_name,
+    stored_values,
+    want_of,
+)
+from sync.records.authors import latest_edits
+from sync.registry import UnknownEntity, link_of, name_field, target_of
+
+T = TypeVar("T")
+
+# A board, as one pass uses it.
+
+
+def load_board(link: BoardLink, mappings: Sequence[FieldMapping] | None = None) -> BoardContext:
+    """Read the link's mappings and filter, where they aren't given, and what their converters need to know."""
+    if mappings is None:
+        # A worker has the link for minutes: the filter is the one of now, read in the same query.
+        mappings = list(link.mappings.annotate(filter_now=F("link__sync_filter")))
+        link.sync_filter = getattr(mappings[0], "filter_now") if mappings else link.sync_filter  # noqa: B009 - untyped
+    directory = load_directory({m.converter for m in mappings if m.column_id}, link.board_id)
+    return BoardContext(link, mappings, registry.entity(link.entity_type).model, directory)
+
+
+def load_directory(converters: set[str], board_id: str) -> Directory:
+    """Read what these converters need."""
+    connector = connectors.get()
+    is_needed = not converters.isdisjoint({*connector.people_converters, *connector.tag_converters})
+    row = MondayAccount.objects.filter(id=1).only("users", "tags").first() if is_needed else None
+    region = settings.DEFAULT_PHONE_REGION
+    if row is None:
+        return Directory(board_id, region)
+    people = {str(user): str(known["email"]) for user, known in row.users.items() if known.get("email")}
+    return Directory(board_id, region, people, dict(row.tags.get(board_id, {})))
+
+
+_LEARN = """
+    UPDATE sync_monday_account SET tags = tags || jsonb_build_object(
+        %(board)s::text, coalesce(tags -> %(board)s::text, '{}'::jsonb) || %(new)s::jsonb)
+    WHERE id = 1
+"""
+
+
+def learn_tags(directory: Directory, learned: Mapping[str, str]) -> None:
+    """Remember tags' names by id, for this pass and later ones; another worker's are kept."""
+    new = {tag: name for tag, name in learned.items() if directory.tags.get(tag) != name}
+    if new:
+        directory.tags.update(new)
+        MondayAccount.objects.get_or_create(id=1)
+        with connection.cursor() as cursor:
+            cursor.execute(_LEARN, {"board": directory.board_id, "new": json.dumps(new)})
+
+
+def converter_for(mapping: FieldMapping, board_id: str, record: SyncedModel) -> Converter:
+    """Return the converter for one record's field outside a pass, as pages need it."""
+    options = converter_options(
+        mapping, type(record), record.sync_region(), load_directory({mapping.converter}, board_id)
+    )
+    return connectors.get().converter(mapping.converter, options)
+
+
+# Records, by what they say.
+
+
+def comparable_name(field: str) -> Func:
+    """A record's name as relations compare it, white space folded; sync/kernel/triggers.py does the same."""
+    return Func(F(field), template=NAME_AS_COMPARED.replace("__NAME__", "%(expressions)s"), output_field=TextField())
+
+
+def canonical_expression(field: str) -> Func:
+    """The field as the merge compares texts, whatever form it is stored in."""
+    composed = Func(F(field), function="normalize", output_field=TextField())
+    return Func(composed, Value(" \t\n\r\f\v\u00a0"), function="btrim", output_field=TextField())
+
+
+def canonical_value(entity_type: str, field: str, value: Any) -> Any:
+    """Return a field's value as the sync compares it; two values equal in this form are no change."""
+    for mapping in registry.entity(entity_type).mappings:
+        if mapping.fields == (field,) and mapping.converter in ("name", "email", "phone", "text", "long_text"):
+            options = ConverterOptions(region=settings.DEFAULT_PHONE_REGION)
+            return connectors.get().converter(mapping.converter, options).local({field: value}) or ""
+    return value.strip() if isinstance(value, str) else value
+
+
+def records_saying(model: type[SyncedModel], field: str, text: str) -> Sequence[SyncedModel]:
+    """Return the records whose field says this, as items are matched; case counts where one says just so."""
+    key = str(canonical_value(model.entity_type(), field, text))
+    records = model._default_manager.annotate(match_key=Lower(canonical_expression(field)))
+    found = list(records.filter(match_key=Lower(Value(key))).order_by("pk")) if key else []
+    exact = [one for one in found if str(canonical_value(model.entity_type(), field, getattr(one, field))) == key]
+    return exact or found
+
+
+def match_key(entity_type: str, field: str, value: Any) -> str:
+    """Return by what two records that say this count as one, in whichever case; empty for no value."""
+    return str(canonical_value(entity_type, field, value)).lower()
+
+
+def records_sharing(
+    model: type[SyncedModel], field: str, values: Iterable[Any], most: int
+) -> Mapping[str, Sequence[UUID]]:
+    """Return which records say each of these values, by its match key, at most so many of one; one query for all."""
+    entity_type = model.entity_type()
+    keys = {key for value in values if (key := match_key(entity_type, field, value))}
+    found: dict[str, list[UUID]] = {key: [] for key in keys}
+    if not keys:
+        return found
+    said = model._default_manager.annotate(match_key=Lower(canonical_expression(field)))
+    # Ten thousand may share an address.
+    numbered = said.filter(match_key__in=[Lower(Value(key)) for key in keys]).annotate(
+        number=Window(RowNumber(), partition_by=F("match_key"), order_by="pk")
+    )
+    for pk, value in numbered.filter(number__lte=most).order_by("pk").values_list("pk", field):
+        found.setdefault(match_key(entity_type, field, value), []).append(pk)
+    return found
+
+
+# Related records and edit times: what the decision on fields lacks, read for all records of a pass together.
+
+
+def related_wants(board: BoardContext, record: SyncedModel, item: Item) -> set[Want]:
+    """Return the records that the item's relations name, where they are others than NPD's. Pure."""
+    wants = set()
+    for mapping, field in board.relations:
+        convert, local = board.converter(mapping, record), stored_values(record, mapping)
+        with suppress(UnknownValue, AmbiguousSplit):
+            value = convert.to_local(convert.stored_value(item.reading(mapping.column_id)), local)
+            reference = value.get(mapping.fields[0])
+            if isinstance(reference, dict) and reference != local[mapping.fields[0]]:
+                wants.add(want_of(target_of(field), reference))
+    return wants
+
+
+def known_related(board: BoardContext, records: Iterable[SyncedModel]) -> dict[Want, Sequence[SyncedModel]]:
+    """Return the related records that came with these records."""
+    found: dict[Want, Sequence[SyncedModel]] = {}
+    for record in records:
+        for _, field in board.relations:
+            if (related := getattr(record, field.name)) is not None:
+                found[Want(WantKind.ID, target_of(field), str(related.pk))] = (related,)
+    return found
+
+
+def item_names(board: BoardContext, related: RelatedFacts, records: Iterable[RecordFacts]) -> dict[str, str]:
+    """Return by whose names items are shown: of NPD's values, of the ones last agreed, of those on Monday. Pure."""
+    names: dict[str, str] = {}
+    keys = [(mapping, mapping.fields[0]) for mapping, _ in board.relations]
+    for facts in records:
+        for mapping, name in keys:
+            base = facts.ledger.base.get(mapping.key)
+            for raw in (stored_values(facts.record, mapping), base["local"] if base else {}):
+                reference = raw.get(name)
+                if isinstance(reference, dict) and reference.get("item"):
+                    names.setdefault(str(reference["item"]), str(reference["name"]))
+    named = {want.value: found for want, found in related.records.items() if want.kind is WantKind.ITEM}
+    return names | {item: record_name(found[0]) for item, found in named.items() if found}
+
+
+def read_related(wants: Collection[Want], known: RelatedFacts) -> RelatedFacts:
+    """Read what is wanted of related records, in a query or two for each kind and model."""
+    by_kind: dict[tuple[WantKind, type[SyncedModel]], list[Want]] = {}
+    for want in wants:
+        assert want.model is not None
+        by_kind.setdefault((WantKind(want.kind), want.model), []).append(want)
+    records: dict[Want, Sequence[SyncedModel]] = {}
+    answers: dict[Want, bool] = {}
+    for (kind, model), of_kind in by_kind.items():
+        if kind is WantKind.REMOVED:
+            answers |= _removed(model, of_kind)
+        elif kind is WantKind.BOARD:
+            answers |= dict.fromkeys(of_kind, _has_board(model))
+        elif kind is not WantKind.EDITS:
+            records |= _READERS[kind](model, of_kind)
+    return RelatedFacts({**known.records, **records}, {**known.answers, **answers})
+
+
+def _records_by_id(model: type[SyncedModel], wants: Sequence[Want]) -> dict[Want, Sequence[SyncedModel]]:
+    found = {str(one.pk): one for one in model._default_manager.filter(pk__in=[want.value for want in wants])}
+    return {want: [found[want.value]] if want.value in found else [] for want in wants}
+
+
+def _records_by_item(model: type[SyncedModel], wants: Sequence[Want]) -> dict[Want, Sequence[SyncedModel]]:
+    items = model._default_manager.filter(monday_id__in=[want.value for want in wants])
+    found = {one.monday_id: one for one in items}
+    return {want: [found[want.value]] if want.value in found else [] for want in wants}
+
+
+def _records_by_name(model: type[SyncedModel], wants: Sequence[Want]) -> dict[Want, Sequence[SyncedModel]]:
+    names, field, found = sorted({want.value for want in wants} - {""}), name_field(model), list[SyncedModel]()
+    if names and field is not None:
+        records = model._default_manager.annotate(called=Lower(comparable_name(field)))
+        found = list(records.filter(called__in=[Lower(Value(name)) for name in names]))
+    lower = [(fold_name(record_name(one)).lower(), one) for one in found]
+    return {want: [one for name, one in lower if name == want.value.lower()] for want in wants}
+
+
+_READERS = {WantKind.ID: _records_by_id, WantKind.ITEM: _records_by_item, WantKind.NAME: _records_by_name}
+
+
+def _removed(model: type[SyncedModel], wants: Sequence[Want]) -> dict[Want, bool]:
+    """Whose items were last seen archived, deleted or elsewhere, or of whose items a webhook just said so."""
+    ledgers = SyncMetadata.objects.of(model.entity_type(), [UUID(want.value[0]) for want in wants])
+    gone = set(ledgers.exclude(remote_state__in=("", ACTIVE)).values_list("entity_id", flat=True))
+    items = [want.value[1] for want in wants if want.value[1] and want.value[0] not in gone]
+    removed: set[str | None] = set()
+    if items:
+        events = WebhookEvent.objects.filter(item_id__in=items, processed_at=None)
+        removed = set(events.of_kind(EventKind.ARCHIVED, EventKind.DELETED).values_list("item_id", flat=True))
+    return {want: want.value[0] in gone or want.value[1] in removed for want in wants}
+
+
+def _has_board(model: type[SyncedModel]) -> bool:
+    with suppress(UnknownEntity):
+        link = link_of(model.entity_type())
+        return link is not None and bool(link.board_id)
+    return False
+
+
+def read_until(rule: Callable[[RelatedFacts], T], known: RelatedFacts = NOTHING_RELATED) -> T:
+    """Return what a rule says once everything that it finds lacking of related records was read; outside a pass."""
+    while True:
+        try:
+            return rule(known)
+        except Lacking as lacking:
+            known = read_related(lacking.wants, known)
+
+
+def read_edits(board: BoardContext, records: Mapping[UUID, SyncedModel], known: EditFacts) -> EditFacts:
+    """Read when these records' fields were edited on both sides: four queries for all of them."""
+    history = latest_edits(board.model, records)
+    ahead = known.ahead
+    if history and not known.history:
+        # History takes PostgreSQL's own time, everything else `sync_now()`, which tests move.
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT sync_now() - clock_timestamp()")
+            ahead = cursor.fetchone()[0]
+    by_item: dict[str, list[ReceivedEvent]] = {}
+    items = [record.monday_id for record in records.values() if record.monday_id]
+    told = WebhookEvent.objects.filter(
+        item_id__in=items,
+        board_id=board.link.board_id,
+        received_at__gt=SyncNow() - timedelta(days=settings.JOURNAL_DAYS),
+    )
+    for row in told if items else ():
+        by_item.setdefault(str(row.item_id), []).append(ReceivedEvent.of(row))
+    changes: dict[UUID, Sequence[Any]] = {
+        pk: change_events(board, record, by_item.get(record.monday_id or "", ())) for pk, record in records.items()
+    }
+    found = {pk: history.get(pk, []) for pk in records}
+    return EditFacts({**known.history, **found}, {**known.changes, **changes}, ahead)
+
+
+# The values of a record's fields as pages show them, outside a pass.
+
+
+NOT_KNOWN = "(not known)"
+
+
+class FieldDisplay:
+    """What the fields of some records of one model say; asks for their relations in one query each."""
+
+    def __init__(self, link: BoardLink, mappings: Sequence[FieldMapping], records: Sequence[SyncedModel]) -> None:
+        self.board = load_board(link, mappings)
+        prefetch_related_objects(list(records), *self.board.joined_relations)
+
+    def sides(self, record: SyncedModel, mapping: FieldMapping, base: Mapping[str, Any] | None) -> tuple[str, str, str]:
+        """Return NPD's value now and both halves of the base, as a person reads them."""
+        convert, now = self.board.converter(mapping, record), stored_values(record, mapping)
+        self._learn_names(now, base["local"] if base else {})
+        local, remote = self._display_local(convert, now), NOT_KNOWN
+        if base is None:
+            return local, "", ""
+        with suppress(UnknownValue):
+            remote = convert.display(convert.remote(base["remote"]))
+        return local, self._display_local(convert, base["local"]), remote
+
+    def local(self, record: SyncedModel, mapping: FieldMapping, raw: Mapping[str, Any]) -> str:
+        """Return raw values of NPD's, of now or of another time, as a person reads them."""
+        self._learn_names(raw)
+        return related_name(dict(raw)) or self._display_local(self.board.converter(mapping, record), dict(raw))
+
+    def _learn_names(self, *raws: Mapping[str, Any]) -> None:
+        """Items of related records are shown by these records' names."""
+        for value in (value for raw in raws for value in raw.values()):
+            if isinstance(value, dict) and value.get("item"):
+                self.board.directory.items[str(value["item"])] = str(value.get("name") or "")
+
+    def _display_local(self, convert: Converter, raw: dict[str, Any]) -> str:
+        try:
+            return convert.display(convert.local(raw))
+        except UnknownValue:
+            return related_name(raw) or NOT_KNOWN

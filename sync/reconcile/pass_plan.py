@@ -1,0 +1,597 @@
+"""What shall be: the frozen values in which a pass's rules say what becomes of each record, item and field.
+
+A rule is a function of what is so (`PassFacts`) and of what the rules before it decided (`Plan`), and returns a new
+plan; what it lacks it names by raising Lacking. `decide.py` has their list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sync.choices import ApprovalState
+from sync.connectors.base.board_items import BatchItems, Item
+from sync.connectors.base.errors import ConnectorError
+from sync.kernel.conflict_store import ConflictReport, FieldConflict, Option
+from sync.kernel.secret_texts import without_secrets
+from sync.merge import Canonical
+from sync.models import FieldMapping, Intent, QueuePause, SyncedModel, SyncMetadata
+from sync.outbox.claim import Claim
+from sync.reconcile.facts import ClaimedFacts, DeletedFacts, HistoryLine, RecordFacts, Settings
+from sync.reconcile.field_plan import EditFacts, FieldFacts, FieldPlan, FieldsPlan
+from sync.reconcile.field_values import BoardContext, Lacking, RelatedFacts, Want
+
+if TYPE_CHECKING:
+    from sync.reconcile.deleted_records import DeletedPlan
+    from sync.reconcile.duplicates import DuplicatePlan
+    from sync.reconcile.identity import AnswerPlan
+    from sync.reconcile.new_items import ItemPlan
+    from sync.reconcile.restraints import ClearsPlan, LoopPlan
+    from sync.reconcile.settled_fields import FieldsSettlement
+    from sync.reconcile.sides import InspectedColumns
+    from sync.reconcile.writes import Answer
+
+
+# How what was claimed together ends.
+
+
+class Outcome(StrEnum):
+    """How a record's jobs end."""
+
+    OPEN = "open"
+    SETTLED = "settled"
+    FAILED = "failed"
+    RELEASED = "given back"
+    DEFERRED = "snoozed"
+    PAUSED = "paused"
+    """Its rows wait in the `paused` directions, which somebody paused."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How what was claimed together ends, and why; `paused` are the directions whose pauses keep something waiting.
+
+    `isolate` lets what is released come alone next time. `processed`: its events told nothing new.
+    """
+
+    outcome: Outcome = Outcome.OPEN
+    detail: str = ""
+    wait_seconds: float = 0
+    paused: frozenset[str] = frozenset()
+    isolate: bool = False
+    processed: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the pass goes on for it."""
+        return self.outcome is Outcome.OPEN
+
+
+OPEN = Ending()
+
+
+def ending(outcome: Outcome, detail: str = "", **more: Any) -> Ending:
+    """Return how jobs end; why one failed may quote what a library or Monday was sent, and is shown to people."""
+    return Ending(outcome, without_secrets(detail) if outcome is Outcome.FAILED else detail, **more)
+
+
+# The parts of a record's plan.
+
+
+ARCHIVED, DELETED, MISSING, MOVED = "archived", "deleted", "missing", "moved"
+"""What a pass found out about a record whose item is not on its board any more."""
+
+REPORTED_STATES = (ARCHIVED, DELETED)
+"""States that the item itself told; one that Monday doesn't show, or that is elsewhere, is not surely gone."""
+
+REMOVED_STATES = (ARCHIVED, DELETED, MISSING, MOVED)
+
+
+class RecordAction(StrEnum):
+    """What becomes of the record: nothing yet, or what a policy or a person decided."""
+
+    NOTHING = ""
+    CREATE = "create"
+    DELETE = "delete"
+    UNLINK = "unlink"
+
+
+@dataclass(frozen=True)
+class RemovedItem:
+    """The item's state, what was edited since both sides agreed, and what is asked or done about it.
+
+    `what` says what happened, in a sentence; with `options` a person is asked. `by` is who decided on `act`, as a
+    phrase; `chosen`, that it was a person, by the record's conflict or on its page. `result` is what was done,
+    `problem` why a choice can't be carried out; both are sentences.
+
+    `approval` is what is to be stored about its deletion in NPD: counted as done, or waiting, or an open request
+    released; `was_rejected`, that a person's rejection is followed by this pass for the first time.
+    """
+
+    state: str
+    what: str = ""
+    fields: tuple[FieldConflict, ...] = ()
+    options: tuple[Option, ...] = ()
+    act: RecordAction = RecordAction.NOTHING
+    by: str = ""
+    chosen: bool = False
+    result: str = ""
+    problem: str = ""
+    approval: ApprovalState | None = None
+    was_rejected: bool = False
+
+    def undecided(self, *, is_asked: bool) -> RemovedItem:
+        """Return it with nothing done, and asked about only where that was asked before."""
+        return replace(self, act=RecordAction.NOTHING, options=self.options if is_asked else ())
+
+    @property
+    def needs_answer(self) -> bool:
+        """Whether a person has to decide."""
+        return bool(self.options) and not self.result
+
+    @property
+    def conflict_data(self) -> dict[str, Any]:
+        """What the conflict says of it, as `ConflictReport.data` wants it."""
+        return {"what": self.what, "options": [option.to_json() for option in self.options]}
+
+
+@dataclass(frozen=True)
+class IdentityPlan:
+    """What is known of a record that had no item: its `item`, that it `creates` one, or the `question` which it is.
+
+    `linked` is the line of its history about the link, `remote_state` how the item stands. `excluded_items` are those
+    that a person said are not the record's, to be remembered once its own is made. `reason` ends its pass, as left out
+    by the filter where it `is_left_out`; `needs_pass`: another one follows at once.
+    """
+
+    item: Item | None = None
+    creates: bool = False
+    question: dict[str, Any] | None = None
+    linked: str = ""
+    remote_state: str = ""
+    excluded_items: tuple[str, ...] = ()
+    reason: str = ""
+    is_left_out: bool = False
+    needs_pass: bool = False
+
+
+IDENTIFIED = IdentityPlan()
+"""Of a record whose item is known."""
+
+
+@dataclass(frozen=True)
+class Unlink:
+    """Why the record is unlinked from its item, as a clause without a full stop, and who wanted it."""
+
+    why: str
+    actor: str = ""
+
+
+@dataclass(frozen=True)
+class LostUpdate:
+    """A value that somebody wrote on Monday and that our write went over, unread.
+
+    `writes` are the intents that went over it; `is_unconfirmed` says that their outcome is not known yet.
+    """
+
+    key: str
+    value: Canonical
+    user_id: str
+    at: datetime
+    writes: tuple[str, ...]
+    is_unconfirmed: bool = False
+
+
+@dataclass(frozen=True)
+class LostUpdateReport:
+    """A lost value in words: what it was, what stands in its place, who wrote it, and whether a person is asked."""
+
+    mapping: FieldMapping
+    lost_value: str
+    current_value: str
+    editor: str
+    needs_answer: bool
+    values: dict[str, Any]
+
+    @property
+    def sentence(self) -> str:
+        """What happened and what is to be done, for the record's history and the conflict's screen."""
+        todo = "Choose which of them is right." if self.needs_answer else "It can be taken back from here."
+        return (
+            f"{self.editor} wrote “{self.lost_value}” into {self.mapping.label} on Monday while “{self.current_value}” "
+            f"was being sent, which went over it. {todo}"
+        )
+
+
+@dataclass(frozen=True)
+class LostUpdates:
+    """What events tell of our writes to a record: the values that these went over, and which answers were edits.
+
+    Of the fields in `as_sent` what Monday answered was somebody's edit: their base counts as sent, and what the sync
+    state says of Monday's change goes. `reports` put into words what stands on neither side.
+    """
+
+    found: tuple[LostUpdate, ...] = ()
+    as_sent: tuple[str, ...] = ()
+    reports: tuple[LostUpdateReport, ...] = ()
+
+
+NOTHING_LOST = LostUpdates()
+NO_FIELDS = FieldsPlan()
+
+
+# A record's plan.
+
+
+@dataclass(frozen=True)
+class RecordPlan:
+    """What becomes of a record; `facts` are as the next rule is to see them: with its item, its history, what the pass
+    makes of its sync state.
+
+    `reason` says why it is not in sync, `log` are lines of its history. `left_out` says why the board's filter leaves
+    it out, `leaving` why it does so from this pass on, which only takes over what was changed on Monday until now.
+    `duplicate` asks whether it is the same as another record. `answer` is what Monday made of what was sent,
+    `settled` what became of its fields in NPD.
+    """
+
+    facts: RecordFacts
+    ending: Ending = OPEN
+    reason: str = ""
+    log: tuple[HistoryLine, ...] = ()
+    identity: IdentityPlan = IDENTIFIED
+    left_out: str = ""
+    leaving: str = ""
+    removal: RemovedItem | None = None
+    unlink: Unlink | None = None
+    fields: FieldsPlan = NO_FIELDS
+    lost: LostUpdates = NOTHING_LOST
+    loops: Mapping[str, LoopPlan] = field(default_factory=dict)
+    duplicate: dict[str, Any] | None = None
+    answer: Answer | None = None
+    settled: FieldsSettlement | None = None
+
+    @property
+    def id(self) -> UUID:
+        """The record's id."""
+        return self.facts.record.pk
+
+    @property
+    def record(self) -> SyncedModel:
+        """The record, as it was read; once it is settled, as it was written."""
+        return self.facts.record
+
+    @property
+    def ledger(self) -> SyncMetadata:
+        """Its sync state, as the pass leaves it."""
+        return self.facts.ledger
+
+    @property
+    def item(self) -> Item | None:
+        """Its item as it was read or made."""
+        return self.facts.item
+
+    @property
+    def plans(self) -> Mapping[str, FieldPlan]:
+        """What is done with each of its fields."""
+        return self.fields.plans
+
+    @property
+    def outcome(self) -> Outcome:
+        """How its jobs end."""
+        return self.ending.outcome
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the pass goes on for it."""
+        return self.ending.is_open
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether its pass came to an end that is to be stored."""
+        return self.ending.outcome is Outcome.SETTLED
+
+    @property
+    def creates(self) -> bool:
+        """Whether it gets an item that is made in this pass."""
+        return self.identity.creates
+
+    @property
+    def link_to(self) -> str | None:
+        """The item that it is linked with by this pass."""
+        return self.identity.item.id if self.identity.item else None
+
+    @property
+    def may_sync(self) -> bool:
+        """Whether it is synced: its own settings let it, and the filter doesn't leave it out."""
+        return self.record.may_sync and not self.left_out
+
+    @property
+    def off_reason(self) -> str:
+        """Why it isn't synced, for what is closed because of that."""
+        return self.left_out if self.record.may_sync else "Sync was turned off for this record."
+
+    @property
+    def intent(self) -> Intent | None:
+        """The announcement of its call, where that stands open."""
+        return self.answer.intent if self.answer else None
+
+    @property
+    def written_item(self) -> Item | None:
+        """Its item as the call's answer showed it."""
+        return self.answer.item if self.answer else None
+
+    def written(self, key: str) -> Item | None:
+        """Return the item as the answer to this field's own call showed it, else as the call's answer did."""
+        return (self.answer.alone.get(key) if self.answer else None) or self.written_item
+
+    @property
+    def item_id(self) -> str:
+        """The id of the item that was read or written, or an empty text."""
+        item = self.written_item or self.item
+        return item.id if item else ""
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether this pass deleted the record in NPD."""
+        return self.removal is not None and self.removal.act is RecordAction.DELETE and bool(self.removal.result)
+
+    @property
+    def is_overtaken(self) -> bool:
+        """Whether somebody saved it during the pass, so that another one follows."""
+        return self.settled is not None and self.settled.overtaken
+
+    @property
+    def keeps_intent(self) -> bool:
+        """Whether its announcement stays open, for the answer didn't show what was written."""
+        return self.settled is not None and self.settled.keeps_intent
+
+    @property
+    def paused_directions(self) -> frozenset[str]:
+        """Those in which something of it is left to be done."""
+        return self.fields.paused | self.ending.paused
+
+    @property
+    def carried_out(self) -> dict[tuple[str, str], str | None]:
+        """A person's decisions that were carried out, by the conflict's kind and the field: the value that stands."""
+        return {**self.fields.results.carried_out, **(self.settled.results if self.settled else {})}
+
+    def carried_out_of(self, kind: str) -> dict[str, str | None]:
+        """Return the fields of which a person's decision was carried out, with the value that stands now."""
+        return {key: value for (of, key), value in self.carried_out.items() if of == kind}
+
+    def rejected_of(self, kind: str) -> dict[str, str]:
+        """Return the fields of which a person's decision is handed back, or can't be written, with the reason."""
+        plans, handed_back = self.plans.items(), self.fields.results.handed_back
+        blocked = {k: p.blocked_reason for k, p in plans if p.resolved_kind == kind and p.blocked_reason}
+        return {key: reason for (of, key), reason in handed_back.items() if of == kind} | blocked
+
+    def conflict_report(self, kind: str, item_id: str | None = None, **values: Any) -> ConflictReport:
+        """Return what this pass tells the store of conflicts about it; `item_id` where it isn't the record's own."""
+        item_id = (self.record.monday_id or "") if item_id is None else item_id
+        return ConflictReport(self.record.entity_type(), self.id, item_id, kind, **values)
+
+    # What rules make of it.
+
+    def end(self, outcome: Outcome, detail: str = "", *, reason: str | None = None, **more: Any) -> RecordPlan:
+        """Return it with its jobs' end decided."""
+        paused = more.pop("paused", frozenset()) | self.ending.paused
+        ended = ending(outcome, detail, paused=paused, **more)
+        return replace(self, ending=ended, reason=self.reason if reason is None else reason)
+
+    def leave_open(self, reason: str) -> RecordPlan:
+        """Return it with its pass ended for now: it is not in sync, for this reason."""
+        return self.end(Outcome.SETTLED, reason=reason)
+
+    def drop(self, outcome: Outcome, detail: str) -> RecordPlan:
+        """Return it ended with nothing applied that was planned; what was sent is found out by the next pass."""
+        answer = replace(self.answer, intent=None) if self.answer else None
+        identity = replace(self.identity, item=None) if self.identity.item else self.identity
+        # What waits for a pause's end still does.
+        fields = replace(NO_FIELDS, paused=self.paused_directions, results=self.fields.results)
+        dropped = replace(self, fields=fields, identity=identity, answer=answer)
+        return dropped.end(outcome, detail)
+
+    def with_facts(self, **values: Any) -> RecordPlan:
+        """Return it with something more known."""
+        return replace(self, facts=replace(self.facts, **values))
+
+    def with_state(self, **values: Any) -> RecordPlan:
+        """Return it with its sync state brought up to date."""
+        ledger = self.ledger
+        if all(getattr(ledger, name) == value for name, value in values.items()):
+            return self
+        # By hand: the copy module takes ten times as long.
+        changed = object.__new__(SyncMetadata)
+        changed.__dict__.update(vars(ledger))
+        changed.__dict__.update(values)
+        return self.with_facts(ledger=changed)
+
+    def logged(self, *lines: HistoryLine) -> RecordPlan:
+        """Return it with more lines of history; without an actor it is whoever asked for the pass."""
+        if not lines:
+            return self
+        item_id = (self.item.id if self.item else self.record.monday_id) or ""
+        said = [replace(line, actor=line.actor or self.facts.by, item_id=item_id) for line in lines]
+        return replace(self, log=(*self.log, *said))
+
+    def with_fields(self, fields: FieldsPlan) -> RecordPlan:
+        """Return it with its fields decided."""
+        plan = replace(self, fields=replace(fields, log=(), reason="")).logged(*fields.log)
+        return plan.leave_open(fields.reason) if fields.reason else plan
+
+    def unlinked(self, why: str, *, actor: str = "") -> RecordPlan:
+        """Return it unlinked in this pass: nothing else of it is sent or taken over.
+
+        `why` is a clause without a full stop, as “its item was deleted on Monday”; it stands in the record's history
+        and beside the item.
+        """
+        identity = replace(self.identity, item=None, creates=False)
+        plan = replace(self, unlink=Unlink(why, actor), fields=NO_FIELDS, identity=identity)
+        return plan.leave_open("") if plan.outcome in (Outcome.SETTLED, Outcome.DEFERRED) else plan
+
+
+# The plan of a pass, and what it rests on.
+
+
+@dataclass(frozen=True)
+class DeletedRecord:
+    """A deleted record in a pass: what is so, what was decided, and what Monday answered."""
+
+    facts: DeletedFacts
+    plan: DeletedPlan
+    answer: Answer | None = None
+
+    @property
+    def id(self) -> UUID:
+        """The record's id."""
+        return self.facts.id
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the pass goes on for it."""
+        return self.plan.ending.is_open
+
+    @property
+    def item_id(self) -> str:
+        """The id of the item that was read, or an empty text."""
+        return self.facts.item.id if self.facts.item else ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What was claimed together, and how it ends."""
+
+    claim: Claim
+    ending: Ending
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a pass over one board does.
+
+    `answers` are those of people to “who is this?”, `duplicates` second items of linked records, `columns` what was
+    found out about the board's. `items` are the unmatched items in the order of their claims; `other_jobs` end those of
+    what is neither record nor item, or could not be read.
+    """
+
+    records: Mapping[UUID, RecordPlan] = field(default_factory=dict)
+    deleted: Mapping[UUID, DeletedRecord] = field(default_factory=dict)
+    items: tuple[ItemPlan, ...] = ()
+    answers: tuple[AnswerPlan, ...] = ()
+    duplicates: tuple[DuplicatePlan, ...] = ()
+    clears: ClearsPlan | None = None
+    columns: InspectedColumns | None = None
+    other_jobs: tuple[Job, ...] = ()
+    unread: str = ""
+
+    @property
+    def open_records(self) -> list[RecordPlan]:
+        """The records for which the pass goes on."""
+        return [plan for plan in self.records.values() if plan.is_open]
+
+    @property
+    def open_deleted(self) -> list[DeletedRecord]:
+        """The deleted records for which the pass goes on."""
+        return [deleted for deleted in self.deleted.values() if deleted.is_open]
+
+    def with_records(self, plans: Iterable[RecordPlan]) -> Plan:
+        """Return it with these records' plans in the place of what was planned for them."""
+        changed = {plan.id: plan for plan in plans}
+        return replace(self, records={**self.records, **changed}) if changed else self
+
+    def with_deleted(self, deleted: Iterable[DeletedRecord]) -> Plan:
+        """Return it with these deleted records in the place of what was planned for them."""
+        changed = {one.id: one for one in deleted}
+        return replace(self, deleted={**self.deleted, **changed}) if changed else self
+
+
+class Ask(StrEnum):
+    """What rules ask of NPD and Monday besides what is read for every pass; gather.py has who reads each.
+
+    By the value of a want: mostly a record's id, or an item's.
+    """
+
+    ANSWERS = "what these answers to “who is this?” rest on"
+    EVENTS_AND_WRITES = "events of the record's item, and our writes"
+    ITEMS = "the board's items for these records, items and match keys"
+    COLUMNS = "what is wrong, or no longer wrong, with the columns of these fields"
+    IDENTITY = "whose these items are, and what is remembered of them"
+    UNEDITED = "the record, where it was made from an item and nobody touched it since"
+    ITEM = "this item, whatever became of it"
+    LOST_CREATES = "what webhooks told of the record's lost create"
+    REMOVAL_POLICY = "what becomes of records whose items are gone"
+    REMOVAL = "what is known of the record whose item is in this state"
+    OBSTACLES = "what keeps the record from being deleted"
+    APPROVALS = "what was asked before about acts of these kinds on these records"
+    LIMIT = "what counts toward the limit of these kinds"
+    SETTLED_WRITES = "what we wrote lately, and what came to nothing"
+    RECENT_EVENTS = "events of the last day"
+    ENDED_CREATES = "creates without an answer that ended"
+    CHANGES = "all our writes to an item of the record"
+    MAKER = "who made the record's item"
+    RELATED = "the records that relations name, and by what names items are shown"
+    UNMATCHED = "what NPD knows of the unmatched item"
+    DELETION_POLICY = "what becomes of items whose records are deleted"
+    BEARER = "the record of this id"
+    EDITORS = "who edited the deleted record's item"
+    SAME_KEY = "the records with this match key"
+    UNTOUCHED = "whether nobody changed the record in NPD"
+    LOOPS = "the record's write loops"
+    LAST_WRITES = "our last write of each of the record's fields"
+    PEOPLE = "the people on Monday"
+    COPIES = "these items, said to be copies, and whose they are; or why they can't be read"
+    COPY_HISTORY = "what was written and unlinked of the record"
+    CREATOR = "who made the item"
+    WRITER = "as whom we write"
+
+
+@dataclass(frozen=True)
+class PassFacts:
+    """What is so: of the board, of what was claimed, and of all that rules asked for (`known`, by their wants).
+
+    `now` is when the pass began to read, `related` and `edits` are what the decision on fields asked for.
+    """
+
+    board: BoardContext
+    claimed: ClaimedFacts
+    now: datetime
+    settings: Settings = field(default_factory=Settings)
+    pauses: Mapping[str, QueuePause] = field(default_factory=dict)
+    known: Mapping[Want, Any] = field(default_factory=dict)
+    related: RelatedFacts = field(default_factory=RelatedFacts)
+    edits: EditFacts = field(default_factory=EditFacts)
+
+    def ask(self, what: Ask, values: Iterable[Any]) -> dict[Any, Any]:
+        """Return what is known, by value; raises Lacking where some of it has to be read before."""
+        wants = {value: Want(what, None, value) for value in values}
+        if lacking := [want for want in wants.values() if want not in self.known]:
+            raise Lacking(*lacking)
+        return {value: self.known[want] for value, want in wants.items()}
+
+    def ask_one(self, what: Ask, value: Any = "") -> Any:
+        """Return what is known of one thing; raises Lacking."""
+        return self.ask(what, [value])[value]
+
+    @property
+    def found(self) -> BatchItems:
+        """What was read on Monday; nothing where nothing was."""
+        return next((value for want, value in self.known.items() if want.kind is Ask.ITEMS), BatchItems())
+
+    def field_facts(self, plan: RecordPlan, **more: Any) -> FieldFacts:
+        """Return everything from which the record's fields are decided."""
+        return FieldFacts(self.board, plan.facts, self.related, self.edits, creates=plan.creates, **more)
+
+
+PlanRule = Callable[[PassFacts, Plan], Plan]
+
+
+class Unread(Exception):
+    """Monday could not be read: what was planned until then stands, and nothing is sent."""
+
+    def __init__(self, facts: PassFacts, plan: Plan, error: ConnectorError) -> None:
+        super().__init__(error.sentence)
+        self.facts, self.plan, self.error = facts, plan, error

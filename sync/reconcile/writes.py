@@ -1,0 +1,329 @@
+"""What is sent and what an answer means: writes made of plans, and plans as Monday's answers leave them. Sends nothing.
+
+Decides of MERGE.md: what an answer means, "a field … held" where Monday refuses its value, "never linked … none →
+create the item" where it is made with its name alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sync.choices import BlockedCode, DeletedRecordPolicy
+from sync.connectors.base.board_items import NAME_COLUMN, Item
+from sync.connectors.base.errors import ConnectorError
+from sync.merge import Action
+from sync.models import ApprovalRequest, Intent, SyncedModel
+from sync.reconcile.facts import HistoryLine
+from sync.reconcile.field_plan import FieldPlan
+from sync.reconcile.field_values import BoardContext
+from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordPlan
+from sync.reconcile.sides import cleared_columns
+
+# What is sent.
+
+
+@dataclass(frozen=True)
+class FieldWrite:
+    """A field's value as its column takes it; `entry` is what the intent says of it."""
+
+    key: str
+    column_id: str
+    value: Any
+    entry: Mapping[str, Any]
+    creates_labels: bool = False
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What was so when a write was decided, and must be so still when it is announced.
+
+    Of a record its own `settings` and each mapping's version and direction, by key; of a deleted record its tombstone,
+    and the policy where no person chose.
+    """
+
+    settings: tuple[bool, str, str | None] = (True, "", None)
+    mappings: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    tombstone: int | None = None
+    policy: DeletedRecordPolicy | None = None
+
+
+@dataclass(frozen=True)
+class Write:
+    """What is sent about one unit: the values of its fields, other columns by id, and a new item's name.
+
+    `approval` counts it, stored where it is announced, so that a crash leaves it counted; once, however it is divided.
+    """
+
+    unit: str
+    record_id: UUID
+    item_id: str = ""
+    fields: tuple[FieldWrite, ...] = ()
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+    expected: Expected = field(default_factory=Expected)
+    approval: ApprovalRequest | None = None
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """All values by column id."""
+        return {one.column_id: one.value for one in self.fields} | dict(self.columns)
+
+
+class Kind(StrEnum):
+    """What a call does with items."""
+
+    CHANGE = "change"
+    CREATE = "create"
+    ARCHIVE = "archive"
+    DELETE = "delete"
+
+
+# What Monday answered.
+
+
+class Verdict(StrEnum):
+    """What became of a write."""
+
+    DONE = "done"
+    GONE = "the item left the board"
+    REFUSED = "refused for the unit's own sake"
+    FAILED = "the call failed for the unit's own sake"
+    STOPPED = "stopped by account or board"
+    DIVIDED = "to be sent alone"
+    WITHDRAWN = "not wanted any more"
+    """Nothing of what was planned holds: paused or changed meanwhile."""
+    NAME_ONLY = "refused for a value"
+    """A new item, of which the name alone is sent next."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of one write; `detail` says why it was not done.
+
+    `item` is the item as the last answer shows it, `alone` by field where a value was sent alone. `rejected` are the
+    values that Monday refused, `unsent` those that were not sent after all; `is_bare`: the item was made, or was to be
+    made, with its name alone. `intent` is the announcement, where it stands open.
+    """
+
+    verdict: Verdict
+    detail: str = ""
+    item: Item | None = None
+    intent: Intent | None = None
+    alone: Mapping[str, Item] = field(default_factory=dict)
+    rejected: Mapping[str, ConnectorError] = field(default_factory=dict)
+    unsent: frozenset[str] = frozenset()
+    is_bare: bool = False
+
+
+Answers = dict[str, Answer]
+
+
+# What is sent of a record, from its plan.
+
+
+def settings_of(record: SyncedModel) -> tuple[bool, str, str | None]:
+    """Return what of a record must not change between its plan and its call."""
+    return record.sync_enabled, record.sync_direction, record.monday_id
+
+
+def write_of(
+    record: SyncedModel, item: Item | None, plans: Mapping[str, FieldPlan], columns: Mapping[str, Any], *, creates: bool
+) -> Write:
+    """Return what is sent of a record: the planned values, and in `columns` what is bookkeeping."""
+    fields = [
+        FieldWrite(
+            key,
+            p.mapping.column_id,
+            p.convert.to_remote(p.send_raw or {}, p.remote_raw),
+            {
+                "local": p.send_raw,
+                "read": p.remote_raw,
+                "base": p.base,
+                "column": p.mapping.column_id,
+                "version": p.mapping.version,
+                # The record takes a united list only with the answer: until then its own is no later edit of it.
+                "united": p.decision.action is Action.BOTH and not p.choose,
+            },
+            p.convert.creates_labels,
+        )
+        for key, p in plans.items()
+        if p.send_raw is not None
+    ]
+    name = _name_plan(plans.values()) if creates else None
+    return Write(
+        str(record.pk),
+        record.pk,
+        item.id if item else "",
+        tuple(fields),
+        columns,
+        str(name.convert.to_remote(name.local_raw, None)) if name else "",
+        Expected(
+            settings_of(record), {p.mapping.key: (p.mapping.version, p.mapping.direction) for p in plans.values()}
+        ),
+    )
+
+
+def create_problem(plans: Mapping[str, FieldPlan]) -> str:
+    """Return why no item can be made of a planned record; empty where one can."""
+    name, limited = _name_plan(plans.values()), [p for p in plans.values() if p.blocked_code is BlockedCode.LIMIT]
+    # Without a value that is blocked an item can be made, but not without one that the board requires.
+    missing = next((p.blocked_reason for p in limited if p.convert.local(p.local_raw) is None), "")
+    return (name.blocked_reason or missing) if name else "no name is mapped"
+
+
+def _name_plan(plans: Iterable[FieldPlan]) -> FieldPlan | None:
+    return next((p for p in plans if p.mapping.column_id == NAME_COLUMN), None)
+
+
+def missing_tags(plans: Iterable[FieldPlan]) -> list[str]:
+    """Return the names of the tags that would have to be made before these plans are sent."""
+    return sorted({name for p in plans if p.send_raw is not None for name in p.convert.missing_tags(p.send_raw)})
+
+
+# What an answer means for a record.
+
+OUTCOMES = {
+    Verdict.DONE: Outcome.OPEN,
+    Verdict.GONE: Outcome.FAILED,
+    Verdict.REFUSED: Outcome.FAILED,
+    Verdict.FAILED: Outcome.FAILED,
+    Verdict.STOPPED: Outcome.RELEASED,
+    Verdict.DIVIDED: Outcome.RELEASED,
+    Verdict.WITHDRAWN: Outcome.RELEASED,
+}
+"""How the jobs of a unit end by its answer: a failure counts as an attempt, what is released costs none."""
+
+
+@dataclass(frozen=True)
+class AnsweredRecord:
+    """What an answer means for a record: its plans, and how its pass ends, or that it goes on.
+
+    `blocked` are the lines of its history, by field, with Monday's request. `reason` says why it is not in sync.
+    """
+
+    plans: Mapping[str, FieldPlan]
+    blocked: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)
+    outcome: Outcome = Outcome.OPEN
+    detail: str = ""
+    reason: str | None = None
+    item_gone: bool = False
+
+
+def answered_record(plans: Mapping[str, FieldPlan], write: Write, answer: Answer) -> AnsweredRecord:
+    """Return what became of a record: a refused value is blocked, the others are sent or not as the answer says.
+
+    Without its name an item can't be made; without another value it is made with the name alone, and the rest follows.
+    """
+    found, blocked = dict(plans), dict[str, tuple[str, str | None]]()
+    for key, error in answer.rejected.items():
+        found[key] = rejected_value(found[key], error)
+        blocked[key] = (f"{found[key].mapping.label}: {found[key].blocked_reason}", error.request_id)
+    for key, p in found.items():
+        if key in answer.unsent or (answer.is_bare and p.mapping.column_id != NAME_COLUMN):
+            found[key] = replace(p, send_raw=None)
+    after = AnsweredRecord(found, blocked, OUTCOMES[answer.verdict], answer.detail)
+    if not write.item_id and any(found[key].mapping.column_id == NAME_COLUMN for key in answer.rejected):
+        why = f"It can't be put on the board: {answer.detail}"
+        return replace(after, outcome=Outcome.SETTLED, detail="", reason=why)
+    # It left the board after it was read: the next pass, a minute later, reads its state and decides by that.
+    return replace(after, item_gone=answer.verdict is Verdict.GONE)
+
+
+def rejected_value(field_plan: FieldPlan, error: ConnectorError) -> FieldPlan:
+    """Return the plan of a field whose value Monday refused."""
+    value = field_plan.display_local(field_plan.send_raw or field_plan.local_raw)
+    advice = "Choose another value." if field_plan.choose else error.advice
+    why = error.message.rstrip(" .")
+    hold = f"Monday rejected “{value}”: {why}. {advice} The record's other fields are synced."
+    return field_plan.block(BlockedCode.REJECTED, hold)
+
+
+def rejected_tag(field_plan: FieldPlan, rejections: Mapping[str, ConnectorError]) -> FieldPlan:
+    """Return the plan of a field that names tags of which Monday refused one; the same where it refused none."""
+    missing = field_plan.convert.missing_tags(field_plan.send_raw) if field_plan.send_raw is not None else []
+    left = [name for name in missing if name in rejections]
+    if not left:
+        return field_plan
+    why = rejections[left[0]]
+    detail = f"Monday rejected the tag “{left[0]}”: {why.message.rstrip(' .')}. {why.advice}"
+    return field_plan.block(BlockedCode.REJECTED, detail)
+
+
+# A pass's writes, and what becomes of its records by the answers.
+
+
+def changed_records_of(board: BoardContext, plan: Plan) -> list[RecordPlan]:
+    """Return the records of which something is sent to an item that is there."""
+
+    def sends(one: RecordPlan) -> bool:
+        if one.unlink:
+            return bool(cleared_columns(board, one))
+        return one.fields.write_npd_id or any(p.send_raw is not None for p in one.plans.values())
+
+    return [one for one in plan.open_records if not one.creates and sends(one)]
+
+
+def created_records_of(plan: Plan) -> list[RecordPlan]:
+    """Return the records for which an item is made."""
+    return [one for one in plan.open_records if one.creates]
+
+
+def end_uncreatable(_: PassFacts, plan: Plan) -> Plan:
+    """End the records of which no item can be made."""
+    problems = [(one, create_problem(one.plans)) for one in created_records_of(plan)]
+    return plan.with_records(
+        one.leave_open(f"It can't be put on the board: {reason}.") for one, reason in problems if reason
+    )
+
+
+def write_of_record(board: BoardContext, plan: RecordPlan) -> Write:
+    """Return what is sent of a record."""
+    has_npd_id = plan.fields.write_npd_id or plan.creates
+    columns = {board.link.npd_id_column: str(plan.id)} if has_npd_id else {}
+    if plan.unlink:
+        columns = cleared_columns(board, plan)
+    return write_of(plan.record, plan.item, plan.plans, columns, creates=plan.creates)
+
+
+def without_rejected_tags(plan: RecordPlan, rejections: Mapping[str, ConnectorError]) -> RecordPlan:
+    """Return the record with each value blocked that names a tag which Monday refused."""
+    plans = {key: rejected_tag(p, rejections) for key, p in plan.plans.items()}
+    return replace(plan, fields=replace(plan.fields, plans=plans))
+
+
+def ended_by(answer: Answer, plan: RecordPlan) -> RecordPlan:
+    """Return the record ended as the answer to a call says that failed as a whole."""
+    return plan.end(OUTCOMES[answer.verdict], answer.detail, isolate=answer.verdict is Verdict.DIVIDED)
+
+
+def after_answer(plan: RecordPlan, write: Write, answer: Answer) -> RecordPlan:
+    """Return a record's plan as the answer leaves it."""
+    after = answered_record(plan.plans, write, answer)
+    lines = [
+        HistoryLine("blocked", sentence, key, values={"request": request_id})
+        for key, (sentence, request_id) in after.blocked.items()
+    ]
+    plan = replace(plan, fields=replace(plan.fields, plans=after.plans), answer=answer).logged(*lines)
+    if answer.item is not None and plan.creates:
+        made = replace(plan, identity=replace(plan.identity, item=answer.item)).with_facts(item=answer.item)
+        made = made.with_state(remote_state=answer.item.state)
+        plan = made.logged(HistoryLine("create", f"Made the item “{answer.item.name}” on the board."))
+    if after.item_gone:
+        plan = plan.with_state(remote_state="inactive")
+    if answer.verdict is Verdict.WITHDRAWN:
+        return plan.drop(after.outcome, after.detail)
+    if after.outcome is Outcome.OPEN:
+        return plan
+    return plan.end(after.outcome, after.detail, reason=after.reason, isolate=answer.verdict is Verdict.DIVIDED)
+
+
+def end_open(plan: Plan) -> Plan:
+    """End what the pass went through to the end; of a new item that has its name alone the other fields follow."""
+    follows = "Its item was created; the other fields follow."
+    bare = [one for one in plan.records.values() if one.answer and one.answer.is_bare and one.answer.item is not None]
+    plan = plan.with_records(one.end(Outcome.RELEASED, follows) for one in bare)
+    return plan.with_records(one.end(Outcome.SETTLED) for one in plan.open_records)

@@ -1,0 +1,75 @@
+"""What a pass decides is a pure function: what `decide` reaches asks no database, no Monday, no clock, no setting."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.test_arrows import ROOT
+
+RECONCILE = ROOT / "sync/reconcile"
+OUTSIDE = ("django.db", "django.conf", "structlog", "requests", "time", "celery", "pghistory")
+"""What no rule imports: the database, settings, logs, calls and clocks."""
+
+EFFECTS = {"objects", "_default_manager", "select_for_update", "refresh_from_db", "cursor", "get_or_create"}
+"""By these a row is read or written."""
+
+IMPURE_ROOMS = ("sync.clock", "sync.limits", "sync.outbox", "sync.ledger", "sync.operations", "sync.tasks")
+PURE_OF_THESE = {"sync.outbox.claim": {"Claim"}, "sync.outbox.pauses": {"pause_sentence"}, "django.db": {"models"}}
+"""Of rooms that do more, what is a value, or a function of values."""
+
+
+def imports(path: Path) -> Iterator[tuple[str, str]]:
+    """Every module that a file imports when it runs, with the name that it takes from it."""
+    tree = ast.parse(path.read_text())
+    for_types = {
+        id(part)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for part in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and id(node) not in for_types:
+            yield from ((node.module, alias.name) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+
+
+def reached() -> list[Path]:
+    """The modules of reconcile that `decide` imports, also by way of others."""
+    found, waiting = set[Path](), [RECONCILE / "decide.py"]
+    while waiting:
+        path = waiting.pop()
+        if path in found or not path.exists():
+            continue
+        found.add(path)
+        waiting += [
+            RECONCILE / f"{module.removeprefix('sync.reconcile.')}.py"
+            for module, _ in imports(path)
+            if module.startswith("sync.reconcile.")
+        ]
+    return sorted(found)
+
+
+RULES = [str(path.relative_to(ROOT)) for path in reached()]
+
+
+def test_the_rules_are_more_than_a_list() -> None:
+    assert {"sync/reconcile/field_plan.py", "sync/reconcile/identity.py", "sync/reconcile/writes.py"} <= set(RULES)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_reaches_no_row_no_call_no_setting_and_no_clock(rule: str) -> None:
+    wrong = [
+        f"{module}.{name}"
+        for module, name in imports(ROOT / rule)
+        if any(f"{module}.".startswith(f"{outside}.") for outside in (*OUTSIDE, *IMPURE_ROOMS))
+        if name not in PURE_OF_THESE.get(module, ())
+    ]
+    wrong += [
+        node.attr
+        for node in ast.walk(ast.parse((ROOT / rule).read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in EFFECTS
+    ]
+    assert not wrong
