@@ -17,6 +17,7 @@ from bench.table import Row, hand_on
 
 NOWHERE = "http://127.0.0.1:9"  # no webhooks: what is measured is the way to Monday
 GATE = 0.03  # API calls per changed record
+DECISIONS, GOAL_MS = 1_000, 300
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,29 @@ def prepare(records: int) -> None:
     drain()
 
 
+def decisions() -> float:
+    """How many milliseconds of the processor a thousand plans for one changed contact take, once all that they rest on is read."""
+    from npd.models import Contact
+    from sync.choices import Cause
+    from sync.models import SyncQueue
+    from sync.outbox.claim import Claim
+    from sync.reconcile.decide import decide
+    from sync.reconcile.gather import Gatherer, claimed
+    from sync.reconcile.lookups import load_board
+    from sync.registry import link_of
+
+    link, contact = link_of("contact"), Contact.objects.first()
+    if link is None or contact is None:
+        raise SystemExit("monday_setup made no link for contacts.")
+    Contact.objects.filter(pk=contact.pk).update(role_title="Changed for a plan")
+    job = SyncQueue(id=0, entity_type="contact", entity_id=contact.pk, causes=int(Cause.SWEEP), payload={})
+    facts, _ = Gatherer().gather(claimed(load_board(link), [Claim(contact.pk, None, [job])]))
+    begun = time.process_time()
+    for _ in range(DECISIONS):
+        decide(facts)
+    return (time.process_time() - begun) * 1_000
+
+
 def main() -> int:
     """Measure both and print them side by side."""
     parser = argparse.ArgumentParser(prog="python -m bench.calls", description="API calls per changed record.")
@@ -103,7 +127,8 @@ def main() -> int:
     with ground(SITE_URL=NOWHERE) as place:
         prepare(records)
         ours = measure("NPD Sync", records, place, engine, "Changed once")
-        # Second, for its writes would be another writer's to the engine.
+        milliseconds = decisions()
+        # Last, for its writes would be another writer's to the engine.
         theirs = measure("one call a record", records, place, naive, "Changed twice")
     print(f"{records:,} changed contacts on the sandbox ({machine()})")
     print(f"{'':20}{'API calls':>12}{'per record':>12}{'seconds':>10}")
@@ -112,7 +137,14 @@ def main() -> int:
     passed = ours.ratio <= GATE
     print(f"gate: at most {GATE} calls a record: {'held' if passed else 'MISSED'}")
     figure = f"API calls a record, {records:,} changed at once (naive: {theirs.ratio:.2f})"
-    return hand_on([Row(figure, f"≤ {GATE}", f"{ours.ratio:.3f}", passed)])
+    rules = f"{DECISIONS:,} plans for a changed record, by what was read"
+    print(f"{rules}: {milliseconds:,.0f} ms, goal {GOAL_MS}")
+    return hand_on(
+        [
+            Row(figure, f"≤ {GATE}", f"{ours.ratio:.3f}", passed),
+            Row(rules, f"≤ {GOAL_MS} ms", f"{milliseconds:,.0f} ms", milliseconds <= GOAL_MS, gate=False),
+        ]
+    )
 
 
 if __name__ == "__main__":

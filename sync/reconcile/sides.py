@@ -45,8 +45,7 @@ def end_without_call(
     board: BoardContext, facts: RecordFacts, lost_updates: Sequence[LostUpdate] = ()
 ) -> EndWithoutCall | None:
     """Return why a record needs no call, an unchanged save, a record without sync, our own echo; None where it does."""
-    is_unlink = bool(facts.claim.payload.get(UNLINK_KEY))
-    if not facts.record.may_sync and not facts.is_push_by_name and not is_unlink:
+    if not facts.record.may_sync and not facts.is_push_by_name and not requested_unlink(facts):
         return EndWithoutCall("Sync is off for this record.", is_off=True)
     if facts.causes == Cause.SAVE and not facts.events and _is_local_unchanged(board, facts, lost_updates):
         return EndWithoutCall("Nothing that is synced changed.")

@@ -20,6 +20,7 @@ from tests.decide.builders import BOARD, base, board, contact, facts, mapping, p
 ROLE = board(mapping())
 OFF, EDITED_OFF = contact(sync_enabled=False), contact(sync_enabled=False, role_title="New")
 OFF_DETAIL = "Sync is off for this record."
+PARTED = contact(sync_enabled=False, monday_id=None)
 AT_REST = {"remote_state": "active", "base": {"role_title": base("Ours")}}
 
 
@@ -50,6 +51,7 @@ def settled(cause: Cause = Cause.SAVE, *, payload: dict[str, Any] | None = None,
         ("sync is off, and both sides were edited", settled(Cause.WEBHOOK, record=EDITED_OFF), OFF_DETAIL),
         ("sync is off, and it is pushed by name", settled(Cause.PERSON, record=OFF, payload={"by_name": 1}), None),
         ("sync is off, and it is to be unlinked", settled(Cause.PERSON, record=OFF, payload={UNLINK_KEY: "x"}), None),
+        ("so it is, and somebody unlinked it already", settled(record=PARTED, payload={UNLINK_KEY: "x"}), OFF_DETAIL),
     ],
 )
 def test_a_pass_without_a_call(case: str, found: RecordFacts, detail: str | None) -> None:
