@@ -245,7 +245,7 @@ class Api:
             version = graph_context.served_version(request.query.get("version"))
         except RequestError as refusal:
             raise BadRequestError(str(refusal)) from None
-        text = server.sdl(old=version.before_2026_10)
+        text = server.sdl(version.era)
         return Response(200, text.encode(), {"Content-Type": "text/plain; charset=utf-8"})
 
     def _admit(self, request: Request, call: Call) -> Response:
@@ -321,7 +321,7 @@ class Api:
         name = document.get("operationName")
         if name is not None and not isinstance(name, str):
             raise api_errors.bad_body(f"Expected string, received {_json_type(name)}")
-        operation = server.prepare(document["query"], name, version.before_2026_10)
+        operation = server.prepare(document["query"], name, version.era)
         return ApiRequest(operation, variables or {}, body, version)
 
     def _carry_out(

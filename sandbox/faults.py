@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from sandbox.checks import BadRequestError, amount, one_of, whole
+from sandbox.columns import KINDS as KNOWN_TYPES
 
 PAGE_FIELDS = ("items_page", "next_items_page", "items_page_by_column_values")
 HTML = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
@@ -75,6 +76,8 @@ class Fault:
     does. `slow` waits so many seconds, then carries the request out. `partial` makes fields fail. `cursor`
     "expired" takes the next cursor for one that is too old; `listing` shows so many items only, and no cursor;
     `stale` shows items as they were so many seconds ago, as far as the API changed them since the fault was asked for.
+    `drops` carries out `create_item`, or what `on` names, without the values of columns of this type, and without an
+    error (users' notes of 2023 and 2026).
     """
 
     status: int | None = None
@@ -85,6 +88,7 @@ class Fault:
     cursor: str | None = None
     listing: int | None = None
     stale: float | None = None
+    drops: str | None = None
     count: int = 1
     skip: int = 0
     on: str = "any"
@@ -124,6 +128,7 @@ class Fault:
             "cursor": "cursor expired",
             "listing": f"listing of {self.listing}",
             "stale": f"{self.stale:g} s behind" if self.stale is not None else "",
+            "drops": f"created without {self.drops}",
         }
         return next(words[key] for key in words if getattr(self, key) is not None)
 
@@ -202,12 +207,12 @@ class Faults:
 LONGEST_SECONDS = 86_400
 LARGEST_COUNT = 1_000_000
 LIMITS = ("complexity", "minute", "daily", "concurrency", "ip", "field", "subgraph")
-KINDS = ("status", "timeout", "limit", "slow", "partial", "cursor", "listing", "stale")
+KINDS = ("status", "timeout", "limit", "slow", "partial", "cursor", "listing", "stale", "drops")
 
 EXTRAS = {"status": {"body", "retry_after"}, "timeout": {"seconds"}, "limit": {"retry_in", "header"}}
 
 # A time-out or a partial failure is about what was applied, so reads in between do not use it up.
-DEFAULT_ON = {"timeout": "mutation", "partial": "mutation"}
+DEFAULT_ON = {"timeout": "mutation", "partial": "mutation", "drops": "create_item"}
 
 
 def fault_from(given: Any) -> Fault:
@@ -300,4 +305,5 @@ CHECKS: dict[str, Any] = {
     "cursor": _cursor,
     "listing": _listing,
     "stale": lambda given: _seconds(given["stale"], "stale"),
+    "drops": lambda given: one_of(given["drops"], "drops", KNOWN_TYPES),
 }

@@ -32,9 +32,11 @@ class Version:
     display_name: str
 
     @property
-    def before_2026_10(self) -> bool:
-        """Whether users still have the fields that 2026-10 removed."""
-        return self.value < CURRENT
+    def era(self) -> str:
+        """Under which name a file tells what this version has otherwise than the current one, if it has."""
+        if self.value < CURRENT:
+            return "before-2026-10"
+        return "2027-01" if self.value > CURRENT else ""
 
 
 VERSIONS = (

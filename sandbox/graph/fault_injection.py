@@ -3,6 +3,7 @@
 Monday's reads may be behind its writes: `boards(latest: true)` exists to bring “the latest data” (its schema).
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -92,6 +93,8 @@ def fault_middleware(fault: Fault | None, operation: FaultTarget, past: ItemHist
         made = _expired_cursor_middleware
     elif fault.listing is not None:
         made = _short_listing_middleware(fault.listing, PAGE_FIELDS if fault.on in ("any", "query") else (fault.on,))
+    elif fault.drops is not None:
+        made = _dropping_middleware(fault, fault.drops)
     return made
 
 
@@ -179,3 +182,16 @@ def _short_listing_middleware(length: int, names: tuple[str, ...]) -> Middleware
         return found[:length] if isinstance(found, list) else found
 
     return shorten
+
+
+def _dropping_middleware(fault: Fault, column_type: str) -> Middleware:
+    def drop_values(following: Any, root: Any, info: Any, **arguments: Any) -> Any:
+        is_meant = info.path.prev is None and fault.on in ("any", "mutation", info.field_name)
+        if is_meant and arguments.get("column_values") and fault.names(arguments):
+            columns = info.context.world.board(number(arguments["board_id"])).columns
+            dropped = {column.id for column in columns if column.type == column_type}
+            values = json.loads(arguments["column_values"])
+            arguments["column_values"] = json.dumps({key: values[key] for key in values if key not in dropped})
+        return following(root, info, **arguments)
+
+    return drop_values

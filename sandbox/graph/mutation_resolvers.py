@@ -10,7 +10,7 @@ from typing import Any
 from sandbox import api_errors
 from sandbox.graph.context import Context, Resolver, number
 from sandbox.model import Board, Column, Group, Hook, Item, Tag, Update
-from sandbox.operations import board_changes, item_changes, transfers
+from sandbox.operations import board_changes, item_changes, transfers, validations
 from sandbox.operations.board_changes import json_in
 from sandbox.webhooks import payloads
 
@@ -239,3 +239,21 @@ def edit_update(context: Context, id: str, body: str) -> Update:  # noqa: A002 -
 
 def delete_update(context: Context, id: str) -> Update:  # noqa: A002 -- the argument's name at Monday
     return item_changes.delete_update(context.world, context.user.id, number(id))
+
+
+def add_required_column(context: Context, id: str, column_id: str, type: str = "") -> dict[str, Any]:  # noqa: A002
+    required = validations.set_required(context.world, number(id), column_id, required=True)
+    return {"required_column_ids": required}
+
+
+def remove_required_column(context: Context, id: str, column_id: str, type: str = "") -> dict[str, Any]:  # noqa: A002
+    required = validations.set_required(context.world, number(id), column_id, required=False)
+    return {"required_column_ids": required}
+
+
+def create_validation_rule(context: Context, id: str, rule: dict[str, Any], type: str = "") -> dict[str, Any]:  # noqa: A002
+    return validations.add_rule(context.world, number(id), rule)
+
+
+def delete_validation_rule(context: Context, id: str, rule_id: str, type: str = "") -> dict[str, Any]:  # noqa: A002
+    return validations.delete_rule(context.world, number(id), rule_id)

@@ -4,8 +4,9 @@ Activity logs as the API shows them (developer.monday.com/api-reference/referenc
 """
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import dropwhile, islice
 from typing import Any
 
 from sandbox import api_errors
@@ -37,32 +38,53 @@ LOG_LIMIT = 10_000
 TICKS = 10**7  # a second
 
 
-def activity_logs(board: Board, info: Any, **wanted: Any) -> list[dict[str, str]]:
-    """Newest first; rows about the board itself pass the filter on items, as they do at Monday.
+# How far back `from` may reach, and the rows of a page, since 2027-01; the latter as users' logs have them.
+LOG_DAYS = 90
+LOG_PAGE_LIMIT = 200
 
-    Rows show `log_delay_seconds` after they were written: published probes saw more than 30 seconds.
-    """
+
+def activity_logs(board: Board, info: Any, **wanted: Any) -> list[dict[str, str]]:
+    """Newest first; rows about the board itself pass the filter on items, as they do at Monday."""
+    start, end = span(wanted)
+    if end - start > LOG_LIMIT:
+        start, end = span(wanted | {"limit": LOG_LIMIT})
+    return [_log_row(row) for row in islice(_logged(board, info, wanted), start, end)]
+
+
+def activity_log_page(board: Board, info: Any, **wanted: Any) -> dict[str, Any]:
+    """The same since 2027-01: a page behind a cursor, of the last 90 days."""
+    since, now = _ticks(wanted.get("from")), context_of(info).world.clock.time()
+    if since is not None and since < (now - LOG_DAYS * 86_400) * TICKS:
+        raise api_errors.invalid_argument(f"from must be within the last {LOG_DAYS} days")
+    rows = _logged(board, info, wanted)
+    if cursor := wanted.get("cursor"):
+        rows = islice(dropwhile(lambda row: row.id != cursor, rows), 1, None)
+    limit = span({"limit": wanted.get("limit")})[1]
+    found = list(islice(rows, min(limit, LOG_PAGE_LIMIT) + 1))
+    page = found[: min(limit, LOG_PAGE_LIMIT)]
+    return {"logs": [_log_row(row) for row in page], "cursor": page[-1].id if len(found) > len(page) else None}
+
+
+def _logged(board: Board, info: Any, wanted: dict[str, Any]) -> Iterator[Activity]:
+    """Rows show `log_delay_seconds` after they were written: published probes saw more than 30 seconds."""
     world = context_of(info).world
     since, until = _ticks(wanted.get("from")), _ticks(wanted.get("to"))
     shown_until = int((world.clock.time() - world.log_delay_seconds) * TICKS)
     until = shown_until if until is None else min(until, shown_until)
-    start, end = span(wanted)
-    if end - start > LOG_LIMIT:
-        start, end = span(wanted | {"limit": LOG_LIMIT})
     rows = (row for row in reversed(world.activity.get(board.id, [])) if row.created_at <= until)
-    kept = (row for row in rows if (since is None or row.created_at >= since) and _matches_filters(row, wanted))
-    return [
-        {
-            "id": row.id,
-            "event": row.event,
-            "entity": row.entity,
-            "data": json.dumps(row.data, ensure_ascii=False),
-            "user_id": str(row.user_id),
-            "account_id": str(ACCOUNT_ID),
-            "created_at": str(row.created_at),
-        }
-        for row in islice(kept, start, end)
-    ]
+    return (row for row in rows if (since is None or row.created_at >= since) and _matches_filters(row, wanted))
+
+
+def _log_row(row: Activity) -> dict[str, str]:
+    return {
+        "id": row.id,
+        "event": row.event,
+        "entity": row.entity,
+        "data": json.dumps(row.data, ensure_ascii=False),
+        "user_id": str(row.user_id),
+        "account_id": str(ACCOUNT_ID),
+        "created_at": str(row.created_at),
+    }
 
 
 def _matches_filters(row: Activity, wanted: dict[str, Any]) -> bool:
@@ -71,7 +93,10 @@ def _matches_filters(row: Activity, wanted: dict[str, Any]) -> bool:
         "group_ids": row.data.get("group_id"),
         "user_ids": str(row.user_id),
     }
+    filters |= {"event_types": row.event, "correlation_ids": None}
     if any(wanted.get(key) is not None and value not in wanted[key] for key, value in filters.items()):
+        return False
+    if not str(row.data.get("pulse_name") or "").casefold().startswith(str(wanted.get("search") or "").casefold()):
         return False
     items = wanted.get("item_ids")
     return items is None or row.item_id is None or str(row.item_id) in items
@@ -301,6 +326,11 @@ def webhooks(_: Any, info: Any, board_id: str, **wanted: Any) -> list[Hook]:
     return [hook for hook in world.hooks.values() if hook.board_id == board.id and not hook.deleted]
 
 
+def validations(_: Any, info: Any, id: str, **wanted: Any) -> dict[str, Any]:  # noqa: A002 - Monday's name
+    board = _world(info).board(number(id))
+    return {"required_column_ids": board.required or None, "rules": board.rules or None}
+
+
 def board_columns(board: Board, info: Any, **wanted: Any) -> list[Column]:
     ids, types = wanted.get("ids"), wanted.get("types")
     found = [c for c in board.visible_columns() if ids is None or c.id in ids]
@@ -490,3 +520,9 @@ OLD_USER: dict[str, Resolver] = {
     "is_verified": always(True),
     "is_view_only": always(False),
 }
+
+CHANGED_FIELDS: dict[str, dict[str, dict[str, Resolver]]] = {
+    "before-2026-10": {"User": OLD_USER},
+    "2027-01": {"Board": {"activity_logs": activity_log_page}},
+}
+"""What other versions than the current one have otherwise, by era, type and field."""

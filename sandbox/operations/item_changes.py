@@ -24,6 +24,7 @@ from sandbox.operations.cells import (
     write_cell,
 )
 from sandbox.operations.events import column_of, emit, emit_board, group_of, log, wanted_group
+from sandbox.operations.validations import check_values
 from sandbox.world import STATES, World
 
 
@@ -109,6 +110,7 @@ def create_item(
             rank = rank_beside(world, neighbour, after=beside[1])
         with parsed_values(world, board, values, create_labels) as parsed:
             check_size(None, parsed)
+            check_values(board, parsed, creates=True)
             return place_item(world, user_id, board, group, name, parsed, rank=rank)
 
 
@@ -159,6 +161,7 @@ def change_values(
             name = values.get("name", item.name)
             check_name(name)
             check_size(item, parsed)
+            check_values(board, parsed, creates=False)
         moved = [write_cell(world, user_id, item, key, raw) for key, raw in parsed.items()]
         # A list: any() would end a generator at the first change, and leave the others unwritten.
         if any([*moved, rename(world, user_id, item, name)]):

@@ -27,7 +27,7 @@ from sync.choices import (
     SyncStatus,
 )
 from sync.clock import SyncNow, sync_now
-from sync.connectors.base.board import RELATION, Board, BoardColumn, BoardSetup, ColumnSpec
+from sync.connectors.base.board import RELATION, Board, BoardColumn, BoardRules, BoardSetup, ColumnSpec
 from sync.connectors.base.connector import Connector
 from sync.kernel.action_errors import Conflict
 from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue
@@ -38,6 +38,8 @@ from sync.registry import EntitySpec, MappingSpec, link_of, relation_of, target_
 NPD_ID_KEY = "npd_id"
 NPD_ID_TITLE = "NPD ID"
 NAME_TYPE = "name"
+VALIDATION = "validation"
+"""Where converters find in a column's settings what the board's rules ask of it."""
 
 
 @dataclass
@@ -218,14 +220,20 @@ def _update_mapping(result: StoredColumns, mapping: FieldMapping, column: BoardC
         changed["problem"] = ""
         result.needs_resync = True
     # Labels and settings change without a new version, because the column is the same.
-    if _options(column) != mapping.options and mapping.column_id != NAME_TYPE:
-        changed["options"] = _options(column)
+    if mapping.column_id != NAME_TYPE and (options := _with_validation(_options(column), mapping)) != mapping.options:
+        changed["options"] = options
     if changed:
         FieldMapping.objects.filter(pk=mapping.pk).update(**changed)
 
 
 def _options(column: BoardColumn) -> dict[str, Any]:
     return {"column_type": column.type, "settings": dict(column.settings)}
+
+
+def _with_validation(options: dict[str, Any], known: FieldMapping) -> dict[str, Any]:
+    """A column's options, with what the board's rules asked of it when they were told last."""
+    validation = (known.options.get("settings") or {}).get(VALIDATION)
+    return options | {"settings": options["settings"] | {VALIDATION: validation}} if validation else options
 
 
 def missing_columns(spec: EntitySpec, link: BoardLink) -> Iterator[str]:
@@ -374,7 +382,35 @@ def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:
                 _enqueue_records(link, [blocked.entity_id])
     set_npd_id_problem(link, npd_id_problem(link, board))
     _store_shape(link, board)
+    if board.rules is not None:
+        _store_rules(link, board.rules)
     return problem_mappings
+
+
+def _store_rules(link: BoardLink, rules: BoardRules) -> None:
+    """Store what the board's own validation asks of each mapped column; what the old rules blocked gets a pass."""
+    for mapping in link.mappings.all():
+        settings = dict(mapping.options.get("settings") or {})
+        before, now = settings.pop(VALIDATION, {}), dict(rules.columns.get(mapping.column_id, {}))
+        if before == now or not _is_watched(mapping):
+            continue
+        log.info("board rules changed", board=link.entity_type, field=mapping.key)
+        mapping.options = mapping.options | {"settings": settings | ({VALIDATION: now} if now else {})}
+        with transaction.atomic():
+            FieldMapping.objects.filter(pk=mapping.pk).update(options=mapping.options)
+            unblock_field(link, mapping)
+            # A record that lacked a required value may get its item now.
+            if before.get("required") and not now.get("required"):
+                _enqueue_unlinked(link)
+
+
+def unmapped_requirements(link: BoardLink, board: Board) -> list[str]:
+    """The columns, by title and id, that no item may be without and to which no field is sent."""
+    sent = {
+        m.column_id for m in link.mappings.all() if m.direction not in (SyncDirection.NONE, SyncDirection.MONDAY_TO_NPD)
+    }
+    required = [c for c in board.columns if board.rules and board.rules.columns.get(c.id, {}).get("required")]
+    return [f"“{column.title}” ({column.id})" for column in required if column.id not in sent]
 
 
 def column_problems(

@@ -25,6 +25,7 @@ from sync.connectors.base.errors import (
     BudgetExhausted,
     ConnectorError,
     DailyLimitReached,
+    InvalidDocument,
     NotAuthenticated,
     PermissionMissing,
     Scope,
@@ -46,6 +47,8 @@ PROBE_WAITS = (5, 10, 20, 40, 60, 60, 60, 60, 60)
 LATER_PROBE_WAIT = 300
 # Where Monday names no time; the account, which costs a call to probe, waits by the list above.
 BOARD_WAIT = 60
+# An invalid document stays one until NPD Sync, or the version that answers, is another.
+INVALID_DOCUMENT_WAIT = 900
 
 
 def monday_account() -> MondayAccount:
@@ -113,9 +116,10 @@ def _stop_code(error: ConnectorError) -> StopCode:
 
 
 def trip_board(link: BoardLink, error: ConnectorError) -> None:
-    """Stop one board; it is tried again after the wait that Monday asks for, else after a minute."""
+    """Stop one board; it is tried again after the wait that Monday asks for, else after a minute, or a quarter hour."""
+    usual = INVALID_DOCUMENT_WAIT if isinstance(error, InvalidDocument) else BOARD_WAIT
     BoardLink.objects.filter(pk=link.pk).update(
-        blocked_until=SyncNow() + timedelta(seconds=error.wait_seconds or BOARD_WAIT),
+        blocked_until=SyncNow() + timedelta(seconds=error.wait_seconds or usual),
         blocked_reason=error.lasting_sentence,
         blocked_since=Case(When(blocked_reason="", then=SyncNow()), default=Coalesce("blocked_since", SyncNow())),
     )

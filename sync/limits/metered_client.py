@@ -151,6 +151,11 @@ class MeteredClient:
     def __repr__(self) -> str:
         return f"<metered {self.inner!r}>"
 
+    @property
+    def version(self) -> str:
+        """The API version that is asked for."""
+        return self.inner.version
+
     def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Answer:
         """Send one document, if the quota has room for it.
 

@@ -197,13 +197,12 @@ Announced = tuple[Write, Intent | None]
 """A write with its intent; without one, where the intent is closed already."""
 
 
-def rejected_field(write: Write, error: ConnectorError) -> str:
-    """Return the field whose value was refused: by the column that Monday names, else as the only one that was sent."""
-    is_name = isinstance(error, NameRejected)
-    column = NAME_COLUMN if is_name else error.column_id
-    if len(write.fields) == 1 and not is_name:
-        return write.fields[0].key
-    return next((one.key for one in write.fields if one.column_id == column), "")
+def rejected_fields(write: Write, error: ConnectorError) -> dict[str, ConnectorError]:
+    """Return why each value was refused: by the columns that Monday names, else as the only one that was sent."""
+    columns = error.columns or {NAME_COLUMN if isinstance(error, NameRejected) else error.column_id}
+    named = {one.key: error.of_column(one.column_id) for one in write.fields if one.column_id in columns}
+    only = len(write.fields) == 1 and not (error.columns or isinstance(error, NameRejected))
+    return named or ({write.fields[0].key: error} if only else {})
 
 
 def is_value_rejection(error: ConnectorError, *, others_done: bool) -> bool:
@@ -359,11 +358,10 @@ class Executor:
             self.stop_reason = error.sentence
             breaker.trip_board(self.board.link, error)
             return Answer(Verdict.STOPPED, error.sentence)
-        key = rejected_field(write, error)
-        rejected = {key: error} if key else {}
-        rest = replace(write, fields=tuple(one for one in write.fields if one.key != key))
+        rejected = rejected_fields(write, error)
+        rest = replace(write, fields=tuple(one for one in write.fields if one.key not in rejected))
         if call.kind is Kind.CREATE:
-            is_name = any((one.key, one.column_id) == (key, NAME_COLUMN) for one in write.fields)
+            is_name = any(one.key in rejected and one.column_id == NAME_COLUMN for one in write.fields)
             return Answer(Verdict.REFUSED if is_name else Verdict.NAME_ONLY, error.sentence, rejected=rejected)
         if not write.fields:
             return Answer(Verdict.REFUSED, error.sentence)

@@ -70,7 +70,7 @@ def settled_field(  # noqa: PLR0911 - a table
         inverse = field_plan.resolves.inverse[field_plan.mapping.key]
         return _settle_undo(field_plan, inverse["before"]["base"], record, item, sent=sent)
     if action is Action.PUSH and sent:
-        return _settle_push(field_plan, item)
+        return _settle_push(field_plan, item, creates=creates)
     if action is Action.PULL or (action is Action.BOTH and sent):
         return _settle_pull(field_plan, record, item, sent=sent)
     if action is Action.AGREED:
@@ -99,11 +99,14 @@ def _settle_undo(
     return FieldSettlement(values, base=base or {}, altered="", resolved=True)
 
 
-def _settle_push(field_plan: FieldPlan, item: Item) -> FieldSettlement:
+def _settle_push(field_plan: FieldPlan, item: Item, *, creates: bool) -> FieldSettlement:
     convert, answered = field_plan.convert, _answered_value(field_plan, item)
     if answered is _NOT_SHOWN:
         return _NOT_TOLD
     sent, stored = convert.local(field_plan.send_raw or {}), convert.remote(answered)
+    # Users saw creates drop relations without an error: it is sent once more, as a change of its own.
+    if creates and convert.names_items and sent and not stored:
+        return FieldSettlement(recheck="Monday made the item without its connected items.")
     before = convert.display(convert.remote(field_plan.remote_raw)) if field_plan.remote_raw is not None else ""
     shown, altered = convert.display(sent), ""
     if sent != stored:

@@ -169,8 +169,10 @@ def write_of(
 
 def create_problem(plans: Mapping[str, FieldPlan]) -> str:
     """Return why no item can be made of a planned record; empty where one can."""
-    name = _name_plan(plans.values())
-    return name.blocked_reason if name else "no name is mapped"
+    name, limited = _name_plan(plans.values()), [p for p in plans.values() if p.blocked_code is BlockedCode.LIMIT]
+    # Without a value that is blocked an item can be made, but not without one that the board requires.
+    missing = next((p.blocked_reason for p in limited if p.convert.local(p.local_raw) is None), "")
+    return (name.blocked_reason or missing) if name else "no name is mapped"
 
 
 def _name_plan(plans: Iterable[FieldPlan]) -> FieldPlan | None:

@@ -18,6 +18,7 @@ class FakeAccount(MondayClient):
         super().__init__("https://monday.test/v2", "token")
         self.boards: dict[str, dict[str, Any]] = {}
         self.hooks: dict[str, dict[str, str]] = {}
+        self.rules: dict[str, dict[str, Any]] = {}
         self.used_column_ids: set[str] = set()
         self.unreachable_events: set[str] = set()
         self.failing: dict[str, ConnectorError] = {}
@@ -67,8 +68,12 @@ class FakeAccount(MondayClient):
             "create_webhook": self._create_webhook,
             "delete_webhook": self._delete_webhook,
             "webhooks": lambda _: Answer({"webhooks": list(self.hooks.values())}),
-            "boards": lambda sent: Answer({"boards": [self.boards[i] for i in sent["ids"] if i in self.boards]}),
+            "boards": self._read_boards,
         }
+
+    def _read_boards(self, sent: Mapping[str, Any]) -> Answer:
+        rules = {f"rules{number}": self.rules.get(board_id) for number, board_id in enumerate(sent["ids"])}
+        return Answer({"boards": [self.boards[i] for i in sent["ids"] if i in self.boards]} | rules)
 
     def _create_board(self, sent: Mapping[str, Any]) -> Answer:
         board_id = self._new_id("board")

@@ -1,24 +1,34 @@
 """What Monday's answers about a board's happenings say, and what is made of what they don't say."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from sync.connectors.base.board import EventKind
-from sync.connectors.base.errors import BoardNotFound, ConnectorError, LogShapeChanged, UnreadableAnswer
+from sync.connectors.base.errors import (
+    BoardNotFound,
+    ConnectorError,
+    InvalidDocument,
+    LogShapeChanged,
+    UnreadableAnswer,
+)
 from sync.connectors.monday.board_events import (
+    NUMBERED_PAGES,
     board_activity_query,
     changes_without_values,
+    log_pages,
     parse_board_activity,
     parse_entry,
     parse_event,
     parse_log_page,
     parse_updated_items,
+    read_board_activity,
     webhook_bodies,
 )
-from sync.connectors.monday.graphql import Answer
+from sync.connectors.monday.graphql import Answer, Document
 
 ROW = {
     "id": "r1",
@@ -112,8 +122,9 @@ def test_a_new_items_values_may_come_as_text(values: Any) -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"created_at": "2026-11-20T14:00:00Z"},
+        {"created_at": "2026-11-20"},
         {"created_at": "1795100000"},
+        {"id": None},
         {"data": "no json"},
         {"id": None} | {"created_at": None},
     ],
@@ -140,7 +151,7 @@ def test_an_answer_tells_the_board_its_log_its_items_and_its_webhooks() -> None:
     assert told.hooks == {"9": "create_item"}
 
 
-@pytest.mark.parametrize("log", [{"logs": [], "cursor": None}, None, "x", [{"id": "1"}]])
+@pytest.mark.parametrize("log", [{"entries": []}, {"logs": None, "cursor": None}, None, "x", [{"id": "1"}]])
 def test_a_log_in_another_shape_is_no_empty_log(log: Any) -> None:
     told = parse_board_activity(answer(board(activity_logs=log)))
     assert told.log is None
@@ -177,7 +188,59 @@ def test_further_pages_fail_rather_than_end() -> None:
         parse_log_page(answer(board(activity_logs=None)))
 
 
+MOMENT = datetime(2026, 11, 20, 14, 0, tzinfo=UTC)
+
+
 def test_times_are_asked_for_by_the_second_in_utc() -> None:
-    asked = board_activity_query("1", datetime(2026, 11, 20, 14, 0, 0, 999_999, UTC))
+    asked = board_activity_query("1", MOMENT.replace(microsecond=999_999), NUMBERED_PAGES)
     assert asked.variables["from"] == "2026-11-20T14:00:00Z"
-    assert "activity_logs" not in board_activity_query("1", datetime(2026, 11, 20, tzinfo=UTC), with_log=False).text
+    assert "activity_logs" not in board_activity_query("1", MOMENT, None).text
+
+
+# --- the form of 2027-01 ----------------------------------------------------------------------------------------------
+
+
+class Account:
+    """Answers one document after the other, and keeps what was asked."""
+
+    def __init__(self, version: str, *answers: Answer | ConnectorError) -> None:
+        self.version, self.answers, self.asked = version, list(answers), list[Document]()
+
+    def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Answer:
+        self.asked.append(Document(document, variables))
+        answered = self.answers.pop(0)
+        if isinstance(answered, ConnectorError):
+            raise answered
+        return answered
+
+
+def page(*ids: str, cursor: str | None = None) -> Answer:
+    return answer(board(activity_logs={"logs": [row(id=one) for one in ids], "cursor": cursor}))
+
+
+def test_a_log_in_pages_with_a_cursor_is_read_to_its_end() -> None:
+    account = Account("2027-01", page("r1", cursor="c1"), page("r2", cursor="c2"), page("r3"))
+    first = read_board_activity(account, "1", MOMENT)
+    further = list(log_pages(account, "1", MOMENT, first))
+    assert [entry.id for entries in [first.log or [], *further] for entry in entries] == ["r1", "r2", "r3"]
+    assert [asked.variables.get("turn") for asked in account.asked] == [None, "c1", "c2"]
+    assert all("$from: String" in asked.text and "logs {" in asked.text for asked in account.asked)
+
+
+@pytest.mark.parametrize(("version", "declared"), [("2026-10", "ISO8601DateTime"), ("2027-01", "String")])
+def test_the_log_is_asked_for_in_the_form_of_the_version(version: str, declared: str) -> None:
+    account = Account(version, answer(board()))
+    read_board_activity(account, "1", MOMENT)
+    assert [f"$from: {declared}," in asked.text for asked in account.asked] == [True]
+
+
+@pytest.mark.parametrize("version", ["2026-10", "2027-01"])
+def test_a_version_that_refuses_its_form_is_asked_in_the_other(version: str) -> None:
+    account = Account(version, InvalidDocument('Unknown argument "cursor"'), page("r1"))
+    assert [entry.id for entry in read_board_activity(account, "1", MOMENT).log or []] == ["r1"]
+    assert len({asked.text for asked in account.asked}) == 2
+
+
+def test_a_row_may_tell_its_time_as_text_and_leave_out_who_it_was() -> None:
+    entry = parse_entry(row(created_at="2026-11-20T14:00:00.5Z", user_id=None, data=None))
+    assert (entry.at, entry.user_id, entry.item_ids) == (MOMENT.replace(microsecond=500_000), "", [])

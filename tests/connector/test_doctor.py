@@ -208,3 +208,17 @@ def test_a_second_full_set_of_webhooks_is_a_warning(account: FakeAccount) -> Non
     assert _warnings(check_connection(account, GREETING, ASKED, [check])) == [
         "Contacts: a second full set of webhooks is on the board, and it isn't ours."
     ]
+
+
+def test_a_required_column_that_no_field_fills_is_a_fault(account: FakeAccount) -> None:
+    account.boards["7"]["columns"] += [{"id": "region", "title": "Region", "type": "text", "archived": False}]
+    account.rules["7"] = {"required_column_ids": ["email_x", "region", "gone"], "rules": None}
+    (fault,) = _faults(check_connection(account, GREETING, ASKED, [_check(account)]))
+    assert "requires “Region” (region)" in fault
+
+
+def test_rules_that_can_not_be_checked_before_a_value_is_sent_are_a_warning(account: FakeAccount) -> None:
+    group = {"groups": [{"operator": "IS_NOT_EMPTY", "column_id": "email_x"}]}
+    account.rules["7"] = {"required_column_ids": None, "rules": {"a": {"if": group, "then": group}}}
+    (warning,) = _warnings(check_connection(account, GREETING, ASKED, [_check(account)]))
+    assert "1 validation rule depends" in warning

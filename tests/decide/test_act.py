@@ -8,7 +8,14 @@ import pytest
 
 from sync.choices import BlockedCode
 from sync.connectors.base.board_items import Item
-from sync.connectors.base.errors import BoardForbidden, ColumnNotFound, ConnectorError, FieldRejected, NameRejected
+from sync.connectors.base.errors import (
+    BoardForbidden,
+    ColumnNotFound,
+    ConnectorError,
+    FieldRejected,
+    NameRejected,
+    RulesBroken,
+)
 from sync.merge import Action, FieldDecision
 from sync.reconcile.act import (
     RECORD_CHANGES,
@@ -17,7 +24,7 @@ from sync.reconcile.act import (
     bare_write,
     changed_records,
     is_value_rejection,
-    rejected_field,
+    rejected_fields,
 )
 from sync.reconcile.field_plan import FieldPlan
 from sync.reconcile.field_values import stored_values
@@ -120,13 +127,26 @@ def test_an_item_is_made_where_its_name_is_known(blocked: dict[str, str], proble
     ids=str,
 )
 def test_the_refused_value_is_the_one_whose_column_monday_names(error: ConnectorError, key: str) -> None:
-    assert rejected_field(write(), error) == key
+    assert rejected_fields(write(), error) == ({key: error} if key else {})
 
 
 def test_the_only_value_that_was_sent_is_the_refused_one() -> None:
     only = write(name=False, notes=False)
-    assert rejected_field(only, FieldRejected("no", column_id="elsewhere")) == "role_title"
-    assert rejected_field(only, NameRejected("too long")) == ""
+    assert list(rejected_fields(only, FieldRejected("no", column_id="elsewhere"))) == ["role_title"]
+    assert rejected_fields(only, NameRejected("too long")) == {}
+
+
+def test_broken_rules_refuse_the_values_of_all_columns_that_they_name() -> None:
+    error = RulesBroken("Two rules are broken")
+    error.columns = {"role_title": "Too short", "notes": "Should not be empty", "elsewhere": "Should not be empty"}
+    found = rejected_fields(write(), error)
+    assert {key: one.message for key, one in found.items()} == {
+        "role_title": "Too short",
+        "notes": "Should not be empty",
+    }
+    error.columns = {"elsewhere": "Should not be empty"}
+    assert rejected_fields(write(), error) == {}
+    assert rejected_fields(write(name=False, notes=False), error) == {}
 
 
 @pytest.mark.parametrize(

@@ -147,4 +147,6 @@ def test_a_document_that_is_no_longer_valid_stops_its_board_and_costs_no_record_
     assert "document Write" in reason
     assert "API version" in reason
     world.work(minutes=10)
+    assert world.calls() - calls == 2
+    world.work(minutes=6)
     assert {world.status(contact) for contact in contacts} == {"synced"}

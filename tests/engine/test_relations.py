@@ -118,6 +118,34 @@ def test_a_relation_moves_and_is_cleared_both_ways(connected: World) -> None:
     assert connected.status(contact) == "synced"
 
 
+def test_a_relation_that_a_create_dropped_is_sent_once_more(connected: World) -> None:
+    connected.sandbox.faults({"drops": "board_relation", "naming": "Ann"})
+    contact = connected.contact("Ann", organization=organization("Acme"))
+    connected.work()
+    assert (connected.values(contact)["name"], cell(connected, contact)) == ("Ann", "")
+    assert connected.status(contact) == "pending"
+    calls = connected.calls("mutation")
+    connected.work(contact, seconds=11)
+    assert (cell(connected, contact), connected.status(contact)) == ("Acme", "synced")
+    assert connected.calls("mutation") == calls + 1
+    connected.hear(contact)
+    assert contact.organization is not None
+    assert (cell(connected, contact), connected.status(contact)) == ("Acme", "synced")
+
+
+def test_a_relation_that_monday_drops_from_a_change_too_is_not_sent_for_ever(connected: World) -> None:
+    connected.sandbox.faults({"drops": "board_relation", "count": 9, "on": "mutation"})
+    contact = connected.contact("Ann", organization=organization("Acme"))
+    connected.work()
+    connected.work(contact, seconds=11)
+    calls = connected.calls("mutation")
+    connected.hear(contact)
+    connected.work(contact, minutes=5)
+    assert connected.calls("mutation") == calls
+    assert (cell(connected, contact), connected.status(contact)) == ("", "pending")
+    assert contact.organization is not None
+
+
 def test_an_organization_whose_sync_is_turned_on_is_connected_by_itself(connected: World) -> None:
     acme = organization("Acme", sync_enabled=False)
     contact = connected.linked(organization=acme)

@@ -123,6 +123,10 @@ ROWS = {
         LOST,
         "test_an_answer_that_shows_an_edit_is_taken_for_that_edit_once_its_event_tells",
     ),
+    "a relation that a create's answer shows empty is sent once more": (
+        "tests/engine/test_relations.py",
+        "test_a_relation_that_a_create_dropped_is_sent_once_more",
+    ),
     "an intent without an answer: R as sent, or as read": (
         FAILURES,
         "test_a_change_whose_answer_was_lost_is_found_out_about",

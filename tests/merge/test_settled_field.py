@@ -56,6 +56,18 @@ def test_an_answer_that_shows_no_value_leaves_base_and_intent_and_is_looked_at_a
     assert (found.base, found.keeps_intent, bool(found.recheck)) == (None, True, True)
 
 
+@pytest.mark.parametrize("creates", [True, False])
+def test_only_a_create_whose_answer_shows_no_relation_leaves_it_to_a_change_of_its_own(creates: bool) -> None:
+    mapping = FieldMapping(key="organization", fields=["organization"], column_id="of", version=1, label="Organization")
+    acme = {"organization": {"id": "a1", "item": "44", "name": "Acme"}}
+    decision = FieldDecision("organization", Action.PUSH)
+    plan = FieldPlan(mapping, make_converter("relation", ConverterOptions()), decision, acme, None, send_raw=acme)
+    shown = Reading("of", "board_relation", text=None, value=None, extra={"linked_item_ids": []})
+    answer = Item("7", "Ann", "active", values={"of": shown})
+    found = settled_field(plan, Contact(), None, answer, creates=creates)
+    assert (found.base is None, bool(found.recheck), found.keeps_intent) == (creates, creates, False)
+
+
 def test_a_push_without_an_answer_moves_nothing() -> None:
     assert settled(Action.PUSH, **SENT) == FieldSettlement()
 

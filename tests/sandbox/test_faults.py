@@ -94,3 +94,20 @@ def test_an_answer_is_packed_for_who_takes_it_and_when_it_is_worth_it(simulator:
     refused = simulator.post(document, Accept_Encoding="br, gzip;q=0")
     assert "Content-Encoding" not in refused.headers
     assert "Content-Encoding" not in simulator.post("{ me { id } }", Accept_Encoding="gzip").headers
+
+
+def test_a_create_may_drop_the_values_of_one_type_of_column(simulator: Simulator) -> None:
+    board = simulator.board({"role": "text", "notes": "long_text"})
+    simulator.control("faults", {"drops": "long_text"})
+    create = """mutation ($b: ID!, $v: JSON) { create_item(board_id: $b, item_name: "Ada", column_values: $v) {
+        column_values { id text }
+    } }"""
+    values = json.dumps({"role": "Owner", "notes": "Gone"})
+    for expected in ("", "Gone"):
+        made = simulator.data(create, b=board, v=values)["create_item"]
+        assert {one["id"]: one["text"] for one in made["column_values"]} == {"role": "Owner", "notes": expected}
+
+
+def test_a_create_can_only_drop_a_type_of_column_that_there_is(simulator: Simulator) -> None:
+    answer = simulator.session.post(f"{simulator.url}/_control/faults", json={"drops": "poem"}, timeout=5)
+    assert answer.status_code == 400

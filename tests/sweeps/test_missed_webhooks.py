@@ -169,6 +169,7 @@ def test_the_log_in_another_shape_is_said_and_items_by_last_update_stand_in(worl
     world.edit(contact, "role_title", "Countess")
     post.lose()
     unknown = {"message": "Cannot query field", "extensions": {"code": "GRAPHQL_VALIDATION_FAILED"}}
+    # The other known form this version refuses by itself.
     world.sandbox.faults({"status": 400, "on": "boards", "body": {"errors": [unknown]}})
     found = post.sweep()
     contact.refresh_from_db()
@@ -177,8 +178,13 @@ def test_the_log_in_another_shape_is_said_and_items_by_last_update_stand_in(worl
     assert "MONDAY_API_VERSION" in post.link().sweep_problem
 
 
-def test_every_page_of_the_log_is_read(world: World, post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(board_events, "LOG_PAGE", 4)
+@pytest.mark.parametrize("version", ["2026-10", "2027-01"])
+def test_every_page_of_the_log_is_read(
+    world: World, post: Post, settings: Any, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    settings.MONDAY_API_VERSION = version
+    for form in ("NUMBERED_PAGES", "CURSOR_PAGES"):
+        monkeypatch.setattr(board_events, form, getattr(board_events, form)._replace(rows=4))
     monkeypatch.setattr(board_events, "LOG_ROWS", 8)
     contact = world.linked(role_title="0")
     post.swept()
@@ -222,6 +228,8 @@ def test_a_sweep_without_room_in_the_allowance_says_so_and_moves_nothing(
     world: World, post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Full:
+        version = "2026-10"
+
         def __init__(self, **_: Any) -> None: ...
 
         def execute(self, *_: Any, **__: Any) -> Any:
@@ -257,6 +265,21 @@ def test_what_was_forgotten_long_ago_is_not_found_anew_on_a_board_that_nobody_to
     WebhookEvent.objects.all().delete()  # as the nightly pruning does
     assert post.sweep().rows == 0
     assert not SyncQueue.objects.filter(status="pending").exists()
+
+
+@pytest.mark.parametrize("version", ["2026-10", "2027-01"])
+def test_after_months_without_a_worker_the_sweep_begins_within_the_days_that_the_log_tells(
+    world: World, post: Post, settings: Any, version: str
+) -> None:
+    settings.MONDAY_API_VERSION = version
+    contact = world.linked(role_title="Analyst")
+    post.swept()
+    world.pass_time(hours=100 * 24)
+    world.edit(contact, "role_title", "Countess")
+    post.lose()
+    found = post.sweep()
+    contact.refresh_from_db()
+    assert (found.problem, post.link().sweep_problem, contact.role_title) == ("", "", "Countess")
 
 
 def test_after_weeks_without_a_worker_the_log_only_says_which_items_to_look_at(world: World, post: Post) -> None:

@@ -1,5 +1,9 @@
 """An edit that our write overwrote, and whose webhook was lost, is known from the log: a conflict, nothing less."""
 
+from typing import Any
+
+import pytest
+
 from conflicts.models import SyncConflict
 from tests.support.world import World
 from tests.sweeps.conftest import Post
@@ -9,7 +13,11 @@ def overwritten() -> list[SyncConflict]:
     return list(SyncConflict.objects.filter(kind="overwritten", resolved_at=None))
 
 
-def test_the_log_shows_what_we_overwrote_and_late_webhooks_open_no_second_conflict(world: World, post: Post) -> None:
+@pytest.mark.parametrize("version", ["2026-10", "2027-01"])
+def test_the_log_shows_what_we_overwrote_and_late_webhooks_open_no_second_conflict(
+    world: World, post: Post, settings: Any, version: str
+) -> None:
+    settings.MONDAY_API_VERSION = version
     contact = world.linked(role_title="Analyst")
     post.swept()
     world.overwrite(contact)

@@ -38,11 +38,23 @@ class BoardColumn:
 
 
 @dataclass(frozen=True)
+class BoardRules:
+    """What a board's own validation asks of its items.
+
+    `columns` is what it asks of single columns, by their ids, as converters read it under `validation` of a column's
+    settings; `required` is a key there. `conditional` counts the rules that depend on another column's value.
+    """
+
+    columns: Mapping[str, Mapping[str, Any]]
+    conditional: int = 0
+
+
+@dataclass(frozen=True)
 class Board:
     """A board as Monday answers it; `state` is active, archived or deleted.
 
     `groups` gives the title of each group that can take items, the topmost first; `items_limit` is how many
-    items the board takes, None where Monday doesn't say.
+    items the board takes, None where Monday doesn't say. `rules` is None where they were not told.
     """
 
     id: str
@@ -52,6 +64,7 @@ class Board:
     columns: tuple[BoardColumn, ...]
     items_count: int | None = None
     items_limit: int | None = None
+    rules: BoardRules | None = None
 
     @property
     def is_active(self) -> bool:
@@ -316,9 +329,9 @@ class ActivityEntry:
 class BoardActivity:
     """The answer to `board_activity_query`.
 
-    `log` is the newest page, and a full one may have more behind it; None where the log has another shape,
-    and `log_problem` then says what is wrong. `hooks` is None where they can't be read. `user_id` is the
-    token's user.
+    `log` is the newest page, and a full one may have more behind it, as one with a `log_cursor` has; None where the log
+    has another shape, and `log_problem` then says what is wrong. `hooks` is None where they can't be read. `user_id` is
+    the token's user.
     """
 
     board: Board
@@ -327,3 +340,4 @@ class BoardActivity:
     hooks: Mapping[str, str] | None
     log_problem: str = ""
     user_id: str = ""
+    log_cursor: str | None = None

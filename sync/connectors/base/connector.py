@@ -275,11 +275,12 @@ class Connector(Protocol):
         """Whether an entry is about anything that a record could hold."""
 
     def board_activity(self, board_id: str, since: datetime, *, with_log: bool = True) -> BoardActivity:
-        """Everything that a sweep needs of a board; raises BoardNotFound where it is not active."""
+        """Everything that a sweep needs of a board; raises BoardNotFound where it is not active.
 
-    def log_pages(
-        self, board_id: str, since: datetime, first: Sequence[ActivityEntry]
-    ) -> Iterator[list[ActivityEntry]]:
+        A second request asks for the log in another form, where the API's version refuses the first one.
+        """
+
+    def log_pages(self, board_id: str, since: datetime, first: BoardActivity) -> Iterator[list[ActivityEntry]]:
         """The log's pages behind the first one, one request for each, newest first."""
 
     def updated_items(self, cursor: str) -> UpdatedItemsPage:

@@ -8,6 +8,8 @@ ConnectorError
 ├── FieldRejected            FIELD        one value of one record
 │   ├── NameRejected                      the item's name is too long or empty
 │   ├── PersonRejected                    a person or team that may not be assigned on the board
+│   ├── ItemNotConnected                  an item of a board to which the column doesn't lead
+│   ├── RulesBroken                       values that the board's own validation rules refuse
 │   └── LabelUnknown                      a label that the column doesn't have
 ├── ColumnRejected           COLUMN       one column of the board
 │   ├── ColumnNotFound                    the column id doesn't exist on the board
@@ -63,7 +65,7 @@ present and of the older format) into these.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
@@ -104,10 +106,11 @@ class ConnectorError(Exception):
 
     `wait_seconds` is the wait that Monday asked for; `path` is the GraphQL path of the error and `path_alias`
     its first element, the alias of the mutation that it concerns; `errors` are the single errors of an answer
-    that failed as a whole.
+    that failed as a whole; `columns` has Monday's words on each column, where it lists them.
     """
 
     scope: ClassVar[Scope] = Scope.RECORD
+    columns: Mapping[str, str] = {}
     outcome_unknown: ClassVar[bool] = False
     retryable: ClassVar[bool] = False
     advice: ClassVar[str] = "Check the record and its item on the board."
@@ -142,6 +145,10 @@ class ConnectorError(Exception):
         self.args = (self.message,)
         for error in self.errors:
             error.redact(secret, replacement)
+
+    def of_column(self, column_id: str) -> ConnectorError:
+        """The same of one column alone, in Monday's words on it."""
+        return self
 
     @property
     def path_alias(self) -> str | None:
@@ -200,6 +207,20 @@ class NameRejected(FieldRejected):
 
 class PersonRejected(FieldRejected):
     advice = "Give this person, or team, access to the board on Monday, or choose another."
+
+
+class ItemNotConnected(FieldRejected):
+    advice = "On the board, open the column's settings and connect the board of that item too, or choose another."
+
+
+class RulesBroken(FieldRejected):
+    """The board's validation rules refuse values, perhaps of several columns."""
+
+    advice = "Correct the value in NPD, or change the board's validation rules on Monday."
+
+    def of_column(self, column_id: str) -> ConnectorError:
+        words = self.columns[column_id]
+        return RulesBroken(words, code=self.code, request_id=self.request_id, path=self.path, column_id=column_id)
 
 
 class LabelUnknown(FieldRejected):

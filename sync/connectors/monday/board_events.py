@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import jwt
@@ -37,6 +37,7 @@ from sync.connectors.base.board_items import NAME_COLUMN
 from sync.connectors.base.errors import (
     BoardNotFound,
     ConnectorError,
+    InvalidDocument,
     LogShapeChanged,
     UnreadableAnswer,
     WebhookAddressUnreachable,
@@ -326,56 +327,80 @@ DELETE_WEBHOOK = "mutation DeleteWebhook($id: ID!) { delete_webhook(id: $id) { i
 
 
 # What happened since a moment, in one call: the board's columns, the newest page of the log, the items updated last and
-# the webhooks. Rows of the log have the shape of API version 2026-10 (reference/activity-logs); 2027-01 changes it,
-# which shows as LogShapeChanged. All times are Monday's own.
+# the webhooks. API version 2027-01 asks for the log in another form and answers it in pages with a cursor; a third form
+# would show as LogShapeChanged. All times are Monday's own.
 
 
-LOG_PAGE = 1_000
-"""Log rows in one call; over all its pages a query returns 10,000 rows at most."""
+class LogForm(NamedTuple):
+    """How an API version asks for a page of a board's log: the types of its arguments, and what it answers."""
 
+    time: str
+    turn: str
+    turn_type: str
+    rows: int
+    answered: str
+
+
+_ROW = "id event entity data user_id created_at"
+
+# Over all its pages a query returns 10,000 rows at most (reference/activity-logs as of 2026-10).
 LOG_ROWS = 10_000
+NUMBERED_PAGES = LogForm("ISO8601DateTime", "page", "Int", 1_000, _ROW)
+
+# developer.monday.com/api-reference/changelog/board-activity-logs-cursor-pagination-and-90-day-limit; the pages of
+# users' logs, which are alike, have 200 rows at most.
+CURSOR_PAGES_SINCE = "2027-01"
+CURSOR_PAGES = LogForm("String", "cursor", "String", 200, f"logs {{ {_ROW} }} cursor")
+
+
+def log_forms(version: str) -> tuple[LogForm, LogForm]:
+    """Both forms of the log, first the one that this API version should know."""
+    known = CURSOR_PAGES, NUMBERED_PAGES
+    return known if version >= CURSOR_PAGES_SINCE else known[::-1]
+
 
 UPDATED_PAGE = 100
 """Items in one call of those updated last; usually none of them is new to us."""
-
-_ROW = "id event entity data user_id created_at"
 
 _RECENTLY_UPDATED = """items_page(limit: $items, query_params: {
       order_by: [{ column_id: "__last_updated__", direction: desc }]
     }) { cursor items { id updated_at } }"""
 
-_LOG = f"activity_logs(from: $from, limit: $rows, page: 1) {{ {_ROW} }}"
 
-
-def board_activity_query(board_id: str, moment: datetime, *, with_log: bool = True) -> Document:
-    """Everything that a sweep needs of a board, in one call.
-
-    `with_log` False where the log can't be asked for.
-    """
-    declarations = "$board: ID!, $items: Int!" + (", $from: ISO8601DateTime, $rows: Int" if with_log else "")
+def board_activity_query(board_id: str, moment: datetime, form: LogForm | None) -> Document:
+    """Everything that a sweep needs of a board, in one call; without the log where it can be asked for in no form."""
+    declarations, variables, log = "$board: ID!, $items: Int!", {"board": board_id, "items": UPDATED_PAGE}, ""
+    if form is not None:
+        declarations += f", $from: {form.time}, $rows: Int"
+        variables |= {"from": _format_iso(moment), "rows": form.rows}
+        log = f"activity_logs(from: $from, limit: $rows) {{ {form.answered} }}"
     text = f"""query Since({declarations}) {{
   {COMPLEXITY}
   boards(ids: [$board], state: all, limit: 1) {{
     {BOARD_FIELDS}
-    {_LOG if with_log else ""}
+    {log}
     {_RECENTLY_UPDATED}
   }}
   webhooks(board_id: $board) {{ id event }}
   me {{ id }}
 }}"""
-    variables: dict[str, Any] = {"board": board_id, "items": UPDATED_PAGE}
-    return Document(text, variables | ({"from": _format_iso(moment), "rows": LOG_PAGE} if with_log else {}))
+    return Document(text, variables)
 
 
-def log_page_query(board_id: str, since: datetime, until: datetime | None, page: int) -> Document:
-    """A further page of the log, newest first; `until` bounds it where 10,000 rows were not enough."""
-    text = f"""query Log($board: ID!, $from: ISO8601DateTime, $to: ISO8601DateTime, $rows: Int, $page: Int) {{
+def log_page_query(
+    board_id: str, since: datetime, form: LogForm, turn: int | str, until: datetime | None = None
+) -> Document:
+    """A further page of the log, newest first, by its number or a cursor.
+
+    `until` bounds it where 10,000 rows were not enough.
+    """
+    text = f"""query Log($board: ID!, $from: {form.time}, $to: {form.time}, $rows: Int, $turn: {form.turn_type}) {{
   {COMPLEXITY}
   boards(ids: [$board], state: all, limit: 1) {{
-    id activity_logs(from: $from, to: $to, limit: $rows, page: $page) {{ {_ROW} }}
+    id activity_logs(from: $from, to: $to, limit: $rows, {form.turn}: $turn) {{ {form.answered} }}
   }}
 }}"""
-    variables = {"board": board_id, "from": _format_iso(since), "rows": LOG_PAGE, "page": page}
+    variables = {"board": board_id, "from": _format_iso(since), "rows": form.rows, "turn": turn}
     return Document(text, variables | {"to": _format_iso(until, round_up=True) if until else None})
 
 
@@ -398,11 +423,11 @@ def parse_board_activity(answer: Answer) -> BoardActivity:
     board = parse_board(node)
     if not board.is_active:
         raise BoardNotFound(f"The board is {board.state}", request_id=answer.request_id)
-    log, log_problem = None, ""
+    log, log_problem, cursor = None, "", None
     # Without its field the log wasn't asked for.
     if "activity_logs" in node:
         try:
-            log = _parse_entries(answer, node)
+            log, cursor = _parse_entries(answer, node)
         # The sweep goes on without the log: the items by last update show what changed, too.
         except LogShapeChanged as changed:
             log_problem = changed.sentence
@@ -410,28 +435,54 @@ def parse_board_activity(answer: Answer) -> BoardActivity:
     _raise_errors_below(answer, "items_page")
     updated = _parse_updated_page(node.get("items_page"), answer)
     me = (answer.data or {}).get("me") or {}
-    return BoardActivity(board, log, updated, _parse_webhooks(answer), log_problem, str(me.get("id") or ""))
+    return BoardActivity(board, log, updated, _parse_webhooks(answer), log_problem, str(me.get("id") or ""), cursor)
 
 
-def parse_log_page(answer: Answer) -> list[ActivityEntry]:
-    """Read the answer to `log_page_query`; raises LogShapeChanged, ConnectorError."""
+def parse_log_page(answer: Answer) -> tuple[list[ActivityEntry], str | None]:
+    """Read the answer to `log_page_query`: its rows, and the next page's cursor.
+
+    Raises LogShapeChanged, ConnectorError.
+    """
     return _parse_entries(answer, _board_node(answer))
 
 
-def log_pages(
+def read_board_activity(api: Api, board_id: str, since: datetime) -> BoardActivity:
+    """Ask for everything with the log, in the form of the version that answers; raises ConnectorError.
+
+    Which one that is its refusal tells, too: a version's name may stand for another one from a day on.
+    """
+    expected, other = log_forms(api.version)
+    try:
+        return parse_board_activity(api.execute(*board_activity_query(board_id, since, expected)))
+    except InvalidDocument:
+        return parse_board_activity(api.execute(*board_activity_query(board_id, since, other)))
+
+
+def log_pages(api: Api, board_id: str, since: datetime, first: BoardActivity) -> Iterator[list[ActivityEntry]]:
+    """The log's pages behind the first one, newest first, in the form in which that was answered."""
+    cursor = first.log_cursor
+    while cursor is not None:
+        page = api.execute(*log_page_query(board_id, since, CURSOR_PAGES, cursor))
+        entries, cursor = parse_log_page(page)
+        yield entries
+    if first.log_cursor is None:
+        yield from _numbered_pages(api, board_id, since, first.log or ())
+
+
+def _numbered_pages(
     api: Api, board_id: str, since: datetime, first: Sequence[ActivityEntry]
 ) -> Iterator[list[ActivityEntry]]:
-    """The log's pages behind the first one, newest first; beyond 10,000 rows it is asked again up to the oldest."""
+    """Pages by number; beyond 10,000 rows the log is asked for again, up to the oldest."""
     entries, page, until = first, 1, None
-    while len(entries) >= LOG_PAGE:
-        if page * LOG_PAGE >= LOG_ROWS:
+    while len(entries) >= NUMBERED_PAGES.rows:
+        if page * NUMBERED_PAGES.rows >= LOG_ROWS:
             oldest = entries[-1].at.replace(microsecond=0)
             if until is not None and oldest >= until:
                 raise UnreadableAnswer(f"The log holds more rows of one second than can be read ({LOG_ROWS:,})")
             until, page = oldest, 0
         page += 1
-        entries = parse_log_page(api.execute(*log_page_query(board_id, since, until, page)))
-        yield entries
+        entries, _ = parse_log_page(api.execute(*log_page_query(board_id, since, NUMBERED_PAGES, page, until)))
+        yield list(entries)
 
 
 def parse_updated_items(answer: Answer) -> UpdatedItemsPage:
@@ -442,12 +493,15 @@ def parse_updated_items(answer: Answer) -> UpdatedItemsPage:
     return _parse_updated_page((answer.data or {}).get("next_items_page"), answer)
 
 
-def _parse_entries(answer: Answer, node: Mapping[str, Any]) -> list[ActivityEntry]:
+def _parse_entries(answer: Answer, node: Mapping[str, Any]) -> tuple[list[ActivityEntry], str | None]:
     _raise_errors_below(answer, "activity_logs")
-    rows = node.get("activity_logs")
+    answered = node.get("activity_logs")
+    rows, cursor = answered, None
+    if isinstance(answered, Mapping):
+        rows, cursor = answered.get("logs"), answered.get("cursor")
     if not isinstance(rows, list):
         raise LogShapeChanged("Monday tells the activity log in a shape that isn't known", request_id=answer.request_id)
-    return [parse_entry(row, answer.request_id) for row in rows]
+    return [parse_entry(row, answer.request_id) for row in rows], str(cursor) if cursor else None
 
 
 def _board_node(answer: Answer) -> Mapping[str, Any]:
@@ -493,7 +547,7 @@ def _format_iso(moment: datetime, *, round_up: bool = False) -> str:
 # The rows of the activity log as values, and as the webhooks that should have been delivered for them.
 #
 # Pure. The events: published probes of 2026-05 and community topic 45686; the rows' shape: API version
-# 2026-10 (developer.monday.com/api-reference/reference/activity-logs).
+# 2026-10 (developer.monday.com/api-reference/reference/activity-logs). From 2027-01 on each key may be null.
 
 
 _TICKS = 10**7  # a row's time: ticks of 100 ns since 1970
@@ -512,10 +566,10 @@ def parse_entry(row: Any, request_id: str | None = None) -> ActivityEntry:
         one_id = found.get("pulse_id", pulse.get("id") if isinstance(pulse, Mapping) else None)
         ids = ids_of_batch if isinstance(ids_of_batch, list) else [one_id]
         return ActivityEntry(
-            id=str(row["id"]),
-            event=str(row["event"]),
-            user_id=str(row["user_id"]),
-            at=_parse_ticks(row["created_at"]),
+            id=_row_id(row["id"]),
+            event=str(row["event"] or ""),
+            user_id=str(row["user_id"] or ""),
+            at=_row_time(row["created_at"]),
             item_ids=[str(one) for one in ids if isinstance(one, int | str) and str(one)] if is_item else [],
             data=found,
         )
@@ -524,14 +578,24 @@ def parse_entry(row: Any, request_id: str | None = None) -> ActivityEntry:
         raise LogShapeChanged(message, request_id=request_id) from error
 
 
-def _parse_ticks(ticks: Any) -> datetime:
-    """The time in a row: 17 digits, ticks of 100 ns (community topic 45686); else ValueError."""
-    text = str(ticks)
-    # A later version's form of the time must raise an error, not read as another time.
-    if not (text.isascii() and text.isdecimal() and len(text) == 17):
+def _row_id(given: Any) -> str:
+    # Rows without an id would all count as one that was seen before.
+    if not given:
+        raise ValueError("no id")
+    return str(given)
+
+
+def _row_time(given: Any) -> datetime:
+    """The time in a row: 17 digits, ticks of 100 ns (community topic 45686), or an ISO text; else ValueError."""
+    text = str(given)
+    if text.isascii() and text.isdecimal() and len(text) == 17:
+        seconds, rest = divmod(int(text), _TICKS)
+        return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=rest // 10)
+    # Another form must raise an error, not read as another time: a date alone, or seconds.
+    moment = time_or_none(given) if "T" in text else None
+    if moment is None:
         raise ValueError("a time of another form")
-    seconds, rest = divmod(int(text), _TICKS)
-    return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=rest // 10)
+    return moment
 
 
 def webhook_bodies(entry: ActivityEntry, board_id: str) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,7 @@ import math
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -61,6 +61,10 @@ class Answer(CallReport):
 class Api(Protocol):
     """Sends a document to Monday: MondayClient, or a wrapper of it that meters the account's quota."""
 
+    @property
+    def version(self) -> str:
+        """The API version that is asked for."""
+
     def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Answer:
         """Send one document and return its answer; raises ConnectorError where it failed as a whole."""
 
@@ -75,7 +79,11 @@ def query_root(api: Api, document: Document, alias: str) -> Any:
     Raises its error or one below it, except for fields that set-up can do without; UnreadableAnswer where it
     is null without an error.
     """
-    answer = api.execute(*document)
+    return checked_root(api.execute(*document), alias)
+
+
+def checked_root(answer: Answer, alias: str) -> Any:
+    """The same of an answer that has more than this root."""
     for error in answer.errors_of(alias):
         # Set-up works without these fields, so their errors are no failure.
         if error.path[-1] not in _OPTIONAL_FIELDS:
@@ -196,6 +204,7 @@ PUBLISHED: tuple[KnownCode, ...] = (
         "InvalidVersionException", errors.VersionRejected, "developer.monday.com/api-reference/docs/api-versioning"
     ),
     KnownCode("COMPLEXITY_BUDGET_EXHAUSTED", errors.ComplexityExhausted, MCP),
+    KnownCode("complexityBudgetExhausted", errors.ComplexityExhausted, COMMUNITY + "84419, 2024-04"),
     KnownCode(
         "ComplexityException",
         errors.ComplexityExhausted,
@@ -228,7 +237,8 @@ PUBLISHED: tuple[KnownCode, ...] = (
     KnownCode("ColumnValueException", errors.FieldRejected, DOCS),
     KnownCode("CorrectedValueException", errors.FieldRejected, DOCS),
     KnownCode("InvalidUserIdException", errors.FieldRejected, DOCS),
-    KnownCode("DATA_VALIDATIONS_ERROR", errors.FieldRejected, COMMUNITY + "116170, 2025-07"),
+    KnownCode("DATA_VALIDATIONS_ERROR", errors.RulesBroken, COMMUNITY + "116170, 2025-07"),
+    KnownCode("CellLimitExceededException", errors.FieldRejected, COMMUNITY + "111320, 2025-03"),
     KnownCode("InvalidColumnTypeException", errors.ColumnUnsupported, COMMUNITY + "104534 and 113689"),
     KnownCode("FIELD_MINUTE_RATE_LIMIT_EXCEEDED", errors.FieldLimitReached, NOTES),
     KnownCode("ASSET_UNAVAILABLE", errors.RecordRejected, DOCS),
@@ -252,7 +262,7 @@ PUBLISHED: tuple[KnownCode, ...] = (
     KnownCode("undefinedField", errors.InvalidDocument, COMMUNITY + "101399, 2024-10 and earlier, HTTP 200"),
     KnownCode("argumentNotAccepted", errors.InvalidDocument, RECORDED + "2024-07, HTTP 200"),
     KnownCode("argumentLiteralsIncompatible", errors.InvalidDocument, RECORDED + "2024-07, HTTP 200"),
-    KnownCode("variableMismatch", errors.DocumentRejected, "not published: graphql-ruby's code beside the two above"),
+    KnownCode("variableMismatch", errors.InvalidDocument, "not published: graphql-ruby's code beside the two above"),
     KnownCode("VALIDATION_INVALID_TYPE_VARIABLE", errors.DocumentRejected, COMMUNITY + "108135"),
     KnownCode("INVALID_CONTENT_TYPE_HEADER", errors.DocumentRejected, COMMUNITY + "107402"),
     KnownCode("JsonParseException", errors.DocumentRejected, DOCS),
@@ -298,6 +308,7 @@ class _ErrorDetails:
     message: str
     data: Mapping[str, Any]
     extensions: Mapping[str, Any]
+    broken: Mapping[str, str] = field(default_factory=dict)
     path: tuple[str | int, ...] = ()
     status: int | None = None
 
@@ -311,7 +322,7 @@ def translate_error(
     """
     details = _parse_details(error)
     error_class = _error_class(details, http_status)
-    return error_class(
+    found = error_class(
         details.message or _default_message(http_status),
         code=details.code,
         request_id=request_id,
@@ -321,6 +332,9 @@ def translate_error(
         column_id="name" if error_class is NameRejected else _text(details.data.get("column_id")),
         column_type=_text(details.data.get("column_type")),
     )
+    if isinstance(found, errors.RulesBroken):
+        found.columns = details.broken
+    return found
 
 
 def _default_message(http_status: int | None) -> str:
@@ -339,24 +353,31 @@ def _parse_details(error: Any) -> _ErrorDetails:
     message = str(error.get("message") or error.get("error_message") or "").split(" Please check our API doc")[0]
     path, status = error.get("path"), extensions.get("status_code", error.get("status_code"))
     data = extensions.get("error_data") or error.get("error_data")
+    broken: Mapping[str, str] = {}
     if isinstance(data, list):
-        message, data = _validation_details(message, [one for one in data if isinstance(one, Mapping)])
+        message, broken = _broken_rules(message, [one for one in data if isinstance(one, Mapping)])
+        data = {"column_id": next(iter(broken))} if len(broken) == 1 else {}
     return _ErrorDetails(
         # Internal errors come with `error_code` in the extensions, too (recorded, 2025-10).
         code=str(extensions.get("code") or extensions.get("error_code") or error.get("error_code") or ""),
         message=f"{message}: {detail_text}" if detail_text else message,
         data=mapping_or_empty(data),
         extensions=extensions,
+        broken=broken,
         path=tuple(path) if isinstance(path, list) else (),
         status=status if isinstance(status, int) else None,
     )
 
 
-def _validation_details(message: str, broken: Sequence[Mapping[str, Any]]) -> tuple[str, Mapping[str, Any]]:
-    """What DATA_VALIDATIONS_ERROR lists: the broken rules in Monday's words, and the column where it is one alone."""
-    told = dict.fromkeys(str(rule["message"]) for rule in broken if rule.get("message"))
-    columns = {str(column) for rule in broken for column in rule.get("columnIds") or ()}
-    return "; ".join(told) or message, {"column_id": columns.pop()} if len(columns) == 1 else {}
+def _broken_rules(message: str, rules: Sequence[Mapping[str, Any]]) -> tuple[str, Mapping[str, str]]:
+    """What DATA_VALIDATIONS_ERROR lists: Monday's words on all broken rules, and those on each column."""
+    told = dict.fromkeys(str(rule["message"]) for rule in rules if rule.get("message"))
+    columns: dict[str, str] = {}
+    for rule in rules:
+        for column in rule.get("columnIds") or ():
+            words = [columns[str(column)]] if str(column) in columns else []
+            columns[str(column)] = "; ".join([*words, str(rule.get("message") or message)])
+    return "; ".join(told) or message, columns
 
 
 def _error_class(details: _ErrorDetails, http_status: int | None) -> type[ConnectorError]:
@@ -396,7 +417,7 @@ def _class_of_inner_status(details: _ErrorDetails) -> type[ConnectorError] | Non
 # code, with HTTP 200; what a value that was run is to blame for has a path, or a code of Monday's own.
 _INVALID_DOCUMENT = re.compile(
     r"^Parse error|^parsing error|^Unexpected end of document|^No query string was present|^Unsupported query"
-    r"|^Cannot query field|^Unknown (argument|type|directive|fragment|operation)|^List dimension mismatch"
+    r"|^Cannot query field|^Unknown (argument|type|directive|fragment|operation)|mismatch on variable"
     r"|doesn't (exist on type|accept argument)|cannot represent|^Variable \S+ |^invalid type for variable|Expected type"
 )
 
@@ -414,9 +435,15 @@ def _class_by_message(details: _ErrorDetails) -> type[ConnectorError] | None:
     return NotAuthenticated if details.message.lower() == "not authenticated" else None
 
 
+# What they say of a value that was sent, not of the document: "used in position expecting" is about its text.
+_INVALID_VALUE = re.compile(
+    r"cannot represent|^Variable \S+ (got|of (required )?type \S+ was)|^invalid type for variable|was not provided"
+)
+
+
 def _narrow_invalid(details: _ErrorDetails) -> type[ConnectorError] | None:
     """A value that doesn't fit its variable may be one record's; without it the document is as valid as any."""
-    return DocumentRejected if re.search(r"cannot represent|^Variable |variable", details.message) else None
+    return DocumentRejected if _INVALID_VALUE.search(details.message) else None
 
 
 def _narrow_unauthorized(details: _ErrorDetails) -> type[ConnectorError] | None:
@@ -444,14 +471,25 @@ def _narrow_not_found(details: _ErrorDetails) -> type[ConnectorError] | None:
     return None
 
 
+# The last of them came as an invalid record (community 19867).
+_NOT_ASSIGNABLE = "unable to assign|invalidPersonAssignment|without being exposed to it"
+
+
+def _narrow_record(details: _ErrorDetails) -> type[ConnectorError] | None:
+    """Whoever doesn't see the item may not be assigned to it, which is said of the whole record."""
+    return errors.PersonRejected if re.search(_NOT_ASSIGNABLE, details.message) else None
+
+
 def _narrow_column_value(details: _ErrorDetails) -> type[ConnectorError] | None:
     """Removed items (community 117322) and unwritable column types (56466) come with this code too."""
     if "inactive_pulse_ids" in details.data or "inactive items" in details.message:
         return ItemInactive
     if "max locks exceeded" in details.message:
         return errors.ItemLocked  # community 46018
-    if "unable to assign" in details.message or "invalidPersonAssignment" in details.message:
+    if re.search(_NOT_ASSIGNABLE, details.message):
         return errors.PersonRejected
+    if "not in the connected boards" in details.message:
+        return errors.ItemNotConnected  # community 29555 and 67850
     if re.search(r"label .*(does not|doesn't) exist", details.message):
         return errors.LabelUnknown  # community 34196
     return ColumnUnsupported if "not supported" in details.message else None
@@ -464,6 +502,7 @@ _NARROWERS: dict[str, Callable[[_ErrorDetails], type[ConnectorError] | None]] = 
     "ResourceNotFoundException": _narrow_not_found,
     "InvalidArgumentException": _narrow_not_found,
     "ColumnValueException": _narrow_column_value,
+    "RecordInvalidException": _narrow_record,
 }
 
 

@@ -162,12 +162,11 @@ class MondayConnector(Connector):
         return items.parse_tags(self.api.execute(*document, idempotency_key=key), names)
 
     def board_activity(self, board_id: str, since: datetime, *, with_log: bool = True) -> BoardActivity:
-        document = board_events.board_activity_query(board_id, since, with_log=with_log)
-        return board_events.parse_board_activity(self._ask(document))
+        if with_log:
+            return board_events.read_board_activity(self.api, board_id, since)
+        return board_events.parse_board_activity(self._ask(board_events.board_activity_query(board_id, since, None)))
 
-    def log_pages(
-        self, board_id: str, since: datetime, first: Sequence[ActivityEntry]
-    ) -> Iterator[list[ActivityEntry]]:
+    def log_pages(self, board_id: str, since: datetime, first: BoardActivity) -> Iterator[list[ActivityEntry]]:
         return board_events.log_pages(self.api, board_id, since, first)
 
     def updated_items(self, cursor: str) -> UpdatedItemsPage:

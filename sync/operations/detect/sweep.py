@@ -147,6 +147,9 @@ OVERLAP = timedelta(minutes=10)
 CURSOR_MAX_AGE = timedelta(days=1)
 """No log entry is so late, and no clock so wrong."""
 
+LOG_DAYS = timedelta(days=89)
+"""Who asks API version 2027-01 for entries of more than 90 days ago gets none at all."""
+
 GRACE = timedelta(minutes=2)
 """What is newer is left to the next sweep: its webhook, or its log entry, may still be on its way."""
 
@@ -202,6 +205,8 @@ class _Sweep:
         # A board without a cursor begins here, by our clock; from then on Monday's own times move it.
         self.newest = link.swept_to or now
         self.begin, self.settled_before = self.newest - OVERLAP, now - grace
+        # What changed before is known by the items' times of last update alone.
+        self.log_begin = max(self.begin, now - LOG_DAYS)
         self.problem, self.shortfall = "", 0
 
     def run(self) -> SweepResult:
@@ -211,7 +216,8 @@ class _Sweep:
             MondayAccount.objects.filter(id=1).update(user_id=changes.user_id)
         rows = 0
         if changes.log is not None:
-            for entries in chain([changes.log], self.connector.log_pages(self.link.board_id, self.begin, changes.log)):
+            further = self.connector.log_pages(self.link.board_id, self.log_begin, changes)
+            for entries in chain([changes.log], further):
                 for entry in entries:
                     self._advance_cursor(entry.at)
                 rows += replay_entries(self.link, [entry for entry in entries if entry.at <= self.settled_before])
@@ -229,11 +235,11 @@ class _Sweep:
     def _fetch_changes(self) -> BoardActivity:
         """Read everything in one call; where the log can't be asked for in this form, all but the log."""
         try:
-            changes = self.connector.board_activity(self.link.board_id, self.begin)
+            changes = self.connector.board_activity(self.link.board_id, self.log_begin)
         except DocumentRejected as refused:
             if type(refused) not in (DocumentRejected, InvalidDocument):
                 raise
-            changes = self.connector.board_activity(self.link.board_id, self.begin, with_log=False)
+            changes = self.connector.board_activity(self.link.board_id, self.log_begin, with_log=False)
             problem = f"Monday doesn't tell the activity log as asked: {refused.message.rstrip(' .')}"
             self.problem = LogShapeChanged(problem).sentence
         self.problem = self.problem or changes.log_problem

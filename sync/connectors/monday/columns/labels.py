@@ -144,7 +144,7 @@ class StatusConverter(MondayColumn):
     def from_text(self, text: str, current_local: Local) -> Local:
         return {only_field(current_local)[0]: fold_whitespace(text)}
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
+    def unfit_reason(self, raw_local: Local) -> str | None:
         name, text = only_text(raw_local)
         label = fold_whitespace(text)
         if label is None or label_id(label, self._labels) is not None:
@@ -254,7 +254,7 @@ class DropdownConverter(ListConverter, MondayColumn):
             raise UnknownValue(f"it has several labels ({', '.join(elements)}) where NPD's field holds one")
         return elements[0] if elements else None
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
+    def unfit_reason(self, raw_local: Local) -> str | None:
         name, value = only_field(raw_local)
         labels = self.elements(value)
         comma = any("," in label for label in labels)

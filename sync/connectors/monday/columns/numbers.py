@@ -63,7 +63,7 @@ class NumbersConverter(MondayColumn):
             raise ValueError(f"{typed} is not a number; write it with a point and no spaces, such as 1234.5.")
         return {only_field(current_local)[0]: canonical_number(typed)}
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
+    def unfit_reason(self, raw_local: Local) -> str | None:
         name, value = only_field(raw_local)
         text = canonical_text(number_text(value))
         if text is None:
@@ -222,7 +222,7 @@ class DateConverter(MondayColumn):
             raise ValueError(f"{typed} is not a date; write it as year-month-day, such as 2026-01-31.")
         return {only_field(current_local)[0]: typed}
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
+    def unfit_reason(self, raw_local: Local) -> str | None:
         name, text = _day_text(raw_local)
         day = canonical_text(text)
         if day is None or _is_day(day):

@@ -193,7 +193,7 @@ class CountryConverter(MondayColumn):
             raise ValueError(f"{typed} is not a country that is known; type its English name or two-letter code.")
         return {only_field(current_local)[0]: typed}
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
+    def unfit_reason(self, raw_local: Local) -> str | None:
         name, text = only_text(raw_local)
         country = fold_whitespace(text)
         if country is None or country_code(country) is not None:
@@ -264,7 +264,7 @@ class LocationConverter(MondayColumn):
         if place.text() is None:
             return None
         # Monday rejects a place without coordinates, so it isn't sent.
-        if reason := self.rejection_reason(raw_local):
+        if reason := self.unfit_reason(raw_local):
             raise UnknownValue(reason)
         return {key: text for key, text in place._asdict().items() if text is not None}
 
@@ -289,7 +289,7 @@ class LocationConverter(MondayColumn):
             )
         return fields
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
+    def unfit_reason(self, raw_local: Local) -> str | None:
         place = _local_place(raw_local)
         problem = _place_problem(place) if place.text() is not None else None
         return f"{field_label(min(raw_local))}: {problem}" if problem else None
@@ -403,7 +403,7 @@ class AddressConverter(TextConverter):
             first = next(iter(_field_names(current_local).values()))
             return dict.fromkeys(current_local) | {first: canonical_text(text)}
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
+    def unfit_reason(self, raw_local: Local) -> str | None:
         return too_large_reason("address", str(self.local(raw_local) or ""))
 
 

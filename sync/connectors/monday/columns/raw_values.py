@@ -11,9 +11,11 @@ from sync.connectors.base.conversion import (
     ConverterOptions,
     Local,
     UnknownValue,
+    field_label,
     only_field,
     unreadable_value,
 )
+from sync.connectors.monday.validation import broken_rule
 
 _API_TYPES: dict[str, str] = {}
 """Our name of each type that webhooks and the activity log name otherwise: as its column declares."""
@@ -52,6 +54,10 @@ class MondayColumn(BaseConverter, Converter):
     """Whether a board's only column of the type is most likely the one that is looked for."""
     bare_text_problem: ClassVar[str] = ""
     """Why an event's bare text can't be taken for the value; empty where it can."""
+    validation: Mapping[str, Any] = {}
+    """What the board's rules ask of the column (validation.py)."""
+    labels: Mapping[str, str] = {}
+    """The column's labels, by the ids that rules hold."""
 
     def __init__(self, options: ConverterOptions = ConverterOptions()) -> None:  # noqa: B008 (frozen)
         pass
@@ -65,6 +71,22 @@ class MondayColumn(BaseConverter, Converter):
         # The same value: NPD's spelling stays.
         is_unchanged = self.local(current_local) == self.remote(remote_raw)
         return {name: current if is_unchanged else self.changed_value(remote_raw, current)}
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        return self.unfit_reason(raw_local) or self._broken_rule(raw_local)
+
+    def unfit_reason(self, raw_local: Local) -> str | None:
+        """Why a column of this type takes the value on no board, or None."""
+        return None
+
+    def _broken_rule(self, raw_local: Local) -> str | None:
+        if not self.validation:
+            return None
+        try:
+            problem = broken_rule(self.column_type, self.local(raw_local), self.validation, self.labels)
+        except UnknownValue:
+            return None
+        return f"{field_label(min(raw_local))}: {problem}" if problem else None
 
     def changed_value(self, remote_raw: Any, current: Any) -> Any:
         """What NPD's one field gets where Monday has another value."""

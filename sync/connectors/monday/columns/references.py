@@ -89,7 +89,7 @@ class PeopleConverter(ListConverter, MondayColumn):
             )
         return fields
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
+    def unfit_reason(self, raw_local: Local) -> str | None:
         name, value = only_field(raw_local)
         if unknown_emails := self._unknown_emails(raw_local):
             return f"{field_label(name)}: nobody in the Monday account has the email address {unknown_emails[0]}"
@@ -253,7 +253,7 @@ class RelationNameConverter(TextConverter):
     def from_text(self, text: str, current_local: Local) -> Local:
         return self.to_local(text, current_local)
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
+    def unfit_reason(self, raw_local: Local) -> str | None:
         name, related = _related_record(raw_local)
         return too_large_reason(name, fold_whitespace((related or {}).get("name")))
 

@@ -61,7 +61,7 @@ class TextConverter(MondayColumn):
     def from_text(self, text: str, current_local: Local) -> Local:
         return {only_field(current_local)[0]: canonical_text(text)}
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
+    def unfit_reason(self, raw_local: Local) -> str | None:
         name, text = only_text(raw_local)
         return too_large_reason(name, canonical_text(text))
 
@@ -78,7 +78,7 @@ class LongTextConverter(TextConverter):
         text = canonical_text(only_text(raw_local)[1])
         return {"text": text} if text is not None else None
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
+    def unfit_reason(self, raw_local: Local) -> str | None:
         name, text = only_text(raw_local)
         return _too_long_reason(name, canonical_text(text), LONG_TEXT_CHARACTERS, "a long text on Monday")
 
@@ -96,7 +96,7 @@ class NameConverter(TextConverter):
             raise ValueError("A name can't be empty.")
         return {only_field(current_local)[0]: canonical}
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
+    def unfit_reason(self, raw_local: Local) -> str | None:
         name, text = only_text(raw_local)
         canonical = canonical_text(text)
         # Monday rejects an item without a name.
@@ -128,7 +128,7 @@ class ListTextConverter(ListConverter, TextConverter):
     """A base keeps the column's text, or None.
 
     Written with ", " between the elements; read with commas or line breaks between them, because people use
-    both. An element that contains one can't be sent, and `rejection_reason` says so.
+    both. An element that contains one can't be sent, and `unfit_reason` says so.
     """
 
     name = "list_text"
@@ -139,7 +139,7 @@ class ListTextConverter(ListConverter, TextConverter):
     def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
         return ", ".join(self.elements(only_field(raw_local)[1])) or None
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
+    def unfit_reason(self, raw_local: Local) -> str | None:
         name, value = only_field(raw_local)
         elements = self.elements(value)
         # Written as text, an element with a separator would come back as two.
@@ -294,7 +294,7 @@ class PhoneConverter(MondayColumn):
             raise ValueError(f"{typed} is not a telephone number; it has no digits.")
         return {only_field(current_local)[0]: typed}
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
+    def unfit_reason(self, raw_local: Local) -> str | None:
         name, text = only_text(raw_local)
         if not _has_no_digit(typed := fold_whitespace(text)):
             return None
@@ -426,7 +426,7 @@ class LinkConverter(MondayColumn):
             raise ValueError(f"{url} is not a web address; it needs a form such as https://example.org.")
         return {only_field(current_local)[0]: url}
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
+    def unfit_reason(self, raw_local: Local) -> str | None:
         name, text = only_text(raw_local)
         url = canonical_text(text)
         if url is None or _is_link(url):

@@ -1,0 +1,177 @@
+"""Every document of the connector, and the schemas of Monday's versions against which each has to be valid.
+
+`python -m tests.connector.documents` checks them and says it, version by version (`make lint`). Ours is what the
+sandbox plays; Monday's own is a file that MONDAY_SCHEMA names, and any `schema.YYYY-MM.graphql` beside it.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from graphql import (
+    GraphQLSchema,
+    OperationDefinitionNode,
+    build_schema,
+    get_named_type,
+    is_required_input_field,
+    parse,
+    type_from_ast,
+    validate,
+)
+from graphql.type import GraphQLInputObjectType, is_input_type, is_non_null_type
+
+from sandbox.graph import server
+from sandbox.graph.context import CURRENT, VERSIONS
+from sync.connectors.base.board_items import ItemChange, ItemCreate, ItemRemoval, MatchColumn
+from sync.connectors.monday import board_events, board_structure, connection, graphql, items
+from sync.connectors.monday.graphql import Document
+
+SERVED = tuple(v.value for v in VERSIONS if v.kind in ("maintenance", "current", "release_candidate"))
+"""The versions of which Monday says that it serves them and will go on to."""
+
+COLUMNS = ["npd_id", "email_1"]
+EMAIL = MatchColumn("email_1", "email")
+NAME = MatchColumn("name", "name")
+MOMENT = datetime(2026, 11, 20, 14, 0, tzinfo=UTC)
+TYPED = ["board_relation", "checkbox", "dropdown", "status", "tags"]
+
+
+def documents(version: str) -> dict[str, Document]:
+    """Every document that goes to this version of the API, by what it is for."""
+    return dict(_documents(board_events.log_forms(version)[0]))
+
+
+def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
+    yield "probe", graphql.probe_query()
+    yield "read_items", items.items_query(["1", "2"], COLUMNS)
+    yield "look by id", items.batch_query("7", ["1"], COLUMNS, "npd_id", [])
+    yield "look by NPD ID", items.batch_query("7", [], COLUMNS, "npd_id", ["n-1"])
+    yield "look by email", items.batch_query("7", ["1"], COLUMNS, "npd_id", ["n-1"], EMAIL, ["a@b.test"])
+    yield "look by name", items.batch_query("7", [], COLUMNS, "npd_id", [], NAME, ["Ada"])
+    yield "first page", items.first_page_query("7", COLUMNS)
+    yield "next page", items.next_page_query("cursor", COLUMNS)
+    yield (
+        "change",
+        items.change_items_mutation("7", [ItemChange("u0", "1", {"name": "Ada"}), ItemChange("u1", "2", {})], COLUMNS),
+    )
+    creates = [ItemCreate("c0", "Ada", {"email_1": None}), ItemCreate("c1", "Bob", {"npd_id": "n-2"})]
+    yield "create", items.create_items_mutation("7", None, creates, COLUMNS)
+    yield "create in a group", items.create_items_mutation("7", "topics", creates, COLUMNS)
+    leaving = [ItemRemoval("a0", "1"), ItemRemoval("a1", "2")]
+    yield "archive", items.removal_mutation("archive_item", leaving, COLUMNS, TYPED)
+    yield "delete", items.removal_mutation("delete_item", leaving, COLUMNS)
+    yield "read boards", board_structure.boards_query(["7", "8"])
+    yield "read boards without their rules", board_structure.boards_query(["7", "8"], with_rules=False)
+    yield "create board", Document(board_structure.CREATE_BOARD, {"title": "Contacts"})
+    yield "create group", Document(board_structure.CREATE_GROUP, {"board": "7", "title": "Contacts"})
+    column = {"board": "7", "title": "Email", "type": "email"}
+    yield "create column", Document(board_structure.CREATE_COLUMN, column | {"id": "npd_email"})
+    yield "create column without id", Document(board_structure.CREATE_COLUMN, column)
+    relation = column | {"type": "board_relation", "defaults": '{"boardIds":[8]}'}
+    yield "create column of connected boards", Document(board_structure.CREATE_COLUMN, relation)
+    yield "read webhooks", Document(board_events.READ_WEBHOOKS, {"board": "7"})
+    hook = {"board": "7", "url": "https://npd.test/", "event": "create_item"}
+    yield "create webhook", Document(board_events.CREATE_WEBHOOK, hook)
+    yield "delete webhook", Document(board_events.DELETE_WEBHOOK, {"id": "3"})
+    for every in (set(TYPED), {"status"}, {"text", "people"}):
+        words = ", ".join(sorted(every))
+        yield f"read {words}", items.items_query(["1"], COLUMNS, every)
+        yield f"look for {words}", items.batch_query("7", ["1"], COLUMNS, "npd_id", ["n-1"], types=every)
+        yield f"page of {words}", items.first_page_query("7", COLUMNS, types=every)
+        yield f"next page of {words}", items.next_page_query("cursor", COLUMNS, types=every)
+        change = [ItemChange("u0", "1", {"status": {"label": "New"}})]
+        yield f"change {words}", items.change_items_mutation("7", change, COLUMNS, every, create_labels=True)
+        yield (
+            f"create with {words}",
+            items.create_items_mutation("7", "topics", creates, COLUMNS, every, create_labels=True),
+        )
+    yield "create tags", items.create_tags_mutation(["Key account", "Old"], "7")
+    yield "create tags of the account", items.create_tags_mutation(["Key account"])
+    yield "greeting", connection.account_info_query()
+    yield "short greeting", Document(connection._SHORT_ACCOUNT_INFO, {})
+    yield "users", connection.users_page(2)
+    yield "what happened since", board_events.board_activity_query("7", MOMENT, form)
+    yield "what happened since, without the log", board_events.board_activity_query("7", MOMENT, None)
+    turn = 2 if form is board_events.NUMBERED_PAGES else "cursor"
+    yield "page of the log", board_events.log_page_query("7", MOMENT, form, turn)
+    yield "page of the log up to a time", board_events.log_page_query("7", MOMENT, form, turn, MOMENT)
+    yield "page of touched items", board_events.updated_items_query("cursor")
+    yield "list of boards", Document(board_structure.LIST_BOARDS, {"page": 1, "limit": 100})
+
+
+def our_schema(version: str) -> GraphQLSchema:
+    """What the sandbox plays of a version."""
+    return server.schema(next(one.era for one in VERSIONS if one.value == version))
+
+
+def official_schemas() -> dict[str, Path]:
+    """Monday's own files, by version: the one that is named stands for the current version."""
+    named = os.environ.get("MONDAY_SCHEMA")
+    if not named or not Path(named).is_file():
+        return {}
+    beside = {path.name.split(".")[1]: path for path in Path(named).parent.glob("schema.20??-??.graphql")}
+    return beside | {CURRENT: Path(named)}
+
+
+def document_faults(schema: GraphQLSchema, document: Document) -> list[str]:
+    """Why a document, or the variables that are sent with it, doesn't fit a schema."""
+    tree = parse(document.text)
+    found = [error.message for error in validate(schema, tree)]
+    (operation,) = (node for node in tree.definitions if isinstance(node, OperationDefinitionNode))
+    definitions = operation.variable_definitions or ()
+    declared = {node.variable.name.value: type_from_ast(schema, node.type) for node in definitions}
+    required = {name for name, kind in declared.items() if is_non_null_type(kind)}
+    if not required <= set(document.variables) <= set(declared):
+        found.append(f"variables declared {sorted(declared)}, sent {sorted(document.variables)}")
+    for name, value in document.variables.items():
+        named = get_named_type(declared.get(name))
+        if named is None:
+            continue  # said above: the schema has no such type
+        assert is_input_type(named)
+        if isinstance(named, GraphQLInputObjectType):
+            found += _input_faults(named, value)
+    return found
+
+
+def _input_faults(expected: GraphQLInputObjectType, value: Any) -> list[str]:
+    """Keys of input objects that the schema doesn't know, and required ones that are missing."""
+    if isinstance(value, list):
+        return [fault for entry in value for fault in _input_faults(expected, entry)]
+    missing = {key for key, field in expected.fields.items() if is_required_input_field(field)} - set(value)
+    faults = [f"{expected.name} lacks {key}" for key in missing]
+    for key, entry in value.items():
+        if key not in expected.fields:
+            faults.append(f"{expected.name} has no {key}")
+        elif isinstance(inner := get_named_type(expected.fields[key].type), GraphQLInputObjectType):
+            faults += _input_faults(inner, entry)
+    return faults
+
+
+def all_faults(schema: GraphQLSchema, version: str) -> dict[str, list[str]]:
+    """The documents that don't fit, each with why."""
+    checked = {name: document_faults(schema, document) for name, document in documents(version).items()}
+    return {name: found for name, found in checked.items() if found}
+
+
+def main() -> int:
+    """Say of each version which documents don't fit it; 1 where any doesn't."""
+    official, is_bad = official_schemas(), False
+    for version in SERVED:
+        schemas = {"the sandbox's": our_schema(version)}
+        if version in official:
+            schemas["Monday's"] = build_schema(official[version].read_text(encoding="utf-8"))
+        for whose, schema in schemas.items():
+            for name, found in all_faults(schema, version).items():
+                is_bad = True
+                print(f"{version}: “{name}” doesn't fit {whose} schema: {'; '.join(found)}", file=sys.stderr)
+    missing = [version for version in SERVED if version not in official]
+    note = f" Monday's own schema is not here (MONDAY_SCHEMA) for {', '.join(missing)}." if missing else ""
+    print(f"Documents checked against API versions {', '.join(SERVED)}.{note}")
+    return int(is_bad)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""What a board's own validation asks is known before a value is sent; set-up and each night read it."""
+
+from typing import Any
+
+import pytest
+
+from sync import registry
+from sync.boards.board_setup import set_up
+from sync.limits import metered_client
+from sync.operations.detect.comparison import compare_board
+from tests.support.world import World
+
+REQUIRE = "mutation ($b: ID!, $c: String!) { add_required_column(id: $b, column_id: $c) { required_column_ids } }"
+RELEASE = "mutation ($b: ID!, $c: String!) { remove_required_column(id: $b, column_id: $c) { required_column_ids } }"
+ADD = "mutation ($b: ID!, $r: ValidationRuleInput!) { create_validation_rule(id: $b, rule: $r) { id } }"
+DELETE = "mutation ($b: ID!, $r: ID!) { delete_validation_rule(id: $b, rule_id: $r) { id } }"
+
+
+def change_board(world: World, document: str, **variables: Any) -> dict[str, Any]:
+    """An administrator of the board changes its validation."""
+    answer = world.sandbox.query(document, b=world.board_id(), **variables)
+    assert "errors" not in answer, answer
+    data: dict[str, Any] = answer["data"]
+    return data
+
+
+def add_rule(world: World, column: str, operator: str, *values: Any) -> str:
+    groups = [{"operator": operator, "column_id": column, "compare_value": list(values)}]
+    return str(change_board(world, ADD, r={"then": {"groups": groups}})["create_validation_rule"]["id"])
+
+
+def night(world: World) -> None:
+    """The board is compared, as every night."""
+    link = registry.link_of("contact")
+    assert link is not None
+    compare_board(link)
+
+
+def test_a_value_that_the_board_refuses_is_blocked_without_being_sent_until_the_rule_ends(world: World) -> None:
+    contact = world.linked(role_title="REQ-1", notes="n")
+    rule = add_rule(world, "role_title", "STARTS_WITH_TEXT", "REQ-")
+    night(world)
+    writes = world.calls("mutation")
+    world.save(contact, role_title="Boss", notes="new")
+    assert "begin with “REQ-”" in world.held(contact, "role_title")
+    assert world.calls("mutation") == writes + 1
+    assert (world.values(contact)["role_title"], world.values(contact)["notes"]) == ("REQ-1", "new")
+    change_board(world, DELETE, r=rule)
+    night(world)
+    world.work(contact)
+    assert (world.values(contact)["role_title"], world.status(contact)) == ("Boss", "synced")
+
+
+def test_a_record_without_a_required_value_waits_with_the_reason_and_costs_no_call(world: World) -> None:
+    change_board(world, REQUIRE, c="role_title")
+    night(world)
+    contact = world.contact("Ann")
+    writes = world.calls("mutation")
+    world.work()
+    assert "requires a value" in world.ledger(contact).note
+    assert "requires a value" in world.held(contact, "role_title")
+    assert (world.calls("mutation"), world.status(contact)) == (writes, "pending")
+    world.save(contact, role_title="Boss")
+    assert (world.values(contact)["role_title"], world.status(contact)) == ("Boss", "synced")
+
+
+def test_a_record_that_waited_for_a_required_value_gets_its_item_when_it_is_required_no_more(world: World) -> None:
+    change_board(world, REQUIRE, c="role_title")
+    night(world)
+    contact = world.contact("Ann")
+    world.work()
+    change_board(world, RELEASE, c="role_title")
+    night(world)
+    world.work(contact)
+    assert (world.values(contact)["name"], world.status(contact)) == ("Ann", "synced")
+
+
+def test_a_requirement_that_nobody_has_read_yet_blames_no_other_value(world: World) -> None:
+    change_board(world, REQUIRE, c="role_title")
+    contact = world.contact("Ann", notes="n")
+    world.work()
+    assert "must not be empty" in world.row(contact).error_message
+    assert world.ledger(contact).blocked_fields == {}
+    world.save(contact, role_title="Boss")
+    assert (world.values(contact)["role_title"], world.status(contact)) == ("Boss", "synced")
+
+
+def test_a_rule_that_nobody_has_read_yet_is_told_in_mondays_words(world: World) -> None:
+    contact = world.linked(role_title="REQ-1", notes="n")
+    add_rule(world, "role_title", "STARTS_WITH_TEXT", "REQ-")
+    world.save(contact, role_title="Boss", notes="new")
+    assert "starts with text" in world.held(contact, "role_title")
+    assert world.values(contact)["notes"] == "new"
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_set_up_reads_the_rules_and_says_which_required_column_nothing_fills(world: World, again: bool) -> None:
+    column = (
+        'mutation ($b: ID!) { create_column(board_id: $b, title: "Region", id: "region", column_type: text) { id } }'
+    )
+    change_board(world, column)
+    change_board(world, REQUIRE, c="region")
+    change_board(world, REQUIRE, c="role_title")
+    outcome = set_up(registry.entity("contact"), metered_client.connector())
+    if again:
+        outcome = set_up(registry.entity("contact"), metered_client.connector())
+    assert [problem for problem in outcome.problems if "“Region” (region)" in problem and "no new item" in problem]
+    mapping = outcome.link.mappings.get(key="role_title")
+    assert mapping.options["settings"]["validation"] == {"required": True}
