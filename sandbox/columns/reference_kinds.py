@@ -149,7 +149,7 @@ class BoardRelation(ColumnKind):
             if item is None:
                 raise self.bad(f"there is no item {item_id}")
             if item.board_id not in boards:
-                raise self.bad(f"item {item_id} is on a board that this column is not connected to")
+                raise api_errors.other_boards_items()
         if len(ids) > 1 and not allows_multiple(column):
             raise self.bad("this column takes one item")
         return {"item_ids": ids, "changed_at": writing.stamp} if ids else None
