@@ -150,7 +150,7 @@ BODIES = [
         "cursor_expired",
         "old",
     ),
-    Body("COMPLEXITY_BUDGET_EXHAUSTED", 429, lambda g: g.limited(points=15_000), "complexity"),
+    Body("COMPLEXITY_BUDGET_EXHAUSTED", 429, lambda g: g.limited(points=45_000), "complexity"),
     Body("MINUTE_RATE_LIMIT_EXCEEDED", 429, lambda g: g.limited(minute=1), "minute_limit"),
     Body("DAILY_LIMIT_EXCEEDED", 429, lambda g: g.limited(day=1), "daily"),
     Body("MAX_CONCURRENCY_EXCEEDED", 429, too_many_at_once, "concurrency"),

@@ -471,7 +471,7 @@ TRIALS = (
             Question(
                 "points-create",
                 "How many points does a create take?",
-                "10000",
+                "30000",
                 "Fewer or more creates fit into a minute; the budget learns it from the first answer.",
             ),
             Question(
