@@ -270,6 +270,13 @@ def test_a_token_that_isn_t_taken_ends_it_at_once(account: Account) -> None:
     assert (account.ground.calls, account.ground.left) == (1, [])
 
 
+def test_the_documentation_lists_every_question_with_what_is_assumed_and_what_else_would_mean() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/connect-monday.md").read_text()
+    asked = probe.all_questions()
+    assert [q.key for q in asked if f"| `{q.key}`: {q.asks} | {q.simulated} | {q.otherwise} |" not in page] == []
+    assert len({q.key for q in asked}) == len(asked)
+
+
 def test_what_is_asked_is_valid_for_monday_but_where_it_asks_for_a_refusal(account: Account, official: Any) -> None:
     account.probed(patient=True)
     invalid = ("ProbeUnknown", "ProbeSyntax")

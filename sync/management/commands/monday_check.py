@@ -106,7 +106,7 @@ class Command(BaseCommand):
                 json.dumps({"calls": ground.calls, "answers": [_shown(one) for one in findings]}, indent=2)
             )
         else:
-            self.stdout.write(f"{ground.calls} calls were made. What was asked and answered stands in {record}.")
+            self.stdout.write(f"{ground.calls} calls were made. What was asked and answered is in {record}.")
         if differ := [finding.question.key for finding in findings if finding.differs]:
             raise CommandError(f"Answers that are not the simulator's: {len(differ)} ({', '.join(differ)}).")
 

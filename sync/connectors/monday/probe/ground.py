@@ -89,9 +89,9 @@ class Exchange:
 
     @property
     def outcome(self) -> str:
-        """Carried out, or by which status and code it was refused: what stays the same from case to case."""
+        """Done, or by which status and code it was refused: what stays the same from case to case."""
         if not self.errors:
-            return "carried out" if self.status == 200 else f"HTTP {self.status}"
+            return "done" if self.status == 200 else f"HTTP {self.status}"
         return f"HTTP {self.status}, {self.extensions.get('code') or 'no code'}"
 
     def root(self, name: str) -> Mapping[str, Any]:
@@ -204,7 +204,7 @@ class Ground:
         for hook_id in reversed(self._webhooks):
             self._attempt(partial(self.ask, DELETE_WEBHOOK, id=hook_id))
         for key, title in reversed(self._boards.items()):
-            # Under its key a create is carried out once: asked again, it tells the id that a lost answer held.
+            # Under its key a create happens once: asked again, it tells the id that a lost answer held.
             known = {TITLE: self.board_id, OTHER_TITLE: self.other_board_id}[title]
             found = {"id": known} if known else self._attempt(partial(self._create_board, title, key))
             gone = found and self._attempt(partial(self.ask, DELETE_BOARD, board_id=str(found["id"])))

@@ -162,7 +162,7 @@ def _relation(ground: Ground) -> Answers:
 
 
 def _writes(ground: Ground) -> Answers:
-    item_id = ground.add_item("Written")
+    item_id = ground.add_item("Changed")
     one = ground.ask(
         CHANGE_ONE, board_id=ground.board_id, item_id=item_id, column_id="probe_text", value=json.dumps("first")
     )
@@ -375,7 +375,7 @@ TRIALS = (
                 "request-id",
                 "Is the header X-Request-Id the id in the body?",
                 "equal",
-                "The body's id stands in logs and pages; Monday's support may need the header's.",
+                "The body's id is in logs and pages; Monday's support may need the header's.",
             ),
             Question(
                 "limit-headers",
@@ -447,7 +447,7 @@ TRIALS = (
                 "wrong-cursor",
                 "How is a cursor refused that is none?",
                 "HTTP 200, CursorException",
-                "The sweep would end with an error instead of starting its listing again.",
+                "The check for missed changes would end with an error instead of starting its listing again.",
             ),
         ),
     ),
@@ -515,7 +515,7 @@ TRIALS = (
                 "same-value",
                 "Does writing the same value again move updated_at?",
                 "changes nothing",
-                "The item is read once more by the next sweep, and found unchanged.",
+                "The item is read once more by the next check for missed changes, and found unchanged.",
             ),
             Question(
                 "partial-batch",
@@ -574,7 +574,7 @@ TRIALS = (
             Question(
                 "status-created",
                 "Is a label made where the write allows it?",
-                "carried out",
+                "done",
                 "The field is blocked until somebody makes the label on the board.",
             ),
             Question(
@@ -598,7 +598,7 @@ TRIALS = (
             Question(
                 "dropdown-created",
                 "Is a dropdown's label made where the write allows it?",
-                "carried out",
+                "done",
                 "The field is blocked until somebody makes the label on the board.",
             ),
         ),
@@ -623,7 +623,7 @@ TRIALS = (
                 "key-refused",
                 "Is a refusal kept under its key, too?",
                 "the refusal again",
-                "None: what was refused is sent anew under a new key.",
+                "None: what was refused is sent again under a new key.",
             ),
         ),
     ),
@@ -636,7 +636,7 @@ TRIALS = (
                 "deleted-read",
                 "How does a read by id show a deleted item?",
                 "deleted",
-                "Where it isn't listed it counts as deleted as well; archived and deleted can't be told apart then.",
+                "Where it isn't listed it counts as deleted as well; archived and deleted look the same then.",
             ),
             Question(
                 "deleted-write",
@@ -647,8 +647,8 @@ TRIALS = (
             Question(
                 "deleted-twice",
                 "What does deleting an item twice answer?",
-                "carried out",
-                "A refusal would be shown once, and the record end as deleted by the next look.",
+                "done",
+                "A refusal would be shown once, and the record end as deleted by the next sync.",
             ),
             Question("unknown-group", "How is an unknown group refused?", "HTTP 200, USER_UNAUTHORIZED", _SAME_CODE),
         ),
@@ -677,7 +677,7 @@ TRIALS = (
                 "webhook-echo",
                 "Do changes by the API send webhooks?",
                 "sent",
-                "Fewer deliveries; changes of other programs with the same token would be found by the sweep only.",
+                "Changes of other programs with this token are found minutes later, by the check for missed changes.",
             ),
             Question(
                 "webhook-create-values",
@@ -695,25 +695,25 @@ TRIALS = (
                 "webhook-move",
                 "Does a move to another group send a webhook?",
                 "sent",
-                "A board filtered by group would notice moves by the sweep only, minutes later.",
+                "A board filtered by group would notice moves minutes later, by the check for missed changes.",
             ),
             Question(
                 "webhook-archived-group",
                 "Do items send webhooks that are archived with their group?",
                 "not sent",
-                "They would be noticed at once, instead of by the sweep.",
+                "They would be noticed at once, instead of by the check for missed changes.",
             ),
             Question(
                 "webhook-deleted-group",
                 "Do items send webhooks that are deleted with their group?",
                 "not sent",
-                "They would be noticed at once, instead of by the sweep.",
+                "They would be noticed at once, instead of by the check for missed changes.",
             ),
             Question(
                 "webhook-other-board",
                 "Which webhook does an item send that moves to another board?",
                 "not sent",
-                "It would be noticed at once, instead of by the sweep.",
+                "It would be noticed at once, instead of by the check for missed changes.",
             ),
             Question(
                 "webhook-same-value",
@@ -751,7 +751,7 @@ TRIALS = (
                 "cursor-window",
                 "How is a cursor refused after an hour?",
                 "HTTP 200, CursorException",
-                "The listing would not start again by itself; a sweep of an hour would end with an error.",
+                "The listing would not start again by itself; a comparison of an hour would end with an error.",
             ),
         ),
     ),
