@@ -5,6 +5,7 @@ figures: what the constants name, developer.monday.com/api-reference/docs/rate-l
 """
 
 import functools
+import re
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -63,6 +64,7 @@ FREE = ("complexity", "__typename")
 LISTS = ("items", "boards", "items_page", "next_items_page", "items_page_by_column_values", "activity_logs")
 # Monday's page where a query names no limit.
 DEFAULT_LIMIT = 25
+QUOTED = re.compile(r"'([\w.$!\[\]]+)'")
 Fragments = dict[str, FragmentDefinitionNode]
 
 
@@ -275,4 +277,6 @@ def run(
 
 
 def _invalid(found: list[GraphQLError], coded: bool) -> RequestError:
-    return api_errors.invalid_document([dict(error.formatted) for error in found], coded=coded)
+    # graphql-core quotes names by ', and Monday's library by ".
+    entries = [dict(error.formatted) | {"message": QUOTED.sub(r'"\1"', error.message)} for error in found]
+    return api_errors.invalid_document(entries, coded=coded)

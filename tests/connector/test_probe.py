@@ -13,6 +13,7 @@ import pytest
 import requests
 from graphql import parse, validate
 
+from sandbox import __main__ as sandbox_process
 from sandbox import replay
 from sync.connectors.base.errors import TimedOut, Unreachable
 from sync.connectors.monday import probe
@@ -210,6 +211,15 @@ def test_a_file_that_is_no_recording_is_refused(content: str, tmp_path: Path) ->
     file.write_text(content)
     with pytest.raises(replay.UnreadableRecording):
         replay.build(file, "127.0.0.1", "http://127.0.0.1:9")
+
+
+def test_the_simulator_says_what_is_wrong_with_a_file_and_ends(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "recording.json"
+    monkeypatch.setattr("sys.argv", ["sandbox", "--port", "0", "--replay", str(file)])
+    assert sandbox_process.main() == 1
+    assert str(file) in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("call", [1, 2, 3, 9, 20, 60, 70])

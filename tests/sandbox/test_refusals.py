@@ -89,6 +89,11 @@ def test_an_invalid_document_is_refused_in_the_form_of_the_version_that_was_aske
         assert [error.get("extensions") for error in since.json()["errors"]] == [None]
 
 
+def test_an_unknown_field_is_refused_in_monday_s_words(simulator: Simulator) -> None:
+    refused = simulator.refusal("{ items(ids: [1]) { invalid_field } }")  # monday_ruby, 2025-10-27
+    assert refused["message"] == 'Cannot query field "invalid_field" on type "Item".'
+
+
 def test_a_document_that_can_t_be_parsed_is_refused_with_more_than_one_entry(simulator: Simulator) -> None:
     answer = simulator.post("{ me { id }")  # the words as in community 106532, 109054
     assert answer.status_code == 400
