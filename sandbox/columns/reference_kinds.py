@@ -190,7 +190,11 @@ class BoardRelation(ColumnKind):
         }
 
     def payload(self, column: Column, raw: Any) -> Any:
-        return None if raw is None else {"linkedPulseIds": [{"linkedPulseId": one} for one in raw["item_ids"]]}
+        """With the time, as recorded in 2025-07 (github.com/taesung-ha/salesforce_monday_sync)."""
+        if raw is None:
+            return None
+        linked = [{"linkedPulseId": one} for one in raw["item_ids"]]
+        return {"linkedPulseIds": linked, "changed_at": raw["changed_at"]}
 
     def same(self, one: Any, other: Any) -> bool:
         return sorted(one["item_ids"] if one else ()) == sorted(other["item_ids"] if other else ())

@@ -261,7 +261,7 @@ def test_what_can_t_be_taken_away_is_named_with_what_to_do(simulator: Simulator,
 
 
 def test_a_limit_is_waited_for_and_the_question_asked_again(simulator: Simulator, account: Account) -> None:
-    simulator.control("faults", {"limit": "minute", "retry_in": 40, "skip": 9})
+    simulator.control("faults", {"limit": "minute", "retry_in": 40, "skip": 11})
     account.probed()
     assert (account.differing, account.unasked) == (set(), set())
     assert nothing_is_left(simulator)

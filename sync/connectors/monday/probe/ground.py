@@ -48,13 +48,15 @@ CREATE_BOARD = """mutation ProbeBoard($title: String!) {
 DELETE_BOARD = "mutation ProbeDeleteBoard($board_id: ID!) { delete_board(board_id: $board_id) { id } }"
 CREATE_COLUMN = """mutation ProbeColumn($board_id: ID!, $id: String!, $type: ColumnType!, $defaults: JSON) {
   create_column(board_id: $board_id, title: $id, id: $id, column_type: $type, defaults: $defaults) { id } }"""
+CREATE_GROUP = """mutation ProbeGroup($board_id: ID!, $title: String!) {
+  create_group(board_id: $board_id, group_name: $title) { id } }"""
 CREATE_ITEM = """mutation ProbeItem($board_id: ID!, $name: String!, $values: JSON, $group_id: String) {
   create_item(board_id: $board_id, item_name: $name, column_values: $values, group_id: $group_id) { id } }"""
 CREATE_WEBHOOK = """mutation ProbeWebhook(
   $board_id: ID!, $url: String!, $event: WebhookEventType!, $config: JSON
 ) { create_webhook(board_id: $board_id, url: $url, event: $event, config: $config) { id } }"""
 DELETE_WEBHOOK = "mutation ProbeDeleteWebhook($id: ID!) { delete_webhook(id: $id) { id } }"
-SET_UP_CALLS = 2 + len(COLUMNS)
+SET_UP_CALLS = 4 + len(COLUMNS)
 TAKE_AWAY_CALLS = 2
 
 
@@ -135,9 +137,11 @@ class Ground:
     _keys: int = 0
 
     def make(self) -> None:
-        """Make the boards and their columns; raises ConnectorError or Unanswered."""
+        """Make the boards, a group on each and the columns; raises ConnectorError or Unanswered."""
         self.other_board_id = self._make_board(OTHER_TITLE)
         self.board_id = self._make_board(TITLE)
+        for board_id in (self.board_id, self.other_board_id):
+            self.add_group(board_id, "Items")  # an empty board need not have one, and items need one
         for column_id, kind in COLUMNS.items():
             defaults = json.dumps({"boardIds": [int(self.other_board_id)]}) if kind == "board_relation" else None
             variables = {"board_id": self.board_id, "id": column_id, "type": kind, "defaults": defaults}
@@ -162,6 +166,10 @@ class Ground:
         """An Idempotency-Key that no run has used."""
         self._keys += 1
         return f"{self._nonce}-{self._keys}"
+
+    def add_group(self, board_id: str, title: str) -> str:
+        """A new group; its id."""
+        return str(self.ask(CREATE_GROUP, board_id=board_id, title=title).root("create_group")["id"])
 
     def add_item(self, name: str, values: Mapping[str, Any] | None = None, group_id: str | None = None) -> str:
         """A new item on the board; its id."""

@@ -57,8 +57,6 @@ CREATE = """mutation ProbeCreate($board_id: ID!, $name: String!, $values: JSON) 
   create_item(board_id: $board_id, item_name: $name, column_values: $values) {
     id column_values { id text ... on BoardRelationValue { linked_item_ids } } } }"""
 DELETE = "mutation ProbeDelete($item_id: ID!) { delete_item(item_id: $item_id) { id } }"
-CREATE_GROUP = """mutation ProbeGroup($board_id: ID!, $title: String!) {
-  create_group(board_id: $board_id, group_name: $title) { id } }"""
 
 
 def _cell(item: Mapping[str, Any], column_id: str) -> Mapping[str, Any]:
@@ -212,7 +210,7 @@ def _keys(ground: Ground) -> Answers:
     def create(name: str, key: str) -> Exchange:
         return ground.ask(CREATE, key=key, board_id=ground.board_id, name=name, values=None)
 
-    key, first = ground.new_key(), ""
+    key = ground.new_key()
     first = str(create("Keyed", key).root("create_item")["id"])
     replayed, other = create("Keyed", key), create("Another body", key)
     told = replayed.headers.get("Idempotency-Replayed", "").lower() == "true"
@@ -280,10 +278,7 @@ def _webhooks(ground: Ground) -> Answers:
         "query ProbeWebhooks($board_id: ID!) { webhooks(board_id: $board_id) { id event config } }",
         board_id=ground.board_id,
     ).root_list("webhooks")
-    groups = [
-        str(ground.ask(CREATE_GROUP, board_id=ground.board_id, title=title).root("create_group")["id"])
-        for title in ("Archived", "Deleted")
-    ]
+    groups = [ground.add_group(ground.board_id, title) for title in ("Archived", "Deleted")]
     moved, archived, deleted = (
         ground.add_item(name, {"probe_phone": PHONE}, group)
         for name, group in (("Moved", None), ("Archived", groups[0]), ("Deleted", groups[1]))
@@ -299,7 +294,7 @@ def _webhooks(ground: Ground) -> Answers:
           {act}(board_id: $board_id, group_id: $group_id) {{ id }} }}"""
         ground.ask(document, board_id=ground.board_id, group_id=group_id)
     leaves = ground.add_item("Leaves")
-    other_group = ground.ask(CREATE_GROUP, board_id=ground.other_board_id, title="Arrived").root("create_group")["id"]
+    other_group = ground.add_group(ground.other_board_id, "Arrived")
     to_board = """mutation ProbeLeave($item_id: ID!, $board_id: ID!, $group_id: ID!) {
       move_item_to_board(item_id: $item_id, board_id: $board_id, group_id: $group_id) { id } }"""
     ground.ask(to_board, item_id=leaves, board_id=ground.other_board_id, group_id=other_group)
@@ -308,13 +303,13 @@ def _webhooks(ground: Ground) -> Answers:
     events = ground.arrived(lambda event: event.get("type") == "update_name" and str(event.get("pulseId")) == last)
     of = _EventsByItem(events)
     config_told = next((hook.get("config") for hook in listed if str(hook.get("id")) == hook_ids[-1]), None)
-    phones = [event.get("value") or {} for event in events if event.get("columnId") == "probe_phone"]
+    phones = [event["value"] for event in events if event.get("columnId") == "probe_phone" and event.get("value")]
     created = [event.get("columnValues") or {} for event in events if event.get("type") == "create_pulse"]
     subscriptions = {str(event.get("subscriptionId")) for event in events}
     return {
         "webhook-echo": "sent" if of.types(moved) else "not sent",
         "webhook-create-values": "told" if any("probe_phone" in values for values in created) else "not told",
-        "webhook-phone": "no country" if not any("countryShortName" in value for value in phones) else "with country",
+        "webhook-phone": _country(phones),
         "webhook-move": "sent" if "move_pulse_into_group" in of.types(moved) else "not sent",
         "webhook-archived-group": "sent" if "archive_pulse" in of.types(archived) else "not sent",
         "webhook-deleted-group": "sent" if "delete_pulse" in of.types(deleted) else "not sent",
@@ -323,6 +318,12 @@ def _webhooks(ground: Ground) -> Answers:
         "webhook-subscription": "the webhook's id" if subscriptions & set(hook_ids) else "another number",
         "webhook-config": "JSON" if _is_json(config_told) else "Ruby" if "=>" in str(config_told) else str(config_told),
     }
+
+
+def _country(phones: list[Mapping[str, Any]]) -> str:
+    if not phones:
+        return "no value"
+    return "with country" if any("countryShortName" in value for value in phones) else "no country"
 
 
 class _EventsByItem:
