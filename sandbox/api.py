@@ -371,7 +371,8 @@ class Api:
         return self._respond(answer, call, 200, {})
 
     def _respond(self, answer: dict[str, Any], call: Call, status: int, headers: dict[str, str]) -> Response:
-        answer = answer | {"extensions": {"request_id": call.request_id}}
+        if "error_code" not in answer:  # the form of before 2025-01, which internal errors still have
+            answer = answer | {"extensions": {"request_id": call.request_id}}
         told = {"API-Version": call.version, "X-Request-Id": call.request_id}
         return json_response(answer, status, told | headers)
 

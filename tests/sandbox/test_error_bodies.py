@@ -181,7 +181,6 @@ BODIES = [
         "old",
     ),
     Body("RESOURCE_LOCKED", 423, lambda g: g.faulty({"status": 423}), "board_locked"),
-    Body("INTERNAL_SERVER_ERROR", 500, lambda g: g.faulty({"status": 500}), "internal"),
     Body("IDEMPOTENCY_CONFLICT", 409, with_a_used_key, "idempotency_conflict"),
     Body(
         "GRAPHQL_VALIDATION_FAILED",

@@ -123,6 +123,17 @@ def test_a_failure_of_monday_s_own_answers_no_data_and_another_key_for_its_code(
     assert answer.json()["errors"] == [{"message": "Internal server error", "path": [], "extensions": failed}]
 
 
+def test_a_request_that_fails_as_a_whole_is_answered_in_the_old_form_and_named_in_the_header(
+    simulator: Simulator,
+) -> None:
+    simulator.control("faults", {"status": 500})
+    answer = simulator.post("{ me { id } }")  # monday_ruby, 2025-11-19
+    failed = {"status_code": 500, "error_code": "INTERNAL_SERVER_ERROR"}
+    entry = {"message": "Internal server error", "extensions": failed}
+    assert (answer.status_code, "X-Request-Id" in answer.headers) == (500, True)
+    assert answer.json() == {**failed, "error_message": "Internal server error", "errors": [entry]}
+
+
 def test_a_group_that_isn_t_there_is_forbidden_to_archive(simulator: Simulator) -> None:
     board = simulator.board({})
     document = 'mutation ($b: ID!) { archive_group(board_id: $b, group_id: "nothing") { id } }'
