@@ -20,12 +20,12 @@ from sync.connectors.base.errors import ConnectorError
 Send = Callable[..., tuple[int, Mapping[str, str], bytes]]
 """Sends a body as it is, under `key` and as API `version`; the status, headers and body of the answer."""
 
-TITLE = "NPD Sync probe"
-OTHER_TITLE = "NPD Sync probe, other board"
-LONGEST_WAIT = 120.0
+_TITLE = "NPD Sync probe"
+_OTHER_TITLE = "NPD Sync probe, other board"
+_LONGEST_WAIT = 120.0
 """The longest that a limit may ask for before a question is given up, in seconds."""
-TRIES = 4
-KEPT_HEADERS = (
+_TRIES = 4
+_KEPT_HEADERS = (
     "Api-Version",
     "Content-Type",
     "Idempotency-Replayed",
@@ -34,7 +34,7 @@ KEPT_HEADERS = (
     "Retry-After",
     "X-Request-Id",
 )
-COLUMNS = {
+_COLUMNS = {
     "probe_text": "text",
     "probe_number": "numbers",
     "probe_status": "status",
@@ -43,20 +43,20 @@ COLUMNS = {
     "probe_relation": "board_relation",
 }
 
-CREATE_BOARD = """mutation ProbeBoard($title: String!) {
+_CREATE_BOARD = """mutation ProbeBoard($title: String!) {
   create_board(board_name: $title, board_kind: private, empty: true) { id } }"""
-DELETE_BOARD = "mutation ProbeDeleteBoard($board_id: ID!) { delete_board(board_id: $board_id) { id } }"
-CREATE_COLUMN = """mutation ProbeColumn($board_id: ID!, $id: String!, $type: ColumnType!, $defaults: JSON) {
+_DELETE_BOARD = "mutation ProbeDeleteBoard($board_id: ID!) { delete_board(board_id: $board_id) { id } }"
+_CREATE_COLUMN = """mutation ProbeColumn($board_id: ID!, $id: String!, $type: ColumnType!, $defaults: JSON) {
   create_column(board_id: $board_id, title: $id, id: $id, column_type: $type, defaults: $defaults) { id } }"""
-CREATE_GROUP = """mutation ProbeGroup($board_id: ID!, $title: String!) {
+_CREATE_GROUP = """mutation ProbeGroup($board_id: ID!, $title: String!) {
   create_group(board_id: $board_id, group_name: $title) { id } }"""
-CREATE_ITEM = """mutation ProbeItem($board_id: ID!, $name: String!, $values: JSON, $group_id: String) {
+_CREATE_ITEM = """mutation ProbeItem($board_id: ID!, $name: String!, $values: JSON, $group_id: String) {
   create_item(board_id: $board_id, item_name: $name, column_values: $values, group_id: $group_id) { id } }"""
-CREATE_WEBHOOK = """mutation ProbeWebhook(
+_CREATE_WEBHOOK = """mutation ProbeWebhook(
   $board_id: ID!, $url: String!, $event: WebhookEventType!, $config: JSON
 ) { create_webhook(board_id: $board_id, url: $url, event: $event, config: $config) { id } }"""
-DELETE_WEBHOOK = "mutation ProbeDeleteWebhook($id: ID!) { delete_webhook(id: $id) { id } }"
-SET_UP_CALLS = 4 + len(COLUMNS)
+_DELETE_WEBHOOK = "mutation ProbeDeleteWebhook($id: ID!) { delete_webhook(id: $id) { id } }"
+SET_UP_CALLS = 4 + len(_COLUMNS)
 TAKE_AWAY_CALLS = 2
 
 
@@ -138,26 +138,26 @@ class Ground:
 
     def make(self) -> None:
         """Make the boards, a group on each and the columns; raises ConnectorError or Unanswered."""
-        self.other_board_id = self._make_board(OTHER_TITLE)
-        self.board_id = self._make_board(TITLE)
+        self.other_board_id = self._make_board(_OTHER_TITLE)
+        self.board_id = self._make_board(_TITLE)
         for board_id in (self.board_id, self.other_board_id):
             self.add_group(board_id, "Items")  # an empty board need not have one, and items need one
-        for column_id, kind in COLUMNS.items():
+        for column_id, kind in _COLUMNS.items():
             defaults = json.dumps({"boardIds": [int(self.other_board_id)]}) if kind == "board_relation" else None
             variables = {"board_id": self.board_id, "id": column_id, "type": kind, "defaults": defaults}
-            self.ask(CREATE_COLUMN, **variables).root("create_column")
+            self.ask(_CREATE_COLUMN, **variables).root("create_column")
 
     def ask(self, document: str, *, key: str | None = None, version: str | None = None, **variables: Any) -> Exchange:
         """Send a document and record what came; waits where a limit asks for it. Raises ConnectorError."""
         body = json.dumps({"query": document, "variables": variables})
-        for left in reversed(range(TRIES)):
+        for left in reversed(range(_TRIES)):
             used = key or (self.new_key() if document.startswith("mutation") else None)
             self.calls += 1
             status, headers, content = self.send(body.encode(), used, version)
             found = Exchange(status, headers, _decoded(content))
             self._record(document, variables, used, version, found)
             seconds = _asked_wait(found)
-            if seconds is None or seconds > LONGEST_WAIT or not left:
+            if seconds is None or seconds > _LONGEST_WAIT or not left:
                 break
             self.wait(seconds)
         return found
@@ -169,22 +169,22 @@ class Ground:
 
     def add_group(self, board_id: str, title: str) -> str:
         """A new group; its id."""
-        return str(self.ask(CREATE_GROUP, board_id=board_id, title=title).root("create_group")["id"])
+        return str(self.ask(_CREATE_GROUP, board_id=board_id, title=title).root("create_group")["id"])
 
     def add_item(self, name: str, values: Mapping[str, Any] | None = None, group_id: str | None = None) -> str:
         """A new item on the board; its id."""
         given = {"board_id": self.board_id, "name": name, "values": json.dumps(values or {}), "group_id": group_id}
-        return str(self.ask(CREATE_ITEM, **given).root("create_item")["id"])
+        return str(self.ask(_CREATE_ITEM, **given).root("create_item")["id"])
 
     def add_linked_item(self, name: str) -> str:
         """A new item on the other board; its id."""
         given = {"board_id": self.other_board_id, "name": name, "values": None, "group_id": None}
-        return str(self.ask(CREATE_ITEM, **given).root("create_item")["id"])
+        return str(self.ask(_CREATE_ITEM, **given).root("create_item")["id"])
 
     def subscribe(self, event: str, config: Mapping[str, Any] | None = None) -> str:
         """A webhook of the board to this installation; its id. Unanswered where Monday doesn't reach the address."""
         given = {"url": self.webhook_url, "event": event, "config": json.dumps(config) if config else None}
-        made = self.ask(CREATE_WEBHOOK, board_id=self.board_id, **given)
+        made = self.ask(_CREATE_WEBHOOK, board_id=self.board_id, **given)
         if made.data.get("create_webhook") is None:
             raise Unanswered(f"Monday made no webhook ({made.outcome}): it has to reach SITE_URL while web is running")
         self._webhooks.append(hook_id := str(made.root("create_webhook")["id"]))
@@ -210,12 +210,12 @@ class Ground:
     def take_away(self) -> None:
         """Delete webhooks and boards; `left` says what could not be deleted, and what to do."""
         for hook_id in reversed(self._webhooks):
-            self._attempt(partial(self.ask, DELETE_WEBHOOK, id=hook_id))
+            self._attempt(partial(self.ask, _DELETE_WEBHOOK, id=hook_id))
         for key, title in reversed(self._boards.items()):
             # Under its key a create happens once: asked again, it tells the id that a lost answer held.
-            known = {TITLE: self.board_id, OTHER_TITLE: self.other_board_id}[title]
+            known = {_TITLE: self.board_id, _OTHER_TITLE: self.other_board_id}[title]
             found = {"id": known} if known else self._attempt(partial(self._create_board, title, key))
-            gone = found and self._attempt(partial(self.ask, DELETE_BOARD, board_id=str(found["id"])))
+            gone = found and self._attempt(partial(self.ask, _DELETE_BOARD, board_id=str(found["id"])))
             if not gone or gone.errors:
                 self.left.append(f"the board “{title}”{f' ({known})' if known else ''}: delete it on Monday")
 
@@ -236,7 +236,7 @@ class Ground:
             raise
 
     def _create_board(self, title: str, key: str) -> Mapping[str, Any]:
-        return self.ask(CREATE_BOARD, key=key, title=title).root("create_board")
+        return self.ask(_CREATE_BOARD, key=key, title=title).root("create_board")
 
     @staticmethod
     def _attempt(act: Callable[[], Any]) -> Any:
@@ -249,7 +249,7 @@ class Ground:
     def _record(
         self, document: str, variables: Mapping[str, Any], key: str | None, version: str | None, found: Exchange
     ) -> None:
-        kept = {name: found.headers[name] for name in KEPT_HEADERS if name in found.headers}
+        kept = {name: found.headers[name] for name in _KEPT_HEADERS if name in found.headers}
         asked = {"query": document, "variables": dict(variables), "version": version, "key": key}
         answered = {"status": found.status, "headers": kept, "body": found.body}
         self.exchanges.append({"request": asked, "answer": answered})

@@ -7,17 +7,17 @@ An answer is a few words that stay the same from run to run: codes and facts, ne
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sync.connectors.monday.probe.ground import Exchange, Ground, Unanswered
 
 Answers = Mapping[str, str]
-UNKNOWN_ID = "1"
-PHONE = {"phone": "+12025550169", "countryShortName": "US"}
-REPLAY_WINDOW = 31 * 60  # seconds: one more minute than keys are promised for
-CURSOR_WINDOW = 61 * 60
+_UNKNOWN_ID = "1"
+_PHONE = {"phone": "+12025550169", "countryShortName": "US"}
+_REPLAY_WINDOW = 31 * 60  # seconds: one more minute than keys are promised for
+_CURSOR_WINDOW = 61 * 60
 
 
 @dataclass(frozen=True)
@@ -43,20 +43,20 @@ class Trial:
 
 # The documents, each under the name of what it does.
 
-READ = """query ProbeRead($ids: [ID!], $limit: Int) { items(ids: $ids, limit: $limit) { id name state updated_at
+_READ = """query ProbeRead($ids: [ID!], $limit: Int) { items(ids: $ids, limit: $limit) { id name state updated_at
   column_values { id text value ... on BoardRelationValue { linked_item_ids } } } }"""
-CHANGE = """mutation ProbeChange($board_id: ID!, $item_id: ID!, $values: JSON!, $labels: Boolean) {
+_CHANGE = """mutation ProbeChange($board_id: ID!, $item_id: ID!, $values: JSON!, $labels: Boolean) {
   complexity { query }
   change_multiple_column_values(board_id: $board_id, item_id: $item_id, column_values: $values,
     create_labels_if_missing: $labels) {
     id updated_at column_values { id text ... on BoardRelationValue { linked_item_ids } } } }"""
-CHANGE_ONE = """mutation ProbeChangeOne($board_id: ID!, $item_id: ID!, $column_id: String!, $value: JSON!) {
+_CHANGE_ONE = """mutation ProbeChangeOne($board_id: ID!, $item_id: ID!, $column_id: String!, $value: JSON!) {
   complexity { query }
   change_column_value(board_id: $board_id, item_id: $item_id, column_id: $column_id, value: $value) { id } }"""
-CREATE = """mutation ProbeCreate($board_id: ID!, $name: String!, $values: JSON) { complexity { query }
+_CREATE = """mutation ProbeCreate($board_id: ID!, $name: String!, $values: JSON) { complexity { query }
   create_item(board_id: $board_id, item_name: $name, column_values: $values) {
     id column_values { id text ... on BoardRelationValue { linked_item_ids } } } }"""
-DELETE = "mutation ProbeDelete($item_id: ID!) { delete_item(item_id: $item_id) { id } }"
+_DELETE = "mutation ProbeDelete($item_id: ID!) { delete_item(item_id: $item_id) { id } }"
 
 
 def _cell(item: Mapping[str, Any], column_id: str) -> Mapping[str, Any]:
@@ -69,7 +69,7 @@ def _links(item: Mapping[str, Any]) -> list[str]:
 
 
 def _item(ground: Ground, item_id: str) -> Mapping[str, Any]:
-    found = ground.ask(READ, ids=[item_id], limit=1).data.get("items") or []
+    found = ground.ask(_READ, ids=[item_id], limit=1).data.get("items") or []
     if not found:
         raise Unanswered("the item isn't listed")
     item: Mapping[str, Any] = found[0]
@@ -78,7 +78,7 @@ def _item(ground: Ground, item_id: str) -> Mapping[str, Any]:
 
 def _change(ground: Ground, item_id: str, values: Mapping[str, Any], labels: bool = False) -> Exchange:
     given: dict[str, Any] = {"item_id": item_id, "values": json.dumps(values), "labels": labels}
-    return ground.ask(CHANGE, board_id=ground.board_id, **given)
+    return ground.ask(_CHANGE, board_id=ground.board_id, **given)
 
 
 def _points(found: Exchange) -> str:
@@ -119,8 +119,8 @@ def _documents(ground: Ground) -> Answers:
 
 
 def _nothing(ground: Ground) -> Answers:
-    boards = ground.ask("query ProbeNoBoard($ids: [ID!]) { boards(ids: $ids) { id } }", ids=[UNKNOWN_ID])
-    items = ground.ask(READ, ids=[UNKNOWN_ID], limit=1)
+    boards = ground.ask("query ProbeNoBoard($ids: [ID!]) { boards(ids: $ids) { id } }", ids=[_UNKNOWN_ID])
+    items = ground.ask(_READ, ids=[_UNKNOWN_ID], limit=1)
     page = """query ProbeLimit($ids: [ID!], $limit: Int!) {
       boards(ids: $ids) { items_page(limit: $limit) { cursor } } }"""
     cursor = "query ProbeCursor($cursor: String!) { next_items_page(cursor: $cursor, limit: 1) { cursor } }"
@@ -137,7 +137,7 @@ def _relation(ground: Ground) -> Answers:
     target, going = ground.add_linked_item("Linked"), ground.add_linked_item("Linked, deleted")
     both = {"probe_relation": {"item_ids": [int(target), int(going)]}}
     values = json.dumps(both)
-    made = ground.ask(CREATE, board_id=ground.board_id, name="With a relation", values=values)
+    made = ground.ask(_CREATE, board_id=ground.board_id, name="With a relation", values=values)
     item = made.root("create_item")
     for _ in range(3):  # a read may be older than the write that it follows
         if target in _links(later := _item(ground, str(item["id"]))):
@@ -150,7 +150,7 @@ def _relation(ground: Ground) -> Answers:
     }
     _change(ground, str(item["id"]), both)
     ground.ask("mutation ProbeArchive($item_id: ID!) { archive_item(item_id: $item_id) { id } }", item_id=target)
-    ground.ask(DELETE, item_id=going)
+    ground.ask(_DELETE, item_id=going)
     ground.wait(2)
     left = _links(_item(ground, str(item["id"])))
     return answers | {
@@ -162,7 +162,7 @@ def _relation(ground: Ground) -> Answers:
 def _writes(ground: Ground) -> Answers:
     item_id = ground.add_item("Changed")
     one = ground.ask(
-        CHANGE_ONE, board_id=ground.board_id, item_id=item_id, column_id="probe_text", value=json.dumps("first")
+        _CHANGE_ONE, board_id=ground.board_id, item_id=item_id, column_id="probe_text", value=json.dumps("first")
     )
     several = _change(ground, item_id, {"probe_text": "second", "probe_number": "4.50"})
     before = several.root("change_multiple_column_values")
@@ -172,7 +172,7 @@ def _writes(ground: Ground) -> Answers:
       wrong: change_multiple_column_values(board_id: $board_id, item_id: $unknown_id, column_values: $values) { id }
       right: change_multiple_column_values(board_id: $board_id, item_id: $item_id, column_values: $values) { id } }"""
     both = ground.ask(
-        batch, board_id=ground.board_id, item_id=item_id, unknown_id=UNKNOWN_ID, values=json.dumps({"probe_text": "b"})
+        batch, board_id=ground.board_id, item_id=item_id, unknown_id=_UNKNOWN_ID, values=json.dumps({"probe_text": "b"})
     )
     refused = _change(ground, item_id, {"nothing_of_this_id": "x"})
     return {
@@ -208,7 +208,7 @@ def _labels(ground: Ground) -> Answers:
 
 def _keys(ground: Ground) -> Answers:
     def create(name: str, key: str) -> Exchange:
-        return ground.ask(CREATE, key=key, board_id=ground.board_id, name=name, values=None)
+        return ground.ask(_CREATE, key=key, board_id=ground.board_id, name=name, values=None)
 
     key = ground.new_key()
     first = str(create("Keyed", key).root("create_item")["id"])
@@ -226,41 +226,41 @@ def _keys(ground: Ground) -> Answers:
 
 
 def _refused_under(ground: Ground, key: str) -> Exchange:
-    given: dict[str, Any] = {"item_id": UNKNOWN_ID, "values": json.dumps({"probe_text": "x"}), "labels": False}
-    return ground.ask(CHANGE, key=key, board_id=ground.board_id, **given)
+    given: dict[str, Any] = {"item_id": _UNKNOWN_ID, "values": json.dumps({"probe_text": "x"}), "labels": False}
+    return ground.ask(_CHANGE, key=key, board_id=ground.board_id, **given)
 
 
 def _removal(ground: Ground) -> Answers:
     item_id = ground.add_item("Deleted")
-    ground.ask(DELETE, item_id=item_id).root("delete_item")
+    ground.ask(_DELETE, item_id=item_id).root("delete_item")
     ground.wait(2)
-    read = ground.ask(READ, ids=[item_id], limit=1).data.get("items") or [{}]
+    read = ground.ask(_READ, ids=[item_id], limit=1).data.get("items") or [{}]
     group = """mutation ProbeDeadGroup($board_id: ID!, $group_id: String!) {
       archive_group(board_id: $board_id, group_id: $group_id) { id } }"""
     return {
         "deleted-read": str(read[0].get("state", "not listed")),
         "deleted-write": _change(ground, item_id, {"probe_text": "x"}).outcome,
-        "deleted-twice": ground.ask(DELETE, item_id=item_id).outcome,
+        "deleted-twice": ground.ask(_DELETE, item_id=item_id).outcome,
         "unknown-group": ground.ask(group, board_id=ground.board_id, group_id="nothing_of_this_id").outcome,
     }
 
 
-LOG_TRIES = 7
+_LOG_TRIES = 7
 _LOG = """query ProbeLog($ids: [ID!]) { boards(ids: $ids) { activity_logs(limit: 500) { id event entity data } } }"""
 
 
 def _log(ground: Ground) -> Answers:
     """The row of a change appears late: more than 30 s were seen."""
-    for _ in range(LOG_TRIES):
+    for _ in range(_LOG_TRIES):
         rows = (ground.ask(_LOG, ids=[ground.board_id]).root_list("boards") or [{}])[0].get("activity_logs") or []
         found = [json.loads(row["data"]) for row in rows if row.get("event") == "update_column_value"]
         if texts := [data for data in found if data.get("column_id") == "probe_text"]:
             return {"log-keys": " ".join(sorted(texts[0]))}
         ground.wait(10)
-    raise Unanswered(f"no row of a change came within {10 * LOG_TRIES} s")
+    raise Unanswered(f"no row of a change came within {10 * _LOG_TRIES} s")
 
 
-EVENTS = (
+_EVENTS = (
     "create_item",
     "change_column_value",
     "change_name",
@@ -271,16 +271,52 @@ EVENTS = (
 
 
 def _webhooks(ground: Ground) -> Answers:
-    """Everything that webhooks are asked happens first; a rename at the end shows that they arrive at all."""
-    config = {"columnId": "probe_text"}
-    hook_ids = [*map(ground.subscribe, EVENTS), ground.subscribe("change_specific_column_value", config)]
-    listed = ground.ask(
-        "query ProbeWebhooks($board_id: ID!) { webhooks(board_id: $board_id) { id event config } }",
-        board_id=ground.board_id,
-    ).root_list("webhooks")
+    hook_ids = list(map(ground.subscribe, _EVENTS))
+    hook_ids.append(ground.subscribe("change_specific_column_value", {"columnId": "probe_text"}))
+    query = "query ProbeWebhooks($board_id: ID!) { webhooks(board_id: $board_id) { id event config } }"
+    listed = ground.ask(query, board_id=ground.board_id).root_list("webhooks")
+    config = next((hook.get("config") for hook in listed if str(hook.get("id")) == hook_ids[-1]), None)
+    acted = _act_for_webhooks(ground)
+    events = ground.arrived(lambda event: event.get("type") == "update_name" and _item_id(event) == acted.last)
+
+    def types(item_id: str) -> set[str]:
+        return {str(event.get("type")) for event in events if _item_id(event) == item_id}
+
+    texts = [e for e in events if _item_id(e) == acted.moved and e.get("columnId") == "probe_text"]
+    phones = [event["value"] for event in events if event.get("columnId") == "probe_phone" and event.get("value")]
+    created = [event.get("columnValues") or {} for event in events if event.get("type") == "create_pulse"]
+    subscriptions = {str(event.get("subscriptionId")) for event in events}
+    return {
+        "webhook-echo": "sent" if types(acted.moved) else "not sent",
+        "webhook-create-values": "told" if any("probe_phone" in values for values in created) else "not told",
+        "webhook-phone": _country(phones),
+        "webhook-move": "sent" if "move_pulse_into_group" in types(acted.moved) else "not sent",
+        "webhook-archived-group": "sent" if "archive_pulse" in types(acted.archived) else "not sent",
+        "webhook-deleted-group": "sent" if "delete_pulse" in types(acted.deleted) else "not sent",
+        "webhook-other-board": " ".join(sorted(types(acted.left) - {"create_pulse"})) or "not sent",
+        # One change of this column is told to two webhooks.
+        "webhook-same-value": "not sent" if len(texts) <= 2 else "sent",
+        "webhook-subscription": "the webhook's id" if subscriptions & set(hook_ids) else "another number",
+        "webhook-config": "JSON" if _is_json(config) else "Ruby" if "=>" in str(config) else str(config),
+    }
+
+
+@dataclass(frozen=True)
+class _Acted:
+    """The items of which webhooks may have come, and the `last`, of which one has to come."""
+
+    moved: str
+    archived: str
+    deleted: str
+    left: str
+    last: str
+
+
+def _act_for_webhooks(ground: Ground) -> _Acted:
+    """Everything of which a webhook may come; a rename at the end shows that they arrive at all."""
     groups = [ground.add_group(ground.board_id, title) for title in ("Archived", "Deleted")]
     moved, archived, deleted = (
-        ground.add_item(name, {"probe_phone": PHONE}, group)
+        ground.add_item(name, {"probe_phone": _PHONE}, group)
         for name, group in (("Moved", None), ("Archived", groups[0]), ("Deleted", groups[1]))
     )
     _change(ground, moved, {"probe_phone": {"phone": "+442079460123", "countryShortName": "GB"}})
@@ -293,50 +329,24 @@ def _webhooks(ground: Ground) -> Answers:
         document = f"""mutation ProbeGroupGoes($board_id: ID!, $group_id: String!) {{
           {act}(board_id: $board_id, group_id: $group_id) {{ id }} }}"""
         ground.ask(document, board_id=ground.board_id, group_id=group_id)
-    leaves = ground.add_item("Leaves")
+    left = ground.add_item("Leaves")
     other_group = ground.add_group(ground.other_board_id, "Arrived")
     to_board = """mutation ProbeLeave($item_id: ID!, $board_id: ID!, $group_id: ID!) {
       move_item_to_board(item_id: $item_id, board_id: $board_id, group_id: $group_id) { id } }"""
-    ground.ask(to_board, item_id=leaves, board_id=ground.other_board_id, group_id=other_group)
+    ground.ask(to_board, item_id=left, board_id=ground.other_board_id, group_id=other_group)
     last = ground.add_item("Last")
     _change(ground, last, {"name": "Last, renamed"})
-    events = ground.arrived(lambda event: event.get("type") == "update_name" and str(event.get("pulseId")) == last)
-    of = _EventsByItem(events)
-    config_told = next((hook.get("config") for hook in listed if str(hook.get("id")) == hook_ids[-1]), None)
-    phones = [event["value"] for event in events if event.get("columnId") == "probe_phone" and event.get("value")]
-    created = [event.get("columnValues") or {} for event in events if event.get("type") == "create_pulse"]
-    subscriptions = {str(event.get("subscriptionId")) for event in events}
-    return {
-        "webhook-echo": "sent" if of.types(moved) else "not sent",
-        "webhook-create-values": "told" if any("probe_phone" in values for values in created) else "not told",
-        "webhook-phone": _country(phones),
-        "webhook-move": "sent" if "move_pulse_into_group" in of.types(moved) else "not sent",
-        "webhook-archived-group": "sent" if "archive_pulse" in of.types(archived) else "not sent",
-        "webhook-deleted-group": "sent" if "delete_pulse" in of.types(deleted) else "not sent",
-        "webhook-other-board": " ".join(sorted(of.types(leaves) - {"create_pulse"})) or "not sent",
-        "webhook-same-value": "not sent" if of.count(moved, "probe_text") <= len(("any", "specific")) else "sent",
-        "webhook-subscription": "the webhook's id" if subscriptions & set(hook_ids) else "another number",
-        "webhook-config": "JSON" if _is_json(config_told) else "Ruby" if "=>" in str(config_told) else str(config_told),
-    }
+    return _Acted(moved, archived, deleted, left, last)
+
+
+def _item_id(event: Mapping[str, Any]) -> str:
+    return str(event.get("pulseId") or event.get("itemId"))
 
 
 def _country(phones: list[Mapping[str, Any]]) -> str:
     if not phones:
         return "no value"
     return "with country" if any("countryShortName" in value for value in phones) else "no country"
-
-
-class _EventsByItem:
-    """Which events came of which item."""
-
-    def __init__(self, events: Iterable[Mapping[str, Any]]) -> None:
-        self._events = [(str(event.get("pulseId") or event.get("itemId")), event) for event in events]
-
-    def types(self, item_id: str) -> set[str]:
-        return {str(event.get("type")) for found, event in self._events if found == item_id}
-
-    def count(self, item_id: str, column_id: str) -> int:
-        return sum(found == item_id and event.get("columnId") == column_id for found, event in self._events)
 
 
 def _is_json(text: Any) -> bool:
@@ -351,11 +361,11 @@ def _windows(ground: Ground) -> Answers:
     item_ids = []
     page = """query ProbePage($ids: [ID!]) { boards(ids: $ids) { items_page(limit: 1) { cursor } } }"""
     cursor = ground.ask(page, ids=[ground.board_id]).root_list("boards")[0]["items_page"]["cursor"]
-    for seconds in (0, REPLAY_WINDOW):
+    for seconds in (0, _REPLAY_WINDOW):
         ground.wait(seconds)
-        made = ground.ask(CREATE, key=key, board_id=ground.board_id, name="Window", values=None)
+        made = ground.ask(_CREATE, key=key, board_id=ground.board_id, name="Window", values=None)
         item_ids.append(made.root("create_item")["id"])
-    ground.wait(CURSOR_WINDOW - REPLAY_WINDOW)
+    ground.wait(_CURSOR_WINDOW - _REPLAY_WINDOW)
     following = "query ProbeNext($cursor: String!) { next_items_page(cursor: $cursor, limit: 1) { cursor } }"
     return {
         "key-window": "runs again" if item_ids[0] != item_ids[1] else "the first answer",
@@ -656,8 +666,8 @@ TRIALS = (
     ),
     Trial(
         _log,
-        calls=LOG_TRIES,
-        seconds=10 * LOG_TRIES,
+        calls=_LOG_TRIES,
+        seconds=10 * _LOG_TRIES,
         questions=(
             Question(
                 "log-keys",
@@ -739,7 +749,7 @@ TRIALS = (
     Trial(
         _windows,
         calls=4,
-        seconds=CURSOR_WINDOW,
+        seconds=_CURSOR_WINDOW,
         patient=True,
         questions=(
             Question(
