@@ -6,10 +6,12 @@ import logging
 import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 
 import waitress
 
+from sandbox import replay
 from sandbox.api_limits import PLANS
 from sandbox.app import Settings, build
 from sandbox.http import NpdAddress
@@ -51,6 +53,11 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
         "--client-secret",
         default=os.environ.get("MONDAY_CLIENT_SECRET"),
         help="its secret (default: MONDAY_CLIENT_SECRET of the environment, else its own)",
+    )
+    parser.add_argument(
+        "--replay",
+        metavar="FILE",
+        help="answer with what `manage.py monday_check --probe` recorded instead of playing Monday",
     )
     parser.add_argument("--data", metavar="FILE", help="keep the boards in this file; without it, in memory")
     parser.add_argument("--npd-url", help="where NPD is, for links from items to records")
@@ -98,10 +105,10 @@ def main() -> int:
         plan=PLANS.get(options.plan),
     )
     gc.set_threshold(*GARBAGE)
-    sandbox = build(settings)
+    sandbox = None if options.replay else build(settings)
     try:
         server = waitress.create_server(
-            sandbox.application,
+            sandbox.application if sandbox else replay.build(Path(options.replay), options.host, settings.site_url),
             host=options.host,
             port=options.port,
             threads=THREADS,
@@ -111,6 +118,9 @@ def main() -> int:
             channel_request_lookahead=1,
             ident="sandbox",
         )
+    except replay.UnreadableRecording as failure:
+        print(failure, file=sys.stderr)
+        return 1
     except OSError as failure:
         print(
             f"The sandbox can't listen on {options.host}:{options.port}: {failure.strerror}. Choose another --port.",
@@ -119,12 +129,14 @@ def main() -> int:
         return 1
 
     def stop(signum: int, frame: FrameType | None) -> None:
-        sandbox.live.close()
+        if sandbox:
+            sandbox.live.close()
         raise SystemExit(0)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    print(f"Monday sandbox on {settings.site_url} (boards), {settings.site_url}/v2 (API)", flush=True)
+    where = f"{settings.site_url} (boards), " if sandbox else f"the answers recorded in {options.replay}, "
+    print(f"Monday sandbox on {where}{settings.site_url}/v2 (API)", flush=True)
     try:
         server.run()
     except SystemExit:

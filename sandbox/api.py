@@ -32,6 +32,7 @@ from sandbox.webhooks.deliveries import Deliveries
 from sandbox.world import World
 
 LOG_LENGTH = 5_000
+UNCODED_SINCE = "2025-10"  # who asks for a version from then on gets invalid documents refused without a code
 
 
 @dataclass
@@ -321,7 +322,8 @@ class Api:
         name = document.get("operationName")
         if name is not None and not isinstance(name, str):
             raise api_errors.bad_body(f"Expected string, received {_json_type(name)}")
-        operation = server.prepare(document["query"], name, version.era)
+        coded = (request.header("API-Version") or version.value) < UNCODED_SINCE
+        operation = server.prepare(document["query"], name, version.era, coded)
         return ApiRequest(operation, variables or {}, body, version)
 
     def _carry_out(
@@ -369,12 +371,20 @@ class Api:
         return self._respond(answer, call, 200, {})
 
     def _respond(self, answer: dict[str, Any], call: Call, status: int, headers: dict[str, str]) -> Response:
-        answer = answer | {"extensions": {"request_id": call.request_id}}
-        return json_response(answer, status, {"API-Version": call.version} | headers)
+        if "error_code" not in answer:  # the form of before 2025-01, which internal errors still have
+            answer = answer | {"extensions": {"request_id": call.request_id}}
+        told = {"API-Version": call.version, "X-Request-Id": call.request_id}
+        return json_response(answer, status, told | headers)
 
     def _rejection_response(self, refusal: RequestError, call: Call) -> Response:
-        call.errors = [error["extensions"].get("code", "") for error in refusal.errors]
-        return self._respond({"errors": refusal.errors}, call, refusal.status, refusal.headers)
+        call.errors = [error.get("extensions", {}).get("code", "") for error in refusal.errors]
+        answer = {"errors": refusal.errors}
+        if not refusal.served:
+            return json_response(answer, refusal.status, refusal.headers)
+        response = self._respond(answer, call, refusal.status, refusal.headers)
+        if not refusal.names_version:
+            del response.headers["API-Version"]
+        return response
 
     def _exhaust(self, fault: Fault) -> None:
         """Refuse as the fault's limit does; those of single fields are met inside the document."""

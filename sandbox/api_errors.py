@@ -1,10 +1,15 @@
 """Monday's errors, as its API words them (developer.monday.com/api-reference/docs/error-handling).
 
 `FieldError` is what one field of a request may raise: it becomes an entry of `errors` and a null in `data`.
-`RequestError` ends the whole request with an HTTP status.
+`RequestError` ends the whole request with an HTTP status. Where recorded answers depart from that page, the recordings
+stand: "monday_ruby" are those of github.com/sanifhimani/monday_ruby, "notes" those of users on live answers of 2026-07,
+and numbers are topics of community.monday.com.
 """
 
+import json
 from typing import Any
+
+SERVICE = "monolith"  # of refused fields and internal errors since 2025-10 (monday_ruby)
 
 
 class FieldError(Exception):
@@ -13,10 +18,21 @@ class FieldError(Exception):
     def __init__(self, message: str, code: str, status_code: int = 200, **error_data: Any) -> None:
         super().__init__(message)
         self.extensions: dict[str, Any] = {"code": code, "status_code": status_code, "error_data": error_data}
+        self.extensions["service"] = SERVICE
+
+
+class InternalError(Exception):
+    """Monday's own failure: HTTP 200 with `data` null, `error_code` in the place of `code` (monday_ruby, 2025-10)."""
 
 
 class RequestError(Exception):
-    """The whole request refused: an HTTP status and one error without `data`."""
+    """The whole request refused: an HTTP status and one error without `data`.
+
+    `served`: it came so far that a version and a request id are told.
+    """
+
+    served = True
+    names_version = True
 
     def __init__(self, status: int, message: str, code: str, retry_after: int | None = None, **extensions: Any) -> None:
         super().__init__(message)
@@ -25,6 +41,15 @@ class RequestError(Exception):
         if retry_after is not None and status == 429:
             extensions["retry_in_seconds"] = retry_after
         self.errors: list[dict[str, Any]] = [{"message": message, "extensions": {"code": code, **extensions}}]
+
+
+def ruby(value: Any) -> str:
+    """A value as Monday's Ruby prints it into texts: configs of webhooks, values in refusals (monday_ruby, 106054)."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{ruby(key)}=>{ruby(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(ruby, value))}]"
+    return "nil" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def item_not_found(item_id: int | None) -> FieldError:
@@ -152,7 +177,57 @@ def items_limit(board_id: int, limit: int) -> FieldError:
 
 
 def not_authenticated() -> RequestError:
-    return RequestError(401, "Not authenticated", "NOT_AUTHENTICATED")
+    """Without an id of the request and without a version (monday_ruby, 2025-10)."""
+    refusal = RequestError(401, "Not authenticated", "NOT_AUTHENTICATED")
+    refusal.served = False
+    return refusal
+
+
+def invalid_document(messages: list[dict[str, Any]], *, coded: bool) -> RequestError:
+    """A document or variables that don't fit the schema, in either form.
+
+    `coded`: HTTP 400 and a code, as versions before 2025-10 answered (116967, 101224). Since then it is HTTP 200,
+    without a code and without a version (monday_ruby, 2025-10-27).
+    """
+    refusal = RequestError(400 if coded else 200, messages[0]["message"], "GRAPHQL_VALIDATION_FAILED")
+    refusal.names_version = coded
+    extensions = {"extensions": {"code": "GRAPHQL_VALIDATION_FAILED"}} if coded else {}
+    refusal.errors = [message | extensions for message in messages]
+    return refusal
+
+
+def unparsable_document(message: str, locations: list[Any]) -> RequestError:
+    """Monday's parser goes on after its first error, so there is more than one entry (106532, 109054)."""
+    refusal = RequestError(400, message, "PARSING_ERROR")
+    entry = {"locations": locations, "extensions": {"code": "PARSING_ERROR"}}
+    words = (message, "expected definition")
+    refusal.errors = [{"message": f"parsing error: syntax error: {what}"} | entry for what in words]
+    return refusal
+
+
+def unauthorized() -> FieldError:
+    """What archive_group answers for a group that isn't there (monday_ruby, 2025-10; notes)."""
+    return FieldError("User unauthorized to perform action", "USER_UNAUTHORIZED", 403)
+
+
+def column_type_unsupported(column_type: str) -> FieldError:
+    """As create_column answered in 2025-04 (113689)."""
+    return FieldError(
+        "This column type is not supported yet in the API",
+        "InvalidColumnTypeException",
+        column_id=None,
+        actual_type=column_type,
+    )
+
+
+def webhook_config_invalid() -> FieldError:
+    """As create_webhook answers (notes)."""
+    return FieldError("This config for this event is invalid", "InvalidWebhookConfigException")
+
+
+def other_boards_items() -> FieldError:
+    """A relation to items of boards that its column isn't connected to (67850)."""
+    return FieldError("There are items that are not in the connected boards", "ColumnValueException")
 
 
 def bad_body(details: str) -> RequestError:
@@ -181,9 +256,13 @@ def complexity_limit(seconds: int) -> RequestError:
 
 
 def query_too_complex(cost: int, limit: int) -> RequestError:
-    """One request over its own limit: no wait helps. Documented as a code inside an HTTP 200, without a body."""
+    """One request over its own limit: no wait helps. HTTP 200, the body as in 93611."""
     return RequestError(
-        200, f"Query has complexity of {cost}, which exceeds max complexity of {limit}", "maxComplexityExceeded"
+        200,
+        f"Query has complexity of {cost}, which exceeds max complexity of {limit}",
+        "maxComplexityExceeded",
+        complexity=cost,
+        maxComplexity=limit,
     )
 
 

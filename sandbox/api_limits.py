@@ -212,6 +212,7 @@ class Limits:
         self._lock = threading.Lock()
         self._first_plan = plan
         self.plan = plan
+        self.shows_headers = False
         self.usage = Usage(clock)
         self.refused: Counter[str] = Counter()
         self._running = 0
@@ -233,6 +234,7 @@ class Limits:
         """As at the start."""
         with self._lock:
             self.plan, self._life = self._first_plan, self._life + 1
+            self.shows_headers = False
             self.usage.clear()
             self.refused.clear()
             self._start_windows()
@@ -347,9 +349,12 @@ class Limits:
             yield self.usage
 
     def headers(self) -> dict[str, str]:
-        """RateLimit-Policy and RateLimit as Monday's rate-limits page shows them; none without a plan."""
+        """RateLimit-Policy and RateLimit as Monday's rate-limits page shows them, where they are asked for.
+
+        No recorded answer up to 2025-11 has them (github.com/sanifhimani/monday_ruby), so they are off at first.
+        """
         with self._lock:
-            if self.plan is None:
+            if self.plan is None or not self.shows_headers:
                 return {}
             now, plan = self._clock.time(), self.plan
             minute, points = self._minute.roll(now), self._points.roll(now)

@@ -382,16 +382,20 @@ class Control:
         return json_response(self._api.limits.to_json())
 
     def change_plan(self, request: Request) -> Response:
-        """`{plan?, day?, minute?, concurrent?, points?, address?, used?, others?, lag?}`; all or nothing.
+        """`{plan?, day?, minute?, concurrent?, points?, address?, used?, others?, lag?, headers?}`; all or nothing.
 
         `plan` null lets everything through; single limits stand in for the plan's own. `used` are the calls
         of today so far; `others` are calls that the account's other tokens make now; `lag` is how many seconds old
-        `platform_api`'s figures are.
+        `platform_api`'s figures are; `headers` whether answers carry RateLimit headers.
         """
         given = request.object()
-        unknown = set(given) - {"plan", "used", "others", "lag", *LIMIT_NAMES}
+        unknown = set(given) - {"plan", "used", "others", "lag", "headers", *LIMIT_NAMES}
         if unknown or not given:
-            raise BadRequestError(f"send plan, used, others, lag, or one of {', '.join(LIMIT_NAMES)}")
+            raise BadRequestError(f"send plan, used, others, lag, headers, or one of {', '.join(LIMIT_NAMES)}")
+        if not isinstance(given.get("headers", True), bool):
+            raise BadRequestError("headers is true or false")
+        if "headers" in given:
+            self._api.limits.shows_headers = given["headers"]
         most = {"used": MOST_CALLS, "others": MOST_CALLS, "lag": LONGEST_LAG}
         used, others, lag = (whole(given[key], key, 0, most[key]) if key in given else None for key in most)
         own = {key: given[key] for key in LIMIT_NAMES if key in given}

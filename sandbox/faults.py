@@ -17,7 +17,13 @@ BODIES: dict[int, dict[str, Any]] = {
     403: {"message": "User unauthorized to perform action", "extensions": {"code": "UserUnauthorizedException"}},
     423: {"message": "Resource is currently locked, please try again later", "extensions": {"code": "RESOURCE_LOCKED"}},
     429: {"message": "Minute rate limit exceeded", "extensions": {"code": "MINUTE_RATE_LIMIT_EXCEEDED"}},
-    500: {"message": "Internal Server Error", "extensions": {"code": "INTERNAL_SERVER_ERROR"}},
+}
+# Of a whole request, as recorded in 2025-11 (github.com/sanifhimani/monday_ruby): no `code`, and no id in the body.
+FAILED = {"status_code": 500, "error_code": "INTERNAL_SERVER_ERROR"}
+INTERNAL_ERROR = {
+    **FAILED,
+    "error_message": "Internal server error",
+    "errors": [{"message": "Internal server error", "extensions": FAILED}],
 }
 
 # What stands before Monday's API answers these with a page (community topics 122172, 116759).
@@ -138,6 +144,8 @@ class Fault:
             return self.body
         if self.status in PAGES:
             return HTML.format(PAGES[self.status])
+        if self.status == 500:
+            return INTERNAL_ERROR
         error = BODIES.get(self.status or 0, {"message": f"HTTP {self.status}", "extensions": {}})
         extensions = dict(error["extensions"])
         if self.status == 429 and self.retry_after is not None:

@@ -39,6 +39,7 @@ TEAMS = (Team(1180001, "Sales", (67210011, 67210012)), Team(1180002, "Office", (
 # Monday's own automations act as this user, in activity logs and webhooks; it is nobody in `users`.
 AUTOMATIONS = Person(-4, "Automations", "", "", "automation")
 ACCOUNT_ID = 25910000
+SUBSCRIPTIONS_AFTER = 50_000  # webhooks
 NOBODY = 0
 _BY_ID = {person.id: person for person in (*USERS, AUTOMATIONS)}
 _USER_IDS = frozenset(person.id for person in USERS)
@@ -195,6 +196,11 @@ class Hook:
     config: dict[str, Any] | None
     user_id: int
     deleted: bool = False
+
+    @property
+    def subscription_id(self) -> int:
+        """What its deliveries name: a number of its own, which no query gives (published captures, 2025-02)."""
+        return SUBSCRIPTIONS_AFTER + self.id
 
 
 @dataclass

@@ -39,13 +39,11 @@ KINDS: dict[str, ColumnKind] = {
 
 
 def kind_of(column_type: str) -> ColumnKind:
-    """The column type; a ColumnValueException for one that the sandbox does not play."""
+    """The column type; InvalidColumnTypeException for one that the sandbox does not play."""
     try:
         return KINDS[column_type]
     except KeyError:
-        raise api_errors.FieldError(
-            "This column type is not supported yet in the api", "ColumnValueException", column_type=column_type
-        ) from None
+        raise api_errors.column_type_unsupported(column_type) from None
 
 
 # Column settings: what a new column starts with, what may be changed, and the two forms readers

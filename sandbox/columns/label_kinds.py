@@ -1,6 +1,5 @@
 """Status and dropdown: columns whose values are labels kept in the column's settings."""
 
-import json
 from typing import Any
 
 from sandbox import api_errors
@@ -77,9 +76,8 @@ class Status(ColumnKind):
         return api_errors.FieldError(
             f"This status label doesn't exist, possible statuses are: {{{known}}}",
             "ColumnValueException",
-            column_value=json.dumps({"label": label}, ensure_ascii=False),
+            column_value=api_errors.ruby({"label": label}),
             column_id=column.id,
-            column_type=self.old_type,
         )
 
     def text(self, column: Column, raw: Any) -> str:

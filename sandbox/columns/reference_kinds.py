@@ -149,7 +149,7 @@ class BoardRelation(ColumnKind):
             if item is None:
                 raise self.bad(f"there is no item {item_id}")
             if item.board_id not in boards:
-                raise self.bad(f"item {item_id} is on a board that this column is not connected to")
+                raise api_errors.other_boards_items()
         if len(ids) > 1 and not allows_multiple(column):
             raise self.bad("this column takes one item")
         return {"item_ids": ids, "changed_at": writing.stamp} if ids else None
@@ -190,7 +190,11 @@ class BoardRelation(ColumnKind):
         }
 
     def payload(self, column: Column, raw: Any) -> Any:
-        return None if raw is None else {"linkedPulseIds": [{"linkedPulseId": one} for one in raw["item_ids"]]}
+        """With the time, as recorded in 2025-07 (github.com/taesung-ha/salesforce_monday_sync)."""
+        if raw is None:
+            return None
+        linked = [{"linkedPulseId": one} for one in raw["item_ids"]]
+        return {"linkedPulseIds": linked, "changed_at": raw["changed_at"]}
 
     def same(self, one: Any, other: Any) -> bool:
         return sorted(one["item_ids"] if one else ()) == sorted(other["item_ids"] if other else ())

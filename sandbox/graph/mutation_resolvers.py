@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from sandbox import api_errors
-from sandbox.graph.context import Context, Resolver, number
+from sandbox.graph.context import NO_USER, Context, Resolver, number
 from sandbox.model import Board, Column, Group, Hook, Item, Tag, Update
 from sandbox.operations import board_changes, item_changes, transfers, validations
 from sandbox.operations.board_changes import json_in
@@ -42,10 +42,18 @@ move_item_to_board = partial(_by_api_user, transfers.move_to_board)
 archive_board = partial(_by_api_user, board_changes.set_board_state, state="archived")
 delete_board = partial(_by_api_user, board_changes.set_board_state, state="deleted")
 update_group = partial(_by_api_user, board_changes.change_group)
-archive_group = partial(_by_api_user, board_changes.remove_group, how="archive")
 delete_group = partial(_by_api_user, board_changes.remove_group, how="delete")
 delete_column = partial(_by_api_user, board_changes.delete_column)
 change_column_title = partial(_by_api_user, board_changes.change_column)
+
+
+def archive_group(context: Context, board_id: int, group_id: str) -> Group:
+    """A group that isn't there is refused as forbidden, a board's id that is no number fails (monday_ruby, 2025-10)."""
+    if board_id == NO_USER:
+        raise api_errors.InternalError
+    if context.world.active_board(board_id).group(group_id) is None:
+        raise api_errors.unauthorized()
+    return board_changes.remove_group(context.world, context.user.id, board_id, group_id, how="archive")
 
 
 def change_multiple_column_values(context: Context, column_values: Any, **where: Any) -> Item:

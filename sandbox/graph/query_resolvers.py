@@ -508,7 +508,7 @@ FIELDS: dict[str, dict[str, Resolver]] = {
         "updated_at": lambda update, info: update.edited_at,
         "kind": always("Reply"),
     },
-    "Webhook": {"config": lambda hook, info: None if hook.config is None else json.dumps(hook.config)},
+    "Webhook": {"config": lambda hook, info: None if hook.config is None else api_errors.ruby(hook.config)},
 }
 
 # What 2026-10 removed; everyone here is active.

@@ -100,8 +100,11 @@ def _log_value(world: World, user_id: int, item: Item, column: Column, old: Any,
         column_title=column.title,
         value=kind.payload(column, raw),
         previous_value=kind.payload(column, old),
-        textual_value=kind.text(column, raw),
         is_column_with_hide_permissions=False,
+        # Of rows of 2026-05 (github.com/ilaiyomsh/monday-apps); textual_value stood in older ones alone.
+        is_rollup_column=False,
+        is_undo_action=None,
+        action_record_uuid=None,
     )
 
 

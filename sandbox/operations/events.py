@@ -56,9 +56,9 @@ def log(world: World, event: str, item: Item, user_id: int, **data: Any) -> None
         "pulse_id": item.id,
         "pulse_name": item.name,
     }
-    if item.parent_id is not None:
-        parent = world.items[item.parent_id]
-        about |= {"parent_board_id": parent.board_id, "parent_item_id": parent.id}
+    parent = None if item.parent_id is None else world.items[item.parent_id]
+    if parent is not None or event == "update_column_value":
+        about |= {"parent_board_id": parent and parent.board_id, "parent_item_id": parent and parent.id}
     world.log(board.id, event, about | data, user_id, item.id)
 
 

@@ -5,6 +5,7 @@ Their places are numbers with room between them. What people write under items, 
 
 import bisect
 import html
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -134,7 +135,8 @@ def place_item(
     item.cells = {key: Cell(raw, stamp) for key, raw in parsed.items() if raw is not None}
     world.put_items([item])
     shown = payloads(board, parsed)
-    log(world, "create_pulse", item, user_id, group_name=group.title, group_color=group.color, column_values_json=shown)
+    told = json.dumps(shown, ensure_ascii=False)  # a text within the row's own (45686; monday_ruby, 2024-07)
+    log(world, "create_pulse", item, user_id, group_name=group.title, group_color=group.color, column_values_json=told)
     emit(world, "create_item", item, user_id, column_values=shown)
     for column in (column for column in board.columns if column.type == "board_relation"):
         reflect(world, user_id, item, column, None, parsed.get(column.id))

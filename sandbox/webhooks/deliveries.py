@@ -411,7 +411,7 @@ class Deliveries:
                     event=hook.event,
                     user_id=happening.user_id,
                     about=about,
-                    body=body(hook.id, happening),
+                    body=body(hook.subscription_id, happening),
                 )
                 self._enter(delivery)
                 rule = self.rules.hit(delivery.event, delivery.webhook_id)

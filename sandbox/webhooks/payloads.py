@@ -214,22 +214,22 @@ def check_subscription(world: World, board_id: int, url: str, event: str, config
     if len(url) > URL_LIMIT or not _is_address(url):
         raise api_errors.invalid_argument(f"url must be an http address of at most {URL_LIMIT} characters")
     if config is not None and not isinstance(config, dict):
-        raise api_errors.invalid_argument("config must be a JSON object")
+        raise api_errors.webhook_config_invalid()
     if event == "change_specific_column_value":
         column_id = (config or {}).get("columnId")
         if not isinstance(column_id, str) or board.column(column_id) is None:
-            raise api_errors.invalid_argument("config needs the columnId of a column of this board")
+            raise api_errors.webhook_config_invalid()
     if event == "change_status_column_value":
         column_id, value = (config or {}).get("columnId"), (config or {}).get("columnValue")
         column = board.column(column_id) if isinstance(column_id, str) else None
         if column_id is not None and (column is None or column.type != "status"):
-            raise api_errors.invalid_argument("columnId in config is no status column of this board")
+            raise api_errors.webhook_config_invalid()
         if value is not None and not isinstance(value, dict):
-            raise api_errors.invalid_argument('columnValue in config is {"index": number} or {"$any$": true}')
+            raise api_errors.webhook_config_invalid()
     if event == "item_moved_to_specific_group":
         group_id = (config or {}).get("groupId")
         if not isinstance(group_id, str) or board.group(group_id) is None:
-            raise api_errors.invalid_argument("config needs the groupId of a group of this board")
+            raise api_errors.webhook_config_invalid()
 
 
 def _is_address(url: str) -> bool:

@@ -80,7 +80,7 @@ INTENT_SECONDS = 10
 IDEMPOTENCY_MINUTES = 30
 """How long Monday replays an answer (developer.monday.com/api-reference/docs/idempotency)."""
 
-TAGS_PER_CALL = 50
+TAGS_PER_CALL = 16
 """Half of the smallest plan's minute: what was made is there the next time, where the rest found no room."""
 
 log = structlog.get_logger(__name__)

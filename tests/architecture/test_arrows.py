@@ -55,10 +55,11 @@ FLOORS = (
     "admin",
     "management",
 )
-# The registry, the place where the client is put together and metered, and a command that is Monday's own.
+# The registry, the place where the client is put together and metered, and the commands that are Monday's own.
 KNOW_MONDAY = {
     "sync/connectors/__init__.py",
     "sync/limits/metered_client.py",
+    "sync/management/commands/monday_check.py",
     "sync/management/commands/monday_setup.py",
 }
 # A framework asks for these names, or a package may have one of each; every other module has its name alone.

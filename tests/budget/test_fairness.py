@@ -12,7 +12,7 @@ def test_a_board_with_one_change_does_not_wait_until_the_busy_one_is_done(world:
         world.contact(f"P{number}", role_title="Boss")
     world.work()
     world.hear()
-    monday.limits(plan="free", points=200_000)
+    monday.limits(plan="free", points=600_000)
     world.pass_time(seconds=110)
     Contact.objects.update(role_title="Chair")
     Organization.objects.filter(pk=firm.pk).update(notes="new")

@@ -52,7 +52,7 @@ def test_a_document_that_costs_more_than_was_thought_is_not_refused_for_ever() -
     SyncQueue.objects.bulk_create(SyncQueue(entity_type="contact", remote_id=str(n)) for n in range(2, 200))
     known(points_limit=1_000_000)
     written = []
-    for _ in range(8):
+    for _ in range(10):
         written.append(write(client, link))
         wait_out_the_minute()
     assert client.refused <= 2

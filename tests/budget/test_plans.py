@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from npd.models import Contact
 from sync.connectors.monday.connection import parse_account_info
 from sync.connectors.monday.graphql import Answer
 from sync.limits import breaker, quota
@@ -65,3 +66,19 @@ def test_a_click_of_a_day_that_is_used_up_wholly_is_told_so(world: World, monday
     spent(day_calls=1_000)
     said = push_record(contact, "lead").wait_reason
     assert said.startswith("Today's calls to Monday are used up. It goes on by itself at 00:00:05 UTC.")
+
+
+@pytest.mark.parametrize("headers", [False, True])
+def test_the_smallest_plan_holds_whatever_a_write_costs_and_whether_headers_tell_its_limits(
+    world: World, monday: Planned, headers: bool
+) -> None:
+    """A document of a hundred changes would take 3,000,000 points of the minute's 1,000,000."""
+    monday.limits(plan="free", headers=headers)
+    contacts = [world.contact(f"P{number}", role_title="Boss") for number in range(100)]
+    for role in ("Boss", "Chair"):
+        Contact.objects.exclude(role_title=role).update(role_title=role)
+        for _ in range(6):
+            world.work(seconds=110)
+        assert {world.status(contact) for contact in contacts} == {"synced"}
+    assert {item["values"]["role_title"] for item in world.sandbox.items()} == {"Chair"}
+    assert monday.refused == 0

@@ -41,7 +41,7 @@ def test_a_look_spends_its_read_and_its_write_and_keeps_nothing_reserved(world: 
     assert sum(ApiUsage.objects.values_list("passes", flat=True)) == passes + 1
     assert ApiReservation.objects.count() == 0
     link = BoardLink.objects.get(entity_type="contact")
-    assert link.write_points == 10_000
+    assert link.write_points == 30_000
     assert link.last_pass_at is not None
 
 
@@ -180,7 +180,7 @@ def test_the_document_fits_into_what_is_left_of_the_minutes_points(
     contacts = [world.contact(f"P{number}", role_title="Boss") for number in range(30)]
     world.work()
     world.hear()
-    monday.limits(plan="free", points=250_000)
+    monday.limits(plan="free", points=750_000)
     world.pass_time(seconds=110)
     Contact.objects.update(role_title="Chair")
     sent: list[float] = []

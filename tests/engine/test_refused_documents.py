@@ -82,7 +82,7 @@ def test_the_halves_of_a_refused_document_find_room_in_the_minute_that_it_was_re
 ) -> None:
     """A refused document that kept its points would be sent, refused and given back once a minute for ever."""
     contacts = [world.linked(f"P{number}", role_title="x") for number in range(8)]
-    monday.limits(plan="free", points=150_000)
+    monday.limits(plan="free", points=450_000)
     world.pass_time(minutes=2)
     Contact.objects.update(role_title="y")
     poison(monkeypatch, contacts[5])

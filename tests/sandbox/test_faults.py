@@ -63,7 +63,7 @@ def test_the_log_of_calls_tells_what_was_asked(simulator: Simulator, board: str)
     (call,) = simulator.read(f"calls?since={last}")
     assert (call["kind"], call["operation"], call["status"]) == ("mutation", "Two", 200)
     assert (call["aliases"], call["fields"]) == (["a", "b"], ["create_item", "create_item"])
-    assert call["complexity"] == 20_000
+    assert call["complexity"] == 60_000
     assert call["request_id"] == answer.json()["extensions"]["request_id"]
 
 

@@ -29,7 +29,8 @@ def test_each_event_of_an_item_has_its_row_with_its_data(simulator: Simulator, b
         by_event.setdefault(row["event"], []).append(json.loads(row["data"]))
     role = next(one for one in by_event["update_column_value"] if one["column_id"] == "role")
     assert (role["value"], role["previous_value"]) == ({"value": "Head"}, {"value": "Buyer"})
-    assert (role["column_type"], role["textual_value"], role["pulse_name"]) == ("text", "Head", "Ada")
+    assert (role["column_type"], role["pulse_name"], role["parent_item_id"]) == ("text", "Ada", None)
+    assert {"is_rollup_column", "is_undo_action", "action_record_uuid", "parent_board_id"} <= set(role)
     stage = next(one for one in by_event["update_column_value"] if one["column_id"] == "stage")
     assert (stage["column_type"], stage["previous_value"]) == ("color", None)
     assert by_event["update_name"][0]["value"] == {"name": "Ada L"}
@@ -37,7 +38,7 @@ def test_each_event_of_an_item_has_its_row_with_its_data(simulator: Simulator, b
     assert by_event["move_pulse_from_group"][0]["source_group"]["id"] == "topics"
     for event in ("archive_pulse", "restore_pulse", "delete_pulse"):
         assert (by_event[event][0]["value"], by_event[event][0]["previous_value"]) == ({}, {})
-    assert by_event["create_pulse"][0]["column_values_json"] == {"role": {"value": "Buyer"}}
+    assert by_event["create_pulse"][0]["column_values_json"] == '{"role": {"value": "Buyer"}}'
     assert {row["event"] for row in found if row["entity"] == "board"} == {
         "create_board",
         "create_column",

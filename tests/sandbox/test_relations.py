@@ -67,7 +67,7 @@ def test_a_relation_takes_only_items_of_its_boards_and_one_where_it_says_so(simu
     single = related(simulator, firms, allowMultipleItems=False)
     several = related(simulator, firms)
     for board, ids, words in (
-        (several, [stranger], "not connected"),
+        (several, [stranger], "not in the connected boards"),
         (several, ["12"], "no item"),
         (single, [one, two], "one item"),
         (several, "text", "simple strings"),

@@ -251,6 +251,7 @@ PUBLISHED: tuple[KnownCode, ...] = (
     KnownCode("RecordInvalidException", errors.RecordRejected, DOCS),
     KnownCode("DeleteLastGroupException", errors.RecordRejected, DOCS),
     KnownCode("CreateBoardException", errors.RecordRejected, DOCS),
+    KnownCode("InvalidWebhookConfigException", errors.RecordRejected, NOTES),
     KnownCode("CursorException", errors.CursorExpired, COMMUNITY + "70289"),
     KnownCode(
         "CursorExpiredError", errors.CursorExpired, "developer.monday.com/api-reference/docs/querying-board-items"
