@@ -96,6 +96,8 @@ def _unread(run: PassRun, executor: Executor, gatherer: Gatherer, error: Unread)
     record's fault: its jobs go back together where the board's next one is smaller for it (limits/metered_client.py).
     """
     facts, plan, cause = error.facts, error.plan, error.error
+    if plan.columns is not None:
+        store_columns(run.link, plan.columns)
     units = [*plan.open_records, *plan.open_deleted, *facts.claimed.unmatched]
     explained = gatherer.missing_columns(facts, cause)
     is_rejected = explained is None and cause.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)

@@ -33,7 +33,7 @@ from sync.reconcile.board_filter import deleted_exclusion
 from sync.reconcile.facts import DeletedFacts, HistoryLine, ReceivedEvent, Settings, change_events
 from sync.reconcile.field_plan import FieldsPlan, base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid, npd_id_of, stored_values
-from sync.reconcile.pass_plan import Ask, DeletedRecord, Ending, Outcome, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import Ask, DeletedRecord, Ending, Outcome, PassFacts, Plan, RecordPlan, ending
 from sync.reconcile.restraints import DestructiveChange, approval_facts, approval_verdicts, new_request, pause_ending
 from sync.reconcile.writes import OUTCOMES, Answer, Expected, Kind, Verdict, Write
 from sync.records.approvals import ApprovalFacts
@@ -463,8 +463,8 @@ def after_removal(board: BoardContext, facts: DeletedFacts, plan: DeletedPlan, a
         return _settled(facts, plan, state, reason, error=answer.detail)
     if answer.item is None:
         refused = f"Deleted in NPD. Its item could not be removed from the board: {answer.detail}"
-        ending = Ending(OUTCOMES[answer.verdict], answer.detail)
-        return replace(plan, ending=ending, reason=refused if answer.verdict is Verdict.REFUSED else plan.reason)
+        how = ending(OUTCOMES[answer.verdict], answer.detail, isolate=answer.verdict is Verdict.DIVIDED)
+        return replace(plan, ending=how, reason=refused if answer.verdict is Verdict.REFUSED else plan.reason)
     if plan.removal in STATE_AFTER:
         return _removed(board, facts, plan, STATE_AFTER[plan.removal], answer.item)
     state, reason = TombstoneState.UNLINKED, TombstoneReason.UNLINKED

@@ -302,6 +302,7 @@ _READERS: dict[Ask, _Reader] = {
     Ask.IDENTITY: lambda _, facts, __, values: {one: queries.identity_facts(facts.board, *one) for one in values},
     Ask.UNEDITED: lambda _, facts, __, ids: queries.unedited_from_items(facts.board, ids),
     Ask.ITEM: lambda self, facts, _, ids: self.items_by_id(facts.board, ids),
+    Ask.ITEM_AGAIN: lambda self, facts, _, ids: self.items_by_id(facts.board, ids),
     Ask.LOST_CREATES: lambda _, facts, __, values: {ids: queries.lost_creates(facts.board, ids) for ids in values},
     Ask.REMOVAL_POLICY: _removal_policy,
     Ask.REMOVAL: _removals,

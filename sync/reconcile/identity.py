@@ -29,7 +29,7 @@ from sync.reconcile.field_values import (
     match_text_of_record,
     npd_id_of,
 )
-from sync.reconcile.pass_plan import Ask, IdentityPlan, Outcome, PassFacts, Plan, RecordPlan, RemovedItem
+from sync.reconcile.pass_plan import Ask, Ending, IdentityPlan, Outcome, PassFacts, Plan, RecordPlan, RemovedItem
 from sync.reconcile.removed_items import removed_state, return_lines
 from sync.reconcile.restraints import ended_if_paused
 from sync.reconcile.sides import is_active_on
@@ -527,6 +527,10 @@ def carry_out_answers(facts: PassFacts, plan: Plan) -> Plan:
         # Whose item it is, or that it is there at all, may be otherwise by now.
         if key not in changed:
             changed[key] = plan.records[key].end(Outcome.RELEASED, ANSWERED)
+    _, items, _ = asked_by(one.answer for one in decided if one.done)
+    owned = [one for one in plan.deleted.values() if one.facts.tombstone.monday_id in items]
+    released = Ending(Outcome.RELEASED, ANSWERED)
+    plan = plan.with_deleted(replace(one, plan=replace(one.plan, ending=released)) for one in owned)
     return replace(plan.with_records(changed.values()), answers=tuple(decided))
 
 

@@ -756,7 +756,9 @@ def know_late_writes(facts: PassFacts, plan: Plan) -> Plan:
     for one in with_changes:
         if one.id in makers:
             maker, is_typed, user = makers[one.id]
-            history = replace(one.facts.history, maker=maker, is_npd_id_typed=is_typed, token_user=user)
+            # Whoever asked for the maker may not have asked as whom we write.
+            known_user = user or one.facts.history.token_user
+            history = replace(one.facts.history, maker=maker, is_npd_id_typed=is_typed, token_user=known_user)
             one = one.with_facts(history=history)  # noqa: PLW2901 - one more thing known of it
         known.append(one)
     return plan.with_records(known)

@@ -522,6 +522,7 @@ class Ask(StrEnum):
     IDENTITY = "whose these items are, and what is remembered of them"
     UNEDITED = "the record, where it was made from an item and nobody touched it since"
     ITEM = "this item, whatever became of it"
+    ITEM_AGAIN = "this item once more, for the first read may be stale"
     LOST_CREATES = "what webhooks told of the record's lost create"
     REMOVAL_POLICY = "what becomes of records whose items are gone"
     REMOVAL = "what is known of the record whose item is in this state"

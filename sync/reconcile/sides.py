@@ -198,7 +198,7 @@ def reread_stale(facts: PassFacts, plan: Plan) -> Plan:
         if writes[one.id] is not None
     ]
     suspects = [one for one in known if one.facts.history.applied and is_stale(facts.board, one.facts)]
-    items = facts.ask(Ask.ITEM, [one.item.id for one in suspects if one.item])
+    items = facts.ask(Ask.ITEM_AGAIN, [one.item.id for one in suspects if one.item])
     fresh = [one.with_facts(item=items[one.item.id] or one.item) for one in suspects if one.item]
     return plan.with_records(known).with_records(fresh)
 

@@ -134,6 +134,7 @@ _PLAIN: Mapping[Ask, Callable[[World, Any], Any]] = {
     Ask.IDENTITY: World._identity,
     Ask.UNEDITED: lambda *_: None,
     Ask.ITEM: lambda world, key: world.items.get(key),
+    Ask.ITEM_AGAIN: lambda world, key: world.items.get(key),
     Ask.LOST_CREATES: lambda *_: LostCreates(),
     Ask.REMOVAL_POLICY: lambda *_: RemovedItemPolicy.ASK,
     Ask.REMOVAL: lambda world, asked: RemovalFacts(next(one for one in world.records if one.id == asked[0]), asked[1]),

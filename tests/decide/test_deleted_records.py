@@ -380,6 +380,7 @@ def test_a_removal_that_was_not_sent_after_all_leaves_everything_as_it_is(verdic
         None,
         "",
     )
+    assert plan.ending.isolate is (verdict is Verdict.DIVIDED), "else the same document comes again for ever"
 
 
 def test_a_record_that_npd_cannot_take_back_is_asked_about_with_the_reason() -> None:

@@ -9,9 +9,20 @@ import pytest
 
 from sync.connectors.base.board_items import Reading
 from sync.models import Intent, IntentState
-from sync.reconcile.facts import ReceivedEvent
+from sync.reconcile.decide import first_plan
+from sync.reconcile.facts import ClaimedFacts, ReceivedEvent
 from sync.reconcile.field_plan import AS_SENT
-from sync.reconcile.lost_updates import create_bases, lacks_base, landed_writes, late_writes, wants_maker
+from sync.reconcile.field_values import Want
+from sync.reconcile.lost_updates import (
+    create_bases,
+    earlier_writes,
+    know_late_writes,
+    lacks_base,
+    landed_writes,
+    late_writes,
+    wants_maker,
+)
+from sync.reconcile.pass_plan import Ask, PassFacts
 from sync.reconcile.sides import is_stale
 from tests.decide import builders
 from tests.decide.builders import TOKEN_USER, TOM, base, contact, created, facts, history, item, told, values_of, wrote
@@ -176,3 +187,27 @@ def test_what_can_t_be_read_is_not_stale() -> None:
     unread = Reading.unknown("role_title", "text", "hidden")
     found = facts(item=replace(shown, values={"role_title": unread}), history=history(applied=[wrote("Ours")]))
     assert not is_stale(builders.board(), found)
+
+
+def test_who_made_the_item_changes_nothing_of_whose_a_late_write_is() -> None:
+    """A field without a base has the maker asked for, of whom nothing may be told; as whom we write stays known."""
+    record = contact(role_title="Second")
+    found = facts(
+        record,
+        item=item(record, role_title="First"),
+        ledger={"base": {"role_title": base("Second")}},
+        history=history(void=[void("First")]),
+    )
+    of, known = (
+        builders.board(),
+        {
+            Ask.RECENT_EVENTS: ((told("First"),), TOKEN_USER),
+            Ask.ENDED_CREATES: (created("First"),),
+            Ask.CHANGES: (),
+            Ask.MAKER: ("", False, ""),
+        },
+    )
+    wants = {Want(kind, None, found.id): value for kind, value in known.items()}
+    pass_facts = PassFacts(of, ClaimedFacts(records=(found,)), builders.NOW, known=wants)
+    [plan] = know_late_writes(pass_facts, first_plan(pass_facts)).records.values()
+    assert earlier_writes(of, plan)["late_writes"] == {}, "Tom wrote it"
