@@ -17,7 +17,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from sync import registry
-from sync.admin.attention_pages import counts_of
+from sync.admin.attention_pages import tallies_of
 from sync.admin.board_cards import FAILING_ATTEMPTS, Badge, BoardHealth, BoardStatus, board_health
 from sync.admin.connection_pages import setup_checklist
 from sync.admin.health_charts import DAY, FIGURES, MONTH, PERIODS, Figure, Period, figure_params, time_charts
@@ -32,7 +32,7 @@ from sync.limits import quota
 from sync.models import BoardLink, FieldMapping, NotificationReceiver, QueuePause, SyncMetadata, SyncQueue, Verification
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations import attention
-from sync.operations.attention import AttentionCause, AttentionKind
+from sync.operations.attention import AttentionCause, AttentionKind, Tally
 from sync.operations.detect.comparison import VerificationResult, combine_results
 from sync.operations.detect.sweep_schedule import board_problems
 from sync.records.availability import number_of
@@ -254,6 +254,10 @@ def _kind_lines() -> Mapping[AttentionKind, _KindLine]:
         AttentionKind.APPROVAL: _KindLine(
             Severity.APPROVAL, approvals, "Decide", "gpp_maybe",
             f"{reverse('admin:sync_approvalrequest_changelist')}?state__exact=pending",
+        ),
+        AttentionKind.REMOVED: _KindLine(
+            Severity.CONFLICT, ("record whose item was removed", "records whose items were removed"), "Answer",
+            "delete_sweep", f"{reverse('npd-inbox')}?kind=removed",
         ),
         AttentionKind.CONFLICT: _KindLine(
             Severity.CONFLICT, ("conflict to resolve", "conflicts to resolve"), "Resolve", "call_split"
@@ -493,8 +497,9 @@ def health_context(
     boards = _board_healths(visible, panel, found)
     set_up = any(board.availability.has_board for board in panel.boards)
     causes = attention.causes(scope, limit=MAX_CAUSES)
-    counts = counts_of(request)  # the sidebar has asked already
-    others = sum(attention.counts(replace(scope, kinds=scope.others)).values()) if scope.others else 0
+    tallies = tallies_of(request)  # the sidebar has asked already
+    counts = {kind: tally.entries for kind, tally in tallies.items()}
+    others = _causes(attention.tallies(replace(scope, kinds=scope.others))) if scope.others else 0
     pauses = panel.pauses if boards else ()
     data = HealthData(boards, panel.overview.links, pauses, found, counts, causes, panel.now)
     tasks = attention_tasks(
@@ -507,7 +512,7 @@ def health_context(
     return context | {
         "boards": boards,
         "tasks": tasks,
-        "headline": headline(boards, tasks, sum(counts.values()), others) if boards else None,
+        "headline": headline(boards, tasks, _causes(tallies), others) if boards else None,
         "verified": _verified_text(found.verifications, [board.spec for board in visible], panel.now),
         "set_up": set_up,
         "checklist": (
@@ -520,6 +525,10 @@ def health_context(
         "pause_url": queue_url(part=PAUSE_FORM) if may_pause and not all(one.is_paused for one in boards) else "",
         **_queue_context(request, panel, period, found.figures),
     }
+
+
+def _causes(tallies: Mapping[AttentionKind, Tally]) -> int:
+    return sum(one.causes for one in tallies.values())
 
 
 def _verified_text(found: Mapping[str, VerificationResult], specs: Sequence[registry.EntitySpec], now: datetime) -> str:

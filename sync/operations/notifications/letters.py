@@ -33,6 +33,7 @@ _NOUNS = {
     AttentionKind.FAILED.value: ("failed job", "failed jobs"),
     AttentionKind.WEBHOOK.value: ("webhook endpoint is off", "webhook endpoints are off"),
     AttentionKind.APPROVAL.value: ("approval", "approvals"),
+    AttentionKind.REMOVED.value: ("item removed on Monday", "items removed on Monday"),
     AttentionKind.CONFLICT.value: ("conflict", "conflicts"),
     AttentionKind.DUPLICATE.value: ("possible duplicate", "possible duplicates"),
     AttentionKind.REJECTED.value: ("rejected value", "rejected values"),
