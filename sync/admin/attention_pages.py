@@ -127,6 +127,11 @@ class InboxAction:
         label = f"{self.labels[cause.kind]}: all {{number}}…" if cause.kind in self.labels else self.many
         return label.format(number=f"{cause.number:,}", records=records, items=items)
 
+    @property
+    def names_number(self) -> bool:
+        """Whether its label says how many records or items it is about, for those that are selected, too."""
+        return "{records}" in self.many or "{items}" in self.many
+
     def is_for(self, user: Any, entry: AttentionEntry) -> bool:
         """Whether this person may do it with this entry."""
         return (
@@ -304,6 +309,7 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
         "reads_only": scope.reads_only,
         "may_act": any(row.may_act for row in rows),
         "bulk_actions": bulk_actions,
+        "nouns": _nouns(rows),
         "people": _people() if any(row.may_act for row in rows) else [],
         "undo": request.session.get(LAST_UNDO),
         "back": request.get_full_path(),
@@ -376,6 +382,12 @@ def _with_values(request: HttpRequest, groups: Sequence[InboxGroup], wording: Wo
     for group in groups:
         group.rows = [_row(request, shown[row.entry.key], asked, columns) for row in group.rows]
     return [row for group in groups for row in group.rows]
+
+
+def _nouns(rows: Sequence[InboxRow]) -> str:
+    """What several records of the list are called: by their type where all have the same."""
+    types = {row.entry.entity_type for row in rows}
+    return registry.count_of_type(2, types.pop() if len(types) == 1 else "").partition(" ")[2]
 
 
 def _asked_for(found: Iterable[AttentionEntry]) -> dict[tuple[str, str], SyncQueue]:
