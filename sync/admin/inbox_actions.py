@@ -265,7 +265,7 @@ def _removal_question(
     title: str, effects: Sequence[str], button: str, found: Sequence[AttentionEntry], *, deletes: bool = False
 ) -> Question:
     """Ask about these, and hold the answer to what they are now."""
-    rows = [(one.name, one.detail) for one in found[:MAX_ROWS_SHOWN]]
+    rows = [(one.name, " ".join(filter(None, (f"{one.cause_text}.", one.detail)))) for one in found[:MAX_ROWS_SHOWN]]
     table = RecordTable(("Record", "What happened"), rows, len(found))
     return Question(title, effects, button, [table], [(_ASKED_AT, sync_now().isoformat())], deletes=deletes)
 

@@ -135,7 +135,7 @@ def test_the_share_in_sync_leaves_out_what_is_off_and_is_never_rounded_up() -> N
 def test_the_headline_says_what_is_wrong_first(browser_of_person: Client) -> None:
     states.boards()
     states.synced("Ina", "5000")
-    assert headline_of(browser_of_person) == "All syncing"
+    assert headline_of(browser_of_person) == "All synced"
     states.conflicting("Ann", "5001")
     assert headline_of(browser_of_person) == "Syncing; 1 thing needs attention"
     states.dead("Ben")
@@ -268,7 +268,7 @@ def test_the_gravest_comes_first_and_only_what_is_stopped_is_red(
     )
     assert tasks_of(browser_of_person) == [
         ("bad", "Organizations: stopped"),
-        ("warn", "1 failed job"),
+        ("warn", "1 change fails"),
         ("warn", "1 deletion or emptied field to approve"),
         ("warn", "1 conflict to resolve"),
         ("warn", "1 value rejected by Monday"),
@@ -282,7 +282,8 @@ def test_the_page_counts_what_the_inbox_counts(browser_of_person: Client, every_
     counts = attention.counts()
     listed = [words for _colour, words in tasks_of(browser_of_person)]
     assert [int(words.split()[0]) for words in listed] == [number for number in counts.values() if number]
-    assert headline_of(browser_of_person) == f"Syncing; {sum(counts.values())} things need attention"
+    causes = sum(one.causes for one in attention.tallies().values())
+    assert headline_of(browser_of_person) == f"Syncing; {causes} things need attention"
 
 
 def test_what_is_paused_is_resumed_on_the_page_by_who_may(client: Client, person: User, world: dict[str, Any]) -> None:

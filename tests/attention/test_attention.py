@@ -222,13 +222,13 @@ def test_a_removed_item_keeps_its_entry_once_its_question_is_open_until_somebody
     [before] = attention.entries()
     assert before.url == f"/admin/npd/contact/{gone.pk}/change/"
     conflict = SyncConflict.objects.create(
-        entity_type="contact", entity_id=gone.pk, monday_item_id="5001", conflict_fields=[], kind="delete",
-        npd_data={}, monday_data={}, about={"what": "It was archived. Edited since: Role."},
+        entity_type="contact", entity_id=gone.pk, monday_item_id="5001", conflict_fields=["role_title"], kind="delete",
+        npd_data={"role_title": "Chair"}, monday_data={}, about={"what": "It was archived."},
     )  # fmt: skip
     SyncMetadata.objects.filter(entity_id=str(gone.pk)).update(conflicts={"delete": ["It was archived."]})
     [entry] = attention.entries()
     assert (entry.key, entry.cause, entry.since) == (before.key, before.cause, before.since)
-    assert (entry.detail, str(conflict.pk) in entry.url) == ("It was archived. Edited since: Role.", True)
+    assert (entry.detail, str(conflict.pk) in entry.url) == ("Edited since the last sync: Role.", True)
     # An answer on the conflict's page, and one given to the record.
     resolution = {"fields": {"record": {"choose": "npd"}}, "handed_back": {}}
     SyncConflict.objects.filter(pk=conflict.pk).update(resolution=resolution)

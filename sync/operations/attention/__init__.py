@@ -431,7 +431,7 @@ def _without_names(row: Sequence[Any]) -> Sequence[Any]:
             sides = "{}"
         case AttentionKind.FAILED:
             common = detail = hidden
-        case AttentionKind.REJECTED | AttentionKind.REMOVED:
+        case AttentionKind.REJECTED:
             detail = hidden
     return [*head, common, detail, sides]
 
@@ -457,6 +457,9 @@ def _entry(
     if kind is AttentionKind.WEBHOOK:
         cause_text = wording.cause(kind, entity_type, code, subject, common)
         name, detail = detail, f"{cause_text}. {what_switching_on_does(code)}"
+    if edited := sides.get("edited"):
+        labels = ", ".join(wording.label(entity_type, one) for one in edited.split(","))
+        detail = f"Edited since the last sync: {labels}."
     failures = sides.pop("retried", 0)
     if failures:
         detail = f"Retrying; failed {humanize.count_with_noun(failures, 'time')}. {detail}"

@@ -189,8 +189,8 @@ _REMOVED_LEDGER = f"""
 _GAP = "interval '10 minutes'"
 """What one person removed with shorter breaks is one act."""
 
-# Records whose items are gone, from the first pass that found it so: those that are waited for, with the words of their
-# sync state, and those about which a question is open. What somebody has answered is on its way, and what waits for an
+# Records whose items are gone, from the first pass that found it so: those that are waited for, and those about which a
+# question is open. What somebody has answered is on its way, and what waits for an
 # approval is listed as that. Who did it says the history; acts of one person are told apart by the breaks between them.
 _REMOVED = """
     FROM (
@@ -204,8 +204,8 @@ _REMOVED = """
                 SELECT concat_ws(':', ledger.entity_type, ledger.entity_id) AS id, ledger.entity_type,
                     ledger.entity_id::uuid AS entity_id, coalesce(ledger.remote_id, '') AS item_id,
                     ledger.removed_since AS since, ledger.remote_state AS code, coalesce(author.actor, '') AS actor,
-                    coalesce(asked.detail, ledger.note) AS detail,
-                    jsonb_build_object('conflict', asked.id, 'acts', jsonb_build_array(
+                    '' AS detail, jsonb_build_object(
+                        'conflict', asked.id, 'edited', asked.subject, 'acts', jsonb_build_array(
                         CASE WHEN record.direction <> 'monday_to_npd' THEN 'create_again' END,
                         CASE WHEN record.direction <> 'npd_to_monday' THEN 'delete_removed' END,
                         'unlink_removed')) AS sides

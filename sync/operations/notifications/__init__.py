@@ -177,7 +177,7 @@ def _message(receiver: NotificationReceiver, digest: Digest, known: Mapping[int,
     else:
         shown = [row for row in known.values() if row.gone_at is None and row.kind in sight.kinds]
         news = [_noticed(known[one.id]) for one in digest.news]
-        letter = news_letter(news, sum(row.number for row in shown), sight.named_types)
+        letter = news_letter(news, len({(row.kind, row.cause_code) for row in shown}), sight.named_types)
     # The same news make the same id; so does the all clear of the same alarm.
     about = [receiver.pk, digest.is_all_clear, str(receiver.alarmed_at), *(one.id for one in digest.news)]
     return _Message(receiver, digest, letter, receiver.address, message_id(*about))
