@@ -24,6 +24,7 @@ const move = (step) => {
 
 // “Select all” is all that match, also what this page doesn't show; without one of them it is what is ticked here.
 // What a button is called for so many, where its label names them; {items} are items, {records} what the list holds.
+// Of all that match it is known how many only where all that are shown can do it: else the question says the number.
 const labelOf = (button, number) => {
   if (number < 2) return button.dataset.one;
   const shown = number.toLocaleString("en");
@@ -47,7 +48,9 @@ const showSelected = () => {
     button.hidden = !acts.has(button.value);
     if (!button.dataset.many) continue;
     button.dataset.one ??= button.textContent.trim();
-    button.textContent = labelOf(button, number);
+    const fitting = selected().filter((box) => box.dataset.acts.split(" ").includes(button.value)).length;
+    const isEvery = fitting === ticked;
+    button.textContent = labelOf(button, all?.checked ? (isEvery ? matching : 0) : fitting);
   }
 };
 

@@ -322,7 +322,7 @@ def _kind_tasks(
         if number <= 0:
             continue
         causes = sorted((one for one in causes if one.cause not in apart), key=lambda one: -one.number)
-        told = [one.text.rstrip(".") + (f" ({one.number:,})" if one.number < number else "") for one in causes]
+        told = [one.text.rstrip(".") + _number_of(one, number) for one in causes]
         why = humanize.shorten(humanize.join_first(told), MAX_WHY_LENGTH)
         why += " " if why.endswith("…") else ". " if why else ""
         since = min((one.since for one in causes if one.since), default=None)
@@ -333,6 +333,11 @@ def _kind_tasks(
         what = humanize.count_with_noun(number, *line.nouns)
         button = line.button if line.is_for_viewers or may_act(kind) else "Open"
         yield AttentionTask(line.severity, what, why.strip(), url, button, line.icon, in_inbox=True)
+
+
+def _number_of(cause: AttentionCause, of: int) -> str:
+    """How many of all a cause is, where it doesn't say so itself."""
+    return f" ({cause.number:,})" if cause.number < of and cause.kind is not AttentionKind.REMOVED else ""
 
 
 def _stopped_tasks(data: HealthData) -> Iterator[AttentionTask]:
@@ -604,9 +609,13 @@ def _queue_context(
 def _charts(charts: Sequence[TimeChart]) -> dict[str, Any]:
     """Those that show something; what the others say, as sentences; and that of the API's calls, which few need."""
     *shown, calls = charts
+    sentences = [one.sentence for one in shown if not one.series]
     return {
         "charts": [one for one in shown if one.series],
-        "chart_sentences": list(dict.fromkeys(one.sentence for one in shown if not one.series)),
+        # What one says as the beginning of another isn't said twice.
+        "chart_sentences": [
+            one for place, one in enumerate(sentences) if not any(other.startswith(one) for other in sentences[:place])
+        ],
         "calls_chart": calls,
     }
 
