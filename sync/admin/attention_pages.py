@@ -94,7 +94,8 @@ class InboxAction:
 
     With `names_type` the “record” of its label is the entry's type on a row. `many` is what it is called for all of one
     cause, with their {number}, or as so many {records} or {items}; without, it is offered for one by one. `by_choice`:
-    it stands beside the row's choice of a column, and is offered where there is one.
+    it stands beside the row's choice of a column, and is offered where there is one. `consequences` say instead of both
+    labels what it does, by the code of the cause.
     `fits` says whether it makes sense for an entry of its kinds; `run` gets the values that each row showed, by key.
     """
 
@@ -108,6 +109,7 @@ class InboxAction:
     names_type: bool = False
     deletes: bool = False
     many: str = ""
+    consequences: Mapping[str, str] = field(default_factory=dict)
     by_choice: bool = False
     page: Callable[[HttpRequest, Sequence[AttentionEntry], str], str] | None = None
     question: Callable[[HttpRequest, Sequence[AttentionEntry]], Question] | None = None
@@ -117,15 +119,21 @@ class InboxAction:
 
     def label_for(self, entry: AttentionEntry) -> str:
         """What it is called for an entry."""
+        if entry.cause_code in self.consequences:
+            return self._counted(self.consequences[entry.cause_code], 1, entry.entity_type)
         label = self.labels.get(entry.kind, self.label)
         return label.replace("record", registry.type_name(entry.entity_type)) if self.names_type else label
 
     def label_for_all(self, cause: AttentionCause) -> str:
         """What it is called for all entries of a cause."""
-        records = registry.count_of_type(cause.number, cause.entity_type)
-        items = humanize.count_with_noun(cause.number, "item")
         label = f"{self.labels[cause.kind]}: all {{number}}…" if cause.kind in self.labels else self.many
-        return label.format(number=f"{cause.number:,}", records=records, items=items)
+        return self._counted(self.consequences.get(cause.code, label), cause.number, cause.entity_type)
+
+    @staticmethod
+    def _counted(label: str, number: int, entity_type: str) -> str:
+        records, items = registry.count_of_type(number, entity_type), humanize.count_with_noun(number, "item")
+        fields = humanize.count_with_noun(number, "field")
+        return label.format(number=f"{number:,}", records=records, items=items, fields=fields)
 
     @property
     def names_number(self) -> bool:

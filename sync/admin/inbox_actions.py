@@ -22,7 +22,7 @@ from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable
 from sync.admin.deletion_pages import approval_question, decide_approvals, of_chosen_kind
 from sync.admin.queue_actions import DISCARD
 from sync.boards.mapping import retry_field
-from sync.choices import QueueDirection, RemovedItemPolicy
+from sync.choices import ApprovalKind, QueueDirection, RemovedItemPolicy
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
@@ -164,6 +164,14 @@ def _decision_question(decision: str, request: HttpRequest, found: Sequence[Atte
     return approval_question(request.user, _acts_of(found), decision, ())
 
 
+_APPROVED: Mapping[str, str] = {
+    ApprovalKind.ITEMS: "Remove {items} on Monday…",
+    ApprovalKind.RECORDS: "Delete {records} in NPD…",
+    ApprovalKind.CLEAR_MONDAY: "Empty {fields} on Monday…",
+    ApprovalKind.CLEAR_NPD: "Empty {fields} in NPD…",
+}
+"""What approving does; the question says whether items are archived or deleted."""
+
 for _decision, _key in (("approve", "y"), ("reject", "n")):
     register_action(
         InboxAction(
@@ -173,6 +181,7 @@ for _decision, _key in (("approve", "y"), ("reject", "n")):
             partial(_decide, _decision),
             shortcut=_key,
             many=f"{_decision.capitalize()} all {{number}}…",
+            consequences=_APPROVED if _decision == "approve" else {},
             deletes=_decision == "approve",
             question=partial(_decision_question, _decision),
         )
