@@ -81,7 +81,7 @@ class InboxViewSet(ApiView, viewsets.GenericViewSet[Any]):
     permission_classes = [allowed(lambda request, view: attention.scope_of(request.user).kinds)]
 
     def list(self, request: Request) -> Response:
-        """What fails, approvals, removed items, conflicts, duplicates, rejected values, blocked fields, unmatched items.
+        """Failures, approvals, removed items, conflicts, duplicates, rejected values, blocked fields, unmatched items.
 
         The gravest kind and the oldest first, as far as you may see them.
         """
