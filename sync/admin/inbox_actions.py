@@ -241,9 +241,7 @@ def removal_leads(causes: Sequence[AttentionCause], now: datetime) -> dict[str, 
         if (link := links.get(cause.entity_type)) is None:
             continue
         until = cause.since + timedelta(seconds=settings.GONE_QUIET_SECONDS) if cause.since else now
-        sentence = (
-            "They stay in NPD as they are, and are not synced, until you answer. Restored on Monday, they need none."
-        )
+        sentence = "They stay in NPD as they are, and are not synced, until you answer, or they are restored on Monday."
         if until > now:
             policy = RemovedItemPolicy(link.removed_item_policy)
             # An item on another board is somebody's to decide, whatever the setting says.
