@@ -215,8 +215,8 @@ class ApiTokenAdmin(ReadOnlyAdmin):
 
         def question() -> Question:
             effects = ["It stops working at once. This can’t be undone.", "Programs that use it are refused."]
-            label = f"Revoke the token “{row}”"
-            return Question(f"{label}?", effects, label, page_name=str(row), deletes=True)
+            title = f"Revoke the token “{row}”?"
+            return Question(title, effects, "Revoke the token", page_name=str(row), deletes=True)
 
         return run_action(self, request, run, back_url=reverse(_LIST), question=question)
 
