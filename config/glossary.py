@@ -60,6 +60,10 @@ WORDS = (
     ("Preview", "What would be written, and what it costs, before anything is."),
     ("Record", "A contact or an organization in NPD."),
     ("Rejected by Monday", "A value that Monday does not accept; correct it, use Monday's, or keep both different."),
+    (
+        "Removed on Monday",
+        "Somebody archived, deleted or moved the item of a record; the record stays until that is answered.",
+    ),
     ("Resolve", "To decide a conflict: use NPD, use Monday, use both, or type a value."),
     ("Sync state", "What is known of a record's sync, with the last synced values; for technical questions."),
     ("Trigger", "What started a sync: a save in NPD, an edit on Monday, a person's click, a check or a retry."),

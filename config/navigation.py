@@ -194,11 +194,15 @@ def _item(request: HttpRequest, entry: Section, here: Section | None) -> dict[st
 
 
 def _inbox_badge(request: HttpRequest, version: str = "") -> dict[str, str]:
-    from sync.admin.attention_pages import counts_of
+    from sync.admin.attention_pages import tallies_of
     from sync.operations.attention import scope_of
 
     # What somebody may only read doesn't wait for them.
-    number = 0 if scope_of(request.user).reads_only else sum(counts_of(request, version=version).values())
+    number = (
+        0
+        if scope_of(request.user).reads_only
+        else sum(one.causes for one in tallies_of(request, version=version).values())
+    )
     return {"badge": f"{number:,}", "badge_variant": "warning"} if number else {}
 
 

@@ -17,7 +17,7 @@ from conflicts.admin.bulk_pages import prepared_url
 from conflicts.admin.case_screen import parse_seen
 from conflicts.case import value_field
 from conflicts.lifecycle import Sides
-from conflicts.messages import ACT_EFFECTS, ACT_LABELS
+from conflicts.messages import ACT_EFFECTS, ACT_LABELS, BULK_TITLES
 from conflicts.models import CUSTOM, MONDAY, NPD, ConflictBatch, ConflictKind, ResolutionType, SyncConflict
 from conflicts.rejections import DECISION_KIND, answer_rejection, rejection_cases, undo_answer
 from conflicts.resolution import SIDE_OF_TYPE, may_type, resolve
@@ -192,6 +192,7 @@ for _type, _label, _shortcut, _labels, _effects in (
             BOTH_KINDS,
             partial(_use, _type),
             shortcut=_shortcut,
+            many=f"{_label} in all {{number}}…",
             labels=_labels,
             effects=_effects,
             undo=_undo,
@@ -209,6 +210,7 @@ for _act in OptionAct:
             run=None,
             effects={AttentionKind.CONFLICT: ACT_EFFECTS[_act]},
             may=_may,
+            many=f"{BULK_TITLES[_act] % {'items': '{items}', 'records': '{records}'}}…",
             fits=partial(_offers, _act),
             deletes=_act in DELETING_ACTS,
             page=partial(_prepare, _act.value),

@@ -23,6 +23,14 @@ const move = (step) => {
 };
 
 // “Select all” is all that match, also what this page doesn't show; without one of them it is what is ticked here.
+// What a button is called for so many, where its label names them; {items} are items, {records} what the list holds.
+// Of all that match it is known how many only where all that are shown can do it: else the question says the number.
+const labelOf = (button, number) => {
+  if (number < 2) return button.dataset.one;
+  const shown = number.toLocaleString("en");
+  return button.dataset.many.replace("{records}", `${shown} ${button.dataset.nouns}`).replace("{items}", `${shown} items`);
+};
+
 const showSelected = () => {
   const all = document.querySelector("[data-inbox-all]");
   const ticked = selected().length;
@@ -36,7 +44,14 @@ const showSelected = () => {
   if (line) line.textContent = number ? `${number.toLocaleString("en")} selected` : "";
   // An act is offered where it can be done with one of them at least.
   const acts = new Set(selected().flatMap((box) => box.dataset.acts.split(" ")));
-  for (const button of document.querySelectorAll("[data-inbox-bulk]")) button.hidden = !acts.has(button.value);
+  for (const button of document.querySelectorAll("[data-inbox-bulk]")) {
+    button.hidden = !acts.has(button.value);
+    if (!button.dataset.many) continue;
+    button.dataset.one ??= button.textContent.trim();
+    const fitting = selected().filter((box) => box.dataset.acts.split(" ").includes(button.value)).length;
+    const isEvery = fitting === ticked;
+    button.textContent = labelOf(button, all?.checked ? (isEvery ? matching : 0) : fitting);
+  }
 };
 
 // The button with this key: of the selected entries where there are some, else of the one that has the keyboard.

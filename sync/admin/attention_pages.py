@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -25,23 +26,17 @@ from django.views.decorators.http import require_POST
 from sync import registry
 from sync.admin.admin_base import badge, see_other
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, expected_count, run_action
-from sync.admin.deletion_pages import approval_question, decide_approvals, of_chosen_kind
-from sync.admin.queue_actions import DISCARD
 from sync.admin.unmatched_pages import request_badge
-from sync.boards.mapping import column_choices, retry_field
-from sync.choices import QueueDirection
+from sync.boards.mapping import column_choices
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, CountChanged
 from sync.kernel.outgoing_calls import own_address
-from sync.models import ApprovalRequest, FieldMapping, SyncQueue, UnmatchedItem
-from sync.models.jobs import QueueAction, is_allowed
+from sync.models import ApprovalRequest, FieldMapping, SyncQueue
 from sync.operations import attention
-from sync.operations.attention import AttentionCause, AttentionEntry, AttentionKind, AttentionScope, Wording
-from sync.queue import SyncQueueService
-from sync.records.authors import full_name, log_action_many
-from sync.records.availability import wait_sentence
-from sync.records.unmatched_items import ignore_unmatched, open_requests, request_creation, undo_ignore
+from sync.operations.attention import AttentionCause, AttentionEntry, AttentionKind, AttentionScope, Tally, Wording
+from sync.records.authors import full_name
+from sync.records.unmatched_items import open_requests
 
 CAUSES_ON_A_PAGE = 30
 ENTRIES_OF_A_CAUSE = 10
@@ -69,7 +64,7 @@ _FULL_LISTS = {
     AttentionKind.BLOCKED: ("sync_boardlink_blocked", ""),
     AttentionKind.UNMATCHED: ("sync_unmatcheditem_changelist", "show=attention"),
 }
-"""The list of each kind by itself, with filters and what was done before."""
+"""The list of each kind by itself, with filters and what was done before; the inbox alone lists what was removed."""
 
 
 # What can be done with entries.
@@ -97,7 +92,10 @@ class InboxAction:
     `page` prepares it for many on a page of its own, which asks and shows how far it is, and returns the address; empty
     where that page takes none of them. An act without `run` is always done there, another for all that match alone.
 
-    With `names_type` the “record” of its label is the entry's type on a row.
+    With `names_type` the “record” of its label is the entry's type on a row. `many` is what it is called for all of one
+    cause, with their {number}, or as so many {records} or {items}; without, it is offered for one by one. `by_choice`:
+    it stands beside the row's choice of a column, and is offered where there is one. `consequences` say instead of both
+    labels what it does, by the code of the cause.
     `fits` says whether it makes sense for an entry of its kinds; `run` gets the values that each row showed, by key.
     """
 
@@ -110,16 +108,37 @@ class InboxAction:
     effects: Mapping[AttentionKind, str] = field(default_factory=dict)
     names_type: bool = False
     deletes: bool = False
+    many: str = ""
+    consequences: Mapping[str, str] = field(default_factory=dict)
+    by_choice: bool = False
     page: Callable[[HttpRequest, Sequence[AttentionEntry], str], str] | None = None
-    question: Callable[[Any, Sequence[AttentionEntry]], Question] | None = None
+    question: Callable[[HttpRequest, Sequence[AttentionEntry]], Question] | None = None
     undo: Callable[[HttpRequest, Sequence[str]], ActionResult] | None = None
     may: Callable[[Any, AttentionEntry], bool] = lambda user, entry: True
     fits: Callable[[AttentionEntry], bool] = lambda entry: True
 
     def label_for(self, entry: AttentionEntry) -> str:
         """What it is called for an entry."""
+        if entry.cause_code in self.consequences:
+            return self._counted(self.consequences[entry.cause_code], 1, entry.entity_type)
         label = self.labels.get(entry.kind, self.label)
         return label.replace("record", registry.type_name(entry.entity_type)) if self.names_type else label
+
+    def label_for_all(self, cause: AttentionCause) -> str:
+        """What it is called for all entries of a cause."""
+        label = f"{self.labels[cause.kind]}: all {{number}}…" if cause.kind in self.labels else self.many
+        return self._counted(self.consequences.get(cause.code, label), cause.number, cause.entity_type)
+
+    @staticmethod
+    def _counted(label: str, number: int, entity_type: str) -> str:
+        records, items = registry.count_of_type(number, entity_type), humanize.count_with_noun(number, "item")
+        fields = humanize.count_with_noun(number, "field")
+        return label.format(number=f"{number:,}", records=records, items=items, fields=fields)
+
+    @property
+    def names_number(self) -> bool:
+        """Whether its label says how many records or items it is about, for those that are selected, too."""
+        return "{records}" in self.many or "{items}" in self.many
 
     def is_for(self, user: Any, entry: AttentionEntry) -> bool:
         """Whether this person may do it with this entry."""
@@ -140,13 +159,13 @@ def register_action(action: InboxAction) -> None:
     _actions[action.name] = action
 
 
-def counts_of(request: HttpRequest, *, version: str = "") -> dict[AttentionKind, int]:
-    """Return how many entries of each kind this person is shown; asked once a request, else once a `version`."""
-    if not hasattr(request, "attention_counts"):
+def tallies_of(request: HttpRequest, *, version: str = "") -> dict[AttentionKind, Tally]:
+    """Return how much of each kind this person is shown; asked once a request, else once a `version`."""
+    if not hasattr(request, "attention_tallies"):
         scope = attention.scope_of(request.user)
-        counted = attention.counts_at(version, scope) if version else attention.counts(scope)
-        request.attention_counts = counted  # type: ignore[attr-defined]
-    found: dict[AttentionKind, int] = request.attention_counts  # type: ignore[attr-defined]
+        counted = attention.tallies_at(version, scope) if version else attention.tallies(scope)
+        request.attention_tallies = counted  # type: ignore[attr-defined]
+    found: dict[AttentionKind, Tally] = request.attention_tallies  # type: ignore[attr-defined]
     return found
 
 
@@ -158,7 +177,7 @@ class InboxRow:
     """An entry with what its row offers; `seen` is what it shows, as its form sends it back.
 
     `badge` says that somebody has asked for it already: then nothing is offered. Of a column that can't be used,
-    `has_choice` says whether another one is free.
+    `columns` are those that the field may have instead.
     """
 
     entry: AttentionEntry
@@ -167,23 +186,34 @@ class InboxRow:
     may_link: bool = False
     seen: str = ""
     badge: str = ""
-    has_choice: bool = True
+    columns: Sequence[tuple[str, str]] = ()
+
+    @property
+    def is_column(self) -> bool:
+        """Whether it is about a column that can't be used."""
+        return self.entry.kind is AttentionKind.BLOCKED and self.entry.entity_id is None
 
     @property
     def hint(self) -> str:
         """What stands in the place of a choice that would be empty."""
-        return "" if self.has_choice else "No other column is free: create a new one."
+        return "No other column is free: create a new one." if self.is_column and not self.columns else ""
 
     @property
     def buttons(self) -> list[tuple[InboxAction, str, str]]:
         """What can be done with it, what that is called here, and what it does."""
         kind = self.entry.kind
-        return [(action, action.label_for(self.entry), action.effects.get(kind, "")) for action in self.actions]
+        plain = [one for one in self.actions if not one.by_choice]
+        return [(action, action.label_for(self.entry), action.effects.get(kind, "")) for action in plain]
+
+    @property
+    def choice(self) -> tuple[InboxAction, str] | None:
+        """What is done with a column that is chosen on the row, and what that is called."""
+        return next(((one, one.label_for(self.entry)) for one in self.actions if one.by_choice), None)
 
     @property
     def bulk(self) -> str:
         """The names of the acts that it can be selected for."""
-        return " ".join(action.name for action in self.actions)
+        return " ".join(action.name for action in self.actions if not action.by_choice)
 
     @property
     def doors(self) -> list[tuple[str, str, str]]:
@@ -192,21 +222,46 @@ class InboxRow:
         if self.may_act and entry.kind is AttentionKind.REJECTED and entry.url:
             doors.append(("Fix", entry.url, "f"))
         if self.may_act and entry.kind is AttentionKind.BLOCKED and (url := _full_list(entry.kind)):
-            is_column = entry.entity_id is None
-            chooses = is_column and self.has_choice
-            doors.append(("Choose another…", entry.url, "f") if chooses else ("See why", url, "f"))
+            doors.append(("See why", entry.url if self.is_column else url, "f"))
         if self.may_link:
             doors.append(("Link to…", reverse("admin:sync_unmatcheditem_link", args=[entry.row_id]), "l"))
         return doors
 
 
+@dataclass(frozen=True)
+class GroupLead:
+    """What is said above the entries of a cause: what happens and when, and a link to where else something is done."""
+
+    sentence: str
+    link: str = ""
+    url: str = ""
+    steps: str = ""
+
+
+LeadLoader = Callable[[Sequence[AttentionCause], datetime], Mapping[str, GroupLead]]
+_leads: dict[AttentionKind, LeadLoader] = {}
+
+
+def register_lead(kind: AttentionKind, load: LeadLoader) -> None:
+    """Let causes of a kind say what happens: `load` returns it by their names, as it is at a moment."""
+    _leads[kind] = load
+
+
 @dataclass
 class InboxGroup:
-    """The entries of one cause that the page shows."""
+    """The entries of one cause that the page shows; `lead` says what happens with them, and where else to act."""
 
     cause: AttentionCause
     is_open: bool
     rows: list[InboxRow] = field(default_factory=list)
+    lead: GroupLead | None = None
+
+    @property
+    def buttons(self) -> list[tuple[InboxAction, str]]:
+        """What can be done with all of it at once, with its number."""
+        acts = [row.actions for row in self.rows if row.actions] if self.cause.number > 1 else []
+        offered = [one for one in _actions.values() if one.many and acts and all(one in some for some in acts)]
+        return [(one, one.label_for_all(self.cause)) for one in offered]
 
     @property
     def rest(self) -> int:
@@ -235,18 +290,24 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
         page = _last_page(scope, kinds, cause, page, wording)
         groups, has_next = groups_of(page)
     rows = _with_values(request, groups, wording)
-    counts = attention.counts(scope) if is_mine else counts_of(request)
-    bulk_actions = [action for action in _actions.values() if any(action in row.actions for row in rows)]
+    tallies = attention.tallies(scope) if is_mine else tallies_of(request)
+    now = sync_now()
+    for one, load in _leads.items():
+        leads = load([group.cause for group in groups if group.cause.kind is one], now)
+        for group in groups:
+            group.lead = leads.get(group.cause.cause, group.lead)
+    offered = [action for action in _actions.values() if not action.by_choice]
+    bulk_actions = [action for action in offered if any(action in row.actions for row in rows)]
     context = {
         **admin.site.each_context(request),
         "title": "Inbox",
         "groups": groups,
-        "tabs": _tabs(scope, counts, kind, is_mine=is_mine),
+        "tabs": _tabs(scope, tallies, kind, is_mine=is_mine),
         "all_url": _url(mine=is_mine),
-        "total": sum(counts.values()),
+        "total": sum(one.causes for one in tallies.values()),
         "matching": sum(group.cause.number for group in groups)
         if cause
-        else sum(counts[one] for one in kinds or counts),
+        else sum(tallies[one].entries for one in kinds or tallies),
         "kind": kind,
         "cause": cause,
         "is_mine": is_mine,
@@ -256,12 +317,13 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
         "reads_only": scope.reads_only,
         "may_act": any(row.may_act for row in rows),
         "bulk_actions": bulk_actions,
+        "nouns": _nouns(rows),
         "people": _people() if any(row.may_act for row in rows) else [],
         "undo": request.session.get(LAST_UNDO),
         "back": request.get_full_path(),
         "earlier": _url(kind=kind, cause=cause, mine=is_mine, p=page - 1) if page > 1 else "",
         "later": _url(kind=kind, cause=cause, mine=is_mine, p=page + 1) if has_next else "",
-        "now": sync_now(),
+        "now": now,
     }
     return TemplateResponse(request, "sync/inbox.html", context)
 
@@ -283,11 +345,16 @@ def _all_causes(
         if shown
         else []
     )
-    groups = {cause.cause: InboxGroup(cause, cause.number <= OPEN_CAUSE or len(shown) == 1) for cause in shown}
+    groups = {cause.cause: InboxGroup(cause, _is_open(cause, len(shown))) for cause in shown}
     for entry in entries:
         if entry.cause in groups:
             groups[entry.cause].rows.append(InboxRow(entry))
     return list(groups.values()), len(found) > CAUSES_ON_A_PAGE
+
+
+def _is_open(cause: AttentionCause, shown: int) -> bool:
+    # What somebody removed can be undone for some minutes only: nobody should have to unfold it.
+    return cause.number <= OPEN_CAUSE or shown == 1 or cause.kind is AttentionKind.REMOVED
 
 
 def _one_cause(scope: AttentionScope, cause: str, page: int, wording: Wording) -> tuple[list[InboxGroup], bool]:
@@ -319,10 +386,16 @@ def _with_values(request: HttpRequest, groups: Sequence[InboxGroup], wording: Wo
         entry.key: entry
         for entry in attention.with_values([row.entry for group in groups for row in group.rows], wording)
     }
-    asked, full = _asked_for(shown.values()), _without_choice(shown.values())
+    asked, columns = _asked_for(shown.values()), _free_columns(shown.values())
     for group in groups:
-        group.rows = [_row(request, shown[row.entry.key], asked, full) for row in group.rows]
+        group.rows = [_row(request, shown[row.entry.key], asked, columns) for row in group.rows]
     return [row for group in groups for row in group.rows]
+
+
+def _nouns(rows: Sequence[InboxRow]) -> str:
+    """What several records of the list are called: by their type where all have the same."""
+    types = {row.entry.entity_type for row in rows}
+    return registry.count_of_type(2, types.pop() if len(types) == 1 else "").partition(" ")[2]
 
 
 def _asked_for(found: Iterable[AttentionEntry]) -> dict[tuple[str, str], SyncQueue]:
@@ -333,48 +406,52 @@ def _asked_for(found: Iterable[AttentionEntry]) -> dict[tuple[str, str], SyncQue
 _RETRYING = badge("wait", "sync", "Retrying")
 
 
-def _without_choice(found: Iterable[AttentionEntry]) -> set[str]:
-    """The keys of the columns among them that can't be used and for which no other one is free."""
+def _free_columns(found: Iterable[AttentionEntry]) -> dict[str, Sequence[tuple[str, str]]]:
+    """Of the columns among them that can't be used, by key, the others that the field may have."""
     columns = {
         (one.entity_type, one.field): one.key
         for one in found
         if one.kind is AttentionKind.BLOCKED and one.entity_id is None
     }
     if not columns:
-        return set()
+        return {}
     keys = {key for _type, key in columns}
     rows = FieldMapping.objects.filter(key__in=keys).select_related("link").prefetch_related("link__mappings")
     mappings = [row for row in rows if (row.link.entity_type, row.key) in columns]
-    return {columns[row.link.entity_type, row.key] for row in mappings if not column_choices(row)[1:]}
+    return {columns[row.link.entity_type, row.key]: column_choices(row)[1:] for row in mappings}
 
 
 def _row(
-    request: HttpRequest, entry: AttentionEntry, asked: Mapping[tuple[str, str], SyncQueue], full: Collection[str] = ()
+    request: HttpRequest,
+    entry: AttentionEntry,
+    asked: Mapping[tuple[str, str], SyncQueue],
+    columns: Mapping[str, Sequence[tuple[str, str]]],
 ) -> InboxRow:
     seen = json.dumps({one.key: [one.npd, one.monday] for one in entry.values}) if entry.values else ""
     may_act = attention.may_act_on(request.user, entry.kind, entry.entity_type)
     job = asked.get((entry.entity_type, entry.item_id)) if entry.kind is AttentionKind.UNMATCHED else None
     if progress := _RETRYING if entry.failures else request_badge(job):
         return InboxRow(entry, may_act=may_act, badge=progress)
-    actions = [action for action in _actions.values() if action.is_for(request.user, entry)]
+    free = columns.get(entry.key, ())
+    actions = [one for one in _actions.values() if one.is_for(request.user, entry) and (free or not one.by_choice)]
     may_link = entry.kind is AttentionKind.UNMATCHED and registry.may_act(request.user, "change", entry.entity_type)
-    return InboxRow(entry, actions, may_act, may_link, seen, has_choice=entry.key not in full)
+    return InboxRow(entry, actions, may_act, may_link, seen, columns=free)
 
 
 def _tabs(
-    scope: AttentionScope, counts: Mapping[AttentionKind, int], kind: str, *, is_mine: bool
+    scope: AttentionScope, tallies: Mapping[AttentionKind, Tally], kind: str, *, is_mine: bool
 ) -> list[tuple[str, str, int, bool]]:
-    """The kinds that this person may see: label, address, number, and whether it is the one shown."""
+    """The kinds of which there is something: label, address, number of causes, and whether it is the one shown."""
     return [
-        (str(one.label), _url(kind=one.value, mine=is_mine), counts[one], one == kind)
+        (str(one.label), _url(kind=one.value, mine=is_mine), tallies[one].causes, one == kind)
         for one in AttentionKind
-        if one in scope.kinds
+        if one in scope.kinds and (tallies[one].causes or one == kind)
     ]
 
 
 def _full_list(kind: AttentionKind) -> str:
-    name, query = _FULL_LISTS[kind]
-    return registry.page_url(name, query=query)
+    name, query = _FULL_LISTS.get(kind, ("", ""))
+    return registry.page_url(name, query=query) if name else ""
 
 
 def _people() -> list[tuple[int, str]]:
@@ -393,7 +470,7 @@ def entry_page(request: HttpRequest) -> HttpResponse:
     if not found:
         raise Http404("It is not in your inbox any more: it was done, or its cause has ended.")
     [entry] = attention.with_values(found, Wording.of_boards())
-    row = _row(request, entry, _asked_for([entry]))
+    row = _row(request, entry, _asked_for([entry]), _free_columns([entry]))
     context = {
         **admin.site.each_context(request),
         "title": found[0].name,
@@ -415,10 +492,11 @@ def entry_page(request: HttpRequest) -> HttpResponse:
 def act_on_entries(request: HttpRequest) -> HttpResponse:
     """Do one act with one row or the selected ones: only with what is still in the inbox, and where this person may."""
     name, _, single = request.POST.get("one", "").partition(" ")
-    name = name or request.POST.get("action", "")
+    of_cause, _, cause = request.POST.get("of", "").partition(" ")
+    name, cause = name or of_cause or request.POST.get("action", ""), cause or request.POST.get("cause", "")
     back_url = _back_url(request, request.POST)
-    if "all" in request.POST and not single:
-        return _act_on_all(request, name, back_url)
+    if (cause or "all" in request.POST) and not single:
+        return _act_on_all(request, name, cause, back_url)
     limit = CAUSES_ON_A_PAGE * ENTRIES_OF_A_CAUSE
     # The database knows no NUL, so nothing is called so.
     keys = [key for key in ([single] if single else request.POST.getlist("key")[:limit]) if "\0" not in key]
@@ -437,7 +515,7 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
         return _to_page(request, action, fitting, left, back_url)
 
     def question() -> Question:
-        asked = action.question(request.user, fitting)  # type: ignore[misc]  # asked only where there is one
+        asked = action.question(request, fitting)  # type: ignore[misc]  # asked only where there is one
         hidden = [("action", name), ("back", back_url), *(("key", entry.key) for entry in fitting)]
         return replace(asked, hidden=[*asked.hidden, *hidden])
 
@@ -445,14 +523,14 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     return _run(request, partial(_report, request, action, fitting, left, seen), back_url, ask)
 
 
-def _act_on_all(request: HttpRequest, name: str, back_url: str) -> HttpResponse:
-    """Do one act with all that match the page from which it was sent, also what that page doesn't show.
+def _act_on_all(request: HttpRequest, name: str, of_cause: str, back_url: str) -> HttpResponse:
+    """Do one act with all of a cause, else all that match the page from which it was sent, also what isn't shown.
 
     The question counts them, and comes again where they are more or fewer by then.
     """
     action, page = _actions.get(name), QueryDict(urlsplit(back_url).query)
-    scope, cause = attention.scope_of(request.user), page.get("cause", "")
-    kind = AttentionKind(page["kind"]) if page.get("kind") in AttentionKind.values else None
+    scope, cause = attention.scope_of(request.user), of_cause or page.get("cause", "")
+    kind = AttentionKind(page["kind"]) if page.get("kind") in AttentionKind.values and not of_cause else None
     if page.get("mine") == "1":
         scope = replace(scope, assigned_to=request.user.pk)
     number = sum(attention.counts(scope).values())
@@ -478,8 +556,8 @@ def _act_on_all(request: HttpRequest, name: str, back_url: str) -> HttpResponse:
         return _report(request, action, fitting, left, {**shown, **_seen(request)})
 
     def question() -> Question:
-        asked = action.question(request.user, fitting) if action.question else _question_of_all(action, fitting)
-        hidden = [("action", name), ("back", back_url), ("all", "1"), ("expect", len(fitting))]
+        asked = action.question(request, fitting) if action.question else _question_of_all(action, fitting)
+        hidden = [("action", name), ("back", back_url), ("all", "1"), ("expect", len(fitting)), ("cause", of_cause)]
         return replace(asked, hidden=[*asked.hidden, *hidden])
 
     return _run(request, run, back_url, question if fitting else None)
@@ -614,170 +692,3 @@ def _seen(request: HttpRequest) -> dict[str, Any]:
 def _back_url(request: HttpRequest, params: Mapping[str, Any]) -> str:
     back, inbox = own_address(request, str(params.get("back", ""))), reverse("npd-inbox")
     return back if back.startswith(inbox) else inbox
-
-
-# What the engine itself offers: failed jobs, blocked fields, approvals, unmatched items.
-
-
-def _retry(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
-    done, problems, by = 0, [], request.user.get_username()
-    wanted = {(one.entity_type, str(QueueDirection.TO_MONDAY)) for one in found if one.kind is AttentionKind.BLOCKED}
-    if jobs := [int(one.row_id) for one in found if one.kind is AttentionKind.FAILED]:
-        rows = SyncQueue.objects.filter(pk__in=jobs)
-        wanted |= set(rows.values_list("entity_type", "direction"))
-        done += SyncQueueService().retry_all(rows, by).done
-    fields: dict[tuple[str, str], list[AttentionEntry]] = {}
-    for one in found:
-        if one.kind is AttentionKind.BLOCKED:
-            fields.setdefault((one.entity_type, one.field), []).append(one)
-    mappings = FieldMapping.objects.select_related("link").filter(key__in={key for _type, key in fields})
-    known = {(mapping.link.entity_type, mapping.key): mapping for mapping in mappings}
-    for name, members in fields.items():
-        try:
-            done += (
-                retry_field(known[name], [one.entity_id for one in members if one.entity_id], by)
-                if name in known
-                else 0
-            )
-        except ActionError as error:
-            problems.append(str(error))
-    wait = wait_sentence(done, wanted)
-    when = f". {wait}" if wait else " now."
-    stay = " Here until it has succeeded." if jobs else ""
-    return ActionResult(
-        done, f"{humanize.count_with_noun(done, 'entry', 'entries')} will be tried again{when}{stay}", problems
-    )
-
-
-def _discard(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
-    rows = SyncQueue.objects.filter(pk__in=[int(one.row_id) for one in found])
-    done = SyncQueueService().discard_all(rows, request.user.get_username()).done
-    return ActionResult(done, f"{humanize.count_with_noun(done, 'failed job')} discarded.")
-
-
-def _discard_question(_user: Any, found: Sequence[AttentionEntry]) -> Question:
-    number = humanize.count_with_noun(len(found), "failed job")
-    rows = [(one.name, one.board, one.detail) for one in found]
-    return Question(
-        f"Discard {number}?",
-        [DISCARD.effect],
-        f"Yes, discard {number}",
-        [RecordTable(("Record", "Board", "Why it failed"), rows, len(rows))],
-    )  # fmt: skip
-
-
-def _acts_of(found: Sequence[AttentionEntry]) -> Any:
-    return ApprovalRequest.objects.filter(pk__in=[int(one.row_id) for one in found], state="pending")
-
-
-def _decide(
-    decision: str, request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]
-) -> ActionResult:
-    report = decide_approvals(request, of_chosen_kind(request, _acts_of(found)), decision)
-    return ActionResult(int(bool(report.done)), report.done, report.problems)
-
-
-def _items_of(keys: Iterable[str]) -> Any:
-    return UnmatchedItem.objects.filter(pk__in=[int(key) for key in keys])
-
-
-def _create(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
-    items = request_creation(_items_of(one.row_id for one in found), request.user.get_username())
-    done = len(items)
-    log_action_many(request.user, items, "Asked to create a record from it.")
-    # In words that are as true once it is done: the message stays while the page goes on.
-    text = humanize.plural(
-        done,
-        "A record was asked for of 1 item, which leaves the list",
-        f"Records were asked for of {done:,} items, which leave the list",
-    )
-    wait = wait_sentence(done, [(item.entity_type, QueueDirection.TO_NPD) for item in items])
-    return ActionResult(done, f"{text} with the next sync. {wait}".rstrip())
-
-
-def _ignore(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
-    items = list(_items_of(one.row_id for one in found).filter(ignored_at=None))
-    keys = [str(item.pk) for item in items]
-    done = ignore_unmatched(_items_of(keys), request.user.get_username())
-    log_action_many(request.user, items, "Ignored.")
-    return ActionResult(done, f"{humanize.count_with_noun(done, 'item')} ignored.", undo=keys)
-
-
-def _consider_again(request: HttpRequest, tokens: Sequence[str]) -> ActionResult:
-    items = list(_items_of(tokens).exclude(ignored_at=None))
-    done = undo_ignore(_items_of(tokens), request.user.get_username())
-    log_action_many(request.user, items, "Listed again.")
-    return ActionResult(done, f"Undone: {humanize.count_with_noun(done, 'item')} will be checked again.")
-
-
-def _may_discard(user: Any, entry: AttentionEntry) -> bool:
-    return is_allowed(user, QueueAction.DISCARD)
-
-
-register_action(
-    InboxAction(
-        "retry",
-        "Retry",
-        frozenset({AttentionKind.FAILED, AttentionKind.BLOCKED}),
-        _retry,
-        shortcut="r",
-        effects={
-            AttentionKind.FAILED: "Tries the job again as soon as its board can be synced, with all its attempts.",
-            AttentionKind.BLOCKED: "Tries the field again with the next sync.",
-        },
-        fits=lambda entry: entry.cause_code not in ("column", "limit"),
-    )
-)
-register_action(
-    InboxAction(
-        "discard",
-        "Discard…",
-        frozenset({AttentionKind.FAILED}),
-        _discard,
-        shortcut="d",
-        question=_discard_question,
-        may=_may_discard,
-    )
-)
-
-
-def _decision_question(decision: str, user: Any, found: Sequence[AttentionEntry]) -> Question:
-    return approval_question(user, _acts_of(found), decision, ())
-
-
-for _decision, _key in (("approve", "y"), ("reject", "n")):
-    register_action(
-        InboxAction(
-            _decision,
-            f"{_decision.capitalize()}…",
-            frozenset({AttentionKind.APPROVAL}),
-            partial(_decide, _decision),
-            shortcut=_key,
-            deletes=_decision == "approve",
-            question=partial(_decision_question, _decision),
-        )
-    )
-register_action(
-    InboxAction(
-        "create",
-        "Create record",
-        frozenset({AttentionKind.UNMATCHED}),
-        _create,
-        shortcut="c",
-        names_type=True,
-        effects={AttentionKind.UNMATCHED: "Creates a record in NPD from the item."},
-        may=lambda user, entry: registry.may_act(user, "add", entry.entity_type),
-    )
-)
-register_action(
-    InboxAction(
-        "ignore",
-        "Ignore",
-        frozenset({AttentionKind.UNMATCHED}),
-        _ignore,
-        shortcut="i",
-        effects={AttentionKind.UNMATCHED: "Leaves the item on Monday alone: it never becomes a record."},
-        may=lambda user, entry: user.has_perm("sync.change_unmatcheditem"),
-        undo=_consider_again,
-    )
-)

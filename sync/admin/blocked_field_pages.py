@@ -441,15 +441,7 @@ class BlockedFieldPagesMixin:
         is_fresh = mapping.column_id == shown and title is not None and column != mapping.column_id
 
         def question() -> Question:
-            return Question(
-                f"Use the column “{title}” for “{mapping.label}”?",
-                [
-                    _reach_text(mapping),
-                    "A side that is empty takes the other's value; two different values are asked about.",
-                ],
-                "Yes, use this column",
-                hidden=_hidden(request, mapping, column=column),
-            )
+            return column_question(mapping, str(title), _hidden(request, mapping, column=column))
 
         def run() -> str:
             if not is_fresh:
@@ -549,6 +541,16 @@ class BlockedFieldPagesMixin:
             return f"“{mapping.label}” of {records} {when}{told}{left}"
 
         return self._run(request, run, allowed=registry.may_act(request.user, "change", mapping.link.entity_type))
+
+
+def column_question(mapping: FieldMapping, title: str, hidden: Sequence[tuple[str, object]]) -> Question:
+    """Ask before a field gets another column."""
+    return Question(
+        f"Use the column “{title}” for “{mapping.label}”?",
+        [_reach_text(mapping), "A side that is empty takes the other's value; two different values are asked about."],
+        "Yes, use this column",
+        hidden=hidden,
+    )
 
 
 def creation_question(mappings: Sequence[FieldMapping]) -> Question:
@@ -656,7 +658,7 @@ def _create_columns(request: HttpRequest, found: Sequence[AttentionEntry], seen:
     return ActionResult(len(done), " ".join(done))
 
 
-def _create_columns_question(_user: Any, found: Sequence[AttentionEntry]) -> Question:
+def _create_columns_question(_request: HttpRequest, found: Sequence[AttentionEntry]) -> Question:
     mappings = _mappings_of(found)
     gone = Question("No column is missing any more", ["It was restored, or another was chosen meanwhile."])
     return creation_question(mappings) if mappings else gone
@@ -673,5 +675,52 @@ register_action(
         question=_create_columns_question,
         may=lambda user, entry: may_change_mapping(user),
         fits=lambda entry: entry.cause_code == BlockedCode.COLUMN,
+    )
+)
+
+
+# One of several free columns, chosen on the row of the one that can't be used.
+
+
+COLUMN_PREFIX = "column:"
+"""Before an entry's key: the form's field with the column that was chosen for it."""
+
+
+def _chosen_column(request: HttpRequest, found: Sequence[AttentionEntry]) -> tuple[FieldMapping, str, str] | None:
+    """The field, the column chosen for it, and that one's title; None where it is no choice of its, or not any more."""
+    mappings = _mappings_of(found[:1])
+    column = request.POST.get(f"{COLUMN_PREFIX}{found[0].key}", "") if found else ""
+    titles = dict(column_choices(mappings[0])[1:]) if mappings else {}
+    return (mappings[0], column, titles[column]) if column in titles else None
+
+
+def _use_column(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+    if (chosen := _chosen_column(request, found)) is None:
+        return ActionResult(0, problems=[_NO_COLUMN])
+    mapping, column, title = chosen
+    message = remap(mapping.pk, column, expected=mapping.column_id)
+    log_action(request.user, mapping, f"Column: from {mapping.column_id or 'none'} to {title}.")
+    return ActionResult(1, message)
+
+
+def _use_column_question(request: HttpRequest, found: Sequence[AttentionEntry]) -> Question:
+    if (chosen := _chosen_column(request, found)) is None:
+        return Question("Nothing was changed", [_NO_COLUMN])
+    mapping, column, title = chosen
+    return column_question(mapping, title, [(f"{COLUMN_PREFIX}{found[0].key}", column)])
+
+
+_NO_COLUMN = "The column is back, has another field by now, or none was chosen. Choose again."
+
+register_action(
+    InboxAction(
+        "use_column",
+        "Use this column…",
+        frozenset({AttentionKind.BLOCKED}),
+        _use_column,
+        question=_use_column_question,
+        may=lambda user, entry: may_change_mapping(user),
+        fits=lambda entry: entry.cause_code == BlockedCode.COLUMN,
+        by_choice=True,
     )
 )

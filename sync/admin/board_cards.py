@@ -12,11 +12,13 @@ from functools import cached_property
 from urllib.parse import urlencode
 
 from django.contrib.humanize.templatetags.humanize import intcomma
+from django.urls import reverse
 from django.utils import timezone
 
 from sync.choices import QueueDirection, QueueStatus
 from sync.kernel import humanize
 from sync.ledger.record_view import PARTS, Part, RecordState
+from sync.operations.attention.sources import FAILING_ATTEMPTS
 from sync.operations.detect.comparison import VerificationResult
 from sync.records.availability import (
     BACKOFF,
@@ -31,9 +33,6 @@ from sync.records.availability import (
 from sync.registry import EntitySpec, page_url
 
 HOURS = 24
-
-FAILING_ATTEMPTS = 2
-"""So many failed attempts of a pending job, the first wait between them, are no hitch any more."""
 
 CHART_OPTIONS = json.dumps(
     {
@@ -143,9 +142,8 @@ class BoardStatus:
 
     @property
     def failing(self) -> int:
-        """Pending jobs that have failed for minutes, nothing else is in their way, and the inbox doesn't tell them."""
-        again = [one for one in self.jobs(READY, BACKOFF) if one.attempts >= FAILING_ATTEMPTS]
-        return sum(one.number - one.in_inbox for one in again)
+        """Pending jobs that have failed again, with nothing else in their way."""
+        return sum(one.number for one in self.jobs(READY, BACKOFF) if one.attempts >= FAILING_ATTEMPTS)
 
     @property
     def reason(self) -> str:
@@ -161,7 +159,7 @@ class BoardStatus:
             ("Pending", self.pending, QueueStatus.PENDING, "schedule", "wait"),
             ("In progress", number_of(self.jobs(QueueStatus.IN_PROGRESS)), QueueStatus.IN_PROGRESS, "sync", "wait"),
             ("Failed", number_of(self.jobs(QueueStatus.FAILED)), QueueStatus.FAILED, "error", "bad"),
-            ("Done in 24 hours", self.finished, QueueStatus.COMPLETED, "check_circle", "ok"),
+            ("Edits done in 24 hours", self.finished_edits, QueueStatus.COMPLETED, "check_circle", "ok"),
         )
         return [
             Tile(
@@ -178,6 +176,11 @@ class BoardStatus:
     def finished(self) -> int:
         """Jobs finished in the last 24 hours."""
         return number_of(self.jobs(QueueStatus.COMPLETED))
+
+    @property
+    def finished_edits(self) -> int:
+        """Of these the jobs of somebody's edits and clicks: the others were first syncs of records, and checks."""
+        return sum(one.of_edits for one in self.jobs(QueueStatus.COMPLETED))
 
     @property
     def waits(self) -> str:
@@ -210,10 +213,9 @@ class BoardStatus:
         labels, rows = [label for label, _number in hours], [number for _label, number in hours]
         most = max(rows)
         finished, busiest = humanize.count_with_noun(self.finished, "job"), labels[rows.index(most)]
-        of_edits = sum(one.of_edits for one in self.jobs(QueueStatus.COMPLETED))
         sentence = (
             f"{finished} done in the last 24 hours; most in one hour: {intcomma(most)}, {busiest}. For edits: "
-            f"{intcomma(of_edits)}; the others were first syncs and checks."
+            f"{intcomma(self.finished_edits)}; the others were first syncs and checks."
         )
         bars = {"label": "Jobs done", "data": rows, "backgroundColor": "var(--color-primary-500)"}
         return Chart(json.dumps({"labels": labels, "datasets": [bars]}), sentence, hours)
@@ -239,6 +241,29 @@ STATE_BADGES = {
 
 
 @dataclass(frozen=True)
+class Fact:
+    """One thing that is so now, in a few words; `is_calm` where it needs nobody."""
+
+    label: str
+    words: str
+    url: str = ""
+    is_calm: bool = True
+
+
+@dataclass(frozen=True)
+class BoardFacts:
+    """What is known of a board beside its records: what fails, and what was removed on Monday and awaits an answer, as
+    far as somebody may see it (else None); since when an edit waits, and when the last webhook came in.
+    """
+
+    failing: int | None = None
+    removed: int | None = None
+    edited_at: datetime | None = None
+    webhook_at: datetime | None = None
+    has_webhooks: bool = False
+
+
+@dataclass(frozen=True)
 class BoardHealth:
     """One model and its board; `reason` is what is wrong, `wait_reason` why changes wait though nothing is."""
 
@@ -248,14 +273,17 @@ class BoardHealth:
     badge: Badge
     reason: str
     wait_reason: str
-    verified: str
+    facts: Sequence[Fact]
     is_paused: bool
     has_board: bool
     failing: int = 0
+    pending: int = 0
     tiles: Sequence[Tile] = field(default_factory=list)
 
 
-def board_health(board: BoardStatus, counts: Mapping[Part, int], verification: VerificationResult) -> BoardHealth:
+def board_health(
+    board: BoardStatus, counts: Mapping[Part, int], verification: VerificationResult, facts: BoardFacts
+) -> BoardHealth:
     """Return how the records of one type stand, and their board."""
     found, since = board.availability, board.due_since
     waited = humanize.time_span((board.now - since).total_seconds()) if since else ""
@@ -268,12 +296,40 @@ def board_health(board: BoardStatus, counts: Mapping[Part, int], verification: V
         # Nor what is missing of the set-up: that is the checklist's.
         reason="" if found.is_paused or not found.has_board else humanize.without_request_id(found.blocked_reason),
         wait_reason="" if found.blocked_reason else found.waiting_reason,
-        verified=verification.summary(board.now),
+        facts=build_facts(facts, verification, board.now),
         is_paused=found.is_paused,
         has_board=found.has_board,
         failing=board.failing,
+        pending=sum(counts.get(part, 0) for part in PARTS[RecordState.PENDING]),
         tiles=build_tiles(board.spec, counts, f"oldest due for {waited}" if since else ""),
     )
+
+
+def build_facts(found: BoardFacts, verification: VerificationResult, now: datetime) -> list[Fact]:
+    """Return what is so of a board now, each in a few words."""
+
+    def ago(at: datetime) -> str:
+        return humanize.time_span((now - at).total_seconds())
+
+    inbox, facts = reverse("npd-inbox"), list[Fact]()
+    if found.failing is not None:
+        changes = humanize.count_with_noun(found.failing, "change")
+        words, url = (changes, f"{inbox}?kind=failed") if found.failing else ("nothing", "")
+        facts.append(Fact("Failing now", words, url, not found.failing))
+    if found.removed is not None:
+        items = humanize.count_with_noun(found.removed, "item")
+        answers = f"{items} {humanize.plural(found.removed, 'awaits', 'await')} an answer"
+        words, url = (answers, f"{inbox}?kind=removed") if found.removed else ("nothing", "")
+        facts.append(Fact("Removed on Monday", words, url, not found.removed))
+    facts.append(Fact("Oldest edit not synced", ago(found.edited_at) if found.edited_at else "none"))
+    if found.has_webhooks:
+        facts.append(Fact("Last webhook", f"{ago(found.webhook_at)} ago" if found.webhook_at else "none yet"))
+    words = "not yet, it is done every night"
+    if verification.at is not None and verification.compared:
+        checked, differed = f"{verification.compared:,}", verification.differed
+        result = f"{differed:,} of {checked} differed" if differed else f"{checked} of {checked} the same"
+        words = f"{ago(verification.at)} ago, {result}"
+    return [*facts, Fact("Verified", words, is_calm=not verification.differed)]
 
 
 def build_tiles(spec: EntitySpec, counts: Mapping[Part, int], oldest: str = "") -> list[Tile]:

@@ -485,7 +485,8 @@ class TombstoneAdmin(ReadOnlyAdmin):
             cells = [(tombstone_name(row), type_label(row.entity_type), _item_text(row)) for row in rows]
             table = RecordTable(("Record", "Type", "Its item"), cells, queryset.count())
             hidden = selection(request, "bring_back", table.total)
-            return Question("Restore deleted records?", _RESTORE_EFFECTS, "Yes, restore", [table], hidden)
+            label = f"Restore {humanize.count_with_noun(table.total, 'deleted record')}"
+            return Question(f"{label}?", _RESTORE_EFFECTS, label, [table], hidden)
 
         def run() -> Report:
             if not may_add:

@@ -12,19 +12,20 @@ from enum import IntEnum
 from typing import Any
 
 from django.db import connection
-from django.db.models import Exists, Model, OuterRef
+from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import reverse
 
 from sync import registry
-from sync.admin.attention_pages import counts_of
-from sync.admin.board_cards import FAILING_ATTEMPTS, Badge, BoardHealth, BoardStatus, board_health
+from sync.admin.attention_pages import tallies_of
+from sync.admin.board_cards import Badge, BoardFacts, BoardHealth, BoardStatus, board_health
 from sync.admin.connection_pages import setup_checklist
-from sync.admin.health_charts import DAY, FIGURES, MONTH, PERIODS, Figure, Period, figure_params, time_charts
+from sync.admin.health_charts import DAY, FIGURES, MONTH, PERIODS, Figure, Period, TimeChart, figure_params, time_charts
 from sync.admin.queue_pages import QueuePanel, panel_of
 from sync.admin.record_panel import blocked_fields_url, rejections_url
 from sync.boards.board_columns import renamed_columns
 from sync.choices import BlockedCode, QueueStatus, SyncDirection
+from sync.connectors.base.board import LOG_PREFIX
 from sync.kernel import humanize
 from sync.kernel.periodic_jobs import WRONG_CLOCKS, clock_problems
 from sync.ledger import record_view
@@ -32,10 +33,11 @@ from sync.limits import quota
 from sync.models import BoardLink, FieldMapping, NotificationReceiver, QueuePause, SyncMetadata, SyncQueue, Verification
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations import attention
-from sync.operations.attention import AttentionCause, AttentionKind
+from sync.operations.attention import AttentionCause, AttentionKind, AttentionScope, Tally
 from sync.operations.detect.comparison import VerificationResult, combine_results
+from sync.operations.detect.missed_webhooks import ITEM_UPDATED
 from sync.operations.detect.sweep_schedule import board_problems
-from sync.records.availability import number_of
+from sync.records.availability import EDITS, number_of
 
 # Each part reads an index of its own that holds little more than what is counted. Columns: what it is, the board,
 # a name, two numbers, words, a time.
@@ -59,6 +61,17 @@ _ATTENTION = f"""
     UNION ALL
     SELECT 'receivers', '', '', count(*), count(stopped_at), '', min(failed_since)
     FROM sync_notification_receivers WHERE failed_since IS NOT NULL AND frequency <> 'off'
+    UNION ALL
+    SELECT 'edit', entity_type, '', count(*), 0, '', min(created_at) FROM sync_queue
+    WHERE status IN ('pending', 'in_progress', 'failed') AND entity_id IS NOT NULL AND causes & {int(EDITS)} <> 0
+    GROUP BY entity_type
+    UNION ALL
+    SELECT 'webhook', board.entity_type, '', 0, 0, '', (
+        SELECT received_at FROM sync_webhook_events AS event
+        WHERE event.board_id = board.id AND NOT starts_with(event.trigger_id, '{LOG_PREFIX}')
+            AND event.type <> '{ITEM_UPDATED}'
+        ORDER BY received_at DESC LIMIT 1)
+    FROM unnest(%(linked_types)s::text[], %(linked_boards)s::text[]) AS board (entity_type, id)
     UNION ALL
     SELECT 'clock', '', process, seconds, 0, '', NULL FROM ({WRONG_CLOCKS}) AS clocks
     UNION ALL
@@ -98,15 +111,21 @@ class AttentionData:
     figures: list[Figure] = field(default_factory=list)
     columns: dict[str, list[FieldMapping]] = field(default_factory=dict)
     verifications: dict[str, VerificationResult] = field(default_factory=dict)
+    edited_at: dict[str, datetime | None] = field(default_factory=dict)
+    webhook_at: dict[str, datetime | None] = field(default_factory=dict)
     applies_setup: bool = False
 
 
-def load_attention(now: datetime, types: Sequence[str], period: Period) -> AttentionData:
+def load_attention(
+    now: datetime, types: Sequence[str], links: Mapping[str, BoardLink], period: Period
+) -> AttentionData:
     """Read what isn't about single records, and what samples of these types said; `now` is the database's time."""
     params: dict[str, Any] = {
         "now": now,
         "no_sync": SyncDirection.NONE.value,
         "types": list(types),
+        "linked_types": list(links),
+        "linked_boards": [link.board_id for link in links.values()],
         **figure_params(period, now),
     }
     with connection.cursor() as cursor:
@@ -137,6 +156,10 @@ def _add_row(
             found.own_offset = wall_clock.time() - float(first)
         case "figure" if at is not None:
             found.figures.append(Figure(board, int(first), int(second), at))
+        case "edit":
+            found.edited_at[board] = at
+        case "webhook":
+            found.webhook_at[board] = at
         case "setup":
             found.applies_setup = bool(first)
         case "verification":
@@ -229,7 +252,6 @@ def attention_tasks(
     apart = _column_causes(data) if may_view(BoardLink) else frozenset[str]()
     found = [*_stopped_tasks(data), *_pause_tasks(data), *_kind_tasks(data, may_act, kind_urls, apart)]
     parts: tuple[tuple[type[Model], Callable[[HealthData], Iterator[AttentionTask]]], ...] = (
-        (SyncQueue, _failing_tasks),
         (BoardLink, _board_problem_tasks),
         (Verification, _divergence_tasks),
         (SyncMetadata, _write_loop_tasks),
@@ -245,7 +267,7 @@ def _kind_lines() -> Mapping[AttentionKind, _KindLine]:
     approvals = "deletion or emptied field to approve", "deletions and emptied fields to approve"
     return {
         AttentionKind.FAILED: _KindLine(
-            Severity.FAILED, ("failed job", "failed jobs"), "Open", "error", queue_url("status__exact=failed")
+            Severity.FAILED, ("change fails", "changes fail"), "Open", "error", f"{reverse('npd-inbox')}?kind=failed"
         ),
         AttentionKind.WEBHOOK: _KindLine(
             Severity.FAILED, ("webhook endpoint is off", "webhook endpoints are off"), "Open", "webhook",
@@ -254,6 +276,10 @@ def _kind_lines() -> Mapping[AttentionKind, _KindLine]:
         AttentionKind.APPROVAL: _KindLine(
             Severity.APPROVAL, approvals, "Decide", "gpp_maybe",
             f"{reverse('admin:sync_approvalrequest_changelist')}?state__exact=pending",
+        ),
+        AttentionKind.REMOVED: _KindLine(
+            Severity.CONFLICT, ("record whose item was removed", "records whose items were removed"), "Answer",
+            "delete_sweep", f"{reverse('npd-inbox')}?kind=removed",
         ),
         AttentionKind.CONFLICT: _KindLine(
             Severity.CONFLICT, ("conflict to resolve", "conflicts to resolve"), "Resolve", "call_split"
@@ -296,7 +322,7 @@ def _kind_tasks(
         if number <= 0:
             continue
         causes = sorted((one for one in causes if one.cause not in apart), key=lambda one: -one.number)
-        told = [one.text.rstrip(".") + (f" ({one.number:,})" if one.number < number else "") for one in causes]
+        told = [one.text.rstrip(".") + _number_of(one, number) for one in causes]
         why = humanize.shorten(humanize.join_first(told), MAX_WHY_LENGTH)
         why += " " if why.endswith("…") else ". " if why else ""
         since = min((one.since for one in causes if one.since), default=None)
@@ -309,6 +335,11 @@ def _kind_tasks(
         yield AttentionTask(line.severity, what, why.strip(), url, button, line.icon, in_inbox=True)
 
 
+def _number_of(cause: AttentionCause, of: int) -> str:
+    """How many of all a cause is, where it doesn't say so itself."""
+    return f" ({cause.number:,})" if cause.number < of and cause.kind is not AttentionKind.REMOVED else ""
+
+
 def _stopped_tasks(data: HealthData) -> Iterator[AttentionTask]:
     """Boards that are stopped, those of one reason together; before the set-up none is missed."""
     by_reason: dict[str, list[str]] = {}
@@ -319,26 +350,6 @@ def _stopped_tasks(data: HealthData) -> Iterator[AttentionTask]:
         what = f"{' and '.join(titles)}: stopped"
         # Its one button stands above the page.
         yield AttentionTask(Severity.STOPPED, what, reason, "", "", "block")
-
-
-def _failing_tasks(data: HealthData) -> Iterator[AttentionTask]:
-    """Changes that failed more than once and are still tried: the inbox has them after the last attempt only."""
-    number = sum(board.failing for board in data.boards)
-    if not number:
-        return
-    in_inbox = SyncQueue.objects.filter(entity_id=OuterRef("entity_id"), status=QueueStatus.FAILED)
-    failing = SyncQueue.objects.filter(
-        ~Exists(in_inbox), status=QueueStatus.PENDING, attempts__gte=FAILING_ATTEMPTS, reason="",
-        entity_type__in=[board.entity_type for board in data.boards],
-    ).exclude(payload__has_key="retried")  # fmt: skip
-    oldest = failing.order_by("created_at").first()
-    why = humanize.shorten(humanize.without_request_id(oldest.error_message), MAX_WHY_LENGTH) if oldest else ""
-    age = humanize.time_span((data.now - oldest.created_at).total_seconds()) if oldest else ""
-    what = humanize.count_with_noun(number, "change fails", "changes fail")
-    yield AttentionTask(
-        Severity.FAILED, what, f"{why} The oldest has been tried for {age}.".strip(),
-        queue_url(f"status__exact={QueueStatus.PENDING.value}"), "Open", "error",
-    )  # fmt: skip
 
 
 def _pause_tasks(data: HealthData) -> Iterator[AttentionTask]:
@@ -445,28 +456,25 @@ def headline(boards: Sequence[BoardHealth], tasks: Sequence[AttentionTask], numb
     What the inbox doesn't list, because it is about no record or item, is counted apart from that; `others` are things
     that this person sees and other people act on.
     """
-    if not any(board.has_board for board in boards):
-        return Badge("off", "link_off", "Not set up yet: nothing is synced")
     stopped = [board.title for board in boards if board.reason and not board.is_paused]
     paused = [board.title for board in boards if board.is_paused]
-    if stopped:
-        return Badge("bad", "block", f"Stopped: {', '.join(stopped)}")
-    if paused:
-        return Badge("warn", "pause_circle", f"Paused: {', '.join(paused)}")
     outside, failing = sum(not task.in_inbox for task in tasks), sum(board.failing for board in boards)
-    what = humanize.count_with_noun
-    if number:
-        more = f", {outside:,} more below" if outside else ""
-        text = f"{what(number, 'thing needs', 'things need')} attention{more}"
-    elif outside:
-        text = f"{what(outside, 'thing below needs', 'things below need')} attention"
-    elif failing:  # which is told below to who may see the queue
-        text = f"{what(failing, 'change fails', 'changes fail')}"
-    elif others:
-        return Badge("off", "group", f"Nothing needs you; {what(others, 'thing needs', 'things need')} somebody else")
-    else:
-        return Badge("ok", "check_circle", "All syncing")
-    return Badge("warn", "front_hand", f"Syncing; {text}")
+    what, pending = humanize.count_with_noun, sum(board.pending for board in boards)
+    things = f"{what(number, 'thing needs', 'things need')} attention{f', {outside:,} more below' if outside else ''}"
+    below = what(outside, "thing below needs", "things below need")
+    cases = (
+        (not any(board.has_board for board in boards), "off", "link_off", "Not set up yet: nothing is synced"),
+        (stopped, "bad", "block", f"Stopped: {', '.join(stopped)}"),
+        (paused, "warn", "pause_circle", f"Paused: {', '.join(paused)}"),
+        (number, "warn", "front_hand", f"Syncing; {things}"),
+        (outside, "warn", "front_hand", f"Syncing; {below} attention"),
+        # Which the inbox says to who may see the queue.
+        (failing, "warn", "front_hand", f"Syncing; {what(failing, 'change fails', 'changes fail')}"),
+        (others, "off", "group", f"Nothing needs you; {what(others, 'thing needs', 'things need')} somebody else"),
+        (pending, "wait", "sync", f"Syncing; {what(pending, 'record is', 'records are')} on the way"),
+        (True, "ok", "check_circle", "All synced"),
+    )
+    return next(Badge(*badge) for holds, *badge in cases if holds)
 
 
 # Health, the first page: everything of one moment, in a number of queries that doesn't grow.
@@ -489,12 +497,13 @@ def health_context(
     panel, scope = panel_of(request), attention.scope_of(request.user)
     visible = [board for board in panel.boards if _may_see(request, board.spec.model)]
     period = MONTH if request.GET.get("days") == "30" else DAY
-    found = load_attention(panel.now, [board.spec.entity_type for board in visible], period)
-    boards = _board_healths(visible, panel, found)
+    found = load_attention(panel.now, [board.spec.entity_type for board in visible], panel.overview.links, period)
     set_up = any(board.availability.has_board for board in panel.boards)
     causes = attention.causes(scope, limit=MAX_CAUSES)
-    counts = counts_of(request)  # the sidebar has asked already
-    others = sum(attention.counts(replace(scope, kinds=scope.others)).values()) if scope.others else 0
+    boards = _board_healths(visible, panel, found, scope, causes)
+    tallies = tallies_of(request)  # the sidebar has asked already
+    counts = {kind: tally.entries for kind, tally in tallies.items()}
+    others = _causes(attention.tallies(replace(scope, kinds=scope.others))) if scope.others else 0
     pauses = panel.pauses if boards else ()
     data = HealthData(boards, panel.overview.links, pauses, found, counts, causes, panel.now)
     tasks = attention_tasks(
@@ -507,7 +516,7 @@ def health_context(
     return context | {
         "boards": boards,
         "tasks": tasks,
-        "headline": headline(boards, tasks, sum(counts.values()), others) if boards else None,
+        "headline": headline(boards, tasks, _causes(tallies), others) if boards else None,
         "verified": _verified_text(found.verifications, [board.spec for board in visible], panel.now),
         "set_up": set_up,
         "checklist": (
@@ -520,6 +529,10 @@ def health_context(
         "pause_url": queue_url(part=PAUSE_FORM) if may_pause and not all(one.is_paused for one in boards) else "",
         **_queue_context(request, panel, period, found.figures),
     }
+
+
+def _causes(tallies: Mapping[AttentionKind, Tally]) -> int:
+    return sum(one.causes for one in tallies.values())
 
 
 def _verified_text(found: Mapping[str, VerificationResult], specs: Sequence[registry.EntitySpec], now: datetime) -> str:
@@ -539,15 +552,33 @@ def _verified_text(found: Mapping[str, VerificationResult], specs: Sequence[regi
     return f"{sentence} Oldest: {title}, {humanize.time_span((now - oldest).total_seconds())} ago."
 
 
-def _board_healths(visible: Sequence[BoardStatus], panel: QueuePanel, found: AttentionData) -> list[BoardHealth]:
+def _board_healths(
+    visible: Sequence[BoardStatus],
+    panel: QueuePanel,
+    found: AttentionData,
+    scope: AttentionScope,
+    causes: Sequence[AttentionCause],
+) -> list[BoardHealth]:
     counts = record_view.health_counts((board.spec for board in visible), panel.overview.pauses)
-    return [
-        board_health(
-            board,
-            counts.get(board.spec.entity_type, {}),
-            found.verifications.get(board.spec.entity_type, VerificationResult()),
+
+    def number(kind: AttentionKind, entity_type: str) -> int | None:
+        of_kind = [one.number for one in causes if (one.kind, one.entity_type) == (kind, entity_type)]
+        return sum(of_kind) if kind in scope.kinds else None
+
+    def facts(entity_type: str) -> BoardFacts:
+        link = panel.overview.links.get(entity_type)
+        return BoardFacts(
+            number(AttentionKind.FAILED, entity_type),
+            number(AttentionKind.REMOVED, entity_type),
+            found.edited_at.get(entity_type),
+            found.webhook_at.get(entity_type),
+            has_webhooks=bool(link and link.webhooks),
         )
+
+    return [
+        board_health(board, counts.get(one, {}), found.verifications.get(one, VerificationResult()), facts(one))
         for board in visible
+        for one in [board.spec.entity_type]
     ]
 
 
@@ -571,7 +602,21 @@ def _queue_context(
         "allowance_as_of": humanize.time_of_day(calls.as_of) if calls and calls.as_of else "",
         "period": period,
         "periods": PERIODS,
-        "charts": time_charts(period, panel.now, figures, calls),
+        **_charts(time_charts(period, panel.now, figures, calls)),
+    }
+
+
+def _charts(charts: Sequence[TimeChart]) -> dict[str, Any]:
+    """Those that show something; what the others say, as sentences; and that of the API's calls, which few need."""
+    *shown, calls = charts
+    sentences = [one.sentence for one in shown if not one.series]
+    return {
+        "charts": [one for one in shown if one.series],
+        # What one says as the beginning of another isn't said twice.
+        "chart_sentences": [
+            one for place, one in enumerate(sentences) if not any(other.startswith(one) for other in sentences[:place])
+        ],
+        "calls_chart": calls,
     }
 
 

@@ -439,8 +439,8 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         def question() -> Question:
             cells = [(str(record), record.monday_id or "none") for record in queryset[:MAX_ROWS_SHOWN]]
             table = RecordTable(("Record", "Item on Monday"), cells, queryset.count())
-            hidden = selection(request, "unlink", table.total)
-            return Question("Unlink from Monday?", _UNLINK_EFFECTS, "Yes, unlink", [table], hidden)
+            hidden, label = selection(request, "unlink", table.total), f"Unlink {self._count_text(table.total)}"
+            return Question("Unlink from Monday?", _UNLINK_EFFECTS, label, [table], hidden)
 
         def run() -> Report:
             rows = confirmed_rows(request, queryset)
@@ -465,8 +465,8 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
             items = [(record, unlinked_item(record)) for record in queryset[:MAX_ROWS_SHOWN]]
             cells = [(str(record), item.item_id if item else "none was unlinked") for record, item in items]
             table = RecordTable(("Record", "Item on Monday"), cells, queryset.count())
-            hidden = selection(request, "link_again", table.total)
-            return Question("Link with their items again?", _LINK_EFFECTS, "Yes, link again", [table], hidden)
+            hidden, label = selection(request, "link_again", table.total), f"Link {self._count_text(table.total)} again"
+            return Question("Link with their items again?", _LINK_EFFECTS, label, [table], hidden)
 
         def run() -> Report:
             done, errors = 0, []

@@ -215,7 +215,8 @@ class ApiTokenAdmin(ReadOnlyAdmin):
 
         def question() -> Question:
             effects = ["It stops working at once. This can’t be undone.", "Programs that use it are refused."]
-            return Question(f"Revoke the token “{row}”?", effects, "Yes, revoke it", page_name=str(row))
+            title = f"Revoke the token “{row}”?"
+            return Question(title, effects, "Revoke the token", page_name=str(row), deletes=True)
 
         return run_action(self, request, run, back_url=reverse(_LIST), question=question)
 

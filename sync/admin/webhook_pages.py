@@ -335,7 +335,7 @@ def _switch_on(
     return ActionResult(done, f"{humanize.count_with_noun(done, 'endpoint is', 'endpoints are')} on again.", problems)
 
 
-def _take_over_question(_user: Any, found: Sequence[AttentionEntry]) -> Question:
+def _take_over_question(_request: HttpRequest, found: Sequence[AttentionEntry]) -> Question:
     number = humanize.count_with_noun(len(found), "endpoint")
     rows = [(one.name, one.cause_text) for one in found]
     return Question(

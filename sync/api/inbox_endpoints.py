@@ -81,8 +81,9 @@ class InboxViewSet(ApiView, viewsets.GenericViewSet[Any]):
     permission_classes = [allowed(lambda request, view: attention.scope_of(request.user).kinds)]
 
     def list(self, request: Request) -> Response:
-        """Failed jobs, approvals, conflicts, possible duplicates, rejected values, blocked fields and unmatched items,
-        the gravest kind and the oldest first, as far as you may see them.
+        """Failures, approvals, removed items, conflicts, duplicates, rejected values, blocked fields, unmatched items.
+
+        The gravest kind and the oldest first, as far as you may see them.
         """
         asked, scope = asked_for(self), attention.scope_of(request.user)
         if asked["mine"] and asked["assignee"]:

@@ -192,6 +192,12 @@ class SyncMetadata(models.Model):
                 condition=~models.Q(blocked_fields=models.Value({}, models.JSONField())),
                 name="sync_metadata_blocked",
             ),
+            # Serves "whose items were removed on Monday", which are few: the inbox lists and counts them.
+            models.Index(
+                fields=["entity_type", "removed_since"],
+                condition=models.Q(removed_since__isnull=False),
+                name="sync_metadata_removed",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -402,6 +408,8 @@ class WebhookEvent(models.Model):
             ),
             # Serves "when was this item last changed", for the quiet time of a new item.
             models.Index(fields=["item_id", "-received_at"], name="sync_webhook_events_item"),
+            # Serves "when did the last one of a board come in", on the first page.
+            models.Index(fields=["board_id", "-received_at"], name="sync_webhook_events_board"),
         ]
 
     def __str__(self) -> str:

@@ -21,7 +21,8 @@ from sync.outbox.pauses import pause_sentence, pauses_by_direction
 
 READY, BACKOFF, DEFERRED = "ready", "backoff", "deferred"
 
-_EDITS = Cause.SAVE | Cause.PERSON | Cause.WEBHOOK
+EDITS = Cause.SAVE | Cause.PERSON | Cause.WEBHOOK
+"""By these causes somebody edited something, or clicked; first syncs of records and checks have others."""
 
 # A UNION, for each part has a partial index of its own. Deferred is also what no worker may touch: a create without an
 # answer of which nothing can be found out or done.
@@ -38,21 +39,18 @@ _JOBS = f"""
             CASE WHEN row.next_retry > moment.now AND row.attempts > 0 AND row.reason = '' THEN '{BACKOFF}'
                 WHEN row.next_retry > moment.now OR untouchable.entity_id IS NOT NULL THEN '{DEFERRED}'
                 ELSE '{READY}' END AS phase,
-            row.next_retry AS since, (row.entity_id IS NULL)::int AS of_item,
-            (row.attempts > 0 AND (row.payload ? 'retried' OR EXISTS (
-                SELECT 1 FROM sync_queue AS failed WHERE failed.entity_id = row.entity_id AND failed.status = 'failed'
-            )))::int AS in_inbox
+            row.next_retry AS since, (row.entity_id IS NULL)::int AS of_item
         FROM sync_queue AS row CROSS JOIN moment
         LEFT JOIN untouchable ON untouchable.entity_id = row.entity_id
         WHERE row.status = 'pending'
     )
-    SELECT entity_type, status, direction, phase, attempts, count(*), min(since), sum(of_item), 0, sum(in_inbox)
+    SELECT entity_type, status, direction, phase, attempts, count(*), min(since), sum(of_item), 0
     FROM pending GROUP BY 1, 2, 3, 4, 5
     UNION ALL
-    SELECT entity_type, status, '', status, 0, count(*), min(last_attempt), 0, 0, 0
+    SELECT entity_type, status, '', status, 0, count(*), min(last_attempt), 0, 0
     FROM sync_queue WHERE status = 'in_progress' GROUP BY 1, 2
     UNION ALL
-    SELECT entity_type, status, '', status, 0, count(*), NULL::timestamptz, 0, 0, 0
+    SELECT entity_type, status, '', status, 0, count(*), NULL::timestamptz, 0, 0
     FROM sync_queue WHERE status = 'failed' GROUP BY 1, 2
 """  # noqa: S608 - made of the constants above
 
@@ -60,7 +58,7 @@ _FINISHED = f"""
     UNION ALL
     SELECT entity_type, status, '', status, 0, count(*),
         date_bin('1 hour', finished_at, timestamptz '2001-01-01 00:00:00+00') AS hour, 0,
-        count(*) FILTER (WHERE operation <> '{Operation.CREATE.value}' AND causes & {int(_EDITS)} <> 0), 0
+        count(*) FILTER (WHERE operation <> '{Operation.CREATE.value}' AND causes & {int(EDITS)} <> 0)
     FROM sync_queue
     WHERE status = 'completed' AND finished_at > %(now)s - interval '24 hours' AND finished_at <= %(now)s
     GROUP BY 1, 2, hour
@@ -74,8 +72,7 @@ class JobCount:
     `phase` is what pending ones wait for: ready (their time has come), backoff, deferred; of others it is the status.
     `first` is when the first could be worked, of those in progress when it was claimed, of completed ones the hour;
     `of_items` how many of the pending ones are about items that no record has; `of_edits` how many of the completed
-    ones somebody's edit or click made: the others were first syncs of records, and checks. `in_inbox`: how many of the
-    pending ones stand in the inbox as failed, for they are retried ones, or the record has a failed job.
+    ones somebody's edit or click made: the others were first syncs of records, and checks.
     """
 
     entity_type: str
@@ -87,7 +84,6 @@ class JobCount:
     first: datetime | None
     of_items: int = 0
     of_edits: int = 0
-    in_inbox: int = 0
 
 
 @dataclass(frozen=True)

@@ -85,16 +85,17 @@ def request_recreation(record: SyncedModel, by: str) -> None:
         raise Conflict(
             f"“{record}” is synced from Monday to NPD only, so no item is created. Change its direction first."
         )
+    request_recreation_many(record.entity_type(), [record.pk], by)
+
+
+def request_recreation_many(entity_type: str, ids: Sequence[UUID], by: str) -> None:
+    """Have the next passes of these records, whose items are gone, make new ones; a few statements for all."""
     with transaction.atomic():
         enqueue_many(
-            record.entity_type(),
-            [record.pk],
-            cause=Cause.PERSON,
-            priority=Priority.PERSON,
-            payload={RECREATE_KEY: True, "by": by},
+            entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload={RECREATE_KEY: True, "by": by}
         )
-        mark_many_pending(record.entity_type(), [record.pk])
-    notify.notify_now(record.entity_type())  # after the commit, so that the worker sees the row
+        mark_many_pending(entity_type, ids)
+    notify.notify_now(entity_type)  # after the commit, so that the worker sees the rows
 
 
 def unlinked_item(record: SyncedModel) -> IgnoredItem | None:

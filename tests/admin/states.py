@@ -130,6 +130,19 @@ def held(name: str, item: str) -> Contact:
     return made
 
 
+def removed(name: str, item: str, who: str = "Maya Lind", how: str = "archived", minutes: float = 0) -> Contact:
+    """A contact whose item somebody on Monday removed so many minutes ago, and about which nobody is asked yet."""
+    made, since = synced(name, item), sync_now() - timedelta(minutes=minutes)
+    note = f"The item “{name}” was {how} on Monday. Nothing was changed in NPD."
+    rows = SyncMetadata.objects.filter(entity_id=str(made.pk))
+    rows.update(remote_state=how, removed_since=since, removed_passes=1, note=note)
+    actor = f"{who} on Monday" if who else ""
+    Decision.objects.create(
+        entity_type="contact", entity_id=made.pk, remote_id=item, kind="removed", sentence=note, actor=actor
+    )
+    return made
+
+
 def disabled(name: str) -> Contact:
     """A contact whose sync is off."""
     made = contact(name, sync_enabled=False)

@@ -37,6 +37,7 @@ from sync.models import (
     SyncQueue,
     Verification,
     WebhookEndpoint,
+    WebhookEvent,
     WriteLoop,
 )
 from sync.operations import attention
@@ -135,7 +136,7 @@ def test_the_share_in_sync_leaves_out_what_is_off_and_is_never_rounded_up() -> N
 def test_the_headline_says_what_is_wrong_first(browser_of_person: Client) -> None:
     states.boards()
     states.synced("Ina", "5000")
-    assert headline_of(browser_of_person) == "All syncing"
+    assert headline_of(browser_of_person) == "All synced"
     states.conflicting("Ann", "5001")
     assert headline_of(browser_of_person) == "Syncing; 1 thing needs attention"
     states.dead("Ben")
@@ -268,7 +269,7 @@ def test_the_gravest_comes_first_and_only_what_is_stopped_is_red(
     )
     assert tasks_of(browser_of_person) == [
         ("bad", "Organizations: stopped"),
-        ("warn", "1 failed job"),
+        ("warn", "1 change fails"),
         ("warn", "1 deletion or emptied field to approve"),
         ("warn", "1 conflict to resolve"),
         ("warn", "1 value rejected by Monday"),
@@ -282,7 +283,8 @@ def test_the_page_counts_what_the_inbox_counts(browser_of_person: Client, every_
     counts = attention.counts()
     listed = [words for _colour, words in tasks_of(browser_of_person)]
     assert [int(words.split()[0]) for words in listed] == [number for number in counts.values() if number]
-    assert headline_of(browser_of_person) == f"Syncing; {sum(counts.values())} things need attention"
+    causes = sum(one.causes for one in attention.tallies().values())
+    assert headline_of(browser_of_person) == f"Syncing; {causes} things need attention"
 
 
 def test_what_is_paused_is_resumed_on_the_page_by_who_may(client: Client, person: User, world: dict[str, Any]) -> None:
@@ -391,6 +393,68 @@ def test_when_all_was_verified_names_the_board_for_which_that_is_the_longest_ago
     assert "Oldest: Organizations, 3 hours ago." in words_of(html_of(browser_of_person))
     compared("organization", timedelta(minutes=4))
     assert "All boards alike." in words_of(html_of(browser_of_person))
+
+
+# What is so of a board now
+
+
+def facts_of(client: Client, board: str = "Contacts") -> dict[str, str]:
+    section = (
+        html_of(client).partition(f'<section class="npd-card" aria-label="{board}">')[2].partition("</section>")[0]
+    )
+    found = re.findall(r"<dt>(.*?)</dt>\s*<dd>(.*?)</dd>", section, re.DOTALL)
+    return {words_of(label).strip(): words_of(words).strip() for label, words in found}
+
+
+def test_each_board_says_what_is_so_now(browser_of_person: Client) -> None:
+    links = states.boards()
+    BoardLink.objects.update(webhooks={"create_item": "1"})
+    states.synced("Ina", "5000")
+    assert facts_of(browser_of_person) == {
+        "Failing now": "nothing", "Removed on Monday": "nothing", "Oldest edit not synced": "none",
+        "Last webhook": "none yet", "Verified": "not yet, it is done every night",
+    }  # fmt: skip
+    now, board = sync_now(), links["contact"].board_id
+    states.dead("Ben")
+    waits = states.contact("Cid")
+    SyncQueue.objects.create(entity_type="contact", entity_id=waits.pk, attempts=3, error_message="No room.", causes=1)
+    SyncQueue.objects.update(created_at=now - timedelta(minutes=20))
+    for number in range(3):
+        states.removed(f"Gone {number}", f"51{number}")
+    for minutes, told_by in ((90, "one"), (30, "two"), (1, "log:3"), (1, "four")):
+        WebhookEvent.objects.create(
+            board_id=board, trigger_id=told_by, type="touched" if told_by == "four" else "update_name", body={},
+            received_at=now - timedelta(minutes=minutes),
+        )  # fmt: skip
+    WebhookEvent.objects.create(board_id="another", trigger_id="five", type="update_name", body={}, received_at=now)
+    Verification.objects.create(entity_type="contact", compared=2_000, differed=0, at=now - timedelta(hours=3))
+    assert facts_of(browser_of_person) == {
+        "Failing now": "2 changes", "Removed on Monday": "3 items await an answer",
+        "Oldest edit not synced": "20 minutes", "Last webhook": "30 minutes ago",
+        "Verified": "3 hours ago, 2,000 of 2,000 the same",
+    }  # fmt: skip
+    assert 'href="/admin/inbox/?kind=removed"' in html_of(browser_of_person)
+    Verification.objects.create(entity_type="contact", compared=2_000, differed=2, at=now)
+    assert facts_of(browser_of_person)["Verified"].endswith("2 of 2,000 differed")
+
+
+def test_who_may_not_see_the_inboxs_kinds_is_not_told_their_numbers(client: Client, db: None) -> None:
+    states.boards()
+    states.dead("Ben")
+    states.removed("Gone", "5100")
+    client.force_login(staff_who_may("view_contact"))
+    assert not {"Failing now", "Removed on Monday"} & set(facts_of(client))
+
+
+def test_charts_that_show_nothing_are_sentences_and_that_of_the_calls_is_folded(browser_of_person: Client) -> None:
+    states.boards()
+    html = html_of(browser_of_person)
+    before, folded = html.split('<details class="npd-health-fold"')
+    assert "npd-health-chart" not in before
+    assert "Nothing failed in the last 24 hours." in words_of(before)
+    assert "API calls, by hour" in folded
+    on_its_way(1, {1: 90})
+    assert "npd-health-chart" in html_of(browser_of_person).split('<details class="npd-health-fold"')[0]
 
 
 # What it costs

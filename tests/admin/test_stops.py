@@ -12,6 +12,7 @@ import responses
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
+from npd.models import Contact
 from sync.choices import QueueStatus
 from sync.clock import sync_now
 from sync.connectors.base.errors import ConnectionLost, DailyLimitReached, NotAuthenticated
@@ -69,7 +70,7 @@ def test_a_token_that_monday_refuses_is_replaced_by_who_may(browser_of_person: C
     # While the next probe is due, nothing is better yet.
     MondayAccount.objects.update(stopped_until=sync_now() - timedelta(minutes=1))
     assert button_of(html_of(browser_of_person)).startswith("/admin/sync/boardlink/set-up/")
-    assert headline_of(browser_of_person) != "All syncing"
+    assert headline_of(browser_of_person) != "All synced"
 
 
 def test_the_button_of_a_refused_token_leads_to_an_open_field_or_to_where_it_is_set(
@@ -182,13 +183,15 @@ def test_a_change_that_has_failed_for_minutes_is_said_and_not_all_is_syncing(bro
         entity_type="contact", entity_id=states.contact("Ann").pk, attempts=1, error_message="Monday answered 500.",
         next_retry=sync_now() + timedelta(minutes=1),
     )  # fmt: skip
-    assert headline_of(browser_of_person) == "All syncing"
+    assert headline_of(browser_of_person) == "Syncing; 1 record is on the way"
     SyncQueue.objects.filter(pk=row.pk).update(attempts=2)
-    assert headline_of(browser_of_person) == "Syncing; 1 thing below needs attention"
+    assert headline_of(browser_of_person) == "Syncing; 1 thing needs attention"
     assert tasks_of(browser_of_person) == [("warn", "1 change fails")]
     assert "npd-badge-ok" not in html_of(browser_of_person).partition('aria-label="Contacts"')[2].partition("</h2>")[0]
     SyncQueue.objects.filter(pk=row.pk).update(status=QueueStatus.COMPLETED, finished_at=sync_now())
-    assert headline_of(browser_of_person) == "All syncing"
+    Contact.objects.update(sync_status="synced")
+    SyncQueue.objects.filter(status=QueueStatus.PENDING).delete()
+    assert headline_of(browser_of_person) == "All synced"
 
 
 @pytest.mark.parametrize("told_by", ["a failed job", "a retried job"])
@@ -201,18 +204,18 @@ def test_what_the_inbox_tells_as_failed_is_not_counted_again_as_a_change_that_fa
     SyncQueue.objects.create(**job, attempts=3, payload=retried)
     if told_by == "a failed job":
         SyncQueue.objects.create(**job, attempts=5, status=QueueStatus.FAILED)
-    assert tasks_of(browser_of_person) == [("warn", "1 failed job")]
+    assert tasks_of(browser_of_person) == [("warn", "1 change fails")]
     assert headline_of(browser_of_person) == "Syncing; 1 thing needs attention"
 
 
-def test_all_syncing_is_not_said_above_a_list_that_needs_attention(browser_of_person: Client) -> None:
+def test_all_synced_is_not_said_above_a_list_that_needs_attention(browser_of_person: Client) -> None:
     states.boards()
-    assert headline_of(browser_of_person) == "All syncing"
+    assert headline_of(browser_of_person) == "All synced"
     NotificationReceiver.objects.create(
         user=User.objects.get(username="dora"), medium="slack", frequency="daily", failed_since=sync_now(), problem="x"
     )
     assert tasks_of(browser_of_person)
-    assert headline_of(browser_of_person) != "All syncing"
+    assert headline_of(browser_of_person) != "All synced"
 
 
 def test_no_limit_is_not_said_of_a_day_whose_limit_is_used_up(browser_of_person: Client, world: dict[str, Any]) -> None:

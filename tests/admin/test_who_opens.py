@@ -147,13 +147,13 @@ def test_who_only_resolves_conflicts_is_shown_and_counts_those_alone(world: dict
     shown = attention.scope_of(User.objects.get(pk=member.user.pk))
     counts = attention.counts()
     assert min(counts[AttentionKind.UNMATCHED], counts[AttentionKind.FAILED]) > 0
-    own = {AttentionKind.CONFLICT, AttentionKind.DUPLICATE, AttentionKind.REJECTED}
+    own = {AttentionKind.REMOVED, AttentionKind.CONFLICT, AttentionKind.DUPLICATE, AttentionKind.REJECTED}
     assert shown.kinds == own
     counted = sum(number for kind, number in attention.counts().items() if kind in own)
     assert sum(client.get("/api/v1/sync/stats").json()["needs_attention"].values()) == counted
     page = client.get("/admin/inbox/")
-    assert page.context["total"] == counted
-    assert {tab[0] for tab in page.context["tabs"]} == {str(kind.label) for kind in own}
+    assert page.context["total"] == sum(one.causes for kind, one in attention.tallies().items() if kind in own)
+    assert {tab[0] for tab in page.context["tabs"]} == {str(kind.label) for kind in own if counts[kind]}
 
 
 def test_what_somebody_may_only_read_is_listed_and_does_not_count_as_waiting_for_them(

@@ -25,9 +25,10 @@ from sync.models import (
     WebhookEndpoint,
 )
 from sync.operations import attention
-from sync.operations.attention import AttentionKind
+from sync.operations.attention import AttentionKind, Tally
 from sync.operations.notifications.incidents import waiting
 from sync.queue import SyncQueueService
+from sync.records.item_links import request_unlink
 from tests.admin import states
 
 pytestmark = pytest.mark.django_db
@@ -71,6 +72,7 @@ def one_of_each_kind(db: None) -> dict[str, Any]:
         npd_data={}, monday_data={}, about={"what": "Is it the same Bob?"},
     )  # fmt: skip
     item = unmatched("7001")
+    gone = states.removed("Fay", "5020")
     endpoint = WebhookEndpoint.objects.create(
         address="https://hooks.example/x", description="Newsletter", secret="-", enabled=False,
         disabled_code=DisabledCode.GONE, disabled_at=states.sync_now(),
@@ -98,6 +100,7 @@ def one_of_each_kind(db: None) -> dict[str, Any]:
         AttentionKind.BLOCKED: (f"blocked:contact:{unread.pk}:phone", "Dan"),
         AttentionKind.APPROVAL: (f"approval:{approval.pk}", "Dan"),
         AttentionKind.DUPLICATE: (f"duplicate:{question.pk}", "Bob"),
+        AttentionKind.REMOVED: (f"removed:contact:{gone.pk}", "Fay"),
         AttentionKind.UNMATCHED: (f"unmatched:{item.pk}", "Item 7001"),
         AttentionKind.WEBHOOK: (f"webhook:{endpoint.pk}", "Newsletter"),
     }
@@ -113,7 +116,7 @@ def test_each_kind_is_counted_and_listed_once_under_a_key_of_its_own(one_of_each
 def test_the_gravest_kind_comes_first_and_pages_follow_each_other(one_of_each_kind: dict[str, Any]) -> None:
     whole = [entry.kind for entry in attention.entries()]
     assert whole == list(AttentionKind)
-    assert [one.kind for start in range(0, 8, 2) for one in attention.entries(limit=2, offset=start)] == whole
+    assert [one.kind for start in range(0, 9, 3) for one in attention.entries(limit=3, offset=start)] == whole
 
 
 def test_records_with_one_cause_are_one_line_that_names_it(one_of_each_kind: dict[str, Any]) -> None:
@@ -192,6 +195,97 @@ def test_a_failed_job_that_is_retried_stays_until_it_succeeds_and_says_how_often
     assert entry.cause != before.cause
     SyncQueue.objects.filter(pk=retried.pk).update(status="completed")
     assert not any(attention.counts().values())
+
+
+def test_what_one_person_removes_without_a_break_is_one_act_and_what_others_do_is_another(db: None) -> None:
+    states.boards()
+    for number in range(3):
+        states.removed(f"Early {number}", f"51{number}", minutes=40 + 6 * number)
+    states.removed("Late", "520", minutes=2)
+    states.removed("Another's", "521", who="Bea Board", minutes=2)
+    states.removed("Deleted", "522", how="deleted", minutes=2)
+    states.removed("Nobody knows whose", "523", who="", how="moved", minutes=2)
+    found = {cause.text: cause.number for cause in attention.causes(kinds=[AttentionKind.REMOVED])}
+    assert found == {
+        "Maya Lind archived 3 contacts on Monday": 3,
+        "Maya Lind archived 1 contact on Monday": 1,
+        "Bea Board archived 1 contact on Monday": 1,
+        "Maya Lind deleted 1 contact on Monday": 1,
+        "1 contact was moved to another board": 1,
+    }
+    assert attention.tallies()[AttentionKind.REMOVED] == Tally(causes=5, entries=7)
+
+
+def test_a_removed_item_keeps_its_entry_once_its_question_is_open_until_somebody_has_answered(db: None) -> None:
+    states.boards()
+    gone = states.removed("Ann", "5001", minutes=20)
+    [before] = attention.entries()
+    assert before.url == f"/admin/npd/contact/{gone.pk}/change/"
+    conflict = SyncConflict.objects.create(
+        entity_type="contact", entity_id=gone.pk, monday_item_id="5001", conflict_fields=["role_title"], kind="delete",
+        npd_data={"role_title": "Chair"}, monday_data={}, about={"what": "It was archived."},
+    )  # fmt: skip
+    SyncMetadata.objects.filter(entity_id=str(gone.pk)).update(conflicts={"delete": ["It was archived."]})
+    [entry] = attention.entries()
+    assert (entry.key, entry.cause, entry.since) == (before.key, before.cause, before.since)
+    assert (entry.detail, str(conflict.pk) in entry.url) == ("Edited since the last sync: Role.", True)
+    # An answer on the conflict's page, and one given to the record.
+    resolution = {"fields": {"record": {"choose": "npd"}}, "handed_back": {}}
+    SyncConflict.objects.filter(pk=conflict.pk).update(resolution=resolution)
+    assert attention.entries() == []
+    SyncConflict.objects.filter(pk=conflict.pk).update(resolution=None)
+    request_unlink(gone, "pat")
+    assert attention.entries() == []
+
+
+def test_a_removed_item_needs_nobody_where_its_record_is_not_synced_or_its_deletion_waits_for_approval(
+    db: None,
+) -> None:
+    states.boards()
+    off, waits = states.removed("Off", "5001"), states.removed("Waits", "5002")
+    Contact.objects.filter(pk=off.pk).update(sync_enabled=False)
+    ApprovalRequest.objects.create(
+        entity_type="contact", entity_id=waits.pk, kind=ApprovalKind.RECORDS, state=ApprovalState.PENDING, label="Waits"
+    )
+    SyncQueue.objects.all().delete()
+    assert [one.kind for one in attention.entries()] == [AttentionKind.APPROVAL]
+
+
+def test_what_can_be_done_about_a_removed_item_follows_the_records_direction(db: None) -> None:
+    states.boards()
+    for number, direction in enumerate(("bidirectional", "npd_to_monday", "monday_to_npd")):
+        made = states.removed(direction, f"500{number}")
+        Contact.objects.filter(pk=made.pk).update(sync_direction=direction)
+    assert {one.name: one.acts for one in attention.entries(kinds=[AttentionKind.REMOVED])} == {
+        "bidirectional": ("create_again", "delete_removed", "unlink_removed"),
+        "npd_to_monday": ("create_again", "unlink_removed"),
+        "monday_to_npd": ("delete_removed", "unlink_removed"),
+    }
+
+
+def test_a_change_is_here_from_its_second_failure_on_and_keeps_its_key_until_it_has_failed_for_good(db: None) -> None:
+    states.waiting("Ann", "Monday answered 500.")
+    job = SyncQueue.objects.filter(entity_type="contact")
+    job.update(reason="")
+    assert attention.entries() == []
+    job.update(attempts=2)
+    [entry] = attention.entries()
+    assert (entry.kind, entry.failures, entry.detail) == (
+        AttentionKind.FAILED,
+        2,
+        "Retrying; failed 2 times. Monday answered 500.",
+    )
+    # While its third attempt runs it has failed twice still; in its first two it had not.
+    job.update(status="in_progress", attempts=3)
+    assert [one.key for one in attention.entries()] == [entry.key]
+    job.update(attempts=2)
+    assert attention.entries() == []
+    job.update(status="failed", attempts=5)
+    [failed] = attention.entries()
+    assert (failed.key, failed.failures, failed.cause) == (entry.key, 0, entry.cause)
+    # What waits for something else has not failed.
+    job.update(status="pending", attempts=3, reason="Its relation waits.")
+    assert attention.entries() == []
 
 
 def test_a_conflict_shows_the_fields_with_what_each_side_has(one_of_each_kind: dict[str, Any]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import uuid
+from datetime import timedelta
 from html import unescape
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-from django.contrib.admin.models import LogEntry
+from django.contrib.admin.models import DELETION, LogEntry
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
@@ -19,7 +20,17 @@ from conflicts.models import BatchState, ConflictBatch, SyncConflict
 from npd.models import Contact
 from sync.admin.attention_pages import ENTRIES_ON_A_PAGE
 from sync.choices import ApprovalKind, ApprovalState
-from sync.models import ApprovalRequest, Assignment, BoardLink, FieldMapping, IgnoredItem, SyncMetadata, SyncQueue
+from sync.clock import sync_now
+from sync.models import (
+    ApprovalRequest,
+    Assignment,
+    BoardLink,
+    FieldMapping,
+    IgnoredItem,
+    SyncMetadata,
+    SyncQueue,
+    Tombstone,
+)
 from sync.operations import attention
 from sync.operations.attention import AttentionKind
 from sync.outbox import pauses
@@ -57,11 +68,13 @@ def keys_of(html: str) -> list[str]:
 def test_its_tabs_the_sidebar_and_the_api_count_the_same(
     browser_of_person: Client, one_of_each_kind: dict[str, Any]
 ) -> None:
-    states.conflicting("Zoe", "5050")
+    states.conflicting("Zoe", "5050")  # which has Ann's cause
     html, counts = page(browser_of_person), attention.counts()
+    tallies = attention.tallies()
     tabs = {words_of(label).strip(): int(number) for label, number in re.findall(
         r"<a\s[^>]*?href=\"/admin/inbox/[^>]*>\s*([^<>]+?)\s*<b>([\d,]+)</b>", html)}  # fmt: skip
-    assert tabs == {"All": 9} | {kind.label: number for kind, number in counts.items()}
+    assert tabs == {"All": 9} | {kind.label: tally.causes for kind, tally in tallies.items()}
+    assert (tallies[AttentionKind.CONFLICT].causes, counts[AttentionKind.CONFLICT]) == (1, 2)
     badge = re.search(r'<a\s+href="/admin/inbox/".*?</a>', html, re.DOTALL)
     assert badge
     assert words_of(badge[0]).split() == ["Inbox", "9"]
@@ -69,7 +82,7 @@ def test_its_tabs_the_sidebar_and_the_api_count_the_same(
     assert browser_of_person.get("/api/v1/sync/stats").json()["needs_attention"] == {
         kind.value: number for kind, number in counts.items()
     }
-    assert len(keys_of(html)) == 9
+    assert len(keys_of(html)) == 10
 
 
 def test_one_side_is_used_for_the_values_shown_and_that_is_undone(
@@ -287,6 +300,97 @@ def test_sixty_gone_items_are_answered_together_on_a_page_that_asks(browser_of_p
     assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
 
 
+def removed_ones(number: int, **more: Any) -> list[Contact]:
+    """So many contacts whose items one person archived together, as they are before anybody is asked."""
+    states.boards()
+    return [states.removed(f"Gone {n:02}", f"6{n:03}", **more) for n in range(number)]
+
+
+def confirmed(browser: Client, **form: Any) -> str:
+    """Send an act, and what its question sends back; return the question's page."""
+    asked = browser.post(ACT, {"back": INBOX, **form}).content.decode()
+    section = asked[asked.index('class="npd-card npd-question"') :]
+    hidden = re.findall(r'type="hidden"\s+name="([^"]+)"\s+value="([^"]*)"', section)
+    sent: dict[str, list[str]] = {}
+    for name, value in hidden:
+        sent.setdefault(name, []).append(unescape(value))
+    assert browser.post(ACT, sent).status_code == 302
+    return words_of(section)
+
+
+def test_sixty_removed_items_are_one_card_that_says_who_when_and_what_happens_next(browser_of_person: Client) -> None:
+    removed_ones(60)
+    html = page(browser_of_person)
+    text = words_of(html)
+    assert "Maya Lind archived 60 contacts on Monday" in text
+    assert "restored by then, they are synced as before" in text
+    assert "Otherwise they stay in NPD, and are not synced, until you answer here." in text
+    for label in ("Create 60 items again…", "Delete 60 contacts…", "Unlink 60 contacts…", "Restore on Monday"):
+        assert label in text, label
+    assert re.search(r"npd-button-deletes[^>]*value=\"delete_removed removed:contact", html)
+    assert 'href="http://127.0.0.1:18241/board/9001"' in html or "/board/900" in html
+    badge = re.search(r'<a\s+href="/admin/inbox/".*?</a>', html, re.DOTALL)
+    assert badge
+    assert words_of(badge[0]).split() == ["Inbox", "1"]
+    BoardLink.objects.update(removed_item_policy="delete")
+    assert "the records are deleted in NPD, too, as the board’s setting says" in words_of(page(browser_of_person))
+    SyncMetadata.objects.update(removed_since=sync_now() - timedelta(minutes=11))
+    assert "They stay in NPD as they are, and are not synced, until you answer, or" in words_of(page(browser_of_person))
+
+
+@pytest.mark.parametrize(
+    ("act", "key", "consequence"),
+    [
+        ("create_again", "recreate", "On Monday: 60 items are created"),
+        ("unlink_removed", "unlink", "In NPD: 60 contacts stay as they are"),
+    ],
+)
+def test_sixty_removed_items_are_answered_in_one_act(
+    browser_of_person: Client, act: str, key: str, consequence: str
+) -> None:
+    gone = removed_ones(60)
+    [cause] = attention.causes()
+    assert consequence in confirmed(browser_of_person, of=f"{act} {cause.cause}")
+    asked = SyncQueue.objects.filter(status="pending", payload__has_key=key)
+    assert set(asked.values_list("entity_id", flat=True)) == {one.pk for one in gone}
+    assert attention.entries() == []
+    assert LogEntry.objects.filter(object_id=str(gone[0].pk)).exists()
+
+
+def test_sixty_records_are_deleted_in_one_act_but_not_what_was_edited_since_the_question(
+    browser_of_person: Client,
+) -> None:
+    gone = removed_ones(60)
+    [cause] = attention.causes()
+    form = {"of": f"delete_removed {cause.cause}", "back": INBOX}
+    asked = browser_of_person.post(ACT, form).content.decode()
+    assert "npd-button-danger" in asked
+    assert "In NPD: 60 contacts are deleted" in words_of(asked)
+    hidden = dict(re.findall(r'type="hidden"\s+name="([^"]+)"\s+value="([^"]*)"', asked))
+    Contact.objects.filter(pk=gone[0].pk).update(role_title="Chair")
+    browser_of_person.post(ACT, hidden)
+    assert list(Contact.objects.values_list("pk", flat=True)) == [gone[0].pk]
+    assert Tombstone.objects.count() == 59
+    assert LogEntry.objects.filter(action_flag=DELETION).count() == 59
+
+
+def test_of_removed_items_those_that_are_ticked_are_answered(browser_of_person: Client) -> None:
+    gone = removed_ones(4)
+    keys = [f"removed:contact:{one.pk}" for one in gone[:2]]
+    assert "Delete 2 contacts in NPD?" in confirmed(browser_of_person, action="delete_removed", key=keys)
+    assert set(Contact.objects.values_list("pk", flat=True)) == {one.pk for one in gone[2:]}
+
+
+def test_who_may_not_delete_contacts_is_offered_the_other_answers_and_deletes_none(client: Client, db: None) -> None:
+    removed_ones(3)
+    client.force_login(staff_who_may("view_syncconflict", "change_syncconflict", "view_contact", "change_contact"))
+    html = page(client)
+    assert ("unlink_removed removed" in html, "delete_removed removed" in html) == (True, False)
+    [cause] = attention.causes()
+    client.post(ACT, {"of": f"delete_removed {cause.cause}", "confirmed": "yes", "expect": "3"})
+    assert Contact.objects.count() == 3
+
+
 def test_what_is_ticked_alone_is_answered_alone(browser_of_person: Client, db: None) -> None:
     two = [f"conflict:{one.pk}" for one in gone_items(3)[:2]]
     browser_of_person.post(ACT, {"action": "unlink", "key": two, "back": INBOX})
@@ -341,7 +445,7 @@ def test_who_may_only_look_is_offered_nothing_and_does_nothing(
     )
     client.force_login(staff_who_may(*views))
     html = page(client)
-    assert len(re.findall("data-inbox-row", html)) == 7
+    assert len(re.findall("data-inbox-row", html)) == 8
     assert 'name="one"' not in html
     assert keys_of(html) == []
     before = list(SyncQueue.objects.order_by("id").values_list("id", "status"))
@@ -378,6 +482,8 @@ def test_each_kind_leads_to_its_own_list_which_has_as_many(
         html = page(browser_of_person, f"?kind={kind.value}")
         assert keys_of(html) == [one_of_each_kind[kind][0]]
         found = re.search(r'npd-inbox-full"\s+href="([^"]+)"', html)
+        if kind is AttentionKind.REMOVED:  # the inbox alone has them together
+            continue
         assert found
         listed = browser_of_person.get(found[1].replace("&amp;", "&")).content.decode()
         name = one_of_each_kind[kind][1]
@@ -433,7 +539,7 @@ def test_the_page_needs_as_many_queries_for_many_as_for_few(
             key=f"k{number}",
         )  # fmt: skip
     assert queries() <= few
-    assert few <= 16
+    assert few <= 17
 
 
 def test_a_column_for_which_no_other_is_free_is_not_offered_an_empty_choice(
@@ -445,8 +551,9 @@ def test_a_column_for_which_no_other_is_free_is_not_offered_an_empty_choice(
     blocked("Gone", "601", code="column", side="npd", reason="Column Phone was deleted.")
     BoardLink.objects.filter(pk=links["contact"].pk).update(shape={"columns": {}})
     page = browser_of_person.get(INBOX).content.decode()
-    assert ("Choose another…" in page, "No other column is free" in page, "New column…" in page) == (False, True, True)
+    choice = 'name="column:blocked:contact:phone"'
+    assert (choice in page, "No other column is free" in page, "New column…" in page) == (False, True, True)
     free = {"columns": {"spare": {"title": "Spare", "type": "phone"}}}
     BoardLink.objects.filter(pk=links["contact"].pk).update(shape=free)
     page = browser_of_person.get(INBOX).content.decode()
-    assert ("Choose another…" in page, "No other column is free" in page) == (True, False)
+    assert (choice in page, "No other column is free" in page) == (True, False)

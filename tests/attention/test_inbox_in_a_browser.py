@@ -156,6 +156,32 @@ def test_a_large_number_lies_over_no_text_and_select_all_says_how_many(
     assert not errors
 
 
+def test_a_button_names_the_number_of_those_selected_with_which_it_can_be_done(
+    open_page: Any, person: Any, db: None
+) -> None:
+    states.boards()
+    for number in range(3):
+        states.removed(f"Gone {number}", f"5{number:02}")
+    page, errors = open_page(1280, "light")
+    page.goto(INBOX)
+    delete = page.locator("[data-inbox-bulk][value=delete_removed]")
+    ticks = page.locator(".npd-inbox-tick")
+    ticks.first.check()
+    expect(delete).to_have_text("Delete…")
+    ticks.nth(1).check()
+    expect(delete).to_have_text("Delete 2 contacts…")
+    page.locator("[data-inbox-all]").check()
+    expect(delete).to_have_text("Delete 3 contacts…")
+    states.dead("Dan")
+    page.reload()
+    page.locator("[data-inbox-all]").check()
+    expect(page.locator("[data-inbox-selected]")).to_have_text("4 selected")
+    expect(delete).to_have_text("Delete…")
+    page.locator("[data-inbox-row]", has_text="Dan").locator(".npd-inbox-tick").uncheck()
+    expect(delete).to_have_text("Delete 3 contacts…")
+    assert not errors
+
+
 PRESSED = """button => {
     addEventListener("click", event => {
         event.preventDefault();

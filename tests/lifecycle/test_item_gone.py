@@ -1,5 +1,6 @@
 """merge.md, table "A record and its item": a linked record whose item is archived, deleted, not shown or elsewhere."""
 
+import re
 from typing import Any
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.models import BoardLink, Decision, IgnoredItem, SyncQueue, Tombstone, WebhookEvent
+from sync.operations import attention
+from sync.operations.attention import AttentionKind
 from sync.records.authors import monday_editor_name, monday_users
 from sync.records.item_links import request_recreation, request_unlink
 from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
@@ -65,6 +68,34 @@ def test_a_person_has_the_item_made_again_at_once_and_nobody_is_asked_any_more(w
     assert world.values(contact)["role_title"] == contact.role_title
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
     assert len(log_of(contact.pk, "unlinked")) == 1
+
+
+@pytest.mark.parametrize("is_asked", [False, True])
+@pytest.mark.parametrize("answer", ["delete", "unlink"])
+def test_an_answer_in_the_inbox_is_the_same_before_the_question_and_after_and_nothing_stays_open(
+    world: World, pat: Any, answer: str, is_asked: bool
+) -> None:
+    contacts = [world.linked(name, role_title="Boss") for name in ("Ann", "Bob")]
+    for contact in contacts:
+        take_away(world, contact)
+    if is_asked:
+        quiet_passes(world)
+    assert SyncConflict.objects.count() == (2 if is_asked else 0)
+    mutations = world.calls("mutation")
+    [cause] = attention.causes(kinds=[AttentionKind.REMOVED])
+    assert cause.number == 2
+    browser, form = world.browser(pat), {"of": f"{answer}_removed {cause.cause}"}
+    page = browser.post("/admin/inbox/act/", form).content.decode()
+    hidden = dict(re.findall(r'type="hidden"\s+name="([^"]+)"\s+value="([^"]*)"', page))
+    browser.post("/admin/inbox/act/", hidden)
+    for _ in range(3):
+        world.work()
+    assert attention.entries() == []
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()
+    assert world.calls("mutation") == mutations
+    left = list(Contact.objects.values_list("monday_id", "sync_status"))
+    assert left == ([] if answer == "delete" else [(None, "disabled")] * 2)
+    assert not SyncQueue.objects.filter(status__in=["pending", "in_progress", "failed"]).exists()
 
 
 def test_where_one_has_it_made_again_and_another_unlinks_it_at_once_it_is_unlinked_and_no_more_is_told(

@@ -52,7 +52,7 @@ def test_unlinking_says_first_what_it_does_and_then_does_it(world: World, admin_
     assert 'value="unlink"' in page
     assert 'value="link_again"' not in page
     asks = act(admin_client, CONTACTS, "unlink", contact.pk, confirmed=False)
-    assert "Yes, unlink" in asks
+    assert "Unlink 1 contact" in asks
     assert str(contact.monday_id) in asks
     assert not SyncQueue.objects.filter(status="pending").exists()
     assert "1 record will be unlinked now" in act(admin_client, CONTACTS, "unlink", contact.pk)
@@ -68,7 +68,7 @@ def test_the_page_of_an_unlinked_record_says_so_and_links_it_again(world: World,
     page = admin_client.get(f"{CONTACTS}{contact.pk}/change/").content.decode()
     assert f"Unlinked from the item {item}" in page
     assert 'value="link_again"' in page
-    assert "Yes, link again" in act(admin_client, CONTACTS, "link_again", contact.pk, confirmed=False)
+    assert "Link 1 contact again" in act(admin_client, CONTACTS, "link_again", contact.pk, confirmed=False)
     act(admin_client, CONTACTS, "link_again", contact.pk)
     world.work(contact)
     assert (contact.monday_id, contact.sync_status) == (item, "synced")

@@ -140,7 +140,7 @@ def test_the_preview_says_what_needs_attention_now_and_only_what_the_person_may_
         entity_type="contact", entity_id=record.pk, direction="to_monday", status="failed", error_message="No room."
     )
     text = words(browser.get(PAGE))
-    assert "NPD Sync: 1 failed job: No room." in text
+    assert "NPD Sync: 1 change fails: No room." in text
     assert "Zoe" in text
     client.force_login(User.objects.create_user("eve", is_staff=True))
     assert "No room." not in words(client.get(PAGE))

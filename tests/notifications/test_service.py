@@ -23,6 +23,7 @@ from sync.models import (
     MondayAccount,
     Notification,
     NotificationReceiver,
+    SyncMetadata,
     SyncQueue,
     Verification,
 )
@@ -87,19 +88,40 @@ def test_each_thing_comes_once_by_its_cause_with_a_link_and_then_one_all_clear(
     for _ in range(3):
         notify_people()
         later(minutes=6)
-    assert subjects(mail) == ["NPD Sync: 3 things need attention"]
-    assert "2 failed jobs: Monday has no room for" in text(mail)
-    assert "1 failed job: Another thing." in text(mail)
+    assert subjects(mail) == ["NPD Sync: 2 things need attention"]
+    assert "2 changes fail: Monday has no room for" in text(mail)
+    assert "1 change fails: Another thing." in text(mail)
     for job, name in zip(jobs, ("Ann", "Bob", "Cid"), strict=True):
         assert f"  - {name}\n    https://npd.example.org/admin/sync/syncqueue/{job.pk}/change/" in text(mail)
     late = fails("Dan")
     notify_people()
-    assert "With those of earlier messages it is 4 in all." in text(mail)
+    assert "With those of earlier messages it is 2 in all." in text(mail)
     SyncQueue.objects.filter(pk__in=[job.pk for job in (*jobs, late)]).delete()
     for _ in range(4):
         notify_people()
         later(minutes=3)
     assert subjects(mail)[2:] == ["NPD Sync: all clear"]
+
+
+def test_sixty_items_that_one_person_removed_are_one_line_and_none_if_they_are_back_at_once(
+    ada: User, mail: MailServer
+) -> None:
+    states.boards()
+    gone = [states.removed(f"Gone {number}", f"6{number:03}") for number in range(60)]
+    follow(ada)
+    notify_people()
+    assert not mail.mails
+    later(minutes=3)
+    notify_people()
+    assert subjects(mail) == ["NPD Sync: 60 items removed on Monday: Archived on Monday by Maya Lind"]
+    assert "1 thing needs attention." in text(mail)
+    assert text(mail).count("and 56 more") == 1
+    assert "/admin/inbox/?cause=removed%3Acontact%3Aarchived" in text(mail)
+    SyncMetadata.objects.filter(entity_id__in=[str(one.pk) for one in gone]).update(removed_since=None, remote_state="")
+    for _ in range(4):
+        notify_people()
+        later(minutes=3)
+    assert subjects(mail)[1:] == ["NPD Sync: all clear"]
 
 
 def test_the_same_thing_that_comes_again_later_is_a_new_one_but_not_one_that_was_gone_for_a_moment(
@@ -160,7 +182,7 @@ def test_a_person_is_notified_of_what_they_may_see_and_only_while_they_may_sign_
     assert not mail.mails
     eve.user_permissions.add(Permission.objects.get(codename="view_syncqueue"))
     notify_people()
-    assert "1 failed job" in text(mail)
+    assert "1 change fails" in text(mail)
     assert "Ann" not in text(mail)
     assert "  - contact" in text(mail).lower()
     User.objects.filter(pk=eve.pk).update(is_active=False)
@@ -355,7 +377,7 @@ def test_a_kind_of_which_there_are_too_many_is_one_thing_and_its_things_are_none
     jobs = [fails(name) for name in ("Ann", "Bob", "Cid", "Dan", "Eve")]
     follow(ada)
     notify_people()
-    assert "5 failed jobs" in subjects(mail)[0]
+    assert "5 changes fail" in subjects(mail)[0]
     SyncQueue.objects.filter(pk__in=[job.pk for job in jobs[:4]]).delete()
     later(minutes=6)
     notify_people()

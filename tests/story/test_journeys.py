@@ -275,6 +275,7 @@ def a_day_of_work(site: Site) -> int:
         kinds.APPROVAL: 6,
         kinds.CONFLICT: 2,
         kinds.BLOCKED: 0,
+        kinds.REMOVED: 0,
         kinds.WEBHOOK: 0,
     }
     site.wait_for("all is there", lambda: attention.counts() == wanted)
@@ -286,10 +287,11 @@ def edit(site: Site, contact: Contact, column: str, text: str) -> None:
 
 
 def counted(page: Page, number: int) -> int:
-    """The badge, the tab of all and the entries come to this number by themselves; and it is the number."""
-    expect(page.locator(".npd-inbox-tabs a").first).to_have_text(re.compile(rf"All\s+{number}\s*$"))
-    expect(inbox_badge(page)).to_have_text(str(number or ""))
+    """The entries come to this number by themselves, the badge and the tab of all to that of their causes."""
     expect(page.locator("[data-inbox-row]")).to_have_count(number)
+    causes = page.locator(".npd-inbox-group").count()
+    expect(page.locator(".npd-inbox-tabs a").first).to_have_text(re.compile(rf"All\s+{causes}\s*$"))
+    expect(inbox_badge(page)).to_have_text(str(causes or ""))
     # It takes keys from then on.
     page.wait_for_load_state()
     return number

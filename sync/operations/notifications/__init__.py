@@ -177,10 +177,15 @@ def _message(receiver: NotificationReceiver, digest: Digest, known: Mapping[int,
     else:
         shown = [row for row in known.values() if row.gone_at is None and row.kind in sight.kinds]
         news = [_noticed(known[one.id]) for one in digest.news]
-        letter = news_letter(news, sum(row.number for row in shown), sight.named_types)
+        letter = news_letter(news, _causes(shown), sight.named_types)
     # The same news make the same id; so does the all clear of the same alarm.
     about = [receiver.pk, digest.is_all_clear, str(receiver.alarmed_at), *(one.id for one in digest.news)]
     return _Message(receiver, digest, letter, receiver.address, message_id(*about))
+
+
+def _causes(found: Iterable[Noticed | Incident]) -> int:
+    """How many causes they have, which is what the inbox counts."""
+    return len({(one.kind, one.cause_code) for one in found})
 
 
 def message_id(*about: object) -> str:
@@ -380,4 +385,4 @@ def preview(user: User) -> Letter | None:
     sight = sight_of(user)
     found: Iterable[Noticed] = (*incidents.stops(), *incidents.differences(), *incidents.waiting(frozenset()))
     shown = [one for one in found if one.kind in sight.kinds]
-    return news_letter(shown, sum(one.number for one in shown), sight.named_types) if shown else None
+    return news_letter(shown, _causes(shown), sight.named_types) if shown else None

@@ -36,8 +36,8 @@ STOPPED, DIFFERENCE = "stopped", "difference"
 URGENT_KINDS = frozenset({STOPPED, DIFFERENCE, AttentionKind.APPROVAL.value})
 """Of these everybody is notified at once, whatever they chose."""
 
-GRACE = {STOPPED: timedelta(minutes=2)}
-"""A board that goes on by itself within so long is nobody's news: Monday's minute of calls was used up."""
+GRACE = {STOPPED: timedelta(minutes=2), AttentionKind.REMOVED.value: timedelta(minutes=2)}
+"""What ends by itself within so long is nobody's news: Monday's minute of calls was used up, or a person undid it."""
 
 MANY, FEWER = 1_000, 800
 """A kind of which there are more is one incident with their number, until there are fewer."""

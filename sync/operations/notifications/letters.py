@@ -30,9 +30,10 @@ _KINDS = (STOPPED, DIFFERENCE, *(kind.value for kind in AttentionKind))
 """The gravest first."""
 
 _NOUNS = {
-    AttentionKind.FAILED.value: ("failed job", "failed jobs"),
+    AttentionKind.FAILED.value: ("change fails", "changes fail"),
     AttentionKind.WEBHOOK.value: ("webhook endpoint is off", "webhook endpoints are off"),
     AttentionKind.APPROVAL.value: ("approval", "approvals"),
+    AttentionKind.REMOVED.value: ("item removed on Monday", "items removed on Monday"),
     AttentionKind.CONFLICT.value: ("conflict", "conflicts"),
     AttentionKind.DUPLICATE.value: ("possible duplicate", "possible duplicates"),
     AttentionKind.REJECTED.value: ("rejected value", "rejected values"),
@@ -46,12 +47,12 @@ TEST = "This is a test. Notifications for {user} arrive here."
 
 
 def news_letter(news: Iterable[Noticed], open_number: int, named_types: frozenset[str]) -> Letter:
-    """Return the message about these; `open_number` is how many need attention in all.
+    """Return the message about these; `open_number` is how many causes need attention in all.
 
     Records of other types than `named_types` are called by their type alone.
     """
     groups = _groups(news, named_types)
-    number = sum(one.number for _group, members in groups for one in members)
+    number = len(groups)
     things = count_with_noun(number, "thing needs", "things need")
     before = open_number - number
     more = f" With those of earlier messages it is {open_number:,} in all." if before > 0 else ""

@@ -16,36 +16,49 @@ from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.db import connection
-from django.db.models import OuterRef, QuerySet, Subquery, TextChoices
+from django.db.models import OuterRef, QuerySet, Subquery
 
 from sync import registry
-from sync.choices import ApprovalKind, BlockedCode
 from sync.kernel import humanize
-from sync.kernel.conflict_store import KIND_DELETE, KIND_LOST_UPDATE, current_store
-from sync.kernel.messages import EXPLAINED_REASONS, UNMATCHED_LABELS, UnmatchedReason, unmatched_sentence
-from sync.models import Assignment, DisabledCode, FieldMapping, Tombstone
+from sync.kernel.messages import UnmatchedReason, unmatched_sentence
+from sync.models import Assignment, FieldMapping, Tombstone
+from sync.operations.attention.sources import CAUSE, NOTHING, SAME, AttentionKind, Source, sources_of
+from sync.operations.attention.wording import Wording
 from sync.operations.outgoing_webhooks import what_switching_on_does
 from sync.records.authors import actor_label
-from sync.records.blocked_fields import synced_types, waiting_fields_sql
 from sync.registry import RecordKey, known_text, may_view, record_names, record_url, type_name, visible_types
 
-
-class AttentionKind(TextChoices):
-    """What kind of thing needs attention, the gravest first."""
-
-    FAILED = "failed", "Failed"
-    WEBHOOK = "webhook", "Webhooks off"
-    APPROVAL = "approval", "Approvals"
-    CONFLICT = "conflict", "Conflicts"
-    DUPLICATE = "duplicate", "Possible duplicates"
-    REJECTED = "rejected", "Rejected by Monday"
-    BLOCKED = "blocked", "Blocked"
-    UNMATCHED = "unmatched", "Unmatched items"
-
+__all__ = [
+    "EVERYTHING",
+    "MAX_NOTE_LENGTH",
+    "AttentionCause",
+    "AttentionEntry",
+    "AttentionKind",
+    "AttentionScope",
+    "SideValues",
+    "Tally",
+    "ValuesLoader",
+    "Wording",
+    "assign",
+    "assignable_people",
+    "assignment_history",
+    "assignments",
+    "causes",
+    "counts",
+    "entries",
+    "may_act_on",
+    "register_values",
+    "scope_of",
+    "take_note",
+    "tallies",
+    "tallies_at",
+    "with_values",
+]
 
 _SEEN_WITH = {
     AttentionKind.FAILED: "sync.syncqueue",
     AttentionKind.APPROVAL: "sync.approvalrequest",
+    AttentionKind.REMOVED: "conflicts.syncconflict",
     AttentionKind.CONFLICT: "conflicts.syncconflict",
     AttentionKind.DUPLICATE: "conflicts.syncconflict",
     AttentionKind.REJECTED: "conflicts.syncconflict",
@@ -90,6 +103,7 @@ def scope_of(user: Any) -> AttentionScope:
 _ACTED_ON_WITH = {
     AttentionKind.FAILED: "sync.retry_syncqueue",
     AttentionKind.APPROVAL: "sync.change_approvalrequest",
+    AttentionKind.REMOVED: "conflicts.change_syncconflict",
     AttentionKind.CONFLICT: "conflicts.change_syncconflict",
     AttentionKind.DUPLICATE: "conflicts.change_syncconflict",
     AttentionKind.REJECTED: "conflicts.change_syncconflict",
@@ -98,7 +112,11 @@ _ACTED_ON_WITH = {
 }
 """The right that a kind asks for, of whatever type its records are."""
 
-_ACTED_ON_RECORDS_WITH = {AttentionKind.BLOCKED: ("change",), AttentionKind.UNMATCHED: ("add", "change")}
+_ACTED_ON_RECORDS_WITH = {
+    AttentionKind.REMOVED: ("change", "delete"),
+    AttentionKind.BLOCKED: ("change",),
+    AttentionKind.UNMATCHED: ("add", "change"),
+}
 """What somebody may do with records of a type, who so may act on these kinds: of an item, create or link one."""
 
 
@@ -139,8 +157,8 @@ class AttentionEntry:
     `key` stays the same while the same thing is wrong; `cause` is that of all entries with the same cause, which
     `cause_text` says; `detail` is this one's own reason. `since` of a rejected or blocked field is when it was last
     checked. `entity_id` is None for an item that no record has, and for a column that can't be used: that is one entry,
-    about so many `records`. `acts` are what can be done with a deletion, as an OptionAct. `failures` is how many
-    attempts of a failed job that is being retried came to nothing.
+    about so many `records`. `acts` are what can be done with a deletion, as an OptionAct, or with a record whose item
+    was removed. `failures` is how many attempts of a job that is tried again came to nothing.
     """
 
     kind: AttentionKind
@@ -183,196 +201,23 @@ class AttentionCause:
     board: str
     number: int
     since: datetime | None
-
-
-# The sources. Each of them is asked for as many of these columns as a question needs, which is what a statement costs.
-
-
-NOTHING = "''"
+    entity_type: str = ""
+    code: str = ""
 
 
 @dataclass(frozen=True)
-class _Source:
-    """A kind of what waits, or two: what each column is in SQL, and the `rows`, from FROM to WHERE.
+class Tally:
+    """How many things of a kind need attention: by their causes, which is what there is to do, and each by itself."""
 
-    `code`, `subject` (fields by commas) and `common` (a sentence of all) are the same for all of one cause; `detail` is
-    the sentence of this one, `sides` the values of a conflict. `place_by` is how those of a cause are told apart and
-    ordered, where an index has it so.
-    """
-
-    kinds: frozenset[AttentionKind]
-    rows: str
-    kind: str
-    id: str = "id::text"
-    entity_type: str = "entity_type"
-    entity_id: str = "entity_id"
-    item_id: str = "remote_id"
-    since: str = "at"
-    code: str = NOTHING
-    subject: str = NOTHING
-    common: str = NOTHING
-    detail: str = NOTHING
-    sides: str = "'{}'::jsonb"
-    place_by: str = ""
-    by_key: str = ""
-
-    def select(self, *columns: str, keys: bool) -> str:
-        """Return the query of these columns, of all that waits or of `%(keys)s` only."""
-        listed = ", ".join(f"{getattr(self, column)} AS {column}" for column in columns)
-        wanted = f" AND {self.by_key or _KEY_OF.format(kind=self.kind, id=self.id)}" if keys else ""
-        return f"SELECT {listed} {self.rows}{wanted}"
-
-    @property
-    def place(self) -> str:
-        """The how-manieth of its cause a row is, the oldest first."""
-        by = self.place_by or f"{self.kind}, {', '.join(getattr(self, one) for one in _SAME)} ORDER BY {self.since}"
-        return f"row_number() OVER (PARTITION BY {by}, {self.id if not self.place_by else 'id'})"
-
-
-_SAME = ("entity_type", "code", "subject", "common")
-"""Beside the kind, what all entries with one cause have in common."""
-
-_KEY_OF = "{kind} || ':' || {id} = ANY(%(keys)s)"
-
-_CAUSE = """
-    CASE WHEN kind = 'failed' THEN concat_ws(':', kind, entity_type, left(md5(common), 12))
-        WHEN kind IN ('rejected', 'blocked') THEN concat_ws(':', kind, entity_type, subject, nullif(code, ''))
-        WHEN kind IN ('unmatched', 'approval', 'webhook') THEN concat_ws(':', kind, entity_type, code)
-        ELSE concat_ws(':', kind, entity_type, code, subject) END
-"""
-
-# What is quoted or numbered in an error differs from record to record, though its cause is one.
-_ERROR = r"""
-    FROM sync_queue
-    CROSS JOIN LATERAL (SELECT regexp_replace(<error>, '\s*\[Monday request [^\]]*\]', '', 'g')) AS plain (error)
-    CROSS JOIN LATERAL (SELECT regexp_replace(error, '“[^”]*”|\d+', '…', 'g')) AS same (common)
-"""
-
-_FAILED = _Source(
-    frozenset({AttentionKind.FAILED}),
-    f"{_ERROR.replace('<error>', 'error_message')} WHERE status = 'failed'",
-    kind="'failed'",
-    item_id="coalesce(remote_id, '')",
-    since="coalesce(last_attempt, created_at)",
-    common="common",
-    detail="error",
-)
-
-_LAST_ERROR = "coalesce(nullif(error_message, ''), payload #>> '{retried,error}')"
-
-# A failed job that somebody retried is not done before it succeeds; it keeps its key, so nobody is notified anew.
-_RETRYING = replace(
-    _FAILED,
-    rows=f"{_ERROR.replace('<error>', _LAST_ERROR)} WHERE status IN ('pending', 'in_progress') AND payload ? 'retried'",
-    id="(payload #>> '{retried,job}')",
-    sides="jsonb_build_object('retried', attempts + (payload #>> '{retried,attempts}')::int)",
-)
-
-_APPROVALS = _Source(
-    frozenset({AttentionKind.APPROVAL}),
-    "FROM sync_approval_requests WHERE state = 'pending'",
-    kind="'approval'",
-    code="kind",
-    subject="key",
-    detail="label",
-)
-
-# `detail` is the item's name, `sides` what the sentence of its reason names. A question about who it is, is a conflict.
-_UNMATCHED = _Source(
-    frozenset({AttentionKind.UNMATCHED}),
-    f"""
-    FROM sync_unmatched_items
-    WHERE ignored_at IS NULL AND reason_code NOT IN ({", ".join(f"'{code}'" for code in EXPLAINED_REASONS)})
-    """,
-    kind="'unmatched'",
-    entity_id="NULL::uuid",
-    item_id="item_id",
-    since="first_seen",
-    code="reason_code",
-    detail="name",
-    sides="details",
-    place_by="entity_type, reason_code ORDER BY first_seen",
-    by_key="id = ANY(%(unmatched)s)",
-)
-
-
-# Endpoints that NPD Sync switched off itself. `detail` is what one is called; its entity_type is empty, as it is of no
-# board.
-_WEBHOOKS = _Source(
-    frozenset({AttentionKind.WEBHOOK}),
-    "FROM sync_webhook_endpoints WHERE disabled_code IN ('gone', 'failing', 'owner')",
-    kind="'webhook'",
-    entity_type=NOTHING,
-    entity_id="NULL::uuid",
-    item_id=NOTHING,
-    since="disabled_at",
-    code="disabled_code",
-    detail="coalesce(nullif(description, ''), split_part(split_part(address, '://', 2), '/', 1))",
-)
-
-
-def _conflicts(rows: str) -> _Source:
-    columns = "kind, id, entity_type, entity_id, item_id, since, code, subject, detail, sides"
-    return _Source(
-        frozenset({AttentionKind.CONFLICT, AttentionKind.DUPLICATE}),
-        f"FROM ({rows}) AS conflict ({columns}) WHERE true",
-        **{column: column for column in columns.split(", ")},
-    )
-
-
-_FIELDS = """
-    SELECT concat_ws(':', ledger.entity_type, ledger.entity_id, field.key), ledger.entity_type, ledger.entity_id::uuid,
-        coalesce(ledger.remote_id, ''), ledger.last_sync_attempt, coalesce(field.value ->> 'code', ''), field.key,
-        field.value ->> 'reason'
-"""
-
-
-def _fields(kind: AttentionKind) -> _Source:
-    columns = "id, entity_type, entity_id, item_id, since, code, subject, detail"
-    found = f"FROM ({_FIELDS}{waiting_fields_sql(rejected=kind is AttentionKind.REJECTED)}) AS blocked ({columns})"
-    if kind is AttentionKind.BLOCKED:
-        columns += ", sides"
-        found = f"FROM ({_BY_COLUMN.format(rows=found)}) AS waiting ({columns})"
-    return _Source(
-        frozenset({kind}),
-        f"{found} WHERE true",
-        kind=f"'{kind.value}'",
-        **{column: column for column in columns.split(", ")},
-    )
-
-
-# A column that can't be used blocks its field on every record: that is one thing to do, and one entry. Once the column
-# is back, its records are synced again by themselves and need nobody.
-_BY_COLUMN = """
-    SELECT CASE WHEN code = 'column' THEN concat_ws(':', entity_type, subject) ELSE id END, entity_type,
-        CASE WHEN code <> 'column' THEN entity_id END, CASE WHEN code = 'column' THEN '' ELSE item_id END, max(since),
-        code, subject, max(detail), jsonb_build_object('records', count(*))
-    {rows}
-    WHERE code <> 'column' OR EXISTS (
-        SELECT FROM sync_field_mappings AS mapping JOIN sync_board_links AS link ON link.id = mapping.link_id
-        WHERE link.entity_type = blocked.entity_type AND mapping.key = subject
-            AND (mapping.problem <> '' OR mapping.column_id = ''))
-    GROUP BY 1, 2, 3, 4, 6, 7
-"""
-
-
-def _sources(kinds: Collection[AttentionKind]) -> list[_Source]:
-    """The sources of these kinds."""
-    conflicts = current_store().attention_sql()
-    found = [_conflicts(conflicts)] if conflicts else []
-    found += [_fields(kind) for kind in (AttentionKind.REJECTED, AttentionKind.BLOCKED) if synced_types()]
-    return [
-        one
-        for one in (*found, _FAILED, _RETRYING, _APPROVALS, _UNMATCHED, _WEBHOOKS)
-        if not one.kinds.isdisjoint(kinds)
-    ]
+    causes: int = 0
+    entries: int = 0
 
 
 def _fetch(
     scope: AttentionScope,
     kinds: Iterable[AttentionKind] | None,
     sql: str,
-    part: Callable[[_Source, bool], str],
+    part: Callable[[Source, bool], str],
     *,
     keys: Collection[str] = (),
     **params: Any,
@@ -392,7 +237,7 @@ def _fetch(
             return []
     if keys:
         wanted = wanted & {kind for kind in AttentionKind if any(key.startswith(f"{kind.value}:") for key in keys)}
-    parts = [part(source, bool(keys)) for source in _sources(wanted)]
+    parts = [part(source, bool(keys)) for source in sources_of(wanted)]
     if not parts:
         return []
     ids = [key.partition(":")[2] for key in keys if key.startswith("unmatched:")]
@@ -414,32 +259,42 @@ LONGEST_ID = 19
 # What others ask.
 
 
+def tallies(scope: AttentionScope = EVERYTHING) -> dict[AttentionKind, Tally]:
+    """Return how many causes and entries of each kind there are, none of kinds that the scope leaves out; one query."""
+    sql = """
+        SELECT kind, count(DISTINCT cause)::int, sum(number)::int FROM ({waiting}) AS waiting
+        WHERE kind = ANY(%(kinds)s) GROUP BY kind
+    """
+    part = f"SELECT kind, {CAUSE} AS cause, count(*) AS number FROM ({{source}}) AS source GROUP BY 1, 2"  # noqa: S608
+    columns = ("kind", *SAME)
+    rows = _fetch(scope, None, sql, lambda one, some: part.format(source=one.select(*columns, keys=some)))
+    found = {kind: Tally(number, entries) for kind, number, entries in rows}
+    return {kind: found.get(kind.value, Tally()) for kind in AttentionKind}
+
+
 def counts(scope: AttentionScope = EVERYTHING) -> dict[AttentionKind, int]:
     """Return how many entries of each kind there are, zeros for kinds that the scope leaves out; one query."""
-    sql = "SELECT kind, sum(number)::int FROM ({waiting}) AS waiting WHERE kind = ANY(%(kinds)s) GROUP BY kind"
-    part = "SELECT kind, count(*) AS number FROM ({source}) AS source GROUP BY kind"
-    found = dict(_fetch(scope, None, sql, lambda one, some: part.format(source=one.select("kind", keys=some))))
-    return {kind: found.get(kind.value, 0) for kind in AttentionKind}
+    return {kind: tally.entries for kind, tally in tallies(scope).items()}
 
 
-_counted = ("", dict[AttentionKind, int]())
+_counted = ("", dict[AttentionKind, Tally]())
 _counting = Lock()
 
 
-def counts_at(version: str, scope: AttentionScope) -> dict[AttentionKind, int]:
+def tallies_at(version: str, scope: AttentionScope) -> dict[AttentionKind, Tally]:
     """Return the same for a scope of everybody's, counted once by this process as long as `version` stays the same.
 
     The version has to be read before, and be another one after any change of what is counted.
     """
     global _counted  # noqa: PLW0603 - what this process knows
     if connection.in_atomic_block:  # what isn't committed has no version
-        return counts(scope)
+        return tallies(scope)
     # Many open pages ask at once after a change: one of them counts, the others wait for it.
     with _counting:
         if _counted[0] != version:
-            _counted = (version, counts())
+            _counted = (version, tallies())
         found = _counted[1]
-    return {kind: number if kind in scope.kinds else 0 for kind, number in found.items()}
+    return {kind: tally if kind in scope.kinds else Tally() for kind, tally in found.items()}
 
 
 def causes(
@@ -457,20 +312,20 @@ def causes(
     `of_causes` leaves only those, `among` only the causes of the entries with these keys, which alone are counted.
     """
     sql = f"""
-        SELECT * FROM (SELECT kind, {_CAUSE} AS cause, entity_type, code, subject, common, number, since, told
+        SELECT * FROM (SELECT kind, {CAUSE} AS cause, entity_type, code, subject, common, number, since, told
             FROM ({{waiting}}) AS waiting WHERE kind = ANY(%(kinds)s)) AS named
         WHERE %(any_cause)s OR cause = ANY(%(causes)s)
         ORDER BY array_position(%(order)s, kind), since, cause LIMIT %(limit)s OFFSET %(offset)s
     """  # noqa: S608 - made of the fragment above
-    same = ", ".join(("kind", *_SAME))
+    same = ", ".join(("kind", *SAME))
     part = (
         "SELECT {same}, count(*) AS number, min(since) AS since, {told} AS told FROM ({rows}) AS rows GROUP BY {same}"
     )
     # Where all say the same, nothing has to be left out of it.
     sentence = "CASE WHEN min(detail) = max(detail) THEN min(detail) END"
 
-    def grouped(one: _Source, some: bool) -> str:
-        columns = ("kind", *_SAME, "since")
+    def grouped(one: Source, some: bool) -> str:
+        columns = ("kind", *SAME, "since")
         if one.common == NOTHING:
             return part.format(same=same, told="NULL::text", rows=one.select(*columns, keys=some))
         return part.format(same=same, told=sentence, rows=one.select(*columns, "detail", keys=some))
@@ -483,8 +338,10 @@ def causes(
     return [
         AttentionCause(
             AttentionKind(kind), cause,
-            wording.cause(kind, entity_type, code, subject, _known_text(scope, kind, entity_type, only or common)),
-            registry.board_title(entity_type), number, since,
+            wording.title(
+                kind, entity_type, code, subject, _known_text(scope, kind, entity_type, only or common), number
+            ),
+            registry.board_title(entity_type), number, since, entity_type, code,
         )
         for kind, cause, entity_type, code, subject, common, number, since, only in rows
     ]  # fmt: skip
@@ -512,11 +369,11 @@ def entries(
     sql = f"""
         SELECT kind, kind || ':' || id, entity_type, entity_id, item_id, since, cause, code, subject, common, detail,
             sides
-        FROM (SELECT *, {_CAUSE} AS cause FROM ({{waiting}}) AS waiting WHERE kind = ANY(%(kinds)s)) AS named
+        FROM (SELECT *, {CAUSE} AS cause FROM ({{waiting}}) AS waiting WHERE kind = ANY(%(kinds)s)) AS named
         WHERE %(any_cause)s OR cause = ANY(%(causes)s)
         ORDER BY array_position(%(order)s, kind), since, kind || ':' || id LIMIT %(limit)s OFFSET %(offset)s
     """  # noqa: S608 - made of the fragment above
-    columns = ("kind", "id", *_SAME, "entity_id", "item_id", "since", "detail", "sides")
+    columns = ("kind", "id", *SAME, "entity_id", "item_id", "since", "detail", "sides")
     rows = _fetch(
         scope, kinds, sql, lambda source, some: source.select(*columns, keys=some),
         keys=keys, any_cause=not of_causes, causes=list(of_causes), limit=limit, offset=offset,
@@ -541,10 +398,10 @@ def _chosen_keys(
     # Of each source no more than the page may need, so that none of them is sorted whole.
     narrowed = f"""
         SELECT kind, id, since FROM ({{source}}) AS source
-        WHERE kind = ANY(%(kinds)s) AND (%(any_cause)s OR {_CAUSE} = ANY(%(causes)s)) AND {{place}}
+        WHERE kind = ANY(%(kinds)s) AND (%(any_cause)s OR {CAUSE} = ANY(%(causes)s)) AND {{place}}
         ORDER BY since, id LIMIT %(needed)s
     """  # noqa: S608 - made of the fragment above
-    columns: tuple[str, ...] = ("kind", "id", *_SAME, "since")
+    columns: tuple[str, ...] = ("kind", "id", *SAME, "since")
     place = "true"
     if first_of_each:
         columns, place = (*columns, "place"), "place <= %(most)s"
@@ -600,12 +457,15 @@ def _entry(
     if kind is AttentionKind.WEBHOOK:
         cause_text = wording.cause(kind, entity_type, code, subject, common)
         name, detail = detail, f"{cause_text}. {what_switching_on_does(code)}"
+    if edited := sides.get("edited"):
+        labels = ", ".join(wording.label(entity_type, one) for one in edited.split(","))
+        detail = f"Edited since the last sync: {labels}."
     failures = sides.pop("retried", 0)
     if failures:
         detail = f"Retrying; failed {humanize.count_with_noun(failures, 'time')}. {detail}"
     if is_column := kind is AttentionKind.BLOCKED and entity_id is None:
         name = f"{wording.label(entity_type, subject)} of {registry.count_of_type(sides['records'], entity_type)}"
-    fields = subject.split(",") if subject else []
+    fields = subject.split(",") if subject and kind is not AttentionKind.REMOVED else []
     return AttentionEntry(
         kind=kind,
         key=key,
@@ -619,7 +479,7 @@ def _entry(
         cause_code=code,
         cause_text=wording.cause(kind, entity_type, code, subject, common),
         detail=humanize.without_request_id(detail or ""),
-        url=_url(kind, key, code, entity_type, entity_id),
+        url=_url(kind, sides.get("conflict") or key.partition(":")[2], code, entity_type, entity_id),
         record_url=record_url(entity_type, entity_id) if entity_id else "",
         field=fields[0] if len(fields) == 1 else "",
         values=tuple(
@@ -627,7 +487,7 @@ def _entry(
             for one in (fields if "npd" in sides else ())
         ),
         records=sides["records"] if is_column else 1,
-        acts=tuple(one for one in sides.get("acts", ()) if one) if kind is AttentionKind.CONFLICT else (),
+        acts=tuple(one for one in sides.get("acts", ()) if one),
         assignee=actor_label(assigned.assignee) if assigned and assigned.assignee else "",
         assignee_id=assigned.assignee_id if assigned else None,
         assignee_name=assigned.assignee.get_username() if assigned and assigned.assignee else "",
@@ -653,11 +513,12 @@ def _names(
     return found
 
 
-def _url(kind: AttentionKind, key: str, code: str, entity_type: str, entity_id: UUID | None) -> str:
+def _url(kind: AttentionKind, row_id: str, code: str, entity_type: str, entity_id: UUID | None) -> str:
     """The page on which an entry is dealt with; empty where no application shows it."""
-    row_id = key.partition(":")[2]
     if kind is AttentionKind.APPROVAL:
         return registry.page_url("sync_approvalrequest_changelist", query="state__exact=pending")
+    if kind is AttentionKind.REMOVED and entity_id and ":" in row_id:  # no question is open yet
+        return record_url(entity_type, entity_id)
     if kind is AttentionKind.BLOCKED and entity_id:
         return record_url(entity_type, entity_id) or registry.page_url("sync_boardlink_blocked")
     name = {
@@ -735,65 +596,3 @@ def _say(keys: Sequence[str], by: Any, word: Callable[[Assignment | None], dict[
         Assignment(key=key, by_id=by.pk, by_name=actor_label(by), **word(before.get(key)))
         for key in dict.fromkeys(keys)
     )
-
-
-# What a cause is called.
-
-
-MAX_CAUSE_LENGTH = 140
-
-_CAUSES: Mapping[tuple[str, str], str] = {
-    (AttentionKind.FAILED, ""): "No reason is known",
-    (AttentionKind.APPROVAL, ""): "Bulk deletions",
-    (AttentionKind.APPROVAL, ApprovalKind.ITEMS): "Items would be archived or deleted on Monday",
-    (AttentionKind.APPROVAL, ApprovalKind.RECORDS): "Records would be deleted in NPD",
-    (AttentionKind.APPROVAL, ApprovalKind.CLEAR_MONDAY): "Fields would be emptied on Monday",
-    (AttentionKind.APPROVAL, ApprovalKind.CLEAR_NPD): "Fields would be emptied in NPD",
-    (AttentionKind.CONFLICT, ""): "{field} changed on both sides",
-    (AttentionKind.CONFLICT, KIND_LOST_UPDATE): "An edit of {field} on Monday was overwritten",
-    (AttentionKind.CONFLICT, KIND_DELETE): "A {record} or its item was deleted on one side",
-    (AttentionKind.DUPLICATE, ""): "Which item belongs to which {record}?",
-    (AttentionKind.REJECTED, ""): "{field} was rejected by Monday",
-    (AttentionKind.REJECTED, BlockedCode.LIMIT): "{field} is longer than its column can hold",
-    (AttentionKind.BLOCKED, ""): "{field} is blocked",
-    (AttentionKind.BLOCKED, BlockedCode.COLUMN): "{field}: its column can’t be used",
-    (AttentionKind.BLOCKED, BlockedCode.RELATION): "{field} waits for a record that has no item yet",
-    (AttentionKind.BLOCKED, BlockedCode.INVALID): "{field}: NPD can’t use Monday’s value",
-    (AttentionKind.BLOCKED, BlockedCode.UNKNOWN): "{field}: the value can’t be read",
-    (AttentionKind.BLOCKED, BlockedCode.REQUIRED): "{field} is required in NPD and was emptied on Monday",
-    (AttentionKind.BLOCKED, BlockedCode.THROTTLED): "{field} is in an update loop",
-    (AttentionKind.BLOCKED, BlockedCode.DIRECTION): "{field}: its direction lets nothing be sent",
-    (AttentionKind.UNMATCHED, ""): "No record belongs to it",
-    (AttentionKind.WEBHOOK, ""): "Switched off",
-    **{(AttentionKind.WEBHOOK, code.value): str(code.label) for code in DisabledCode if code},
-    **{(AttentionKind.UNMATCHED, code): label for code, label in UNMATCHED_LABELS.items()},
-}
-"""The words for a kind and its code; for a kind and an empty code those of all others."""
-
-
-@dataclass(frozen=True)
-class Wording:
-    """Names causes, with the fields' labels as the boards have them now."""
-
-    mappings: Mapping[tuple[str, str], FieldMapping]
-
-    @classmethod
-    def of_boards(cls) -> Wording:
-        """Read the fields of all boards, which are few; one query."""
-        rows = FieldMapping.objects.select_related("link")
-        return cls({(row.link.entity_type, row.key): row for row in rows})
-
-    def label(self, entity_type: str, key: str) -> str:
-        """What a field is called."""
-        mapping = self.mappings.get((entity_type, key))
-        return mapping.label if mapping else key.replace("_", " ").capitalize()
-
-    def cause(self, kind: str, entity_type: str, code: str, subject: str, common: str | None) -> str:
-        """Say a cause in a few words, the same for all entries that have it."""
-        fields = humanize.join_first([self.label(entity_type, key) for key in subject.split(",") if key])
-        mapping = self.mappings.get((entity_type, subject)) if code == BlockedCode.COLUMN else None
-        problem = mapping.problem if mapping else ""
-        template = common or problem or _CAUSES.get((kind, code)) or _CAUSES[kind, ""]
-        # What others wrote may hold braces of its own.
-        found = template if common or problem else template.format(field=fields, record=type_name(entity_type))
-        return humanize.first_sentences(found, MAX_CAUSE_LENGTH)

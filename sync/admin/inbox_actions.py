@@ -1,0 +1,404 @@
+"""What the inbox offers for the engine's own kinds: failed jobs, blocked fields, approvals, records whose items were
+removed on Monday, and unmatched items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.db import transaction
+from django.db.models import ProtectedError, QuerySet, RestrictedError
+from django.http import HttpRequest
+from django.utils.dateparse import parse_datetime
+
+from sync import registry
+from sync.admin.attention_pages import ActionResult, GroupLead, InboxAction, register_action, register_lead
+from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable
+from sync.admin.deletion_pages import approval_question, decide_approvals, of_chosen_kind
+from sync.admin.queue_actions import DISCARD
+from sync.boards.mapping import retry_field
+from sync.choices import ApprovalKind, QueueDirection, RemovedItemPolicy
+from sync.clock import sync_now
+from sync.kernel import humanize
+from sync.kernel.action_errors import ActionError
+from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
+from sync.models.jobs import QueueAction, is_allowed
+from sync.operations.attention import AttentionCause, AttentionEntry, AttentionKind
+from sync.queue import SyncQueueService
+from sync.records.authors import log_action_many
+from sync.records.availability import wait_sentence
+from sync.records.item_links import request_recreation_many, request_unlink_many
+from sync.records.unmatched_items import ignore_unmatched, request_creation, undo_ignore
+
+
+def _retry(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+    done, problems, by = 0, [], request.user.get_username()
+    wanted = {(one.entity_type, str(QueueDirection.TO_MONDAY)) for one in found if one.kind is AttentionKind.BLOCKED}
+    if jobs := [int(one.row_id) for one in found if one.kind is AttentionKind.FAILED]:
+        rows = SyncQueue.objects.filter(pk__in=jobs)
+        wanted |= set(rows.values_list("entity_type", "direction"))
+        done += SyncQueueService().retry_all(rows, by).done
+    fields: dict[tuple[str, str], list[AttentionEntry]] = {}
+    for one in found:
+        if one.kind is AttentionKind.BLOCKED:
+            fields.setdefault((one.entity_type, one.field), []).append(one)
+    mappings = FieldMapping.objects.select_related("link").filter(key__in={key for _type, key in fields})
+    known = {(mapping.link.entity_type, mapping.key): mapping for mapping in mappings}
+    for name, members in fields.items():
+        try:
+            done += (
+                retry_field(known[name], [one.entity_id for one in members if one.entity_id], by)
+                if name in known
+                else 0
+            )
+        except ActionError as error:
+            problems.append(str(error))
+    wait = wait_sentence(done, wanted)
+    when = f". {wait}" if wait else " now."
+    stay = " Here until it has succeeded." if jobs else ""
+    return ActionResult(
+        done, f"{humanize.count_with_noun(done, 'entry', 'entries')} will be tried again{when}{stay}", problems
+    )
+
+
+def _discard(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+    rows = SyncQueue.objects.filter(pk__in=[int(one.row_id) for one in found])
+    done = SyncQueueService().discard_all(rows, request.user.get_username()).done
+    return ActionResult(done, f"{humanize.count_with_noun(done, 'failed job')} discarded.")
+
+
+def _discard_question(_request: HttpRequest, found: Sequence[AttentionEntry]) -> Question:
+    number = humanize.count_with_noun(len(found), "failed job")
+    rows = [(one.name, one.board, one.detail) for one in found[:MAX_ROWS_SHOWN]]
+    return Question(
+        f"Discard {number}?",
+        [DISCARD.effect],
+        f"Yes, discard {number}",
+        [RecordTable(("Record", "Board", "Why it failed"), rows, len(found))],
+    )  # fmt: skip
+
+
+def _acts_of(found: Sequence[AttentionEntry]) -> Any:
+    return ApprovalRequest.objects.filter(pk__in=[int(one.row_id) for one in found], state="pending")
+
+
+def _decide(
+    decision: str, request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]
+) -> ActionResult:
+    report = decide_approvals(request, of_chosen_kind(request, _acts_of(found)), decision)
+    return ActionResult(int(bool(report.done)), report.done, report.problems)
+
+
+def _items_of(keys: Iterable[str]) -> Any:
+    return UnmatchedItem.objects.filter(pk__in=[int(key) for key in keys])
+
+
+def _create(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+    items = request_creation(_items_of(one.row_id for one in found), request.user.get_username())
+    done = len(items)
+    log_action_many(request.user, items, "Asked to create a record from it.")
+    # In words that are as true once it is done: the message stays while the page goes on.
+    text = humanize.plural(
+        done,
+        "A record was asked for of 1 item, which leaves the list",
+        f"Records were asked for of {done:,} items, which leave the list",
+    )
+    wait = wait_sentence(done, [(item.entity_type, QueueDirection.TO_NPD) for item in items])
+    return ActionResult(done, f"{text} with the next sync. {wait}".rstrip())
+
+
+def _ignore(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+    items = list(_items_of(one.row_id for one in found).filter(ignored_at=None))
+    keys = [str(item.pk) for item in items]
+    done = ignore_unmatched(_items_of(keys), request.user.get_username())
+    log_action_many(request.user, items, "Ignored.")
+    return ActionResult(done, f"{humanize.count_with_noun(done, 'item')} ignored.", undo=keys)
+
+
+def _consider_again(request: HttpRequest, tokens: Sequence[str]) -> ActionResult:
+    items = list(_items_of(tokens).exclude(ignored_at=None))
+    done = undo_ignore(_items_of(tokens), request.user.get_username())
+    log_action_many(request.user, items, "Listed again.")
+    return ActionResult(done, f"Undone: {humanize.count_with_noun(done, 'item')} will be checked again.")
+
+
+def _may_discard(user: Any, entry: AttentionEntry) -> bool:
+    return is_allowed(user, QueueAction.DISCARD)
+
+
+register_action(
+    InboxAction(
+        "retry",
+        "Retry",
+        frozenset({AttentionKind.FAILED, AttentionKind.BLOCKED}),
+        _retry,
+        shortcut="r",
+        many="Retry all {number}…",
+        effects={
+            AttentionKind.FAILED: "Tries the job again as soon as its board can be synced, with all its attempts.",
+            AttentionKind.BLOCKED: "Tries the field again with the next sync.",
+        },
+        fits=lambda entry: entry.cause_code not in ("column", "limit"),
+    )
+)
+register_action(
+    InboxAction(
+        "discard",
+        "Discard…",
+        frozenset({AttentionKind.FAILED}),
+        _discard,
+        shortcut="d",
+        many="Discard all {number}…",
+        question=_discard_question,
+        may=_may_discard,
+    )
+)
+
+
+def _decision_question(decision: str, request: HttpRequest, found: Sequence[AttentionEntry]) -> Question:
+    return approval_question(request.user, _acts_of(found), decision, ())
+
+
+_APPROVED: Mapping[str, str] = {
+    ApprovalKind.ITEMS: "Remove {items} on Monday…",
+    ApprovalKind.RECORDS: "Delete {records} in NPD…",
+    ApprovalKind.CLEAR_MONDAY: "Empty {fields} on Monday…",
+    ApprovalKind.CLEAR_NPD: "Empty {fields} in NPD…",
+}
+"""What approving does; the question says whether items are archived or deleted."""
+
+for _decision, _key in (("approve", "y"), ("reject", "n")):
+    register_action(
+        InboxAction(
+            _decision,
+            f"{_decision.capitalize()}…",
+            frozenset({AttentionKind.APPROVAL}),
+            partial(_decide, _decision),
+            shortcut=_key,
+            many=f"{_decision.capitalize()} all {{number}}…",
+            consequences=_APPROVED if _decision == "approve" else {},
+            deletes=_decision == "approve",
+            question=partial(_decision_question, _decision),
+        )
+    )
+register_action(
+    InboxAction(
+        "create",
+        "Create record",
+        frozenset({AttentionKind.UNMATCHED}),
+        _create,
+        shortcut="c",
+        many="Create {records}…",
+        names_type=True,
+        effects={AttentionKind.UNMATCHED: "Creates a record in NPD from the item."},
+        may=lambda user, entry: registry.may_act(user, "add", entry.entity_type),
+    )
+)
+register_action(
+    InboxAction(
+        "ignore",
+        "Ignore",
+        frozenset({AttentionKind.UNMATCHED}),
+        _ignore,
+        shortcut="i",
+        many="Ignore all {number}…",
+        effects={AttentionKind.UNMATCHED: "Leaves the item on Monday alone: it never becomes a record."},
+        may=lambda user, entry: user.has_perm("sync.change_unmatcheditem"),
+        undo=_consider_again,
+    )
+)
+
+
+# Records whose items somebody archived, deleted or moved on Monday, asked about already or still waited for. An answer
+# is given to the records themselves, by the ways of their own pages: so it is the same before the question and after.
+
+
+_RESTORE_STEPS = {
+    "archived": "On Monday: the board’s menu (⋯), its archive; select the items, and restore them.",
+    "deleted": "On Monday: the recycle bin, within 30 days; select the items, and restore them.",
+    "moved": "On Monday: select the items on the other board, and move them back.",
+}
+
+_AFTER_QUIET_TIME = {
+    RemovedItemPolicy.ASK: "Otherwise they stay in NPD, and are not synced, until you answer here.",
+    RemovedItemPolicy.UNLINK: "Otherwise the records are unlinked then, as the board’s setting says",
+    RemovedItemPolicy.DELETE: "Otherwise the records are deleted in NPD, too, as the board’s setting says",
+    RemovedItemPolicy.CREATE: "Otherwise their items are created again then, as the board’s setting says",
+}
+
+
+def removal_leads(causes: Sequence[AttentionCause], now: datetime) -> dict[str, GroupLead]:
+    """Return what becomes of the records of these acts, when, and how the items are restored; one query."""
+    rows = BoardLink.objects.filter(entity_type__in={cause.entity_type for cause in causes}) if causes else ()
+    links = {row.entity_type: registry.with_configured_board(row) for row in rows}
+    found = dict[str, GroupLead]()
+    for cause in causes:
+        if (link := links.get(cause.entity_type)) is None:
+            continue
+        until = cause.since + timedelta(seconds=settings.GONE_QUIET_SECONDS) if cause.since else now
+        sentence = "They stay in NPD as they are, and are not synced, until you answer, or they are restored on Monday."
+        if until > now:
+            policy = RemovedItemPolicy(link.removed_item_policy)
+            # An item on another board is somebody's to decide, whatever the setting says.
+            policy = RemovedItemPolicy.ASK if cause.code == "moved" else policy
+            then = _AFTER_QUIET_TIME[policy]
+            then += "" if policy is RemovedItemPolicy.ASK else "; what was edited since is asked about."
+            at = humanize.time_of_day(until)
+            sentence = f"Until {at} nothing is changed: restored by then, they are synced as before. {then}"
+        link_text = "Restore on Monday" if cause.code != "moved" else "Move back on Monday"
+        found[cause.cause] = GroupLead(sentence, link_text, registry.board_url(link), _RESTORE_STEPS[cause.code])
+    return found
+
+
+def _by_type(found: Iterable[AttentionEntry]) -> dict[str, list[Any]]:
+    ids: dict[str, list[Any]] = {}
+    for one in found:
+        ids.setdefault(one.entity_type, []).append(one.entity_id)
+    return ids
+
+
+def _counted(found: Sequence[AttentionEntry]) -> str:
+    """So many records, as “60 contacts”."""
+    types = {one.entity_type for one in found}
+    return registry.count_of_type(len(found), types.pop() if len(types) == 1 else "")
+
+
+def _removal_question(
+    title: str, effects: Sequence[str], button: str, found: Sequence[AttentionEntry], *, deletes: bool = False
+) -> Question:
+    """Ask about these, and hold the answer to what they are now."""
+    rows = [(one.name, " ".join(filter(None, (f"{one.cause_text}.", one.detail)))) for one in found[:MAX_ROWS_SHOWN]]
+    table = RecordTable(("Record", "What happened"), rows, len(found))
+    return Question(title, effects, button, [table], [(_ASKED_AT, sync_now().isoformat())], deletes=deletes)
+
+
+_ASKED_AT = "asked_at"
+
+
+def _create_again_question(_request: HttpRequest, found: Sequence[AttentionEntry]) -> Question:
+    items, are = humanize.count_with_noun(len(found), "item"), humanize.plural(len(found), "is", "are")
+    effects = [
+        f"On Monday: {items} {are} created from what NPD says now. In NPD: nothing is changed.",
+        (
+            "The old items stay as they are, with what was edited there and never synced. One that is restored later "
+            "is listed as a possible duplicate."
+        ),
+        "To go back, archive the new items on the board.",
+    ]
+    return _removal_question(f"Create {items} again on Monday?", effects, f"Create {items}", found)
+
+
+def _delete_question(_request: HttpRequest, found: Sequence[AttentionEntry]) -> Question:
+    records, are = _counted(found), humanize.plural(len(found), "is", "are")
+    effects = [
+        f"In NPD: {records} {are} deleted, with what was edited there. On Monday: nothing is changed.",
+        "To go back, restore them from “Deleted records”, within 30 days.",
+    ]
+    return _removal_question(f"Delete {records} in NPD?", effects, f"Delete {records}", found, deletes=True)
+
+
+def _unlink_question(_request: HttpRequest, found: Sequence[AttentionEntry]) -> Question:
+    records, stay = _counted(found), humanize.plural(len(found), "stays as it is", "stay as they are")
+    effects = [
+        f"In NPD: {records} {stay}, with sync turned off. On Monday: nothing is changed.",
+        "An item that is restored makes no record, and is matched with none, until somebody says so.",
+        "To go back, “Link again…” on the record’s page.",
+    ]
+    return _removal_question(f"Unlink {records}?", effects, f"Unlink {records}", found)
+
+
+def _create_again(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+    for entity_type, ids in _by_type(found).items():
+        _log_on_records(request, entity_type, ids, "Creating its item again was asked for.")
+        request_recreation_many(entity_type, ids, request.user.get_username())
+    wait = wait_sentence(len(found), [(one.entity_type, QueueDirection.TO_MONDAY) for one in found])
+    items = humanize.count_with_noun(len(found), "item")
+    return ActionResult(len(found), f"{items} will be created again. {wait}".rstrip())
+
+
+def _unlink(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+    for entity_type, ids in _by_type(found).items():
+        _log_on_records(request, entity_type, ids, "Unlink from Monday was asked for.")
+        request_unlink_many(entity_type, ids, request.user.get_username())
+    both = [(one.entity_type, way) for one in found for way in (QueueDirection.TO_MONDAY, QueueDirection.TO_NPD)]
+    return ActionResult(len(found), f"{_counted(found)} will be unlinked. {wait_sentence(len(found), both)}".rstrip())
+
+
+def _log_on_records(request: HttpRequest, entity_type: str, ids: Sequence[Any], sentence: str) -> None:
+    log_action_many(request.user, registry.entity(entity_type).model._default_manager.filter(pk__in=ids), sentence)
+
+
+def _delete(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+    """Delete the records as their list would; one that was edited since the question is left."""
+    asked_at, done, problems = parse_datetime(request.POST.get(_ASKED_AT, "")), 0, []
+    for entity_type, ids in _by_type(found).items():
+        manager = registry.entity(entity_type).model._default_manager
+        rows = manager.filter(pk__in=ids, updated_at__lte=asked_at) if _is_aware(asked_at) else manager.none()
+        if edited := len(ids) - rows.count():
+            records = registry.count_of_type(edited, entity_type)
+            problems.append(f"{records} left alone: edited or deleted since you were asked. See what is there now.")
+        number, refused = _delete_records(request, rows)
+        done += number
+        problems += refused
+    return ActionResult(done, f"Deleted in NPD: {humanize.count_with_noun(done, 'record')}.", problems)
+
+
+def _is_aware(moment: datetime | None) -> bool:
+    return moment is not None and moment.tzinfo is not None
+
+
+def _delete_records(request: HttpRequest, rows: QuerySet[SyncedModel]) -> tuple[int, list[str]]:
+    """All of them together; where others need some, those that nothing keeps."""
+    model_admin = admin.site.get_model_admin(rows.model)
+    ids = list(rows.order_by("pk").values_list("pk", flat=True))
+    try:
+        with transaction.atomic():
+            model_admin.log_deletions(request, rows)
+            rows.model._default_manager.filter(pk__in=ids).delete()
+    except (ProtectedError, RestrictedError):
+        if len(ids) == 1:
+            return 0, [f"“{rows[0]}” was not deleted: other records in NPD need it."]
+        found = [_delete_records(request, rows.model._default_manager.filter(pk=one)) for one in ids]
+        return sum(number for number, _problems in found), [text for _number, texts in found for text in texts]
+    return len(ids), []
+
+
+def _may_answer(user: Any, entry: AttentionEntry) -> bool:
+    """Who resolves conflicts answers their question, too, and that is the same."""
+    is_resolver = user.has_perm("conflicts.change_syncconflict")
+    return is_resolver or registry.may_act(user, "change", entry.entity_type)
+
+
+def _may_delete(user: Any, entry: AttentionEntry) -> bool:
+    return registry.may_act(user, "delete", entry.entity_type)
+
+
+def _offers(act: str, entry: AttentionEntry) -> bool:
+    return act in entry.acts
+
+
+register_lead(AttentionKind.REMOVED, removal_leads)
+for _name, _label, _many, _key, _run, _asked in (
+    ("create_again", "Create again…", "Create {items} again…", "c", _create_again, _create_again_question),
+    ("delete_removed", "Delete…", "Delete {records}…", "d", _delete, _delete_question),
+    ("unlink_removed", "Unlink…", "Unlink {records}…", "l", _unlink, _unlink_question),
+):
+    register_action(
+        InboxAction(
+            _name,
+            _label,
+            frozenset({AttentionKind.REMOVED}),
+            _run,
+            shortcut=_key,
+            many=_many,
+            question=_asked,
+            deletes=_name == "delete_removed",
+            fits=partial(_offers, _name),
+            may=_may_delete if _name == "delete_removed" else _may_answer,
+        )
+    )

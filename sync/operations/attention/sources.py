@@ -1,0 +1,303 @@
+"""What waits for a person, in SQL: a source for each kind, all with the same columns, to be united in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from django.db.models import TextChoices
+
+from sync import registry
+from sync.kernel.conflict_store import current_store
+from sync.kernel.messages import EXPLAINED_REASONS
+from sync.records.blocked_fields import synced_types, waiting_fields_sql
+
+
+class AttentionKind(TextChoices):
+    """What kind of thing needs attention, the gravest first."""
+
+    FAILED = "failed", "Failed"
+    WEBHOOK = "webhook", "Webhooks off"
+    APPROVAL = "approval", "Approvals"
+    REMOVED = "removed", "Removed on Monday"
+    CONFLICT = "conflict", "Conflicts"
+    DUPLICATE = "duplicate", "Possible duplicates"
+    REJECTED = "rejected", "Rejected by Monday"
+    BLOCKED = "blocked", "Blocked"
+    UNMATCHED = "unmatched", "Unmatched items"
+
+
+# The sources. Each of them is asked for as many of these columns as a question needs, which is what a statement costs.
+
+
+NOTHING = "''"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A kind of what waits, or two: what each column is in SQL, and the `rows`, from FROM to WHERE.
+
+    `code`, `subject` (fields by commas; of what was removed when that began, and who did it) and `common` (a sentence
+    of all) are the same for all of one cause; `detail` is the sentence of this one, `sides` the values of a conflict.
+    `place_by` is how those of a cause are told apart and ordered, where an index has it so.
+    """
+
+    kinds: frozenset[AttentionKind]
+    rows: str
+    kind: str
+    id: str = "id::text"
+    entity_type: str = "entity_type"
+    entity_id: str = "entity_id"
+    item_id: str = "remote_id"
+    since: str = "at"
+    code: str = NOTHING
+    subject: str = NOTHING
+    common: str = NOTHING
+    detail: str = NOTHING
+    sides: str = "'{}'::jsonb"
+    place_by: str = ""
+    by_key: str = ""
+
+    def select(self, *columns: str, keys: bool) -> str:
+        """Return the query of these columns, of all that waits or of `%(keys)s` only."""
+        listed = ", ".join(f"{getattr(self, column)} AS {column}" for column in columns)
+        wanted = f" AND {self.by_key or _KEY_OF.format(kind=self.kind, id=self.id)}" if keys else ""
+        return f"SELECT {listed} {self.rows}{wanted}"
+
+    @property
+    def place(self) -> str:
+        """The how-manieth of its cause a row is, the oldest first."""
+        by = self.place_by or f"{self.kind}, {', '.join(getattr(self, one) for one in SAME)} ORDER BY {self.since}"
+        return f"row_number() OVER (PARTITION BY {by}, {self.id if not self.place_by else 'id'})"
+
+
+SAME = ("entity_type", "code", "subject", "common")
+"""Beside the kind, what all entries with one cause have in common."""
+
+_KEY_OF = "{kind} || ':' || {id} = ANY(%(keys)s)"
+
+CAUSE = """
+    CASE WHEN kind = 'failed' THEN concat_ws(':', kind, entity_type, left(md5(common), 12))
+        WHEN kind IN ('rejected', 'blocked') THEN concat_ws(':', kind, entity_type, subject, nullif(code, ''))
+        WHEN kind IN ('unmatched', 'approval', 'webhook') THEN concat_ws(':', kind, entity_type, code)
+        WHEN kind = 'removed' THEN concat_ws(':', kind, entity_type, code, left(md5(subject), 12))
+        ELSE concat_ws(':', kind, entity_type, code, subject) END
+"""
+
+# What is quoted or numbered in an error differs from record to record, though its cause is one.
+_ERROR = r"""
+    FROM sync_queue
+    CROSS JOIN LATERAL (SELECT regexp_replace(<error>, '\s*\[Monday request [^\]]*\]', '', 'g')) AS plain (error)
+    CROSS JOIN LATERAL (SELECT regexp_replace(error, '“[^”]*”|\d+', '…', 'g')) AS same (common)
+"""
+
+FAILING_ATTEMPTS = 2
+"""So many failed attempts of a pending job, the first wait between them, are no hitch any more."""
+
+_FAILED = Source(
+    frozenset({AttentionKind.FAILED}),
+    f"{_ERROR.replace('<error>', 'error_message')} WHERE status = 'failed'",
+    kind="'failed'",
+    item_id="coalesce(remote_id, '')",
+    since="coalesce(last_attempt, created_at)",
+    common="common",
+    detail="error",
+)
+
+_LAST_ERROR = "coalesce(nullif(error_message, ''), payload #>> '{retried,error}')"
+
+# A failed job that somebody retried is not done before it succeeds; it keeps its key, so nobody is notified anew. And a
+# change that failed again is here from the second failure on, under the key that it keeps once it has failed for good.
+_RETRYING = replace(
+    _FAILED,
+    rows=f"""{_ERROR.replace("<error>", _LAST_ERROR)}
+    WHERE status IN ('pending', 'in_progress') AND (jsonb_exists(payload, 'retried') OR (
+        reason = '' AND attempts - (status = 'in_progress')::int >= {FAILING_ATTEMPTS}
+        AND NOT EXISTS (
+            SELECT FROM sync_queue AS other WHERE other.entity_id = sync_queue.entity_id
+                AND (other.status = 'failed'
+                    OR (other.status <> 'completed' AND jsonb_exists(other.payload, 'retried'))))))
+    """,
+    id="coalesce(payload #>> '{retried,job}', id::text)",
+    sides="jsonb_build_object('retried', attempts + coalesce((payload #>> '{retried,attempts}')::int, 0))",
+)
+
+_APPROVALS = Source(
+    frozenset({AttentionKind.APPROVAL}),
+    "FROM sync_approval_requests WHERE state = 'pending'",
+    kind="'approval'",
+    code="kind",
+    subject="key",
+    detail="label",
+)
+
+# `detail` is the item's name, `sides` what the sentence of its reason names. A question about who it is, is a conflict.
+_UNMATCHED = Source(
+    frozenset({AttentionKind.UNMATCHED}),
+    f"""
+    FROM sync_unmatched_items
+    WHERE ignored_at IS NULL AND reason_code NOT IN ({", ".join(f"'{code}'" for code in EXPLAINED_REASONS)})
+    """,
+    kind="'unmatched'",
+    entity_id="NULL::uuid",
+    item_id="item_id",
+    since="first_seen",
+    code="reason_code",
+    detail="name",
+    sides="details",
+    place_by="entity_type, reason_code ORDER BY first_seen",
+    by_key="id = ANY(%(unmatched)s)",
+)
+
+
+# Endpoints that NPD Sync switched off itself. `detail` is what one is called; its entity_type is empty, as it is of no
+# board.
+_WEBHOOKS = Source(
+    frozenset({AttentionKind.WEBHOOK}),
+    "FROM sync_webhook_endpoints WHERE disabled_code IN ('gone', 'failing', 'owner')",
+    kind="'webhook'",
+    entity_type=NOTHING,
+    entity_id="NULL::uuid",
+    item_id=NOTHING,
+    since="disabled_at",
+    code="disabled_code",
+    detail="coalesce(nullif(description, ''), split_part(split_part(address, '://', 2), '/', 1))",
+)
+
+
+def _conflicts(rows: str) -> Source:
+    removed = _REMOVED_LEDGER.format(entity_type="conflict.entity_type", entity_id="conflict.entity_id::text")
+    return Source(
+        frozenset({AttentionKind.CONFLICT, AttentionKind.DUPLICATE}),
+        f"FROM ({rows}) AS conflict ({_CONFLICT}) WHERE (code <> 'delete' OR NOT EXISTS (SELECT {removed}))",
+        **{column: column for column in _CONFLICT.split(", ")},
+    )
+
+
+_CONFLICT = "kind, id, entity_type, entity_id, item_id, since, code, subject, detail, sides"
+"""The columns of a conflict, as the store's query has them."""
+
+REMOVED_STATES = ("archived", "deleted", "moved")
+"""What somebody did with an item. That Monday doesn't show one any more is nobody's act: its conflict asks."""
+
+_REMOVED_LEDGER = f"""
+    FROM sync_metadata AS ledger WHERE ledger.removed_since IS NOT NULL AND ledger.system = 'monday'
+        AND ledger.remote_state IN {REMOVED_STATES}
+        AND ledger.entity_type = {{entity_type}} AND ledger.entity_id = {{entity_id}}
+"""
+
+_GAP = "interval '10 minutes'"
+"""What one person removed with shorter breaks is one act."""
+
+# Records whose items are gone, from the first pass that found it so: those that are waited for, and those about which a
+# question is open. What somebody has answered is on its way, and what waits for an
+# approval is listed as that. Who did it says the history; acts of one person are told apart by the breaks between them.
+_REMOVED = """
+    FROM (
+        SELECT *, concat_ws(' ', max(opens) OVER (
+            PARTITION BY entity_type, code, actor ORDER BY since, id), actor) AS subject
+        FROM (
+            SELECT found.*, CASE WHEN since - lag(since) OVER (
+                PARTITION BY entity_type, code, actor ORDER BY since, id) < {gap} THEN NULL
+                ELSE extract(epoch FROM since)::bigint END AS opens
+            FROM (
+                SELECT concat_ws(':', ledger.entity_type, ledger.entity_id) AS id, ledger.entity_type,
+                    ledger.entity_id::uuid AS entity_id, coalesce(ledger.remote_id, '') AS item_id,
+                    ledger.removed_since AS since, ledger.remote_state AS code, coalesce(author.actor, '') AS actor,
+                    '' AS detail, jsonb_build_object(
+                        'conflict', asked.id, 'edited', asked.subject, 'acts', jsonb_build_array(
+                        CASE WHEN record.direction <> 'monday_to_npd' THEN 'create_again' END,
+                        CASE WHEN record.direction <> 'npd_to_monday' THEN 'delete_removed' END,
+                        'unlink_removed')) AS sides
+                FROM sync_metadata AS ledger
+                CROSS JOIN LATERAL ({records}) AS record
+                LEFT JOIN ({conflicts}) AS asked ({columns}) ON asked.code = 'delete'
+                    AND asked.entity_type = ledger.entity_type AND asked.entity_id::text = ledger.entity_id
+                LEFT JOIN LATERAL (
+                    SELECT actor FROM sync_decisions AS line
+                    WHERE line.entity_id = ledger.entity_id::uuid AND line.kind = 'removed'
+                    ORDER BY line.at DESC, line.id DESC LIMIT 1) AS author ON true
+                WHERE ledger.removed_since IS NOT NULL AND ledger.system = 'monday'
+                    AND ledger.remote_state IN {states}
+                    AND (asked.id IS NOT NULL OR NOT jsonb_exists(ledger.conflicts, 'delete'))
+                    AND NOT EXISTS (
+                        SELECT FROM sync_approval_requests AS request
+                        WHERE request.entity_type = ledger.entity_type AND request.kind = 'records'
+                            AND request.entity_id = ledger.entity_id::uuid AND request.state = 'pending')
+                    AND NOT EXISTS (
+                        SELECT FROM sync_queue AS answer
+                        WHERE answer.entity_id = ledger.entity_id::uuid AND answer.status IN ('pending', 'in_progress')
+                            AND jsonb_exists_any(answer.payload, ARRAY['recreate', 'unlink']))
+            ) AS found
+        ) AS marked
+    ) AS removed WHERE true
+"""
+
+_SYNCED_RECORD = """
+    SELECT sync_direction AS direction FROM {table} WHERE sync_enabled AND sync_direction <> 'none'
+        AND id = CASE WHEN ledger.entity_type = '{type}' THEN ledger.entity_id::uuid END
+"""
+
+
+def _removed(conflicts: str) -> Source:
+    records = " UNION ALL ".join(
+        _SYNCED_RECORD.format(table=spec.model._meta.db_table, type=spec.entity_type) for spec in registry.entities()
+    )
+    columns = "id, entity_type, entity_id, item_id, since, code, subject, detail, sides"
+    rows = _REMOVED.format(
+        gap=_GAP, records=records, conflicts=conflicts or _NO_CONFLICT, columns=_CONFLICT, states=REMOVED_STATES
+    )
+    kind = AttentionKind.REMOVED
+    return Source(frozenset({kind}), rows, kind=f"'{kind.value}'", **{one: one for one in columns.split(", ")})
+
+
+_NO_CONFLICT = "SELECT '', '', '', NULL::uuid, '', NULL::timestamptz, '', '', '', '{}'::jsonb WHERE false"
+
+
+_FIELDS = """
+    SELECT concat_ws(':', ledger.entity_type, ledger.entity_id, field.key), ledger.entity_type, ledger.entity_id::uuid,
+        coalesce(ledger.remote_id, ''), ledger.last_sync_attempt, coalesce(field.value ->> 'code', ''), field.key,
+        field.value ->> 'reason'
+"""
+
+
+def _fields(kind: AttentionKind) -> Source:
+    columns = "id, entity_type, entity_id, item_id, since, code, subject, detail"
+    found = f"FROM ({_FIELDS}{waiting_fields_sql(rejected=kind is AttentionKind.REJECTED)}) AS blocked ({columns})"
+    if kind is AttentionKind.BLOCKED:
+        columns += ", sides"
+        found = f"FROM ({_BY_COLUMN.format(rows=found)}) AS waiting ({columns})"
+    return Source(
+        frozenset({kind}),
+        f"{found} WHERE true",
+        kind=f"'{kind.value}'",
+        **{column: column for column in columns.split(", ")},
+    )
+
+
+# A column that can't be used blocks its field on every record: that is one thing to do, and one entry. Once the column
+# is back, its records are synced again by themselves and need nobody.
+_BY_COLUMN = """
+    SELECT CASE WHEN code = 'column' THEN concat_ws(':', entity_type, subject) ELSE id END, entity_type,
+        CASE WHEN code <> 'column' THEN entity_id END, CASE WHEN code = 'column' THEN '' ELSE item_id END, max(since),
+        code, subject, max(detail), jsonb_build_object('records', count(*))
+    {rows}
+    WHERE code <> 'column' OR EXISTS (
+        SELECT FROM sync_field_mappings AS mapping JOIN sync_board_links AS link ON link.id = mapping.link_id
+        WHERE link.entity_type = blocked.entity_type AND mapping.key = subject
+            AND (mapping.problem <> '' OR mapping.column_id = ''))
+    GROUP BY 1, 2, 3, 4, 6, 7
+"""
+
+
+def sources_of(kinds: Collection[AttentionKind]) -> list[Source]:
+    """Return the sources of these kinds."""
+    conflicts = current_store().attention_sql()
+    found = [_conflicts(conflicts)] if conflicts else []
+    if synced_types():
+        found += [_removed(conflicts), *(_fields(kind) for kind in (AttentionKind.REJECTED, AttentionKind.BLOCKED))]
+    return [
+        one
+        for one in (*found, _FAILED, _RETRYING, _APPROVALS, _UNMATCHED, _WEBHOOKS)
+        if not one.kinds.isdisjoint(kinds)
+    ]

@@ -1,0 +1,130 @@
+"""One cause, one card, one answer, with everything running: sixty archived items, and a deleted column."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from npd.models import Contact
+from sync.models import FieldMapping
+from tests.story.conftest import synced
+from tests.support.pages import barriers, inbox_badge, press
+from tests.support.site import Site
+
+pytestmark = pytest.mark.journey
+
+INBOX = "/admin/inbox/"
+LOOKS = [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark")]
+
+
+def looked_at(page: Page) -> list[str]:
+    """What is in anybody's way, wide and narrow, light and dark."""
+    found = []
+    for width, scheme in LOOKS:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme)
+        found += [f"{width} {scheme}: {what}" for what in barriers(page)]
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.emulate_media(color_scheme="light")
+    return found
+
+
+def tab_to(page: Page, name: str) -> None:
+    """With Tab, until the keyboard is on the button of this name."""
+    for _ in range(120):
+        press(page, "Tab")
+        if page.get_by_role("button", name=name, exact=True).and_(page.locator(":focus")).count():
+            return
+    raise AssertionError(f"Tab leads to no button {name}")
+
+
+def people(site: Site, number: int) -> list[Contact]:
+    """So many contacts, on both sides."""
+    Contact.objects.bulk_create(Contact(name=f"Person {n:02}", role_title=f"Role {n}") for n in range(number))
+    site.wait_for("everybody is synced", synced)
+    return list(Contact.objects.order_by("name"))
+
+
+def test_sixty_archived_items_are_one_card_at_once_and_answered_in_one_act_by_keys(
+    site: Site, admin_page: Page
+) -> None:
+    page, found = admin_page, list[str]()
+    gone = people(site, 60)
+    page.goto(INBOX)
+    for one in gone:
+        site.sandbox.act("archive", item_id=one.monday_id)
+    # Nobody waits for the quiet time, and nobody reloads.
+    expect(page.locator(".npd-inbox-cause")).to_have_text(
+        re.compile("archived 60 contacts on Monday, "), timeout=60_000
+    )
+    expect(page.locator(".npd-inbox-group")).to_have_count(1)
+    expect(inbox_badge(page)).to_have_text("1")
+    expect(page.locator(".npd-inbox-tabs a").first).to_have_text(re.compile(r"All\s+1\s*$"))
+    expect(page.get_by_role("link", name="Restore on Monday")).to_have_attribute("href", re.compile("/board/"))
+    found += looked_at(page)
+
+    page.locator("[data-inbox-all]").check()
+    expect(page.locator("[data-inbox-selected]")).to_have_text("60 selected")
+    expect(page.locator("[data-inbox-bulk][value=delete_removed]")).to_have_text(re.compile("Delete 60 contacts…"))
+    page.locator("[data-inbox-all]").uncheck()
+
+    # One by a restore on Monday, which closes its question by itself; one alone; all others together.
+    site.sandbox.act("restore", item_id=gone[0].monday_id)
+    expect(page.locator(".npd-inbox-cause")).to_have_text(
+        re.compile("archived 59 contacts on Monday, "), timeout=60_000
+    )
+    page.locator("[data-inbox-row]", has_text=gone[1].name).focus()
+    press(page, "d")
+    page.get_by_role("heading", name="Delete 1 contact in NPD?", exact=True).wait_for()
+    found += looked_at(page)
+    tab_to(page, "Delete 1 contact")
+    press(page, "Enter")
+    page.wait_for_url(f"**{INBOX}**")
+    expect(page.locator(".npd-inbox-cause")).to_have_text(re.compile("archived 58 contacts on Monday, "))
+    tab_to(page, "Create 58 items again…")
+    press(page, "Enter")
+    page.get_by_role("heading", name="Create 58 items again on Monday?", exact=True).wait_for()
+    tab_to(page, "Create 58 items")
+    press(page, "Enter")
+    page.get_by_role("heading", name="Your inbox is empty").wait_for()
+    expect(inbox_badge(page)).to_have_text("")
+    assert not found
+
+    site.wait_for("everybody is synced again", synced)
+    left = {one.name: one.monday_id for one in Contact.objects.all()}
+    before = {one.name: one.monday_id for one in gone}
+    assert set(left) == set(before) - {gone[1].name}
+    assert {name for name, item in left.items() if item == before[name]} == {gone[0].name}
+    active = [item for item in site.sandbox.items() if item["state"] == "active"]
+    assert {item["name"] for item in active} == set(left)
+    assert len(active) == 59
+
+
+def test_a_deleted_column_is_one_card_and_replaced_where_it_stands(site: Site, admin_page: Page) -> None:
+    page, found = admin_page, list[str]()
+    people(site, 12)
+    board = {one["name"]: one["id"] for one in site.sandbox.boards()}["Contacts"]
+    make = "mutation ($b: ID!) { create_column(board_id: $b, title: %s, column_type: text) { id } }"
+    spare = site.sandbox.query(make % '"Spare"', b=board)["data"]["create_column"]["id"]
+    role = FieldMapping.objects.get(link__entity_type="contact", key="role_title")
+    page.goto(INBOX)
+    drop = "mutation ($b: ID!, $c: String!) { delete_column(board_id: $b, column_id: $c) { id } }"
+    site.sandbox.query(drop, b=board, c=role.column_id)
+    Contact.objects.update(role_title="Another")
+    row = page.locator("[data-inbox-row]", has_text="Role")
+    expect(row).to_have_count(1, timeout=60_000)
+    expect(inbox_badge(page)).to_have_text("1")
+    found += looked_at(page)
+
+    row.get_by_role("combobox").select_option(spare)
+    row.get_by_role("button", name="Use this column…").click()
+    page.get_by_role("button", name="Yes, use this column").click()
+    page.wait_for_url(f"**{INBOX}**")
+    page.get_by_role("heading", name="Your inbox is empty").wait_for()
+    assert not found
+    role.refresh_from_db()
+    assert role.column_id == spare
+    site.wait_for("everybody is synced again", synced)
+    assert {item["values"][spare] for item in site.sandbox.items()} == {"Another"}
