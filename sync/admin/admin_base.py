@@ -51,7 +51,7 @@ from sync import registry
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.db import OneScanPaginator
-from sync.kernel.humanize import _REQUEST_ID, DASH, relative_time, without_request_id
+from sync.kernel.humanize import DASH, relative_time, request_ids, without_request_id
 from sync.ledger import record_view
 from sync.records.item_links import unmatched_condition
 from sync.registry import HiddenName, hide_quotes, known_names, record_url, type_label, visible_types
@@ -67,7 +67,7 @@ def time_tag(moment: datetime | None, now: datetime) -> SafeString | str:
 
 def with_request_id(text: str) -> SafeString:
     """Return a sentence with the id of Monday's request in small type: who asks Monday's support needs it."""
-    found = _REQUEST_ID.findall(text)
+    found = request_ids(text)
     small = format_html(' <small class="npd-trace">{}</small>', " ".join(found)) if found else ""
     return format_html("{}{}", without_request_id(text), small)
 

@@ -1,12 +1,9 @@
-"""Activity: what happened to a record as sentences, the lists of what the sync wrote down, and the page before an
-undo.
-"""
+"""Activity: the lists of what the sync wrote down, and the page before an undo."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, cast
@@ -16,15 +13,13 @@ from django.contrib import admin
 from django.contrib.admin import AdminSite
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.auth.models import User
-from django.contrib.postgres.fields import ArrayField
-from django.db.models import Count, Exists, ForeignKey, Model, QuerySet
+from django.db.models import Count, Exists, Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
-from pghistory.core import event_models
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
 from unfold.views import ChangeList
 
@@ -42,6 +37,7 @@ from sync.admin.admin_base import (
 )
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, run_action
 from sync.admin.list_exports import ExportColumn, ExportMixin
+from sync.admin.record_activity import batch_sizes, batch_undo_url, decision_undo_url
 from sync.admin.report_page import ReportMixin
 from sync.choices import SyncStatus
 from sync.clock import sync_now
@@ -49,8 +45,7 @@ from sync.connectors.base.board import EventKind
 from sync.kernel import humanize
 from sync.kernel.humanize import plural
 from sync.kernel.outgoing_calls import own_address
-from sync.ledger import SyncStateService
-from sync.models import BoardLink, Decision, FieldMapping, Intent, IntentState, SyncedModel, SyncMetadata, WebhookEvent
+from sync.models import BoardLink, Decision, FieldMapping, Intent, IntentState, SyncMetadata, WebhookEvent
 from sync.operations.decision_undo import (
     UndoStep,
     decisions_of_batch,
@@ -59,21 +54,10 @@ from sync.operations.decision_undo import (
     plan_decision_undo,
     undo_decisions,
 )
-from sync.operations.preview.explanation import CauseLink, causes_by_decision, causes_text
-from sync.operations.record_requests import REASON_KEY
-from sync.records.authors import SYNC_ACTOR, actor_name, users_of
+from sync.operations.preview.explanation import causes_by_decision, causes_text
+from sync.records.authors import SYNC_ACTOR
 from sync.records.blocked_fields import ledger_record_condition, throttled_fields
 from sync.registry import HiddenName, is_hidden, is_registered, item_url, record_url, type_label, with_configured_board
-
-
-def decision_undo_url(row: Decision) -> str:
-    """Return the address of the page that takes one decision back."""
-    return reverse("admin:sync_decision_undo", args=[row.pk])
-
-
-def batch_undo_url(batch_id: UUID) -> str:
-    """Return the address of the page that takes back all that a look (or an undo) moved."""
-    return reverse("admin:sync_decision_undo_batch", args=[batch_id])
 
 
 class UndoPagesMixin:
@@ -165,201 +149,6 @@ def _step_link(step: UndoStep) -> SafeString | str:
 
 def _with_note(value: str, note: str) -> SafeString | str:
     return format_html('{}<br><span class="npd-muted">{}</span>', value, note) if note else value
-
-
-# What happened to a record, as sentences: who changed what in NPD, and what the sync decided.
-
-
-@dataclass(frozen=True)
-class HistoryLine:
-    """One thing that happened; `chain` is what led to it, `undo_url` the page that takes it back.
-
-    `decision` is the number of the decision that it tells of, empty for a change of the record.
-    """
-
-    at: datetime
-    actor: str
-    sentence: str
-    by_sync: bool = False
-    decided: bool = False
-    decision: str = ""
-    chain: Sequence[CauseLink] = ()
-    undo_url: str = ""
-    batch_url: str = ""
-    is_undo: bool = False
-    is_undone: bool = False
-
-    @property
-    def traced(self) -> SafeString:
-        """The sentence, with the id of Monday's request in small type."""
-        return admin_base.with_request_id(self.sentence)
-
-
-def history_of(record: SyncedModel, limit: int = 50, *, reader: Any) -> list[HistoryLine]:
-    """Return the newest things that happened to a record, as this user may know them, newest first."""
-    decisions = SyncStateService().history(record, limit=limit)
-    # A batch of one line needs no page of its own.
-    causes = causes_by_decision(decisions)
-    undone_ids = _undone_ids(decisions)
-    sizes = _batch_sizes({row.batch_id for row in decisions if row.batch_id and is_undoable(row)})
-    decision_lines = [
-        HistoryLine(
-            row.at,
-            row.actor or SYNC_ACTOR,
-            row.sentence,
-            by_sync=not row.actor,
-            decided=True,
-            decision=str(row.pk),
-            chain=causes[row.pk],
-            undo_url=decision_undo_url(row) if is_undoable(row) and row.pk not in undone_ids else "",
-            batch_url=batch_undo_url(row.batch_id) if row.batch_id and sizes.get(row.batch_id, 0) > 1 else "",
-            is_undo=row.undoes is not None,
-            is_undone=row.pk in undone_ids,
-        )
-        for row in decisions
-    ]
-    shown_batches = {str(line.batch_id) for line in decisions if line.batch_id}
-    hidden = registry.hidden_relations(reader, type(record))
-    lines = [*change_lines(record, limit, shown_batches=shown_batches, hidden=hidden), *decision_lines]
-    return sorted(lines, key=lambda line: line.at, reverse=True)[:limit]
-
-
-def _undone_ids(decisions: Sequence[Decision]) -> set[int]:
-    """Those that an undo took back which was not taken back itself."""
-    undos: dict[int, list[int]] = {}
-    rows = Decision.objects.filter(entity_id__in={row.entity_id for row in decisions}, undoes__isnull=False)
-    for pk, undoes in rows.order_by().values_list("pk", "undoes"):
-        undos.setdefault(undoes or 0, []).append(pk)
-
-    def is_in_force(pk: int) -> bool:
-        return not any(is_in_force(undo) for undo in undos.get(pk, ()))
-
-    return {row.pk for row in decisions if not is_in_force(row.pk)}
-
-
-def _batch_sizes(batches: Collection[UUID]) -> dict[UUID, int]:
-    """How many moves each of these batches holds."""
-    moves = Decision.objects.filter(batch_id__in=batches, values__has_keys=["raw_before", "raw_after"])
-    counted = moves.order_by().values_list("batch_id").annotate(number=Count("id"))
-    return {batch: number for batch, number in counted if batch is not None}
-
-
-def change_lines(
-    record: SyncedModel, limit: int = 50, *, shown_batches: Collection[str] = (), hidden: Collection[str] = ()
-) -> list[HistoryLine]:
-    """Return the changes of a record's row with their authors, newest first; `hidden` relations without names.
-
-    `shown_batches` are passes whose decisions are shown: what these wrote stands there, field by field, with reasons.
-    """
-    # One more than is shown: what the oldest of them changed, only the one before it tells.
-    events = _events(record, limit + 1)
-    if not events:
-        return []
-    actors = _actors(events)
-    labels = _labels_of_relations(record, events, hidden)
-    lines = []
-    for event, before in zip(events, [*events[1:], None], strict=True):
-        sentence = _sentence(record, event, before, labels)
-        batch = str(event.pgh_context.metadata.get("batch", "")) if event.pgh_context else ""
-        if sentence and batch not in shown_batches:
-            actor = actors[event.pgh_id]
-            lines.append(HistoryLine(event.pgh_created_at, actor, sentence, by_sync=actor == SYNC_ACTOR))
-    return lines[:limit]
-
-
-@dataclass(frozen=True)
-class LastChange:
-    """Who gave a field its present value, as far as it is known, and when; `on_monday`: it was edited there."""
-
-    by: str
-    at: datetime
-    on_monday: bool = False
-
-
-def last_change(record: SyncedModel, attname: str) -> LastChange | None:
-    """Return who gave a field its present value and when, as far as the last fifty changes of the record tell."""
-    events, present = _events(record, 50), getattr(record, attname)
-    for event, before in zip(events, [*events[1:], None], strict=False):
-        if getattr(event, attname) == present and (before is None or getattr(before, attname) != present):
-            batch = event.pgh_context.metadata.get("batch") if event.pgh_context else None
-            if batch and (pull := _pull_of(record, batch, attname)):
-                editor = str(pull.cause.get("monday", {}).get("who", ""))
-                return LastChange(editor, event.pgh_created_at, on_monday=True)
-            return LastChange(_actors([event])[event.pgh_id], event.pgh_created_at)
-    return None
-
-
-def _pull_of(record: SyncedModel, batch: str, attname: str) -> Decision | None:
-    """The decision by which a pass has updated the field from Monday."""
-    names = [attname, record._meta.get_field(attname).name]
-    mappings = FieldMapping.objects.filter(link__entity_type=record.entity_type(), fields__overlap=names)
-    pulls = Decision.objects.filter(entity_id=record.pk, batch_id=batch, kind="pull")
-    return pulls.filter(key__in=mappings.values("key")).first()
-
-
-def _events(record: SyncedModel, limit: int) -> list[Any]:
-    models = event_models(tracks_model=type(record))
-    if not models:
-        return []
-    rows = models[0]._default_manager.filter(pgh_obj_id=record.pk)
-    return list(rows.select_related("pgh_context").order_by("-pgh_id")[:limit])
-
-
-def _actors(events: Sequence[Any]) -> dict[int, str]:
-    users = users_of(events)
-    return {
-        event.pgh_id: actor_name(event.pgh_context.metadata if event.pgh_context else {}, users) for event in events
-    }
-
-
-def _labels_of_relations(record: SyncedModel, events: Sequence[Any], hidden: Collection[str]) -> dict[str, Any]:
-    """Return, for each relation, the names of what the events point at; one query a relation."""
-    labels: dict[str, Any] = {}
-    for field in _fields(record):
-        if isinstance(field, ForeignKey):
-            ids = {getattr(event, field.attname) for event in events} - {None}
-            related: Any = field.related_model
-            found = related._default_manager.in_bulk(list(ids)) if ids else {}
-            unknown = HiddenName.of(related.entity_type()) if field.name in hidden else ""
-            labels[field.attname] = {key: unknown or str(target) for key, target in found.items()}
-    return labels
-
-
-def _fields(record: SyncedModel) -> list[Any]:
-    return [f for f in record._meta.concrete_fields if f.name not in record.BOOKKEEPING and not f.primary_key]
-
-
-def _sentence(record: SyncedModel, event: Any, before: Any, labels: Mapping[str, Mapping[Any, str]]) -> str:
-    if before is None:
-        return "created the record" if event.pgh_label == "insert" else ""
-    paused = getattr(before, "sync_enabled", False) and not event.sync_enabled
-    why = event.pgh_context.metadata.get(REASON_KEY, "") if paused and event.pgh_context else ""
-    changed = [
-        field
-        for field in _fields(record)
-        if hasattr(event, field.attname) and getattr(event, field.attname) != getattr(before, field.attname)
-    ]
-    if [field.attname for field in changed] == ["sync_enabled"]:
-        return f"turned sync {'on' if event.sync_enabled else 'off'}{f': {why}' if why else ''}"
-    parts = [
-        f"{field.verbose_name} from {_value(field, before, labels)} to {_value(field, event, labels)}"
-        for field in changed
-    ]
-    listed = " and ".join([", ".join(parts[:-1]), *parts[-1:]] if len(parts) > 1 else parts)
-    return f"changed {listed}{f': {why}' if why else ''}" if parts else ""
-
-
-def _value(field: Any, event: Any, labels: Mapping[str, Mapping[Any, str]]) -> str:
-    value = getattr(event, field.attname)
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(field, ForeignKey):
-        return humanize.quote(labels[field.attname].get(value, "one that was deleted") if value else None)
-    if isinstance(field, ArrayField):
-        return humanize.quote(", ".join(value or []))
-    if field.choices:
-        return humanize.quote(str(dict(field.flatchoices).get(value, value)))
-    return humanize.quote(value if value is None else str(value))
 
 
 # What the engine wrote down: decisions, ledger, intents, webhook deliveries, tombstones, refused
@@ -533,7 +322,7 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         if may_undo_decisions(request.user, [row]):
             context["undo_url"] = decision_undo_url(row) if is_undoable(row) else ""
             # A sync that moved no value has nothing to undo.
-            if row.batch_id and _batch_sizes({row.batch_id}):
+            if row.batch_id and batch_sizes({row.batch_id}):
                 context["batch_url"] = batch_undo_url(row.batch_id)
         return context
 

@@ -41,14 +41,12 @@ from sync.admin.confirmed_action import (
     run_action,
     selection,
 )
-from sync.admin.history_pages import history_of
 from sync.admin.list_exports import ExportColumn, ExportMixin
+from sync.admin.record_activity import FIELD_PARAMETER, activity_of
 from sync.admin.record_panel import (
     DIRECTION_EFFECTS,
     RecordAdvice,
     RecordSyncView,
-    field_rows,
-    known_at,
     list_cell,
     mark_fields,
     may_resolve_cases,
@@ -58,11 +56,13 @@ from sync.admin.record_panel import (
     overwritten_values,
     record_item_link,
     rejected_value_url,
+    sides_context,
     view_of,
     views_of,
 )
 from sync.api.request_limits import monday_throttle_reason
 from sync.choices import QueueDirection, SyncDirection
+from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.kernel.db import bound_lock_waits
@@ -668,19 +668,16 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
             if live_reading.unread_reason
             else "Both sides were read.",
         )
-        sides = field_rows(SyncStateService().describe(record, live_reading.values), self.model, request.user)
+        state = SyncStateService().describe(record, live_reading.values)
         context = {
             **self.admin_site.each_context(request),
             "title": "Both sides, read just now",
             "page_name": str(record),
             "opts": self.opts,
-            "sides": sides,
-            "sides_known_at": known_at(sides),
-            "sides_have_flows": any(side["flow"] for side in sides),
-            "sides_read": not live_reading.unread_reason,
+            **sides_context(state, self.model, request.user),
+            "sides_read": None if live_reading.unread_reason else sync_now(),
             "sides_unread": live_reading.unread_reason,
             "sides_next": next_change_lines(live_reading),
-            "sync_board": registry.entity(record.entity_type()).board_title,
             "sync_may_push": True,
             "sync_enabled": record.sync_enabled,
             "sync_urls": self.action_urls(record),
@@ -714,22 +711,19 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         """Add the sync panel to the record's page."""
         record: Any = row
         view: RecordSyncView = record.page_view
-        labels, sides = view.state.labels, field_rows(view.state, self.model, request.user)
+        labels = view.state.labels
         may_change, urls = self.has_change_permission(request, record), self.action_urls(record)
         return super().row_context(request, record) | {
             "sync_view": view,
             "sync_advice": RecordAdvice(record, view, request.user, urls, may_change=may_change),
-            "sides": sides,
-            "sides_known_at": known_at(sides),
-            "sides_have_flows": any(side["flow"] for side in sides),
+            **sides_context(view.state, self.model, request.user),
             "sync_item": record_item_link(view.state, record, "Open on Monday") if view.state.item_url else "",
-            "sync_board": registry.entity(record.entity_type()).board_title,
             "sync_held": [
-                (labels.get(key, key), admin_base.with_request_id(reason), rejected_value_url(record, key, view.state))
+                (labels.get(key, key), humanize.without_request_id(reason), rejected_value_url(record, key, view.state))
                 for key, reason in view.state.blocked_fields.items()
             ],
             "sync_may_resolve": may_resolve_cases(request.user),
-            "sync_history": history_of(record, reader=request.user),
+            "activity": activity_of(record, reader=request.user, field=request.GET.get(FIELD_PARAMETER, "")),
             "sync_page": request.path,
             "sync_sent_by_name": last_manual_push(record),
             "sync_last": admin_base.time_tag(record.monday_last_synced, view.now),
