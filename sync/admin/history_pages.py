@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, cast
 from uuid import UUID
@@ -225,24 +224,12 @@ def item_on_board(link: BoardLink | None, item_id: str | None) -> SafeString | s
     return admin_base.external_link(item_url(link, item_id), item_id, label)
 
 
-BATCH_FILTERS = ("batch_id", "batch_id__in")
-"""With one of them, the list has every entry of these batches."""
+WHOLE = (SEARCH_VAR, "batch_id", "fold_id")
+"""With one of them in its address, the list has every entry."""
 
 
 class ActivityList(admin_base.PageChangeList):
-    """A page of the activity, in which an import is one line: a row that says the same as one above it is within that.
-
-    The first row of each day says which day it is, where they are in the order of time.
-    """
-
-    def get_results(self, request: HttpRequest) -> None:
-        """Fetch the page, and put the batches of one import together."""
-        super().get_results(request)
-        if not request.GET.keys().isdisjoint(BATCH_FILTERS):
-            for row in self.result_list:
-                row.page_alike = 0  # all of them are listed
-        else:
-            self.result_list = _together(self.result_list)
+    """A page of the activity: the first row of each day says which day it is, where they are in the order of time."""
 
     def annotate_rows(self, rows: list[Any]) -> None:
         """Put the day on each row; templates/admin/sync/decision shows it above its first."""
@@ -253,29 +240,6 @@ class ActivityList(admin_base.PageChangeList):
         for row in rows:
             row.page_now = now
             row.page_day = humanize.day_name(timezone.localdate(row.at), today) if is_by_time else ""
-
-
-IMPORT_PAUSE = timedelta(minutes=10)
-"""The longest time between two batches of which many entries say the same, and which are taken for one import."""
-
-
-def _together(rows: Sequence[Any]) -> list[Any]:
-    """Leave, of heads of batches that say the same shortly after one another on a day, the first of the page alone."""
-    shown: list[Any] = []
-    heads: dict[tuple[Any, ...], tuple[Any, datetime]] = {}
-    for row in rows:
-        alike = (row.entity_type, row.kind, row.key, row.actor, row.page_day)
-        head, at = heads.get(alike, (None, row.at)) if row.page_alike else (None, row.at)
-        if head is not None and row.page_day and abs(at - row.at) <= IMPORT_PAUSE:
-            head.page_alike += 1 + row.page_alike
-            head.page_batches.append(row.batch_id)
-        else:
-            head = row
-            row.page_batches = [row.batch_id]
-            shown.append(row)
-        if row.page_alike:
-            heads[alike] = (head, row.at)
-    return shown
 
 
 @admin.register(Decision)
@@ -294,11 +258,10 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
     empty_words = "Everything that a sync sent, updated or asked is listed here."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Decision]:
-        """Leave out of the list what is folded, but where it is searched, or a batch is looked into."""
+        """Leave out of the list what is folded, but where it is searched, or an act or a batch is looked into."""
         rows: QuerySet[Decision] = super().get_queryset(request)
         is_list = request.resolver_match and request.resolver_match.url_name == "sync_decision_changelist"
-        is_whole = request.GET.keys().isdisjoint({SEARCH_VAR, *BATCH_FILTERS})
-        return rows.filter(folded=False) if is_list and is_whole else rows
+        return rows.filter(folded=False) if is_list and request.GET.keys().isdisjoint(WHOLE) else rows
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         """Return the list whose rows are grouped by day."""
@@ -307,14 +270,12 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
     def prepare_page(self, rows: list[Any]) -> None:
         """Put on each row how many are folded within it: counted once for the page."""
         super().prepare_page(rows)
-        batches = {row.batch_id for row in rows if row.batch_id and not row.folded}
-        within = Decision.objects.filter(batch_id__in=batches, folded=True).order_by()
-        folded = {
-            tuple(key): number
-            for *key, number in within.values_list("batch_id", "entity_type", "kind", "key").annotate(Count("id"))
-        }
+        # Beside the folded themselves nothing stands for them.
+        acts = set() if any(row.folded for row in rows) else {row.fold_id for row in rows if row.fold_id}
+        within = Decision.objects.filter(fold_id__in=acts, folded=True).order_by()
+        folded = dict(within.values_list("fold_id").annotate(Count("id")))
         for row in rows:
-            row.page_alike = 0 if row.folded else folded.get(row.fold_key, 0)
+            row.page_alike = folded.get(row.fold_id, 0)
 
     def row_context(self, request: HttpRequest, row: Decision) -> dict[str, Any]:
         """Offer to take it back, and the batch that it belongs to."""
@@ -345,10 +306,7 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         """The sentence, and the way to those that say the same of other records."""
         if not row.page_alike:  # type: ignore[attr-defined]  # put on it with its page
             return self.said(row)
-        batches = ",".join(str(batch) for batch in row.page_batches)  # type: ignore[attr-defined]  # put on it, too
-        names = ("batch_id__in", "entity_type", "kind", "key")
-        values = (batches, row.entity_type, row.kind, row.key)
-        query = urlencode({name: value for name, value in zip(names, values, strict=True) if value})
+        query = urlencode({"fold_id": str(row.fold_id)})
         more = humanize.count_with_noun(row.page_alike, "more record", "more records")  # type: ignore[attr-defined]
         return format_html(
             '<span class="npd-text">{} <a class="npd-take" href="?{}">And {} like it</a></span>',

@@ -14,6 +14,7 @@ from sync.models import Decision
 from sync.models.state import fold_alike
 from tests.admin import states
 from tests.admin.test_records import LIST, change_page, words_of
+from tests.support.clock import move_clock
 from tests.support.people import staff_who_may
 
 
@@ -55,44 +56,71 @@ def test_the_id_of_mondays_request_stands_on_the_records_page_for_administrators
     assert ("Monday answered 500." in page, trace in page) == (True, False)
 
 
+def entries(count: int, record: Any, sentence: str = "Linked.", **values: Any) -> None:
+    """Written as a pass writes them."""
+    about = {
+        "entity_type": "contact",
+        "entity_id": record.pk,
+        "kind": "link",
+        "key": "",
+        "actor": "",
+        "batch_id": uuid.uuid4(),
+    } | values
+    Decision.objects.bulk_create(fold_alike([Decision(sentence=sentence, **about) for _ in range(count)]))
+
+
+def listed(client: Client, query: str = "") -> str:
+    return words_of(client.get(f"/admin/sync/decision/{query}").content.decode())
+
+
+def within(client: Client) -> str:
+    """The query of the only line that stands for others."""
+    [query] = re.findall(r'href="(\?fold_id=[^"]+)"', client.get("/admin/sync/decision/").content.decode())
+    return str(query)
+
+
 def test_what_a_batch_did_alike_with_many_records_is_one_line_of_the_activity(
     browser_of_person: Client, world: dict[str, Any]
 ) -> None:
-    batch, record = uuid.uuid4(), world["synced"]
-    alike = [
-        Decision(entity_type="contact", entity_id=record.pk, kind="link", sentence=f"Linked {n}.", batch_id=batch)
-        for n in range(8)
-    ]
-    few = [Decision(entity_type="contact", kind="create", sentence=f"Made {n}.", batch_id=batch) for n in range(2)]
-    Decision.objects.bulk_create(fold_alike([*alike, *few]))
-
-    def listed(query: str) -> str:
-        return words_of(browser_of_person.get(f"/admin/sync/decision/{query}").content.decode())
-
-    whole = listed("")
-    assert re.findall(r"(?:Linked|Made) \d", whole) == ["Made 1", "Made 0", "Linked 7"]
-    assert "Today" in whole
-    assert "And 7 more records like it" in whole
-    page = browser_of_person.get("/admin/sync/decision/").content.decode()
-    within = re.search(r'href="(\?batch_id__in=[^"]+)"', page)
-    assert within is not None
-    for query in (within[1].replace("&amp;", "&"), "?q=Linked"):
-        assert listed(query).count("Linked ") == 8, query
+    record = world["synced"]
+    entries(8, record)
+    entries(2, record, "Made.", kind="create")
+    page = listed(browser_of_person)
+    assert re.findall(r"Linked\.|Made\.", page) == ["Made.", "Made.", "Linked."]
+    assert "Today" in page
+    assert "And 7 more records like it" in page
+    for query in (within(browser_of_person), "?q=Linked"):
+        assert listed(browser_of_person, query).count("Linked.") == 8, query
+        assert "like it" not in listed(browser_of_person, query)
 
 
-def test_the_batches_of_one_import_are_one_line_of_the_activity(
+def test_sixty_entries_of_one_act_are_one_line_in_however_many_passes_they_came(
     browser_of_person: Client, world: dict[str, Any]
 ) -> None:
-    for batch in (uuid.uuid4(), uuid.uuid4(), uuid.uuid4()):
-        entry = {"entity_type": "contact", "entity_id": world["synced"].pk, "kind": "link", "batch_id": batch}
-        Decision.objects.bulk_create(fold_alike([Decision(sentence="Linked.", **entry) for _ in range(8)]))
-    page = browser_of_person.get("/admin/sync/decision/").content.decode()
-    assert words_of(page).count("Linked.") == 1
-    assert "And 23 more records like it" in words_of(page)
-    within = re.search(r'href="(\?batch_id__in=[^"]+)"', page)
-    assert within is not None
-    inside = browser_of_person.get(f"/admin/sync/decision/{within[1].replace('&amp;', '&')}").content.decode()
-    assert (words_of(inside).count("Linked."), "more records like it" in inside) == (24, False)
+    for _ in range(20):
+        entries(3, world["synced"], actor="Maya Lind (Monday)")
+    entries(1, world["synced"], actor="Tom (Monday)")
+    page = listed(browser_of_person)
+    assert page.count("Linked.") == 2
+    assert "And 59 more records like it" in page
+    inside = listed(browser_of_person, within(browser_of_person))
+    assert (inside.count("Maya Lind (Monday)"), "60 activity entries" in inside) == (50, True)
+
+
+def test_what_comes_later_than_an_act_takes_stands_for_itself_but_an_import_waits_for_its_quota(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    entries(8, world["synced"])
+    move_clock(120)
+    entries(8, world["synced"])
+    assert "And 15 more records like it" in listed(browser_of_person)
+    move_clock(240)
+    entries(3, world["synced"])
+    page = listed(browser_of_person)
+    assert (page.count("Linked."), "And 15 more records like it" in page) == (4, True)
+    move_clock(900)
+    entries(8, world["synced"])
+    assert re.findall(r"And (\d+) more", listed(browser_of_person)) == ["7", "15"]
 
 
 # One line a change, of every field or of one
