@@ -15,7 +15,6 @@ from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, reverse
 from django.utils.text import capfirst
-from unfold.dataclasses import SearchResult
 
 from sync.apps import LIVE_ROWS
 
@@ -214,20 +213,6 @@ def settings_page(request: HttpRequest) -> HttpResponse:
     blocks = [(block, [one for one in seen if one.block == block]) for block in BLOCKS]
     context = {**admin.site.each_context(request), "title": SETTINGS, "blocks": [one for one in blocks if one[1]]}
     return TemplateResponse(request, "npd/settings.html", context)
-
-
-def found_pages(request: HttpRequest, term: str) -> list[SearchResult]:
-    """Return the pages that are called so, but for lists that are called like their model: the theme finds those."""
-    from django.apps import apps
-
-    found = []
-    for one in sections():
-        label = ".".join(one.model.rsplit("_", 1))
-        models_name = apps.get_model(label)._meta.verbose_name_plural if label else ""
-        is_own = one.query or one.title.lower() != str(models_name).lower()
-        if is_own and term.lower() in one.title.lower() and one.path and one.may_be_seen(request):
-            found.append(SearchResult(one.title, one.group or "Pages", one.link, one.icon))
-    return found
 
 
 # The first page: the sync's figures, and what needs attention, each with the page on which it is done. It is put

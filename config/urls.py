@@ -14,6 +14,7 @@ from config import help_pages, middleware
 from config.glossary import glossary_page
 from config.live_updates import live_versions
 from config.navigation import oldest_conflict, settings_page
+from config.search import search_page
 from npd.admin import account_pages, personal_data_pages
 from sync import registry
 from sync.admin import attention_pages
@@ -42,6 +43,7 @@ urlpatterns = [
     path("admin/oldest-conflict/", admin.site.admin_view(oldest_conflict), name="npd-oldest-conflict"),
     path("admin/help/", admin.site.admin_view(help_pages.help_start), name="npd-help-start"),
     path("admin/help/<path:name>/", admin.site.admin_view(help_pages.help_page), name="npd-help"),
+    path("admin/search/", admin.site.admin_view(search_page), name="npd-search"),
     path("admin/settings/", admin.site.admin_view(settings_page), name="npd-settings"),
     path("admin/inbox/", admin.site.admin_view(attention_pages.inbox_page), name="npd-inbox"),
     path("admin/inbox/entry/", admin.site.admin_view(attention_pages.entry_page), name="npd-inbox-entry"),
