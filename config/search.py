@@ -149,7 +149,7 @@ def _found_records(request: HttpRequest, lists: Any, spec: registry.EntitySpec, 
     steps = ((names, word + r"([^[:alnum:]]|$)"), (texts, word + r"([^[:alnum:]]|$)"), (names, word), (texts, word))
     cases = [When(_matching(fields, pattern), then=Value(number)) for number, (fields, pattern) in enumerate(steps)]
     rank = Case(*[case for case in cases if case.condition], default=Value(2 * Rank.REST), output_field=IntegerField())
-    order = lists.get_ordering(request) or spec.model._meta.ordering
+    order = lists.get_ordering(request) or spec.model._meta.ordering or ()
     return list(rows.annotate(page_rank=rank).order_by("page_rank", *order)[:LOOKED_AT])
 
 

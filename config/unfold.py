@@ -19,7 +19,7 @@ from django.templatetags.static import static
 from django.urls import reverse
 from django.utils import timezone
 
-from config.navigation import navigation, section_of
+from config.navigation import diagnostics_tabs, navigation, section_of
 
 if TYPE_CHECKING:  # the settings import this module, before Django is ready for more
     from collections.abc import Callable
@@ -114,7 +114,8 @@ UNFOLD: dict[str, Any] = {
     "SCRIPTS": [own_script, live_script, search_script],
     "GLOBAL_CALLBACK": "config.unfold.page_context",
     "DASHBOARD_CALLBACK": "config.navigation.dashboard",
-    "SHOW_HISTORY": True,
+    "SHOW_HISTORY": False,
+    "TABS": diagnostics_tabs,
     "COLORS": {
         "primary": {
             "50": "oklch(97% .014 254.604)",

@@ -15,8 +15,6 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.models import LogEntry
-from django.contrib.admin.options import get_content_type_for_model
 from django.contrib.admin.views.main import PAGE_VAR, SEARCH_VAR
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import BadRequest, ValidationError
@@ -363,11 +361,6 @@ class ReadOnlyAdmin(PageAdmin):
     told_columns: Collection[str] = ()
     """Columns that the summary has said already."""
 
-    def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        """Lead to what people did with it where anybody did something, for most of these rows nobody can."""
-        logged = LogEntry.objects.filter(content_type=get_content_type_for_model(row), object_id=str(row.pk))
-        return super().row_context(request, row) | {"show_history": logged.exists()}
-
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Rows are written by the engine alone."""
         return False
@@ -630,14 +623,14 @@ class UnmatchedItemsFilter(RadioFilter):
 
 
 class HealthFilter(RadioFilter):
-    """Records by how their sync stands: the groups of the first page, and why."""
+    """Records by the five states that their sync has; an address may ask for a part of one, as figures do."""
 
     title = "sync state"
     parameter_name = "health"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return groups and parts."""
-        return record_view.health_choices()
+        """Return the five."""
+        return [(state.value, str(state.label)) for state in record_view.RecordState]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the records that stand so."""

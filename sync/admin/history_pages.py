@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin import AdminSite
+from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.auth.models import User
 from django.db.models import Count, Exists, Model, QuerySet
@@ -19,7 +20,8 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
+from django.utils.text import capfirst
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckboxFilter, RadioFilter
 from unfold.views import ChangeList
 
 from sync import connectors, registry
@@ -54,7 +56,7 @@ from sync.operations.decision_undo import (
     undo_decisions,
 )
 from sync.operations.preview.explanation import causes_by_decision, causes_text
-from sync.records.authors import SYNC_ACTOR
+from sync.records.authors import SYNC_ACTOR, full_name
 from sync.records.blocked_fields import ledger_record_condition, throttled_fields
 from sync.registry import HiddenName, is_hidden, is_registered, item_url, record_url, type_label, with_configured_board
 
@@ -535,6 +537,56 @@ class WebhookEventAdmin(BoardNamesMixin, ReaderMixin, ReadOnlyAdmin):
     def processed(self, row: WebhookEvent) -> str:
         text = _PASS_ID.sub("", row.outcome)
         return text[:1].upper() + text[1:] if text else ("Processed" if row.processed_at else "Not processed yet")
+
+
+@admin.register(LogEntry)
+class AuditLogAdmin(ReadOnlyAdmin):
+    """What people did on these pages and by the API, of every sort of row, newest first."""
+
+    list_display = ("done", "who", "what", "about", "sort")
+    list_filter = (("action_time", DateTimeRangeFilter), ("user", AutocompleteSelectFilter))
+    list_select_related = ("user", "content_type")
+    search_fields = ("object_repr", "change_message", "user__username", "object_id")
+    search_help_text = "What it was done to, what was done, or who did it"
+    summary = ("done", "who", "what", "about", "sort")
+    told_columns = ("action_time", "user", "content_type", "object_repr", "change_message", "action_flag")
+    row_names = ("entry", "entries")
+    ordering = ("-action_time", "-id")
+    empty_title = "Nobody has done anything yet"
+    empty_words = "What people change, resolve, pause or delete is listed here, with who and when."
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Administrators alone: an entry names rows of every sort."""
+        return bool(cast("User", request.user).is_superuser)
+
+    has_module_permission = has_view_permission
+
+    done = admin_base.time_column("action_time", "When")
+
+    @admin.display(description="Who", ordering="user__username")
+    def who(self, row: LogEntry) -> str:
+        return full_name(row.user)
+
+    @admin.display(description="What was done")
+    def what(self, row: LogEntry) -> SafeString:
+        acts = {ADDITION: "Added.", CHANGE: "Changed.", DELETION: "Deleted."}
+        return format_html(
+            '<span class="npd-text">{}</span>', row.get_change_message() or acts.get(row.action_flag, "")
+        )
+
+    @admin.display(description="To what", ordering="object_repr")
+    def about(self, row: LogEntry) -> SafeString | str:
+        """What it was done to; where that has a page, and stands still, a link to it."""
+        model = row.content_type.model_class() if row.content_type else None
+        has_page = model in self.admin_site._registry and row.action_flag != DELETION
+        if model is None or not has_page or not row.object_id:
+            return row.object_repr
+        url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[row.object_id])
+        return format_html('<a class="npd-link" href="{}">{}</a>', url, row.object_repr)
+
+    @admin.display(description="Sort")
+    def sort(self, row: LogEntry) -> str:
+        return capfirst(str(row.content_type.name)) if row.content_type else humanize.DASH
 
 
 def records_of_items(item_ids: Iterable[str | None]) -> dict[str, tuple[str, UUID, str]]:

@@ -67,7 +67,7 @@ from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.kernel.db import bound_lock_waits
 from sync.ledger import SyncStateService
-from sync.ledger.record_view import RecordState
+from sync.ledger.record_view import RecordState, health_counts
 from sync.models import SyncedModel, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.preview.explanation import LiveReading, read_live
@@ -81,6 +81,7 @@ from sync.operations.record_requests import (
     set_direction,
 )
 from sync.outbox import notify
+from sync.outbox.pauses import active_pauses
 from sync.queue import SyncQueueService
 from sync.records import tombstones
 from sync.records.authors import log_action, log_action_many, log_queue_action
@@ -135,64 +136,65 @@ COLUMNS = 5
 """Mapped fields in a list beside the name; the others are on the record's page."""
 
 
-TABS: tuple[tuple[str, RecordState | None], ...] = (
-    ("All", None),
-    ("Needs attention", RecordState.ATTENTION),
-    ("Pending", RecordState.PENDING),
-    ("Sync off", RecordState.OFF),
-)
-
 EMPTY_TABS = {
-    "Needs attention": (
+    RecordState.ATTENTION: (
         "Nothing needs attention",
         "No record here has a conflict, a rejected or blocked value, or a failed job.",
     ),
-    "Pending": (
+    RecordState.PENDING: (
         "Nothing is pending",
         "A record is listed here from a change on one side until the other side has it, usually for a second or two.",
     ),
-    "Sync off": (
+    RecordState.OFF: (
         "No record has its sync off",
         "You can turn sync off on a record’s page or for a selection; both sides then keep what they have.",
     ),
+    RecordState.PAUSED: ("No record is paused", "A record is paused while its board is, and something of it waits."),
 }
 """What a tab without records says: a heading and a sentence."""
 
 
 @dataclass(frozen=True)
 class ListTab:
-    """A filter that stands above the list, one click away."""
+    """A filter that stands above the list, one click away, and how many records it has."""
 
     label: str
     url: str
     is_current: bool
+    count: int = 0
 
 
 class RecordChangeList(PageChangeList):
-    """A list of records with its tabs; each keeps what is searched for and the other filters."""
+    """A list of records with a tab for each state that any has; each keeps the search and the other filters."""
 
-    @property
+    @cached_property
+    def _state(self) -> str:
+        """The state, or the part of one, by which the list is filtered; empty for all records."""
+        name = HealthFilter.parameter_name
+        chosen = self.params.get(name, self.filter_params.get(name, [""]))
+        return str(chosen[0] if isinstance(chosen, list) else chosen)
+
+    @cached_property
     def tabs(self) -> list[ListTab]:
-        """The tabs."""
-        chosen = self.params.get(HealthFilter.parameter_name, self.filter_params.get(HealthFilter.parameter_name, [""]))
-        current = chosen[0] if isinstance(chosen, list) else chosen
-        return [
-            ListTab(
-                label,
-                self.get_query_string({HealthFilter.parameter_name: state}, remove=[PAGE_VAR])
-                if state
-                else self.get_query_string(remove=[PAGE_VAR, HealthFilter.parameter_name]),
-                (state or "") == current,
-            )
-            for label, state in TABS
-        ]
+        """All, then the states; one that no record has is a tab only while it is looked at."""
+        spec = registry.entity(self.model.entity_type())
+        counts: Counter[RecordState] = Counter()
+        found_parts = health_counts([spec], active_pauses(), with_synced=False)
+        for part, number in found_parts.get(spec.entity_type, {}).items():
+            counts[part.state] += number
+        name, shown = HealthFilter.parameter_name, [one for one in EMPTY_TABS if counts[one] or one == self._state]
+        found = [ListTab("All", self.get_query_string(remove=[PAGE_VAR, name]), not self._state)]
+        for state in shown:
+            url = self.get_query_string({name: state.value}, remove=[PAGE_VAR])
+            found.append(ListTab(str(state.label), url, state == self._state, counts[state]))
+        return found
 
     @property
     def empty_tab(self) -> tuple[str, str]:
         """What an empty tab says, where nothing but the tab narrows the list: a heading and a sentence."""
-        tab = next((label for (label, _), shown in zip(TABS, self.tabs, strict=True) if shown.is_current), "")
         is_narrowed = self.query or self.filter_params.keys() - {HealthFilter.parameter_name}
-        return ("", "") if is_narrowed else EMPTY_TABS.get(tab, ("", ""))
+        is_state = self._state in RecordState.values
+        return EMPTY_TABS.get(RecordState(self._state), ("", "")) if is_state and not is_narrowed else ("", "")
 
 
 class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
@@ -702,6 +704,8 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         """Mark in the form which fields are not in sync, and why."""
+        # Who edits one record rarely means to make another: that is offered where one is made.
+        context["show_save_and_add_another"] = kwargs.get("obj") is None
         if (record := kwargs.get("obj")) is not None:
             record.page_view = view_of(record)
             mark_fields(context["adminform"].form, record, record.page_view, request.user)
