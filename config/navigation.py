@@ -15,13 +15,12 @@ from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, reverse
 from django.utils.text import capfirst
-from unfold.dataclasses import SearchResult
 
 from sync.apps import LIVE_ROWS
 
 CONFLICTS, QUEUE, GUARD = "conflicts_syncconflict", "sync_syncqueue", "sync_approvalrequest"
 INBOX, RECORDS, SETTINGS = "Inbox", "Records", "Settings"
-CONNECTIONS, ADVANCED = "Connections", "Advanced"
+CONNECTIONS, ADVANCED, DIAGNOSTICS = "Connections", "Advanced", "Diagnostics"
 ANY_RIGHT = "*"
 
 
@@ -29,7 +28,8 @@ ANY_RIGHT = "*"
 class Section:
     """A part of the site: its name in the heading and the window's title, and where it is found.
 
-    `group` is the entry of the sidebar that leads to it, empty for an entry itself and RECORDS for a list of records;
+    `group` is the entry of the sidebar that leads to it, empty for an entry itself, RECORDS for a list of records, and
+    DIAGNOSTICS for a tab of that page;
     `block` is the part of the settings' page on which it is listed, and `about` what it says there. Its first page is
     the list of `model`, or the address named `url`, which is for whoever has the right `permission` (app.model), or,
     of ANY_RIGHT, whoever has any at all.
@@ -63,12 +63,15 @@ class Section:
     @property
     def parent_link(self) -> str:
         """Return the address of the entry that leads to it; empty where it is one itself."""
-        return {INBOX: reverse("npd-inbox"), SETTINGS: reverse("npd-settings")}.get(self.group, "")
+        names = {INBOX: "npd-inbox", SETTINGS: "npd-settings", DIAGNOSTICS: "npd-diagnostics"}
+        return reverse(names[self.group]) if self.group in names else ""
 
     def may_be_seen(self, request: HttpRequest) -> bool:
         """Whether this person may see what is behind it."""
         from sync.registry import may_view
 
+        if self.title == DIAGNOSTICS:
+            return bool(diagnostics_seen(request))
         if self.permission == ANY_RIGHT:
             return bool(request.user.get_all_permissions())
         model = self.permission or ".".join(self.model.rsplit("_", 1))
@@ -119,18 +122,17 @@ SECTIONS = (
             about="Jobs that are pending, in progress or failed; pause and resume."),
     Section(SETTINGS, "Ignored items", "block", "sync_ignoreditem", block=ADVANCED,
             about="Items on Monday that somebody chose to leave alone."),
-    Section(SETTINGS, "Sync state", "database", "sync_syncmetadata", block=ADVANCED,
-            about="For technical questions: the last sync of each record, and a report."),
-    Section(SETTINGS, "API writes", "send", "sync_intent", block=ADVANCED,
-            about="For technical questions: each call that changed something on Monday."),
-    Section(SETTINGS, "Verification", "verified", "sync_verification", block=ADVANCED,
-            about="What the nightly comparison of all synced records found."),
-    Section(SETTINGS, "Webhooks received", "webhook", "sync_webhookevent", block=ADVANCED,
-            about="For technical questions: what Monday reported, and the outcome."),
     Section(SETTINGS, "API tokens", "vpn_key", url="admin:sync_apitoken_changelist", block=ADVANCED,
             about="Your keys with which other programs use the API."),
-    Section(SETTINGS, "Schedule", "calendar_clock", "django_celery_beat_periodictask", block=ADVANCED,
-            about="What NPD Sync does by itself, and when."),
+    Section(SETTINGS, DIAGNOSTICS, "troubleshoot", url="npd-diagnostics", block=ADVANCED,
+            about="For technical questions: sync states, API writes, webhooks received, the schedule, who did what."),
+    Section(DIAGNOSTICS, "Sync state", "database", "sync_syncmetadata"),
+    Section(DIAGNOSTICS, "API writes", "send", "sync_intent"),
+    Section(DIAGNOSTICS, "Webhooks received", "webhook", "sync_webhookevent"),
+    Section(DIAGNOSTICS, "Schedule", "calendar_clock", "django_celery_beat_periodictask"),
+    Section(DIAGNOSTICS, "Verification", "verified", "sync_verification"),
+    # A right that nobody can be given, too.
+    Section(DIAGNOSTICS, "Audit log", "policy", "admin_logentry", permission="admin.auditlog"),
 )  # fmt: skip
 """All pages but the records'. An application's page of settings is one line more, with a `block`."""
 
@@ -182,7 +184,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 def _item(request: HttpRequest, entry: Section, here: Section | None) -> dict[str, Any]:
     """Return one line of the sidebar."""
-    is_active, is_seen = here is not None and entry.title in (here.title, here.group), entry.may_be_seen(request)
+    group = SETTINGS if here and here.group == DIAGNOSTICS else here and here.group
+    is_active, is_seen = here is not None and entry.title in (here.title, group), entry.may_be_seen(request)
     return {
         "title": entry.title,
         "icon": entry.icon,
@@ -225,18 +228,25 @@ def settings_page(request: HttpRequest) -> HttpResponse:
     return TemplateResponse(request, "npd/settings.html", context)
 
 
-def found_pages(request: HttpRequest, term: str) -> list[SearchResult]:
-    """Return the pages that are called so, but for lists that are called like their model: the theme finds those."""
-    from django.apps import apps
+def diagnostics_seen(request: HttpRequest) -> list[Section]:
+    """Return the tabs of the diagnostics that this person may see."""
+    return [one for one in SECTIONS if one.group == DIAGNOSTICS and one.path and one.may_be_seen(request)]
 
-    found = []
-    for one in sections():
-        label = ".".join(one.model.rsplit("_", 1))
-        models_name = apps.get_model(label)._meta.verbose_name_plural if label else ""
-        is_own = one.query or one.title.lower() != str(models_name).lower()
-        if is_own and term.lower() in one.title.lower() and one.path and one.may_be_seen(request):
-            found.append(SearchResult(one.title, one.group or "Pages", one.link, one.icon))
-    return found
+
+def diagnostics_page(request: HttpRequest) -> HttpResponse:
+    """Go to the first tab that this person may see."""
+    seen = diagnostics_seen(request)
+    if not seen:
+        raise PermissionDenied
+    return HttpResponseRedirect(seen[0].link)
+
+
+def diagnostics_tabs(request: HttpRequest) -> list[dict[str, Any]]:
+    """Return the theme's tabs of the lists that are one page."""
+    here, tabs = section_of(request), diagnostics_seen(request)
+    models = [".".join(one.model.rsplit("_", 1)) for one in tabs]
+    items = [{"title": one.title, "link": one.link, "active": one == here} for one in tabs]
+    return [{"models": models, "items": items}]
 
 
 # The first page: the sync's figures, and what needs attention, each with the page on which it is done. It is put

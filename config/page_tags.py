@@ -27,6 +27,18 @@ def moment(value: datetime | None) -> SafeString | str:
 
 
 @register.filter
+def moment_exact(value: datetime) -> SafeString:
+    """Return the time to the second as a <time> element."""
+    return humanize.time_element(value, humanize.time_of_day(value, seconds=True))
+
+
+@register.filter
+def short_moment(value: datetime) -> SafeString:
+    """Return the same as short as a line of many needs it: today's time, or the day."""
+    return humanize.time_element(value, humanize.time_or_date(value, timezone.now()))
+
+
+@register.filter
 def moment_seconds(value: datetime | None) -> str:
     """Return the same to the second, here and in UTC, for a tooltip."""
     return humanize.timestamp_and_utc(value) if value else ""

@@ -241,7 +241,6 @@ USE_TZ = True
 # The time zone of pages for a browser that hasn't sent its own (config/unfold.py).
 PAGES_TIME_ZONE = unfold.check_zone(env.str("TIME_ZONE", "") or TIME_ZONE)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440  # bytes; a larger webhook is answered with 413
-CACHES = {"default": {"BACKEND": "config.unfold.FreshSearchCache"}}
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "var" / "static"
 STATICFILES_DIRS = [folder for folder in [BASE_DIR / "static"] if folder.is_dir()]

@@ -13,20 +13,16 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from django.apps import apps
 from django.conf import settings
-from django.core.cache.backends.locmem import LocMemCache
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models import AutoField, Model, Q
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.text import capfirst
-from unfold.dataclasses import SearchResult
 
-from config.navigation import found_pages, navigation, section_of
+from config.navigation import diagnostics_tabs, navigation, section_of
 
 if TYPE_CHECKING:  # the settings import this module, before Django is ready for more
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from django.http import HttpRequest, HttpResponseBase
 
@@ -88,6 +84,11 @@ def live_script(request: HttpRequest) -> str:
     return static("npd/live.js")
 
 
+def search_script(request: HttpRequest) -> str:
+    """Return the address of the script of Ctrl+K (config/search.py)."""
+    return static("npd/search.js")
+
+
 def favicon(request: HttpRequest) -> str:
     """Return the address of the site's symbol."""
     return static("npd/favicon.svg")
@@ -103,98 +104,6 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
     return banner_context(request) | {"section": section_of(request)}
 
 
-FOUND_PER_LIST = 8
-FOUND_RECORDS = 50
-"""Records of a type whose conflicts and jobs are found with them, also by what the records alone say."""
-
-SEARCHED = (
-    ("conflicts.SyncConflict", "call_split"),
-    ("sync.SyncQueue", "queue"),
-    ("sync.UnmatchedItem", "fiber_new"),
-    ("sync.Tombstone", "delete"),
-    ("sync.BoardLink", "view_kanban"),
-)
-"""What Ctrl+K searches besides the records, each with its icon."""
-
-
-def find(request: HttpRequest, term: str) -> list[SearchResult]:
-    """Return what Ctrl+K finds besides pages, by name, email or number: records, conflicts, jobs, deleted records,
-    boards; of each what this person may see.
-    """
-    from django.contrib import admin
-
-    from sync import registry
-
-    searched = [(spec.model, spec.icon) for spec in registry.entities()]
-    searched += [(apps.get_model(label), icon) for label, icon in SEARCHED]
-    found: list[SearchResult] = found_pages(request, term)
-    record_ids: list[Any] = []
-    for model, icon in searched:
-        model_admin = admin.site._registry.get(model)
-        if model_admin is None or not model_admin.has_view_permission(request):
-            continue
-        rows = _found_rows(request, model_admin, term, record_ids)
-        if registry.is_registered(model._meta.model_name or ""):
-            record_ids += [row.pk for row in rows]
-        found += _search_results(request, model, icon, rows[:FOUND_PER_LIST])
-    nothing = f"No record, conflict, job or board is called “{term}”"
-    return found or [SearchResult(nothing, NOT_FOUND_HINT, reverse("admin:index") + NOTHING_FOUND, "search_off")]
-
-
-def _found_rows(request: HttpRequest, model_admin: Any, term: str, record_ids: Sequence[Any]) -> list[Any]:
-    """The rows of one list that a search finds, with those about records that were found."""
-    model = model_admin.model
-    rows = model_admin.get_queryset(request).order_by(*model_admin.get_ordering(request))
-    if model._meta.label == "sync.BoardLink":
-        rows = rows.filter(Q(board_id=term) | Q(shape__name__icontains=term) | Q(entity_type__istartswith=term))
-    else:
-        named, _ = model_admin.get_search_results(request, rows, term)
-        fields = {field.name for field in model._meta.concrete_fields}
-        more = Q(pk__in=[])
-        if "entity_id" in fields and record_ids:
-            more |= Q(entity_id__in=record_ids)
-        if isinstance(model._meta.pk, AutoField) and (number := term.removeprefix("#")).isdecimal():
-            more |= Q(pk=int(number[:18]))
-        rows = rows.filter(Q(pk__in=named.order_by().values("pk")) | more) if more else named
-    if model._meta.label == "sync.SyncQueue":
-        rows = rows.exclude(status="completed")
-    return list(rows.distinct()[:FOUND_RECORDS])
-
-
-def _search_results(request: HttpRequest, model: type[Model], icon: str, rows: Sequence[Any]) -> list[SearchResult]:
-    from sync.registry import known_names, visible_types
-
-    opts, found, types = model._meta, [], visible_types(request.user)
-    names = known_names(types, ((row.entity_type, row.entity_id) for row in rows if hasattr(row, "entity_id")))
-    for row in rows:
-        if hasattr(row, "entity_id"):
-            name = names.get((row.entity_type, row.entity_id))
-            number = f" #{row.pk}" if isinstance(row.pk, int) else ""
-        else:
-            # A board is called as on Monday, where that is known.
-            name, number = str(getattr(row, "shape", {}).get("name") or ""), ""
-        link = reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[row.pk])
-        found.append(SearchResult(name or str(row), f"{capfirst(str(opts.verbose_name))}{number}", link, icon))
-    return found
-
-
-NOTHING_FOUND = "#nothing-found"
-"""By this npd.css knows the line, below which unfold would count it as a result."""
-
-NOT_FOUND_HINT = "names, email addresses, phone numbers and the numbers of items and jobs are searched"
-
-
-class FreshSearchCache(LocMemCache):
-    """The process's cache, without what a search found: unfold would show for five minutes what is gone by now, or what
-    this person may not see any more.
-    """
-
-    def set(self, key: str, *args: Any, **kwargs: Any) -> None:
-        """Keep a value, unless it is what a search found."""
-        if not key.startswith("unfold_search_"):
-            super().set(key, *args, **kwargs)
-
-
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "NPD Sync",
     "SITE_HEADER": "NPD Sync",
@@ -202,10 +111,11 @@ UNFOLD: dict[str, Any] = {
     "SITE_SYMBOL": "sync_alt",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": favicon}],
     "STYLES": [own_styles],
-    "SCRIPTS": [own_script, live_script],
+    "SCRIPTS": [own_script, live_script, search_script],
     "GLOBAL_CALLBACK": "config.unfold.page_context",
     "DASHBOARD_CALLBACK": "config.navigation.dashboard",
-    "SHOW_HISTORY": True,
+    "SHOW_HISTORY": False,
+    "TABS": diagnostics_tabs,
     "COLORS": {
         "primary": {
             "50": "oklch(97% .014 254.604)",
@@ -227,6 +137,5 @@ UNFOLD: dict[str, Any] = {
             {"title": "Change password", "link": lambda request: reverse("admin:password_change")},
         ]
     },
-    "COMMAND": {"search_callback": "config.unfold.find"},
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": navigation},
 }

@@ -13,7 +13,8 @@ from django.views.generic import RedirectView
 from config import help_pages, middleware
 from config.glossary import glossary_page
 from config.live_updates import live_versions
-from config.navigation import oldest_conflict, settings_page
+from config.navigation import diagnostics_page, oldest_conflict, settings_page
+from config.search import search_page
 from npd.admin import account_pages, personal_data_pages
 from sync import registry
 from sync.admin import attention_pages
@@ -42,6 +43,8 @@ urlpatterns = [
     path("admin/oldest-conflict/", admin.site.admin_view(oldest_conflict), name="npd-oldest-conflict"),
     path("admin/help/", admin.site.admin_view(help_pages.help_start), name="npd-help-start"),
     path("admin/help/<path:name>/", admin.site.admin_view(help_pages.help_page), name="npd-help"),
+    path("admin/diagnostics/", admin.site.admin_view(diagnostics_page), name="npd-diagnostics"),
+    path("admin/search/", admin.site.admin_view(search_page), name="npd-search"),
     path("admin/settings/", admin.site.admin_view(settings_page), name="npd-settings"),
     path("admin/inbox/", admin.site.admin_view(attention_pages.inbox_page), name="npd-inbox"),
     path("admin/inbox/entry/", admin.site.admin_view(attention_pages.entry_page), name="npd-inbox-entry"),
@@ -82,6 +85,8 @@ urlpatterns = [
     ),
     path("admin/personal-data/erase/", admin.site.admin_view(personal_data_pages.erase), name="npd-person-erase"),
     path("admin/personal-data/<uuid:key>/", admin.site.admin_view(personal_data_pages.contact_page), name="npd-person"),
+    # What Django lists of each row is in the audit log, and of a record in its activity.
+    path("admin/<path:page>/history/", RedirectView.as_view(url="/admin/%(page)s/change/")),
     path("admin/", admin.site.urls),
     path("go/<uuid:record_id>", record_endpoints.redirect_to_record, name="go-to-record"),
     path("api/v1/", RedirectView.as_view(pattern_name="docs")),

@@ -134,7 +134,7 @@ def _decisions(job: ImportJob, by: User, one: WrittenRecord) -> Iterator[Decisio
         "cause": {"by": who, "causes": ["import"]},
     }
     if one.is_new:
-        yield Decision(sentence=f"Made by the import of {where}.", **common)
+        yield Decision(key="", sentence=f"Made by the import of {where}.", **common)
         return
     labels = labels_of(job.entity_type)
     labels.update({mapping.key: mapping.label for mapping in registry.entity(job.entity_type).mappings})

@@ -71,3 +71,12 @@ document.addEventListener("input", markTyped);
 document.addEventListener("DOMContentLoaded", () => {
   window.django?.jQuery?.(document).on("select2:select select2:unselect select2:clear", markTyped);
 });
+
+// The skip link moves the keyboard, not the address: in that unfold keeps the tab of a form.
+document.addEventListener("click", (event) => {
+  const content = event.target.closest(".npd-skip") && document.getElementById("content");
+  if (!content) return;
+  event.preventDefault();
+  content.tabIndex = -1;
+  content.focus();
+});

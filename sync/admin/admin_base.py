@@ -15,8 +15,6 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.models import LogEntry
-from django.contrib.admin.options import get_content_type_for_model
 from django.contrib.admin.views.main import PAGE_VAR, SEARCH_VAR
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import BadRequest, ValidationError
@@ -51,7 +49,7 @@ from sync import registry
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.db import OneScanPaginator
-from sync.kernel.humanize import _REQUEST_ID, DASH, relative_time, without_request_id
+from sync.kernel.humanize import DASH, relative_time, request_ids, without_request_id
 from sync.ledger import record_view
 from sync.records.item_links import unmatched_condition
 from sync.registry import HiddenName, hide_quotes, known_names, record_url, type_label, visible_types
@@ -67,7 +65,7 @@ def time_tag(moment: datetime | None, now: datetime) -> SafeString | str:
 
 def with_request_id(text: str) -> SafeString:
     """Return a sentence with the id of Monday's request in small type: who asks Monday's support needs it."""
-    found = _REQUEST_ID.findall(text)
+    found = request_ids(text)
     small = format_html(' <small class="npd-trace">{}</small>', " ".join(found)) if found else ""
     return format_html("{}{}", without_request_id(text), small)
 
@@ -322,7 +320,8 @@ TECHNICAL_LABELS = {
     "entity_type": "Type of record",
     "erased": "Its person was erased",
     "failures": "Failures in a row",
-    "folded": "Listed within another entry of its batch",
+    "fold_id": "Act",
+    "folded": "Listed within another entry of its act",
     "removed_passes": "Checks in a row that found it deleted",
     "removed_since": "Item known to be deleted since",
     "blocked_fields": "Blocked fields",
@@ -361,11 +360,6 @@ class ReadOnlyAdmin(PageAdmin):
     """What the page of a row says in words; its other columns are folded below that."""
     told_columns: Collection[str] = ()
     """Columns that the summary has said already."""
-
-    def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        """Lead to what people did with it where anybody did something, for most of these rows nobody can."""
-        logged = LogEntry.objects.filter(content_type=get_content_type_for_model(row), object_id=str(row.pk))
-        return super().row_context(request, row) | {"show_history": logged.exists()}
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Rows are written by the engine alone."""
@@ -629,14 +623,14 @@ class UnmatchedItemsFilter(RadioFilter):
 
 
 class HealthFilter(RadioFilter):
-    """Records by how their sync stands: the groups of the first page, and why."""
+    """Records by the five states that their sync has; an address may ask for a part of one, as figures do."""
 
     title = "sync state"
     parameter_name = "health"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return groups and parts."""
-        return record_view.health_choices()
+        """Return the five."""
+        return [(state.value, str(state.label)) for state in record_view.RecordState]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the records that stand so."""

@@ -23,7 +23,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from sync.admin.admin_base import is_valid_key
-from sync.admin.history_pages import last_change
+from sync.admin.record_activity import last_change
 from sync.kernel import humanize
 from sync.models import SyncedModel, Tombstone
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -35,7 +35,7 @@ from sync.admin.confirmed_action import (
     run_action,
     selection,
 )
-from sync.admin.history_pages import history_of
+from sync.admin.record_activity import FIELD_PARAMETER, activity_of
 from sync.choices import ApprovalKind, ApprovalState, DeletedRecordPolicy, QueueDirection, TombstoneState
 from sync.kernel import humanize
 from sync.kernel.action_errors import Conflict
@@ -396,6 +396,9 @@ def tombstone_name(row: Tombstone) -> str:
 class TombstoneAdmin(ReadOnlyAdmin):
     """Records that were deleted in NPD."""
 
+    class Media:
+        css: ClassVar[dict[str, list[str]]] = {"all": ["npd/record.css"]}
+
     list_display = ("name", "kind", "item", "deleted", "outcome", "what_now")
     told_columns = ("note", "state", "deleted_at")
     summary = ("kind", "deleted", "outcome", "what_now", "item", "values_then")
@@ -406,7 +409,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
     json_fields = ("data",)
     actions = ("bring_back",)
     change_form_outer_before_template = "sync/tombstone_buttons.html"
-    change_form_outer_after_template = "sync/record_history.html"
+    change_form_outer_after_template = "sync/record_activity.html"
     empty_title = "Nothing was deleted"
     empty_words = "What is deleted in NPD is listed here, with what became of its item. For 30 days it can be restored."
 
@@ -431,7 +434,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
             and row.reason_code != TombstoneReason.ERASED
             and registry.may_act(request.user, "add", row.entity_type),
             "deleted_records": reverse("admin:sync_tombstone_changelist"),
-            "sync_history": history_of(record, reader=request.user),
+            "activity": activity_of(record, reader=request.user, field=request.GET.get(FIELD_PARAMETER, "")),
             "sync_may_push": registry.may_act(request.user, "change", row.entity_type),
             "sync_page": request.path,
         }

@@ -1,31 +1,27 @@
-"""Activity: what happened to a record as sentences, the lists of what the sync wrote down, and the page before an
-undo.
-"""
+"""Activity: the lists of what the sync wrote down, and the page before an undo."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any, cast
 from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin import AdminSite
+from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.auth.models import User
-from django.contrib.postgres.fields import ArrayField
-from django.db.models import Count, Exists, ForeignKey, Model, QuerySet
+from django.db.models import Count, Exists, Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
-from pghistory.core import event_models
-from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
+from django.utils.text import capfirst
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckboxFilter, RadioFilter
 from unfold.views import ChangeList
 
 from sync import connectors, registry
@@ -42,6 +38,7 @@ from sync.admin.admin_base import (
 )
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, run_action
 from sync.admin.list_exports import ExportColumn, ExportMixin
+from sync.admin.record_activity import batch_sizes, batch_undo_url, decision_undo_url
 from sync.admin.report_page import ReportMixin
 from sync.choices import SyncStatus
 from sync.clock import sync_now
@@ -49,8 +46,7 @@ from sync.connectors.base.board import EventKind
 from sync.kernel import humanize
 from sync.kernel.humanize import plural
 from sync.kernel.outgoing_calls import own_address
-from sync.ledger import SyncStateService
-from sync.models import BoardLink, Decision, FieldMapping, Intent, IntentState, SyncedModel, SyncMetadata, WebhookEvent
+from sync.models import BoardLink, Decision, FieldMapping, Intent, IntentState, SyncMetadata, WebhookEvent
 from sync.operations.decision_undo import (
     UndoStep,
     decisions_of_batch,
@@ -59,21 +55,10 @@ from sync.operations.decision_undo import (
     plan_decision_undo,
     undo_decisions,
 )
-from sync.operations.preview.explanation import CauseLink, causes_by_decision, causes_text
-from sync.operations.record_requests import REASON_KEY
-from sync.records.authors import SYNC_ACTOR, actor_name, users_of
+from sync.operations.preview.explanation import causes_by_decision, causes_text
+from sync.records.authors import SYNC_ACTOR, full_name
 from sync.records.blocked_fields import ledger_record_condition, throttled_fields
 from sync.registry import HiddenName, is_hidden, is_registered, item_url, record_url, type_label, with_configured_board
-
-
-def decision_undo_url(row: Decision) -> str:
-    """Return the address of the page that takes one decision back."""
-    return reverse("admin:sync_decision_undo", args=[row.pk])
-
-
-def batch_undo_url(batch_id: UUID) -> str:
-    """Return the address of the page that takes back all that a look (or an undo) moved."""
-    return reverse("admin:sync_decision_undo_batch", args=[batch_id])
 
 
 class UndoPagesMixin:
@@ -167,201 +152,6 @@ def _with_note(value: str, note: str) -> SafeString | str:
     return format_html('{}<br><span class="npd-muted">{}</span>', value, note) if note else value
 
 
-# What happened to a record, as sentences: who changed what in NPD, and what the sync decided.
-
-
-@dataclass(frozen=True)
-class HistoryLine:
-    """One thing that happened; `chain` is what led to it, `undo_url` the page that takes it back.
-
-    `decision` is the number of the decision that it tells of, empty for a change of the record.
-    """
-
-    at: datetime
-    actor: str
-    sentence: str
-    by_sync: bool = False
-    decided: bool = False
-    decision: str = ""
-    chain: Sequence[CauseLink] = ()
-    undo_url: str = ""
-    batch_url: str = ""
-    is_undo: bool = False
-    is_undone: bool = False
-
-    @property
-    def traced(self) -> SafeString:
-        """The sentence, with the id of Monday's request in small type."""
-        return admin_base.with_request_id(self.sentence)
-
-
-def history_of(record: SyncedModel, limit: int = 50, *, reader: Any) -> list[HistoryLine]:
-    """Return the newest things that happened to a record, as this user may know them, newest first."""
-    decisions = SyncStateService().history(record, limit=limit)
-    # A batch of one line needs no page of its own.
-    causes = causes_by_decision(decisions)
-    undone_ids = _undone_ids(decisions)
-    sizes = _batch_sizes({row.batch_id for row in decisions if row.batch_id and is_undoable(row)})
-    decision_lines = [
-        HistoryLine(
-            row.at,
-            row.actor or SYNC_ACTOR,
-            row.sentence,
-            by_sync=not row.actor,
-            decided=True,
-            decision=str(row.pk),
-            chain=causes[row.pk],
-            undo_url=decision_undo_url(row) if is_undoable(row) and row.pk not in undone_ids else "",
-            batch_url=batch_undo_url(row.batch_id) if row.batch_id and sizes.get(row.batch_id, 0) > 1 else "",
-            is_undo=row.undoes is not None,
-            is_undone=row.pk in undone_ids,
-        )
-        for row in decisions
-    ]
-    shown_batches = {str(line.batch_id) for line in decisions if line.batch_id}
-    hidden = registry.hidden_relations(reader, type(record))
-    lines = [*change_lines(record, limit, shown_batches=shown_batches, hidden=hidden), *decision_lines]
-    return sorted(lines, key=lambda line: line.at, reverse=True)[:limit]
-
-
-def _undone_ids(decisions: Sequence[Decision]) -> set[int]:
-    """Those that an undo took back which was not taken back itself."""
-    undos: dict[int, list[int]] = {}
-    rows = Decision.objects.filter(entity_id__in={row.entity_id for row in decisions}, undoes__isnull=False)
-    for pk, undoes in rows.order_by().values_list("pk", "undoes"):
-        undos.setdefault(undoes or 0, []).append(pk)
-
-    def is_in_force(pk: int) -> bool:
-        return not any(is_in_force(undo) for undo in undos.get(pk, ()))
-
-    return {row.pk for row in decisions if not is_in_force(row.pk)}
-
-
-def _batch_sizes(batches: Collection[UUID]) -> dict[UUID, int]:
-    """How many moves each of these batches holds."""
-    moves = Decision.objects.filter(batch_id__in=batches, values__has_keys=["raw_before", "raw_after"])
-    counted = moves.order_by().values_list("batch_id").annotate(number=Count("id"))
-    return {batch: number for batch, number in counted if batch is not None}
-
-
-def change_lines(
-    record: SyncedModel, limit: int = 50, *, shown_batches: Collection[str] = (), hidden: Collection[str] = ()
-) -> list[HistoryLine]:
-    """Return the changes of a record's row with their authors, newest first; `hidden` relations without names.
-
-    `shown_batches` are passes whose decisions are shown: what these wrote stands there, field by field, with reasons.
-    """
-    # One more than is shown: what the oldest of them changed, only the one before it tells.
-    events = _events(record, limit + 1)
-    if not events:
-        return []
-    actors = _actors(events)
-    labels = _labels_of_relations(record, events, hidden)
-    lines = []
-    for event, before in zip(events, [*events[1:], None], strict=True):
-        sentence = _sentence(record, event, before, labels)
-        batch = str(event.pgh_context.metadata.get("batch", "")) if event.pgh_context else ""
-        if sentence and batch not in shown_batches:
-            actor = actors[event.pgh_id]
-            lines.append(HistoryLine(event.pgh_created_at, actor, sentence, by_sync=actor == SYNC_ACTOR))
-    return lines[:limit]
-
-
-@dataclass(frozen=True)
-class LastChange:
-    """Who gave a field its present value, as far as it is known, and when; `on_monday`: it was edited there."""
-
-    by: str
-    at: datetime
-    on_monday: bool = False
-
-
-def last_change(record: SyncedModel, attname: str) -> LastChange | None:
-    """Return who gave a field its present value and when, as far as the last fifty changes of the record tell."""
-    events, present = _events(record, 50), getattr(record, attname)
-    for event, before in zip(events, [*events[1:], None], strict=False):
-        if getattr(event, attname) == present and (before is None or getattr(before, attname) != present):
-            batch = event.pgh_context.metadata.get("batch") if event.pgh_context else None
-            if batch and (pull := _pull_of(record, batch, attname)):
-                editor = str(pull.cause.get("monday", {}).get("who", ""))
-                return LastChange(editor, event.pgh_created_at, on_monday=True)
-            return LastChange(_actors([event])[event.pgh_id], event.pgh_created_at)
-    return None
-
-
-def _pull_of(record: SyncedModel, batch: str, attname: str) -> Decision | None:
-    """The decision by which a pass has updated the field from Monday."""
-    names = [attname, record._meta.get_field(attname).name]
-    mappings = FieldMapping.objects.filter(link__entity_type=record.entity_type(), fields__overlap=names)
-    pulls = Decision.objects.filter(entity_id=record.pk, batch_id=batch, kind="pull")
-    return pulls.filter(key__in=mappings.values("key")).first()
-
-
-def _events(record: SyncedModel, limit: int) -> list[Any]:
-    models = event_models(tracks_model=type(record))
-    if not models:
-        return []
-    rows = models[0]._default_manager.filter(pgh_obj_id=record.pk)
-    return list(rows.select_related("pgh_context").order_by("-pgh_id")[:limit])
-
-
-def _actors(events: Sequence[Any]) -> dict[int, str]:
-    users = users_of(events)
-    return {
-        event.pgh_id: actor_name(event.pgh_context.metadata if event.pgh_context else {}, users) for event in events
-    }
-
-
-def _labels_of_relations(record: SyncedModel, events: Sequence[Any], hidden: Collection[str]) -> dict[str, Any]:
-    """Return, for each relation, the names of what the events point at; one query a relation."""
-    labels: dict[str, Any] = {}
-    for field in _fields(record):
-        if isinstance(field, ForeignKey):
-            ids = {getattr(event, field.attname) for event in events} - {None}
-            related: Any = field.related_model
-            found = related._default_manager.in_bulk(list(ids)) if ids else {}
-            unknown = HiddenName.of(related.entity_type()) if field.name in hidden else ""
-            labels[field.attname] = {key: unknown or str(target) for key, target in found.items()}
-    return labels
-
-
-def _fields(record: SyncedModel) -> list[Any]:
-    return [f for f in record._meta.concrete_fields if f.name not in record.BOOKKEEPING and not f.primary_key]
-
-
-def _sentence(record: SyncedModel, event: Any, before: Any, labels: Mapping[str, Mapping[Any, str]]) -> str:
-    if before is None:
-        return "created the record" if event.pgh_label == "insert" else ""
-    paused = getattr(before, "sync_enabled", False) and not event.sync_enabled
-    why = event.pgh_context.metadata.get(REASON_KEY, "") if paused and event.pgh_context else ""
-    changed = [
-        field
-        for field in _fields(record)
-        if hasattr(event, field.attname) and getattr(event, field.attname) != getattr(before, field.attname)
-    ]
-    if [field.attname for field in changed] == ["sync_enabled"]:
-        return f"turned sync {'on' if event.sync_enabled else 'off'}{f': {why}' if why else ''}"
-    parts = [
-        f"{field.verbose_name} from {_value(field, before, labels)} to {_value(field, event, labels)}"
-        for field in changed
-    ]
-    listed = " and ".join([", ".join(parts[:-1]), *parts[-1:]] if len(parts) > 1 else parts)
-    return f"changed {listed}{f': {why}' if why else ''}" if parts else ""
-
-
-def _value(field: Any, event: Any, labels: Mapping[str, Mapping[Any, str]]) -> str:
-    value = getattr(event, field.attname)
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(field, ForeignKey):
-        return humanize.quote(labels[field.attname].get(value, "one that was deleted") if value else None)
-    if isinstance(field, ArrayField):
-        return humanize.quote(", ".join(value or []))
-    if field.choices:
-        return humanize.quote(str(dict(field.flatchoices).get(value, value)))
-    return humanize.quote(value if value is None else str(value))
-
-
 # What the engine wrote down: decisions, ledger, intents, webhook deliveries, tombstones, refused
 # items.
 
@@ -436,24 +226,12 @@ def item_on_board(link: BoardLink | None, item_id: str | None) -> SafeString | s
     return admin_base.external_link(item_url(link, item_id), item_id, label)
 
 
-BATCH_FILTERS = ("batch_id", "batch_id__in")
-"""With one of them, the list has every entry of these batches."""
+WHOLE = (SEARCH_VAR, "batch_id", "fold_id")
+"""With one of them in its address, the list has every entry."""
 
 
 class ActivityList(admin_base.PageChangeList):
-    """A page of the activity, in which an import is one line: a row that says the same as one above it is within that.
-
-    The first row of each day says which day it is, where they are in the order of time.
-    """
-
-    def get_results(self, request: HttpRequest) -> None:
-        """Fetch the page, and put the batches of one import together."""
-        super().get_results(request)
-        if not request.GET.keys().isdisjoint(BATCH_FILTERS):
-            for row in self.result_list:
-                row.page_alike = 0  # all of them are listed
-        else:
-            self.result_list = _together(self.result_list)
+    """A page of the activity: the first row of each day says which day it is, where they are in the order of time."""
 
     def annotate_rows(self, rows: list[Any]) -> None:
         """Put the day on each row; templates/admin/sync/decision shows it above its first."""
@@ -464,29 +242,6 @@ class ActivityList(admin_base.PageChangeList):
         for row in rows:
             row.page_now = now
             row.page_day = humanize.day_name(timezone.localdate(row.at), today) if is_by_time else ""
-
-
-IMPORT_PAUSE = timedelta(minutes=10)
-"""The longest time between two batches of which many entries say the same, and which are taken for one import."""
-
-
-def _together(rows: Sequence[Any]) -> list[Any]:
-    """Leave, of heads of batches that say the same shortly after one another on a day, the first of the page alone."""
-    shown: list[Any] = []
-    heads: dict[tuple[Any, ...], tuple[Any, datetime]] = {}
-    for row in rows:
-        alike = (row.entity_type, row.kind, row.key, row.actor, row.page_day)
-        head, at = heads.get(alike, (None, row.at)) if row.page_alike else (None, row.at)
-        if head is not None and row.page_day and abs(at - row.at) <= IMPORT_PAUSE:
-            head.page_alike += 1 + row.page_alike
-            head.page_batches.append(row.batch_id)
-        else:
-            head = row
-            row.page_batches = [row.batch_id]
-            shown.append(row)
-        if row.page_alike:
-            heads[alike] = (head, row.at)
-    return shown
 
 
 @admin.register(Decision)
@@ -505,11 +260,10 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
     empty_words = "Everything that a sync sent, updated or asked is listed here."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Decision]:
-        """Leave out of the list what is folded, but where it is searched, or a batch is looked into."""
+        """Leave out of the list what is folded, but where it is searched, or an act or a batch is looked into."""
         rows: QuerySet[Decision] = super().get_queryset(request)
         is_list = request.resolver_match and request.resolver_match.url_name == "sync_decision_changelist"
-        is_whole = request.GET.keys().isdisjoint({SEARCH_VAR, *BATCH_FILTERS})
-        return rows.filter(folded=False) if is_list and is_whole else rows
+        return rows.filter(folded=False) if is_list and request.GET.keys().isdisjoint(WHOLE) else rows
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         """Return the list whose rows are grouped by day."""
@@ -518,14 +272,12 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
     def prepare_page(self, rows: list[Any]) -> None:
         """Put on each row how many are folded within it: counted once for the page."""
         super().prepare_page(rows)
-        batches = {row.batch_id for row in rows if row.batch_id and not row.folded}
-        within = Decision.objects.filter(batch_id__in=batches, folded=True).order_by()
-        folded = {
-            tuple(key): number
-            for *key, number in within.values_list("batch_id", "entity_type", "kind", "key").annotate(Count("id"))
-        }
+        # Beside the folded themselves nothing stands for them.
+        acts = set() if any(row.folded for row in rows) else {row.fold_id for row in rows if row.fold_id}
+        within = Decision.objects.filter(fold_id__in=acts, folded=True).order_by()
+        folded = dict(within.values_list("fold_id").annotate(Count("id")))
         for row in rows:
-            row.page_alike = 0 if row.folded else folded.get(row.fold_key, 0)
+            row.page_alike = folded.get(row.fold_id, 0)
 
     def row_context(self, request: HttpRequest, row: Decision) -> dict[str, Any]:
         """Offer to take it back, and the batch that it belongs to."""
@@ -533,7 +285,7 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         if may_undo_decisions(request.user, [row]):
             context["undo_url"] = decision_undo_url(row) if is_undoable(row) else ""
             # A sync that moved no value has nothing to undo.
-            if row.batch_id and _batch_sizes({row.batch_id}):
+            if row.batch_id and batch_sizes({row.batch_id}):
                 context["batch_url"] = batch_undo_url(row.batch_id)
         return context
 
@@ -556,10 +308,7 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         """The sentence, and the way to those that say the same of other records."""
         if not row.page_alike:  # type: ignore[attr-defined]  # put on it with its page
             return self.said(row)
-        batches = ",".join(str(batch) for batch in row.page_batches)  # type: ignore[attr-defined]  # put on it, too
-        names = ("batch_id__in", "entity_type", "kind", "key")
-        values = (batches, row.entity_type, row.kind, row.key)
-        query = urlencode({name: value for name, value in zip(names, values, strict=True) if value})
+        query = urlencode({"fold_id": str(row.fold_id)})
         more = humanize.count_with_noun(row.page_alike, "more record", "more records")  # type: ignore[attr-defined]
         return format_html(
             '<span class="npd-text">{} <a class="npd-take" href="?{}">And {} like it</a></span>',
@@ -788,6 +537,56 @@ class WebhookEventAdmin(BoardNamesMixin, ReaderMixin, ReadOnlyAdmin):
     def processed(self, row: WebhookEvent) -> str:
         text = _PASS_ID.sub("", row.outcome)
         return text[:1].upper() + text[1:] if text else ("Processed" if row.processed_at else "Not processed yet")
+
+
+@admin.register(LogEntry)
+class AuditLogAdmin(ReadOnlyAdmin):
+    """What people did on these pages and by the API, of every sort of row, newest first."""
+
+    list_display = ("done", "who", "what", "about", "sort")
+    list_filter = (("action_time", DateTimeRangeFilter), ("user", AutocompleteSelectFilter))
+    list_select_related = ("user", "content_type")
+    search_fields = ("object_repr", "change_message", "user__username", "object_id")
+    search_help_text = "What it was done to, what was done, or who did it"
+    summary = ("done", "who", "what", "about", "sort")
+    told_columns = ("action_time", "user", "content_type", "object_repr", "change_message", "action_flag")
+    row_names = ("entry", "entries")
+    ordering = ("-action_time", "-id")
+    empty_title = "Nobody has done anything yet"
+    empty_words = "What people change, resolve, pause or delete is listed here, with who and when."
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Administrators alone: an entry names rows of every sort."""
+        return bool(cast("User", request.user).is_superuser)
+
+    has_module_permission = has_view_permission
+
+    done = admin_base.time_column("action_time", "When")
+
+    @admin.display(description="Who", ordering="user__username")
+    def who(self, row: LogEntry) -> str:
+        return full_name(row.user)
+
+    @admin.display(description="What was done")
+    def what(self, row: LogEntry) -> SafeString:
+        acts = {ADDITION: "Added.", CHANGE: "Changed.", DELETION: "Deleted."}
+        return format_html(
+            '<span class="npd-text">{}</span>', row.get_change_message() or acts.get(row.action_flag, "")
+        )
+
+    @admin.display(description="To what", ordering="object_repr")
+    def about(self, row: LogEntry) -> SafeString | str:
+        """What it was done to; where that has a page, and stands still, a link to it."""
+        model = row.content_type.model_class() if row.content_type else None
+        has_page = model in self.admin_site._registry and row.action_flag != DELETION
+        if model is None or not has_page or not row.object_id:
+            return row.object_repr
+        url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[row.object_id])
+        return format_html('<a class="npd-link" href="{}">{}</a>', url, row.object_repr)
+
+    @admin.display(description="Sort")
+    def sort(self, row: LogEntry) -> str:
+        return capfirst(str(row.content_type.name)) if row.content_type else humanize.DASH
 
 
 def records_of_items(item_ids: Iterable[str | None]) -> dict[str, tuple[str, UUID, str]]:

@@ -41,14 +41,12 @@ from sync.admin.confirmed_action import (
     run_action,
     selection,
 )
-from sync.admin.history_pages import history_of
 from sync.admin.list_exports import ExportColumn, ExportMixin
+from sync.admin.record_activity import FIELD_PARAMETER, activity_of
 from sync.admin.record_panel import (
     DIRECTION_EFFECTS,
     RecordAdvice,
     RecordSyncView,
-    field_rows,
-    known_at,
     list_cell,
     mark_fields,
     may_resolve_cases,
@@ -58,16 +56,18 @@ from sync.admin.record_panel import (
     overwritten_values,
     record_item_link,
     rejected_value_url,
+    sides_context,
     view_of,
     views_of,
 )
 from sync.api.request_limits import monday_throttle_reason
 from sync.choices import QueueDirection, SyncDirection
+from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.kernel.db import bound_lock_waits
 from sync.ledger import SyncStateService
-from sync.ledger.record_view import RecordState
+from sync.ledger.record_view import RecordState, health_counts
 from sync.models import SyncedModel, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.preview.explanation import LiveReading, read_live
@@ -81,6 +81,7 @@ from sync.operations.record_requests import (
     set_direction,
 )
 from sync.outbox import notify
+from sync.outbox.pauses import active_pauses
 from sync.queue import SyncQueueService
 from sync.records import tombstones
 from sync.records.authors import log_action, log_action_many, log_queue_action
@@ -135,64 +136,65 @@ COLUMNS = 5
 """Mapped fields in a list beside the name; the others are on the record's page."""
 
 
-TABS: tuple[tuple[str, RecordState | None], ...] = (
-    ("All", None),
-    ("Needs attention", RecordState.ATTENTION),
-    ("Pending", RecordState.PENDING),
-    ("Sync off", RecordState.OFF),
-)
-
 EMPTY_TABS = {
-    "Needs attention": (
+    RecordState.ATTENTION: (
         "Nothing needs attention",
         "No record here has a conflict, a rejected or blocked value, or a failed job.",
     ),
-    "Pending": (
+    RecordState.PENDING: (
         "Nothing is pending",
         "A record is listed here from a change on one side until the other side has it, usually for a second or two.",
     ),
-    "Sync off": (
+    RecordState.OFF: (
         "No record has its sync off",
         "You can turn sync off on a record’s page or for a selection; both sides then keep what they have.",
     ),
+    RecordState.PAUSED: ("No record is paused", "A record is paused while its board is, and something of it waits."),
 }
 """What a tab without records says: a heading and a sentence."""
 
 
 @dataclass(frozen=True)
 class ListTab:
-    """A filter that stands above the list, one click away."""
+    """A filter that stands above the list, one click away, and how many records it has."""
 
     label: str
     url: str
     is_current: bool
+    count: int = 0
 
 
 class RecordChangeList(PageChangeList):
-    """A list of records with its tabs; each keeps what is searched for and the other filters."""
+    """A list of records with a tab for each state that any has; each keeps the search and the other filters."""
 
-    @property
+    @cached_property
+    def _state(self) -> str:
+        """The state, or the part of one, by which the list is filtered; empty for all records."""
+        name = HealthFilter.parameter_name
+        chosen = self.params.get(name, self.filter_params.get(name, [""]))
+        return str(chosen[0] if isinstance(chosen, list) else chosen)
+
+    @cached_property
     def tabs(self) -> list[ListTab]:
-        """The tabs."""
-        chosen = self.params.get(HealthFilter.parameter_name, self.filter_params.get(HealthFilter.parameter_name, [""]))
-        current = chosen[0] if isinstance(chosen, list) else chosen
-        return [
-            ListTab(
-                label,
-                self.get_query_string({HealthFilter.parameter_name: state}, remove=[PAGE_VAR])
-                if state
-                else self.get_query_string(remove=[PAGE_VAR, HealthFilter.parameter_name]),
-                (state or "") == current,
-            )
-            for label, state in TABS
-        ]
+        """All, then the states; one that no record has is a tab only while it is looked at."""
+        spec = registry.entity(self.model.entity_type())
+        counts: Counter[RecordState] = Counter()
+        found_parts = health_counts([spec], active_pauses(), with_synced=False)
+        for part, number in found_parts.get(spec.entity_type, {}).items():
+            counts[part.state] += number
+        name, shown = HealthFilter.parameter_name, [one for one in EMPTY_TABS if counts[one] or one == self._state]
+        found = [ListTab("All", self.get_query_string(remove=[PAGE_VAR, name]), not self._state)]
+        for state in shown:
+            url = self.get_query_string({name: state.value}, remove=[PAGE_VAR])
+            found.append(ListTab(str(state.label), url, state == self._state, counts[state]))
+        return found
 
     @property
     def empty_tab(self) -> tuple[str, str]:
         """What an empty tab says, where nothing but the tab narrows the list: a heading and a sentence."""
-        tab = next((label for (label, _), shown in zip(TABS, self.tabs, strict=True) if shown.is_current), "")
         is_narrowed = self.query or self.filter_params.keys() - {HealthFilter.parameter_name}
-        return ("", "") if is_narrowed else EMPTY_TABS.get(tab, ("", ""))
+        is_state = self._state in RecordState.values
+        return EMPTY_TABS.get(RecordState(self._state), ("", "")) if is_state and not is_narrowed else ("", "")
 
 
 class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
@@ -668,19 +670,16 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
             if live_reading.unread_reason
             else "Both sides were read.",
         )
-        sides = field_rows(SyncStateService().describe(record, live_reading.values), self.model, request.user)
+        state = SyncStateService().describe(record, live_reading.values)
         context = {
             **self.admin_site.each_context(request),
             "title": "Both sides, read just now",
             "page_name": str(record),
             "opts": self.opts,
-            "sides": sides,
-            "sides_known_at": known_at(sides),
-            "sides_have_flows": any(side["flow"] for side in sides),
-            "sides_read": not live_reading.unread_reason,
+            **sides_context(state, self.model, request.user),
+            "sides_read": None if live_reading.unread_reason else sync_now(),
             "sides_unread": live_reading.unread_reason,
             "sides_next": next_change_lines(live_reading),
-            "sync_board": registry.entity(record.entity_type()).board_title,
             "sync_may_push": True,
             "sync_enabled": record.sync_enabled,
             "sync_urls": self.action_urls(record),
@@ -705,6 +704,8 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         """Mark in the form which fields are not in sync, and why."""
+        # Who edits one record rarely means to make another: that is offered where one is made.
+        context["show_save_and_add_another"] = kwargs.get("obj") is None
         if (record := kwargs.get("obj")) is not None:
             record.page_view = view_of(record)
             mark_fields(context["adminform"].form, record, record.page_view, request.user)
@@ -714,22 +715,19 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         """Add the sync panel to the record's page."""
         record: Any = row
         view: RecordSyncView = record.page_view
-        labels, sides = view.state.labels, field_rows(view.state, self.model, request.user)
+        labels = view.state.labels
         may_change, urls = self.has_change_permission(request, record), self.action_urls(record)
         return super().row_context(request, record) | {
             "sync_view": view,
             "sync_advice": RecordAdvice(record, view, request.user, urls, may_change=may_change),
-            "sides": sides,
-            "sides_known_at": known_at(sides),
-            "sides_have_flows": any(side["flow"] for side in sides),
+            **sides_context(view.state, self.model, request.user),
             "sync_item": record_item_link(view.state, record, "Open on Monday") if view.state.item_url else "",
-            "sync_board": registry.entity(record.entity_type()).board_title,
             "sync_held": [
-                (labels.get(key, key), admin_base.with_request_id(reason), rejected_value_url(record, key, view.state))
+                (labels.get(key, key), humanize.without_request_id(reason), rejected_value_url(record, key, view.state))
                 for key, reason in view.state.blocked_fields.items()
             ],
             "sync_may_resolve": may_resolve_cases(request.user),
-            "sync_history": history_of(record, reader=request.user),
+            "activity": activity_of(record, reader=request.user, field=request.GET.get(FIELD_PARAMETER, "")),
             "sync_page": request.path,
             "sync_sent_by_name": last_manual_push(record),
             "sync_last": admin_base.time_tag(record.monday_last_synced, view.now),

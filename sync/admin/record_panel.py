@@ -4,7 +4,7 @@ what is open, what the next pass would do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -69,12 +69,12 @@ class RecordSyncView:
     @property
     def reason(self) -> str:
         """The reason, as a sentence; the time of the next look stands beside it."""
-        return humanize.without_next_sync(self.state.words)
+        return humanize.without_request_id(humanize.without_next_sync(self.state.words))
 
     @property
-    def reason_traced(self) -> SafeString:
-        """The reason with the id of Monday's request, for the record's own page."""
-        return admin_base.with_request_id(self.reason)
+    def requests(self) -> list[str]:
+        """The ids of the requests to Monday that the reason names, for administrators."""
+        return humanize.request_ids(self.state.words)
 
     @property
     def fields_in_conflict(self) -> str:
@@ -105,9 +105,7 @@ class RecordSyncView:
         if status == RecordSyncStatus.SYNCED:
             return ""
         tried = (f"Next attempt {self.next_try}.") if self.next_try and not self.has_failed else ""
-        return " ".join(
-            part for part in (tried, humanize.shorten(humanize.without_request_id(self.reason), 120)) if part
-        )
+        return " ".join(part for part in (tried, humanize.shorten(self.reason, 120)) if part)
 
 
 def views_of(records: Sequence[SyncedModel], now: datetime) -> dict[UUID, RecordSyncView]:
@@ -203,10 +201,13 @@ _FLOW_LABELS = {
 }
 
 
-def field_rows(view: RecordView, model: type[SyncedModel], reader: Any) -> list[dict[str, Any]]:
-    """Return the rows of the table of both sides, as its template takes them, without what this user may not know."""
+def sides_context(view: RecordView, model: type[SyncedModel], reader: Any) -> dict[str, Any]:
+    """Return what the table of both sides takes: its rows, without what this user may not know, and whether any is
+    synced otherwise than the record. Monday's values are as read then, but where a row says another time.
+    """
     hidden = registry.hidden_relations(reader, model)
-    return [
+    shown = [one for one in view.fields if hidden.isdisjoint(one.names)]
+    sides = [
         {
             "field": one,
             "badge": admin_base.badge(*FIELD_BADGES[one.reason_code]),
@@ -215,14 +216,14 @@ def field_rows(view: RecordView, model: type[SyncedModel], reader: Any) -> list[
             "detail": humanize.without_request_id(one.detail),
             "is_blocked": one.key in view.blocked_fields,
         }
-        for one in view.fields
-        if hidden.isdisjoint(one.names)
+        for one in shown
     ]
-
-
-def known_at(rows: Iterable[Mapping[str, Any]]) -> datetime | None:
-    """Return when Monday's values of these rows were last known; of one that says another time, that was earlier."""
-    return max((one for row in rows if (one := row["field"].read_at)), default=None)
+    return {
+        "sides": sides,
+        "sides_known_at": max((one.read_at for one in shown if one.read_at), default=None),
+        "sides_have_flows": any(side["flow"] for side in sides),
+        "sync_board": registry.entity(model.entity_type()).board_title,
+    }
 
 
 # What a record's page tells its reader to do: one act first, in every state but when it is in sync.

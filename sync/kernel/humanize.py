@@ -30,6 +30,14 @@ def time_or_day(moment: datetime, now: datetime) -> str:
     return time_of_day(moment, seconds=True) if is_today else timestamp(moment)
 
 
+def time_or_date(moment: datetime, now: datetime) -> str:
+    """Return the shortest that says when: "14:05" of today, "21 Nov" of this year, else "21 Nov 2025"."""
+    here, today = timezone.localtime(moment), timezone.localtime(now).date()
+    if here.date() == today:
+        return f"{here:%H:%M}"
+    return date_format(here, "j M" if here.year == today.year else "j M Y")
+
+
 def day_and_time(moment: datetime) -> str:
     """Return the day and the time: "21 Nov 2026, 14:05 CET"."""
     here = timezone.localtime(moment)
@@ -134,6 +142,11 @@ def first_sentences(text: str, limit: int) -> str:
     """Return the whole sentences that fit into `limit` characters; of a longer one its beginning."""
     end = text.rfind(". ", 0, limit)
     return text if len(text) <= limit else text[: end + 1] or shorten(text, limit)
+
+
+def request_ids(text: str) -> list[str]:
+    """Return the ids of Monday's requests that a sentence names: who asks Monday's support needs them."""
+    return _REQUEST_ID.findall(text)
 
 
 def without_request_id(text: str) -> str:

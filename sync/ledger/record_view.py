@@ -115,18 +115,11 @@ def part_of(
     return Part.BLOCKED if blocking else Part.PENDING
 
 
-def health_choices() -> list[tuple[str, str]]:
-    """Return states and parts with their labels, in the order of the tiles, each part after its state."""
-    found = []
-    for state, parts in PARTS.items():
-        found.append((state.value, str(state.label)))
-        if len(parts) > 1:
-            found += [(part.value, f"{state.label}: {part.label}") for part in parts]
-    return found
-
-
 def filter_by_health(records: QuerySet[SyncedModel], health: str) -> QuerySet[SyncedModel]:
-    """Return the records in this state, or of this part; all of them where no such one is known."""
+    """Return the records in this state, or of this part; all of them where no such one is known.
+
+    People choose among the five states; a part is where a figure leads.
+    """
     if health in RecordState.values:
         parts = PARTS[RecordState(health)]
     elif health in Part.values:
@@ -139,14 +132,21 @@ def filter_by_health(records: QuerySet[SyncedModel], health: str) -> QuerySet[Sy
     return records.filter(found)
 
 
-def health_counts(specs: Iterable[EntitySpec], pauses: Sequence[QueuePause]) -> dict[str, dict[Part, int]]:
-    """Count the records of every type by part, in one query for all of them."""
+def health_counts(
+    specs: Iterable[EntitySpec], pauses: Sequence[QueuePause], *, with_synced: bool = True
+) -> dict[str, dict[Part, int]]:
+    """Count the records of every type by part, in one query for all of them.
+
+    Without the synced it reads the few that an index finds, and not the whole table.
+    """
     queries = []
     for spec in specs:
         conditions = _conditions(spec.model, pauses)
         cases = [When(conditions[part], then=Value(part.value)) for part in conditions if part is not Part.PENDING]
         part = Case(*cases, default=Value(Part.PENDING.value), output_field=CharField())
         records = spec.model._default_manager.order_by().annotate(board=Value(spec.entity_type, CharField()), part=part)
+        if not with_synced:
+            records = records.exclude(sync_status=RecordSyncStatus.SYNCED)
         queries.append(records.values_list("board", "part").annotate(number=Count("pk")))
     if not queries:
         return {}

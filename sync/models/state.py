@@ -230,7 +230,7 @@ class Decision(models.Model):
 
     `cause` is what led to it: {rows: queue row ids, causes: their names, events: ids in the inbox, rule}.
     `values` of a moved value holds {before, after, overridden} as displayed and, for the undo, {raw_before,
-    raw_after}. A `folded` one is listed within the newest of its kind in its batch (`fold_alike`).
+    raw_after}. Those with one `fold_id` say the same of one act; all but the newest are `folded` (`fold_alike`).
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -247,7 +247,8 @@ class Decision(models.Model):
     at = models.DateTimeField(db_default=SyncNow())
     cause: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     undoes = models.BigIntegerField("the entry that this one undoes", null=True, blank=True)
-    folded = models.BooleanField("listed within another of its batch", default=False, db_default=False)
+    folded = models.BooleanField("listed within another of its act", default=False, db_default=False)
+    fold_id = models.UUIDField("act of which many say the same", null=True, blank=True)
 
     class Meta:
         db_table = "sync_decisions"
@@ -263,33 +264,63 @@ class Decision(models.Model):
             models.Index(fields=["entity_id", "-at"], name="sync_decisions_of_record"),
             # Serves the list of the activity, newest first, and its count.
             models.Index(fields=["-at", "-id"], condition=models.Q(folded=False), name="sync_decisions_listed"),
+            # Serves the number that is folded into a line, and the list of these.
+            models.Index(fields=["fold_id"], condition=models.Q(fold_id__isnull=False), name="sync_decisions_of_act"),
         ]
 
     def __str__(self) -> str:
         return self.sentence
 
     @property
-    def fold_key(self) -> tuple[uuid.UUID | None, str, str, str]:
-        """Equal for entries that say the same of different records of one batch."""
-        return (self.batch_id, self.entity_type, self.kind, self.key)
+    def fold_key(self) -> tuple[str, str, str, str]:
+        """Equal for entries that say the same of different records: somebody did it to many at once."""
+        return (self.entity_type, self.kind, self.key, self.actor)
 
 
 MANY_ALIKE = 5
+ACT_PAUSE = timedelta(minutes=1)
+"""Entries that say the same and come within this time of one another are of one act, in however many passes."""
+BULK_PAUSE = timedelta(minutes=10)
+"""The same for batches that hold many of them each: an import waits for Monday's quota in between."""
 
 
 def fold_alike(entries: Sequence[Decision]) -> Sequence[Decision]:
-    """Fold, of more than `MANY_ALIKE` entries of a batch that say the same, all but the last; return all of them.
+    """Fold entries that are about to be written, and what stands already of the same act; return all of them.
 
-    Marked when they are written: to find them in a list of a hundred thousand would cost more than the list.
+    Where more than `MANY_ALIKE` say the same, the newest alone is listed. Marked when they are written: to find them
+    in a list of a hundred thousand would cost more than the list.
     """
-    alike: dict[tuple[uuid.UUID | None, str, str, str], list[Decision]] = {}
+    alike: dict[tuple[str, str, str, str], list[Decision]] = {}
     for one in entries:
-        if one.batch_id:
-            alike.setdefault(one.fold_key, []).append(one)
-    for group in alike.values():
-        for one in group[:-1] if len(group) > MANY_ALIKE else ():
-            one.folded = True
+        alike.setdefault(one.fold_key, []).append(one)
+    listed = _listed_lately(alike.keys())
+    for key, group in alike.items():
+        pause = BULK_PAUSE if len(group) > MANY_ALIKE else ACT_PAUSE
+        before = [one for one in listed.get(key, ()) if one.ago <= (pause if one.fold_id else ACT_PAUSE)]
+        acts = {one.fold_id for one in before} - {None}
+        if len(before) + len(group) <= MANY_ALIKE and not acts:
+            continue
+        act = next(iter(acts), None) or uuid.uuid4()
+        for one in group:
+            one.fold_id, one.folded = act, one is not group[-1]
+        if before:
+            earlier = models.Q(pk__in=[one.pk for one in before]) | models.Q(fold_id__in=acts)
+            Decision.objects.filter(earlier).update(folded=True, fold_id=act)
     return entries
+
+
+def _listed_lately(keys: Collection[tuple[str, str, str, str]]) -> dict[tuple[str, str, str, str], list[Any]]:
+    """The entries with one of these keys that are listed and may be of an act that goes on, with how long ago."""
+    if not keys:
+        return {}
+    types, kinds, fields, actors = map(set, zip(*keys, strict=True))
+    ago = models.ExpressionWrapper(SyncNow() - models.F("at"), models.DurationField())
+    rows = Decision.objects.filter(folded=False, at__gt=SyncNow() - BULK_PAUSE, entity_type__in=types)
+    rows = rows.filter(kind__in=kinds, key__in=fields, actor__in=actors).annotate(ago=ago).order_by()
+    found: dict[tuple[str, str, str, str], list[Any]] = {}
+    for row in rows.only("entity_type", "kind", "key", "actor", "fold_id"):
+        found.setdefault(row.fold_key, []).append(row)
+    return found
 
 
 # What must be known after a crash: intents, webhook deliveries, tombstones, ignored items.

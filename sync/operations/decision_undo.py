@@ -21,6 +21,7 @@ from sync.choices import SyncDirection
 from sync.kernel.conflict_store import OpenConflict, current_store
 from sync.kernel.db import update_many
 from sync.models import Decision, FieldMapping, SyncedModel
+from sync.models.state import fold_alike
 from sync.outbox import notify
 from sync.reconcile.field_values import (
     RelatedFacts,
@@ -316,7 +317,7 @@ def _write_steps(result: UndoResult, steps: Sequence[UndoStep], by: User) -> dic
         )
         for step in done
     ]
-    result.lines.extend(Decision.objects.bulk_create(lines))
+    result.lines.extend(Decision.objects.bulk_create(fold_alike(lines)))
     acts = zip(done, lines, strict=True)
     log_action_each(by, [(_record(step), f"Undo: {line.sentence}") for step, line in acts])
     return rejected

@@ -27,6 +27,7 @@ from sync.choices import (
 )
 from sync.clock import SyncNow
 from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping, SyncMetadata, Tombstone
+from sync.models.state import fold_alike
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many
 from sync.records.authors import log_action_many
@@ -202,7 +203,7 @@ def _decide(acts: QuerySet[ApprovalRequest], by: AbstractBaseUser, state: Approv
         ApprovalRequest.objects.filter(pk__in=[act.pk for act in pending]).update(
             state=state, decided_at=SyncNow(), decided_by=by.pk
         )
-        Decision.objects.bulk_create(
+        lines = [
             Decision(
                 entity_type=act.entity_type,
                 entity_id=act.entity_id,
@@ -215,7 +216,8 @@ def _decide(acts: QuerySet[ApprovalRequest], by: AbstractBaseUser, state: Approv
                 cause={"by": name, "causes": ["person"]},
             )
             for act in pending
-        )
+        ]
+        Decision.objects.bulk_create(fold_alike(lines))
         log_action_many(by, pending, f"{verb.capitalize()}.")
         # Several fields of a record need one pass only.
         ids: dict[str, dict[UUID, None]] = {}

@@ -49,6 +49,7 @@ from sync.models import (
 )
 from sync.operations import attention
 from sync.outbox import pauses
+from sync.records.authors import log_action
 from tests.admin import states
 from tests.admin.queue_pages import finished, flying
 from tests.admin.test_health import on_its_way
@@ -64,6 +65,7 @@ FILE = "Name,Email,Phone,Hobby\nAnne,zoe@example.com,,Chess\nBob,no address,1,Go
 
 def furnish(world: dict[str, Any], person: User) -> None:
     """Give every list something to show, beside the records in every state."""
+    log_action(person, world["synced"], "Sync now: sent.")
     synced = world["synced"]
     for number, (kind, state) in enumerate(
         (("clear_monday", "pending"), ("items", "pending"), ("records", "approved"))
@@ -188,14 +190,14 @@ def imports(person: User) -> Iterator[str]:
 
 
 def of_models() -> Iterator[str]:
-    """Of every model that the admin knows: its list, its form, and of one row its page, its delete and its history."""
+    """Of every model that the admin knows: its list, its form, and of one row its page and its delete."""
     for model, model_admin in admin.site._registry.items():
         stem = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         for name in ("changelist", "add"):
             yield reverse(f"{stem}_{name}")
         yield f"{reverse(f'{stem}_changelist')}?q=Zo" if model_admin.search_fields else ""
         key = model._default_manager.order_by("pk").values_list("pk", flat=True).first()
-        for name in ("change", "delete", "history"):
+        for name in ("change", "delete"):
             yield reverse(f"{stem}_{name}", args=[key]) if key is not None else ""
 
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from npd.models import Contact
 from sync.models import SyncQueue
@@ -15,11 +17,11 @@ from tests.admin import states
 from tests.admin.test_records import words_of
 
 pytestmark = pytest.mark.django_db
-NOTHING = "No record, conflict, job or board is called"
+NOTHING = "Nothing is found for"
 
 
 def found(client: Client, term: str) -> str:
-    answer = client.get("/admin/search/", {"s": term, "extended": "1"})
+    answer = client.get("/admin/search/", {"s": term})
     assert answer.status_code == 200
     return answer.content.decode()
 
@@ -50,12 +52,71 @@ def test_boards_are_found_by_their_number(browser_of_person: Client) -> None:
     assert f"/admin/sync/boardlink/{link.pk}/change/" in links(found(browser_of_person, link.board_id))
 
 
-def test_it_says_when_it_finds_nothing(browser_of_person: Client, world: dict[str, Any]) -> None:
-    for term in ("zzzz", "9" * 40, "%", "#", "<b>x</b>"):
+def test_it_says_when_it_finds_nothing_and_what_was_searched(browser_of_person: Client, world: dict[str, Any]) -> None:
+    for term in ("zzzz", "9" * 40, "%", "#", "<b>x</b>", "(", "\\"):
         html = found(browser_of_person, term)
         assert NOTHING in words_of(html) or links(html), term
-        assert ("#nothing-found" in html) == (NOTHING in words_of(html))  # then npd.css hides the count of results
+    assert "Searched: names, email addresses" in words_of(found(browser_of_person, "zzzz"))
     assert "<b>x</b>" not in found(browser_of_person, "<b>x</b>")
+
+
+def titles(client: Client, term: str, page: str = "/admin/") -> dict[str, list[str]]:
+    """What is found by group, in its order."""
+    groups = client.get("/admin/search/", {"s": term, "from": page}).context["groups"]
+    return {group.title: [hit.title for hit in group.hits] for group in groups}
+
+
+def test_the_word_itself_comes_first_then_its_beginnings_then_what_holds_it(browser_of_person: Client) -> None:
+    for number in range(12):
+        states.contact(f"Adams {number:02}")
+    for name in ("Nevada Smith", "Zoe Ada", "Zoe Adaline", "ADA Lovelace"):
+        states.contact(name)
+    states.contact("Bo", email="ada@npd.example")
+    contacts = titles(browser_of_person, "ada")["Contacts"]
+    assert (set(contacts[:2]), contacts[2]) == ({"ADA Lovelace", "Zoe Ada"}, "Bo")
+    assert (len(contacts), contacts[3]) == (8, "Adams 00")
+    assert 'href="/admin/npd/contact/?q=ada"' in found(browser_of_person, "ada")
+    assert titles(browser_of_person, "vada") == {"Contacts": ["Nevada Smith"]}
+
+
+def test_what_fits_best_decides_which_group_stands_first(browser_of_person: Client, world: dict[str, Any]) -> None:
+    states.contact("Importance Ltd")
+    assert list(titles(browser_of_person, "import")) == ["Commands", "Contacts"]
+    assert titles(browser_of_person, "boards") == {"Pages": ["Boards"]}
+    states.contact("Max Boardsen")
+    assert list(titles(browser_of_person, "boards")) == ["Pages", "Contacts"]
+    assert "Petra Keller" in titles(browser_of_person, "keller")["Jobs"]
+
+
+def test_commands_are_those_that_somebody_may_give_here(client: Client, world: dict[str, Any]) -> None:
+    page = f"/admin/npd/contact/{world['synced'].pk}/change/"
+    client.force_login(User.objects.create_superuser("root"))
+    assert titles(client, "", page)["Commands"][0] == "Sync now"
+    assert "Sync now" not in titles(client, "")["Commands"]
+    assert titles(client, "pause") == {"Commands": ["Pause organizations", "Pause contacts", "Pause all sync"]}
+    client.post("/admin/sync/syncqueue/pause/", {"entity_type": "contact", "direction": ""})
+    assert titles(client, "contacts")["Commands"] == ["Import contacts", "Resume contacts"]
+    reader = User.objects.create_user("reader", password="x", is_staff=True)
+    reader.user_permissions.add(Permission.objects.get(codename="view_contact"))
+    client.force_login(reader)
+    commands = titles(client, "", page)["Commands"]
+    assert commands == ["Dark", "Light", "Colours of the system", "Help"]
+    client.logout()
+    assert client.get("/admin/search/", {"s": "zoe"}).status_code == 302
+
+
+def test_a_search_asks_the_database_as_much_for_many_hits_as_for_few(browser_of_person: Client) -> None:
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as asked:
+            titles(browser_of_person, "berg")
+        return len(asked)
+
+    states.contact("Berg 1")
+    titles(browser_of_person, "berg")
+    few = queries()
+    for number in range(20):
+        states.waiting(f"Berg {number}")
+    assert queries() <= few + 1
 
 
 def test_what_is_gone_or_not_allowed_any_more_is_not_found_again(client: Client, world: dict[str, Any]) -> None:

@@ -215,7 +215,7 @@ def test_what_is_unfolded_stays_so_and_goes_on_being_up_to_date(open_page: Any, 
     folds = (
         ("/admin/", "#npd-health", ".npd-health-chart summary"),
         (QUEUE, "#npd-queue", ".npd-queue-hours summary"),
-        (page_of(record), "#npd-history-card", ".npd-why summary"),
+        (page_of(record), "#npd-history-lines", ".npd-acts summary"),
     )
     for address, part, summary in folds:
         page.goto(address)

@@ -40,7 +40,8 @@ def test_a_boards_card_counts_its_rows_by_what_they_wait_for(browser_of_person: 
     assert re.search(r"Pending 3 .*In progress 1 .*Failed 1 .*Edits done in 24 hours 4", found)
     assert "Pending: 1 due now, 1 until the next attempt, 1 for the reason in the list." in found
     assert re.search(r"Oldest due: for 1 minute\. Next attempt: in [12] minutes?\.", found)
-    assert re.search(r"Pending 0 .*Edits done in 24 hours 0", card(browser_of_person, "Organizations"))
+    # A figure of nothing is none.
+    assert not re.search(r"Pending|In progress|Failed|Edits done", card(browser_of_person, "Organizations"))
 
 
 def test_a_board_that_stands_still_says_why_and_holds_its_due_rows(browser_of_person: Client) -> None:

@@ -39,7 +39,7 @@ def test_a_record_is_paused_with_a_reason_and_resumed(browser_of_person: Client,
     assert "sync is off. Nothing is synced in either direction" in text
     assert "Turned off by Dora Demo," in text
     assert "Why: Moving to another team." in text
-    assert "turned sync off: Moving to another team" in text
+    assert "Sync turned off: Moving to another team" in text
     record.refresh_from_db()
     assert (record.sync_enabled, record.sync_status) == (False, "disabled")
     assert LogEntry.objects.latest("id").change_message == "Paused. Moving to another team"
@@ -171,7 +171,14 @@ def test_a_field_in_conflict_shows_what_a_look_read_on_monday_and_when(
     SyncMetadata.objects.filter(entity_id=str(record.pk)).update(seen=seen)
     text = page_of(browser_of_person, record)
     assert "In conflict" in text
-    assert "+44 20 7946 0099 read 2 Jan 2026, 09:30" in text
+    assert "On Monday as read 2 Jan 2026, 09:30 UTC" in text
+    # Of a field that was read at another time, its own row says so.
+    email = {"local": {"email": "x@y.example"}, "remote": None, "item": "5006", "column": "email", "version": 1}
+    base = {"email": {**email, "at": "2026-01-05T10:15:00+00:00"}}
+    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(base=base)
+    text = page_of(browser_of_person, record)
+    assert "On Monday as read 5 Jan 2026, 10:15 UTC" in text
+    assert "+44 20 7946 0099 as read 2 Jan 2026, 09:30 UTC" in text
 
 
 def test_what_waits_for_approval_and_what_loops_stands_on_the_record_with_its_page(

@@ -319,7 +319,7 @@ def test_five_thousand_rows_take_a_bounded_number_of_queries(person: User) -> No
             imported(person, text)
         return len(captured)
 
-    queries(1, 500)  # the first fills caches
+    queries(10, 150)  # the first fills caches, and is what the activity of the next ones is folded with
     assert queries(100, 0) == queries(10, 100)
 
 
@@ -511,8 +511,9 @@ def test_many_values_are_put_back_in_as_many_queries_as_few(person: User) -> Non
         assert set(job.rows.values_list("result", flat=True)) == {"undone"}
         return len(found)
 
+    queries(200, 8)  # what the activity of the next ones is folded with
     few = queries(0, 3)
     assert queries(100, 60) <= few
     assert set(Contact.objects.values_list("phone", flat=True)) == {"1"}
     assert not Contact.objects.filter(name__startswith="D").exists()
-    assert LogEntry.objects.filter(change_message__startswith="Undo: ").count() == 2 * 63
+    assert LogEntry.objects.filter(change_message__startswith="Undo: ").count() == 2 * 71

@@ -14,6 +14,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.ledger import SyncStateService
 from sync.ledger.record_view import FieldReason
+from tests.support.people import staff_who_may
 from tests.support.world import World
 
 
@@ -112,3 +113,31 @@ def test_whoever_reads_monday_again_and_again_waits(
     calls = world.calls()
     assert "You have asked Monday very often just now." in words_of(act(admin, contact, "read_monday"))
     assert world.calls() == calls
+
+
+def lines_of(client: Client, record: Any) -> list[tuple[str, str, str]]:
+    found = client.get(reverse("admin:npd_contact_change", args=[record.pk])).context["activity"].lines
+    return [(line.label or line.what, line.before, line.after) for line in found]
+
+
+def test_what_somebody_edited_and_the_sync_sent_is_one_line(world: World, admin: Client) -> None:
+    contact = world.linked("Ann", role_title="Buyer", phone="+442079460018")
+    before = lines_of(admin, contact)
+    world.save(contact, role_title="Head")
+    world.edit(contact, "phone", {"phone": "+442079460099", "countryShortName": "GB"})
+    world.hear(contact)
+    new = lines_of(admin, contact)[: -len(before)]
+    assert new == [
+        ("Phone", "+44 20 7946 0018", "+44 20 7946 0099"), ("Role", "Buyer", "Head"),
+    ]  # fmt: skip
+
+
+def test_jobs_and_requests_are_in_a_fold_for_administrators(world: World, admin: Client) -> None:
+    contact = world.linked("Ann", role_title="Buyer")
+    reader = world.browser(staff_who_may("view_contact"))
+    world.save(contact, role_title="Head")
+    page = reverse("admin:npd_contact_change", args=[contact.pk])
+    shown = reader.get(page).content.decode()
+    assert ("Role" in shown, "Monday request" in shown, "job #" in shown) == (True, False, False)
+    folds = re.findall(r'<details class="npd-technical".*?</details>', admin.get(page).content.decode(), re.DOTALL)
+    assert any("Monday request" in fold and "job #" in fold for fold in folds)

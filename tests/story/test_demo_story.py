@@ -112,7 +112,7 @@ def an_edit_on_the_board_shows_in_npd(page: Page, board: Page) -> None:
     expect(page.locator("[name=notes]")).to_have_value("Call in the morning. Orders in spring and autumn.")
     expect(page.get_by_label("Sync state")).to_contain_text("Synced")
     assert page.evaluate("window.wasLoadedBefore")
-    expect(page.get_by_role("heading", name="Activity").locator("..")).to_contain_text("updated from Monday")
+    expect(page.get_by_role("region", name="Activity")).to_contain_text("updated from Monday")
 
 
 def both_change_the_same_fields(page: Page, board: Page) -> None:

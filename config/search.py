@@ -1,0 +1,282 @@
+"""What Ctrl+K finds and does: records and what is about them, boards, pages and commands, the best first, each as far
+as this person may see or do it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from typing import Any
+
+from django.apps import apps
+from django.contrib import admin
+from django.db.models import AutoField, Case, CharField, IntegerField, Model, Q, QuerySet, TextField, Value, When
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import Resolver404, resolve, reverse
+from django.utils.http import urlencode
+from django.utils.text import capfirst
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from config.navigation import RECORDS, sections
+from sync import registry
+from sync.kernel.humanize import one_line, shorten
+from sync.models.jobs import QueueAction, is_allowed
+from sync.outbox.pauses import active_pauses
+
+SHOWN = 8
+"""Of each group; the rest is in its list."""
+LOOKED_AT = 50
+"""Records of a type whose conflicts and jobs are found with them, also by what the records alone say."""
+LONGEST = 200
+
+ABOUT = (
+    ("conflicts.SyncConflict", "call_split"),
+    ("sync.SyncQueue", "queue"),
+    ("sync.UnmatchedItem", "fiber_new"),
+    ("sync.Tombstone", "delete"),
+    ("sync.BoardLink", "view_kanban"),
+)
+"""What is searched besides the records, each with its icon."""
+SEARCHED = "names, email addresses, phone numbers, numbers of items and jobs, pages and commands"
+
+
+class Rank(IntEnum):
+    """How well a text fits: the words that were typed, words that begin so, or anything that holds them."""
+
+    WORD = 0
+    BEGINNING = 1
+    REST = 2
+
+
+@dataclass(frozen=True)
+class Hit:
+    """Something that was found: where it leads, or what it does: `post` to its address, or the colours of `theme`."""
+
+    title: str
+    about: str
+    icon: str
+    url: str = ""
+    rank: int = Rank.REST
+    post: Mapping[str, str] | None = None
+    theme: str = ""
+
+
+@dataclass(frozen=True)
+class Group:
+    """What was found of one sort, the best first; `more_url` lists the rest where there is more."""
+
+    title: str
+    hits: Sequence[Hit] = field(default_factory=list)
+    more_url: str = ""
+
+    @property
+    def rank(self) -> int:
+        """That of its best."""
+        return min(hit.rank for hit in self.hits)
+
+
+@never_cache
+@require_GET
+def search_page(request: HttpRequest) -> HttpResponse:
+    """Answer with what is found for `s`, as the part of a page; without one with the commands."""
+    term = one_line(request.GET.get("s", ""))[:LONGEST]
+    context = {"term": term, "groups": found(request, term), "searched": SEARCHED}
+    return TemplateResponse(request, "npd/search.html", context)
+
+
+def found(request: HttpRequest, term: str) -> list[Group]:
+    """Return what is found, by groups; the group of the best hit first."""
+    commands = _ranked(_commands(request), term)
+    if not term:
+        return [Group("Commands", commands)] if commands else []
+    groups = [*_rows(request, term), Group("Commands", commands), Group("Pages", _ranked(_pages(request), term))]
+    return sorted((group for group in groups if group.hits), key=lambda group: group.rank)
+
+
+def _ranked(hits: Iterator[Hit], term: str) -> list[Hit]:
+    """Those whose title holds the term, the best first; without a term all of them in their order."""
+    ranked = [(rank_of(term, hit.title), hit) for hit in hits]
+    fits = [replace(hit, rank=rank) for rank, hit in ranked if rank is not None]
+    return sorted(fits, key=lambda hit: hit.rank)[:SHOWN] if term else fits
+
+
+def rank_of(term: str, text: str) -> Rank | None:
+    """Return how well a text fits what was typed; None where it doesn't hold it."""
+    if not term:
+        return Rank.REST
+    folded, wanted = text.casefold(), re.escape(term.casefold())
+    if re.search(rf"(?<!\w){wanted}(?!\w)", folded):
+        return Rank.WORD
+    if re.search(rf"(?<!\w){wanted}", folded):
+        return Rank.BEGINNING
+    return Rank.REST if term.casefold() in folded else None
+
+
+# The rows of lists: records first, then what is about them.
+
+
+def _rows(request: HttpRequest, term: str) -> Iterator[Group]:
+    ranks: dict[Any, int] = {}
+    for spec in registry.entities():
+        if lists := _admin_of(request, spec.model):
+            rows = _found_records(request, lists, spec, term)
+            ranks |= {row.pk: row.page_rank // 2 for row in rows}
+            about = {row.pk: _told_of(row, spec, term) for row in rows}
+            yield _group(request, lists, spec.icon, term, rows, ranks, about)
+    for label, icon in ABOUT:
+        if lists := _admin_of(request, apps.get_model(label)):
+            rows = _found_about(request, lists, term, list(ranks))
+            yield _group(request, lists, icon, term, rows, ranks)
+
+
+def _admin_of(request: HttpRequest, model: type[Model]) -> Any:
+    """The list of a model, where this person may see it."""
+    found_admin = admin.site._registry.get(model)
+    return found_admin if found_admin and found_admin.has_view_permission(request) else None
+
+
+def _found_records(request: HttpRequest, lists: Any, spec: registry.EntitySpec, term: str) -> list[Any]:
+    """The records that a search in their list finds, the best first: told by their name, else by another text."""
+    rows, _ = lists.get_search_results(request, lists.get_queryset(request), term)
+    own = {one.name: one for one in spec.model._meta.concrete_fields}
+    texts = [name for name in lists.get_search_fields(request) if isinstance(own.get(name), (CharField, TextField))]
+    names = [spec.name_field] if spec.name_field in own else []
+    word = r"(^|[^[:alnum:]])" + re.escape(term)
+    steps = ((names, word + r"([^[:alnum:]]|$)"), (texts, word + r"([^[:alnum:]]|$)"), (names, word), (texts, word))
+    cases = [When(_matching(fields, pattern), then=Value(number)) for number, (fields, pattern) in enumerate(steps)]
+    rank = Case(*[case for case in cases if case.condition], default=Value(2 * Rank.REST), output_field=IntegerField())
+    order = lists.get_ordering(request) or spec.model._meta.ordering or ()
+    return list(rows.annotate(page_rank=rank).order_by("page_rank", *order)[:LOOKED_AT])
+
+
+def _told_of(record: Any, spec: registry.EntitySpec, term: str) -> str:
+    """The text in which a record holds the term beside its name, else the first that it has."""
+    fields = [one.name for one in registry.own_fields(spec.model) if isinstance(one, (CharField, TextField))]
+    texts = [one_line(str(getattr(record, name) or "")) for name in fields if name != spec.name_field]
+    holding = [text for text in texts if term.casefold() in text.casefold()]
+    return shorten(next(iter([*holding, *filter(None, texts)]), ""), 80)
+
+
+def _matching(fields: Sequence[Any], pattern: str) -> Q:
+    condition = Q()
+    for name in fields:
+        condition |= Q(**{f"{name}__iregex": pattern})
+    return condition
+
+
+def _found_about(request: HttpRequest, lists: Any, term: str, record_ids: Sequence[Any]) -> list[Any]:
+    """The rows of a list that a search finds, with those about records that were found, and the one of a number."""
+    model = lists.model
+    rows: QuerySet[Any] = lists.get_queryset(request).order_by(*lists.get_ordering(request))
+    if model._meta.label == "sync.BoardLink":
+        return list(rows.filter(Q(board_id=term) | Q(shape__name__icontains=term) | Q(entity_type__istartswith=term)))
+    named, _ = lists.get_search_results(request, rows, term)
+    fields = {one.name for one in model._meta.concrete_fields}
+    more = Q(pk__in=[])
+    if "entity_id" in fields and record_ids:
+        more |= Q(entity_id__in=record_ids)
+    if isinstance(model._meta.pk, AutoField) and (number := term.removeprefix("#")).isdecimal():
+        more |= Q(pk=int(number[:18]))
+    rows = rows.filter(Q(pk__in=named.order_by().values("pk")) | more) if more else named
+    if model._meta.label == "sync.SyncQueue":
+        rows = rows.exclude(status="completed")
+    return list(rows.distinct()[:LOOKED_AT])
+
+
+def _group(
+    request: HttpRequest,
+    lists: Any,
+    icon: str,
+    term: str,
+    rows: Sequence[Any],
+    ranks: Mapping[Any, int],
+    about: Mapping[Any, str] | None = None,
+) -> Group:
+    """A list's rows as hits; `about` is what stands beside the name of a record."""
+    opts, types = lists.model._meta, registry.visible_types(request.user)
+    names = registry.known_names(types, ((row.entity_type, row.entity_id) for row in rows if hasattr(row, "entity_id")))
+    hits = []
+    for row in rows:
+        number = f" #{row.pk}" if isinstance(row.pk, int) and hasattr(row, "entity_id") else ""
+        known = names.get((row.entity_type, row.entity_id)) if hasattr(row, "entity_id") else ""
+        # A board is called as on Monday, where that is known.
+        title = known or str(getattr(row, "shape", {}).get("name") or "") or str(row)
+        rank = ranks.get(row.pk, ranks.get(getattr(row, "entity_id", None), rank_of(term, title)))
+        rank = Rank.WORD if number and term.removeprefix("#") == str(row.pk) else rank
+        beside = f"{capfirst(str(opts.verbose_name))}{number}" if about is None else about[row.pk]
+        url = reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[row.pk])
+        hits.append(Hit(title, beside, icon, url, Rank.REST if rank is None else rank))
+    hits.sort(key=lambda hit: hit.rank)
+    more = f"{reverse(f'admin:{opts.app_label}_{opts.model_name}_changelist')}?{urlencode({'q': term})}"
+    return Group(capfirst(str(opts.verbose_name_plural)), hits[:SHOWN], more if len(hits) > SHOWN else "")
+
+
+# Pages and commands.
+
+
+def _pages(request: HttpRequest) -> Iterator[Hit]:
+    for one in sections():
+        if one.path and one.may_be_seen(request):
+            yield Hit(one.title, "" if one.group == RECORDS else one.group, one.icon, one.link)
+
+
+def _commands(request: HttpRequest) -> Iterator[Hit]:
+    """What this person may do from wherever they are; first what concerns the record whose page is open."""
+    yield from _record_commands(request)
+    for spec in registry.entities():
+        if lists := _admin_of(request, spec.model):
+            opts = lists.model._meta
+            stem = f"admin:{opts.app_label}_{opts.model_name}"
+            if lists.has_add_permission(request):
+                yield Hit(f"Add {opts.verbose_name}", "", "add", reverse(f"{stem}_add"))
+            if hasattr(lists, "has_import_permission") and lists.has_import_permission(request):
+                url = reverse(f"{stem}_import_file")
+                yield Hit(f"Import {opts.verbose_name_plural}", "CSV or XLSX", "upload_file", url)
+    if is_allowed(request.user, QueueAction.PAUSE):
+        yield from _pause_commands()
+    if registry.may_view(request.user, "conflicts.syncconflict"):
+        yield Hit("Resolve the next conflict", "", "call_split", reverse("npd-oldest-conflict"))
+    yield Hit("Dark", "Colours of these pages", "dark_mode", theme="dark")
+    yield Hit("Light", "Colours of these pages", "light_mode", theme="light")
+    yield Hit("Colours of the system", "Dark or light as it is", "computer", theme="auto")
+    yield Hit("Help", "", "help", reverse("npd-help-start"))
+
+
+def _record_commands(request: HttpRequest) -> Iterator[Hit]:
+    """What can be done with the record on whose page somebody is."""
+    try:
+        match = resolve(request.GET.get("from", ""))
+    except Resolver404:
+        return
+    for spec in registry.entities():
+        opts = spec.model._meta
+        stem = f"{opts.app_label}_{opts.model_name}"
+        lists = _admin_of(request, spec.model)
+        if not lists or match.url_name != f"{stem}_change":
+            continue
+        record = lists.get_object(request, match.kwargs["object_id"])
+        if record is not None and lists.has_change_permission(request, record):
+            url = reverse(f"admin:{stem}_sync_now", args=[record.pk])
+            yield Hit("Sync now", str(record), "sync", url, post={})
+
+
+def _pause_commands() -> Iterator[Hit]:
+    """Pause and resume, of every board and of each."""
+    paused = {pause.entity_type for pause in active_pauses() if not pause.direction}
+    for entity_type, name in [
+        *((spec.entity_type, spec.board_title) for spec in registry.entities()),
+        ("", "all sync"),
+    ]:
+        target = {"entity_type": entity_type, "direction": ""}
+        title = name.lower() if entity_type else name
+        if entity_type in paused:
+            yield Hit(
+                f"Resume {title}", "Sync goes on", "play_arrow", reverse("admin:sync_syncqueue_resume"), post=target
+            )
+        else:
+            about = "Nothing is synced until somebody resumes it"
+            yield Hit(f"Pause {title}", about, "pause", reverse("admin:sync_syncqueue_pause"), post=target)

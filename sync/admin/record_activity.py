@@ -1,0 +1,364 @@
+"""Activity on a record's page: one line for each change, of every field or of one, with who, when and its undo; and
+who gave a field its present value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.contrib.postgres.fields import ArrayField
+from django.db.models import Count, F, ForeignKey, TextField, Value, Window
+from django.db.models.functions import Cast, Coalesce, Lag
+from django.urls import reverse
+from django.utils.text import capfirst
+from pghistory.core import event_models
+
+from sync import registry
+from sync.kernel import humanize
+from sync.models import Decision, FieldMapping, SyncedModel
+from sync.operations.decision_undo import is_undoable
+from sync.operations.preview.explanation import CauseLink, causes_by_decision
+from sync.operations.record_requests import REASON_KEY
+from sync.records.authors import SYNC_ACTOR, actor_name, users_of
+from sync.registry import HiddenName
+
+MOST_LINES = 50
+FIELD_PARAMETER = "activity"
+"""The name in a page's address of the field whose changes alone are shown."""
+
+_PLAIN_CAUSES = ("edit", "rule")
+"""The links of a chain that say something to everybody; jobs, webhooks and requests are for administrators."""
+
+_ICONS = {
+    "push": ("arrow_upward", "Sent to Monday"),
+    "pull": ("arrow_downward", "Updated from Monday"),
+    "create": ("add_circle", "Created"),
+    "import": ("upload_file", "Imported"),
+    "link": ("link", "Linked"),
+    "unlinked": ("link_off", "Unlinked"),
+    "undo": ("undo", "Undo"),
+    "blocked": ("front_hand", "Blocked"),
+    "removed": ("delete", "Gone from the board"),
+    "delete": ("delete", "Deleted"),
+}
+"""What a line of the sync is marked with, and what that means, by the kind of its decision."""
+
+
+def decision_undo_url(row: Decision) -> str:
+    """Return the address of the page that takes one decision back."""
+    return reverse("admin:sync_decision_undo", args=[row.pk])
+
+
+def batch_undo_url(batch_id: UUID) -> str:
+    """Return the address of the page that takes back all that a pass (or an undo) moved."""
+    return reverse("admin:sync_decision_undo_batch", args=[batch_id])
+
+
+@dataclass(frozen=True)
+class ActivityLine:
+    """One thing that happened: of a change its field's `label` and the value before and after, else `what` in words.
+
+    `sentence` says why and how a value was synced, `chain` what led to it; `technical` is that with jobs, webhooks and
+    requests.
+    """
+
+    line_id: str
+    at: datetime
+    actor: str
+    icon: str
+    icon_label: str
+    what: str = ""
+    label: str = ""
+    before: str = ""
+    after: str = ""
+    sentence: str = ""
+    chain: Sequence[CauseLink] = ()
+    technical: Sequence[str] = ()
+    undo_url: str = ""
+    batch_url: str = ""
+    is_undo: bool = False
+    is_undone: bool = False
+
+    @property
+    def initials(self) -> str:
+        """Who did it, in two letters; empty for the sync itself."""
+        letters = (
+            "" if self.actor == SYNC_ACTOR else "".join(word[0] for word in self.actor.split() if word[0].isalnum())
+        )
+        return (letters[0] + letters[-1] if len(letters) > 1 else letters).upper()
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What a record's page shows of its activity: the newest lines, and the fields by which they are chosen."""
+
+    lines: Sequence[ActivityLine]
+    fields: Mapping[str, str]
+    chosen: str
+    all_url: str
+
+    @property
+    def chosen_label(self) -> str:
+        """What the chosen field is called; empty where every field is shown."""
+        return self.fields.get(self.chosen, "")
+
+
+def activity_of(record: SyncedModel, *, reader: Any, field: str = "", limit: int = MOST_LINES) -> Activity:
+    """Return the newest things that happened to a record, as this user may know them; of one field where it has it."""
+    hidden = registry.hidden_relations(reader, type(record))
+    names = _names_by_key(record, hidden)
+    chosen = field if field in names else ""
+    about = {"entity_type": record.entity_type(), "entity_id": record.pk}
+    unknown = FieldMapping.objects.filter(link__entity_type=record.entity_type(), fields__overlap=list(hidden))
+    # What moved a hidden relation would name the record that it points at.
+    rows = Decision.objects.filter(**about).exclude(key__in=unknown.values("key") if hidden else ())
+    decisions = list((rows.filter(key=chosen) if chosen else rows)[:limit])
+    told = _Told(decisions)
+    shown = {name for _, fields in ([names[chosen]] if chosen else names.values()) for name in fields}
+    changes = _Changes(record, limit, [one for one in _fields(record) if not chosen or one.name in shown], hidden)
+    labels = {name: label for label, fields in names.values() for name in fields if len(fields) == 1}
+    lines = [*_change_lines(changes, labels, told, names, chosen), *_decision_lines(decisions, names, told)]
+    opens = reader.has_perm("sync.view_decision")
+    return Activity(
+        lines=sorted(lines, key=lambda line: line.at, reverse=True)[:limit],
+        fields={key: label for key, (label, _) in names.items()},
+        chosen=chosen,
+        all_url=f"{reverse('admin:sync_decision_changelist')}?q={record.pk}" if opens else "",
+    )
+
+
+def _names_by_key(record: SyncedModel, hidden: frozenset[str]) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """The label and the record's own fields of each mapped field, by its key; then the fields that aren't mapped."""
+    mappings = FieldMapping.objects.filter(link__entity_type=record.entity_type()).order_by("position", "pk")
+    found = {one.key: (one.label, tuple(one.fields)) for one in mappings if hidden.isdisjoint(one.fields)}
+    mapped = {name for _, fields in found.values() for name in fields}
+    own = [one for one in registry.own_fields(type(record)) if one.name not in hidden | mapped]
+    return found | {one.name: (capfirst(str(one.verbose_name)), (one.name,)) for one in own}
+
+
+class _Told:
+    """What the decisions that are shown tell already, of which the record's own changes need no line."""
+
+    def __init__(self, decisions: Sequence[Decision]) -> None:
+        self.batches = {str(row.batch_id) for row in decisions if row.batch_id}
+        # A value that was sent names the edit that made it.
+        self.sent = {(row.key, row.cause.get("npd", {}).get("at")) for row in decisions if row.kind == "push"}
+        self.undone = _undone_ids(decisions)
+        moves = {row.batch_id for row in decisions if row.batch_id and is_undoable(row)}
+        self.sizes = batch_sizes(moves)
+
+
+def _decision_lines(
+    decisions: Sequence[Decision], names: Mapping[str, tuple[str, tuple[str, ...]]], told: _Told
+) -> Iterator[ActivityLine]:
+    causes = causes_by_decision(decisions)
+    for row in decisions:
+        icon, icon_label = _ICONS.get(
+            row.kind, ("call_split", "Conflict") if "conflict" in row.kind else ("sync", "Sync")
+        )
+        is_move = bool(row.key) and not {"before", "after"}.isdisjoint(row.values)
+        links = causes[row.pk]
+        # A batch of one line needs no page of its own.
+        in_batch = row.batch_id is not None and told.sizes.get(row.batch_id, 0) > 1
+        yield ActivityLine(
+            line_id=f"d{row.pk}",
+            at=row.at,
+            actor=row.actor or SYNC_ACTOR,
+            icon=icon,
+            icon_label=icon_label,
+            what="" if is_move else humanize.without_request_id(row.sentence),
+            label=names.get(row.key, (row.key.replace("_", " ").capitalize(), ()))[0] if is_move else "",
+            before=str(row.values.get("before") or ""),
+            after=str(row.values.get("after") or ""),
+            sentence=humanize.without_request_id(row.sentence) if is_move else "",
+            chain=[one for one in links if one.kind in _PLAIN_CAUSES],
+            technical=[
+                f"entry #{row.pk}",
+                *([f"sync {row.batch_id}"] if row.batch_id else []),
+                *(x.text for x in links),
+            ],
+            undo_url=decision_undo_url(row) if is_undoable(row) and row.pk not in told.undone else "",
+            batch_url=batch_undo_url(row.batch_id) if row.batch_id and in_batch else "",
+            is_undo=row.undoes is not None,
+            is_undone=row.pk in told.undone,
+        )
+
+
+def _undone_ids(decisions: Sequence[Decision]) -> set[int]:
+    """Those that an undo took back which was not taken back itself."""
+    undos: dict[int, list[int]] = {}
+    rows = Decision.objects.filter(entity_id__in={row.entity_id for row in decisions}, undoes__isnull=False)
+    for pk, undoes in rows.order_by().values_list("pk", "undoes"):
+        undos.setdefault(undoes or 0, []).append(pk)
+
+    def is_in_force(pk: int) -> bool:
+        return not any(is_in_force(undo) for undo in undos.get(pk, ()))
+
+    return {row.pk for row in decisions if not is_in_force(row.pk)}
+
+
+def batch_sizes(batches: Collection[UUID]) -> dict[UUID, int]:
+    """Return how many moves each of these batches holds."""
+    moves = Decision.objects.filter(batch_id__in=batches, values__has_keys=["raw_before", "raw_after"])
+    counted = moves.order_by().values_list("batch_id").annotate(number=Count("id"))
+    return {batch: number for batch, number in counted if batch is not None}
+
+
+class _Changes:
+    """The newest changes of some of a record's fields, each with the row before it, and their values in words."""
+
+    def __init__(self, record: SyncedModel, limit: int, fields: Sequence[Any], hidden: frozenset[str]) -> None:
+        self.is_whole = len(fields) == len(_fields(record))
+        if self.is_whole:
+            # One more than is shown: what the oldest of them changed, only the one before it tells.
+            events = _events(record, limit + 1)
+            self.pairs = list(zip(events, [*events[1:], None], strict=True)) if events else []
+        else:
+            self.pairs = _pairs_that_change(record, [one.attname for one in fields], limit)
+        self.fields = fields
+        self.actors = _actors([event for event, _ in self.pairs])
+        self._labels = _labels_of_relations(fields, self.pairs, hidden)
+
+    def value(self, field: Any, event: Any) -> str:
+        """A field's value in an event as people read it; empty where there is none."""
+        value = getattr(event, field.attname)
+        if isinstance(value, bool):
+            return "on" if value else "off"
+        if isinstance(field, ForeignKey):
+            return self._labels[field.attname].get(value, "one that was deleted") if value else ""
+        if isinstance(field, ArrayField):
+            return ", ".join(value or [])
+        if field.choices:
+            return str(dict(field.flatchoices).get(value, value))
+        return "" if value is None else str(value)
+
+
+def _change_lines(
+    changes: _Changes,
+    labels: Mapping[str, str],
+    told: _Told,
+    names: Mapping[str, tuple[str, tuple[str, ...]]],
+    chosen: str,
+) -> Iterator[ActivityLine]:
+    """A line for each field that a change of the record's row changed, but for what a decision tells already."""
+    keys = {name: key for key, (_, fields) in names.items() for name in fields}
+    for event, before in changes.pairs:
+        context = event.pgh_context.metadata if event.pgh_context else {}
+        actor = changes.actors[event.pgh_id]
+        if str(context.get("batch", "")) in told.batches:
+            continue
+        marked = ("sync", "Sync") if actor == SYNC_ACTOR else ("edit", "Edited in NPD")
+        if before is None:
+            if event.pgh_label == "insert" and not chosen:
+                yield ActivityLine(f"e{event.pgh_id}", event.pgh_created_at, actor, "add_circle", "Created", "Created")
+            continue
+        for field in changes.fields:
+            if getattr(event, field.attname, None) == getattr(before, field.attname, None):
+                continue
+            if (keys.get(field.name), event.pgh_created_at.isoformat()) in told.sent:
+                continue
+            line_id = f"e{event.pgh_id}-{field.name}"
+            if field.name == "sync_enabled":
+                why = context.get(REASON_KEY, "") if not event.sync_enabled else ""
+                what = f"Sync turned {'on' if event.sync_enabled else 'off'}{f': {why}' if why else ''}"
+                yield ActivityLine(line_id, event.pgh_created_at, actor, *marked, what)
+                continue
+            yield ActivityLine(
+                line_id,
+                event.pgh_created_at,
+                actor,
+                *marked,
+                label=labels.get(field.name, capfirst(str(field.verbose_name))),
+                before=changes.value(field, before),
+                after=changes.value(field, event),
+            )
+
+
+@dataclass(frozen=True)
+class LastChange:
+    """Who gave a field its present value, as far as it is known, and when; `on_monday`: it was edited there."""
+
+    by: str
+    at: datetime
+    on_monday: bool = False
+
+
+def last_change(record: SyncedModel, attname: str) -> LastChange | None:
+    """Return who gave a field its present value and when, as far as the last fifty changes of the record tell."""
+    events, present = _events(record, 50), getattr(record, attname)
+    for event, before in zip(events, [*events[1:], None], strict=False):
+        if getattr(event, attname) == present and (before is None or getattr(before, attname) != present):
+            batch = event.pgh_context.metadata.get("batch") if event.pgh_context else None
+            if batch and (pull := _pull_of(record, batch, attname)):
+                editor = str(pull.cause.get("monday", {}).get("who", ""))
+                return LastChange(editor, event.pgh_created_at, on_monday=True)
+            return LastChange(_actors([event])[event.pgh_id], event.pgh_created_at)
+    return None
+
+
+def _pull_of(record: SyncedModel, batch: str, attname: str) -> Decision | None:
+    """The decision by which a pass has updated the field from Monday."""
+    names = [attname, record._meta.get_field(attname).name]
+    mappings = FieldMapping.objects.filter(link__entity_type=record.entity_type(), fields__overlap=names)
+    pulls = Decision.objects.filter(entity_id=record.pk, batch_id=batch, kind="pull")
+    return pulls.filter(key__in=mappings.values("key")).first()
+
+
+def _rows_of_history(record: SyncedModel) -> Any:
+    models = event_models(tracks_model=type(record))
+    return models[0]._default_manager.filter(pgh_obj_id=record.pk).select_related("pgh_context") if models else None
+
+
+def _events(record: SyncedModel, limit: int) -> list[Any]:
+    rows = _rows_of_history(record)
+    return [] if rows is None else list(rows.order_by("-pgh_id")[:limit])
+
+
+_NO_TEXT = Value("\x01", TextField())
+"""What stands before the first change, and is no value's text."""
+
+
+def _pairs_that_change(record: SyncedModel, attnames: Sequence[str], limit: int) -> list[tuple[Any, Any]]:
+    """The newest changes of these columns, however many of others lie between, each with the row before it."""
+    rows = _rows_of_history(record)
+    if rows is None:
+        return []
+    order = F("pgh_id").asc()
+    texts = {f"text_{name}": Coalesce(Cast(name, TextField()), Value("", TextField())) for name in attnames}
+    were = {f"was_{name}": Window(Lag(f"text_{name}", default=_NO_TEXT), order_by=order) for name in attnames}
+    before = Window(Lag("pgh_id"), order_by=order)
+    told = rows.annotate(**texts).annotate(before_id=before, **were)
+    same = {f"was_{name}": F(f"text_{name}") for name in attnames}
+    found = list(told.exclude(**same).exclude(before_id=None).order_by("-pgh_id")[:limit])
+    befores = rows.in_bulk([event.before_id for event in found], field_name="pgh_id")
+    return [(event, befores[event.before_id]) for event in found]
+
+
+def _actors(events: Sequence[Any]) -> dict[int, str]:
+    users = users_of(events)
+    return {
+        event.pgh_id: actor_name(event.pgh_context.metadata if event.pgh_context else {}, users) for event in events
+    }
+
+
+def _labels_of_relations(
+    fields: Sequence[Any], pairs: Sequence[tuple[Any, Any]], hidden: frozenset[str]
+) -> dict[str, dict[Any, str]]:
+    """Return, for each relation, the names of what the events point at; one query a relation."""
+    labels: dict[str, dict[Any, str]] = {}
+    for field in fields:
+        if isinstance(field, ForeignKey):
+            ids = {getattr(event, field.attname) for pair in pairs for event in pair if event is not None} - {None}
+            related: Any = field.related_model
+            found = related._default_manager.in_bulk(list(ids)) if ids else {}
+            unknown = HiddenName.of(related.entity_type()) if field.name in hidden else ""
+            labels[field.attname] = {key: unknown or str(target) for key, target in found.items()}
+    return labels
+
+
+def _fields(record: SyncedModel) -> list[Any]:
+    return [f for f in record._meta.concrete_fields if f.name not in record.BOOKKEEPING and not f.primary_key]

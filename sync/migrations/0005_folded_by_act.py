@@ -1,0 +1,32 @@
+"""What is folded in the activity names its act, which may be of several passes."""
+
+from django.db import migrations, models
+
+NAME = """
+    UPDATE sync_decisions d SET fold_id = md5(concat_ws(':', d.batch_id, d.entity_type, d.kind, d.key))::uuid
+    WHERE (d.batch_id, d.entity_type, d.kind, d.key) IN (
+        SELECT batch_id, entity_type, kind, key FROM sync_decisions WHERE folded
+    )
+"""
+
+
+class Migration(migrations.Migration):
+    dependencies = [("sync", "0004_indexes_of_the_inbox")]
+
+    operations = [
+        migrations.AddField(
+            "decision",
+            "fold_id",
+            models.UUIDField(blank=True, null=True, verbose_name="act of which many say the same"),
+        ),
+        migrations.AlterField(
+            "decision",
+            "folded",
+            models.BooleanField(db_default=False, default=False, verbose_name="listed within another of its act"),
+        ),
+        migrations.RunSQL(NAME, migrations.RunSQL.noop),
+        migrations.AddIndex(
+            "decision",
+            models.Index(fields=["fold_id"], condition=models.Q(fold_id__isnull=False), name="sync_decisions_of_act"),
+        ),
+    ]

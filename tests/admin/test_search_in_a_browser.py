@@ -1,0 +1,63 @@
+"""Ctrl+K in a real browser: opened from wherever, worked by arrows and Enter, and given back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from sync.models import QueuePause
+from tests.admin import states
+from tests.support.pages import barriers
+
+pytestmark = [pytest.mark.django_db(transaction=True)]
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_a_person_is_found_a_board_paused_and_the_colours_changed_by_the_keyboard_alone(
+    open_page: Any, world: dict[str, Any], width: int, scheme: str
+) -> None:
+    states.contact("Adam Grant")
+    states.contact("Ada Lovelace")
+    page, errors = open_page(width, scheme)
+    page.goto(f"/admin/npd/contact/{world['synced'].pk}/change/")
+    search, chosen = page.get_by_role("combobox", name="Search or type a command"), page.locator("[aria-selected=true]")
+    # From within a field, too; Escape gives the keyboard back to it.
+    page.locator("#id_phone").focus()
+    page.keyboard.press("Control+k")
+    expect(search).to_be_focused()
+    expect(chosen).to_contain_text("Sync now")
+    assert not barriers(page)
+    page.keyboard.press("Escape")
+    expect(page.locator("#id_phone")).to_be_focused()
+
+    # The hint is a button of its own.
+    page.get_by_role("button", name="Search").filter(visible=True).click()
+    page.keyboard.type("ada")
+    expect(chosen).to_contain_text("Ada Lovelace")
+    page.keyboard.press("ArrowDown")
+    expect(chosen).to_contain_text("Adam Grant")
+    assert search.get_attribute("aria-activedescendant") == chosen.get_attribute("id")
+    assert not barriers(page)
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Ada Lovelace").wait_for()
+
+    page.keyboard.press("Control+k")
+    page.keyboard.type("qqqq")
+    expect(page.locator("#npd-search [role=status]")).to_contain_text("Nothing is found for “qqqq”.")
+    assert not barriers(page)
+    page.keyboard.press("Control+a")
+    page.keyboard.type("dark" if scheme == "light" else "light")
+    page.keyboard.press("Enter")
+    expect(page.locator("html.dark")).to_have_count(1 if scheme == "light" else 0)
+    expect(search).to_be_hidden()
+
+    page.keyboard.press("Control+k")
+    # Enter may come before the answer: it means what was typed.
+    page.keyboard.type("pause contacts")
+    page.keyboard.press("Enter")
+    page.get_by_text("Contacts: paused. Changes are kept").wait_for()
+    assert [pause.entity_type for pause in QueuePause.objects.all()] == ["contact"]
+    assert not errors

@@ -1,0 +1,60 @@
+"""The record's page: its activity beside the form, by field, and a change taken back from the end of its line."""
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.urls import reverse
+
+from tests.support.pages import barriers
+from tests.support.world import World
+
+pytestmark = [pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def person(world: World) -> User:
+    return User.objects.create_superuser("ada", "ada@example.test", "long-enough-1", first_name="Ada")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_a_change_is_found_by_its_field_and_taken_back_while_the_form_keeps_what_is_typed(
+    world: World, person: User, open_page: Any, width: int, scheme: str
+) -> None:
+    contact = world.linked("Ann", role_title="Buyer", notes="Old notes")
+    world.edit(contact, "role_title", "Head")
+    world.edit(contact, "notes", "New notes")
+    world.hear(contact)
+    page, errors = open_page(width, scheme)
+    page.goto(reverse("admin:npd_contact_change", args=[contact.pk]))
+    page.locator("#npd-activity").wait_for()
+    form, activity = page.locator("#contact_form").bounding_box(), page.locator("#npd-activity").bounding_box()
+    assert (activity["x"] >= form["x"] + form["width"]) is (width == 1280)
+    assert (activity["y"] >= form["y"] + form["height"]) is (width == 390)
+    lines = page.locator(".npd-acts > li")
+    assert max(lines.evaluate_all("lines => lines.map(line => line.offsetHeight)")) <= 40
+    page.fill("#id_phone", "+46 3")
+    page.get_by_label("Changes of").focus()
+    page.keyboard.type("Role")
+    page.keyboard.press("Tab")
+    lines.filter(has_text="New notes").wait_for(state="detached")
+    assert page.input_value("#id_phone") == "+46 3"
+    assert lines.filter(has_not_text="Role").count() == 0
+    line = lines.filter(has_text="Head")
+    line.locator("summary").first.focus()
+    page.keyboard.press("Enter")
+    line.get_by_text("Technical details").wait_for()
+    assert not barriers(page)
+    # Undo stands at the end of the line: the next stop of the keyboard after what the line unfolded.
+    page.keyboard.press("Enter")
+    page.fill("#id_phone", "")
+    page.get_by_role("link", name=re.compile(r"^Undo… ?: Role Buyer → Head$")).focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Yes, put it back").focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("1 value restored.").wait_for()
+    contact.refresh_from_db()
+    assert (contact.role_title, contact.notes) == ("Buyer", "New notes")
+    page.locator(".npd-act-undone", has_text="Head").wait_for()
+    assert not errors
