@@ -84,7 +84,7 @@ def _sent(run: PassRun, executor: Executor, gatherer: Gatherer, facts: PassFacts
     executor.board = facts.board
     sent = send(executor, facts, settle_items(run, plan))
     given_back = [one for one in sent.plan.records.values() if one.outcome is Outcome.RELEASED]
-    if all(one.ending.detail == ANSWERED for one in given_back):
+    if not executor.stop_reason and all(one.ending.detail == ANSWERED for one in given_back):
         breaker.grow_batches()
     return sent
 

@@ -522,7 +522,7 @@ def carry_out_answers(facts: PassFacts, plan: Plan) -> Plan:
     for one in decided:
         asked_of = one.answer.asked_of
         changed[asked_of] = _answered(changed.get(asked_of, plan.records[asked_of]), one, facts.pauses)
-    named, _, _ = asked_by(one.answer for one in decided if one.done)
+    named, _, _ = asked_by(one.answer for one in decided if not one.is_paused)
     for key in named & plan.records.keys():
         # Whose item it is, or that it is there at all, may be otherwise by now.
         if key not in changed:
@@ -550,6 +550,8 @@ def _answered(plan: RecordPlan, answer: AnswerPlan, pauses: Mapping[str, QueuePa
     asked = answer.answer.conflict
     left = [c for c in plan.facts.conflicts if answer.outdated or c is not asked]
     plan = plan.with_facts(conflicts=tuple(replace(c, resolutions={}) if c is asked else c for c in left))
+    if answer.done and answer.answer.kind is AnswerKind.TWO_RECORDS:
+        plan = plan.with_state(made_from_item=False)
     return plan.end(Outcome.RELEASED, ANSWERED)
 
 

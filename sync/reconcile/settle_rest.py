@@ -575,10 +575,12 @@ def settle_duplicates(run: PassRun, plan: Plan, results: Sequence[tuple[Duplicat
         return tuple(_settle_second(run, item, found) if item in second else item for item in plan.items)
 
     items = run.in_transaction(store)
-    answered = [(one.duplicate, result) for one, result in results if one.duplicate.is_answered]
-    return replace(plan, items=items).with_records(
-        _after_copy_answer(plan.records[duplicate.record.pk], duplicate, result) for duplicate, result in answered
-    )
+    plan = replace(plan, items=items)
+    for one, result in results:
+        if one.duplicate.is_answered:
+            # Of a record with several copies each counts: what failed first stays failed.
+            plan = plan.with_records([_after_copy_answer(plan.records[one.duplicate.record.pk], one.duplicate, result)])
+    return plan
 
 
 def _settle_second(
@@ -616,7 +618,7 @@ def _store_copy_answer(run: PassRun, plan: RecordPlan, duplicate: DuplicateItem,
 def _after_copy_answer(plan: RecordPlan, duplicate: DuplicateItem, result: DuplicateResult) -> RecordPlan:
     """A failed one is tried again with the record's next pass."""
     if result.outcome is not Outcome.SETTLED:
-        return plan.end(result.outcome, result.detail)
+        return plan.end(result.outcome, result.detail) if plan.is_open else plan
     left = [conflict for conflict in plan.facts.conflicts if conflict.monday_item_id != duplicate.item.id]
     return plan.with_facts(conflicts=tuple(left))
 

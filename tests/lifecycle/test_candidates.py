@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from django.db.models.signals import post_save
 
 from conflicts.models import SyncConflict
@@ -10,6 +11,7 @@ from sync.choices import Cause, Priority
 from sync.models import BoardLink, IgnoredItem, SyncQueue, Tombstone
 from sync.outbox.queue_rows import enqueue_item
 from sync.records.external_ids import external_ids_of, set_external_ids
+from tests.commands.test_dry_run import counts, everything, plan
 from tests.lifecycle.conftest import asked, choose
 from tests.support.world import World, mail, staged
 
@@ -229,3 +231,17 @@ def test_a_record_with_the_items_key_that_comes_while_others_become_records_is_n
     newcomers(world)
     assert sorted(Contact.objects.values_list("email", flat=True)) == ["ann@example.com", "bob@example.com"]
     assert not Contact.objects.filter(monday_id=None).exists()
+
+
+@pytest.mark.parametrize(("answer", "kinds"), [("different", {"left": 1}), ("same", {"delete record": 1})])
+def test_a_dry_run_plans_an_answer_and_does_not_ask_again(
+    world: World, pat: Any, answer: str, kinds: dict[str, int]
+) -> None:
+    known, made = twins(world)
+    choose(asked(made.pk, "identity"), pat, "custom", f"same:{known.pk}" if answer == "same" else answer)
+    before, told = everything(), plan()
+    assert counts(told) == kinds
+    if answer == "same":
+        [entry] = [entry for board in told["boards"] for entry in board["entries"]]
+        assert (entry["record"], entry["entity_id"]) == (str(made), str(made.pk))
+    assert everything() == before

@@ -262,3 +262,23 @@ def test_a_second_item_that_became_somebody_else_takes_nobodys_place(world: Worl
     assert (bob["name"], bob["values"]["email"], bob["values"]["npd_id"]) == ("Bob", "bob@example.com", "")
     assert asked(contact.pk, "identity").monday_item_id == copy
     assert asked(contact.pk, "delete").monday_item_id == first
+
+
+def test_of_two_copies_the_one_that_monday_refuses_to_archive_keeps_its_answer_and_its_job(
+    world: World, pat: Any
+) -> None:
+    contact = world.linked("Ann", email="ann@example.com")
+    copies = [str(world.sandbox.act("duplicate", item_id=contact.monday_id)["id"]) for _ in range(2)]
+    hear(world)
+    for copy in copies:
+        choose(SyncConflict.objects.get(monday_item_id=copy, resolved_at=None), pat, "custom", "archive")
+    refusal = {"aliases": ["r0"], "code": "UserUnauthorizedException"}
+    world.sandbox.faults({"partial": refusal, "on": "archive_item", "count": 1})
+    world.work()
+    states = sorted(world.sandbox.item(copy)["state"] for copy in copies)
+    assert states == ["active", "archived"]
+    assert SyncQueue.objects.filter(entity_id=contact.pk, status="pending").exists()
+    assert SyncConflict.objects.get(resolved_at=None).is_being_applied
+    world.work(minutes=20)
+    assert {world.sandbox.item(copy)["state"] for copy in copies} == {"archived"}
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()

@@ -452,3 +452,17 @@ def test_a_read_that_fails_forgets_not_since_when_an_item_is_not_shown(
     world.sandbox.faults({"status": 500, "on": "query", "count": 1})
     world.work()
     assert SyncMetadata.objects.get(entity_id=str(key)).removed_since == since
+
+
+def test_a_document_of_removals_that_is_answered_without_data_is_divided_and_does_not_come_again(world: World) -> None:
+    contacts = [world.linked(name) for name in ("Ann", "Bea")]
+    items = [str(contact.monday_id) for contact in contacts]
+    Contact.objects.all().delete()
+    before = world.calls("mutation")
+    # Of two removals, never of one.
+    world.sandbox.faults({"partial": {"aliases": ["r1"], "no_data": True}, "on": "archive_item", "count": 50})
+    for _ in range(3):
+        world.work()
+        world.wait_out()
+    assert {world.sandbox.item(item)["state"] for item in items} == {"archived"}
+    assert world.calls("mutation") - before <= 3

@@ -317,7 +317,7 @@ def _compare(link: BoardLink) -> ComparisonResult:
         if new := {mapping.key for mapping in column_findings(page.board, page.items).healed} - healed:
             store_columns(link, InspectedColumns(healed=tuple(new)))
             healed |= new
-        changed = [one.id for one in page.records if one.may_sync and _has_unexplained_change(page.board, one)]
+        changed = [one.id for one in page.records if one.may_sync and _has_unexplained_change(page.board, one, healed)]
         _verify(audit, page.board, page.records, [one for one in page.records if one.item and one.may_sync], changed)
         _enqueue_passes(link, changed)
         linked, differing = linked + len(page.records), differing + len(changed)
@@ -358,7 +358,7 @@ def records_without_item(spec: EntitySpec) -> list[UUID]:
     return list(unlinked.exclude(pk__in=busy).values_list("pk", flat=True))
 
 
-def _has_unexplained_change(board: BoardContext, listed: ListedRecord) -> bool:
+def _has_unexplained_change(board: BoardContext, listed: ListedRecord, healed: Collection[str]) -> bool:
     """Whether a side differs from its half of the base, unexplained by what is blocked, or by a conflict.
 
     A pair that has to leave or return by the filter counts too.
@@ -366,7 +366,7 @@ def _has_unexplained_change(board: BoardContext, listed: ListedRecord) -> bool:
     ledger = listed.ledger
     if listed.filter_changed:
         return True
-    problems = [mapping.key for mapping in board.mappings if mapping.problem]
+    problems = [mapping.key for mapping in board.mappings if mapping.problem and mapping.key not in healed]
     explained = {*ledger.blocked_fields, *problems, *(key for keys in ledger.conflicts.values() for key in keys)}
     return _has_changed(board, listed.facts, without=explained)
 

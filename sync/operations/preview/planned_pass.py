@@ -34,13 +34,24 @@ from sync.reconcile.act import TAGS_PER_CALL
 from sync.reconcile.conflict_reports import conflict_reports
 from sync.reconcile.decide import unread
 from sync.reconcile.deleted_records import new_removal_requests
+from sync.reconcile.facts import AnswerFacts
 from sync.reconcile.field_plan import FieldPlan
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer, claimed
-from sync.reconcile.identity import ANSWERED, AnswerKind, AnswerPlan
+from sync.reconcile.identity import ANSWERED, AnswerKind, AnswerPlan, facts_after
 from sync.reconcile.lookups import load_board
 from sync.reconcile.new_items import GIVING, ItemAct
-from sync.reconcile.pass_plan import DeletedRecord, Outcome, PassFacts, Plan, RecordAction, RecordPlan, Unread, ending
+from sync.reconcile.pass_plan import (
+    Ask,
+    DeletedRecord,
+    Outcome,
+    PassFacts,
+    Plan,
+    RecordAction,
+    RecordPlan,
+    Unread,
+    ending,
+)
 from sync.reconcile.queries import unconfirmed_before
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
@@ -110,9 +121,9 @@ class PlannedChange:
 
 def plan_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
     """Yield what was decided."""
-    entity_type, plan = planned.facts.board.link.entity_type, planned.plan
+    plan = planned.plan
     for answer in plan.answers:
-        yield from _answer_changes(entity_type, plan, answer)
+        yield from _answer_changes(planned, answer)
     for one in plan.records.values():
         yield from _record_changes(one)
     for deleted in plan.deleted.values():
@@ -120,18 +131,23 @@ def plan_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
     yield from _new_item_changes(planned)
 
 
-def _answer_changes(entity_type: str, plan: Plan, answer: AnswerPlan) -> Iterator[PlannedChange]:
+def _answer_changes(planned: PlannedRun, answer: AnswerPlan) -> Iterator[PlannedChange]:
     """Yield what a person's answer to “who is this?” does by itself."""
     kinds = {
         AnswerKind.LINK: ChangeKind.LINK,
         AnswerKind.MERGE: ChangeKind.DELETE_RECORD,
         AnswerKind.NEW_RECORD: ChangeKind.NEW_RECORD,
     }
-    about, asked = answer.answer, plan.records[answer.answer.asked_of]
+    about, entity_type = answer.answer, planned.facts.board.link.entity_type
     kind = kinds.get(about.kind, ChangeKind.LEFT) if answer.done else ChangeKind.ASK
+    entity_id = about.made_id or about.record_id or about.asked_of
+    name = str(_answer_facts(planned.facts).records.get(entity_id) or planned.plan.records[about.asked_of].record)
     if reason := answer.done or answer.outdated:
-        entity_id = about.made_id or about.record_id or asked.id
-        yield PlannedChange(kind, entity_type, str(asked.record), entity_id, about.item_id, reason=reason)
+        yield PlannedChange(kind, entity_type, name, entity_id, about.item_id, reason=reason)
+
+
+def _answer_facts(facts: PassFacts) -> AnswerFacts:
+    return next((value for want, value in facts.known.items() if want.kind is Ask.ANSWERS), AnswerFacts())
 
 
 def _record_changes(plan: RecordPlan) -> Iterator[PlannedChange]:
@@ -217,6 +233,8 @@ def _conflict_changes(plan: RecordPlan) -> Iterator[PlannedChange]:
 
 def _deletion_changes(deleted: DeletedRecord) -> Iterator[PlannedChange]:
     tombstone, plan = deleted.facts.tombstone, deleted.plan
+    if plan.ending.detail == ANSWERED:
+        return
     about: Mapping[str, Any] = {
         "entity_type": tombstone.entity_type,
         "name": str(deleted.facts.record),
@@ -402,7 +420,7 @@ def plan_pass(link: BoardLink, claims: Sequence[Claim], state: DryRunState) -> P
     """Plan one pass over these records and items, with those that follow from it at once."""
     planned = _decide(load_board(link), claims, state.approvals)
     result = _summarize(planned)
-    given = _given(planned.plan)
+    given = _given(planned)
     if claimed_next := [sweep_claim(link.entity_type, pk, []) for pk in sorted(given)]:
         following = _decide(planned.facts.board, claimed_next, state.approvals, given, planned.plan)
         result.add(_summarize(following))
@@ -412,18 +430,18 @@ def plan_pass(link: BoardLink, claims: Sequence[Claim], state: DryRunState) -> P
     return result
 
 
-def _given(plan: Plan) -> dict[UUID, SyncedModel]:
+def _given(planned: PlannedRun) -> dict[UUID, SyncedModel]:
     """The records whose passes follow at once, as this one would leave them: linked with an item, made, answered."""
+    plan, known = planned.plan, _answer_facts(planned.facts)
+    named = known.records.keys()
+    for answer in plan.answers:
+        known = facts_after(known, answer)
     given = {one.record.pk: one.record for one in plan.items if one.act in GIVING and one.record}
     given = {key: record for key, record in given.items() if key not in plan.records}
-    given |= {key: one.record for key, one in plan.records.items() if one.ending.detail == ANSWERED}
-    for answer in plan.answers:
-        about = answer.answer
-        if answer.done and about.record_id in given and about.kind is AnswerKind.LINK:
-            linked = copy(given[about.record_id])
-            linked.monday_id = about.item_id
-            given[about.record_id] = linked
-    return given
+    answered = {key: one.record for key, one in plan.records.items() if one.ending.detail == ANSWERED}
+    # One that is united with another is gone.
+    given |= {key: record for key, record in answered.items() if key not in named}
+    return given | {key: known.records[key] for key in answered if key in known.records}
 
 
 def _new_requests(planned: PlannedRun) -> list[ApprovalRequest]:
@@ -444,7 +462,9 @@ def _decide(
     facts = claimed(board, claims, records)
     if answered is not None:
         known = [
-            replace(one, conflicts=answered.records[one.id].facts.conflicts) if one.id in answered.records else one
+            replace(one, conflicts=before.facts.conflicts, ledger=before.ledger)
+            if (before := answered.records.get(one.id))
+            else one
             for one in facts.claimed.records
         ]
         facts = replace(facts, claimed=replace(facts.claimed, records=tuple(known)))

@@ -40,7 +40,7 @@ from sync.reconcile.field_values import (
 from sync.reconcile.gather import Gatherer, claimed
 from sync.reconcile.identity import find_lost_creates, identify_records
 from sync.reconcile.lookups import load_directory
-from sync.reconcile.pass_plan import Ask, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import OPEN, Ask, PassFacts, Plan, RecordPlan
 from sync.reconcile.sides import know_related
 from sync.reconcile.writes import create_problem
 from sync.registry import link_of
@@ -234,8 +234,12 @@ class _DraftComparison:
         items = self.index.items
         plan = plan.with_records(one.with_facts(item=items.get(str(one.record.monday_id))) for one in linked)
         facts, plan = self._identified(facts, plan)
-        for rule in (exclude_items, know_related, decide_record_fields):
+        for rule in (exclude_items, know_related):
             facts, plan = Gatherer().follow(rule, facts, plan)
+        # Also of one whose pass ends for now, people see what would move.
+        ended = [one for one in plan.records.values() if not one.is_open and one.item and not one.left_out]
+        plan = plan.with_records(replace(one, ending=OPEN) for one in ended)
+        facts, plan = Gatherer().follow(decide_record_fields, facts, plan)
         for known in facts.claimed.records:
             was_out = known.ledger.note if known.record.may_sync and known.ledger.left_out else ""
             self._add_filtered(plan.records[known.id], was_out)
