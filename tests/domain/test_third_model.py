@@ -71,7 +71,7 @@ def test_its_records_are_made_listed_pushed_and_unlinked_by_the_api(ada: Client)
     assert ada.get("/api/v1/deals/?search=boat").json()["count"] == 1
     assert ada.get(f"{page}/history/").json()["count"] == 0
     pushed = ada.post(f"{page}/sync-to-monday")
-    assert (pushed.status_code, "monday_setup" in pushed.json()["detail"]) == (400, True)  # no board is set up here
+    assert (pushed.status_code, "Set up" in pushed.json()["detail"]) == (400, True)  # no board is set up here
     refused = ada.post(f"{page}/unlink")
     assert (refused.status_code, "has no item on Monday" in refused.json()["detail"]) == (409, True)
 
