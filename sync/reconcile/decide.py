@@ -50,21 +50,21 @@ BEFORE_READING: tuple[PlanRule, ...] = (
     carry_out_answers,
     # What needs no call ends before one is made: what is settled without the item, what the filter leaves out, and,
     # only after events were checked for edits that we wrote over, what brought nothing new.
-    end_unread_deleted,
-    exclude_records,
-    find_lost_updates,
-    end_unchanged,
-    end_unmatchable,
+    end_unread_deleted,  # deleted, and its item is nobody's business any more
+    exclude_records,  # left out by NPD's side of the filter
+    find_lost_updates,  # which edits on Monday our writes went over
+    end_unchanged,  # sync off; nothing changed; our own echo
+    end_unmatchable,  # without the column by which a new item would be known, none is made
 )
 
 IDENTITY: tuple[PlanRule, ...] = (
     # Which item is whose comes before everything that compares the two; a column that is gone before that, for by it an
     # item could not be known. Whose item is gone is decided before anybody gets a new one.
     read_items,
-    check_columns,
-    identify_records,
-    decide_removals,
-    find_lost_creates,
+    check_columns,  # missing, hidden, retyped, healed
+    identify_records,  # linked; one hit links, several are asked about, none is made
+    decide_removals,  # the item was archived, deleted, moved, or isn't shown
+    find_lost_creates,  # the item that a call without an answer had made
 )
 
 RULES: tuple[PlanRule, ...] = (
@@ -74,18 +74,19 @@ RULES: tuple[PlanRule, ...] = (
     # that shows what we have replaced since is done once more first.
     apply_unlinks,
     reread_stale,
-    exclude_items,
+    exclude_items,  # left out by Monday's side of the filter, or leaving with this pass
     # The last that may read on Monday for records: from here on only NPD is asked. Items without a record come before
-    # deleted records: one of them may take the place of a gone one.
+    # deleted records: one of them may take the place of a gone one, and one that belongs to a deleted record only wakes
+    # that, whose own pass decides.
     know_related,
-    decide_unmatched,
+    decide_unmatched,  # linked, asked about, made into a record, left alone, a second item
     know_late_writes,
-    decide_deleted_records,
-    find_possible_duplicates,
+    decide_deleted_records,  # archive, delete, unlink or ask; edited or restored since: ask
+    find_possible_duplicates,  # a record made from an item whose key is another's by now
     # Fields, by all that is known of earlier writes; then, in turn, what may not be done with what they decided: what
     # leaves the filter only takes over, what is paused waits, what loops is slowed, what empties too much is asked
     # about. Of values that are lost people are told by what the fields became.
-    decide_record_fields,
+    decide_record_fields,  # per field: merge.py's decision, a person's choice or undo, what either side won't take
     keep_only_pulls,
     defer_paused,
     report_what_is_lost,
