@@ -121,4 +121,4 @@ def unread(facts: PassFacts, plan: Plan, how: Ending, how_items: Ending) -> Plan
     plan = plan.with_records(one.end(how.outcome, how.detail, isolate=how.isolate) for one in plan.open_records)
     plan = plan.with_deleted(replace(one, plan=replace(one.plan, ending=how)) for one in plan.open_deleted)
     jobs = tuple(Job(claim, how_items) for claim in facts.claimed.unmatched) if not plan.items else ()
-    return replace(plan, other_jobs=(*plan.other_jobs, *jobs), unread=how.detail)
+    return replace(plan, other_jobs=(*plan.other_jobs, *jobs))

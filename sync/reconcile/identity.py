@@ -346,10 +346,6 @@ def quoted_names(records: Sequence[SyncedModel]) -> str:
 # An answer that no longer applies is handed back with the reason.
 
 
-class AnswerOutdated(RuntimeError):
-    """The answer can't be carried out any more; the message says why."""
-
-
 class AnswerKind(StrEnum):
     """What an answer means."""
 

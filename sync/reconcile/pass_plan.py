@@ -486,7 +486,6 @@ class Plan:
     clears: ClearsPlan | None = None
     columns: InspectedColumns | None = None
     other_jobs: tuple[Job, ...] = ()
-    unread: str = ""
 
     @property
     def open_records(self) -> list[RecordPlan]:

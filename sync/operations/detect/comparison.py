@@ -27,16 +27,7 @@ from sync.connectors.base.errors import BoardNotFound, ConnectorError, ShuttingD
 from sync.kernel import humanize
 from sync.limits import breaker
 from sync.merge import FieldDirection, FieldSides, Unknown
-from sync.models import (
-    AwaitedRelation,
-    BoardLink,
-    FieldMapping,
-    SyncedModel,
-    SyncMetadata,
-    SyncQueue,
-    Verification,
-    WriteLoop,
-)
+from sync.models import AwaitedRelation, BoardLink, FieldMapping, SyncQueue, Verification, WriteLoop
 from sync.models.synced_model import unsynced
 from sync.operations.detect.missed_webhooks import LONGEST_DELAY
 from sync.operations.detect.sweep_schedule import boards_to_compare
@@ -75,29 +66,9 @@ class ListedRecord:
     filter_changed: bool = False
 
     @property
-    def id(self) -> UUID:
-        """The record's id."""
-        return self.facts.id
-
-    @property
-    def record(self) -> SyncedModel:
-        """The record."""
-        return self.facts.record
-
-    @property
-    def ledger(self) -> SyncMetadata:
-        """Its sync state."""
-        return self.facts.ledger
-
-    @property
-    def item(self) -> Item | None:
-        """Its item, where it was listed."""
-        return self.facts.item
-
-    @property
     def may_sync(self) -> bool:
         """Whether it is synced: its own settings let it, and the filter doesn't leave it out."""
-        return self.record.may_sync and not self.left_out
+        return self.facts.record.may_sync and not self.left_out
 
 
 @dataclass(frozen=True)
@@ -220,26 +191,29 @@ def records_to_pass(page: ListedPage) -> list[UUID]:
         not mapping.has_usable_column for mapping in board.mappings if mapping.direction != SyncDirection.NONE
     )
     if unusable or (syncing and column_findings(board, page.items).missing):
-        return [one.id for one in syncing]
-    made = [one.facts for one in page.records if one.ledger.made_from_item]
+        return [one.facts.id for one in syncing]
+    made = [one.facts for one in page.records if one.facts.ledger.made_from_item]
     keys = duplicate_keys(board, made)
     others = others_with_key(keys, queries.records_by_match_key(board, keys.values()))
     asked = possible_duplicates(board, made, others, queries.unedited_records(board.model, list(others)))
     # A pass has to say that a field counts as rewritten no more, and to look again for what a relation waits for.
-    of_records = {"entity_type": board.link.entity_type, "entity_id__in": [one.id for one in page.records]}
+    of_records = {"entity_type": board.link.entity_type, "entity_id__in": [one.facts.id for one in page.records]}
     released = {loop.entity_id for loop in WriteLoop.objects.filter(**of_records) if is_loop_over(loop, page.read_at)}
     released |= set(AwaitedRelation.objects.filter(**of_records).values_list("entity_id", flat=True))
-    busy = _records_with_jobs(board, page.records) | released | asked.keys()
+    busy = _records_with_jobs(board, (one.facts for one in page.records)) | released | asked.keys()
     # Values that passes read are kept for so long; the next one drops what is older.
     oldest = page.read_at - timedelta(days=settings.JOURNAL_DAYS)
     return [
-        one.id
+        one.facts.id
         for one in syncing
-        if one.filter_changed or one.id in busy or not _is_at_rest(one.facts, oldest) or _has_changed(board, one.facts)
+        if one.filter_changed
+        or one.facts.id in busy
+        or not _is_at_rest(one.facts, oldest)
+        or _has_changed(board, one.facts)
     ]
 
 
-def _records_with_jobs(board: BoardContext, records: Iterable[ListedRecord]) -> set[UUID]:
+def _records_with_jobs(board: BoardContext, records: Iterable[RecordFacts]) -> set[UUID]:
     """The records with a job that waits or is in a worker's hands."""
     ids, states = [one.id for one in records], (QueueStatus.PENDING, QueueStatus.IN_PROGRESS)
     rows = SyncQueue.objects.filter(entity_type=board.link.entity_type, entity_id__in=ids, status__in=states)
@@ -317,8 +291,10 @@ def _compare(link: BoardLink) -> ComparisonResult:
         if new := {mapping.key for mapping in column_findings(page.board, page.items).healed} - healed:
             store_columns(link, InspectedColumns(healed=tuple(new)))
             healed |= new
-        changed = [one.id for one in page.records if one.may_sync and _has_unexplained_change(page.board, one, healed)]
-        _verify(audit, page.board, page.records, [one for one in page.records if one.item and one.may_sync], changed)
+        syncing = [one for one in page.records if one.may_sync]
+        changed = [one.facts.id for one in syncing if _has_unexplained_change(page.board, one, healed)]
+        known = [one.facts for one in page.records]
+        _verify(audit, page.board, known, [one.facts for one in syncing if one.facts.item], changed)
         _enqueue_passes(link, changed)
         linked, differing = linked + len(page.records), differing + len(changed)
     # A listing doesn't tell whether an item is gone: linked records that it lacks are asked for by id.
@@ -327,7 +303,7 @@ def _compare(link: BoardLink) -> ComparisonResult:
     unlisted = listing.unlisted() if is_complete else []
     for start in range(0, len(unlisted), PAGE):
         records = _loaded(listing.board, unlisted[start : start + PAGE])
-        _verify(audit, listing.board, records, [one for one in records if one.may_sync], unlisted)
+        _verify(audit, listing.board, records, [one for one in records if one.record.may_sync], unlisted)
     _enqueue_passes(link, unlisted)
     listing.forget_unlisted(structure.items_count)
     without_item = records_without_item(registry.entity(link.entity_type))
@@ -363,7 +339,7 @@ def _has_unexplained_change(board: BoardContext, listed: ListedRecord, healed: C
 
     A pair that has to leave or return by the filter counts too.
     """
-    ledger = listed.ledger
+    ledger = listed.facts.ledger
     if listed.filter_changed:
         return True
     problems = [mapping.key for mapping in board.mappings if mapping.problem and mapping.key not in healed]
@@ -472,8 +448,8 @@ MAX_DETAILS = 20
 def _verify(
     audit: Verification,
     board: BoardContext,
-    page: Sequence[ListedRecord],
-    records: Iterable[ListedRecord],
+    page: Sequence[RecordFacts],
+    records: Iterable[RecordFacts],
     changed: Collection[UUID],
 ) -> None:
     """Add these records of a page to the audit where they say `synced` and nothing of them is on its way."""
@@ -481,7 +457,7 @@ def _verify(
     settled = _settled(board, page, records)
     for key, listed in settled.items():
         try:
-            found = divergences(board, listed.facts, listed.item) if key in suspects else []
+            found = divergences(board, listed, listed.item) if key in suspects else []
         except UnreadableValue:
             continue
         if found and (_is_fresh(listed) or _is_left_out(board, listed)):
@@ -502,18 +478,18 @@ def _verify(
             audit.details.append({"record": str(key), "name": str(settled[key].record), "fields": fields})
 
 
-def _loaded(board: BoardContext, ids: Iterable[UUID]) -> list[ListedRecord]:
+def _loaded(board: BoardContext, ids: Iterable[UUID]) -> Sequence[RecordFacts]:
     facts = queries.claimed_facts(board, [Claim(key, None, []) for key in sorted(ids)])
-    return [ListedRecord(one) for one in facts.records]
+    return facts.records
 
 
 def _settled(
-    board: BoardContext, page: Sequence[ListedRecord], records: Iterable[ListedRecord]
-) -> dict[UUID, ListedRecord]:
+    board: BoardContext, page: Sequence[RecordFacts], records: Iterable[RecordFacts]
+) -> dict[UUID, RecordFacts]:
     """Return those of these records that say `synced` and have no job, intent or event under way."""
     if not page:
         return {}
-    busy = _records_with_jobs(board, page) | {one.id for one in page if one.facts.intents or one.facts.events}
+    busy = _records_with_jobs(board, page) | {one.id for one in page if one.intents or one.events}
     return {
         one.id: one
         for one in records
@@ -521,22 +497,22 @@ def _settled(
     }
 
 
-def _is_left_out(board: BoardContext, listed: ListedRecord) -> bool:
+def _is_left_out(board: BoardContext, facts: RecordFacts) -> bool:
     """Whether either side says now that the pair is left out by the filter: then a difference proves nothing."""
-    item = listed.item
-    verdicts = [record_verdict(board, listed.record), *([item_verdict(board, item)] if item else [])]
+    item = facts.item
+    verdicts = [record_verdict(board, facts.record), *([item_verdict(board, item)] if item else [])]
     return any(verdict.holds is False for verdict in verdicts)
 
 
-def _is_fresh(listed: ListedRecord) -> bool:
+def _is_fresh(facts: RecordFacts) -> bool:
     """Whether a side was touched so lately that the change, or its webhook, may still be on its way."""
-    item = listed.item
+    item = facts.item
     edited = parse_datetime(item.updated_at) if item and item.updated_at else None
-    moments = (edited, listed.ledger.last_sync_attempt)
+    moments = (edited, facts.ledger.last_sync_attempt)
     return any(moment is not None and sync_now() - moment < LONGEST_DELAY for moment in moments)
 
 
-def _is_unchanged(board: BoardContext, before: ListedRecord, later: ListedRecord) -> bool:
+def _is_unchanged(board: BoardContext, before: RecordFacts, later: RecordFacts) -> bool:
     """Whether NPD still had the same values when it was read again."""
     same = all(still_holds(later.record, stored_values(before.record, m)) for m in board.mappings)
     return same and later.record.monday_id == before.record.monday_id and later.ledger.base == before.ledger.base

@@ -345,7 +345,7 @@ def _compare(listing: BoardListing, linked: int, progress: DrainProgress | None)
     spec, compared, same, told = registry.entity(listing.board.link.entity_type), 0, 0, time.monotonic()
     for page in listing.pages():
         needed = set(records_to_pass(page))
-        equal = [one.id for one in page.records if one.may_sync and one.id not in needed]
+        equal = [one.facts.id for one in page.records if one.may_sync and one.facts.id not in needed]
         _enqueue(spec, needed)
         _store_found_same(page, equal)
         compared, same = compared + len(needed) + len(equal), same + len(equal)
