@@ -1,4 +1,4 @@
-"""What is folded in the activity names its act, which may be of several passes."""
+"""Indexes of the inbox and of Health; what is folded in the activity names its act, which may be of several passes."""
 
 from django.db import migrations, models
 
@@ -11,9 +11,22 @@ NAME = """
 
 
 class Migration(migrations.Migration):
-    dependencies = [("sync", "0004_indexes_of_the_inbox")]
+    replaces = [("sync", name) for name in ("0004_indexes_of_the_inbox", "0005_folded_by_act")]
+
+    dependencies = [("sync", "0003_todays_words")]
 
     operations = [
+        migrations.AddIndex(
+            "syncmetadata",
+            models.Index(
+                fields=["entity_type", "removed_since"],
+                condition=models.Q(removed_since__isnull=False),
+                name="sync_metadata_removed",
+            ),
+        ),
+        migrations.AddIndex(
+            "webhookevent", models.Index(fields=["board_id", "-received_at"], name="sync_webhook_events_board")
+        ),
         migrations.AddField(
             "decision",
             "fold_id",
