@@ -219,7 +219,7 @@ class InboxRow:
     def doors(self) -> list[tuple[str, str, str]]:
         """The pages on which it is done: what each is called, its address, and its key."""
         entry, doors = self.entry, list[tuple[str, str, str]]()
-        if self.may_act and entry.kind is AttentionKind.REJECTED and entry.url:
+        if self.may_act and entry.kind in (AttentionKind.REJECTED, AttentionKind.NOTIFICATION) and entry.url:
             doors.append(("Fix", entry.url, "f"))
         if self.may_act and entry.kind is AttentionKind.BLOCKED and (url := _full_list(entry.kind)):
             doors.append(("See why", entry.url if self.is_column else url, "f"))

@@ -273,6 +273,10 @@ def _kind_lines() -> Mapping[AttentionKind, _KindLine]:
             Severity.FAILED, ("webhook endpoint is off", "webhook endpoints are off"), "Open", "webhook",
             f"{reverse('admin:sync_webhookendpoint_changelist')}?enabled__exact=0",
         ),
+        AttentionKind.NOTIFICATION: _KindLine(
+            Severity.FAILED, ("way to notify you fails", "ways to notify you fail"), "See why", "notifications_off",
+            reverse("npd-notifications"),
+        ),
         AttentionKind.APPROVAL: _KindLine(
             Severity.APPROVAL, approvals, "Decide", "gpp_maybe",
             f"{reverse('admin:sync_approvalrequest_changelist')}?state__exact=pending",
@@ -417,7 +421,8 @@ def _write_loop_tasks(data: HealthData) -> Iterator[AttentionTask]:
 def _receiver_tasks(data: HealthData) -> Iterator[AttentionTask]:
     """People whom no notification reaches: grave once one is switched off, for then nobody tries any more."""
     failing = data.attention.receivers
-    if not failing.number or failing.since is None:
+    # A line for one's own stands there already.
+    if failing.number <= data.counts.get(AttentionKind.NOTIFICATION, 0) or failing.since is None:
         return
     what = humanize.count_with_noun(failing.number, "notification receiver fails", "notification receivers fail")
     since = humanize.time_span((data.now - failing.since).total_seconds())

@@ -4,7 +4,7 @@ for administrators how everybody's receivers fare.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -25,12 +25,14 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from sync.admin import admin_base
 from sync.admin.admin_base import ReadOnlyAdmin, badge, see_other, time_tag
+from sync.admin.attention_pages import ActionResult, InboxAction, register_action
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
 from sync.kernel.outgoing_calls import AddressError, check_address
 from sync.models import NotificationReceiver
 from sync.models.followers import Frequency, Medium
+from sync.operations.attention import AttentionEntry, AttentionKind
 from sync.operations.notifications import Choice, address_host, choose, preview, send_test
 from sync.operations.notifications.letters import NO_EMAIL, is_email_configured
 
@@ -248,6 +250,30 @@ def test_receiver(request: HttpRequest) -> HttpResponse:
     else:
         messages.success(request, f"A test was sent by {receiver.get_medium_display()}.")
     return see_other(reverse("npd-notifications"))
+
+
+def _test_from_inbox(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+    rows = NotificationReceiver.objects.filter(user=cast("User", request.user), pk__in=[one.row_id for one in found])
+    done, problems = [], []
+    for receiver in rows.select_related("user"):
+        try:
+            send_test(receiver)
+        except ActionError as why:
+            problems.append(f"{receiver.get_medium_display()}: {why}")
+        else:
+            done.append(receiver.get_medium_display())
+    return ActionResult(len(done), f"A test was sent by {humanize.join_first(done)}.", problems)
+
+
+register_action(
+    InboxAction(
+        "send_test",
+        "Send a test",
+        frozenset({AttentionKind.NOTIFICATION}),
+        _test_from_inbox,
+        effects={AttentionKind.NOTIFICATION: "Sends a message now. If it is taken, messages are sent again."},
+    )
+)
 
 
 @admin.register(NotificationReceiver)

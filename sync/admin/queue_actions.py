@@ -61,7 +61,7 @@ def job_reason(row: SyncQueue) -> str:
 
     Of one whose time has come that is also what holds its board, whatever its last try has met.
     """
-    reason = row.error_message or humanize.without_next_sync(row.reason)
+    reason = row.error_message or row.reason
     if row.status != QueueStatus.PENDING or (reason and row.next_retry > page_now(row)):
         return reason
     return " ".join(text for text in (reason, job_availability(row).detail) if text)

@@ -69,7 +69,7 @@ class RecordSyncView:
     @property
     def reason(self) -> str:
         """The reason, as a sentence; the time of the next look stands beside it."""
-        return humanize.without_request_id(humanize.without_next_sync(self.state.words))
+        return humanize.without_request_id(self.state.words)
 
     @property
     def requests(self) -> list[str]:

@@ -104,7 +104,6 @@ def zone_name(here: datetime) -> str:
 
 DASH = "–"
 _REQUEST_ID = re.compile(r"\s*(\[Monday request [^\]]*\])")
-_NEXT_SYNC = re.compile(r" It is checked again at [\d:]+ [^.]+\.")
 
 _IRREGULAR = {"job is": "jobs are"}
 
@@ -152,11 +151,6 @@ def request_ids(text: str) -> list[str]:
 def without_request_id(text: str) -> str:
     """Return a sentence without the id of Monday's request, which in a list is noise."""
     return _REQUEST_ID.sub("", text)
-
-
-def without_next_sync(text: str) -> str:
-    """Return a reason without the time of the next pass, for where that is shown beside it."""
-    return _NEXT_SYNC.sub("", text)
 
 
 def quote(text: str | None, limit: int = 80) -> str:

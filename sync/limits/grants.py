@@ -244,7 +244,9 @@ def _limit_wait(found: LimitWait, demand: Demand) -> Wait:
     # A used up day is no temporary wait; a minute's limits are.
     kind = BlockedKind.QUOTA if found.kind is LimitKind.DAY else BlockedKind.BATCHING
     reason = pass_budget.wait_reason(found, urgent=demand.priority == Priority.PERSON)
-    return Wait(kind, reason, found.until)
+    return Wait(
+        kind, f"{reason} It goes on by itself at {humanize.time_of_day(found.until, seconds=True)}.", found.until
+    )
 
 
 def interval_text(seconds: float) -> str:

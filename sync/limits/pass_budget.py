@@ -14,7 +14,6 @@ from django.db import connection
 from sync.choices import Priority
 from sync.clock import SyncNow
 from sync.connectors.base.connector import CallReport
-from sync.kernel import humanize
 from sync.limits import rate_limits
 from sync.limits.quota import BudgetState
 from sync.limits.rate_limits import (
@@ -238,15 +237,16 @@ def _full_minute_points(state: BudgetState) -> int | None:
 
 
 def wait_reason(wait: LimitWait, *, urgent: bool) -> str:
-    """The reason of a wait, as a sentence; an `urgent` call may use the reserve too."""
+    """The reason of a wait, as a sentence; an `urgent` call may use the reserve too.
+
+    It is stored with jobs, so until when is said where it is read: in the reader's time zone.
+    """
     day = "Today's calls to Monday are used up."
-    reasons = {
+    return {
         LimitKind.DAY: day
         if urgent
         else "Today's calls to Monday are used up, but for those kept for what a person asks for.",
         LimitKind.MINUTE: "This minute's calls to Monday are used up.",
         LimitKind.POINTS: "This minute's complexity points at Monday are used up.",
         LimitKind.CONCURRENCY: "As many calls to Monday are under way as may be.",
-    }
-    again = f"It goes on by itself at {humanize.time_of_day(wait.until, seconds=True)}."
-    return f"{reasons[wait.kind]} {again}"
+    }[wait.kind]

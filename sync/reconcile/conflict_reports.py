@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from sync.choices import Cause
-from sync.connectors.base.board import ItemEvent
+from sync.connectors.base.board import EventKind, ItemEvent
 from sync.kernel.conflict_store import (
     KIND_DELETE,
     KIND_FIELDS,
@@ -23,7 +23,7 @@ from sync.kernel.conflict_store import (
 from sync.merge import Action
 from sync.models import Decision
 from sync.outbox.claim import Claim
-from sync.reconcile.facts import HistoryLine
+from sync.reconcile.facts import RETURN, HistoryLine
 from sync.reconcile.field_plan import FieldPlan, is_kept_different
 from sync.reconcile.field_values import ACTIVE, field_of
 from sync.reconcile.identity import wants_new_item
@@ -98,6 +98,9 @@ def _history_row(line: HistoryLine, plan: RecordPlan, this: PassId, authors: Aut
     if field_plan is not None:
         editors, actor = _editors(line, plan, field_plan, [event for _, event in events], authors)
         cause |= editors
+    if line.kind == RETURN and not actor:
+        restored = [event.user_id for _, event in events if event.kind is EventKind.RESTORED and event.user_id]
+        actor = monday_editor_name(restored[-1], authors.people) if restored else ""
     return Decision(
         entity_type=plan.record.entity_type(),
         entity_id=plan.id,

@@ -116,6 +116,10 @@ class RecordHistory:
     last_writes: Mapping[str, Intent] = field(default_factory=dict)
 
 
+RETURN = "restored"
+"""The kind of the line about an item that is on its board again; who restored it, its event says."""
+
+
 @dataclass(frozen=True)
 class HistoryLine:
     """A line of a record's history: what happened to a field (`key`), or to the record, as a sentence.

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sync.choices import ApprovalKind, ApprovalState, QueueDirection, RemovedItemPolicy, SyncDirection
@@ -33,7 +33,7 @@ from sync.kernel.conflict_store import (
 )
 from sync.merge import FieldDirection, Unknown
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, QueuePause, SyncMetadata
-from sync.reconcile.facts import HistoryLine, RecordFacts, RemovalFacts, Settings
+from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts, RemovalFacts, Settings
 from sync.reconcile.field_plan import UNREAD, base_of, base_with_intents, cell_of, shown_of, sides_of, way_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, record_name, stored_values
 from sync.reconcile.pass_plan import (
@@ -134,7 +134,7 @@ def removed_state(board: BoardContext, facts: RecordFacts) -> str:
 def return_lines(ledger: SyncMetadata) -> tuple[HistoryLine, ...]:
     """Return what the history says of an item that is on its board: that it is there again, if it wasn't."""
     if ledger.removed_since and ledger.remote_state in REMOVED_STATES:
-        return (HistoryLine("restored", "Its item is on the board again."),)
+        return (HistoryLine(RETURN, "Its item is on the board again."),)
     return ()
 
 
@@ -150,10 +150,11 @@ def removal_of(
         return replace(plan, ending=Ending(Outcome.SETTLED), reason=f"{sentence} Nothing was sent.")
     if not _is_quiet_over(facts, settings, now):
         wait = _quiet_seconds(facts, plan, settings, now)
-        until = humanize.time_of_day(now + timedelta(seconds=wait))
+        # It is stored, and read in many time zones: so a span, no time of day.
+        quiet = humanize.time_span(settings.gone_quiet_seconds)
         detail = (
-            f"{sentence} Nothing was changed in NPD, and nothing is sent. You may {RESTORE_HINTS[state]} until "
-            f"{until}. Otherwise {_after_quiet_time(policy, state)}."
+            f"{sentence} Nothing was changed in NPD, and nothing is sent. You may {RESTORE_HINTS[state]} within "
+            f"{quiet} of it. Otherwise {_after_quiet_time(policy, state)}."
         )
         return replace(plan, ending=Ending(Outcome.DEFERRED, detail, wait), reason=detail)
     removed = _with_action(facts, policy, _described(board, facts, sentence, settings))

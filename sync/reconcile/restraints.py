@@ -131,12 +131,12 @@ class LoopPlan:
         return not self.times and self.throttled_until is None
 
     def throttle_reason(self, label: str) -> str:
-        """Why nothing is sent to the field, until when, and what can be done about it."""
+        """Why nothing is sent to the field, and what can be done about it; until when is said where it is read."""
         often = f"{len(self.times)} times within an hour" if len(self.times) > 1 else "again"
         return (
             f"“{label}” was rewritten {often} by {self.by or 'somebody'} on the board after our writes, so "
-            f"nothing is sent to it until {self.throttled_until:%Y-%m-%d %H:%M} UTC. Stop the automation that rewrites "
-            "it, or change the field's direction; then press “Sync now”."
+            "nothing is sent to it for some time. Stop the automation that rewrites it, or change the field's "
+            "direction; then press “Sync now”."
         )
 
 

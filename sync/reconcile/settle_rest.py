@@ -72,7 +72,7 @@ from sync.reconcile.deleted_records import (
     removal_request,
 )
 from sync.reconcile.duplicates import DuplicateItem, DuplicatePlan, DuplicateResult, duplicate_report
-from sync.reconcile.facts import AnswerFacts, DeletedFacts, HistoryLine, ItemFacts
+from sync.reconcile.facts import RETURN, AnswerFacts, DeletedFacts, HistoryLine, ItemFacts
 from sync.reconcile.field_values import ACTIVE, BoardContext, match_text_of_item
 from sync.reconcile.identity import AnswerKind, AnswerPlan, asked_by, decide_answer, facts_after, link_problem, linkable
 from sync.reconcile.new_items import GIVING, ItemAct, ItemPlan, item_finding, not_linked, released
@@ -149,7 +149,7 @@ class PassRun:
         """Store these records' lines; histories and people are read only where somebody's edit moved."""
         history = latest_edits(self.board.model, moved_records(plans), without_batch=str(self.this.id))
         users = users_of(event for events in history.values() for event in events)
-        told = any(plan.facts.events and any(line.key for line in plan.log) for plan in plans)
+        told = any(plan.facts.events and any(line.key or line.kind == RETURN for line in plan.log) for plan in plans)
         authors = Authors(history, users, monday_users() if told else {})
         DecisionRow.objects.bulk_create(fold_alike(history_rows(plans, self.this, authors)))
 

@@ -19,6 +19,7 @@ from sync.models import (
     ApprovalRequest,
     DisabledCode,
     FieldMapping,
+    NotificationReceiver,
     SyncMetadata,
     SyncQueue,
     UnmatchedItem,
@@ -80,6 +81,14 @@ def one_of_each_kind(db: None) -> dict[str, Any]:
     WebhookEndpoint.objects.create(
         address="https://h.example/", secret="-", enabled=False, disabled_code=DisabledCode.PERSON
     )
+    somebody = User.objects.first() or User.objects.create_user("somebody")
+    ways = [
+        NotificationReceiver.objects.create(
+            user=somebody, medium=medium, frequency=frequency, failures=failures, failed_since=states.sync_now()
+        )
+        for medium, frequency, failures in (("slack", "daily", 2), ("email", "daily", 1), ("teams", "off", 5))
+    ]
+    failing = ways[0]
     # Needs nobody: a value kept different, a field that waits for an approval, a conflict that is being applied.
     blocked("Kept", "5010", kept_by={"who": "Ada"}, **REJECTED)
     blocked("Approved soon", "5011", code="approval", side="npd")
@@ -103,6 +112,7 @@ def one_of_each_kind(db: None) -> dict[str, Any]:
         AttentionKind.REMOVED: (f"removed:contact:{gone.pk}", "Fay"),
         AttentionKind.UNMATCHED: (f"unmatched:{item.pk}", "Item 7001"),
         AttentionKind.WEBHOOK: (f"webhook:{endpoint.pk}", "Newsletter"),
+        AttentionKind.NOTIFICATION: (f"notification:{failing.pk}", "Slack"),
     }
 
 
@@ -116,7 +126,7 @@ def test_each_kind_is_counted_and_listed_once_under_a_key_of_its_own(one_of_each
 def test_the_gravest_kind_comes_first_and_pages_follow_each_other(one_of_each_kind: dict[str, Any]) -> None:
     whole = [entry.kind for entry in attention.entries()]
     assert whole == list(AttentionKind)
-    assert [one.kind for start in range(0, 9, 3) for one in attention.entries(limit=3, offset=start)] == whole
+    assert [one.kind for start in range(0, len(whole), 3) for one in attention.entries(limit=3, offset=start)] == whole
 
 
 def test_records_with_one_cause_are_one_line_that_names_it(one_of_each_kind: dict[str, Any]) -> None:

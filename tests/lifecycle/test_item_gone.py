@@ -13,7 +13,7 @@ from sync.operations.attention import AttentionKind
 from sync.records.authors import monday_editor_name, monday_users
 from sync.records.item_links import request_recreation, request_unlink
 from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
-from tests.support.world import World
+from tests.support.world import TOM, World
 
 
 def set_policy(policy: str) -> None:
@@ -45,12 +45,16 @@ def hide(world: World, monkeypatch: pytest.MonkeyPatch, item_id: str) -> None:
 # --- the quiet time ---------------------------------------------------------------------------------------------
 
 
-def test_the_history_names_who_archived_an_item(world: World) -> None:
+def test_the_history_names_who_archived_an_item_and_who_restored_it(world: World) -> None:
     contact = world.linked()
     take_away(world, contact)
     event = WebhookEvent.objects.filter(item_id=contact.monday_id).latest("id")
     line = Decision.objects.get(entity_id=contact.pk, kind="removed")
     assert line.actor == monday_editor_name(str(event.user_id), monday_users())
+    world.sandbox.act("restore", item_id=contact.monday_id, user_id=TOM)
+    world.hear()
+    line = Decision.objects.get(entity_id=contact.pk, kind="restored")
+    assert line.actor == monday_editor_name(str(TOM), monday_users()) != ""
 
 
 def test_a_person_has_the_item_made_again_at_once_and_nobody_is_asked_any_more(world: World) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from html import unescape
 from typing import Any
 
@@ -17,7 +17,11 @@ from django.utils import timezone
 from sync.kernel.secret_texts import decrypt
 from sync.models import NotificationReceiver, SyncQueue
 from sync.models.followers import Frequency, Medium
+from sync.operations import attention
+from sync.operations.attention import AttentionKind
+from sync.operations.notifications.incidents import waiting
 from tests.admin import states
+from tests.support.clock import move_clock, reset_clock
 from tests.support.receivers import SECRET, Chat, MailServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -31,6 +35,12 @@ def static_files(settings: Any) -> None:
     settings.STORAGES = settings.STORAGES | {
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     }
+
+
+@pytest.fixture
+def later() -> Iterator[Callable[[float], None]]:
+    yield move_clock
+    reset_clock()
 
 
 @pytest.fixture
@@ -80,6 +90,33 @@ def test_a_test_is_sent_at_once_and_what_came_of_it_is_said(browser: Client, mai
     for medium in ("teams", "\0", "pigeon"):
         assert browser.post(TEST, {"medium": medium}).status_code == 404
     assert browser.get(TEST).status_code == 405
+
+
+def test_a_test_that_fails_is_in_its_persons_inbox_until_one_arrives(
+    browser: Client, chat: Chat, later: Callable[[float], None]
+) -> None:
+    def inbox_of(user: User) -> list[tuple[str, str]]:
+        found = attention.entries(attention.scope_of(user))
+        return [(one.name, one.cause_code) for one in found if one.kind is AttentionKind.NOTIFICATION]
+
+    save(browser, slack_frequency="daily", slack_address=chat.address)
+    chat.status, chat.says = 500, b"away"
+    browser.post(TEST, {"medium": "slack"})
+    person = User.objects.get(username="ada")
+    assert inbox_of(person) == [("Slack", "failing")]
+    colleague = User.objects.create_superuser("bo", "bo@example.com", "x")
+    assert inbox_of(colleague) == []
+    assert sum(one.causes for one in attention.tallies(attention.scope_of(colleague)).values()) == 0
+    assert list(waiting(frozenset())) == []  # nobody is notified of what only its person can correct
+    [entry] = attention.entries(attention.scope_of(person))
+    later(60)
+    browser.post("/admin/inbox/act/", {"one": f"send_test {entry.key}"})
+    assert inbox_of(person) == [("Slack", "failing")]
+    chat.status, chat.says = 200, b"ok"
+    later(120)
+    browser.post("/admin/inbox/act/", {"one": f"send_test {entry.key}"})
+    assert inbox_of(person) == []
+    assert NotificationReceiver.objects.get().failed_since is None
 
 
 def test_the_address_of_a_chat_is_written_once_and_never_shown(browser: Client, chat: Chat) -> None:

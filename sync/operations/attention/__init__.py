@@ -17,11 +17,13 @@ from uuid import UUID
 from django.contrib.auth import get_user_model
 from django.db import connection
 from django.db.models import OuterRef, QuerySet, Subquery
+from django.urls import reverse
 
 from sync import registry
 from sync.kernel import humanize
 from sync.kernel.messages import UnmatchedReason, unmatched_sentence
 from sync.models import Assignment, FieldMapping, Tombstone
+from sync.models.followers import Medium
 from sync.operations.attention.sources import CAUSE, NOTHING, SAME, AttentionKind, Source, sources_of
 from sync.operations.attention.wording import Wording
 from sync.operations.outgoing_webhooks import what_switching_on_does
@@ -73,12 +75,14 @@ _SEEN_WITH = {
 class AttentionScope:
     """What a person is shown: these kinds, and records of these types by their names; None: of every type.
 
-    `assigned_to` narrows it to what is this user's. `reads_only` says that this person may act on none of it,
-    `others` are the kinds that they may see, and others act on.
+    `user` is whose own notifications are meant; None: everybody's. `assigned_to` narrows it to what is this user's.
+    `reads_only` says that this person may act on none of it, `others` are the kinds that they may see, and others act
+    on.
     """
 
     kinds: frozenset[AttentionKind]
     named_types: frozenset[str] | None = None
+    user: int | None = None
     assigned_to: int | None = None
     reads_only: bool = False
     others: frozenset[AttentionKind] = frozenset()
@@ -97,7 +101,9 @@ def scope_of(user: Any) -> AttentionScope:
     types = [spec.entity_type for spec in registry.entities()]
     own = frozenset(kind for kind in seen if any(may_act_on(user, kind, one) for one in types))
     kinds = own or seen
-    return AttentionScope(kinds, visible_types(user), reads_only=not own, others=seen - kinds)
+    if kinds:
+        kinds |= {AttentionKind.NOTIFICATION}
+    return AttentionScope(kinds, visible_types(user), user.pk, reads_only=not own, others=seen - kinds)
 
 
 _ACTED_ON_WITH = {
@@ -123,6 +129,8 @@ _ACTED_ON_RECORDS_WITH = {
 def may_act_on(user: Any, kind: AttentionKind, entity_type: str) -> bool:
     """Whether this person may do something about an entry, and so take it on or note something."""
     if kind in _ACTED_ON_WITH and user.has_perm(_ACTED_ON_WITH[kind]):
+        return True
+    if kind is AttentionKind.NOTIFICATION:  # a scope has one's own alone
         return True
     acts = _ACTED_ON_RECORDS_WITH.get(kind, ())
     return any(registry.may_act(user, act, entity_type) for act in acts)
@@ -245,6 +253,7 @@ def _fetch(
         "kinds": [kind.value for kind in wanted],
         "order": [kind.value for kind in AttentionKind],
         "keys": list(keys),
+        "user": scope.user,
         "unmatched": [int(one) for one in ids if one.isascii() and one.isdecimal() and len(one) < LONGEST_ID],
     }
     with connection.cursor() as cursor:
@@ -294,6 +303,9 @@ def tallies_at(version: str, scope: AttentionScope) -> dict[AttentionKind, Tally
         if _counted[0] != version:
             _counted = (version, tallies())
         found = _counted[1]
+    of_person = AttentionKind.NOTIFICATION
+    if of_person in scope.kinds and found[of_person].entries:
+        found = found | {of_person: tallies(replace(scope, kinds=frozenset({of_person})))[of_person]}
     return {kind: tally if kind in scope.kinds else Tally() for kind, tally in found.items()}
 
 
@@ -442,6 +454,10 @@ def _known_text(scope: AttentionScope, kind: str, entity_type: str, text: str) -
     return text if is_told else known_text(scope.named_types or (), entity_type, text)
 
 
+_NO_FIELDS = (AttentionKind.REMOVED, AttentionKind.NOTIFICATION)
+"""Kinds whose subject names none."""
+
+
 def _entry(
     kind: AttentionKind,
     row: Sequence[Any],
@@ -457,6 +473,8 @@ def _entry(
     if kind is AttentionKind.WEBHOOK:
         cause_text = wording.cause(kind, entity_type, code, subject, common)
         name, detail = detail, f"{cause_text}. {what_switching_on_does(code)}"
+    if kind is AttentionKind.NOTIFICATION:
+        name = Medium(subject).label
     if edited := sides.get("edited"):
         labels = ", ".join(wording.label(entity_type, one) for one in edited.split(","))
         detail = f"Edited since the last sync: {labels}."
@@ -465,7 +483,7 @@ def _entry(
         detail = f"Retrying; failed {humanize.count_with_noun(failures, 'time')}. {detail}"
     if is_column := kind is AttentionKind.BLOCKED and entity_id is None:
         name = f"{wording.label(entity_type, subject)} of {registry.count_of_type(sides['records'], entity_type)}"
-    fields = subject.split(",") if subject and kind is not AttentionKind.REMOVED else []
+    fields = subject.split(",") if subject and kind not in _NO_FIELDS else []
     return AttentionEntry(
         kind=kind,
         key=key,
@@ -517,6 +535,8 @@ def _url(kind: AttentionKind, row_id: str, code: str, entity_type: str, entity_i
     """The page on which an entry is dealt with; empty where no application shows it."""
     if kind is AttentionKind.APPROVAL:
         return registry.page_url("sync_approvalrequest_changelist", query="state__exact=pending")
+    if kind is AttentionKind.NOTIFICATION:
+        return reverse("npd-notifications")
     if kind is AttentionKind.REMOVED and entity_id and ":" in row_id:  # no question is open yet
         return record_url(entity_type, entity_id)
     if kind is AttentionKind.BLOCKED and entity_id:

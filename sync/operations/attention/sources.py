@@ -18,6 +18,7 @@ class AttentionKind(TextChoices):
 
     FAILED = "failed", "Failed"
     WEBHOOK = "webhook", "Webhooks off"
+    NOTIFICATION = "notification", "Notifications failing"
     APPROVAL = "approval", "Approvals"
     REMOVED = "removed", "Removed on Monday"
     CONFLICT = "conflict", "Conflicts"
@@ -165,6 +166,26 @@ _WEBHOOKS = Source(
 )
 
 
+# A person's own ways of being notified by which nothing arrives: a test that failed, or the second message. Nobody else
+# can do anything about it, so it is in the inbox of %(user)s alone; without one, of all.
+_NOTIFICATIONS = Source(
+    frozenset({AttentionKind.NOTIFICATION}),
+    f"""
+    FROM sync_notification_receivers
+    WHERE failed_since IS NOT NULL AND frequency <> 'off' AND (%(user)s::int IS NULL OR user_id = %(user)s)
+        AND (failures >= {FAILING_ATTEMPTS} OR stopped_at IS NOT NULL OR tested_at > coalesce(last_sent, '-infinity'))
+    """,
+    kind="'notification'",
+    entity_type=NOTHING,
+    entity_id="NULL::uuid",
+    item_id=NOTHING,
+    since="failed_since",
+    code="CASE WHEN stopped_at IS NULL THEN 'failing' ELSE 'stopped' END",
+    subject="medium",
+    detail="problem",
+)
+
+
 def _conflicts(rows: str) -> Source:
     removed = _REMOVED_LEDGER.format(entity_type="conflict.entity_type", entity_id="conflict.entity_id::text")
     return Source(
@@ -298,6 +319,6 @@ def sources_of(kinds: Collection[AttentionKind]) -> list[Source]:
         found += [_removed(conflicts), *(_fields(kind) for kind in (AttentionKind.REJECTED, AttentionKind.BLOCKED))]
     return [
         one
-        for one in (*found, _FAILED, _RETRYING, _APPROVALS, _UNMATCHED, _WEBHOOKS)
+        for one in (*found, _FAILED, _RETRYING, _APPROVALS, _UNMATCHED, _WEBHOOKS, _NOTIFICATIONS)
         if not one.kinds.isdisjoint(kinds)
     ]

@@ -44,6 +44,8 @@ _CAUSES: Mapping[tuple[str, str], str] = {
     (AttentionKind.REMOVED, "moved"): "Moved to another board on Monday",
     (AttentionKind.UNMATCHED, ""): "No record belongs to it",
     (AttentionKind.WEBHOOK, ""): "Switched off",
+    (AttentionKind.NOTIFICATION, ""): "Your notifications by {field} don’t arrive",
+    (AttentionKind.NOTIFICATION, "stopped"): "Your notifications by {field} are switched off",
     **{(AttentionKind.WEBHOOK, code.value): str(code.label) for code in DisabledCode if code},
     **{(AttentionKind.UNMATCHED, code): label for code, label in UNMATCHED_LABELS.items()},
 }

@@ -279,9 +279,9 @@ def _silence_reason(link: BoardLink, own_user_id: str) -> str:
         count, oldest = cursor.fetchone()
     if count < MIN_MISSED or oldest is None or oldest > sync_now() - LONGEST_DELAY:
         return ""
-    since = f"no webhook has come since {last:%Y-%m-%d %H:%M} UTC" if last else "no webhook ever came"
+    silent = " since the last webhook came" if last else ", but no webhook ever came"
     return (
-        f"People changed the board {count:,} times from {oldest:%Y-%m-%d %H:%M} UTC on, but {since}. The check for "
-        f"missed changes finds them some minutes later. Check that Monday can reach SITE_URL ({settings.SITE_URL}) "
-        "from the internet, and search the log of web for refused deliveries."
+        f"People changed the board {count:,} times{silent}. The check for missed changes finds them some minutes "
+        f"later. Check that Monday can reach SITE_URL ({settings.SITE_URL}) from the internet, and search the log of "
+        "web for refused deliveries."
     )

@@ -106,6 +106,8 @@ def waiting(were_many: frozenset[str]) -> Iterator[Noticed]:
     counts: Mapping[AttentionKind, int] = attention.counts()
     few = []
     for kind, number in counts.items():
+        if kind is AttentionKind.NOTIFICATION:  # their person's alone, who may not be reached by it
+            continue
         if number > (FEWER if kind.value in were_many else MANY):
             yield Noticed(kind.value, kind.value, "", "", "", "", inbox_url(kind=kind.value), number)
         elif number:
