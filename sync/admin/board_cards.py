@@ -351,15 +351,15 @@ def in_sync_text(total: Mapping[RecordState, int]) -> str:
 
 def _tile(spec: EntitySpec, state: RecordState, number: int, counts: Mapping[Part, int], below: str) -> Tile:
     icon, kind = STATE_BADGES[state]
-    url, parts = list_url(spec), PARTS[state]
+    parts = PARTS[state]
     shares = [
-        Tile(str(part.label), counts[part], _with_health(url, part.value))
+        Tile(str(part.label), counts[part], health_url(spec, part.value))
         for part in parts
         # Of most records there is no more to say than that they are synced.
         if len(parts) > 1 and counts.get(part) and part is not Part.IN_SYNC
     ]
     kind = kind if number else "off"
-    return Tile(str(state.label), number, _with_health(url, state.value), icon, kind, below, shares)
+    return Tile(str(state.label), number, health_url(spec, state.value), icon, kind, below, shares)
 
 
 def list_url(spec: EntitySpec) -> str:
@@ -368,7 +368,9 @@ def list_url(spec: EntitySpec) -> str:
     return page_url(f"{opts.app_label}_{opts.model_name}_changelist")
 
 
-def _with_health(url: str, health: str) -> str:
+def health_url(spec: EntitySpec, health: str) -> str:
+    """Return the address of the list of those that stand so, a state or a part of one; empty where there is none."""
+    url = list_url(spec)
     return f"{url}?{urlencode({'health': health})}" if url else ""
 
 

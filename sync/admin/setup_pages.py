@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from typing import Any, cast
 
@@ -22,6 +23,7 @@ from django.views.decorators.http import require_GET, require_POST
 from unfold.decorators import action
 
 from sync import registry
+from sync.admin.board_cards import health_url
 from sync.admin.connection_pages import ConnectionPagesMixin, may_see_connection
 from sync.admin.filter_page import FilterPageMixin, draft_filter_lines, next_after_map
 from sync.api.request_limits import monday_throttle_reason
@@ -30,6 +32,7 @@ from sync.clock import sync_now
 from sync.connectors.base.errors import ConnectorError
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict
+from sync.ledger.record_view import RecordState
 from sync.limits import credentials
 from sync.models import BoardLink, SetupDraft, SetupState
 from sync.operations.setup import draft as drafts
@@ -202,6 +205,7 @@ MATCH_GROUPS = (
     ("link", "To link", "add_link", "ok"),
     ("create", "To create on Monday", "add_circle", "ok"),
     ("ambiguous", "Several items fit", "help", "warn"),
+    ("unsure", "Several names alike: sync off", "help", "warn"),
     ("invalid", "Monday would reject", "error", "bad"),
     ("missing", "Linked, but item gone", "link_off", "warn"),
 )
@@ -317,7 +321,12 @@ def _run_context() -> dict[str, Any]:
         if draft.state in (SetupState.RUNNING, SetupState.DONE)
         or (draft.state == SetupState.DRAFT and draft.problem and "by" in draft.outcome)
     ]
-    kinds = [plan.setup_progress(draft) for draft in sorted(rows, key=lambda draft: order.index(draft.entity_type))]
+    kinds = [
+        replace(
+            plan.setup_progress(draft), out_url=health_url(registry.entity(draft.entity_type), RecordState.OFF.value)
+        )
+        for draft in sorted(rows, key=lambda draft: order.index(draft.entity_type))
+    ]
     return {
         "kinds": kinds,
         "busy": any(one.busy for one in kinds),

@@ -166,7 +166,7 @@ def test_an_answer_about_an_item_that_is_no_longer_offered_counts_as_none(wizard
     assert "1 is not answered; its sync stays off" in wizard.get("match/")
     page = wizard.client.get("/admin/sync/boardlink/set-up/match/").content.decode()
     assert page.count(" checked") == 1
-    assert plan.plan_totals(draft())["out"] == 1
+    assert plan.plan.plan_totals(draft())["out"] == 1
 
 
 def test_a_name_like_several_items_is_counted_once_and_lost_items_are_in_the_plan(wizard: Wizard) -> None:
@@ -258,6 +258,8 @@ def test_two_records_that_are_like_one_item_both_stay_safe(wizard: Wizard) -> No
     item = an_item(wizard.monday, board, "Ann Berg")
     wizard.compared(board)
     assert set(draft().found["unsure_of"]) == {str(one.pk) for one in both}
+    counts = plan.plan_totals(draft())
+    assert (counts["unsure"], counts["alike"], counts["ambiguous"], counts["unmatched"]) == (2, 1, 0, 0)
     wizard.apply()
     for record in both:
         record.refresh_from_db()

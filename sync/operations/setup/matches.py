@@ -50,7 +50,7 @@ CHUNK_SIZE = 500
 """Records that are compared at once."""
 
 MAX_PAIRS = 2_000
-"""Pairs of similar names that are offered; records beyond them stay out, and are counted as ambiguous."""
+"""Pairs of similar names that are offered; records beyond them stay out, as those do that are like several items."""
 
 CompareCallback = Callable[[int, int], None]
 
@@ -361,7 +361,7 @@ class _DraftComparison:
         for one in [*result.ambiguous, *beyond]:
             self.result.unsure_of[one.record] = [item for item, _score in one.items]
             options = " / ".join(f"“{unmatched[item].name}” ({score} %)" for item, score in one.items[:3])
-            self.result.add("ambiguous", self.created[one.record], options)
+            self.result.add("unsure", self.created[one.record], options)
         self._discard_created([one.record for one in [*result.ambiguous, *beyond]])
         like = {item for one in [*result.pairs, *result.ambiguous] for item, _score in one.items}
         label = self.board.match_mapping.label if self.board.match_mapping else ""

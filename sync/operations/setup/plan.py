@@ -51,7 +51,7 @@ PLAN_LIFETIME = timedelta(minutes=30)
 
 FILTER_KEYS = ("stops", "resumes", "kept_out", "stays_out", "items_out")
 LEFT_KEYS = ("different", "sync_off", "no_item", "blocked", "invalid", "missing")
-COUNT_KEYS = ("linked", "to_monday", "to_npd", "conflicts", "ambiguous", *LEFT_KEYS, *FILTER_KEYS)
+COUNT_KEYS = ("linked", "to_monday", "to_npd", "conflicts", "ambiguous", "unsure", *LEFT_KEYS, *FILTER_KEYS)
 
 SECONDS_PER_CALL = 2
 
@@ -175,8 +175,7 @@ def _check_relations(found: Sequence[SetupDraft]) -> None:
 def plan_summary(draft: SetupDraft) -> str:
     """Return what a plan comes to, as a clause for the log."""
     count = plan_totals(draft)
-    out = count["out"] + len(draft.found.get("unsure_of", {}))
-    return f"{count['create']:d} to create, {count['link']:d} to link, {out:d} left out"
+    return f"{count['create']:d} to create, {count['link']:d} to link, {count['out'] + count['unsure']:d} left out"
 
 
 def plan_totals(draft: SetupDraft) -> dict[str, int]:
@@ -190,7 +189,8 @@ def plan_totals(draft: SetupDraft) -> dict[str, int]:
         **{name: int(counts.get(name, 0)) for name in COUNT_KEYS},
         "create": int(counts.get("create", 0)) + new,
         "link": int(counts.get("link", 0)) + linked,
-        "out": len(pairs) - linked - new,  # those that are like several items count as ambiguous
+        "out": len(pairs) - linked - new,
+        "alike": len(_alike_items(draft)),
         "from_items": len(free - keyless) if draft.creates_records else 0,
         # The run makes none of these: they are unmatched items until somebody fills the match key, or it has waited.
         "no_key": len(free & keyless) if draft.creates_records else 0,
@@ -216,6 +216,8 @@ DONE_ROWS = {
 LEFT_ROWS = {
     "unmatched": "Items that stay unmatched: no record is created from them",
     "out": "Records left out: nearly the same name as an item, and nobody confirmed it",
+    "unsure": "Records left out: nearly the same name as several items, or as another record",
+    "alike": "Items that stay unmatched: nearly the same name as a record that is left out",
     "different": "Records that stay different from their items: their direction, or a person, keeps it so",
     "sync_off": "Records whose sync is off",
     "no_item": "Records that get no item: by their direction nothing of them is sent",
@@ -228,8 +230,8 @@ LEFT_ROWS = {
 }
 """What a plan counts, by its names in `found`; what there is none of isn't shown."""
 
-_SHOWN_WITH_REASON = ("to_monday", "to_npd", "conflicts", "invalid", "blocked", "stops", "kept_out", "items_out",
-                      "no_key", "different")  # fmt: skip
+_SHOWN_WITH_REASON = ("to_monday", "to_npd", "conflicts", "unsure", "invalid", "blocked", "stops", "kept_out",
+                      "items_out", "no_key", "different")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -297,9 +299,18 @@ def unmatched_count(draft: SetupDraft) -> int:
 
 
 def _unmatched_items(draft: SetupDraft) -> set[str]:
-    paired_items = {one["item"] for one in draft.found.get("near", [])}
-    ambiguous_items = {item for items in draft.found.get("unsure_of", {}).values() for item in items}
-    return set(draft.found.get("free", [])) - paired_items - ambiguous_items
+    return set(draft.found.get("free", [])) - _linked_items(draft) - _alike_items(draft)
+
+
+def _linked_items(draft: SetupDraft) -> set[str]:
+    return {one["item"] for one in draft.found.get("near", []) if answer_of(draft, one) == one["item"]}
+
+
+def _alike_items(draft: SetupDraft) -> set[str]:
+    """The items that the run leaves alone, for a record like them is left out."""
+    found = {one["item"] for one in draft.found.get("near", []) if answer_of(draft, one) in ("", ANSWER_OUT)}
+    found |= {item for items in draft.found.get("unsure_of", {}).values() for item in items}
+    return found - _linked_items(draft)
 
 
 def unanswered_pairs(draft: SetupDraft) -> list[dict[str, Any]]:
@@ -365,7 +376,10 @@ CACHE_SECONDS = 10
 
 @dataclass(frozen=True)
 class SetupProgress:
-    """One type of records: what was done, how many are in sync, and what waits for a person."""
+    """One type of records: what was done, how many are in sync, and what waits for a person.
+
+    `out_url` is the address of the list of those whose sync is off.
+    """
 
     draft: SetupDraft
     title: str
@@ -377,6 +391,7 @@ class SetupProgress:
     attention: int = 0
     out: int = 0
     total: int = 0
+    out_url: str = ""
 
     @property
     def is_stopped(self) -> bool:
