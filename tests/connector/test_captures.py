@@ -347,6 +347,13 @@ def test_broken_rules_are_told_of_each_column_in_mondays_words() -> None:
     )
 
 
+@pytest.mark.parametrize("value", [{"text": None, "name": False}, {"text": "", "value": 0}, {"text": "a", "name": "b"}])
+def test_a_text_beside_something_else_than_itself_is_unknown(value: Any) -> None:
+    with pytest.raises(UnknownValue):
+        make_converter("text").from_event(value, "text")
+    assert make_converter("text").from_event({"text": None, "value": "a", "name": "a"}, "text") == "a"
+
+
 PHONE = make_converter("phone", ConverterOptions(region="GB"))
 
 

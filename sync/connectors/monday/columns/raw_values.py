@@ -143,13 +143,13 @@ def api_column_type(column_type: str) -> str:
 
 
 def text_under(value: Any, *keys: str) -> str | None:
-    """The text under the first of these keys that a JSON object has; else raises UnknownValue."""
+    """The text under these keys of a JSON object; raises UnknownValue where there is none, or more than one."""
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, Mapping):
-        text = next((value[key] for key in keys if key in value), _ABSENT)
-        if text is None or isinstance(text, str):
-            return text
+    told = [value[key] for key in keys if key in value] if isinstance(value, Mapping) else []
+    texts = [one for one in told if one not in (None, "")]
+    if told and all(isinstance(one, str) and one == texts[0] for one in texts):
+        return texts[0] if texts else None
     raise unreadable_value(value)
 
 
