@@ -423,6 +423,7 @@ CELLS: tuple[tuple[str, str, dict[str, Any], Any], ...] = (
         for kind in ("email", "phone", "date", "link", "people", "long_text", "text", "country", "location", "tags")
     ),
     ("emptied as that status was", "checkbox", {"text": "", "value": '{"changed_at":"x"}', "checked": False}, None),
+    ("emptied by texts", "location", {"text": "", "value": '{"lat":"","lng":"","address":""}'}, None),
     ("emptied, though a text is shown", "email", {"text": "a@x.test", "value": '{"changed_at":"x"}'}, UNKNOWN),
     ("a team's probe, 2026-07", "rating", {"text": "4", "value": '{"rating":4}'}, UNKNOWN),
 )
