@@ -58,7 +58,7 @@ class RejectedValueSerializer(serializers.Serializer[Any]):
     item_url = serializers.CharField(allow_null=True)
     npd = serializers.CharField(allow_null=True, help_text="NPD's value, which Monday rejected; null is empty.")
     monday = serializers.CharField(allow_null=True, help_text="Monday's, as of the last sync.")
-    code = serializers.CharField(help_text="`rejected`, or `limit` where it is longer than its column can hold.")
+    code = serializers.CharField(help_text="`rejected`, or `limit` where its column can't take it.")
     reason = serializers.CharField(help_text="Monday's reason, as a sentence.")
     checked_at = serializers.DateTimeField(allow_null=True, help_text="When the record was last synced.")
 

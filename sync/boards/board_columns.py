@@ -4,7 +4,7 @@ was renamed, removed or retyped.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -381,9 +381,13 @@ def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:
             if blocked is not None and (blocked.last_sync_attempt or latest) <= latest:
                 _enqueue_records(link, [blocked.entity_id])
     set_npd_id_problem(link, npd_id_problem(link, board))
+    required = set(link.shape.get("required", ()))
     _store_shape(link, board)
     if board.rules is not None:
         _store_rules(link, board.rules)
+    # A record that lacked a required value may get its item now.
+    if required.difference(link.shape["required"]):
+        _enqueue_unlinked(link)
     return problem_mappings
 
 
@@ -399,18 +403,24 @@ def _store_rules(link: BoardLink, rules: BoardRules) -> None:
         with transaction.atomic():
             FieldMapping.objects.filter(pk=mapping.pk).update(options=mapping.options)
             unblock_field(link, mapping)
-            # A record that lacked a required value may get its item now.
-            if before.get("required") and not now.get("required"):
-                _enqueue_unlinked(link)
 
 
-def unmapped_requirements(link: BoardLink, board: Board) -> list[str]:
-    """The columns, by title and id, that no item may be without and to which no field is sent."""
-    sent = {
-        m.column_id for m in link.mappings.all() if m.direction not in (SyncDirection.NONE, SyncDirection.MONDAY_TO_NPD)
-    }
-    required = [c for c in board.columns if board.rules and board.rules.columns.get(c.id, {}).get("required")]
-    return [f"“{column.title}” ({column.id})" for column in required if column.id not in sent]
+def unfilled_columns(link: BoardLink, mappings: Iterable[FieldMapping]) -> list[str]:
+    """The columns, by title and id, that no item may be without and to which nothing is sent.
+
+    As they were last read; `mappings` are all of the link's.
+    """
+    sent = {m.column_id for m in mappings if m.direction not in (SyncDirection.NONE, SyncDirection.MONDAY_TO_NPD)}
+    sent |= {NAME_COLUMN_ID, link.npd_id_column}
+    return [f"“{column_title(link, one)}” ({one})" for one in link.shape.get("required", ()) if one not in sent]
+
+
+def unfilled_sentence(unfilled: Sequence[str]) -> str:
+    """Why no item can be made on a board that requires these columns, and what to do."""
+    return (
+        f"The board requires {' and '.join(unfilled)}, which no field fills, so Monday takes no new item. Map a field "
+        "to it, or make the column optional on the board."
+    )
 
 
 def column_problems(
@@ -523,7 +533,11 @@ def _store_shape(link: BoardLink, board: Board) -> None:
         for key, column_info in known_columns.items()
         if column_info and key not in columns
     }
-    shape = {"name": board.name, "columns": {**removed_columns, **columns}}
+    rules = board.rules.columns if board.rules else None
+    required = link.shape.get("required", [])
+    if rules is not None:
+        required = [column.id for column in board.columns if rules.get(column.id, {}).get("required")]
+    shape = {"name": board.name, "columns": {**removed_columns, **columns}, "required": required}
     # Taken before the shape is stored: known titles are compared with what was seen earlier.
     seen_before = link.shape.get("columns", {})
     if shape != link.shape:

@@ -146,19 +146,11 @@ def apply_choices(choices: SetupChoices, connector: Connector) -> SetupOutcome:
     link, messages, problems = _store_board(choices, setup, made_board=made_board)
     # Otherwise the board's name and titles would be shown only after the first sweep, some minutes later.
     inspected = board_columns.inspect_board(link, connector)
-    if inspected is not None and (required := board_columns.unmapped_requirements(link, inspected)):
-        problems = [*problems, no_items_sentence(spec.board_title, required)]
+    if inspected is not None and (unfilled := board_columns.unfilled_columns(link, link.mappings.all())):
+        problems = [*problems, f"{spec.board_title}: {board_columns.unfilled_sentence(unfilled)}"]
     choices.progress("Registering the webhooks")
     hooks, missing = register_webhooks(spec, link, connector)
     return SetupOutcome(spec, link, [*done, *messages, *hooks], [*problems, *missing])
-
-
-def no_items_sentence(title: str, required: Sequence[str]) -> str:
-    """Why no item can be created on a board that requires columns to which nothing is sent."""
-    return (
-        f"{title}: the board requires {' and '.join(required)}, which no field fills, so Monday takes no new item. Map "
-        "a field to it, or make the column optional on the board."
-    )
 
 
 def webhook_url() -> str:

@@ -214,9 +214,10 @@ def is_value_rejection(error: ConnectorError, *, others_done: bool) -> bool:
     return closed or error.scope in (Scope.FIELD, Scope.COLUMN)
 
 
-def bare_write(write: Write) -> Write:
-    """Return the create with its name alone."""
-    return replace(write, fields=tuple(one for one in write.fields if one.column_id == NAME_COLUMN))
+def bare_write(write: Write, rejected: Collection[str] = ()) -> Write:
+    """Return the create with its name alone, and what the board requires and didn't reject."""
+    kept = [one for one in write.fields if one.required and one.key not in rejected]
+    return replace(write, fields=tuple(one for one in write.fields if one.column_id == NAME_COLUMN or one in kept))
 
 
 # The executor.
@@ -263,7 +264,8 @@ class Executor:
         answers = self.send(RECORD_CREATES, [write for write in writes if write.unit not in retried])
         for write in [write for write in writes if write.unit in retried]:
             answers |= self.send(RECORD_CREATES, [write])
-        bare = [bare_write(write) for write in writes if answers[write.unit].verdict is Verdict.NAME_ONLY]
+        refused = {unit: answer for unit, answer in answers.items() if answer.verdict is Verdict.NAME_ONLY}
+        bare = [bare_write(write, refused[write.unit].rejected) for write in writes if write.unit in refused]
         found = self._existing_items(bare) if bare and not self.stop_reason else {}
         made = found | self.send(RECORD_CREATES, [write for write in bare if write.unit not in found])
         for unit, answer in made.items():
@@ -362,7 +364,8 @@ class Executor:
         rest = replace(write, fields=tuple(one for one in write.fields if one.key not in rejected))
         if call.kind is Kind.CREATE:
             is_name = any(one.key in rejected and one.column_id == NAME_COLUMN for one in write.fields)
-            return Answer(Verdict.REFUSED if is_name else Verdict.NAME_ONLY, error.sentence, rejected=rejected)
+            verdict, demanded = Verdict.REFUSED if is_name else Verdict.NAME_ONLY, frozenset(error.columns)
+            return Answer(verdict, error.sentence, rejected=rejected, demanded=demanded)
         if not write.fields:
             return Answer(Verdict.REFUSED, error.sentence)
         if not (rest.fields or rest.columns):

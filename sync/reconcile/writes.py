@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from sync.boards.board_columns import unfilled_columns, unfilled_sentence
 from sync.choices import BlockedCode, DeletedRecordPolicy
 from sync.connectors.base.board_items import NAME_COLUMN, Item
 from sync.connectors.base.errors import ConnectorError
@@ -28,13 +29,17 @@ from sync.reconcile.sides import cleared_columns
 
 @dataclass(frozen=True)
 class FieldWrite:
-    """A field's value as its column takes it; `entry` is what the intent says of it."""
+    """A field's value as its column takes it; `entry` is what the intent says of it.
+
+    `required`: the board takes no item without it.
+    """
 
     key: str
     column_id: str
     value: Any
     entry: Mapping[str, Any]
     creates_labels: bool = False
+    required: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,8 @@ class Answer:
 
     `item` is the item as the last answer shows it, `alone` by field where a value was sent alone. `rejected` are the
     values that Monday refused, `unsent` those that were not sent after all; `is_bare`: the item was made, or was to be
-    made, with its name alone. `intent` is the announcement, where it stands open.
+    made, with its name alone, and was refused for lack of what was `demanded`, by column. `intent` is the announcement,
+    where it stands open.
     """
 
     verdict: Verdict
@@ -117,6 +123,7 @@ class Answer:
     rejected: Mapping[str, ConnectorError] = field(default_factory=dict)
     unsent: frozenset[str] = frozenset()
     is_bare: bool = False
+    demanded: frozenset[str] = frozenset()
 
 
 Answers = dict[str, Answer]
@@ -149,6 +156,7 @@ def write_of(
                 "united": p.decision.action is Action.BOTH and not p.choose,
             },
             p.convert.creates_labels,
+            p.mapping.is_required_on_board,
         )
         for key, p in plans.items()
         if p.send_raw is not None
@@ -169,10 +177,12 @@ def write_of(
 
 def create_problem(plans: Mapping[str, FieldPlan]) -> str:
     """Return why no item can be made of a planned record; empty where one can."""
-    name, limited = _name_plan(plans.values()), [p for p in plans.values() if p.blocked_code is BlockedCode.LIMIT]
+    name = _name_plan(plans.values())
+    if name is None:
+        return "no name is mapped"
     # Without a value that is blocked an item can be made, but not without one that the board requires.
-    missing = next((p.blocked_reason for p in limited if p.convert.local(p.local_raw) is None), "")
-    return (name.blocked_reason or missing) if name else "no name is mapped"
+    unsent = [p for p in plans.values() if p.send_raw is None and p.mapping.is_required_on_board]
+    return next((p.blocked_reason for p in (name, *unsent) if p.blocked_reason), "")
 
 
 def _name_plan(plans: Iterable[FieldPlan]) -> FieldPlan | None:
@@ -226,9 +236,12 @@ def answered_record(plans: Mapping[str, FieldPlan], write: Write, answer: Answer
         if key in answer.unsent or (answer.is_bare and p.mapping.column_id != NAME_COLUMN):
             found[key] = replace(p, send_raw=None)
     after = AnsweredRecord(found, blocked, OUTCOMES[answer.verdict], answer.detail)
-    if not write.item_id and any(found[key].mapping.column_id == NAME_COLUMN for key in answer.rejected):
-        why = f"It can't be put on the board: {answer.detail}"
-        return replace(after, outcome=Outcome.SETTLED, detail="", reason=why)
+    refused = {found[key].mapping.column_id: error for key, error in answer.rejected.items()}
+    needed = {NAME_COLUMN} & refused.keys() or (answer.demanded if answer.demanded <= refused.keys() else frozenset())
+    if not write.item_id and needed:
+        # Nothing but another value, or another rule on the board, changes the answer.
+        why = answer.detail if NAME_COLUMN in needed else refused[min(needed)].sentence
+        return replace(after, outcome=Outcome.SETTLED, detail="", reason=f"It can't be put on the board: {why}")
     # It left the board after it was read: the next pass, a minute later, reads its state and decides by that.
     return replace(after, item_gone=answer.verdict is Verdict.GONE)
 
@@ -272,9 +285,12 @@ def created_records_of(plan: Plan) -> list[RecordPlan]:
     return [one for one in plan.open_records if one.creates]
 
 
-def end_uncreatable(_: PassFacts, plan: Plan) -> Plan:
+def end_uncreatable(facts: PassFacts, plan: Plan) -> Plan:
     """End the records of which no item can be made."""
-    problems = [(one, create_problem(one.plans)) for one in created_records_of(plan)]
+    unfilled = unfilled_columns(facts.board.link, facts.board.mappings)
+    if unfilled:
+        return plan.with_records(one.leave_open(unfilled_sentence(unfilled)) for one in created_records_of(plan))
+    problems = [(one, create_problem(one.plans).rstrip(".")) for one in created_records_of(plan)]
     return plan.with_records(
         one.leave_open(f"It can't be put on the board: {reason}.") for one, reason in problems if reason
     )

@@ -29,6 +29,7 @@ QUERY, MUTATION = "query Look { items { id } }", "mutation Write { r0: x { id } 
 RUBY = "github.com/sanifhimani/monday_ruby, recorded "
 TOPIC = "community.monday.com topic "
 NOTES = "notes of users on live answers, 2026-07"
+NOT_AUTHENTICATED = errors.NotAuthenticated
 
 
 class Capture(NamedTuple):
@@ -82,6 +83,27 @@ CAPTURES = (
     invalid(TOPIC + "13299", 'Parse error on ":" (STRING) at [3, 11]'),
     invalid(TOPIC + "43017", "Unexpected end of document"),
     invalid(TOPIC + "6453", "No query string was present"),
+    invalid(TOPIC + "70378", "Query has depth of 7, which exceeds max depth of 6", code="maxDepthExceeded"),
+    invalid(TOPIC + "2139", "Field must have selections (field 'change_column_value' returns Item but has none)"),
+    invalid(
+        "graphql-ruby, of whose codes few were published",
+        "Field 'create_item' is missing required arguments: board_id",
+        ["mutation Write", "create_item"],
+        code="missingRequiredArguments",
+    ),
+    invalid("graphql-js, whose words these are since 2025-10", 'Syntax Error: Expected Name, found "}".'),
+    invalid(
+        "graphql-js, whose words these are since 2025-10",
+        'Field "create_item" argument "board_id" of type "ID!" is required, but it was not provided.',
+        code="GRAPHQL_VALIDATION_FAILED",
+    ),
+    invalid(
+        "graphql-js, whose words these are since 2025-10",
+        'Field "items" of type "[Item]" must have a selection of subfields. Did you mean "items { ... }"?',
+    ),
+    misfit(
+        "graphql-js, whose words these are since 2025-10", 'Variable "$item" of required type "ID!" was not provided.'
+    ),
     misfit(TOPIC + "37987", "Variable file of type File! was provided invalid value"),
     invalid(TOPIC + "106532", "parsing error: syntax error: expected definition", code="PARSING_ERROR"),
     misfit(TOPIC + "108135", "invalid type for variable: 'type'", code="VALIDATION_INVALID_TYPE_VARIABLE"),
@@ -114,6 +136,47 @@ CAPTURES = (
         errors.ServerFailed,
         errors.ServerFailed,
     ),
+    Capture(
+        TOPIC + "50060",
+        200,
+        {"error_message": "809: unexpected token at 'board1'", "status_code": 500},
+        errors.DocumentRejected,
+        errors.DocumentRejected,
+    ),
+    Capture(
+        TOPIC + "42772",
+        200,
+        {"errors": [entry("Permission Denied! Your token doesn't grant access to boards:write")]},
+        errors.PermissionMissing,
+        errors.PermissionMissing,
+    ),
+    Capture(
+        TOPIC + "10948",
+        200,
+        {
+            "error_code": "UserUnauthroizedException",
+            "status_code": 403,
+            "error_message": "The user is unauthorized to use the api_v2",
+        },
+        errors.UserDenied,
+        errors.UserDenied,
+    ),
+    Capture(
+        TOPIC + "122100",
+        200,
+        {"error_message": "invalid value - unable to assign person with id: 1. Please check our API documentation"},
+        errors.PersonRejected,
+        errors.AnswerWithoutData,
+    ),
+    Capture(
+        "apollographql.com/docs/graphos/routing/errors, of the gateway whose codes Monday shows",
+        200,
+        {"data": None, "errors": [entry("HTTP fetch failed from 'monolith'", code="SUBREQUEST_HTTP_ERROR")]},
+        errors.ServerFailed,
+        errors.ServerFailed,
+    ),
+    Capture("no answer that says anything", 200, {"errors": [None]}, errors.UnreadableAnswer, errors.UnreadableAnswer),
+    Capture("the old 401 without its list", 200, {"errors": "Not Authenticated"}, NOT_AUTHENTICATED, NOT_AUTHENTICATED),
     Capture(
         TOPIC + "43638",
         200,
@@ -213,6 +276,29 @@ OF_ONE_ALIAS = (
         None,
     ),
     (
+        TOPIC + "40789",
+        entry("CustomExceptions::ItemLinkMaxLocksExceeded", ["r0"], code="ChangeColumnValueError", status_code=400),
+        errors.ItemLocked,
+        None,
+    ),
+    (
+        TOPIC + "41658",
+        entry(
+            "invalid column id xxx",
+            ["r0"],
+            code="InvalidColumnIdException",
+            error_data={"column_id": {"column_value": "", "column_id": "xxx"}},
+        ),
+        errors.ColumnNotFound,
+        "xxx",
+    ),
+    (
+        TOPIC + "107921",
+        entry("Cannot return null for non-nullable field DropdownValueOption.label", ["r0", "column_values", 1]),
+        errors.ServerFailed,
+        None,
+    ),
+    (
         NOTES,
         entry("User unauthorized to perform action", ["r0"], code="USER_UNAUTHORIZED", status_code=403),
         errors.BoardForbidden,
@@ -261,6 +347,13 @@ def test_broken_rules_are_told_of_each_column_in_mondays_words() -> None:
     )
 
 
+@pytest.mark.parametrize("value", [{"text": None, "name": False}, {"text": "", "value": 0}, {"text": "a", "name": "b"}])
+def test_a_text_beside_something_else_than_itself_is_unknown(value: Any) -> None:
+    with pytest.raises(UnknownValue):
+        make_converter("text").from_event(value, "text")
+    assert make_converter("text").from_event({"text": None, "value": "a", "name": "a"}, "text") == "a"
+
+
 PHONE = make_converter("phone", ConverterOptions(region="GB"))
 
 
@@ -273,10 +366,11 @@ def test_a_webhooks_phone_number_without_a_country_is_no_value() -> None:
     assert PHONE.from_event({}, "phone") is None
 
 
-@pytest.mark.parametrize("name", ["phone", "email", "status", "date"])
-def test_a_value_of_column_settings_alone_is_an_empty_cell(name: str) -> None:
+@pytest.mark.parametrize("name", ["phone", "email", "status", "date", "people", "relation", "dropdown", "checkbox"])
+@pytest.mark.parametrize("value", [{"column_settings": {"a": 1}}, {"changed_at": "x"}])
+def test_a_value_without_anything_of_the_value_is_an_empty_cell(name: str, value: Any) -> None:
     convert = make_converter(name, ConverterOptions())
-    assert convert.from_event({"column_settings": {"a": 1}}, convert.column_type) is None
+    assert convert.from_event(value, convert.column_type) is None
 
 
 # --- cells, as items_page showed them ---------------------------------------------------------------------------------
@@ -323,6 +417,14 @@ CELLS: tuple[tuple[str, str, dict[str, Any], Any], ...] = (
         "+18175841626",
     ),
     (TOPIC + "32099", "email", {"text": "", "value": '{"column_settings":{"ccPulse":true}}'}, None),
+    ("published answers, 2024-11", "status", {"text": None, "value": '{"changed_at":"x"}', "index": None}, None),
+    *(
+        ("emptied as that status was", kind, {"text": "", "value": '{"changed_at":"x"}'}, None)
+        for kind in ("email", "phone", "date", "link", "people", "long_text", "text", "country", "location", "tags")
+    ),
+    ("emptied as that status was", "checkbox", {"text": "", "value": '{"changed_at":"x"}', "checked": False}, None),
+    ("emptied by texts", "location", {"text": "", "value": '{"lat":"","lng":"","address":""}'}, None),
+    ("emptied, though a text is shown", "email", {"text": "a@x.test", "value": '{"changed_at":"x"}'}, UNKNOWN),
     ("a team's probe, 2026-07", "rating", {"text": "4", "value": '{"rating":4}'}, UNKNOWN),
 )
 """Where found, the column's type, what the cell showed, and its canonical value."""
@@ -446,7 +548,6 @@ EXPLAINED = {
     "GraphqlGeneralError": "of a move with a mapping of columns that isn't one",
     "UnsupportedItemsByColumnValueQuery": "of a search by a column that no mapping has",
     "InvalidWebhookConfigException": "of a webhook with a config, of which none is made",
-    "UserUnauthroizedException": "the misspelt code of before 2024-01, known by its status",
     "CreateBoardException": "of a board",
     "RecordInvalidException": "of one record, whatever it was",
     "ASSET_UNAVAILABLE": "of a file",

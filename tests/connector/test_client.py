@@ -13,8 +13,10 @@ import requests
 import responses
 
 from sync.connectors.base import errors
+from sync.connectors.base.board_items import WriteRequest
 from sync.connectors.base.connector import Complexity, Limits
 from sync.connectors.monday.client import IdempotencyKeyReused, MondayClient
+from sync.connectors.monday.monday_connector import MondayConnector
 from tests.connector.bodies import failed
 
 URL = "https://monday.test/v2"
@@ -90,6 +92,37 @@ def test_a_mutation_answered_without_data_has_an_unknown_outcome(client: MondayC
         client.execute(MUTATION, {})
     assert caught.value.outcome_unknown
     assert [type(error) for error in caught.value.errors] == [errors.ItemNotFound]
+
+
+ONE_WRITE = WriteRequest({"text": MUTATION, "variables": {}}, ["r0"], [])
+TWO_WRITES = WriteRequest({"text": MUTATION, "variables": {}}, ["r0", "r1"], [])
+
+
+@responses.activate
+@pytest.mark.parametrize("body", [{"data": None}, {"error_code": "InvalidItemIdException", "error_message": "gone"}])
+def test_an_error_alone_is_of_the_one_write_that_was_sent(client: MondayClient, body: dict[str, Any]) -> None:
+    responses.post(URL, json={"errors": [failed("Item not found", "InvalidItemIdException", ["r0"])]} | body)
+    written = MondayConnector(client).write(ONE_WRITE, "key").by_alias["r0"]
+    assert isinstance(written, errors.ItemNotFound)
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    ("request_", "error", "status"),
+    [
+        (TWO_WRITES, failed("Item not found", "InvalidItemIdException", ["r0"]), 200),
+        (ONE_WRITE, failed("Item not found", "InvalidItemIdException", ["r0"]), 500),
+        (ONE_WRITE, failed("Internal server error", "INTERNAL_SERVER_ERROR", ["r0"]), 200),
+        (ONE_WRITE, failed("Item not found", "InvalidItemIdException", ["r0", "board"]), 200),
+    ],
+    ids=["two writes", "server failed", "internal error", "below the write"],
+)
+def test_otherwise_nobody_knows_what_an_answer_without_data_did(
+    client: MondayClient, request_: WriteRequest, error: dict[str, Any], status: int
+) -> None:
+    responses.post(URL, status=status, json={"errors": [error]})
+    with pytest.raises(errors.AnswerWithoutData):
+        MondayConnector(client).write(request_, "key")
 
 
 @responses.activate

@@ -56,7 +56,9 @@ def _mappings(
 def board(fields: Mapping[str, Mapping[str, Any]] | None = None, **link: Any) -> BoardContext:
     """The contacts' board; `fields` says of mappings, by key, what is different, and `link` of the board link."""
     plain: dict[str, Any] = {"board_id": "1", "group_id": "", "npd_id_column": "npd_id", "match_key": "email"}
-    board_link = BoardLink(entity_type="contact", **plain | {"sync_filter": {}, "npd_id_problem": ""} | link)
+    board_link = BoardLink(
+        entity_type="contact", **plain | {"sync_filter": {}, "npd_id_problem": "", "shape": {}} | link
+    )
     return BoardContext(board_link, _mappings("contact", board_link, fields), Contact)
 
 
@@ -167,7 +169,7 @@ def of_organization(
     **more: Any,
 ) -> FieldFacts:
     """An organization of which one field is mapped, to a column that says this text; `agreed` is its base."""
-    link = BoardLink(entity_type="organization", board_id="1", npd_id_column="", sync_filter={})
+    link = BoardLink(entity_type="organization", board_id="1", npd_id_column="", sync_filter={}, shape={})
     [mapping] = [one for one in _mappings("organization", link, {key: of_field or {}}) if one.key == key]
     record = organization(ITEM, **local)
     cells = {key: Reading(key, "text", text=remote, value=remote)}

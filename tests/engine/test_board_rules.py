@@ -7,7 +7,10 @@ import pytest
 from sync import registry
 from sync.boards.board_setup import set_up
 from sync.limits import metered_client
+from sync.models import SyncQueue
 from sync.operations.detect.comparison import compare_board
+from sync.operations.detect.sweep_schedule import board_problems
+from sync.records.blocked_fields import rejected_values
 from tests.support.world import World
 
 REQUIRE = "mutation ($b: ID!, $c: String!) { add_required_column(id: $b, column_id: $c) { required_column_ids } }"
@@ -107,3 +110,91 @@ def test_set_up_reads_the_rules_and_says_which_required_column_nothing_fills(wor
     assert [problem for problem in outcome.problems if "“Region” (region)" in problem and "no new item" in problem]
     mapping = outcome.link.mappings.get(key="role_title")
     assert mapping.options["settings"]["validation"] == {"required": True}
+
+
+def test_a_value_that_breaks_a_rule_in_a_required_column_keeps_its_record_off_the_board_and_costs_nothing(
+    world: World,
+) -> None:
+    change_board(world, REQUIRE, c="role_title")
+    rule = add_rule(world, "role_title", "STARTS_WITH_TEXT", "REQ-")
+    night(world)
+    contact, writes = world.contact("Ann", role_title="Boss"), world.calls("mutation")
+    world.work()
+    assert "begin with “REQ-”" in world.ledger(contact).note
+    assert "begin with “REQ-”" in world.held(contact, "role_title")
+    assert [one.key for one in rejected_values(limit=9)] == ["role_title"]
+    assert (world.calls("mutation"), world.status(contact)) == (writes, "pending")
+    assert not SyncQueue.objects.filter(entity_id=contact.pk, attempts__gt=1).exists()
+    change_board(world, DELETE, r=rule)
+    night(world)
+    world.work(contact)
+    assert (world.values(contact)["role_title"], world.status(contact)) == ("Boss", "synced")
+
+
+def test_it_gets_its_item_once_the_value_fits(world: World) -> None:
+    change_board(world, REQUIRE, c="role_title")
+    add_rule(world, "role_title", "STARTS_WITH_TEXT", "REQ-")
+    night(world)
+    contact = world.contact("Ann", role_title="Boss")
+    world.work()
+    world.save(contact, role_title="REQ-1")
+    assert (world.values(contact)["role_title"], world.status(contact)) == ("REQ-1", "synced")
+
+
+def test_a_required_value_that_monday_refuses_by_a_rule_that_nobody_read_is_blocked_and_no_failed_attempt(
+    world: World,
+) -> None:
+    change_board(world, REQUIRE, c="role_title")
+    add_rule(world, "role_title", "STARTS_WITH_TEXT", "REQ-")
+    contact = world.contact("Ann", role_title="Boss")
+    world.work()
+    assert "starts with text" in world.held(contact, "role_title")
+    assert "starts with text" in world.ledger(contact).note
+    assert (world.row(contact).status, world.status(contact)) == ("completed", "pending")
+    night(world)
+    writes = world.calls("mutation")
+    world.work(contact)
+    assert (world.calls("mutation"), world.status(contact)) == (writes, "pending")
+    world.save(contact, role_title="REQ-1")
+    assert (world.values(contact)["role_title"], world.status(contact)) == ("REQ-1", "synced")
+
+
+def test_an_item_that_is_made_without_a_refused_value_has_what_the_board_requires(world: World) -> None:
+    change_board(world, REQUIRE, c="role_title")
+    night(world)
+    add_rule(world, "notes", "STARTS_WITH_TEXT", "REQ-")
+    contact = world.contact("Ann", role_title="Boss", notes="n")
+    world.work()
+    assert world.values(contact)["role_title"] == "Boss"
+    assert "starts with text" in world.held(contact, "notes")
+    assert not SyncQueue.objects.filter(entity_id=contact.pk, attempts__gt=1).exists()
+
+
+def test_a_required_column_that_no_field_fills_makes_new_records_wait_until_it_is_optional(world: World) -> None:
+    column = (
+        'mutation ($b: ID!) { create_column(board_id: $b, title: "Region", id: "region", column_type: text) { id } }'
+    )
+    change_board(world, column)
+    change_board(world, REQUIRE, c="region")
+    night(world)
+    contact, writes = world.contact("Ann"), world.calls("mutation")
+    world.work()
+    assert "“Region” (region)" in world.ledger(contact).note
+    assert (world.calls("mutation"), world.status(contact)) == (writes, "pending")
+    link = registry.link_of("contact")
+    assert link is not None
+    assert [one.about for one in board_problems(link, "Contacts") if "“Region” (region)" in one.why] == ["columns"]
+    change_board(world, RELEASE, c="region")
+    night(world)
+    world.work(contact)
+    assert (world.values(contact)["name"], world.status(contact)) == ("Ann", "synced")
+
+
+def test_the_npd_id_column_may_be_required(world: World) -> None:
+    link = registry.link_of("contact")
+    assert link is not None
+    change_board(world, REQUIRE, c=link.npd_id_column)
+    night(world)
+    contact = world.contact("Ann")
+    world.work()
+    assert world.status(contact) == "synced"

@@ -65,6 +65,7 @@ present and of the older format) into these.
 
 from __future__ import annotations
 
+import http
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
@@ -489,6 +490,12 @@ class AnswerWithoutData(OutcomeUnknown):
 
     Seen with several aliased mutations in one request (community topic 109452, 2025-02).
     """
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether it says for certain that a mutation was refused; of several ones it doesn't say which."""
+        refused = all(len(error.path) <= 1 and not error.outcome_unknown for error in self.errors)
+        return bool(self.errors) and refused and (self.http_status or 200) < http.HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 class Unreachable(ConnectorError):

@@ -392,7 +392,7 @@ def _failure_of(
 
 def _parse_errors(payload: Mapping[str, Any], status: int, headers: Mapping[str, str]) -> list[ConnectorError]:
     entries = payload.get("errors")
-    found = list(entries) if isinstance(entries, list) else []
+    found = [entry for entry in (entries if isinstance(entries, list) else [entries]) if entry]
     if payload.get("error_code") or payload.get("error_message"):
         found = [payload]  # the format before 2025-01, which may repeat its message in `errors`
     request_id, wait = _request_id_of_answer(payload, headers), retry_after_seconds(headers, status)

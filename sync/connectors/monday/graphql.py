@@ -179,6 +179,9 @@ MCP = "github.com/mondaycom/mcp packages/agent-toolkit/src/utils/tests/error.uti
 COMMUNITY = "community.monday.com topic "
 RECORDED = "published recordings of github.com/sanifhimani/monday_ruby, "
 
+# Of the gateway that Monday's parse errors are from (community 106532).
+ROUTER = "published at apollographql.com/docs/graphos/routing/errors"
+
 # From a team's notes on live answers, not from Monday.
 NOTES = "published notes of users on live answers, 2026-07"
 
@@ -196,6 +199,7 @@ PUBLISHED: tuple[KnownCode, ...] = (
     KnownCode("Unauthorized", errors.NotAuthenticated, DOCS),
     KnownCode("UserUnauthorizedException", errors.BoardForbidden, DOCS),
     KnownCode("USER_UNAUTHORIZED", errors.BoardForbidden, DOCS),
+    KnownCode("UserUnauthroizedException", errors.BoardForbidden, COMMUNITY + "12835, misspelt until 2024"),
     KnownCode("USER_ACCESS_DENIED", errors.UserDenied, DOCS),
     KnownCode("missingRequiredPermissions", errors.PermissionMissing, DOCS),
     KnownCode("UNAUTHORIZED_FIELD_OR_TYPE", errors.PermissionMissing, NOTES),
@@ -212,6 +216,7 @@ PUBLISHED: tuple[KnownCode, ...] = (
     ),
     KnownCode("REQUEST_MAX_COMPLEXITY_EXCEEDED", errors.TooComplex, NOTES),
     KnownCode("maxComplexityExceeded", errors.TooComplex, NOTES),
+    KnownCode("maxDepthExceeded", errors.InvalidDocument, COMMUNITY + "70378"),
     KnownCode("MINUTE_RATE_LIMIT_EXCEEDED", errors.MinuteLimitReached, MCP),
     KnownCode("Rate Limit Exceeded", errors.MinuteLimitReached, DOCS),
     KnownCode("RATE_LIMIT_EXCEEDED", errors.MinuteLimitReached, SITE + "docs/importing-items-in-bulk"),
@@ -235,6 +240,7 @@ PUBLISHED: tuple[KnownCode, ...] = (
     KnownCode("ItemsLimitationException", errors.BoardFull, DOCS),
     KnownCode("ItemNameTooLongException", errors.NameRejected, DOCS),
     KnownCode("ColumnValueException", errors.FieldRejected, DOCS),
+    KnownCode("ChangeColumnValueError", errors.FieldRejected, COMMUNITY + "40789"),
     KnownCode("CorrectedValueException", errors.FieldRejected, DOCS),
     KnownCode("InvalidUserIdException", errors.FieldRejected, DOCS),
     KnownCode("DATA_VALIDATIONS_ERROR", errors.RulesBroken, COMMUNITY + "116170, 2025-07"),
@@ -269,6 +275,10 @@ PUBLISHED: tuple[KnownCode, ...] = (
     KnownCode("JsonParseException", errors.DocumentRejected, DOCS),
     KnownCode("INTERNAL_SERVER_ERROR", errors.ServerFailed, DOCS),
     KnownCode("InternalServerError", errors.ServerFailed, DOCS + ", older spelling"),
+    KnownCode("SUBREQUEST_HTTP_ERROR", errors.ServerFailed, ROUTER),
+    KnownCode("SUBREQUEST_MALFORMED_RESPONSE", errors.ServerFailed, ROUTER),
+    KnownCode("REQUEST_TIMEOUT", errors.TimedOut, ROUTER),
+    KnownCode("GATEWAY_TIMEOUT", errors.TimedOut, ROUTER),
 )
 
 # For answers without a code that we know: the HTTP status, or the `status_code` inside a 200.
@@ -328,9 +338,9 @@ def translate_error(
         code=details.code,
         request_id=request_id,
         http_status=http_status,
-        wait_seconds=_wait_seconds(details.extensions, retry_after) if error_class.retryable else None,
+        wait_seconds=_wait_seconds(details, retry_after) if error_class.retryable else None,
         path=details.path,
-        column_id="name" if error_class is NameRejected else _text(details.data.get("column_id")),
+        column_id="name" if error_class is NameRejected else _column_id(details.data.get("column_id")),
         column_type=_text(details.data.get("column_type")),
     )
     if isinstance(found, errors.RulesBroken):
@@ -352,7 +362,8 @@ def _parse_details(error: Any) -> _ErrorDetails:
     detail_text = _text(extensions.get("details"))
     # The message's pointer to the API's documentation doesn't help somebody who only edits a record.
     message = str(error.get("message") or error.get("error_message") or "").split(" Please check our API doc")[0]
-    path, status = error.get("path"), extensions.get("status_code", error.get("status_code"))
+    # `fields` is what `path` was called in 2021.
+    path, status = error.get("path") or error.get("fields"), extensions.get("status_code", error.get("status_code"))
     data = extensions.get("error_data") or error.get("error_data")
     broken: Mapping[str, str] = {}
     if isinstance(data, list):
@@ -414,31 +425,62 @@ def _class_of_inner_status(details: _ErrorDetails) -> type[ConnectorError] | Non
     return INNER_STATUSES.get(details.status or 0)
 
 
-# What libraries of GraphQL say of a document that they don't run. Since 2025-10 Monday sends such an error without a
-# code, with HTTP 200; what a value that was run is to blame for has a path, or a code of Monday's own.
+# What libraries of GraphQL say of a document that they don't run, graphql-ruby until 2025-07 and graphql-js since. The
+# latter's errors come without a code, with HTTP 200; what a value that was run is to blame for has a code of Monday's.
 _INVALID_DOCUMENT = re.compile(
-    r"^Parse error|^parsing error|^Unexpected end of document|^No query string was present|^Unsupported query"
-    r"|^Cannot query field|^Unknown (argument|type|directive|fragment|operation)|mismatch on variable"
+    r"^(Parse|parsing|Syntax) error|^Unexpected end of document|^No query string was present|^Unsupported query"
+    r"|^(An o|O)peration name is required|^Must provide |^Cannot query field|^Query has depth of"
+    r"|^Unknown (argument|type|directive|fragment|operation)|mismatch on variable|^(Fields?|Fragment|Directive) [\"'@]"
+    r"|^Field must have selections"
     r"|doesn't (exist on type|accept argument)|cannot represent|^Variable \S+ |^invalid type for variable|Expected type"
+    r"|^There can be only one|^Expected value of type|^Value \S+ does not exist in",
+    re.IGNORECASE,
 )
+
+# The first part of a path, or of the `fields` that older answers had, where the document itself is refused.
+_INVALID_PLACE = re.compile(r"(query|mutation|fragment)\b")
 
 
 def _class_by_message(details: _ErrorDetails) -> type[ConnectorError] | None:
-    """Errors without a code: an invalid document, the old 401 (community 82701), a blocked IP address."""
-    if not details.path and _INVALID_DOCUMENT.search(details.message):
+    """Of errors without a code that is known: an invalid document, else what the words are known to mean."""
+    is_placed = bool(details.path) and bool(_INVALID_PLACE.match(str(details.path[0])))
+    if is_placed or (not details.path and _INVALID_DOCUMENT.search(details.message)):
         return _narrow_invalid(details) or errors.InvalidDocument
-    if details.message.startswith("Query has complexity of"):
-        return errors.TooComplex  # community 43638, before there was a code
-    if details.message.startswith("Complexity budget exhausted"):
-        return errors.ComplexityExhausted
-    if "ip is restricted" in details.message.lower():
-        return AddressForbidden  # developer.monday.com/api-reference/docs/error-handling, HTTP 401
-    return NotAuthenticated if details.message.lower() == "not authenticated" else None
+    return _class_of_words(_WORDS, details) or _class_of_words(_VALUE_WORDS, details)
+
+
+def _class_of_words(
+    known: Sequence[tuple[str, type[ConnectorError]]], details: _ErrorDetails
+) -> type[ConnectorError] | None:
+    return next((found for words, found in known if re.search(words, details.message, re.IGNORECASE)), None)
+
+
+_WORDS: tuple[tuple[str, type[ConnectorError]], ...] = (
+    ("^not authenticated$", NotAuthenticated),  # community 82701, the old 401
+    ("ip is restricted", AddressForbidden),  # DOCS, HTTP 401
+    ("doesn['’]t grant access to", PermissionMissing),  # community 42772
+    ("unauthorized to use the api", errors.UserDenied),  # community 10948
+    ("^Query has complexity of", errors.TooComplex),  # community 43638, before there was a code
+    ("^Complexity budget exhausted", errors.ComplexityExhausted),
+    ("unexpected token at '", DocumentRejected),  # community 50060, with the status 500 inside
+    ("^Cannot return null for non-nullable|^internal server error", ServerFailed),  # community 107921
+)
+
+_VALUE_WORDS: tuple[tuple[str, type[ConnectorError]], ...] = (
+    ("inactive items", ItemInactive),  # community 117322
+    ("max ?locks ?exceeded", errors.ItemLocked),  # community 46018 and 40789
+    # The last of them came as an invalid record (community 19867).
+    ("unable to assign|invalidPersonAssignment|without being exposed to it", errors.PersonRejected),
+    ("not in the connected boards", errors.ItemNotConnected),  # community 29555 and 67850
+    ("label .*(does not|doesn't) exist", errors.LabelUnknown),  # community 34196
+    ("^invalid value|^email is not valid", errors.FieldRejected),  # community 122100, without a code
+)
+"""What is said of a value, or of the item that it is written to."""
 
 
 # What they say of a value that was sent, not of the document: "used in position expecting" is about its text.
 _INVALID_VALUE = re.compile(
-    r"cannot represent|^Variable \S+ (got|of (required )?type \S+ was)|^invalid type for variable|was not provided"
+    r"cannot represent|^Variable \S+ (got|of (required )?type \S+ was)|^invalid type for variable"
 )
 
 
@@ -448,7 +490,9 @@ def _narrow_invalid(details: _ErrorDetails) -> type[ConnectorError] | None:
 
 
 def _narrow_unauthorized(details: _ErrorDetails) -> type[ConnectorError] | None:
-    """What the token's user may not do concerns the board, unless the request was for the account."""
+    """What the token's user may not do concerns the board, unless it is to use the API, or about the account."""
+    if "use the api" in details.message:
+        return errors.UserDenied  # community 10948
     return PermissionMissing if details.path and details.path[0] in _ACCOUNT_ROOTS else None
 
 
@@ -472,48 +516,40 @@ def _narrow_not_found(details: _ErrorDetails) -> type[ConnectorError] | None:
     return None
 
 
-# The last of them came as an invalid record (community 19867).
-_NOT_ASSIGNABLE = "unable to assign|invalidPersonAssignment|without being exposed to it"
-
-
-def _narrow_record(details: _ErrorDetails) -> type[ConnectorError] | None:
-    """Whoever doesn't see the item may not be assigned to it, which is said of the whole record."""
-    return errors.PersonRejected if re.search(_NOT_ASSIGNABLE, details.message) else None
-
-
-def _narrow_column_value(details: _ErrorDetails) -> type[ConnectorError] | None:
-    """Removed items (community 117322) and unwritable column types (56466) come with this code too."""
-    if "inactive_pulse_ids" in details.data or "inactive items" in details.message:
+def _narrow_value(details: _ErrorDetails) -> type[ConnectorError] | None:
+    """What a value is refused for; removed items (community 117322) and unwritable types (56466) come with it, too."""
+    if "inactive_pulse_ids" in details.data:
         return ItemInactive
-    if "max locks exceeded" in details.message:
-        return errors.ItemLocked  # community 46018
-    if re.search(_NOT_ASSIGNABLE, details.message):
-        return errors.PersonRejected
-    if "not in the connected boards" in details.message:
-        return errors.ItemNotConnected  # community 29555 and 67850
-    if re.search(r"label .*(does not|doesn't) exist", details.message):
-        return errors.LabelUnknown  # community 34196
-    return ColumnUnsupported if "not supported" in details.message else None
+    unsupported = ColumnUnsupported if "not supported" in details.message else None
+    return _class_of_words(_VALUE_WORDS, details) or unsupported
 
 
 _NARROWERS: dict[str, Callable[[_ErrorDetails], type[ConnectorError] | None]] = {
     "GRAPHQL_VALIDATION_FAILED": _narrow_invalid,
     "UserUnauthorizedException": _narrow_unauthorized,
+    "UserUnauthroizedException": _narrow_unauthorized,
     "USER_UNAUTHORIZED": _narrow_unauthorized,
     "ResourceNotFoundException": _narrow_not_found,
     "InvalidArgumentException": _narrow_not_found,
-    "ColumnValueException": _narrow_column_value,
-    "RecordInvalidException": _narrow_record,
+    "ColumnValueException": _narrow_value,
+    "ChangeColumnValueError": _narrow_value,
+    "RecordInvalidException": _narrow_value,
 }
 
 
-def _wait_seconds(extensions: Mapping[str, Any], retry_after: float | None) -> float | None:
+def _wait_seconds(details: _ErrorDetails, retry_after: float | None) -> float | None:
     """The wait that the body asks for, else the header's; None for one that is too long for any date."""
-    seconds = extensions.get("retry_in_seconds")
+    # Inside `error_data` in the format before 2025-01 (changelog, FIELD_LIMIT_EXCEEDED).
+    seconds = details.extensions.get("retry_in_seconds", details.data.get("retry_in_seconds"))
     wait = retry_after
     if isinstance(seconds, int | float):
         wait = float(seconds)
     return min(max(wait, 0.0), MAX_WAIT_SECONDS) if wait is not None and not math.isnan(wait) else None
+
+
+def _column_id(value: Any) -> str | None:
+    """The column that an error names: its id, or an object that has it (community 41658)."""
+    return _text(value.get("column_id") if isinstance(value, Mapping) else value)
 
 
 def _text(value: Any) -> str | None:

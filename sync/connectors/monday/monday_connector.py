@@ -31,6 +31,7 @@ from sync.connectors.base.board_items import (
     WriteResult,
 )
 from sync.connectors.base.connector import AccountInfo, Connector
+from sync.connectors.base.errors import AnswerWithoutData
 from sync.connectors.monday import board_events, board_structure, columns, connection, items, oauth
 from sync.connectors.monday.columns.places import country_code
 from sync.connectors.monday.graphql import Answer, Api, Document, probe_query
@@ -153,7 +154,13 @@ class MondayConnector(Connector):
         return _write_request(items.removal_mutation("delete_item", removals, column_ids, types), removals, column_ids)
 
     def write(self, request: WriteRequest, key: str) -> WriteResult:
-        answer = self.api.execute(request.body["text"], request.body["variables"], idempotency_key=key)
+        try:
+            answer = self.api.execute(request.body["text"], request.body["variables"], idempotency_key=key)
+        except AnswerWithoutData as answered:
+            if len(request.aliases) > 1 or not answered.is_refusal:
+                raise
+            # Nothing else was asked for, so what the error says is of the one write.
+            return WriteResult({request.aliases[0]: answered.errors[0]}, answered.request_id or "")
         written = items.parse_written_items(answer, request.aliases, request.column_ids)
         return WriteResult(written, answer.request_id or "", answer.replayed)
 

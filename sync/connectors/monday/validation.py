@@ -58,7 +58,8 @@ def broken_rule(column_type: str, value: Canonical, rule: Mapping[str, Any], lab
     `labels` are the column's, by the ids that rules hold.
     """
     if value is None:
-        return "the board requires a value" if rule.get("required") else None
+        needed = "the board requires a value; fill it in NPD, or make the column optional on the board"
+        return needed if rule.get("required") else None
     name, given = str(rule.get("operator") or ""), [str(one) for one in rule.get("values") or ()]
     words: str | None = None
     if column_type in ("status", "dropdown"):
@@ -73,7 +74,11 @@ def broken_rule(column_type: str, value: Canonical, rule: Mapping[str, Any], lab
     elif column_type in ("text", "long_text"):
         words = _text_words(name, value, given[0])
     shown = value if isinstance(value, str) else ", ".join(value)
-    return f"“{shown}” breaks a validation rule of the board; it must {words}" if words else None
+    if words is None:
+        return None
+    return (
+        f"“{shown}” breaks a validation rule of the board; it must {words}. Change it in NPD, or the rule on the board"
+    )
 
 
 def _label_words(name: str, chosen: Collection[str], listed: Collection[str]) -> str | None:

@@ -30,7 +30,7 @@ _CAUSES: Mapping[tuple[str, str], str] = {
     (AttentionKind.CONFLICT, KIND_DELETE): "A {record} or its item was deleted on one side",
     (AttentionKind.DUPLICATE, ""): "Which item belongs to which {record}?",
     (AttentionKind.REJECTED, ""): "{field} was rejected by Monday",
-    (AttentionKind.REJECTED, BlockedCode.LIMIT): "{field} is longer than its column can hold",
+    (AttentionKind.REJECTED, BlockedCode.LIMIT): "{field} has a value that its column can’t take",
     (AttentionKind.BLOCKED, ""): "{field} is blocked",
     (AttentionKind.BLOCKED, BlockedCode.COLUMN): "{field}: its column can’t be used",
     (AttentionKind.BLOCKED, BlockedCode.RELATION): "{field} waits for a record that has no item yet",

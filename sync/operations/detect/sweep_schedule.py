@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from django.db.models import Q
 
 from sync import registry
+from sync.boards import board_columns
 from sync.choices import SyncDirection
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board import CheckResult
@@ -111,6 +112,9 @@ def board_problems(
     if link.npd_id_problem:
         what = f"{title}: nothing new is created, because the NPD ID column is missing"
         yield BoardProblem(what, link.npd_id_problem, "key_off", "columns")
+    if link.shape.get("required") and (unfilled := board_columns.unfilled_columns(link, link.mappings.all())):
+        what = f"{title}: no item is made, because a required column gets no value"
+        yield BoardProblem(what, board_columns.unfilled_sentence(unfilled), "rule", "columns")
     if mappings is None:  # those whose column can't be used
         mappings = list(link.mappings.exclude(problem="").exclude(direction=SyncDirection.NONE))
     for mapping in mappings:

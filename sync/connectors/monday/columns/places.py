@@ -323,7 +323,8 @@ def _parse_place(text: str | None) -> _Place:
 
 def _remote_place(raw: Any) -> _Place:
     value = object_or_empty(raw)
-    if not value:
+    # Emptied by empty texts, as may be written (developer.monday.com/api-reference/reference/location).
+    if not value or ({"lat", "lng"} <= value.keys() and all(value.get(key) in (None, "") for key in _Place._fields)):
         return _Place(None, None, None)
     place = _make_place(number_text(value.get("lat")), number_text(value.get("lng")), value.get("address"))
     # Monday's own places always have both, so this is no location's value.

@@ -105,7 +105,7 @@ def known_value(reading: Reading, *types: str) -> Any:
         raise UnknownValue(reading.reason)
     if reading.type not in types:
         raise UnknownValue(f"the column is of the type {reading.type!r}, not {' or '.join(types)}")
-    return None if _is_only_settings(reading.value) else reading.value
+    return None if _is_only_bookkeeping(reading.value) else reading.value
 
 
 def complete_value(reading: Reading, *types: str) -> Any:
@@ -126,12 +126,15 @@ def event_value(value: Any, column_type: str, *types: str) -> Any:
     if api_type not in types:
         raise UnknownValue(f"the event is about a column of the type {api_type!r}, not {' or '.join(types)}")
     # Monday clears a column in several forms.
-    return None if value in (None, {}, "") or _is_only_settings(value) else value
+    return None if value in (None, {}, "") or _is_only_bookkeeping(value) else value
 
 
-def _is_only_settings(value: Any) -> bool:
-    """Whether an empty cell is told by its column's settings alone, as some answers and webhooks do."""
-    return isinstance(value, Mapping) and set(value) == {"column_settings"}
+_BOOKKEEPING = frozenset({"column_settings", "changed_at"})
+"""What stands beside a value; alone, it is what an emptied cell has left (community 32099, answers of 2024-11)."""
+
+
+def _is_only_bookkeeping(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool(value) and _BOOKKEEPING.issuperset(value)
 
 
 def api_column_type(column_type: str) -> str:
@@ -140,13 +143,13 @@ def api_column_type(column_type: str) -> str:
 
 
 def text_under(value: Any, *keys: str) -> str | None:
-    """The text under the first of these keys that a JSON object has; else raises UnknownValue."""
+    """The text under these keys of a JSON object; raises UnknownValue where there is none, or more than one."""
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, Mapping):
-        text = next((value[key] for key in keys if key in value), _ABSENT)
-        if text is None or isinstance(text, str):
-            return text
+    told = [value[key] for key in keys if key in value] if isinstance(value, Mapping) else []
+    texts = [one for one in told if one not in (None, "")]
+    if told and all(isinstance(one, str) and one == texts[0] for one in texts):
+        return texts[0] if texts else None
     raise unreadable_value(value)
 
 
