@@ -18,18 +18,16 @@ from django.db.models import Count, Max, Min, Q
 from sync import registry
 from sync.choices import QueueStatus
 from sync.clock import SyncNow, sync_now
-from sync.connectors.base.errors import ConnectorError
 from sync.kernel import humanize, process
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.process import pass_log_context
-from sync.limits import BlockedKind, Grant, Reservation, Wait, breaker, grant
+from sync.limits import BlockedKind, Grant, Reservation, Wait, grant
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.outbox import finish, lease, notify
 from sync.outbox.claim import Claim, claim, has_due_rows
 from sync.outbox.lease import Lease, LeaseLost
-from sync.reconcile import reconcile
+from sync.reconcile import confirm_creates, reconcile
 from sync.reconcile.settlement import PassResult
-from sync.reconcile.unconfirmed_writes import settle_unconfirmed_creates
 from sync.records import availability
 from sync.registry import EntitySpec
 
@@ -163,16 +161,12 @@ class WorkerRun:
 
 
 def _reserve(board_lease: Lease, found: Grant) -> Reservation | Wait:
-    """Settle what is known only now, then reserve the next pass; a wait where Monday can't be asked."""
-    # Creates without an answer are found by the NPD ID column: until it is back, nothing is created again.
-    if not board_lease.link.npd_id_problem:
-        try:
-            settle_unconfirmed_creates(board_lease)
-        except ConnectorError as error:
-            breaker.trip(board_lease.link, error)
-            stop = grant(board_lease.link.entity_type)
-            return stop if isinstance(stop, Wait) else Wait(BlockedKind.BLOCKED, error.sentence)
-    return found.reserve()
+    """Find out about creates without an answer, then reserve the next pass; a wait where Monday can't be asked."""
+    stopped = confirm_creates(board_lease)
+    if not stopped:
+        return found.reserve()
+    now = grant(board_lease.link.entity_type)
+    return now if isinstance(now, Wait) else Wait(BlockedKind.BLOCKED, stopped)
 
 
 def work(

@@ -15,26 +15,29 @@ from dataclasses import replace
 
 import structlog
 
-from sync.connectors.base.errors import Scope, TooComplex
+from sync.connectors.base.errors import ConnectorError, Scope, TooComplex
 from sync.limits import board_costs, breaker
 from sync.outbox.claim import Claim
 from sync.outbox.lease import Lease
+from sync.reconcile import queries
 from sync.reconcile.act import Executor, Sent, send
 from sync.reconcile.conflict_reports import PassId
 from sync.reconcile.decide import first_plan, unread
-from sync.reconcile.gather import Gatherer, claimed
+from sync.reconcile.gather import Gatherer, claimed, look_for_created
 from sync.reconcile.identity import ANSWERED, carry_out_answers
 from sync.reconcile.lookups import load_board
 from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, Unread, ending
 from sync.reconcile.settle_rest import (
     PassRun,
     settle_answers,
+    settle_creates,
     settle_deleted,
     settle_duplicates,
     settle_items,
     store_columns,
 )
 from sync.reconcile.settlement import PassResult, pass_result, settle
+from sync.reconcile.unconfirmed_creates import Fate, after_resending, decide_unconfirmed
 from sync.reconcile.writes import OUTCOMES, Verdict, end_open
 
 log = structlog.get_logger(__name__)
@@ -119,3 +122,30 @@ def _unread(run: PassRun, executor: Executor, gatherer: Gatherer, error: Unread)
         breaker.trip(run.link, cause)
     failed = ending(OUTCOMES[answer.verdict], answer.detail, isolate=answer.verdict is Verdict.DIVIDED)
     return unread(facts, plan, failed, how)
+
+
+def confirm_creates(lease: Lease) -> str:
+    """Find out about every create without an answer whose deadline is over, document by document, in the same steps.
+
+    Return why Monday can't be asked any more, or an empty text; raises LeaseLost.
+    """
+    # They are found by the NPD ID column: until it is back, nothing is created again.
+    if lease.link.npd_id_problem or not (documents := queries.unconfirmed_creates(lease.link.entity_type)):
+        return ""
+    board = load_board(lease.link)
+    for intents in documents:
+        try:
+            facts = look_for_created(board, intents)
+        except ConnectorError as error:
+            breaker.trip(lease.link, error)
+            return error.sentence
+        plans, executor = decide_unconfirmed(facts), Executor(lease, board, min(len(intents), facts.batch_size))
+        log.info(
+            "create without answer", board=lease.link.entity_type, records=len(intents), found=len(facts.items or ())
+        )
+        if any(plan.fate is Fate.RESEND for plan in plans):
+            plans = after_resending(facts, executor.resend(intents))
+        settle_creates(lease, board, plans)
+        if executor.stop_reason:
+            return executor.stop_reason
+    return ""

@@ -5,6 +5,7 @@ Nothing else under sync/ calls a mutation. What is sent and what an answer means
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
+from django.db import connection
 
 from sync import connectors
 from sync.choices import ApprovalKind, ApprovalState, QueueDirection
@@ -39,7 +41,7 @@ from sync.connectors.base.errors import (
     Scope,
 )
 from sync.limits import breaker, call_cost, connector
-from sync.models import ApprovalRequest, BoardLink, FieldMapping, Intent, IntentState, Tombstone
+from sync.models import ApprovalRequest, BoardLink, FieldMapping, Intent, IntentState, MondayAccount, Tombstone
 from sync.outbox.lease import Lease, LeaseLost
 from sync.outbox.pauses import active_pause, locked_pauses, pause_sentence
 from sync.reconcile import queries
@@ -52,9 +54,8 @@ from sync.reconcile.deleted_records import (
     with_editors,
 )
 from sync.reconcile.duplicates import DuplicatePlan, DuplicateResult, duplicate_change, duplicate_result
-from sync.reconcile.field_values import BoardContext
+from sync.reconcile.field_values import BoardContext, Directory
 from sync.reconcile.gather import items_with_npd_ids
-from sync.reconcile.lookups import learn_tags
 from sync.reconcile.pass_plan import DeletedRecord, Outcome, PassFacts, Plan, RecordPlan
 from sync.reconcile.restraints import new_changes, new_clear_requests, new_request
 from sync.reconcile.writes import (
@@ -67,6 +68,7 @@ from sync.reconcile.writes import (
     changed_records_of,
     created_records_of,
     ended_by,
+    is_refused,
     missing_tags,
     settings_of,
     without_rejected_tags,
@@ -76,9 +78,6 @@ from sync.records.approvals import known_requests
 
 INTENT_SECONDS = 10
 """A call is sent within milliseconds of its announcement, or not at all."""
-
-IDEMPOTENCY_MINUTES = 30
-"""How long Monday replays an answer (developer.monday.com/api-reference/docs/idempotency)."""
 
 TAGS_PER_CALL = 16
 """Half of the smallest plan's minute: what was made is there the next time, where the rest found no room."""
@@ -222,9 +221,6 @@ def bare_write(write: Write, rejected: Collection[str] = ()) -> Write:
 
 # The executor.
 
-_DIVISIBLE = (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD, Scope.COLUMN)
-"""Refused before anything ran; a document whose outcome is unknown is never divided."""
-
 _TAG_REJECTIONS = frozenset({Scope.FIELD, Scope.COLUMN, Scope.RECORD, Scope.DOCUMENT, Scope.BOARD})
 """Refusals of the tag itself. That this token may make none here is no reason to leave the board alone."""
 
@@ -286,22 +282,26 @@ class Executor:
             rejections |= self._create_tags_of(names[start : start + TAGS_PER_CALL])
         return rejections
 
-    def resend(self, intents: Sequence[Intent], pause_seconds: float) -> WriteResult | None:
-        """Send a create without an answer again, under its own key; raises LeaseLost, ConnectorError.
+    def resend(self, intents: Sequence[Intent]) -> WriteResult | ConnectorError | None:
+        """Send a create without an answer again, under its own key; None where writing is paused. Raises LeaseLost.
 
-        None where writing is paused: then it is looked for after so many seconds, else after the call's deadline.
+        The lease and the intents' deadline are moved past the time in which this call may land.
         """
         body, deadline_seconds = next(intent.body for intent in intents if intent.body), _deadline_seconds()
         self.intended_at = time.monotonic()
         self.lease.renew(deadline_seconds + settings.MONDAY_TIMEOUT_SECONDS)
         with self.lease.transaction():
-            is_paused = QueueDirection.TO_MONDAY in locked_pauses(self.board.link.entity_type)
-            wait = timedelta(seconds=pause_seconds if is_paused else deadline_seconds)
-            Intent.objects.filter(pk__in=[intent.pk for intent in intents]).update(deadline=SyncNow() + wait)
-        if is_paused:
-            return None
+            if QueueDirection.TO_MONDAY in locked_pauses(self.board.link.entity_type):
+                return None
+            deadline = SyncNow() + timedelta(seconds=deadline_seconds)
+            Intent.objects.filter(pk__in=[intent.pk for intent in intents]).update(deadline=deadline)
         request = WriteRequest(body, [intent.alias for intent in intents], self.board.columns)
-        return self._write(request, intents[0].idempotency_key, len(intents))
+        try:
+            return self._write(request, intents[0].idempotency_key, len(intents))
+        except ConnectorError as error:
+            if not (is_refused(error) or isinstance(error, AnswerWithoutData)):
+                self._stop(error)
+            return error
 
     def confirm(self, call: Call, announced: Sequence[Announced], result: WriteResult) -> Answers:
         """Return what the answer says of every alias."""
@@ -377,7 +377,7 @@ class Executor:
     def end_failed_document(self, call: Call, announced: Sequence[Announced], error: ConnectorError) -> Answers:
         """A document that Monday refused is bisected; one whose outcome is unknown never is."""
         log.warning("document failed", records=len(announced), scope=str(error.scope), reason=error.sentence)
-        if error.scope not in _DIVISIBLE:
+        if not is_refused(error):
             return self._end_failed_call(announced, error)
         _close_intents([intent for _, intent in announced], IntentState.VOID)
         writes = [write for write, _ in announced]
@@ -578,6 +578,23 @@ def create_missing_tags(executor: Executor, board: BoardContext, plan: Plan) -> 
         answer = executor.failed_call(error, len(failed))
         return plan.with_records(ended_by(answer, one) for one in failed)
     return plan.with_records(without_rejected_tags(one, rejections) for one in waiting)
+
+
+_LEARN = """
+    UPDATE sync_monday_account SET tags = tags || jsonb_build_object(
+        %(board)s::text, coalesce(tags -> %(board)s::text, '{}'::jsonb) || %(new)s::jsonb)
+    WHERE id = 1
+"""
+
+
+def learn_tags(directory: Directory, learned: Mapping[str, str]) -> None:
+    """Remember tags' names by id, for this pass and later ones; another worker's are kept."""
+    new = {tag: name for tag, name in learned.items() if directory.tags.get(tag) != name}
+    if new:
+        directory.tags.update(new)
+        MondayAccount.objects.get_or_create(id=1)
+        with connection.cursor() as cursor:
+            cursor.execute(_LEARN, {"board": directory.board_id, "new": json.dumps(new)})
 
 
 def send_records(executor: Executor, board: BoardContext, plan: Plan) -> Plan:

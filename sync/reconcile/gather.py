@@ -13,12 +13,12 @@ import structlog
 
 from sync import connectors
 from sync.boards import board_columns
-from sync.choices import ColumnProblem
+from sync.choices import ColumnProblem, QueueDirection
 from sync.clock import sync_now
 from sync.connectors.base.board_items import BatchItems, Item, MatchColumn
 from sync.connectors.base.errors import ColumnRejected, ConnectorError
 from sync.limits import board_costs, call_cost, connector, monday_account
-from sync.models import ApprovalRequest, SyncedModel
+from sync.models import ApprovalRequest, Intent, SyncedModel
 from sync.outbox.claim import Claim
 from sync.outbox.pauses import pauses_by_direction
 from sync.reconcile import queries
@@ -28,6 +28,7 @@ from sync.reconcile.lookups import item_names, known_related, read_edits, read_r
 from sync.reconcile.new_items import item_context
 from sync.reconcile.pass_plan import Ask, PassFacts, Plan, PlanRule, Unread
 from sync.reconcile.sides import InspectedColumns
+from sync.reconcile.unconfirmed_creates import UnconfirmedCreates
 from sync.records.approvals import ApprovalFacts, known_requests, with_counts
 from sync.records.authors import monday_users
 
@@ -221,6 +222,13 @@ def items_with_npd_ids(board: BoardContext, ids: Sequence[str]) -> dict[str, Ite
             if npd_id in asked_ids:
                 found.setdefault(npd_id, item)
     return found
+
+
+def look_for_created(board: BoardContext, intents: Sequence[Intent]) -> UnconfirmedCreates:
+    """Look for what a document without an answer has made; raises ConnectorError."""
+    is_paused = QueueDirection.TO_MONDAY in pauses_by_direction(board.link.entity_type)
+    items = items_with_npd_ids(board, [str(intent.entity_id) for intent in intents])
+    return queries.unconfirmed_facts(board, intents, items, is_paused=is_paused)
 
 
 def _column_problems(board: BoardContext) -> set[str]:

@@ -4,7 +4,6 @@ how pages show a record's fields, outside a pass.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -69,23 +68,6 @@ def load_directory(converters: set[str], board_id: str) -> Directory:
         return Directory(board_id, region)
     people = {str(user): str(known["email"]) for user, known in row.users.items() if known.get("email")}
     return Directory(board_id, region, people, dict(row.tags.get(board_id, {})))
-
-
-_LEARN = """
-    UPDATE sync_monday_account SET tags = tags || jsonb_build_object(
-        %(board)s::text, coalesce(tags -> %(board)s::text, '{}'::jsonb) || %(new)s::jsonb)
-    WHERE id = 1
-"""
-
-
-def learn_tags(directory: Directory, learned: Mapping[str, str]) -> None:
-    """Remember tags' names by id, for this pass and later ones; another worker's are kept."""
-    new = {tag: name for tag, name in learned.items() if directory.tags.get(tag) != name}
-    if new:
-        directory.tags.update(new)
-        MondayAccount.objects.get_or_create(id=1)
-        with connection.cursor() as cursor:
-            cursor.execute(_LEARN, {"board": directory.board_id, "new": json.dumps(new)})
 
 
 def converter_for(mapping: FieldMapping, board_id: str, record: SyncedModel) -> Converter:

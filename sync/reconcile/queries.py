@@ -21,10 +21,11 @@ from pghistory.core import event_models
 
 from sync import connectors, registry
 from sync.choices import ApprovalKind, ApprovalState, DeletedRecordPolicy, QueueStatus, RemovedItemPolicy
-from sync.clock import SyncNow
+from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board import EventKind
-from sync.connectors.base.board_items import BatchItems
+from sync.connectors.base.board_items import BatchItems, Item
 from sync.kernel.conflict_store import KIND_IDENTITY, current_store
+from sync.limits import breaker
 from sync.models import (
     ApprovalRequest,
     BoardLink,
@@ -73,6 +74,7 @@ from sync.reconcile.field_values import (
 )
 from sync.reconcile.lookups import canonical_expression
 from sync.reconcile.new_items import wants_records
+from sync.reconcile.unconfirmed_creates import UnconfirmedCreates
 from sync.records.authors import monday_editor_name, monday_user_name, monday_users
 from sync.records.item_links import unlinked_items
 from sync.records.tombstones import rebuild_records
@@ -640,7 +642,41 @@ def _records(
     return list(records.filter(condition))
 
 
-# Duplicates.
+# Creates without an answer, and second items.
+
+
+def unconfirmed_creates(entity_type: str) -> list[list[Intent]]:
+    """Return the creates without an answer, by their documents, of those documents of which a deadline is over."""
+    unanswered = Intent.objects.filter(entity_type=entity_type, state=IntentState.OPEN, item_id="")
+    due = unanswered.filter(deadline__lte=SyncNow()).values("idempotency_key")
+    documents: dict[str, list[Intent]] = {}
+    for intent in unanswered.filter(idempotency_key__in=due).order_by("pk"):
+        documents.setdefault(intent.idempotency_key, []).append(intent)
+    return list(documents.values())
+
+
+def unconfirmed_facts(
+    board: BoardContext, intents: Sequence[Intent], items: Mapping[str, Item] | None, *, is_paused: bool
+) -> UnconfirmedCreates:
+    """Return what is so of one document; `items` are what was found, `is_paused` is writing to Monday."""
+    ids, first = [intent.entity_id for intent in intents], intents[0]
+    document = Intent.objects.filter(idempotency_key=first.idempotency_key)
+    others = Intent.objects.filter(board_id=first.board_id, state=IntentState.APPLIED, settled_at__gt=first.created_at)
+    is_due = Q(status=QueueStatus.PENDING, next_retry__lte=SyncNow()) | Q(status=QueueStatus.IN_PROGRESS)
+    due = SyncQueue.objects.filter(is_due, entity_id__in=ids).values_list("entity_id", flat=True)
+    return UnconfirmedCreates(
+        board=board,
+        intents=intents,
+        items=items,
+        sent=document.count(),
+        records=board.model._default_manager.in_bulk(ids),
+        due=frozenset(key for key in due if key),
+        is_paused=is_paused,
+        others_answered=others.exists(),
+        batch_size=breaker.batch_size(),
+        settle_seconds=float(settings.MONDAY_SETTLE_SECONDS),
+        now=sync_now(),
+    )
 
 
 def unconfirmed_before(ids: Iterable[UUID]) -> set[UUID]:

@@ -1,5 +1,5 @@
 """What a pass writes besides the records that are there: people's answers to “who is this?”, problems of columns, items
-that no record has, second items, deleted records and their tombstones.
+that no record has, second items, creates without an answer, deleted records and their tombstones.
 
 What a plan rests on may have changed since it was gathered: it is checked again where it is written, and where it is no
 longer so the job goes back, for its next pass to decide anew.
@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
@@ -50,6 +50,7 @@ from sync.models import (
 from sync.models import Decision as DecisionRow
 from sync.models.state import fold_alike
 from sync.outbox import finish
+from sync.outbox.claim import claim_records
 from sync.outbox.lease import Lease
 from sync.outbox.pauses import locked_pauses, pause_sentence
 from sync.outbox.queue_rows import enqueue_item, enqueue_many
@@ -78,11 +79,12 @@ from sync.reconcile.identity import AnswerKind, AnswerPlan, asked_by, decide_ans
 from sync.reconcile.new_items import GIVING, ItemAct, ItemPlan, item_finding, not_linked, released
 from sync.reconcile.pass_plan import DeletedRecord, Ending, Job, Outcome, Plan, RecordPlan, ending
 from sync.reconcile.sides import InspectedColumns
+from sync.reconcile.unconfirmed_creates import CreatePlan, Fate, may_link
 from sync.records.authors import latest_edits, monday_users, users_of
 from sync.records.external_ids import inherit_external_ids
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import ignore_item
-from sync.records.tombstones import NEW_ITEM, OPEN_TOMBSTONE_STATES, restore_record
+from sync.records.tombstones import NEW_ITEM, OPEN_TOMBSTONE_STATES, restore_record, set_late_item
 from sync.records.unmatched_items import (
     AS_NEW,
     UnmatchedFinding,
@@ -621,6 +623,71 @@ def _after_copy_answer(plan: RecordPlan, duplicate: DuplicateItem, result: Dupli
         return plan.end(result.outcome, result.detail) if plan.is_open else plan
     left = [conflict for conflict in plan.facts.conflicts if conflict.monday_item_id != duplicate.item.id]
     return plan.with_facts(conflicts=tuple(left))
+
+
+# Creates without an answer.
+
+
+def settle_creates(lease: Lease, board: BoardContext, plans: Sequence[CreatePlan]) -> None:
+    """Store what became of the creates of one document, and count the attempts that failed; raises LeaseLost."""
+    ids: dict[tuple[Fate, float], list[UUID]] = {}
+    for plan in plans:
+        ids.setdefault((plan.fate, plan.wait_seconds), []).append(plan.intent.pk)
+
+    def store() -> None:
+        with lease.transaction():
+            _link_created(board, [plan for plan in plans if plan.fate is Fate.LINK])
+            for (fate, seconds), of in ids.items():
+                intents = Intent.objects.filter(pk__in=of)
+                if fate is Fate.VOID:
+                    intents.update(state=IntentState.VOID, lookups=1, settled_at=SyncNow())
+                elif fate is not Fate.LINK:
+                    looked_for = {} if fate is Fate.WAIT else {"lookups": 1}
+                    intents.update(deadline=SyncNow() + timedelta(seconds=seconds), **looked_for)
+
+    retry_on_lock_timeout(store)
+    if failed := sorted((plan.intent.entity_id, plan.detail) for plan in plans if plan.fate is Fate.FAIL):
+        _count_attempts(lease, dict(failed))
+
+
+def _link_created(board: BoardContext, plans: Sequence[CreatePlan]) -> None:
+    """Link records with what was made for them; of one that was deleted, the tombstone learns the item."""
+    made = {plan.intent.entity_id: plan.item.id for plan in plans if plan.item is not None}
+    if not made:
+        return
+    entity_type, records = board.link.entity_type, board.model._default_manager
+    locked = {one.pk: one for one in records.select_for_update(of=("self",)).filter(pk__in=made).order_by("pk")}
+    owners = dict(records.filter(monday_id__in=made.values()).values_list("monday_id", "pk"))
+    linked, others = list[Intent](), list[Intent]()
+    for intent in (plan.intent for plan in plans):
+        key, item_id = intent.entity_id, made[intent.entity_id]
+        if may_link(locked.get(key), key, owners.get(item_id)):
+            locked[key].monday_id = item_id
+            linked.append(Intent(pk=intent.pk, entity_id=key, item_id=item_id))
+            continue
+        others.append(intent)
+        if item_id not in owners:
+            set_late_item(entity_type, key, item_id)
+    update_many([locked[intent.entity_id] for intent in linked], ["monday_id"])
+    update_many(linked, ["item_id"])
+    Intent.objects.filter(pk__in=[intent.pk for intent in linked]).update(deadline=SyncNow())
+    ended = Intent.objects.filter(pk__in=[intent.pk for intent in others])
+    ended.update(state=IntentState.CONFIRMED, settled_at=SyncNow())
+    # Its pass settles the rest, whatever its job waits for or has ended as.
+    enqueue_many(entity_type, sorted(locked), cause=Cause.DEPENDENCY, priority=Priority.EDIT)
+
+
+def _count_attempts(lease: Lease, failed: Mapping[UUID, str]) -> None:
+    """Let an attempt of each of these records fail; a job that a save has locked is spared."""
+    claims = list(zip(claim_records(lease, list(failed)), failed.values(), strict=True))
+
+    def count() -> None:
+        with lease.transaction():
+            for claim, why in claims:
+                if claim.rows:
+                    finish.fail_unsettled(claim.rows, lease.token, why)
+
+    retry_on_lock_timeout(count)
 
 
 # Deleted records: tombstones, questions, history, intents and jobs, in one transaction.

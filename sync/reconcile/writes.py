@@ -15,7 +15,7 @@ from uuid import UUID
 from sync.boards.board_columns import unfilled_columns, unfilled_sentence
 from sync.choices import BlockedCode, DeletedRecordPolicy
 from sync.connectors.base.board_items import NAME_COLUMN, Item
-from sync.connectors.base.errors import ConnectorError
+from sync.connectors.base.errors import ConnectorError, Scope
 from sync.merge import Action
 from sync.models import ApprovalRequest, Intent, SyncedModel
 from sync.reconcile.facts import HistoryLine
@@ -127,6 +127,11 @@ class Answer:
 
 
 Answers = dict[str, Answer]
+
+
+def is_refused(error: ConnectorError) -> bool:
+    """Whether a document was refused for what it says, before anything of it ran: it may be divided, or made anew."""
+    return error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD, Scope.COLUMN)
 
 
 # What is sent of a record, from its plan.

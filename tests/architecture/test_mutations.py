@@ -1,6 +1,10 @@
-"""One executor: nothing under sync/ but act and the connectors names a call that writes to Monday's items."""
+"""One executor: nothing under sync/ but act and the connectors names a call that writes to Monday's items.
+
+And one writer: of a pass only act, which announces, and settle write rows of NPD's.
+"""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,3 +80,53 @@ def test_a_new_one_would_be_caught(line: str) -> None:
 @pytest.mark.parametrize("line", ["self.stdout.write('Done.')", "bulk.write(batch)", "connector.read_items(ids, [])"])
 def test_what_writes_no_item_is_let_be(line: str) -> None:
     assert not list(named(ast.parse(line)))
+
+
+# Rows of NPD's.
+
+WRITERS = {"act.py", "settlement.py", "settle_rest.py"}
+ROW_WRITES = {"save", "delete", "bulk_create", "bulk_update", "get_or_create", "update_or_create"}
+ROW_WRITERS = re.compile(r"enqueue_\w+|update_many|finish|set_late_item|store_\w+|claim_records|transaction")
+"""What a module imports to write rows."""
+
+SQL_WRITE = re.compile(r"\b(UPDATE \w+ SET|INSERT INTO|DELETE FROM)\b")
+
+
+def row_writes(tree: ast.AST) -> Iterator[str]:
+    """What a module names to write rows; of `update` and `create`, which other things have, those of a query."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ("sync", "django"):
+            yield from (alias.name for alias in node.names if ROW_WRITERS.fullmatch(alias.name))
+        elif isinstance(node, ast.Attribute) and (
+            node.attr in ROW_WRITES
+            or (node.attr in ("update", "create") and mentions(node.value, {"objects", "filter", "_default_manager"}))
+        ):
+            yield ast.unparse(node)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL_WRITE.search(node.value):
+            yield node.value.strip()
+
+
+def test_of_a_pass_only_act_and_settle_write_rows() -> None:
+    reconcile = ROOT / "sync/reconcile"
+    found = {
+        f"{path.name} names {name}"
+        for path in reconcile.glob("*.py")
+        if path.name not in {*WRITERS, "__init__.py"}
+        for name in row_writes(ast.parse(path.read_text()))
+    }
+    assert not found
+    assert all(list(row_writes(ast.parse((reconcile / name).read_text()))) for name in WRITERS)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from sync.outbox import finish",
+        "from sync.outbox.queue_rows import enqueue_item, enqueue_many",
+        "Intent.objects.filter(pk=1).update(state='void')",
+        "record.save()",
+        "cursor.execute('UPDATE sync_queue SET attempts = 0')",
+    ],
+)
+def test_a_new_writer_would_be_caught(line: str) -> None:
+    assert list(row_writes(ast.parse(line)))

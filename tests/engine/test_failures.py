@@ -175,16 +175,6 @@ def test_a_create_whose_answer_was_lost_makes_one_item(world: World, moment: str
     assert not Intent.objects.filter(state="open").exists()
 
 
-def test_a_record_switched_off_after_a_lost_create_is_not_created_again(world: World) -> None:
-    contact = world.contact("Ann")
-    world.sandbox.faults({"timeout": "before"})
-    world.work()
-    Contact.objects.filter(pk=contact.pk).update(sync_enabled=False)
-    world.settle()
-    assert world.sandbox.items() == []
-    assert world.status(contact) == "disabled"
-
-
 def test_a_poison_record_ends_as_a_dead_letter_and_holds_nobody(world: World) -> None:
     poison, fine = world.linked("Poison"), world.linked("Fine")
     Contact.objects.update(notes="new")
@@ -275,22 +265,6 @@ def test_a_lost_create_whose_time_comes_while_a_worker_lingers_is_not_made_anew(
     blind_search(monkeypatch, 2)
     world.queue.process(seconds=60, linger=True)
     assert len(world.sandbox.items()) == 1
-
-
-def test_a_lost_create_whose_second_sending_meets_a_limit_keeps_its_key(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    contact = world.contact("Ann", email="a@example.com")
-    world.sandbox.faults({"timeout": "after"})
-    world.work()
-    world.wait_out()
-    world.sandbox.faults({"status": 429, "retry_after": 20, "on": "mutation"})
-    blind_search(monkeypatch, 2)
-    for _ in range(3):
-        world.work()
-        world.pass_time(seconds=65)
-    assert len(world.sandbox.items()) == 1
-    assert world.status(contact) == "synced"
 
 
 def test_creates_answered_without_data_are_looked_for_before_they_are_made_again(

@@ -5,7 +5,7 @@ import uuid
 from typing import Any
 
 import pytest
-from django.db import connections, transaction
+from django.db import connection, connections, transaction
 
 from npd.models import Contact
 from sync.clock import sync_now
@@ -204,6 +204,51 @@ def test_a_claim_gives_way_to_a_save_and_never_kills_it(world: World) -> None:
     world.work()
     thread.join()
     assert saved == [True]
+
+
+def test_a_create_that_is_refused_when_it_is_sent_again_is_made_anew_and_stops_nobody(world: World) -> None:
+    contact = world.contact("Ann")
+    world.sandbox.faults({"timeout": "before", "on": "create_item"})
+    world.work()
+    world.wait_out()
+    refusal = {"errors": [{"message": "bad", "extensions": {"code": "RecordInvalidException"}}]}
+    world.sandbox.faults({"status": 422, "on": "create_item", "body": refusal})
+    world.work()
+    assert world.mon_pause().stop_reason == ""
+    assert world.status(contact) == "synced"
+    assert [item["name"] for item in world.sandbox.items()] == ["Ann"]
+
+
+def test_linking_what_a_create_without_an_answer_made_gives_way_to_a_save(world: World) -> None:
+    contact = world.contact("Ann")
+    world.sandbox.faults({"timeout": "after", "on": "create_item"})
+    world.work()
+    world.wait_out()
+    held, waits = threading.Event(), set[Any]()
+
+    def waited_twice() -> bool:
+        with connection.cursor() as cursor:
+            # A transaction sees the sessions as they were when it first asked.
+            cursor.execute("SELECT pg_stat_clear_snapshot()")
+            cursor.execute("SELECT query_start FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+            waits.update(cursor.fetchall())
+        return len(waits) > 1
+
+    def save() -> None:
+        with transaction.atomic():
+            Contact.objects.filter(pk=contact.pk).update(notes="typed")
+            held.set()
+            wait_for("the worker gives way, and tries again", waited_twice)
+        connections.close_all()
+
+    thread = threading.Thread(target=save)
+    thread.start()
+    held.wait(5)
+    world.work()
+    thread.join()
+    world.work()
+    assert world.status(contact) == "synced"
+    assert [item["name"] for item in world.sandbox.items()] == ["Ann"]
 
 
 def test_rows_that_are_handed_over_keep_what_they_knew(world: World) -> None:

@@ -16,9 +16,9 @@ from sync.operations.detect.comparison import compare_due_boards
 from sync.operations.detect.sweep import run_full_sweep, sweep_due_boards
 from sync.operations.preview.explanation import explain, find_record
 from sync.operations.record_requests import push_record
-from sync.outbox import lease, pauses
+from sync.outbox import pauses
 from sync.queue import Conflict, SyncQueueService
-from sync.reconcile import act, unconfirmed_writes
+from sync.reconcile import act
 from tests.support.waiting import somebody_waits, wait_for
 from tests.support.world import World
 
@@ -258,26 +258,15 @@ def test_a_pause_waits_for_a_look_that_is_about_to_write() -> None:
     assert done.is_set()
 
 
-def _create_whose_answer_is_lost(world: World) -> Contact:
-    """A contact whose create never reached the board, when its answer's deadline is over."""
+def test_a_pause_before_a_create_is_sent_again_keeps_it_back(world: World) -> None:
+    """The pause comes while its item is looked for: by then the worker has read that nothing is paused."""
     contact = world.contact("Lost", email="lost@example.test")
     world.sandbox.faults({"timeout": "before"})
     world.work()
     world.wait_out()
-    return contact
-
-
-def test_a_pause_before_a_create_is_sent_again_keeps_it_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    contact = _create_whose_answer_is_lost(world)
-    before, asked = world.calls("mutation"), unconfirmed_writes._may_resend
-
-    def late(*args: Any) -> bool:
-        SyncQueueService().pause("mary", **UP)
-        return asked(*args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(unconfirmed_writes, "_may_resend", late)
-        world.work()
+    before = world.calls("mutation")
+    world.meanwhile(lambda: SyncQueueService().pause("mary", **UP), before="read")
+    world.work()
     assert QueuePause.objects.exists()
     assert world.calls("mutation") == before
     world.queue.resume("mary", **UP)
@@ -285,25 +274,6 @@ def test_a_pause_before_a_create_is_sent_again_keeps_it_back(world: World, monke
     rounds(world)
     assert world.status(contact) == "synced"
     assert [item["name"] for item in world.sandbox.items()] == ["Lost"]
-
-
-def test_a_create_whose_answer_was_lost_costs_few_calls_during_a_long_pause(world: World) -> None:
-    _create_whose_answer_is_lost(world)
-    world.queue.pause("mary", **UP)
-    before = world.calls()
-    for _ in range(20):
-        world.pass_time(minutes=2)
-        settle_if_any(world)
-    assert world.calls() - before <= 5
-
-
-def settle_if_any(world: World) -> None:
-    """What a worker that has the board does first."""
-    link = BoardLink.objects.get(entity_type="contact")
-    held = lease.acquire(link)
-    assert held is not None
-    unconfirmed_writes.settle_unconfirmed_creates(held)
-    held.release()
 
 
 def test_each_direction_names_the_pause_that_holds_it() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from sync.models import BoardLease, Intent, IntentState
 from sync.outbox.lease import Lease
 from sync.reconcile.identity import Candidates
+from sync.reconcile.unconfirmed_creates import CreatePlan, Fate, UnconfirmedCreates
 from tests.chaos import drills
 from tests.chaos.generating import Cast
 from tests.chaos.planted import Wrong, bug, instead_of
@@ -32,14 +33,9 @@ create_retried_blindly = bug(
 )
 
 
-@instead_of(create_retried_blindly, "sync.reconcile.unconfirmed_writes:_find_created")
-def _finds_nothing(right: Wrong, board: Any, lost: Sequence[Intent]) -> dict[str, Any]:
-    return {}
-
-
-@instead_of(create_retried_blindly, "sync.reconcile.unconfirmed_writes:_may_resend")
-def _never_again_by_its_key(right: Wrong, *args: Any) -> bool:
-    return False
+@instead_of(create_retried_blindly, "sync.reconcile:decide_unconfirmed")
+def _gives_up_unseen(right: Wrong, facts: UnconfirmedCreates) -> list[CreatePlan]:
+    return [CreatePlan(intent, Fate.VOID) for intent in facts.intents]
 
 
 @instead_of(create_retried_blindly, "sync.reconcile.identity:identify")

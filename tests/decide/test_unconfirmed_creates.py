@@ -1,0 +1,182 @@
+"""merge.md: "An intent without an answer", of a create: sent again under its key, or made anew, never twice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from npd.models import Contact
+from sync.connectors.base.board_items import Item, WriteResult
+from sync.connectors.base.errors import (
+    AnswerWithoutData,
+    BoardForbidden,
+    ConnectorError,
+    DocumentRejected,
+    MinuteLimitReached,
+    NotAuthenticated,
+    RecordRejected,
+    ServerFailed,
+    TimedOut,
+    Unreachable,
+)
+from sync.models import Intent
+from sync.reconcile.unconfirmed_creates import (
+    PAUSED_WAIT_SECONDS,
+    CreatePlan,
+    Fate,
+    UnconfirmedCreates,
+    after_resending,
+    decide_unconfirmed,
+    may_link,
+)
+from tests.decide.builders import NOW, board, contact, plain
+
+SETTLE_SECONDS = 60.0
+ANN, BOB = contact(monday_id=None), contact(name="Bob", monday_id=None)
+MADE = Item("8", "Ann", "active")
+
+
+def unsure(record: Contact, alias: str = "r0", **differs: Any) -> Intent:
+    """A create of this minute whose answer was lost."""
+    values = {"created_at": NOW - timedelta(minutes=1), "body": {"query": "…"}} | differs
+    return plain(Intent, entity_id=record.pk, alias=alias, **values)
+
+
+def facts(*records: Contact, intent: dict[str, Any] | None = None, **differs: Any) -> UnconfirmedCreates:
+    """A document with a create of each, of Ann if of nobody else, of which nothing is found; their jobs are due."""
+    of = records or (ANN,)
+    values: dict[str, Any] = {
+        "board": board(),
+        "intents": [unsure(one, f"r{number}", **intent or {}) for number, one in enumerate(of)],
+        "items": {},
+        "sent": len(of),
+        "records": {one.pk: one for one in of},
+        "due": frozenset(one.pk for one in of),
+        "is_paused": False,
+        "others_answered": False,
+        "batch_size": 100,
+        "settle_seconds": SETTLE_SECONDS,
+        "now": NOW,
+    }
+    return UnconfirmedCreates(**values | differs)
+
+
+def outline(plans: list[CreatePlan]) -> list[tuple[str, Fate, float]]:
+    return [(plan.item.id if plan.item else "", plan.fate, plan.wait_seconds) for plan in plans]
+
+
+WAIT, WAIT_FOR_RESUME = ("", Fate.WAIT, SETTLE_SECONDS), ("", Fate.WAIT, PAUSED_WAIT_SECONDS)
+LOOK_AGAIN, FAIL = ("", Fate.LOOK_AGAIN, SETTLE_SECONDS), ("", Fate.FAIL, SETTLE_SECONDS)
+LINK, RESEND, VOID = ("8", Fate.LINK, 0), ("", Fate.RESEND, 0), ("", Fate.VOID, 0)
+
+OFF, PULLED = contact(monday_id=None, sync_enabled=False), contact(monday_id=None, sync_direction="monday_to_npd")
+BOSSES = board(sync_filter={"records": [{"field": "role_title", "op": "is", "values": ["Boss"], "labels": ["Boss"]}]})
+
+NOTHING_FOUND: dict[str, tuple[UnconfirmedCreates, list[Any]]] = {
+    "it goes again as it was": (facts(ANN, BOB), [RESEND, RESEND]),
+    "after half an hour Monday doesn't know the key any more": (
+        facts(intent={"created_at": NOW - timedelta(minutes=30)}),
+        [VOID],
+    ),
+    "a part of its document was found out about already": (facts(sent=2), [VOID]),
+    "it was looked for in vain before": (facts(intent={"lookups": 1}), [VOID]),
+    "the document is not known": (facts(intent={"body": None}), [VOID]),
+    "the record has an item by now": (facts(contact()), [VOID]),
+    "the record was deleted": (facts(records={}), [VOID]),
+    "its sync was turned off": (facts(OFF), [VOID]),
+    "it only takes over": (facts(PULLED), [VOID]),
+    "the filter leaves it out": (facts(board=BOSSES), [VOID]),
+    "the filter lets it through": (facts(contact(monday_id=None, role_title="Boss"), board=BOSSES), [RESEND]),
+    "one of several may not be made any more": (facts(ANN, OFF), [VOID, VOID]),
+    "an attempt that isn't due is not made": (facts(due=frozenset()), [VOID]),
+    "of several jobs one isn't due": (facts(ANN, BOB, due=frozenset({ANN.pk})), [VOID, VOID]),
+    "while writing is paused it is looked for now and then": (facts(is_paused=True), [WAIT_FOR_RESUME]),
+    "an NPD ID on the board can't be read": (facts(items=None), [WAIT]),
+}
+
+
+@pytest.mark.parametrize("row", NOTHING_FOUND)
+def test_a_create_of_which_nothing_is_found_goes_again_only_as_the_same_document(row: str) -> None:
+    known, expected = NOTHING_FOUND[row]
+    assert outline(decide_unconfirmed(known)) == expected
+
+
+SOME_FOUND: dict[str, tuple[UnconfirmedCreates, list[Any]]] = {
+    "the rest is looked for once more": (facts(ANN, BOB), [LINK, LOOK_AGAIN]),
+    "what is missing then is made anew": (facts(ANN, BOB, intent={"lookups": 1}), [LINK, VOID]),
+    "a pause keeps nothing from being linked": (facts(ANN, is_paused=True), [LINK]),
+    "nor that its record is not synced any more": (facts(ANN, records={}, due=frozenset()), [LINK]),
+}
+
+
+@pytest.mark.parametrize("row", SOME_FOUND)
+def test_what_is_found_is_linked(row: str) -> None:
+    known, expected = SOME_FOUND[row]
+    assert outline(decide_unconfirmed(replace(known, items={str(ANN.pk): MADE}))) == expected
+
+
+TIMED_OUT, NO_DATA = TimedOut("late"), AnswerWithoutData("errors")
+
+FAILED: dict[str, tuple[ConnectorError | None, UnconfirmedCreates, list[Any]]] = {
+    "paused before it could be sent": (None, facts(), [WAIT_FOR_RESUME]),
+    "refused, and so not carried out the first time either": (DocumentRejected("no"), facts(ANN, BOB), [VOID, VOID]),
+    "refused for one record": (RecordRejected("no"), facts(ANN, BOB), [VOID, VOID]),
+    "the account's failure": (NotAuthenticated("no"), facts(), [WAIT]),
+    "the board's failure": (BoardForbidden("no"), facts(), [WAIT]),
+    "a limit": (MinuteLimitReached("later"), facts(), [WAIT]),
+    "never sent": (Unreachable("no route"), facts(), [WAIT]),
+    "an outage costs no attempt": (TIMED_OUT, facts(), [WAIT]),
+    "alone after a good probe it is its own": (TIMED_OUT, facts(batch_size=1), [FAIL]),
+    "alone while others are answered": (TIMED_OUT, facts(others_answered=True), [FAIL]),
+    "several while others are answered": (TIMED_OUT, facts(ANN, BOB, others_answered=True), [LOOK_AGAIN] * 2),
+    "several after a probe": (TIMED_OUT, facts(ANN, BOB, batch_size=1), [WAIT, WAIT]),
+    "answered without data": (NO_DATA, facts(), [FAIL]),
+    "several, answered without data": (NO_DATA, facts(ANN, BOB), [LOOK_AGAIN, LOOK_AGAIN]),
+}
+
+
+@pytest.mark.parametrize("row", FAILED)
+def test_what_a_second_sending_that_failed_as_a_whole_means(row: str) -> None:
+    error, known, expected = FAILED[row]
+    plans = after_resending(known, error)
+    assert outline(plans) == expected
+    assert {plan.detail for plan in plans if plan.fate is Fate.FAIL} <= {error.sentence if error else ""}
+
+
+@pytest.mark.parametrize(
+    ("error", "replayed", "expected"),
+    [
+        (RecordRejected("no"), False, VOID),
+        (ServerFailed("internal"), False, FAIL),
+        (ServerFailed("internal"), True, VOID),
+    ],
+    ids=["refused", "nothing known", "a replay tells of the first sending"],
+)
+def test_what_the_second_answer_says_of_each(error: ConnectorError, replayed: bool, expected: Any) -> None:
+    answer = WriteResult({"r0": MADE, "r1": error}, replayed=replayed)
+    made, failed = after_resending(facts(ANN, BOB), answer)
+    assert outline([made, failed]) == [LINK, expected]
+    assert failed.detail == (error.sentence if expected is FAIL else "")
+
+
+NOBODY, SOMEBODY = None, uuid4()
+
+
+@pytest.mark.parametrize(
+    ("record", "owner", "links"),
+    [
+        pytest.param(ANN, NOBODY, True, id="both are free"),
+        pytest.param(ANN, ANN.pk, True, id="its webhook was faster"),
+        pytest.param(ANN, SOMEBODY, False, id="the item is another record's"),
+        pytest.param(contact(id=ANN.pk), NOBODY, False, id="the record has another item"),
+        pytest.param(None, NOBODY, False, id="the record was deleted"),
+    ],
+)
+def test_what_was_made_is_linked_where_both_are_still_free(
+    record: Contact | None, owner: UUID | None, links: bool
+) -> None:
+    assert may_link(record, ANN.pk, owner) is links
