@@ -357,23 +357,6 @@ def _waits_for_pull(plan: FieldPlan, paused: Collection[str]) -> bool:
     return plan.blocked_code is BlockedCode.APPROVAL and plan.decision.action is not Action.PUSH
 
 
-# Beside a board's listing: what the sync states say already, and what a pass has to find.
-
-
-def decide_listed(board: BoardContext, facts: RecordFacts) -> tuple[str, bool]:
-    """Return why a listed record is left out, as its sync state says, and whether a pass has to say something else."""
-    stored, side = facts.ledger.left_out, FilterSide.RECORD
-    if not board.sync_filter and not stored:
-        return "", False
-    verdict = record_verdict(board, facts.record)
-    if verdict.holds is True and facts.item is not None:
-        side, verdict = FilterSide.ITEM, item_verdict(board, facts.item, facts.record)
-    is_out = verdict.holds is False or (verdict.holds is None and bool(stored))
-    if is_out and stored and facts.record.is_left_out:
-        return facts.ledger.note or exclusion_sentence(board, side, verdict), False
-    return "", facts.record.may_sync and (is_out or bool(stored))
-
-
 # The rules of a pass.
 
 

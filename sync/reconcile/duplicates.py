@@ -7,10 +7,9 @@ archived, with a line in the history; else "same person?"; and what a person ans
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from uuid import UUID
 
 from sync.choices import ApprovalKind, QueueDirection
 from sync.connectors.base.board_items import Item
@@ -291,37 +290,17 @@ def duplicate_report(board: BoardContext, duplicate: DuplicateItem) -> ConflictR
 # that is filled in later is one that NPD knows already. A person says whether the two are one.
 
 
-def duplicate_keys(board: BoardContext, records: Iterable[RecordFacts]) -> dict[UUID, str]:
-    """Return the match keys of the items from which these records were made, by record."""
-    made = [(one.id, one.item) for one in records if one.ledger.made_from_item and one.item is not None]
-    return {key: text for key, item in made if (text := match_text_of_item(board, item))}
-
-
-def others_with_key(
-    keys: Mapping[UUID, str], found: Mapping[str, Sequence[SyncedModel]]
-) -> dict[UUID, list[SyncedModel]]:
-    """Return for each of these records the other ones with its key, where there are any."""
-    others = {pk: [record for record in found.get(key, ()) if record.pk != pk] for pk, key in keys.items()}
-    return {pk: records for pk, records in others.items() if records}
-
-
-def possible_duplicates(
-    board: BoardContext,
-    records: Iterable[RecordFacts],
-    others: Mapping[UUID, Sequence[SyncedModel]],
-    unedited: Collection[UUID],
-) -> dict[UUID, dict[str, Any]]:
-    """Return what is to be asked about those records whose item's key is another record's by now."""
-    label = board.match_mapping.label.lower() if board.match_mapping else "name"
-    asked = [one for one in records if one.id in others and one.id in unedited]
-    return {one.id: duplicate_question(one.record, others[one.id], label) for one in asked}
-
-
 def find_possible_duplicates(facts: PassFacts, plan: Plan) -> Plan:
     """Ask about every record made from an item whose item's match key is another record's by now."""
-    records = [one.facts for one in plan.open_records if one.ledger.made_from_item]
-    keys = duplicate_keys(facts.board, records)
-    others = others_with_key(keys, facts.ask(Ask.SAME_KEY, keys.values()))
-    untouched = [pk for pk, is_untouched in facts.ask(Ask.UNTOUCHED, others).items() if is_untouched]
-    questions = possible_duplicates(facts.board, records, others, untouched)
-    return plan.with_records(replace(plan.records[pk], duplicate=question) for pk, question in questions.items())
+    board = facts.board
+    made = [(one.id, one.item) for one in plan.open_records if one.ledger.made_from_item and one.item is not None]
+    keys = {key: text for key, item in made if (text := match_text_of_item(board, item))}
+    found = facts.ask(Ask.SAME_KEY, keys.values())
+    named = {key: [record for record in found[text] or () if record.pk != key] for key, text in keys.items()}
+    others = {key: records for key, records in named.items() if records}
+    untouched = [key for key, is_untouched in facts.ask(Ask.UNTOUCHED, others).items() if is_untouched]
+    label = board.match_mapping.label.lower() if board.match_mapping else "name"
+    asked = [(plan.records[key], others[key]) for key in untouched]
+    return plan.with_records(
+        replace(one, duplicate=duplicate_question(one.record, records, label)) for one, records in asked
+    )

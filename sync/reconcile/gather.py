@@ -88,7 +88,7 @@ class Gatherer:
         if not isinstance(error, ColumnRejected):
             return None
         try:
-            board, found = self._inspect(facts.board, (), ())
+            board, found = self.inspect(facts.board, (), ())
         except ConnectorError:
             return None
         is_new = _column_problems(board) - _column_problems(facts.board)
@@ -103,7 +103,7 @@ class Gatherer:
             if isinstance(kind, WantKind):
                 continue
             if kind is Ask.COLUMNS:
-                board, found = self._inspect(facts.board, *values[0])
+                board, found = self.inspect(facts.board, *values[0])
                 facts, known = replace(facts, board=board), known | {Want(kind, None, values[0]): found}
             elif kind is Ask.RELATED:
                 facts, known = _with_related(facts, plan), known | {Want(kind, None, values[0]): True}
@@ -114,11 +114,12 @@ class Gatherer:
 
     # Monday's side.
 
-    def _items(self, facts: PassFacts, _: Plan, values: Sequence[Any]) -> dict[Any, BatchItems]:
+    def board_items(
+        self, board: BoardContext, linked: Sequence[str], npd_ids: Sequence[str], keys: Sequence[str], size: int
+    ) -> BatchItems:
         """Ask Monday once for everything that a pass needs; where a part has more pages, they are read too: a part of
         the hits would look like few hits.
         """
-        board, [(linked, npd_ids, keys, size)] = facts.board, values
         match = board.match_mapping
         self.calls += 1
         with call_cost(board.link, size + len(npd_ids)):
@@ -133,7 +134,7 @@ class Gatherer:
                 board.types,
             )
         self.read_request = result.request_id
-        return {values[0]: self._with_further_pages(board, result)}
+        return self._with_further_pages(board, result)
 
     def _with_further_pages(self, board: BoardContext, result: BatchItems) -> BatchItems:
         found = {"by_npd_id": result.by_npd_id, "by_match": result.by_match}
@@ -181,7 +182,7 @@ class Gatherer:
         owners = queries.owners_of(facts.board.link.entity_type, active)
         return {values[0]: {key: (item, str(owners.get(key) or "")) for key, item in items.items()}}
 
-    def _inspect(
+    def inspect(
         self, board: BoardContext, missing: Collection[str], healed: Collection[str]
     ) -> tuple[BoardContext, InspectedColumns]:
         """Return the board with what is wrong with its columns now; it is read, but where something only healed."""
@@ -306,7 +307,7 @@ _READERS: dict[Ask, _Reader] = {
     Ask.EVENTS_AND_WRITES: lambda _, facts, plan, ids: queries.events_and_writes(
         facts.board, [plan.records[key].facts for key in ids]
     ),
-    Ask.ITEMS: Gatherer._items,
+    Ask.ITEMS: lambda self, facts, _, values: {one: self.board_items(facts.board, *one) for one in values},
     Ask.IDENTITY: lambda _, facts, __, values: {one: queries.identity_facts(facts.board, *one) for one in values},
     Ask.UNEDITED: lambda _, facts, __, ids: queries.unedited_from_items(facts.board, ids),
     Ask.ITEM: lambda self, facts, _, ids: self.items_by_id(facts.board, ids),

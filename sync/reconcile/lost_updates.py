@@ -768,5 +768,5 @@ def earlier_writes(board: BoardContext, plan: RecordPlan) -> dict[str, Mapping[s
     """Return what writes of ours that had no answer left of the record's fields, as FieldFacts has it."""
     return {
         "late_writes": late_writes(board, plan.facts) if plan.facts.history.void else {},
-        "create_bases": create_bases(board, plan.facts) if lacks_base(board, plan.facts) else {},
+        "create_bases": create_bases(board, plan.facts),
     }

@@ -18,7 +18,7 @@ from sync.merge import Action, Field, FieldDecision, FieldDirection
 from sync.models import ApprovalRequest, BoardLink, Intent, QueuePause, WriteLoop
 from sync.outbox.pauses import pause_sentence
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, RecordFacts
-from sync.reconcile.field_plan import FieldFacts, FieldPlan, FieldsPlan, apply_decision, sides_of, way_of
+from sync.reconcile.field_plan import AS_SENT, FieldFacts, FieldPlan, FieldsPlan, apply_decision, sides_of, way_of
 from sync.reconcile.field_values import stored_values
 from sync.reconcile.pass_plan import Ask, Ending, Outcome, PassFacts, Plan, RecordAction, RecordPlan
 from sync.records.approvals import ApprovalFacts
@@ -148,9 +148,7 @@ def plan_loop(
     None where nothing is known of the field, or nothing becomes of it. `loop_times` rewrites within an hour are a loop.
     """
     mapping, loop = field_plan.mapping, facts.history.loops.get(field_plan.mapping.key)
-    plan = known = LoopPlan(mapping.key)
-    if loop is not None:
-        plan = known = LoopPlan(mapping.key, tuple(loop.times), loop.by, loop.throttle_count, loop.throttled_until)
+    plan = known = known_loop(facts, mapping.key)
     if loop is not None and (facts.causes & Cause.PERSON or field_plan.resolves):
         plan = _ended(plan, mapping.label, "a person acted")
     elif write := uncounted_write(facts, field_plan):
@@ -165,10 +163,20 @@ def plan_loop(
     return None if plan is known else plan
 
 
+def known_loop(facts: RecordFacts, key: str) -> LoopPlan:
+    """Return what is stored of a field's loop; nothing where there is none."""
+    loop = facts.history.loops.get(key)
+    if loop is None:
+        return LoopPlan(key)
+    return LoopPlan(key, tuple(loop.times), loop.by, loop.throttle_count, loop.throttled_until)
+
+
 def is_rewritten(field_plan: FieldPlan) -> bool:
     """Whether Monday's side left its half of the base."""
-    sides = sides_of(field_plan.convert, field_plan.base, remote=field_plan.remote_raw)
-    return sides.base is not None and sides.remote_changed
+    base, raw = field_plan.base, field_plan.remote_raw
+    if base is None or (raw == base["remote"] and not base.get(AS_SENT)):
+        return False
+    return sides_of(field_plan.convert, base, remote=raw).remote_changed
 
 
 def uncounted_write(facts: RecordFacts, field_plan: FieldPlan) -> Intent | None:

@@ -1,5 +1,5 @@
-"""What becomes of a record's fields in NPD once its pass is done: by their plans, the record as it is locked, and what
-Monday's answer shows. Pure.
+"""What becomes of a record in NPD once its pass is done: of its fields, by their plans, the record as it is locked, and
+what Monday's answer shows; of its sync state and status; and whether all of that stays as it is. Pure.
 
 Decides of MERGE.md, “After a write”: a pulled field is written only where it still holds what the merge saw; what the
 answer shows becomes the base; a value of which Monday made another, or that it doesn't show.
@@ -7,20 +7,28 @@ answer shows becomes the base; a value of which Monday made another, or that it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
+from sync.choices import RecordSyncStatus, SyncStatus
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import AmbiguousSplit, UnknownValue
-from sync.kernel.conflict_store import KIND_UNDO
-from sync.merge import Action
-from sync.models import SyncedModel
-from sync.reconcile.facts import HistoryLine
-from sync.reconcile.field_plan import AS_SENT, FieldPlan, new_base
-from sync.reconcile.field_values import still_holds, update_values
-from sync.reconcile.pass_plan import RecordPlan
+from sync.kernel.conflict_store import KIND_DELETE, KIND_IDENTITY, KIND_LOST_UPDATE, KIND_UNDO, ConflictReport
+from sync.merge import Action, FieldDirection
+from sync.models import SyncedModel, SyncMetadata
+from sync.reconcile.conflict_reports import conflict_reports, fields_in_conflict, undecided_fields
+from sync.reconcile.facts import HistoryLine, RecordFacts
+from sync.reconcile.field_plan import AS_SENT, FieldPlan, new_base, way_of, with_kept_different
+from sync.reconcile.field_values import BoardContext, still_holds, update_values
+from sync.reconcile.lost_updates import lost_update_conflict, seen_after
+from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordPlan
+from sync.reconcile.resolutions import reopened_lost_updates
+from sync.reconcile.restraints import ended_requests, known_loop
+from sync.records.blocked_fields import KEPT_BY, SIDE_NPD, SIDES, is_blocking
+from sync.registry import target_of
 
 _NOT_SHOWN = object()
 
@@ -235,3 +243,210 @@ def _moved_line(plan: FieldPlan, found: FieldSettlement) -> HistoryLine:
     values = {"before": before, "after": after, "overridden": plan.decision.overrides}
     raws = values_of_pull(plan) if kind == "pull" else values_of_push(plan)
     return HistoryLine(kind, sentence, plan.mapping.key, values=values | raws)
+
+
+# What its sync state and its status say then, and which of its relations wait.
+
+
+def state_after(plan: RecordPlan, before: SyncMetadata) -> dict[str, Any]:
+    """Return what the record's sync state says after this pass, where `before` is what is stored."""
+    found, plans, outcome = plan.ledger, plan.plans, plan.outcome
+    conflicts, asked_items = _ledger_conflicts(plan, found.conflicts), found.asked_items
+    if plan.identity.question:
+        asked_items = [candidate["id"] for candidate in plan.identity.question["candidates"]]
+    blocked = before.blocked_fields
+    # A pass that planned nothing leaves what is blocked, and what a person said of it meanwhile.
+    if plans:
+        blocked = with_kept_different(plan, _blocked_fields(plan), blocked)
+    error_count, last_error = before.error_count, before.last_error
+    if outcome is Outcome.FAILED:
+        error_count, last_error = error_count + 1, plan.ending.detail
+    elif outcome is Outcome.SETTLED:
+        error_count, last_error = 0, ""
+    return {
+        "base": found.base,
+        "altered": found.altered,
+        "blocked_fields": blocked,
+        "note": plan.reason,
+        "remote_state": found.remote_state,
+        "seen": found.seen,
+        "removed_since": found.removed_since,
+        "removed_passes": found.removed_passes,
+        "remote_id": plan.record.monday_id,
+        "conflicts": conflicts,
+        "asked_items": asked_items if "identity" in conflicts else [],
+        "left_out": found.left_out,
+        "error_count": error_count,
+        "last_error": last_error,
+    }
+
+
+def _blocked_fields(plan: RecordPlan) -> dict[str, Any]:
+    """What this pass has found blocked, and on which side each value is stuck.
+
+    “left out” is a relation that doesn't keep its record from being in sync.
+    """
+    found = {}
+    for key, p in plan.plans.items():
+        if p.blocked_code is not None:
+            found[key] = {
+                "reason": p.blocked_reason,
+                "code": p.blocked_code,
+                "side": SIDES.get(p.blocked_code, SIDE_NPD),
+                "local": p.local_raw,
+                "column": p.mapping.column_id,
+                "version": p.mapping.version,
+            }
+    return found
+
+
+def _ledger_conflicts(plan: RecordPlan, before: dict[str, Any]) -> dict[str, Any]:
+    if not plan.may_sync:
+        return {}
+    lost_fields = list[str]()
+    if plan.facts.conflicts or plan.lost.reports:
+        lost_fields = [*lost_update_conflict(plan).open_fields, *(field.key for field in reopened_lost_updates(plan))]
+    kinds = {kind: named for kind, named in before.items() if kind != KIND_LOST_UPDATE}
+    if plan.removal is not None:
+        # What is open about its values stays as it was; whether it is asked what becomes of the record is known anew.
+        kinds.pop(KIND_DELETE, None)
+        if plan.removal.needs_answer:
+            kinds[KIND_DELETE] = [plan.removal.what]
+    else:
+        if plan.plans or plan.identity.question is not None:
+            kinds = {}
+        fields = [*(conflict.key for conflict in fields_in_conflict(plan)), *undecided_fields(plan)]
+        if fields:
+            kinds["fields"] = fields
+        if plan.identity.question:
+            kinds["identity"] = [plan.identity.question["what"]]
+    return kinds | ({KIND_LOST_UPDATE: list(dict.fromkeys(lost_fields))} if lost_fields else {})
+
+
+def sync_status(
+    board: BoardContext, plan: RecordPlan, ledger: Mapping[str, Any], *, has_open_work: bool
+) -> RecordSyncStatus:
+    """Return the first that fits of disabled, conflict, synced, pending; `ledger` is its sync state after the pass."""
+    if not plan.may_sync:
+        return RecordSyncStatus.DISABLED
+    if ledger["conflicts"]:
+        return RecordSyncStatus.CONFLICT
+    # Monday made something else of a value; a field that isn't synced any more has nothing to put right.
+    is_altered = ledger["altered"] and any(
+        mapping.key in ledger["altered"] and way_of(plan, mapping) is not FieldDirection.NONE
+        for mapping in board.mappings
+    )
+    if has_open_work or is_altered or any(map(is_blocking, ledger["blocked_fields"].values())) or plan.reason:
+        return RecordSyncStatus.PENDING
+    if not plan.is_settled or not plan.record.monday_id:
+        return RecordSyncStatus.PENDING
+    # A side may be known to have left its half of the base, as by a pull that gave way to a save. A relation that is
+    # left out, or a value that a person left in NPD, may differ.
+    has_diverged = plan.item is not None and any(
+        p.decision.action is not Action.NOTHING and key not in ledger["base"]
+        for key, p in plan.plans.items()
+        if p.mapping.column_id and not p.is_left_out and KEPT_BY not in ledger["blocked_fields"].get(key, {})
+    )
+    return RecordSyncStatus.PENDING if has_diverged else RecordSyncStatus.SYNCED
+
+
+LEDGER_STATUS = {
+    RecordSyncStatus.SYNCED: SyncStatus.COMPLETED,
+    RecordSyncStatus.DISABLED: SyncStatus.SKIPPED,
+    RecordSyncStatus.CONFLICT: SyncStatus.COMPLETED,
+    RecordSyncStatus.PENDING: SyncStatus.PENDING,
+}
+
+
+def awaited_relations(
+    board: BoardContext, plans: Mapping[UUID, Mapping[str, FieldPlan]]
+) -> list[tuple[UUID, str, str, str]]:
+    """Return which relations wait, each with the type and the item or name of the record that has to come. Pure."""
+    targets = {mapping.key: target_of(field).entity_type() for mapping, field in board.relations}
+    return [
+        (entity_id, key, targets[key], field_plan.awaits)
+        for entity_id, of_record in plans.items()
+        for key, field_plan in of_record.items()
+        if field_plan.awaits and key in targets
+    ]
+
+
+# Whether a plan is empty: carried out, it would leave all of this as it is stored.
+
+
+def changed_records(
+    facts: PassFacts, plan: Plan, awaited: Iterable[tuple[UUID, str, str, str]], with_jobs: Collection[UUID] = ()
+) -> frozenset[UUID]:
+    """Return the records of which the pass would send, write, ask or end anything; of all others the plan is empty.
+
+    When the pass was is no change. `awaited` are the stored waits of their relations, as awaited_relations returns
+    them. Of those `with_jobs` nothing counts that their jobs stand for: events, an open intent, that they are pending.
+    """
+    planned = {one.id: one.plans for one in plan.records.values() if one.plans}
+    # The database keeps what is waited for in lower case.
+    waiting = {(pk, key, kind, name.lower()) for pk, key, kind, name in awaited_relations(facts.board, planned)}
+    found = {entity_id for entity_id, *_ in waiting ^ set(awaited)} & planned.keys()
+    found |= {one.duplicate.record.pk for one in plan.duplicates}
+    if clears := plan.clears:
+        found |= {clear.facts.id for clear in (*clears.counted, *clears.pending)}
+        found |= {act.entity_id for act in clears.released} | {one.id for _, _, one in ended_requests(plan)}
+    stored = {one.id: one.ledger for one in facts.claimed.records}
+    return frozenset(found).union(
+        one.id
+        for one in plan.records.values()
+        if one.id not in found and not _stays(facts, one, stored[one.id], has_job=one.id in with_jobs)
+    )
+
+
+def _acts(one: RecordPlan, *, has_job: bool) -> bool:
+    """Whether the pass would do, log or end anything of a record besides what it stores.
+
+    What a job that waits was made for is ended by that; so what waits for a pause's end has its job already.
+    """
+    known, plans = one.facts, one.plans.values()
+    has_ends = (one.item and known.events) or (plans and (known.intents or known.has_failed_job))
+    return bool(
+        (one.removal or one.unlink or one.creates or one.link_to or one.leaving)
+        or (one.log or one.fields.write_npd_id)
+        or any(p.send_raw is not None for p in plans)
+        or ((has_ends or one.paused_directions) and not has_job)
+        # What a person decided waits to be carried out.
+        or any(conflict.resolutions or conflict.kind == KIND_UNDO for conflict in known.conflicts)
+        or any(replace(loop, blocked_reason="") != known_loop(known, loop.key) for loop in one.loops.values())
+    )
+
+
+def _stays(facts: PassFacts, one: RecordPlan, before: SyncMetadata, *, has_job: bool) -> bool:
+    """Whether all that the pass would store of this record is stored already, and it does nothing else."""
+    known, done = one.facts, one.end(Outcome.SETTLED) if one.is_open else one
+    if not done.is_settled or _acts(one, has_job=has_job):
+        return False
+    fields = settled_fields(one, one.record, facts.now)
+    if fields.values or fields.lines or fields.overtaken or fields.recheck:
+        return False
+    done = done.with_state(base=fields.base, altered=fields.altered)
+    done = done.with_state(seen=seen_after(done, facts.settings, facts.now))
+    after = state_after(done, before)
+    if any(value != getattr(before, name) for name, value in after.items() if name != "seen"):
+        return False
+    status = sync_status(facts.board, done, after, has_open_work=False)
+    of_ledger = SyncStatus.FAILED if known.has_failed_job else LEDGER_STATUS[status]
+    is_said = has_job or (status, of_ledger) == (one.record.sync_status, before.sync_status)
+    if not is_said or not _is_seen(after["seen"], before.seen):
+        return False
+    # Nearly no record has anything to tell the store of conflicts.
+    tells = known.conflicts or after["conflicts"] or one.duplicate
+    return not (tells and any(_is_news(report, known) for report in conflict_reports(done)))
+
+
+def _is_seen(after: Mapping[str, Sequence[Sequence[Any]]], before: Mapping[str, Sequence[Sequence[Any]]]) -> bool:
+    """Whether passes saw the newest values before; that others are too old to be kept is no reason for a pass."""
+    return all(key in before and before[key][-1][0] == entries[-1][0] for key, entries in after.items())
+
+
+def _is_news(report: ConflictReport, known: RecordFacts) -> bool:
+    """Whether the report opens a conflict, or ends one; fields that join or leave one stand in the sync state, too."""
+    of_kind = [conflict for conflict in known.conflicts if conflict.kind == report.kind]
+    if report.kind == KIND_IDENTITY:
+        of_kind = [conflict for conflict in of_kind if conflict.monday_item_id == report.monday_item_id]
+    return bool(report.fields or report.undecided or report.data) is not bool(of_kind)

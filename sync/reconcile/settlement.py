@@ -36,10 +36,9 @@ from sync.choices import (
 )
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.conversion import UnknownValue
-from sync.kernel.conflict_store import KIND_DELETE, KIND_IDENTITY, KIND_LOST_UPDATE, RECORD_KEY, current_store
+from sync.kernel.conflict_store import KIND_IDENTITY, RECORD_KEY, current_store
 from sync.kernel.counters import PASSES, RECORDS_PROCESSED, Increment, Latency, increment, observe_latency
 from sync.kernel.triggers import BOOKKEEPING
-from sync.merge import Action, FieldDirection
 from sync.models import (
     ApprovalRequest,
     AwaitedRelation,
@@ -56,21 +55,26 @@ from sync.outbox import finish
 from sync.outbox.pauses import locked_pauses, pause_sentence
 from sync.outbox.queue_rows import enqueue_many
 from sync.reconcile.board_filter import left_after_write
-from sync.reconcile.conflict_reports import conflict_reports, fields_in_conflict, undecided_fields
+from sync.reconcile.conflict_reports import conflict_reports
 from sync.reconcile.facts import HistoryLine
-from sync.reconcile.field_plan import FieldPlan, way_of, with_kept_different
-from sync.reconcile.field_values import ACTIVE, BoardContext
+from sync.reconcile.field_values import ACTIVE
 from sync.reconcile.identity import wants_new_item
-from sync.reconcile.lost_updates import lost_lines, lost_update_conflict, seen_after
+from sync.reconcile.lost_updates import lost_lines, seen_after
 from sync.reconcile.pass_plan import Job, Outcome, PassFacts, Plan, RecordAction, RecordPlan
 from sync.reconcile.queries import deletion_obstacles
 from sync.reconcile.removed_items import deleted, new_deletion_requests, note_unlinked, recreated
-from sync.reconcile.resolutions import reopened_lost_updates, undo_context
+from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests, has_local_writes, new_clear_requests
 from sync.reconcile.settle_rest import PassRun, end_intents, end_jobs, enqueue_paused
-from sync.reconcile.settled_fields import FieldsSettlement, settled_fields
+from sync.reconcile.settled_fields import (
+    LEDGER_STATUS,
+    FieldsSettlement,
+    awaited_relations,
+    settled_fields,
+    state_after,
+    sync_status,
+)
 from sync.records.approvals import OPEN_REQUEST_STATES
-from sync.records.blocked_fields import KEPT_BY, SIDE_NPD, SIDES, is_blocking
 from sync.records.item_links import exclude_match, ignore_item
 from sync.records.tombstones import enqueue_tombstones, set_late_item
 from sync.records.unmatched_items import clear_unmatched
@@ -112,88 +116,21 @@ def store_ledgers(rows: Mapping[UUID, Mapping[str, Any]]) -> None:
             cursor.execute(_UPDATE, [json.dumps(list(rows.values()), cls=DjangoJSONEncoder)])
 
 
-def ledger_values(run: PassRun, plan: RecordPlan, before: SyncMetadata, milliseconds: int) -> dict[str, Any]:
-    """Return the record's sync state after this pass, where `before` is what is stored."""
-    found, plans, outcome = plan.ledger, plan.plans, plan.outcome
-    conflicts, asked_items = _ledger_conflicts(plan, found.conflicts), found.asked_items
-    if plan.identity.question:
-        asked_items = [candidate["id"] for candidate in plan.identity.question["candidates"]]
-    ups = any(p.send_raw is not None for p in plans.values())
-    downs = any(p.write_raw is not None for p in plans.values())
+def _ledger_row(run: PassRun, plan: RecordPlan, before: SyncMetadata, milliseconds: int) -> dict[str, Any]:
+    """Return the record's sync state after this pass, with what the pass itself took."""
+    ups = any(p.send_raw is not None for p in plan.plans.values())
+    downs = any(p.write_raw is not None for p in plan.plans.values())
     one_way = LedgerDirection.LOCAL_TO_REMOTE if ups else LedgerDirection.REMOTE_TO_LOCAL
-    blocked = before.blocked_fields
-    # A pass that planned nothing leaves what is blocked, and what a person said of it meanwhile.
-    if plans:
-        blocked = with_kept_different(plan, blocked_fields(plan), blocked)
-    error_count, last_error = before.error_count, before.last_error
-    if outcome is Outcome.FAILED:
-        error_count, last_error = error_count + 1, plan.ending.detail
-    elif outcome is Outcome.SETTLED:
-        error_count, last_error = 0, ""
-    return {
+    return state_after(plan, before) | {
         "id": before.pk,
-        "base": found.base,
-        "altered": found.altered,
-        "blocked_fields": blocked,
-        "note": plan.reason,
-        "remote_state": found.remote_state,
-        "seen": found.seen,
-        "removed_since": found.removed_since,
-        "removed_passes": found.removed_passes,
-        "remote_id": plan.record.monday_id,
         "sync_batch_id": run.this.id,
         "sync_duration_ms": milliseconds,
         "api_calls_count": run.calls,
         "sync_direction": LedgerDirection.BIDIRECTIONAL if ups == downs else one_way,
-        "conflicts": conflicts,
-        "asked_items": asked_items if "identity" in conflicts else [],
-        "left_out": found.left_out,
-        "error_count": error_count,
-        "last_error": last_error,
     }
 
 
-def blocked_fields(plan: RecordPlan) -> dict[str, Any]:
-    """What this pass has found blocked, and on which side each value is stuck.
-
-    “left out” is a relation that doesn't keep its record from being in sync.
-    """
-    found = {}
-    for key, p in plan.plans.items():
-        if p.blocked_code is not None:
-            found[key] = {
-                "reason": p.blocked_reason,
-                "code": p.blocked_code,
-                "side": SIDES.get(p.blocked_code, SIDE_NPD),
-                "local": p.local_raw,
-                "column": p.mapping.column_id,
-                "version": p.mapping.version,
-            }
-    return found
-
-
-def _ledger_conflicts(plan: RecordPlan, before: dict[str, Any]) -> dict[str, Any]:
-    if not plan.may_sync:
-        return {}
-    lost_fields = [*lost_update_conflict(plan).open_fields, *(field.key for field in reopened_lost_updates(plan))]
-    kinds = {kind: named for kind, named in before.items() if kind != KIND_LOST_UPDATE}
-    if plan.removal is not None:
-        # What is open about its values stays as it was; whether it is asked what becomes of the record is known anew.
-        kinds.pop(KIND_DELETE, None)
-        if plan.removal.needs_answer:
-            kinds[KIND_DELETE] = [plan.removal.what]
-    else:
-        if plan.plans or plan.identity.question is not None:
-            kinds = {}
-        fields = [*(conflict.key for conflict in fields_in_conflict(plan)), *undecided_fields(plan)]
-        if fields:
-            kinds["fields"] = fields
-        if plan.identity.question:
-            kinds["identity"] = [plan.identity.question["what"]]
-    return kinds | ({KIND_LOST_UPDATE: list(dict.fromkeys(lost_fields))} if lost_fields else {})
-
-
-# What sync_status may say: the first that fits of disabled, conflict, synced, pending.
+# What sync_status says from now on.
 
 
 def write_statuses(run: PassRun, plans: Sequence[RecordPlan], ledgers: Mapping[UUID, Mapping[str, Any]]) -> None:
@@ -208,12 +145,7 @@ def write_statuses(run: PassRun, plans: Sequence[RecordPlan], ledgers: Mapping[U
     with_open_work = pending | failed | set(intents)
     by_status: dict[RecordSyncStatus, list[UUID]] = {}
     for plan in plans:
-        # Monday made something else of a value; a field that isn't synced any more has nothing to put right.
-        is_altered = any(
-            mapping.key in ledgers[plan.id]["altered"] and way_of(plan, mapping) is not FieldDirection.NONE
-            for mapping in run.board.mappings
-        )
-        status = sync_status(plan, ledgers[plan.id], plan.id in with_open_work or is_altered)
+        status = sync_status(run.board, plan, ledgers[plan.id], has_open_work=plan.id in with_open_work)
         if plan.left_out and plan.id in pending and plan.record.may_sync:
             # Somebody saved it meanwhile: its next pass decides anew.
             status = RecordSyncStatus.PENDING
@@ -223,37 +155,9 @@ def write_statuses(run: PassRun, plans: Sequence[RecordPlan], ledgers: Mapping[U
         synced_at = {"monday_last_synced": SyncNow()} if is_synced else {}
         run.records.filter(pk__in=found).update(sync_status=status, **synced_at)
         settled_at = {"last_successful_sync": SyncNow()} if is_synced else {}
-        SyncMetadata.objects.of(run.entity_type, found).update(sync_status=_LEDGER_STATUS[status], **settled_at)
+        SyncMetadata.objects.of(run.entity_type, found).update(sync_status=LEDGER_STATUS[status], **settled_at)
     if failed:
         SyncMetadata.objects.of(run.entity_type, [i for i in failed if i]).update(sync_status=SyncStatus.FAILED)
-
-
-def sync_status(plan: RecordPlan, ledger: Mapping[str, Any], has_open_work: bool) -> RecordSyncStatus:
-    """Return the first that fits; `ledger` is the record's sync state after the pass."""
-    if not plan.may_sync:
-        return RecordSyncStatus.DISABLED
-    if ledger["conflicts"]:
-        return RecordSyncStatus.CONFLICT
-    if has_open_work or any(map(is_blocking, ledger["blocked_fields"].values())) or plan.reason:
-        return RecordSyncStatus.PENDING
-    if not plan.is_settled or not plan.record.monday_id:
-        return RecordSyncStatus.PENDING
-    # A side may be known to have left its half of the base, as by a pull that gave way to a save. A relation that is
-    # left out, or a value that a person left in NPD, may differ.
-    has_diverged = plan.item is not None and any(
-        p.decision.action is not Action.NOTHING and key not in ledger["base"]
-        for key, p in plan.plans.items()
-        if p.mapping.column_id and not p.is_left_out and KEPT_BY not in ledger["blocked_fields"].get(key, {})
-    )
-    return RecordSyncStatus.PENDING if has_diverged else RecordSyncStatus.SYNCED
-
-
-_LEDGER_STATUS = {
-    RecordSyncStatus.SYNCED: SyncStatus.COMPLETED,
-    RecordSyncStatus.DISABLED: SyncStatus.SKIPPED,
-    RecordSyncStatus.CONFLICT: SyncStatus.COMPLETED,
-    RecordSyncStatus.PENDING: SyncStatus.PENDING,
-}
 
 
 # How a pass ends its jobs, its intents, its events and the record's failed job.
@@ -340,7 +244,7 @@ def _settle_all(run: PassRun, facts: PassFacts, plan: Plan) -> list[RecordPlan]:
     # What points at a record that gets no item waits no more.
     left_out = [p.id for p in existing if p.left_out and not p.record.monday_id and not ledgers[str(p.id)].left_out]
     milliseconds = int((time.monotonic() - run.started) * 1000)
-    found = {one.id: ledger_values(run, one, ledgers[str(one.id)], milliseconds) for one in existing}
+    found = {one.id: _ledger_row(run, one, ledgers[str(one.id)], milliseconds) for one in existing}
     store_ledgers(found)
     _store_awaited(run, existing)
     _enqueue_pointing(run, [*returned, *left_out])
@@ -608,19 +512,6 @@ _UPSERT_AWAITED = """
         IS DISTINCT FROM (excluded.target_type, excluded.target)
     RETURNING entity_id
 """
-
-
-def awaited_relations(
-    board: BoardContext, plans: Mapping[UUID, Mapping[str, FieldPlan]]
-) -> list[tuple[UUID, str, str, str]]:
-    """Return which relations wait, each with the type and the item or name of the record that has to come. Pure."""
-    targets = {mapping.key: target_of(field).entity_type() for mapping, field in board.relations}
-    return [
-        (entity_id, key, targets[key], field_plan.awaits)
-        for entity_id, of_record in plans.items()
-        for key, field_plan in of_record.items()
-        if field_plan.awaits and key in targets
-    ]
 
 
 def _store_awaited(run: PassRun, plans: Sequence[RecordPlan]) -> None:

@@ -30,6 +30,9 @@ PLAIN: Mapping[str, Any] = {
 }
 """What a plain contact says on both sides; of its organization an item is named, or a record given."""
 
+IN_SYNC: Mapping[str, Any] = {"remote_state": "active", "remote_id": ITEM, "sync_status": "completed"}
+"""What the sync state of a record says whose last pass found nothing open."""
+
 
 def _mappings(
     entity_type: str, link: BoardLink, fields: Mapping[str, Mapping[str, Any]] | None = None

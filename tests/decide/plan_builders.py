@@ -57,10 +57,14 @@ class World:
 
     def plan(self) -> Plan:
         """What a pass does, once all that it lacks was told."""
+        return self.decided()[1]
+
+    def decided(self) -> tuple[PassFacts, Plan]:
+        """The plan, and all that was told for it."""
         facts = self.pass_facts()
         while True:
             try:
-                return decide(facts)
+                return facts, decide(facts)
             except Lacking as lacking:
                 facts = self.told(facts, lacking.wants)
 

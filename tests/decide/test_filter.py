@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sync.boards.sync_filter import FilterSide
+from sync.connectors.base.board_items import Item
 from sync.merge import Action
 from sync.reconcile.board_filter import (
     SYNCED,
@@ -15,7 +16,6 @@ from sync.reconcile.board_filter import (
     FilterPlan,
     decide_after_write,
     decide_item_filter,
-    decide_listed,
     decide_record_filter,
     decide_removed_item,
     matching_items,
@@ -23,8 +23,10 @@ from sync.reconcile.board_filter import (
 )
 from sync.reconcile.field_plan import FieldsPlan, decide_fields
 from sync.reconcile.field_values import BoardContext
+from sync.reconcile.settled_fields import changed_records
 from sync.records.item_links import UNLINK_KEY
-from tests.decide.field_builders import board, claim, field_facts, item, record_facts
+from tests.decide.field_builders import IN_SYNC, ITEM, board, claim, field_facts, item, record_facts
+from tests.decide.plan_builders import World
 
 OUT = {"left_out": FilterSide.RECORD, "note": "It was left out."}
 
@@ -138,15 +140,20 @@ def test_after_a_write(row: str, of: BoardContext, leaving: str, written: Any, s
     assert found.side is side, row
 
 
+SENTENCE = decide_item_filter(ITEMS, record_facts(shown=CHAIR, ledger=OUT)).sentence
+IS_OUT = {"left_out": FilterSide.ITEM, "note": SENTENCE, "sync_status": "skipped", "remote_id": ITEM}
+
+
 @pytest.mark.parametrize(
-    ("row", "facts", "why", "changed"),
+    ("row", "shown", "state", "status", "changed"),
     [
-        ("it matches, and did", record_facts(shown=item()), "", False),
-        ("it is left out, as its state says", {"sync_status": "disabled"}, "It was left out.", False),
-        ("it fails, and was synced", record_facts(shown=CHAIR), "", True),
-        ("it matches again", record_facts(shown=item(), ledger=OUT), "", True),
+        ("it matches, and did", item(), IN_SYNC, "synced", False),
+        ("it is left out, as its state says", CHAIR, IS_OUT, "disabled", False),
+        ("it fails, and was synced", CHAIR, IN_SYNC, "synced", True),
+        ("it matches again", item(), IS_OUT, "disabled", True),
     ],
 )
-def test_beside_a_listing(row: str, facts: Any, why: str, changed: bool) -> None:
-    given = record_facts(shown=CHAIR, record=facts, ledger=OUT) if isinstance(facts, dict) else facts
-    assert decide_listed(ITEMS, given) == (why, changed), row
+def test_beside_a_listing(row: str, shown: Item, state: dict[str, Any], status: str, changed: bool) -> None:
+    known = record_facts(of=ITEMS, record={"sync_status": status}, ledger=state, causes=())
+    world = World(ITEMS, [known], {shown.id: shown})
+    assert bool(changed_records(*world.decided(), ())) is changed, row

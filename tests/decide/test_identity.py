@@ -16,9 +16,9 @@ from sync.connectors.base.board_items import BatchItems, Item, Reading
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_IDENTITY, RECORD_KEY, OpenConflict
 from sync.merge import FieldSelection
 from sync.models import IgnoredItem
-from sync.reconcile.duplicates import duplicate_keys, others_with_key, possible_duplicates
-from sync.reconcile.facts import AnswerFacts, IdentityFacts, LostCreates, MatchExclusions
-from sync.reconcile.field_values import BoardContext
+from sync.reconcile.duplicates import find_possible_duplicates
+from sync.reconcile.facts import AnswerFacts, ClaimedFacts, IdentityFacts, LostCreates, MatchExclusions, RecordFacts
+from sync.reconcile.field_values import BoardContext, Want
 from sync.reconcile.identity import (
     DIFFERENT_RECORDS,
     LEAVE_ALONE,
@@ -35,7 +35,7 @@ from sync.reconcile.identity import (
     link_lost_creates,
     wants_unedited,
 )
-from sync.reconcile.pass_plan import IdentityPlan
+from sync.reconcile.pass_plan import Ask, IdentityPlan, PassFacts, Plan, RecordPlan
 from sync.reconcile.writes import Answer
 from tests.decide.builders import BOARD, NPD_ID_COLUMN, at, board, contact, facts, mapping, plain
 
@@ -325,19 +325,25 @@ def test_an_item_that_is_somebody_elses_or_was_unlinked_is_not_the_lost_one() ->
 def test_same_person(case: str, made_from_item: bool, email: str, is_unedited: bool, is_asked: bool) -> None:
     made, known = ann(monday_id="7", email=""), ann(name="Known")
     one = facts(made, item=shown(email=email), ledger={"made_from_item": made_from_item})
-    keys = duplicate_keys(BY_EMAIL, [one])
-    others = others_with_key(keys, {EMAIL: [made, known]})
-    questions = possible_duplicates(BY_EMAIL, [one], others, {made.pk} if is_unedited else set())
-    assert bool(questions) is is_asked, case
-    if is_asked:
-        question = questions[made.pk]
+    plan = with_same_key(one, [made, known], is_unedited=is_unedited)
+    question = plan.records[made.pk].duplicate
+    assert bool(question) is is_asked, case
+    if question:
         assert question["what"] == "“Ann”, which was made from an item on the board, has the same email as “Known”."
         assert [one["value"] for one in question["options"]] == [f"{SAME_AS}{known.pk}", DIFFERENT_RECORDS]
 
 
 def test_a_record_is_no_duplicate_of_itself() -> None:
     made = ann(monday_id="7")
-    assert others_with_key({made.pk: EMAIL}, {EMAIL: [made]}) == {}
+    one = facts(made, item=shown(), ledger={"made_from_item": True})
+    assert with_same_key(one, [made], is_unedited=True).records[made.pk].duplicate is None
+
+
+def with_same_key(one: RecordFacts, records: Sequence[Contact], *, is_unedited: bool) -> Plan:
+    """What is asked about a record, where these have the match key of its item."""
+    known = {Want(Ask.SAME_KEY, None, EMAIL): records, Want(Ask.UNTOUCHED, None, one.id): is_unedited}
+    told = PassFacts(BY_EMAIL, ClaimedFacts((one,)), at(0), known=known)
+    return find_possible_duplicates(told, Plan({one.id: RecordPlan(one)}))
 
 
 # Answers.

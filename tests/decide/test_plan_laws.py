@@ -20,6 +20,7 @@ from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_values import Lacking
 from sync.reconcile.new_items import GIVING
 from sync.reconcile.pass_plan import Ask, Outcome, Plan, RecordPlan
+from sync.reconcile.settled_fields import changed_records
 from sync.records.item_links import RECREATE_KEY, UNLINK_KEY
 from tests.decide import field_builders
 from tests.decide.plan_builders import NOW, World
@@ -160,15 +161,30 @@ def test_a_plan_of_a_settled_world_is_empty(world: World) -> None:
         )
         for entry in facts.ledger.base.values():
             entry["item"] = item.id
-        facts.ledger.remote_state = "active"
+        for name, value in (field_builders.IN_SYNC | {"remote_id": item.id}).items():
+            setattr(facts.ledger, name, value)
         settled.append((facts, same))
     records = [facts for facts, _ in settled]
     items = {item.id: item for _, item in settled}
     for causes in (Cause.SAVE, Cause.PERSON):
         claimed = [replace(one, claim=field_builders.claim(one.record, causes)) for one in records]
-        plan = replace(world, records=claimed, items=items, unmatched=[], facts={}).plan()
+        facts, plan = replace(world, records=claimed, items=items, unmatched=[], facts={}).decided()
+        assert not changed_records(facts, plan, ())
         assert not [one for one in plan.records.values() if sends(one) or one.reason or one.log]
         assert not [p for one in plan.records.values() for p in one.plans.values() if p.write_raw or p.blocked_code]
+
+
+@PLANS
+@given(worlds)
+def test_a_plan_that_does_anything_is_not_empty(world: World) -> None:
+    """Whatever it would send, write, link, ask or end: who only reads the plan is told so."""
+    facts, plan = world.decided()
+    changed = changed_records(facts, plan, ())
+    for key, one in plan.records.items():
+        writes = any(p.write_raw is not None or p.conflict or p.blocked_code for p in one.plans.values())
+        asks = one.identity.question or one.removal or one.reason or one.log
+        if sends(one) or writes or asks or one.creates or one.link_to or one.unlink:
+            assert key in changed
 
 
 def test_what_a_rule_lacks_it_names_and_nobody_else_is_asked() -> None:

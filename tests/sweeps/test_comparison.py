@@ -94,6 +94,46 @@ def test_what_is_held_or_in_conflict_is_known_and_not_counted_again(world: World
     assert SyncQueue.objects.count() == rows
 
 
+def test_a_conflict_that_is_over_and_that_no_webhook_told_of_is_looked_at(world: World, post: Post) -> None:
+    contact = world.linked(role_title="Analyst")
+    world.edit(contact, "role_title", "Countess")
+    Contact.objects.filter(pk=contact.pk).update(role_title="Programmer")
+    world.hear()
+    world.edit(contact, "role_title", "Programmer")
+    post.lose()
+    assert compared(post).differing == 1
+    world.work()
+    assert world.status(contact) == "synced"
+    assert compared(post).differing == 0
+
+
+def test_a_blocked_value_that_was_put_right_without_a_webhook_is_looked_at(world: World, post: Post) -> None:
+    contact = world.linked(role_title="Analyst")
+    world.edit(contact, "role_title", "x" * 300)
+    world.hear()
+    assert "role_title" in world.ledger(contact).blocked_fields
+    assert compared(post).differing == 0
+    world.edit(contact, "role_title", "Countess")
+    post.lose()
+    assert compared(post).differing == 1
+    world.work(contact)
+    assert (contact.role_title, compared(post).differing) == ("Countess", 0)
+
+
+def test_what_no_value_shows_is_ended_by_a_pass(world: World, post: Post) -> None:
+    """An event whose job is gone, and a job that failed though nothing differs."""
+    told, failed = world.linked("Ann", role_title="Analyst"), world.linked("Bo", role_title="Analyst")
+    world.edit(told, "role_title", "Countess")
+    world.edit(told, "role_title", "Analyst")
+    world.deliver()
+    SyncQueue.objects.filter(entity_id=told.pk, status="pending").delete()
+    names = {"direction": "to_monday", "operation": "update", "error_message": "a failure"}
+    SyncQueue.objects.create(entity_type="contact", entity_id=failed.pk, status="failed", **names)
+    assert compared(post).differing == 2
+    world.work()
+    assert compared(post).differing == 0
+
+
 def test_records_without_sync_are_not_compared(world: World, post: Post) -> None:
     contact = world.linked(role_title="Analyst")
     contact.sync_enabled = False

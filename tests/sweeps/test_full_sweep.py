@@ -157,7 +157,6 @@ TROUBLES: dict[str, Trouble] = {
     "a value that Monday altered": ledger(altered={"role_title": {"reason": "Monday made something of it."}}),
     "a conflict that the ledger alone knows": ledger(conflicts={"fields": ["role_title"]}),
     "an item that was gone": ledger(remote_state="archived", removed_since="2026-01-01T00:00:00Z", removed_passes=2),
-    "values seen long ago": ledger(seen={"role_title": [["x", "2020-01-01T00:00:00+00:00"]]}),
     "a job in backoff": snoozed,
     "a failed job": job(status="failed", error_message="a failure"),
     "an open intent": with_an_open_intent,

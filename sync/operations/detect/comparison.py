@@ -1,84 +1,118 @@
 """Both sides of whole boards held against each other and the base at night, outside of passes.
 
-A listing brings 500 items a call, a pass reads 100. So what must look at everything compares the listing first, and
-only what differs, or has something open, gets a pass. It is also the proof that records which say “synced” are.
+A listing brings 500 items a call, a pass reads 100. So what must look at everything lets a pass's own rules decide
+about the listing first, and only records whose plan isn't empty get a pass. It is also the proof that those which say
+“synced” are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import structlog
-from django.conf import settings
 from django.utils.dateparse import parse_datetime
 
 from sync import registry
 from sync.boards import board_columns
 from sync.boards.board_listing import enqueue_unmatched, item_pages, unmatched_items
-from sync.choices import Cause, Priority, QueueDirection, QueueStatus, RecordSyncStatus, SyncDirection, SyncStatus
+from sync.choices import Cause, Priority, QueueDirection, QueueStatus, RecordSyncStatus, SyncDirection
 from sync.clock import SyncNow, sync_now
-from sync.connectors.base.board_items import Item
-from sync.connectors.base.conversion import Converter
+from sync.connectors.base.board_items import BatchItems, Item
 from sync.connectors.base.errors import BoardNotFound, ConnectorError, ShuttingDown
 from sync.kernel import humanize
 from sync.limits import breaker
-from sync.merge import FieldDirection, FieldSides, Unknown
-from sync.models import AwaitedRelation, BoardLink, FieldMapping, SyncQueue, Verification, WriteLoop
+from sync.merge import Action
+from sync.models import AwaitedRelation, BoardLink, SyncQueue, Verification
 from sync.models.synced_model import unsynced
 from sync.operations.detect.missed_webhooks import LONGEST_DELAY
 from sync.operations.detect.sweep_schedule import boards_to_compare
 from sync.outbox.claim import Claim
 from sync.outbox.queue_rows import enqueue_many
 from sync.reconcile import queries
-from sync.reconcile.board_filter import decide_listed, item_verdict, record_verdict
-from sync.reconcile.duplicates import duplicate_keys, others_with_key, possible_duplicates
+from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import RecordFacts
-from sync.reconcile.field_plan import base_of, cell_of, sides_of, way_of
-from sync.reconcile.field_values import BoardContext, npd_id_of, still_holds, stored_values
+from sync.reconcile.field_plan import FieldPlan
+from sync.reconcile.field_values import BoardContext, still_holds, stored_values
+from sync.reconcile.gather import Gatherer, claimed
 from sync.reconcile.lookups import load_board
 from sync.reconcile.new_items import listed_finding
-from sync.reconcile.restraints import is_loop_over
+from sync.reconcile.pass_plan import PassFacts, Plan, RecordPlan
 from sync.reconcile.settle_rest import store_columns
-from sync.reconcile.sides import InspectedColumns, column_findings, has_open_work
+from sync.reconcile.settled_fields import changed_records
+from sync.reconcile.sides import InspectedColumns
 from sync.records.unmatched_items import clear_unlisted, note_unmatched
 from sync.registry import EntitySpec
 
 log = structlog.get_logger(__name__)
 
 
-# A board's listing, page by page, beside what a pass would know of the same records.
-
-
-@dataclass(frozen=True)
-class ListedRecord:
-    """A listed record as a pass would know it, with its item where that was listed.
-
-    `left_out` is why the filter leaves it out, as its sync state says; `filter_changed`, that a pass has to say
-    something else of that.
-    """
-
-    facts: RecordFacts
-    left_out: str = ""
-    filter_changed: bool = False
-
-    @property
-    def may_sync(self) -> bool:
-        """Whether it is synced: its own settings let it, and the filter doesn't leave it out."""
-        return self.facts.record.may_sync and not self.left_out
+# A board's listing, page by page, beside what a pass would do with the records that have its items.
 
 
 @dataclass(frozen=True)
 class ListedPage:
-    """A page of a board's items that were not listed before, and the records that have them; read after `read_at`."""
+    """A page of a board's items that were not listed before, and the plan of a pass over the records that have them.
 
-    board: BoardContext
-    items: Sequence[Item]
-    records: Sequence[ListedRecord]
+    Of the `changed` the plan isn't empty; of the `unread` Monday would have to be asked more before it could be told.
+    The `busy` have a job that waits or is in a worker's hands. It was read after `read_at`.
+    """
+
+    facts: PassFacts
+    plan: Plan
+    changed: frozenset[UUID]
+    unread: frozenset[UUID]
+    busy: frozenset[UUID]
     read_at: datetime
+
+    @property
+    def syncing(self) -> list[RecordPlan]:
+        """The records that are synced: their own settings let them, and the filter doesn't leave them out."""
+        return [one for one in self.plan.records.values() if one.may_sync]
+
+    @property
+    def differing(self) -> list[UUID]:
+        """The records for which a pass would do or say anything, or of which only it can tell."""
+        return sorted(self.changed | self.unread)
+
+    @property
+    def unsettled(self) -> list[UUID]:
+        """These, and all that are not in sync, or have a job: `sync_reconcile` passes over them."""
+        is_synced, busy = RecordSyncStatus.SYNCED, self.busy
+        open_ids = {one.id for one in self.syncing if one.id in busy or one.record.sync_status != is_synced}
+        return sorted(open_ids.union(self.differing))
+
+    @property
+    def settled(self) -> list[UUID]:
+        """The records that are in sync, and that a pass would leave as they are."""
+        return sorted({one.id for one in self.syncing} - set(self.unsettled))
+
+
+class _ListedItems(Gatherer):
+    """Answers from a page of the listing what rules ask of Monday; what that doesn't show is `unread`, and not asked.
+
+    Of a column that no item shows only a call would tell more, and every record's pass may have to speak of it.
+    """
+
+    def __init__(self, items: Mapping[str, Item]) -> None:
+        super().__init__()
+        self.items, self.unread = items, set[str]()
+
+    def board_items(self, board: BoardContext, linked: Sequence[str], *_: Any) -> BatchItems:
+        return BatchItems(linked={key: self.items[key] for key in linked if key in self.items})
+
+    def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
+        self.unread |= set(ids)
+        return {}
+
+    def inspect(
+        self, board: BoardContext, missing: Collection[str], healed: Collection[str]
+    ) -> tuple[BoardContext, InspectedColumns]:
+        self.unread |= set(self.items) if missing else set()
+        return super().inspect(board, (), healed) if healed else (board, InspectedColumns())
 
 
 class BoardListing:
@@ -99,24 +133,25 @@ class BoardListing:
 
         An item that was listed before is left out, also by an earlier call. `expected` is as item_pages takes it.
         """
-        board = self.board
+        link, columns, types = self.board.link, self.board.columns, self.board.types
         read_at = sync_now()
-        for page in item_pages(board.link, board.columns, board.types, expected=expected):
+        for page in item_pages(link, columns, types, expected=expected):
+            board = self.board
+            # Names of records to which an earlier page's relations point: there may be many.
+            board.directory.items.clear()
             fresh = {item.id: item for item in page if item.id not in self.listed}
             self.listed |= set(fresh)
-            claimed = queries.claimed_facts(board, [Claim(None, item_id, []) for item_id in fresh])
-            ownerless = [fresh[str(unmatched.remote_id)] for unmatched in claimed.unmatched]
+            facts = claimed(board, [Claim(None, item_id, []) for item_id in fresh])
+            ownerless = [fresh[str(unmatched.remote_id)] for unmatched in facts.claimed.unmatched]
             self._ownerless += [item.id for item in ownerless]
             if self._notes_unmatched:
-                note_unmatched(board.link, [listed_finding(board, item) for item in ownerless])
-            records = [
-                ListedRecord(known, *decide_listed(board, known))
-                for facts in claimed.records
-                for known in [replace(facts, item=fresh.get(facts.record.monday_id or ""))]
-            ]
+                note_unmatched(link, [listed_finding(board, item) for item in ownerless])
             if board.sync_filter.items:
                 self._filtered |= {key for key, item in fresh.items() if item_verdict(board, item).holds is False}
-            yield ListedPage(board, list(fresh.values()), records, read_at)
+            planned = _planned(replace(facts, claimed=replace(facts.claimed, unmatched=())), fresh, read_at)
+            # A column that is there again is so on the pages that follow, too.
+            self.board = planned.facts.board
+            yield planned
             read_at = sync_now()
 
     def forget_unlisted(self, expected: int | None) -> None:
@@ -143,94 +178,21 @@ class BoardListing:
         return [pk for pk, item_id in rows if item_id not in self.listed]
 
 
-def compared_fields(
-    board: BoardContext, facts: RecordFacts, item: Item, *, without: Collection[str] = ()
-) -> Iterator[tuple[FieldMapping, Converter, FieldSides]]:
-    """Yield every field that flows, as NPD, the item and the base say it."""
-    for mapping in board.mappings:
-        if not mapping.column_id or mapping.key in without or way_of(facts, mapping) is FieldDirection.NONE:
-            continue
-        base, convert = base_of(facts.ledger, mapping, item.id), board.converter(mapping, facts.record)
-        local, cell = stored_values(facts.record, mapping), cell_of(convert, mapping, item)
-        yield mapping, convert, sides_of(convert, base, local=local, remote=cell)
+def _planned(facts: PassFacts, items: Mapping[str, Item], read_at: datetime) -> ListedPage:
+    listed, link = _ListedItems(items), facts.board.link
+    facts, plan = listed.gather(facts)
+    of_records = {"entity_type": link.entity_type, "entity_id__in": list(plan.records)}
+    waiting = AwaitedRelation.objects.filter(**of_records).values_list("entity_id", "key", "target_type", "target")
+    busy = _records_with_jobs(link, plan.records)
+    changed = changed_records(facts, plan, waiting, busy)
+    unread = {one.id for one in plan.records.values() if one.may_sync and one.record.monday_id in listed.unread}
+    return ListedPage(facts, plan, changed, frozenset(unread), busy, read_at)
 
 
-def _has_changed(board: BoardContext, facts: RecordFacts, *, without: Collection[str] = ()) -> bool:
-    """Whether a side differs from its half of the base, or the item doesn't bear the record's NPD ID."""
-    item = facts.item
-    if item is None or npd_id_of(board, item) not in (None, str(facts.id)):
-        return True
-    return not all(sides.stand for _, _, sides in compared_fields(board, facts, item, without=without))
-
-
-# Which records a pass would change, or say something new of: `sync_reconcile` passes over these alone.
-#
-# A pass over any other ends as it began: its fields stand on their base on both sides, its ledger says nothing
-# that the pass would take back, and nothing waits to be found out or decided. When in doubt a record gets its pass.
-
-
-_FINDINGS = (
-    "blocked_fields",
-    "altered",
-    "conflicts",
-    "asked_items",
-    "note",
-    "error_count",
-    "last_error",
-    "removed_since",
-    "removed_passes",
-)
-"""Columns of the ledger in which a pass says what it found; all are empty where it found nothing to say."""
-
-
-def records_to_pass(page: ListedPage) -> list[UUID]:
-    """Return those of a page's records that may be synced and of which a pass might find more than that all stands."""
-    board, syncing = page.board, [one for one in page.records if one.may_sync]
-    # What is wrong with a column every record's pass has to say, and whether it still is.
-    unusable = any(
-        not mapping.has_usable_column for mapping in board.mappings if mapping.direction != SyncDirection.NONE
-    )
-    if unusable or (syncing and column_findings(board, page.items).missing):
-        return [one.facts.id for one in syncing]
-    made = [one.facts for one in page.records if one.facts.ledger.made_from_item]
-    keys = duplicate_keys(board, made)
-    others = others_with_key(keys, queries.records_by_match_key(board, keys.values()))
-    asked = possible_duplicates(board, made, others, queries.unedited_records(board.model, list(others)))
-    # A pass has to say that a field counts as rewritten no more, and to look again for what a relation waits for.
-    of_records = {"entity_type": board.link.entity_type, "entity_id__in": [one.facts.id for one in page.records]}
-    released = {loop.entity_id for loop in WriteLoop.objects.filter(**of_records) if is_loop_over(loop, page.read_at)}
-    released |= set(AwaitedRelation.objects.filter(**of_records).values_list("entity_id", flat=True))
-    busy = _records_with_jobs(board, (one.facts for one in page.records)) | released | asked.keys()
-    # Values that passes read are kept for so long; the next one drops what is older.
-    oldest = page.read_at - timedelta(days=settings.JOURNAL_DAYS)
-    return [
-        one.facts.id
-        for one in syncing
-        if one.filter_changed
-        or one.facts.id in busy
-        or not _is_at_rest(one.facts, oldest)
-        or _has_changed(board, one.facts)
-    ]
-
-
-def _records_with_jobs(board: BoardContext, records: Iterable[RecordFacts]) -> set[UUID]:
-    """The records with a job that waits or is in a worker's hands."""
-    ids, states = [one.id for one in records], (QueueStatus.PENDING, QueueStatus.IN_PROGRESS)
-    rows = SyncQueue.objects.filter(entity_type=board.link.entity_type, entity_id__in=ids, status__in=states)
-    return {pk for pk in rows.values_list("entity_id", flat=True) if pk}
-
-
-def _is_at_rest(facts: RecordFacts, oldest: datetime) -> bool:
-    """Whether nothing is open about the record, and its ledger says what a pass without a finding leaves."""
-    record, ledger = facts.record, facts.ledger
-    if has_open_work(facts) or facts.events:
-        return False
-    if record.sync_status != RecordSyncStatus.SYNCED or ledger.sync_status != SyncStatus.COMPLETED:
-        return False
-    if ledger.remote_id != record.monday_id or any(getattr(ledger, name) for name in _FINDINGS):
-        return False
-    times = [entry[1] for entries in ledger.seen.values() for entry in entries]
-    return all(datetime.fromisoformat(at) >= oldest for at in times)
+def _records_with_jobs(link: BoardLink, ids: Collection[UUID]) -> frozenset[UUID]:
+    states = (QueueStatus.PENDING, QueueStatus.IN_PROGRESS)
+    rows = SyncQueue.objects.filter(entity_type=link.entity_type, entity_id__in=list(ids), status__in=states)
+    return frozenset(pk for pk in rows.values_list("entity_id", flat=True) if pk)
 
 
 # The nightly comparison of every linked item with its base and with NPD. Whatever differs gets a pass.
@@ -255,8 +217,8 @@ class ComparisonResult:
             return f"The comparison could not be finished. {self.problem} It is made again the next night."
         return (
             f"{self.items:,} items on the board, {self.linked:,} of them linked: {self.differing:,} differed from "
-            f"the last synced values; {self.unlisted:,} linked items were not listed; {self.without_record:,} items "
-            f"had no record, {self.without_item:,} records no item."
+            f"the last synced values, or had something open; {self.unlisted:,} linked items were not listed; "
+            f"{self.without_record:,} items had no record, {self.without_item:,} records no item."
         )
 
 
@@ -286,24 +248,19 @@ def _compare(link: BoardLink) -> ComparisonResult:
     if structure is None:
         raise BoardNotFound("The board is missing, or not active")
     listing, linked, differing = BoardListing(link), 0, 0
-    audit, healed = Verification(entity_type=link.entity_type, compared=0, differed=0, details=[]), set[str]()
+    audit = Verification(entity_type=link.entity_type, compared=0, differed=0, details=[])
     for page in listing.pages(structure.items_count):
-        if new := {mapping.key for mapping in column_findings(page.board, page.items).healed} - healed:
-            store_columns(link, InspectedColumns(healed=tuple(new)))
-            healed |= new
-        syncing = [one for one in page.records if one.may_sync]
-        changed = [one.facts.id for one in syncing if _has_unexplained_change(page.board, one, healed)]
-        known = [one.facts for one in page.records]
-        _verify(audit, page.board, known, [one.facts for one in syncing if one.facts.item], changed)
-        _enqueue_passes(link, changed)
-        linked, differing = linked + len(page.records), differing + len(changed)
+        if page.plan.columns is not None:
+            store_columns(link, page.plan.columns)
+        _verify(audit, page)
+        _enqueue_passes(link, page.differing)
+        linked, differing = linked + len(page.plan.records), differing + len(page.differing)
     # A listing doesn't tell whether an item is gone: linked records that it lacks are asked for by id.
     # In a shortened listing items are missing that are still on the board.
     is_complete = structure.items_count is None or len(listing.listed) >= structure.items_count
     unlisted = listing.unlisted() if is_complete else []
     for start in range(0, len(unlisted), PAGE):
-        records = _loaded(listing.board, unlisted[start : start + PAGE])
-        _verify(audit, listing.board, records, [one for one in records if one.record.may_sync], unlisted)
+        _verify_unlisted(audit, listing.board, unlisted[start : start + PAGE])
     _enqueue_passes(link, unlisted)
     listing.forget_unlisted(structure.items_count)
     without_item = records_without_item(registry.entity(link.entity_type))
@@ -332,19 +289,6 @@ def records_without_item(spec: EntitySpec) -> list[UUID]:
     unlinked = spec.model._default_manager.filter(monday_id=None, sync_status=RecordSyncStatus.PENDING)
     unlinked = unlinked.exclude(unsynced()).exclude(sync_direction=SyncDirection.MONDAY_TO_NPD)
     return list(unlinked.exclude(pk__in=busy).values_list("pk", flat=True))
-
-
-def _has_unexplained_change(board: BoardContext, listed: ListedRecord, healed: Collection[str]) -> bool:
-    """Whether a side differs from its half of the base, unexplained by what is blocked, or by a conflict.
-
-    A pair that has to leave or return by the filter counts too.
-    """
-    ledger = listed.facts.ledger
-    if listed.filter_changed:
-        return True
-    problems = [mapping.key for mapping in board.mappings if mapping.problem and mapping.key not in healed]
-    explained = {*ledger.blocked_fields, *problems, *(key for keys in ledger.conflicts.values() for key in keys)}
-    return _has_changed(board, listed.facts, without=explained)
 
 
 def _enqueue_passes(link: BoardLink, ids: Sequence[UUID]) -> None:
@@ -397,111 +341,93 @@ def combine_results(boards: Iterable[VerificationResult]) -> VerificationResult:
     )
 
 
-# Comparing one record: whether it equals its base on both sides, field by field.
+# The fields of which a plan says that they differ, as Verification.details keeps them.
 
 
-@dataclass(frozen=True)
-class Divergence:
-    """A difference without a cause: a field's values as displayed, or what is wrong with the item."""
+Divergence = dict[str, str]
+"""A difference without a cause, in words: a field's, with its key and values as displayed, or the whole item's."""
 
-    reason: str
-    key: str = ""
-    values: dict[str, str] | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as stored in Verification.details."""
-        return {"key": self.key, "words": self.reason} | (self.values or {})
+UNLISTED = {"key": "", "words": "Monday doesn't show its item."}
 
 
-class UnreadableValue(LookupError):
-    """A value can't be read now, so nothing can be said of the record."""
-
-
-def divergences(board: BoardContext, sample: RecordFacts, item: Item | None) -> list[Divergence]:
-    """Return what differs between base, NPD and Monday; raises UnreadableValue."""
-    if item is None:
-        return [Divergence("Monday doesn't show its item.")]
-    if item.state != "active":
-        return [Divergence(f"Its item is {item.state}.")]
-    if item.board_id is not None and item.board_id != board.link.board_id:
-        return [Divergence("Its item is on another board.")]
-    found = []
+def divergences(plan: RecordPlan) -> list[Divergence] | None:
+    """Return the fields that differ from what was last agreed on; None where a value can't be read now."""
     # A relation that is left out of the sync has its own note on the record, and is not compared.
-    for mapping, convert, sides in compared_fields(board, sample, item, without=sample.ledger.blocked_fields):
-        known = {"npd": sides.local, "monday": sides.remote} | ({"agreed": sides.base[0]} if sides.base else {})
-        for side in (*known.values(), *(sides.base or ())):
-            if isinstance(side, Unknown):
-                raise UnreadableValue(f"{mapping.label}: {side.reason}")
-        if sides.stand or (sides.base is None and sides.equal):
-            continue
-        values = {name: convert.display(v) for name, v in known.items() if not isinstance(v, Unknown)}
-        text = f"{mapping.label}: NPD says “{values['npd']}”, Monday “{values['monday']}”"
-        agreed = f", last synced was “{values['agreed']}”." if "agreed" in values else "; it was never synced."
-        found.append(Divergence(text + agreed, mapping.key, values))
-    return found
+    compared = [p for key, p in plan.plans.items() if key not in plan.ledger.blocked_fields]
+    if any(p.decision.action is Action.UNDECIDED for p in compared):
+        return None
+    return [
+        _divergence(p)
+        for p in compared
+        if p.decision.action is not Action.NOTHING and not (p.decision.action is Action.AGREED and p.base is None)
+    ]
+
+
+def _divergence(plan: FieldPlan) -> Divergence:
+    convert, agreed = plan.convert, "; it was never synced."
+    values = {"npd": plan.display_local(plan.local_raw), "monday": convert.display(convert.remote(plan.remote_raw))}
+    if plan.base is not None:
+        values["agreed"] = plan.display_local(plan.base["local"])
+        agreed = f", last synced was “{values['agreed']}”."
+    text = f"{plan.mapping.label}: NPD says “{values['npd']}”, Monday “{values['monday']}”{agreed}"
+    return {"key": plan.mapping.key, "words": text} | values
 
 
 PAGE = 500
 MAX_DETAILS = 20
 
 
-def _verify(
-    audit: Verification,
-    board: BoardContext,
-    page: Sequence[RecordFacts],
-    records: Iterable[RecordFacts],
-    changed: Collection[UUID],
-) -> None:
-    """Add these records of a page to the audit where they say `synced` and nothing of them is on its way."""
-    differing, suspects = {}, frozenset(changed)
-    settled = _settled(board, page, records)
-    for key, listed in settled.items():
-        try:
-            found = divergences(board, listed, listed.item) if key in suspects else []
-        except UnreadableValue:
-            continue
-        if found and (_is_fresh(listed) or _is_left_out(board, listed)):
+def _verify(audit: Verification, page: ListedPage) -> None:
+    """Add the records of a page to the audit that say `synced`, with nothing of them on its way."""
+    differing = dict[UUID, tuple[RecordFacts, list[Divergence]]]()
+    claiming = _claiming((one.facts for one in page.syncing), page.busy) - page.unread
+    for one in [one for one in page.syncing if one.id in claiming]:
+        found = divergences(one) if one.id in page.changed else []
+        # Of a pair that leaves the filter with its next pass a difference proves nothing either.
+        if found is None or (found and (one.leaving or _is_fresh(one.facts))):
             continue
         audit.compared += 1
         if found:
-            differing[key] = found
-    # A pass may have changed them since they were loaded.
-    again = _loaded(board, differing) if differing else []
-    later = _settled(board, again, again)
-    for key, found in differing.items():
-        if key not in later or not _is_unchanged(board, settled[key], later[key]):
+            differing[one.id] = one.facts, found
+    _record_differing(audit, page.facts.board, differing)
+
+
+def _verify_unlisted(audit: Verification, board: BoardContext, ids: Collection[UUID]) -> None:
+    """Add those that say `synced`, though a complete listing lacks their items."""
+    known = {one.id: one for one in _loaded(board, ids) if one.record.may_sync}
+    claiming = _claiming(known.values(), _records_with_jobs(board.link, known))
+    out = {key for key in claiming if _is_fresh(known[key]) or record_verdict(board, known[key].record).holds is False}
+    audit.compared += len(claiming - out)
+    _record_differing(audit, board, {key: (known[key], [UNLISTED]) for key in claiming - out})
+
+
+def _record_differing(
+    audit: Verification, board: BoardContext, differing: Mapping[UUID, tuple[RecordFacts, list[Divergence]]]
+) -> None:
+    """Store these differences, but of records that a pass or a save may have changed since they were loaded."""
+    again = {one.id: one for one in _loaded(board, differing)} if differing else {}
+    still = _claiming(again.values(), _records_with_jobs(board.link, again))
+    for key, (before, found) in differing.items():
+        if key not in still or not _is_unchanged(board, before, again[key]):
             audit.compared -= 1
             continue
         audit.differed += 1
         if len(audit.details) < MAX_DETAILS:
-            fields = [one.to_json() for one in found]
-            audit.details.append({"record": str(key), "name": str(settled[key].record), "fields": fields})
+            audit.details.append({"record": str(key), "name": str(before.record), "fields": found})
 
 
 def _loaded(board: BoardContext, ids: Iterable[UUID]) -> Sequence[RecordFacts]:
-    facts = queries.claimed_facts(board, [Claim(key, None, []) for key in sorted(ids)])
-    return facts.records
+    return queries.claimed_facts(board, [Claim(key, None, []) for key in sorted(ids)]).records
 
 
-def _settled(
-    board: BoardContext, page: Sequence[RecordFacts], records: Iterable[RecordFacts]
-) -> dict[UUID, RecordFacts]:
+def _claiming(records: Iterable[RecordFacts], busy: Collection[UUID]) -> set[UUID]:
     """Return those of these records that say `synced` and have no job, intent or event under way."""
-    if not page:
-        return {}
-    busy = _records_with_jobs(board, page) | {one.id for one in page if one.intents or one.events}
     return {
-        one.id: one
+        one.id
         for one in records
-        if one.id not in busy and one.record.monday_id and one.record.sync_status == RecordSyncStatus.SYNCED
+        if one.id not in busy and not one.intents and not one.events
+        if one.record.monday_id and one.record.sync_status == RecordSyncStatus.SYNCED
     }
-
-
-def _is_left_out(board: BoardContext, facts: RecordFacts) -> bool:
-    """Whether either side says now that the pair is left out by the filter: then a difference proves nothing."""
-    item = facts.item
-    verdicts = [record_verdict(board, facts.record), *([item_verdict(board, item)] if item else [])]
-    return any(verdict.holds is False for verdict in verdicts)
 
 
 def _is_fresh(facts: RecordFacts) -> bool:

@@ -36,7 +36,7 @@ from sync.connectors.base.errors import (
 from sync.limits import breaker, connector
 from sync.models import BoardLink, MondayAccount, SyncMetadata, SyncQueue, WebhookEvent
 from sync.operations.detect import missed_webhooks
-from sync.operations.detect.comparison import BoardListing, ListedPage, records_to_pass, records_without_item
+from sync.operations.detect.comparison import BoardListing, ListedPage, records_without_item
 from sync.operations.detect.missed_webhooks import CLOCKS_DIFFER, ITEM_UPDATED, replay_entries, store_events, update_row
 from sync.operations.detect.sweep_schedule import boards_to_sweep
 from sync.operations.worker import SLICE_SECONDS, DrainProgress, WorkSummary, drain, record_count_text
@@ -344,8 +344,7 @@ def _compare(listing: BoardListing, linked: int, progress: DrainProgress | None)
     """Enqueue of what is listed now all that needs a pass; return how many of the records don't."""
     spec, compared, same, told = registry.entity(listing.board.link.entity_type), 0, 0, time.monotonic()
     for page in listing.pages():
-        needed = set(records_to_pass(page))
-        equal = [one.facts.id for one in page.records if one.may_sync and one.facts.id not in needed]
+        needed, equal = page.unsettled, page.settled
         _enqueue(spec, needed)
         _store_found_same(page, equal)
         compared, same = compared + len(needed) + len(equal), same + len(equal)
@@ -362,11 +361,12 @@ def _enqueue(spec: EntitySpec, ids: Collection[UUID]) -> None:
 
 def _store_found_same(page: ListedPage, ids: Sequence[UUID]) -> None:
     """Note when these were found in sync, as their passes would have, but of none that somebody writes just now."""
-    all_records, read_at = page.board.model._default_manager, page.read_at
+    board, read_at = page.facts.board, page.read_at
+    all_records = board.model._default_manager
     with transaction.atomic():
         records = all_records.filter(pk__in=ids, sync_status=RecordSyncStatus.SYNCED).order_by("pk")
         free = set(records.select_for_update(of=("self",), skip_locked=True).values_list("pk", flat=True))
-        rows = SyncMetadata.objects.of(page.board.link.entity_type, free).order_by("entity_id")
+        rows = SyncMetadata.objects.of(board.link.entity_type, free).order_by("entity_id")
         row_ids = list(rows.select_for_update(skip_locked=True).values_list("pk", flat=True))
         # A pass that ended since the page was read knows a later time.
         all_records.filter(pk__in=free).update(monday_last_synced=Greatest("monday_last_synced", read_at))

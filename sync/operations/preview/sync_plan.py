@@ -18,7 +18,7 @@ from sync.connectors.base.errors import ConnectorError
 from sync.kernel.humanize import count_with_noun
 from sync.limits import board_costs, quota
 from sync.models import BoardLink, Intent, IntentState, SyncQueue
-from sync.operations.detect.comparison import BoardListing, records_to_pass, records_without_item
+from sync.operations.detect.comparison import BoardListing, records_without_item
 from sync.operations.preview.planned_pass import (
     CHANGE_TEXTS,
     ChangeKind,
@@ -159,10 +159,9 @@ def _plan_board(
     before, listing, ids = RunCost(client.calls, client.points), BoardListing(link, is_preview=True), list[UUID]()
     try:
         for page in listing.pages():
-            needed = records_to_pass(page)
-            board.checked += (same := sum(one.may_sync for one in page.records) - len(needed))
+            board.checked += (same := len(page.settled))
             board.unchanged += same
-            ids += needed
+            ids += page.unsettled
     except ConnectorError as error:  # linked records alone are planned
         board.problem = f"The board could not be listed. {error.sentence}"
     ids = sorted([*ids, *listing.unlisted(), *records_without_item(spec)])

@@ -1,0 +1,124 @@
+"""Which plans are empty: what stands as the last pass said is no reason for another one, and anything else is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from sync.choices import QueueDirection
+from sync.connectors.base.board_items import Item
+from sync.kernel.conflict_store import KIND_FIELDS, OpenConflict
+from sync.merge import FieldSelection
+from sync.models import QueuePause, WriteLoop
+from sync.reconcile.facts import ReceivedEvent, RecordFacts
+from sync.reconcile.pass_plan import Ask
+from sync.reconcile.settled_fields import changed_records, state_after
+from tests.decide.field_builders import IN_SYNC, ITEM, intent, item, record_facts
+from tests.decide.plan_builders import NOW, World
+
+Waits = Collection[tuple[Any, str, str, str]]
+ROLE = "role_title"
+CONFLICT = OpenConflict(uuid4(), KIND_FIELDS, ITEM, (ROLE,))
+ASKED = {
+    "status": "conflict",
+    "conflicts": {"fields": [ROLE]},
+    "seen": {ROLE: [["Chair", "2026-11-19T00:00:00+00:00"]]},
+}
+EVENT = ReceivedEvent(1, None, NOW)
+CHAIR = item({ROLE: "Chair"})
+
+
+def known(local: Mapping[str, Any] | None = None, *, status: str = "synced", **state: Any) -> RecordFacts:
+    """A record as its last pass left it, but for this."""
+    return record_facts(local, causes=(), record={"sync_status": status}, ledger=IN_SYNC | state)
+
+
+def changed(one: RecordFacts, shown: Item, waits: Waits = (), jobs: Collection[Any] = (), **world: Any) -> bool:
+    """Whether a pass over it would do or say anything."""
+    found = World(records=[one], items={ITEM: shown}, **world)
+    return bool(changed_records(*found.decided(), waits, jobs))
+
+
+@pytest.mark.parametrize(
+    ("case", "facts", "shown", "expected"),
+    [
+        ("both sides stand", known(), item(), False),
+        ("Monday left its half", known(), CHAIR, True),
+        ("both left theirs, for the same", known({ROLE: "Chair"}), CHAIR, True),
+        ("a base is missing", known(base={}), item(), True),
+        ("asked about, as before", replace(known({ROLE: "Duke"}, **ASKED), conflicts=(CONFLICT,)), CHAIR, False),
+        ("asked about another value", replace(known({ROLE: "Duke"}, **ASKED), conflicts=(CONFLICT,)), item(), True),
+        ("in conflict, and nobody is asked", known({ROLE: "Duke"}, **ASKED), CHAIR, True),
+        ("asked, though nothing is in conflict", replace(known(), conflicts=(CONFLICT,)), item(), True),
+        ("an open intent", replace(known(), intents=(intent(ROLE, ROLE, {ROLE: "Boss"}),)), item(), True),
+        ("an event that nobody checked", replace(known(), events=(EVENT,)), item(), True),
+        ("a failed job", replace(known(), has_failed_job=True), item(), True),
+        ("it says pending", known(status="pending"), item(), True),
+        ("an error is noted", known(error_count=1), item(), True),
+        ("it was gone", known(remote_state="archived"), item(), True),
+        ("something was seen long ago", known(seen={ROLE: [["x", "2020-01-01T00:00:00+00:00"]]}), item(), False),
+    ],
+)
+def test_a_plan_is_empty_where_all_stands_as_it_is_said(
+    case: str, facts: RecordFacts, shown: Item, expected: bool
+) -> None:
+    assert changed(facts, shown) is expected, case
+
+
+def test_what_a_waiting_job_stands_for_is_no_reason_for_another() -> None:
+    facts = replace(known(status="pending"), events=(EVENT,))
+    assert not changed(facts, item(), jobs=[facts.id])
+    assert changed(facts, CHAIR, jobs=[facts.id])
+
+
+def test_what_waits_for_a_pauses_end_has_its_job() -> None:
+    paused = {
+        "pauses": {
+            str(one): QueuePause(direction=one, paused_by="mary", why="", paused_at=NOW) for one in QueueDirection
+        }
+    }
+    first = World(records=[known({ROLE: "Chair"})], items={ITEM: item()}, facts=paused)
+    [one] = first.plan().records.values()
+    said = known({ROLE: "Chair"}, status="pending", blocked_fields=state_after(one, one.ledger)["blocked_fields"])
+    said.ledger.seen = {ROLE: [["Boss", "2026-11-19T00:00:00+00:00"]]}
+    assert changed(said, item(), facts=paused)
+    assert not changed(said, item(), jobs=[said.id], facts=paused)
+    assert changed(said, item(), jobs=[said.id])
+
+
+def test_a_choice_waits_to_be_carried_out() -> None:
+    chosen = replace(CONFLICT, resolutions={ROLE: FieldSelection("npd")})
+    assert changed(replace(known({ROLE: "Duke"}, **ASKED), conflicts=(chosen,)), CHAIR)
+
+
+def test_a_blocked_field_stays_blocked_until_its_value_or_its_reason_changes() -> None:
+    first = World(records=[known()], items={ITEM: item(unknown=[ROLE])})
+    [plan] = first.plan().records.values()
+    blocked = state_after(plan, plan.ledger)["blocked_fields"]
+    assert blocked.keys() == {ROLE}
+    said = known(status="pending", sync_status="pending", blocked_fields=blocked)
+    assert not changed(said, item(unknown=[ROLE]))
+    assert changed(said, item())
+
+
+def test_a_relation_waits_on_and_waits_no_more() -> None:
+    shown = item({"organization": "99"})
+    [one] = World(records=[known()], items={ITEM: shown}).plan().records.values()
+    blocked = state_after(one, one.ledger)["blocked_fields"]
+    waiting = known(status="pending", sync_status="pending", blocked_fields=blocked)
+    wait = (waiting.id, "organization", "organization", one.plans["organization"].awaits.lower())
+    assert not changed(waiting, shown, [wait])
+    assert changed(waiting, shown)
+    assert changed(known(), item(), [wait])
+
+
+def test_a_loop_is_news_only_where_it_ends_or_goes_on() -> None:
+    times = [{"at": (NOW - timedelta(hours=3)).isoformat(), "write": ""}]
+    for hours, expected in ((1, False), (-2, True)):
+        row = WriteLoop(key=ROLE, times=times, throttle_count=1, throttled_until=NOW + timedelta(hours=hours))
+        assert changed(known(), item(), answers={Ask.LOOPS: lambda *_, row=row: {ROLE: row}}) is expected
