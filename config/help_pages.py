@@ -60,7 +60,7 @@ PAGES = (
     ("npd/organization/import/", "howto/import-contacts"),
     ("auth/", "howto/who-may-do-what"),
     ("password_change/", "howto/who-may-do-what"),
-    ("django_celery_beat/", "howto/operate"),
+    ("django_celery_beat/", "howto/run-on-real-servers"),
     ("help/", START),
     ("glossary/", START),
 )
