@@ -89,15 +89,6 @@ def creating(world: World) -> World:
     return world
 
 
-def test_an_item_becomes_a_record_only_where_it_matches(creating: World) -> None:
-    only(creating, ON_MONDAY)
-    creating.add("In", email=mail("in@example.com"), role_title="Customer")
-    creating.add("Out", email=mail("out@example.com"), role_title="Vendor")
-    creating.hear()
-    creating.settle()
-    assert set(Contact.objects.values_list("name", flat=True)) == {"In"}
-
-
 # A pair that leaves by NPD: nothing is sent, and nothing is read.
 
 
@@ -151,16 +142,6 @@ def test_an_edit_on_monday_that_takes_the_item_out_is_taken_over_and_nothing_is_
     world.hear(contact)
     assert (contact.role_title, contact.sync_status) == ("Customer", "synced")
     assert world.values(contact)["phone"] == "+442079460019"
-
-
-def test_an_edit_in_npd_that_takes_the_item_out_is_sent_and_then_the_pair_is_out(world: World) -> None:
-    contact = world.linked(role_title="Customer")
-    only(world, ON_MONDAY, contact)
-    world.save(contact, role_title="Vendor")
-    assert world.values(contact)["role_title"] == "Vendor"
-    assert (world.status(contact), world.ledger(contact).left_out) == ("disabled", "item")
-    world.save(contact, notes="not sent")
-    assert world.values(contact)["notes"] == ""
 
 
 # Groups.
@@ -234,18 +215,6 @@ def test_an_item_that_is_left_out_and_removed_does_nothing_to_its_record(world: 
 
 
 # What can't be known, and what a person asks for.
-
-
-def test_sync_now_says_why_nothing_is_sent(world: World) -> None:
-    contact = world.linked(role_title="Customer")
-    only(world, CUSTOMER, contact)
-    world.save(contact, role_title="Vendor")
-    contact.refresh_from_db()
-    answer = push_record(contact, "lead")
-    assert not answer.triggered
-    assert "Role is not “Customer”" in answer.message
-    world.work(contact)
-    assert world.values(contact)["role_title"] == "Customer"
 
 
 def test_a_filter_holds_for_a_push_by_name_of_a_record_whose_sync_is_off(world: World) -> None:

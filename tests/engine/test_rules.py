@@ -3,8 +3,6 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from pghistory.core import event_models
 
 from npd.models import Contact, Organization
@@ -104,13 +102,3 @@ def test_a_union_whose_answer_was_lost_removes_nothing_that_somebody_added(world
     world.settle(firm)
     assert sorted(firm.aliases) == ["One", "Ours", "Theirs"]
     assert sorted(world.values(firm)["aliases"].split(", ")) == ["One", "Ours", "Theirs"]
-
-
-def test_newest_asks_for_times_only_where_it_has_to_decide(world: World) -> None:
-    contact = world.linked(role_title="Old")
-    rule("role_title", "newest")
-    Contact.objects.filter(pk=contact.pk).update(role_title="New")
-    with CaptureQueriesContext(connection) as told:
-        world.work()
-    histories = [q["sql"] for q in told if 'SELECT * FROM "npd_contactevent"' in q["sql"]]
-    assert len(histories) == 1  # of the log's line, once for all records of a look

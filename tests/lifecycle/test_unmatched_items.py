@@ -166,12 +166,6 @@ def test_an_item_that_leaves_the_board_leaves_the_list(world: World, stranger: s
     assert rows() == []
 
 
-def test_an_item_that_a_complete_listing_does_not_show_leaves_the_list(world: World, stranger: str) -> None:
-    note_unmatched(contact_link(), [UnmatchedFinding("123456789", "Deleted while we were away")])
-    compare_board(contact_link())
-    assert rows() == [("Somebody met at the fair", Why.NO_KEY)]
-
-
 def test_a_listing_that_was_cut_short_takes_nothing_off_the_list(listed: str) -> None:
     from sync.operations.detect.comparison import BoardListing
 
