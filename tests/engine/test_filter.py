@@ -13,7 +13,7 @@ from sync.operations.detect.comparison import compare_board
 from sync.operations.preview.explanation import explain, find_record
 from sync.operations.record_requests import PushReason, push_record
 from sync.outbox import pauses
-from sync.records.approvals import approve, release_obsolete
+from sync.records.approvals import approve
 from sync.registry import link_of
 from tests.engine.test_relations import add_column, adopt
 from tests.lifecycle.conftest import asked, choose, quiet_passes
@@ -249,23 +249,6 @@ def test_items_outside_the_filter_get_no_pass_from_the_nightly_comparison(creati
     assert not SyncQueue.objects.filter(status="pending").exists()
 
 
-def test_a_deletion_that_waits_for_approval_is_released_when_its_record_leaves(world: World, settings: Any) -> None:
-    settings.GUARD_RECORDS = 1
-    contacts = [world.linked(f"P{n}", role_title="Customer", notes="n") for n in range(3)]
-    only(world, CUSTOMER, *contacts)
-    for contact in contacts:
-        world.edit(contact, "notes", "")
-    world.hear(*contacts)
-    waiting = ApprovalRequest.objects.filter(state="pending").values_list("entity_id", flat=True)
-    assert waiting
-    Contact.objects.filter(pk__in=list(waiting)).update(role_title="Vendor")
-    world.work()
-    release_obsolete()
-    assert not ApprovalRequest.objects.filter(state="pending").exists()
-    kept = Contact.objects.filter(pk__in=[contact.pk for contact in contacts], notes="n")
-    assert set(kept.values_list("sync_status", flat=True)) == {"disabled"}
-
-
 def test_a_relation_is_compared_by_the_name_of_its_record(connected: World) -> None:
     only(connected, {"records": [{"field": "organization", "op": "is", "values": ["Nova"], "labels": ["Nova"]}]})
     nova, other = (Organization.objects.create(name=name) for name in ("Nova", "Other"))
@@ -354,20 +337,6 @@ def test_a_copy_is_left_alone_where_the_filter_changes_while_a_worker_has_it(wor
 
 
 # A pair that leaves where something of it has to wait.
-
-
-def test_a_pair_that_leaves_while_npd_is_paused_takes_over_what_monday_said_before_it_is_out(world: World) -> None:
-    contact = world.linked(role_title="Customer", notes="n")
-    only(world, ON_MONDAY, contact)
-    pauses.pause("dora", entity_type="contact", direction="to_npd")
-    world.edit(contact, "role_title", "Vendor")
-    world.edit(contact, "notes", "from Monday")
-    world.save(contact, phone="+442079460019")
-    contact.refresh_from_db()
-    assert (contact.notes, world.ledger(contact).left_out) == ("n", "")
-    pauses.resume("dora", entity_type="contact", direction="to_npd")
-    world.work(contact)
-    assert (contact.role_title, contact.notes, contact.sync_status) == ("Vendor", "from Monday", "disabled")
 
 
 def test_a_pair_that_leaves_with_a_clear_that_waits_for_approval_waits_with_it(world: World, settings: Any) -> None:

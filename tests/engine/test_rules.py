@@ -6,9 +6,6 @@ from typing import Any
 from pghistory.core import event_models
 
 from npd.models import Contact, Organization
-from sync import connectors, registry
-from sync.boards.board_setup import set_up
-from sync.limits import metered_client
 from sync.models import Decision, FieldMapping
 from tests.engine.test_relations import add_column, adopt
 from tests.support.world import World
@@ -81,15 +78,6 @@ def tags_of(world: World, elements: list[str]) -> Any:
         for name in elements
     ]
     return {"tag_ids": [int(tag) for tag in made]}
-
-
-def test_set_up_leaves_a_rule_as_a_person_chose_it(world: World) -> None:
-    rule("role_title", "newest")
-    set_up(
-        next(s for s in registry.entities() if s.entity_type == "contact"),
-        connectors.get()(metered_client.client().inner),
-    )
-    assert FieldMapping.objects.get(key="role_title").rule == "newest"
 
 
 def test_a_union_whose_answer_was_lost_removes_nothing_that_somebody_added(world: World) -> None:

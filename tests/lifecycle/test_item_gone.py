@@ -11,7 +11,7 @@ from sync.models import BoardLink, Decision, IgnoredItem, SyncQueue, Tombstone, 
 from sync.operations import attention
 from sync.operations.attention import AttentionKind
 from sync.records.authors import monday_editor_name, monday_users
-from sync.records.item_links import request_recreation, request_unlink
+from sync.records.item_links import request_recreation
 from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
 from tests.support.world import TOM, World
 
@@ -101,33 +101,6 @@ def test_an_answer_in_the_inbox_is_the_same_before_the_question_and_after_and_no
     assert not SyncQueue.objects.filter(status__in=["pending", "in_progress", "failed"]).exists()
 
 
-def test_where_one_has_it_made_again_and_another_unlinks_it_at_once_it_is_unlinked_and_no_more_is_told(
-    world: World,
-) -> None:
-    contact = world.linked(role_title="Boss")
-    take_away(world, contact)
-    contact.refresh_from_db()
-    request_recreation(contact, "pat")
-    request_unlink(contact, "ada")  # as its page was shown before
-    mutations = world.calls("mutation")
-    for _ in range(3):
-        world.work()
-    contact.refresh_from_db()
-    assert (contact.monday_id, contact.sync_status) == (None, "disabled")
-    assert world.calls("mutation") == mutations
-    assert len(log_of(contact.pk, "unlinked")) == 1
-
-
-def test_an_item_that_is_back_is_not_made_again(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    item = take_away(world, contact)
-    contact.refresh_from_db()
-    request_recreation(contact, "pat")
-    world.sandbox.act("restore", item_id=item)
-    world.hear()
-    assert (world.status(contact), contact.monday_id) == ("synced", item)
-
-
 def test_an_item_taken_away_again_is_waited_for_anew(world: World) -> None:
     contact = world.linked()
     set_policy("delete")
@@ -201,18 +174,6 @@ def test_there_as_the_base_archived_or_deleted_create_the_item_again(world: Worl
     world.edit(contact, "role_title", "Chair")
     world.hear()
     assert (world.status(contact), contact.role_title) == ("synced", "Chair")
-
-
-def test_a_policy_that_deletes_asks_where_others_name_the_record(world: World) -> None:
-    BoardLink.objects.filter(entity_type="organization").update(removed_item_policy="delete")
-    acme = Organization.objects.create(name="Acme")
-    world.work()
-    Contact.objects.create(name="Ann", organization=acme, sync_enabled=False)
-    take_away(world, acme)
-    quiet_passes(world)
-    assert Organization.objects.filter(pk=acme.pk).exists()
-    effects = " ".join(option["effect"] for option in asked(acme.pk).about["options"])
-    assert "1 contact in NPD would no longer name it" in effects
 
 
 def test_a_record_that_others_cannot_be_without_is_never_offered_for_deletion(

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
@@ -71,16 +70,6 @@ def test_deleted_there_as_the_base_unlinked_the_item_stays_without_its_npd_id_an
 def settle_newcomers(world: World) -> None:
     """Deliver what Monday sent, and let the items' quiet time and the time without a key pass."""
     world.hear(minutes=6)
-
-
-def test_deleting_by_sql_alone_leaves_a_tombstone_and_archives_the_item_too(world: World) -> None:
-    contact = world.linked("Ann")
-    item_id, key = contact.monday_id, contact.pk
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM contacts WHERE id = %s", [key])
-    world.work()
-    assert world.sandbox.item(str(item_id))["state"] == "archived"
-    assert stone(key).state == "archived"
 
 
 def test_deleted_and_a_late_item_bears_the_tombstones_npd_id_it_goes_as_one_that_is_there(world: World) -> None:

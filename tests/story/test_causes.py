@@ -16,7 +16,7 @@ from tests.support.site import Site
 pytestmark = pytest.mark.journey
 
 INBOX = "/admin/inbox/"
-LOOKS = [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark")]
+LOOKS = [(1280, "light"), (390, "dark")]
 
 
 def looked_at(page: Page) -> list[str]:

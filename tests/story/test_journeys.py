@@ -162,9 +162,7 @@ def set_up(page: Page, board: str) -> None:
 # A clerk, by keys alone.
 
 
-def test_a_clerk_empties_the_inbox_by_keys_alone(
-    site: Site, admin_page: Page, later: Callable[[float], None]
-) -> None:
+def test_a_clerk_empties_the_inbox_by_keys_alone(site: Site, admin_page: Page, later: Callable[[float], None]) -> None:
     page, total = admin_page, a_day_of_work(site, later)
     page.goto(INBOX)
     press(page, "?")
