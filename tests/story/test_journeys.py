@@ -16,6 +16,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.models import IgnoredItem, SyncQueue
 from sync.operations import attention
+from sync.outbox import notify
 from tests.conftest import PAGE_TIMEOUT
 from tests.story.conftest import own_sandbox, sign_in, synced, worker_asleep
 from tests.support.pages import barriers, inbox_badge, press
@@ -251,6 +252,7 @@ def a_day_of_work(site: Site, later: Callable[[float], None]) -> int:
         Contact.objects.create(name=name, email=f"{name.lower()}@example.com", role_title="Old", notes=notes)
     crowd = [Contact(name=f"Person {number:02}", phone=f"+44 20 7946 08{number:02}") for number in range(50)]
     Contact.objects.bulk_create(crowd)
+    notify.notify_now("contact")  # what is written in bulk sends no wake-up: beat would find it
     boards = {board["name"]: board["id"] for board in site.sandbox.boards()}
     add = {"board_id": int(boards["Contacts"])}
     site.wait_for("everybody is synced", synced)
