@@ -113,6 +113,7 @@ def by_right(menu: list[Section]) -> Iterator[str]:
         assert not opens(client, one.link), one.title
 
 
+@pytest.mark.slow
 def test_each_group_and_each_right_opens_what_is_recorded_and_the_menu_shows_no_more(
     world: dict[str, Any], person: User, member: Member, caplog: pytest.LogCaptureFixture, unwritten: None
 ) -> None:

@@ -98,6 +98,7 @@ def outline(plan: Plan) -> dict[Any, Any]:
     return found | {item.facts.item_id: (item.act, item.outcome, item.detail) for item in plan.items}
 
 
+@pytest.mark.slow
 @PLANS
 @given(worlds, st.randoms(use_true_random=False))
 def test_the_laws_of_every_plan(world: World, draw: Random) -> None:
