@@ -48,8 +48,11 @@ PAGE_TIMEOUT = 30_000  # milliseconds: for what must come, on a machine with muc
 
 
 def pytest_configure() -> None:
-    """A password made in this process costs no third of a second; the real hash is still understood."""
+    """In this process a password costs no third of a second (the real hash is still understood), and static files have
+    their names: nobody has collected them."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher", *settings.PASSWORD_HASHERS]
+    by_name = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    settings.STORAGES = settings.STORAGES | {"staticfiles": by_name}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -277,15 +280,10 @@ def admin_page(page: "Page", site: Site) -> "Page":
 
 
 @pytest.fixture
-def open_page(
-    chromium: "Browser", live_server: Any, person: Any, settings: Any
-) -> Iterator[Callable[..., tuple["Page", list[str]]]]:
+def open_page(chromium: "Browser", live_server: Any, person: Any) -> Iterator[Callable[..., tuple["Page", list[str]]]]:
     """Opens a page of a width and a colour scheme in which `person` is signed in; its errors stand in the list."""
     from django.test import Client
 
-    settings.STORAGES = settings.STORAGES | {
-        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    }
     contexts = []
 
     def is_fault(line: Any) -> bool:

@@ -40,6 +40,7 @@ MOST_OPENERS = 10
 def unwritten(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who opens a page is decided before it is written; that each is written well is test_every_page's."""
     monkeypatch.setattr(Template, "render", lambda self, context: "")
+    monkeypatch.setattr(admin.site, "each_context", lambda request: {})  # the menu beside it is asked for by itself
 
 
 def opens(client: Client, address: str) -> bool:
@@ -112,6 +113,7 @@ def by_right(menu: list[Section]) -> Iterator[str]:
         assert not opens(client, one.link), one.title
 
 
+@pytest.mark.slow
 def test_each_group_and_each_right_opens_what_is_recorded_and_the_menu_shows_no_more(
     world: dict[str, Any], person: User, member: Member, caplog: pytest.LogCaptureFixture, unwritten: None
 ) -> None:

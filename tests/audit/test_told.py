@@ -15,11 +15,8 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def mary(settings: Any) -> User:
-    """An administrator, and static files by their names."""
-    settings.STORAGES = settings.STORAGES | {
-        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    }
+def mary() -> User:
+    """An administrator."""
     return User.objects.create_superuser("mary", password="x")
 
 

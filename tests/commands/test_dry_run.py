@@ -215,7 +215,7 @@ def test_a_mutation_never_leaves(world: World) -> None:
     assert world.calls() == calls
 
 
-def test_json_needs_the_dry_run(world: World) -> None:
+def test_json_needs_the_dry_run() -> None:
     with pytest.raises(CommandError, match="add --dry-run"):
         call_command("sync_reconcile", "--json", stdout=StringIO())
 

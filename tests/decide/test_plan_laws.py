@@ -99,10 +99,22 @@ def outline(plan: Plan) -> dict[Any, Any]:
     return found | {item.facts.item_id: (item.act, item.outcome, item.detail) for item in plan.items}
 
 
+@pytest.mark.slow
 @PLANS
-@given(worlds)
-def test_no_item_is_given_twice_and_nothing_is_made_of_what_is_there(world: World) -> None:
+@given(worlds, st.randoms(use_true_random=False))
+def test_the_laws_of_every_plan(world: World, draw: Random) -> None:
+    """One walk over the worlds for all of them: it is the plans that take the time."""
     plan = world.plan()
+    gives_no_item_twice_and_makes_nothing_of_what_is_there(world, plan)
+    sends_and_writes_nothing_of_what_ended_or_is_off_gone_or_paused(world, plan)
+    # Deciding twice, or in another order, is the same.
+    assert outline(world.plan()) == outline(plan)
+    shuffled = list(world.records)
+    draw.shuffle(shuffled)
+    assert outline(replace(world, records=shuffled).plan()) == outline(plan)
+
+
+def gives_no_item_twice_and_makes_nothing_of_what_is_there(world: World, plan: Plan) -> None:
     given_to = {(one.link_to or one.record.monday_id, key) for key, one in plan.records.items()}
     given_to |= {(one.facts.item_id, one.record.pk) for one in plan.items if one.act in GIVING and one.record}
     counted = Counter(item for item, _ in given_to if item)
@@ -114,11 +126,7 @@ def test_no_item_is_given_twice_and_nothing_is_made_of_what_is_there(world: Worl
             assert not [item for item in bearing if item.state == "active"], "it has an item already"
 
 
-@PLANS
-@given(worlds)
-def test_what_ends_before_it_is_decided_neither_sends_nor_writes_anything(world: World) -> None:
-    """And what is off, gone or paused is left alone."""
-    plan = world.plan()
+def sends_and_writes_nothing_of_what_ended_or_is_off_gone_or_paused(world: World, plan: Plan) -> None:
     for one in plan.records.values():
         if not one.is_open and one.item:
             assert not sends(one)
@@ -129,16 +137,6 @@ def test_what_ends_before_it_is_decided_neither_sends_nor_writes_anything(world:
             assert not sends(one) or not one.is_open
     if QueueDirection.TO_NPD in world.facts["pauses"]:
         assert not [item for item in plan.items if item.act in GIVING]
-
-
-@PLANS
-@given(worlds, st.randoms(use_true_random=False))
-def test_deciding_twice_or_in_another_order_is_the_same(world: World, draw: Random) -> None:
-    plan = world.plan()
-    assert outline(world.plan()) == outline(plan)
-    shuffled = list(world.records)
-    draw.shuffle(shuffled)
-    assert outline(replace(world, records=shuffled).plan()) == outline(plan)
 
 
 @PLANS

@@ -40,6 +40,7 @@ def test_models_and_migrations_say_the_same() -> None:
     call_command("makemigrations", check=True, dry_run=True, verbosity=0)
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_a_filled_database_of_the_release_before_goes_on_and_then_down_to_nothing_and_up_to_the_same_schema() -> None:
     """Its recorder names the files that the initial ones replace."""

@@ -66,23 +66,6 @@ def test_a_look_that_misses_a_column_asks_for_the_board_once_and_never_again(wor
     assert calls == [2, 1, 1]
 
 
-def test_a_restored_column_has_its_old_base_so_an_edit_on_each_side_is_a_conflict(world: World, owner: Owner) -> None:
-    contact = world.linked(role_title="Analyst")
-    owner.column("role_title", "delete")
-    owner.sweep()
-    save(contact, role_title="Countess")
-    world.work()
-    owner.column("role_title", "restore")
-    world.edit(contact, "role_title", "Programmer")
-    owner.sweep()
-    (conflict,) = SyncConflict.objects.filter(resolved_at=None)
-    assert (conflict.npd_data, conflict.base_data, conflict.monday_data) == (
-        {"role_title": "Countess"},
-        {"role_title": "Analyst"},
-        {"role_title": "Programmer"},
-    )
-
-
 def test_a_restored_column_is_noticed_by_a_look_too(world: World, owner: Owner) -> None:
     contact, other = world.linked("Ann", role_title="Analyst"), world.linked("Bo", role_title="Boss")
     owner.column("role_title", "delete")
@@ -149,19 +132,6 @@ def test_only_columns_that_fit_can_be_chosen(mapped: Client) -> None:
         with pytest.raises(ActionError, match=why):
             remap(mapping.pk, column_id)
     assert FieldMapping.objects.get(pk=mapping.pk).version == mapping.version
-
-
-def test_a_column_of_another_type_is_held_and_flows_again_when_it_is_changed_back(world: World, owner: Owner) -> None:
-    contact = world.linked(role_title="Analyst")
-    owner.column("role_title", "retype", type="numbers")
-    save(contact, role_title="Countess")
-    world.work()
-    assert "of the type numbers now; it was text" in owner.mapping().problem
-    assert world.values(contact)["role_title"] == ""
-    owner.column("role_title", "retype", type="text")
-    owner.sweep()
-    assert (owner.mapping().problem, world.status(contact)) == ("", "synced")
-    assert world.values(contact)["role_title"] == "Countess"
 
 
 def test_a_column_that_stays_hidden_is_unknown_and_asked_for_once(world: World, owner: Owner) -> None:

@@ -1,7 +1,6 @@
 """The page of blocked fields: each option is a button, and does on the board what it says."""
 
 import re
-import threading
 from html import unescape
 from typing import Any
 
@@ -26,6 +25,7 @@ from sync.operations.attention import AttentionKind
 from sync.outbox import pauses
 from tests.drift.conftest import Owner
 from tests.support.people import staff_who_may
+from tests.support.waiting import at_once
 from tests.support.world import World
 
 HELD = "/admin/sync/boardlink/blocked/"
@@ -197,22 +197,8 @@ def test_a_new_column_is_created_by_a_button_and_filled_with_what_npd_holds(
 
 def test_of_people_who_ask_for_a_new_column_at_once_one_gets_it(world: World, owner: Owner, admin: Client) -> None:
     gone(owner)
-    form = {**create_form(owner), "confirmed": "yes"}
-    barrier = threading.Barrier(3)
-
-    def ask() -> None:
-        try:
-            barrier.wait(60)
-            world.browser(lead).post(f"{HELD}create/", form)
-        finally:
-            connection.close()
-
-    lead = world.administrator("second")
-    people = [threading.Thread(target=ask) for _ in range(barrier.parties)]
-    for person in people:
-        person.start()
-    for person in people:
-        person.join(60)
+    form, lead = {**create_form(owner), "confirmed": "yes"}, world.administrator("second")
+    at_once(3, lambda: world.browser(lead).post(f"{HELD}create/", form))
     found = world.sandbox.query("query ($b: [ID!]) { boards(ids: $b) { columns { id title } } }", b=[world.board_id()])
     columns = found["data"]["boards"][0]["columns"]
     assert [one["id"] for one in columns if one["title"] == "Role"] == [owner.mapping().column_id]

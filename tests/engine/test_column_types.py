@@ -191,12 +191,6 @@ def test_a_tag_that_monday_refuses_holds_its_own_field_alone(world: World) -> No
 # --- the country of telephone numbers ---------------------------------------------------------------------------
 
 
-def test_a_number_without_a_country_is_of_the_settings_country(world: World, settings: Any) -> None:
-    settings.DEFAULT_PHONE_REGION = "GB"
-    contact = world.linked(phone="020 7946 0018", organization=Organization.objects.create(name="Acme"))
-    assert world.values(contact)["phone"] == "+442079460018"
-
-
 def test_an_organization_that_moves_abroad_changes_no_number_by_that(world: World) -> None:
     firm = Organization.objects.create(name="Acme", address_country="GB")
     contact = world.linked(phone="020 7946 0018", organization=firm)

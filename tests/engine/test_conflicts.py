@@ -2,26 +2,11 @@
 
 from typing import Any
 
-import pytest
-from django.db.models import F
-
 from conflicts.case import conflict_progress
 from conflicts.models import SyncConflict
-from conflicts.resolution import InvalidResolution
 from sync.models import FieldMapping, Intent
 from tests.engine.conftest import choose, clash
 from tests.support.world import World
-
-
-def test_the_other_fields_of_a_record_in_conflict_still_flow(world: World) -> None:
-    contact, conflict = clash(world, notes="from NPD")
-    assert (conflict.conflict_fields, conflict.base_data) == (["role_title"], {"role_title": "Old"})
-    assert (conflict.npd_data, conflict.monday_data) == ({"role_title": "NPD's"}, {"role_title": "Monday's"})
-    assert (world.values(contact)["role_title"], contact.role_title) == ("Monday's", "NPD's")
-    world.edit(contact, "phone", {"phone": "+442079460999", "countryShortName": "GB"})
-    world.hear()
-    assert world.values(contact)["notes"] == "from NPD"
-    assert (world.status(contact), contact.phone) == ("conflict", "+442079460999")
 
 
 def test_a_choice_is_written_on_both_sides(world: World, person: Any) -> None:
@@ -35,18 +20,6 @@ def test_a_choice_is_written_on_both_sides(world: World, person: Any) -> None:
     assert conflict.resolved_data == {"role_title": "Old"}
     # Not as JSON's null either, which is not the column's.
     assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
-
-
-def test_a_choice_for_values_that_moved_on_is_handed_back(world: World, person: Any) -> None:
-    contact, conflict = clash(world)
-    choose(conflict, person, "keep_npd")
-    world.edit(contact, "role_title", "Edited after the choice")
-    world.work(conflict)
-    assert world.status(contact) == "conflict"
-    assert conflict.resolved_at is None
-    assert conflict.monday_data == {"role_title": "Edited after the choice"}
-    assert world.values(contact)["role_title"] == "Edited after the choice"
-    assert "chose" in conflict.resolution_problem
 
 
 def test_a_conflict_that_people_settle_by_hand_closes_by_itself(world: World) -> None:
@@ -99,19 +72,6 @@ def test_a_choice_whose_look_became_a_dead_letter_can_be_made_anew(world: World,
     assert (world.status(contact), contact.role_title) == ("synced", "Monday's")
 
 
-def test_a_conflict_stays_with_its_choice_while_a_side_cannot_be_read(world: World, person: Any) -> None:
-    contact, conflict = clash(world)
-    choose(conflict, person, "keep_npd")
-    world.sandbox.act("archive", item_id=contact.monday_id)
-    world.work(conflict)
-    assert conflict.resolved_at is None
-    assert conflict.resolution is not None
-    assert world.status(contact) == "conflict"
-    world.sandbox.act("restore", item_id=contact.monday_id)
-    world.look(contact)
-    assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "NPD's")
-
-
 def test_a_refused_choice_is_handed_back_with_the_value_that_was_refused(world: World, person: Any) -> None:
     contact = world.linked(phone="+12025550112")
     world.edit(contact, "phone", {"phone": "+12025550147", "countryShortName": "US"})
@@ -131,11 +91,3 @@ def test_a_choice_that_waits_for_a_held_field_says_so(world: World, person: Any)
     problem = FieldMapping.objects.get(key="role_title", link__entity_type="contact").problem
     assert problem
     assert problem in conflict_progress(conflict).delay_reason
-
-
-def test_the_last_agreed_value_of_another_column_can_not_be_chosen(world: World, person: Any) -> None:
-    contact, conflict = clash(world)
-    FieldMapping.objects.filter(key="role_title", link__entity_type="contact").update(version=F("version") + 1)
-    world.look(contact)
-    with pytest.raises(InvalidResolution, match="no last synced value"):
-        choose(conflict, person, "merge", role_title={"choose": "base"})

@@ -13,7 +13,7 @@ from sync.operations.detect.comparison import compare_board
 from sync.operations.preview.explanation import explain, find_record
 from sync.operations.record_requests import PushReason, push_record
 from sync.outbox import pauses
-from sync.records.approvals import approve, release_obsolete
+from sync.records.approvals import approve
 from sync.registry import link_of
 from tests.engine.test_relations import add_column, adopt
 from tests.lifecycle.conftest import asked, choose, quiet_passes
@@ -89,15 +89,6 @@ def creating(world: World) -> World:
     return world
 
 
-def test_an_item_becomes_a_record_only_where_it_matches(creating: World) -> None:
-    only(creating, ON_MONDAY)
-    creating.add("In", email=mail("in@example.com"), role_title="Customer")
-    creating.add("Out", email=mail("out@example.com"), role_title="Vendor")
-    creating.hear()
-    creating.settle()
-    assert set(Contact.objects.values_list("name", flat=True)) == {"In"}
-
-
 # A pair that leaves by NPD: nothing is sent, and nothing is read.
 
 
@@ -151,16 +142,6 @@ def test_an_edit_on_monday_that_takes_the_item_out_is_taken_over_and_nothing_is_
     world.hear(contact)
     assert (contact.role_title, contact.sync_status) == ("Customer", "synced")
     assert world.values(contact)["phone"] == "+442079460019"
-
-
-def test_an_edit_in_npd_that_takes_the_item_out_is_sent_and_then_the_pair_is_out(world: World) -> None:
-    contact = world.linked(role_title="Customer")
-    only(world, ON_MONDAY, contact)
-    world.save(contact, role_title="Vendor")
-    assert world.values(contact)["role_title"] == "Vendor"
-    assert (world.status(contact), world.ledger(contact).left_out) == ("disabled", "item")
-    world.save(contact, notes="not sent")
-    assert world.values(contact)["notes"] == ""
 
 
 # Groups.
@@ -236,18 +217,6 @@ def test_an_item_that_is_left_out_and_removed_does_nothing_to_its_record(world: 
 # What can't be known, and what a person asks for.
 
 
-def test_sync_now_says_why_nothing_is_sent(world: World) -> None:
-    contact = world.linked(role_title="Customer")
-    only(world, CUSTOMER, contact)
-    world.save(contact, role_title="Vendor")
-    contact.refresh_from_db()
-    answer = push_record(contact, "lead")
-    assert not answer.triggered
-    assert "Role is not “Customer”" in answer.message
-    world.work(contact)
-    assert world.values(contact)["role_title"] == "Customer"
-
-
 def test_a_filter_holds_for_a_push_by_name_of_a_record_whose_sync_is_off(world: World) -> None:
     contact = world.linked(role_title="Customer")
     only(world, CUSTOMER, contact)
@@ -278,23 +247,6 @@ def test_items_outside_the_filter_get_no_pass_from_the_nightly_comparison(creati
     assert link is not None
     compare_board(link)
     assert not SyncQueue.objects.filter(status="pending").exists()
-
-
-def test_a_deletion_that_waits_for_approval_is_released_when_its_record_leaves(world: World, settings: Any) -> None:
-    settings.GUARD_RECORDS = 1
-    contacts = [world.linked(f"P{n}", role_title="Customer", notes="n") for n in range(3)]
-    only(world, CUSTOMER, *contacts)
-    for contact in contacts:
-        world.edit(contact, "notes", "")
-    world.hear(*contacts)
-    waiting = ApprovalRequest.objects.filter(state="pending").values_list("entity_id", flat=True)
-    assert waiting
-    Contact.objects.filter(pk__in=list(waiting)).update(role_title="Vendor")
-    world.work()
-    release_obsolete()
-    assert not ApprovalRequest.objects.filter(state="pending").exists()
-    kept = Contact.objects.filter(pk__in=[contact.pk for contact in contacts], notes="n")
-    assert set(kept.values_list("sync_status", flat=True)) == {"disabled"}
 
 
 def test_a_relation_is_compared_by_the_name_of_its_record(connected: World) -> None:
@@ -385,20 +337,6 @@ def test_a_copy_is_left_alone_where_the_filter_changes_while_a_worker_has_it(wor
 
 
 # A pair that leaves where something of it has to wait.
-
-
-def test_a_pair_that_leaves_while_npd_is_paused_takes_over_what_monday_said_before_it_is_out(world: World) -> None:
-    contact = world.linked(role_title="Customer", notes="n")
-    only(world, ON_MONDAY, contact)
-    pauses.pause("dora", entity_type="contact", direction="to_npd")
-    world.edit(contact, "role_title", "Vendor")
-    world.edit(contact, "notes", "from Monday")
-    world.save(contact, phone="+442079460019")
-    contact.refresh_from_db()
-    assert (contact.notes, world.ledger(contact).left_out) == ("n", "")
-    pauses.resume("dora", entity_type="contact", direction="to_npd")
-    world.work(contact)
-    assert (contact.role_title, contact.notes, contact.sync_status) == ("Vendor", "from Monday", "disabled")
 
 
 def test_a_pair_that_leaves_with_a_clear_that_waits_for_approval_waits_with_it(world: World, settings: Any) -> None:

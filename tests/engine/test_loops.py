@@ -67,17 +67,3 @@ def test_looks_write_nothing_to_it_for_an_hour_then_once_then_for_two(world: Wor
     assert world.calls("mutation") == before + 1
     world.work(minutes=31)
     assert world.calls("mutation") == before + 2
-
-
-def test_a_field_that_scripts_on_both_sides_fight_over_is_damped_too(world: World) -> None:
-    """Both ways each edit of Monday's is taken over; it is NPD's script that has us write again."""
-    contact = world.linked(role_title="Ours")
-    before = world.calls("mutation")
-    for _ in range(LIMIT + 2):
-        world.save(contact, role_title="Ours")
-        if world.values(contact)["role_title"] == "Ours":
-            rewrite(world, contact)
-    assert world.calls("mutation") - before <= LIMIT
-    assert WriteLoop.objects.get(entity_id=contact.pk).throttled_until is not None
-    contact.refresh_from_db()
-    assert (contact.role_title, world.values(contact)["role_title"]) == ("Ours", "AUTOMATIC")

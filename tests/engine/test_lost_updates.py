@@ -109,34 +109,6 @@ def test_our_own_echo_is_no_lost_update_and_costs_no_call(world: World) -> None:
     assert not WebhookEvent.objects.filter(processed_at=None).exists()
 
 
-def test_edits_that_looks_saw_are_no_lost_updates_however_late_they_are_told(world: World) -> None:
-    contact = world.linked(role_title="Old")
-    world.edit(contact, "role_title", "Theirs")
-    world.look(contact)
-    world.save(contact, role_title="Ours")
-    world.edit(contact, "role_title", "Theirs again")
-    world.look(contact)
-    kept = take(world)
-    world.pass_time(hours=1)
-    world.hand_in(kept * 2)
-    world.work(contact)
-    assert (contact.role_title, world.status(contact)) == ("Theirs again", "synced")
-    assert not SyncConflict.objects.exists()
-
-
-def test_a_write_that_lands_late_is_known_as_ours(world: World) -> None:
-    """The first write had no answer and landed; what the second one replaced was nobody's edit."""
-    contact = world.linked(role_title="Old")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Ours, first")
-    world.sandbox.faults({"timeout": "after", "on": "mutation"})
-    world.work()
-    world.wait_out()
-    world.save(contact, role_title="Ours, second")
-    world.hear()
-    assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "Ours, second")
-    assert not SyncConflict.objects.exists()
-
-
 # --- an answer that shows somebody's edit ---------------------------------------------------------------------------
 
 
@@ -181,32 +153,6 @@ def test_a_choice_about_a_lost_edit_stands_on_both_sides(world: World, person: A
     world.hand_in(world.delivered)
     world.work()
     assert not conflicts_of(contact)
-
-
-def test_a_choice_about_a_lost_edit_is_stale_when_a_side_left_what_stands(world: World, person: Any) -> None:
-    contact = world.linked(role_title="Old")
-    world.overwrite(contact)
-    world.hear()
-    conflict = the_conflict(contact)
-    choose(conflict, person, role_title={"choose": "monday"})
-    world.edit(contact, "role_title", "Newer")
-    world.work(conflict)
-    assert conflict.resolved_at is None
-    assert "changed after you chose" in conflict.resolution_problem
-    assert conflict.monday_data == {"role_title": "Theirs"}
-    world.work()
-    choose_again(world, contact, conflict, person)
-    conflict.refresh_from_db()
-    assert (conflict.resolved_data, world.values(contact)["role_title"]) == ({"role_title": "Theirs"}, "Theirs")
-
-
-def choose_again(world: World, contact: Contact, conflict: SyncConflict, person: Any) -> None:
-    """With what stands by now; the first try may find the screen's value outdated."""
-    for _ in range(2):
-        choose(conflict, person, role_title={"choose": "monday"})
-        world.work(conflict)
-        if conflict.resolved_at:
-            return
 
 
 @pytest.mark.parametrize("fails", ["the read", "the write"])

@@ -10,13 +10,6 @@ from sync.models import Decision, FieldMapping
 from tests.support.world import World
 
 
-def test_an_edit_on_the_board_comes_back(world: World) -> None:
-    contact = world.linked(role_title="Boss", phone="+442079460018")
-    world.edit(contact, "role_title", "Chair")
-    world.hear()
-    assert (world.status(contact), contact.role_title) == ("synced", "Chair")
-
-
 def test_the_echo_of_our_own_create_ends_without_a_call(world: World) -> None:
     contact = world.contact(email="ann@example.com", phone="+44 20 7946 0018", notes="n")
     world.work()
@@ -57,15 +50,6 @@ def test_a_save_between_read_and_settle_is_not_overwritten(world: World) -> None
     assert world.values(contact)["role_title"] == "From Monday"
 
 
-def test_one_way_to_monday_writes_an_edit_on_the_board_over_and_keeps_it_in_the_history(world: World) -> None:
-    contact = world.linked(role_title="Boss", sync_direction="npd_to_monday")
-    world.edit(contact, "role_title", "Edited on the board")
-    world.hear()
-    assert (world.status(contact), contact.role_title) == ("synced", "Boss")
-    assert world.values(contact)["role_title"] == "Boss"
-    assert Decision.objects.filter(entity_id=contact.pk, values__before="Edited on the board").exists()
-
-
 def test_sync_switched_on_again_reads_what_was_edited_on_the_board_meanwhile(world: World) -> None:
     contact = world.linked(role_title="Boss")
     world.save(contact, sync_enabled=False, sync_direction="none")
@@ -103,19 +87,6 @@ def test_a_save_of_an_unmapped_field_does_not_swallow_a_webhook_that_comes_betwe
 
     monkeypatch.setattr(reconcile, "claimed", late)
     world.work()
-    assert (world.status(contact), contact.role_title) == ("synced", "Edited")
-
-
-def test_a_quiet_save_does_not_close_the_dead_letter_of_a_pull(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    with world.broken():
-        world.edit(contact, "role_title", "Edited")
-        world.deliver()
-        world.give_up_on(contact)
-        assert world.status(contact) == "pending"
-        assert world.ledger(contact).sync_status == "failed"
-    organization = Organization.objects.create(name="O", sync_enabled=False)
-    world.save(contact, organization=organization)
     assert (world.status(contact), contact.role_title) == ("synced", "Edited")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from npd.models import Contact
-from sync.connectors.base.errors import ConnectorError, DocumentRejected, FirewallRejected
+from sync.connectors.base.errors import ConnectorError, DocumentRejected
 from sync.connectors.monday import items
 from sync.connectors.monday.client import MondayClient
 from sync.models import BoardLink, SyncQueue
@@ -92,21 +92,6 @@ def test_the_halves_of_a_refused_document_find_room_in_the_minute_that_it_was_re
     assert monday.refused == 0
 
 
-def test_a_value_that_the_tokens_user_may_not_write_is_held_alone_while_others_are_written(world: World) -> None:
-    """Columns and items can be closed to some users; that the board is open the neighbour shows."""
-    first, second = world.linked("A", role_title="x"), world.linked("B", role_title="x")
-    Contact.objects.update(role_title="y", notes="new")
-    forbidden = {"every": 2, "code": "UserUnauthorizedException"}
-    world.sandbox.faults({"partial": forbidden, "on": "mutation", "count": 50})
-    world.work()
-    assert BoardLink.objects.get(entity_type="contact").blocked_reason == ""
-    held = world.ledger(first).blocked_fields | world.ledger(second).blocked_fields
-    assert len(held) == 1
-    (reason,) = (entry["reason"] for entry in held.values())
-    assert "right to edit" in reason
-    assert {world.status(first), world.status(second)} == {"synced", "pending"}
-
-
 def test_a_board_that_the_tokens_user_may_not_write_is_held_as_a_whole(world: World) -> None:
     contacts = [world.linked(name, role_title="x") for name in ("A", "B")]
     Contact.objects.update(role_title="y")
@@ -117,20 +102,6 @@ def test_a_board_that_the_tokens_user_may_not_write_is_held_as_a_whole(world: Wo
     world.work(minutes=2)
     assert {world.status(contact) for contact in contacts} == {"synced"}
     assert {world.row(contact).attempts for contact in contacts} == {1}
-
-
-def test_a_value_that_a_firewall_before_monday_refuses_holds_nobody(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    contacts = [world.linked(f"P{number}", role_title="x") for number in range(6)]
-    Contact.objects.update(role_title="y")
-    poison(monkeypatch, contacts[1], FirewallRejected)
-    for _ in range(8):
-        world.work()
-        world.wait_out()
-    others = [contact for contact in contacts if contact != contacts[1]]
-    assert {world.status(contact) for contact in others} == {"synced"}
-    assert world.row(contacts[1]).attempts > 0
 
 
 def test_a_document_that_is_no_longer_valid_stops_its_board_and_costs_no_record_an_attempt(world: World) -> None:

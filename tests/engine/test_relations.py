@@ -133,19 +133,6 @@ def test_a_relation_that_a_create_dropped_is_sent_once_more(connected: World) ->
     assert (cell(connected, contact), connected.status(contact)) == ("Acme", "synced")
 
 
-def test_a_relation_that_monday_drops_from_a_change_too_is_not_sent_for_ever(connected: World) -> None:
-    connected.sandbox.faults({"drops": "board_relation", "count": 9, "on": "mutation"})
-    contact = connected.contact("Ann", organization=organization("Acme"))
-    connected.work()
-    connected.work(contact, seconds=11)
-    calls = connected.calls("mutation")
-    connected.hear(contact)
-    connected.work(contact, minutes=5)
-    assert connected.calls("mutation") == calls
-    assert (cell(connected, contact), connected.status(contact)) == ("", "pending")
-    assert contact.organization is not None
-
-
 def test_an_organization_whose_sync_is_turned_on_is_connected_by_itself(connected: World) -> None:
     acme = organization("Acme", sync_enabled=False)
     contact = connected.linked(organization=acme)

@@ -11,23 +11,20 @@ from typing import Any
 
 import pytest
 
-from conflicts.models import SyncConflict
 from npd.models import Contact
 from tests.support.world import World
 
 HERE = "tests/engine/test_rows_of_merge.py"
 LOST, LOOPS, RULES = ("tests/engine/test_lost_updates.py", "tests/engine/test_loops.py", "tests/engine/test_rules.py")
-FAILURES, COLUMNS, PUSH, PULL = (
-    f"tests/engine/test_{name}.py" for name in ("failures", "column_types", "push", "pull")
-)
+FAILURES, COLUMNS = (f"tests/engine/test_{name}.py" for name in ("failures", "column_types"))
 FIELDS, DECIDED_RULES, DECIDED_LOST = (f"tests/decide/test_{name}.py" for name in ("fields", "rules", "lost_updates"))
 TABLE = "tests/merge/test_rows.py"
 ROWS = {
     # A field, both ways
     "same, same: nothing": (FIELDS, "test_a_field_is_decided_by_its_row"),
-    "changed, same: push L": (PUSH, "test_only_the_field_that_changed_is_written"),
-    "changed, same, ∅ clears the column": (PUSH, "test_a_field_emptied_in_npd_is_cleared_on_the_board"),
-    "same, changed: pull R": (PULL, "test_an_edit_on_the_board_comes_back"),
+    "changed, same: push L": (FIELDS, "test_a_field_is_decided_by_its_row"),
+    "changed, same, ∅ clears the column": (FIELDS, "test_a_field_is_decided_by_its_row"),
+    "same, changed: pull R": (FIELDS, "test_a_field_is_decided_by_its_row"),
     "same, changed, ∅ clears the field": (FIELDS, "test_a_field_is_decided_by_its_row"),
     "same, changed, ∅ of a required field: held": (FIELDS, "test_what_can_not_be_written_is_blocked_with_its_reason"),
     "same, changed, refused by NPD's constraints: held": (
@@ -72,15 +69,15 @@ ROWS = {
     ),
     # A field, one way
     "one way to Monday: mirrored, what it replaced in the history": (
-        PULL,
-        "test_one_way_to_monday_writes_an_edit_on_the_board_over_and_keeps_it_in_the_history",
+        FIELDS,
+        "test_one_way_the_target_s_own_edit_is_said_to_be_overridden",
     ),
     "one way to NPD: mirrored, what it replaced in the history": (
         FIELDS,
         "test_one_way_the_target_s_own_edit_is_said_to_be_overridden",
     ),
     "the record's and the mapping's direction both have to allow a way": (FIELDS, "test_a_field_is_decided_by_its_row"),
-    "none and disabled look at nothing": (HERE, "test_none_and_disabled_look_at_nothing"),
+    "none and disabled look at nothing": ("tests/decide/test_sides.py", "test_a_pass_without_a_call"),
     "but the one push by name": (
         "tests/api/test_push.py",
         "test_a_record_whose_sync_is_off_is_pushed_once_because_a_person_asked",
@@ -115,8 +112,8 @@ ROWS = {
         "test_a_pull_writes_the_record_and_moves_the_base",
     ),
     "Monday altered what we sent: shown, pending, nothing sent again": (
-        HERE,
-        "test_what_monday_altered_is_shown_and_not_sent_again",
+        "tests/merge/test_settled_field.py",
+        "test_what_monday_made_of_a_value_is_said",
     ),
     "an event is ours: value, previous value, user": (LOST, "test_our_own_echo_is_no_lost_update_and_costs_no_call"),
     "an answer that equals an event that isn't ours is an edit": (
@@ -139,7 +136,7 @@ ROWS = {
         FIELDS,
         "test_a_value_that_no_intent_sent_is_merged_against_the_old_base",
     ),
-    "a late landing is known as ours": (LOST, "test_a_write_that_lands_late_is_known_as_ours"),
+    "a late landing is known as ours": (FIELDS, "test_a_write_that_landed_late_is_the_base"),
     "unless an event names another user": (
         "tests/decide/test_unconfirmed_writes.py",
         "test_unless_an_event_names_another_user",
@@ -163,8 +160,8 @@ ROWS = {
     ),
     "overwritten: npd keeps it, monday takes it back": (LOST, "test_a_choice_about_a_lost_edit_stands_on_both_sides"),
     "overwritten: stale only when either side left what stands": (
-        LOST,
-        "test_a_choice_about_a_lost_edit_is_stale_when_a_side_left_what_stands",
+        FIELDS,
+        "test_a_choice_on_a_lost_value_is_outdated_when_a_side_left_what_stands",
     ),
 }
 
@@ -185,16 +182,6 @@ def writes(world: World) -> int:
 # --- directions -----------------------------------------------------------------------------------------------------
 
 
-def test_none_and_disabled_look_at_nothing(world: World) -> None:
-    contact = world.linked(role_title="Old")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Ours", sync_direction="none")
-    world.edit(contact, "role_title", "Theirs")
-    before = world.calls()
-    world.hear()
-    assert world.calls() == before
-    assert (sides(world, contact), world.status(contact)) == (("Ours", "Theirs"), "disabled")
-
-
 def test_a_direction_is_not_overridden_by_a_persons_push(world: World) -> None:
     from sync.operations.record_requests import push_record
 
@@ -208,23 +195,6 @@ def test_a_direction_is_not_overridden_by_a_persons_push(world: World) -> None:
 
 
 # --- after a write --------------------------------------------------------------------------------------------------
-
-
-def test_what_monday_altered_is_shown_and_not_sent_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Monday makes something else of what it is sent, in the answer and from then on."""
-    from sync.connectors.monday.columns.text import TextConverter
-
-    contact = world.linked(role_title="Old")
-    monkeypatch.setattr(TextConverter, "to_remote", lambda self, raw, existing: str(next(iter(raw.values()))).upper())
-    npd(contact, "New")
-    world.work()
-    assert "Monday made “NEW” of “New”" in world.ledger(contact).altered["role_title"]["reason"]
-    assert (sides(world, contact), world.status(contact)) == (("New", "NEW"), "pending")
-    before = writes(world)
-    world.hear()
-    world.look(contact)
-    assert (sides(world, contact), writes(world)) == (("New", "NEW"), before)
-    assert not SyncConflict.objects.exists()
 
 
 def test_a_save_during_the_call_is_seen_by_the_next_look(world: World) -> None:

@@ -3,14 +3,9 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from pghistory.core import event_models
 
 from npd.models import Contact, Organization
-from sync import connectors, registry
-from sync.boards.board_setup import set_up
-from sync.limits import metered_client
 from sync.models import Decision, FieldMapping
 from tests.engine.test_relations import add_column, adopt
 from tests.support.world import World
@@ -85,15 +80,6 @@ def tags_of(world: World, elements: list[str]) -> Any:
     return {"tag_ids": [int(tag) for tag in made]}
 
 
-def test_set_up_leaves_a_rule_as_a_person_chose_it(world: World) -> None:
-    rule("role_title", "newest")
-    set_up(
-        next(s for s in registry.entities() if s.entity_type == "contact"),
-        connectors.get()(metered_client.client().inner),
-    )
-    assert FieldMapping.objects.get(key="role_title").rule == "newest"
-
-
 def test_a_union_whose_answer_was_lost_removes_nothing_that_somebody_added(world: World) -> None:
     firm = firm_with_aliases(world, "text", ["One"])
     world.edit(firm, "aliases", "One, Theirs")
@@ -104,13 +90,3 @@ def test_a_union_whose_answer_was_lost_removes_nothing_that_somebody_added(world
     world.settle(firm)
     assert sorted(firm.aliases) == ["One", "Ours", "Theirs"]
     assert sorted(world.values(firm)["aliases"].split(", ")) == ["One", "Ours", "Theirs"]
-
-
-def test_newest_asks_for_times_only_where_it_has_to_decide(world: World) -> None:
-    contact = world.linked(role_title="Old")
-    rule("role_title", "newest")
-    Contact.objects.filter(pk=contact.pk).update(role_title="New")
-    with CaptureQueriesContext(connection) as told:
-        world.work()
-    histories = [q["sql"] for q in told if 'SELECT * FROM "npd_contactevent"' in q["sql"]]
-    assert len(histories) == 1  # of the log's line, once for all records of a look

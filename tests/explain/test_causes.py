@@ -5,12 +5,12 @@ from typing import Any
 import pghistory
 import pytest
 from django.contrib.auth.models import User
-from rest_framework.test import APIClient
 
 from npd.models import Contact
 from sync.models import Decision, FieldMapping, Intent, MondayAccount, SyncQueue, WebhookEvent
 from sync.operations.preview.explanation import causes_of, causes_text
 from sync.records.authors import SYNC_ACTOR
+from tests.support.people import api_of
 from tests.support.world import World
 
 
@@ -21,9 +21,7 @@ def last(record: Any, kind: str, key: str = "role_title") -> Decision:
 def test_a_push_names_the_person_who_edited_by_the_api_the_row_and_the_call(world: World) -> None:
     dora = User.objects.create_superuser("dora", "dora@example.com", "x", first_name="Dora", last_name="Demo")
     contact = world.linked(role_title="Boss")
-    client = APIClient()
-    client.force_authenticate(dora)
-    assert client.patch(f"/api/v1/contacts/{contact.pk}/", {"role_title": "Chair"}).status_code == 200
+    assert api_of(dora).patch(f"/api/v1/contacts/{contact.pk}/", {"role_title": "Chair"}).status_code == 200
     row = SyncQueue.objects.get(entity_id=contact.pk, status="pending")
     world.work()
     line = last(contact, "push")

@@ -9,6 +9,8 @@ from django.contrib.auth.models import Permission, User
 from django.core.cache import cache
 from rest_framework.test import APIClient
 
+from tests.support.people import api_of
+
 EVENTS = "/api/v1/events/"
 
 
@@ -24,17 +26,13 @@ def person(db: None) -> User:
 
 @pytest.fixture
 def api(person: User) -> APIClient:
-    client = APIClient()
-    client.force_authenticate(person)
-    return client
+    return api_of(person)
 
 
 def user_who_may(*codenames: str) -> APIClient:
     user = User.objects.create_user("clerk", "clerk@example.test", "long-enough-1")
     user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
-    client = APIClient()
-    client.force_authenticate(user)
-    return client
+    return api_of(user)
 
 
 def all_events(api: APIClient, **query: Any) -> list[dict[str, Any]]:

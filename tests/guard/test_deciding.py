@@ -14,20 +14,13 @@ from rest_framework.test import APIClient
 from npd.models import Contact
 from sync.choices import ApprovalKind, ApprovalState
 from sync.models import ApprovalRequest, SyncQueue
+from tests.support.people import api_of
 from tests.support.waiting import wait_for
 
 LIST = "/admin/sync/approvalrequest/?state__exact=pending"
 DECIDE = "/admin/sync/approvalrequest/decide/"
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def plain_files(settings: Any) -> None:
-    """Static files by their names."""
-    settings.STORAGES = settings.STORAGES | {
-        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    }
 
 
 @pytest.fixture
@@ -40,9 +33,7 @@ def browser(client: Client, mary: User) -> Client:
 @pytest.fixture
 def api(mary: User) -> APIClient:
     """Mary's program."""
-    found = APIClient()
-    found.force_authenticate(mary)
-    return found
+    return api_of(mary)
 
 
 @pytest.fixture
@@ -231,8 +222,7 @@ def test_the_api_lets_nobody_decide_who_may_only_look(hold: Any) -> None:
     acts = hold(1)
     person = User.objects.create_user("ben", password="x")
     person.user_permissions.add(Permission.objects.get(codename="view_approvalrequest"))
-    api = APIClient()
-    api.force_authenticate(person)
+    api = api_of(person)
     assert api.get("/api/v1/sync/approvals/").status_code == 200
     answer = api.post("/api/v1/sync/approvals/approve", {"ids": [acts[0].pk]}, format="json")
     assert answer.status_code == 403

@@ -100,17 +100,6 @@ def test_removals_that_are_sent_again_in_halves_count_once(world: World, two_gon
     assert states() == [ApprovalState.DONE] * 2
 
 
-def test_items_that_go_meanwhile_let_the_deletes_go(world: World, deleted: list[str]) -> None:
-    for item in deleted:
-        world.sandbox.act("delete", item_id=item)
-    world.deliver()
-    world.work()
-    world.pass_time(minutes=30)
-    world.work()
-    release_obsolete()
-    assert held().count() == 0
-
-
 def test_a_mass_archive_deletes_no_record_before_it_is_approved(
     world: World, archived: list[Contact], mary: User
 ) -> None:

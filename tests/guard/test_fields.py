@@ -79,17 +79,6 @@ def test_a_look_that_would_empty_too_many_cells_holds_them_all_and_other_fields_
     assert {world.values(c)["notes"] for c in contacts} == {"old"}
 
 
-def test_what_waits_counts_as_long_as_it_waits(world: World) -> None:
-    contacts = linked(world, 4)
-    empty_in_npd(contacts[:3])
-    world.work()
-    world.pass_time(hours=5)
-    empty_in_npd(contacts[3:])
-    world.work()
-    assert all(phones_on_monday(world, contacts))
-    assert held().count() == 4
-
-
 def test_a_worker_that_dies_before_it_sends_has_counted_and_the_next_goes_on(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import sync_now
-from sync.connectors.base.errors import AnswerWithoutData, ConnectorError, ItemNotFound
+from sync.connectors.base.errors import AnswerWithoutData
 from sync.limits import MeteredClient
 from sync.models import ApprovalRequest, BoardLink, Decision, IgnoredItem, Intent, MondayAccount, SyncQueue
 from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD
@@ -27,18 +27,6 @@ def duplicate(world: World, contact: Contact) -> str:
 
 def hear(world: World) -> None:
     world.hear(seconds=11)
-
-
-def test_the_question_stays_one_while_webhooks_and_looks_go_on(world: World) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    copy = duplicate(world, contact)
-    hear(world)
-    world.sandbox.act("edit", item_id=copy, column_id="role_title", text="edited")
-    hear(world)
-    world.look(contact)
-    assert SyncConflict.objects.filter(kind="identity", resolved_at=None).count() == 1
-    assert Contact.objects.count() == 1
-    assert world.status(contact) == "synced"
 
 
 def test_a_persons_duplicate_loses_the_npd_id_and_is_archived_when_a_person_calls_it_a_copy(
@@ -101,16 +89,6 @@ def test_a_copy_that_is_left_on_the_board_makes_no_record_and_is_not_asked_about
     assert IgnoredItem.objects.get(item_id=copy).unlinked
 
 
-def test_an_answer_about_a_copy_that_is_gone_by_then_closes_the_question(world: World, pat: Any) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    copy = duplicate(world, contact)
-    world.sandbox.act("delete", item_id=copy)
-    choose(asked(contact.pk, "identity"), pat, "custom", "archive")
-    world.work()
-    assert not SyncConflict.objects.filter(resolved_at=None).exists()
-    assert world.sandbox.item(copy)["state"] == "deleted"
-
-
 def ran_twice(world: World) -> tuple[Contact, str]:
     """A create whose first run Monday's search didn't show, so that it was made once more; returns the first's id."""
     world.sandbox.faults({"timeout": "after", "on": "create_item"})
@@ -144,13 +122,9 @@ def test_a_create_that_ran_twice_leaves_one_item_the_untouched_copy_is_archived(
     assert not SyncConflict.objects.exists()
 
 
-@pytest.mark.parametrize("somebody", ["touched it", "made it"])
-def test_a_second_item_that_somebody_touched_or_made_is_asked_about(world: World, somebody: str) -> None:
+def test_a_second_item_that_somebody_touched_is_asked_about(world: World) -> None:
     contact, copy = ran_twice(world)
-    if somebody == "touched it":
-        world.sandbox.act("edit", item_id=copy, column_id="role_title", text="somebody's")
-    else:
-        MondayAccount.objects.update_or_create(id=1, defaults={"user_id": "4711"})
+    world.sandbox.act("edit", item_id=copy, column_id="role_title", text="somebody's")
     hear(world)
     item = world.sandbox.item(copy)
     assert (item["state"], item["values"]["npd_id"]) == ("active", "")
@@ -169,13 +143,12 @@ def test_more_copies_than_the_guard_lets_through_are_asked_about(world: World, s
     assert asked(contact.pk, "identity").monday_item_id == copy
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_lost_answer_to_the_clearing_is_found_out_about(world: World, moment: str) -> None:
+def test_a_lost_answer_to_the_clearing_is_found_out_about(world: World) -> None:
     contact = world.linked("Ann", email="ann@example.com")
     made = world.sandbox.act("duplicate", item_id=contact.monday_id)
     world.deliver()
     world.pass_time(seconds=11)
-    world.sandbox.faults({"timeout": moment, "on": "change_multiple_column_values"})
+    world.sandbox.faults({"timeout": "after", "on": "change_multiple_column_values"})
     world.work()
     world.settle()
     hear(world)
@@ -184,16 +157,13 @@ def test_a_lost_answer_to_the_clearing_is_found_out_about(world: World, moment: 
     assert not SyncQueue.objects.filter(status__in=["pending", "in_progress"]).exists()
 
 
-@pytest.mark.parametrize("error", [AnswerWithoutData, ItemNotFound])
-def test_a_clearing_that_fails_as_a_whole_stops_no_board(
-    world: World, monkeypatch: pytest.MonkeyPatch, error: type[ConnectorError]
-) -> None:
-    """As any call about one item: errors alone are its own failure; an item that isn't there has left the board."""
+def test_a_clearing_that_fails_as_a_whole_stops_no_board(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As any call about one item: errors alone are its own failure."""
     contact = world.linked("Ann", email="ann@example.com")
     made = world.sandbox.act("duplicate", item_id=contact.monday_id)
     world.deliver()
     world.pass_time(seconds=11)
-    right, failed = MeteredClient.execute, [error("It failed")]
+    right, failed = MeteredClient.execute, [AnswerWithoutData("It failed")]
 
     def fails_once(client: MeteredClient, document: str, variables: Any, **more: Any) -> Any:
         if document.lstrip().startswith("mutation") and failed:
@@ -206,8 +176,7 @@ def test_a_clearing_that_fails_as_a_whole_stops_no_board(
     assert not SyncQueue.objects.filter(status="failed").exists()
     world.work(minutes=2)
     assert not SyncQueue.objects.filter(status__in=["pending", "in_progress"]).exists()
-    cleared = world.sandbox.item(made["id"])["values"]["npd_id"] == ""
-    assert cleared is (error is AnswerWithoutData)
+    assert world.sandbox.item(made["id"])["values"]["npd_id"] == ""
 
 
 def test_a_copy_about_which_a_call_may_be_in_the_air_is_left_alone_until_its_deadline(world: World) -> None:

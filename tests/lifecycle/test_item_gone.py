@@ -11,7 +11,7 @@ from sync.models import BoardLink, Decision, IgnoredItem, SyncQueue, Tombstone, 
 from sync.operations import attention
 from sync.operations.attention import AttentionKind
 from sync.records.authors import monday_editor_name, monday_users
-from sync.records.item_links import request_recreation, request_unlink
+from sync.records.item_links import request_recreation
 from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
 from tests.support.world import TOM, World
 
@@ -74,8 +74,7 @@ def test_a_person_has_the_item_made_again_at_once_and_nobody_is_asked_any_more(w
     assert len(log_of(contact.pk, "unlinked")) == 1
 
 
-@pytest.mark.parametrize("is_asked", [False, True])
-@pytest.mark.parametrize("answer", ["delete", "unlink"])
+@pytest.mark.parametrize(("answer", "is_asked"), [("delete", False), ("unlink", True)])
 def test_an_answer_in_the_inbox_is_the_same_before_the_question_and_after_and_nothing_stays_open(
     world: World, pat: Any, answer: str, is_asked: bool
 ) -> None:
@@ -102,33 +101,6 @@ def test_an_answer_in_the_inbox_is_the_same_before_the_question_and_after_and_no
     assert not SyncQueue.objects.filter(status__in=["pending", "in_progress", "failed"]).exists()
 
 
-def test_where_one_has_it_made_again_and_another_unlinks_it_at_once_it_is_unlinked_and_no_more_is_told(
-    world: World,
-) -> None:
-    contact = world.linked(role_title="Boss")
-    take_away(world, contact)
-    contact.refresh_from_db()
-    request_recreation(contact, "pat")
-    request_unlink(contact, "ada")  # as its page was shown before
-    mutations = world.calls("mutation")
-    for _ in range(3):
-        world.work()
-    contact.refresh_from_db()
-    assert (contact.monday_id, contact.sync_status) == (None, "disabled")
-    assert world.calls("mutation") == mutations
-    assert len(log_of(contact.pk, "unlinked")) == 1
-
-
-def test_an_item_that_is_back_is_not_made_again(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    item = take_away(world, contact)
-    contact.refresh_from_db()
-    request_recreation(contact, "pat")
-    world.sandbox.act("restore", item_id=item)
-    world.hear()
-    assert (world.status(contact), contact.monday_id) == ("synced", item)
-
-
 def test_an_item_taken_away_again_is_waited_for_anew(world: World) -> None:
     contact = world.linked()
     set_policy("delete")
@@ -145,11 +117,10 @@ def test_an_item_taken_away_again_is_waited_for_anew(world: World) -> None:
     assert not Contact.objects.filter(pk=contact.pk).exists()
 
 
-@pytest.mark.parametrize("how", ["archive_board", "delete_board"])
-def test_a_board_that_is_gone_takes_no_record_with_it(world: World, how: str) -> None:
+def test_a_board_that_is_gone_takes_no_record_with_it(world: World) -> None:
     contact = world.linked()
     set_policy("delete")
-    world.sandbox.query(f"mutation ($b: ID!) {{ {how}(board_id: $b) {{ id }} }}", b=world.board_id())
+    world.sandbox.query("mutation ($b: ID!) { delete_board(board_id: $b) { id } }", b=world.board_id())
     world.look(contact)
     quiet_passes(world, 3)
     assert Contact.objects.filter(pk=contact.pk).exists()
@@ -205,29 +176,6 @@ def test_there_as_the_base_archived_or_deleted_create_the_item_again(world: Worl
     assert (world.status(contact), contact.role_title) == ("synced", "Chair")
 
 
-def test_an_item_that_is_made_again_is_looked_for_first(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    set_policy("create")
-    take_away(world, contact)
-    other = world.sandbox.act("add", board_id=world.board_id(), name=contact.name, values={"npd_id": str(contact.pk)})
-    quiet_passes(world)
-    contact.refresh_from_db()
-    assert contact.monday_id == other["id"]
-    assert len(world.sandbox.items()) == 1
-
-
-def test_a_policy_that_deletes_asks_where_others_name_the_record(world: World) -> None:
-    BoardLink.objects.filter(entity_type="organization").update(removed_item_policy="delete")
-    acme = Organization.objects.create(name="Acme")
-    world.work()
-    Contact.objects.create(name="Ann", organization=acme, sync_enabled=False)
-    take_away(world, acme)
-    quiet_passes(world)
-    assert Organization.objects.filter(pk=acme.pk).exists()
-    effects = " ".join(option["effect"] for option in asked(acme.pk).about["options"])
-    assert "1 contact in NPD would no longer name it" in effects
-
-
 def test_a_record_that_others_cannot_be_without_is_never_offered_for_deletion(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,21 +207,6 @@ def test_a_record_that_somebody_edits_while_it_is_to_be_deleted_stays(world: Wor
 # --- there, changed since the base | archived or deleted --------------------------------------------------------
 
 
-def test_a_choice_to_keep_makes_the_item_again_with_the_edits(world: World, pat: Any) -> None:
-    contact = world.linked(role_title="Boss")
-    old = take_away(world, contact)
-    set_fields(contact, role_title="Chair")
-    quiet_passes(world)
-    conflict = asked(contact.pk)
-    choose(conflict, pat, "npd")
-    world.work()
-    assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "Chair")
-    assert contact.monday_id != old
-    conflict.refresh_from_db()
-    assert conflict.resolution_type == "merge"
-    assert conflict.resolved_by == pat
-
-
 def test_a_choice_to_end_the_sync_unlinks_and_keeps_the_edits(world: World, pat: Any) -> None:
     contact = world.linked(role_title="Boss")
     item = take_away(world, contact)
@@ -284,21 +217,6 @@ def test_a_choice_to_end_the_sync_unlinks_and_keeps_the_edits(world: World, pat:
     assert (world.status(contact), contact.role_title, contact.monday_id) == ("disabled", "Chair", None)
     assert IgnoredItem.objects.get(item_id=item).entity_id == contact.pk
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
-
-
-def test_a_choice_made_for_other_values_is_handed_back(world: World, pat: Any) -> None:
-    contact = world.linked(role_title="Boss")
-    take_away(world, contact)
-    set_fields(contact, role_title="Chair")
-    quiet_passes(world)
-    conflict = asked(contact.pk)
-    choose(conflict, pat, "monday")
-    set_fields(contact, role_title="President")
-    world.work(conflict)
-    assert Contact.objects.get(pk=contact.pk).role_title == "President"
-    assert conflict.resolved_at is None
-    assert "edited after you chose" in conflict.resolution_problem
-    assert conflict.npd_data == {"role_title": "President"}
 
 
 def test_an_item_restored_while_a_person_is_asked_closes_the_question_and_edits_flow(world: World) -> None:
@@ -398,21 +316,6 @@ def test_there_not_returned_when_asked_by_id_is_held_then_asked_and_never_delete
 # --- there | on another board -----------------------------------------------------------------------------------
 
 
-def test_there_on_another_board_is_said_and_asked(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    set_policy("delete")
-    item, home = contact.monday_id, world.board_id()
-    other = next(b for b in world.sandbox.boards() if b["id"] != home)
-    group = world.sandbox.query("query ($b: [ID!]) { boards(ids: $b) { groups { id } } }", b=[other["id"]])
-    group_id = group["data"]["boards"][0]["groups"][0]["id"]
-    world.sandbox.act("move_to_board", item_id=item, board_id=other["id"], group_id=group_id)
-    world.look(contact)
-    quiet_passes(world)
-    assert "another board" in asked(contact.pk).about["what"]
-    assert world.status(contact) == "conflict"
-    assert Contact.objects.filter(pk=contact.pk).exists()
-
-
 # --- what the record says of itself -----------------------------------------------------------------------------
 
 
@@ -443,9 +346,6 @@ def test_a_deleted_records_dead_letters_end_with_it(world: World) -> None:
     SyncQueue.objects.create(entity_type="contact", entity_id=key, status="failed", error_message="it failed")
     quiet_passes(world)
     assert not SyncQueue.objects.exclude(status="completed").filter(entity_id=key).exists()
-
-
-# --- directions -------------------------------------------------------------------------------------------------
 
 
 # --- between the read and the write -----------------------------------------------------------------------------

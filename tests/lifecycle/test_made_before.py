@@ -108,33 +108,6 @@ def test_an_item_that_lands_after_its_create_was_given_up_has_what_was_sent_as_t
     assert not SyncConflict.objects.exists()
 
 
-def test_of_two_items_of_one_create_whichever_is_linked_has_what_was_sent_as_the_base(world: World) -> None:
-    contact, _ = lost_create(world, email="ann@example.com")
-    intent = Intent.objects.get(entity_id=contact.pk)
-    world.sandbox.query(intent.body["text"], **intent.body["variables"])  # its key was not honoured
-    for item in world.sandbox.items():
-        world.sandbox.act("rename", item_id=item["id"], name="Anne")
-    world.hear(seconds=20)
-    find(world)
-    contact.refresh_from_db()
-    assert contact.name == "Anne"
-    assert not SyncConflict.objects.filter(kind="fields").exists()
-
-
-def test_an_item_that_got_its_npd_id_by_the_match_is_not_taken_for_the_lost_creates_own(world: World) -> None:
-    contact, _ = given_up(world, role_title="Boss", email="ann@example.com")
-    email = {"email": "ann@example.com", "text": "ann@example.com"}
-    values = {"email": email, "role_title": "Countess"}
-    world.add("Ann", **values)
-    world.hear(seconds=20)
-    assert asked(contact.pk, "fields").monday_data == {"role_title": "Countess"}
-    assert world.values(contact)["npd_id"] == str(contact.pk)
-    world.look(contact)
-    contact.refresh_from_db()
-    assert contact.role_title == "Boss"
-    assert asked(contact.pk, "fields").monday_data == {"role_title": "Countess"}
-
-
 def test_an_item_that_got_its_npd_id_by_hand_is_not_taken_for_the_lost_creates_own(world: World) -> None:
     BoardLink.objects.update(creates_records=False)
     contact, _ = given_up(world, role_title="Boss", email="ann@example.com")

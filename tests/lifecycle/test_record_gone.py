@@ -3,13 +3,11 @@
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.admin.deletion_pages import RestoredItem, restored_item
 from sync.choices import Cause, Priority, TombstoneState
-from sync.kernel.action_errors import RestoreError
 from sync.limits import MeteredClient, metered_client
 from sync.models import BoardLink, Decision, FieldMapping, IgnoredItem, Intent, SyncMetadata, SyncQueue, Tombstone
 from sync.operations.decision_undo import undo_decisions
@@ -72,16 +70,6 @@ def test_deleted_there_as_the_base_unlinked_the_item_stays_without_its_npd_id_an
 def settle_newcomers(world: World) -> None:
     """Deliver what Monday sent, and let the items' quiet time and the time without a key pass."""
     world.hear(minutes=6)
-
-
-def test_deleting_by_sql_alone_leaves_a_tombstone_and_archives_the_item_too(world: World) -> None:
-    contact = world.linked("Ann")
-    item_id, key = contact.monday_id, contact.pk
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM contacts WHERE id = %s", [key])
-    world.work()
-    assert world.sandbox.item(str(item_id))["state"] == "archived"
-    assert stone(key).state == "archived"
 
 
 def test_deleted_and_a_late_item_bears_the_tombstones_npd_id_it_goes_as_one_that_is_there(world: World) -> None:
@@ -177,18 +165,6 @@ def edited_there(world: World) -> tuple[str, Any]:
     return deleted(world, contact)
 
 
-def test_gone_here_edited_there_the_deletion_stands_and_the_item_is_archived(world: World, pat: Any) -> None:
-    item_id, key = edited_there(world)
-    conflict = question(key)
-    choose(conflict, pat, "npd")
-    world.work()
-    assert world.sandbox.item(item_id)["state"] == "archived"
-    assert stone(key).state == "archived"
-    conflict.refresh_from_db()
-    assert conflict.resolved_at is not None
-    assert conflict.monday_data["role_title"] == "Director"
-
-
 def test_gone_here_edited_there_the_record_is_brought_back_with_what_was_edited(world: World, pat: Any) -> None:
     item_id, key = edited_there(world)
     conflict = question(key)
@@ -215,20 +191,6 @@ def test_an_open_question_about_a_deletion_follows_further_edits_and_closes_when
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 
-def test_restored_after_we_archived_it_the_record_comes_back_when_a_person_says_so(world: World, pat: Any) -> None:
-    item_id, key = deleted(world, world.linked("Ann", role_title="Buyer"))
-    settle_newcomers(world)
-    world.sandbox.act("restore", item_id=item_id)
-    settle_newcomers(world)
-    assert world.sandbox.item(item_id)["state"] == "active"
-    assert (stone(key).state, Contact.objects.count()) == ("asked", 0)
-    choose(question(key), pat, "monday")
-    world.work()
-    world.work()
-    back = Contact.objects.get(pk=key)
-    assert (back.monday_id, back.sync_status) == (item_id, "synced")
-
-
 def test_a_deleted_record_is_brought_back_by_hand_under_its_own_id_and_linked(world: World) -> None:
     BoardLink.objects.update(deleted_record_policy="ask")
     organization = Organization.objects.create(name="Example Ltd")
@@ -244,17 +206,6 @@ def test_a_deleted_record_is_brought_back_by_hand_under_its_own_id_and_linked(wo
     assert back.sync_status == "synced"
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
     assert Decision.objects.filter(entity_id=key, kind="restored", actor="pat").exists()
-
-
-def test_a_record_brought_back_after_its_item_was_archived_gets_a_new_one(world: World) -> None:
-    item_id, key = deleted(world, world.linked("Ann", email="ann@example.com"))
-    restore_by_person(stone(key), "pat")
-    world.work()
-    back = Contact.objects.get()
-    assert back.sync_status == "synced"
-    assert back.monday_id not in (None, item_id)
-    with pytest.raises(RestoreError, match="there again"):
-        restore_by_person(stone(key), "pat")
 
 
 def test_a_record_brought_back_whose_item_is_back_too_is_linked_with_it_as_the_preview_says(
@@ -318,22 +269,6 @@ def test_a_policy_that_changed_between_decision_and_call_is_not_overtaken(
     assert world.sandbox.item(item_id)["state"] == "active"
     assert stone(key).state == "asked"
     assert not Intent.objects.filter(entity_id=key, body__has_key="removes").exists()
-
-
-def test_one_item_that_can_t_be_archived_doesn_t_stop_the_others(world: World) -> None:
-    contacts = [world.contact(f"Ann {n}") for n in range(3)]
-    world.work()
-    world.hear()
-    items = [str(Contact.objects.get(pk=contact.pk).monday_id) for contact in contacts]
-    world.sandbox.faults({"partial": {"aliases": ["r1"], "code": "RecordInvalidException"}, "on": "archive_item"})
-    Contact.objects.all().delete()
-    world.work()
-    assert sorted(world.sandbox.item(item)["state"] for item in items) == ["active", "archived", "archived"]
-    failed = SyncQueue.objects.get(status="pending")
-    assert (failed.attempts, stone(failed.entity_id).state) == (1, "waiting")
-    assert stone(failed.entity_id).note
-    world.work(minutes=2)
-    assert {world.sandbox.item(item)["state"] for item in items} == {"archived"}
 
 
 def one_way(contact: Contact, how: str) -> None:

@@ -15,7 +15,7 @@ from sync.reconcile import settle_rest
 from sync.records.item_links import ignore_item, request_unlink
 from sync.records.tombstones import restore_by_person
 from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
-from tests.lifecycle.test_item_gone import hide, set_policy
+from tests.lifecycle.test_item_gone import set_policy
 from tests.support.world import World, mail
 
 
@@ -40,22 +40,6 @@ def test_an_old_item_that_somebody_restores_after_it_was_made_again_is_asked_abo
     assert world.sandbox.item(old)["values"]["npd_id"] == ""
     assert asked(contact.pk, "identity").monday_item_id == old
     assert not Decision.objects.filter(entity_id=contact.pk, kind="archived").exists()
-
-
-def test_a_copy_that_became_another_records_item_is_not_archived_by_a_late_answer(world: World, pat: Any) -> None:
-    ann = world.linked("Ann", email="ann@example.com")
-    copy = str(world.sandbox.act("duplicate", item_id=ann.monday_id)["id"])
-    hear(world)
-    conflict = asked(ann.pk, "identity")
-    bob = world.contact("Bob", email="bob@example.com")
-    Contact.objects.filter(pk=bob.pk).update(monday_id=copy)
-    choose(conflict, pat, "custom", "archive")
-    world.work()
-    assert world.sandbox.item(copy)["state"] == "active"
-    conflict.refresh_from_db()
-    assert conflict.resolved_at is not None
-    bob.refresh_from_db()
-    assert bob.monday_id == copy
 
 
 def test_a_record_deleted_by_hand_while_its_chosen_deletion_waits_stays_deleted(
@@ -162,31 +146,6 @@ def test_an_item_behind_a_question_about_a_deletion_is_not_read_every_minute(wor
     for _ in range(10):
         world.work(minutes=1)
     assert world.calls() - calls <= 2
-
-
-def test_an_item_never_returned_ends_its_deletion(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    contact = world.linked("Ann")
-    key = contact.pk
-    hide(world, monkeypatch, str(contact.monday_id))
-    contact.delete()
-    world.work()
-    quiet_passes(world, 3)
-    assert Tombstone.objects.get(entity_id=key).state == "nothing_left"
-    assert not SyncQueue.objects.filter(status="pending").exists()
-
-
-def test_a_question_about_a_deletion_closes_when_another_record_has_the_item(world: World) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    world.edit(contact, "role_title", "Director")
-    key, item = contact.pk, contact.monday_id
-    contact.delete()
-    hear(world)
-    assert SyncConflict.objects.get(resolved_at=None).entity_id == key
-    again = world.contact("Ann", email="ann@example.com", role_title="Director")
-    world.work(again)
-    assert again.monday_id == item
-    world.work(minutes=1)
-    assert not SyncConflict.objects.filter(entity_id=key, resolved_at=None).exists()
 
 
 def test_a_policy_that_a_person_changes_during_a_run_counts_at_once(world: World) -> None:

@@ -88,17 +88,6 @@ def test_a_webhook_lists_an_item_at_once_by_its_name(world: World) -> None:
     assert row(item).board_id == contact_link().board_id
 
 
-def test_an_item_of_a_contact_whose_sync_is_off_is_listed(world: World) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    Contact.objects.filter(pk=contact.pk).update(sync_enabled=False)
-    world.work()
-    mutations = world.calls("mutation")
-    world.add("Ann again", npd_id=str(contact.pk), email=mail("ann@example.com"))
-    world.hear(seconds=11)
-    assert rows() == [("Ann again", Why.SYNC_OFF)]
-    assert world.calls("mutation") == mutations
-
-
 def test_an_item_of_which_no_contact_can_be_made_is_listed_with_what_is_missing(world: World) -> None:
     FieldMapping.objects.filter(link__entity_type="contact", key="role_title").update(required=True)
     item = world.add("Ann", email=mail("ann@example.com"), role_title="long " * 100)
@@ -164,12 +153,6 @@ def test_an_item_that_leaves_the_board_leaves_the_list(world: World, stranger: s
     world.sandbox.act("delete", item_id=other)
     world.hear(seconds=11)
     assert rows() == []
-
-
-def test_an_item_that_a_complete_listing_does_not_show_leaves_the_list(world: World, stranger: str) -> None:
-    note_unmatched(contact_link(), [UnmatchedFinding("123456789", "Deleted while we were away")])
-    compare_board(contact_link())
-    assert rows() == [("Somebody met at the fair", Why.NO_KEY)]
 
 
 def test_a_listing_that_was_cut_short_takes_nothing_off_the_list(listed: str) -> None:
@@ -452,17 +435,3 @@ def test_a_webhook_of_our_own_new_item_leaves_nothing_on_the_list(world: World) 
     UnmatchedItem.objects.get_or_create(entity_type="contact", item_id=contact.monday_id)  # and was being stored then
     world.work(seconds=11)
     assert rows() == []
-
-
-# The board's filter.
-
-
-def test_an_item_of_which_the_filter_can_not_tell_stays_on_the_list_and_says_so(world: World) -> None:
-    only_customers = {"items": [{"field": "role_title", "op": "is", "values": ["Customer"], "labels": ["Customer"]}]}
-    BoardLink.objects.update(sync_filter=only_customers)
-    item = world.add("Eve", email=mail("eve@example.com"))
-    world.delete_column("role_title")
-    world.hear(seconds=11)
-    world.work(seconds=11)
-    assert rows() == [("Eve", Why.LEFT_OUT)]
-    assert "not known" in row(item).reason_sentence

@@ -63,11 +63,7 @@ def test_all_lines_of_a_look_bear_the_batch_id_that_the_ledger_keeps(world: Worl
     [done] = lines.named("pass done")
     assert (done["batch"], done["board"]) == (batch, "contact")
     assert all(line.get("batch") == batch for line in lines.read() if line["logger"].startswith("sync."))
-
-
-def test_calls_name_mondays_request_by_which_its_support_finds_them(world: World, lines: Lines) -> None:
-    contact = world.contact("Ann")
-    world.work()
+    # And calls the request by which Monday's support finds them.
     calls = lines.named("monday answered")
     assert [call["call"] for call in calls] == ["read", "write"]
     assert all(call["monday_request"] for call in calls)

@@ -1,11 +1,10 @@
 """What only grows: counted once for what happened once, by whatever process, and never less than before."""
 
 import json
-import threading
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
@@ -28,6 +27,7 @@ from sync.outbox import lease
 from tests.inbox.conftest import BARE, BOARD, WITH_TOKEN, body
 from tests.metrics.conftest import Figures, scrape
 from tests.metrics.test_page import board
+from tests.support.waiting import at_once
 from tests.support.world import World
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -137,13 +137,8 @@ def test_processes_that_count_at_once_lose_nothing() -> None:
     def many() -> None:
         for _ in range(20):
             increment([Increment(PASSES, "organization"), Increment(PASSES, "contact", value=2)])
-        connections.close_all()
 
-    threads = [threading.Thread(target=many) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(4, many)
     figures = scrape()
     assert figures.by("board", "looks_total") == {"organization": 80, "contact": 160}
 

@@ -30,13 +30,6 @@ OFF = {f"{medium}_{name}": value for medium in Medium for name, value in (("freq
 FORM = {"zone": "Europe/Berlin", **OFF}
 
 
-@pytest.fixture(autouse=True)
-def static_files(settings: Any) -> None:
-    settings.STORAGES = settings.STORAGES | {
-        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    }
-
-
 @pytest.fixture
 def later() -> Iterator[Callable[[float], None]]:
     yield move_clock

@@ -67,18 +67,6 @@ def test_a_wait_that_monday_asks_for_wins_where_it_is_longer_than_the_backoff(wo
     assert world.status(contact) == "synced"
 
 
-def test_the_backoff_wins_where_monday_asks_for_less(world: World) -> None:
-    contact = refused(world)
-    world.contact("Ben")
-    world.sandbox.control("faults", "DELETE")
-    world.sandbox.faults({"status": 429, "retry_after": 5})
-    world.work()
-    world.work(seconds=10)
-    assert (world.row(contact).status, world.row(contact).attempts) == ("pending", 1)
-    world.work(seconds=60)
-    assert world.status(contact) == "synced"
-
-
 def test_rows_that_failed_together_do_not_come_back_at_the_same_moment(world: World) -> None:
     for n in range(5):
         world.linked(f"P{n}", role_title="Buyer")

@@ -9,10 +9,9 @@ from conflicts.case import conflict_progress
 from conflicts.models import SyncConflict
 from conflicts.resolution import resolve, undo
 from npd.models import Contact
-from sync.choices import Cause, Priority, QueueDirection
-from sync.models import ApprovalRequest, BoardLink, SyncQueue, Tombstone
+from sync.models import SyncQueue
 from sync.records.item_links import request_unlink
-from tests.lifecycle.conftest import asked, choose, pat, take_away
+from tests.lifecycle.conftest import asked, choose, pat
 from tests.lifecycle.test_candidates import twins
 from tests.support.world import World
 
@@ -42,13 +41,6 @@ def touched(world: World, record: Any) -> None:
     """Somebody edits another cell, so that there is a look for another reason."""
     world.edit(record, "notes", "looked at")
     world.hear()
-
-
-def look_all_the_same(world: World, record: Any) -> None:
-    """A look that no pause keeps from happening: one row leads it whichever way is paused."""
-    for direction in QueueDirection:
-        world.queue.enqueue("contact", record.pk, direction=direction, cause=Cause.DEPENDENCY, priority=Priority.EDIT)
-    world.work()
 
 
 def in_conflict(world: World) -> tuple[Contact, SyncConflict]:
@@ -99,16 +91,15 @@ def test_an_undo_waits_until_both_sides_may_be_written(world: World, pat: Any) -
     assert conflict_progress(SyncConflict.objects.get(pk=conflict.pk)).state == "open"
 
 
-@pytest.mark.parametrize("what", [UP, DOWN], ids=["up", "down"])
-def test_an_unlinking_waits_whichever_way_is_paused(world: World, what: dict[str, str]) -> None:
+def test_an_unlinking_waits_also_where_only_taking_over_is_paused(world: World) -> None:
     contact = world.linked("Ann")
     item = contact.monday_id
-    before = paused(world, what)
+    before = paused(world, DOWN)
     request_unlink(contact, "pat")
     touched(world, contact)
     contact.refresh_from_db()
     assert (world.calls("mutation"), contact.monday_id, contact.sync_enabled) == (before, item, True)
-    resumed(world, what)
+    resumed(world, DOWN)
     contact.refresh_from_db()
     assert (contact.monday_id, contact.sync_enabled) == (None, False)
 
@@ -122,39 +113,6 @@ def test_an_unlinking_from_an_item_that_is_gone_waits_as_one_job(world: World) -
     world.work()
     assert world.calls("query") == reads + 1
     assert not SyncConflict.objects.filter(entity_id=contact.pk).exists()
-    resumed(world, DOWN)
-    contact.refresh_from_db()
-    assert (contact.monday_id, contact.sync_enabled) == (None, False)
-
-
-def test_the_item_of_a_deleted_record_stays_until_writing_is_resumed(world: World) -> None:
-    contact = world.linked("Ann")
-    item, key = str(contact.monday_id), contact.pk
-    before = paused(world, UP)
-    contact.delete()
-    world.sandbox.act("edit", item_id=item, column_id="npd_id", value="")  # a look for another reason
-    world.sandbox.act("edit", item_id=item, column_id="npd_id", value=str(key))
-    world.hear(seconds=15)
-    assert world.calls("mutation") == before
-    assert Tombstone.objects.get(entity_id=key).state == "waiting"
-    assert "Writing to Monday is paused by mary" in Tombstone.objects.get(entity_id=key).note
-    resumed(world, UP)
-    assert Tombstone.objects.get(entity_id=key).state == "archived"
-
-
-def test_what_a_policy_does_about_a_gone_item_waits(world: World) -> None:
-    contact = world.linked("Ann", email="ann@example.test")
-    BoardLink.objects.filter(entity_type="contact").update(removed_item_policy="unlink")
-    item = contact.monday_id
-    before = paused(world, DOWN)
-    take_away(world, contact, "delete")
-    look_all_the_same(world, contact)
-    world.pass_time(seconds=601)
-    look_all_the_same(world, contact)
-    contact.refresh_from_db()
-    assert (world.calls("mutation"), contact.monday_id, contact.sync_enabled) == (before, item, True)
-    assert not ApprovalRequest.objects.exists()
-    assert not SyncConflict.objects.exists()
     resumed(world, DOWN)
     contact.refresh_from_db()
     assert (contact.monday_id, contact.sync_enabled) == (None, False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from dataclasses import replace
 from typing import Any
 
@@ -16,10 +15,12 @@ from django.db import connection
 from sync import connectors
 from sync.choices import SecretName
 from sync.connectors.base.errors import CodeNotExchanged
+from sync.kernel.secret_texts import encrypt
 from sync.limits import credentials, metered_client
 from sync.models import StoredSecret
 from tests.support.sandbox import Sandbox
 from tests.support.serving import Quiet, local, serving
+from tests.support.waiting import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 REDIRECT = "http://127.0.0.1:9/callback/"
@@ -42,6 +43,15 @@ def connected(sandbox: Sandbox, settings: Any, user: User) -> Sandbox:
     back = requests.get(sandbox.url + answer, timeout=10, allow_redirects=False).headers["Location"]
     credentials.connect_app(re.findall(r"code=([^&]*)", back)[0], REDIRECT, "v" * 43, user)
     return sandbox
+
+
+@pytest.fixture
+def authorized(settings: Any) -> None:
+    """An app that was authorized by a Monday that each test plays."""
+    settings.MONDAY_API_KEY = ""
+    settings.MONDAY_CLIENT_ID, settings.MONDAY_CLIENT_SECRET = "sandbox-client-id", "sandbox-client-secret"
+    for name in (SecretName.API_TOKEN, SecretName.REFRESH_TOKEN):
+        StoredSecret.objects.create(name=name, sealed=encrypt(f"the-{name}"))
 
 
 def nearly_ended() -> None:
@@ -69,16 +79,7 @@ def test_a_token_with_time_left_stays(connected: Sandbox) -> None:
 def test_many_processes_replace_it_once(connected: Sandbox) -> None:
     """A refresh token is good for one refresh: a second use would be refused, and end the authorization."""
     nearly_ended()
-
-    def ask() -> None:
-        credentials.fresh_api_token()
-        connection.close()
-
-    threads = [threading.Thread(target=ask) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(6, credentials.fresh_api_token)
     assert credentials.token_state().source is credentials.Source.STORED
     assert metered_client.connector(urgent=True).probe().user_id
 
@@ -103,7 +104,7 @@ def test_while_monday_does_not_answer_the_refresh_token_is_kept(connected: Sandb
     assert metered_client.connector(urgent=True).probe().user_id
 
 
-def test_a_code_for_which_no_answer_came_is_not_said_to_be_tried_again(connected: Sandbox) -> None:
+def test_a_code_for_which_no_answer_came_is_not_said_to_be_tried_again(authorized: None) -> None:
     app = credentials.oauth_app()
     assert app is not None
     with pytest.raises(CodeNotExchanged) as caught:
@@ -126,7 +127,7 @@ def test_a_code_for_which_no_answer_came_is_not_said_to_be_tried_again(connected
     ],
 )
 def test_only_mondays_word_that_it_is_over_ends_an_authorization(
-    connected: Sandbox, settings: Any, status: int, body: bytes, is_over: bool
+    authorized: None, settings: Any, status: int, body: bytes, is_over: bool
 ) -> None:
     nearly_ended()
 
@@ -143,7 +144,7 @@ def test_only_mondays_word_that_it_is_over_ends_an_authorization(
     assert StoredSecret.objects.filter(name=SecretName.REFRESH_TOKEN).exists() is not is_over
 
 
-def test_tokens_that_come_after_somebody_disconnected_are_ended_at_monday(connected: Sandbox, settings: Any) -> None:
+def test_tokens_that_come_after_somebody_disconnected_are_ended_at_monday(authorized: None, settings: Any) -> None:
     nearly_ended()
     revoked: list[str] = []
 

@@ -10,6 +10,7 @@ from rest_framework.test import APIClient
 
 from npd.models import Contact
 from sync.models import Decision
+from tests.support.people import api_of
 from tests.support.world import World
 from tests.undo.test_undo import pulled
 
@@ -18,17 +19,13 @@ Line = Callable[..., Decision]
 
 @pytest.fixture
 def api(dora: User) -> APIClient:
-    client = APIClient()
-    client.force_authenticate(dora)
-    return client
+    return api_of(dora)
 
 
 def may(*codenames: str) -> APIClient:
     user = User.objects.create_user("clerk", "clerk@example.com", "x")
     user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
-    client = APIClient()
-    client.force_authenticate(user)
-    return client
+    return api_of(user)
 
 
 def test_the_history_pages_through_every_decision_with_its_cause(world: World, api: APIClient) -> None:

@@ -15,10 +15,7 @@ Line = Callable[..., Decision]
 
 
 @pytest.fixture
-def browser_of(dora: User, client: Client, settings: object) -> Client:
-    settings.STORAGES = settings.STORAGES | {  # type: ignore[attr-defined]
-        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    }
+def browser_of(dora: User, client: Client) -> Client:
     client.force_login(dora)
     return client
 

@@ -31,14 +31,11 @@ START = "/admin/sync/boardlink/set-up/"
 
 
 @pytest.fixture(autouse=True)
-def quiet(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """No wake-up leaves the test."""
     monkeypatch.setattr(notify, "notify_now", lambda entity_type: True)
     monkeypatch.setattr(notify, "notify_board", lambda entity_type: True)
     monkeypatch.setattr(current_app, "send_task", lambda name, **options: None)
-    settings.STORAGES = settings.STORAGES | {
-        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    }
 
 
 @pytest.fixture

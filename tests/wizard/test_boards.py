@@ -27,11 +27,6 @@ def test_boards_are_searched_by_name_and_number(wizard: Wizard) -> None:
 def test_one_board_for_both_kinds_is_refused_and_nothing_is_kept(wizard: Wizard) -> None:
     board = a_board(wizard.monday, "Everything", *PEOPLE)
     assert "Two kinds of records can't have the same board" in wizard.boards(contact=board, organization=board)
-    assert not SetupDraft.objects.exists()
-
-
-def test_the_other_kinds_board_is_refused(wizard: Wizard) -> None:
-    board = a_board(wizard.monday, "Firms")
     BoardLink.objects.create(entity_type="organization", match_key="name", board_id=board)
     assert "is the one of the organization records" in wizard.boards(contact=board)
     assert not SetupDraft.objects.exists()
