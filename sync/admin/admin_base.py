@@ -11,6 +11,7 @@ from functools import cached_property
 from http import HTTPStatus
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -163,6 +164,13 @@ class PageChangeList(ChangeList):
         address = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_export")
         return f"{address}{self.get_query_string(remove=[PAGE_VAR])}".removesuffix("?")
 
+    @property
+    def empty_tab(self) -> tuple[str, str]:
+        """What stands in a list that opens with filters where these leave nothing: a heading and a sentence."""
+        opens_with = self.model_admin.opens_with
+        is_usual = opens_with and not self.query and self.filter_params == parse_qs(opens_with)
+        return (self.model_admin.empty_title, self.model_admin.empty_words) if is_usual else ("", "")
+
     def get_results(self, request: HttpRequest) -> None:
         """Fetch the page, then what belongs to it."""
         super().get_results(request)
@@ -257,6 +265,8 @@ class PageAdmin(ValidIdsMixin, ModelAdmin):
     empty_value_display = f'<span class="npd-none">{humanize.DASH}</span>'
     empty_title: str = ""
     empty_words: str = ""
+    opens_with: str = ""
+    """The query with which the pages lead to the list; where it leaves nothing, the list says so as an empty one."""
     row_names: tuple[str, str] | None = None
     """What one row and several are called where the model's own name is no word of the pages."""
 
@@ -288,6 +298,8 @@ class PageAdmin(ValidIdsMixin, ModelAdmin):
         """Show what a row's own page has beyond its fields."""
         row = kwargs.get("obj")
         more = {} if row is None else self.row_context(request, row)
+        # Who makes one record or endpoint rarely makes another right after it.
+        more = {"show_save_and_add_another": False} | more
         answer: HttpResponse = super().render_change_form(request, context | more, *args, **kwargs)
         return answer
 

@@ -211,12 +211,8 @@ class BoardStatus:
         counts = {one.first: one.number for one in self.jobs(QueueStatus.COMPLETED)}
         hours = [(hour_label(hour, self.now), counts.get(hour, 0)) for hour in hours_until(self.now)]
         labels, rows = [label for label, _number in hours], [number for _label, number in hours]
-        most = max(rows)
-        finished, busiest = humanize.count_with_noun(self.finished, "job"), labels[rows.index(most)]
-        sentence = (
-            f"{finished} done in the last 24 hours; most in one hour: {intcomma(most)}, {busiest}. For edits: "
-            f"{intcomma(self.finished_edits)}; the others were first syncs and checks."
-        )
+        finished, edits = humanize.count_with_noun(self.finished, "job"), self.finished_edits
+        sentence = f"{finished} done in the last 24 hours, {intcomma(edits) if edits else 'none'} of them for edits"
         bars = {"label": "Jobs done", "data": rows, "backgroundColor": "var(--color-primary-500)"}
         return Chart(json.dumps({"labels": labels, "datasets": [bars]}), sentence, hours)
 
@@ -333,10 +329,11 @@ def build_facts(found: BoardFacts, verification: VerificationResult, now: dateti
 
 
 def build_tiles(spec: EntitySpec, counts: Mapping[Part, int], oldest: str = "") -> list[Tile]:
-    """Return a tile for each state of records; `oldest` says since when a change waits."""
+    """Return a tile for each state that records are in, and for *Synced*; `oldest` says since when a change waits."""
     total = {state: sum(counts.get(part, 0) for part in parts) for state, parts in PARTS.items()}
     notes = {RecordState.SYNCED: in_sync_text(total), RecordState.PENDING: oldest if total[RecordState.PENDING] else ""}
-    return [_tile(spec, state, total[state], counts, notes.get(state, "")) for state in PARTS]
+    shown = [state for state in PARTS if total[state] or state is RecordState.SYNCED]
+    return [_tile(spec, state, total[state], counts, notes.get(state, "")) for state in shown]
 
 
 def in_sync_text(total: Mapping[RecordState, int]) -> str:

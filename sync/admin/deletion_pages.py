@@ -181,6 +181,7 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
     json_fields = ("values",)
     list_before_template = "sync/approval_groups.html"
     empty_title = "Nothing waits for approval"
+    opens_with = "state__exact=pending"
     empty_words = (
         "When many records at once would be deleted or lose a value, nothing is deleted or emptied on the other side "
         "until a person approves it here."

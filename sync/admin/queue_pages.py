@@ -269,6 +269,7 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
     list_before_template = "sync/queue_panel.html"
     change_form_outer_before_template = "sync/queue_buttons.html"
     empty_title = "No jobs"
+    opens_with = LIVE_ROWS
     empty_words = (
         "No job is pending, in progress or failed. A save in NPD or an edit on a board writes a job; those that are "
         "done are listed by the filter “Done”."

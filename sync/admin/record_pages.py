@@ -704,8 +704,6 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         """Mark in the form which fields are not in sync, and why."""
-        # Who edits one record rarely means to make another: that is offered where one is made.
-        context["show_save_and_add_another"] = kwargs.get("obj") is None
         if (record := kwargs.get("obj")) is not None:
             record.page_view = view_of(record)
             mark_fields(context["adminform"].form, record, record.page_view, request.user)
