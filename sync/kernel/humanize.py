@@ -25,9 +25,9 @@ def time_of_day(moment: datetime, *, seconds: bool = False) -> str:
 
 
 def time_or_day(moment: datetime, now: datetime) -> str:
-    """Return the time to the second, "14:05:09 CET", of another day than today with it: "21 Nov 2026, 14:05:09 CET"."""
+    """Return the time to the second, "14:05:09 CET"; of another day that and the minute: "21 Nov 2026, 14:05 CET"."""
     is_today = timezone.localtime(moment).date() == timezone.localtime(now).date()
-    return time_of_day(moment, seconds=True) if is_today else timestamp(moment)
+    return time_of_day(moment, seconds=True) if is_today else day_and_time(moment)
 
 
 def time_or_date(moment: datetime, now: datetime) -> str:
@@ -84,12 +84,6 @@ def utc_minute(moment: datetime) -> str:
 def utc_and_local(moment: datetime) -> str:
     """Return the time of something fixed in UTC, and that time here: "00:00 UTC (01:00 CET)"."""
     here, there = timezone.localtime(moment), f"{moment.astimezone(UTC):%H:%M} UTC"
-    return there if zone_name(here) == "UTC" else f"{there} ({time_of_day(moment)})"
-
-
-def utc_midnight(moment: datetime) -> str:
-    """Return the midnight that ends Monday's day of calls, in UTC and here: "midnight UTC (01:00 CET)"."""
-    here, there = timezone.localtime(moment), "midnight UTC"
     return there if zone_name(here) == "UTC" else f"{there} ({time_of_day(moment)})"
 
 

@@ -343,9 +343,9 @@ def forecast(
     # At midnight UTC the day is new, so a later end is no end.
     if ends is not None and ends >= midnight:
         ends = None
-    outlook = f"At this rate it lasts until {humanize.utc_midnight(midnight)}."
+    outlook = f"At this rate it lasts until {humanize.time_of_day(midnight)}."
     if spare < 1:
-        at = humanize.utc_and_local(midnight)
+        at = humanize.time_of_day(midnight)
         outlook = f"What is left is kept for what people ask for; everything else goes on at {at}."
     elif ends is not None:
         outlook = f"At this rate the API quota ends at {humanize.time_of_day(ends)}."

@@ -87,7 +87,7 @@ def test_the_chart_and_its_table_say_what_was_finished_hour_by_hour(browser_of_p
     label = f"{day} from {hour:%H}:00 UTC"
     contacts = charts[1]
     assert contacts["datasets"][0]["data"][contacts["labels"].index(label)] == 5
-    assert f"8 jobs done in the last 24 hours, 5 of them for edits" in words_of(html)
+    assert "8 jobs done in the last 24 hours, 5 of them for edits" in words_of(html)
     cells = re.findall(rf'<th scope="row">{label}</th>\s*<td>(\d+)</td>', html)
     assert cells == ["2", "5"]
 

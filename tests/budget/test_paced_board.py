@@ -127,4 +127,4 @@ def test_a_quiet_boards_forecast_lasts_until_midnight(world: World, monday: Plan
     monday.limits(plan="standard")
     found = quota.forecast()
     assert found.ends_at is None
-    assert found.words.endswith("At this rate it lasts until midnight UTC.")
+    assert found.words.endswith("At this rate it lasts until 00:00 UTC.")

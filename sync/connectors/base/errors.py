@@ -416,7 +416,7 @@ class ConcurrencyLimitReached(LimitReached):
 
 
 class DailyLimitReached(LimitReached):
-    advice = "The account's calls for today are used up; it goes on by itself after midnight UTC."
+    advice = "The account's calls for today are used up; sync goes on by itself when Monday's new day begins."
 
 
 class AddressLimitReached(LimitReached):
