@@ -41,6 +41,7 @@ from sync.records.unmatched_items import (
     linkable_records,
     open_requests,
     recent_requests,
+    records_alike,
     request_creation,
     request_link,
     request_wait_text,
@@ -475,12 +476,15 @@ def _record(row: UnmatchedItem, key: str) -> SyncedModel | None:
 
 
 def _found_records(row: UnmatchedItem, term: str) -> list[SyncedModel]:
-    """Return records without an item in which each word of the search is found, the name before other texts."""
+    """Return records without an item in which each word of the search is found, the name before other texts.
+
+    Above them stand those that a set-up left out because their names are like the item's.
+    """
     model = registry.entity(row.entity_type).model
-    records = linkable_records(row.entity_type)
+    records, alike = linkable_records(row.entity_type), list(records_alike(row)[:MAX_RECORDS])
     for word in term.split()[:5]:
         records = records.filter(registry.containing(model, registry.searched_fields(model), word))
-    return list(records.order_by(*registry.default_ordering(model))[:MAX_RECORDS])
+    return [*alike, *records.order_by(*registry.default_ordering(model))[: MAX_RECORDS - len(alike)]]
 
 
 def _told(record: SyncedModel) -> str:

@@ -120,8 +120,8 @@ def unlinked_items(entity_type: str, ids: Sequence[UUID]) -> dict[UUID, IgnoredI
     return own | {record: shared[item] for record, item in items.items() if record and item in shared}
 
 
-def relink(record: SyncedModel, by: str) -> str:
-    """Link the record with its former item, turn its sync on, and return the item's id.
+def relink(record: SyncedModel, by: str, chosen: str = "") -> str:
+    """Link the record with its former item, or the chosen one, turn its sync on, and return the item's id.
 
     What both sides agreed on last is still known, so that what changed since flows, and only what both changed
     differently is asked about. Raises Conflict.
@@ -130,7 +130,7 @@ def relink(record: SyncedModel, by: str) -> str:
     with transaction.atomic():
         # NO KEY, so that rows pointing at this record can still be saved.
         current = model._default_manager.select_for_update(no_key=True, of=("self",)).get(pk=record.pk)
-        item_id = _relinkable_item(current)
+        item_id = _relinkable_item(current, chosen)
         model._default_manager.filter(pk=current.pk).update(monday_id=item_id, sync_enabled=True)
         # The item has a record again, so it is no longer ignored.
         IgnoredItem.objects.filter(entity_type=current.entity_type(), item_id=item_id).delete()
@@ -139,7 +139,7 @@ def relink(record: SyncedModel, by: str) -> str:
             entity_id=current.pk,
             remote_id=item_id,
             kind="link",
-            sentence=f"{by} linked it again with its item; its sync is on.",
+            sentence=f"{by} linked it {'with an item' if chosen else 'again with its item'}; its sync is on.",
             actor=by,
             cause={"by": by, "causes": ["person"]},
         )
@@ -151,18 +151,19 @@ def relink(record: SyncedModel, by: str) -> str:
     return item_id
 
 
-def _relinkable_item(record: SyncedModel) -> str:
+def _relinkable_item(record: SyncedModel, chosen: str) -> str:
     row = unlinked_item(record)
-    if row is None:
+    item_id = chosen or (row.item_id if row else "")
+    if not item_id:
         raise Conflict(f"“{record}” was not unlinked from an item, so there is none to link it with again.")
     if record.monday_id:
         raise Conflict(f"“{record}” now has another item ({record.monday_id}). Unlink that one first.")
     if record.sync_direction == SyncDirection.NONE:
         raise Conflict(f"The direction of “{record}” is “no sync”. Choose another direction, then link it again.")
-    owner = type(record)._default_manager.filter(monday_id=row.item_id).first()
+    owner = type(record)._default_manager.filter(monday_id=item_id).first()
     if owner is not None:
         raise Conflict(f"The item of “{record}” now belongs to “{owner}”. Unlink that record first.")
-    return row.item_id
+    return item_id
 
 
 # Unmatched items: the queue's rows about them, and their names.

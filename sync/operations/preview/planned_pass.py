@@ -507,7 +507,7 @@ def plan_link(record: SyncedModel, item_id: str) -> PlannedLink:
     if link is None or reason:
         return PlannedLink(problem=reason)
     linked = copy(record)
-    linked.monday_id = item_id
+    linked.monday_id, linked.sync_enabled = item_id, True
     # A person's click may use the urgent reserve of calls.
     with urgent_calls(), read_only_client():
         record_claim = sweep_claim(link.entity_type, record.pk, [])

@@ -65,7 +65,7 @@ from sync.operations.setup.matches import compare_draft
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_item_many, enqueue_many, mark_many_pending
 from sync.records.item_links import EXCLUDED_KIND, ignore_item
-from sync.records.unmatched_items import UnmatchedFinding, note_unmatched, reopen_items
+from sync.records.unmatched_items import ALIKE_KEY, UnmatchedFinding, note_unmatched, reopen_items
 from sync.registry import EntitySpec, link_of
 
 log = structlog.get_logger(__name__)
@@ -232,7 +232,7 @@ def apply_setup(draft: SetupDraft, save: SaveDraft) -> dict[str, Any]:
 def _exclude_records(
     spec: EntitySpec, items_by_record: Mapping[str, list[str]], names: Mapping[str, str], by: str
 ) -> int:
-    count, alike = 0, dict[str, str]()
+    count, alike = 0, dict[str, list[SyncedModel]]()
     for entity_id, items in items_by_record.items():
         record = _lock_unlinked(spec, entity_id)
         if record is None:
@@ -245,7 +245,7 @@ def _exclude_records(
             rows = IgnoredItem.objects.filter(entity_type=spec.entity_type, item_id=item, unlinked=True)
             if not rows.exclude(entity_id=None).exclude(entity_id=record.pk).exists():
                 ignore_item(spec.entity_type, item, record.pk, reason)
-            alike.setdefault(item, f"“{record}”")
+            alike.setdefault(item, []).append(record)
         sentence = (
             "The set-up left it out: its name is like an item's, and nobody has said whether they are the same. "
             "“Link again…” links it with that item; “Turn sync on” asks."
@@ -257,8 +257,13 @@ def _exclude_records(
         reopen_items(
             link,
             [
-                UnmatchedFinding(item, names.get(item, ""), UnmatchedReason.NAME_ALIKE, {"names": name})
-                for item, name in alike.items()
+                UnmatchedFinding(
+                    item,
+                    names.get(item, ""),
+                    UnmatchedReason.NAME_ALIKE,
+                    {"names": f"“{found[0]}”", ALIKE_KEY: [str(one.pk) for one in found]},
+                )
+                for item, found in alike.items()
             ],
         )
     return count
