@@ -222,8 +222,8 @@ def test_a_converter_of_one_field_refuses_several() -> None:
 @pytest.mark.parametrize(
     ("typed", "region", "is_risky"),
     [
-        ("0171 1234567", "US", True), ("0171 1234567", "DE", False), ("12", "DE", True), ("+49 171 1234567", "US", False),
-        ("+49 1", "US", True), ("", "US", False),
+        ("0171 1234567", "US", True), ("0171 1234567", "DE", False), ("12", "US", True),
+        ("+49 171 1234567", "US", False), ("+49 1", "US", True), ("", "US", False),
     ],
 )  # fmt: skip
 def test_a_telephone_number_that_its_country_does_not_have_is_sent_at_a_risk(
