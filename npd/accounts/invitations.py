@@ -43,27 +43,40 @@ class Role:
 
 ROLES: Sequence[Role] = (
     Role(
+        "NPD Sync: edit contacts",
+        _("Edit contacts"),
+        _("adds, changes, deletes and imports contacts and organizations; resolves conflicts and rejected values."),
+    ),
+    Role(
         "NPD Sync: resolve conflicts",
         _("Resolve conflicts"),
-        _("resolves conflicts and rejected values; sees those, their records and activity."),
+        _(
+            "sees all contacts, organizations and activity; resolves conflicts by choosing a side, and changes nothing "
+            "else."
+        ),
     ),
     Role(
         "NPD Sync: view",
         _("View"),
-        _("sees every page of the sync and the records, and exports lists; changes nothing."),
+        _("sees all contacts, organizations, activity and the state of the sync, and exports lists; changes nothing."),
     ),
     Role(
         "NPD Sync: steer the queue",
         _("Operate the sync"),
-        _("sees everything; retries jobs, pauses the sync, approves deletions."),
+        _("sees the same; retries jobs, pauses the sync, approves deletions, ignores unmatched items."),
     ),
     Role(
         "NPD Sync: change mappings",
         _("Set up the sync"),
-        _("sees everything; sets up boards, and says what is synced with which column."),
+        _("sees the same; sets up boards, and says what is synced with which column."),
     ),
 )
 """What is offered, by what is needed most; other groups are an administrator's own."""
+
+
+def role_of(group: str) -> Role | None:
+    """Return the role that a group is, by its name."""
+    return next((role for role in ROLES if role.group == group), None)
 
 
 class _InvitationTokens(PasswordResetTokenGenerator):

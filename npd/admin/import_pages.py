@@ -17,6 +17,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.http import content_disposition_header
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 from unfold.decorators import action
 
@@ -45,6 +46,8 @@ from npd.imports.messages import (
     rejection_of_error,
     rejection_text,
     row_reason,
+    row_warning,
+    warned_rows,
 )
 from npd.imports.models import ImportJob, ImportState, Result, RowOutcome
 from npd.imports.resources import ImportOptions, labels_of, offered_fields
@@ -104,6 +107,8 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any) -> dict[str, An
     )
     is_busy = job.state in POLLED_STATES
     count_bad = bad.count()
+    warned = warned_rows(job).order_by("number")
+    columns = [] if job.state == ImportState.READING else _file_columns(job, hidden)
     # After so long without progress the page says that no worker runs.
     stall_seconds = LEASE_SECONDS if job.state == ImportState.READING and job.attempts else STALLED_SECONDS
     return {
@@ -112,7 +117,8 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any) -> dict[str, An
         "reading": job.state == ImportState.READING,
         "why": rejection_text(job.file_name, job.reason, job.facts) if job.reason else "",
         "asks_columns": job.state == ImportState.COLUMNS,
-        "columns": [] if job.state == ImportState.READING else _file_columns(job, hidden),
+        "columns": columns,
+        "ignored": [one["title"] or _("(no title)") for one in columns if not one["field"]],
         "may_choose": job.state in CHOOSING,
         "tiles": [
             (RowOutcome(kind).label, *OUTCOME_ICONS[RowOutcome(kind)], job.counts.get(kind, 0))
@@ -120,6 +126,8 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any) -> dict[str, An
         ],
         "bad": [(row, RowOutcome(row.outcome).label, row_reason(row)) for row in bad[:LISTED_ROWS]],
         "count_bad": count_bad,
+        "warned": [(row, row_warning(row)) for row in warned[:LISTED_ROWS]],
+        "count_warned": warned.count(),
         "bad_rest": f"The first {LISTED_ROWS} of {count_bad:,}; the file to download holds all.",
         # First in the form in which the file came.
         "downloads": [

@@ -34,7 +34,7 @@ from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UnfoldReadOnlyPasswordHashWidget, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from npd.accounts.invitations import ROLES, Invitation, invite, invite_again, is_invited
+from npd.accounts.invitations import ROLES, Invitation, invite, invite_again, is_invited, role_of
 from npd.accounts.second_factor import end_sessions, remove
 from sync.admin.admin_base import ValidIdsMixin, badge, see_other
 from sync.admin.confirmed_action import Question, Report, question_page, run_action
@@ -76,12 +76,10 @@ _LABELS = {
     "is_active": (_("Active"), _("Turn this off, instead of deleting the user, when somebody leaves.")),
     "is_staff": (_("May sign in here"), _("Without it the user has no pages, as a program that only uses the API.")),
     "is_superuser": (_("Administrator"), _("May do everything, whatever the groups say.")),
-    "groups": (_("Groups"), ""),
+    "groups": (_("Roles"), _("Several add up; other groups are your own.")),
     "user_permissions": (_("Further permissions"), _SEVERAL),
     "permissions": (_("Permissions"), _SEVERAL),
 }
-
-_OF_GROUPS = {role.group: role.about for role in ROLES}
 
 admin.site.unregister(User)
 
@@ -108,9 +106,8 @@ class GroupField(_GroupField):
 
     def label_from_instance(self, group: Any) -> str:
         """Return the label of one."""
-        if (about := _OF_GROUPS.get(group.name)) is None:
-            return str(group.name)
-        return f"{group.name} – {about}"
+        role = role_of(group.name)
+        return f"{role.title} – {role.about}" if role else str(group.name)
 
 
 class PasswordState(UnfoldReadOnlyPasswordHashWidget):
@@ -141,8 +138,8 @@ class RoleField(_RoleField):
 
     def label_from_instance(self, group: Any) -> Any:
         """Return the label of one."""
-        role = next(one for one in ROLES if one.group == group.name)
-        return format_html("<span><strong>{}</strong>: {}</span>", role.title, role.about)
+        role = role_of(group.name)
+        return format_html("<span><strong>{}</strong>: {}</span>", role.title, role.about) if role else str(group)
 
 
 class InvitationForm(forms.Form):
@@ -165,7 +162,7 @@ class InvitationForm(forms.Form):
         super().__init__(*args, **kwargs)
         offered: Any = self.fields["role"]
         order = Case(*(When(name=one.group, then=place) for place, one in enumerate(ROLES)))
-        offered.queryset = Group.objects.filter(name__in=_OF_GROUPS).order_by(order)
+        offered.queryset = Group.objects.filter(name__in=[role.group for role in ROLES]).order_by(order)
         self.initial.setdefault("role", offered.queryset.first())
 
 
@@ -220,7 +217,7 @@ class UserAdmin(AdministratorsMixin, PlainFields, ValidIdsMixin, _DjangoUserAdmi
     change_password_form = AdminPasswordChangeForm
     actions_list = ("invite_colleague",)
     actions_detail = ("invite_once_more", "end_sessions", "reset_two_factor")
-    list_display = ("sign_in_name", "address", "full_name", "may_sign_in")
+    list_display = ("sign_in_name", "address", "full_name", "roles", "may_sign_in")
     search_help_text = _("A name, or an email address")
     # Django's two-box chooser has neither room on a phone nor names for a screen reader.
     filter_horizontal = ()
@@ -247,11 +244,19 @@ class UserAdmin(AdministratorsMixin, PlainFields, ValidIdsMixin, _DjangoUserAdmi
     def full_name(self, user: User) -> str:
         return user.get_full_name() or DASH
 
+    @admin.display(description=_("Role"))
+    def roles(self, user: User) -> str:
+        """What the invitation calls it; of an administrator, that."""
+        if user.is_superuser:
+            return str(_("Administrator"))
+        found = (role_of(group.name) or group for group in user.groups.all())
+        return ", ".join(str(getattr(one, "title", one)) for one in found) or DASH
+
     @admin.display(description=_("May sign in here"))
     def may_sign_in(self, user: User) -> SafeString:
         """Whether these pages are for them: of an account of a program, they are not."""
         if is_invited(user):
-            return badge("wait", "forward_to_inbox", str(_("Invited")))
+            return badge("wait", "forward_to_inbox", str(_("Invited, not signed in yet")))
         if user.is_active and user.is_staff:
             return badge("ok", "check_circle", str(_("Yes")))
         return badge("off", "block", str(_("No")))
@@ -332,7 +337,7 @@ class UserAdmin(AdministratorsMixin, PlainFields, ValidIdsMixin, _DjangoUserAdmi
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         """Return the users by name."""
         found: QuerySet[User] = super().get_queryset(request)
-        return found.order_by("username")
+        return found.order_by("username").prefetch_related("groups")
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002 - the address's
         """Set somebody's password; one's own on the page that asks for the old one."""

@@ -374,6 +374,7 @@ def _store_rows(
             before=planned.before,
             after=planned.after,
             problems=planned.problems,
+            warnings=planned.warnings,
         )
         for planned in planned_rows
     )

@@ -234,7 +234,7 @@ class RecordLoader(BaseInstanceLoader):  # type: ignore[misc]
         if owners:
             return self._by_id[next(iter(owners))]
         if text := texts.get(self.key_field):
-            found, near = self._by_key.exact_matches(text), self._by_key.near_matches(text)
+            found = self._by_key.exact_matches(text) or self._by_key.near_matches(text)
             if len(found) == 1:
                 return found[0]
             if found:
@@ -242,12 +242,6 @@ class RecordLoader(BaseInstanceLoader):  # type: ignore[misc]
                     self.key_field,
                     f"{len(found)} {self.entity_type}s have this {key_label.lower()} “{text}”. Add a column NPD ID "
                     "that says which.",
-                )
-            if near:
-                self._fault(
-                    self.key_field,
-                    f"It differs from “{getattr(near[0], self.key_field)}”, which is in NPD, in capital letters only. "
-                    "Spell it as there, or add the NPD ID.",
                 )
         elif texts.get("name") and self._by_name.near_matches(texts["name"]):
             self._fault(

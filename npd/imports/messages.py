@@ -193,6 +193,16 @@ def row_reason(row: ImportRow) -> str:
     return " ".join([*parts, row.note]).strip()
 
 
+def warned_rows(job: ImportJob) -> QuerySet[ImportRow]:
+    """Return the rows that are imported with values that Monday will probably reject."""
+    return job.rows.filter(outcome__in=(RowOutcome.NEW, RowOutcome.CHANGED)).exclude(warnings=[])
+
+
+def row_warning(row: ImportRow) -> str:
+    """Return what of a row will probably not sync, and what to write instead."""
+    return " ".join(f"{label}: {what}" for label, what in row.warnings)
+
+
 _NUMBER = re.compile(r"[+-]\d[\d ().,/-]*")
 
 

@@ -11,6 +11,7 @@ from django.db import models
 from sync.clock import SyncNow
 
 EMPTY = models.Value({}, models.JSONField())
+NOTHING = models.Value([], models.JSONField())
 
 
 class ImportState(models.TextChoices):
@@ -108,7 +109,8 @@ class ImportRow(models.Model):
     """One row of the file: what it comes to, and what became of it.
 
     `before` and `after` are raw values by field, of a changed record only of the fields that change;
-    `problems` are [[label of the field or nothing, what is wrong and what to do], …]. The rows are the file, which may
+    `problems` are [[label of the field or nothing, what is wrong and what to do], …]; `warnings` the same of a row that
+    is imported, of values that Monday will probably reject. The rows are the file, which may
     be read again with other columns: `broken` says which cells can't be read, {position: what is wrong}. Until its
     columns are chosen, a row has no outcome.
     """
@@ -124,6 +126,7 @@ class ImportRow(models.Model):
     after: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     broken: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     problems: models.JSONField[Any, Any] = models.JSONField(default=list, blank=True)
+    warnings: models.JSONField[Any, Any] = models.JSONField(db_default=NOTHING, blank=True)
     result = models.CharField(max_length=20, choices=Result.choices, blank=True, db_default="")
     note = models.TextField(blank=True, db_default="")
 

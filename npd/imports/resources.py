@@ -46,9 +46,9 @@ _TITLE_ALIASES: Mapping[str, tuple[str, ...]] = {
     "name": ("full name", "contact name", "contact", "organization name", "company name", "account name"),
     "email": ("email address", "mail", "email 1"),
     "organization": ("organisation", "company", "account", "employer"),
-    "role_title": ("job title", "title", "position", "function"),
+    "role_title": ("job", "job title", "title", "position", "function"),
     "phone": ("phone number", "telephone", "tel", "mobile", "mobile phone", "business phone"),
-    "notes": ("note", "comments", "comment", "remarks"),
+    "notes": ("note", "comments", "comment", "remarks", "remark"),
     "aliases": ("alias", "other names", "also known as"),
     "billing_contact": ("billing", "invoice contact"),
     "address_street": ("street address", "address", "address line 1"),
@@ -176,13 +176,14 @@ class PlannedRow:
     before: dict[str, Any] = field(default_factory=dict)
     after: dict[str, Any] = field(default_factory=dict)
     problems: list[tuple[str, str]] = field(default_factory=list)
+    warnings: list[tuple[str, str]] = field(default_factory=list)
 
     def reject(self, faults: ValidationError, labels: Mapping[str, str], ambiguous: Collection[str]) -> None:
         """Let nothing be written for this row, with the reasons; `ambiguous` are fields that name several records."""
         all_faults = [(name, one) for name, some in _faults_by_field(faults).items() for one in some]
         is_ambiguous = all(one.code == AMBIGUOUS or name in ambiguous for name, one in all_faults)
         self.outcome = RowOutcome.AMBIGUOUS if is_ambiguous else RowOutcome.INVALID
-        self.before, self.after = {}, {}
+        self.before, self.after, self.warnings = {}, {}, []
         self.problems = [
             ("" if name == NON_FIELD_ERRORS else labels[name], " ".join(one.messages)) for name, one in all_faults
         ]
@@ -362,9 +363,11 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         now = getattr(instance, name)
         if not isinstance(now, str):
             return False
-        return bool(
-            now == text or canonical_value(self.entity_type, name, now) == canonical_value(self.entity_type, name, text)
-        )
+        said, known = (canonical_value(self.entity_type, name, one) for one in (text, now))
+        if name == registry.entity(self.entity_type).match_key and not self.current.texts.get(NPD_ID):
+            # By it the record was found, whatever its capitals; only who names the record otherwise may correct it.
+            said, known = str(said).lower(), str(known).lower()
+        return now == text or bool(said == known)
 
     def skip_row(self, instance: SyncedModel, original: Any, row: Any, import_validation_errors: Any = None) -> bool:
         """Whether there is nothing to write: the record says it already."""
@@ -400,23 +403,31 @@ class RecordResource(ModelResource):  # type: ignore[misc]
                 if text:
                     hint = f"The cell says “{text[:80]}”. Correct it and import the row again."
                 errors[name] = ValidationError(f"{' '.join(messages)} {hint}")
-        errors |= self._refused_by_connector(instance, changed.difference(self.relations, errors))
+        errors |= self._check_by_connector(instance, changed.difference(self.relations, errors))
         found = {name: list(some) for name, some in self.row_faults.items()}
         for name, some in _faults_by_field(ValidationError(errors)).items() if errors else ():
             found.setdefault(name, []).extend(some)
         if found:
             raise ValidationError(found)
 
-    def _refused_by_connector(self, instance: SyncedModel, names: set[str]) -> dict[str, Any]:
-        """Return what the other system would certainly refuse, by the reasons of its own connector."""
-        faults = {}
+    def _check_by_connector(self, instance: SyncedModel, names: set[str]) -> dict[str, Any]:
+        """Return what the other system would certainly refuse, and note as warnings what it probably will.
+
+        A record that isn't synced may hold what the other system doesn't take.
+        """
+        faults: dict[str, Any] = {}
+        if not instance.may_sync:
+            return faults
         for mapping in self.board.mappings if self.board else ():
             given = [name for name in mapping.fields if name in names]
             if not given or not self.board or not mapping.column_id or mapping.direction in _UNSENT:
                 continue
-            if reason := self.board.converter(mapping).rejection_reason(stored_values(instance, mapping)):
-                reason = reason.removeprefix(f"{field_label(given[0])}: ")
-                faults[given[0]] = ValidationError(f"{reason}. Correct it and import the row again.")
+            convert, raw = self.board.converter(mapping, instance), stored_values(instance, mapping)
+            said = f"{field_label(given[0])}: "
+            if reason := convert.rejection_reason(raw):
+                faults[given[0]] = ValidationError(f"{reason.removeprefix(said)}. Correct it and import the row again.")
+            elif risk := convert.rejection_risk(raw):
+                self.current.warnings.append((self.labels[given[0]], f"{risk.removeprefix(said)}."))
         return faults
 
     def save_instance(self, instance: SyncedModel, is_create: bool, row: Any, **kwargs: Any) -> None:

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from npd.accounts import invitations
 from npd.accounts.invitations import ROLES, invite
+from npd.models import Contact
 
 pytestmark = pytest.mark.django_db
 INVITE = "/admin/auth/user/invite/"
@@ -90,6 +91,33 @@ def test_a_link_works_once_for_some_days_until_another_is_sent_and_while_the_acc
     assert not works(link())
     assert admin.get(again).status_code == 403
     assert admin.post(again, {"confirmed": "yes"}).status_code == 403
+
+
+def test_a_colleague_of_the_first_role_edits_contacts_and_resolves_conflicts_without_another_permission(
+    admin: Client,
+) -> None:
+    role = Group.objects.get(name=ROLES[0].group)
+    send(admin, role=role.pk)
+    browser = Client()
+    rosa = User.objects.get(username="rosa@example.com")
+    browser.force_login(rosa)
+    ann = Contact.objects.create(name="Ann", email="ann@x.org")
+    pages = [f"/admin/npd/contact/{ann.pk}/delete/", "/admin/npd/contact/import/", "/admin/npd/organization/add/",
+             "/admin/conflicts/syncconflict/", "/admin/sync/unmatcheditem/", "/admin/sync/decision/"]  # fmt: skip
+    assert {page: browser.get(page).status_code for page in pages} == dict.fromkeys(pages, 200)
+    assert rosa.has_perm("conflicts.change_syncconflict")
+    assert browser.get("/admin/sync/syncqueue/").status_code == 403
+
+
+def test_a_role_has_one_name_in_the_invitation_on_the_users_page_and_in_the_list(admin: Client) -> None:
+    send(admin)
+    rosa = User.objects.get(username="rosa@example.com")
+    title = str(next(role.title for role in ROLES if role.group == "NPD Sync: resolve conflicts"))
+    listed = admin.get("/admin/auth/user/").context["cl"].model_admin
+    assert listed.roles(rosa) == title
+    groups = admin.get(f"/admin/auth/user/{rosa.pk}/change/").context["adminform"].form.fields["groups"].choices
+    assert [str(label).startswith(f"{title} –") for key, label in groups if key == rosa.groups.get().pk] == [True]
+    assert "NPD Sync" not in "".join(str(label) for _key, label in groups)
 
 
 def test_nobody_is_invited_twice_and_no_role_is_made_up(admin: Client) -> None:

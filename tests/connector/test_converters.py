@@ -6,7 +6,7 @@ import phonenumbers
 import pytest
 
 from sync.connectors.base.board_items import Reading
-from sync.connectors.base.conversion import AmbiguousSplit, Converter, UnknownValue
+from sync.connectors.base.conversion import AmbiguousSplit, Converter, ConverterOptions, UnknownValue
 from sync.connectors.monday.columns import CONVERTERS, make_converter
 
 ADDRESS = {
@@ -217,3 +217,18 @@ def test_a_converter_of_one_field_refuses_several() -> None:
     several: Converter = make_converter("text")
     with pytest.raises(ValueError, match="one field"):
         several.local({"a": "1", "b": "2"})
+
+
+@pytest.mark.parametrize(
+    ("typed", "region", "is_risky"),
+    [
+        ("0171 1234567", "US", True), ("0171 1234567", "DE", False), ("12", "US", True),
+        ("+49 171 1234567", "US", False), ("+49 1", "US", True), ("", "US", False),
+    ],
+)  # fmt: skip
+def test_a_telephone_number_that_its_country_does_not_have_is_sent_at_a_risk(
+    typed: str, region: str, is_risky: bool
+) -> None:
+    convert = make_converter("phone", ConverterOptions(region=region))
+    assert bool(convert.rejection_risk({"phone": typed})) is is_risky
+    assert convert.rejection_reason({"phone": typed}) is None

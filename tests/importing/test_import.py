@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from structlog.testing import capture_logs
 
 from npd.imports.import_jobs import confirm_import, discard_import, run_all, start_undo
+from npd.imports.messages import warned_rows
 from npd.imports.models import ImportJob
 from npd.models import Contact, Organization
 from sync.choices import Priority
@@ -79,12 +80,11 @@ def test_what_is_ambiguous_is_reported_and_not_written(person: User) -> None:
         "Name,Email,Phone\nAnn,same@x.org,1\nNo Mail,,2\nCap,cap@x.org,3\nTwin,twin@x.org,4\n"
         "Twin,TWIN@x.org,5\nFine,fine@x.org,6\n",
     )
-    assert outcomes(job) == dict.fromkeys(range(2, 7), "ambiguous") | {7: "new"}
+    assert outcomes(job) == dict.fromkeys((2, 3, 5, 6), "ambiguous") | {4: "changed", 7: "new"}
     assert "2 contacts have this email" in said(job, 2)
     assert "Add it, or the NPD ID" in said(job, 3)
-    assert "capital letters only" in said(job, 4)
     assert "also row 6" in said(job, 5)
-    assert list(Contact.objects.exclude(phone="").values_list("name", flat=True)) == ["Fine"]
+    assert list(Contact.objects.exclude(phone="").values_list("name", flat=True)) == ["Cap", "Fine"]
 
 
 def test_every_invalid_row_says_its_field_what_is_wrong_and_what_to_do(person: User) -> None:
@@ -115,6 +115,35 @@ def test_what_monday_would_refuse_is_said_in_the_preview_where_it_would_be_sent(
     assert outcomes(offered(person, text)) == {2: "invalid", 3: "new"}
     FieldMapping.objects.filter(link__entity_type="contact", key="phone").update(direction="monday_to_npd")
     assert outcomes(offered(person, text)) == {2: "new", 3: "new"}
+
+
+def test_what_monday_will_probably_refuse_is_imported_with_a_warning_where_it_would_be_sent(
+    person: User, settings: Any
+) -> None:
+    settings.DEFAULT_PHONE_REGION = "US"
+    states.boards()
+    Organization.objects.create(name="Berliner", address_country="Germany")
+    text = "Name,Email,Phone,Organization\nA,a@x.org,0171 1234567,\nB,b@x.org,12,\nC,c@x.org,0171 1234567,Berliner\n"
+    job = imported(person, text)
+    assert outcomes(job) == {2: "new", 3: "new", 4: "new"}
+    assert {row.number: [label for label, _ in row.warnings] for row in job.rows.all()} == {
+        2: ["Phone"], 3: ["Phone"], 4: [],
+    }  # fmt: skip
+    assert Contact.objects.get(name="A").phone == "0171 1234567"
+    assert list(warned_rows(offered(person, text))) == []
+    Contact.objects.update(sync_enabled=False, phone="")
+    assert list(warned_rows(offered(person, text))) == []
+
+
+def test_an_e_mail_that_differs_in_capitals_finds_its_record_and_is_left_as_it_is(person: User) -> None:
+    ann = Contact.objects.create(name="Ann", email="ann@x.org")
+    job = imported(person, "Name,Email,Role\nAnn,Ann@X.org,Head\n")
+    assert (outcomes(job), job.rows.get().after) == ({2: "changed"}, {"role_title": "Head"})
+    imported(person, f"NPD ID,Email\n{ann.pk},Ann@x.org\n")
+    ann.refresh_from_db()
+    assert (ann.role_title, ann.email) == ("Head", "Ann@x.org")
+    Contact.objects.create(name="Other Ann", email="aNN@x.org")
+    assert outcomes(offered(person, "Name,Email\nA,ann@x.org\nB,Ann@x.org\n")) == {2: "ambiguous", 3: "changed"}
 
 
 def test_all_that_is_wrong_with_a_row_is_told_at_once(person: User) -> None:

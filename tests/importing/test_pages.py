@@ -19,6 +19,7 @@ from npd.imports.import_jobs import run_all
 from npd.imports.models import ImportFile, ImportJob
 from npd.models import Contact
 from sync.clock import sync_now
+from tests.admin import states
 from tests.admin.test_records import words_of
 from tests.importing.conftest import chosen, imported, offered, upload
 
@@ -142,6 +143,14 @@ def test_an_import_with_nothing_to_write_can_not_be_confirmed(admin: Client, ann
     admin.post(url(job, "confirm"))
     job.refresh_from_db()
     assert job.state == "shown"
+
+
+def test_the_page_says_on_top_what_is_ignored_and_what_will_not_sync(admin: Client, ann: Contact) -> None:
+    states.boards()
+    page = upload(admin, b"Name,Email,Mood,Shoe size,Phone\nBob,bob@x.org,good,44,12\n")
+    assert page.context["ignored"] == ["Mood", "Shoe size"]
+    assert (page.context["count_warned"], page.context["to_write"]) == (1, 1)
+    assert [row.number for row, _why in page.context["warned"]] == [2]
 
 
 def test_confirming_twice_writes_once_and_says_so(admin: Client, ann: Contact) -> None:

@@ -13,7 +13,16 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from npd.imports.files import ImportFileError
 from npd.imports.import_jobs import confirm_import, discard_import, read_import_now, rows_to_write, run_import
-from npd.imports.messages import ENCODINGS, display_value, rejected_file, rejected_rows, rejection_of_error, row_reason
+from npd.imports.messages import (
+    ENCODINGS,
+    display_value,
+    rejected_file,
+    rejected_rows,
+    rejection_of_error,
+    row_reason,
+    row_warning,
+    warned_rows,
+)
 from npd.imports.models import ImportJob, ImportState, Result, RowOutcome
 from npd.imports.resources import ImportOptions, labels_of
 from npd.management import user_named
@@ -115,6 +124,8 @@ class Command(BaseCommand):
             self.stdout.write(f"  row {row.number} {row.name} ({RowOutcome(row.outcome).label.lower()}): {changes}")
         if (more := rows_to_write(job) - SAMPLES) > 0:
             self.stdout.write(f"  … and {more:,} more")
+        for row in warned_rows(job).order_by("number"):
+            self.stderr.write(f"  row {row.number} {row.name}, imported, but probably not synced: {row_warning(row)}")
         for row in rejected_rows(job).order_by("number"):
             self.stderr.write(f"  row {row.number} {row.name}: {row_reason(row)}")
 

@@ -94,6 +94,9 @@ class Converter(Protocol):
     def rejection_reason(self, raw_local: Local) -> str | None:
         """Why Monday will certainly reject the value, or None."""
 
+    def rejection_risk(self, raw_local: Local) -> str | None:
+        """Why Monday will probably reject the value, though it is sent and Monday asked, or None."""
+
     def sent_as_stored(self, sent: Any) -> Any:
         """What `to_remote` returned, in the form of what `stored_value` returns for it."""
 
@@ -121,6 +124,9 @@ class BaseConverter:
         return sent
 
     def rejection_reason(self, raw_local: Local) -> str | None:
+        return None
+
+    def rejection_risk(self, raw_local: Local) -> str | None:
         return None
 
     def missing_tags(self, raw_local: Local) -> list[str]:
@@ -345,6 +351,9 @@ class ChoiceConverter(BaseConverter):
 
     def rejection_reason(self, raw_local: Local) -> str | None:
         return self.inner.rejection_reason(self._spelled(raw_local))
+
+    def rejection_risk(self, raw_local: Local) -> str | None:
+        return self.inner.rejection_risk(self._spelled(raw_local))
 
     def sent_as_stored(self, sent: Any) -> Any:
         return self.inner.sent_as_stored(sent)

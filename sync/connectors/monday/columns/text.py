@@ -300,6 +300,17 @@ class PhoneConverter(MondayColumn):
             return None
         return f"{field_label(name)}: “{typed}” is not a telephone number; it has no digits"
 
+    def rejection_risk(self, raw_local: Local) -> str | None:
+        name, text = only_text(raw_local)
+        typed = fold_whitespace(text)
+        if typed is None or _parse_phone(typed, self.region):
+            return None
+        country = "" if typed.startswith("+") else f" in the country {self.region}"
+        return (
+            f"{field_label(name)}: “{typed}” is no complete telephone number{country}; write it with a plus and its "
+            "country’s code, such as +49 171 1234567"
+        )
+
     def display(self, canonical: Canonical) -> str:
         text = str(canonical or "")
         number = _parse_phone(text, self.region) if text.startswith("+") else None
