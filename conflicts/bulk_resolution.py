@@ -22,6 +22,7 @@ from django.db.models import Case, CharField, Count, Q, QuerySet, Value, When
 
 from conflicts.case import conflict_progress, listed_case
 from conflicts.lifecycle import (
+    Effect,
     act_option,
     effect_of,
     has_joined_another,
@@ -62,7 +63,7 @@ from conflicts.resolution import SIDE_OF_TYPE, InvalidResolution, Selections, cu
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize, process
 from sync.kernel.action_errors import ActionError
-from sync.kernel.conflict_store import RECORD_KEY, Option, OptionAct
+from sync.kernel.conflict_store import DELETING_ACTS, RECORD_KEY, Option, OptionAct
 from sync.merge import FieldSelection
 from sync.outbox.notify import send_task
 from sync.records.authors import actor_label
@@ -116,6 +117,9 @@ def bulk_option(conflict: SyncConflict, resolution_type: str) -> Option | None:
 
 def bulk_title(batch: ConflictBatch) -> str:
     """What a bulk resolution does, with its number: of records and items their own noun, where all are of one type."""
+    if number := _emptied(batch):
+        side = " and ".join(words for name, words in _EMPTIED.items() if batch.plan.get(name))
+        return f"Empty {humanize.count_with_noun(number, 'value')} {side}"
     template = BULK_TITLES.get(batch.resolution_type)  # type: ignore[call-overload]  # a StrEnum equals its text
     if template is None:
         label = ResolutionType(batch.resolution_type).label
@@ -123,6 +127,35 @@ def bulk_title(batch: ConflictBatch) -> str:
     types = list(batch.plan.get("types", ()))
     records = count_of_type(batch.total, types[0] if len(types) == 1 else "")
     return str(template % {"records": records, "items": humanize.count_with_noun(batch.total, "item")})
+
+
+_EMPTIED = {"npd_emptied": "in NPD", "monday_emptied": "on Monday"}
+"""Under which names a plan counts what is emptied, and where that is."""
+
+
+def _emptied(batch: ConflictBatch) -> int:
+    return max(batch.plan.get(name, 0) for name in _EMPTIED)
+
+
+def takes_away(batch: ConflictBatch) -> bool:
+    """Whether it deletes records or items, or empties values: its button is red."""
+    return batch.resolution_type in DELETING_ACTS or _emptied(batch) > 0
+
+
+def empties(conflict: SyncConflict, resolution_type: str) -> bool:
+    """Whether the chosen side is empty where the other has a value, in a field at least."""
+    if conflict.is_about_record or _exclusion_reason(conflict, resolution_type):
+        return False
+    return any(
+        not effect.value and (effect.npd_changes or effect.monday_changes)
+        for effect in _effects(conflict, resolution_type)
+    )
+
+
+def _effects(conflict: SyncConflict, resolution_type: str) -> Iterator[Effect]:
+    side = SIDE_OF_TYPE[resolution_type]
+    for key in conflict.conflict_fields:
+        yield effect_of(side, **conflict.sides(key), base=None, value=None, kind=conflict.kind)
 
 
 def effect_lines(conflict: SyncConflict, resolution_type: str) -> list[str]:
@@ -169,7 +202,7 @@ class _Plan:
 
     def __init__(self) -> None:
         self.written: Counter[str] = Counter(
-            dict.fromkeys(("npd", "monday", "about_records", *_COUNTED_AS.values()), 0)
+            dict.fromkeys(("npd", "monday", "about_records", *_EMPTIED, *_COUNTED_AS.values()), 0)
         )
         self.read: Counter[str] = Counter()
         self.sent: Counter[str] = Counter()
@@ -181,12 +214,10 @@ class _Plan:
         option = bulk_option(conflict, resolution_type) if conflict.is_about_record else None
         if option and option.does:
             self.written[_COUNTED_AS[OptionAct(option.does)]] += 1
-        for key in () if conflict.is_about_record else conflict.conflict_fields:
-            effect = effect_of(
-                SIDE_OF_TYPE[resolution_type], **conflict.sides(key), base=None, value=None, kind=conflict.kind
-            )
-            self.written["npd"] += effect.npd_changes
-            self.written["monday"] += effect.monday_changes
+        for effect in () if conflict.is_about_record else _effects(conflict, resolution_type):
+            suffix = "" if effect.value else "_emptied"
+            self.written[f"npd{suffix}"] += effect.npd_changes
+            self.written[f"monday{suffix}"] += effect.monday_changes
             sent = sent or effect.monday_changes
         self.read[conflict.entity_type] += 1
         self.sent[conflict.entity_type] += sent
@@ -201,11 +232,17 @@ class _Plan:
 def prepare_batches(
     conflicts: QuerySet[SyncConflict], resolution_type: str, *, by: AbstractBaseUser, address: str, matches: str
 ) -> list[ConflictBatch]:
-    """Prepare one batch of what is about values, and one of each act that the chosen side means for whole records.
+    """Prepare one batch of what is about values, one of what the side empties, and one of each act on whole records.
 
-    So nobody deletes by a button that speaks of values. What the side can't be chosen for is left out of the first.
+    So nobody deletes or empties by a button that speaks of values. What the side can't be chosen for is left out of the
+    first.
     """
-    found, rest = [], conflicts
+    found, rest = list[ConflictBatch](), conflicts
+    valued = conflicts.exclude(kind=ConflictKind.DELETE).iterator(chunk_size=ENTRIES_PER_CHUNK)
+    if emptying := [one.pk for one in valued if empties(one, resolution_type)]:
+        some = SyncConflict.objects.filter(pk__in=emptying)
+        found.append(prepare_batch(some, resolution_type, by=by, address=address, matches=matches))
+        rest = rest.exclude(pk__in=emptying)
     for act in OptionAct if resolution_type in SIDE_OF_TYPE else ():
         option = {"choose": SIDE_OF_TYPE[resolution_type], "does": act.value}
         does_it = Q(kind=ConflictKind.DELETE, about__options__contains=[option])

@@ -53,6 +53,8 @@ WAYS_BACK = {
 PLAN_LINES = {
     "npd": ("value in NPD is written", "values in NPD are written"),
     "monday": ("column value on Monday is written", "column values on Monday are written"),
+    "npd_emptied": ("value in NPD is emptied", "values in NPD are emptied"),
+    "monday_emptied": ("column value on Monday is emptied", "column values on Monday are emptied"),
     "npd_deleted": ("record is deleted in NPD", "records are deleted in NPD"),
     "npd_created": ("record is restored in NPD", "records are restored in NPD"),
     "monday_deleted": ("item on Monday is archived or deleted", "items on Monday are archived or deleted"),

@@ -69,6 +69,7 @@ def _use(
     stored: list[SyncConflict] = []
     done: dict[str, list[AttentionEntry]] = {}
     is_npd = SIDE_OF_TYPE[resolution_type] == NPD
+    emptied_side = _EMPTIED_SIDE[resolution_type]
     for entry in entries:
         shown = seen.get(entry.key)
         try:
@@ -86,11 +87,24 @@ def _use(
         else:
             is_kept = is_npd and entry.kind is AttentionKind.REJECTED
             effect = "kept different on both sides" if is_kept else f"{'NPD' if is_npd else 'Monday'}’s value is used"
+            if emptied := _emptied(resolution_type, entry):
+                effect = f"{', '.join(value.label for value in emptied)} emptied {emptied_side}"
             done.setdefault(effect, []).append(entry)
     if stored:
         undo.append(_batch_token(stored, resolution_type, entries, by))
     sentence = " ".join(f"{_named(some)}: {effect}." for effect, some in done.items())
     return ActionResult(sum(map(len, done.values())), sentence, problems, undo)
+
+
+_EMPTIED_SIDE = {ResolutionType.KEEP_NPD: "on Monday", ResolutionType.KEEP_MONDAY: "in NPD"}
+
+
+def _emptied(resolution_type: ResolutionType, entry: AttentionEntry) -> Sequence[SideValues]:
+    """The values that this side, being empty, empties on the other."""
+    is_npd = SIDE_OF_TYPE[resolution_type] == NPD
+    if is_npd and (entry.kind is AttentionKind.REJECTED or entry.cause_code == ConflictKind.OVERWRITTEN):
+        return ()  # keeps both sides as they are
+    return [one for one in entry.values if (one.monday and not one.npd if is_npd else one.npd and not one.monday)]
 
 
 def _named(entries: Sequence[AttentionEntry]) -> str:
@@ -198,6 +212,8 @@ for _type, _label, _shortcut, _labels, _effects in (
             undo=_undo,
             may=_may,
             fits=_has_values,
+            empties=partial(_emptied, _type),
+            emptied_side=_EMPTIED_SIDE[_type],
             page=partial(_prepare, str(_type.value)),
         )
     )

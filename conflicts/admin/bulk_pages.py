@@ -30,7 +30,6 @@ from conflicts.messages import APPLYING, LEFT_OUT, NOT_UNDONE, PLAN_LINES, SETTL
 from conflicts.models import BEING_APPLIED, BatchState, ConflictBatch, EntryOutcome, SyncConflict
 from conflicts.resolution import InvalidResolution
 from sync.admin.admin_base import see_other
-from sync.kernel.conflict_store import DELETING_ACTS
 from sync.kernel.humanize import plural
 from sync.kernel.outgoing_calls import own_address
 
@@ -103,8 +102,10 @@ class BatchMixin:
         named = [key for key in request.GET.getlist("of") if _is_uuid(key)][:MAX_PARTS]
         found = ConflictBatch.objects.filter(pk__in=named, by_id=request.user.pk).order_by("made_at", "id")
         parts = [
-            (batch, batch_url(batch), bulk_title(batch), batch.resolution_type in DELETING_ACTS)
-            for batch in sorted(found, key=lambda one: BULK_TYPES.index(one.resolution_type))
+            (batch, batch_url(batch), bulk_title(batch), bulk_resolution.takes_away(batch))
+            for batch in sorted(
+                found, key=lambda one: (bulk_resolution.takes_away(one), BULK_TYPES.index(one.resolution_type))
+            )
         ]
         if not parts:
             raise Http404("None of these is kept any more. Choose in the list again.")
@@ -166,7 +167,7 @@ class BatchMixin:
             "title": bulk_title(batch),
             "opts": self.opts,
             "batch": batch,
-            "deletes": batch.resolution_type in DELETING_ACTS,
+            "deletes": bulk_resolution.takes_away(batch),
             "way_back": way_back,
             "plan_lines": [
                 (number, plural(number, *words))

@@ -36,7 +36,7 @@ from conflicts.text_diff import both_texts
 from sync.admin import admin_base
 from sync.admin.admin_base import see_other
 from sync.admin.confirmed_action import Question, question_page
-from sync.admin.record_panel import blocked_fields_url, may_resolve_cases
+from sync.admin.record_panel import may_resolve_cases
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict, NotAllowed
@@ -63,7 +63,7 @@ def all_mappings(request: HttpRequest) -> list[FieldMapping]:
 
 
 # The walk from case to case, over all that waits for a person's decision on a value: conflicts, the oldest first, then
-# rejected values, then the page of blocked fields, which asks about all of them; after it the first conflict again.
+# rejected values; after the last of them the first conflict again.
 
 
 class CaseKind(StrEnum):
@@ -71,12 +71,11 @@ class CaseKind(StrEnum):
 
     CONFLICT = "conflict"
     REJECTED = "rejected"
-    BLOCKED = "blocked"
 
 
 @dataclass(frozen=True)
 class CaseRef:
-    """A case: a conflict's id, the field of a rejected value, nothing of blocked fields."""
+    """A case: a conflict's id, or the field of a rejected value."""
 
     kind: CaseKind
     conflict_id: UUID | None = None
@@ -131,16 +130,16 @@ def conflict_position(conflict: SyncConflict | None) -> blocked_fields.Position[
     return blocked_fields.Position(total - later if waits else 0, total, *refs)
 
 
-def conflict_walk(request: HttpRequest, conflict: SyncConflict) -> Walk:
+def conflict_walk(conflict: SyncConflict) -> Walk:
     """The walk from a conflict."""
-    return _walk(request, CaseKind.CONFLICT, conflict_position(conflict))
+    return _walk(CaseKind.CONFLICT, conflict_position(conflict))
 
 
-def rejection_walk(request: HttpRequest, ledger_id: int, key: str) -> Walk:
+def rejection_walk(ledger_id: int, key: str) -> Walk:
     """The walk from a rejected value."""
     here = blocked_fields.position_of(ledger_id, key)
     refs = [_rejected(ref) for ref in (here.following, here.preceding, here.first, here.last)]
-    return _walk(request, CaseKind.REJECTED, blocked_fields.Position(here.number, here.total, *refs))
+    return _walk(CaseKind.REJECTED, blocked_fields.Position(here.number, here.total, *refs))
 
 
 def _rejected(field_ref: FieldRef | None) -> CaseRef | None:
@@ -153,32 +152,23 @@ def first_case() -> CaseRef | None:
     return ends[CaseKind.CONFLICT].first or ends[CaseKind.REJECTED].first
 
 
-def _walk(request: HttpRequest, kind: CaseKind, here: blocked_fields.Position[CaseRef]) -> Walk:
-    # The page of blocked fields is in it for those who may see it.
-    with_blocked = request.user.has_perm("sync.view_syncmetadata")
-    kinds = [one for one in CaseKind if with_blocked or one is not CaseKind.BLOCKED]
-    place = kinds.index(kind)
-    others = {one: ends for one, ends in _ends_by_kind(but=kind).items() if one in kinds}
-    ahead = [others[one] for one in (*kinds[place + 1 :], *kinds[:place])]
-    after = next((one.first for one in ahead if one.first), here.first)
-    before = next((one.last for one in reversed(ahead) if one.last), here.last)
-    earlier = sum(others[one].total for one in kinds[:place])
-    total = here.total + sum(one.total for one in others.values())
+def _walk(kind: CaseKind, here: blocked_fields.Position[CaseRef]) -> Walk:
+    [other] = _ends_by_kind(but=kind).values()
+    earlier = other.total if kind is CaseKind.REJECTED else 0
     number = earlier + here.number if here.number else 0
-    return Walk(number, total, here.following or after, here.preceding or before)
+    following = here.following or other.first or here.first
+    return Walk(number, here.total + other.total, following, here.preceding or other.last or here.last)
 
 
 def _ends_by_kind(but: CaseKind | None = None) -> dict[CaseKind, blocked_fields.Position[CaseRef]]:
     """How many cases of each kind but one there are, with the first and the last, in one query or two."""
-    first, last, number, is_blocked = blocked_fields.waiting_ends()
-    page = CaseRef(CaseKind.BLOCKED) if is_blocked else None
-    found = {
-        CaseKind.REJECTED: blocked_fields.Position(0, number, None, None, _rejected(first), _rejected(last)),
-        CaseKind.BLOCKED: blocked_fields.Position(0, int(is_blocked), None, None, page, page),
-    }
+    found = {}
+    if but is not CaseKind.REJECTED:
+        first, last, number = blocked_fields.rejected_ends()
+        found[CaseKind.REJECTED] = blocked_fields.Position(0, number, None, None, _rejected(first), _rejected(last))
     if but is not CaseKind.CONFLICT:
         found[CaseKind.CONFLICT] = conflict_position(None)
-    return {kind: ends for kind, ends in found.items() if kind is not but}
+    return found
 
 
 def screen_url(pk: UUID | None) -> str:
@@ -195,17 +185,15 @@ def case_url(case: CaseRef | None) -> str:
     """The address on which a case is decided; empty without one."""
     if case is None:
         return ""
-    if case.kind is CaseKind.BLOCKED:
-        return blocked_fields_url("blocked")
     return screen_url(case.conflict_id) or rejection_url(case.field_ref)
 
 
 def _onward(request: HttpRequest, following: CaseRef | None, parameter: str, decided: Any, said: str) -> str:
-    """The address to go on to, which names what was decided just before; empty where nothing follows."""
-    if following is not None and following.kind is CaseKind.BLOCKED:
-        messages.success(request, said)  # that page has no place for it
-        return case_url(following)
-    return f"{case_url(following)}?{parameter}={decided}" if following else ""
+    """The address to go on to, which names what was decided just before; the inbox where nothing follows."""
+    if following is None:
+        messages.success(request, f"All resolved. {said}")
+        return reverse("npd-inbox")
+    return f"{case_url(following)}?{parameter}={decided}"
 
 
 def check_permission(model_admin: Any, request: HttpRequest, action: str) -> None:
@@ -364,15 +352,16 @@ class ConflictDesk:
 
     def walk(self) -> Walk:
         """Its place among the others."""
-        return conflict_walk(self.request, self.conflict)
+        return conflict_walk(self.conflict)
 
     def apply(self, form: SubmittedForm, *, by: User, to_next: bool) -> str:
         """Store what was chosen, for the values seen; return the address to go to. Raises ActionError."""
         kind = resolution_type_of(self.conflict, form)
         stored = resolve(self.conflict.pk, by=by, resolution_type=kind, selections=form.chosen, seen=form.seen)
-        following = conflict_walk(self.request, stored).following if to_next else None
+        if not to_next:
+            return self.url
         said = conflict_progress(stored, self.context, with_delay=False).sentence
-        return _onward(self.request, following, CONFLICT_PARAMETER, stored.pk, said) or self.url
+        return _onward(self.request, conflict_walk(stored).following, CONFLICT_PARAMETER, stored.pk, said)
 
     def asks(self, form: SubmittedForm) -> Question | None:
         """What has to be confirmed before that is applied: what deletes; None where nothing has."""
@@ -427,7 +416,7 @@ class RejectionDesk:
         )
 
     def walk(self) -> Walk:
-        return rejection_walk(self.request, self.context.ledger.pk if self.context.ledger else 0, self.rejection.key)
+        return rejection_walk(self.context.ledger.pk if self.context.ledger else 0, self.rejection.key)
 
     def apply(self, form: SubmittedForm, *, by: User, to_next: bool) -> str:
         following, key = self.walk().following if to_next else None, self.rejection.key
@@ -435,8 +424,9 @@ class RejectionDesk:
         decision = answer_rejection(
             self.field_ref, by=by, choose=chosen.choose, value=chosen.value or "", seen=form.seen.get(key, {})
         )
-        onward = _onward(self.request, following, ANSWER_PARAMETER, decision.pk, decision.sentence)
-        return onward or f"{self.url}?{ANSWER_PARAMETER}={decision.pk}"
+        if to_next:
+            return _onward(self.request, following, ANSWER_PARAMETER, decision.pk, decision.sentence)
+        return f"{self.url}?{ANSWER_PARAMETER}={decision.pk}"
 
     def asks(self, form: SubmittedForm) -> Question | None:
         return None

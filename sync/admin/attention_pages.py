@@ -25,7 +25,15 @@ from django.views.decorators.http import require_POST
 
 from sync import registry
 from sync.admin.admin_base import badge, see_other
-from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, expected_count, run_action
+from sync.admin.confirmed_action import (
+    MAX_ROWS_SHOWN,
+    Choice,
+    Question,
+    RecordTable,
+    Report,
+    expected_count,
+    run_action,
+)
 from sync.admin.unmatched_pages import request_badge
 from sync.boards.mapping import column_choices
 from sync.clock import sync_now
@@ -34,7 +42,15 @@ from sync.kernel.action_errors import ActionError, CountChanged
 from sync.kernel.outgoing_calls import own_address
 from sync.models import ApprovalRequest, FieldMapping, SyncQueue
 from sync.operations import attention
-from sync.operations.attention import AttentionCause, AttentionEntry, AttentionKind, AttentionScope, Tally, Wording
+from sync.operations.attention import (
+    AttentionCause,
+    AttentionEntry,
+    AttentionKind,
+    AttentionScope,
+    SideValues,
+    Tally,
+    Wording,
+)
 from sync.records.authors import full_name
 from sync.records.unmatched_items import open_requests
 
@@ -97,6 +113,8 @@ class InboxAction:
     it stands beside the row's choice of a column, and is offered where there is one. `consequences` say instead of both
     labels what it does, by the code of the cause.
     `fits` says whether it makes sense for an entry of its kinds; `run` gets the values that each row showed, by key.
+    `empties` are the values of an entry that it would empty, on the side that `emptied_side` names: such a button is
+    red, says so, and asks.
     """
 
     name: str
@@ -116,9 +134,13 @@ class InboxAction:
     undo: Callable[[HttpRequest, Sequence[str]], ActionResult] | None = None
     may: Callable[[Any, AttentionEntry], bool] = lambda user, entry: True
     fits: Callable[[AttentionEntry], bool] = lambda entry: True
+    empties: Callable[[AttentionEntry], Sequence[SideValues]] = lambda entry: ()
+    emptied_side: str = ""
 
     def label_for(self, entry: AttentionEntry) -> str:
         """What it is called for an entry."""
+        if self.empties(entry):
+            return f"{self.emptying_label([entry])}…"
         if entry.cause_code in self.consequences:
             return self._counted(self.consequences[entry.cause_code], 1, entry.entity_type)
         label = self.labels.get(entry.kind, self.label)
@@ -128,6 +150,15 @@ class InboxAction:
         """What it is called for all entries of a cause."""
         label = f"{self.labels[cause.kind]}: all {{number}}…" if cause.kind in self.labels else self.many
         return self._counted(self.consequences.get(cause.code, label), cause.number, cause.entity_type)
+
+    def emptying_label(self, found: Sequence[AttentionEntry]) -> str:
+        """What it is called where it empties values of these: “Empty Phone of 2 contacts in NPD”."""
+        emptied = [value for entry in found for value in self.empties(entry)]
+        labels, types = {value.label for value in emptied}, {entry.entity_type for entry in found}
+        what = labels.pop() if len(labels) == 1 else humanize.count_with_noun(len(emptied), "value")
+        if len(found) > 1:
+            what += f" of {registry.count_of_type(len(found), types.pop() if len(types) == 1 else '')}"
+        return f"Empty {what} {self.emptied_side}"
 
     @staticmethod
     def _counted(label: str, number: int, entity_type: str) -> str:
@@ -199,11 +230,24 @@ class InboxRow:
         return "No other column is free: create a new one." if self.is_column and not self.columns else ""
 
     @property
-    def buttons(self) -> list[tuple[InboxAction, str, str]]:
-        """What can be done with it, what that is called here, and what it does."""
+    def buttons(self) -> list[tuple[InboxAction, str, str, bool]]:
+        """What can be done with it, what that is called here and what it does; last what takes something away."""
         kind = self.entry.kind
-        plain = [one for one in self.actions if not one.by_choice]
-        return [(action, action.label_for(self.entry), action.effects.get(kind, "")) for action in plain]
+        plain = [(one, bool(one.empties(self.entry))) for one in self.actions if not one.by_choice]
+        return [
+            (
+                one,
+                one.label_for(self.entry),
+                "" if is_emptying else one.effects.get(kind, ""),
+                one.deletes or is_emptying,
+            )
+            for one, is_emptying in sorted(plain, key=lambda each: each[1])
+        ]
+
+    @property
+    def emptied_by(self) -> str:
+        """The names of the acts that would empty something of it."""
+        return " ".join(one.name for one in self.actions if one.empties(self.entry))
 
     @property
     def choice(self) -> tuple[InboxAction, str] | None:
@@ -257,11 +301,18 @@ class InboxGroup:
     lead: GroupLead | None = None
 
     @property
-    def buttons(self) -> list[tuple[InboxAction, str]]:
-        """What can be done with all of it at once, with its number."""
-        acts = [row.actions for row in self.rows if row.actions] if self.cause.number > 1 else []
-        offered = [one for one in _actions.values() if one.many and acts and all(one in some for some in acts)]
-        return [(one, one.label_for_all(self.cause)) for one in offered]
+    def buttons(self) -> list[tuple[InboxAction, str, bool]]:
+        """What can be done with all of it at once, with its number; last what takes something away."""
+        rows = [row for row in self.rows if row.actions] if self.cause.number > 1 else []
+        offered = [one for one in _actions.values() if one.many and rows and all(one in row.actions for row in rows)]
+        found = []
+        for one in offered:
+            emptied = [row.entry for row in rows if one.empties(row.entry)]
+            # Of those that the page doesn't show the question says it.
+            is_all = bool(emptied) and len(emptied) == self.cause.number
+            label = f"{one.emptying_label(emptied)}…" if is_all else one.label_for_all(self.cause)
+            found.append((one, label, bool(emptied)))
+        return [(one, label, one.deletes or is_red) for one, label, is_red in sorted(found, key=lambda each: each[2])]
 
     @property
     def rest(self) -> int:
@@ -513,14 +564,45 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     left, seen = len(keys) - len(fitting), _seen(request)
     if action.run is None:
         return _to_page(request, action, fitting, left, back_url)
+    empties = any(action.empties(entry) for entry in fitting)
 
     def question() -> Question:
-        asked = action.question(request, fitting)  # type: ignore[misc]  # asked only where there is one
+        asked = _emptying_question(action, fitting) if empties else action.question(request, fitting)  # type: ignore[misc]  # asked only where there is one
         hidden = [("action", name), ("back", back_url), *(("key", entry.key) for entry in fitting)]
-        return replace(asked, hidden=[*asked.hidden, *hidden])
+        shown = [(f"{SEEN_PREFIX}{one.key}", json.dumps(seen[one.key])) for one in fitting if one.key in seen]
+        return replace(asked, hidden=[*asked.hidden, *hidden, *shown])
 
-    ask = question if action.question and fitting else None
-    return _run(request, partial(_report, request, action, fitting, left, seen), back_url, ask)
+    ask = question if (action.question or empties) and fitting else None
+    chosen = _chosen_part(request, action, fitting)
+    return _run(request, partial(_report, request, action, chosen, left, seen), back_url, ask)
+
+
+VALUES, EMPTIED = "values", "emptied"
+"""The parts of an act on values, as its question sends them: nobody empties by a button that speaks of values."""
+
+
+def _chosen_part(
+    request: HttpRequest, action: InboxAction, fitting: Sequence[AttentionEntry]
+) -> Sequence[AttentionEntry]:
+    """Those that the pressed button was about: what empties something only where that was asked."""
+    only = request.POST.get("only", VALUES)
+    return [one for one in fitting if (EMPTIED if action.empties(one) else VALUES) == only]
+
+
+def _emptying_question(action: InboxAction, fitting: Sequence[AttentionEntry]) -> Question:
+    """Ask about entries of which the act empties some; each kind has a button of its own."""
+    emptied = [one for one in fitting if action.empties(one)]
+    label, rest = action.emptying_label(emptied), [one for one in fitting if not action.empties(one)]
+    use = f"{action.label} in {humanize.count_with_noun(len(rest), 'other entry', 'other entries')}"
+    choices = [*([Choice(use, VALUES)] if rest else []), Choice(label, EMPTIED, deletes=True)]
+    rows = [
+        (one.name, value.label, value.npd, value.monday)
+        for one in [*emptied, *rest][:MAX_ROWS_SHOWN]
+        for value in (action.empties(one) or one.values)
+    ]
+    effects = ["The other side is empty, so what is there now is removed. You can undo it in the inbox."]
+    table = RecordTable(("Record", "Field", "NPD", "Monday"), rows, max(len(rows), len(fitting)))
+    return Question(f"{label}?", effects, label, [table], choices=choices)
 
 
 def _act_on_all(request: HttpRequest, name: str, of_cause: str, back_url: str) -> HttpResponse:
@@ -553,10 +635,13 @@ def _act_on_all(request: HttpRequest, name: str, of_cause: str, back_url: str) -
     def run() -> Report:
         if (expected := expected_count(request)) != len(fitting):
             raise CountChanged(expected, len(fitting))
-        return _report(request, action, fitting, left, {**shown, **_seen(request)})
+        return _report(request, action, _chosen_part(request, action, fitting), left, {**shown, **_seen(request)})
 
     def question() -> Question:
-        asked = action.question(request, fitting) if action.question else _question_of_all(action, fitting)
+        if any(action.empties(entry) for entry in fitting):
+            asked = _emptying_question(action, fitting)
+        else:
+            asked = action.question(request, fitting) if action.question else _question_of_all(action, fitting)
         hidden = [("action", name), ("back", back_url), ("all", "1"), ("expect", len(fitting)), ("cause", of_cause)]
         return replace(asked, hidden=[*asked.hidden, *hidden])
 

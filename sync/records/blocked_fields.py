@@ -63,20 +63,13 @@ _REJECTED_COLUMNS = """
 _BLOCKED = f"""coalesce(field.value ->> 'side', '') NOT IN ('monday', 'limit', '{LEFT_OUT}')
         AND coalesce(field.value ->> 'code', '') NOT IN ({", ".join(f"'{code}'" for code in WAITING_BY_ITSELF)})"""
 
-# The first and the last rejected value, their number, and whether a field is blocked for another reason than that.
+# The first and the last rejected value, and their number.
 _ENDS = """
     WITH waiting AS MATERIALIZED ({waiting})
     SELECT
         (SELECT ARRAY[entity_type, entity_id::text, key] FROM waiting ORDER BY id, key LIMIT 1),
         (SELECT ARRAY[entity_type, entity_id::text, key] FROM waiting ORDER BY id DESC, key DESC LIMIT 1),
-        (SELECT count(*) FROM waiting),
-        EXISTS (
-            SELECT FROM sync_metadata AS ledger CROSS JOIN LATERAL jsonb_each(ledger.blocked_fields) AS field
-            WHERE NOT (ledger.blocked_fields = '{{}}'::jsonb) AND ledger.system = 'monday'
-                AND ledger.entity_type = ANY(%(types)s) AND ledger.sync_status <> 'skipped'
-                AND {blocked}
-                AND NOT jsonb_exists(field.value, 'kept_by')
-                AND NOT jsonb_exists(coalesce(ledger.conflicts -> 'fields', '[]'), field.key))
+        (SELECT count(*) FROM waiting)
 """
 
 # Looked up one by one: few fields are blocked, and to read all records for them takes longer. Of others' rows the ids
@@ -196,10 +189,10 @@ def _field_ref(found: Sequence[str] | None) -> FieldRef | None:
     return (found[0], UUID(found[1]), found[2]) if found else None
 
 
-def waiting_ends() -> tuple[FieldRef | None, FieldRef | None, int, bool]:
-    """Return the first and the last rejected value, how many there are, and whether a field is blocked otherwise."""
-    [(first, last, number, is_blocked)] = _fetch(_ENDS.format(waiting=rejected_values_sql(), blocked=_BLOCKED))
-    return _field_ref(first), _field_ref(last), number, is_blocked
+def rejected_ends() -> tuple[FieldRef | None, FieldRef | None, int]:
+    """Return the first and the last rejected value, and how many there are."""
+    [(first, last, number)] = _fetch(_ENDS.format(waiting=rejected_values_sql()))
+    return _field_ref(first), _field_ref(last), number
 
 
 def is_rejected(entry: Mapping[str, Any] | None) -> bool:

@@ -211,6 +211,103 @@ def test_a_rejected_value_is_kept_different_and_asked_about_again_by_undo(
     assert key in keys_of(page(browser_of_person))
 
 
+def empty_on_monday(name: str, item: str) -> tuple[str, SyncConflict]:
+    """The key of a conflict in which Monday has no phone, and it."""
+    _, conflict = states.conflicting(name, item)
+    SyncConflict.objects.filter(pk=conflict.pk).update(monday_data={"phone": None})
+    return f"conflict:{conflict.pk}", conflict
+
+
+def sent_by(asked: str) -> dict[str, Any]:
+    """What the form of a question sends, without its buttons."""
+    section = asked[asked.index('class="npd-card npd-question"') :]
+    sent: dict[str, list[str]] = {}
+    for name, value in re.findall(r'type="hidden"\s+name="([^"]+)"\s+value="([^"]*)"', section):
+        sent.setdefault(name, []).append(unescape(value))
+    return sent
+
+
+def buttons_of(row: str) -> list[tuple[str, bool]]:
+    """The acts of a row or card in their order, and whether each is red."""
+    found = re.findall(r'class="npd-button([^"]*)"\s+type="submit"\s+name="(?:one|of)"\s+value="(\w+) ', row)
+    return [(name, "npd-button-deletes" in classes) for classes, name in found]
+
+
+def test_an_empty_side_is_red_last_and_asks_before_it_empties_even_one_value(
+    browser_of_person: Client, one_of_each_kind: dict[str, Any]
+) -> None:
+    key, conflict = empty_on_monday("Zoe", "5050")
+    html = page(browser_of_person, "?kind=conflict")
+    [row] = re.findall(rf'<li[^>]*id="entry-{key.replace(":", "")}".*?</li>', html, re.DOTALL)
+    assert buttons_of(row) == [("keep_npd", False), ("keep_monday", True)]
+    assert "Empty Phone in NPD…" in words_of(row)
+    asked = browser_of_person.post(ACT, {"one": f"keep_monday {key}", **seen_of(html, key)}).content.decode()
+    assert re.search(r'npd-button-danger"\s+type="submit"\s+name="only"\s+value="emptied"', asked)
+    conflict.refresh_from_db()
+    assert conflict.resolution is None
+    for only in ({}, {"only": "values"}):  # no button of the question
+        browser_of_person.post(ACT, sent_by(asked) | only)
+        conflict.refresh_from_db()
+        assert conflict.resolution is None
+    browser_of_person.post(ACT, sent_by(asked) | {"only": "emptied"})
+    conflict.refresh_from_db()
+    assert conflict.stored_resolution.resolution_type == "keep_monday"
+    assert "Zoe: Phone emptied in NPD." in words_of(page(browser_of_person))
+    browser_of_person.post(UNDO)
+    assert ConflictBatch.objects.get().state == BatchState.UNDOING
+
+
+def test_of_ticked_entries_values_and_what_would_be_emptied_have_a_button_each(
+    browser_of_person: Client, one_of_each_kind: dict[str, Any]
+) -> None:
+    key, empty = empty_on_monday("Zoe", "5050")
+    other = one_of_each_kind[AttentionKind.CONFLICT][0]
+    html = page(browser_of_person)
+    form = {"action": "keep_monday", "key": [key, other], **seen_of(html, key), **seen_of(html, other)}
+    asked = browser_of_person.post(ACT, form).content.decode()
+    assert re.findall(r'name="only"\s+value="(\w+)"', asked) == ["values", "emptied"]
+    browser_of_person.post(ACT, sent_by(asked) | {"only": "values"})
+    stored = SyncConflict.objects.filter(resolution__resolution_type="keep_monday")
+    assert [f"conflict:{one.pk}" for one in stored] == [other]
+    # NPD's side overwrites, as it has a value: nothing is asked.
+    browser_of_person.post(ACT, {"one": f"keep_npd {key}", **seen_of(html, key)})
+    empty.refresh_from_db()
+    assert empty.stored_resolution.resolution_type == "keep_npd"
+
+
+def test_all_of_a_card_that_would_be_emptied_are_named_with_their_number(browser_of_person: Client, db: None) -> None:
+    states.boards()
+    for number in range(2):
+        made = states.synced(f"Empty {number}", f"81{number}", email="x@crm.test")
+        reason = {"side": "monday", "reason": "Monday rejected it", "local": {"email": "x@crm.test"}}
+        held = {"email": reason | {"column": "email", "version": 1}}
+        seen = {"email": [[None, sync_now().isoformat()]]}
+        SyncMetadata.objects.filter(entity_id=str(made.pk)).update(blocked_fields=held, seen=seen, base={})
+    html = page(browser_of_person)
+    assert "Empty Email of 2 contacts in NPD…" in words_of(html)
+    assert buttons_of(html[html.index("npd-inbox-of") : html.index("npd-inbox-list")])[-1] == ("keep_monday", True)
+    [cause] = attention.causes()
+    asked = browser_of_person.post(ACT, {"of": f"keep_monday {cause.cause}", "back": INBOX}).content.decode()
+    browser_of_person.post(ACT, sent_by(asked) | {"only": "emptied"})
+    assert list(Contact.objects.values_list("email", flat=True)) == ["", ""]
+    browser_of_person.post(UNDO)
+    assert list(Contact.objects.values_list("email", flat=True)) == ["x@crm.test"] * 2
+
+
+def test_the_list_of_conflicts_empties_values_by_a_batch_of_their_own(browser_of_person: Client, db: None) -> None:
+    states.boards()
+    states.conflicting("Ann", "5051")
+    empty_on_monday("Zoe", "5050")
+    chosen = browser_of_person.post("/admin/conflicts/syncconflict/all/keep_monday/", follow=True).content.decode()
+    written, emptied = ConflictBatch.objects.order_by("plan__npd_emptied")
+    assert (written.total, written.plan["npd"], written.plan["npd_emptied"]) == (1, 1, 0)
+    assert (emptied.total, emptied.plan["npd"], emptied.plan["npd_emptied"]) == (1, 0, 1)
+    assert chosen.index(str(written.pk)) < chosen.index(str(emptied.pk))
+    shown = browser_of_person.get(f"/admin/conflicts/syncconflict/batch/{emptied.pk}/").content.decode()
+    assert "cfl-button cfl-danger" in shown
+    assert "Empty 1 value in NPD" in words_of(shown)
+
+
 def test_while_everything_is_paused_an_act_says_what_it_waits_for(
     browser_of_person: Client, one_of_each_kind: dict[str, Any]
 ) -> None:
