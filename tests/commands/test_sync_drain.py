@@ -58,7 +58,7 @@ def test_while_monday_is_away_it_ends_and_says_that_sync_is_paused(contact: Cont
 def test_a_job_that_is_due_on_another_day_is_said_with_its_day(contact: Contact, run: Run) -> None:
     due = sync_now() + timedelta(days=30)
     SyncQueue.objects.update(next_retry=due)
-    assert f"{due.day} {due:%b %Y, %H:%M:%S}" in run("sync_drain")
+    assert f"{due.day} {due:%b %Y, %H:%M}" in run("sync_drain")
 
 
 def test_it_waits_for_a_board_that_another_worker_holds(contact: Contact, run: Run) -> None:
