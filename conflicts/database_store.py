@@ -209,6 +209,7 @@ def _as_open(row: SyncConflict) -> OpenConflict:
         fields=tuple(row.conflict_fields),
         resolutions=row.stored_resolution.fields,
         seeks_item=row.kind == ConflictKind.IDENTITY and "item" not in row.about,
+        monday=row.monday_data,
     )
 
 

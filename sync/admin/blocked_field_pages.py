@@ -22,7 +22,7 @@ from django.views.decorators.http import require_POST
 from sync import registry
 from sync.admin import admin_base
 from sync.admin.attention_pages import ActionResult, InboxAction, register_action
-from sync.admin.confirmed_action import Question, RecordTable, Report, posted_number, run_action
+from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, posted_number, run_action
 from sync.admin.record_panel import (
     DIRECTION_EFFECTS,
     blocked_fields_url,
@@ -48,6 +48,7 @@ from sync.connectors.base.errors import ConnectorError
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.models import BoardLink, FieldMapping
+from sync.operations import attention
 from sync.operations.attention import AttentionEntry, AttentionKind
 from sync.records.authors import log_action
 from sync.records.availability import wait_sentence
@@ -441,7 +442,7 @@ class BlockedFieldPagesMixin:
         is_fresh = mapping.column_id == shown and title is not None and column != mapping.column_id
 
         def question() -> Question:
-            return column_question(mapping, str(title), _hidden(request, mapping, column=column))
+            return column_question(request, mapping, str(title), _hidden(request, mapping, column=column))
 
         def run() -> str:
             if not is_fresh:
@@ -463,7 +464,7 @@ class BlockedFieldPagesMixin:
             return create_columns(request, [(mapping, shown)])[0]
 
         def question() -> Question:
-            return replace(creation_question([mapping]), hidden=_hidden(request, mapping))
+            return replace(creation_question(request, [mapping]), hidden=_hidden(request, mapping))
 
         is_fresh = mapping.column_id == shown and needs_column(mapping)
         return self._run(request, run, question, is_fresh=is_fresh, failed="Nothing was created.", atomic=False)
@@ -543,17 +544,20 @@ class BlockedFieldPagesMixin:
         return self._run(request, run, allowed=registry.may_act(request.user, "change", mapping.link.entity_type))
 
 
-def column_question(mapping: FieldMapping, title: str, hidden: Sequence[tuple[str, object]]) -> Question:
+def column_question(
+    request: HttpRequest, mapping: FieldMapping, title: str, hidden: Sequence[tuple[str, object]]
+) -> Question:
     """Ask before a field gets another column."""
     return Question(
         f"Use the column “{title}” for “{mapping.label}”?",
         [_reach_text(mapping), "A side that is empty takes the other's value; two different values are asked about."],
         "Yes, use this column",
+        _open_conflicts(request, [mapping]),
         hidden=hidden,
     )
 
 
-def creation_question(mappings: Sequence[FieldMapping]) -> Question:
+def creation_question(request: HttpRequest, mappings: Sequence[FieldMapping]) -> Question:
     """Ask before columns are created for fields whose own can't be used."""
     boards = {mapping.link.entity_type: mapping for mapping in mappings}
     rows = [(mapping.label, registry.board_title(mapping.link.entity_type), mapping.problem) for mapping in mappings]
@@ -568,8 +572,24 @@ def creation_question(mappings: Sequence[FieldMapping]) -> Question:
             "If the board has a column of the same title that fits, that one is used.",
         ],
         f"Create {number}" if len(mappings) > 1 else "Create the column",
-        [RecordTable(("Field", "Board", "What is wrong"), rows, len(rows))],
+        [*_open_conflicts(request, mappings), RecordTable(("Field", "Board", "What is wrong"), rows, len(rows))],
     )
+
+
+def _open_conflicts(request: HttpRequest, mappings: Sequence[FieldMapping]) -> list[RecordTable]:
+    """The open conflicts on these fields: Monday's values were in the old columns, and are asked about still."""
+    fields, scope = {(one.link.entity_type, one.key) for one in mappings}, attention.scope_of(request.user)
+    total = attention.counts(scope)[AttentionKind.CONFLICT]
+    found = attention.entries(scope, kinds=[AttentionKind.CONFLICT], limit=total) if total else []
+    rows = [
+        (one.name, value.label, value.npd, value.monday)
+        for one in found
+        for value in one.values
+        if (one.entity_type, value.key) in fields
+    ]
+    number = humanize.count_with_noun(len(rows), "conflict is open", "conflicts are open")
+    title = f"{number} here. Monday’s values were in the old column; NPD’s are used, and you are asked about both."
+    return [RecordTable(("Record", "Field", "NPD", "Monday"), rows[:MAX_ROWS_SHOWN], len(rows), title)] if rows else []
 
 
 def _filling_sentences(mappings: Sequence[FieldMapping]) -> Iterator[str]:
@@ -658,10 +678,10 @@ def _create_columns(request: HttpRequest, found: Sequence[AttentionEntry], seen:
     return ActionResult(len(done), " ".join(done))
 
 
-def _create_columns_question(_request: HttpRequest, found: Sequence[AttentionEntry]) -> Question:
+def _create_columns_question(request: HttpRequest, found: Sequence[AttentionEntry]) -> Question:
     mappings = _mappings_of(found)
     gone = Question("No column is missing any more", ["It was restored, or another was chosen meanwhile."])
-    return creation_question(mappings) if mappings else gone
+    return creation_question(request, mappings) if mappings else gone
 
 
 register_action(
@@ -707,7 +727,7 @@ def _use_column_question(request: HttpRequest, found: Sequence[AttentionEntry]) 
     if (chosen := _chosen_column(request, found)) is None:
         return Question("Nothing was changed", [_NO_COLUMN])
     mapping, column, title = chosen
-    return column_question(mapping, title, [(f"{COLUMN_PREFIX}{found[0].key}", column)])
+    return column_question(request, mapping, title, [(f"{COLUMN_PREFIX}{found[0].key}", column)])
 
 
 _NO_COLUMN = "The column is back, has another field by now, or none was chosen. Choose again."

@@ -21,6 +21,9 @@ from sync.kernel.action_errors import ActionError, CountChanged, NotAllowed
 MAX_ROWS_SHOWN = 200
 """Rows that a question lists; of more it says how many."""
 
+ROWS_UNFOLDED = 8
+"""Rows beside which the buttons are on any screen."""
+
 
 @dataclass(frozen=True)
 class RecordTable:
@@ -36,6 +39,11 @@ class RecordTable:
     def cells(self) -> list[list[tuple[str, object]]]:
         """The rows, each cell with its head."""
         return [list(zip(self.heads, row, strict=True)) for row in self.rows]
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it scrolls by itself, so that the buttons below stay on the screen."""
+        return len(self.rows) > ROWS_UNFOLDED
 
     @property
     def rest_text(self) -> str:

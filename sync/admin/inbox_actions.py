@@ -274,6 +274,8 @@ def _removal_question(
     """Ask about these, and hold the answer to what they are now."""
     rows = [(one.name, " ".join(filter(None, (f"{one.cause_text}.", one.detail)))) for one in found[:MAX_ROWS_SHOWN]]
     table = RecordTable(("Record", "What happened"), rows, len(found))
+    if len(happened := {what for _name, what in rows}) == 1:
+        table = RecordTable(("Record",), [(name,) for name, _what in rows], len(found), happened.pop())
     return Question(title, effects, button, [table], [(_ASKED_AT, sync_now().isoformat())], deletes=deletes)
 
 

@@ -72,7 +72,7 @@ class OpenConflict:
     Of KIND_UNDO it is a resolved conflict without fields in conflict, `resolved_kind` is its own kind, its
     resolutions are those to be undone, and `inverse` is what `ConflictReport.inverse` said of each field when it
     was resolved. `seeks_item`: this identity conflict asks which item is the record's, and not which record an
-    item belongs to.
+    item belongs to. `monday` has Monday's values by field, as displayed.
     """
 
     conflict_id: UUID
@@ -83,6 +83,7 @@ class OpenConflict:
     resolved_kind: str = ""
     inverse: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     seeks_item: bool = False
+    monday: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,10 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+from sync.choices import BlockedCode
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import AmbiguousSplit, Converter, ListConverter, UnknownValue
-from sync.kernel.conflict_store import KIND_LOST_UPDATE, ConflictReport, FieldConflict
+from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE, ConflictReport, FieldConflict
 from sync.merge import CLOCK_TOLERANCE, Action, Canonical, FieldDirection, FieldSides, Rule, Side
 from sync.models import FieldMapping, Intent, IntentState, SyncMetadata
 from sync.reconcile.facts import (
@@ -484,6 +485,25 @@ class LostUpdateConflict:
         return "None of its fields is mapped to a column any more." if all_unmapped else ""
 
     @property
+    def replaced(self) -> list[FieldConflict]:
+        """Monday's values of open conflicts whose column was replaced by an empty one.
+
+        NPD's value goes into that; theirs would be nowhere, so a person is asked about it still.
+        """
+        found = []
+        for conflict in self.facts.conflicts if not self.closing_reason and self.is_settled else ():
+            for key in conflict.fields if conflict.kind == KIND_FIELDS else ():
+                plan, lost, base = self.plans.get(key), conflict.monday.get(key), self.facts.ledger.base.get(key)
+                if not lost or plan is None or plan.decision.action is not Action.PUSH or plan.resolves:
+                    continue
+                blocked = self.facts.ledger.blocked_fields.get(key, {}).get("code") == BlockedCode.COLUMN
+                if plan.base is None and (blocked or (base and not plan.mapping.is_current(base))):
+                    now = plan.convert.display(plan.convert.local(plan.local_raw)) or None
+                    reason = f"{plan.mapping.label} “{lost}” was in the column that was replaced."
+                    found.append(FieldConflict(key, now, None, lost, reason))
+        return found
+
+    @property
     def open_fields(self) -> list[str]:
         """The fields whose lost value waits for a person after this pass."""
         if self.closing_reason:
@@ -492,6 +512,7 @@ class LostUpdateConflict:
             return list(dict.fromkeys(self.waiting))
         ended = {*self.applied, *self.unmapped}
         new = [report.mapping.key for report in self.reports if report.needs_answer]
+        new += [one.key for one in self.replaced]
         return list(dict.fromkeys([*(key for key in self.waiting if key not in ended), *new]))
 
     def report(self, results: ResolutionResults) -> ConflictReport | None:
@@ -509,6 +530,7 @@ class LostUpdateConflict:
             for report in self.reports
             if report.needs_answer
         ]
+        fields += self.replaced
         for key, shown in results.current.items():
             resolution = self.facts.resolution_for(KIND_LOST_UPDATE, key)
             fields.append(FieldConflict(key, shown, None, resolution.monday if resolution else None))

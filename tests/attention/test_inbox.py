@@ -471,6 +471,22 @@ def test_sixty_records_are_deleted_in_one_act_but_not_what_was_edited_since_the_
     assert LogEntry.objects.filter(action_flag=DELETION).count() == 59
 
 
+def test_the_buttons_of_a_long_question_stay_on_the_screen_and_its_rows_repeat_nothing(
+    browser_of_person: Client,
+) -> None:
+    removed_ones(12)
+    [cause] = attention.causes()
+    asked = browser_of_person.post(ACT, {"of": f"delete_removed {cause.cause}", "back": INBOX}).content.decode()
+    assert '<div class="npd-question-rows" role="region" tabindex="0"' in asked
+    assert asked.count("Maya Lind") == 1
+    assert len(re.findall(r'<th scope="row"', asked)) == 12
+    two = [f"removed:contact:{one.pk}" for one in Contact.objects.all()[:2]]
+    assert (
+        "npd-question-rows"
+        not in browser_of_person.post(ACT, {"action": "delete_removed", "key": two}).content.decode()
+    )
+
+
 def test_of_removed_items_those_that_are_ticked_are_answered(browser_of_person: Client) -> None:
     gone = removed_ones(4)
     keys = [f"removed:contact:{one.pk}" for one in gone[:2]]

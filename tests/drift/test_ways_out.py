@@ -15,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.throttling import SimpleRateThrottle
 
 from conflicts.models import SyncConflict
+from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.boards import board_columns
 from sync.boards.mapping import create_column, remap
@@ -223,6 +224,37 @@ def test_a_new_and_so_empty_column_clears_nothing_in_npd(world: World, owner: Ow
     world.work()
     contact.refresh_from_db()
     assert contact.role_title == "Head"
+
+
+def test_a_conflict_on_a_replaced_column_is_asked_about_still_with_what_stood_on_monday(
+    world: World, owner: Owner, admin: Client
+) -> None:
+    contact = world.linked(role_title="Analyst")
+    world.edit(contact, "role_title", "Head")
+    Contact.objects.filter(pk=contact.pk).update(role_title="Director")
+    world.deliver()
+    world.work()
+    assert SyncConflict.objects.get(resolved_at=None).monday_data == {"role_title": "Head"}
+    gone(owner)
+    asked = posted(admin, f"{HELD}create/", **create_form(owner))
+    assert "1 conflict is open here." in asked
+    assert "Director Head" in asked
+    posted(admin, f"{HELD}create/", **create_form(owner), confirmed="yes")
+    world.work()
+    world.pass_time(minutes=11)
+    world.work()
+    [conflict] = SyncConflict.objects.filter(resolved_at=None)
+    assert (conflict.kind, conflict.npd_data, conflict.monday_data) == (
+        "overwritten", {"role_title": "Director"}, {"role_title": "Head"},
+    )  # fmt: skip
+    assert world.values(contact)[owner.mapping().column_id] == "Director"
+    user = get_user_model().objects.get(username="lead")
+    resolve(
+        conflict.pk, by=user, resolution_type="keep_monday", seen={"role_title": {"npd": "Director", "monday": "Head"}}
+    )
+    world.work()
+    contact.refresh_from_db()
+    assert (contact.role_title, world.values(contact)[owner.mapping().column_id]) == ("Head", "Head")
 
 
 def test_a_column_that_is_back_by_the_time_is_used_and_none_is_created(
