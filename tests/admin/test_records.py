@@ -187,7 +187,7 @@ def test_sync_now_says_that_it_waits_while_monday_is_paused(browser_of_person: C
     MondayAccount.objects.update(stopped_until="2999-01-01T00:00:00Z", stop_reason="Too many calls.")
     url = reverse("admin:npd_contact_sync_now", args=[world["synced"].pk])
     text = words_of(browser_of_person.post(url, follow=True).content.decode())
-    assert "It waits: Too many calls. Next attempt at 1 Jan 2999, 00:00:00 UTC." in text
+    assert "It waits: Too many calls. Next attempt at 1 Jan 2999, 00:00 UTC." in text
     assert "is sent to Monday now" not in text
     text = post_action(browser_of_person, "sync_now", world["synced"], world["held"])
     assert "Sync of 2 contacts waits: Too many calls." in text
