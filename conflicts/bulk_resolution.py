@@ -134,7 +134,7 @@ _EMPTIED = {"npd_emptied": "in NPD", "monday_emptied": "on Monday"}
 
 
 def _emptied(batch: ConflictBatch) -> int:
-    return max(batch.plan.get(name, 0) for name in _EMPTIED)
+    return max(int(batch.plan.get(name, 0)) for name in _EMPTIED)
 
 
 def takes_away(batch: ConflictBatch) -> bool:
