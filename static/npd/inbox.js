@@ -23,12 +23,33 @@ const move = (step) => {
 };
 
 // “Select all” is all that match, also what this page doesn't show; without one of them it is what is ticked here.
-// What a button is called for so many, where its label names them; {items} are items, {records} what the list holds.
-// Of all that match it is known how many only where all that are shown can do it: else the question says the number.
-const labelOf = (button, number) => {
-  if (number < 2) return button.dataset.one;
+// What a button is called for so many: {items} are items, {records} what the list holds; else the number stands behind.
+// An unknown number is 0: the question says it.
+const labelOf = (button, number, emptied) => {
   const shown = number.toLocaleString("en");
+  if (number && emptied === number) return `Empty ${shown} ${number === 1 ? "entry" : "entries"} ${button.dataset.side}…`;
+  if (number < 2 || !button.dataset.many) return number > 1 ? `${button.dataset.one} (${shown})` : button.dataset.one;
   return button.dataset.many.replace("{records}", `${shown} ${button.dataset.nouns}`).replace("{items}", `${shown} items`);
+};
+
+const does = (box, name) => box.dataset.acts.split(" ").includes(name);
+const empties = (box, name) => (box.dataset.empties ?? "").split(" ").includes(name);
+
+// With how many of the selected an act can be done. Of a cause with more than is shown all can, or none, where those do;
+// 0 where that isn't known, or where other pages have more.
+const fittingOf = (name, isAll) => {
+  const fitting = selected().filter((box) => does(box, name));
+  if (!isAll || boxes().length === Number(document.querySelector("[data-inbox-all]").value)) return fitting.length;
+  const groups = [...document.querySelectorAll(".npd-inbox-group")];
+  const shown = groups.map((group) => [...group.querySelectorAll(".npd-inbox-tick")]);
+  const total = groups.reduce((sum, group) => sum + Number(group.dataset.number), 0);
+  if (total !== Number(document.querySelector("[data-inbox-all]").value)) return 0;
+  const counts = groups.map((group, place) => {
+    const able = shown[place].filter((box) => does(box, name)).length;
+    if (!able) return 0;
+    return able === shown[place].length ? Number(group.dataset.number) : shown[place].length === Number(group.dataset.number) ? able : NaN;
+  });
+  return counts.reduce((sum, number) => sum + number, 0) || 0;
 };
 
 const showSelected = () => {
@@ -46,11 +67,10 @@ const showSelected = () => {
   const acts = new Set(selected().flatMap((box) => box.dataset.acts.split(" ")));
   for (const button of document.querySelectorAll("[data-inbox-bulk]")) {
     button.hidden = !acts.has(button.value);
-    if (!button.dataset.many) continue;
     button.dataset.one ??= button.textContent.trim();
-    const fitting = selected().filter((box) => box.dataset.acts.split(" ").includes(button.value)).length;
-    const isEvery = fitting === ticked;
-    button.textContent = labelOf(button, all?.checked ? (isEvery ? matching : 0) : fitting);
+    const emptied = selected().filter((box) => empties(box, button.value)).length;
+    if (button.dataset.side) button.classList.toggle("npd-button-deletes", emptied > 0);
+    button.textContent = labelOf(button, fittingOf(button.value, Boolean(all?.checked)), emptied);
   }
 };
 

@@ -348,7 +348,7 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
         for group in groups:
             group.lead = leads.get(group.cause.cause, group.lead)
     offered = [action for action in _actions.values() if not action.by_choice]
-    bulk_actions = [action for action in offered if any(action in row.actions for row in rows)]
+    bulk_actions = [(one, _bulk_label(one, rows)) for one in offered if any(one in row.actions for row in rows)]
     context = {
         **admin.site.each_context(request),
         "title": "Inbox",
@@ -441,6 +441,12 @@ def _with_values(request: HttpRequest, groups: Sequence[InboxGroup], wording: Wo
     for group in groups:
         group.rows = [_row(request, shown[row.entry.key], asked, columns) for row in group.rows]
     return [row for group in groups for row in group.rows]
+
+
+def _bulk_label(action: InboxAction, rows: Sequence[InboxRow]) -> str:
+    """What an act is called for those that are selected: as on the rows, where it has one name there."""
+    found = {action.label_for(row.entry) for row in rows if action in row.actions and not action.empties(row.entry)}
+    return found.pop() if action.names_type and len(found) == 1 else action.label
 
 
 def _nouns(rows: Sequence[InboxRow]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
+from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.kernel.conflict_store import FieldConflict
 from sync.models import SyncMetadata, SyncQueue
@@ -176,9 +177,42 @@ def test_a_button_names_the_number_of_those_selected_with_which_it_can_be_done(
     page.reload()
     page.locator("[data-inbox-all]").check()
     expect(page.locator("[data-inbox-selected]")).to_have_text("4 selected")
-    expect(delete).to_have_text("Delete…")
-    page.locator("[data-inbox-row]", has_text="Dan").locator(".npd-inbox-tick").uncheck()
     expect(delete).to_have_text("Delete 3 contacts…")
+    for number in range(3, 12):  # of which the page shows ten
+        states.removed(f"Gone {number:02}", f"5{number:02}")
+    states.dead("Eve")
+    page.reload()
+    page.locator("[data-inbox-all]").check()
+    expect(delete).to_have_text("Delete 12 contacts…")
+    expect(page.locator("[data-inbox-bulk][value=retry]")).to_have_text("Retry (2)")
+    page.locator("[data-inbox-row]", has_text="Eve").locator(".npd-inbox-tick").uncheck()
+    expect(page.locator("[data-inbox-bulk][value=retry]")).to_have_text("Retry")
+    page.locator("[data-inbox-row]", has_text="Gone 03").locator(".npd-inbox-tick").uncheck()
+    expect(delete).to_have_text("Delete 9 contacts…")
+    assert not errors
+
+
+def test_what_would_empty_values_is_red_among_the_acts_of_selected_entries(
+    open_page: Any, person: Any, db: None
+) -> None:
+    states.boards()
+    states.conflicting("Ann", "71")
+    _, empty = states.conflicting("Zoe", "72")
+    SyncConflict.objects.filter(pk=empty.pk).update(monday_data={"phone": None})
+    page, errors = open_page(390, "light")
+    page.goto(INBOX)
+    use = page.locator("[data-inbox-bulk][value=keep_monday]")
+    page.locator("[data-inbox-row]", has_text="Ann").locator(".npd-inbox-tick").check()
+    expect(use).to_have_text("Use Monday")
+    page.locator("[data-inbox-row]", has_text="Zoe").locator(".npd-inbox-tick").check()
+    expect(use).to_have_text("Use Monday (2)")
+    expect(use).to_contain_class("npd-button-deletes")
+    page.locator("[data-inbox-row]", has_text="Ann").locator(".npd-inbox-tick").uncheck()
+    expect(use).to_have_text("Empty 1 entry in NPD…")
+    use.click()
+    expect(page.get_by_role("heading", name="Empty Phone in NPD?", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Empty Phone in NPD").click()
+    expect(page.locator("#npd-inbox-undo")).to_contain_text("Zoe: Phone emptied in NPD.")
     assert not errors
 
 
