@@ -116,7 +116,7 @@ SECTIONS = (
     Section(SETTINGS, "Webhook deliveries", "outbox", "sync_webhookdelivery", block=CONNECTIONS,
             about="What was sent to them and what they answered; send it again."),
     Section(SETTINGS, "Glossary", "menu_book", url="npd-glossary", block="Help", about="What the words mean."),
-    Section(SETTINGS, "API reference", "api", url="docs", permission=ANY_RIGHT, block="Help",
+    Section(SETTINGS, "API reference", "api", url="docs", permission=ANY_RIGHT, block=ADVANCED,
             about="For developers: every endpoint of the API, to try out."),
     Section(SETTINGS, "Queue", "queue", QUEUE, LIVE_ROWS, block=ADVANCED,
             about="Jobs that are pending, in progress or failed; pause and resume."),

@@ -184,6 +184,8 @@ def _found_about(request: HttpRequest, lists: Any, term: str, record_ids: Sequen
     rows = rows.filter(Q(pk__in=named.order_by().values("pk")) | more) if more else named
     if model._meta.label == "sync.SyncQueue":
         rows = rows.exclude(status="completed")
+    if model._meta.label == "conflicts.SyncConflict":
+        rows = rows.filter(resolved_at=None)
     return list(rows.distinct()[:LOOKED_AT])
 
 

@@ -303,6 +303,12 @@ class PageAdmin(ValidIdsMixin, ModelAdmin):
         answer: HttpResponse = super().render_change_form(request, context | more, *args, **kwargs)
         return answer
 
+    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
+        """Say in our words that there is no such row, and go to the list of those that are there."""
+        text = f"There is no such {opts.verbose_name} any more: it was deleted, or the address was cut off."
+        self.message_user(request, text, messages.WARNING)
+        return HttpResponseRedirect(reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist"))
+
     def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Return what the page of a row shows beyond its fields; of most lists, nothing."""
         return {}

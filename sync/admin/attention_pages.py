@@ -365,6 +365,7 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
         "list_url": _full_list(kinds[0]) if kinds else "",
         "mine_url": _url(kind=kind, mine=not is_mine),
         "sees_nothing": not scope.kinds,
+        "kinds_seen": [str(one.label).lower() for one in AttentionKind if one in scope.kinds],
         "reads_only": scope.reads_only,
         "may_act": any(row.may_act for row in rows),
         "bulk_actions": bulk_actions,

@@ -458,21 +458,19 @@ def queue_url(query: str = "", part: str = "") -> str:
 def headline(boards: Sequence[BoardHealth], tasks: Sequence[AttentionTask], number: int, others: int = 0) -> Badge:
     """Return it as a badge; what stops the sync comes before the `number` of things in the inbox.
 
-    What the inbox doesn't list, because it is about no record or item, is counted apart from that; `others` are things
-    that this person sees and other people act on.
+    What the inbox doesn't list, because it is about no record or item, is counted with them; `others` are things that
+    this person sees and other people act on.
     """
     stopped = [board.title for board in boards if board.reason and not board.is_paused]
     paused = [board.title for board in boards if board.is_paused]
-    outside, failing = sum(not task.in_inbox for task in tasks), sum(board.failing for board in boards)
+    number += sum(not task.in_inbox for task in tasks)
+    failing = sum(board.failing for board in boards)
     what, pending = humanize.count_with_noun, sum(board.pending for board in boards)
-    things = f"{what(number, 'thing needs', 'things need')} attention{f', {outside:,} more below' if outside else ''}"
-    below = what(outside, "thing below needs", "things below need")
     cases = (
         (not any(board.has_board for board in boards), "off", "link_off", "Not set up yet: nothing is synced"),
         (stopped, "bad", "block", f"Stopped: {', '.join(stopped)}"),
         (paused, "warn", "pause_circle", f"Paused: {', '.join(paused)}"),
-        (number, "warn", "front_hand", f"Syncing; {things}"),
-        (outside, "warn", "front_hand", f"Syncing; {below} attention"),
+        (number, "warn", "front_hand", f"Syncing; {what(number, 'thing needs', 'things need')} attention"),
         # Which the inbox says to who may see the queue.
         (failing, "warn", "front_hand", f"Syncing; {what(failing, 'change fails', 'changes fail')}"),
         (others, "off", "group", f"Nothing needs you; {what(others, 'thing needs', 'things need')} somebody else"),

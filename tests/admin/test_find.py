@@ -12,6 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from npd.models import Contact
+from sync.clock import SyncNow
 from sync.models import SyncQueue
 from tests.admin import states
 from tests.admin.test_records import words_of
@@ -45,6 +46,15 @@ def test_jobs_are_found_by_their_number_and_by_their_record(browser_of_person: C
     for term in (str(job.pk), f"#{job.pk}", "Petra Keller", "petra"):
         assert f"/admin/sync/syncqueue/{job.pk}/change/" in links(found(browser_of_person, term)), term
     assert f"Job #{job.pk}" in words_of(found(browser_of_person, f"#{job.pk}"))
+
+
+def test_a_conflict_that_is_settled_is_not_found_as_one(browser_of_person: Client) -> None:
+    record, conflict = states.conflicting("Danuta Example", "5089")
+    page = f"/admin/conflicts/syncconflict/{conflict.pk}/change/"
+    assert page in links(found(browser_of_person, "Danuta"))
+    type(conflict).objects.filter(pk=conflict.pk).update(resolved_at=SyncNow())
+    assert page not in links(found(browser_of_person, "Danuta"))
+    assert f"/admin/npd/contact/{record.pk}/change/" in links(found(browser_of_person, "Danuta"))
 
 
 def test_boards_are_found_by_their_number(browser_of_person: Client) -> None:
