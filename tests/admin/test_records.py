@@ -242,10 +242,8 @@ def test_all_of_a_list_is_asked_about_anew_where_a_record_came_since(
 
 
 def test_of_two_long_values_the_activity_shows_where_they_differ(db: None) -> None:
-    begins = "Met at the fair in May. " * 6
-    line = ActivityLine(
-        "1", sync_now(), "Ada", "edit", "Edited", label="Notes", before=f"{begins}Call her.", after=begins
-    )
+    about, begins = ("1", sync_now(), "Ada", "edit", "Edited"), "Met at the fair in May. " * 6
+    line = ActivityLine(*about, label="Notes", before=f"{begins}Call her.", after=begins)
     assert line.shown_before.endswith("Call her.")
     assert line.shown_before != line.shown_after
     assert max(len(line.shown_before), len(line.shown_after)) <= 81
