@@ -58,6 +58,18 @@ def batch_undo_url(batch_id: UUID) -> str:
     return reverse("admin:sync_decision_undo_batch", args=[batch_id])
 
 
+MAX_SHOWN = 80
+"""Characters of a value on a line."""
+
+
+def _part_that_differs(text: str, other: str) -> str:
+    pairs = enumerate(zip(text, other, strict=False))
+    same = next((place for place, (one, its) in pairs if one != its), min(len(text), len(other)))
+    # Some of what both begin with says where it is.
+    start = max(0, same - MAX_SHOWN // 4) if len(text) > MAX_SHOWN else 0
+    return ("…" if start else "") + humanize.shorten(text[start:], MAX_SHOWN)
+
+
 @dataclass(frozen=True)
 class ActivityLine:
     """One thing that happened: of a change its field's `label` and the value before and after, else `what` in words.
@@ -82,6 +94,16 @@ class ActivityLine:
     batch_url: str = ""
     is_undo: bool = False
     is_undone: bool = False
+
+    @property
+    def shown_before(self) -> str:
+        """The former value, of a long one the part that differs."""
+        return _part_that_differs(self.before, self.after)
+
+    @property
+    def shown_after(self) -> str:
+        """The new value, of a long one the part that differs."""
+        return _part_that_differs(self.after, self.before)
 
     @property
     def initials(self) -> str:

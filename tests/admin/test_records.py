@@ -15,7 +15,9 @@ from django.urls import reverse
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
+from sync.admin.record_activity import ActivityLine
 from sync.choices import Cause, RecordSyncStatus
+from sync.clock import sync_now
 from sync.models import BoardLink, IgnoredItem, MondayAccount, SyncQueue
 from tests.admin import states
 
@@ -237,3 +239,13 @@ def test_all_of_a_list_is_asked_about_anew_where_a_record_came_since(
     assert "2 match now, not 1. Nothing was done." in words_of(asks.content.decode())
     answer = browser_of_person.post(filtered, confirmed(asks.content.decode()), follow=True)
     assert f"2 records {done}" in words_of(answer.content.decode())
+
+
+def test_of_two_long_values_the_activity_shows_where_they_differ(db: None) -> None:
+    about, begins = ("1", sync_now(), "Ada", "edit", "Edited"), "Met at the fair in May. " * 6
+    line = ActivityLine(*about, label="Notes", before=f"{begins}Call her.", after=begins)
+    assert line.shown_before.endswith("Call her.")
+    assert line.shown_before != line.shown_after
+    assert max(len(line.shown_before), len(line.shown_after)) <= 81
+    short = ActivityLine(*about, label="Phone", before="+49 40 1", after="+49 40 2")
+    assert (short.shown_before, short.shown_after) == ("+49 40 1", "+49 40 2")

@@ -376,7 +376,11 @@ def send_test(receiver: NotificationReceiver) -> None:
     outcome = _send(receiver, letter, message_id(receiver.pk, now))
     if not outcome.is_sent:
         record_failure(receiver, outcome, sync_now())
-        raise ActionError(f"The test was not sent. {outcome.problem}", code="not_sent")
+        place = Medium(receiver.medium).label
+        raise ActionError(
+            f"The test was not sent to {place}. {outcome.problem} Check the address of {place}, then send it again.",
+            code="not_sent",
+        )
     NotificationReceiver.objects.filter(pk=receiver.pk).update(last_sent=now, **_WELL)
 
 
