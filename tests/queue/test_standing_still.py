@@ -53,7 +53,7 @@ def test_of_two_errors_the_one_that_lasts_longer_gives_the_reason_and_the_time(o
     kind = BlockedKind.BLOCKED if of_board > of_account else BlockedKind.ACCOUNT
     assert found.reason_code is kind is availability.overview().by_type["contact"].reason_code
     assert found.detail.startswith("The board" if kind is BlockedKind.BLOCKED else "Monday asks")
-    assert f"{found.until:%M:%S}" in found.detail
+    assert f"{found.until:%H:%M}" in found.detail
 
 
 def test_a_paused_direction_of_a_board_that_gathers_says_the_pause(gathering: None) -> None:
