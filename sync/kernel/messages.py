@@ -160,3 +160,8 @@ def unmatched_sentence(reason: UnmatchedReason, **params: object) -> str:
         "filter": "The filter of what is synced leaves it out.",
     }
     return _UNMATCHED_SENTENCES[reason].format(**{**general, **params}).strip()
+
+
+def own_fault(error: Exception) -> str:
+    """What is stored of a record on which an error of our own came up; its values, which `error` may hold, are not."""
+    return f"NPD Sync itself failed on this record ({type(error).__name__}). Please report it with the worker's log."

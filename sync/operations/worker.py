@@ -20,6 +20,7 @@ from sync.choices import QueueStatus
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize, process
 from sync.kernel.db import retry_on_lock_timeout
+from sync.kernel.messages import own_fault
 from sync.kernel.process import pass_log_context
 from sync.limits import BlockedKind, Grant, Reservation, Wait, grant
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
@@ -154,8 +155,7 @@ class WorkerRun:
                 raise
             except Exception as error:
                 log.exception("pass failed", records=len(claimed))
-                fault = type(error).__name__
-                reason = f"NPD Sync itself failed on this record ({fault}). Please report it with the worker's log."
+                reason = own_fault(error)
                 retry_on_lock_timeout(store_fault)
                 self.summary.failed += len(claimed) == 1
 

@@ -16,13 +16,16 @@ from dataclasses import replace
 import structlog
 
 from sync.connectors.base.errors import ConnectorError, Scope, TooComplex
+from sync.kernel.messages import own_fault
 from sync.limits import board_costs, breaker
+from sync.models import Intent
 from sync.outbox.claim import Claim
-from sync.outbox.lease import Lease
+from sync.outbox.lease import Lease, LeaseLost
 from sync.reconcile import queries
 from sync.reconcile.act import Executor, Sent, send
 from sync.reconcile.conflict_reports import PassId
 from sync.reconcile.decide import first_plan, unread
+from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer, claimed, look_for_created
 from sync.reconcile.identity import ANSWERED, carry_out_answers
 from sync.reconcile.lookups import load_board
@@ -37,7 +40,7 @@ from sync.reconcile.settle_rest import (
     store_columns,
 )
 from sync.reconcile.settlement import PassResult, pass_result, settle
-from sync.reconcile.unconfirmed_creates import Fate, after_resending, decide_unconfirmed
+from sync.reconcile.unconfirmed_creates import Fate, after_own_fault, after_resending, decide_unconfirmed
 from sync.reconcile.writes import OUTCOMES, Verdict, end_open
 
 log = structlog.get_logger(__name__)
@@ -135,17 +138,28 @@ def confirm_creates(lease: Lease) -> str:
     board = load_board(lease.link)
     for intents in documents:
         try:
-            facts = look_for_created(board, intents)
-        except ConnectorError as error:
-            breaker.trip(lease.link, error)
-            return error.sentence
-        plans, executor = decide_unconfirmed(facts), Executor(lease, board, min(len(intents), facts.batch_size))
-        log.info(
-            "create without answer", board=lease.link.entity_type, records=len(intents), found=len(facts.items or ())
-        )
-        if any(plan.fate is Fate.RESEND for plan in plans):
-            plans = after_resending(facts, executor.resend(intents))
-        settle_creates(lease, board, plans)
-        if executor.stop_reason:
-            return executor.stop_reason
+            stopped = _confirm_document(lease, board, intents)
+        except LeaseLost:
+            raise
+        # An error of our own is these records' alone: the others of the board go on.
+        except Exception as error:
+            log.exception("creates not confirmed", board=lease.link.entity_type, records=len(intents))
+            settle_creates(lease, board, after_own_fault(intents, own_fault(error)))
+            continue
+        if stopped:
+            return stopped
     return ""
+
+
+def _confirm_document(lease: Lease, board: BoardContext, intents: Sequence[Intent]) -> str:
+    try:
+        facts = look_for_created(board, intents)
+    except ConnectorError as error:
+        breaker.trip(lease.link, error)
+        return error.sentence
+    plans, executor = decide_unconfirmed(facts), Executor(lease, board, min(len(intents), facts.batch_size))
+    log.info("create without answer", board=lease.link.entity_type, records=len(intents), found=len(facts.items or ()))
+    if any(plan.fate is Fate.RESEND for plan in plans):
+        plans = after_resending(facts, executor.resend(intents))
+    settle_creates(lease, board, plans)
+    return executor.stop_reason

@@ -30,6 +30,9 @@ IDEMPOTENCY_MINUTES = 30
 PAUSED_WAIT_SECONDS = 600
 """Seconds between two look-ups while writing is paused: each costs a call of the day, and a pause may last for days."""
 
+FAULT_WAIT_SECONDS = 300
+"""Seconds until a document that NPD Sync itself failed on is taken up again, longer than a call may take to land."""
+
 
 @dataclass(frozen=True)
 class UnconfirmedCreates:
@@ -163,6 +166,16 @@ def _after_answer(facts: UnconfirmedCreates, intent: Intent, answer: WriteResult
     if said.outcome_unknown and not answer.replayed:
         return CreatePlan(intent, Fate.FAIL, wait_seconds=facts.settle_seconds, detail=said.sentence)
     return CreatePlan(intent, Fate.VOID)
+
+
+def after_own_fault(intents: Sequence[Intent], reason: str) -> list[CreatePlan]:
+    """Return what becomes of a document that NPD Sync itself failed on: looked for once more, then made anew.
+
+    It counts as an attempt of a record that is alone in its document, or where it fails again.
+    """
+    counts = len(intents) == 1 or any(intent.lookups for intent in intents)
+    fate = Fate.FAIL if counts else Fate.LOOK_AGAIN
+    return [CreatePlan(intent, fate, wait_seconds=FAULT_WAIT_SECONDS, detail=reason) for intent in intents]
 
 
 def may_link(record: SyncedModel | None, record_id: UUID, owner: UUID | None) -> bool:
