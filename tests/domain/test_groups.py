@@ -23,7 +23,7 @@ def make_groups() -> None:
     known = MigrationLoader(None).project_state([("npd", "0001_initial")]).apps
     import_module("npd.migrations.0001_initial").make_groups(known, None)
     import_module("npd.migrations.0002_todays_words").rename(apps, None)
-    import_module("npd.migrations.0005_roles_and_warnings").make_group(apps, None)
+    import_module("npd.migrations.0004_imports_and_roles").make_group(apps, None)
 
 
 def test_on_a_fresh_database_the_permissions_are_those_that_django_makes_later() -> None:

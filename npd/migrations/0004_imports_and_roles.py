@@ -1,4 +1,5 @@
-"""Rows of an import keep what Monday will probably reject; who edits records has a group."""
+"""Rows of an import keep what can't be read of them and what Monday will probably reject, and may wait for their columns
+to be chosen; who edits records has a group."""
 
 from django.db import migrations, models
 
@@ -35,8 +36,10 @@ def permission(apps, app, model, act):
 
 
 class Migration(migrations.Migration):
+    replaces = [("npd", "0004_import_columns"), ("npd", "0005_roles_and_warnings")]
+
     dependencies = [
-        ("npd", "0004_import_columns"),
+        ("npd", "0003_accounts_by_allauth"),
         ("conflicts", "0002_todays_words"),
         ("sync", "0004_inbox_and_activity"),
         ("auth", "0012_alter_user_first_name_max_length"),
@@ -44,6 +47,45 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AddField(
+            model_name="importrow",
+            name="broken",
+            field=models.JSONField(blank=True, db_default=models.Value({}, models.JSONField())),
+        ),
+        migrations.AlterField(
+            model_name="importjob",
+            name="state",
+            field=models.CharField(
+                choices=[
+                    ("reading", "Being read"),
+                    ("failed", "Could not be read"),
+                    ("columns", "Columns to be chosen"),
+                    ("shown", "Not confirmed yet"),
+                    ("running", "Being written"),
+                    ("done", "Written"),
+                    ("undoing", "Being undone"),
+                    ("undone", "Undone"),
+                ],
+                db_default="shown",
+                max_length=20,
+            ),
+        ),
+        migrations.AlterField(
+            model_name="importrow",
+            name="outcome",
+            field=models.CharField(
+                blank=True,
+                choices=[
+                    ("new", "New"),
+                    ("changed", "Changed"),
+                    ("unchanged", "Unchanged"),
+                    ("invalid", "Invalid"),
+                    ("ambiguous", "Ambiguous"),
+                ],
+                db_default="",
+                max_length=20,
+            ),
+        ),
         migrations.AddField(
             model_name="importrow",
             name="warnings",
