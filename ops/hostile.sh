@@ -18,10 +18,11 @@ engine() {
 }
 
 [ $# -gt 0 ] && exec "${tests[@]}" -m hostile "$@"
-step "${tests[@]}" -m hostile
 if (echo >/dev/tcp/127.0.0.1/5432 && echo >/dev/tcp/127.0.0.1/6379) 2>/dev/null; then
-    CHAOS_FIRST=9 TEST_SERVERS=1 step "${tests[@]}" # other hostile scripts than on the embedded default
+    TEST_SERVERS=after step "${tests[@]}" -m hostile
+    TEST_SERVERS=1 step "${tests[@]}"
 else
+    step "${tests[@]}" -m hostile
     echo "== no PostgreSQL and Redis on 127.0.0.1: the tests on real servers were left out"
 fi
 if engine; then

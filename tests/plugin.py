@@ -100,18 +100,28 @@ ON_REAL_SERVERS = (
     "story/test_processes.py",
     "sweeps/test_restored_database.py",
 )
+ON_BOTH = ("test_killed_anywhere.py", "test_takeover.py")
+"""Files whose hostile tests are played on both where both are at hand: who dies on the embedded broker, and when."""
 LEFT_OUT = pytest.StashKey[int]()
 TOLD = pytest.StashKey[tuple[str, int]]()
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On real servers leave out what is the same on both: the embedded run has them all."""
-    if os.environ.get("TEST_SERVERS") != "1" or config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+    """On real servers (TEST_SERVERS=1) leave out what is the same on both, before them (TEST_SERVERS=after) what is
+    hostile and comes there."""
+    mode = os.environ.get("TEST_SERVERS")
+    if mode not in ("1", "after") or config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
         return
     root = config.rootpath / "tests"
     wanted = [root / name for name in ON_REAL_SERVERS]
-    left_out = [item for item in items if not any(item.path.is_relative_to(place) for place in wanted)]
+
+    def is_there(item: pytest.Item) -> bool:
+        return any(item.path.is_relative_to(place) for place in wanted)
+
+    left_out = [item for item in items if is_there(item) != (mode == "1")]
+    if mode == "after":
+        left_out = [item for item in left_out if item.get_closest_marker("hostile") and item.path.name not in ON_BOTH]
     config.stash[LEFT_OUT] = len(left_out)
     config.hook.pytest_deselected(items=left_out)
     gone = set(left_out)
@@ -164,7 +174,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for report in terminalreporter.stats.get("rerun", []):
         terminalreporter.write_line(f"tried twice: {report.nodeid}")
     if left_out:
-        terminalreporter.write_line(f"left out {left_out} that are the same on both")
+        why = "are the same on both" if os.environ.get("TEST_SERVERS") == "1" else "the run on real servers has"
+        terminalreporter.write_line(f"left out {left_out} that {why}")
 
 
 @pytest.hookimpl(trylast=True)
