@@ -53,15 +53,6 @@ def test_a_choice_whose_answer_was_lost_is_found_done_and_not_written_twice(worl
     assert not Intent.objects.filter(state="open").exists()
 
 
-def test_turning_sync_off_closes_the_conflict_and_keeps_its_values(world: World) -> None:
-    contact, conflict = clash(world)
-    world.save(contact, sync_enabled=False)
-    conflict.refresh_from_db()
-    assert world.status(contact) == "disabled"
-    assert conflict.resolved_at is not None
-    assert conflict.monday_data == {"role_title": "Monday's"}
-
-
 def test_a_choice_whose_look_became_a_dead_letter_can_be_made_anew(world: World, person: Any) -> None:
     contact, conflict = clash(world)
     choose(conflict, person, "keep_npd")
