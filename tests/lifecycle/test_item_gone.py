@@ -286,9 +286,6 @@ def test_there_not_returned_when_asked_by_id_is_held_then_asked_and_never_delete
     assert Contact.objects.filter(pk=contact.pk).exists()
 
 
-# --- there | on another board -----------------------------------------------------------------------------------
-
-
 # --- what the record says of itself -----------------------------------------------------------------------------
 
 
