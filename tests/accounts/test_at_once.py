@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import pytest
 from allauth.mfa.models import Authenticator
 from django.contrib.auth.models import User
-from django.db import connection
 
 from tests.accounts.test_second_factor import APP, CODE, PASSWORD, code_by, code_of, enrolled, key_of, with_password
+from tests.support.waiting import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def at_once(acts: list[Callable[[], Any]]) -> list[Any]:
-    """What each answers, all begun at one moment."""
-    gate, answers = threading.Barrier(len(acts)), []
-
-    def run(act: Callable[[], Any]) -> None:
-        gate.wait(30)
-        try:
-            answers.append(act())
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=(act,)) for act in acts]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    return answers
 
 
 @pytest.fixture
@@ -46,7 +24,7 @@ def test_a_code_signs_in_one_of_six_sessions(ada: User, kind: str) -> None:
     codes = enrolled(ada)
     code = codes[0] if kind == "recovery" else code_of(ada)
     clients = [with_password(f"192.0.2.{n}") for n in range(6)]
-    answers = at_once([partial(one.post, CODE, {"code": code}) for one in clients])
+    answers = at_once(*(partial(one.post, CODE, {"code": code}) for one in clients))
     assert sorted(one.status_code for one in answers) == [200] * 5 + [302]
     assert [one.get("/admin/two-factor/").status_code for one in clients].count(200) == 1
 
@@ -57,7 +35,7 @@ def test_of_set_ups_in_several_sessions_one_wins_and_ends_the_others(ada: User) 
         one.post(PASSWORD, {"password": "right"})
     keys = [one.get(APP).context["form"].secret for one in clients]
     pairs = zip(clients, keys, strict=True)
-    at_once([partial(one.post, APP, {"code": code_by(key)}) for one, key in pairs])
+    at_once(*(partial(one.post, APP, {"code": code_by(key)}) for one, key in pairs))
     assert Authenticator.objects.filter(type="totp").count() == 1
     inside = [one.get("/admin/two-factor/").status_code == 200 for one in clients]
     assert inside.count(True) == 1

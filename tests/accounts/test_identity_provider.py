@@ -7,7 +7,6 @@ import json
 import threading
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import time
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -23,12 +22,13 @@ from django.test import Client
 from structlog.testing import capture_logs
 
 from tests.accounts.test_second_factor import CODE, INDEX, LOGIN, code_of, enrolled, everything_stored
+from tests.support.serving import Quiet, local, serving
 from tests.support.waiting import wait_for
 
 BEGIN, ANSWER = f"{LOGIN}company/", f"{LOGIN}company/callback/"
 
 
-class Provider(BaseHTTPRequestHandler):
+class Provider(Quiet):
     """Says what the test tells it to; a code is given for a verifier alone."""
 
     claims: dict[str, Any] = {}
@@ -37,7 +37,10 @@ class Provider(BaseHTTPRequestHandler):
     breaks = ""
     broken: Any = b"<html>"
 
-    def do_GET(self) -> None:
+    def reply(self) -> None:
+        (self.token if self.command == "POST" else self.page)()
+
+    def page(self) -> None:
         at = f"http://{self.headers['Host']}"
         pages: dict[str, Any] = {
             "/.well-known/openid-configuration": {
@@ -49,41 +52,31 @@ class Provider(BaseHTTPRequestHandler):
             },
             "/userinfo": self.said_by_userinfo or {"sub": self.claims.get("sub")},
         }
-        self.answer(pages.get(self.path, "Who are you?"))
+        self.say(pages.get(self.path, "Who are you?"))
 
-    def do_POST(self) -> None:
-        sent = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+    def token(self) -> None:
+        sent = parse_qs(self.body().decode())
         hashed = hashlib.sha256(sent["code_verifier"][0].encode()).digest()
         if urlsafe_b64encode(hashed).decode().rstrip("=") != self.challenge or sent["code"] != ["good"]:
-            self.answer({"error": "invalid_grant"}, 400)
+            self.say({"error": "invalid_grant"}, 400)
             return
         token = {"iss": f"http://{self.headers['Host']}", "aud": "npd", "exp": time() + 60, **self.claims}
         signed = jwt.encode(token, "k" * 32, algorithm="HS256")
-        self.answer({"access_token": "an-access-token", "token_type": "Bearer", "id_token": signed})
+        self.say({"access_token": "an-access-token", "token_type": "Bearer", "id_token": signed})
 
-    def answer(self, data: Any, status: int = 200) -> None:
-        body = self.broken if self.path == self.breaks else json.dumps(data).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: Any) -> None: ...
+    def say(self, data: Any, status: int = 200) -> None:
+        self.answer(self.broken if self.path == self.breaks else json.dumps(data).encode(), status)
 
 
 @pytest.fixture
 def provider(settings: Any) -> Iterator[type[Provider]]:
     one = type("OfThisTest", (Provider,), {})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), one)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    settings.OIDC_SERVER_URL = f"http://127.0.0.1:{server.server_address[1]}"
     app = {"provider_id": "company", "name": "Acme", "client_id": "npd", "secret": "s3cret"}
-    app["settings"] = {"server_url": settings.OIDC_SERVER_URL}
-    settings.SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"OAUTH_PKCE_ENABLED": True, "APPS": [app]}}
-    yield one
-    server.shutdown()
-    server.server_close()
+    with serving(local(one)) as server:
+        settings.OIDC_SERVER_URL = f"http://127.0.0.1:{server.server_address[1]}"
+        app["settings"] = {"server_url": settings.OIDC_SERVER_URL}
+        settings.SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"OAUTH_PKCE_ENABLED": True, "APPS": [app]}}
+        yield one
 
 
 @pytest.fixture

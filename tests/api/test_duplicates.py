@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
 from rest_framework.test import APIClient
 
 from npd.models import Contact, Organization
 from tests.api.conftest import url_of, user_who_may, with_token
+from tests.support.waiting import at_once
 
 CONTACTS = "/api/v1/contacts/"
 BULK = f"{CONTACTS}bulk"
@@ -116,17 +115,6 @@ def test_two_at_once_that_are_to_be_unique_make_one(api: APIClient) -> None:
         "upsert": lambda: api.put(f"{CONTACTS}by-email/ada@x.test", {"name": "Ada"}),
     }
     for first, second in (("one", "one"), ("one", "bulk"), ("bulk", "bulk"), ("one", "upsert")):
-        together = threading.Barrier(2)
-
-        def write(way: str, together: threading.Barrier = together) -> None:
-            together.wait()
-            ways[way]()
-            connection.close()
-
-        writers = [threading.Thread(target=write, args=[way]) for way in (first, second)]
-        for writer in writers:
-            writer.start()
-        for writer in writers:
-            writer.join(60)
+        at_once(ways[first], ways[second])
         assert Contact.objects.count() == 1, (first, second)
         Contact.objects.all().delete()

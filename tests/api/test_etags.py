@@ -1,16 +1,15 @@
 """If-Match: a stale writer is told, and loses nothing."""
 
-import threading
-from typing import Any
+from functools import partial
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from rest_framework.test import APIClient
 
 from npd.models import Contact
 from sync.api.preconditions import etag_of, matches_etag
 from tests.api.conftest import url_of
-from tests.support.waiting import wait_for
+from tests.support.waiting import beside, somebody_waits_for_us, wait_for
 
 
 def read_etag(api: APIClient, contact: Contact) -> str:
@@ -126,25 +125,10 @@ def test_if_match_is_compared_with_what_a_save_in_progress_commits(
     api: APIClient, contact: Contact, method: str
 ) -> None:
     etag = read_etag(api, contact)
-    answers: list[Any] = []
-
-    def write() -> None:
-        answers.append(getattr(api, method)(url_of(contact), {"notes": "mine"}, headers={"If-Match": etag}))
-        connection.close()
-
-    writer = threading.Thread(target=write)
+    write = partial(getattr(api, method), url_of(contact), {"notes": "mine"}, headers={"If-Match": etag})
     with transaction.atomic():
         Contact.objects.filter(pk=contact.pk).update(notes="theirs")
-        writer.start()
+        writer = beside(write)
         wait_for("the API waits for the row", somebody_waits_for_us)
-    writer.join(60)
-    assert [answer.status_code for answer in answers] == [412]
+    assert writer.result(60).status_code == 412
     assert Contact.objects.get(pk=contact.pk).notes == "theirs"
-
-
-def somebody_waits_for_us() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT exists(SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
-        )
-        return bool(cursor.fetchone()[0])

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection, transaction
+from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rest_framework.test import APIClient
@@ -18,7 +17,7 @@ from sync.api.record_endpoints import RecordViewSet
 from sync.models import StoredAnswer, SyncQueue
 from sync.operations import retention
 from tests.api.conftest import QUEUE, row, user_who_may, with_token
-from tests.support.waiting import wait_for
+from tests.support.waiting import beside, somebody_waits_for_us, wait_for
 
 CONTACTS = "/api/v1/contacts/"
 BODY = {"name": "Ada", "email": "ada@x.test"}
@@ -124,34 +123,19 @@ def test_after_a_rotation_a_repeat_says_to_rotate_again_and_deletes_nothing(api:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_second_request_while_the_first_is_under_way_is_told_to_wait(api: APIClient, contact: Contact) -> None:
-    url, answers = f"{CONTACTS}{contact.pk}/unlink", list[Any]()
+    url = f"{CONTACTS}{contact.pk}/unlink"
     Contact.objects.filter(pk=contact.pk).update(monday_id="77")
-
-    def first() -> None:
-        answers.append(post(api, {}, "k", url))
-        connection.close()
-
-    writer = threading.Thread(target=first)
     with transaction.atomic():
         Contact.objects.select_for_update().get(pk=contact.pk)
         SyncQueue.objects.select_for_update().get(entity_id=contact.pk)
-        writer.start()
-        wait_for("the first waits for the row", _somebody_waits_for_us)
+        writer = beside(lambda: post(api, {}, "k", url))
+        wait_for("the first waits for the row", somebody_waits_for_us)
         second = post(api, {}, "k", url)
         assert (second.status_code, second.headers["Retry-After"]) == (409, "1")
         assert second.json()["code"] == "idempotency_in_progress"
-    writer.join(60)
-    third = post(api, {}, "k", url)
-    assert (answers[0].status_code, third.status_code) == (200, 200)
-    assert third.content == answers[0].content
-
-
-def _somebody_waits_for_us() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT exists(SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
-        )
-        return bool(cursor.fetchone()[0])
+    first, third = writer.result(60), post(api, {}, "k", url)
+    assert (first.status_code, third.status_code) == (200, 200)
+    assert third.content == first.content
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,6 +1,5 @@
 """Steering the queue by API: one row, all rows that match, pauses; who may, and the line that stays of it."""
 
-import threading
 import uuid
 from collections.abc import Sequence
 from datetime import timedelta
@@ -17,7 +16,7 @@ from sync.clock import sync_now
 from sync.models import Decision, QueuePause, SyncMetadata, SyncQueue
 from sync.outbox import operate, pauses
 from tests.api.conftest import QUEUE, row, user_who_may, with_token
-from tests.support.waiting import wait_for
+from tests.support.waiting import beside, wait_for
 
 PAUSES = "/api/v1/sync/pauses/"
 
@@ -168,24 +167,13 @@ def test_pauses_are_made_listed_and_ended(api: APIClient) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_of_pauses_sent_at_once_one_is_made_and_the_others_find_it(api: APIClient) -> None:
-    together, codes = threading.Barrier(6), list[int]()
-
-    def send() -> None:
-        together.wait()
-        codes.append(api.post(PAUSES, {"why": "audit"}).status_code)
-        connection.close()
-
-    senders = [threading.Thread(target=send) for _ in range(6)]
     with transaction.atomic(), connection.cursor() as cursor:
         # All of them have begun before the first gets on.
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [pauses.PAUSE_LOCK])
-        for sender in senders:
-            sender.start()
+        senders = [beside(lambda: api.post(PAUSES, {"why": "audit"}).status_code) for _ in range(6)]
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
         wait_for("six pauses", lambda: cursor.execute(waiting) or cursor.fetchone() == (6,))
-    for sender in senders:
-        sender.join(60)
-    assert sorted(codes) == [200] * 5 + [201]
+    assert sorted(sender.result(60) for sender in senders) == [200] * 5 + [201]
     assert LogEntry.objects.count() == 1
 
 

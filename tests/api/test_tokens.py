@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-import threading
 from datetime import timedelta
 from typing import Any
 
@@ -23,7 +22,7 @@ from sync.clock import sync_now
 from sync.models import ApiToken
 from sync.operations.retention import prune
 from tests.api.conftest import row, url_of, user_who_may, with_token
-from tests.support.waiting import somebody_waits, wait_for
+from tests.support.waiting import beside, somebody_waits, wait_for
 
 CONTACTS, TOKENS, ME = "/api/v1/contacts/", "/api/v1/tokens/", "/api/v1/me"
 HOUR = timedelta(hours=1)
@@ -243,20 +242,13 @@ def test_a_text_in_its_grace_leaves_nothing_that_outlasts_the_grace(person: User
 def test_a_token_that_is_revoked_while_it_makes_another_makes_none(api: APIClient) -> None:
     parent = ApiToken.objects.get(name="tests")
     api.get(ME)  # so that its use is written before, and not under the lock
-    answers: list[Any] = []
-
-    def make() -> None:
-        answers.append(api.post(TOKENS, {"name": "outlives it", "scopes": ["read"]}))
-        connection.close()
-
-    maker = threading.Thread(target=make)
     with transaction.atomic():
         ApiToken.objects.select_for_update().get(pk=parent.pk)
-        maker.start()
+        maker = beside(lambda: api.post(TOKENS, {"name": "outlives it", "scopes": ["read"]}))
         wait_for("the request waits for the token", somebody_waits)
         parent.revoke()
-    maker.join()
-    assert (answers[0].status_code, code_of(answers[0])) == (401, "revoked_token")
+    answer = maker.result(60)
+    assert (answer.status_code, code_of(answer)) == (401, "revoked_token")
     assert not ApiToken.objects.filter(revoked_at=None).exists()
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import threading
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
 from rest_framework.test import APIClient
 
 from npd.models import Contact, Organization
 from sync.models import ExternalId, Tombstone
 from sync.records.tombstones import restore_by_person
 from tests.api.conftest import url_of, user_who_may, with_token
+from tests.support.waiting import at_once
 
 CONTACTS = "/api/v1/contacts/"
 CRM = f"{CONTACTS}by-external-id/crm/"
@@ -165,18 +165,7 @@ def test_a_deleted_record_lets_its_ids_go_and_a_restored_one_has_them_again(api:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("url", [f"{CRM}1", by_email("ada@x.test")])
 def test_two_upserts_at_once_make_one_record(api: APIClient, url: str) -> None:
-    together, answers = threading.Barrier(2), list[int]()
-
-    def write(number: int) -> None:
-        together.wait()
-        answers.append(api.put(url, {"name": "Ada", "phone": str(number)}).status_code)
-        connection.close()
-
-    writers = [threading.Thread(target=write, args=[number]) for number in range(2)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join(60)
-    assert sorted(answers) == [200, 201]
+    answers = at_once(*(partial(api.put, url, {"name": "Ada", "phone": number}) for number in "01"))
+    assert sorted(answer.status_code for answer in answers) == [200, 201]
     assert Contact.objects.count() == 1
     assert ExternalId.objects.count() == ("crm" in url)

@@ -1,10 +1,8 @@
 """Many workers, one allowance: together they spend no more than there is."""
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from sync.connectors.base.connector import Complexity, Limits
 from sync.connectors.base.errors import BudgetExhausted
@@ -13,6 +11,7 @@ from sync.connectors.monday.graphql import Answer
 from sync.limits import Grant, Wait, metered_client, quota
 from sync.limits.metered_client import Reservation
 from sync.models import ApiBudget, ApiReservation, ApiUsage, BoardLink, SyncQueue
+from tests.support.waiting import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,19 +26,6 @@ class Answering(MondayClient):
     def execute(self, document: str, variables: Any, *, idempotency_key: str | None = None) -> Answer:
         self.calls += 1
         return Answer(data={}, complexity=Complexity(self.points, 10**6, 10**6 - self.points, 60))
-
-
-def many(work: Any, workers: int = 6) -> list[Any]:
-    """Let so many threads do the same at once, each over its own connection."""
-
-    def once(number: int) -> Any:
-        try:
-            return work()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(once, range(workers)))
 
 
 def board() -> BoardLink:
@@ -68,7 +54,7 @@ def test_workers_that_reserve_at_once_never_spend_the_same_call_twice() -> None:
     def turns() -> int:
         return sum(isinstance(reserve(link), Reservation) for _ in range(15))
 
-    assert sum(many(turns)) == 49
+    assert sum(at_once(*[turns] * 6)) == 49
     assert ApiBudget.objects.get().minute_calls == 98
     assert ApiReservation.objects.count() == 49
 
@@ -76,7 +62,7 @@ def test_workers_that_reserve_at_once_never_spend_the_same_call_twice() -> None:
 def test_workers_in_the_air_are_no_more_than_may_be_at_once() -> None:
     link = board()
     known(concurrency_limit=4)
-    assert sum(isinstance(turn, Reservation) for turn in many(lambda: reserve(link))) == 4
+    assert sum(isinstance(turn, Reservation) for turn in at_once(*[lambda: reserve(link)] * 6)) == 4
 
 
 def test_calls_outside_of_looks_spend_from_the_same_allowance() -> None:
@@ -94,7 +80,7 @@ def test_calls_outside_of_looks_spend_from_the_same_allowance() -> None:
                 waits.append(full.wait_seconds)
         return made
 
-    assert sum(many(call)) == client.calls == 9
+    assert sum(at_once(*[call] * 6)) == client.calls == 9
     assert all(wait is not None and 0 < wait <= 120 for wait in waits)
     metered_client.MeteredClient(client, urgent=True).execute("query { me { id } }", {})
     row = ApiBudget.objects.get()

@@ -1,10 +1,10 @@
-import threading
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection, transaction
+from django.db import transaction
 
 from conflicts.models import SyncConflict
 from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve
@@ -15,6 +15,7 @@ from sync.merge import FieldSelection
 from sync.models import Decision, SyncMetadata, SyncQueue
 from sync.outbox import notify
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, seen
+from tests.support.waiting import at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -202,21 +203,12 @@ def test_a_record_whose_sync_is_off_or_that_is_gone_says_so(
 def test_of_two_people_at_once_one_chooses_and_the_other_is_told(contact: Contact, ada: User) -> None:
     record(finding(contact, PHONE))
     conflict = conflict_of(contact)
-    barrier, outcomes = threading.Barrier(2), []
 
-    def choose(side: str) -> None:
+    def choose(side: str) -> str:
         try:
-            barrier.wait(60)
             merge(conflict, ada, PHONE, phone={"choose": side})
-            outcomes.append("stored")
         except NotOpen:
-            outcomes.append("told")
-        finally:
-            connection.close()
+            return "told"
+        return "stored"
 
-    people = [threading.Thread(target=choose, args=(side,)) for side in ("npd", "monday")]
-    for person in people:
-        person.start()
-    for person in people:
-        person.join(60)
-    assert sorted(outcomes) == ["stored", "told"]
+    assert sorted(at_once(partial(choose, "npd"), partial(choose, "monday"))) == ["stored", "told"]

@@ -189,7 +189,8 @@ def test_what_a_row_of_a_map_names_is_defined_in_a_file_that_it_links(page: str)
     for row in rows_of_tables(page):
         files = [(ROOT / page).parent / target.partition("#")[0] for target, _ in LINK.findall(row)]
         sources = [path for file in files for path in ([file] if file.suffix == ".py" else file.rglob("*.py"))]
-        defined = {name for path in sources if "tests" not in path.parts for name in definitions(path)}
+        ours = [path for path in sources if not path.resolve().is_relative_to(ROOT / "tests")]
+        defined = {name for path in ours for name in definitions(path)}
         spans = [span for span in SPAN.findall(row) if sources and re.fullmatch(r"[A-Za-z_][\w.]*", span)]
         names = {part for span in spans if span not in task_names() | set(get_commands()) for part in span.split(".")}
         lost += sorted(

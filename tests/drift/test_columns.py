@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 from django.test import Client
 
 from conflicts.models import SyncConflict
@@ -64,34 +63,6 @@ def test_a_look_that_misses_a_column_asks_for_the_board_once_and_never_again(wor
         world.work()
         calls.append(world.calls("query") - before)
     assert calls == [2, 1, 1]
-
-
-def test_a_restored_column_is_noticed_by_a_look_too(world: World, owner: Owner) -> None:
-    contact, other = world.linked("Ann", role_title="Analyst"), world.linked("Bo", role_title="Boss")
-    owner.column("role_title", "delete")
-    owner.sweep()
-    owner.column("role_title", "restore")
-    save(contact, role_title="Countess")
-    world.work()
-    assert owner.mapping().problem == ""
-    assert (world.status(contact), world.status(other)) == ("synced", "synced")
-
-
-def test_after_the_set_up_made_the_column_anew_the_held_edits_flow(world: World, owner: Owner) -> None:
-    contact, other = world.linked("Ann", role_title="Analyst"), world.linked("Bo", role_title="Boss")
-    owner.column("role_title", "delete")
-    owner.sweep()
-    save(contact, role_title="Countess")
-    world.work()
-    version = owner.mapping().version
-    call_command("monday_setup")
-    world.work()
-    mapping = owner.mapping()
-    assert (mapping.problem, mapping.version) == ("", version + 1)
-    assert mapping.column_id != "role_title"
-    assert world.values(contact)[mapping.column_id] == "Countess"
-    assert world.values(other)[mapping.column_id] == "Boss"
-    assert (world.status(contact), world.status(other)) == ("synced", "synced")
 
 
 def test_after_a_person_mapped_the_field_to_another_column_the_held_edits_flow(world: World, owner: Owner) -> None:

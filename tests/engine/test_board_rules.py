@@ -120,16 +120,6 @@ def test_a_value_that_breaks_a_rule_in_a_required_column_keeps_its_record_off_th
     assert (world.values(contact)["role_title"], world.status(contact)) == ("Boss", "synced")
 
 
-def test_it_gets_its_item_once_the_value_fits(world: World) -> None:
-    change_board(world, REQUIRE, c="role_title")
-    add_rule(world, "role_title", "STARTS_WITH_TEXT", "REQ-")
-    night(world)
-    contact = world.contact("Ann", role_title="Boss")
-    world.work()
-    world.save(contact, role_title="REQ-1")
-    assert (world.values(contact)["role_title"], world.status(contact)) == ("REQ-1", "synced")
-
-
 def test_a_required_value_that_monday_refuses_by_a_rule_that_nobody_read_is_blocked_and_no_failed_attempt(
     world: World,
 ) -> None:

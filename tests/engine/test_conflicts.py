@@ -4,7 +4,7 @@ from typing import Any
 
 from conflicts.case import conflict_progress
 from conflicts.models import SyncConflict
-from sync.models import FieldMapping, Intent
+from sync.models import FieldMapping
 from tests.engine.conftest import choose, clash
 from tests.support.world import World
 
@@ -40,26 +40,6 @@ def test_a_choice_survives_a_call_that_fails_and_is_carried_out_later(world: Wor
     assert conflict.resolved_at is not None
     assert (world.status(contact), contact.role_title) == ("synced", "Typed")
     assert world.values(contact)["role_title"] == "Typed"
-
-
-def test_a_choice_whose_answer_was_lost_is_found_done_and_not_written_twice(world: World, person: Any) -> None:
-    contact, conflict = clash(world)
-    choose(conflict, person, "keep_npd")
-    world.sandbox.faults({"timeout": "after", "on": "mutation"})
-    world.work()
-    world.settle(conflict)
-    assert conflict.resolved_at is not None
-    assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "NPD's")
-    assert not Intent.objects.filter(state="open").exists()
-
-
-def test_turning_sync_off_closes_the_conflict_and_keeps_its_values(world: World) -> None:
-    contact, conflict = clash(world)
-    world.save(contact, sync_enabled=False)
-    conflict.refresh_from_db()
-    assert world.status(contact) == "disabled"
-    assert conflict.resolved_at is not None
-    assert conflict.monday_data == {"role_title": "Monday's"}
 
 
 def test_a_choice_whose_look_became_a_dead_letter_can_be_made_anew(world: World, person: Any) -> None:

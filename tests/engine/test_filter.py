@@ -112,18 +112,6 @@ def test_of_a_record_that_leaves_nothing_is_sent_and_what_changed_meanwhile_is_m
     assert world.values(contact)["phone"] == "+442079460019"
 
 
-def test_an_open_conflict_closes_and_its_values_stay_in_the_history(world: World) -> None:
-    contact = world.linked(role_title="Customer", notes="n")
-    only(world, CUSTOMER, contact)
-    world.edit(contact, "notes", "theirs")
-    world.save(contact, notes="ours")
-    assert world.status(contact) == "conflict"
-    world.save(contact, role_title="Vendor")
-    conflict = SyncConflict.objects.get()
-    assert (world.status(contact), conflict.resolution_type) == ("disabled", "auto")
-    assert (conflict.npd_data["notes"], conflict.monday_data["notes"]) == ("ours", "theirs")
-
-
 # A pair that leaves by Monday: what Monday says is taken over, and then it is out.
 
 
@@ -199,19 +187,6 @@ def test_a_record_that_is_left_out_and_deleted_leaves_its_item_alone(world: Worl
     world.work()
     assert world.sandbox.item(str(item))["state"] == "active"
     assert Tombstone.objects.get().reason_code == "left_out"
-
-
-def test_an_item_that_is_left_out_and_removed_does_nothing_to_its_record(world: World) -> None:
-    BoardLink.objects.update(removed_item_policy="delete")
-    contact = world.linked(role_title="Customer")
-    only(world, ON_MONDAY, contact)
-    world.edit(contact, "role_title", "Vendor")
-    world.hear(contact)
-    world.sandbox.act("delete", item_id=contact.monday_id)
-    world.hear(contact)
-    world.work(contact, minutes=30)
-    assert (contact.sync_status, contact.monday_id is None) == ("disabled", False)
-    assert not SyncConflict.objects.exists()
 
 
 # What can't be known, and what a person asks for.

@@ -21,15 +21,6 @@ def test_a_record_finds_its_item_by_e_mail_whatever_the_label_says(world: World)
     assert world.values(contact)["npd_id"] == str(contact.pk)
 
 
-def test_an_organization_finds_its_item_by_name(world: World) -> None:
-    from npd.models import Organization
-
-    item = world.sandbox.act("add", board_id=world.board_id("organization"), name="Example Ltd", values={})
-    organization = Organization.objects.create(name="Example Ltd")
-    world.work()
-    assert (world.status(organization), organization.monday_id) == ("synced", item["id"])
-
-
 def test_a_question_of_identity_closes_when_it_is_answered_on_the_board(world: World) -> None:
     add(world, "Ann", email=mail("ann@example.com"))
     other = add(world, "Ann", email=mail("ann@example.com"))

@@ -49,21 +49,3 @@ def test_a_field_that_is_rewritten_after_each_write_is_damped_before_it_burns_th
     assert (throttled.throttled_until is not None, throttled.by) == (True, "Monday user -4")
     world.save(contact, notes="from NPD")
     assert (world.values(contact)["notes"], world.values(contact)["role_title"]) == ("from NPD", "AUTOMATIC")
-
-
-def test_looks_write_nothing_to_it_for_an_hour_then_once_then_for_two(world: World) -> None:
-    contact = one_way(world)
-    loop(world, contact)
-    before = world.calls("mutation")
-    for _ in range(5):
-        world.pass_time(minutes=10)
-        world.look(contact)
-    assert world.calls("mutation") == before
-    world.work(minutes=11)
-    assert (world.calls("mutation"), world.values(contact)["role_title"]) == (before + 1, "Ours")
-    rewrite(world, contact)
-    world.work(minutes=90)
-    world.look(contact)
-    assert world.calls("mutation") == before + 1
-    world.work(minutes=31)
-    assert world.calls("mutation") == before + 2

@@ -1,13 +1,12 @@
 """The page and the API on which a person approves or rejects, and what the guard's page says."""
 
 import re
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
-from django.db import connection, transaction
+from django.db import transaction
 from django.test import Client
 from rest_framework.test import APIClient
 
@@ -15,7 +14,7 @@ from npd.models import Contact
 from sync.choices import ApprovalKind, ApprovalState
 from sync.models import ApprovalRequest, SyncQueue
 from tests.support.people import api_of
-from tests.support.waiting import wait_for
+from tests.support.waiting import beside, somebody_waits, wait_for
 
 LIST = "/admin/sync/approvalrequest/?state__exact=pending"
 DECIDE = "/admin/sync/approvalrequest/decide/"
@@ -190,27 +189,11 @@ def test_the_api_decides_all_of_a_kind_where_their_number_is_the_one_seen(api: A
 
 def test_who_rejects_what_another_person_approves_at_that_moment_is_told(api: APIClient, hold: Any) -> None:
     act = hold(1)[0]
-    answers: list[int] = []
-
-    def decide() -> None:
-        try:
-            answers.append(api.post("/api/v1/sync/approvals/reject", {"ids": [act.pk]}, format="json").status_code)
-        finally:
-            connection.close()
-
-    late = threading.Thread(target=decide)
     with transaction.atomic():
         ApprovalRequest.objects.filter(pk=act.pk).update(state=ApprovalState.APPROVED)
-        late.start()
-        wait_for("the second waits for the first", is_somebody_waiting)
-    late.join(60)
-    assert (answers, states()) == ([409], [ApprovalState.APPROVED])
-
-
-def is_somebody_waiting() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        return bool(cursor.fetchone()[0])
+        late = beside(lambda: api.post("/api/v1/sync/approvals/reject", {"ids": [act.pk]}, format="json"))
+        wait_for("the second waits for the first", somebody_waits)
+    assert (late.result(60).status_code, states()) == (409, [ApprovalState.APPROVED])
 
 
 @pytest.mark.parametrize("asked", [{}, {"ids": [1], "count": 1}, {"entity_type": "contact", "count": 1}])

@@ -1,16 +1,15 @@
 """Two workers with the same things at once, in threads with sessions of their own: each thing is done once."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connections
 
 from sync.ledger import NotInConflict, StateBusy, SyncStateService
 from sync.merge import FieldSides
 from sync.models import SyncState
+from tests.support.waiting import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -18,23 +17,13 @@ service = SyncStateService()
 WORKERS, ISSUES = 4, 400
 
 
-def at_once(work: Callable[[int], Any]) -> list[Any]:
+def each(work: Callable[[int], Any]) -> list[Any]:
     """What each of the workers gets, who begin in the same moment."""
-    start = Barrier(WORKERS)
-
-    def run(number: int) -> Any:
-        try:
-            start.wait(30)
-            return work(number)
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(WORKERS) as pool:
-        return list(pool.map(run, range(WORKERS)))
+    return at_once(*(partial(work, number) for number in range(WORKERS)))
 
 
 def test_a_state_that_all_make_is_made_once() -> None:
-    found = at_once(lambda _: service.create_sync_state("sprint", "7", "10001").pk)
+    found = each(lambda _: service.create_sync_state("sprint", "7", "10001").pk)
     assert len(set(found)) == SyncState.objects.count() == 1
 
 
@@ -43,7 +32,7 @@ def test_many_states_that_all_make_in_different_orders_are_made_once() -> None:
         ids = [str(n) for n in range(ISSUES)][:: -1 if number % 2 else 1]
         return service.create_sync_states("issue", dict.fromkeys(ids))
 
-    assert sum(at_once(make)) == SyncState.objects.count() == ISSUES
+    assert sum(each(make)) == SyncState.objects.count() == ISSUES
 
 
 def test_one_of_them_begins_a_state() -> None:
@@ -57,7 +46,7 @@ def test_one_of_them_begins_a_state() -> None:
             return False
         return True
 
-    assert at_once(begin).count(True) == 1
+    assert each(begin).count(True) == 1
 
 
 def test_their_batches_share_the_things_and_end_only_their_own() -> None:
@@ -71,7 +60,7 @@ def test_their_batches_share_the_things_and_end_only_their_own() -> None:
         return batch.number
 
     # Who begins after another has ended may have all of them once more; none is in two batches at once.
-    assert sum(at_once(work)) >= ISSUES
+    assert sum(each(work)) >= ISSUES
     assert not SyncState.objects.exclude(sync_status="completed").exists()
 
 
@@ -87,4 +76,4 @@ def test_one_of_them_resolves_a_conflict() -> None:
             return 0
         return 1
 
-    assert sum(at_once(resolve)) == 1
+    assert sum(each(resolve)) == 1

@@ -30,16 +30,6 @@ def test_none_there_never_linked_it_waits_until_it_was_quiet(world: World) -> No
     assert (world.status(contact), world.values(contact)["npd_id"]) == ("synced", str(contact.pk))
 
 
-def test_none_there_never_linked_one_hit_by_the_match_rule_links(world: World) -> None:
-    contact = world.contact("Ann", email="ann@example.com")
-    item = world.add("Ann on Monday", email=mail("Ann@Example.com".lower()))
-    SyncQueue.objects.filter(entity_id=contact.pk).delete()
-    newcomers(world)
-    contact.refresh_from_db()
-    assert contact.monday_id == item
-    assert Contact.objects.count() == 1
-
-
 def several(world: World) -> tuple[SyncConflict, str, list[Contact]]:
     """An item that could be either of two records, asked about."""
     records = [world.contact(name, email="ann@example.com") for name in ("One", "Two")]

@@ -122,15 +122,6 @@ def test_a_create_that_ran_twice_leaves_one_item_the_untouched_copy_is_archived(
     assert not SyncConflict.objects.exists()
 
 
-def test_a_second_item_that_somebody_touched_is_asked_about(world: World) -> None:
-    contact, copy = ran_twice(world)
-    world.sandbox.act("edit", item_id=copy, column_id="role_title", text="somebody's")
-    hear(world)
-    item = world.sandbox.item(copy)
-    assert (item["state"], item["values"]["npd_id"]) == ("active", "")
-    assert asked(contact.pk, "identity").monday_item_id == copy
-
-
 def test_more_copies_than_the_guard_lets_through_are_asked_about(world: World, settings: Any) -> None:
     contact, copy = ran_twice(world)
     settings.GUARD_RECORDS = 1

@@ -7,7 +7,7 @@ import pytest
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
-from sync.models import BoardLink, Decision, IgnoredItem, SyncQueue, Tombstone, WebhookEvent
+from sync.models import BoardLink, Decision, SyncQueue, Tombstone, WebhookEvent
 from sync.operations import attention
 from sync.operations.attention import AttentionKind
 from sync.records.authors import monday_editor_name, monday_users
@@ -161,21 +161,6 @@ def test_a_record_that_named_a_deleted_one_says_in_its_history_that_the_sync_did
     assert (last.pgh_label, last.pgh_context["cause"]) == ("update", "sync")
 
 
-def test_there_as_the_base_archived_or_deleted_create_the_item_again(world: World) -> None:
-    contact = world.linked(role_title="Boss", notes="kept")
-    set_policy("create")
-    old = take_away(world, contact, "delete")
-    quiet_passes(world)
-    assert world.status(contact) == "synced"
-    assert contact.monday_id != old
-    values = world.values(contact)
-    assert (values["role_title"], values["notes"], values["npd_id"]) == ("Boss", "kept", str(contact.pk))
-    assert len(world.sandbox.items()) == 1
-    world.edit(contact, "role_title", "Chair")
-    world.hear()
-    assert (world.status(contact), contact.role_title) == ("synced", "Chair")
-
-
 def test_a_record_that_others_cannot_be_without_is_never_offered_for_deletion(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,18 +190,6 @@ def test_a_record_that_somebody_edits_while_it_is_to_be_deleted_stays(world: Wor
 
 
 # --- there, changed since the base | archived or deleted --------------------------------------------------------
-
-
-def test_a_choice_to_end_the_sync_unlinks_and_keeps_the_edits(world: World, pat: Any) -> None:
-    contact = world.linked(role_title="Boss")
-    item = take_away(world, contact)
-    set_fields(contact, role_title="Chair")
-    quiet_passes(world)
-    choose(asked(contact.pk), pat, "custom", "unlink")
-    world.work()
-    assert (world.status(contact), contact.role_title, contact.monday_id) == ("disabled", "Chair", None)
-    assert IgnoredItem.objects.get(item_id=item).entity_id == contact.pk
-    assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 
 def test_an_item_restored_while_a_person_is_asked_closes_the_question_and_edits_flow(world: World) -> None:
@@ -311,9 +284,6 @@ def test_there_not_returned_when_asked_by_id_is_held_then_asked_and_never_delete
     assert [(o["choose"], o["value"]) for o in conflict.about["options"]] == [("npd", ""), ("custom", "unlink")]
     quiet_passes(world, 3)
     assert Contact.objects.filter(pk=contact.pk).exists()
-
-
-# --- there | on another board -----------------------------------------------------------------------------------
 
 
 # --- what the record says of itself -----------------------------------------------------------------------------

@@ -138,16 +138,6 @@ def test_archiving_that_did_not_take_effect_is_sent_again(world: World) -> None:
     assert stone(key).state == "archived"
 
 
-def test_a_look_that_can_t_read_gives_the_deleted_records_rows_back_with_their_attempt(world: World) -> None:
-    contact = world.linked("Ann")
-    world.sandbox.faults({"status": 503, "on": "items"})
-    _, key = deleted(world, contact)
-    row = SyncQueue.objects.get(entity_id=key, status="pending")
-    assert (row.attempts, stone(key).state) == (0, "waiting")
-    world.settle()
-    assert stone(key).state == "archived"
-
-
 def test_what_was_open_of_a_deleted_record_closes(world: World) -> None:
     contact = world.linked("Ann", role_title="Buyer")
     world.edit(contact, "role_title", "Director")

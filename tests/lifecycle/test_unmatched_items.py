@@ -214,16 +214,6 @@ def test_a_contact_is_created_of_an_item_whose_board_creates_none(world: World, 
     assert recent_requests("eve", sync_now()) == []
 
 
-def test_creating_of_an_item_that_fits_two_makes_a_third_and_closes_the_question(world: World) -> None:
-    item = ambiguous(world)
-    request_creation([row(item)], "dora")
-    world.work()
-    assert Contact.objects.get(monday_id=item).role_title == "Buyer"
-    assert Contact.objects.count() == 3
-    assert not SyncConflict.objects.filter(monday_item_id=item, resolved_at=None).exists()
-    assert rows() == []
-
-
 def test_an_item_is_linked_with_the_contact_that_a_person_chose(world: World, stranger: str) -> None:
     contact = world.contact("Bob", email="bob@example.com")
     SyncQueue.objects.all().delete()

@@ -138,7 +138,7 @@ def test_processes_that_count_at_once_lose_nothing() -> None:
         for _ in range(20):
             increment([Increment(PASSES, "organization"), Increment(PASSES, "contact", value=2)])
 
-    at_once(4, many)
+    at_once(*[many] * 4)
     figures = scrape()
     assert figures.by("board", "looks_total") == {"organization": 80, "contact": 160}
 

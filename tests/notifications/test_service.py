@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -33,6 +32,7 @@ from sync.operations.notifications import MAX_FAILURES, Choice, choose, incident
 from tests.admin import states
 from tests.support.clock import reset_clock, stop_clock
 from tests.support.receivers import SECRET, Chat, MailServer
+from tests.support.waiting import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -356,14 +356,7 @@ def test_two_workers_at_the_same_time_send_one_message(ada: User, mail: MailServ
     fails("Ann")
     follow(ada)
 
-    def run(_number: int) -> None:
-        try:
-            notify_people()
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(run, range(8)))
+    at_once(*[notify_people] * 8)
     assert len(mail.mails) == 1
     assert Incident.objects.count() == 1
 

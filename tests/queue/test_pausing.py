@@ -1,11 +1,10 @@
 """Pauses by a person: nothing moves the paused way, and after the resume both sides are as without the pause."""
 
-import threading
 from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import connection, transaction
+from django.db import transaction
 
 from npd.models import Contact
 from sync.choices import QueueDirection
@@ -19,7 +18,7 @@ from sync.operations.record_requests import push_record
 from sync.outbox import pauses
 from sync.queue import Conflict, SyncQueueService
 from sync.reconcile import act
-from tests.support.waiting import somebody_waits, wait_for
+from tests.support.waiting import beside, somebody_waits, wait_for
 from tests.support.world import World
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -238,22 +237,13 @@ def test_what_can_not_be_paused_is_refused_with_what_can(db: None, what: dict[st
 
 def test_a_pause_waits_for_a_look_that_is_about_to_write() -> None:
     """Else it would say “paused” while something is written that saw no pause."""
-    done = threading.Event()
-
-    def pause() -> None:
-        SyncQueueService().pause("mary")
-        done.set()
-        connection.close()
-
     with transaction.atomic():
         assert pauses.locked_pauses("contact") == {}
-        thread = threading.Thread(target=pause)
-        thread.start()
+        pausing = beside(lambda: SyncQueueService().pause("mary"))
         wait_for("the pause waits for the lock", lambda: somebody_waits("= 'advisory'"))
-        assert not done.is_set()
+        assert not pausing.done()
         assert pauses.locked_pauses("contact") == {}
-    thread.join()
-    assert done.is_set()
+    pausing.result(60)
 
 
 def test_a_pause_before_a_create_is_sent_again_keeps_it_back(world: World) -> None:

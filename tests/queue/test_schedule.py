@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from celery import current_app
 from django.conf import settings
-from django.db import connections
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from config.beat import Entry, Scheduler
 from config.celery import app
 from sync.kernel import periodic_jobs
 from sync.kernel.timetable import TASK_PREFIXES, PeriodicJob
+from tests.support.waiting import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)  # beat closes connections that are old
 
@@ -89,14 +88,7 @@ def test_a_new_job_of_an_upgrade_is_made_beside_what_is_there(monkeypatch: pytes
 
 
 def test_two_beats_that_start_together_make_each_entry_once() -> None:
-    def start(_: int) -> None:
-        try:
-            periodic_jobs.ensure_periodic_jobs()
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(start, range(4)))
+    at_once(*[periodic_jobs.ensure_periodic_jobs] * 4)
     assert PeriodicTask.objects.count() == len(settings.SCHEDULE)
     times = [(one.every, one.period) for one in IntervalSchedule.objects.all()]
     assert len(times) == len(set(times))

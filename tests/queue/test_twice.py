@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from threading import Barrier
-
-from django.db import connections
 
 from npd.models import Contact
 from sync import tasks
 from sync.clock import sync_now
 from sync.models import BoardLease, BoardLink, SyncQueue
+from tests.support.waiting import at_once
 from tests.support.world import World
 
 TIMES = 3
 
 
-def at_once(task: Callable[[], None]) -> None:
-    """Have it begun by several workers in the same moment."""
-    start = Barrier(TIMES)
-
-    def run(_: int) -> None:
-        try:
-            start.wait(30)
-            task()
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(TIMES) as pool:
-        list(pool.map(run, range(TIMES)))
-
-
 def test_due_rows_are_worked_once(world: World) -> None:
     Contact.objects.bulk_create(Contact(name=f"P{number:02}") for number in range(30))
-    at_once(tasks.sweep)
+    at_once(*[tasks.sweep] * TIMES)
     world.work()
     assert sorted(item["name"] for item in world.sandbox.items()) == [f"P{number:02}" for number in range(30)]
     assert not SyncQueue.objects.exclude(status="completed").filter(entity_type="contact", attempts__gt=1).exists()
@@ -48,5 +29,5 @@ def test_each_board_is_compared_once(world: World) -> None:
     tasks.compare_boards()
     once = world.calls() - before
     BoardLink.objects.update(compared_at=sync_now() - timedelta(hours=30))
-    at_once(tasks.compare_boards)
+    at_once(*[tasks.compare_boards] * TIMES)
     assert world.calls() - before == 2 * once

@@ -43,9 +43,6 @@ def code(answer: requests.Response) -> str:
     return str(answer.json()["errors"][0]["extensions"]["code"])
 
 
-# Without a plan
-
-
 # What each limit refuses
 
 

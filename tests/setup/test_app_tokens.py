@@ -79,7 +79,7 @@ def test_a_token_with_time_left_stays(connected: Sandbox) -> None:
 def test_many_processes_replace_it_once(connected: Sandbox) -> None:
     """A refresh token is good for one refresh: a second use would be refused, and end the authorization."""
     nearly_ended()
-    at_once(6, credentials.fresh_api_token)
+    at_once(*[credentials.fresh_api_token] * 6)
     assert credentials.token_state().source is credentials.Source.STORED
     assert metered_client.connector(urgent=True).probe().user_id
 

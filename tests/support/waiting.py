@@ -3,6 +3,8 @@
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
 from typing import TypeVar
 
 from django.db import connection, connections
@@ -22,26 +24,46 @@ def wait_for(what: str, condition: Callable[[], Found], seconds: float = 20) -> 
     return answer
 
 
-def at_once(number: int, act: Callable[[], object]) -> None:
-    """So many do this at the same moment, each with connections of its own; returns when all have."""
-    together = threading.Barrier(number)
+def beside(act: Callable[[], Found]) -> "Future[Found]":
+    """Somebody begins this now, in a session of their own; the caller waits for its `result`."""
+    done: Future[Found] = Future()
 
     def run() -> None:
         try:
-            together.wait(60)
-            act()
-        finally:
-            connections.close_all()
+            try:
+                found = act()
+            finally:
+                connections.close_all()
+        except BaseException as error:
+            done.set_exception(error)
+        else:
+            done.set_result(found)
 
-    threads = [threading.Thread(target=run) for _ in range(number)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    threading.Thread(target=run, daemon=True).start()
+    return done
+
+
+def at_once(*acts: Callable[[], Found]) -> list[Found]:
+    """What each of these gives, all begun at the same moment, each in a session of its own."""
+    together = threading.Barrier(len(acts))
+
+    def begun(act: Callable[[], Found]) -> Found:
+        together.wait(60)
+        return act()
+
+    return [one.result(60) for one in [beside(partial(begun, act)) for act in acts]]
 
 
 def somebody_waits(kind: str = "<> 'advisory'") -> bool:
     """Whether any session waits for a lock of this kind."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND locktype {kind})")
+        return bool(cursor.fetchone()[0])
+
+
+def somebody_waits_for_us() -> bool:
+    """Whether another session waits for a lock that this one has."""
+    waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
+    with connection.cursor() as cursor:
+        cursor.execute(waits)
         return bool(cursor.fetchone()[0])
