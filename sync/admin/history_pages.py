@@ -15,7 +15,7 @@ from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.auth.models import User
 from django.db.models import Count, Exists, Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path, re_path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.http import urlencode
@@ -68,21 +68,23 @@ class UndoPagesMixin:
     opts: Any
 
     def get_urls(self) -> list[URLPattern]:
-        """The page of one decision, and that of a batch."""
+        """The page of one decision or an act's, and that of a batch."""
         view = self.admin_site.admin_view
         return [
-            path("<int:pk>/undo/", view(self.undo_one), name="sync_decision_undo"),
+            re_path(r"^(?P<keys>\d{1,18}(?:,\d{1,18}){0,99})/undo/$", view(self.undo_some), name="sync_decision_undo"),
             path("batch/<uuid:batch_id>/undo/", view(self.undo_batch), name="sync_decision_undo_batch"),
             *super().get_urls(),  # type: ignore[misc]
         ]
 
-    def undo_one(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Show what taking one decision back would write; on POST, do it."""
-        row = Decision.objects.filter(pk=pk).first()
-        if row is None:
-            raise Http404(f"There is no activity #{pk}; it may be too old to be kept.")
-        back_url = record_url(row.entity_type, row.entity_id) if row.entity_id else ""
-        return self._undo_page(request, [row], "Undo this change?", back_url)
+    def undo_some(self, request: HttpRequest, keys: str) -> HttpResponse:
+        """Show what taking back the decisions of an act would write; on POST, do it."""
+        wanted = {int(key) for key in keys.split(",")}
+        rows = list(Decision.objects.filter(pk__in=wanted).order_by("pk"))
+        if gone := wanted - {row.pk for row in rows}:
+            raise Http404(f"There is no activity #{min(gone)}; it may be too old to be kept.")
+        back_url = record_url(rows[0].entity_type, rows[0].entity_id) if rows[0].entity_id else ""
+        title = "Undo this change?" if len(rows) == 1 else "Undo these changes?"
+        return self._undo_page(request, rows, title, back_url)
 
     def undo_batch(self, request: HttpRequest, batch_id: UUID) -> HttpResponse:
         """Show what taking a batch back would write; on POST, do it."""
@@ -283,7 +285,7 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         """Offer to take it back, and the batch that it belongs to."""
         context = super().row_context(request, row)
         if may_undo_decisions(request.user, [row]):
-            context["undo_url"] = decision_undo_url(row) if is_undoable(row) else ""
+            context["undo_url"] = decision_undo_url(row.pk) if is_undoable(row) else ""
             # A sync that moved no value has nothing to undo.
             if row.batch_id and batch_sizes({row.batch_id}):
                 context["batch_url"] = batch_undo_url(row.batch_id)

@@ -1,9 +1,10 @@
-"""Activity on a record's page: one line for each change, of every field or of one, with who, when and its undo; and
-who gave a field its present value.
+"""Activity on a record's page: one line for each act, which unfolds to the fields that it changed, of every field or of
+one, with who, when and its undo; and who gave a field its present value.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,9 +49,9 @@ _ICONS = {
 """What a line of the sync is marked with, and what that means, by the kind of its decision."""
 
 
-def decision_undo_url(row: Decision) -> str:
-    """Return the address of the page that takes one decision back."""
-    return reverse("admin:sync_decision_undo", args=[row.pk])
+def decision_undo_url(*keys: int) -> str:
+    """Return the address of the page that takes these decisions back."""
+    return reverse("admin:sync_decision_undo", args=[",".join(map(str, keys))])
 
 
 def batch_undo_url(batch_id: UUID) -> str:
@@ -75,7 +76,8 @@ class ActivityLine:
     """One thing that happened: of a change its field's `label` and the value before and after, else `what` in words.
 
     `sentence` says why and how a value was synced, `chain` what led to it; `technical` is that with jobs, webhooks and
-    requests.
+    requests. Changes of equal `act` were made at once by one, or sent because of that; empty: it stands for itself.
+    `undoes` is the decision that can be taken back, 0 where there is none.
     """
 
     line_id: str
@@ -90,10 +92,16 @@ class ActivityLine:
     sentence: str = ""
     chain: Sequence[CauseLink] = ()
     technical: Sequence[str] = ()
-    undo_url: str = ""
+    undoes: int = 0
     batch_url: str = ""
     is_undo: bool = False
     is_undone: bool = False
+    act: tuple[str, ...] = ()
+
+    @property
+    def undo_url(self) -> str:
+        """The address of the page that takes it back; empty where it can't be."""
+        return decision_undo_url(self.undoes) if self.undoes else ""
 
     @property
     def shown_before(self) -> str:
@@ -115,10 +123,60 @@ class ActivityLine:
 
 
 @dataclass(frozen=True)
-class Activity:
-    """What a record's page shows of its activity: the newest lines, and the fields by which they are chosen."""
+class Act:
+    """What was done to a record at once: one line, or one that stands for the lines of several fields."""
 
     lines: Sequence[ActivityLine]
+
+    @property
+    def line(self) -> ActivityLine:
+        """Of one line that; of several the first, which says who, when and in which pass."""
+        return self.lines[0]
+
+    @property
+    def labels(self) -> str:
+        """The fields of several lines: "Phone, Email, Notes and 2 more"; empty for a single one."""
+        return humanize.join_first([line.label for line in self.lines]) if len(self.lines) > 1 else ""
+
+    @property
+    def undo_url(self) -> str:
+        """The address of the page that takes back all of it that is not taken back yet; empty without such."""
+        undone = [line.undoes for line in self.lines if line.undoes]
+        return decision_undo_url(*undone) if undone else ""
+
+    @property
+    def is_undone(self) -> bool:
+        """Whether all of it was taken back."""
+        return all(line.is_undone for line in self.lines)
+
+    @property
+    def chain(self) -> Sequence[CauseLink]:
+        """What led to it, each thing once."""
+        return list(dict.fromkeys(link for line in self.lines for link in line.chain))
+
+    @property
+    def technical(self) -> Sequence[str]:
+        """Entries, jobs, webhooks and requests, each once."""
+        return list(dict.fromkeys(text for line in self.lines for text in line.technical))
+
+
+def acts_of(lines: Sequence[ActivityLine], labels: Sequence[str]) -> list[Act]:
+    """Return the acts of these lines, newest first, the fields of each in the order of these labels."""
+    place = {label: number for number, label in enumerate(labels)}
+    found: dict[tuple[object, ...], list[ActivityLine]] = {}
+    times: Counter[tuple[object, ...]] = Counter()
+    for line in sorted(lines, key=lambda line: line.at, reverse=True):
+        # A script that saves one field again and again within a transaction does so many times, not once.
+        times[line.act, line.label] += 1
+        found.setdefault((*line.act, times[line.act, line.label]) if line.act else (line.line_id,), []).append(line)
+    return [Act(sorted(group, key=lambda line: place.get(line.label, len(place)))) for group in found.values()]
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What a record's page shows of its activity: the newest acts, and the fields by which they are chosen."""
+
+    acts: Sequence[Act]
     fields: Mapping[str, str]
     chosen: str
     all_url: str
@@ -146,7 +204,7 @@ def activity_of(record: SyncedModel, *, reader: Any, field: str = "", limit: int
     lines = [*_change_lines(changes, labels, told, names, chosen), *_decision_lines(decisions, names, told)]
     opens = reader.has_perm("sync.view_decision")
     return Activity(
-        lines=sorted(lines, key=lambda line: line.at, reverse=True)[:limit],
+        acts=acts_of(lines, [label for label, _ in names.values()])[:limit],
         fields={key: label for key, (label, _) in names.items()},
         chosen=chosen,
         all_url=f"{reverse('admin:sync_decision_changelist')}?q={record.pk}" if opens else "",
@@ -203,11 +261,18 @@ def _decision_lines(
                 *([f"sync {row.batch_id}"] if row.batch_id else []),
                 *(x.text for x in links),
             ],
-            undo_url=decision_undo_url(row) if is_undoable(row) and row.pk not in told.undone else "",
+            undoes=row.pk if is_undoable(row) and row.pk not in told.undone else 0,
             batch_url=batch_undo_url(row.batch_id) if row.batch_id and in_batch else "",
             is_undo=row.undoes is not None,
             is_undone=row.pk in told.undone,
+            act=_act_of(row) if is_move else (),
         )
+
+
+def _act_of(row: Decision) -> tuple[str, ...]:
+    """What moves of one act have in common: the save whose values were sent, else the pass and what it did."""
+    saved = row.cause.get("npd", {}).get("at") if row.kind == "push" else None
+    return (row.actor, str(saved)) if saved else (row.actor, row.kind, str(row.batch_id or row.pk))
 
 
 def _undone_ids(decisions: Sequence[Decision]) -> set[int]:
@@ -297,6 +362,7 @@ def _change_lines(
                 label=labels.get(field.name, capfirst(str(field.verbose_name))),
                 before=changes.value(field, before),
                 after=changes.value(field, event),
+                act=(actor, event.pgh_created_at.isoformat()),
             )
 
 

@@ -115,8 +115,8 @@ def test_whoever_reads_monday_again_and_again_waits(
 
 
 def lines_of(client: Client, record: Any) -> list[tuple[str, str, str]]:
-    found = client.get(reverse("admin:npd_contact_change", args=[record.pk])).context["activity"].lines
-    return [(line.label or line.what, line.before, line.after) for line in found]
+    found = client.get(reverse("admin:npd_contact_change", args=[record.pk])).context["activity"].acts
+    return [(line.label or line.what, line.before, line.after) for act in found for line in act.lines]
 
 
 def test_what_somebody_edited_and_the_sync_sent_is_one_line(world: World, admin: Client) -> None:

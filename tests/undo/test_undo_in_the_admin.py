@@ -35,6 +35,31 @@ def test_the_page_shows_what_goes_back_and_the_button_does_it(world: World, brow
     assert contact.role_title == "Boss"
 
 
+def test_what_was_edited_at_once_is_one_line_and_taken_back_at_once(world: World, browser_of: Client) -> None:
+    contact, other = world.linked("Ann", role_title="Boss", notes="Old"), world.linked("Ben", notes="Old")
+    for record, column, value in ((contact, "role_title", "Chair"), (contact, "notes", "New"), (other, "notes", "New")):
+        world.edit(record, column, value)
+    world.hear()
+    page = browser_of.get(f"/admin/npd/contact/{contact.pk}/change/")
+    act = page.context["activity"].acts[0]
+    assert ({line.label for line in act.lines}, act.labels in page.content.decode()) == ({"Role", "Notes"}, True)
+    asked = browser_of.get(act.undo_url).content.decode()
+    assert all(words in asked for words in ("Undo these changes?", "2 values of 1 record go back"))
+    answer = browser_of.post(act.undo_url, follow=True)
+    assert [a.is_undone for a in answer.context["activity"].acts[:2]] == [False, True]  # the undo itself comes first
+    contact.refresh_from_db()
+    other.refresh_from_db()
+    assert (contact.role_title, contact.notes, other.notes) == ("Boss", "Old", "New")
+    assert browser_of.get("/admin/sync/decision/1,999999999/undo/").status_code == 404
+
+
+def test_what_was_saved_at_once_is_one_line_with_what_was_sent_of_it(world: World, browser_of: Client) -> None:
+    contact = world.linked("Ann", role_title="Boss")
+    world.save(contact, role_title="Chair", notes="New", sync_direction="npd_to_monday")
+    act = browser_of.get(f"/admin/npd/contact/{contact.pk}/change/").context["activity"].acts[0]
+    assert {line.label for line in act.lines} == {"Role", "Notes", "Direction"}
+
+
 def test_a_batch_has_its_page(world: World, browser_of: Client, line: Line) -> None:
     contacts = [world.linked(f"Contact {n}", role_title="Boss") for n in range(3)]
     for contact in contacts:
