@@ -106,8 +106,15 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any) -> dict[str, An
         else rows_to_write(job)
     )
     is_busy = job.state in POLLED_STATES
-    count_bad = bad.count()
     warned = warned_rows(job).order_by("number")
+    count_bad, count_warned = bad.count(), warned.count()
+    problems = [
+        (row, Result(row.result).label if row.result else _("Not imported"), row_reason(row))
+        for row in bad[:LISTED_ROWS]
+    ]
+    problems += [
+        (row, _("Imported, but may not sync"), row_warning(row)) for row in warned[: LISTED_ROWS - len(problems)]
+    ]
     columns = [] if job.state == ImportState.READING else _file_columns(job, hidden)
     # After so long without progress the page says that no worker runs.
     stall_seconds = LEASE_SECONDS if job.state == ImportState.READING and job.attempts else STALLED_SECONDS
@@ -124,11 +131,10 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any) -> dict[str, An
             (RowOutcome(kind).label, *OUTCOME_ICONS[RowOutcome(kind)], job.counts.get(kind, 0))
             for kind in RowOutcome.values
         ],
-        "bad": [(row, RowOutcome(row.outcome).label, row_reason(row)) for row in bad[:LISTED_ROWS]],
+        "problems": problems,
+        "count_problems": count_bad + count_warned,
         "count_bad": count_bad,
-        "warned": [(row, row_warning(row)) for row in warned[:LISTED_ROWS]],
-        "count_warned": warned.count(),
-        "bad_rest": f"The first {LISTED_ROWS} of {count_bad:,}; the file to download holds all.",
+        "count_warned": count_warned,
         # First in the form in which the file came.
         "downloads": [
             (kind.upper(), url(kind, job)) for kind in sorted(ExportFormat.values, reverse=job.how.startswith("XLSX"))

@@ -150,7 +150,9 @@ def test_the_page_says_on_top_what_is_ignored_and_what_will_not_sync(admin: Clie
     page = upload(admin, b"Name,Email,Mood,Shoe size,Phone\nBob,bob@x.org,good,44,12\n")
     assert page.context["ignored"] == ["Mood", "Shoe size"]
     assert (page.context["count_warned"], page.context["to_write"]) == (1, 1)
-    assert [row.number for row, _why in page.context["warned"]] == [2]
+    assert [(row.number, result) for row, result, _why in page.context["problems"]] == [
+        (2, "Imported, but may not sync")
+    ]
 
 
 def test_confirming_twice_writes_once_and_says_so(admin: Client, ann: Contact) -> None:
