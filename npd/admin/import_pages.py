@@ -40,6 +40,7 @@ from npd.imports.import_jobs import (
 from npd.imports.import_writer import undo_preview
 from npd.imports.messages import (
     ENCODINGS,
+    REASON_TITLE,
     display_value,
     rejected_file,
     rejected_rows,
@@ -125,7 +126,9 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any) -> dict[str, An
         "why": rejection_text(job.file_name, job.reason, job.facts) if job.reason else "",
         "asks_columns": job.state == ImportState.COLUMNS,
         "columns": columns,
-        "ignored": [one["title"] or _("(no title)") for one in columns if not one["field"]],
+        "ignored": [
+            one["title"] or _("(no title)") for one in columns if not one["field"] and one["title"] != REASON_TITLE
+        ],
         "may_choose": job.state in CHOOSING,
         "tiles": [
             (RowOutcome(kind).label, *OUTCOME_ICONS[RowOutcome(kind)], job.counts.get(kind, 0))
