@@ -130,6 +130,7 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any) -> dict[str, An
             one["title"] or _("(no title)") for one in columns if not one["field"] and one["title"] != REASON_TITLE
         ],
         "may_choose": job.state in CHOOSING,
+        "may_make": may_make_organizations(reader) and any(one["field"] == "organization" for one in columns),
         "tiles": [
             (RowOutcome(kind).label, *OUTCOME_ICONS[RowOutcome(kind)], job.counts.get(kind, 0))
             for kind in RowOutcome.values
@@ -404,7 +405,9 @@ class ImportMixin:
             was if was in hidden else one for was, one in zip(job.options.get("fields", chosen), chosen, strict=True)
         ]
         try:
-            if not choose_columns(job, fields, by=cast("User", request.user)):
+            create = request.POST.get("make_organizations") if may_make_organizations(request.user) else None
+            make = None if create is None else create == "yes"
+            if not choose_columns(job, fields, by=cast("User", request.user), make_organizations=make):
                 messages.warning(request, "Its columns can't be chosen any more; this is its state.")
         except ImportFileError as error:
             messages.error(request, f"Not changed. {rejection_of_error(job.file_name, error)}")
