@@ -63,12 +63,12 @@ ROLES: Sequence[Role] = (
     Role(
         "NPD Sync: steer the queue",
         _("Operate the sync"),
-        _("sees the same; retries jobs, pauses the sync, approves deletions, ignores unmatched items."),
+        _("sees what View sees; retries jobs, pauses the sync, approves deletions, ignores unmatched items."),
     ),
     Role(
         "NPD Sync: change mappings",
         _("Set up the sync"),
-        _("sees the same; sets up boards, and says what is synced with which column."),
+        _("sees what View sees; sets up boards, and says what is synced with which column."),
     ),
 )
 """What is offered, by what is needed most; other groups are an administrator's own."""

@@ -40,6 +40,7 @@ from npd.imports.import_jobs import (
 from npd.imports.import_writer import undo_preview
 from npd.imports.messages import (
     ENCODINGS,
+    REASON_TITLE,
     display_value,
     rejected_file,
     rejected_rows,
@@ -106,8 +107,15 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any) -> dict[str, An
         else rows_to_write(job)
     )
     is_busy = job.state in POLLED_STATES
-    count_bad = bad.count()
     warned = warned_rows(job).order_by("number")
+    count_bad, count_warned = bad.count(), warned.count()
+    problems = [
+        (row, Result(row.result).label if row.result else _("Not imported"), row_reason(row))
+        for row in bad[:LISTED_ROWS]
+    ]
+    problems += [
+        (row, _("Imported, but may not sync"), row_warning(row)) for row in warned[: LISTED_ROWS - len(problems)]
+    ]
     columns = [] if job.state == ImportState.READING else _file_columns(job, hidden)
     # After so long without progress the page says that no worker runs.
     stall_seconds = LEASE_SECONDS if job.state == ImportState.READING and job.attempts else STALLED_SECONDS
@@ -118,17 +126,19 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any) -> dict[str, An
         "why": rejection_text(job.file_name, job.reason, job.facts) if job.reason else "",
         "asks_columns": job.state == ImportState.COLUMNS,
         "columns": columns,
-        "ignored": [one["title"] or _("(no title)") for one in columns if not one["field"]],
+        "ignored": [
+            one["title"] or _("(no title)") for one in columns if not one["field"] and one["title"] != REASON_TITLE
+        ],
         "may_choose": job.state in CHOOSING,
+        "may_make": may_make_organizations(reader) and any(one["field"] == "organization" for one in columns),
         "tiles": [
             (RowOutcome(kind).label, *OUTCOME_ICONS[RowOutcome(kind)], job.counts.get(kind, 0))
             for kind in RowOutcome.values
         ],
-        "bad": [(row, RowOutcome(row.outcome).label, row_reason(row)) for row in bad[:LISTED_ROWS]],
+        "problems": problems,
+        "count_problems": count_bad + count_warned,
         "count_bad": count_bad,
-        "warned": [(row, row_warning(row)) for row in warned[:LISTED_ROWS]],
-        "count_warned": warned.count(),
-        "bad_rest": f"The first {LISTED_ROWS} of {count_bad:,}; the file to download holds all.",
+        "count_warned": count_warned,
         # First in the form in which the file came.
         "downloads": [
             (kind.upper(), url(kind, job)) for kind in sorted(ExportFormat.values, reverse=job.how.startswith("XLSX"))
@@ -395,7 +405,9 @@ class ImportMixin:
             was if was in hidden else one for was, one in zip(job.options.get("fields", chosen), chosen, strict=True)
         ]
         try:
-            if not choose_columns(job, fields, by=cast("User", request.user)):
+            create = request.POST.get("make_organizations") if may_make_organizations(request.user) else None
+            make = None if create is None else create == "yes"
+            if not choose_columns(job, fields, by=cast("User", request.user), make_organizations=make):
                 messages.warning(request, "Its columns can't be chosen any more; this is its state.")
         except ImportFileError as error:
             messages.error(request, f"Not changed. {rejection_of_error(job.file_name, error)}")

@@ -77,10 +77,11 @@ def _start(job: ImportJob, state: ImportState, new_state: ImportState, by: User,
     return True
 
 
-def choose_columns(job: ImportJob, fields: Sequence[str], *, by: User) -> bool:
+def choose_columns(job: ImportJob, fields: Sequence[str], *, by: User, make_organizations: bool | None = None) -> bool:
     """Have the file compared anew with its columns read into these fields ("": ignored); return whether that could be.
 
-    Raises ImportFileError where a field is there twice, or none tells which record a row is about.
+    `make_organizations`, where given, replaces what was chosen with the file. Raises
+    ImportFileError where a field is there twice, or none tells which record a row is about.
     """
     columns = columns_of(job.entity_type, titles_of_file(job), fields, _hidden(job, by))
     check_columns(job.entity_type, columns)
@@ -88,6 +89,8 @@ def choose_columns(job: ImportJob, fields: Sequence[str], *, by: User) -> bool:
     with transaction.atomic():
         waiting = ImportJob.objects.filter(pk=job.pk, state__in=CHOOSING)
         options = job.options | {"chosen": chosen}
+        if make_organizations is not None:
+            options["make_organizations"] = make_organizations
         if not waiting.update(
             state=ImportState.READING, attempts=0, options=options, counts={}, organizations={}, reason="", facts={},
             columns=_columns_json(columns), rows_read=0, rows_compared=0, moved_at=SyncNow(),

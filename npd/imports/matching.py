@@ -146,7 +146,7 @@ class RelatedWidget(ForeignKeyWidget):  # type: ignore[misc]  # import_export ha
             message = f"{len(found)} {self.entity_type}s are called “{value}”."
             raise ValueError(f"{message} Give them names of their own in NPD, or empty this cell.")
         if self.create_missing is None:
-            hint = " choose to make organizations that are not there," if self.entity_type == "organization" else ""
+            hint = " choose to create organizations," if self.entity_type == "organization" else ""
             raise ValueError(
                 f"There is no {self.entity_type} “{value}”. Add it to NPD first,{hint} or empty this cell."
             )

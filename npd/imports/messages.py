@@ -195,7 +195,9 @@ def row_reason(row: ImportRow) -> str:
 
 def warned_rows(job: ImportJob) -> QuerySet[ImportRow]:
     """Return the rows that are imported with values that Monday will probably reject."""
-    return job.rows.filter(outcome__in=(RowOutcome.NEW, RowOutcome.CHANGED)).exclude(warnings=[])
+    return job.rows.filter(outcome__in=(RowOutcome.NEW, RowOutcome.CHANGED)).exclude(
+        Q(warnings=[]) | Q(result__in=(Result.LEFT, Result.UNDONE, Result.KEPT))
+    )
 
 
 def row_warning(row: ImportRow) -> str:

@@ -40,7 +40,7 @@ from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, CountChanged
 from sync.kernel.outgoing_calls import own_address
-from sync.models import ApprovalRequest, FieldMapping, SyncQueue
+from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncQueue
 from sync.operations import attention
 from sync.operations.attention import (
     AttentionCause,
@@ -365,7 +365,8 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
         "list_url": _full_list(kinds[0]) if kinds else "",
         "mine_url": _url(kind=kind, mine=not is_mine),
         "sees_nothing": not scope.kinds,
-        "kinds_seen": [str(one.label).lower() for one in AttentionKind if one in scope.kinds],
+        "kinds_seen": [str(one.label) for one in AttentionKind if one in scope.kinds],
+        "is_set_up": bool(groups) or BoardLink.objects.exclude(board_id="").exists(),
         "reads_only": scope.reads_only,
         "may_act": any(row.may_act for row in rows),
         "bulk_actions": bulk_actions,

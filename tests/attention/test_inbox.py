@@ -670,3 +670,11 @@ def test_a_column_for_which_no_other_is_free_is_not_offered_an_empty_choice(
     BoardLink.objects.filter(pk=links["contact"].pk).update(shape=free)
     page = browser_of_person.get(INBOX).content.decode()
     assert (choice in page, "No other column is free" in page) == (True, False)
+
+
+def test_before_the_set_up_the_inbox_leads_to_it_and_is_not_called_empty(browser_of_person: Client) -> None:
+    page = browser_of_person.get("/admin/inbox/").content.decode()
+    assert "Not set up yet: nothing is synced" in words_of(page)
+    assert "Your inbox is empty" not in words_of(page)
+    states.boards()
+    assert "Your inbox is empty" in words_of(browser_of_person.get("/admin/inbox/").content.decode())

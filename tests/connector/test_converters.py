@@ -222,7 +222,7 @@ def test_a_converter_of_one_field_refuses_several() -> None:
 @pytest.mark.parametrize(
     ("typed", "region", "is_risky"),
     [
-        ("0171 1234567", "US", True), ("0171 1234567", "DE", False), ("12", "US", True),
+        ("0171 1234567", "US", True), ("0171 1234567", "DE", False), ("12", "US", True), ("12", "DE", True),
         ("+49 171 1234567", "US", False), ("+49 1", "US", True), ("", "US", False),
     ],
 )  # fmt: skip
@@ -232,3 +232,10 @@ def test_a_telephone_number_that_its_country_does_not_have_is_sent_at_a_risk(
     convert = make_converter("phone", ConverterOptions(region=region))
     assert bool(convert.rejection_risk({"phone": typed})) is is_risky
     assert convert.rejection_reason({"phone": typed}) is None
+
+
+@pytest.mark.parametrize(("address", "is_risky"), [("a/b@x.org", True), ("o'neil+npd@x.org", False), ("", False)])
+def test_an_email_address_of_rare_characters_is_sent_at_a_risk(address: str, is_risky: bool) -> None:
+    convert = make_converter("email")
+    assert bool(convert.rejection_risk({"email": address})) is is_risky
+    assert convert.rejection_reason({"email": address}) is None

@@ -95,6 +95,19 @@ def test_nobody_reads_a_column_as_what_they_may_not_see(client: Client, person: 
     assert job.options["fields"] == ["name", "email", ""]
 
 
+def test_organizations_are_created_by_a_choice_in_the_preview_of_whoever_may(admin: Client) -> None:
+    upload(admin, b"Name,Email,Company\nAnn,ann@x.org,Nova\n")
+    job = ImportJob.objects.get()
+    columns = {"column-0": "name", "column-1": "email", "column-2": "organization", "make_organizations": "yes"}
+    client = Client()
+    client.force_login(staff_who_may("view_contact", "add_contact", "change_contact", "view_organization"))
+    for person, outcome in ((client, "invalid"), (admin, "new")):
+        person.post(url(job, "columns"), columns)
+        run_all()
+        job.refresh_from_db()
+        assert outcomes(job) == {2: outcome}
+
+
 def test_all_faults_of_a_row_are_told_each_by_its_name(person: User) -> None:
     Contact.objects.create(name="Ann", email="same@x.org")
     Contact.objects.create(name="Ann Two", email="same@x.org")

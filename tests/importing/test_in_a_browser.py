@@ -119,14 +119,14 @@ def test_five_kinds_of_faults_are_named_given_back_as_a_spreadsheet_and_the_rest
     assert not barriers(page)
     page.get_by_label("Person is read as").select_option("Name")
     page.get_by_label("Mailbox is read as").select_option("Email")
-    page.get_by_role("button", name="Use these columns").press("Enter")
+    page.get_by_role("button", name="Preview again").press("Enter")
     with a_worker():
         page.get_by_role("button", name="Import 2 rows").wait_for()
     handy = page.get_by_label("Handy is read as")
     handy.select_option("Phone")
     assert page.get_by_role("button", name="Import 2 rows").is_disabled()
-    page.get_by_text("You have changed columns").wait_for()
-    page.get_by_role("button", name="Use these columns").press("Enter")
+    page.get_by_text("You have changed something").wait_for()
+    page.get_by_role("button", name="Preview again").press("Enter")
     with a_worker():
         page.get_by_role("button", name="Import 1 row").wait_for()
     for number, name in NAMES.items():

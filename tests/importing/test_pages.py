@@ -147,10 +147,13 @@ def test_an_import_with_nothing_to_write_can_not_be_confirmed(admin: Client, ann
 
 def test_the_page_says_on_top_what_is_ignored_and_what_will_not_sync(admin: Client, ann: Contact) -> None:
     states.boards()
-    page = upload(admin, b"Name,Email,Mood,Shoe size,Phone\nBob,bob@x.org,good,44,12\n")
+    titles = b"Name,Email,Mood,Shoe size,Phone,Not imported because"
+    page = upload(admin, titles + b"\nBob,bob@x.org,good,44,12,corrected since\n")
     assert page.context["ignored"] == ["Mood", "Shoe size"]
     assert (page.context["count_warned"], page.context["to_write"]) == (1, 1)
-    assert [row.number for row, _why in page.context["warned"]] == [2]
+    assert [(row.number, result) for row, result, _why in page.context["problems"]] == [
+        (2, "Imported, but may not sync")
+    ]
 
 
 def test_confirming_twice_writes_once_and_says_so(admin: Client, ann: Contact) -> None:

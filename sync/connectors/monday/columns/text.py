@@ -153,6 +153,8 @@ class ListTextConverter(ListConverter, TextConverter):
 
 
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+\Z")
+# The standards allow more before the @ (RFC 5322, 3.2.3) than Monday is known to take.
+_DOUBTFUL = re.compile(r"[^A-Za-z0-9._%+'-](?=.*@)")
 
 
 class EmailConverter(MondayColumn):
@@ -195,6 +197,15 @@ class EmailConverter(MondayColumn):
             raise ValueError(f"{address} is not an email address; it needs the form name@example.org.")
         return {only_field(current_local)[0]: address}
 
+    def rejection_risk(self, raw_local: Local) -> str | None:
+        name, text = only_text(raw_local)
+        found = _DOUBTFUL.search(canonical_text(text) or "")
+        if found is None:
+            return None
+        return (
+            f"{field_label(name)}: “{found[0]}” in an email address is probably rejected by Monday; use another address"
+        )
+
 
 def canonical_address(text: str | None) -> str | None:
     """Trimmed, the domain case-folded; the part before the @ can be case-sensitive (RFC 5321, 2.4)."""
@@ -217,6 +228,7 @@ def _custom_label(existing: Any, key: str, canonical: Callable[[str | None], str
 
 
 _E164 = phonenumbers.PhoneNumberFormat.E164
+_IS_POSSIBLE = phonenumbers.ValidationResult.IS_POSSIBLE
 _INTERNATIONAL = phonenumbers.PhoneNumberFormat.INTERNATIONAL
 
 
@@ -303,7 +315,10 @@ class PhoneConverter(MondayColumn):
     def rejection_risk(self, raw_local: Local) -> str | None:
         name, text = only_text(raw_local)
         typed = fold_whitespace(text)
-        if typed is None or _parse_phone(typed, self.region):
+        number = _parse_phone(typed, self.region) if typed else None
+        # A number of a few digits can be dialled within a town only; NPD reads it, but Monday may want it whole.
+        is_whole = number and phonenumbers.is_possible_number_with_reason(number) == _IS_POSSIBLE
+        if typed is None or is_whole:
             return None
         country = "" if typed.startswith("+") else f" in the country {self.region}"
         return (
