@@ -17,13 +17,12 @@ from allauth.socialaccount.models import SocialAccount, SocialToken
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
-from django.db import connection
 from django.test import Client
 from structlog.testing import capture_logs
 
 from tests.accounts.test_second_factor import CODE, INDEX, LOGIN, code_of, enrolled, everything_stored
 from tests.support.serving import Quiet, local, serving
-from tests.support.waiting import wait_for
+from tests.support.waiting import beside, wait_for
 
 BEGIN, ANSWER = f"{LOGIN}company/", f"{LOGIN}company/callback/"
 
@@ -265,24 +264,15 @@ def test_who_has_neither_password_nor_second_factor_changes_it_only_after_a_fres
 def test_a_provider_that_hangs_holds_few_threads(provider: type[Provider]) -> None:
     go_on, ask = threading.Event(), provider.do_GET
     provider.do_GET = lambda self: go_on.wait(60) and ask(self)  # type: ignore[method-assign]
-    site, codes = Client(), []
+    site = Client()
     assert site.get(LOGIN).status_code == 200  # one gate for all: the first request loads it
-
-    def begin() -> None:
-        codes.append(site.post(BEGIN).status_code)
-        connection.close()
-
-    threads = [threading.Thread(target=begin) for _ in range(8)]
-    for thread in threads:
-        thread.start()
+    asked = [beside(lambda: site.post(BEGIN).status_code) for _ in range(8)]
     try:
-        wait_for("those that found no seat are answered", lambda: len(codes) == 5)
-        assert codes == [503] * 5
+        wait_for("those that found no seat are answered", lambda: sum(one.done() for one in asked) == 5)
+        assert [one.result() for one in asked if one.done()] == [503] * 5
     finally:
         go_on.set()
-        for thread in threads:
-            thread.join(60)
-    assert sorted(codes) == [200] * 3 + [503] * 5
+    assert sorted(one.result(60) for one in asked) == [200] * 3 + [503] * 5
 
 
 @pytest.fixture

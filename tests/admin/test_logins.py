@@ -16,7 +16,7 @@ from sync.clock import sync_now
 from sync.models import ApiToken, RequestCount
 from sync.operations.retention import prune
 from tests.metrics.conftest import scrape
-from tests.support.waiting import wait_for
+from tests.support.waiting import beside, wait_for
 
 LOGIN = "/admin/login/"
 
@@ -159,20 +159,10 @@ def test_logins_at_once_hold_few_threads_and_the_others_are_told_to_come_again(s
     HangingHasher.go_on.clear()
     site = Client()
     assert site.get(LOGIN).status_code == 200  # one gate for all: the first request loads it
-    codes: list[int] = []
-
-    def post() -> None:
-        from django.db import connection
-
-        codes.append(site.post(LOGIN, {"username": "ada", "password": "wrong"}).status_code)
-        connection.close()
-
-    threads = [threading.Thread(target=post) for _ in range(8)]
-    for thread in threads:
-        thread.start()
+    tries = [beside(lambda: site.post(LOGIN, {"username": "ada", "password": "wrong"}).status_code) for _ in range(8)]
     try:
-        wait_for("those that found no seat are answered", lambda: len(codes) == 5)
-        assert codes == [503] * 5
+        wait_for("those that found no seat are answered", lambda: sum(one.done() for one in tries) == 5)
+        assert [one.result() for one in tries if one.done()] == [503] * 5
         assert HangingHasher.hashed.acquire(timeout=20)
         assert not HangingHasher.hashed.acquire(blocking=False)
         assert Client().get("/healthz").status_code == 200
@@ -180,6 +170,4 @@ def test_logins_at_once_hold_few_threads_and_the_others_are_told_to_come_again(s
         assert (busy.status_code, busy.headers["Retry-After"]) == (503, "2")
     finally:
         HangingHasher.go_on.set()
-        for thread in threads:
-            thread.join(60)
-    assert sorted(codes) == [200] * 3 + [503] * 5
+    assert sorted(one.result(60) for one in tries) == [200] * 3 + [503] * 5

@@ -21,6 +21,7 @@ from sync.operations.event_feed import place_events
 from sync.operations.outgoing_webhooks import make_endpoint, send_test_event
 from sync.operations.webhook_sender import OF_ONE_ENDPOINT, deliver_webhooks
 from tests.support.clock import reset_clock
+from tests.support.waiting import beside
 from tests.support.webhook_receiver import webhook_receiver
 
 pytestmark = pytest.mark.processes
@@ -100,14 +101,13 @@ def test_who_is_woken_while_another_sends_leaves_it_to_that_one(environment: dic
         make_endpoint({"address": receiver.address}, person)
         receiver.meanwhile = lambda: (came.set(), answers.wait(5))
         Contact.objects.bulk_create(Contact(name=f"Person {n}") for n in range(3 * OF_ONE_ENDPOINT))
-        sender = threading.Thread(target=lambda: (deliver_webhooks(), connection.close()))
-        sender.start()
+        sender = beside(deliver_webhooks)
         assert came.wait(30)
         deliver_webhooks()
         # A worker that waited along would have begun other calls, and be missing where records are synced.
         begun = len(receiver.ids)
         answers.set()
-        sender.join(60)
+        sender.result(60)
         assert begun <= OF_ONE_ENDPOINT
     assert set(WebhookDelivery.objects.values_list("state", flat=True)) == {"delivered"}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import string
-import threading
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -29,7 +28,7 @@ from sync.operations.exports import escape_formula
 from tests.importing.attacks import sheet, workbook
 from tests.importing.conftest import imported, offered, outcomes
 from tests.importing.conftest import upload as chosen
-from tests.support.waiting import somebody_waits, wait_for
+from tests.support.waiting import beside, somebody_waits, wait_for
 
 pytestmark = pytest.mark.django_db
 
@@ -148,29 +147,21 @@ def test_of_files_sent_at_once_no_more_wait_than_may(person: User) -> None:
     def send() -> None:
         upload("contact", "p.csv", io.BytesIO(b"Name\nAnn\n"), options=ImportOptions(), by=person)
 
-    def second() -> None:
-        try:
-            send()
-        except ImportFileError as error:
-            refused.append(error.code)
-        connection.close()
-
-    refused: list[str] = []
+    second: list[Any] = []
     for _ in range(MAX_WAITING - 1):
         send()
-    thread = threading.Thread(target=second)
 
     def meanwhile(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         answer = execute(sql, params, many, context)
-        if "INSERT" in sql and "npd_import_files" in sql and thread.ident is None:
-            thread.start()
-            wait_for("the other to be stored, or to wait", lambda: not thread.is_alive() or somebody_waits(), 30)
+        if "INSERT" in sql and "npd_import_files" in sql and not second:
+            second.append(beside(send))
+            wait_for("the other to be stored, or to wait", lambda: second[0].done() or somebody_waits(), 30)
         return answer
 
     with connection.execute_wrapper(meanwhile):
         send()
-    thread.join(30)
-    assert (refused, ImportFile.objects.count()) == (["too_many_waiting"], MAX_WAITING)
+    refused = second[0].exception(30)
+    assert (refused.code, ImportFile.objects.count()) == ("too_many_waiting", MAX_WAITING)
 
 
 def test_an_import_names_no_related_record_to_who_may_not_see_it(client: Client, person: User) -> None:

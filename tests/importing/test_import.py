@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ from sync.choices import Priority
 from sync.models import Decision, FieldMapping, SyncQueue
 from tests.admin import states
 from tests.importing.conftest import imported, offered, outcomes, said
-from tests.support.waiting import somebody_waits, wait_for
+from tests.support.waiting import beside, somebody_waits, wait_for
 
 pytestmark = pytest.mark.django_db
 
@@ -472,26 +471,20 @@ def test_a_second_worker_leaves_an_import_to_the_first(person: User) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_an_import_that_is_confirmed_while_it_is_discarded_is_one_or_the_other(person: User) -> None:
     job = offered(person, "Name,Email\nBob,bob@x.org\n")
-    confirmed: list[bool] = []
-
-    def yes() -> None:
-        confirmed.append(confirm_import(ImportJob(pk=job.pk, counts=job.counts), by=person))
-        connection.close()
-
-    thread = threading.Thread(target=yes)
+    yes: list[Any] = []
 
     def meanwhile(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         answer = execute(sql, params, many, context)
-        if "npd_imports" in sql and thread.ident is None:
-            thread.start()
-            wait_for("the other's yes, or its wait", lambda: not thread.is_alive() or somebody_waits(), 30)
+        if "npd_imports" in sql and not yes:
+            yes.append(beside(lambda: confirm_import(ImportJob(pk=job.pk, counts=job.counts), by=person)))
+            wait_for("the other's yes, or its wait", lambda: yes[0].done() or somebody_waits(), 30)
         return answer
 
     with connection.execute_wrapper(meanwhile):
         gone = discard_import(job, by=person)
-    thread.join(30)
-    assert confirmed == [not gone]
-    assert ImportJob.objects.filter(state="running").exists() == confirmed[0]
+    confirmed = yes[0].result(30)
+    assert confirmed is not gone
+    assert ImportJob.objects.filter(state="running").exists() is confirmed
 
 
 def test_an_undo_says_which_values_it_could_not_put_back_because_the_history_is_pruned(

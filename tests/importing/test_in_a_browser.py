@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import io
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import connection
 from openpyxl import load_workbook
 
 from npd.imports.import_jobs import run_all
@@ -18,6 +16,7 @@ from npd.models import Contact
 from sync.records.external_ids import set_external_ids
 from tests.admin import states
 from tests.support.pages import barriers
+from tests.support.waiting import beside
 
 if TYPE_CHECKING:
     pass
@@ -32,15 +31,9 @@ TEXT = (
 @contextmanager
 def a_worker() -> Iterator[None]:
     """A worker beside the page: does once what waits."""
-
-    def work() -> None:
-        run_all()
-        connection.close()
-
-    worker = threading.Thread(target=work)
-    worker.start()
+    worker = beside(run_all)
     yield
-    worker.join()
+    worker.result(60)
 
 
 def test_a_file_is_previewed_imported_and_undone_with_the_keyboard(open_page: Any, tmp_path: Path) -> None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import io
 import sys
-import threading
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
 
 from npd.imports.import_jobs import discard_import, run_all, upload
 from npd.imports.models import ImportFile, ImportJob, ImportRow
@@ -22,7 +20,7 @@ from sync.kernel import process
 from sync.operations.attempts import ATTEMPTS
 from tests.importing.attacks import styles
 from tests.importing.test_attacks import interpreter
-from tests.support.waiting import wait_for
+from tests.support.waiting import beside, wait_for
 
 pytestmark = pytest.mark.django_db
 FILE = b"Name,Email\nAnn,ann@x.org\nBob,bob@x.org\n"
@@ -100,17 +98,11 @@ def test_a_file_of_which_worker_after_worker_dies_is_given_up(person: User) -> N
     assert stands(job) == ("failed", "reader_died", ATTEMPTS)
 
 
-class Reading:
-    """A worker in a thread, whose reader begins and never ends by itself."""
-
-    def __init__(self, job: ImportJob) -> None:
-        self.thread = threading.Thread(target=self.work)
-        self.thread.start()
-        wait_for("the try to be counted", lambda: ImportJob.objects.get(pk=job.pk).attempts == 1)
-
-    def work(self) -> None:
-        run_all()
-        connection.close()
+def being_read(job: ImportJob) -> Any:
+    """A worker beside the test, whose reader begins and never ends by itself."""
+    reading = beside(run_all)
+    wait_for("the try to be counted", lambda: ImportJob.objects.get(pk=job.pk).attempts == 1)
+    return reading
 
 
 @pytest.mark.django_db(transaction=True)
@@ -119,10 +111,10 @@ def test_a_worker_that_is_told_to_end_gives_the_file_and_the_try_back(
 ) -> None:
     interpreter(tmp_path, monkeypatch, "exec sleep 1000")
     job = uploaded(person)
-    reading = Reading(job)
+    reading = being_read(job)
     process.request_shutdown()
     try:
-        reading.thread.join()
+        reading.result(60)
         run_all()  # which begins nothing any more
     finally:
         process.cancel_shutdown()
@@ -138,9 +130,9 @@ def test_a_file_that_is_discarded_while_it_is_read_leaves_nothing_and_ends_its_r
 ) -> None:
     interpreter(tmp_path, monkeypatch, "exec sleep 1000")
     job = uploaded(person)
-    reading = Reading(job)
+    reading = being_read(job)
     assert discard_import(job, by=person)
-    reading.thread.join()
+    reading.result(60)
     assert not ImportFile.objects.exists()
     assert not ImportRow.objects.exists()
 

@@ -3,11 +3,10 @@
 import threading
 import time
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.db import connections, transaction
+from django.db import transaction
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
@@ -37,7 +36,7 @@ from sync.records.unmatched_items import (
     undo_ignore,
 )
 from sync.registry import link_of
-from tests.support.waiting import somebody_waits, wait_for
+from tests.support.waiting import beside, somebody_waits, wait_for
 from tests.support.world import World, mail
 
 
@@ -309,27 +308,12 @@ def test_ignoring_an_item_whose_pass_reopens_it_at_that_moment_is_done_and_fails
                 pass
             relist("contact", "71")
 
-    def reopen() -> None:
-        try:
-            retry_on_lock_timeout(reopened)  # as a pass runs again
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(1) as pool:
-        passed = pool.submit(reopen)
-        assert refused.wait(20)
-        assert ignore_unmatched(UnmatchedItem.objects.all(), "dora") == 1
-        passed.result(40)
+    passed = beside(lambda: retry_on_lock_timeout(reopened))  # as a pass runs again
+    assert refused.wait(20)
+    assert ignore_unmatched(UnmatchedItem.objects.all(), "dora") == 1
+    passed.result(40)
     # Which of the two PostgreSQL makes give way, and so comes second, is a matter of moments.
     assert (row("71").ignored_by, IgnoredItem.objects.get().unlinked) in (("dora", True), ("", True))
-
-
-def _in_transaction(act: Any) -> None:
-    try:
-        with transaction.atomic():
-            act()
-    finally:
-        connections.close_all()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -346,15 +330,14 @@ def test_whoever_takes_several_items_takes_them_in_one_order(act: Any) -> None:
     for item in ("2", "1"):
         UnmatchedItem.objects.create(entity_type="contact", item_id=item, reason_code=Why.NO_KEY)
 
-    with ThreadPoolExecutor(1) as pool:
-        with transaction.atomic():
-            locked = UnmatchedItem.objects.select_for_update(nowait=True)
-            assert locked.get(item_id="1")
-            other = pool.submit(_in_transaction, act)
-            wait_for("the other waits", lambda: somebody_waits("= 'transactionid'"))
-            # What comes after the one that it waits for is free.
-            assert locked.get(item_id="2")
-        other.result(20)
+    with transaction.atomic():
+        locked = UnmatchedItem.objects.select_for_update(nowait=True)
+        assert locked.get(item_id="1")
+        other = beside(transaction.atomic(act))
+        wait_for("the other waits", lambda: somebody_waits("= 'transactionid'"))
+        # What comes after the one that it waits for is free.
+        assert locked.get(item_id="2")
+    other.result(20)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -376,13 +359,12 @@ def test_whoever_takes_an_unmatched_and_an_ignored_item_takes_the_unmatched_one_
     UnmatchedItem.objects.create(entity_type="contact", item_id="1", reason_code=Why.NO_KEY, ignored_at=ignored_at)
     IgnoredItem.objects.create(entity_type="contact", item_id="1", unlinked=True, entity_id=contact.pk)
 
-    with ThreadPoolExecutor(1) as pool:
-        with transaction.atomic():
-            assert UnmatchedItem.objects.select_for_update(nowait=True).get()
-            other = pool.submit(_in_transaction, act)
-            wait_for("the other waits", lambda: somebody_waits("= 'transactionid'"))
-            assert IgnoredItem.objects.select_for_update(nowait=True).get()
-        other.result(20)
+    with transaction.atomic():
+        assert UnmatchedItem.objects.select_for_update(nowait=True).get()
+        other = beside(transaction.atomic(act))
+        wait_for("the other waits", lambda: somebody_waits("= 'transactionid'"))
+        assert IgnoredItem.objects.select_for_update(nowait=True).get()
+    other.result(20)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -401,17 +383,10 @@ def test_items_are_considered_again_though_a_pass_takes_them_in_another_order_at
                 wait_for("the person waits", lambda: somebody_waits("= 'transactionid'"))
             clear_unmatched("contact", ["1"])
 
-    def settle() -> None:
-        try:
-            retry_on_lock_timeout(passed)
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(1) as pool:
-        a_pass = pool.submit(settle)
-        assert has_one.wait(20)
-        assert consider_again(IgnoredItem.objects.all()) == 2
-        a_pass.result(40)
+    a_pass = beside(lambda: retry_on_lock_timeout(passed))
+    assert has_one.wait(20)
+    assert consider_again(IgnoredItem.objects.all()) == 2
+    a_pass.result(40)
     assert not IgnoredItem.objects.exists()
     assert set(SyncQueue.objects.values_list("remote_id", flat=True)) == {"1", "2"}
 

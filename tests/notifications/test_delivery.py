@@ -34,6 +34,7 @@ from sync.operations.notifications.letters import (
     send_email,
 )
 from tests.support.receivers import SECRET, Chat, MailServer
+from tests.support.waiting import beside
 
 LETTER = Letter(
     subject="NPD Sync: 3 things need attention",
@@ -254,11 +255,10 @@ def test_an_answer_that_is_no_http_brings_the_address_into_no_log_line(
                 asking.recv(65_536)
                 asking.sendall(b"HTTP/1.1 200 OK\r\nX-\xff: 1\r\nContent-Length: 2\r\n\r\nok")
 
-        answering = threading.Thread(target=answer)
-        answering.start()
+        answering = beside(answer)
         address = f"http://127.0.0.1:{server.getsockname()[1]}/{SECRET}"
         send_chat(Medium.SLACK, address, LETTER)
-        answering.join()
+        answering.result(60)
     assert SECRET not in caplog.text
 
 

@@ -5,7 +5,7 @@ import uuid
 from typing import Any
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connection, transaction
 
 from npd.models import Contact
 from sync.clock import sync_now
@@ -13,7 +13,7 @@ from sync.models import SyncQueue
 from sync.operations.record_requests import push_record
 from sync.queue import SyncQueueService
 from sync.records import availability
-from tests.support.waiting import somebody_waits, wait_for
+from tests.support.waiting import beside, somebody_waits, wait_for
 from tests.support.world import World
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -175,7 +175,7 @@ def test_a_claim_gives_way_to_a_save_and_never_kills_it(world: World) -> None:
     dead = {"status": "in_progress", "lease_token": uuid.uuid4(), "claim_size": 2, "attempts": 1, "counted": True}
     for contact in (one, two):
         SyncQueue.objects.create(entity_type="contact", entity_id=contact.pk, payload={}, causes=1, **dead)
-    held, saved = threading.Event(), []
+    held = threading.Event()
 
     def save() -> None:
         with transaction.atomic():
@@ -183,15 +183,11 @@ def test_a_claim_gives_way_to_a_save_and_never_kills_it(world: World) -> None:
             held.set()
             wait_for("the claim, which has one record's row, waits for the other's", somebody_waits)
             Contact.objects.filter(pk=one.pk).update(notes="one")
-        saved.append(True)
-        connections.close_all()
 
-    thread = threading.Thread(target=save)
-    thread.start()
+    saving = beside(save)
     held.wait(5)
     world.work()
-    thread.join()
-    assert saved == [True]
+    saving.result(60)
 
 
 def test_a_create_that_is_refused_when_it_is_sent_again_is_made_anew_and_stops_nobody(world: World) -> None:
@@ -227,13 +223,11 @@ def test_linking_what_a_create_without_an_answer_made_gives_way_to_a_save(world:
             Contact.objects.filter(pk=contact.pk).update(notes="typed")
             held.set()
             wait_for("the worker gives way, and tries again", waited_twice)
-        connections.close_all()
 
-    thread = threading.Thread(target=save)
-    thread.start()
+    saving = beside(save)
     held.wait(5)
     world.work()
-    thread.join()
+    saving.result(60)
     world.work()
     assert world.status(contact) == "synced"
     assert [item["name"] for item in world.sandbox.items()] == ["Ann"]

@@ -22,6 +22,7 @@ from sync.outbox.lease import LeaseLost
 from sync.outbox.queue_rows import enqueue_item
 from sync.queue import Conflict, SyncQueueService
 from tests.support.clock import move_clock, reset_clock
+from tests.support.waiting import beside
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -84,15 +85,13 @@ def test_a_row_that_a_save_holds_is_passed_over_and_found_later(link: BoardLink)
             Contact.objects.filter(pk=contact.pk).update(notes="new")
             saving.set()
             go_on.wait(10)
-        connection.close()
 
-    thread = threading.Thread(target=save)
-    thread.start()
+    saver = beside(save)
     saving.wait(10)
     held = taken(link)
     assert claim(held, 100) == []
     go_on.set()
-    thread.join()
+    saver.result(60)
     assert len(claim(held, 100)) == 1
 
 
@@ -198,14 +197,12 @@ def test_saves_while_workers_claim_lose_no_change(link: BoardLink) -> None:
                 finish.complete([row for one in claimed for row in one.rows], held.token)
             if last and not claimed:
                 break
-        connection.close()
 
-    worker = threading.Thread(target=work)
-    worker.start()
+    worker = beside(work)
     for n in range(300):
         Contact.objects.filter(pk=contacts[n % 10].pk).update(notes=str(n))
     done.set()
-    worker.join()
+    worker.result(60)
     assert seen == {contact.pk: str(290 + n) for n, contact in enumerate(contacts)}
 
 
@@ -327,15 +324,9 @@ def just_before(words: str, act: Callable[[], object]) -> Iterator[None]:
     """Have something done, once, by another session, right before this one says these words to the database."""
     left = [act]
 
-    def other() -> None:
-        left.pop()()
-        connection.close()
-
     def watch(execute: Any, sql: str, *args: Any) -> Any:
         if left and words in sql:
-            thread = threading.Thread(target=other)
-            thread.start()
-            thread.join()
+            beside(left.pop()).result(60)
         return execute(sql, *args)
 
     with connection.execute_wrapper(watch):

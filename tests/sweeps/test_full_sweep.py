@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connection, transaction
 from django.db.models import F
 
 from npd.models import Contact
@@ -16,6 +16,7 @@ from sync.clock import sync_now
 from sync.models import AwaitedRelation, BoardLink, FieldMapping, Intent, SyncMetadata, SyncQueue, WriteLoop
 from sync.operations.detect.sweep import run_full_sweep
 from sync.outbox.queue_rows import enqueue_many
+from tests.support.waiting import beside
 from tests.support.world import World
 from tests.sweeps.conftest import Post
 
@@ -257,14 +258,12 @@ def test_nobody_waits_for_a_record_that_is_being_saved_and_its_time_stays(world:
             Contact.objects.select_for_update().get(pk=contact.pk)
             locked.set()
             done.wait(60)
-        connections.close_all()
 
-    saver = threading.Thread(target=save)
-    saver.start()
+    saver = beside(save)
     assert locked.wait(60)
     result = run_full_sweep()
     done.set()
-    saver.join()
+    saver.result(60)
     assert result.boards[1].same == 1
     assert world.ledger(contact).last_sync_attempt == before
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from npd.models import Contact, Organization
 from sync.models import BoardLink
@@ -15,6 +13,7 @@ from sync.operations.setup.run import advance_drafts
 from sync.queue import SyncQueueService
 from tests.support.pages import barriers
 from tests.support.sandbox import Sandbox
+from tests.support.waiting import beside
 from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, draft, mail, people
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
@@ -22,20 +21,7 @@ pytestmark = [pytest.mark.django_db(transaction=True)]
 
 def by_a_worker(work: Callable[[], Any]) -> None:
     """Do it in another thread with a connection of its own, as a worker does."""
-    failed: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as error:
-            failed.append(error)
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    assert not failed, failed
+    beside(work).result(120)
 
 
 def test_from_nothing_to_synced_with_the_keyboard(open_page: Any, monday: Sandbox) -> None:
