@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
 from npd.models import Contact
 from sync.clock import SyncNow
 from sync.models import SyncQueue
 from tests.admin import states
 from tests.admin.test_records import words_of
+from tests.support.rows import queries_of
 
 pytestmark = pytest.mark.django_db
 NOTHING = "Nothing is found for"
@@ -116,11 +116,7 @@ def test_commands_are_those_that_somebody_may_give_here(client: Client, world: d
 
 
 def test_a_search_asks_the_database_as_much_for_many_hits_as_for_few(browser_of_person: Client) -> None:
-    def queries() -> int:
-        with CaptureQueriesContext(connection) as asked:
-            titles(browser_of_person, "berg")
-        return len(asked)
-
+    queries = partial(queries_of, lambda: titles(browser_of_person, "berg"))
     states.contact("Berg 1")
     titles(browser_of_person, "berg")
     few = queries()

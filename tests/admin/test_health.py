@@ -6,14 +6,13 @@ import re
 import uuid
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from html import unescape
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from conflicts.models import SyncConflict
@@ -47,6 +46,7 @@ from tests.admin import states
 from tests.admin.queue_pages import finished
 from tests.admin.test_records import words_of
 from tests.support.people import staff_who_may
+from tests.support.rows import queries_of
 
 HOME = "/admin/"
 CONTACTS = "/admin/npd/contact/"
@@ -477,11 +477,7 @@ def test_the_page_takes_at_most_fifteen_queries_however_much_there_is(
     ApiBudget.objects.update_or_create(id=1, defaults=limits)
     Verification.objects.create(entity_type="contact", compared=100, differed=1)
 
-    def queries() -> int:
-        with CaptureQueriesContext(connection) as found:
-            html_of(browser_of_person)
-        return len(found)
-
+    queries = partial(queries_of, lambda: html_of(browser_of_person))
     queries()  # a session's first page also writes the session down
     few = queries()
     assert few <= 15

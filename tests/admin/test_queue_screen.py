@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
+from functools import partial
 from html import unescape
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
 from sync import choices
 from sync.admin import queue_pages
@@ -24,6 +24,7 @@ from sync.records.availability import overview
 from tests.admin import states
 from tests.admin.queue_pages import QUEUE, card, finished, flying, listed, text_of
 from tests.admin.test_records import row_of, words_of
+from tests.support.rows import queries_of
 
 
 def test_a_boards_card_counts_its_rows_by_what_they_wait_for(browser_of_person: Client) -> None:
@@ -107,11 +108,7 @@ def test_the_list_opens_with_the_rows_that_are_not_done(browser_of_person: Clien
 
 
 def test_the_queries_are_few_and_do_not_grow(browser_of_person: Client, world: dict[str, Any]) -> None:
-    def queries() -> int:
-        with CaptureQueriesContext(connection) as found:
-            listed(browser_of_person)
-        return len(found)
-
+    queries = partial(queries_of, lambda: listed(browser_of_person))
     listed(browser_of_person)
     few = queries()
     assert few <= 15

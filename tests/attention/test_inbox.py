@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from datetime import timedelta
+from functools import partial
 from html import unescape
 from typing import Any
 from urllib.parse import quote
@@ -12,9 +13,7 @@ from urllib.parse import quote
 import pytest
 from django.contrib.admin.models import DELETION, LogEntry
 from django.contrib.auth.models import User
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
 from conflicts.models import BatchState, ConflictBatch, SyncConflict
 from npd.models import Contact
@@ -39,6 +38,7 @@ from tests.admin.conftest import browser_of_person, monday, person
 from tests.admin.test_records import words_of
 from tests.attention.test_attention import blocked, one_of_each_kind
 from tests.support.people import staff_who_may
+from tests.support.rows import queries_of
 
 __all__ = ["browser_of_person", "monday", "one_of_each_kind", "person"]
 
@@ -636,11 +636,7 @@ def test_a_page_leads_back_to_the_inbox_and_nowhere_else(browser_of_person: Clie
 def test_the_page_needs_as_many_queries_for_many_as_for_few(
     browser_of_person: Client, one_of_each_kind: dict[str, Any]
 ) -> None:
-    def queries() -> int:
-        with CaptureQueriesContext(connection) as asked:
-            page(browser_of_person)
-        return len(asked)
-
+    queries = partial(queries_of, lambda: page(browser_of_person))
     ApprovalRequest.objects.update(entity_id=uuid.uuid4())  # of a record that was deleted
     page(browser_of_person)
     few = queries()

@@ -20,8 +20,9 @@ from sync.connectors.base.errors import TimedOut, Unreachable
 from sync.connectors.monday import probe
 from sync.connectors.monday.client import MondayClient
 from tests.connector.documents import official_schemas
-from tests.sandbox.conftest import TOKEN, Simulator, wait_until
+from tests.sandbox.conftest import TOKEN, Simulator
 from tests.support.in_process import Application, answering, by_address, keeping
+from tests.support.waiting import wait_for
 
 SECRET = "a-secret-part"
 RECEIVER = "http://receiver.test"
@@ -79,7 +80,7 @@ def account(simulator: Simulator) -> Account:
     def wait(seconds: float) -> None:
         passed[0] += seconds
         simulator.control("clock", {"offset_seconds": passed[0]})
-        wait_until(lambda: not _on_their_way(simulator), "the webhooks have come")
+        wait_for("the webhooks have come", lambda: not _on_their_way(simulator))
 
     return Account(simulator.url, wait)
 

@@ -19,6 +19,7 @@ from sync.choices import Priority
 from sync.models import Decision, FieldMapping, SyncQueue
 from tests.admin import states
 from tests.importing.conftest import imported, offered, outcomes, said
+from tests.support.rows import queries_of
 from tests.support.waiting import beside, somebody_waits, wait_for
 
 pytestmark = pytest.mark.django_db
@@ -344,9 +345,7 @@ def test_five_thousand_rows_take_a_bounded_number_of_queries(person: User) -> No
 
     def queries(rows: int, start: int) -> int:
         text = "Name,Email,Phone\n" + "".join(f"P{n},p{n}@x.org,+4681234{n}\n" for n in range(start, start + rows))
-        with CaptureQueriesContext(connection) as captured:
-            imported(person, text)
-        return len(captured)
+        return queries_of(lambda: imported(person, text))
 
     queries(10, 150)  # the first fills caches, and is what the activity of the next ones is folded with
     assert queries(100, 0) == queries(10, 100)
@@ -529,10 +528,9 @@ def test_many_values_are_put_back_in_as_many_queries_as_few(person: User) -> Non
         Contact.objects.bulk_create(Contact(name=f"C{n}", email=f"c{n}@x.org", phone="1") for n in numbers)
         job = imported(person, "Email,Name,Phone\n" + "".join(f"c{n}@x.org,D{n},2\n" for n in numbers))
         start_undo(job, by=person)
-        with CaptureQueriesContext(connection) as found:
-            run_all()
+        found = queries_of(run_all)
         assert set(job.rows.values_list("result", flat=True)) == {"undone"}
-        return len(found)
+        return found
 
     queries(200, 8)  # what the activity of the next ones is folded with
     few = queries(0, 3)

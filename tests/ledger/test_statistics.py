@@ -13,9 +13,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.core.management import CommandError, call_command
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from conflicts.models import SyncConflict
@@ -29,6 +27,7 @@ from sync.records.ledger_statistics import Selection, statistics, with_served_st
 from tests.admin.test_records import words_of
 from tests.api.conftest import user_who_may, with_token
 from tests.metrics.conftest import scrape
+from tests.support.rows import queries_of
 
 pytestmark = pytest.mark.django_db
 
@@ -308,11 +307,8 @@ def test_what_would_be_passed_over_is_refused(api: APIClient, address: str) -> N
 
 def test_figures_and_a_page_of_states_cost_the_same_queries_for_more_rows(ledger: None, api: APIClient) -> None:
     def queries() -> tuple[int, int]:
-        with CaptureQueriesContext(connection) as first:
-            statistics()
-        with CaptureQueriesContext(connection) as second:
-            api.get(f"{STATES}?sync_status=pending&page_size=500")
-        return len(first), len(second)
+        page = f"{STATES}?sync_status=pending&page_size=500"
+        return queries_of(statistics), queries_of(lambda: api.get(page))
 
     queries()  # what is read once, as types of content, is known from now on
     before = queries()

@@ -15,6 +15,7 @@ from sync.clock import sync_now
 from sync.models import ApiBudget, BoardLink, QueuePause, SyncMetadata, SyncQueue, Verification
 from sync.records.metrics import METRICS
 from tests.metrics.conftest import bearer, scrape
+from tests.support.rows import queries_of
 
 pytestmark = pytest.mark.django_db
 
@@ -115,13 +116,10 @@ def test_a_scrape_is_few_queries_also_where_every_limit_is_tight() -> None:
 def test_a_scrape_is_no_more_queries_with_more_boards_and_rows() -> None:
     everything_is_tight()
     BoardLink.objects.filter(entity_type="organization").delete()
-    with CaptureQueriesContext(connection) as one_board:
-        scrape()
+    one_board = queries_of(scrape)
     board("organization", last_pass_at=sync_now())
     SyncQueue.objects.bulk_create(SyncQueue(entity_type="organization", entity_id=uuid.uuid4()) for _ in range(50))
-    with CaptureQueriesContext(connection) as two_boards:
-        scrape()
-    assert len(two_boards) <= len(one_board)
+    assert queries_of(scrape) <= one_board
 
 
 def test_no_label_holds_what_people_wrote(contact_of_a_person: Contact) -> None:

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from sandbox.app import Settings, build
 from tests.support.in_process import by_address
 from tests.support.servers import free_port
 from tests.support.serving import Quiet, local, serving
+from tests.support.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "a-token-for-tests"
@@ -35,16 +35,6 @@ COLUMNS = {
     "ticked": "checkbox",
     "npd_id": "text",
 }
-
-
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    """What `condition` gives as soon as it is true; the test fails when it never is."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.01)
-    raise AssertionError(f"waited {seconds} s in vain until {what}")
 
 
 class Simulator:
@@ -173,7 +163,7 @@ class Process(Simulator):
             preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509 - no other thread holds a lock here
         )
         try:
-            wait_until(self._answers, "the sandbox answers", 120)
+            wait_for("the sandbox answers", self._answers, 120)
         except AssertionError:
             self.stop(kill=True)
             raise
@@ -227,7 +217,7 @@ class Receiver:
 
     def wait(self, count: int = 1) -> list[dict[str, Any]]:
         """The first `count` events, as soon as they are here."""
-        wait_until(lambda: len(self.got) >= count, f"{count} webhooks arrive (there are {len(self.got)})")
+        wait_for(f"{count} webhooks arrive (there are {len(self.got)})", lambda: len(self.got) >= count)
         return self.got
 
 

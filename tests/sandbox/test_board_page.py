@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conftest import PAGE_TIMEOUT
-from tests.sandbox.conftest import COLUMNS, Receiver, Simulator, wait_until
+from tests.sandbox.conftest import COLUMNS, Receiver, Simulator
 from tests.support.pages import barriers, serious
+from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page, Route
@@ -183,12 +184,12 @@ def test_the_keys_of_a_grid_move_edit_clear_and_undo(simulator: Simulator, board
     assert values(simulator, first)["role"] == "Chief"
     keys.press("ArrowLeft")
     keys.press("Delete")
-    wait_until(lambda: values(simulator, first)["role"] == "", "the cell is cleared")
+    wait_for("the cell is cleared", lambda: values(simulator, first)["role"] == "")
     window.locator(".cell:focus[data-column=role]").wait_for()
     keys.press("Control+z")
-    wait_until(lambda: values(simulator, first)["role"] == "Chief", "it is back")
+    wait_for("it is back", lambda: values(simulator, first)["role"] == "Chief")
     keys.press("Control+z")
-    wait_until(lambda: values(simulator, first)["role"] == "Buyer", "and what was there first")
+    wait_for("and what was there first", lambda: values(simulator, first)["role"] == "Buyer")
 
 
 def test_undo_puts_back_what_stood_there_also_where_the_row_is_not_renewed_yet(
@@ -208,7 +209,7 @@ def test_undo_puts_back_what_stood_there_also_where_the_row_is_not_renewed_yet(
     keys = window.keyboard
     keys.type("Chief")
     keys.press("Enter")
-    wait_until(lambda: values(simulator, item)["role"] == "Chief", "it is saved")
+    wait_for("it is saved", lambda: values(simulator, item)["role"] == "Chief")
     window.locator(".cell:focus[data-column=role]").wait_for()
     keys.press("Delete")
     keys.press("Control+z")
@@ -261,13 +262,13 @@ def test_items_are_added_archived_restored_and_moved(simulator: Simulator, board
     choose(window, item, "Archive")
     row.get_by_role("button", name="Restore Grace").wait_for()
     window.locator("#undo").click()
-    wait_until(lambda: values(simulator, item)["state"] == "active", "it is back")
+    wait_for("it is back", lambda: values(simulator, item)["state"] == "active")
     choose(window, item, "Delete")
     window.locator(".tabs [data-count=deleted]", has_text="1").wait_for()
     window.get_by_role("link", name="Trash").click()
     window.locator(f"#item-{item}[data-state=deleted]").wait_for()
     window.get_by_role("button", name="Restore Grace").click()
-    wait_until(lambda: values(simulator, item)["state"] == "active", "it is restored")
+    wait_for("it is restored", lambda: values(simulator, item)["state"] == "active")
 
 
 def choose(window: "Page", item: str, words: str) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.sandbox.conftest import TOKEN, Simulator, wait_until
+from tests.sandbox.conftest import TOKEN, Simulator
+from tests.support.waiting import wait_for
 
 CREATE = "mutation ($b: ID!, $n: String!) { create_item(board_id: $b, item_name: $n) { id } }"
 CHANGE = """mutation ($b: ID!, $i: ID!, $v: JSON!) {
@@ -45,7 +46,7 @@ class Ground:
 
         self.threads.append(threading.Thread(target=post))
         self.threads[-1].start()
-        wait_until(lambda: self.simulator.read("plan")["used"]["concurrent"] == 1, "the request is inside")
+        wait_for("the request is inside", lambda: self.simulator.read("plan")["used"]["concurrent"] == 1)
 
     def let_go(self) -> None:
         """End all waiting."""

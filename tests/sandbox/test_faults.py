@@ -5,7 +5,8 @@ import json
 import pytest
 import requests
 
-from tests.sandbox.conftest import TOKEN, Simulator, names, wait_until
+from tests.sandbox.conftest import TOKEN, Simulator, names
+from tests.support.waiting import wait_for
 
 CREATE = "mutation ($b: ID!, $n: String!) { create_item(board_id: $b, item_name: $n) { id } }"
 
@@ -53,8 +54,8 @@ def test_a_timeout_can_hold_the_connection(live: Simulator) -> None:
     body = {"query": CREATE, "variables": {"b": board, "n": "Ada"}}
     with requests.Session() as session, pytest.raises(requests.Timeout):
         session.post(f"{live.url}/v2", json=body, headers={"Authorization": TOKEN}, timeout=0.5)
-    wait_until(lambda: names(live) == ["Ada"], "it was carried out")
-    wait_until(lambda: live.read("calls")[-1]["fault"] == "timeout after", "the sandbox saw that we left")
+    wait_for("it was carried out", lambda: names(live) == ["Ada"])
+    wait_for("the sandbox saw that we left", lambda: live.read("calls")[-1]["fault"] == "timeout after")
 
 
 def test_the_log_of_calls_tells_what_was_asked(simulator: Simulator, board: str) -> None:

@@ -11,8 +11,9 @@ import requests
 
 from sandbox.__main__ import arguments
 from sandbox.http import Guard, Request
-from tests.sandbox.conftest import ROOT, Simulator, wait_until
+from tests.sandbox.conftest import ROOT, Simulator
 from tests.support.servers import free_port
+from tests.support.waiting import wait_for
 
 
 def refused(guard: Guard, method: str = "GET", **headers: str) -> bool:
@@ -88,7 +89,7 @@ def test_the_procfile_shows_no_secret_in_the_process_list_whether_it_comes_by_va
     }
     with subprocess.Popen(["/bin/sh", "-c", folder_less], cwd=ROOT, env=env) as process:
         try:
-            wait_until(lambda: _status(port, "key-of-the-procfile") == 200, "the sandbox answers", 120)
+            wait_for("the sandbox answers", lambda: _status(port, "key-of-the-procfile") == 200, 120)
             assert _status(port, "another") == 401
             command = " ".join(psutil.Process(process.pid).cmdline())
             assert "sandbox" in command

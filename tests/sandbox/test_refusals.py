@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.sandbox.conftest import TOKEN, Process, Receiver, Simulator, wait_until
+from tests.sandbox.conftest import TOKEN, Process, Receiver, Simulator
+from tests.support.waiting import wait_for
 
 COUNT = "query ($b: [ID!]) { boards(ids: $b) { items_count columns { id } } }"
 LOGS = "query ($b: [ID!]) { boards(ids: $b) { activity_logs(%s) { event } } }"
@@ -157,7 +158,7 @@ def test_no_webhook_tells_of_an_item_that_a_killed_sandbox_forgets(
             headers={"Authorization": TOKEN},
             timeout=(5, 0.01),
         )
-    wait_until(lambda: receiver.got, "the first webhook", 120)
+    wait_for("the first webhook", lambda: receiver.got, 120)
     one.stop(kill=True)
     told = {str(event["pulseId"]) for event in receiver.wait()}
     one.start()

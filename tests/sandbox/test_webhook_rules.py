@@ -14,7 +14,8 @@ from sandbox.operations.item_changes import create_item
 from sandbox.webhooks.deliveries import Deliveries, Delivery, DeliveryStore, Sender
 from sandbox.webhooks.payloads import subscribe
 from sandbox.world import World
-from tests.sandbox.conftest import Process, Receiver, Simulator, wait_until
+from tests.sandbox.conftest import Process, Receiver, Simulator
+from tests.support.waiting import wait_for
 
 NAMES = ("Ada", "Bo", "Cy", "Di", "Ed", "Flo")
 
@@ -49,7 +50,7 @@ def states(simulator: Simulator) -> list[str]:
 
 def settled(simulator: Simulator, count: int) -> list[str]:
     """The states of so many deliveries, as soon as none is on its way."""
-    wait_until(lambda: len(found := states(simulator)) == count and "waiting" not in found, f"{count} settle")
+    wait_for(f"{count} settle", lambda: len(found := states(simulator)) == count and "waiting" not in found)
     return states(simulator)
 
 
@@ -139,7 +140,7 @@ def test_what_waits_survives_a_kill(start: Callable[..., Process], tmp_path: Pat
     add(one, board, "held", "delayed")
     receiver.status = 500
     add(one, board, "retried")
-    wait_until(lambda: "retrying" in states(one), "a retry is planned")
+    wait_for("a retry is planned", lambda: "retrying" in states(one))
     one.stop(kill=True)
     receiver.status, receiver.got[:] = 200, []
     one.start()
@@ -149,7 +150,7 @@ def test_what_waits_survives_a_kill(start: Callable[..., Process], tmp_path: Pat
     assert {event["pulseName"]: event["isRetry"] for event in receiver.got} == {"delayed": False, "retried": True}
     assert one.control("webhooks/release", {})["released"] == 1
     receiver.wait(3)
-    wait_until(lambda: set(states(one)) == {"delivered"}, "all are delivered")
+    wait_for("all are delivered", lambda: set(states(one)) == {"delivered"})
     one.stop(kill=True)
     one.start()
     assert states(one) == []

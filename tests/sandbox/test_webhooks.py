@@ -5,8 +5,9 @@ from typing import Any
 import jwt
 import pytest
 
-from tests.sandbox.conftest import Receiver, Simulator, wait_until
+from tests.sandbox.conftest import Receiver, Simulator
 from tests.support.servers import free_port
+from tests.support.waiting import wait_for
 
 SECRET = "a signing secret for the tests of the sandbox"
 PERSON, TOM = 67210011, 67210012
@@ -115,14 +116,14 @@ def test_what_was_not_answered_by_200_is_repeated_a_minute_later_with_the_same_t
     heard.status = 500
     simulator.item(board)
     heard.wait()
-    wait_until(lambda: simulator.read("webhooks")["deliveries"][0]["state"] == "retrying", "a retry is planned")
+    wait_for("a retry is planned", lambda: simulator.read("webhooks")["deliveries"][0]["state"] == "retrying")
     heard.status = 200
     simulator.control("clock", {"offset_seconds": 61})
     first, second = heard.wait(2)
     assert first["triggerUuid"] == second["triggerUuid"]
     assert (first["isRetry"], second["isRetry"]) == (False, True)
-    delivery = wait_until(
-        lambda: [d for d in simulator.read("webhooks")["deliveries"] if d["state"] == "delivered"], "it is delivered"
+    delivery = wait_for(
+        "it is delivered", lambda: [d for d in simulator.read("webhooks")["deliveries"] if d["state"] == "delivered"]
     )[0]
     assert [one["status"] for one in delivery["tries"]] == [500, 200]
 

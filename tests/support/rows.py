@@ -6,7 +6,10 @@ into the outbox, and in any order.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 # What migrations fill and tests only read: written anew after each test, it would have other numbers each time.
 FILLED_BY_MIGRATE = ("django_migrations", "django_content_type", "auth_permission")
@@ -94,3 +97,10 @@ class KeptRows:
         """Into the empty tables."""
         with connection.cursor() as cursor:
             cursor.execute(self._statement)
+
+
+def queries_of(act: Callable[[], object]) -> int:
+    """How often the database is asked meanwhile."""
+    with CaptureQueriesContext(connection) as asked:
+        act()
+    return len(asked)
