@@ -315,9 +315,17 @@ VALUE_KINDS = (ConflictKind.FIELDS, ConflictKind.OVERWRITTEN)
 
 
 def resolve_button(conflict: Any, resolution_type: str) -> SafeString:
-    """The button that uses a side."""
+    """The button that uses a side; of one that would empty the other, the way to the page that shows what is lost."""
     case, [field] = conflict.page_case, conflict.page_case.fields
     side, shortcut = ("NPD", "1") if SIDE_OF_TYPE[resolution_type] == NPD else ("Monday", "3")
+    if bulk_resolution.empties(conflict, resolution_type):
+        return format_html(
+            '<a class="cfl-button cfl-take cfl-deletes" href="{}">Empty<span class="cfl-sr"> {} of {}</span> {}…</a>',
+            screen_url(conflict.pk),
+            field.label,
+            case.name,
+            "on Monday" if side == "NPD" else "in NPD",
+        )
     seen = json.dumps({field.key: [field.npd, field.monday]})
     values = {"side": side, "field": field.label, "name": case.name}
     return format_html(
@@ -404,9 +412,9 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
         name, progress = ConflictContext.of(conflict).name, None
         say, sentence = messages.success, ""
         try:
-            # A side may mean a deletion there, which its own page asks about.
-            if conflict.is_about_record:
-                raise InvalidResolution("It is about the whole record: open it, and choose there.")
+            # What takes something away is chosen on the page that shows it.
+            if conflict.is_about_record or bulk_resolution.empties(conflict, kept):
+                raise InvalidResolution("It may delete or empty something: open it, and choose there.")
             stored = resolve(pk, by=cast("User", request.user), resolution_type=kept, seen=_seen_values(request))
             progress = conflict_progress(stored, with_delay=False)
             sentence = progress.sentence
@@ -476,7 +484,7 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
                 "resolved": capfirst(STATE_LABELS[SETTLED]),
                 "undoing": capfirst(STATE_LABELS[UNDOING]),
                 "offline": "NPD didn’t answer, so it isn’t known whether this was saved. Reload the page.",
-                "more": "This conflict has several fields, or is about the whole record. Press Enter to open it.",
+                "more": "It has several fields, or may delete or empty something. Press Enter to open it.",
                 "nothing": "Nothing was resolved here yet, so there is nothing to undo.",
                 "later": "It will be undone as soon as it is written.",
             },

@@ -58,6 +58,21 @@ def test_a_row_about_one_field_is_settled_with_one_click(browser: Client, ada: U
     assert not buttons(browser)
 
 
+@pytest.mark.parametrize(("npd", "monday", "filled"), [("", "+44 20 7946 0999", "Monday"), ("+44 1", "", "NPD")])
+def test_a_side_that_is_empty_empties_nothing_with_one_click(
+    browser: Client, npd: str, monday: str, filled: str
+) -> None:
+    conflict = conflicting("Grace", replace(PHONE, npd=npd, monday=monday))
+    assert set(buttons(browser)) == {f"Use {filled}’s Phone of Grace"}
+    assert f"Empty Phone of Grace {'on Monday' if filled == 'Monday' else 'in NPD'}…" in text_of(browser.get(LIST))
+    [(url, sent)] = buttons(browser).values()
+    other = url.replace("keep_monday", "kept").replace("keep_npd", "keep_monday").replace("kept", "keep_npd")
+    assert "Nothing was stored. It may delete or empty something" in text_of(
+        browser.post(other, {"seen": sent}, follow=True)
+    )
+    assert not SyncConflict.objects.get(pk=conflict.pk).is_being_applied
+
+
 def test_a_stale_a_forged_or_a_read_click_settles_nothing_and_leads_to_no_other_site(browser: Client) -> None:
     conflict = conflicting("Grace", PHONE)
     url, sent = buttons(browser)["Use NPD’s Phone of Grace"]
