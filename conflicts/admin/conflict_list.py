@@ -319,12 +319,12 @@ def resolve_button(conflict: Any, resolution_type: str) -> SafeString:
     case, [field] = conflict.page_case, conflict.page_case.fields
     side, shortcut = ("NPD", "1") if SIDE_OF_TYPE[resolution_type] == NPD else ("Monday", "3")
     if bulk_resolution.empties(conflict, resolution_type):
+        where = "on Monday" if side == "NPD" else "in NPD"
         return format_html(
-            '<a class="cfl-button cfl-take cfl-deletes" href="{}">Empty<span class="cfl-sr"> {} of {}</span> {}…</a>',
+            '<a class="cfl-button cfl-take cfl-deletes" href="{}" aria-label="{}">Empty {}…</a>',
             screen_url(conflict.pk),
-            field.label,
-            case.name,
-            "on Monday" if side == "NPD" else "in NPD",
+            f"Empty {where}: {field.label} of {case.name}",
+            where,
         )
     seen = json.dumps({field.key: [field.npd, field.monday]})
     values = {"side": side, "field": field.label, "name": case.name}
