@@ -238,6 +238,7 @@ class ActCode(StrEnum):
     RETRY = "retry"
     RESTORE = "restore"
     CREATE_AGAIN = "create_again"
+    DELETE = "delete"
     UNLINK = "unlink"
     LINK_AGAIN = "link_again"
     SWITCH_ON = "switch_on"
@@ -259,6 +260,7 @@ class PanelAct:
     hidden: Mapping[str, str] = field(default_factory=dict)
     is_link: bool = False
     leaves: bool = False
+    deletes: bool = False
 
 
 _TONES = {
@@ -321,7 +323,7 @@ class RecordAdvice:
                 yield self._own(ActCode.SYNC_BOTH_WAYS, "sync_alt", "Sync both ways", "direction", direction)
             case Part.PAUSED:
                 yield from self._resume_acts()
-            case Part.PENDING:
+            case Part.REMOVED | Part.PENDING:
                 yield from self._pending_acts()
             case _:
                 pass
@@ -363,6 +365,9 @@ class RecordAdvice:
         if self.record.sync_direction != SyncDirection.MONDAY_TO_NPD:
             url = f"{screen}?option=npd"
             yield PanelAct(ActCode.CREATE_AGAIN, "add_circle", "Create the item again…", url, is_link=True)
+        if self.record.sync_direction != SyncDirection.NPD_TO_MONDAY:
+            url = f"{screen}?option=monday"
+            yield PanelAct(ActCode.DELETE, "delete", "Delete…", url, is_link=True, deletes=True)
         url = f"{screen}?option=custom+unlink"
         yield PanelAct(ActCode.UNLINK, "link_off", "Unlink…", url, is_link=True)
 
@@ -372,6 +377,13 @@ class RecordAdvice:
             yield PanelAct(
                 ActCode.RESTORE, "restore_from_trash", "Restore it on Monday", item_url, is_link=True, leaves=True
             )
+
+    def _delete_acts(self) -> Iterator[PanelAct]:
+        entity_type, meta = self.record.entity_type(), self.record._meta
+        mirrors = self.record.sync_direction == SyncDirection.NPD_TO_MONDAY or self.view.state.removed_item == "missing"
+        url = page_url(f"{meta.app_label}_{meta.model_name}_delete", self.record.pk)
+        if url and not mirrors and registry.may_act(self.user, "delete", entity_type):
+            yield PanelAct(ActCode.DELETE, "delete", "Delete…", url, is_link=True, deletes=True)
 
     def _blocked_acts(self) -> Iterator[PanelAct]:
         state = self.view.state
@@ -415,6 +427,7 @@ class RecordAdvice:
             yield from self._restore_acts()
             if state.removed_item != "missing" and direction != SyncDirection.MONDAY_TO_NPD:
                 yield self._own(ActCode.CREATE_AGAIN, "add_circle", "Create the item again…", "create_again")
+            yield from self._delete_acts()
             yield self._listed(ActCode.UNLINK, "link_off", "Unlink…", "unlink")
         elif not state.is_connected:
             if self.user.has_perm("sync.view_mondayaccount"):

@@ -59,6 +59,12 @@ def everything() -> None:
     states.contact("Off", sync_enabled=False)
     states.conflicting("Conflict", "5004")
     states.dead("Failed")
+    for how in ("archived", "deleted", "moved", "missing"):
+        gone = states.removed(f"Removed, {how}", f"52{how}", how=how)
+        Contact.objects.filter(pk=gone.pk).update(sync_status=RecordSyncStatus.PENDING)
+    answered = states.removed("Removed, answered", "5299")
+    Contact.objects.filter(pk=answered.pk).update(sync_status=RecordSyncStatus.PENDING)
+    SyncQueue.objects.create(entity_type="contact", entity_id=answered.pk, payload={"recreate": True})
     for entries, held in (
         ("nothing", {}), ("rejected", {"email": REJECTED}), ("blocked", {"email": BLOCKED}),
         ("kept", {"email": KEPT}), ("left out", {"organization": LEFT_OUT}),
@@ -100,6 +106,10 @@ def test_what_waits_for_a_pause_is_paused_and_what_needs_a_person_says_so(everyt
     assert found["Off"] == (RecordState.OFF, Part.SYNC_OFF)
     assert found["Conflict"] == (attention, Part.CONFLICT)
     assert found["Failed"] == (attention, Part.FAILED)
+    # The inbox asks about it from the first; what was answered is on its way.
+    assert found["Removed, archived"] == found["Removed, moved"] == (attention, Part.REMOVED)
+    assert found["Removed, missing"] == pending
+    assert found["Removed, answered"] == paused
     assert found["To Monday, nothing"] == paused
     assert found["Both ways, nothing"] == found["To NPD, nothing"] == pending
     assert found["To Monday, blocked"] == paused  # the pause is what blocks it, as far as is known
