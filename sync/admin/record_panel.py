@@ -72,6 +72,20 @@ class RecordSyncView:
         return humanize.without_request_id(self.state.words)
 
     @property
+    def headline(self) -> str:
+        """The reason; of blocked fields only which they are, as each says why in the form and in the comparison."""
+        if self.state.reason_code is not Part.BLOCKED:
+            return self.reason
+        rejected, blocked = self.state.rejected_to_fix, self.state.blocked_by_others
+        said = ((rejected, "was", "were", "rejected by Monday"), (blocked, "is", "are", "blocked"))
+        return " ".join(
+            f"{humanize.join_first([self.state.labels.get(key, key) for key in keys])} "
+            f"{humanize.plural(len(keys), one, many)} {what}."
+            for keys, one, many, what in said
+            if keys
+        )
+
+    @property
     def requests(self) -> list[str]:
         """The ids of the requests to Monday that the reason names, for administrators."""
         return humanize.request_ids(self.state.words)
@@ -214,7 +228,7 @@ def sides_context(view: RecordView, model: type[SyncedModel], reader: Any) -> di
             "flow": "" if one.is_usual else _FLOW_LABELS[one.to_monday, one.to_npd],
             "rule": one.rule.label if one.to_monday and one.to_npd and one.rule != Rule.ASK else "",
             "detail": humanize.without_request_id(one.detail),
-            "is_blocked": one.key in view.blocked_fields,
+            "has_no_column": one.key in view.without_column,
         }
         for one in shown
     ]

@@ -382,6 +382,12 @@ class RecordView:
         return {key: blocked_field_reason(entry) for key, entry in self.ledger.blocked_fields.items()}
 
     @property
+    def without_column(self) -> frozenset[str]:
+        """The fields that have no column on the board, or one of a type that doesn't fit."""
+        held = self.ledger.blocked_fields
+        return frozenset(key for key, entry in held.items() if entry.get("code") == BlockedCode.COLUMN)
+
+    @property
     def rejected_fields(self) -> tuple[str, ...]:
         """Those of them that Monday stands in the way of."""
         return tuple(key for key, entry in self.ledger.blocked_fields.items() if is_rejected(entry))
