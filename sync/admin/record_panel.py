@@ -335,7 +335,7 @@ class RecordAdvice:
                 yield self._own(ActCode.SYNC_BOTH_WAYS, "sync_alt", "Sync both ways", "direction", direction)
             case Part.PAUSED:
                 yield from self._resume_acts()
-            case Part.PENDING:
+            case Part.PENDING | Part.GONE:
                 yield from self._pending_acts()
             case _:
                 pass

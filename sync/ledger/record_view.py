@@ -66,6 +66,7 @@ class Part(TextChoices):
     CONFLICT = "conflict", "Conflict"
     FAILED = "failed", "Failed"
     BLOCKED = "blocked", "Rejected or blocked fields"
+    GONE = "gone", "Removed on Monday"
     SYNC_OFF = "sync_off", "Turned off"
     NO_SYNC = "no_sync", "Direction “no sync”"
     LEFT_OUT = "left_out", "Left out by the filter"
@@ -80,7 +81,7 @@ class Part(TextChoices):
 PARTS: Mapping[RecordState, tuple[Part, ...]] = {
     RecordState.SYNCED: (Part.IN_SYNC, Part.TO_MONDAY, Part.TO_NPD),
     RecordState.PENDING: (Part.PENDING,),
-    RecordState.ATTENTION: (Part.CONFLICT, Part.FAILED, Part.BLOCKED),
+    RecordState.ATTENTION: (Part.CONFLICT, Part.FAILED, Part.BLOCKED, Part.GONE),
     RecordState.OFF: (Part.SYNC_OFF, Part.NO_SYNC, Part.LEFT_OUT),
     RecordState.PAUSED: (Part.PAUSED,),
 }
@@ -88,10 +89,15 @@ PARTS: Mapping[RecordState, tuple[Part, ...]] = {
 _ONE_WAY = {SyncDirection.NPD_TO_MONDAY: Part.TO_MONDAY, SyncDirection.MONDAY_TO_NPD: Part.TO_NPD}
 
 
-def part_of(
-    record: SyncedModel, jobs: Iterable[SyncQueue], held: Mapping[str, Mapping[str, Any]], paused: Collection[str]
+def part_of(  # noqa: PLR0911 - a table
+    record: SyncedModel,
+    jobs: Iterable[SyncQueue],
+    held: Mapping[str, Mapping[str, Any]],
+    remote_state: str,
+    paused: Collection[str],
 ) -> Part:
-    """Return why a record is in its state, given its unfinished jobs, its blocked fields, and the paused directions.
+    """Return why a record is in its state, given its unfinished jobs, its blocked fields, how its item stands, and the
+    paused directions.
 
     Paused is what would be pending else: nothing of a synced record waits, whatever is paused.
     """
@@ -112,7 +118,9 @@ def part_of(
     stopped = pending <= set(paused) and (bool(pending) or set(paused) == set(QueueDirection.values))
     if stopped and QueueStatus.IN_PROGRESS not in directions and not any(map(is_rejected, blocking)):
         return Part.PAUSED
-    return Part.BLOCKED if blocking else Part.PENDING
+    if blocking:
+        return Part.BLOCKED
+    return Part.GONE if remote_state in GONE_STATES and record.monday_id else Part.PENDING
 
 
 def filter_by_health(records: QuerySet[SyncedModel], health: str) -> QuerySet[SyncedModel]:
@@ -167,6 +175,8 @@ def _conditions(model: type[Model], pauses: Sequence[QueuePause]) -> dict[Part, 
     rejected = _with_blocked(entity_type, '&& (@.value.side == "monday" || @.value.side == "limit")')
     blocked = _with_blocked(entity_type)
     paused = pending & ~failed & ~rejected & _is_paused(jobs, set(pauses_by_direction(entity_type, pauses)))
+    rows = SyncMetadata.objects.of(entity_type).filter(remote_state__in=GONE_STATES)
+    gone = Q(monday_id__isnull=False) & Q(In(Cast(F("pk"), TextField()), rows.values("entity_id")))
     return {
         Part.IN_SYNC: synced & ~Q(sync_direction__in=list(_ONE_WAY)),
         **{part: synced & Q(sync_direction=direction) for direction, part in _ONE_WAY.items()},
@@ -177,7 +187,8 @@ def _conditions(model: type[Model], pauses: Sequence[QueuePause]) -> dict[Part, 
         Part.FAILED: pending & failed,
         Part.PAUSED: paused,
         Part.BLOCKED: pending & ~failed & ~paused & blocked,
-        Part.PENDING: pending & ~failed & ~paused & ~blocked,
+        Part.GONE: pending & ~failed & ~paused & ~blocked & gone,
+        Part.PENDING: pending & ~failed & ~paused & ~blocked & ~gone,
     }
 
 
@@ -219,6 +230,8 @@ _READING_PARTS = 2
 """An entry of `seen` of so many parts is what a pass read; longer ones say that a value was lost."""
 
 
+GONE_STATES = ("archived", "deleted", "moved")
+"""States of an item that people are told of at once: what becomes of its record is theirs to say."""
 UNWRITABLE_STATES = ("archived", "deleted", "missing", "moved", "inactive")
 """States of an item, in the ledger, in which nothing can be written to it."""
 
@@ -303,7 +316,7 @@ class RecordView:
         """Why it is in its state."""
         # Of what doesn't wait it is the same whatever is paused, so the board need not be asked.
         paused = self._page.board.paused if self.status == RecordSyncStatus.PENDING else ()
-        return part_of(self.record, self._jobs, self._held_still, paused)
+        return part_of(self.record, self._jobs, self._held_still, self.ledger.remote_state, paused)
 
     @property
     def _held_still(self) -> dict[str, dict[str, Any]]:
