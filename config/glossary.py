@@ -15,8 +15,8 @@ RECORD_STATES = (
     (
         "Needs attention",
         (
-            "It can't be synced until somebody acts: a conflict, a rejected or blocked value, a failed job, an item removed "
-            "on Monday, a question."
+            "It can't be synced until somebody acts: a conflict, a rejected or blocked value, a failed job, an item "
+            "removed on Monday, a question."
         ),
     ),
     ("Sync off", "Its sync or direction is off, or the board's filter leaves it out: both sides keep what they have."),
