@@ -14,7 +14,10 @@ RECORD_STATES = (
     ("Pending", "A change is on its way to the other side."),
     (
         "Needs attention",
-        "It can't be synced until somebody acts: a conflict, a rejected or blocked value, a failed job, or a question.",
+        (
+            "It can't be synced until somebody acts: a conflict, a rejected or blocked value, a failed job, an item "
+            "removed on Monday, a question."
+        ),
     ),
     ("Sync off", "Its sync or direction is off, or the board's filter leaves it out: both sides keep what they have."),
     ("Paused", "A change of it waits because somebody paused its board; it is synced after the resume."),

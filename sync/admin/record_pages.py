@@ -49,13 +49,11 @@ from sync.admin.record_panel import (
     RecordSyncView,
     list_cell,
     mark_fields,
-    may_resolve_cases,
     missing_item_text,
     next_change_lines,
     open_items,
     overwritten_values,
     record_item_link,
-    rejected_value_url,
     sides_context,
     view_of,
     views_of,
@@ -713,18 +711,12 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         """Add the sync panel to the record's page."""
         record: Any = row
         view: RecordSyncView = record.page_view
-        labels = view.state.labels
         may_change, urls = self.has_change_permission(request, record), self.action_urls(record)
         return super().row_context(request, record) | {
             "sync_view": view,
             "sync_advice": RecordAdvice(record, view, request.user, urls, may_change=may_change),
             **sides_context(view.state, self.model, request.user),
             "sync_item": record_item_link(view.state, record, "Open on Monday") if view.state.item_url else "",
-            "sync_held": [
-                (labels.get(key, key), humanize.without_request_id(reason), rejected_value_url(record, key, view.state))
-                for key, reason in view.state.blocked_fields.items()
-            ],
-            "sync_may_resolve": may_resolve_cases(request.user),
             "activity": activity_of(record, reader=request.user, field=request.GET.get(FIELD_PARAMETER, "")),
             "sync_page": request.path,
             "sync_sent_by_name": last_manual_push(record),

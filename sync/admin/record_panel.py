@@ -72,6 +72,20 @@ class RecordSyncView:
         return humanize.without_request_id(self.state.words)
 
     @property
+    def headline(self) -> str:
+        """The reason; of blocked fields only which they are, as each says why in the form and in the comparison."""
+        if self.state.reason_code is not Part.BLOCKED:
+            return self.reason
+        rejected, blocked = self.state.rejected_to_fix, self.state.blocked_by_others
+        said = ((rejected, "was", "were", "rejected by Monday"), (blocked, "is", "are", "blocked"))
+        return " ".join(
+            f"{humanize.join_first([self.state.labels.get(key, key) for key in keys])} "
+            f"{humanize.plural(len(keys), one, many)} {what}."
+            for keys, one, many, what in said
+            if keys
+        )
+
+    @property
     def requests(self) -> list[str]:
         """The ids of the requests to Monday that the reason names, for administrators."""
         return humanize.request_ids(self.state.words)
@@ -214,7 +228,7 @@ def sides_context(view: RecordView, model: type[SyncedModel], reader: Any) -> di
             "flow": "" if one.is_usual else _FLOW_LABELS[one.to_monday, one.to_npd],
             "rule": one.rule.label if one.to_monday and one.to_npd and one.rule != Rule.ASK else "",
             "detail": humanize.without_request_id(one.detail),
-            "is_blocked": one.key in view.blocked_fields,
+            "has_no_column": one.key in view.without_column,
         }
         for one in shown
     ]
@@ -238,7 +252,6 @@ class ActCode(StrEnum):
     RETRY = "retry"
     RESTORE = "restore"
     CREATE_AGAIN = "create_again"
-    DELETE = "delete"
     UNLINK = "unlink"
     LINK_AGAIN = "link_again"
     SWITCH_ON = "switch_on"
@@ -260,7 +273,6 @@ class PanelAct:
     hidden: Mapping[str, str] = field(default_factory=dict)
     is_link: bool = False
     leaves: bool = False
-    deletes: bool = False
 
 
 _TONES = {
@@ -323,7 +335,7 @@ class RecordAdvice:
                 yield self._own(ActCode.SYNC_BOTH_WAYS, "sync_alt", "Sync both ways", "direction", direction)
             case Part.PAUSED:
                 yield from self._resume_acts()
-            case Part.REMOVED | Part.PENDING:
+            case Part.PENDING | Part.GONE:
                 yield from self._pending_acts()
             case _:
                 pass
@@ -365,9 +377,6 @@ class RecordAdvice:
         if self.record.sync_direction != SyncDirection.MONDAY_TO_NPD:
             url = f"{screen}?option=npd"
             yield PanelAct(ActCode.CREATE_AGAIN, "add_circle", "Create the item again…", url, is_link=True)
-        if self.record.sync_direction != SyncDirection.NPD_TO_MONDAY:
-            url = f"{screen}?option=monday"
-            yield PanelAct(ActCode.DELETE, "delete", "Delete…", url, is_link=True, deletes=True)
         url = f"{screen}?option=custom+unlink"
         yield PanelAct(ActCode.UNLINK, "link_off", "Unlink…", url, is_link=True)
 
@@ -377,13 +386,6 @@ class RecordAdvice:
             yield PanelAct(
                 ActCode.RESTORE, "restore_from_trash", "Restore it on Monday", item_url, is_link=True, leaves=True
             )
-
-    def _delete_acts(self) -> Iterator[PanelAct]:
-        entity_type, meta = self.record.entity_type(), self.record._meta
-        mirrors = self.record.sync_direction == SyncDirection.NPD_TO_MONDAY or self.view.state.removed_item == "missing"
-        url = page_url(f"{meta.app_label}_{meta.model_name}_delete", self.record.pk)
-        if url and not mirrors and registry.may_act(self.user, "delete", entity_type):
-            yield PanelAct(ActCode.DELETE, "delete", "Delete…", url, is_link=True, deletes=True)
 
     def _blocked_acts(self) -> Iterator[PanelAct]:
         state = self.view.state
@@ -427,7 +429,6 @@ class RecordAdvice:
             yield from self._restore_acts()
             if state.removed_item != "missing" and direction != SyncDirection.MONDAY_TO_NPD:
                 yield self._own(ActCode.CREATE_AGAIN, "add_circle", "Create the item again…", "create_again")
-            yield from self._delete_acts()
             yield self._listed(ActCode.UNLINK, "link_off", "Unlink…", "unlink")
         elif not state.is_connected:
             if self.user.has_perm("sync.view_mondayaccount"):

@@ -65,8 +65,8 @@ class Part(TextChoices):
     PENDING = "pending", "Pending"
     CONFLICT = "conflict", "Conflict"
     FAILED = "failed", "Failed"
-    REMOVED = "removed", "Removed on Monday"
     BLOCKED = "blocked", "Rejected or blocked fields"
+    GONE = "gone", "Removed on Monday"
     SYNC_OFF = "sync_off", "Turned off"
     NO_SYNC = "no_sync", "Direction “no sync”"
     LEFT_OUT = "left_out", "Left out by the filter"
@@ -81,29 +81,23 @@ class Part(TextChoices):
 PARTS: Mapping[RecordState, tuple[Part, ...]] = {
     RecordState.SYNCED: (Part.IN_SYNC, Part.TO_MONDAY, Part.TO_NPD),
     RecordState.PENDING: (Part.PENDING,),
-    RecordState.ATTENTION: (Part.CONFLICT, Part.FAILED, Part.REMOVED, Part.BLOCKED),
+    RecordState.ATTENTION: (Part.CONFLICT, Part.FAILED, Part.BLOCKED, Part.GONE),
     RecordState.OFF: (Part.SYNC_OFF, Part.NO_SYNC, Part.LEFT_OUT),
     RecordState.PAUSED: (Part.PAUSED,),
 }
 
-REMOVED_STATES = ("archived", "deleted", "moved")
-"""What somebody did with an item. That Monday doesn't show one any more is nobody's act: its conflict asks."""
-
-_REMOVAL_ANSWERS = ("recreate", "unlink")
-"""In a job's payload what a person answered about a removed item."""
-
 _ONE_WAY = {SyncDirection.NPD_TO_MONDAY: Part.TO_MONDAY, SyncDirection.MONDAY_TO_NPD: Part.TO_NPD}
 
 
-def part_of(
+def part_of(  # noqa: PLR0911 - a table
     record: SyncedModel,
     jobs: Iterable[SyncQueue],
     held: Mapping[str, Mapping[str, Any]],
+    remote_state: str,
     paused: Collection[str],
-    *,
-    has_removed_item: bool,
 ) -> Part:
-    """Return why a record is in its state, given its unfinished jobs, its blocked fields, and the paused directions.
+    """Return why a record is in its state, given its unfinished jobs, its blocked fields, how its item stands, and the
+    paused directions.
 
     Paused is what would be pending else: nothing of a synced record waits, whatever is paused.
     """
@@ -111,23 +105,22 @@ def part_of(
         if record.sync_status == RecordSyncStatus.DISABLED:
             off = Part.NO_SYNC if record.sync_enabled else Part.SYNC_OFF
             return Part.LEFT_OUT if record.is_left_out else off
-        is_synced = record.sync_status == RecordSyncStatus.SYNCED
-        return _ONE_WAY.get(SyncDirection(record.sync_direction), Part.IN_SYNC) if is_synced else Part.CONFLICT
+        if record.sync_status == RecordSyncStatus.CONFLICT:
+            return Part.CONFLICT
+        return _ONE_WAY.get(SyncDirection(record.sync_direction), Part.IN_SYNC)
     directions: dict[str, set[str]] = {}
     for job in jobs:
-        if job.status != QueueStatus.FAILED and any(one in job.payload for one in _REMOVAL_ANSWERS):
-            has_removed_item = False
         directions.setdefault(job.status, set()).add(job.direction)
     if QueueStatus.FAILED in directions:
         return Part.FAILED
-    if has_removed_item:
-        return Part.REMOVED
     blocking = [entry for entry in held.values() if is_blocking(entry)]
     pending = directions.get(QueueStatus.PENDING, set())
     stopped = pending <= set(paused) and (bool(pending) or set(paused) == set(QueueDirection.values))
     if stopped and QueueStatus.IN_PROGRESS not in directions and not any(map(is_rejected, blocking)):
         return Part.PAUSED
-    return Part.BLOCKED if blocking else Part.PENDING
+    if blocking:
+        return Part.BLOCKED
+    return Part.GONE if remote_state in GONE_STATES and record.monday_id else Part.PENDING
 
 
 def filter_by_health(records: QuerySet[SyncedModel], health: str) -> QuerySet[SyncedModel]:
@@ -181,10 +174,9 @@ def _conditions(model: type[Model], pauses: Sequence[QueuePause]) -> dict[Part, 
     failed = _with_job(jobs.filter(status=QueueStatus.FAILED))
     rejected = _with_blocked(entity_type, '&& (@.value.side == "monday" || @.value.side == "limit")')
     blocked = _with_blocked(entity_type)
-    answers = jobs.filter(payload__has_any_keys=_REMOVAL_ANSWERS)
-    removed = _in_ledger(entity_type, removed_since__isnull=False, remote_state__in=REMOVED_STATES)
-    removed &= ~failed & ~_with_job(answers.filter(status__in=[QueueStatus.PENDING, QueueStatus.IN_PROGRESS]))
-    paused = pending & ~failed & ~removed & ~rejected & _is_paused(jobs, set(pauses_by_direction(entity_type, pauses)))
+    paused = pending & ~failed & ~rejected & _is_paused(jobs, set(pauses_by_direction(entity_type, pauses)))
+    rows = SyncMetadata.objects.of(entity_type).filter(remote_state__in=GONE_STATES)
+    gone = Q(monday_id__isnull=False) & Q(In(Cast(F("pk"), TextField()), rows.values("entity_id")))
     return {
         Part.IN_SYNC: synced & ~Q(sync_direction__in=list(_ONE_WAY)),
         **{part: synced & Q(sync_direction=direction) for direction, part in _ONE_WAY.items()},
@@ -193,10 +185,10 @@ def _conditions(model: type[Model], pauses: Sequence[QueuePause]) -> dict[Part, 
         Part.NO_SYNC: disabled & Q(sync_enabled=True, sync_direction=SyncDirection.NONE),
         Part.LEFT_OUT: disabled & Q(sync_enabled=True) & ~Q(sync_direction=SyncDirection.NONE),
         Part.FAILED: pending & failed,
-        Part.REMOVED: pending & removed,
         Part.PAUSED: paused,
-        Part.BLOCKED: pending & ~failed & ~removed & ~paused & blocked,
-        Part.PENDING: pending & ~failed & ~removed & ~paused & ~blocked,
+        Part.BLOCKED: pending & ~failed & ~paused & blocked,
+        Part.GONE: pending & ~failed & ~paused & ~blocked & gone,
+        Part.PENDING: pending & ~failed & ~paused & ~blocked & ~gone,
     }
 
 
@@ -229,11 +221,7 @@ def _with_blocked(entity_type: str, more: str = "") -> Q:
     keys = broken.values("link").annotate(found=JSONObject(broken=JSONBAgg("key"))).values("found")
     names = Coalesce(Subquery(keys), Value({"broken": []}, JSONField()))
     blocks = Func(F("blocked_fields"), path, names, function="jsonb_path_exists", output_field=BooleanField())
-    return _in_ledger(entity_type, blocks, ~Q(blocked_fields={}))
-
-
-def _in_ledger(entity_type: str, *conditions: Any, **values: Any) -> Q:
-    rows = SyncMetadata.objects.of(entity_type).filter(*conditions, **values)
+    rows = SyncMetadata.objects.of(entity_type).exclude(blocked_fields={}).filter(blocks)
     # The ledger names records as text; asked so, all of them are read once, by their index.
     return Q(In(Cast(F("pk"), TextField()), rows.values("entity_id")))
 
@@ -242,6 +230,8 @@ _READING_PARTS = 2
 """An entry of `seen` of so many parts is what a pass read; longer ones say that a value was lost."""
 
 
+GONE_STATES = ("archived", "deleted", "moved")
+"""States of an item that people are told of at once: what becomes of its record is theirs to say."""
 UNWRITABLE_STATES = ("archived", "deleted", "missing", "moved", "inactive")
 """States of an item, in the ledger, in which nothing can be written to it."""
 
@@ -326,8 +316,7 @@ class RecordView:
         """Why it is in its state."""
         # Of what doesn't wait it is the same whatever is paused, so the board need not be asked.
         paused = self._page.board.paused if self.status == RecordSyncStatus.PENDING else ()
-        is_removed = self.ledger.removed_since is not None and self.ledger.remote_state in REMOVED_STATES
-        return part_of(self.record, self._jobs, self._held_still, paused, has_removed_item=is_removed)
+        return part_of(self.record, self._jobs, self._held_still, self.ledger.remote_state, paused)
 
     @property
     def _held_still(self) -> dict[str, dict[str, Any]]:
@@ -404,6 +393,12 @@ class RecordView:
     def blocked_fields(self) -> dict[str, str]:
         """The reason of each field that can't be synced."""
         return {key: blocked_field_reason(entry) for key, entry in self.ledger.blocked_fields.items()}
+
+    @property
+    def without_column(self) -> frozenset[str]:
+        """The fields that have no column on the board, or one of a type that doesn't fit."""
+        held = self.ledger.blocked_fields
+        return frozenset(key for key, entry in held.items() if entry.get("code") == BlockedCode.COLUMN)
 
     @property
     def rejected_fields(self) -> tuple[str, ...]:

@@ -59,12 +59,6 @@ def everything() -> None:
     states.contact("Off", sync_enabled=False)
     states.conflicting("Conflict", "5004")
     states.dead("Failed")
-    for how in ("archived", "deleted", "moved", "missing"):
-        gone = states.removed(f"Removed, {how}", f"52{how}", how=how)
-        Contact.objects.filter(pk=gone.pk).update(sync_status=RecordSyncStatus.PENDING)
-    answered = states.removed("Removed, answered", "5299")
-    Contact.objects.filter(pk=answered.pk).update(sync_status=RecordSyncStatus.PENDING)
-    SyncQueue.objects.create(entity_type="contact", entity_id=answered.pk, payload={"recreate": True})
     for entries, held in (
         ("nothing", {}), ("rejected", {"email": REJECTED}), ("blocked", {"email": BLOCKED}),
         ("kept", {"email": KEPT}), ("left out", {"organization": LEFT_OUT}),
@@ -77,6 +71,10 @@ def everything() -> None:
         waits(f"Both ways, {entries}", "to_monday", "to_npd", **held)
         working = waits(f"Working, {entries}", "to_monday", **held)
         SyncQueue.objects.filter(entity_id=working.pk).update(status=QueueStatus.IN_PROGRESS)
+    for number, gone in enumerate(("archived", "deleted", "moved", "missing")):
+        made = waits(f"To NPD, {gone}", "to_npd")
+        states.mark(made, RecordSyncStatus.PENDING, f"52{number}")
+        states.ledger(made, "pending", remote_state=gone)
 
 
 def test_a_record_and_the_database_say_the_same(everything: None) -> None:
@@ -106,16 +104,15 @@ def test_what_waits_for_a_pause_is_paused_and_what_needs_a_person_says_so(everyt
     assert found["Off"] == (RecordState.OFF, Part.SYNC_OFF)
     assert found["Conflict"] == (attention, Part.CONFLICT)
     assert found["Failed"] == (attention, Part.FAILED)
-    # The inbox asks about it from the first; what was answered is on its way.
-    assert found["Removed, archived"] == found["Removed, moved"] == (attention, Part.REMOVED)
-    assert found["Removed, missing"] == pending
-    assert found["Removed, answered"] == paused
     assert found["To Monday, nothing"] == paused
     assert found["Both ways, nothing"] == found["To NPD, nothing"] == pending
     assert found["To Monday, blocked"] == paused  # the pause is what blocks it, as far as is known
     assert found["To Monday, rejected"] == found["To NPD, blocked"] == (attention, Part.BLOCKED)
     # What a person left in NPD, and a relation that is left out, keep no record from being in sync.
     assert found["To NPD, kept"] == found["To NPD, left out"] == pending
+    # What becomes of a record whose item is gone is a person's to say; one that isn't shown is looked for first.
+    gone = {found[f"To NPD, {name}"] for name in ("archived", "deleted", "moved")}
+    assert (gone, found["To NPD, missing"]) == ({(attention, Part.GONE)}, pending)
     # A column that is back blocks nothing; its records come back one after another.
     assert found["To NPD, no column"] == (attention, Part.BLOCKED)
     assert found["To NPD, column is back"] == pending

@@ -10,7 +10,6 @@ from django.db.models import TextChoices
 from sync import registry
 from sync.kernel.conflict_store import current_store
 from sync.kernel.messages import EXPLAINED_REASONS
-from sync.ledger.record_view import REMOVED_STATES
 from sync.records.blocked_fields import synced_types, waiting_fields_sql
 
 
@@ -198,6 +197,9 @@ def _conflicts(rows: str) -> Source:
 
 _CONFLICT = "kind, id, entity_type, entity_id, item_id, since, code, subject, detail, sides"
 """The columns of a conflict, as the store's query has them."""
+
+REMOVED_STATES = ("archived", "deleted", "moved")
+"""What somebody did with an item. That Monday doesn't show one any more is nobody's act: its conflict asks."""
 
 _REMOVED_LEDGER = f"""
     FROM sync_metadata AS ledger WHERE ledger.removed_since IS NOT NULL AND ledger.system = 'monday'
