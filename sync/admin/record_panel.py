@@ -252,6 +252,7 @@ class ActCode(StrEnum):
     RETRY = "retry"
     RESTORE = "restore"
     CREATE_AGAIN = "create_again"
+    DELETE = "delete"
     UNLINK = "unlink"
     LINK_AGAIN = "link_again"
     SWITCH_ON = "switch_on"
@@ -273,6 +274,7 @@ class PanelAct:
     hidden: Mapping[str, str] = field(default_factory=dict)
     is_link: bool = False
     leaves: bool = False
+    deletes: bool = False
 
 
 _TONES = {
@@ -377,6 +379,9 @@ class RecordAdvice:
         if self.record.sync_direction != SyncDirection.MONDAY_TO_NPD:
             url = f"{screen}?option=npd"
             yield PanelAct(ActCode.CREATE_AGAIN, "add_circle", "Create the item again…", url, is_link=True)
+        if self.record.sync_direction != SyncDirection.NPD_TO_MONDAY:
+            url = f"{screen}?option=monday"
+            yield PanelAct(ActCode.DELETE, "delete", "Delete…", url, is_link=True, deletes=True)
         url = f"{screen}?option=custom+unlink"
         yield PanelAct(ActCode.UNLINK, "link_off", "Unlink…", url, is_link=True)
 
@@ -386,6 +391,18 @@ class RecordAdvice:
             yield PanelAct(
                 ActCode.RESTORE, "restore_from_trash", "Restore it on Monday", item_url, is_link=True, leaves=True
             )
+
+    def _delete_acts(self) -> Iterator[PanelAct]:
+        meta, direction = self.record._meta, self.record.sync_direction
+        url = page_url(f"{meta.app_label}_{meta.model_name}_delete", self.record.pk)
+        may_delete = registry.may_act(self.user, "delete", self.record.entity_type())
+        if (
+            url
+            and may_delete
+            and self.view.state.removed_item != "missing"
+            and direction != SyncDirection.NPD_TO_MONDAY
+        ):
+            yield PanelAct(ActCode.DELETE, "delete", "Delete…", url, is_link=True, deletes=True)
 
     def _blocked_acts(self) -> Iterator[PanelAct]:
         state = self.view.state
@@ -429,6 +446,7 @@ class RecordAdvice:
             yield from self._restore_acts()
             if state.removed_item != "missing" and direction != SyncDirection.MONDAY_TO_NPD:
                 yield self._own(ActCode.CREATE_AGAIN, "add_circle", "Create the item again…", "create_again")
+            yield from self._delete_acts()
             yield self._listed(ActCode.UNLINK, "link_off", "Unlink…", "unlink")
         elif not state.is_connected:
             if self.user.has_perm("sync.view_mondayaccount"):
@@ -473,6 +491,8 @@ def _field_mark(
         url, link = rejected_value_url(record, problem.key, view.state), "Fix"
     link = link if may_resolve_cases(user) else "View"
     may_view = user.has_perm("conflicts.view_syncconflict")
+    if problem.reason_code is FieldReason.BLOCKED:
+        url, link, may_view = blocked_fields_url(), "Unblock", user.has_perm("sync.view_syncmetadata")
     detail = humanize.without_request_id(problem.detail)
     return format_html(
         '<span class="npd-mark" id="npd-mark-{}" data-live>{} <strong>{}.</strong> {} {}</span>',

@@ -86,12 +86,15 @@ PARTS: Mapping[RecordState, tuple[Part, ...]] = {
     RecordState.PAUSED: (Part.PAUSED,),
 }
 
+_REMOVAL_ANSWERS = ("recreate", "unlink")
+"""In a job's payload what a person has answered about a removed item: that is on its way."""
+
 _ONE_WAY = {SyncDirection.NPD_TO_MONDAY: Part.TO_MONDAY, SyncDirection.MONDAY_TO_NPD: Part.TO_NPD}
 
 
 def part_of(  # noqa: PLR0911 - a table
     record: SyncedModel,
-    jobs: Iterable[SyncQueue],
+    jobs: Collection[SyncQueue],
     held: Mapping[str, Mapping[str, Any]],
     remote_state: str,
     paused: Collection[str],
@@ -120,7 +123,8 @@ def part_of(  # noqa: PLR0911 - a table
         return Part.PAUSED
     if blocking:
         return Part.BLOCKED
-    return Part.GONE if remote_state in GONE_STATES and record.monday_id else Part.PENDING
+    is_answered = any(key in job.payload for job in jobs for key in _REMOVAL_ANSWERS)
+    return Part.GONE if remote_state in GONE_STATES and record.monday_id and not is_answered else Part.PENDING
 
 
 def filter_by_health(records: QuerySet[SyncedModel], health: str) -> QuerySet[SyncedModel]:
@@ -175,8 +179,12 @@ def _conditions(model: type[Model], pauses: Sequence[QueuePause]) -> dict[Part, 
     rejected = _with_blocked(entity_type, '&& (@.value.side == "monday" || @.value.side == "limit")')
     blocked = _with_blocked(entity_type)
     paused = pending & ~failed & ~rejected & _is_paused(jobs, set(pauses_by_direction(entity_type, pauses)))
-    rows = SyncMetadata.objects.of(entity_type).filter(remote_state__in=GONE_STATES)
-    gone = Q(monday_id__isnull=False) & Q(In(Cast(F("pk"), TextField()), rows.values("entity_id")))
+    # By removed_since, for few rows have it, and an index has those.
+    rows = SyncMetadata.objects.of(entity_type).filter(removed_since__isnull=False, remote_state__in=GONE_STATES)
+    answers = jobs.exclude(status=QueueStatus.COMPLETED).filter(payload__has_any_keys=_REMOVAL_ANSWERS)
+    gone = (
+        Q(monday_id__isnull=False) & ~_with_job(answers) & Q(In(Cast(F("pk"), TextField()), rows.values("entity_id")))
+    )
     return {
         Part.IN_SYNC: synced & ~Q(sync_direction__in=list(_ONE_WAY)),
         **{part: synced & Q(sync_direction=direction) for direction, part in _ONE_WAY.items()},

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 
 from npd.models import Contact
 from sync.choices import QueueStatus, RecordSyncStatus
+from sync.clock import sync_now
 from sync.models import ApprovalRequest, FieldMapping, IgnoredItem, QueuePause, SyncMetadata, SyncQueue
 from sync.outbox import pauses
 from tests.admin import states
@@ -28,7 +30,7 @@ def acts_of(client: Client, record: Any) -> list[str]:
     html = client.get(change_page(record)).content.decode()
     panel = html[html.index('id="npd-state"') :]
     panel = panel[: panel.index("</section>")]
-    found = re.findall(r'class="npd-button( npd-button-main)?"[^>]*?data-act="(\w+)"', panel)
+    found = re.findall(r'class="npd-button(?: npd-button-deletes)?( npd-button-main)?"[^>]*?data-act="(\w+)"', panel)
     assert panel.count("npd-button-main") == (1 if found else 0)
     assert [bool(main) for main, _ in found] == [number == 0 for number in range(len(found))]
     return [code for _, code in found]
@@ -38,7 +40,9 @@ def removed(name: str, item: str, state: str, **values: Any) -> Contact:
     """A contact whose item has left its board, as a pass has found it."""
     made = states.contact(name, **values)
     states.mark(made, RecordSyncStatus.PENDING, item)
-    states.ledger(made, "pending", remote_state=state, note="The item was archived on Monday.")
+    states.ledger(
+        made, "pending", remote_state=state, removed_since=sync_now(), note="The item was archived on Monday."
+    )
     return made
 
 
@@ -96,15 +100,15 @@ STATES: dict[str, tuple[Any, list[str]]] = {
     "rejected value": (lambda: marked_pending(rejected_too("A", "1"), "1"), ["fix"]),
     "blocked field": (lambda: blocked("A"), ["unblock"]),
     "rejected and blocked": (lambda: both_problems("A", "1"), ["fix", "unblock"]),
-    "item archived": (lambda: removed("A", "1", "archived"), ["restore", "create_again", "unlink"]),
-    "item deleted": (lambda: removed("A", "1", "deleted"), ["restore", "create_again", "unlink"]),
-    "item on another board": (lambda: removed("A", "1", "moved"), ["create_again", "unlink"]),
+    "item archived": (lambda: removed("A", "1", "archived"), ["restore", "create_again", "delete", "unlink"]),
+    "item deleted": (lambda: removed("A", "1", "deleted"), ["restore", "create_again", "delete", "unlink"]),
+    "item on another board": (lambda: removed("A", "1", "moved"), ["create_again", "delete", "unlink"]),
     "item not shown": (lambda: removed("A", "1", "missing"), ["unlink"]),
     "item archived, mirrored from Monday": (
         lambda: removed("A", "1", "archived", sync_direction="monday_to_npd"),
-        ["restore", "unlink"],
+        ["restore", "delete", "unlink"],
     ),
-    "asked about an archived item": (lambda: asked("A", "1"), ["restore", "create_again", "unlink"]),
+    "asked about an archived item": (lambda: asked("A", "1"), ["restore", "create_again", "delete", "unlink"]),
     "approval": (lambda: awaiting_approval("A"), ["approve", "sync_now"]),
     "sync off": (lambda: states.disabled("A"), ["switch_on"]),
     "unlinked": (lambda: unlinked("A"), ["switch_on", "link_again"]),
@@ -229,6 +233,7 @@ def test_what_is_blocked_is_named_above_and_explained_where_it_stands(
     panel = words_of(page[page.index('id="npd-state"') : page.index("</section>", page.index('id="npd-state"'))])
     assert ("Phone is blocked." in panel, "The column is gone." in panel) == (True, False)
     assert words_of(page).count("The column is gone.") == 2  # at the field of the form, in the comparison
+    assert f'href="{reverse("admin:sync_boardlink_blocked")}">Unblock</a>' in page[page.index('id="npd-mark-phone"') :]
     assert page.count("no fitting column") == 1
     client.force_login(staff_who_may("view_contact"))
     assert words_of(client.get(change_page(record)).content.decode()).count("The column is gone.") == 1

@@ -8,6 +8,7 @@ import pytest
 
 from npd.models import Contact
 from sync.choices import QueueStatus, RecordSyncStatus, SyncDirection
+from sync.clock import sync_now
 from sync.ledger import SyncStateService
 from sync.ledger.record_view import FieldReason, Part, RecordState, RecordView, filter_by_health, health_counts
 from sync.limits import BlockedKind
@@ -74,7 +75,11 @@ def everything() -> None:
     for number, gone in enumerate(("archived", "deleted", "moved", "missing")):
         made = waits(f"To NPD, {gone}", "to_npd")
         states.mark(made, RecordSyncStatus.PENDING, f"52{number}")
-        states.ledger(made, "pending", remote_state=gone)
+        states.ledger(made, "pending", remote_state=gone, removed_since=sync_now())
+    answered = waits("Removed, answered")
+    states.mark(answered, RecordSyncStatus.PENDING, "5299")
+    states.ledger(answered, "pending", remote_state="archived", removed_since=sync_now())
+    SyncQueue.objects.create(entity_type="contact", entity_id=answered.pk, direction="to_npd", payload={"unlink": True})
 
 
 def test_a_record_and_the_database_say_the_same(everything: None) -> None:
@@ -113,6 +118,7 @@ def test_what_waits_for_a_pause_is_paused_and_what_needs_a_person_says_so(everyt
     # What becomes of a record whose item is gone is a person's to say; one that isn't shown is looked for first.
     gone = {found[f"To NPD, {name}"] for name in ("archived", "deleted", "moved")}
     assert (gone, found["To NPD, missing"]) == ({(attention, Part.GONE)}, pending)
+    assert found["Removed, answered"] == pending
     # A column that is back blocks nothing; its records come back one after another.
     assert found["To NPD, no column"] == (attention, Part.BLOCKED)
     assert found["To NPD, column is back"] == pending
