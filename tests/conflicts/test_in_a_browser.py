@@ -174,7 +174,7 @@ def test_the_list_is_worked_by_keys_and_a_toast_takes_the_last_one_back(open_pag
     toast.get_by_text("second: Being applied").wait_for()
     assert conflict_of(second).stored_resolution.resolution_type == "keep_npd"
     press(page, "j", "1")
-    toast.get_by_text("This conflict has several fields").wait_for()
+    toast.get_by_text("It has several fields").wait_for()
     assert not conflict_of(two).is_being_applied
     press(page, "?")
     assert page.get_by_role("dialog", name="Keyboard shortcuts").is_visible()
