@@ -193,7 +193,7 @@ def reread_stale(facts: PassFacts, plan: Plan) -> Plan:
     read = [one for one in plan.open_records if one.item is not None]
     writes = facts.ask(Ask.SETTLED_WRITES, [one.id for one in read])
     known = [
-        one.with_facts(history=replace(one.facts.history, applied=writes[one.id][0], void=writes[one.id][1]))
+        one.with_history(applied=writes[one.id][0], void=writes[one.id][1])
         for one in read
         if writes[one.id] is not None
     ]
