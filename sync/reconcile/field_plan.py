@@ -114,6 +114,17 @@ class FieldPlan:
         return shown_of(self.convert, raw_local)
 
     @property
+    def is_agreed(self) -> bool:
+        """Whether both sides hold the same value after this pass."""
+        agreeing = (Action.NOTHING, Action.AGREED, Action.PUSH, Action.PULL)
+        return not self.blocked_reason and not self.conflict and self.decision.action in agreeing
+
+    @property
+    def stands(self) -> str | None:
+        """NPD's value after this pass, for people."""
+        return self.display_local(self.write_raw if self.decision.action is Action.PULL else self.local_raw) or None
+
+    @property
     def is_left_out(self) -> bool:
         """Whether it is blocked in a way that doesn't keep its record from being in sync."""
         return self.blocked_code is BlockedCode.LEFT_OUT

@@ -456,21 +456,23 @@ class LostUpdateConflict:
 
     @property
     def replaced(self) -> list[FieldConflict]:
-        """Monday's values of open conflicts whose column was replaced by an empty one.
+        """Monday's values of conflicts, also of answered ones, that stood in a column which was replaced.
 
-        NPD's value goes into that; theirs would be nowhere, so a person is asked about it still.
+        What is agreed on without them is in neither side's place any more, so a person is asked about it still; not who
+        chose NPD's value, which stands.
         """
         found, facts = [], self.plan.facts
         for conflict in facts.conflicts if not self.closing_reason and self.is_settled else ():
             for key in conflict.fields if conflict.kind == KIND_FIELDS else ():
                 p, lost, base = self.plan.plans.get(key), conflict.monday.get(key), facts.ledger.base.get(key)
-                if not lost or p is None or p.decision.action is not Action.PUSH or p.resolves:
+                if not lost or p is None or not p.is_agreed or p.base is not None or p.resolves:
                     continue
                 blocked = facts.ledger.blocked_fields.get(key, {}).get("code") == BlockedCode.COLUMN
-                if p.base is None and (blocked or (base and not p.mapping.is_current(base))):
-                    now = p.convert.display(p.convert.local(p.local_raw)) or None
+                choice = conflict.resolutions.get(key)
+                kept = choice and choice.choose == "npd" and choice.npd == p.stands
+                if p.stands != lost and not kept and (blocked or (base and not p.mapping.is_current(base))):
                     reason = f"{p.mapping.label} “{lost}” was in the column that was replaced."
-                    found.append(FieldConflict(key, now, None, lost, reason))
+                    found.append(FieldConflict(key, p.stands, None, lost, reason))
         return found
 
     @property

@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from sync.reconcile.field_plan import FieldFacts, FieldPlan
     from sync.reconcile.pass_plan import RecordPlan
 
-_AGREEING = (Action.NOTHING, Action.AGREED, Action.PUSH, Action.PULL)
-"""After these both sides hold the same value."""
-
 _UNDO_REASON = "restored as it was before the conflict was resolved"
 
 
@@ -179,18 +176,16 @@ def overruled_values(plan: RecordPlan) -> Iterator[FieldConflict]:
     """Yield what the resolutions that can't be undone any more had overruled, beside what stands on both sides now."""
     for key, p in plan.plans.items():
         request = undo_request_of(plan.facts.conflicts, key)
-        is_agreed = not p.blocked_reason and not p.conflict and p.decision.action in _AGREEING
-        if (KIND_UNDO, key) not in plan.fields.results.handed_back or request is None or not is_agreed:
+        if (KIND_UNDO, key) not in plan.fields.results.handed_back or request is None or not p.is_agreed:
             continue
-        current = p.display_local(p.write_raw if p.decision.action is Action.PULL else p.local_raw) or None
         choice = request.resolutions[key]
         seen_values = {"monday": ("Monday's", choice.monday), "npd": ("NPD's", choice.npd)}
         seen_values.pop(choice.choose, None)
-        overruled = [(whose, value) for whose, value in seen_values.values() if (value or None) != current]
+        overruled = [(whose, value) for whose, value in seen_values.values() if (value or None) != p.stands]
         if overruled:
             detail = f"The choice that overruled {overruled[0][0]} value could not be undone any more."
             others = [f"{whose} value was then: {value or '(empty)'}." for whose, value in overruled[1:]]
-            yield FieldConflict(key, current, None, overruled[0][1], " ".join([detail, *others]))
+            yield FieldConflict(key, p.stands, None, overruled[0][1], " ".join([detail, *others]))
 
 
 # What a person chose about a field that is open: in a conflict, or about a value that a write of ours went over. It

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from npd.models import Contact
-from sync.kernel.conflict_store import KIND_LOST_UPDATE, OpenConflict
+from sync.choices import BlockedCode
+from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE, OpenConflict
 from sync.merge import Action, FieldSelection
 from sync.models import Intent, IntentState
 from sync.reconcile.facts import ReceivedEvent, RecordFacts
-from sync.reconcile.field_plan import FieldsPlan
+from sync.reconcile.field_plan import FieldPlan, FieldsPlan
 from sync.reconcile.lost_updates import (
     MAX_ENTRIES,
     LostUpdateConflict,
@@ -282,6 +283,60 @@ def test_what_the_store_is_told_of_it() -> None:
     unmapped = conflict(two).report
     assert unmapped
     assert unmapped.ended == {"phone": "The field is not mapped to a column any more."}
+
+
+IN_CONFLICT = OpenConflict(contact().pk, KIND_FIELDS, builders.ITEM, ("role_title",), monday={"role_title": "Theirs"})
+ASKED = {"conflicts": (IN_CONFLICT,)}
+OTHER_COLUMN = {"ledger": {"base": {"role_title": base("Old", version=0)}}}
+BLOCKED = {"ledger": {"blocked_fields": {"role_title": {"code": BlockedCode.COLUMN}}}}
+
+
+def in_new_column(record: Contact, read: str | None, action: Action, **differs: Any) -> dict[str, FieldPlan]:
+    return {"role_title": field_plan(record, read, action, **{"base": None} | differs)}
+
+
+@pytest.mark.parametrize(
+    ("before", "npd", "read", "action", "stands"),
+    [
+        pytest.param(OTHER_COLUMN, "Ours", None, Action.PUSH, "Ours", id="NPD's value goes into the new column"),
+        pytest.param(BLOCKED, "Ours", None, Action.PUSH, "Ours", id="it was never in sync with the old one"),
+        pytest.param(OTHER_COLUMN, "", None, Action.AGREED, None, id="NPD's is empty, as the new column is"),
+        pytest.param(OTHER_COLUMN, "Ours", "Ours", Action.AGREED, "Ours", id="the new column says what NPD says"),
+        pytest.param(OTHER_COLUMN, "", "Newer", Action.PULL, "Newer", id="the new column has a value of its own"),
+    ],
+)
+def test_what_stood_in_a_replaced_column_is_asked_about_still(
+    before: Any, npd: str, read: str | None, action: Action, stands: str | None
+) -> None:
+    record = contact(role_title=npd)
+    write = {"write_raw": {"role_title": read}} if action is Action.PULL else {}
+    report = conflict(facts(record, **ASKED, **before), plans=in_new_column(record, read, action, **write)).report
+    assert report
+    assert [(one.key, one.npd, one.monday) for one in report.fields] == [("role_title", stands, "Theirs")]
+
+
+@pytest.mark.parametrize(
+    ("before", "npd", "plan"),
+    [
+        pytest.param({}, "Ours", {"read": None, "action": Action.PUSH, "base": base("Old")}, id="the same column"),
+        pytest.param(OTHER_COLUMN, "Theirs", {"read": None, "action": Action.PUSH}, id="NPD has that value by now"),
+        pytest.param(OTHER_COLUMN, "", {"read": "Theirs", "action": Action.PULL,
+                                        "write_raw": {"role_title": "Theirs"}}, id="the new column has it"),
+        pytest.param(OTHER_COLUMN, "Ours", {"read": "Newer", "action": Action.CONFLICT}, id="it is in conflict still"),
+        pytest.param(BLOCKED, "Ours", {"read": None, "action": Action.PUSH, "blocked_code": BlockedCode.COLUMN,
+                                       "blocked_reason": "The column is gone."}, id="the column isn't replaced yet"),
+    ],
+)  # fmt: skip
+def test_nothing_is_asked_where_it_is_not_lost(before: Any, npd: str, plan: Any) -> None:
+    record = contact(role_title=npd)
+    assert conflict(facts(record, **ASKED, **before), plans=in_new_column(record, **plan)).report is None
+
+
+def test_what_a_person_gave_up_for_npd_s_value_is_not_asked_about_again() -> None:
+    chosen = replace(IN_CONFLICT, resolutions={"role_title": FieldSelection("npd", npd="Ours", monday="Theirs")})
+    for record, is_asked in (contact(role_title="Ours"), False), (contact(role_title="Newer"), True):
+        found = facts(record, conflicts=(chosen,), **OTHER_COLUMN)
+        assert bool(conflict(found, plans=in_new_column(record, None, Action.PUSH)).report) is is_asked
 
 
 def test_a_choice_whose_values_changed_stays_with_what_stands_now() -> None:
