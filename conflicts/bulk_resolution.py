@@ -41,6 +41,7 @@ from conflicts.messages import (
     NOT_APPLIED,
     NOT_OFFERED,
     NOT_UNDONE,
+    OVERTAKEN,
     RESOLVED_OTHERWISE,
     SETTLED,
     STATUS_LABELS,
@@ -457,6 +458,8 @@ _STATUS = Case(
     When(outcome__in=UNDER_UNDO, then=Value(UNDOING)),
     When(_OPEN & _AWAITS_PASS, then=Value(APPLYING)),
     When(_OPEN, then=Value(HANDED_BACK)),
+    # The choice was not needed, or could not be applied: nobody's resolution ended it.
+    When(conflict__resolution_type=ResolutionType.AUTO, then=Value(OVERTAKEN)),
     default=Value(SETTLED),
     output_field=CharField(),
 )

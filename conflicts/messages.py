@@ -4,11 +4,13 @@ from sync.kernel.conflict_store import OptionAct
 
 WAITING, APPLYING, SETTLED, HANDED_BACK = "waiting", "applying", "settled", "handed_back"
 LEFT_OUT, UNDOING, UNDONE, NOT_UNDONE = "left_out", "undoing", "undone", "not_undone"
+OVERTAKEN = "overtaken"
 
 STATUS_LABELS = {
     WAITING: "waiting to be saved",
     APPLYING: "being applied",
     SETTLED: "resolved",
+    OVERTAKEN: "closed by itself",
     HANDED_BACK: "returned",
     LEFT_OUT: "left out",
     UNDOING: "being undone",

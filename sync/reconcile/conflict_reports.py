@@ -194,11 +194,14 @@ def conflict_reports(plan: RecordPlan) -> Iterator[ConflictReport]:
     plans, may_sync = plan.plans, plan.may_sync
     found = () if plan.left_out else fields_in_conflict(plan)
     applied, undone = plan.carried_out_of(KIND_FIELDS), undo_results(plan, KIND_FIELDS)
+    lost = LostUpdateConflict(plan)
     was_open = plan.facts.open_fields(KIND_FIELDS)
     if found or undone or (was_open and (plans or not may_sync)):
         moved = [p for key in was_open if (p := plans.get(key)) and p.decision.action in (Action.PUSH, Action.PULL)]
         settled = "; ".join(dict.fromkeys(p.decision.reason for p in moved))
         why = f"It was resolved: {settled}." if moved else "Both sides say the same now."
+        if lost.replaced:
+            why = "The column was replaced. What it had on Monday is asked about as an overwritten edit."
         yield plan.conflict_report(
             KIND_FIELDS,
             fields=found,
@@ -210,8 +213,8 @@ def conflict_reports(plan: RecordPlan) -> Iterator[ConflictReport]:
             undone=undone,
         )
     yield from undo_reports(plan)
-    if (lost := LostUpdateConflict(plan).report) is not None:
-        yield lost
+    if (overwritten := lost.report) is not None:
+        yield overwritten
     yield from _identity_reports(plan)
 
 
