@@ -307,6 +307,14 @@ def test_the_pages_of_many_ask_few_questions_and_show_ten_of_them(
         browser.get(f"{address(batch)}progress/")
 
 
+def test_a_conflict_that_ended_by_itself_is_not_counted_as_resolved(browser: Client, contacts: list[Contact]) -> None:
+    batch, _ = prepare(browser, query="field=phone")
+    confirm(browser, batch)
+    carry_on_batches()
+    record(finding(contacts[0], applied={"phone": PHONE.npd}), finding(contacts[1], closing_reason="Both agree."))
+    assert bulk_resolution.status_counts(batch) == {"settled": 1, "overtaken": 1}
+
+
 @pytest.mark.django_db(transaction=True)
 class TestUndo:
     """With real looks: what was settled at once is undone at once."""
