@@ -146,10 +146,7 @@ def empties(conflict: SyncConflict, resolution_type: str) -> bool:
     """Whether the chosen side is empty where the other has a value, in a field at least."""
     if conflict.is_about_record or _exclusion_reason(conflict, resolution_type):
         return False
-    return any(
-        not effect.value and (effect.npd_changes or effect.monday_changes)
-        for effect in _effects(conflict, resolution_type)
-    )
+    return any(effect.emptied_side for effect in _effects(conflict, resolution_type))
 
 
 def _effects(conflict: SyncConflict, resolution_type: str) -> Iterator[Effect]:

@@ -337,6 +337,8 @@ class RecordAdvice:
                 yield self._own(ActCode.SYNC_BOTH_WAYS, "sync_alt", "Sync both ways", "direction", direction)
             case Part.PAUSED:
                 yield from self._resume_acts()
+            case Part.APPROVAL:
+                yield from self._approval_acts()
             case Part.PENDING | Part.GONE:
                 yield from self._pending_acts()
             case _:
@@ -356,12 +358,10 @@ class RecordAdvice:
         return bool(self.user.has_perm("conflicts.view_syncconflict"))
 
     def _approval_acts(self) -> Iterator[PanelAct]:
-        requests = ApprovalRequest.objects.filter(
-            entity_type=self.record.entity_type(), entity_id=self.record.pk, state=ApprovalState.PENDING
-        )
-        if self.user.has_perm("sync.view_approvalrequest") and requests.exists():
+        if self.user.has_perm("sync.view_approvalrequest"):
             url = approvals_url(self.record)
             yield PanelAct(ActCode.APPROVE, "gpp_maybe", "Review the approval", url, is_link=True)
+        yield from self._pending_acts()
 
     def _conflict_acts(self) -> Iterator[PanelAct]:
         asked = next((one for one in self.view.conflicts if one.kind == KIND_DELETE), None)
@@ -414,7 +414,6 @@ class RecordAdvice:
                 yield PanelAct(ActCode.FIX, "edit", f"Fix {self._word(key)}", screen or in_form, is_link=True)
             elif url:
                 yield PanelAct(ActCode.FIX, "visibility", f"View rejected {self._word(key)}", url, is_link=True)
-        yield from self._approval_acts()
         names = [self._word(key) for key in state.blocked_by_others]
         if names and self.user.has_perm("sync.view_syncmetadata"):
             label = f"Unblock {humanize.join_first(names)}"
@@ -441,7 +440,6 @@ class RecordAdvice:
 
     def _pending_acts(self) -> Iterator[PanelAct]:
         state, direction = self.view.state, self.record.sync_direction
-        yield from self._approval_acts()
         if state.removed_item:
             yield from self._restore_acts()
             if state.removed_item != "missing" and direction != SyncDirection.MONDAY_TO_NPD:
