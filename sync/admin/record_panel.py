@@ -4,6 +4,7 @@ what is open, what the next pass would do.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -207,6 +208,9 @@ FIELD_BADGES = {
     FieldReason.NOT_SYNCED: ("off", "block", "Not synced"),
 }
 
+_MARKED = (FieldReason.CONFLICT, FieldReason.REJECTED, FieldReason.BLOCKED)
+"""What a mark below the form's field explains."""
+
 _FLOW_LABELS = {
     (True, True): "Both ways",
     (True, False): "NPD → Monday",
@@ -217,7 +221,7 @@ _FLOW_LABELS = {
 
 def sides_context(view: RecordView, model: type[SyncedModel], reader: Any) -> dict[str, Any]:
     """Return what the table of both sides takes: its rows, without what this user may not know, and whether any is
-    synced otherwise than the record. Monday's values are as read then, but where a row says another time.
+    synced otherwise than the record. Most of Monday's values are as read then; a row says another time.
     """
     hidden = registry.hidden_relations(reader, model)
     shown = [one for one in view.fields if hidden.isdisjoint(one.names)]
@@ -227,14 +231,17 @@ def sides_context(view: RecordView, model: type[SyncedModel], reader: Any) -> di
             "badge": admin_base.badge(*FIELD_BADGES[one.reason_code]),
             "flow": "" if one.is_usual else _FLOW_LABELS[one.to_monday, one.to_npd],
             "rule": one.rule.label if one.to_monday and one.to_npd and one.rule != Rule.ASK else "",
-            "detail": humanize.without_request_id(one.detail),
+            # What keeps a field from being in sync is explained once, below it in the form.
+            "detail": "" if one.reason_code in _MARKED else humanize.without_request_id(one.detail),
             "has_no_column": one.key in view.without_column,
         }
         for one in shown
     ]
+    minutes = Counter(one.read_at.replace(second=0, microsecond=0) for one in shown if one.read_at)
+    known_at = minutes.most_common(1)
     return {
         "sides": sides,
-        "sides_known_at": max((one.read_at for one in shown if one.read_at), default=None),
+        "sides_known_at": known_at[0][0] if known_at else None,
         "sides_have_flows": any(side["flow"] for side in sides),
         "sync_board": registry.entity(model.entity_type()).board_title,
     }
@@ -457,9 +464,6 @@ class RecordAdvice:
 def approvals_url(record: SyncedModel) -> str:
     """Return the list of what waits for approval of this record."""
     return f"{reverse('admin:sync_approvalrequest_changelist')}?state__exact=pending&q={record.pk}"
-
-
-_MARKED = (FieldReason.CONFLICT, FieldReason.REJECTED, FieldReason.BLOCKED)
 
 
 def mark_fields(form: Any, record: SyncedModel, view: RecordSyncView, user: Any) -> None:

@@ -32,7 +32,7 @@ def form(*fields: FieldConflict, **picks: str) -> dict[str, str]:
 
 def text_of(response: Any) -> str:
     # Marks stand inside a value: without them it reads as it is.
-    unseen = r"(?s)<script.*?</script>|<style.*?</style>|</?(?:ins|del)>"
+    unseen = r"(?s)<script.*?</script>|<style.*?</style>|</?(?:ins|del|wbr)>"
     page = re.sub(unseen, "", response.content.decode())
     return " ".join(re.sub(r"<[^>]+>", " ", page).split())
 
