@@ -480,6 +480,12 @@ def entry_sentence(row: Any) -> str:
     return str(row.reason) if is_told else conflict_progress(row.conflict, with_delay=False).sentence
 
 
+def delay_reason(batch: ConflictBatch) -> str:
+    """What keeps stored choices from being applied, as the first of them says; empty where nothing does."""
+    row = with_status(batch).filter(stands=APPLYING).select_related("conflict").first()
+    return conflict_progress(row.conflict).delay_reason if row and row.conflict else ""
+
+
 # The worker's part: it stores resolutions row by row, then, when asked, undoes them row by row.
 #
 # The rows of a batch are the truth and a task's message only a notification. Each row has a transaction of its own,

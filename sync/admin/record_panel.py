@@ -74,7 +74,13 @@ class RecordSyncView:
 
     @property
     def headline(self) -> str:
-        """The reason; of blocked fields only which they are, as each says why in the form and in the comparison."""
+        """The reason; of blocked fields only which they are, as each says why in the form."""
+        if self.answered:
+            names = humanize.join_first([self.state.labels.get(key, key) for key in self.answered])
+            what = (
+                "the choice is applied once it isn’t blocked" if self.is_answer_blocked else "a choice is being applied"
+            )
+            return f"{names}: {what}."
         if self.state.reason_code is not Part.BLOCKED:
             return self.reason
         rejected, blocked = self.state.rejected_to_fix, self.state.blocked_by_others
@@ -85,6 +91,17 @@ class RecordSyncView:
             for keys, one, many, what in said
             if keys
         )
+
+    @property
+    def answered(self) -> tuple[str, ...]:
+        """The fields in conflict, where of each a person has chosen, and the next sync applies it."""
+        is_answered = all(one.fields and set(one.fields) <= set(one.resolutions) for one in self.conflicts)
+        return tuple(key for one in self.conflicts for key in one.fields) if is_answered else ()
+
+    @property
+    def is_answer_blocked(self) -> bool:
+        """Whether a choice waits for a blocked field."""
+        return not set(self.answered).isdisjoint(self.state.blocked_by_others)
 
     @property
     def requests(self) -> list[str]:
@@ -372,12 +389,14 @@ class RecordAdvice:
 
     def _conflict_acts(self) -> Iterator[PanelAct]:
         asked = next((one for one in self.view.conflicts if one.kind == KIND_DELETE), None)
+        if self.view.is_answer_blocked:
+            yield from self._blocked_acts()
         if not self._may_view_cases() or not self.view.conflict_url:
             return
         may_resolve = may_resolve_cases(self.user)
         if asked is None or not self.record.monday_id or not may_resolve:
             what = "the conflict" if len(self.view.conflicts) < 2 else "the conflicts"
-            label = f"{'Resolve' if may_resolve else 'View'} {what}"
+            label = f"{'Resolve' if may_resolve and not self.view.answered else 'View'} {what}"
             yield PanelAct(ActCode.RESOLVE, "call_split", label, self.view.conflict_url, is_link=True)
             return
         yield from self._restore_acts()

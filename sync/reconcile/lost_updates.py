@@ -20,7 +20,6 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from sync.choices import BlockedCode
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import AmbiguousSplit, Converter, ListConverter, UnknownValue
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE, ConflictReport, FieldConflict
@@ -47,7 +46,7 @@ from sync.reconcile.pass_plan import (
     Plan,
     RecordPlan,
 )
-from sync.reconcile.resolutions import inverse_of, reopened_lost_updates, undo_results
+from sync.reconcile.resolutions import inverse_of, is_column_replaced, reopened_lost_updates, undo_results
 from sync.records.authors import monday_editor_name
 
 MAX_ENTRIES = 10
@@ -488,17 +487,16 @@ class LostUpdateConflict:
     def replaced(self) -> list[FieldConflict]:
         """Monday's values of open conflicts whose column was replaced by an empty one.
 
-        NPD's value goes into that; theirs would be nowhere, so a person is asked about it still.
+        NPD's value, an empty one too, goes into that; theirs would be nowhere, so a person is asked about it still.
         """
         found = []
         for conflict in self.facts.conflicts if not self.closing_reason and self.is_settled else ():
             for key in conflict.fields if conflict.kind == KIND_FIELDS else ():
-                plan, lost, base = self.plans.get(key), conflict.monday.get(key), self.facts.ledger.base.get(key)
-                if not lost or plan is None or plan.decision.action is not Action.PUSH or plan.resolves:
+                plan, lost = self.plans.get(key), conflict.monday.get(key)
+                if not lost or plan is None or plan.resolves or not is_column_replaced(self.facts, plan):
                     continue
-                blocked = self.facts.ledger.blocked_fields.get(key, {}).get("code") == BlockedCode.COLUMN
-                if plan.base is None and (blocked or (base and not plan.mapping.is_current(base))):
-                    now = plan.convert.display(plan.convert.local(plan.local_raw)) or None
+                now = plan.convert.display(plan.convert.local(plan.local_raw)) or None
+                if plan.decision.action in (Action.PUSH, Action.AGREED) and now != lost:
                     reason = f"{plan.mapping.label} “{lost}” was in the column that was replaced."
                     found.append(FieldConflict(key, now, None, lost, reason))
         return found
