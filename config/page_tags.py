@@ -5,6 +5,7 @@ A builtin (TEMPLATES in the settings) of no app, because the theme loads it befo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -12,8 +13,8 @@ from typing import Any
 from django import template
 from django.template import Context
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils.html import conditional_escape, format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
 from sync.kernel import humanize
 
@@ -121,13 +122,38 @@ def badge(colour: str, symbol: str, text: str) -> SafeString:
     return format_html('<span class="npd-badge npd-badge-{}">{}{}</span>', colour, icon(symbol), text)
 
 
+# Where a long word reads well when it is broken: before the @ of an address, and behind a mark inside it.
+_LONG_WORD = re.compile(r"\S{16,}")
+_BREAK = re.compile(r"(?<=[^@])(?=@)|(?<=[./_-])(?=[^./_-])")
+
+
+@register.filter
+def breakable(text: Any) -> SafeString:
+    """Return a text whose long words are broken where a reader would, not in the middle; HTML stays as it is."""
+    if isinstance(text, SafeString):
+        return text
+
+    def broken(word: re.Match[str]) -> SafeString:
+        return format_html_join(mark_safe("<wbr>"), "{}", ((part,) for part in _BREAK.split(word[0])))
+
+    found = str(text) if text is not None else ""
+    parts, at = [], 0
+    for word in _LONG_WORD.finditer(found):
+        parts += [conditional_escape(found[at : word.start()]), broken(word)]
+        at = word.end()
+    return format_html_join("", "{}", ((part,) for part in (*parts, conditional_escape(found[at:]))))
+
+
 @register.simple_tag
 def marked_value(value: Any, parts: Sequence[Any], mark: str) -> SafeString:
     """Return a value, with those of its parts that differ from the other side's as <ins>, or another `mark`."""
     if not parts:
-        return format_html("{}", value)
+        return breakable(value)
     name = mark or "ins"
-    found = (format_html("<{0}>{1}</{0}>", name, part.text) if part.marked else part.text for part in parts)
+    found = (
+        format_html("<{0}>{1}</{0}>", name, breakable(part.text)) if part.marked else breakable(part.text)
+        for part in parts
+    )
     return format_html_join("", "{}", ((text,) for text in found))
 
 

@@ -147,10 +147,7 @@ def empties(conflict: SyncConflict, resolution_type: str) -> bool:
     """Whether the chosen side is empty where the other has a value, in a field at least."""
     if conflict.is_about_record or _exclusion_reason(conflict, resolution_type):
         return False
-    return any(
-        not effect.value and (effect.npd_changes or effect.monday_changes)
-        for effect in _effects(conflict, resolution_type)
-    )
+    return any(effect.emptied_side for effect in _effects(conflict, resolution_type))
 
 
 def _effects(conflict: SyncConflict, resolution_type: str) -> Iterator[Effect]:
@@ -484,6 +481,12 @@ def entry_sentence(row: Any) -> str:
         return ""
     is_told = row.outcome in (EntryOutcome.HANDED_BACK, EntryOutcome.LEFT_OUT, EntryOutcome.NOT_UNDONE)
     return str(row.reason) if is_told else conflict_progress(row.conflict, with_delay=False).sentence
+
+
+def delay_reason(batch: ConflictBatch) -> str:
+    """What keeps stored choices from being applied, as the first of them says; empty where nothing does."""
+    row = with_status(batch).filter(stands=APPLYING).select_related("conflict").first()
+    return conflict_progress(row.conflict).delay_reason if row and row.conflict else ""
 
 
 # The worker's part: it stores resolutions row by row, then, when asked, undoes them row by row.

@@ -298,8 +298,8 @@ REJECTED = "rejected"
 class Side:
     """One side of a field: what it holds, and `off`, why it can't be chosen, where it can't.
 
-    `hint` says what choosing it means and `leads` what it leads to, where the page's script can't tell; `before` is the
-    value that the person saw, where that is another now.
+    `hint` says what choosing it means and `leads` what it leads to, where the page's script can't tell; `empties` where
+    it removes what is there; `before` is the value that the person saw, where that is another now.
     """
 
     name: str
@@ -308,6 +308,7 @@ class Side:
     parts: Sequence[DiffPart] = ()
     hint: str = ""
     leads: str = ""
+    empties: str = ""
     off: str = ""
     is_empty: bool = False
     editor: Edit | None = None
@@ -379,10 +380,13 @@ class CaseField:
             stays = "Kept different: it isn’t sent until it or its column changes"
             npd = replace(npd, hint="keep different, don’t sync this value", leads=stays)
             monday = replace(monday, hint="use it", leads="NPD changes, Monday stays", off=self.monday_problem)
-        if self.kind in (ConflictKind.OVERWRITTEN, REJECTED):
-            return [npd, monday]
         parts = () if self.removed_side else base_diff_parts(self.base, self.npd, self.monday)
-        return [npd, Side(BASE, "Last synced", self.base, parts, is_empty=not self.has_base), monday]
+        base = Side(BASE, "Last synced", self.base, parts, is_empty=not self.has_base)
+        has_base = self.kind not in (ConflictKind.OVERWRITTEN, REJECTED)
+        return [
+            replace(side, empties=self.effect_of(side.name).emptied_side)
+            for side in ([npd, base, monday] if has_base else [npd, monday])
+        ]
 
     def _side(self, name: str, value: str | None, other: str | None, editor: Edit | None) -> Side:
         names = ("Now", "Overwritten") if self.kind == ConflictKind.OVERWRITTEN else ("NPD", "Monday")
@@ -419,8 +423,13 @@ class CaseField:
         """What the present choice leads to; None while nothing is chosen, and of a rejected value."""
         if self.choice.pick not in CHOICES or self.kind == REJECTED:
             return None
-        sides = {"npd": self.npd, "base": self.base, "monday": self.monday}
-        return effect_of(self.choice.pick, **sides, value=self.choice.value, kind=self.kind)
+        return self.effect_of(self.choice.pick, self.choice.value)
+
+    def effect_of(self, choose: str, value: str | None = None) -> Effect:
+        """Return what a choice leads to; a rejected value that is kept changes nothing."""
+        if self.kind == REJECTED and choose == NPD:
+            return Effect(self.npd, npd_changes=False, monday_changes=False)
+        return effect_of(choose, npd=self.npd, base=self.base, monday=self.monday, value=value, kind=self.kind)
 
     @property
     def input_value(self) -> str:

@@ -62,6 +62,15 @@ class Effect:
         return "Nothing changes"
 
     @property
+    def emptied_side(self) -> str:
+        """Where what is there now is removed, in words; empty where nothing is."""
+        if self.value or not (self.npd_changes or self.monday_changes):
+            return ""
+        if self.npd_changes and self.monday_changes:
+            return "on both sides"
+        return "in NPD" if self.npd_changes else "on Monday"
+
+    @property
     def written(self) -> str:
         """The sides that were changed, in words."""
         if self.npd_changes and self.monday_changes:

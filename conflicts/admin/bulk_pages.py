@@ -234,6 +234,7 @@ def _progress_context(batch: ConflictBatch) -> dict[str, Any]:
         "counts": [(name, STATUS_LABELS[name], number) for name, number in counted.items()],
         "undoable": sum(counted.get(name, 0) for name in undoable),
         "left_out": counted.get(LEFT_OUT, 0),
+        "waits": bulk_resolution.delay_reason(batch) if counted.get(APPLYING) else "",
     }
 
 

@@ -35,7 +35,7 @@ from conflicts.resolution import InvalidResolution, current_values, may_type, re
 from conflicts.text_diff import both_texts
 from sync.admin import admin_base
 from sync.admin.admin_base import see_other
-from sync.admin.confirmed_action import Question, question_page
+from sync.admin.confirmed_action import Question, RecordTable, question_page
 from sync.admin.record_panel import may_resolve_cases
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
@@ -364,13 +364,17 @@ class ConflictDesk:
         return _onward(self.request, conflict_walk(stored).following, CONFLICT_PARAMETER, stored.pk, said)
 
     def asks(self, form: SubmittedForm) -> Question | None:
-        """What has to be confirmed before that is applied: what deletes; None where nothing has."""
-        chosen, is_waiting = form.chosen.get(RECORD_KEY), self.conflict.is_open and not self.conflict.is_being_applied
-        option = chosen_option(self.conflict, chosen) if chosen and is_waiting else None
-        now = current_values(self.conflict)
+        """What has to be confirmed before that is applied: what deletes or empties; None where nothing has."""
+        now, is_waiting = current_values(self.conflict), self.conflict.is_open and not self.conflict.is_being_applied
         is_fresh = all(key in now and is_same(seen, now[key]) for key, seen in form.seen.items())
         # What has changed since is refused, with what it is now.
-        if option is None or not option.deletes or not is_fresh:
+        if not is_waiting or not is_fresh:
+            return None
+        if not self.conflict.is_about_record:
+            return _emptying_question(self.case(form, {}))
+        chosen = form.chosen.get(RECORD_KEY)
+        option = chosen_option(self.conflict, chosen) if chosen else None
+        if option is None or not option.deletes:
             return None
         effects = [self.conflict.what, option.effect]
         return Question(f"{option.label}?", effects, option.label, page_name=self.context.name, deletes=True)
@@ -429,7 +433,8 @@ class RejectionDesk:
         return f"{self.url}?{ANSWER_PARAMETER}={decision.pk}"
 
     def asks(self, form: SubmittedForm) -> Question | None:
-        return None
+        seen = form.seen.get(self.rejection.key, {})
+        return _emptying_question(self.case(form, {})) if is_same(seen, self.rejection.sides) else None
 
     def undo(self, *, by: User) -> str:
         assert self.answer is not None
@@ -437,6 +442,24 @@ class RejectionDesk:
 
 
 Desk = ConflictDesk | RejectionDesk
+
+
+def _emptying_question(case: Case) -> Question | None:
+    """Ask before a value is removed; None where what is chosen removes none."""
+    chosen = [
+        (one, one.effect_of(one.choice.pick, one.choice.value)) for one in case.rows if one.choice.pick in CHOICES
+    ]
+    emptied = {one.label: effect.emptied_side for one, effect in chosen if effect.emptied_side}
+    if not emptied:
+        return None
+    sides, rest = set(emptied.values()), len(chosen) - len(emptied)
+    what = next(iter(emptied)) if len(emptied) == 1 else f"{len(emptied)} values"
+    label = f"Empty {what} {sides.pop()}" if len(sides) == 1 else f"Empty {what}"
+    button = f"{label}, and write {plural(rest, 'the other field', f'{rest} other fields')}" if rest else label
+    rows = [(one.label, one.npd or "", one.monday or "", effect.value or "(empty)") for one, effect in chosen]
+    table = RecordTable(("Field", "NPD now", "Monday now", "Result"), rows, len(rows))
+    effects = ["What is there now is removed. You can undo it here."]
+    return Question(f"{label}?", effects, button, [table], page_name=case.name, deletes=True)
 
 
 # What was decided just before, which the address names.
@@ -680,6 +703,12 @@ def script_texts(rows: int) -> dict[str, Any]:
         "choose": "Choose a side, or type a value, for at least one field.",
         "chooseWay": "Choose an option.",
         "andNext": "%(act)s, and next…",
+        "empties": {
+            "npd": "Empty %(field)s in NPD",
+            "monday": "Empty %(field)s on Monday",
+            "both": "Empty %(field)s on both sides",
+            "many": counted("Empty %(n)s value", "Empty %(n)s values"),
+        },
         "writes": "Writes %(fields)s in NPD, %(columns)s on Monday.",
         "fields": counted("%(n)s field", "%(n)s fields"),
         "columns": counted("%(n)s column", "%(n)s columns"),

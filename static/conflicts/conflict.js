@@ -45,15 +45,37 @@
     return said ? `→ ${said}` : "";
   };
 
+  // On which side a choice removes what is there; a rejected value that is kept different changes nothing.
+  const emptied = (row) => {
+    const choice = picked(row);
+    if (!choice || unified(result(row)) || (form.dataset.ask && choice === "npd")) return "";
+    const { npd, monday } = outcome(row);
+    return npd && monday ? "both" : (npd && "npd") || (monday && "monday") || "";
+  };
+  const emptying = (found) =>
+    found.length > 1 ? words.empties.many[found.length] : words.empties[emptied(found[0])].replace("%(field)s", found[0].dataset.label);
+
   const show = (row) => {
     const choice = picked(row);
     if (choice && choice !== "custom") field(row).value = row.dataset[choice];
     field(row).placeholder = choice ? words.empty : "";
     const line = row.querySelector("[data-where]");
     line.textContent = choice ? leads(row) || where(outcome(row)) : line.dataset.open || words.notChosen;
+    line.classList.toggle("cfl-removes", Boolean(emptied(row)));
+  };
+
+  // What deletes or empties has red buttons that say so; the server asks once more.
+  const buttons = { alone: document.querySelector(".cfl-foot [name=resolve]"), next: document.querySelector("[data-next]") };
+  const usual = { alone: buttons.alone?.textContent, next: buttons.next?.textContent };
+  const nameButtons = (danger) => {
+    document.querySelectorAll(".cfl-foot button").forEach((one) => one.classList.toggle("cfl-danger", Boolean(danger)));
+    buttons.alone.textContent = danger ? `${danger}…` : usual.alone;
+    buttons.next.textContent = danger ? words.andNext.replace("%(act)s", danger) : usual.next;
   };
 
   const summarise = () => {
+    const removing = rows.filter(emptied);
+    nameButtons(removing.length ? emptying(removing) : "");
     if (form.dataset.ask) {
       summary.textContent = (picked(rows[0]) && leads(rows[0]).slice(2)) || form.dataset.ask;
       return;
@@ -174,17 +196,11 @@
     goTo(Math.max(0, wrong), wrong > 0);
   };
 
-  // What deletes has red buttons that say so; the server asks once more.
-  const buttons = { alone: document.querySelector(".cfl-foot [name=resolve]"), next: document.querySelector("[data-next]") };
-  const usual = { alone: buttons.alone?.textContent, next: buttons.next?.textContent };
-
   const summariseOption = () => {
     const chosen = options.find((option) => option.checked);
     const deletes = Boolean(chosen && "deletes" in chosen.dataset);
     summary.textContent = chosen ? chosen.dataset.label : words.chooseWay;
-    document.querySelectorAll(".cfl-foot button").forEach((one) => one.classList.toggle("cfl-danger", deletes));
-    buttons.alone.textContent = deletes ? `${chosen.dataset.label}…` : usual.alone;
-    buttons.next.textContent = deletes ? words.andNext.replace("%(act)s", chosen.dataset.label) : usual.next;
+    nameButtons(deletes ? chosen.dataset.label : "");
   };
 
   const onOptionKey = (event) => {

@@ -4,6 +4,7 @@ what is open, what the next pass would do.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -73,7 +74,13 @@ class RecordSyncView:
 
     @property
     def headline(self) -> str:
-        """The reason; of blocked fields only which they are, as each says why in the form and in the comparison."""
+        """The reason; of blocked fields only which they are, as each says why in the form."""
+        if self.answered:
+            names = humanize.join_first([self.state.labels.get(key, key) for key in self.answered])
+            what = (
+                "the choice is applied once it isn’t blocked" if self.is_answer_blocked else "a choice is being applied"
+            )
+            return f"{names}: {what}."
         if self.state.reason_code is not Part.BLOCKED:
             return self.reason
         rejected, blocked = self.state.rejected_to_fix, self.state.blocked_by_others
@@ -84,6 +91,17 @@ class RecordSyncView:
             for keys, one, many, what in said
             if keys
         )
+
+    @property
+    def answered(self) -> tuple[str, ...]:
+        """The fields in conflict, where of each a person has chosen, and the next sync applies it."""
+        is_answered = all(one.fields and set(one.fields) <= set(one.resolutions) for one in self.conflicts)
+        return tuple(key for one in self.conflicts for key in one.fields) if is_answered else ()
+
+    @property
+    def is_answer_blocked(self) -> bool:
+        """Whether a choice waits for a blocked field."""
+        return not set(self.answered).isdisjoint(self.state.blocked_by_others)
 
     @property
     def requests(self) -> list[str]:
@@ -207,6 +225,9 @@ FIELD_BADGES = {
     FieldReason.NOT_SYNCED: ("off", "block", "Not synced"),
 }
 
+_MARKED = (FieldReason.CONFLICT, FieldReason.REJECTED, FieldReason.BLOCKED)
+"""What a mark below the form's field explains."""
+
 _FLOW_LABELS = {
     (True, True): "Both ways",
     (True, False): "NPD → Monday",
@@ -217,7 +238,7 @@ _FLOW_LABELS = {
 
 def sides_context(view: RecordView, model: type[SyncedModel], reader: Any) -> dict[str, Any]:
     """Return what the table of both sides takes: its rows, without what this user may not know, and whether any is
-    synced otherwise than the record. Monday's values are as read then, but where a row says another time.
+    synced otherwise than the record. Most of Monday's values are as read then; a row says another time.
     """
     hidden = registry.hidden_relations(reader, model)
     shown = [one for one in view.fields if hidden.isdisjoint(one.names)]
@@ -227,14 +248,17 @@ def sides_context(view: RecordView, model: type[SyncedModel], reader: Any) -> di
             "badge": admin_base.badge(*FIELD_BADGES[one.reason_code]),
             "flow": "" if one.is_usual else _FLOW_LABELS[one.to_monday, one.to_npd],
             "rule": one.rule.label if one.to_monday and one.to_npd and one.rule != Rule.ASK else "",
-            "detail": humanize.without_request_id(one.detail),
+            # What keeps a field from being in sync is explained once, below it in the form.
+            "detail": "" if one.reason_code in _MARKED else humanize.without_request_id(one.detail),
             "has_no_column": one.key in view.without_column,
         }
         for one in shown
     ]
+    minutes = Counter(one.read_at.replace(second=0, microsecond=0) for one in shown if one.read_at)
+    known_at = minutes.most_common(1)
     return {
         "sides": sides,
-        "sides_known_at": max((one.read_at for one in shown if one.read_at), default=None),
+        "sides_known_at": known_at[0][0] if known_at else None,
         "sides_have_flows": any(side["flow"] for side in sides),
         "sync_board": registry.entity(model.entity_type()).board_title,
     }
@@ -337,6 +361,8 @@ class RecordAdvice:
                 yield self._own(ActCode.SYNC_BOTH_WAYS, "sync_alt", "Sync both ways", "direction", direction)
             case Part.PAUSED:
                 yield from self._resume_acts()
+            case Part.APPROVAL:
+                yield from self._approval_acts()
             case Part.PENDING | Part.GONE:
                 yield from self._pending_acts()
             case _:
@@ -356,21 +382,21 @@ class RecordAdvice:
         return bool(self.user.has_perm("conflicts.view_syncconflict"))
 
     def _approval_acts(self) -> Iterator[PanelAct]:
-        requests = ApprovalRequest.objects.filter(
-            entity_type=self.record.entity_type(), entity_id=self.record.pk, state=ApprovalState.PENDING
-        )
-        if self.user.has_perm("sync.view_approvalrequest") and requests.exists():
+        if self.user.has_perm("sync.view_approvalrequest"):
             url = approvals_url(self.record)
             yield PanelAct(ActCode.APPROVE, "gpp_maybe", "Review the approval", url, is_link=True)
+        yield from self._pending_acts()
 
     def _conflict_acts(self) -> Iterator[PanelAct]:
         asked = next((one for one in self.view.conflicts if one.kind == KIND_DELETE), None)
+        if self.view.is_answer_blocked:
+            yield from self._blocked_acts()
         if not self._may_view_cases() or not self.view.conflict_url:
             return
         may_resolve = may_resolve_cases(self.user)
         if asked is None or not self.record.monday_id or not may_resolve:
             what = "the conflict" if len(self.view.conflicts) < 2 else "the conflicts"
-            label = f"{'Resolve' if may_resolve else 'View'} {what}"
+            label = f"{'Resolve' if may_resolve and not self.view.answered else 'View'} {what}"
             yield PanelAct(ActCode.RESOLVE, "call_split", label, self.view.conflict_url, is_link=True)
             return
         yield from self._restore_acts()
@@ -414,7 +440,6 @@ class RecordAdvice:
                 yield PanelAct(ActCode.FIX, "edit", f"Fix {self._word(key)}", screen or in_form, is_link=True)
             elif url:
                 yield PanelAct(ActCode.FIX, "visibility", f"View rejected {self._word(key)}", url, is_link=True)
-        yield from self._approval_acts()
         names = [self._word(key) for key in state.blocked_by_others]
         if names and self.user.has_perm("sync.view_syncmetadata"):
             label = f"Unblock {humanize.join_first(names)}"
@@ -441,7 +466,6 @@ class RecordAdvice:
 
     def _pending_acts(self) -> Iterator[PanelAct]:
         state, direction = self.view.state, self.record.sync_direction
-        yield from self._approval_acts()
         if state.removed_item:
             yield from self._restore_acts()
             if state.removed_item != "missing" and direction != SyncDirection.MONDAY_TO_NPD:
@@ -459,9 +483,6 @@ class RecordAdvice:
 def approvals_url(record: SyncedModel) -> str:
     """Return the list of what waits for approval of this record."""
     return f"{reverse('admin:sync_approvalrequest_changelist')}?state__exact=pending&q={record.pk}"
-
-
-_MARKED = (FieldReason.CONFLICT, FieldReason.REJECTED, FieldReason.BLOCKED)
 
 
 def mark_fields(form: Any, record: SyncedModel, view: RecordSyncView, user: Any) -> None:

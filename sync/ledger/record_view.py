@@ -33,9 +33,18 @@ from django.db.models import (
 from django.db.models.functions import Cast, Coalesce, JSONObject
 from django.db.models.lookups import In
 
-from sync.choices import BlockedCode, QueueDirection, QueueStatus, RecordSyncStatus, Rule, SyncDirection, SyncStatus
+from sync.choices import (
+    ApprovalState,
+    BlockedCode,
+    QueueDirection,
+    QueueStatus,
+    RecordSyncStatus,
+    Rule,
+    SyncDirection,
+    SyncStatus,
+)
 from sync.connectors.base.conversion import UnknownValue
-from sync.models import BoardLink, FieldMapping, QueuePause, SyncedModel, SyncMetadata, SyncQueue
+from sync.models import ApprovalRequest, BoardLink, FieldMapping, QueuePause, SyncedModel, SyncMetadata, SyncQueue
 from sync.outbox.pauses import active_pauses, pauses_by_direction
 from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay
 from sync.records import availability
@@ -65,6 +74,7 @@ class Part(TextChoices):
     PENDING = "pending", "Pending"
     CONFLICT = "conflict", "Conflict"
     FAILED = "failed", "Failed"
+    APPROVAL = "approval", "Waits for approval"
     BLOCKED = "blocked", "Rejected or blocked fields"
     GONE = "gone", "Removed on Monday"
     SYNC_OFF = "sync_off", "Turned off"
@@ -81,7 +91,7 @@ class Part(TextChoices):
 PARTS: Mapping[RecordState, tuple[Part, ...]] = {
     RecordState.SYNCED: (Part.IN_SYNC, Part.TO_MONDAY, Part.TO_NPD),
     RecordState.PENDING: (Part.PENDING,),
-    RecordState.ATTENTION: (Part.CONFLICT, Part.FAILED, Part.BLOCKED, Part.GONE),
+    RecordState.ATTENTION: (Part.CONFLICT, Part.FAILED, Part.APPROVAL, Part.BLOCKED, Part.GONE),
     RecordState.OFF: (Part.SYNC_OFF, Part.NO_SYNC, Part.LEFT_OUT),
     RecordState.PAUSED: (Part.PAUSED,),
 }
@@ -98,9 +108,11 @@ def part_of(  # noqa: PLR0911 - a table
     held: Mapping[str, Mapping[str, Any]],
     remote_state: str,
     paused: Collection[str],
+    *,
+    is_asked: bool,
 ) -> Part:
-    """Return why a record is in its state, given its unfinished jobs, its blocked fields, how its item stands, and the
-    paused directions.
+    """Return why a record is in its state, given its unfinished jobs, its blocked fields, how its item stands, the
+    paused directions, and whether something of it waits for an approval.
 
     Paused is what would be pending else: nothing of a synced record waits, whatever is paused.
     """
@@ -116,6 +128,8 @@ def part_of(  # noqa: PLR0911 - a table
         directions.setdefault(job.status, set()).add(job.direction)
     if QueueStatus.FAILED in directions:
         return Part.FAILED
+    if is_asked:
+        return Part.APPROVAL
     blocking = [entry for entry in held.values() if is_blocking(entry)]
     pending = directions.get(QueueStatus.PENDING, set())
     stopped = pending <= set(paused) and (bool(pending) or set(paused) == set(QueueDirection.values))
@@ -178,7 +192,8 @@ def _conditions(model: type[Model], pauses: Sequence[QueuePause]) -> dict[Part, 
     failed = _with_job(jobs.filter(status=QueueStatus.FAILED))
     rejected = _with_blocked(entity_type, '&& (@.value.side == "monday" || @.value.side == "limit")')
     blocked = _with_blocked(entity_type)
-    paused = pending & ~failed & ~rejected & _is_paused(jobs, set(pauses_by_direction(entity_type, pauses)))
+    asked = Q(pk__in=_pending_requests(entity_type).values("entity_id"))
+    paused = pending & ~failed & ~asked & ~rejected & _is_paused(jobs, set(pauses_by_direction(entity_type, pauses)))
     # By removed_since, for few rows have it, and an index has those.
     rows = SyncMetadata.objects.of(entity_type).filter(removed_since__isnull=False, remote_state__in=GONE_STATES)
     answers = jobs.exclude(status=QueueStatus.COMPLETED).filter(payload__has_any_keys=_REMOVAL_ANSWERS)
@@ -194,10 +209,16 @@ def _conditions(model: type[Model], pauses: Sequence[QueuePause]) -> dict[Part, 
         Part.LEFT_OUT: disabled & Q(sync_enabled=True) & ~Q(sync_direction=SyncDirection.NONE),
         Part.FAILED: pending & failed,
         Part.PAUSED: paused,
-        Part.BLOCKED: pending & ~failed & ~paused & blocked,
-        Part.GONE: pending & ~failed & ~paused & ~blocked & gone,
-        Part.PENDING: pending & ~failed & ~paused & ~blocked & ~gone,
+        Part.APPROVAL: pending & ~failed & asked,
+        Part.BLOCKED: pending & ~failed & ~asked & ~paused & blocked,
+        Part.GONE: pending & ~failed & ~asked & ~paused & ~blocked & gone,
+        Part.PENDING: pending & ~failed & ~asked & ~paused & ~blocked & ~gone,
     }
+
+
+def _pending_requests(entity_type: str) -> QuerySet[ApprovalRequest]:
+    """What of a board's records waits for an approval; of a deleted record's item its tombstone tells."""
+    return ApprovalRequest.objects.filter(entity_type=entity_type, state=ApprovalState.PENDING).order_by()
 
 
 def _is_paused(jobs: QuerySet[SyncQueue], paused: Collection[str]) -> Q:
@@ -324,7 +345,8 @@ class RecordView:
         """Why it is in its state."""
         # Of what doesn't wait it is the same whatever is paused, so the board need not be asked.
         paused = self._page.board.paused if self.status == RecordSyncStatus.PENDING else ()
-        return part_of(self.record, self._jobs, self._held_still, self.ledger.remote_state, paused)
+        asked = self.status == RecordSyncStatus.PENDING and self.record.pk in self._page.asked
+        return part_of(self.record, self._jobs, self._held_still, self.ledger.remote_state, paused, is_asked=asked)
 
     @property
     def _held_still(self) -> dict[str, dict[str, Any]]:
@@ -578,6 +600,14 @@ class _Page:
         for job in unfinished.order_by("next_retry"):
             if job.entity_id:
                 self.jobs.setdefault(job.entity_id, []).append(job)
+
+    @cached_property
+    def asked(self) -> frozenset[UUID]:
+        """The records of which something waits for an approval, read where one of them is pending."""
+        ids = [record.pk for record in self._records]
+        return frozenset(
+            _pending_requests(self._entity_type).filter(entity_id__in=ids).values_list("entity_id", flat=True)
+        )
 
     @cached_property
     def board(self) -> BoardAvailability:

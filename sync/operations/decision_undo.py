@@ -357,12 +357,9 @@ def _attname(model: type[SyncedModel], name: str) -> str:
 
 def _sentence(step: UndoStep, actor: str) -> str:
     """Return a sentence that stands alone: who undid what, in which field, from what to what."""
-    row = step.decision
-    label = _KIND_LABELS.get(row.kind, "what was sent to Monday")
+    label = _KIND_LABELS.get(step.decision.kind, "what was sent to Monday")
     back = f"“{step.back_to}”" if step.back_to else "empty"
     before = f"“{step.now}”" if step.now else "empty"
     note = f" {step.note}" if step.note else " The next sync sends it to Monday."
-    return (
-        f"{step.label} put back to {back} (was {before}): {actor} took back {label} on "
-        f"{row.at:%d %b %Y, %H:%M} UTC.{note}"
-    )
+    # It is stored, and read in many time zones: what it undoes has its own time.
+    return f"{step.label} put back to {back} (was {before}): {actor} took back {label}.{note}"

@@ -318,7 +318,8 @@ def apply_decision(known: FieldFacts, field_plan: FieldPlan, field: Field) -> Fi
     if not known.facts.record.may_sync:
         return _plan_push_by_name(replace(field_plan, resolves=None))
     if field_plan.resolved_kind == KIND_FIELDS:
-        is_carried_out = action in (Action.PUSH, Action.PULL, Action.BOTH) or field_plan.confirmed_entry is not None
+        is_written = action in (Action.PUSH, Action.PULL, Action.BOTH) or field_plan.confirmed_entry is not None
+        is_carried_out = is_written or (action is Action.AGREED and field.anew)
         field_plan = field_plan if is_carried_out else replace(field_plan, resolves=None)
     match action:
         case Action.PUSH:

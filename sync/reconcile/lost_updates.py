@@ -20,7 +20,6 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from sync.choices import BlockedCode
 from sync.connectors.base.conversion import AmbiguousSplit, Converter, ListConverter, UnknownValue
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE, ConflictReport, FieldConflict
 from sync.merge import CLOCK_TOLERANCE, Action, Canonical, FieldDirection, Rule
@@ -38,7 +37,7 @@ from sync.reconcile.pass_plan import (
     Plan,
     RecordPlan,
 )
-from sync.reconcile.resolutions import inverse_of, reopened_lost_updates, undo_results
+from sync.reconcile.resolutions import inverse_of, is_column_replaced, reopened_lost_updates, undo_results
 from sync.records.authors import monday_editor_name
 
 MAX_ENTRIES = 10
@@ -456,21 +455,17 @@ class LostUpdateConflict:
 
     @property
     def replaced(self) -> list[FieldConflict]:
-        """Monday's values of conflicts, also of answered ones, that stood in a column which was replaced.
+        """Monday's values of open conflicts that stood in a column which was replaced.
 
-        What is agreed on without them is in neither side's place any more, so a person is asked about it still; not who
-        chose NPD's value, which stands.
+        What is agreed on without them is on neither side any more, so a person is asked about it still.
         """
         found, facts = [], self.plan.facts
         for conflict in facts.conflicts if not self.closing_reason and self.is_settled else ():
             for key in conflict.fields if conflict.kind == KIND_FIELDS else ():
-                p, lost, base = self.plan.plans.get(key), conflict.monday.get(key), facts.ledger.base.get(key)
-                if not lost or p is None or not p.is_agreed or p.base is not None or p.resolves:
+                p, lost = self.plan.plans.get(key), conflict.monday.get(key)
+                if not lost or p is None or p.resolves or not p.is_agreed or not is_column_replaced(facts, p):
                     continue
-                blocked = facts.ledger.blocked_fields.get(key, {}).get("code") == BlockedCode.COLUMN
-                choice = conflict.resolutions.get(key)
-                kept = choice and choice.choose == "npd" and choice.npd == p.stands
-                if p.stands != lost and not kept and (blocked or (base and not p.mapping.is_current(base))):
+                if p.stands != lost:
                     reason = f"{p.mapping.label} “{lost}” was in the column that was replaced."
                     found.append(FieldConflict(key, p.stands, None, lost, reason))
         return found

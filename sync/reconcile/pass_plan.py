@@ -13,10 +13,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sync.choices import ApprovalState, BlockedCode
+from sync.choices import ApprovalState
 from sync.connectors.base.board_items import BatchItems, Item
 from sync.connectors.base.errors import ConnectorError
-from sync.kernel.conflict_store import KIND_UNDO, ConflictReport, FieldConflict, Option
+from sync.kernel.conflict_store import ConflictReport, FieldConflict, Option
 from sync.kernel.secret_texts import without_secrets
 from sync.merge import Canonical
 from sync.models import FieldMapping, Intent, QueuePause, SyncedModel, SyncMetadata
@@ -364,17 +364,9 @@ class RecordPlan:
         return {key: value for (of, key), value in self.carried_out.items() if of == kind}
 
     def rejected_of(self, kind: str) -> dict[str, str]:
-        """Return the fields of which a person's decision is handed back, or can't be written, with the reason.
-
-        One about a field whose column is gone would wait unseen: nobody knows for how long, or what comes after it.
-        """
+        """Return the fields of which a person's decision is handed back, or can't be written, with the reason."""
         plans, handed_back = self.plans.items(), self.fields.results.handed_back
-        blocked = {
-            key: p.blocked_reason
-            for key, p in plans
-            if (p.resolved_kind == kind and p.blocked_reason)
-            or (p.blocked_code is BlockedCode.COLUMN and kind != KIND_UNDO and self.facts.resolved_conflict(kind, key))
-        }
+        blocked = {k: p.blocked_reason for k, p in plans if p.resolved_kind == kind and p.blocked_reason}
         return {key: reason for (of, key), reason in handed_back.items() if of == kind} | blocked
 
     def conflict_report(self, kind: str, item_id: str | None = None, **values: Any) -> ConflictReport:

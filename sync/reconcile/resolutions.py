@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 
+from sync.choices import BlockedCode
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import AmbiguousSplit, UnknownValue
 from sync.kernel.conflict_store import (
@@ -29,6 +30,7 @@ from sync.reconcile.field_values import RelatedNotFound, clean_values, field_of,
 from sync.records.authors import RESTORED_KEY
 
 if TYPE_CHECKING:
+    from sync.reconcile.facts import RecordFacts
     from sync.reconcile.field_plan import FieldFacts, FieldPlan
     from sync.reconcile.pass_plan import RecordPlan
 
@@ -225,7 +227,8 @@ def with_resolution(
             results |= ResolutionResults(handed_back={(kind, field.key): str(reason)}, lost_current=current)
             continue
         if not is_lost or resolution.choose != "npd":
-            return resolved, replace(field, resolution=resolution, typed=typed, anew=is_lost), results
+            anew = is_lost or _is_value_gone(known.facts, resolved, field)
+            return resolved, replace(field, resolution=resolution, typed=typed, anew=anew), results
         # What was lost stays lost: nothing has to be written for that.
         results |= ResolutionResults({(kind, field.key): resolution.npd or None})
     return field_plan, field, results
@@ -243,13 +246,28 @@ def _check_conflict(known: FieldFacts, field_plan: FieldPlan, field: Field) -> C
             f"“{field_plan.mapping.label}” now comes from {source} only, so only {source}'s value can be chosen. "
             "Change the direction first."
         )
-    shown = as_conflict(field_plan)
-    monday = shown.monday if field_plan.confirmed_entry is None else resolution.monday or None
+    shown, is_gone = as_conflict(field_plan), _is_value_gone(known.facts, field_plan, field)
+    monday = shown.monday if field_plan.confirmed_entry is None and not is_gone else resolution.monday or None
     if (shown.npd, monday) != (resolution.npd or None, resolution.monday or None):
         raise _NotNow("The values changed after you chose. Check them and choose again.")
     if choose == "base" and field.base is None:
         raise _NotNow("It was never synced with this column, so there is no last synced value. Choose another.")
-    return field_plan.convert.local(typed_values(known, field_plan)) if choose == "custom" else None
+    if is_gone and choose == "npd":
+        return field.local
+    is_typed = choose == "custom" or is_gone
+    return field_plan.convert.local(typed_values(known, field_plan)) if is_typed else None
+
+
+def is_column_replaced(facts: RecordFacts, field_plan: FieldPlan) -> bool:
+    """Whether the field has another column than the one of which both sides' values were known."""
+    key, base = field_plan.mapping.key, facts.ledger.base.get(field_plan.mapping.key)
+    blocked = facts.ledger.blocked_fields.get(key, {}).get("code") == BlockedCode.COLUMN
+    return field_plan.base is None and (blocked or bool(base and not field_plan.mapping.is_current(base)))
+
+
+def _is_value_gone(facts: RecordFacts, field_plan: FieldPlan, field: Field) -> bool:
+    """Whether what Monday showed went with its column, and the one in its place is empty: a choice has it still."""
+    return field.remote is None and is_column_replaced(facts, field_plan)
 
 
 _SOURCE = {FieldDirection.TO_MONDAY: ("npd", "NPD"), FieldDirection.TO_NPD: ("monday", "Monday")}

@@ -149,7 +149,10 @@ def _settle_agreed(field_plan: FieldPlan, item: Item, *, creates: bool) -> Field
             return _NOT_TOLD
         if field_plan.convert.remote(remote_raw) != field_plan.convert.local(field_plan.local_raw):
             return FieldSettlement(recheck="Monday filled in a value of its own.")
-    return FieldSettlement(base=new_base(field_plan.mapping, item.id, field_plan.local_raw, remote_raw), altered="")
+    base = new_base(field_plan.mapping, item.id, field_plan.local_raw, remote_raw)
+    # A person chose what both sides hold already: the empty side, where the other's column was replaced.
+    result = field_plan.display_local(field_plan.local_raw) if field_plan.resolves else ""
+    return FieldSettlement(base=base, altered="", resolved=True, result=result)
 
 
 def _answered_value(field_plan: FieldPlan, item: Item) -> Any:

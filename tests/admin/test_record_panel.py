@@ -51,6 +51,19 @@ def test_a_record_is_paused_with_a_reason_and_resumed(browser_of_person: Client,
     assert LogEntry.objects.latest("id").change_message == "Resumed."
 
 
+def test_what_blocks_a_field_is_explained_once_where_the_field_stands(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    record = world["synced"]
+    entry = {"reason": "The column is of no use.", "side": "npd"}
+    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(blocked_fields={"phone": entry})
+    Contact.objects.filter(pk=record.pk).update(sync_status="pending")
+    page = browser_of_person.get(change_page(record)).content.decode()
+    mark = page[page.index('id="npd-mark-phone"') :]
+    assert entry["reason"] in mark[: mark.index("npd-mark", 20)]
+    assert words_of(page).count(entry["reason"]) == 1
+
+
 def test_a_reason_belongs_to_its_own_pause_alone(browser_of_person: Client, world: dict[str, Any]) -> None:
     record = world["synced"]
     posted(browser_of_person, record, "pause", why="The first reason")

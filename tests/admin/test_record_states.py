@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from npd.models import Contact
-from sync.choices import QueueStatus, RecordSyncStatus, SyncDirection
+from sync.choices import ApprovalKind, ApprovalState, QueueStatus, RecordSyncStatus, SyncDirection
 from sync.clock import sync_now
 from sync.ledger import SyncStateService
 from sync.ledger.record_view import FieldReason, Part, RecordState, RecordView, filter_by_health, health_counts
 from sync.limits import BlockedKind
-from sync.models import BoardLink, FieldMapping, QueuePause, SyncMetadata, SyncQueue
+from sync.models import ApprovalRequest, BoardLink, FieldMapping, QueuePause, SyncMetadata, SyncQueue
 from sync.outbox import pauses
 from sync.records import availability
 from sync.registry import entity
@@ -38,6 +38,11 @@ def waits(name: str, *directions: str, **held: dict[str, Any]) -> Contact:
     if held:
         states.ledger(made, "pending", blocked_fields=held)
     return made
+
+
+def asks(record: Contact, kind: ApprovalKind, state: ApprovalState = ApprovalState.PENDING) -> None:
+    """What would be deleted or emptied of this record waits for a person, or was decided."""
+    ApprovalRequest.objects.create(entity_type="contact", entity_id=record.pk, kind=kind, state=state, label="Ann")
 
 
 REJECTED = {"reason": "Monday refused it.", "side": "monday"}
@@ -80,6 +85,15 @@ def everything() -> None:
     states.mark(answered, RecordSyncStatus.PENDING, "5299")
     states.ledger(answered, "pending", remote_state="archived", removed_since=sync_now())
     SyncQueue.objects.create(entity_type="contact", entity_id=answered.pk, direction="to_npd", payload={"unlink": True})
+    for kind in (ApprovalKind.RECORDS, ApprovalKind.CLEAR_MONDAY, ApprovalKind.CLEAR_NPD):
+        asks(waits(f"Asks, {kind}", "to_monday"), kind)
+    asks(waits("Asks, without a job"), ApprovalKind.CLEAR_MONDAY)
+    asks(waits("Asks, blocked", "to_npd", email=BLOCKED), ApprovalKind.CLEAR_NPD)
+    asks(states.dead("Asks, failed"), ApprovalKind.CLEAR_MONDAY)
+    asks(states.contact("Asks, off", sync_enabled=False), ApprovalKind.CLEAR_MONDAY)
+    asks(states.synced("Asks, synced", "5300"), ApprovalKind.CLEAR_MONDAY)
+    for state in (ApprovalState.APPROVED, ApprovalState.REJECTED):
+        asks(waits(f"Answered, {state}", "to_monday"), ApprovalKind.CLEAR_MONDAY, state)
 
 
 def test_a_record_and_the_database_say_the_same(everything: None) -> None:
@@ -119,6 +133,11 @@ def test_what_waits_for_a_pause_is_paused_and_what_needs_a_person_says_so(everyt
     gone = {found[f"To NPD, {name}"] for name in ("archived", "deleted", "moved")}
     assert (gone, found["To NPD, missing"]) == ({(attention, Part.GONE)}, pending)
     assert found["Removed, answered"] == pending
+    # What would be deleted or emptied waits for an answer, whatever is paused; an answered one is on its way.
+    asked = {found[f"Asks, {name}"] for name in ("records", "clear_monday", "clear_npd", "without a job", "blocked")}
+    assert (asked, found["Asks, failed"]) == ({(attention, Part.APPROVAL)}, (attention, Part.FAILED))
+    assert found["Asks, off"] == (RecordState.OFF, Part.SYNC_OFF)
+    assert found["Answered, approved"] == found["Answered, rejected"] == paused
     # A column that is back blocks nothing; its records come back one after another.
     assert found["To NPD, no column"] == (attention, Part.BLOCKED)
     assert found["To NPD, column is back"] == pending

@@ -72,6 +72,25 @@ def test_one_key_chooses_a_side_for_the_field_or_for_all(open_page: Any) -> None
     assert not errors
 
 
+def test_an_empty_side_has_red_buttons_that_name_what_it_empties_and_ask(open_page: Any) -> None:
+    made = of_fields("made", FieldConflict("phone", None, None, "+44 20 7946 0999"), ROLE)
+    page, errors = open_page()
+    page.goto(screen(conflict_of(made)))
+    foot, red = page.locator(".cfl-foot button"), page.locator(".cfl-foot button.cfl-danger")
+    assert not barriers(page)
+    press(page, "1")
+    expect(red).to_have_count(2)
+    expect(foot.first).to_have_text("Empty Phone on Monday…")
+    assert not barriers(page)
+    press(page, "k", "3")
+    expect(red).to_have_count(0)
+    page.locator("input[name=pick-phone][value=npd]").check()
+    press(page, "Enter")
+    page.get_by_role("button", name="Empty Phone on Monday").wait_for()
+    assert conflict_of(made).resolution is None
+    assert not errors
+
+
 def test_keys_that_are_typed_elsewhere_or_open_something_choose_and_send_nothing(open_page: Any) -> None:
     states.boards()
     removed = Contact.objects.create(name="removed", monday_id="71", email="r@example.test")

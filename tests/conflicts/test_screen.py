@@ -32,7 +32,7 @@ def form(*fields: FieldConflict, **picks: str) -> dict[str, str]:
 
 def text_of(response: Any) -> str:
     # Marks stand inside a value: without them it reads as it is.
-    unseen = r"(?s)<script.*?</script>|<style.*?</style>|</?(?:ins|del)>"
+    unseen = r"(?s)<script.*?</script>|<style.*?</style>|</?(?:ins|del|wbr)>"
     page = re.sub(unseen, "", response.content.decode())
     return " ".join(re.sub(r"<[^>]+>", " ", page).split())
 
@@ -239,6 +239,43 @@ def test_an_option_that_deletes_is_asked_about_by_a_red_button_before_anything_i
     hidden = dict(re.findall(r'<input type="hidden" name="([\w-]+)" value="([^"]*)"', asked.content.decode()))
     assert browser.post(screen(conflict), {name: unescape(text) for name, text in hidden.items()}).status_code == 303
     assert conflict_of(contact).stored_resolution.resolution_type == "keep_monday"
+
+
+@pytest.mark.parametrize(
+    ("picks", "where"),
+    [
+        ({"pick__phone": "npd"}, "on Monday"),
+        ({"pick__phone": "base"}, "on Monday"),
+        ({"pick__phone": "custom", "value__phone": ""}, "on Monday"),
+        ({"pick__phone": "monday"}, ""),
+        ({"pick__role_title": "npd"}, ""),
+    ],
+)
+def test_a_choice_that_empties_a_side_is_asked_about_by_a_red_button_before_anything_is_stored(
+    browser: Client, contact: Contact, picks: dict[str, str], where: str
+) -> None:
+    emptied = FieldConflict("phone", None, "", "+44 20 7946 0999")
+    record(finding(contact, emptied, ROLE))
+    conflict = conflict_of(contact)
+    asked = browser.post(screen(conflict), form(emptied, ROLE, resolve="1", **picks))
+    if not where:
+        assert (asked.status_code, conflict_of(contact).resolution is None) == (303, False)
+        return
+    assert (asked.status_code, conflict_of(contact).resolution) == (200, None)
+    [button] = re.findall(r'<button\s+class="npd-button npd-button-danger"[^>]*>([^<]*)<', asked.content.decode())
+    assert button.strip() == f"Empty Phone {where}"
+    hidden = dict(re.findall(r'<input type="hidden" name="([\w-]+)" value="([^"]*)"', asked.content.decode()))
+    assert browser.post(screen(conflict), {name: unescape(text) for name, text in hidden.items()}).status_code == 303
+    assert conflict_of(contact).resolution is not None
+
+
+def test_what_is_to_be_emptied_and_has_changed_since_is_refused_and_not_asked_about(
+    browser: Client, contact: Contact
+) -> None:
+    emptied = FieldConflict("phone", None, None, "+44 20 7946 0999")
+    record(finding(contact, emptied))
+    sent = form(replace(emptied, monday="+44 20 7946 0111"), pick__phone="npd", resolve="1")
+    assert browser.post(screen(conflict_of(contact)), sent).status_code == 409
 
 
 def test_the_counter_counts_what_still_waits(browser: Client, conflict: SyncConflict) -> None:

@@ -332,13 +332,6 @@ def test_nothing_is_asked_where_it_is_not_lost(before: Any, npd: str, plan: Any)
     assert conflict(facts(record, **ASKED, **before), plans=in_new_column(record, **plan)).report is None
 
 
-def test_what_a_person_gave_up_for_npd_s_value_is_not_asked_about_again() -> None:
-    chosen = replace(IN_CONFLICT, resolutions={"role_title": FieldSelection("npd", npd="Ours", monday="Theirs")})
-    for record, is_asked in (contact(role_title="Ours"), False), (contact(role_title="Newer"), True):
-        found = facts(record, conflicts=(chosen,), **OTHER_COLUMN)
-        assert bool(conflict(found, plans=in_new_column(record, None, Action.PUSH)).report) is is_asked
-
-
 def test_a_choice_whose_values_changed_stays_with_what_stands_now() -> None:
     waits = facts(
         conflicts=(open_conflict("role_title", role_title=FieldSelection("monday", npd="Ours", monday="Theirs")),)

@@ -20,7 +20,7 @@ from sync.connectors.base.board import LOG_PREFIX
 from sync.connectors.base.conversion import UnknownValue
 from sync.connectors.base.errors import ConnectorError
 from sync.kernel.conflict_store import current_store
-from sync.kernel.humanize import shorten
+from sync.kernel.humanize import shorten, timestamp
 from sync.ledger import SyncStateService
 from sync.ledger.record_view import FieldView
 from sync.limits import urgent_calls
@@ -163,12 +163,12 @@ def _describe_state(reference: RecordReference) -> Explanation:
         tombstone = reference.tombstone
         assert tombstone is not None
         reason = tombstone.note or "Deleted in NPD."
-        when = f"Deleted at {tombstone.deleted_at:%Y-%m-%d %H:%M:%S} UTC: {tombstone.get_state_display().lower()}."
+        when = f"Deleted at {timestamp(tombstone.deleted_at)}: {tombstone.get_state_display().lower()}."
         return Explanation(reference, "deleted", f"{when} {reason}", item_id=tombstone.monday_id or "")
     state = SyncStateService().describe(reference.record)
     reason = state.words or "Both sides are the same, as far as is known."
     if state.next_try is not None:
-        reason += f" Next attempt at {state.next_try:%Y-%m-%d %H:%M:%S} UTC."
+        reason += f" Next attempt at {timestamp(state.next_try)}."
     return Explanation(
         reference,
         state.status,
@@ -202,7 +202,7 @@ def _open_items(reference: RecordReference) -> Iterator[str]:
     for intent in Intent.objects.filter(**about, state=IntentState.OPEN).order_by("created_at"):
         sent = ", ".join(intent.values) or "a new item"
         yield (
-            f"A call without an answer yet: {sent}, announced at {intent.created_at:%Y-%m-%d %H:%M:%S} UTC; it may "
+            f"A call without an answer yet: {sent}, announced at {timestamp(intent.created_at)}; it may "
             f"take effect until {intent.deadline:%H:%M:%S} UTC."
         )
     for conflict in (
@@ -219,7 +219,7 @@ def _open_items(reference: RecordReference) -> Iterator[str]:
         by = f" by {write_loop.by}" if write_loop.by else ""
         yield (
             f"{write_loop.key} is rewritten again and again{by}; nothing is sent until "
-            f"{write_loop.throttled_until:%H:%M:%S} UTC."
+            f"{timestamp(write_loop.throttled_until)}."
         )
 
 
@@ -232,7 +232,7 @@ def _job_sentence(row: SyncQueue) -> str:
         return f"Job #{row.pk} failed after {row.attempts} attempts.{tail}"
     if row.status == QueueStatus.IN_PROGRESS:
         return f"Job #{row.pk} is in progress."
-    return f"Job #{row.pk} is pending until {row.next_retry:%Y-%m-%d %H:%M:%S} UTC.{tail}"
+    return f"Job #{row.pk} is pending until {timestamp(row.next_retry)}.{tail}"
 
 
 # The explanation as lines for a person, and as JSON for a program.
@@ -272,7 +272,7 @@ def explanation_lines(explanation: Explanation) -> Iterator[str]:
     yield "Activity, newest last:" if explanation.decisions else "Nothing has happened to it yet."
     for row, links in explanation.decisions:
         author = f" {row.actor}:" if row.actor else ""
-        yield f"  #{row.pk}  {row.at:%Y-%m-%d %H:%M:%S} UTC {row.kind}{author} {row.sentence}"
+        yield f"  #{row.pk}  {timestamp(row.at)} {row.kind}{author} {row.sentence}"
         if links:
             yield f"      {causes_text(links)} → {row.kind}"
 
@@ -464,4 +464,4 @@ def _rows(provenance: Mapping[str, Any]) -> Iterable[CauseLink]:
 
 
 def _at_text(moment: str | None) -> str:
-    return f" at {datetime.fromisoformat(moment):%Y-%m-%d %H:%M:%S} UTC" if moment else ""
+    return f" at {timestamp(datetime.fromisoformat(moment))}" if moment else ""

@@ -1,0 +1,32 @@
+"""Long words on pages are broken where a reader would break them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.utils.safestring import mark_safe
+
+from config.page_tags import breakable
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("clemence.becker8@example.net", "clemence.|becker8|@example.|net"),
+        ("write to grace@navy.test", "write to grace@navy.test"),
+        ("https://example.test/a_b", "https:/|/example.|test/|a_|b"),
+        ("<b>never_run</b>@example.test", "&lt;b&gt;never_|run&lt;/|b&gt;|@example.|test"),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_a_long_word_breaks_before_its_at_and_behind_its_marks(text: str | None, shown: str) -> None:
+    assert breakable(text).replace("<wbr>", "|") == shown.replace("https:/|/", "https://|")
+
+
+def test_nothing_is_lost_and_what_is_html_already_stays() -> None:
+    text = "a-very_long.word@example.test and\nlines"
+    assert re.sub("<wbr>", "", breakable(text)) == text
+    link = mark_safe('<a href="/a/very/long/address/">so</a>')
+    assert breakable(link) is link
