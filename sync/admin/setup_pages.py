@@ -206,7 +206,9 @@ MATCH_GROUPS = (
     ("create", "To create on Monday", "add_circle", "ok"),
     ("ambiguous", "Several items fit", "help", "warn"),
     ("unsure", "Several names alike: sync off", "help", "warn"),
-    ("invalid", "Monday would reject", "error", "bad"),
+    ("invalid", "Records that Monday would reject", "error", "bad"),
+    ("blocked", "Fields that can't be synced", "error", "warn"),
+    ("doubtful", "Values that Monday will probably reject", "error", "warn"),
     ("missing", "Linked, but item gone", "link_off", "warn"),
 )
 
@@ -223,7 +225,7 @@ def _matching_context(found: Sequence[SetupDraft]) -> dict[str, Any]:
             "groups": [
                 {"name": name, "label": label, "icon": icon, "color": color, "count": count[name],
                  "samples": samples.get(name, [])}
-                for name, label, icon, color in MATCH_GROUPS
+                for name, label, icon, color in MATCH_GROUPS if count[name]
             ],
             "near": [
                 {**one, "answer": plan.answer_of(draft, one) or drafts.ANSWER_OUT}
