@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from hashlib import blake2b
 
 from npd.models import Contact, Organization
 from sync.kernel.messages import UnmatchedReason
@@ -208,6 +209,17 @@ def test_an_item_that_nothing_matches_by_is_planned_as_what_the_run_makes_of_it(
     later(wizard.monday, 400)
     wizard.drain()
     assert set(Contact.objects.values_list("name", flat=True)) == {"Eve", "Nameless"}
+
+
+def test_of_many_like_names_a_page_shows_the_first_and_all_of_them_where_it_is_asked(wizard: Wizard) -> None:
+    names = [blake2b(bytes([n]), digest_size=8).hexdigest() for n in range(25)]
+    for name in names:
+        Contact.objects.create(name=name)
+    wizard.compared(a_board(wizard.monday, "CRM", *PEOPLE, items=[{"name": f"{name}x"} for name in names]))
+    assert len(draft().found["near"]) == len(names)
+    shown = {end: wizard.client.get(START + end).content.decode() for end in ("match/", "match/?pairs=all")}
+    assert [html.count("<legend") for html in shown.values()] == [20, 25]
+    assert ['href="?pairs=all"' in html for html in shown.values()] == [True, False]
 
 
 def test_next_and_back_store_what_the_page_holds(wizard: Wizard) -> None:
