@@ -105,7 +105,7 @@ def test_commands_are_those_that_somebody_may_give_here(client: Client, world: d
     assert "Sync now" not in titles(client, "")["Commands"]
     assert titles(client, "pause") == {"Commands": ["Pause organizations", "Pause contacts", "Pause all sync"]}
     client.post("/admin/sync/syncqueue/pause/", {"entity_type": "contact", "direction": ""})
-    assert titles(client, "contacts")["Commands"] == ["Import contacts", "Resume contacts"]
+    assert titles(client, "contacts")["Commands"] == ["Import contacts", "Sync contacts now", "Resume contacts"]
     reader = User.objects.create_user("reader", password="x", is_staff=True)
     reader.user_permissions.add(Permission.objects.get(codename="view_contact"))
     client.force_login(reader)
@@ -113,6 +113,31 @@ def test_commands_are_those_that_somebody_may_give_here(client: Client, world: d
     assert commands == ["Dark", "Light", "Colours of the system", "Help"]
     client.logout()
     assert client.get("/admin/search/", {"s": "zoe"}).status_code == 302
+
+
+def test_what_is_pending_is_synced_by_a_command_for_each_board_and_for_all(
+    client: Client, world: dict[str, Any]
+) -> None:
+    """It is the queue's own retry of what is pending: what failed stays as it is, and the page asks first."""
+    client.force_login(User.objects.create_superuser("root"))
+    assert titles(client, "sync contacts") == {"Commands": ["Sync contacts now"]}
+    every = ["Sync organizations now", "Sync contacts now", "Sync everything now"]
+    assert titles(client, "sync now") == {"Commands": every}
+    pending = SyncQueue.objects.filter(status="pending")
+    [hit] = client.get("/admin/search/", {"s": "sync contacts now"}).context["groups"][0].hits
+    [asked] = re.findall(r'name="expect" value="(\d+)"', client.get(hit.url).content.decode())
+    contacts = pending.filter(entity_type="contact")
+    contacts.update(attempts=3)
+    assert int(asked) == contacts.count() > 0
+    failed = set(SyncQueue.objects.filter(status="failed").values_list("pk", flat=True))
+    client.post(hit.url, {"confirmed": "1", "expect": asked})
+    assert set(contacts.values_list("attempts", flat=True)) == {0}
+    assert set(SyncQueue.objects.filter(status="failed").values_list("pk", flat=True)) == failed
+    pending.update(status="completed")
+    assert client.get(hit.url).context["question"].button == ""
+    reader = User.objects.create_user("reader", password="x", is_staff=True)
+    client.force_login(reader)
+    assert titles(client, "sync") == {}
 
 
 def test_a_search_asks_the_database_as_much_for_many_hits_as_for_few(browser_of_person: Client) -> None:
