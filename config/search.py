@@ -25,6 +25,7 @@ from django.views.decorators.http import require_GET
 from config.navigation import RECORDS, sections
 from sync import registry
 from sync.choices import QueueStatus
+from sync.kernel.db import unmarked_pattern
 from sync.kernel.humanize import count_with_noun, one_line, shorten
 from sync.models import SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
@@ -111,12 +112,12 @@ def rank_of(term: str, text: str) -> Rank | None:
     """Return how well a text fits what was typed; None where it doesn't hold every word of it."""
     if not term:
         return Rank.REST
-    folded, wanted = text.casefold(), re.escape(term.casefold())
-    if re.search(rf"(?<!\w){wanted}(?!\w)", folded):
+    wanted = unmarked_pattern(term)
+    if re.search(rf"(?<!\w){wanted}(?!\w)", text):
         return Rank.WORD
-    if re.search(rf"(?<!\w){wanted}", folded):
+    if re.search(rf"(?<!\w){wanted}", text):
         return Rank.BEGINNING
-    return Rank.REST if all(word in folded for word in term.casefold().split()) else None
+    return Rank.REST if all(re.search(unmarked_pattern(word), text) for word in term.split()) else None
 
 
 # The rows of lists: records first, then what is about them.
@@ -148,7 +149,7 @@ def _found_records(request: HttpRequest, lists: Any, spec: registry.EntitySpec, 
     own = {one.name: one for one in spec.model._meta.concrete_fields}
     texts = [name for name in lists.get_search_fields(request) if isinstance(own.get(name), (CharField, TextField))]
     names = [spec.name_field] if spec.name_field in own else []
-    word = r"(^|[^[:alnum:]])" + re.escape(term)
+    word = r"(^|[^[:alnum:]])" + unmarked_pattern(term)
     steps = ((names, word + r"([^[:alnum:]]|$)"), (texts, word + r"([^[:alnum:]]|$)"), (names, word), (texts, word))
     cases = [When(_matching(fields, pattern), then=Value(number)) for number, (fields, pattern) in enumerate(steps)]
     rank = Case(*[case for case in cases if case.condition], default=Value(2 * Rank.REST), output_field=IntegerField())
@@ -160,7 +161,7 @@ def _told_of(record: Any, spec: registry.EntitySpec, term: str) -> str:
     """The text in which a record holds the term beside its name, else the first that it has."""
     fields = [one.name for one in registry.own_fields(spec.model) if isinstance(one, (CharField, TextField))]
     texts = [one_line(str(getattr(record, name) or "")) for name in fields if name != spec.name_field]
-    holding = [text for text in texts if term.casefold() in text.casefold()]
+    holding = [text for text in texts if re.search(unmarked_pattern(term), text)]
     return shorten(next(iter([*holding, *filter(None, texts)]), ""), 80)
 
 

@@ -89,6 +89,29 @@ def test_the_word_itself_comes_first_then_its_beginnings_then_what_holds_it(brow
     assert titles(browser_of_person, "vada") == {"Contacts": ["Nevada Smith"]}
 
 
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("muller", "Zoë Müller"), ("MULLER", "ZOË MÜLLER"), ("wlizlo", "Grupa Wlizło"), ("lovas", "Løvås Hansen"),
+        ("strasse", "Straße 5"), ("strasse", "Strasse 5"), ("aegir", "Ægir"), ("Müller", "ZOË MÜLLER"),
+        ("nguyen", "Nguyễn Văn"), ("zoe muller", "Zoë Müller"), ("a.b", "Ä.B"),
+    ],
+)  # fmt: skip
+def test_letters_are_found_without_their_marks(browser_of_person: Client, typed: str, name: str) -> None:
+    states.contact(name)
+    states.contact("Zo* Axb Muler")
+    assert titles(browser_of_person, typed) == {"Contacts": [name]}
+    assert name in browser_of_person.get("/admin/npd/contact/", {"q": typed}).content.decode()
+
+
+def test_a_name_without_marks_is_a_word_as_good_as_one_with_them(browser_of_person: Client) -> None:
+    for name in ("Gmüller", "Müllerin", "Jan Müller", "Bo Muller"):
+        states.contact(name)
+    contacts = titles(browser_of_person, "muller")["Contacts"]
+    assert (set(contacts[:2]), contacts[2:]) == ({"Jan Müller", "Bo Muller"}, ["Müllerin", "Gmüller"])
+    assert titles(browser_of_person, "müller")["Contacts"] == ["Jan Müller", "Müllerin", "Gmüller"]
+
+
 def test_what_fits_best_decides_which_group_stands_first(browser_of_person: Client, world: dict[str, Any]) -> None:
     states.contact("Importance Ltd")
     assert list(titles(browser_of_person, "import")) == ["Commands", "Contacts"]
