@@ -5,6 +5,7 @@ as this person may see or do it.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
@@ -12,7 +13,7 @@ from typing import Any
 
 from django.apps import apps
 from django.contrib import admin
-from django.db.models import AutoField, Case, CharField, IntegerField, Model, Q, QuerySet, TextField, Value, When
+from django.db.models import AutoField, Case, CharField, Count, IntegerField, Model, Q, QuerySet, TextField, Value, When
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import Resolver404, resolve, reverse
@@ -23,7 +24,10 @@ from django.views.decorators.http import require_GET
 
 from config.navigation import RECORDS, sections
 from sync import registry
-from sync.kernel.humanize import one_line, shorten
+from sync.choices import QueueStatus
+from sync.kernel.db import unmarked_pattern
+from sync.kernel.humanize import count_with_noun, one_line, shorten
+from sync.models import SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
 from sync.outbox.pauses import active_pauses
 
@@ -105,15 +109,15 @@ def _ranked(hits: Iterator[Hit], term: str) -> list[Hit]:
 
 
 def rank_of(term: str, text: str) -> Rank | None:
-    """Return how well a text fits what was typed; None where it doesn't hold it."""
+    """Return how well a text fits what was typed; None where it doesn't hold every word of it."""
     if not term:
         return Rank.REST
-    folded, wanted = text.casefold(), re.escape(term.casefold())
-    if re.search(rf"(?<!\w){wanted}(?!\w)", folded):
+    wanted = unmarked_pattern(term)
+    if re.search(rf"(?<!\w){wanted}(?!\w)", text):
         return Rank.WORD
-    if re.search(rf"(?<!\w){wanted}", folded):
+    if re.search(rf"(?<!\w){wanted}", text):
         return Rank.BEGINNING
-    return Rank.REST if term.casefold() in folded else None
+    return Rank.REST if all(re.search(unmarked_pattern(word), text) for word in term.split()) else None
 
 
 # The rows of lists: records first, then what is about them.
@@ -145,7 +149,7 @@ def _found_records(request: HttpRequest, lists: Any, spec: registry.EntitySpec, 
     own = {one.name: one for one in spec.model._meta.concrete_fields}
     texts = [name for name in lists.get_search_fields(request) if isinstance(own.get(name), (CharField, TextField))]
     names = [spec.name_field] if spec.name_field in own else []
-    word = r"(^|[^[:alnum:]])" + re.escape(term)
+    word = r"(^|[^[:alnum:]])" + unmarked_pattern(term)
     steps = ((names, word + r"([^[:alnum:]]|$)"), (texts, word + r"([^[:alnum:]]|$)"), (names, word), (texts, word))
     cases = [When(_matching(fields, pattern), then=Value(number)) for number, (fields, pattern) in enumerate(steps)]
     rank = Case(*[case for case in cases if case.condition], default=Value(2 * Rank.REST), output_field=IntegerField())
@@ -157,7 +161,7 @@ def _told_of(record: Any, spec: registry.EntitySpec, term: str) -> str:
     """The text in which a record holds the term beside its name, else the first that it has."""
     fields = [one.name for one in registry.own_fields(spec.model) if isinstance(one, (CharField, TextField))]
     texts = [one_line(str(getattr(record, name) or "")) for name in fields if name != spec.name_field]
-    holding = [text for text in texts if term.casefold() in text.casefold()]
+    holding = [text for text in texts if re.search(unmarked_pattern(term), text)]
     return shorten(next(iter([*holding, *filter(None, texts)]), ""), 80)
 
 
@@ -238,6 +242,8 @@ def _commands(request: HttpRequest) -> Iterator[Hit]:
             if hasattr(lists, "has_import_permission") and lists.has_import_permission(request):
                 url = reverse(f"{stem}_import_file")
                 yield Hit(f"Import {opts.verbose_name_plural}", "CSV or XLSX", "upload_file", url)
+    if is_allowed(request.user, QueueAction.RETRY) and _admin_of(request, SyncQueue):
+        yield from _sync_commands()
     if is_allowed(request.user, QueueAction.PAUSE):
         yield from _pause_commands()
     if registry.may_view(request.user, "conflicts.syncconflict"):
@@ -264,6 +270,25 @@ def _record_commands(request: HttpRequest) -> Iterator[Hit]:
         if record is not None and lists.has_change_permission(request, record):
             url = reverse(f"admin:{stem}_sync_now", args=[record.pk])
             yield Hit("Sync now", str(record), "sync", url, post={})
+
+
+def _sync_commands() -> Iterator[Hit]:
+    """What is pending, of each board and of every, by the queue's own retry, whose page asks; what failed stays so."""
+    pending = Counter(
+        dict(
+            SyncQueue.objects.filter(status=QueueStatus.PENDING)
+            .order_by()
+            .values_list("entity_type")
+            .annotate(number=Count("id"))
+        )
+    )
+    everything = ("", "everything", pending.total())
+    named = [(one.entity_type, one.board_title.lower(), pending[one.entity_type]) for one in registry.entities()]
+    for entity_type, name, number in (*named, everything):
+        which = {"status__exact": QueueStatus.PENDING.value} | ({"entity_type": entity_type} if entity_type else {})
+        about = f"{count_with_noun(number, 'pending job')}, at once" if number else "Nothing is pending"
+        url = f"{reverse('admin:sync_syncqueue_all', args=['retry'])}?{urlencode(which)}"
+        yield Hit(f"Sync {name} now", about, "sync", url)
 
 
 def _pause_commands() -> Iterator[Hit]:

@@ -22,6 +22,7 @@ from sync import connectors
 from sync.choices import Rule
 from sync.connectors.base.conversion import Choices, ListConverter
 from sync.kernel import humanize
+from sync.kernel.db import contains_unmarked
 from sync.models import BoardLink, FieldMapping, SyncedModel
 
 ModelField: TypeAlias = "models.Field[Any, Any]"
@@ -177,7 +178,7 @@ def searched_fields(model: type[SyncedModel]) -> tuple[str, ...]:
 
 
 def containing(model: type[SyncedModel], fields: Iterable[str], text: str) -> models.Q:
-    """Return the condition that a text occurs in one of these fields, whatever its case.
+    """Return the condition that a text occurs in one of these fields, whatever its case and marks.
 
     Related records are looked for by themselves: they are fewer than those that point at them, and need no join.
     """
@@ -187,10 +188,10 @@ def containing(model: type[SyncedModel], fields: Iterable[str], text: str) -> mo
         if theirs:
             field: Any = model._meta.get_field(relation)
             others = target_of(field)._default_manager.order_by()
-            named = others.filter(**{f"{theirs}__icontains": text}).values("pk")
+            named = others.filter(contains_unmarked(theirs, text)).values("pk")
             condition |= models.Q(**{f"{relation}__in": named})
         else:
-            condition |= models.Q(**{f"{name}__icontains": text})
+            condition |= contains_unmarked(name, text)
     return condition
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 from uuid import UUID
@@ -12,7 +13,8 @@ from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count
+from django.core.paginator import Page, Paginator
+from django.db.models import Case, Count, QuerySet, Value, When
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -50,7 +52,7 @@ from npd.imports.messages import (
     row_warning,
     warned_rows,
 )
-from npd.imports.models import ImportJob, ImportState, Result, RowOutcome
+from npd.imports.models import ImportJob, ImportRow, ImportState, Result, RowOutcome
 from npd.imports.resources import ImportOptions, labels_of, offered_fields
 from sync.admin import admin_base
 from sync.admin.confirmed_action import Question, Report, run_action
@@ -62,8 +64,8 @@ from sync.models import ExportFormat
 from sync.operations.attempts import LEASE_SECONDS
 from sync.registry import entity, hidden_relations, record_url
 
-LISTED_ROWS = 100
-"""Rows of each kind that a page lists; the counts are of all."""
+LISTED_ROWS, ROWS_PER_PAGE = 10, 50
+"""Rows of each kind on the page of an import, and of one kind on its own pages; the counts are of all."""
 
 LATEST_JOBS = 20
 # A worker takes a file within seconds; after this its page says that none seems to run.
@@ -94,10 +96,26 @@ STATE_BADGES = {
 JobUrl = Callable[[str, ImportJob], str]
 
 
-def import_job_context(job: ImportJob, url: JobUrl, reader: Any) -> dict[str, Any]:
+PROBLEMS = "problems"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The kind of rows that a page is about, and which page of them; without a kind, the beginning of each."""
+
+    kind: str = ""
+    page: str | None = None
+
+    def rows(self, kind: str, found: QuerySet[ImportRow]) -> Page[ImportRow]:
+        """Return those of a kind that are shown."""
+        is_own = kind == self.kind
+        return Paginator(found, ROWS_PER_PAGE if is_own else LISTED_ROWS).get_page(self.page if is_own else None)
+
+
+def import_job_context(job: ImportJob, url: JobUrl, reader: Any, listed: Listed = Listed()) -> dict[str, Any]:
     """Everything that the page of one import shows to this reader, whatever its state."""
     hidden = hidden_relations(reader, entity(job.entity_type).model)
-    bad = rejected_rows(job).order_by("number")
+    bad, warned = rejected_rows(job), warned_rows(job)
     results = dict(job.rows.order_by().values_list("result").annotate(number=Count("id")))
     is_undo = job.state in (ImportState.UNDOING, ImportState.UNDONE)
     done, skipped = (Result.UNDONE, Result.KEPT) if is_undo else (Result.WRITTEN, Result.LEFT)
@@ -107,15 +125,10 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any) -> dict[str, An
         else rows_to_write(job)
     )
     is_busy = job.state in POLLED_STATES
-    warned = warned_rows(job).order_by("number")
     count_bad, count_warned = bad.count(), warned.count()
-    problems = [
-        (row, Result(row.result).label if row.result else _("Not imported"), row_reason(row))
-        for row in bad[:LISTED_ROWS]
-    ]
-    problems += [
-        (row, _("Imported, but may not sync"), row_warning(row)) for row in warned[: LISTED_ROWS - len(problems)]
-    ]
+    # Those not imported before the others.
+    by_kind = Case(When(pk__in=bad.values("pk"), then=Value(0)), default=Value(1))
+    problem_page = listed.rows(PROBLEMS, (bad | warned).annotate(kind=by_kind).order_by("kind", "number"))
     columns = [] if job.state == ImportState.READING else _file_columns(job, hidden)
     # After so long without progress the page says that no worker runs.
     stall_seconds = LEASE_SECONDS if job.state == ImportState.READING and job.attempts else STALLED_SECONDS
@@ -134,16 +147,18 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any) -> dict[str, An
         "tiles": [
             (RowOutcome(kind).label, *OUTCOME_ICONS[RowOutcome(kind)], job.counts.get(kind, 0))
             for kind in RowOutcome.values
+            if job.counts.get(kind, 0)
         ],
-        "problems": problems,
-        "count_problems": count_bad + count_warned,
+        "listed": listed.kind,
+        "problems": [_problem(row) for row in problem_page],
+        "problem_page": problem_page,
         "count_bad": count_bad,
         "count_warned": count_warned,
         # First in the form in which the file came.
         "downloads": [
             (kind.upper(), url(kind, job)) for kind in sorted(ExportFormat.values, reverse=job.how.startswith("XLSX"))
         ],
-        "row_tables": [_row_table(job, outcome, hidden) for outcome in (RowOutcome.CHANGED, RowOutcome.NEW)],
+        "row_tables": [_row_table(job, outcome, hidden, listed) for outcome in (RowOutcome.CHANGED, RowOutcome.NEW)],
         "to_write": rows_to_write(job),
         "organizations": sorted(job.organizations.values()),
         "done": results.get(done, 0),
@@ -177,10 +192,18 @@ def _file_columns(job: ImportJob, hidden: frozenset[str]) -> list[dict[str, Any]
     return found
 
 
-def _row_table(job: ImportJob, outcome: RowOutcome, hidden: frozenset[str]) -> dict[str, Any]:
-    """The first rows of a kind: `fields` are label, old and new value; of a new record without old ones and name."""
+def _problem(row: Any) -> tuple[ImportRow, str, str]:
+    """A row with what became of it, and why."""
+    if row.kind:
+        return row, _("Imported, but may not sync"), row_warning(row)
+    return row, Result(row.result).label if row.result else _("Not imported"), row_reason(row)
+
+
+def _row_table(job: ImportJob, outcome: RowOutcome, hidden: frozenset[str], listed: Listed) -> dict[str, Any]:
+    """The shown rows of a kind: `fields` are label, old and new value; of a new record without old ones and name."""
     labels, is_change, rows = labels_of(job.entity_type), outcome == RowOutcome.CHANGED, []
-    for row in job.rows.filter(outcome=outcome).order_by("number")[:LISTED_ROWS]:
+    page = listed.rows(outcome, job.rows.filter(outcome=outcome).order_by("number"))
+    for row in page:
         has_record = row.record_id and (is_change or row.result == Result.WRITTEN)
         rows.append(
             {
@@ -194,12 +217,7 @@ def _row_table(job: ImportJob, outcome: RowOutcome, hidden: frozenset[str]) -> d
                 "result": f"{Result(row.result).label}. {row.note}".strip() if row.result else "Not written",
             }
         )
-    return {
-        "outcome": outcome,
-        "what": "What changes" if is_change else "Values",
-        "rows": rows,
-        "count": job.counts.get(outcome, 0),
-    }
+    return {"outcome": outcome, "what": "What changes" if is_change else "Values", "rows": rows, "page": page}
 
 
 def _short_value(raw: Any) -> str:
@@ -344,9 +362,11 @@ class ImportMixin:
 
     def import_job(self, request: HttpRequest, job: ImportJob) -> HttpResponse:
         """Show the progress, the preview or the result; where the file could not be read, why."""
+        kinds = {one: Listed(one, request.GET.get("p")) for one in (PROBLEMS, RowOutcome.CHANGED, RowOutcome.NEW)}
+        listed = kinds.get(request.GET.get("rows", ""), Listed())
         context = {
             **self._context(request, self._title()),
-            **import_job_context(job, self._url, request.user),
+            **import_job_context(job, self._url, request.user, listed),
             "may_undo": job.state == ImportState.DONE and may_undo(request.user, job),
         }
         if job.state == ImportState.FAILED:

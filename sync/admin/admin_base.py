@@ -49,7 +49,7 @@ from unfold.views import ChangeList
 from sync import registry
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.db import OneScanPaginator
+from sync.kernel.db import OneScanPaginator, contains_unmarked
 from sync.kernel.humanize import DASH, relative_time, request_ids, without_request_id
 from sync.ledger import record_view
 from sync.records.item_links import unmatched_condition
@@ -472,7 +472,7 @@ def record_ids_by_name(user: Any, term: str) -> list[UUID]:
     for spec in [spec for spec in registry.entities() if spec.entity_type in types]:
         name = next((mapping.fields[0] for mapping in spec.mappings if mapping.converter == "name"), None)
         if name:
-            named = spec.model._default_manager.filter(**{f"{name}__icontains": term}).order_by()
+            named = spec.model._default_manager.filter(contains_unmarked(name, term)).order_by()
             found.append(named.values_list("id", flat=True)[:1000])
     return list(found[0].union(*found[1:], all=True)) if found else []
 

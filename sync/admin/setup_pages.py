@@ -95,8 +95,8 @@ def _title(draft: SetupDraft) -> str:
 # What the pages show, as words and rows of tables.
 
 
-PAIRS_PER_PAGE = 100
-"""Pairs of like names that a page shows at once; answered ones make room for others."""
+PAIRS_PER_PAGE, MOST_PAIRS = 20, 500
+"""Pairs of like names that a page shows at once, answered ones making room for others; and where all are asked for."""
 
 # A worker takes a draft within seconds; after this its page says that none seems to run.
 STALLED_SECONDS = 20
@@ -206,12 +206,14 @@ MATCH_GROUPS = (
     ("create", "To create on Monday", "add_circle", "ok"),
     ("ambiguous", "Several items fit", "help", "warn"),
     ("unsure", "Several names alike: sync off", "help", "warn"),
-    ("invalid", "Monday would reject", "error", "bad"),
+    ("invalid", "Records that Monday would reject", "error", "bad"),
+    ("blocked", "Fields that can't be synced", "error", "warn"),
+    ("doubtful", "Values that Monday will probably reject", "error", "warn"),
     ("missing", "Linked, but item gone", "link_off", "warn"),
 )
 
 
-def _matching_context(found: Sequence[SetupDraft]) -> dict[str, Any]:
+def _matching_context(found: Sequence[SetupDraft], all_pairs: bool = False) -> dict[str, Any]:
     """What the comparison found, kind by kind, and what is still to be answered."""
     kinds = []
     for draft in found:
@@ -223,11 +225,11 @@ def _matching_context(found: Sequence[SetupDraft]) -> dict[str, Any]:
             "groups": [
                 {"name": name, "label": label, "icon": icon, "color": color, "count": count[name],
                  "samples": samples.get(name, [])}
-                for name, label, icon, color in MATCH_GROUPS
+                for name, label, icon, color in MATCH_GROUPS if count[name]
             ],
             "near": [
                 {**one, "answer": plan.answer_of(draft, one) or drafts.ANSWER_OUT}
-                for one in open_[:PAIRS_PER_PAGE] or pairs[:PAIRS_PER_PAGE]
+                for one in (pairs[:MOST_PAIRS] if all_pairs else open_[:PAIRS_PER_PAGE] or pairs[:PAIRS_PER_PAGE])
             ],
             "near_count": len(pairs),
             "open": len(open_),
@@ -398,7 +400,7 @@ BACK = "back"
 GO = "go"
 """Names the buttons of the match page's one form, by where they lead; without one it is only stored."""
 
-RUNNING_PARAM = "running"
+RUNNING_PARAM, ALL_PAIRS = "running", "pairs"
 SEEN = "seen-"
 """How names of fields begin by which the map's page says what it showed, so that it takes back nothing unseen."""
 
@@ -630,7 +632,7 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
             return _redirect_to("run")
         if request.method == "POST":
             return self._matching_sent(request, found)
-        return self._page(request, "match", _matching_context(found))
+        return self._page(request, "match", _matching_context(found, ALL_PAIRS in request.GET))
 
     def _matching_sent(self, request: HttpRequest, found: Sequence[SetupDraft]) -> HttpResponse:
         """Store all that the match page's form holds, and lead where its button says."""

@@ -1,10 +1,12 @@
 """What Django's database layer lacks: bulk updates, pages counted while they are found, prepared statements, retries
-after a lock timeout, transactions that a process which stands still can't keep open.
+after a lock timeout, transactions that a process which stands still can't keep open, a search without diacritics.
 """
 
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -222,3 +224,65 @@ def fetch_rows(sql: str, params: Any = None) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         return list(cursor.fetchall())
+
+
+# A search without diacritics: “Muller” finds “Müller”. PostgreSQL's unaccent is an extension that not every
+# server has or lets one create, so each letter is looked for as it is or with a mark.
+
+
+def _marked_letters() -> dict[str, str]:
+    """By plain letter, in lower case, its forms with marks in both cases."""
+    found = {"o": "øØ", "l": "łŁ", "d": "đĐ", "h": "ħĦ", "i": "ı", "t": "ŧŦ"}
+    for code in (*range(0xC0, 0x250), *range(0x1E00, 0x1F00)):
+        plain = unicodedata.normalize("NFD", chr(code))[0].lower()
+        if plain.isascii() and plain.isalpha():
+            found[plain] = found.get(plain, "") + chr(code)
+    return found
+
+
+_MARKED = _marked_letters()
+_DOUBLE = {"ss": "ßẞ", "ae": "æÆ", "oe": "œŒ", "th": "þÞ"}
+_PART = re.compile("|".join([*_DOUBLE, "."]), re.IGNORECASE | re.DOTALL)
+
+
+def unmarked_pattern(text: str) -> str:
+    """Return a regular expression, of Python and PostgreSQL, for a text whose plain letters may have marks.
+
+    Each letter is there in both cases, for a database may know those of ASCII alone.
+    """
+
+    def part(found: re.Match[str]) -> str:
+        whole = found[0]
+        if len(whole) > 1:
+            return f"({''.join(map(letter, whole))}|[{_DOUBLE[whole.lower()]}])"
+        return letter(whole)
+
+    def letter(one: str) -> str:
+        cases = {form for form in (one, one.lower(), one.upper()) if len(form) == 1}
+        forms = "".join(sorted(cases)) + _MARKED.get(one.lower(), "")
+        return f"[{forms}]" if len(forms) > 1 else re.escape(one)
+
+    return _PART.sub(part, text)
+
+
+@models.Field.register_lookup
+class HoldsMarked(models.Lookup):
+    """Whether a text has letters beyond ASCII, and holds what is given whatever its marks.
+
+    A regular expression takes thrice as long as a comparison, so texts in which it can find no more are left out first.
+    """
+
+    lookup_name = "holds_marked"
+    prepare_rhs = False
+
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
+        """Return the condition."""
+        column, params = self.process_lhs(compiler, connection)
+        condition = f"(octet_length({column}::text) <> char_length({column}::text) AND {column}::text ~ %s)"
+        return condition, [*params * 3, unmarked_pattern(self.rhs)]
+
+
+def contains_unmarked(name: str, text: str) -> models.Q:
+    """Return the condition that a field's text holds this one, whatever its case and marks."""
+    found = models.Q(**{f"{name}__icontains": text})
+    return found | models.Q(**{f"{name}__holds_marked": text}) if any(map(str.isalpha, text)) else found

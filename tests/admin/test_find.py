@@ -89,6 +89,29 @@ def test_the_word_itself_comes_first_then_its_beginnings_then_what_holds_it(brow
     assert titles(browser_of_person, "vada") == {"Contacts": ["Nevada Smith"]}
 
 
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("muller", "Zoë Müller"), ("MULLER", "ZOË MÜLLER"), ("wlizlo", "Grupa Wlizło"), ("lovas", "Løvås Hansen"),
+        ("strasse", "Straße 5"), ("strasse", "Strasse 5"), ("aegir", "Ægir"), ("Müller", "ZOË MÜLLER"),
+        ("nguyen", "Nguyễn Văn"), ("zoe muller", "Zoë Müller"), ("a.b", "Ä.B"),
+    ],
+)  # fmt: skip
+def test_letters_are_found_without_their_marks(browser_of_person: Client, typed: str, name: str) -> None:
+    states.contact(name)
+    states.contact("Zo* Axb Muler")
+    assert titles(browser_of_person, typed) == {"Contacts": [name]}
+    assert name in browser_of_person.get("/admin/npd/contact/", {"q": typed}).content.decode()
+
+
+def test_a_name_without_marks_is_a_word_as_good_as_one_with_them(browser_of_person: Client) -> None:
+    for name in ("Gmüller", "Müllerin", "Jan Müller", "Bo Muller"):
+        states.contact(name)
+    contacts = titles(browser_of_person, "muller")["Contacts"]
+    assert (set(contacts[:2]), contacts[2:]) == ({"Jan Müller", "Bo Muller"}, ["Müllerin", "Gmüller"])
+    assert titles(browser_of_person, "müller")["Contacts"] == ["Jan Müller", "Müllerin", "Gmüller"]
+
+
 def test_what_fits_best_decides_which_group_stands_first(browser_of_person: Client, world: dict[str, Any]) -> None:
     states.contact("Importance Ltd")
     assert list(titles(browser_of_person, "import")) == ["Commands", "Contacts"]
@@ -105,7 +128,7 @@ def test_commands_are_those_that_somebody_may_give_here(client: Client, world: d
     assert "Sync now" not in titles(client, "")["Commands"]
     assert titles(client, "pause") == {"Commands": ["Pause organizations", "Pause contacts", "Pause all sync"]}
     client.post("/admin/sync/syncqueue/pause/", {"entity_type": "contact", "direction": ""})
-    assert titles(client, "contacts")["Commands"] == ["Import contacts", "Resume contacts"]
+    assert titles(client, "contacts")["Commands"] == ["Import contacts", "Sync contacts now", "Resume contacts"]
     reader = User.objects.create_user("reader", password="x", is_staff=True)
     reader.user_permissions.add(Permission.objects.get(codename="view_contact"))
     client.force_login(reader)
@@ -113,6 +136,31 @@ def test_commands_are_those_that_somebody_may_give_here(client: Client, world: d
     assert commands == ["Dark", "Light", "Colours of the system", "Help"]
     client.logout()
     assert client.get("/admin/search/", {"s": "zoe"}).status_code == 302
+
+
+def test_what_is_pending_is_synced_by_a_command_for_each_board_and_for_all(
+    client: Client, world: dict[str, Any]
+) -> None:
+    """It is the queue's own retry of what is pending: what failed stays as it is, and the page asks first."""
+    client.force_login(User.objects.create_superuser("root"))
+    assert titles(client, "sync contacts") == {"Commands": ["Sync contacts now"]}
+    every = ["Sync organizations now", "Sync contacts now", "Sync everything now"]
+    assert titles(client, "sync now") == {"Commands": every}
+    pending = SyncQueue.objects.filter(status="pending")
+    [hit] = client.get("/admin/search/", {"s": "sync contacts now"}).context["groups"][0].hits
+    [asked] = re.findall(r'name="expect" value="(\d+)"', client.get(hit.url).content.decode())
+    contacts = pending.filter(entity_type="contact")
+    contacts.update(attempts=3)
+    assert int(asked) == contacts.count() > 0
+    failed = set(SyncQueue.objects.filter(status="failed").values_list("pk", flat=True))
+    client.post(hit.url, {"confirmed": "1", "expect": asked})
+    assert set(contacts.values_list("attempts", flat=True)) == {0}
+    assert set(SyncQueue.objects.filter(status="failed").values_list("pk", flat=True)) == failed
+    pending.update(status="completed")
+    assert client.get(hit.url).context["question"].button == ""
+    reader = User.objects.create_user("reader", password="x", is_staff=True)
+    client.force_login(reader)
+    assert titles(client, "sync") == {}
 
 
 def test_a_search_asks_the_database_as_much_for_many_hits_as_for_few(browser_of_person: Client) -> None:

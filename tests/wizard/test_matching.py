@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from hashlib import blake2b
 
 from npd.models import Contact, Organization
 from sync.kernel.messages import UnmatchedReason
@@ -210,6 +211,17 @@ def test_an_item_that_nothing_matches_by_is_planned_as_what_the_run_makes_of_it(
     assert set(Contact.objects.values_list("name", flat=True)) == {"Eve", "Nameless"}
 
 
+def test_of_many_like_names_a_page_shows_the_first_and_all_of_them_where_it_is_asked(wizard: Wizard) -> None:
+    names = [blake2b(bytes([n]), digest_size=8).hexdigest() for n in range(25)]
+    for name in names:
+        Contact.objects.create(name=name)
+    wizard.compared(a_board(wizard.monday, "CRM", *PEOPLE, items=[{"name": f"{name}x"} for name in names]))
+    assert len(draft().found["near"]) == len(names)
+    shown = {end: wizard.client.get(START + end).content.decode() for end in ("match/", "match/?pairs=all")}
+    assert [html.count("<legend") for html in shown.values()] == [20, 25]
+    assert ['href="?pairs=all"' in html for html in shown.values()] == [True, False]
+
+
 def test_next_and_back_store_what_the_page_holds(wizard: Wizard) -> None:
     """Also what asks for no new comparison; only a pair's "Not now", which stands there from the beginning, is none."""
     jon, ann = Contact.objects.create(name="Jon Stone"), Contact.objects.create(name="Ann Bergh")
@@ -249,6 +261,23 @@ def test_the_plan_names_what_it_leaves_as_it_is(wizard: Wizard) -> None:
     wizard.post("match/", go="compare")
     wizard.work()
     assert wizard.plan_shown() == {"unmatched": 1, "different": 1, "sync_off": 1, "no_item": 1}
+
+
+def test_what_monday_will_probably_reject_is_in_the_plan_as_the_import_says_it(wizard: Wizard) -> None:
+    """Of records that get an item and of linked ones, and nothing that stays in NPD or stands on Monday already."""
+    doubtful = {"phone": "12"}
+    Contact.objects.create(name="Ann", email="ann@x.org", **doubtful)
+    Contact.objects.create(name="Bob", email="bob@x.org", **doubtful)
+    Contact.objects.create(name="Eve", email="eve@x.org", phone="+12025550123")
+    board = a_board(wizard.monday, "CRM", *PEOPLE)
+    an_item(wizard.monday, board, "Ann", mail=mail("ann@x.org"))
+    wizard.compared(board)
+    assert wizard.plan_shown()["doubtful"] == 2
+    assert [name for name, _why in draft().found["samples"]["doubtful"]] == ["Ann: Phone", "Bob: Phone"]
+    drafts.choose_boards(wizard.person, {"contact": board})
+    wizard.choose("contact", direction_phone="monday_to_npd")
+    wizard.work()
+    assert "doubtful" not in wizard.plan_shown()
 
 
 def test_sides_are_called_the_same_where_nothing_differs_and_nothing_is_left(wizard: Wizard) -> None:

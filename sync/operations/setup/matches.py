@@ -312,16 +312,22 @@ class _DraftComparison:
             self.match_keys.add(key)
             self.created[str(plan.id)] = record_name(plan.record)
             self.result.add("create", str(plan.record))
+        if not reason:
+            self._add_stuck_fields(plan)
+
+    def _add_stuck_fields(self, plan: RecordPlan) -> None:
+        """Count the fields that can't be synced, and those that Monday will probably reject once they are sent."""
         for one in plan.plans.values():
-            if one.blocked_reason and not reason:
-                self.result.add("blocked", f"{plan.record}: {one.mapping.label}", one.blocked_reason)
+            name = f"{plan.record}: {one.mapping.label}"
+            if one.blocked_reason and not one.is_left_out:
+                self.result.add("blocked", name, one.blocked_reason)
+            elif one.send_raw is not None and (risk := one.convert.rejection_risk(one.send_raw)):
+                self.result.add("doubtful", name, risk)
 
     def _add_changes(self, plan: RecordPlan, group: str) -> None:
         """Count what a pass would do with both sides' values."""
         field_plans = list(plan.plans.values())
-        for one in field_plans:
-            if one.blocked_reason and not one.is_left_out:
-                self.result.add("blocked", f"{plan.record}: {one.mapping.label}", one.blocked_reason)
+        self._add_stuck_fields(plan)
         by_direction = {
             "to_monday": [p for p in field_plans if p.send_raw is not None],
             "to_npd": [p for p in field_plans if p.write_raw is not None],

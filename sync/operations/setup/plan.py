@@ -50,7 +50,7 @@ PLAN_LIFETIME = timedelta(minutes=30)
 """An older plan is compared again before it can be confirmed: people work on both sides meanwhile."""
 
 FILTER_KEYS = ("stops", "resumes", "kept_out", "stays_out", "items_out")
-LEFT_KEYS = ("different", "sync_off", "no_item", "blocked", "invalid", "missing")
+LEFT_KEYS = ("different", "sync_off", "no_item", "blocked", "doubtful", "invalid", "missing")
 COUNT_KEYS = ("linked", "to_monday", "to_npd", "conflicts", "ambiguous", "unsure", *LEFT_KEYS, *FILTER_KEYS)
 
 SECONDS_PER_CALL = 2
@@ -227,11 +227,12 @@ LEFT_ROWS = {
     "items_out": "Items left out by the filter: no record is created",
     "invalid": "Records that Monday would reject",
     "blocked": "Fields that can't be synced (the records' other fields can)",
+    "doubtful": "Values that are sent, and that Monday will probably reject (the records' other fields are synced)",
 }
 """What a plan counts, by its names in `found`; what there is none of isn't shown."""
 
-_SHOWN_WITH_REASON = ("to_monday", "to_npd", "conflicts", "unsure", "invalid", "blocked", "stops", "kept_out",
-                      "items_out", "no_key", "different")  # fmt: skip
+_SHOWN_WITH_REASON = ("to_monday", "to_npd", "conflicts", "unsure", "invalid", "blocked", "doubtful", "stops",
+                      "kept_out", "items_out", "no_key", "different")  # fmt: skip
 
 
 @dataclass(frozen=True)
