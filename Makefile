@@ -52,12 +52,11 @@ pictures: python ## play the demo in Chromium, take all pictures of README and d
 docs: python ## play the commands that README and docs/ show, and write anew what they print
 	@PRINTED=1 exec $(BOOTSTRAP) development -m pytest tests/demo/test_printed.py -q -n 0 --reruns 0
 
-lint: python ## check style, types, and every document against the schema of each API version
+lint: python ## check style and types
 	@$(BOOTSTRAP) development -m ruff check .
 	@$(BOOTSTRAP) development -m ruff format --check .
 	@.venv/bin/djangofmt --quiet --check templates
 	@$(BOOTSTRAP) development -m mypy
-	@.venv/bin/python -m tests.connector.documents
 
 format: python ## put the code into its usual shape
 	@$(BOOTSTRAP) development -m ruff check --fix .

@@ -69,8 +69,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.flaky(reruns=1))  # the summary names each that needed it
             if not item.get_closest_marker("journey"):
                 item.add_marker("hostile")
-    # What takes long begins first and in one process, or the end of the run is that process alone.
+    # What takes long begins first and in one process, or the end of the run is that process alone. Before it the site
+    # of a new administrator: others' processes would be ended for it, and started again.
     items.sort(key=lambda item: not any(map(item.get_closest_marker, ("processes", "browser", "slow"))))
+    items.sort(key=lambda item: "new_site" not in getattr(item, "fixturenames", []))
 
 
 @pytest.fixture(scope="session", autouse=True)

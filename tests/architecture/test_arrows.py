@@ -3,6 +3,7 @@
 import ast
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -72,12 +73,18 @@ def modules(room: str) -> list[Path]:
     return [path for path in sorted((ROOT / room).rglob("*.py")) if "migrations" not in path.parts]
 
 
+@cache
+def imports_of(path: Path) -> tuple[ast.Import | ast.ImportFrom, ...]:
+    """Every import of a file, also inside functions; to read it anew for each rule takes most of the time."""
+    return tuple(n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Import | ast.ImportFrom))
+
+
 def imported(path: Path) -> Iterator[str]:
-    """Every module that a file imports, also inside functions."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    """Every module that a file imports."""
+    for node in imports_of(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+        elif node.module and node.level == 0:
             yield node.module
 
 
@@ -143,7 +150,7 @@ def test_imports_in_sync_point_down_the_floors() -> None:
 def entries_of_sync(path: Path) -> set[str]:
     """What a file imports of the first level of sync."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in imports_of(path):
         if isinstance(node, ast.ImportFrom) and node.module == "sync":
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("sync."):
@@ -159,7 +166,7 @@ def test_the_limits_are_used_by_their_face_alone() -> None:
         for room in (*ALLOWED, "config")
         for path in modules(room)
         if not path.is_relative_to(ROOT / "sync/limits")
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in imports_of(path)
         if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("sync.limits.")
         for alias in node.names
         if node.module != "sync.limits" or alias.name not in limits.__all__

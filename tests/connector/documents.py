@@ -1,11 +1,10 @@
 """Every document of the connector, and the schemas of Monday's versions against which each has to be valid.
 
-`python -m tests.connector.documents` checks them and says it, version by version (`make lint`). Ours is what the
-sandbox plays; Monday's own is a file that MONDAY_SCHEMA names, and any `schema.YYYY-MM.graphql` beside it.
+Ours is what the sandbox plays; Monday's own is a file that MONDAY_SCHEMA names, and any `schema.YYYY-MM.graphql`
+beside it.
 """
 
 import os
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 from graphql import (
     GraphQLSchema,
     OperationDefinitionNode,
-    build_schema,
     get_named_type,
     is_required_input_field,
     parse,
@@ -154,24 +152,3 @@ def all_faults(schema: GraphQLSchema, version: str) -> dict[str, list[str]]:
     """The documents that don't fit, each with why."""
     checked = {name: document_faults(schema, document) for name, document in documents(version).items()}
     return {name: found for name, found in checked.items() if found}
-
-
-def main() -> int:
-    """Say of each version which documents don't fit it; 1 where any doesn't."""
-    official, is_bad = official_schemas(), False
-    for version in SERVED:
-        schemas = {"the sandbox's": our_schema(version)}
-        if version in official:
-            schemas["Monday's"] = build_schema(official[version].read_text(encoding="utf-8"))
-        for whose, schema in schemas.items():
-            for name, found in all_faults(schema, version).items():
-                is_bad = True
-                print(f"{version}: “{name}” doesn't fit {whose} schema: {'; '.join(found)}", file=sys.stderr)
-    missing = [version for version in SERVED if version not in official]
-    note = f" Monday's own schema is not here (MONDAY_SCHEMA) for {', '.join(missing)}." if missing else ""
-    print(f"Documents checked against API versions {', '.join(SERVED)}.{note}")
-    return int(is_bad)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
