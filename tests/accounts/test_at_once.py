@@ -14,11 +14,6 @@ from tests.support.waiting import at_once
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture
-def ada(transactional_db: None) -> User:
-    return User.objects.create_superuser("ada", "ada@example.test", "right")
-
-
 @pytest.mark.parametrize("kind", ["app", "recovery"])
 def test_a_code_signs_in_one_of_six_sessions(ada: User, kind: str) -> None:
     codes = enrolled(ada)

@@ -78,11 +78,6 @@ def provider(settings: Any) -> Iterator[type[Provider]]:
         yield one
 
 
-@pytest.fixture
-def ada(db: None) -> User:
-    return User.objects.create_superuser("ada", "ada@example.test", "right")
-
-
 def sent_to(client: Client, **sent: str) -> str:
     """Where the browser goes from our page."""
     return str(client.post(BEGIN, sent).context["address"])
@@ -273,11 +268,6 @@ def test_a_provider_that_hangs_holds_few_threads(provider: type[Provider]) -> No
     finally:
         go_on.set()
     assert sorted(one.result(60) for one in asked) == [200] * 3 + [503] * 5
-
-
-@pytest.fixture
-def person(transactional_db: None) -> User:
-    return User.objects.create_superuser("ada", "ada@example.test", "right")
 
 
 @pytest.mark.django_db(transaction=True)

@@ -25,11 +25,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def person(transactional_db: None) -> User:
-    return User.objects.create_superuser("ada", "ada@example.test", "right")
-
-
-@pytest.fixture
 def page(open_page: Callable[..., tuple[Any, list[str]]], live_server: Any, settings: Any) -> Any:
     """A signed-in page, whose browser has an authenticator that knows its owner by a finger."""
     settings.SITE_URL = live_server.url

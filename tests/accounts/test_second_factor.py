@@ -29,11 +29,6 @@ PASSWORD, CONFIRM = f"{INDEX}confirm/", f"{INDEX}confirm/code/"
 APP, OFF, CODES, NEW_CODES = (f"{INDEX}{one}/" for one in ("app", "app/off", "codes", "codes/new"))
 
 
-@pytest.fixture
-def ada(db: None) -> User:
-    return User.objects.create_superuser("ada", "ada@example.test", "right")
-
-
 def app_of(user: User) -> Authenticator:
     return Authenticator.objects.get(user=user, type="totp")
 
@@ -72,11 +67,6 @@ def wrong(answer: Any) -> bool:
 
 def failures(user: User) -> int:
     return int(app_of(user).data.get("failures", 0))
-
-
-def clock(offset: timedelta) -> None:
-    """From here on it is so much later; the test's transaction takes it back."""
-    move_clock(offset)
 
 
 def with_password(address: str = "192.0.2.1", then: str = "") -> Client:
@@ -124,7 +114,7 @@ def test_the_password_alone_opens_nothing_and_a_code_works_once(ada: User) -> No
     # The same code again, in another browser, also half a minute later, while the app's is still accepted.
     other = with_password(then="https://evil.example/")
     assert wrong(other.post(CODE, {"code": code}))
-    clock(timedelta(seconds=30))
+    move_clock(timedelta(seconds=30))
     assert wrong(other.post(CODE, {"code": code}))
     assert other.get("/admin/npd/contact/").status_code == 302
     assert other.post(CODE, {"code": code_of(ada)}).url == "/admin/"
@@ -226,7 +216,7 @@ def guesses(user: User, hours: int) -> int:
     """How many codes are tried for somebody who has the password and as many addresses as they like, by the hours."""
     tried = 0
     for minute in range(60 * hours):
-        clock(timedelta(minutes=minute))
+        move_clock(timedelta(minutes=minute))
         while True:
             before = failures(user)
             client = with_password(f"198.51.{tried % 200}.{minute % 250}")
@@ -331,7 +321,7 @@ def test_wrong_codes_of_who_is_signed_in_are_few_and_lock_nobody_out(ada: User, 
     assert mailoutbox == []
     assert LogEntry.objects.filter(object_id=ada.pk, change_message__contains="tried while signed in").count() == 1
     other = signed_in(ada, 1)
-    clock(timedelta(days=1, minutes=1))
+    move_clock(timedelta(days=1, minutes=1))
     other.post(CONFIRM, {"code": code_of(ada)})
     assert other.post(OFF).status_code == 302
     assert not Authenticator.objects.exists()

@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
@@ -31,9 +29,11 @@ from sync.operations.notifications.incidents import waiting
 from sync.queue import SyncQueueService
 from sync.records.item_links import request_unlink
 from tests.admin import states
+from tests.support.rows import queries_of
 
 pytestmark = pytest.mark.django_db
 
+Kinds = dict[str, Any]
 REJECTED = {"side": "monday", "code": "rejected", "reason": "Monday rejected “x” [Monday request 12-ab]"}
 
 
@@ -53,7 +53,7 @@ def unmatched(item: str, code: str = "no_key_yet", **values: Any) -> UnmatchedIt
 
 
 @pytest.fixture
-def one_of_each_kind(db: None) -> dict[str, Any]:
+def kinds(db: None) -> Kinds:
     """Something of every kind, beside what needs nobody."""
     states.boards()
     _, conflict = states.conflicting("Ann", "5001")
@@ -116,20 +116,20 @@ def one_of_each_kind(db: None) -> dict[str, Any]:
     }
 
 
-def test_each_kind_is_counted_and_listed_once_under_a_key_of_its_own(one_of_each_kind: dict[str, Any]) -> None:
+def test_each_kind_is_counted_and_listed_once_under_a_key_of_its_own(kinds: Kinds) -> None:
     assert attention.counts() == dict.fromkeys(AttentionKind, 1)
     found = {entry.kind: (entry.key, entry.name) for entry in attention.entries()}
-    assert found == one_of_each_kind
+    assert found == kinds
     assert all(entry.url.startswith("/admin/") for entry in attention.entries())
 
 
-def test_the_gravest_kind_comes_first_and_pages_follow_each_other(one_of_each_kind: dict[str, Any]) -> None:
+def test_the_gravest_kind_comes_first_and_pages_follow_each_other(kinds: Kinds) -> None:
     whole = [entry.kind for entry in attention.entries()]
     assert whole == list(AttentionKind)
     assert [one.kind for start in range(0, len(whole), 3) for one in attention.entries(limit=3, offset=start)] == whole
 
 
-def test_records_with_one_cause_are_one_line_that_names_it(one_of_each_kind: dict[str, Any]) -> None:
+def test_records_with_one_cause_are_one_line_that_names_it(kinds: Kinds) -> None:
     FieldMapping.objects.filter(link__entity_type="contact", key="phone").update(problem="Column Phone was deleted.")
     gone = {"code": "column", "side": "npd", "reason": "Column Phone was deleted."}
     for number in range(3):
@@ -298,16 +298,14 @@ def test_a_change_is_here_from_its_second_failure_on_and_keeps_its_key_until_it_
     assert attention.entries() == []
 
 
-def test_a_conflict_shows_the_fields_with_what_each_side_has(one_of_each_kind: dict[str, Any]) -> None:
+def test_a_conflict_shows_the_fields_with_what_each_side_has(kinds: Kinds) -> None:
     [entry] = attention.entries(kinds=[AttentionKind.CONFLICT])
     [shown] = entry.values
     assert (shown.label, shown.npd, shown.monday) == ("Phone", "+44 20 7946 0812", "+44 20 7946 0018 ext. 4")
     assert entry.cause_text == "Phone changed on both sides"
 
 
-def test_a_person_sees_the_kinds_of_the_lists_that_they_may_view_and_names_they_may_know(
-    one_of_each_kind: dict[str, Any],
-) -> None:
+def test_a_person_sees_the_kinds_of_the_lists_that_they_may_view_and_names_they_may_know(kinds: Kinds) -> None:
     reader = User.objects.create_user("reader", is_staff=True)
     assert not any(attention.counts(attention.scope_of(reader)).values())
     assert attention.entries(attention.scope_of(reader)) == []
@@ -319,20 +317,18 @@ def test_a_person_sees_the_kinds_of_the_lists_that_they_may_view_and_names_they_
     assert attention.entries(scope, kinds=[AttentionKind.CONFLICT]) == []
 
 
-def test_what_waits_is_read_in_a_number_of_queries_that_does_not_grow(one_of_each_kind: dict[str, Any]) -> None:
-    def queries() -> int:
-        with CaptureQueriesContext(connection) as asked:
-            attention.counts()
-            attention.causes()
-            attention.entries()
-        return len(asked)
+def test_what_waits_is_read_in_a_number_of_queries_that_does_not_grow(kinds: Kinds) -> None:
+    def read() -> None:
+        attention.counts()
+        attention.causes()
+        attention.entries()
 
-    few = queries()
+    few = queries_of(read)
     for number in range(12):
         states.conflicting(f"Many {number}", f"8{number:03}")
         states.dead(f"More {number}", f"Failed: {uuid.uuid4()}")
         blocked(f"Some {number}", f"9{number:03}", code="unknown")
         unmatched(f"77{number:02}")
-    assert queries() <= few + 1
+    assert queries_of(read) <= few + 1
     assert attention.counts()[AttentionKind.CONFLICT] == 13
     assert SyncMetadata.objects.exists()

@@ -36,11 +36,11 @@ from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.conftest import browser_of_person, monday, person
 from tests.admin.test_records import words_of
-from tests.attention.test_attention import blocked, one_of_each_kind
+from tests.attention.test_attention import Kinds, blocked, kinds
 from tests.support.people import staff_who_may
 from tests.support.rows import queries_of
 
-__all__ = ["browser_of_person", "monday", "one_of_each_kind", "person"]
+__all__ = ["browser_of_person", "kinds", "monday", "person"]
 
 pytestmark = pytest.mark.django_db
 INBOX = "/admin/inbox/"
@@ -65,9 +65,7 @@ def keys_of(html: str) -> list[str]:
     return re.findall(r'name="key"\s+value="([^"]+)"', html)
 
 
-def test_its_tabs_the_sidebar_and_the_api_count_the_same(
-    browser_of_person: Client, one_of_each_kind: dict[str, Any]
-) -> None:
+def test_its_tabs_the_sidebar_and_the_api_count_the_same(browser_of_person: Client, kinds: Kinds) -> None:
     states.conflicting("Zoe", "5050")  # which has Ann's cause
     html, counts = page(browser_of_person), attention.counts()
     tallies = attention.tallies()
@@ -85,10 +83,8 @@ def test_its_tabs_the_sidebar_and_the_api_count_the_same(
     assert len(keys_of(html)) == 11
 
 
-def test_one_side_is_used_for_the_values_shown_and_that_is_undone(
-    browser_of_person: Client, one_of_each_kind: dict[str, Any]
-) -> None:
-    key = one_of_each_kind[AttentionKind.CONFLICT][0]
+def test_one_side_is_used_for_the_values_shown_and_that_is_undone(browser_of_person: Client, kinds: Kinds) -> None:
+    key = kinds[AttentionKind.CONFLICT][0]
     seen = seen_of(page(browser_of_person), key)
     browser_of_person.post(ACT, {"one": f"keep_monday {key}", **seen})
     conflict = SyncConflict.objects.get(pk=key.partition(":")[2])
@@ -101,10 +97,8 @@ def test_one_side_is_used_for_the_values_shown_and_that_is_undone(
     assert "open again in some seconds" in words_of(page(browser_of_person))
 
 
-def test_both_are_used_of_long_texts_and_of_nothing_else(
-    browser_of_person: Client, one_of_each_kind: dict[str, Any]
-) -> None:
-    short = one_of_each_kind[AttentionKind.CONFLICT][0]
+def test_both_are_used_of_long_texts_and_of_nothing_else(browser_of_person: Client, kinds: Kinds) -> None:
+    short = kinds[AttentionKind.CONFLICT][0]
     _, conflict = states.conflicting("Zoe", "5050", "notes")
     texts = {"npd_data": {"notes": "Met in May.\nCall her."}, "monday_data": {"notes": "Met in May.\nSend the offer."}}
     SyncConflict.objects.filter(pk=conflict.pk).update(base_data={"notes": "Met in May."}, **texts)
@@ -117,10 +111,8 @@ def test_both_are_used_of_long_texts_and_of_nothing_else(
     assert [row.name for row in ConflictBatch.objects.get().entries.all()] == ["Zoe"]
 
 
-def test_a_value_that_changed_since_it_was_shown_is_not_overwritten(
-    browser_of_person: Client, one_of_each_kind: dict[str, Any]
-) -> None:
-    key = one_of_each_kind[AttentionKind.CONFLICT][0]
+def test_a_value_that_changed_since_it_was_shown_is_not_overwritten(browser_of_person: Client, kinds: Kinds) -> None:
+    key = kinds[AttentionKind.CONFLICT][0]
     seen = seen_of(page(browser_of_person), key)
     SyncConflict.objects.filter(pk=key.partition(":")[2]).update(monday_data={"phone": "another"})
     for form in (seen, {}):
@@ -128,10 +120,8 @@ def test_a_value_that_changed_since_it_was_shown_is_not_overwritten(
         assert SyncConflict.objects.get(pk=key.partition(":")[2]).resolution is None
 
 
-def test_ticked_entries_of_several_kinds_are_done_where_it_fits(
-    browser_of_person: Client, one_of_each_kind: dict[str, Any]
-) -> None:
-    keys = [one_of_each_kind[kind][0] for kind in (AttentionKind.FAILED, AttentionKind.BLOCKED, AttentionKind.CONFLICT)]
+def test_ticked_entries_of_several_kinds_are_done_where_it_fits(browser_of_person: Client, kinds: Kinds) -> None:
+    keys = [kinds[kind][0] for kind in (AttentionKind.FAILED, AttentionKind.BLOCKED, AttentionKind.CONFLICT)]
     browser_of_person.post(ACT, {"action": "retry", "key": keys})
     assert not SyncQueue.objects.filter(status="failed").exists()
     dan = Contact.objects.get(name="Dan")
@@ -142,14 +132,14 @@ def test_ticked_entries_of_several_kinds_are_done_where_it_fits(
 
 
 def test_an_approval_asks_first_and_is_decided_by_the_number_that_was_asked(
-    browser_of_person: Client, one_of_each_kind: dict[str, Any]
+    browser_of_person: Client, kinds: Kinds
 ) -> None:
-    key = one_of_each_kind[AttentionKind.APPROVAL][0]
+    key = kinds[AttentionKind.APPROVAL][0]
     asked = browser_of_person.post(ACT, {"one": f"approve {key}"})
     assert ApprovalRequest.objects.get().state == ApprovalState.PENDING
-    hidden = dict(re.findall(r'type="hidden"\s+name="([^"]+)"\s+value="([^"]*)"', asked.content.decode()))
-    assert hidden["key"] == key
-    browser_of_person.post(ACT, hidden)
+    sent = sent_by(asked.content.decode())
+    assert sent["key"] == [key]
+    browser_of_person.post(ACT, sent)
     assert ApprovalRequest.objects.get().state == ApprovalState.APPROVED
 
 
@@ -159,8 +149,8 @@ def logged() -> list[str]:
     return list(rows.values_list("change_message", flat=True))
 
 
-def test_an_ignored_item_comes_back_by_undo(browser_of_person: Client, one_of_each_kind: dict[str, Any]) -> None:
-    key = one_of_each_kind[AttentionKind.UNMATCHED][0]
+def test_an_ignored_item_comes_back_by_undo(browser_of_person: Client, kinds: Kinds) -> None:
+    key = kinds[AttentionKind.UNMATCHED][0]
     browser_of_person.post(ACT, {"one": f"ignore {key}"})
     assert IgnoredItem.objects.get().item_id == "7001"
     assert logged() == ["Ignored."]
@@ -171,10 +161,8 @@ def test_an_ignored_item_comes_back_by_undo(browser_of_person: Client, one_of_ea
     assert key in keys_of(page(browser_of_person))
 
 
-def test_a_record_is_created_from_an_unmatched_item(
-    browser_of_person: Client, one_of_each_kind: dict[str, Any]
-) -> None:
-    key, html = one_of_each_kind[AttentionKind.UNMATCHED][0], page(browser_of_person)
+def test_a_record_is_created_from_an_unmatched_item(browser_of_person: Client, kinds: Kinds) -> None:
+    key, html = kinds[AttentionKind.UNMATCHED][0], page(browser_of_person)
     assert f'href="/admin/sync/unmatcheditem/{key.partition(":")[2]}/link/"' in html
     assert "Create contact" in html
     browser_of_person.post(ACT, {"one": f"create {key}"})
@@ -188,10 +176,8 @@ def test_a_record_is_created_from_an_unmatched_item(
     assert "Being created" in browser_of_person.get(f"{INBOX}entry/", {"key": key}).content.decode()
 
 
-def test_a_value_that_no_page_of_ours_sends_is_no_value(
-    browser_of_person: Client, one_of_each_kind: dict[str, Any]
-) -> None:
-    key = one_of_each_kind[AttentionKind.CONFLICT][0]
+def test_a_value_that_no_page_of_ours_sends_is_no_value(browser_of_person: Client, kinds: Kinds) -> None:
+    key = kinds[AttentionKind.CONFLICT][0]
     browser_of_person.post(ACT, {"one": f"keep_monday {key}", f"seen:{key}": "[" * 100_000})
     assert not ConflictBatch.objects.exists()
 
@@ -234,7 +220,7 @@ def buttons_of(row: str) -> list[tuple[str, bool]]:
 
 
 def test_an_empty_side_is_red_last_and_asks_before_it_empties_even_one_value(
-    browser_of_person: Client, one_of_each_kind: dict[str, Any]
+    browser_of_person: Client, kinds: Kinds
 ) -> None:
     key, conflict = empty_on_monday("Zoe", "5050")
     html = page(browser_of_person, "?kind=conflict")
@@ -258,10 +244,10 @@ def test_an_empty_side_is_red_last_and_asks_before_it_empties_even_one_value(
 
 
 def test_of_ticked_entries_values_and_what_would_be_emptied_have_a_button_each(
-    browser_of_person: Client, one_of_each_kind: dict[str, Any]
+    browser_of_person: Client, kinds: Kinds
 ) -> None:
     key, empty = empty_on_monday("Zoe", "5050")
-    other = one_of_each_kind[AttentionKind.CONFLICT][0]
+    other = kinds[AttentionKind.CONFLICT][0]
     html = page(browser_of_person)
     form = {"action": "keep_monday", "key": [key, other], **seen_of(html, key), **seen_of(html, other)}
     asked = browser_of_person.post(ACT, form).content.decode()
@@ -308,11 +294,9 @@ def test_the_list_of_conflicts_empties_values_by_a_batch_of_their_own(browser_of
     assert "Empty 1 value in NPD" in words_of(shown)
 
 
-def test_while_everything_is_paused_an_act_says_what_it_waits_for(
-    browser_of_person: Client, one_of_each_kind: dict[str, Any]
-) -> None:
+def test_while_everything_is_paused_an_act_says_what_it_waits_for(browser_of_person: Client, kinds: Kinds) -> None:
     pauses.pause("eve")
-    key = {kind: one_of_each_kind[kind][0] for kind in one_of_each_kind}
+    key = {kind: kinds[kind][0] for kind in kinds}
     for form, promise in (
         ({"one": f"retry {key[AttentionKind.FAILED]}"}, "1 entry will be tried again."),
         ({"one": f"retry {key[AttentionKind.BLOCKED]}"}, "1 entry will be tried again."),
@@ -326,11 +310,9 @@ def test_while_everything_is_paused_an_act_says_what_it_waits_for(
         assert f"{promise} It waits: Paused by eve" in text, promise
 
 
-def test_an_act_waits_for_a_pause_of_its_own_direction_alone(
-    browser_of_person: Client, one_of_each_kind: dict[str, Any]
-) -> None:
+def test_an_act_waits_for_a_pause_of_its_own_direction_alone(browser_of_person: Client, kinds: Kinds) -> None:
     pauses.pause("eve", direction="to_monday")
-    items, jobs = one_of_each_kind[AttentionKind.UNMATCHED][0], one_of_each_kind[AttentionKind.FAILED][0]
+    items, jobs = kinds[AttentionKind.UNMATCHED][0], kinds[AttentionKind.FAILED][0]
     assert "It waits" not in words_of(
         browser_of_person.post(ACT, {"one": f"create {items}"}, follow=True).content.decode()
     )
@@ -346,10 +328,10 @@ def rejected_email(db: None) -> Contact:
 
 
 def test_an_entry_is_taken_on_with_a_note_and_says_who_said_what(
-    browser_of_person: Client, one_of_each_kind: dict[str, Any], person: User
+    browser_of_person: Client, kinds: Kinds, person: User
 ) -> None:
     helper = User.objects.create_user("eve", first_name="Eve", is_staff=True)
-    key = one_of_each_kind[AttentionKind.FAILED][0]
+    key = kinds[AttentionKind.FAILED][0]
     browser_of_person.post(ACT, {"action": "assign", "key": key, "assignee": helper.pk})
     browser_of_person.post(ACT, {"action": "note", "key": key, "note": "Asked <b>Bob</b> about it."})
     assert keys_of(page(browser_of_person, "?mine=1")) == []
@@ -406,13 +388,8 @@ def removed_ones(number: int, **more: Any) -> list[Contact]:
 def confirmed(browser: Client, **form: Any) -> str:
     """Send an act, and what its question sends back; return the question's page."""
     asked = browser.post(ACT, {"back": INBOX, **form}).content.decode()
-    section = asked[asked.index('class="npd-card npd-question"') :]
-    hidden = re.findall(r'type="hidden"\s+name="([^"]+)"\s+value="([^"]*)"', section)
-    sent: dict[str, list[str]] = {}
-    for name, value in hidden:
-        sent.setdefault(name, []).append(unescape(value))
-    assert browser.post(ACT, sent).status_code == 302
-    return words_of(section)
+    assert browser.post(ACT, sent_by(asked)).status_code == 302
+    return words_of(asked[asked.index('class="npd-card npd-question"') :])
 
 
 def test_sixty_removed_items_are_one_card_that_says_who_when_and_what_happens_next(browser_of_person: Client) -> None:
@@ -463,9 +440,8 @@ def test_sixty_records_are_deleted_in_one_act_but_not_what_was_edited_since_the_
     asked = browser_of_person.post(ACT, form).content.decode()
     assert "npd-button-danger" in asked
     assert "In NPD: 60 contacts are deleted" in words_of(asked)
-    hidden = dict(re.findall(r'type="hidden"\s+name="([^"]+)"\s+value="([^"]*)"', asked))
     Contact.objects.filter(pk=gone[0].pk).update(role_title="Chair")
-    browser_of_person.post(ACT, hidden)
+    browser_of_person.post(ACT, sent_by(asked))
     assert list(Contact.objects.values_list("pk", flat=True)) == [gone[0].pk]
     assert Tombstone.objects.count() == 59
     assert LogEntry.objects.filter(action_flag=DELETION).count() == 59
@@ -529,7 +505,7 @@ def test_who_may_only_look_answers_nothing_for_all(client: Client, db: None) -> 
     client.force_login(staff_who_may("view_syncconflict", "view_syncqueue", "view_syncmetadata", "view_contact"))
     gone_items(2)
     states.dead("Bob")
-    for action in (
+    for action in [
         "delete_record",
         "create_item",
         "unlink",
@@ -538,31 +514,22 @@ def test_who_may_only_look_answers_nothing_for_all(client: Client, db: None) -> 
         "discard",
         "create_column",
         "assign",
-    ):
+    ]:
         client.post(ACT, {"action": action, "all": "3", "expect": "1", "confirmed": "yes", "back": INBOX})
     assert not ConflictBatch.objects.exists()
     assert not Assignment.objects.exists()
     assert SyncQueue.objects.filter(status="failed").count() == 1
 
 
-def test_who_may_only_look_is_offered_nothing_and_does_nothing(
-    client: Client, one_of_each_kind: dict[str, Any]
-) -> None:
-    views = (
-        "view_syncqueue",
-        "view_syncconflict",
-        "view_approvalrequest",
-        "view_syncmetadata",
-        "view_contact",
-        "view_unmatcheditem",
-    )
-    client.force_login(staff_who_may(*views))
+def test_who_may_only_look_is_offered_nothing_and_does_nothing(client: Client, kinds: Kinds) -> None:
+    seen = ("syncqueue", "syncconflict", "approvalrequest", "syncmetadata", "contact", "unmatcheditem")
+    client.force_login(staff_who_may(*[f"view_{name}" for name in seen]))
     html = page(client)
     assert len(re.findall("data-inbox-row", html)) == 8
     assert 'name="one"' not in html
     assert keys_of(html) == []
     before = list(SyncQueue.objects.order_by("id").values_list("id", "status"))
-    for name in (
+    for name in [
         "retry",
         "discard",
         "approve",
@@ -573,44 +540,40 @@ def test_who_may_only_look_is_offered_nothing_and_does_nothing(
         "keep_monday",
         "assign",
         "note",
-    ):
-        client.post(ACT, {"action": name, "key": [key for key, _ in one_of_each_kind.values()], "confirmed": "yes"})
+    ]:
+        client.post(ACT, {"action": name, "key": [key for key, _ in kinds.values()], "confirmed": "yes"})
     assert list(SyncQueue.objects.order_by("id").values_list("id", "status")) == before
     assert not Assignment.objects.exists()
     assert ApprovalRequest.objects.get().state == ApprovalState.PENDING
     assert not SyncConflict.objects.filter(resolution__resolution_type__isnull=False).exists()
 
 
-def test_who_may_see_nothing_is_told_so(client: Client, one_of_each_kind: dict[str, Any]) -> None:
+def test_who_may_see_nothing_is_told_so(client: Client, kinds: Kinds) -> None:
     client.force_login(staff_who_may())
     text = words_of(page(client))
     assert "You have no access to any of this" in text
     assert "Ann" not in text
 
 
-def test_each_kind_leads_to_its_own_list_which_has_as_many(
-    browser_of_person: Client, one_of_each_kind: dict[str, Any]
-) -> None:
+def test_each_kind_leads_to_its_own_list_which_has_as_many(browser_of_person: Client, kinds: Kinds) -> None:
     for kind in AttentionKind:
         html = page(browser_of_person, f"?kind={kind.value}")
-        assert keys_of(html) == [one_of_each_kind[kind][0]]
+        assert keys_of(html) == [kinds[kind][0]]
         found = re.search(r'npd-inbox-full"\s+href="([^"]+)"', html)
         if kind in (AttentionKind.REMOVED, AttentionKind.NOTIFICATION):  # the inbox alone has them together
             continue
         assert found
         listed = browser_of_person.get(found[1].replace("&amp;", "&")).content.decode()
-        name = one_of_each_kind[kind][1]
+        name = kinds[kind][1]
         assert name in listed or "7001" in listed
 
 
-def test_a_page_that_became_empty_shows_the_last_one(
-    browser_of_person: Client, one_of_each_kind: dict[str, Any]
-) -> None:
+def test_a_page_that_became_empty_shows_the_last_one(browser_of_person: Client, kinds: Kinds) -> None:
     cause = next(one.cause for one in attention.entries() if one.kind is AttentionKind.FAILED)
     for query, left in (
-        ("?p=9", {key for key, _ in one_of_each_kind.values()}),
-        ("?kind=failed&p=2", {one_of_each_kind[AttentionKind.FAILED][0]}),
-        (f"?cause={quote(cause)}&p=2", {one_of_each_kind[AttentionKind.FAILED][0]}),
+        ("?p=9", {key for key, _ in kinds.values()}),
+        ("?kind=failed&p=2", {kinds[AttentionKind.FAILED][0]}),
+        (f"?cause={quote(cause)}&p=2", {kinds[AttentionKind.FAILED][0]}),
     ):
         assert set(keys_of(page(browser_of_person, query))) == left, query
     for number in range(ENTRIES_ON_A_PAGE):
@@ -622,7 +585,7 @@ def test_a_page_that_became_empty_shows_the_last_one(
 
 
 @pytest.mark.parametrize("form", [{}, {"action": "retry"}, {"action": "x", "key": "y"}, {"one": "retry failed:\0"}])
-def test_odd_acts_do_nothing(browser_of_person: Client, one_of_each_kind: dict[str, Any], form: dict[str, str]) -> None:
+def test_odd_acts_do_nothing(browser_of_person: Client, kinds: Kinds, form: dict[str, str]) -> None:
     assert browser_of_person.post(ACT, form).status_code in (302, 303)
     assert attention.counts() == dict.fromkeys(AttentionKind, 1)
 
@@ -633,9 +596,7 @@ def test_a_page_leads_back_to_the_inbox_and_nowhere_else(browser_of_person: Clie
     assert browser_of_person.post(ACT, {"back": f"{INBOX}?kind=failed"}).headers["Location"] == f"{INBOX}?kind=failed"
 
 
-def test_the_page_needs_as_many_queries_for_many_as_for_few(
-    browser_of_person: Client, one_of_each_kind: dict[str, Any]
-) -> None:
+def test_the_page_needs_as_many_queries_for_many_as_for_few(browser_of_person: Client, kinds: Kinds) -> None:
     queries = partial(queries_of, lambda: page(browser_of_person))
     ApprovalRequest.objects.update(entity_id=uuid.uuid4())  # of a record that was deleted
     page(browser_of_person)
@@ -659,18 +620,18 @@ def test_a_column_for_which_no_other_is_free_is_not_offered_an_empty_choice(
     phone.update(problem="Column Phone was deleted.", problem_code="missing")
     blocked("Gone", "601", code="column", side="npd", reason="Column Phone was deleted.")
     BoardLink.objects.filter(pk=links["contact"].pk).update(shape={"columns": {}})
-    page = browser_of_person.get(INBOX).content.decode()
+    html = page(browser_of_person)
     choice = 'name="column:blocked:contact:phone"'
-    assert (choice in page, "No other column is free" in page, "New column…" in page) == (False, True, True)
+    assert (choice in html, "No other column is free" in html, "New column…" in html) == (False, True, True)
     free = {"columns": {"spare": {"title": "Spare", "type": "phone"}}}
     BoardLink.objects.filter(pk=links["contact"].pk).update(shape=free)
-    page = browser_of_person.get(INBOX).content.decode()
-    assert (choice in page, "No other column is free" in page) == (True, False)
+    html = page(browser_of_person)
+    assert (choice in html, "No other column is free" in html) == (True, False)
 
 
 def test_before_the_set_up_the_inbox_leads_to_it_and_is_not_called_empty(browser_of_person: Client) -> None:
-    page = browser_of_person.get("/admin/inbox/").content.decode()
-    assert "Not set up yet: nothing is synced" in words_of(page)
-    assert "Your inbox is empty" not in words_of(page)
+    text = words_of(page(browser_of_person))
+    assert "Not set up yet: nothing is synced" in text
+    assert "Your inbox is empty" not in text
     states.boards()
-    assert "Your inbox is empty" in words_of(browser_of_person.get("/admin/inbox/").content.decode())
+    assert "Your inbox is empty" in words_of(page(browser_of_person))

@@ -13,14 +13,14 @@ from sync.kernel.conflict_store import FieldConflict
 from sync.models import SyncMetadata, SyncQueue
 from tests.admin import states
 from tests.admin.conftest import monday, person
-from tests.attention.test_attention import blocked, one_of_each_kind
+from tests.attention.test_attention import Kinds, blocked, kinds
 from tests.conflicts.conftest import finding, record, rejected_too
 from tests.support.pages import inbox_badge, press
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-__all__ = ["monday", "one_of_each_kind", "person"]
+__all__ = ["kinds", "monday", "person"]
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 INBOX = "/admin/inbox/"
@@ -226,9 +226,7 @@ PRESSED = """button => {
 """What a button is called; and its next click is noted, and does nothing."""
 
 
-def test_each_key_that_the_help_names_does_what_it_says(
-    open_page: Any, person: Any, one_of_each_kind: dict[str, Any]
-) -> None:
+def test_each_key_that_the_help_names_does_what_it_says(open_page: Any, person: Any, kinds: Kinds) -> None:
     notes = states.synced("Eva", "5060", notes="Old")
     record(finding(notes, FieldConflict("notes", "Old\nOne", "Old", "Old\nTwo")))
     page, errors = open_page(1280, "light")

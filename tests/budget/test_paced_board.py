@@ -11,11 +11,12 @@ from django.test import Client
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.ledger import SyncStateService
-from sync.limits import breaker, quota
+from sync.limits import breaker
 from sync.models import ApiUsage, BoardLink
 from sync.operations.record_requests import push_record
 from sync.records import availability
 from tests.budget.conftest import Planned
+from tests.budget.test_worker import edit
 from tests.support.clock import stop_clock
 from tests.support.world import World
 
@@ -28,11 +29,6 @@ def tight(world: World, monday: Planned) -> Contact:
     monday.limits(plan="standard")
     ApiUsage.objects.create(slot=sync_now() - timedelta(minutes=30), entity_type="contact", calls=100, passes=50)
     return contact
-
-
-def edit(contact: Contact, title: str) -> None:
-    """Somebody saves another role."""
-    Contact.objects.filter(pk=contact.pk).update(role_title=title)
 
 
 def gathering(world: World, contact: Contact) -> None:
@@ -121,10 +117,3 @@ def test_the_api_tells_the_allowance_and_the_window(world: World, tight: Contact
     assert "At this rate the API quota ends at" in told["words"]
     assert told["forecast_ends_at"]
     assert stats["records"]["contact"]["window_seconds"] > 60
-
-
-def test_a_quiet_boards_forecast_lasts_until_midnight(world: World, monday: Planned) -> None:
-    monday.limits(plan="standard")
-    found = quota.forecast()
-    assert found.ends_at is None
-    assert found.words.endswith("At this rate it lasts until 00:00 UTC.")

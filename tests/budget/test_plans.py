@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from npd.models import Contact
+from sync.clock import sync_now
 from sync.connectors.monday.connection import parse_account_info
 from sync.connectors.monday.graphql import Answer
 from sync.limits import breaker, quota
@@ -12,8 +13,10 @@ from sync.limits.quota import apply_account_info
 from sync.limits.rate_limits import PLAN_QUOTAS
 from sync.operations.record_requests import push_record
 from sync.records import availability
+from tests.admin import states
 from tests.budget.conftest import Planned
 from tests.budget.test_worker import edit, spent
+from tests.support.clock import stop_clock
 from tests.support.world import World
 
 
@@ -60,12 +63,22 @@ def test_a_plan_that_was_raised_because_the_day_is_used_up_is_noticed_and_work_g
     assert monday.refused == 1
 
 
-def test_a_click_of_a_day_that_is_used_up_wholly_is_told_so(world: World, monday: Planned) -> None:
-    contact = world.linked("Ann", role_title="Boss")
-    monday.limits(plan="standard")
-    spent(day_calls=1_000)
+@pytest.mark.django_db
+def test_a_click_of_a_day_that_is_used_up_wholly_is_told_so() -> None:
+    states.boards()
+    contact = states.synced("Ann", "1")
+    stop_clock(sync_now().replace(hour=12))
+    spent(day_limit=1_000, day=sync_now().date(), day_calls=1_000)
     said = push_record(contact, "lead").wait_reason
     assert said.startswith("Today's calls to Monday are used up. It goes on by itself at 00:00:05 UTC.")
+
+
+@pytest.mark.django_db
+def test_a_quiet_boards_forecast_lasts_until_midnight() -> None:
+    spent(day_limit=1_000, day=sync_now().date())
+    found = quota.forecast()
+    assert found.ends_at is None
+    assert found.words.endswith("At this rate it lasts until 00:00 UTC.")
 
 
 @pytest.mark.parametrize("headers", [False, True])

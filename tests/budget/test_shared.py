@@ -89,6 +89,20 @@ def test_calls_outside_of_looks_spend_from_the_same_allowance() -> None:
     assert ApiReservation.objects.count() == 0
 
 
+def test_a_turn_that_is_not_used_goes_back_whole() -> None:
+    link = board()
+    known(day_limit=1_000, minute_limit=100)
+    before = quota.read_budget().budget
+    turn = reserve(link)
+    assert isinstance(turn, Reservation)
+    assert quota.read_budget().budget.day_calls == before.day_calls + 2
+    with turn:
+        pass
+    after = quota.read_budget().budget
+    assert (after.day_calls, after.minute.spent) == (before.day_calls, before.minute.spent)
+    assert after.points.spent == before.points.spent
+
+
 def test_a_fault_of_our_own_leaves_the_call_spent_and_nothing_in_the_air() -> None:
     known(minute_limit=10)
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
+import responses
 from django.test import Client
 
-from conflicts.models import SyncConflict
 from sync.choices import StopCode
 from sync.clock import sync_now
-from sync.connectors.base.errors import BoardLocked, DailyLimitReached
+from sync.connectors.base.errors import BoardLocked, DailyLimitReached, MinuteLimitReached
 from sync.limits import BlockedKind, breaker, quota
 from sync.limits.breaker import AskCode
 from sync.models import BoardLink, MondayAccount
@@ -21,16 +22,19 @@ from sync.outbox import pauses
 from sync.records import availability
 from tests.admin import states
 from tests.budget.conftest import Planned
+from tests.budget.test_breaker import ANSWER
 from tests.budget.test_worker import edit
 from tests.support.waiting import at_once
 from tests.support.world import World
 
-FOR_LONG = {"count": 50}
+pytestmark = pytest.mark.django_db(transaction=True)
+MONDAY = "https://monday.test/v2"
+DAY_IS_OVER = {"message": "Daily limit exceeded", "extensions": {"code": "DAILY_LIMIT_EXCEEDED"}}
 
 
 def stopped_by(world: World, contact: Any, **fault: Any) -> None:
     """An edit meets this, until somebody ends it."""
-    world.sandbox.faults(fault | FOR_LONG)
+    world.sandbox.faults(fault | {"count": 50})
     edit(contact, "Chair")
     world.work()
     assert availability.of("contact").reason_code is BlockedKind.ACCOUNT
@@ -40,6 +44,30 @@ def goes_on(world: World, contact: Any) -> bool:
     """Whether the edit that waited is on Monday once a worker has had its turn."""
     world.work(contact)
     return bool(contact.sync_status == "synced")
+
+
+@pytest.fixture
+def monday_answers(settings: Any) -> Iterator[responses.RequestsMock]:
+    """Monday, which a test plays: it says who we are, unless the test has it say something else first."""
+    settings.MONDAY_API_URL = MONDAY
+    states.boards()
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as played:
+        yield played
+
+
+def is_well(played: responses.RequestsMock) -> None:
+    played.post(MONDAY, json=ANSWER)
+
+
+def is_over_for_today(played: responses.RequestsMock) -> None:
+    played.post(MONDAY, status=429, headers={"Retry-After": "30000"}, json={"errors": [DAY_IS_OVER]})
+
+
+def day_is_used_up() -> MondayAccount:
+    """As a pass has left it that met the limit of the day."""
+    breaker.trip_account(DailyLimitReached("Daily limit exceeded", wait_seconds=30_000))
+    assert availability.of("contact").reason_code is BlockedKind.ACCOUNT
+    return MondayAccount.objects.get()
 
 
 @pytest.mark.parametrize("fault", [{"limit": "daily"}, {"status": 401}])
@@ -55,55 +83,45 @@ def test_what_is_over_on_monday_is_over_here_as_soon_as_a_person_tries_again(
     assert goes_on(world, contact)
 
 
-def test_what_is_not_over_is_asked_once_said_and_stays(world: World) -> None:
-    contact = world.linked("Ann", role_title="Boss")
-    stopped_by(world, contact, limit="daily")
-    before, calls = MondayAccount.objects.get(), len(world.sandbox.calls())
+def test_what_is_not_over_is_asked_once_said_and_stays(monday_answers: responses.RequestsMock) -> None:
+    before = day_is_used_up()
+    is_over_for_today(monday_answers)
     found = [breaker.ask_again() for _ in range(3)]
     assert found == [AskCode.STOPPED, AskCode.JUST_ASKED, AskCode.JUST_ASKED]
-    assert len(world.sandbox.calls()) == calls + 1
+    assert len(monday_answers.calls) == 1
     row = MondayAccount.objects.get()
     assert (row.stop_code, row.stopped_since) == (StopCode.DAY_LIMIT, before.stopped_since)
     assert row.stopped_until is not None
     assert row.stopped_until >= before.stopped_until  # type: ignore[operator]
 
 
-@pytest.mark.django_db(transaction=True)
-def test_two_people_who_try_at_the_same_time_ask_once(world: World) -> None:
-    contact = world.linked("Ann", role_title="Boss")
-    stopped_by(world, contact, limit="daily")
-    calls = len(world.sandbox.calls())
+def test_people_who_try_at_the_same_time_ask_once(monday_answers: responses.RequestsMock) -> None:
+    day_is_used_up()
+    is_over_for_today(monday_answers)
     assert sorted(at_once(*[breaker.ask_again] * 4)) == [*[AskCode.JUST_ASKED] * 3, AskCode.STOPPED]
-    assert len(world.sandbox.calls()) == calls + 1
+    assert len(monday_answers.calls) == 1
 
 
-def test_where_nothing_is_stopped_monday_is_not_asked(world: World) -> None:
-    world.linked("Ann")
-    calls = len(world.sandbox.calls())
+def test_where_nothing_is_stopped_monday_is_not_asked(monday_answers: responses.RequestsMock) -> None:
     assert breaker.ask_again() is AskCode.NOT_STOPPED
-    assert len(world.sandbox.calls()) == calls
+    assert len(monday_answers.calls) == 0
 
 
-def test_a_persons_pause_is_not_beaten_by_a_persons_click(world: World) -> None:
-    contact = world.linked("Ann", role_title="Boss")
-    stopped_by(world, contact, limit="daily")
-    world.sandbox.control("faults", "DELETE")
+def test_a_persons_pause_is_not_beaten_by_a_persons_click(monday_answers: responses.RequestsMock) -> None:
+    day_is_used_up()
     pauses.pause("maya")
-    calls = len(world.sandbox.calls())
     assert breaker.ask_again() is AskCode.PAUSED
-    push_record(contact, "lead")
-    world.work(contact)
-    assert len(world.sandbox.calls()) == calls
-    assert contact.sync_status == "pending"
+    assert "Paused by maya" in push_record(states.synced("Ann", "1"), "lead").wait_reason
+    assert len(monday_answers.calls) == 0
 
 
-def test_the_wait_for_a_minutes_limit_that_monday_asked_for_is_not_beaten_by_a_click(world: World) -> None:
-    contact = world.linked("Ann", role_title="Boss")
-    stopped_by(world, contact, limit="minute")
-    world.sandbox.control("faults", "DELETE")
-    before, calls = MondayAccount.objects.get().stopped_until, len(world.sandbox.calls())
+def test_the_wait_for_a_minutes_limit_that_monday_asked_for_is_not_beaten_by_a_click(
+    monday_answers: responses.RequestsMock,
+) -> None:
+    breaker.trip_account(MinuteLimitReached("slow down", wait_seconds=90))
+    before = MondayAccount.objects.get().stopped_until
     assert breaker.ask_again() is AskCode.WAITING
-    assert len(world.sandbox.calls()) == calls
+    assert len(monday_answers.calls) == 0
     assert MondayAccount.objects.get().stopped_until == before
 
 
@@ -125,8 +143,7 @@ def test_a_board_that_is_back_goes_on_at_once_and_one_that_is_not_stays_stopped(
     link = BoardLink.objects.get(entity_type="contact")
     world.sandbox.control("boards", board_id=link.board_id, state="archived")
     edit(contact, "Chair")
-    world.work()
-    link.refresh_from_db()
+    world.work(link)
     assert availability.of("contact").reason_code is BlockedKind.BLOCKED
     since = link.blocked_since
     assert breaker.ask_again() is AskCode.STOPPED
@@ -151,46 +168,40 @@ def test_a_refusal_by_mistake_leaves_no_used_up_day_behind(world: World, monday:
     assert goes_on(world, contact)
 
 
-def test_sync_now_by_a_person_asks_once_and_goes_on(world: World) -> None:
-    contact = world.linked("Ann", role_title="Boss")
-    stopped_by(world, contact, limit="daily")
-    world.sandbox.control("faults", "DELETE")
-    assert push_record(contact, "lead").wait_reason == ""
-    assert goes_on(world, contact)
+def test_sync_now_by_a_person_asks_once(monday_answers: responses.RequestsMock) -> None:
+    day_is_used_up()
+    is_well(monday_answers)
+    assert push_record(states.synced("Ann", "1"), "lead").wait_reason == ""
+    assert len(monday_answers.calls) == 1
+    assert availability.of("contact").is_available
 
 
 @pytest.mark.parametrize("door", ["monday_check", "retry", "resume"])
-def test_the_doors_of_api_and_command_ask_too(world: World, door: str) -> None:
-    contact = world.linked("Ann", role_title="Boss")
-    stopped_by(world, contact, limit="daily")
-    world.sandbox.control("faults", "DELETE")
+def test_the_doors_of_api_and_command_ask_too(
+    monday_answers: responses.RequestsMock, admin_client: Client, door: str
+) -> None:
+    states.waiting("Ann")
+    day_is_used_up()
+    is_well(monday_answers)
     if door == "monday_check":
         doctor.run_checks()
+    elif door == "resume":
+        paused, _ = pauses.pause("maya")
+        assert admin_client.delete(f"/api/v1/sync/pauses/{paused.pk}/").status_code == 204
     else:
-        client = Client()
-        client.force_login(world.administrator("lead"))
-        job = client.get("/api/v1/sync/queue/?status=pending").json()["results"][0]["id"]
-        if door == "resume":
-            paused, _ = pauses.pause("maya")
-            assert client.delete(f"/api/v1/sync/pauses/{paused.pk}/").status_code == 204
-        else:
-            assert client.post(f"/api/v1/sync/queue/{job}/retry").status_code == 200
+        job = admin_client.get("/api/v1/sync/queue/?status=pending").json()["results"][0]["id"]
+        assert admin_client.post(f"/api/v1/sync/queue/{job}/retry").status_code == 200
     assert availability.of("contact").is_available
-    assert not SyncConflict.objects.exists()
 
 
-def test_what_monday_asked_to_wait_for_is_not_reworded_by_an_outage(world: World) -> None:
-    contact = world.linked("Ann", role_title="Boss")
-    stopped_by(world, contact, limit="daily")
-    reason = MondayAccount.objects.get().stop_reason
-    world.sandbox.control("faults", "DELETE")
-    world.sandbox.faults({"status": 503, "count": 1})
+def test_what_monday_asked_to_wait_for_is_not_reworded_by_an_outage(monday_answers: responses.RequestsMock) -> None:
+    reason = day_is_used_up().stop_reason
+    monday_answers.post(MONDAY, status=503)
     assert breaker.ask_again() is AskCode.STOPPED
     row = MondayAccount.objects.get()
     assert (row.stop_code, row.stop_reason) == (StopCode.DAY_LIMIT, reason)
 
 
-@pytest.mark.django_db
 def test_why_something_stops_is_stored_without_the_wait_that_shrinks() -> None:
     link = states.boards()["contact"]
     for seconds in (63_877, 40):

@@ -112,23 +112,6 @@ def test_the_reservation_of_a_dead_worker_ends_by_itself(world: World, monday: P
     assert ApiReservation.objects.count() == 0
 
 
-def test_a_turn_that_is_not_used_goes_back_whole(world: World, monday: Planned) -> None:
-    contact = world.linked("Ann", role_title="Boss")
-    monday.limits(plan="standard")
-    edit(contact, "Chair")
-    before = quota.read_budget().budget
-    link = link_of("contact")
-    assert link is not None
-    turn = reserve(link)
-    assert isinstance(turn, Reservation)
-    assert quota.read_budget().budget.day_calls == before.day_calls + 2
-    with turn:
-        pass
-    after = quota.read_budget().budget
-    assert (after.day_calls, after.minute.spent) == (before.day_calls, before.minute.spent)
-    assert after.points.spent == before.points.spent
-
-
 def test_a_connection_that_was_never_made_costs_nothing(world: World, monday: Planned, settings: Any) -> None:
     contact = world.linked("Ann", role_title="Boss")
     monday.limits(plan="standard")

@@ -12,6 +12,7 @@ from sync.clock import sync_now
 from sync.models import BoardLink, SyncQueue
 from sync.operations.worker import drain
 from sync.outbox import lease
+from tests.admin import states
 from tests.support.world import World
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -33,8 +34,10 @@ def test_it_works_until_nothing_is_due(contact: Contact, world: World, run: Run)
     assert run("sync_drain").splitlines() == ["0 checked: 0 done, 0 failed.", "Nothing is left."]
 
 
-def test_without_a_token_it_leaves_the_rows_and_counts_what_is_left(contact: Contact, run: Run, settings: Any) -> None:
-    Contact.objects.create(name="Bo")
+def test_without_a_token_it_leaves_the_rows_and_counts_what_is_left(run: Run, settings: Any) -> None:
+    states.boards()
+    for name in ("Ann", "Bo"):
+        Contact.objects.create(name=name)
     SyncQueue.objects.create(entity_type="organization", remote_id="1", status=QueueStatus.FAILED)
     settings.MONDAY_API_KEY = ""
     said = run("sync_drain")
@@ -55,7 +58,9 @@ def test_while_monday_is_away_it_ends_and_says_that_sync_is_paused(contact: Cont
     assert "Next attempt at" in said
 
 
-def test_a_job_that_is_due_on_another_day_is_said_with_its_day(contact: Contact, run: Run) -> None:
+def test_a_job_that_is_due_on_another_day_is_said_with_its_day(run: Run) -> None:
+    states.boards()
+    Contact.objects.create(name="Ann")
     due = sync_now() + timedelta(days=30)
     SyncQueue.objects.update(next_retry=due)
     assert f"{due.day} {due:%b %Y, %H:%M}" in run("sync_drain")

@@ -47,13 +47,6 @@ def role(**of_field: Any) -> Any:
         ),
         ("no base, the same on both sides", field_facts(without_base=["role_title"]), Action.AGREED, None, None),
         (
-            "no base, empty on Monday",
-            field_facts(None, {"role_title": ""}, without_base=["role_title"]),
-            Action.PUSH,
-            "Boss",
-            None,
-        ),
-        (
             "equal in canonical form: neither side is rewritten",
             field_facts({"role_title": " Boss\u00a0"}),
             Action.NOTHING,
@@ -61,32 +54,11 @@ def role(**of_field: Any) -> Any:
             None,
         ),
         (
-            "no base, empty in NPD",
-            field_facts({"role_title": ""}, without_base=["role_title"]),
-            Action.PULL,
-            None,
-            "Boss",
-        ),
-        (
             "no base, both, differ: the side that was chosen for first matches",
             field_facts({"role_title": "Mine"}, of=role(first_match="monday_wins"), without_base=["role_title"]),
             Action.PULL,
             None,
             "Boss",
-        ),
-        (
-            "one way to NPD: Monday's value is mirrored over an edit in NPD",
-            field_facts({"role_title": "Mine"}, of=role(direction=SyncDirection.MONDAY_TO_NPD)),
-            Action.PULL,
-            None,
-            "Boss",
-        ),
-        (
-            "one way to Monday: an edit there is written over",
-            field_facts(None, {"role_title": "Theirs"}, of=role(direction=SyncDirection.NPD_TO_MONDAY)),
-            Action.PUSH,
-            "Boss",
-            None,
         ),
         (
             "nothing is written against the record's direction",

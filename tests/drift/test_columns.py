@@ -191,14 +191,12 @@ def test_without_the_npd_id_column_no_record_is_made_of_an_item(world: World, ow
     owner.sweep()
     calls = world.calls()
     for _ in range(10):
-        world.pass_time(minutes=1)
-        world.work()
+        world.work(minutes=1)
     assert Contact.objects.count() == 0
     assert world.calls() - calls <= 1
     owner.column("npd_id", "restore")
     owner.sweep()
-    world.pass_time(minutes=1)
-    world.work()
+    world.work(minutes=1)
     assert Contact.objects.filter(name="Bo").count() == 1
 
 
@@ -209,8 +207,7 @@ def test_a_renamed_board_is_the_same_board(world: World, owner: Owner) -> None:
         b=world.board_id(),
     )
     world.edit(contact, "role_title", "Countess")
-    world.deliver()
-    world.work()
+    world.hear()
     owner.sweep()
     contact.refresh_from_db()
     assert (contact.role_title, owner.link().shape["name"]) == ("Countess", "People")

@@ -33,6 +33,11 @@ def board_page(link: BoardLink) -> str:
     return reverse("admin:sync_boardlink_change", args=[link.pk])
 
 
+def column_fields(form: dict[str, str], *columns: str) -> list[str]:
+    """The names of the form's fields that hold these columns."""
+    return [key for key, value in form.items() if re.fullmatch(r"mappings-\d+-column_id", key) and value in columns]
+
+
 def test_a_missing_column_is_told_on_every_page_that_is_about_it(world: World, owner: Owner, admin: Client) -> None:
     contact = world.linked(role_title="Analyst")
     owner.column("role_title", "delete")
@@ -64,11 +69,7 @@ def test_a_person_maps_a_field_to_another_column_on_the_boards_page(world: World
     assert 'value="position"' in page
     assert 'value="amount"' not in page
     form = values_of(admin.get(board_page(owner.link())), "boardlink_form")
-    (name,) = [
-        key
-        for key, value in form.items()
-        if key.startswith("mappings") and key.endswith("column_id") and value == "role_title"
-    ]
+    (name,) = column_fields(form, "role_title")
     answer = admin.post(board_page(owner.link()), form | {name: "position"}, follow=True)
     assert "is in the column Position (position) now" in answer.content.decode()
     world.work()
@@ -105,7 +106,7 @@ def test_two_fields_sent_to_the_same_column_at_once_is_refused_in_words(
     page = reverse("admin:sync_boardlink_change", args=[link.pk])
     form = values_of(admin.get(page), "boardlink_form")
     ids = {link.mappings.get(key=key).column_id for key in ("address", "aliases")}
-    both = [key for key, value in form.items() if re.fullmatch(r"mappings-\d+-column_id", key) and value in ids]
+    both = column_fields(form, *ids)
     assert len(both) == 2
     answer = admin.post(page, form | dict.fromkeys(both, "spare"), follow=True)
     assert answer.status_code == 200
@@ -114,40 +115,22 @@ def test_two_fields_sent_to_the_same_column_at_once_is_refused_in_words(
     assert not link.mappings.filter(column_id="spare").exists()
 
 
-def test_a_page_that_was_opened_before_somebody_elses_change_does_not_take_it_back(
-    world: World, owner: Owner, admin: Client
-) -> None:
-    owner.make("position", "Position")
-    owner.sweep()
-    form = values_of(admin.get(board_page(owner.link())), "boardlink_form")
-    mapping, link = owner.mapping(), owner.link()
-    remap(mapping.pk, "position")
-    FieldMapping.objects.filter(pk=mapping.pk).update(direction="npd_to_monday", rule="npd_wins")
-    BoardLink.objects.filter(pk=link.pk).update(deleted_record_policy="unlink")
-    (row,) = [
-        key
-        for key, value in form.items()
-        if key.startswith("mappings") and key.endswith("column_id") and value == "role_title"
-    ]
-    (phone,) = [
-        key
-        for key, value in form.items()
-        if key.startswith("mappings") and key.endswith("column_id") and value == "phone"
-    ]
-    changed = {
-        "removed_item_policy": "unlink",
-        row.replace("column_id", "rule"): "monday_wins",
-        phone.replace("column_id", "rule"): "monday_wins",
-    }
-    answer = admin.post(board_page(owner.link()), form | changed)
-    assert "changed meanwhile" in answer.content.decode()
-    assert owner.mapping().rule == "npd_wins"
-    untouched = {row.replace("column_id", "rule"): form[row.replace("column_id", "rule")]}
-    assert admin.post(board_page(owner.link()), form | changed | untouched).status_code == 302
-    after = owner.mapping()
-    assert (after.column_id, after.direction, after.rule) == ("position", "npd_to_monday", "npd_wins")
-    assert owner.mapping("phone").rule == "monday_wins"
-    assert (owner.link().removed_item_policy, owner.link().deleted_record_policy) == ("unlink", "unlink")
+def test_a_page_that_was_opened_before_somebody_elses_change_does_not_take_it_back(mapped: Client) -> None:
+    link, field = BoardLink.objects.get(), FieldMapping.objects.filter(key="role_title")
+    page = board_page(link)
+    form = values_of(mapped.get(page), "boardlink_form")
+    remap(field.get().pk, "position")
+    field.update(direction="npd_to_monday", rule="npd_wins")
+    BoardLink.objects.update(deleted_record_policy="unlink")
+    role, phone = (column_fields(form, column)[0].replace("column_id", "rule") for column in ("role_title", "phone"))
+    changed = {"removed_item_policy": "unlink", role: "monday_wins", phone: "monday_wins"}
+    assert "changed meanwhile" in mapped.post(page, form | changed).content.decode()
+    assert field.get().rule == "npd_wins"
+    assert mapped.post(page, form | changed | {role: form[role]}).status_code == 302
+    assert field.values_list("column_id", "direction", "rule").get() == ("position", "npd_to_monday", "npd_wins")
+    assert FieldMapping.objects.get(key="phone").rule == "monday_wins"
+    link.refresh_from_db()
+    assert (link.removed_item_policy, link.deleted_record_policy) == ("unlink", "unlink")
 
 
 def test_silence_and_sweeps_that_fail_are_on_the_first_page(admin_client: Client) -> None:

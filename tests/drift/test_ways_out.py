@@ -9,9 +9,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.core.management import call_command
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from rest_framework.throttling import SimpleRateThrottle
 
 from conflicts.models import SyncConflict
@@ -26,6 +24,7 @@ from sync.operations.attention import AttentionKind
 from sync.outbox import pauses
 from tests.drift.conftest import Owner
 from tests.support.people import staff_who_may
+from tests.support.rows import queries_of
 from tests.support.waiting import at_once
 from tests.support.world import World
 
@@ -81,9 +80,7 @@ def test_a_renamed_column_is_told_once_somebody_called_it_fine_no_more(
     assert RENAMED in shown(admin)
     assert RENAMED in shown(admin, "/admin/")
     world.edit(contact, "role_title", "Head")
-    world.deliver()
-    world.work()
-    contact.refresh_from_db()
+    world.hear(contact)
     assert contact.role_title == "Head"
     form = {"link": owner.link().pk, "column": "role_title", "title": "Position"}
     owner.retitle("role_title", "Rank")
@@ -99,17 +96,14 @@ def test_a_renamed_column_is_told_once_somebody_called_it_fine_no_more(
     assert "is now" not in shown(admin)
 
 
-def test_a_sweep_that_read_the_link_before_a_person_called_it_fine_takes_nothing_back(
-    world: World, owner: Owner
-) -> None:
-    owner.retitle("role_title", "Position")
-    owner.sweep()
-    older = owner.link()
-    board_columns.accept_title(owner.link(), "role_title", "Position")
-    older.known_titles = {key: older.known_titles[key] for key in ("role_title",)}
-    board_columns.remember_titles(older, ["role_title", "phone"], older.shape["columns"])
-    assert owner.link().known_titles["role_title"] == "Position"
-    assert not board_columns.renamed_columns(owner.link())
+def test_a_sweep_that_read_the_link_before_a_person_called_it_fine_takes_nothing_back(mapped: Client) -> None:
+    BoardLink.objects.update(known_titles={"role_title": "Role title"})
+    link, older = BoardLink.objects.get(), BoardLink.objects.get()
+    board_columns.accept_title(link, "role_title", "Role")
+    board_columns.remember_titles(older, ["role_title", "position"], older.shape["columns"])
+    link = BoardLink.objects.get()
+    assert link.known_titles["role_title"] == "Role"
+    assert not board_columns.renamed_columns(link)
 
 
 def test_a_column_that_was_restored_is_found_by_the_button_and_what_was_held_flows(
@@ -152,22 +146,16 @@ def test_a_paused_board_is_not_asked_and_one_that_an_error_holds_is(world: World
     assert world.calls() == calls + 1
 
 
-def test_another_column_is_chosen_after_a_page_that_says_what_it_means(
-    world: World, owner: Owner, admin: Client
-) -> None:
-    contact = world.linked(role_title="Analyst")
-    owner.make("position", "Position")
-    gone(owner)
-    form = {"mapping": owner.mapping().pk, "shown": "role_title", "column": "position"}
-    asked = posted(admin, f"{HELD}column/", **form)
+def test_another_column_is_chosen_after_a_page_that_says_what_it_means(mapped: Client) -> None:
+    in_sync("Ann")
+    form = {"mapping": role().pk, "shown": "role_title", "column": "position"}
+    asked = posted(mapped, f"{HELD}column/", **form)
     assert "Use the column “Position (position)” for “Role”?" in asked
     assert "It counts for all records on “Contacts”; 1 has an item." in asked
-    assert owner.mapping().column_id == "role_title"
-    told = posted(admin, f"{HELD}column/", **form, confirmed="yes")
-    assert "Role is in the column Position (position) now" in told
-    world.work()
-    assert world.values(contact)["position"] == "Analyst"
-    again = posted(admin, f"{HELD}column/", **form, confirmed="yes")
+    assert role().column_id == "role_title"
+    assert "Role is in the column Position (position) now" in posted(mapped, f"{HELD}column/", **form, confirmed="yes")
+    assert role().column_id == "position"
+    again = posted(mapped, f"{HELD}column/", **form, confirmed="yes")
     assert "Nothing was done. The column of “Role” was changed meanwhile" in again
 
 
@@ -187,8 +175,7 @@ def test_a_new_column_is_created_by_a_button_and_filled_with_what_npd_holds(
     mapping = owner.mapping()
     assert mapping.column_id != "role_title"
     assert (mapping.problem, mapping.problem_code) == ("", "")
-    world.work()
-    contact.refresh_from_db()
+    world.work(contact)
     assert (contact.role_title, world.values(contact)[mapping.column_id]) == ("Analyst", "Analyst")
     assert (world.status(contact), world.ledger(contact).blocked_fields) == ("synced", {})
     # Once more by the page that stood open: nothing.
@@ -214,15 +201,12 @@ def test_a_new_and_so_empty_column_clears_nothing_in_npd(world: World, owner: Ow
         create_column(owner.mapping(), expected="role_title")
     else:
         call_command("monday_setup")
-    world.work()
-    contact.refresh_from_db()
+    world.work(contact)
     assert owner.mapping().column_id != "role_title"
     assert (contact.role_title, world.status(contact)) == ("Analyst", "synced")
     # What then is written into the new column counts.
     world.sandbox.act("edit", item_id=contact.monday_id, column_id=owner.mapping().column_id, value="Head")
-    world.deliver()
-    world.work()
-    contact.refresh_from_db()
+    world.hear(contact)
     assert contact.role_title == "Head"
 
 
@@ -232,8 +216,7 @@ def test_a_conflict_on_a_replaced_column_is_asked_about_still_with_what_stood_on
     contact = world.linked(role_title="Analyst")
     world.edit(contact, "role_title", "Head")
     Contact.objects.filter(pk=contact.pk).update(role_title="Director")
-    world.deliver()
-    world.work()
+    world.hear()
     assert SyncConflict.objects.get(resolved_at=None).monday_data == {"role_title": "Head"}
     gone(owner)
     asked = posted(admin, f"{HELD}create/", **create_form(owner))
@@ -241,8 +224,7 @@ def test_a_conflict_on_a_replaced_column_is_asked_about_still_with_what_stood_on
     assert "Director Head" in asked
     posted(admin, f"{HELD}create/", **create_form(owner), confirmed="yes")
     world.work()
-    world.pass_time(minutes=11)
-    world.work()
+    world.work(minutes=11)
     [conflict] = SyncConflict.objects.filter(resolved_at=None)
     assert (conflict.kind, conflict.npd_data, conflict.monday_data) == (
         "overwritten", {"role_title": "Director"}, {"role_title": "Head"},
@@ -252,8 +234,7 @@ def test_a_conflict_on_a_replaced_column_is_asked_about_still_with_what_stood_on
     resolve(
         conflict.pk, by=user, resolution_type="keep_monday", seen={"role_title": {"npd": "Director", "monday": "Head"}}
     )
-    world.work()
-    contact.refresh_from_db()
+    world.work(contact)
     assert (contact.role_title, world.values(contact)[owner.mapping().column_id]) == ("Head", "Head")
 
 
@@ -371,23 +352,6 @@ def test_a_field_is_left_alone_from_then_on_and_its_record_is_in_sync(
     assert "was changed meanwhile, to “No sync”" in posted(admin, f"{HELD}direction/", **form, confirmed="yes")
 
 
-def test_a_value_that_monday_refused_is_tried_again_when_a_person_asks(
-    world: World, owner: Owner, admin: Client
-) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    reason = "Monday refused it."
-    held_so(contact, reason=reason)
-    Contact.objects.filter(pk=contact.pk).update(sync_status="pending")
-    text = shown(admin)
-    assert "Role on Contacts 1 record Monday refused it." in text
-    assert "Ann" in text
-    form = {"mapping": owner.mapping().pk, "code": "rejected"}
-    assert "“Role” of 1 record is tried again now." in posted(admin, f"{HELD}again/", **form)
-    world.work()
-    assert (world.status(contact), world.ledger(contact).blocked_fields) == ("synced", {})
-    assert "“Role” isn't blocked there any more" in posted(admin, f"{HELD}again/", **form)
-
-
 def test_a_field_that_is_tried_again_while_all_is_paused_says_what_it_waits_for(mapped: Client) -> None:
     held_so(in_sync("Ann"))
     pauses.pause("eve")
@@ -402,7 +366,7 @@ def held_so(contact: Contact, **more: Any) -> None:
     ledger.update(blocked_fields={"role_title": entry | {"column": "role_title", "version": 1} | more})
 
 
-def test_values_that_are_blocked_for_reasons_of_one_code_stand_together(mapped: Client) -> None:
+def test_values_that_are_blocked_for_reasons_of_one_code_stand_together_and_are_tried_again(mapped: Client) -> None:
     for name in ("Ann", "Bob"):
         held_so(in_sync(name), reason=f"Monday rejected “{name}”.")
     held_so(in_sync("Cy"), code="invalid", side="npd", reason="NPD can't take it.")
@@ -411,11 +375,15 @@ def test_values_that_are_blocked_for_reasons_of_one_code_stand_together(mapped: 
     assert "Role on Contacts 1 record NPD can't take it." in text
     off = in_sync("Off")
     held_so(off)
+    held_so(in_sync("Left in NPD"), kept_by={"who": "Ada"})
     Contact.objects.filter(pk=off.pk).update(sync_enabled=False)
-    said = posted(mapped, f"{HELD}again/", mapping=role().pk, code="rejected")
+    form = {"mapping": role().pk, "code": "rejected"}
+    said = posted(mapped, f"{HELD}again/", **form)
     assert "“Role” of 2 records is tried again now. 1 other record is left out: sync is off there." in said
     again = SyncQueue.objects.filter(status="pending", causes=Cause.PERSON).values_list("entity_id", flat=True)
     assert {Contact.objects.get(pk=one).name for one in again} == {"Ann", "Bob"}
+    SyncMetadata.objects.update(blocked_fields={})
+    assert "“Role” isn't blocked there any more" in posted(mapped, f"{HELD}again/", **form)
 
 
 def test_the_page_counts_what_the_inbox_counts(mapped: Client) -> None:
@@ -436,21 +404,6 @@ def test_the_page_counts_what_the_inbox_counts(mapped: Client) -> None:
     ]
 
 
-def test_a_value_that_was_left_in_npd_is_not_tried_again_and_flows_by_another_direction(
-    world: World, owner: Owner, admin: Client
-) -> None:
-    left, refused = world.linked("Ann"), world.linked("Bob")
-    held_so(left, kept_by={"who": "Ada"})
-    held_so(refused)
-    form = {"mapping": owner.mapping().pk}
-    assert "“Role” of 1 record is tried again now." in posted(admin, f"{HELD}again/", **form, code="rejected")
-    world.work()
-    held_so(left, kept_by={"who": "Ada"})
-    posted(admin, f"{HELD}direction/", **form, direction="none", shown="bidirectional", confirmed="yes")
-    world.work()
-    assert world.ledger(left).blocked_fields == {}
-
-
 def in_conflict(world: World) -> Contact:
     contact = world.linked("Ann", role_title="Buyer")
     world.edit(contact, "role_title", "Head")
@@ -460,23 +413,19 @@ def in_conflict(world: World) -> Contact:
     return contact
 
 
-def test_a_rule_from_the_page_of_loops_settles_what_is_asked_already(world: World, admin: Client) -> None:
+@pytest.mark.parametrize(
+    ("page", "more", "sides"),
+    [("rule", {"shown": "ask"}, ("Head", "Head")),
+     ("direction", {"shown": "bidirectional", "direction": "none"}, ("Owner", "Head"))],
+    ids=["Monday wins", "the field is left alone"],
+)  # fmt: skip
+def test_what_is_decided_on_the_page_settles_what_is_asked_already(
+    world: World, admin: Client, page: str, more: dict[str, str], sides: tuple[str, str]
+) -> None:
     contact = in_conflict(world)
-    mapping = FieldMapping.objects.get(key="role_title", link__entity_type="contact")
-    posted(admin, f"{HELD}rule/", mapping=mapping.pk, shown=mapping.rule, confirmed="yes")
-    world.work()
-    contact.refresh_from_db()
-    assert (contact.role_title, world.status(contact)) == ("Head", "synced")
-    assert not SyncConflict.objects.filter(resolved_at=None).exists()
-
-
-def test_a_field_that_is_left_alone_asks_nothing_any_more(world: World, admin: Client) -> None:
-    contact = in_conflict(world)
-    mapping = FieldMapping.objects.get(key="role_title", link__entity_type="contact")
-    posted(admin, f"{HELD}direction/", mapping=mapping.pk, shown=mapping.direction, direction="none", confirmed="yes")
-    world.work()
-    contact.refresh_from_db()
-    assert (contact.role_title, world.values(contact)["role_title"]) == ("Owner", "Head")
+    posted(admin, f"{HELD}{page}/", mapping=role().pk, confirmed="yes", **more)
+    world.work(contact)
+    assert (contact.role_title, world.values(contact)["role_title"]) == sides
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 
@@ -533,8 +482,7 @@ def looping(world: World, settings: Any) -> Contact:
     FieldMapping.objects.filter(key="role_title").update(direction="npd_to_monday")
     for _ in range(4):
         world.sandbox.act("edit", item_id=contact.monday_id, column_id="role_title", value="AUTOMATIC", user_id=-4)
-        world.deliver()
-        world.work()
+        world.hear()
     assert WriteLoop.objects.get().throttled_until is not None
     return contact
 
@@ -555,7 +503,7 @@ def test_a_loop_is_told_beside_other_kinds_and_sent_again_at_once(
     assert all(words in every for words in ("Update loop", "Renamed"))
     assert every.count("Role on Contacts") == 1
     assert "Role on Contacts" not in shown(admin, BLOCKED)
-    mapping = FieldMapping.objects.get(key="role_title", link__entity_type="contact")
+    mapping = role()
     form = {"mapping": mapping.pk, "kind": "throttled", "show": "throttled"}
     assert admin.post(f"{HELD}again/", form)["Location"] == LOOPS
     world.work()
@@ -564,20 +512,16 @@ def test_a_loop_is_told_beside_other_kinds_and_sent_again_at_once(
     assert "“Role” isn't blocked there any more" in posted(admin, f"{HELD}again/", **form)
 
 
-def test_monday_decides_a_field_that_loops(world: World, admin: Client, settings: Any) -> None:
-    contact = looping(world, settings)
-    mapping = FieldMapping.objects.get(key="role_title", link__entity_type="contact")
-    form = {"mapping": mapping.pk, "shown": "npd_to_monday", "direction": "monday_to_npd", "kind": "throttled"}
-    posted(admin, f"{HELD}direction/", **form)
-    assert FieldMapping.objects.get(pk=mapping.pk).direction == "npd_to_monday"  # the page asks first
-    posted(admin, f"{HELD}direction/", **form, confirmed="yes")
-    world.work()
-    contact.refresh_from_db()
-    assert (contact.role_title, world.values(contact)["role_title"]) == ("AUTOMATIC", "AUTOMATIC")
-    assert world.status(contact) == "synced"
-    assert "Nothing is blocked" in shown(admin, LOOPS)
+def test_monday_decides_a_field_that_loops(mapped: Client) -> None:
+    throttled(in_sync("Ann"), "role_title")
+    FieldMapping.objects.filter(key="role_title").update(direction="npd_to_monday")
+    form = {"mapping": role().pk, "shown": "npd_to_monday", "direction": "monday_to_npd", "kind": "throttled"}
+    posted(mapped, f"{HELD}direction/", **form)
+    assert role().direction == "npd_to_monday"  # the page asks first
+    posted(mapped, f"{HELD}direction/", **form, confirmed="yes")
+    assert role().direction == "monday_to_npd"
     assert LogEntry.objects.latest("id").change_message.endswith("because of an update loop.")
-    assert "was changed meanwhile" in posted(admin, f"{HELD}direction/", **form, confirmed="yes")
+    assert "was changed meanwhile" in posted(mapped, f"{HELD}direction/", **form, confirmed="yes")
 
 
 def test_monday_wins_is_offered_where_a_rule_decides(mapped: Client) -> None:
@@ -605,7 +549,7 @@ def test_blocks_of_columns_are_for_who_may_see_boards(mapped: Client, client: Cl
     FieldMapping.objects.filter(key="role_title").update(problem=f"{problem}.", problem_code="missing")
     blocked = {"phone": {"reason": "Monday refused it.", "side": "monday"}}
     SyncMetadata.objects.filter(entity_id=str(contact.pk)).update(blocked_fields=blocked)
-    reader = get_user_model().objects.create_user("reader", password="x", is_staff=True)
+    reader = staff_who_may()
     client.force_login(reader)
     assert client.get(HELD).status_code == 403
     reader.user_permissions.add(Permission.objects.get(codename="view_syncmetadata"))
@@ -622,12 +566,6 @@ def test_blocks_of_columns_are_for_who_may_see_boards(mapped: Client, client: Cl
 
 
 def test_the_queries_of_the_page_do_not_grow_with_what_is_on_them(mapped: Client) -> None:
-    def asked(url: str) -> int:
-        mapped.get(url)
-        with CaptureQueriesContext(connection) as queries:
-            assert mapped.get(url).status_code == 200
-        return len(queries)
-
     def trouble(number: int) -> None:
         contact = in_sync(f"Held {number}")
         blocked = {"phone": {"reason": f"Refused {number}.", "side": "monday"}}
@@ -636,7 +574,8 @@ def test_the_queries_of_the_page_do_not_grow_with_what_is_on_them(mapped: Client
 
     FieldMapping.objects.filter(key="role_title").update(problem="It was deleted.", problem_code="missing")
     trouble(0)
-    few = asked(HELD)
+    mapped.get(HELD)
+    few = queries_of(lambda: mapped.get(HELD))
     for number in range(1, 8):
         trouble(number)
-    assert asked(HELD) == few <= 18
+    assert queries_of(lambda: mapped.get(HELD)) == few <= 18

@@ -41,23 +41,15 @@ def test_a_push_names_the_person_who_edited_by_the_api_the_row_and_the_call(worl
     assert words[3] == f"written to Monday [Monday request {line.request_id}, alias r0]"
 
 
-def test_the_edit_that_is_named_is_the_one_of_that_field(world: World) -> None:
+def test_the_edit_that_is_named_is_the_one_of_that_field_and_the_syncs_own_is_named_once(world: World) -> None:
     contact = world.linked(role_title="Boss", notes="old")
-    with pghistory.context(cause="import"):
-        Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
-    with pghistory.context(cause="api"):
-        Contact.objects.filter(pk=contact.pk).update(notes="new")
+    for cause, values in (("import", {"role_title": "Chair"}), ("api", {"notes": "new"}), ("sync", {"name": "Anna"})):
+        with pghistory.context(cause=cause):
+            Contact.objects.filter(pk=contact.pk).update(**values)
     world.work()
     assert last(contact, "push").cause["npd"]["way"] == "by an import"
     assert last(contact, "push", "notes").cause["npd"]["way"] == "by the API"
-
-
-def test_a_value_that_the_sync_wrote_is_by_the_sync_and_named_once(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    with pghistory.context(cause="sync"):
-        Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
-    world.work()
-    line = last(contact, "push")
+    line = last(contact, "push", "name")
     assert (line.cause["npd"]["who"], line.cause["npd"]["way"]) == (SYNC_ACTOR, "")
     assert causes_of(line, {})[0].text.startswith(f"edited in NPD by {SYNC_ACTOR} at ")
 
@@ -74,7 +66,11 @@ def test_a_pull_names_the_monday_user_the_webhook_and_the_read(world: World) -> 
     assert (line.cause["monday"]["who"], line.cause["events"]) == ("Bea Board", [event.pk])
     assert line.cause["read"] == line.request_id != ""
     assert "npd" not in line.cause
-    assert "webhook #" in causes_text(causes_of(line, {event.pk: event}))
+    links = causes_of(line, {event.pk: event})
+    assert [link.kind for link in links] == ["edit", "webhook", "row", "call", "rule"]
+    assert links[0].text.startswith("edited on Monday by Bea Board at ")
+    assert links[3].text == f"Monday read [Monday request {line.request_id}]"
+    assert f"webhook #{event.pk}, no longer kept" in causes_text(causes_of(line, {}))
 
 
 def test_only_webhooks_of_the_field_are_its_cause(world: World) -> None:
@@ -87,28 +83,24 @@ def test_only_webhooks_of_the_field_are_its_cause(world: World) -> None:
     assert role.cause["events"] != notes.cause["events"]
 
 
-def test_a_rule_that_lets_npd_win_names_both_who_edited(world: World) -> None:
+@pytest.mark.parametrize(
+    ("rule", "kind", "why"),
+    [
+        ("npd_wins", "push", "changed on both sides; NPD wins"),
+        ("monday_wins", "pull", "changed on both sides; Monday wins"),
+    ],
+)
+def test_a_rule_that_lets_a_side_win_names_both_who_edited(world: World, rule: str, kind: str, why: str) -> None:
     contact = world.linked(role_title="Boss")
-    FieldMapping.objects.filter(key="role_title", link__entity_type="contact").update(rule="npd_wins")
+    FieldMapping.objects.filter(key="role_title", link__entity_type="contact").update(rule=rule)
     with pghistory.context(cause="import"):
         Contact.objects.filter(pk=contact.pk).update(role_title="From NPD")
     world.edit(contact, "role_title", "From Monday")
     world.hear()
-    cause = last(contact, "push").cause
-    assert cause["rule"] == "changed on both sides; NPD wins"
-    assert cause["npd"]["way"] == "by an import"
-    assert cause["monday"]["who"].startswith("Monday user ") or cause["monday"]["who"]
+    cause = last(contact, kind).cause
+    assert (cause["rule"], cause["npd"]["way"]) == (why, "by an import")
+    assert cause["monday"]["who"]
     assert sorted(cause["causes"]) == ["save", "webhook"]
-
-
-def test_a_rule_that_lets_monday_win_names_whose_edit_gave_way(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    FieldMapping.objects.filter(key="role_title", link__entity_type="contact").update(rule="monday_wins")
-    with pghistory.context(cause="import"):
-        Contact.objects.filter(pk=contact.pk).update(role_title="From NPD")
-    world.edit(contact, "role_title", "From Monday")
-    world.work()
-    assert last(contact, "pull").cause["npd"]["way"] == "by an import"
 
 
 def test_what_a_sweep_found_says_so(world: World) -> None:
@@ -149,11 +141,3 @@ def test_a_line_without_a_cause_has_no_chain() -> None:
     line = Decision.objects.create(entity_type="contact", kind="note", sentence="Something.")
     line.refresh_from_db()
     assert causes_of(line, {}) == []
-
-
-def test_a_webhook_that_is_no_longer_kept_is_named_by_its_number(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    world.edit(contact, "role_title", "Chair")
-    world.hear()
-    (event,) = last(contact, "pull").cause["events"]
-    assert f"webhook #{event}, no longer kept" in causes_text(causes_of(last(contact, "pull"), {}))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.core.cache import cache
 from rest_framework.test import APIClient
 
-from tests.support.people import api_of
+from tests.support.people import api_of, staff_who_may
 
 EVENTS = "/api/v1/events/"
 
@@ -30,9 +30,7 @@ def api(person: User) -> APIClient:
 
 
 def user_who_may(*codenames: str) -> APIClient:
-    user = User.objects.create_user("clerk", "clerk@example.test", "long-enough-1")
-    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
-    return api_of(user)
+    return api_of(staff_who_may(*codenames))
 
 
 def all_events(api: APIClient, **query: Any) -> list[dict[str, Any]]:

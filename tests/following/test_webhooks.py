@@ -48,11 +48,6 @@ def url_of(endpoint: dict[str, Any], act: str = "") -> str:
     return f"{ENDPOINTS}{endpoint['id']}/{act}"
 
 
-def clock(offset: timedelta) -> None:
-    """From here on it is so much later; the test's transaction takes it back."""
-    move_clock(offset)
-
-
 def states() -> list[str]:
     return list(WebhookDelivery.objects.order_by("id").values_list("state", flat=True))
 
@@ -148,13 +143,13 @@ def test_an_endpoint_that_is_away_gets_everything_when_it_is_back_and_is_asked_s
     asked = len(receiver.posted)
     assert asked < 20
     for hours in range(1, 30):
-        clock(timedelta(hours=hours))
+        move_clock(timedelta(hours=hours))
         deliver_webhooks()
     assert len(receiver.posted) == asked + 29
     receiver.status = 200
-    clock(timedelta(hours=31))
+    move_clock(timedelta(hours=31))
     deliver_webhooks()
-    clock(timedelta(hours=33))
+    move_clock(timedelta(hours=33))
     deliver_webhooks()
     assert states() == ["delivered"] * 20
     assert len(set(receiver.ids)) == 20
@@ -166,10 +161,10 @@ def test_a_delivery_that_alone_is_refused_is_given_up_after_five_attempts_and_ca
     receiver.answered, receiver.says = {"Poison": 500}, f"no: {endpoint['secret']}".encode()
     Contact.objects.create(name="Poison")
     for minutes in (0, 2, 8, 25, 90, 200):
-        clock(timedelta(minutes=minutes))
+        move_clock(timedelta(minutes=minutes))
         deliver_webhooks()
         Contact.objects.create(name=f"At {minutes}")
-        clock(timedelta(minutes=minutes + 1.5))
+        move_clock(timedelta(minutes=minutes + 1.5))
         deliver_webhooks()
     refused = WebhookDelivery.objects.order_by("id")[0]
     assert (refused.state, refused.counted, refused.status_code) == ("failed", 5, 500)
@@ -186,7 +181,7 @@ def test_an_endpoint_that_fails_for_five_days_is_switched_off_and_goes_on_where_
     receiver.status = 500
     Contact.objects.create(name="One")
     for hours in (0, 60, 119, 122):
-        clock(timedelta(hours=hours))
+        move_clock(timedelta(hours=hours))
         deliver_webhooks()
     off = api.get(url_of(endpoint)).json()
     assert (off["enabled"], off["disabled_code"]) == (False, "failing")
@@ -196,7 +191,7 @@ def test_an_endpoint_that_fails_for_five_days_is_switched_off_and_goes_on_where_
     assert len(receiver.posted) == 4
     on = api.patch(url_of(endpoint), {"enabled": True}, format="json").json()
     assert (on["disabled_code"], on["failing_since"]) == ("", None)
-    clock(timedelta(hours=124))
+    move_clock(timedelta(hours=124))
     deliver_webhooks()
     assert states() == ["delivered"] * 2
 
@@ -218,7 +213,7 @@ def test_an_endpoint_that_is_away_fills_no_table(
     receiver.status = 500
     Contact.objects.bulk_create(Contact(name=f"Person {n}") for n in range(300))
     for hours in range(4):
-        clock(timedelta(hours=hours))
+        move_clock(timedelta(hours=hours))
         deliver_webhooks()
     assert 50 <= WebhookDelivery.objects.count() <= 150
 
@@ -286,7 +281,7 @@ def test_an_endpoint_gets_what_its_owner_may_view_when_it_is_sent(db: None, rece
     receiver.posted.clear()
     make_everything()
     for hours in (2, 4):
-        clock(timedelta(hours=hours))
+        move_clock(timedelta(hours=hours))
         deliver_webhooks()
     assert set(told(receiver)) == {("record.created", "organization")}
     assert states().count("failed") == 1
@@ -303,7 +298,7 @@ def test_an_endpoint_whose_owner_is_gone_is_off_until_somebody_takes_it_over(
     User.objects.filter(username="clerk").update(is_active=False)
     receiver.status = 200
     receiver.posted.clear()
-    clock(timedelta(hours=2))
+    move_clock(timedelta(hours=2))
     deliver_webhooks()
     Contact.objects.create(name="While nobody's")
     deliver_webhooks()
@@ -313,7 +308,7 @@ def test_an_endpoint_whose_owner_is_gone_is_off_until_somebody_takes_it_over(
     assert entry.cause_code == "owner"
     on = api.patch(url_of(made), {"enabled": True}, format="json").json()
     assert (on["owner"], on["created_by"], on["disabled_code"]) == ("ada", "clerk", "")
-    clock(timedelta(hours=4))
+    move_clock(timedelta(hours=4))
     deliver_webhooks()
     assert told(receiver) == [("record.created", "contact")] * 2
 

@@ -5,15 +5,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.test import Client
 from rest_framework.test import APIClient
 
 from npd.models import Contact
 from sync.choices import ApprovalKind, ApprovalState
-from sync.models import ApprovalRequest, SyncQueue
-from tests.support.people import api_of
+from sync.models import ApprovalRequest, Decision, SyncQueue
+from tests.support.people import api_of, staff_who_may
 from tests.support.waiting import beside, somebody_waits, wait_for
 
 LIST = "/admin/sync/approvalrequest/?state__exact=pending"
@@ -92,6 +92,7 @@ def test_all_of_a_kind_are_decided_as_far_as_they_were_counted(
     decided = ApprovalRequest.objects.get(pk=acts[0].pk)
     assert decided.decided_by is not None
     assert decided.decided_by.username == "mary"
+    assert {line.actor for line in Decision.objects.filter(entity_id=decided.entity_id, kind="approval")} == {"mary"}
     assert SyncQueue.objects.filter(entity_id__in=[a.entity_id for a in acts], priority=10).count() == 3
 
 
@@ -141,9 +142,7 @@ def test_a_group_that_can_be_none_is_no_error(browser: Client, hold: Any, strang
 
 def test_who_may_only_look_cannot_decide(client: Client, hold: Any) -> None:
     acts = hold(1)
-    person = User.objects.create_user("ben", password="x", is_staff=True)
-    person.user_permissions.add(Permission.objects.get(codename="view_approvalrequest"))
-    client.force_login(person)
+    client.force_login(staff_who_may("view_approvalrequest"))
     html = client.get(LIST).content.decode()
     assert "You may view these, but not decide" in html
     asked = {"how": "approve", "entity_type": "contact", "kind": "clear_monday", "upto": str(acts[0].pk)}
@@ -203,9 +202,7 @@ def test_the_api_wants_to_know_which(api: APIClient, asked: dict[str, Any]) -> N
 
 def test_the_api_lets_nobody_decide_who_may_only_look(hold: Any) -> None:
     acts = hold(1)
-    person = User.objects.create_user("ben", password="x")
-    person.user_permissions.add(Permission.objects.get(codename="view_approvalrequest"))
-    api = api_of(person)
+    api = api_of(staff_who_may("view_approvalrequest"))
     assert api.get("/api/v1/sync/approvals/").status_code == 200
     answer = api.post("/api/v1/sync/approvals/approve", {"ids": [acts[0].pk]}, format="json")
     assert answer.status_code == 403

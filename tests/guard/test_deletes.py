@@ -35,10 +35,8 @@ def archived(world: World, settings: Any) -> list[Contact]:
     contacts = linked(world, 3)
     for contact in contacts:
         world.sandbox.act("archive", item_id=contact.monday_id)
-    world.deliver()
-    world.work()
-    world.pass_time(seconds=settings.GONE_QUIET_SECONDS + 60)
-    world.work()
+    world.hear()
+    world.work(seconds=settings.GONE_QUIET_SECONDS + 60)
     return contacts
 
 
@@ -62,9 +60,7 @@ def test_a_mass_delete_archives_nothing_and_a_rejected_one_leaves_the_items(
     assert set(Tombstone.objects.values_list("state", flat=True)) == {"kept"}
     release_obsolete()
     assert states() == [ApprovalState.KEPT] * 3
-    world.deliver()
-    world.pass_time(minutes=30)
-    world.work()
+    world.hear(minutes=30)
     assert not Contact.objects.exists()
 
 
@@ -84,8 +80,7 @@ def test_a_worker_that_dies_as_its_removals_are_announced_has_counted_them(
         with pytest.raises(Killed):
             world.work()
     assert states() == [ApprovalState.DONE] * 2
-    world.pass_time(minutes=4)
-    world.work()
+    world.work(minutes=4)
     assert item_states(world, two_gone) == ["archived"] * 2
     assert states() == [ApprovalState.DONE] * 2
 

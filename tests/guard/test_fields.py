@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 
 from npd.models import Contact
 from sync.choices import ApprovalState
-from sync.models import ApprovalRequest, Decision
+from sync.models import ApprovalRequest
 from sync.records.approvals import approve, pending_approvals, reject, release_obsolete
 from tests.support.world import World, staged
 
@@ -19,8 +19,7 @@ def linked(world: World, number: int, **values: Any) -> list[Contact]:
     given = {"phone": "+442079460018", "role_title": "Boss", "notes": "old"} | values
     made = [world.contact(f"Ann {n}", **given) for n in range(number)]
     world.work()
-    world.deliver()
-    world.work()
+    world.hear()
     assert {world.status(contact) for contact in made} == {"synced"}
     return made
 
@@ -89,8 +88,7 @@ def test_a_worker_that_dies_before_it_sends_has_counted_and_the_next_goes_on(
         with pytest.raises(Killed):
             world.work()
     assert states() == [ApprovalState.DONE] * 2
-    world.pass_time(minutes=4)
-    world.work()
+    world.work(minutes=4)
     empty_in_npd(contacts[2:])
     world.work()
     assert [bool(phone) for phone in phones_on_monday(world, contacts)] == [False, False, True]
@@ -125,8 +123,7 @@ def test_an_approval_outlives_a_call_that_failed(world: World, mary: User) -> No
     approve(held(), mary)
     world.sandbox.faults({"timeout": "before", "on": "mutation"})
     world.work()
-    world.pass_time(hours=3)
-    world.work()
+    world.work(hours=3)
     assert phones_on_monday(world, contacts) == ["", "", ""]
     assert states() == [ApprovalState.DONE] * 3
 
@@ -145,14 +142,3 @@ def test_a_clear_that_is_over_lets_itself_go(world: World) -> None:
     assert release_obsolete() == 1  # of the one that no pass settles any more
     assert states() == [ApprovalState.RELEASED] * 4
     assert [world.status(c) for c in contacts] == ["synced", "synced", "conflict", "disabled"]
-
-
-def test_every_decision_is_in_the_records_log(world: World, mary: User) -> None:
-    contacts = linked(world, 3)
-    empty_in_npd(contacts)
-    world.work()
-    approve(held().filter(entity_id=contacts[0].pk), mary)
-    lines = Decision.objects.filter(entity_id=contacts[0].pk, kind="approval").order_by("id")
-    assert [line.actor for line in lines][-1] == "mary"
-    assert "waits for approval" in lines[0].sentence
-    assert "mary approved" in lines.reverse()[0].sentence

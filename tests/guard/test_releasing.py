@@ -17,6 +17,7 @@ from sync.clock import SyncNow
 from sync.models import ApprovalRequest, BoardLink, SyncMetadata, Tombstone
 from sync.reconcile.restraints import DestructiveChange, approval_verdicts, new_request
 from sync.records.approvals import ApprovalLimit, approve, known_requests, reject, release_obsolete, with_counts
+from tests.guard.test_fields import states
 from tests.support.clock import move_clock, reset_clock
 
 pytestmark = pytest.mark.django_db
@@ -56,10 +57,6 @@ def deleted(number: int, state: str = "waiting") -> list[UUID]:
         Tombstone(entity_type="contact", entity_id=key, monday_id=f"i{key}", state=state) for key in ids
     )
     return ids
-
-
-def states() -> list[str]:
-    return sorted(ApprovalRequest.objects.values_list("state", flat=True))
 
 
 def test_a_mass_delete_is_held_from_its_first_document_on(link: BoardLink) -> None:
@@ -153,13 +150,6 @@ def test_an_approved_delete_of_a_record_is_done_when_the_record_is_gone(link: Bo
     )
     release_obsolete()
     assert states() == ["approved", "done", "done"]
-
-
-def test_a_rejected_act_never_goes(link: BoardLink) -> None:
-    ids = deleted(3)
-    allowed_changes(link, ApprovalKind.ITEMS, acts(ids))
-    ApprovalRequest.objects.filter(entity_id=ids[0]).update(state=ApprovalState.REJECTED)
-    assert allowed_changes(link, ApprovalKind.ITEMS, acts(ids)) == set()
 
 
 ANSWERS = {"approve": "archived", "reject": "unlinked", "restore": "restored"}

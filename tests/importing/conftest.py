@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from npd.imports.import_jobs import confirm_import, read_import_now, run_all
+from npd.imports.import_jobs import confirm_import, read_import_now, run_all, start_undo
 from npd.imports.models import ImportJob
 from npd.imports.resources import ImportOptions
 from sync.outbox import notify
@@ -61,8 +61,23 @@ def offered(by: User, text: str | bytes, kind: str = "contact", name: str = "peo
 
 def imported(by: User, text: str | bytes, kind: str = "contact", **options: bool) -> ImportJob:
     """A file, confirmed and written."""
-    job = offered(by, text, kind, **options)
+    return written(offered(by, text, kind, **options), by)
+
+
+def written(job: ImportJob, by: User) -> ImportJob:
+    """An import that is shown, confirmed and written."""
     assert confirm_import(job, by=by)
+    return carried_on(job)
+
+
+def taken_back(job: ImportJob, by: User) -> ImportJob:
+    """An import that was written, undone."""
+    assert start_undo(job, by=by)
+    return carried_on(job)
+
+
+def carried_on(job: ImportJob) -> ImportJob:
+    """After a worker had its turn."""
     run_all()
     job.refresh_from_db()
     return job

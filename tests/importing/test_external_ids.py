@@ -6,11 +6,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from npd.imports.import_jobs import confirm_import, run_all, start_undo
+from npd.imports.import_jobs import run_all
 from npd.models import Contact, Organization
 from sync.models import Decision, ExternalId
 from sync.records.external_ids import external_ids_of, set_external_ids
-from tests.importing.conftest import imported, offered, outcomes, said
+from tests.importing.conftest import imported, offered, outcomes, said, taken_back, written
 
 pytestmark = pytest.mark.django_db
 
@@ -85,8 +85,7 @@ def test_a_row_with_two_ids_of_one_source_is_rejected_for_a_record_has_one(perso
 def test_an_id_that_somebody_got_since_the_preview_makes_nobody_twice(person: User) -> None:
     job = offered(person, "External ID,Name\ncrm:1,Ann\ncrm:2,Bob\n")
     contact("Anne", crm="1")
-    confirm_import(job, by=person)
-    run_all()
+    written(job, person)
     assert set(Contact.objects.values_list("name", flat=True)) == {"Anne", "Bob"}
     assert dict(job.rows.values_list("number", "result")) == {2: "left", 3: "written"}
 
@@ -108,7 +107,6 @@ def test_an_undo_takes_the_ids_back_but_not_another_that_came_since(person: User
     ann, eve = contact("Ann", "ann@x.org"), contact("Eve", "eve@x.org")
     job = imported(person, "External ID,Name,Email\ncrm:1,Ann,ann@x.org\ncrm:2,Eve,eve@x.org\ncrm:3,Bob,bob@x.org\n")
     set_external_ids("contact", {eve.pk: {"crm": "5"}})
-    start_undo(job, by=person)
-    run_all()
+    taken_back(job, person)
     assert (ids(ann), ids(eve), Contact.objects.count()) == ({}, {"crm": "5"}, 2)
     set_external_ids("contact", {ann.pk: {"crm": "3"}})

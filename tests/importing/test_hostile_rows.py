@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
@@ -28,6 +28,7 @@ from sync.operations.exports import escape_formula
 from tests.importing.attacks import sheet, workbook
 from tests.importing.conftest import imported, offered, outcomes
 from tests.importing.conftest import upload as chosen
+from tests.support.people import staff_who_may
 from tests.support.waiting import beside, somebody_waits, wait_for
 
 pytestmark = pytest.mark.django_db
@@ -168,9 +169,7 @@ def test_an_import_names_no_related_record_to_who_may_not_see_it(client: Client,
     hidden = Organization.objects.create(name="Secret Corp")
     Contact.objects.create(name="Ann", email="ann@x.org", organization=hidden)
     text = "Name,Email,Company\nAnne,ann@x.org,\nBob,bob@x.org,Secret Corp\nEve,eve@x.org,Nobody Ltd\n"
-    user = User.objects.create_user("clerk", password="x", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=["add_contact", "change_contact"]))
-    client.force_login(user)
+    client.force_login(staff_who_may("add_contact", "change_contact"))
     assert chosen(client, text.encode(), clear_empty="on").status_code == 200
     job = ImportJob.objects.get()
     assert outcomes(job) == {2: "changed", 3: "new", 4: "new"}

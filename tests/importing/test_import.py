@@ -18,7 +18,7 @@ from npd.models import Contact, Organization
 from sync.choices import Priority
 from sync.models import Decision, FieldMapping, SyncQueue
 from tests.admin import states
-from tests.importing.conftest import imported, offered, outcomes, said
+from tests.importing.conftest import imported, offered, outcomes, said, taken_back, written
 from tests.support.rows import queries_of
 from tests.support.waiting import beside, somebody_waits, wait_for
 
@@ -147,13 +147,6 @@ def test_an_e_mail_that_differs_in_capitals_finds_its_record_and_is_left_as_it_i
     assert outcomes(offered(person, "Name,Email\nA,ann@x.org\nB,Ann@x.org\n")) == {2: "ambiguous", 3: "changed"}
 
 
-def test_all_that_is_wrong_with_a_row_is_told_at_once(person: User) -> None:
-    job = imported(person, "Name,Email,Organization\nA,not an address,Nobody knows\n")
-    assert outcomes(job) == {2: "invalid"}
-    assert "Email: Enter a valid email address." in said(job, 2)
-    assert "Organization: There is no organization “Nobody knows”." in said(job, 2)
-
-
 def test_an_empty_cell_leaves_the_value_unless_emptying_was_asked_for(person: User) -> None:
     acme = Organization.objects.create(name="Acme")
     ann = Contact.objects.create(name="Ann", email="ann@x.org", phone="1", organization=acme)
@@ -188,14 +181,12 @@ def test_an_organization_that_somebody_made_meanwhile_is_used_in_every_batch(
     text = "Name,Email,Company\nA,a@x.org,Nova\nB,b@x.org,NOVA\nC,c@x.org,Other\nD,d@x.org,other\nE,bad,Unused\n"
     job = offered(person, text, make_organizations=True)
     Organization.objects.create(name="Nova")
-    confirm_import(job, by=person)
-    run_all()
+    written(job, person)
     names = dict(Contact.objects.values_list("name", "organization__name"))
     assert names == {"A": "Nova", "B": "Nova", "C": "Other", "D": "Other"}
     assert set(Organization.objects.values_list("name", flat=True)) == {"Nova", "Other"}
     job.refresh_from_db()
-    assert start_undo(job, by=person)
-    run_all()
+    taken_back(job, person)
     assert list(Organization.objects.values_list("name", flat=True)) == ["Nova"]
 
 
@@ -211,8 +202,7 @@ def test_what_changed_between_preview_and_confirm_is_not_overwritten(person: Use
     gone.delete()
     Contact.objects.filter(pk=same.pk).update(phone="2")
     Contact.objects.create(name="New", email="new@x.org", phone="9")
-    confirm_import(job, by=person)
-    run_all()
+    written(job, person)
     ann.refresh_from_db()
     assert (ann.phone, ann.notes) == ("3", "typed meanwhile")
     assert "Phone is now “3”. Nothing of this row was written" in said(job, 2)
@@ -228,8 +218,7 @@ def test_another_field_that_was_typed_meanwhile_is_kept(person: User) -> None:
     bob = Contact.objects.create(name="Bob", email="bob@x.org", notes="old")
     job = offered(person, "Name,Email,Phone,Notes\nAnn,ann@x.org,2,\nBob,bob@x.org,,new\n")
     Contact.objects.filter(pk=ann.pk).update(notes="typed meanwhile")
-    confirm_import(job, by=person)
-    run_all()
+    written(job, person)
     ann.refresh_from_db()
     bob.refresh_from_db()
     assert (ann.phone, ann.notes, bob.notes) == ("2", "typed meanwhile", "new")
@@ -239,8 +228,7 @@ def test_an_organization_that_was_deleted_meanwhile_stops_its_row_alone(person: 
     acme = Organization.objects.create(name="Acme")
     job = offered(person, "Name,Email,Company\nA,a@x.org,Acme\nB,b@x.org,\n")
     acme.delete()
-    confirm_import(job, by=person)
-    run_all()
+    written(job, person)
     assert list(Contact.objects.values_list("name", flat=True)) == ["B"]
     assert "Organization: There is no organization “Acme”" in said(job, 2)
 
@@ -258,8 +246,7 @@ def test_a_row_that_was_stored_otherwise_than_its_file_says_is_not_written(perso
     row = job.rows.get(number=2)
     row.after = row.after | {"name": "Somebody else"}
     row.save()
-    confirm_import(job, by=person)
-    run_all()
+    written(job, person)
     assert list(Contact.objects.values_list("name", flat=True)) == ["B"]
     assert job.rows.get(number=2).result == "left"
 
@@ -299,9 +286,7 @@ def test_an_import_is_taken_back_as_one(person: User) -> None:
     )
     Contact.objects.filter(pk=moved.pk).update(name="Moved by hand")
     Contact.objects.filter(email="kept@x.org").update(phone="1")
-    assert start_undo(job, by=person)
-    run_all()
-    job.refresh_from_db()
+    taken_back(job, person)
     ann.refresh_from_db()
     moved.refresh_from_db()
     assert (job.state, ann.name, moved.name) == ("undone", "Ann", "Moved by hand")
@@ -316,8 +301,7 @@ def test_an_import_is_taken_back_as_one(person: User) -> None:
 def test_an_organization_that_somebody_uses_outlives_the_undo(person: User) -> None:
     job = imported(person, "Name,Email,Company\nBob,bob@x.org,Nova\n", make_organizations=True)
     Contact.objects.create(name="Other", organization=Organization.objects.get(name="Nova"))
-    start_undo(job, by=person)
-    run_all()
+    taken_back(job, person)
     assert list(Organization.objects.values_list("name", flat=True)) == ["Nova"]
     assert list(Contact.objects.values_list("name", flat=True)) == ["Other"]
 
@@ -351,17 +335,6 @@ def test_five_thousand_rows_take_a_bounded_number_of_queries(person: User) -> No
     assert queries(100, 0) == queries(10, 100)
 
 
-def test_previews_are_forgotten_after_their_days(person: User) -> None:
-    from datetime import timedelta
-
-    from sync.clock import sync_now
-
-    old = offered(person, "Name,Email\nA,a@x.org\n")
-    ImportJob.objects.filter(pk=old.pk).update(made_at=sync_now() - timedelta(days=31))
-    new = offered(person, "Name,Email\nA,a@x.org\n")
-    assert list(ImportJob.objects.values_list("pk", flat=True)) == [new.pk]
-
-
 def test_an_import_that_fails_holds_up_no_other(person: User, monkeypatch: pytest.MonkeyPatch) -> None:
     from npd.imports import import_jobs
 
@@ -388,9 +361,7 @@ def test_a_name_of_any_length_may_import_and_take_back(person: User) -> None:
     person.refresh_from_db()
     ann = Contact.objects.create(name="Ann", email="ann@x.org")
     job = imported(person, "Name,Email\nAnne,ann@x.org\n")
-    assert start_undo(job, by=person)
-    run_all()
-    job.refresh_from_db()
+    taken_back(job, person)
     ann.refresh_from_db()
     assert (job.state, ann.name) == ("undone", "Ann")
 
@@ -416,8 +387,7 @@ def test_a_match_by_e_mail_is_looked_at_again_when_it_is_written(person: User) -
     job = offered(person, "Email,Phone\nmoved@x.org,2\ntwice@x.org,2\nfine@x.org,2\n")
     Contact.objects.filter(pk=moved.pk).update(email="elsewhere@x.org")
     Contact.objects.create(name="Another", email="twice@x.org")
-    confirm_import(job, by=person)
-    run_all()
+    written(job, person)
     assert "The email by which it was found was changed since the preview" in said(job, 2)
     assert "The email by which it was found was changed since the preview" in said(job, 3)
     phones = dict(Contact.objects.values_list("pk", "phone"))
@@ -428,8 +398,7 @@ def test_a_row_with_an_npd_id_is_about_that_record_whatever_its_e_mail_says(pers
     ann = Contact.objects.create(name="Ann", email="ann@x.org", phone="1")
     job = offered(person, f"NPD ID,Email,Phone\n{ann.pk},ann@x.org,2\n")
     Contact.objects.filter(pk=ann.pk).update(email="elsewhere@x.org")
-    confirm_import(job, by=person)
-    run_all()
+    written(job, person)
     ann.refresh_from_db()
     assert (ann.phone, ann.email) == ("2", "elsewhere@x.org")
 
@@ -495,8 +464,7 @@ def test_an_undo_says_which_values_it_could_not_put_back_because_the_history_is_
     page = admin.get(f"/admin/npd/contact/import/{job.pk}/undo/").content.decode()
     assert "1 value goes back to what it was before." in page
     assert "1 value stays, because its history is deleted." in page
-    start_undo(job, by=person)
-    run_all()
+    taken_back(job, person)
     ann.refresh_from_db()
     assert (ann.name, ann.phone) == ("Ann", "2")
     assert said(job, 2).startswith("Phone: its history is deleted")

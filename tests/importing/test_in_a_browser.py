@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from openpyxl import load_workbook
@@ -18,14 +18,17 @@ from tests.admin import states
 from tests.support.pages import barriers
 from tests.support.waiting import beside
 
-if TYPE_CHECKING:
-    pass
-
 pytestmark = [pytest.mark.django_db(transaction=True)]
 TEXT = (
     "NPD ID,Name,Email,Phone,Company,Colour\n,Anne Ångström,ann@x.org,+46 8 123 45,Nova,red\n"
     f",Bob,not an address,,,blue\n,Eve {'Very' * 30},eve@x.org,,,\n,Twin,twin@x.org,,,\n,Twin,twin@x.org,,,\n"
 )
+
+
+def previewed(page: Any, file: Path) -> None:
+    """This file is chosen, and its preview asked for by a key."""
+    page.get_by_label("File", exact=True).set_input_files(file)
+    page.get_by_role("button", name="Preview").press("Enter")
 
 
 @contextmanager
@@ -43,8 +46,7 @@ def test_a_file_is_previewed_imported_and_undone_with_the_keyboard(open_page: An
     file.write_text("External ID (crm),Name,Email\n1,Anne,\n2,Bob,bob@x.org\n3,Eve,no address\n")
     page, errors = open_page(390, "light")
     page.goto("/admin/npd/contact/import/")
-    page.get_by_label("File", exact=True).set_input_files(file)
-    page.get_by_role("button", name="Preview").press("Enter")
+    previewed(page, file)
     page.get_by_text("The file waits for a worker to read it.").wait_for()
     with a_worker():
         page.get_by_text("becomes Anne").wait_for()
@@ -71,14 +73,12 @@ def test_a_refused_file_is_told_to_a_screen_reader_and_another_can_be_chosen_the
     file.write_bytes(b"PK\x03\x04 no spreadsheet")
     page, _ = open_page(1280, "light")
     page.goto("/admin/npd/contact/import/")
-    page.get_by_label("File", exact=True).set_input_files(file)
-    page.get_by_role("button", name="Preview").click()
+    previewed(page, file)
     with a_worker():
         page.get_by_role("alert").get_by_text("people.xlsx is damaged").wait_for()
     file = tmp_path / "people.csv"
     file.write_text("Name,Email\nAnn,ann@x.org\n")
-    page.get_by_label("File", exact=True).set_input_files(file)
-    page.get_by_role("button", name="Preview").click()
+    previewed(page, file)
     with a_worker():
         page.get_by_role("button", name="Import 1 row").wait_for()
 
@@ -105,8 +105,7 @@ def test_five_kinds_of_faults_are_named_given_back_as_a_spreadsheet_and_the_rest
     file.write_text(FAULTY)
     page, errors = open_page(width, scheme)
     page.goto("/admin/npd/contact/import/")
-    page.get_by_label("File", exact=True).set_input_files(file)
-    page.get_by_role("button", name="Preview").press("Enter")
+    previewed(page, file)
     with a_worker():
         page.get_by_role("alert").get_by_text("No column of people.csv tells which contact").wait_for()
     assert not barriers(page)

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -22,6 +22,7 @@ from sync.clock import sync_now
 from tests.admin import states
 from tests.admin.test_records import words_of
 from tests.importing.conftest import chosen, imported, offered, upload
+from tests.support.people import staff_who_may
 
 pytestmark = pytest.mark.django_db
 FILE = b"Name,Email,Phone,Favourite colour\nAnne,ann@x.org,,red\nBob,not an address,1,blue\nEve,eve@x.org,=1,green\n"
@@ -199,10 +200,8 @@ def test_only_who_may_add_and_change_records_may_import_them(
     client: Client, person: User, ann: Contact, missing: str
 ) -> None:
     job = offered(person, FILE)
-    user = User.objects.create_user("clerk", password="x", is_staff=True)
     names = {"add_contact", "change_contact", "view_contact", "add_organization", "change_organization"}
-    user.user_permissions.set(Permission.objects.filter(codename__in=names - {f"{missing}_contact"}))
-    client.force_login(user)
+    client.force_login(staff_who_may(*names - {f"{missing}_contact"}))
     assert 'href="/admin/npd/contact/import/"' not in client.get("/admin/npd/contact/").content.decode()
     assert upload(client, FILE).status_code == 403
     for page in PAGES:
@@ -215,9 +214,7 @@ def test_only_who_may_add_and_change_records_may_import_them(
 
 def test_who_may_not_add_organizations_makes_none_by_an_import(client: Client, person: User) -> None:
     job = offered(person, "Name,Email,Company\nBob,bob@x.org,Nova\n", make_organizations=True)
-    user = User.objects.create_user("clerk", password="x", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=["add_contact", "change_contact"]))
-    client.force_login(user)
+    client.force_login(staff_who_may("add_contact", "change_contact"))
     assert "make_organizations" not in client.get("/admin/npd/contact/import/").content.decode()
     assert client.post(url(job, "confirm")).status_code == 403
     job.refresh_from_db()
@@ -228,9 +225,7 @@ def test_to_undo_an_import_that_made_records_one_must_be_allowed_to_delete_them(
     client: Client, person: User, ann: Contact
 ) -> None:
     job = imported(person, "Name,Email\nNew,new@x.org\n")
-    user = User.objects.create_user("clerk", password="x", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=["add_contact", "change_contact"]))
-    client.force_login(user)
+    client.force_login(staff_who_may("add_contact", "change_contact"))
     assert "Undo…" not in client.get(url(job)).content.decode()
     assert client.post(url(job, "undo")).status_code == 403
 

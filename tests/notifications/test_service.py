@@ -38,8 +38,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def clock(db: None, settings: Any) -> Iterator[None]:
+def boards(db: None, settings: Any) -> Iterator[None]:
+    """They are set up; the clock is put back."""
     settings.MONDAY_API_KEY = "a token"
+    states.boards()
     yield
     reset_clock()
 
@@ -82,7 +84,6 @@ def test_each_thing_comes_once_by_its_cause_with_a_link_and_then_one_all_clear(
     ada: User, mail: MailServer, settings: Any
 ) -> None:
     settings.SITE_URL = "https://npd.example.org"
-    states.boards()
     jobs = [fails("Ann"), fails("Bob", "Monday has no room for “y”."), fails("Cid", "Another thing.")]
     follow(ada)
     for _ in range(3):
@@ -106,7 +107,6 @@ def test_each_thing_comes_once_by_its_cause_with_a_link_and_then_one_all_clear(
 def test_sixty_items_that_one_person_removed_are_one_line_and_none_if_they_are_back_at_once(
     ada: User, mail: MailServer
 ) -> None:
-    states.boards()
     gone = [states.removed(f"Gone {number}", f"6{number:03}") for number in range(60)]
     follow(ada)
     notify_people()
@@ -127,7 +127,6 @@ def test_sixty_items_that_one_person_removed_are_one_line_and_none_if_they_are_b
 def test_the_same_thing_that_comes_again_later_is_a_new_one_but_not_one_that_was_gone_for_a_moment(
     ada: User, mail: MailServer
 ) -> None:
-    states.boards()
     job = fails("Ann")
     follow(ada)
     notify_people()
@@ -149,7 +148,6 @@ def test_the_same_thing_that_comes_again_later_is_a_new_one_but_not_one_that_was
 
 
 def test_stop_difference_and_approval_come_at_once_to_who_wants_one_message_a_day(ada: User, mail: MailServer) -> None:
-    states.boards()
     follow(ada, frequency=Frequency.DAILY)
     fails("Ann")
     notify_people()
@@ -174,7 +172,6 @@ def test_stop_difference_and_approval_come_at_once_to_who_wants_one_message_a_da
 
 
 def test_a_person_is_notified_of_what_they_may_see_and_only_while_they_may_sign_in(mail: MailServer) -> None:
-    states.boards()
     fails("Ann")
     eve = User.objects.create_user("eve", "eve@example.com", is_staff=True)
     follow(eve)
@@ -193,7 +190,6 @@ def test_a_person_is_notified_of_what_they_may_see_and_only_while_they_may_sign_
 
 
 def test_a_receiver_that_fails_stops_no_other_and_is_tried_again_later(ada: User, mail: MailServer, chat: Chat) -> None:
-    states.boards()
     fails("Ann")
     follow(ada)
     slack = follow(ada, Medium.SLACK, address=chat.address)
@@ -215,7 +211,6 @@ def test_a_receiver_that_fails_stops_no_other_and_is_tried_again_later(ada: User
 
 
 def test_one_that_fails_for_a_day_is_switched_off_until_a_test_arrives(ada: User, chat: Chat) -> None:
-    states.boards()
     fails("Ann")
     slack = follow(ada, Medium.SLACK, address=chat.address)
     chat.status = 500
@@ -237,7 +232,6 @@ def test_one_that_fails_for_a_day_is_switched_off_until_a_test_arrives(ada: User
 def test_a_webhook_that_was_removed_is_switched_off_at_once_and_begins_again_with_another(
     ada: User, chat: Chat
 ) -> None:
-    states.boards()
     fails("Ann")
     follow(ada, Medium.SLACK, address=chat.address)
     chat.status, chat.says = 410, b"channel_is_archived"
@@ -254,7 +248,6 @@ def test_a_webhook_that_was_removed_is_switched_off_at_once_and_begins_again_wit
 
 
 def test_a_mail_server_that_is_away_for_days_switches_nobody_off(ada: User, mail: MailServer) -> None:
-    states.boards()
     fails("Ann")
     follow(ada)
     mail.busy = True
@@ -271,7 +264,6 @@ def test_a_mail_server_that_is_away_for_days_switches_nobody_off(ada: User, mail
 def test_a_worker_that_ends_between_sending_and_marking_sends_once_more_under_the_same_id(
     ada: User, mail: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    states.boards()
     fails("Ann")
     follow(ada)
     with monkeypatch.context() as killed:
@@ -290,7 +282,6 @@ def test_a_run_has_a_total_limit_and_what_it_has_not_begun_is_sent_by_the_next(
 ) -> None:
     monkeypatch.setattr(notifications, "AT_ONCE_SENT", 1)
     monkeypatch.setattr(notifications, "SEND_SECONDS", 0.5)
-    states.boards()
     fails("Ann")
     for number in range(8):
         follow(User.objects.create_superuser(f"user{number}"), Medium.SLACK, address=chat.address)
@@ -310,7 +301,6 @@ def test_a_message_of_which_nothing_is_known_at_the_end_of_its_run_is_not_sent_a
 ) -> None:
     for name, limit in (("AT_ONCE_SENT", 1), ("SEND_SECONDS", 0.3), ("LAST_SECONDS", 0.1)):
         monkeypatch.setattr(notifications, name, limit)
-    states.boards()
     fails("Ann")
     slow, behind = follow(ada, Medium.SLACK, address=chat.address), follow(ada)
     chat.status = None
@@ -331,7 +321,6 @@ def test_a_message_of_which_nothing_is_known_at_the_end_of_its_run_is_not_sent_a
 def test_an_address_that_is_entered_while_a_message_is_on_its_way_to_the_old_one_hears_of_everything(
     ada: User, chat: Chat, status: int
 ) -> None:
-    states.boards()
     fails("Ann")
     row = follow(ada, Medium.SLACK, address=chat.address)
 
@@ -352,7 +341,6 @@ def test_an_address_that_is_entered_while_a_message_is_on_its_way_to_the_old_one
 
 
 def test_two_workers_at_the_same_time_send_one_message(ada: User, mail: MailServer) -> None:
-    states.boards()
     fails("Ann")
     follow(ada)
 
@@ -366,7 +354,6 @@ def test_a_kind_of_which_there_are_too_many_is_one_thing_and_its_things_are_none
 ) -> None:
     monkeypatch.setattr(incidents, "MANY", 3)
     monkeypatch.setattr(incidents, "FEWER", 2)
-    states.boards()
     jobs = [fails(name) for name in ("Ann", "Bob", "Cid", "Dan", "Eve")]
     follow(ada)
     notify_people()
@@ -386,7 +373,6 @@ def test_a_kind_of_which_there_are_too_many_is_one_thing_and_its_things_are_none
 def test_the_address_of_a_chat_is_encrypted_and_says_so_when_the_key_was_changed(
     ada: User, chat: Chat, settings: Any
 ) -> None:
-    states.boards()
     fails("Ann")
     follow(ada, Medium.SLACK, address=chat.address)
     with connection.cursor() as cursor:
@@ -402,7 +388,6 @@ def test_the_address_of_a_chat_is_encrypted_and_says_so_when_the_key_was_changed
 
 
 def test_nothing_is_computed_where_nobody_wants_to_be_notified(ada: User, django_assert_num_queries: Any) -> None:
-    states.boards()
     fails("Ann")
     with django_assert_num_queries(1):
         notify_people()
@@ -411,7 +396,6 @@ def test_nothing_is_computed_where_nobody_wants_to_be_notified(ada: User, django
 def test_the_number_of_queries_does_not_grow_with_what_needs_attention(
     ada: User, mail: MailServer, django_assert_max_num_queries: Any
 ) -> None:
-    states.boards()
     follow(ada, frequency=Frequency.HOURLY)
     for number in range(40):
         fails(f"P{number}", f"Cause {'abcdefgh'[number % 8]}.")
@@ -420,7 +404,6 @@ def test_the_number_of_queries_does_not_grow_with_what_needs_attention(
 
 
 def test_what_is_gone_for_a_month_is_deleted_with_who_was_notified(ada: User, mail: MailServer) -> None:
-    states.boards()
     job = fails("Ann")
     follow(ada)
     notify_people()
@@ -447,7 +430,6 @@ def test_an_error_that_nobody_foresaw_is_of_one_receiver_and_the_others_are_writ
     ada: User, chat: Chat, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.EMAIL_BACKEND = f"{__name__}.BrokenBackend"
-    states.boards()
     fails("Ann")
     failing, well = follow(ada), follow(ada, Medium.SLACK, address=chat.address)
     for _ in range(2):

@@ -1,6 +1,6 @@
 """`monday_setup` against the sandbox, over HTTP."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import ThreadingHTTPServer
 from typing import Any
 
@@ -58,6 +58,27 @@ def a_board(monday: Sandbox, *columns: tuple[str, str, str]) -> str:
         )
         assert "errors" not in answer, answer
     return board_id
+
+
+def killed_where(stops: Callable[[str, Mapping[str, Any]], bool], run: Run) -> None:
+    """The command is killed before the first call that is so, by its document and variables."""
+    original = MondayClient.execute
+
+    def killed(self: MondayClient, document: str, variables: Any, **more: Any) -> Any:
+        if stops(document, variables):
+            raise KeyboardInterrupt
+        return original(self, document, variables, **more)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(MondayClient, "execute", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run("monday_setup")
+
+
+def delete_column(monday: Sandbox, board_id: str, column_id: str) -> None:
+    """Somebody deletes a column on the board."""
+    delete = "mutation ($b: ID!, $c: String!) { delete_column(board_id: $b, column_id: $c) { id } }"
+    monday.query(delete, b=board_id, c=column_id)
 
 
 def test_it_makes_both_boards_and_stores_what_the_engine_needs(monday: Sandbox, run: Run) -> None:
@@ -190,47 +211,27 @@ def test_a_run_that_failed_after_making_the_board_goes_on_with_that_board(
     assert BoardLink.objects.filter(creates_records=True).exclude(group_id="").count() == 2
 
 
-def test_a_run_that_was_killed_among_the_webhooks_remembers_those_it_made(
-    monday: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    original, made = MondayClient.execute, []
+def test_a_run_that_was_killed_among_the_webhooks_remembers_those_it_made(monday: Sandbox, run: Run) -> None:
+    made: list[str] = []
 
-    def killed(self: MondayClient, document: str, variables: Any, **more: Any) -> Any:
-        if "create_webhook" in document:
-            made.append(variables["event"])
-        if len(made) > 3:
-            raise KeyboardInterrupt
-        return original(self, document, variables, **more)
+    def is_fourth(document: str, variables: Mapping[str, Any]) -> bool:
+        made.extend([variables["event"]] if "create_webhook" in document else [])
+        return len(made) > 3
 
-    with monkeypatch.context() as patched:
-        patched.setattr(MondayClient, "execute", killed)
-        with pytest.raises(KeyboardInterrupt):
-            run("monday_setup")
+    killed_where(is_fourth, run)
     run("monday_setup")
     for link in BoardLink.objects.all():
         assert webhooks_of(monday, link.board_id) == sorted(WEBHOOK_EVENTS)
 
 
-def test_another_board_is_worked_only_once_its_columns_are_stored(
-    monday: Sandbox, run: Run, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_board_is_worked_only_once_its_columns_are_stored(monday: Sandbox, run: Run, settings: Any) -> None:
     run("monday_setup")
     before = contacts_link().board_id
     settings.MONDAY_CONTACTS_BOARD_ID = a_board(monday)
-    original = MondayClient.execute
-
-    def killed(self: MondayClient, document: str, variables: Any, **more: Any) -> Any:
-        if "create_column" in document:
-            raise KeyboardInterrupt
-        return original(self, document, variables, **more)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(MondayClient, "execute", killed)
-        with pytest.raises(KeyboardInterrupt):
-            run("monday_setup")
-    assert BoardLink.objects.get(entity_type="contact").board_id == before
+    killed_where(lambda document, variables: "create_column" in document, run)
+    assert contacts_link().board_id == before
     assert f"now works with board {settings.MONDAY_CONTACTS_BOARD_ID}" in run("monday_setup")
-    assert BoardLink.objects.get(entity_type="contact").board_id == settings.MONDAY_CONTACTS_BOARD_ID
+    assert contacts_link().board_id == settings.MONDAY_CONTACTS_BOARD_ID
 
 
 def test_a_wrong_token_is_said_with_what_to_do(monday: Sandbox, run: Run, settings: Any) -> None:
@@ -258,8 +259,7 @@ def test_columns_that_were_made_anew_are_filled_and_nobody_says_synced_before(mo
     run("sync_drain")
     board_id = contacts_link().board_id
     for column in ("phone", "npd_id"):
-        delete = "mutation ($b: ID!, $c: String!) { delete_column(board_id: $b, column_id: $c) { id } }"
-        monday.query(delete, b=board_id, c=column)
+        delete_column(monday, board_id, column)
     said = run("monday_setup")
     assert f"Contacts (board {board_id}): 2 contacts will be synced again" in said
     mappings = FieldMapping.objects.filter(link__entity_type="contact")

@@ -7,7 +7,7 @@ import pytest
 from django.core.management.base import CommandError
 
 from sync.models import BoardLink, FieldMapping
-from tests.setup.test_monday_setup import a_board, columns_of
+from tests.setup.test_monday_setup import a_board, columns_of, delete_column
 from tests.support.sandbox import Sandbox
 
 pytestmark = pytest.mark.django_db
@@ -99,11 +99,7 @@ def test_a_name_that_is_none_is_refused_with_those_that_are(monday: Sandbox, run
 def test_one_that_is_deleted_later_is_a_problem_until_it_is_made_anew_or_let_go(monday: Sandbox, run: Run) -> None:
     run("monday_setup", "--with", "organization.aliases")
     found = mapping("organization", "aliases")
-    monday.query(
-        "mutation ($b: ID!, $c: String!) { delete_column(board_id: $b, column_id: $c) { id } }",
-        b=found.link.board_id,
-        c=found.column_id,
-    )
+    delete_column(monday, found.link.board_id, found.column_id)
     with pytest.raises(CommandError, match=r"Aliases can't be synced any more.*--with organization\.aliases"):
         run("monday_setup")
     with pytest.raises(CommandError):
@@ -121,11 +117,7 @@ def test_a_column_that_was_replaced_by_one_of_another_fitting_type_is_read_by_th
 ) -> None:
     run("monday_setup", "--with", "organization.aliases")
     found = mapping("organization", "aliases")
-    monday.query(
-        "mutation ($b: ID!, $c: String!) { delete_column(board_id: $b, column_id: $c) { id } }",
-        b=found.link.board_id,
-        c=found.column_id,
-    )
+    delete_column(monday, found.link.board_id, found.column_id)
     add_column(monday, found.link.board_id, "names", "Aliases", "dropdown")
     run("monday_setup")
     anew = mapping("organization", "aliases")

@@ -49,12 +49,12 @@ def own_sandbox(running: list[Child], *options: str) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def staff(quiet_site: Site) -> Iterator[Staff]:
-    """Starts further workers: `staff("worker-2", VARIABLE=…)`. They end with the test."""
+    """Starts further workers: `staff("worker-2", "--pool=solo")`. They end with the test."""
     hired: list[Child] = []
 
-    def hire(name: str, **variables: str) -> Child:
-        hired.append(started(name, worker_command(), quiet_site.processes.env | variables))
-        quiet_site.wait_for(f"{name} is ready", lambda: " ready." in "\n".join(hired[-1].last_lines(50)))
+    def hire(name: str, *options: str) -> Child:
+        hired.append(started(name, [*worker_command(), *options], quiet_site.processes.env))
+        quiet_site.wait_for(f"{name} is ready", lambda: " ready." in "\n".join(hired[-1].last_lines(50)), 90)
         return hired[-1]
 
     yield hire

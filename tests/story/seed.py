@@ -1,6 +1,14 @@
 """The people and boards that the demo story begins with, in several scripts."""
 
+from collections.abc import Iterator
+
+import pytest
+from django.conf import settings
+
+from config.embedded.processes import Child
 from npd.models import Contact, Organization
+from tests.story.conftest import own_sandbox
+from tests.support.sandbox import Sandbox
 from tests.support.site import Site
 
 HEROINE = "Zoë Ångström"
@@ -22,6 +30,14 @@ PEOPLE = (
     ("José Martínez Núñez", "jose@martinez.example", None, "Head of logistics", "+34 915 550 173"),
     ("Grace Okonkwo", "grace@okonkwo.example", 2, "Legal counsel", "+44 20 7946 0812"),
 )
+
+
+@pytest.fixture
+def sandbox(running_sandbox: list[Child]) -> Iterator[Sandbox]:
+    """The sandbox as `make run` starts it: its items link to their records."""
+    secret = ("--signing-secret", settings.MONDAY_SIGNING_SECRET)
+    with own_sandbox(running_sandbox, "--npd-url", settings.SITE_URL, *secret) as found:
+        yield found
 
 
 def seed(site: Site) -> None:

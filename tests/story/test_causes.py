@@ -11,7 +11,7 @@ from npd.models import Contact
 from sync.models import FieldMapping
 from sync.outbox import notify
 from tests.story.conftest import synced
-from tests.support.pages import barriers, inbox_badge, press
+from tests.support.pages import barriers, inbox_badge, press, tab_to
 from tests.support.site import Site
 
 pytestmark = pytest.mark.journey
@@ -30,15 +30,6 @@ def looked_at(page: Page) -> list[str]:
     page.set_viewport_size({"width": 1280, "height": 900})
     page.emulate_media(color_scheme="light")
     return found
-
-
-def tab_to(page: Page, name: str) -> None:
-    """With Tab, until the keyboard is on the button of this name."""
-    for _ in range(120):
-        press(page, "Tab")
-        if page.get_by_role("button", name=name, exact=True).and_(page.locator(":focus")).count():
-            return
-    raise AssertionError(f"Tab leads to no button {name}")
 
 
 def people(site: Site, number: int) -> list[Contact]:

@@ -1,28 +1,18 @@
 """The demo, played by one person with two windows: NPD's admin, and the board. No page is ever reloaded."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
-from django.conf import settings
 from playwright.sync_api import Locator, Page, expect
 
-from config.embedded.processes import Child
 from tests.story import pictures
-from tests.story.conftest import own_sandbox, sign_in, worker_asleep
-from tests.story.seed import HEROINE, seed
-from tests.support.sandbox import Sandbox
+from tests.story.conftest import sign_in, worker_asleep
+from tests.story.seed import HEROINE, sandbox, seed
 from tests.support.site import Site
 
+__all__ = ["sandbox"]
+
 COUNTRY = " SE"  # the board's editor takes it with the number, and shows the number only
-
-
-@pytest.fixture
-def sandbox(running_sandbox: list[Child]) -> Iterator[Sandbox]:
-    """The sandbox as `make run` starts it: its items link to their records."""
-    secret = ("--signing-secret", settings.MONDAY_SIGNING_SECRET)
-    with own_sandbox(running_sandbox, "--npd-url", settings.SITE_URL, *secret) as found:
-        yield found
 
 
 @pytest.mark.journey

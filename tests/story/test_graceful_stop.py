@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -14,14 +14,13 @@ import requests
 from django.conf import settings as used
 
 from config.embedded.processes import Child
-from config.embedded.supervisor import worker_command
 from npd.models import Contact
 from sync.models import SyncQueue
 from sync.outbox import notify
-from tests.story.conftest import leases, names_on_board, synced
+from tests.story.conftest import Staff, leases, names_on_board, synced
 from tests.support import guardian
 from tests.support.servers import ROOT
-from tests.support.site import Site, started
+from tests.support.site import Site
 
 FEW = [f"Person {number:03}" for number in range(12)]
 TWO_BATCHES = [f"Person {number:03}" for number in range(120)]
@@ -31,8 +30,6 @@ LONGEST = 90.0
 """Seconds after which a worker is taken to work on; what shows that it doesn't is the number of its calls."""
 POOLS = ["prefork", "solo", "threads"]
 
-Hire = Callable[..., Child]
-
 
 @pytest.fixture
 def site(quiet_site: Site) -> Site:
@@ -40,22 +37,6 @@ def site(quiet_site: Site) -> Site:
     quiet_site.processes.end("beat")
     quiet_site.processes.end("worker")
     return quiet_site
-
-
-@pytest.fixture
-def hire(site: Site) -> Iterator[Hire]:
-    """Starts a worker with a certain pool: `hire("solo")`. It ends with the test."""
-    hired: list[Child] = []
-
-    def begin(pool: str) -> Child:
-        name = f"worker-{pool}-{len(hired)}"
-        hired.append(started(name, [*worker_command(), f"--pool={pool}"], site.processes.env))
-        site.wait_for(f"{name} is ready", lambda: " ready." in "\n".join(hired[-1].last_lines(50)), LONGEST)
-        return hired[-1]
-
-    yield begin
-    for child in hired:
-        child.stop(5)
 
 
 def calls(site: Site) -> int:
@@ -86,9 +67,9 @@ def nothing_in_hand_and_no_attempt_lost() -> None:
 
 @pytest.mark.parametrize("pool", POOLS)
 def test_in_the_middle_of_a_read_it_gives_the_batch_back_and_makes_no_other_call(
-    site: Site, hire: Hire, pool: str
+    site: Site, staff: Staff, pool: str
 ) -> None:
-    worker = hire(pool)
+    worker = staff("worker-1", f"--pool={pool}")
     site.sandbox.control("latency", call_ms=SLOW * 1_000)
     before = calls(site)
     Contact.objects.bulk_create(Contact(name=name) for name in FEW)
@@ -99,11 +80,11 @@ def test_in_the_middle_of_a_read_it_gives_the_batch_back_and_makes_no_other_call
     assert calls(site) <= before + 1
     assert names_on_board(site) == []
     nothing_in_hand_and_no_attempt_lost()
-    goes_on(site, FEW, hire if pool == "prefork" else None)
+    goes_on(site, FEW, staff if pool == "prefork" else None)
 
 
-def test_in_the_middle_of_a_write_its_answer_is_settled_and_no_other_batch_begun(site: Site, hire: Hire) -> None:
-    worker = hire("prefork")
+def test_in_the_middle_of_a_write_its_answer_is_settled_and_no_other_batch_begun(site: Site, staff: Staff) -> None:
+    worker = staff("worker-1")
     Contact.objects.bulk_create(Contact(name=name) for name in TWO_BATCHES)
     site.sandbox.control("latency", mutation_ms=SLOW * 2_000 / 100)  # each of the hundred in a document
     notify.notify_now("contact")
@@ -112,14 +93,14 @@ def test_in_the_middle_of_a_write_its_answer_is_settled_and_no_other_batch_begun
     done = Contact.objects.exclude(monday_id=None).count()
     assert 0 < done == len(names_on_board(site)) < len(TWO_BATCHES)
     nothing_in_hand_and_no_attempt_lost()
-    goes_on(site, TWO_BATCHES, hire)
+    goes_on(site, TWO_BATCHES, staff)
 
 
-def goes_on(site: Site, people: list[str], hire: Hire | None = None) -> None:
-    """Another finishes all of it and makes nothing twice; with `hire` by the wake-up that the first has left."""
+def goes_on(site: Site, people: list[str], staff: Staff | None = None) -> None:
+    """Another finishes all of it and makes nothing twice; with `staff` by the wake-up that the first has left."""
     site.sandbox.control("latency", call_ms=0, mutation_ms=0)
-    if hire:
-        hire("prefork")
+    if staff:
+        staff("worker-2")
     else:
         site.manage("sync_drain")
     site.wait_for("everybody is synced", lambda: synced(*people), LONGEST)

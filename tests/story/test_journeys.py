@@ -19,7 +19,7 @@ from sync.operations import attention
 from sync.outbox import notify
 from tests.conftest import PAGE_TIMEOUT
 from tests.story.conftest import own_sandbox, sign_in, synced, worker_asleep
-from tests.support.pages import barriers, inbox_badge, press
+from tests.support.pages import barriers, inbox_badge, press, tab_to
 from tests.support.receivers import MailServer, mail_server
 from tests.support.site import USER, Processes, Site, hashed_password, purge_broker, restore_schedule
 from tests.wizard.conftest import PEOPLE, a_board, an_item, mail
@@ -314,15 +314,6 @@ def walk_to(page: Page, name: str) -> None:
             return
         press(page, key)
     raise AssertionError(f"no entry of {name}; the keyboard is on {page.evaluate(here)!r}")
-
-
-def tab_to(page: Page, name: str | re.Pattern[str]) -> None:
-    """With Tab, until the keyboard is on the button of this name."""
-    for _ in range(80):
-        press(page, "Tab")
-        if page.get_by_role("button", name=name, exact=True).and_(page.locator(":focus")).count():
-            return
-    raise AssertionError(f"Tab leads to no button {name}")
 
 
 # Somebody on a phone.

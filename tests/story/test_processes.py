@@ -7,7 +7,6 @@ from contextlib import suppress
 
 import psutil
 import pytest
-import requests
 from django.conf import settings as used
 
 from config.embedded.processes import Child
@@ -33,10 +32,6 @@ from tests.support.sandbox import Sandbox
 from tests.support.site import Site
 
 PEOPLE = [f"Person {number:02}" for number in range(20)]
-NO_BROKERS = {  # nobody listens there
-    "redis": "redis://127.0.0.1:9/0",
-    "sqla+postgresql+psycopg": "sqla+postgresql+psycopg://postgres@/broker?host=/nonexistent",
-}
 
 
 class TestWithUnsignedWebhooks:
@@ -101,15 +96,6 @@ def calling(workers: Sequence[Child]) -> tuple[int, int] | None:
     return None
 
 
-def test_without_the_broker_a_save_succeeds_at_once_and_a_sweep_sends_it(site: Site) -> None:
-    sweep_every_second()
-    kind = used.CELERY_BROKER_URL.partition(":")[0]
-    with web_with(site, CELERY_BROKER_URL=NO_BROKERS[kind]):
-        save(site, name="Saved without a wake-up")
-        site.wait_for("the sweep sends it", lambda: synced("Saved without a wake-up"))
-    assert names_on_board(site) == ["Saved without a wake-up"]
-
-
 def test_all_processes_recover_when_postgresql_has_ended_their_connections(site: Site) -> None:
     sweep_every_second()
     save(site, name="Before")
@@ -142,17 +128,3 @@ def test_without_beat_the_wake_up_alone_carries_a_save(site: Site) -> None:
     site.processes.end("beat")
     save(site, name="Carried by its wake-up")
     site.wait_for("the contact is synced", lambda: synced("Carried by its wake-up"))
-
-
-def test_without_worker_and_beat_the_cron_door_works_the_queue(quiet_site: Site) -> None:
-    for name in PEOPLE[:3]:
-        save(quiet_site, name=name)
-    answer = requests.post(
-        quiet_site.path("/cron/sync-queue"), headers={"Authorization": f"Bearer {used.CRON_SECRET}"}, timeout=30
-    )
-    told = answer.json()
-    # What its own webhooks wrote meanwhile is counted too, as waiting or looked at.
-    assert told["claimed"] == told["completed"] >= 3
-    assert told["failed"] == 0
-    assert names_on_board(quiet_site) == PEOPLE[:3]
-    assert synced()

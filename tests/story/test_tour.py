@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-from django.conf import settings
 from django.urls import reverse
 from playwright.sync_api import Page, expect
 
-from config.embedded.processes import Child
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.models import ApprovalRequest, BoardLink, UnmatchedItem
-from tests.story.conftest import own_sandbox, worker_asleep
+from tests.story.conftest import worker_asleep
 from tests.story.pictures import SIZES, WANTED, changed_since, dress, note
-from tests.story.seed import HEROINE, seed
+from tests.story.seed import HEROINE, sandbox, seed
 from tests.story.tour_page import PAGE, PICTURES, SCREENS, Screen, text
-from tests.support.sandbox import Sandbox
 from tests.support.site import Site
+
+__all__ = ["sandbox"]
 
 LARGEST = 200_000  # bytes of a picture
 TOGETHER = 4_000_000
@@ -37,14 +35,6 @@ FILE = (
     "Ingrid Halvorsen,ingrid@halvorsen.example,+47 22 55 01 00,Fjordlight AB\n"
     "Tomás Ó Briain,tomas.example,,\n"
 )
-
-
-@pytest.fixture
-def sandbox(running_sandbox: list[Child]) -> Iterator[Sandbox]:
-    """The sandbox as `make run` starts it: its items link to their records."""
-    secret = ("--signing-secret", settings.MONDAY_SIGNING_SECRET)
-    with own_sandbox(running_sandbox, "--npd-url", settings.SITE_URL, *secret) as found:
-        yield found
 
 
 def test_the_tour_shows_every_screen(site: Site, admin_page: Page, tmp_path: Path) -> None:

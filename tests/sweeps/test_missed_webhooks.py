@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from npd.models import Contact
-from sync.connectors.base.errors import BudgetExhausted, NotAuthenticated
+from sync.connectors.base.errors import BudgetExhausted
 from sync.connectors.monday import board_events
 from sync.limits import breaker, metered_client
-from sync.models import BoardLink, Decision, IgnoredItem, SyncQueue, WebhookEvent
-from sync.operations.detect.sweep import sweep_board, sweep_due_boards
+from sync.models import Decision, IgnoredItem, SyncQueue, WebhookEvent
+from sync.operations.detect.sweep import sweep_board
 from sync.operations.preview.explanation import causes_by_decision, causes_text
+from tests.admin import states
 from tests.support.world import World, mail
 from tests.sweeps.conftest import Post
 
@@ -200,32 +201,8 @@ def test_every_page_of_the_log_is_read(
     assert contact.role_title == "30"
 
 
-def test_a_board_is_due_once_an_interval_and_its_first_sweep_begins_where_it_was_set_up(
-    world: World, post: Post
-) -> None:
-    calls = world.calls()
-    assert sweep_due_boards() == []
-    assert world.calls() == calls
-    world.pass_time(minutes=9)
-    assert sweep_due_boards() == []
-    world.pass_time(minutes=2)
-    assert [found.problem for found in sweep_due_boards()] == ["", ""]
-    assert sweep_due_boards() == []
-    assert BoardLink.objects.filter(swept_at=None).count() == 0
-
-
-def test_a_paused_account_is_not_asked(world: World, post: Post) -> None:
-    sweep_due_boards()
-    world.pass_time(minutes=11)
-    breaker.trip_account(NotAuthenticated("no"))
-    calls = world.calls()
-    assert sweep_due_boards() == []
-    assert world.calls() == calls
-
-
-def test_a_sweep_without_room_in_the_allowance_says_so_and_moves_nothing(
-    world: World, post: Post, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.django_db
+def test_a_sweep_without_room_in_the_allowance_says_so_and_moves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     class Full:
         version = "2026-10"
 
@@ -234,11 +211,11 @@ def test_a_sweep_without_room_in_the_allowance_says_so_and_moves_nothing(
         def execute(self, *_: Any, **__: Any) -> Any:
             raise BudgetExhausted("Today's calls to Monday are used up.", wait_seconds=60)
 
-    before = post.link().swept_to
+    link = states.boards()["contact"]
     monkeypatch.setattr(metered_client, "client", Full)
-    found = sweep_board(post.link())
-    assert "used up" in found.problem
-    assert post.link().swept_to == before
+    assert "used up" in sweep_board(link).problem
+    link.refresh_from_db()
+    assert link.swept_to is None
     assert breaker.monday_account().stopped_until is None
 
 

@@ -1,18 +1,18 @@
 """How often a board is swept and compared: what the day's allowance can bear, and once a night."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
-from sync.clock import sync_now
-from sync.limits import quota
+from sync.connectors.base.errors import NotAuthenticated
+from sync.limits import breaker, quota
 from sync.limits.quota import Forecast
 from sync.models import BoardLink
 from sync.operations.detect import sweep_schedule
-from sync.operations.detect.comparison import compare_due_boards
-from sync.operations.detect.sweep_schedule import last_comparison_text
-from tests.support.world import World
+from sync.operations.detect.sweep_schedule import boards_to_compare, boards_to_sweep, last_comparison_text
+from tests.admin import states
+from tests.support.clock import move_clock, stop_clock
 
 
 def forecast(limit: int | None, *, tight: bool = False) -> Forecast:
@@ -44,60 +44,66 @@ def test_the_interval_follows_from_the_days_calls(
     assert limit is None or limit < 1_000 or calls <= limit * sweep_schedule.QUOTA_SHARE * 1.01
 
 
-def at(world: World, hour: int, minute: int = 0) -> None:
-    """Move on to this time of the next day."""
-    now = sync_now()
-    then = (now + timedelta(days=1)).replace(hour=hour, minute=minute, second=0, microsecond=0)
-    world.pass_time(seconds=(then - now).total_seconds())
+def names(links: Iterable[BoardLink]) -> list[str]:
+    return [link.entity_type for link in links]
 
 
-def test_boards_are_compared_once_a_night(world: World) -> None:
-    at(world, 12)
-    assert compare_due_boards() == []
-    at(world, 2, 30)
-    assert [found.problem for found in compare_due_boards()] == ["", ""]
-    world.pass_time(minutes=10)
-    assert compare_due_boards() == []
-    world.pass_time(hours=8)
-    assert compare_due_boards() == []
-    at(world, 2, 30)
-    assert len(compare_due_boards()) == 2
+BOTH = ["organization", "contact"]
 
 
-def test_a_night_without_a_worker_is_made_up_for(world: World) -> None:
-    at(world, 2, 30)
-    compare_due_boards()
-    at(world, 12)
-    at(world, 12)
-    assert len(compare_due_boards()) == 2
+def night(hour: float, day: int = 1) -> None:
+    """From here on it is this hour of that night, or of the day after it."""
+    begin = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    stop_clock(begin + timedelta(days=day, hours=hour))
 
 
-def test_a_comparison_whose_worker_dies_does_not_show_the_figures_of_the_night_before(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    at(world, 2, 30)
-    compare_due_boards()
-    link = BoardLink.objects.get(entity_type="contact")
-    assert "differed" in last_comparison_text(link)
-    at(world, 2, 30)
+@pytest.mark.django_db
+def test_boards_are_compared_once_a_night_and_a_night_without_a_worker_is_made_up_for() -> None:
+    states.boards()
+    for hour, day, due in ((12, 1, []), (2.5, 2, BOTH), (2.7, 2, []), (10.7, 2, []), (2.5, 3, BOTH), (12, 3, [])):
+        night(hour, day)
+        assert names(boards_to_compare()) == due
+    night(12, 4)
+    assert names(boards_to_compare()) == BOTH
 
-    def dies(link: BoardLink) -> None:
-        raise RuntimeError("killed")
 
-    monkeypatch.setattr("sync.operations.detect.comparison.board_columns.inspect_board", dies)
-    for _ in range(2):
-        with pytest.raises(RuntimeError):
-            compare_due_boards()
+@pytest.mark.django_db
+def test_a_comparison_whose_worker_dies_does_not_show_the_figures_of_the_night_before() -> None:
+    link = states.boards()["contact"]
+    night(2.5)
+    list(boards_to_compare())
+    BoardLink.objects.update(compared="3 items on the board: 0 differed.")
+    night(2.5, 2)
+    next(boards_to_compare())  # and then it dies, in the second board too
+    list(boards_to_compare())
     link.refresh_from_db()
     assert "not finished" in last_comparison_text(link)
 
 
-def test_two_workers_do_not_sweep_one_board_at_once(world: World) -> None:
-    list(sweep_schedule.boards_to_sweep())
-    world.pass_time(minutes=11)
-    taken: list[Any] = []
-    for link in sweep_schedule.boards_to_sweep():
-        taken.append(link.entity_type)
-        assert link.entity_type not in [other.entity_type for other in sweep_schedule.boards_to_sweep()]
-    assert "contact" in taken or "organization" in taken
-    assert list(sweep_schedule.boards_to_sweep()) == []
+@pytest.mark.django_db
+def test_a_board_is_due_once_an_interval_and_its_first_sweep_begins_where_it_was_set_up() -> None:
+    states.boards()
+    assert names(boards_to_sweep()) == []
+    for minutes, due in ((9, []), (11, BOTH), (11, [])):
+        move_clock(timedelta(minutes=minutes))
+        assert names(boards_to_sweep()) == due
+    assert not BoardLink.objects.filter(swept_at=None).exists()
+
+
+@pytest.mark.django_db
+def test_a_paused_account_is_not_asked() -> None:
+    states.boards()
+    list(boards_to_sweep())
+    move_clock(timedelta(minutes=11))
+    breaker.trip_account(NotAuthenticated("no"))
+    assert names(boards_to_sweep()) == []
+
+
+@pytest.mark.django_db
+def test_two_workers_do_not_sweep_one_board_at_once() -> None:
+    states.boards()
+    list(boards_to_sweep())
+    move_clock(timedelta(minutes=11))
+    first, second = boards_to_sweep(), boards_to_sweep()
+    assert names([next(first), next(second)]) == BOTH
+    assert names([*first, *second]) == []

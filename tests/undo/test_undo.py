@@ -7,11 +7,14 @@ import pghistory.models
 import pytest
 from django.contrib.auth.models import User
 
+from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.models import Decision, FieldMapping
 from sync.operations.decision_undo import decisions_of_batch, plan_decision_undo, undo_decisions
+from tests.admin import states
 from tests.engine.test_relations import add_column, adopt, choose_on_board
 from tests.support.world import World
+from tests.undo.conftest import MOVED
 
 Line = Callable[..., Decision]
 
@@ -47,22 +50,6 @@ def test_a_pulled_change_is_taken_back_on_both_sides_and_its_undo_undone(world: 
     assert (contact.role_title, contact.sync_status) == ("Chair", "synced")
 
 
-def test_an_undo_of_a_value_that_moved_on_changes_nothing_and_says_what_stands_now(
-    world: World, dora: User, line: Line
-) -> None:
-    contact = pulled(world)
-    Contact.objects.filter(pk=contact.pk).update(role_title="President")
-    undone = undo_decisions([line(contact, "pull")], by=dora)
-    assert not undone.done
-    (left,) = undone.left
-    assert (left.now, left.stale) == (
-        "President",
-        "It was changed since: it says “President” now, not “Chair”, which this line left.",
-    )
-    contact.refresh_from_db()
-    assert contact.role_title == "President"
-
-
 @pytest.mark.parametrize(("rule", "kind"), [("npd_wins", "push"), ("monday_wins", "pull")])
 def test_a_value_that_a_rule_has_overridden_can_be_taken_back(
     world: World, dora: User, line: Line, rule: str, kind: str
@@ -81,99 +68,89 @@ def test_a_value_that_a_rule_has_overridden_can_be_taken_back(
     assert (contact.role_title, world.values(contact)["role_title"]) == (lost, lost)
 
 
-def test_a_field_that_comes_from_monday_alone_is_left_alone_and_says_where_to_change_it(
+def moved_on(contact: Contact) -> None:
+    Contact.objects.filter(pk=contact.pk).update(role_title="President")
+
+
+def one_way_from_monday(contact: Contact) -> None:
+    FieldMapping.objects.filter(key="role_title").update(direction="monday_to_npd")
+
+
+def in_conflict(contact: Contact) -> None:
+    of = {"entity_id": contact.pk, "monday_item_id": "1", "npd_data": {}, "monday_data": {}}
+    SyncConflict.objects.create(entity_type="contact", conflict_fields=["role_title"], **of)
+
+
+def refused_by_npd(contact: Contact) -> None:
+    Decision.objects.update(values=MOVED | {"raw_before": {"role_title": "x" * 300}})
+
+
+def deleted(contact: Contact) -> None:
+    contact.delete()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("meanwhile", "why"),
+    [
+        (moved_on, "It was changed since: it says “President” now, not “Chair”, which this line left."),
+        (one_way_from_monday, "It comes from Monday only"),
+        (in_conflict, "A conflict on it is open. Resolve that instead."),
+        (refused_by_npd, "NPD doesn't take the earlier value any more:"),
+        (deleted, "The record was deleted meanwhile. Restore it first."),
+    ],
+)
+def test_what_can_not_be_taken_back_any_more_stays_and_says_why(
+    pull: Decision, admin_user: User, meanwhile: Callable[[Contact], None], why: str
+) -> None:
+    meanwhile(Contact.objects.get())
+    before = list(Contact.objects.values("role_title"))
+    undone = undo_decisions(Decision.objects.all(), by=admin_user)
+    assert not undone.done
+    (left,) = undone.left
+    assert left.stale.startswith(why)
+    assert list(Contact.objects.values("role_title")) == before
+
+
+def test_a_batch_is_taken_back_but_for_what_moved_on_and_its_undo_is_a_batch(
     world: World, dora: User, line: Line
 ) -> None:
-    contact = world.linked(role_title="Boss")
-    FieldMapping.objects.filter(key="role_title", link__entity_type="contact").update(direction="monday_to_npd")
-    world.edit(contact, "role_title", "Chair")
-    world.look(contact)
-    (left,) = undo_decisions([line(contact, "pull")], by=dora).left
-    assert left.stale.endswith("Change it on the board.")
-    contact.refresh_from_db()
-    assert contact.role_title == "Chair"
-
-
-def test_a_field_in_conflict_is_left_to_its_conflict(world: World, dora: User, line: Line) -> None:
-    contact = pulled(world)
-    pull = line(contact, "pull")
-    world.edit(contact, "role_title", "On Monday")
-    contact.role_title = "In NPD"
-    contact.save()
-    world.work()
-    contact.role_title = "Chair"
-    Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
-    (step,) = plan_decision_undo([pull])
-    assert step.stale == "A conflict on it is open. Resolve that instead."
-
-
-def test_what_npd_refuses_now_and_a_record_that_is_gone_are_left_alone(world: World, dora: User, line: Line) -> None:
-    contact = pulled(world)
-    pull = line(contact, "pull")
-    Decision.objects.filter(pk=pull.pk).update(values=pull.values | {"raw_before": {"role_title": "x" * 300}})
-    pull.refresh_from_db()
-    (left,) = undo_decisions([pull], by=dora).left
-    assert left.stale.startswith("NPD doesn't take the earlier value any more:")
-    Contact.objects.filter(pk=contact.pk).delete()
-    (left,) = undo_decisions([pull], by=dora).left
-    assert left.stale == "The record was deleted meanwhile. Restore it first."
-
-
-def test_the_first_value_of_a_new_item_is_nothing_to_go_back_from(world: World, line: Line) -> None:
-    contact = world.linked(role_title="Boss")
-    (step,) = plan_decision_undo([line(contact, "push")])
-    assert step.stale.startswith("It was the first value of a new item")
-
-
-def test_a_batch_is_taken_back_but_for_what_moved_on(world: World, dora: User, line: Line) -> None:
-    contacts = [world.linked(f"Contact {n}", role_title="Boss") for n in range(3)]
-    for contact in contacts:
-        world.edit(contact, "role_title", "Chair")
-    world.hear()
-    batch = line(contacts[0], "pull").batch_id
-    assert batch is not None
-    Contact.objects.filter(pk=contacts[2].pk).update(role_title="President")
-    undone = undo_decisions(decisions_of_batch(batch), by=dora)
-    assert {s.name for s in undone.done} == {"Contact 0", "Contact 1"}
-    assert [s.name for s in undone.left] == ["Contact 2"]
-    world.work()
-    assert [world.values(c)["role_title"] for c in contacts] == ["Boss", "Boss", "President"]
-
-
-def test_the_undo_of_a_batch_is_a_batch_that_can_be_undone(world: World, dora: User, line: Line) -> None:
     contacts = [world.linked(f"Contact {n}", role_title="Boss", notes="old") for n in range(2)]
     for contact in contacts:
         world.edit(contact, "role_title", "Chair")
         world.edit(contact, "notes", "new")
     world.hear()
-    first = undo_decisions(decisions_of_batch(line(contacts[0], "pull").batch_id), by=dora)
-    assert len(first.done) == 4
+    Contact.objects.filter(pk=contacts[1].pk).update(role_title="President")
+    undone = undo_decisions(decisions_of_batch(line(contacts[0], "pull").batch_id), by=dora)
+    assert sorted((s.name, s.label) for s in undone.done) == [
+        ("Contact 0", "Notes"), ("Contact 0", "Role"), ("Contact 1", "Notes"),
+    ]  # fmt: skip
+    assert [(s.name, s.now) for s in undone.left] == [("Contact 1", "President")]
     world.work()
-    again = undo_decisions(decisions_of_batch(first.batch_id), by=dora)
-    assert len(again.done) == 4
+    assert [world.values(c)["role_title"] for c in contacts] == ["Boss", "President"]
+    assert len(undo_decisions(decisions_of_batch(undone.batch_id), by=dora).done) == 3
     world.work()
-    for contact in contacts:
-        found = world.values(contact)
-        assert (found["role_title"], found["notes"]) == ("Chair", "new")
+    found = [world.values(contact) for contact in contacts]
+    assert [(values["role_title"], values["notes"]) for values in found] == [("Chair", "new"), ("President", "new")]
 
 
-def test_a_batch_names_what_it_made_and_leaves_it_alone(world: World, dora: User, line: Line) -> None:
-    contact = world.contact(role_title="Boss")
-    world.work()
-    batch = line(contact, "create", key="").batch_id
-    (left,) = undo_decisions(decisions_of_batch(batch), by=dora).left
-    assert left.stale.startswith("It created something new")
+def test_what_an_item_was_made_with_has_no_earlier_state(world: World, dora: User, line: Line) -> None:
+    contact = world.linked(role_title="Boss")
+    (first,) = plan_decision_undo([line(contact, "push")])
+    assert first.stale.startswith("It was the first value of a new item")
+    (made,) = undo_decisions(decisions_of_batch(line(contact, "create", key="").batch_id), by=dora).left
+    assert made.stale.startswith("It created something new")
 
 
-def test_moves_of_one_field_in_a_row_are_taken_back_to_the_first(world: World, dora: User) -> None:
-    contact = world.linked(role_title="One")
-    for value in ("Two", "Three"):
-        world.edit(contact, "role_title", value)
-        world.look(contact)
-    lines = list(Decision.objects.filter(entity_id=contact.pk, kind="pull", key="role_title"))
-    assert len(undo_decisions(lines, by=dora).done) == 2
+@pytest.mark.django_db
+def test_moves_of_one_field_in_a_row_are_taken_back_to_the_first(pull: Decision, admin_user: User) -> None:
+    moved = {"raw_before": {"role_title": "Chair"}, "raw_after": {"role_title": "President"}}
+    contact = Contact.objects.get()
+    states.decided(contact, "Chair became President.", key="role_title", values=moved)
+    moved_on(contact)
+    assert len(undo_decisions(Decision.objects.all(), by=admin_user).done) == 2
     contact.refresh_from_db()
-    assert contact.role_title == "One"
+    assert contact.role_title == "Boss"
 
 
 def test_a_relation_is_put_back_whole(world: World, dora: User, line: Line) -> None:

@@ -1,37 +1,31 @@
 """The history and the undo by API."""
 
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
 from npd.models import Contact
 from sync.models import Decision
-from tests.support.people import api_of
+from tests.support.people import api_of, staff_who_may
 from tests.support.world import World
 from tests.undo.test_undo import pulled
 
-Line = Callable[..., Decision]
-
 
 @pytest.fixture
-def api(dora: User) -> APIClient:
-    return api_of(dora)
+def api(admin_user: User) -> APIClient:
+    return api_of(admin_user)
 
 
-def may(*codenames: str) -> APIClient:
-    user = User.objects.create_user("clerk", "clerk@example.com", "x")
-    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
-    return api_of(user)
+def history(contact_id: Any) -> str:
+    return f"/api/v1/contacts/{contact_id}/history/"
 
 
-def test_the_history_pages_through_every_decision_with_its_cause(world: World, api: APIClient) -> None:
+def test_the_history_pages_through_every_decision_with_its_cause(world: World, dora: User) -> None:
     contact = pulled(world)
-    url = f"/api/v1/contacts/{contact.pk}/history/"
-    answer = api.get(url, {"page_size": 1}).json()
+    answer = api_of(dora).get(history(contact.pk), {"page_size": 1}).json()
     assert answer["count"] == Decision.objects.filter(entity_id=contact.pk).count() > 1
     (line,) = answer["results"]
     assert (line["kind"], line["field"], line["undoable"]) == ("pull", "role_title", True)
@@ -40,31 +34,26 @@ def test_the_history_pages_through_every_decision_with_its_cause(world: World, a
     assert "raw_before" not in line["values"]
 
 
-def test_the_history_of_a_deleted_record_is_still_told(world: World, api: APIClient) -> None:
-    contact = pulled(world)
-    url = f"/api/v1/contacts/{contact.pk}/history/"
-    contact.delete()
-    assert api.get(url).json()["count"] > 1
-    assert api.get(f"/api/v1/contacts/{uuid.uuid4()}/history/").status_code == 404
-    assert api.get("/api/v1/contacts/nonsense/history/").status_code == 404
+def test_the_history_of_a_deleted_record_is_still_told(pull: Decision, api: APIClient) -> None:
+    Contact.objects.all().delete()
+    assert api.get(history(pull.entity_id)).json()["count"] >= 1
+    assert api.get(history(uuid.uuid4())).status_code == 404
+    assert api.get(history("nonsense")).status_code == 404
 
 
-def test_an_undo_by_api_says_what_it_put_back(world: World, api: APIClient, line: Line) -> None:
-    contact = pulled(world)
-    url = f"/api/v1/sync/history/{line(contact, 'pull').pk}/undo"
+def test_an_undo_by_api_says_what_it_put_back(pull: Decision, api: APIClient) -> None:
+    url = f"/api/v1/sync/history/{pull.pk}/undo"
     shown = api.get(url).json()
     assert [(s["now"], s["back_to"], s["stale"]) for s in shown["done"]] == [("Chair", "Boss", "")]
     answer = api.post(url)
     assert answer.status_code == 200
-    assert answer.json()["decisions"] == [line(contact, "undo").pk]
-    contact.refresh_from_db()
-    assert contact.role_title == "Boss"
+    assert answer.json()["decisions"] == [Decision.objects.get(kind="undo").pk]
+    assert Contact.objects.get().role_title == "Boss"
 
 
-def test_a_stale_undo_is_409_with_the_values_of_now(world: World, api: APIClient, line: Line) -> None:
-    contact = pulled(world)
-    Contact.objects.filter(pk=contact.pk).update(role_title="President")
-    answer = api.post(f"/api/v1/sync/history/{line(contact, 'pull').pk}/undo/")
+def test_a_stale_undo_is_409_with_the_values_of_now(pull: Decision, api: APIClient) -> None:
+    Contact.objects.update(role_title="President")
+    answer = api.post(f"/api/v1/sync/history/{pull.pk}/undo/")
     assert (answer.status_code, answer["Content-Type"]) == (409, "application/problem+json")
     body = answer.json()
     assert body["code"] == "stale"
@@ -76,6 +65,5 @@ def test_what_is_not_kept_is_404(api: APIClient) -> None:
     assert api.post(f"/api/v1/sync/batches/{uuid.uuid4()}/undo").status_code == 404
 
 
-def test_history_needs_the_right_to_view(world: World) -> None:
-    contact: Any = pulled(world)
-    assert may("view_organization").get(f"/api/v1/contacts/{contact.pk}/history/").status_code == 403
+def test_history_needs_the_right_to_view(pull: Decision) -> None:
+    assert api_of(staff_who_may("view_organization")).get(history(pull.entity_id)).status_code == 403
