@@ -82,12 +82,10 @@ class CallLog:
         self._changed(call)
 
     def since(self, number: int = 0) -> list[dict[str, Any]]:
-        """The calls after the one with this id."""
         with self._lock:
             return [call.to_json() for call in self._calls if call.id > number]
 
     def last(self, count: int) -> list[Call]:
-        """The last calls, oldest first."""
         with self._lock:
             return list(self._calls)[-count:]
 

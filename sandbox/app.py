@@ -38,8 +38,6 @@ class Settings:
 
 @dataclass(frozen=True)
 class Sandbox:
-    """The simulator: a WSGI application, and the streams to close at its end."""
-
     application: Application
     live: Live
 

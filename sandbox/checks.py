@@ -15,14 +15,12 @@ def whole(value: Any, name: str, least: int, most: int, words: str = "") -> int:
 
 
 def amount(value: Any, words: str, most: float, least: float = 0) -> float:
-    """A number from `least` to `most`."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
         raise BadRequestError(words)
     return value
 
 
 def one_of(value: Any, name: str, known: Any) -> Any:
-    """One of the values that there are."""
     if value not in known:
         raise BadRequestError(f"{name} is one of {', '.join(known)}")
     return value

@@ -146,8 +146,6 @@ COLUMN_ACTIONS = ("delete", "restore", "hide", "show", "retype")
 
 
 class Control:
-    """The handlers."""
-
     def __init__(self, world: World, api: Api, deliveries: Deliveries, live: Live) -> None:
         self._world = world
         self._api = api

@@ -33,8 +33,6 @@ class Response:
 
 
 class Request:
-    """One HTTP request."""
-
     def __init__(self, environ: dict[str, Any]) -> None:
         self._environ = environ
         self.method: str = environ["REQUEST_METHOD"]
@@ -50,7 +48,6 @@ class Request:
 
     @property
     def address(self) -> str:
-        """The network address that it comes from."""
         found: str = self._environ.get("REMOTE_ADDR", "")
         return found
 

@@ -75,7 +75,6 @@ class Names:
         return None
 
     def person_called(self, words: str) -> int | None:
-        """Whose name or email address this is, without regard to case."""
         return None
 
     def tag(self, tag_id: int) -> str | None:
@@ -187,8 +186,6 @@ class Board:
 
 @dataclass
 class Hook:
-    """A webhook subscription."""
-
     id: int
     board_id: int
     url: str
@@ -219,8 +216,6 @@ class Activity:
 
 @dataclass
 class Tag:
-    """A tag of the account, for all boards."""
-
     id: int
     name: str
     color: str
@@ -245,7 +240,6 @@ Row = TypeVar("Row", Board, Item, Hook, Activity, Tag, Update)
 
 
 def to_document(row: Row) -> dict[str, Any]:
-    """A row as JSON can hold it."""
     document = dict(vars(row))
     if isinstance(row, Board):
         document["columns"] = [{k: v for k, v in vars(column).items() if k != "names"} for column in row.columns]
@@ -256,7 +250,6 @@ def to_document(row: Row) -> dict[str, Any]:
 
 
 def from_document(kind: type[Row], document: dict[str, Any]) -> Row:
-    """The row that was such a document."""
     row = kind(**document)
     if isinstance(row, Board):
         row.columns = [Column(**column) for column in document["columns"]]

@@ -114,7 +114,6 @@ class ChildIndex:
         self._written: dict[int, list[int]] = {}  # by the item, of replies by the update that they answer
 
     def children(self, item: Item) -> list[Item]:
-        """An item's subitems in whatever state, oldest first."""
         return [self._items[one] for one in self._children.get(item.id, ())]
 
     def updates(self, item: Item) -> list[Update]:
@@ -145,7 +144,6 @@ class ChildIndex:
         self.add_item(item)
 
     def add_update(self, update: Update) -> None:
-        """A new update or reply."""
         self._written.setdefault(update.parent_id or update.item_id, []).append(update.id)
 
     def drop_update(self, update: Update) -> None:

@@ -44,7 +44,6 @@ class ItemHistory:
         return [version for version in versions if version is not None]
 
     def clear(self) -> None:
-        """Forget all of it."""
         self._before.clear()
 
 
@@ -99,7 +98,6 @@ def fault_middleware(fault: Fault | None, operation: FaultTarget, past: ItemHist
 
 
 def failure(code: str, message: str = "") -> FieldError:
-    """The error of one field that a code stands for."""
     usual, status_code, error_data = WORDS.get(code, (code, 200, {}))
     return FieldError(message or usual, code, status_code, **error_data)
 

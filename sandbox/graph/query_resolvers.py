@@ -202,7 +202,6 @@ def tags(_: Any, info: Any, ids: list[str] | None = None) -> list[Tag]:
 
 
 def value_tags(value: dict[str, Any], info: Any) -> list[Tag]:
-    """The tags of a TagsValue."""
     return _known(context_of(info).world.tags, value["tag_ids"])
 
 

@@ -70,7 +70,6 @@ Fragments = dict[str, FragmentDefinitionNode]
 
 
 def points(operation: OperationDefinitionNode, fragments: Fragments, variables: dict[str, Any]) -> int:
-    """What a request costs."""
     if operation.operation == OperationType.MUTATION:
         names = [field.name.value for field in expanded_fields(operation.selection_set, fragments)]
         return sum(MEASURED_POINTS.get(name, MUTATION_POINTS) for name in names if name not in FREE)
@@ -168,8 +167,6 @@ def sdl(era: str = "") -> str:
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation of a valid document."""
-
     document: DocumentNode
     node: OperationDefinitionNode
     fragments: dict[str, FragmentDefinitionNode]
@@ -207,7 +204,6 @@ class Operation:
         return list(_nested_fields(self.node.selection_set, self.fragments))
 
     def names(self) -> set[str]:
-        """The names of all fields, also of those inside others."""
         return {node.name.value for node in self._nodes}
 
     def turns_a_page(self, variables: dict[str, Any]) -> bool:

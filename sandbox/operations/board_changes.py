@@ -299,7 +299,6 @@ def set_board_state(world: World, user_id: int, board_id: int, state: str) -> Bo
 
 
 def describe_board(world: World, user_id: int, board_id: int, attribute: str, value: str) -> Board:
-    """Give a board another name or description."""
     with world.transaction():
         board = world.active_board(board_id)
         if attribute == "name":

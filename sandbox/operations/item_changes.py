@@ -188,7 +188,6 @@ def set_state(world: World, user_id: int, item_id: int | None, state: str) -> It
 
 
 def move_item(world: World, user_id: int, item_id: int | None, group_id: str) -> Item:
-    """Put an item into another group of its board."""
     with world.transaction():
         item = world.item(item_id)
         check_active(world, item)
@@ -250,7 +249,6 @@ def create_update(
 
 
 def edit_update(world: World, user_id: int, update_id: int, body: str) -> Update:
-    """Replace the text of an update."""
     with world.transaction():
         update = live_update(world, update_id)
         update.body, update.text_body, update.edited_at = body, plain_text(body), world.clock.stamp()

@@ -79,7 +79,6 @@ class RowStyle:
 
 
 def row(board: Board, item: Item, looks: RowStyle) -> str:
-    """A `<tr>`."""
     cells = "".join(cell(column, item) for column in shown_columns(board))
     changed = datetime.strptime(item.updated_at, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     # Items of a bulk load were always there: nobody changed them.
@@ -128,7 +127,6 @@ def shown_columns(board: Board) -> list[Column]:
 
 
 def headings(board: Board) -> str:
-    """The table's head."""
     titles = ["Item", *(column.title for column in shown_columns(board))]
     cells = "".join(f'<th scope="col" role="columnheader">{escape(title)}</th>' for title in titles)
     return f'<tr role="row">{cells}</tr>'

@@ -63,7 +63,6 @@ def page(title: str, crumb: str, header: str, main: str, *, board_id: int | None
 
 
 def people_menu() -> str:
-    """Whom to play."""
     options = "".join(f'<option value="{one.id}">{escape(one.name)}, {escape(one.title)}</option>' for one in PEOPLE)
     return (
         '<label class="me"><span class="face" id="face" aria-hidden="true"></span>'
@@ -91,8 +90,6 @@ MOST_ROWS = 100
 
 
 class Pages:
-    """The handlers."""
-
     def __init__(self, world: World, live: Live, npd_url: str | None, history: History, tools: Tools) -> None:
         self._world = world
         self._live = live
@@ -120,7 +117,6 @@ class Pages:
         ]
 
     def boards(self, request: Request) -> Response:
-        """All boards."""
         with self._world.read_lock():
             cards = ""
             for board in self._world.boards.values():
@@ -168,7 +164,6 @@ class Pages:
             return html_response(Listing(request, self._world, board, None).html(self._looks()))
 
     def row(self, request: Request, board_id: int, item_id: int) -> Response:
-        """One row's HTML."""
         with self._world.read_lock():
             item = self._world.items.get(item_id)
             if item is None or item.board_id != board_id:
