@@ -1,8 +1,8 @@
-"""Columns that count or measure time: numbers, rating, checkbox, date, timeline, week, hour."""
+"""Columns that count or measure time: numbers, checkbox, date, timeline."""
 
 import math
 import re
-from datetime import date, time, timedelta
+from datetime import date, time
 from decimal import Decimal
 from typing import Any
 
@@ -122,68 +122,10 @@ class Checkbox(ColumnKind):
         return {"checked": bool(raw)}
 
 
-class Rating(ColumnKind):
-    """1 to the scale of the column, 5 unless its settings say otherwise.
-
-    Source: developer.monday.com/api-reference/reference/rating.
-    """
-
-    type = old_type = "rating"
-    graphql_type = "RatingValue"
-    clearings = EMPTY_OBJECT
-    blank_choices = ("", "0")
-
-    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
-        rating = given.get("rating")
-        if rating is None:
-            return None
-        if isinstance(rating, bool) or not re.fullmatch(r"\d{1,2}", str(rating)):
-            raise self.bad('"rating" must be a whole number')
-        if not 1 <= int(rating) <= int(column.settings.get("limit") or 5):
-            raise self.bad("the rating is outside the column's scale")
-        return {"rating": int(rating), "changed_at": writing.stamp}
-
-    def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
-        return self.parse_object(column, {"rating": text.strip() or None}, writing)
-
-    def text(self, column: Column, raw: Any) -> str:
-        return str(raw["rating"]) if raw else ""
-
-    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
-        return raw or {}
-
-
-# Timelines, weeks and hours.
-
-
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
-class _Range(ColumnKind):
-    """Two days, read back as they were written."""
-
-    def _days(self, first: str, last: str) -> tuple[date, date]:
-        if not DAY.fullmatch(first) or not DAY.fullmatch(last):
-            raise self.bad("both dates must be YYYY-MM-DD")
-        try:
-            start, end = date.fromisoformat(first), date.fromisoformat(last)
-        except ValueError:
-            raise self.bad("there is no such date") from None
-        if end < start:
-            raise self.bad("the end is before the start")
-        return start, end
-
-    def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
-        first, _, last = text.strip().partition(" ")
-        if not first:
-            return None
-        return self._kept(first, last.lstrip("-– ").strip() or first, writing)
-
-    def _kept(self, first: str, last: str, writing: Writing) -> Any:
-        raise NotImplementedError
-
-
-class Timeline(_Range):
+class Timeline(ColumnKind):
     """From a day to a day (developer.monday.com/api-reference/reference/timeline)."""
 
     type = "timeline"
@@ -194,74 +136,23 @@ class Timeline(_Range):
     def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
         return self._kept(text_in(self, given, "from"), text_in(self, given, "to"), writing)
 
+    def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
+        first, _, last = text.strip().partition(" ")
+        return self._kept(first, last.lstrip("-– ").strip() or first, writing) if first else None
+
     def _kept(self, first: str, last: str, writing: Writing) -> Any:
-        self._days(first, last)
+        if not DAY.fullmatch(first) or not DAY.fullmatch(last):
+            raise self.bad("both dates must be YYYY-MM-DD")
+        try:
+            start, end = date.fromisoformat(first), date.fromisoformat(last)
+        except ValueError:
+            raise self.bad("there is no such date") from None
+        if end < start:
+            raise self.bad("the end is before the start")
         return {"from": first, "to": last, "changed_at": writing.stamp}
 
     def text(self, column: Column, raw: Any) -> str:
         return f"{raw['from']} - {raw['to']}" if raw else ""
-
-    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
-        return raw or {}
-
-
-class Week(_Range):
-    """Seven days from the account's first day of the week, which is Monday here.
-
-    Source: developer.monday.com/api-reference/reference/week.
-    """
-
-    type = old_type = "week"
-    graphql_type = "WeekValue"
-    clearings = EMPTY_OBJECT
-
-    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
-        week = given.get("week", given)
-        if week is None or week in ("", {}):
-            return None
-        if not isinstance(week, dict):
-            raise self.bad('{"week": {"startDate", "endDate"}} is expected')
-        return self._kept(text_in(self, week, "startDate"), text_in(self, week, "endDate"), writing)
-
-    def _kept(self, first: str, last: str, writing: Writing) -> Any:
-        start, end = self._days(first, last)
-        if end - start != timedelta(days=6) or start.weekday() != 0:
-            raise self.bad("a week has seven days and starts on the account's first day of the week")
-        return {"week": {"startDate": first, "endDate": last}, "changed_at": writing.stamp}
-
-    def text(self, column: Column, raw: Any) -> str:
-        return f"{raw['week']['startDate']} - {raw['week']['endDate']}" if raw else ""
-
-    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
-        return {"start_date": raw["week"]["startDate"], "end_date": raw["week"]["endDate"]} if raw else {}
-
-
-class Hour(ColumnKind):
-    """A time of day (developer.monday.com/api-reference/reference/hour): numbers without leading zeros."""
-
-    type = old_type = "hour"
-    graphql_type = "HourValue"
-    clearings = EMPTY_OBJECT
-
-    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
-        hour, minute = given.get("hour"), given.get("minute", 0)
-        if hour is None:
-            return None
-        for number, below in ((hour, 24), (minute, 60)):
-            if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < below:
-                raise self.bad('"hour" is 0 to 23 and "minute" 0 to 59, as numbers')
-        return {"hour": hour, "minute": minute, "changed_at": writing.stamp}
-
-    def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
-        if not text.strip():
-            return None
-        found = re.fullmatch(r"(\d{1,2}):(\d{2})", text.strip())
-        if found is None:
-            raise self.bad("a time is written HH:MM")
-        return self.parse_object(column, {"hour": int(found[1]), "minute": int(found[2])}, writing)
-
-    def text(self, column: Column, raw: Any) -> str:
-        return f"{raw['hour']:02d}:{raw['minute']:02d}" if raw else ""
 
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
         return raw or {}

@@ -9,7 +9,7 @@ from typing import Any
 
 from sandbox import api_errors
 from sandbox.graph.context import NO_USER, Context, Resolver, number
-from sandbox.model import Board, Column, Group, Hook, Item, Tag, Update
+from sandbox.model import Board, Column, Group, Hook, Item, Tag
 from sandbox.operations import board_changes, item_changes, transfers, validations
 from sandbox.operations.board_changes import json_in
 from sandbox.webhooks import payloads
@@ -41,10 +41,9 @@ move_item_to_group = partial(_by_api_user, item_changes.move_item, item_id=None)
 move_item_to_board = partial(_by_api_user, transfers.move_to_board)
 archive_board = partial(_by_api_user, board_changes.set_board_state, state="archived")
 delete_board = partial(_by_api_user, board_changes.set_board_state, state="deleted")
-update_group = partial(_by_api_user, board_changes.change_group)
 delete_group = partial(_by_api_user, board_changes.remove_group, how="delete")
 delete_column = partial(_by_api_user, board_changes.delete_column)
-change_column_title = partial(_by_api_user, board_changes.change_column)
+change_column_title = partial(_by_api_user, board_changes.rename_column)
 
 
 def archive_group(context: Context, board_id: int, group_id: str) -> Group:
@@ -120,26 +119,6 @@ def create_item(context: Context, board_id: int, item_name: str, column_values: 
     )
 
 
-def create_subitem(
-    context: Context,
-    parent_item_id: int,
-    item_name: str,
-    column_values: Any = None,
-    create_labels_if_missing: bool | None = None,
-) -> Item:
-    values = {} if column_values is None else _values(column_values)
-    return transfers.create_subitem(
-        context.world, context.user.id, parent_item_id, item_name, values, create_labels=bool(create_labels_if_missing)
-    )
-
-
-def duplicate_item(
-    context: Context, board_id: int, item_id: int | None = None, with_updates: bool | None = None
-) -> Item:
-    item = _item_on_board(context, item_id, board_id)
-    return transfers.duplicate_item(context.world, context.user.id, item.id, with_updates=bool(with_updates))
-
-
 def create_webhook(context: Context, board_id: int, url: str, event: str, config: Any = None) -> Hook | None:
     """Null, without an error, when the address does not answer the challenge."""
     decoded = json_in(config)
@@ -199,32 +178,6 @@ def create_column(context: Context, board_id: int, title: str, column_type: str,
     )
 
 
-def change_column_metadata(
-    context: Context, board_id: int, column_id: str, column_property: str | None = None, value: str | None = None
-) -> Column:
-    if column_property is None or value is None:
-        raise api_errors.invalid_argument("column_property and value are needed", column_id=column_id)
-    change = {column_property: value}
-    return board_changes.change_column(context.world, context.user.id, board_id, column_id, **change)
-
-
-def update_column(
-    context: Context,
-    board_id: int,
-    id: str,  # noqa: A002 -- the argument's name at Monday
-    column_type: str,
-    revision: str,
-    **more: Any,
-) -> Column:
-    """Only with the revision that the caller read, so that nobody's change is overwritten unseen."""
-    board = context.world.active_board(board_id)
-    column = board.column(id)
-    if column is not None and column.type != column_type:
-        raise api_errors.invalid_argument("The column is of another type", column_id=id)
-    wanted = {key: more.get(key) for key in ("title", "description", "settings")}
-    return board_changes.change_column(context.world, context.user.id, board.id, id, revision=revision, **wanted)
-
-
 def create_or_get_tag(context: Context, tag_name: str | None = None, board_id: int | None = None) -> Tag:
     world = context.world
     if not tag_name or not tag_name.strip():
@@ -233,20 +186,6 @@ def create_or_get_tag(context: Context, tag_name: str | None = None, board_id: i
         world.active_board(board_id)
     with world.transaction():
         return world.tags[world.names.tag_called(tag_name)]
-
-
-def create_update(
-    context: Context, body: str, item_id: int | None = None, parent_id: int | None = None, **_: Any
-) -> Update:
-    return item_changes.create_update(context.world, context.user.id, body, item_id=item_id, parent_id=parent_id)
-
-
-def edit_update(context: Context, id: str, body: str) -> Update:  # noqa: A002 -- the argument's name at Monday
-    return item_changes.edit_update(context.world, context.user.id, number(id), body)
-
-
-def delete_update(context: Context, id: str) -> Update:  # noqa: A002 -- the argument's name at Monday
-    return item_changes.delete_update(context.world, context.user.id, number(id))
 
 
 def add_required_column(context: Context, id: str, column_id: str, type: str = "") -> dict[str, Any]:  # noqa: A002

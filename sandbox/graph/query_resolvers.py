@@ -15,22 +15,7 @@ from sandbox.columns import kind_of, settings_json
 from sandbox.graph import context as graph_context
 from sandbox.graph.context import Page, Resolver, context_of, number, part, span
 from sandbox.item_filters import candidate_items, column_value_test, query_test, sort_items
-from sandbox.model import (
-    ACCOUNT_ID,
-    TEAMS,
-    USERS,
-    Activity,
-    Board,
-    Column,
-    Group,
-    Hook,
-    Item,
-    Person,
-    Tag,
-    Team,
-    Update,
-    person,
-)
+from sandbox.model import ACCOUNT_ID, USERS, Activity, Board, Column, Group, Hook, Item, Person, Tag, person
 from sandbox.world import World
 
 # Over all pages of one query (developer.monday.com/api-reference/reference/activity-logs).
@@ -144,7 +129,7 @@ def column_value(item: Item, column: Column) -> dict[str, Any]:
     }
 
 
-# Resolvers of what belongs to the account: users, teams, tags.
+# Resolvers of what belongs to the account: users, tags.
 
 
 USERS_LIMIT = 1_000  # since 2026-07
@@ -180,19 +165,6 @@ def _matching_users(one: Person, wanted: dict[str, Any]) -> bool:
         and kind not in (kinds.get("not_in") or ())
         and (asked in (None, "all", "non_pending") or (one.kind == "guest") == (asked == "guests"))
     )
-
-
-def teams(_: Any, info: Any, ids: list[str] | None = None) -> list[Team]:
-    return [team for team in TEAMS if ids is None or str(team.id) in ids]
-
-
-def user_teams(user: Person, info: Any, ids: list[str] | None = None) -> list[Team]:
-    return [team for team in teams(None, info, ids) if user.id in team.member_ids]
-
-
-def team_users(team: Team, info: Any, **wanted: Any) -> list[Person]:
-    members = [one for one in (person(i) for i in team.member_ids) if _matching_users(one, wanted)]
-    return part(members, wanted | {"limit": wanted.get("limit") or USERS_FIRST_LIMIT})
 
 
 def tags(_: Any, info: Any, ids: list[str] | None = None) -> list[Tag]:
@@ -375,14 +347,6 @@ def item_subitems(item: Item, info: Any) -> list[Item]:
     return [child for child in _world(info).children.children(item) if child.state == "active"]
 
 
-def item_linked_items(item: Item, info: Any, link_to_item_column_id: str, linked_board_id: str) -> list[Item]:
-    """The items of another board that this one is connected to by one of its columns."""
-    board = _world(info).boards[item.board_id]
-    found = column_values(board, item, [link_to_item_column_id], ["board_relation"])
-    linked = [one for value in found for one in value["linked_items"]]
-    return [one for one in linked if one.board_id == number(linked_board_id)]
-
-
 def item_path(item: Item) -> str:
     return f"/board/{item.board_id}/pulses/{item.id}"
 
@@ -391,47 +355,12 @@ def _world(info: Any) -> World:
     return context_of(info).world
 
 
-# Updates: what people write under items.
-
-
-def updates(_: Any, info: Any, **wanted: Any) -> list[Update]:
-    """Updates of all active items, newest first."""
-    world = _world(info)
-    found = [one for one in world.updates.values() if not one.deleted and one.parent_id is None]
-    return _requested_updates([one for one in found if world.state_of(world.items[one.item_id]) == "active"], wanted)
-
-
-def item_updates(item: Item, info: Any, **wanted: Any) -> list[Update]:
-    return _requested_updates(_world(info).children.updates(item), wanted)
-
-
-def board_updates(board: Board, info: Any, **wanted: Any) -> list[Update]:
-    """Those under the board's items; nobody writes under a board itself here."""
-    if wanted.get("board_updates_only"):
-        return []
-    world = _world(info)
-    found = [update for item in world.items_of(board.id) for update in world.children.updates(item)]
-    return _requested_updates(found, wanted)
-
-
-def _requested_updates(found: list[Update], wanted: dict[str, Any]) -> list[Update]:
-    ids, first, last = wanted.get("ids"), wanted.get("from_date"), wanted.get("to_date")
-    kept = [
-        one
-        for one in sorted(found, key=lambda one: -one.id)
-        if (ids is None or str(one.id) in ids)
-        and (first is None or one.created_at[:10] >= str(first)[:10])
-        and (last is None or one.created_at[:10] <= str(last)[:10])
-    ]
-    return part(kept, wanted)
-
-
 def always(value: Any) -> Resolver:
     """A field that says the same of everything here."""
     return lambda source, info, **_: value
 
 
-def creator(source: Board | Item | Update, info: Any) -> Person:
+def creator(source: Board | Item, info: Any) -> Person:
     return person(source.creator_id)
 
 
@@ -457,7 +386,6 @@ FIELDS: dict[str, dict[str, Resolver]] = {
         "permissions": always("everyone"),
         "access_level": always("edit"),
         "hierarchy_type": always("classic"),
-        "updates": board_updates,
         "url": lambda board, info: f"{_world(info).page_url}/board/{board.id}",
     },
     "Item": {
@@ -467,13 +395,11 @@ FIELDS: dict[str, dict[str, Resolver]] = {
         ),
         "column_values": item_column_values,
         "creator": creator,
-        "linked_items": item_linked_items,
         "parent_item": lambda item, info: _world(info).items.get(item.parent_id or 0),
         "relative_link": lambda item, info: item_path(item),
         "state": lambda item, info: _world(info).state_of(item),
         "subitems": item_subitems,
         "subscribers": only_creator,
-        "updates": item_updates,
         "url": lambda item, info: _world(info).page_url + item_path(item),
     },
     "Column": {
@@ -488,25 +414,10 @@ FIELDS: dict[str, dict[str, Resolver]] = {
         "created_at": always("2026-01-05T09:00:00Z"),
         "is_deleted": always(False),
         "status": always("ACTIVE"),
-        "teams": user_teams,
         "time_zone_identifier": always("Etc/UTC"),
         "url": lambda user, info: f"{_world(info).page_url}/users/{user.id}",
     },
-    "Team": {"is_guest": always(False), "owners": always([]), "users": team_users},
     "TagsValue": {"tags": value_tags},
-    "Update": {
-        "assets": always([]),
-        "creator": creator,
-        "item": lambda update, info: _world(info).items[update.item_id],
-        "replies": lambda update, info: _world(info).children.replies(update),
-        "updated_at": lambda update, info: update.edited_at,
-    },
-    "Reply": {
-        "assets": always([]),
-        "creator": creator,
-        "updated_at": lambda update, info: update.edited_at,
-        "kind": always("Reply"),
-    },
     "Webhook": {"config": lambda hook, info: None if hook.config is None else api_errors.ruby(hook.config)},
 }
 

@@ -47,7 +47,7 @@ from sandbox.graph.fault_injection import Middleware
 
 MUTATION_POINTS = 10_000
 # Measured: change_column_value in 2026-07 (users' notes on live answers), creating and deleting items in 2022 (30,001;
-# community.monday.com 36629), create_update in 2026-07 (github.com/ilaiyomsh/monday-apps). What does the same to an
+# community.monday.com 36629). What does the same to an
 # item is taken to cost the same. Monday's docs/development-best-practices say 10,000 of create_item.
 MEASURED_POINTS = {
     "archive_item": 30_000,
@@ -55,7 +55,6 @@ MEASURED_POINTS = {
     "change_multiple_column_values": 30_000,
     "change_simple_column_value": 30_000,
     "create_item": 30_000,
-    "create_update": 1_000,
     "delete_item": 30_000,
 }
 # The smallest reads took 23 (the same source), and more with what they ask for.

@@ -19,7 +19,7 @@ from sandbox.world import World
 
 REQUIRABLE = frozenset(
     ("status", "dropdown", "numbers", "date", "timeline", "people", "text", "long_text", "email", "phone", "link")
-) | {"rating", "country", "location"}
+) | {"country", "location"}
 
 COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "EQUALS": operator.eq,
