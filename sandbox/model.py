@@ -21,7 +21,6 @@ class Team:
 
     id: int
     name: str
-    member_ids: tuple[int, ...]
 
 
 API_USER = Person(67210000, "NPD Sync", "npd-sync@sandbox.example", "Integration", "admin")
@@ -34,7 +33,7 @@ PEOPLE = (
 
 GUEST = Person(67210014, "Ines Duarte", "ines@partner.example", "Partner", "guest")
 USERS = (API_USER, *PEOPLE, GUEST)
-TEAMS = (Team(1180001, "Sales", (67210011, 67210012)), Team(1180002, "Office", (67210013,)))
+TEAMS = (Team(1180001, "Sales"), Team(1180002, "Office"))
 
 # Monday's own automations act as this user, in activity logs and webhooks; it is nobody in `users`.
 AUTOMATIONS = Person(-4, "Automations", "", "", "automation")
@@ -223,7 +222,7 @@ class Tag:
 
 @dataclass
 class Update:
-    """What somebody wrote under an item; with `parent_id` a reply to another update. `body` is HTML."""
+    """What somebody wrote under an item. `body` is HTML."""
 
     id: int
     item_id: int
@@ -232,7 +231,6 @@ class Update:
     creator_id: int
     created_at: str
     edited_at: str
-    parent_id: int | None = None
     deleted: bool = False
 
 
@@ -263,16 +261,6 @@ def from_document(kind: type[Row], document: dict[str, Any]) -> Row:
 
 
 @dataclass(frozen=True)
-class PostedUpdate:
-    """An update below an item, as a webhook reports it; `reply_id` is the update that it answers."""
-
-    id: int
-    body: str
-    text_body: str
-    reply_id: int | None = None
-
-
-@dataclass(frozen=True)
 class WorldEvent:
     """One thing that happened. `kind` is the name of the webhook event that subscribes to it:
 
@@ -300,4 +288,4 @@ class WorldEvent:
     column_values: dict[str, Any] = field(default_factory=dict)
     parent: Item | None = None
     source_parent: Item | None = None
-    update: PostedUpdate | None = None
+    update: Update | None = None

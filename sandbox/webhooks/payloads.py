@@ -139,7 +139,7 @@ def _update_details(happening: WorldEvent) -> Details:
         "body": update.body,
         "textBody": update.text_body,
         "updateId": update.id,
-        "replyId": update.reply_id,
+        "replyId": None,
     }
 
 
