@@ -18,14 +18,12 @@ from typing import Any
 from sandbox import api_errors
 from sandbox.api_errors import RequestError
 from sandbox.api_limits import CONCURRENCY_WAIT, REJECTED_CALL, Limits, Plan
-from sandbox.checks import BadRequestError
 from sandbox.clock import Clock
-from sandbox.faults import Fault, Faults
+from sandbox.faults import Fault, Faults, ItemHistory, fault_middleware, history_middleware
 from sandbox.graph import context as graph_context
 from sandbox.graph import server
 from sandbox.graph.context import CURRENT, Context, OpenCursors
-from sandbox.graph.fault_injection import ItemHistory, fault_middleware, history_middleware
-from sandbox.http import Request, Response, cut_connection, json_response, percent_decode
+from sandbox.http import BadRequestError, Request, Response, cut_connection, json_response, percent_decode
 from sandbox.model import API_USER
 from sandbox.oauth import OAuth
 from sandbox.webhooks.deliveries import Deliveries

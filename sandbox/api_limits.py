@@ -14,8 +14,8 @@ from typing import Any
 
 from sandbox import api_errors
 from sandbox.api_errors import RequestError
-from sandbox.checks import BadRequestError, whole
 from sandbox.clock import Clock
+from sandbox.http import BadRequestError, whole
 from sandbox.model import API_USER, PEOPLE
 
 LARGEST_LIMIT = 1_000_000_000

@@ -4,11 +4,31 @@ from collections.abc import Callable
 from typing import Any
 
 from sandbox import api_errors
+from sandbox.columns.choice_kinds import (
+    COLOURS,
+    STATUS_LABEL_LENGTH,
+    STATUS_LABELS_LIMIT,
+    BoardRelation,
+    Dropdown,
+    People,
+    Status,
+    Subtasks,
+    Tags,
+)
 from sandbox.columns.kind import ColumnKind
-from sandbox.columns.label_kinds import COLOURS, STATUS_LABEL_LENGTH, STATUS_LABELS_LIMIT, Dropdown, Status
-from sandbox.columns.number_kinds import Checkbox, Date, Numbers, Timeline
-from sandbox.columns.reference_kinds import BoardRelation, People, Subtasks, Tags
-from sandbox.columns.text_kinds import Country, Email, Link, Location, LongText, Phone, Text
+from sandbox.columns.value_kinds import (
+    Checkbox,
+    Country,
+    Date,
+    Email,
+    Link,
+    Location,
+    LongText,
+    Numbers,
+    Phone,
+    Text,
+    Timeline,
+)
 from sandbox.model import Column
 
 KINDS: dict[str, ColumnKind] = {

@@ -41,9 +41,9 @@ from graphql.language import (
 
 from sandbox import api_errors
 from sandbox.api_errors import SERVICE, FieldError, InternalError, RequestError
-from sandbox.graph import mutation_resolvers, query_resolvers
+from sandbox.faults import Middleware
+from sandbox.graph import resolvers
 from sandbox.graph.context import Context
-from sandbox.graph.fault_injection import Middleware
 
 MUTATION_POINTS = 10_000
 # Measured: change_column_value in 2026-07 (users' notes on live answers), creating and deleting items in 2022 (30,001;
@@ -133,12 +133,12 @@ def schema(era: str = "") -> GraphQLSchema:
     built = build_ast_schema(_with_changes(era) if era else parse(SCHEMA_FILE.read_text(encoding="utf-8")))
     types: dict[str, Any] = dict(built.type_map)
     for name, field in types["Query"].fields.items():
-        field.resolve = getattr(query_resolvers, name)
+        field.resolve = getattr(resolvers, name)
     for name, field in types["Mutation"].fields.items():
-        field.resolve = query_resolvers.complexity if name == "complexity" else mutation_resolvers.resolver(name)
-    changed = query_resolvers.CHANGED_FIELDS.get(era, {})
-    for type_name, resolvers in [*query_resolvers.FIELDS.items(), *changed.items()]:
-        for name, resolve in resolvers.items():
+        field.resolve = resolvers.complexity if name == "complexity" else resolvers.resolver(name)
+    changed = resolvers.CHANGED_FIELDS.get(era, {})
+    for type_name, fields in [*resolvers.FIELDS.items(), *changed.items()]:
+        for name, resolve in fields.items():
             types[type_name].fields[name].resolve = resolve
     return built
 

@@ -18,6 +18,7 @@ from sandbox.operations.cells import (
     Parsed,
     check_name,
     check_size,
+    check_values,
     parsed_values,
     payloads,
     reflect,
@@ -25,7 +26,6 @@ from sandbox.operations.cells import (
     write_cell,
 )
 from sandbox.operations.events import column_of, emit, emit_board, group_of, log, wanted_group
-from sandbox.operations.validations import check_values
 from sandbox.world import STATES, World
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from sandbox import api_errors
 from sandbox.columns import kind_of
+from sandbox.columns.choice_kinds import Status
 from sandbox.columns.kind import Writing
-from sandbox.columns.label_kinds import Status
 from sandbox.model import Board, Cell, Column, Item
 from sandbox.operations.board_changes import subitems_board
 from sandbox.operations.cells import NAME_LIMIT, check_name, check_size, parsed_values
