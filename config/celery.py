@@ -38,12 +38,10 @@ class Heartbeat(bootsteps.StartStopStep):
     requires = ("celery.worker.components:Timer",)
 
     def start(self, parent: Any) -> None:
-        """Start to report."""
         health.beat("worker")
         self.timer = parent.timer.call_repeatedly(health.EVERY_SECONDS, health.beat, ("worker",))
 
     def stop(self, parent: Any) -> None:
-        """Stop to report."""
         self.timer.cancel()
 
 

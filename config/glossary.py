@@ -80,7 +80,6 @@ SECTIONS = (("A record is", RECORD_STATES), ("A board is", BOARD_STATES), ("Word
 
 
 def glossary_page(request: HttpRequest) -> HttpResponse:
-    """Show the words in the admin's frame."""
     context = {**admin.site.each_context(request), "title": "Glossary", "sections": SECTIONS}
     return TemplateResponse(request, "npd/glossary.html", context)
 

@@ -68,7 +68,6 @@ PAGES = (
 
 
 def help_url(request: HttpRequest) -> str:
-    """Return the address of the help that explains a page of the admin."""
     index = reverse("admin:index")
     inside = request.path.removeprefix(index)
     if not inside:
@@ -87,7 +86,6 @@ class HelpPage:
 
 
 def help_start(request: HttpRequest) -> HttpResponse:
-    """List all pages."""
     names = sorted(name for name in _served() if not name.startswith("decisions/"))
     parts = (
         ("How to", [name for name in names if name.startswith("howto/")]),
@@ -99,7 +97,6 @@ def help_start(request: HttpRequest) -> HttpResponse:
 
 
 def help_page(request: HttpRequest, name: str) -> HttpResponse:
-    """Show one page."""
     if name not in _served():
         raise Http404("There is no help page of this name. The list of all is under Help.")
     page = _page(name)
@@ -184,7 +181,6 @@ PROBLEMS = "reference/http"
 
 @require_safe
 def problem_list(request: HttpRequest) -> HttpResponse:
-    """All of them."""
     if _wants_json(request):
         return JsonResponse({"problems": [_members(kind) for kind in KINDS.values()]})
     return _answer(request, rendered(f"# Problems of the API\n\n{as_markdown()}", PROBLEMS))
@@ -192,7 +188,6 @@ def problem_list(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def problem_page(request: HttpRequest, code: str) -> HttpResponse:
-    """What one means, and what to do."""
     kind = KINDS.get(code)
     if _wants_json(request):
         return JsonResponse(_members(kind)) if kind else unknown_address(request)

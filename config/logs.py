@@ -34,7 +34,6 @@ class SecretlessFormatter(structlog.stdlib.ProcessorFormatter):
         self.redact = redact
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line to write."""
         return self.redact(super().format(record))
 
 
@@ -107,7 +106,6 @@ class RequestIdMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Answer the request."""
         incoming = request.headers.get(HEADER, "")
         request_id = incoming if REQUEST_ID.fullmatch(incoming) else uuid.uuid4().hex
         clear_contextvars()
@@ -149,7 +147,6 @@ class SecretlessFilter(SafeExceptionReporterFilter):
     hidden_settings = re.compile(f"{DJANGO_HIDDEN_NAMES}|{OWN_HIDDEN_NAMES}", re.IGNORECASE)
 
     def get_traceback_frame_variables(self, request: HttpRequest | None, tb_frame: Any) -> ItemsView[str, Any]:
-        """Return the variables of one line of the traceback."""
         found = super().get_traceback_frame_variables(request, tb_frame)
         return {name: self.cleanse_setting(name, value) for name, value in found}.items()
 
@@ -158,11 +155,9 @@ class SecretlessReporter(ExceptionReporter):
     """Hides by value what is left: a secret in a message, in a path, or in an object's text."""
 
     def get_traceback_html(self) -> SafeString:
-        """Return the page."""
         hidden = {variant for text in settings.SECRET_TEXTS for variant in (text, escape(text))}
         # Django has escaped the page; taking secrets out of it leaves it escaped.
         return SafeString(Redactor(hidden).known_only(super().get_traceback_html()))
 
     def get_traceback_text(self) -> SafeString:
-        """Return the plain text."""
         return SafeString(Redactor(settings.SECRET_TEXTS)(super().get_traceback_text()))

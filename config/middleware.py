@@ -80,7 +80,6 @@ class CompressedAnswersMiddleware(GZipMiddleware):
     """
 
     def process_response(self, request: HttpRequest, response: Any) -> Any:
-        """The answer, compressed where the caller takes that."""
         is_data = request.path_info.startswith("/api/") and "json" in response.headers.get("Content-Type", "")
         if not is_data or response.streaming:
             return response

@@ -183,7 +183,6 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _item(request: HttpRequest, entry: Section, here: Section | None) -> dict[str, Any]:
-    """Return one line of the sidebar."""
     group = SETTINGS if here and here.group == DIAGNOSTICS else here and here.group
     is_active, is_seen = here is not None and entry.title in (here.title, group), entry.may_be_seen(request)
     return {

@@ -75,7 +75,6 @@ def own_styles(request: HttpRequest) -> str:
 
 
 def own_script(request: HttpRequest) -> str:
-    """Return the address of our small script."""
     return static("npd/npd.js")
 
 
@@ -90,7 +89,6 @@ def search_script(request: HttpRequest) -> str:
 
 
 def favicon(request: HttpRequest) -> str:
-    """Return the address of the site's symbol."""
     return static("npd/favicon.svg")
 
 

@@ -492,7 +492,6 @@ def load_application() -> WSGIHandler:
 
 
 def serve(host: str, timeout: int = TIMEOUT_SECONDS) -> None:
-    """Load Django and answer requests."""
     application = load_application()
     from sync.kernel import counters
 

@@ -102,7 +102,6 @@ class Engine:
         return run(*self.compose_command, *always, *arguments, env=self.env, cwd=SITE, check=check)
 
     def container(self, service: str) -> str:
-        """The id of a service's container."""
         labels = {"com.docker.compose.project": PROJECT, "com.docker.compose.service": service}
         filters = [f"--filter=label={name}={value}" for name, value in labels.items()]
         found = self("ps", "--all", "--quiet", *filters).split()
@@ -326,7 +325,6 @@ class Site:
         return dict(self.ask(f"{self.web}/api/v1/contacts/", {"name": name, "email": email}))
 
     def item(self, name: str) -> dict[str, Any] | None:
-        """The item of this name on the sandbox's boards."""
         boards = self.ask(f"{self.sandbox}/_control/boards")
         found = (item for board in boards for item in board["items"] if item["name"] == name)
         return next(found, None)

@@ -18,14 +18,12 @@ from typing import Any
 from sandbox import api_errors
 from sandbox.api_errors import RequestError
 from sandbox.api_limits import CONCURRENCY_WAIT, REJECTED_CALL, Limits, Plan
-from sandbox.checks import BadRequestError
 from sandbox.clock import Clock
-from sandbox.faults import Fault, Faults
+from sandbox.faults import Fault, Faults, ItemHistory, fault_middleware, history_middleware
 from sandbox.graph import context as graph_context
 from sandbox.graph import server
 from sandbox.graph.context import CURRENT, Context, OpenCursors
-from sandbox.graph.fault_injection import ItemHistory, fault_middleware, history_middleware
-from sandbox.http import Request, Response, cut_connection, json_response, percent_decode
+from sandbox.http import BadRequestError, Request, Response, cut_connection, json_response, percent_decode
 from sandbox.model import API_USER
 from sandbox.oauth import OAuth
 from sandbox.webhooks.deliveries import Deliveries
@@ -82,12 +80,10 @@ class CallLog:
         self._changed(call)
 
     def since(self, number: int = 0) -> list[dict[str, Any]]:
-        """The calls after the one with this id."""
         with self._lock:
             return [call.to_json() for call in self._calls if call.id > number]
 
     def last(self, count: int) -> list[Call]:
-        """The last calls, oldest first."""
         with self._lock:
             return list(self._calls)[-count:]
 

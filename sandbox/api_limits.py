@@ -14,8 +14,8 @@ from typing import Any
 
 from sandbox import api_errors
 from sandbox.api_errors import RequestError
-from sandbox.checks import BadRequestError, whole
 from sandbox.clock import Clock
+from sandbox.http import BadRequestError, whole
 from sandbox.model import API_USER, PEOPLE
 
 LARGEST_LIMIT = 1_000_000_000
@@ -44,7 +44,6 @@ class Plan:
     address: int = 5_000
 
     def to_json(self) -> dict[str, Any]:
-        """Its limits by name."""
         return {key: value for key, value in asdict(self).items() if key != "name"}
 
 
@@ -108,7 +107,6 @@ class Usage:
             self._used.popleft()
 
     def today(self) -> int:
-        """Tenths of calls since midnight UTC."""
         return self._days[_day(self._clock.time())]
 
     def seconds_left(self) -> int:
@@ -138,7 +136,6 @@ class Usage:
         return {user_id: tenths // 10 for user_id, tenths in found.items()}
 
     def clear(self) -> None:
-        """Forget all of it."""
         self._used.clear()
         self._days.clear()
         self.lag = DEFAULT_LAG
@@ -231,7 +228,6 @@ class Limits:
             self._start_windows()
 
     def reset(self) -> None:
-        """As at the start."""
         with self._lock:
             self.plan, self._life = self._first_plan, self._life + 1
             self.shows_headers = False
@@ -306,7 +302,6 @@ class Limits:
 
     @property
     def points_limit(self) -> int:
-        """Complexity points a minute."""
         return DEFAULT_POINTS if self.plan is None else self.plan.points
 
     def points_left(self) -> tuple[int, int]:

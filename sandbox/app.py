@@ -10,9 +10,8 @@ from sandbox.control import Control
 from sandbox.http import Application, Guard, NpdAddress, route
 from sandbox.model import WorldEvent
 from sandbox.oauth import OAuth
-from sandbox.pages.live import Live, Watcher
 from sandbox.pages.sidebar import Tools, call_line, delivery_line
-from sandbox.pages.views import Pages
+from sandbox.pages.views import Live, Pages, Watcher
 from sandbox.webhooks.deliveries import Deliveries, Delivery, DeliveryStore, Sender
 from sandbox.world import World
 
@@ -38,8 +37,6 @@ class Settings:
 
 @dataclass(frozen=True)
 class Sandbox:
-    """The simulator: a WSGI application, and the streams to close at its end."""
-
     application: Application
     live: Live
 

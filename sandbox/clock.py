@@ -28,7 +28,6 @@ class Clock:
         self.moved.set()
 
     def time(self) -> float:
-        """Seconds since the epoch."""
         return time.time() + self._offset
 
     def now(self) -> datetime:

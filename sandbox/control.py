@@ -12,17 +12,29 @@ from typing import Any
 from sandbox.api import Api
 from sandbox.api_errors import FieldError
 from sandbox.api_limits import KEPT_DAYS, LIMIT_NAMES, plan_from
-from sandbox.checks import BadRequestError, amount, number, one_of, text, whole
 from sandbox.columns import initial_settings, kind_of
 from sandbox.disk import Kept
 from sandbox.faults import fault_from
-from sandbox.http import Request, Response, Route, json_response, parse_int, route
+from sandbox.http import (
+    BadRequestError,
+    Request,
+    Response,
+    Route,
+    amount,
+    json_response,
+    number,
+    one_of,
+    parse_int,
+    route,
+    text,
+    whole,
+)
 from sandbox.model import API_USER, PEOPLE, Board, Item, is_person
 from sandbox.operations import board_changes, item_changes, transfers
 from sandbox.operations.board_changes import delete_column
 from sandbox.operations.events import emit_board, log_board
-from sandbox.pages.live import Live
-from sandbox.pages.pickers import value_of
+from sandbox.pages.table import value_of
+from sandbox.pages.views import Live
 from sandbox.webhooks.deliveries import RELEASES, Deliveries
 from sandbox.world import STATES, World
 
@@ -146,8 +158,6 @@ COLUMN_ACTIONS = ("delete", "restore", "hide", "show", "retype")
 
 
 class Control:
-    """The handlers."""
-
     def __init__(self, world: World, api: Api, deliveries: Deliveries, live: Live) -> None:
         self._world = world
         self._api = api

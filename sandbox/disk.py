@@ -93,14 +93,12 @@ class Disk:
         self._waiting = {}
 
     def put(self, kind: type[Any], rows: Sequence[Any]) -> None:
-        """Keep rows of one of the kinds in `NAMES`."""
         self._put(NAMES[kind], [(row.id, _ENCODER.encode(to_document(row))) for row in rows])
 
     def put_counter(self, name: str, value: int) -> None:
         self._put("counters", [(name, value)])
 
     def rows(self, kind: type[Row]) -> list[Row]:
-        """The rows that `put` kept, by id."""
         found = self._db.execute(f"SELECT document FROM {NAMES[kind]} ORDER BY id")  # noqa: S608 -- our own table names
         return [from_document(kind, json.loads(text)) for (text,) in found]
 
@@ -116,7 +114,6 @@ class Disk:
             self._db.execute(f"DELETE FROM {table}")  # noqa: S608 -- our own table names
 
     def kept(self) -> Kept:
-        """Every document there is."""
         return {
             table: self._db.execute(f"SELECT * FROM {table} ORDER BY id").fetchall()  # noqa: S608
             for table in DOCUMENTS

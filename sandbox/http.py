@@ -16,7 +16,47 @@ from urllib.parse import parse_qs, urlsplit
 
 from waitress.channel import ClientDisconnected
 
-from sandbox.checks import BadRequestError
+
+class BadRequestError(Exception):
+    """Answered with 400 and the text."""
+
+
+def whole(value: Any, name: str, least: int, most: int, words: str = "") -> int:
+    """A whole number from `least` to `most`; `words` say it in another way."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise BadRequestError(words or f"{name} is a whole number from {least} to {most:,}")
+    return value
+
+
+def amount(value: Any, words: str, most: float, least: float = 0) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise BadRequestError(words)
+    return value
+
+
+def one_of(value: Any, name: str, known: Any) -> Any:
+    if value not in known:
+        raise BadRequestError(f"{name} is one of {', '.join(known)}")
+    return value
+
+
+def number(given: dict[str, Any], key: str, default: int | None = None) -> int:
+    """A whole number, which may come as a string, as ids do."""
+    try:
+        return int(given.get(key, default))  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        raise BadRequestError(f"{key} must be a whole number") from None
+
+
+def text(given: dict[str, Any], key: str) -> str:
+    value = given.get(key)
+    if not isinstance(value, str):
+        raise BadRequestError(f"{key} must be a string")
+    return value
+
+
+# Requests, responses, routes, the WSGI application around them, and who may speak to it.
+
 
 LARGEST_BODY = 30_000_000
 LONGEST_NUMBER = 18  # digits
@@ -33,8 +73,6 @@ class Response:
 
 
 class Request:
-    """One HTTP request."""
-
     def __init__(self, environ: dict[str, Any]) -> None:
         self._environ = environ
         self.method: str = environ["REQUEST_METHOD"]
@@ -50,7 +88,6 @@ class Request:
 
     @property
     def address(self) -> str:
-        """The network address that it comes from."""
         found: str = self._environ.get("REMOTE_ADDR", "")
         return found
 

@@ -1,13 +1,7 @@
-"""Which items a query means: rules, the days that they name, and whole values.
+"""Which items a query means: rules that compare words and choices, and whole values."""
 
-Days as rules name them: `2026-03-01`, or words such as TODAY and ONE_WEEK_AGO (developer.monday.com/api-
-reference/reference/date and …/timeline). Weeks start on Monday here.
-"""
-
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -16,112 +10,11 @@ from sandbox.columns import kind_of
 from sandbox.model import Board, Column, Item
 from sandbox.world import World, fold_case
 
-Span = tuple[date, date]
-DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-UNITS = {"DAYS": 1, "WEEKS": 7, "MONTHS": 30}
-MOST_UNITS = 1_000
-
-
-def span(words: str) -> Span | None:
-    """The first and the last day that a text names; None when it names none."""
-    found = [_date_in(one) for one in DAY.findall(words)]
-    days = [day for day in found if day is not None]
-    return (days[0], days[-1]) if days else None
-
-
-def moment(words: str) -> datetime | None:
-    """The moment that a text names to the second, as `2026-03-01T18:00:00Z`; None for a day or a word."""
-    if "T" not in words or DAY.match(words) is None:
-        return None
-    try:
-        found = datetime.fromisoformat(words)
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def compared_spans(values: list[str], today: date) -> list[Span]:
-    """The spans that compare values name; values that name none are left out."""
-    spans: list[Span] = []
-    for value in values:
-        if DAY.fullmatch(value) and (exact := _date_in(value)) is not None:
-            spans.append((exact, exact))
-        elif (named := WORDS.get(value.upper())) is not None:
-            spans.append(named(today))
-    return spans
-
-
-def day_of(values: list[Any], today: date, ahead: bool) -> Span:
-    """The span of `within_the_next` and `within_the_last`: a number, and its unit (days unless it is named)."""
-    amount = next((int(value) for value in values if str(value).isdecimal()), None)
-    unit = next((UNITS[str(value).upper()] for value in values if str(value).upper() in UNITS), 1)
-    if amount is None or amount > MOST_UNITS:
-        raise api_errors.invalid_argument("compare_value needs a number and DAYS, WEEKS or MONTHS")
-    distance = timedelta(days=amount * unit)
-    return (today, today + distance) if ahead else (today - distance, today)
-
-
-def _days_away(days: int) -> Callable[[date], Span]:
-    return lambda today: (today + timedelta(days=days), today + timedelta(days=days))
-
-
-def _week(away: int) -> Callable[[date], Span]:
-    def span_of(today: date) -> Span:
-        monday = today + timedelta(weeks=away, days=-today.weekday())
-        return monday, monday + timedelta(days=6)
-
-    return span_of
-
-
-def _past(today: date) -> Span:
-    return date.min, today - timedelta(days=1)
-
-
-def _future(today: date) -> Span:
-    return today + timedelta(days=1), date.max
-
-
-def _month(today: date, away: int) -> Span:
-    # From the middle of a month 30 days lead into the next one, however long the two are.
-    first = (today.replace(day=15) + timedelta(days=30 * away)).replace(day=1)
-    following = (first + timedelta(days=31)).replace(day=1)
-    return first, following - timedelta(days=1)
-
-
-WORDS: dict[str, Callable[[date], Span]] = {
-    "TODAY": _days_away(0),
-    "CURRENT": _days_away(0),
-    "TOMORROW": _days_away(1),
-    "YESTERDAY": _days_away(-1),
-    "THIS_WEEK": _week(0),
-    "ONE_WEEK_AGO": _week(-1),
-    "ONE_WEEK_FROM_NOW": _week(1),
-    "THIS_MONTH": lambda today: _month(today, 0),
-    "ONE_MONTH_AGO": lambda today: _month(today, -1),
-    "ONE_MONTH_FROM_NOW": lambda today: _month(today, 1),
-    "PAST_DATETIME": _past,
-    "PAST_TIMELINE": _past,
-    "PAST_WEEKS": _past,
-    "FUTURE_DATETIME": _future,
-    "FUTURE_TIMELINE": _future,
-    "NEXT_WEEKS": _future,
-    "UPCOMING": _future,
-}
-
-
-def _date_in(words: str) -> date | None:
-    try:
-        return date.fromisoformat(words)
-    except ValueError:
-        return None
-
-
 # Which items a query means: the rules of `items_page`.
 #
 # What Monday compares with what, by column type: developer.monday.com/api-
 # reference/reference/items-page and the page of each type. Choices are compared by id (status by
 # index, people as "person-1"), an email by its label.
-
 
 PSEUDO_COLUMNS: dict[str, Callable[[Item], str]] = {
     "name": lambda item: item.name,
@@ -130,8 +23,6 @@ PSEUDO_COLUMNS: dict[str, Callable[[Item], str]] = {
     "__creation_log__": lambda item: item.created_at,
 }
 
-DAY_COLUMNS = ("__last_updated__", "__creation_log__")
-DAY_TYPES = ("date", "timeline", "week")
 BLANKS = ("", "$$$blank$$$")
 ME = "assigned_to_me"
 Test = Callable[[Item], bool]
@@ -139,12 +30,11 @@ Test = Callable[[Item], bool]
 
 @dataclass(frozen=True)
 class RuleOperands:
-    """What of an item a rule on one column sees. `days` gives the first and the last day of a cell."""
+    """What of an item a rule on one column sees."""
 
     words: Callable[[Item], str]
     choices: Callable[[Item], set[str]]
     blanks: tuple[str, ...] = BLANKS
-    days: Callable[[Item], tuple[date, date] | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -153,12 +43,11 @@ class FilterContext:
 
     board: Board
     user_id: int
-    today: date
 
 
 def query_test(world: World, board: Board, user_id: int, query: dict[str, Any] | None) -> Test:
     """The test that an `ItemsQuery` amounts to. ResourceNotFoundException for a column that is not there."""
-    return _group(FilterContext(board, user_id, world.clock.now().date()), query or {})
+    return _group(FilterContext(board, user_id), query or {})
 
 
 def _group(around: FilterContext, query: dict[str, Any]) -> Test:
@@ -216,8 +105,7 @@ def sort_items(board: Board, items: list[Item], order_by: list[dict[str, Any]] |
 def _sides(board: Board, column_id: str) -> RuleOperands:
     if column_id in PSEUDO_COLUMNS:
         words = PSEUDO_COLUMNS[column_id]
-        days = (lambda item: span(words(item))) if column_id in DAY_COLUMNS else None
-        return RuleOperands(words, lambda item: {words(item)}, days=days)
+        return RuleOperands(words, lambda item: {words(item)})
     column = board.column(column_id)
     if column is None:
         raise api_errors.filter_column_not_found(column_id, board.id)
@@ -228,7 +116,6 @@ def _sides(board: Board, column_id: str) -> RuleOperands:
         lambda item: kind.text(column, item.raw(column_id)),
         lambda item: kind.choices(column, item.raw(column_id)),
         kind.blank_choices,
-        (lambda item: span(kind.text(column, item.raw(column_id)))) if column.type in DAY_TYPES else None,
     )
 
 
@@ -244,16 +131,7 @@ def _rule(around: FilterContext, rule: dict[str, Any]) -> Test:
         compare = WORD_TESTS[operator]
         terms = [str(value).casefold() for value in values]
         return lambda item: compare(sides.words(item).casefold(), terms)
-    moments = [found for found in (moment(str(value)) for value in values) if found is not None]
-    if rule["column_id"] in DAY_COLUMNS and moments:
-        # To the second, as Monday's own SDK asks for what changed since (compare_attribute UPDATED_AT).
-        if operator not in ORDER_TESTS or len(moments) < (2 if operator == "between" else 1):
-            raise api_errors.invalid_argument(f"{operator} needs other values in compare_value")
-        ordered = ORDER_TESTS[operator]
-        return lambda item: ordered(moment(sides.words(item)), moments)
-    if sides.days is not None:
-        return _day_rule(around, sides.days, operator, values, str(rule.get("compare_attribute") or ""))
-    return _order_rule(sides, operator, values)
+    raise api_errors.invalid_argument(f"The sandbox doesn't compare by {operator}")
 
 
 def _list(given: Any) -> list[Any]:
@@ -261,21 +139,15 @@ def _list(given: Any) -> list[Any]:
 
 
 def _chosen(around: FilterContext, sides: RuleOperands, values: list[Any]) -> Test:
-    """Whether one of the values is the item's; a day can be named by a word, such as TODAY."""
+    """Whether one of the values is the item's."""
     wanted = {fold_case(str(value)) for value in values if value not in ("EXACT", None)}
     if ME in wanted:
         wanted.add(f"person-{around.user_id}")
     blank = None in values or not wanted.isdisjoint(sides.blanks) or "" in wanted
-    meant = [] if sides.days is None else compared_spans([str(value) for value in values], around.today)
 
     def test(item: Item) -> bool:
         choices = {fold_case(choice) for choice in sides.choices(item)}
-        if not choices:
-            return blank
-        days = sides.days(item) if sides.days and meant else None
-        if days is not None and any(days[0] <= last and first <= days[1] for first, last in meant):
-            return True
-        return not choices.isdisjoint(wanted)
+        return not choices.isdisjoint(wanted) if choices else blank
 
     return test
 
@@ -286,66 +158,6 @@ WORD_TESTS: dict[str, Callable[[str, list[str]], bool]] = {
     "contains_terms": lambda words, terms: all(term in words for value in terms for term in value.split()),
     "starts_with": lambda words, terms: any(words.startswith(term) for term in terms),
     "ends_with": lambda words, terms: any(words.endswith(term) for term in terms),
-}
-
-
-def _day_rule(
-    around: FilterContext,
-    days: Callable[[Item], tuple[date, date] | None],
-    operator: str,
-    values: list[Any],
-    attribute: str,
-) -> Test:
-    """Days against days: `compare_attribute` says whether a range is taken by its start or its end."""
-    if operator in ("within_the_next", "within_the_last"):
-        meant = [day_of(values, around.today, operator == "within_the_next")]
-    else:
-        meant = compared_spans([str(value) for value in values], around.today)
-    if operator not in DAY_TESTS or len(meant) < (2 if operator == "between" else 1):
-        raise api_errors.invalid_argument(f"{operator} needs other values in compare_value")
-    compare = DAY_TESTS[operator]
-    end = 1 if attribute == "END_DATE" else 0
-
-    def test(item: Item) -> bool:
-        found = days(item)
-        return found is not None and compare(found[end], meant)
-
-    return test
-
-
-DAY_TESTS: dict[str, Callable[[date, list[tuple[date, date]]], bool]] = {
-    "greater_than": lambda day, meant: day > meant[0][1],
-    "greater_than_or_equals": lambda day, meant: day >= meant[0][0],
-    "lower_than": lambda day, meant: day < meant[0][0],
-    "lower_than_or_equal": lambda day, meant: day <= meant[0][1],
-    "between": lambda day, meant: meant[0][0] <= day <= meant[1][1],
-    "within_the_next": lambda day, meant: meant[0][0] <= day <= meant[0][1],
-    "within_the_last": lambda day, meant: meant[0][0] <= day <= meant[0][1],
-}
-
-
-def _order_rule(sides: RuleOperands, operator: str, values: list[Any]) -> Test:
-    bounds = [sort_key(str(value)) for value in values if value != "EXACT"]
-    needed = 2 if operator == "between" else 1
-    if operator not in ORDER_TESTS:
-        raise api_errors.invalid_argument(f"{operator} does not apply to this column")
-    if len(bounds) < needed:
-        raise api_errors.invalid_argument(f"{operator} needs {needed} values in compare_value")
-    compare = ORDER_TESTS[operator]
-
-    def test(item: Item) -> bool:
-        words = sides.words(item)
-        return words != "" and compare(sort_key(words), bounds)
-
-    return test
-
-
-ORDER_TESTS: dict[str, Callable[[Any, list[Any]], bool]] = {
-    "greater_than": lambda one, bounds: one > bounds[0],
-    "greater_than_or_equals": lambda one, bounds: one >= bounds[0],
-    "lower_than": lambda one, bounds: one < bounds[0],
-    "lower_than_or_equal": lambda one, bounds: one <= bounds[0],
-    "between": lambda one, bounds: bounds[0] <= one <= bounds[1],
 }
 
 
@@ -375,7 +187,6 @@ REFUSED = (
     "last_updated",
     "location",
     "mirror",
-    "rating",
     "subtasks",
     "tags",
     "time_tracking",

@@ -21,7 +21,6 @@ class Team:
 
     id: int
     name: str
-    member_ids: tuple[int, ...]
 
 
 API_USER = Person(67210000, "NPD Sync", "npd-sync@sandbox.example", "Integration", "admin")
@@ -34,7 +33,7 @@ PEOPLE = (
 
 GUEST = Person(67210014, "Ines Duarte", "ines@partner.example", "Partner", "guest")
 USERS = (API_USER, *PEOPLE, GUEST)
-TEAMS = (Team(1180001, "Sales", (67210011, 67210012)), Team(1180002, "Office", (67210013,)))
+TEAMS = (Team(1180001, "Sales"), Team(1180002, "Office"))
 
 # Monday's own automations act as this user, in activity logs and webhooks; it is nobody in `users`.
 AUTOMATIONS = Person(-4, "Automations", "", "", "automation")
@@ -75,7 +74,6 @@ class Names:
         return None
 
     def person_called(self, words: str) -> int | None:
-        """Whose name or email address this is, without regard to case."""
         return None
 
     def tag(self, tag_id: int) -> str | None:
@@ -187,8 +185,6 @@ class Board:
 
 @dataclass
 class Hook:
-    """A webhook subscription."""
-
     id: int
     board_id: int
     url: str
@@ -219,8 +215,6 @@ class Activity:
 
 @dataclass
 class Tag:
-    """A tag of the account, for all boards."""
-
     id: int
     name: str
     color: str
@@ -228,7 +222,7 @@ class Tag:
 
 @dataclass
 class Update:
-    """What somebody wrote under an item; with `parent_id` a reply to another update. `body` is HTML."""
+    """What somebody wrote under an item. `body` is HTML."""
 
     id: int
     item_id: int
@@ -237,7 +231,6 @@ class Update:
     creator_id: int
     created_at: str
     edited_at: str
-    parent_id: int | None = None
     deleted: bool = False
 
 
@@ -245,7 +238,6 @@ Row = TypeVar("Row", Board, Item, Hook, Activity, Tag, Update)
 
 
 def to_document(row: Row) -> dict[str, Any]:
-    """A row as JSON can hold it."""
     document = dict(vars(row))
     if isinstance(row, Board):
         document["columns"] = [{k: v for k, v in vars(column).items() if k != "names"} for column in row.columns]
@@ -256,7 +248,6 @@ def to_document(row: Row) -> dict[str, Any]:
 
 
 def from_document(kind: type[Row], document: dict[str, Any]) -> Row:
-    """The row that was such a document."""
     row = kind(**document)
     if isinstance(row, Board):
         row.columns = [Column(**column) for column in document["columns"]]
@@ -267,16 +258,6 @@ def from_document(kind: type[Row], document: dict[str, Any]) -> Row:
 
 
 # What happened on a board, in the sandbox's own words; `webhooks.payloads` says it in Monday's.
-
-
-@dataclass(frozen=True)
-class PostedUpdate:
-    """An update below an item, as a webhook reports it; `reply_id` is the update that it answers."""
-
-    id: int
-    body: str
-    text_body: str
-    reply_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -307,4 +288,4 @@ class WorldEvent:
     column_values: dict[str, Any] = field(default_factory=dict)
     parent: Item | None = None
     source_parent: Item | None = None
-    update: PostedUpdate | None = None
+    update: Update | None = None

@@ -15,8 +15,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from sandbox.checks import BadRequestError
-from sandbox.http import Application, Guard, Request, Response, json_response, route
+from sandbox.http import Application, BadRequestError, Guard, Request, Response, json_response, route
 
 POST_SECONDS = 10
 # They belong to a connection or to the body's new form, and the server sets them itself.

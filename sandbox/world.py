@@ -101,32 +101,15 @@ def _reader(column_id: str, column_type: str) -> Reader:
     return lambda item: fold_case(item.raw(column_id) or "")
 
 
-# What is below items: subitems, and what people wrote.
-
-
 class ChildIndex:
-    """Ids by what they are below. `items` and `updates` are the world's own tables."""
+    """The ids of subitems, by the item that they are below. `items` is the world's own table."""
 
-    def __init__(self, items: dict[int, Item], updates: dict[int, Update]) -> None:
+    def __init__(self, items: dict[int, Item]) -> None:
         self._items = items
-        self._updates = updates
         self._children: dict[int, list[int]] = {}
-        self._written: dict[int, list[int]] = {}  # by the item, of replies by the update that they answer
 
     def children(self, item: Item) -> list[Item]:
-        """An item's subitems in whatever state, oldest first."""
         return [self._items[one] for one in self._children.get(item.id, ())]
-
-    def updates(self, item: Item) -> list[Update]:
-        """What was written under an item, replies left out, newest first."""
-        return self._written_below(item)[::-1]
-
-    def replies(self, update: Update) -> list[Update]:
-        """Replies to an update, oldest first."""
-        return self._written_below(update)
-
-    def _written_below(self, above: Item | Update) -> list[Update]:
-        return [one for one in (self._updates[i] for i in self._written.get(above.id, ())) if not one.deleted]
 
     def add_item(self, item: Item) -> None:
         """A new item; one that is no subitem is below nothing."""
@@ -144,17 +127,8 @@ class ChildIndex:
         item.parent_id = parent.id
         self.add_item(item)
 
-    def add_update(self, update: Update) -> None:
-        """A new update or reply."""
-        self._written.setdefault(update.parent_id or update.item_id, []).append(update.id)
-
-    def drop_update(self, update: Update) -> None:
-        """An update that never was."""
-        self._written[update.parent_id or update.item_id].remove(update.id)
-
     def clear(self) -> None:
         self._children.clear()
-        self._written.clear()
 
 
 # Who and what an account knows by id: the world's answer to `Names`.
@@ -236,7 +210,7 @@ class World:
         }
         self.log_delay_seconds = 0.0
         self.names = Directory(self)
-        self.children = ChildIndex(self.items, self.updates)
+        self.children = ChildIndex(self.items)
         self.lookups = Lookups(lambda board_id: self.items_of(board_id, STATES))
         self._active: dict[int, set[int]] = {}
         self._order: dict[int, list[tuple[float, int]]] = {}
@@ -443,9 +417,7 @@ class World:
             active.discard(item.id)
 
     def put(self, row: Hook | Tag | Update) -> None:
-        """Keep what nothing but its own id finds, and updates."""
-        if isinstance(row, Update) and row.id not in self.updates:
-            self.children.add_update(row)
+        """Keep what nothing but its own id finds."""
         self._tables[type(row)][row.id] = row
         self._disk.put(type(row), [row])
 
@@ -494,8 +466,6 @@ class World:
     def _load(self) -> None:
         for kind, table in self._tables.items():
             table.update((row.id, row) for row in self._disk.rows(kind))
-        for update in self.updates.values():
-            self.children.add_update(update)
         self._order = {board_id: [] for board_id in self.boards}
         for board in self.boards.values():
             self._name_columns(board)
@@ -514,9 +484,7 @@ class World:
             self.unlist(row)
         if document is None:
             del table[row_id]
-            if isinstance(row, Update):
-                self.children.drop_update(row)
-            elif isinstance(row, Board):
+            if isinstance(row, Board):
                 self._order.pop(row.id, None)
                 self.lookups.forget(row.id)
             return

@@ -50,7 +50,6 @@ class Account:
         return {"preexec_fn": arrange}
 
     def owns(self, path: Path) -> bool:
-        """Whether this account owns the path."""
         return path.lstat().st_uid == self.uid
 
     def chown_all(self, path: Path) -> None:
@@ -132,7 +131,6 @@ def refusal(project: Path) -> str:
 
 
 def no_account_message(folder: Path) -> str:
-    """Return the message where nothing helps."""
     return (
         f"PostgreSQL refuses to run as root, and '{nobody().name}', as whom it would run, may not enter {folder}. "
         "User namespaces are switched off here, and neither /var/lib nor the folder for temporary files will do. "
@@ -150,7 +148,6 @@ class Relocation:
 
     @property
     def data(self) -> Path:
-        """The data's folder."""
         return self.home / DATA
 
     def programs(self, binaries: Path) -> Path:

@@ -126,7 +126,6 @@ def run_quietly(command: list[str], failure: str) -> None:
 
 
 def reason(failure: str, output: str) -> str:
-    """Return the sentence for a failed step."""
     if any(word in output for word in NETWORK_WORDS):
         return (
             failure + ": the package index (pypi.org) does not answer. "

@@ -91,11 +91,9 @@ class EmbeddedPostgres:
         self.process = None
 
     def url(self, database: str) -> str:
-        """The URL of one database of this cluster."""
         return f"postgresql://postgres@/{database}?host={self.socket}"
 
     def create_database(self, name: str) -> None:
-        """Create a database unless it exists."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))

@@ -61,7 +61,6 @@ class Child:
         self.log_start = 0
 
     def start(self) -> None:
-        """Start it, or start it again."""
         with self.log.open("ab") as out:
             self.log_start = out.tell()
             self.process = subprocess.Popen(
@@ -110,7 +109,6 @@ class Child:
         return self.finish(time.monotonic() + seconds)
 
     def last_lines(self, count: int = 10) -> list[str]:
-        """The last lines that this start of the process wrote."""
         with self.log.open("rb") as file:
             file.seek(self.log_start)
             return file.read().decode(errors="replace").splitlines()[-count:]

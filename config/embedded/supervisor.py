@@ -150,12 +150,10 @@ class RunPlan:
 
     @property
     def site(self) -> str:
-        """NPD's address."""
         return f"http://127.0.0.1:{self.web_port}"
 
     @property
     def board_page(self) -> str:
-        """The address of the sandbox's board page."""
         return f"http://127.0.0.1:{self.sandbox_port}"
 
 

@@ -64,11 +64,9 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     }
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
-        """Nobody makes an account for oneself."""
         return False
 
     def is_safe_url(self, url: str | None) -> bool:
-        """Whether it is a page of this site."""
         return bool(url) and own_address(context.request, url) == url
 
     def get_client_ip(self, request: HttpRequest) -> str:
@@ -91,7 +89,6 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         limits.check(request, credentials["username"])
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
-        """Count it."""
         limits.note_failure(request, credentials["username"])
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:

@@ -75,12 +75,10 @@ def check_present() -> None:
 
 
 def organizations() -> list[Organization]:
-    """All sample organizations, in the order of their numbers."""
     return [Organization(**_with_reference(row, "billing_contact")) for row in _rows("organizations.jsonl")]
 
 
 def contacts() -> list[Contact]:
-    """All sample contacts, in the order of their numbers."""
     return [Contact(**_with_reference(row, "organization")) for row in _rows("contacts.jsonl")]
 
 
@@ -127,7 +125,6 @@ class Sandbox:
         self.address = f"{parts.scheme}://{parts.netloc}"
 
     def item_count(self, board_id: str) -> int:
-        """Return how many active items a board has."""
         boards = self._ask("GET", "/_control/boards")
         return sum(len(board["items"]) for board in boards if str(board["id"]) == board_id)
 

@@ -58,13 +58,11 @@ class WrittenRecord:
 
     @property
     def file_row(self) -> ImportRow:
-        """The row of the file."""
         assert self.row is not None
         return self.row
 
     @property
     def is_new(self) -> bool:
-        """Whether the import created the record."""
         return self.row is None or self.row.outcome == RowOutcome.NEW
 
     def keep_before(self) -> None:

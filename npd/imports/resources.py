@@ -82,7 +82,6 @@ class Labels(dict[str, str]):
 
 
 def labels_of(entity_type: str) -> Labels:
-    """Return the labels by field."""
     own = registry.own_fields(registry.entity(entity_type).model)
     labels = {one.name: str(one.verbose_name) for one in own}
     labels = {name: text[:1].upper() + text[1:] for name, text in labels.items()}
@@ -207,7 +206,6 @@ class FieldWidget(Widget):  # type: ignore[misc]  # import_export has no types
         self.values = {str(label).casefold(): value for value, label in labels}
 
     def clean(self, value: str, row: Any = None, **kwargs: Any) -> Any:
-        """Return the cell's value."""
         if isinstance(self.field, ArrayField):
             return [part.strip() for part in value.replace("\n", ";").split(";") if part.strip()]
         try:

@@ -91,7 +91,6 @@ class Erasure:
 
     @property
     def total(self) -> int:
-        """How many rows."""
         return sum(sum(counts) for _, *counts in self.rows)
 
 

@@ -72,7 +72,6 @@ class TextColumn:
 
     @property
     def text(self) -> str:
-        """It as one text."""
         if self.kind.startswith("_"):
             return f"array_to_string({self.quoted}, E'\\n')"
         return f"encode({self.quoted}, 'escape')" if self.kind == "bytea" else f"{self.quoted}::text"

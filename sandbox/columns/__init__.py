@@ -4,11 +4,31 @@ from collections.abc import Callable
 from typing import Any
 
 from sandbox import api_errors
+from sandbox.columns.choice_kinds import (
+    COLOURS,
+    STATUS_LABEL_LENGTH,
+    STATUS_LABELS_LIMIT,
+    BoardRelation,
+    Dropdown,
+    People,
+    Status,
+    Subtasks,
+    Tags,
+)
 from sandbox.columns.kind import ColumnKind
-from sandbox.columns.label_kinds import COLOURS, STATUS_LABEL_LENGTH, STATUS_LABELS_LIMIT, Dropdown, Status
-from sandbox.columns.number_kinds import Checkbox, Date, Hour, Numbers, Rating, Timeline, Week
-from sandbox.columns.reference_kinds import BoardRelation, People, Subtasks, Tags
-from sandbox.columns.text_kinds import Country, Email, Link, Location, LongText, Phone, Text
+from sandbox.columns.value_kinds import (
+    Checkbox,
+    Country,
+    Date,
+    Email,
+    Link,
+    Location,
+    LongText,
+    Numbers,
+    Phone,
+    Text,
+    Timeline,
+)
 from sandbox.model import Column
 
 KINDS: dict[str, ColumnKind] = {
@@ -31,9 +51,6 @@ KINDS: dict[str, ColumnKind] = {
         BoardRelation(),
         Subtasks(),
         Timeline(),
-        Week(),
-        Hour(),
-        Rating(),
     )
 }
 
@@ -67,10 +84,8 @@ SHAPES: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
         "a list of the ids of labels",
     ),
     ("dropdown", "label_limit_count"): (_is_whole, "a whole number"),
-    ("rating", "limit"): (lambda given: _is_whole(given) and 1 <= given <= MOST_STARS, "from 1 to 99"),
 }
 
-MOST_STARS = 99
 SETTING_OWNERS = ("reflects",)  # kept among the settings, and never a caller's
 LABELLED = {"status": Status.default_settings, "dropdown": Dropdown.default_settings}
 

@@ -98,7 +98,6 @@ class OpenCursors:
         self._lock = threading.Lock()
 
     def first(self, world: World, items: list[Item], limit: int) -> Page:
-        """The first page of a listing."""
         expires_at = self._clock.time() + CURSOR_SECONDS
         board_id = items[0].board_id if items else 0
         return self._page(world, CursorState(board_id, tuple(item.id for item in items), expires_at), limit)
@@ -112,7 +111,6 @@ class OpenCursors:
         return self._page(world, rest, limit)
 
     def clear(self) -> None:
-        """Forget all listings."""
         with self._lock:
             self._open.clear()
 

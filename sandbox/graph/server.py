@@ -41,13 +41,13 @@ from graphql.language import (
 
 from sandbox import api_errors
 from sandbox.api_errors import SERVICE, FieldError, InternalError, RequestError
-from sandbox.graph import mutation_resolvers, query_resolvers
+from sandbox.faults import Middleware
+from sandbox.graph import resolvers
 from sandbox.graph.context import Context
-from sandbox.graph.fault_injection import Middleware
 
 MUTATION_POINTS = 10_000
 # Measured: change_column_value in 2026-07 (users' notes on live answers), creating and deleting items in 2022 (30,001;
-# community.monday.com 36629), create_update in 2026-07 (github.com/ilaiyomsh/monday-apps). What does the same to an
+# community.monday.com 36629). What does the same to an
 # item is taken to cost the same. Monday's docs/development-best-practices say 10,000 of create_item.
 MEASURED_POINTS = {
     "archive_item": 30_000,
@@ -55,7 +55,6 @@ MEASURED_POINTS = {
     "change_multiple_column_values": 30_000,
     "change_simple_column_value": 30_000,
     "create_item": 30_000,
-    "create_update": 1_000,
     "delete_item": 30_000,
 }
 # The smallest reads took 23 (the same source), and more with what they ask for.
@@ -70,7 +69,6 @@ Fragments = dict[str, FragmentDefinitionNode]
 
 
 def points(operation: OperationDefinitionNode, fragments: Fragments, variables: dict[str, Any]) -> int:
-    """What a request costs."""
     if operation.operation == OperationType.MUTATION:
         names = [field.name.value for field in expanded_fields(operation.selection_set, fragments)]
         return sum(MEASURED_POINTS.get(name, MUTATION_POINTS) for name in names if name not in FREE)
@@ -135,12 +133,12 @@ def schema(era: str = "") -> GraphQLSchema:
     built = build_ast_schema(_with_changes(era) if era else parse(SCHEMA_FILE.read_text(encoding="utf-8")))
     types: dict[str, Any] = dict(built.type_map)
     for name, field in types["Query"].fields.items():
-        field.resolve = getattr(query_resolvers, name)
+        field.resolve = getattr(resolvers, name)
     for name, field in types["Mutation"].fields.items():
-        field.resolve = query_resolvers.complexity if name == "complexity" else mutation_resolvers.resolver(name)
-    changed = query_resolvers.CHANGED_FIELDS.get(era, {})
-    for type_name, resolvers in [*query_resolvers.FIELDS.items(), *changed.items()]:
-        for name, resolve in resolvers.items():
+        field.resolve = resolvers.complexity if name == "complexity" else resolvers.resolver(name)
+    changed = resolvers.CHANGED_FIELDS.get(era, {})
+    for type_name, fields in [*resolvers.FIELDS.items(), *changed.items()]:
+        for name, resolve in fields.items():
             types[type_name].fields[name].resolve = resolve
     return built
 
@@ -168,8 +166,6 @@ def sdl(era: str = "") -> str:
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation of a valid document."""
-
     document: DocumentNode
     node: OperationDefinitionNode
     fragments: dict[str, FragmentDefinitionNode]
@@ -207,7 +203,6 @@ class Operation:
         return list(_nested_fields(self.node.selection_set, self.fragments))
 
     def names(self) -> set[str]:
-        """The names of all fields, also of those inside others."""
         return {node.name.value for node in self._nodes}
 
     def turns_a_page(self, variables: dict[str, Any]) -> bool:

@@ -1,13 +1,12 @@
 """Boards, their groups and their columns are created, changed, archived and deleted."""
 
-import math
 import re
 import secrets
 import string
 from typing import Any
 
 from sandbox import api_errors
-from sandbox.columns import check_settings, initial_settings, kind_of
+from sandbox.columns import initial_settings, kind_of
 from sandbox.http import percent_decode
 from sandbox.model import Board, Column, Group, WorldEvent
 from sandbox.operations.cells import add_reflections
@@ -75,38 +74,14 @@ def delete_column(world: World, user_id: int, board_id: int, column_id: str) -> 
         return column
 
 
-def change_column(
-    world: World,
-    user_id: int,
-    board_id: int,
-    column_id: str,
-    *,
-    title: str | None = None,
-    description: str | None = None,
-    settings: Any = None,
-    revision: str | None = None,
-) -> Column:
-    """Change what is given of a column. With `revision`, only if nobody changed it since that was read."""
+def rename_column(world: World, user_id: int, board_id: int, column_id: str, title: str) -> Column:
     with world.transaction():
         board = world.active_board(board_id)
         column = column_of(board, column_id)
-        if revision is not None and revision != str(column.revision):
-            raise api_errors.invalid_argument(
-                "The column was changed since this revision", column_id=column_id, revision=column.revision
-            )
-        if title is not None:
-            _check_title("A column's title", title)
-        changed = None if settings is None else check_settings(column.type, json_in(settings))
-        if changed is not None:
-            _check_boards(world, column.type, column.settings | changed)
-            column.settings = column.settings | changed
-            log_board(world, "change_column_settings", board, user_id, column_id=column_id)
-        if title is not None:
-            previous, column.title = column.title, title
-            about = {"column_id": column_id, "previous_value": previous, "value": title}
-            log_board(world, "update_column_name", board, user_id, **about)
-        if description is not None:
-            column.description = description
+        _check_title("A column's title", title)
+        previous, column.title = column.title, title
+        about = {"column_id": column_id, "previous_value": previous, "value": title}
+        log_board(world, "update_column_name", board, user_id, **about)
         column.revision += 1
         _touch(world, board)
         return column
@@ -180,43 +155,6 @@ def create_group(
         _touch(world, board)
         log_board(world, "create_group", board, user_id, group_id=group.id, group_title=title)
         return group
-
-
-def change_group(
-    world: World, user_id: int, board_id: int, group_id: str, group_attribute: str, new_value: str
-) -> Group:
-    """Change a group's title, colour or place, as `group_attribute` of Monday's GroupAttributes says."""
-    with world.transaction():
-        board = world.active_board(board_id)
-        group = wanted_group(board, group_id)
-        if group_attribute == "title":
-            _check_title("A group's title", new_value)
-            previous, group.title = group.title, new_value
-            about = {"group_id": group_id, "previous_value": previous, "value": new_value}
-            log_board(world, "update_group_name", board, user_id, **about)
-        elif group_attribute == "color":
-            group.color = new_value
-        else:
-            _replace(board, group, group_attribute, new_value)
-        _touch(world, board)
-        return group
-
-
-def _replace(board: Board, group: Group, attribute: str, value: str) -> None:
-    if attribute == "position":
-        try:
-            position = float(value)
-            if not math.isfinite(position):
-                raise ValueError
-        except ValueError:
-            raise api_errors.invalid_argument("position must be a number") from None
-        group.position = str(position)
-        board.groups.sort(key=lambda one: float(one.position))
-        return
-    if wanted_group(board, value) is group:
-        raise api_errors.invalid_argument("A group cannot stand beside itself", group_id=group.id)
-    board.groups.remove(group)
-    _insert_group(board, group, (value, attribute == "relative_position_after"))
 
 
 def remove_group(world: World, user_id: int, board_id: int, group_id: str, how: str) -> Group:
@@ -299,7 +237,6 @@ def set_board_state(world: World, user_id: int, board_id: int, state: str) -> Bo
 
 
 def describe_board(world: World, user_id: int, board_id: int, attribute: str, value: str) -> Board:
-    """Give a board another name or description."""
     with world.transaction():
         board = world.active_board(board_id)
         if attribute == "name":

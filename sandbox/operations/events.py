@@ -63,7 +63,6 @@ def log(world: World, event: str, item: Item, user_id: int, **data: Any) -> None
 
 
 def log_board(world: World, event: str, board: Board, user_id: int, **data: Any) -> None:
-    """A row about a board itself."""
     world.log(board.id, event, {"board_id": board.id} | data, user_id, None)
 
 
@@ -86,10 +85,8 @@ def wanted_group(board: Board, group_id: str | None) -> Group:
 
 
 def group_of(board: Board, item: Item) -> Group:
-    """The group that an item is in."""
     return next((group for group in board.groups if group.id == item.group_id), board.groups[0])
 
 
 def is_top(board: Board, group: Group) -> bool:
-    """Whether this is the board's first group."""
     return next((one for one in board.groups if not one.deleted and not one.archived), None) is group

@@ -1,6 +1,6 @@
 """Items are created, changed, moved, archived, deleted and restored.
 
-Their places are numbers with room between them. What people write under items, updates and replies, is here too.
+Their places are numbers with room between them. What people write under items is here too.
 """
 
 import bisect
@@ -13,11 +13,12 @@ from typing import Any
 from sandbox import api_errors
 from sandbox.columns import kind_of
 from sandbox.columns.kind import Writing
-from sandbox.model import NOBODY, Board, Cell, Group, Item, PostedUpdate, Update
+from sandbox.model import NOBODY, Board, Cell, Group, Item, Update
 from sandbox.operations.cells import (
     Parsed,
     check_name,
     check_size,
+    check_values,
     parsed_values,
     payloads,
     reflect,
@@ -25,7 +26,6 @@ from sandbox.operations.cells import (
     write_cell,
 )
 from sandbox.operations.events import column_of, emit, emit_board, group_of, log, wanted_group
-from sandbox.operations.validations import check_values
 from sandbox.world import STATES, World
 
 
@@ -188,7 +188,6 @@ def set_state(world: World, user_id: int, item_id: int | None, state: str) -> It
 
 
 def move_item(world: World, user_id: int, item_id: int | None, group_id: str) -> Item:
-    """Put an item into another group of its board."""
     with world.transaction():
         item = world.item(item_id)
         check_active(world, item)
@@ -225,32 +224,24 @@ def _named(group: Group) -> dict[str, str]:
     return {"id": group.id, "title": group.title}
 
 
-# What people write under items: updates and replies.
+# What people write under items.
 
 
 TAG = re.compile(r"<[^>]*>")
 BREAK = re.compile(r"<br\s*/?>|</p>|</li>|</div>", re.IGNORECASE)
 
 
-def create_update(
-    world: World, user_id: int, body: str, *, item_id: int | None = None, parent_id: int | None = None
-) -> Update:
-    """Write under an item, or answer the update `parent_id`."""
+def create_update(world: World, user_id: int, body: str, item_id: int) -> Update:
     with world.transaction():
-        parent = None if parent_id is None else live_update(world, parent_id)
-        item = world.item(parent.item_id if parent is not None else item_id)
+        item = world.item(item_id)
         check_active(world, item)
         stamp = world.clock.stamp()
-        made = Update(
-            world.next_id("update"), item.id, body, plain_text(body), user_id, stamp, stamp,
-            parent_id=None if parent is None else parent.id,
-        )  # fmt: skip
+        made = Update(world.next_id("update"), item.id, body, plain_text(body), user_id, stamp, stamp)
         _emit_update(world, "create_update", made, item, user_id)
         return made
 
 
 def edit_update(world: World, user_id: int, update_id: int, body: str) -> Update:
-    """Replace the text of an update."""
     with world.transaction():
         update = live_update(world, update_id)
         update.body, update.text_body, update.edited_at = body, plain_text(body), world.clock.stamp()
@@ -259,7 +250,6 @@ def edit_update(world: World, user_id: int, update_id: int, body: str) -> Update
 
 
 def delete_update(world: World, user_id: int, update_id: int) -> Update:
-    """Take an update away, and its replies with it."""
     with world.transaction():
         update = live_update(world, update_id)
         update.deleted = True
@@ -283,5 +273,4 @@ def plain_text(body: str) -> str:
 def _emit_update(world: World, kind: str, update: Update, item: Item, user_id: int) -> None:
     world.put(update)
     log(world, kind, item, user_id, update_id=update.id, body=update.body)
-    posted = PostedUpdate(update.id, update.body, update.text_body, update.parent_id)
-    emit(world, kind, item, user_id, update=posted)
+    emit(world, kind, item, user_id, update=update)

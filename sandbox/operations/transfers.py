@@ -8,13 +8,13 @@ from typing import Any
 
 from sandbox import api_errors
 from sandbox.columns import kind_of
+from sandbox.columns.choice_kinds import Status
 from sandbox.columns.kind import Writing
-from sandbox.columns.label_kinds import Status
 from sandbox.model import Board, Cell, Column, Item
 from sandbox.operations.board_changes import subitems_board
 from sandbox.operations.cells import NAME_LIMIT, check_name, check_size, parsed_values
 from sandbox.operations.events import emit, emit_board, group_of, log, wanted_group
-from sandbox.operations.item_changes import check_active, create_update, place_item, rank_beside
+from sandbox.operations.item_changes import check_active, place_item, rank_beside
 from sandbox.world import World
 
 
@@ -74,9 +74,7 @@ COPY = " (copy)"
 Mapped = Sequence[Mapping[str, Any]]
 
 
-def duplicate_item(
-    world: World, user_id: int, item_id: int, *, with_updates: bool = False, parent: Item | None = None
-) -> Item:
+def duplicate_item(world: World, user_id: int, item_id: int, *, parent: Item | None = None) -> Item:
     """A copy right below the item: its cells, whatever identity they hold, and its subitems."""
     with world.transaction():
         item = world.item(item_id)
@@ -97,8 +95,6 @@ def duplicate_item(
             list_children(world, copy)
         if item.parent_id is not None and parent is None:
             list_children(world, world.items[item.parent_id])
-        for update in world.children.updates(item) if with_updates else ():
-            create_update(world, user_id, update.body, item_id=copy.id)
         return copy
 
 

@@ -28,7 +28,6 @@ WORDS = {"timeout": "timeout", DELETED: "not sent"}
 
 
 def call_line(call: Call) -> str:
-    """An `<li>` for one API call."""
     names = Counter(name for _, name in call.fields if name != "complexity")
     words = ", ".join(f"{count} × {name}" if count > 1 else name for name, count in names.items()) or "no query"
     notes = [f"{call.complexity:,} points"] if call.complexity else []
@@ -62,7 +61,6 @@ def call_line(call: Call) -> str:
 
 
 def delivery_line(delivery: Delivery) -> str:
-    """An `<li>` for one webhook delivery."""
     event = delivery.body["event"]
     kind, words = _delivery_state(delivery)
     about = f" · {delivery.about}" if delivery.about else ""

@@ -24,9 +24,8 @@ from typing import Any
 import jwt
 import requests
 
-from sandbox.checks import BadRequestError, amount, one_of, whole
 from sandbox.clock import Clock
-from sandbox.http import NpdAddress
+from sandbox.http import BadRequestError, NpdAddress, amount, one_of, whole
 from sandbox.model import ACCOUNT_ID, WorldEvent
 from sandbox.webhooks.payloads import NAMES, body, wants
 from sandbox.world import World

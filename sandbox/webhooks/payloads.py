@@ -22,7 +22,6 @@ Details = dict[str, Any]
 
 
 def body(subscription_id: int, happening: WorldEvent) -> dict[str, Any]:
-    """The delivery's JSON."""
     kind, details = EVENTS[happening.kind]
     moment = datetime.fromtimestamp(happening.seconds, UTC)
     event = {
@@ -140,7 +139,7 @@ def _update_details(happening: WorldEvent) -> Details:
         "body": update.body,
         "textBody": update.text_body,
         "updateId": update.id,
-        "replyId": update.reply_id,
+        "replyId": None,
     }
 
 
@@ -251,7 +250,6 @@ def subscribe(
 
 
 def unsubscribe(world: World, hook_id: int) -> Hook:
-    """End a subscription."""
     with world.transaction():
         hook = world.hooks.get(hook_id)
         if hook is None or hook.deleted:

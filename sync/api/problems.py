@@ -37,8 +37,6 @@ from sync.kernel.humanize import shorten
 
 @dataclass(frozen=True)
 class ProblemKind:
-    """A kind of problem."""
-
     code: str
     status: int
     meaning: str

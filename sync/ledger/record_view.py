@@ -84,7 +84,6 @@ class Part(TextChoices):
 
     @property
     def state(self) -> RecordState:
-        """The state that it is a part of."""
         return next(state for state, parts in PARTS.items() if self in parts)
 
 
@@ -283,7 +282,6 @@ class FieldReason(StrEnum):
 
     @property
     def state(self) -> RecordState:
-        """The state that it is a reason of."""
         return next((state for state, reasons in _FIELD_STATES.items() if self in reasons), RecordState.PENDING)
 
 
@@ -320,7 +318,6 @@ class FieldView:
 
     @property
     def state(self) -> RecordState:
-        """One of the five."""
         return self.reason_code.state
 
 
@@ -342,7 +339,6 @@ class RecordView:
 
     @cached_property
     def reason_code(self) -> Part:
-        """Why it is in its state."""
         # Of what doesn't wait it is the same whatever is paused, so the board need not be asked.
         paused = self._page.board.paused if self.status == RecordSyncStatus.PENDING else ()
         asked = self.status == RecordSyncStatus.PENDING and self.record.pk in self._page.asked
@@ -359,7 +355,6 @@ class RecordView:
 
     @property
     def state(self) -> RecordState:
-        """One of the five."""
         return self.reason_code.state
 
     @property
@@ -396,7 +391,6 @@ class RecordView:
 
     @property
     def failed_jobs(self) -> tuple[int, ...]:
-        """Its jobs of which all attempts failed."""
         return tuple(job.pk for job in self._jobs if job.status == QueueStatus.FAILED)
 
     @property
@@ -412,7 +406,6 @@ class RecordView:
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """The labels of the mapped fields, by key."""
         return {mapping.key: mapping.label for mapping in self._page.mappings}
 
     def field_names(self, key: str) -> Sequence[str]:

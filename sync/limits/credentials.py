@@ -82,7 +82,6 @@ class CredentialState:
 
     @property
     def is_usable(self) -> bool:
-        """Whether there is one."""
         return self.source in (Source.ENVIRONMENT, Source.STORED)
 
 

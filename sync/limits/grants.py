@@ -97,7 +97,6 @@ class LimitFacts:
 
     @cached_property
     def links(self) -> Mapping[str, BoardLink]:
-        """Their links, where there are any."""
         rows = BoardLink.objects.filter(entity_type__in=self.types).select_related("lease")
         return {row.entity_type: registry.with_configured_board(row) for row in rows}
 
@@ -108,7 +107,6 @@ class LimitFacts:
 
     @cached_property
     def account(self) -> MondayAccount:
-        """The account's row, or one that says nothing."""
         row = MondayAccount.objects.filter(id=1).first()
         return row or MondayAccount(id=1, stopped_until=None, needs_probe=False, failures=0, batch_limit=None)
 
@@ -119,7 +117,6 @@ class LimitFacts:
 
     @cached_property
     def pauses(self) -> Sequence[QueuePause]:
-        """People's pauses, the widest first."""
         return active_pauses()
 
     @cached_property

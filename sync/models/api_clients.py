@@ -148,7 +148,6 @@ def check_token_name(name: str) -> None:
 
 
 def new_text() -> str:
-    """Return a new token's text."""
     return PREFIX + secrets.token_hex(32)
 
 

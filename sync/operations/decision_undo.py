@@ -84,7 +84,6 @@ class UndoStep:
 
     @property
     def name(self) -> str:
-        """The record's name; of a deleted record its type and id."""
         return str(self.record) if self.record else f"{self.decision.entity_type} {self.decision.entity_id}"
 
 

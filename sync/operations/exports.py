@@ -95,7 +95,6 @@ class _Echo:
     """A file that gives back what is written to it."""
 
     def write(self, text: str) -> str:
-        """Return the text."""
         return text
 
 
@@ -140,7 +139,6 @@ def write_xlsx(table: ListTable, file: IO[bytes], progress: Callable[[int], None
 
 
 def xlsx_file(table: ListTable) -> IO[bytes]:
-    """Return a table as an open XLSX file."""
     file = BytesIO()
     write_xlsx(table, file)
     file.seek(0)
@@ -151,7 +149,6 @@ def xlsx_file(table: ListTable) -> IO[bytes]:
 
 
 def export_name(model: type[Model], file_format: str) -> str:
-    """Return what the file is called."""
     return f"{model._meta.verbose_name_plural} {sync_now():%Y-%m-%d %H.%M}.{file_format}"
 
 

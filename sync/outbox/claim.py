@@ -116,7 +116,6 @@ class Claim:
 
     @property
     def causes(self) -> Cause:
-        """The causes of all its rows."""
         found = Cause(0)
         for row in self.rows:
             found |= Cause(row.causes)
@@ -124,7 +123,6 @@ class Claim:
 
     @property
     def payload(self) -> dict[str, Any]:
-        """The payloads of all its rows, merged."""
         return {key: value for row in self.rows for key, value in row.payload.items()}
 
 

@@ -67,7 +67,6 @@ class ApprovalLimit:
 
     @property
     def text(self) -> str:
-        """The limit as a person reads it."""
         parts = [f"more than {self.records}"] if self.records is not None else []
         if self.percent is not None and self.board_size >= SMALL_BOARD:
             parts.append(f"more than {self.percent} % of the board's {self.board_size:,}")

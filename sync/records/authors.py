@@ -131,7 +131,6 @@ def monday_editors(item_id: str, keys: Mapping[str, str]) -> dict[str, Edit]:
 
 
 def column_names(model: type[SyncedModel], fields: Iterable[str]) -> list[str]:
-    """Return the columns of a model's fields, under which its history has their values."""
     return [str(model._meta.get_field(name).attname) for name in fields]  # type: ignore[union-attr]
 
 
@@ -186,7 +185,6 @@ def actor_label(user: AbstractBaseUser) -> str:
 
 
 def full_name(user: AbstractBaseUser) -> str:
-    """Return a person's full name, else the username."""
     return str(user.get_full_name() or user.get_username())  # type: ignore[attr-defined]
 
 

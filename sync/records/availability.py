@@ -192,12 +192,10 @@ class Overview(LimitFacts):
 
     @cached_property
     def boards(self) -> list[BoardAvailability]:
-        """Every type's board, also where there is none yet."""
         return [self.of(entity_type) for entity_type in self.types]
 
     @cached_property
     def by_type(self) -> Mapping[str, BoardAvailability]:
-        """The same by their types."""
         return {board.entity_type: board for board in self.boards}
 
     @cached_property
@@ -304,7 +302,6 @@ def first_of(jobs: Sequence[JobCount]) -> datetime | None:
 
 
 def number_of(jobs: Sequence[JobCount]) -> int:
-    """Return how many jobs these are."""
     return sum(one.number for one in jobs)
 
 

@@ -173,7 +173,6 @@ def rejected_values(limit: int, offset: int = 0, chosen: RejectedChoice = EVERY_
 
 
 def count_rejected_values(chosen: RejectedChoice = EVERY_REJECTED) -> int:
-    """Return how many there are; one query."""
     [(number,)] = _fetch(chosen.query("count(*)"), **chosen.params)
     return int(number)
 

@@ -9,7 +9,7 @@ from graphql.language.visitor import Visitor
 
 from sandbox.columns import KINDS, initial_settings, settings_json
 from sandbox.columns.kind import Writing
-from sandbox.graph.query_resolvers import column_value
+from sandbox.graph.resolvers import column_value
 from sandbox.model import Cell, Column, Item, Names
 from sync.connectors.base.board_items import Reading
 from sync.connectors.base.conversion import Canonical, Converter, ConverterOptions

@@ -41,7 +41,7 @@ class CardFile:
     """A card file, one drawer of cards: dicts of texts by their number. Nothing of it is Monday’s."""
 
     cards: dict[str, dict[str, Any]] = {}
-    items_per_read = items_per_page = 100
+    items_per_read = 100
     people_converters = tag_converters = webhook_events = ()
 
     def __init__(self, transport: Any) -> None: ...

@@ -234,7 +234,7 @@ LEFT = '"minuteRate";r=4999, "concurrency";r=249, "complexityMinute";r=4950000;t
 @pytest.mark.parametrize(
     ("policy", "left", "expected"),
     [
-        (POLICY, LEFT, Limits(5000, 4999, None, 250, 249, 5_000_000, 4_950_000, 45)),
+        (POLICY, LEFT, Limits(5000, 4999, None, 250, 5_000_000, 4_950_000, 45)),
         (POLICY, None, Limits(minute_limit=5000, concurrency_limit=250, points_limit=5_000_000)),
         (None, "minuteRate;r=7;t=3", Limits(minute_left=7, minute_reset=3)),
         (None, '"minuteRate" ; r=7 ;t = 3,"brandNew";r=1', Limits(minute_left=7, minute_reset=3)),

@@ -100,7 +100,6 @@ class _PartMeter:
     """
 
     def parse(self, part: IO[bytes]) -> None:
-        """Read the part to its end."""
         self.parser = expat.ParserCreate()
         self.parser.StartElementHandler = self.start
         self.parser.StartDoctypeDeclHandler = _reject_doctype
@@ -109,7 +108,6 @@ class _PartMeter:
         self.parser.Parse(b"", True)
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        """An element starts."""
         raise NotImplementedError
 
 

@@ -18,5 +18,4 @@ class Command(BaseCommand):
         parser.add_argument("of", metavar="NAME", help="the user's name, or an address")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """End them."""
         self.stdout.write(f"Counts deleted: {end_waits(options['of'])}.")

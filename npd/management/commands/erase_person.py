@@ -32,7 +32,6 @@ class Command(BaseCommand):
         parser.add_argument("--by", help="the user in whose name; needed where there are several administrators")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Show, ask, erase."""
         person = only_person(options["who"])
         self._describe(person, preview_erasure(person))
         if options["dry_run"]:

@@ -23,5 +23,4 @@ class Command(BaseCommand):
         parser.add_argument("who", help="a contact's id, email address or whole name; deleted ones too")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Print; exit 1 where nobody, or more than one, is meant."""
         self.stdout.write(json.dumps(export_person(only_person(options["who"])), indent=2, ensure_ascii=False))

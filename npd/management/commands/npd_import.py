@@ -63,7 +63,6 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Read, print, ask, write."""
         by = user_named(options["by"])
         # Opened first: a path that can't be written must not be found out after the import.
         errors = _open_private(options["errors"], options["file"]) if options["errors"] is not None else None

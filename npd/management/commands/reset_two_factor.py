@@ -22,7 +22,6 @@ class Command(BaseCommand):
         parser.add_argument("name", help="the user's name")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Remove; exit 1 where there is no such user, or nothing to remove."""
         user = User.objects.filter(username=options["name"]).first()
         if user is None:
             raise CommandError(f"There is no user “{options['name']}”.")

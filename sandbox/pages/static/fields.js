@@ -125,20 +125,6 @@ const FORMS = {
     ],
     content: (from, to) => unlessEmpty(from || to, { from: from || to, to: to || from }),
   }),
-  week: (value) => ({
-    inputs: [
-      { main: "date", value: value?.week?.startDate, label: "First day" },
-      { main: "date", value: value?.week?.endDate, label: "Last day" },
-    ],
-    content: (startDate, endDate) => unlessEmpty(startDate || endDate, { week: { startDate, endDate } }),
-  }),
-  hour: (value) => ({
-    inputs: [{
-      main: "time",
-      value: value ? [value.hour, value.minute].map((part) => String(part).padStart(2, "0")).join(":") : "",
-    }],
-    content: (text) => ({ text }),
-  }),
   location: (value) => ({
     inputs: [
       { value: value?.address, label: "Address" },

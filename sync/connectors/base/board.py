@@ -77,7 +77,6 @@ class Board:
         return next(iter(self.groups), None)
 
     def column(self, column_id: str) -> BoardColumn | None:
-        """The column with this id, None where the board has none."""
         return next((column for column in self.columns if column.id == column_id), None)
 
 
@@ -135,8 +134,6 @@ class BoardSetup:
 
 @dataclass(frozen=True)
 class OwnWebhook:
-    """A webhook that is ours."""
-
     id: str
     event: str
     fingerprint: str

@@ -111,8 +111,6 @@ class ItemCreate:
 
 @dataclass(frozen=True)
 class ItemRemoval:
-    """One item to be removed from its board."""
-
     alias: str
     item_id: str
 

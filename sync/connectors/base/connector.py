@@ -90,7 +90,6 @@ class Limits:
     minute_left: int | None = None
     minute_reset: int | None = None
     concurrency_limit: int | None = None
-    concurrency_left: int | None = None
     points_limit: int | None = None
     points_left: int | None = None
     points_reset: int | None = None
@@ -148,7 +147,6 @@ class Connector(Protocol):
     """Under which types deliveries of each kind are stored."""
     event_paths: ClassVar[EventPaths]
     items_per_read: ClassVar[int]
-    items_per_page: ClassVar[int]
     sign_in_url: ClassVar[str]
     """Where an app's authorization is asked for and answered, if not at the same place as the calls."""
 

@@ -168,7 +168,6 @@ def only_text(raw: Local) -> tuple[str, str | None]:
 
 
 def field_label(field: str) -> str:
-    """The name of a field as people read it."""
     return field.replace("_", " ")
 
 

@@ -109,7 +109,6 @@ def retry_after_seconds(headers: Mapping[str, str], status: int) -> float | None
 
 
 def parse_limits(headers: Mapping[str, str]) -> Limits | None:
-    """The limits in RateLimit-Policy and RateLimit, None where neither names one that we know."""
     found: dict[str, int] = {}
     for prefix, parameters in _policies(headers.get("RateLimit-Policy", "")):
         if (quota := parameters.get("q")) is not None:
@@ -292,7 +291,6 @@ class MondayClient:
         return answer
 
     def close(self) -> None:
-        """Close the pooled connections."""
         self._session.close()
 
     def _check_version(self, answer: Answer) -> None:

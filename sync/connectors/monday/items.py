@@ -63,12 +63,10 @@ def parse_batch(answer: Answer, column_ids: Sequence[str]) -> BatchItems:
 
 
 def parse_items(answer: Answer, column_ids: Sequence[str]) -> list[Item]:
-    """Read the answer to `items_query`."""
     return _items_at(answer, ("linked",), column_ids)
 
 
 def parse_page(answer: Answer, column_ids: Sequence[str]) -> ItemPage:
-    """Read the answer to `first_page_query` or `next_page_query`."""
     data = answer.data or {}
     if "first" in data:
         return _parse_board_page(answer, "first", column_ids)

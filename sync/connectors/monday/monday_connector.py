@@ -49,7 +49,6 @@ class MondayConnector(Connector):
     event_types = board_events.EVENT_TYPES
     event_paths = board_events.EVENT_PATHS
     items_per_read = items.ITEMS_PER_READ
-    items_per_page = items.ITEMS_PER_PAGE
     sign_in_url = oauth.SIGN_IN_URL
 
     converter = staticmethod(columns.make_converter)

@@ -312,7 +312,6 @@ _BY_COLUMN = """
 
 
 def sources_of(kinds: Collection[AttentionKind]) -> list[Source]:
-    """Return the sources of these kinds."""
     conflicts = current_store().attention_sql()
     found = [_conflicts(conflicts)] if conflicts else []
     if synced_types():

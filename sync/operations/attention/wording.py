@@ -65,7 +65,6 @@ class Wording:
         return cls({(row.link.entity_type, row.key): row for row in rows})
 
     def label(self, entity_type: str, key: str) -> str:
-        """What a field is called."""
         mapping = self.mappings.get((entity_type, key))
         return mapping.label if mapping else key.replace("_", " ").capitalize()
 

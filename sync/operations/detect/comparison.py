@@ -212,7 +212,6 @@ class ComparisonResult:
 
     @property
     def summary(self) -> str:
-        """Return the result as a sentence."""
         if self.problem:
             return f"The comparison could not be finished. {self.problem} It is made again the next night."
         return (
@@ -332,7 +331,6 @@ def latest_verification(entity_type: str | None = None) -> VerificationResult:
 
 
 def combine_results(boards: Iterable[VerificationResult]) -> VerificationResult:
-    """Return the results of several boards as one."""
     boards = list(boards)
     return VerificationResult(
         at=max((board.at for board in boards if board.at), default=None),

@@ -144,8 +144,6 @@ MAX_TEXT = 160
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing by its name, with its page."""
-
     text: str
     url: str
 
@@ -161,7 +159,6 @@ class Group:
 
     @property
     def more_text(self) -> str:
-        """How many are not named."""
         return f"and {self.more:,} more" if self.more else ""
 
 
@@ -181,7 +178,6 @@ class Letter:
 
     @property
     def rest_text(self) -> str:
-        """How many causes are not shown."""
         return f"And {count_with_noun(self.more_groups, 'more cause')}." if self.more_groups else ""
 
 

@@ -293,7 +293,6 @@ def _table(explanation: Explanation) -> Iterator[str]:
 
 
 def explanation_json(explanation: Explanation) -> dict[str, Any]:
-    """Return the explanation for a program."""
     reference = explanation.reference
     return {
         "entity_type": reference.spec.entity_type,
@@ -437,7 +436,6 @@ def causes_of(row: Decision, events: Mapping[int, WebhookEvent]) -> list[CauseLi
 
 
 def causes_text(links: Iterable[CauseLink]) -> str:
-    """Return a chain as one line."""
     return " → ".join(link.text for link in links)
 
 

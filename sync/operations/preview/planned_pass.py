@@ -322,7 +322,6 @@ def change_line(change: PlannedChange) -> str:
 
 
 def change_json(change: PlannedChange) -> dict[str, Any]:
-    """Return one change for a program."""
     return {
         "what": str(change.kind),
         "record": change.name,

@@ -209,7 +209,6 @@ def _plan_chunk(
 
 
 def plan_lines(plan: SyncPlan) -> Iterator[str]:
-    """Yield the plan as a person reads it."""
     for board in plan.boards:
         yield from _board_lines(board)
         yield ""
@@ -240,7 +239,6 @@ def _board_lines(board: BoardSyncPlan) -> Iterator[str]:
 
 
 def plan_json(plan: SyncPlan) -> dict[str, Any]:
-    """Return the plan for a program."""
     return {
         "boards": [
             {

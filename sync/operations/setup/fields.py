@@ -73,12 +73,10 @@ class FieldChoice:
         return replace(self, direction=SyncDirection.BIDIRECTIONAL) if implied else self
 
     def to_json(self) -> dict[str, str]:
-        """Return it as a draft stores it."""
         return {"column": self.column, "direction": str(self.direction), "rule": str(self.rule)}
 
 
 def parse_choices(fields: Mapping[str, Mapping[str, str]]) -> dict[str, FieldChoice]:
-    """Return a draft's choices."""
     return {key: FieldChoice(one["column"], one["direction"], one["rule"]) for key, one in fields.items()}
 
 
@@ -288,7 +286,6 @@ def paired_samples(
 
 
 def record_text(record: SyncedModel, one: MappableField) -> str:
-    """Return a field of a record as a sample shows it."""
     label_of = Choices(registry.choices_of(type(record), one.fields)).label_of
     texts = (_sample_text(value, label_of) for value in stored_field_values(record, one.fields).values())
     return ", ".join(filter(None, texts))

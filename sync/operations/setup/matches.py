@@ -180,7 +180,6 @@ class MatchResult:
     items: int = 0
 
     def add(self, group: str, name: str, reason: str = "") -> None:
-        """Add one."""
         self.counts[group] += 1
         samples = self.samples.setdefault(group, [])
         if len(samples) < SAMPLES_PER_OUTCOME:

@@ -342,7 +342,6 @@ def _make_place(lat: str | None, lng: str | None, address: Any) -> _Place:
 
 
 def _place_problem(place: _Place) -> str | None:
-    """Why Monday can't hold this place, or None."""
     if place.lat is None or place.lng is None:
         return "Monday holds a place only with its latitude and longitude"
     for text, name in ((place.lat, "latitude"), (place.lng, "longitude")):

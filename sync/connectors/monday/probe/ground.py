@@ -168,16 +168,13 @@ class Ground:
         return f"{self._nonce}-{self._keys}"
 
     def add_group(self, board_id: str, title: str) -> str:
-        """A new group; its id."""
         return str(self.ask(_CREATE_GROUP, board_id=board_id, title=title).root("create_group")["id"])
 
     def add_item(self, name: str, values: Mapping[str, Any] | None = None, group_id: str | None = None) -> str:
-        """A new item on the board; its id."""
         given = {"board_id": self.board_id, "name": name, "values": json.dumps(values or {}), "group_id": group_id}
         return str(self.ask(_CREATE_ITEM, **given).root("create_item")["id"])
 
     def add_linked_item(self, name: str) -> str:
-        """A new item on the other board; its id."""
         given = {"board_id": self.other_board_id, "name": name, "values": None, "group_id": None}
         return str(self.ask(_CREATE_ITEM, **given).root("create_item")["id"])
 

@@ -1,11 +1,13 @@
-"""Resolvers of what is asked: those of Query under the name of their field, and those of other types in `FIELDS`.
+"""Resolvers: those of Query and Mutation under the name of their field, those of other types in `FIELDS`.
 
-Activity logs as the API shows them (developer.monday.com/api-reference/reference/activity-logs, version 2026-10).
+Activity logs are as the API shows them (developer.monday.com/api-reference/reference/activity-logs, version 2026-10).
+Each mutation is its own transaction: of several in one request, what succeeded stays.
 """
 
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from itertools import dropwhile, islice
 from typing import Any
 
@@ -13,24 +15,12 @@ from sandbox import api_errors
 from sandbox.api_limits import Limits
 from sandbox.columns import kind_of, settings_json
 from sandbox.graph import context as graph_context
-from sandbox.graph.context import Page, Resolver, context_of, number, part, span
+from sandbox.graph.context import NO_USER, Context, Page, Resolver, context_of, number, part, span
 from sandbox.item_filters import candidate_items, column_value_test, query_test, sort_items
-from sandbox.model import (
-    ACCOUNT_ID,
-    TEAMS,
-    USERS,
-    Activity,
-    Board,
-    Column,
-    Group,
-    Hook,
-    Item,
-    Person,
-    Tag,
-    Team,
-    Update,
-    person,
-)
+from sandbox.model import ACCOUNT_ID, USERS, Activity, Board, Column, Group, Hook, Item, Person, Tag, person
+from sandbox.operations import board_changes, cells, item_changes, transfers
+from sandbox.operations.board_changes import json_in
+from sandbox.webhooks import payloads
 from sandbox.world import World
 
 # Over all pages of one query (developer.monday.com/api-reference/reference/activity-logs).
@@ -144,7 +134,7 @@ def column_value(item: Item, column: Column) -> dict[str, Any]:
     }
 
 
-# Resolvers of what belongs to the account: users, teams, tags.
+# Resolvers of what belongs to the account: users, tags.
 
 
 USERS_LIMIT = 1_000  # since 2026-07
@@ -182,19 +172,6 @@ def _matching_users(one: Person, wanted: dict[str, Any]) -> bool:
     )
 
 
-def teams(_: Any, info: Any, ids: list[str] | None = None) -> list[Team]:
-    return [team for team in TEAMS if ids is None or str(team.id) in ids]
-
-
-def user_teams(user: Person, info: Any, ids: list[str] | None = None) -> list[Team]:
-    return [team for team in teams(None, info, ids) if user.id in team.member_ids]
-
-
-def team_users(team: Team, info: Any, **wanted: Any) -> list[Person]:
-    members = [one for one in (person(i) for i in team.member_ids) if _matching_users(one, wanted)]
-    return part(members, wanted | {"limit": wanted.get("limit") or USERS_FIRST_LIMIT})
-
-
 def tags(_: Any, info: Any, ids: list[str] | None = None) -> list[Tag]:
     """The account's public tags, which all tags here are."""
     known = context_of(info).world.tags
@@ -202,7 +179,6 @@ def tags(_: Any, info: Any, ids: list[str] | None = None) -> list[Tag]:
 
 
 def value_tags(value: dict[str, Any], info: Any) -> list[Tag]:
-    """The tags of a TagsValue."""
     return _known(context_of(info).world.tags, value["tag_ids"])
 
 
@@ -376,14 +352,6 @@ def item_subitems(item: Item, info: Any) -> list[Item]:
     return [child for child in _world(info).children.children(item) if child.state == "active"]
 
 
-def item_linked_items(item: Item, info: Any, link_to_item_column_id: str, linked_board_id: str) -> list[Item]:
-    """The items of another board that this one is connected to by one of its columns."""
-    board = _world(info).boards[item.board_id]
-    found = column_values(board, item, [link_to_item_column_id], ["board_relation"])
-    linked = [one for value in found for one in value["linked_items"]]
-    return [one for one in linked if one.board_id == number(linked_board_id)]
-
-
 def item_path(item: Item) -> str:
     return f"/board/{item.board_id}/pulses/{item.id}"
 
@@ -392,47 +360,12 @@ def _world(info: Any) -> World:
     return context_of(info).world
 
 
-# Updates: what people write under items.
-
-
-def updates(_: Any, info: Any, **wanted: Any) -> list[Update]:
-    """Updates of all active items, newest first."""
-    world = _world(info)
-    found = [one for one in world.updates.values() if not one.deleted and one.parent_id is None]
-    return _requested_updates([one for one in found if world.state_of(world.items[one.item_id]) == "active"], wanted)
-
-
-def item_updates(item: Item, info: Any, **wanted: Any) -> list[Update]:
-    return _requested_updates(_world(info).children.updates(item), wanted)
-
-
-def board_updates(board: Board, info: Any, **wanted: Any) -> list[Update]:
-    """Those under the board's items; nobody writes under a board itself here."""
-    if wanted.get("board_updates_only"):
-        return []
-    world = _world(info)
-    found = [update for item in world.items_of(board.id) for update in world.children.updates(item)]
-    return _requested_updates(found, wanted)
-
-
-def _requested_updates(found: list[Update], wanted: dict[str, Any]) -> list[Update]:
-    ids, first, last = wanted.get("ids"), wanted.get("from_date"), wanted.get("to_date")
-    kept = [
-        one
-        for one in sorted(found, key=lambda one: -one.id)
-        if (ids is None or str(one.id) in ids)
-        and (first is None or one.created_at[:10] >= str(first)[:10])
-        and (last is None or one.created_at[:10] <= str(last)[:10])
-    ]
-    return part(kept, wanted)
-
-
 def always(value: Any) -> Resolver:
     """A field that says the same of everything here."""
     return lambda source, info, **_: value
 
 
-def creator(source: Board | Item | Update, info: Any) -> Person:
+def creator(source: Board | Item, info: Any) -> Person:
     return person(source.creator_id)
 
 
@@ -458,7 +391,6 @@ FIELDS: dict[str, dict[str, Resolver]] = {
         "permissions": always("everyone"),
         "access_level": always("edit"),
         "hierarchy_type": always("classic"),
-        "updates": board_updates,
         "url": lambda board, info: f"{_world(info).page_url}/board/{board.id}",
     },
     "Item": {
@@ -468,13 +400,11 @@ FIELDS: dict[str, dict[str, Resolver]] = {
         ),
         "column_values": item_column_values,
         "creator": creator,
-        "linked_items": item_linked_items,
         "parent_item": lambda item, info: _world(info).items.get(item.parent_id or 0),
         "relative_link": lambda item, info: item_path(item),
         "state": lambda item, info: _world(info).state_of(item),
         "subitems": item_subitems,
         "subscribers": only_creator,
-        "updates": item_updates,
         "url": lambda item, info: _world(info).page_url + item_path(item),
     },
     "Column": {
@@ -489,25 +419,10 @@ FIELDS: dict[str, dict[str, Resolver]] = {
         "created_at": always("2026-01-05T09:00:00Z"),
         "is_deleted": always(False),
         "status": always("ACTIVE"),
-        "teams": user_teams,
         "time_zone_identifier": always("Etc/UTC"),
         "url": lambda user, info: f"{_world(info).page_url}/users/{user.id}",
     },
-    "Team": {"is_guest": always(False), "owners": always([]), "users": team_users},
     "TagsValue": {"tags": value_tags},
-    "Update": {
-        "assets": always([]),
-        "creator": creator,
-        "item": lambda update, info: _world(info).items[update.item_id],
-        "replies": lambda update, info: _world(info).children.replies(update),
-        "updated_at": lambda update, info: update.edited_at,
-    },
-    "Reply": {
-        "assets": always([]),
-        "creator": creator,
-        "updated_at": lambda update, info: update.edited_at,
-        "kind": always("Reply"),
-    },
     "Webhook": {"config": lambda hook, info: None if hook.config is None else api_errors.ruby(hook.config)},
 }
 
@@ -526,3 +441,198 @@ CHANGED_FIELDS: dict[str, dict[str, dict[str, Resolver]]] = {
     "2027-01": {"Board": {"activity_logs": activity_log_page}},
 }
 """What other versions than the current one have otherwise, by era, type and field."""
+
+
+# Mutations.
+
+
+# Arguments that are ids wherever they stand; `id` and `relative_to` are a column's or a group's too.
+NUMBERED = ("board_id", "item_id", "parent_item_id", "parent_id")
+
+
+def resolver(name: str) -> Resolver:
+    """The mutation of this name, as graphql calls it: after its latency, with ids as the numbers that they are here."""
+    mutate: Resolver = globals()[name]
+
+    def resolve(_: Any, info: Any, **arguments: Any) -> Any:
+        info.context.slow_mutation()
+        numbers = {key: number(arguments[key]) for key in NUMBERED if arguments.get(key) is not None}
+        return mutate(info.context, **arguments | numbers)
+
+    return resolve
+
+
+def _by_api_user(operation: Resolver, context: Context, **arguments: Any) -> Any:
+    return operation(context.world, context.user.id, **arguments)
+
+
+# Those whose arguments are an operation's own.
+archive_item = partial(_by_api_user, item_changes.set_state, item_id=None, state="archived")
+delete_item = partial(_by_api_user, item_changes.set_state, item_id=None, state="deleted")
+move_item_to_group = partial(_by_api_user, item_changes.move_item, item_id=None)
+move_item_to_board = partial(_by_api_user, transfers.move_to_board)
+archive_board = partial(_by_api_user, board_changes.set_board_state, state="archived")
+delete_board = partial(_by_api_user, board_changes.set_board_state, state="deleted")
+delete_group = partial(_by_api_user, board_changes.remove_group, how="delete")
+delete_column = partial(_by_api_user, board_changes.delete_column)
+change_column_title = partial(_by_api_user, board_changes.rename_column)
+
+
+def archive_group(context: Context, board_id: int, group_id: str) -> Group:
+    """A group that isn't there is refused as forbidden, a board's id that is no number fails (monday_ruby, 2025-10)."""
+    if board_id == NO_USER:
+        raise api_errors.InternalError
+    if context.world.active_board(board_id).group(group_id) is None:
+        raise api_errors.unauthorized()
+    return board_changes.remove_group(context.world, context.user.id, board_id, group_id, how="archive")
+
+
+def change_multiple_column_values(context: Context, column_values: Any, **where: Any) -> Item:
+    return _change(context, _values(column_values), **where)
+
+
+def change_column_value(context: Context, column_id: str, value: Any, **where: Any) -> Item:
+    return _change(context, {column_id: json_in(value)}, **where)
+
+
+def change_simple_column_value(context: Context, column_id: str, value: str | None = None, **where: Any) -> Item:
+    values = {"name": value} if column_id == "name" else {column_id: value or None}
+    return _change(context, values, parse="parse_simple" if value else "parse", **where)
+
+
+def _change(
+    context: Context,
+    values: dict[str, Any],
+    *,
+    board_id: int,
+    item_id: int | None = None,
+    create_labels_if_missing: bool | None = None,
+    parse: str = "parse",
+) -> Item:
+    return item_changes.change_values(
+        context.world,
+        context.user.id,
+        _item_on_board(context, item_id, board_id),
+        values,
+        create_labels=bool(create_labels_if_missing),
+        parse=parse,
+    )
+
+
+def _item_on_board(context: Context, item_id: int | None, board_id: int) -> Item:
+    board = context.world.board(board_id)
+    item = context.world.item(item_id)
+    if item.board_id != board.id:
+        raise api_errors.item_not_on_board(item.id, board.id)
+    return item
+
+
+def _values(given: Any) -> dict[str, Any]:
+    """`column_values`: an object, sent as JSON in a string."""
+    decoded = json_in(given)
+    if not isinstance(given, str) or not isinstance(decoded, dict):
+        raise api_errors.not_json(given if isinstance(given, str) else json.dumps(given))
+    return decoded
+
+
+def create_item(context: Context, board_id: int, item_name: str, column_values: Any = None, **more: Any) -> Item:
+    beside = None
+    if more.get("relative_to"):
+        beside = (number(more["relative_to"]), more.get("position_relative_method") != "before_at")
+    return item_changes.create_item(
+        context.world,
+        context.user.id,
+        board_id,
+        item_name,
+        {} if column_values is None else _values(column_values),
+        group_id=more.get("group_id"),
+        create_labels=bool(more.get("create_labels_if_missing")),
+        beside=beside,
+    )
+
+
+def create_webhook(context: Context, board_id: int, url: str, event: str, config: Any = None) -> Hook | None:
+    """Null, without an error, when the address does not answer the challenge."""
+    decoded = json_in(config)
+    payloads.check_subscription(context.world, board_id, url, event, decoded)
+    if not context.handshake(url):
+        return None
+    return payloads.subscribe(context.world, context.user.id, board_id, url=url, event=event, config=decoded)
+
+
+def delete_webhook(context: Context, id: str) -> Hook:  # noqa: A002 -- the argument's name at Monday
+    return payloads.unsubscribe(context.world, number(id))
+
+
+def create_board(context: Context, board_name: str, board_kind: str, **more: Any) -> Board:
+    context.limits.take("create_board")
+    return board_changes.create_board(
+        context.world,
+        context.user.id,
+        board_name,
+        board_kind,
+        empty=bool(more.get("empty")),
+        description=more.get("description"),
+        workspace_id=number(more["workspace_id"]) if more.get("workspace_id") else None,
+    )
+
+
+def update_board(context: Context, board_id: int, board_attribute: str, new_value: str) -> str:
+    """Answers JSON in a string, with what would undo it."""
+    if board_attribute not in ("name", "description"):
+        raise api_errors.invalid_argument(f"The sandbox changes no {board_attribute} of a board")
+    before = getattr(context.world.active_board(board_id), board_attribute)
+    board_changes.describe_board(context.world, context.user.id, board_id, board_attribute, new_value)
+    undo = {"undo_record_id": None, "action_type": f"modify_{board_attribute}", "previous_value": before}
+    return json.dumps({"success": True, "undo_data": undo}, ensure_ascii=False)
+
+
+def create_group(context: Context, board_id: int, group_name: str, **more: Any) -> Group:
+    beside = None
+    if more.get("relative_to"):
+        beside = (more["relative_to"], more.get("position_relative_method") != "before_at")
+    return board_changes.create_group(
+        context.world, context.user.id, board_id, group_name, colour=more.get("group_color"), beside=beside
+    )
+
+
+def create_column(context: Context, board_id: int, title: str, column_type: str, **more: Any) -> Column:
+    return board_changes.create_column(
+        context.world,
+        context.user.id,
+        board_id,
+        title,
+        column_type,
+        column_id=more.get("id"),
+        defaults=more.get("defaults"),
+        description=more.get("description"),
+        after=more.get("after_column_id"),
+    )
+
+
+def create_or_get_tag(context: Context, tag_name: str | None = None, board_id: int | None = None) -> Tag:
+    world = context.world
+    if not tag_name or not tag_name.strip():
+        raise api_errors.invalid_argument("tag_name must not be empty")
+    if board_id is not None:
+        world.active_board(board_id)
+    with world.transaction():
+        return world.tags[world.names.tag_called(tag_name)]
+
+
+def add_required_column(context: Context, id: str, column_id: str, type: str = "") -> dict[str, Any]:  # noqa: A002
+    required = cells.set_required(context.world, number(id), column_id, required=True)
+    return {"required_column_ids": required}
+
+
+def remove_required_column(context: Context, id: str, column_id: str, type: str = "") -> dict[str, Any]:  # noqa: A002
+    required = cells.set_required(context.world, number(id), column_id, required=False)
+    return {"required_column_ids": required}
+
+
+def create_validation_rule(context: Context, id: str, rule: dict[str, Any], type: str = "") -> dict[str, Any]:  # noqa: A002
+    return cells.add_rule(context.world, number(id), rule)
+
+
+def delete_validation_rule(context: Context, id: str, rule_id: str, type: str = "") -> dict[str, Any]:  # noqa: A002
+    return cells.delete_rule(context.world, number(id), rule_id)

@@ -1,10 +1,206 @@
-"""Columns whose values are other things, by id: people, tags, items of connected boards, subitems."""
+"""Columns whose values are chosen: labels kept in the column's settings (status, dropdown), and other things by their
+ids (people, tags, items of connected boards, subitems).
+"""
 
 from typing import Any
 
 from sandbox import api_errors
 from sandbox.columns.kind import EMPTY_OBJECT, ColumnKind, Writing, ids_in
 from sandbox.model import Column, Item
+
+# developer.monday.com/api-reference/reference/status, the index of the empty label too.
+STATUS_LABELS_LIMIT = 40
+STATUS_LABEL_LENGTH = 30
+EMPTY_INDEX = 5
+
+COLOURS = ("#fdab3d", "#00c875", "#df2f4a", "#007eb5", "#9d50dd", "#c4c4c4", "#037f4c", "#579bfc", "#caffb6", "#bb3354")
+
+
+class Status(ColumnKind):
+    """One label by index (developer.monday.com/api-reference/reference/status).
+
+    Digits are read as an index, in a simple string and in `{"label"}` alike, so a label that is a number must be
+    given by its index, and can't be made by a write.
+    """
+
+    type = "status"
+    old_type = "color"
+    graphql_type = "StatusValue"
+    empty_text = None
+    blank_choices = ("", "$$$blank$$$", str(EMPTY_INDEX))
+
+    @staticmethod
+    def default_settings() -> dict[str, Any]:
+        return {"labels": {"0": "Working on it", "1": "Done", "2": "Stuck", "5": ""}, "done_colors": [1]}
+
+    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
+        if text.isdecimal():
+            return self._by_index(column, text)
+        return self._by_label(column, text, writing)
+
+    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
+        if given.get("index") is not None:
+            return self._by_index(column, str(given["index"]))
+        label = given.get("label")
+        if not isinstance(label, str) or not label.strip():
+            raise self.bad("an index or a label is expected")
+        return self.parse_simple(column, label, writing)
+
+    def named(self, column: Column, label: str, writing: Writing) -> Any:
+        """The raw value of a label by its words, also where these are digits; None for no words."""
+        return self._by_label(column, label, writing) if label else None
+
+    def _by_index(self, column: Column, index: str) -> Any:
+        if index not in column.settings["labels"]:
+            raise self._unknown(column, index)
+        return {"index": int(index)}
+
+    def _by_label(self, column: Column, label: str, writing: Writing) -> Any:
+        for index, known in column.settings["labels"].items():
+            if known == label:
+                return {"index": int(index)}
+        if not writing.create_labels:
+            raise self._unknown(column, label)
+        labels = column.settings["labels"]
+        if not label.strip():
+            raise self.bad("a label needs a word")
+        if len(label) > STATUS_LABEL_LENGTH:
+            raise self.bad(f"a status label has at most {STATUS_LABEL_LENGTH} characters")
+        if len(labels) >= STATUS_LABELS_LIMIT:
+            raise self.bad(f"a status column has at most {STATUS_LABELS_LIMIT} labels")
+        index = next(i for i in range(len(labels) + 2) if str(i) not in labels and i != EMPTY_INDEX)
+        labels[str(index)] = label
+        writing.keep_column(column)
+        return {"index": index}
+
+    def _unknown(self, column: Column, label: str) -> api_errors.FieldError:
+        known = ", ".join(f"{i}: {text}" for i, text in column.settings["labels"].items())
+        return api_errors.FieldError(
+            f"This status label doesn't exist, possible statuses are: {{{known}}}",
+            "ColumnValueException",
+            column_value=api_errors.ruby({"label": label}),
+            column_id=column.id,
+        )
+
+    def text(self, column: Column, raw: Any) -> str:
+        return str(column.settings["labels"].get(str(raw["index"]), "")) if raw else ""
+
+    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
+        if not raw:
+            return {}
+        colour = COLOURS[raw["index"] % len(COLOURS)]
+        return {
+            "index": raw["index"],
+            "label": self.text(column, raw),
+            "is_done": self._done(column, raw),
+            "label_style": {"color": colour, "border": colour},
+        }
+
+    def choices(self, column: Column, raw: Any) -> set[str]:
+        return {str(raw["index"])} if raw else set()
+
+    def payload(self, column: Column, raw: Any) -> Any:
+        if raw is None:
+            return None
+        colour = COLOURS[raw["index"] % len(COLOURS)]
+        label = {
+            "index": raw["index"],
+            "text": self.text(column, raw),
+            "style": {"color": colour, "border": colour, "var_name": f"colour-{raw['index']}"},
+            "is_done": self._done(column, raw),
+        }
+        return {"label": label, "post_id": None}
+
+    @staticmethod
+    def _done(column: Column, raw: Any) -> bool:
+        return raw["index"] in column.settings.get("done_colors", [])
+
+
+class Dropdown(ColumnKind):
+    """Several labels by id."""
+
+    type = old_type = "dropdown"
+    graphql_type = "DropdownValue"
+    empty_text = None
+
+    @staticmethod
+    def default_settings() -> dict[str, Any]:
+        return {"labels": []}
+
+    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        numbers = [part for part in parts if part.isdecimal()]
+        if parts and len(numbers) == len(parts):
+            return self._by_ids(column, parts)
+        if numbers:
+            raise self.bad("ids and labels cannot be mixed")
+        return self._by_labels(column, parts, writing)
+
+    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
+        chosen = given["ids"] if given.get("ids") is not None else given.get("labels")
+        if not isinstance(chosen, list):
+            raise self.bad("ids or labels are expected, as a list")
+        if given.get("ids") is not None:
+            return self._by_ids(column, [str(one) for one in chosen])
+        if not all(isinstance(one, str) and one.strip() for one in chosen):
+            raise self.bad("a label is a word")
+        return self._by_labels(column, chosen, writing)
+
+    def _by_ids(self, column: Column, ids: list[str]) -> Any:
+        known = {str(label["id"]) for label in column.settings["labels"]}
+        for one in ids:
+            if one not in known:
+                raise self._unknown(column, one)
+        return self._value(column, [int(one) for one in ids])
+
+    def _by_labels(self, column: Column, names: list[str], writing: Writing) -> Any:
+        ids = {label["name"]: label["id"] for label in column.settings["labels"]}
+        missing = [name for name in names if name not in ids]
+        if missing and not writing.create_labels:
+            raise self._unknown(column, missing[0])
+        for name in missing:
+            ids[name] = max(ids.values(), default=0) + 1
+            column.settings["labels"].append({"id": ids[name], "name": name})
+        if missing:
+            writing.keep_column(column)
+        return self._value(column, [ids[name] for name in names])
+
+    def _value(self, column: Column, ids: list[int]) -> Any:
+        """Each label once; the column's settings may say how many at most."""
+        chosen = list(dict.fromkeys(ids))
+        most = column.settings.get("label_limit_count")
+        if column.settings.get("limit_select") and isinstance(most, int) and len(chosen) > most:
+            raise self.bad(f"this column takes at most {most} of its labels")
+        return {"ids": chosen} if chosen else None
+
+    def _unknown(self, column: Column, label: str) -> api_errors.FieldError:
+        known = ", ".join(f"{one['id']}: {one['name']}" for one in column.settings["labels"])
+        return api_errors.FieldError(
+            f"The dropdown label '{label}' does not exist, possible labels are: {{{known}}}",
+            "ColumnValueException",
+            column_id=column.id,
+            column_type=self.old_type,
+        )
+
+    def _names(self, column: Column, raw: Any) -> list[dict[str, Any]]:
+        names = {label["id"]: label["name"] for label in column.settings["labels"]}
+        return [{"id": one, "name": names.get(one, "")} for one in raw["ids"]] if raw else []
+
+    def text(self, column: Column, raw: Any) -> str:
+        return ", ".join(one["name"] for one in self._names(column, raw))
+
+    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
+        return {"values": [{"id": one["id"], "label": one["name"]} for one in self._names(column, raw)]}
+
+    def choices(self, column: Column, raw: Any) -> set[str]:
+        return {str(one) for one in raw["ids"]} if raw else set()
+
+    def payload(self, column: Column, raw: Any) -> Any:
+        return None if raw is None else {"chosenValues": self._names(column, raw)}
+
+
+# Columns whose values are other things, by id: people, tags, items of connected boards, subitems.
+
 
 KINDS = ("person", "team")
 
