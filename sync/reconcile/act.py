@@ -56,7 +56,7 @@ from sync.reconcile.deleted_records import (
 from sync.reconcile.duplicates import DuplicatePlan, DuplicateResult, duplicate_change, duplicate_result
 from sync.reconcile.field_values import BoardContext, Directory
 from sync.reconcile.gather import items_with_npd_ids
-from sync.reconcile.pass_plan import DeletedRecord, Outcome, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordPlan
 from sync.reconcile.restraints import new_changes, new_clear_requests, new_request
 from sync.reconcile.writes import (
     Answer,
@@ -543,19 +543,15 @@ def send(executor: Executor, facts: PassFacts, plan: Plan) -> Sent:
 
 def send_removals(executor: Executor, facts: PassFacts, plan: Plan) -> Plan:
     """Send what takes deleted records' items off the board, or their NPD ID from them; raises LeaseLost."""
-    board, answers, leaving = facts.board, Answers(), [one for one in plan.open_deleted if one.plan.removal]
+    board, answers, leaving = facts.board, Answers(), [one for one in plan.open_deleted if one.removal]
     for policy, kind in REMOVAL_KINDS.items():
         call = Call(kind, _changed_deletions, {"removes": str(policy)})
-        planned = [one for one in leaving if one.plan.removal is policy]
-        answers |= executor.send(call, [removal_write(board, one.facts, one.plan) for one in planned])
-    left = [one.facts for one in leaving if one.plan.removal in STATE_AFTER]
+        answers |= executor.send(call, [removal_write(board, one) for one in leaving if one.removal is policy])
+    left = [one.facts for one in leaving if one.removal in STATE_AFTER]
     wanted = [one for one in left if (item := answers[str(one.id)].item) and wants_editors(board, one, item)]
     editors = queries.editors_of(board, wanted)
-    sent = []
-    for one in leaving:
-        answer, known = answers[str(one.id)], with_editors(one.facts, editors)
-        sent.append(DeletedRecord(known, after_removal(board, known, one.plan, answer), answer))
-    return plan.with_deleted(sent)
+    known = [replace(one, facts=with_editors(one.facts, editors)) for one in leaving]
+    return plan.with_deleted(after_removal(board, one, answers[str(one.id)]) for one in known)
 
 
 def create_missing_tags(executor: Executor, board: BoardContext, plan: Plan) -> Plan:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sync.reconcile.board_filter import exclude_items, exclude_records, keep_only_pulls
-from sync.reconcile.deleted_records import decide_deleted_records, end_unread_deleted, unchanged
+from sync.reconcile.deleted_records import DeletedPlan, decide_deleted_records, end_unread_deleted
 from sync.reconcile.duplicates import decide_duplicates, find_possible_duplicates
 from sync.reconcile.field_plan import FieldsPlan, decide_fields
 from sync.reconcile.field_values import Lacking, Want
 from sync.reconcile.identity import carry_out_answers, find_lost_creates, identify_records, read_items
 from sync.reconcile.lost_updates import find_lost_updates, report_what_is_lost
 from sync.reconcile.new_items import decide_unmatched
-from sync.reconcile.pass_plan import DeletedRecord, Ending, Job, Outcome, PassFacts, Plan, PlanRule, RecordPlan
+from sync.reconcile.pass_plan import Ending, Job, Outcome, PassFacts, Plan, PlanRule, RecordPlan
 from sync.reconcile.removed_items import decide_removals
 from sync.reconcile.restraints import defer_paused, request_approvals, throttle_write_loops
 from sync.reconcile.sides import (
@@ -104,7 +104,7 @@ def first_plan(facts: PassFacts) -> Plan:
     nothing = Ending(Outcome.SETTLED, "There is no such record, and none is remembered.")
     return Plan(
         {one.id: RecordPlan(one) for one in facts.claimed.records},
-        {one.id: DeletedRecord(one, unchanged(one)) for one in facts.claimed.deleted},
+        {one.id: DeletedPlan(one) for one in facts.claimed.deleted},
         other_jobs=tuple(Job(claim, nothing) for claim in facts.claimed.unknown),
     )
 
@@ -120,6 +120,6 @@ def decide(facts: PassFacts) -> Plan:
 def unread(facts: PassFacts, plan: Plan, how: Ending, how_items: Ending) -> Plan:
     """Return the plan where Monday could not be read: what still went on ends so; what had ended stands."""
     plan = plan.with_records(one.end(how.outcome, how.detail, isolate=how.isolate) for one in plan.open_records)
-    plan = plan.with_deleted(replace(one, plan=replace(one.plan, ending=how)) for one in plan.open_deleted)
+    plan = plan.with_deleted(replace(one, ending=how) for one in plan.open_deleted)
     jobs = tuple(Job(claim, how_items) for claim in facts.claimed.unmatched) if not plan.items else ()
     return replace(plan, other_jobs=(*plan.other_jobs, *jobs))

@@ -15,9 +15,9 @@ let nothing be sent.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -30,10 +30,10 @@ from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.merge import FieldDirection, Unknown
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, QueuePause, SyncMetadata
 from sync.reconcile.board_filter import deleted_exclusion
-from sync.reconcile.facts import DeletedFacts, HistoryLine, ReceivedEvent, Settings, change_events
+from sync.reconcile.facts import DeletedFacts, HistoryLine, ReceivedEvent, Settings, change_events, changed_ledger
 from sync.reconcile.field_plan import FieldsPlan, base_of, cell_of, sides_of, way_of
-from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid, npd_id_of, stored_values
-from sync.reconcile.pass_plan import Ask, DeletedRecord, Ending, Outcome, PassFacts, Plan, RecordPlan, ending
+from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid, is_active_on, npd_id_of, stored_values
+from sync.reconcile.pass_plan import OPEN, Ask, Ending, Outcome, PassFacts, Plan, RecordPlan, ending
 from sync.reconcile.restraints import DestructiveChange, approval_facts, approval_verdicts, new_request, pause_ending
 from sync.reconcile.writes import OUTCOMES, Answer, Expected, Kind, Verdict, Write
 from sync.records.approvals import ApprovalFacts
@@ -58,16 +58,17 @@ _ALL_WAYS = (FieldDirection.BOTH, FieldDirection.TO_NPD, FieldDirection.TO_MONDA
 
 @dataclass(frozen=True)
 class DeletedPlan:
-    """What becomes of a deleted record and its item; `reason` says in words how the item stands.
+    """What becomes of a deleted record and its item; `facts` have the sync state as the pass leaves it.
 
-    `new_state` and `reason_code` are the tombstone's (empty ones leave it). `removal` is what is to be done with the
-    item, `approval` what is to be stored about that: counted as done, or waiting. `question` is what a person is asked
-    about the item and the `edits` on it; `restores`, that the record is to come back; `carried_out`, what was done by a
-    person's choice. `removed_since` and `remote_state` are the sync state's. `frees_item`: it is treated as any item
-    that no record has.
+    `reason` says in words how the item stands. `new_state` and `reason_code` are the tombstone's (empty ones leave it).
+    `removal` is what is to be done with the item, `approval` what is to be stored about that: counted as done, or
+    waiting; `answer` is Monday's. `question` is what a person is asked about the item and the `edits` on it;
+    `restores`, that the record is to come back; `carried_out`, what was done by a person's choice. `frees_item`: it is
+    treated as any item that no record has.
     """
 
-    ending: Ending = field(default_factory=Ending)
+    facts: DeletedFacts
+    ending: Ending = OPEN
     reason: str = ""
     new_state: TombstoneState | None = None
     reason_code: str = ""
@@ -79,9 +80,22 @@ class DeletedPlan:
     restores: bool = False
     carried_out: str = ""
     confirmed_intents: frozenset[UUID] = frozenset()
-    removed_since: datetime | None = None
-    remote_state: str = ""
     frees_item: bool = False
+    answer: Answer | None = None
+
+    @property
+    def id(self) -> UUID:
+        """The record's id."""
+        return self.facts.id
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the pass goes on for it."""
+        return self.ending.is_open
+
+    def with_state(self, **values: Any) -> DeletedPlan:
+        """Return it with its sync state brought up to date."""
+        return replace(self, facts=replace(self.facts, ledger=changed_ledger(self.facts.ledger, **values)))
 
 
 def decide_deleted(  # noqa: PLR0911 - a table
@@ -95,51 +109,50 @@ def decide_deleted(  # noqa: PLR0911 - a table
     """Decide by the item as it was read; `linked_now` are the items that this pass links with other records."""
     if (plan := decide_unread(board, facts)) is not None:
         return plan
-    plan, item, choice = unchanged(facts), facts.item, facts.resolution
+    plan, item, choice = DeletedPlan(facts), facts.item, facts.resolution
     if item is not None:
-        plan = replace(plan, removed_since=None)
+        plan = plan.with_state(removed_since=None)
     if (item is None or item.state != ACTIVE) and choice is not None and choice.choose == "monday":
         return replace(plan, restores=True, ending=Ending(Outcome.SETTLED))
     if item is None:
-        return _not_shown(facts, plan, settings, now)
+        return _not_shown(plan, settings, now)
     if item.state != ACTIVE:
-        return _removed_already(board, facts, plan, item)
-    if not _is_on_board(board, item):
-        return _settled(facts, plan, TombstoneState.KEPT, TombstoneReason.MOVED, item=item.name, board=item.board_id)
+        return _removed_already(board, plan, item)
+    if not is_active_on(board, item):
+        return _settled(plan, TombstoneState.KEPT, TombstoneReason.MOVED, item=item.name, board=item.board_id)
     if facts.bearer is not None:
         state, reason = TombstoneState.NOTHING_LEFT, TombstoneReason.OTHER_NPD_ID
-        return replace(_settled(facts, plan, state, reason, item=item.name, owner=facts.bearer), frees_item=True)
+        return replace(_settled(plan, state, reason, item=item.name, owner=facts.bearer), frees_item=True)
     if excluded := deleted_exclusion(board, facts, item):
-        return _settled(facts, plan, TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
+        return _settled(plan, TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
     if item.id in linked_now:
         waits = Ending(Outcome.DEFERRED, "Another record is being linked with its item.", NEXT_PASS_SECONDS)
         return replace(plan, ending=waits)
-    return _by_policy(board, facts, plan, item, policy)
+    return _by_policy(board, plan, item, policy)
 
 
 def decide_unread(board: BoardContext, facts: DeletedFacts) -> DeletedPlan | None:  # noqa: PLR0911 - a table
     """Decide that for which Monday needn't be asked; None where its item has to be read."""
-    plan, tombstone, record = unchanged(facts), facts.tombstone, facts.record
+    plan, tombstone, record = DeletedPlan(facts), facts.tombstone, facts.record
     if tombstone.state in FINAL_STATES:
         return replace(plan, reason=tombstone.note, ending=Ending(Outcome.SETTLED))
     if tombstone.monday_id is None:
-        return _settled(facts, plan, TombstoneState.NOTHING_LEFT, TombstoneReason.NO_ITEM)
+        return _settled(plan, TombstoneState.NOTHING_LEFT, TombstoneReason.NO_ITEM)
     if facts.owner is not None:
-        return _settled(facts, plan, TombstoneState.NOTHING_LEFT, TombstoneReason.OTHER_OWNER, owner=facts.owner)
+        return _settled(plan, TombstoneState.NOTHING_LEFT, TombstoneReason.OTHER_OWNER, owner=facts.owner)
     if not record.may_sync:
-        return _settled(facts, plan, TombstoneState.KEPT, TombstoneReason.SYNC_OFF)
+        return _settled(plan, TombstoneState.KEPT, TombstoneReason.SYNC_OFF)
     if excluded := deleted_exclusion(board, facts):
-        return _settled(facts, plan, TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
+        return _settled(plan, TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
     if record.sync_direction == SyncDirection.MONDAY_TO_NPD:
-        return _settled(facts, plan, TombstoneState.KEPT, TombstoneReason.ONE_WAY)
+        return _settled(plan, TombstoneState.KEPT, TombstoneReason.ONE_WAY)
     return None
 
 
 def wanted_bearer(board: BoardContext, facts: DeletedFacts) -> UUID | None:
     """Return the NPD ID that the item bears, where it matters whether there is such a record."""
     item = facts.item
-    is_here = item is not None and item.state == ACTIVE and _is_on_board(board, item)
-    return as_uuid(npd_id_of(board, item) or "") if item is not None and is_here else None
+    return as_uuid(npd_id_of(board, item) or "") if item is not None and is_active_on(board, item) else None
 
 
 def wants_editors(board: BoardContext, facts: DeletedFacts, left: Item | None = None) -> bool:
@@ -154,17 +167,7 @@ def wants_editors(board: BoardContext, facts: DeletedFacts, left: Item | None = 
     return is_news and bool(edits_since_base(board, facts, item, _ALL_WAYS))
 
 
-def unchanged(facts: DeletedFacts) -> DeletedPlan:
-    """Return that nothing becomes of it."""
-    return DeletedPlan(removed_since=facts.ledger.removed_since, remote_state=facts.ledger.remote_state)
-
-
-def _is_on_board(board: BoardContext, item: Item) -> bool:
-    return item.board_id in (None, board.link.board_id)
-
-
 def _settled(
-    facts: DeletedFacts,
     plan: DeletedPlan,
     new_state: TombstoneState,
     reason: TombstoneReason,
@@ -178,7 +181,8 @@ def _settled(
     `params` are what its sentence names, `more` what follows it.
     """
     sentence = tombstone_sentence(reason, **params) + more
-    is_news = reason != facts.tombstone.reason_code or new_state != facts.tombstone.state
+    tombstone = plan.facts.tombstone
+    is_news = (reason, new_state) != (tombstone.reason_code, tombstone.state)
     return replace(
         plan,
         ending=Ending(Outcome.SETTLED),
@@ -190,23 +194,23 @@ def _settled(
     )
 
 
-def _not_shown(facts: DeletedFacts, plan: DeletedPlan, settings: Settings, now: datetime) -> DeletedPlan:
+def _not_shown(plan: DeletedPlan, settings: Settings, now: datetime) -> DeletedPlan:
     """Monday may just have failed to show the item: it is believed when it says so after the quiet time too."""
-    since = plan.removed_since or now
-    plan, left = replace(plan, removed_since=since), settings.gone_quiet_seconds - (now - since).total_seconds()
-    if facts.tombstone.state in OPEN_TOMBSTONE_STATES and left > 0:
+    since = plan.facts.ledger.removed_since or now
+    plan, left = plan.with_state(removed_since=since), settings.gone_quiet_seconds - (now - since).total_seconds()
+    if plan.facts.tombstone.state in OPEN_TOMBSTONE_STATES and left > 0:
         detail = "Deleted in NPD. Monday doesn't show its item; it is looked for once more in a few minutes."
         return replace(plan, ending=Ending(Outcome.DEFERRED, detail, left), reason=detail)
-    return _settled(facts, plan, TombstoneState.NOTHING_LEFT, TombstoneReason.NOT_SHOWN)
+    return _settled(plan, TombstoneState.NOTHING_LEFT, TombstoneReason.NOT_SHOWN)
 
 
-def _removed_already(board: BoardContext, facts: DeletedFacts, plan: DeletedPlan, item: Item) -> DeletedPlan:
+def _removed_already(board: BoardContext, plan: DeletedPlan, item: Item) -> DeletedPlan:
     """The item has left the board: by us, where a call of ours got no answer, or by somebody."""
-    if _is_removed_by_us(facts, item):
-        plan = replace(plan, confirmed_intents=frozenset(_removing_intents(facts)))
-        return _removed(board, facts, plan, _state_of(item), item)
+    if _is_removed_by_us(plan.facts, item):
+        plan = replace(plan, confirmed_intents=frozenset(_removing_intents(plan.facts)))
+        return _removed(board, plan, _state_of(item), item)
     state, reason = TombstoneState.NOTHING_LEFT, TombstoneReason.REMOVED_BEFORE
-    return _settled(facts, plan, state, reason, item=item.name, state=item.state)
+    return _settled(plan, state, reason, item=item.name, state=item.state)
 
 
 def _is_removed_by_us(facts: DeletedFacts, item: Item) -> bool:
@@ -221,30 +225,27 @@ def _state_of(item: Item) -> TombstoneState:
     return TombstoneState.ARCHIVED if item.state == ARCHIVED else TombstoneState.DELETED
 
 
-def _removed(
-    board: BoardContext, facts: DeletedFacts, plan: DeletedPlan, state: TombstoneState, item: Item
-) -> DeletedPlan:
+def _removed(board: BoardContext, plan: DeletedPlan, state: TombstoneState, item: Item) -> DeletedPlan:
     """The item has left the board by our call; what it took with it stands in the history."""
     is_archived, more = state == TombstoneState.ARCHIVED, ""
-    if facts.tombstone.state != state and (edits := lost_edits(board, facts, item)):
+    if plan.facts.tombstone.state != state and (edits := lost_edits(board, plan.facts, item)):
         more = f" What was edited there before is in its activity: {', '.join(edits)}."
         plan = replace(plan, history=(*plan.history, *edits.values()))
     reason = TombstoneReason.ARCHIVED if is_archived else TombstoneReason.DELETED
     kind = "archived" if is_archived else "deleted"
-    return _by_choice(facts, _settled(facts, plan, state, reason, kind=kind, more=more, item=item.name))
+    return _by_choice(_settled(plan, state, reason, kind=kind, more=more, item=item.name))
 
 
-def _by_choice(facts: DeletedFacts, plan: DeletedPlan) -> DeletedPlan:
-    return replace(plan, carried_out=plan.reason) if facts.resolution else plan
+def _by_choice(plan: DeletedPlan) -> DeletedPlan:
+    return replace(plan, carried_out=plan.reason) if plan.facts.resolution else plan
 
 
-def _by_policy(
-    board: BoardContext, facts: DeletedFacts, plan: DeletedPlan, item: Item, policy: DeletedRecordPolicy
-) -> DeletedPlan:
+def _by_policy(board: BoardContext, plan: DeletedPlan, item: Item, policy: DeletedRecordPolicy) -> DeletedPlan:
     """A choice holds where the item still says what its author saw; the policy, where nobody edited the item."""
-    is_restored = facts.tombstone.state in REMOVED_STATES or plan.remote_state == RESTORED_STATE
+    facts = plan.facts
+    is_restored = facts.tombstone.state in REMOVED_STATES or facts.ledger.remote_state == RESTORED_STATE
     if is_restored:
-        plan = replace(plan, remote_state=RESTORED_STATE)
+        plan = plan.with_state(remote_state=RESTORED_STATE)
     plan = replace(plan, edits=edits_since_base(board, facts, item))
     choice, problem = facts.resolution, ""
     if choice is None and not (is_restored or plan.edits or policy is DeletedRecordPolicy.ASK):
@@ -262,21 +263,20 @@ def _by_policy(
             return replace(plan, removal=DeletedRecordPolicy.UNLINK)
         else:
             problem = "That is not one of the options. Choose one of them."
-    return ask_about_deletion(facts, plan, policy, problem)
+    return ask_about_deletion(plan, policy, problem)
 
 
-def ask_about_deletion(
-    facts: DeletedFacts, plan: DeletedPlan, policy: DeletedRecordPolicy, problem: str = ""
-) -> DeletedPlan:
+def ask_about_deletion(plan: DeletedPlan, policy: DeletedRecordPolicy, problem: str = "") -> DeletedPlan:
     """Ask what becomes of the item; the deleted record's pass ends. `problem` is why a choice can't be carried out."""
+    facts = plan.facts
     if facts.resolution is None:
         problem = "The record was deleted in NPD since you chose. Choose again."
     reason, again = TombstoneReason.QUESTION_EDITED if plan.edits else TombstoneReason.QUESTION, ""
-    if plan.remote_state == RESTORED_STATE:
+    if facts.ledger.remote_state == RESTORED_STATE:
         reason, again = TombstoneReason.QUESTION_RESTORED, " again"
     called = f"“{facts.item.name}”" if facts.item else "its item"
     plan, state = replace(plan, restores=False), TombstoneState.ASKED
-    plan = _settled(facts, plan, state, reason, kind="conflict_delete", record=facts.record, item=called)
+    plan = _settled(plan, state, reason, kind="conflict_delete", record=facts.record, item=called)
     removes, restorable, removal = "Archive", ".", OptionAct.ARCHIVE_ITEM
     if policy is DeletedRecordPolicy.DELETE:
         removes, restorable, removal = "Delete", " for 30 days.", OptionAct.DELETE_ITEM
@@ -409,9 +409,9 @@ def wait_if_paused(plan: DeletedPlan, pauses: Mapping[str, QueuePause]) -> Delet
     return replace(plan, ending=ending, reason=ending.detail, restores=False, removal=None)
 
 
-def wants_approval(facts: DeletedFacts, plan: DeletedPlan) -> bool:
+def wants_approval(plan: DeletedPlan) -> bool:
     """Whether the item's removal counts: not one that a person chose for this record, nor an unlinking."""
-    return plan.removal in STATE_AFTER and facts.resolution is None
+    return plan.removal in STATE_AFTER and plan.facts.resolution is None
 
 
 def removal_change(facts: DeletedFacts) -> DestructiveChange:
@@ -425,29 +425,22 @@ def removal_change(facts: DeletedFacts) -> DestructiveChange:
     )
 
 
-def approve_removals(
-    planned: Sequence[tuple[DeletedFacts, DeletedPlan]], approvals: ApprovalFacts
-) -> list[DeletedPlan]:
+def approve_removals(planned: Sequence[DeletedPlan], approvals: ApprovalFacts) -> list[DeletedPlan]:
     """What a person chose for one record goes; the rest only as long as it isn't more than is plausible."""
-    rejected = {
-        entity_id
-        for (entity_id, _), state in approvals.states(ApprovalKind.ITEMS).items()
-        if state == ApprovalState.REJECTED
-    }
-    changes = [removal_change(facts) for facts, plan in planned if wants_approval(facts, plan)]
-    verdicts = approval_verdicts(
-        approvals, ApprovalKind.ITEMS, [change for change in changes if change.entity_id not in rejected]
-    )
+    states = approvals.states(ApprovalKind.ITEMS).items()
+    rejected = {entity_id for (entity_id, _), state in states if state == ApprovalState.REJECTED}
+    wanted = [removal_change(one.facts) for one in planned if wants_approval(one) and one.id not in rejected]
+    verdicts = approval_verdicts(approvals, ApprovalKind.ITEMS, wanted)
     plans = []
-    for facts, plan in planned:
-        if not wants_approval(facts, plan):
+    for plan in planned:
+        if not wants_approval(plan):
             plans.append(plan)
-        elif facts.id in rejected:
-            plans.append(_settled(facts, plan, TombstoneState.KEPT, TombstoneReason.REMOVAL_REJECTED))
+        elif plan.id in rejected:
+            plans.append(_settled(plan, TombstoneState.KEPT, TombstoneReason.REMOVAL_REJECTED))
         else:
-            verdict = verdicts[removal_change(facts)]
+            verdict = verdicts[removal_change(plan.facts)]
             state, reason = TombstoneState.PENDING_APPROVAL, TombstoneReason.PENDING_APPROVAL
-            decided = plan if verdict.may_go else _settled(facts, plan, state, reason, kind="approval")
+            decided = plan if verdict.may_go else _settled(plan, state, reason, kind="approval")
             plans.append(replace(decided, approval=verdict.new_state))
     return plans
 
@@ -455,20 +448,20 @@ def approve_removals(
 # After Monday's answer.
 
 
-def after_removal(board: BoardContext, facts: DeletedFacts, plan: DeletedPlan, answer: Answer) -> DeletedPlan:
+def after_removal(board: BoardContext, plan: DeletedPlan, answer: Answer) -> DeletedPlan:
     """Return what the answer makes of a planned removal; what was announced is counted."""
-    plan = replace(plan, approval=None)
+    plan = replace(plan, approval=None, answer=answer)
     if answer.verdict is Verdict.GONE:
         state, reason = TombstoneState.NOTHING_LEFT, TombstoneReason.REMOVED_MEANWHILE
-        return _settled(facts, plan, state, reason, error=answer.detail)
+        return _settled(plan, state, reason, error=answer.detail)
     if answer.item is None:
         refused = f"Deleted in NPD. Its item could not be removed from the board: {answer.detail}"
         how = ending(OUTCOMES[answer.verdict], answer.detail, isolate=answer.verdict is Verdict.DIVIDED)
         return replace(plan, ending=how, reason=refused if answer.verdict is Verdict.REFUSED else plan.reason)
     if plan.removal in STATE_AFTER:
-        return _removed(board, facts, plan, STATE_AFTER[plan.removal], answer.item)
+        return _removed(board, plan, STATE_AFTER[plan.removal], answer.item)
     state, reason = TombstoneState.UNLINKED, TombstoneReason.UNLINKED
-    return _by_choice(facts, _settled(facts, plan, state, reason, kind="unlinked", item=answer.item.name))
+    return _by_choice(_settled(plan, state, reason, kind="unlinked", item=answer.item.name))
 
 
 # The calls that take a deleted record's item off the board, or take its NPD ID from it.
@@ -485,54 +478,49 @@ REMOVAL_KINDS = {
 }
 
 
-def removal_write(board: BoardContext, facts: DeletedFacts, plan: DeletedPlan) -> Write:
+def removal_write(board: BoardContext, plan: DeletedPlan) -> Write:
     """Return what is sent of a planned removal; where a person chose it, the policy may change meanwhile."""
+    tombstone = plan.facts.tombstone
     return Write(
-        str(facts.id),
-        facts.id,
-        str(facts.tombstone.monday_id),
+        str(plan.id),
+        plan.id,
+        str(tombstone.monday_id),
         columns={board.link.npd_id_column: None} if plan.removal is DeletedRecordPolicy.UNLINK else {},
-        expected=Expected(tombstone=facts.tombstone.pk, policy=None if facts.resolution else plan.removal),
-        approval=removal_request(board.link, facts, plan),
+        expected=Expected(tombstone=tombstone.pk, policy=None if plan.facts.resolution else plan.removal),
+        approval=next(iter(new_removal_requests(board.link, [plan])), None),
     )
 
 
-def removal_request(link: BoardLink, facts: DeletedFacts, plan: DeletedPlan) -> ApprovalRequest | None:
-    """Return the row by which the removal counts, yet to be stored; None where none is wanted, or it is stored."""
-    if plan.approval is None:
-        return None
-    return new_request(link, ApprovalKind.ITEMS, removal_change(facts), plan.approval)
-
-
-def new_removal_requests(link: BoardLink, plan: Plan) -> list[ApprovalRequest]:
-    """Return the rows by which the planned removals count, yet to be stored."""
-    return [found for one in plan.deleted.values() if (found := removal_request(link, one.facts, one.plan))]
+def new_removal_requests(link: BoardLink, plans: Iterable[DeletedPlan]) -> list[ApprovalRequest]:
+    """Return the rows by which the planned removals count, yet to be stored; not of those that are stored."""
+    counted = [(one, one.approval) for one in plans if one.approval is not None]
+    return [new_request(link, ApprovalKind.ITEMS, removal_change(one.facts), state) for one, state in counted]
 
 
 # What is stored of it.
 
 
-def ledger_after(facts: DeletedFacts, plan: DeletedPlan) -> SyncMetadata | None:
+def ledger_after(plan: DeletedPlan) -> SyncMetadata | None:
     """Return what the sync state says after the pass, where that is worth a row."""
-    is_stored, tombstone = facts.ledger.pk is not None, facts.tombstone
+    ledger, is_stored = plan.facts.ledger, plan.facts.ledger.pk is not None
     conflicts = {"delete": [edit.key for edit in plan.edits] or [RECORD_KEY]} if plan.question else {}
-    if plan.new_state == TombstoneState.RESTORED or not (is_stored or conflicts or plan.removed_since):
+    if plan.new_state == TombstoneState.RESTORED or not (is_stored or conflicts or ledger.removed_since):
         return None
     return SyncMetadata(
-        entity_type=tombstone.entity_type,
-        entity_id=str(tombstone.entity_id),
+        entity_type=plan.facts.tombstone.entity_type,
+        entity_id=str(plan.id),
         system="monday",
         conflicts=conflicts,
         asked_items=[],
         note=plan.reason,
-        removed_since=plan.removed_since,
-        remote_state=plan.remote_state if conflicts or not is_stored else "",
+        removed_since=ledger.removed_since,
+        remote_state=ledger.remote_state if conflicts or not is_stored else "",
     )
 
 
-def deletion_reports(deleted: DeletedRecord) -> Iterator[ConflictReport]:
+def deletion_reports(plan: DeletedPlan) -> Iterator[ConflictReport]:
     """Yield what the pass tells the store of conflicts about a deleted record."""
-    facts, plan = deleted.facts, deleted.plan
+    facts = plan.facts
     if plan.question is not None:
         yield plan.question
     for conflict in facts.conflicts if plan.ending.outcome is Outcome.SETTLED else ():
@@ -544,12 +532,11 @@ def deletion_reports(deleted: DeletedRecord) -> Iterator[ConflictReport]:
             yield _report(facts, KIND_DELETE, conflict.monday_item_id, applied=applied, closing_reason=plan.reason)
 
 
-def as_record_plan(deleted: DeletedRecord) -> RecordPlan:
+def as_record_plan(plan: DeletedPlan) -> RecordPlan:
     """Return it as whoever stores histories, intents and paused jobs takes it."""
-    facts, plan = deleted.facts, deleted.plan
-    known = replace(facts, events=())
-    confirmed = dict.fromkeys(plan.confirmed_intents, deleted.item_id)
-    found = RecordPlan(known, plan.ending, fields=FieldsPlan(confirmed_intents=confirmed), answer=deleted.answer)
+    known, item = replace(plan.facts, events=()), plan.facts.item
+    confirmed = dict.fromkeys(plan.confirmed_intents, item.id if item else "")
+    found = RecordPlan(known, plan.ending, fields=FieldsPlan(confirmed_intents=confirmed), answer=plan.answer)
     return found.logged(*plan.history)
 
 
@@ -558,8 +545,8 @@ def as_record_plan(deleted: DeletedRecord) -> RecordPlan:
 
 def end_unread_deleted(facts: PassFacts, plan: Plan) -> Plan:
     """End the deleted records for which Monday needn't be asked."""
-    decided = [(one, decide_unread(facts.board, one.facts)) for one in plan.open_deleted]
-    return plan.with_deleted(replace(one, plan=found) for one, found in decided if found is not None)
+    decided = [decide_unread(facts.board, one.facts) for one in plan.open_deleted]
+    return plan.with_deleted(found for found in decided if found is not None)
 
 
 def decide_deleted_records(facts: PassFacts, plan: Plan) -> Plan:
@@ -576,10 +563,9 @@ def decide_deleted_records(facts: PassFacts, plan: Plan) -> Plan:
     known = [with_editors(one, editors) for one in known]
     policy, _ = facts.ask_one(Ask.DELETION_POLICY)
     plans = [decide_deleted(board, one, policy, facts.settings, facts.now, linked_now) for one in known]
-    planned = [(one, wait_if_paused(p, facts.pauses)) for one, p in zip(known, plans, strict=True)]
-    changes = [removal_change(one) for one, p in planned if wants_approval(one, p)]
-    plans = approve_removals(planned, approval_facts(facts, ApprovalKind.ITEMS, changes))
-    return plan.with_deleted(DeletedRecord(one, p) for one, p in zip(known, plans, strict=True))
+    planned = [wait_if_paused(one, facts.pauses) for one in plans]
+    changes = [removal_change(one.facts) for one in planned if wants_approval(one)]
+    return plan.with_deleted(approve_removals(planned, approval_facts(facts, ApprovalKind.ITEMS, changes)))
 
 
 def with_editors(facts: DeletedFacts, editors: Mapping[UUID, tuple[tuple[ReceivedEvent, ...], Any]]) -> DeletedFacts:

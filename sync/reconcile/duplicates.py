@@ -243,7 +243,7 @@ def decide_duplicates(facts: PassFacts, plan: Plan) -> Plan:
     ours = [is_own_create(board, duplicate, us) for duplicate in duplicates]
     records = {duplicate.record.pk for duplicate, is_ours in zip(duplicates, ours, strict=True) if is_ours}
     # More at once than the limit are asked about.
-    held = {deleted.id for deleted in plan.deleted.values() if deleted.plan.approval}
+    held = {deleted.id for deleted in plan.deleted.values() if deleted.approval}
     counts = with_limit(facts, ApprovalFacts(), [ApprovalKind.ITEMS]) if records else None
     is_allowed = counts is None or not counts.is_over_limit(ApprovalKind.ITEMS, records | held)
     return replace(

@@ -429,6 +429,11 @@ def npd_id_of(board: BoardContext, item: Item) -> str | None:
     return (reading.text or "").strip() if reading.known else None
 
 
+def is_active_on(board: BoardContext, item: Item | None) -> bool:
+    """Whether there is an item, it stands on this board, and is neither archived nor deleted."""
+    return item is not None and item.state == ACTIVE and item.board_id in (None, board.link.board_id)
+
+
 def match_text_of_record(board: BoardContext, record: SyncedModel) -> str:
     """Return the record's match key in canonical form, or an empty text."""
     match = board.match_mapping

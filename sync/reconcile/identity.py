@@ -24,6 +24,7 @@ from sync.reconcile.field_values import (
     ACTIVE,
     BoardContext,
     as_uuid,
+    is_active_on,
     item_values,
     match_text_of_item,
     match_text_of_record,
@@ -32,7 +33,6 @@ from sync.reconcile.field_values import (
 from sync.reconcile.pass_plan import Ask, Ending, IdentityPlan, Outcome, PassFacts, Plan, RecordPlan, RemovedItem
 from sync.reconcile.removed_items import removed_state, return_lines
 from sync.reconcile.restraints import ended_if_paused
-from sync.reconcile.sides import is_active_on
 
 # Which item belongs to a record that has none: found by NPD ID, by the match rule, or none.
 
@@ -526,7 +526,7 @@ def carry_out_answers(facts: PassFacts, plan: Plan) -> Plan:
     _, items, _ = asked_by(one.answer for one in decided if one.done)
     owned = [one for one in plan.deleted.values() if one.facts.tombstone.monday_id in items]
     released = Ending(Outcome.RELEASED, ANSWERED)
-    plan = plan.with_deleted(replace(one, plan=replace(one.plan, ending=released)) for one in owned)
+    plan = plan.with_deleted(replace(one, ending=released) for one in owned)
     return replace(plan.with_records(changed.values()), answers=tuple(decided))
 
 

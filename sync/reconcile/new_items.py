@@ -32,11 +32,11 @@ from sync.outbox.pauses import pause_sentence
 from sync.reconcile.board_filter import exclusion_sentence, item_verdict, record_verdict
 from sync.reconcile.facts import STALE_READ_WINDOW, ItemContext, ItemFacts
 from sync.reconcile.field_values import (
-    ACTIVE,
     BoardContext,
     RelatedNotFound,
     as_uuid,
     clean_values,
+    is_active_on,
     item_data,
     item_values,
     key_of_record,
@@ -152,20 +152,15 @@ def decide_item(context: ItemContext, facts: ItemFacts, before: Sequence[ItemPla
     if context.pause:
         finding = item_finding(context.board, facts, UnmatchedReason.PAUSED, pause=context.pause)
         return ItemPlan(facts, Outcome.RELEASED, context.pause, finding=finding)
-    if not is_on_board(context.board, facts.item):
+    if not is_active_on(context.board, facts.item):
         return _gone(context.board, facts)
     assert facts.item is not None
     return _ItemRule(context, facts, facts.item, before).decide()
 
 
-def is_on_board(board: BoardContext, item: Item | None) -> bool:
-    """Whether it is an active item of the board."""
-    return item is not None and item.state == ACTIVE and item.board_id in (None, board.link.board_id)
-
-
 def wants_records(context: ItemContext, facts: ItemFacts) -> bool:
     """Whether it has to be known which records the item could be; not of one that waits, or is not on the board."""
-    if context.pause or facts.item is None or not is_on_board(context.board, facts.item):
+    if context.pause or facts.item is None or not is_active_on(context.board, facts.item):
         return False
     rule = _ItemRule(context, facts, facts.item)
     return rule.owner_of_other_type is None and rule.wait() is None

@@ -21,7 +21,7 @@ from sync.kernel.secret_texts import without_secrets
 from sync.merge import Canonical
 from sync.models import FieldMapping, Intent, QueuePause, SyncedModel, SyncMetadata
 from sync.outbox.claim import Claim
-from sync.reconcile.facts import ClaimedFacts, DeletedFacts, HistoryLine, RecordFacts, Settings
+from sync.reconcile.facts import ClaimedFacts, HistoryLine, RecordFacts, Settings, changed_ledger
 from sync.reconcile.field_plan import EditFacts, FieldFacts, FieldPlan, FieldsPlan
 from sync.reconcile.field_values import BoardContext, Lacking, RelatedFacts, Want
 
@@ -405,14 +405,8 @@ class RecordPlan:
 
     def with_state(self, **values: Any) -> RecordPlan:
         """Return it with its sync state brought up to date."""
-        ledger = self.ledger
-        if all(getattr(ledger, name) == value for name, value in values.items()):
-            return self
-        # By hand: the copy module takes ten times as long.
-        changed = object.__new__(SyncMetadata)
-        changed.__dict__.update(vars(ledger))
-        changed.__dict__.update(values)
-        return self.with_facts(ledger=changed)
+        ledger = changed_ledger(self.ledger, **values)
+        return self if ledger is self.ledger else self.with_facts(ledger=ledger)
 
     def logged(self, *lines: HistoryLine) -> RecordPlan:
         """Return it with more lines of history; without an actor it is whoever asked for the pass."""
@@ -442,30 +436,6 @@ class RecordPlan:
 
 
 @dataclass(frozen=True)
-class DeletedRecord:
-    """A deleted record in a pass: what is so, what was decided, and what Monday answered."""
-
-    facts: DeletedFacts
-    plan: DeletedPlan
-    answer: Answer | None = None
-
-    @property
-    def id(self) -> UUID:
-        """The record's id."""
-        return self.facts.id
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the pass goes on for it."""
-        return self.plan.ending.is_open
-
-    @property
-    def item_id(self) -> str:
-        """The id of the item that was read, or an empty text."""
-        return self.facts.item.id if self.facts.item else ""
-
-
-@dataclass(frozen=True)
 class Job:
     """What was claimed together, and how it ends."""
 
@@ -483,7 +453,7 @@ class Plan:
     """
 
     records: Mapping[UUID, RecordPlan] = field(default_factory=dict)
-    deleted: Mapping[UUID, DeletedRecord] = field(default_factory=dict)
+    deleted: Mapping[UUID, DeletedPlan] = field(default_factory=dict)
     items: tuple[ItemPlan, ...] = ()
     answers: tuple[AnswerPlan, ...] = ()
     duplicates: tuple[DuplicatePlan, ...] = ()
@@ -497,7 +467,7 @@ class Plan:
         return [plan for plan in self.records.values() if plan.is_open]
 
     @property
-    def open_deleted(self) -> list[DeletedRecord]:
+    def open_deleted(self) -> list[DeletedPlan]:
         """The deleted records for which the pass goes on."""
         return [deleted for deleted in self.deleted.values() if deleted.is_open]
 
@@ -506,7 +476,7 @@ class Plan:
         changed = {plan.id: plan for plan in plans}
         return replace(self, records={**self.records, **changed}) if changed else self
 
-    def with_deleted(self, deleted: Iterable[DeletedRecord]) -> Plan:
+    def with_deleted(self, deleted: Iterable[DeletedPlan]) -> Plan:
         """Return it with these deleted records in the place of what was planned for them."""
         changed = {one.id: one for one in deleted}
         return replace(self, deleted={**self.deleted, **changed}) if changed else self

@@ -70,14 +70,14 @@ from sync.reconcile.deleted_records import (
     ask_about_deletion,
     deletion_reports,
     ledger_after,
-    removal_request,
+    new_removal_requests,
 )
 from sync.reconcile.duplicates import DuplicateItem, DuplicatePlan, DuplicateResult, duplicate_report
-from sync.reconcile.facts import RETURN, AnswerFacts, DeletedFacts, HistoryLine, ItemFacts
+from sync.reconcile.facts import RETURN, AnswerFacts, HistoryLine, ItemFacts
 from sync.reconcile.field_values import ACTIVE, BoardContext, match_text_of_item
 from sync.reconcile.identity import AnswerKind, AnswerPlan, asked_by, decide_answer, facts_after, link_problem, linkable
 from sync.reconcile.new_items import GIVING, ItemAct, ItemPlan, item_finding, not_linked, released
-from sync.reconcile.pass_plan import DeletedRecord, Ending, Job, Outcome, Plan, RecordPlan, ending
+from sync.reconcile.pass_plan import Ending, Job, Outcome, Plan, RecordPlan, ending
 from sync.reconcile.sides import InspectedColumns
 from sync.reconcile.unconfirmed_writes import CreatePlan, Fate, may_link
 from sync.records.authors import latest_edits, monday_users, users_of
@@ -700,21 +700,21 @@ def settle_deleted(run: PassRun, plan: Plan) -> Plan:
     return plan.with_deleted(run.in_transaction(partial(_settle_deleted, run, plan)))
 
 
-def _settle_deleted(run: PassRun, plan: Plan) -> list[DeletedRecord]:
+def _settle_deleted(run: PassRun, plan: Plan) -> list[DeletedPlan]:
     ids = [one.facts.tombstone.pk for one in plan.deleted.values()]
     tombstones = {s.pk: s for s in Tombstone.objects.select_for_update().filter(pk__in=ids).order_by("pk")}
-    ledgers, now, settled = [], sync_now(), list[DeletedRecord]()
+    ledgers, now, settled = [], sync_now(), list[DeletedPlan]()
     for planned in plan.deleted.values():
         one, tombstone = planned, tombstones.get(planned.facts.tombstone.pk)
         if tombstone is None or tombstone.state == TombstoneState.RESTORED:
-            settled.append(replace(one, plan=replace(one.plan, new_state=None, question=None, approval=None)))
+            settled.append(replace(one, new_state=None, question=None, approval=None))
             tombstones.pop(one.facts.tombstone.pk, None)
             continue
-        if one.plan.restores:
+        if one.restores:
             one = _restored(run, one, tombstone)
-        _set_tombstone(tombstone, one.plan, now)
-        _free_item(one.facts, one.plan)
-        if (ledger := ledger_after(one.facts, one.plan)) is not None:
+        _set_tombstone(tombstone, one, now)
+        _free_item(one)
+        if (ledger := ledger_after(one)) is not None:
             ledgers.append(ledger)
         settled.append(one)
     if tombstones:
@@ -724,9 +724,8 @@ def _settle_deleted(run: PassRun, plan: Plan) -> list[DeletedRecord]:
     key = ["entity_type", "entity_id", "system"]
     SyncMetadata.objects.bulk_create(ledgers, update_conflicts=True, unique_fields=key, update_fields=names)
     # What went is counted already, and what didn't is decided anew.
-    held = [one for one in settled if one.plan.ending.outcome is Outcome.SETTLED]
-    requests = [request for one in held if (request := removal_request(run.board.link, one.facts, one.plan))]
-    ApprovalRequest.objects.bulk_create(requests)
+    held = [one for one in settled if one.ending.outcome is Outcome.SETTLED]
+    ApprovalRequest.objects.bulk_create(new_removal_requests(run.board.link, held))
     current_store().save_reports([report for one in settled for report in deletion_reports(one)])
     plans = [as_record_plan(one) for one in settled]
     run.store_history(plans)
@@ -736,10 +735,10 @@ def _settle_deleted(run: PassRun, plan: Plan) -> list[DeletedRecord]:
     return settled
 
 
-def _job_of(one: DeletedRecord) -> Job:
-    how = one.plan.ending
+def _job_of(plan: DeletedPlan) -> Job:
+    how = plan.ending
     is_settled = how.outcome is Outcome.SETTLED
-    return Job(one.facts.claim, replace(how, detail=one.plan.reason) if is_settled else how)
+    return Job(plan.facts.claim, replace(how, detail=plan.reason) if is_settled else how)
 
 
 def _set_tombstone(tombstone: Tombstone, plan: DeletedPlan, now: datetime) -> None:
@@ -750,23 +749,23 @@ def _set_tombstone(tombstone: Tombstone, plan: DeletedPlan, now: datetime) -> No
     tombstone.reason_code = plan.reason_code or tombstone.reason_code
 
 
-def _free_item(facts: DeletedFacts, plan: DeletedPlan) -> None:
+def _free_item(plan: DeletedPlan) -> None:
     """An item that is unlinked makes no record; one that is another's by now is as any that no record has."""
-    kind, item_id = facts.tombstone.entity_type, facts.tombstone.monday_id
+    kind, item_id = plan.facts.tombstone.entity_type, plan.facts.tombstone.monday_id
     if plan.new_state == TombstoneState.UNLINKED and item_id:
-        why = f"Its record “{facts.record}” was deleted in NPD, and the item was unlinked."
-        ignore_item(kind, item_id, facts.id, why)
+        why = f"Its record “{plan.facts.record}” was deleted in NPD, and the item was unlinked."
+        ignore_item(kind, item_id, plan.id, why)
     if plan.frees_item and item_id:
         wait = UNMATCHED_ITEM_WAIT_SECONDS
         enqueue_item(kind, item_id, cause=Cause.DEPENDENCY, priority=Priority.EDIT, due_in_seconds=wait)
 
 
-def _restored(run: PassRun, one: DeletedRecord, tombstone: Tombstone) -> DeletedRecord:
+def _restored(run: PassRun, plan: DeletedPlan, tombstone: Tombstone) -> DeletedPlan:
     """Store the record again as a person chose; a person is asked anew where NPD can't take it back."""
-    facts, plan = one.facts, one.plan
+    facts = plan.facts
     if found_pause := locked_pauses(run.entity_type).get(QueueDirection.TO_NPD):
         why = pause_sentence(found_pause, QueueDirection.TO_NPD)
-        return replace(one, plan=replace(plan, ending=Ending(Outcome.RELEASED, why)), answer=None)
+        return replace(plan, ending=Ending(Outcome.RELEASED, why))
     item_id = NEW_ITEM
     detail = (
         "Restored as a person chose, as it was when it was deleted: its item has left the board meanwhile, so "
@@ -778,7 +777,6 @@ def _restored(run: PassRun, one: DeletedRecord, tombstone: Tombstone) -> Deleted
         restore_record(tombstone, item_id=item_id, sentence=detail)
     except RestoreError as error:
         policy = DeletedRecordPolicy(run.board.link.deleted_record_policy)
-        return replace(one, plan=ask_about_deletion(facts, plan, policy, str(error)))
+        return ask_about_deletion(plan, policy, str(error))
     history = (*plan.history, HistoryLine("restored", detail))
-    done = replace(plan, new_state=TombstoneState.RESTORED, reason=detail, carried_out=detail, history=history)
-    return replace(one, plan=done)
+    return replace(plan, new_state=TombstoneState.RESTORED, reason=detail, carried_out=detail, history=history)

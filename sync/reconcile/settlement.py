@@ -569,7 +569,7 @@ class PassResult:
 def pass_result(plan: Plan) -> PassResult:
     """Count the records and items of a pass by how their jobs end."""
     outcomes = [one.outcome for one in plan.records.values()] + [item.outcome for item in plan.items]
-    outcomes += [one.plan.ending.outcome for one in plan.deleted.values()]
+    outcomes += [one.ending.outcome for one in plan.deleted.values()]
     outcomes += [job.ending.outcome for job in plan.other_jobs]
     return PassResult(
         completed=outcomes.count(Outcome.SETTLED),

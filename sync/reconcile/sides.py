@@ -19,7 +19,7 @@ from sync.connectors.base.conversion import UnknownValue
 from sync.models import FieldMapping
 from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_plan import AS_SENT, base_of, sides_of
-from sync.reconcile.field_values import ACTIVE, BoardContext, npd_id_of, stored_values
+from sync.reconcile.field_values import ACTIVE, BoardContext, is_active_on, npd_id_of, stored_values
 from sync.reconcile.pass_plan import Ask, Outcome, PassFacts, Plan, RecordPlan
 from sync.records.blocked_fields import LEFT_OUT
 from sync.records.item_links import UNLINK_KEY
@@ -243,11 +243,6 @@ def column_findings(board: BoardContext, read_items: Iterable[Item]) -> ColumnFi
 def _is_retyped(mapping: FieldMapping, types: set[str]) -> bool:
     expected = mapping.options.get("column_type")
     return bool(expected) and bool(types - {"", expected}) and not board_columns.reads_type(mapping, types)
-
-
-def is_active_on(board: BoardContext, item: Item) -> bool:
-    """Whether the item stands on this board, and is neither archived nor deleted."""
-    return item.state == ACTIVE and item.board_id in (None, board.link.board_id)
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,11 @@ def test_deleted_gone_leaves_nothing_to_do(state: str) -> None:
 
 def test_an_item_that_monday_does_not_show_is_looked_for_once_more_and_then_believed_gone() -> None:
     plan = decide(deletion(item=None))
-    assert (plan.ending.outcome, plan.ending.wait_seconds, plan.removed_since) == (Outcome.DEFERRED, 600, NOW)
+    assert (plan.ending.outcome, plan.ending.wait_seconds, plan.facts.ledger.removed_since) == (
+        Outcome.DEFERRED,
+        600,
+        NOW,
+    )
     plan = decide(deletion(item=None, ledger={"removed_since": at(-600)}))
     assert (plan.new_state, plan.reason_code) == ("nothing_left", TombstoneReason.NOT_SHOWN)
 
@@ -181,7 +185,7 @@ def test_an_item_that_bears_another_records_npd_id_is_no_longer_this_ones() -> N
 
 def test_deleted_restored_after_we_archived_it_is_asked_about() -> None:
     plan = decide(deletion(tombstone={"state": "archived"}))
-    assert (plan.reason_code, plan.remote_state) == (TombstoneReason.QUESTION_RESTORED, "restored")
+    assert (plan.reason_code, plan.facts.ledger.remote_state) == (TombstoneReason.QUESTION_RESTORED, "restored")
     assert plan.question is not None
     assert plan.question.data["options"][0]["label"] == "Archive the item again"
 
@@ -243,7 +247,7 @@ def test_what_would_be_written_in_a_paused_direction_waits(facts: DeletedFacts, 
 
 
 def approved(approvals: ApprovalFacts, *many: DeletedFacts) -> list[DeletedPlan]:
-    return approve_removals([(facts, decide(facts)) for facts in many], approvals)
+    return approve_removals([decide(facts) for facts in many], approvals)
 
 
 def test_more_than_the_limit_waits_for_approval_all_together() -> None:
@@ -258,8 +262,7 @@ def test_more_than_the_limit_waits_for_approval_all_together() -> None:
 
 def test_what_a_person_chose_for_one_record_and_an_unlinking_go_uncounted() -> None:
     none = let_go(ApprovalKind.ITEMS, most=0)
-    unlinked = deletion()
-    assert not wants_approval(unlinked, decide(unlinked, UNLINK))
+    assert not wants_approval(decide(deletion(), UNLINK))
     (plan,) = approved(none, chosen("npd"))
     assert (plan.removal, plan.approval) == (ARCHIVE, None)
 
@@ -289,23 +292,23 @@ def done(left: Item) -> Answer:
 def test_what_is_sent_is_counted_with_its_announcement_and_holds_only_under_its_policy() -> None:
     facts = deletion()
     (plan,) = approved(let_go(ApprovalKind.ITEMS, most=2), facts)
-    sent = removal_write(board(), facts, plan)
+    sent = removal_write(board(), plan)
     assert (sent.item_id, sent.values, sent.expected.policy) == (ITEM, {}, ARCHIVE)
     assert sent.approval is not None
     assert (sent.approval.entity_id, sent.approval.state) == (facts.id, ApprovalState.DONE)
-    assert after_removal(board(), facts, plan, Answer(Verdict.GONE, "It is not there.")).approval is None
+    assert after_removal(board(), plan, Answer(Verdict.GONE, "It is not there.")).approval is None
 
 
 def test_an_unlinking_empties_the_npd_id_and_a_persons_choice_holds_under_any_policy() -> None:
     facts = chosen("custom", "unlink")
-    sent = removal_write(board(), facts, decide(facts))
+    sent = removal_write(board(), decide(facts))
     assert (sent.values, sent.expected.policy, sent.approval) == ({NPD_ID_COLUMN: None}, None, None)
 
 
 def test_an_item_that_left_as_planned_is_said_so_once() -> None:
     facts = deletion()
     assert facts.item is not None
-    plan = after_removal(board(), facts, decide(facts), done(replace(facts.item, state="archived")))
+    plan = after_removal(board(), decide(facts), done(replace(facts.item, state="archived")))
     assert (plan.ending.outcome, plan.new_state, plan.carried_out) == (Outcome.SETTLED, "archived", "")
     assert [line.kind for line in plan.history] == ["archived"]
 
@@ -313,7 +316,7 @@ def test_an_item_that_left_as_planned_is_said_so_once() -> None:
 def test_a_persons_choice_is_carried_out_once_the_item_has_left() -> None:
     facts = chosen("npd")
     assert facts.item is not None
-    plan = after_removal(board(), facts, decide(facts), done(replace(facts.item, state="archived")))
+    plan = after_removal(board(), decide(facts), done(replace(facts.item, state="archived")))
     assert plan.carried_out == plan.reason
     assert [line.kind for line in plan.history] == ["archived"]  # its author saw the edit
 
@@ -322,7 +325,7 @@ def test_an_edit_that_nobody_saw_goes_to_the_history_with_the_item() -> None:
     facts = deletion()
     left = replace(item(facts.record, role_title="Director", notes=""), state="archived")
     assert wants_editors(board(), facts, left)
-    plan = after_removal(board(), facts, decide(facts), done(left))
+    plan = after_removal(board(), decide(facts), done(left))
     lost, archived = plan.history
     assert (lost.kind, lost.key, lost.values["before"], lost.values["after"]) == (
         "overridden",
@@ -344,7 +347,7 @@ def test_of_a_deletion_that_a_person_let_stand_only_edits_that_they_were_not_sho
 def test_an_item_that_is_let_go_keeps_its_edit_on_the_board() -> None:
     facts = deletion()
     left = item(facts.record, role_title="Director", notes="")
-    plan = after_removal(board(), facts, decide(facts, UNLINK), done(left))
+    plan = after_removal(board(), decide(facts, UNLINK), done(left))
     assert (plan.new_state, [line.kind for line in plan.history]) == ("unlinked", ["unlinked"])
 
 
@@ -359,13 +362,13 @@ def test_a_cell_that_somebody_emptied_is_told_too_and_one_that_nobody_edited_is_
 
 def test_an_item_that_was_gone_before_our_call_leaves_nothing_to_do() -> None:
     facts = deletion()
-    plan = after_removal(board(), facts, decide(facts), Answer(Verdict.GONE, "It is not there."))
+    plan = after_removal(board(), decide(facts), Answer(Verdict.GONE, "It is not there."))
     assert (plan.new_state, plan.reason_code) == ("nothing_left", TombstoneReason.REMOVED_MEANWHILE)
 
 
 def test_a_removal_that_monday_refuses_fails_and_changes_nothing() -> None:
     facts = deletion()
-    plan = after_removal(board(), facts, decide(facts), Answer(Verdict.REFUSED, "It can't be archived."))
+    plan = after_removal(board(), decide(facts), Answer(Verdict.REFUSED, "It can't be archived."))
     assert (plan.ending.outcome, plan.new_state, plan.history) == (Outcome.FAILED, None, ())
     assert plan.reason.endswith("could not be removed from the board: It can't be archived.")
 
@@ -373,7 +376,7 @@ def test_a_removal_that_monday_refuses_fails_and_changes_nothing() -> None:
 @pytest.mark.parametrize("verdict", [Verdict.STOPPED, Verdict.DIVIDED, Verdict.WITHDRAWN])
 def test_a_removal_that_was_not_sent_after_all_leaves_everything_as_it_is(verdict: Verdict) -> None:
     facts = deletion()
-    plan = after_removal(board(), facts, decide(facts), Answer(verdict, "Why."))
+    plan = after_removal(board(), decide(facts), Answer(verdict, "Why."))
     assert (plan.ending.outcome, plan.ending.detail, plan.new_state, plan.reason) == (
         Outcome.RELEASED,
         "Why.",
@@ -385,7 +388,7 @@ def test_a_removal_that_was_not_sent_after_all_leaves_everything_as_it_is(verdic
 
 def test_a_record_that_npd_cannot_take_back_is_asked_about_with_the_reason() -> None:
     facts = chosen("monday")
-    plan = ask_about_deletion(facts, decide(facts), ARCHIVE, "Its number is taken.")
+    plan = ask_about_deletion(decide(facts), ARCHIVE, "Its number is taken.")
     assert (plan.restores, plan.new_state) == (False, "asked")
     assert plan.question is not None
     assert plan.question.rejected == {"record": "Its number is taken."}

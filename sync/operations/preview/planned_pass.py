@@ -33,7 +33,7 @@ from sync.outbox.claim import Claim
 from sync.reconcile.act import TAGS_PER_CALL
 from sync.reconcile.conflict_reports import conflict_reports
 from sync.reconcile.decide import unread
-from sync.reconcile.deleted_records import new_removal_requests
+from sync.reconcile.deleted_records import DeletedPlan, new_removal_requests
 from sync.reconcile.facts import AnswerFacts
 from sync.reconcile.field_plan import FieldPlan
 from sync.reconcile.field_values import BoardContext
@@ -41,17 +41,7 @@ from sync.reconcile.gather import Gatherer, claimed
 from sync.reconcile.identity import ANSWERED, AnswerKind, AnswerPlan, facts_after
 from sync.reconcile.lookups import load_board
 from sync.reconcile.new_items import GIVING, ItemAct
-from sync.reconcile.pass_plan import (
-    Ask,
-    DeletedRecord,
-    Outcome,
-    PassFacts,
-    Plan,
-    RecordAction,
-    RecordPlan,
-    Unread,
-    ending,
-)
+from sync.reconcile.pass_plan import Ask, Outcome, PassFacts, Plan, RecordAction, RecordPlan, Unread, ending
 from sync.reconcile.queries import unconfirmed_before
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
@@ -231,13 +221,13 @@ def _conflict_changes(plan: RecordPlan) -> Iterator[PlannedChange]:
             yield _record_change(plan, ChangeKind.ASK, reason=str(report.data.get("what", "")))
 
 
-def _deletion_changes(deleted: DeletedRecord) -> Iterator[PlannedChange]:
-    tombstone, plan = deleted.facts.tombstone, deleted.plan
+def _deletion_changes(plan: DeletedPlan) -> Iterator[PlannedChange]:
+    tombstone = plan.facts.tombstone
     if plan.ending.detail == ANSWERED:
         return
     about: Mapping[str, Any] = {
         "entity_type": tombstone.entity_type,
-        "name": str(deleted.facts.record),
+        "name": str(plan.facts.record),
         "entity_id": tombstone.entity_id,
         "item_id": tombstone.monday_id or "",
     }
@@ -447,7 +437,7 @@ def _new_requests(planned: PlannedRun) -> list[ApprovalRequest]:
     """What would count, or wait, for the later passes of this dry run."""
     link, plan = planned.facts.board.link, planned.plan
     clears = new_clear_requests(link, plan, ApprovalState.DONE, ApprovalState.PENDING)
-    return [*new_removal_requests(link, plan), *new_deletion_requests(link, plan), *clears]
+    return [*new_removal_requests(link, plan.deleted.values()), *new_deletion_requests(link, plan), *clears]
 
 
 def _decide(
@@ -564,5 +554,5 @@ def _count_calls(board: BoardContext, plan: Plan) -> int:
     creates = [one.id for one in created_records_of(plan)]
     alone = unconfirmed_before(creates)
     documents = int(bool(changed_records_of(board, plan))) + len(alone) + int(len(creates) > len(alone))
-    removals = len({deleted.plan.removal for deleted in plan.deleted.values()} - {None})
+    removals = len({deleted.removal for deleted in plan.deleted.values()} - {None})
     return documents + -(-len(names) // TAGS_PER_CALL) + removals
