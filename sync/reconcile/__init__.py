@@ -3,7 +3,7 @@
 facts   = gather(claims)            queries and the one read call; what a rule lacks it names, and gather reads on
 plan    = decide(facts)             pure: the ordered list of rules in decide.py
 answers = send(plan)                announces, sends, maps answers; nothing else calls a mutation
-settle(facts, plan, answers)        locks, compares, writes; nothing else of a pass writes
+settle_records(…, plan)             locks, compares, writes; nothing else of a pass writes
 """
 
 from __future__ import annotations
@@ -21,25 +21,27 @@ from sync.limits import board_costs, breaker
 from sync.models import Intent
 from sync.outbox.claim import Claim
 from sync.outbox.lease import Lease, LeaseLost
-from sync.reconcile import queries
+from sync.reconcile import gather
 from sync.reconcile.act import Executor, Sent, send
-from sync.reconcile.conflict_reports import PassId
 from sync.reconcile.decide import first_plan, unread
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer, claimed, look_for_created
 from sync.reconcile.identity import ANSWERED, carry_out_answers
 from sync.reconcile.lookups import load_board
 from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, Unread, ending
-from sync.reconcile.settle_rest import (
+from sync.reconcile.settle import (
+    PassResult,
     PassRun,
+    pass_result,
     settle_answers,
     settle_creates,
     settle_deleted,
     settle_duplicates,
     settle_items,
+    settle_records,
     store_columns,
 )
-from sync.reconcile.settlement import PassResult, pass_result, settle
+from sync.reconcile.settlement import PassId
 from sync.reconcile.unconfirmed_writes import Fate, after_own_fault, after_resending, decide_unconfirmed
 from sync.reconcile.writes import OUTCOMES, Verdict, end_open
 
@@ -61,7 +63,7 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID) -> Pas
     sent = _sent(run, executor, gatherer, facts)
     run = replace(run, this=PassId(batch_id, gatherer.read_request), calls=gatherer.calls + executor.calls)
     plan = end_open(settle_duplicates(run, sent.plan, sent.duplicates))
-    plan = settle(run, facts, settle_deleted(run, plan))
+    plan = settle_records(run, facts, settle_deleted(run, plan))
     tally = pass_result(plan)
     log.info(
         "pass done",
@@ -133,7 +135,7 @@ def confirm_creates(lease: Lease) -> str:
     Return why Monday can't be asked any more, or an empty text; raises LeaseLost.
     """
     # They are found by the NPD ID column: until it is back, nothing is created again.
-    if lease.link.npd_id_problem or not (documents := queries.unconfirmed_creates(lease.link.entity_type)):
+    if lease.link.npd_id_problem or not (documents := gather.unconfirmed_creates(lease.link.entity_type)):
         return ""
     board = load_board(lease.link)
     for intents in documents:

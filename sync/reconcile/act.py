@@ -44,7 +44,7 @@ from sync.limits import breaker, call_cost, connector
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, Intent, IntentState, MondayAccount, Tombstone
 from sync.outbox.lease import Lease, LeaseLost
 from sync.outbox.pauses import active_pause, locked_pauses, pause_sentence
-from sync.reconcile import queries
+from sync.reconcile import gather
 from sync.reconcile.deleted_records import (
     REMOVAL_KINDS,
     STATE_AFTER,
@@ -164,7 +164,7 @@ def _changed_deletions(board: BoardContext, writes: Sequence[Write]) -> dict[str
     owned = set(records.filter(monday_id__in=items).values_list("monday_id", flat=True))
     tombstones = Tombstone.objects.filter(pk__in=[write.expected.tombstone for write in writes])
     items_now: dict[int | None, str | None] = dict(tombstones.values_list("pk", "monday_id"))
-    policy, sync_filter = queries.current_deletion_policy(board.link)
+    policy, sync_filter = gather.current_deletion_policy(board.link)
 
     def is_same(write: Write) -> bool:
         expected = write.expected
@@ -184,7 +184,7 @@ def _changed_filter(board: BoardContext, writes: Sequence[Write]) -> dict[str, s
 
 def _changed_owner(board: BoardContext, writes: Sequence[Write]) -> dict[str, str]:
     """Return also those that a record has by now: they stay on the board."""
-    owned = queries.owners_of(board.link.entity_type, [write.item_id for write in writes])
+    owned = gather.owners_of(board.link.entity_type, [write.item_id for write in writes])
     changed = {write.unit: "It was linked while it was synced." for write in writes if write.item_id in owned}
     return changed | _changed_filter(board, writes)
 
@@ -549,7 +549,7 @@ def send_removals(executor: Executor, facts: PassFacts, plan: Plan) -> Plan:
         answers |= executor.send(call, [removal_write(board, one) for one in leaving if one.removal is policy])
     left = [one.facts for one in leaving if one.removal in STATE_AFTER]
     wanted = [one for one in left if (item := answers[str(one.id)].item) and wants_editors(board, one, item)]
-    editors = queries.editors_of(board, wanted)
+    editors = gather.editors_of(board, wanted)
     known = [replace(one, facts=with_editors(one.facts, editors)) for one in leaving]
     return plan.with_deleted(after_removal(board, one, answers[str(one.id)]) for one in known)
 
@@ -597,7 +597,7 @@ def send_records(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
     """Send the records' values and make their items; raises LeaseLost."""
     changes = [write_of_record(board, one) for one in changed_records_of(board, plan)]
     creates = [write_of_record(board, one) for one in created_records_of(plan)]
-    retried = {str(pk) for pk in queries.unconfirmed_before(write.record_id for write in creates)}
+    retried = {str(pk) for pk in gather.unconfirmed_before(write.record_id for write in creates)}
     answers = executor.send(RECORD_CHANGES, changes) | executor.create(creates, retried)
     writes = [*changes, *creates]
     return plan.with_records(

@@ -1,36 +1,116 @@
-"""Gather: reads what is so, and on, until no rule lacks anything. It decides nothing and writes nothing in NPD."""
+"""Gather: reads what is so, and on, until no rule lacks anything. It decides nothing and writes nothing in NPD.
+
+First the reads of Monday, and who follows the rules; then the queries that fill frozen values, by what they are about;
+last the reader of each member of `Ask`. It stays whole: what a pass asks of NPD and Monday, and in how many queries and
+calls whatever the number of records, is here and nowhere else.
+"""
 
 from __future__ import annotations
 
+import uuid
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
 import structlog
+from django.conf import settings
+from django.contrib.postgres.aggregates import ArrayAgg
+from django.db import models
+from django.db.models import Count, F, Max, Min, ProtectedError, Q, QuerySet, RestrictedError, Value
+from django.db.models.deletion import Collector
+from django.db.models.functions import Lower
+from pghistory.core import event_models
 
-from sync import connectors
+from sync import connectors, registry
 from sync.boards import board_columns
-from sync.choices import ColumnProblem, QueueDirection
-from sync.clock import sync_now
+from sync.choices import (
+    ApprovalKind,
+    ApprovalState,
+    ColumnProblem,
+    DeletedRecordPolicy,
+    QueueDirection,
+    QueueStatus,
+    RemovedItemPolicy,
+)
+from sync.clock import SyncNow, sync_now
+from sync.connectors.base.board import EventKind
 from sync.connectors.base.board_items import BatchItems, Item, MatchColumn
 from sync.connectors.base.errors import ColumnRejected, ConnectorError
-from sync.limits import board_costs, call_cost, connector, monday_account
-from sync.models import ApprovalRequest, Intent, SyncedModel
+from sync.kernel.conflict_store import KIND_IDENTITY, current_store
+from sync.limits import board_costs, breaker, call_cost, connector
+from sync.models import (
+    ApprovalRequest,
+    BoardLink,
+    Decision,
+    IgnoredItem,
+    Intent,
+    IntentState,
+    MondayAccount,
+    SyncedModel,
+    SyncMetadata,
+    SyncQueue,
+    Tombstone,
+    WebhookEvent,
+    WriteLoop,
+)
+from sync.models.state import event_column_text, event_item_name
 from sync.outbox.claim import Claim
 from sync.outbox.pauses import pauses_by_direction
-from sync.reconcile import queries
 from sync.reconcile.decide import RULES, first_plan
-from sync.reconcile.field_values import ACTIVE, BoardContext, Lacking, RelatedFacts, Want, WantKind, npd_id_of
-from sync.reconcile.lookups import item_names, known_related, read_edits, read_related, related_wants
-from sync.reconcile.new_items import item_context
+from sync.reconcile.facts import (
+    EVENT_WINDOW,
+    LOOP_WINDOW,
+    STALE_READ_WINDOW,
+    AnswerFacts,
+    ClaimedFacts,
+    DeletedFacts,
+    IdentityFacts,
+    ItemContext,
+    ItemEvents,
+    ItemFacts,
+    LostCreates,
+    MatchExclusions,
+    ReceivedEvent,
+    RecordFacts,
+    RecordHistory,
+    RemovalFacts,
+    Settings,
+    new_ledger,
+)
+from sync.reconcile.field_values import (
+    ACTIVE,
+    BoardContext,
+    Lacking,
+    RelatedFacts,
+    Want,
+    WantKind,
+    as_uuid,
+    key_of_record,
+    match_text_of_item,
+    npd_id_of,
+    stored_values,
+)
+from sync.reconcile.lookups import (
+    canonical_expression,
+    item_names,
+    known_related,
+    read_edits,
+    read_related,
+    related_wants,
+)
+from sync.reconcile.new_items import item_context, wants_records
 from sync.reconcile.pass_plan import Ask, PassFacts, Plan, PlanRule, Unread
 from sync.reconcile.sides import InspectedColumns
 from sync.reconcile.unconfirmed_writes import UnconfirmedCreates
 from sync.records.approvals import ApprovalFacts, known_requests, with_counts
-from sync.records.authors import monday_users
+from sync.records.authors import monday_editor_name, monday_user_name, monday_users
+from sync.records.item_links import unlinked_items
+from sync.records.tombstones import rebuild_records
 
 MAX_PAGES = 20
 """Further pages that a pass follows; a match key that more items than this hold is no key."""
@@ -45,9 +125,9 @@ def claimed(
 
     `planned` are what an earlier pass of a dry run would have made of records, which stand in for what is stored.
     """
-    known = queries.claimed_facts(board, claims, planned)
+    known = claimed_facts(board, claims, planned)
     pauses = pauses_by_direction(board.link.entity_type)
-    return PassFacts(board, known, sync_now(), queries.load_settings(), pauses)
+    return PassFacts(board, known, sync_now(), load_settings(), pauses)
 
 
 class Gatherer:
@@ -108,9 +188,14 @@ class Gatherer:
             elif kind is Ask.RELATED:
                 facts, known = _with_related(facts, plan), known | {Want(kind, None, values[0]): True}
             else:
-                found_values = _READERS[kind](self, facts, plan, values)
+                found_values = self._answers(kind, facts, plan, values)
                 known |= {Want(kind, None, value): found_values.get(value) for value in values}
         return _with_lacking(replace(facts, known={**facts.known, **known}), plan, wants)
+
+    def _answers(self, kind: Ask, facts: PassFacts, plan: Plan, values: Sequence[Any]) -> Mapping[Any, Any]:
+        if kind in _BY_RECORD:
+            return _BY_RECORD[kind](values)
+        return _BY_BOARD[kind](facts.board, values) if kind in _BY_BOARD else _BY_PLAN[kind](self, facts, plan, values)
 
     # Monday's side.
 
@@ -164,7 +249,7 @@ class Gatherer:
 
     def _unmatched(self, facts: PassFacts, plan: Plan, _: Sequence[Any]) -> dict[Any, Any]:
         """Costs a call where an item may take the place of one that wasn't read."""
-        items = queries.item_facts(item_context(facts, plan), facts.claimed.unmatched, facts.found)
+        items = item_facts(item_context(facts, plan), facts.claimed.unmatched, facts.found)
         firsts = {item.id: item for item in facts.found.linked.values()}
         missing = sorted({first for item in items if (first := item.first_item_id)} - set(firsts))
         firsts |= self.items_by_id(facts.board, missing)
@@ -179,7 +264,7 @@ class Gatherer:
             return {values[0]: error}
         # It may belong to a record by now; an answer about a duplicate is not one about that record's item.
         active = [item.id for item in items.values() if item.state == ACTIVE]
-        owners = queries.owners_of(facts.board.link.entity_type, active)
+        owners = owners_of(facts.board.link.entity_type, active)
         return {values[0]: {key: (item, str(owners.get(key) or "")) for key, item in items.items()}}
 
     def inspect(
@@ -229,7 +314,7 @@ def look_for_created(board: BoardContext, intents: Sequence[Intent]) -> Unconfir
     """Look for what a document without an answer has made; raises ConnectorError."""
     is_paused = QueueDirection.TO_MONDAY in pauses_by_direction(board.link.entity_type)
     items = items_with_npd_ids(board, [str(intent.entity_id) for intent in intents])
-    return queries.unconfirmed_facts(board, intents, items, is_paused=is_paused)
+    return unconfirmed_facts(board, intents, items, is_paused=is_paused)
 
 
 def _column_problems(board: BoardContext) -> set[str]:
@@ -263,89 +348,697 @@ def _with_lacking(facts: PassFacts, plan: Plan, wants: Collection[Want]) -> Pass
     return replace(facts, related=read_related(lacking, facts.related), edits=edits)
 
 
-# Who reads what a rule asks for, for all values together. What isn't in the answer is None.
+DAY = timedelta(days=1)
 
 
-def _answers(_: Gatherer, facts: PassFacts, __: Plan, values: Sequence[Any]) -> dict[Any, Any]:
-    return {value: queries.answer_facts(facts.board, *value, locks=False) for value in values}
+def load_settings() -> Settings:
+    """Return the settings that rules read, as they are now."""
+    return Settings(
+        gone_quiet_seconds=float(settings.GONE_QUIET_SECONDS),
+        tombstone_days=settings.TOMBSTONE_DAYS,
+        loop_times=settings.LOOP_TIMES,
+        new_item_wait_seconds=float(settings.NEW_ITEM_WAIT_SECONDS),
+        journal_days=settings.JOURNAL_DAYS,
+    )
+
+
+# Records.
+
+
+def claimed_facts(
+    board: BoardContext, claims: Sequence[Claim], planned: Mapping[UUID, SyncedModel] = MappingProxyType({})
+) -> ClaimedFacts:
+    """Read what NPD knows of the claimed records, in a handful of queries whatever their number.
+
+    `planned` are what an earlier pass of a dry run would have made of records, which stand in for what is stored.
+    """
+    model = board.model
+    items = [claim.remote_id for claim in claims if claim.entity_id is None]
+    owners = dict(model._default_manager.filter(monday_id__in=items).values_list("monday_id", "pk"))
+    unmatched: list[Claim] = []
+    rows: dict[UUID, list[SyncQueue]] = {}
+    for claim in claims:
+        owner = claim.entity_id or owners.get(claim.remote_id)
+        if owner is None:
+            unmatched.append(claim)
+        else:
+            rows.setdefault(owner, []).extend(claim.rows)
+    relations = board.joined_relations
+    # Without a name select_related would follow every relation.
+    found = model._default_manager.select_related(*relations) if relations else model._default_manager.all()
+    records = found.in_bulk(list(rows)) | dict(planned)
+    merged = {entity_id: Claim(entity_id, None, jobs) for entity_id, jobs in rows.items()}
+    missing = [claim for key, claim in merged.items() if key not in records]
+    deleted = _deleted_facts(board, missing) if missing else []
+    remembered = {facts.id for facts in deleted}
+    return ClaimedFacts(
+        records=_record_facts(board, {key: claim for key, claim in merged.items() if key in records}, records),
+        deleted=tuple(deleted),
+        unknown=tuple(claim for claim in missing if claim.entity_id not in remembered),
+        unmatched=tuple(unmatched),
+        known_items=tuple(map(str, owners)),
+    )
+
+
+def _record_facts(
+    board: BoardContext, claims: Mapping[UUID, Claim], records: Mapping[UUID, SyncedModel]
+) -> tuple[RecordFacts, ...]:
+    entity_type = board.link.entity_type
+    ledgers = {ledger.entity_id: ledger for ledger in SyncMetadata.objects.of(entity_type, claims)}
+    intents = _by_record(_open_intents(claims))
+    conflicts = current_store().open_conflicts(entity_type, claims)
+    failed = SyncQueue.objects.filter(entity_type=entity_type, entity_id__in=claims, status=QueueStatus.FAILED)
+    with_failed_job = set(failed.values_list("entity_id", flat=True))
+    asked_items = {c.monday_item_id for found in conflicts.values() for c in found if c.kind == KIND_IDENTITY}
+    owned: frozenset[str] = frozenset()
+    if asked_items:
+        linked = board.model._default_manager.filter(monday_id__in=asked_items)
+        owned = frozenset(map(str, linked.values_list("monday_id", flat=True)))
+    for key in [key for key, record in records.items() if record._state.adding]:
+        # A dry run's, of an item that would become a record.
+        ledgers[str(key)] = new_ledger(entity_type, key)
+        ledgers[str(key)].made_from_item = True
+    item_ids = [record.monday_id for record in records.values() if record.monday_id]
+    events = new_events(board.link.board_id, item_ids)
+    return tuple(
+        RecordFacts(
+            claim,
+            records[key],
+            ledgers.get(str(key)) or new_ledger(entity_type, key),
+            intents.get(key, ()),
+            tuple(conflicts.get(key, ())),
+            tuple(events.get(records[key].monday_id or "", ())),
+            has_failed_job=key in with_failed_job,
+            owned_items=owned,
+        )
+        for key, claim in claims.items()
+    )
+
+
+def _open_intents(ids: Collection[UUID]) -> QuerySet[Intent]:
+    return Intent.objects.filter(entity_id__in=list(ids), state=IntentState.OPEN).order_by("created_at")
+
+
+# Their history: recent events, writes of ours, loops.
+
+
+MAX_EVENTS = 2_000
+"""So many of a pass's newest events count; a field that is rewritten more often is a loop, and shown as one."""
+
+_EFFECTIVE_STATES = (IntentState.APPLIED, IntentState.CONFIRMED)
+
+
+def new_events(board_id: str, items: Collection[str]) -> dict[str, list[ReceivedEvent]]:
+    """Read the events of these items that no pass has checked, by item, as they came."""
+    found: dict[str, list[ReceivedEvent]] = {}
+    rows = WebhookEvent.objects.filter(processed_at=None, item_id__in=items, board_id=board_id)
+    for row in rows.order_by("id"):
+        found.setdefault(row.item_id or "", []).append(ReceivedEvent.of(row))
+    return found
+
+
+def recent_events(board: BoardContext, ids: Mapping[UUID, str]) -> dict[UUID, tuple[tuple[ReceivedEvent, ...], str]]:
+    """Read the events of the last day of these records' items, and as whom we write."""
+    rows = WebhookEvent.objects.filter(
+        item_id__in=list(ids.values()), board_id=board.link.board_id, received_at__gt=SyncNow() - EVENT_WINDOW
+    )
+    found: dict[str | None, list[ReceivedEvent]] = {}
+    for row in rows.order_by("-received_at")[:MAX_EVENTS]:
+        found.setdefault(row.item_id, []).append(ReceivedEvent.of(row))
+    user = token_user()
+    return {key: (tuple(found.get(item_id, ())), user) for key, item_id in ids.items()}
+
+
+def events_and_writes(board: BoardContext, wanted: Sequence[RecordFacts]) -> dict[UUID, RecordHistory]:
+    """Read these, and our intents of the last days that may have taken effect; one that Monday refused has not.
+
+    An event that no pass has checked counts however old it is.
+    """
+    recent = recent_events(board, {facts.id: facts.record.monday_id or "" for facts in wanted})
+    rows = Intent.objects.filter(
+        entity_id__in=recent, created_at__gt=SyncNow() - timedelta(days=settings.JOURNAL_DAYS)
+    ).exclude(state=IntentState.REJECTED)
+    writes = _by_record(rows.order_by("created_at"))
+    found = {}
+    for facts in wanted:
+        told, user = recent[facts.id]
+        events = tuple({event.pk: event for event in (*told, *facts.events)}.values())
+        found[facts.id] = replace(facts.history, events=events, token_user=user, writes=writes.get(facts.id, ()))
+    return found
+
+
+def settled_writes(ids: Collection[UUID]) -> dict[UUID, tuple[tuple[Intent, ...], tuple[Intent, ...]]]:
+    """Read what we wrote in the last minutes, and what was found void within the last day, of records with any."""
+    is_applied = Q(state=IntentState.APPLIED, settled_at__gt=SyncNow() - STALE_READ_WINDOW)
+    # Of unknown outcome, and found void by a pass; one known not to be carried out ended before its deadline.
+    is_void = Q(state=IntentState.VOID, settled_at__gt=SyncNow() - EVENT_WINDOW, settled_at__gte=F("deadline"))
+    rows = Intent.objects.filter(is_applied | is_void, entity_id__in=ids).exclude(item_id="")
+    found = {}
+    for key, intents in _by_record(rows.order_by("created_at")).items():
+        applied = tuple(intent for intent in intents if intent.state == IntentState.APPLIED)
+        found[key] = applied, tuple(intent for intent in intents if intent.state == IntentState.VOID)
+    return found
+
+
+def ended_creates(ids: Collection[UUID]) -> dict[UUID, tuple[Intent, ...]]:
+    """Read which intents without an item were given up, or found to have made one, of records with any."""
+    rows = Intent.objects.filter(
+        Q(state=IntentState.VOID, lookups__gt=0) | Q(state=IntentState.CONFIRMED),
+        entity_id__in=ids,
+        item_id="",
+        created_at__gt=SyncNow() - EVENT_WINDOW,
+    )
+    return _by_record(rows.order_by("created_at"))
+
+
+def changes_of(ids: Collection[UUID]) -> dict[UUID, tuple[Intent, ...]]:
+    """Read all our intents about an item of these records."""
+    return _by_record(Intent.objects.filter(entity_id__in=ids).exclude(item_id=""))
+
+
+def makers_of(board: BoardContext, items: Mapping[UUID, str]) -> dict[UUID, tuple[str, bool, str]]:
+    """Read, as far as events tell, who made these records' items, whether NPD IDs were typed, and as whom we write."""
+    creation_types = connectors.get().event_types[EventKind.CREATED]
+    npd_id_told = Q(board_id=board.link.board_id, column_id=board.link.npd_id_column)
+    rows = WebhookEvent.objects.filter(npd_id_told | Q(type__in=creation_types), item_id__in=set(items.values()))
+    makers: dict[str | None, str] = {}
+    typed = set()
+    for row in rows.order_by("id"):
+        if row.type in creation_types:
+            makers.setdefault(row.item_id, row.user_id)
+        if (row.board_id, row.column_id) == (board.link.board_id, board.link.npd_id_column):
+            typed.add(row.item_id)
+    user = token_user() if any(maker and item_id not in typed for item_id, maker in makers.items()) else ""
+    return {key: (makers.get(item_id, ""), item_id in typed, user) for key, item_id in items.items()}
+
+
+def write_loops(board: BoardContext, ids: Collection[UUID]) -> dict[UUID, dict[str, WriteLoop]]:
+    """Read the write loops of these records, by field."""
+    found: dict[UUID, dict[str, WriteLoop]] = {}
+    for row in WriteLoop.objects.filter(entity_type=board.link.entity_type, entity_id__in=ids):
+        found.setdefault(row.entity_id, {})[row.key] = row
+    return found
+
+
+def last_writes(ids: Collection[UUID]) -> dict[UUID, dict[str, Intent]]:
+    """Read our last write of each field of these records within the hour."""
+    rows = Intent.objects.filter(
+        entity_id__in=ids, state__in=_EFFECTIVE_STATES, created_at__gt=SyncNow() - LOOP_WINDOW
+    ).order_by("created_at")
+    return {key: {name: row for row in found for name in row.values} for key, found in _by_record(rows).items()}
+
+
+def token_user() -> str:
+    """Return the Monday user as whom we write; empty where that isn't known yet."""
+    return MondayAccount.objects.filter(id=1).values_list("user_id", flat=True).first() or ""
+
+
+def _by_record(intents: Iterable[Intent]) -> dict[UUID, tuple[Intent, ...]]:
+    found: dict[UUID, list[Intent]] = {}
+    for intent in intents:
+        found.setdefault(intent.entity_id, []).append(intent)
+    return {key: tuple(of_record) for key, of_record in found.items()}
+
+
+# Identity: who could be whose.
+
+
+MAX_ITEMS = 500
+"""So many items at most are asked for; a name that more of them bear in so short a time says nothing."""
+
+
+def match_exclusions(entity_type: str, items: Iterable[str], records: Iterable[UUID]) -> MatchExclusions:
+    """Return what is remembered of these items, and of what was unlinked from these records; a few"""
+    rows = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=set(items))
+    return MatchExclusions({row.item_id: row for row in rows}, unlinked_items(entity_type, list(records)))
+
+
+def identity_facts(
+    board: BoardContext,
+    items: Collection[str],
+    matching: Collection[str],
+    records: Collection[UUID],
+    npd_ids: Collection[UUID],
+) -> IdentityFacts:
+    """Read whose these items are, which of the records are there whose NPD IDs they bear, and what is remembered."""
+    owners = owners_of(board.link.entity_type, items)
+    existing = board.model._default_manager.filter(pk__in=npd_ids).values_list("pk", flat=True) if npd_ids else ()
+    return IdentityFacts(
+        {item_id: owner.pk for item_id, owner in owners.items()},
+        frozenset(existing),
+        match_exclusions(board.link.entity_type, matching, records),
+    )
+
+
+def records_by_match_key(board: BoardContext, keys: Iterable[str]) -> dict[str, list[SyncedModel]]:
+    """Return the records with these match keys in canonical form, by key; one query."""
+    wanted, match = sorted(set(keys)), board.match_mapping
+    if match is None or not wanted:
+        return {}
+    convert = board.converter(match)
+    records = board.model._default_manager.annotate(match_key=Lower(canonical_expression(match.fields[0])))
+    found: dict[str, list[SyncedModel]] = {}
+    for record in records.filter(match_key__in=[Lower(Value(key)) for key in wanted]):
+        found.setdefault(str(convert.local(stored_values(record, match))), []).append(record)
+    return {key: found[key] for key in wanted if key in found}
+
+
+def unedited_records(model: type[SyncedModel], ids: Collection[UUID]) -> frozenset[UUID]:
+    """Return those of these records that nobody changed in NPD, and at which nothing in NPD points.
+
+    One query for each history and each relation to them.
+    """
+    left = set(ids)
+    for events in event_models(tracks_model=model) if left else ():
+        edits = events._default_manager.filter(pgh_obj_id__in=left).exclude(pgh_context__metadata__cause="sync")
+        left -= set(edits.values_list("pgh_obj_id", flat=True))
+    histories = set(event_models())
+    for relation in [r for r in model._meta.related_objects if r.related_model not in histories] if left else ():
+        name = relation.field.name
+        pointing: Any = relation.related_model._default_manager.filter(**{f"{name}__in": left})
+        left -= set(pointing.values_list(name, flat=True))
+    return frozenset(left)
+
+
+def unedited_from_items(board: BoardContext, ids: Collection[UUID]) -> dict[UUID, SyncedModel]:
+    """Return those of these records that were made from an item, and that nobody touched in NPD."""
+    made = SyncMetadata.objects.of(board.link.entity_type, ids).filter(made_from_item=True)
+    unedited = unedited_records(board.model, [UUID(key) for key in made.values_list("entity_id", flat=True)])
+    return board.model._default_manager.in_bulk(unedited)
+
+
+def lost_creates(board: BoardContext, ids: Collection[UUID]) -> LostCreates:
+    """Return what webhooks told of creates of these records that were given up."""
+    void = Intent.objects.filter(entity_id__in=ids, item_id="", state=IntentState.VOID, lookups__gt=0)
+    lost = list(void.order_by("created_at"))
+    items = _items_in_events(board, lost) if lost else ()
+    if not items:
+        return LostCreates()
+    records = {intent.entity_id for intent in lost}
+    # Items from which these records were parted already: they are not to come back by themselves.
+    rows = Decision.objects.filter(entity_id__in=records, kind="unlinked").exclude(remote_id="")
+    unlinked = frozenset((key, item_id) for key, item_id in rows.values_list("entity_id", "remote_id") if key)
+    return LostCreates(frozenset(records), items, unlinked)
+
+
+def _items_in_events(board: BoardContext, lost: Sequence[Intent]) -> tuple[str, ...]:
+    """Items that webhooks named since then as made with one of the NPD IDs, or as taken away under one of the names."""
+    ids = {str(intent.entity_id) for intent in lost}
+    sent = [entry for intent in lost for entry in intent.values.values() if entry["column"] == "name"]
+    names = {str(value) for entry in sent for value in entry["local"].values()}
+    events = WebhookEvent.objects.filter(board_id=board.link.board_id, received_at__gte=lost[0].created_at)
+    told = events.of_kind(EventKind.CREATED, EventKind.ARCHIVED, EventKind.DELETED).annotate(
+        npd_id=event_column_text(board.link.npd_id_column), called=event_item_name()
+    )
+    named = told.filter(Q(npd_id__in=ids) | Q(called__in=names))
+    item_ids = named.order_by("-id").values_list("item_id", flat=True)[:MAX_ITEMS]
+    found = [str(item_id) for item_id in dict.fromkeys(item_ids) if item_id]
+    owned = set(board.model._default_manager.filter(monday_id__in=found).values_list("monday_id", flat=True))
+    return tuple(item_id for item_id in found if item_id not in owned)
+
+
+def answer_facts(
+    board: BoardContext, records: Collection[UUID], items: Collection[str], merged: Collection[UUID], *, locks: bool
+) -> AnswerFacts:
+    """Read what answers rest on; with `locks`, lock the records that they name, in the order of their ids."""
+    rows = board.model._default_manager.filter(pk__in=records).order_by("pk")
+    # With the key's lock where one of them may be deleted.
+    rows = rows.select_for_update(no_key=not merged, of=("self",)) if locks else rows
+    linked = board.model._default_manager.filter(monday_id__in=items)
+    owners = {str(record.monday_id): record for record in linked} if items else {}
+    return AnswerFacts({record.pk: record for record in rows}, owners, unedited_records(board.model, merged))
+
+
+# Removed items and deleted records.
+
+
+def _deleted_facts(board: BoardContext, claims: Sequence[Claim]) -> list[DeletedFacts]:
+    """Return what is known of deleted records before their items are read; of what never was a record, nothing."""
+    entity_type = board.link.entity_type
+    ids = [claim.entity_id for claim in claims if claim.entity_id]
+    tombstones = {t.entity_id: t for t in Tombstone.objects.filter(entity_type=entity_type, entity_id__in=ids)}
+    ledgers = {row.entity_id: row for row in SyncMetadata.objects.of(entity_type, tombstones)}
+    conflicts = current_store().open_conflicts(entity_type, tombstones)
+    intents = _by_record(_open_intents(tombstones).exclude(item_id=""))
+    records = rebuild_records(board.model, list(tombstones.values()))
+    items = [tombstone.monday_id for tombstone in tombstones.values() if tombstone.monday_id]
+    owners = {str(owner.monday_id): owner for owner in board.model._default_manager.filter(monday_id__in=items)}
+    return [
+        DeletedFacts(
+            claim,
+            records[claim.entity_id],
+            ledgers.get(str(claim.entity_id)) or new_ledger(entity_type, claim.entity_id),
+            intents.get(claim.entity_id, ()),
+            tuple(conflicts.get(claim.entity_id, ())),
+            tombstone=tombstones[claim.entity_id],
+            owner=owners.get(tombstones[claim.entity_id].monday_id or ""),
+        )
+        for claim in claims
+        if claim.entity_id in tombstones
+    ]
+
+
+def editors_of(
+    board: BoardContext, deleted: Iterable[DeletedFacts]
+) -> dict[UUID, tuple[tuple[ReceivedEvent, ...], Mapping[str, Any]]]:
+    """Read the events of these deleted records' items, and Monday's users, by which it is told who edited them."""
+    items = {facts.id: str(facts.tombstone.monday_id) for facts in deleted}
+    if not items:
+        return {}
+    events: dict[str, list[ReceivedEvent]] = {}
+    for row in WebhookEvent.objects.filter(board_id=board.link.board_id, item_id__in=list(items.values())):
+        events.setdefault(str(row.item_id), []).append(ReceivedEvent.of(row))
+    users = monday_users()
+    return {key: (tuple(events.get(item_id, ())), users) for key, item_id in items.items()}
+
+
+def current_deletion_policy(link: BoardLink) -> tuple[DeletedRecordPolicy, dict[str, Any]]:
+    """Return what becomes of items and the filter, as they are now and not when the board was taken, minutes ago."""
+    links = BoardLink.objects.filter(pk=link.pk)
+    policy, sync_filter = links.values_list("deleted_record_policy", "sync_filter").get()
+    return DeletedRecordPolicy(policy), sync_filter
+
+
+def removal_facts(
+    board: BoardContext, removed: Sequence[tuple[RecordFacts, str]], policy: RemovedItemPolicy, loop_times: int
+) -> list[RemovalFacts]:
+    """Return what is known of records whose items are gone, each with the state of its item."""
+    rejected = _rejected_deletions(board, [record for record, _ in removed])
+    # Who archived or deleted these items, by name, as far as webhooks told.
+    ids = [record.record.monday_id for record, _ in removed]
+    events = WebhookEvent.objects.filter(item_id__in=ids).of_kind(EventKind.ARCHIVED, EventKind.DELETED)
+    users = {str(event.item_id): event.user_id for event in events.order_by("id")}
+    people = monday_users() if users else {}
+    too_often = (
+        _recreated_too_often([r.id for r, _ in removed], loop_times) if policy == RemovedItemPolicy.CREATE else set()
+    )
+    return [
+        RemovalFacts(
+            record,
+            state,
+            actor=monday_user_name(user, people) if user else "",
+            editor=monday_editor_name(user, people) if user else "",
+            rejected=rejected.get(record.id, ""),
+            is_removed_too_often=record.id in too_often,
+        )
+        for record, state in removed
+        for user in [users.get(record.record.monday_id or "")]
+    ]
+
+
+def _rejected_deletions(board: BoardContext, records: Sequence[RecordFacts]) -> dict[UUID, str]:
+    """The records whose deletion a person rejected since their items are gone: `rejected`, later `kept`."""
+    since = {facts.id: facts.ledger.removed_since for facts in records if facts.ledger.removed_since}
+    acts = ApprovalRequest.objects.filter(
+        entity_type=board.link.entity_type,
+        kind=ApprovalKind.RECORDS,
+        entity_id__in=since,
+        state__in=(ApprovalState.REJECTED, ApprovalState.KEPT),
+    )
+    return {act.entity_id: act.state for act in acts.order_by("id") if act.at >= since[act.entity_id]}
+
+
+def _recreated_too_often(ids: Sequence[UUID], times: int) -> set[UUID]:
+    """The records whose item was made again by the board's setting so many times within a day; 0 is never."""
+    if times <= 0:
+        return set()
+    made = Decision.objects.filter(entity_id__in=ids, kind="unlinked", values__again=True, at__gt=SyncNow() - DAY)
+    often = made.order_by().values("entity_id").annotate(times=Count("id")).filter(times__gte=times)
+    return {row["entity_id"] for row in often if row["entity_id"]}
+
+
+def current_removal_policy(board: BoardContext, _: Sequence[str] = ()) -> dict[str, RemovedItemPolicy]:
+    """Return what becomes of records whose items are gone, as it is now and not when the board was taken, minutes ago.
+
+    What counts toward the limit of deletions goes by it too (records/approvals.py).
+    """
+    link = board.link
+    link.removed_item_policy = BoardLink.objects.values_list("removed_item_policy", flat=True).get(pk=link.pk)
+    return {"": RemovedItemPolicy(link.removed_item_policy)}
+
+
+def deletion_obstacles(record: models.Model) -> tuple[str, str]:
+    """Return why a record can't be deleted in NPD, and what others would lose by it; empty texts where nothing.
+
+    What would be deleted with it (a cascade) counts as a reason too: nobody meant these.
+    """
+    collector = Collector(using="default", origin=record)
+    try:
+        collector.collect([record])
+    except (ProtectedError, RestrictedError) as needed:
+        objects = getattr(needed, "protected_objects", None) or getattr(needed, "restricted_objects", [])
+        return f"{_count_by_kind(list(objects))} in NPD can't be without “{record}”.", ""
+    others = [one for rows in collector.data.values() for one in rows if one != record]
+    others += [one for rows in collector.fast_deletes for one in rows]
+    if others:
+        return f"{_count_by_kind(others)} in NPD would be deleted with “{record}”.", ""
+    emptied: list[models.Model] = []
+    groups: list[Any] = [group for rows in collector.field_updates.values() for group in rows]
+    for group in groups:
+        emptied += [group] if isinstance(group, models.Model) else list(group)
+    return "", f" {_count_by_kind(emptied)} in NPD would no longer name it." if emptied else ""
+
+
+def _count_by_kind(records: list[models.Model]) -> str:
+    """So many records by their kind, as “3 contacts and 1 organization”."""
+    counts = Counter(record._meta for record in records)
+    return " and ".join(f"{n} {m.verbose_name if n == 1 else m.verbose_name_plural}" for m, n in counts.items())
+
+
+# Items without a record.
+
+
+def item_facts(context: ItemContext, claims: Sequence[Claim], found: BatchItems) -> list[ItemFacts]:
+    """Read what NPD knows of the claimed items that no record has; a handful of queries whatever their number."""
+    ids = [claim.remote_id for claim in claims if claim.remote_id]
+    events = _item_events(context, ids)
+    # A call about the item was announced whose outcome nobody knows.
+    calls = Intent.objects.filter(state=IntentState.OPEN, item_id__in=ids, deadline__gt=SyncNow())
+    unconfirmed = dict(calls.order_by("deadline").values_list("item_id", "deadline"))
+    items = [
+        ItemFacts(
+            claim,
+            found.linked.get(claim.remote_id or ""),
+            events.get(claim.remote_id or "", ItemEvents()),
+            unconfirmed_until=unconfirmed.get(claim.remote_id or ""),
+        )
+        for claim in claims
+    ]
+    return items if context.pause else _with_records(context, _with_other_types(context, items))
+
+
+def _item_events(context: ItemContext, ids: Sequence[str]) -> dict[str, ItemEvents]:
+    """What webhooks told of these items; how long they are quiet is told by those of the board."""
+    here = Q(board_id=context.board.link.board_id)
+    told = WebhookEvent.objects.filter(item_id__in=ids).order_by().values("item_id")
+    rows = told.annotate(
+        first=Min("received_at", filter=here),
+        last=Max("received_at", filter=here),
+        new=ArrayAgg("pk", filter=Q(processed_at=None), order_by="pk", default=Value([])),
+    )
+    return {str(row["item_id"]): ItemEvents(row["first"], row["last"], tuple(row["new"])) for row in rows}
+
+
+def _npd_id(context: ItemContext, facts: ItemFacts) -> UUID | None:
+    return as_uuid(npd_id_of(context.board, facts.item) or "") if facts.item else None
+
+
+def _with_other_types(context: ItemContext, items: Sequence[ItemFacts]) -> list[ItemFacts]:
+    """Add the records of other types that have the items, or the NPD IDs that they bear; a query for each type."""
+    ids, npd_ids = [item.item_id for item in items], {one for item in items if (one := _npd_id(context, item))}
+    owners, taken = dict[str, SyncedModel](), set[UUID]()
+    for spec in registry.entities():
+        if spec.entity_type != context.board.link.entity_type:
+            for record in spec.model._default_manager.filter(Q(monday_id__in=ids) | Q(pk__in=npd_ids)):
+                owners.setdefault(str(record.monday_id), record)
+                taken.add(record.pk)
+    return [
+        replace(item, owner=owners.get(item.item_id), is_npd_id_taken=_npd_id(context, item) in taken) for item in items
+    ]
+
+
+def _with_records(context: ItemContext, items: Sequence[ItemFacts]) -> list[ItemFacts]:
+    """Add the records and deleted records that the items could be, and what is remembered of the items."""
+    board, entity_type = context.board, context.board.link.entity_type
+    wanting = {item.item_id: item for item in items if wants_records(context, item)}
+    unchosen = {item_id: item for item_id, item in wanting.items() if item.chosen_id is None}
+    npd_ids = {i.item_id: one for i in items if i.item and i.item.state == ACTIVE and (one := _npd_id(context, i))}
+    keys = {k: match_text_of_item(board, i.item) or "" for k, i in unchosen.items() if i.item and not i.as_new}
+    remembered = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=list(unchosen))
+    ignored = {row.item_id: row for row in remembered}
+    # Claims don't read when a row was written: it is asked for only where no event tells.
+    jobs = [i.claim.rows[0].pk for k, i in unchosen.items() if not keys.get(k) and i.events.first is None]
+    written = dict(SyncQueue.objects.filter(pk__in=jobs).values_list("pk", "created_at")) if jobs else {}
+    deleted = Q(monday_id__in=[item.item_id for item in items]) | Q(entity_id__in=list(npd_ids.values()))
+    types = [spec.entity_type for spec in registry.entities()]
+    tombstones = list(Tombstone.objects.filter(deleted, entity_type__in=types).order_by("pk"))
+    chosen = [one for item in wanting.values() if (one := item.chosen_id)]
+    records = _records(board, [*npd_ids.values(), *chosen], list(wanting), keys.values())
+    by_id, by_item = {record.pk: record for record in records}, {record.monday_id: record for record in records}
+    by_key: dict[str, list[SyncedModel]] = {}
+    for record in records:
+        by_key.setdefault(key_of_record(board, record), []).append(record)
+    found = []
+    for item in items:
+        npd_id, key = _npd_id(context, item), keys.get(item.item_id)
+        found.append(
+            replace(
+                item,
+                owner=item.owner or by_item.get(item.item_id),
+                known_since=item.events.first or written.get(item.claim.rows[0].pk),
+                ignored=ignored.get(item.item_id),
+                tombstones=tuple(t for t in tombstones if t.monday_id == item.item_id or t.entity_id == npd_id),
+                named=by_id.get(npd_id) if npd_id else None,
+                matching=tuple(by_key.get(key, ())) if key else (),
+                chosen=by_id.get(item.chosen_id) if item.chosen_id else None,
+                new_id=uuid.uuid4() if item.item_id in unchosen else None,
+            )
+        )
+    return found
+
+
+def _records(
+    board: BoardContext, ids: Collection[UUID], items: Collection[str], keys: Iterable[str]
+) -> list[SyncedModel]:
+    """Return the board's records with one of these ids, items or match keys, and with their relations."""
+    match, wanted = board.match_mapping, sorted(set(filter(None, keys)))
+    if not ids and not items:
+        return []
+    records, condition = board.model._default_manager.all(), Q(pk__in=list(ids)) | Q(monday_id__in=list(items))
+    if board.joined_relations:
+        records = records.select_related(*board.joined_relations)
+    if match is not None and wanted:
+        records = records.annotate(match_key=Lower(canonical_expression(match.fields[0])))
+        condition |= Q(match_key__in=[Lower(Value(key)) for key in wanted])
+    return list(records.filter(condition))
+
+
+# Creates without an answer, and second items.
+
+
+def unconfirmed_creates(entity_type: str) -> list[list[Intent]]:
+    """Return the creates without an answer, by their documents, of those documents of which a deadline is over."""
+    unanswered = Intent.objects.filter(entity_type=entity_type, state=IntentState.OPEN, item_id="")
+    due = unanswered.filter(deadline__lte=SyncNow()).values("idempotency_key")
+    documents: dict[str, list[Intent]] = {}
+    for intent in unanswered.filter(idempotency_key__in=due).order_by("pk"):
+        documents.setdefault(intent.idempotency_key, []).append(intent)
+    return list(documents.values())
+
+
+def unconfirmed_facts(
+    board: BoardContext, intents: Sequence[Intent], items: Mapping[str, Item] | None, *, is_paused: bool
+) -> UnconfirmedCreates:
+    """Return what is so of one document; `items` are what was found, `is_paused` is writing to Monday."""
+    ids, first = [intent.entity_id for intent in intents], intents[0]
+    document = Intent.objects.filter(idempotency_key=first.idempotency_key)
+    others = Intent.objects.filter(board_id=first.board_id, state=IntentState.APPLIED, settled_at__gt=first.created_at)
+    is_due = Q(status=QueueStatus.PENDING, next_retry__lte=SyncNow()) | Q(status=QueueStatus.IN_PROGRESS)
+    due = SyncQueue.objects.filter(is_due, entity_id__in=ids).values_list("entity_id", flat=True)
+    return UnconfirmedCreates(
+        board=board,
+        intents=intents,
+        items=items,
+        sent=document.count(),
+        records=board.model._default_manager.in_bulk(ids),
+        due=frozenset(key for key in due if key),
+        is_paused=is_paused,
+        others_answered=others.exists(),
+        batch_size=breaker.batch_size(),
+        settle_seconds=float(settings.MONDAY_SETTLE_SECONDS),
+        now=sync_now(),
+    )
+
+
+def unconfirmed_before(ids: Iterable[UUID]) -> set[UUID]:
+    """Return which of these records had a create that was given up without its outcome being known."""
+    given_up = Intent.objects.filter(entity_id__in=list(ids), item_id="", state=IntentState.VOID, lookups__gt=0)
+    return set(given_up.values_list("entity_id", flat=True))
+
+
+def copy_history(ids: Collection[UUID]) -> dict[UUID, tuple[tuple[Intent, ...], frozenset[str]]]:
+    """Return everything that was announced about these records and is remembered, and what they were unlinked from."""
+    writes = _by_record(Intent.objects.filter(entity_id__in=ids))
+    unlinked: dict[UUID | None, set[str]] = {}
+    for line in Decision.objects.filter(entity_id__in=ids, kind="unlinked"):
+        unlinked.setdefault(line.entity_id, set()).add(line.remote_id)
+    return {key: (writes.get(key, ()), frozenset(unlinked.get(key, ()))) for key in ids}
+
+
+def creators_of(item_ids: Collection[str]) -> dict[str, str]:
+    """Return the Monday user who made each item, as its webhook told; of the others none has come."""
+    rows = WebhookEvent.objects.filter(item_id__in=item_ids).of_kind(EventKind.CREATED).order_by("-id")
+    return {str(row.item_id): row.user_id for row in rows} if item_ids else {}
+
+
+def owners_of(entity_type: str, item_ids: Collection[str]) -> dict[str, SyncedModel]:
+    """Return the records whose items these are: of this type, else of another one, from whose board they came."""
+    found: dict[str, SyncedModel] = {}
+    for spec in sorted(registry.entities(), key=lambda spec: spec.entity_type != entity_type):
+        if left := [item_id for item_id in item_ids if item_id not in found]:
+            found |= {str(owner.monday_id): owner for owner in spec.model._default_manager.filter(monday_id__in=left)}
+    return found
 
 
 def _removals(_: Gatherer, facts: PassFacts, plan: Plan, values: Sequence[Any]) -> dict[Any, Any]:
     by_id = {value[0]: value for value in values}
     removed = [(plan.records[key].facts, value[1]) for key, value in by_id.items()]
-    found = queries.removal_facts(facts.board, removed, values[0][2], facts.settings.loop_times)
+    found = removal_facts(facts.board, removed, values[0][2], facts.settings.loop_times)
     return {by_id[one.record.id]: one for one in found}
 
 
-def _removal_policy(_: Gatherer, facts: PassFacts, __: Plan, ___: Sequence[Any]) -> dict[Any, Any]:
-    # As it is now, and not as it was when the board was taken: a run may last for minutes.
-    link = facts.board.link
-    link.removed_item_policy = policy = queries.current_removal_policy(link)
-    return {"": policy}
+# Who reads what a rule asks for, for all values together. What isn't in the answer is None.
 
 
-def _editors(_: Gatherer, facts: PassFacts, plan: Plan, values: Sequence[Any]) -> dict[Any, Any]:
-    return queries.editors_of(facts.board, [plan.deleted[key].facts for key in values])
+_BY_RECORD: dict[Ask, Callable[[Sequence[Any]], Mapping[Any, Any]]] = {
+    Ask.SETTLED_WRITES: settled_writes,
+    Ask.ENDED_CREATES: ended_creates,
+    Ask.CHANGES: changes_of,
+    Ask.LAST_WRITES: last_writes,
+    Ask.COPY_HISTORY: copy_history,
+    Ask.CREATOR: creators_of,
+    Ask.PEOPLE: lambda _: {"": monday_users()},
+    Ask.WRITER: lambda _: {"": token_user()},
+}
+"""What the values alone tell where to look for."""
 
+_BY_BOARD: dict[Ask, Callable[[BoardContext, Sequence[Any]], Mapping[Any, Any]]] = {
+    Ask.ANSWERS: lambda board, values: {one: answer_facts(board, *one, locks=False) for one in values},
+    Ask.IDENTITY: lambda board, values: {one: identity_facts(board, *one) for one in values},
+    Ask.UNEDITED: unedited_from_items,
+    Ask.LOST_CREATES: lambda board, values: {ids: lost_creates(board, ids) for ids in values},
+    Ask.REMOVAL_POLICY: current_removal_policy,
+    Ask.DELETION_POLICY: lambda board, _: {"": current_deletion_policy(board.link)},
+    Ask.BEARER: lambda board, ids: board.model._default_manager.in_bulk(list(set(ids))),
+    Ask.SAME_KEY: records_by_match_key,
+    Ask.UNTOUCHED: lambda board, ids: dict.fromkeys(unedited_records(board.model, ids), True),
+    Ask.LOOPS: write_loops,
+}
+"""What the board tells besides."""
 
-def _limits(self: Gatherer, facts: PassFacts, _: Plan, values: Sequence[Any]) -> dict[Any, Any]:
-    return {kinds: with_counts(ApprovalFacts(), facts.board.link, kinds, self.foreseen) for kinds in values}
-
-
-def _approvals(self: Gatherer, facts: PassFacts, _: Plan, values: Sequence[Any]) -> dict[Any, Any]:
-    return {(kinds, ids): known_requests(facts.board.link, kinds, ids, self.foreseen) for kinds, ids in values}
-
-
-def _item_ids(plan: Plan, values: Sequence[UUID]) -> dict[UUID, str]:
-    return {key: item.id for key in values if (item := plan.records[key].item)}
-
-
-_Reader = Callable[[Gatherer, PassFacts, Plan, Sequence[Any]], Mapping[Any, Any]]
-
-_READERS: dict[Ask, _Reader] = {
-    Ask.ANSWERS: _answers,
-    Ask.EVENTS_AND_WRITES: lambda _, facts, plan, ids: queries.events_and_writes(
+_BY_PLAN: dict[Ask, Callable[[Gatherer, PassFacts, Plan, Sequence[Any]], Mapping[Any, Any]]] = {
+    Ask.EVENTS_AND_WRITES: lambda _, facts, plan, ids: events_and_writes(
         facts.board, [plan.records[key].facts for key in ids]
     ),
     Ask.ITEMS: lambda self, facts, _, values: {one: self.board_items(facts.board, *one) for one in values},
-    Ask.IDENTITY: lambda _, facts, __, values: {one: queries.identity_facts(facts.board, *one) for one in values},
-    Ask.UNEDITED: lambda _, facts, __, ids: queries.unedited_from_items(facts.board, ids),
     Ask.ITEM: lambda self, facts, _, ids: self.items_by_id(facts.board, ids),
     Ask.ITEM_AGAIN: lambda self, facts, _, ids: self.items_by_id(facts.board, ids),
-    Ask.LOST_CREATES: lambda _, facts, __, values: {ids: queries.lost_creates(facts.board, ids) for ids in values},
-    Ask.REMOVAL_POLICY: _removal_policy,
     Ask.REMOVAL: _removals,
-    Ask.OBSTACLES: lambda _, __, plan, ids: {key: queries.deletion_obstacles(plan.records[key].record) for key in ids},
-    Ask.APPROVALS: _approvals,
-    Ask.LIMIT: _limits,
-    Ask.SETTLED_WRITES: lambda _, __, ___, ids: queries.settled_writes(ids),
-    Ask.RECENT_EVENTS: lambda _, facts, plan, ids: queries.recent_events(
+    Ask.OBSTACLES: lambda _, __, plan, ids: {key: deletion_obstacles(plan.records[key].record) for key in ids},
+    Ask.APPROVALS: lambda self, facts, _, values: {
+        (kinds, ids): known_requests(facts.board.link, kinds, ids, self.foreseen) for kinds, ids in values
+    },
+    Ask.LIMIT: lambda self, facts, _, values: {
+        kinds: with_counts(ApprovalFacts(), facts.board.link, kinds, self.foreseen) for kinds in values
+    },
+    Ask.RECENT_EVENTS: lambda _, facts, plan, ids: recent_events(
         facts.board, {key: plan.records[key].record.monday_id or "" for key in ids}
     ),
-    Ask.ENDED_CREATES: lambda _, __, ___, ids: {**dict.fromkeys(ids, ()), **_tuples(queries.ended_creates(ids))},
-    Ask.CHANGES: lambda _, __, ___, ids: {**dict.fromkeys(ids, ()), **_tuples(queries.changes_of(ids))},
-    Ask.MAKER: lambda _, facts, plan, ids: queries.makers_of(facts.board, _item_ids(plan, ids)),
+    Ask.MAKER: lambda _, facts, plan, ids: makers_of(
+        facts.board, {key: item.id for key in ids if (item := plan.records[key].item)}
+    ),
     Ask.UNMATCHED: Gatherer._unmatched,
-    Ask.DELETION_POLICY: lambda _, facts, __, ___: {"": queries.current_deletion_policy(facts.board.link)},
-    Ask.BEARER: lambda _, facts, __, ids: facts.board.model._default_manager.in_bulk(list(set(ids))),
-    Ask.EDITORS: _editors,
-    Ask.SAME_KEY: lambda _, facts, __, keys: {
-        **dict.fromkeys(keys, ()),
-        **queries.records_by_match_key(facts.board, keys),
-    },
-    Ask.UNTOUCHED: lambda _, facts, __, ids: dict.fromkeys(queries.unedited_records(facts.board.model, ids), True),
-    Ask.LOOPS: lambda _, facts, __, ids: {
-        **{key: {} for key in ids},
-        **queries.write_loops(facts.board.link.entity_type, ids),
-    },
-    Ask.LAST_WRITES: lambda _, __, ___, ids: queries.last_writes(ids),
-    Ask.PEOPLE: lambda *_: {"": monday_users()},
+    Ask.EDITORS: lambda _, facts, plan, ids: editors_of(facts.board, [plan.deleted[key].facts for key in ids]),
     Ask.COPIES: Gatherer._copies,
-    Ask.COPY_HISTORY: lambda _, __, ___, ids: queries.copy_history(ids),
-    Ask.CREATOR: lambda _, __, ___, ids: queries.creators_of(ids),
-    Ask.WRITER: lambda *_: {"": monday_account().user_id},
 }
-
-
-def _tuples(found: Mapping[Any, Sequence[Any]]) -> dict[Any, tuple[Any, ...]]:
-    return {key: tuple(values) for key, values in found.items()}
+"""What has to be looked at of the records, or read on Monday."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sync.reconcile.identity import AnswerPlan
     from sync.reconcile.new_items import ItemPlan
     from sync.reconcile.restraints import ClearsPlan, LoopPlan
-    from sync.reconcile.settled_fields import FieldsSettlement
+    from sync.reconcile.settlement import FieldsSettlement
     from sync.reconcile.sides import InspectedColumns
     from sync.reconcile.writes import Answer
 

@@ -229,7 +229,7 @@ def throttle_write_loops(facts: PassFacts, plan: Plan) -> Plan:
     writes = facts.ask(Ask.LAST_WRITES, rewritten)
     # Nearly all records have neither: a look at unchanged ones must not build anything for them.
     known = [
-        one.with_history(loops=loops[one.id], last_writes=writes.get(one.id) or {})
+        one.with_history(loops=loops[one.id] or {}, last_writes=writes.get(one.id) or {})
         for one in read
         if loops[one.id] or writes.get(one.id)
     ]

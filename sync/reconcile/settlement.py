@@ -1,616 +1,726 @@
-"""What a pass did becomes NPD's truth: records, sync state, jobs and status in one transaction under the lease."""
+"""What becomes of a record in NPD once its pass is done, computed before settle writes it, and whether that is nothing.
+
+Of its fields, by their plans, the record as it is locked, and what Monday's answer shows; of its sync state and status;
+what the store of conflicts is told; and what its history says, with the cause of each line. Pure.
+
+Decides of MERGE.md, “After a write”: a pulled field is written only where it still holds what the merge saw; what the
+answer shows becomes the base; a value of which Monday made another, or that it doesn't show.
+"""
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from copy import copy
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import reduce
-from operator import or_
 from typing import Any
 from uuid import UUID
 
-import structlog
-from django.core.serializers.json import DjangoJSONEncoder
-from django.db import DatabaseError, OperationalError, connection, transaction
-from django.db.models import ProtectedError, Q, RestrictedError
-
-from sync import registry
-from sync.choices import (
-    UNCERTAIN_CAUSES,
-    ApprovalKind,
-    ApprovalState,
-    Cause,
-    LedgerDirection,
-    Operation,
-    Priority,
-    QueueDirection,
-    QueueStatus,
-    RecordSyncStatus,
-    SyncStatus,
-    TombstoneState,
+from sync.choices import Cause, RecordSyncStatus, SyncStatus
+from sync.connectors.base.board import EventKind, ItemEvent
+from sync.connectors.base.board_items import Item
+from sync.connectors.base.conversion import AmbiguousSplit, UnknownValue
+from sync.kernel.conflict_store import (
+    KIND_DELETE,
+    KIND_FIELDS,
+    KIND_IDENTITY,
+    KIND_LOST_UPDATE,
+    KIND_UNDO,
+    RECORD_KEY,
+    ConflictReport,
+    FieldConflict,
+    OpenConflict,
 )
-from sync.clock import SyncNow, sync_now
-from sync.connectors.base.conversion import UnknownValue
-from sync.kernel.conflict_store import KIND_IDENTITY, RECORD_KEY, current_store
-from sync.kernel.counters import PASSES, RECORDS_PROCESSED, Increment, Latency, increment, observe_latency
-from sync.kernel.triggers import BOOKKEEPING
-from sync.models import (
-    ApprovalRequest,
-    AwaitedRelation,
-    Intent,
-    IntentState,
-    SyncedModel,
-    SyncMetadata,
-    SyncQueue,
-    Tombstone,
-    WebhookEvent,
-    WriteLoop,
-)
-from sync.outbox import finish
-from sync.outbox.pauses import locked_pauses, pause_sentence
-from sync.outbox.queue_rows import enqueue_many
-from sync.reconcile.board_filter import left_after_write
-from sync.reconcile.conflict_reports import conflict_reports
-from sync.reconcile.facts import HistoryLine
-from sync.reconcile.field_values import ACTIVE
+from sync.merge import Action, FieldDirection
+from sync.models import Decision, SyncedModel, SyncMetadata
+from sync.outbox.claim import Claim
+from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts
+from sync.reconcile.field_plan import AS_SENT, FieldPlan, is_kept_different, new_base, way_of, with_kept_different
+from sync.reconcile.field_values import ACTIVE, BoardContext, field_of, still_holds, update_values
 from sync.reconcile.identity import wants_new_item
-from sync.reconcile.lost_updates import lost_lines, seen_after
-from sync.reconcile.pass_plan import Job, Outcome, PassFacts, Plan, RecordAction, RecordPlan
-from sync.reconcile.queries import deletion_obstacles
-from sync.reconcile.removed_items import deleted, new_deletion_requests, note_unlinked, recreated
-from sync.reconcile.resolutions import undo_context
-from sync.reconcile.restraints import ended_requests, has_local_writes, new_clear_requests
-from sync.reconcile.settle_rest import PassRun, end_intents, end_jobs, enqueue_paused
-from sync.reconcile.settled_fields import (
-    LEDGER_STATUS,
-    FieldsSettlement,
-    awaited_relations,
-    settled_fields,
-    state_after,
-    sync_status,
+from sync.reconcile.lost_updates import LostUpdateConflict, seen_after
+from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordPlan
+from sync.reconcile.resolutions import (
+    as_conflict,
+    inverse_of,
+    reopened_conflicts,
+    reopened_lost_updates,
+    undo_reports,
+    undo_results,
 )
-from sync.records.approvals import OPEN_REQUEST_STATES
-from sync.records.item_links import exclude_match, ignore_item
-from sync.records.tombstones import enqueue_tombstones, set_late_item
-from sync.records.unmatched_items import clear_unmatched
-from sync.registry import relation_of, target_of
-
-# The rows of the sync state of a pass: locked, brought up to date, stored in one statement.
-
-
-_COLUMNS = (
-    *("base", "altered", "blocked_fields", "note", "remote_state", "seen", "removed_since", "removed_passes"),
-    *("remote_id", "sync_batch_id", "sync_duration_ms", "api_calls_count", "sync_direction"),
-    *("conflicts", "asked_items", "left_out", "error_count", "last_error"),
-)
-
-_UPDATE = f"""
-    UPDATE sync_metadata AS ledger
-    SET {", ".join(f"{name} = seen.{name}" for name in _COLUMNS)}, last_sync_attempt = sync_now()
-    FROM jsonb_populate_recordset(NULL::sync_metadata, %s::jsonb) AS seen
-    WHERE ledger.id = seen.id
-"""  # noqa: S608 - made of the names above
-
-
-def lock_ledgers(entity_type: str, ids: Sequence[UUID]) -> dict[str, SyncMetadata]:
-    """Lock the records' sync state rows in the order of their ids, made where they are missing."""
-    rows = SyncMetadata.objects.of(entity_type, ids).select_for_update().order_by("entity_id")
-    locked = {row.entity_id: row for row in rows}
-    # Nearly all are there, and to INSERT all of them took a quarter of a pass over unchanged records.
-    if missing := [key for key in map(str, ids) if key not in locked]:
-        made = [SyncMetadata(entity_type=entity_type, entity_id=key, system="monday") for key in missing]
-        SyncMetadata.objects.bulk_create(made, ignore_conflicts=True)
-        locked = {row.entity_id: row for row in rows.all()}
-    return locked
-
-
-def store_ledgers(rows: Mapping[UUID, Mapping[str, Any]]) -> None:
-    """Write what the pass found, by record, in one statement: Django's bulk_update takes 3 ms a row."""
-    if rows:
-        with connection.cursor() as cursor:
-            cursor.execute(_UPDATE, [json.dumps(list(rows.values()), cls=DjangoJSONEncoder)])
-
-
-def _ledger_row(run: PassRun, plan: RecordPlan, before: SyncMetadata, milliseconds: int) -> dict[str, Any]:
-    """Return the record's sync state after this pass, with what the pass itself took."""
-    ups = any(p.send_raw is not None for p in plan.plans.values())
-    downs = any(p.write_raw is not None for p in plan.plans.values())
-    one_way = LedgerDirection.LOCAL_TO_REMOTE if ups else LedgerDirection.REMOTE_TO_LOCAL
-    return state_after(plan, before) | {
-        "id": before.pk,
-        "sync_batch_id": run.this.id,
-        "sync_duration_ms": milliseconds,
-        "api_calls_count": run.calls,
-        "sync_direction": LedgerDirection.BIDIRECTIONAL if ups == downs else one_way,
-    }
-
-
-# What sync_status says from now on.
-
-
-def write_statuses(run: PassRun, plans: Sequence[RecordPlan], ledgers: Mapping[UUID, Mapping[str, Any]]) -> None:
-    """Write every looked-at record's status, in the settle transaction after all else is known."""
-    ids = [plan.id for plan in plans]
-    open_states = (QueueStatus.PENDING, QueueStatus.FAILED)
-    rows = SyncQueue.objects.filter(entity_type=run.entity_type, entity_id__in=ids, status__in=open_states)
-    jobs = list(rows.values_list("entity_id", "status", "causes"))
-    failed = {entity_id for entity_id, status, _ in jobs if status == QueueStatus.FAILED}
-    pending = {entity_id for entity_id, _, causes in jobs if causes & ~UNCERTAIN_CAUSES}
-    intents = Intent.objects.filter(entity_id__in=ids, state=IntentState.OPEN).values_list("entity_id", flat=True)
-    with_open_work = pending | failed | set(intents)
-    by_status: dict[RecordSyncStatus, list[UUID]] = {}
-    for plan in plans:
-        status = sync_status(run.board, plan, ledgers[plan.id], has_open_work=plan.id in with_open_work)
-        if plan.left_out and plan.id in pending and plan.record.may_sync:
-            # Somebody saved it meanwhile: its next pass decides anew.
-            status = RecordSyncStatus.PENDING
-        by_status.setdefault(status, []).append(plan.id)
-    for status, found in by_status.items():
-        is_synced = status == RecordSyncStatus.SYNCED
-        synced_at = {"monday_last_synced": SyncNow()} if is_synced else {}
-        run.records.filter(pk__in=found).update(sync_status=status, **synced_at)
-        settled_at = {"last_successful_sync": SyncNow()} if is_synced else {}
-        SyncMetadata.objects.of(run.entity_type, found).update(sync_status=LEDGER_STATUS[status], **settled_at)
-    if failed:
-        SyncMetadata.objects.of(run.entity_type, [i for i in failed if i]).update(sync_status=SyncStatus.FAILED)
-
-
-# How a pass ends its jobs, its intents, its events and the record's failed job.
-
-
-def finish_jobs(run: PassRun, plans: Sequence[RecordPlan]) -> None:
-    """End every record's rows as its outcome says, and what hangs on them."""
-    # A record says by itself what became of it.
-    said = [replace(p.ending, detail="") if p.is_settled else p.ending for p in plans]
-    end_jobs(run, [Job(plan.facts.claim, how) for plan, how in zip(plans, said, strict=True)])
-    enqueue_paused(run.entity_type, plans)
-    settled = [plan for plan in plans if plan.is_settled]
-    for plan in plans:
-        if plan.intent and plan.keeps_intent:
-            Intent.objects.filter(pk=plan.intent.pk).update(item_id=plan.item_id, deadline=SyncNow())
-        if plan.intent and plan.written_item:
-            plan.intent.answer = _shown_values(plan)
-    end_intents([p for p in plans if not p.keeps_intent], [p for p in settled if p.plans])
-    events = [e.pk for p in settled if p.ending.processed or p.item is not None for e in p.facts.events]
-    WebhookEvent.objects.filter(pk__in=events, processed_at=None).update(
-        processed_at=SyncNow(), outcome=f"processed in pass {run.this.id}"
-    )
-    finish.end_failed(run.entity_type, {p.id: p.facts.claim.rows[0].id for p in settled if p.plans or p.is_deleted})
-
-
-def _shown_values(plan: RecordPlan) -> dict[str, Any]:
-    """What the answer shows of the values that were sent."""
-    found = {}
-    for key, field_plan in plan.plans.items():
-        item = plan.written(key)
-        if field_plan.send_raw is not None and item is not None:
-            with suppress(UnknownValue):
-                found[key] = field_plan.convert.stored_value(item.reading(field_plan.mapping.column_id))
-    return found
-
-
-# Settle: what a pass did becomes NPD's truth, by compare-and-set, in one transaction under the
-# lease.
-
-
-log = structlog.get_logger(__name__)
-# By then Monday has filled in what it computes itself.
-RECHECK_SECONDS = 10
-
-
-def settle(run: PassRun, facts: PassFacts, plan: Plan) -> Plan:
-    """Settle every record and end its jobs; raises LeaseLost when another worker has the board."""
-
-    def attempt() -> list[RecordPlan]:
-        settled = _settle_all(run, facts, plan) if plan.records else []
-        _count_pass(run, plan.with_records(settled))
-        return settled
-
-    return plan.with_records(run.in_transaction(attempt, **undo_context(plan.records.values())))
-
-
-def _settle_all(run: PassRun, facts: PassFacts, plan: Plan) -> list[RecordPlan]:
-    planned, ids = list(plan.records.values()), sorted(plan.records)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('npd.settling', %s, true)", [",".join(str(i) for i in ids)])
-        # A related record that was deleted meanwhile is this record's failure, and not the commit's.
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    locked = {r.pk: r for r in run.records.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk")}
-    ledgers = lock_ledgers(run.entity_type, ids)
-    _store_deletion_approvals(run, plan)
-    _settle_claimed(run, facts.claimed.known_items, [one for one in planned if one.id in locked])
-    planned = _unpaused(run, planned)
-    settled = [_settled(run, one, locked.get(one.id)) for one in planned]
-    for one in settled:
-        # Of a record that was deleted while its item was made, the tombstone learns the item.
-        if one.id not in locked and one.written_item is not None:
-            set_late_item(run.entity_type, one.id, one.written_item.id)
-    present = [one for one in settled if one.id in locked]
-    present = _finish_approvals(run, plan.with_records(present), present)
-    present = [
-        one.logged(*lost_lines(one)).with_state(seen=seen_after(one, facts.settings, run.read_at)) for one in present
-    ]
-    _store_write_loops(run, present)
-    current_store().save_reports([report for one in present for report in conflict_reports(one)])
-    existing = [one for one in present if not one.is_deleted]
-    _finish_deleted(run.entity_type, [one for one in present if one.is_deleted])
-    gone_before = [one for one in existing if ledgers[str(one.id)].remote_state not in ("", ACTIVE)]
-    returned = [one.id for one in gone_before if one.ledger.remote_state == ACTIVE]
-    # What points at a record that gets no item waits no more.
-    left_out = [p.id for p in existing if p.left_out and not p.record.monday_id and not ledgers[str(p.id)].left_out]
-    milliseconds = int((time.monotonic() - run.started) * 1000)
-    found = {one.id: _ledger_row(run, one, ledgers[str(one.id)], milliseconds) for one in existing}
-    store_ledgers(found)
-    _store_awaited(run, existing)
-    _enqueue_pointing(run, [*returned, *left_out])
-    if linked_items := [one.link_to for one in existing if one.link_to]:
-        enqueue_tombstones(run.entity_type, linked_items)
-    finish_jobs(run, [one for one in settled if one.id not in locked] + present)
-    run.store_history(present)
-    write_statuses(run, existing, found)
-    return [one for one in settled if one.id not in locked] + present
-
-
-def _unpaused(run: PassRun, plans: Sequence[RecordPlan]) -> list[RecordPlan]:
-    """Release what would write to NPD where that was paused since the pass began: `pause` waits for our end."""
-    writing = {plan.id for plan in plans if has_local_writes(plan)}
-    found_pause = locked_pauses(run.entity_type).get(QueueDirection.TO_NPD) if writing else None
-    if found_pause is None:
-        return list(plans)
-    why = pause_sentence(found_pause, QueueDirection.TO_NPD)
-    return [plan.drop(Outcome.RELEASED, why) if plan.id in writing else plan for plan in plans]
-
-
-def _settled(run: PassRun, planned: RecordPlan, record: SyncedModel | None) -> RecordPlan:
-    """Write one record, in a savepoint of its own: what NPD refuses here is this record's failure alone."""
-    before = planned.record
-    if record is None:
-        return planned
-    if (record.sync_enabled, record.sync_direction) != (before.sync_enabled, before.sync_direction):
-        return planned.drop(Outcome.RELEASED, "Its settings changed while it was synced.")
-    try:
-        return left_after_write(run.board, _write_record(planned, record, run.read_at))
-    except OperationalError:
-        raise
-    except DatabaseError as error:
-        log.warning("record not written", record=str(planned.id), error=type(error).__name__)
-        why = str(error).strip().splitlines()[0]
-        return planned.drop(Outcome.FAILED, f"NPD's database rejected what came from Monday: {why}")
-
-
-def _write_record(plan: RecordPlan, record: SyncedModel, read_at: datetime) -> RecordPlan:
-    found = settled_fields(plan, record, read_at)
-    plan = _with_settled_fields(plan, found)
-    values = dict(found.values)
-    if plan.unlink and plan.is_settled and plan.record.monday_id:
-        values |= {"monday_id": None, "sync_enabled": False}
-        plan = _unlinked(plan, plan.record.monday_id)
-    plan, more = _with_removed_item(plan, record)
-    values |= more
-    plan = note_unlinked(plan)
-    _remember_excluded(plan)
-    if plan.link_to and record.monday_id != plan.link_to:
-        values["monday_id"] = plan.link_to
-    if values:
-        with transaction.atomic():
-            type(record)._default_manager.filter(pk=record.pk).update(**values)
-        for name, value in values.items():
-            setattr(record, name, value)
-    return plan.with_facts(record=record)
-
-
-def _with_settled_fields(plan: RecordPlan, found: FieldsSettlement) -> RecordPlan:
-    """Take over what becomes of the fields."""
-    plan = replace(plan.with_state(base=found.base, altered=found.altered).logged(*found.lines), settled=found)
-    if found.overtaken:
-        _enqueue(plan)
-    if found.recheck and plan.is_settled:
-        return plan.end(Outcome.DEFERRED, found.recheck, wait_seconds=RECHECK_SECONDS)
-    return plan
-
-
-def _enqueue(plan: RecordPlan, cause: Cause = Cause.DEPENDENCY, priority: Priority = Priority.EDIT) -> None:
-    """Let a pass of its own follow."""
-    enqueue_many(plan.record.entity_type(), [plan.id], cause=cause, priority=priority)
-
-
-def _unlinked(plan: RecordPlan, item_id: str) -> RecordPlan:
-    """Remember the item of a record that lets go of it."""
-    assert plan.unlink is not None
-    why = plan.unlink.why
-    ignore_item(plan.record.entity_type(), item_id, plan.id, f"Unlinked from “{plan.record}”: {why}.")
-    sentence = (
-        f"Unlinked from its item: {why}. Its sync is off; both sides keep what they have. "
-        "“Link again” on the record's page undoes it."
-    )
-    return plan.logged(HistoryLine("unlinked", sentence, actor=plan.unlink.actor)).with_state(remote_state="")
-
-
-def _with_removed_item(plan: RecordPlan, record: SyncedModel) -> tuple[RecordPlan, dict[str, Any]]:
-    """Do what was decided about a record whose item is gone, under the record's lock, with what is to be written."""
-    removal = plan.removal
-    if removal is None or not removal.act or not plan.is_settled:
-        return plan, {}
-    # Anything of it, mapped or not, may differ from what the pass read.
-    names = [f.attname for f in record._meta.concrete_fields if f.attname not in BOOKKEEPING]
-    is_edited = any(getattr(record, name) != getattr(plan.record, name) for name in names)
-    is_linked_anew = record.monday_id != plan.record.monday_id
-    if is_linked_anew or (removal.act is RecordAction.DELETE and is_edited):
-        return replace(plan, removal=None).drop(Outcome.RELEASED, "It changed while it was synced."), {}
-    if removal.act is RecordAction.CREATE:
-        _enqueue(plan, *((Cause.PERSON, Priority.PERSON) if removal.chosen else ()))
-        return recreated(plan, removal), {"monday_id": None}
-    if removal.act is RecordAction.DELETE:
-        return deleted(plan, removal, _delete(record)), {}
-    return plan, {}
-
-
-def _delete(record: SyncedModel) -> str:
-    """Delete the record in NPD; return why it can't be deleted, in words."""
-    if needed := deletion_obstacles(record)[0]:
-        return needed
-    try:
-        with transaction.atomic():
-            copy(record).delete()
-    except OperationalError:
-        raise
-    except (ProtectedError, RestrictedError, DatabaseError) as error:
-        return f"NPD's database rejected it: {str(error).splitlines()[0]}"
-    return ""
-
-
-def _remember_excluded(plan: RecordPlan) -> None:
-    """Remember which items a person said are not the record's, once its own item is made."""
-    if plan.identity.needs_pass:
-        _enqueue(plan)
-    if not wants_new_item(plan.facts):
-        return
-    own = plan.link_to or plan.record.monday_id
-    # Where a pass after the answer found the item that a lost call had made, only the question names the others.
-    answered = [c for c in plan.facts.conflicts if c.kind == KIND_IDENTITY and RECORD_KEY in c.resolutions]
-    for item_id in plan.identity.excluded_items or [c.monday_item_id for c in answered]:
-        if own and item_id and item_id != own:
-            why = f"A person said that it is not the item of “{plan.record}”."
-            exclude_match(plan.record.entity_type(), item_id, plan.id, why)
-
-
-# What the settle transaction writes for all records together.
-
-
-def _settle_claimed(run: PassRun, known_items: Sequence[str], present: Sequence[RecordPlan]) -> None:
-    """No item of theirs is unmatched, and none of them is deleted."""
-    if known_items:
-        # Its webhook may have come while it was being linked.
-        clear_unmatched(run.entity_type, known_items)
-    # A record that was made again under the id of a deleted one: its tombstone sends nothing any more.
-    created = [p.id for p in present if any(row.operation != Operation.UPDATE for row in p.facts.claim.rows)]
-    if created:
-        tombstones = Tombstone.objects.filter(entity_type=run.entity_type, entity_id__in=created)
-        tombstones.exclude(state=TombstoneState.RESTORED).update(
-            state=TombstoneState.RESTORED, settled_at=SyncNow(), note="The record is there again.", reason_code=""
-        )
-
-
-def _store_deletion_approvals(run: PassRun, plan: Plan) -> None:
-    """Count the deletions before they are carried out, and end the requests that are over."""
-    ApprovalRequest.objects.bulk_create(new_deletion_requests(run.link, plan))
-    removed = [(one.id, one.removal) for one in plan.records.values() if one.removal]
-    requests = ApprovalRequest.objects.filter(entity_type=run.entity_type, kind=ApprovalKind.RECORDS)
-    if rejected := [entity_id for entity_id, one in removed if one.was_rejected]:
-        kept = requests.filter(state=ApprovalState.REJECTED, entity_id__in=rejected)
-        kept.update(state=ApprovalState.KEPT, at=SyncNow())
-    if asked := [entity_id for entity_id, one in removed if one.approval == ApprovalState.RELEASED]:
-        # A pass found that it wants none of this kind any more.
-        ended = requests.filter(entity_id__in=asked, state__in=OPEN_REQUEST_STATES)
-        ended.update(state=ApprovalState.RELEASED, at=SyncNow())
-
-
-def _finish_approvals(run: PassRun, plan: Plan, present: Sequence[RecordPlan]) -> list[RecordPlan]:
-    """Store what waits; acts that were carried out, or whose cause is gone, are over."""
-    clears, by_id = plan.clears, {one.id: one for one in present}
-    if clears is None:
-        return list(present)
-    if clears.released:
-        outdated = ApprovalRequest.objects.filter(pk__in=[act.pk for act in clears.released])
-        outdated.filter(state__in=OPEN_REQUEST_STATES).update(state=ApprovalState.RELEASED, at=SyncNow())
-    ApprovalRequest.objects.bulk_create(new_clear_requests(run.link, plan, ApprovalState.PENDING))
-    finished: dict[ApprovalState, list[ApprovalRequest]] = {}
-    for act, state, one in ended_requests(plan):
-        if one.id not in by_id:
-            continue
-        finished.setdefault(state, []).append(act)
-        if state is ApprovalState.RELEASED:
-            line = HistoryLine("approval", f"Nothing waits for approval any more: {act.label}.", act.key)
-            by_id[one.id] = by_id[one.id].logged(line)
-    for state, acts in finished.items():
-        # Only those that nobody decided meanwhile: the next pass ends the others.
-        remaining = ApprovalRequest.objects.filter(
-            pk__in=[act.pk for act in acts], state__in={act.state for act in acts}
-        )
-        remaining.update(state=state, at=SyncNow())
-    return list(by_id.values())
-
-
-def _store_write_loops(run: PassRun, plans: Sequence[RecordPlan]) -> None:
-    """Store what was counted, forget what is over, and come back when a pause ends."""
-    loops = [(plan.id, loop) for plan in plans if plan.is_settled for loop in plan.loops.values()]
-    over = [Q(entity_id=entity_id, key=loop.key) for entity_id, loop in loops if loop.has_ended]
-    if over:
-        WriteLoop.objects.filter(reduce(or_, over), entity_type=run.entity_type).delete()
-    rows = [
-        WriteLoop(
-            entity_type=run.entity_type,
-            entity_id=entity_id,
-            key=loop.key,
-            times=list(loop.times),
-            by=loop.by,
-            throttle_count=loop.throttle_count,
-            throttled_until=loop.throttled_until,
-        )
-        for entity_id, loop in loops
-        if not loop.has_ended
-    ]
-    WriteLoop.objects.bulk_create(
-        rows,
-        update_conflicts=True,
-        unique_fields=["entity_type", "entity_id", "key"],
-        update_fields=["times", "by", "throttle_count", "throttled_until"],
-    )
-    waits: dict[float, list[UUID]] = {}
-    for row in rows:
-        if row.throttled_until is not None:
-            wait = max((row.throttled_until - run.read_at).total_seconds(), 0) + 1
-            waits.setdefault(wait, []).append(row.entity_id)
-    for wait, ids in waits.items():
-        enqueue_many(
-            run.entity_type,
-            list(dict.fromkeys(ids)),
-            cause=Cause.SWEEP,
-            priority=Priority.SWEEP,
-            direction=QueueDirection.TO_NPD,
-            due_in_seconds=wait,
-        )
-
-
-def _finish_deleted(entity_type: str, plans: Sequence[RecordPlan]) -> None:
-    """Their tombstones send nothing to items that are gone already, and nothing waits for these records any more."""
-    ids = [plan.id for plan in plans]
-    for plan in plans:
-        assert plan.removal is not None
-        Tombstone.objects.filter(entity_type=entity_type, entity_id=plan.id).update(
-            state=TombstoneState.NOTHING_LEFT, note=plan.removal.result, reason_code="", settled_at=SyncNow()
-        )
-    AwaitedRelation.objects.filter(entity_type=entity_type, entity_id__in=ids).delete()
-    open_intents = [intent.pk for plan in plans for intent in plan.facts.intents]
-    Intent.objects.filter(pk__in=open_intents).update(state=IntentState.VOID, settled_at=SyncNow())
-
-
-# Relations: who waits for whom.
-#
-# Only the relation waits for a record that has no item yet, or for an item or a name that is no
-# record yet, never its record: the field is blocked with its reason, and the triggers of the other
-# table enqueue the record (sync/kernel/triggers.py).
-
-
-AWAIT_RETRY_SECONDS = 60
-"""What a relation waits for may come while the pass that says so isn't committed: it is looked for once more."""
-
-# Lower case by the database's rules, by which the triggers compare.
-_UPSERT_AWAITED = """
-    INSERT INTO sync_awaited_relations (id, entity_type, entity_id, key, target_type, target)
-    SELECT gen_random_uuid(), %s, entity_id, key, target_type, lower(target)
-    FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[]) AS told (entity_id, key, target_type, target)
-    ORDER BY entity_id, key
-    ON CONFLICT (entity_type, entity_id, key) DO UPDATE
-    SET target_type = excluded.target_type, target = excluded.target
-    WHERE (sync_awaited_relations.target_type, sync_awaited_relations.target)
-        IS DISTINCT FROM (excluded.target_type, excluded.target)
-    RETURNING entity_id
-"""
-
-
-def _store_awaited(run: PassRun, plans: Sequence[RecordPlan]) -> None:
-    """Write down which relations wait for a record; the others wait no more."""
-    planned = {plan.id: plan.plans for plan in plans if plan.plans}
-    if not run.board.relations or not planned:
-        return
-    waiting = awaited_relations(run.board, planned)
-    current = {(entity_id, key) for entity_id, key, _, _ in waiting}
-    known = AwaitedRelation.objects.filter(entity_type=run.entity_type, entity_id__in=list(planned))
-    outdated = [row.pk for row in known if (row.entity_id, row.key) not in current]
-    AwaitedRelation.objects.filter(pk__in=outdated).delete()
-    if not waiting:
-        return
-    columns: list[Any] = [list(column) for column in zip(*waiting, strict=True)]
-    with connection.cursor() as cursor:
-        cursor.execute(_UPSERT_AWAITED, [run.entity_type, *columns])
-        new = sorted({row[0] for row in cursor.fetchall()})
-    enqueue_many(
-        run.entity_type,
-        new,
-        cause=Cause.DEPENDENCY,
-        priority=Priority.SWEEP,
-        direction=QueueDirection.TO_NPD,
-        due_in_seconds=AWAIT_RETRY_SECONDS,
-    )
-
-
-def _enqueue_pointing(run: PassRun, ids: Sequence[UUID]) -> None:
-    """Wake the records whose relations point at these ones, whose items are back."""
-    for spec in registry.entities() if ids else ():
-        for mapping in spec.mappings:
-            field = relation_of(spec.model, mapping.fields)
-            if field is not None and target_of(field) is run.board.model:
-                pointing = spec.model._default_manager.filter(**{f"{field.name}__in": ids})
-                pks = sorted(pointing.values_list("pk", flat=True))
-                enqueue_many(spec.entity_type, pks, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
-
-
-# What a pass did, in numbers: for whoever ran it, and for the counts behind `/metrics`.
-
-
-WAITING_OUTCOMES = (Outcome.RELEASED, Outcome.DEFERRED, Outcome.PAUSED)
+from sync.reconcile.restraints import ended_requests, known_loop
+from sync.records.authors import MAX_ACTOR_LENGTH, SYNC_ACTOR, last_edit, monday_editor_name, monday_user_name
+from sync.records.blocked_fields import KEPT_BY, SIDE_NPD, SIDES, is_blocking
+from sync.registry import target_of
+
+_NOT_SHOWN = object()
 
 
 @dataclass(frozen=True)
-class PassResult:
-    """How many records a pass settled, how many failed, how many wait again."""
+class FieldSettlement:
+    """What becomes of one field: computed first, from its plan and the record as it is locked, and then written.
 
-    completed: int = 0
-    failed: int = 0
-    waiting: int = 0
+    `values` are written to the record. `base` is the new pair (None leaves it, an empty one takes it away); `altered`
+    why Monday keeps another value than was sent (None leaves what was said, an empty text ends it). `moved` is its line
+    in the history: kind, how, before, after. `result` is the value that a person's decision led to. `overtaken`: the
+    record was saved meanwhile, so a job of its own goes on. `recheck` is why both sides are soon read again;
+    `keeps_intent`: the intent stays open until then.
+    """
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    base: Mapping[str, Any] | None = None
+    altered: str | None = None
+    moved: tuple[str, str, str, str] | None = None
+    resolved: bool = False
+    result: str = ""
+    overtaken: bool = False
+    recheck: str = ""
+    keeps_intent: bool = False
 
 
-def pass_result(plan: Plan) -> PassResult:
-    """Count the records and items of a pass by how their jobs end."""
-    outcomes = [one.outcome for one in plan.records.values()] + [item.outcome for item in plan.items]
-    outcomes += [one.ending.outcome for one in plan.deleted.values()]
-    outcomes += [job.ending.outcome for job in plan.other_jobs]
-    return PassResult(
-        completed=outcomes.count(Outcome.SETTLED),
-        failed=outcomes.count(Outcome.FAILED),
-        waiting=sum(outcome in WAITING_OUTCOMES for outcome in outcomes),
+_NOT_TOLD = FieldSettlement(recheck="Monday's answer didn't show what was written.", keeps_intent=True)
+"""Base and intent stay, and the next pass finds out what stands there."""
+
+_OVERTAKEN = FieldSettlement(overtaken=True)
+
+
+def settled_field(  # noqa: PLR0911 - a table
+    field_plan: FieldPlan, record: SyncedModel, read: Item | None, written: Item | None, *, creates: bool = False
+) -> FieldSettlement:
+    """Return what becomes of a field: `record` is what NPD holds now, `written` the item as the answer showed it.
+
+    `read` is the item before; `creates` says that the call made it.
+    """
+    item = written or read
+    if item is None or field_plan.blocked_reason or field_plan.conflict or not field_plan.mapping.column_id:
+        # A blocked field or one in conflict keeps its base, as the intents left it.
+        return FieldSettlement(base=field_plan.base if read is not None else None)
+    action = field_plan.decision.action
+    sent = field_plan.send_raw is not None and written is not None
+    if field_plan.resolves is not None and field_plan.resolved_kind == KIND_UNDO:
+        inverse = field_plan.resolves.inverse[field_plan.mapping.key]
+        return _settle_undo(field_plan, inverse["before"]["base"], record, item, sent=sent)
+    if action is Action.PUSH and sent:
+        return _settle_push(field_plan, item, creates=creates)
+    if action is Action.PULL or (action is Action.BOTH and sent):
+        return _settle_pull(field_plan, record, item, sent=sent)
+    if action is Action.AGREED:
+        return _settle_agreed(field_plan, item, creates=creates)
+    if action is Action.NOTHING and field_plan.base is not None:
+        confirmed = field_plan.confirmed_entry is not None
+        result = field_plan.display_local(field_plan.local_raw) if confirmed else ""
+        return FieldSettlement(base=field_plan.base, resolved=confirmed, result=result)
+    return FieldSettlement()
+
+
+def _settle_undo(
+    field_plan: FieldPlan, base: Mapping[str, Any] | None, record: SyncedModel, item: Item, *, sent: bool
+) -> FieldSettlement:
+    """Undo how the field was settled, only where both sides still are as they were when that was planned.
+
+    The base is the one of before the resolution, against which both sides have moved apart.
+    """
+    if field_plan.send_raw is not None and not sent:
+        return FieldSettlement()
+    if field_plan.send_raw is not None and _answered_value(field_plan, item) is _NOT_SHOWN:
+        return _NOT_TOLD
+    if field_plan.write_raw is not None and not still_holds(record, field_plan.local_raw):
+        return _OVERTAKEN
+    values = update_values(type(record), field_plan.write_raw) if field_plan.write_raw is not None else {}
+    return FieldSettlement(values, base=base or {}, altered="", resolved=True)
+
+
+def _settle_push(field_plan: FieldPlan, item: Item, *, creates: bool) -> FieldSettlement:
+    convert, answered = field_plan.convert, _answered_value(field_plan, item)
+    if answered is _NOT_SHOWN:
+        return _NOT_TOLD
+    sent, stored = convert.local(field_plan.send_raw or {}), convert.remote(answered)
+    # Users saw creates drop relations without an error: it is sent once more, as a change of its own.
+    if creates and convert.names_items and sent and not stored:
+        return FieldSettlement(recheck="Monday made the item without its connected items.")
+    before = convert.display(convert.remote(field_plan.remote_raw)) if field_plan.remote_raw is not None else ""
+    shown, altered = convert.display(sent), ""
+    if sent != stored:
+        altered = f"Monday made “{convert.display(stored)}” of “{shown}”. Change it on either side."
+    base = new_base(field_plan.mapping, item.id, field_plan.send_raw, answered)
+    moved = ("push", "sent to Monday", before, shown)
+    return FieldSettlement(base=base, altered=altered, moved=moved, resolved=True, result=shown)
+
+
+def _settle_pull(field_plan: FieldPlan, record: SyncedModel, item: Item, *, sent: bool) -> FieldSettlement:
+    """Write a value only where the record still holds the one that the merge saw; else a row waits."""
+    if field_plan.write_raw is None:
+        return FieldSettlement()
+    if not still_holds(record, field_plan.local_raw):
+        return _OVERTAKEN
+    answered = _answered_value(field_plan, item) if sent else field_plan.remote_raw
+    if answered is _NOT_SHOWN:
+        return _NOT_TOLD
+    before, after = field_plan.display_local(field_plan.local_raw), field_plan.display_local(field_plan.write_raw)
+    values = update_values(type(record), field_plan.write_raw)
+    base = new_base(field_plan.mapping, item.id, field_plan.write_raw, answered)
+    moved = ("pull", "written on both sides" if sent else "updated from Monday", before, after)
+    return FieldSettlement(values, base=base, altered="", moved=moved, resolved=True, result=after)
+
+
+def _settle_agreed(field_plan: FieldPlan, item: Item, *, creates: bool) -> FieldSettlement:
+    """Both sides stay as they are; of a new item's empty fields the answer tells whether Monday left them so."""
+    remote_raw = field_plan.remote_raw
+    if creates:
+        remote_raw = _answered_value(field_plan, item)
+        if remote_raw is _NOT_SHOWN:
+            return _NOT_TOLD
+        if field_plan.convert.remote(remote_raw) != field_plan.convert.local(field_plan.local_raw):
+            return FieldSettlement(recheck="Monday filled in a value of its own.")
+    base = new_base(field_plan.mapping, item.id, field_plan.local_raw, remote_raw)
+    # A person chose what both sides hold already: the empty side, where the other's column was replaced.
+    result = field_plan.display_local(field_plan.local_raw) if field_plan.resolves else ""
+    return FieldSettlement(base=base, altered="", resolved=True, result=result)
+
+
+def _answered_value(field_plan: FieldPlan, item: Item) -> Any:
+    """The raw value that Monday's answer shows, or _NOT_SHOWN where it doesn't."""
+    try:
+        raw = field_plan.convert.stored_value(item.reading(field_plan.mapping.column_id))
+        field_plan.convert.remote(raw)
+    except UnknownValue:
+        return _NOT_SHOWN
+    return raw
+
+
+@dataclass(frozen=True)
+class FieldsSettlement:
+    """What becomes of all fields of a record: the columns to write, both halves of the sync state, the history.
+
+    `results` are the values to which a person's decisions led, by the conflict's kind and the field; the rest is as
+    FieldSettlement has it.
+    """
+
+    values: Mapping[str, Any]
+    base: dict[str, Any]
+    altered: dict[str, Any]
+    lines: tuple[HistoryLine, ...]
+    results: Mapping[tuple[str, str], str | None]
+    overtaken: bool
+    recheck: str
+    keeps_intent: bool
+
+
+def settled_fields(plan: RecordPlan, record: SyncedModel, read_at: datetime) -> FieldsSettlement:
+    """Return what becomes of the record's fields, of which `record` is what NPD holds now."""
+    plans, ledger = plan.plans, plan.ledger
+    base, altered, found = dict(ledger.base), dict(ledger.altered), dict[str, FieldSettlement]()
+    for key, field_plan in plans.items():
+        one = found[key] = settled_field(field_plan, record, plan.item, plan.written(key), creates=plan.creates)
+        if one.base and one.base != base.get(key):
+            # By its time a page tells whether what a pass read is older than what it then wrote.
+            base[key] = {**one.base, "at": read_at.isoformat()}
+        elif one.base is not None and not one.base:
+            base.pop(key, None)
+        if one.altered is not None:
+            altered.pop(key, None)
+            altered |= {key: {"reason": one.altered}} if one.altered else {}
+    return FieldsSettlement(
+        values={name: value for one in found.values() for name, value in one.values.items()},
+        base=base,
+        altered=altered,
+        # What a person chose stands in the history of its conflict already.
+        lines=tuple(_moved_line(plans[k], one) for k, one in found.items() if one.moved and not plans[k].resolves),
+        results={
+            (plans[k].resolved_kind, k): one.result or None
+            for k, one in found.items()
+            if one.resolved and plans[k].resolves
+        },
+        overtaken=any(one.overtaken for one in found.values()),
+        recheck=next((one.recheck for one in found.values() if one.recheck), ""),
+        keeps_intent=any(one.keeps_intent for one in found.values()),
     )
 
 
-def _count_pass(run: PassRun, plan: Plan) -> None:
-    """Add the pass to the installation's counts; part of the transaction that settles it."""
-    board, result = run.entity_type, pass_result(plan)
-    counts = {"completed": result.completed, "failed": result.failed, "waiting": result.waiting}
-    increment([Increment(PASSES, board), *(Increment(RECORDS_PROCESSED, board, how, n) for how, n in counts.items())])
-    deliveries = list(_deliveries(plan.records.values()))
-    now = sync_now() if deliveries else None
-    latencies = [Latency(direction, (now - since).total_seconds()) for direction, since in deliveries if now]
-    observe_latency(board, latencies)
+def values_of_pull(field_plan: FieldPlan) -> dict[str, Any]:
+    """Return NPD's values before and after it took over Monday's."""
+    return {"raw_before": dict(field_plan.local_raw), "raw_after": dict(field_plan.write_raw or {})}
 
 
-def _deliveries(plans: Iterable[RecordPlan]) -> Iterator[tuple[QueueDirection, datetime]]:
-    """What this pass carried over which way, and since when each change had been on its way.
+def values_of_push(field_plan: FieldPlan) -> dict[str, Any]:
+    """Return what NPD would hold had Monday's value stood, and what it holds; nothing where that can't be told.
 
-    A save that was written into a row that waited already counts from that row's first save: for so long the other
-    side has lacked something. What a sweep found, or a person asked for, has no such beginning and isn't counted.
+    Where Monday showed what was last agreed, NPD's own spelling of that counts; else what Monday showed, which is
+    also what a rule that lets NPD win has overridden.
     """
-    saves = {
-        plan.id: [
-            row.id
-            for row in plan.facts.claim.rows
-            if row.direction == QueueDirection.TO_MONDAY and row.causes & Cause.SAVE
-        ]
-        for plan in plans
-        if plan.written_item is not None
+    convert, base, remote_raw = field_plan.convert, field_plan.base, field_plan.remote_raw
+    if remote_raw is None:
+        return {}
+    try:
+        if base and not base.get(AS_SENT) and convert.remote(base["remote"]) == convert.remote(remote_raw):
+            before = dict(base["local"])
+        else:
+            before = dict(convert.to_local(remote_raw, field_plan.local_raw))
+    except (AmbiguousSplit, UnknownValue, ValueError):
+        return {}
+    return {"raw_before": before, "raw_after": dict(field_plan.local_raw)}
+
+
+def _moved_line(plan: FieldPlan, found: FieldSettlement) -> HistoryLine:
+    assert found.moved is not None
+    kind, how, before, after = found.moved
+    was = f" (was “{before}”)" if before else ""
+    sentence = f"{plan.mapping.label} “{after}”{was} {how}: {plan.decision.reason}."
+    values = {"before": before, "after": after, "overridden": plan.decision.overrides}
+    raws = values_of_pull(plan) if kind == "pull" else values_of_push(plan)
+    return HistoryLine(kind, sentence, plan.mapping.key, values=values | raws)
+
+
+# What its sync state and its status say then, and which of its relations wait.
+
+
+def state_after(plan: RecordPlan, before: SyncMetadata) -> dict[str, Any]:
+    """Return what the record's sync state says after this pass, where `before` is what is stored."""
+    found, plans, outcome = plan.ledger, plan.plans, plan.outcome
+    conflicts, asked_items = _ledger_conflicts(plan, found.conflicts), found.asked_items
+    if plan.identity.question:
+        asked_items = [candidate["id"] for candidate in plan.identity.question["candidates"]]
+    blocked = before.blocked_fields
+    # A pass that planned nothing leaves what is blocked, and what a person said of it meanwhile.
+    if plans:
+        blocked = with_kept_different(plan, _blocked_fields(plan), blocked)
+    error_count, last_error = before.error_count, before.last_error
+    if outcome is Outcome.FAILED:
+        error_count, last_error = error_count + 1, plan.ending.detail
+    elif outcome is Outcome.SETTLED:
+        error_count, last_error = 0, ""
+    return {
+        "base": found.base,
+        "altered": found.altered,
+        "blocked_fields": blocked,
+        "note": plan.reason,
+        "remote_state": found.remote_state,
+        "seen": found.seen,
+        "removed_since": found.removed_since,
+        "removed_passes": found.removed_passes,
+        "remote_id": plan.record.monday_id,
+        "conflicts": conflicts,
+        "asked_items": asked_items if "identity" in conflicts else [],
+        "left_out": found.left_out,
+        "error_count": error_count,
+        "last_error": last_error,
     }
-    # In one query: claims don't read it, and asked for row by row it would be one each.
-    ids = [row_id for of_record in saves.values() for row_id in of_record]
-    created = dict(SyncQueue.objects.filter(id__in=ids).values_list("id", "created_at")) if ids else {}
-    for plan in plans:
-        if plan.outcome not in (Outcome.SETTLED, Outcome.PAUSED):
+
+
+def _blocked_fields(plan: RecordPlan) -> dict[str, Any]:
+    """What this pass has found blocked, and on which side each value is stuck.
+
+    “left out” is a relation that doesn't keep its record from being in sync.
+    """
+    found = {}
+    for key, p in plan.plans.items():
+        if p.blocked_code is not None:
+            found[key] = {
+                "reason": p.blocked_reason,
+                "code": p.blocked_code,
+                "side": SIDES.get(p.blocked_code, SIDE_NPD),
+                "local": p.local_raw,
+                "column": p.mapping.column_id,
+                "version": p.mapping.version,
+            }
+    return found
+
+
+def _ledger_conflicts(plan: RecordPlan, before: dict[str, Any]) -> dict[str, Any]:
+    if not plan.may_sync:
+        return {}
+    lost_fields = list[str]()
+    if plan.facts.conflicts or plan.lost.reports:
+        lost_fields = [*LostUpdateConflict(plan).open_fields, *(field.key for field in reopened_lost_updates(plan))]
+    kinds = {kind: named for kind, named in before.items() if kind != KIND_LOST_UPDATE}
+    if plan.removal is not None:
+        # What is open about its values stays as it was; whether it is asked what becomes of the record is known anew.
+        kinds.pop(KIND_DELETE, None)
+        if plan.removal.needs_answer:
+            kinds[KIND_DELETE] = [plan.removal.what]
+    else:
+        if plan.plans or plan.identity.question is not None:
+            kinds = {}
+        fields = [*(conflict.key for conflict in fields_in_conflict(plan)), *undecided_fields(plan)]
+        if fields:
+            kinds["fields"] = fields
+        if plan.identity.question:
+            kinds["identity"] = [plan.identity.question["what"]]
+    return kinds | ({KIND_LOST_UPDATE: list(dict.fromkeys(lost_fields))} if lost_fields else {})
+
+
+def sync_status(
+    board: BoardContext, plan: RecordPlan, ledger: Mapping[str, Any], *, has_open_work: bool
+) -> RecordSyncStatus:
+    """Return the first that fits of disabled, conflict, synced, pending; `ledger` is its sync state after the pass."""
+    if not plan.may_sync:
+        return RecordSyncStatus.DISABLED
+    if ledger["conflicts"]:
+        return RecordSyncStatus.CONFLICT
+    # Monday made something else of a value; a field that isn't synced any more has nothing to put right.
+    is_altered = ledger["altered"] and any(
+        mapping.key in ledger["altered"] and way_of(plan, mapping) is not FieldDirection.NONE
+        for mapping in board.mappings
+    )
+    if has_open_work or is_altered or any(map(is_blocking, ledger["blocked_fields"].values())) or plan.reason:
+        return RecordSyncStatus.PENDING
+    if not plan.is_settled or not plan.record.monday_id:
+        return RecordSyncStatus.PENDING
+    # A side may be known to have left its half of the base, as by a pull that gave way to a save. A relation that is
+    # left out, or a value that a person left in NPD, may differ.
+    has_diverged = plan.item is not None and any(
+        p.decision.action is not Action.NOTHING and key not in ledger["base"]
+        for key, p in plan.plans.items()
+        if p.mapping.column_id and not p.is_left_out and KEPT_BY not in ledger["blocked_fields"].get(key, {})
+    )
+    return RecordSyncStatus.PENDING if has_diverged else RecordSyncStatus.SYNCED
+
+
+LEDGER_STATUS = {
+    RecordSyncStatus.SYNCED: SyncStatus.COMPLETED,
+    RecordSyncStatus.DISABLED: SyncStatus.SKIPPED,
+    RecordSyncStatus.CONFLICT: SyncStatus.COMPLETED,
+    RecordSyncStatus.PENDING: SyncStatus.PENDING,
+}
+
+
+def awaited_relations(
+    board: BoardContext, plans: Mapping[UUID, Mapping[str, FieldPlan]]
+) -> list[tuple[UUID, str, str, str]]:
+    """Return which relations wait, each with the type and the item or name of the record that has to come. Pure."""
+    targets = {mapping.key: target_of(field).entity_type() for mapping, field in board.relations}
+    return [
+        (entity_id, key, targets[key], field_plan.awaits)
+        for entity_id, of_record in plans.items()
+        for key, field_plan in of_record.items()
+        if field_plan.awaits and key in targets
+    ]
+
+
+# Whether a plan is empty: carried out, it would leave all of this as it is stored.
+
+
+def changed_records(
+    facts: PassFacts, plan: Plan, awaited: Iterable[tuple[UUID, str, str, str]], with_jobs: Collection[UUID] = ()
+) -> frozenset[UUID]:
+    """Return the records of which the pass would send, write, ask or end anything; of all others the plan is empty.
+
+    When the pass was is no change. `awaited` are the stored waits of their relations, as awaited_relations returns
+    them. Of those `with_jobs` nothing counts that their jobs stand for: events, an open intent, that they are pending.
+    """
+    planned = {one.id: one.plans for one in plan.records.values() if one.plans}
+    # The database keeps what is waited for in lower case.
+    waiting = {(pk, key, kind, name.lower()) for pk, key, kind, name in awaited_relations(facts.board, planned)}
+    found = {entity_id for entity_id, *_ in waiting ^ set(awaited)} & planned.keys()
+    found |= {one.duplicate.record.pk for one in plan.duplicates}
+    if clears := plan.clears:
+        found |= {clear.facts.id for clear in (*clears.counted, *clears.pending)}
+        found |= {act.entity_id for act in clears.released} | {one.id for _, _, one in ended_requests(plan)}
+    stored = {one.id: one.ledger for one in facts.claimed.records}
+    return frozenset(found).union(
+        one.id
+        for one in plan.records.values()
+        if one.id not in found and not _stays(facts, one, stored[one.id], has_job=one.id in with_jobs)
+    )
+
+
+def _acts(one: RecordPlan, *, has_job: bool) -> bool:
+    """Whether the pass would do, log or end anything of a record besides what it stores.
+
+    What a job that waits was made for is ended by that; so what waits for a pause's end has its job already.
+    """
+    known, plans = one.facts, one.plans.values()
+    has_ends = (one.item and known.events) or (plans and (known.intents or known.has_failed_job))
+    return bool(
+        (one.removal or one.unlink or one.creates or one.link_to or one.leaving)
+        or (one.log or one.fields.write_npd_id)
+        or any(p.send_raw is not None for p in plans)
+        or ((has_ends or one.paused_directions) and not has_job)
+        # What a person decided waits to be carried out.
+        or any(conflict.resolutions or conflict.kind == KIND_UNDO for conflict in known.conflicts)
+        or any(replace(loop, blocked_reason="") != known_loop(known, loop.key) for loop in one.loops.values())
+    )
+
+
+def _stays(facts: PassFacts, one: RecordPlan, before: SyncMetadata, *, has_job: bool) -> bool:
+    """Whether all that the pass would store of this record is stored already, and it does nothing else."""
+    known, done = one.facts, one.end(Outcome.SETTLED) if one.is_open else one
+    if not done.is_settled or _acts(one, has_job=has_job):
+        return False
+    fields = settled_fields(one, one.record, facts.now)
+    if fields.values or fields.lines or fields.overtaken or fields.recheck:
+        return False
+    done = done.with_state(base=fields.base, altered=fields.altered)
+    done = done.with_state(seen=seen_after(done, facts.settings, facts.now))
+    after = state_after(done, before)
+    if any(value != getattr(before, name) for name, value in after.items() if name != "seen"):
+        return False
+    status = sync_status(facts.board, done, after, has_open_work=False)
+    of_ledger = SyncStatus.FAILED if known.has_failed_job else LEDGER_STATUS[status]
+    is_said = has_job or (status, of_ledger) == (one.record.sync_status, before.sync_status)
+    if not is_said or not _is_seen(after["seen"], before.seen):
+        return False
+    # Nearly no record has anything to tell the store of conflicts.
+    tells = known.conflicts or after["conflicts"] or one.duplicate
+    return not (tells and any(_is_news(report, known) for report in conflict_reports(done)))
+
+
+def _is_seen(after: Mapping[str, Sequence[Sequence[Any]]], before: Mapping[str, Sequence[Sequence[Any]]]) -> bool:
+    """Whether passes saw the newest values before; that others are too old to be kept is no reason for a pass."""
+    return all(key in before and before[key][-1][0] == entries[-1][0] for key, entries in after.items())
+
+
+def _is_news(report: ConflictReport, known: RecordFacts) -> bool:
+    """Whether the report opens a conflict, or ends one; fields that join or leave one stand in the sync state, too."""
+    of_kind = [conflict for conflict in known.conflicts if conflict.kind == report.kind]
+    if report.kind == KIND_IDENTITY:
+        of_kind = [conflict for conflict in of_kind if conflict.monday_item_id == report.monday_item_id]
+    return bool(report.fields or report.undecided or report.data) is not bool(of_kind)
+
+
+PUSH = "push"
+_FROM_NPD = {PUSH, "overridden", "conflict"}
+_FROM_MONDAY = {"pull"}
+
+
+@dataclass
+class Authors:
+    """Who edited what, for the records of one pass; read only where a line of the history asks for it."""
+
+    history: dict[UUID, list[Any]] = field(default_factory=dict)
+    users: Mapping[Any, Any] = field(default_factory=dict)
+    people: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PassId:
+    """Which pass it was: its id, and the id of the request that read Monday, or an empty text."""
+
+    id: UUID
+    read_request: str = ""
+
+
+def moved_records(plans: Iterable[RecordPlan]) -> set[UUID]:
+    """Return the records of which a line says that somebody's edit in NPD moved: whose is to be known."""
+    lines = [(plan, line) for plan in plans for line in plan.log if line.key]
+    return {plan.id for plan, line in lines if line.kind in _FROM_NPD or line.values.get("overridden")}
+
+
+def history_rows(plans: Sequence[RecordPlan], this: PassId, authors: Authors) -> list[Decision]:
+    """Return what is stored of these records' history lines: with the pass, Monday's request and their cause."""
+    return [_history_row(line, one, this, authors) for one in plans for line in one.log]
+
+
+def cause_of_claim(claim: Claim) -> dict[str, Any]:
+    """Return what the claimed jobs say of the cause."""
+    cause_data: dict[str, Any] = {
+        "rows": [row.id for row in claim.rows],
+        "causes": [str(cause.name).lower() for cause in Cause if cause in claim.causes],
+    }
+    if by := claim.payload.get("by"):
+        cause_data["by"] = str(by)
+    return cause_data
+
+
+def cause_of_item(claim: Claim, events: Sequence[int], rule: str, read: str) -> dict[str, Any]:
+    """Return the cause of a decision on an item that no record had; `read` is the id of the request that read it."""
+    cause_data = cause_of_claim(claim) | {"events": list(events), "rule": rule}
+    return cause_data | ({"read": read} if read else {})
+
+
+def _history_row(line: HistoryLine, plan: RecordPlan, this: PassId, authors: Authors) -> Decision:
+    field_plan = plan.plans.get(line.key)
+    columns = (None, field_plan.mapping.column_id) if field_plan else ()
+    events = [(r.pk, r.event) for r in plan.facts.events if r.event and (not columns or r.event.column_id in columns)]
+    cause = cause_of_claim(plan.facts.claim) | {"events": [pk for pk, _ in events]}
+    if field_plan is not None and field_plan.decision.reason:
+        cause |= {"rule": field_plan.decision.reason, "action": str(field_plan.decision.action)}
+    if this.read_request:
+        cause["read"] = this.read_request
+    request_id, actor = this.read_request, line.actor
+    if plan.intent is not None and line.kind not in _FROM_MONDAY:
+        request_id = plan.intent.request_id
+        cause |= {"intent": str(plan.intent.pk), "alias": plan.intent.alias}
+    if field_plan is not None:
+        editors, actor = _editors(line, plan, field_plan, [event for _, event in events], authors)
+        cause |= editors
+    if line.kind == RETURN and not actor:
+        restored = [event.user_id for _, event in events if event.kind is EventKind.RESTORED and event.user_id]
+        actor = monday_editor_name(restored[-1], authors.people) if restored else ""
+    return Decision(
+        entity_type=plan.record.entity_type(),
+        entity_id=plan.id,
+        remote_id=line.item_id,
+        key=line.key,
+        kind=line.kind,
+        sentence=line.sentence,
+        values=line.values,
+        actor=actor,
+        batch_id=this.id,
+        request_id=request_id,
+        cause=cause,
+    )
+
+
+def _editors(
+    line: HistoryLine, plan: RecordPlan, field_plan: FieldPlan, events: Sequence[ItemEvent], authors: Authors
+) -> tuple[dict[str, Any], str]:
+    """Who edited on either side, as far as it is known, and the actor: of a value taken over its editor."""
+    attnames, actor = [field_of(plan.record, name).attname for name in field_plan.mapping.fields], line.actor
+    needs_history = line.kind in _FROM_NPD or bool(line.values.get("overridden"))
+    history, found = authors.history.get(plan.id, []) if needs_history else [], dict[str, Any]()
+    if (edit := last_edit(history, attnames, authors.users)) is not None:
+        found["npd"] = {"who": edit.who, "way": edit.way, "at": edit.at.isoformat()}
+        if line.kind == PUSH and not actor and edit.who != SYNC_ACTOR:
+            actor = edit.who[:MAX_ACTOR_LENGTH]
+    last = next((event for event in reversed(events) if event.user_id), None)
+    if last is not None and last.user_id and field_plan.decision.action is not Action.NOTHING:
+        found["monday"] = {"who": monday_user_name(last.user_id, authors.people), "user": last.user_id}
+        if last.happened_at is not None:
+            found["monday"]["at"] = last.happened_at.isoformat()
+        if line.kind in _FROM_MONDAY:
+            actor = monday_editor_name(last.user_id, authors.people)
+    return found, actor
+
+
+# What a pass tells the store of conflicts about a record whose item is gone, or is back.
+
+
+def removed_item_reports(plan: RecordPlan) -> Iterator[ConflictReport]:
+    """Yield what becomes of the question what is to be done, and of open questions that can't be settled meanwhile."""
+    removed_item = plan.removal
+    if removed_item is not None and removed_item.needs_answer and not plan.unlink:
+        rejected = {RECORD_KEY: removed_item.problem} if removed_item.problem else {}
+        data = removed_item.conflict_data
+        yield plan.conflict_report(KIND_DELETE, fields=removed_item.fields, rejected=rejected, data=data)
+        # Choices of fields can't be carried out without an item: they are handed back, their conflict stays.
+        detail = "The item left the board, so nothing could be written. First decide what happens to the record."
+        for conflict in plan.facts.conflicts:
+            if conflict.kind == KIND_FIELDS and conflict.resolutions:
+                rejected = dict.fromkeys(conflict.resolutions, detail)
+                yield plan.conflict_report(
+                    KIND_FIELDS, conflict.monday_item_id, undecided=conflict.fields, rejected=rejected
+                )
+        return
+    conflict_of = {conflict.kind: conflict for conflict in reversed(plan.facts.conflicts)}
+    if KIND_DELETE in conflict_of and (detail := _answered_reason(plan)):
+        is_chosen = removed_item is not None and removed_item.result and removed_item.chosen
+        yield plan.conflict_report(
+            KIND_DELETE,
+            conflict_of[KIND_DELETE].monday_item_id,
+            applied={RECORD_KEY: detail} if is_chosen else {},
+            closing_reason=detail,
+        )
+
+
+def _answered_reason(plan: RecordPlan) -> str:
+    """Why nobody is asked any more what becomes of the record; empty where that isn't known."""
+    if plan.removal is not None and plan.removal.result:
+        return plan.removal.result
+    if plan.unlink:
+        return "The record was unlinked from its item."
+    if not plan.may_sync:
+        return plan.off_reason
+    is_read = plan.item is not None and plan.ledger.remote_state == ACTIVE
+    return "The item is on the board again." if is_read and plan.removal is None else ""
+
+
+# What a pass tells the store of conflicts.
+
+
+def conflict_reports(plan: RecordPlan) -> Iterator[ConflictReport]:
+    """Yield one report for every kind of conflict that this pass opened, keeps or ends."""
+    yield from removed_item_reports(plan)
+    if plan.is_deleted:
+        why = "The record was deleted in NPD."
+        for conflict in plan.facts.conflicts:
+            if conflict.kind != KIND_DELETE:
+                yield plan.conflict_report(conflict.kind, conflict.monday_item_id, closing_reason=why)
+        return
+    plans, may_sync = plan.plans, plan.may_sync
+    found = () if plan.left_out else fields_in_conflict(plan)
+    applied, undone = plan.carried_out_of(KIND_FIELDS), undo_results(plan, KIND_FIELDS)
+    lost = LostUpdateConflict(plan)
+    was_open = plan.facts.open_fields(KIND_FIELDS)
+    if found or undone or (was_open and (plans or not may_sync)):
+        moved = [p for key in was_open if (p := plans.get(key)) and p.decision.action in (Action.PUSH, Action.PULL)]
+        settled = "; ".join(dict.fromkeys(p.decision.reason for p in moved))
+        why = f"It was resolved: {settled}." if moved else "Both sides say the same now."
+        if lost.replaced:
+            why = "The column was replaced. What it had on Monday is asked about as an overwritten edit."
+        yield plan.conflict_report(
+            KIND_FIELDS,
+            fields=found,
+            undecided=() if plan.left_out else undecided_fields(plan),
+            applied=applied,
+            rejected={key: why for key, why in plan.rejected_of(KIND_FIELDS).items() if key in plans},
+            closing_reason=why if may_sync else plan.off_reason,
+            inverse={key: inverse_of(plan, plans[key]) for key in applied},
+            undone=undone,
+        )
+    yield from undo_reports(plan)
+    if (overwritten := lost.report) is not None:
+        yield overwritten
+    yield from _identity_reports(plan)
+
+
+def fields_in_conflict(plan: RecordPlan) -> tuple[FieldConflict, ...]:
+    """Return the fields in conflict now; one whose choice could not be carried out yet is still among them."""
+    found = []
+    for key, field_plan in plan.plans.items():
+        if field_plan.conflict:
+            found.append(field_plan.conflict)
+        elif field_plan.resolved_kind == KIND_FIELDS and (KIND_FIELDS, key) not in plan.carried_out:
+            found.append(as_conflict(field_plan))
+    return (*found, *reopened_conflicts(plan, KIND_FIELDS))
+
+
+def undecided_fields(plan: RecordPlan) -> tuple[str, ...]:
+    """Return the fields in conflict that this pass could not decide: they stay as they are, with their choices."""
+    decided = {conflict.key for conflict in fields_in_conflict(plan)}
+    return tuple(
+        key
+        for key in plan.facts.open_fields(KIND_FIELDS)
+        if key not in decided and (field_plan := plan.plans.get(key))
+        if field_plan.blocked_reason or key in plan.fields.dropped
+        if not is_kept_different(plan, field_plan)
+    )
+
+
+def _identity_reports(plan: RecordPlan) -> Iterator[ConflictReport]:
+    """What is asked: which item is the record's, or whether another record is the same person; and what is answered."""
+    asked: dict[str, dict[str, Any]] = {}
+    if question := plan.identity.question:
+        asked[str(question["candidates"][0]["id"]) if question["candidates"] else ""] = question
+    if plan.duplicate:
+        asked[plan.record.monday_id or ""] = plan.duplicate
+    for item_id, question in asked.items():
+        yield plan.conflict_report(KIND_IDENTITY, item_id, data=question)
+    is_read = plan.item is not None and plan.outcome is Outcome.SETTLED and plan.record.monday_id
+    for conflict in plan.facts.conflicts:
+        is_answered = RECORD_KEY in conflict.resolutions
+        answer_waits = plan.outcome is Outcome.PAUSED and is_answered
+        if conflict.kind != KIND_IDENTITY or conflict.monday_item_id in asked or answer_waits:
             continue
-        if saved := [created[row_id] for row_id in saves.get(plan.id, ()) if row_id in created]:
-            yield QueueDirection.TO_MONDAY, min(saved)
-        if plan.facts.events and any(line.kind == "pull" for line in plan.log):
-            yield QueueDirection.TO_NPD, min(event.received_at for event in plan.facts.events)
+        if wants_new_item(plan.facts) and is_answered and not plan.left_out:
+            # The answer “none of them” is carried out once the record has an item of its own, by whatever pass.
+            if plan.link_to is not None or is_read:
+                yield identity_report(plan, conflict, "None of them: a new item was created.")
+        elif _is_identity_known(plan, conflict):
+            why = plan.left_out or "It is now known which item it is."
+            yield plan.conflict_report(KIND_IDENTITY, conflict.monday_item_id, closing_reason=why)
+
+
+def identity_report(plan: RecordPlan, conflict: OpenConflict, done: str) -> ConflictReport:
+    """Return what tells the store of conflicts that an answer to “who is this?” was carried out."""
+    applied = {RECORD_KEY: done}
+    return plan.conflict_report(KIND_IDENTITY, conflict.monday_item_id, applied=applied, closing_reason=done)
+
+
+def _is_identity_known(plan: RecordPlan, conflict: OpenConflict) -> bool:
+    """Whether it is known whose the item in question is, or that this record asks for none any more."""
+    if not plan.may_sync or conflict.monday_item_id in plan.facts.owned_items:
+        return True
+    linked_now = plan.link_to is not None or plan.creates or plan.identity.question is not None
+    is_read = plan.item is not None and plan.outcome is Outcome.SETTLED
+    mine = conflict.monday_item_id == plan.record.monday_id
+    return linked_now or (is_read and bool(plan.record.monday_id) and (mine or conflict.seeks_item))

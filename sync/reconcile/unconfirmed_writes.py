@@ -326,11 +326,11 @@ def know_late_writes(facts: PassFacts, plan: Plan) -> Plan:
     plan = plan.with_records(one.with_history(events=told[one.id][0], token_user=told[one.id][1]) for one in landed)
     lacking = [one for one in plan.open_records if lacks_base(board, one.facts)]
     ended = facts.ask(Ask.ENDED_CREATES, [one.id for one in lacking])
-    known = [one.with_history(ended_creates=ended[one.id]) for one in lacking]
+    known = [one.with_history(ended_creates=ended[one.id] or ()) for one in lacking]
     changes = facts.ask(Ask.CHANGES, [one.id for one in known if wants_maker(board, one.facts)])
-    known = [one.with_history(changes=changes.get(one.id, ())) for one in known]
+    known = [one.with_history(changes=changes.get(one.id) or ()) for one in known]
     makers = facts.ask(Ask.MAKER, [one.id for one in known if wants_maker(board, one.facts)])
-    found = [(one, makers.get(one.id, ("", False, ""))) for one in known]
+    found = [(one, makers.get(one.id) or ("", False, "")) for one in known]
     return plan.with_records(
         # Whoever asked for the maker may not have asked as whom we write.
         one.with_history(maker=maker, is_npd_id_typed=is_typed, token_user=user or one.facts.history.token_user)

@@ -193,5 +193,6 @@ def test_the_sandbox_knows_no_django() -> None:
 
 @pytest.mark.parametrize("room", [*sorted(ALLOWED), "config"])
 def test_no_module_is_longer_than_one_decision_takes(room: str) -> None:
-    long = {str(p.relative_to(ROOT)): n for p in modules(room) if (n := len(p.read_text().splitlines())) > LONGEST}
-    assert not long
+    texts = {str(path.relative_to(ROOT)): path.read_text() for path in modules(room)}
+    long = {name for name, text in texts.items() if len(text.splitlines()) > LONGEST}
+    assert not {name for name in long if "It stays whole" not in (ast.get_docstring(ast.parse(texts[name])) or "")}

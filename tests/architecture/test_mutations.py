@@ -84,7 +84,7 @@ def test_what_writes_no_item_is_let_be(line: str) -> None:
 
 # Rows of NPD's.
 
-WRITERS = {"act.py", "settlement.py", "settle_rest.py"}
+WRITERS = {"act.py", "settle.py"}
 ROW_WRITES = {"save", "delete", "bulk_create", "bulk_update", "get_or_create", "update_or_create"}
 ROW_WRITERS = re.compile(r"enqueue_\w+|update_many|finish|set_late_item|store_\w+|claim_records|transaction")
 """What a module imports to write rows."""

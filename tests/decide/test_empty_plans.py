@@ -17,7 +17,7 @@ from sync.merge import FieldSelection
 from sync.models import QueuePause, WriteLoop
 from sync.reconcile.facts import ReceivedEvent, RecordFacts
 from sync.reconcile.pass_plan import Ask
-from sync.reconcile.settled_fields import changed_records, state_after
+from sync.reconcile.settlement import changed_records, state_after
 from tests.decide.field_builders import IN_SYNC, ITEM, intent, item, record_facts
 from tests.decide.plan_builders import NOW, World
 

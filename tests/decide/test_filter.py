@@ -23,7 +23,7 @@ from sync.reconcile.board_filter import (
 )
 from sync.reconcile.field_plan import FieldsPlan, decide_fields
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.settled_fields import changed_records
+from sync.reconcile.settlement import changed_records
 from sync.records.item_links import UNLINK_KEY
 from tests.decide.field_builders import IN_SYNC, ITEM, board, claim, field_facts, item, record_facts
 from tests.decide.plan_builders import World

@@ -20,7 +20,7 @@ from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_values import Lacking
 from sync.reconcile.new_items import GIVING
 from sync.reconcile.pass_plan import Ask, Outcome, PassFacts, Plan, RecordPlan
-from sync.reconcile.settled_fields import changed_records
+from sync.reconcile.settlement import changed_records
 from sync.records.item_links import RECREATE_KEY, UNLINK_KEY
 from tests.decide import field_builders
 from tests.decide.plan_builders import NOW, World

@@ -11,7 +11,7 @@ import sync.reconcile
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.models import BoardLink, Decision, MondayAccount, SyncMetadata, SyncQueue, Tombstone, WebhookEvent
-from sync.reconcile import settle_rest
+from sync.reconcile import settle
 from sync.records.item_links import ignore_item, request_unlink
 from sync.records.tombstones import restore_by_person
 from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
@@ -101,7 +101,7 @@ def test_an_item_that_is_ignored_meanwhile_becomes_no_record(world: World, monke
 def test_where_a_record_could_not_be_made_the_next_item_with_its_key_is_decided_anew(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, rejected = settle_rest.store_new_record, []
+    real, rejected = settle.store_new_record, []
 
     def reject_first(record: Any, *, is_automatic: bool = True) -> None:
         if not rejected:
@@ -109,7 +109,7 @@ def test_where_a_record_could_not_be_made_the_next_item_with_its_key_is_decided_
             raise DatabaseError("a trigger of NPD's")
         real(record, is_automatic=is_automatic)
 
-    monkeypatch.setattr(settle_rest, "store_new_record", reject_first)
+    monkeypatch.setattr(settle, "store_new_record", reject_first)
     items = {world.add(f"Ann {n}", email=mail("ann@example.com")) for n in (1, 2)}
     hear(world)
     assert {Contact.objects.get().monday_id} == items - set(rejected)
@@ -119,7 +119,7 @@ def test_where_a_record_could_not_be_made_the_next_item_with_its_key_is_decided_
 def test_a_lock_that_npd_waits_for_too_long_does_not_end_a_new_item(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, told = settle_rest.store_new_record, []
+    real, told = settle.store_new_record, []
 
     def locked_once(record: Any, *, is_automatic: bool = True) -> None:
         if not told:
@@ -127,7 +127,7 @@ def test_a_lock_that_npd_waits_for_too_long_does_not_end_a_new_item(
             raise OperationalError("canceling statement due to lock timeout") from LockNotAvailable()
         real(record, is_automatic=is_automatic)
 
-    monkeypatch.setattr(settle_rest, "store_new_record", locked_once)
+    monkeypatch.setattr(settle, "store_new_record", locked_once)
     item = world.sandbox.act("add", board_id=world.board_id(), name="Ann", values={"email": mail("ann@example.com")})
     hear(world)
     assert told

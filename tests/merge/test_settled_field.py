@@ -14,7 +14,7 @@ from sync.connectors.monday.columns import make_converter
 from sync.merge import Action, FieldDecision
 from sync.models import FieldMapping
 from sync.reconcile.field_plan import FieldPlan
-from sync.reconcile.settled_fields import FieldSettlement, settled_field
+from sync.reconcile.settlement import FieldSettlement, settled_field
 
 MAPPING = FieldMapping(key="role_title", fields=["role_title"], column_id="role", version=1, label="Role")
 TEXT = make_converter("text", ConverterOptions())

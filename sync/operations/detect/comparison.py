@@ -32,7 +32,7 @@ from sync.operations.detect.missed_webhooks import LONGEST_DELAY
 from sync.operations.detect.sweep_schedule import boards_to_compare
 from sync.outbox.claim import Claim
 from sync.outbox.queue_rows import enqueue_many
-from sync.reconcile import queries
+from sync.reconcile import gather
 from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_plan import FieldPlan
@@ -41,8 +41,8 @@ from sync.reconcile.gather import Gatherer, claimed
 from sync.reconcile.lookups import load_board
 from sync.reconcile.new_items import listed_finding
 from sync.reconcile.pass_plan import PassFacts, Plan, RecordPlan
-from sync.reconcile.settle_rest import store_columns
-from sync.reconcile.settled_fields import changed_records
+from sync.reconcile.settle import store_columns
+from sync.reconcile.settlement import changed_records
 from sync.reconcile.sides import InspectedColumns
 from sync.records.unmatched_items import clear_unlisted, note_unmatched
 from sync.registry import EntitySpec
@@ -415,7 +415,7 @@ def _record_differing(
 
 
 def _loaded(board: BoardContext, ids: Iterable[UUID]) -> Sequence[RecordFacts]:
-    return queries.claimed_facts(board, [Claim(key, None, []) for key in sorted(ids)]).records
+    return gather.claimed_facts(board, [Claim(key, None, []) for key in sorted(ids)]).records
 
 
 def _claiming(records: Iterable[RecordFacts], busy: Collection[UUID]) -> set[UUID]:

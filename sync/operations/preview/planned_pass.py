@@ -31,20 +31,19 @@ from sync.limits import MeteredClient, board_costs, client, client_override, urg
 from sync.models import ApprovalRequest, BoardLink, SyncedModel, SyncQueue
 from sync.outbox.claim import Claim
 from sync.reconcile.act import TAGS_PER_CALL
-from sync.reconcile.conflict_reports import conflict_reports
 from sync.reconcile.decide import unread
 from sync.reconcile.deleted_records import DeletedPlan, new_removal_requests
 from sync.reconcile.facts import AnswerFacts
 from sync.reconcile.field_plan import FieldPlan
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.gather import Gatherer, claimed
+from sync.reconcile.gather import Gatherer, claimed, unconfirmed_before
 from sync.reconcile.identity import ANSWERED, AnswerKind, AnswerPlan, facts_after
 from sync.reconcile.lookups import load_board
 from sync.reconcile.new_items import GIVING, ItemAct
 from sync.reconcile.pass_plan import Ask, Outcome, PassFacts, Plan, RecordAction, RecordPlan, Unread, ending
-from sync.reconcile.queries import unconfirmed_before
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
+from sync.reconcile.settlement import conflict_reports
 from sync.reconcile.writes import changed_records_of, created_records_of, missing_tags
 from sync.records import availability
 from sync.registry import link_of

@@ -8,7 +8,7 @@ from typing import Any
 from sync.connectors.base.board_items import Reading
 from sync.merge import Action, Field, FieldDecision
 from sync.reconcile.pass_plan import RecordPlan
-from sync.reconcile.settled_fields import FieldsSettlement
+from sync.reconcile.settlement import FieldsSettlement
 from tests.chaos import acts, drills
 from tests.chaos.planted import Wrong, bug, instead_of
 
@@ -43,7 +43,7 @@ base_not_updated = bug(
 )
 
 
-@instead_of(base_not_updated, "sync.reconcile.settlement:settled_fields")
+@instead_of(base_not_updated, "sync.reconcile.settle:settled_fields")
 def _keeps_the_old_base(right: Wrong, plan: RecordPlan, *args: Any) -> FieldsSettlement:
     return replace(right(plan, *args), base=plan.ledger.base)
 
@@ -79,6 +79,6 @@ pull_without_compare_and_set = bug(
 )
 
 
-@instead_of(pull_without_compare_and_set, "sync.reconcile.settled_fields:still_holds")
+@instead_of(pull_without_compare_and_set, "sync.reconcile.settlement:still_holds")
 def _holds_always(right: Wrong, *args: Any) -> bool:
     return True

@@ -21,7 +21,7 @@ intents_ignored = bug(
 )
 
 
-@instead_of(intents_ignored, "sync.reconcile.queries:_open_intents")
+@instead_of(intents_ignored, "sync.reconcile.gather:_open_intents")
 def _forgets_intents(right: Wrong, ids: Any) -> list[Intent]:
     return []
 
