@@ -32,6 +32,16 @@ SERVED = (*LISTED, "decisions/*.md")
 """What the listed pages lead to is there, too."""
 GLOSSARY = "glossary.md"
 RECORDS, START = "howto/find-and-export", ""
+WORK = (
+    "howto/be-notified", "howto/exclude-a-record", "howto/export-or-erase-a-person", RECORDS,
+    "howto/find-unmatched-items", "howto/fix-blocked-fields", "howto/import-contacts", "howto/read-sync-health",
+    "howto/resolve-conflicts", "howto/sign-in-safely", "howto/work-through-the-inbox", "guarantees",
+)  # fmt: skip
+SET_UP = (
+    "connect-monday", "howto/change-a-fields-rule-or-direction", "howto/load-a-board", "howto/set-up-with-the-wizard",
+    "howto/sync-only-some-records", "howto/who-may-do-what", "reference/columns", "reference/merge",
+)  # fmt: skip
+"""What people read who work with it, and who set it up; every other page is for who runs it or writes programs."""
 
 PAGES = (
     ("conflicts/", "howto/resolve-conflicts"),
@@ -86,12 +96,10 @@ class HelpPage:
 
 
 def help_start(request: HttpRequest) -> HttpResponse:
-    names = sorted(name for name in _served() if not name.startswith("decisions/"))
-    parts = (
-        ("How to", [name for name in names if name.startswith("howto/")]),
-        ("Reference", [name for name in names if not name.startswith("howto/")]),
-    )
-    groups = [(title, [_page(name) for name in found]) for title, found in parts]
+    """List all pages, each group by their titles."""
+    rest = {name for name in _served() if not name.startswith("decisions/")} - {*WORK, *SET_UP}
+    parts = (("Work with it", WORK), ("Set up", SET_UP), ("For your administrator", rest))
+    groups = [(title, sorted(map(_page, found), key=lambda page: page.title)) for title, found in parts]
     context = {**admin.site.each_context(request), "title": "Help", "groups": groups}
     return TemplateResponse(request, "npd/help_start.html", context)
 

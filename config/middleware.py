@@ -25,7 +25,7 @@ from sync.kernel.db import gave_way
 log = structlog.get_logger(__name__)
 
 FOR_PROGRAMS = ("/api/", "/webhooks/", "/cron/")
-STANDING_ALONE = ("/admin/login/", "/admin/two-factor/")
+STANDING_ALONE = ("/admin/login/", "/admin/two-factor/confirm/")
 # Below /api/, and yet for people: whoever is signed in sees them in the frame.
 FRAMED_BELOW_API = ("/api/problems/", "/api/changelog/")
 FOR_PROBES = ("/healthz", "/readyz", "/metrics")

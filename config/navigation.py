@@ -115,6 +115,7 @@ SECTIONS = (
             about="Other systems that get a webhook when something happens here."),
     Section(SETTINGS, "Webhook deliveries", "outbox", "sync_webhookdelivery", block=CONNECTIONS,
             about="What was sent to them and what they answered; send it again."),
+    Section(SETTINGS, "Help", "help", url="npd-help-start", block="Help", about="How to work with it, and set it up."),
     Section(SETTINGS, "Glossary", "menu_book", url="npd-glossary", block="Help", about="What the words mean."),
     Section(SETTINGS, "API reference", "api", url="docs", permission=ANY_RIGHT, block=ADVANCED,
             about="For developers: every endpoint of the API, to try out."),

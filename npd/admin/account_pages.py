@@ -46,6 +46,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse, reverse_lazy
+from django.utils.functional import Promise as StrPromise
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
@@ -264,17 +265,36 @@ class SignInPage(account_views.LoginView):
         return found | {"next": self.get_next_url() or "", "provider": name}
 
 
-class Overview(IndexView):
-    """What somebody has beside the password."""
+def _frame_of(request: HttpRequest, heading: StrPromise) -> dict[str, Any]:
+    """Return the site's frame for who may see it: staff whose session has passed what the setting asks for."""
+    is_passed = bool(request.session.get(second_factor.PASSED_KEY)) or not second_factor.is_required(request.user)
+    found: dict[str, Any] = {"base": "plain_page.html", "heading": heading, "is_passed": is_passed}
+    if is_passed and request.user.is_staff:
+        found |= admin.site.each_context(request) | {"base": "npd/account_page.html", "page_name": heading}
+    return found
+
+
+class Framed:
+    """A page about the second factor."""
+
+    heading: StrPromise
 
     def get_context_data(self, **kwargs: Any) -> Any:
-        """Return it, and whether the setting asks for more."""
-        user, session = self.request.user, self.request.session
-        state = {"is_required": second_factor.is_required(user), "is_passed": session.get(second_factor.PASSED_KEY)}
-        return super().get_context_data(**kwargs) | state
+        """Return what it says, and in what frame."""
+        return super().get_context_data(**kwargs) | _frame_of(self.request, self.heading)  # type: ignore[misc, attr-defined]
 
 
-class Proven:
+class Overview(Framed, IndexView):
+    """What somebody has beside the password."""
+
+    heading = _("Two-factor authentication")
+
+    def get_context_data(self, **kwargs: Any) -> Any:
+        """Return it; in the frame its section has the name already."""
+        return super().get_context_data(**kwargs) | {"page_name": ""}
+
+
+class Proven(Framed):
     """A page that asks for a proof of who it is."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -302,6 +322,7 @@ class Changing(Proven):
 class SetUpApp(Changing, ActivateTOTPView):
     """The QR code, and the app's first code."""
 
+    heading = _("Add an authenticator app")
     done = "An authenticator app was added."
 
     def change(self, form: Any) -> Any:
@@ -318,18 +339,21 @@ class SetUpApp(Changing, ActivateTOTPView):
 class TurnOffApp(Changing, DeactivateTOTPView):
     """Take the app away, and with the last factor the recovery codes."""
 
+    heading = _("Remove the authenticator app")
     done = "The authenticator app was removed."
 
 
 class AddPasskey(Changing, AddWebAuthnView):
     """A passkey, which signs in alone, or a security key beside the password."""
 
+    heading = _("Add a passkey")
     done = "A passkey was added."
 
 
 class RemovePasskey(Changing, RemoveWebAuthnView):
     """Take one away."""
 
+    heading = _("Remove a passkey")
     done = "A passkey was removed."
     success_url = reverse_lazy("mfa_index")
 
@@ -337,12 +361,14 @@ class RemovePasskey(Changing, RemoveWebAuthnView):
 class RenamePasskey(Proven, EditWebAuthnView):
     """Its name here."""
 
+    heading = _("Rename a passkey")
     success_url = reverse_lazy("mfa_index")
 
 
 class NewCodes(Changing, GenerateRecoveryCodesView):
     """Other recovery codes; those of before are worth nothing."""
 
+    heading = _("Make new recovery codes")
     done = "New recovery codes made."
 
 
@@ -354,7 +380,8 @@ def recovery_codes(request: HttpRequest) -> HttpResponse:
         codes = decrypt(request.session.pop(second_factor.SHOWN_KEY, "")).split()
     except KeyChanged:  # or they were shown
         return redirect("mfa_index")
-    return TemplateResponse(request, "npd/recovery_codes.html", {"codes": codes})
+    context_ = {"codes": codes, **_frame_of(request, _("Your recovery codes"))}
+    return TemplateResponse(request, "npd/recovery_codes.html", context_)
 
 
 @never_cache

@@ -329,10 +329,14 @@ def build_facts(found: BoardFacts, verification: VerificationResult, now: dateti
 
 
 def build_tiles(spec: EntitySpec, counts: Mapping[Part, int], oldest: str = "") -> list[Tile]:
-    """Return a tile for each state that records are in, and for *Synced*; `oldest` says since when a change waits."""
+    """Return a tile for each state that records are in, and for *Synced* unless they are paused; `oldest` says since
+    when a change waits.
+    """
     total = {state: sum(counts.get(part, 0) for part in parts) for state, parts in PARTS.items()}
     notes = {RecordState.SYNCED: in_sync_text(total), RecordState.PENDING: oldest if total[RecordState.PENDING] else ""}
-    shown = [state for state in PARTS if total[state] or state is RecordState.SYNCED]
+    shown = [
+        state for state in PARTS if total[state] or (state is RecordState.SYNCED and not total[RecordState.PAUSED])
+    ]
     return [_tile(spec, state, total[state], counts, notes.get(state, "")) for state in shown]
 
 

@@ -25,6 +25,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from sync import connectors, registry
 from sync.admin.confirmed_action import Question, Report, run_action
+from sync.admin.queue_pages import visible_pauses
 from sync.boards.board_setup import is_public_address
 from sync.choices import SecretName, StopCode
 from sync.clock import sync_now
@@ -34,7 +35,7 @@ from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
 from sync.kernel.outgoing_calls import own_address
 from sync.limits import breaker, connector, credentials, monday_account, quota, urgent_calls
-from sync.models import BoardLink, MondayAccount
+from sync.models import BoardLink, MondayAccount, QueuePause
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.setup.draft import may_set_up
 from sync.records import authors
@@ -112,17 +113,19 @@ def may_see_connection(user: Any) -> bool:
 
 @dataclass(frozen=True)
 class StopBanner:
-    """What is stopped, as far as one person may know of it.
+    """What is stopped or paused, as far as one person may know of it.
 
-    `button` is the one that they may use: token, connection (no page takes another token), try, none.
+    `button` is the one of the stops that they may use: token, connection (no page takes another token), try, none.
     """
 
-    stops: Sequence[Stop]
+    stops: Sequence[Stop] = ()
+    pauses: Sequence[tuple[str, QueuePause]] = ()
     button: str = ""
+    may_pause: bool = False
 
 
 def banner_context(request: HttpRequest) -> dict[str, Any]:
-    """Return what stands above every page: what is stopped, read where it is shown, and which Monday this is."""
+    """Return what is above every page: what is stopped or paused, read where it is shown; and which Monday it is."""
     is_connected = credentials.is_configured()
     found: dict[str, Any] = {"stopped": SimpleLazyObject(lambda: _stop_banner(request, is_connected=is_connected))}
     if not is_connected:
@@ -134,11 +137,15 @@ def banner_context(request: HttpRequest) -> dict[str, Any]:
 
 def _stop_banner(request: HttpRequest, *, is_connected: bool) -> StopBanner:
     user, panel = request.user, getattr(request, "queue_panel", None)
-    now = panel.overview if panel is not None else None  # then the page and its banner are of one moment
-    stops = stops_of(registry.visible_types(user), is_connected=is_connected, now=now)
+    if panel is None and is_connected and not breaker.may_be_stopped():
+        return StopBanner()
+    now = panel.overview if panel is not None else overview()  # of a panel: then page and banner are of one moment
+    stops, button = stops_of(registry.visible_types(user), now), ""
     if any(stop.code == StopCode.TOKEN for stop in stops) and may_connect(user) and may_set_up(user):
-        return StopBanner(stops, "connection" if settings.MONDAY_API_KEY else "token")
-    return StopBanner(stops, "try" if stops and is_connected and is_allowed(user, QueueAction.RETRY) else "")
+        button = "connection" if settings.MONDAY_API_KEY else "token"
+    elif stops and is_connected and is_allowed(user, QueueAction.RETRY):
+        button = "try"
+    return StopBanner(stops, visible_pauses(user, now.pauses), button, is_allowed(user, QueueAction.PAUSE))
 
 
 # What a stop says besides, of which the banner goes on to say the cause.

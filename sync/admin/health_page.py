@@ -21,7 +21,7 @@ from sync.admin.attention_pages import tallies_of
 from sync.admin.board_cards import Badge, BoardFacts, BoardHealth, BoardStatus, board_health
 from sync.admin.connection_pages import setup_checklist
 from sync.admin.health_charts import DAY, FIGURES, MONTH, PERIODS, Figure, Period, TimeChart, figure_params, time_charts
-from sync.admin.queue_pages import QueuePanel, panel_of
+from sync.admin.queue_pages import QueuePanel, panel_of, visible_pauses
 from sync.admin.record_panel import blocked_fields_url, rejections_url
 from sync.boards.board_columns import renamed_columns
 from sync.choices import BlockedCode, QueueStatus, SyncDirection
@@ -30,7 +30,7 @@ from sync.kernel import humanize
 from sync.kernel.periodic_jobs import WRONG_CLOCKS, clock_problems
 from sync.ledger import record_view
 from sync.limits import quota
-from sync.models import BoardLink, FieldMapping, NotificationReceiver, QueuePause, SyncMetadata, SyncQueue, Verification
+from sync.models import BoardLink, FieldMapping, NotificationReceiver, SyncMetadata, SyncQueue, Verification
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations import attention
 from sync.operations.attention import AttentionCause, AttentionKind, AttentionScope, Tally
@@ -184,13 +184,12 @@ class Severity(IntEnum):
     REJECTED = 5
     BLOCKED = 6
     UNMATCHED = 7
-    PAUSED = 8
-    NOTICE = 9
+    NOTICE = 8
 
 
 @dataclass(frozen=True)
 class AttentionTask:
-    """Something that waits for a person, with the one page on which it is done; a pause has its Resume instead."""
+    """Something that waits for a person, with the one page on which it is done."""
 
     severity: Severity
     what: str
@@ -198,7 +197,6 @@ class AttentionTask:
     url: str
     button: str
     icon: str
-    pause: QueuePause | None = None
     in_inbox: bool = False
 
     @property
@@ -216,7 +214,6 @@ class HealthData:
 
     boards: Sequence[BoardHealth]
     links: Mapping[str, BoardLink]
-    pauses: Sequence[tuple[str, QueuePause]]
     attention: AttentionData
     counts: Mapping[AttentionKind, int]
     causes: Sequence[AttentionCause]
@@ -250,7 +247,7 @@ def attention_tasks(
     `kind_urls` are the pages of kinds that the sync knows none of.
     """
     apart = _column_causes(data) if may_view(BoardLink) else frozenset[str]()
-    found = [*_stopped_tasks(data), *_pause_tasks(data), *_kind_tasks(data, may_act, kind_urls, apart)]
+    found = [*_stopped_tasks(data), *_kind_tasks(data, may_act, kind_urls, apart)]
     parts: tuple[tuple[type[Model], Callable[[HealthData], Iterator[AttentionTask]]], ...] = (
         (BoardLink, _board_problem_tasks),
         (Verification, _divergence_tasks),
@@ -356,15 +353,6 @@ def _stopped_tasks(data: HealthData) -> Iterator[AttentionTask]:
         yield AttentionTask(Severity.STOPPED, what, reason, "", "", "block")
 
 
-def _pause_tasks(data: HealthData) -> Iterator[AttentionTask]:
-    for label, pause in data.pauses:
-        since = humanize.time_span((data.now - pause.paused_at).total_seconds())
-        why = f"By {pause.paused_by}, {since} ago. {pause.why}".strip()
-        yield AttentionTask(
-            Severity.PAUSED, f"{label}: paused", why, queue_url(), "Open the queue", "pause_circle", pause
-        )
-
-
 def _board_problem_tasks(data: HealthData) -> Iterator[AttentionTask]:
     """Columns that are gone, webhooks that don't come, sweeps that can't be finished."""
     for spec in registry.entities():
@@ -455,21 +443,26 @@ def queue_url(query: str = "", part: str = "") -> str:
 # One line that says whether all is well, else what is wrong first.
 
 
-def headline(boards: Sequence[BoardHealth], tasks: Sequence[AttentionTask], number: int, others: int = 0) -> Badge:
-    """Return it as a badge; what stops the sync comes before the `number` of things in the inbox.
+def headline(
+    boards: Sequence[BoardHealth],
+    tasks: Sequence[AttentionTask],
+    number: int,
+    others: int = 0,
+    paused: Sequence[str] = (),
+) -> Badge:
+    """Return it as a badge; what stops the sync and what is `paused` come before the `number` of things in the inbox.
 
     What the inbox doesn't list, because it is about no record or item, is counted with them; `others` are things that
     this person sees and other people act on.
     """
     stopped = [board.title for board in boards if board.reason and not board.is_paused]
-    paused = [board.title for board in boards if board.is_paused]
     number += sum(not task.in_inbox for task in tasks)
     failing = sum(board.failing for board in boards)
     what, pending = humanize.count_with_noun, sum(board.pending for board in boards)
     cases = (
         (not any(board.has_board for board in boards), "off", "link_off", "Not set up yet: nothing is synced"),
         (stopped, "bad", "block", f"Stopped: {', '.join(stopped)}"),
-        (paused, "warn", "pause_circle", f"Paused: {', '.join(paused)}"),
+        (paused, "warn", "pause_circle", f"Paused: {'; '.join(paused)}"),
         (number, "warn", "front_hand", f"Syncing; {what(number, 'thing needs', 'things need')} attention"),
         # Which the inbox says to who may see the queue.
         (failing, "warn", "front_hand", f"Syncing; {what(failing, 'change fails', 'changes fail')}"),
@@ -507,8 +500,8 @@ def health_context(
     tallies = tallies_of(request)  # the sidebar has asked already
     counts = {kind: tally.entries for kind, tally in tallies.items()}
     others = _causes(attention.tallies(replace(scope, kinds=scope.others))) if scope.others else 0
-    pauses = panel.pauses if boards else ()
-    data = HealthData(boards, panel.overview.links, pauses, found, counts, causes, panel.now)
+    paused = [label for label, _ in visible_pauses(request.user, panel.overview.pauses)]
+    data = HealthData(boards, panel.overview.links, found, counts, causes, panel.now)
     tasks = attention_tasks(
         data,
         lambda model: _may_see(request, model),
@@ -519,7 +512,7 @@ def health_context(
     return context | {
         "boards": boards,
         "tasks": tasks,
-        "headline": headline(boards, tasks, _causes(tallies), others) if boards else None,
+        "headline": headline(boards, tasks, _causes(tallies), others, paused) if boards else None,
         "verified": _verified_text(found.verifications, [board.spec for board in visible], panel.now),
         "set_up": set_up,
         "checklist": (
@@ -527,8 +520,7 @@ def health_context(
             if boards
             else []
         ),
-        "may_pause": may_pause,
-        # What is paused whole has its Resume on this page.
+        # What is paused whole has its Resume above the page.
         "pause_url": queue_url(part=PAUSE_FORM) if may_pause and not all(one.is_paused for one in boards) else "",
         **_queue_context(request, panel, period, found.figures),
     }

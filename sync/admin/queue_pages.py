@@ -4,7 +4,7 @@ never counted to the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -57,6 +57,7 @@ from sync.admin.queue_actions import (
 from sync.apps import LIVE_ROWS
 from sync.choices import QueueDirection, QueueStatus
 from sync.kernel import humanize
+from sync.kernel.outgoing_calls import own_address
 from sync.models import QueuePause, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
 from sync.outbox import pauses as outbox_pauses
@@ -153,11 +154,10 @@ _DIRECTION_LABELS = {
 
 @dataclass(frozen=True)
 class QueuePanel:
-    """Everything above the list, and for the first page what it was made of; each pause with what it holds."""
+    """Everything above the list, and for the first page what it was made of."""
 
     boards: Sequence[BoardStatus]
     overview: Overview
-    pauses: Sequence[tuple[str, QueuePause]]
     live: int
     now: datetime
 
@@ -178,7 +178,6 @@ def load_panel() -> QueuePanel:
     return QueuePanel(
         boards=[BoardStatus(registry.entity(one.entity_type), one, status) for one in status.shown],
         overview=status,
-        pauses=[(pause_label(one), one) for one in status.pauses],
         live=number_of([one for one in status.all_jobs if one.status in LIVE_STATUSES]),
         now=status.now,
     )
@@ -199,6 +198,12 @@ def pause_label(pause: QueuePause) -> str:
     if not pause.direction:
         return board or "Everything"
     return f"{board or EVERY_BOARD}, {_DIRECTION_LABELS.get(pause.direction, pause.direction)}"
+
+
+def visible_pauses(user: Any, pauses: Iterable[QueuePause]) -> list[tuple[str, QueuePause]]:
+    """Return those of everything and of boards whose records this user may see, each with what it holds."""
+    types = ("", *registry.visible_types(user))
+    return [(pause_label(one), one) for one in pauses if one.entity_type in types]
 
 
 MAX_WHY_LENGTH = 500
@@ -312,9 +317,8 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
         return self._run(request, run)
 
     def _run(self, request: HttpRequest, run: Callable[[], Report]) -> HttpResponse:
-        may_pause, back_url = is_allowed(request.user, QueueAction.PAUSE), reverse("admin:sync_syncqueue_changelist")
-        if request.POST.get("from") == "health":
-            back_url = reverse("admin:index")
+        may_pause = is_allowed(request.user, QueueAction.PAUSE)
+        back_url = own_address(request, request.POST.get("back")) or reverse("admin:sync_syncqueue_changelist")
         # In transactions of their own: a pause counts only once it is committed, and a resume moves many rows.
         return run_action(self, request, run, back_url=back_url, allowed=may_pause, atomic=False)
 

@@ -82,8 +82,8 @@ from sync.outbox import notify
 from sync.outbox.pauses import active_pauses
 from sync.queue import SyncQueueService
 from sync.records import tombstones
-from sync.records.authors import log_action, log_action_many, log_queue_action
-from sync.records.availability import resume_sentence, wait_sentence
+from sync.records.authors import log_action, log_action_many
+from sync.records.availability import wait_sentence
 from sync.records.item_links import relink, request_recreation, request_unlink_many, unlinked_item
 
 _UNLINK_EFFECTS = (
@@ -115,7 +115,7 @@ _RECREATION_EFFECTS = (
 )
 
 
-_STEERING = {"retry": QueueAction.RETRY, "resume-board": QueueAction.PAUSE}
+_STEERING = {"retry": QueueAction.RETRY}
 """Acts of a record's page that steer the queue: they ask for its permissions, and to see the record."""
 
 RecordActionView = Callable[[HttpRequest, SyncedModel], HttpResponse]
@@ -147,7 +147,7 @@ EMPTY_TABS = {
         "No record has its sync off",
         "You can turn sync off on a record’s page or for a selection; both sides then keep what they have.",
     ),
-    RecordState.PAUSED: ("No record is paused", "A record is paused while its board is, and something of it waits."),
+    RecordState.PAUSED: ("No record is paused", "A record is paused while its board or its direction is."),
 }
 """What a tab without records says: a heading and a sentence."""
 
@@ -500,7 +500,6 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
             "read-monday": self.read_monday,
             "sync-now": self.push_record,
             "retry": self.retry_record,
-            "resume-board": self.resume_board,
             "create-again": self.create_item_again,
         }
 
@@ -626,19 +625,6 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
             wait = wait_sentence(1, [(record.entity_type(), direction) for direction in directions])
             return f"“{record}” will be tried again. {wait}" if wait else f"“{record}” is tried again now."
 
-        return run_action(self, request, run, back_url=self._page_url(record), atomic=False)
-
-    def resume_board(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
-        """End the pause for which the record waits, which the button names."""
-        target = {name: request.POST.get(name, "") for name in ("entity_type", "direction")}
-
-        def run() -> str:
-            if not SyncQueueService().resume(request.user.get_username(), **target):
-                raise Conflict("It is not paused any more: somebody else has resumed it.")
-            log_queue_action(request.user, f"Resumed on the page of “{record}”.")
-            return f"Resumed. {resume_sentence(record.entity_type(), target['direction'])}"
-
-        # In transactions of its own: a resume moves many rows.
         return run_action(self, request, run, back_url=self._page_url(record), atomic=False)
 
     def create_item_again(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:

@@ -25,7 +25,7 @@ from sync.admin import admin_base
 from sync.admin.board_cards import STATE_BADGES
 from sync.admin.confirmed_action import RecordTable
 from sync.admin.deletion_pages import KIND_LABELS
-from sync.choices import ApprovalKind, ApprovalState, QueueDirection, RecordSyncStatus, Rule, SyncDirection
+from sync.choices import ApprovalKind, ApprovalState, RecordSyncStatus, Rule, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.conflict_store import KIND_DELETE, OpenConflict, current_store
@@ -57,7 +57,7 @@ class RecordSyncView:
     @property
     def agrees(self) -> bool:
         """Whether both sides say the same, and nothing else is to be said."""
-        return self.state.status == RecordSyncStatus.SYNCED and not self.reason
+        return self.state.state is RecordState.SYNCED and not self.reason
 
     @property
     def next_try(self) -> str:
@@ -134,7 +134,7 @@ class RecordSyncView:
         status = self.state.status
         if status == RecordSyncStatus.CONFLICT:
             return f"{Part.CONFLICT.label}: {self.fields_in_conflict}"
-        if status == RecordSyncStatus.SYNCED:
+        if self.state.state is RecordState.SYNCED:
             return ""
         tried = (f"Next attempt {self.next_try}.") if self.next_try and not self.has_failed else ""
         return " ".join(part for part in (tried, humanize.shorten(self.reason, 120)) if part)
@@ -281,7 +281,6 @@ class ActCode(StrEnum):
     LINK_AGAIN = "link_again"
     SWITCH_ON = "switch_on"
     SYNC_BOTH_WAYS = "sync_both_ways"
-    RESUME = "resume"
     APPROVE = "approve"
     CONNECT = "connect"
     SYNC_NOW = "sync_now"
@@ -332,8 +331,7 @@ class RecordAdvice:
     @cached_property
     def acts(self) -> list[PanelAct]:
         """The buttons, what helps first; the first one is the page's primary one."""
-        steering = (self.urls["retry"], self.urls["resume_board"])
-        return [act for act in self._acts() if act.is_link or self.may_change or act.url in steering]
+        return [act for act in self._acts() if act.is_link or self.may_change or act.url == self.urls["retry"]]
 
     @property
     def offers_sync_now(self) -> bool:
@@ -359,8 +357,6 @@ class RecordAdvice:
             case Part.NO_SYNC:
                 direction = {"shown": SyncDirection.NONE.value, "direction": SyncDirection.BIDIRECTIONAL.value}
                 yield self._own(ActCode.SYNC_BOTH_WAYS, "sync_alt", "Sync both ways", "direction", direction)
-            case Part.PAUSED:
-                yield from self._resume_acts()
             case Part.APPROVAL:
                 yield from self._approval_acts()
             case Part.PENDING | Part.GONE:
@@ -453,16 +449,6 @@ class RecordAdvice:
         if len(names) != 1:
             return self.view.state.labels.get(key, key).lower()
         return str(self.record._meta.get_field(names[0]).verbose_name)  # type: ignore[union-attr]
-
-    def _resume_acts(self) -> Iterator[PanelAct]:
-        if not is_allowed(self.user, QueueAction.PAUSE):
-            return
-        for pause in self.view.state.pauses:
-            way = {QueueDirection.TO_MONDAY: " writing to Monday", QueueDirection.TO_NPD: " updates from Monday"}
-            board = "" if pause.entity_type else ", every board"
-            label = f"Resume{way.get(QueueDirection(pause.direction), '') if pause.direction else ' sync'}{board}"
-            named = {"entity_type": pause.entity_type, "direction": pause.direction}
-            yield self._own(ActCode.RESUME, "play_arrow", label, "resume_board", named)
 
     def _pending_acts(self) -> Iterator[PanelAct]:
         state, direction = self.view.state, self.record.sync_direction

@@ -45,7 +45,7 @@ from sync.choices import (
 )
 from sync.connectors.base.conversion import UnknownValue
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, QueuePause, SyncedModel, SyncMetadata, SyncQueue
-from sync.outbox.pauses import active_pauses, pauses_by_direction
+from sync.outbox.pauses import active_pauses, pause_sentence, pauses_by_direction
 from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay
 from sync.records import availability
 from sync.records.availability import BoardAvailability
@@ -80,7 +80,8 @@ class Part(TextChoices):
     SYNC_OFF = "sync_off", "Turned off"
     NO_SYNC = "no_sync", "Direction “no sync”"
     LEFT_OUT = "left_out", "Left out by the filter"
-    PAUSED = "paused", "Paused"
+    PAUSED_PENDING = "paused_pending", "Changes wait"
+    PAUSED_SYNCED = "paused_synced", "Nothing waits"
 
     @property
     def state(self) -> RecordState:
@@ -92,13 +93,20 @@ PARTS: Mapping[RecordState, tuple[Part, ...]] = {
     RecordState.PENDING: (Part.PENDING,),
     RecordState.ATTENTION: (Part.CONFLICT, Part.FAILED, Part.APPROVAL, Part.BLOCKED, Part.GONE),
     RecordState.OFF: (Part.SYNC_OFF, Part.NO_SYNC, Part.LEFT_OUT),
-    RecordState.PAUSED: (Part.PAUSED,),
+    RecordState.PAUSED: (Part.PAUSED_PENDING, Part.PAUSED_SYNCED),
 }
 
 _REMOVAL_ANSWERS = ("recreate", "unlink")
 """In a job's payload what a person has answered about a removed item: that is on its way."""
 
 _ONE_WAY = {SyncDirection.NPD_TO_MONDAY: Part.TO_MONDAY, SyncDirection.MONDAY_TO_NPD: Part.TO_NPD}
+
+_WAYS = {
+    SyncDirection.BIDIRECTIONAL: frozenset(QueueDirection.values),
+    SyncDirection.NPD_TO_MONDAY: frozenset({QueueDirection.TO_MONDAY.value}),
+    SyncDirection.MONDAY_TO_NPD: frozenset({QueueDirection.TO_NPD.value}),
+}
+"""The directions in which a record of each is synced: where all of them are paused, it is."""
 
 
 def part_of(  # noqa: PLR0911 - a table
@@ -113,14 +121,18 @@ def part_of(  # noqa: PLR0911 - a table
     """Return why a record is in its state, given its unfinished jobs, its blocked fields, how its item stands, the
     paused directions, and whether something of it waits for an approval.
 
-    Paused is what would be pending else: nothing of a synced record waits, whatever is paused.
+    Paused is what would be synced or pending else; of a synced one nothing waits, but what is edited from now on does.
     """
+    ways = _WAYS.get(SyncDirection(record.sync_direction))
+    is_still = ways is not None and ways <= set(paused)
     if record.sync_status != RecordSyncStatus.PENDING:
         if record.sync_status == RecordSyncStatus.DISABLED:
             off = Part.NO_SYNC if record.sync_enabled else Part.SYNC_OFF
             return Part.LEFT_OUT if record.is_left_out else off
         if record.sync_status == RecordSyncStatus.CONFLICT:
             return Part.CONFLICT
+        if is_still:
+            return Part.PAUSED_SYNCED
         return _ONE_WAY.get(SyncDirection(record.sync_direction), Part.IN_SYNC)
     directions: dict[str, set[str]] = {}
     for job in jobs:
@@ -131,9 +143,9 @@ def part_of(  # noqa: PLR0911 - a table
         return Part.APPROVAL
     blocking = [entry for entry in held.values() if is_blocking(entry)]
     pending = directions.get(QueueStatus.PENDING, set())
-    stopped = pending <= set(paused) and (bool(pending) or set(paused) == set(QueueDirection.values))
+    stopped = pending <= set(paused) and (bool(pending) or is_still)
     if stopped and QueueStatus.IN_PROGRESS not in directions and not any(map(is_rejected, blocking)):
-        return Part.PAUSED
+        return Part.PAUSED_PENDING
     if blocking:
         return Part.BLOCKED
     is_answered = any(key in job.payload for job in jobs for key in _REMOVAL_ANSWERS)
@@ -162,7 +174,7 @@ def health_counts(
 ) -> dict[str, dict[Part, int]]:
     """Count the records of every type by part, in one query for all of them.
 
-    Without the synced it reads the few that an index finds, and not the whole table.
+    Without the synced, unless they are paused, it reads the few that an index finds, and not the whole table.
     """
     queries = []
     for spec in specs:
@@ -170,7 +182,7 @@ def health_counts(
         cases = [When(conditions[part], then=Value(part.value)) for part in conditions if part is not Part.PENDING]
         part = Case(*cases, default=Value(Part.PENDING.value), output_field=CharField())
         records = spec.model._default_manager.order_by().annotate(board=Value(spec.entity_type, CharField()), part=part)
-        if not with_synced:
+        if not with_synced and not pauses:
             records = records.exclude(sync_status=RecordSyncStatus.SYNCED)
         queries.append(records.values_list("board", "part").annotate(number=Count("pk")))
     if not queries:
@@ -192,7 +204,9 @@ def _conditions(model: type[Model], pauses: Sequence[QueuePause]) -> dict[Part, 
     rejected = _with_blocked(entity_type, '&& (@.value.side == "monday" || @.value.side == "limit")')
     blocked = _with_blocked(entity_type)
     asked = Q(pk__in=_pending_requests(entity_type).values("entity_id"))
-    paused = pending & ~failed & ~asked & ~rejected & _is_paused(jobs, set(pauses_by_direction(entity_type, pauses)))
+    ways = set(pauses_by_direction(entity_type, pauses))
+    still = Q(sync_direction__in=[direction for direction, needed in _WAYS.items() if needed <= ways])
+    paused = pending & ~failed & ~asked & ~rejected & _is_paused(jobs, ways, still)
     # By removed_since, for few rows have it, and an index has those.
     rows = SyncMetadata.objects.of(entity_type).filter(removed_since__isnull=False, remote_state__in=GONE_STATES)
     answers = jobs.exclude(status=QueueStatus.COMPLETED).filter(payload__has_any_keys=_REMOVAL_ANSWERS)
@@ -200,14 +214,15 @@ def _conditions(model: type[Model], pauses: Sequence[QueuePause]) -> dict[Part, 
         Q(monday_id__isnull=False) & ~_with_job(answers) & Q(In(Cast(F("pk"), TextField()), rows.values("entity_id")))
     )
     return {
-        Part.IN_SYNC: synced & ~Q(sync_direction__in=list(_ONE_WAY)),
-        **{part: synced & Q(sync_direction=direction) for direction, part in _ONE_WAY.items()},
+        Part.IN_SYNC: synced & ~still & ~Q(sync_direction__in=list(_ONE_WAY)),
+        **{part: synced & ~still & Q(sync_direction=direction) for direction, part in _ONE_WAY.items()},
+        Part.PAUSED_SYNCED: synced & still,
         Part.CONFLICT: Q(sync_status=RecordSyncStatus.CONFLICT),
         Part.SYNC_OFF: disabled & Q(sync_enabled=False),
         Part.NO_SYNC: disabled & Q(sync_enabled=True, sync_direction=SyncDirection.NONE),
         Part.LEFT_OUT: disabled & Q(sync_enabled=True) & ~Q(sync_direction=SyncDirection.NONE),
         Part.FAILED: pending & failed,
-        Part.PAUSED: paused,
+        Part.PAUSED_PENDING: paused,
         Part.APPROVAL: pending & ~failed & asked,
         Part.BLOCKED: pending & ~failed & ~asked & ~paused & blocked,
         Part.GONE: pending & ~failed & ~asked & ~paused & ~blocked & gone,
@@ -220,16 +235,14 @@ def _pending_requests(entity_type: str) -> QuerySet[ApprovalRequest]:
     return ApprovalRequest.objects.filter(entity_type=entity_type, state=ApprovalState.PENDING).order_by()
 
 
-def _is_paused(jobs: QuerySet[SyncQueue], paused: Collection[str]) -> Q:
-    """Whether nothing of a record can be worked for people's pauses."""
+def _is_paused(jobs: QuerySet[SyncQueue], paused: Collection[str], still: Q) -> Q:
+    """Whether nothing of a pending record can be worked for people's pauses, as of those that hold `still`."""
     if not paused:
         return Q(pk__in=[])
     running = _with_job(jobs.filter(status=QueueStatus.IN_PROGRESS))
-    if set(paused) == set(QueueDirection.values):
-        return ~running
     waiting = jobs.filter(status=QueueStatus.PENDING)
     held = _with_job(waiting.filter(direction__in=paused))
-    return held & ~_with_job(waiting.exclude(direction__in=paused)) & ~running
+    return (held | still) & ~_with_job(waiting.exclude(direction__in=paused)) & ~running
 
 
 def _with_job(jobs: QuerySet[SyncQueue]) -> Q:
@@ -339,10 +352,10 @@ class RecordView:
 
     @cached_property
     def reason_code(self) -> Part:
-        # Of what doesn't wait it is the same whatever is paused, so the board need not be asked.
-        paused = self._page.board.paused if self.status == RecordSyncStatus.PENDING else ()
+        """Why it is in its state."""
         asked = self.status == RecordSyncStatus.PENDING and self.record.pk in self._page.asked
-        return part_of(self.record, self._jobs, self._held_still, self.ledger.remote_state, paused, is_asked=asked)
+        held, remote_state = self._held_still, self.ledger.remote_state
+        return part_of(self.record, self._jobs, held, remote_state, self._page.paused, is_asked=asked)
 
     @property
     def _held_still(self) -> dict[str, dict[str, Any]]:
@@ -376,7 +389,7 @@ class RecordView:
     @property
     def pauses(self) -> tuple[QueuePause, ...]:
         """People's pauses of its board, the widest first."""
-        return tuple({pause.pk: pause for pause in self._page.board.paused.values()}.values())
+        return tuple({pause.pk: pause for pause in self._page.paused.values()}.values())
 
     @property
     def is_connected(self) -> bool:
@@ -448,11 +461,13 @@ class RecordView:
         if self.record.is_left_out:
             return self.ledger.note or "The filter leaves it out."
         if self.status == RecordSyncStatus.SYNCED:
-            return " ".join(
+            paused = self.pauses if self.reason_code is Part.PAUSED_SYNCED else ()
+            kept = (
                 f"{self.labels.get(key, key)} differs from Monday’s: {entry[KEPT_BY].get('who', '')} kept it different."
                 for key, entry in self.ledger.blocked_fields.items()
                 if KEPT_BY in entry
             )
+            return " ".join([*map(pause_sentence, paused), *kept])
         if reason := next((text for text in (*self._job_reasons(), *self._ledger_reasons()) if text), ""):
             return reason
         if self.status == RecordSyncStatus.CONFLICT:
@@ -608,10 +623,18 @@ class _Page:
         return availability.of(self._entity_type)
 
     @cached_property
+    def paused(self) -> Mapping[str, QueuePause]:
+        """People's pauses of the board by the direction that they stop."""
+        return self.board.paused if self._is_waited_for else pauses_by_direction(self._entity_type)
+
+    @cached_property
     def link(self) -> BoardLink | None:
         """The link, once: the board's where that is read."""
-        is_waited_for = self.jobs or any(one.sync_status == RecordSyncStatus.PENDING for one in self._records)
-        return self.board.link if is_waited_for else link_of(self._entity_type)
+        return self.board.link if self._is_waited_for else link_of(self._entity_type)
+
+    @cached_property
+    def _is_waited_for(self) -> bool:
+        return bool(self.jobs) or any(one.sync_status == RecordSyncStatus.PENDING for one in self._records)
 
     @cached_property
     def mappings(self) -> Sequence[FieldMapping]:

@@ -233,13 +233,16 @@ def _stopped_links() -> list[BoardLink]:
 _MAY_BE_STOPPED = f"""
     SELECT EXISTS (SELECT FROM sync_monday_account WHERE needs_probe OR stopped_until > sync_now())
         OR EXISTS (SELECT FROM sync_board_links WHERE blocked_until > sync_now())
+        OR EXISTS (SELECT FROM sync_queue_pauses)
         OR EXISTS (SELECT FROM sync_api_budget
             WHERE day_calls + others_calls >= day_limit * {1 - DAY_RESERVE} - {PASS_CALLS + 1})
 """  # noqa: S608 - made of numbers of our own
 
 
 def may_be_stopped() -> bool:
-    """Whether anything of the account's, a board's or the day's may stop a board: one query, for every page."""
+    """Whether a person, or anything of the account's, a board's or the day's, may stop a board: one query for each
+    page.
+    """
     return bool(fetch_rows(_MAY_BE_STOPPED)[0][0])
 
 

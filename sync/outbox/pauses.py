@@ -154,8 +154,7 @@ def pause_sentence(found: QueuePause, direction: str | None = None) -> str:
     )
     why = f" ({found.why.rstrip(' .')})" if found.why else ""
     since = humanize.day_and_time(found.paused_at)
-    text = template % {"who": found.paused_by, "since": since, "why": why}
-    return f"{text} Resume it on Health."
+    return template % {"who": found.paused_by, "since": since, "why": why}
 
 
 def pause_target(entity_type: str = "", direction: str = "") -> str:

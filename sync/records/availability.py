@@ -15,7 +15,7 @@ from sync import registry
 from sync.choices import Cause, Operation, QueueDirection, QueueStatus, StopCode
 from sync.kernel import humanize
 from sync.kernel.db import fetch_rows
-from sync.limits import BlockedKind, LimitFacts, Wait, breaker
+from sync.limits import BlockedKind, LimitFacts, Wait
 from sync.models import BoardLease, BoardLink, QueuePause, SyncQueue
 from sync.outbox.pauses import pause_sentence, pauses_by_direction
 
@@ -261,14 +261,9 @@ class Stop:
     """Changes that wait for it."""
 
 
-def stops_of(entity_types: Collection[str], *, is_connected: bool, now: Overview | None = None) -> list[Stop]:
-    """Return what stops these types' boards, those of one reason together; one query where nothing is stopped.
-
-    `now`: how the boards stand, where that was read already.
-    """
-    if now is None and is_connected and not breaker.may_be_stopped():
-        return []
-    now, by_reason = now or overview(), dict[str, list[BoardAvailability]]()
+def stops_of(entity_types: Collection[str], now: Overview) -> list[Stop]:
+    """Return what stops these types' boards but for people's pauses, those of one reason together."""
+    by_reason = dict[str, list[BoardAvailability]]()
     set_up = [board for board in now.shown if board.has_board]
     for board in set_up:
         if board.blocked_reason and not board.is_paused:

@@ -42,7 +42,7 @@ def test_a_page_is_framed_by_nobody_and_its_session_is_read_by_no_script(db: Non
 
 def test_only_who_is_signed_in_gets_pages_that_may(admin_client: Client) -> None:
     assert scripts(admin_client.get("/admin/npd/contact/")) == "'self' 'unsafe-eval'"
-    for address in ("/api/v1/docs/", "/admin/two-factor/", "/api/v1/contacts/"):
+    for address in ("/api/v1/docs/", "/admin/two-factor/confirm/", "/api/v1/contacts/"):
         assert scripts(admin_client.get(address)) == "'self'"
     assert scripts(admin_client.post("/admin/logout/")) == "'self'"
 

@@ -12,10 +12,10 @@ from django.urls import reverse
 from npd.models import Contact
 from sync.choices import QueueStatus, RecordSyncStatus
 from sync.clock import sync_now
-from sync.models import ApprovalRequest, FieldMapping, IgnoredItem, QueuePause, SyncMetadata, SyncQueue
+from sync.models import ApprovalRequest, FieldMapping, IgnoredItem, SyncMetadata, SyncQueue
 from sync.outbox import pauses
 from tests.admin import states
-from tests.admin.test_record_panel import act_url, page_of, posted
+from tests.admin.test_record_panel import page_of, posted
 from tests.admin.test_records import change_page, words_of
 from tests.conflicts.conftest import rejected_too
 from tests.conflicts.test_about_record import AGAIN, gone
@@ -121,23 +121,6 @@ def test_in_each_state_one_act_is_primary_and_is_the_one_that_helps(browser_of_p
     make, expected = STATES[state]
     states.boards()
     assert acts_of(browser_of_person, make()) == expected
-
-
-def test_what_waits_for_a_pause_is_resumed_where_the_person_may(browser_of_person: Client, client: Client) -> None:
-    states.boards()
-    record = states.contact("A")
-    SyncQueue.objects.create(entity_type="contact", entity_id=record.pk)
-    made, _ = pauses.pause("anna", entity_type="contact", direction="to_monday")
-    assert acts_of(browser_of_person, record) == ["resume"]
-    form = {"entity_type": made.entity_type, "direction": made.direction}
-    assert "Resumed. What waited is synced now." in posted(browser_of_person, record, "resume_board", **form)
-    assert not QueuePause.objects.exists()
-    assert "somebody else has resumed it" in posted(browser_of_person, record, "resume_board", **form)
-    pauses.pause("anna", entity_type="contact", direction="to_monday")
-    client.force_login(staff_who_may("view_contact", "change_contact"))
-    assert acts_of(client, record) == []
-    assert client.post(act_url(record, "resume_board"), form).status_code == 403
-    assert QueuePause.objects.exists()
 
 
 @pytest.mark.parametrize(

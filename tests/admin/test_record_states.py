@@ -115,10 +115,11 @@ def test_a_record_and_the_database_say_the_same(everything: None) -> None:
 def test_what_waits_for_a_pause_is_paused_and_what_needs_a_person_says_so(everything: None) -> None:
     pauses.pause("anna", entity_type="contact", direction="to_monday")
     found = {name: (view.state, view.reason_code) for name, view in described().items()}
-    paused, pending = (RecordState.PAUSED, Part.PAUSED), (RecordState.PENDING, Part.PENDING)
+    paused, pending = (RecordState.PAUSED, Part.PAUSED_PENDING), (RecordState.PENDING, Part.PENDING)
     attention = RecordState.ATTENTION
     assert found["Synced"] == (RecordState.SYNCED, Part.IN_SYNC)
-    assert found["Direction npd_to_monday"] == (RecordState.SYNCED, Part.TO_MONDAY)
+    assert found["Direction monday_to_npd"] == (RecordState.SYNCED, Part.TO_NPD)
+    assert found["Direction npd_to_monday"] == (RecordState.PAUSED, Part.PAUSED_SYNCED)
     assert found["Direction none"] == (RecordState.OFF, Part.NO_SYNC)
     assert found["Off"] == (RecordState.OFF, Part.SYNC_OFF)
     assert found["Conflict"] == (attention, Part.CONFLICT)
@@ -141,6 +142,15 @@ def test_what_waits_for_a_pause_is_paused_and_what_needs_a_person_says_so(everyt
     # A column that is back blocks nothing; its records come back one after another.
     assert found["To NPD, no column"] == (attention, Part.BLOCKED)
     assert found["To NPD, column is back"] == pending
+
+
+def test_a_record_of_a_paused_board_is_paused_also_where_nothing_of_it_waits(everything: None) -> None:
+    pauses.pause("anna", entity_type="contact", why="Clean-up")
+    found = described()
+    for name in ("Synced", "Direction npd_to_monday", "Direction monday_to_npd"):
+        assert (found[name].state, found[name].reason_code) == (RecordState.PAUSED, Part.PAUSED_SYNCED)
+        assert found[name].words.startswith("Paused by anna")
+    assert (found["Conflict"].state, found["Off"].state) == (RecordState.ATTENTION, RecordState.OFF)
 
 
 def test_each_field_says_its_state_and_why(everything: None) -> None:

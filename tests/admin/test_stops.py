@@ -31,9 +31,8 @@ TRY = "/admin/sync/mondayaccount/try-again/"
 
 def stop_of(html: str) -> str:
     """What the banner has, as HTML; empty where there is none."""
-    found = re.search(r'<div id="npd-stop" data-live>\s*(<section.*?</section>)?\s*</div>', html, re.DOTALL)
-    assert found
-    return found[1] or ""
+    found = re.search(r'<section class="npd-banner npd-banner-bad.*?</section>', html, re.DOTALL)
+    return found[0] if found else ""
 
 
 def button_of(html: str) -> str:
@@ -118,9 +117,39 @@ def test_a_stop_of_a_board_is_told_to_who_may_see_its_records(client: Client, wo
         assert bool(stop_of(html_of(client))) is is_told
 
 
-def test_what_people_paused_is_no_stop(browser_of_person: Client, stopped: dict[str, Any]) -> None:
+def pauses_of(html: str) -> list[str]:
+    """What is paused by the lines above a page."""
+    return re.findall(r'<section\s+class="npd-banner npd-banner-warn npd-stop"\s+aria-label="(.*?): paused"', html)
+
+
+def test_what_people_paused_is_no_stop_and_is_said_on_every_page_with_its_resume(
+    browser_of_person: Client, stopped: dict[str, Any]
+) -> None:
     pauses.pause("anna")
-    assert not stop_of(html_of(browser_of_person))
+    pauses.pause("ben", entity_type="contact", direction="to_npd", why="Clean-up")
+    for page in PAGES:
+        html = browser_of_person.get(page.format(stopped["synced"].pk)).content.decode()
+        assert not stop_of(html)
+        assert pauses_of(html) == ["Everything", "Contacts, updating from Monday"]
+    form = {"entity_type": "contact", "direction": "to_npd", "back": "/admin/npd/contact/"}
+    answer = browser_of_person.post("/admin/sync/syncqueue/resume/", form)
+    assert answer.headers["Location"] == "/admin/npd/contact/"
+    assert pauses_of(html_of(browser_of_person)) == ["Everything"]
+
+
+def test_a_pause_of_a_board_is_told_to_who_may_see_its_records_and_resumed_by_who_may(
+    client: Client, world: dict[str, Any]
+) -> None:
+    pauses.pause("anna", entity_type="organization")
+    for codename, told in (("view_contact", []), ("view_organization", ["Organizations"])):
+        client.force_login(staff_who_may(codename, name=codename))
+        html = client.get("/admin/inbox/").content.decode()
+        assert pauses_of(html) == told
+        assert "npd-resume-" not in html
+    form = {"entity_type": "organization"}
+    assert client.post("/admin/sync/syncqueue/resume/", form).status_code == 403
+    client.force_login(staff_who_may("view_organization", "view_syncqueue", "pause_syncqueue", name="x"))
+    assert "npd-resume-" in client.get("/admin/inbox/").content.decode()
 
 
 @responses.activate

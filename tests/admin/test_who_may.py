@@ -106,11 +106,6 @@ def paused(world: World) -> Callable[[Client], Any]:
     return lambda client: client.post("/admin/sync/syncqueue/resume/", {"entity_type": "contact", "direction": ""})
 
 
-def paused_record(world: World) -> Callable[[Client], Any]:
-    pauses.pause("somebody", entity_type="contact", direction="")
-    return record_act(world, "waiting", "resume_board", entity_type="contact")
-
-
 def held(world: World) -> ApprovalRequest:
     return ApprovalRequest.objects.create(
         entity_type="contact", entity_id=world["synced"].pk, kind="clear_monday", state="pending", label="Phone"
@@ -295,7 +290,6 @@ ACTS = (
         STEER,
     ),
     Act("Pause the sync", lambda w: api("sync/pauses/", {"entity_type": "contact"}), STEER, by_api=True),
-    Act("Resume the sync", paused_record, STEER),
     Act("Resume the sync", paused, STEER),
     Act("Approve bulk deletions", lambda w: guarded(w, "approve"), STEER),
     Act("Approve bulk deletions", lambda w: api("sync/approvals/approve", {"ids": [held(w).pk]}), STEER, True),
