@@ -52,6 +52,8 @@ from sync.kernel import humanize
 from sync.kernel.db import OneScanPaginator, contains_unmarked
 from sync.kernel.humanize import DASH, relative_time, request_ids, without_request_id
 from sync.ledger import record_view
+from sync.records import availability
+from sync.records.availability import Overview
 from sync.records.item_links import unmatched_condition
 from sync.registry import HiddenName, hide_quotes, known_names, record_url, type_label, visible_types
 
@@ -151,6 +153,15 @@ def _headers_once(changelist: Any) -> list[dict[str, Any]]:
 # The theme draws them anew for each row, to label its cells on small screens, and has no hook for it: 20 ms of the 100
 # that a page of 50 contacts or jobs costs. Its pull request 2172 mends it, after the last version for Python 3.11.
 unfold_list.result_headers = _headers_once
+
+
+def overview_of(request: HttpRequest) -> Overview:
+    """Return how the boards stand, each part of it read once for all that a page shows."""
+    panel = getattr(request, "queue_panel", None)
+    if panel is None and not hasattr(request, "page_overview"):
+        request.page_overview = availability.overview()  # type: ignore[attr-defined]
+    found: Overview = panel.overview if panel is not None else request.page_overview  # type: ignore[attr-defined]
+    return found
 
 
 class PageChangeList(ChangeList):
@@ -652,7 +663,7 @@ class HealthFilter(RadioFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the records that stand so."""
-        return record_view.filter_by_health(queryset, self.value() or "")
+        return record_view.filter_by_health(queryset, self.value() or "", overview_of(request).pauses)
 
 
 class DateTimeRangeFilter(RangeDateTimeFilter):

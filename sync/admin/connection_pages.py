@@ -24,6 +24,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_POST
 
 from sync import connectors, registry
+from sync.admin.admin_base import overview_of
 from sync.admin.confirmed_action import Question, Report, run_action
 from sync.boards.board_setup import is_public_address
 from sync.choices import SecretName, StopCode
@@ -34,9 +35,10 @@ from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
 from sync.kernel.outgoing_calls import own_address
 from sync.limits import breaker, connector, credentials, monday_account, quota, urgent_calls
-from sync.models import BoardLink, MondayAccount
+from sync.models import BoardLink, MondayAccount, QueuePause
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.setup.draft import may_set_up
+from sync.outbox.pauses import pause_label
 from sync.records import authors
 from sync.records.availability import Stop, overview, stops_of
 from sync.registry import is_sandbox
@@ -114,11 +116,14 @@ def may_see_connection(user: Any) -> bool:
 class StopBanner:
     """What is stopped, as far as one person may know of it.
 
-    `button` is the one that they may use: token, connection (no page takes another token), try, none.
+    `button` is the one that they may use: token, connection (no page takes another token), try, none. `pauses` are
+    people's, each with what it holds, and ended by who `may_resume`.
     """
 
     stops: Sequence[Stop]
     button: str = ""
+    pauses: Sequence[tuple[str, QueuePause]] = ()
+    may_resume: bool = False
 
 
 def banner_context(request: HttpRequest) -> dict[str, Any]:
@@ -135,10 +140,14 @@ def banner_context(request: HttpRequest) -> dict[str, Any]:
 def _stop_banner(request: HttpRequest, *, is_connected: bool) -> StopBanner:
     user, panel = request.user, getattr(request, "queue_panel", None)
     now = panel.overview if panel is not None else None  # then the page and its banner are of one moment
-    stops = stops_of(registry.visible_types(user), is_connected=is_connected, now=now)
+    types = registry.visible_types(user)
+    stops = stops_of(types, is_connected=is_connected, now=now)
+    pauses = [(pause_label(one), one) for one in overview_of(request).pauses if one.entity_type in ("", *types)]
+    banner = StopBanner(stops, pauses=pauses, may_resume=is_allowed(user, QueueAction.PAUSE))
     if any(stop.code == StopCode.TOKEN for stop in stops) and may_connect(user) and may_set_up(user):
-        return StopBanner(stops, "connection" if settings.MONDAY_API_KEY else "token")
-    return StopBanner(stops, "try" if stops and is_connected and is_allowed(user, QueueAction.RETRY) else "")
+        return replace(banner, button="connection" if settings.MONDAY_API_KEY else "token")
+    may_try = stops and is_connected and is_allowed(user, QueueAction.RETRY)
+    return replace(banner, button="try" if may_try else "")
 
 
 # What a stop says besides, of which the banner goes on to say the cause.

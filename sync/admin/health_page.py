@@ -37,6 +37,7 @@ from sync.operations.attention import AttentionCause, AttentionKind, AttentionSc
 from sync.operations.detect.comparison import VerificationResult, combine_results
 from sync.operations.detect.missed_webhooks import ITEM_UPDATED
 from sync.operations.detect.sweep_schedule import board_problems
+from sync.outbox.pauses import pause_label
 from sync.records.availability import EDITS, number_of
 
 # Each part reads an index of its own that holds little more than what is counted. Columns: what it is, the board,
@@ -507,7 +508,7 @@ def health_context(
     tallies = tallies_of(request)  # the sidebar has asked already
     counts = {kind: tally.entries for kind, tally in tallies.items()}
     others = _causes(attention.tallies(replace(scope, kinds=scope.others))) if scope.others else 0
-    pauses = panel.pauses if boards else ()
+    pauses = [(pause_label(one), one) for one in panel.overview.pauses] if boards else []
     data = HealthData(boards, panel.overview.links, pauses, found, counts, causes, panel.now)
     tasks = attention_tasks(
         data,

@@ -57,9 +57,11 @@ from sync.admin.queue_actions import (
 from sync.apps import LIVE_ROWS
 from sync.choices import QueueDirection, QueueStatus
 from sync.kernel import humanize
+from sync.kernel.outgoing_calls import own_address
 from sync.models import QueuePause, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
 from sync.outbox import pauses as outbox_pauses
+from sync.outbox.pauses import EVERY_BOARD, pause_label
 from sync.queue import SyncQueueService
 from sync.records import authors
 from sync.records.availability import Overview, number_of, overview, resume_sentence
@@ -143,21 +145,15 @@ def is_default_list(params: Mapping[str, Any]) -> bool:
 # How the queue stands: what the panel above its rows says, of one moment.
 
 
-EVERY_BOARD, BOTH_WAYS = "Every board", "Both directions"
-
-_DIRECTION_LABELS = {
-    QueueDirection.TO_MONDAY.value: "writing to Monday",
-    QueueDirection.TO_NPD.value: "updating from Monday",
-}
+BOTH_WAYS = "Both directions"
 
 
 @dataclass(frozen=True)
 class QueuePanel:
-    """Everything above the list, and for the first page what it was made of; each pause with what it holds."""
+    """Everything above the list, and for the first page what it was made of."""
 
     boards: Sequence[BoardStatus]
     overview: Overview
-    pauses: Sequence[tuple[str, QueuePause]]
     live: int
     now: datetime
 
@@ -178,7 +174,6 @@ def load_panel() -> QueuePanel:
     return QueuePanel(
         boards=[BoardStatus(registry.entity(one.entity_type), one, status) for one in status.shown],
         overview=status,
-        pauses=[(pause_label(one), one) for one in status.pauses],
         live=number_of([one for one in status.all_jobs if one.status in LIVE_STATUSES]),
         now=status.now,
     )
@@ -190,15 +185,6 @@ def panel_of(request: HttpRequest) -> QueuePanel:
         request.queue_panel = load_panel()  # type: ignore[attr-defined]
     found: QueuePanel = request.queue_panel  # type: ignore[attr-defined]
     return found
-
-
-def pause_label(pause: QueuePause) -> str:
-    """Return what a pause holds, in words: "Everything", "Contacts", "Every board, writing to Monday"."""
-    titles = {spec.entity_type: spec.board_title for spec in registry.entities()}
-    board = titles.get(pause.entity_type, pause.entity_type)
-    if not pause.direction:
-        return board or "Everything"
-    return f"{board or EVERY_BOARD}, {_DIRECTION_LABELS.get(pause.direction, pause.direction)}"
 
 
 MAX_WHY_LENGTH = 500
@@ -313,8 +299,7 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
 
     def _run(self, request: HttpRequest, run: Callable[[], Report]) -> HttpResponse:
         may_pause, back_url = is_allowed(request.user, QueueAction.PAUSE), reverse("admin:sync_syncqueue_changelist")
-        if request.POST.get("from") == "health":
-            back_url = reverse("admin:index")
+        back_url = own_address(request, request.POST.get("back")) or back_url
         # In transactions of their own: a pause counts only once it is committed, and a resume moves many rows.
         return run_action(self, request, run, back_url=back_url, allowed=may_pause, atomic=False)
 

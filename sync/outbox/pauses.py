@@ -158,6 +158,22 @@ def pause_sentence(found: QueuePause, direction: str | None = None) -> str:
     return f"{text} Resume it on Health."
 
 
+EVERY_BOARD = "Every board"
+DIRECTION_LABELS = {
+    QueueDirection.TO_MONDAY.value: "writing to Monday",
+    QueueDirection.TO_NPD.value: "updating from Monday",
+}
+
+
+def pause_label(found: QueuePause) -> str:
+    """Return what a pause holds, in words: "Everything", "Contacts", "Every board, writing to Monday"."""
+    titles = {spec.entity_type: spec.board_title for spec in registry.entities()}
+    board = titles.get(found.entity_type, found.entity_type)
+    if not found.direction:
+        return board or "Everything"
+    return f"{board or EVERY_BOARD}, {DIRECTION_LABELS.get(found.direction, found.direction)}"
+
+
 def pause_target(entity_type: str = "", direction: str = "") -> str:
     """Name what is paused, as a sentence's object: “everything”, “writing to Monday on the contact board”."""
     if not direction:
