@@ -128,6 +128,26 @@ def test_what_comes_later_than_an_act_takes_stands_for_itself_but_an_import_wait
 # One line a change, of every field or of one
 
 
+def test_the_fields_of_one_act_are_one_line_of_the_activity_that_unfolds(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    """As on the record's page: a save's fields, and a conflict's answers; another pass is another act."""
+    Decision.objects.all().delete()
+    moved = {"before": "a", "after": "b"}
+    for batch, keys in ((uuid.uuid4(), ("email", "phone", "role_title")), (uuid.uuid4(), ("phone",))):
+        for key in keys:
+            states.decided(world["synced"], f"{key} sent.", kind="push", key=key, values=moved, batch_id=batch)
+    for key in ("phone", "email"):
+        states.decided(world["held"], f"Chose Monday for {key}.", kind="conflict_resolved", key=key, actor="dora")
+    states.decided(world["held"], "Linked.", kind="link")
+    page = browser_of_person.get("/admin/sync/decision/").content.decode()
+    acts = re.findall(r'<details class="npd-text npd-fields">(.*?)</details>', page, re.DOTALL)
+    assert [act.count("<li>") for act in acts] == [2, 3]
+    assert len(re.findall(r'<tr class="data-row', page)) == 4
+    for act in acts:
+        assert "Phone" in act.split("</summary>")[0]
+
+
 def lines_of(client: Client, record: Any, field: str = "") -> list[tuple[str, str, str, str]]:
     lines = [line for act in acts_of(client, record, field) for line in act.lines]
     return [(line.label or line.what, line.before, line.after, line.actor) for line in lines]
