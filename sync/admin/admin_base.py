@@ -52,6 +52,7 @@ from sync.kernel import humanize
 from sync.kernel.db import OneScanPaginator, contains_unmarked
 from sync.kernel.humanize import DASH, relative_time, request_ids, without_request_id
 from sync.ledger import record_view
+from sync.models import Tombstone
 from sync.records import availability
 from sync.records.availability import Overview
 from sync.records.item_links import unmatched_condition
@@ -497,7 +498,8 @@ def record_link(entity_type: str, entity_id: UUID | None, names: dict[RecordKey,
         return f"{type_label(entity_type)}, deleted"
     if isinstance(name, HiddenName):
         return name
-    return format_html('<a class="npd-link" href="{}">{}</a>', record_url(entity_type, entity_id), name)
+    url = name.url if isinstance(name, DeletedName) else record_url(entity_type, entity_id)
+    return format_html('<a class="npd-link" href="{}">{}</a>', url, name)
 
 
 def record_name_of(row: Any) -> str:
@@ -553,10 +555,29 @@ class ReaderMixin:
         return hide_quotes(row, row.page_types, self.quoting) if row is not None and self.quoting else row
 
 
+class DeletedName(str):
+    """What a deleted record was called, as long as it can be restored; `url` is where."""
+
+    __slots__ = ("url",)
+    url: str
+
+    @classmethod
+    def of(cls, tombstone: Tombstone) -> DeletedName:
+        """Return that of a deleted record."""
+        known = str(tombstone.data.get(registry.entity(tombstone.entity_type).name_field or "name") or "")
+        name = cls(f"{known or type_label(tombstone.entity_type)}, deleted")
+        name.url = reverse("admin:sync_tombstone_change", args=[tombstone.pk])
+        return name
+
+
 def names_for_reader(rows: Sequence[Any]) -> dict[RecordKey, str]:
     """Return the names of these rows' records, as far as who asked for the rows may know them."""
     types = getattr(rows[0], "page_types", ()) if rows else ()
-    return known_names(types, ((row.entity_type, _uuid(row.entity_id)) for row in rows))
+    keys = {(row.entity_type, _uuid(row.entity_id)) for row in rows}
+    found = known_names(types, keys)
+    gone = [key for kind, key in keys if key is not None and kind in types and (kind, key) not in found]
+    stones = Tombstone.objects.filter(entity_id__in=gone, entity_type__in=types) if gone else ()
+    return found | {(one.entity_type, one.entity_id): DeletedName.of(one) for one in stones}
 
 
 class RecordLinkMixin(ReaderMixin):

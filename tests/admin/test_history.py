@@ -12,7 +12,7 @@ from django.test import Client
 
 from npd.models import Contact
 from sync.admin.record_activity import Act
-from sync.models import Decision
+from sync.models import Decision, Tombstone
 from sync.models.state import fold_alike
 from tests.admin import states
 from tests.admin.test_records import LIST, change_page, words_of
@@ -146,6 +146,21 @@ def test_the_fields_of_one_act_are_one_line_of_the_activity_that_unfolds(
     assert len(re.findall(r'<tr class="data-row', page)) == 4
     for act in acts:
         assert "Phone" in act.split("</summary>")[0]
+
+
+def test_a_deleted_record_is_listed_by_its_name_to_who_may_see_such_records(
+    browser_of_person: Client, client: Client, world: dict[str, Any]
+) -> None:
+    record = world["synced"]
+    states.decided(record, "The item was archived.", kind="delete")
+    name = str(record)
+    key = record.pk
+    record.delete()
+    page = browser_of_person.get("/admin/sync/decision/").content.decode()
+    stone = Tombstone.objects.get(entity_id=key)
+    assert f'href="/admin/sync/tombstone/{stone.pk}/change/">{name}, deleted</a>' in page
+    client.force_login(staff_who_may("view_decision", "view_organization"))
+    assert name not in client.get("/admin/sync/decision/").content.decode()
 
 
 def lines_of(client: Client, record: Any, field: str = "") -> list[tuple[str, str, str, str]]:
