@@ -43,7 +43,7 @@ class OrganizationForm(ConcurrentRecordForm):
 class ContactAdmin(ImportMixin, SyncedModelAdmin):
     """People."""
 
-    list_display = ("name", "email", "organization", "role_title", "sync", "item", "updated")
+    list_display = ("name", "email", "phone", "organization", "role_title", "sync", "item", "updated")
     search_fields = ("name", "email", "phone", "role_title", "organization__name", "monday_id")
     actions_detail = ("personal_data",)
     empty_words = "Nobody matches, or nobody has been added yet. A new item on the Contacts board appears here too."
