@@ -29,6 +29,11 @@ document.querySelectorAll("select[data-lists]").forEach((select) => {
 document.querySelectorAll("select[data-column]").forEach((direction) => {
   const column = document.getElementById(direction.dataset.column);
   if (!column || column.tagName !== "SELECT") return;
+  // Of a field that isn't synced neither direction nor rule says anything.
+  const show = () => direction.closest(".npd-wizard-row").classList.toggle("npd-wizard-unsynced", !column.value);
+  column.addEventListener("change", show);
+  // A page that the browser kept has the choices that were made on it.
+  window.addEventListener("pageshow", show);
   column.addEventListener("change", () => {
     if (column.value && direction.value === "none") direction.value = "bidirectional";
   });

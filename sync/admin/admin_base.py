@@ -52,6 +52,9 @@ from sync.kernel import humanize
 from sync.kernel.db import OneScanPaginator, contains_unmarked
 from sync.kernel.humanize import DASH, relative_time, request_ids, without_request_id
 from sync.ledger import record_view
+from sync.models import Tombstone
+from sync.records import availability
+from sync.records.availability import Overview
 from sync.records.item_links import unmatched_condition
 from sync.registry import HiddenName, hide_quotes, known_names, record_url, type_label, visible_types
 
@@ -151,6 +154,15 @@ def _headers_once(changelist: Any) -> list[dict[str, Any]]:
 # The theme draws them anew for each row, to label its cells on small screens, and has no hook for it: 20 ms of the 100
 # that a page of 50 contacts or jobs costs. Its pull request 2172 mends it, after the last version for Python 3.11.
 unfold_list.result_headers = _headers_once
+
+
+def overview_of(request: HttpRequest) -> Overview:
+    """Return how the boards stand, each part of it read once for all that a page shows."""
+    panel = getattr(request, "queue_panel", None)
+    if panel is None and not hasattr(request, "page_overview"):
+        request.page_overview = availability.overview()  # type: ignore[attr-defined]
+    found: Overview = panel.overview if panel is not None else request.page_overview  # type: ignore[attr-defined]
+    return found
 
 
 class PageChangeList(ChangeList):
@@ -486,7 +498,8 @@ def record_link(entity_type: str, entity_id: UUID | None, names: dict[RecordKey,
         return f"{type_label(entity_type)}, deleted"
     if isinstance(name, HiddenName):
         return name
-    return format_html('<a class="npd-link" href="{}">{}</a>', record_url(entity_type, entity_id), name)
+    url = name.url if isinstance(name, DeletedName) else record_url(entity_type, entity_id)
+    return format_html('<a class="npd-link" href="{}">{}</a>', url, name)
 
 
 def record_name_of(row: Any) -> str:
@@ -542,10 +555,29 @@ class ReaderMixin:
         return hide_quotes(row, row.page_types, self.quoting) if row is not None and self.quoting else row
 
 
+class DeletedName(str):
+    """What a deleted record was called, as long as it can be restored; `url` is where."""
+
+    __slots__ = ("url",)
+    url: str
+
+    @classmethod
+    def of(cls, tombstone: Tombstone) -> DeletedName:
+        """Return that of a deleted record."""
+        known = str(tombstone.data.get(registry.entity(tombstone.entity_type).name_field or "name") or "")
+        name = cls(f"{known or type_label(tombstone.entity_type)}, deleted")
+        name.url = reverse("admin:sync_tombstone_change", args=[tombstone.pk])
+        return name
+
+
 def names_for_reader(rows: Sequence[Any]) -> dict[RecordKey, str]:
     """Return the names of these rows' records, as far as who asked for the rows may know them."""
     types = getattr(rows[0], "page_types", ()) if rows else ()
-    return known_names(types, ((row.entity_type, _uuid(row.entity_id)) for row in rows))
+    keys = {(row.entity_type, _uuid(row.entity_id)) for row in rows}
+    found = known_names(types, keys)
+    gone = [key for kind, key in keys if key is not None and kind in types and (kind, key) not in found]
+    stones = Tombstone.objects.filter(entity_id__in=gone, entity_type__in=types) if gone else ()
+    return found | {(one.entity_type, one.entity_id): DeletedName.of(one) for one in stones}
 
 
 class RecordLinkMixin(ReaderMixin):
@@ -652,7 +684,7 @@ class HealthFilter(RadioFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the records that stand so."""
-        return record_view.filter_by_health(queryset, self.value() or "")
+        return record_view.filter_by_health(queryset, self.value() or "", overview_of(request).pauses)
 
 
 class DateTimeRangeFilter(RangeDateTimeFilter):

@@ -24,6 +24,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_POST
 
 from sync import connectors, registry
+from sync.admin.admin_base import overview_of
 from sync.admin.confirmed_action import Question, Report, run_action
 from sync.admin.queue_pages import visible_pauses
 from sync.boards.board_setup import is_public_address
@@ -139,7 +140,7 @@ def _stop_banner(request: HttpRequest, *, is_connected: bool) -> StopBanner:
     user, panel = request.user, getattr(request, "queue_panel", None)
     if panel is None and is_connected and not breaker.may_be_stopped():
         return StopBanner()
-    now = panel.overview if panel is not None else overview()  # of a panel: then page and banner are of one moment
+    now = overview_of(request)  # of the page's own moment
     stops, button = stops_of(registry.visible_types(user), now), ""
     if any(stop.code == StopCode.TOKEN for stop in stops) and may_connect(user) and may_set_up(user):
         button = "connection" if settings.MONDAY_API_KEY else "token"

@@ -17,7 +17,7 @@ from django.db.models import Count, Exists, Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, re_path, reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
@@ -38,7 +38,7 @@ from sync.admin.admin_base import (
 )
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, run_action
 from sync.admin.list_exports import ExportColumn, ExportMixin
-from sync.admin.record_activity import batch_sizes, batch_undo_url, decision_undo_url
+from sync.admin.record_activity import act_of, batch_sizes, batch_undo_url, decision_undo_url, mark_of, moves_value
 from sync.admin.report_page import ReportMixin
 from sync.choices import SyncStatus
 from sync.clock import sync_now
@@ -233,7 +233,21 @@ WHOLE = (SEARCH_VAR, "batch_id", "fold_id")
 
 
 class ActivityList(admin_base.PageChangeList):
-    """A page of the activity: the first row of each day says which day it is, where they are in the order of time."""
+    """A page of the activity: the first row of each day says which day it is, where they are in the order of time, and
+    the first of an act holds its other fields.
+    """
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Keep of each act its first row, with all of them on it."""
+        super().get_results(request)
+        acts: dict[object, list[Any]] = {}
+        for row in self.result_list:
+            acts.setdefault(_act_in_list(row), []).append(row)
+        self.result_list = []
+        labels = FieldLabels()
+        for rows in acts.values():
+            rows[0].page_act, rows[0].page_labels = rows, labels
+            self.result_list.append(rows[0])
 
     def annotate_rows(self, rows: list[Any]) -> None:
         """Put the day on each row; templates/admin/sync/decision shows it above its first."""
@@ -244,6 +258,16 @@ class ActivityList(admin_base.PageChangeList):
         for row in rows:
             row.page_now = now
             row.page_day = humanize.day_name(timezone.localdate(row.at), today) if is_by_time else ""
+
+
+def _act_in_list(row: Decision) -> object:
+    """What the lines about the fields of one record have in common that were one act; what has no field is alone."""
+    if not row.key:
+        return row.pk
+    about = (row.entity_type, row.entity_id, row.remote_id)
+    if moves_value(row):
+        return (*about, *act_of(row))
+    return (*about, row.actor, row.kind, row.batch_id or row.at.replace(microsecond=0))
 
 
 @admin.register(Decision)
@@ -307,7 +331,18 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
 
     @admin.display(description="What happened")
     def what(self, row: Decision) -> SafeString | str:
-        """The sentence, and the way to those that say the same of other records."""
+        """The sentence, or those of an act's fields, and the way to those that say the same of other records."""
+        act: Sequence[Decision] = getattr(row, "page_act", ())
+        if len(act) > 1:
+            fields = dict.fromkeys(labels_of(row).field(one.entity_type, one.key) for one in act)
+            lines = format_html_join("", "<li>{}</li>", ((self._sentence(one),) for one in act))
+            summary = f"{mark_of(row)[1]}: {humanize.join_first(list(fields))}"
+            return format_html(
+                '<details class="npd-text npd-fields"><summary>{}</summary><ul>{}</ul></details>', summary, lines
+            )
+        return self._sentence(row)
+
+    def _sentence(self, row: Decision) -> SafeString | str:
         if not row.page_alike:  # type: ignore[attr-defined]  # put on it with its page
             return self.said(row)
         query = urlencode({"fold_id": str(row.fold_id)})

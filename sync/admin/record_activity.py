@@ -237,10 +237,8 @@ def _decision_lines(
 ) -> Iterator[ActivityLine]:
     causes = causes_by_decision(decisions)
     for row in decisions:
-        icon, icon_label = _ICONS.get(
-            row.kind, ("call_split", "Conflict") if "conflict" in row.kind else ("sync", "Sync")
-        )
-        is_move = bool(row.key) and not {"before", "after"}.isdisjoint(row.values)
+        icon, icon_label = mark_of(row)
+        is_move = moves_value(row)
         links = causes[row.pk]
         # A batch of one line needs no page of its own.
         in_batch = row.batch_id is not None and told.sizes.get(row.batch_id, 0) > 1
@@ -265,11 +263,21 @@ def _decision_lines(
             batch_url=batch_undo_url(row.batch_id) if row.batch_id and in_batch else "",
             is_undo=row.undoes is not None,
             is_undone=row.pk in told.undone,
-            act=_act_of(row) if is_move else (),
+            act=act_of(row) if is_move else (),
         )
 
 
-def _act_of(row: Decision) -> tuple[str, ...]:
+def mark_of(row: Decision) -> tuple[str, str]:
+    """Return what a line of this decision is marked with, and what that means."""
+    return _ICONS.get(row.kind, ("call_split", "Conflict") if "conflict" in row.kind else ("sync", "Sync"))
+
+
+def moves_value(row: Decision) -> bool:
+    """Whether a field's value was written."""
+    return bool(row.key) and not {"before", "after"}.isdisjoint(row.values)
+
+
+def act_of(row: Decision) -> tuple[str, ...]:
     """What moves of one act have in common: the save whose values were sent, else the pass and what it did."""
     saved = row.cause.get("npd", {}).get("at") if row.kind == "push" else None
     return (row.actor, str(saved)) if saved else (row.actor, row.kind, str(row.batch_id or row.pk))

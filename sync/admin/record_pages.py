@@ -30,7 +30,7 @@ from unfold.widgets import DATETIME_CLASSES, UnfoldAdminTextareaWidget
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import DateTimeRangeFilter, HealthFilter, PageAdmin, PageChangeList
+from sync.admin.admin_base import DateTimeRangeFilter, HealthFilter, PageAdmin, PageChangeList, overview_of
 from sync.admin.concurrent_edits import ConcurrentRecordForm, DeletedMeanwhileMixin, LinesField
 from sync.admin.confirmed_action import (
     MAX_ROWS_SHOWN,
@@ -79,7 +79,6 @@ from sync.operations.record_requests import (
     set_direction,
 )
 from sync.outbox import notify
-from sync.outbox.pauses import active_pauses
 from sync.queue import SyncQueueService
 from sync.records import tombstones
 from sync.records.authors import log_action, log_action_many
@@ -165,6 +164,16 @@ class ListTab:
 class RecordChangeList(PageChangeList):
     """A list of records with a tab for each state that any has; each keeps the search and the other filters."""
 
+    def get_results(self, request: HttpRequest) -> None:
+        """Keep how the boards stand for what the page shows besides its rows."""
+        self.boards = overview_of(request)
+        super().get_results(request)
+
+    def annotate_rows(self, rows: list[Any]) -> None:
+        """Put how the boards stand on the rows."""
+        for row in rows:
+            row.page_boards = self.boards
+
     @cached_property
     def _state(self) -> str:
         """The state, or the part of one, by which the list is filtered; empty for all records."""
@@ -177,7 +186,7 @@ class RecordChangeList(PageChangeList):
         """All, then the states; one that no record has is a tab only while it is looked at."""
         spec = registry.entity(self.model.entity_type())
         counts: Counter[RecordState] = Counter()
-        found_parts = health_counts([spec], active_pauses(), with_synced=False)
+        found_parts = health_counts([spec], self.boards.pauses, with_synced=False)
         for part, number in found_parts.get(spec.entity_type, {}).items():
             counts[part.state] += number
         name, shown = HealthFilter.parameter_name, [one for one in EMPTY_TABS if counts[one] or one == self._state]
@@ -328,7 +337,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     def prepare_page(self, rows: list[Any]) -> None:
         """Put the sync state on every row of the page."""
         super().prepare_page(rows)
-        views = views_of(rows, rows[0].page_now) if rows else {}
+        views = views_of(rows, rows[0].page_now, getattr(rows[0], "page_boards", None)) if rows else {}
         for row in rows:
             row.sync_view = views.get(row.pk)
 

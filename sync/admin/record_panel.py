@@ -30,11 +30,12 @@ from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.conflict_store import KIND_DELETE, OpenConflict, current_store
 from sync.ledger import SyncStateService
-from sync.ledger.record_view import FieldReason, FieldView, Part, RecordState, RecordView
+from sync.ledger.record_view import FieldReason, FieldView, Part, RecordState, RecordView, describe
 from sync.models import ApprovalRequest, SyncedModel
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.preview.explanation import LiveReading
 from sync.operations.preview.planned_pass import change_act
+from sync.records.availability import Overview
 from sync.records.blocked_fields import throttle_reason, throttled_fields
 from sync.records.item_links import unlinked_item
 from sync.registry import link_of, page_url
@@ -140,11 +141,16 @@ class RecordSyncView:
         return " ".join(part for part in (tried, humanize.shorten(self.reason, 120)) if part)
 
 
-def views_of(records: Sequence[SyncedModel], now: datetime) -> dict[UUID, RecordSyncView]:
-    """Return what a page shows of these records; the number of queries doesn't grow with theirs."""
+def views_of(
+    records: Sequence[SyncedModel], now: datetime, boards: Overview | None = None
+) -> dict[UUID, RecordSyncView]:
+    """Return what a page shows of these records; the number of queries doesn't grow with theirs.
+
+    `boards`: how all boards stand, where that was read.
+    """
     if not records:
         return {}
-    states = SyncStateService().describe_many(records)
+    states = describe(records, boards=boards)
     conflicts = current_store().open_conflicts(records[0].entity_type(), [record.id for record in records])
     return {key: RecordSyncView(key, state, now, tuple(conflicts.get(key, ()))) for key, state in states.items()}
 

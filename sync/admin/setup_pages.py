@@ -234,6 +234,7 @@ def _matching_context(found: Sequence[SetupDraft], all_pairs: bool = False) -> d
             "near_count": len(pairs),
             "open": len(open_),
             "free": plan.unmatched_count(draft),
+            "keyless": plan.keyless_count(draft),
             "rules": [(rule.value, rule.label) for rule in drafts.FIRST_MATCH_RULES],
             "least": drafts.MIN_NAME_SCORE,
             "most": drafts.MAX_NAME_SCORE,

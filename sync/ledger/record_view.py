@@ -45,10 +45,9 @@ from sync.choices import (
 )
 from sync.connectors.base.conversion import UnknownValue
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, QueuePause, SyncedModel, SyncMetadata, SyncQueue
-from sync.outbox.pauses import active_pauses, pause_sentence, pauses_by_direction
+from sync.outbox.pauses import pause_sentence, pauses_by_direction
 from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay
-from sync.records import availability
-from sync.records.availability import BoardAvailability
+from sync.records.availability import BoardAvailability, Overview
 from sync.records.blocked_fields import KEPT_BY, blocked_field_reason, is_blocking, is_rejected
 from sync.registry import EntitySpec, item_url, link_of, mappings_of
 
@@ -152,7 +151,9 @@ def part_of(  # noqa: PLR0911 - a table
     return Part.GONE if remote_state in GONE_STATES and record.monday_id and not is_answered else Part.PENDING
 
 
-def filter_by_health(records: QuerySet[SyncedModel], health: str) -> QuerySet[SyncedModel]:
+def filter_by_health(
+    records: QuerySet[SyncedModel], health: str, pauses: Sequence[QueuePause]
+) -> QuerySet[SyncedModel]:
     """Return the records in this state, or of this part; all of them where no such one is known.
 
     People choose among the five states; a part is where a figure leads.
@@ -163,7 +164,7 @@ def filter_by_health(records: QuerySet[SyncedModel], health: str) -> QuerySet[Sy
         parts = (Part(health),)
     else:
         return records
-    conditions, found = _conditions(records.model, active_pauses()), Q()
+    conditions, found = _conditions(records.model, pauses), Q()
     for part in parts:
         found |= conditions[part]
     return records.filter(found)
@@ -585,19 +586,23 @@ def _compared(npd: tuple[str, str], monday: tuple[str, str]) -> FieldReason:
     return FieldReason.MONDAY_CHANGED if monday_changed else FieldReason.IN_SYNC
 
 
-def describe(records: Sequence[SyncedModel], remote: Mapping[str, str] | None = None) -> dict[UUID, RecordView]:
+def describe(
+    records: Sequence[SyncedModel], remote: Mapping[str, str] | None = None, boards: Overview | None = None
+) -> dict[UUID, RecordView]:
     """Return how records of one model stand, in a few queries whatever their number.
 
-    `remote` has what Monday shows right now of a single record, by field, where it was read.
+    `remote` has what Monday shows right now of a single record, by field, where it was read; `boards`, how all boards
+    stand, where that was.
     """
-    page = _Page(records) if records else None
+    page = _Page(records, boards) if records else None
     return {record.pk: RecordView(record, page, remote) for record in records} if page else {}
 
 
 class _Page:
     """Everything that the views of some records of one model rest on."""
 
-    def __init__(self, records: Sequence[SyncedModel]) -> None:
+    def __init__(self, records: Sequence[SyncedModel], boards: Overview | None = None) -> None:
+        self._boards = boards
         entity_type, ids = records[0].entity_type(), [record.pk for record in records]
         self._records, self._entity_type = records, entity_type
         self.ledgers = {ledger.entity_id: ledger for ledger in SyncMetadata.objects.of(entity_type, ids)}
@@ -620,7 +625,7 @@ class _Page:
     @cached_property
     def board(self) -> BoardAvailability:
         """How the board stands, read where something waits for it."""
-        return availability.of(self._entity_type)
+        return (self._boards or Overview([self._entity_type])).of(self._entity_type)
 
     @cached_property
     def paused(self) -> Mapping[str, QueuePause]:

@@ -159,10 +159,10 @@ def candidate(item: str, seconds: int = 240) -> SyncQueue:
     )  # fmt: skip
 
 
-def decided(record: SyncedModel, sentence: str, actor: str = "", **values: Any) -> Decision:
+def decided(record: SyncedModel, sentence: str, actor: str = "", kind: str = "pull", **values: Any) -> Decision:
     """A line of the record's log."""
     return Decision.objects.create(
-        entity_type=record.entity_type(), entity_id=record.pk, kind="pull", sentence=sentence, actor=actor,
+        entity_type=record.entity_type(), entity_id=record.pk, kind=kind, sentence=sentence, actor=actor,
         **values,
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ from django.test import Client
 
 from npd.models import Contact
 from sync.admin.record_activity import Act
-from sync.models import Decision
+from sync.models import Decision, Tombstone
 from sync.models.state import fold_alike
 from tests.admin import states
 from tests.admin.test_records import LIST, change_page, words_of
@@ -126,6 +126,41 @@ def test_what_comes_later_than_an_act_takes_stands_for_itself_but_an_import_wait
 
 
 # One line a change, of every field or of one
+
+
+def test_the_fields_of_one_act_are_one_line_of_the_activity_that_unfolds(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    """As on the record's page: a save's fields, and a conflict's answers; another pass is another act."""
+    Decision.objects.all().delete()
+    moved = {"before": "a", "after": "b"}
+    for batch, keys in ((uuid.uuid4(), ("email", "phone", "role_title")), (uuid.uuid4(), ("phone",))):
+        for key in keys:
+            states.decided(world["synced"], f"{key} sent.", kind="push", key=key, values=moved, batch_id=batch)
+    for key in ("phone", "email"):
+        states.decided(world["held"], f"Chose Monday for {key}.", kind="conflict_resolved", key=key, actor="dora")
+    states.decided(world["held"], "Linked.", kind="link")
+    page = browser_of_person.get("/admin/sync/decision/").content.decode()
+    acts = re.findall(r'<details class="npd-text npd-fields">(.*?)</details>', page, re.DOTALL)
+    assert [act.count("<li>") for act in acts] == [2, 3]
+    assert len(re.findall(r'<tr class="data-row', page)) == 4
+    for act in acts:
+        assert "Phone" in act.split("</summary>")[0]
+
+
+def test_a_deleted_record_is_listed_by_its_name_to_who_may_see_such_records(
+    browser_of_person: Client, client: Client, world: dict[str, Any]
+) -> None:
+    record = world["synced"]
+    states.decided(record, "The item was archived.", kind="delete")
+    name = str(record)
+    key = record.pk
+    record.delete()
+    page = browser_of_person.get("/admin/sync/decision/").content.decode()
+    stone = Tombstone.objects.get(entity_id=key)
+    assert f'href="/admin/sync/tombstone/{stone.pk}/change/">{name}, deleted</a>' in page
+    client.force_login(staff_who_may("view_decision", "view_organization"))
+    assert name not in client.get("/admin/sync/decision/").content.decode()
 
 
 def lines_of(client: Client, record: Any, field: str = "") -> list[tuple[str, str, str, str]]:

@@ -224,16 +224,16 @@ def test_all_of_a_list_is_asked_about_anew_where_a_record_came_since(
     browser_of_person: Client, world: dict[str, Any], action: str, done: str
 ) -> None:
     item_ids = {"unlink": ("71", "72"), "link_again": (None, None)}[action]
-    first, second = (Contact.objects.create(name=f"Angstrom {n}", monday_id=n) for n in item_ids)
+    first, second = (Contact.objects.create(name=f"Armstrong {n}", monday_id=n) for n in item_ids)
     for number, record in enumerate((first, second) if action == "link_again" else (), start=77):
         IgnoredItem.objects.create(
             entity_type="contact", item_id=str(number), reason="x", unlinked=True, entity_id=record.pk
         )
     Contact.objects.filter(pk=second.pk).update(name="Zoe")
-    filtered = f"{LIST}?q=Angstrom"
+    filtered = f"{LIST}?q=Armstrong"
     chosen = {"action": action, "select_across": "1", "_selected_action": [str(first.pk)]}
     form = confirmed(browser_of_person.post(filtered, chosen).content.decode())
-    Contact.objects.filter(pk=second.pk).update(name="Zoe Angstrom")
+    Contact.objects.filter(pk=second.pk).update(name="Zoe Armstrong")
     asks = browser_of_person.post(filtered, form)
     assert asks.status_code == 409
     assert "2 match now, not 1. Nothing was done." in words_of(asks.content.decode())

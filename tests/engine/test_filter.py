@@ -242,7 +242,7 @@ def test_explain_and_the_api_say_why(world: World) -> None:
     assert "Left out by the filter: Role is not “Customer”." in said.reason
     shown = describe([contact])[contact.pk]
     assert (shown.state, shown.reason_code) == (RecordState.OFF, Part.LEFT_OUT)
-    assert list(filter_by_health(Contact.objects.all(), "left_out")) == [contact]
+    assert list(filter_by_health(Contact.objects.all(), "left_out", pauses.active_pauses())) == [contact]
 
 
 # An item that isn't where it was says nothing of its group, and nothing of what it is connected with.

@@ -150,7 +150,7 @@ def test_the_environments_token_comes_first_and_the_page_says_so(bare: Wizard, s
     settings.MONDAY_API_KEY = "of-the-environment"
     assert credentials.api_token() == "of-the-environment"
     page = bare.get()
-    assert "Set in the environment ( MONDAY_API_KEY )" in page
+    assert "Your administrator has set the token on the server" in page
     assert "stored as well, but not used" in page
     assert "Test and save" not in page
 

@@ -299,6 +299,11 @@ def unmatched_count(draft: SetupDraft) -> int:
     return len(_unmatched_items(draft))
 
 
+def keyless_count(draft: SetupDraft) -> int:
+    """Return how many of them have nothing to be matched by, so that they become records only after a wait."""
+    return len(_unmatched_items(draft) & set(draft.found.get("keyless", [])))
+
+
 def _unmatched_items(draft: SetupDraft) -> set[str]:
     return set(draft.found.get("free", [])) - _linked_items(draft) - _alike_items(draft)
 
