@@ -53,6 +53,7 @@ from sync.kernel.db import OneScanPaginator
 from sync.kernel.humanize import DASH, relative_time, request_ids, without_request_id
 from sync.ledger import record_view
 from sync.records.item_links import unmatched_condition
+from sync.records.tombstones import deleted_record_names
 from sync.registry import HiddenName, hide_quotes, known_names, record_url, type_label, visible_types
 
 if TYPE_CHECKING:
@@ -254,7 +255,34 @@ def is_valid_key(model: type[Model], text: str) -> bool:
 _ANY_KEY = "key-of-the-row"
 
 
-class PageAdmin(ValidIdsMixin, ModelAdmin):
+class PlainWordsMixin:
+    """Says in one plain sentence what a form has done, in place of the framework's."""
+
+    def message_user(self, request: HttpRequest, message: Any, level: int | str = messages.INFO, **kwargs: Any) -> None:
+        """Say what is to be said of the act under way, where that is set."""
+        said = getattr(request, "npd_said", None) if level == messages.SUCCESS else None
+        super().message_user(request, said or message, level, **kwargs)  # type: ignore[misc]
+
+    def response_add(self, request: HttpRequest, obj: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Say that it is saved."""
+        request.npd_said = f"{obj} is saved."  # type: ignore[attr-defined]
+        answer: HttpResponse = super().response_add(request, obj, *args, **kwargs)  # type: ignore[misc]
+        return answer
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        """Say that it is saved."""
+        request.npd_said = f"{obj} is saved."  # type: ignore[attr-defined]
+        answer: HttpResponse = super().response_change(request, obj)  # type: ignore[misc]
+        return answer
+
+    def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
+        """Say that it is deleted, and what follows of that where `npd_said` says it already."""
+        request.npd_said = getattr(request, "npd_said", None) or f"{obj_display} is deleted."  # type: ignore[attr-defined]
+        answer: HttpResponse = super().response_delete(request, obj_display, obj_id)  # type: ignore[misc]
+        return answer
+
+
+class PageAdmin(PlainWordsMixin, ValidIdsMixin, ModelAdmin):
     """A list whose rows carry `page_now` and whatever `prepare_page` puts on them."""
 
     list_per_page = 50
@@ -477,6 +505,20 @@ def record_ids_by_name(user: Any, term: str) -> list[UUID]:
     return list(found[0].union(*found[1:], all=True)) if found else []
 
 
+class DeletedName(str):
+    """The name of a record that was deleted and can be restored: it leads there, for who may see that."""
+
+    __slots__ = ("is_link",)
+    is_link: bool
+
+    @classmethod
+    def of(cls, name: str, *, is_link: bool) -> DeletedName:
+        """Return the name, with whether it is a link."""
+        found = cls(name)
+        found.is_link = is_link
+        return found
+
+
 def record_link(entity_type: str, entity_id: UUID | None, names: dict[RecordKey, str]) -> SafeString | str:
     """Return a link to the record under its name; a record that was deleted is said so."""
     if entity_id is None:
@@ -486,6 +528,9 @@ def record_link(entity_type: str, entity_id: UUID | None, names: dict[RecordKey,
         return f"{type_label(entity_type)}, deleted"
     if isinstance(name, HiddenName):
         return name
+    if isinstance(name, DeletedName):
+        url = f"{reverse('admin:sync_tombstone_changelist')}?q={entity_id}"
+        return format_html('<a class="npd-link" href="{}">{}</a>', url, name) if name.is_link else name
     return format_html('<a class="npd-link" href="{}">{}</a>', record_url(entity_type, entity_id), name)
 
 
@@ -518,7 +563,14 @@ class ReaderMixin:
             nothing = When(entity_type__in=hidden, then=Value(""))
             known[name] = Case(nothing, default=column, output_field=TextField()) if hidden else column
         types = Value(sorted(visible), ArrayField(CharField()))
-        rows: QuerySet[Any] = super().get_queryset(request).annotate(page_types=types, **known)  # type: ignore[misc]
+        opens = Value(request.user.has_perm("sync.view_tombstone"), BooleanField())
+        rows: QuerySet[Any] = (
+            super()
+            .get_queryset(request)
+            .annotate(  # type: ignore[misc]
+                page_types=types, page_opens_deleted=opens, **known
+            )
+        )
         return rows
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
@@ -545,7 +597,10 @@ class ReaderMixin:
 def names_for_reader(rows: Sequence[Any]) -> dict[RecordKey, str]:
     """Return the names of these rows' records, as far as who asked for the rows may know them."""
     types = getattr(rows[0], "page_types", ()) if rows else ()
-    return known_names(types, ((row.entity_type, _uuid(row.entity_id)) for row in rows))
+    keys = {(row.entity_type, key) for row in rows if (key := _uuid(row.entity_id))}
+    found, is_link = known_names(types, keys), bool(rows) and getattr(rows[0], "page_opens_deleted", False)
+    gone = deleted_record_names(key for key in keys if key not in found and key[0] in types)
+    return {key: DeletedName.of(name, is_link=is_link) for key, name in gone.items()} | found
 
 
 class RecordLinkMixin(ReaderMixin):

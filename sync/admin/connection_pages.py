@@ -25,6 +25,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from sync import connectors, registry
 from sync.admin.confirmed_action import Question, Report, run_action
+from sync.admin.queue_pages import pause_label
 from sync.boards.board_setup import is_public_address
 from sync.choices import SecretName, StopCode
 from sync.clock import sync_now
@@ -34,9 +35,10 @@ from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
 from sync.kernel.outgoing_calls import own_address
 from sync.limits import breaker, connector, credentials, monday_account, quota, urgent_calls
-from sync.models import BoardLink, MondayAccount
+from sync.models import BoardLink, MondayAccount, QueuePause
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.setup.draft import may_set_up
+from sync.outbox.pauses import active_pauses
 from sync.records import authors
 from sync.records.availability import Stop, overview, stops_of
 from sync.registry import is_sandbox
@@ -121,10 +123,21 @@ class StopBanner:
     button: str = ""
 
 
+@dataclass(frozen=True)
+class PauseBanner:
+    """What people paused of what one person may know of, in words, and whether they may resume it."""
+
+    pauses: Sequence[tuple[str, QueuePause]]
+    may_resume: bool
+
+
 def banner_context(request: HttpRequest) -> dict[str, Any]:
-    """Return what stands above every page: what is stopped, read where it is shown, and which Monday this is."""
+    """Return what stands above every page: what is stopped, what is paused, and which Monday this is."""
     is_connected = credentials.is_configured()
-    found: dict[str, Any] = {"stopped": SimpleLazyObject(lambda: _stop_banner(request, is_connected=is_connected))}
+    found: dict[str, Any] = {
+        "stopped": SimpleLazyObject(lambda: _stop_banner(request, is_connected=is_connected)),
+        "paused": SimpleLazyObject(lambda: _pause_banner(request)),
+    }
     if not is_connected:
         return found | {"monday_banner": "missing", "token_problem": credentials.unusable_reason()}
     return found | (
@@ -139,6 +152,14 @@ def _stop_banner(request: HttpRequest, *, is_connected: bool) -> StopBanner:
     if any(stop.code == StopCode.TOKEN for stop in stops) and may_connect(user) and may_set_up(user):
         return StopBanner(stops, "connection" if settings.MONDAY_API_KEY else "token")
     return StopBanner(stops, "try" if stops and is_connected and is_allowed(user, QueueAction.RETRY) else "")
+
+
+def _pause_banner(request: HttpRequest) -> PauseBanner:
+    # A page with the queue's panel lists them itself.
+    rows = [] if getattr(request, "queue_panel", None) is not None else active_pauses()
+    known = {"", *registry.visible_types(request.user)} if rows else ()
+    found = [(pause_label(row), row) for row in rows if row.entity_type in known]
+    return PauseBanner(found, bool(found) and is_allowed(request.user, QueueAction.PAUSE))
 
 
 # What a stop says besides, of which the banner goes on to say the cause.

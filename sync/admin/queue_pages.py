@@ -57,6 +57,7 @@ from sync.admin.queue_actions import (
 from sync.apps import LIVE_ROWS
 from sync.choices import QueueDirection, QueueStatus
 from sync.kernel import humanize
+from sync.kernel.outgoing_calls import own_address
 from sync.models import QueuePause, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
 from sync.outbox import pauses as outbox_pauses
@@ -312,9 +313,8 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
         return self._run(request, run)
 
     def _run(self, request: HttpRequest, run: Callable[[], Report]) -> HttpResponse:
-        may_pause, back_url = is_allowed(request.user, QueueAction.PAUSE), reverse("admin:sync_syncqueue_changelist")
-        if request.POST.get("from") == "health":
-            back_url = reverse("admin:index")
+        may_pause = is_allowed(request.user, QueueAction.PAUSE)
+        back_url = own_address(request, request.POST.get("back")) or reverse("admin:sync_syncqueue_changelist")
         # In transactions of their own: a pause counts only once it is committed, and a resume moves many rows.
         return run_action(self, request, run, back_url=back_url, allowed=may_pause, atomic=False)
 

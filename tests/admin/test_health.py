@@ -298,7 +298,7 @@ def test_the_page_counts_what_the_inbox_counts(browser_of_person: Client, every_
 
 def test_what_is_paused_is_resumed_on_the_page_by_who_may(client: Client, person: User, world: dict[str, Any]) -> None:
     pauses.pause("anna", entity_type="contact", why="Clean-up")
-    form = {"from": "health", "entity_type": "contact", "direction": ""}
+    form = {"back": HOME, "entity_type": "contact", "direction": ""}
     client.force_login(staff_who_may("view_contact", "view_syncqueue"))
     assert "Resume" not in text_of(client)
     assert "npd-pause" not in html_of(client)
