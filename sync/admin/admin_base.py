@@ -258,10 +258,17 @@ _ANY_KEY = "key-of-the-row"
 class PlainWordsMixin:
     """Says in one plain sentence what a form has done, in place of the framework's."""
 
-    def message_user(self, request: HttpRequest, message: Any, level: int | str = messages.INFO, **kwargs: Any) -> None:
+    def message_user(
+        self,
+        request: HttpRequest,
+        message: Any,
+        level: int | str = messages.INFO,
+        extra_tags: str = "",
+        fail_silently: bool = False,
+    ) -> None:
         """Say what is to be said of the act under way, where that is set."""
         said = getattr(request, "npd_said", None) if level == messages.SUCCESS else None
-        super().message_user(request, said or message, level, **kwargs)  # type: ignore[misc]
+        super().message_user(request, said or message, level, extra_tags, fail_silently)  # type: ignore[misc]
 
     def response_add(self, request: HttpRequest, obj: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         """Say that it is saved."""
@@ -564,13 +571,8 @@ class ReaderMixin:
             known[name] = Case(nothing, default=column, output_field=TextField()) if hidden else column
         types = Value(sorted(visible), ArrayField(CharField()))
         opens = Value(request.user.has_perm("sync.view_tombstone"), BooleanField())
-        rows: QuerySet[Any] = (
-            super()
-            .get_queryset(request)
-            .annotate(  # type: ignore[misc]
-                page_types=types, page_opens_deleted=opens, **known
-            )
-        )
+        more = {"page_types": types, "page_opens_deleted": opens, **known}
+        rows: QuerySet[Any] = super().get_queryset(request).annotate(**more)  # type: ignore[misc]
         return rows
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:

@@ -16,7 +16,7 @@ from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import CharField, Max, QuerySet, TextChoices, Value
+from django.db.models import CharField, Max, Q, QuerySet, TextChoices, Value
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
@@ -25,7 +25,7 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import EntityFilter, PageAdmin, ReaderMixin, ReadOnlyAdmin, RecordLinkMixin
+from sync.admin.admin_base import DeletedName, EntityFilter, PageAdmin, ReaderMixin, ReadOnlyAdmin, RecordLinkMixin
 from sync.admin.confirmed_action import (
     MAX_ROWS_SHOWN,
     Choice,
@@ -196,8 +196,11 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
         return [path("decide/", view, name="sync_approvalrequest_decide"), *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApprovalRequest]:
-        """With who decided."""
-        return super().get_queryset(request).select_related("decided_by")
+        """With who decided; without those of a list of which nobody had to decide, but where a state is asked for."""
+        rows: QuerySet[ApprovalRequest] = super().get_queryset(request).select_related("decided_by")
+        is_list = request.resolver_match and request.resolver_match.url_name == "sync_approvalrequest_changelist"
+        unasked = Q(state=ApprovalState.DONE, decided_at=None)
+        return rows.exclude(unasked) if is_list and not any("state" in name for name in request.GET) else rows
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show a card for each board and kind above the list."""
@@ -216,7 +219,7 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
     def about(self, act: ApprovalRequest) -> SafeString | str:
         """Return what would be deleted or emptied, with a link to its record where that is still there."""
         name = getattr(act, "page_names", {}).get((act.entity_type, act.entity_id))
-        if name is None or isinstance(name, HiddenName):
+        if name is None or isinstance(name, HiddenName | DeletedName):
             return act.label
         return format_html(
             '<a class="npd-link" href="{}">{}</a>', record_url(act.entity_type, act.entity_id), act.label
