@@ -371,7 +371,8 @@ class SyncConflict(models.Model):
 # Resolved ones are counted 30 days back: of years there may be more than a page should wait for.
 # sync_now() is volatile: only as a sub-select is it asked once, and can an index be searched for it.
 _COUNTS = """
-    SELECT count(*), count(*) FILTER (WHERE resolution IS NOT NULL AND resolution -> 'fields' <> '{}'),
+    SELECT count(*), count(*) FILTER (WHERE kind = 'delete'),
+        count(*) FILTER (WHERE resolution IS NOT NULL AND resolution -> 'fields' <> '{}'),
         (SELECT count(*) FROM sync_conflicts WHERE resolved_at >= (SELECT sync_now()) - interval '30 days'),
         (SELECT count(*) FROM ({rejected}) AS stuck),
         array(SELECT DISTINCT option ->> 'does' FROM sync_conflicts, jsonb_array_elements(about -> 'options') AS option
@@ -390,17 +391,18 @@ def unresolved_conflicts() -> QuerySet[SyncConflict]:
 
 def conflict_counts() -> dict[str, int]:
     """Return how many are open, being applied, resolved in 30 days, and rejected values; one query."""
-    return counts_and_acts()[0]
+    counts, _removed, _acts = counts_and_acts()
+    return counts
 
 
-def counts_and_acts() -> tuple[dict[str, int], list[OptionAct]]:
-    """Return the same, and what the options of open conflicts about a deletion do; one query."""
+def counts_and_acts() -> tuple[dict[str, int], int, list[OptionAct]]:
+    """Return the same, how many open ones are about a deletion, and what the options of those do; one query."""
     with connection.cursor() as cursor:
         sql = _COUNTS.replace("{rejected}", blocked_fields.rejected_values_sql())
         cursor.execute(sql, {"types": blocked_fields.synced_types()})
-        open_ones, applying, settled, rejected, offered = cursor.fetchone()
+        open_ones, removed, applying, settled, rejected, offered = cursor.fetchone()
     counts = {"open": open_ones, "applying": applying, "settled": settled, "rejected": rejected}
-    return counts, [act for act in OptionAct if act.value in offered]
+    return counts, removed, [act for act in OptionAct if act.value in offered]
 
 
 def open_by_field() -> list[tuple[str, str, int]]:

@@ -6,9 +6,11 @@ import json
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, cast
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.contrib.humanize.templatetags.humanize import intcomma
@@ -66,7 +68,7 @@ from conflicts.models import (
 from conflicts.resolution import SIDE_OF_TYPE, InvalidResolution, resolve
 from sync import connectors, registry
 from sync.admin import admin_base
-from sync.admin.admin_base import PageAdmin, ReaderMixin, names_for_reader, record_ids_by_name, see_other
+from sync.admin.admin_base import DeletedName, PageAdmin, ReaderMixin, names_for_reader, record_ids_by_name, see_other
 from sync.admin.list_exports import ExportColumn, ExportMixin
 from sync.clock import SyncNow
 from sync.kernel import humanize
@@ -76,7 +78,6 @@ from sync.kernel.humanize import plural
 from sync.kernel.outgoing_calls import own_address
 from sync.models import BoardLink
 from sync.records.authors import MAX_EDITS, column_names, monday_user_name, monday_users
-from sync.records.tombstones import deleted_record_names
 from sync.registry import type_name
 
 Choices = Iterable[tuple[str, str]]
@@ -109,6 +110,14 @@ def default_state(request: HttpRequest) -> str:
     return ALL if request.GET.get(WhoFilter.parameter_name) else OPEN
 
 
+def _asks_for_removed(request: HttpRequest) -> bool:
+    """Whether the address asks for a kind or a record: else what was removed, which the inbox has, isn't listed."""
+    return any(name == SEARCH_VAR or name.startswith("kind") for name in request.GET)
+
+
+_BUT_REMOVED = urlencode({"kind__in": ",".join(kind for kind in ConflictKind if kind is not ConflictKind.DELETE)})
+
+
 class StateFilter(ConditionFilter):
     """Open, being applied, resolved; the open ones where the address says nothing."""
 
@@ -118,6 +127,7 @@ class StateFilter(ConditionFilter):
     def __init__(self, request: HttpRequest, *args: Any) -> None:
         super().__init__(request, *args)
         self.default = default_state(request)
+        self.has_removed = request.method != "GET" or _asks_for_removed(request)
 
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
         states = [one for one in STATE_LABELS.items() if one[0] != PARTLY]
@@ -132,7 +142,7 @@ class StateFilter(ConditionFilter):
 
     def condition(self, value: str) -> Q:
         conditions = {
-            OPEN: Q(resolved_at=None),
+            OPEN: Q(resolved_at=None) & (Q() if self.has_removed else ~Q(kind=ConflictKind.DELETE)),
             APPLYING: BEING_APPLIED,
             HANDED_BACK: Q(resolved_at=None) & ~BEING_APPLIED & ~Q(resolution_problem=""),
             SETTLED: Q(resolved_at__isnull=False),
@@ -444,13 +454,11 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
     def prepare_page(self, rows: list[Any]) -> None:
         """Fetch the names of the page's records, with one query per type."""
         super().prepare_page(rows)
-        keys = {(row.entity_type, row.entity_id) for row in rows}
         names = names_for_reader(rows)
-        deleted = deleted_record_names(keys - set(names))
         for row in rows:
-            key = (row.entity_type, row.entity_id)
-            name = names.get(key) or deleted.get(key) or f"{type_name(row.entity_type)}, deleted"
-            row.page_case = listed_case(row, name, removed_side=MONDAY if key in names else NPD)
+            name = names.get((row.entity_type, row.entity_id), f"{type_name(row.entity_type)}, deleted")
+            is_there = (row.entity_type, row.entity_id) in names and not isinstance(name, DeletedName)
+            row.page_case = listed_case(row, name, removed_side=MONDAY if is_there else NPD)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[SyncConflict], search_term: str
@@ -463,9 +471,10 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the counts, suggested rules, and what can be done with all that match, above the list."""
-        mappings, (counts, acts) = all_mappings(request), counts_and_acts()
+        mappings, (counts, removed, acts) = all_mappings(request), counts_and_acts()
+        shows_removed = request.GET.get("kind__exact") == ConflictKind.DELETE
         context = {
-            "counts": counts,
+            "counts": {**counts, "open": counts["open"] - removed, "removed": removed},
             "by_field": [
                 (entity_type, key, default_label(entity_type, key), number)
                 for entity_type, key, number in open_by_field()[:COUNTED_FIELDS]
@@ -476,7 +485,8 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
                 (batch_url(batch), batch, bulk_resolution.bulk_title(batch))
                 for batch in bulk_resolution.recent_batches()
             ],
-            "acts": [(act, ACT_LABELS[act], act in DELETING_ACTS) for act in acts],
+            "acts": [(act, ACT_LABELS[act], act in DELETING_ACTS) for act in acts if shows_removed],
+            "shows_removed": shows_removed,
             "may_settle": self.has_change_permission(request),
             "state": request.GET.get(StateFilter.parameter_name) or default_state(request),
             "script_words": {
@@ -488,7 +498,8 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
                 "nothing": "Nothing was resolved here yet, so there is nothing to undo.",
                 "later": "It will be undone as soon as it is written.",
             },
-            "query": list_query(request),
+            # What is done with all is done with what is listed.
+            "query": "&".join(filter(None, [list_query(request), "" if _asks_for_removed(request) else _BUT_REMOVED])),
             **(extra_context or {}),
         }
         response: HttpResponse = super().changelist_view(request, context)

@@ -36,7 +36,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from npd.accounts.invitations import ROLES, Invitation, invite, invite_again, is_invited, role_of
 from npd.accounts.second_factor import end_sessions, remove
-from sync.admin.admin_base import ValidIdsMixin, badge, see_other
+from sync.admin.admin_base import PlainWordsMixin, ValidIdsMixin, badge, see_other
 from sync.admin.confirmed_action import Question, Report, question_page, run_action
 from sync.kernel.humanize import DASH, day_and_time
 from sync.models import ApiToken, Export, FieldMapping, NotificationReceiver
@@ -209,7 +209,7 @@ class PlainFields:
 
 
 @admin.register(User)
-class UserAdmin(AdministratorsMixin, PlainFields, ValidIdsMixin, _DjangoUserAdmin, ModelAdmin):
+class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin, _DjangoUserAdmin, ModelAdmin):
     """Who may sign in."""
 
     form = UserForm
@@ -405,7 +405,7 @@ def mask_keys(texts: Any, keys: Collection[str]) -> Any:
 
 
 @admin.register(Group)
-class GroupAdmin(AdministratorsMixin, PlainFields, ValidIdsMixin, DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]  # a mixin before it
+class GroupAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin, DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]  # a mixin before it
     """What groups of users may do."""
 
     list_display = ("group_name",)

@@ -266,7 +266,41 @@ def is_valid_key(model: type[Model], text: str) -> bool:
 _ANY_KEY = "key-of-the-row"
 
 
-class PageAdmin(ValidIdsMixin, ModelAdmin):
+class PlainWordsMixin:
+    """Says in one plain sentence what a form has done, in place of the framework's."""
+
+    def message_user(
+        self,
+        request: HttpRequest,
+        message: Any,
+        level: int | str = messages.INFO,
+        extra_tags: str = "",
+        fail_silently: bool = False,
+    ) -> None:
+        """Say what is to be said of the act under way, where that is set."""
+        said = getattr(request, "npd_said", None) if level == messages.SUCCESS else None
+        super().message_user(request, said or message, level, extra_tags, fail_silently)  # type: ignore[misc]
+
+    def response_add(self, request: HttpRequest, obj: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Say that it is saved."""
+        request.npd_said = f"{obj} is saved."  # type: ignore[attr-defined]
+        answer: HttpResponse = super().response_add(request, obj, *args, **kwargs)  # type: ignore[misc]
+        return answer
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        """Say that it is saved."""
+        request.npd_said = f"{obj} is saved."  # type: ignore[attr-defined]
+        answer: HttpResponse = super().response_change(request, obj)  # type: ignore[misc]
+        return answer
+
+    def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
+        """Say that it is deleted, and what follows of that where `npd_said` says it already."""
+        request.npd_said = getattr(request, "npd_said", None) or f"{obj_display} is deleted."  # type: ignore[attr-defined]
+        answer: HttpResponse = super().response_delete(request, obj_display, obj_id)  # type: ignore[misc]
+        return answer
+
+
+class PageAdmin(PlainWordsMixin, ValidIdsMixin, ModelAdmin):
     """A list whose rows carry `page_now` and whatever `prepare_page` puts on them."""
 
     list_per_page = 50
@@ -499,6 +533,8 @@ def record_link(entity_type: str, entity_id: UUID | None, names: dict[RecordKey,
     if isinstance(name, HiddenName):
         return name
     url = name.url if isinstance(name, DeletedName) else record_url(entity_type, entity_id)
+    if not url:
+        return name
     return format_html('<a class="npd-link" href="{}">{}</a>', url, name)
 
 
@@ -531,7 +567,9 @@ class ReaderMixin:
             nothing = When(entity_type__in=hidden, then=Value(""))
             known[name] = Case(nothing, default=column, output_field=TextField()) if hidden else column
         types = Value(sorted(visible), ArrayField(CharField()))
-        rows: QuerySet[Any] = super().get_queryset(request).annotate(page_types=types, **known)  # type: ignore[misc]
+        opens = Value(request.user.has_perm("sync.view_tombstone"), BooleanField())
+        more = {"page_types": types, "page_opens_deleted": opens, **known}
+        rows: QuerySet[Any] = super().get_queryset(request).annotate(**more)  # type: ignore[misc]
         return rows
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
@@ -556,17 +594,17 @@ class ReaderMixin:
 
 
 class DeletedName(str):
-    """What a deleted record was called, as long as it can be restored; `url` is where."""
+    """What a deleted record was called, as long as it can be restored; `url` is where, for who may see that."""
 
     __slots__ = ("url",)
     url: str
 
     @classmethod
-    def of(cls, tombstone: Tombstone) -> DeletedName:
+    def of(cls, tombstone: Tombstone, *, is_link: bool) -> DeletedName:
         """Return that of a deleted record."""
         known = str(tombstone.data.get(registry.entity(tombstone.entity_type).name_field or "name") or "")
         name = cls(f"{known or type_label(tombstone.entity_type)}, deleted")
-        name.url = reverse("admin:sync_tombstone_change", args=[tombstone.pk])
+        name.url = reverse("admin:sync_tombstone_change", args=[tombstone.pk]) if is_link else ""
         return name
 
 
@@ -577,7 +615,8 @@ def names_for_reader(rows: Sequence[Any]) -> dict[RecordKey, str]:
     found = known_names(types, keys)
     gone = [key for kind, key in keys if key is not None and kind in types and (kind, key) not in found]
     stones = Tombstone.objects.filter(entity_id__in=gone, entity_type__in=types) if gone else ()
-    return found | {(one.entity_type, one.entity_id): DeletedName.of(one) for one in stones}
+    opens = bool(rows) and getattr(rows[0], "page_opens_deleted", False)
+    return found | {(one.entity_type, one.entity_id): DeletedName.of(one, is_link=opens) for one in stones}
 
 
 class RecordLinkMixin(ReaderMixin):

@@ -12,9 +12,11 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import DELETION
+from django.contrib.admin.views.main import SEARCH_VAR
+from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Max, QuerySet, TextChoices
+from django.db.models import CharField, Max, Q, QuerySet, TextChoices, Value
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
@@ -23,7 +25,7 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import EntityFilter, PageAdmin, ReaderMixin, ReadOnlyAdmin, RecordLinkMixin
+from sync.admin.admin_base import DeletedName, EntityFilter, PageAdmin, ReaderMixin, ReadOnlyAdmin, RecordLinkMixin
 from sync.admin.confirmed_action import (
     MAX_ROWS_SHOWN,
     Choice,
@@ -43,6 +45,7 @@ from sync.kernel.messages import TombstoneReason
 from sync.models import ApprovalRequest, FieldMapping, IgnoredItem, Tombstone, WebhookEvent
 from sync.records.approvals import PendingApprovals, approve, pending_approvals, reject
 from sync.records.authors import (
+    deletion_authors,
     last_edit,
     latest_edits,
     log_action,
@@ -193,8 +196,11 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
         return [path("decide/", view, name="sync_approvalrequest_decide"), *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApprovalRequest]:
-        """With who decided."""
-        return super().get_queryset(request).select_related("decided_by")
+        """With who decided; without those of a list of which nobody had to decide, but where a state is asked for."""
+        rows: QuerySet[ApprovalRequest] = super().get_queryset(request).select_related("decided_by")
+        is_list = request.resolver_match and request.resolver_match.url_name == "sync_approvalrequest_changelist"
+        unasked = Q(state=ApprovalState.DONE, decided_at=None)
+        return rows.exclude(unasked) if is_list and not any("state" in name for name in request.GET) else rows
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show a card for each board and kind above the list."""
@@ -213,7 +219,7 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
     def about(self, act: ApprovalRequest) -> SafeString | str:
         """Return what would be deleted or emptied, with a link to its record where that is still there."""
         name = getattr(act, "page_names", {}).get((act.entity_type, act.entity_id))
-        if name is None or isinstance(name, HiddenName):
+        if name is None or isinstance(name, HiddenName | DeletedName):
             return act.label
         return format_html(
             '<a class="npd-link" href="{}">{}</a>', record_url(act.entity_type, act.entity_id), act.label
@@ -393,6 +399,12 @@ def tombstone_name(row: Tombstone) -> str:
     return str(row.data.get("name") or row.entity_id)
 
 
+def _may_restore(row: Any) -> bool:
+    """Whether the reader of the row may make its record again, and that can be done."""
+    is_gone = row.state != TombstoneState.RESTORED and row.reason_code != TombstoneReason.ERASED
+    return is_gone and row.entity_type in row.page_may_restore
+
+
 @admin.register(Tombstone)
 class TombstoneAdmin(ReadOnlyAdmin):
     """Records that were deleted in NPD."""
@@ -400,9 +412,10 @@ class TombstoneAdmin(ReadOnlyAdmin):
     class Media:
         css: ClassVar[dict[str, list[str]]] = {"all": ["npd/record.css"]}
 
-    list_display = ("name", "kind", "item", "deleted", "outcome", "what_now")
+    list_display = ("name", "kind", "deleted", "by", "outcome", "item", "restore")
+    list_before_template = "sync/tombstone_list.html"
     told_columns = ("note", "state", "deleted_at")
-    summary = ("kind", "deleted", "outcome", "what_now", "item", "values_then")
+    summary = ("kind", "deleted", "by", "outcome", "what_now", "item", "values_then")
     list_filter = (("state", ChoicesCheckboxFilter), EntityFilter)
     search_fields = ("monday_id", "entity_id", "data__name")
     search_help_text = "A deleted record’s name, or the number of its item"
@@ -418,22 +431,29 @@ class TombstoneAdmin(ReadOnlyAdmin):
         """Leave out those of types whose records this person may not see: a row says all that its record said."""
         rows: QuerySet[Any] = super().get_queryset(request)
         hidden = {spec.entity_type for spec in registry.entities()} - visible_types(request.user)
+        may_add = [
+            spec.entity_type for spec in registry.entities() if registry.may_act(request.user, "add", spec.entity_type)
+        ]
+        rows = rows.annotate(page_may_restore=Value(may_add, ArrayField(CharField())))
+        # A restored one is a record again: it is listed where it is asked for.
+        is_list = request.resolver_match and request.resolver_match.url_name == "sync_tombstone_changelist"
+        if is_list and request.GET.keys().isdisjoint((SEARCH_VAR, "state__exact", "state__in", "state")):
+            rows = rows.exclude(state=TombstoneState.RESTORED)
         return rows.exclude(entity_type__in=sorted(hidden)) if hidden else rows
 
     def prepare_page(self, rows: list[Any]) -> None:
-        """Put the boards of the page's types on its rows."""
+        """Put the boards of the page's types, and who deleted each record, on its rows."""
         super().prepare_page(rows)
         links = {kind: link_of(kind) for kind in {row.entity_type for row in rows}}
+        authors = deletion_authors((row.entity_type, row.entity_id) for row in rows)
         for row in rows:
-            row.page_link = links[row.entity_type]
+            row.page_link, row.page_by = links[row.entity_type], authors.get(row.entity_id, "")
 
     def row_context(self, request: HttpRequest, row: Tombstone) -> dict[str, Any]:
         """Offer to bring the record back, to those who may; and tell its history, as its own page would."""
         record = rebuild_record(registry.entity(row.entity_type).model, row)
         return super().row_context(request, row) | {
-            "may_bring_back": row.state != TombstoneState.RESTORED
-            and row.reason_code != TombstoneReason.ERASED
-            and registry.may_act(request.user, "add", row.entity_type),
+            "may_bring_back": _may_restore(row),
             "deleted_records": reverse("admin:sync_tombstone_changelist"),
             "activity": activity_of(record, reader=request.user, field=request.GET.get(FIELD_PARAMETER, "")),
             "sync_may_push": registry.may_act(request.user, "change", row.entity_type),
@@ -445,6 +465,24 @@ class TombstoneAdmin(ReadOnlyAdmin):
         return tombstone_name(row)
 
     kind = admin_base.type_column()
+
+    @admin.display(description="By")
+    def by(self, row: Tombstone) -> str:
+        found = getattr(row, "page_by", None)
+        if found is None:
+            found = deletion_authors([(row.entity_type, row.entity_id)]).get(row.entity_id)
+        return found or humanize.DASH
+
+    @admin.display(description="")
+    def restore(self, row: Tombstone) -> SafeString | str:
+        if not _may_restore(row):
+            return ""
+        return format_html(
+            '<button class="npd-button" type="submit" form="npd-restore" name="_selected_action" value="{}"'
+            ' aria-label="Restore {}">Restore…</button>',
+            row.pk,
+            tombstone_name(row),
+        )
 
     @admin.display(description="Item on Monday", ordering="monday_id")
     def item(self, row: Tombstone) -> SafeString | str:

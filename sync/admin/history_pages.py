@@ -56,7 +56,7 @@ from sync.operations.decision_undo import (
     undo_decisions,
 )
 from sync.operations.preview.explanation import causes_by_decision, causes_text
-from sync.records.authors import SYNC_ACTOR, full_name
+from sync.records.authors import SYNC_ACTOR, deletion_authors, full_name
 from sync.records.blocked_fields import ledger_record_condition, throttled_fields
 from sync.registry import HiddenName, is_hidden, is_registered, item_url, record_url, type_label, with_configured_board
 
@@ -232,6 +232,10 @@ WHOLE = (SEARCH_VAR, "batch_id", "fold_id")
 """With one of them in its address, the list has every entry."""
 
 
+_DELETIONS = ("delete", "deleted", "archived")
+"""Kinds of decisions on a deleted record's item: whoever deleted the record did that."""
+
+
 class ActivityList(admin_base.PageChangeList):
     """A page of the activity: the first row of each day says which day it is, where they are in the order of time, and
     the first of an act holds its other fields.
@@ -302,6 +306,10 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         acts = set() if any(row.folded for row in rows) else {row.fold_id for row in rows if row.fold_id}
         within = Decision.objects.filter(fold_id__in=acts, folded=True).order_by()
         folded = dict(within.values_list("fold_id").annotate(Count("id")))
+        ends = [row for row in rows if not row.actor and row.kind in _DELETIONS]
+        authors = deletion_authors((row.entity_type, row.entity_id) for row in ends)
+        for row in ends:
+            row.actor = authors.get(row.entity_id, "")
         for row in rows:
             row.page_alike = folded.get(row.fold_id, 0)
 

@@ -22,6 +22,7 @@ from django.db.models.constants import LOOKUP_SEP
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst, smart_split, unescape_string_literal
 from django.views.decorators.http import require_POST
@@ -64,6 +65,7 @@ from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.kernel.db import bound_lock_waits
+from sync.kernel.humanize import plural
 from sync.ledger import SyncStateService
 from sync.ledger.record_view import RecordState, health_counts
 from sync.models import SyncedModel, SyncQueue
@@ -737,18 +739,26 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         super().save_model(request, obj, form, change)
 
     def delete_model(self, request: HttpRequest, obj: Model) -> None:
-        """Delete, and say what becomes of the item."""
-        linked = getattr(obj, "monday_id", None)
+        """Delete, and say what becomes of the item, and where the record is restored."""
+        linked, key = getattr(obj, "monday_id", None), obj.pk
         super().delete_model(request, obj)
-        if linked:
-            self.message_user(request, tombstones.item_consequence(self.model.entity_type()), messages.INFO)
+        follows = tombstones.item_consequence(self.model.entity_type()) if linked else ""
+        self._say_deleted(request, f"{obj} is deleted.", follows, "Restore it", f"?q={key}")
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        """Delete, and say what becomes of the items."""
-        linked = queryset.exclude(monday_id=None).exists()
+        """Delete, and say what becomes of the items, and where the records are restored."""
+        linked, number = queryset.exclude(monday_id=None).exists(), queryset.count()
         super().delete_queryset(request, queryset)
-        if linked:
-            self.message_user(request, tombstones.items_consequence(self.model.entity_type()), messages.INFO)
+        follows = tombstones.items_consequence(self.model.entity_type()) if linked else ""
+        said = f"{registry.count_of_type(number, self.model.entity_type())} {plural(number, 'is', 'are')} deleted."
+        self._say_deleted(request, said, follows, "See the deleted records", "")
+
+    def _say_deleted(self, request: HttpRequest, said: str, follows: str, label: str, query: str) -> None:
+        link: SafeString | str = ""
+        if request.user.has_perm("sync.view_tombstone"):
+            url = reverse("admin:sync_tombstone_changelist")
+            link = format_html('<a class="npd-link" href="{}{}">{}</a>', url, query, label)
+        request.npd_said = format_html("{} {} {}", said, follows, link)  # type: ignore[attr-defined]
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         """Tell the page that asks before a deletion what becomes of the items."""

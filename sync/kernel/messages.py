@@ -133,7 +133,7 @@ _UNMATCHED_SENTENCES = {
     _U.PAUSED: "{pause}",
     _U.UNCONFIRMED: "The outcome of a call about it is not known yet.",
     _U.BEING_EDITED: "Somebody is still filling it in.",
-    _U.NO_KEY_YET: "It has no {label} yet to match it by. It is checked again as soon as somebody fills it in.",
+    _U.NO_KEY_YET: "It has no {label} yet to match it by. It is checked again once somebody fills it in. {then}",
     _U.NO_KEY: "It has no {label} by which a {type} could be found, and new items don’t become {types} by themselves.",
     _U.KEY_UNREADABLE: "Its {label} can't be read.",
     _U.NPD_ID_UNREADABLE: "Its NPD ID can't be read.",
@@ -157,6 +157,7 @@ def unmatched_sentence(reason: UnmatchedReason, **params: object) -> str:
         "names": "A record",
         "problems": "",
         "pause": "Paused.",
+        "then": "",
         "filter": "The filter of what is synced leaves it out.",
     }
     return _UNMATCHED_SENTENCES[reason].format(**{**general, **params}).strip()

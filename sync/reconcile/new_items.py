@@ -217,8 +217,14 @@ class _ItemRule:
         if not self._match_key:
             named = (self.facts.known_since or named) + self.context.nameless_wait
         if named > self.context.now and not self.facts.may_create:
-            label = _type_words(self.board)["label"]
-            return self._left(UnmatchedReason.NO_KEY_YET, until=named, label=label)
+            words = _type_words(self.board)
+            # A day: it is stored, and read in many time zones.
+            then = (
+                f"Without one it becomes a {words['type']} on {named:%-d %b %Y}."
+                if self.board.link.creates_records
+                else ""
+            )
+            return self._left(UnmatchedReason.NO_KEY_YET, until=named, label=words["label"], then=then)
         return self._match_or_create()
 
     # What was so when the pass began, as the plans before this one leave it.

@@ -216,7 +216,7 @@ def test_filters_by_who_edited_which_side(browser: Client, ada: User) -> None:
     assert "Bea Board" in text_of(browser.get(LIST))
 
 
-def test_a_full_list_with_every_filter_asks_at_most_sixteen_questions(
+def test_a_full_list_with_every_filter_asks_at_most_seventeen_questions(
     browser: Client, ada: User, django_assert_max_num_queries: Any
 ) -> None:
     states.boards()
@@ -232,9 +232,9 @@ def test_a_full_list_with_every_filter_asks_at_most_sixteen_questions(
     batch = bulk_resolution.prepare_batch(SyncConflict.objects.filter(resolved_at=None), "keep_npd", by=ada)
     bulk_resolution.confirm_batch(batch, by=ada, expected_count=batch.total)
     browser.get(LIST)  # a session's first page writes it down
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(17):
         assert "Always use NPD’s Phone?" in text_of(browser.get(LIST))
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(17):
         query = f"state=open&entity_type=contact&board={link.pk}&field=phone&age=week&kind__exact=fields"
         query += f"&who={ada.pk}&npd_by={ada.pk}&monday_by=4711"
         assert names(browser, query) == set()
@@ -260,3 +260,13 @@ def explained(sql: str) -> str:
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute(f"EXPLAIN {sql}")
         return "\n".join(row[0] for row in cursor.fetchall())
+
+
+def test_what_was_removed_is_listed_where_it_is_asked_for_and_counted_apart(browser: Client, contact: Contact) -> None:
+    record(finding(contact, PHONE))
+    removed = Contact.objects.create(name="Bob", monday_id="72")
+    record(gone(removed))
+    for query, listed in (("", contact), ("?state=open&kind__exact=delete", removed), (f"?q={removed.name}", removed)):
+        page = browser.get(LIST + query)
+        assert [row.entity_id for row in page.context["cl"].result_list] == [listed.pk]
+        assert (page.context["counts"]["open"], page.context["counts"]["removed"]) == (1, 1)

@@ -92,6 +92,27 @@ def test_a_deleted_record_is_brought_back_from_its_page(world: World, admin_clie
     assert 'value="bring_back"' not in admin_client.get(f"{DELETED}{stone.pk}/change/").content.decode()
 
 
+def test_who_deleted_a_record_and_its_name_stand_in_the_activity_and_lead_to_its_restore(
+    world: World, admin_client: Client, pat: Any
+) -> None:
+    contact = world.linked("Ann Lind")
+    deleted = admin_client.post(f"{CONTACTS}{contact.pk}/delete/", {"post": "yes"}, follow=True)
+    [said] = deleted.context["messages"]
+    assert f'href="{DELETED}?q={contact.pk}"' in str(said)
+    world.work()
+    [row] = admin_client.get("/admin/sync/decision/", {"q": "deleted"}).context["cl"].result_list
+    assert row.actor == pat.get_username()
+    listed = admin_client.get("/admin/sync/decision/").content.decode()
+    assert f'href="{DELETED}?q={contact.pk}">Ann Lind' in listed
+    button = f'name="_selected_action" value="{Tombstone.objects.get().pk}"'
+    page = admin_client.get(DELETED).content.decode()
+    assert button + ' aria-label="Restore Ann Lind"' in page
+    assert pat.get_username() in page[page.index("result_list") :]
+    act(admin_client, DELETED, "bring_back", Tombstone.objects.get().pk)
+    assert not admin_client.get(DELETED).context["cl"].result_list
+    assert len(admin_client.get(DELETED, {"q": "Ann"}).context["cl"].result_list) == 1
+
+
 def test_all_of_the_deleted_records_are_asked_about_anew_where_one_came_since(away: Client) -> None:
     Contact.objects.create(name="Ann").delete()
     chosen = {"action": "bring_back", "select_across": "1", "_selected_action": [Tombstone.objects.get().pk]}

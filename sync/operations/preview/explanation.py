@@ -216,12 +216,9 @@ def _open_items(reference: RecordReference) -> Iterator[str]:
     )
     yield from (f"Approval: {act.label} · {act.get_state_display().lower()}." for act in approvals)
     for write_loop in WriteLoop.objects.filter(**about, throttled_until__gt=sync_now()):
-        assert write_loop.throttled_until is not None
         by = f" by {write_loop.by}" if write_loop.by else ""
-        yield (
-            f"{write_loop.key} is rewritten again and again{by}; nothing is sent until "
-            f"{timestamp(write_loop.throttled_until)}."
-        )
+        until = timestamp(write_loop.throttled_until) if write_loop.throttled_until else ""
+        yield f"{write_loop.key} is rewritten again and again{by}; nothing is sent until {until}."
 
 
 def _job_sentence(row: SyncQueue) -> str:
