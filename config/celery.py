@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from typing import Any
 
-from celery import Celery, bootsteps
+from celery import Celery, bootsteps, shared_task
 from celery.signals import (
     setup_logging,
     task_prerun,
@@ -16,6 +16,8 @@ from celery.signals import (
     worker_process_init,
     worker_shutting_down,
 )
+from django.conf import settings
+from django.db import connection
 from kombu.transport import TRANSPORT_ALIASES
 
 from config import health, telemetry  # noqa: F401 - telemetry connects itself to signals
@@ -29,7 +31,6 @@ TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "config.redis_broker:
 app = Celery("npd_sync")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-app.autodiscover_tasks(["config.embedded"])
 
 
 class Heartbeat(bootsteps.StartStopStep):
@@ -100,3 +101,11 @@ def use_the_project_logging(**kwargs: object) -> None:
     from django.conf import settings
 
     logging.config.dictConfig(settings.LOGGING)
+
+
+@shared_task(name="config.embedded.tasks.delete_delivered_messages")
+def delete_delivered_messages() -> None:
+    """Delete the messages that kombu delivered and left behind; nothing to do where the broker is Redis."""
+    if settings.CELERY_BROKER_URL.startswith("sqla+"):
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM kombu_message WHERE NOT visible")

@@ -11,7 +11,7 @@ from django.utils.module_loading import module_has_submodule
 from django.views.generic import RedirectView
 
 from config import help_pages, middleware
-from config.glossary import glossary_page
+from config.help_pages import glossary_page
 from config.live_updates import live_versions
 from config.navigation import diagnostics_page, oldest_conflict, settings_page
 from config.search import search_page

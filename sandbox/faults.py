@@ -323,6 +323,7 @@ CHECKS: dict[str, Any] = {
 
 
 # Faults inside a document: fields that fail, listings that are short, reads that lag behind.
+# Monday's reads may be behind its writes: `boards(latest: true)` exists to bring “the latest data” (its schema).
 
 
 class ItemHistory:

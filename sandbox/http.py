@@ -1,4 +1,5 @@
-"""Just enough web: requests, responses, routes, the WSGI application around them, and who may speak to it.
+"""Just enough web: requests, responses, routes, the WSGI application around them, what a request may hold, and who may
+speak to it.
 
 Also where NPD is: for browsers, and for this process.
 """

@@ -12,10 +12,9 @@ from sync.operations.detect.comparison import compare_due_boards
 from sync.operations.detect.sweep import sweep_due_boards
 from sync.operations.exports import write_exports
 from sync.operations.notifications import notify_people
-from sync.operations.outgoing_webhooks import SENDER_TASK, wake_sender
+from sync.operations.outgoing_webhooks import SENDER_TASK, deliver_webhooks, wake_sender
 from sync.operations.retention import prune
 from sync.operations.setup.run import advance_drafts
-from sync.operations.webhook_sender import deliver_webhooks
 from sync.operations.worker import work
 from sync.records.approvals import release_obsolete
 

@@ -1,5 +1,13 @@
 """Column values and names are written: parsed as a whole first, and held against the board's own rules: a refusal
 changes nothing.
+
+Without a condition (`if`) a column has one rule with one constraint
+(developer.monday.com/api-reference/docs/validation-rules-guide, as of 2026-09); rules with one are kept and told, and
+nothing is refused by them.
+
+Two-way connections: a relation made with `allowCreateReflectionColumn` has a column on the other board too.
+Source: developer.monday.com/api-reference/reference/connect (defaults of `create_column`). What webhooks say of
+the other side is not published: the sandbox sends none there, and writes the row into that board's activity log.
 """
 
 import copy

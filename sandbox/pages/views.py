@@ -1,4 +1,6 @@
-"""The pages' HTTP side, and what all pages share."""
+"""The pages' HTTP side, what all pages share, and what open ones are sent: server-sent events, and why NPD lets an item
+wait.
+"""
 
 import json
 import queue

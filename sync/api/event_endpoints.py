@@ -34,7 +34,7 @@ from sync.models import EventType, WebhookDelivery, WebhookEndpoint
 from sync.models.followers import RARE_TYPES
 from sync.operations import outgoing_webhooks
 from sync.operations.event_feed import CAUSES, BadCursor, FeedPage, LostCursor, event_bodies, feed_sight, read_feed
-from sync.operations.webhook_sender import PING
+from sync.operations.outgoing_webhooks import PING
 from sync.records.authors import log_kind_action
 
 MAX_EVENTS = 500

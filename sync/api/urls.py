@@ -7,8 +7,13 @@ from django.urls import path, re_path
 from sync.api.board_endpoints import BlockedFieldViewSet, BoardViewSet, UpdateLoopViewSet
 from sync.api.event_endpoints import EventFeedView, WebhookDeliveryViewSet, WebhookEndpointViewSet
 from sync.api.history_endpoints import HistoryBatchViewSet, HistoryViewSet
-from sync.api.inbox_endpoints import InboxViewSet
-from sync.api.item_endpoints import ApprovalViewSet, IgnoredItemViewSet, TombstoneViewSet, UnmatchedItemViewSet
+from sync.api.item_endpoints import (
+    ApprovalViewSet,
+    IgnoredItemViewSet,
+    InboxViewSet,
+    TombstoneViewSet,
+    UnmatchedItemViewSet,
+)
 from sync.api.queue_endpoints import PauseViewSet, QueueViewSet, SyncStateViewSet, SyncStatsView
 from sync.api.request_rules import ApiRouter
 from sync.api.token_endpoints import ApiTokenViewSet, MeView

@@ -17,7 +17,7 @@ from sync.limits.metered_client import (
     connector,
     urgent_calls,
 )
-from sync.limits.pass_budget import board_costs
+from sync.limits.quota import board_costs
 
 __all__ = ["BlockedKind", "Grant", "LimitFacts", "Reservation", "Wait", "board_costs", "grant"]
 __all__ += ["MeteredClient", "call_cost", "client", "client_override", "connector", "urgent_calls"]

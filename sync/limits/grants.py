@@ -17,10 +17,9 @@ from sync import registry
 from sync.choices import Priority
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.limits import breaker, credentials, pass_budget, quota, rate_limits
+from sync.limits import breaker, credentials, quota, rate_limits
 from sync.limits.metered_client import Reservation
-from sync.limits.pass_budget import BoardCosts, Demand, next_offer
-from sync.limits.quota import BudgetState, LastHour
+from sync.limits.quota import BoardCosts, BudgetState, Demand, LastHour, next_offer
 from sync.limits.rate_limits import PASS_CALLS, LimitKind, LimitWait, QuotaBudget, midnight_after
 from sync.models import ApiBudget, BoardLink, MondayAccount, QueuePause
 from sync.outbox.pauses import active_pauses, board_pause, pause_sentence, pauses_by_direction
@@ -61,11 +60,11 @@ class Grant:
         Without a known limit, and where nothing is due, nothing is reserved.
         """
         # Read by whoever has the lease, and after the calls that it made: they have taught sizes, and taken room.
-        costs, entity_type = pass_budget.board_costs(self.link.pk), self.link.entity_type
+        costs, entity_type = quota.board_costs(self.link.pk), self.link.entity_type
         unlimited = Reservation(costs.size, costs.read_points, costs.write_points)
         if not self.is_limited:
             return unlimited
-        demand = pass_budget.demands_of({entity_type: costs.size})[entity_type]
+        demand = quota.demands_of({entity_type: costs.size})[entity_type]
         if not demand.rows:
             return unlimited
         with quota.lock_budget() as state:
@@ -156,11 +155,11 @@ class LimitFacts:
     def _demands(self) -> dict[str, Demand]:
         limit = self.account.batch_limit
         links = self.links.items()
-        return pass_budget.demands_of({kind: pass_budget.board_costs_from(link, limit).size for kind, link in links})
+        return quota.demands_of({kind: quota.board_costs_from(link, limit).size for kind, link in links})
 
     @cached_property
     def _points_before(self) -> Mapping[int, int]:
-        return pass_budget.points_before_all()
+        return quota.points_before_all()
 
     @property
     def untested(self) -> Wait | None:
@@ -199,7 +198,7 @@ class LimitFacts:
         return Grant(link, since, is_limited=state is not None)
 
     def _wait_for_quota(self, state: BudgetState, link: BoardLink, *, urgent: bool) -> Wait | None:
-        costs, demand = pass_budget.board_costs_from(link, self.account.batch_limit), self._demands[link.entity_type]
+        costs, demand = quota.board_costs_from(link, self.account.batch_limit), self._demands[link.entity_type]
         if urgent:
             demand = replace(demand, rows=max(1, demand.rows), priority=int(Priority.PERSON))
         found = next_offer(state, costs, demand, lambda: self._points_before)
@@ -209,7 +208,7 @@ class LimitFacts:
 
     def _batching_wait(self, state: BudgetState, costs: BoardCosts, demand: Demand) -> Wait | None:
         # A full batch never waits: gathering more changes would save no call.
-        full = min(costs.size, pass_budget.full_minute_size(state, costs))
+        full = min(costs.size, quota.full_minute_size(state, costs))
         if costs.last_pass is None or not demand.rows or demand.rows >= full or not self.batching_delay:
             return None
         delay = timedelta(seconds=self.batching_delay)
@@ -240,7 +239,7 @@ class LimitFacts:
 def _limit_wait(found: LimitWait, demand: Demand) -> Wait:
     # A used up day is no temporary wait; a minute's limits are.
     kind = BlockedKind.QUOTA if found.kind is LimitKind.DAY else BlockedKind.BATCHING
-    reason = pass_budget.wait_reason(found, urgent=demand.priority == Priority.PERSON)
+    reason = quota.wait_reason(found, urgent=demand.priority == Priority.PERSON)
     return Wait(
         kind, f"{reason} It goes on by itself at {humanize.time_of_day(found.until, seconds=True)}.", found.until
     )

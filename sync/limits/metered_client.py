@@ -34,8 +34,8 @@ from sync.connectors.base.errors import (
 from sync.connectors.monday.client import MondayClient
 from sync.connectors.monday.graphql import Answer
 from sync.kernel import process
-from sync.limits import credentials, pass_budget, quota
-from sync.limits.pass_budget import wait_reason
+from sync.limits import credentials, quota
+from sync.limits.quota import wait_reason
 from sync.limits.rate_limits import READ_POINTS, REJECTED_CALL_COST, WRITE_POINTS, LimitKind
 from sync.models import BoardLink
 
@@ -244,7 +244,7 @@ def _record_answer(call: _MeteredCall, answer: Answer) -> None:
         spent = answer.complexity.query if answer.complexity else call.points
         quota.record_usage(cost.entity_type, Decimal(1), kind=cost.kind, passes=int(first), points=spent)
         if cost.link_id is not None:
-            pass_budget.learn_costs(cost.link_id, cost.records, answer, writes=cost.writes, first=first)
+            quota.learn_costs(cost.link_id, cost.records, answer, writes=cost.writes, first=first)
     # Commands make calls of no board too, and a person reads their output.
     write_log = log.debug if cost.link_id is None else log.info
     write_log(
@@ -298,9 +298,9 @@ def _record_failure(call: _MeteredCall, error: ConnectorError) -> None:
             return
         # A single failure teaches: smaller documents after a timeout, a higher estimate after used up points.
         if isinstance(error, TimedOut | TooComplex):
-            pass_budget.learn_too_large(cost.link_id, cost.records)
+            quota.learn_too_large(cost.link_id, cost.records)
         elif isinstance(error, ComplexityExhausted):
-            pass_budget.learn_higher_cost(cost.link_id, writes=cost.writes)
+            quota.learn_higher_cost(cost.link_id, writes=cost.writes)
 
 
 def _release_call(state: quota.BudgetState, call: _MeteredCall) -> None:

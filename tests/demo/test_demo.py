@@ -14,8 +14,7 @@ from django.test import Client
 from pghistory.models import Context
 
 from conflicts.models import SyncConflict
-from npd.demo.sample_data import NoSandboxError, Sandbox
-from npd.demo.showcase import demo_people
+from npd.demo import NoSandboxError, Sandbox, demo_people
 from npd.models import Contact, Organization
 from sync import registry
 from sync.boards.board_listing import enqueue_unmatched

@@ -1,6 +1,6 @@
 """The words that must not come back: in no template, no sentence of the code, and no page of the documentation.
 
-One thing has one word (config/glossary.py explains those of the pages). A word that the field's standard term has
+One thing has one word (config/help_pages.py explains those of the pages). A word that the field's standard term has
 replaced stands in BANNED with what to say instead; a place where it means something ordinary stands in ALLOWED.
 What is stored or called from outside keeps its name, so code in backticks, addresses and identifiers are not read.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from config.glossary import SECTIONS, glossary_markdown
+from config.help_pages import SECTIONS, glossary_markdown
 
 Texts = Callable[[], Iterator[tuple[str, str]]]
 

@@ -19,7 +19,7 @@ from django.contrib.auth import get_user_model
 from config.embedded import processes, stop, supervisor
 from config.embedded.supervisor import keep_private, run_lock
 from config.environment import secrets_of
-from npd.demo import sample_data
+from npd import demo
 from tests.embedded.conftest import folder_of_ones_own
 from tests.support.servers import NOT_FOR_TESTS, ROOT, free_port
 from tests.support.site import child_environment
@@ -325,7 +325,7 @@ def test_the_sandboxs_command_line_shows_no_secret(tmp_path: Path) -> None:
 def test_a_database_with_the_demos_board_page_holds_sample_data(transactional_db: None) -> None:
     url = child_environment()["DATABASE_URL"]
     assert not supervisor.holds_sample_data(url)
-    get_user_model().objects.create_user(sample_data.PAGE_USER)
+    get_user_model().objects.create_user(demo.PAGE_USER)
     assert supervisor.holds_sample_data(url)
 
 

@@ -44,7 +44,7 @@ def send(deadly: int) -> None:
     """What the task does, until the point at which it dies."""
     from django.db import connection
 
-    from sync.operations.webhook_sender import deliver_webhooks
+    from sync.operations.outgoing_webhooks import deliver_webhooks
 
     points = Points(deadly)
     connection.ensure_connection()
@@ -57,7 +57,7 @@ def stop_after(begin: str) -> None:
     """What the task does, until it stops itself after a statement that begins so."""
     from django.db import connection
 
-    from sync.operations.webhook_sender import deliver_webhooks
+    from sync.operations.outgoing_webhooks import deliver_webhooks
 
     def stop(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         result = execute(sql, params, many, context)

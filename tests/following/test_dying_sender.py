@@ -18,8 +18,7 @@ from django.db import connection, transaction
 from npd.models import Contact
 from sync.models import FeedEvent, WebhookDelivery, WebhookEndpoint
 from sync.operations.event_feed import place_events
-from sync.operations.outgoing_webhooks import make_endpoint, send_test_event
-from sync.operations.webhook_sender import OF_ONE_ENDPOINT, deliver_webhooks
+from sync.operations.outgoing_webhooks import OF_ONE_ENDPOINT, deliver_webhooks, make_endpoint, send_test_event
 from tests.support.clock import reset_clock
 from tests.support.waiting import beside
 from tests.support.webhook_receiver import webhook_receiver

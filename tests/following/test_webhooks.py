@@ -16,9 +16,9 @@ from standardwebhooks.webhooks import WebhookVerificationError
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.models import ApiToken, FeedEvent, WebhookDelivery, WebhookEndpoint
-from sync.operations import attention, webhook_sender
+from sync.operations import attention, outgoing_webhooks
+from sync.operations.outgoing_webhooks import deliver_webhooks
 from sync.operations.retention import prune
-from sync.operations.webhook_sender import deliver_webhooks
 from tests.following.conftest import all_events, user_who_may
 from tests.support.clock import move_clock
 from tests.support.webhook_receiver import WebhookReceiver, webhook_receiver
@@ -208,8 +208,8 @@ def test_an_endpoint_that_says_it_is_gone_is_switched_off_at_once(
 def test_an_endpoint_that_is_away_fills_no_table(
     receiver: WebhookReceiver, endpoint: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhook_sender, "BACKLOG", 50)
-    monkeypatch.setattr(webhook_sender, "TAKEN_AT_ONCE", 50)
+    monkeypatch.setattr(outgoing_webhooks, "BACKLOG", 50)
+    monkeypatch.setattr(outgoing_webhooks, "TAKEN_AT_ONCE", 50)
     receiver.status = 500
     Contact.objects.bulk_create(Contact(name=f"Person {n}") for n in range(300))
     for hours in range(4):

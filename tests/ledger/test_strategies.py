@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sync.choices import ResolutionStrategy
-from sync.ledger.conflict_strategies import UNKNOWN_TIMES, choose
+from sync.ledger import UNKNOWN_TIMES, choose
 from sync.merge import EditTimes, FieldSides, Unknown
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -6,9 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from npd.demo import sample_data, showcase
-from npd.demo.sample_data import NoSandboxError, Sandbox
-from npd.demo.showcase import tour
+from npd import demo
+from npd.demo import NoSandboxError, Sandbox, tour
 from sync.boards.board_setup import set_up_all
 from sync.connectors.base.errors import ConnectorError
 from sync.kernel.action_errors import ActionError
@@ -28,26 +27,26 @@ class Command(BaseCommand):
         """Create what is missing; exit 1 with a sentence where that is not possible."""
         if not options["tour"]:
             try:
-                sample_data.check_present()
+                demo.check_present()
                 sandbox = Sandbox()
-                sample_data.create_admin()
-                sample_data.create_page_user()
+                demo.create_admin()
+                demo.create_page_user()
                 for outcome in set_up_all():
                     if outcome.problems:
                         raise CommandError("\n".join(outcome.problems))
                     if outcome.done:
                         self._say(f"Board {outcome.entity.board_title}: {len(outcome.done)} things set up.")
-                if sample_data.is_empty():
+                if demo.is_empty():
                     self._say("Sample data for NPD and the boards …")
-                    count = sample_data.seed(sandbox)
+                    count = demo.seed(sandbox)
                     self._say(f"  {count:,} records on both sides. Linking them:")
-                if missing := showcase.missing_scenes():
-                    sample_data.link_all(self._say)
+                if missing := demo.missing_scenes():
+                    demo.link_all(self._say)
                     for name in missing:
-                        showcase.create_scene(name, sandbox)
-                    self._say(f"  Waiting to be tried: {', '.join(showcase.SCENE_LABELS)}.")
-                showcase.keep_failing(sandbox)
-            except (NoSandboxError, sample_data.NoSampleDataError, ActionError, ConnectorError) as error:
+                        demo.create_scene(name, sandbox)
+                    self._say(f"  Waiting to be tried: {', '.join(demo.SCENE_LABELS)}.")
+                demo.keep_failing(sandbox)
+            except (NoSandboxError, demo.NoSampleDataError, ActionError, ConnectorError) as error:
                 raise CommandError(str(error)) from error
             return
         for line in tour():

@@ -3,11 +3,18 @@
 from collections.abc import Mapping
 
 from sync.connectors.base.conversion import Converter, ConverterOptions, by_label
-from sync.connectors.monday.columns.labels import DropdownConverter, StatusConverter, TagsConverter, current_labels
+from sync.connectors.monday.columns.labels import (
+    DropdownConverter,
+    PeopleConverter,
+    RelationConverter,
+    RelationNameConverter,
+    StatusConverter,
+    TagsConverter,
+    current_labels,
+)
 from sync.connectors.monday.columns.numbers import CheckboxConverter, DateConverter, NumbersConverter
 from sync.connectors.monday.columns.places import AddressConverter, CountryConverter, LocationConverter
 from sync.connectors.monday.columns.raw_values import MondayColumn
-from sync.connectors.monday.columns.references import PeopleConverter, RelationConverter, RelationNameConverter
 from sync.connectors.monday.columns.text import (
     EmailConverter,
     LinkConverter,
