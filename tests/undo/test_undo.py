@@ -48,9 +48,9 @@ def test_a_pulled_change_is_taken_back_on_both_sides_and_its_undo_undone(world: 
 
 
 def test_an_undo_of_a_value_that_moved_on_changes_nothing_and_says_what_stands_now(
-    world: World, dora: User, line: Line
+    told: Contact, dora: User, line: Line
 ) -> None:
-    contact = pulled(world)
+    contact = told
     Contact.objects.filter(pk=contact.pk).update(role_title="President")
     undone = undo_decisions([line(contact, "pull")], by=dora)
     assert not undone.done
@@ -107,8 +107,8 @@ def test_a_field_in_conflict_is_left_to_its_conflict(world: World, dora: User, l
     assert step.stale == "A conflict on it is open. Resolve that instead."
 
 
-def test_what_npd_refuses_now_and_a_record_that_is_gone_are_left_alone(world: World, dora: User, line: Line) -> None:
-    contact = pulled(world)
+def test_what_npd_refuses_now_and_a_record_that_is_gone_are_left_alone(told: Contact, dora: User, line: Line) -> None:
+    contact = told
     pull = line(contact, "pull")
     Decision.objects.filter(pk=pull.pk).update(values=pull.values | {"raw_before": {"role_title": "x" * 300}})
     pull.refresh_from_db()

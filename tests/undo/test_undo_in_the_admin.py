@@ -9,7 +9,6 @@ from django.test import Client
 from npd.models import Contact
 from sync.models import Decision
 from tests.support.world import World
-from tests.undo.test_undo import pulled
 
 Line = Callable[..., Decision]
 
@@ -20,19 +19,18 @@ def browser_of(dora: User, client: Client) -> Client:
     return client
 
 
-def test_the_page_shows_what_goes_back_and_the_button_does_it(world: World, browser_of: Client, line: Line) -> None:
-    contact = pulled(world)
-    url = f"/admin/sync/decision/{line(contact, 'pull').pk}/undo/"
+def test_the_page_shows_what_goes_back_and_the_button_does_it(told: Contact, browser_of: Client, line: Line) -> None:
+    url = f"/admin/sync/decision/{line(told, 'pull').pk}/undo/"
     page = browser_of.get(url).content.decode()
     assert all(words in page for words in ("Undo this change?", "Yes, put it back", "Chair", "Boss"))
-    contact.refresh_from_db()
-    assert contact.role_title == "Chair"
+    told.refresh_from_db()
+    assert told.role_title == "Chair"
     answer = browser_of.post(url, follow=True)
-    assert answer.redirect_chain[-1][0] == f"/admin/npd/contact/{contact.pk}/change/"
+    assert answer.redirect_chain[-1][0] == f"/admin/npd/contact/{told.pk}/change/"
     page = answer.content.decode()
     assert all(words in page for words in ("1 value restored.", "Undone", "Redo…"))
-    contact.refresh_from_db()
-    assert contact.role_title == "Boss"
+    told.refresh_from_db()
+    assert told.role_title == "Boss"
 
 
 def test_what_was_edited_at_once_is_one_line_and_taken_back_at_once(world: World, browser_of: Client) -> None:
