@@ -27,7 +27,7 @@ from config.embedded.processes import Child
 from sandbox import app as sandbox_app
 from sync.boards.board_setup import webhook_url
 from sync.outbox import notify
-from tests.support import rows
+from tests.support import migrated, rows
 from tests.support.clock import reset_clock
 from tests.support.in_process import Application, answering, keeping, looked_up
 from tests.support.prepared import Prepared, Stages
@@ -94,9 +94,16 @@ def within() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings: None) -> None:
+    """The test database is a copy of one that was migrated before."""
+    migrated.begin_with_kept()
+
+
+@pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """The test database; at its end nobody is in it, as a thread of `live_server` that is still about to close."""
     with django_db_blocker.unblock():
+        migrated.keep()
         rows.keep_groups()
     yield
     with django_db_blocker.unblock(), connection.cursor() as cursor:

@@ -212,7 +212,10 @@ def test_what_cant_be_undone_is_said_in_words(contact: Contact, ada: Any) -> Non
     refused("was deleted since")
 
 
-def test_a_typed_choice_whose_answer_was_lost_is_carried_out_and_not_dropped(world: World, person: Any) -> None:
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_typed_choice_whose_answer_was_lost_is_carried_out_and_not_dropped(
+    world: World, person: Any, when: str
+) -> None:
     contact = world.linked(role_title="Old")
     world.edit(contact, "role_title", "Monday's")
     Contact.objects.filter(pk=contact.pk).update(role_title="NPD's")
@@ -220,7 +223,7 @@ def test_a_typed_choice_whose_answer_was_lost_is_carried_out_and_not_dropped(wor
     conflict = SyncConflict.objects.get()
     chosen = {"role_title": FieldSelection("custom", "Typed")}
     resolve(conflict.pk, by=person, resolution_type="merge", selections=chosen, seen=seen_of(conflict))
-    world.sandbox.faults({"timeout": "after", "on": "mutation"})
+    world.sandbox.faults({"timeout": when, "on": "mutation"})
     world.work()
     world.wait_out()
     world.work()

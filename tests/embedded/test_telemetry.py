@@ -203,7 +203,9 @@ def test_of_a_logged_error_its_code_its_kind_and_its_place_leave_and_no_sentence
 
 
 TEXTS = st.text(min_size=1).map(lambda text: f"Ada{text}")
-VALUES = st.recursive(TEXTS | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(TEXTS, inner))
+VALUES = st.recursive(
+    TEXTS | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(TEXTS, inner), max_leaves=12
+)
 NAMES = st.sampled_from(["value", "vars", "extra", "user", "url", "query_string", "data", "headers", "env", "abs_path"])
 
 

@@ -30,18 +30,6 @@ def test_a_conflict_that_people_settle_by_hand_closes_by_itself(world: World) ->
     assert conflict.resolution_type == "auto"
 
 
-def test_a_choice_survives_a_call_that_fails_and_is_carried_out_later(world: World, person: Any) -> None:
-    contact, conflict = clash(world)
-    choose(conflict, person, "merge", role_title={"choose": "custom", "value": "Typed"})
-    world.sandbox.faults({"timeout": "before", "on": "mutation"})
-    world.work(conflict)
-    assert (conflict.resolved_at, contact.role_title) == (None, "NPD's") or world.status(contact) == "conflict"
-    world.settle(conflict)
-    assert conflict.resolved_at is not None
-    assert (world.status(contact), contact.role_title) == ("synced", "Typed")
-    assert world.values(contact)["role_title"] == "Typed"
-
-
 def test_a_choice_whose_look_became_a_dead_letter_can_be_made_anew(world: World, person: Any) -> None:
     contact, conflict = clash(world)
     choose(conflict, person, "keep_npd")

@@ -26,24 +26,6 @@ def test_a_new_contact_with_a_refused_e_mail_is_created_without_it(world: World)
     assert len(world.sandbox.items()) == 2
 
 
-def test_what_a_boards_rules_refuse_is_held_by_field_in_mondays_words_and_the_rest_flows(world: World) -> None:
-    contact = world.linked(role_title="Boss", notes="n")
-    rules = [
-        {"itemId": None, "columnIds": ["role_title"], "message": "Role should be one of ours"},
-        {"itemId": None, "columnIds": ["notes"], "message": "Notes should not be empty"},
-    ]
-    told = {"code": "DATA_VALIDATIONS_ERROR", "status_code": 422, "error_data": rules}
-    errors = [{"message": "data_validation_error", "path": ["r0"], "extensions": told}]
-    world.sandbox.faults({"status": 200, "on": "mutation", "body": {"data": {"r0": None}, "errors": errors}})
-    world.save(contact, role_title="Chair", notes="", phone="+442079460018")
-    held = {key: entry["reason"] for key, entry in world.ledger(contact).blocked_fields.items()}
-    assert set(held) == {"role_title", "notes"}
-    assert "Role should be one of ours" in held["role_title"]
-    assert "Notes should not be empty" in held["notes"]
-    assert "Notes" not in held["role_title"]
-    assert (world.values(contact)["phone"], world.status(contact)) == ("+442079460018", "pending")
-
-
 def test_a_change_that_monday_always_fails_at_ends_as_a_failed_job(world: World) -> None:
     """As `archive_group` of a group that is gone did: HTTP 200, an internal error without a place, each time."""
     bad, fine = world.linked("Bad", role_title="x"), world.linked("Fine", role_title="x")
@@ -61,18 +43,6 @@ def test_a_change_that_monday_always_fails_at_ends_as_a_failed_job(world: World)
     calls = world.calls()
     world.work(minutes=70)
     assert world.calls() == calls
-
-
-def test_what_is_locked_on_monday_is_tried_again_and_blocks_no_field(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    world.sandbox.faults(
-        {"on": "mutation", "count": 1, "partial": {"every": 1, "message": "Item link max locks exceeded"}}
-    )
-    world.save(contact, role_title="Chair")
-    assert (world.values(contact)["role_title"], world.status(contact)) == ("Boss", "pending")
-    assert world.ledger(contact).blocked_fields == {}
-    world.work(minutes=2)
-    assert (world.values(contact)["role_title"], world.status(contact)) == ("Chair", "synced")
 
 
 def test_a_board_that_is_gone_holds_its_records_with_the_reason(world: World) -> None:

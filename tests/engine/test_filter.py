@@ -17,7 +17,6 @@ from sync.records.approvals import approve
 from sync.registry import link_of
 from tests.engine.test_relations import add_column, adopt
 from tests.lifecycle.conftest import asked, choose, quiet_passes
-from tests.lifecycle.test_item_gone import hide
 from tests.support.world import World, mail
 
 CUSTOMER = {"records": [{"field": "role_title", "op": "is", "values": ["Customer"], "labels": ["Customer"]}]}
@@ -248,27 +247,6 @@ def test_explain_and_the_api_say_why(world: World) -> None:
 # An item that isn't where it was says nothing of its group, and nothing of what it is connected with.
 
 
-def test_an_item_that_moved_to_another_board_is_asked_about_whatever_group_it_is_in_there(world: World) -> None:
-    contact = world.linked(role_title="r")
-    move(world, contact, "Active")
-    world.hear(contact)
-    only(world, in_group(world, "Active"), contact)
-    board, group = elsewhere(world)
-    world.sandbox.act("move_to_board", item_id=contact.monday_id, board_id=board, group_id=group)
-    world.look(contact)
-    quiet_passes(world)
-    contact.refresh_from_db()
-    assert SyncConflict.objects.get(resolved_at=None).kind == "delete"
-    assert (contact.sync_status, world.ledger(contact).left_out) == ("conflict", "")
-
-
-def elsewhere(world: World) -> tuple[str, str]:
-    """Another board, which we don't sync, and a group of it."""
-    made = 'mutation { create_board(board_name: "Other", board_kind: public) { id groups { id } } }'
-    board = world.sandbox.query(made)["data"]["create_board"]
-    return board["id"], board["groups"][0]["id"]
-
-
 def test_a_deleted_item_does_not_leave_by_the_connections_that_it_lost(connected: World) -> None:
     contact = connected.contact(organization=Organization.objects.create(name="Nova"))
     connected.work()
@@ -347,19 +325,6 @@ def test_a_conflict_stays_open_where_the_pair_that_is_to_leave_does_not_leave_ye
 
 
 # What a pass found before is not kept where it is not so any more.
-
-
-def test_a_pair_that_matches_again_while_its_item_is_not_shown_is_not_left_out_any_more(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    contact = world.linked(role_title="Customer")
-    only(world, CUSTOMER, contact)
-    world.save(contact, role_title="Vendor")
-    assert world.ledger(contact).left_out == "record"
-    hide(world, monkeypatch, str(contact.monday_id))
-    world.save(contact, role_title="Customer")
-    contact.refresh_from_db()
-    assert (contact.sync_status, world.ledger(contact).left_out) == ("pending", "")
 
 
 def test_an_answer_of_a_record_that_leaves_closes_its_question(world: World) -> None:

@@ -7,7 +7,7 @@ from django.db.models.signals import post_save
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
-from sync.models import BoardLink, IgnoredItem, SyncQueue, Tombstone
+from sync.models import BoardLink, SyncQueue, Tombstone
 from sync.outbox.queue_rows import enqueue_item
 from sync.records.external_ids import external_ids_of, set_external_ids
 from tests.commands.test_dry_run import counts, everything, plan
@@ -86,28 +86,6 @@ def test_an_answer_that_no_longer_applies_is_handed_back_with_its_reason(world: 
     assert (conflict.entity_id, conflict.resolved_at) == (linked.pk, None)
     assert "deleted meanwhile" in conflict.resolution_problem
     assert str(free.pk) not in str(conflict.about["options"])
-
-
-def two_items(world: World) -> tuple[Contact, str, str]:
-    """A record whose email two items on the board bear, asked about."""
-    one, two = (world.add(f"Ann {n}", email=mail("ann@example.com")) for n in (1, 2))
-    contact = world.contact("Ann", email="ann@example.com")
-    world.work()
-    assert (world.status(contact), len(world.sandbox.items())) == ("conflict", 2)
-    return contact, one, two
-
-
-def test_there_never_linked_none_of_the_hits_a_new_item_is_made_and_nobody_asks_again(world: World, pat: Any) -> None:
-    contact, one, two = two_items(world)
-    choose(asked(contact.pk, "identity"), pat, "custom", "new")
-    world.work(contact)
-    assert contact.monday_id not in (None, one, two)
-    assert world.status(contact) == "synced"
-    assert not SyncConflict.objects.filter(kind="identity", resolved_at=None).exists()
-    world.deliver()
-    newcomers(world)
-    assert set(IgnoredItem.objects.values_list("item_id", flat=True)) <= {one, two}
-    assert not SyncConflict.objects.filter(entity_id=contact.pk, resolved_at=None).exists()
 
 
 @staged

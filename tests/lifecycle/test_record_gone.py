@@ -72,37 +72,6 @@ def settle_newcomers(world: World) -> None:
     world.hear(minutes=6)
 
 
-def test_deleted_and_a_late_item_bears_the_tombstones_npd_id_it_goes_as_one_that_is_there(world: World) -> None:
-    contact = world.contact("Ann", email="ann@example.com")
-    key = contact.pk
-    contact.delete()
-    world.work()
-    assert stone(key).state == "nothing_left"
-    late = world.sandbox.act(
-        "add",
-        board_id=world.board_id(),
-        name="Ann",
-        values={"email": {"email": "ann@example.com", "text": "ann@example.com"}, "npd_id": str(key)},
-    )
-    settle_newcomers(world)
-    assert not Contact.objects.exists()
-    assert world.sandbox.item(late["id"])["state"] == "archived"
-    assert (stone(key).state, stone(key).monday_id) == ("archived", late["id"])
-
-
-def test_a_new_record_adopts_a_tombstones_item_and_the_tombstone_sends_nothing(world: World) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    item_id, key = contact.monday_id, contact.pk
-    contact.delete()
-    again = world.contact("Ann again", email="ann@example.com")
-    world.work()
-    world.work(again, seconds=30)
-    assert again.monday_id == item_id
-    assert world.sandbox.item(str(item_id))["state"] == "active"
-    assert stone(key).state == "nothing_left"
-    assert "Ann again" in stone(key).note
-
-
 def test_a_record_made_again_under_its_own_id_keeps_its_item(world: World) -> None:
     contact = world.linked("Ann", email="ann@example.com")
     item_id, key = contact.monday_id, contact.pk
