@@ -43,15 +43,21 @@ def reached(figures: Figures, labels: dict[str, str]) -> float | None:
     return min((float(s.labels["le"]) for s in buckets if labels.items() <= s.labels.items()), default=None)
 
 
-def test_a_look_is_counted_with_its_records_calls_and_points(world: World) -> None:
-    world.contact("Ann")
-    world.contact("Bob")
-    world.work()
+def test_a_look_is_counted_with_its_records_calls_and_points_and_asks_of_all_together_when_they_were_saved(
+    world: World,
+) -> None:
+    for number in range(5):
+        world.contact(f"Person {number}")
+    with CaptureQueriesContext(connection) as asked:
+        world.work()
     figures = scrape()
     assert figures.value("looks_total", **CONTACT) == 1
-    assert figures.by("outcome", "looked_at_records_total", **CONTACT) == {"completed": 2}
+    assert figures.by("outcome", "looked_at_records_total", **CONTACT) == {"completed": 5}
     assert figures.by("kind", "api_calls_total", **CONTACT) == {"read": 1, "write": 1}
     assert (figures.value("api_points_total", **CONTACT) or 0) > 0
+    assert figures.value("latency_seconds_count", **UP) == 5
+    one_by_one = [query["sql"] for query in asked if 'FROM "sync_queue" WHERE "sync_queue"."id" = ' in query["sql"]]
+    assert one_by_one == []
 
 
 def test_a_look_that_only_meets_an_item_is_counted_too(world: World) -> None:
@@ -207,13 +213,3 @@ def test_what_the_database_does_not_take_now_is_counted_later(client: Client) ->
         with connection.cursor() as cursor:
             cursor.execute("ALTER TABLE away RENAME TO sync_metric_counts")
     assert results() == {"refused": 1}
-
-
-def test_when_saves_were_made_is_asked_for_of_all_together(world: World) -> None:
-    for number in range(5):
-        world.contact(f"Person {number}")
-    with CaptureQueriesContext(connection) as asked:
-        world.work()
-    one_by_one = [query["sql"] for query in asked if 'FROM "sync_queue" WHERE "sync_queue"."id" = ' in query["sql"]]
-    assert one_by_one == []
-    assert scrape().value("latency_seconds_count", **UP) == 5
