@@ -4,10 +4,12 @@ import json
 from typing import Any
 
 import pytest
+import responses
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from npd.models import Contact
 from sync.choices import QueueDirection
 from sync.kernel import counters
 from sync.kernel.counters import (
@@ -24,6 +26,8 @@ from sync.kernel.counters import (
 from sync.models import ApiUsage, BoardLease, LatencyHour, SyncQueue
 from sync.operations.retention import prune
 from sync.outbox import lease
+from sync.queue import SyncQueueService
+from tests.admin import states
 from tests.inbox.conftest import BARE, BOARD, WITH_TOKEN, body
 from tests.metrics.conftest import Figures, scrape
 from tests.metrics.test_page import board
@@ -118,10 +122,12 @@ def test_failures_that_count_are_counted_and_the_fifth_as_a_dead_letter(world: W
     assert figures.value("looked_at_records_total", outcome="failed", **CONTACT) == 5
 
 
-def test_a_refusal_for_a_limit_is_counted_and_is_no_failure(world: World) -> None:
-    world.contact("Ann")
-    world.sandbox.faults({"status": 429, "retry_after": 40})
-    world.work()
+@responses.activate
+def test_a_refusal_for_a_limit_is_counted_and_is_no_failure(settings: Any) -> None:
+    states.boards()
+    Contact.objects.create(name="Ann")
+    responses.post(settings.MONDAY_API_URL, status=429, headers={"Retry-After": "40"})
+    SyncQueueService().process("contact")
     figures = scrape()
     assert figures.value("api_rejections_total", **CONTACT) == 1
     assert figures.value("failed_attempts_total", **CONTACT) == 0
