@@ -5,6 +5,7 @@ from html import unescape
 from typing import Any
 
 import pytest
+import responses
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
@@ -125,12 +126,12 @@ def test_a_column_that_was_restored_is_found_by_the_button_and_what_was_held_flo
     assert "Nothing is blocked" in shown(admin)
 
 
-def test_monday_that_does_not_answer_is_said_and_nothing_changes(world: World, owner: Owner, admin: Client) -> None:
-    gone(owner)
-    owner.column("role_title", "restore")
-    world.sandbox.faults({"status": 503})
-    assert "503" in posted(admin, f"{HELD}check/", link=world.link().pk)
-    assert owner.mapping().problem_code == "missing"
+@responses.activate
+def test_monday_that_does_not_answer_is_said_and_nothing_changes(mapped: Client, settings: Any) -> None:
+    FieldMapping.objects.filter(key="role_title").update(problem="Its column is gone.", problem_code="missing")
+    responses.post(settings.MONDAY_API_URL, status=503)
+    assert "503" in posted(mapped, f"{HELD}check/", link=BoardLink.objects.get().pk)
+    assert role().problem_code == "missing"
 
 
 def test_a_paused_board_is_not_asked_and_one_that_an_error_holds_is(world: World, owner: Owner, admin: Client) -> None:
