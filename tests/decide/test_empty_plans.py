@@ -31,11 +31,18 @@ ASKED = {
 }
 EVENT = ReceivedEvent(1, None, NOW)
 CHAIR = item({ROLE: "Chair"})
+REFUSED = {ROLE: {"reason": "no", "side": "npd", "local": {}, "column": ROLE, "version": 1}}
 
 
 def known(local: Mapping[str, Any] | None = None, *, status: str = "synced", **state: Any) -> RecordFacts:
     """A record as its last pass left it, but for this."""
     return record_facts(local, causes=(), record={"sync_status": status}, ledger=IN_SYNC | state)
+
+
+def based(**differs: Any) -> RecordFacts:
+    """A record of whose role the base says something else."""
+    base = known().ledger.base
+    return known(base=base | {ROLE: base[ROLE] | differs})
 
 
 def changed(one: RecordFacts, shown: Item, waits: Waits = (), jobs: Collection[Any] = (), **world: Any) -> bool:
@@ -51,6 +58,9 @@ def changed(one: RecordFacts, shown: Item, waits: Waits = (), jobs: Collection[A
         ("Monday left its half", known(), CHAIR, True),
         ("both left theirs, for the same", known({ROLE: "Chair"}), CHAIR, True),
         ("a base is missing", known(base={}), item(), True),
+        ("a base is wrong in NPD's half", based(local={ROLE: "Other"}), item(), True),
+        ("a base is of another item", based(item="1"), item(), True),
+        ("a base is of another version", based(version=99), item(), True),
         ("asked about, as before", replace(known({ROLE: "Duke"}, **ASKED), conflicts=(CONFLICT,)), CHAIR, False),
         ("asked about another value", replace(known({ROLE: "Duke"}, **ASKED), conflicts=(CONFLICT,)), item(), True),
         ("in conflict, and nobody is asked", known({ROLE: "Duke"}, **ASKED), CHAIR, True),
@@ -59,6 +69,11 @@ def changed(one: RecordFacts, shown: Item, waits: Waits = (), jobs: Collection[A
         ("an event that nobody checked", replace(known(), events=(EVENT,)), item(), True),
         ("a failed job", replace(known(), has_failed_job=True), item(), True),
         ("it says pending", known(status="pending"), item(), True),
+        ("its ledger says pending", known(sync_status="pending"), item(), True),
+        ("a note", known(note="It waits."), item(), True),
+        ("a field was blocked", known(blocked_fields=REFUSED), item(), True),
+        ("Monday altered a value", known(altered={ROLE: {"reason": "Monday made something of it."}}), item(), True),
+        ("the ledger alone knows of a conflict", known(conflicts={"fields": [ROLE]}), item(), True),
         ("an error is noted", known(error_count=1), item(), True),
         ("it was gone", known(remote_state="archived"), item(), True),
         ("something was seen long ago", known(seen={ROLE: [["x", "2020-01-01T00:00:00+00:00"]]}), item(), False),
