@@ -10,15 +10,16 @@ from uuid import uuid4
 
 import pytest
 
-from sync.choices import QueueDirection
+from sync.choices import QueueDirection, SyncDirection
 from sync.connectors.base.board_items import Item
 from sync.kernel.conflict_store import KIND_FIELDS, OpenConflict
 from sync.merge import FieldSelection
 from sync.models import QueuePause, WriteLoop
+from sync.operations.detect.comparison import divergences
 from sync.reconcile.facts import ReceivedEvent, RecordFacts
 from sync.reconcile.pass_plan import Ask
 from sync.reconcile.settled_fields import changed_records, state_after
-from tests.decide.field_builders import IN_SYNC, ITEM, intent, item, record_facts
+from tests.decide.field_builders import IN_SYNC, ITEM, board, intent, item, record_facts
 from tests.decide.plan_builders import NOW, World
 
 Waits = Collection[tuple[Any, str, str, str]]
@@ -83,6 +84,25 @@ def test_a_plan_is_empty_where_all_stands_as_it_is_said(
     case: str, facts: RecordFacts, shown: Item, expected: bool
 ) -> None:
     assert changed(facts, shown) is expected, case
+
+
+@pytest.mark.parametrize(
+    ("case", "facts", "shown", "expected"),
+    [
+        ("both sides stand", known(), item(), []),
+        ("Monday left its half", known(), CHAIR, [ROLE]),
+        ("both left theirs, for the same", known({ROLE: "Chair"}), CHAIR, [ROLE]),
+        ("they agree, and never did before", known(base={}), item(), []),
+        ("it was blocked before", known(blocked_fields=REFUSED), CHAIR, []),
+        ("the field flows nowhere", known(), item({"notes": "Hates tea"}), []),
+    ],
+)
+def test_what_differs_without_a_cause_is_told_by_field(
+    case: str, facts: RecordFacts, shown: Item, expected: list[str]
+) -> None:
+    of = board({"notes": {"direction": SyncDirection.NONE}})
+    [plan] = World(of, records=[facts], items={ITEM: shown}).plan().records.values()
+    assert [one["key"] for one in divergences(plan) or ()] == expected, case
 
 
 def test_what_a_waiting_job_stands_for_is_no_reason_for_another() -> None:
