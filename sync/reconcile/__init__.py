@@ -40,7 +40,7 @@ from sync.reconcile.settle_rest import (
     store_columns,
 )
 from sync.reconcile.settlement import PassResult, pass_result, settle
-from sync.reconcile.unconfirmed_creates import Fate, after_own_fault, after_resending, decide_unconfirmed
+from sync.reconcile.unconfirmed_writes import Fate, after_own_fault, after_resending, decide_unconfirmed
 from sync.reconcile.writes import OUTCOMES, Verdict, end_open
 
 log = structlog.get_logger(__name__)

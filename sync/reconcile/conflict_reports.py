@@ -27,7 +27,7 @@ from sync.reconcile.facts import RETURN, HistoryLine
 from sync.reconcile.field_plan import FieldPlan, is_kept_different
 from sync.reconcile.field_values import ACTIVE, field_of
 from sync.reconcile.identity import wants_new_item
-from sync.reconcile.lost_updates import lost_update_reports
+from sync.reconcile.lost_updates import LostUpdateConflict
 from sync.reconcile.pass_plan import Outcome, RecordPlan
 from sync.reconcile.resolutions import as_conflict, inverse_of, reopened_conflicts, undo_reports, undo_results
 from sync.records.authors import MAX_ACTOR_LENGTH, SYNC_ACTOR, last_edit, monday_editor_name, monday_user_name
@@ -210,7 +210,8 @@ def conflict_reports(plan: RecordPlan) -> Iterator[ConflictReport]:
             undone=undone,
         )
     yield from undo_reports(plan)
-    yield from lost_update_reports(plan)
+    if (lost := LostUpdateConflict(plan).report) is not None:
+        yield lost
     yield from _identity_reports(plan)
 
 

@@ -14,7 +14,7 @@ from sync.reconcile.duplicates import decide_duplicates, find_possible_duplicate
 from sync.reconcile.field_plan import FieldsPlan, decide_fields
 from sync.reconcile.field_values import Lacking, Want
 from sync.reconcile.identity import carry_out_answers, find_lost_creates, identify_records, read_items
-from sync.reconcile.lost_updates import earlier_writes, find_lost_updates, know_late_writes, report_what_is_lost
+from sync.reconcile.lost_updates import find_lost_updates, report_what_is_lost
 from sync.reconcile.new_items import decide_unmatched
 from sync.reconcile.pass_plan import DeletedRecord, Ending, Job, Outcome, PassFacts, Plan, PlanRule, RecordPlan
 from sync.reconcile.removed_items import decide_removals
@@ -27,6 +27,7 @@ from sync.reconcile.sides import (
     know_related,
     reread_stale,
 )
+from sync.reconcile.unconfirmed_writes import earlier_writes, know_late_writes
 from sync.reconcile.writes import end_uncreatable
 
 

@@ -28,7 +28,7 @@ from sync.reconcile.lookups import item_names, known_related, read_edits, read_r
 from sync.reconcile.new_items import item_context
 from sync.reconcile.pass_plan import Ask, PassFacts, Plan, PlanRule, Unread
 from sync.reconcile.sides import InspectedColumns
-from sync.reconcile.unconfirmed_creates import UnconfirmedCreates
+from sync.reconcile.unconfirmed_writes import UnconfirmedCreates
 from sync.records.approvals import ApprovalFacts, known_requests, with_counts
 from sync.records.authors import monday_users
 

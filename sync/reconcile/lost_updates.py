@@ -15,28 +15,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 from sync.choices import BlockedCode
-from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import AmbiguousSplit, Converter, ListConverter, UnknownValue
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE, ConflictReport, FieldConflict
-from sync.merge import CLOCK_TOLERANCE, Action, Canonical, FieldDirection, FieldSides, Rule, Side
+from sync.merge import CLOCK_TOLERANCE, Action, Canonical, FieldDirection, Rule
 from sync.models import FieldMapping, Intent, IntentState, SyncMetadata
-from sync.reconcile.facts import (
-    STALE_READ_WINDOW,
-    ChangeEvent,
-    HistoryLine,
-    RecordFacts,
-    Settings,
-    change_events,
-    is_create,
-)
-from sync.reconcile.field_plan import AS_SENT, UNREAD, FieldPlan, base_of, cell_of, new_base, sides_of, way_of
-from sync.reconcile.field_values import BoardContext, npd_id_of, stored_values
+from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, RecordFacts, Settings, change_events
+from sync.reconcile.field_plan import AS_SENT, UNREAD, FieldPlan, base_of, cell_of, sides_of, way_of
+from sync.reconcile.field_values import BoardContext, stored_values
 from sync.reconcile.pass_plan import (
     Ask,
     LostUpdate,
@@ -423,63 +414,42 @@ def _report(
 
 
 @dataclass(frozen=True)
-class ResolutionResults:
-    """What a pass made of people's decisions on overwritten edits.
-
-    `rejected` has the reasons of those handed back, `current` what stands where that is no longer what a person saw;
-    `undone` the wishes to undo that ended; `reopened` are fields that are in conflict again; `inverse` undoes what was
-    applied.
-    """
-
-    rejected: Mapping[str, str] = field(default_factory=dict)
-    current: Mapping[str, str | None] = field(default_factory=dict)
-    undone: Mapping[str, str] = field(default_factory=dict)
-    reopened: tuple[FieldConflict, ...] = ()
-    inverse: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class LostUpdateConflict:
-    """A record's conflict about overwritten edits as its pass ends: what joins it, what was answered, what stays open.
+    """The conflict about overwritten edits as a record's pass ends: what joins it, what was answered, what is open."""
 
-    `carried_out` are the choices that were, with what stands now. `off_reason` says why the record isn't synced, if it
-    isn't; `is_settled`, that its pass came to an end.
-    """
+    plan: RecordPlan
 
-    facts: RecordFacts
-    plans: Mapping[str, FieldPlan]
-    reports: Sequence[LostUpdateReport]
-    carried_out: Mapping[str, str | None]
-    off_reason: str
-    has_item: bool
-    is_settled: bool
+    @property
+    def is_settled(self) -> bool:
+        """Whether the pass came to an end, and the filter doesn't leave the record out."""
+        return self.plan.is_settled and not self.plan.left_out
 
     @property
     def waiting(self) -> list[str]:
         """The fields that were open when the pass began."""
-        return self.facts.open_fields(KIND_LOST_UPDATE)
+        return self.plan.facts.open_fields(KIND_LOST_UPDATE)
 
     @property
     def unmapped(self) -> list[str]:
         """The fields that wait and that no mapping carries any more: no pass can take a choice for them anywhere."""
-        return [key for key in self.waiting if self.plans and key not in self.plans]
+        return [key for key in self.waiting if self.plan.plans and key not in self.plan.plans]
 
     @property
     def applied(self) -> dict[str, str | None]:
         """The choices that were carried out, also those that both sides turned out to agree on."""
         restored = {
             key: p.convert.display(p.convert.local(p.local_raw)) or None
-            for key, p in self.plans.items()
+            for key, p in self.plan.plans.items()
             if p.resolved_kind == KIND_LOST_UPDATE and p.decision.action is Action.AGREED and not p.blocked_reason
         }
-        return {**self.carried_out, **restored}
+        return {**self.plan.carried_out_of(KIND_LOST_UPDATE), **restored}
 
     @property
     def closing_reason(self) -> str:
         """Why the conflict ends without an answer, if it does."""
-        if self.off_reason:
-            return self.off_reason
-        if not self.has_item:
+        if self.plan.off_reason:
+            return self.plan.off_reason
+        if not (self.plan.record.monday_id or self.plan.link_to):
             return "The record has no item any more."
         all_unmapped = self.waiting and set(self.unmapped) == set(self.waiting)
         return "None of its fields is mapped to a column any more." if all_unmapped else ""
@@ -490,16 +460,16 @@ class LostUpdateConflict:
 
         NPD's value goes into that; theirs would be nowhere, so a person is asked about it still.
         """
-        found = []
-        for conflict in self.facts.conflicts if not self.closing_reason and self.is_settled else ():
+        found, facts = [], self.plan.facts
+        for conflict in facts.conflicts if not self.closing_reason and self.is_settled else ():
             for key in conflict.fields if conflict.kind == KIND_FIELDS else ():
-                plan, lost, base = self.plans.get(key), conflict.monday.get(key), self.facts.ledger.base.get(key)
-                if not lost or plan is None or plan.decision.action is not Action.PUSH or plan.resolves:
+                p, lost, base = self.plan.plans.get(key), conflict.monday.get(key), facts.ledger.base.get(key)
+                if not lost or p is None or p.decision.action is not Action.PUSH or p.resolves:
                     continue
-                blocked = self.facts.ledger.blocked_fields.get(key, {}).get("code") == BlockedCode.COLUMN
-                if plan.base is None and (blocked or (base and not plan.mapping.is_current(base))):
-                    now = plan.convert.display(plan.convert.local(plan.local_raw)) or None
-                    reason = f"{plan.mapping.label} “{lost}” was in the column that was replaced."
+                blocked = facts.ledger.blocked_fields.get(key, {}).get("code") == BlockedCode.COLUMN
+                if p.base is None and (blocked or (base and not p.mapping.is_current(base))):
+                    now = p.convert.display(p.convert.local(p.local_raw)) or None
+                    reason = f"{p.mapping.label} “{lost}” was in the column that was replaced."
                     found.append(FieldConflict(key, now, None, lost, reason))
         return found
 
@@ -511,46 +481,46 @@ class LostUpdateConflict:
         if not self.is_settled:
             return list(dict.fromkeys(self.waiting))
         ended = {*self.applied, *self.unmapped}
-        new = [report.mapping.key for report in self.reports if report.needs_answer]
+        new = [report.mapping.key for report in self.plan.lost.reports if report.needs_answer]
         new += [one.key for one in self.replaced]
         return list(dict.fromkeys([*(key for key in self.waiting if key not in ended), *new]))
 
-    def report(self, results: ResolutionResults) -> ConflictReport | None:
-        """Return what the store is told: the values that join, the choices carried out or handed back."""
-        record = self.facts.record
-        about = (record.entity_type(), self.facts.id, record.monday_id or "", KIND_LOST_UPDATE)
+    @property
+    def report(self) -> ConflictReport | None:
+        """What the store is told: the values that join, the choices carried out or handed back."""
+        plan = self.plan
         if self.waiting and self.closing_reason:
-            return ConflictReport(*about, closing_reason=self.closing_reason)
+            return plan.conflict_report(KIND_LOST_UPDATE, closing_reason=self.closing_reason)
         if not self.is_settled:
             return None
         fields = [
-            FieldConflict(
-                report.mapping.key, report.current_value or None, None, report.lost_value or None, report.sentence
-            )
-            for report in self.reports
-            if report.needs_answer
+            FieldConflict(one.mapping.key, one.current_value or None, None, one.lost_value or None, one.sentence)
+            for one in plan.lost.reports
+            if one.needs_answer
         ]
         fields += self.replaced
-        for key, shown in results.current.items():
-            resolution = self.facts.resolution_for(KIND_LOST_UPDATE, key)
+        for key, shown in plan.fields.results.lost_current.items():
+            resolution = plan.facts.resolution_for(KIND_LOST_UPDATE, key)
             fields.append(FieldConflict(key, shown, None, resolution.monday if resolution else None))
         new = {one.key for one in fields}
-        fields += [one for one in results.reopened if one.key not in new]
+        fields += [one for one in reopened_lost_updates(plan) if one.key not in new]
+        applied, rejected = self.applied, plan.rejected_of(KIND_LOST_UPDATE)
+        undone = undo_results(plan, KIND_LOST_UPDATE)
         ended = dict.fromkeys(self.unmapped, "The field is not mapped to a column any more.")
-        if not (fields or self.applied or results.rejected or results.undone or ended):
+        if not (fields or applied or rejected or undone or ended):
             return None
-        return ConflictReport(
-            *about,
+        return plan.conflict_report(
+            KIND_LOST_UPDATE,
             fields=fields,
-            applied=self.applied,
-            rejected=results.rejected,
-            inverse=results.inverse,
-            undone=results.undone,
+            applied=applied,
+            rejected=rejected,
+            inverse={key: inverse_of(plan, plan.plans[key]) for key in applied if key in plan.plans},
+            undone=undone,
             ended=ended,
         )
 
 
-# The rules of a pass, and what it tells the store of conflicts.
+# The rules of a pass, and what it stores.
 
 
 def find_lost_updates(facts: PassFacts, plan: Plan) -> Plan:
@@ -602,193 +572,3 @@ def lost_lines(plan: RecordPlan) -> list[HistoryLine]:
         )
         for report in (plan.lost.reports if plan.is_settled else ())
     ]
-
-
-def lost_update_conflict(plan: RecordPlan) -> LostUpdateConflict:
-    """Return what becomes of a record's conflict about overwritten edits."""
-    return LostUpdateConflict(
-        plan.facts,
-        plan.plans,
-        plan.lost.reports,
-        plan.carried_out_of(KIND_LOST_UPDATE),
-        off_reason="" if plan.may_sync else plan.off_reason,
-        has_item=bool(plan.record.monday_id or plan.link_to),
-        is_settled=plan.is_settled and not plan.left_out,
-    )
-
-
-def lost_update_reports(plan: RecordPlan) -> Iterator[ConflictReport]:
-    """Yield what this pass says of lost values."""
-    conflict = lost_update_conflict(plan)
-    results = ResolutionResults(
-        plan.rejected_of(KIND_LOST_UPDATE),
-        plan.fields.results.lost_current,
-        undo_results(plan, KIND_LOST_UPDATE),
-        tuple(reopened_lost_updates(plan)),
-        {key: inverse_of(plan, p) for key, p in plan.plans.items() if key in conflict.applied},
-    )
-    if (report := conflict.report(results)) is not None:
-        yield report
-
-
-# What a mutation without an answer left on Monday after all: late writes, and what a create gave its item.
-#
-# An intent without an answer: R equal to the value sent is our own write: the base takes it, and an L that moved on is
-# pushed (so also for a create found by NPD ID). It is remembered for a day, so that a late write is known as ours,
-# unless an event names another user.
-
-
-def late_writes(board: BoardContext, facts: RecordFacts) -> dict[str, dict[str, Any]]:
-    """Return the fields whose value on Monday is a write of ours that was thought to have come to nothing: its entry.
-
-    The newest event that tells this value may name another user than the token's: then it is an edit.
-    """
-    found, user = landed_writes(board, facts), facts.history.token_user
-    if not found or not user:
-        return {key: entry for key, (entry, _) in found.items()}
-    # As they came: of several at one time the last one counts.
-    events = sorted(facts.history.events, key=lambda received: received.pk)
-    changes = change_events(board, facts.record, events)
-    users: dict[tuple[str, Side], str] = {(event.key, event.value): event.user_id for event in changes}
-    return {key: entry for key, (entry, value) in found.items() if users.get((key, value), "") in ("", user)}
-
-
-def landed_writes(board: BoardContext, facts: RecordFacts) -> dict[str, tuple[dict[str, Any], Side]]:
-    """Return what void intents seem to have written after all, with the value, before any event is asked."""
-    found = {}
-    for intent in facts.history.void:
-        for mapping in board.mappings:
-            entry = intent.values.get(mapping.key)
-            if entry and (sides := _landed(board, facts, intent, mapping, entry)):
-                found[mapping.key] = (entry, sides.remote)
-    return found
-
-
-def _landed(
-    board: BoardContext, facts: RecordFacts, intent: Intent, mapping: FieldMapping, entry: dict[str, Any]
-) -> FieldSides | None:
-    """Both sides, where the cell says what this intent sent, and neither the base nor NPD does.
-
-    A list that was united holds what somebody on Monday added, so it is merged as any other (act.py).
-    """
-    item, convert = facts.item, board.converter(mapping, facts.record)
-    base = base_of(facts.ledger, mapping, item.id) if item is not None else None
-    is_same = mapping.is_current(entry) and not entry.get("united")
-    if item is None or base is None or intent.item_id != item.id or not is_same:
-        return None
-    cell, local_raw = cell_of(convert, mapping, item), stored_values(facts.record, mapping)
-    sides = sides_of(convert, base, local=local_raw, remote=cell)
-    sent = sides_of(convert, None, local=entry["local"], remote=cell)
-    return sides if sent.equal and sides.remote_changed and sides.differ else None
-
-
-def lacks_base(board: BoardContext, facts: RecordFacts) -> bool:
-    """Whether a field of the record's item has no base, which a create without an answer may have left."""
-    item = facts.item
-    return item is not None and any(
-        mapping.column_id and base_of(facts.ledger, mapping, item.id) is None for mapping in board.mappings
-    )
-
-
-def unconfirmed_creates(facts: RecordFacts) -> list[Intent]:
-    """Creates of unknown outcome: linked with an item since, given up, or found with another item than the record's."""
-    linked = [intent for intent in facts.intents if intent.item_id]
-    return [intent for intent in (*linked, *facts.history.ended_creates) if is_create(intent)]
-
-
-def wants_maker(board: BoardContext, facts: RecordFacts) -> bool:
-    """Whether it matters who made the item: it bears the NPD ID of a create that knows no item.
-
-    An item that a change of ours met without any base was linked by its match or a person, and bears the NPD ID since.
-    What a create had made had its base by then, so its NPD ID says nothing of who made it.
-    """
-    item = facts.item
-    if item is None or all(intent.item_id for intent in unconfirmed_creates(facts)):
-        return False
-    is_adopted = any(
-        change.item_id == item.id
-        and not is_create(change)
-        and not any(entry.get("base") for entry in change.values.values())
-        for change in facts.history.changes
-    )
-    return not is_adopted and npd_id_of(board, item) == str(facts.id)
-
-
-def create_bases(board: BoardContext, facts: RecordFacts) -> dict[str, dict[str, Any]]:
-    """Return what a create of ours without an answer gave the record's item, as the bases of its fields."""
-    item = facts.item
-    may_have_made = [intent for intent in unconfirmed_creates(facts) if _may_be_created_by(board, facts, intent)]
-    if item is None or not may_have_made:
-        return {}
-    bases = {m.key: _base_from_creates(board, facts, item, m, may_have_made) for m in board.mappings}
-    return {key: base for key, base in bases.items() if base}
-
-
-def _may_be_created_by(board: BoardContext, facts: RecordFacts, intent: Intent) -> bool:
-    """Whether the item can be this create's: the one it was linked with, or one with its NPD ID that no other made."""
-    if intent.item_id:
-        return facts.item is not None and intent.item_id == facts.item.id
-    # What our creates make bears its NPD ID from the beginning: it was not typed into it.
-    maker, us = facts.history.maker, facts.history.token_user
-    is_ours = not maker or not us or maker == us
-    return wants_maker(board, facts) and not facts.history.is_npd_id_typed and is_ours
-
-
-def _base_from_creates(
-    board: BoardContext, facts: RecordFacts, item: Item, mapping: FieldMapping, creates: Sequence[Intent]
-) -> dict[str, Any] | None:
-    """The base that these creates leave: what the cell says and one of them sent, else what all of them sent."""
-    convert = board.converter(mapping, facts.record)
-    entries = [intent.values.get(mapping.key) for intent in creates]
-    if any(entry is not None and not mapping.is_current(entry) for entry in entries):
-        return None
-    try:
-        remote_raw = convert.stored_value(item.reading(mapping.column_id)) if mapping.column_id else None
-        current = convert.remote(remote_raw)
-        sent = [(entry["local"], convert.local(entry["local"])) if entry else (None, None) for entry in entries]
-    except UnknownValue:
-        return None
-    same = next((raw for raw, value in sent if raw and value == current), None)
-    if same is not None:
-        return new_base(mapping, item.id, same, remote_raw)
-    raw, value = sent[0]
-    is_unanimous = raw is not None and all(other == value for _, other in sent)
-    return new_base(mapping, item.id, raw, remote_raw) | {AS_SENT: True} if is_unanimous else None
-
-
-def know_late_writes(facts: PassFacts, plan: Plan) -> Plan:
-    """Let be known of every record what tells writes of ours that were thought to have come to nothing."""
-    board, read = facts.board, plan.open_records
-    landed = [one for one in read if one.facts.history.void and landed_writes(board, one.facts)]
-    told = facts.ask(Ask.RECENT_EVENTS, [one.id for one in landed])
-    plan = plan.with_records(
-        one.with_facts(history=replace(one.facts.history, events=told[one.id][0], token_user=told[one.id][1]))
-        for one in landed
-    )
-    lacking = [one for one in plan.open_records if lacks_base(board, one.facts)]
-    ended = facts.ask(Ask.ENDED_CREATES, [one.id for one in lacking])
-    with_ended = [one.with_facts(history=replace(one.facts.history, ended_creates=ended[one.id])) for one in lacking]
-    changes = facts.ask(Ask.CHANGES, [one.id for one in with_ended if wants_maker(board, one.facts)])
-    with_changes = [
-        one.with_facts(history=replace(one.facts.history, changes=changes[one.id])) if one.id in changes else one
-        for one in with_ended
-    ]
-    makers = facts.ask(Ask.MAKER, [one.id for one in with_changes if wants_maker(board, one.facts)])
-    known = []
-    for one in with_changes:
-        if one.id in makers:
-            maker, is_typed, user = makers[one.id]
-            # Whoever asked for the maker may not have asked as whom we write.
-            known_user = user or one.facts.history.token_user
-            history = replace(one.facts.history, maker=maker, is_npd_id_typed=is_typed, token_user=known_user)
-            one = one.with_facts(history=history)  # noqa: PLW2901 - one more thing known of it
-        known.append(one)
-    return plan.with_records(known)
-
-
-def earlier_writes(board: BoardContext, plan: RecordPlan) -> dict[str, Mapping[str, dict[str, Any]]]:
-    """Return what writes of ours that had no answer left of the record's fields, as FieldFacts has it."""
-    return {
-        "late_writes": late_writes(board, plan.facts) if plan.facts.history.void else {},
-        "create_bases": create_bases(board, plan.facts),
-    }

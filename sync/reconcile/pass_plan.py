@@ -399,6 +399,10 @@ class RecordPlan:
         """Return it with something more known."""
         return replace(self, facts=replace(self.facts, **values))
 
+    def with_history(self, **values: Any) -> RecordPlan:
+        """Return it with more known of what happened before."""
+        return self.with_facts(history=replace(self.facts.history, **values))
+
     def with_state(self, **values: Any) -> RecordPlan:
         """Return it with its sync state brought up to date."""
         ledger = self.ledger

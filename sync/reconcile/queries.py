@@ -74,7 +74,7 @@ from sync.reconcile.field_values import (
 )
 from sync.reconcile.lookups import canonical_expression
 from sync.reconcile.new_items import wants_records
-from sync.reconcile.unconfirmed_creates import UnconfirmedCreates
+from sync.reconcile.unconfirmed_writes import UnconfirmedCreates
 from sync.records.authors import monday_editor_name, monday_user_name, monday_users
 from sync.records.item_links import unlinked_items
 from sync.records.tombstones import rebuild_records

@@ -229,7 +229,7 @@ def throttle_write_loops(facts: PassFacts, plan: Plan) -> Plan:
     writes = facts.ask(Ask.LAST_WRITES, rewritten)
     # Nearly all records have neither: a look at unchanged ones must not build anything for them.
     known = [
-        one.with_facts(history=replace(one.facts.history, loops=loops[one.id], last_writes=writes.get(one.id) or {}))
+        one.with_history(loops=loops[one.id], last_writes=writes.get(one.id) or {})
         for one in read
         if loops[one.id] or writes.get(one.id)
     ]
@@ -272,16 +272,14 @@ class DestructiveChange:
 
 
 @dataclass(frozen=True)
-class ApprovalsPlan:
-    """Which of some deletes or clears may go now, and what is to be stored of them.
+class ApprovalVerdict:
+    """Whether a delete or clear may go now; `new_state` is what is to be stored of one that wasn't counted yet.
 
-    `counted` go without asking, and are stored before the call is announced, so that a crash leaves them counted;
-    `pending` wait for a person.
+    One that goes without asking is stored before its call is announced, so that a crash leaves it counted.
     """
 
-    allowed: frozenset[DestructiveChange] = frozenset()
-    counted: tuple[DestructiveChange, ...] = ()
-    pending: tuple[DestructiveChange, ...] = ()
+    may_go: bool
+    new_state: ApprovalState | None = None
 
 
 def new_changes(
@@ -292,18 +290,20 @@ def new_changes(
     return tuple(act for act in wanted if (act.entity_id, act.key) not in states)
 
 
-def plan_approvals(facts: ApprovalFacts, kind: ApprovalKind, wanted: Sequence[DestructiveChange]) -> ApprovalsPlan:
-    """Return which of those wanted may go: asked again within the hour one goes, and counts once; so does an approved.
+def approval_verdicts(
+    facts: ApprovalFacts, kind: ApprovalKind, wanted: Sequence[DestructiveChange]
+) -> dict[DestructiveChange, ApprovalVerdict]:
+    """Decide which of these acts may go: those let through before, and the new ones where they aren't too many.
 
-    Of what a person rejected, the request tells.
+    Asked again within the hour one goes, and counts once; so does an approved. Of what a person rejected, the request
+    tells.
     """
-    states = facts.states(kind)
-    goes = (ApprovalState.APPROVED, ApprovalState.DONE)
-    allowed = frozenset(act for act in wanted if states.get((act.entity_id, act.key)) in goes)
-    unknown = new_changes(facts, kind, wanted)
-    if unknown and facts.is_over_limit(kind, {act.entity_id for act in unknown}):
-        return ApprovalsPlan(allowed, pending=unknown)
-    return ApprovalsPlan(allowed.union(unknown), counted=unknown)
+    states, goes = facts.states(kind), (ApprovalState.APPROVED, ApprovalState.DONE)
+    verdicts = {act: ApprovalVerdict(states.get((act.entity_id, act.key)) in goes) for act in wanted}
+    new = new_changes(facts, kind, wanted)
+    is_held = bool(new) and facts.is_over_limit(kind, {act.entity_id for act in new})
+    held, counted = ApprovalVerdict(False, ApprovalState.PENDING), ApprovalVerdict(True, ApprovalState.DONE)
+    return verdicts | dict.fromkeys(new, held if is_held else counted)
 
 
 def approval_facts(facts: PassFacts, kind: ApprovalKind, acts: Sequence[DestructiveChange]) -> ApprovalFacts:
@@ -318,23 +318,6 @@ def with_limit(facts: PassFacts, asked: ApprovalFacts, kinds: Sequence[ApprovalK
     """Return them with what counts toward the limit of these kinds; raises Lacking."""
     known: ApprovalFacts = facts.ask_one(Ask.LIMIT, tuple(kinds))
     return replace(asked, counted=known.counted, limit=known.limit)
-
-
-@dataclass(frozen=True)
-class ApprovalVerdict:
-    """Whether an act may go now; `new_state` is what is to be stored of one that wasn't counted yet."""
-
-    may_go: bool
-    new_state: ApprovalState | None = None
-
-
-def approval_verdicts(
-    facts: ApprovalFacts, kind: ApprovalKind, wanted: Sequence[DestructiveChange]
-) -> dict[DestructiveChange, ApprovalVerdict]:
-    """Decide which of these acts may go: those let through before, and the new ones where they aren't too many."""
-    plan = plan_approvals(facts, kind, wanted)
-    new = dict.fromkeys(plan.counted, ApprovalState.DONE) | dict.fromkeys(plan.pending, ApprovalState.PENDING)
-    return {act: ApprovalVerdict(act in plan.allowed, new.get(act)) for act in wanted}
 
 
 def new_request(link: BoardLink, kind: ApprovalKind, act: DestructiveChange, state: ApprovalState) -> ApprovalRequest:
@@ -456,15 +439,15 @@ def decide_clears(
         of_kind = [clear for clear in clears if clear.kind == kind]
         rejected = {c.key for c in of_kind if c.key in requests and requests[c.key].state == ApprovalState.REJECTED}
         wanted = {clear.as_change: clear for clear in of_kind if clear.key not in rejected}
-        plan = plan_approvals(asked, kind, list(wanted))
-        counted += [wanted[change] for change in plan.counted]
-        pending += [wanted[change] for change in plan.pending]
+        verdicts = approval_verdicts(asked, kind, list(wanted))
+        counted += [wanted[act] for act, verdict in verdicts.items() if verdict.new_state is ApprovalState.DONE]
+        pending += [wanted[act] for act, verdict in verdicts.items() if verdict.new_state is ApprovalState.PENDING]
         for clear in of_kind:
             entity_id = clear.facts.id
             log: tuple[HistoryLine, ...] = ()
             if clear.key in rejected:
                 field_plan = _restored(known[entity_id], clear)
-            elif clear.as_change in plan.allowed:
+            elif verdicts[clear.as_change].may_go:
                 continue
             else:
                 field_plan, log = _blocked_clear(clear, is_news=clear.key not in requests)

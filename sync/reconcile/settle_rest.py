@@ -79,7 +79,7 @@ from sync.reconcile.identity import AnswerKind, AnswerPlan, asked_by, decide_ans
 from sync.reconcile.new_items import GIVING, ItemAct, ItemPlan, item_finding, not_linked, released
 from sync.reconcile.pass_plan import DeletedRecord, Ending, Job, Outcome, Plan, RecordPlan, ending
 from sync.reconcile.sides import InspectedColumns
-from sync.reconcile.unconfirmed_creates import CreatePlan, Fate, may_link
+from sync.reconcile.unconfirmed_writes import CreatePlan, Fate, may_link
 from sync.records.authors import latest_edits, monday_users, users_of
 from sync.records.external_ids import inherit_external_ids
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS

@@ -23,7 +23,7 @@ from sync.reconcile.conflict_reports import conflict_reports, fields_in_conflict
 from sync.reconcile.facts import HistoryLine, RecordFacts
 from sync.reconcile.field_plan import AS_SENT, FieldPlan, new_base, way_of, with_kept_different
 from sync.reconcile.field_values import BoardContext, still_holds, update_values
-from sync.reconcile.lost_updates import lost_update_conflict, seen_after
+from sync.reconcile.lost_updates import LostUpdateConflict, seen_after
 from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordPlan
 from sync.reconcile.resolutions import reopened_lost_updates
 from sync.reconcile.restraints import ended_requests, known_loop
@@ -305,7 +305,7 @@ def _ledger_conflicts(plan: RecordPlan, before: dict[str, Any]) -> dict[str, Any
         return {}
     lost_fields = list[str]()
     if plan.facts.conflicts or plan.lost.reports:
-        lost_fields = [*lost_update_conflict(plan).open_fields, *(field.key for field in reopened_lost_updates(plan))]
+        lost_fields = [*LostUpdateConflict(plan).open_fields, *(field.key for field in reopened_lost_updates(plan))]
     kinds = {kind: named for kind, named in before.items() if kind != KIND_LOST_UPDATE}
     if plan.removal is not None:
         # What is open about its values stays as it was; whether it is asked what becomes of the record is known anew.

@@ -7,7 +7,7 @@ that items don't show; of “A record and its item” that nothing is made while
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from sync.models import FieldMapping
 from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_plan import AS_SENT, base_of, sides_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, npd_id_of, stored_values
-from sync.reconcile.pass_plan import Ask, LostUpdate, Outcome, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import Ask, Outcome, PassFacts, Plan, RecordPlan
 from sync.records.blocked_fields import LEFT_OUT
 from sync.records.item_links import UNLINK_KEY
 
@@ -28,39 +28,28 @@ from sync.records.item_links import UNLINK_KEY
 # Monday.
 
 
-@dataclass(frozen=True)
-class EndWithoutCall:
-    """Why a pass ends before anything is read: `detail` is what its jobs say.
+def end_without_call(board: BoardContext, plan: RecordPlan) -> RecordPlan | None:
+    """Return the end of a pass that needs no call: sync off, an unchanged save, our own echo; None where it does.
 
-    `is_off`: the record isn't synced, so what Monday says meanwhile is not read, and the first pass after it is on
-    again reads the item. `processed`: its events told nothing new.
+    Of a record that isn't synced Monday's side is not read meanwhile: the first pass after it is on again reads it.
     """
-
-    detail: str
-    is_off: bool = False
-    processed: bool = False
-
-
-def end_without_call(
-    board: BoardContext, facts: RecordFacts, lost_updates: Sequence[LostUpdate] = ()
-) -> EndWithoutCall | None:
-    """Return why a record needs no call, an unchanged save, a record without sync, our own echo; None where it does."""
+    facts = plan.facts
     if not facts.record.may_sync and not facts.is_push_by_name and not requested_unlink(facts):
-        return EndWithoutCall("Sync is off for this record.", is_off=True)
-    if facts.causes == Cause.SAVE and not facts.events and _is_local_unchanged(board, facts, lost_updates):
-        return EndWithoutCall("Nothing that is synced changed.")
-    if facts.is_webhook_only and _is_echo(board, facts, lost_updates):
-        return EndWithoutCall("Monday reported what was known already.", processed=True)
+        return plan.with_state(remote_state="").end(Outcome.SETTLED, "Sync is off for this record.", reason="")
+    if facts.causes == Cause.SAVE and not facts.events and _is_local_unchanged(board, plan):
+        return plan.end(Outcome.SETTLED, "Nothing that is synced changed.")
+    if facts.is_webhook_only and _is_echo(board, plan):
+        return plan.end(Outcome.SETTLED, "Monday reported what was known already.", processed=True)
     return None
 
 
-def has_open_work(facts: RecordFacts, lost_updates: Sequence[LostUpdate] = ()) -> bool:
+def has_open_work(plan: RecordPlan) -> bool:
     """Whether a pass would have something to find out or to say, even where no value has changed."""
-    ledger = facts.ledger
+    facts, ledger = plan.facts, plan.ledger
     return bool(
         facts.conflicts
         or facts.intents
-        or lost_updates
+        or plan.lost.found
         or facts.has_failed_job
         or any(entry.get("side") != LEFT_OUT for entry in ledger.blocked_fields.values())
         or ledger.note
@@ -69,13 +58,13 @@ def has_open_work(facts: RecordFacts, lost_updates: Sequence[LostUpdate] = ()) -
     )
 
 
-def _is_local_unchanged(board: BoardContext, facts: RecordFacts, lost_updates: Sequence[LostUpdate]) -> bool:
+def _is_local_unchanged(board: BoardContext, plan: RecordPlan) -> bool:
     """Whether NPD's half of every base is what the record says now, and nothing else is open."""
-    record, ledger = facts.record, facts.ledger
-    if not record.monday_id or has_open_work(facts, lost_updates):
+    record = plan.record
+    if not record.monday_id or has_open_work(plan):
         return False
     for mapping in [mapping for mapping in board.mappings if mapping.column_id]:
-        base, convert = base_of(ledger, mapping, record.monday_id), board.converter(mapping, record)
+        base, convert = base_of(plan.ledger, mapping, record.monday_id), board.converter(mapping, record)
         if base is None or base.get(AS_SENT):
             return False
         if not sides_of(convert, base, local=stored_values(record, mapping)).local_stands:
@@ -83,16 +72,16 @@ def _is_local_unchanged(board: BoardContext, facts: RecordFacts, lost_updates: S
     return True
 
 
-def _is_echo(board: BoardContext, facts: RecordFacts, lost_updates: Sequence[LostUpdate]) -> bool:
+def _is_echo(board: BoardContext, plan: RecordPlan) -> bool:
     """Whether every value that webhooks told is the base's: our own write, mostly. No payload is written."""
-    if not facts.events or not _is_local_unchanged(board, facts, lost_updates):
+    events, record = plan.facts.events, plan.record
+    if not events or not _is_local_unchanged(board, plan):
         return False
-    told = [_event_values(board, received.event) for received in facts.events]
+    told = [_event_values(board, received.event) for received in events]
     if any(values is None for values in told):
         return False
     for mapping, value, column_type in [one for values in told for one in values or ()]:
-        base = base_of(facts.ledger, mapping, facts.record.monday_id or "")
-        convert = board.converter(mapping, facts.record)
+        base, convert = base_of(plan.ledger, mapping, record.monday_id or ""), board.converter(mapping, record)
         try:
             stored = convert.from_event(value, column_type or convert.column_type)
             if base is None or stored != convert.remote(base["remote"]):
@@ -125,15 +114,9 @@ _ENDABLE = (Outcome.OPEN, Outcome.SETTLED)
 
 def end_unchanged(facts: PassFacts, plan: Plan) -> Plan:
     """End every record that needs no call; one that the filter left out has ended."""
-    ended = []
-    for one in plan.records.values():
-        if one.left_out or one.outcome not in _ENDABLE:
-            continue
-        if end := end_without_call(facts.board, one.facts, one.lost.found):
-            # A record that has ended already still keeps nothing of an item that is not read.
-            known = one.with_state(remote_state="") if end.is_off else one
-            reason = "" if end.is_off else None
-            ended.append(known.end(Outcome.SETTLED, end.detail, reason=reason, processed=end.processed))
+    # One that has ended already still keeps nothing of an item that is not read.
+    undecided = [one for one in plan.records.values() if not one.left_out and one.outcome in _ENDABLE]
+    ended = [end for one in undecided if (end := end_without_call(facts.board, one))]
     return plan.with_records(ended)
 
 
@@ -193,7 +176,7 @@ def reread_stale(facts: PassFacts, plan: Plan) -> Plan:
     read = [one for one in plan.open_records if one.item is not None]
     writes = facts.ask(Ask.SETTLED_WRITES, [one.id for one in read])
     known = [
-        one.with_facts(history=replace(one.facts.history, applied=writes[one.id][0], void=writes[one.id][1]))
+        one.with_history(applied=writes[one.id][0], void=writes[one.id][1])
         for one in read
         if writes[one.id] is not None
     ]

@@ -213,44 +213,6 @@ OUTCOMES = {
 """How the jobs of a unit end by its answer: a failure counts as an attempt, what is released costs none."""
 
 
-@dataclass(frozen=True)
-class AnsweredRecord:
-    """What an answer means for a record: its plans, and how its pass ends, or that it goes on.
-
-    `blocked` are the lines of its history, by field, with Monday's request. `reason` says why it is not in sync.
-    """
-
-    plans: Mapping[str, FieldPlan]
-    blocked: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)
-    outcome: Outcome = Outcome.OPEN
-    detail: str = ""
-    reason: str | None = None
-    item_gone: bool = False
-
-
-def answered_record(plans: Mapping[str, FieldPlan], write: Write, answer: Answer) -> AnsweredRecord:
-    """Return what became of a record: a refused value is blocked, the others are sent or not as the answer says.
-
-    Without its name an item can't be made; without another value it is made with the name alone, and the rest follows.
-    """
-    found, blocked = dict(plans), dict[str, tuple[str, str | None]]()
-    for key, error in answer.rejected.items():
-        found[key] = rejected_value(found[key], error)
-        blocked[key] = (f"{found[key].mapping.label}: {found[key].blocked_reason}", error.request_id)
-    for key, p in found.items():
-        if key in answer.unsent or (answer.is_bare and p.mapping.column_id != NAME_COLUMN):
-            found[key] = replace(p, send_raw=None)
-    after = AnsweredRecord(found, blocked, OUTCOMES[answer.verdict], answer.detail)
-    refused = {found[key].mapping.column_id: error for key, error in answer.rejected.items()}
-    needed = {NAME_COLUMN} & refused.keys() or (answer.demanded if answer.demanded <= refused.keys() else frozenset())
-    if not write.item_id and needed:
-        # Nothing but another value, or another rule on the board, changes the answer.
-        why = answer.detail if NAME_COLUMN in needed else refused[min(needed)].sentence
-        return replace(after, outcome=Outcome.SETTLED, detail="", reason=f"It can't be put on the board: {why}")
-    # It left the board after it was read: the next pass, a minute later, reads its state and decides by that.
-    return replace(after, item_gone=answer.verdict is Verdict.GONE)
-
-
 def rejected_value(field_plan: FieldPlan, error: ConnectorError) -> FieldPlan:
     """Return the plan of a field whose value Monday refused."""
     value = field_plan.display_local(field_plan.send_raw or field_plan.local_raw)
@@ -322,24 +284,43 @@ def ended_by(answer: Answer, plan: RecordPlan) -> RecordPlan:
 
 
 def after_answer(plan: RecordPlan, write: Write, answer: Answer) -> RecordPlan:
-    """Return a record's plan as the answer leaves it."""
-    after = answered_record(plan.plans, write, answer)
-    lines = [
-        HistoryLine("blocked", sentence, key, values={"request": request_id})
-        for key, (sentence, request_id) in after.blocked.items()
-    ]
-    plan = replace(plan, fields=replace(plan.fields, plans=after.plans), answer=answer).logged(*lines)
+    """Return a record's plan as the answer leaves it: a refused value is blocked, the rest was sent or not as it says.
+
+    Without its name an item can't be made; without another value it is made with the name alone, and the rest follows.
+    """
+    plans, lines = dict(plan.plans), []
+    for key, error in answer.rejected.items():
+        plans[key] = rejected_value(plans[key], error)
+        sentence = f"{plans[key].mapping.label}: {plans[key].blocked_reason}"
+        lines.append(HistoryLine("blocked", sentence, key, values={"request": error.request_id}))
+    for key, p in plans.items():
+        if key in answer.unsent or (answer.is_bare and p.mapping.column_id != NAME_COLUMN):
+            plans[key] = replace(p, send_raw=None)
+    plan = replace(plan, fields=replace(plan.fields, plans=plans), answer=answer).logged(*lines)
     if answer.item is not None and plan.creates:
         made = replace(plan, identity=replace(plan.identity, item=answer.item)).with_facts(item=answer.item)
         made = made.with_state(remote_state=answer.item.state)
         plan = made.logged(HistoryLine("create", f"Made the item “{answer.item.name}” on the board."))
-    if after.item_gone:
+    if why := _why_not_made(plan, write, answer):
+        # Nothing but another value, or another rule on the board, changes the answer.
+        return plan.leave_open(f"It can't be put on the board: {why}")
+    if answer.verdict is Verdict.GONE:
+        # It left the board after it was read: the next pass, a minute later, reads its state and decides by that.
         plan = plan.with_state(remote_state="inactive")
     if answer.verdict is Verdict.WITHDRAWN:
-        return plan.drop(after.outcome, after.detail)
-    if after.outcome is Outcome.OPEN:
-        return plan
-    return plan.end(after.outcome, after.detail, reason=after.reason, isolate=answer.verdict is Verdict.DIVIDED)
+        return plan.drop(OUTCOMES[answer.verdict], answer.detail)
+    return plan if OUTCOMES[answer.verdict] is Outcome.OPEN else ended_by(answer, plan)
+
+
+def _why_not_made(plan: RecordPlan, write: Write, answer: Answer) -> str:
+    """Why Monday makes no item of a record: its name was refused, or what the board demands."""
+    refused = {plan.plans[key].mapping.column_id: error for key, error in answer.rejected.items()}
+    if write.item_id:
+        return ""
+    if NAME_COLUMN in refused:
+        return answer.detail
+    is_demanded = bool(answer.demanded) and answer.demanded <= refused.keys()
+    return refused[min(answer.demanded)].sentence if is_demanded else ""
 
 
 def end_open(plan: Plan) -> Plan:

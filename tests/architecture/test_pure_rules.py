@@ -36,7 +36,7 @@ def imports(path: Path) -> Iterator[tuple[str, str]]:
 
 def reached() -> list[Path]:
     """The modules of reconcile that `decide` and the rules about creates without an answer import, also by others."""
-    found, waiting = set[Path](), [RECONCILE / "decide.py", RECONCILE / "unconfirmed_creates.py"]
+    found, waiting = set[Path](), [RECONCILE / "decide.py", RECONCILE / "unconfirmed_writes.py"]
     while waiting:
         path = waiting.pop()
         if path in found or not path.exists():

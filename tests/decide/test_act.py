@@ -26,11 +26,11 @@ from sync.reconcile.act import (
     is_value_rejection,
     rejected_fields,
 )
-from sync.reconcile.field_plan import FieldPlan
+from sync.reconcile.field_plan import FieldPlan, FieldsPlan
 from sync.reconcile.field_values import stored_values
-from sync.reconcile.pass_plan import Outcome
-from sync.reconcile.writes import OUTCOMES, Answer, Kind, Verdict, Write, answered_record, create_problem, write_of
-from tests.decide.builders import NPD_ID_COLUMN, board, contact, item, mapping
+from sync.reconcile.pass_plan import IdentityPlan, Outcome, RecordPlan
+from sync.reconcile.writes import OUTCOMES, Answer, Kind, Verdict, Write, after_answer, create_problem, write_of
+from tests.decide.builders import NPD_ID_COLUMN, board, contact, facts, item, mapping
 
 NAME, ROLE, NOTES = mapping("name", converter="name"), mapping(), mapping("notes")
 ANN = contact(name="Ann", role_title="Boss", notes="Tall")
@@ -166,6 +166,13 @@ def test_a_board_is_closed_where_it_took_nothing(error: ConnectorError, others_d
 # --- what an answer means for a record --------------------------------------------------------------------------------
 
 
+def answered(answer: Answer, *, creates: bool = False) -> RecordPlan:
+    """Ann's plan, as Monday's answer leaves it."""
+    found = facts(ANN, item=None if creates else item(ANN))
+    plan = RecordPlan(found, identity=IdentityPlan(creates=creates), fields=FieldsPlan(plans()))
+    return after_answer(plan, write(creates=creates), answer)
+
+
 @pytest.mark.parametrize(
     ("verdict", "outcome"),
     [
@@ -180,24 +187,31 @@ def test_a_board_is_closed_where_it_took_nothing(error: ConnectorError, others_d
 )
 def test_what_is_not_the_records_fault_costs_no_attempt(verdict: Verdict, outcome: Outcome) -> None:
     assert OUTCOMES[verdict] is outcome
-    found = answered_record(plans(), write(), Answer(verdict, "Why."))
-    assert (found.outcome, found.detail, found.item_gone) == (outcome, "Why.", verdict is Verdict.GONE)
+    found = answered(Answer(verdict, "Why."))
+    assert found.outcome is outcome
+    assert found.ending.detail == ("" if verdict is Verdict.DONE else "Why.")
+    assert (found.ledger.remote_state == "inactive") is (verdict is Verdict.GONE)
 
 
 def test_a_refused_value_is_blocked_with_mondays_words_and_the_rest_goes_on() -> None:
-    found = answered_record(plans(), write(), Answer(Verdict.DONE, item=MADE, rejected={"role_title": REFUSED}))
+    found = answered(Answer(Verdict.DONE, item=MADE, rejected={"role_title": REFUSED}))
     role = found.plans["role_title"]
     assert (found.outcome, role.blocked_code, role.send_raw) == (Outcome.OPEN, BlockedCode.REJECTED, None)
     assert "Monday rejected “Boss”: too long. Correct the value" in role.blocked_reason
-    assert found.blocked == {"role_title": (f"Role_title: {role.blocked_reason}", "r-1")}
+    [line] = found.log
+    assert (line.key, line.sentence, line.values["request"]) == (
+        "role_title",
+        f"Role_title: {role.blocked_reason}",
+        "r-1",
+    )
     assert found.plans["notes"].send_raw == {"notes": "Tall"}
 
 
 def test_values_behind_one_that_failed_otherwise_were_not_sent() -> None:
     answer = Answer(Verdict.REFUSED, "No.", item=MADE, unsent=frozenset({"role_title", "notes"}))
-    found = answered_record(plans(), write(), answer)
+    found = answered(answer)
     assert [key for key, p in found.plans.items() if p.send_raw is not None] == ["name"]
-    assert (found.outcome, found.blocked) == (Outcome.FAILED, {})
+    assert (found.outcome, found.log) == (Outcome.FAILED, ())
 
 
 ROWS: dict[str, tuple[Answer, dict[str, Any]]] = {
@@ -207,15 +221,15 @@ ROWS: dict[str, tuple[Answer, dict[str, Any]]] = {
     ),
     "refused for another value, made with its name alone": (
         Answer(Verdict.DONE, item=MADE, rejected={"role_title": REFUSED}, is_bare=True),
-        {"outcome": Outcome.OPEN, "reason": None},
+        {"outcome": Outcome.OPEN, "reason": ""},
     ),
     "refused for a value that Monday doesn't name, and again with its name alone": (
         Answer(Verdict.REFUSED, "No.", is_bare=True),
-        {"outcome": Outcome.FAILED, "reason": None, "detail": "No."},
+        {"outcome": Outcome.FAILED, "reason": "", "detail": "No."},
     ),
     "found on the board, though its create was refused": (
         Answer(Verdict.DONE, item=MADE, is_bare=True),
-        {"outcome": Outcome.OPEN, "reason": None},
+        {"outcome": Outcome.OPEN, "reason": ""},
     ),
 }
 
@@ -223,12 +237,12 @@ ROWS: dict[str, tuple[Answer, dict[str, Any]]] = {
 @pytest.mark.parametrize("row", ROWS)
 def test_a_new_item(row: str) -> None:
     answer, said = ROWS[row]
-    found = answered_record(plans(), write(creates=True), answer)
-    assert {name: getattr(found, name) for name in said} == said
+    found = answered(answer, creates=True)
+    assert {name: found.ending.detail if name == "detail" else getattr(found, name) for name in said} == said
     if answer.is_bare:
         assert [key for key, p in found.plans.items() if p.send_raw is not None] == ["name"]
 
 
 def test_a_change_that_is_refused_for_its_name_goes_on() -> None:
     answer = Answer(Verdict.DONE, item=MADE, rejected={"name": NameRejected("too long")})
-    assert answered_record(plans(), write(), answer).outcome is Outcome.OPEN
+    assert answered(answer).outcome is Outcome.OPEN

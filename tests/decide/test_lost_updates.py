@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from npd.models import Contact
 from sync.kernel.conflict_store import KIND_LOST_UPDATE, OpenConflict
 from sync.merge import Action, FieldSelection
 from sync.models import Intent, IntentState
 from sync.reconcile.facts import ReceivedEvent, RecordFacts
+from sync.reconcile.field_plan import FieldsPlan
 from sync.reconcile.lost_updates import (
     MAX_ENTRIES,
     LostUpdateConflict,
-    ResolutionResults,
     detect_lost_updates,
     observed,
     really_lost,
     report_lost_updates,
     wants_events,
 )
-from sync.reconcile.pass_plan import LostUpdate
+from sync.reconcile.pass_plan import Ending, LostUpdate, LostUpdates, Outcome, RecordPlan
+from sync.reconcile.resolutions import ResolutionResults
 from tests.decide import builders
 from tests.decide.builders import NOW, TOKEN_USER, TOM, at, base, contact, facts, field_plan, item, seen, told, wrote
 
@@ -215,10 +218,23 @@ def test_what_stands_is_what_npd_holds_after_the_pass() -> None:
 # --- the conflict ---------------------------------------------------------------------------------------------------
 
 
-def conflict(found: RecordFacts, **differs: Any) -> LostUpdateConflict:
-    values = {"plans": {"role_title": field_plan(contact(), "Ours", Action.NOTHING)}, "reports": (), "carried_out": {}}
-    values |= {"off_reason": "", "has_item": True, "is_settled": True}
-    return LostUpdateConflict(found, **values | differs)
+STANDS = {"role_title": field_plan(contact(), "Ours", Action.NOTHING)}
+OFF, WITHOUT_ITEM = {"record": contact(sync_enabled=False)}, {"record": contact(monday_id=None)}
+CAME_TO_NOTHING = {"ending": Ending(Outcome.FAILED)}
+
+
+def conflict(found: RecordFacts, record: Contact | None = None, **differs: Any) -> LostUpdateConflict:
+    """That of a pass that went through; `reports` and the results of people's choices are what it says besides."""
+    found, parts = replace(found, record=record or found.record), {"plans": STANDS}
+    parts |= {name: differs.pop(name) for name in ("plans", "results") if name in differs}
+    lost = LostUpdates(reports=differs.pop("reports", ()))
+    plan = RecordPlan(found, Ending(Outcome.SETTLED), lost=lost, fields=FieldsPlan(**parts))
+    return LostUpdateConflict(replace(plan, **differs))
+
+
+def results(**kinds: str) -> ResolutionResults:
+    """What became of a choice about the lost role."""
+    return ResolutionResults(**{name: {(KIND_LOST_UPDATE, "role_title"): said} for name, said in kinds.items()})
 
 
 def open_conflict(*keys: str, **resolutions: FieldSelection) -> OpenConflict:
@@ -226,6 +242,7 @@ def open_conflict(*keys: str, **resolutions: FieldSelection) -> OpenConflict:
 
 
 WAITS = facts(conflicts=(open_conflict("role_title"),))
+NOTES_ALONE = {"notes": STANDS["role_title"]}
 REPORT = report_lost_updates(builders.board(), facts(), {}, [lost_update()], {}, asks=True)
 
 
@@ -236,13 +253,13 @@ REPORT = report_lost_updates(builders.board(), facts(), {}, [lost_update()], {},
         pytest.param(WAITS, {}, ["role_title"], id="it waits until a person settles it"),
         pytest.param(facts(), {"reports": REPORT}, ["role_title"], id="a lost value joins"),
         pytest.param(
-            facts(), {"reports": REPORT, "is_settled": False}, [], id="a pass that came to nothing says nothing"
+            facts(), {"reports": REPORT, **CAME_TO_NOTHING}, [], id="a pass that came to nothing says nothing"
         ),
-        pytest.param(WAITS, {"is_settled": False}, ["role_title"], id="and leaves what waits"),
-        pytest.param(WAITS, {"carried_out": {"role_title": "Ours"}}, [], id="a choice was carried out"),
-        pytest.param(WAITS, {"off_reason": "Sync is off."}, [], id="sync off closes it"),
-        pytest.param(WAITS, {"has_item": False}, [], id="a record without an item closes it"),
-        pytest.param(WAITS, {"plans": {"notes": None}}, [], id="a field that is not mapped any more closes it"),
+        pytest.param(WAITS, CAME_TO_NOTHING, ["role_title"], id="and leaves what waits"),
+        pytest.param(WAITS, {"results": results(carried_out="Ours")}, [], id="a choice was carried out"),
+        pytest.param(WAITS, OFF, [], id="sync off closes it"),
+        pytest.param(WAITS, WITHOUT_ITEM, [], id="a record without an item closes it"),
+        pytest.param(WAITS, {"plans": NOTES_ALONE}, [], id="a field that is not mapped any more closes it"),
     ],
 )
 def test_what_waits_for_a_person_after_the_pass(found: RecordFacts, differs: Any, still_open: list[str]) -> None:
@@ -250,19 +267,19 @@ def test_what_waits_for_a_person_after_the_pass(found: RecordFacts, differs: Any
 
 
 def test_what_the_store_is_told_of_it() -> None:
-    assert conflict(facts()).report(ResolutionResults()) is None
-    assert conflict(facts(), reports=REPORT, is_settled=False).report(ResolutionResults()) is None
-    joined = conflict(facts(), reports=REPORT).report(ResolutionResults())
+    assert conflict(facts()).report is None
+    assert conflict(facts(), reports=REPORT, **CAME_TO_NOTHING).report is None
+    joined = conflict(facts(), reports=REPORT).report
     assert joined
     assert [(one.key, one.npd, one.monday) for one in joined.fields] == [("role_title", "Ours", "Theirs")]
-    ended = conflict(WAITS, off_reason="Sync is off.").report(ResolutionResults())
+    ended = conflict(WAITS, **OFF).report
     assert ended
-    assert (ended.closing_reason, ended.fields) == ("Sync is off.", ())
-    applied = conflict(WAITS, carried_out={"role_title": "Ours"}).report(ResolutionResults(inverse={"role_title": {}}))
+    assert (bool(ended.closing_reason), ended.fields) == (True, ())
+    applied = conflict(WAITS, results=results(carried_out="Ours")).report
     assert applied
-    assert (applied.applied, applied.inverse) == ({"role_title": "Ours"}, {"role_title": {}})
+    assert (applied.applied, list(applied.inverse)) == ({"role_title": "Ours"}, ["role_title"])
     two = facts(conflicts=(open_conflict("role_title", "phone"),))
-    unmapped = conflict(two).report(ResolutionResults())
+    unmapped = conflict(two).report
     assert unmapped
     assert unmapped.ended == {"phone": "The field is not mapped to a column any more."}
 
@@ -271,8 +288,8 @@ def test_a_choice_whose_values_changed_stays_with_what_stands_now() -> None:
     waits = facts(
         conflicts=(open_conflict("role_title", role_title=FieldSelection("monday", npd="Ours", monday="Theirs")),)
     )
-    results = ResolutionResults(rejected={"role_title": "It changed."}, current={"role_title": "Newer"})
-    report = conflict(waits).report(results)
+    handed_back = replace(results(handed_back="It changed."), lost_current={"role_title": "Newer"})
+    report = conflict(waits, results=handed_back).report
     assert report
     assert [(one.npd, one.monday) for one in report.fields] == [("Newer", "Theirs")]
     assert report.rejected == {"role_title": "It changed."}

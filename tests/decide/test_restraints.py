@@ -14,10 +14,10 @@ from sync.reconcile.field_plan import FieldFacts, decide_fields
 from sync.reconcile.restraints import (
     ClearsPlan,
     DestructiveChange,
+    approval_verdicts,
     decide_clears,
     find_clears,
     kinds_to_count,
-    plan_approvals,
     without_paused,
 )
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
@@ -105,11 +105,16 @@ def test_the_limit_is_wanted_only_for_what_is_new() -> None:
     assert kinds_to_count(ApprovalFacts((request(ApprovalState.PENDING, "Chief"),)), clears) == [MONDAY]
 
 
+def verdicts(*keys: str, before: int, kind: ApprovalKind = MONDAY) -> list[tuple[bool, ApprovalState | None]]:
+    """What becomes of the clears of Ann's fields, where one record an hour may be emptied on Monday."""
+    found = approval_verdicts(asked(most=1, before=before), kind, [DestructiveChange(ANN, key=key) for key in keys])
+    return [(one.may_go, one.new_state) for one in found.values()]
+
+
 def test_records_count_once_with_those_of_the_hour_and_each_way_apart() -> None:
-    acts = [DestructiveChange(ANN, key="role_title"), DestructiveChange(ANN, key="notes")]
-    assert plan_approvals(asked(most=1), MONDAY, acts).counted == tuple(acts)
-    assert plan_approvals(asked(most=1, before=1), MONDAY, acts).pending == tuple(acts)
-    assert plan_approvals(asked(most=1, before=1), NPD, acts).counted == tuple(acts)
+    assert verdicts("role_title", "notes", before=0) == [(True, ApprovalState.DONE)] * 2
+    assert verdicts("role_title", "notes", before=1) == [(False, ApprovalState.PENDING)] * 2
+    assert verdicts("role_title", before=1, kind=NPD) == [(True, ApprovalState.DONE)]
 
 
 def test_what_a_person_chose_in_a_conflict_needs_no_second_approval() -> None:

@@ -13,6 +13,7 @@ from sync.kernel.conflict_store import KIND_FIELDS, OpenConflict
 from sync.models import FieldMapping, Intent
 from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_values import BoardContext
+from sync.reconcile.pass_plan import RecordPlan
 from sync.reconcile.sides import column_findings, end_without_call, has_open_work, requested_unlink, unmatchable_reason
 from sync.records.item_links import UNLINK_KEY
 from tests.decide.builders import BOARD, base, board, contact, facts, mapping, plain
@@ -55,14 +56,14 @@ def settled(cause: Cause = Cause.SAVE, *, payload: dict[str, Any] | None = None,
     ],
 )
 def test_a_pass_without_a_call(case: str, found: RecordFacts, detail: str | None) -> None:
-    end = end_without_call(ROLE, found)
-    assert (end.detail if end else None) == detail, case
+    end = end_without_call(ROLE, RecordPlan(found))
+    assert (end.ending.detail if end else None) == detail, case
 
 
 def test_an_open_conflict_is_open_work() -> None:
     conflict = OpenConflict(contact().pk, KIND_FIELDS, "7", ("role_title",))
-    assert not has_open_work(settled())
-    assert has_open_work(settled(conflicts=(conflict,)))
+    assert not has_open_work(RecordPlan(settled()))
+    assert has_open_work(RecordPlan(settled(conflicts=(conflict,))))
 
 
 def test_what_a_person_wants_unlinked() -> None:

@@ -24,7 +24,7 @@ from sync.connectors.base.errors import (
     Unreachable,
 )
 from sync.models import Intent
-from sync.reconcile.unconfirmed_creates import (
+from sync.reconcile.unconfirmed_writes import (
     PAUSED_WAIT_SECONDS,
     CreatePlan,
     Fate,

@@ -13,7 +13,9 @@ from sync.reconcile.decide import first_plan
 from sync.reconcile.facts import ClaimedFacts, ReceivedEvent
 from sync.reconcile.field_plan import AS_SENT
 from sync.reconcile.field_values import Want
-from sync.reconcile.lost_updates import (
+from sync.reconcile.pass_plan import Ask, PassFacts
+from sync.reconcile.sides import is_stale
+from sync.reconcile.unconfirmed_writes import (
     create_bases,
     earlier_writes,
     know_late_writes,
@@ -22,8 +24,6 @@ from sync.reconcile.lost_updates import (
     late_writes,
     wants_maker,
 )
-from sync.reconcile.pass_plan import Ask, PassFacts
-from sync.reconcile.sides import is_stale
 from tests.decide import builders
 from tests.decide.builders import TOKEN_USER, TOM, base, contact, created, facts, history, item, told, values_of, wrote
 

@@ -71,13 +71,14 @@ def test_what_differs_is_named_with_what_it_would_mean_and_ends_it_with_1(world:
     assert answers["limit-headers"]["otherwise"]
 
 
-def test_a_dry_run_says_what_it_takes_and_calls_nobody(world: World, tmp_path: Path) -> None:
+def test_a_dry_run_lists_each_question_and_what_it_takes_and_calls_nobody(world: World, tmp_path: Path) -> None:
     calls, file = world.calls(), tmp_path / "recording.json"
     said = run(world, "--dry-run", "--record", str(file))
     patient = run(world, "--dry-run", "--patient", "--record", str(file))
     assert world.calls() == calls
     assert f"{probe.cost(patient=False).calls} API calls" in said
     assert f"{probe.cost(patient=True).calls} API calls" in patient
+    assert {one.key for one in probe.all_questions()} <= {line.partition(":")[0] for line in patient.splitlines()}
     assert not file.exists()
 
 

@@ -39,7 +39,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print one JSON object, for machines")
         parser.add_argument("--probe", action="store_true", help="ask the account what is documented nowhere")
-        parser.add_argument("--dry-run", action="store_true", help="with --probe: only say what it takes")
+        parser.add_argument("--dry-run", action="store_true", help="with --probe: only list the questions and the cost")
         parser.add_argument("--patient", action="store_true", help="with --probe: also ask what takes an hour")
         parser.add_argument(
             "--record",
@@ -84,6 +84,8 @@ class Command(BaseCommand):
                 f"{timedelta(seconds=cost.seconds)} of waiting, on two private boards that are deleted again."
             )
         if dry_run:
+            for question in probe.all_questions(patient=patient):
+                self.stdout.write(f"{question.key}: {question.asks} We assume: {question.simulated}")
             return
         api, findings = client(urgent=True), list[probe.Finding]()
 

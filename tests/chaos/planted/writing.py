@@ -9,7 +9,7 @@ from typing import Any
 from sync.models import BoardLease, Intent, IntentState
 from sync.outbox.lease import Lease
 from sync.reconcile.identity import Candidates
-from sync.reconcile.unconfirmed_creates import CreatePlan, Fate, UnconfirmedCreates
+from sync.reconcile.unconfirmed_writes import CreatePlan, Fate, UnconfirmedCreates
 from tests.chaos import drills
 from tests.chaos.generating import Cast
 from tests.chaos.planted import Wrong, bug, instead_of

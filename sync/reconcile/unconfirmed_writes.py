@@ -1,0 +1,346 @@
+"""What becomes of writes whose answer was lost: of creates, one document at a time, and of what they left on Monday.
+
+merge.md, "An intent without an answer". A create found by its NPD ID is linked. A document of which nothing is found
+goes again as it is under its own key, for which Monday replays its answer; of one that was made in part, or can't go
+again, what is still missing is made anew by the records' passes, each under a key of its own.
+
+Sending again is an attempt like any: it is made when the records' jobs are due, and where it fails for a record's own
+sake it counts. What failed so twice under one key is made anew under another, when its job is due the next time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sync.choices import SyncDirection
+from sync.connectors.base.board_items import Item, WriteResult
+from sync.connectors.base.conversion import UnknownValue
+from sync.connectors.base.errors import AnswerWithoutData, ConnectorError, Scope
+from sync.merge import FieldSides, Side
+from sync.models import FieldMapping, Intent, SyncedModel
+from sync.reconcile.board_filter import may_have_new_item
+from sync.reconcile.facts import RecordFacts, change_events, is_create
+from sync.reconcile.field_plan import AS_SENT, base_of, cell_of, new_base, sides_of
+from sync.reconcile.field_values import BoardContext, npd_id_of, stored_values
+from sync.reconcile.pass_plan import Ask, PassFacts, Plan, RecordPlan
+from sync.reconcile.writes import is_refused
+
+IDEMPOTENCY_MINUTES = 30
+"""How long Monday replays an answer (developer.monday.com/api-reference/docs/idempotency)."""
+
+PAUSED_WAIT_SECONDS = 600
+"""Seconds between two look-ups while writing is paused: each costs a call of the day, and a pause may last for days."""
+
+FAULT_WAIT_SECONDS = 300
+"""Seconds until a document that NPD Sync itself failed on is taken up again, longer than a call may take to land."""
+
+
+@dataclass(frozen=True)
+class UnconfirmedCreates:
+    """The creates of one document that are without an answer after their deadline.
+
+    `items` are those that bear the records' NPD IDs, by these; None where an NPD ID can't be read. `sent` is of how
+    many creates the document was, `records` which of the records are there, `due` whose jobs' time has come, or were
+    left by a worker that died. `others_answered`: Monday has answered other writes to the board since. `batch_size` is
+    how many records a document may have after failures of the account.
+    """
+
+    board: BoardContext
+    intents: Sequence[Intent]
+    items: Mapping[str, Item] | None
+    sent: int
+    records: Mapping[UUID, SyncedModel]
+    due: frozenset[UUID]
+    is_paused: bool
+    others_answered: bool
+    batch_size: int
+    settle_seconds: float
+    now: datetime
+
+
+class Fate(StrEnum):
+    """What becomes of a create without an answer."""
+
+    LINK = "link"
+    """Its item is the record's. The intent stays open: the record's next pass takes what was sent as the base."""
+
+    WAIT = "wait"
+    """Nothing can be told yet. The record stays unclaimed, and its item is looked for again."""
+
+    LOOK_AGAIN = "look again"
+    """Looked for in vain: once more after the time in which the call may land, then it is made anew."""
+
+    FAIL = "fail"
+    """The same, and it counts as an attempt of the record's."""
+
+    RESEND = "resend"
+    """With its whole document, under its own key."""
+
+    VOID = "void"
+    """Certainly not made: the next pass makes it anew, from what its record says then, under a key of its own."""
+
+
+@dataclass(frozen=True)
+class CreatePlan:
+    """What becomes of one of them: linked with `item`, or looked for again after so many seconds, for this reason."""
+
+    intent: Intent
+    fate: Fate
+    item: Item | None = None
+    wait_seconds: float = 0
+    detail: str = ""
+
+
+def decide_unconfirmed(facts: UnconfirmedCreates) -> list[CreatePlan]:
+    """Return what becomes of each after a look for its item."""
+    found = facts.items
+    if found is None:
+        return _all(facts, Fate.WAIT, facts.settle_seconds)
+    if found:
+        return [_after_look(facts, intent, found.get(str(intent.entity_id))) for intent in facts.intents]
+    if facts.is_paused:
+        return _all(facts, Fate.WAIT, PAUSED_WAIT_SECONDS)
+    if is_resendable(facts) and {intent.entity_id for intent in facts.intents} <= facts.due:
+        return _all(facts, Fate.RESEND)
+    return _all(facts, Fate.VOID)
+
+
+def _after_look(facts: UnconfirmedCreates, intent: Intent, item: Item | None) -> CreatePlan:
+    """Return what becomes of one of whose document something was made."""
+    if item is not None:
+        return CreatePlan(intent, Fate.LINK, item)
+    if intent.lookups == 0:
+        return CreatePlan(intent, Fate.LOOK_AGAIN, wait_seconds=facts.settle_seconds)
+    return CreatePlan(intent, Fate.VOID)
+
+
+def is_resendable(facts: UnconfirmedCreates) -> bool:
+    """Whether the document may be sent again: within the time of its replay, and only as it was.
+
+    All of it is without an answer, and every record in it may still be created.
+    """
+    first = facts.intents[0]
+    is_young = first.created_at + timedelta(minutes=IDEMPOTENCY_MINUTES) > facts.now
+    has_body = any(intent.body for intent in facts.intents)
+    is_whole = facts.sent == len(facts.intents) and first.lookups == 0
+    return is_whole and is_young and has_body and all(_is_creatable(facts, intent) for intent in facts.intents)
+
+
+def _is_creatable(facts: UnconfirmedCreates, intent: Intent) -> bool:
+    record = facts.records.get(intent.entity_id)
+    return (
+        record is not None
+        and record.may_sync
+        and record.monday_id is None
+        and record.sync_direction != SyncDirection.MONDAY_TO_NPD
+        and may_have_new_item(facts.board, record)
+    )
+
+
+def after_resending(facts: UnconfirmedCreates, answer: WriteResult | ConnectorError | None) -> list[CreatePlan]:
+    """Return what becomes of each after the document was sent again: by its answer, by why it failed as a whole.
+
+    None: writing was paused before it could be sent.
+    """
+    if answer is None:
+        return _all(facts, Fate.WAIT, PAUSED_WAIT_SECONDS)
+    if isinstance(answer, WriteResult):
+        return [_after_answer(facts, intent, answer) for intent in facts.intents]
+    is_alone = len(facts.intents) == 1
+    if is_refused(answer):
+        # That says nothing of the first sending, but two look-ups have found nothing of it.
+        return _all(facts, Fate.VOID)
+    if answer.scope is Scope.TRANSPORT:
+        # This document fails and Monday doesn't: alone after a good probe, or while others are answered.
+        is_its_own = isinstance(answer, AnswerWithoutData) or facts.others_answered
+        if is_its_own or (is_alone and facts.batch_size == 1):
+            fate = Fate.FAIL if is_alone else Fate.LOOK_AGAIN
+            return _all(facts, fate, facts.settle_seconds, answer.sentence)
+    return _all(facts, Fate.WAIT, facts.settle_seconds)
+
+
+def _after_answer(facts: UnconfirmedCreates, intent: Intent, answer: WriteResult) -> CreatePlan:
+    """A replay says what became of the first sending, and nothing was carried out."""
+    said = answer.by_alias[intent.alias]
+    if not isinstance(said, ConnectorError):
+        return CreatePlan(intent, Fate.LINK, said)
+    if said.outcome_unknown and not answer.replayed:
+        return CreatePlan(intent, Fate.FAIL, wait_seconds=facts.settle_seconds, detail=said.sentence)
+    return CreatePlan(intent, Fate.VOID)
+
+
+def after_own_fault(intents: Sequence[Intent], reason: str) -> list[CreatePlan]:
+    """Return what becomes of a document that NPD Sync itself failed on: looked for once more, then made anew.
+
+    It counts as an attempt of a record that is alone in its document, or where it fails again.
+    """
+    counts = len(intents) == 1 or any(intent.lookups for intent in intents)
+    fate = Fate.FAIL if counts else Fate.LOOK_AGAIN
+    return [CreatePlan(intent, fate, wait_seconds=FAULT_WAIT_SECONDS, detail=reason) for intent in intents]
+
+
+def may_link(record: SyncedModel | None, record_id: UUID, owner: UUID | None) -> bool:
+    """Whether an item that was made for a record is linked with it, as the two are now; `owner` has the item.
+
+    Its webhook may have linked it. Else the record is deleted, or either of them is another's.
+    """
+    return owner == record_id or (owner is None and record is not None and record.monday_id is None)
+
+
+def _all(facts: UnconfirmedCreates, fate: Fate, wait_seconds: float = 0, detail: str = "") -> list[CreatePlan]:
+    return [CreatePlan(intent, fate, None, wait_seconds, detail) for intent in facts.intents]
+
+
+# What a write without an answer left on Monday after all: late writes, and what a create gave its item. It is
+# remembered for a day, so that it is known as ours, unless an event names another user.
+
+
+def late_writes(board: BoardContext, facts: RecordFacts) -> dict[str, dict[str, Any]]:
+    """Return the fields whose value on Monday is a write of ours that was thought to have come to nothing: its entry.
+
+    The newest event that tells this value may name another user than the token's: then it is an edit.
+    """
+    found, user = landed_writes(board, facts), facts.history.token_user
+    if not found or not user:
+        return {key: entry for key, (entry, _) in found.items()}
+    # As they came: of several at one time the last one counts.
+    events = sorted(facts.history.events, key=lambda received: received.pk)
+    changes = change_events(board, facts.record, events)
+    users: dict[tuple[str, Side], str] = {(event.key, event.value): event.user_id for event in changes}
+    return {key: entry for key, (entry, value) in found.items() if users.get((key, value), "") in ("", user)}
+
+
+def landed_writes(board: BoardContext, facts: RecordFacts) -> dict[str, tuple[dict[str, Any], Side]]:
+    """Return what void intents seem to have written after all, with the value, before any event is asked."""
+    found = {}
+    for intent in facts.history.void:
+        for mapping in board.mappings:
+            entry = intent.values.get(mapping.key)
+            if entry and (sides := _landed(board, facts, intent, mapping, entry)):
+                found[mapping.key] = (entry, sides.remote)
+    return found
+
+
+def _landed(
+    board: BoardContext, facts: RecordFacts, intent: Intent, mapping: FieldMapping, entry: dict[str, Any]
+) -> FieldSides | None:
+    """Both sides, where the cell says what this intent sent, and neither the base nor NPD does.
+
+    A list that was united holds what somebody on Monday added, so it is merged as any other (act.py).
+    """
+    item, convert = facts.item, board.converter(mapping, facts.record)
+    base = base_of(facts.ledger, mapping, item.id) if item is not None else None
+    is_same = mapping.is_current(entry) and not entry.get("united")
+    if item is None or base is None or intent.item_id != item.id or not is_same:
+        return None
+    cell, local_raw = cell_of(convert, mapping, item), stored_values(facts.record, mapping)
+    sides = sides_of(convert, base, local=local_raw, remote=cell)
+    sent = sides_of(convert, None, local=entry["local"], remote=cell)
+    return sides if sent.equal and sides.remote_changed and sides.differ else None
+
+
+def lacks_base(board: BoardContext, facts: RecordFacts) -> bool:
+    """Whether a field of the record's item has no base, which a create without an answer may have left."""
+    item = facts.item
+    return item is not None and any(
+        mapping.column_id and base_of(facts.ledger, mapping, item.id) is None for mapping in board.mappings
+    )
+
+
+def unconfirmed_creates(facts: RecordFacts) -> list[Intent]:
+    """Creates of unknown outcome: linked with an item since, given up, or found with another item than the record's."""
+    linked = [intent for intent in facts.intents if intent.item_id]
+    return [intent for intent in (*linked, *facts.history.ended_creates) if is_create(intent)]
+
+
+def wants_maker(board: BoardContext, facts: RecordFacts) -> bool:
+    """Whether it matters who made the item: it bears the NPD ID of a create that knows no item.
+
+    An item that a change of ours met without any base was linked by its match or a person, and bears the NPD ID since.
+    What a create had made had its base by then, so its NPD ID says nothing of who made it.
+    """
+    item = facts.item
+    if item is None or all(intent.item_id for intent in unconfirmed_creates(facts)):
+        return False
+    is_adopted = any(
+        change.item_id == item.id
+        and not is_create(change)
+        and not any(entry.get("base") for entry in change.values.values())
+        for change in facts.history.changes
+    )
+    return not is_adopted and npd_id_of(board, item) == str(facts.id)
+
+
+def create_bases(board: BoardContext, facts: RecordFacts) -> dict[str, dict[str, Any]]:
+    """Return what a create of ours without an answer gave the record's item, as the bases of its fields."""
+    item = facts.item
+    may_have_made = [intent for intent in unconfirmed_creates(facts) if _may_be_created_by(board, facts, intent)]
+    if item is None or not may_have_made:
+        return {}
+    bases = {m.key: _base_from_creates(board, facts, item, m, may_have_made) for m in board.mappings}
+    return {key: base for key, base in bases.items() if base}
+
+
+def _may_be_created_by(board: BoardContext, facts: RecordFacts, intent: Intent) -> bool:
+    """Whether the item can be this create's: the one it was linked with, or one with its NPD ID that no other made."""
+    if intent.item_id:
+        return facts.item is not None and intent.item_id == facts.item.id
+    # What our creates make bears its NPD ID from the beginning: it was not typed into it.
+    maker, us = facts.history.maker, facts.history.token_user
+    is_ours = not maker or not us or maker == us
+    return wants_maker(board, facts) and not facts.history.is_npd_id_typed and is_ours
+
+
+def _base_from_creates(
+    board: BoardContext, facts: RecordFacts, item: Item, mapping: FieldMapping, creates: Sequence[Intent]
+) -> dict[str, Any] | None:
+    """The base that these creates leave: what the cell says and one of them sent, else what all of them sent."""
+    convert = board.converter(mapping, facts.record)
+    entries = [intent.values.get(mapping.key) for intent in creates]
+    if any(entry is not None and not mapping.is_current(entry) for entry in entries):
+        return None
+    try:
+        remote_raw = convert.stored_value(item.reading(mapping.column_id)) if mapping.column_id else None
+        current = convert.remote(remote_raw)
+        sent = [(entry["local"], convert.local(entry["local"])) if entry else (None, None) for entry in entries]
+    except UnknownValue:
+        return None
+    same = next((raw for raw, value in sent if raw and value == current), None)
+    if same is not None:
+        return new_base(mapping, item.id, same, remote_raw)
+    raw, value = sent[0]
+    is_unanimous = raw is not None and all(other == value for _, other in sent)
+    return new_base(mapping, item.id, raw, remote_raw) | {AS_SENT: True} if is_unanimous else None
+
+
+def know_late_writes(facts: PassFacts, plan: Plan) -> Plan:
+    """Let be known of every record what tells writes of ours that were thought to have come to nothing."""
+    board = facts.board
+    landed = [one for one in plan.open_records if one.facts.history.void and landed_writes(board, one.facts)]
+    told = facts.ask(Ask.RECENT_EVENTS, [one.id for one in landed])
+    plan = plan.with_records(one.with_history(events=told[one.id][0], token_user=told[one.id][1]) for one in landed)
+    lacking = [one for one in plan.open_records if lacks_base(board, one.facts)]
+    ended = facts.ask(Ask.ENDED_CREATES, [one.id for one in lacking])
+    known = [one.with_history(ended_creates=ended[one.id]) for one in lacking]
+    changes = facts.ask(Ask.CHANGES, [one.id for one in known if wants_maker(board, one.facts)])
+    known = [one.with_history(changes=changes.get(one.id, ())) for one in known]
+    makers = facts.ask(Ask.MAKER, [one.id for one in known if wants_maker(board, one.facts)])
+    found = [(one, makers.get(one.id, ("", False, ""))) for one in known]
+    return plan.with_records(
+        # Whoever asked for the maker may not have asked as whom we write.
+        one.with_history(maker=maker, is_npd_id_typed=is_typed, token_user=user or one.facts.history.token_user)
+        for one, (maker, is_typed, user) in found
+    )
+
+
+def earlier_writes(board: BoardContext, plan: RecordPlan) -> dict[str, Mapping[str, dict[str, Any]]]:
+    """Return what writes of ours that had no answer left of the record's fields, as FieldFacts has it."""
+    return {
+        "late_writes": late_writes(board, plan.facts) if plan.facts.history.void else {},
+        "create_bases": create_bases(board, plan.facts),
+    }
